@@ -1,0 +1,19 @@
+"""`python -m migrations [upgrade|downgrade] [revision]`: the schema to head unless told otherwise. Safe to run side by side."""
+
+import sys
+
+from alembic import command
+
+from migrations import config
+from shared.logging import configure
+
+
+def main(direction: str = "upgrade", revision: str = "head") -> None:
+    configure("release")
+    if direction not in ("upgrade", "downgrade"):
+        raise SystemExit("usage: python -m migrations [upgrade|downgrade] [revision]")
+    getattr(command, direction)(config(), revision)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:3])

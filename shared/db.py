@@ -1,0 +1,75 @@
+"""PostgreSQL: one pool per process, opened after the fork, and transactions that their caller owns.
+
+Connections are in autocommit: a single statement is one round trip, and `transaction()` says where more belong together.
+"""
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from psycopg import Connection
+from psycopg_pool import ConnectionPool
+
+from shared.settings import settings
+
+Conn = Connection[tuple[Any, ...]]
+CHECKOUT_SECONDS = 3.0
+
+
+def _check(conn: Conn) -> None:
+    """Ask PostgreSQL only when an idle connection has something to read: the server ended it, or a notice came."""
+    poll = select.poll()
+    poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
+    if poll.poll(0):
+        ConnectionPool.check_connection(conn)
+
+
+@cache
+def pool() -> ConnectionPool[Conn]:
+    """This process's pool. Never called before a fork: sockets must not be shared by processes."""
+    return ConnectionPool(
+        settings().database_url.get_secret_value(),
+        min_size=1,
+        max_size=settings().database_pool,
+        timeout=CHECKOUT_SECONDS,
+        max_idle=300,
+        check=_check,
+        open=True,
+        kwargs={"autocommit": True, "application_name": "waymark", "connect_timeout": 3},
+    )
+
+
+def connect() -> Conn:
+    """A connection of its own, outside the pool: for LISTEN, session locks and commands."""
+    return Connection.connect(
+        settings().database_url.get_secret_value(),
+        autocommit=True,
+        application_name="waymark",
+        connect_timeout=3,
+        keepalives_idle=15,
+        keepalives_interval=5,
+        keepalives_count=3,
+    )
+
+
+@contextmanager
+def connection() -> Iterator[Conn]:
+    """A pooled connection for statements that stand alone."""
+    with pool().connection() as conn:
+        yield conn
+
+
+@contextmanager
+def transaction() -> Iterator[Conn]:
+    """A pooled connection inside one transaction: committed at the end, rolled back on any exception."""
+    with pool().connection() as conn, conn.transaction():
+        yield conn
+
+
+def close_pool() -> None:
+    """Close this process's pool, if it opened one."""
+    if pool.cache_info().currsize:
+        pool().close()
+        pool.cache_clear()

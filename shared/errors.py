@@ -1,0 +1,93 @@
+"""What can go wrong, in the domain's words, once each. `web/problems.py` gives each kind its HTTP status."""
+
+from dataclasses import dataclass
+
+
+class DomainError(Exception):
+    """A refusal that the caller is told about; the docstring is the message unless one is given."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class Unauthenticated(DomainError):
+    """Credentials are missing or not valid."""
+
+
+class Forbidden(DomainError):
+    """You may not do this."""
+
+
+class NotFound(DomainError):
+    """There is nothing here, or nothing that you may know of."""
+
+
+class Conflict(DomainError):
+    """This conflicts with what is stored."""
+
+
+class Gone(DomainError):
+    """This has expired."""
+
+
+class UnsupportedMediaType(DomainError):
+    """The body must be application/json."""
+
+
+class Unavailable(DomainError):
+    """A store that this needs is down; try again shortly."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One field that is wrong: `loc` as in `body.latitude`, and what would be right."""
+
+    loc: str
+    message: str
+
+
+class Invalid(DomainError):
+    """The request is malformed."""
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__()
+        self.faults = faults
+
+
+class UsernameTaken(Conflict):
+    """This username is taken."""
+
+
+class SlugTaken(Conflict):
+    """This slug is taken."""
+
+
+class CodeTaken(Conflict):
+    """This code is taken."""
+
+
+class AlreadyMember(Conflict):
+    """This player is a member already."""
+
+
+class LastOwner(Conflict):
+    """The last owner of an organization stays its owner."""
+
+
+class NonceReused(Conflict):
+    """This nonce was used for another scan; a retry must repeat the same body."""
+
+
+class KeyInUse(Conflict):
+    """The first request with this Idempotency-Key is still running."""
+
+
+class KeyReused(Invalid):
+    """This Idempotency-Key was used with another request."""
+
+    def __init__(self) -> None:
+        super().__init__(Fault("header.Idempotency-Key", self.__doc__ or ""))
+
+
+class TooManySockets(Unavailable):
+    """This process holds as many sockets as it may; try again."""

@@ -1,0 +1,192 @@
+"""The event log: append-only, read in commit order, the memory behind everything live.
+
+A position is (transaction id, event id). Sequence numbers become visible out of order, so readers stop below the oldest
+transaction still running (`pg_snapshot_xmin`): nothing can appear behind a position once it was read.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from shared.db import Conn
+
+WAKE_CHANNEL = "events"  # NOTIFY: there is something to read
+
+
+class Position(NamedTuple):
+    """A place in the log; later places compare greater."""
+
+    xid: int
+    id: int
+
+    def __str__(self) -> str:
+        return f"{self.xid}-{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Position | None":
+        """The position a client resumes from, or None if it never came from us."""
+        xid, dash, number = text.partition("-")
+        if not (dash and xid.isascii() and number.isascii() and xid.isdigit() and number.isdigit()):
+            return None
+        if len(xid) > 19 or len(number) > 18:
+            return None
+        return cls(int(xid), int(number))
+
+
+class Snapshot(NamedTuple):
+    """Which transactions were visible at one moment (PostgreSQL's pg_snapshot: xmin:xmax:running)."""
+
+    xmin: int
+    xmax: int
+    running: frozenset[int]
+
+    def sees(self, xid: int) -> bool:
+        """Whether the transaction had been committed by then."""
+        return xid < self.xmin or (xid < self.xmax and xid not in self.running)
+
+    @classmethod
+    def parse(cls, text: str) -> "Snapshot":
+        xmin, xmax, running = text.split(":")
+        return cls(int(xmin), int(xmax), frozenset(map(int, running.split(","))) if running else frozenset())
+
+
+@dataclass(frozen=True)
+class NewEvent:
+    """An event to append; it belongs to the streams of a player, of an organization, or of both."""
+
+    type: str
+    player_id: UUID | None
+    org_id: UUID | None
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event as it stands in the log."""
+
+    xid: int
+    id: int
+    type: str
+    player_id: UUID | None
+    org_id: UUID | None
+    data: dict[str, Any]
+    at: datetime
+
+    @property
+    def position(self) -> Position:
+        return Position(self.xid, self.id)
+
+
+def append(conn: Conn, events: Iterable[NewEvent]) -> None:
+    """Append events in order within the caller's transaction, and have the relay woken when it commits."""
+    rows = list(events)
+    if not rows:
+        return
+    conn.execute(
+        """
+        WITH added AS (
+            INSERT INTO events (type, player_id, org_id, data)
+            SELECT type, player_id, org_id, data::jsonb
+            FROM unnest(%s::text[], %s::uuid[], %s::uuid[], %s::text[]) WITH ORDINALITY
+                AS e (type, player_id, org_id, data, place)
+            ORDER BY place
+        )
+        SELECT pg_notify(%s, '')
+        """,
+        (
+            [e.type for e in rows],
+            [e.player_id for e in rows],
+            [e.org_id for e in rows],
+            [json.dumps(e.data) for e in rows],
+            WAKE_CHANNEL,
+        ),
+    )
+
+
+def read(
+    conn: Conn, after: Position, *, limit: int, player_id: UUID | None = None, org_id: UUID | None = None
+) -> list[Event]:
+    """Settled events past a position, oldest first: of one player, of one organization, or all."""
+    stream, owner = "", None
+    if player_id is not None:
+        stream, owner = "AND player_id = %(owner)s", player_id
+    elif org_id is not None:
+        stream, owner = "AND org_id = %(owner)s", org_id
+    with conn.cursor(row_factory=class_row(Event)) as cursor:
+        return cursor.execute(
+            f"""
+            SELECT xid::text::bigint AS xid, id, type, player_id, org_id, data, at
+            FROM events
+            WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s)
+              AND xid < pg_snapshot_xmin(pg_current_snapshot())
+              {stream}
+            ORDER BY xid, id
+            LIMIT %(limit)s
+            """,  # noqa: S608 - `stream` is one of three constants
+            {"xid": str(after.xid), "id": after.id, "owner": owner, "limit": limit},
+        ).fetchall()
+
+
+def snapshot(conn: Conn) -> Snapshot:
+    """What is visible right now."""
+    row = conn.execute("SELECT pg_current_snapshot()::text").fetchone()
+    assert row is not None
+    return Snapshot.parse(row[0])
+
+
+def has_unreadable(conn: Conn) -> bool:
+    """Whether events wait behind an older transaction that still runs."""
+    row = conn.execute(
+        "SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"
+    ).fetchone()
+    assert row is not None
+    return bool(row[0])
+
+
+def forget(conn: Conn, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` events older than `before` that the relay has published, and remember how far. Returns how many."""
+    row = conn.execute(
+        """
+        WITH gone AS (
+            DELETE FROM events WHERE (xid, id) IN (
+                SELECT xid, id FROM events
+                WHERE at < %(before)s
+                  AND (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = 'relay')
+                ORDER BY xid, id
+                LIMIT %(limit)s
+            )
+            RETURNING xid, id
+        ), last AS (
+            SELECT xid, id FROM gone ORDER BY xid DESC, id DESC LIMIT 1
+        ), remembered AS (
+            INSERT INTO event_readers (name, xid, id) SELECT 'horizon', xid, id FROM last
+            ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
+        )
+        SELECT count(*) FROM gone
+        """,
+        {"before": before, "limit": limit},
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def read_mark(conn: Conn, name: str) -> Position | None:
+    """How far a reader of the log has come. `horizon` is the last event that retention removed."""
+    row = conn.execute("SELECT xid::text::bigint, id FROM event_readers WHERE name = %s", (name,)).fetchone()
+    return Position(*row) if row else None
+
+
+def write_mark(conn: Conn, name: str, position: Position) -> None:
+    """Remember how far a reader of the log has come."""
+    conn.execute(
+        """
+        INSERT INTO event_readers (name, xid, id) VALUES (%s, %s::text::xid8, %s)
+        ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
+        """,
+        (name, str(position.xid), position.id),
+    )

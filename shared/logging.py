@@ -1,0 +1,88 @@
+"""Structured logs: JSON lines in production, readable ones on a terminal, each with its request's id."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+from shared.settings import settings
+
+MAX_VALUE = 2_048  # characters of one logged value
+
+
+def _one_line(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Take line breaks and terminal escapes out of values, so that no input can forge a line of the log."""
+    for name, value in event.items():
+        if isinstance(value, str) and name != "exception":
+            event[name] = value[:MAX_VALUE] if value.isprintable() else value[:MAX_VALUE].encode("unicode_escape").decode()
+    return event
+
+
+def configure(process: str) -> None:
+    """Send structlog's and the libraries' logs to stdout in one shape. `process` is the Procfile's name for it."""
+
+    def name_process(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["process"] = process
+        return event
+
+    stamps: list[structlog.typing.Processor] = [
+        name_process,
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info if settings().json_logs else _keep,
+        _one_line,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if settings().json_logs
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    )
+    level = logging.getLevelNamesMapping()[settings().log_level]
+    structlog.configure(
+        processors=[*stamps, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        cache_logger_on_first_use=True,
+    )
+
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*stamps, structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.INFO))
+    logging.getLogger("alembic").setLevel(logging.INFO)
+
+
+def _keep(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    return event
+
+
+def get_logger() -> Any:
+    return structlog.get_logger()
+
+
+@contextmanager
+def request_id(value: str | None) -> Iterator[None]:
+    """Every line logged inside carries this request's id."""
+    with structlog.contextvars.bound_contextvars(request_id=value):
+        yield
+
+
+def bind_request_id(value: str) -> None:
+    """Every line that this thread logs from now on carries this request's id, and no earlier one's."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(request_id=value)
+
+
+def current_request_id() -> str | None:
+    found = structlog.contextvars.get_contextvars().get("request_id")
+    return found if isinstance(found, str) else None

@@ -1,0 +1,116 @@
+"""Every message that crosses a process, on one page, and how one is sent.
+
+A message is a nudge to look at rows: it carries ids at most, may come twice or never, and running it twice is harmless.
+PostgreSQL knows what is open; the scheduler nudges again what a lost message left behind.
+"""
+
+import threading
+from dataclasses import asdict, dataclass
+from functools import cache
+from typing import ClassVar
+
+import dramatiq
+import redis
+from dramatiq.brokers.redis import RedisBroker
+
+from shared.logging import current_request_id, get_logger, request_id
+from shared.redis import client, key, make_client
+
+log = get_logger()
+
+QUEUES = ("scans", "maintenance")
+
+
+class Message:
+    """What every message has: the queue it travels on. Its class name is the actor's."""
+
+    queue: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class ScansPending(Message):
+    """There are scans without a verdict: judge every one there is."""
+
+    queue = "scans"
+
+
+@dataclass(frozen=True)
+class CleanUp(Message):
+    """An hour has passed: forget what has outlived its retention."""
+
+    queue = "maintenance"
+
+
+@cache
+def broker() -> RedisBroker:
+    """This process's broker. Web only sends through it; `workers/broker.py` adds what workers need."""
+    return RedisBroker(
+        client=make_client(),
+        namespace=key("dramatiq"),
+        middleware=[],
+        # Out of a million commands: a killed worker's messages come back in seconds rather than minutes.
+        maintenance_chance=20_000,
+        heartbeat_timeout=15_000,
+    )
+
+
+def wake_channel(queue: str) -> str:
+    """Where a consumer that sleeps between polls listens for news of its queue."""
+    return key("wake", queue)
+
+
+def send(message: Message) -> None:
+    """Put the message on its queue and wake a sleeping consumer. Raises redis.RedisError when Redis is away."""
+    broker().enqueue(
+        dramatiq.Message(
+            queue_name=message.queue,
+            actor_name=type(message).__name__,
+            args=(),
+            kwargs=asdict(message),  # type: ignore[call-overload]
+            options={"request_id": current_request_id()},
+        )
+    )
+    client().publish(wake_channel(message.queue), b"")
+
+
+class Nudger:
+    """Sends nudges from a thread of its own, each at most once per round: a hundred accepted scans need one nudge.
+
+    The request that committed a row never waits for Redis and never fails with it; a nudge that cannot be sent is
+    dropped with a line in the log, and the scheduler's sweep takes its place.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Message, str | None] = {}
+        self._lock = threading.Lock()
+        self._news = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def nudge(self, message: Message) -> None:
+        """Have the message sent shortly; returns at once."""
+        with self._lock:
+            self._waiting.setdefault(message, current_request_id())
+            if self._thread is None:  # made on first use: after the fork
+                self._thread = threading.Thread(target=self._run, name="nudger", daemon=True)
+                self._thread.start()
+        self._news.set()
+
+    def flush(self) -> None:
+        """Send what waits, now and here."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for message, origin in waiting.items():
+            with request_id(origin):
+                try:
+                    send(message)
+                except redis.RedisError as error:
+                    log.warning("nudge_dropped", message=type(message).__name__, error=str(error))
+
+    def _run(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            self.flush()
+
+
+nudger = Nudger()

@@ -1,0 +1,1 @@
+"""Scans: accepted as pending rows, judged by pure rules, settled once."""

@@ -1,0 +1,290 @@
+"""Settling scans in PostgreSQL: claim under a lease, read what judging needs under lock, write verdicts and effects.
+
+A claim is committed at once, so that a scan which kills its worker is known by its attempts. Verdicts, ledger entries,
+counters and events are committed together, fenced by the lease's token: a worker that was stopped and comes back too
+late finds its scans taken and writes nothing.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from shared import events
+from shared.db import Conn
+from shared.events import NewEvent
+from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
+
+MAX_ATTEMPTS = 3
+
+
+def claim_fresh(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
+    """Lease the pending scans that nobody has tried yet. SKIP LOCKED: side by side, workers take different ones."""
+    return _claim(conn, "lease_until IS NULL", "id", token, lease, limit)
+
+
+def claim_suspect(conn: Conn, token: UUID, lease: timedelta) -> list[Scan]:
+    """Lease one scan whose worker did not come back. One at a time, the least tried first: so a scan that kills its
+    worker takes no others with it, and is found out."""
+    return _claim(conn, f"lease_until < now() AND attempts < {MAX_ATTEMPTS}", "attempts, id", token, lease, 1)
+
+
+def claim_spent(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
+    """Lease the scans that were tried too often, to be set aside."""
+    return _claim(conn, f"lease_until < now() AND attempts >= {MAX_ATTEMPTS}", "id", token, lease, limit)
+
+
+def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, limit: int) -> list[Scan]:
+    rows = conn.execute(
+        f"""
+        WITH picked AS (
+            SELECT id FROM player_scans
+            WHERE status = 'pending' AND {which}
+            ORDER BY {order} LIMIT %(limit)s
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE player_scans s
+        SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1
+        FROM picked WHERE s.id = picked.id
+        RETURNING s.id, s.player_id, s.qr_code, s.qr_code_id, s.scan_time, s.received_at, s.latitude, s.longitude,
+                  s.accuracy, s.request_id
+        """,  # noqa: S608 - `which` and `order` are constants of this module
+        {"limit": limit, "token": token, "lease": lease},
+    ).fetchall()
+    scans = [
+        Scan(id, player, text, code, at, received, _place(latitude, longitude), accuracy, request)
+        for id, player, text, code, at, received, latitude, longitude, accuracy, request in rows
+    ]
+    return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
+
+
+def give_back(conn: Conn, token: UUID) -> None:
+    """End a lease as if it had never been: PostgreSQL failed us, not the scans."""
+    conn.execute(
+        """
+        UPDATE player_scans SET lease_token = NULL, attempts = attempts - 1,
+                                lease_until = CASE WHEN attempts > 1 THEN now() END
+        WHERE lease_token = %s AND status = 'pending'
+        """,
+        (token,),
+    )
+
+
+def suspect(conn: Conn, token: UUID) -> None:
+    """End a lease at once, attempts and all: judging these scans failed, so each is tried by itself next."""
+    conn.execute(
+        "UPDATE player_scans SET lease_until = now() WHERE lease_token = %s AND status = 'pending'", (token,)
+    )
+
+
+def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
+    """Lock the scans that are still ours, then their players, then their codes, each in id order so that no two workers
+    wait for each other. Returns those still ours.
+
+    The player's lock makes limits and travel hold when two workers judge one player; the code's lock makes stock hold.
+    NO KEY UPDATE lets new scans of the same player and code be inserted meanwhile.
+    """
+    conn.execute("SELECT set_config('lock_timeout', '5s', true)")
+    ours = {
+        row[0]
+        for row in conn.execute(
+            "SELECT id FROM player_scans WHERE lease_token = %s AND status = 'pending' ORDER BY id FOR NO KEY UPDATE",
+            (token,),
+        )
+    }
+    kept = [scan for scan in scans if scan.id in ours]
+    lock_players(conn, {scan.player_id for scan in kept})
+    lock_codes(conn, {scan.qr_code_id for scan in kept if scan.qr_code_id})
+    return kept
+
+
+def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:
+    """Until the transaction ends, no other worker judges these players."""
+    conn.execute("SELECT FROM players WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
+
+
+def lock_codes(conn: Conn, ids: Iterable[UUID]) -> None:
+    """Until the transaction ends, no other worker judges scans of these codes."""
+    conn.execute("SELECT FROM qr_codes WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
+
+
+def context(conn: Conn, scans: Sequence[Scan]) -> Context:
+    """What judging these scans needs to know. Read after `lock`, so that it stays true until the commit."""
+    codes = {code.id: code for code in _codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})}
+    return Context(codes, _usages(conn, scans, codes), _sightings(conn, {scan.player_id for scan in scans}))
+
+
+def _codes(conn: Conn, ids: Iterable[UUID]) -> list[Code]:
+    with conn.cursor(row_factory=dict_row) as cursor:
+        rows = cursor.execute(
+            """
+            SELECT q.*, CASE WHEN e.id IS NOT NULL THEN jsonb_build_object('id', e.id, 'puzzle_type', e.puzzle_type,
+                        'difficulty_level', e.difficulty_level, 'data', e.data) END AS encounter,
+                   CASE WHEN q.destination_code IS NOT NULL THEN jsonb_build_object('code', q.destination_code,
+                        'description', d.description) END AS destination
+            FROM qr_codes q
+            LEFT JOIN encounters e ON e.qr_code_id = q.id
+            LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL
+            WHERE q.id = ANY(%s)
+            """,
+            (list(ids),),
+        ).fetchall()
+    return [_code(row) for row in rows]
+
+
+def _code(row: Mapping[str, Any]) -> Code:
+    return Code(
+        id=row["id"],
+        code=row["code"],
+        org_id=row["org_id"],
+        scan_type=row["scan_type"],
+        requires_location=row["requires_location"],
+        place=_place(row["latitude"], row["longitude"]),
+        radius_m=row["radius_m"],
+        active=row["active"],
+        deleted=row["deleted_at"] is not None,
+        starts_at=row["starts_at"],
+        expires_at=row["expires_at"],
+        max_scans=row["max_scans"],
+        taken=row["taken"],
+        per_player_limit=row["per_player_limit"],
+        cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
+        reward_item=row["reward_item"],
+        reward_quantity=row["reward_quantity"],
+        encounter=row["encounter"],
+        destination=row["destination"],
+    )
+
+
+def _usages(conn: Conn, scans: Sequence[Scan], codes: Mapping[UUID, Code]) -> dict[tuple[UUID, UUID], Usage]:
+    """How often each player has used each code, counted no further than the limit; and when, as far as a cooldown reaches."""
+    spans: dict[tuple[UUID, UUID], tuple[datetime, datetime]] = {}
+    for scan in scans:
+        code = codes.get(scan.qr_code_id) if scan.qr_code_id else None
+        if code and (code.per_player_limit is not None or code.cooldown is not None):
+            first, last = spans.get((scan.player_id, code.id), (scan.scan_time, scan.scan_time))
+            spans[scan.player_id, code.id] = (min(first, scan.scan_time), max(last, scan.scan_time))
+    if not spans:
+        return {}
+    rows = conn.execute(
+        """
+        SELECT p.player, p.code, (SELECT count(*) FROM (
+                   SELECT FROM player_scans s
+                   WHERE s.player_id = p.player AND s.qr_code_id = p.code AND s.status IN ('success', 'held')
+                   LIMIT p.most) counted),
+               CASE WHEN p.since IS NULL THEN '{}' ELSE ARRAY(
+                   SELECT s.scan_time FROM player_scans s
+                   WHERE s.player_id = p.player AND s.qr_code_id = p.code AND s.status IN ('success', 'held')
+                     AND s.scan_time > p.since AND s.scan_time < p.until) END
+        FROM unnest(%s::uuid[], %s::uuid[], %s::int[], %s::timestamptz[], %s::timestamptz[])
+            AS p (player, code, most, since, until)
+        """,
+        (
+            [player for player, _ in spans],
+            [code for _, code in spans],
+            [codes[code].per_player_limit or 0 for _, code in spans],
+            [(cooldown := codes[code].cooldown) and first - cooldown for (_, code), (first, _) in spans.items()],
+            [(cooldown := codes[code].cooldown) and last + cooldown for (_, code), (_, last) in spans.items()],
+        ),
+    ).fetchall()
+    return {(player, code): Usage(count, tuple(times)) for player, code, count, times in rows}
+
+
+def _sightings(conn: Conn, players: Iterable[UUID]) -> dict[UUID, Sighting]:
+    rows = conn.execute(
+        """
+        SELECT p.player, s.scan_time, s.latitude, s.longitude, s.accuracy
+        FROM unnest(%s::uuid[]) AS p (player) CROSS JOIN LATERAL (
+            SELECT scan_time, latitude, longitude, accuracy FROM player_scans
+            WHERE player_id = p.player AND status IN ('success', 'held') AND latitude IS NOT NULL
+            ORDER BY scan_time DESC LIMIT 1) s
+        """,
+        (list(players),),
+    ).fetchall()
+    return {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in rows}
+
+
+def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], codes: Mapping[UUID, Code]) -> None:
+    """Write verdicts with everything they bring about. The caller holds the locks of `lock` and commits all or nothing."""
+    judged = [(scan, verdicts[scan.id], codes.get(scan.qr_code_id) if scan.qr_code_id else None) for scan in scans]
+    with conn.pipeline():
+        conn.execute(
+            """
+            UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance,
+                                      outcome = v.outcome::jsonb, settled_at = clock_timestamp(), lease_token = NULL
+            FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::float8[], %s::text[])
+                AS v (id, status, reason, distance, outcome)
+            WHERE s.id = v.id AND s.status = 'pending'
+            """,
+            (
+                [scan.id for scan, _, _ in judged],
+                [verdict.status for _, verdict, _ in judged],
+                [verdict.reason for _, verdict, _ in judged],
+                [verdict.distance_m for _, verdict, _ in judged],
+                [json.dumps(verdict.outcome) for _, verdict, _ in judged],
+            ),
+        )
+        _count(conn, [code.id for _, verdict, code in judged if code and verdict.counts])
+        granted = [(s, v) for s, v, _ in judged if v.status == "success" and "reward" in v.outcome]
+        grant(conn, [(s.player_id, v.outcome["reward"], v.outcome["quantity"], s.id) for s, v in granted])
+        moved = {s.player_id: v.outcome["destination"]["code"] for s, v, _ in judged if v.status == "success" and "destination" in v.outcome}
+        _move(conn, moved)
+        events.append(conn, [event for scan, verdict, code in judged for event in _events(scan, verdict, code)])
+
+
+def _count(conn: Conn, used: list[UUID]) -> None:
+    if used:
+        conn.execute(
+            """
+            UPDATE qr_codes q SET taken = taken + u.n
+            FROM (SELECT id, count(*) AS n FROM unnest(%s::uuid[]) AS u (id) GROUP BY id) u
+            WHERE q.id = u.id
+            """,
+            (used,),
+        )
+
+
+def grant(conn: Conn, rewards: Sequence[tuple[UUID, str, int, UUID]]) -> None:
+    """Enter rewards for scans in the ledger: (player, item, quantity, scan). A second entry for one scan is refused by
+    the constraint `inventory_ledger_owed_once`, and takes its whole transaction with it."""
+    if rewards:
+        conn.execute(
+            """
+            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
+            SELECT player, item, quantity, 'scan', scan
+            FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::uuid[]) AS r (player, item, quantity, scan)
+            """,
+            tuple(map(list, zip(*rewards, strict=True))),
+        )
+
+
+def _move(conn: Conn, places: Mapping[UUID, str]) -> None:
+    if places:
+        conn.execute(
+            """
+            UPDATE players p SET place_code = m.place
+            FROM unnest(%s::uuid[], %s::text[]) AS m (player, place) WHERE p.id = m.player
+            """,
+            (list(places), list(places.values())),
+        )
+
+
+def _events(scan: Scan, verdict: Verdict, code: Code | None) -> Iterable[NewEvent]:
+    """What the log says of one verdict. Only what the player may know: the same event goes to both streams."""
+    org_id = code.org_id if code else None
+    told: dict[str, Any] = {"scan_id": str(scan.id), "qr_code": scan.qr_code, "status": verdict.status}
+    if verdict.reason:
+        told["reason"] = verdict.reason
+    reward = {}
+    if verdict.status == "success" and "reward" in verdict.outcome:
+        reward = {"reward": verdict.outcome["reward"], "quantity": verdict.outcome["quantity"]}
+    yield NewEvent("scan_result", scan.player_id, org_id, told | reward)
+    if reward:
+        yield NewEvent("reward_granted", scan.player_id, org_id, {"scan_id": str(scan.id), **reward})
+
+
+def _place(latitude: float | None, longitude: float | None) -> Place | None:
+    return None if latitude is None or longitude is None else Place(latitude, longitude)

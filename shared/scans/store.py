@@ -1,0 +1,133 @@
+"""Scans in PostgreSQL, as their players and their staff see them: accepted, looked up, listed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from shared.db import Conn
+from shared.errors import NonceReused
+from shared.ids import uuid7
+from shared.scans.rules import Place, code_of
+
+
+@dataclass(frozen=True)
+class NewScan:
+    """What a client hands in. `qr_code` is the code or the URL that was printed."""
+
+    player_id: UUID
+    qr_code: str
+    place: Place | None = None
+    accuracy_m: float | None = None
+    scanned_at: datetime | None = None
+    nonce: str | None = None
+
+    def digest(self) -> bytes:
+        """Tells a retry from another scan under the same nonce."""
+        told = (self.qr_code, self.place, self.accuracy_m, self.scanned_at and self.scanned_at.timestamp())
+        return sha256(repr(told).encode()).digest()
+
+
+@dataclass(frozen=True)
+class StoredScan:
+    """A scan's request and, once it is settled, its verdict."""
+
+    scan_id: UUID
+    player_id: UUID
+    qr_code: str
+    org_id: UUID | None
+    encounter_type: str | None
+    status: str
+    success: bool | None
+    reason: str | None
+    outcome: dict[str, Any]
+    scan_time: datetime
+    received_at: datetime
+    settled_at: datetime | None
+
+    @property
+    def is_settled(self) -> bool:
+        return self.status != "pending"
+
+
+SCAN = """
+    SELECT s.id AS scan_id, s.player_id, s.qr_code, q.org_id, q.scan_type AS encounter_type, s.status, s.success,
+           s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at
+    FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
+"""
+
+
+def accept(conn: Conn, scan: NewScan, *, scan_id: UUID | None = None, request_id: str | None = None) -> UUID:
+    """Insert a pending scan, in one statement, and return its id; the first one's when the nonce was used before.
+
+    A client clock that runs ahead is not believed: nothing happened later than it was received. Raises NonceReused
+    where the nonce belongs to a scan with another body.
+    """
+    row = conn.execute(
+        """
+        INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
+                                  client_time, nonce, digest, request_id)
+        VALUES (%(id)s, %(player)s, (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL), %(code)s,
+                %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
+                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s)
+        ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
+        RETURNING id
+        """,
+        {
+            "id": scan_id or uuid7(),
+            "player": scan.player_id,
+            "code": code_of(scan.qr_code),
+            "latitude": scan.place and scan.place.latitude,
+            "longitude": scan.place and scan.place.longitude,
+            "accuracy": scan.accuracy_m,
+            "scanned_at": scan.scanned_at,
+            "nonce": scan.nonce,
+            "digest": scan.digest() if scan.nonce else None,
+            "request_id": request_id,
+        },
+    ).fetchone()
+    if row is None:
+        row = conn.execute(
+            "SELECT id, digest FROM player_scans WHERE player_id = %s AND nonce = %s", (scan.player_id, scan.nonce)
+        ).fetchone()
+        assert row is not None, "scans are never deleted"
+        if row[1] != scan.digest():
+            raise NonceReused
+    return UUID(str(row[0]))
+
+
+def find(conn: Conn, scan_id: UUID) -> StoredScan | None:
+    """One scan, with the organization of its code."""
+    with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
+        return cursor.execute(SCAN + "WHERE s.id = %s", (scan_id,)).fetchone()
+
+
+def history(
+    conn: Conn, player_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
+) -> list[StoredScan]:
+    """A player's scans, newest first, from past `before` on: one range of an index, however many there are."""
+    with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
+        return cursor.execute(
+            SCAN
+            + """
+            WHERE s.player_id = %s AND (s.scan_time, s.id) < (%s, %s)
+            ORDER BY s.scan_time DESC, s.id DESC
+            LIMIT %s
+            """,
+            (player_id, *(before or ("infinity", UUID(int=2**128 - 1))), limit),
+        ).fetchall()
+
+
+def inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
+    """What a player holds: the sums of the ledger, by item."""
+    rows = conn.execute(
+        """
+        SELECT item, sum(quantity) FROM inventory_ledger WHERE player_id = %s
+        GROUP BY item HAVING sum(quantity) <> 0 ORDER BY item
+        """,
+        (player_id,),
+    ).fetchall()
+    return [(item, int(quantity)) for item, quantity in rows]

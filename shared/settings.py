@@ -1,0 +1,125 @@
+"""Settings: one frozen object, built from the environment, failing loudly with the variable's name."""
+
+from functools import cache
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HMAC key at least as long as the hash
+
+
+class SettingsError(SystemExit):
+    """The environment does not make sense; the message names each variable and what it accepts."""
+
+
+def _postgres_url(url: SecretStr) -> SecretStr:
+    raw = url.get_secret_value()
+    if raw.startswith("postgres://"):  # Heroku's spelling
+        raw = raw.replace("postgres://", "postgresql://", 1)
+    if not raw.startswith("postgresql://"):
+        raise ValueError("must be a postgresql:// URL")
+    return SecretStr(raw)
+
+
+def _redis_url(url: SecretStr) -> SecretStr:
+    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be a redis://, rediss:// or unix:// URL")
+    return url
+
+
+def _public_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError("must be an http(s) URL without query or fragment")
+    return url.rstrip("/")
+
+
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Every setting, named as its environment variable in lower case."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    waymark_env: Literal["development", "production"] = "development"
+    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)]
+    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)]
+    redis_tls_verify: bool = True
+    redis_prefix: str = Field("waymark", pattern=r"^[a-z0-9_-]{1,32}$")
+    jwt_secret: SecretStr
+    port: int = Field(8000, ge=1, le=65535)
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    log_format: Literal["json", "console"] | None = None
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    access_token_minutes: int = Field(15, ge=1, le=24 * 60)
+    refresh_token_days: int = Field(30, ge=1, le=365)
+    password_hashes_at_once: int = Field(2, ge=1, le=64)
+
+    web_threads: int = Field(64, ge=4, le=4096)
+    web_sockets: int | None = Field(None, ge=0, le=4000)
+    database_pool: int = Field(12, ge=1, le=200)
+    worker_threads: int = Field(4, ge=1, le=64)
+    worker_processes: int = Field(1, ge=1, le=64)
+
+    scan_default_wait: float = Field(0, ge=0, le=10)
+    scan_grace_hours: float = Field(72, gt=0, le=24 * 90)
+    scan_max_accuracy_m: float = Field(100, gt=0)
+    scan_max_speed_mps: float = Field(300, gt=0)
+    scan_lease_seconds: float = Field(10, gt=0, le=60)
+    scan_sweep_seconds: float = Field(5, gt=0, le=30)
+    event_retention_days: int = Field(30, ge=1)
+
+    @model_validator(mode="after")
+    def _safe(self) -> Self:
+        if len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            raise ValueError(f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes")
+        if self.is_production:
+            if len(set(self.jwt_secret.get_secret_value())) < 10:
+                raise ValueError("JWT_SECRET looks made up; use e.g. `openssl rand -hex 32`")
+            if self.public_url is None:
+                raise ValueError("PUBLIC_URL must be set in production: it is printed inside the codes")
+        if self.max_sockets >= self.web_threads:
+            raise ValueError("WEB_SOCKETS must be below WEB_THREADS, so that HTTP always has a thread")
+        return self
+
+    @property
+    def is_production(self) -> bool:
+        return self.waymark_env == "production"
+
+    @property
+    def printed_url(self) -> str:
+        """Where printed codes lead: PUBLIC_URL, without a slash at its end."""
+        return self.public_url or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def max_sockets(self) -> int:
+        """Sockets a web process holds; each keeps one of its threads, the rest stay with HTTP."""
+        return self.web_threads // 2 if self.web_sockets is None else self.web_sockets
+
+    @property
+    def max_waits(self) -> int:
+        """Requests of a web process that may hold a thread for a verdict (Prefer: wait) at once."""
+        return max(1, (self.web_threads - self.max_sockets) // 2)
+
+    @property
+    def json_logs(self) -> bool:
+        return self.log_format == "json" or (self.log_format is None and self.is_production)
+
+
+@cache
+def settings() -> Settings:
+    """The process's settings; a missing or wrong variable ends the process with its name."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in problem['loc']).upper() or 'environment'}: {problem['msg']}"
+            for problem in error.errors(include_input=False)
+        ]
+        raise SettingsError("Waymark cannot start with these settings:\n" + "\n".join(lines)) from None

@@ -1,0 +1,133 @@
+"""One PostgreSQL and one Redis per test process, started in seconds; a fresh database state per test.
+
+Tests run against the real stores. The schema is made once and copied; between tests the tables are emptied.
+"""
+
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+# Settings are read when the modules under test are imported: give them what no test depends on.
+os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
+os.environ["WAYMARK_ENV"] = "development"
+for name in ("PUBLIC_URL", "ALLOWED_ORIGINS", "SCAN_DEFAULT_WAIT"):
+    os.environ.pop(name, None)
+
+
+STORES = ExitStack()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Start this process's stores before anything is collected: actors bind their broker when they are imported."""
+    distributes = session.config.getoption("numprocesses", None) and not hasattr(session.config, "workerinput")
+    if distributes or session.config.option.collectonly:
+        os.environ.update(DATABASE_URL="postgresql://not-started", REDIS_URL="redis://not-started")
+        return
+    from script.stack import temporary_postgres, temporary_redis
+
+    os.environ["DATABASE_URL"] = STORES.enter_context(temporary_postgres()).url
+    os.environ["REDIS_URL"] = STORES.enter_context(temporary_redis()).url
+    from alembic import command
+
+    from migrations import config
+
+    command.upgrade(config(), "head")
+
+
+def pytest_sessionfinish() -> None:
+    from shared import db
+
+    db.close_pool()
+    STORES.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="also fuzzing, long kill runs and big replays")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="runs with --long only"))
+    # The slow ones first, so that they do not hold up the end of a parallel run.
+    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+
+
+TABLES = """inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys, memberships,
+    organizations, refresh_families, credentials, players"""
+
+
+@pytest.fixture
+def clean() -> None:
+    """Empty stores."""
+    from shared import db
+    from shared.redis import client
+
+    with db.connection() as conn:
+        conn.execute(f"TRUNCATE {TABLES}")
+    client().flushall()
+
+
+@pytest.fixture
+def conn(clean: None) -> Iterator[Any]:
+    """A connection in autocommit, to empty stores."""
+    from shared import db
+
+    with db.connection() as conn:
+        yield conn
+
+
+@pytest.fixture(scope="session")
+def app() -> Any:
+    from web.app import create_app
+
+    return create_app()
+
+
+@pytest.fixture
+def client(app: Any, clean: None) -> Any:
+    """Flask's test client on empty stores."""
+    return app.test_client()
+
+
+@dataclass(frozen=True)
+class Player:
+    """A registered player with their tokens."""
+
+    id: UUID
+    username: str
+    access_token: str
+    refresh_token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.access_token}"}
+
+
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def register(client: Any) -> Callable[..., Player]:
+    """Registers players over HTTP: `register("ada")`."""
+
+    def make(username: str | None = None) -> Player:
+        username = username or f"p{secrets.token_hex(6)}"
+        answer = client.post("/auth/register", json={"username": username, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        told = answer.json
+        return Player(UUID(told["player_id"]), told["username"], told["access_token"], told["refresh_token"])
+
+    return make
+
+
+@pytest.fixture
+def player(register: Callable[..., Player]) -> Player:
+    return register()

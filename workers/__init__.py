@@ -1,0 +1,1 @@
+"""Processes behind the web: the Dramatiq workers, the scheduler and the relay."""

@@ -1,0 +1,168 @@
+"""The broker as workers use it: set before any actor is imported, with consumers that are woken instead of polling.
+
+Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. Ours polls just as seldom but listens on
+Redis pub/sub meanwhile, so that a nudge is fetched within a millisecond; should the word get lost, the poll still comes.
+There is no Retries middleware: attempts and due times live in PostgreSQL.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+import dramatiq
+import redis
+from dramatiq.broker import Consumer, MessageProxy
+from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.middleware import Middleware
+
+from shared import db
+from shared.logging import configure, get_logger, request_id
+from shared.messages import Message, broker, wake_channel
+from shared.redis import make_client
+
+log = get_logger()
+
+
+class Wakes:
+    """One subscriber per worker process; sets the event of every consumer whose queue has news."""
+
+    def __init__(self) -> None:
+        self._events: dict[str, list[threading.Event]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def event(self, queue: str) -> threading.Event:
+        """An event that is set whenever something was put on the queue."""
+        news = threading.Event()
+        with self._lock:
+            self._events.setdefault(wake_channel(queue), []).append(news)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="wakes", daemon=True)
+                self._thread.start()
+        return news
+
+    def forget(self, news: threading.Event) -> None:
+        with self._lock:
+            for events in self._events.values():
+                if news in events:
+                    events.remove(news)
+
+    def _set(self, channel: str | None = None) -> None:
+        with self._lock:
+            for name, events in self._events.items():
+                for news in events if channel in (None, name) else ():
+                    news.set()
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                with make_client(socket_timeout=None).pubsub(ignore_subscribe_messages=True) as listener:
+                    listener.psubscribe(wake_channel("*"))
+                    self._set()  # whatever was said while nobody listened
+                    for said in listener.listen():
+                        self._set(said["channel"].decode())
+            except redis.RedisError as error:
+                log.warning("wakes_away", error=str(error))
+                pause.wait(1.0)
+
+
+wakes = Wakes()
+
+
+class WakingConsumer(_RedisConsumer):
+    """Dramatiq's consumer, waiting for a wake where it would sleep."""
+
+    def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout=0)  # its own sleeps become none
+        self.idle_seconds = timeout / 1000
+        self.news = wakes.event(queue_name)
+
+    def __next__(self) -> MessageProxy | None:
+        self.news.clear()  # before the fetch: news that comes during it is not slept through
+        message = cast("MessageProxy | None", super().__next__())
+        if message is None:
+            self.news.wait(self.idle_seconds)
+        return message
+
+    def ack(self, message: MessageProxy) -> None:
+        super().ack(message)
+        self.news.set()  # there is room for another
+
+    def nack(self, message: MessageProxy) -> None:
+        super().nack(message)
+        self.news.set()
+
+    def close(self) -> None:
+        wakes.forget(self.news)
+        super().close()
+
+
+class WakingBroker(RedisBroker):
+    @property
+    def consumer_class(self) -> type[Consumer]:
+        return WakingConsumer
+
+
+class ProcessLife(Middleware):
+    """Logging after the fork, and the word to stop before the end."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+
+    def after_process_boot(self, broker: dramatiq.Broker) -> None:
+        configure("worker")
+
+    def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+        self.stopping.set()
+
+    def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
+        db.close_pool()
+
+
+class RequestIds(Middleware):
+    """Lines logged by an actor carry the id of the request that sent its message."""
+
+    def __init__(self) -> None:
+        self._bound: dict[str, Any] = {}
+
+    def before_process_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
+        bound = request_id(message.options.get("request_id"))
+        bound.__enter__()
+        self._bound[message.message_id] = bound
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: MessageProxy,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        bound = self._bound.pop(message.message_id, None)
+        if exception is not None:
+            log.error("actor_failed", actor=message.actor_name, exc_info=exception)
+        if bound is not None:
+            bound.__exit__(None, None, None)
+
+    after_skip_message = after_process_message
+
+
+process_life = ProcessLife()
+worker_broker = WakingBroker(
+    client=make_client(),
+    namespace=broker().namespace,
+    middleware=[process_life, RequestIds()],
+    maintenance_chance=broker().maintenance_chance,
+    heartbeat_timeout=broker().heartbeat_timeout,
+)
+dramatiq.set_broker(worker_broker)
+
+
+def handles(message: type[Message]) -> Callable[[Callable[..., None]], "dramatiq.Actor[..., None]"]:
+    """Make a function the actor for a message; it is called with the message's fields."""
+
+    def decorate(function: Callable[..., None]) -> "dramatiq.Actor[..., None]":
+        return dramatiq.actor(function, actor_name=message.__name__, queue_name=message.queue, broker=worker_broker)
+
+    return decorate

@@ -1,0 +1,79 @@
+"""The relay: tails the event log and publishes what is new to Redis pub/sub, in commit order. One leads.
+
+PostgreSQL remembers how far it has come, so that a relay that dies takes nothing with it: the next one publishes on from
+the mark, perhaps repeating a little, which sockets know to skip.
+"""
+
+import threading
+
+import psycopg
+import redis
+
+from shared import events
+from shared.db import Conn
+from shared.events import Event, Position
+from shared.leader import leadership
+from shared.live import CHANNEL, encode
+from shared.logging import configure, get_logger
+from shared.redis import client, key
+from shared.stopping import stop_on_signals
+
+log = get_logger()
+
+BATCH = 500
+IDLE_SECONDS = 1.0  # the slow poll, should a notification be lost
+CATCH_UP_SECONDS = 0.005  # while an older transaction still runs, and what came after it may not be read yet
+MARK = "relay"
+
+
+def main() -> None:
+    configure("relay")
+    stopping = stop_on_signals()
+    while not stopping.is_set():
+        try:
+            with leadership("relay", stopping) as lead:
+                if lead is None:
+                    return
+                follow(lead.conn, stopping)
+        except psycopg.OperationalError as error:
+            log.warning("database_away", error=str(error))
+            stopping.wait(1.0)
+
+
+def follow(conn: Conn, stopping: threading.Event) -> None:
+    """Publish events as they become readable, until told to stop. LISTEN comes before the first read, so none is missed."""
+    conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
+    conn.execute("LISTEN qr_scan")
+    conn.execute(f"LISTEN {events.WAKE_CHANNEL}")
+    mark = events.read_mark(conn, MARK) or Position(0, 0)
+    while not stopping.is_set():
+        batch = events.read(conn, mark, limit=BATCH)
+        if batch:
+            publish(batch, stopping)
+            if stopping.is_set():
+                return
+            mark = batch[-1].position
+            events.write_mark(conn, MARK, mark)
+        if len(batch) < BATCH:
+            wait(conn, CATCH_UP_SECONDS if events.has_unreadable(conn) else IDLE_SECONDS)
+
+
+def wait(conn: Conn, seconds: float) -> None:
+    """Sleep until a notification comes, and swallow those that came with it."""
+    for _ in conn.notifies(timeout=seconds, stop_after=1):
+        pass
+
+
+def publish(batch: list[Event], stopping: threading.Event) -> None:
+    """Publish until Redis takes it: nothing is skipped because Redis was away."""
+    while not stopping.is_set():
+        try:
+            client().publish(key(CHANNEL), encode(batch))
+            return
+        except redis.RedisError as error:
+            log.warning("redis_away", events=len(batch), error=str(error))
+            stopping.wait(0.5)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Judging scans: claim what is pending, decide by rules, settle once."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import psycopg
+import redis
+
+from shared import db
+from shared.db import Conn
+from shared.live import SETTLED_CHANNEL
+from shared.logging import get_logger
+from shared.messages import ScansPending, send
+from shared.redis import client, key
+from shared.scans import rules, settling
+from shared.scans.rules import Context, Limits, Scan, Verdict
+from shared.settings import Settings, settings
+from workers.broker import handles, process_life
+
+log = get_logger()
+
+BATCH = 200
+ROUNDS = 100  # then let other messages of this worker have their turn
+
+
+@handles(ScansPending)
+def judge_pending() -> None:
+    """Settle every pending scan there is. Safe to run twice: a scan that is leased or settled is not claimed again."""
+    for _ in range(ROUNDS):
+        settled = judge_fresh() or judge_suspect() or set_aside()
+        if not settled or process_life.stopping.is_set():
+            break
+    else:
+        send(ScansPending())
+
+
+def judge_fresh() -> int:
+    """Judge up to a batch of scans that nobody has tried yet. Returns how many were claimed."""
+    return _judge(lambda conn, token, lease: settling.claim_fresh(conn, token, lease, limit=BATCH))
+
+
+def judge_suspect() -> int:
+    """Judge one scan whose worker did not come back, by itself."""
+    return _judge(settling.claim_suspect)
+
+
+def set_aside() -> int:
+    """Give up on scans that were tried too often; they are shown to staff by their reason."""
+    return _judge(
+        lambda conn, token, lease: settling.claim_spent(conn, token, lease, limit=BATCH),
+        lambda scans, _context, _limits: {scan.id: Verdict("failure", "not_judged") for scan in scans},
+    )
+
+
+def limits(settings: Settings) -> Limits:
+    """What the settings say about judging."""
+    return Limits(
+        grace=timedelta(hours=settings.scan_grace_hours),
+        max_accuracy_m=settings.scan_max_accuracy_m,
+        max_speed_mps=settings.scan_max_speed_mps,
+    )
+
+
+def _judge(
+    claim: Callable[[Conn, UUID, timedelta], list[Scan]],
+    decide: Callable[[list[Scan], Context, Limits], dict[UUID, Verdict]] = rules.judge_all,
+) -> int:
+    token = uuid4()
+    with db.connection() as conn:
+        scans = claim(conn, token, timedelta(seconds=settings().scan_lease_seconds))
+    if not scans:
+        return 0
+    try:
+        with db.transaction() as conn:
+            ours = settling.lock(conn, token, scans)
+            context = settling.context(conn, ours)
+            verdicts = decide(ours, context, limits(settings()))
+            settling.settle(conn, ours, verdicts, context.codes)
+    except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
+        log.warning("judging_postponed", scans=len(scans), error=str(error))
+        with db.connection() as conn:
+            settling.give_back(conn, token)
+        raise
+    except Exception:
+        with db.connection() as conn:
+            settling.suspect(conn, token)
+        raise
+    announce(ours)
+    for scan in ours:
+        verdict = verdicts[scan.id]
+        log.info(
+            "scan_settled",
+            scan_id=str(scan.id),
+            status=verdict.status,
+            reason=verdict.reason,
+            request_id=scan.request_id,
+        )
+    return len(scans)
+
+
+def announce(scans: list[Scan]) -> None:
+    """Wake the web processes that hold a client for one of these verdicts. They read it from PostgreSQL themselves."""
+    try:
+        client().publish(key(SETTLED_CHANNEL), " ".join(str(scan.id) for scan in scans))
+    except redis.RedisError as error:
+        log.warning("settled_unannounced", error=str(error))

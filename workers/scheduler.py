@@ -1,0 +1,59 @@
+"""The scheduler: sends messages when their time has come, and nothing else. One leads, the others stand by."""
+
+from datetime import UTC, datetime
+
+import redis
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.cron import CronTrigger
+from apscheduler.triggers.interval import IntervalTrigger
+
+from shared.leader import Leadership, leadership
+from shared.logging import configure, get_logger
+from shared.messages import CleanUp, Message, ScansPending, send
+from shared.settings import settings
+from shared.stopping import stop_on_signals
+
+log = get_logger()
+
+
+def main() -> None:
+    configure("scheduler")
+    stopping = stop_on_signals()
+    while not stopping.is_set():
+        with leadership("scheduler", stopping) as lead:
+            if lead is None:
+                return
+            scheduler = schedule(lead)
+            scheduler.start()
+            while not stopping.wait(1.0) and lead.is_held():
+                pass
+            scheduler.shutdown(wait=True)
+
+
+def schedule(lead: Leadership) -> BackgroundScheduler:
+    """Every job there is. The sweep finds scans whose nudge was lost, whose worker died, or that were inserted by hand."""
+    scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
+    now = datetime.now(UTC)
+    scheduler.add_job(
+        fire,
+        IntervalTrigger(seconds=settings().scan_sweep_seconds),
+        (lead, ScansPending()),
+        id="sweep",
+        next_run_time=now,
+    )
+    scheduler.add_job(fire, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)
+    return scheduler
+
+
+def fire(lead: Leadership, message: Message) -> None:
+    """Send the message if this process still leads, so that two schedulers fire a job once."""
+    if not lead.is_held():
+        return
+    try:
+        send(message)
+    except redis.RedisError as error:
+        log.warning("job_not_sent", message=type(message).__name__, error=str(error))
+
+
+if __name__ == "__main__":
+    main()
