@@ -4,7 +4,6 @@ A position is (transaction id, event id). Sequence numbers become visible out of
 transaction still running (`pg_snapshot_xmin`): nothing can appear behind a position once it was read.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
 
 from shared.db import Conn
 
@@ -91,21 +91,31 @@ def append(conn: Conn, events: Iterable[NewEvent]) -> None:
         """
         WITH added AS (
             INSERT INTO events (type, player_id, org_id, data)
-            SELECT type, player_id, org_id, data::jsonb
-            FROM unnest(%s::text[], %s::uuid[], %s::uuid[], %s::text[]) WITH ORDINALITY
-                AS e (type, player_id, org_id, data, place)
+            SELECT type, player_id, org_id, data
+            FROM ROWS FROM (jsonb_to_recordset(%s) AS (type text, player_id uuid, org_id uuid, data jsonb))
+                WITH ORDINALITY AS e (type, player_id, org_id, data, place)
             ORDER BY place
         )
         SELECT pg_notify(%s, '')
         """,
         (
-            [e.type for e in rows],
-            [e.player_id for e in rows],
-            [e.org_id for e in rows],
-            [json.dumps(e.data) for e in rows],
+            as_json(
+                {
+                    "type": event.type,
+                    "player_id": event.player_id and str(event.player_id),
+                    "org_id": event.org_id and str(event.org_id),
+                    "data": event.data,
+                }
+                for event in rows
+            ),
             WAKE_CHANNEL,
         ),
     )
+
+
+def as_json(rows: Iterable[dict[str, Any]]) -> Jsonb:
+    """Rows for jsonb_to_recordset. One document is several times cheaper to write than an array per column."""
+    return Jsonb(list(rows))
 
 
 def read(

@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
-from geographiclib.geodesic import Geodesic
+from shared.scans.geodesic import distance_m
 
 ScanType = Literal["item_drop", "encounter", "transportation"]
 Status = Literal["pending", "success", "failure", "held", "annulled"]
@@ -162,9 +162,9 @@ def code_of(scanned: str) -> str:
     return scanned
 
 
-def distance_m(a: Place, b: Place) -> float:
-    """Metres between two places on the WGS 84 ellipsoid (Karney 2013, by geographiclib)."""
-    return float(Geodesic.WGS84.Inverse(a.latitude, a.longitude, b.latitude, b.longitude, Geodesic.DISTANCE)["s12"])
+def metres(a: Place, b: Place) -> float:
+    """The geodesic distance between two places."""
+    return distance_m(a.latitude, a.longitude, b.latitude, b.longitude)
 
 
 def judge(
@@ -186,7 +186,7 @@ def judge(
     if code.expires_at is not None and scan.scan_time >= code.expires_at:
         return Verdict("failure", "expired")
 
-    distance = distance_m(scan.place, code.place) if scan.place and code.place else None
+    distance = metres(scan.place, code.place) if scan.place and code.place else None
     if code.requires_location:
         reason = _absence(scan, code, distance, limits)
         if reason is not None:
@@ -218,9 +218,9 @@ def _too_fast(scan: Scan, before: Sighting, limits: Limits) -> bool:
     if scan.place is None:
         return False
     unsure = (scan.accuracy_m or 0.0) + (before.accuracy_m or 0.0)
-    metres = distance_m(before.place, scan.place) - unsure
+    travelled = metres(before.place, scan.place) - unsure
     # A phone's fix jumps by tens of metres from one moment to the next; nothing is learned from so little.
-    return metres > 1_000 and metres > limits.max_speed_mps * abs((scan.scan_time - before.at).total_seconds())
+    return travelled > 1_000 and travelled > limits.max_speed_mps * abs((scan.scan_time - before.at).total_seconds())
 
 
 def _outcome(code: Code) -> Mapping[str, Any]:

@@ -5,17 +5,18 @@ counters and events are committed together, fenced by the lease's token: a worke
 late finds its scans taken and writes nothing.
 """
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from shared import events
 from shared.db import Conn
-from shared.events import NewEvent
+from shared.events import NewEvent, as_json
 from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
 
 MAX_ATTEMPTS = 3
@@ -213,37 +214,40 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
     with conn.pipeline():
         conn.execute(
             """
-            UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance,
-                                      outcome = v.outcome::jsonb, settled_at = clock_timestamp(), lease_token = NULL
-            FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::float8[], %s::text[])
-                AS v (id, status, reason, distance, outcome)
+            UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
+                                      outcome = v.outcome, settled_at = clock_timestamp(), lease_token = NULL
+            FROM jsonb_to_recordset(%s)
+                AS v (id uuid, status text, reason text, distance_m double precision, outcome jsonb)
             WHERE s.id = v.id AND s.status = 'pending'
             """,
             (
-                [scan.id for scan, _, _ in judged],
-                [verdict.status for _, verdict, _ in judged],
-                [verdict.reason for _, verdict, _ in judged],
-                [verdict.distance_m for _, verdict, _ in judged],
-                [json.dumps(verdict.outcome) for _, verdict, _ in judged],
+                as_json(
+                    {
+                        "id": str(scan.id),
+                        "status": verdict.status,
+                        "reason": verdict.reason,
+                        "distance_m": verdict.distance_m,
+                        "outcome": verdict.outcome,
+                    }
+                    for scan, verdict, _ in judged
+                ),
             ),
         )
-        _count(conn, [code.id for _, verdict, code in judged if code and verdict.counts])
-        granted = [(s, v) for s, v, _ in judged if v.status == "success" and "reward" in v.outcome]
-        grant(conn, [(s.player_id, v.outcome["reward"], v.outcome["quantity"], s.id) for s, v in granted])
-        moved = {s.player_id: v.outcome["destination"]["code"] for s, v, _ in judged if v.status == "success" and "destination" in v.outcome}
-        _move(conn, moved)
+        _count(conn, Counter(str(code.id) for _, verdict, code in judged if code and verdict.counts))
+        won = [(scan, verdict.outcome) for scan, verdict, _ in judged if verdict.status == "success"]
+        grant(conn, [(s.player_id, o["reward"], o["quantity"], s.id) for s, o in won if "reward" in o])
+        _move(conn, {str(s.player_id): o["destination"]["code"] for s, o in won if "destination" in o})
         events.append(conn, [event for scan, verdict, code in judged for event in _events(scan, verdict, code)])
 
 
-def _count(conn: Conn, used: list[UUID]) -> None:
+def _count(conn: Conn, used: Mapping[str, int]) -> None:
     if used:
         conn.execute(
             """
-            UPDATE qr_codes q SET taken = taken + u.n
-            FROM (SELECT id, count(*) AS n FROM unnest(%s::uuid[]) AS u (id) GROUP BY id) u
-            WHERE q.id = u.id
+            UPDATE qr_codes q SET taken = taken + u.value::bigint
+            FROM jsonb_each_text(%s) u WHERE q.id = u.key::uuid
             """,
-            (used,),
+            (Jsonb(used),),
         )
 
 
@@ -255,20 +259,22 @@ def grant(conn: Conn, rewards: Sequence[tuple[UUID, str, int, UUID]]) -> None:
             """
             INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
             SELECT player, item, quantity, 'scan', scan
-            FROM unnest(%s::uuid[], %s::text[], %s::int[], %s::uuid[]) AS r (player, item, quantity, scan)
+            FROM jsonb_to_recordset(%s) AS r (player uuid, item text, quantity int, scan uuid)
             """,
-            tuple(map(list, zip(*rewards, strict=True))),
+            (
+                as_json(
+                    {"player": str(player), "item": item, "quantity": quantity, "scan": str(scan)}
+                    for player, item, quantity, scan in rewards
+                ),
+            ),
         )
 
 
-def _move(conn: Conn, places: Mapping[UUID, str]) -> None:
+def _move(conn: Conn, places: Mapping[str, str]) -> None:
     if places:
         conn.execute(
-            """
-            UPDATE players p SET place_code = m.place
-            FROM unnest(%s::uuid[], %s::text[]) AS m (player, place) WHERE p.id = m.player
-            """,
-            (list(places), list(places.values())),
+            "UPDATE players p SET place_code = m.value FROM jsonb_each_text(%s) m WHERE p.id = m.key::uuid",
+            (Jsonb(places),),
         )
 
 

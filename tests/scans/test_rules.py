@@ -21,9 +21,9 @@ from shared.scans.rules import (
     Usage,
     Verdict,
     code_of,
-    distance_m,
     judge,
     judge_all,
+    metres,
 )
 from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF
 
@@ -144,13 +144,13 @@ def test_the_answer_tells_nothing_of_the_distance(near: Place, far: Place) -> No
 
 @given(places, places)
 def test_distance_is_a_metric(a: Place, b: Place) -> None:
-    assert distance_m(a, b) == pytest.approx(distance_m(b, a), abs=1e-6)
-    assert 0 <= distance_m(a, b) <= 20_003_932  # half a meridian of the ellipsoid
-    assert distance_m(a, a) == pytest.approx(0, abs=1e-6)
+    assert metres(a, b) == pytest.approx(metres(b, a), abs=1e-6)
+    assert 0 <= metres(a, b) <= 20_003_932  # half a meridian of the ellipsoid
+    assert metres(a, a) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
-    ("a", "b", "metres"),
+    ("a", "b", "expected"),
     [
         (AMSTERDAM, SIXTY_METRES_OFF, 60),
         (Place(0, 179.9999), Place(0, -179.9999), 22),  # across the date line
@@ -158,8 +158,8 @@ def test_distance_is_a_metric(a: Place, b: Place) -> None:
         (Place(52.3731, 4.8926), Place(38.7075, -9.1364), 1_863_000),
     ],
 )
-def test_known_distances(a: Place, b: Place, metres: float) -> None:
-    assert distance_m(a, b) == pytest.approx(metres, rel=0.02)
+def test_known_distances(a: Place, b: Place, expected: float) -> None:
+    assert metres(a, b) == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize(

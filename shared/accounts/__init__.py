@@ -1,0 +1,1 @@
+"""Players, their credentials, and their logins (refresh families)."""

@@ -1,0 +1,1 @@
+"""Codes: what is printed, where it counts, and what it gives."""

@@ -1,0 +1,80 @@
+"""What makes sense of a code, field by field and together. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from shared.errors import Fault
+
+ScanType = Literal["item_drop", "encounter", "transportation"]
+PuzzleType = Literal["decryption", "pattern", "hacking"]
+
+CODE = r"^[A-Za-z0-9_-]{3,64}$"
+"""The form of a code: what stays itself in a URL, in any case of letters."""
+
+
+@dataclass(frozen=True)
+class Reward:
+    """What a success pays."""
+
+    item: str
+    quantity: int
+
+
+@dataclass(frozen=True)
+class Encounter:
+    """A puzzle. `solution` is for those who make codes, never for those who scan them."""
+
+    puzzle_type: PuzzleType
+    difficulty_level: int
+    data: Mapping[str, Any] = field(default_factory=dict)
+    solution: str | None = None
+    max_attempts: int | None = None
+    id: UUID | None = None  # given when it is stored; stays while the puzzle changes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """Everything that an organization decides about a code: degrees, metres, seconds."""
+
+    code: str
+    description: str = ""
+    scan_type: ScanType | None
+    requires_location: bool = False
+    latitude: float | None = None
+    longitude: float | None = None
+    radius_m: float = 50.0
+    reward: Reward | None = None
+    encounter: Encounter | None = None
+    destination_code: str | None = None
+    target_url: str | None = None
+    active: bool = True
+    starts_at: datetime | None = None
+    expires_at: datetime | None = None
+    max_scans: int | None = None
+    per_player_limit: int | None = 1
+    cooldown_seconds: int | None = None
+    rotating: bool = False
+    tags: tuple[str, ...] = ()
+
+
+def faults(code: Definition) -> tuple[Fault, ...]:
+    """What contradicts itself, named by the field that a form would mark. Each field by itself is right already."""
+    return tuple(Fault(f"body.{name}", message) for name, message in _contradictions(code))
+
+
+def _contradictions(code: Definition) -> Iterator[tuple[str, str]]:
+    if code.latitude is None and code.longitude is not None:
+        yield "latitude", "must come with longitude"
+    if code.longitude is None and code.latitude is not None:
+        yield "longitude", "must come with latitude"
+    if code.requires_location and code.latitude is None and code.longitude is None:
+        yield "requires_location", "needs latitude and longitude"
+    if code.scan_type is None and code.target_url is None:
+        yield "target_url", "is needed where scan_type is null: the code would lead nowhere"
+    if code.starts_at is not None and code.expires_at is not None and code.starts_at >= code.expires_at:
+        yield "expires_at", "must be later than starts_at"
+    if code.destination_code == code.code:
+        yield "destination_code", "must be another code"

@@ -1,0 +1,27 @@
+"""Constraints that clients run into, as the domain's errors: the one place that knows their names."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from psycopg.errors import IntegrityError
+
+from shared.errors import AlreadyMember, CodeTaken, DomainError, SlugTaken, UsernameTaken
+
+REFUSALS: Mapping[str, type[DomainError]] = {
+    "players_username_key": UsernameTaken,
+    "organizations_slug_key": SlugTaken,
+    "memberships_pkey": AlreadyMember,
+    "qr_codes_code_key": CodeTaken,
+}
+
+
+@contextmanager
+def named_refusals() -> Iterator[None]:
+    """Decorates a store's function: PostgreSQL's refusal, which ends the transaction, becomes its constraint's error."""
+    try:
+        yield
+    except IntegrityError as error:
+        refusal = REFUSALS.get(error.diag.constraint_name or "")
+        if refusal is None:
+            raise
+        raise refusal from error

@@ -1,0 +1,182 @@
+"""Organizations and their members in PostgreSQL."""
+
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row, scalar_row
+
+from shared.constraints import named_refusals
+from shared.db import Conn
+from shared.ids import uuid7
+from shared.organizations.rules import Role, slug_of
+
+NEWEST = UUID(int=2**128 - 1)
+"""Before every id, where the newest come first."""
+NOBODY = UUID(int=0)
+"""Before every id, where the oldest come first."""
+
+
+@dataclass(frozen=True)
+class Organization:
+    """An organization, and the role in it of the player who asked."""
+
+    id: UUID
+    name: str
+    slug: str
+    url: str | None
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Member:
+    """A player in an organization."""
+
+    player_id: UUID
+    username: str
+    role: Role
+    created_at: datetime
+
+
+ORGANIZATION = """
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.created_at, o.updated_at
+    FROM memberships m JOIN organizations o ON o.id = m.org_id
+"""
+MEMBER = """
+    SELECT m.player_id, p.username, m.role, m.created_at
+    FROM memberships m JOIN players p ON p.id = m.player_id
+"""
+
+
+def role_in(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
+    """The player's role; None if they are no member, or there is no such organization."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: Role | None = cursor.execute(
+            "SELECT role FROM memberships WHERE org_id = %s AND player_id = %s", (org_id, player_id)
+        ).fetchone()
+    return found
+
+
+def exists(conn: Conn, org_id: UUID) -> bool:
+    return conn.execute("SELECT FROM organizations WHERE id = %s", (org_id,)).fetchone() is not None
+
+
+def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
+    """The organization as one of its members sees it."""
+    with conn.cursor(row_factory=class_row(Organization)) as cursor:
+        return cursor.execute(ORGANIZATION + "WHERE m.org_id = %s AND m.player_id = %s", (org_id, player_id)).fetchone()
+
+
+def of_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[Organization]:
+    """The organizations a player belongs to, newest first, from past `before` on."""
+    with conn.cursor(row_factory=class_row(Organization)) as cursor:
+        return cursor.execute(
+            ORGANIZATION + "WHERE m.player_id = %s AND m.org_id < %s ORDER BY m.org_id DESC LIMIT %s",
+            (player_id, before or NEWEST, limit),
+        ).fetchall()
+
+
+@named_refusals()
+def add(conn: Conn, owner: UUID, name: str, slug: str | None, url: str | None) -> UUID:
+    """A new organization with its first owner; returns its id. Without a slug it gets one that reads like the name.
+
+    Raises SlugTaken where the slug that was asked for belongs to another.
+    """
+    org_id = uuid7()
+    if slug is not None:
+        conn.execute(
+            "INSERT INTO organizations (id, name, slug, url) VALUES (%s, %s, %s, %s)", (org_id, name, slug, url)
+        )
+    else:
+        for candidate in _slugs(name):
+            added = conn.execute(
+                """
+                INSERT INTO organizations (id, name, slug, url) VALUES (%s, %s, %s, %s)
+                ON CONFLICT ON CONSTRAINT organizations_slug_key DO NOTHING
+                """,
+                (org_id, name, candidate, url),
+            )
+            if added.rowcount:
+                break
+    conn.execute("INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'owner')", (org_id, owner))
+    return org_id
+
+
+def _slugs(name: str) -> Iterator[str]:
+    """The name's slug, then the same with random endings: counting up would be slow among many of one name."""
+    slug = slug_of(name)
+    yield slug
+    while True:
+        yield f"{slug}-{secrets.token_hex(4)}"
+
+
+def lock(conn: Conn, org_id: UUID) -> None:
+    """Until the transaction ends, nobody else changes the organization or its owners. Codes may be added meanwhile."""
+    conn.execute("SELECT FROM organizations WHERE id = %s FOR NO KEY UPDATE", (org_id,))
+
+
+@named_refusals()
+def save(conn: Conn, changed: Organization) -> None:
+    """Store an organization's name, slug and url. Raises SlugTaken."""
+    conn.execute(
+        "UPDATE organizations SET name = %s, slug = %s, url = %s, updated_at = now() WHERE id = %s",
+        (changed.name, changed.slug, changed.url, changed.id),
+    )
+
+
+def members(conn: Conn, org_id: UUID, *, limit: int, after: UUID | None = None) -> list[Member]:
+    """Members, the longest registered first, from past `after` on."""
+    with conn.cursor(row_factory=class_row(Member)) as cursor:
+        return cursor.execute(
+            MEMBER + "WHERE m.org_id = %s AND m.player_id > %s ORDER BY m.player_id LIMIT %s",
+            (org_id, after or NOBODY, limit),
+        ).fetchall()
+
+
+def find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member | None:
+    with conn.cursor(row_factory=class_row(Member)) as cursor:
+        return cursor.execute(MEMBER + "WHERE m.org_id = %s AND m.player_id = %s", (org_id, player_id)).fetchone()
+
+
+@named_refusals()
+def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | None:
+    """Add a player by name, whatever the case of its letters. None: nobody has this name. Raises AlreadyMember."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        added: UUID | None = cursor.execute(
+            """
+            INSERT INTO memberships (org_id, player_id, role)
+            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s)
+            RETURNING player_id
+            """,
+            (org_id, role, username),
+        ).fetchone()
+    return added
+
+
+def lock_owners(conn: Conn, org_id: UUID) -> set[UUID]:
+    """The owners, who stay the same until the transaction ends: every change of a member asks here first.
+
+    The lock comes before the look, in a statement of its own: one that both waits and reads would show the owners as
+    they were before the wait.
+    """
+    lock(conn, org_id)
+    rows = conn.execute("SELECT player_id FROM memberships WHERE org_id = %s AND role = 'owner'", (org_id,)).fetchall()
+    return {player_id for (player_id,) in rows}
+
+
+def set_role(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> bool:
+    """Whether the player was a member, and has this role now."""
+    changed = conn.execute(
+        "UPDATE memberships SET role = %s WHERE org_id = %s AND player_id = %s", (role, org_id, player_id)
+    )
+    return changed.rowcount == 1
+
+
+def remove_member(conn: Conn, org_id: UUID, player_id: UUID) -> bool:
+    """Whether the player was a member, and is none now."""
+    gone = conn.execute("DELETE FROM memberships WHERE org_id = %s AND player_id = %s", (org_id, player_id))
+    return gone.rowcount == 1

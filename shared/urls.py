@@ -1,0 +1,15 @@
+"""Addresses that people's browsers are sent to."""
+
+import re
+
+MAX_URL = 2048
+_UNSEEN = r"\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # controls, spaces, marks that turn text
+_HOST = rf"[^{_UNSEEN}\\/?#@:\[\]<>%\x22]+"
+_IPV6 = r"\[[0-9A-Fa-f:.]+\]"
+WEB_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://({_HOST}|{_IPV6})(:[0-9]{{1,5}})?([/?#][^{_UNSEEN}\\]*)?$"
+"""Absolute, http or https, with a host and without credentials. No backslash anywhere: browsers take it for a slash."""
+
+
+def is_web_url(text: str) -> bool:
+    """Whether a browser that follows this goes to the host it shows: no `javascript:`, `//evil`, `\\evil`, `user@`."""
+    return len(text) <= MAX_URL and re.fullmatch(WEB_URL, text) is not None

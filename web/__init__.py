@@ -1,0 +1,1 @@
+"""The Flask edge: takes requests, asks PostgreSQL, leaves work to the workers, and answers."""

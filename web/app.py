@@ -1,0 +1,30 @@
+"""The application: wiring only."""
+
+from flask_openapi import OpenAPI
+
+from shared import logging
+from web import accounts, auth, codes, documentation, edge, live, operations, organizations, problems, scans
+from web.fields import StrictJSON
+
+
+def create_app() -> OpenAPI:
+    """The WSGI application, made once per process."""
+    logging.configure("web")
+    app = OpenAPI(
+        __name__,
+        static_folder=None,
+        doc_ui=False,
+        info=documentation.INFO,
+        security_schemes=documentation.SECURITY_SCHEMES,
+        validation_error_callback=problems.on_validation_error,
+    )
+    app.json = StrictJSON(app)
+    problems.init_app(app)
+    edge.name_requests(app)
+    auth.init_app(app)
+    edge.check_bodies(app)
+    for part in (accounts, organizations, codes, scans, live, operations):
+        app.register_api(part.api)
+    live.init_app(app)
+    documentation.init_app(app)
+    return app

@@ -1,0 +1,254 @@
+"""An organization's codes over HTTP: made, listed, changed, removed."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Annotated, Any
+from uuid import UUID
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import Field, StringConstraints
+from pydantic.json_schema import SkipJsonSchema
+
+from shared import db
+from shared.codes import rules, store
+from shared.codes.rules import Definition, Encounter, PuzzleType, Reward, ScanType
+from shared.codes.store import Filter, StoredCode
+from shared.db import Conn
+from shared.errors import CodeTaken, Fault, Invalid, NotFound
+from shared.organizations.rules import at_least
+from web.auth import requires_role, role
+from web.fields import (
+    Answer,
+    Body,
+    Flag,
+    Id,
+    Latitude,
+    Line,
+    Longitude,
+    Number,
+    PatchBody,
+    QueryFlag,
+    Text,
+    Time,
+    WebUrl,
+    Whole,
+)
+from web.idempotency import idempotent, transaction
+from web.organizations import OrganizationPath
+from web.paging import PageQuery, cut, decode_id
+
+api = APIBlueprint(
+    "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
+)
+
+CodeText = Annotated[str, StringConstraints(pattern=rules.CODE)]
+TagText = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^|\x00-\x1f\x7f]+$")]
+Count = Annotated[Whole, Field(ge=1)]
+Stock = Annotated[int, Field(strict=True, ge=1, le=10**12)]
+
+
+class CodePath(OrganizationPath):
+    qr_id: Id
+
+
+class RewardBody(Body):
+    item: Annotated[Line, StringConstraints(min_length=1, max_length=100)]
+    quantity: Annotated[Whole, Field(ge=1, le=1_000_000)]
+
+
+class EncounterBody(Body):
+    """A puzzle. It replaces the one before as a whole."""
+
+    puzzle_type: PuzzleType
+    difficulty_level: Annotated[Whole, Field(ge=1, le=10)]
+    data: dict[str, Any] = Field(default_factory=dict, description="What the player is shown")
+    solution: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
+    max_attempts: Count | None = None
+
+
+class CodeFields(Body):
+    """What may be said of a code besides its text and its scan type."""
+
+    description: Text = ""
+    requires_location: Flag = False
+    latitude: Latitude | None = None
+    longitude: Longitude | None = None
+    radius_m: Annotated[Number, Field(ge=5, le=50_000, description="Metres")] = 50.0
+    reward: RewardBody | None = None
+    encounter: EncounterBody | None = None
+    destination_code: CodeText | None = Field(None, description="A code of this organization")
+    target_url: WebUrl | None = None
+    active: Flag = True
+    starts_at: Time | None = None
+    expires_at: Time | None = None
+    max_scans: Stock | None = Field(None, description="Successes of all players together; null: no limit")
+    per_player_limit: Count | None = Field(1, description="Successes of one player; null: no limit")
+    cooldown_seconds: Count | None = None
+    rotating: Flag = False
+    tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)
+
+
+class CodeBody(CodeFields):
+    """A code to make. Without `code` it gets one that nobody guesses."""
+
+    code: CodeText | None = None
+    scan_type: ScanType | None = Field(description="null: the code only redirects, to target_url")
+
+
+class CodePatchBody(PatchBody, CodeFields):
+    """What to change. The code as it is then has to make sense as a whole."""
+
+    code: CodeText = ""
+    scan_type: ScanType | None = None
+
+
+class CodesQuery(PageQuery):
+    q: Annotated[str, StringConstraints(max_length=200)] | SkipJsonSchema[None] = Field(
+        None, description="A part of the code or its description, in any case"
+    )
+    tag: Annotated[str, StringConstraints(max_length=64)] | SkipJsonSchema[None] = None
+    scan_type: ScanType | SkipJsonSchema[None] = None
+    active: QueryFlag | SkipJsonSchema[None] = None
+
+
+class RewardAnswer(Answer):
+    item: str
+    quantity: int
+
+
+class EncounterAnswer(Answer):
+    id: Id
+    puzzle_type: PuzzleType
+    difficulty_level: int
+    data: dict[str, Any]
+    solution: str | None = Field(None, description="Told to admins and owners only")
+    max_attempts: int | None
+
+
+class CodeAnswer(Answer):
+    """A code as staff see it."""
+
+    id: Id
+    code: str
+    description: str
+    scan_type: ScanType | None
+    requires_location: bool
+    latitude: float | None
+    longitude: float | None
+    radius_m: float
+    reward: RewardAnswer | None
+    encounter: EncounterAnswer | None
+    destination_code: str | None
+    target_url: str | None
+    active: bool
+    starts_at: Time | None
+    expires_at: Time | None
+    max_scans: int | None
+    per_player_limit: int | None
+    cooldown_seconds: int | None
+    rotating: bool
+    tags: list[str]
+    created_at: Time
+    updated_at: Time
+
+
+class CodesAnswer(Answer):
+    items: list[CodeAnswer]
+    next_cursor: str | None
+
+
+@api.post("", responses={201: CodeAnswer, 409: None})
+@requires_role("admin")
+@idempotent
+def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Make a code."""
+    new = Definition(**_decided(dict(body)) | {"code": body.code or store.mint()})
+    with transaction() as conn:
+        _check(conn, path.org_id, new, destination=new.destination_code)
+        qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
+        found = _find(conn, path.org_id, qr_id)
+    return _code(found), 201, {"Location": f"/api/organizations/{path.org_id}/qr-codes/{qr_id}"}
+
+
+@api.get("", responses={200: CodesAnswer})
+@requires_role("member")
+def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
+    """The organization's codes, newest first; what is asked for must all hold."""
+    before = decode_id(query.cursor)
+    which = Filter(query.q, query.tag, query.scan_type, query.active)
+    with db.connection() as conn:
+        found = store.of_organization(conn, path.org_id, which, limit=query.limit + 1, before=before)
+    page, next_cursor = cut(found, query.limit, lambda code: (str(code.id),))
+    return {"items": [_code(code) for code in page], "next_cursor": next_cursor}
+
+
+@api.get("/<qr_id>", responses={200: CodeAnswer})
+@requires_role("member")
+def look_up(path: CodePath) -> dict[str, Any]:
+    """One code."""
+    with db.connection() as conn:
+        return _code(_find(conn, path.org_id, path.qr_id))
+
+
+@api.patch("/<qr_id>", responses={200: CodeAnswer, 409: None})
+@requires_role("admin")
+def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
+    """Change the fields given; null clears what may be null. Scans that were judged stay as they are."""
+    given = body.changes()
+    with db.transaction() as conn:
+        store.lock(conn, path.org_id, path.qr_id)
+        changed = replace(_find(conn, path.org_id, path.qr_id), **_decided(given))
+        _check(conn, path.org_id, changed, destination=given.get("destination_code"))
+        store.save(conn, changed)
+        return _code(_find(conn, path.org_id, path.qr_id))
+
+
+@api.delete("/<qr_id>", responses={204: None})
+@requires_role("admin")
+def remove(path: CodePath) -> tuple[str, int]:
+    """Remove a code. Its scans stay; its text is free again."""
+    with db.connection() as conn:
+        if not store.remove(conn, path.org_id, path.qr_id):
+            raise NotFound
+    return "", 204
+
+
+def _decided(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A body's fields as the rules take them."""
+    decided = dict(given)
+    if given.get("reward") is not None:
+        decided["reward"] = Reward(**given["reward"].model_dump())
+    if given.get("encounter") is not None:
+        decided["encounter"] = Encounter(**given["encounter"].model_dump())
+    if "tags" in given:
+        decided["tags"] = tuple(dict.fromkeys(given["tags"]))
+    return decided
+
+
+def _check(conn: Conn, org_id: UUID, code: Definition, *, destination: str | None) -> None:
+    """Raises Invalid. A destination is looked up only where it is given: it may have been removed since."""
+    found = rules.faults(code)
+    if not found and destination is not None and not store.code_exists(conn, org_id, destination):
+        found = (Fault("body.destination_code", "this organization has no such code"),)
+    if found:
+        raise Invalid(*found)
+
+
+def _add_minted(conn: Conn, org_id: UUID, new: Definition) -> UUID:
+    while True:
+        try:
+            return store.add(conn, org_id, new)
+        except CodeTaken:
+            new = replace(new, code=store.mint())
+
+
+def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
+    found = store.find(conn, org_id, qr_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _code(found: StoredCode) -> dict[str, Any]:
+    kept_back = None if at_least(role(), "admin") else {"encounter": {"solution"}}
+    return CodeAnswer.model_validate(found).model_dump(mode="json", exclude=kept_back)

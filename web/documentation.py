@@ -1,0 +1,180 @@
+"""OpenAPI 3.1 of the whole service, and a page that shows it without the internet.
+
+Views document what they answer when all is well. What else can happen follows from what they require and take, and is
+added here, once for all.
+"""
+
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, cast
+
+from flask import Flask, Response, current_app, send_from_directory
+from flask_openapi import OpenAPI
+from flask_openapi.models import SecurityScheme
+from werkzeug.routing import Rule
+
+from web.auth import Requirement, public, requirement_of
+from web.idempotency import HEADER
+
+INFO = {
+    "title": "Waymark",
+    "version": "0.1.0",
+    "description": "QR codes that live in the real world: made, printed, scanned, proved, and shown live.",
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
+    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+}
+PAGES = Path(__file__).parent / "pages"
+POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+
+PROBLEM = {
+    "type": "object",
+    "description": "RFC 9457",
+    "required": ["type", "title", "status", "detail", "instance", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["loc", "message"],
+                "properties": {"loc": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+    },
+}
+MEANINGS = {
+    "400": "Malformed HTTP, or no WebSocket handshake where one is needed",
+    "401": "No or bad credentials",
+    "403": "Known but not allowed",
+    "404": "Not there, or not yours to know of",
+    "409": "In conflict with what is stored",
+    "413": "Body too large",
+    "415": "Not JSON",
+    "422": "Malformed; `errors` names each field",
+    "503": "A store is down, or this process is full; Retry-After says when to try again",
+}
+SOCKETS = {
+    "/ws/{player_id}": "A player's own events",
+    "/ws/organizations/{org_id}": "Events of an organization's codes, for its staff (analyst and above)",
+}
+
+
+def init_app(app: OpenAPI) -> None:
+    app.openapi_version = "3.1.0"
+
+    @app.get("/openapi.json", doc_ui=False)
+    @public
+    def openapi_json() -> Response:
+        response = current_app.json.response(specification(app))
+        response.headers["Cache-Control"] = "public, max-age=300"
+        return response
+
+    @app.get("/docs", doc_ui=False)
+    @public
+    def docs() -> Response:
+        response = send_from_directory(PAGES, "docs.html")
+        response.headers["Content-Security-Policy"] = POLICY
+        return response
+
+    @app.get("/docs/start.js", doc_ui=False)
+    @public
+    def docs_start() -> Response:
+        return send_from_directory(PAGES, "docs.js")
+
+    @app.get("/docs/<path:name>", doc_ui=False)
+    @public
+    def docs_asset(name: str) -> Response:
+        """Swagger UI's own files, from its package."""
+        return send_from_directory(str(files("flask_openapi_swagger") / "templates" / "swagger"), name, max_age=86400)
+
+
+def specification(app: OpenAPI) -> dict[str, Any]:
+    """The OpenAPI document: what the framework knows of the views, and what we know of all of them."""
+    if "specification" not in app.extensions:
+        spec = app.api_doc
+        spec["components"]["schemas"]["Problem"] = PROBLEM
+        spec["components"]["schemas"].pop("ValidationErrorModel", None)
+        for rule, operation in _operations(app, spec):
+            _complete(rule, operation, app.view_functions[rule.endpoint])
+        for path, summary in SOCKETS.items():
+            spec["paths"][path] = {"get": _socket(path, summary)}
+        app.extensions["specification"] = spec
+    return cast(dict[str, Any], app.extensions["specification"])
+
+
+def _operations(app: Flask, spec: dict[str, Any]) -> Iterator[tuple[Rule, dict[str, Any]]]:
+    for rule in app.url_map.iter_rules():
+        path = "".join(part if static else f"{{{part}}}" for static, part in rule._trace).removeprefix("|")
+        for method, operation in spec["paths"].get(path, {}).items():
+            if method.upper() in (rule.methods or ()):
+                yield rule, operation
+
+
+def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
+    """Add what can go wrong, the credentials needed, and the headers taken."""
+    needed = requirement_of(view)
+    statuses = {status for status in operation["responses"] if status >= "400" and status != "422"}
+    statuses |= {"503"} | _refusals(needed, rule)
+    if "requestBody" in operation:
+        statuses |= {"413", "415", "422"}
+    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+        statuses.add("422")
+    if getattr(view, "is_idempotent", False):
+        statuses |= {"409", "422"}
+        operation.setdefault("parameters", []).append(
+            {
+                "name": HEADER,
+                "in": "header",
+                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+                "description": "Makes a retry harmless: the same key and body gives the stored answer, for 24 hours.",
+            }
+        )
+    operation["responses"].pop("422", None)
+    for status in sorted(statuses):
+        operation["responses"][status] = _problem(status)
+    if needed.kind != "public":
+        operation["security"] = [{"token": []}]
+
+
+def _refusals(needed: Requirement, rule: Rule) -> set[str]:
+    found = set() if needed.kind == "public" else {"401"}
+    if needed.kind in ("oneself", "role", "socket"):
+        found.add("403")
+    if rule.arguments:
+        found.add("404")
+    return found
+
+
+def _problem(status: str) -> dict[str, Any]:
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": MEANINGS[status], "content": {"application/problem+json": {"schema": schema}}}
+
+
+def _socket(path: str, summary: str) -> dict[str, Any]:
+    """A WebSocket, which OpenAPI has no words for, as the request that opens it."""
+    name = path[path.index("{") + 1 : path.index("}")]
+    return {
+        "operationId": f"socket_{name}",
+        "summary": summary,
+        "description": "WebSocket: one JSON object per message; its `id` is the place to resume from with `since`. "
+        "Credentials by Authorization header, or by a `ticket` from POST /ws/ticket.",
+        "tags": ["Live events"],
+        "security": [{"token": []}, {}],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
+            {"name": "ticket", "in": "query", "schema": {"type": "string"}},
+            {"name": "since", "in": "query", "schema": {"type": "string"}},
+        ],
+        "responses": {
+            "101": {"description": "Upgraded"},
+            **{status: _problem(status) for status in ("400", "401", "403", "404", "503")},
+        },
+    }

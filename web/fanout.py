@@ -1,0 +1,148 @@
+"""One Redis subscriber per process, fanned out to this process's sockets and waiting requests.
+
+Pub/sub forgets: after every (re)connection each socket reads what it missed from the event log, and each waiting request
+looks at its scan again.
+"""
+
+import threading
+from collections import defaultdict, deque
+from uuid import UUID
+
+import redis
+
+from shared.events import Position, Snapshot
+from shared.live import CHANNEL, SETTLED_CHANNEL, Published, decode
+from shared.logging import get_logger
+from shared.redis import key, make_client
+from web.waits import Waits
+
+log = get_logger()
+
+QUEUE_LENGTH = 1_000
+
+
+class Feed:
+    """What one socket has yet to send. Filled by the subscriber's thread, emptied by the socket's."""
+
+    def __init__(self, stream: str, owner: UUID, seen: Snapshot, since: Position | None) -> None:
+        self.stream = stream  # "player" or "org"
+        self.owner = owner
+        self.position = since or Position(seen.xmin, 0)
+        """Everything up to here was sent, or is not to be."""
+        self.seen = None if since else seen
+        """Without a place to resume from: what was committed before the upgrade is not news."""
+        self.stale = since is not None
+        """The log holds something that did not come through Redis."""
+        self.replaying = False
+        self.overflowed = False
+        self.news = threading.Event()
+        self._queue: deque[Published] = deque()
+
+    def offer(self, published: Published) -> None:
+        """Queue one event; too many make a slow socket overflow, and one that replays the log read on there."""
+        if len(self._queue) < QUEUE_LENGTH:
+            self._queue.append(published)
+        elif self.replaying or self.stale:
+            self._queue.clear()
+            self.stale = True
+        else:
+            self.overflowed = True
+        self.news.set()
+
+    def take(self) -> str | None:
+        """The next message to send, or None. What was sent before, or was no news, is skipped."""
+        while self._queue:
+            published = self._queue.popleft()
+            if self.accepts(published.position):
+                return published.text
+        return None
+
+    def accepts(self, position: Position) -> bool:
+        """Whether an event is news to this socket; then it counts as sent."""
+        if position <= self.position:
+            return False
+        self.position = position
+        return self.seen is None or not self.seen.sees(position.xid)
+
+    def attach(self, news: threading.Event) -> None:
+        """Use the socket's own event from here on, so that one wait hears of news, of the client, and of the end."""
+        self.news = news
+        news.set()
+
+
+class Fanout:
+    """This process's subscriber, its feeds and its waiting requests."""
+
+    def __init__(self, waits: Waits) -> None:
+        self.waits = waits
+        self.closing = False
+        self._feeds: dict[tuple[str, str], list[Feed]] = defaultdict(list)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Start the subscriber on first use: after the fork, and only where somebody listens."""
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None:
+                    self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
+                    self._thread.start()
+
+    def add(self, feed: Feed) -> None:
+        self.start()
+        with self._lock:
+            self._feeds[feed.stream, str(feed.owner)].append(feed)
+
+    def remove(self, feed: Feed) -> None:
+        with self._lock:
+            name = (feed.stream, str(feed.owner))
+            self._feeds[name].remove(feed)
+            if not self._feeds[name]:
+                del self._feeds[name]
+
+    def close(self) -> None:
+        """The process is about to end: have every socket and every waiting request finish."""
+        self.closing = True
+        self.waits.close()
+        for feed in self._all():
+            feed.news.set()
+
+    def _all(self) -> list[Feed]:
+        with self._lock:
+            return [feed for feeds in self._feeds.values() for feed in feeds]
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not self.closing:
+            try:
+                with make_client(socket_timeout=None).pubsub() as subscriber:
+                    subscriber.subscribe(key(CHANNEL), key(SETTLED_CHANNEL))
+                    for said in subscriber.listen():
+                        self._hear(said)
+            except redis.RedisError as error:
+                log.warning("live_events_away", error=str(error))
+                pause.wait(0.5)
+
+    def _hear(self, said: "dict[str, object]") -> None:
+        payload = said["data"]
+        if not isinstance(payload, bytes):  # a subscription took effect: look at what was said before it
+            for feed in self._all():
+                feed.stale = True
+                feed.news.set()
+            self.waits.wake()
+        elif said["channel"] == key(SETTLED_CHANNEL).encode():
+            self.waits.wake(payload.decode().split())
+        else:
+            self._deliver(payload)
+
+    def _deliver(self, payload: bytes) -> None:
+        if not self._feeds:
+            return
+        for published in decode(payload):
+            with self._lock:
+                feeds = [
+                    *self._feeds.get(("player", published.player_id), ()),
+                    *self._feeds.get(("org", published.org_id), ()),
+                ]
+            for feed in feeds:
+                feed.offer(published)

@@ -1,0 +1,39 @@
+"""gunicorn: threads, so that flask-sock works; sockets and waiting requests are let go first when the process ends."""
+
+import signal
+from types import FrameType
+
+from shared.settings import settings
+
+bind = f"0.0.0.0:{settings().port}"
+worker_class = "gthread"
+threads = settings().web_threads
+worker_connections = 4 * settings().web_threads + 1_000
+timeout = 30
+graceful_timeout = 8
+keepalive = 30
+control_socket_disable = True
+accesslog = None  # the application logs in its own shape
+
+
+def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
+    """On SIGTERM, close this process's sockets and waits before gunicorn waits for its threads."""
+    from web.live import fanout
+
+    gunicorns_own = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        fanout.close()
+        if callable(gunicorns_own):
+            gunicorns_own(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
+    """Send the nudges that still wait, and leave PostgreSQL in order."""
+    from shared import db
+    from shared.messages import nudger
+
+    nudger.flush()
+    db.close_pool()

@@ -1,0 +1,196 @@
+"""Organizations and their members over HTTP."""
+
+from dataclasses import replace
+from typing import Annotated, Any
+from uuid import UUID
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import StringConstraints
+
+from shared import db
+from shared.db import Conn
+from shared.errors import Fault, Forbidden, Invalid, LastOwner, NotFound
+from shared.organizations import store
+from shared.organizations.rules import SLUG, Role, keeps_an_owner
+from shared.organizations.store import Member, Organization
+from web.auth import caller, requires_role, role, signed_in
+from web.fields import Answer, Body, Id, Line, PatchBody, Time, Username, WebUrl
+from web.idempotency import idempotent, transaction
+from web.paging import PageQuery, cut, decode_id
+
+api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
+
+Name = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
+Slug = Annotated[str, StringConstraints(max_length=64, pattern=SLUG)]
+
+
+class OrganizationPath(Body):
+    org_id: Id
+
+
+class MemberPath(OrganizationPath):
+    player_id: Id
+
+
+class OrganizationBody(Body):
+    """`slug` is made from the name if absent; `url` is where the organization's own code leads."""
+
+    name: Name
+    slug: Slug | None = None
+    url: WebUrl | None = None
+
+
+class OrganizationPatchBody(PatchBody):
+    name: Name = ""
+    slug: Slug = ""
+    url: WebUrl | None = None
+
+
+class OrganizationAnswer(Answer):
+    """An organization, and the caller's role in it."""
+
+    id: Id
+    name: str
+    slug: str
+    url: str | None
+    role: Role
+    created_at: Time
+    updated_at: Time
+
+
+class OrganizationsAnswer(Answer):
+    items: list[OrganizationAnswer]
+    next_cursor: str | None
+
+
+class MemberBody(Body):
+    """Whom to add, by name, and as what."""
+
+    username: Username
+    role: Role
+
+
+class MemberPatchBody(Body):
+    role: Role
+
+
+class MemberAnswer(Answer):
+    player_id: Id
+    username: str
+    role: Role
+    created_at: Time
+
+
+class MembersAnswer(Answer):
+    items: list[MemberAnswer]
+    next_cursor: str | None
+
+
+@api.post("", responses={201: OrganizationAnswer, 409: None})
+@signed_in
+@idempotent
+def create(body: OrganizationBody) -> tuple[dict[str, Any], int, dict[str, str]]:
+    """Found an organization; the caller becomes its owner."""
+    with transaction() as conn:
+        org_id = store.add(conn, caller().player_id, body.name, body.slug, body.url)
+        return _organization(_own(conn, org_id)), 201, {"Location": f"{api.url_prefix}/{org_id}"}
+
+
+@api.get("", responses={200: OrganizationsAnswer})
+@signed_in
+def list_own(query: PageQuery) -> dict[str, Any]:
+    """The organizations the caller belongs to, newest first."""
+    before = decode_id(query.cursor)
+    with db.connection() as conn:
+        found = store.of_player(conn, caller().player_id, limit=query.limit + 1, before=before)
+    page, next_cursor = cut(found, query.limit, lambda organization: (str(organization.id),))
+    return {"items": [_organization(organization) for organization in page], "next_cursor": next_cursor}
+
+
+@api.get("/<org_id>", responses={200: OrganizationAnswer})
+@requires_role("member")
+def look_up(path: OrganizationPath) -> dict[str, Any]:
+    """One organization."""
+    with db.connection() as conn:
+        return _organization(_own(conn, path.org_id))
+
+
+@api.patch("/<org_id>", responses={200: OrganizationAnswer, 409: None})
+@requires_role("owner")
+def change(path: OrganizationPath, body: OrganizationPatchBody) -> dict[str, Any]:
+    """Change the fields given; null takes the url away."""
+    with db.transaction() as conn:
+        store.lock(conn, path.org_id)
+        store.save(conn, replace(_own(conn, path.org_id), **body.changes()))
+        return _organization(_own(conn, path.org_id))
+
+
+@api.get("/<org_id>/members", responses={200: MembersAnswer})
+@requires_role("member")
+def list_members(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
+    """Who belongs to the organization, the longest registered first."""
+    after = decode_id(query.cursor)
+    with db.connection() as conn:
+        found = store.members(conn, path.org_id, limit=query.limit + 1, after=after)
+    page, next_cursor = cut(found, query.limit, lambda member: (str(member.player_id),))
+    return {"items": [_member(member) for member in page], "next_cursor": next_cursor}
+
+
+@api.post("/<org_id>/members", responses={201: MemberAnswer, 409: None})
+@requires_role("owner")
+@idempotent
+def add_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any], int]:
+    """Add a player by name, at once."""
+    with transaction() as conn:
+        player_id = store.add_member(conn, path.org_id, body.username, body.role)
+        if player_id is None:
+            raise Invalid(Fault("body.username", "nobody has this name"))
+        return _member(_member_of(conn, path.org_id, player_id)), 201
+
+
+@api.patch("/<org_id>/members/<player_id>", responses={200: MemberAnswer, 409: None})
+@requires_role("owner")
+def change_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
+    """Give a member another role. The last owner stays: 409."""
+    with db.transaction() as conn:
+        if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, body.role):
+            raise LastOwner
+        if not store.set_role(conn, path.org_id, path.player_id, body.role):
+            raise NotFound
+        return _member(_member_of(conn, path.org_id, path.player_id))
+
+
+@api.delete("/<org_id>/members/<player_id>", responses={204: None, 409: None})
+@requires_role("member")
+def remove_member(path: MemberPath) -> tuple[str, int]:
+    """Remove a member, as an owner, or leave. The last owner stays: 409."""
+    if role() != "owner" and path.player_id != caller().player_id:
+        raise Forbidden
+    with db.transaction() as conn:
+        if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, None):
+            raise LastOwner
+        if not store.remove_member(conn, path.org_id, path.player_id):
+            raise NotFound
+    return "", 204
+
+
+def _own(conn: Conn, org_id: UUID) -> Organization:
+    found = store.find(conn, org_id, caller().player_id)
+    if found is None:  # the caller was removed, a moment after the gate
+        raise Forbidden
+    return found
+
+
+def _member_of(conn: Conn, org_id: UUID, player_id: UUID) -> Member:
+    found = store.find_member(conn, org_id, player_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _organization(found: Organization) -> dict[str, Any]:
+    return OrganizationAnswer.model_validate(found).model_dump(mode="json")
+
+
+def _member(found: Member) -> dict[str, Any]:
+    return MemberAnswer.model_validate(found).model_dump(mode="json")

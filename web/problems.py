@@ -1,0 +1,108 @@
+"""Every exception as an answer, once: RFC 9457 problem+json, with a request id and nothing of the server's insides."""
+
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+import psycopg_pool
+import redis
+from flask import Flask, Response, current_app, g, request
+from pydantic import ValidationError
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+
+from shared import errors
+from shared.errors import Fault, Invalid
+from shared.logging import get_logger
+
+log = get_logger()
+
+STATUS: dict[type[errors.DomainError], HTTPStatus] = {
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
+    errors.NotFound: HTTPStatus.NOT_FOUND,
+    errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Gone: HTTPStatus.GONE,
+    errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+RETRY_AFTER_SECONDS = "2"
+
+
+def problem(status: int, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
+    """An application/problem+json response."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": request.path,
+        "request_id": g.get("request_id"),
+    }
+    if faults:
+        body["errors"] = [{"loc": fault.loc, "message": fault.message} for fault in faults]
+    response = current_app.json.response(body)
+    response.status_code = status
+    response.content_type = "application/problem+json"
+    if status == HTTPStatus.UNAUTHORIZED:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+    return response
+
+
+def faults_of(error: ValidationError) -> tuple[Fault, ...]:
+    """Pydantic's findings as ours. Models are named after the part of the request they check: `Body`, `Query`."""
+    part = _part(error.title)
+    return tuple(
+        Fault(".".join((part, *map(str, found["loc"]))), found["msg"].removeprefix("Value error, "))
+        for found in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+
+
+def _part(title: str) -> str:
+    for suffix, part in (("Query", "query"), ("Path", "path"), ("Header", "header"), ("Form", "form")):
+        if title.endswith(suffix):
+            return part
+    return "body"
+
+
+def on_validation_error(error: ValidationError) -> Response:
+    faults = faults_of(error)
+    return problem(422, f"{faults[0].loc}: {faults[0].message}", faults)
+
+
+def init_app(app: Flask) -> None:
+    """Register the handlers."""
+
+    @app.errorhandler(errors.DomainError)
+    def on_domain_error(error: errors.DomainError) -> Response:
+        status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        if isinstance(error, Invalid) and error.faults:
+            return problem(status, f"{error.faults[0].loc}: {error.faults[0].message}", error.faults)
+        return problem(status, str(error))
+
+    app.register_error_handler(ValidationError, on_validation_error)
+
+    @app.errorhandler(psycopg.OperationalError)
+    @app.errorhandler(psycopg_pool.PoolTimeout)
+    @app.errorhandler(redis.RedisError)
+    def on_store_away(error: Exception) -> Response:
+        log.warning("store_away", error=str(error))
+        return problem(503, "A store that this needs is not answering; try again shortly.")
+
+    @app.errorhandler(HTTPException)
+    def on_http_error(error: HTTPException) -> Response:
+        if isinstance(error, RequestEntityTooLarge):
+            limit = request.max_content_length
+            return problem(413, f"The body is larger than the {limit} bytes allowed here.")
+        response = problem(error.code or 500, error.description or "")
+        for name, value in error.get_headers():
+            if name == "Allow":
+                response.headers[name] = value
+        return response
+
+    @app.errorhandler(Exception)
+    def on_defect(error: Exception) -> Response:
+        log.error("defect", exc_info=error)
+        return problem(500, "Something is wrong on our side; the request id helps to find it.")
