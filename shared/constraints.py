@@ -17,7 +17,7 @@ REFUSALS: Mapping[str, type[DomainError]] = {
 
 @contextmanager
 def named_refusals() -> Iterator[None]:
-    """Decorates a store's function: PostgreSQL's refusal, which ends the transaction, becomes its constraint's error."""
+    """Decorates a store's function: PostgreSQL's refusal, which ends the transaction, becomes an error of ours."""
     try:
         yield
     except IntegrityError as error:

@@ -61,7 +61,8 @@ def configure(process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.INFO))
-    logging.getLogger("alembic").setLevel(logging.INFO)
+    for noisy in ("apscheduler", "werkzeug"):  # a line for every tick and every request
+        logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def _keep(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

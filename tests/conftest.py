@@ -131,3 +131,11 @@ def register(client: Any) -> Callable[..., Player]:
 @pytest.fixture
 def player(register: Callable[..., Player]) -> Player:
     return register()
+
+
+@pytest.fixture
+def staff(app: Any, conn: Any) -> Any:
+    """An organization with one member of each role, all signed in, and a stranger."""
+    from tests.people import make_staff
+
+    return make_staff(app, conn)

@@ -97,8 +97,11 @@ def log_in(body: LoginBody) -> dict[str, Any]:
 def refresh() -> dict[str, Any]:
     """A new pair for a refresh token, once. One that was used before ends the whole login: somebody copied it."""
     player_id, family_id = caller().player_id, caller().family_id
+    generation = get_jwt().get("generation")
+    if not isinstance(generation, int):
+        raise Unauthenticated
     with db.connection() as conn:
-        rotated = store.rotate(conn, family_id, player_id, get_jwt()["generation"], lasts=_session_length())
+        rotated = store.rotate(conn, family_id, player_id, generation, lasts=_session_length())
         if rotated is None:
             store.revoke_family(conn, family_id, "reuse")
     if rotated is None:

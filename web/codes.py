@@ -7,7 +7,6 @@ from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
-from pydantic.json_schema import SkipJsonSchema
 
 from shared import db
 from shared.codes import rules, store
@@ -20,6 +19,7 @@ from web.auth import requires_role, role
 from web.fields import (
     Answer,
     Body,
+    Count,
     Flag,
     Id,
     Latitude,
@@ -31,7 +31,6 @@ from web.fields import (
     Text,
     Time,
     WebUrl,
-    Whole,
 )
 from web.idempotency import idempotent, transaction
 from web.organizations import OrganizationPath
@@ -43,7 +42,6 @@ api = APIBlueprint(
 
 CodeText = Annotated[str, StringConstraints(pattern=rules.CODE)]
 TagText = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^|\x00-\x1f\x7f]+$")]
-Count = Annotated[Whole, Field(ge=1)]
 Stock = Annotated[int, Field(strict=True, ge=1, le=10**12)]
 
 
@@ -53,14 +51,14 @@ class CodePath(OrganizationPath):
 
 class RewardBody(Body):
     item: Annotated[Line, StringConstraints(min_length=1, max_length=100)]
-    quantity: Annotated[Whole, Field(ge=1, le=1_000_000)]
+    quantity: Annotated[Count, Field(le=1_000_000)]
 
 
 class EncounterBody(Body):
     """A puzzle. It replaces the one before as a whole."""
 
     puzzle_type: PuzzleType
-    difficulty_level: Annotated[Whole, Field(ge=1, le=10)]
+    difficulty_level: Annotated[Count, Field(le=10)]
     data: dict[str, Any] = Field(default_factory=dict, description="What the player is shown")
     solution: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     max_attempts: Count | None = None
@@ -103,12 +101,10 @@ class CodePatchBody(PatchBody, CodeFields):
 
 
 class CodesQuery(PageQuery):
-    q: Annotated[str, StringConstraints(max_length=200)] | SkipJsonSchema[None] = Field(
-        None, description="A part of the code or its description, in any case"
-    )
-    tag: Annotated[str, StringConstraints(max_length=64)] | SkipJsonSchema[None] = None
-    scan_type: ScanType | SkipJsonSchema[None] = None
-    active: QueryFlag | SkipJsonSchema[None] = None
+    q: Annotated[str, StringConstraints(max_length=200)] | None = Field(None, description="In the code or description")
+    tag: Annotated[str, StringConstraints(max_length=64)] | None = None
+    scan_type: ScanType | None = None
+    active: QueryFlag | None = None
 
 
 class RewardAnswer(Answer):

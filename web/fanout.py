@@ -19,24 +19,32 @@ from web.waits import Waits
 log = get_logger()
 
 QUEUE_LENGTH = 1_000
+CHANNELS = (CHANNEL, SETTLED_CHANNEL)
 
 
 class Feed:
     """What one socket has yet to send. Filled by the subscriber's thread, emptied by the socket's."""
 
-    def __init__(self, stream: str, owner: UUID, seen: Snapshot, since: Position | None) -> None:
+    def __init__(self, stream: str, owner: UUID) -> None:
         self.stream = stream  # "player" or "org"
         self.owner = owner
-        self.position = since or Position(seen.xmin, 0)
+        self.position = Position(0, 0)
         """Everything up to here was sent, or is not to be."""
-        self.seen = None if since else seen
+        self.seen: Snapshot | None = None
         """Without a place to resume from: what was committed before the upgrade is not news."""
-        self.stale = since is not None
+        self.stale = False
         """The log holds something that did not come through Redis."""
         self.replaying = False
         self.overflowed = False
         self.news = threading.Event()
         self._queue: deque[Published] = deque()
+
+    def begin(self, now: Snapshot, since: Position | None) -> None:
+        """Say from where on events are news. The feed is filled already, so that none falls between."""
+        if since is None:
+            self.seen, self.position = now, Position(now.xmin, 0)
+        else:
+            self.stale, self.position = True, since
 
     def offer(self, published: Published) -> None:
         """Queue one event; too many make a slow socket overflow, and one that replays the log read on there."""
@@ -116,7 +124,7 @@ class Fanout:
         while not self.closing:
             try:
                 with make_client(socket_timeout=None).pubsub() as subscriber:
-                    subscriber.subscribe(key(CHANNEL), key(SETTLED_CHANNEL))
+                    subscriber.subscribe(*map(key, CHANNELS))
                     for said in subscriber.listen():
                         self._hear(said)
             except redis.RedisError as error:
@@ -125,15 +133,19 @@ class Fanout:
 
     def _hear(self, said: "dict[str, object]") -> None:
         payload = said["data"]
-        if not isinstance(payload, bytes):  # a subscription took effect: look at what was said before it
-            for feed in self._all():
-                feed.stale = True
-                feed.news.set()
-            self.waits.wake()
+        if not isinstance(payload, bytes):
+            if payload == len(CHANNELS):  # the subscription stands: look at what was said before it
+                self._look_again()
         elif said["channel"] == key(SETTLED_CHANNEL).encode():
             self.waits.wake(payload.decode().split())
         else:
             self._deliver(payload)
+
+    def _look_again(self) -> None:
+        for feed in self._all():
+            feed.stale = True
+            feed.news.set()
+        self.waits.wake()
 
     def _deliver(self, payload: bytes) -> None:
         if not self._feeds:

@@ -59,8 +59,20 @@ class Query(BaseModel):
         return values
 
     @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Without null, which no query string can say: what is not asked for is left out."""
+        found = handler(schema)
+        for field in handler.resolve_ref_schema(found).get("properties", {}).values():
+            match [option for option in field.get("anyOf", ()) if option != {"type": "null"}]:
+                case [only]:
+                    del field["anyOf"]
+                    field.pop("default", None)
+                    field.update(only)
+        return found
+
+    @classmethod
     @cache
-    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Cached: the framework asks for it on every request."""
         return super().model_json_schema(*args, **kwargs)
 
@@ -119,6 +131,7 @@ def _positive_zero(value: float) -> float:
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Whole = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)]
+Count = Annotated[Whole, Field(ge=1)]
 Flag = Annotated[bool, Field(strict=True)]
 QueryFlag = Annotated[bool, BeforeValidator(_true_or_false)]
 Time = Annotated[

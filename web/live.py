@@ -103,8 +103,9 @@ def open_feed() -> None:
     if fanout.closing or not settings().max_sockets or not places.acquire(blocking=False):
         raise TooManySockets
     g.holds_place = True
-    g.feed = _make_feed(*next(iter(ids.items())))
+    g.feed = Feed("org" if "org_id" in ids else "player", ids.get("org_id") or found.player_id)
     fanout.add(g.feed)
+    _begin(g.feed)
 
 
 def close_feed(_error: BaseException | None) -> None:
@@ -144,18 +145,17 @@ def _check_origin() -> None:
         raise Forbidden("This origin may not open sockets here.")
 
 
-def _make_feed(name: str, owner: UUID) -> Feed:
-    """A feed from now on, or from the event that `?since=` names; `reset` comes first where that is too long ago."""
-    stream_name = "org" if name == "org_id" else "player"
+def _begin(feed: Feed) -> None:
+    """Begin from now on, or from the event that `?since=` names; `reset` comes first where that is too long ago."""
     since = request.args.get("since")
     with db.connection() as conn:
-        seen = events.snapshot(conn)
-        if since is None:
-            return Feed(stream_name, owner, seen, None)
-        position = Position.parse(since)
-        horizon = events.read_mark(conn, "horizon")
-    g.reset = position is None or position.xid > seen.xmax or (horizon is not None and position < horizon)
-    return Feed(stream_name, owner, seen, None if g.reset else position)
+        now = events.snapshot(conn)
+        horizon = events.read_mark(conn, "horizon") if since is not None else None
+    position = Position.parse(since) if since is not None else None
+    if position and (position.xid > now.xmax or (horizon is not None and position < horizon)):
+        position = None
+    g.reset = since is not None and position is None
+    feed.begin(now, position)
 
 
 def stream(ws: Server, feed: Feed) -> None:

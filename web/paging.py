@@ -7,7 +7,6 @@ from typing import TypeVar
 from uuid import UUID
 
 from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema
 
 from shared.errors import Fault, Invalid
 from web.fields import Query
@@ -19,7 +18,7 @@ class PageQuery(Query):
     """Which page of a list: how many items at most, and what they come after."""
 
     limit: int = Field(50, ge=1, le=200)
-    cursor: str | SkipJsonSchema[None] = Field(None, max_length=500, description="`next_cursor` of the page before")
+    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before")
 
 
 class BadCursor(Invalid):

@@ -2,6 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
 import psycopg_pool
@@ -36,7 +37,7 @@ def problem(status: int, detail: str, faults: tuple[Fault, ...] = ()) -> Respons
         "title": HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
-        "instance": request.path,
+        "instance": quote(request.path),
         "request_id": g.get("request_id"),
     }
     if faults:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from shared import db, events
+from shared.accounts import idempotency
 from shared.accounts import store as accounts
 from shared.db import Conn
 from shared.logging import get_logger
@@ -24,7 +25,7 @@ def clean_up() -> None:
         "cleaned_up",
         events=_in_batches(lambda conn: events.forget(conn, before=oldest, limit=BATCH)),
         refresh_families=_in_batches(lambda conn: accounts.forget_families(conn, limit=BATCH)),
-        idempotency_keys=_in_batches(lambda conn: accounts.forget_idempotency_keys(conn, limit=BATCH)),
+        idempotency_keys=_in_batches(lambda conn: idempotency.forget(conn, limit=BATCH)),
     )
 
 

@@ -171,7 +171,7 @@ CREATE TABLE player_scans (
     CONSTRAINT player_scans_one_verdict CHECK ((status = 'pending') = (settled_at IS NULL)),
     CONSTRAINT player_scans_failure_named CHECK (status NOT IN ('failure', 'held') OR reason IS NOT NULL),
     CONSTRAINT player_scans_pending_unjudged CHECK (status <> 'pending' OR reason IS NULL)
-) WITH (fillfactor = 80);  -- a claim touches no indexed column: room for it to be a HOT update
+) WITH (fillfactor = 70);  -- a claim touches no indexed column: room for it to be a HOT update
 CREATE UNIQUE INDEX player_scans_nonce_key ON player_scans (player_id, nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX player_scans_pending ON player_scans (id) WHERE status = 'pending';
 CREATE INDEX player_scans_history ON player_scans (player_id, scan_time, id);

@@ -41,9 +41,7 @@ def find(conn: Conn, caller: UUID, key: str) -> StoredAnswer | None:
         ).fetchone()
 
 
-def save(
-    conn: Conn, caller: UUID, key: str, digest: bytes, status: int, headers: dict[str, str], answer: str
-) -> None:
+def save(conn: Conn, caller: UUID, key: str, digest: bytes, status: int, headers: dict[str, str], answer: str) -> None:
     """Store an answer, in the transaction of what it created. An outlived one under the same key gives way."""
     conn.execute(
         """

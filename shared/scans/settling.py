@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import dict_row
+from psycopg import Cursor
+from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from shared import events
@@ -19,6 +20,7 @@ from shared.db import Conn
 from shared.events import NewEvent, as_json
 from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
 
+Row = tuple[Any, ...]
 MAX_ATTEMPTS = 3
 
 
@@ -41,17 +43,15 @@ def claim_spent(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> lis
 def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, limit: int) -> list[Scan]:
     rows = conn.execute(
         f"""
-        WITH picked AS (
+        UPDATE player_scans
+        SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1
+        WHERE id = ANY (ARRAY (
             SELECT id FROM player_scans
             WHERE status = 'pending' AND {which}
             ORDER BY {order} LIMIT %(limit)s
             FOR UPDATE SKIP LOCKED
-        )
-        UPDATE player_scans s
-        SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1
-        FROM picked WHERE s.id = picked.id
-        RETURNING s.id, s.player_id, s.qr_code, s.qr_code_id, s.scan_time, s.received_at, s.latitude, s.longitude,
-                  s.accuracy, s.request_id
+        ))
+        RETURNING id, player_id, qr_code, qr_code_id, scan_time, received_at, latitude, longitude, accuracy, request_id
         """,  # noqa: S608 - `which` and `order` are constants of this module
         {"limit": limit, "token": token, "lease": lease},
     ).fetchall()
@@ -88,52 +88,60 @@ def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
     The player's lock makes limits and travel hold when two workers judge one player; the code's lock makes stock hold.
     NO KEY UPDATE lets new scans of the same player and code be inserted meanwhile.
     """
-    conn.execute("SELECT set_config('lock_timeout', '5s', true)")
-    ours = {
-        row[0]
-        for row in conn.execute(
-            "SELECT id FROM player_scans WHERE lease_token = %s AND status = 'pending' ORDER BY id FOR NO KEY UPDATE",
-            (token,),
+    with conn.pipeline():
+        conn.execute("SELECT set_config('lock_timeout', '5s', true)")
+        still = conn.execute(
+            """
+            SELECT id FROM player_scans
+            WHERE id = ANY(%b) AND lease_token = %s AND status = 'pending' ORDER BY id FOR NO KEY UPDATE
+            """,
+            ([scan.id for scan in scans], token),
         )
-    }
-    kept = [scan for scan in scans if scan.id in ours]
-    lock_players(conn, {scan.player_id for scan in kept})
-    lock_codes(conn, {scan.qr_code_id for scan in kept if scan.qr_code_id})
-    return kept
+        lock_players(conn, {scan.player_id for scan in scans})
+        lock_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
+    ours = {row[0] for row in still}
+    return [scan for scan in scans if scan.id in ours]
 
 
 def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:
     """Until the transaction ends, no other worker judges these players."""
-    conn.execute("SELECT FROM players WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
+    conn.execute("SELECT FROM players WHERE id = ANY(%b) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
 
 
 def lock_codes(conn: Conn, ids: Iterable[UUID]) -> None:
-    """Until the transaction ends, no other worker judges scans of these codes."""
-    conn.execute("SELECT FROM qr_codes WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
+    """Until the transaction ends, no other worker judges scans of those codes that have a stock."""
+    conn.execute(
+        "SELECT FROM qr_codes WHERE id = ANY(%b) AND max_scans IS NOT NULL ORDER BY id FOR NO KEY UPDATE", (list(ids),)
+    )
 
 
 def context(conn: Conn, scans: Sequence[Scan]) -> Context:
     """What judging these scans needs to know. Read after `lock`, so that it stays true until the commit."""
-    codes = {code.id: code for code in _codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})}
-    return Context(codes, _usages(conn, scans, codes), _sightings(conn, {scan.player_id for scan in scans}))
+    with conn.pipeline():
+        codes = _codes(conn, scans)
+        usages = _usages(conn, scans)
+        sightings = _sightings(conn, scans)
+    return Context(
+        {row["id"]: _code(row) for row in codes},
+        {(player, code): Usage(count, tuple(times)) for player, code, count, times in usages},
+        {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in sightings},
+    )
 
 
-def _codes(conn: Conn, ids: Iterable[UUID]) -> list[Code]:
-    with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(
-            """
-            SELECT q.*, CASE WHEN e.id IS NOT NULL THEN jsonb_build_object('id', e.id, 'puzzle_type', e.puzzle_type,
-                        'difficulty_level', e.difficulty_level, 'data', e.data) END AS encounter,
-                   CASE WHEN q.destination_code IS NOT NULL THEN jsonb_build_object('code', q.destination_code,
-                        'description', d.description) END AS destination
-            FROM qr_codes q
-            LEFT JOIN encounters e ON e.qr_code_id = q.id
-            LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL
-            WHERE q.id = ANY(%s)
-            """,
-            (list(ids),),
-        ).fetchall()
-    return [_code(row) for row in rows]
+def _codes(conn: Conn, scans: Sequence[Scan]) -> Cursor[DictRow]:
+    return conn.cursor(row_factory=dict_row).execute(
+        """
+        SELECT q.*, CASE WHEN e.id IS NOT NULL THEN jsonb_build_object('id', e.id, 'puzzle_type', e.puzzle_type,
+                    'difficulty_level', e.difficulty_level, 'data', e.data) END AS encounter,
+               CASE WHEN q.destination_code IS NOT NULL THEN jsonb_build_object('code', q.destination_code,
+                    'description', d.description) END AS destination
+        FROM qr_codes q
+        LEFT JOIN encounters e ON e.qr_code_id = q.id
+        LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL
+        WHERE q.id = ANY(%b)
+        """,
+        (list({scan.qr_code_id for scan in scans if scan.qr_code_id}),),
+    )
 
 
 def _code(row: Mapping[str, Any]) -> Code:
@@ -160,52 +168,39 @@ def _code(row: Mapping[str, Any]) -> Code:
     )
 
 
-def _usages(conn: Conn, scans: Sequence[Scan], codes: Mapping[UUID, Code]) -> dict[tuple[UUID, UUID], Usage]:
+def _usages(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
     """How often each player has used each code, counted no further than the limit; and when, as far as a cooldown reaches."""
-    spans: dict[tuple[UUID, UUID], tuple[datetime, datetime]] = {}
-    for scan in scans:
-        code = codes.get(scan.qr_code_id) if scan.qr_code_id else None
-        if code and (code.per_player_limit is not None or code.cooldown is not None):
-            first, last = spans.get((scan.player_id, code.id), (scan.scan_time, scan.scan_time))
-            spans[scan.player_id, code.id] = (min(first, scan.scan_time), max(last, scan.scan_time))
-    if not spans:
-        return {}
-    rows = conn.execute(
+    return conn.execute(
         """
-        SELECT p.player, p.code, (SELECT count(*) FROM (
+        SELECT p.player_id, q.id, (SELECT count(*) FROM (
                    SELECT FROM player_scans s
-                   WHERE s.player_id = p.player AND s.qr_code_id = p.code AND s.status IN ('success', 'held')
-                   LIMIT p.most) counted),
-               CASE WHEN p.since IS NULL THEN '{}' ELSE ARRAY(
+                   WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
+                   LIMIT coalesce(q.per_player_limit, 0)) counted),
+               CASE WHEN q.cooldown_seconds IS NULL THEN '{}' ELSE ARRAY(
                    SELECT s.scan_time FROM player_scans s
-                   WHERE s.player_id = p.player AND s.qr_code_id = p.code AND s.status IN ('success', 'held')
-                     AND s.scan_time > p.since AND s.scan_time < p.until) END
-        FROM unnest(%s::uuid[], %s::uuid[], %s::int[], %s::timestamptz[], %s::timestamptz[])
-            AS p (player, code, most, since, until)
+                   WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
+                     AND s.scan_time > p.first - make_interval(secs => q.cooldown_seconds)
+                     AND s.scan_time < p.last + make_interval(secs => q.cooldown_seconds)) END
+        FROM (SELECT player_id, qr_code_id, min(scan_time) AS first, max(scan_time) AS last
+              FROM player_scans WHERE id = ANY(%b) GROUP BY player_id, qr_code_id) p
+        JOIN qr_codes q ON q.id = p.qr_code_id
+        WHERE q.per_player_limit IS NOT NULL OR q.cooldown_seconds IS NOT NULL
         """,
-        (
-            [player for player, _ in spans],
-            [code for _, code in spans],
-            [codes[code].per_player_limit or 0 for _, code in spans],
-            [(cooldown := codes[code].cooldown) and first - cooldown for (_, code), (first, _) in spans.items()],
-            [(cooldown := codes[code].cooldown) and last + cooldown for (_, code), (_, last) in spans.items()],
-        ),
-    ).fetchall()
-    return {(player, code): Usage(count, tuple(times)) for player, code, count, times in rows}
+        ([scan.id for scan in scans],),
+    )
 
 
-def _sightings(conn: Conn, players: Iterable[UUID]) -> dict[UUID, Sighting]:
-    rows = conn.execute(
+def _sightings(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
+    return conn.execute(
         """
         SELECT p.player, s.scan_time, s.latitude, s.longitude, s.accuracy
-        FROM unnest(%s::uuid[]) AS p (player) CROSS JOIN LATERAL (
+        FROM unnest(%b::uuid[]) AS p (player) CROSS JOIN LATERAL (
             SELECT scan_time, latitude, longitude, accuracy FROM player_scans
             WHERE player_id = p.player AND status IN ('success', 'held') AND latitude IS NOT NULL
             ORDER BY scan_time DESC LIMIT 1) s
         """,
-        (list(players),),
-    ).fetchall()
-    return {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in rows}
+        (list({scan.player_id for scan in scans}),),
+    )
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], codes: Mapping[UUID, Code]) -> None:

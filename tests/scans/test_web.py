@@ -217,7 +217,7 @@ def test_staff_of_another_organization_may_not_look_it_up(
     assert client.get(f"/scan/{scan_id}", headers=other.headers).status_code == 404
 
 
-@pytest.mark.parametrize("scan_id", ["x", str(uuid4()), "%00", "1" * 36])
+@pytest.mark.parametrize("scan_id", ["x", "01a1fd62-603f-774a-9502-1125af79dcb9", "%00", "1" * 36])
 def test_no_such_scan(client: Any, player: Player, scan_id: str) -> None:
     assert client.get(f"/scan/{scan_id}").status_code == 401
     assert client.get(f"/scan/{scan_id}", headers=player.headers).status_code == 404

@@ -1,0 +1,143 @@
+"""Make the virtual environment once, then become its python. Standard library only.
+
+    python script/environment.py REQUIREMENTS.txt ARGUMENTS...
+
+`script/bootstrap` calls this with an interpreter of the system. It is Python and not shell because three promises
+want it: two scripts that start at once must not install over each other (an flock, which the kernel lets go of
+however we die), an interrupted install must not pass for a finished one (a marker that says so before work begins),
+and a start that has nothing to do must be instant (the marker holds the requirements' digest).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+MARKER = "waymark-environment.json"
+"""Lies in every environment made here. A directory without it is somebody else's, and is left alone."""
+
+
+def main(arguments: list[str]) -> None:
+    requirements = CHECKOUT / arguments[0]
+    venv = Path(os.environ.get("WAYMARK_VENV") or CHECKOUT / ".venv").absolute()
+    try:
+        if not holds(venv, requirements):
+            with only_one_at_a_time(venv):
+                if not holds(venv, requirements):
+                    make(venv, requirements)
+    except OSError as error:
+        sys.exit(f"The environment {venv} could not be made: {error}. Set WAYMARK_VENV to another place.")
+    become(venv / "bin" / "python", arguments[1:])
+
+
+def holds(venv: Path, requirements: Path) -> bool:
+    """True when `venv` is whole, still has its interpreter, and has exactly these requirements."""
+    marker = read_marker(venv)
+    return usable(venv, marker) and marker["requirements"].get(requirements.name) == digest(requirements)
+
+
+def usable(venv: Path, marker: dict[str, Any]) -> bool:
+    """False after an interrupted install, and when the interpreter was removed or replaced by another version."""
+    python = venv / "bin" / "python"
+    return (
+        bool(marker.get("complete"))
+        and os.access(python, os.X_OK)
+        and marker["interpreter"] == os.path.realpath(python)
+    )
+
+
+def make(venv: Path, requirements: Path) -> None:
+    marker = read_marker(venv)
+    if not marker and venv.exists() and any(venv.iterdir()):
+        sys.exit(f"{venv} was not made by Waymark's scripts. Remove it, or set WAYMARK_VENV to another place.")
+    say(f"Installing {requirements.name} into {venv} (takes about a minute, once)")
+    if usable(venv, marker):
+        write_marker(venv, {**marker, "complete": False})
+    else:
+        discard(venv)
+        venv.mkdir(parents=True)
+        marker = {"requirements": {}}
+        write_marker(venv, {**marker, "complete": False})
+        run([sys.executable, "-I", "-m", "venv", str(venv)], "The virtual environment could not be made")
+    python = venv / "bin" / "python"
+    pip = [str(python), "-I", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    run(
+        [*pip, "install", "--require-hashes", "--requirement", str(requirements)],
+        "The dependencies could not be installed (is the package index reachable?)",
+    )
+    held = {**marker["requirements"], requirements.name: digest(requirements)}
+    write_marker(venv, {"complete": True, "interpreter": os.path.realpath(python), "requirements": held})
+
+
+def discard(venv: Path) -> None:
+    """Renamed first: a removal cut short must not leave a directory without its marker, which nobody would touch."""
+    doomed = venv.with_name(f"{venv.name}.old")
+    shutil.rmtree(doomed, ignore_errors=True)
+    if venv.exists():
+        venv.replace(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+@contextmanager
+def only_one_at_a_time(venv: Path) -> Iterator[None]:
+    """Hold `<venv>.lock`, beside the environment so that rebuilding it does not remove the lock."""
+    venv.parent.mkdir(parents=True, exist_ok=True)
+    with venv.with_name(f"{venv.name}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("Waiting for another Waymark script that is installing")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def read_marker(venv: Path) -> dict[str, Any]:
+    try:
+        marker = json.loads((venv / MARKER).read_text())
+    except (OSError, ValueError):
+        return {}
+    return marker if isinstance(marker, dict) else {}
+
+
+def write_marker(venv: Path, marker: dict[str, Any]) -> None:
+    draft = venv / f"{MARKER}.new"
+    draft.write_text(json.dumps(marker, indent=2) + "\n")
+    draft.replace(venv / MARKER)
+
+
+def digest(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def run(command: list[str], complaint: str) -> None:
+    status = subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, stdout=sys.stderr).returncode
+    if status != 0:
+        sys.exit(f"{complaint}: {' '.join(command)} ended with status {status}")
+
+
+def say(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def become(python: Path, arguments: list[str]) -> None:
+    """Replace this process, so that signals and the exit status need no passing on."""
+    path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(CHECKOUT), "VIRTUAL_ENV": str(python.parents[1])}
+    environment.pop("PYTHONHOME", None)
+    os.execve(python, [str(python), *arguments], environment)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,110 @@
+"""Tokens that were not issued here, not for this, or not any more."""
+
+import base64
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import jwt
+import pytest
+from flask import Flask
+
+from shared.db import Conn
+from shared.settings import settings
+from tests.people import Person, bearer, sign_in
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+def signed(claims: dict[str, Any], *, key: str | None = None, algorithm: str = "HS256") -> str:
+    return jwt.encode(claims, key or settings().jwt_secret.get_secret_value(), algorithm=algorithm)
+
+
+def changed(**changes: Any) -> Callable[[Person], str]:
+    """The person's own access token with other claims (None: without), signed as ours are."""
+
+    def forge(person: Person) -> str:
+        claims = claims_of(person.access_token) | changes
+        return signed({name: value for name, value in claims.items() if value is not None})
+
+    return forge
+
+
+def unsigned(person: Person) -> str:
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
+    return f"{head}.{person.access_token.split('.')[1]}."
+
+
+def tampered(person: Person) -> str:
+    head, _claims, signature = person.access_token.split(".")
+    claims = claims_of(person.access_token) | {"sub": str(uuid4())}
+    return f"{head}.{base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b'=').decode()}.{signature}"
+
+
+ATTACKS: dict[str, Callable[[Person], str]] = {
+    "alg none": unsigned,
+    "tampered": tampered,
+    "wrong key": lambda person: signed(claims_of(person.access_token), key="k" * 32),
+    "another algorithm": lambda person: signed(claims_of(person.access_token), algorithm="HS512"),
+    "refresh as access": lambda person: person.refresh_token,
+    "no exp": changed(exp=None),
+    "expired": changed(exp=int(time.time()) - 1),
+    "not yet valid": changed(nbf=int(time.time()) + 3600),
+    "no family": changed(family=None),
+    "a family that never was": changed(family=str(uuid4())),
+    "a family that is no id": changed(family="x' OR 1=1 --"),
+    "another player": changed(sub=str(uuid4())),
+    "no player": changed(sub=None),
+    "a player that is no id": changed(sub="admin"),
+    "nothing": lambda _person: "",
+    "not a token": lambda _person: "ey.ey.ey",
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_a_bad_access_token_is_refused(app: Flask, conn: Conn, client: Any, attack: str) -> None:
+    ada = sign_in(app, conn)
+    assert client.get("/api/organizations", headers=ada.headers).status_code == 200
+
+    answer = client.get("/api/organizations", headers=bearer(ATTACKS[attack](ada)))
+
+    assert answer.status_code == 401
+    assert answer.content_type == "application/problem+json"
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    {
+        "access as refresh": lambda person: person.access_token,
+        "access made refresh": changed(type="refresh"),  # without a generation
+        "generation is no number": changed(type="refresh", generation="0 OR 1=1"),
+        "wrong key": lambda person: signed(claims_of(person.refresh_token), key="k" * 32),
+    }.items(),
+    ids=lambda attack: attack[0],
+)
+def test_a_bad_refresh_token_is_refused_and_ends_nothing(
+    app: Flask, conn: Conn, client: Any, attack: tuple[str, Callable[[Person], str]]
+) -> None:
+    ada = sign_in(app, conn)
+
+    assert client.post("/auth/refresh", headers=bearer(attack[1](ada))).status_code == 401
+
+    assert client.get("/api/organizations", headers=ada.headers).status_code == 200
+
+
+@pytest.mark.parametrize("header", ["", "Bearer", "Basic YWRhOnB3", "Bearer a b c", "Bearer \xff", "bearer"])
+def test_a_malformed_header_is_refused(client: Any, header: str) -> None:
+    assert client.get("/api/organizations", headers={"Authorization": header}).status_code == 401
+
+
+def test_the_tokens_of_an_erased_player_are_refused(app: Flask, conn: Conn, client: Any) -> None:
+    ada = sign_in(app, conn)
+    conn.execute("DELETE FROM players WHERE id = %s", (ada.id,))
+
+    assert client.get("/api/organizations", headers=ada.headers).status_code == 401
+    assert client.post("/auth/refresh", headers=bearer(ada.refresh_token)).status_code == 401

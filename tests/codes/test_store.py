@@ -1,0 +1,201 @@
+"""Codes in PostgreSQL: whole, unique while they live, and safe from two changes at once."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared import db
+from shared.codes import store
+from shared.codes.rules import CODE, Definition, Encounter, Reward, faults
+from shared.codes.store import Filter
+from shared.db import Conn
+from shared.errors import CodeTaken
+from tests.build import make_org
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
+TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(-1e6, 1e6) | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+    max_leaves=6,
+)
+COUNTS = st.none() | st.integers(1, 2**31 - 1)
+ENCOUNTERS = st.builds(
+    Encounter,
+    puzzle_type=st.sampled_from(["decryption", "pattern", "hacking"]),
+    difficulty_level=st.integers(1, 10),
+    data=st.dictionaries(TEXT, JSON, max_size=3),
+    solution=st.none() | TEXT,
+    max_attempts=COUNTS,
+    id=st.none(),
+)
+
+
+def mended(code: Definition) -> Definition:
+    """The same without contradictions."""
+    place = (code.latitude or 0.0, code.longitude or 0.0) if code.requires_location else (code.latitude, code.longitude)
+    if None in place:
+        place = (None, None)
+    times = (code.starts_at, code.expires_at)
+    if None not in times and times[0] >= times[1]:  # type: ignore[operator]
+        times = (None, code.expires_at)
+    return replace(
+        code,
+        latitude=place[0],
+        longitude=place[1],
+        starts_at=times[0],
+        target_url=code.target_url if code.scan_type else "https://example.com",
+        destination_code=None if code.destination_code == code.code else code.destination_code,
+    )
+
+
+DEFINITIONS = st.builds(
+    Definition,
+    code=st.from_regex(CODE, fullmatch=True),
+    description=TEXT,
+    scan_type=st.sampled_from([None, "item_drop", "encounter", "transportation"]),
+    requires_location=st.booleans(),
+    latitude=st.none() | st.floats(-90, 90),
+    longitude=st.none() | st.floats(-180, 180),
+    radius_m=st.floats(5, 50_000),
+    reward=st.none() | st.builds(Reward, TEXT.filter(bool), st.integers(1, 1_000_000)),
+    encounter=st.none() | ENCOUNTERS,
+    destination_code=st.none() | st.from_regex(CODE, fullmatch=True),
+    target_url=st.none() | st.just("https://example.com"),
+    active=st.booleans(),
+    starts_at=st.none() | TIMES,
+    expires_at=st.none() | TIMES,
+    max_scans=st.none() | st.integers(1, 10**12),
+    per_player_limit=COUNTS,
+    cooldown_seconds=COUNTS,
+    rotating=st.booleans(),
+    tags=st.lists(TEXT.filter(bool), max_size=4).map(tuple),
+).map(mended)
+
+
+def definition(code: str = "spy123", **fields: Any) -> Definition:
+    return Definition(**{"code": code, "scan_type": "item_drop"} | fields)
+
+
+def add(conn: Conn, org_id: UUID, *codes: Definition) -> list[UUID]:
+    return [store.add(conn, org_id, code) for code in codes]
+
+
+def found(conn: Conn, org_id: UUID, **which: Any) -> set[str]:
+    return {code.code for code in store.of_organization(conn, org_id, Filter(**which), limit=200)}
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(new=DEFINITIONS, changed=DEFINITIONS)
+def test_what_the_rules_let_pass_is_stored_and_read_back_whole(
+    conn: Conn, new: Definition, changed: Definition
+) -> None:
+    assert faults(new) == faults(changed) == ()
+    with conn.transaction(force_rollback=True):
+        org_id = make_org(conn)
+        stored = store.find(conn, org_id, store.add(conn, org_id, new))
+        assert stored is not None
+        assert decided(stored) == decided(new)
+
+        store.save(conn, store.StoredCode(**identity(stored) | vars(changed)))
+        again = store.find(conn, org_id, stored.id)
+        assert again is not None
+        assert decided(again) == decided(changed)
+        if stored.encounter and again.encounter:
+            assert again.encounter.id == stored.encounter.id
+
+
+def decided(code: Definition) -> dict[str, Any]:
+    """Everything but what the store adds."""
+    fields = {name: value for name, value in vars(code).items() if name in Definition.__dataclass_fields__}
+    if code.encounter:
+        fields["encounter"] = vars(code.encounter) | {"id": None}
+    return fields
+
+
+def identity(code: store.StoredCode) -> dict[str, Any]:
+    return {name: getattr(code, name) for name in ("id", "org_id", "created_at", "updated_at")}
+
+
+def test_a_code_is_taken_whoever_has_it_until_it_is_removed(conn: Conn) -> None:
+    mine, theirs = make_org(conn), make_org(conn)
+    (qr_id,) = add(conn, mine, definition("spy123"))
+
+    with pytest.raises(CodeTaken):
+        add(conn, theirs, definition("spy123"))
+    add(conn, theirs, definition("SPY123"))  # another code: case counts
+
+    assert not store.remove(conn, theirs, qr_id)
+    assert store.remove(conn, mine, qr_id)
+    assert not store.remove(conn, mine, qr_id)
+    add(conn, theirs, definition("spy123"))
+    assert store.find(conn, mine, qr_id) is None
+
+
+def test_a_taken_code_leaves_the_transaction_good(conn: Conn) -> None:
+    org_id = make_org(conn)
+    with db.transaction() as own:
+        add(own, org_id, definition("spy123"))
+        with pytest.raises(CodeTaken):
+            add(own, org_id, definition("spy123"))
+        add(own, org_id, definition("spy124"))
+
+    assert found(conn, org_id) == {"spy124", "spy123"}
+
+
+def test_a_changed_code_may_be_taken_too(conn: Conn) -> None:
+    org_id = make_org(conn)
+    _first, second = add(conn, org_id, definition("spy123"), definition("spy124"))
+    stored = store.find(conn, org_id, second)
+    assert stored is not None
+
+    with pytest.raises(CodeTaken):
+        store.save(conn, store.StoredCode(**vars(stored) | {"code": "spy123"}))
+
+
+def test_find_by_code(conn: Conn) -> None:
+    org_id = make_org(conn)
+    (qr_id,) = add(conn, org_id, definition("spy123"))
+
+    assert getattr(store.find_by_code(conn, "spy123"), "id", None) == qr_id
+    for text in ("spy12", "", "spy123\n", "spy\x00123", "\ud800", "a" * 5_000):
+        assert store.find_by_code(conn, text) is None
+    store.remove(conn, org_id, qr_id)
+    assert store.find_by_code(conn, "spy123") is None
+
+
+def test_filters(conn: Conn) -> None:
+    org_id = make_org(conn)
+    add(
+        conn,
+        org_id,
+        definition("spy123", description="At the Station", tags=("east", "hidden")),
+        definition("spy_24", scan_type="encounter", tags=("east",), active=False),
+        definition("other", description="100% of_it", scan_type=None, target_url="https://example.com"),
+    )
+    add(conn, make_org(conn), definition("elsewhere"))
+
+    assert found(conn, org_id) == {"other", "spy_24", "spy123"}
+    assert found(conn, org_id, text="SPY") == {"spy_24", "spy123"}
+    assert found(conn, org_id, text="station") == {"spy123"}
+    assert found(conn, org_id, text="_") == {"other", "spy_24"}  # no wildcard
+    assert found(conn, org_id, text="%") == {"other"}
+    assert found(conn, org_id, text="\\") == set()
+    assert found(conn, org_id, tag="east") == {"spy_24", "spy123"}
+    assert found(conn, org_id, tag="eas") == set()
+    assert found(conn, org_id, scan_type="encounter") == {"spy_24"}
+    assert found(conn, org_id, active=False) == {"spy_24"}
+    assert found(conn, org_id, active=True, tag="east", text="123") == {"spy123"}
+
+
+def test_minted_codes_are_codes() -> None:
+    minted = {store.mint() for _ in range(100)}
+
+    assert len(minted) == 100
+    assert all(len(code) == 12 and set(code) <= set(store.BASE58) for code in minted)
+    assert not set(store.BASE58) & set("0OIl")

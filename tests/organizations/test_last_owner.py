@@ -1,0 +1,76 @@
+"""The last owner of an organization stays, also when two owners remove each other at the same moment."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+
+from shared.db import Conn
+from shared.organizations import store
+from tests.people import Person, Staff, join, sign_in
+from tests.racing import Meeting, at_once
+
+Look = Callable[[Conn, UUID], set[UUID]]
+
+
+def owners(conn: Conn, org_id: UUID) -> set[UUID]:
+    rows = conn.execute("SELECT player_id FROM memberships WHERE org_id = %s AND role = 'owner'", (org_id,)).fetchall()
+    return {row[0] for row in rows}
+
+
+def test_the_last_owner_stays(client: Any, conn: Conn, staff: Staff) -> None:
+    path = f"{staff.path}/members/{staff.owner.id}"
+
+    assert client.delete(path, headers=staff.owner.headers).status_code == 409
+    assert client.patch(path, json={"role": "admin"}, headers=staff.owner.headers).status_code == 409
+    assert client.patch(path, json={"role": "owner"}, headers=staff.owner.headers).status_code == 200
+    assert owners(conn, staff.org_id) == {staff.owner.id}
+
+
+def test_an_owner_who_is_not_the_last_may_go(client: Any, conn: Conn, staff: Staff) -> None:
+    join_as_owner = {"role": "owner"}
+    client.patch(f"{staff.path}/members/{staff.admin.id}", json=join_as_owner, headers=staff.owner.headers)
+
+    assert client.delete(f"{staff.path}/members/{staff.owner.id}", headers=staff.owner.headers).status_code == 204
+    assert owners(conn, staff.org_id) == {staff.admin.id}
+
+
+@pytest.fixture
+def race(app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> Callable[[Look, Meeting], list[int]]:
+    """Two owners remove each other; both have looked who the owners are before either goes on, if `look` lets them."""
+    other = sign_in(app, conn)
+    join(conn, staff.org_id, other.id, "owner")
+
+    def remove(by: Person, whom: Person) -> int:
+        path = f"{staff.path}/members/{whom.id}"
+        return int(app.test_client().delete(path, headers=by.headers).status_code)
+
+    def run(look: Look, meeting: Meeting) -> list[int]:
+        def look_and_meet(conn: Conn, org_id: UUID) -> set[UUID]:
+            seen = look(conn, org_id)
+            meeting.wait()
+            return seen
+
+        monkeypatch.setattr(store, "lock_owners", look_and_meet)
+        return sorted(at_once([lambda: remove(staff.owner, other), lambda: remove(other, staff.owner)]))
+
+    return run
+
+
+def test_of_two_owners_who_remove_each_other_one_stays(
+    conn: Conn, staff: Staff, race: Callable[[Look, Meeting], list[int]]
+) -> None:
+    won, lost = race(store.lock_owners, Meeting(patience=0.5))
+
+    assert won == 204
+    assert lost in (403, 409)  # 403: was removed before it came to the gate
+    assert len(owners(conn, staff.org_id)) == 1
+
+
+def test_negative_control_without_the_lock_none_stays(
+    conn: Conn, staff: Staff, race: Callable[[Look, Meeting], list[int]]
+) -> None:
+    assert race(owners, Meeting()) == [204, 204]
+    assert owners(conn, staff.org_id) == set()

@@ -1,0 +1,95 @@
+"""Who may do what: every route of an organization, for each role, for strangers, and across organizations."""
+
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from shared.db import Conn
+from shared.organizations.rules import ROLES, Role, at_least
+from tests.build import make_code
+from tests.people import Staff, make_staff, sign_in
+
+
+class Route(NamedTuple):
+    method: str
+    path: str
+    needed: Role
+    body: dict[str, Any] | None = None
+
+
+ROUTES = [
+    Route("GET", "", "member"),
+    Route("PATCH", "", "owner", {"name": "Gallery"}),
+    Route("GET", "/members", "member"),
+    Route("POST", "/members", "owner", {"username": "grace", "role": "member"}),
+    Route("PATCH", "/members/{player_id}", "owner", {"role": "analyst"}),
+    Route("DELETE", "/members/{player_id}", "owner"),
+    Route("GET", "/qr-codes", "member"),
+    Route("POST", "/qr-codes", "admin", {"scan_type": "item_drop"}),
+    Route("GET", "/qr-codes/{qr_id}", "member"),
+    Route("PATCH", "/qr-codes/{qr_id}", "admin", {"active": False}),
+    Route("DELETE", "/qr-codes/{qr_id}", "admin"),
+]
+WITH_OBJECT = [route for route in ROUTES if "{" in route.path]
+
+
+def name(route: Route) -> str:
+    return f"{route.method} {route.path}"
+
+
+def call(client: Any, route: Route, path: str, ids: dict[str, object], headers: dict[str, str] | None) -> int:
+    url = path + route.path.format(**ids)
+    return int(client.open(url, method=route.method, json=route.body, headers=headers).status_code)
+
+
+@pytest.fixture
+def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
+    """A member whom nobody else is, and a code, of the organization."""
+    grace = sign_in(app, conn, "grace")
+    other = sign_in(app, conn)
+    conn.execute(
+        "INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'member')", (staff.org_id, other.id)
+    )
+    assert grace.id != other.id
+    return {"player_id": other.id, "qr_id": make_code(conn, staff.org_id)}
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_may_do_what_it_includes(
+    client: Any, staff: Staff, ids: dict[str, object], route: Route, role: Role
+) -> None:
+    status = call(client, route, staff.path, ids, staff[role].headers)
+
+    assert status in ((200, 201, 204) if at_least(role, route.needed) else (403,))
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_strangers_may_nothing(client: Any, staff: Staff, ids: dict[str, object], route: Route) -> None:
+    assert call(client, route, staff.path, ids, staff.stranger.headers) == 403
+    assert call(client, route, staff.path, ids, None) == 401
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=name)
+def test_an_organization_that_is_not_there(client: Any, staff: Staff, ids: dict[str, object], route: Route) -> None:
+    assert call(client, route, f"/api/organizations/{uuid4()}", ids, staff.owner.headers) == 404
+
+
+@pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
+def test_what_belongs_to_another_organization_is_not_there(
+    app: Flask, client: Any, conn: Conn, staff: Staff, ids: dict[str, object], route: Route
+) -> None:
+    """Given the owner of another organization, its objects' ids under their own organization's path."""
+    mine = make_staff(app, conn)
+
+    assert call(client, route, mine.path, ids, mine.owner.headers) == 404
+    assert call(client, route, staff.path, ids, mine.owner.headers) == 403
+
+
+@pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
+def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
+    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4()}
+
+    assert call(client, route, staff.path, nothing, staff.owner.headers) == 404
