@@ -1,6 +1,7 @@
 """The schema, as Alembic revisions with their SQL written by hand. `python -m migrations` brings it to head."""
 
 from pathlib import Path
+from typing import Any
 
 from alembic import op
 from alembic.config import Config
@@ -18,13 +19,10 @@ def config() -> Config:
 
 def head() -> str:
     """The revision that the code needs."""
-    revision = ScriptDirectory.from_config(config()).get_current_head()
-    assert revision is not None
-    return revision
+    return str(ScriptDirectory.from_config(config()).get_current_head())
 
 
 def run_sql(name: str) -> None:
     """Run a file of `versions/` as it stands: through the driver, which reads no placeholders into it."""
-    driver = op.get_bind().connection.driver_connection
-    assert driver is not None
+    driver: Any = op.get_bind().connection.driver_connection
     driver.execute((HERE / "versions" / name).read_text())

@@ -1,4 +1,7 @@
-"""`python -m migrations [upgrade|downgrade] [revision]`: the schema to head unless told otherwise. Safe to run side by side."""
+"""`python -m migrations [upgrade|downgrade] [revision]`: the schema to head unless told otherwise.
+
+Safe to run side by side: releases take turns.
+"""
 
 import sys
 

@@ -1,20 +1,21 @@
 """PostgreSQL: one pool per process, opened after the fork, and transactions that their caller owns.
 
-Connections are in autocommit: a single statement is one round trip, and `transaction()` says where more belong together.
+Connections are in autocommit: a single statement is one round trip; `transaction()` says where more belong together.
 """
 
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
-from psycopg import Connection
+from psycopg import Connection, Cursor
 from psycopg_pool import ConnectionPool
 
 from shared.settings import settings
 
 Conn = Connection[tuple[Any, ...]]
+Row = TypeVar("Row")
 CHECKOUT_SECONDS = 3.0
 
 
@@ -66,6 +67,14 @@ def transaction() -> Iterator[Conn]:
     """A pooled connection inside one transaction: committed at the end, rolled back on any exception."""
     with pool().connection() as conn, conn.transaction():
         yield conn
+
+
+def one(cursor: Cursor[Row]) -> Row:
+    """The row of a statement that always gives one."""
+    row = cursor.fetchone()
+    if row is None:
+        raise LookupError("a statement that always gives a row gave none")
+    return row
 
 
 def close_pool() -> None:

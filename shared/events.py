@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
-from shared.db import Conn
+from shared.db import Conn, one
 
 WAKE_CHANNEL = "events"  # NOTIFY: there is something to read
 
@@ -144,24 +144,21 @@ def read(
 
 def snapshot(conn: Conn) -> Snapshot:
     """What is visible right now."""
-    row = conn.execute("SELECT pg_current_snapshot()::text").fetchone()
-    assert row is not None
+    row = one(conn.execute("SELECT pg_current_snapshot()::text"))
     return Snapshot.parse(row[0])
 
 
 def has_unreadable(conn: Conn) -> bool:
     """Whether events wait behind an older transaction that still runs."""
-    row = conn.execute(
-        "SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"
-    ).fetchone()
-    assert row is not None
+    row = one(conn.execute("SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"))
     return bool(row[0])
 
 
 def forget(conn: Conn, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` events older than `before` that the relay has published, and remember how far. Returns how many."""
-    row = conn.execute(
-        """
+    """Delete up to `limit` events older than `before` the relay has published. Remembers how far, tells how many."""
+    row = one(
+        conn.execute(
+            """
         WITH gone AS (
             DELETE FROM events WHERE (xid, id) IN (
                 SELECT xid, id FROM events
@@ -179,9 +176,9 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
         )
         SELECT count(*) FROM gone
         """,
-        {"before": before, "limit": limit},
-    ).fetchone()
-    assert row is not None
+            {"before": before, "limit": limit},
+        )
+    )
     return int(row[0])
 
 

@@ -34,10 +34,7 @@ class Published(NamedTuple):
 
 def encode(batch: Iterable[Event]) -> bytes:
     """A batch as lines of `xid id player org json`: a web process reads only the lines that it has sockets for."""
-    lines = (
-        f"{e.xid} {e.id} {e.player_id or '-'} {e.org_id or '-'} {dumps(message(e))}"
-        for e in batch
-    )
+    lines = (f"{e.xid} {e.id} {e.player_id or '-'} {e.org_id or '-'} {dumps(message(e))}" for e in batch)
     return "\n".join(lines).encode()
 
 

@@ -17,7 +17,9 @@ def _one_line(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
     """Take line breaks and terminal escapes out of values, so that no input can forge a line of the log."""
     for name, value in event.items():
         if isinstance(value, str) and name != "exception":
-            event[name] = value[:MAX_VALUE] if value.isprintable() else value[:MAX_VALUE].encode("unicode_escape").decode()
+            event[name] = (
+                value[:MAX_VALUE] if value.isprintable() else value[:MAX_VALUE].encode("unicode_escape").decode()
+            )
     return event
 
 

@@ -1,4 +1,4 @@
-"""Whether what Waymark stands on is there. `python -m shared.readiness` exits 0 if so, and names what is missing if not."""
+"""Whether what Waymark stands on is there. `python -m shared.readiness` exits 0 if so, else names what is not."""
 
 import sys
 from pathlib import Path

@@ -23,18 +23,25 @@ def make_player(conn: Conn, username: str | None = None) -> UUID:
 
 def make_org(conn: Conn, slug: str | None = None) -> UUID:
     slug = slug or f"o{secrets.token_hex(6)}"
-    return _id(conn.execute("INSERT INTO organizations (name, slug) VALUES (%s, %s) RETURNING id", (slug, slug)).fetchone())
+    return _id(
+        conn.execute("INSERT INTO organizations (name, slug) VALUES (%s, %s) RETURNING id", (slug, slug)).fetchone()
+    )
 
 
 def make_code(conn: Conn, org_id: UUID | None = None, place: Place | None = None, **fields: Any) -> UUID:
     """An item drop of one gem unless told otherwise. `place` makes it require presence there."""
-    fields = {"code": f"c{secrets.token_hex(6)}", "scan_type": "item_drop", "reward_item": "gem", "reward_quantity": 1} | fields
+    fields = {
+        "code": f"c{secrets.token_hex(6)}",
+        "scan_type": "item_drop",
+        "reward_item": "gem",
+        "reward_quantity": 1,
+    } | fields
     if place is not None:
         fields |= {"requires_location": True, "latitude": place.latitude, "longitude": place.longitude}
     fields["org_id"] = org_id or make_org(conn)
     columns = ", ".join(fields)
     values = ", ".join(f"%({name})s" for name in fields)
-    return _id(conn.execute(f"INSERT INTO qr_codes ({columns}) VALUES ({values}) RETURNING id", fields).fetchone())  # type: ignore[arg-type]
+    return _id(conn.execute(f"INSERT INTO qr_codes ({columns}) VALUES ({values}) RETURNING id", fields).fetchone())
 
 
 def make_encounter(conn: Conn, code_id: UUID, data: dict[str, Any] | None = None) -> UUID:

@@ -1,4 +1,7 @@
-"""The one gate: who calls, and whether they may. Decided before a body is looked at; every route states its requirement."""
+"""The one gate: who calls, and whether they may.
+
+Decided before a body is looked at; a route that states no requirement is a defect.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,12 +68,12 @@ def requires_role(role: Role) -> Callable[[View], View]:
 
 def caller() -> Caller:
     """The caller of this request, on any route that is not public."""
-    return cast(Caller, g.caller)
+    return cast("Caller", g.caller)
 
 
 def role() -> Role:
     """The caller's role in the organization of the path, on a route that requires one."""
-    return cast(Role, g.role)
+    return cast("Role", g.role)
 
 
 def requirement_of(view: Callable[..., Any] | None) -> Requirement:
@@ -113,7 +116,7 @@ def authenticate(*, refresh: bool = False) -> Caller:
 
 
 def authorize(player_id: UUID, org_id: UUID, needed: Role) -> Role:
-    """The player's role in the organization. NotFound where there is no such organization, Forbidden if it is too low."""
+    """The player's role in the organization. NotFound where there is none such, Forbidden where it is too low."""
     with db.connection() as conn:
         found = organizations.role_in(conn, org_id, player_id)
         if found is None and not organizations.exists(conn, org_id):

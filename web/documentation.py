@@ -9,11 +9,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Flask, Response, current_app, send_from_directory
+from flask import Flask, Response, send_from_directory
 from flask_openapi import OpenAPI
 from flask_openapi.models import SecurityScheme
 from werkzeug.routing import Rule
 
+from web.answers import answer
 from web.auth import Requirement, public, requirement_of
 from web.idempotency import HEADER
 
@@ -27,7 +28,9 @@ SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
     "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
 }
 PAGES = Path(__file__).parent / "pages"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+)
 
 PROBLEM = {
     "type": "object",
@@ -73,9 +76,7 @@ def init_app(app: OpenAPI) -> None:
     @app.get("/openapi.json", doc_ui=False)
     @public
     def openapi_json() -> Response:
-        response = current_app.json.response(specification(app))
-        response.headers["Cache-Control"] = "public, max-age=300"
-        return response
+        return answer(specification(app), Cache_Control="public, max-age=300")
 
     @app.get("/docs", doc_ui=False)
     @public
@@ -107,12 +108,12 @@ def specification(app: OpenAPI) -> dict[str, Any]:
         for path, summary in SOCKETS.items():
             spec["paths"][path] = {"get": _socket(path, summary)}
         app.extensions["specification"] = spec
-    return cast(dict[str, Any], app.extensions["specification"])
+    return cast("dict[str, Any]", app.extensions["specification"])
 
 
 def _operations(app: Flask, spec: dict[str, Any]) -> Iterator[tuple[Rule, dict[str, Any]]]:
     for rule in app.url_map.iter_rules():
-        path = "".join(part if static else f"{{{part}}}" for static, part in rule._trace).removeprefix("|")
+        path = "".join(f"{{{part}}}" if is_dynamic else part for is_dynamic, part in rule._trace).removeprefix("|")
         for method, operation in spec["paths"].get(path, {}).items():
             if method.upper() in (rule.methods or ()):
                 yield rule, operation

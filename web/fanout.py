@@ -1,7 +1,7 @@
 """One Redis subscriber per process, fanned out to this process's sockets and waiting requests.
 
-Pub/sub forgets: after every (re)connection each socket reads what it missed from the event log, and each waiting request
-looks at its scan again.
+Pub/sub forgets: after every (re)connection each socket reads what it missed from the event log, and each waiting
+request looks at its scan again.
 """
 
 import threading

@@ -59,7 +59,7 @@ def idempotent(view: View) -> View:
     def wrapper(*args: Any, **kwargs: Any) -> Response:
         return answer_once(caller().player_id, lambda: view(*args, **kwargs))
 
-    return takes_key(cast(View, wrapper))
+    return takes_key(cast("View", wrapper))
 
 
 def takes_key(view: View) -> View:

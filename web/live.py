@@ -9,7 +9,6 @@ import socket as sockets
 import struct
 import threading
 from hashlib import sha256
-from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -29,6 +28,7 @@ from shared.events import Position
 from shared.live import dumps, message
 from shared.redis import client, key
 from shared.settings import settings
+from web.answers import answer
 from web.auth import Caller, authenticate, authorize, caller, path_ids, requirement_of, signed_in, socket
 from web.fanout import Fanout, Feed
 from web.fields import Answer
@@ -63,19 +63,17 @@ def make_ticket() -> Response:
     """A ticket that opens one socket within 30 seconds, for browsers, which cannot send a header with an upgrade."""
     ticket = secrets.token_urlsafe(32)
     client().set(_ticket_key(ticket), f"{caller().player_id} {caller().family_id}", ex=TICKET_SECONDS)
-    response = current_app.json.response({"ticket": ticket, "expires_in": TICKET_SECONDS})
-    response.status_code = 201
-    return response
+    return answer({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
 
 
-@sock.route("/ws/<player_id>")
+@sock.route("/ws/<player_id>")  # type: ignore[untyped-decorator]
 @socket
 def follow_player(ws: Server, player_id: str) -> None:
     """The player's own events."""
     stream(ws, g.feed)
 
 
-@sock.route("/ws/organizations/<org_id>")
+@sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
 @socket
 def follow_organization(ws: Server, org_id: str) -> None:
     """Events of the organization's codes, for its staff."""
@@ -171,9 +169,11 @@ def stream(ws: Server, feed: Feed) -> None:
         while ws.connected and ws.receive(timeout=0) is not None:
             heard += 1
         if fanout.closing:
-            return ws.close(GOING_AWAY, "This process is going away; resume with since.")
+            ws.close(GOING_AWAY, "This process is going away; resume with since.")
+            return
         if heard > MAX_CLIENT_MESSAGES:
-            return ws.close(POLICY_VIOLATION, "Nothing is expected from the client.")
+            ws.close(POLICY_VIOLATION, "Nothing is expected from the client.")
+            return
         if feed.stale and not replay(ws, feed):
             ws.event.wait(1.0)  # PostgreSQL is away: what it holds is sent when it is back
             ws.event.set()
@@ -181,15 +181,15 @@ def stream(ws: Server, feed: Feed) -> None:
         while (text := feed.take()) is not None:
             send(ws, text)
             if feed.overflowed:
-                return ws.close(TRY_AGAIN_LATER, "Too slow; resume with since.")
-    return None
+                ws.close(TRY_AGAIN_LATER, "Too slow; resume with since.")
+                return
 
 
 def replay(ws: Server, feed: Feed) -> bool:
     """Send what the log holds past the feed's position. False if PostgreSQL does not answer.
 
-    The snapshot is taken before each page: whatever it sees to be settled is in that page or before it, so the feed goes
-    on live from there without a gap.
+    The snapshot is taken before each page: whatever it sees to be settled is in that page or before it, so the feed
+    goes on live from there without a gap.
     """
     owner = {f"{feed.stream}_id": feed.owner}
     feed.replaying, feed.stale = True, False

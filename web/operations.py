@@ -2,11 +2,12 @@
 
 from typing import Any
 
-from flask import Response, current_app
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
 from shared import readiness
 from web import problems
+from web.answers import answer
 from web.auth import public
 from web.fields import Answer
 
@@ -31,4 +32,4 @@ def readyz() -> Response:
     missing = readiness.missing()
     if missing:
         return problems.problem(503, f"Not ready: {', '.join(missing)}.")
-    return current_app.json.response({"status": "ok"})
+    return answer({"status": "ok"})

@@ -7,13 +7,14 @@ from urllib.parse import quote
 import psycopg
 import psycopg_pool
 import redis
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Response, g, request
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from shared import errors
 from shared.errors import Fault, Invalid
 from shared.logging import get_logger
+from web.answers import answer
 
 log = get_logger()
 
@@ -42,8 +43,7 @@ def problem(status: int, detail: str, faults: tuple[Fault, ...] = ()) -> Respons
     }
     if faults:
         body["errors"] = [{"loc": fault.loc, "message": fault.message} for fault in faults]
-    response = current_app.json.response(body)
-    response.status_code = status
+    response = answer(body, status)
     response.content_type = "application/problem+json"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from flask import Response, current_app, g, request
+from flask import Response, g, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints, model_validator
 
@@ -20,6 +20,7 @@ from shared.scans import store
 from shared.scans.rules import MESSAGES, Place
 from shared.scans.store import NewScan, StoredScan
 from shared.settings import settings
+from web.answers import answer
 from web.auth import caller, oneself, signed_in
 from web.fields import Answer, Body, Id, Latitude, Longitude, Number, Time
 from web.idempotency import HEADER, idempotency_key
@@ -151,7 +152,7 @@ def accept(body: ScanBody) -> Response:
 @api.get("/scan/<scan_id>", responses={200: ScanAnswer})
 @signed_in
 def look_up(path: ScanPath) -> Response:
-    """A scan's state: for its player, and for staff of the code's organization. `Prefer: wait=N` waits for the verdict."""
+    """A scan, for its player and for staff of the code's organization. `Prefer: wait=N` waits for the verdict."""
     seconds = preferred_wait(request.headers.get("Prefer"), 0)
     with waits.place(path.scan_id, seconds) as wait:
         found = _find(path.scan_id)
@@ -251,16 +252,13 @@ def _first_answer(scan_id: UUID, seconds: float) -> Response:
 
 def _accepted(scan_id: UUID) -> Response:
     url = f"/scan/{scan_id}"
-    response = current_app.json.response({"scan_id": str(scan_id), "status": "pending", "result_url": url})
-    response.status_code = 202
-    response.headers["Location"] = url
-    response.headers["Retry-After"] = "1"
-    return response
+    told = {"scan_id": str(scan_id), "status": "pending", "result_url": url}
+    return answer(told, 202, Location=url, Retry_After="1")
 
 
 def _verdict(scan: StoredScan) -> Response:
     given = scan.outcome if scan.status == "success" else {}
-    answer = ScanAnswer.model_validate(
+    verdict = ScanAnswer.model_validate(
         {
             "scan_id": scan.scan_id,
             "player_id": scan.player_id,
@@ -275,8 +273,8 @@ def _verdict(scan: StoredScan) -> Response:
             **given,
         }
     )
-    told = {name: value for name, value in answer.model_dump(mode="json").items() if value is not None}
-    response = current_app.json.response(told)
+    told = {name: value for name, value in verdict.model_dump(mode="json").items() if value is not None}
+    response = answer(told)
     response.headers["Content-Location"] = f"/scan/{scan.scan_id}"
     if request.headers.get("Prefer"):
         response.headers["Preference-Applied"] = "wait"

@@ -1,4 +1,4 @@
-"""Holding a request for its scan's verdict: woken through Redis, bounded, and never the whole of a process's threads."""
+"""Holding a request for its scan's verdict: woken through Redis, bounded, never all of a process's threads."""
 
 import threading
 import time

@@ -1,13 +1,13 @@
 """The broker as workers use it: set before any actor is imported, with consumers that are woken instead of polling.
 
-Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. Ours polls just as seldom but listens on
-Redis pub/sub meanwhile, so that a nudge is fetched within a millisecond; should the word get lost, the poll still comes.
+Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. Ours polls just as seldom but listens
+on Redis pub/sub meanwhile, so that a nudge is fetched within a millisecond; should the word get lost, the poll comes.
 There is no Retries middleware: attempts and due times live in PostgreSQL.
 """
 
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, ParamSpec, cast
 
 import dramatiq
 import redis
@@ -21,6 +21,7 @@ from shared.messages import Message, broker, wake_channel
 from shared.redis import make_client
 
 log = get_logger()
+P = ParamSpec("P")
 
 
 class Wakes:
@@ -159,10 +160,6 @@ worker_broker = WakingBroker(
 dramatiq.set_broker(worker_broker)
 
 
-def handles(message: type[Message]) -> Callable[[Callable[..., None]], "dramatiq.Actor[..., None]"]:
+def handles(message: type[Message]) -> Callable[[Callable[P, None]], "dramatiq.Actor[P, None]"]:
     """Make a function the actor for a message; it is called with the message's fields."""
-
-    def decorate(function: Callable[..., None]) -> "dramatiq.Actor[..., None]":
-        return dramatiq.actor(function, actor_name=message.__name__, queue_name=message.queue, broker=worker_broker)
-
-    return decorate
+    return dramatiq.actor(actor_name=message.__name__, queue_name=message.queue, broker=worker_broker)

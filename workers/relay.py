@@ -1,7 +1,7 @@
 """The relay: tails the event log and publishes what is new to Redis pub/sub, in commit order. One leads.
 
-PostgreSQL remembers how far it has come, so that a relay that dies takes nothing with it: the next one publishes on from
-the mark, perhaps repeating a little, which sockets know to skip.
+PostgreSQL remembers how far it has come, so that a relay that dies takes nothing with it: the next one publishes on
+from the mark, perhaps repeating a little, which sockets know to skip.
 """
 
 import threading
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def follow(conn: Conn, stopping: threading.Event) -> None:
-    """Publish events as they become readable, until told to stop. LISTEN comes before the first read, so none is missed."""
+    """Publish events as they become readable, until told to stop. LISTEN precedes the first read: none is missed."""
     conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
     conn.execute(f"LISTEN {events.WAKE_CHANNEL}")

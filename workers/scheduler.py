@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def schedule(lead: Leadership) -> BackgroundScheduler:
-    """Every job there is. The sweep finds scans whose nudge was lost, whose worker died, or that were inserted by hand."""
+    """Every job. The sweep finds scans whose nudge was lost, whose worker died, or that were inserted by hand."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
     now = datetime.now(UTC)
     scheduler.add_job(

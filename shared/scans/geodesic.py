@@ -33,9 +33,7 @@ def distance_m(latitude1: float, longitude1: float, latitude2: float, longitude2
         cos_2m = cos_sigma - 2 * sin1 * sin2 / cos2_alpha if cos2_alpha > 1e-12 else 0.0  # 0 along the equator
         c = F / 16 * cos2_alpha * (4 + F * (4 - 3 * cos2_alpha))
         before = lam
-        lam = span + (1 - c) * F * sin_alpha * (
-            sigma + c * sin_sigma * (cos_2m + c * cos_sigma * (2 * cos_2m**2 - 1))
-        )
+        lam = span + (1 - c) * F * sin_alpha * (sigma + c * sin_sigma * (cos_2m + c * cos_sigma * (2 * cos_2m**2 - 1)))
         if abs(lam - before) < 1e-12:
             break
     else:
@@ -49,12 +47,7 @@ def distance_m(latitude1: float, longitude1: float, latitude2: float, longitude2
         * sin_sigma
         * (
             cos_2m
-            + b
-            / 4
-            * (
-                cos_sigma * (2 * cos_2m**2 - 1)
-                - b / 6 * cos_2m * (4 * sin_sigma**2 - 3) * (4 * cos_2m**2 - 3)
-            )
+            + b / 4 * (cos_sigma * (2 * cos_2m**2 - 1) - b / 6 * cos_2m * (4 * sin_sigma**2 - 3) * (4 * cos_2m**2 - 3))
         )
     )
     return B * a * (sigma - delta_sigma)

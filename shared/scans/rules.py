@@ -149,7 +149,7 @@ class Context:
 
 
 def code_of(scanned: str) -> str:
-    """The code inside what was scanned: the last segment of an http(s) URL ending in /s/{code}, else the text itself."""
+    """The code inside what was scanned: the end of an http(s) URL ending in /s/{code}, else the text itself."""
     if scanned[:4].lower() != "http":
         return scanned
     try:
@@ -214,7 +214,7 @@ def _absence(scan: Scan, code: Code, distance: float | None, limits: Limits) -> 
 
 
 def _too_fast(scan: Scan, before: Sighting, limits: Limits) -> bool:
-    """Whether no vehicle brings a player from the last scan to this one, both accuracies taken in the player's favour."""
+    """Whether no vehicle brings a player from the last scan here in time. Both accuracies count in their favour."""
     if scan.place is None:
         return False
     unsure = (scan.accuracy_m or 0.0) + (before.accuracy_m or 0.0)
@@ -246,7 +246,8 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits) -> dict[U
         verdict = judge(scan, code, usage, sightings.get(scan.player_id), limits)
         verdicts[scan.id] = verdict
         if verdict.counts and code and pair:
-            codes[code.id] = replace(code, taken=code.taken + 1)
+            if code.max_scans is not None:
+                codes[code.id] = replace(code, taken=code.taken + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, scan.scan_time))
             seen = sightings.get(scan.player_id)
             if scan.place and (seen is None or scan.scan_time >= seen.at):

@@ -7,7 +7,7 @@ late finds its scans taken and writes nothing.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -56,8 +56,8 @@ def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, li
         {"limit": limit, "token": token, "lease": lease},
     ).fetchall()
     scans = [
-        Scan(id, player, text, code, at, received, _place(latitude, longitude), accuracy, request)
-        for id, player, text, code, at, received, latitude, longitude, accuracy, request in rows
+        Scan(scan, player, text, code, at, received, _place(latitude, longitude), accuracy, request)
+        for scan, player, text, code, at, received, latitude, longitude, accuracy, request in rows
     ]
     return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
 
@@ -76,9 +76,7 @@ def give_back(conn: Conn, token: UUID) -> None:
 
 def suspect(conn: Conn, token: UUID) -> None:
     """End a lease at once, attempts and all: judging these scans failed, so each is tried by itself next."""
-    conn.execute(
-        "UPDATE player_scans SET lease_until = now() WHERE lease_token = %s AND status = 'pending'", (token,)
-    )
+    conn.execute("UPDATE player_scans SET lease_until = now() WHERE lease_token = %s AND status = 'pending'", (token,))
 
 
 def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
@@ -169,7 +167,7 @@ def _code(row: Mapping[str, Any]) -> Code:
 
 
 def _usages(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
-    """How often each player has used each code, counted no further than the limit; and when, as far as a cooldown reaches."""
+    """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches."""
     return conn.execute(
         """
         SELECT p.player_id, q.id, (SELECT count(*) FROM (
@@ -204,7 +202,7 @@ def _sightings(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], codes: Mapping[UUID, Code]) -> None:
-    """Write verdicts with everything they bring about. The caller holds the locks of `lock` and commits all or nothing."""
+    """Write verdicts and all that they bring about. The caller holds the locks of `lock`, and commits all of it."""
     judged = [(scan, verdicts[scan.id], codes.get(scan.qr_code_id) if scan.qr_code_id else None) for scan in scans]
     with conn.pipeline():
         conn.execute(
@@ -228,21 +226,25 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
                 ),
             ),
         )
-        _count(conn, Counter(str(code.id) for _, verdict, code in judged if code and verdict.counts))
         won = [(scan, verdict.outcome) for scan, verdict, _ in judged if verdict.status == "success"]
         grant(conn, [(s.player_id, o["reward"], o["quantity"], s.id) for s, o in won if "reward" in o])
         _move(conn, {str(s.player_id): o["destination"]["code"] for s, o in won if "destination" in o})
         events.append(conn, [event for scan, verdict, code in judged for event in _events(scan, verdict, code)])
+        _count(conn, Counter(code.id for _, verdict, code in judged if code and verdict.counts))
 
 
-def _count(conn: Conn, used: Mapping[str, int]) -> None:
+def _count(conn: Conn, used: Mapping[UUID, int]) -> None:
+    """Add to each code's count, in id order. Last before the commit: other workers wait here on a code that many scan."""
     if used:
         conn.execute(
             """
-            UPDATE qr_codes q SET taken = taken + u.value::bigint
-            FROM jsonb_each_text(%s) u WHERE q.id = u.key::uuid
+            WITH used AS (
+                SELECT q.id, u.scans FROM unnest(%b::uuid[], %b::bigint[]) u (id, scans) JOIN qr_codes q USING (id)
+                ORDER BY q.id FOR NO KEY UPDATE OF q
+            )
+            UPDATE qr_codes q SET taken = taken + used.scans FROM used WHERE q.id = used.id
             """,
-            (Jsonb(used),),
+            (list(used), list(used.values())),
         )
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.db import Conn
+from shared.db import Conn, one
 from shared.errors import NonceReused
 from shared.ids import uuid7
 from shared.scans.rules import Place, code_of
@@ -90,10 +90,11 @@ def accept(conn: Conn, scan: NewScan, *, scan_id: UUID | None = None, request_id
         },
     ).fetchone()
     if row is None:
-        row = conn.execute(
-            "SELECT id, digest FROM player_scans WHERE player_id = %s AND nonce = %s", (scan.player_id, scan.nonce)
-        ).fetchone()
-        assert row is not None, "scans are never deleted"
+        row = one(
+            conn.execute(
+                "SELECT id, digest FROM player_scans WHERE player_id = %s AND nonce = %s", (scan.player_id, scan.nonce)
+            )
+        )  # scans are never deleted
         if row[1] != scan.digest():
             raise NonceReused
     return UUID(str(row[0]))

@@ -206,9 +206,7 @@ def refused(connect: Connect, *args: Any, **options: Any) -> int:
     return refusal.value.status_code
 
 
-def test_a_ticket_opens_one_socket(
-    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn
-) -> None:
+def test_a_ticket_opens_one_socket(connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn) -> None:
     answer = client.post("/ws/ticket", headers=player.headers)
     assert answer.status_code == 201
     assert answer.json["expires_in"] == 30

@@ -74,7 +74,7 @@ def code(conn: Conn) -> Any:
 )
 def test_a_code_that_breaks_a_rule_is_refused(conn: Conn, code: Any, change: str, constraint: str) -> None:
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
-        conn.execute(f"UPDATE qr_codes SET {change} WHERE id = %s", (code,))  # type: ignore[arg-type]
+        conn.execute(f"UPDATE qr_codes SET {change} WHERE id = %s", (code,))
     assert refused.value.diag.constraint_name == constraint
 
 
@@ -82,7 +82,8 @@ def test_a_code_that_breaks_a_rule_is_refused(conn: Conn, code: Any, change: str
 def test_difficulty_is_one_to_ten(conn: Conn, code: Any, level: int) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         conn.execute(
-            "INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level) VALUES (%s, 'pattern', %s)", (code, level)
+            "INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level) VALUES (%s, 'pattern', %s)",
+            (code, level),
         )
 
 
@@ -118,7 +119,7 @@ def test_a_verdict_is_given_once(conn: Conn, code: Any) -> None:
 
 def test_ids_made_by_the_database_are_version_7(conn: Conn) -> None:
     made = [row[0] for row in conn.execute("SELECT waymark_uuid7() FROM generate_series(1, 100)")]
-    assert {(id.version, id.variant) for id in made} == {(7, "specified in RFC 4122")}
+    assert {(made_id.version, made_id.variant) for made_id in made} == {(7, "specified in RFC 4122")}
     now = conn.execute("SELECT extract(epoch FROM now()) * 1000").fetchone()
     assert now is not None
-    assert all(abs((id.int >> 80) - float(now[0])) < 60_000 for id in made)
+    assert all(abs((made_id.int >> 80) - float(now[0])) < 60_000 for made_id in made)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from uuid import UUID
 
 import pytest
@@ -207,7 +208,11 @@ def test_a_batch_is_judged_as_one_by_one(
 ) -> None:
     """Limits, stock and cooldowns hold within a batch just as across batches."""
     code = replace(
-        drop, per_player_limit=limit, max_scans=stock, taken=taken, cooldown=cooldown and timedelta(minutes=cooldown)
+        drop,
+        per_player_limit=limit,
+        max_scans=stock,
+        taken=taken,
+        cooldown=timedelta(minutes=cooldown) if cooldown else None,
     )
     scans = batch(n, players=players, step=MINUTE)
     together = judge_all(scans, Context({CODE: code}, {}, {}), LIMITS)
@@ -229,7 +234,7 @@ def test_a_batch_is_judged_as_one_by_one(
         times = [one.scan_time for one in successes if one.player_id == player]
         assert limit is None or len(times) <= limit
         if cooldown is not None:
-            assert all(later - earlier >= cooldown * MINUTE for earlier, later in zip(times, times[1:], strict=False))
+            assert all(later - earlier >= cooldown * MINUTE for earlier, later in pairwise(times))
 
 
 def test_a_batch_notices_a_player_in_two_places() -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,7 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from shared import db
+from shared import db, events
 from shared.db import Conn
 from shared.scans import rules, settling, store
 from shared.scans.rules import Scan, Verdict
@@ -23,7 +24,7 @@ NOW = datetime.now(UTC)
 
 
 def statuses(conn: Conn) -> Counter[tuple[str, str | None]]:
-    return Counter(conn.execute("SELECT status, reason FROM player_scans").fetchall())  # type: ignore[arg-type]
+    return Counter(conn.execute("SELECT status, reason FROM player_scans").fetchall())
 
 
 def verdict(conn: Conn, scan_id: UUID) -> tuple[str, str | None]:
@@ -265,10 +266,11 @@ def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go
 
     def run_until_killed() -> bool:
         """A worker that is gone without a word when it holds the deadly scan: its leases stay behind."""
-        for claim in (
+        claims: list[Callable[[UUID], list[Scan]]] = [
             lambda token: settling.claim_fresh(conn, token, LEASE, limit=200),
             lambda token: settling.claim_suspect(conn, token, LEASE),
-        ):
+        ]
+        for claim in claims:
             while claimed := claim(token := uuid4()):
                 if deadly in {scan.id for scan in claimed}:
                     return True
@@ -340,7 +342,7 @@ def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(settling.events, "append", crash)
+        broken.setattr(events, "append", crash)
         with pytest.raises(KeyboardInterrupt):
             worker.judge_pending()
     assert statuses(conn) == {("pending", None): 1}
