@@ -63,9 +63,15 @@ def connection() -> Iterator[Conn]:
 
 
 @contextmanager
-def transaction() -> Iterator[Conn]:
-    """A pooled connection inside one transaction: committed at the end, rolled back on any exception."""
+def transaction(*, durable: bool = True) -> Iterator[Conn]:
+    """A pooled connection inside one transaction: committed at the end, rolled back on any exception.
+
+    With durable=False the commit does not wait for the disk: whole and visible at once, but a crash of PostgreSQL may
+    undo it. For what is worth less than the wait.
+    """
     with pool().connection() as conn, conn.transaction():
+        if not durable:
+            conn.execute("SET LOCAL synchronous_commit TO off")
         yield conn
 
 

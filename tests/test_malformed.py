@@ -168,7 +168,7 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (MAKE, "starts_at", ["2026-02-30T10:00:00Z", "2026-02-12", "2026-02-12T10:00:00", "now", 1770890400, ""]),
     (MAKE, "expires_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-12T10:00:00+99:00"]),
     (MAKE, "max_scans", [0, -1, 10**12 + 1, 1.5, "1"]),
-    (MAKE, "per_player_limit", [0, 2**31, 1.0]),
+    (MAKE, "per_player_limit", [0, 2**31, 1.5, True]),
     (MAKE, "cooldown_seconds", [0, 2**31, "60"]),
     (MAKE, "rotating", ["false"]),
     (MAKE, "tags", ["east", ["a"] * 51]),

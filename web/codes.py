@@ -18,6 +18,7 @@ from shared.organizations.rules import at_least
 from web.auth import requires_role, role
 from web.fields import (
     Answer,
+    AnyWhole,
     Body,
     Count,
     Flag,
@@ -42,7 +43,7 @@ api = APIBlueprint(
 
 CodeText = Annotated[str, StringConstraints(pattern=rules.CODE)]
 TagText = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^|\x00-\x1f\x7f]+$")]
-Stock = Annotated[int, Field(strict=True, ge=1, le=10**12)]
+Stock = Annotated[AnyWhole, Field(ge=1, le=10**12)]
 
 
 class CodePath(OrganizationPath):
@@ -162,8 +163,8 @@ def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int,
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
-        found = _find(conn, path.org_id, qr_id)
-    return _code(found), 201, {"Location": f"/api/organizations/{path.org_id}/qr-codes/{qr_id}"}
+        location = f"/api/organizations/{path.org_id}/qr-codes/{qr_id}"
+        return _code(_find(conn, path.org_id, qr_id)), 201, {"Location": location}
 
 
 @api.get("", responses={200: CodesAnswer})

@@ -125,12 +125,18 @@ def _web_url(text: str) -> str:
     return text
 
 
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 def _positive_zero(value: float) -> float:
     return value + 0.0
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Whole = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)]
+AnyWhole = Annotated[int, BeforeValidator(_integral), Field(strict=True)]
+"""A whole number, also one that is written as 5.0: JSON knows one kind of number only. Say its limits."""
+Whole = Annotated[AnyWhole, Field(ge=-(2**31), lt=2**31)]
 Count = Annotated[Whole, Field(ge=1)]
 Flag = Annotated[bool, Field(strict=True)]
 QueryFlag = Annotated[bool, BeforeValidator(_true_or_false)]

@@ -20,17 +20,19 @@ from workers.broker import handles, process_life
 
 log = get_logger()
 
-BATCH = 200
+BATCH = 400
 ROUNDS = 100  # then let other messages of this worker have their turn
 
 
 @handles(ScansPending)
 def judge_pending() -> None:
     """Settle every pending scan there is. Safe to run twice: a scan that is leased or settled is not claimed again."""
-    for _ in range(ROUNDS):
+    for round_ in range(ROUNDS):
         settled = judge_fresh() or judge_suspect() or set_aside()
         if not settled or process_life.stopping.is_set():
             break
+        if round_ == 0 and settled == BATCH:
+            send(ScansPending())
     else:
         send(ScansPending())
 
@@ -67,7 +69,7 @@ def _judge(
     decide: Callable[[list[Scan], Context, Limits], dict[UUID, Verdict]] = rules.judge_all,
 ) -> int:
     token = uuid4()
-    with db.connection() as conn:
+    with db.transaction(durable=False) as conn:  # a claim that a crash undoes is made again
         scans = claim(conn, token, timedelta(seconds=settings().scan_lease_seconds))
     if not scans:
         return 0

@@ -97,7 +97,7 @@ def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
         )
         lock_players(conn, {scan.player_id for scan in scans})
         lock_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
-    ours = {row[0] for row in still}
+    ours = {row[0] for row in still.fetchall()}
     return [scan for scan in scans if scan.id in ours]
 
 
@@ -120,9 +120,9 @@ def context(conn: Conn, scans: Sequence[Scan]) -> Context:
         usages = _usages(conn, scans)
         sightings = _sightings(conn, scans)
     return Context(
-        {row["id"]: _code(row) for row in codes},
-        {(player, code): Usage(count, tuple(times)) for player, code, count, times in usages},
-        {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in sightings},
+        {row["id"]: _code(row) for row in codes.fetchall()},
+        {(player, code): Usage(count, tuple(times)) for player, code, count, times in usages.fetchall()},
+        {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in sightings.fetchall()},
     )
 
 

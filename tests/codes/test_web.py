@@ -65,7 +65,7 @@ def test_every_field_is_kept(client: Any, staff: Staff) -> None:
         "active": False,
         "starts_at": "2026-02-12T10:00:00+02:00",
         "expires_at": "2026-02-12T10:00:00.5Z",
-        "max_scans": 10**12,
+        "max_scans": 1e12,
         "per_player_limit": None,
         "cooldown_seconds": 60,
         "rotating": True,
