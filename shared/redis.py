@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from shared.settings import settings
+from shared.settings import SettingsError, settings
 
 SOCKET_SECONDS = 2.0
 
@@ -39,7 +39,17 @@ def key(*parts: object) -> str:
     return ":".join((settings().redis_prefix, *map(str, parts)))
 
 
-def evicts() -> str | None:
-    """The eviction policy if it could drop a queue, else None. Read through INFO: managed servers block CONFIG."""
-    policy = str(client().info("memory").get("maxmemory_policy", "noeviction"))
-    return policy if policy.startswith("allkeys") else None
+def refuse_eviction() -> None:
+    """In production, end a process that would put its queues where Redis may drop them.
+
+    The policy is read through INFO, since managed servers block CONFIG. With Redis away nothing can be asked, and the
+    process starts: accepting scans needs no Redis.
+    """
+    if not settings().is_production:
+        return
+    try:
+        policy = str(client().info("memory").get("maxmemory_policy", "noeviction"))
+    except redis.RedisError:
+        return
+    if policy.startswith("allkeys"):
+        raise SettingsError(f"REDIS_URL: maxmemory-policy is {policy}, which drops queues; use noeviction or volatile-*")

@@ -3,6 +3,7 @@
 from flask_openapi import OpenAPI
 
 from shared import logging
+from shared.redis import refuse_eviction
 from web import accounts, auth, codes, documentation, edge, live, operations, organizations, problems, scans
 from web.fields import StrictJSON
 
@@ -10,6 +11,7 @@ from web.fields import StrictJSON
 def create_app() -> OpenAPI:
     """The WSGI application, made once per process."""
     logging.configure("web")
+    refuse_eviction()
     app = OpenAPI(
         __name__,
         static_folder=None,

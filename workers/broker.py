@@ -18,7 +18,7 @@ from dramatiq.middleware import Middleware
 from shared import db
 from shared.logging import configure, get_logger, request_id
 from shared.messages import Message, broker, wake_channel
-from shared.redis import make_client
+from shared.redis import make_client, refuse_eviction
 
 log = get_logger()
 P = ParamSpec("P")
@@ -113,6 +113,7 @@ class ProcessLife(Middleware):
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         configure("worker")
+        refuse_eviction()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         self.stopping.set()

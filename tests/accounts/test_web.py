@@ -1,16 +1,19 @@
 """Register, log in, refresh, log out over HTTP."""
 
+from collections.abc import Callable
 from threading import Barrier
 from typing import Any
+from uuid import UUID
 
 import pytest
 from argon2 import PasswordHasher
-from flask import Flask
+from flask import Flask, Response
 
 from shared.accounts import passwords
 from shared.db import Conn
 from tests.people import bearer, sign_in
 from tests.racing import at_once
+from web.idempotency import answer_once
 
 PASSWORD = "correct horse battery"
 ADA = {"username": "Ada", "password": PASSWORD, "email": "ada@example.com"}
@@ -169,14 +172,12 @@ class TestRegisteringUnderAKey:
 
     def test_at_once_one_player_is_made(self, app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
         together = Barrier(4)  # past the hashing, which takes turns
-        hashed = passwords.hash_password
 
-        def hash_together(password: str) -> str:
-            stored = hashed(password)
+        def answer_together(owner: UUID, create: Callable[[], Any]) -> Response:
             together.wait(10)
-            return stored
+            return answer_once(owner, create)
 
-        monkeypatch.setattr(passwords, "hash_password", hash_together)
+        monkeypatch.setattr("web.accounts.answer_once", answer_together)
 
         def register() -> int:
             return int(app.test_client().post("/auth/register", json=ADA, headers=self.KEY).status_code)
