@@ -6,10 +6,11 @@ from uuid import UUID
 
 
 def uuid7() -> UUID:
-    """48 bits of Unix milliseconds, then random bits: newer ids sort after older ones of an earlier millisecond."""
-    milliseconds = time.time_ns() // 1_000_000
-    random = int.from_bytes(os.urandom(10), "big")
-    value = (milliseconds & (1 << 48) - 1) << 80 | random & (1 << 80) - 1
-    value = value & ~(0xF << 76) | 7 << 76
-    value = value & ~(0x3 << 62) | 2 << 62
-    return UUID(int=value)
+    """48 bits of Unix milliseconds, 12 of their fraction (RFC 9562, 6.2, method 3), then random bits.
+
+    Ids made in one process sort in the order they were made in, as far as its clock can tell moments apart: to 0.25 µs.
+    """
+    milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
+    fraction = nanoseconds * 4096 // 1_000_000
+    random = int.from_bytes(os.urandom(8), "big") & (1 << 62) - 1
+    return UUID(int=(milliseconds & (1 << 48) - 1) << 80 | 7 << 76 | fraction << 64 | 2 << 62 | random)

@@ -49,7 +49,7 @@ def configure(process: str) -> None:
     structlog.configure(
         processors=[*stamps, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),  # a line is one write: processes share the pipe
         cache_logger_on_first_use=True,
     )
 

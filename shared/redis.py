@@ -52,4 +52,4 @@ def refuse_eviction() -> None:
     except redis.RedisError:
         return
     if policy.startswith("allkeys"):
-        raise SettingsError(f"REDIS_URL: maxmemory-policy is {policy}, which drops queues; use noeviction or volatile-*")
+        raise SettingsError(f"REDIS_URL: maxmemory-policy {policy} drops queues; set noeviction or a volatile-* one")

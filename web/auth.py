@@ -86,7 +86,7 @@ def requirement_of(view: Callable[..., Any] | None) -> Requirement:
 
 def gate() -> None:
     """Authenticate, then authorize. Runs before every view."""
-    if request.endpoint is None:  # no such path or method: 404 or 405 follow
+    if request.endpoint is None or request.method == "OPTIONS":  # 404 or 405 follow, or the methods there are
         return
     needed = requirement_of(current_app.view_functions.get(request.endpoint))
     if needed.kind in ("public", "socket"):

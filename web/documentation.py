@@ -73,28 +73,32 @@ SOCKETS = {
 def init_app(app: OpenAPI) -> None:
     app.openapi_version = "3.1.0"
 
-    @app.get("/openapi.json", doc_ui=False)
     @public
     def openapi_json() -> Response:
         return answer(specification(app), Cache_Control="public, max-age=300")
 
-    @app.get("/docs", doc_ui=False)
     @public
     def docs() -> Response:
         response = send_from_directory(PAGES, "docs.html")
         response.headers["Content-Security-Policy"] = POLICY
         return response
 
-    @app.get("/docs/start.js", doc_ui=False)
     @public
     def docs_start() -> Response:
         return send_from_directory(PAGES, "docs.js")
 
-    @app.get("/docs/<path:name>", doc_ui=False)
     @public
     def docs_asset(name: str) -> Response:
         """Swagger UI's own files, from its package."""
         return send_from_directory(str(files("flask_openapi_swagger") / "templates" / "swagger"), name, max_age=86400)
+
+    for rule, view in (
+        ("/openapi.json", openapi_json),
+        ("/docs", docs),
+        ("/docs/start.js", docs_start),
+        ("/docs/<path:name>", docs_asset),
+    ):
+        app.add_url_rule(rule, view_func=view)
 
 
 def specification(app: OpenAPI) -> dict[str, Any]:

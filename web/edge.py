@@ -6,7 +6,9 @@ from flask import Flask, Response, current_app, g, request
 
 from shared.errors import Fault, Invalid, UnsupportedMediaType
 from shared.ids import uuid7
-from shared.logging import bind_request_id
+from shared.logging import bind_request_id, get_logger
+
+log = get_logger()
 
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -27,6 +29,7 @@ def name_requests(app: Flask) -> None:
         response.headers["X-Request-ID"] = g.request_id
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
+        log.info("answered", method=request.method, path=request.path, status=response.status_code)
         return response
 
 
@@ -36,7 +39,7 @@ def check_bodies(app: Flask) -> None:
     @app.before_request
     def check() -> None:
         view = current_app.view_functions.get(request.endpoint or "")
-        if "body" not in getattr(view, "__annotations__", {}):
+        if request.method == "OPTIONS" or "body" not in getattr(view, "__annotations__", {}):
             return
         if request.mimetype != "application/json":
             raise UnsupportedMediaType

@@ -18,6 +18,7 @@ from flask import Flask, Response, current_app, g, request
 from flask_openapi import APIBlueprint, Tag
 from flask_sock import Sock
 from simple_websocket import ConnectionClosed, Server
+from werkzeug.routing import BaseConverter
 from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
@@ -51,6 +52,12 @@ fanout = Fanout(waits)
 places = threading.BoundedSemaphore(max(1, settings().max_sockets))
 
 
+class ButTicket(BaseConverter):
+    """Any segment but `ticket`, which is a resource of its own."""
+
+    regex = r"(?!ticket$)[^/]+"
+
+
 class TicketAnswer(Answer):
     ticket: str
     expires_in: int
@@ -66,7 +73,7 @@ def make_ticket() -> Response:
     return answer({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
 
 
-@sock.route("/ws/<player_id>")  # type: ignore[untyped-decorator]
+@sock.route("/ws/<but_ticket:player_id>")  # type: ignore[untyped-decorator]
 @socket
 def follow_player(ws: Server, player_id: str) -> None:
     """The player's own events."""
@@ -82,6 +89,7 @@ def follow_organization(ws: Server, org_id: str) -> None:
 
 def init_app(app: Flask) -> None:
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": MAX_MESSAGE_BYTES}
+    app.url_map.converters["but_ticket"] = ButTicket
     app.before_request(open_feed)
     app.teardown_request(close_feed)
     sock.init_app(app)
@@ -89,7 +97,11 @@ def init_app(app: Flask) -> None:
 
 def open_feed() -> None:
     """Before the upgrade: decide whether this socket may be, and from where on it is told."""
-    if request.endpoint is None or requirement_of(current_app.view_functions[request.endpoint]).kind != "socket":
+    if (
+        request.endpoint is None
+        or request.method == "OPTIONS"
+        or requirement_of(current_app.view_functions[request.endpoint]).kind != "socket"
+    ):
         return
     found = _authenticate()
     ids = path_ids()

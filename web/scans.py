@@ -130,7 +130,7 @@ class CodeSeen(Answer):
     requires_location: bool
 
 
-@api.post("/scan", responses={200: ScanAnswer, 202: ScanAccepted, 409: None})
+@api.post("/scan", responses={200: ScanAnswer, 202: ScanAccepted, 403: None, 409: None})
 @signed_in
 def accept(body: ScanBody) -> Response:
     """Accept a scan: 202 once it is committed; with `Prefer: wait=N`, 200 and the verdict if it falls in time."""

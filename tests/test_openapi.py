@@ -1,0 +1,96 @@
+"""The OpenAPI document is true to the service, and its page needs nothing from outside."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from tests.conftest import Player
+from web.app import create_app
+from web.auth import requirement_of
+from web.documentation import specification
+
+service = create_app()
+schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
+
+NOT_SAID_IN_SCHEMAS = [positive_data_acceptance]
+"""Fields that contradict each other, made-up cursors and reused keys are refused, and no JSON Schema can say so."""
+
+
+@pytest.fixture
+def owner(client: Any, player: Player) -> dict[str, str]:
+    """A player with an organization and a code: the ids that make paths lead somewhere."""
+    org = client.post("/api/organizations", json={"name": "Org"}, headers=player.headers).json["id"]
+    code = client.post(
+        f"/api/organizations/{org}/qr-codes", json={"scan_type": "item_drop"}, headers=player.headers
+    ).json["id"]
+    scan = client.post("/scan", json={"player_id": str(player.id), "qr_code": "x"}, headers=player.headers)
+    return {"org_id": org, "qr_id": code, "player_id": str(player.id), "scan_id": scan.json["scan_id"]}
+
+
+def examples(n: int) -> Callable[[Any], Any]:
+    allowed = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(max_examples=n, deadline=None, suppress_health_check=allowed)
+
+
+@schema.parametrize()
+@examples(15)
+def test_signed_in_it_answers_as_documented(case: Case, owner: dict[str, str], player: Player) -> None:
+    """Requests that were made to be good go to things that exist."""
+    if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
+        case.path_parameters = {name: owner.get(name, value) for name, value in case.path_parameters.items()}
+        if isinstance(case.body, dict) and "player_id" in case.body:
+            case.body["player_id"] = str(player.id)
+    case.call_and_validate(headers=player.headers, excluded_checks=NOT_SAID_IN_SCHEMAS)
+
+
+@schema.parametrize()
+@examples(5)
+def test_signed_out_it_answers_as_documented(case: Case, clean: None) -> None:
+    case.call_and_validate(excluded_checks=NOT_SAID_IN_SCHEMAS)
+
+
+def test_every_route_is_in_the_document() -> None:
+    paths = specification(service)["paths"]
+    for rule in service.url_map.iter_rules():
+        if rule.endpoint.startswith("docs") or rule.rule == "/openapi.json":
+            continue
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert method.lower() in paths[path], f"{method} {path}"
+
+
+def test_every_route_states_what_it_requires() -> None:
+    for view in service.view_functions.values():
+        requirement_of(view)
+
+
+def test_a_route_that_states_nothing_is_refused_not_opened() -> None:
+    app = create_app()
+    app.add_url_rule("/forgotten", view_func=lambda: "secret")
+    assert app.test_client().get("/forgotten").status_code == 500
+
+
+def test_the_version_is_3_1(client: Any) -> None:
+    assert client.get("/openapi.json").json["openapi"] == "3.1.0"
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(client: Any) -> None:
+    page = client.get("/docs")
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert links
+    assert all(link.startswith("/docs/") for link in links)
+    assert not re.search(r"<script>|<script [^>]*>[^<]|\son\w+=", page.text)
+    for link in links:
+        assert client.get(link).status_code == 200
+
+
+def test_assets_do_not_lead_out_of_their_folder(client: Any) -> None:
+    for name in ("..%2f__init__.py", "%2e%2e/__init__.py", "../../../etc/passwd", "nothing.js"):
+        assert client.get(f"/docs/{name}").status_code == 404
