@@ -181,6 +181,7 @@ def environment(options: Options, stores: dict[str, EmbeddedStore]) -> dict[str,
     catalog_port = CATALOG_PORT if is_free(CATALOG_PORT) else free_port()
     defaults = {
         "GRPC_SERVER_URL": f"{LOOPBACK}:{catalog_port}",
+        "HOST": LOOPBACK,
         "PUBLIC_URL": options.url,
         "JWT_SECRET": "" if "JWT_SECRET" in chosen else kept_secret(options.data / "jwt_secret"),
     }

@@ -17,6 +17,8 @@ from shared.settings import settings
 Conn = Connection[tuple[Any, ...]]
 Row = TypeVar("Row")
 CHECKOUT_SECONDS = 3.0
+IDLE_TRANSACTION_SECONDS = 10
+"""A process that was halted inside a transaction holds its locks, and everyone's live events: PostgreSQL ends it then."""
 
 
 def _check(conn: Conn) -> None:
@@ -25,6 +27,10 @@ def _check(conn: Conn) -> None:
     poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
     if poll.poll(0):
         ConnectionPool.check_connection(conn)
+
+
+def _configure(conn: Conn) -> None:
+    conn.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_SECONDS}s'")
 
 
 @cache
@@ -36,6 +42,8 @@ def pool() -> ConnectionPool[Conn]:
         max_size=settings().database_pool,
         timeout=CHECKOUT_SECONDS,
         max_idle=300,
+        reconnect_timeout=CHECKOUT_SECONDS,  # then who needs a connection tries anew: no backoff outlasts an outage
+        configure=_configure,
         check=_check,
         open=True,
         kwargs={"autocommit": True, "application_name": "waymark", "connect_timeout": 3},

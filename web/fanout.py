@@ -6,6 +6,8 @@ request looks at its scan again.
 
 import threading
 from collections import defaultdict, deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from uuid import UUID
 
 import redis
@@ -95,6 +97,14 @@ class Fanout:
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="fanout", daemon=True)
                     self._thread.start()
+
+    @contextmanager
+    def place(self, scan_id: UUID, seconds: float) -> Iterator[Callable[[], bool] | None]:
+        """Stand in line for a scan's verdict; see `Waits.place`."""
+        if seconds > 0:
+            self.start()
+        with self.waits.place(scan_id, seconds) as wait:
+            yield wait
 
     def add(self, feed: Feed) -> None:
         self.start()

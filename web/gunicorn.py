@@ -5,7 +5,7 @@ from types import FrameType
 
 from shared.settings import settings
 
-bind = f"0.0.0.0:{settings().port}"
+bind = f"{settings().host}:{settings().port}"
 worker_class = "gthread"
 threads = settings().web_threads
 worker_connections = 4 * settings().web_threads + 1_000

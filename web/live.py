@@ -47,8 +47,7 @@ GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER = 1001, 1008, 1013
 
 api = APIBlueprint("live", __name__, abp_tags=[Tag(name="Live events")])
 sock = Sock()
-waits = Waits()
-fanout = Fanout(waits)
+fanout = Fanout(Waits())
 places = threading.BoundedSemaphore(max(1, settings().max_sockets))
 
 

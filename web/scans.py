@@ -24,7 +24,7 @@ from web.answers import answer
 from web.auth import caller, oneself, signed_in
 from web.fields import Answer, Body, Id, Latitude, Longitude, Number, Time
 from web.idempotency import HEADER, idempotency_key
-from web.live import waits
+from web.live import fanout
 from web.paging import BadCursor, PageQuery, decode_cursor, encode_cursor
 from web.waits import preferred_wait
 
@@ -139,7 +139,7 @@ def accept(body: ScanBody) -> Response:
     seconds = preferred_wait(request.headers.get("Prefer"), settings().scan_default_wait)
     scan = new_scan(body)
     scan_id = uuid7()
-    with waits.place(scan_id, seconds) as wait:
+    with fanout.place(scan_id, seconds) as wait:
         with db.connection() as conn:
             accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id)
         if accepted == scan_id:
@@ -154,7 +154,7 @@ def accept(body: ScanBody) -> Response:
 def look_up(path: ScanPath) -> Response:
     """A scan, for its player and for staff of the code's organization. `Prefer: wait=N` waits for the verdict."""
     seconds = preferred_wait(request.headers.get("Prefer"), 0)
-    with waits.place(path.scan_id, seconds) as wait:
+    with fanout.place(path.scan_id, seconds) as wait:
         found = _find(path.scan_id)
         if not found.is_settled:
             found = _await_verdict(path.scan_id, wait) or found
@@ -243,7 +243,7 @@ def _await_verdict(scan_id: UUID, wait: Callable[[], bool] | None) -> StoredScan
 
 
 def _first_answer(scan_id: UUID, seconds: float) -> Response:
-    with waits.place(scan_id, seconds) as wait:
+    with fanout.place(scan_id, seconds) as wait:
         found = _find(scan_id)
         if not found.is_settled:
             found = _await_verdict(scan_id, wait) or found

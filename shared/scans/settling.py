@@ -234,7 +234,7 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
 
 
 def _count(conn: Conn, used: Mapping[UUID, int]) -> None:
-    """Write verdicts and what they bring about. The caller holds the locks of `lock`, and commits all or nothing."""
+    """Add to each code's count, in id order. Last before the commit: others wait here on a code that many scan."""
     if used:
         conn.execute(
             """

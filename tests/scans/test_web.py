@@ -15,7 +15,6 @@ from shared.db import Conn
 from shared.messages import ScansPending, nudger
 from tests.build import AMSTERDAM, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF, make_code, make_org, make_player
 from tests.conftest import Player
-from web.live import fanout
 from workers.scans import judge_pending
 
 Register = Callable[..., Player]
@@ -141,7 +140,6 @@ def test_fifty_posts_with_one_nonce_at_once_are_one_scan(app: Any, player: Playe
 def test_a_client_that_waits_gets_the_verdict(post: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The request is woken through Redis when a worker, in another thread here, has settled the scan."""
     make_code(conn, code="spy123")
-    fanout.start()
     with ThreadPoolExecutor(1) as worker:
         monkeypatch.setattr(nudger, "nudge", lambda message: worker.submit(judge_pending))
         answer = post(headers={"Prefer": "wait=10"})

@@ -1,0 +1,88 @@
+"""Waiting for a verdict: woken through Redis, bounded in time and number, and never the start of a deadlock."""
+
+import threading
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from shared.live import SETTLED_CHANNEL
+from shared.redis import client, key
+from web import waits as waiting
+from web.fanout import Fanout
+from web.waits import Waits, preferred_wait
+
+
+@pytest.fixture
+def fanout(clean: None) -> Fanout:
+    """A process that has heard of nothing yet."""
+    return Fanout(Waits())
+
+
+def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -> None:
+    scan_id = uuid4()
+    with fanout.place(scan_id, 10) as wait:
+        assert wait is not None
+        assert wait()  # the subscription stands: news may have been missed, so look
+        client().publish(key(SETTLED_CHANNEL), f"{uuid4()} {scan_id}")
+        assert wait()
+
+
+def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
+    with fanout.place(uuid4(), 1) as wait:
+        assert wait is not None
+        assert wait()
+        client().publish(key(SETTLED_CHANNEL), str(uuid4()))
+        assert not wait()
+
+
+def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
+    waits, scan_id = Waits(), uuid4()
+    with waits.place(scan_id, 10) as wait:
+        waits.wake([str(scan_id)])
+        assert wait is not None
+        assert wait()
+
+
+def test_only_so_many_requests_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are answered at once, so that waiting never takes every thread of a process."""
+    settings: Any = type("Few", (), {"max_waits": 1})()
+    monkeypatch.setattr(waiting, "settings", lambda: settings)
+    waits = Waits()
+    with waits.place(uuid4(), 10) as first:
+        assert first is not None
+        with waits.place(uuid4(), 10) as second:
+            assert second is None
+    with waits.place(uuid4(), 10) as third:
+        assert third is not None
+
+
+def test_a_process_that_ends_lets_its_waiting_requests_go() -> None:
+    waits = Waits()
+    with waits.place(uuid4(), 10) as wait:
+        assert wait is not None
+        threading.Timer(0.01, waits.close).start()
+        while wait():
+            pass
+    with waits.place(uuid4(), 10) as late:
+        assert late is None
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, 0),
+        ("wait=5", 5),
+        ("WAIT=5", 5),
+        ("respond-async, wait=3", 3),
+        ('wait="4"; x=y', 4),
+        ("wait=99", 10),
+        ("wait=99999999999999999999", 10),
+        ("wait=-1", 0),
+        ("wait=1.5", 0),
+        ("wait", 0),
+        ("wait=²", 0),
+    ],
+)
+def test_what_a_prefer_header_asks_for(header: str | None, seconds: float) -> None:
+    assert preferred_wait(header, 0) == seconds
