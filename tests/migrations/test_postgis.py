@@ -70,9 +70,8 @@ def test_the_location_stands_beside_latitude_and_longitude(url: str) -> None:
         assert found == [(near,)]
         assert conn.execute("SELECT id FROM qr_codes WHERE location IS NULL").fetchall() == [(nowhere,)]
         conn.execute("UPDATE qr_codes SET latitude = %s WHERE id = %s", (SIXTY_METRES_OFF.latitude, far))
-        assert conn.execute(
-            "SELECT count(*) FROM qr_codes WHERE ST_Y(location::geometry) = latitude AND ST_X(location::geometry) = longitude"
-        ).fetchone() == (2,)
+        in_step = "ST_Y(location::geometry) = latitude AND ST_X(location::geometry) = longitude"
+        assert conn.execute(f"SELECT count(*) FROM qr_codes WHERE {in_step}").fetchone() == (2,)
         indexes = conn.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'qr_codes_location'").fetchone()
         assert indexes is not None
         assert "USING gist (location)" in indexes[0]
