@@ -18,7 +18,7 @@ from web.documentation import specification
 service = create_app()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
 
-NOT_SAID_IN_SCHEMAS = [positive_data_acceptance]
+NOT_SAID_IN_SCHEMAS: list[Any] = [positive_data_acceptance]
 """Fields that contradict each other, made-up cursors and reused keys are refused, and no JSON Schema can say so."""
 
 
@@ -40,7 +40,7 @@ def examples(n: int) -> Callable[[Any], Any]:
 
 @schema.parametrize()
 @examples(15)
-def test_signed_in_it_answers_as_documented(case: Case, owner: dict[str, str], player: Player) -> None:
+def test_signed_in_it_answers_as_documented(case: Case[Any], owner: dict[str, str], player: Player) -> None:
     """Requests that were made to be good go to things that exist."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         case.path_parameters = {name: owner.get(name, value) for name, value in case.path_parameters.items()}
@@ -51,7 +51,7 @@ def test_signed_in_it_answers_as_documented(case: Case, owner: dict[str, str], p
 
 @schema.parametrize()
 @examples(5)
-def test_signed_out_it_answers_as_documented(case: Case, clean: None) -> None:
+def test_signed_out_it_answers_as_documented(case: Case[Any], clean: None) -> None:
     case.call_and_validate(excluded_checks=NOT_SAID_IN_SCHEMAS)
 
 
