@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(30, ge=1, le=365)
     password_hashes_at_once: int = Field(2, ge=1, le=64)
 
-    web_threads: int = Field(64, ge=4, le=4096)
+    web_threads: int = Field(256, ge=4, le=4096)
     web_sockets: int | None = Field(None, ge=0, le=4000)
     database_pool: int = Field(12, ge=1, le=200)
     worker_threads: int = Field(4, ge=1, le=64)
@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     @property
     def max_waits(self) -> int:
         """Requests of a web process that may hold a thread for a verdict (Prefer: wait) at once."""
-        return max(1, (self.web_threads - self.max_sockets) // 2)
+        return max(1, (self.web_threads - self.max_sockets) * 3 // 4)
 
     @property
     def json_logs(self) -> bool:
