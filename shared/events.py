@@ -89,14 +89,11 @@ def append(conn: Conn, events: Iterable[NewEvent]) -> None:
         return
     conn.execute(
         """
-        WITH added AS (
-            INSERT INTO events (type, player_id, org_id, data)
-            SELECT type, player_id, org_id, data
-            FROM ROWS FROM (jsonb_to_recordset(%s) AS (type text, player_id uuid, org_id uuid, data jsonb))
-                WITH ORDINALITY AS e (type, player_id, org_id, data, place)
-            ORDER BY place
-        )
-        SELECT pg_notify(%s, '')
+        INSERT INTO events (type, player_id, org_id, data)
+        SELECT type, player_id, org_id, data
+        FROM ROWS FROM (jsonb_to_recordset(%s) AS (type text, player_id uuid, org_id uuid, data jsonb))
+            WITH ORDINALITY AS e (type, player_id, org_id, data, place)
+        ORDER BY place
         """,
         (
             as_json(
@@ -108,9 +105,14 @@ def append(conn: Conn, events: Iterable[NewEvent]) -> None:
                 }
                 for event in rows
             ),
-            WAKE_CHANNEL,
         ),
     )
+    wake(conn)
+
+
+def wake(conn: Conn) -> None:
+    """Have the relay woken when the caller's transaction commits."""
+    conn.execute("SELECT pg_notify(%s, '')", (WAKE_CHANNEL,))
 
 
 def as_json(rows: Iterable[dict[str, Any]]) -> Jsonb:
@@ -161,11 +163,12 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
             """
         WITH gone AS (
             DELETE FROM events WHERE (xid, id) IN (
-                SELECT xid, id FROM events
+                SELECT xid, id FROM (  -- the oldest first, and no further: what is young is not looked through
+                    SELECT xid, id, at FROM events
+                    WHERE (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = 'relay')
+                    ORDER BY xid, id
+                    LIMIT %(limit)s) oldest
                 WHERE at < %(before)s
-                  AND (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = 'relay')
-                ORDER BY xid, id
-                LIMIT %(limit)s
             )
             RETURNING xid, id
         ), last AS (

@@ -217,7 +217,6 @@ CREATE TABLE events (
 );
 CREATE INDEX events_player ON events (player_id, xid, id) WHERE player_id IS NOT NULL;
 CREATE INDEX events_org ON events (org_id, xid, id) WHERE org_id IS NOT NULL;
-CREATE INDEX events_age ON events USING brin (at);
 
 CREATE TABLE event_readers (
     name  text PRIMARY KEY,

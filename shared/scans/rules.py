@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from shared.scans.geodesic import distance_m
@@ -158,7 +158,7 @@ def code_of(scanned: str) -> str:
         return scanned
     *_, before, last = ("", *parts.path.rstrip("/").split("/"))
     if parts.scheme in ("http", "https") and parts.netloc and before == "s" and last:
-        return unquote(last)
+        return last
     return scanned
 
 

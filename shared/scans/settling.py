@@ -203,34 +203,90 @@ def _sightings(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], codes: Mapping[UUID, Code]) -> None:
     """Write verdicts and all that they bring about. The caller holds the locks of `lock`, and commits all of it."""
-    judged = [(scan, verdicts[scan.id], codes.get(scan.qr_code_id) if scan.qr_code_id else None) for scan in scans]
+    ids = [scan.id for scan in scans]
     with conn.pipeline():
-        conn.execute(
-            """
-            UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
-                                      outcome = v.outcome, settled_at = clock_timestamp(), lease_token = NULL
-            FROM jsonb_to_recordset(%s)
-                AS v (id uuid, status text, reason text, distance_m double precision, outcome jsonb)
-            WHERE s.id = v.id AND s.status = 'pending'
-            """,
-            (
-                as_json(
-                    {
-                        "id": str(scan.id),
-                        "status": verdict.status,
-                        "reason": verdict.reason,
-                        "distance_m": verdict.distance_m,
-                        "outcome": verdict.outcome,
-                    }
-                    for scan, verdict, _ in judged
-                ),
+        _write(conn, verdicts)
+        grant(conn, ids)
+        _move(conn, ids)
+        _tell(conn, ids)
+        _count(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id in codes and verdicts[scan.id].counts))
+
+
+def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
+    conn.execute(
+        """
+        UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
+                                  outcome = v.outcome, settled_at = clock_timestamp(), lease_token = NULL
+        FROM jsonb_to_recordset(%s)
+            AS v (id uuid, status text, reason text, distance_m double precision, outcome jsonb)
+        WHERE s.id = v.id AND s.status = 'pending'
+        """,
+        (
+            as_json(
+                {
+                    "id": str(scan_id),
+                    "status": verdict.status,
+                    "reason": verdict.reason,
+                    "distance_m": verdict.distance_m,
+                    "outcome": verdict.outcome,
+                }
+                for scan_id, verdict in verdicts.items()
             ),
-        )
-        won = [(scan, verdict.outcome) for scan, verdict, _ in judged if verdict.status == "success"]
-        grant(conn, [(s.player_id, o["reward"], o["quantity"], s.id) for s, o in won if "reward" in o])
-        _move(conn, {str(s.player_id): o["destination"]["code"] for s, o in won if "destination" in o})
-        events.append(conn, [event for scan, verdict, code in judged for event in _events(scan, verdict, code)])
-        _count(conn, Counter(code.id for _, verdict, code in judged if code and verdict.counts))
+        ),
+    )
+
+
+def grant(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+    """Enter in the ledger what these scans have won. A second entry for one scan is refused by the constraint
+    `inventory_ledger_owed_once`, and takes its whole transaction with it."""
+    conn.execute(
+        """
+        INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
+        SELECT player_id, outcome ->> 'reward', (outcome -> 'quantity')::integer, 'scan', id
+        FROM player_scans WHERE id = ANY(%b) AND status = 'success' AND outcome ? 'reward'
+        """,
+        (scan_ids,),
+    )
+
+
+def _move(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+    """Bring players to where these scans transport them; of several, to the last one's destination."""
+    conn.execute(
+        """
+        UPDATE players p SET place_code = arrival.code
+        FROM (SELECT DISTINCT ON (player_id) player_id, outcome #>> '{destination,code}' AS code
+              FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, place) JOIN player_scans USING (id)
+              WHERE status = 'success' AND outcome ? 'destination'
+              ORDER BY player_id, place DESC) arrival
+        WHERE p.id = arrival.player_id
+        """,
+        (scan_ids,),
+    )
+
+
+def _tell(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+    """Append to the event log what was decided, scan by scan. Only what the player may know: organizations read the
+    same event."""
+    conn.execute(
+        """
+        INSERT INTO events (type, player_id, org_id, data)
+        SELECT told.type, s.player_id, q.org_id, told.data || won.reward
+        FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, place)
+        JOIN player_scans s USING (id)
+        LEFT JOIN qr_codes q ON q.id = s.qr_code_id
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END) won (reward)
+        CROSS JOIN LATERAL (
+            SELECT 1, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
+                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason))
+            UNION ALL
+            SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE won.reward <> '{}'
+        ) told (turn, type, data)
+        ORDER BY given.place, told.turn
+        """,
+        (scan_ids,),
+    )
+    events.wake(conn)
 
 
 def _count(conn: Conn, used: Mapping[UUID, int]) -> None:
@@ -246,47 +302,6 @@ def _count(conn: Conn, used: Mapping[UUID, int]) -> None:
             """,
             (list(used), list(used.values())),
         )
-
-
-def grant(conn: Conn, rewards: Sequence[tuple[UUID, str, int, UUID]]) -> None:
-    """Enter rewards for scans in the ledger: (player, item, quantity, scan). A second entry for one scan is refused by
-    the constraint `inventory_ledger_owed_once`, and takes its whole transaction with it."""
-    if rewards:
-        conn.execute(
-            """
-            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-            SELECT player, item, quantity, 'scan', scan
-            FROM jsonb_to_recordset(%s) AS r (player uuid, item text, quantity int, scan uuid)
-            """,
-            (
-                as_json(
-                    {"player": str(player), "item": item, "quantity": quantity, "scan": str(scan)}
-                    for player, item, quantity, scan in rewards
-                ),
-            ),
-        )
-
-
-def _move(conn: Conn, places: Mapping[str, str]) -> None:
-    if places:
-        conn.execute(
-            "UPDATE players p SET place_code = m.value FROM jsonb_each_text(%s) m WHERE p.id = m.key::uuid",
-            (Jsonb(places),),
-        )
-
-
-def _events(scan: Scan, verdict: Verdict, code: Code | None) -> Iterable[NewEvent]:
-    """What the log says of one verdict. Only what the player may know: the same event goes to both streams."""
-    org_id = code.org_id if code else None
-    told: dict[str, Any] = {"scan_id": str(scan.id), "qr_code": scan.qr_code, "status": verdict.status}
-    if verdict.reason:
-        told["reason"] = verdict.reason
-    reward = {}
-    if verdict.status == "success" and "reward" in verdict.outcome:
-        reward = {"reward": verdict.outcome["reward"], "quantity": verdict.outcome["quantity"]}
-    yield NewEvent("scan_result", scan.player_id, org_id, told | reward)
-    if reward:
-        yield NewEvent("reward_granted", scan.player_id, org_id, {"scan_id": str(scan.id), **reward})
 
 
 def _place(latitude: float | None, longitude: float | None) -> Place | None:
