@@ -17,8 +17,6 @@ from shared.settings import settings
 Conn = Connection[tuple[Any, ...]]
 Row = TypeVar("Row")
 CHECKOUT_SECONDS = 3.0
-IDLE_TRANSACTION_SECONDS = 10
-"""A process that was halted inside a transaction holds its locks, and everyone's live events: PostgreSQL ends it then."""
 
 
 def _check(conn: Conn) -> None:
@@ -27,10 +25,6 @@ def _check(conn: Conn) -> None:
     poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
     if poll.poll(0):
         ConnectionPool.check_connection(conn)
-
-
-def _configure(conn: Conn) -> None:
-    conn.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_TRANSACTION_SECONDS}s'")
 
 
 @cache
@@ -43,7 +37,6 @@ def pool() -> ConnectionPool[Conn]:
         timeout=CHECKOUT_SECONDS,
         max_idle=300,
         reconnect_timeout=CHECKOUT_SECONDS,  # then who needs a connection tries anew: no backoff outlasts an outage
-        configure=_configure,
         check=_check,
         open=True,
         kwargs={"autocommit": True, "application_name": "waymark", "connect_timeout": 3},
@@ -71,15 +64,9 @@ def connection() -> Iterator[Conn]:
 
 
 @contextmanager
-def transaction(*, durable: bool = True) -> Iterator[Conn]:
-    """A pooled connection inside one transaction: committed at the end, rolled back on any exception.
-
-    With durable=False the commit does not wait for the disk: whole and visible at once, but a crash of PostgreSQL may
-    undo it. For what is worth less than the wait.
-    """
+def transaction() -> Iterator[Conn]:
+    """A pooled connection inside one transaction: committed at the end, rolled back on any exception."""
     with pool().connection() as conn, conn.transaction():
-        if not durable:
-            conn.execute("SET LOCAL synchronous_commit TO off")
         yield conn
 
 
@@ -96,3 +83,19 @@ def close_pool() -> None:
     if pool.cache_info().currsize:
         pool().close()
         pool.cache_clear()
+
+
+def end_stalled(conn: Conn, seconds: float) -> int:
+    """End every transaction of ours whose process has been silent for so long: halted, or its machine was. Until then
+    it keeps its locks, and nothing committed since can be read from the event log. Returns how many there were.
+
+    PostgreSQL's own idle_in_transaction_session_timeout overlooks them: the Flush behind a pipeline's Sync disarms it.
+    """
+    return conn.execute(
+        """
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND usename = current_user AND application_name = 'waymark'
+          AND xact_start IS NOT NULL AND wait_event = 'ClientRead' AND state_change < now() - make_interval(secs => %s)
+        """,
+        (seconds,),
+    ).rowcount

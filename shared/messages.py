@@ -5,6 +5,7 @@ PostgreSQL knows what is open; the scheduler nudges again what a lost message le
 """
 
 import threading
+import time
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import ClassVar
@@ -19,6 +20,7 @@ from shared.redis import client, key, make_client
 log = get_logger()
 
 QUEUES = ("scans", "maintenance")
+ROUND_SECONDS = 0.005
 
 
 class Message:
@@ -74,8 +76,9 @@ def send(message: Message) -> None:
 
 
 class Nudger:
-    """Sends nudges from a thread of its own, each at most once per round: a hundred accepted scans need one nudge.
+    """Sends nudges from a thread of its own: the first at once, those that follow it together in the next round.
 
+    A hundred scans accepted together need one nudge, and sending one costs half of what accepting a scan does.
     The request that committed a row never waits for Redis and never fails with it; a nudge that cannot be sent is
     dropped with a line in the log, and the scheduler's sweep takes its place.
     """
@@ -111,6 +114,7 @@ class Nudger:
             self._news.wait()
             self._news.clear()
             self.flush()
+            time.sleep(ROUND_SECONDS)
 
 
 nudger = Nudger()

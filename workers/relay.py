@@ -5,23 +5,26 @@ from the mark, perhaps repeating a little, which sockets know to skip.
 """
 
 import threading
+import time
 
 import psycopg
 import redis
 
-from shared import events
+from shared import db, events
 from shared.db import Conn
 from shared.events import Event, Position
 from shared.leader import leadership
 from shared.live import CHANNEL, encode
 from shared.logging import configure, get_logger
 from shared.redis import client, key
+from shared.settings import settings
 from shared.stopping import stop_on_signals
 
 log = get_logger()
 
 BATCH = 500
 IDLE_SECONDS = 1.0  # the slow poll, should a notification be lost
+STALL_CHECK_SECONDS = 1.0
 CATCH_UP_SECONDS = 0.005  # while an older transaction still runs, and what came after it may not be read yet
 MARK = "relay"
 
@@ -46,7 +49,12 @@ def follow(conn: Conn, stopping: threading.Event) -> None:
     conn.execute("LISTEN qr_scan")
     conn.execute(f"LISTEN {events.WAKE_CHANNEL}")
     mark = events.read_mark(conn, MARK) or Position(0, 0)
+    next_check = time.monotonic()
     while not stopping.is_set():
+        if time.monotonic() >= next_check:
+            next_check = time.monotonic() + STALL_CHECK_SECONDS
+            if stalled := db.end_stalled(conn, settings().scan_lease_seconds):
+                log.warning("stalled_transactions_ended", count=stalled)
         batch = events.read(conn, mark, limit=BATCH)
         if batch:
             publish(batch, stopping)

@@ -11,7 +11,7 @@ from shared import db
 from shared.db import Conn
 from shared.live import SETTLED_CHANNEL
 from shared.logging import get_logger
-from shared.messages import ScansPending, send
+from shared.messages import ScansPending, nudger
 from shared.redis import client, key
 from shared.scans import rules, settling
 from shared.scans.rules import Context, Limits, Scan, Verdict
@@ -28,13 +28,12 @@ ROUNDS = 100  # then let other messages of this worker have their turn
 def judge_pending() -> None:
     """Settle every pending scan there is. Safe to run twice: a scan that is leased or settled is not claimed again."""
     for round_ in range(ROUNDS):
-        settled = judge_fresh() or judge_suspect() or set_aside()
-        if not settled or process_life.stopping.is_set():
-            break
-        if round_ == 0 and settled == BATCH:
-            send(ScansPending())
-    else:
-        send(ScansPending())
+        fresh = judge_fresh()
+        if round_ == 0 and fresh == BATCH:
+            nudger.nudge(ScansPending())  # there is work for another thread, here or elsewhere
+        if process_life.stopping.is_set() or (fresh < BATCH and not judge_overdue()):
+            return
+    nudger.nudge(ScansPending())
 
 
 def judge_fresh() -> int:
@@ -42,9 +41,12 @@ def judge_fresh() -> int:
     return _judge(lambda conn, token, lease: settling.claim_fresh(conn, token, lease, limit=BATCH))
 
 
-def judge_suspect() -> int:
-    """Judge one scan whose worker did not come back, by itself."""
-    return _judge(settling.claim_suspect)
+def judge_overdue() -> int:
+    """Judge one scan whose worker did not come back, by itself; or give up on those that were tried too often."""
+    with db.connection() as conn:
+        if not settling.has_overdue(conn):
+            return 0
+    return _judge(settling.claim_suspect) or set_aside()
 
 
 def set_aside() -> int:
@@ -69,7 +71,7 @@ def _judge(
     decide: Callable[[list[Scan], Context, Limits], dict[UUID, Verdict]] = rules.judge_all,
 ) -> int:
     token = uuid4()
-    with db.transaction(durable=False) as conn:  # a claim that a crash undoes is made again
+    with db.connection() as conn:
         scans = claim(conn, token, timedelta(seconds=settings().scan_lease_seconds))
     if not scans:
         return 0

@@ -150,7 +150,7 @@ class Context:
 
 def code_of(scanned: str) -> str:
     """The code inside what was scanned: the end of an http(s) URL ending in /s/{code}, else the text itself."""
-    if scanned[:4].lower() != "http":
+    if scanned[:4].lower() != "http" or not scanned.isprintable():  # urlsplit would drop line breaks
         return scanned
     try:
         parts = urlsplit(scanned)

@@ -16,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from shared import events
-from shared.db import Conn
+from shared.db import Conn, one
 from shared.events import NewEvent, as_json
 from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
 
@@ -41,10 +41,13 @@ def claim_spent(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> lis
 
 
 def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, limit: int) -> list[Scan]:
+    """Lease scans in a transaction of its own, which does not wait for the disk: a claim that a crash undoes is made
+    again, and what it leads to is committed after it."""
     rows = conn.execute(
         f"""
         UPDATE player_scans
         SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1
+        FROM (SELECT set_config('synchronous_commit', 'off', true)) unhurried
         WHERE id = ANY (ARRAY (
             SELECT id FROM player_scans
             WHERE status = 'pending' AND {which}
@@ -60,6 +63,12 @@ def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, li
         for scan, player, text, code, at, received, latitude, longitude, accuracy, request in rows
     ]
     return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
+
+
+def has_overdue(conn: Conn) -> bool:
+    """Whether there are scans whose worker did not come back."""
+    row = one(conn.execute("SELECT EXISTS (SELECT FROM player_scans WHERE status = 'pending' AND lease_until < now())"))
+    return bool(row[0])
 
 
 def give_back(conn: Conn, token: UUID) -> None:

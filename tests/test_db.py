@@ -1,0 +1,29 @@
+"""Transactions whose process fell silent."""
+
+import psycopg
+import pytest
+
+from shared import db
+from shared.db import Conn
+from tests.stack.polling import eventually
+
+
+def test_a_transaction_that_fell_silent_is_ended_and_its_locks_are_free(conn: Conn) -> None:
+    """Also behind a pipeline, where PostgreSQL's own timeout for idle transactions does not see it."""
+    conn.execute("INSERT INTO organizations (name, slug) VALUES ('a', 'a')")
+    with db.connect() as silent, pytest.raises(psycopg.OperationalError), silent.transaction():
+        silent.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+        with silent.pipeline():
+            silent.execute("SELECT FROM organizations FOR UPDATE")
+        eventually(lambda: db.end_stalled(conn, 0.1) == 1)
+        conn.execute("SET lock_timeout = '20s'")
+        assert conn.execute("SELECT FROM organizations FOR UPDATE").rowcount == 1
+        conn.execute("RESET lock_timeout")
+        silent.execute("SELECT")
+
+
+def test_connections_outside_a_transaction_may_be_silent(conn: Conn) -> None:
+    with db.connect() as idle:
+        idle.execute("SELECT")
+        assert db.end_stalled(conn, 0) == 0
+        assert idle.execute("SELECT").rowcount == 1
