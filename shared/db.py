@@ -6,17 +6,27 @@ Connections are in autocommit: a single statement is one round trip; `transactio
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, TypeVar
 
 from psycopg import Connection, Cursor
 from psycopg_pool import ConnectionPool
 
+from shared.once import once
 from shared.settings import settings
 
 Conn = Connection[tuple[Any, ...]]
 Row = TypeVar("Row")
 CHECKOUT_SECONDS = 3.0
+OPTIONS: dict[str, Any] = {
+    "autocommit": True,
+    "application_name": "waymark",
+    "connect_timeout": 3,
+    # A server that fell silent, as after a failover, is given up within half a minute, also in the middle of an answer.
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def _check(conn: Conn) -> None:
@@ -27,7 +37,7 @@ def _check(conn: Conn) -> None:
         ConnectionPool.check_connection(conn)
 
 
-@cache
+@once
 def pool() -> ConnectionPool[Conn]:
     """This process's pool. Never called before a fork: sockets must not be shared by processes."""
     return ConnectionPool(
@@ -39,21 +49,13 @@ def pool() -> ConnectionPool[Conn]:
         reconnect_timeout=CHECKOUT_SECONDS,  # then who needs a connection tries anew: no backoff outlasts an outage
         check=_check,
         open=True,
-        kwargs={"autocommit": True, "application_name": "waymark", "connect_timeout": 3},
+        kwargs=OPTIONS,
     )
 
 
 def connect() -> Conn:
     """A connection of its own, outside the pool: for LISTEN, session locks and commands."""
-    return Connection.connect(
-        settings().database_url.get_secret_value(),
-        autocommit=True,
-        application_name="waymark",
-        connect_timeout=3,
-        keepalives_idle=15,
-        keepalives_interval=5,
-        keepalives_count=3,
-    )
+    return Connection.connect(settings().database_url.get_secret_value(), **OPTIONS)
 
 
 @contextmanager
@@ -80,9 +82,8 @@ def one(cursor: Cursor[Row]) -> Row:
 
 def close_pool() -> None:
     """Close this process's pool, if it opened one."""
-    if pool.cache_info().currsize:
-        pool().close()
-        pool.cache_clear()
+    if (opened := pool.take_back()) is not None:
+        opened.close()
 
 
 def end_stalled(conn: Conn, seconds: float) -> int:

@@ -1,17 +1,17 @@
 """The event log: append-only, read in commit order, the memory behind everything live.
 
+Events are inserted by the statements that bring them about: the trigger on player_scans, and settling.
+
 A position is (transaction id, event id). Sequence numbers become visible out of order, so readers stop below the oldest
 transaction still running (`pg_snapshot_xmin`): nothing can appear behind a position once it was read.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
-from psycopg.types.json import Jsonb
 
 from shared.db import Conn, one
 
@@ -56,16 +56,6 @@ class Snapshot(NamedTuple):
 
 
 @dataclass(frozen=True)
-class NewEvent:
-    """An event to append; it belongs to the streams of a player, of an organization, or of both."""
-
-    type: str
-    player_id: UUID | None
-    org_id: UUID | None
-    data: dict[str, Any]
-
-
-@dataclass(frozen=True)
 class Event:
     """An event as it stands in the log."""
 
@@ -82,42 +72,9 @@ class Event:
         return Position(self.xid, self.id)
 
 
-def append(conn: Conn, events: Iterable[NewEvent]) -> None:
-    """Append events in order within the caller's transaction, and have the relay woken when it commits."""
-    rows = list(events)
-    if not rows:
-        return
-    conn.execute(
-        """
-        INSERT INTO events (type, player_id, org_id, data)
-        SELECT type, player_id, org_id, data
-        FROM ROWS FROM (jsonb_to_recordset(%s) AS (type text, player_id uuid, org_id uuid, data jsonb))
-            WITH ORDINALITY AS e (type, player_id, org_id, data, place)
-        ORDER BY place
-        """,
-        (
-            as_json(
-                {
-                    "type": event.type,
-                    "player_id": event.player_id and str(event.player_id),
-                    "org_id": event.org_id and str(event.org_id),
-                    "data": event.data,
-                }
-                for event in rows
-            ),
-        ),
-    )
-    wake(conn)
-
-
 def wake(conn: Conn) -> None:
     """Have the relay woken when the caller's transaction commits."""
     conn.execute("SELECT pg_notify(%s, '')", (WAKE_CHANNEL,))
-
-
-def as_json(rows: Iterable[dict[str, Any]]) -> Jsonb:
-    """Rows for jsonb_to_recordset. One document is several times cheaper to write than an array per column."""
-    return Jsonb(list(rows))
 
 
 def read(
@@ -176,6 +133,7 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
         ), remembered AS (
             INSERT INTO event_readers (name, xid, id) SELECT 'horizon', xid, id FROM last
             ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
+            WHERE (EXCLUDED.xid, EXCLUDED.id) > (event_readers.xid, event_readers.id)
         )
         SELECT count(*) FROM gone
         """,

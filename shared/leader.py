@@ -8,6 +8,7 @@ from zlib import crc32
 import psycopg
 
 from shared import db
+from shared.db import one
 from shared.logging import get_logger
 
 log = get_logger()
@@ -46,8 +47,11 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
             continue
         with conn:
             while not stopping.is_set():
-                row = conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)).fetchone()
-                if row and row[0]:
+                try:
+                    leads = one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
+                except psycopg.OperationalError:
+                    break  # the connection is gone: another one
+                if leads:
                     log.info("leading", name=name)
                     yield Leadership(conn)
                     return

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from shared.events import Event, Position
+from shared.times import write_time
 
 CHANNEL = "live"
 SETTLED_CHANNEL = "settled"
@@ -15,7 +16,7 @@ def message(event: Event) -> dict[str, Any]:
     told: dict[str, Any] = {"id": str(event.position), "event": event.type}
     if event.player_id is not None:
         told["player_id"] = str(event.player_id)
-    return told | event.data | {"at": event.at.isoformat().replace("+00:00", "Z")}
+    return told | event.data | {"at": write_time(event.at)}
 
 
 def dumps(told: dict[str, Any]) -> str:

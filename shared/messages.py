@@ -7,20 +7,18 @@ PostgreSQL knows what is open; the scheduler nudges again what a lost message le
 import threading
 import time
 from dataclasses import asdict, dataclass
-from functools import cache
 from typing import ClassVar
 
 import dramatiq
-import redis
 from dramatiq.brokers.redis import RedisBroker
 
 from shared.logging import current_request_id, get_logger, request_id
+from shared.once import once
 from shared.redis import client, key, make_client
 
 log = get_logger()
 
-QUEUES = ("scans", "maintenance")
-ROUND_SECONDS = 0.005
+MAX_REST_SECONDS = 0.05
 
 
 class Message:
@@ -43,7 +41,7 @@ class CleanUp(Message):
     queue = "maintenance"
 
 
-@cache
+@once
 def broker() -> RedisBroker:
     """This process's broker. Web only sends through it; `workers/broker.py` adds what workers need."""
     return RedisBroker(
@@ -106,15 +104,16 @@ class Nudger:
             with request_id(origin):
                 try:
                     send(message)
-                except redis.RedisError as error:
-                    log.warning("nudge_dropped", message=type(message).__name__, error=str(error))
+                except Exception as error:  # noqa: BLE001 - whatever it is, the next nudge is tried again
+                    log.warning("nudge_dropped", message=type(message).__name__, error=repr(error))
 
     def _run(self) -> None:
         while True:
             self._news.wait()
             self._news.clear()
+            began = time.monotonic()
             self.flush()
-            time.sleep(ROUND_SECONDS)
+            time.sleep(min(4 * (time.monotonic() - began), MAX_REST_SECONDS))  # a busy process sends fewer
 
 
 nudger = Nudger()

@@ -3,14 +3,17 @@
 Redis carries nudges and live events and caches; PostgreSQL remembers. Losing Redis may delay, never lose.
 """
 
-from functools import cache
+import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis
 
+from shared.once import once
 from shared.settings import SettingsError, settings
 
 SOCKET_SECONDS = 2.0
+PING_SECONDS = 5.0
 
 
 def make_client(**options: Any) -> "redis.Redis":
@@ -28,10 +31,31 @@ def make_client(**options: Any) -> "redis.Redis":
     return redis.Redis.from_url(url, **options)
 
 
-@cache
+@once
 def client() -> "redis.Redis":
     """This process's client; its pool is safe to share between threads, and made anew after a fork."""
     return make_client()
+
+
+def listen(*, channels: Iterable[str] = (), patterns: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """What is said on the channels, and first of all that the subscription stands (`type` is `subscribe` or
+    `psubscribe`). Raises redis.RedisError when the connection ends, or nothing comes back over it any more."""
+    with make_client(socket_timeout=None, health_check_interval=0).pubsub() as subscriber:
+        if channels:
+            subscriber.subscribe(*channels)
+        if patterns:
+            subscriber.psubscribe(*patterns)
+        heard = time.monotonic()
+        while True:
+            said = subscriber.get_message(timeout=PING_SECONDS)
+            if said is not None:
+                heard = time.monotonic()
+                if said["type"] != "pong":
+                    yield said
+            elif time.monotonic() - heard > 3 * PING_SECONDS:
+                raise redis.ConnectionError("the server fell silent")
+            else:
+                subscriber.ping()
 
 
 def key(*parts: object) -> str:

@@ -4,7 +4,7 @@ from functools import cache
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HMAC key at least as long as the hash
@@ -36,6 +36,16 @@ def _public_url(url: str) -> str:
     return url.rstrip("/")
 
 
+def as_origin(url: str) -> str:
+    """Scheme, host and port as a browser writes them (RFC 6454, 6.2): lower case, a default port left out."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be origins such as https://game.example, separated by commas")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}"
+
+
 def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
@@ -54,7 +64,9 @@ class Settings(BaseSettings):
     host: str = "0.0.0.0"  # noqa: S104 - a platform's router stands before it; script/server says 127.0.0.1
     port: int = Field(8000, ge=1, le=65535)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = ()
+    allowed_origins: Annotated[
+        tuple[Annotated[str, AfterValidator(as_origin)], ...], NoDecode, BeforeValidator(_split_commas)
+    ] = ()
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

@@ -5,6 +5,7 @@ import secrets
 from typing import Any
 from uuid import UUID
 
+from shared import events
 from shared.db import Conn
 from shared.scans import store
 from shared.scans.rules import Place
@@ -65,6 +66,15 @@ def code_text(conn: Conn, code_id: UUID) -> str:
 def hand_in(conn: Conn, player_id: UUID, code_id: UUID, place: Place | None = None, **fields: Any) -> UUID:
     """Accept a scan of a code."""
     return store.accept(conn, NewScan(player_id, code_text(conn, code_id), place, **fields))
+
+
+def tell(conn: Conn, type_: str, player_id: UUID | None = None, org_id: UUID | None = None, **data: Any) -> None:
+    """Commit one event, in a transaction of its own unless the connection is in one."""
+    conn.execute(
+        "INSERT INTO events (type, player_id, org_id, data) VALUES (%s, %s, %s, %s)",
+        (type_, player_id, org_id, json.dumps(data)),
+    )
+    events.wake(conn)
 
 
 def _id(row: tuple[Any, ...] | None) -> UUID:

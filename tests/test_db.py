@@ -11,15 +11,17 @@ from tests.stack.polling import eventually
 def test_a_transaction_that_fell_silent_is_ended_and_its_locks_are_free(conn: Conn) -> None:
     """Also behind a pipeline, where PostgreSQL's own timeout for idle transactions does not see it."""
     conn.execute("INSERT INTO organizations (name, slug) VALUES ('a', 'a')")
-    with db.connect() as silent, pytest.raises(psycopg.OperationalError), silent.transaction():
-        silent.execute("SET LOCAL idle_in_transaction_session_timeout = '1ms'")
+    with db.connect() as silent:
+        silent.execute("BEGIN")
         with silent.pipeline():
             silent.execute("SELECT FROM organizations FOR UPDATE")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            conn.execute("SELECT FROM organizations FOR UPDATE NOWAIT")
         eventually(lambda: db.end_stalled(conn, 0.1) == 1)
-        conn.execute("SET lock_timeout = '20s'")
         assert conn.execute("SELECT FROM organizations FOR UPDATE").rowcount == 1
-        conn.execute("RESET lock_timeout")
-        silent.execute("SELECT")
+        with pytest.raises(psycopg.OperationalError):
+            silent.execute("SELECT")
+        silent.close()
 
 
 def test_connections_outside_a_transaction_may_be_silent(conn: Conn) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from uuid import UUID, uuid5
 
-from flask_jwt_extended import create_access_token, create_refresh_token, get_jwt
+from flask_jwt_extended import create_access_token, create_refresh_token
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, StringConstraints
 from pydantic.json_schema import WithJsonSchema
@@ -97,7 +97,7 @@ def log_in(body: LoginBody) -> dict[str, Any]:
 def refresh() -> dict[str, Any]:
     """A new pair for a refresh token, once. One that was used before ends the whole login: somebody copied it."""
     player_id, family_id = caller().player_id, caller().family_id
-    generation = get_jwt().get("generation")
+    generation = caller().generation
     if not isinstance(generation, int):
         raise Unauthenticated
     with db.connection() as conn:

@@ -10,12 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-import redis
-
 from shared.events import Position, Snapshot
 from shared.live import CHANNEL, SETTLED_CHANNEL, Published, decode
 from shared.logging import get_logger
-from shared.redis import key, make_client
+from shared.redis import key, listen
 from web.waits import Waits
 
 log = get_logger()
@@ -133,12 +131,10 @@ class Fanout:
         pause = threading.Event()
         while not self.closing:
             try:
-                with make_client(socket_timeout=None).pubsub() as subscriber:
-                    subscriber.subscribe(*map(key, CHANNELS))
-                    for said in subscriber.listen():
-                        self._hear(said)
-            except redis.RedisError as error:
-                log.warning("live_events_away", error=str(error))
+                for said in listen(channels=map(key, CHANNELS)):
+                    self._hear(said)
+            except Exception as error:  # noqa: BLE001 - also what is not ours or cannot be read: sockets live on the log
+                log.warning("live_events_away", error=repr(error))
                 pause.wait(0.5)
 
     def _hear(self, said: "dict[str, object]") -> None:

@@ -22,7 +22,11 @@ from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema
 
 from shared.errors import Fault, Invalid
+from shared.times import write_time
 from shared.urls import MAX_URL, WEB_URL, is_web_url
+
+MAX_DEPTH = 64
+"""Of JSON within JSON: far more than anyone needs, and less than what any of our tools gives up at."""
 
 
 class Body(BaseModel):
@@ -55,7 +59,7 @@ class Query(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _storable(cls, values: Any) -> Any:
-        _check_text(values, "query")
+        _check_values(values, "query")
         return values
 
     @classmethod
@@ -98,11 +102,6 @@ def _in_utc(value: datetime) -> datetime:
     if not MINYEAR < value.year < MAXYEAR:  # so that it can be told in every time zone
         raise ValueError("must be a time between the years 2 and 9998")
     return value.astimezone(UTC)
-
-
-def write_time(value: datetime) -> str:
-    """RFC 3339 in UTC, ending in Z."""
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _hyphenated(value: object) -> object:
@@ -176,7 +175,7 @@ class StrictJSON(DefaultJSONProvider):
             if isinstance(error, json.JSONDecodeError):
                 raise Invalid(Fault("body", f"is not JSON: {error.msg} at character {error.pos}")) from None
             raise Invalid(Fault("body", str(error))) from None
-        _check_text(found, "body")
+        _check_values(found, "body")
         return found
 
 
@@ -191,11 +190,13 @@ def _finite(digits: str) -> float:
     return value
 
 
-def _check_text(value: Any, loc: str) -> None:
-    """Refuse text that cannot be stored, naming where it stands. Iterative: depth was bounded by the parser."""
-    open_values: list[tuple[Any, str]] = [(value, loc)]
+def _check_values(value: Any, loc: str) -> None:
+    """Refuse what cannot be stored or written again, naming where it stands."""
+    open_values: list[tuple[Any, str, int]] = [(value, loc, 0)]
     while open_values:
-        value, loc = open_values.pop()
+        value, loc, depth = open_values.pop()
+        if depth > MAX_DEPTH:
+            raise Invalid(Fault(loc, f"must not be nested more than {MAX_DEPTH} deep"))
         if isinstance(value, str):
             if "\x00" in value:
                 raise Invalid(Fault(loc, "must not contain NUL"))
@@ -204,6 +205,6 @@ def _check_text(value: Any, loc: str) -> None:
         elif isinstance(value, dict):
             for name, inner in value.items():
                 shown = name if name.isprintable() else "…"
-                open_values += [(name, loc), (inner, f"{loc}.{shown}"[:200])]
+                open_values += [(name, loc, depth), (inner, f"{loc}.{shown}"[:200], depth + 1)]
         elif isinstance(value, list):
-            open_values += [(inner, f"{loc}.{place}") for place, inner in enumerate(value)]
+            open_values += [(inner, f"{loc}.{place}"[:200], depth + 1) for place, inner in enumerate(value)]

@@ -3,10 +3,23 @@
 import signal
 from types import FrameType
 
+from gunicorn.workers.gthread import ThreadWorker
+
 from shared.settings import settings
 
+
+class Worker(ThreadWorker):  # type: ignore[misc]
+    def finish_request(self, conn, fs):  # type: ignore[no-untyped-def]
+        """Count a WebSocket's connection out once. It is closed by its own end already, which gunicorn takes for an
+        error and counts again; below zero, a process that stops no longer waits for its requests in flight."""
+        if conn.sock.fileno() == -1:
+            self.nr_conns -= 1
+        else:
+            super().finish_request(conn, fs)
+
+
 bind = f"{settings().host}:{settings().port}"
-worker_class = "gthread"
+worker_class = Worker
 threads = settings().web_threads
 worker_connections = 4 * settings().web_threads + 1_000
 timeout = 30

@@ -5,11 +5,10 @@ snapshot from which on everything is news. Then the socket's thread sends what i
 """
 
 import secrets
-import socket as sockets
-import struct
 import threading
+import time
+from dataclasses import dataclass
 from hashlib import sha256
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import psycopg
@@ -17,29 +16,28 @@ import psycopg_pool
 from flask import Flask, Response, current_app, g, request
 from flask_openapi import APIBlueprint, Tag
 from flask_sock import Sock
-from simple_websocket import ConnectionClosed, Server
+from simple_websocket import Server
 from werkzeug.routing import BaseConverter
-from wsproto.events import TextMessage
-from wsproto.utilities import LocalProtocolError
 
 from shared import db, events
 from shared.accounts import store as accounts
-from shared.errors import Forbidden, TooManySockets, Unauthenticated
+from shared.errors import Forbidden, NotFound, TooManySockets, Unauthenticated
 from shared.events import Position
 from shared.live import dumps, message
 from shared.redis import client, key
-from shared.settings import settings
+from shared.settings import as_origin, settings
 from web.answers import answer
-from web.auth import Caller, authenticate, authorize, caller, path_ids, requirement_of, signed_in, socket
+from web.auth import Caller, authenticate, authorize, caller, live_socket, path_ids, requirement_of, signed_in
 from web.fanout import Fanout, Feed
 from web.fields import Answer
 from web.idempotency import idempotent
+from web.sockets import prepare, send
 from web.waits import Waits
 
 PING_SECONDS = 25
+RECHECK_SECONDS = 1.0  # how long a login or role that has ended may still be told of events
 MAX_MESSAGE_BYTES = 4_096
-MAX_CLIENT_MESSAGES = 100  # nothing is expected from a client; a chatty one is sent away
-SEND_SECONDS = 10  # how long a client may leave its receive buffer full
+MAX_CLIENT_MESSAGES = 100  # between pings: nothing is expected from a client, a chatty one is sent away
 REPLAY_PAGE = 500
 TICKET_SECONDS = 30
 
@@ -73,14 +71,14 @@ def make_ticket() -> Response:
 
 
 @sock.route("/ws/<but_ticket:player_id>")  # type: ignore[untyped-decorator]
-@socket
+@live_socket
 def follow_player(ws: Server, player_id: str) -> None:
     """The player's own events."""
     stream(ws, g.feed)
 
 
 @sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
-@socket
+@live_socket
 def follow_organization(ws: Server, org_id: str) -> None:
     """Events of the organization's codes, for its staff."""
     stream(ws, g.feed)
@@ -104,10 +102,8 @@ def open_feed() -> None:
         return
     found = _authenticate()
     ids = path_ids()
-    if "org_id" in ids:
-        authorize(found.player_id, ids["org_id"], "analyst")
-    elif ids["player_id"] != found.player_id:
-        raise Forbidden
+    g.listener = Listener(found, ids.get("org_id"))
+    g.listener.check(ids.get("player_id"))
     _check_origin()
     if fanout.closing or not settings().max_sockets or not places.acquire(blocking=False):
         raise TooManySockets
@@ -125,6 +121,36 @@ def close_feed(_error: BaseException | None) -> None:
         places.release()
 
 
+@dataclass
+class Listener:
+    """Who listens at a socket. A login that ends or a role that is lost ends the socket, too."""
+
+    caller: Caller
+    org_id: UUID | None
+    checked_at: float = 0.0
+
+    def check(self, player_id: UUID | None = None) -> None:
+        """Raises Unauthenticated, Forbidden or NotFound where the caller may not listen, or may no more."""
+        self.checked_at = time.monotonic()
+        with db.connection() as conn:
+            if not accounts.is_family_alive(conn, self.caller.family_id, self.caller.player_id):
+                raise Unauthenticated
+        if self.org_id is not None:
+            authorize(self.caller.player_id, self.org_id, "analyst")
+        elif player_id not in (None, self.caller.player_id):
+            raise Forbidden
+
+    def may_listen(self) -> bool:
+        """Asked before anything is sent, and now and then; the last answer holds for a second."""
+        if time.monotonic() - self.checked_at < RECHECK_SECONDS:
+            return True
+        try:
+            self.check()
+        except (Unauthenticated, Forbidden, NotFound):
+            return False
+        return True
+
+
 def _authenticate() -> Caller:
     """By the Authorization header, or by a ticket, which is gone once it was seen."""
     ticket = request.args.get("ticket")
@@ -134,9 +160,6 @@ def _authenticate() -> Caller:
     if not isinstance(stored, bytes):
         raise Unauthenticated
     player_id, family_id = map(UUID, stored.decode().split())
-    with db.connection() as conn:
-        if not accounts.is_family_alive(conn, family_id, player_id):
-            raise Unauthenticated
     return Caller(player_id, family_id)
 
 
@@ -149,7 +172,7 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         return
-    ours = {request.host_url.rstrip("/"), "{0.scheme}://{0.netloc}".format(urlsplit(settings().printed_url))}
+    ours = {as_origin(request.host_url), as_origin(settings().printed_url)}
     if origin not in ours and origin not in settings().allowed_origins:
         raise Forbidden("This origin may not open sockets here.")
 
@@ -169,14 +192,17 @@ def _begin(feed: Feed) -> None:
 
 def stream(ws: Server, feed: Feed) -> None:
     """Send what the feed gives, until the client, the process or the feed itself ends it."""
-    _limit_sending(ws)
+    prepare(ws)
+    listener: Listener = g.listener
     if g.pop("reset", False):
         send(ws, dumps({"event": "reset"}))
     feed.attach(ws.event)
-    heard = 0
+    heard, next_look = 0, time.monotonic() + PING_SECONDS
     while ws.connected:
-        ws.event.wait()
+        ws.event.wait(max(0.0, next_look - time.monotonic()))
         ws.event.clear()
+        if time.monotonic() >= next_look:
+            heard, next_look = 0, time.monotonic() + PING_SECONDS
         while ws.connected and ws.receive(timeout=0) is not None:
             heard += 1
         if fanout.closing:
@@ -185,7 +211,13 @@ def stream(ws: Server, feed: Feed) -> None:
         if heard > MAX_CLIENT_MESSAGES:
             ws.close(POLICY_VIOLATION, "Nothing is expected from the client.")
             return
-        if feed.stale and not replay(ws, feed):
+        try:
+            if not listener.may_listen():
+                ws.close(POLICY_VIOLATION, "You may not listen here any more.")
+                return
+            if feed.stale:
+                replay(ws, feed)
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
             ws.event.wait(1.0)  # PostgreSQL is away: what it holds is sent when it is back
             ws.event.set()
             continue
@@ -196,8 +228,8 @@ def stream(ws: Server, feed: Feed) -> None:
                 return
 
 
-def replay(ws: Server, feed: Feed) -> bool:
-    """Send what the log holds past the feed's position. False if PostgreSQL does not answer.
+def replay(ws: Server, feed: Feed) -> None:
+    """Send what the log holds past the feed's position.
 
     The snapshot is taken before each page: whatever it sees to be settled is in that page or before it, so the feed
     goes on live from there without a gap.
@@ -214,24 +246,9 @@ def replay(ws: Server, feed: Feed) -> bool:
                     send(ws, dumps(message(event)))
             if len(page) < REPLAY_PAGE:
                 feed.position = max(feed.position, settled)
-                return True
-    except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
+                return
+    except BaseException:
         feed.stale = True
-        return False
+        raise
     finally:
         feed.replaying = False
-
-
-def send(ws: Server, text: str) -> None:
-    """Send one message whole. (The library's own `send` may leave the end of it behind when the buffer is full.)
-    Raises ConnectionClosed when the client has gone, or has not read for too long."""
-    try:
-        ws.sock.sendall(ws.ws.send(TextMessage(data=text)))
-    except (OSError, LocalProtocolError) as error:
-        ws.connected = False
-        raise ConnectionClosed from error
-
-
-def _limit_sending(ws: Server) -> None:
-    """Have a send fail when the client does not read for a while; receiving may take as long as it likes."""
-    ws.sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))

@@ -276,6 +276,6 @@ def _verdict(scan: StoredScan) -> Response:
     told = {name: value for name, value in verdict.model_dump(mode="json").items() if value is not None}
     response = answer(told)
     response.headers["Content-Location"] = f"/scan/{scan.scan_id}"
-    if request.headers.get("Prefer"):
+    if preferred_wait(request.headers.get("Prefer"), 0) > 0:
         response.headers["Preference-Applied"] = "wait"
     return response

@@ -18,7 +18,7 @@ from dramatiq.middleware import Middleware
 from shared import db
 from shared.logging import configure, get_logger, request_id
 from shared.messages import Message, broker, wake_channel
-from shared.redis import make_client, refuse_eviction
+from shared.redis import listen, make_client, refuse_eviction
 
 log = get_logger()
 P = ParamSpec("P")
@@ -58,10 +58,10 @@ class Wakes:
         pause = threading.Event()
         while True:
             try:
-                with make_client(socket_timeout=None).pubsub(ignore_subscribe_messages=True) as listener:
-                    listener.psubscribe(wake_channel("*"))
-                    self._set()  # whatever was said while nobody listened
-                    for said in listener.listen():
+                for said in listen(patterns=[wake_channel("*")]):
+                    if said["type"] == "psubscribe":
+                        self._set()  # whatever was said while nobody listened
+                    else:
                         self._set(said["channel"].decode())
             except redis.RedisError as error:
                 log.warning("wakes_away", error=str(error))

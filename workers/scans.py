@@ -31,7 +31,8 @@ def judge_pending() -> None:
         fresh = judge_fresh()
         if round_ == 0 and fresh == BATCH:
             nudger.nudge(ScansPending())  # there is work for another thread, here or elsewhere
-        if process_life.stopping.is_set() or (fresh < BATCH and not judge_overdue()):
+        overdue = judge_overdue() if fresh < BATCH or round_ % 10 == 0 else 0  # a backlog must not hide them
+        if process_life.stopping.is_set() or not (fresh == BATCH or overdue):
             return
     nudger.nudge(ScansPending())
 
@@ -80,7 +81,7 @@ def _judge(
             ours = settling.lock(conn, token, scans)
             context = settling.context(conn, ours)
             verdicts = decide(ours, context, limits(settings()))
-            settling.settle(conn, ours, verdicts, context.codes)
+            settling.settle(conn, ours, verdicts)
     except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
         log.warning("judging_postponed", scans=len(scans), error=str(error))
         with db.connection() as conn:

@@ -3,13 +3,13 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from threading import BoundedSemaphore
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from shared.errors import Unavailable
+from shared.once import once
 from shared.settings import settings
 
 HASHER = PasswordHasher()
@@ -39,12 +39,12 @@ def is_outdated(stored: str) -> bool:
     return HASHER.check_needs_rehash(stored)
 
 
-@cache
+@once
 def _decoy() -> str:
     return hash_password(secrets.token_urlsafe())
 
 
-@cache
+@once
 def _slots() -> BoundedSemaphore:
     return BoundedSemaphore(settings().password_hashes_at_once)
 

@@ -112,7 +112,8 @@ class Usage:
     """One player's scans of one code that count: how many, and when."""
 
     count: int = 0
-    times: tuple[datetime, ...] = ()  # those near enough to matter for a cooldown
+    times: tuple[tuple[datetime, datetime], ...] = ()
+    """When they happened and when they were received: of those near enough to matter for a cooldown."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +195,7 @@ def judge(
 
     if code.per_player_limit is not None and usage.count >= code.per_player_limit:
         return Verdict("failure", "player_limit", distance)
-    if code.cooldown is not None and any(abs(scan.scan_time - t) < code.cooldown for t in usage.times):
+    if code.cooldown is not None and _too_soon(scan, usage, code.cooldown):
         return Verdict("failure", "cooldown", distance)
     if code.max_scans is not None and code.taken >= code.max_scans:
         return Verdict("failure", "sold_out", distance)
@@ -202,6 +203,14 @@ def judge(
     if sighting is not None and _too_fast(scan, sighting, limits):
         return Verdict("held", "impossible_travel", distance, _outcome(code))
     return Verdict("success", None, distance, _outcome(code))
+
+
+def _too_soon(scan: Scan, usage: Usage, cooldown: timedelta) -> bool:
+    """By both clocks: a client that dates its scans back, each an hour more, gains nothing by it."""
+    return any(
+        abs(scan.scan_time - happened) < cooldown or abs(scan.received_at - received) < cooldown
+        for happened, received in usage.times
+    )
 
 
 def _absence(scan: Scan, code: Code, distance: float | None, limits: Limits) -> Reason | None:
@@ -248,7 +257,7 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits) -> dict[U
         if verdict.counts and code and pair:
             if code.max_scans is not None:
                 codes[code.id] = replace(code, taken=code.taken + 1)
-            usages[pair] = Usage(usage.count + 1, (*usage.times, scan.scan_time))
+            usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             seen = sightings.get(scan.player_id)
             if scan.place and (seen is None or scan.scan_time >= seen.at):
                 sightings[scan.player_id] = Sighting(scan.scan_time, scan.place, scan.accuracy_m)

@@ -17,7 +17,6 @@ from psycopg.types.json import Jsonb
 
 from shared import events
 from shared.db import Conn, one
-from shared.events import NewEvent, as_json
 from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
 
 Row = tuple[Any, ...]
@@ -130,7 +129,10 @@ def context(conn: Conn, scans: Sequence[Scan]) -> Context:
         sightings = _sightings(conn, scans)
     return Context(
         {row["id"]: _code(row) for row in codes.fetchall()},
-        {(player, code): Usage(count, tuple(times)) for player, code, count, times in usages.fetchall()},
+        {
+            (player, code): Usage(count, tuple(zip(happened, received, strict=True)))
+            for player, code, count, happened, received in usages.fetchall()
+        },
         {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in sightings.fetchall()},
     )
 
@@ -176,21 +178,28 @@ def _code(row: Mapping[str, Any]) -> Code:
 
 
 def _usages(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
-    """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches."""
+    """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches by
+    either clock. (No scan is received later than the longest grace, 90 days, after it happened.)"""
     return conn.execute(
         """
         SELECT p.player_id, q.id, (SELECT count(*) FROM (
                    SELECT FROM player_scans s
                    WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
                    LIMIT coalesce(q.per_player_limit, 0)) counted),
-               CASE WHEN q.cooldown_seconds IS NULL THEN '{}' ELSE ARRAY(
-                   SELECT s.scan_time FROM player_scans s
-                   WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
-                     AND s.scan_time > p.first - make_interval(secs => q.cooldown_seconds)
-                     AND s.scan_time < p.last + make_interval(secs => q.cooldown_seconds)) END
-        FROM (SELECT player_id, qr_code_id, min(scan_time) AS first, max(scan_time) AS last
+               near.happened, near.received
+        FROM (SELECT player_id, qr_code_id, min(scan_time) AS first, max(scan_time) AS last,
+                     min(received_at) AS received
               FROM player_scans WHERE id = ANY(%b) GROUP BY player_id, qr_code_id) p
         JOIN qr_codes q ON q.id = p.qr_code_id
+        CROSS JOIN LATERAL (SELECT make_interval(secs => q.cooldown_seconds) AS cooldown) rest
+        CROSS JOIN LATERAL (
+            SELECT coalesce(array_agg(s.scan_time), '{}') AS happened,
+                   coalesce(array_agg(s.received_at), '{}') AS received
+            FROM player_scans s
+            WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
+              AND s.scan_time > p.first - rest.cooldown - interval '90 days'
+              AND (s.scan_time > p.first - rest.cooldown AND s.scan_time < p.last + rest.cooldown
+                   OR s.received_at > p.received - rest.cooldown)) near
         WHERE q.per_player_limit IS NOT NULL OR q.cooldown_seconds IS NOT NULL
         """,
         ([scan.id for scan in scans],),
@@ -210,7 +219,7 @@ def _sightings(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
     )
 
 
-def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], codes: Mapping[UUID, Code]) -> None:
+def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) -> None:
     """Write verdicts and all that they bring about. The caller holds the locks of `lock`, and commits all of it."""
     ids = [scan.id for scan in scans]
     with conn.pipeline():
@@ -218,7 +227,8 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
         grant(conn, ids)
         _move(conn, ids)
         _tell(conn, ids)
-        _count(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id in codes and verdicts[scan.id].counts))
+        counted = (scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts)
+        _count(conn, Counter(counted))
 
 
 def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
@@ -231,15 +241,17 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
         WHERE s.id = v.id AND s.status = 'pending'
         """,
         (
-            as_json(
-                {
-                    "id": str(scan_id),
-                    "status": verdict.status,
-                    "reason": verdict.reason,
-                    "distance_m": verdict.distance_m,
-                    "outcome": verdict.outcome,
-                }
-                for scan_id, verdict in verdicts.items()
+            Jsonb(  # one document is several times cheaper to write than an array per column
+                [
+                    {
+                        "id": str(scan_id),
+                        "status": verdict.status,
+                        "reason": verdict.reason,
+                        "distance_m": verdict.distance_m,
+                        "outcome": verdict.outcome,
+                    }
+                    for scan_id, verdict in verdicts.items()
+                ]
             ),
         ),
     )

@@ -7,7 +7,8 @@ import pytest
 
 from shared import events
 from shared.db import Conn
-from shared.events import NewEvent, Position
+from shared.events import Position
+from tests import build
 from tests.build import make_player
 from workers import cleanup
 
@@ -16,7 +17,7 @@ LONG_AGO = "now() - interval '31 days'"
 
 def tell(conn: Conn, *names: str, at: str = "now()") -> list[Position]:
     for name in names:
-        events.append(conn, [NewEvent(name, None, None, {})])
+        build.tell(conn, name)
         conn.execute(f"UPDATE events SET at = {at} WHERE type = %s", (name,))
     return [event.position for event in events.read(conn, Position(0, 0), limit=100)]
 

@@ -11,15 +11,16 @@ import websocket
 
 from shared import db, events
 from shared.db import Conn
-from shared.events import NewEvent, Position
+from shared.events import Position
 from shared.redis import client as redis_client
 from shared.settings import settings
+from tests import build
 from tests.build import hand_in, make_code, make_org
 from tests.conftest import Player
 from tests.live.conftest import Socket
 from tests.stack.polling import eventually
 from web import fanout as fanouts
-from web import live
+from web import live, sockets
 from workers.scans import judge_pending
 
 Connect = Callable[..., Socket]
@@ -29,7 +30,7 @@ Relay = Callable[[], None]
 def say(conn: Conn, player: Player, *names: str, org_id: Any = None) -> None:
     """Commit one event a name, each in a transaction of its own."""
     for name in names:
-        events.append(conn, [NewEvent("test", player.id, org_id, {"name": name})])
+        build.tell(conn, "test", player.id, org_id, name=name)
 
 
 def names(told: list[dict[str, Any]]) -> list[str]:
@@ -288,7 +289,7 @@ def test_a_client_too_slow_for_its_queue_is_closed_and_can_resume(
     """The socket's thread is held in a send while its queue overflows, as it is when a client does not read."""
     monkeypatch.setattr(fanouts, "QUEUE_LENGTH", 3)
     held, free = threading.Event(), threading.Event()
-    send = live.send
+    send = sockets.send
 
     def slow_send(ws: Any, text: str) -> None:
         held.set()

@@ -37,6 +37,7 @@ GEM = {"reward": "gem", "quantity": 2}
 drop = Code(id=CODE, code="spy123", org_id=ORG, scan_type="item_drop", reward_item="gem", reward_quantity=2)
 here = replace(drop, requires_location=True, place=AMSTERDAM, radius_m=50)
 scan = Scan(uuid7(), PLAYER, "spy123", CODE, scan_time=NOON, received_at=NOON, place=AMSTERDAM)
+once_before = Usage(1, ((NOON - MINUTE, NOON - MINUTE),))
 in_lisbon = Sighting(NOON - 10 * MINUTE, LISBON)
 
 
@@ -72,17 +73,23 @@ SUCCESS = ("success", None)
         (replace(scan, accuracy_m=101.0), replace(here, radius_m=500), Usage(), None, SUCCESS),
         (replace(scan, accuracy_m=9e9), drop, Usage(), None, SUCCESS),
         # limits
-        (scan, drop, Usage(1, (NOON - MINUTE,)), None, failure("player_limit")),
-        (scan, replace(drop, per_player_limit=2), Usage(1, (NOON - MINUTE,)), None, SUCCESS),
+        (scan, drop, once_before, None, failure("player_limit")),
+        (scan, replace(drop, per_player_limit=2), once_before, None, SUCCESS),
         (scan, replace(drop, per_player_limit=None), Usage(9_999), None, SUCCESS),
         (
             scan,
             replace(drop, per_player_limit=None, cooldown=5 * MINUTE),
-            Usage(1, (NOON - MINUTE,)),
+            once_before,
             None,
             failure("cooldown"),
         ),
-        (scan, replace(drop, per_player_limit=None, cooldown=MINUTE), Usage(1, (NOON - MINUTE,)), None, SUCCESS),
+        (
+            scan,
+            replace(drop, per_player_limit=None, cooldown=MINUTE),
+            once_before,
+            None,
+            SUCCESS,
+        ),
         (scan, replace(drop, max_scans=3, taken=2), Usage(), None, SUCCESS),
         (scan, replace(drop, max_scans=3, taken=3), Usage(), None, failure("sold_out")),
         # travel
@@ -193,7 +200,15 @@ def test_no_scanned_text_breaks_the_reader(text: str) -> None:
 def batch(n: int, *, players: int, step: timedelta) -> list[Scan]:
     ids = [UUID(int=k + 1) for k in range(players)]
     return [
-        replace(scan, id=uuid7(), player_id=ids[k % players], place=None, scan_time=NOON + k * step) for k in range(n)
+        replace(
+            scan,
+            id=uuid7(),
+            player_id=ids[k % players],
+            place=None,
+            scan_time=NOON + k * step,
+            received_at=NOON + k * step,
+        )
+        for k in range(n)
     ]
 
 
@@ -226,7 +241,7 @@ def test_a_batch_is_judged_as_one_by_one(
         alone[one.id] = judge(one, code, usage, None, LIMITS)
         if alone[one.id].counts:
             code = replace(code, taken=code.taken + 1)
-            usages[one.player_id] = Usage(usage.count + 1, (*usage.times, one.scan_time))
+            usages[one.player_id] = Usage(usage.count + 1, (*usage.times, (one.scan_time, one.received_at)))
 
     assert together == alone
     successes = [one for one in scans if together[one.id].status == "success"]

@@ -2,10 +2,9 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import psycopg
@@ -18,6 +17,9 @@ from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
 from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_encounter, make_org, make_player
 from workers import scans as worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEASE = timedelta(seconds=10)
 NOW = datetime.now(UTC)
@@ -121,10 +123,20 @@ def test_limits_hold_from_one_batch_to_the_next(
     for k in range(3):
         at = NOW - timedelta(hours=1) + k * apart
         scan_id = hand_in(conn, player, code, scanned_at=at, nonce=str(k))
+        conn.execute("UPDATE player_scans SET received_at = scan_time WHERE id = %s", (scan_id,))
         worker.judge_pending()
         status, reason = verdict(conn, scan_id)
         told.append(reason or status)
     assert told == expected
+
+
+def test_scans_that_are_dated_back_win_nothing_by_it(conn: Conn) -> None:
+    """Each an hour more than the one before, handed in one after the other."""
+    code, player = make_code(conn, per_player_limit=None, cooldown_seconds=3600), make_player(conn)
+    for k in range(5):
+        hand_in(conn, player, code, scanned_at=NOW - timedelta(hours=k))
+        worker.judge_pending()
+    assert statuses(conn) == {("success", None): 1, ("failure", "cooldown"): 4}
 
 
 def test_a_code_deleted_before_judging_is_unknown(conn: Conn) -> None:
@@ -182,7 +194,7 @@ def interleave(conn: Conn, first: UUID, second: UUID) -> None:
             context = settling.context(own, ours)
             meanwhile()
             verdicts = rules.judge_all(ours, context, worker.limits(settings()))
-            settling.settle(own, ours, verdicts, context.codes)
+            settling.settle(own, ours, verdicts)
         done.set()
 
     with ThreadPoolExecutor(1) as pool:
@@ -246,7 +258,7 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
     with db.transaction() as own:
         ours = settling.lock(own, prompt, claimed)
         context = settling.context(own, ours)
-        settling.settle(own, ours, rules.judge_all(ours, context, worker.limits(settings())), context.codes)
+        settling.settle(own, ours, rules.judge_all(ours, context, worker.limits(settings())))
     with db.transaction() as own:
         assert settling.lock(own, late, claimed) == []
     assert store.inventory(conn, player) == [("gem", 1)]
@@ -278,7 +290,7 @@ def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go
                     ours = settling.lock(own, token, claimed)
                     context = settling.context(own, ours)
                     verdicts = rules.judge_all(ours, context, worker.limits(settings()))
-                    settling.settle(own, ours, verdicts, context.codes)
+                    settling.settle(own, ours, verdicts)
         return False
 
     kills = 0
@@ -342,7 +354,7 @@ def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(events, "append", crash)
+        broken.setattr(events, "wake", crash)
         with pytest.raises(KeyboardInterrupt):
             worker.judge_pending()
     assert statuses(conn) == {("pending", None): 1}
@@ -353,10 +365,10 @@ def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_reward_is_owed_once(conn: Conn) -> None:
-    player, scan = make_player(conn), uuid4()
-    settling.grant(conn, [(player, "gem", 1, scan)])
+    scan_id = hand_in(conn, make_player(conn), make_code(conn))
+    worker.judge_pending()
     with pytest.raises(psycopg.errors.UniqueViolation) as refused:
-        settling.grant(conn, [(player, "gem", 1, scan)])
+        settling.grant(conn, [scan_id])
     assert refused.value.diag.constraint_name == "inventory_ledger_owed_once"
 
 

@@ -1,0 +1,30 @@
+"""Values that a process makes once, on first use: after its fork, and only where they are needed."""
+
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class once(Generic[T]):  # noqa: N801 - a decorator
+    """Makes a function of no arguments answer with one value for the whole process. `functools.cache` would let threads
+    that come at the same moment make one each."""
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._made: list[T] = []
+        self.__doc__ = make.__doc__
+
+    def __call__(self) -> T:
+        if not self._made:
+            with self._lock:
+                if not self._made:
+                    self._made.append(self._make())
+        return self._made[0]
+
+    def take_back(self) -> T | None:
+        """Forget the value, and return it if there was one."""
+        with self._lock:
+            return self._made.pop() if self._made else None

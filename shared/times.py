@@ -1,0 +1,8 @@
+"""Times as the contract writes them."""
+
+from datetime import UTC, datetime
+
+
+def write_time(value: datetime) -> str:
+    """RFC 3339 in UTC, ending in Z."""
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")

@@ -1,0 +1,72 @@
+"""Workers that stop at a gate on their way to a verdict: `dramatiq tests.system.gated_worker`.
+
+GATE        the file whose making opens the gate
+STOPS       "leased", with a claim and nothing else; or "locked", having read all that judging needs
+WITHOUT     the guard that is missing, for negative controls: "fence" or "stock"
+
+They say "at the gate" when they come to it, and "settled and committed" when they are through.
+"""
+
+import os
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from shared.db import Conn
+from shared.scans import settling
+from shared.scans.rules import Context, Scan
+from tests.stack.polling import eventually
+from workers import scans as worker
+from workers.main import broker
+
+__all__ = ["broker"]
+
+gate = Path(os.environ["GATE"])
+claim, context = settling.claim_fresh, settling.context
+
+
+def stop() -> None:
+    print("at the gate", flush=True)
+    eventually(gate.exists, within=300)
+
+
+def claim_and_stop(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
+    scans = claim(conn, token, lease, limit=limit)
+    if scans:
+        stop()
+    return scans
+
+
+def read_and_stop(conn: Conn, scans: Sequence[Scan]) -> Context:
+    known = context(conn, scans)
+    stop()
+    return known
+
+
+def lock_nothing(_: Conn, __: UUID, scans: Sequence[Scan]) -> list[Scan]:
+    return list(scans)
+
+
+def lock_no_codes(_: Conn, __: Iterable[UUID]) -> None:
+    return None
+
+
+def say_committed(_: list[Scan]) -> None:
+    print("settled and committed", flush=True)
+
+
+patch = pytest.MonkeyPatch().setattr
+match os.environ["STOPS"]:
+    case "leased":
+        patch(settling, "claim_fresh", claim_and_stop)
+    case "locked":
+        patch(settling, "context", read_and_stop)
+match os.environ["WITHOUT"]:
+    case "fence":
+        patch(settling, "lock", lock_nothing)
+    case "stock":
+        patch(settling, "lock_codes", lock_no_codes)
+patch(worker, "announce", say_committed)

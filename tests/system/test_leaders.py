@@ -1,0 +1,80 @@
+"""Two schedulers and two relays at once: one of each leads, and the other takes over when it dies."""
+
+from collections.abc import Callable
+from pathlib import Path
+from zlib import crc32
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from tests.system.conftest import Stage
+from tests.system.load import Scan
+from tests.system.processes import OwnProcess, halted, own_process, restarted
+
+pytestmark = pytest.mark.system
+
+
+def test_a_second_relay_stands_by_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
+    with own_process(stage.server, log_file("relay"), "workers.relay") as second:
+        second.until_it_says("standing_by")
+        with stage.followed() as (player, organization):
+            with stage.load.under_way(stage.game.scans(300)):
+                stage.load.until_accepted(100)
+                take_over(stage, "relay", second)
+            with stage.load.under_way(stage.game.scans(300, seed=2)):
+                stage.load.until_accepted(100)
+                second.kill()  # and back again
+            stage.assert_settled_once()
+            stage.assert_heard_all(player, organization)
+
+
+def test_a_second_scheduler_stands_by_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
+    with (
+        own_process(stage.server, log_file("scheduler"), "workers.scheduler") as second,
+        redis.Redis.from_url(stage.server.urls["REDIS_URL"]) as client,
+    ):
+        second.until_it_says("standing_by")
+        assert senders_of_sweeps(client) <= ports(stage.server.pids("scheduler"))
+        take_over(stage, "scheduler", second)
+        assert senders_of_sweeps(client) <= ports(second.pids)
+        stage.load.hand_in(Scan(stage.game.players[0], stage.game.codes["once"]))
+        stage.assert_settled_once()
+
+
+def take_over(stage: Stage, name: str, second: OwnProcess) -> None:
+    """Kill the leader, and start it again only when the other one leads."""
+    assert "leading" not in second.output()
+    assert leaders(stage, name) == 1
+    with halted([stage.server.process.pid]):
+        killed = stage.server.kill(name)
+        second.until_it_says("leading")
+    restarted(stage.server, name, than=killed)
+    assert leaders(stage, name) == 1
+
+
+def leaders(stage: Stage, name: str) -> int:
+    with psycopg.connect(stage.database_url) as conn:
+        number = crc32(f"waymark:{name}".encode())
+        return conn.execute(
+            "SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND objid = %s::bigint::oid", (number,)
+        ).rowcount
+
+
+def senders_of_sweeps(client: "redis.Redis", count: int = 3) -> set[str]:
+    """The ports at which the next sweeps were sent to Redis."""
+    found: list[str] = []
+    with client.monitor() as monitor:
+        for said in monitor.listen():
+            if "ScansPending" in said["command"] and "enqueue" in said["command"]:
+                found.append(str(said["client_port"]))
+            if len(found) == count:
+                break
+    return set(found)
+
+
+def ports(pids: list[int]) -> set[str]:
+    """The local ports of these processes' connections."""
+    found = [connection for pid in pids for connection in psutil.Process(pid).net_connections("tcp")]
+    return {str(connection.laddr.port) for connection in found}

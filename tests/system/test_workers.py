@@ -1,0 +1,74 @@
+"""Workers that are killed, halted and replaced in the middle of their work."""
+
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from tests.stack.polling import eventually
+from tests.system.conftest import Stage
+from tests.system.invariants import pending
+from tests.system.processes import halted, own_process, restarted, send
+
+pytestmark = pytest.mark.system
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_worker_killed_in_the_middle_of_2000_scans_loses_none_and_judges_none_twice(stage: Stage, kills: int) -> None:
+    for kill in range(kills):
+        with stage.load.under_way(stage.game.scans(2_000, seed=kill)):
+            stage.load.until_accepted(1_000)
+            killed = stage.server.kill("worker")
+            assert len(killed) > 1, "its children too"
+            restarted(stage.server, "worker", than=killed)
+    stage.assert_settled_once()
+
+
+@pytest.mark.parametrize("halts", [1, pytest.param(10, marks=pytest.mark.long)])
+def test_a_halted_worker_is_replaced_and_changes_nothing_when_it_goes_on(
+    stage: Stage, log_file: Callable[[str], Path], halts: int
+) -> None:
+    """Halted for longer than its lease, at several places of its work."""
+    with own_process(stage.server, log_file("second"), "dramatiq", "workers.main", "--processes", "1") as second:
+        second.until_it_says("ready for action")
+        for halt in range(halts):
+            with stage.load.under_way(stage.game.scans(200, seed=halt)):
+                stage.load.until_accepted(100)
+                with halted(stage.server.pids("worker")):
+                    eventually(partial(settled, stage, list(stage.load.accepted.values())))
+        stage.assert_settled_once()
+
+
+def settled(stage: Stage, scans: list[UUID]) -> bool:
+    with psycopg.connect(stage.database_url) as conn:
+        return not conn.execute(
+            "SELECT FROM player_scans WHERE status = 'pending' AND id = ANY(%s) LIMIT 1", (scans,)
+        ).rowcount
+
+
+def test_workers_told_to_stop_finish_what_they_hold(stage: Stage) -> None:
+    with stage.load.under_way(stage.game.scans(300)):
+        stage.load.until_accepted(100)
+        told = stage.server.pids("worker")
+        send(signal.SIGTERM, told[:1])
+        restarted(stage.server, "worker", than=told)
+    stage.assert_settled_once()
+
+
+def test_a_scan_inserted_by_hand_is_announced_and_judged(stage: Stage) -> None:
+    player, code = stage.game.players[-1], stage.game.codes["once"]
+    with psycopg.connect(stage.database_url, autocommit=True) as conn, stage.follow_player() as follower:
+        conn.execute(
+            "INSERT INTO player_scans (player_id, qr_code_id) VALUES (%s, (SELECT id FROM qr_codes WHERE code = %s))",
+            (player.id, code),
+        )
+        eventually(lambda: len(follower.told) >= 3)
+        assert pending(conn) == 0
+    assert [told["event"] for told in follower.told] == ["qr_scan", "scan_result", "reward_granted"]
+    scanned, settled, granted = follower.told
+    assert scanned["qr_code"] == settled["qr_code"] == code
+    assert (settled["status"], granted["reward"]) == ("success", "key")
