@@ -190,6 +190,17 @@ def test_a_wrong_field_is_named(caller: Caller, route: Route, field: str, value:
     assert_problem(answer, 422, f"body.{field}")
 
 
+@pytest.mark.parametrize("depth", [62, 63, 400, 5_000])
+def test_what_is_nested_too_deeply_is_refused_before_any_of_our_tools_gives_up(caller: Caller, depth: int) -> None:
+    """Both ways of nesting; `body.encounter.data` stands two deep itself."""
+    for opening, closing in (('{"a":', "}"), ("[", "]")):
+        data = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
+        puzzle = f'{{"puzzle_type": "chess", "difficulty_level": 1, "data": {data}}}'
+        answer = caller.send(MAKE, f'{{"scan_type": "encounter", "encounter": {puzzle}}}')
+        assert answer.status_code == 422
+        assert ("nested" in answer.text) is (depth > 62)
+
+
 @pytest.mark.parametrize("path", ["/api/organizations", "{org}/members", "{org}/qr-codes"])
 @pytest.mark.parametrize(
     ("field", "value"),

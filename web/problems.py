@@ -92,6 +92,10 @@ def init_app(app: Flask) -> None:
         log.warning("store_away", error=str(error))
         return problem(503, "A store that this needs is not answering; try again shortly.")
 
+    @app.errorhandler(BlockingIOError)
+    def on_silence(_error: Exception) -> Response:
+        return problem(408, "The body did not come in time.")
+
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
         if isinstance(error, RequestEntityTooLarge):

@@ -58,6 +58,14 @@ SCAN = """
            s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at
     FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
 """
+HISTORY = (
+    SCAN
+    + """
+    WHERE s.player_id = %s AND (s.scan_time, s.id) < (%s, %s)
+    ORDER BY s.scan_time DESC, s.id DESC
+    LIMIT %s
+"""
+)
 
 
 def accept(conn: Conn, scan: NewScan, *, scan_id: UUID | None = None, request_id: str | None = None) -> UUID:
@@ -111,15 +119,8 @@ def history(
 ) -> list[StoredScan]:
     """A player's scans, newest first, from past `before` on: one range of an index, however many there are."""
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
-        return cursor.execute(
-            SCAN
-            + """
-            WHERE s.player_id = %s AND (s.scan_time, s.id) < (%s, %s)
-            ORDER BY s.scan_time DESC, s.id DESC
-            LIMIT %s
-            """,
-            (player_id, *(before or ("infinity", UUID(int=2**128 - 1))), limit),
-        ).fetchall()
+        place = before or ("infinity", UUID(int=2**128 - 1))
+        return cursor.execute(HISTORY, (player_id, *place, limit)).fetchall()
 
 
 def inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:

@@ -73,12 +73,13 @@ class Socket:
             self.ws.settimeout(PATIENCE)
         return False
 
-    def closed_with(self) -> int:
+    def closed_with(self, *, nothing_before: bool = False) -> int:
         """The code the server closes with, whatever it still says before."""
         while True:
             opcode, data = self.ws.recv_data()
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 return int.from_bytes(data[:2], "big")
+            assert not nothing_before, data
 
 
 @pytest.fixture

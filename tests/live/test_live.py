@@ -12,7 +12,9 @@ import websocket
 from shared import db, events
 from shared.db import Conn
 from shared.events import Position
+from shared.live import CHANNEL
 from shared.redis import client as redis_client
+from shared.redis import key
 from shared.settings import settings
 from tests import build
 from tests.build import hand_in, make_code, make_org
@@ -236,6 +238,41 @@ def test_sockets_are_refused_before_the_upgrade(connect: Connect, register: Any,
     assert refused(connect, player, f"/ws/organizations/{uuid4()}") == 404
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'member')", (org, player.id))
     assert refused(connect, player, f"/ws/organizations/{org}") == 403
+
+
+def test_a_socket_ends_with_its_login(
+    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.0)
+    relay()
+    socket = connect(player)
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    say(conn, player, "secret")
+    assert socket.closed_with(nothing_before=True) == live.POLICY_VIOLATION
+
+
+def test_a_socket_ends_with_the_role_that_opened_it(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.0)
+    org = make_org(conn)
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
+    relay()
+    socket = connect(player, f"/ws/organizations/{org}")
+    conn.execute("UPDATE memberships SET role = 'member'")
+    say(conn, player, "secret", org_id=org)
+    assert socket.closed_with(nothing_before=True) == live.POLICY_VIOLATION
+
+
+def test_what_cannot_be_read_on_the_channel_silences_nobody(
+    connect: Connect, relay: Relay, player: Player, conn: Conn
+) -> None:
+    relay()
+    socket = connect(player)
+    say(conn, player, "before")
+    redis_client().publish(key(CHANNEL), b"from another version")
+    say(conn, player, "after")
+    assert names(socket.take(2)) == ["before", "after"]
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])

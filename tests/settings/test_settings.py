@@ -66,6 +66,11 @@ def test_secrets_do_not_show(load: Any) -> None:
     assert ":p@" not in shown
 
 
+def test_origins_are_compared_as_browsers_write_them(load: Any) -> None:
+    told = load(ALLOWED_ORIGINS="https://Game.example:443, http://localhost:3000").allowed_origins
+    assert told == ("https://game.example", "http://localhost:3000")
+
+
 def test_settings_are_frozen(load: Any) -> None:
     with pytest.raises(ValidationError):
         load().port = 1

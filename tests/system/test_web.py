@@ -1,10 +1,12 @@
 """What only real HTTP shows: requests that race, requests in flight at the end, threads that sockets must not take."""
 
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -107,6 +109,20 @@ def test_idle_sockets_leave_http_its_threads(stage: Stage) -> None:
         assert stage.load.ask("GET", "/healthz").status == 200
     stage.load.hand_in_all(waiting)
     stage.assert_settled_once()
+
+
+def test_clients_that_stop_in_the_middle_of_a_request_are_given_up(stage: Stage) -> None:
+    """More of them than the process has threads: half a head, and a body that never comes."""
+    url = urlsplit(stage.server.base_url)
+    halves = [
+        b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
+        b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
+    ]
+    with ExitStack() as stopped:
+        for k in range(2 * int(ENVIRONMENT["WEB_THREADS"])):
+            client = stopped.enter_context(socket.create_connection((url.hostname, url.port)))
+            client.sendall(halves[k % 2])
+        assert stage.load.ask("GET", "/healthz").status == 200
 
 
 def test_one_request_id_leads_from_the_answer_to_the_verdict(stage: Stage) -> None:
