@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import threading
 import urllib.error
 import urllib.request
@@ -28,22 +29,38 @@ class Client:
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
         """Send JSON, and return the JSON that comes back. Raises AnswerError for a status of 400 and above."""
+        told = self.fetch(method, path, body, **headers)
+        return json.loads(told) if told else None
+
+    def fetch(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
+        """The same, for bodies and answers of any type: a picture, say."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
         data = None
-        if body is not None:
+        if isinstance(body, bytes):
+            data = body
+        elif body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         request = urllib.request.Request(self.base_url + path, data, headers, method=method)  # noqa: S310 - our own URL
         try:
             with urllib.request.urlopen(request, timeout=PATIENCE) as answer:  # noqa: S310
-                told = answer.read()
+                return bytes(answer.read())
         except urllib.error.HTTPError as error:
             raise AnswerError(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from None
-        return json.loads(told) if told else None
 
     def post(self, path: str, body: Any = None, **headers: str) -> Any:
         return self.call("POST", path, body, **headers)
+
+    def put(self, path: str, body: Any = None, **headers: str) -> Any:
+        return self.call("PUT", path, body, **headers)
+
+    def upload(self, path: str, field: str, file: bytes) -> Any:
+        """PUT one file as the field of a form (multipart/form-data, RFC 7578)."""
+        boundary = secrets.token_hex(16)
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"; filename="{field}"\r\n\r\n'
+        body = head.encode() + file + f"\r\n--{boundary}--\r\n".encode()
+        return self.put(path, body, Content_Type=f"multipart/form-data; boundary={boundary}")
 
     def get(self, path: str, **headers: str) -> Any:
         return self.call("GET", path, **headers)

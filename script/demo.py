@@ -1,4 +1,4 @@
-"""The main job from end to end, with real input: codes are rendered, read back as a phone would, and scanned.
+"""The main job from end to end, with real input: codes are printed, read back as a phone would, and scanned.
 
 Everything goes over HTTP and a WebSocket to the processes that script/server runs. Each verdict is taken from the
 socket, compared with what GET /scan says, and with what it ought to be.
@@ -17,11 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import segno
-import zxingcpp
-from PIL import Image
-
-from script.client import AnswerError, Client, Listener, Player
+from script.client import AnswerError, Listener, Player
+from script.printing import print_codes
 from script.stack import running_server
 from script.stack.running import ServerFailedError
 
@@ -143,8 +140,9 @@ def play(server: RunningServer, data: Path) -> bool:
         for name in ("ada", "grace", "linus")
     }
     org = owner.post("/api/organizations", {"name": f"Amsterdam Quest {run}"})
-    printed = print_codes(owner, org["id"], run, data / "demo")
-    print(f"{len(printed)} codes printed to {data / 'demo'} and read back\n", flush=True)
+    prints = print_codes(owner, org, codes(), run, data / "demo")
+    printed = {name: one.text for name, one in prints.items()}
+    print(f"{len(printed)} codes printed to {data / 'demo'} and read back: see contact-sheet.png\n", flush=True)
 
     listeners = {name: player.listen() for name, player in players.items()}
     right = True
@@ -197,28 +195,6 @@ def gives(scan: dict[str, Any]) -> str:
     if "destination" in scan:
         return f"a ride to {scan['destination']['description']}"
     return ""
-
-
-def print_codes(owner: Client, org_id: str, run: str, folder: Path) -> dict[str, str]:
-    """Create every code, print its picture, and return what a reader finds in it, by the code's short name."""
-    folder.mkdir(parents=True, exist_ok=True)
-    found = {}
-    public_url = os.environ.get("PUBLIC_URL") or owner.base_url
-    for name, fields in codes().items():
-        if "destination_code" in fields:
-            fields["destination_code"] += f"-{run}"
-        made = owner.post(f"/api/organizations/{org_id}/qr-codes", {"code": f"{name}-{run}", **fields})
-        picture = folder / f"{name}.png"
-        segno.make(f"{public_url}/s/{made['code']}", error="m", micro=False).save(str(picture), scale=6, border=4)
-        found[name] = read_back(picture)
-    return found
-
-
-def read_back(picture: Path) -> str:
-    """What an independent decoder reads in a picture."""
-    with Image.open(picture) as image:
-        (symbol,) = zxingcpp.read_barcodes(image)
-    return str(symbol.text)
 
 
 def resumes(player: Player, before: Listener) -> bool:

@@ -78,6 +78,10 @@ class NonceReused(Conflict):
     """This nonce was used for another scan; a retry must repeat the same body."""
 
 
+class PictureSetAside(Conflict):
+    """This picture could not be made, and was set aside."""
+
+
 class KeyInUse(Conflict):
     """The first request with this Idempotency-Key is still running."""
 
@@ -91,3 +95,34 @@ class KeyReused(Invalid):
 
 class TooManySockets(Unavailable):
     """This process holds as many sockets as it may; try again."""
+
+
+class Unreadable(Invalid):
+    """With these colours, this style and this logo the picture cannot be read back."""
+
+
+class PictureChanging(Unavailable):
+    """The logo is being replaced; try again."""
+
+
+class TextTooLong(Invalid):
+    """No QR symbol of this level holds so much text. `limit` is in bytes of UTF-8."""
+
+    def __init__(self, limit: int, level: str, loc: str = "data") -> None:
+        self.limit, self.level = limit, level
+        super().__init__(Fault(loc, f"is too long: level {level} holds {limit:,} bytes"))
+
+
+class PictureTooSmall(Invalid):
+    """The symbol and its quiet zone do not fit in so few pixels. `smallest` is the size that would do, in pixels."""
+
+    def __init__(self, smallest: int, loc: str = "size") -> None:
+        self.smallest = smallest
+        super().__init__(Fault(loc, f"is too small for this symbol: it needs at least {smallest} pixels"))
+
+
+class LogoRefused(Invalid):
+    """This file cannot be a logo."""
+
+    def __init__(self, why: str, loc: str = "form.logo") -> None:
+        super().__init__(Fault(loc, why))

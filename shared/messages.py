@@ -35,6 +35,13 @@ class ScansPending(Message):
 
 
 @dataclass(frozen=True)
+class ImagesPending(Message):
+    """There are generated codes without their picture: draw every one there is."""
+
+    queue = "images"
+
+
+@dataclass(frozen=True)
 class CleanUp(Message):
     """An hour has passed: forget what has outlived its retention."""
 

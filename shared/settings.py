@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     scan_sweep_seconds: float = Field(5, gt=0, le=30)
     event_retention_days: int = Field(30, ge=1)
 
+    generate_requires_auth: bool = True
+
+    cache_megabytes: int = Field(64, ge=1, le=65_536)
+    cache_entry_kilobytes: int = Field(512, ge=1, le=65_536)
+
     @model_validator(mode="after")
     def _safe(self) -> Self:
         if len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:

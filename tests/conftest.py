@@ -60,7 +60,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
-TABLES = """inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys, memberships,
+TABLES = """generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
+    inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys, memberships,
     organizations, refresh_families, credentials, players"""
 
 

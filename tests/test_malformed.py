@@ -17,12 +17,14 @@ ORGANIZATION = ("PATCH", "{org}", {"name": "Museum"})
 JOIN = ("POST", "{org}/members", {"username": "grace", "role": "member"})
 MEMBER = ("PATCH", "{org}/members/{player_id}", {"role": "admin"})
 MAKE = ("POST", "{org}/qr-codes", {"scan_type": "item_drop"})
+GENERATE = ("POST", "/generate", {"data": "https://example.com"})
 CHANGE = ("PATCH", "{org}/qr-codes/{qr_id}", {"description": "Moved"})
+CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
-SIGNED_IN: list[Route] = [FOUND]
-OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, CHANGE]
+SIGNED_IN: list[Route] = [FOUND, GENERATE]
+OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, CHANGE, CUSTOMIZE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
 AN_ID = "0197a6b0-0000-7000-8000-000000000000"
@@ -117,7 +119,7 @@ class TestEveryBody:
 
 @pytest.mark.parametrize(
     ("route", "field"),
-    [(route, field) for route in (REGISTER, LOGIN, FOUND, JOIN, MEMBER, MAKE) for field in route[2]],
+    [(route, field) for route in (REGISTER, LOGIN, FOUND, GENERATE, JOIN, MEMBER, MAKE) for field in route[2]],
     ids=lambda value: value if isinstance(value, str) else name(value),
 )
 def test_a_missing_field(caller: Caller, route: Route, field: str) -> None:

@@ -31,6 +31,13 @@ ROUTES = [
     Route("GET", "/qr-codes/{qr_id}", "member"),
     Route("PATCH", "/qr-codes/{qr_id}", "admin", {"active": False}),
     Route("DELETE", "/qr-codes/{qr_id}", "admin"),
+    Route("GET", "/qr-codes/{qr_id}/image", "member"),
+    Route("GET", "/qr-business/image", "member"),
+    Route("GET", "/qr-codes/{qr_id}/customization", "member"),
+    Route("PUT", "/qr-codes/{qr_id}/customization", "admin", {"style": "dots"}),
+    Route("DELETE", "/qr-codes/{qr_id}/customization", "admin"),
+    Route("DELETE", "/qr-codes/{qr_id}/customization/logo", "admin"),
+    Route("GET", "/stats", "analyst"),
 ]
 WITH_OBJECT = [route for route in ROUTES if "{" in route.path]
 

@@ -4,7 +4,24 @@ from flask_openapi import OpenAPI
 
 from shared import logging
 from shared.redis import refuse_eviction
-from web import accounts, auth, codes, documentation, edge, live, operations, organizations, problems, scans
+from web import (
+    accounts,
+    analytics,
+    auth,
+    business,
+    codes,
+    customizations,
+    documentation,
+    edge,
+    generate,
+    images,
+    live,
+    metrics,
+    operations,
+    organizations,
+    problems,
+    scans,
+)
 from web.fields import StrictJSON
 
 
@@ -15,6 +32,7 @@ def create_app() -> OpenAPI:
     app = OpenAPI(
         __name__,
         static_folder=None,
+        template_folder="pages",
         doc_ui=False,
         info=documentation.INFO,
         security_schemes=documentation.SECURITY_SCHEMES,
@@ -25,7 +43,8 @@ def create_app() -> OpenAPI:
     edge.name_requests(app)
     auth.init_app(app)
     edge.check_bodies(app)
-    for part in (accounts, organizations, codes, scans, live, operations):
+    slices = (accounts, organizations, codes, images, customizations, business, scans, generate, analytics, live)
+    for part in (*slices, operations, metrics):
         app.register_api(part.api)
     live.init_app(app)
     documentation.init_app(app)

@@ -15,6 +15,7 @@ from flask_jwt_extended import JWTManager
 
 from shared import db
 from shared.accounts import store as accounts
+from shared.db import Conn
 from shared.errors import Forbidden, NotFound, Unauthenticated
 from shared.organizations import store as organizations
 from shared.organizations.rules import Role, at_least
@@ -41,6 +42,7 @@ class Requirement:
 
     kind: Kind
     role: Role | None = None
+    waived_unless: str | None = None  # the setting that asks for it
 
 
 def _states(requirement: Requirement) -> Callable[[View], View]:
@@ -68,6 +70,16 @@ def requires_role(role: Role) -> Callable[[View], View]:
     return _states(Requirement("role", role))
 
 
+def signed_in_if(setting: str) -> Callable[[View], View]:
+    """Any player with a valid access token; where the setting is false, also anybody who presents no credentials."""
+    return _states(Requirement("player", waived_unless=setting))
+
+
+def visitor() -> Caller | None:
+    """The caller of this request, if it had credentials."""
+    return cast("Caller | None", g.get("caller"))
+
+
 def caller() -> Caller:
     """The caller of this request, on any route that is not public."""
     return cast("Caller", g.caller)
@@ -91,25 +103,27 @@ def gate() -> None:
     if request.endpoint is None or request.method == "OPTIONS":  # 404 or 405 follow, or the methods there are
         return
     needed = requirement_of(current_app.view_functions.get(request.endpoint))
-    if needed.kind in ("public", "socket"):
+    if needed.kind == "socket":
         return
-    g.caller = authenticate(refresh=needed.kind == "refresh")
+    if needed.role is not None:
+        g.caller, g.role = admit(needed.role)
+        return
+    if needed.kind != "public" and not _is_waived(needed):
+        g.caller = authenticate(refresh=needed.kind == "refresh")
     ids = path_ids()
     if needed.kind == "oneself" and ids["player_id"] != g.caller.player_id:
         raise Forbidden
-    if needed.role is not None:
-        g.role = authorize(g.caller.player_id, ids["org_id"], needed.role)
+
+
+def _is_waived(needed: Requirement) -> bool:
+    if needed.waived_unless is None or "Authorization" in request.headers:
+        return False
+    return not getattr(settings(), needed.waived_unless)
 
 
 def authenticate(*, refresh: bool = False) -> Caller:
     """The caller by the Authorization header. Raises Unauthenticated."""
-    claims = _claims(request.headers.get("Authorization", ""))
-    if claims["type"] != ("refresh" if refresh else "access"):
-        raise Unauthenticated
-    try:
-        found = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
-    except (ValueError, TypeError, AttributeError):
-        raise Unauthenticated from None
+    found = _claimed("refresh" if refresh else "access")
     if not refresh:
         with db.connection() as conn:
             if not accounts.is_family_alive(conn, found.family_id, found.player_id):
@@ -117,28 +131,54 @@ def authenticate(*, refresh: bool = False) -> Caller:
     return found
 
 
-def _claims(header: str) -> dict[str, Any]:
-    """What a bearer token says, once its signature and times are checked. Looked at once: flask-jwt-extended, which
-    makes our tokens, decodes each four times, and that was a tenth of accepting a scan."""
-    scheme, _, token = header.partition(" ")
+def _claimed(kind: Literal["access", "refresh"]) -> Caller:
+    """Whom a bearer token names, once its signature and times are checked. Its login may have ended. Raises
+    Unauthenticated.
+
+    Looked at once: flask-jwt-extended, which makes our tokens, decodes each four times, and that was a tenth of
+    accepting a scan.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     if scheme != "Bearer":
         raise Unauthenticated
     key = settings().jwt_secret.get_secret_value()
+    required = ["exp", "type", "sub", "family"]
     try:
-        return jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": ["exp", "type", "sub", "family"]})
-    except jwt.PyJWTError:
+        claims = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": required})
+        found = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
         raise Unauthenticated from None
+    if claims["type"] != kind:
+        raise Unauthenticated
+    return found
+
+
+def admit(needed: Role) -> tuple[Caller, Role]:
+    """Authenticate and authorize with one look at PostgreSQL: the caller, and their role in the path's organization."""
+    found = _claimed("access")
+    try:
+        org_id = as_id((request.view_args or {})["org_id"])
+    except ValueError:
+        org_id = None
+    with db.connection() as conn:
+        is_alive, role = organizations.standing(conn, org_id, found.player_id, found.family_id)
+        if not is_alive:
+            raise Unauthenticated
+        return found, _sufficient(conn, path_ids()["org_id"], role, needed)
 
 
 def authorize(player_id: UUID, org_id: UUID, needed: Role) -> Role:
     """The player's role in the organization. NotFound where there is none such, Forbidden where it is too low."""
     with db.connection() as conn:
-        found = organizations.role_in(conn, org_id, player_id)
-        if found is None and not organizations.exists(conn, org_id):
-            raise NotFound
-    if found is None or not at_least(found, needed):
+        return _sufficient(conn, org_id, organizations.role_in(conn, org_id, player_id), needed)
+
+
+def _sufficient(conn: Conn, org_id: UUID, role: Role | None, needed: Role) -> Role:
+    if role is None and not organizations.exists(conn, org_id):
+        raise NotFound
+    if role is None or not at_least(role, needed):
         raise Forbidden
-    return found
+    return role
 
 
 def path_ids() -> dict[str, UUID]:

@@ -9,6 +9,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
 from shared import db
+from shared.analytics import store as statistics
 from shared.codes import rules, store
 from shared.codes.rules import Definition, Encounter, PuzzleType, Reward, ScanType
 from shared.codes.store import Filter, StoredCode
@@ -145,6 +146,7 @@ class CodeAnswer(Answer):
     cooldown_seconds: int | None
     rotating: bool
     tags: list[str]
+    image_url: str = Field(description="Path of the picture")
     created_at: Time
     updated_at: Time
 
@@ -163,8 +165,9 @@ def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int,
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
-        location = f"/api/organizations/{path.org_id}/qr-codes/{qr_id}"
-        return _code(_find(conn, path.org_id, qr_id)), 201, {"Location": location}
+        made = _code(_find(conn, path.org_id, qr_id))
+        statistics.retag(conn, path.org_id)
+        return made, 201, {"Location": _path(path.org_id, qr_id)}
 
 
 @api.get("", responses={200: CodesAnswer})
@@ -197,6 +200,7 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
         changed = replace(_find(conn, path.org_id, path.qr_id), **_decided(given))
         _check(conn, path.org_id, changed, destination=given.get("destination_code"))
         store.save(conn, changed)
+        statistics.retag(conn, path.org_id)
         return _code(_find(conn, path.org_id, path.qr_id))
 
 
@@ -204,9 +208,10 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
 @requires_role("admin")
 def remove(path: CodePath) -> tuple[str, int]:
     """Remove a code. Its scans stay; its text is free again."""
-    with db.connection() as conn:
+    with db.transaction() as conn:
         if not store.remove(conn, path.org_id, path.qr_id):
             raise NotFound
+        statistics.retag(conn, path.org_id)
     return "", 204
 
 
@@ -246,6 +251,11 @@ def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
     return found
 
 
+def _path(org_id: UUID, qr_id: UUID) -> str:
+    return f"/api/organizations/{org_id}/qr-codes/{qr_id}"
+
+
 def _code(found: StoredCode) -> dict[str, Any]:
     kept_back = None if at_least(role(), "admin") else {"encounter": {"solution"}}
-    return CodeAnswer.model_validate(found).model_dump(mode="json", exclude=kept_back)
+    told = vars(found) | {"image_url": f"{_path(found.org_id, found.id)}/image"}
+    return CodeAnswer.model_validate(told).model_dump(mode="json", exclude=kept_back)

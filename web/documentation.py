@@ -58,9 +58,11 @@ MEANINGS = {
     "401": "No or bad credentials",
     "403": "Known but not allowed",
     "404": "Not there, or not yours to know of",
+    "406": "Not to be had in the format that is preferred",
     "409": "In conflict with what is stored",
+    "410": "Gone: its time is over",
     "413": "Body too large",
-    "415": "Not JSON",
+    "415": "Not JSON, or not the form that is taken here",
     "422": "Malformed; `errors` names each field",
     "503": "A store is down, or this process is full; Retry-After says when to try again",
 }
@@ -144,9 +146,12 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
         )
     operation["responses"].pop("422", None)
     for status in sorted(statuses):
-        operation["responses"][status] = _problem(status)
+        if "content" not in operation["responses"].get(status, {}):  # a page says it in its own way
+            operation["responses"][status] = _problem(status)
     if needed.kind != "public":
         operation["security"] = [{"token": []}]
+    if needed.waived_unless is not None:
+        operation["security"].append({})  # an installation may open it to everybody
 
 
 def _refusals(needed: Requirement, rule: Rule) -> set[str]:

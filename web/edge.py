@@ -1,15 +1,19 @@
 """What every request passes besides the gate: its id, the look at its body, and the headers of its answer."""
 
 import re
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
 from shared.errors import Fault, Invalid, UnsupportedMediaType
 from shared.ids import uuid7
 from shared.logging import bind_request_id, get_logger
+from web.fields import Query
 
 log = get_logger()
 
+View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -33,15 +37,40 @@ def name_requests(app: Flask) -> None:
         return response
 
 
+def takes_form(max_bytes: int) -> Callable[[View], View]:
+    """The view takes multipart/form-data of at most so many bytes, files included."""
+
+    def decorate(view: View) -> View:
+        view.max_form_bytes = max_bytes  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
 def check_bodies(app: Flask) -> None:
-    """Refuse, after the gate and before validation, a body that is not the JSON which the route takes."""
+    """Refuse, after the gate and before validation, a body that is not what the route takes, and a query parameter that
+    is given twice."""
 
     @app.before_request
     def check() -> None:
         view = current_app.view_functions.get(request.endpoint or "")
-        if request.method == "OPTIONS" or "body" not in getattr(view, "__annotations__", {}):
+        takes = getattr(view, "__annotations__", {})
+        if request.method == "OPTIONS":
             return
-        if request.mimetype != "application/json":
-            raise UnsupportedMediaType
-        if not isinstance(request.get_json(), dict):  # parsed once, kept for the view
-            raise Invalid(Fault("body", "must be a JSON object"))
+        if "query" in takes and request.query_string:
+            _refuse_repeated(takes["query"])
+        if "form" in takes:
+            if request.mimetype != "multipart/form-data":
+                raise UnsupportedMediaType("The body must be multipart/form-data.")
+            request.max_content_length = getattr(view, "max_form_bytes", MAX_BODY_BYTES)
+        if "body" in takes:
+            if request.mimetype != "application/json":
+                raise UnsupportedMediaType
+            if not isinstance(request.get_json(), dict):  # parsed once, kept for the view
+                raise Invalid(Fault("body", "must be a JSON object"))
+
+
+def _refuse_repeated(query: type[Query]) -> None:
+    for name in query.model_fields:
+        if len(request.args.getlist(name)) > 1:
+            raise Invalid(Fault(f"query.{name}", "must be given once"))

@@ -1,13 +1,18 @@
-"""Hourly: forget what has outlived its retention, in batches that hold no lock for long."""
+"""Forget what has outlived its retention, in batches that hold no lock for long.
+
+Hourly by the scheduler; by hand with `python -m workers.cleanup`, which prints its report.
+"""
 
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared import db, events
 from shared.accounts import idempotency
 from shared.accounts import store as accounts
 from shared.db import Conn
-from shared.logging import get_logger
+from shared.generated import store as generated
+from shared.logging import configure, get_logger
 from shared.messages import CleanUp
 from shared.settings import settings
 from workers.broker import handles, process_life
@@ -15,27 +20,77 @@ from workers.broker import handles, process_life
 log = get_logger()
 
 BATCH = 5_000
+CODES_BATCH = 500  # each with its pictures
+
+
+@dataclass(frozen=True)
+class Report:
+    """How many rows of each kind were removed, and the bytes of the pictures among them."""
+
+    generated_codes: int
+    generated_image_bytes: int
+    generated_tombstones: int
+    events: int
+    refresh_families: int
+    idempotency_keys: int
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name.replace('_', ' '):24}{n:>12,}" for name, n in asdict(self).items())
 
 
 @handles(CleanUp)
 def clean_up() -> None:
-    """Delete old events, ended sessions and idempotency keys. Harmless to run twice or side by side."""
+    """Delete what is over. Harmless to run twice or side by side."""
+    log.info("cleaned_up", **asdict(forget_all()))
+
+
+def forget_all() -> Report:
+    """Delete expired codes with their pictures, old tombstones and events, ended sessions and idempotency keys."""
     oldest = datetime.now(UTC) - timedelta(days=settings().event_retention_days)
-    log.info(
-        "cleaned_up",
-        events=_in_batches(lambda conn: events.forget(conn, before=oldest, limit=BATCH)),
-        refresh_families=_in_batches(lambda conn: accounts.forget_families(conn, limit=BATCH)),
-        idempotency_keys=_in_batches(lambda conn: idempotency.forget(conn, limit=BATCH)),
+    codes, image_bytes = _forget_codes()
+    return Report(
+        generated_codes=codes,
+        generated_image_bytes=image_bytes,
+        generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
+        events=_in_batches(lambda conn, limit: events.forget(conn, before=oldest, limit=limit), BATCH),
+        refresh_families=_in_batches(lambda conn, limit: accounts.forget_families(conn, limit=limit), BATCH),
+        idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),
     )
 
 
-def _in_batches(delete: Callable[[Conn], int]) -> int:
+def _forget_codes() -> tuple[int, int]:
+    """Delete generated codes past their expiry. Returns how many, and how many bytes their pictures had."""
+    image_bytes = 0
+
+    def forget(conn: Conn, limit: int) -> int:
+        nonlocal image_bytes
+        removed = generated.forget_expired(conn, limit=limit)
+        image_bytes += removed.image_bytes
+        return removed.codes
+
+    return _in_batches(forget, CODES_BATCH), image_bytes
+
+
+def _in_batches(delete: Callable[[Conn, int], int], batch: int) -> int:
     """Run a delete until it finds less than a batch, each in its own transaction. Returns how many rows went."""
     total = 0
     while not process_life.stopping.is_set():
         with db.connection() as conn:
-            gone = delete(conn)
+            gone = delete(conn, batch)
         total += gone
-        if gone < BATCH:
+        if gone < batch:
             break
     return total
+
+
+def main() -> None:
+    """Clean up in the foreground, and print what was removed."""
+    configure("cleanup")
+    try:
+        print(forget_all())
+    finally:
+        db.close_pool()
+
+
+if __name__ == "__main__":
+    main()

@@ -9,7 +9,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.leader import Leadership, leadership
 from shared.logging import configure, get_logger
-from shared.messages import CleanUp, Message, ScansPending, send
+from shared.messages import CleanUp, ImagesPending, Message, ScansPending, send
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -31,16 +31,17 @@ def main() -> None:
 
 
 def schedule(lead: Leadership) -> BackgroundScheduler:
-    """Every job. The sweep finds scans whose nudge was lost, whose worker died, or that were inserted by hand."""
+    """Every job. The sweeps find what was left: its nudge was lost, its worker died, it was inserted by hand."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
     now = datetime.now(UTC)
-    scheduler.add_job(
-        fire,
-        IntervalTrigger(seconds=settings().scan_sweep_seconds),
-        (lead, ScansPending()),
-        id="sweep",
-        next_run_time=now,
-    )
+    for name, message in (("scans", ScansPending()), ("images", ImagesPending())):
+        scheduler.add_job(
+            fire,
+            IntervalTrigger(seconds=settings().scan_sweep_seconds),
+            (lead, message),
+            id=f"sweep-{name}",
+            next_run_time=now,
+        )
     scheduler.add_job(fire, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)
     return scheduler
 

@@ -55,11 +55,12 @@ def save(conn: Conn, caller: UUID, key: str, digest: bytes, status: int, headers
 
 
 def forget(conn: Conn, *, limit: int) -> int:
-    """Delete up to `limit` answers whose day is over. Returns how many."""
+    """Delete up to `limit` answers whose day is over, but none that somebody holds. Returns how many."""
     return conn.execute(
         f"""
         DELETE FROM idempotency_keys WHERE (caller, key) IN (
-            SELECT caller, key FROM idempotency_keys WHERE created_at < now() - interval '{KEPT}' LIMIT %s)
+            SELECT caller, key FROM idempotency_keys WHERE created_at < now() - interval '{KEPT}'
+            LIMIT %s FOR UPDATE SKIP LOCKED)
         """,  # noqa: S608 - a constant
         (limit,),
     ).rowcount

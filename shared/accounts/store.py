@@ -74,14 +74,15 @@ def start_family(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedel
     )
 
 
+ALIVE = """
+    SELECT FROM refresh_families
+    WHERE id = %(family_id)s AND player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now()
+"""
+
+
 def is_family_alive(conn: Conn, family_id: UUID, player_id: UUID) -> bool:
     """Whether the login still holds: neither revoked nor expired."""
-    row = conn.execute(
-        """
-        SELECT FROM refresh_families WHERE id = %s AND player_id = %s AND revoked_at IS NULL AND expires_at > now()
-        """,
-        (family_id, player_id),
-    ).fetchone()
+    row = conn.execute(ALIVE, {"family_id": family_id, "player_id": player_id}).fetchone()
     return row is not None
 
 
@@ -117,7 +118,8 @@ def forget_families(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` logins past their expiry, revoked or not: no token of theirs is valid. Returns how many."""
     return conn.execute(
         """
-        DELETE FROM refresh_families WHERE id IN (SELECT id FROM refresh_families WHERE expires_at < now() LIMIT %s)
+        DELETE FROM refresh_families WHERE id IN (
+            SELECT id FROM refresh_families WHERE expires_at < now() LIMIT %s FOR UPDATE SKIP LOCKED)
         """,
         (limit,),
     ).rowcount

@@ -8,6 +8,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from shared import db
+from shared.accounts.store import ALIVE
 from shared.constraints import named_refusals
 from shared.db import Conn
 from shared.ids import uuid7
@@ -30,6 +32,14 @@ class Organization:
     role: Role
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Face:
+    """What an organization shows to everybody: its name, and where its own code leads."""
+
+    name: str
+    url: str | None
 
 
 @dataclass(frozen=True)
@@ -61,8 +71,34 @@ def role_in(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
     return found
 
 
+def standing(conn: Conn, org_id: UUID | None, player_id: UUID, family_id: UUID) -> tuple[bool, Role | None]:
+    """Whether the login still holds, and the player's role: the two things that each request asks, in one look."""
+    return db.one(
+        conn.execute(
+            f"""
+            SELECT EXISTS ({ALIVE}),
+                   (SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s)
+            """,  # noqa: S608 - made of constants
+            {"org_id": org_id, "player_id": player_id, "family_id": family_id},
+        )
+    )
+
+
 def exists(conn: Conn, org_id: UUID) -> bool:
     return conn.execute("SELECT FROM organizations WHERE id = %s", (org_id,)).fetchone() is not None
+
+
+def slug(conn: Conn, org_id: UUID) -> str:
+    """The slug of an organization that is there."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: str = db.one(cursor.execute("SELECT slug FROM organizations WHERE id = %s", (org_id,)))
+    return found
+
+
+def by_slug(conn: Conn, slug: str) -> Face | None:
+    """What anybody may see of the organization with this slug."""
+    with conn.cursor(row_factory=class_row(Face)) as cursor:
+        return cursor.execute("SELECT name, url FROM organizations WHERE slug = %s", (slug,)).fetchone()
 
 
 def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import jwt
 import pytest
+import time_machine
 from flask import Flask
 
 from shared.db import Conn
@@ -75,6 +76,17 @@ def test_a_bad_access_token_is_refused(app: Flask, conn: Conn, client: Any, atta
     assert answer.status_code == 401
     assert answer.content_type == "application/problem+json"
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_a_token_ends_with_its_time(app: Flask, conn: Conn, client: Any) -> None:
+    ada = sign_in(app, conn)
+    ends = claims_of(ada.access_token)["exp"]
+    assert client.get("/api/organizations", headers=ada.headers).status_code == 200
+
+    with time_machine.travel(ends - 1, tick=False):
+        assert client.get("/api/organizations", headers=ada.headers).status_code == 200
+    with time_machine.travel(ends, tick=False):
+        assert client.get("/api/organizations", headers=ada.headers).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,7 @@ def test_a_code_needs_no_more_than_its_scan_type(client: Any, staff: Staff) -> N
     assert len(code.pop("code")) == 12
     qr_id, created_at = code.pop("id"), code.pop("created_at")
     assert code.pop("updated_at") == created_at
+    assert code.pop("image_url") == f"{staff.codes}/{qr_id}/image"
     assert code == DEFAULTS | {"scan_type": "item_drop"}
     assert answer.headers["Location"] == f"{staff.codes}/{qr_id}"
     assert client.get(answer.headers["Location"], headers=staff.admin.headers).json == answer.json

@@ -1,0 +1,24 @@
+"""`python -m bench [NAME...]`: run these benchmarks, or all. Ends with status 0 only if every goal was met."""
+
+import importlib
+import signal
+import sys
+
+BENCHES = ("scans", "images")
+"""Each is a module of this package whose `main()` returns whether its goals were met."""
+
+
+def main(names: list[str]) -> int:
+    if unknown := [name for name in names if name not in BENCHES]:
+        print(f"No such benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHES)}.", file=sys.stderr)
+        return 2
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that every context is left in order
+    try:
+        met = [importlib.import_module(f"bench.{name}").main() for name in names or BENCHES]
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,202 @@
+"""Pictures served, from the cache and as 304, against a constant behind the same checks; and the hit ratios of a mix.
+
+The rival is a Flask route by hand: the same JWT, the same look whether the login still holds, the same look at the
+role, then a constant of a picture's size. It is spared validation, the code's row, request ids and the log. Eight
+keep-alive connections from one client, one gunicorn process with the same threads on both sides.
+"""
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from statistics import median
+from typing import Any, cast
+from uuid import UUID
+
+from flask import Flask, Response
+from flask_jwt_extended import JWTManager, create_access_token, get_jwt, jwt_required
+from psycopg_pool import ConnectionPool
+
+from bench.scans_load import Connection, ask, post, saturate
+from bench.stack import Stack, serving, stack
+from bench.table import Figure, show
+from shared import cache as caches
+from shared import db
+from shared.db import Conn
+from shared.images.picture import Picture
+from web import auth
+
+ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, 8
+ORGANIZATIONS, CODES = 20, 10_000
+ZIPF = 1.1  # the exponent that page requests have
+REQUESTS = 20_000
+STATISTICS, CHANGES = 0.05, 0.005  # of all requests; the rest asks for pictures
+PUBLIC_URL = "https://waymark.example"
+CONSTANT = random.Random(1).randbytes(700)
+
+
+def seed(conn: Conn) -> None:
+    """One player who owns twenty organizations, with ten thousand codes among them."""
+    conn.execute("INSERT INTO players (username) VALUES ('bench')")
+    conn.execute(
+        "INSERT INTO refresh_families (id, player_id, expires_at)"
+        " SELECT waymark_uuid7(), id, now() + interval '1 day' FROM players"
+    )
+    conn.execute(
+        "INSERT INTO organizations (name, slug) SELECT 'Bench ' || n, 'bench-' || n FROM generate_series(1, %s) n",
+        (ORGANIZATIONS,),
+    )
+    conn.execute(
+        "INSERT INTO memberships (org_id, player_id, role) SELECT o.id, p.id, 'owner' FROM organizations o, players p"
+    )
+    conn.execute(
+        """
+        INSERT INTO qr_codes (org_id, code, scan_type)
+        SELECT o.id, o.slug || '-code-' || n, 'item_drop' FROM organizations o, generate_series(1, %s) n
+        """,
+        (CODES // ORGANIZATIONS,),
+    )
+    conn.execute("VACUUM ANALYZE")
+
+
+@dataclass(frozen=True)
+class World:
+    """What a client knows: its token, and each code's organization, id and text, the most popular first."""
+
+    token: str
+    codes: list[tuple[UUID, UUID, str]]
+
+    @classmethod
+    def look(cls) -> "World":
+        app = Flask(__name__)
+        auth.init_app(app)
+        with db.connection() as conn, app.app_context():
+            player_id, family_id = db.one(conn.execute("SELECT player_id, id FROM refresh_families"))
+            token = create_access_token(str(player_id), additional_claims={"family": str(family_id)})
+            codes = conn.execute("SELECT org_id, id, code FROM qr_codes").fetchall()
+        random.Random(2).shuffle(codes)
+        return cls(token, cast("list[tuple[UUID, UUID, str]]", codes))
+
+    def get(self, path: str, *headers: str) -> bytes:
+        lines = [f"GET {path} HTTP/1.1", "Host: bench", f"Authorization: Bearer {self.token}", *headers]
+        return "\r\n".join([*lines, "", ""]).encode()
+
+    def image(self, n: int, *headers: str) -> bytes:
+        org_id, qr_id, _code = self.codes[n]
+        return self.get(f"/api/organizations/{org_id}/qr-codes/{qr_id}/image", *headers)
+
+    def mix(self) -> Iterator[bytes]:
+        """Pictures by Zipf's law, statistics of the same organizations, and now and then a change: of a description,
+        which leaves the picture as it is, or of the code itself, which does not."""
+        dice = random.Random(3)
+        weights = list(accumulate(1 / rank**ZIPF for rank in range(1, CODES + 1)))
+        for turn in range(REQUESTS):
+            (n,) = dice.choices(range(CODES), cum_weights=weights)
+            org_id, qr_id, code = self.codes[n]
+            kind = dice.random()
+            if kind < CHANGES:
+                field = ("description", "Moved") if kind < CHANGES / 2 else ("code", f"{code}-{turn}")
+                body = '{{"{}": "{}"}}'.format(*field).encode()
+                request = post(f"/api/organizations/{org_id}/qr-codes/{qr_id}", self.token, body)
+                yield request.replace(b"POST", b"PATCH", 1)
+            elif kind < CHANGES + STATISTICS:
+                yield self.get(f"/api/organizations/{org_id}/stats")
+            else:
+                yield self.image(n)
+
+
+def measure(where: Stack) -> list[Figure]:
+    """Rates in rounds of ours and the rival's in turn, after one to warm up; then the mix."""
+    world = World.look()
+    with (
+        serving(where.data, "web", "web.app:create_app()", PUBLIC_URL=PUBLIC_URL) as ours,
+        serving(where.data, "rival-web", "bench.images_cache:create_rival()") as rival,
+    ):
+        return [*rates(world, ours, rival), *hit_ratios(world, ours)]
+
+
+def rates(world: World, ours: int, rival: int) -> list[Figure]:
+    """Answers per second of one picture."""
+    tag = Picture(f"{PUBLIC_URL}/s/{world.codes[0][2]}").digest()
+    requests = {b"200": world.image(0), b"304": world.image(0, f'If-None-Match: "{tag}"')}
+
+    def rate(port: int, status: bytes, request: bytes) -> float:
+        return saturate(port, iter(lambda: request, b""), connections=CONNECTIONS, seconds=SECONDS, expected=status)
+
+    _, *rounds = [
+        (*(rate(ours, *each) for each in requests.items()), rate(rival, b"200", requests[b"200"]))
+        for _ in range(1 + ROUNDS)
+    ]
+    cached, unchanged, constant = (median(side) for side in zip(*rounds, strict=True))
+    return [
+        Figure("picture from the cache", "requests/s", cached, constant, "≥", 0.7),
+        Figure("picture unchanged (304)", "requests/s", unchanged, constant, "≥", 0.7),
+    ]
+
+
+def hit_ratios(world: World, port: int) -> list[Figure]:
+    """Each picture is asked for once, as it is in the 24 hours that it is kept; then come the requests of the mix."""
+    send(port, (world.image(n) for n in range(CODES)))
+    before = caches.counts() or {}
+    send(port, world.mix())
+    after = caches.counts() or {}
+
+    def figure(name: Any, goal: float) -> Figure:
+        hits, misses = (after[name, result] - before[name, result] for result in caches.RESULTS)
+        return Figure(f"{name} found in the cache, of {CODES:,} codes", "requests", hits, hits + misses, "≥", goal)
+
+    return [figure("images", 0.95), figure("statistics", 0.80)]
+
+
+def send(port: int, requests: Iterator[bytes]) -> None:
+    """Send one request after another, each answered 200."""
+    connection = Connection(port)
+    for request in requests:
+        ask(connection, request)
+    connection.socket.close()
+
+
+@cache
+def pool() -> ConnectionPool:
+    """As large as ours by default; made on first use: after the fork."""
+    return ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=12, open=True, kwargs={"autocommit": True})
+
+
+def create_rival() -> Flask:
+    """The rival's application."""
+    app = Flask(__name__)
+    app.config.update(JWT_SECRET_KEY=os.environ["JWT_SECRET"], JWT_ALGORITHM="HS256")
+    JWTManager(app)
+
+    @app.get("/api/organizations/<org_id>/qr-codes/<qr_id>/image")
+    @jwt_required()  # type: ignore[untyped-decorator]
+    def image(org_id: str, qr_id: str) -> Response:  # noqa: ARG001
+        claims = get_jwt()
+        with pool().connection() as conn:
+            alive = conn.execute(
+                """
+                SELECT FROM refresh_families
+                WHERE id = %s AND player_id = %s AND revoked_at IS NULL AND expires_at > now()
+                """,
+                (claims["family"], claims["sub"]),
+            ).fetchone()
+            role = conn.execute(
+                "SELECT role FROM memberships WHERE org_id = %s AND player_id = %s", (org_id, claims["sub"])
+            ).fetchone()
+        if alive is None or role is None:
+            return Response(status=403)
+        return Response(CONSTANT, mimetype="image/png")
+
+    return app
+
+
+def main() -> bool:
+    """Run it by itself; whether every goal was met."""
+    with stack(seed) as where:
+        return show("Pictures served", measure(where))
+
+
+if __name__ == "__main__":
+    raise SystemExit(not main())

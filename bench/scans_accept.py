@@ -1,0 +1,32 @@
+"""Requests accepted per second: `POST /scan` against a route by hand with a JWT check, one INSERT and one `send()`.
+
+Both sides have one gunicorn process with the same threads, and eight keep-alive connections from one client. No worker
+runs: what is measured is accepting, and the cores are left to it.
+"""
+
+from statistics import median
+
+from bench.scans_data import Player, scan_requests
+from bench.scans_load import saturate
+from bench.stack import Stack, serving
+from bench.table import Figure
+
+ROUNDS, SECONDS, CONNECTIONS = 5, 2.5, 8
+OUR_WEB = "web.app:create_app()"
+RIVAL_WEB = "bench.scans_rival_web:create_app()"
+
+
+def measure(where: Stack, players: list[Player]) -> list[Figure]:
+    """Rounds of ours and of the rival's in turn, after one of each to warm up; medians."""
+    requests = scan_requests(players, "/scan")
+
+    def rate(port: int) -> float:
+        return saturate(port, requests, connections=CONNECTIONS, seconds=SECONDS)
+
+    with (
+        serving(where.data, "web", OUR_WEB) as our_port,
+        serving(where.data, "rival-web", RIVAL_WEB, DATABASE_URL=where.rival_url) as rival_port,
+    ):
+        _, *rounds = [(rate(our_port), rate(rival_port)) for _ in range(1 + ROUNDS)]
+    ours, rival = (median(side) for side in zip(*rounds, strict=True))
+    return [Figure("accepted (202, committed)", "requests/s", ours, rival, "≥", 0.9)]

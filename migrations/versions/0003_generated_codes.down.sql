@@ -1,0 +1,1 @@
+DROP TABLE generated_tombstones, generated_images, generated_codes;

@@ -1,0 +1,79 @@
+"""Modules as paths of lines and Bézier curves, for formats that scale. Coordinates are modules; y grows downward."""
+
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from shared.images.shapes import BOTTOM_LEFT, BOTTOM_RIGHT, DOT, TOP_LEFT, TOP_RIGHT, Corners
+from shared.images.symbol import Modules
+
+Point = tuple[float, float]
+
+SIDES: tuple[Point, ...] = ((0.5, 0), (1, 0.5), (0.5, 1), (0, 0.5))
+TIPS: tuple[tuple[int, Point], ...] = (
+    (TOP_RIGHT, (1, 0)),
+    (BOTTOM_RIGHT, (1, 1)),
+    (BOTTOM_LEFT, (0, 1)),
+    (TOP_LEFT, (0, 0)),
+)
+"""Middles of a module's sides, clockwise from the top, and the tip that follows each."""
+
+KAPPA = 0.5523
+"""Part of the radius by which a Bézier curve's handles leave its ends, to follow a quarter of a circle."""
+
+
+def rows(dark: Modules, template: str) -> str:
+    """The symbol row by row: for every run of dark modules the template, given the run's x, y and length."""
+    edges = np.diff(np.pad(dark, ((0, 0), (1, 1))).view(np.int8), axis=1)
+    y, start = np.nonzero(edges == 1)
+    end = np.nonzero(edges == -1)[1]
+    return _fill(template, np.stack((start, y, end - start), axis=1))
+
+
+class Syntax(NamedTuple):
+    """How a format writes a path: each command with its points, x before y, in the order they are reached."""
+
+    move: str
+    line: str
+    curve: str
+    close: str
+
+
+SVG = Syntax("M%g %g", "L%g %g", "C%g %g %g %g %g %g", "Z")
+PDF = Syntax("%g %g m ", "%g %g l ", "%g %g %g %g %g %g c ", "h\n")
+
+
+def path(dark: Modules, corners: Corners, syntax: Syntax) -> str:
+    """Every dark module in its shape, the symbol's corner at the origin."""
+    parts: list[str] = []
+    for shape in range(DOT + 1):
+        ys, xs = np.nonzero(dark & (corners == shape))
+        template, points = _outline(shape, syntax)
+        parts.append(_fill(template, np.stack((xs, ys), axis=1)[:, None, :] + points))  # modules x points x (x, y)
+    return "".join(parts)
+
+
+def _fill(template: str, numbers: NDArray[np.integer | np.floating]) -> str:
+    """The template once for every item along the first axis, in one go."""
+    return template * len(numbers) % tuple(numbers.ravel().tolist())
+
+
+@cache
+def _outline(shape: int, syntax: Syntax) -> tuple[str, NDArray[np.float64]]:
+    """A module at the origin, clockwise from the middle of its top: the commands, and their points (n x 2)."""
+    commands, points = [syntax.move], [SIDES[0]]
+    for (corner, tip), before, after in zip(TIPS, SIDES, (*SIDES[1:], SIDES[0]), strict=True):
+        if shape & corner:
+            commands.append(syntax.curve)
+            points += [_towards(tip, before), _towards(tip, after), after]
+        else:
+            commands += [syntax.line, syntax.line]
+            points += [tip, after]
+    return "".join((*commands, syntax.close)), np.array(points)
+
+
+def _towards(tip: Point, side: Point) -> Point:
+    """The handle of the curve around this tip, on its way to the middle of this side."""
+    return tip[0] + (side[0] - tip[0]) * (1 - KAPPA), tip[1] + (side[1] - tip[1]) * (1 - KAPPA)

@@ -1,0 +1,69 @@
+"""Reading a picture back from its bytes, with zxing-cpp's reader: a code that a camera cannot read is worth nothing.
+
+Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, resvg for SVG, pdfium for PDF.
+"""
+
+from io import BytesIO
+
+import numpy as np
+import zxingcpp
+from numpy.typing import NDArray
+from PIL import Image
+
+from shared.images.layout import QUIET_ZONE
+from shared.images.picture import Picture
+from shared.images.symbol import encode
+
+Grey = NDArray[np.uint8]
+
+QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+
+MODULE = 4
+"""Pixels along a module when a format that scales is looked at."""
+
+
+def reads_back(picture: Picture, data: bytes) -> bool:
+    """Whether these bytes show the picture's text, at its level, dark on light and upright."""
+    seen = pixels(picture, data)
+    # What has whole square modules is sampled on its grid. What is softer must be found as a camera would find it.
+    plain = picture.format == "png" and picture.style == "squares" and picture.logo is None
+    found = zxingcpp.read_barcode(
+        seen,
+        formats=QR,
+        is_pure=plain,
+        try_rotate=False,
+        try_invert=False,
+        try_downscale=False,
+        text_mode=zxingcpp.TextMode.Plain,
+    )
+    if found is None or found.ec_level != picture.level:
+        return False
+    return found.bytes == picture.text.encode() or found.text == picture.text  # the latter for kanji mode
+
+
+def pixels(picture: Picture, data: bytes) -> Grey:
+    """What the picture looks like: height x width, 0 for black."""
+    if picture.format == "png":
+        return _grey(data)
+    across = MODULE * (len(encode(picture.text, picture.level)) + 2 * QUIET_ZONE)
+    return _rasterize_svg(data, across) if picture.format == "svg" else _rasterize_pdf(data, across)
+
+
+def _grey(png: bytes) -> Grey:
+    with Image.open(BytesIO(png), formats=["PNG"]) as image:
+        return np.asarray(image.convert("L"))
+
+
+def _rasterize_svg(data: bytes, across: int) -> Grey:
+    import resvg_py  # noqa: PLC0415  (loaded when first needed: most processes never see an SVG)
+
+    return _grey(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
+
+
+def _rasterize_pdf(data: bytes, across: int) -> Grey:
+    import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    with pypdfium2.PdfDocument(data) as document:
+        page = document[0]
+        drawn = page.render(scale=across / page.get_width(), grayscale=True)
+        return np.array(drawn.to_numpy()).reshape(drawn.height, drawn.width)

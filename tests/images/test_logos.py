@@ -1,0 +1,219 @@
+"""Logos from strangers: cleaned, or refused before they cost anything."""
+
+import random
+import struct
+import subprocess
+import sys
+import zlib
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from shared.errors import LogoRefused
+from shared.images.logos import MAX_BYTES, MAX_PIXELS, MAX_SIDE, clean_logo
+from tests.images.drawing import image_bytes
+
+RED = (255, 0, 0)
+
+
+def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
+    values = np.random.default_rng(7).integers(0, 256, (height, width, 3), np.uint8)
+    return Image.fromarray(values).convert(mode)
+
+
+def cleaned(data: bytes) -> Image.Image:
+    image = Image.open(BytesIO(clean_logo(data)))
+    assert (image.format, image.mode) == ("PNG", "RGBA")
+    return image
+
+
+def refusal(data: bytes) -> str:
+    with pytest.raises(LogoRefused) as refused:
+        clean_logo(data)
+    (fault,) = refused.value.faults
+    assert fault.loc == "form.logo"
+    return fault.message
+
+
+def bomb(width: int = 30_000, height: int = 30_000) -> bytes:
+    """A PNG of one colour, 1 bit a pixel, well formed from end to end."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    packer = zlib.compressobj(9)
+    line = bytes(1 + (width + 7) // 8)
+    data = b"".join([*(packer.compress(line) for _ in range(height)), packer.flush()])
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
+def test_every_kind_of_png_is_taken(mode: str) -> None:
+    assert cleaned(image_bytes(noise(50, 40, mode))).size == (50, 40)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_every_kind_of_jpeg_is_taken(mode: str, progressive: bool) -> None:
+    assert cleaned(image_bytes(noise(50, 40, mode), "JPEG", progressive=progressive)).size == (50, 40)
+
+
+def test_a_cmyk_jpeg_keeps_its_colours() -> None:
+    image = cleaned(image_bytes(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95))
+    red, green, blue, alpha = image.getpixel((10, 10))  # type: ignore[misc]
+    assert (red > 230, green < 30, blue < 30, alpha) == (True, True, True, 255)
+
+
+def test_grey_of_16_bits_keeps_its_shades() -> None:
+    grey = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    image = cleaned(image_bytes(Image.fromarray(grey)))
+    assert np.array_equal(np.asarray(image)[:, :, 0], grey >> 8)
+
+
+def test_transparency_is_kept() -> None:
+    assert cleaned(image_bytes(Image.new("RGBA", (9, 9), (1, 2, 3, 0)))).getpixel((4, 4)) == (1, 2, 3, 0)
+
+
+def test_cleaning_is_deterministic_and_changes_nothing_twice() -> None:
+    once = clean_logo(image_bytes(noise(64, 64)))
+    assert clean_logo(image_bytes(noise(64, 64))) == once
+    assert clean_logo(once) == once
+
+
+@pytest.mark.parametrize(("width", "height"), [(2000, 2000), (4000, 1000), (3, 1_300_000)])
+def test_a_large_logo_is_made_small(width: int, height: int) -> None:
+    assert max(cleaned(image_bytes(Image.new("L", (width, height)))).size) == MAX_SIDE
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_metadata_is_dropped_and_orientation_applied(kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    exif[0x010E] = "secret place"
+    image = Image.new("RGB", (40, 20), RED)
+    options: dict[str, object] = {"exif": exif, "icc_profile": b"secret profile", "comment": b"secret comment"}
+    if kind == "PNG":
+        from PIL.PngImagePlugin import PngInfo
+
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_text("Author", "secret author", zip=False)  # type: ignore[attr-defined]
+    data = image_bytes(image, kind, **options)
+    assert b"secret" in data
+
+    clean = clean_logo(data)
+    assert b"secret" not in clean
+    with Image.open(BytesIO(clean)) as opened:
+        assert opened.size == (20, 40)
+        assert not opened.info
+        assert not opened.getexif()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\x89PNG\r\n\x1a\n",
+        b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
+        image_bytes(Image.new("P", (10, 10)), "GIF"),  # whatever its name says
+        image_bytes(Image.new("RGB", (10, 10)), "WEBP"),
+        image_bytes(Image.new("RGB", (10, 10)), "TIFF"),
+        image_bytes(Image.new("RGB", (10, 10)), "BMP"),
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n",
+        b"GIF89a" + image_bytes(Image.new("RGB", (10, 10))),
+    ],
+)
+def test_other_formats_are_refused(data: bytes) -> None:
+    assert refusal(data) == "must be a PNG or a JPEG"
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_what_is_cut_short_is_refused(kind: str) -> None:
+    data = image_bytes(noise(64, 64), kind)
+    assert refusal(data[: len(data) // 2]) == "is damaged"
+
+
+def test_an_animated_png_is_refused() -> None:
+    frames = [Image.new("RGB", (10, 10), (shade, 0, 0)) for shade in (0, 100, 200)]
+    assert refusal(image_bytes(frames[0], save_all=True, append_images=frames[1:])) == "must not be animated"
+
+
+def test_too_many_bytes_are_refused() -> None:
+    assert "1 MiB" in refusal(image_bytes(noise(10, 10)) + bytes(MAX_BYTES))
+
+
+def test_too_many_pixels_are_refused() -> None:
+    assert f"{MAX_PIXELS:,}" in refusal(bomb(2001, 2000))
+    assert f"{MAX_PIXELS:,}" in refusal(bomb(20_000, 20_000))
+
+
+def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
+    data = image_bytes(Image.new("RGB", (64, 64), RED), "JPEG", progressive=True)
+    scans = data.index(b"\xff\xda")
+    assert "scans" in refusal(data[:scans] + data[scans:-2] * 1000 + data[-2:])
+
+
+MEASURE = """
+import resource, sys
+from shared.errors import LogoRefused
+from shared.images.logos import clean_logo
+data = sys.stdin.buffer.read()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+try:
+    clean_logo(data)
+except LogoRefused as refused:
+    print(refused.faults[0].message, file=sys.stderr)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if sys.platform == "linux" else 1 << 20))
+"""
+
+
+@pytest.mark.parametrize(
+    ("data", "mebibytes"),
+    [
+        (bomb(), 5),  # would be 3,400 as RGBA
+        (bomb(2000, 2000), 100),  # the largest that is decoded at all
+        (image_bytes(Image.new("RGB", (2000, 2000), RED), "JPEG", progressive=True), 100),
+    ],
+    ids=["bomb", "png", "jpeg"],
+)
+def test_memory_is_bounded(data: bytes, mebibytes: int) -> None:
+    assert len(data) < 300_000
+    measured = subprocess.run([sys.executable, "-c", MEASURE], input=data, capture_output=True, check=True)
+    assert int(measured.stdout) <= mebibytes, measured.stderr
+
+
+def mutated(data: bytes, chance: random.Random) -> bytes:
+    damaged = bytearray(data)
+    for _ in range(chance.randint(1, 5)):
+        at = chance.randrange(min(len(damaged), chance.choice((60, 300, 1 << 20))))
+        match chance.randrange(6):
+            case 0:
+                del damaged[at + 1 :]
+            case 1:
+                damaged[at:at] = chance.randbytes(chance.randrange(8))
+            case _:
+                damaged[at] = chance.randrange(256)
+    return bytes(damaged)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
+@pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.long] if n else []) for n in range(20)])
+def test_a_damaged_logo_is_cleaned_or_refused_and_nothing_else(seed: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E], exif[0x8769] = 6, "secret", {0x9003: "2020:01:01"}
+    sound = [
+        image_bytes(noise(40, 30)),
+        image_bytes(noise(40, 30, "P")),
+        image_bytes(noise(40, 30, "RGBA"), exif=exif),
+        image_bytes(noise(40, 30), "JPEG", exif=exif),
+        image_bytes(noise(40, 30, "CMYK"), "JPEG"),
+        image_bytes(noise(40, 30), "JPEG", progressive=True),
+    ]
+    chance = random.Random(seed)
+    for _ in range(500):
+        try:
+            assert clean_logo(mutated(chance.choice(sound), chance)).startswith(b"\x89PNG")
+        except LogoRefused:
+            continue

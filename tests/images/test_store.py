@@ -1,0 +1,92 @@
+"""How pictures look, in PostgreSQL."""
+
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from shared import db
+from shared.db import Conn
+from shared.images import store
+from shared.images.customizations import PLAIN, Customization
+from shared.images.store import Printed
+from tests.build import make_code, make_org
+
+LOOK = Customization("#112233", "#ffeedd", "dots", 25)
+LOGO = b"\x89PNG and so on"
+
+
+@pytest.fixture
+def org_id(conn: Conn) -> UUID:
+    return make_org(conn)
+
+
+@pytest.fixture
+def qr_id(conn: Conn, org_id: UUID) -> UUID:
+    return make_code(conn, org_id, code="spy123")
+
+
+def customize(qr_id: UUID, look: Customization, logo: bytes | None = None) -> None:
+    with db.transaction() as conn:
+        store.lock_customization(conn, qr_id)
+        store.save_look(conn, qr_id, look)
+        store.save_logo(conn, qr_id, logo)
+
+
+def test_a_code_is_plain_until_it_is_customized(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+    assert store.printed(conn, org_id, qr_id) == Printed("spy123", PLAIN)
+
+
+def test_what_is_saved_is_printed(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+    customize(qr_id, LOOK)
+    assert store.printed(conn, org_id, qr_id) == Printed("spy123", LOOK)
+
+    customize(qr_id, LOOK, LOGO)
+    printed = store.printed(conn, org_id, qr_id)
+    assert printed is not None
+    assert printed.customization.logo_digest == store.digest_of(LOGO)
+
+    store.remove_customization(conn, qr_id)
+    assert store.printed(conn, org_id, qr_id) == Printed("spy123", PLAIN)
+
+
+def test_looking_at_a_lock_changes_nothing(conn: Conn, qr_id: UUID) -> None:
+    customize(qr_id, LOOK)
+
+    with db.transaction() as own:
+        assert store.lock_customization(own, qr_id) == LOOK
+
+
+def test_a_logo_is_found_by_its_digest_only(conn: Conn, qr_id: UUID) -> None:
+    customize(qr_id, LOOK, LOGO)
+
+    assert store.logo(conn, qr_id, store.digest_of(LOGO)) == LOGO
+    assert store.logo(conn, qr_id, store.digest_of(b"another")) is None
+
+
+def test_another_organizations_and_a_removed_code_are_not_printed(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+    assert store.printed(conn, make_org(conn), qr_id) is None
+
+    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (qr_id,))
+    assert store.printed(conn, org_id, qr_id) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "constraint"),
+    [
+        ("foreground_color = 'red;}<script>'", "qr_customizations_foreground"),
+        ("background_color = '#FFF'", "qr_customizations_background"),
+        ("style = 'stars'", "qr_customizations_style"),
+        ("logo_size_percent = 9", "qr_customizations_logo_size"),
+        ("logo_size_percent = 31", "qr_customizations_logo_size"),
+        ("logo = 'x'", "qr_customizations_logo_whole"),
+        ("logo_digest = repeat('a', 64)", "qr_customizations_logo_whole"),
+        ("logo = repeat('x', 8388609)::bytea, logo_digest = repeat('a', 64)", "qr_customizations_logo_bounded"),
+    ],
+)
+def test_the_table_holds_what_the_rules_promise(conn: Conn, qr_id: UUID, change: str, constraint: str) -> None:
+    customize(qr_id, LOOK)
+
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        conn.execute(f"UPDATE qr_customizations SET {change}")
+    assert refused.value.diag.constraint_name == constraint
