@@ -4,8 +4,12 @@ import importlib
 import signal
 import sys
 
+import psutil
+
 BENCHES = ("scans", "images")
 """Each is a module of this package whose `main()` returns whether its goals were met."""
+
+QUIET_PERCENT = 15
 
 
 def main(names: list[str]) -> int:
@@ -13,6 +17,8 @@ def main(names: list[str]) -> int:
         print(f"No such benchmark: {', '.join(unknown)}. There are: {', '.join(BENCHES)}.", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that every context is left in order
+    if (busy := psutil.cpu_percent(interval=1)) > QUIET_PERCENT:
+        print(f"This machine is {busy:.0f} % busy with something else; ratios will suffer from it.", file=sys.stderr)
     try:
         met = [importlib.import_module(f"bench.{name}").main() for name in names or BENCHES]
     except KeyboardInterrupt:

