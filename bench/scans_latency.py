@@ -6,7 +6,9 @@ Ours is asked with `Prefer: wait=10`. The rival's route sends its message and wa
 
 import random
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from statistics import quantiles
 
 from bench.scans_accept import OUR_WEB, RIVAL_WEB
@@ -21,6 +23,7 @@ WARM_UP = 10
 SAMPLES = 100
 PAUSE_SECONDS = (0.1, 0.5)  # before each sample, of either side in turn: each is left alone for 0.2 to over 1 s
 RATE, SECONDS, ROUNDS = 200, 8.0, 2
+WARM_UP_SECONDS = 4.0
 
 Sides = dict[str, tuple[int, Requests]]
 """By name: a web process's port, and what it is sent."""
@@ -41,7 +44,8 @@ def measure(where: Stack, players: list[Player]) -> list[Figure]:
             "ours": (our_port, scan_requests(players, "/scan", "Prefer: wait=10")),
             "rival": (rival_port, scan_requests(players, "/scan-and-wait")),
         }
-        return _figures("quiet", _quiet(sides)) + _figures(f"at {RATE}/s", _loaded(sides))
+        drained = partial(_wait_until_settled, where)
+        return _figures("quiet", _quiet(sides)) + _figures(f"at {RATE}/s", _loaded(sides, drained))
 
 
 def _quiet(sides: Sides) -> dict[str, list[float]]:
@@ -57,15 +61,25 @@ def _quiet(sides: Sides) -> dict[str, list[float]]:
     return {name: samples[WARM_UP:] for name, samples in seconds.items()}
 
 
-def _loaded(sides: Sides) -> dict[str, list[float]]:
-    """So many requests a second, whether or not those before were answered. A short run warms up."""
+def _loaded(sides: Sides, drained: Callable[[], None]) -> dict[str, list[float]]:
+    """So many requests a second, whether or not those before were answered. A first round of each warms up, and none
+    begins while a worker still has a backlog to settle: it would cost the other side."""
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for port, requests in sides.values():
-        pace(port, requests, rate=RATE, seconds=1)
-    for _ in range(ROUNDS):
+    for round_ in range(1 + ROUNDS):
         for name, (port, requests) in sides.items():
-            seconds[name] += pace(port, requests, rate=RATE, seconds=SECONDS)
+            latencies = pace(port, requests, rate=RATE, seconds=SECONDS if round_ else WARM_UP_SECONDS)
+            seconds[name] += latencies if round_ else []
+            drained()
     return seconds
+
+
+def _wait_until_settled(where: Stack) -> None:
+    """Until neither side has a scan without its verdict."""
+    with db.connection() as conn, where.rival() as rival:
+        while any(
+            side.execute("SELECT FROM player_scans WHERE status = 'pending' LIMIT 1").rowcount for side in (conn, rival)
+        ):
+            time.sleep(0.1)
 
 
 def _figures(name: str, seconds: dict[str, list[float]]) -> list[Figure]:

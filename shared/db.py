@@ -42,7 +42,7 @@ def pool() -> ConnectionPool[Conn]:
     """This process's pool. Never called before a fork: sockets must not be shared by processes."""
     return ConnectionPool(
         settings().database_url.get_secret_value(),
-        min_size=1,
+        min_size=min(4, settings().database_pool),  # a burst does not wait for the first few
         max_size=settings().database_pool,
         timeout=CHECKOUT_SECONDS,
         max_idle=300,

@@ -18,7 +18,7 @@ from shared.redis import client, key, make_client
 
 log = get_logger()
 
-MAX_REST_SECONDS = 0.05
+MAX_REST_SECONDS = 0.02
 
 
 class Message:
