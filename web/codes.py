@@ -1,6 +1,5 @@
 """An organization's codes over HTTP: made, listed, changed, removed."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -11,29 +10,14 @@ from pydantic import Field, StringConstraints
 from shared import db
 from shared.analytics import store as statistics
 from shared.codes import rules, store
-from shared.codes.rules import Definition, Encounter, PuzzleType, Reward, ScanType
+from shared.codes.bodies import CodeBody, CodeFields, CodeText, decided
+from shared.codes.rules import Definition, PuzzleType, ScanType
 from shared.codes.store import Filter, StoredCode
 from shared.db import Conn
 from shared.errors import CodeTaken, Fault, Invalid, NotFound
 from shared.organizations.rules import at_least
 from web.auth import requires_role, role
-from web.fields import (
-    Answer,
-    AnyWhole,
-    Body,
-    Count,
-    Flag,
-    Id,
-    Latitude,
-    Line,
-    Longitude,
-    Number,
-    PatchBody,
-    QueryFlag,
-    Text,
-    Time,
-    WebUrl,
-)
+from web.fields import Answer, Id, PatchBody, QueryFlag, Time
 from web.idempotency import idempotent, transaction
 from web.organizations import OrganizationPath
 from web.paging import PageQuery, cut, decode_id
@@ -42,57 +26,9 @@ api = APIBlueprint(
     "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
 )
 
-CodeText = Annotated[str, StringConstraints(pattern=rules.CODE)]
-TagText = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^|\x00-\x1f\x7f]+$")]
-Stock = Annotated[AnyWhole, Field(ge=1, le=10**12)]
-
 
 class CodePath(OrganizationPath):
     qr_id: Id
-
-
-class RewardBody(Body):
-    item: Annotated[Line, StringConstraints(min_length=1, max_length=100)]
-    quantity: Annotated[Count, Field(le=1_000_000)]
-
-
-class EncounterBody(Body):
-    """A puzzle. It replaces the one before as a whole."""
-
-    puzzle_type: PuzzleType
-    difficulty_level: Annotated[Count, Field(le=10)]
-    data: dict[str, Any] = Field(default_factory=dict, description="What the player is shown")
-    solution: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
-    max_attempts: Count | None = None
-
-
-class CodeFields(Body):
-    """What may be said of a code besides its text and its scan type."""
-
-    description: Text = ""
-    requires_location: Flag = False
-    latitude: Latitude | None = None
-    longitude: Longitude | None = None
-    radius_m: Annotated[Number, Field(ge=5, le=50_000, description="Metres")] = 50.0
-    reward: RewardBody | None = None
-    encounter: EncounterBody | None = None
-    destination_code: CodeText | None = Field(None, description="A code of this organization")
-    target_url: WebUrl | None = None
-    active: Flag = True
-    starts_at: Time | None = None
-    expires_at: Time | None = None
-    max_scans: Stock | None = Field(None, description="Successes of all players together; null: no limit")
-    per_player_limit: Count | None = Field(1, description="Successes of one player; null: no limit")
-    cooldown_seconds: Count | None = None
-    rotating: Flag = False
-    tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)
-
-
-class CodeBody(CodeFields):
-    """A code to make. Without `code` it gets one that nobody guesses."""
-
-    code: CodeText | None = None
-    scan_type: ScanType | None = Field(description="null: the code only redirects, to target_url")
 
 
 class CodePatchBody(PatchBody, CodeFields):
@@ -161,7 +97,7 @@ class CodesAnswer(Answer):
 @idempotent
 def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a code."""
-    new = Definition(**_decided(dict(body)) | {"code": body.code or store.mint()})
+    new = Definition(**decided(dict(body)) | {"code": body.code or store.mint()})
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
@@ -197,7 +133,7 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     given = body.changes()
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
-        changed = replace(_find(conn, path.org_id, path.qr_id), **_decided(given))
+        changed = replace(_find(conn, path.org_id, path.qr_id), **decided(given))
         _check(conn, path.org_id, changed, destination=given.get("destination_code"))
         store.save(conn, changed)
         statistics.retag(conn, path.org_id)
@@ -213,18 +149,6 @@ def remove(path: CodePath) -> tuple[str, int]:
             raise NotFound
         statistics.retag(conn, path.org_id)
     return "", 204
-
-
-def _decided(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A body's fields as the rules take them."""
-    decided = dict(given)
-    if given.get("reward") is not None:
-        decided["reward"] = Reward(**given["reward"].model_dump())
-    if given.get("encounter") is not None:
-        decided["encounter"] = Encounter(**given["encounter"].model_dump())
-    if "tags" in given:
-        decided["tags"] = tuple(dict.fromkeys(given["tags"]))
-    return decided
 
 
 def _check(conn: Conn, org_id: UUID, code: Definition, *, destination: str | None) -> None:
