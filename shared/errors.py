@@ -1,6 +1,8 @@
 """What can go wrong, in the domain's words, once each. `web/problems.py` gives each kind its HTTP status."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class DomainError(Exception):
@@ -84,6 +86,14 @@ class PictureSetAside(Conflict):
 
 class KeyInUse(Conflict):
     """The first request with this Idempotency-Key is still running."""
+
+
+class RowsRefused(Invalid):
+    """Some rows are wrong, so none was added. `rows` says of each what became of it."""
+
+    def __init__(self, message: str, faults: Sequence[Fault], rows: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(*faults)
+        self.message, self.rows = message, rows
 
 
 class KeyReused(Invalid):

@@ -42,6 +42,13 @@ class ImagesPending(Message):
 
 
 @dataclass(frozen=True)
+class ImportsPending(Message):
+    """There are imports that are not over: add the codes of every one there is."""
+
+    queue = "maintenance"
+
+
+@dataclass(frozen=True)
 class CleanUp(Message):
     """An hour has passed: forget what has outlived its retention."""
 

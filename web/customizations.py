@@ -19,7 +19,7 @@ from shared.images.rules import check_colours
 from shared.images.store import Printed
 from web.auth import requires_role
 from web.codes import CodePath
-from web.edge import takes_form
+from web.edge import takes_up_to
 from web.fields import Answer, AnyWhole, Body
 from web.images import printed_text
 
@@ -95,7 +95,7 @@ def reset(path: CodePath) -> tuple[str, int]:
 
 @api.put("/logo", responses={200: CustomizationAnswer})
 @requires_role("admin")
-@takes_form(MAX_UPLOAD_BYTES)
+@takes_up_to(MAX_UPLOAD_BYTES)
 def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     """Put a logo in the middle of the picture. It is stored as a PNG of ours, without what else the file held."""
     from shared.images.logos import clean_logo  # noqa: PLC0415 - Pillow is loaded when it is first used

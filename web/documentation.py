@@ -51,6 +51,7 @@ PROBLEM = {
                 "properties": {"loc": {"type": "string"}, "message": {"type": "string"}},
             },
         },
+        "rows": {"type": "array", "items": {"type": "object"}, "description": "Of many codes: what became of each"},
     },
 }
 MEANINGS = {

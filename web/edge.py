@@ -37,12 +37,22 @@ def name_requests(app: Flask) -> None:
         return response
 
 
-def takes_form(max_bytes: int) -> Callable[[View], View]:
-    """The view takes multipart/form-data of at most so many bytes, files included."""
+def takes_up_to(max_bytes: int) -> Callable[[View], View]:
+    """The view takes a body or a form of at most so many bytes, files included."""
 
     def decorate(view: View) -> View:
-        view.max_form_bytes = max_bytes  # type: ignore[attr-defined]
+        view.max_body_bytes = max_bytes  # type: ignore[attr-defined]
         return view
+
+    return decorate
+
+
+def takes_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
+    """The view takes a file as its body: text in UTF-8 of this type, of at most so many bytes."""
+
+    def decorate(view: View) -> View:
+        view.media_type = media_type  # type: ignore[attr-defined]
+        return takes_up_to(max_bytes)(view)
 
     return decorate
 
@@ -59,10 +69,13 @@ def check_bodies(app: Flask) -> None:
             return
         if "query" in takes and request.query_string:
             _refuse_repeated(takes["query"])
-        if "form" in takes:
-            if request.mimetype != "multipart/form-data":
-                raise UnsupportedMediaType("The body must be multipart/form-data.")
-            request.max_content_length = getattr(view, "max_form_bytes", MAX_BODY_BYTES)
+        request.max_content_length = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
+        if "form" in takes and request.mimetype != "multipart/form-data":
+            raise UnsupportedMediaType("The body must be multipart/form-data.")
+        media_type = getattr(view, "media_type", None)
+        charset = request.mimetype_params.get("charset", "utf-8").lower()
+        if media_type is not None and (request.mimetype != media_type or charset != "utf-8"):
+            raise UnsupportedMediaType(f"The body must be {media_type}, in UTF-8.")
         if "body" in takes:
             if request.mimetype != "application/json":
                 raise UnsupportedMediaType

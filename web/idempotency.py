@@ -47,7 +47,10 @@ def idempotency_key() -> str | None:
 
 def digest() -> bytes:
     """Tells a retry from another request. Keyed, for bodies may hold passwords."""
-    body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)
+    if received := g.get("received_digest"):  # a file that was put aside
+        body = received
+    else:
+        body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)
     told = f"{request.method} {request.full_path}\n{body}"
     return hmac.digest(settings().jwt_secret.get_secret_value().encode(), told.encode("utf-8", "replace"), sha256)
 

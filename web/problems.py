@@ -31,8 +31,8 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
 RETRY_AFTER_SECONDS = "2"
 
 
-def problem(status: int, detail: str, faults: tuple[Fault, ...] = ()) -> Response:
-    """An application/problem+json response."""
+def problem(status: int, detail: str, faults: tuple[Fault, ...] = (), **more: Any) -> Response:
+    """An application/problem+json response. `more` are members that only this problem has (RFC 9457, 3.2)."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -43,7 +43,7 @@ def problem(status: int, detail: str, faults: tuple[Fault, ...] = ()) -> Respons
     }
     if faults:
         body["errors"] = [{"loc": fault.loc, "message": fault.message} for fault in faults]
-    response = answer(body, status)
+    response = answer(body | more, status)
     response.content_type = "application/problem+json"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -79,6 +79,8 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(errors.DomainError)
     def on_domain_error(error: errors.DomainError) -> Response:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+        if isinstance(error, errors.RowsRefused):
+            return problem(status, error.message, error.faults, rows=error.rows)
         if isinstance(error, Invalid) and error.faults:
             return problem(status, f"{error.faults[0].loc}: {error.faults[0].message}", error.faults)
         return problem(status, str(error))

@@ -12,6 +12,7 @@ from shared.accounts import idempotency
 from shared.accounts import store as accounts
 from shared.db import Conn
 from shared.generated import store as generated
+from shared.imports import store as imports
 from shared.logging import configure, get_logger
 from shared.messages import CleanUp
 from shared.settings import settings
@@ -21,6 +22,7 @@ log = get_logger()
 
 BATCH = 5_000
 CODES_BATCH = 500  # each with its pictures
+IMPORTS_BATCH = 500  # each with its outcome
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Report:
     generated_codes: int
     generated_image_bytes: int
     generated_tombstones: int
+    imports: int
     events: int
     refresh_families: int
     idempotency_keys: int
@@ -45,13 +48,14 @@ def clean_up() -> None:
 
 
 def forget_all() -> Report:
-    """Delete expired codes with their pictures, old tombstones and events, ended sessions and idempotency keys."""
+    """Delete expired codes with their pictures, old tombstones, imports, events, sessions and idempotency keys."""
     oldest = datetime.now(UTC) - timedelta(days=settings().event_retention_days)
     codes, image_bytes = _forget_codes()
     return Report(
         generated_codes=codes,
         generated_image_bytes=image_bytes,
         generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
+        imports=_in_batches(lambda conn, limit: imports.forget(conn, limit=limit), IMPORTS_BATCH),
         events=_in_batches(lambda conn, limit: events.forget(conn, before=oldest, limit=limit), BATCH),
         refresh_families=_in_batches(lambda conn, limit: accounts.forget_families(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),

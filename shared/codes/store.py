@@ -18,6 +18,28 @@ from shared.ids import uuid7
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # without 0 O I l, which are misread
 MINTED_CHARACTERS = 12  # 70 bits: nobody guesses the next one
+DEFINED = (
+    "code",
+    "description",
+    "scan_type",
+    "requires_location",
+    "latitude",
+    "longitude",
+    "radius_m",
+    "reward_item",
+    "reward_quantity",
+    "destination_code",
+    "target_url",
+    "active",
+    "starts_at",
+    "expires_at",
+    "max_scans",
+    "per_player_limit",
+    "cooldown_seconds",
+    "rotating",
+    "tags",
+)
+"""The columns that hold what an organization decided."""
 NEWEST = UUID(int=2**128 - 1)
 """Before every id, where the newest come first."""
 
@@ -118,6 +140,15 @@ def of_organization(
         ).fetchall()
 
 
+def oldest_first(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: int) -> list[StoredCode]:
+    """Codes of an organization from past one id to another."""
+    with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
+        return cursor.execute(
+            SELECT + "AND q.org_id = %s AND q.id > %s AND q.id <= %s ORDER BY q.id LIMIT %s",
+            (org_id, after, until, limit),
+        ).fetchall()
+
+
 def code_exists(conn: Conn, org_id: UUID, code: str) -> bool:
     """Whether the organization has a code with this text."""
     row = conn.execute(
@@ -146,7 +177,7 @@ def add(conn: Conn, org_id: UUID, new: Definition) -> UUID:
             ON CONFLICT (code) WHERE deleted_at IS NULL DO NOTHING
             RETURNING id
             """,
-            _columns(new) | {"id": uuid7(), "org_id": org_id},
+            columns(new) | {"id": uuid7(), "org_id": org_id},
         ).fetchone()
     if qr_id is None:
         raise CodeTaken
@@ -178,7 +209,7 @@ def save(conn: Conn, changed: StoredCode) -> None:
             tags = %(tags)s, updated_at = now()
         WHERE id = %(id)s
         """,
-        _columns(changed) | {"id": changed.id},
+        columns(changed) | {"id": changed.id},
     )
     if changed.encounter is not None:
         _save_encounter(conn, changed.id, changed.encounter)
@@ -218,10 +249,11 @@ def _save_encounter(conn: Conn, qr_id: UUID, encounter: Encounter) -> None:
     )
 
 
-def _columns(code: Definition) -> dict[str, Any]:
-    columns = {field.name: getattr(code, field.name) for field in fields(Definition)}
-    reward, _encounter = columns.pop("reward"), columns.pop("encounter")
-    return columns | {
+def columns(code: Definition) -> dict[str, Any]:
+    """What is decided about a code, by the columns that hold it; its puzzle stands elsewhere."""
+    decided = {field.name: getattr(code, field.name) for field in fields(Definition)}
+    reward, _encounter = decided.pop("reward"), decided.pop("encounter")
+    return decided | {
         "tags": list(code.tags),
         "reward_item": reward and reward.item,
         "reward_quantity": reward and reward.quantity,

@@ -1,0 +1,1 @@
+DROP TABLE import_codes, import_rows, imports;

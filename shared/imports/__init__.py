@@ -1,0 +1,1 @@
+"""Many codes at once, from a file or a list, and out again into one."""

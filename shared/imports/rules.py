@@ -1,0 +1,117 @@
+"""What becomes of a row by itself, and of rows that lead to each other. Pure, but for the ids that codes are given."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from shared.codes import rules
+from shared.codes.bodies import CodeBody, decided
+from shared.codes.rules import Definition
+from shared.ids import uuid7
+from shared.imports import cells
+from shared.imports.cells import Illegible
+from shared.imports.table import Row
+
+AT_ONCE = 1_000
+"""Rows that are added while the client waits; more are a worker's."""
+MAX_OUTCOMES = 1_000
+"""Rows that an answer names."""
+MAX_ATTEMPTS = 3
+"""Workers that may die of an import before it is given up."""
+
+Status = Literal["queued", "running", "done", "failed"]
+RowStatus = Literal["added", "failed", "not_added"]
+
+
+@dataclass(frozen=True)
+class Import:
+    """Many codes handed in together. `total`, `judged`, `done` and `failed` are rows: all, those looked at, those added
+    and those that were wrong."""
+
+    id: UUID
+    org_id: UUID
+    partial: bool
+    columns: Sequence[str]
+    status: Status
+    total: int
+    judged: int
+    judged_line: int
+    done: int
+    failed: int
+    message: str | None
+    outcomes: Sequence[Mapping[str, Any]]
+    attempts: int
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in ("done", "failed")
+
+    @property
+    def progress(self) -> float:
+        """0.0 to 1.0: half of the way is to look at every row, the other half to add them."""
+        if self.status == "done":
+            return 1.0
+        return (self.judged + self.done) / (2 * self.total) if self.total else 0.0
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row that was looked at by itself: the code to add, or which field is wrong and why."""
+
+    line: int
+    id: UUID
+    definition: Definition | None = None
+    field: str | None = None
+    message: str | None = None
+
+
+def judge_row(columns: Sequence[str], row: Row, mint: Callable[[], str]) -> Judged:
+    """A row of a file, by the rules of a single code. `mint` makes its code where it names none."""
+    if len(row.cells) != len(columns):
+        many = "more" if len(row.cells) > len(columns) else "fewer"
+        return Judged(row.line, uuid7(), message=f"has {many} cells than the header, which has {len(columns)}")
+    try:
+        body = cells.read(columns, row.cells)
+    except Illegible as illegible:
+        return Judged(row.line, uuid7(), field=illegible.column, message=illegible.message)
+    judged = judge(row.line, body, mint)
+    if judged.field is None:
+        return judged
+    return Judged(judged.line, judged.id, field=cells.column_of(judged.field.split(".")), message=judged.message)
+
+
+def judge(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> Judged:
+    """A code of a list, by the rules of a single one; the field that is wrong is named as in its body."""
+    qr_id = uuid7()
+    try:
+        read = CodeBody.model_validate(body)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        loc = ".".join(str(part) for part in found["loc"])[:200]
+        return Judged(line, qr_id, field=loc, message=found["msg"].removeprefix("Value error, "))
+    code = Definition(**decided(dict(read)) | {"code": read.code or mint()})
+    for fault in rules.faults(code):
+        return Judged(line, qr_id, field=fault.loc.removeprefix("body."), message=fault.message)
+    return Judged(line, qr_id, code)
+
+
+def stranded(leads: Iterable[tuple[str, str]], known: Iterable[str]) -> set[str]:
+    """Of codes that lead to others, `(code, destination)`, those that do not arrive: their destination is not known, or
+    is stranded itself. Rings arrive: each of their codes will be there."""
+    known = set(known)
+    leading_to: dict[str, list[str]] = {}
+    open_codes = []
+    for code, destination in leads:
+        leading_to.setdefault(destination, []).append(code)
+        if destination not in known:
+            open_codes.append(code)
+    found: set[str] = set()
+    while open_codes:
+        code = open_codes.pop()
+        if code not in found:
+            found.add(code)
+            open_codes += leading_to.get(code, ())
+    return found

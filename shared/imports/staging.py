@@ -1,0 +1,62 @@
+"""The rows of an import on their way: copied in as the file has them, and again as codes once they are judged."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from shared.codes import store as codes
+from shared.db import Conn
+from shared.imports.rules import Judged
+from shared.imports.table import Row
+from shared.times import write_time
+
+
+def put_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
+    """COPY a file's rows in while they are read. Returns how many there were."""
+    n = 0
+    with conn.cursor() as cursor, cursor.copy("COPY import_rows (import_id, line, cells) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row((import_id, row.line, list(row.cells)))
+            n += 1
+    return n
+
+
+def take_rows(conn: Conn, import_id: UUID, *, after: int, limit: int) -> list[Row]:
+    """The next rows behind a line."""
+    with conn.cursor(row_factory=class_row(Row)) as cursor:
+        return cursor.execute(
+            "SELECT line, cells FROM import_rows WHERE import_id = %s AND line > %s ORDER BY line LIMIT %s",
+            (import_id, after, limit),
+        ).fetchall()
+
+
+def put_codes(conn: Conn, import_id: UUID, judged: Iterable[Judged]) -> None:
+    """COPY in what became of rows."""
+    statement = """
+        COPY import_codes (import_id, line, id, code, destination_code, definition, encounter, field, message)
+        FROM STDIN
+    """
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        for one in judged:
+            code = one.definition
+            if code is None:
+                told: tuple[str | None, ...] = (None, None, None, None)
+            else:
+                encounter = None
+                if code.encounter is not None:
+                    encounter = _json({name: value for name, value in vars(code.encounter).items() if name != "id"})
+                told = (code.code, code.destination_code, _json(codes.columns(code)), encounter)
+            copy.write_row((import_id, one.line, one.id, *told, one.field, one.message))
+
+
+def analyze(conn: Conn) -> None:
+    """Let the planner know what was copied in: it would join a hundred thousand rows as if they were one. Outside a
+    transaction, for until its end nobody else could."""
+    conn.execute("ANALYZE import_codes")
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=write_time)

@@ -1,0 +1,96 @@
+"""Importing codes: look at a file's rows chunk by chunk, then add all codes at once."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import psycopg
+
+from shared import db
+from shared.codes.store import mint
+from shared.imports import adding, leases, rules, staging, store
+from shared.imports.leases import LeaseLost
+from shared.imports.rules import MAX_ATTEMPTS, Import
+from shared.logging import get_logger
+from shared.messages import ImportsPending, nudger
+from workers.broker import handles, process_life
+
+log = get_logger()
+
+CHUNK = 1_000
+LEASE = timedelta(seconds=30)
+"""Far above what a chunk takes. Adding may take longer: until it ends the import is locked, and claimed by nobody."""
+SET_ASIDE = f"It was set aside after {MAX_ATTEMPTS} attempts: nothing was added"
+
+
+@handles(ImportsPending)
+def run_pending() -> None:
+    """Run every import there is, one after the other. Safe to run twice: one that is leased or over is not claimed
+    again."""
+    while not process_life.stopping.is_set():
+        if not (run_one() or set_aside()):
+            return
+
+
+def run_one() -> bool:
+    """Run one import to its end, from where its last worker left it. Whether there was one."""
+    token = uuid4()
+    with db.connection() as conn:
+        job = leases.claim(conn, token, LEASE)
+    if job is None:
+        return False
+    if job.judged == 0 and job.attempts == 1:
+        nudger.nudge(ImportsPending())  # there may be another one, for another worker
+    try:
+        _run(job, token)
+    except LeaseLost:
+        log.warning("import_lost", import_id=str(job.id))
+    except psycopg.OperationalError as error:  # PostgreSQL went away
+        log.warning("import_postponed", import_id=str(job.id), error=str(error))
+        with db.connection() as conn:
+            leases.give_back(conn, token)
+        raise
+    except Exception as error:
+        log.warning("import_failed", import_id=str(job.id), attempt=job.attempts, exc_info=error)
+        with db.connection() as conn:
+            leases.suspect(conn, token, f"{type(error).__name__}: {error}"[:500])
+    return True
+
+
+def set_aside() -> bool:
+    """Give up on an import that was tried too often. Whether there was one."""
+    with db.transaction() as conn:
+        import_id = leases.spent(conn)
+        if import_id is not None:
+            store.finish(conn, import_id, added=False, message=SET_ASIDE)
+    if import_id is None:
+        return False
+    log.error("import_set_aside", import_id=str(import_id))
+    return True
+
+
+def _run(job: Import, token: UUID) -> None:
+    while _judge_chunk(job.id, token):
+        if process_life.stopping.is_set():
+            with db.connection() as conn:
+                leases.give_back(conn, token)
+            return
+    with db.connection() as conn:
+        staging.analyze(conn)
+    with db.transaction() as conn:
+        held = leases.hold(conn, job.id, token, LEASE)
+        adding.conclude(conn, held)
+    log.info("import_run", import_id=str(job.id), total=job.total)
+
+
+def _judge_chunk(import_id: UUID, token: UUID) -> bool:
+    """Look at the next rows. Whether there were any."""
+    with db.transaction() as conn:
+        job = leases.hold(conn, import_id, token, LEASE)
+        rows = staging.take_rows(conn, import_id, after=job.judged_line, limit=CHUNK)
+        if not rows:
+            return False
+        judged = [rules.judge_row(job.columns, row, mint) for row in rows]
+        staging.put_codes(conn, import_id, judged)
+        failed = sum(one.message is not None for one in judged)
+        leases.advance(conn, import_id, judged=len(rows), failed=failed, line=rows[-1].line)
+    return True
