@@ -34,6 +34,7 @@ def codes(conn: Conn) -> int:
         ("/api/organizations", {"name": "Museum"}, "organizations"),
         ("/generate", {"data": "https://example.com"}, "generated_codes"),
         ("{org}/qr-codes", {"scan_type": "item_drop"}, "qr_codes"),
+        ("{org}/qr-codes/bulk", {"codes": [{"scan_type": "item_drop"}]}, "qr_codes"),
         ("{org}/members", {"username": "grace", "role": "member"}, "memberships"),
     ],
 )

@@ -32,8 +32,10 @@ def owner(client: Any, player: Player) -> dict[str, str]:
     ).json["id"]
     scan = client.post("/scan", json={"player_id": str(player.id), "qr_code": "x"}, headers=player.headers)
     generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
+    imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
     return {
         "org_id": org,
+        "import_id": imported.json["id"],
         "qr_id": code,
         "player_id": str(player.id),
         "scan_id": scan.json["scan_id"],

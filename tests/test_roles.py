@@ -7,6 +7,7 @@ import pytest
 from flask import Flask
 
 from shared.db import Conn
+from shared.imports import store as imports
 from shared.organizations.rules import ROLES, Role, at_least
 from tests.build import make_code
 from tests.people import Staff, make_staff, sign_in
@@ -28,6 +29,9 @@ ROUTES = [
     Route("DELETE", "/members/{player_id}", "owner"),
     Route("GET", "/qr-codes", "member"),
     Route("POST", "/qr-codes", "admin", {"scan_type": "item_drop"}),
+    Route("POST", "/qr-codes/bulk", "admin", {"codes": [{"scan_type": "item_drop"}]}),
+    Route("GET", "/qr-codes/export", "analyst"),
+    Route("GET", "/imports/{import_id}", "admin"),
     Route("GET", "/qr-codes/{qr_id}", "member"),
     Route("PATCH", "/qr-codes/{qr_id}", "admin", {"active": False}),
     Route("DELETE", "/qr-codes/{qr_id}", "admin"),
@@ -60,7 +64,8 @@ def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
         "INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'member')", (staff.org_id, other.id)
     )
     assert grace.id != other.id
-    return {"player_id": other.id, "qr_id": make_code(conn, staff.org_id)}
+    imported = imports.begin(conn, staff.org_id, partial=False).id
+    return {"player_id": other.id, "qr_id": make_code(conn, staff.org_id), "import_id": imported}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -97,6 +102,6 @@ def test_what_belongs_to_another_organization_is_not_there(
 
 @pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
 def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
-    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4()}
+    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4(), "import_id": uuid4()}
 
     assert call(client, route, staff.path, nothing, staff.owner.headers) == 404

@@ -40,6 +40,7 @@ def create_app() -> OpenAPI:
         validation_error_callback=problems.on_validation_error,
     )
     app.json = StrictJSON(app)
+    app.url_map.converters["code_id"] = codes.CodeId
     problems.init_app(app)
     edge.name_requests(app)
     auth.init_app(app)

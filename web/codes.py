@@ -6,6 +6,7 @@ from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
+from werkzeug.routing import BaseConverter
 
 from shared import db
 from shared.analytics import store as statistics
@@ -25,6 +26,12 @@ from web.paging import PageQuery, cut, decode_id
 api = APIBlueprint(
     "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
 )
+
+
+class CodeId(BaseConverter):
+    """A code's id in a path, or what is given for one; but not the names that stand in its place."""
+
+    regex = r"(?!(?:bulk|import|export)\Z)[^/]+"
 
 
 class CodePath(OrganizationPath):
@@ -118,7 +125,7 @@ def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
     return {"items": [_code(code) for code in page], "next_cursor": next_cursor}
 
 
-@api.get("/<qr_id>", responses={200: CodeAnswer})
+@api.get("/<code_id:qr_id>", responses={200: CodeAnswer})
 @requires_role("member")
 def look_up(path: CodePath) -> dict[str, Any]:
     """One code."""
@@ -126,7 +133,7 @@ def look_up(path: CodePath) -> dict[str, Any]:
         return _code(_find(conn, path.org_id, path.qr_id))
 
 
-@api.patch("/<qr_id>", responses={200: CodeAnswer, 409: None})
+@api.patch("/<code_id:qr_id>", responses={200: CodeAnswer, 409: None})
 @requires_role("admin")
 def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     """Change the fields given; null clears what may be null. Scans that were judged stay as they are."""
@@ -140,7 +147,7 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
         return _code(_find(conn, path.org_id, path.qr_id))
 
 
-@api.delete("/<qr_id>", responses={204: None})
+@api.delete("/<code_id:qr_id>", responses={204: None})
 @requires_role("admin")
 def remove(path: CodePath) -> tuple[str, int]:
     """Remove a code. Its scans stay; its text is free again."""

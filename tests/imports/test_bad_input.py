@@ -1,0 +1,160 @@
+"""Files that are none, or too much of one: a clear error each, and nothing half done."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from flask import Flask
+from werkzeug.test import EnvironBuilder
+
+from shared.db import Conn
+from shared.imports.rules import AT_ONCE
+from tests.imports.making import bulk, left, many, stored, upload
+from tests.people import Staff
+from web.imports import MAX_BYTES
+
+GOOD = many(AT_ONCE + 1)
+HEAD = b"scan_type,description\n"
+
+
+@pytest.fixture
+def unchanged(conn: Conn) -> Iterator[None]:
+    yield
+    assert stored(conn) == set()
+    assert conn.execute("SELECT FROM imports").rowcount == left(conn) == 0
+    assert conn.execute("SELECT FROM idempotency_keys").rowcount == 0
+
+
+def padded(size: int) -> bytes:
+    """A good file of so many bytes."""
+    rows = (size - len(HEAD)) // 1_000 - 1
+    data = HEAD + (b"item_drop," + b"a" * 989 + b"\n") * rows
+    rest = size - len(data)
+    return data + b"item_drop," + b"a" * (rest - 11) + b"\n"
+
+
+@pytest.mark.usefixtures("unchanged")
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("data", "loc"),
+        [
+            (b"", "body"),
+            (b"item_drop,spy123\n", "body"),
+            (b"PK\x03\x04" + b"\x00" * 100, "body"),
+            (GOOD + "é\n".encode("latin-1"), f"body.lines.{AT_ONCE + 3}"),
+            (GOOD + b'"never,closed\n' * 100, f"body.lines.{AT_ONCE + 3}"),
+            (GOOD + b"a\x00,b\n", f"body.lines.{AT_ONCE + 3}"),
+            (GOOD.replace(b"\r\n", b"\r"), "body.lines.1"),
+            (HEAD + b"item_drop," + b"a" * 2**20 + b"\n", "body.lines.2"),
+            (HEAD + b"item_drop," + b"a" * (2**20 - 100) + b"\n", "body.lines.2.description"),
+            (HEAD + b"item_drop" + b"," * 10_000 + b"\n", "body.lines.2"),
+            (b"," * MAX_BYTES, "body.lines.1"),
+            (HEAD + b"item_drop,\n" * 100_001, "body"),
+        ],
+        ids=lambda value: repr(value[:20]),
+    )
+    def test_what_is_no_file_of_codes(self, client: Any, staff: Staff, data: bytes, loc: str) -> None:
+        for query in ("", "?partial=true") if loc.count(".") < 3 and "10_000" not in loc else ("",):
+            if query and data.startswith(HEAD + b"item_drop,,"):
+                continue  # a row of its own that is wrong, and no file
+            answer = upload(client, staff, data, query=query, Idempotency_Key="k")
+            assert answer.status_code == 422, answer.text
+            assert answer.content_type == "application/problem+json"
+            assert answer.json["errors"][0]["loc"] == loc
+            assert len(answer.data) < 2_000
+
+    def test_a_byte_too_many(self, client: Any, staff: Staff) -> None:
+        data = padded(MAX_BYTES + 1)
+        assert len(data) == MAX_BYTES + 1
+
+        answer = upload(client, staff, data)
+
+        assert answer.status_code == 413
+        assert str(MAX_BYTES) in answer.json["detail"]
+
+    def test_a_byte_too_many_by_somebody_who_does_not_say_how_many(self, app: Flask, staff: Staff) -> None:
+        """Chunked: gunicorn says that the end is known when it comes."""
+
+        class Endless:
+            sent = 0
+
+            def read(self, n: int = -1) -> bytes:
+                self.sent += n
+                return b"a" * n
+
+        endless = Endless()
+        builder = EnvironBuilder(
+            path=f"{staff.codes}/import",
+            method="POST",
+            headers=staff.admin.headers | {"Content-Type": "text/csv", "Transfer-Encoding": "chunked"},
+        )
+        environ = builder.get_environ()
+        environ.pop("CONTENT_LENGTH", None)
+        environ |= {"wsgi.input": endless, "wsgi.input_terminated": True}
+
+        answer = app.test_client().open(environ)
+
+        assert answer.status_code == 413
+        assert endless.sent <= MAX_BYTES + 2**20
+
+    @pytest.mark.parametrize(
+        "content_type", ["application/json", "text/plain", "multipart/form-data", "", "text/csv; charset=latin-1"]
+    )
+    def test_another_type(self, client: Any, staff: Staff, content_type: str) -> None:
+        assert upload(client, staff, GOOD, Content_Type=content_type).status_code == 415
+
+    @pytest.mark.parametrize("partial", ["maybe", "1", "", "True"])
+    def test_a_wrong_query(self, client: Any, staff: Staff, partial: str) -> None:
+        answer = upload(client, staff, GOOD, query=f"?partial={partial}")
+
+        assert answer.status_code == 422
+        assert answer.json["errors"][0]["loc"] == "query.partial"
+
+    @pytest.mark.parametrize(
+        ("codes", "loc"),
+        [
+            ([{"scan_type": "item_drop"}] * 1_001, "body.codes"),
+            (["spy123"], "body.codes.0"),
+            ([{"scan_type": "item_drop", "org_id": "x"}], "body.codes.0.org_id"),
+            ([{"scan_type": "item_drop", "description": "\x00"}], "body.codes.0.description"),
+            ([{}], "body.codes.0.scan_type"),
+        ],
+        ids=lambda value: repr(value)[:30],
+    )
+    def test_lists(self, client: Any, staff: Staff, codes: list[Any], loc: str) -> None:
+        answer = bulk(client, staff, *codes)
+
+        assert answer.status_code == 422
+        assert answer.json["errors"][0]["loc"] == loc
+
+    def test_a_list_of_more_than_ten_mebibytes(self, client: Any, staff: Staff) -> None:
+        assert (
+            bulk(client, staff, *[{"scan_type": "item_drop", "description": "a" * 11_000}] * 1_000).status_code == 413
+        )
+
+    def test_authentication_comes_first(self, client: Any, staff: Staff) -> None:
+        for path in ("import", "bulk"):
+            assert client.post(f"{staff.codes}/{path}", data=b"\xff" * 100).status_code == 401
+        assert upload(client, staff, b"\xff", by=staff.member, Content_Type="text/plain").status_code == 403
+
+
+def test_bodies_beyond_the_usual_mebibyte(client: Any, conn: Conn, staff: Staff) -> None:
+    """Ten for many codes, in a list or a file; elsewhere one."""
+    answer = upload(client, staff, padded(MAX_BYTES))
+    assert answer.status_code == 202, answer.text
+    answer = bulk(client, staff, *[{"scan_type": "item_drop", "description": "a" * 2_000}] * 1_000)
+    assert answer.status_code == 201
+    answer = client.post(staff.codes, json={"scan_type": "item_drop", "x": "a" * 2**20}, headers=staff.admin.headers)
+    assert answer.status_code == 413
+
+
+def test_a_row_of_ten_thousand_columns_costs_nobody_else(client: Any, conn: Conn, staff: Staff) -> None:
+    data = HEAD + b"item_drop,a\nitem_drop" + b",x" * 10_000 + b"\nitem_drop,b\n"
+
+    answer = upload(client, staff, data, query="?partial=true")
+
+    assert (
+        answer.json["rows"][0] | {"line": 3, "message": "has more cells than the header, which has 2"}
+        == (answer.json["rows"][0])
+    )
+    assert (answer.json["done"], answer.json["failed"]) == (2, 1)

@@ -1,0 +1,110 @@
+"""What becomes of a row, and of codes that lead to each other."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.codes.store import mint
+from shared.imports.rules import judge, judge_row, stranded
+from shared.imports.table import Row
+
+PUZZLE = {"encounter_puzzle_type": "pattern", "encounter_difficulty_level": "1"}
+
+
+def judged(**row: str) -> tuple[str | None, str | None]:
+    found = judge_row(tuple(row), Row(7, tuple(row.values())), mint)
+    assert found.line == 7
+    assert (found.definition is None) is (found.message is not None)
+    return found.field, found.message
+
+
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        ({"scan_type": "item_drop"}, None),
+        ({"scan_type": "", "target_url": "https://example.com"}, None),
+        ({"scan_type": ""}, "target_url"),
+        ({"scan_type": "chess"}, "scan_type"),
+        ({"code": "a b"}, "code"),
+        ({"latitude": "91", "longitude": "0"}, "latitude"),
+        ({"latitude": "north", "longitude": "0"}, "latitude"),
+        ({"latitude": "1"}, "longitude"),
+        ({"requires_location": "true"}, "requires_location"),
+        ({"reward_item": "gem"}, "reward_quantity"),
+        ({"reward_quantity": "1"}, "reward_item"),
+        ({"reward_item": "gem", "reward_quantity": "0"}, "reward_quantity"),
+        ({"encounter_solution": "x"}, "encounter_puzzle_type"),
+        (PUZZLE | {"encounter_difficulty_level": "11"}, "encounter_difficulty_level"),
+        ({"encounter_data": "[1]"}, "encounter_puzzle_type"),
+        (
+            {"encounter_puzzle_type": "pattern", "encounter_difficulty_level": "1", "encounter_data": "[1]"},
+            "encounter_data",
+        ),
+        ({"encounter_data": "{"}, "encounter_data"),
+        ({"tags": "a||b"}, "tags"),
+        ({"tags": "a|" + "b" * 65}, "tags"),
+        ({"tags": "|".join("abcdefghij") * 9}, "tags"),
+        ({"starts_at": "2026-02-12"}, "starts_at"),
+        ({"starts_at": "2026-02-12T10:00:00Z", "expires_at": "2026-02-12T10:00:00Z"}, "expires_at"),
+        ({"code": "abc", "destination_code": "abc"}, "destination_code"),
+        ({"target_url": "javascript:alert(1)"}, "target_url"),
+        ({"description": "a" * 2_001}, "description"),
+        ({"max_scans": "many"}, "max_scans"),
+        ({"active": "perhaps"}, "active"),
+    ],
+    ids=str,
+)
+def test_a_row_is_judged_by_the_rules_of_a_single_code(row: dict[str, str], field: str | None) -> None:
+    found, message = judged(**{"scan_type": "item_drop"} | row)
+
+    assert found == field
+    assert (message is None) is (field is None)
+
+
+@pytest.mark.parametrize(("cells", "words"), [(("x",), "fewer"), (("x", "", ""), "more")])
+def test_a_row_has_as_many_cells_as_the_header(cells: tuple[str, ...], words: str) -> None:
+    found = judge_row(("scan_type", "code"), Row(2, cells), mint)
+
+    assert found.field is None
+    assert found.message == f"has {words} cells than the header, which has 2"
+
+
+def test_a_code_of_a_list_names_its_fields_as_its_body_does() -> None:
+    assert judge(1, {"scan_type": "item_drop", "reward": {"item": "gem"}}, mint).field == "reward.quantity"
+    assert judge(1, {"scan_type": "item_drop", "tags": ["a", ""]}, mint).field == "tags.1"
+    assert judge(1, {"scan_type": "item_drop", "id": 1}, mint).field == "id"
+    assert judge(1, {}, mint).field == "scan_type"
+
+
+@pytest.mark.parametrize(
+    ("leads", "known", "found"),
+    [
+        ([], [], set()),
+        ([("a", "b")], ["b"], set()),
+        ([("a", "b")], [], {"a"}),
+        ([("a", "b"), ("b", "c"), ("c", "d")], ["b", "c"], {"a", "b", "c"}),
+        ([("a", "b"), ("b", "a")], ["a", "b"], set()),
+        ([("a", "b"), ("c", "b"), ("b", "x"), ("e", "f")], ["b", "f"], {"a", "b", "c"}),
+    ],
+)
+def test_codes_that_lead_nowhere(leads: list[Any], known: list[str], found: set[str]) -> None:
+    assert stranded(leads, known) == found
+
+
+@given(st.dictionaries(st.integers(0, 12), st.integers(0, 15)))
+def test_stranded_is_what_is_left_when_nothing_more_falls(leads: dict[int, int]) -> None:
+    """By the definition: take away what leads to something that is not there, until nothing does."""
+    pairs = [(str(code), str(to)) for code, to in leads.items()]
+    there = {code for code, _ in pairs}
+    while falling := {code for code, to in pairs if code in there and to not in there}:
+        there -= falling
+
+    assert stranded(pairs, {code for code, _ in pairs}) == {code for code, _ in pairs} - there
+
+
+def test_a_long_chain_falls_at_once() -> None:
+    chain = [(str(n), str(n + 1)) for n in range(100_000)]
+
+    assert len(stranded(chain, {code for code, _ in chain})) == 100_000
