@@ -1,0 +1,363 @@
+"""Imports run by workers: chunk by chunk, added once, whatever becomes of the worker, and set aside if it was them."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from flask import Flask
+
+from shared import db
+from shared.db import Conn
+from shared.errors import NotFound
+from shared.imports import adding, leases, rules, staging, store
+from shared.imports.rules import MAX_ATTEMPTS, Import, Judged
+from tests.build import make_code, make_org
+from tests.imports.making import left, many, stored, table, upload
+from tests.people import Staff
+from tests.racing import Meeting, at_once
+from workers import cleanup
+from workers import imports as worker
+
+ROWS = 1_100
+DROP = {"scan_type": "item_drop"}
+
+
+class Killed(BaseException):
+    """The process is gone in the middle of it."""
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "CHUNK", 300)
+
+
+@pytest.fixture
+def handed_in(client: Any, staff: Staff) -> Callable[..., UUID]:
+    """Hands a file in for a worker."""
+
+    def hand_in(data: bytes = b"", query: str = "") -> UUID:
+        answer = upload(client, staff, data or many(ROWS), query=query)
+        assert answer.status_code == 202
+        return UUID(answer.json["id"])
+
+    return hand_in
+
+
+def find(conn: Conn, import_id: UUID) -> Import:
+    org_id = db.one(conn.execute("SELECT org_id FROM imports WHERE id = %s", (import_id,)))[0]
+    found = store.find(conn, org_id, import_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def end_leases(conn: Conn) -> None:
+    conn.execute("UPDATE imports SET lease_until = now() WHERE finished_at IS NULL")
+
+
+def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
+    """The same, but it kills its process when it is called for the `at`-th time."""
+    calls = 0
+
+    def kill(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise Killed
+        return function(*args, **kwargs)
+
+    return kill
+
+
+@pytest.mark.parametrize("query", ["", "?partial=true"])
+@pytest.mark.parametrize(
+    ("place", "name", "at"),
+    [
+        (rules, "judge_row", 1),
+        (rules, "judge_row", 700),
+        (leases, "advance", 3),
+        (adding, "conclude", 1),
+        (store, "finish", 1),
+    ],
+    ids=str,
+)
+def test_whoever_is_killed_adds_no_code_twice(
+    conn: Conn,
+    handed_in: Callable[..., UUID],
+    monkeypatch: pytest.MonkeyPatch,
+    query: str,
+    place: Any,
+    name: str,
+    at: int,
+) -> None:
+    import_id = handed_in(many(ROWS) + b"bad,chess\r\n" if query else b"", query)
+    with monkeypatch.context() as deadly:
+        deadly.setattr(place, name, killing(getattr(place, name), at))
+        with pytest.raises(Killed):
+            worker.run_pending()
+    assert stored(conn) == set()
+    worker.run_pending()
+    assert not find(conn, import_id).is_over, "leased by the dead"
+
+    end_leases(conn)
+    worker.run_pending()
+
+    done = find(conn, import_id)
+    assert (done.status, done.done, done.failed) == ("done", ROWS, bool(query))
+    assert stored(conn) == {f"many-{k}" for k in range(ROWS)}
+    assert left(conn) == 0
+
+
+def test_progress_is_told_on_the_way(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_id = handed_in(b"code,scan_type\r\n0-bad,chess\r\n" + many(ROWS - 1).split(b"\r\n", 1)[1])
+    seen: list[tuple[Any, ...]] = []
+    advance = leases.advance
+
+    def look(own: Conn, *args: Any, **kwargs: Any) -> None:
+        told = find(conn, import_id)
+        seen.append((told.status, told.judged, round(told.progress, 3), len(store.failures(conn, import_id))))
+        advance(own, *args, **kwargs)
+
+    monkeypatch.setattr(leases, "advance", look)
+    worker.run_pending()
+
+    assert seen == [
+        ("running", 0, 0.0, 0),
+        ("running", 300, 0.136, 1),
+        ("running", 600, 0.273, 1),
+        ("running", 900, 0.409, 1),
+    ]
+    told = find(conn, import_id)
+    assert (told.status, told.done, told.failed) == ("failed", 0, 1)
+    assert told.message == "1 row is wrong, of 1,100: nothing was added"
+    assert told.outcomes[0]["line"] == 2
+    assert {outcome["status"] for outcome in told.outcomes[1:]} == {"not_added"}
+    assert stored(conn) == set()
+    assert left(conn) == 0
+
+
+def test_an_import_that_kills_its_worker_three_times_is_set_aside(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the other one goes on."""
+    deadly = handed_in(many(ROWS, "deadly"), "?partial=true")
+    other = handed_in(many(ROWS, "other"))
+    judge_row = rules.judge_row
+
+    def die(columns: Any, row: Any, mint: Any) -> Judged:
+        if row.cells[0] == "deadly-700":
+            raise Killed
+        return judge_row(columns, row, mint)
+
+    monkeypatch.setattr(rules, "judge_row", die)
+    kills = 0
+    while not (find(conn, deadly).is_over and find(conn, other).is_over):
+        try:
+            worker.run_pending()
+        except Killed:
+            kills += 1
+            end_leases(conn)
+        assert kills <= MAX_ATTEMPTS
+
+    assert kills == MAX_ATTEMPTS
+    told = find(conn, deadly)
+    assert (told.status, told.done, told.message) == ("failed", 0, worker.SET_ASIDE)
+    assert db.one(conn.execute("SELECT reason FROM imports WHERE id = %s", (deadly,))) == (
+        "its worker did not come back",
+    )
+    assert stored(conn) == {f"other-{k}" for k in range(ROWS)}
+    assert left(conn) == 0
+
+
+def test_one_that_fails_in_its_own_way_is_set_aside_with_its_reason(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_id = handed_in()
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr(adding, "conclude", fail)
+    worker.run_pending()
+
+    assert find(conn, import_id).status == "failed"
+    assert db.one(conn.execute("SELECT reason FROM imports")) == ("ZeroDivisionError: no such luck",)
+    assert left(conn) == 0
+
+
+def test_a_database_that_goes_away_costs_no_attempt(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_id = handed_in()
+
+    def go_away(*_: Any) -> None:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(adding, "conclude", go_away)
+        for _ in range(MAX_ATTEMPTS + 1):
+            with pytest.raises(psycopg.OperationalError):
+                worker.run_pending()
+    worker.run_pending()
+
+    assert find(conn, import_id).status == "done"
+
+
+def test_many_restarts_are_no_fault_of_an_import_that_gets_on(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHUNK", 150)
+    import_id = handed_in()
+    for _ in range(7):
+        with monkeypatch.context() as deadly:
+            deadly.setattr(rules, "judge_row", killing(rules.judge_row, 151))
+            with pytest.raises(Killed):
+                worker.run_pending()
+        end_leases(conn)
+    worker.run_pending()
+
+    assert find(conn, import_id).status == "done"
+
+
+def test_who_stops_gives_back_what_it_holds(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_id = handed_in()
+    advance = leases.advance
+
+    def stop(*args: Any, **kwargs: Any) -> None:
+        advance(*args, **kwargs)
+        worker.process_life.stopping.set()
+
+    with monkeypatch.context() as stopping:
+        stopping.setattr(leases, "advance", stop)
+        worker.run_pending()
+    worker.process_life.stopping.clear()
+    assert find(conn, import_id).judged == 300
+
+    worker.run_pending()
+
+    assert find(conn, import_id).status == "done"
+
+
+def test_a_worker_that_was_halted_adds_nothing_when_it_goes_on(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lease is over; another has taken the import, and ended it."""
+    import_id = handed_in(table(*[DROP] * ROWS))  # whose codes are minted: to add them twice would succeed
+    judge_chunk = worker._judge_chunk
+
+    def halt(*args: Any) -> bool:
+        with monkeypatch.context() as others:
+            others.setattr(worker, "_judge_chunk", judge_chunk)
+            end_leases(conn)
+            worker.run_pending()
+        assert find(conn, import_id).status == "done"
+        return judge_chunk(*args)
+
+    monkeypatch.setattr(worker, "_judge_chunk", halt)
+    worker.run_pending()
+
+    assert find(conn, import_id).done == len(stored(conn)) == ROWS
+    assert left(conn) == 0
+
+
+@pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "negative control: without the fence"])
+def test_two_workers_on_one_import(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, fenced: bool
+) -> None:
+    """Both have read the same rows; the import is the later one's."""
+    import_id = handed_in()
+    meeting = Meeting(patience=0.5 if fenced else 10)
+    take_rows = staging.take_rows
+
+    def take_and_meet(*args: Any, **kwargs: Any) -> Any:
+        rows = take_rows(*args, **kwargs)
+        meeting.wait()
+        return rows
+
+    def hold_anything(own: Conn, held: UUID, *_: Any) -> Import:
+        return find(own, held)
+
+    def run(_: object = None) -> str:
+        end_leases(conn)
+        try:
+            worker.run_pending()
+        except psycopg.Error as error:
+            return type(error).__name__
+        return "ran"
+
+    monkeypatch.setattr(staging, "take_rows", take_and_meet)
+    if not fenced:
+        monkeypatch.setattr(leases, "hold", hold_anything)
+        monkeypatch.setattr(leases, "LEFT", "finished_at IS NULL")
+    with monkeypatch.context():
+        at_once([run, run])
+    monkeypatch.setattr(staging, "take_rows", take_rows)
+    end_leases(conn)
+    reasons = [row[0] for row in conn.execute("SELECT reason FROM imports WHERE reason IS NOT NULL")]
+
+    if fenced:
+        worker.run_pending()
+        assert find(conn, import_id).status == "done"
+        assert len(stored(conn)) == ROWS
+        assert reasons == []
+    else:
+        assert any("UniqueViolation" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("query", ["", "?partial=true"])
+def test_a_code_that_is_made_at_the_last_moment_is_taken(
+    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, query: str
+) -> None:
+    """Between the look at what is taken and the insertion. What leads to it falls as well."""
+    data = many(ROWS).replace(b"code,scan_type", b"code,scan_type,destination_code").replace(b"drop\r", b"drop,\r")
+    import_id = handed_in(data + b"lead,transportation,many-5\r\n", query)
+    counts = adding._counts
+    theirs = make_org(conn)
+
+    def overtake(own: Conn, job_id: UUID) -> tuple[int, int]:
+        counted = counts(own, job_id)
+        if "many-5" not in stored(conn):
+            make_code(conn, theirs, code="many-5")
+        return counted
+
+    monkeypatch.setattr(adding, "_counts", overtake)
+    worker.run_pending()
+
+    told = find(conn, import_id)
+    failed = [(row["code"], row["field"], row["message"]) for row in told.outcomes if row["status"] == "failed"]
+    assert failed[0] == ("many-5", "code", "is taken")
+    assert [row[:2] for row in failed[1:]] == [("lead", "destination_code")]
+    assert (told.status, told.done) == (("done", ROWS - 1) if query else ("failed", 0))
+    assert len(stored(conn)) == (ROWS if query else 1)
+
+
+def test_the_same_codes_at_once_are_added_once(app: Flask, conn: Conn, handed_in: Callable[..., UUID]) -> None:
+    """In opposite orders: neither waits for the other for ever."""
+    head, *rows = many(ROWS).splitlines(keepends=True)
+    imports = [handed_in(head + b"".join(order), "?partial=true") for order in (rows, rows[::-1])]
+
+    at_once([worker.run_pending] * 2)
+    worker.run_pending()
+
+    told = [find(conn, import_id) for import_id in imports]
+    assert {one.status for one in told} == {"done"}
+    assert sum(one.done for one in told) == sum(one.failed for one in told) == ROWS
+    assert len(stored(conn)) == ROWS
+
+
+def test_imports_that_are_over_are_kept_for_a_week(conn: Conn, handed_in: Callable[..., UUID]) -> None:
+    imports = [handed_in(many(ROWS, prefix)) for prefix in ("old", "new", "open")]
+    worker.run_pending()
+    conn.execute("UPDATE imports SET finished_at = now() - interval '8 days' WHERE id = %s", (imports[0],))
+    conn.execute("UPDATE imports SET finished_at = now() - interval '6 days' WHERE id = %s", (imports[1],))
+    conn.execute("UPDATE imports SET finished_at = NULL, status = 'running' WHERE id = %s", (imports[2],))
+
+    assert cleanup.forget_all().imports == 1
+    assert {row[0] for row in conn.execute("SELECT id FROM imports")} == set(imports[1:])
+    assert len(stored(conn)) == 3 * ROWS

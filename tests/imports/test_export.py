@@ -1,0 +1,140 @@
+"""Codes written to a file, and the same codes read from it."""
+
+import csv
+from io import StringIO
+from typing import Any
+
+import pytest
+from flask import Flask
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.codes import store
+from shared.db import Conn
+from shared.imports import cells
+from tests.build import make_code, make_org
+from tests.codes.making import PUZZLE, make
+from tests.imports.describing import BODIES
+from tests.imports.making import bulk, export, left, stored, upload
+from tests.people import Staff, make_staff
+from web import imports
+
+
+def read(answer: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(answer.data.decode(), newline="")))
+
+
+def codes(client: Any, staff: Staff) -> dict[str, Any]:
+    """Every code of an organization by its text, without what import gives anew."""
+    answer = client.get(f"{staff.codes}?limit=200", headers=staff.admin.headers)
+    found = {}
+    for code in answer.json["items"]:
+        for name in ("id", "created_at", "updated_at", "image_url"):
+            del code[name]
+        if code["encounter"]:
+            del code["encounter"]["id"]
+        found[code["code"]] = code
+    return found
+
+
+def test_every_code_is_a_row_oldest_first(
+    client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(imports, "PAGE", 3)
+    made = [make(client, staff).json["code"] for _ in range(7)]
+    make_code(conn, make_org(conn))
+
+    answer = export(client, staff)
+
+    assert [row["code"] for row in read(answer)] == made
+    assert answer.content_type == "text/csv; charset=utf-8"
+    slug = conn.execute("SELECT slug FROM organizations WHERE id = %s", (staff.org_id,)).fetchone()
+    assert slug is not None
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="qr-codes-{slug[0]}.csv"'
+
+
+def test_no_codes_are_a_header(client: Any, staff: Staff) -> None:
+    assert export(client, staff).data.decode() == ",".join(cells.COLUMNS) + "\r\n"
+
+
+def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(imports, "PAGE", 2)
+    for _ in range(5):
+        make(client, staff)
+    pages = []
+    oldest_first = store.oldest_first
+
+    def note(*args: Any, **kwargs: Any) -> Any:
+        pages.append(kwargs["after"])
+        return oldest_first(*args, **kwargs)
+
+    monkeypatch.setattr(store, "oldest_first", note)
+    answer = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
+    pieces = iter(answer.response)
+    first = next(pieces)
+
+    assert first.count(b"\r\n") == 3
+    assert len(pages) == 1
+    make(client, staff)  # later than the export
+    assert sum(piece.count(b"\r\n") for piece in pieces) == 3
+    assert len(set(pages)) == 3
+
+
+@pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False)])
+def test_solutions_are_for_those_who_make_codes(client: Any, staff: Staff, role: str, told: bool) -> None:
+    make(client, staff, scan_type="encounter", encounter=PUZZLE)
+
+    answer = export(client, staff, by=staff[role])
+
+    assert ("open sesame" in answer.text) is told
+    assert ("encounter_solution" in answer.text) is told
+    assert read(answer)[0]["encounter_puzzle_type"] == "decryption"
+
+
+def test_no_cell_is_a_formula(client: Any, staff: Staff) -> None:
+    for start in ("=", "+", "-", "@", "\t", "\r"):
+        text = f"{start}cmd|' /C calc'!A0"
+        make(
+            client,
+            staff,
+            description=text,
+            reward={"item": text.strip() or "x", "quantity": 1},
+            latitude=-4.5,
+            longitude=-1,
+        )
+    make(client, staff, code="-dash", tags=["=x"], encounter=PUZZLE | {"solution": "@x", "data": {"a": "=x"}})
+
+    for row in read(export(client, staff)):
+        formulas = {name: cell for name, cell in row.items() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))}
+        assert set(formulas) <= {"latitude", "longitude"}
+        assert set(formulas.values()) <= {"-4.5", "-1.0"}
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(bodies=st.lists(BODIES, max_size=6, unique_by=lambda body: body["code"]), leads=st.booleans())
+def test_what_is_exported_and_imported_are_the_same_codes(
+    app: Flask, client: Any, conn: Conn, staff: Staff, bodies: list[dict[str, Any]], leads: bool
+) -> None:
+    """Once the first ones are deleted; by another organization."""
+    if leads and len(bodies) > 1:
+        bodies = [body | {"destination_code": bodies[k - 1]["code"]} for k, body in enumerate(bodies)]
+    other = make_staff(app, conn)
+    try:
+        made = bulk(client, staff, *bodies)
+        assert made.status_code == 201, made.text
+        before = codes(client, staff)
+        exported = export(client, staff).data
+        conn.execute("UPDATE qr_codes SET deleted_at = now()")
+
+        answer = upload(client, other, exported)
+
+        assert answer.status_code == 201, answer.text
+        assert codes(client, other) == before
+        assert list(codes(client, other)) == list(before), "in the same order"
+        assert export(client, other).data == exported
+    finally:
+        conn.execute("UPDATE qr_codes SET deleted_at = now()")
+    assert stored(conn) == set()
+    assert left(conn) == 0
