@@ -19,6 +19,7 @@ from tests.people import Staff
 from tests.racing import Meeting, at_once
 from workers import cleanup
 from workers import imports as worker
+from workers.broker import process_life
 
 ROWS = 1_100
 DROP = {"scan_type": "item_drop"}
@@ -231,12 +232,12 @@ def test_who_stops_gives_back_what_it_holds(
 
     def stop(*args: Any, **kwargs: Any) -> None:
         advance(*args, **kwargs)
-        worker.process_life.stopping.set()
+        process_life.stopping.set()
 
     with monkeypatch.context() as stopping:
         stopping.setattr(leases, "advance", stop)
         worker.run_pending()
-    worker.process_life.stopping.clear()
+    process_life.stopping.clear()
     assert find(conn, import_id).judged == 300
 
     worker.run_pending()

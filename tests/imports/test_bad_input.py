@@ -89,7 +89,7 @@ class TestRefused:
                 return b"a" * n
 
         headers = staff.admin.headers | {"Content-Type": "text/csv"}
-        environ = EnvironBuilder(path=f"{staff.codes}/import", method="POST", headers=headers).get_environ()
+        environ = EnvironBuilder(path=f"{staff.codes}/import", method="POST", headers=[*headers.items()]).get_environ()
         environ.pop("CONTENT_LENGTH", None)
         environ |= {"wsgi.input": Endless(), "wsgi.input_terminated": True}
 
