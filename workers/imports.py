@@ -17,8 +17,9 @@ from workers.broker import handles, process_life
 log = get_logger()
 
 CHUNK = 1_000
-LEASE = timedelta(seconds=30)
-"""Far above what a chunk takes. Adding may take longer: until it ends the import is locked, and claimed by nobody."""
+LEASE = timedelta(seconds=60)
+"""Far above what a chunk takes, also one of puzzles of a mebibyte. Adding may take longer: until it ends the import is
+locked, and claimed by nobody."""
 SET_ASIDE = f"It was set aside after {MAX_ATTEMPTS} attempts: nothing was added"
 
 
@@ -83,14 +84,16 @@ def _run(job: Import, token: UUID) -> None:
 
 
 def _judge_chunk(import_id: UUID, token: UUID) -> bool:
-    """Look at the next rows. Whether there were any."""
-    with db.transaction() as conn:
+    """Look at the next rows. Whether there were any. No transaction is open meanwhile: the event log would wait."""
+    with db.connection() as conn:
         job = leases.hold(conn, import_id, token, LEASE)
         rows = staging.take_rows(conn, import_id, after=job.judged_line, limit=CHUNK)
-        if not rows:
-            return False
-        judged = [rules.judge_row(job.columns, row, mint) for row in rows]
+    if not rows:
+        return False
+    judged = [rules.judge_row(job.columns, row, mint) for row in rows]
+    failed = sum(one.message is not None for one in judged)
+    with db.transaction() as conn:
+        leases.hold(conn, import_id, token, LEASE)
         staging.put_codes(conn, import_id, judged)
-        failed = sum(one.message is not None for one in judged)
         leases.advance(conn, import_id, judged=len(rows), failed=failed, line=rows[-1].line)
     return True

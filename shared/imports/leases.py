@@ -40,7 +40,7 @@ def claim(conn: Conn, token: UUID, lease: timedelta) -> Import | None:
 
 
 def hold(conn: Conn, import_id: UUID, token: UUID, lease: timedelta) -> Import:
-    """Keep the import for this transaction, and for another lease from now. Raises LeaseLost."""
+    """Keep the import for another lease from now; in a transaction, from everybody until its end. Raises LeaseLost."""
     with conn.cursor(row_factory=class_row(Import)) as cursor:
         held = cursor.execute(
             f"""

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +14,21 @@ from shared.imports.rules import Judged
 from shared.imports.table import Row
 from shared.times import write_time
 
+PIECE = 10_000
+
 
 def put_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
-    """COPY a file's rows in while they are read. Returns how many there were."""
+    """COPY a file's rows in while they are read. Returns how many there were.
+
+    Piece by piece: a COPY that takes long looks like a process that fell silent, and those are ended.
+    """
+    n, rows = 0, iter(rows)
+    while (copied := _copy_rows(conn, import_id, islice(rows, PIECE))) == PIECE:
+        n += copied
+    return n + copied
+
+
+def _copy_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
     n = 0
     with conn.cursor() as cursor, cursor.copy("COPY import_rows (import_id, line, cells) FROM STDIN") as copy:
         for row in rows:

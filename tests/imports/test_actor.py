@@ -16,7 +16,7 @@ from shared.imports.rules import MAX_ATTEMPTS, Import, Judged
 from tests.build import make_code, make_org
 from tests.imports.making import left, many, stored, table, upload
 from tests.people import Staff
-from tests.racing import Meeting, at_once
+from tests.racing import at_once
 from workers import cleanup
 from workers import imports as worker
 from workers.broker import process_life
@@ -245,70 +245,43 @@ def test_who_stops_gives_back_what_it_holds(
     assert find(conn, import_id).status == "done"
 
 
-def test_a_worker_that_was_halted_adds_nothing_when_it_goes_on(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its lease is over; another has taken the import, and ended it."""
-    import_id = handed_in(table(*[DROP] * ROWS))  # whose codes are minted: to add them twice would succeed
-    judge_chunk = worker._judge_chunk
+class TestAWorkerThatWasHalted:
+    """Its lease is over; another has taken the import, and ended it. Then it goes on where it stood."""
 
-    def halt(*args: Any) -> bool:
-        with monkeypatch.context() as others:
-            others.setattr(worker, "_judge_chunk", judge_chunk)
+    def run(self, conn: Conn, hand_in: Callable[..., UUID], patch: pytest.MonkeyPatch, place: str) -> Import:
+        import_id = hand_in(table(*[DROP] * ROWS))
+        step = getattr(staging, place)
+
+        def halt_behind(*args: Any, **kwargs: Any) -> Any:
+            found = step(*args, **kwargs)
+            patch.setattr(staging, place, step)
             end_leases(conn)
             worker.run_pending()
-        assert find(conn, import_id).status == "done"
-        return judge_chunk(*args)
+            assert find(conn, import_id).done == ROWS
+            return found
 
-    monkeypatch.setattr(worker, "_judge_chunk", halt)
-    worker.run_pending()
-
-    assert find(conn, import_id).done == len(stored(conn)) == ROWS
-    assert left(conn) == 0
-
-
-@pytest.mark.parametrize("fenced", [True, False], ids=["fenced", "negative control: without the fence"])
-def test_two_workers_on_one_import(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, fenced: bool
-) -> None:
-    """Both have read the same rows; the import is the later one's."""
-    import_id = handed_in()
-    meeting = Meeting(patience=0.5 if fenced else 10)
-    take_rows = staging.take_rows
-
-    def take_and_meet(*args: Any, **kwargs: Any) -> Any:
-        rows = take_rows(*args, **kwargs)
-        meeting.wait()
-        return rows
-
-    def hold_anything(own: Conn, held: UUID, *_: Any) -> Import:
-        return find(own, held)
-
-    def run(_: object = None) -> str:
-        end_leases(conn)
-        try:
-            worker.run_pending()
-        except psycopg.Error as error:
-            return type(error).__name__
-        return "ran"
-
-    monkeypatch.setattr(staging, "take_rows", take_and_meet)
-    if not fenced:
-        monkeypatch.setattr(leases, "hold", hold_anything)
-        monkeypatch.setattr(leases, "LEFT", "finished_at IS NULL")
-    with monkeypatch.context():
-        at_once([run, run])
-    monkeypatch.setattr(staging, "take_rows", take_rows)
-    end_leases(conn)
-    reasons = [row[0] for row in conn.execute("SELECT reason FROM imports WHERE reason IS NOT NULL")]
-
-    if fenced:
+        patch.setattr(staging, place, halt_behind)
         worker.run_pending()
-        assert find(conn, import_id).status == "done"
         assert len(stored(conn)) == ROWS
-        assert reasons == []
-    else:
-        assert any("UniqueViolation" in reason for reason in reasons)
+        assert left(conn) == 0
+        return find(conn, import_id)
+
+    @pytest.mark.parametrize("place", ["take_rows", "analyze"])
+    def test_changes_nothing(
+        self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, place: str
+    ) -> None:
+        found = self.run(conn, handed_in, monkeypatch, place)
+
+        assert (found.status, found.done, len(found.outcomes)) == ("done", ROWS, 1_000)
+
+    def test_negative_control_without_the_fence_it_takes_the_outcome_back(
+        self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(leases, "hold", lambda own, held, *_: find(own, held))
+
+        found = self.run(conn, handed_in, monkeypatch, "analyze")
+
+        assert (found.status, found.done, len(found.outcomes)) == ("done", 0, 0)
 
 
 @pytest.mark.parametrize("query", ["", "?partial=true"])
