@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -128,8 +129,11 @@ def test_a_hundred_thousand_rows_take_bounded_memory(
     row = {"description": "At the station, platform 7", "latitude": "52.3731", "longitude": "4.8926", "tags": "east"}
 
     def run(n: int, prefix: str) -> dict[str, int]:
+        began = time.monotonic()
         url = hand_in(client, staff, many(n, f"{prefix}{staff.org_id.hex[-12:]}", **row))
+        accepted = time.monotonic()
         eventually(lambda: counts(conn, url)[0] == "done", within=300)
+        print(f"{n:,} rows: accepted in {accepted - began:.1f} s, done in {time.monotonic() - began:.1f} s")
         assert client.fetch("GET", f"{staff.codes}/export").count(prefix.encode()) == n
         return {name: memory(server, name) for name in ("web", "worker")}
 
