@@ -30,7 +30,9 @@ def put_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
 
 def _copy_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
     n = 0
-    with conn.cursor() as cursor, cursor.copy("COPY import_rows (import_id, line, cells) FROM STDIN") as copy:
+    statement = "COPY import_rows (import_id, line, cells) FROM STDIN (FORMAT binary)"  # a third of the work of text
+    with conn.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(["uuid", "int4", "text[]"])
         for row in rows:
             copy.write_row((import_id, row.line, list(row.cells)))
             n += 1
