@@ -42,6 +42,13 @@ class ImagesPending(Message):
 
 
 @dataclass(frozen=True)
+class RollUp(Message):
+    """There may be verdicts and visits that are not in the rollups: fold all of them."""
+
+    queue = "analytics"
+
+
+@dataclass(frozen=True)
 class CleanUp(Message):
     """An hour has passed: forget what has outlived its retention."""
 

@@ -15,6 +15,7 @@ from shared.generated import store as generated
 from shared.logging import configure, get_logger
 from shared.messages import CleanUp
 from shared.settings import settings
+from shared.visits import store as visits
 from workers.broker import handles, process_life
 
 log = get_logger()
@@ -31,6 +32,7 @@ class Report:
     generated_image_bytes: int
     generated_tombstones: int
     events: int
+    visits: int
     refresh_families: int
     idempotency_keys: int
 
@@ -45,14 +47,17 @@ def clean_up() -> None:
 
 
 def forget_all() -> Report:
-    """Delete expired codes with their pictures, old tombstones and events, ended sessions and idempotency keys."""
-    oldest = datetime.now(UTC) - timedelta(days=settings().event_retention_days)
+    """Delete expired codes with their pictures, old tombstones, events and visits, ended sessions and spent keys."""
+    now = datetime.now(UTC)
+    oldest = now - timedelta(days=settings().event_retention_days)
+    oldest_day = (now - timedelta(days=settings().visit_retention_days)).date()
     codes, image_bytes = _forget_codes()
     return Report(
         generated_codes=codes,
         generated_image_bytes=image_bytes,
         generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
         events=_in_batches(lambda conn, limit: events.forget(conn, before=oldest, limit=limit), BATCH),
+        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
         refresh_families=_in_batches(lambda conn, limit: accounts.forget_families(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),
     )
