@@ -21,6 +21,8 @@ from web import (
     organizations,
     problems,
     scans,
+    timelines,
+    visits,
 )
 from web.fields import StrictJSON
 
@@ -43,8 +45,8 @@ def create_app() -> OpenAPI:
     edge.name_requests(app)
     auth.init_app(app)
     edge.check_bodies(app)
-    slices = (accounts, organizations, codes, images, customizations, business, scans, generate, analytics, live)
-    for part in (*slices, operations, metrics):
+    slices = (accounts, organizations, codes, images, customizations, business, visits, scans, generate, live)
+    for part in (*slices, analytics, timelines, operations, metrics):
         app.register_api(part.api)
     live.init_app(app)
     documentation.init_app(app)
