@@ -19,7 +19,7 @@ from workers.broker import handles, process_life
 
 log = get_logger()
 
-BATCH = 6_000
+BATCH = 3_000
 """Events, of which a scan has two or three. Bounded, because readers of the event log wait behind each batch."""
 ROUNDS = 100  # then let other messages of this worker have their turn
 FEW, MANY = 2_000, 10_000

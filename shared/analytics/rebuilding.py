@@ -132,11 +132,12 @@ def forget_strangers(conn: Conn, subjects: Subjects) -> None:
     """Take away players of no day. The caller holds the lock, and has replaced every slice."""
     conn.execute(
         """
-        DELETE FROM scan_players_ever e
-        WHERE subject_id = ANY(%s) AND NOT EXISTS (
-            SELECT FROM scan_players p WHERE p.subject_id = e.subject_id AND p.player_id = e.player_id)
+        DELETE FROM scan_players_ever e USING (
+            SELECT subject_id, player_id FROM scan_players_ever WHERE subject_id = ANY(%(ids)s)
+            EXCEPT SELECT subject_id, player_id FROM scan_players WHERE subject_id = ANY(%(ids)s)) strangers
+        WHERE e.subject_id = strangers.subject_id AND e.player_id = strangers.player_id
         """,
-        (subjects.ids,),
+        {"ids": subjects.ids},
     )
 
 

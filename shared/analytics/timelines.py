@@ -1,7 +1,7 @@
 """Timelines in PostgreSQL: so many days, each with its counts, whatever happened on them. One statement, one snapshot.
 
-A year is 365 rows of `scan_days` in UTC, and at most 35,000 of `scan_quarters` in any other time zone, however many
-scans they stand for.
+A year is 365 rows of `scan_days`, however many scans they stand for; in another time zone than UTC, it is also the rows
+of `scan_quarters` between the midnights there and in UTC.
 """
 
 from collections.abc import Iterator, Sequence
@@ -56,36 +56,53 @@ IN_UTC = f"""
 """  # noqa: S608 - put together from constants
 
 IN_A_ZONE = f"""
-    {TAIL}
-    SELECT array_agg(r.count + coalesce(t.count, 0) ORDER BY n),
-           array_agg(r.success + coalesce(t.success, 0) ORDER BY n),
+    {TAIL}, edges AS MATERIALIZED (
+        SELECT n, sign * q.count AS count, sign * q.success AS success, sign * v.count AS visits
+        FROM unnest(%(starts)s::timestamptz[]) WITH ORDINALITY b (start, n)
+        CROSS JOIN LATERAL (SELECT (%(first)s::date + n::integer - 1)::timestamp AT TIME ZONE 'UTC') m (midnight)
+        CROSS JOIN LATERAL (SELECT CASE WHEN start < midnight THEN -1 ELSE 1 END) s (sign)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(count), 0) AS count, coalesce(sum(success), 0) AS success FROM scan_quarters
+            WHERE subject_id = %(subject)s AND at >= least(start, midnight) AND at < greatest(start, midnight)) q
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(count), 0) AS count FROM visit_quarters
+            WHERE subject_id = %(subject)s AND at >= least(start, midnight) AND at < greatest(start, midnight)) v
+    ), shifts AS (
+        SELECT n, lead(count) OVER next - count AS count, lead(success) OVER next - success AS success,
+               lead(visits) OVER next - visits AS visits
+        FROM edges WINDOW next AS (ORDER BY n)
+    )
+    SELECT array_agg(s.count + coalesce(r.count, 0) + coalesce(t.count, 0) ORDER BY n),
+           array_agg(s.success + coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
            array_agg(NULL::integer ORDER BY n),
-           array_agg(v.count + coalesce(w.count, 0) ORDER BY n),
+           array_agg(s.visits + coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
            {AS_OF}
-    FROM unnest(%(starts)s::timestamptz[], %(ends)s::timestamptz[]) WITH ORDINALITY d (start, stop, n)
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(count), 0) AS count, coalesce(sum(success), 0) AS success FROM scan_quarters
-        WHERE subject_id = %(subject)s AND at >= start AND at < stop) r
-    CROSS JOIN LATERAL (
-        SELECT coalesce(sum(count), 0) AS count FROM visit_quarters
-        WHERE subject_id = %(subject)s AND at >= start AND at < stop) v
+    FROM shifts s
+    CROSS JOIN LATERAL (SELECT %(first)s::date + n::integer - 1) d (day)
+    LEFT JOIN (
+        SELECT day, count, success FROM scan_days
+        WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) r USING (day)
+    LEFT JOIN (
+        SELECT day, count FROM visit_days
+        WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) v USING (day)
     LEFT JOIN (
         SELECT width_bucket(scan_time, %(starts)s::timestamptz[]) AS n, sum(count) AS count, sum(success) AS success
-        FROM deltas WHERE scan_time < %(end)s GROUP BY 1) t USING (n)
+        FROM deltas GROUP BY 1) t USING (n)
     LEFT JOIN (
         SELECT width_bucket(at, %(starts)s::timestamptz[]) AS n, sum(count) AS count
-        FROM visit_deltas WHERE at < %(end)s GROUP BY 1) w USING (n)
+        FROM visit_deltas GROUP BY 1) w USING (n)
+    WHERE n <= %(days)s
 """  # noqa: S608 - put together from constants
+"""A day there is the UTC day of the same date, less what comes before it begins there, and with what comes after it has
+ended: the quarters between the two midnights, not those of the whole year."""
 
 
 def timeline(conn: Conn, subject: Subject, period: Period, tz: str, now: datetime) -> Timeline:
     """The days of a period that ends today, by the clocks of a time zone that exists."""
     found = zone(tz)
     of = days(period, found, now)
-    if is_utc(tz):
-        query, asked = IN_UTC, {"first": of[0], "days": len(of)}
-    else:
-        *starts, end = bounds(of, found)
-        query, asked = IN_A_ZONE, {"starts": starts, "ends": [*starts[1:], end], "end": end}
+    given = subject.parameters() | {"first": of[0], "days": len(of)}
+    if not is_utc(tz):
+        given["starts"] = bounds(of, found)
     with conn.cursor(row_factory=args_row(lambda *counted: Timeline(of, *counted))) as cursor:
-        return one(cursor.execute(query, subject.parameters() | asked))
+        return one(cursor.execute(IN_UTC if is_utc(tz) else IN_A_ZONE, given))
