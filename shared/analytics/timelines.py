@@ -58,8 +58,10 @@ IN_UTC = f"""
 IN_A_ZONE = f"""
     {TAIL}, edges AS MATERIALIZED (
         SELECT n, sign * q.count AS count, sign * q.success AS success, sign * v.count AS visits
-        FROM unnest(%(starts)s::timestamptz[]) WITH ORDINALITY b (start, n)
-        CROSS JOIN LATERAL (SELECT (%(first)s::date + n::integer - 1)::timestamp AT TIME ZONE 'UTC') m (midnight)
+        FROM generate_series(0, %(days)s) n
+        CROSS JOIN LATERAL (
+            SELECT to_timestamp((%(starts)s::bigint[])[n + 1]), (%(first)s::date + n)::timestamp AT TIME ZONE 'UTC'
+        ) m (start, midnight)
         CROSS JOIN LATERAL (SELECT CASE WHEN start < midnight THEN -1 ELSE 1 END) s (sign)
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(count), 0) AS count, coalesce(sum(success), 0) AS success FROM scan_quarters
@@ -78,7 +80,7 @@ IN_A_ZONE = f"""
            array_agg(s.visits + coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
            {AS_OF}
     FROM shifts s
-    CROSS JOIN LATERAL (SELECT %(first)s::date + n::integer - 1) d (day)
+    CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
     LEFT JOIN (
         SELECT day, count, success FROM scan_days
         WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) r USING (day)
@@ -86,12 +88,13 @@ IN_A_ZONE = f"""
         SELECT day, count FROM visit_days
         WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) v USING (day)
     LEFT JOIN (
-        SELECT width_bucket(scan_time, %(starts)s::timestamptz[]) AS n, sum(count) AS count, sum(success) AS success
+        SELECT width_bucket(floor(extract(epoch FROM scan_time))::bigint, %(starts)s::bigint[]) - 1 AS n,
+               sum(count) AS count, sum(success) AS success
         FROM deltas GROUP BY 1) t USING (n)
     LEFT JOIN (
-        SELECT width_bucket(at, %(starts)s::timestamptz[]) AS n, sum(count) AS count
+        SELECT width_bucket(floor(extract(epoch FROM at))::bigint, %(starts)s::bigint[]) - 1 AS n, sum(count) AS count
         FROM visit_deltas GROUP BY 1) w USING (n)
-    WHERE n <= %(days)s
+    WHERE n < %(days)s
 """  # noqa: S608 - put together from constants
 """A day there is the UTC day of the same date, less what comes before it begins there, and with what comes after it has
 ended: the quarters between the two midnights, not those of the whole year."""
@@ -102,7 +105,12 @@ def timeline(conn: Conn, subject: Subject, period: Period, tz: str, now: datetim
     found = zone(tz)
     of = days(period, found, now)
     given = subject.parameters() | {"first": of[0], "days": len(of)}
-    if not is_utc(tz):
-        given["starts"] = bounds(of, found)
     with conn.cursor(row_factory=args_row(lambda *counted: Timeline(of, *counted))) as cursor:
-        return one(cursor.execute(IN_UTC if is_utc(tz) else IN_A_ZONE, given))
+        if is_utc(tz):
+            return one(cursor.execute(IN_UTC, given))
+        seconds = (str(int(start.timestamp())) for start in bounds(of, found))
+        given["starts"] = f"{{{','.join(seconds)}}}"  # as text: to write an array of times takes longer than to answer
+        with conn.pipeline(), conn.transaction():
+            # PostgreSQL cannot know how short each look is, thinks of a long query, and would compile it first.
+            conn.execute("SET LOCAL jit = off")
+            return one(cursor.execute(IN_A_ZONE, given))
