@@ -69,7 +69,7 @@ def test_any_interleaving_comes_out_as_counted(conn: Conn, actions: list[tuple[A
 
 @pytest.mark.long
 @given(st.lists(ACTIONS, min_size=5, max_size=80))
-@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_longer_interleaving_comes_out_as_counted(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
     interleave(conn, actions)
 

@@ -6,5 +6,5 @@ from web.gunicorn import *  # noqa: F403
 log.ROUND_SECONDS = 3600
 
 
-def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
+def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def, no-redef]
     pass
