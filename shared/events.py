@@ -16,6 +16,9 @@ from psycopg.rows import class_row
 from shared.db import Conn, one
 
 WAKE_CHANNEL = "events"  # NOTIFY: there is something to read
+RELAY, ROLLUPS, VISITS = "relay", "rollups", "visits"  # who reads on from a mark; the last one, in the log of visits
+READERS = (RELAY, ROLLUPS)
+"""No event is forgotten before each of them has read it."""
 
 
 class Position(NamedTuple):
@@ -114,7 +117,7 @@ def has_unreadable(conn: Conn) -> bool:
 
 
 def forget(conn: Conn, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` events older than `before` the relay has published. Remembers how far, tells how many."""
+    """Delete up to `limit` events older than `before` that every reader is past. Remembers how far, tells how many."""
     row = one(
         conn.execute(
             """
@@ -122,7 +125,9 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
             DELETE FROM events WHERE (xid, id) IN (
                 SELECT xid, id FROM (  -- the oldest first, and no further: what is young is not looked through
                     SELECT xid, id, at FROM events
-                    WHERE (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = 'relay')
+                    WHERE (SELECT count(*) FROM event_readers WHERE name = ANY(%(readers)s)) = cardinality(%(readers)s)
+                      AND (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = ANY(%(readers)s)
+                                        ORDER BY xid, id LIMIT 1)
                     ORDER BY xid, id
                     LIMIT %(limit)s) oldest
                 WHERE at < %(before)s
@@ -137,7 +142,7 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
         )
         SELECT count(*) FROM gone
         """,
-            {"before": before, "limit": limit},
+            {"before": before, "limit": limit, "readers": list(READERS)},
         )
     )
     return int(row[0])

@@ -49,6 +49,13 @@ class ImportsPending(Message):
 
 
 @dataclass(frozen=True)
+class RollUp(Message):
+    """There may be verdicts and visits that are not in the rollups: fold all of them."""
+
+    queue = "analytics"
+
+
+@dataclass(frozen=True)
 class CleanUp(Message):
     """An hour has passed: forget what has outlived its retention."""
 

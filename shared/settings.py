@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     scan_sweep_seconds: float = Field(5, gt=0, le=30)
     event_retention_days: int = Field(30, ge=1)
 
+    rollup_seconds: float = Field(5, gt=0, le=60)
+    visit_retention_days: int = Field(400, ge=1)
+
     generate_requires_auth: bool = True
 
     cache_megabytes: int = Field(64, ge=1, le=65_536)

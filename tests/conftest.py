@@ -60,9 +60,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
-TABLES = """import_codes, import_rows, imports, generated_tombstones, generated_images, generated_codes,
-    statistics_tags, qr_customizations, inventory_ledger, event_readers, events, player_scans, encounters, qr_codes,
-    idempotency_keys, memberships, organizations, refresh_families, credentials, players"""
+TABLES = """import_codes, import_rows, imports,
+    visit_days, visit_quarters, scan_players_ever, scan_players, scan_reasons, scan_days, scan_quarters,
+    visits_forgotten, visits,
+    generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
+    inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys,
+    memberships, organizations, refresh_families, credentials, players"""
 
 
 @pytest.fixture

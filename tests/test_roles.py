@@ -42,6 +42,11 @@ ROUTES = [
     Route("DELETE", "/qr-codes/{qr_id}/customization", "admin"),
     Route("DELETE", "/qr-codes/{qr_id}/customization/logo", "admin"),
     Route("GET", "/stats", "analyst"),
+    Route("GET", "/timeline", "analyst"),
+    Route("GET", "/timeline.csv", "analyst"),
+    Route("GET", "/qr-codes/{qr_id}/stats", "analyst"),
+    Route("GET", "/qr-codes/{qr_id}/timeline", "analyst"),
+    Route("GET", "/qr-codes/{qr_id}/timeline.csv", "analyst"),
 ]
 WITH_OBJECT = [route for route in ROUTES if "{" in route.path]
 

@@ -22,6 +22,8 @@ from web import (
     organizations,
     problems,
     scans,
+    timelines,
+    visits,
 )
 from web.fields import StrictJSON
 
@@ -53,9 +55,11 @@ def create_app() -> OpenAPI:
         images,
         customizations,
         business,
+        visits,
         scans,
         generate,
         analytics,
+        timelines,
         live,
     )
     for part in (*slices, operations, metrics):

@@ -42,13 +42,13 @@ def open_business(path: SlugPath) -> Response | Redirect:
     with db.connection() as conn:
         found = store.by_slug(conn, path.slug) if "\x00" not in path.slug else None
     if found is None:
-        return _page("nothing_here.html", 404)
+        return page("nothing_here.html", 404)
     if found.url is not None:
         return redirect(found.url)
-    return _page("business.html", name=found.name)
+    return page("business.html", name=found.name)
 
 
-def _page(template: str, status: int = 200, **told: str) -> Response:
+def page(template: str, status: int = 200, **told: str) -> Response:
     """A page that loads nothing and runs nothing."""
     response = make_response(render_template(template, style=STYLE, **told), status)
     response.headers["Content-Security-Policy"] = POLICY

@@ -20,6 +20,7 @@ from shared.scans import store
 from shared.scans.rules import MESSAGES, Place
 from shared.scans.store import NewScan, StoredScan
 from shared.settings import settings
+from shared.visits.devices import device_of
 from web.answers import answer
 from web.auth import caller, oneself, signed_in
 from web.fields import Answer, Body, Id, Latitude, Longitude, Number, Time
@@ -141,7 +142,8 @@ def accept(body: ScanBody) -> Response:
     scan_id = uuid7()
     with fanout.place(scan_id, seconds) as wait:
         with db.connection() as conn:
-            accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id)
+            device = device_of(request.headers.get("User-Agent"))
+            accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device)
         if accepted == scan_id:
             nudger.nudge(ScansPending())
             settled = _await_verdict(scan_id, wait)

@@ -16,6 +16,7 @@ from shared.imports import store as imports
 from shared.logging import configure, get_logger
 from shared.messages import CleanUp
 from shared.settings import settings
+from shared.visits import store as visits
 from workers.broker import handles, process_life
 
 log = get_logger()
@@ -34,6 +35,7 @@ class Report:
     generated_tombstones: int
     imports: int
     events: int
+    visits: int
     refresh_families: int
     idempotency_keys: int
 
@@ -48,8 +50,10 @@ def clean_up() -> None:
 
 
 def forget_all() -> Report:
-    """Delete expired codes with their pictures, old tombstones, imports, events, sessions and idempotency keys."""
-    oldest = datetime.now(UTC) - timedelta(days=settings().event_retention_days)
+    """Delete expired codes with their pictures, old tombstones, imports, events and visits, ended sessions and spent keys."""
+    now = datetime.now(UTC)
+    oldest = now - timedelta(days=settings().event_retention_days)
+    oldest_day = (now - timedelta(days=settings().visit_retention_days)).date()
     codes, image_bytes = _forget_codes()
     return Report(
         generated_codes=codes,
@@ -57,6 +61,7 @@ def forget_all() -> Report:
         generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
         imports=_in_batches(lambda conn, limit: imports.forget(conn, limit=limit), IMPORTS_BATCH),
         events=_in_batches(lambda conn, limit: events.forget(conn, before=oldest, limit=limit), BATCH),
+        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
         refresh_families=_in_batches(lambda conn, limit: accounts.forget_families(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),
     )

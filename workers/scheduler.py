@@ -9,7 +9,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.leader import Leadership, leadership
 from shared.logging import configure, get_logger
-from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, ScansPending, send
+from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RollUp, ScansPending, send
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -34,10 +34,16 @@ def schedule(lead: Leadership) -> BackgroundScheduler:
     """Every job. The sweeps find what was left: its nudge was lost, its worker died, it was inserted by hand."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
     now = datetime.now(UTC)
-    for name, message in (("scans", ScansPending()), ("images", ImagesPending()), ("imports", ImportsPending())):
+    sweep, rollup = settings().scan_sweep_seconds, settings().rollup_seconds
+    for name, message, seconds in (
+        ("scans", ScansPending(), sweep),
+        ("images", ImagesPending(), sweep),
+        ("imports", ImportsPending(), sweep),
+        ("rollups", RollUp(), rollup),
+    ):
         scheduler.add_job(
             fire,
-            IntervalTrigger(seconds=settings().scan_sweep_seconds),
+            IntervalTrigger(seconds=seconds),
             (lead, message),
             id=f"sweep-{name}",
             next_run_time=now,

@@ -1,26 +1,10 @@
-"""Statistics in PostgreSQL, and the tag that cached ones are named by."""
+"""The tag that cached statistics are named by, in PostgreSQL."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import scalar_row
 
-from shared import db
 from shared.db import Conn
-
-
-@dataclass(frozen=True)
-class Totals:
-    """An organization's codes, and the scans of every code it ever had, by their status, as of one moment."""
-
-    codes: int
-    total: int
-    success: int
-    failure: int
-    pending: int
-    held: int
-    as_of: datetime
 
 
 def tag(conn: Conn, org_id: UUID) -> str:
@@ -44,22 +28,14 @@ def retag(conn: Conn, org_id: UUID) -> None:
     )
 
 
-def totals(conn: Conn, org_id: UUID) -> Totals:
-    """Counts all of the organization's scans: as slow as they are many, so cache it."""
-    with conn.cursor(row_factory=class_row(Totals)) as cursor:
-        return db.one(
-            cursor.execute(
-                """
-                SELECT (SELECT count(*) FROM qr_codes WHERE org_id = %(org_id)s AND deleted_at IS NULL) AS codes,
-                       count(*) AS total,
-                       count(*) FILTER (WHERE s.status = 'success') AS success,
-                       count(*) FILTER (WHERE s.status = 'failure') AS failure,
-                       count(*) FILTER (WHERE s.status = 'pending') AS pending,
-                       count(*) FILTER (WHERE s.status = 'held') AS held,
-                       now() AS as_of
-                FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
-                WHERE q.org_id = %(org_id)s
-                """,
-                {"org_id": org_id},
-            )
-        )
+def code_tag(conn: Conn, org_id: UUID, qr_id: UUID) -> str | None:
+    """The same for a code of the organization; None if it has no such code."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: str | None = cursor.execute(
+            """
+            SELECT coalesce(tag::text, 'None') FROM qr_codes q LEFT JOIN statistics_tags t ON t.org_id = q.org_id
+            WHERE q.org_id = %s AND q.id = %s AND q.deleted_at IS NULL
+            """,
+            (org_id, qr_id),
+        ).fetchone()
+    return found

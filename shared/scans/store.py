@@ -68,7 +68,14 @@ HISTORY = (
 )
 
 
-def accept(conn: Conn, scan: NewScan, *, scan_id: UUID | None = None, request_id: str | None = None) -> UUID:
+def accept(
+    conn: Conn,
+    scan: NewScan,
+    *,
+    scan_id: UUID | None = None,
+    request_id: str | None = None,
+    device: str | None = None,
+) -> UUID:
     """Insert a pending scan, in one statement, and return its id; the first one's when the nonce was used before.
 
     A client clock that runs ahead is not believed: nothing happened later than it was received. Raises NonceReused
@@ -77,10 +84,10 @@ def accept(conn: Conn, scan: NewScan, *, scan_id: UUID | None = None, request_id
     row = conn.execute(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, nonce, digest, request_id)
+                                  client_time, nonce, digest, request_id, device)
         VALUES (%(id)s, %(player)s, (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL), %(code)s,
                 %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
-                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s)
+                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
         RETURNING id
         """,
@@ -95,6 +102,7 @@ def accept(conn: Conn, scan: NewScan, *, scan_id: UUID | None = None, request_id
             "nonce": scan.nonce,
             "digest": scan.digest() if scan.nonce else None,
             "request_id": request_id,
+            "device": device,
         },
     ).fetchone()
     if row is None:

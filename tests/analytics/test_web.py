@@ -5,28 +5,24 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from shared.analytics import store
+from shared.analytics import statistics, store
 from shared.db import Conn
+from tests.analytics.making import settle
 from tests.build import hand_in, make_code, make_org, make_player
 from tests.people import Staff, make_staff
 from web.app import create_app
 
-STATUSES = ("success", "success", "failure", "pending", "held", "annulled")
-SCANS = {"total": 6, "success": 2, "failure": 1, "pending": 1, "held": 1}
+STATUSES = ("success", "success", "failure", "held", "annulled")
+SCANS = {"total": 6, "success": 2, "failure": 1, "pending": 1, "held": 1, "annulled": 1}
 
 
 def scan_all(conn: Conn, staff: Staff) -> None:
     """A scan of each status, of a code of the organization's; and one of another's."""
     code, player = make_code(conn, staff.org_id), make_player(conn)
     for status in STATUSES:
-        scan_id = hand_in(conn, player, code)
-        if status != "pending":
-            reason = "expired" if status in ("failure", "held") else None
-            conn.execute(
-                "UPDATE player_scans SET status = %s, reason = %s, settled_at = now() WHERE id = %s",
-                (status, reason, scan_id),
-            )
-    hand_in(conn, player, make_code(conn, make_org(conn)))
+        settle(conn, player, code, status)
+    hand_in(conn, player, code)
+    settle(conn, player, make_code(conn, make_org(conn)))
 
 
 @pytest.fixture
@@ -93,15 +89,15 @@ def test_counting_that_began_before_a_change_is_not_found_after_it(
     client: Any, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change is committed after the figures were counted, and before they are kept."""
-    count = store.totals
+    count = statistics.codes
 
-    def overtaken(conn: Conn, org_id: Any) -> store.Totals:
+    def overtaken(conn: Conn, org_id: Any) -> int:
         found = count(conn, org_id)
-        monkeypatch.setattr(store, "totals", count)
+        monkeypatch.setattr(statistics, "codes", count)
         client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers)
         return found
 
-    monkeypatch.setattr(store, "totals", overtaken)
+    monkeypatch.setattr(statistics, "codes", overtaken)
 
     assert stats()["codes"] == 0
     assert stats()["codes"] == 1

@@ -9,8 +9,9 @@ from shared import events
 from shared.db import Conn
 from shared.events import Position
 from tests import build
-from tests.build import make_player
+from tests.build import make_code, make_player
 from workers import cleanup
+from workers.analytics import roll_up
 
 LONG_AGO = "now() - interval '31 days'"
 
@@ -22,27 +23,37 @@ def tell(conn: Conn, *names: str, at: str = "now()") -> list[Position]:
     return [event.position for event in events.read(conn, Position(0, 0), limit=100)]
 
 
+def read_upto(conn: Conn, position: Position) -> None:
+    for reader in events.READERS:
+        events.write_mark(conn, reader, position)
+
+
 def kept(conn: Conn) -> list[str]:
     return [row[0] for row in conn.execute("SELECT type FROM events ORDER BY xid, id")]
 
 
 def test_events_are_kept_for_their_retention(conn: Conn) -> None:
     positions = tell(conn, "old", at=LONG_AGO) and tell(conn, "new")
-    events.write_mark(conn, "relay", positions[-1])
+    read_upto(conn, positions[-1])
     cleanup.clean_up()
     assert kept(conn) == ["new"]
     assert events.read_mark(conn, "horizon") == positions[0]
 
 
-def test_what_the_relay_has_not_published_is_kept(conn: Conn) -> None:
-    positions = tell(conn, "published", "unpublished", at=LONG_AGO)
-    events.write_mark(conn, "relay", positions[0])
+@pytest.mark.parametrize("behind", events.READERS)
+def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
+    """The relay has not published it, or it is not in the rollups."""
+    positions = tell(conn, "read", "unread", at=LONG_AGO)
+    read_upto(conn, positions[-1])
+    events.write_mark(conn, behind, positions[0])
     cleanup.clean_up()
-    assert kept(conn) == ["unpublished"]
+    assert kept(conn) == ["unread"]
 
 
-def test_without_a_relay_nothing_is_forgotten(conn: Conn) -> None:
-    tell(conn, "old", at=LONG_AGO)
+@pytest.mark.parametrize("missing", events.READERS)
+def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing: str) -> None:
+    read_upto(conn, tell(conn, "old", at=LONG_AGO)[-1])
+    conn.execute("DELETE FROM event_readers WHERE name = %s", (missing,))
     cleanup.clean_up()
     assert kept(conn) == ["old"]
     assert events.read_mark(conn, "horizon") is None
@@ -51,11 +62,24 @@ def test_without_a_relay_nothing_is_forgotten(conn: Conn) -> None:
 def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleanup, "BATCH", 2)
     positions = tell(conn, *"abcde", at=LONG_AGO)
-    events.write_mark(conn, "relay", positions[-1])
+    read_upto(conn, positions[-1])
     for _ in range(2):
         cleanup.clean_up()
         assert kept(conn) == []
         assert events.read_mark(conn, "horizon") == positions[-1]
+
+
+def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: Conn) -> None:
+    code = make_code(conn)
+    for at in (LONG_AGO, "now() - interval '399 days'", "now() - interval '402 days'", "now() - interval '500 days'"):
+        conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {at}, 'phone')", (code,))
+    cleanup.clean_up()
+    assert conn.execute("SELECT count(*) FROM visits").fetchone() == (4,)
+
+    roll_up()
+    assert [cleanup.forget_all().visits for _ in range(2)] == [2, 0]
+    assert conn.execute("SELECT count(*) FROM visits").fetchone() == (2,)
+    assert conn.execute("SELECT sum(count) FROM visit_days WHERE subject_id = %s", (code,)).fetchone() == (4,)
 
 
 def test_logins_and_idempotency_keys_that_are_over_are_forgotten(conn: Conn) -> None:

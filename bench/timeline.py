@@ -1,0 +1,105 @@
+"""A year of a code, day by day: from rollups, and by the GROUP BY that would do without them.
+
+The rival counts on the index alone, and counts nothing but scans: the least that a timeline could be asked for. Ours is
+all that the route does below HTTP: the days in Python, the rollups, the tail of what is not rolled up, the zeroes.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from statistics import median
+from uuid import UUID
+
+from bench.stack import stack
+from bench.table import Figure, show
+from bench.timeline_data import SCANS, codes, prepare, seed
+from shared import db
+from shared.analytics.rules import bounds, days, zone
+from shared.analytics.tail import Subject
+from shared.analytics.timelines import timeline
+from shared.db import Conn
+
+ROUNDS, CALLS = 7, 20
+ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kathmandu")
+
+
+def measure() -> list[Figure]:
+    """Rounds of each in turn, medians; after one round in which plans are made and pages come into memory."""
+    with db.connection() as conn:
+        found, now = codes(conn), datetime.now(UTC)
+
+        def ours(code: str, tz: str) -> Callable[[], object]:
+            return lambda: timeline(conn, Subject(*found[code]), "1y", tz, now)
+
+        def rival(code: str, tz: str) -> Callable[[], object]:
+            return lambda: group_by(conn, found[code][0], tz, now)
+
+        for tz in ("UTC", *ZONES):
+            assert [count for _, count, *_ in timeline(conn, Subject(*found["many"]), "1y", tz, now)] == [
+                count for _, count in group_by(conn, found["many"][0], tz, now)
+            ]
+        sides = {
+            (side, tz): call
+            for tz in ("UTC", *ZONES)
+            for side, call in (
+                *((code, (ours(code, tz), CALLS)) for code in SCANS),
+                ("rival", (rival("many", tz), 1)),
+            )
+        }
+        _, *rounds = [{name: milliseconds(*side) for name, side in sides.items()} for _ in range(1 + ROUNDS)]
+    ms = {name: median(each[name] for each in rounds) for name in sides}
+    print(
+        "\nms"
+        + " " * 18
+        + "".join(f"{heading:>15}" for heading in ("10 thousand", "1 million", "10 million", "GROUP BY"))
+    )
+    for tz in ("UTC", *ZONES):
+        print(f"{tz:20}" + "".join(f"{ms[side, tz]:15.2f}" for side in ("few", "many", "most", "rival")))
+    figures = [Figure("UTC, 10 million to 10 thousand", "µs", *_scaled(ms["most", "UTC"], ms["few", "UTC"]), "≤", 1.5)]
+    for tz in ("UTC", *ZONES):
+        rates = 1000 / ms["many", tz], 1000 / ms["rival", tz]
+        figures.append(Figure(f"{tz}, 1 million to GROUP BY", "years/s", *rates, "≥", 100 if tz == "UTC" else 15))
+    return figures
+
+
+def _scaled(ours: float, rival: float) -> tuple[float, float]:
+    return ours * 1000, rival * 1000
+
+
+def milliseconds(call: Callable[[], object], calls: int) -> float:
+    """The median of so many calls."""
+    took = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        call()
+        took.append((time.perf_counter() - began) * 1000)
+    return median(took)
+
+
+def group_by(conn: Conn, code_id: UUID, tz: str, now: datetime) -> list[tuple[object, int]]:
+    """The timeline without rollups: days by GROUP BY, holes filled with zero."""
+    of = days("1y", zone(tz), now)
+    start, *_, end = bounds(of, zone(tz))
+    return conn.execute(
+        """
+        SELECT day, coalesce(count, 0)
+        FROM (SELECT %(first)s::date + n FROM generate_series(0, %(days)s - 1) n) d (day)
+        LEFT JOIN (
+            SELECT (scan_time AT TIME ZONE %(tz)s)::date AS day, count(*) FROM player_scans
+            WHERE qr_code_id = %(code)s AND scan_time >= %(start)s AND scan_time < %(end)s GROUP BY 1) c USING (day)
+        ORDER BY day
+        """,
+        {"first": of[0], "days": len(of), "tz": tz, "code": code_id, "start": start, "end": end},
+    ).fetchall()
+
+
+def main(scale: float = 1.0) -> bool:
+    """Run it by itself, smaller if wanted: `python -m bench.timeline 0.01`. Whether every goal was met."""
+    with stack(seed):
+        prepare(scale)
+        return show("Timelines", measure())
+
+
+if __name__ == "__main__":
+    raise SystemExit(not main(*map(float, sys.argv[1:2])))

@@ -1,0 +1,88 @@
+-- What kind of device a scan came from, as its User-Agent says; the User-Agent itself is not kept. Null: inserted by hand.
+ALTER TABLE player_scans ADD COLUMN device text
+    CONSTRAINT player_scans_device CHECK (device IN ('phone', 'tablet', 'desktop', 'other'));
+
+-- Who opened /s/{code}: not who, only when and with what. Read in commit order like the event log, by (xid, id).
+CREATE TABLE visits (
+    xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    qr_code_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    device      text NOT NULL CHECK (device IN ('phone', 'tablet', 'desktop', 'other', 'bot')),
+    PRIMARY KEY (xid, id)
+);
+CREATE INDEX visits_by_code ON visits (qr_code_id, at);
+
+-- Days of which the visits themselves are gone: their counts can no longer be made anew.
+CREATE TABLE visits_forgotten (
+    before  date PRIMARY KEY
+);
+
+-- Rollups ---------------------------------------------------------------------------------------------------------------
+-- A subject is a code or an organization: each scan counts for both. Quarters of an hour, because every time zone's days
+-- begin at one. The reasons and kinds of device are told per day; players once a day, and once ever.
+
+CREATE TABLE scan_quarters (
+    subject_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    count       integer NOT NULL,
+    success     integer NOT NULL,
+    PRIMARY KEY (subject_id, at)
+) WITH (fillfactor = 80);  -- the newest ones move with every batch: room for HOT updates
+
+CREATE TABLE scan_days (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    count       integer NOT NULL,
+    success     integer NOT NULL,
+    held        integer NOT NULL,
+    annulled    integer NOT NULL,
+    players     integer NOT NULL,
+    phone       integer NOT NULL,
+    tablet      integer NOT NULL,
+    desktop     integer NOT NULL,
+    other       integer NOT NULL,
+    first_at    timestamptz NOT NULL,
+    last_at     timestamptz NOT NULL,
+    PRIMARY KEY (subject_id, day)
+) WITH (fillfactor = 80);
+
+CREATE TABLE scan_reasons (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    reason      text NOT NULL,
+    count       integer NOT NULL,
+    PRIMARY KEY (subject_id, day, reason)
+) WITH (fillfactor = 80);
+
+CREATE TABLE scan_players (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    player_id   uuid NOT NULL,
+    PRIMARY KEY (subject_id, day, player_id)
+);
+
+CREATE TABLE scan_players_ever (
+    subject_id  uuid NOT NULL,
+    player_id   uuid NOT NULL,
+    PRIMARY KEY (subject_id, player_id)
+);
+
+CREATE TABLE visit_quarters (
+    subject_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    count       integer NOT NULL,
+    PRIMARY KEY (subject_id, at)
+) WITH (fillfactor = 80);
+
+CREATE TABLE visit_days (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    count       integer NOT NULL,
+    bots        integer NOT NULL,
+    phone       integer NOT NULL,
+    tablet      integer NOT NULL,
+    desktop     integer NOT NULL,
+    other       integer NOT NULL,
+    PRIMARY KEY (subject_id, day)
+) WITH (fillfactor = 80);

@@ -1,0 +1,104 @@
+"""What is counted, as SQL: facts (an event, a settled scan, a visit) become deltas, and deltas are added to rollups.
+
+Folding, rebuilding and reading the tail use the same words here, so that they cannot count differently.
+
+- A scan counts once it is settled, at the time it happened, whatever its verdict.
+- `success`, `held` and `annulled` follow what staff decide: a correction takes back what was, and adds what is.
+- The reasons are those of failures, which are final.
+- A scan counts for its code and for the code's organization: its subjects. One that names no code counts for nobody.
+"""
+
+from datetime import date
+
+FIRST_DAY, END = date(2, 1, 1), date(9998, 1, 1)
+"""What can be told in every time zone. A row that was inserted by hand may lie outside of it, and is not counted."""
+
+EVENT_FACTS = f"""
+    SELECT q.id AS code_id, q.org_id, s.player_id, s.scan_time, coalesce(s.device, 'other') AS device, s.reason,
+           e.data ->> 'status' AS status, e.data ->> 'was' AS was
+    FROM told e
+    JOIN player_scans s
+        ON s.id = CASE WHEN e.data ->> 'scan_id' ~ '^[0-9a-f-]{{36}}$' THEN (e.data ->> 'scan_id')::uuid END
+    JOIN qr_codes q ON q.id = s.qr_code_id
+    WHERE e.type = 'scan_result' AND s.scan_time >= '{FIRST_DAY}Z' AND s.scan_time < '{END}Z'
+"""  # noqa: S608 - two constants
+"""Of the events in `told`. What an event does not say stands in the scan, and does not change once it is settled."""
+
+SCAN_DELTAS = """
+    SELECT subject_id, player_id, scan_time, (scan_time AT TIME ZONE 'UTC')::date AS day,
+           (was IS NULL)::integer AS count,
+           (status IS NOT DISTINCT FROM 'success')::integer - (was IS NOT DISTINCT FROM 'success')::integer AS success,
+           (status IS NOT DISTINCT FROM 'held')::integer - (was IS NOT DISTINCT FROM 'held')::integer AS held,
+           (status IS NOT DISTINCT FROM 'annulled')::integer
+               - (was IS NOT DISTINCT FROM 'annulled')::integer AS annulled,
+           (was IS NULL AND device = 'phone')::integer AS phone,
+           (was IS NULL AND device = 'tablet')::integer AS tablet,
+           (was IS NULL AND device = 'desktop')::integer AS desktop,
+           (was IS NULL AND device = 'other')::integer AS other,
+           CASE WHEN was IS NULL AND status = 'failure' THEN reason END AS reason
+    FROM facts CROSS JOIN LATERAL (VALUES (code_id), (org_id)) subjects (subject_id)
+"""
+
+VISIT_DELTAS = """
+    SELECT subject_id, at, (at AT TIME ZONE 'UTC')::date AS day,
+           (device <> 'bot')::integer AS count,
+           (device = 'bot')::integer AS bots,
+           (device = 'phone')::integer AS phone,
+           (device = 'tablet')::integer AS tablet,
+           (device = 'desktop')::integer AS desktop,
+           (device = 'other')::integer AS other
+    FROM visited JOIN qr_codes q ON q.id = qr_code_id
+    CROSS JOIN LATERAL (VALUES (q.id), (q.org_id)) subjects (subject_id)
+"""
+
+ADD_SCANS = """
+    quarters AS (
+        INSERT INTO scan_quarters AS r
+        SELECT subject_id, date_bin('15 minutes', scan_time, 'epoch'::timestamptz), sum(count), sum(success)
+        FROM deltas GROUP BY 1, 2
+        ON CONFLICT (subject_id, at) DO UPDATE
+        SET count = r.count + EXCLUDED.count, success = r.success + EXCLUDED.success
+    ), reasons AS (
+        INSERT INTO scan_reasons AS r
+        SELECT subject_id, day, reason, count(*) FROM deltas WHERE reason IS NOT NULL GROUP BY 1, 2, 3
+        ON CONFLICT (subject_id, day, reason) DO UPDATE SET count = r.count + EXCLUDED.count
+    ), newcomers AS (
+        INSERT INTO scan_players
+        SELECT DISTINCT subject_id, day, player_id FROM deltas WHERE count > 0
+        ON CONFLICT DO NOTHING
+        RETURNING subject_id, day
+    ), ever AS (
+        INSERT INTO scan_players_ever
+        SELECT DISTINCT subject_id, player_id FROM deltas WHERE count > 0
+        ON CONFLICT DO NOTHING
+    )
+    INSERT INTO scan_days AS r (subject_id, day, count, success, held, annulled, players,
+                                phone, tablet, desktop, other, first_at, last_at)
+    SELECT subject_id, day, sum(count), sum(success), sum(held), sum(annulled), coalesce(max(n.players), 0),
+           sum(phone), sum(tablet), sum(desktop), sum(other), min(scan_time), max(scan_time)
+    FROM deltas LEFT JOIN (SELECT subject_id, day, count(*) AS players FROM newcomers GROUP BY 1, 2) n
+        USING (subject_id, day)
+    GROUP BY 1, 2
+    ON CONFLICT (subject_id, day) DO UPDATE
+    SET count = r.count + EXCLUDED.count, success = r.success + EXCLUDED.success, held = r.held + EXCLUDED.held,
+        annulled = r.annulled + EXCLUDED.annulled, players = r.players + EXCLUDED.players,
+        phone = r.phone + EXCLUDED.phone, tablet = r.tablet + EXCLUDED.tablet,
+        desktop = r.desktop + EXCLUDED.desktop, other = r.other + EXCLUDED.other,
+        first_at = least(r.first_at, EXCLUDED.first_at), last_at = greatest(r.last_at, EXCLUDED.last_at)
+"""
+"""Adds `deltas` to the rollups: one upsert a row, however many scans it stands for."""
+
+ADD_VISITS = """
+    quarters AS (
+        INSERT INTO visit_quarters AS r
+        SELECT subject_id, date_bin('15 minutes', at, 'epoch'::timestamptz), sum(count)
+        FROM deltas GROUP BY 1, 2 HAVING sum(count) > 0
+        ON CONFLICT (subject_id, at) DO UPDATE SET count = r.count + EXCLUDED.count
+    )
+    INSERT INTO visit_days AS r (subject_id, day, count, bots, phone, tablet, desktop, other)
+    SELECT subject_id, day, sum(count), sum(bots), sum(phone), sum(tablet), sum(desktop), sum(other)
+    FROM deltas GROUP BY 1, 2
+    ON CONFLICT (subject_id, day) DO UPDATE
+    SET count = r.count + EXCLUDED.count, bots = r.bots + EXCLUDED.bots, phone = r.phone + EXCLUDED.phone,
+        tablet = r.tablet + EXCLUDED.tablet, desktop = r.desktop + EXCLUDED.desktop, other = r.other + EXCLUDED.other
+"""

@@ -1,0 +1,173 @@
+"""Statistics in PostgreSQL: a code, or an organization, in figures of all time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from shared.analytics.rules import offsets, zone
+from shared.analytics.tail import AS_OF, TAIL, Subject
+from shared.db import Conn, one
+
+OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
+"""What is dated before has the offset of then: it was inserted by hand, and would make the walk a long one."""
+
+
+@dataclass(frozen=True)
+class Scans:
+    """Settled scans by what was decided on them. The devices and the reasons are of all of them and of the failures."""
+
+    settled: int
+    success: int
+    failure: int
+    held: int
+    annulled: int
+    phone: int
+    tablet: int
+    desktop: int
+    other: int
+    players: int
+    reasons: Mapping[str, int]
+    first_at: datetime | None
+    last_at: datetime | None
+    as_of: datetime
+
+
+@dataclass(frozen=True)
+class Visits:
+    """Visits by people; those of crawlers, previews and prefetches are apart."""
+
+    total: int
+    bots: int
+    phone: int
+    tablet: int
+    desktop: int
+    other: int
+
+
+@dataclass(frozen=True)
+class Statistics:
+    scans: Scans
+    visits: Visits
+    pending: int
+    hours: Sequence[int]
+    """Scans by the hour of the day that they were made in, by the clocks of the place asked for."""
+
+
+def statistics(conn: Conn, subject: Subject, tz: str) -> Statistics:
+    """What is counted, in one snapshot. `tz` is a time zone that exists."""
+    with conn.transaction():
+        conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        scans = _scans(conn, subject)
+        return Statistics(scans, _visits(conn, subject), _pending(conn, subject), _hours(conn, subject, tz))
+
+
+def codes(conn: Conn, org_id: UUID) -> int:
+    """How many codes the organization has."""
+    row = one(conn.execute("SELECT count(*) FROM qr_codes WHERE org_id = %s AND deleted_at IS NULL", (org_id,)))
+    return int(row[0])
+
+
+def _scans(conn: Conn, subject: Subject) -> Scans:
+    with conn.cursor(row_factory=class_row(Scans)) as cursor:
+        return one(
+            cursor.execute(
+                f"""
+                {TAIL}
+                SELECT coalesce(sum(count), 0)::bigint AS settled,
+                       coalesce(sum(success), 0)::bigint AS success,
+                       coalesce(sum(count - success - held - annulled), 0)::bigint AS failure,
+                       coalesce(sum(held), 0)::bigint AS held,
+                       coalesce(sum(annulled), 0)::bigint AS annulled,
+                       coalesce(sum(phone), 0)::bigint AS phone,
+                       coalesce(sum(tablet), 0)::bigint AS tablet,
+                       coalesce(sum(desktop), 0)::bigint AS desktop,
+                       coalesce(sum(other), 0)::bigint AS other,
+                       min(first_at) AS first_at,
+                       max(last_at) AS last_at,
+                       (SELECT count(*) FROM scan_players_ever WHERE subject_id = %(subject)s) + (
+                           SELECT count(DISTINCT player_id) FROM deltas d WHERE count > 0 AND NOT EXISTS (
+                               SELECT FROM scan_players_ever e
+                               WHERE e.subject_id = %(subject)s AND e.player_id = d.player_id)) AS players,
+                       (SELECT coalesce(jsonb_object_agg(reason, count), '{{}}') FROM (
+                           SELECT reason, sum(count) AS count FROM (
+                               SELECT reason, count FROM scan_reasons WHERE subject_id = %(subject)s
+                               UNION ALL SELECT reason, 1 FROM deltas WHERE reason IS NOT NULL) each
+                           GROUP BY reason) by_reason) AS reasons,
+                       {AS_OF} AS as_of
+                FROM (
+                    SELECT count, success, held, annulled, phone, tablet, desktop, other, first_at, last_at
+                    FROM scan_days WHERE subject_id = %(subject)s
+                    UNION ALL
+                    SELECT count, success, held, annulled, phone, tablet, desktop, other, scan_time, scan_time
+                    FROM deltas) counted
+                """,  # noqa: S608 - put together from constants
+                subject.parameters(),
+            )
+        )
+
+
+def _visits(conn: Conn, subject: Subject) -> Visits:
+    with conn.cursor(row_factory=class_row(Visits)) as cursor:
+        return one(
+            cursor.execute(
+                f"""
+                {TAIL}
+                SELECT coalesce(sum(count), 0)::bigint AS total, coalesce(sum(bots), 0)::bigint AS bots,
+                       coalesce(sum(phone), 0)::bigint AS phone, coalesce(sum(tablet), 0)::bigint AS tablet,
+                       coalesce(sum(desktop), 0)::bigint AS desktop, coalesce(sum(other), 0)::bigint AS other
+                FROM (
+                    SELECT count, bots, phone, tablet, desktop, other FROM visit_days WHERE subject_id = %(subject)s
+                    UNION ALL SELECT count, bots, phone, tablet, desktop, other FROM visit_deltas) counted
+                """,  # noqa: S608 - put together from constants
+                subject.parameters(),
+            )
+        )
+
+
+def _pending(conn: Conn, subject: Subject) -> int:
+    """Few, and found by an index of their own."""
+    row = one(
+        conn.execute(
+            """
+            SELECT count(*) FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
+            WHERE s.status = 'pending' AND (q.id = %(subject)s OR q.org_id = %(subject)s)
+            """,
+            {"subject": subject.id},
+        )
+    )
+    return int(row[0])
+
+
+COUNTED = f"""
+    {TAIL}, counted AS (
+        SELECT at, count FROM scan_quarters WHERE subject_id = %(subject)s
+        UNION ALL SELECT scan_time, count FROM deltas WHERE count > 0
+    )
+"""  # noqa: S608 - put together from constants
+SPAN = f"{COUNTED} SELECT min(at), max(at) FROM counted"  # noqa: S608
+HOURS = f"""
+    {COUNTED}
+    SELECT extract(hour FROM (at + o.shift) AT TIME ZONE 'UTC')::integer, sum(count)
+    FROM unnest(%(since)s::timestamptz[], %(until)s::timestamptz[], %(shift)s::interval[]) o (since, until, shift)
+    JOIN counted ON at >= o.since AND (at < o.until OR o.until IS NULL)
+    GROUP BY 1
+"""  # noqa: S608 - put together from constants
+
+
+def _hours(conn: Conn, subject: Subject, tz: str) -> list[int]:
+    """The zone's offsets come from the same tables as its days, and not from PostgreSQL's own."""
+    first, last = one(conn.execute(SPAN, subject.parameters()))
+    hours = [0] * 24
+    if first is None:
+        return hours
+    start = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    changes = offsets(zone(tz), max(start, OLDEST), last + timedelta(days=1))
+    changes[0] = (start, changes[0][1])
+    since, shift = zip(*changes, strict=True)
+    given = {"since": list(since), "until": [*since[1:], None], "shift": list(shift)}
+    for hour, count in conn.execute(HOURS, subject.parameters() | given):
+        hours[hour] = int(count)
+    return hours

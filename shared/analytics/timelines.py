@@ -1,0 +1,116 @@
+"""Timelines in PostgreSQL: so many days, each with its counts, whatever happened on them. One statement, one snapshot.
+
+A year is 365 rows of `scan_days`, however many scans they stand for; in another time zone than UTC, it is also the rows
+of `scan_quarters` between the midnights there and in UTC.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from psycopg.rows import args_row
+
+from shared.analytics.rules import Period, bounds, days, is_utc, zone
+from shared.analytics.tail import AS_OF, TAIL, Subject
+from shared.db import Conn, one
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Successive days, and what was counted on each. Players are told in UTC only."""
+
+    days: Sequence[date]
+    count: Sequence[int]
+    success: Sequence[int]
+    unique_players: Sequence[int | None]
+    visits: Sequence[int]
+    as_of: datetime
+
+    def __iter__(self) -> Iterator[tuple[date, int, int, int | None, int]]:
+        return zip(self.days, self.count, self.success, self.unique_players, self.visits, strict=True)
+
+
+IN_UTC = f"""
+    {TAIL}
+    SELECT array_agg(coalesce(r.count, 0) + coalesce(t.count, 0) ORDER BY n),
+           array_agg(coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
+           array_agg(coalesce(r.players, 0) + coalesce(t.players, 0) ORDER BY n),
+           array_agg(coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
+           {AS_OF}
+    FROM generate_series(0, %(days)s - 1) n
+    CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
+    LEFT JOIN (
+        SELECT day, count, success, players FROM scan_days
+        WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) r USING (day)
+    LEFT JOIN (
+        SELECT day, count FROM visit_days
+        WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) v USING (day)
+    LEFT JOIN (
+        SELECT day, sum(count) AS count, sum(success) AS success,
+               count(DISTINCT player_id) FILTER (WHERE count > 0 AND NOT EXISTS (
+                   SELECT FROM scan_players p
+                   WHERE p.subject_id = %(subject)s AND p.day = deltas.day AND p.player_id = deltas.player_id)
+               ) AS players
+        FROM deltas GROUP BY day) t USING (day)
+    LEFT JOIN (SELECT day, sum(count) AS count FROM visit_deltas GROUP BY day) w USING (day)
+"""  # noqa: S608 - put together from constants
+
+IN_A_ZONE = f"""
+    {TAIL}, edges AS MATERIALIZED (
+        SELECT n, sign * q.count AS count, sign * q.success AS success, sign * v.count AS visits
+        FROM generate_series(0, %(days)s) n
+        CROSS JOIN LATERAL (
+            SELECT to_timestamp((%(starts)s::bigint[])[n + 1]), (%(first)s::date + n)::timestamp AT TIME ZONE 'UTC'
+        ) m (start, midnight)
+        CROSS JOIN LATERAL (SELECT CASE WHEN start < midnight THEN -1 ELSE 1 END) s (sign)
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(count), 0) AS count, coalesce(sum(success), 0) AS success FROM scan_quarters
+            WHERE subject_id = %(subject)s AND at >= least(start, midnight) AND at < greatest(start, midnight)) q
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(count), 0) AS count FROM visit_quarters
+            WHERE subject_id = %(subject)s AND at >= least(start, midnight) AND at < greatest(start, midnight)) v
+    ), shifts AS (
+        SELECT n, lead(count) OVER next - count AS count, lead(success) OVER next - success AS success,
+               lead(visits) OVER next - visits AS visits
+        FROM edges WINDOW next AS (ORDER BY n)
+    )
+    SELECT array_agg(s.count + coalesce(r.count, 0) + coalesce(t.count, 0) ORDER BY n),
+           array_agg(s.success + coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
+           array_agg(NULL::integer ORDER BY n),
+           array_agg(s.visits + coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
+           {AS_OF}
+    FROM shifts s
+    CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
+    LEFT JOIN (
+        SELECT day, count, success FROM scan_days
+        WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) r USING (day)
+    LEFT JOIN (
+        SELECT day, count FROM visit_days
+        WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) v USING (day)
+    LEFT JOIN (
+        SELECT width_bucket(floor(extract(epoch FROM scan_time))::bigint, %(starts)s::bigint[]) - 1 AS n,
+               sum(count) AS count, sum(success) AS success
+        FROM deltas GROUP BY 1) t USING (n)
+    LEFT JOIN (
+        SELECT width_bucket(floor(extract(epoch FROM at))::bigint, %(starts)s::bigint[]) - 1 AS n, sum(count) AS count
+        FROM visit_deltas GROUP BY 1) w USING (n)
+    WHERE n < %(days)s
+"""  # noqa: S608 - put together from constants
+"""A day there is the UTC day of the same date, less what comes before it begins there, and with what comes after it has
+ended: the quarters between the two midnights, not those of the whole year."""
+
+
+def timeline(conn: Conn, subject: Subject, period: Period, tz: str, now: datetime) -> Timeline:
+    """The days of a period that ends today, by the clocks of a time zone that exists."""
+    found = zone(tz)
+    of = days(period, found, now)
+    given = subject.parameters() | {"first": of[0], "days": len(of)}
+    with conn.cursor(row_factory=args_row(lambda *counted: Timeline(of, *counted))) as cursor:
+        if is_utc(tz):
+            return one(cursor.execute(IN_UTC, given))
+        seconds = (str(int(start.timestamp())) for start in bounds(of, found))
+        given["starts"] = f"{{{','.join(seconds)}}}"  # as text: to write an array of times takes longer than to answer
+        with conn.pipeline(), conn.transaction():
+            # PostgreSQL cannot know how short each look is, thinks of a long query, and would compile it first.
+            conn.execute("SET LOCAL jit = off")
+            return one(cursor.execute(IN_A_ZONE, given))

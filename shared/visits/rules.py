@@ -1,0 +1,56 @@
+"""What a printed code leads to, and which requests are a person's. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from shared.urls import is_web_url
+
+Lead = Literal["redirect", "page", "not_yet", "gone", "nowhere"]
+
+
+@dataclass(frozen=True)
+class Printed:
+    """What somebody who opens /s/{code} is led by. `now` is PostgreSQL's."""
+
+    id: UUID
+    code: str
+    description: str
+    scan_type: str | None
+    target_url: str | None
+    active: bool
+    starts_at: datetime | None
+    expires_at: datetime | None
+    max_scans: int | None
+    taken: int
+    now: datetime
+
+    @property
+    def only_redirects(self) -> bool:
+        return self.scan_type is None
+
+
+def lead(code: Printed) -> Lead:
+    """Where it leads. Scans in the game have limits of their own: the page is shown, and the verdict says more."""
+    if not code.active or (code.expires_at is not None and code.now >= code.expires_at):
+        return "gone"
+    if code.starts_at is not None and code.now < code.starts_at:
+        return "not_yet"
+    if not code.only_redirects:
+        return "page"
+    if code.max_scans is not None and code.taken >= code.max_scans:
+        return "gone"
+    return "redirect" if code.target_url is not None and is_web_url(code.target_url) else "nowhere"
+
+
+PREFETCHES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+
+
+def is_ahead(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether nobody asked for it yet: a HEAD request, a prefetch, a preview."""
+    if method != "GET":
+        return True
+    told = " ".join(headers.get(name, "") for name in PREFETCHES).lower()
+    return any(word in told for word in ("prefetch", "prerender", "preview"))

@@ -1,0 +1,143 @@
+"""A code, and an organization, in figures: all of them, rolled up or not, by the clocks of any place."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shared.analytics.statistics import statistics
+from shared.analytics.tail import Subject
+from shared.db import Conn
+from tests.analytics.making import NOON, correct, rebuild_all, settle, visit
+from tests.build import hand_in, make_code, make_org, make_player
+from tests.people import Staff
+from workers.analytics import roll_up
+
+
+@pytest.fixture
+def code(conn: Conn, staff: Staff) -> UUID:
+    return make_code(conn, staff.org_id)
+
+
+@pytest.fixture
+def ask(client: Any, staff: Staff) -> Any:
+    def get(path: str, status: int = 200, **query: str) -> Any:
+        answer = client.get(f"{staff.path}{path}", query_string=query, headers=staff.analyst.headers)
+        assert answer.status_code == status, answer.text
+        return answer.json
+
+    return get
+
+
+def happen(conn: Conn, code: UUID) -> None:
+    """One thing after another, of which some is rolled up in between."""
+    ada, grace = make_player(conn), make_player(conn)
+    settle(conn, ada, code, at=NOON, device="phone")
+    settle(conn, ada, code, "failure", NOON + timedelta(hours=1), reason="cooldown", device="phone")
+    settle(conn, grace, code, "failure", NOON + timedelta(days=1), reason="cooldown", device="tablet")
+    held = settle(conn, grace, code, "held", NOON + timedelta(days=1, hours=13))
+    for device in ("phone", "phone", "desktop", "bot"):
+        visit(conn, code, device=device)
+    roll_up()
+    correct(conn, held, "success")
+    settle(conn, ada, code, "failure", NOON + timedelta(days=2), reason="sold_out", device="desktop")
+    correct(conn, settle(conn, make_player(conn), code, at=NOON - timedelta(days=9)), "annulled")
+    settle(conn, make_player(conn), code, "held", reason="impossible_travel")
+    hand_in(conn, ada, code)
+    visit(conn, code, device="tablet")
+    visit(conn, code, device="bot")
+
+
+FIGURES = {
+    "scans": {"total": 8, "success": 2, "failure": 3, "pending": 1, "held": 1, "annulled": 1},
+    "success_rate": 2 / 7,
+    "reasons": {"cooldown": 2, "sold_out": 1},
+    "unique_players": 4,
+    "devices": {"phone": 2, "tablet": 1, "desktop": 1, "other": 3},
+    "hours": [0] * 1 + [1] + [0] * 10 + [5, 1] + [0] * 10,
+    "visits": {"total": 4, "bots": 2, "devices": {"phone": 2, "tablet": 1, "desktop": 1, "other": 0}},
+    "first_scan_at": "2026-03-19T12:00:00Z",
+    "last_scan_at": "2026-03-30T12:00:00Z",
+    "tz": "UTC",
+}
+
+
+@pytest.mark.parametrize("then", ["leave a tail", "roll up", "rebuild"])
+def test_everything_is_counted(conn: Conn, ask: Any, code: UUID, then: str) -> None:
+    happen(conn, code)
+    happen(conn, make_code(conn, make_org(conn)))
+    if then == "roll up":
+        roll_up()
+    if then == "rebuild":
+        rebuild_all(conn)
+
+    told = ask(f"/qr-codes/{code}/stats")
+    assert {name: told[name] for name in FIGURES} == FIGURES
+    assert "cache" not in told
+    of_all = ask("/stats")
+    assert {name: of_all[name] for name in FIGURES} == FIGURES
+    assert (of_all["codes"], of_all["as_of"][-1]) == (1, "Z")
+
+
+def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
+    ada = make_player(conn)
+    settle(conn, ada, code)
+    roll_up()
+    settle(conn, ada, make_code(conn, staff.org_id))
+    assert ask("/stats")["unique_players"] == 1
+
+
+def test_nothing_happened(ask: Any, code: UUID) -> None:
+    told = ask(f"/qr-codes/{code}/stats")
+    assert set(told["scans"].values()) == {0}
+    assert (told["success_rate"], told["first_scan_at"], told["last_scan_at"]) == (None, None, None)
+    assert (told["reasons"], told["hours"], told["unique_players"]) == ({}, [0] * 24, 0)
+
+
+@pytest.mark.parametrize(
+    ("tz", "hours"),
+    [
+        ("UTC", {22: 2, 0: 1}),
+        ("Europe/Amsterdam", {23: 1, 0: 1, 2: 1}),  # clocks are put forward between the first and the second
+        ("Asia/Kathmandu", {3: 1, 4: 1, 6: 1}),
+        ("America/New_York", {18: 2, 20: 1}),
+    ],
+)
+def test_hours_are_those_of_the_clocks_there(conn: Conn, ask: Any, code: UUID, tz: str, hours: dict[int, int]) -> None:
+    """22:10 and 22:20 UTC on the day before and the day of the change, then midnight UTC."""
+    for at in (datetime(2026, 3, 28, 22, 10), datetime(2026, 3, 29, 22, 20), datetime(2026, 3, 30, 0, 30)):  # noqa: DTZ001
+        settle(conn, make_player(conn), code, at=at.replace(tzinfo=UTC))
+    roll_up()
+
+    told = ask(f"/qr-codes/{code}/stats", tz=tz)["hours"]
+
+    assert {hour: count for hour, count in enumerate(told) if count} == hours
+
+
+def test_a_scan_dated_long_ago_by_hand_is_told(conn: Conn, code: UUID, staff: Staff) -> None:
+    settle(conn, make_player(conn), code, at=datetime(2, 1, 1, 12, tzinfo=UTC))
+    settle(conn, make_player(conn), code)
+    roll_up()
+    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+
+
+def test_they_are_cached_by_time_zone_and_counted_anew_after_a_change(
+    client: Any, conn: Conn, staff: Staff, ask: Any, code: UUID
+) -> None:
+    first = ask(f"/qr-codes/{code}/stats")
+    settle(conn, make_player(conn), code)
+
+    assert ask(f"/qr-codes/{code}/stats") == first
+    assert ask(f"/qr-codes/{code}/stats", tz="Asia/Tokyo")["scans"]["total"] == 1
+
+    client.patch(f"{staff.codes}/{code}", json={"active": False}, headers=staff.admin.headers)
+    assert ask(f"/qr-codes/{code}/stats")["scans"]["total"] == 1
+
+
+def test_what_is_refused(client: Any, staff: Staff, ask: Any, code: UUID) -> None:
+    for path in ("/stats", f"/qr-codes/{code}/stats"):
+        (fault,) = ask(path, 422, tz="Mars/Base")["errors"]
+        assert fault == {"loc": "query.tz", "message": "must be an IANA time zone such as Europe/Amsterdam"}
+    client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers)
+    ask(f"/qr-codes/{code}/stats", 404)

@@ -1,0 +1,109 @@
+"""Rollups: verdicts and visits folded into counts, a batch at a time.
+
+Every few seconds by the scheduler. `python -m workers.analytics rebuild --all` makes them anew from the scans and
+visits themselves, beside live folding; `--org ID` or `--code ID` those of one.
+"""
+
+import argparse
+import sys
+from datetime import date, timedelta
+from uuid import UUID
+
+from shared import db
+from shared.analytics import folding, rebuilding
+from shared.analytics.facts import END, FIRST_DAY
+from shared.analytics.rebuilding import Subjects
+from shared.logging import configure, get_logger
+from shared.messages import RollUp, nudger
+from workers.broker import handles, process_life
+
+log = get_logger()
+
+BATCH = 3_000
+"""Events, of which a scan has two or three. Bounded, because readers of the event log wait behind each batch."""
+ROUNDS = 100  # then let other messages of this worker have their turn
+FEW, MANY = 2_000, 10_000
+"""Scans in a slice of a rebuild: with fewer, the next one is longer, with more, shorter."""
+MAX_DAYS = 64
+
+
+@handles(RollUp)
+def roll_up() -> None:
+    """Fold whatever is new. Safe to run twice, also side by side: one folds, the others find the lock taken."""
+    for _ in range(ROUNDS):
+        if not fold() or process_life.stopping.is_set():
+            return
+    nudger.nudge(RollUp())
+
+
+def fold() -> bool:
+    """Fold a batch of each kind; whether there may be more."""
+    with db.transaction() as conn:
+        conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
+        if not folding.try_lock(conn):
+            return False
+        scans = folding.fold_scans(conn, limit=BATCH)
+        visits = folding.fold_visits(conn, limit=BATCH)
+    if scans or visits:
+        log.info("rolled_up", events=scans, visits=visits)
+    return BATCH in (scans, visits)
+
+
+def rebuild(subjects: Subjects) -> int:
+    """Make these rollups anew, slice by slice; returns how many scans are in them."""
+    while fold():
+        pass  # what is behind has to be told apart in each slice
+    span, total, end = 1, 0, FIRST_DAY
+    while not process_life.stopping.is_set():
+        with db.connection() as conn:
+            first = rebuilding.next_day(conn, subjects, end)
+        if first is None:
+            break
+        end = min(first + timedelta(days=span), END)
+        found = _replace(subjects, first, end)
+        total += found
+        span = max(1, span // 2) if found > MANY else min(MAX_DAYS, 2 * span) if found < FEW else span
+    with db.transaction() as conn:
+        folding.lock(conn)
+        rebuilding.forget_strangers(conn, subjects)
+    log.info("rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
+    return total
+
+
+def _replace(subjects: Subjects, first: date, end: date) -> int:
+    with db.transaction() as conn:
+        folding.lock(conn)
+        rebuilding.rebuild_visits(conn, subjects, first, end)
+        return rebuilding.rebuild_scans(conn, subjects, first, end)
+
+
+def main(arguments: list[str]) -> None:
+    """Rebuild in the foreground, and print how many scans were counted."""
+    parser = argparse.ArgumentParser(prog="python -m workers.analytics")
+    commands = parser.add_subparsers(required=True)
+    which = commands.add_parser("rebuild", help="make rollups anew").add_mutually_exclusive_group(required=True)
+    which.add_argument("--all", action="store_true", help="of every organization")
+    which.add_argument("--org", type=UUID, help="of an organization and its codes")
+    which.add_argument("--code", type=UUID, help="of a code")
+    wanted = parser.parse_args(arguments)
+    configure("analytics")
+    try:
+        scans = [rebuild(subjects) for subjects in _subjects(wanted.org, wanted.code)]
+    finally:
+        db.close_pool()
+    print(f"{sum(scans):,} scans counted anew")
+
+
+def _subjects(org_id: UUID | None, code_id: UUID | None) -> list[Subjects]:
+    with db.connection() as conn:
+        if code_id is None:
+            orgs = rebuilding.organizations(conn) if org_id is None else [org_id]
+            return [rebuilding.of_organization(conn, each) for each in orgs]
+        found = rebuilding.of_code(conn, code_id)
+        if found is None:
+            raise SystemExit(f"There is no code {code_id}")
+        return [found]
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
