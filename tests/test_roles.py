@@ -10,6 +10,7 @@ from shared.db import Conn
 from shared.organizations.rules import ROLES, Role, at_least
 from tests.build import make_code
 from tests.people import Staff, make_staff, sign_in
+from tests.renders.making import make_render
 
 
 class Route(NamedTuple):
@@ -37,6 +38,11 @@ ROUTES = [
     Route("PUT", "/qr-codes/{qr_id}/customization", "admin", {"style": "dots"}),
     Route("DELETE", "/qr-codes/{qr_id}/customization", "admin"),
     Route("DELETE", "/qr-codes/{qr_id}/customization/logo", "admin"),
+    Route("POST", "/renders", "admin", {"all": True}),
+    Route("GET", "/renders", "admin"),
+    Route("GET", "/renders/{render_id}", "admin"),
+    Route("GET", "/renders/{render_id}/download", "admin"),
+    Route("DELETE", "/renders/{render_id}", "admin"),
     Route("GET", "/stats", "analyst"),
 ]
 WITH_OBJECT = [route for route in ROUTES if "{" in route.path]
@@ -53,14 +59,15 @@ def call(client: Any, route: Route, path: str, ids: dict[str, object], headers: 
 
 @pytest.fixture
 def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
-    """A member whom nobody else is, and a code, of the organization."""
+    """A member whom nobody else is, a code and a render that is done, of the organization."""
     grace = sign_in(app, conn, "grace")
     other = sign_in(app, conn)
     conn.execute(
         "INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'member')", (staff.org_id, other.id)
     )
     assert grace.id != other.id
-    return {"player_id": other.id, "qr_id": make_code(conn, staff.org_id)}
+    code = make_code(conn, staff.org_id)
+    return {"player_id": other.id, "qr_id": code, "render_id": make_render(conn, staff.org_id, code)}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -70,7 +77,7 @@ def test_a_role_may_do_what_it_includes(
 ) -> None:
     status = call(client, route, staff.path, ids, staff[role].headers)
 
-    assert status in ((200, 201, 204) if at_least(role, route.needed) else (403,))
+    assert status in ((200, 201, 202, 204) if at_least(role, route.needed) else (403,))
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -97,6 +104,6 @@ def test_what_belongs_to_another_organization_is_not_there(
 
 @pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
 def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
-    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4()}
+    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4(), "render_id": uuid4()}
 
     assert call(client, route, staff.path, nothing, staff.owner.headers) == 404

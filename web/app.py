@@ -20,6 +20,7 @@ from web import (
     operations,
     organizations,
     problems,
+    renders,
     scans,
 )
 from web.fields import StrictJSON
@@ -43,7 +44,19 @@ def create_app() -> OpenAPI:
     edge.name_requests(app)
     auth.init_app(app)
     edge.check_bodies(app)
-    slices = (accounts, organizations, codes, images, customizations, business, scans, generate, analytics, live)
+    slices = (
+        accounts,
+        organizations,
+        codes,
+        images,
+        customizations,
+        business,
+        renders,
+        scans,
+        generate,
+        analytics,
+        live,
+    )
     for part in (*slices, operations, metrics):
         app.register_api(part.api)
     live.init_app(app)

@@ -150,8 +150,8 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
             operation["responses"][status] = _problem(status)
     if needed.kind != "public":
         operation["security"] = [{"token": []}]
-    if needed.waived_unless is not None:
-        operation["security"].append({})  # an installation may open it to everybody
+    if needed.waived_unless is not None or needed.or_link:
+        operation["security"].append({})  # an installation may open it to everybody, a signed link to whoever has it
 
 
 def _refusals(needed: Requirement, rule: Rule) -> set[str]:

@@ -2,6 +2,6 @@
 
 from workers.broker import worker_broker as broker
 
-from workers import cleanup, images, scans  # isort: skip
+from workers import cleanup, images, renders, scans  # isort: skip
 
-__all__ = ["broker", "cleanup", "images", "scans"]
+__all__ = ["broker", "cleanup", "images", "renders", "scans"]

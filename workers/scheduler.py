@@ -9,7 +9,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.leader import Leadership, leadership
 from shared.logging import configure, get_logger
-from shared.messages import CleanUp, ImagesPending, Message, ScansPending, send
+from shared.messages import CleanUp, ImagesPending, Message, RendersPending, ScansPending, send
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -34,7 +34,8 @@ def schedule(lead: Leadership) -> BackgroundScheduler:
     """Every job. The sweeps find what was left: its nudge was lost, its worker died, it was inserted by hand."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
     now = datetime.now(UTC)
-    for name, message in (("scans", ScansPending()), ("images", ImagesPending())):
+    sweeps: dict[str, Message] = {"scans": ScansPending(), "images": ImagesPending(), "renders": RendersPending()}
+    for name, message in sweeps.items():
         scheduler.add_job(
             fire,
             IntervalTrigger(seconds=settings().scan_sweep_seconds),

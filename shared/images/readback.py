@@ -3,6 +3,7 @@
 Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, resvg for SVG, pdfium for PDF.
 """
 
+import threading
 from io import BytesIO
 
 import numpy as np
@@ -18,19 +19,26 @@ Grey = NDArray[np.uint8]
 
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
+PDFIUM = threading.Lock()
+"""Held by whoever uses pdfium, which serves one thread of a process at a time."""
+
 MODULE = 4
 """Pixels along a module when a format that scales is looked at."""
 
 
 def reads_back(picture: Picture, data: bytes) -> bool:
     """Whether these bytes show the picture's text, at its level, dark on light and upright."""
-    seen = pixels(picture, data)
     # What has whole square modules is sampled on its grid. What is softer must be found as a camera would find it.
     plain = picture.format == "png" and picture.style == "squares" and picture.logo is None
+    return shows(picture, pixels(picture, data), pure=plain)
+
+
+def shows(picture: Picture, seen: Grey, *, pure: bool = False) -> bool:
+    """Whether these pixels show the picture's text. `pure`: nothing but the symbol, upright, in whole pixels."""
     found = zxingcpp.read_barcode(
         seen,
         formats=QR,
-        is_pure=plain,
+        is_pure=pure,
         try_rotate=False,
         try_invert=False,
         try_downscale=False,
@@ -63,7 +71,7 @@ def _rasterize_svg(data: bytes, across: int) -> Grey:
 def _rasterize_pdf(data: bytes, across: int) -> Grey:
     import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    with pypdfium2.PdfDocument(data) as document:
+    with PDFIUM, pypdfium2.PdfDocument(data) as document:
         page = document[0]
         drawn = page.render(scale=across / page.get_width(), grayscale=True)
         return np.array(drawn.to_numpy()).reshape(drawn.height, drawn.width)
