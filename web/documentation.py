@@ -63,6 +63,7 @@ MEANINGS = {
     "410": "Gone: its time is over",
     "413": "Body too large",
     "415": "Not JSON, or not the form that is taken here",
+    "416": "The file has no such range; Content-Range says how long it is",
     "422": "Malformed; `errors` names each field",
     "503": "A store is down, or this process is full; Retry-After says when to try again",
 }

@@ -9,6 +9,7 @@ from werkzeug.http import parse_range_header
 from shared.errors import NotFound, Unavailable
 from shared.files.storage import FileMissing, StorageError
 from shared.logging import get_logger
+from web.problems import problem
 
 log = get_logger()
 
@@ -19,7 +20,7 @@ HEADERS = {
 }
 
 
-def documented(*content_types: str) -> dict[int, dict[str, Any]]:
+def documented(*content_types: str) -> dict[str | int, Any]:
     """What OpenAPI is told of such an answer."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in content_types}
     part = HEADERS | {"Content-Range": {"schema": {"type": "string"}}}
@@ -27,7 +28,7 @@ def documented(*content_types: str) -> dict[int, dict[str, Any]]:
         200: {"description": "The file", "headers": HEADERS, "content": content},
         206: {"description": "The range of it that was asked for", "headers": part, "content": content},
         304: {"description": "The file is the one that If-None-Match names."},
-        416: {"description": "The file has no such range; Content-Range says how long it is."},
+        416: None,
     }
 
 
@@ -71,10 +72,9 @@ def send(
         try:
             asked = asked_range(request.headers.get("Range"), size)
         except ValueError as error:
-            response.status_code = 416
-            response.headers["Content-Range"] = str(error)
-            response.content_length = 0
-            return response
+            refusal = problem(416, f"The file has {size:,} bytes, and none of those that are asked for.")
+            refusal.headers["Content-Range"] = str(error)
+            return refusal
         if asked is not None:
             span = asked
             response.status_code = 206

@@ -217,8 +217,8 @@ def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
         if len(found) > MAX_CODES:
             raise Invalid(Fault(field, f"selects more than {MAX_CODES:,} codes, the most that a render may have"))
         return found
-    seen: set[UUID] = set()
-    twice = [place for place, qr_id in enumerate(body.qr_ids) if qr_id in seen or seen.add(qr_id)]
+    first = {qr_id: place for place, qr_id in reversed(list(enumerate(body.qr_ids)))}
+    twice = [place for place, qr_id in enumerate(body.qr_ids) if first[qr_id] != place]
     if twice:
         raise Invalid(*(Fault(f"body.qr_ids.{place}", "is given twice") for place in twice[:FAULTS_TOLD]))
     if unknown := store.unknown(conn, org_id, body.qr_ids, limit=FAULTS_TOLD):

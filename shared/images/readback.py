@@ -1,6 +1,7 @@
 """Reading a picture back from its bytes, with zxing-cpp's reader: a code that a camera cannot read is worth nothing.
 
-Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, resvg for SVG, pdfium for PDF.
+Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, and a reader of its own for those
+of one bit a pixel; resvg for SVG, pdfium for PDF.
 """
 
 import threading
@@ -11,6 +12,7 @@ import zxingcpp
 from numpy.typing import NDArray
 from PIL import Image
 
+from shared.images import onebit
 from shared.images.layout import QUIET_ZONE
 from shared.images.picture import Picture
 from shared.images.symbol import encode
@@ -58,6 +60,9 @@ def pixels(picture: Picture, data: bytes) -> Grey:
 
 
 def _grey(png: bytes) -> Grey:
+    found = onebit.grey(png)
+    if found is not None:
+        return found
     with Image.open(BytesIO(png), formats=["PNG"]) as image:
         return np.asarray(image.convert("L"))
 

@@ -159,7 +159,8 @@ def test_a_picture_that_cannot_be_read_back_fails_by_itself(
 ) -> None:
     codes = make_codes(conn, org, 4)
     bad = printed_text(code_text(conn, codes[1]))
-    reads_back = pictures.reads_back
+    from shared.images.readback import reads_back
+
     monkeypatch.setattr(pictures, "reads_back", lambda picture, data: picture.text != bad and reads_back(picture, data))
     render_id = ask(conn, org, codes)
 
@@ -180,8 +181,7 @@ def test_what_a_writer_spoils_is_found_by_reading_it_back(
 ) -> None:
     """The reader looks at bytes, not at what the writer meant: here the symbol's middle is painted over."""
     from shared.images import render as rendering
-
-    encode = rendering.encode
+    from shared.images.symbol import encode
 
     def spoiled(text: str, level: Any) -> Any:
         dark = encode(text, level)
@@ -234,11 +234,10 @@ def test_a_defect_costs_one_picture_and_tells_nothing_of_our_insides(
         raise ZeroDivisionError("/srv/secret/path")
 
     codes = make_codes(conn, org, 2)
-    original = pictures.render
     monkeypatch.setattr(
         pictures,
         "render",
-        lambda p, logo: fail(p, logo) if p.text.endswith(code_text(conn, codes[0])) else original(p, logo),
+        lambda p, logo: fail(p, logo) if p.text.endswith(code_text(conn, codes[0])) else render(p, logo),
     )
     render_id = ask(conn, org, codes)
 
