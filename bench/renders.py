@@ -3,8 +3,8 @@
 The rival is what a script would do: segno's `make` and `save` into a zipfile, in one process, which reads nothing back.
 Both make PNGs of about 300 pixels of the same 37 characters at level M. Ours is timed from the render's row to its end,
 by real workers that were warmed up by another render, and includes claims, heartbeats, reading each picture back from
-its bytes, and parts and archive written and synced to the disk. The rival makes fewer pictures; its rate does not depend
-on how many. Every hundredth picture of ours is then read once more, outside the timing.
+its bytes, and parts and archive written and synced to the disk. The rival makes fewer pictures: its rate is the same
+for any number. Every hundredth picture of ours is then read once more, outside the timing.
 """
 
 import os
