@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from shared.renders import captions
 from shared.renders.captions import MORE, fit, wanted
+from shared.renders.templates import Caption
 
 LATIN = frozenset(range(32, 0x250)) | {ord(MORE)}
 
@@ -32,7 +33,7 @@ def mono(text: str, size: float) -> float:
         ("description", "שלום", "spy123"),
     ],
 )
-def test_what_stands_on_the_label(kind: captions.Caption | None, description: str, expected: str) -> None:
+def test_what_stands_on_the_label(kind: Caption | None, description: str, expected: str) -> None:
     assert wanted(kind, "spy123", description, LATIN) == expected
 
 

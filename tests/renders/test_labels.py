@@ -22,6 +22,7 @@ from tests.build import code_text, make_code, make_org
 from tests.images.drawing import LOGO
 from tests.renders.making import ask, file_of, find, left, make_codes, work
 
+QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 DPI = 600
 PIXELS = DPI / 25.4
 """In a millimetre."""
@@ -85,7 +86,7 @@ def test_every_label_says_its_code_and_stands_where_it_should(conn: Conn, org: U
     for place, code in enumerate(codes):
         text = printed_text(code_text(conn, code))
         seen = label(page, template, place)
-        (found,) = zxingcpp.read_barcodes(seen, formats=zxingcpp.BarcodeFormat.QRCode)
+        (found,) = zxingcpp.read_barcodes(seen, formats=QR)
         assert found.text == text
         modules = len(encode(text, "M"))
         side = min(template.label) - 2
@@ -113,7 +114,7 @@ def test_many_pages_come_in_order_from_many_chunks(conn: Conn, org: UUID) -> Non
     assert len(drawn) == 6
     said = []
     for page in drawn:
-        found = zxingcpp.read_barcodes(page, formats=zxingcpp.BarcodeFormat.QRCode)
+        found = zxingcpp.read_barcodes(page, formats=QR)
         rows = sorted(found, key=lambda one: (round(one.position.top_left.y / 100), one.position.top_left.x))
         said += [one.text for one in rows]
     assert said == [printed_text(code_text(conn, code)) for code in codes]
@@ -142,7 +143,7 @@ def test_colours_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUI
         page = bitmap.to_numpy()[:, :, :3][:, :, ::-1].copy()
     assert (np.abs(page.astype(int) - (204, 0, 0)).sum(axis=2) < 10).sum() > 200, "modules in red"
     assert (np.abs(page.astype(int) - (200, 30, 60)).sum(axis=2) < 20).sum() > 100, "the logo's disc"
-    found = zxingcpp.read_barcodes(pages(data, 200)[0], formats=zxingcpp.BarcodeFormat.QRCode)
+    found = zxingcpp.read_barcodes(pages(data, 200)[0], formats=QR)
     levels = {one.text.rpartition("/")[2]: one.ec_level for one in found}
     assert levels == {code_text(conn, coloured): "M", code_text(conn, branded): "H"}
 
