@@ -12,7 +12,8 @@ RUN /opt/waymark/bin/pip install --require-hashes --requirement requirements.txt
 
 FROM python:3.12-slim
 
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin waymark
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin waymark \
+    && install --directory --owner waymark /var/lib/waymark
 COPY --from=build /opt/waymark /opt/waymark
 WORKDIR /srv/waymark
 COPY . .
@@ -22,6 +23,7 @@ ENV PATH=/opt/waymark/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     WAYMARK_ENV=production \
+    WAYMARK_DATA=/var/lib/waymark \
     PORT=8000
 
 USER waymark

@@ -49,6 +49,30 @@ class ImportsPending(Message):
 
 
 @dataclass(frozen=True)
+class RenderChunk(Message):
+    """A chunk of a render waits: draw it, or whichever is next. One for each, so that every worker takes its share."""
+
+    render_id: str
+    number: int
+    queue = "renders"
+
+
+@dataclass(frozen=True)
+class RendersPending(Message):
+    """There are renders that are not finished: go on with whatever waits."""
+
+    queue = "renders"
+
+
+@dataclass(frozen=True)
+class RenderEnded(Message):
+    """A render was canceled, or its file is not wanted any more: remove what it left in the storage."""
+
+    render_id: str
+    queue = "maintenance"
+
+
+@dataclass(frozen=True)
 class RollUp(Message):
     """There may be verdicts and visits that are not in the rollups: fold all of them."""
 

@@ -1,6 +1,7 @@
 """Settings: one frozen object, built from the environment, failing loudly with the variable's name."""
 
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -44,6 +45,10 @@ def as_origin(url: str) -> str:
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
 
 
 def _split_commas(value: object) -> object:
@@ -93,6 +98,14 @@ class Settings(BaseSettings):
 
     generate_requires_auth: bool = True
 
+    waymark_data: Path = Path(".waymark")
+    files_dir: Annotated[Path | None, BeforeValidator(_none_if_empty)] = None
+    files_s3_bucket: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    files_s3_endpoint: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    files_s3_region: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    render_days: int = Field(7, ge=1, le=365)
+    render_lease_seconds: float = Field(30, ge=1, le=600)
+
     cache_megabytes: int = Field(64, ge=1, le=65_536)
     cache_entry_kilobytes: int = Field(512, ge=1, le=65_536)
 
@@ -117,6 +130,11 @@ class Settings(BaseSettings):
     def printed_url(self) -> str:
         """Where printed codes lead: PUBLIC_URL, without a slash at its end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
+
+    @property
+    def files_path(self) -> Path:
+        """The directory that files are kept in, where they are not kept in a bucket."""
+        return self.files_dir or self.waymark_data / "files"
 
     @property
     def max_sockets(self) -> int:

@@ -30,7 +30,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         os.environ.update(DATABASE_URL="postgresql://not-started", REDIS_URL="redis://not-started")
         return
     from script.stack import temporary_postgres, temporary_redis
+    from script.stack.files import temporary_directory
 
+    os.environ["FILES_DIR"] = str(STORES.enter_context(temporary_directory("waymark-files-")))
     os.environ["DATABASE_URL"] = STORES.enter_context(temporary_postgres()).url
     os.environ["REDIS_URL"] = STORES.enter_context(temporary_redis()).url
     from alembic import command
@@ -60,7 +62,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
-TABLES = """import_codes, import_rows, imports,
+TABLES = """import_codes, import_rows, imports, render_chunks, render_jobs,
     visit_days, visit_quarters, scan_players_ever, scan_players, scan_reasons, scan_days, scan_quarters,
     visits_forgotten, visits,
     generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RollUp, ScansPending
+from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RendersPending, RollUp, ScansPending
 from workers.main import broker
 from workers.scheduler import schedule
 
@@ -17,4 +17,11 @@ def test_a_message_has_an_actor_on_its_queue(message: type[Message]) -> None:
 def test_the_scheduler_sends_every_nudge_again_and_cleans_up() -> None:
     jobs = schedule(cast("Any", None)).get_jobs()
 
-    assert {job.args[1] for job in jobs} == {ScansPending(), ImagesPending(), ImportsPending(), RollUp(), CleanUp()}
+    assert {job.args[1] for job in jobs} == {
+        ScansPending(),
+        ImagesPending(),
+        ImportsPending(),
+        RendersPending(),
+        RollUp(),
+        CleanUp(),
+    }

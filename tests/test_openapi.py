@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 import schemathesis
@@ -11,7 +12,9 @@ from schemathesis import Case, GenerationMode
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from shared import db
 from tests.conftest import Player
+from tests.renders.making import make_render
 from web.app import create_app
 from web.auth import requirement_of
 from web.documentation import specification
@@ -31,6 +34,8 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         f"/api/organizations/{org}/qr-codes", json={"scan_type": "item_drop"}, headers=player.headers
     ).json["id"]
     scan = client.post("/scan", json={"player_id": str(player.id), "qr_code": "x"}, headers=player.headers)
+    with db.connection() as conn:
+        render = make_render(conn, UUID(org), UUID(code))
     generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
     imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
     return {
@@ -40,6 +45,7 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         "player_id": str(player.id),
         "scan_id": scan.json["scan_id"],
         "generated_id": generated,
+        "render_id": str(render),
     }
 
 

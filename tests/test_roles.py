@@ -11,6 +11,7 @@ from shared.imports import store as imports
 from shared.organizations.rules import ROLES, Role, at_least
 from tests.build import make_code
 from tests.people import Staff, make_staff, sign_in
+from tests.renders.making import make_render
 
 
 class Route(NamedTuple):
@@ -41,6 +42,11 @@ ROUTES = [
     Route("PUT", "/qr-codes/{qr_id}/customization", "admin", {"style": "dots"}),
     Route("DELETE", "/qr-codes/{qr_id}/customization", "admin"),
     Route("DELETE", "/qr-codes/{qr_id}/customization/logo", "admin"),
+    Route("POST", "/renders", "admin", {"all": True}),
+    Route("GET", "/renders", "admin"),
+    Route("GET", "/renders/{render_id}", "admin"),
+    Route("GET", "/renders/{render_id}/download", "admin"),
+    Route("DELETE", "/renders/{render_id}", "admin"),
     Route("GET", "/stats", "analyst"),
     Route("GET", "/timeline", "analyst"),
     Route("GET", "/timeline.csv", "analyst"),
@@ -62,15 +68,20 @@ def call(client: Any, route: Route, path: str, ids: dict[str, object], headers: 
 
 @pytest.fixture
 def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
-    """A member whom nobody else is, and a code, of the organization."""
+    """A member whom nobody else is, a code and a render that is done, of the organization."""
     grace = sign_in(app, conn, "grace")
     other = sign_in(app, conn)
     conn.execute(
         "INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'member')", (staff.org_id, other.id)
     )
     assert grace.id != other.id
-    imported = imports.begin(conn, staff.org_id, partial=False).id
-    return {"player_id": other.id, "qr_id": make_code(conn, staff.org_id), "import_id": imported}
+    code = make_code(conn, staff.org_id)
+    return {
+        "player_id": other.id,
+        "qr_id": code,
+        "import_id": imports.begin(conn, staff.org_id, partial=False).id,
+        "render_id": make_render(conn, staff.org_id, code),
+    }
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -80,7 +91,7 @@ def test_a_role_may_do_what_it_includes(
 ) -> None:
     status = call(client, route, staff.path, ids, staff[role].headers)
 
-    assert status in ((200, 201, 204) if at_least(role, route.needed) else (403,))
+    assert status in ((200, 201, 202, 204) if at_least(role, route.needed) else (403,))
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -107,6 +118,11 @@ def test_what_belongs_to_another_organization_is_not_there(
 
 @pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
 def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
-    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4(), "import_id": uuid4()}
+    nothing: dict[str, object] = {
+        "player_id": uuid4(),
+        "qr_id": uuid4(),
+        "import_id": uuid4(),
+        "render_id": uuid4(),
+    }
 
     assert call(client, route, staff.path, nothing, staff.owner.headers) == 404

@@ -5,7 +5,7 @@ Decided before a body is looked at; a route that states no requirement is a defe
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast
@@ -45,6 +45,7 @@ class Requirement:
     kind: Kind
     role: Role | None = None
     waived_unless: str | None = None  # the setting that asks for it
+    or_link: bool = False  # a signed link, judged by the route, takes the place of credentials
 
 
 def _states(requirement: Requirement) -> Callable[[View], View]:
@@ -77,6 +78,12 @@ def signed_in_if(setting: str) -> Callable[[View], View]:
     return _states(Requirement("player", waived_unless=setting))
 
 
+def opens_by_link(view: View) -> View:
+    """Stands above what the route requires otherwise: a request with a `signature` needs no credentials, and the route
+    judges it."""
+    return _states(replace(requirement_of(view), or_link=True))(view)
+
+
 def visitor() -> Caller | None:
     """The caller of this request, if it had credentials."""
     return cast("Caller | None", g.get("caller"))
@@ -106,6 +113,9 @@ def gate() -> None:
         return
     needed = requirement_of(current_app.view_functions.get(request.endpoint))
     if needed.kind == "socket":
+        return
+    if needed.or_link and "signature" in request.args:
+        path_ids()
         return
     if needed.role is not None:
         g.caller, g.role = admit(needed.role)

@@ -15,13 +15,13 @@ from shared.errors import Fault, Invalid, NotFound, Unreadable
 from shared.images import store
 from shared.images.customizations import Customization
 from shared.images.picture import Style
+from shared.images.printed import printed_text
 from shared.images.rules import check_colours
 from shared.images.store import Printed
 from web.auth import requires_role
 from web.codes import CodePath
 from web.edge import takes_up_to
 from web.fields import Answer, AnyWhole, Body
-from web.images import printed_text
 
 api = APIBlueprint(
     "customizations",

@@ -64,6 +64,7 @@ MEANINGS = {
     "410": "Gone: its time is over",
     "413": "Body too large",
     "415": "Not JSON, or not the form that is taken here",
+    "416": "The file has no such range; Content-Range says how long it is",
     "422": "Malformed; `errors` names each field",
     "503": "A store is down, or this process is full; Retry-After says when to try again",
 }
@@ -151,8 +152,8 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
             operation["responses"][status] = _problem(status)
     if needed.kind != "public":
         operation["security"] = [{"token": []}]
-    if needed.waived_unless is not None:
-        operation["security"].append({})  # an installation may open it to everybody
+    if needed.waived_unless is not None or needed.or_link:
+        operation["security"].append({})  # an installation may open it to everybody, a signed link to whoever has it
 
 
 def _refusals(needed: Requirement, rule: Rule) -> set[str]:

@@ -14,6 +14,7 @@ from shared.errors import Fault, Invalid, NotFound, PictureChanging, PictureTooS
 from shared.images import store
 from shared.images.customizations import PLAIN
 from shared.images.picture import MAX_SIZE, MIN_SIZE, Format, Level, Picture
+from shared.images.printed import printed_text
 from shared.organizations import store as organizations
 from shared.settings import settings
 from web.auth import requires_role
@@ -90,11 +91,6 @@ def business_image(path: OrganizationPath, query: BusinessImageQuery) -> Respons
         slug = organizations.slug(conn, path.org_id)
     picture = PLAIN.picture(f"{settings().printed_url}/b/{slug}", query.format, query.size, query.error_correction)
     return _show(picture, f"qr-business-{slug}", path.org_id, lambda: None)
-
-
-def printed_text(code: str) -> str:
-    """What the symbol of a code says."""
-    return f"{settings().printed_url}/s/{code}"
 
 
 def _logo(qr_id: UUID, picture: Picture) -> bytes | None:

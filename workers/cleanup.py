@@ -6,15 +6,19 @@ Hourly by the scheduler; by hand with `python -m workers.cleanup`, which prints 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 from shared import db, events
 from shared.accounts import idempotency
 from shared.accounts import store as accounts
 from shared.db import Conn
+from shared.files.storage import StorageError, storage
 from shared.generated import store as generated
 from shared.imports import store as imports
 from shared.logging import configure, get_logger
 from shared.messages import CleanUp
+from shared.renders import store as renders
+from shared.renders.rules import is_needed, render_of
 from shared.settings import settings
 from shared.visits import store as visits
 from workers.broker import handles, process_life
@@ -22,6 +26,8 @@ from workers.broker import handles, process_life
 log = get_logger()
 
 BATCH = 5_000
+RENDERS_BATCH = 20  # each with its chunks
+DRAFTS_KEPT = timedelta(days=1)
 CODES_BATCH = 500  # each with its pictures
 IMPORTS_BATCH = 500  # each with its outcome
 
@@ -35,6 +41,8 @@ class Report:
     generated_tombstones: int
     imports: int
     events: int
+    render_files: int
+    renders: int
     visits: int
     refresh_families: int
     idempotency_keys: int
@@ -50,7 +58,7 @@ def clean_up() -> None:
 
 
 def forget_all() -> Report:
-    """Delete expired codes with their pictures, old tombstones, imports, events and visits, ended sessions and spent keys."""
+    """Delete expired codes with their pictures, and whatever else has outlived its retention."""
     now = datetime.now(UTC)
     oldest = now - timedelta(days=settings().event_retention_days)
     oldest_day = (now - timedelta(days=settings().visit_retention_days)).date()
@@ -61,6 +69,8 @@ def forget_all() -> Report:
         generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
         imports=_in_batches(lambda conn, limit: imports.forget(conn, limit=limit), IMPORTS_BATCH),
         events=_in_batches(lambda conn, limit: events.forget(conn, before=oldest, limit=limit), BATCH),
+        render_files=_forget_files(),
+        renders=_in_batches(lambda conn, limit: renders.forget(conn, limit=limit), RENDERS_BATCH),
         visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
         refresh_families=_in_batches(lambda conn, limit: accounts.forget_families(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),
@@ -78,6 +88,28 @@ def _forget_codes() -> tuple[int, int]:
         return removed.codes
 
     return _in_batches(forget, CODES_BATCH), image_bytes
+
+
+def _forget_files() -> int:
+    """Remove every file that no render needs: expired, left over, or nobody's. Returns how many.
+
+    They are listed before their renders are looked up, so that what was written meanwhile is not taken for nobody's.
+    """
+    gone = 0
+    try:
+        gone += storage().forget_drafts(datetime.now(UTC) - DRAFTS_KEPT)
+        listed = (name for name, _ in storage().listed("renders/"))
+        while names := list(islice(listed, BATCH)):
+            known = {name: render_of(name) for name in names}
+            with db.connection() as conn:
+                found = renders.by_id(conn, {render_id for render_id in known.values() if render_id is not None})
+            for name, render_id in known.items():
+                if render_id is not None and not is_needed(name, found.get(render_id)):
+                    storage().delete(name)
+                    gone += 1
+    except StorageError as error:
+        log.warning("files_not_cleaned_up", error=str(error))
+    return gone
 
 
 def _in_batches(delete: Callable[[Conn, int], int], batch: int) -> int:

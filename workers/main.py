@@ -2,6 +2,6 @@
 
 from workers.broker import worker_broker as broker
 
-from workers import analytics, cleanup, images, imports, scans  # isort: skip
+from workers import analytics, cleanup, images, imports, renders, scans  # isort: skip
 
-__all__ = ["analytics", "broker", "cleanup", "images", "imports", "scans"]
+__all__ = ["analytics", "broker", "cleanup", "images", "imports", "renders", "scans"]

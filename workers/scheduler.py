@@ -9,7 +9,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.leader import Leadership, leadership
 from shared.logging import configure, get_logger
-from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RollUp, ScansPending, send
+from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RendersPending, RollUp, ScansPending, send
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -39,6 +39,7 @@ def schedule(lead: Leadership) -> BackgroundScheduler:
         ("scans", ScansPending(), sweep),
         ("images", ImagesPending(), sweep),
         ("imports", ImportsPending(), sweep),
+        ("renders", RendersPending(), sweep),
         ("rollups", RollUp(), rollup),
     ):
         scheduler.add_job(

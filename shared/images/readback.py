@@ -1,8 +1,10 @@
 """Reading a picture back from its bytes, with zxing-cpp's reader: a code that a camera cannot read is worth nothing.
 
-Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, resvg for SVG, pdfium for PDF.
+Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, and a reader of its own for those
+of one bit a pixel; resvg for SVG, pdfium for PDF.
 """
 
+import threading
 from io import BytesIO
 
 import numpy as np
@@ -10,6 +12,7 @@ import zxingcpp
 from numpy.typing import NDArray
 from PIL import Image
 
+from shared.images import onebit
 from shared.images.layout import QUIET_ZONE
 from shared.images.picture import Picture
 from shared.images.symbol import encode
@@ -18,19 +21,26 @@ Grey = NDArray[np.uint8]
 
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
+PDFIUM = threading.Lock()
+"""Held by whoever uses pdfium, which serves one thread of a process at a time."""
+
 MODULE = 4
 """Pixels along a module when a format that scales is looked at."""
 
 
 def reads_back(picture: Picture, data: bytes) -> bool:
     """Whether these bytes show the picture's text, at its level, dark on light and upright."""
-    seen = pixels(picture, data)
     # What has whole square modules is sampled on its grid. What is softer must be found as a camera would find it.
     plain = picture.format == "png" and picture.style == "squares" and picture.logo is None
+    return shows(picture, pixels(picture, data), pure=plain)
+
+
+def shows(picture: Picture, seen: Grey, *, pure: bool = False) -> bool:
+    """Whether these pixels show the picture's text. `pure`: nothing but the symbol, upright, in whole pixels."""
     found = zxingcpp.read_barcode(
         seen,
         formats=QR,
-        is_pure=plain,
+        is_pure=pure,
         try_rotate=False,
         try_invert=False,
         try_downscale=False,
@@ -50,6 +60,9 @@ def pixels(picture: Picture, data: bytes) -> Grey:
 
 
 def _grey(png: bytes) -> Grey:
+    found = onebit.grey(png)
+    if found is not None:
+        return found
     with Image.open(BytesIO(png), formats=["PNG"]) as image:
         return np.asarray(image.convert("L"))
 
@@ -63,7 +76,7 @@ def _rasterize_svg(data: bytes, across: int) -> Grey:
 def _rasterize_pdf(data: bytes, across: int) -> Grey:
     import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415
 
-    with pypdfium2.PdfDocument(data) as document:
+    with PDFIUM, pypdfium2.PdfDocument(data) as document:
         page = document[0]
         drawn = page.render(scale=across / page.get_width(), grayscale=True)
         return np.array(drawn.to_numpy()).reshape(drawn.height, drawn.width)

@@ -61,16 +61,11 @@ def draw_svg(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes |
 def draw_pdf(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
     """A PDF of one page, `size` points (1/72 inch) wide and high."""
     size, total = picture.size, len(dark) + 2 * QUIET_ZONE
-    shapes = corners(dark, picture.style)
-    whole = dark & (shapes == 0)
     drawing = [
-        f"{_pdf_colour(picture.background)} rg 0 0 {size} {size} re f",
+        f"{pdf_colour(picture.background)} rg 0 0 {size} {size} re f",
         # From here on, coordinates are modules, and y grows downward.
         f"{size / total:.6f} 0 0 {-size / total:.6f} 0 {size} cm 1 0 0 1 {QUIET_ZONE} {QUIET_ZONE} cm",
-        f"{_pdf_colour(picture.foreground)} rg",
-        rows(whole, "%d %d %d 1 re "),
-        "" if picture.style == "squares" else path(dark & ~whole, shapes, PDF),
-        "f",
+        pdf_modules(picture, dark),
     ]
     if box is None or logo is None:
         return pdf.write("\n".join(drawing), size)
@@ -82,6 +77,20 @@ def draw_pdf(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes |
     return pdf.write("\n".join(drawing), size, image)
 
 
+def pdf_modules(picture: Picture, dark: Modules) -> str:
+    """PDF operators that fill the dark modules, as one path. A module is one unit; y grows downward from the symbol's
+    upper left corner."""
+    shapes = corners(dark, picture.style)
+    whole = dark & (shapes == 0)
+    round_ones = "" if picture.style == "squares" else path(dark & ~whole, shapes, PDF)
+    return "\n".join((f"{pdf_colour(picture.foreground)} rg", rows(whole, "%d %d %d 1 re "), round_ones, "f"))
+
+
+def pdf_colour(colour: str) -> str:
+    """Red, green and blue as PDF's `rg` takes them."""
+    return " ".join(f"{channel / 255:.4g}" for channel in rgb(colour))
+
+
 def as_segno(modules: Modules, level: str) -> SimpleNamespace:
     """What `segno.QRCode` wraps. Modes and mask are not told: they are the encoder's, and no writer asks for them."""
     matrix = tuple(map(bytearray, modules.view("uint8")))
@@ -91,7 +100,3 @@ def as_segno(modules: Modules, level: str) -> SimpleNamespace:
 def _written(colour: str) -> str:
     """The colour in its one spelling; ValueError for what is none, whatever was checked before."""
     return "#{:02x}{:02x}{:02x}".format(*rgb(colour))
-
-
-def _pdf_colour(colour: str) -> str:
-    return " ".join(f"{channel / 255:.4g}" for channel in rgb(colour))

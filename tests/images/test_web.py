@@ -137,6 +137,7 @@ def test_a_parameter_given_twice_is_named(get: Any, path: str, business: str, qu
 
 def public_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     changed = settings().model_copy(update={"public_url": url})
+    monkeypatch.setattr("shared.images.printed.settings", lambda: changed)
     monkeypatch.setattr("web.images.settings", lambda: changed)
 
 

@@ -71,5 +71,12 @@ def test_every_job_runs_at_once_and_again(conn: Conn) -> None:
     with leadership("test", threading.Event()) as lead:
         assert lead is not None
         jobs = {job.id: job for job in scheduler.schedule(lead).get_jobs()}
-    assert set(jobs) == {"sweep-scans", "sweep-images", "sweep-imports", "sweep-rollups", "cleanup"}
+    assert set(jobs) == {
+        "sweep-scans",
+        "sweep-images",
+        "sweep-imports",
+        "sweep-renders",
+        "sweep-rollups",
+        "cleanup",
+    }
     assert all(job.next_run_time for job in jobs.values())

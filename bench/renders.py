@@ -1,0 +1,164 @@
+"""Bulk renders: pictures into a ZIP by two worker processes, and their memory. `python -m bench renders`.
+
+The rival is what a script would do: segno's `make` and `save` into a zipfile, in one process, which reads nothing back.
+Both make PNGs of about 300 pixels of the same 37 characters at level M. Ours is timed from the render's row to its end,
+by real workers that were warmed up by another render, and includes claims, heartbeats, reading each picture back from
+its bytes, and parts and archive written and synced to the disk. The rival makes fewer pictures: its rate is the same
+for any number. Every hundredth picture of ours is then read once more, outside the timing.
+"""
+
+import os
+import sys
+import time
+import zipfile
+from dataclasses import dataclass
+from io import BytesIO
+from statistics import median
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import psutil
+import segno
+import zxingcpp
+from PIL import Image
+
+from bench.stack import Stack, running, stack
+from bench.table import Figure, show
+from shared import db
+from shared.db import Conn, one
+from shared.files.local import LocalStorage
+from shared.messages import RenderChunk, send
+from shared.renders import rules, store
+from shared.renders.rules import Asked
+from shared.settings import settings
+
+PICTURES, RIVALS_PICTURES, WARM_UP = 10_000, 1_000, 1_000
+FEW, MANY = 1_000, 100_000
+ROUNDS = 3
+PROCESSES = 2
+PUBLIC_URL = "https://waymark.example"
+SIZE, SCALE = 300, 8
+LIMIT_SECONDS = 600.0
+WORKER = ("dramatiq", "workers.main", "--processes", str(PROCESSES), "--threads", "4")  # as in the Procfile
+
+
+def seed(conn: Conn) -> None:
+    """An organization with as many codes as a render may have."""
+    conn.execute(
+        """
+        WITH org AS (INSERT INTO organizations (name, slug) VALUES ('Bench', 'bench') RETURNING id)
+        INSERT INTO qr_codes (org_id, code, scan_type, description)
+        SELECT id, 'AbCdEf' || lpad(n::text, 6, '0'), 'item_drop', 'Poster ' || n FROM org, generate_series(1, %s) n
+        """,
+        (MANY,),
+    )
+    conn.execute("VACUUM ANALYZE")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long a render took, in seconds, and how much memory the largest worker process came to, in megabytes."""
+
+    seconds: float
+    megabytes: float
+
+
+class Workers:
+    """Two processes of workers, and renders for them."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        with db.connection() as conn:
+            self.org_id: UUID = one(conn.execute("SELECT id FROM organizations"))[0]
+            self.codes = store.codes_of(conn, self.org_id, None)
+
+    def render(self, count: int) -> Run:
+        """One render of so many codes, to its end."""
+        asked, codes = Asked(size=SIZE), self.codes[:count]
+        began = time.perf_counter()
+        with db.transaction() as conn:
+            render_id = store.add(conn, self.org_id, None, asked, codes)
+        for number in range(len(rules.chunks(codes, asked))):
+            send(RenderChunk(str(render_id), number))
+        largest, status = 0, "queued"
+        while status in rules.OPEN:
+            if time.perf_counter() - began > LIMIT_SECONDS:
+                sys.exit(f"{count} pictures were not made in {LIMIT_SECONDS:.0f} s")
+            time.sleep(0.02)
+            with db.connection() as conn:
+                status = one(conn.execute("SELECT status FROM render_jobs WHERE id = %s", (render_id,)))[0]
+            largest = max(largest, *self._memory())
+        took = time.perf_counter() - began
+        self._check(render_id, count)
+        return Run(took, largest / 2**20)
+
+    def _memory(self) -> list[int]:
+        """Of the processes that have done something."""
+        found = [0]
+        for child in self._process.children(recursive=True):
+            try:
+                found.append(child.memory_info().rss)
+            except psutil.NoSuchProcess:
+                continue
+        return found
+
+    @staticmethod
+    def _check(render_id: UUID, count: int) -> None:
+        with db.connection() as conn:
+            render = store.by_id(conn, [render_id])[render_id]
+        if (render.status, render.done) != ("done", count):
+            raise RuntimeError(f"{render.done} of {count} pictures: {render.status}, {render.reason}")
+        path = next(settings().files_path.rglob(str(render.file).rpartition("/")[2]))
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".png")]
+            if len(names) != count:
+                raise RuntimeError(f"{len(names)} pictures in the archive, not {count}")
+            for name in names[::100]:
+                expected = f"{PUBLIC_URL}/s/{name.partition('-')[2].removesuffix('.png')}"
+                if read(archive.read(name)) != expected:
+                    raise RuntimeError(f"{name} does not say {expected}")
+        LocalStorage(settings().files_path).delete(str(render.file))
+
+
+def read(png: bytes) -> str:
+    with Image.open(BytesIO(png)) as image:
+        found: Any = zxingcpp.read_barcode(np.asarray(image.convert("L")))
+    return str(found.text)
+
+
+def rivals(count: int) -> float:
+    """Seconds that the rival takes for so many pictures."""
+    began = time.perf_counter()
+    with zipfile.ZipFile(settings().files_path.parent / "rival.zip", "w") as archive:
+        for n in range(1, count + 1):
+            written = BytesIO()
+            symbol = segno.make(f"{PUBLIC_URL}/s/AbCdEf{n:06}", error="m", micro=False, boost_error=False)
+            symbol.save(written, "png", scale=SCALE)
+            archive.writestr(f"AbCdEf{n:06}.png", written.getvalue())
+    return time.perf_counter() - began
+
+
+def measure(where: Stack) -> list[Figure]:
+    """Rounds of ours and the rival's in turn; then one large render, for its memory."""
+    os.environ["PUBLIC_URL"] = PUBLIC_URL
+    settings.cache_clear()
+    with running(where.data, "worker", *WORKER, PUBLIC_URL=PUBLIC_URL) as process:
+        workers = Workers(process.pid)
+        workers.render(WARM_UP)
+        few = workers.render(FEW)
+        rounds = [(workers.render(PICTURES), rivals(RIVALS_PICTURES)) for _ in range(ROUNDS)]
+        ours = median(PICTURES / run.seconds for run, _ in rounds)
+        theirs = median(RIVALS_PICTURES / seconds for _, seconds in rounds)
+        figures = [Figure(f"{PICTURES:,} PNG into a ZIP, {PROCESSES} workers", "pictures/s", ours, theirs, "≥", 12)]
+        if MANY > PICTURES:
+            many = workers.render(MANY)
+            name = f"memory of a worker, {MANY:,} pictures beside {FEW:,}"
+            figures.append(Figure(name, "MB", many.megabytes, few.megabytes, "≤", 1.25))
+    return figures
+
+
+def main() -> bool:
+    """Run it, print the table; whether every goal was met."""
+    with stack(seed) as where:
+        return show("Renders", measure(where))

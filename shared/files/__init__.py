@@ -1,0 +1,1 @@
+"""Files that are too large for PostgreSQL: on a disk, or in a bucket."""

@@ -1,0 +1,19 @@
+"""`manifest.csv`: which picture is whose (RFC 4180). What a spreadsheet would take for a formula is told as text."""
+
+import csv
+from collections.abc import Iterable
+from io import StringIO
+
+COLUMNS = ("file", "qr_id", "code", "description", "url", "error")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def line(cells: Iterable[str]) -> bytes:
+    """One line, in UTF-8. A cell that begins like a formula gets a leading `'`, as in an export of codes."""
+    written = StringIO(newline="")
+    csv.writer(written).writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
+    return written.getvalue().encode()
+
+
+HEADER = b"\xef\xbb\xbf" + line(COLUMNS)
+"""Marked as UTF-8: spreadsheets would take it for an older encoding."""

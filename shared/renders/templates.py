@@ -1,0 +1,57 @@
+"""Sheets of labels as they are sold, in millimetres.
+
+The measures are the maker's own: Avery Zweckform 3475, Avery L7163, L7160, L7161, L7165 and L7651 (A4), Avery 5160,
+5161 and 5163 (US Letter, given in inches of 25.4 mm). The labels stand in the middle of the page.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Caption = Literal["description", "code", "none"]
+
+INCH = 25.4
+A4 = (210.0, 297.0)
+LETTER = (8.5 * INCH, 11 * INCH)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A sheet: its page, how many labels across and down, one label's size, and from one label's corner to the next."""
+
+    page: tuple[float, float]
+    columns: int
+    rows: int
+    label: tuple[float, float]
+    pitch: tuple[float, float]
+    sold_as: str
+
+    @property
+    def per_page(self) -> int:
+        return self.columns * self.rows
+
+    @property
+    def margin(self) -> tuple[float, float]:
+        """From the page's left and upper edges to the first label: what is left over, evenly."""
+        across = (self.columns - 1) * self.pitch[0] + self.label[0]
+        down = (self.rows - 1) * self.pitch[1] + self.label[1]
+        return (self.page[0] - across) / 2, (self.page[1] - down) / 2
+
+    def corner(self, place: int) -> tuple[float, float]:
+        """The upper left corner of a label, from the page's upper left: row by row."""
+        row, column = divmod(place % self.per_page, self.columns)
+        left, top = self.margin
+        return left + column * self.pitch[0], top + row * self.pitch[1]
+
+
+TEMPLATES = {
+    "a4-3x8": Template(A4, 3, 8, (70.0, 36.0), (70.0, 36.0), "Avery Zweckform 3475"),
+    "a4-2x7": Template(A4, 2, 7, (99.1, 38.1), (101.6, 38.1), "Avery L7163"),
+    "a4-3x7": Template(A4, 3, 7, (63.5, 38.1), (66.04, 38.1), "Avery L7160"),
+    "a4-3x6": Template(A4, 3, 6, (63.5, 46.6), (66.04, 46.6), "Avery L7161"),
+    "a4-2x4": Template(A4, 2, 4, (99.1, 67.7), (101.6, 67.7), "Avery L7165"),
+    "a4-5x13": Template(A4, 5, 13, (38.1, 21.2), (40.6, 21.2), "Avery L7651"),
+    "letter-3x10": Template(LETTER, 3, 10, (2.625 * INCH, INCH), (2.75 * INCH, INCH), "Avery 5160"),
+    "letter-2x10": Template(LETTER, 2, 10, (4 * INCH, INCH), (4.1875 * INCH, INCH), "Avery 5161"),
+    "letter-2x5": Template(LETTER, 2, 5, (4 * INCH, 2 * INCH), (4.1875 * INCH, 2 * INCH), "Avery 5163"),
+}
+"""By the name that clients ask for: paper, columns, rows."""

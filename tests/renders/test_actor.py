@@ -1,0 +1,593 @@
+"""Workers that draw renders: alone, side by side, and interrupted."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from shared import db
+from shared.db import Conn
+from shared.errors import Unreadable
+from shared.files.local import LocalStorage
+from shared.files.storage import StorageFull, storage
+from shared.images import store as images
+from shared.images.printed import printed_text
+from shared.images.render import render
+from shared.renders import assembling, chunks, making, pictures, rules, store
+from shared.renders.chunks import LeaseLost
+from tests.build import code_text, make_code, make_org
+from tests.images.drawing import LOGO
+from tests.racing import at_once
+from tests.renders.making import (
+    ask,
+    end_leases,
+    file_of,
+    find,
+    left,
+    make_codes,
+    manifest,
+    texts,
+    work,
+)
+from tests.renders.making import pictures as entries
+from workers import renders as worker
+
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def org(conn: Conn) -> UUID:
+    return make_org(conn)
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three codes each."""
+    monkeypatch.setattr(rules, "CHUNK", 3)
+
+
+def said(conn: Conn, codes: list[UUID]) -> list[str]:
+    return [printed_text(code_text(conn, code)) for code in codes]
+
+
+def customize(conn: Conn, code: UUID, logo: bytes | None = None, **look: Any) -> None:
+    images.save_look(conn, code, replace(images.lock_customization(conn, code), **look))
+    images.save_logo(conn, code, logo)
+
+
+def told(conn: Conn) -> list[tuple[str, dict[str, Any]]]:
+    return [(row[0], row[1]) for row in conn.execute("SELECT type, data FROM events ORDER BY xid, id")]
+
+
+# What comes out -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_zip_holds_one_picture_per_code_and_a_manifest(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 7)
+    render_id = ask(conn, org, codes)
+
+    work()
+
+    data = file_of(conn, render_id)
+    assert texts(data) == said(conn, codes)
+    rows = manifest(data)
+    assert [row["qr_id"] for row in rows] == list(map(str, codes))
+    assert [row["file"] for row in rows] == list(entries(data))
+    assert [row["url"] for row in rows] == said(conn, codes)
+    render = find(conn, render_id)
+    assert (render.done, render.failed, render.progress) == (7, 0, 1.0)
+    assert left(render_id) == [render.file]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUID, kind: Any) -> None:
+    plain, coloured, branded = codes = make_codes(conn, org, 3)
+    customize(conn, coloured, foreground_color="#123456", style="rounded")
+    customize(conn, branded, LOGO, logo_size_percent=15)
+    render_id = ask(conn, org, codes, format=kind, size=410, error_correction="Q")
+
+    work()
+
+    got = list(entries(file_of(conn, render_id)).values())
+    for code, data in zip(codes, got, strict=True):
+        printed = images.printed(conn, org, code)
+        assert printed is not None
+        picture = printed.customization.picture(printed_text(printed.code), kind, 410, "Q")
+        assert data == render(picture, LOGO if code == branded else None)
+    assert plain != coloured
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_the_same_render_twice_gives_the_same_bytes(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 7)
+    first, second = (ask(conn, org, codes) for _ in range(2))
+    conn.execute("UPDATE render_jobs SET created_at = '2026-01-02T03:04:06Z'")
+
+    at_once([work] * 3)
+
+    assert file_of(conn, first) == file_of(conn, second)
+
+
+def test_a_manifest_is_no_spreadsheet_of_formulas(conn: Conn, org: UUID) -> None:
+    code = make_code(conn, org, description='=HYPERLINK("http://evil")\nmore, "quoted"')
+    render_id = ask(conn, org, [code])
+
+    work()
+
+    (row,) = manifest(file_of(conn, render_id))
+    assert row["description"] == '\'=HYPERLINK("http://evil")\nmore, "quoted"'
+
+
+def test_names_lead_nowhere_and_differ_whatever_the_case(conn: Conn, org: UUID) -> None:
+    codes = [make_code(conn, org, code=text) for text in ("CON", "con", "nul", "a-B", "A-b", "___")]
+    render_id = ask(conn, org, codes)
+
+    work()
+
+    names = list(entries(file_of(conn, render_id)))
+    assert names == ["1-CON.png", "2-con.png", "3-nul.png", "4-a-B.png", "5-A-b.png", "6-___.png"]
+    assert len({name.lower() for name in names}) == len(names)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_staff_is_told_of_every_chunk_and_of_the_end(conn: Conn, org: UUID) -> None:
+    render_id = ask(conn, org, make_codes(conn, org, 7))
+
+    work()
+
+    events = told(conn)
+    assert [kind for kind, _ in events] == ["render_progress"] * 3 + ["render_done"]
+    assert [data["done"] for _, data in events] == [3, 6, 7, 7]
+    assert events[-1][1] == {
+        "render_id": str(render_id), "status": "done", "total": 7, "done": 7, "failed": 0, "progress": 1.0,
+    }  # fmt: skip
+    assert conn.execute("SELECT DISTINCT org_id FROM events").fetchall() == [(org,)]
+
+
+# What fails -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_picture_that_cannot_be_read_back_fails_by_itself(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = make_codes(conn, org, 4)
+    bad = printed_text(code_text(conn, codes[1]))
+    from shared.images.readback import reads_back
+
+    monkeypatch.setattr(pictures, "reads_back", lambda picture, data: picture.text != bad and reads_back(picture, data))
+    render_id = ask(conn, org, codes)
+
+    work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.done, render.failed) == ("done", 3, 1)
+    (error,) = store.errors(conn, render_id)
+    assert (error.qr_id, error.message) == (codes[1], pictures.UNREADABLE)
+    data = file_of(conn, render_id)
+    assert len(entries(data)) == 3
+    assert [row["error"] for row in manifest(data)] == ["", error.message, "", ""]
+    assert manifest(data)[1]["file"] == ""
+
+
+def test_what_a_writer_spoils_is_found_by_reading_it_back(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The reader looks at bytes, not at what the writer meant: here the symbol's middle is painted over."""
+    from shared.images import render as rendering
+    from shared.images.symbol import encode
+
+    def spoiled(text: str, level: Any) -> Any:
+        dark = encode(text, level)
+        dark[8:-8, 8:-8] = True
+        return dark
+
+    monkeypatch.setattr(rendering, "encode", spoiled)
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+
+    work()
+
+    assert find(conn, render_id).status == "failed"
+
+
+def test_a_symbol_that_does_not_fit_fails_by_its_row(conn: Conn, org: UUID) -> None:
+    """As where PUBLIC_URL is long."""
+    short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
+    render_id = ask(conn, org, [short, long], size=100, error_correction="H")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.renders.pictures.printed_text", lambda code: "https://x.example/" + code * 12)
+        work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.done, render.failed) == ("done", 1, 1)
+    (error,) = store.errors(conn, render_id)
+    assert error.qr_id == long
+    assert "too small" in error.message
+
+
+def test_a_render_of_which_all_fails_has_no_file(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> bytes:
+        raise Unreadable
+
+    monkeypatch.setattr(pictures, "render", refuse)
+    render_id = ask(conn, org, make_codes(conn, org, 4))
+
+    work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.failed, render.file) == ("failed", 4, None)
+    assert render.reason == worker.NOTHING
+    assert told(conn)[-1][1]["status"] == "failed"
+    assert left(render_id) == []
+
+
+def test_a_defect_costs_one_picture_and_tells_nothing_of_our_insides(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(picture: Any, logo: Any) -> bytes:
+        raise ZeroDivisionError("/srv/secret/path")
+
+    codes = make_codes(conn, org, 2)
+    monkeypatch.setattr(
+        pictures,
+        "render",
+        lambda p, logo: fail(p, logo) if p.text.endswith(code_text(conn, codes[0])) else render(p, logo),
+    )
+    render_id = ask(conn, org, codes)
+
+    work()
+
+    assert [error.message for error in store.errors(conn, render_id)] == [pictures.DEFECT]
+    assert find(conn, render_id).status == "done"
+
+
+# Side by side, and too late -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_workers_side_by_side_make_each_picture_and_each_file_once(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, assembled = Counter[str](), Counter[UUID]()
+    draw, put = pictures.draw_proved, making.put_together
+
+    def counted(asked: Any, code: Any, logos: Any) -> bytes:
+        drawn[f"{asked.id} {code.id}"] += 1
+        return draw(asked, code, logos)
+
+    def counted_too(files: Any, render: Any, *rest: Any) -> Any:
+        assembled[render.id] += 1
+        return put(files, render, *rest)
+
+    monkeypatch.setattr(pictures, "draw_proved", counted)
+    monkeypatch.setattr(making, "put_together", counted_too)
+    codes = make_codes(conn, org, 20)
+    renders = [ask(conn, org, codes) for _ in range(3)]
+
+    at_once([work] * 4)
+    work()
+
+    assert set(drawn.values()) == {1}
+    assert len(drawn) == 60
+    assert assembled == dict.fromkeys(renders, 1)
+    assert all(texts(file_of(conn, render_id)) == said(conn, codes) for render_id in renders)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_small_render_does_not_wait_for_a_large_one(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 30)
+    large = ask(conn, org, codes)
+    small = ask(conn, org, codes[:2])
+
+    for _ in range(4):
+        worker.step()
+
+    assert find(conn, small).status == "done"
+    assert find(conn, large).status == "running"
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_a_chunk_that_was_taken_is_not_finished_by_who_comes_too_late(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    if not guarded:
+        monkeypatch.setattr(chunks, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
+    codes = make_codes(conn, org, 2)
+    render_id = ask(conn, org, codes)
+    late = uuid4()
+    held = chunks.claim(conn, late, LEASE)
+    assert held is not None
+    end_leases(conn)
+    worker.draw_one()
+
+    try:
+        with db.transaction() as own:
+            chunks.finish(own, late, held, "renders/late", [store.Failed(codes[0], "too late")])
+        wrote = True
+    except LeaseLost:
+        wrote = False
+
+    assert wrote is not guarded
+    assert (find(conn, render_id).failed == 0) is guarded
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_two_who_put_one_file_together_have_effect_once(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    """The first was stopped for longer than its lease, with its file written and not yet told of."""
+    if not guarded:
+        monkeypatch.setattr(assembling, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+    worker.draw_one()
+    put = making.put_together
+
+    def overtaken(*given: Any) -> Any:
+        made = put(*given)
+        monkeypatch.setattr(making, "put_together", put)
+        end_leases(conn)
+        worker.assemble_one()
+        return made
+
+    monkeypatch.setattr(making, "put_together", overtaken)
+    worker.assemble_one()
+
+    ends = [data for kind, data in told(conn) if kind == "render_done"]
+    assert (len(ends) == 1) is guarded
+    if guarded:
+        assert left(render_id) == [find(conn, render_id).file]
+        assert len(texts(file_of(conn, render_id))) == 2
+
+
+# Canceled -------------------------------------------------------------------------------------------------------------
+
+
+def test_canceling_takes_effect_within_a_chunk(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    render_id = ask(conn, org, make_codes(conn, org, 20))
+    drawn = 0
+    draw = pictures.draw_proved
+    monkeypatch.setattr(worker, "_beat", lambda keep: keep)  # a heartbeat before each picture
+
+    def counted(*given: Any) -> bytes:
+        nonlocal drawn
+        drawn += 1
+        if drawn == 5:
+            with db.transaction() as own:
+                assert store.cancel(own, org, render_id)
+        return draw(*given)
+
+    monkeypatch.setattr(pictures, "draw_proved", counted)
+    work()
+
+    assert drawn == 5
+    assert find(conn, render_id).status == "canceled"
+    assert left(render_id) == []
+    assert [kind for kind, _ in told(conn)] == ["render_done"]
+
+
+def test_canceled_while_the_last_chunk_ends_it_stays_canceled(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+    worker.draw_one()
+    put = making.put_together
+
+    def canceled(*given: Any) -> Any:
+        with db.transaction() as own:
+            store.cancel(own, org, render_id)
+        return put(*given)
+
+    monkeypatch.setattr(making, "put_together", canceled)
+    worker.assemble_one()
+    worker.render_ended(str(render_id))
+
+    assert find(conn, render_id).status == "canceled"
+    assert left(render_id) == []
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_canceling_and_finishing_at_once_never_wait_for_each_other_in_a_circle(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 9)
+    for _ in range(10):
+        render_id = ask(conn, org, codes)
+
+        def cancel(render_id: UUID = render_id) -> None:
+            with db.transaction() as own:
+                store.cancel(own, org, render_id)
+
+        at_once([work, work, cancel])
+        work()
+        assert find(conn, render_id).status in ("canceled", "done")
+
+
+# Interruptions --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def deadly(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
+    """A worker that comes to this code is gone without a word: its lease stays behind."""
+    draw = pictures.draw_proved
+
+    def die(asked: Any, code: Any, logos: Any) -> bytes:
+        if code.text == text:
+            raise SystemExit
+        return draw(asked, code, logos)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(pictures, "draw_proved", die)
+        yield
+
+
+def test_a_picture_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = make_codes(conn, org, 6)
+    render_id = ask(conn, org, codes)
+    kills = 0
+    with deadly(monkeypatch, code_text(conn, codes[3])):
+        while find(conn, render_id).status in rules.OPEN:
+            try:
+                work()
+            except SystemExit:
+                kills += 1
+                end_leases(conn)
+
+    assert kills == rules.MAX_DEATHS
+    render = find(conn, render_id)
+    assert (render.status, render.done, render.failed) == ("done", 5, 1)
+    assert store.errors(conn, render_id) == [store.Failed(codes[3], pictures.SET_ASIDE)]
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_killed_worker_costs_its_unfinished_chunk_only(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codes = make_codes(conn, org, 9)
+    render_id = ask(conn, org, codes)
+    drawn = Counter[UUID]()
+    draw = pictures.draw_proved
+
+    def once(asked: Any, code: Any, logos: Any) -> bytes:
+        drawn[code.id] += 1
+        if code.id == codes[4] and drawn[code.id] == 1:
+            raise SystemExit
+        return draw(asked, code, logos)
+
+    monkeypatch.setattr(pictures, "draw_proved", once)
+    with pytest.raises(SystemExit):
+        work()
+    assert find(conn, render_id).done == 3
+    work()
+    assert find(conn, render_id).status == "running", "its lease is not over"
+    end_leases(conn)
+    work()
+
+    assert texts(file_of(conn, render_id)) == said(conn, codes)
+    assert [drawn[code] for code in codes] == [1, 1, 1, 2, 2, 1, 1, 1, 1]
+
+
+def test_a_file_that_kills_its_worker_three_times_is_given_up(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: Any) -> None:
+        raise SystemExit
+
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+    monkeypatch.setattr(making, "put_together", die)
+    for _ in range(rules.MAX_DEATHS):
+        with pytest.raises(SystemExit):
+            work()
+        end_leases(conn)
+    work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.reason) == ("failed", worker.SPENT)
+    assert left(render_id) == []
+
+
+def test_a_database_that_goes_away_costs_no_attempt(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    def go_away(*_: Any) -> None:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+    with monkeypatch.context() as broken:
+        broken.setattr(chunks, "finish", go_away)
+        with pytest.raises(psycopg.OperationalError):
+            work()
+    assert conn.execute("SELECT attempts, lease_until FROM render_chunks").fetchone() == (0, None)
+    work()
+    assert find(conn, render_id).status == "done"
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_a_part_that_the_storage_lost_is_made_again(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 7)
+    render_id = ask(conn, org, codes)
+    for _ in range(3):
+        worker.draw_one()
+    parts = assembling.parts(conn, render_id)
+    storage().delete(parts[1])
+
+    work()
+
+    assert texts(file_of(conn, render_id)) == said(conn, codes)
+    assert find(conn, render_id).done == 7
+
+
+def full(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) -> None:
+    """A disk that is full for names that are so."""
+    write = LocalStorage.write
+
+    @contextmanager
+    def refused(self: LocalStorage, name: str) -> Iterator[Any]:
+        with write(self, name) as out:
+            yield out
+            if when(name):
+                raise StorageFull
+
+    monkeypatch.setattr(LocalStorage, "write", refused)
+    monkeypatch.setattr(worker, "PAUSE", timedelta())
+
+
+@pytest.mark.parametrize("ending", ["", ".zip"], ids=["parts", "file"])
+def test_a_disk_that_stays_full_fails_the_render_with_its_reason(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    full(monkeypatch, lambda name: name.endswith(".zip") if ending else True)
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+
+    work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.reason) == ("failed", "There is no room left for files.")
+    worker.render_ended(str(render_id))
+    assert left(render_id) == []
+
+
+def test_a_disk_that_is_full_for_a_while_delays(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries = Counter[bool]()
+
+    def twice(name: str) -> bool:
+        tries[name.endswith(".zip")] += 1
+        return tries[name.endswith(".zip")] <= 2
+
+    full(monkeypatch, twice)
+    codes = make_codes(conn, org, 2)
+    render_id = ask(conn, org, codes)
+
+    work()
+
+    assert texts(file_of(conn, render_id)) == said(conn, codes)
+    assert left(render_id) == [find(conn, render_id).file]
+
+
+def test_who_comes_while_all_places_are_taken_leaves_word(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A render is asked for while the only worker looks for the last time, and the thread that is nudged goes again."""
+    steps = 0
+    step = worker.step
+    made: list[UUID] = []
+
+    def late() -> bool:
+        nonlocal steps
+        steps += 1
+        found = step()
+        if not found and not made:
+            made.append(ask(conn, org, make_codes(conn, org, 1)))
+            taken = [worker._places.acquire(blocking=False) for _ in range(worker.AT_ONCE - 1)]
+            worker.work_off()
+            for _ in filter(None, taken):
+                worker._places.release()
+        return found
+
+    monkeypatch.setattr(worker, "step", late)
+    worker.work_off()
+
+    assert find(conn, made[0]).status == "done"

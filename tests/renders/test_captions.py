@@ -1,0 +1,70 @@
+"""Captions: fitted, cut off, or replaced by the code where the font cannot set them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.renders import captions
+from shared.renders.captions import MORE, fit, wanted
+from shared.renders.templates import Caption
+
+LATIN = frozenset(range(32, 0x250)) | {ord(MORE)}
+
+
+def mono(text: str, size: float) -> float:
+    """A font of which every character is half as wide as high."""
+    return len(text) * size / 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "description", "expected"),
+    [
+        ("none", "Dam square", ""),
+        (None, "Dam square", ""),
+        ("code", "Dam square", "spy123"),
+        ("description", "Dam square", "Dam square"),
+        ("description", "", "spy123"),
+        ("description", " \n\t", "spy123"),
+        ("description", "Dam\nsquare\t\u200b!", "Dam square !"),
+        ("description", "Łódź", "Łódź"),
+        ("description", "日本", "spy123"),
+        ("description", "Dam 日本", "spy123"),
+        ("description", "\U0001f600", "spy123"),
+        ("description", "שלום", "spy123"),
+    ],
+)
+def test_what_stands_on_the_label(kind: Caption | None, description: str, expected: str) -> None:
+    assert wanted(kind, "spy123", description, LATIN) == expected
+
+
+def test_right_to_left_is_not_set_although_the_font_has_it() -> None:
+    assert not captions.is_settable("שלום", frozenset(map(ord, "שלום")))
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "height", "size", "lines"),
+    [
+        ("Dam", 100, 100, 10, ("Dam",)),
+        ("Dam square", 30, 100, 10, ("Dam", "square")),
+        ("Dam square", 24, 20, 8, ("Dam", "square")),
+        ("abcdefghij", 25, 100, 10, ("abcde", "fghij")),
+        ("a b c d e f g h i j", 5, 6, 5, ("a…",)),
+    ],
+)
+def test_fitting(text: str, width: float, height: float, size: float, lines: tuple[str, ...]) -> None:
+    fitted = fit(text, width, height, mono)
+    assert fitted.lines == lines
+    assert fitted.size <= size
+
+
+LETTERS = st.text(st.characters(codec="latin-1", categories=["L", "N", "Zs"]), min_size=1, max_size=200)
+
+
+@given(LETTERS, st.integers(12, 200), st.integers(7, 90))
+def test_a_caption_never_leaves_its_box(text: str, width: int, height: int) -> None:
+    text = " ".join(text.split()) or "x"
+    fitted = fit(text, width, height, mono)
+    assert all(mono(line, fitted.size) <= width for line in fitted.lines)
+    assert len(fitted.lines) == 1 or len(fitted.lines) * fitted.size * captions.LEADING <= height
+    whole = "".join(fitted.lines).replace(" ", "")
+    assert whole == text.replace(" ", "") or whole.endswith(MORE)

@@ -1,0 +1,86 @@
+"""What cleanup takes of renders: files whose time is over or that nobody needs, then rows; and nothing else."""
+
+from uuid import UUID, uuid4
+
+import pytest
+
+from shared.db import Conn
+from shared.files.storage import storage
+from shared.renders import rules
+from tests.build import make_org
+from tests.renders.making import ask, find, left, make_codes, work
+from workers import cleanup
+from workers import renders as worker
+
+
+@pytest.fixture(autouse=True)
+def empty_storage(conn: Conn) -> None:
+    for name, _ in list(storage().listed("renders/")):
+        storage().delete(name)
+
+
+@pytest.fixture
+def render_id(conn: Conn) -> UUID:
+    """One that is done."""
+    org = make_org(conn)
+    made = ask(conn, org, make_codes(conn, org, 2))
+    work()
+    return made
+
+
+def put(name: str) -> None:
+    with storage().write(name) as out:
+        out.write(b"left over")
+
+
+def test_what_is_needed_stays(conn: Conn, render_id: UUID) -> None:
+    org = make_org(conn)
+    running = ask(conn, org, make_codes(conn, org, 2))
+    worker.draw_one()
+
+    report = cleanup.forget_all()
+
+    assert (report.render_files, report.renders) == (0, 0)
+    assert left(render_id) == [find(conn, render_id).file]
+    assert len(left(running)) == 1
+
+
+def test_an_expired_file_goes_and_its_row_stays_to_say_so(conn: Conn, render_id: UUID) -> None:
+    conn.execute("UPDATE render_jobs SET expires_at = now()")
+
+    assert cleanup.forget_all().render_files == 1
+
+    assert left(render_id) == []
+    assert find(conn, render_id).is_expired
+    assert cleanup.forget_all().render_files == 0
+
+
+def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
+    """A part beside the file, a part of a render that was canceled, files of a render that nobody knows."""
+    org = make_org(conn)
+    canceled = ask(conn, org, make_codes(conn, org, 2))
+    worker.draw_one()
+    conn.execute(
+        "UPDATE render_jobs SET status = 'canceled', finished_at = now() WHERE id = %s",
+        (canceled,),
+    )
+    put(rules.part_name(render_id, 9, uuid4()))
+    unknown = uuid4()
+    put(rules.part_name(unknown, 0, uuid4()))
+
+    assert cleanup.forget_all().render_files == 3
+
+    assert left(render_id) == [find(conn, render_id).file]
+    assert left(canceled) == left(unknown) == []
+
+
+def test_rows_go_a_month_later(conn: Conn, render_id: UUID) -> None:
+    conn.execute(
+        "UPDATE render_jobs SET finished_at = now() - interval '40 days', expires_at = now() + interval '1 day'"
+    )
+    assert cleanup.forget_all().renders == 0
+    conn.execute("UPDATE render_jobs SET expires_at = now() - interval '29 days'")
+    assert cleanup.forget_all().renders == 0
+    conn.execute("UPDATE render_jobs SET expires_at = now() - interval '31 days'")
+    assert cleanup.forget_all().renders == 1
+    assert conn.execute("SELECT FROM render_chunks").rowcount == 0
