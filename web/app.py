@@ -20,6 +20,7 @@ from web import (
     operations,
     organizations,
     problems,
+    quests,
     scans,
 )
 from web.fields import StrictJSON
@@ -43,8 +44,8 @@ def create_app() -> OpenAPI:
     edge.name_requests(app)
     auth.init_app(app)
     edge.check_bodies(app)
-    slices = (accounts, organizations, codes, images, customizations, business, scans, generate, analytics, live)
-    for part in (*slices, operations, metrics):
+    slices = (accounts, organizations, codes, images, customizations, business, scans, generate, analytics, quests)
+    for part in (*slices, live, operations, metrics):
         app.register_api(part.api)
     live.init_app(app)
     documentation.init_app(app)
