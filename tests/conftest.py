@@ -16,6 +16,7 @@ import pytest
 # Settings are read when the modules under test are imported: give them what no test depends on.
 os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
 os.environ["WAYMARK_ENV"] = "development"
+os.environ["GRPC_SERVER_URL"] = "127.0.0.1:9"  # nobody listens there: tests that need a catalog start their own
 for name in ("PUBLIC_URL", "ALLOWED_ORIGINS", "SCAN_DEFAULT_WAIT"):
     os.environ.pop(name, None)
 
@@ -60,7 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
-TABLES = """generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
+TABLES = """quest_replays, quest_claims, quest_states, quest_events, quests, rewards,
+    generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
     inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys, memberships,
     organizations, refresh_families, credentials, players"""
 
