@@ -43,7 +43,7 @@ ALTER TABLE players ADD COLUMN timezone text NOT NULL DEFAULT 'UTC'
 
 CREATE TABLE quest_events (
     player_id  uuid NOT NULL REFERENCES players,
-    quest      text NOT NULL,
+    quest      text COLLATE "C" NOT NULL,  -- in the order in which Python sorts, so that replays can page
     version    integer NOT NULL CHECK (version >= 1),  -- 1, 2, 3 … of this player and quest
     id         uuid NOT NULL,  -- version 7: the order of all of a player's events
     type       text NOT NULL,
@@ -57,7 +57,7 @@ CREATE UNIQUE INDEX quest_events_scan_once ON quest_events (scan_id, quest) WHER
 
 CREATE TABLE quest_states (
     player_id    uuid NOT NULL REFERENCES players,
-    quest        text NOT NULL,
+    quest        text COLLATE "C" NOT NULL,
     version      integer NOT NULL,  -- of the last event folded in: who writes says which one they saw
     progress     integer NOT NULL,
     completions  integer NOT NULL,
@@ -88,6 +88,6 @@ CREATE TABLE quest_replays (
     events       bigint NOT NULL,
     states       bigint NOT NULL,
     differences  bigint NOT NULL,
-    digest       bytea NOT NULL,
+    digests      bytea[] NOT NULL,  -- of what was folded, and of what is stored
     updated_at   timestamptz NOT NULL DEFAULT now()
 );

@@ -84,7 +84,7 @@ def standings(conn: Conn, keys: Iterable[Key]) -> dict[Key, Standing]:
         _columns(keys),
     ).fetchall()
     return {
-        (player_id, quest): Standing(_state(state), zone(timezone), daily, grace_days, by_scans)
+        (player_id, quest): Standing(read_row(state), zone(timezone), daily, grace_days, by_scans)
         for player_id, quest, timezone, daily, grace_days, by_scans, *state in rows
     }
 
@@ -92,7 +92,7 @@ def standings(conn: Conn, keys: Iterable[Key]) -> dict[Key, Standing]:
 def states_of(conn: Conn, player_id: UUID) -> dict[str, State]:
     """How far a player has come, by quest."""
     rows = conn.execute(f"SELECT s.quest, {STATE} FROM quest_states s WHERE s.player_id = %s", (player_id,))  # noqa: S608
-    return {quest: _state(state) for quest, *state in rows}
+    return {quest: read_row(state) for quest, *state in rows}
 
 
 def locked_states(conn: Conn, keys: Iterable[Key]) -> dict[Key, State]:
@@ -105,7 +105,7 @@ def locked_states(conn: Conn, keys: Iterable[Key]) -> dict[Key, State]:
         """,  # noqa: S608 - a constant
         _columns(keys),
     ).fetchall()
-    return {(player_id, quest): _state(state) for player_id, quest, *state in rows}
+    return {(player_id, quest): read_row(state) for player_id, quest, *state in rows}
 
 
 SEEN = "s.version = g.before"
@@ -227,17 +227,18 @@ def moved_by(conn: Conn, scan_ids: Sequence[UUID]) -> list[Key]:
     ).fetchall()
 
 
-def _columns(keys: Iterable[Key]) -> tuple[list[UUID], list[str]]:
-    wanted = list(dict.fromkeys(keys))
-    return [player_id for player_id, _ in wanted], [quest for _, quest in wanted]
-
-
-def _state(row: Sequence[Any]) -> State:
+def read_row(row: Sequence[Any]) -> State:
+    """A state out of the columns of STATE."""
     version, progress, completions, claims, steps, last_day = row
     if not steps:
         return State(version, progress, completions, claims, (), last_day)
     read = read_state({"progress": progress, "completions": completions, "steps": steps, "last_day": None})
     return State(version, progress, completions, claims, read.steps, last_day)
+
+
+def _columns(keys: Iterable[Key]) -> tuple[list[UUID], list[str]]:
+    wanted = list(dict.fromkeys(keys))
+    return [player_id for player_id, _ in wanted], [quest for _, quest in wanted]
 
 
 def _change(change: Change) -> dict[str, Any]:

@@ -42,7 +42,6 @@ def status(client: Client, name: str = "signin") -> str:
     return str(client.post(f"/api/v1/track/{name}", {})["status"])
 
 
-
 def test_a_fresh_server_tracks_claims_and_tells_at_once(server: RunningServer, ada: Person) -> None:
     client = Client(server.base_url, ada.access_token)
     with Follower(server.base_url, f"/ws/{ada.id}", ada) as follower:
