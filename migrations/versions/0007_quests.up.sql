@@ -42,7 +42,7 @@ ALTER TABLE players ADD COLUMN timezone text NOT NULL DEFAULT 'UTC'
     CONSTRAINT players_timezone_form CHECK (timezone ~ '^[A-Za-z0-9_+/-]{1,64}$');
 
 CREATE TABLE quest_events (
-    player_id  uuid NOT NULL REFERENCES players,
+    player_id  uuid NOT NULL,  -- as everything here written with its state, which refers to the player
     quest      text COLLATE "C" NOT NULL,  -- in the order in which Python sorts, so that replays can page
     version    integer NOT NULL CHECK (version >= 1),  -- 1, 2, 3 … of this player and quest
     id         uuid NOT NULL,  -- version 7: the order of all of a player's events
@@ -69,7 +69,7 @@ CREATE TABLE quest_states (
 
 CREATE TABLE quest_claims (
     id             uuid PRIMARY KEY,  -- the ledger's source_id
-    player_id      uuid NOT NULL REFERENCES players,
+    player_id      uuid NOT NULL,
     quest          text NOT NULL,
     completion     integer NOT NULL CHECK (completion >= 1),
     item           text NOT NULL,

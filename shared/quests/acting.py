@@ -3,16 +3,21 @@ between."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
+import psycopg
+
+from shared import db
 from shared.db import Conn
 from shared.errors import Conflict, DomainError, NotFound, Unavailable
 from shared.quests import store
 from shared.quests.rules import Action, Claim, Quest, QuestEvent, decide, fold
 from shared.quests.store import Change, Key, Standing
+from shared.quests.together import Together
 
 ATTEMPTS = 5
+TOGETHER = 200
 
 
 class TooManyAtOnce(Unavailable):
@@ -36,8 +41,8 @@ class Asked:
         return self.player_id, self.quest.name
 
 
-Outcome = Sequence[QuestEvent] | DomainError
-"""What it brought about, or why it was refused."""
+Outcome = Sequence[QuestEvent] | Exception
+"""What it brought about, or why it did not."""
 
 
 def carry_out(conn: Conn, asked: Sequence[Asked], now: datetime) -> list[Outcome]:
@@ -70,9 +75,27 @@ def _attempt(conn: Conn, asked: dict[int, Asked], now: datetime) -> dict[int, Ou
 
 def one_of(outcome: Outcome) -> Sequence[QuestEvent]:
     """The events of an outcome. Raises the refusal where it is one."""
-    if isinstance(outcome, DomainError):
+    if isinstance(outcome, Exception):
         raise outcome
     return outcome
+
+
+def carry_out_together(asked: Sequence[Asked]) -> list[Outcome]:
+    """What requests that came at the same moment asked for, on a connection of their own. Where one of them makes the
+    statement fail, each is tried by itself."""
+    try:
+        with db.connection() as conn:
+            return carry_out(conn, asked, datetime.now(UTC))
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        if len(asked) == 1:
+            return [error]
+    return [outcome for request in asked for outcome in carry_out_together([request])]
+
+
+together: Together[Asked, Outcome] = Together(carry_out_together, limit=TOGETHER)
+"""Requests of this process, gathered while the ones before them are committed."""
 
 
 def _decide(

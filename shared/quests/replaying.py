@@ -74,7 +74,7 @@ def replay(mark: Mark, *, player_id: UUID | None = None, batch: int = BATCH) -> 
             is_last = len(rows) < batch
             folded: dict[Key, State] = {open_key: open_state} if open_key > mark.after else {}
             for key, group in groupby(rows, key=itemgetter(0, 1)):
-                events = (QuestEvent(type_, at, data, scan_id) for *_, type_, at, data, scan_id in group)
+                events = (QuestEvent(type_, at, data) for *_, type_, at, data in group)
                 folded[key] = fold(events, folded.get(key))
             waiting += len(rows)
             if not is_last:
@@ -121,7 +121,9 @@ def _chained(digest: bytes, states: dict[Key, State]) -> bytes:
 def _events(conn: Conn, after: tuple[UUID, str, int], player_id: UUID | None, limit: int) -> list[Any]:
     return conn.execute(
         f"""
-        SELECT player_id, quest, version, type, at, data, scan_id FROM quest_events
+        SELECT player_id, quest, version, type, at,
+               CASE WHEN type IN ('quest_step', 'scans_retracted') THEN data - 'terms' - 'places' ELSE '{{}}' END
+        FROM quest_events
         WHERE (player_id, quest, version) > (%b, %b, %b) {"AND player_id = %b" if player_id else "AND %b::uuid IS NULL"}
         ORDER BY player_id, quest, version LIMIT %b
         """,  # noqa: S608 - one of two constants

@@ -153,7 +153,7 @@ def evolve(state: State, event: QuestEvent) -> State:
         case "quest_step":
             lapsed = "lapsed" in data
             steps, last_day = () if lapsed else state.steps, state.last_day
-            if "daily" in data["terms"]:
+            if "day" in data:
                 last_day = date.fromisoformat(data["day"])
             elif "code_id" in data:
                 steps = (*steps, Step(UUID(data["code_id"]), datetime.fromisoformat(data["scanned_at"])))

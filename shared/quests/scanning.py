@@ -146,6 +146,8 @@ def _write(
             for key, happened in sorted(events.items())
             if happened
         ]
-        open_ = {change.key for change in changes} - store.append(conn, changes)
+        written = store.append(conn, changes)
+        store.take_back(conn, (change for change in changes if change.key in written))
+        open_ = {change.key for change in changes} - written
     if open_:
         raise RuntimeError(f"{len(open_)} quests were moved by somebody who does not hold their player's lock")

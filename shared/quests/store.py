@@ -79,7 +79,8 @@ def standings(conn: Conn, keys: Iterable[Key]) -> dict[Key, Standing]:
         FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest)
         JOIN players p ON p.id = g.player_id
         LEFT JOIN quests q ON q.name = g.quest
-        LEFT JOIN quest_states s ON s.player_id = g.player_id AND s.quest = g.quest
+        LEFT JOIN LATERAL (
+            SELECT * FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest LIMIT 1) s ON true
         """,  # noqa: S608 - a constant
         _columns(keys),
     ).fetchall()
@@ -100,8 +101,9 @@ def locked_states(conn: Conn, keys: Iterable[Key]) -> dict[Key, State]:
     rows = conn.execute(
         f"""
         SELECT s.player_id, s.quest, {STATE}
-        FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest) JOIN quest_states s USING (player_id, quest)
-        ORDER BY s.player_id, s.quest FOR NO KEY UPDATE OF s
+        FROM (SELECT * FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest) ORDER BY player_id, quest) g
+        CROSS JOIN LATERAL (
+            SELECT * FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest FOR NO KEY UPDATE) s
         """,  # noqa: S608 - a constant
         _columns(keys),
     ).fetchall()
@@ -124,9 +126,11 @@ APPEND = """
         WHERE before = 0 ORDER BY player_id, quest
         ON CONFLICT DO NOTHING
         RETURNING player_id, quest
-    ), seen AS (  -- in order, so that no two writers wait for each other
-        SELECT g.* FROM given g JOIN quest_states s USING (player_id, quest)
-        WHERE g.before > 0 AND {seen} ORDER BY player_id, quest FOR NO KEY UPDATE OF s
+    ), seen AS (  -- in order, so that no two writers wait for each other; by the index, whatever the statistics say
+        SELECT g.* FROM (SELECT * FROM given WHERE before > 0 ORDER BY player_id, quest) g
+        CROSS JOIN LATERAL (
+            SELECT FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest AND {seen}
+            FOR NO KEY UPDATE) s
     ), moved AS (
         UPDATE quest_states s SET version = g.version, progress = g.progress, completions = g.completions,
                                   claims = g.claims, steps = g.steps, last_day = g.last_day
@@ -137,23 +141,15 @@ APPEND = """
     ), appended AS (
         INSERT INTO quest_events (player_id, quest, version, id, type, data, scan_id, at)
         SELECT e.* FROM happened e JOIN written USING (player_id, quest)
+        RETURNING player_id, quest, id, type, data, at
     ), claimed AS (
         INSERT INTO quest_claims (id, player_id, quest, completion, item, quantity, at)
-        SELECT e.id, e.player_id, e.quest, (e.data ->> 'completion')::int, e.data ->> 'item',
-               (e.data ->> 'quantity')::int, e.at
-        FROM happened e JOIN written USING (player_id, quest) WHERE e.type = 'reward_claimed'
+        SELECT id, player_id, quest, (data ->> 'completion')::int, data ->> 'item', (data ->> 'quantity')::int, at
+        FROM appended WHERE type = 'reward_claimed'
         RETURNING id, player_id, item, quantity
-    ), taken_back AS (
-        UPDATE quest_claims c SET taken_back_at = e.at
-        FROM happened e JOIN written USING (player_id, quest)
-        WHERE e.type = 'reward_taken_back' AND c.player_id = e.player_id AND c.quest = e.quest
-          AND c.completion = (e.data ->> 'completion')::int AND c.taken_back_at IS NULL
-        RETURNING c.id, c.player_id, c.item, c.quantity
     ), paid AS (
         INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
         SELECT player_id, item, quantity, 'quest', id FROM claimed
-        UNION ALL
-        SELECT player_id, item, -quantity, 'annulment', id FROM taken_back
     ), told AS (
         INSERT INTO events (type, player_id, data)
         SELECT type, player_id, data FROM jsonb_to_recordset(%(told)s::jsonb) AS t (
@@ -179,6 +175,30 @@ def append(conn: Conn, changes: Sequence[Change]) -> set[Key]:
         cursor = conn.execute(APPEND.format(seen=SEEN), documents)
         log.wake(conn)
     return {(player_id, quest) for player_id, quest in cursor.fetchall()}
+
+
+def take_back(conn: Conn, changes: Iterable[Change]) -> None:
+    """Pay claims back that a change says are no longer earned, in the transaction that appends it."""
+    gone = [
+        (change.player_id, change.quest, event.data["completion"], event.at)
+        for change in changes
+        for event in change.events
+        if event.type == "reward_taken_back"
+    ]
+    if gone:
+        conn.cursor().executemany(
+            """
+            WITH taken_back AS (
+                UPDATE quest_claims SET taken_back_at = %(at)s
+                WHERE player_id = %(player)s AND quest = %(quest)s AND completion = %(completion)s
+                  AND taken_back_at IS NULL
+                RETURNING id, player_id, item, quantity
+            )
+            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
+            SELECT player_id, item, -quantity, 'annulment', id FROM taken_back
+            """,
+            [dict(zip(("player", "quest", "completion", "at"), claim, strict=True)) for claim in gone],
+        )
 
 
 def zone(name: str) -> ZoneInfo:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
+from bench.quests_histories import fill
 from shared.db import Conn
 from shared.quests import replaying
 from shared.quests.replaying import Mark
 from tests.build import make_org, make_player
-from tests.quests.histories import fill
 from tests.quests.playing import annul, make_landmarks, make_quest, visit
 from workers import quests as worker
 
