@@ -1,5 +1,8 @@
 """States rebuilt from events, compared with what is stored, in whatever pieces."""
 
+import os
+import subprocess
+import sys
 import threading
 import tracemalloc
 from uuid import UUID
@@ -7,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from bench.quests_histories import fill
+from script.stack.running import CHECKOUT
 from shared.db import Conn
 from shared.quests import replaying
 from shared.quests.replaying import Mark
@@ -95,10 +99,22 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
 
 def test_the_exit_status_tells(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
     fill(conn, players=1, each=8)
-    assert worker.main(["replay"]) == 0
+    going_on = threading.Event()
+    assert worker.replay(None, restart=False, batch=3, stopping=going_on) == 0
     conn.execute("UPDATE quest_states SET completions = 100")
-    assert worker.main(["replay", "--restart", "--batch", "3"]) == 1
+    assert worker.replay(None, restart=True, batch=3, stopping=going_on) == 1
     assert "2 differences" in capsys.readouterr().out
+
+
+def test_the_command(conn: Conn) -> None:
+    """As an operator calls it, in a process of its own."""
+    fill(conn, players=1, each=8)
+    player = conn.execute("SELECT player_id FROM quest_states LIMIT 1").fetchone()
+    assert player is not None
+    command = [sys.executable, "-m", "workers.quests", "replay", "--player", str(player[0])]
+    done = subprocess.run(command, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "No difference"
 
 
 @pytest.mark.long
