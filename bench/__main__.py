@@ -6,7 +6,7 @@ import sys
 
 import psutil
 
-BENCHES = ("scans", "images", "renders", "timeline")
+BENCHES = ("scans", "images", "renders", "timeline", "quests")
 """Each is a module of this package whose `main()` returns whether its goals were met."""
 
 QUIET_PERCENT = 15

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 from script.stack.console import Console
 from script.stack.files import kept_secret, passable_directory, write_private
 from script.stack.orphans import MARK, stop_orphans
-from script.stack.ports import LOOPBACK, free_port, is_free
+from script.stack.ports import LOOPBACK, can_listen, free_port, is_free
 from script.stack.postgres import EmbeddedPostgres
 from script.stack.process import Command
 from script.stack.procfile import read_procfile
-from script.stack.readiness import NotReadyError, ready, web_problem
+from script.stack.readiness import NotReadyError, listener_problem, ready, web_problem
 from script.stack.redis import EmbeddedRedis
 from script.stack.store import READY_WITHIN, EmbeddedStore, StoreError
 from script.stack.supervise import Supervisor
@@ -167,10 +167,15 @@ async def start(options: Options, console: Console, supervisor: Supervisor, stor
         status = await supervisor.run("release", release)
         if status != 0:
             raise CannotStartError(f"the release step ended with status {status}: {processes['release']}")
+    if "catalog" in commands and not (variables.get("GRPC_LISTEN") or can_listen(variables["GRPC_SERVER_URL"])):
+        console.say(f"Asking the quest catalog at {variables['GRPC_SERVER_URL']} instead of starting one")
+        del commands["catalog"]
     for name, command in commands.items():
         supervisor.keep(name, command)
     if "web" in commands:
         await ready("web", lambda: web_problem(options.port), WEB_READY_WITHIN)
+    if "catalog" in commands:
+        await ready("catalog", lambda: listener_problem(variables["GRPC_SERVER_URL"]), WEB_READY_WITHIN)
     names = ("DATABASE_URL", "REDIS_URL", "GRPC_SERVER_URL", "BASE_URL")
     write_private(options.data / "urls.env", "".join(f"{name}={variables[name]}\n" for name in names))
 

@@ -165,6 +165,11 @@ def _ask(question: Callable[["redis.Redis"], Any]) -> Any:
         return None
 
 
+def ask(question: Callable[["redis.Redis"], Any]) -> Any:
+    """For caches of another shape: what Redis answers, with the same impatience; None where it does not."""
+    return _ask(question)
+
+
 @cache
 def _client() -> "redis.Redis":
     """A client of its own, that is impatient: a connection that went stale is replaced once, at once."""

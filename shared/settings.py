@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HMAC key at least as long as the hash
@@ -106,6 +106,19 @@ class Settings(BaseSettings):
     render_days: int = Field(7, ge=1, le=365)
     render_lease_seconds: float = Field(30, ge=1, le=600)
 
+    grpc_server_url: str = Field("127.0.0.1:50051", pattern=r"^[^/\s]+:[0-9]{1,5}$")
+    grpc_listen: str | None = Field(None, pattern=r"^[^/\s]+:[0-9]{1,5}$")
+    grpc_deadline_seconds: float = Field(1, gt=0, le=30)
+    grpc_cache_seconds: float = Field(60, ge=0, le=3600)
+    grpc_stale_hours: float = Field(24, ge=0, le=24 * 30)
+    grpc_tls: bool = False
+    grpc_ca_file: FilePath | None = None
+    grpc_cert_file: FilePath | None = None
+    grpc_key_file: FilePath | None = None
+    grpc_token: SecretStr | None = None
+    signin_quest: str = Field("sign-in-three-times", min_length=1, max_length=200)
+    signup_quest: str = Field("sign-up", min_length=1, max_length=200)
+
     cache_megabytes: int = Field(64, ge=1, le=65_536)
     cache_entry_kilobytes: int = Field(512, ge=1, le=65_536)
 
@@ -118,6 +131,8 @@ class Settings(BaseSettings):
                 raise ValueError("JWT_SECRET looks made up; use e.g. `openssl rand -hex 32`")
             if self.public_url is None:
                 raise ValueError("PUBLIC_URL must be set in production: it is printed inside the codes")
+        if (self.grpc_cert_file is None) != (self.grpc_key_file is None):
+            raise ValueError("GRPC_CERT_FILE and GRPC_KEY_FILE must be set together")
         if self.max_sockets >= self.web_threads:
             raise ValueError("WEB_SOCKETS must be below WEB_THREADS, so that HTTP always has a thread")
         return self
@@ -145,6 +160,11 @@ class Settings(BaseSettings):
     def max_waits(self) -> int:
         """Requests of a web process that may hold a thread for a verdict (Prefer: wait) at once."""
         return max(1, (self.web_threads - self.max_sockets) * 3 // 4)
+
+    @property
+    def catalog_address(self) -> str:
+        """Where our own catalog listens: GRPC_LISTEN, else where its clients look for it."""
+        return self.grpc_listen or self.grpc_server_url
 
     @property
     def json_logs(self) -> bool:

@@ -16,6 +16,7 @@ import pytest
 # Settings are read when the modules under test are imported: give them what no test depends on.
 os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
 os.environ["WAYMARK_ENV"] = "development"
+os.environ["GRPC_SERVER_URL"] = "127.0.0.1:9"  # nobody listens there: tests that need a catalog start their own
 for name in ("PUBLIC_URL", "ALLOWED_ORIGINS", "SCAN_DEFAULT_WAIT"):
     os.environ.pop(name, None)
 
@@ -63,6 +64,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 TABLES = """import_codes, import_rows, imports, render_chunks, render_jobs,
+    quest_replays, quest_claims, quest_states, quest_events, quests, rewards,
     visit_days, visit_quarters, scan_players_ever, scan_players, scan_reasons, scan_days, scan_quarters,
     visits_forgotten, visits,
     generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,

@@ -1,7 +1,7 @@
 """The OpenAPI document is true to the service, and its page needs nothing from outside."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import UUID
 
@@ -13,17 +13,35 @@ from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from shared import db
+from shared.quests import channel
+from shared.settings import settings as waymark
 from tests.conftest import Player
 from tests.renders.making import make_render
 from web.app import create_app
 from web.auth import requirement_of
 from web.documentation import specification
+from workers.catalog import make_server
 
 service = create_app()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
 
 NOT_SAID_IN_SCHEMAS: list[Any] = [positive_data_acceptance]
 """Fields that contradict each other, made-up cursors and reused keys are refused, and no JSON Schema can say so."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quest_catalog() -> Iterator[None]:
+    """Our own, so that what needs it is not a 503."""
+    server, _, port = make_server("127.0.0.1:0")
+    server.start()
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("GRPC_SERVER_URL", f"127.0.0.1:{port}")
+        waymark.cache_clear()
+        channel.stub.take_back()
+        yield
+    waymark.cache_clear()
+    channel.stub.take_back()
+    server.stop(None).wait()
 
 
 @pytest.fixture

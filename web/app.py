@@ -21,6 +21,7 @@ from web import (
     operations,
     organizations,
     problems,
+    quests,
     renders,
     scans,
     timelines,
@@ -62,6 +63,7 @@ def create_app() -> OpenAPI:
         generate,
         analytics,
         timelines,
+        quests,
         live,
     )
     for part in (*slices, operations, metrics):

@@ -10,6 +10,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
 
 from shared import db
+from shared.codes.bodies import TagText
 from shared.db import Conn
 from shared.errors import Fault, Forbidden, Gone, Invalid, NotFound
 from shared.files.storage import storage
@@ -21,7 +22,6 @@ from shared.renders.templates import TEMPLATES, Caption
 from shared.settings import settings
 from web.answers import answer
 from web.auth import caller, opens_by_link, requires_role
-from web.codes import TagText
 from web.downloads import documented, send
 from web.edge import takes_up_to
 from web.fields import Answer, AnyWhole, Body, Flag, Id, Time

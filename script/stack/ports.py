@@ -27,6 +27,12 @@ def is_free(port: int) -> bool:
     return True
 
 
+def can_listen(address: str) -> bool:
+    """Whether `host:port` is ours to listen on: on this machine, and free."""
+    host, _, port = address.rpartition(":")
+    return host in (LOOPBACK, "localhost") and is_free(int(port))
+
+
 def free_port() -> int:
     for port in random.sample(CHOICE, 200):
         if is_free(port):

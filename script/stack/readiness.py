@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -38,3 +39,13 @@ def web_problem(port: int) -> str | None:
     finally:
         connection.close()
     return None if answer.status == http.client.OK else f"GET /readyz answered {answer.status} {body}"
+
+
+def listener_problem(address: str) -> str | None:
+    """None when somebody listens at `host:port`."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=3).close()
+    except OSError as error:
+        return f"{address}: {error}"
+    return None

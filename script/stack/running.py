@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[2]
 READY_WITHIN = 180.0
 STOP_WITHIN = 60.0
+ADDRESSES = ("DATABASE_URL", "REDIS_URL", "GRPC_SERVER_URL")
 
 
 class ServerFailedError(Exception):
@@ -92,7 +93,7 @@ def running_server(
 
     data: kept when given; otherwise temporary. Two servers one after the other on the same data are a restart.
     env: over the environment of this process; None removes a variable. A DATABASE_URL or REDIS_URL is used when it is
-        named here, and not inherited: a test must not end up in the stores of another.
+        named here, and not inherited: a test must not end up in the stores of another. The same of GRPC_SERVER_URL.
     """
     with ExitStack() as stack:
         if data is None:
@@ -108,7 +109,7 @@ def running_server(
 
 def _launch(data: Path, port: int, env: Mapping[str, str | None], arguments: tuple[str, ...]) -> RunningServer:
     passable_directory(data)
-    inherited = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
+    inherited = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
     wanted = {**inherited, **env, "WAYMARK_DATA": str(data), "PORT": str(port), "PYTHONPATH": str(CHECKOUT)}
     environment = {name: value for name, value in wanted.items() if value is not None}
     command = Command((sys.executable, "-m", "script.server", *arguments), environment=environment, directory=CHECKOUT)

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from shared import events
 from shared.db import Conn, one
+from shared.quests.scanning import advance
 from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
 
 Row = tuple[Any, ...]
@@ -227,8 +228,8 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) 
         grant(conn, ids)
         _move(conn, ids)
         _tell(conn, ids)
-        counted = (scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts)
-        _count(conn, Counter(counted))
+    advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
+    _count(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts))
 
 
 def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:

@@ -23,4 +23,4 @@ def test_names_the_line_it_does_not_understand(tmp_path: Path) -> None:
 
 
 def test_ours_has_every_process() -> None:
-    assert {"release", "web", "worker", "scheduler", "relay"} <= read_procfile(CHECKOUT / "Procfile").keys()
+    assert {"release", "web", "worker", "scheduler", "relay", "catalog"} <= read_procfile(CHECKOUT / "Procfile").keys()

@@ -1,0 +1,58 @@
+"""A million events replayed. The rival reads and folds one player's quest after the other, a query each.
+
+What is replayed has to be equal, by hash, to what is stored, in memory that does not grow.
+"""
+
+import time
+from statistics import median
+
+import psutil
+
+from bench.quests_histories import fill
+from bench.table import Figure
+from shared import db
+from shared.quests import replaying, store
+from shared.quests.replaying import Mark
+from shared.quests.rules import fold
+
+PLAYERS, EACH, RIVAL_PLAYERS = 10_000, 50, 1_000
+MAX_GROWTH_BYTES = 64 * 2**20
+
+
+def measure() -> list[Figure]:
+    """Ours over all of it; the rival over a tenth of the players."""
+    with db.connection() as conn:
+        conn.execute("TRUNCATE quest_states, quest_events")
+        events = fill(conn, PLAYERS, EACH)
+        conn.execute("VACUUM ANALYZE quest_events")
+    return [Figure("events replayed", "events/s", _ours(events), _rivals(), "≥", 1)]
+
+
+def _ours(events: int) -> float:
+    mark, sizes = Mark(), []
+    began = time.perf_counter()
+    for done in replaying.replay(mark):
+        mark = done.mark
+        sizes.append(psutil.Process().memory_info().rss)
+    seconds = time.perf_counter() - began
+    if mark.events != events or mark.differences or mark.folded_digest != mark.stored_digest:
+        raise RuntimeError(f"{mark.differences} differences after {mark.events} of {events} events")
+    if (grown := max(sizes) - median(sizes[:5])) > MAX_GROWTH_BYTES:
+        raise RuntimeError(f"memory grew by {grown / 2**20:.0f} MiB")
+    print(
+        f"{events:,} events, {mark.states:,} states, hash {mark.folded_digest.hex()}, memory + {grown / 2**20:.1f} MiB"
+    )
+    return events / seconds
+
+
+def _rivals() -> float:
+    with db.connection() as conn:
+        keys = conn.execute("SELECT player_id, quest FROM quest_states ORDER BY 1, 2 LIMIT %s", (2 * RIVAL_PLAYERS,))
+        found = keys.fetchall()
+        began, events = time.perf_counter(), 0
+        for player_id, quest in found:
+            log = store.events_of(conn, [(player_id, quest)])[player_id, quest]
+            if fold(log) != store.states_of(conn, player_id)[quest]:
+                raise RuntimeError(f"{player_id}, {quest} differs")
+            events += len(log)
+        return events / (time.perf_counter() - began)

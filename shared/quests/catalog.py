@@ -1,0 +1,187 @@
+"""What the Quest Catalog says, cached in Redis, and still served for a while when the catalog is away.
+
+An answer that makes no sense is no answer: nothing is tracked, claimed or cached on the strength of it.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any
+
+from shared import cache
+from shared.errors import NotFound, Unavailable
+from shared.logging import get_logger
+from shared.quests import channel
+from shared.quests.rules import Quest, Reward
+from shared.redis import key
+from shared.settings import settings
+
+log = get_logger()
+
+REST_SECONDS = 1.0
+"""After a failure the catalog is left alone this long, so that not every request waits for it in vain."""
+MEMORY_SECONDS = 1.0
+"""How long a process trusts what it read from Redis; changes of the catalog take GRPC_CACHE_SECONDS anyway."""
+MAX_QUESTS = 10_000
+MAX_QUANTITY = 1_000_000
+ALL = "*"
+"""The name under which the whole list is cached: no quest has it."""
+
+
+class NoSuchQuest(NotFound):
+    """There is no quest of this name."""
+
+
+class CatalogAway(Unavailable):
+    """The quest catalog is not answering; try again shortly."""
+
+
+class CatalogGarbled(Unavailable):
+    """The quest catalog's answer makes no sense; nothing was done. Try again later."""
+
+
+def quest(name: str) -> Quest:
+    """The quest of this name. Raises NoSuchQuest, CatalogAway, CatalogGarbled."""
+    return _cached(name, lambda: [_ask(name)])[0]
+
+
+def quests() -> list[Quest]:
+    """Every quest, by name. Raises CatalogAway, CatalogGarbled."""
+    return _cached(ALL, _ask_all)
+
+
+def forget() -> None:
+    """Forget what this process knows, and that it is to leave the catalog alone; Redis remembers."""
+    _memory.clear()
+    _rest.until = 0.0
+
+
+class _Rest:
+    """When this process may ask the catalog again."""
+
+    until = 0.0
+
+
+_rest = _Rest()
+_memory: dict[str, tuple[float, list[Quest]]] = {}
+
+
+def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
+    """What this process remembers, else Redis, else the catalog; with the catalog away, what Redis has that is old."""
+    remembered = _memory.get(name)
+    if remembered is not None and time.monotonic() < remembered[0]:
+        return remembered[1]
+    found, is_fresh = _look(name)
+    if found is None or not is_fresh:
+        try:
+            found = _asked(name, ask)
+        except NoSuchQuest:
+            _drop(name)
+            raise
+        except (CatalogAway, CatalogGarbled) as error:
+            if found is None:
+                raise
+            log.warning("catalog_stale", quest=name, error=type(error).__name__)
+    if len(_memory) >= MAX_QUESTS:
+        _memory.clear()
+    _memory[name] = time.monotonic() + MEMORY_SECONDS, found
+    return found
+
+
+def _asked(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
+    if time.monotonic() < _rest.until:
+        raise CatalogAway
+    try:
+        found = ask()
+    except CatalogAway:
+        _rest.until = time.monotonic() + REST_SECONDS
+        raise
+    _keep(name, found)
+    return found
+
+
+def _ask(name: str) -> Quest:
+    from shared.quests import quest_pb2  # noqa: PLC0415 - when first used
+
+    told = _call("GetQuestInfo", quest_pb2.QuestRequest(quest_name=name))
+    if told.name != name:
+        raise _garbled(name, f"told of {told.name!r}")
+    return _read(told)
+
+
+def _ask_all() -> list[Quest]:
+    from shared.quests import quest_pb2  # noqa: PLC0415
+
+    told = _call("GetAllQuests", quest_pb2.QuestListRequest())
+    if len(told.quests) > MAX_QUESTS:
+        raise _garbled(ALL, f"told of {len(told.quests)} quests")
+    found = {}
+    for each in told.quests:
+        try:
+            found[each.name] = _read(each)
+        except CatalogGarbled:
+            continue  # said in the log; the others stand
+    return [found[name] for name in sorted(found)]
+
+
+def _call(method: str, request: Any) -> Any:
+    import grpc  # noqa: PLC0415 - when first used
+
+    try:
+        return channel.call(method, request)
+    except grpc.RpcError as error:
+        status = error.code() if isinstance(error, grpc.Call) else None
+        if status == grpc.StatusCode.NOT_FOUND:
+            raise NoSuchQuest from None
+        details = error.details() if isinstance(error, grpc.Call) else repr(error)
+        log.warning("catalog_away", method=method, status=getattr(status, "name", None), details=details)
+        if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED):  # unreadable, or too large
+            raise CatalogGarbled from error
+        raise CatalogAway from error
+
+
+def _read(told: Any) -> Quest:
+    """An answer as the rules take it. An empty reward is none, as some catalogs write it."""
+    reward = None
+    if told.HasField("rewards") and (told.rewards.reward_item or told.rewards.reward_qty):
+        reward = Reward(told.rewards.reward_item, told.rewards.reward_qty)
+        if not (0 < len(reward.item) <= 100 and "\x00" not in reward.item):
+            raise _garbled(told.name, "a reward without a name that could be stored")
+        if not 0 < reward.quantity <= MAX_QUANTITY:
+            raise _garbled(told.name, f"a reward of {reward.quantity}")
+    if not 0 < len(told.name) <= 200 or "\x00" in told.name:
+        raise _garbled(told.name, "a name that could not be stored")
+    if told.streak < 1 or told.duplication < 1:
+        raise _garbled(told.name, f"streak {told.streak}, duplication {told.duplication}")
+    return Quest(told.name, told.streak, told.duplication, told.auto_claim, reward)
+
+
+def _garbled(name: str, why: str) -> CatalogGarbled:
+    log.error("catalog_garbled", quest=name, why=why)
+    return CatalogGarbled()
+
+
+def _key(name: str) -> str:
+    """Named by the catalog too: another address is another catalog."""
+    return key("catalog", sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
+
+
+def _look(name: str) -> tuple[list[Quest] | None, bool]:
+    """What Redis has, and whether it is fresh."""
+    found = cache.ask(lambda client: client.get(_key(name)))
+    if not isinstance(found, bytes):
+        return None, False
+    kept = json.loads(found)
+    return [Quest.of_terms(terms, each) for each, terms in kept["quests"]], time.time() < kept["fresh_until"]
+
+
+def _keep(name: str, found: Sequence[Quest]) -> None:
+    fresh = settings().grpc_cache_seconds
+    kept = {"fresh_until": time.time() + fresh, "quests": [(each.name, each.terms()) for each in found]}
+    life = int(fresh + settings().grpc_stale_hours * 3600) or 1
+    cache.ask(lambda client: client.set(_key(name), json.dumps(kept), ex=life))
+
+
+def _drop(name: str) -> None:
+    cache.ask(lambda client: client.delete(_key(name)))

@@ -1,0 +1,72 @@
+"""Taking scans back that turned out not to count: what would have been without them. Pure."""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from shared.quests.rules import Action, Quest, QuestEvent, State, decide, fold, write_state
+
+EPOCH_DAY = date.min
+
+
+def retraction(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: datetime) -> list[QuestEvent]:
+    """The events that compensate scans which count no longer. `events` are all of one player and quest, in order.
+
+    Every other action is decided again, by the terms it was judged by; progress, streak and completions become what
+    they would have been. Of the completions no longer earned the newest go first, and what was claimed for them is
+    taken back; one that is earned only now is paid if the quest pays by itself.
+    """
+    gone = {UUID(scan) for event in events if event.type == "scans_retracted" for scan in event.data["scan_ids"]}
+    taken = [event.scan_id for event in events if event.scan_id in scan_ids and event.scan_id not in gone]
+    if not taken:
+        return []
+    before = fold(events)
+    after, automatic = _redecided(events, gone.union(scan_ids))
+    told = {"scan_ids": sorted(map(str, taken)), "before": write_state(before), "after": write_state(after)}
+    retracted = [QuestEvent("scans_retracted", at, told)]
+    standing = _standing_claims(events)
+    for completion in range(before.claims, after.completions, -1):
+        won = {"completion": completion, **standing[completion]}
+        retracted.append(QuestEvent("reward_taken_back", at, won))
+    claims = min(before.claims, after.completions)
+    for completion, terms in enumerate(automatic[claims:], claims + 1):
+        won = {"completion": completion, **terms["reward"]}
+        retracted.append(QuestEvent("reward_claimed", at, won | {"terms": terms}))
+    return retracted
+
+
+def _redecided(events: Iterable[QuestEvent], without: Collection[UUID]) -> tuple[State, list[dict[str, Any]]]:
+    """The state that the remaining actions lead to, and the terms of each completion that claims by itself."""
+    state, automatic = State(), []
+    for event in events:
+        if event.type not in ("quest_step", "action_noted") or event.scan_id in without:
+            continue
+        quest = Quest.of_terms(event.data["terms"])
+        decided = decide(state, _action(event), quest)
+        state = fold((step for step in decided if step.type != "reward_claimed"), state)
+        automatic += [step.data["terms"] for step in decided if step.type == "reward_claimed"]
+    return state, automatic
+
+
+def _action(event: QuestEvent) -> Action:
+    """The action that an event came of."""
+    data = event.data
+    return Action(
+        at=datetime.fromisoformat(data["scanned_at"]) if "scanned_at" in data else event.at,
+        day=date.fromisoformat(data["day"]) if "day" in data else EPOCH_DAY,
+        scan_id=event.scan_id,
+        code_id=UUID(data["code_id"]) if "code_id" in data else None,
+        places=tuple(data.get("places", ())),
+    )
+
+
+def _standing_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]:
+    """What was claimed for each completion, and not taken back since."""
+    found: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if event.type == "reward_claimed":
+            found[event.data["completion"]] = {name: event.data[name] for name in ("item", "quantity")}
+        elif event.type == "reward_taken_back":
+            del found[event.data["completion"]]
+    return found

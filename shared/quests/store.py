@@ -1,0 +1,291 @@
+"""Quests' events and states in PostgreSQL.
+
+Events are appended at a version that the writer has seen to be free: of two writers that saw the same one, the first to
+commit wins, and the other is told so and looks again. State, claims, ledger and live events are written by the same
+statement, so that none is ever there without the others.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from psycopg.rows import class_row
+
+from shared import events as log
+from shared.db import Conn
+from shared.ids import uuid7
+from shared.quests.rules import QuestEvent, State, read_state, write_state
+from shared.quests.telling import messages
+
+Key = tuple[UUID, str]
+"""Whose, and which quest."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Events to append to one player's quest, and the states before and after them."""
+
+    player_id: UUID
+    quest: str
+    before: State
+    after: State
+    events: Sequence[QuestEvent]
+
+    @property
+    def key(self) -> Key:
+        return self.player_id, self.quest
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A player's state, and what else an action of theirs is judged by: their zone, and the quest's options that the
+    catalog has no words for."""
+
+    state: State
+    zone: ZoneInfo
+    daily: bool = False
+    grace_days: int = 0
+    by_scans: bool = False
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """An event as it was appended."""
+
+    id: UUID
+    quest: str
+    version: int
+    type: str
+    data: dict[str, Any]
+    scan_id: UUID | None
+    at: datetime
+
+
+STATE = """coalesce(s.version, 0), coalesce(s.progress, 0), coalesce(s.completions, 0), coalesce(s.claims, 0),
+           coalesce(s.steps, '[]'), s.last_day"""
+
+
+def standings(conn: Conn, keys: Iterable[Key]) -> dict[Key, Standing]:
+    """How far each player has come. Players who are not there are left out."""
+    rows = conn.execute(
+        f"""
+        SELECT p.id, g.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
+               coalesce(q.by_scans, false), {STATE}
+        FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest)
+        JOIN players p ON p.id = g.player_id
+        LEFT JOIN quests q ON q.name = g.quest
+        LEFT JOIN LATERAL (
+            SELECT * FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest LIMIT 1) s ON true
+        """,  # noqa: S608 - a constant
+        _columns(keys),
+    ).fetchall()
+    return {
+        (player_id, quest): Standing(read_row(state), zone(timezone), daily, grace_days, by_scans)
+        for player_id, quest, timezone, daily, grace_days, by_scans, *state in rows
+    }
+
+
+def states_of(conn: Conn, player_id: UUID) -> dict[str, State]:
+    """How far a player has come, by quest."""
+    rows = conn.execute(f"SELECT s.quest, {STATE} FROM quest_states s WHERE s.player_id = %s", (player_id,))  # noqa: S608
+    return {quest: read_row(state) for quest, *state in rows}
+
+
+def locked_states(conn: Conn, keys: Iterable[Key]) -> dict[Key, State]:
+    """The states there are, which nobody else changes until the transaction ends."""
+    rows = conn.execute(
+        f"""
+        SELECT s.player_id, s.quest, {STATE}
+        FROM (SELECT * FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest) ORDER BY player_id, quest) g
+        CROSS JOIN LATERAL (
+            SELECT * FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest FOR NO KEY UPDATE) s
+        """,  # noqa: S608 - a constant
+        _columns(keys),
+    ).fetchall()
+    return {(player_id, quest): read_row(state) for player_id, quest, *state in rows}
+
+
+SEEN = "s.version = g.before"
+"""What lets a writer go on: nobody appended anything since they looked."""
+APPEND = """
+    WITH given AS (
+        SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS g (
+            player_id uuid, quest text, before int, version int, progress int, completions int, claims int, steps jsonb,
+            last_day date)
+    ), happened AS (
+        SELECT * FROM jsonb_to_recordset(%(events)s::jsonb) AS e (
+            player_id uuid, quest text, version int, id uuid, type text, data jsonb, scan_id uuid, at timestamptz)
+    ), begun AS (
+        INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_day)
+        SELECT player_id, quest, version, progress, completions, claims, steps, last_day FROM given
+        WHERE before = 0 ORDER BY player_id, quest
+        ON CONFLICT DO NOTHING
+        RETURNING player_id, quest
+    ), seen AS (  -- in order, so that no two writers wait for each other; by the index, whatever the statistics say
+        SELECT g.* FROM (SELECT * FROM given WHERE before > 0 ORDER BY player_id, quest) g
+        CROSS JOIN LATERAL (
+            SELECT FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest AND {seen}
+            FOR NO KEY UPDATE) s
+    ), moved AS (
+        UPDATE quest_states s SET version = g.version, progress = g.progress, completions = g.completions,
+                                  claims = g.claims, steps = g.steps, last_day = g.last_day
+        FROM seen g WHERE s.player_id = g.player_id AND s.quest = g.quest
+        RETURNING s.player_id, s.quest
+    ), written AS (
+        SELECT * FROM begun UNION ALL SELECT * FROM moved
+    ), appended AS (
+        INSERT INTO quest_events (player_id, quest, version, id, type, data, scan_id, at)
+        SELECT e.* FROM happened e JOIN written USING (player_id, quest)
+        RETURNING player_id, quest, id, type, data, at
+    ), claimed AS (
+        INSERT INTO quest_claims (id, player_id, quest, completion, item, quantity, at)
+        SELECT id, player_id, quest, (data ->> 'completion')::int, data ->> 'item', (data ->> 'quantity')::int, at
+        FROM appended WHERE type = 'reward_claimed'
+        RETURNING id, player_id, item, quantity
+    ), paid AS (
+        INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
+        SELECT player_id, item, quantity, 'quest', id FROM claimed
+    ), told AS (
+        INSERT INTO events (type, player_id, data)
+        SELECT type, player_id, data FROM jsonb_to_recordset(%(told)s::jsonb) AS t (
+            player_id uuid, quest text, turn int, type text, data jsonb)
+        JOIN written USING (player_id, quest)
+        ORDER BY player_id, quest, turn
+    )
+    SELECT player_id, quest FROM written
+"""
+
+
+def append(conn: Conn, changes: Sequence[Change]) -> set[Key]:
+    """Write changes: one statement, however many. Returns which were written; of the others, somebody else has changed
+    the state since it was read."""
+    if not changes:
+        return set()
+    documents = {
+        "changes": json.dumps([_change(change) for change in changes]),
+        "events": json.dumps([told for change in changes for told in _happened(change)]),
+        "told": json.dumps([told for change in changes for told in _told(change)]),
+    }
+    with conn.pipeline():
+        cursor = conn.execute(APPEND.format(seen=SEEN), documents)
+        log.wake(conn)
+    return {(player_id, quest) for player_id, quest in cursor.fetchall()}
+
+
+def take_back(conn: Conn, changes: Iterable[Change]) -> None:
+    """Pay claims back that a change says are no longer earned, in the transaction that appends it."""
+    gone = [
+        (change.player_id, change.quest, event.data["completion"], event.at)
+        for change in changes
+        for event in change.events
+        if event.type == "reward_taken_back"
+    ]
+    if gone:
+        conn.cursor().executemany(
+            """
+            WITH taken_back AS (
+                UPDATE quest_claims SET taken_back_at = %(at)s
+                WHERE player_id = %(player)s AND quest = %(quest)s AND completion = %(completion)s
+                  AND taken_back_at IS NULL
+                RETURNING id, player_id, item, quantity
+            )
+            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
+            SELECT player_id, item, -quantity, 'annulment', id FROM taken_back
+            """,
+            [dict(zip(("player", "quest", "completion", "at"), claim, strict=True)) for claim in gone],
+        )
+
+
+def zone(name: str) -> ZoneInfo:
+    """The time zone of this name in the IANA database; UTC where it has none such."""
+    try:
+        return _zone(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return _zone("UTC")
+
+
+_zone = cache(ZoneInfo)
+
+
+def history(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[StoredEvent]:
+    """A player's events, newest first, from past `before` on."""
+    with conn.cursor(row_factory=class_row(StoredEvent)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, quest, version, type, data, scan_id, at FROM quest_events
+            WHERE player_id = %s AND id < %s ORDER BY id DESC LIMIT %s
+            """,
+            (player_id, before or UUID(int=2**128 - 1), limit),
+        ).fetchall()
+
+
+def events_of(conn: Conn, keys: Iterable[Key]) -> dict[Key, list[QuestEvent]]:
+    """Every event of these players' quests, in order."""
+    found: dict[Key, list[QuestEvent]] = {}
+    rows = conn.execute(
+        """
+        SELECT player_id, quest, type, at, data, scan_id
+        FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest) JOIN quest_events USING (player_id, quest)
+        ORDER BY player_id, quest, version
+        """,
+        _columns(keys),
+    )
+    for player_id, quest, *event in rows:
+        found.setdefault((player_id, quest), []).append(QuestEvent(*event))
+    return found
+
+
+def moved_by(conn: Conn, scan_ids: Sequence[UUID]) -> list[Key]:
+    """Whose quests these scans are part of, and which."""
+    return conn.execute(
+        "SELECT DISTINCT player_id, quest FROM quest_events WHERE scan_id = ANY(%b) ORDER BY 1, 2", (list(scan_ids),)
+    ).fetchall()
+
+
+def read_row(row: Sequence[Any]) -> State:
+    """A state out of the columns of STATE."""
+    version, progress, completions, claims, steps, last_day = row
+    if not steps:
+        return State(version, progress, completions, claims, (), last_day)
+    read = read_state({"progress": progress, "completions": completions, "steps": steps, "last_day": None})
+    return State(version, progress, completions, claims, read.steps, last_day)
+
+
+def _columns(keys: Iterable[Key]) -> tuple[list[UUID], list[str]]:
+    wanted = list(dict.fromkeys(keys))
+    return [player_id for player_id, _ in wanted], [quest for _, quest in wanted]
+
+
+def _change(change: Change) -> dict[str, Any]:
+    return {
+        "player_id": str(change.player_id),
+        "quest": change.quest,
+        "before": change.before.version,
+        "version": change.after.version,
+        "claims": change.after.claims,
+        **write_state(change.after),
+    }
+
+
+def _happened(change: Change) -> Iterable[dict[str, Any]]:
+    for version, event in enumerate(change.events, change.before.version + 1):
+        yield {
+            "player_id": str(change.player_id),
+            "quest": change.quest,
+            "version": version,
+            "id": str(uuid7()),
+            "type": event.type,
+            "data": event.data,
+            "scan_id": event.scan_id and str(event.scan_id),
+            "at": event.at.isoformat(),
+        }
+
+
+def _told(change: Change) -> Iterable[dict[str, Any]]:
+    for turn, (type_, data) in enumerate(messages(change.quest, change.before, change.events)):
+        yield {"player_id": str(change.player_id), "quest": change.quest, "turn": turn, "type": type_, "data": data}

@@ -1,0 +1,29 @@
+"""What a player is told live of their quests: how far they are, that one is done, what they got. Pure."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from shared.quests.rules import QuestEvent, State, evolve
+
+Message = tuple[str, dict[str, Any]]
+"""An event's type and its data, as they stand in the event log."""
+
+
+def messages(quest: str, state: State, events: Iterable[QuestEvent]) -> Iterator[Message]:
+    """The live events that go with these events of a quest, in order. What moved nothing is not told."""
+    for event in events:
+        state = evolve(state, event)
+        match event.type:
+            case "quest_step":
+                yield "quest_progress", {"quest": quest, "progress": state.progress, "streak": _streak(event)}
+            case "quest_completed":
+                yield "quest_completed", {"quest": quest, "completions": state.completions}
+            case "reward_claimed":
+                won = {"reward": event.data["item"], "quantity": event.data["quantity"]}
+                yield "reward_granted", {"quest": quest, **won}
+            case "scans_retracted":
+                yield "quest_progress", {"quest": quest, "progress": state.progress}
+
+
+def _streak(event: QuestEvent) -> int:
+    return int(event.data["terms"]["streak"])

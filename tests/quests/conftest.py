@@ -1,0 +1,103 @@
+"""A catalog that answers, and players who follow it."""
+
+import socket
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import pytest
+
+from shared.db import Conn
+from shared.quests import catalog, channel, definitions, loading, quest_pb2, quest_pb2_grpc
+from shared.settings import settings
+from tests.people import Person, sign_in
+from workers.catalog import make_server
+
+Settings = Callable[..., None]
+
+
+@pytest.fixture
+def set_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Gives settings other values: `set_settings(grpc_cache_seconds=0)`. What was made by the old ones is forgotten."""
+
+    def change(**values: Any) -> None:
+        for name, value in values.items():
+            monkeypatch.setenv(name.upper(), str(value))
+        settings.cache_clear()
+        start_over()
+
+    yield change
+    monkeypatch.undo()
+    settings.cache_clear()
+    start_over()
+
+
+def start_over() -> None:
+    """As in a process that has just been started."""
+    channel.stub.take_back()
+    catalog.forget()
+
+
+@pytest.fixture
+def shipped(conn: Conn) -> None:
+    """The quests that Waymark ships with."""
+    for definition in loading.read(loading.SHIPPED.read_text()):
+        definitions.write(conn, definition)
+
+
+@pytest.fixture
+def our_catalog(shipped: None, set_settings: Settings) -> Iterator[str]:
+    """Our own server; gives its address."""
+    server, _, port = make_server("127.0.0.1:0")
+    server.start()
+    set_settings(grpc_server_url=f"127.0.0.1:{port}", grpc_deadline_seconds=10)
+    yield f"127.0.0.1:{port}"
+    server.stop(None).wait()
+
+
+class Stand(quest_pb2_grpc.QuestServiceServicer):
+    """A catalog that says what it is told to, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.answer: Callable[[grpc.ServicerContext], Any] = lambda context: context.abort(
+            grpc.StatusCode.NOT_FOUND, "no"
+        )
+
+    def say(self, **fields: Any) -> None:
+        """Tell of this quest from now on."""
+        self.answer = lambda _context: quest_pb2.QuestResponse(**fields)
+
+    def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.asked += 1
+        return self.answer(context)
+
+    def GetAllQuests(self, request: Any, context: grpc.ServicerContext) -> Any:
+        self.asked += 1
+        return self.answer(context)
+
+
+@pytest.fixture
+def stand(conn: Conn, set_settings: Settings) -> Iterator[Stand]:
+    """A catalog at which each test says what is answered."""
+    servicer = Stand()
+    server = grpc.server(futures.ThreadPoolExecutor(4))
+    quest_pb2_grpc.add_QuestServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    set_settings(grpc_server_url=f"127.0.0.1:{port}", grpc_deadline_seconds=10)
+    yield servicer
+    server.stop(None).wait()
+
+
+def closed_port() -> int:
+    """Where nobody listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+@pytest.fixture
+def ada(app: Any, conn: Conn) -> Person:
+    return sign_in(app, conn, "ada")

@@ -1,0 +1,133 @@
+"""Taking scans back: what is left is what would have been without them."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.quests.retracting import retraction
+from shared.quests.rules import (
+    Action,
+    Claim,
+    ClaimedOut,
+    NotCompleted,
+    NothingToClaim,
+    Quest,
+    QuestEvent,
+    decide,
+    fold,
+)
+from tests.quests.test_rules import COINS, MINUTE, NOON, QUESTS
+
+VISITS = Quest("visits", streak=2, duplication=5, by_scans=True, reward=COINS)
+CODES = [UUID(int=n) for n in range(1, 5)]
+
+
+def scan(number: int, code: int = 0, minutes: int = 0, places: tuple[int, ...] = ()) -> Action:
+    at = NOON + minutes * MINUTE
+    return Action(at, at.date(), UUID(int=1000 + number), CODES[code], places)
+
+
+def log_of(quest: Quest, *commands: Action | Claim) -> list[QuestEvent]:
+    log: list[QuestEvent] = []
+    for command in commands:
+        log += decide(fold(log), command, quest)
+    return log
+
+
+def types(events: list[QuestEvent]) -> list[str]:
+    return [event.type for event in events]
+
+
+def test_progress_is_restored() -> None:
+    log = log_of(VISITS, scan(0, 0), scan(1, 1), scan(2, 2))
+    compensating = retraction(log, {UUID(int=1001)}, NOON)
+    assert types(compensating) == ["scans_retracted"]
+    state = fold([*log, *compensating])
+    assert (state.progress, state.completions) == (0, 1), "the first and the third make the round"
+
+
+def test_what_was_claimed_for_it_is_taken_back_and_can_be_earned_again() -> None:
+    log = log_of(VISITS, scan(0, 0), scan(1, 1), Claim(NOON))
+    compensating = retraction(log, {UUID(int=1000)}, NOON)
+    assert types(compensating) == ["scans_retracted", "reward_taken_back"]
+    assert dict(compensating[1].data) == {"completion": 1, "item": "coin", "quantity": 10}
+    state = fold([*log, *compensating])
+    assert (state.progress, state.completions, state.claims) == (1, 0, 0)
+    again = decide(state, scan(2, 2), VISITS)
+    assert types(again) == ["quest_step", "quest_completed"]
+
+
+def test_a_scan_that_moved_nothing_takes_the_place_of_the_one_that_did() -> None:
+    log = log_of(VISITS, scan(0, 0), scan(1, 0))
+    state = fold([*log, *retraction(log, {UUID(int=1000)}, NOON)])
+    assert (state.progress, [step.code_id for step in state.steps]) == (1, [CODES[0]])
+
+
+def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_itself() -> None:
+    """The scan in the middle, handed in before the last one, made each of the others begin anew."""
+    quest = Quest(
+        "q", streak=2, duplication=5, auto_claim=True, reward=COINS, by_scans=True, within=timedelta(minutes=10)
+    )
+    log = log_of(quest, scan(0, 0, 5), scan(1, 1, 20), scan(2, 2, 8))
+    assert fold(log).completions == 0
+    compensating = retraction(log, {UUID(int=1001)}, NOON)
+    assert types(compensating) == ["scans_retracted", "reward_claimed"]
+    state = fold([*log, *compensating])
+    assert state.claims == state.completions == 1
+
+
+def test_retracting_twice_is_retracting_once() -> None:
+    log = log_of(VISITS, scan(0, 0), scan(1, 1), scan(2, 2))
+    log += retraction(log, {UUID(int=1001)}, NOON)
+    assert retraction(log, {UUID(int=1001)}, NOON) == []
+    assert retraction(log, {UUID(int=4)}, NOON) == []
+
+
+def played(quest: Quest, commands: Any) -> list[QuestEvent]:
+    log: list[QuestEvent] = []
+    for command in commands:
+        try:
+            log += decide(fold(log), command, quest)
+        except (NotCompleted, NothingToClaim, ClaimedOut):
+            continue
+    return log
+
+
+@given(
+    QUESTS,
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 20), st.lists(st.integers(0, 3), max_size=2)) | st.none(),
+        max_size=20,
+    ),
+    st.sets(st.integers(0, 19)),
+    st.sets(st.integers(0, 19)),
+)
+def test_retracting_restores_exactly(quest: Quest, plan: Any, first: set[int], second: set[int]) -> None:
+    commands = [
+        Claim(NOON) if each is None else scan(number, each[0], each[1], tuple(each[2]))
+        for number, each in enumerate(plan)
+    ]
+    log = played(quest, commands)
+    for retracted in (first, second):
+        log += retraction(log, {UUID(int=1000 + number) for number in retracted}, NOON)
+    state = fold(log)
+
+    without = [command for number, command in enumerate(commands) if number not in first | second]
+    expected = fold(played(quest, [command for command in without if isinstance(command, Action)]))
+    assert (state.progress, state.completions, state.steps) == (
+        expected.progress,
+        expected.completions,
+        expected.steps,
+    )
+    assert state.claims <= state.completions
+    if quest.auto_claim and quest.reward:
+        assert state.claims == state.completions
+    paid = sum(
+        {"reward_claimed": 1, "reward_taken_back": -1}.get(event.type, 0) * event.data.get("quantity", 0)
+        for event in log
+    )
+    assert paid == state.claims * COINS.quantity
+    assert state.version == len(log)

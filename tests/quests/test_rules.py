@@ -1,0 +1,236 @@
+"""What an action brings about, as tables; and that folding is all there is to a state."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.quests.rules import (
+    Action,
+    Claim,
+    ClaimedOut,
+    NotCompleted,
+    NothingToClaim,
+    Quest,
+    QuestEvent,
+    Reward,
+    State,
+    decide,
+    evolve,
+    fold,
+    places_of,
+    read_state,
+    status_of,
+    write_state,
+)
+from shared.quests.telling import messages
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+COINS = Reward("coin", 10)
+THREE = Quest("three", streak=3, duplication=2, reward=COINS)
+A, B, C, D = (UUID(int=n) for n in range(1, 5))
+
+
+def act(after: timedelta = timedelta(), code: UUID | None = None, *places: int, day: date | None = None) -> Action:
+    at = NOON + after
+    return Action(at, day or at.date(), code, code, places)
+
+
+def play(quest: Quest, *commands: Action | Claim, state: State | None = None) -> tuple[State, list[str]]:
+    """The state after some commands, and what each came to."""
+    state = state or State()
+    told: list[str] = []
+    for command in commands:
+        events = decide(state, command, quest)
+        state, told = fold(events, state), [*told, status_of(events)]
+    return state, told
+
+
+def test_a_round_is_completed_by_as_many_actions_as_the_streak_has() -> None:
+    state, told = play(THREE, *[act()] * 7)
+    assert told == ["in_progress", "in_progress", "completed"] * 2 + ["max_completions_reached"]
+    assert (state.progress, state.completions, state.claims) == (0, 2, 0)
+
+
+def test_a_completion_is_claimed_once() -> None:
+    state, _ = play(THREE, *[act()] * 3)
+    state, told = play(THREE, Claim(NOON), state=state)
+    assert told == ["claimed"]
+    with pytest.raises(NotCompleted):
+        decide(state, Claim(NOON), THREE)
+    state, _ = play(THREE, *[act()] * 3, Claim(NOON), state=state)
+    with pytest.raises(ClaimedOut):
+        decide(state, Claim(NOON), THREE)
+
+
+def test_without_a_reward_nothing_is_claimed_also_by_itself() -> None:
+    quest = Quest("none", streak=1, duplication=1, auto_claim=True)
+    state, told = play(quest, act())
+    assert told == ["completed"]
+    with pytest.raises(NothingToClaim):
+        decide(state, Claim(NOON), quest)
+
+
+def test_auto_claim_pays_with_the_completion() -> None:
+    state, told = play(replace(THREE, auto_claim=True), *[act()] * 6)
+    assert told == ["in_progress", "in_progress", "claimed"] * 2
+    assert state.claims == 2
+
+
+def test_a_streak_that_the_catalog_shortened_is_completed_by_the_next_action() -> None:
+    state, _ = play(replace(THREE, streak=10), *[act()] * 5)
+    assert play(THREE, act(), state=state)[1] == ["completed"]
+
+
+@pytest.mark.parametrize(
+    ("days", "grace", "progress"),
+    [
+        ([1, 2, 3], 0, [1, 2, 3]),
+        ([1, 1, 2, 2], 0, [1, 1, 2, 2]),
+        ([1, 3], 0, [1, 1]),
+        ([1, 3, 5], 1, [1, 2, 3]),
+        ([1, 4], 1, [1, 1]),
+        ([1, 4], 2, [1, 2]),
+        ([3, 2, 4], 0, [1, 1, 2]),  # a clock, or a traveller, that goes back
+    ],
+)
+def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> None:
+    quest = Quest("days", streak=10, duplication=1, daily=True, grace_days=grace)
+    state, told = State(), []
+    for day in days:
+        state = fold(decide(state, act(day=date(2026, 11, day)), quest), state)
+        told.append(state.progress)
+    assert told == progress
+
+
+def test_a_streak_by_days_goes_on_into_the_next_round() -> None:
+    quest = Quest("days", streak=2, duplication=5, daily=True)
+    state, told = play(quest, *[act(day=date(2026, 11, day)) for day in (1, 2, 2, 3, 4)])
+    assert told == ["in_progress", "completed", "in_progress", "in_progress", "completed"]
+    assert state.completions == 2
+
+
+LANDMARKS = Quest("landmarks", streak=3, duplication=2, by_scans=True, within=timedelta(hours=1), reward=COINS)
+TRAIL = replace(LANDMARKS, name="trail", in_order=True)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("quest", "actions", "progress", "completions"),
+    [
+        (LANDMARKS, [act(MINUTE, A), act(MINUTE, B)], 2, 0),
+        (LANDMARKS, [act(MINUTE, A), act(MINUTE, A)], 1, 0),
+        (LANDMARKS, [act(MINUTE, C), act(MINUTE, A), act(MINUTE, B)], 0, 1),
+        (LANDMARKS, [act(MINUTE, A), act(MINUTE, B), act(MINUTE, C), act(MINUTE, A)], 1, 1),
+        (LANDMARKS, [act(MINUTE, A), act(62 * MINUTE, B)], 1, 0),
+        (LANDMARKS, [act(MINUTE, A), act(61 * MINUTE, B)], 2, 0),
+        (LANDMARKS, [act(62 * MINUTE, A), act(MINUTE, B)], 1, 0),  # handed in late, and out of order
+        (TRAIL, [act(MINUTE, A, 0), act(MINUTE, B, 1), act(MINUTE, C, 2)], 0, 1),
+        (TRAIL, [act(MINUTE, B, 1), act(MINUTE, A, 0), act(MINUTE, C, 2)], 1, 0),
+        (TRAIL, [act(MINUTE, A, 0, 2), act(MINUTE, B, 1), act(MINUTE, A, 0, 2)], 0, 1),  # there and back again
+        (TRAIL, [act(MINUTE, A, 0), act(62 * MINUTE, B, 1)], 1, 0),  # too late, and no beginning
+        (TRAIL, [act(MINUTE, A, 0), act(62 * MINUTE, A, 0), act(63 * MINUTE, B, 1)], 2, 0),
+    ],
+)
+def test_visits(quest: Quest, actions: list[Action], progress: int, completions: int) -> None:
+    state, _ = play(quest, *actions)
+    assert (state.progress, state.completions) == (progress, completions)
+    assert len(state.steps) == progress
+
+
+@pytest.mark.parametrize(
+    ("code", "tags", "codes", "wanted", "places"),
+    [
+        ("b", [], ["a", "b", "a"], [], (1,)),
+        ("a", [], ["a", "b", "a"], [], (0, 2)),
+        ("c", ["x"], ["a"], ["x"], ()),
+        ("c", ["x", "y"], [], ["y", "x"], (0, 1)),
+        ("A", [], ["a"], [], ()),
+    ],
+)
+def test_places(code: str, tags: list[str], codes: list[str], wanted: list[str], places: tuple[int, ...]) -> None:
+    assert places_of(code, tags, codes=codes, wanted_tags=wanted) == places
+
+
+def test_what_moved_nothing_is_noted_and_not_told() -> None:
+    state, _ = play(LANDMARKS, act(MINUTE, A))
+    events = decide(state, act(MINUTE, A), LANDMARKS)
+    assert [(event.type, event.data["because"]) for event in events] == [("action_noted", "visited_already")]
+    assert list(messages("landmarks", state, events)) == []
+
+
+QUESTS = st.builds(
+    Quest,
+    name=st.just("q"),
+    streak=st.integers(1, 4),
+    duplication=st.integers(1, 3),
+    auto_claim=st.booleans(),
+    reward=st.sampled_from([None, COINS]),
+) | st.builds(
+    Quest,
+    name=st.just("q"),
+    streak=st.integers(1, 4),
+    duplication=st.integers(1, 3),
+    auto_claim=st.booleans(),
+    reward=st.sampled_from([None, COINS]),
+    by_scans=st.just(True),
+    in_order=st.booleans(),
+    within=st.sampled_from([None, timedelta(minutes=5)]),
+)
+ACTIONS = st.builds(
+    lambda minutes, code, places: act(minutes * MINUTE, code, *places),
+    st.integers(0, 20),
+    st.sampled_from([A, B, C, D]),
+    st.lists(st.integers(0, 3), max_size=2),
+)
+COMMANDS = st.lists(ACTIONS | st.just(Claim(NOON)), max_size=30)
+
+
+def run(quest: Quest, commands: Sequence[Action | Claim]) -> tuple[State, list[QuestEvent]]:
+    state = State()
+    log: list[QuestEvent] = []
+    for command in commands:
+        try:
+            events = decide(state, command, quest)
+        except (NotCompleted, NothingToClaim, ClaimedOut):
+            continue
+        state, log = fold(events, state), [*log, *events]
+    return state, log
+
+
+@given(QUESTS, COMMANDS)
+def test_a_state_is_the_fold_of_its_events_and_within_its_bounds(quest: Quest, commands: Any) -> None:
+    state, log = run(quest, commands)
+    assert fold(log) == state
+    assert state.version == len(log)
+    assert 0 <= state.claims <= state.completions <= quest.duplication
+    assert 0 <= state.progress < quest.streak
+    assert (quest.reward is not None) or state.claims == 0
+    if quest.auto_claim and quest.reward:
+        assert state.claims == state.completions
+    assert [event.type for event in log].count("quest_completed") == state.completions
+
+
+@given(QUESTS, COMMANDS)
+def test_terms_and_states_read_as_they_were_written(quest: Quest, commands: Any) -> None:
+    state, _ = run(quest, commands)
+    assert Quest.of_terms(quest.terms(), "q") == quest
+    assert replace(read_state(write_state(state)), version=state.version, claims=state.claims) == state
+
+
+@given(QUESTS, COMMANDS)
+def test_the_player_hears_of_each_step_completion_and_reward(quest: Quest, commands: Any) -> None:
+    _, log = run(quest, commands)
+    told = [type_ for type_, _ in messages("q", State(), log)]
+    words = {"quest_step": "quest_progress", "quest_completed": "quest_completed", "reward_claimed": "reward_granted"}
+    assert told == [words[event.type] for event in log if event.type in words]
+
+
+def test_an_event_of_a_kind_unknown_counts_and_changes_nothing() -> None:
+    state = State(version=4, progress=2)
+    assert evolve(state, QuestEvent("action_noted", NOON)) == replace(state, version=5)
