@@ -61,8 +61,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 TABLES = """import_codes, import_rows, imports, generated_tombstones, generated_images, generated_codes,
-    statistics_tags, qr_customizations, inventory_ledger, event_readers, events, player_scans, encounters, qr_codes,
-    idempotency_keys, memberships, organizations, refresh_families, credentials, players"""
+    statistics_tags, qr_customizations, encounter_attempts, inventory_ledger, event_readers, events, player_scans,
+    encounters, qr_codes, idempotency_keys, memberships, organizations, refresh_families, credentials, players"""
 
 
 @pytest.fixture

@@ -30,6 +30,8 @@ def owner(client: Any, player: Player) -> dict[str, str]:
     code = client.post(
         f"/api/organizations/{org}/qr-codes", json={"scan_type": "item_drop"}, headers=player.headers
     ).json["id"]
+    puzzle = {"scan_type": "encounter", "encounter": {"puzzle_type": "pattern", "difficulty_level": 1}}
+    encounter = client.post(f"/api/organizations/{org}/qr-codes", json=puzzle, headers=player.headers).json["encounter"]
     scan = client.post("/scan", json={"player_id": str(player.id), "qr_code": "x"}, headers=player.headers)
     generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
     imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
@@ -38,6 +40,7 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         "import_id": imported.json["id"],
         "qr_id": code,
         "player_id": str(player.id),
+        "encounter_id": encounter["id"],
         "scan_id": scan.json["scan_id"],
         "generated_id": generated,
     }
