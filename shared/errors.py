@@ -96,6 +96,10 @@ class NoPuzzle(Forbidden):
     """Only a player whose scan of its code succeeded may solve this puzzle."""
 
 
+class NotJudged(Conflict):
+    """This scan has no verdict yet."""
+
+
 class NotReviewable(Conflict):
     """This scan's verdict is not one that staff may change so."""
 

@@ -22,6 +22,7 @@ from web import (
     operations,
     organizations,
     problems,
+    reviews,
     scans,
 )
 from web.fields import StrictJSON
@@ -55,6 +56,7 @@ def create_app() -> OpenAPI:
         customizations,
         business,
         scans,
+        reviews,
         encounters,
         generate,
         analytics,

@@ -95,7 +95,7 @@ def test_a_text_is_itself_in_any_case_and_normal_form(text: str) -> None:
 def test_reading_the_longest_answers_stays_quick() -> None:
     for text in ("-" * MAX_ANSWER, "9" * MAX_ANSWER, "\ufdfa" * MAX_ANSWER, "a\u0301" * (MAX_ANSWER // 2)):
         for kind in ("decryption", "pattern", "hacking"):
-            read(kind, text)  # type: ignore[arg-type]
+            read(kind, text)
 
 
 @pytest.mark.parametrize(

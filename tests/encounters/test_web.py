@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from flask import Flask
 
+from shared import events
 from shared.db import Conn
 from shared.encounters import store
 from shared.scans import store as scans
@@ -338,7 +339,7 @@ def test_a_crash_between_the_reward_and_the_answer_pays_all_or_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(store.events, "wake", crash)
+        broken.setattr(events, "wake", crash)
         with pytest.raises(KeyboardInterrupt):
             answer(client, ada, puzzle)
     assert balance(conn, ada.id) == 0
