@@ -217,7 +217,11 @@ def _distance(case: Case) -> Inputs:
 
 def _cooling(case: Case) -> Inputs:
     rest, cooldown = _rest(case), case.code.cooldown
-    return {"seconds": rest and rest.total_seconds(), "cooldown_seconds": cooldown and cooldown.total_seconds()}
+    return {"seconds": _seconds(rest), "cooldown_seconds": _seconds(cooldown)}
+
+
+def _seconds(length: timedelta | None) -> float | None:
+    return None if length is None else length.total_seconds()
 
 
 def _rounded(value: float | None) -> float | None:
