@@ -21,12 +21,13 @@ MAKE = ("POST", "{org}/qr-codes", {"scan_type": "item_drop"})
 GENERATE = ("POST", "/generate", {"data": "https://example.com"})
 CHANGE = ("PATCH", "{org}/qr-codes/{qr_id}", {"description": "Moved"})
 SOLVE = ("POST", f"/encounters/{AN_ID}/solve", {"answer": "open sesame"})
+SIMULATE = ("POST", "{org}/scans/simulate", {"player_id": AN_ID, "qr_code": "spy123"})
 CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
 SIGNED_IN: list[Route] = [FOUND, GENERATE, SOLVE]
-OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, CHANGE, CUSTOMIZE]
+OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
 
@@ -139,6 +140,10 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (ORGANIZATION, "name", [None, ""]),
     (ORGANIZATION, "slug", [None, "A B"]),
     (ORGANIZATION, "url", ["javascript:alert(1)"]),
+    (SIMULATE, "player_id", ["me", None, 5]),
+    (SIMULATE, "qr_code", ["", "a" * 2_049, None]),
+    (SIMULATE, "accuracy", [-1, "5"]),
+    (ORGANIZATION, "fair_play", ["on", []]),
     (SOLVE, "answer", ["", "a" * 1_001, 42, None]),
     (JOIN, "role", ["boss", "Owner", "", None]),
     (MEMBER, "role", ["boss", None]),

@@ -9,7 +9,7 @@ from flask import Flask
 from shared.db import Conn
 from shared.imports import store as imports
 from shared.organizations.rules import ROLES, Role, at_least
-from tests.build import make_code
+from tests.build import make_code, make_held
 from tests.people import Staff, make_staff, sign_in
 
 
@@ -42,6 +42,11 @@ ROUTES = [
     Route("DELETE", "/qr-codes/{qr_id}/customization", "admin"),
     Route("DELETE", "/qr-codes/{qr_id}/customization/logo", "admin"),
     Route("GET", "/stats", "analyst"),
+    Route("GET", "/scans", "admin"),
+    Route("POST", "/scans/{scan_id}/release", "admin"),
+    Route("POST", "/scans/{scan_id}/annul", "admin"),
+    Route("GET", "/scans/{scan_id}/explain", "admin"),
+    Route("POST", "/scans/simulate", "admin", {"player_id": "{player_id}", "qr_code": "spy123"}),
 ]
 WITH_OBJECT = [route for route in ROUTES if "{" in route.path]
 
@@ -52,12 +57,15 @@ def name(route: Route) -> str:
 
 def call(client: Any, route: Route, path: str, ids: dict[str, object], headers: dict[str, str] | None) -> int:
     url = path + route.path.format(**ids)
-    return int(client.open(url, method=route.method, json=route.body, headers=headers).status_code)
+    body = route.body
+    if body and "player_id" in body:
+        body = body | {"player_id": body["player_id"].format(**ids)}
+    return int(client.open(url, method=route.method, json=body, headers=headers).status_code)
 
 
 @pytest.fixture
 def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
-    """A member whom nobody else is, and a code, of the organization."""
+    """A member whom nobody else is, a code, and a scan of it that is held, of the organization."""
     grace = sign_in(app, conn, "grace")
     other = sign_in(app, conn)
     conn.execute(
@@ -65,7 +73,9 @@ def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
     )
     assert grace.id != other.id
     imported = imports.begin(conn, staff.org_id, partial=False).id
-    return {"player_id": other.id, "qr_id": make_code(conn, staff.org_id), "import_id": imported}
+    code = make_code(conn, staff.org_id)
+    held = make_held(conn, other.id, code)
+    return {"player_id": other.id, "qr_id": code, "import_id": imported, "scan_id": held}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=name)
@@ -102,6 +112,6 @@ def test_what_belongs_to_another_organization_is_not_there(
 
 @pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
 def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
-    nothing: dict[str, object] = {"player_id": uuid4(), "qr_id": uuid4(), "import_id": uuid4()}
+    nothing = dict.fromkeys(("player_id", "qr_id", "import_id", "scan_id"), uuid4())
 
     assert call(client, route, staff.path, nothing, staff.owner.headers) == 404

@@ -23,4 +23,5 @@ def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
         accuracy_m=review.accuracy,
     )
     case = Case(scan, code, Usage(), (), limits, NO_FAIR_PLAY, ALONE)
+    case.measure()
     return {check.reason: check.inputs(case) for check in (*ENTRY, *PRESENCE)}

@@ -1,9 +1,8 @@
 """Every rule that a scan is judged by, in order: when it holds, what is given then, and what it looks at. Pure."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 from shared.scans.fair_play import Crowd, FairPlay
@@ -13,6 +12,7 @@ from shared.times import write_time
 
 JITTER_M = 1_000
 """A phone's fix jumps by tens of metres from one moment to the next; nothing is learned from so little."""
+NO_TIME = timedelta()
 LIVE = timedelta(minutes=1)
 """A scan received so soon after it happened was handed in by a phone that had a connection."""
 
@@ -20,17 +20,14 @@ Inputs = Mapping[str, Any]
 
 
 class Leg(NamedTuple):
-    """From another scan of the player to this one: metres less both accuracies, and seconds."""
+    """From another scan of the player to this one: metres less both accuracies, seconds."""
 
     metres: float
     seconds: float
     unsure_m: float
 
-    def is_too_fast(self, max_mps: float) -> bool:
-        return self.metres > JITTER_M and self.metres > max_mps * self.seconds
 
-
-@dataclass
+@dataclass(slots=True)
 class Case:
     """One scan, and all that its verdict depends on."""
 
@@ -41,17 +38,17 @@ class Case:
     limits: Limits
     fair_play: FairPlay
     crowd: Crowd
+    distance_m: float | None = None  # from the player to the code, once `measure` was called
 
-    @cached_property
-    def distance_m(self) -> float | None:
-        """From the player to the code."""
-        return metres(self.scan.place, self.code.place) if self.scan.place and self.code.place else None
+    def measure(self) -> None:
+        """Find out the distance: what `ENTRY` refuses is not worth it."""
+        if self.scan.place and self.code.place:
+            self.distance_m = metres(self.scan.place, self.code.place)
 
-    @cached_property
-    def legs(self) -> list[Leg]:
+    def legs(self) -> Iterator[Leg]:
         """The journeys that this scan claims."""
         place = self.scan.place
-        return [] if place is None else [_leg(self.scan, place, sighting) for sighting in self.sightings]
+        return (_leg(self.scan, place, sighting) for sighting in self.sightings if place is not None)
 
     @property
     def allowed_accuracy_m(self) -> float:
@@ -81,11 +78,12 @@ def _leg(scan: Scan, place: Place, other: Sighting) -> Leg:
     """By the clock that is believed; and by the server's too where the client's word alone stands against it: a scan
     said to be older than one that this player's phone has handed in live since could have been handed in then."""
     unsure = (scan.accuracy_m or 0.0) + (other.accuracy_m or 0.0)
-    apart = abs(scan.scan_time - other.at)
-    received = other.received
-    if received is not None and scan.scan_time < other.at and received - other.at <= LIVE:
-        apart = min(apart, abs(scan.received_at - received))
-    return Leg(max(0.0, metres(other.place, place) - unsure), apart.total_seconds(), unsure)
+    apart = scan.scan_time - other.at
+    if apart < NO_TIME:
+        apart = -apart
+        if other.received is not None and other.received - other.at <= LIVE:
+            apart = min(apart, abs(scan.received_at - other.received))
+    return Leg(metres(other.place, place) - unsure, apart.total_seconds(), unsure)
 
 
 def _too_late(case: Case) -> bool:
@@ -152,7 +150,13 @@ def _sold_out(case: Case) -> bool:
 
 def _too_fast(case: Case) -> bool:
     """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
-    return any(leg.is_too_fast(case.limits.max_speed_mps) for leg in case.legs)
+    place, max_mps = case.scan.place, case.limits.max_speed_mps
+    if place is not None:
+        for sighting in case.sightings:
+            travelled, seconds, _ = _leg(case.scan, place, sighting)
+            if travelled > JITTER_M and travelled > max_mps * seconds:
+                return True
+    return False
 
 
 def _shared(case: Case) -> bool:
@@ -171,9 +175,10 @@ def _bursting(case: Case) -> bool:
 def _journey(case: Case) -> Inputs:
     """The leg that is the hardest to believe."""
     told: dict[str, Any] = {"max_speed_mps": case.limits.max_speed_mps}
-    if case.legs:
-        leg = max(case.legs, key=lambda leg: leg.metres - case.limits.max_speed_mps * leg.seconds)
-        told |= {"metres": _rounded(leg.metres), "seconds": leg.seconds, "accuracy_m": _rounded(leg.unsure_m)}
+    worst = max(case.legs(), key=lambda leg: leg.metres - case.limits.max_speed_mps * leg.seconds, default=None)
+    if worst is not None:
+        told |= {"metres": _rounded(max(0.0, worst.metres)), "seconds": worst.seconds}
+        told |= {"accuracy_m": _rounded(worst.unsure_m)}
     return told
 
 

@@ -52,7 +52,7 @@ def read(conn: Conn, scans: Sequence[Scan], source: Source) -> Context:
             (player, code): Usage(count, tuple(zip(happened, received, strict=True)))
             for player, code, count, happened, received in usages.fetchall()
         },
-        _trails([*last.fetchall(), *(near.fetchall() if near else ())]),
+        _trails(last.fetchall(), near.fetchall() if near else ()),
         fair_play,
         _crowds(conn, source) if fair_play else {},
     )
@@ -182,13 +182,20 @@ def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source) -> Cursor
     )
 
 
-def _trails(rows: Sequence[Row]) -> dict[UUID, list[Sighting]]:
+def _trails(last: Sequence[Row], near: Sequence[Row]) -> dict[UUID, list[Sighting]]:
     """Sightings by player, each once, in the order of time."""
-    trails: dict[UUID, dict[UUID, Sighting]] = {}
-    for scan_id, player, at, latitude, longitude, accuracy, received in rows:
-        sighting = Sighting(at, Place(latitude, longitude), accuracy, received)
-        trails.setdefault(player, {})[scan_id] = sighting
-    return {player: sorted(trail.values(), key=lambda seen: seen.at) for player, trail in trails.items()}
+    trails = {row[1]: [_sighting(row)] for row in last}
+    if near:
+        found = {row[0]: row for row in (*last, *near)}
+        trails = {player: [] for player in trails}
+        for row in sorted(found.values(), key=lambda row: (row[2], row[0])):
+            trails[row[1]].append(_sighting(row))
+    return trails
+
+
+def _sighting(row: Row) -> Sighting:
+    _id, _player, at, latitude, longitude, accuracy, received = row
+    return Sighting(at, Place(latitude, longitude), accuracy, received)
 
 
 COUNTED = "other.status IN ('success', 'held')"

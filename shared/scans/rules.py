@@ -62,6 +62,10 @@ def code_of(scanned: str) -> str:
     return scanned
 
 
+AT_THE_DOOR = tuple((check.holds, check) for check in ENTRY)
+INSIDE = tuple((check.holds, check) for check in RULES[len(ENTRY) :])
+
+
 def judge(
     scan: Scan,
     code: Code | None,
@@ -78,12 +82,15 @@ def judge(
     judged by is kept only where it is to be explained.
     """
     case = Case(scan, code or NO_CODE, usage, sightings, limits, fair_play, crowd)
-    for check in RULES:
-        if check.holds(case):
-            distance = None if check in ENTRY else case.distance_m
+    for holds, check in AT_THE_DOOR:
+        if holds(case):
+            return Verdict("failure", check.reason, facts=_facts(case, check))
+    case.measure()
+    for holds, check in INSIDE:
+        if holds(case):
             outcome = _outcome(case.code) if check.status == "held" else {}
             watched = check.status == "held" and case.is_watched
-            return Verdict(check.status, check.reason, distance, outcome, _facts(case, check), watched)
+            return Verdict(check.status, check.reason, case.distance_m, outcome, _facts(case, check), watched)
     facts = _facts(case, RULES[-1]) if explain else None
     return Verdict("success", None, case.distance_m, _outcome(case.code), facts, case.is_watched)
 
@@ -127,7 +134,10 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.place:
                 sighting = Sighting(scan.scan_time, scan.place, scan.accuracy_m, scan.received_at)
-                insort(trail, sighting, key=_at)
+                if not trail or scan.scan_time >= trail[-1].at:
+                    trail.append(sighting)
+                else:
+                    insort(trail, sighting, key=_at)
             if asked is not NO_FAIR_PLAY:
                 gathering.add(_seen(scan, code))
     return verdicts

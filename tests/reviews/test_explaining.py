@@ -162,7 +162,7 @@ CASES = st.fixed_dictionaries(
 
 
 @given(CASES)
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_simulation_says_what_judging_then_does(
     conn: Conn, staff: Staff, simulate: Any, case: dict[str, Any]
 ) -> None:
