@@ -162,4 +162,4 @@ def test_players_and_staff_in_any_order(app: Flask, clean: None) -> None:
 
 @pytest.mark.long
 def test_players_and_staff_in_any_order_for_long(app: Flask, clean: None) -> None:
-    run(app, examples=300, steps=40)
+    run(app, examples=60, steps=30)
