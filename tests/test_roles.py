@@ -112,6 +112,6 @@ def test_what_belongs_to_another_organization_is_not_there(
 
 @pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
 def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
-    nothing = dict.fromkeys(("player_id", "qr_id", "import_id", "scan_id"), uuid4())
+    nothing: dict[str, object] = {name: uuid4() for name in ("player_id", "qr_id", "import_id", "scan_id")}
 
     assert call(client, route, staff.path, nothing, staff.owner.headers) == 404
