@@ -79,7 +79,7 @@ def settle(scan_id: str) -> Verdict:
             {"player": row["player_id"], "code": row["qr_code_id"]},
         ).fetchone()
         assert before is not None
-        verdict = judge(_scan(scan_id, row), _code(row), Usage(before["used"]), _sighting(before), LIMITS)
+        verdict = judge(_scan(scan_id, row), _code(row), Usage(before["used"]), _sightings(before), LIMITS)
         _write(conn, scan_id, row, verdict)
     return verdict
 
@@ -144,7 +144,7 @@ def _code(row: DictRow) -> Code:
     )
 
 
-def _sighting(row: DictRow) -> Sighting | None:
+def _sightings(row: DictRow) -> list[Sighting]:
     if row["scan_time"] is None:
-        return None
-    return Sighting(row["scan_time"], Place(row["latitude"], row["longitude"]), row["accuracy"])
+        return []
+    return [Sighting(row["scan_time"], Place(row["latitude"], row["longitude"]), row["accuracy"])]

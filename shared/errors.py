@@ -84,6 +84,26 @@ class PictureSetAside(Conflict):
     """This picture could not be made, and was set aside."""
 
 
+class AttemptsSpent(Conflict):
+    """All attempts at this puzzle are spent."""
+
+
+class Unsolvable(Conflict):
+    """This puzzle has no solution yet."""
+
+
+class NoPuzzle(Forbidden):
+    """Only a player whose scan of its code succeeded may solve this puzzle."""
+
+
+class NotJudged(Conflict):
+    """This scan has no verdict yet."""
+
+
+class NotReviewable(Conflict):
+    """This scan's verdict is not one that staff may change so."""
+
+
 class KeyInUse(Conflict):
     """The first request with this Idempotency-Key is still running."""
 

@@ -68,6 +68,20 @@ def hand_in(conn: Conn, player_id: UUID, code_id: UUID, place: Place | None = No
     return store.accept(conn, NewScan(player_id, code_text(conn, code_id), place, **fields))
 
 
+def make_held(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:
+    """A scan of a code that waits for review."""
+    return _id(
+        conn.execute(
+            """
+            WITH used AS (UPDATE qr_codes SET taken = taken + 1 WHERE id = %(code)s)
+            INSERT INTO player_scans (player_id, qr_code_id, status, reason, settled_at)
+            VALUES (%(player)s, %(code)s, 'held', 'impossible_travel', now()) RETURNING id
+            """,
+            {"player": player_id, "code": code_id},
+        ).fetchone()
+    )
+
+
 def tell(conn: Conn, type_: str, player_id: UUID | None = None, org_id: UUID | None = None, **data: Any) -> None:
     """Commit one event, in a transaction of its own unless the connection is in one."""
     conn.execute(

@@ -68,7 +68,7 @@ TABLES = """import_codes, import_rows, imports, render_chunks, render_jobs,
     visit_days, visit_quarters, scan_players_ever, scan_players, scan_reasons, scan_days, scan_quarters,
     visits_forgotten, visits,
     generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
-    inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys,
+    encounter_attempts, inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys,
     memberships, organizations, refresh_families, credentials, players"""
 
 

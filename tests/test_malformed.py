@@ -10,6 +10,7 @@ from shared import db
 from tests.build import make_code
 from tests.people import Person, Staff, make_staff
 
+AN_ID = "0197a6b0-0000-7000-8000-000000000000"
 REGISTER = ("POST", "/auth/register", {"username": "grace", "password": "correct horse"})
 LOGIN = ("POST", "/auth/login", {"username": "grace", "password": "correct horse"})
 FOUND = ("POST", "/api/organizations", {"name": "Museum"})
@@ -20,15 +21,16 @@ MAKE = ("POST", "{org}/qr-codes", {"scan_type": "item_drop"})
 GENERATE = ("POST", "/generate", {"data": "https://example.com"})
 RENDER = ("POST", "{org}/renders", {"tag": "east"})
 CHANGE = ("PATCH", "{org}/qr-codes/{qr_id}", {"description": "Moved"})
+SOLVE = ("POST", f"/encounters/{AN_ID}/solve", {"answer": "open sesame"})
+SIMULATE = ("POST", "{org}/scans/simulate", {"player_id": AN_ID, "qr_code": "spy123"})
 CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
-SIGNED_IN: list[Route] = [FOUND, GENERATE]
-OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, RENDER, CHANGE, CUSTOMIZE]
+SIGNED_IN: list[Route] = [FOUND, GENERATE, SOLVE]
+OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
-AN_ID = "0197a6b0-0000-7000-8000-000000000000"
 
 
 class Caller:
@@ -122,7 +124,7 @@ class TestEveryBody:
 
 @pytest.mark.parametrize(
     ("route", "field"),
-    [(route, field) for route in (REGISTER, LOGIN, FOUND, GENERATE, JOIN, MEMBER, MAKE) for field in route[2]],
+    [(route, field) for route in (REGISTER, LOGIN, FOUND, GENERATE, SOLVE, JOIN, MEMBER, MAKE) for field in route[2]],
     ids=lambda value: value if isinstance(value, str) else name(value),
 )
 def test_a_missing_field(caller: Caller, route: Route, field: str) -> None:
@@ -141,6 +143,11 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (ORGANIZATION, "name", [None, ""]),
     (ORGANIZATION, "slug", [None, "A B"]),
     (ORGANIZATION, "url", ["javascript:alert(1)"]),
+    (SIMULATE, "player_id", ["me", None, 5]),
+    (SIMULATE, "qr_code", ["", "a" * 2_049, None]),
+    (SIMULATE, "accuracy", [-1, "5"]),
+    (ORGANIZATION, "fair_play", ["on", []]),
+    (SOLVE, "answer", ["", "a" * 1_001, 42, None]),
     (JOIN, "role", ["boss", "Owner", "", None]),
     (MEMBER, "role", ["boss", None]),
     (MAKE, "code", ["ab", "a" * 65, "a b c", "a/b", "é" * 5, "abc\n", "", 123]),

@@ -15,6 +15,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from shared import db
 from shared.quests import channel
 from shared.settings import settings as waymark
+from tests.build import make_held
 from tests.conftest import Player
 from tests.renders.making import make_render
 from web.app import create_app
@@ -51,17 +52,23 @@ def owner(client: Any, player: Player) -> dict[str, str]:
     code = client.post(
         f"/api/organizations/{org}/qr-codes", json={"scan_type": "item_drop"}, headers=player.headers
     ).json["id"]
+    puzzle = {"scan_type": "encounter", "encounter": {"puzzle_type": "pattern", "difficulty_level": 1}}
+    encounter = client.post(f"/api/organizations/{org}/qr-codes", json=puzzle, headers=player.headers).json["encounter"]
     scan = client.post("/scan", json={"player_id": str(player.id), "qr_code": "x"}, headers=player.headers)
     with db.connection() as conn:
         render = make_render(conn, UUID(org), UUID(code))
     generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
     imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
+    with db.connection() as conn:
+        held = str(make_held(conn, player.id, code))
     return {
         "org_id": org,
         "import_id": imported.json["id"],
         "qr_id": code,
         "player_id": str(player.id),
+        "encounter_id": encounter["id"],
         "scan_id": scan.json["scan_id"],
+        "held_id": held,
         "generated_id": generated,
         "render_id": str(render),
     }
@@ -77,7 +84,11 @@ def examples(n: int) -> Callable[[Any], Any]:
 def test_signed_in_it_answers_as_documented(case: Case[Any], owner: dict[str, str], player: Player) -> None:
     """Requests that were made to be good go to things that exist."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
-        named = owner | {"qr_id": owner["generated_id"]} if case.path.startswith("/retrieve/") else owner
+        named = owner
+        if case.path.startswith("/retrieve/"):
+            named = owner | {"qr_id": owner["generated_id"]}
+        if case.path.startswith("/api/"):
+            named = owner | {"scan_id": owner["held_id"]}
         case.path_parameters = {name: named.get(name, value) for name, value in case.path_parameters.items()}
         if isinstance(case.body, dict) and "player_id" in case.body:
             case.body["player_id"] = str(player.id)

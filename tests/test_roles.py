@@ -9,7 +9,7 @@ from flask import Flask
 from shared.db import Conn
 from shared.imports import store as imports
 from shared.organizations.rules import ROLES, Role, at_least
-from tests.build import make_code
+from tests.build import make_code, make_held
 from tests.people import Staff, make_staff, sign_in
 from tests.renders.making import make_render
 
@@ -53,6 +53,11 @@ ROUTES = [
     Route("GET", "/qr-codes/{qr_id}/stats", "analyst"),
     Route("GET", "/qr-codes/{qr_id}/timeline", "analyst"),
     Route("GET", "/qr-codes/{qr_id}/timeline.csv", "analyst"),
+    Route("GET", "/scans", "admin"),
+    Route("POST", "/scans/{scan_id}/release", "admin"),
+    Route("POST", "/scans/{scan_id}/annul", "admin"),
+    Route("GET", "/scans/{scan_id}/explain", "admin"),
+    Route("POST", "/scans/simulate", "admin", {"player_id": "{player_id}", "qr_code": "spy123"}),
 ]
 WITH_OBJECT = [route for route in ROUTES if "{" in route.path]
 
@@ -63,12 +68,15 @@ def name(route: Route) -> str:
 
 def call(client: Any, route: Route, path: str, ids: dict[str, object], headers: dict[str, str] | None) -> int:
     url = path + route.path.format(**ids)
-    return int(client.open(url, method=route.method, json=route.body, headers=headers).status_code)
+    body = route.body
+    if body and "player_id" in body:
+        body = body | {"player_id": body["player_id"].format(**ids)}
+    return int(client.open(url, method=route.method, json=body, headers=headers).status_code)
 
 
 @pytest.fixture
 def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
-    """A member whom nobody else is, a code and a render that is done, of the organization."""
+    """A member whom nobody else is, a code, a render that is done, and a scan that is held, of the organization."""
     grace = sign_in(app, conn, "grace")
     other = sign_in(app, conn)
     conn.execute(
@@ -81,6 +89,7 @@ def ids(app: Flask, conn: Conn, staff: Staff) -> dict[str, object]:
         "qr_id": code,
         "import_id": imports.begin(conn, staff.org_id, partial=False).id,
         "render_id": make_render(conn, staff.org_id, code),
+        "scan_id": make_held(conn, other.id, code),
     }
 
 
@@ -118,11 +127,7 @@ def test_what_belongs_to_another_organization_is_not_there(
 
 @pytest.mark.parametrize("route", WITH_OBJECT, ids=name)
 def test_an_object_that_is_not_there(client: Any, staff: Staff, route: Route) -> None:
-    nothing: dict[str, object] = {
-        "player_id": uuid4(),
-        "qr_id": uuid4(),
-        "import_id": uuid4(),
-        "render_id": uuid4(),
-    }
+    names = ("player_id", "qr_id", "import_id", "render_id", "scan_id")
+    nothing: dict[str, object] = {name: uuid4() for name in names}
 
     assert call(client, route, staff.path, nothing, staff.owner.headers) == 404

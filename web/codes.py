@@ -12,9 +12,10 @@ from shared import db
 from shared.analytics import store as statistics
 from shared.codes import rules, store
 from shared.codes.bodies import CodeBody, CodeFields, CodeText, decided
-from shared.codes.rules import Definition, PuzzleType, ScanType
+from shared.codes.rules import Definition, ScanType
 from shared.codes.store import Filter, StoredCode
 from shared.db import Conn
+from shared.encounters.rules import PuzzleType
 from shared.errors import CodeTaken, Fault, Invalid, NotFound
 from shared.organizations.rules import at_least
 from web.auth import requires_role, role

@@ -1,26 +1,28 @@
 """Organizations and their members over HTTP."""
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from shared import db
 from shared.db import Conn
 from shared.errors import Fault, Forbidden, Invalid, LastOwner, NotFound
 from shared.organizations import store
-from shared.organizations.rules import SLUG, Role, keeps_an_owner
+from shared.organizations.rules import SLUG, Role, at_least, keeps_an_owner
 from shared.organizations.store import Member, Organization
+from shared.scans.fair_play import MAX_WINDOW_SECONDS
 from web.auth import caller, requires_role, role, signed_in
-from web.fields import Answer, Body, Id, Line, PatchBody, Time, Username, WebUrl
+from web.fields import Answer, Body, Count, Id, Line, PatchBody, Time, Username, WebUrl
 from web.idempotency import idempotent, transaction
 from web.paging import PageQuery, cut, decode_id
 
 api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
 
 Name = Annotated[Line, StringConstraints(min_length=1, max_length=200)]
+Window = Annotated[Count, Field(le=MAX_WINDOW_SECONDS, description="Up to 30 days")]
 Slug = Annotated[str, StringConstraints(max_length=64, pattern=SLUG)]
 
 
@@ -40,10 +42,55 @@ class OrganizationBody(Body):
     url: WebUrl | None = None
 
 
+class IdenticalCoordinatesBody(Body):
+    """Hold a scan with which so many players, within the window, were at one position to the last digit."""
+
+    window_seconds: Window
+    players: Annotated[Count, Field(ge=2, le=1_000)] = 2
+
+
+class BurstBody(Body):
+    """Hold a scan around which the window has as many as are allowed: of its player, or of its code. One at least."""
+
+    window_seconds: Window
+    per_player: Annotated[Count, Field(le=100_000)] | None = None
+    per_code: Annotated[Count, Field(le=100_000)] | None = None
+
+    @model_validator(mode="after")
+    def _says_how_many(self) -> Self:
+        if self.per_player is None and self.per_code is None:
+            raise ValueError("per_player or per_code, or both, must be given")
+        return self
+
+
+class FairPlayBody(Body):
+    """Rules for holding scans until staff review them. They replace those before as a whole; null is off."""
+
+    identical_coordinates: IdenticalCoordinatesBody | None = None
+    burst: BurstBody | None = None
+
+
 class OrganizationPatchBody(PatchBody):
     name: Name = ""
     slug: Slug = ""
     url: WebUrl | None = None
+    fair_play: FairPlayBody | None = None
+
+
+class IdenticalCoordinatesAnswer(Answer):
+    window_seconds: int
+    players: int
+
+
+class BurstAnswer(Answer):
+    window_seconds: int
+    per_player: int | None
+    per_code: int | None
+
+
+class FairPlayAnswer(Answer):
+    identical_coordinates: IdenticalCoordinatesAnswer | None = None
+    burst: BurstAnswer | None = None
 
 
 class OrganizationAnswer(Answer):
@@ -54,6 +101,7 @@ class OrganizationAnswer(Answer):
     slug: str
     url: str | None
     role: Role
+    fair_play: FairPlayAnswer | None = Field(description="Told to admins and owners only, else null")
     created_at: Time
     updated_at: Time
 
@@ -118,10 +166,13 @@ def look_up(path: OrganizationPath) -> dict[str, Any]:
 @api.patch("/<org_id>", responses={200: OrganizationAnswer, 409: None})
 @requires_role("owner")
 def change(path: OrganizationPath, body: OrganizationPatchBody) -> dict[str, Any]:
-    """Change the fields given; null takes the url away."""
+    """Change the fields given; null takes the url away, and switches rules of fair play off."""
+    changes = body.changes()
+    if "fair_play" in changes:
+        changes["fair_play"] = _asked(body.fair_play)
     with db.transaction() as conn:
         store.lock(conn, path.org_id)
-        store.save(conn, replace(_own(conn, path.org_id), **body.changes()))
+        store.save(conn, replace(_own(conn, path.org_id), **changes))
         return _organization(_own(conn, path.org_id))
 
 
@@ -188,8 +239,15 @@ def _member_of(conn: Conn, org_id: UUID, player_id: UUID) -> Member:
     return found
 
 
+def _asked(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
+    """As it is stored: null where nothing is asked, so that judging finds at once those who ask."""
+    rules = fair_play.model_dump() if fair_play else {}
+    return rules if any(rules.values()) else None
+
+
 def _organization(found: Organization) -> dict[str, Any]:
-    return OrganizationAnswer.model_validate(found).model_dump(mode="json")
+    fair_play = (found.fair_play or {}) if at_least(found.role, "admin") else None
+    return OrganizationAnswer.model_validate(vars(found) | {"fair_play": fair_play}).model_dump(mode="json")
 
 
 def _member(found: Member) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from shared.logging import get_logger
 from shared.messages import ScansPending, nudger
 from shared.redis import client, key
 from shared.scans import rules, settling
+from shared.scans.limits import limits
 from shared.scans.rules import Context, Limits, Scan, Verdict
-from shared.settings import Settings, settings
+from shared.settings import settings
 from workers.broker import handles, process_life
 
 log = get_logger()
@@ -55,15 +56,6 @@ def set_aside() -> int:
     return _judge(
         lambda conn, token, lease: settling.claim_spent(conn, token, lease, limit=BATCH),
         lambda scans, _context, _limits: {scan.id: Verdict("failure", "not_judged") for scan in scans},
-    )
-
-
-def limits(settings: Settings) -> Limits:
-    """What the settings say about judging."""
-    return Limits(
-        grace=timedelta(hours=settings.scan_grace_hours),
-        max_accuracy_m=settings.scan_max_accuracy_m,
-        max_speed_mps=settings.scan_max_speed_mps,
     )
 
 

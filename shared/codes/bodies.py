@@ -6,7 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from shared.codes import rules
-from shared.codes.rules import Encounter, PuzzleType, Reward, ScanType
+from shared.codes.rules import Encounter, Reward, ScanType
+from shared.encounters.rules import PuzzleType
 from shared.fields import AnyWhole, Body, Count, Flag, Latitude, Line, Longitude, Number, Text, Time, WebUrl
 
 CodeText = Annotated[str, StringConstraints(pattern=rules.CODE)]

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from shared.encounters.rules import PuzzleType, is_solvable
 from shared.errors import Fault
 
 ScanType = Literal["item_drop", "encounter", "transportation"]
-PuzzleType = Literal["decryption", "pattern", "hacking"]
 
 CODE = r"^[A-Za-z0-9_-]{3,64}$"
 """The form of a code: what stays itself in a URL, in any case of letters."""
@@ -76,5 +76,8 @@ def _contradictions(code: Definition) -> Iterator[tuple[str, str]]:
         yield "target_url", "is needed where scan_type is null: the code would lead nowhere"
     if code.starts_at is not None and code.expires_at is not None and code.starts_at >= code.expires_at:
         yield "expires_at", "must be later than starts_at"
+    puzzle = code.encounter
+    if puzzle is not None and puzzle.solution is not None and not is_solvable(puzzle.puzzle_type, puzzle.solution):
+        yield "encounter.solution", f"holds nothing that an answer to a {puzzle.puzzle_type} could be compared with"
     if code.destination_code == code.code:
         yield "destination_code", "must be another code"

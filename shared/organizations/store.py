@@ -4,9 +4,11 @@ import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
+from psycopg.types.json import Jsonb
 
 from shared import db
 from shared.accounts.store import ALIVE
@@ -30,6 +32,7 @@ class Organization:
     slug: str
     url: str | None
     role: Role
+    fair_play: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
 
@@ -53,7 +56,7 @@ class Member:
 
 
 ORGANIZATION = """
-    SELECT o.id, o.name, o.slug, o.url, m.role, o.created_at, o.updated_at
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
     FROM memberships m JOIN organizations o ON o.id = m.org_id
 """
 MEMBER = """
@@ -157,10 +160,10 @@ def lock(conn: Conn, org_id: UUID) -> None:
 
 @named_refusals()
 def save(conn: Conn, changed: Organization) -> None:
-    """Store an organization's name, slug and url. Raises SlugTaken."""
+    """Store an organization's name, slug, url and rules of fair play. Raises SlugTaken."""
     conn.execute(
-        "UPDATE organizations SET name = %s, slug = %s, url = %s, updated_at = now() WHERE id = %s",
-        (changed.name, changed.slug, changed.url, changed.id),
+        "UPDATE organizations SET name = %s, slug = %s, url = %s, fair_play = %s, updated_at = now() WHERE id = %s",
+        (changed.name, changed.slug, changed.url, changed.fair_play and Jsonb(changed.fair_play), changed.id),
     )
 
 

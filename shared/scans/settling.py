@@ -8,19 +8,17 @@ late finds its scans taken and writes nothing.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
-from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from shared import events
 from shared.db import Conn, one
 from shared.quests.scanning import advance
-from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage, Verdict
+from shared.scans import contexts
+from shared.scans.contexts import place_of
+from shared.scans.rules import Context, Scan, Verdict
 
-Row = tuple[Any, ...]
 MAX_ATTEMPTS = 3
 
 
@@ -59,7 +57,7 @@ def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, li
         {"limit": limit, "token": token, "lease": lease},
     ).fetchall()
     scans = [
-        Scan(scan, player, text, code, at, received, _place(latitude, longitude), accuracy, request)
+        Scan(scan, player, text, code, at, received, place_of(latitude, longitude), accuracy, request)
         for scan, player, text, code, at, received, latitude, longitude, accuracy, request in rows
     ]
     return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
@@ -89,8 +87,8 @@ def suspect(conn: Conn, token: UUID) -> None:
 
 
 def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
-    """Lock the scans that are still ours, then their players, then their codes, each in id order so that no two workers
-    wait for each other. Returns those still ours.
+    """Lock the scans that are still ours, then their players, organizations and codes, each in id order so that no two
+    workers wait for each other. Returns those still ours.
 
     The player's lock makes limits and travel hold when two workers judge one player; the code's lock makes stock hold.
     NO KEY UPDATE lets new scans of the same player and code be inserted meanwhile.
@@ -105,6 +103,7 @@ def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
             ([scan.id for scan in scans], token),
         )
         lock_players(conn, {scan.player_id for scan in scans})
+        lock_crowds(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
         lock_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
     ours = {row[0] for row in still.fetchall()}
     return [scan for scan in scans if scan.id in ours]
@@ -113,6 +112,18 @@ def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
 def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:
     """Until the transaction ends, no other worker judges these players."""
     conn.execute("SELECT FROM players WHERE id = ANY(%b) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
+
+
+def lock_crowds(conn: Conn, code_ids: Iterable[UUID]) -> None:
+    """Until the transaction ends, no other worker judges scans of those organizations that compare players."""
+    conn.execute(
+        """
+        SELECT FROM organizations
+        WHERE fair_play IS NOT NULL AND id IN (SELECT org_id FROM qr_codes WHERE id = ANY(%b))
+        ORDER BY id FOR NO KEY UPDATE
+        """,
+        (list(code_ids),),
+    )
 
 
 def lock_codes(conn: Conn, ids: Iterable[UUID]) -> None:
@@ -124,100 +135,7 @@ def lock_codes(conn: Conn, ids: Iterable[UUID]) -> None:
 
 def context(conn: Conn, scans: Sequence[Scan]) -> Context:
     """What judging these scans needs to know. Read after `lock`, so that it stays true until the commit."""
-    with conn.pipeline():
-        codes = _codes(conn, scans)
-        usages = _usages(conn, scans)
-        sightings = _sightings(conn, scans)
-    return Context(
-        {row["id"]: _code(row) for row in codes.fetchall()},
-        {
-            (player, code): Usage(count, tuple(zip(happened, received, strict=True)))
-            for player, code, count, happened, received in usages.fetchall()
-        },
-        {player: Sighting(at, Place(lat, lon), accuracy) for player, at, lat, lon, accuracy in sightings.fetchall()},
-    )
-
-
-def _codes(conn: Conn, scans: Sequence[Scan]) -> Cursor[DictRow]:
-    return conn.cursor(row_factory=dict_row).execute(
-        """
-        SELECT q.*, CASE WHEN e.id IS NOT NULL THEN jsonb_build_object('id', e.id, 'puzzle_type', e.puzzle_type,
-                    'difficulty_level', e.difficulty_level, 'data', e.data) END AS encounter,
-               CASE WHEN q.destination_code IS NOT NULL THEN jsonb_build_object('code', q.destination_code,
-                    'description', d.description) END AS destination
-        FROM qr_codes q
-        LEFT JOIN encounters e ON e.qr_code_id = q.id
-        LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL
-        WHERE q.id = ANY(%b)
-        """,
-        (list({scan.qr_code_id for scan in scans if scan.qr_code_id}),),
-    )
-
-
-def _code(row: Mapping[str, Any]) -> Code:
-    return Code(
-        id=row["id"],
-        code=row["code"],
-        org_id=row["org_id"],
-        scan_type=row["scan_type"],
-        requires_location=row["requires_location"],
-        place=_place(row["latitude"], row["longitude"]),
-        radius_m=row["radius_m"],
-        active=row["active"],
-        deleted=row["deleted_at"] is not None,
-        starts_at=row["starts_at"],
-        expires_at=row["expires_at"],
-        max_scans=row["max_scans"],
-        taken=row["taken"],
-        per_player_limit=row["per_player_limit"],
-        cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
-        reward_item=row["reward_item"],
-        reward_quantity=row["reward_quantity"],
-        encounter=row["encounter"],
-        destination=row["destination"],
-    )
-
-
-def _usages(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
-    """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches by
-    either clock. (No scan is received later than the longest grace, 90 days, after it happened.)"""
-    return conn.execute(
-        """
-        SELECT p.player_id, q.id, (SELECT count(*) FROM (
-                   SELECT FROM player_scans s
-                   WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
-                   LIMIT coalesce(q.per_player_limit, 0)) counted),
-               near.happened, near.received
-        FROM (SELECT player_id, qr_code_id, min(scan_time) AS first, max(scan_time) AS last,
-                     min(received_at) AS received
-              FROM player_scans WHERE id = ANY(%b) GROUP BY player_id, qr_code_id) p
-        JOIN qr_codes q ON q.id = p.qr_code_id
-        CROSS JOIN LATERAL (SELECT make_interval(secs => q.cooldown_seconds) AS cooldown) rest
-        CROSS JOIN LATERAL (
-            SELECT coalesce(array_agg(s.scan_time), '{}') AS happened,
-                   coalesce(array_agg(s.received_at), '{}') AS received
-            FROM player_scans s
-            WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
-              AND s.scan_time > p.first - rest.cooldown - interval '90 days'
-              AND (s.scan_time > p.first - rest.cooldown AND s.scan_time < p.last + rest.cooldown
-                   OR s.received_at > p.received - rest.cooldown)) near
-        WHERE q.per_player_limit IS NOT NULL OR q.cooldown_seconds IS NOT NULL
-        """,
-        ([scan.id for scan in scans],),
-    )
-
-
-def _sightings(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
-    return conn.execute(
-        """
-        SELECT p.player, s.scan_time, s.latitude, s.longitude, s.accuracy
-        FROM unnest(%b::uuid[]) AS p (player) CROSS JOIN LATERAL (
-            SELECT scan_time, latitude, longitude, accuracy FROM player_scans
-            WHERE player_id = p.player AND status IN ('success', 'held') AND latitude IS NOT NULL
-            ORDER BY scan_time DESC LIMIT 1) s
-        """,
-        (list({scan.player_id for scan in scans}),),
-    )
+    return contexts.read(conn, scans, contexts.stored(scans))
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) -> None:
@@ -226,19 +144,20 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) 
     with conn.pipeline():
         _write(conn, verdicts)
         grant(conn, ids)
-        _move(conn, ids)
-        _tell(conn, ids)
+        move(conn, ids)
+        tell(conn, ids)
     advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
-    _count(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts))
+    count(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts))
 
 
 def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
     conn.execute(
         """
         UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
-                                  outcome = v.outcome, settled_at = clock_timestamp(), lease_token = NULL
-        FROM jsonb_to_recordset(%s)
-            AS v (id uuid, status text, reason text, distance_m double precision, outcome jsonb)
+                                  outcome = v.outcome, facts = v.facts, watched = v.watched,
+                                  settled_at = statement_timestamp(), lease_token = NULL
+        FROM jsonb_to_recordset(%s) AS v (id uuid, status text, reason text, distance_m double precision,
+                                          outcome jsonb, facts jsonb, watched boolean)
         WHERE s.id = v.id AND s.status = 'pending'
         """,
         (
@@ -251,6 +170,8 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
                         "distance_m": verdict.distance_m,
                         "outcome": verdict.outcome,
                     }
+                    | ({"facts": verdict.facts} if verdict.facts else {})
+                    | ({"watched": True} if verdict.watched else {})
                     for scan_id, verdict in verdicts.items()
                 ]
             ),
@@ -271,7 +192,7 @@ def grant(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     )
 
 
-def _move(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+def move(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Bring players to where these scans transport them; of several, to the last one's destination."""
     conn.execute(
         """
@@ -286,9 +207,9 @@ def _move(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     )
 
 
-def _tell(conn: Conn, scan_ids: Sequence[UUID]) -> None:
-    """Append to the event log what was decided, scan by scan. Only what the player may know: organizations read the
-    same event."""
+def tell(conn: Conn, scan_ids: Sequence[UUID], was: str | None = None) -> None:
+    """Append to the event log what was decided, scan by scan; `was` is the status that staff have changed. Only what
+    the player may know: organizations read the same event."""
     conn.execute(
         """
         INSERT INTO events (type, player_id, org_id, data)
@@ -300,19 +221,21 @@ def _tell(conn: Conn, scan_ids: Sequence[UUID]) -> None:
             SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END) won (reward)
         CROSS JOIN LATERAL (
             SELECT 1, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
-                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason))
+                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason,
+                'was', %s::text))
             UNION ALL
             SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE won.reward <> '{}'
         ) told (turn, type, data)
         ORDER BY given.place, told.turn
         """,
-        (scan_ids,),
+        (scan_ids, was),
     )
     events.wake(conn)
 
 
-def _count(conn: Conn, used: Mapping[UUID, int]) -> None:
-    """Add to each code's count, in id order. Last before the commit: others wait here on a code that many scan."""
+def count(conn: Conn, used: Mapping[UUID, int]) -> None:
+    """Add to each code's count, or take from it, in id order. Last before the commit: others wait here on a code that
+    many scan."""
     if used:
         conn.execute(
             """
@@ -324,7 +247,3 @@ def _count(conn: Conn, used: Mapping[UUID, int]) -> None:
             """,
             (list(used), list(used.values())),
         )
-
-
-def _place(latitude: float | None, longitude: float | None) -> Place | None:
-    return None if latitude is None or longitude is None else Place(latitude, longitude)

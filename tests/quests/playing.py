@@ -1,15 +1,17 @@
 """Quests that scans advance, put straight into PostgreSQL; and what must hold of everything that was played."""
 
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
 from shared import db
 from shared.db import Conn
 from shared.ids import uuid7
-from shared.quests import definitions, scanning, store
+from shared.quests import definitions, store
 from shared.quests.definitions import Definition, RewardDefinition
 from shared.quests.rules import State, fold
-from shared.scans import settling
+from shared.reviews import store as reviews
+from shared.reviews.store import Review
 from tests.build import hand_in, make_code
 from workers import scans as worker
 
@@ -39,21 +41,25 @@ def visit(conn: Conn, player_id: UUID, code_id: UUID, **fields: Any) -> UUID:
 
 
 def annul(*scan_ids: UUID) -> None:
-    """As staff would: what was won by the scans themselves is not this slice's."""
-    with db.transaction() as conn:
-        owners = conn.execute("SELECT player_id FROM player_scans WHERE id = ANY(%s)", (list(scan_ids),)).fetchall()
-        settling.lock_players(conn, {owner for (owner,) in owners})
-        conn.execute("UPDATE player_scans SET status = 'annulled' WHERE id = ANY(%s)", (list(scan_ids),))
-        scanning.retract(conn, scan_ids)
+    """As staff does."""
+    _review(reviews.annul, scan_ids)
 
 
 def release(scan_id: UUID) -> None:
-    """As staff would."""
+    """As staff does."""
+    _review(reviews.release, [scan_id])
+
+
+def _review(decide: Callable[[Conn, Review, UUID, UUID], None], scan_ids: Iterable[UUID]) -> None:
     with db.transaction() as conn:
-        owners = conn.execute("SELECT player_id FROM player_scans WHERE id = %s", (scan_id,)).fetchall()
-        settling.lock_players(conn, {owner for (owner,) in owners})
-        conn.execute("UPDATE player_scans SET status = 'success' WHERE id = %s", (scan_id,))
-        scanning.advance(conn, [scan_id])
+        for scan_id in scan_ids:
+            row = conn.execute(
+                "SELECT q.org_id FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id WHERE s.id = %s", (scan_id,)
+            ).fetchone()
+            assert row is not None
+            scan = reviews.lock(conn, row[0], scan_id)
+            assert scan is not None
+            decide(conn, scan, row[0], scan.player_id)
 
 
 def state_of(conn: Conn, player_id: UUID, quest: str = "walk") -> State:

@@ -114,7 +114,7 @@ SUCCESS = ("success", None)
 def test_judge(
     scan: Scan, code: Code | None, usage: Usage, sighting: Sighting | None, expected: tuple[str, str | None]
 ) -> None:
-    verdict = judge(scan, code, usage, sighting, LIMITS)
+    verdict = judge(scan, code, usage, [sighting] if sighting else [], LIMITS)
     assert (verdict.status, verdict.reason) == expected
 
 
@@ -128,11 +128,11 @@ def test_judge(
     ],
 )
 def test_what_a_success_gives(code: Code, outcome: dict[str, object]) -> None:
-    assert judge(scan, code, Usage(), None, LIMITS).outcome == outcome
+    assert judge(scan, code, Usage(), [], LIMITS).outcome == outcome
 
 
 def test_a_held_scan_remembers_what_it_withholds() -> None:
-    assert judge(scan, drop, Usage(), in_lisbon, LIMITS).outcome == GEM
+    assert judge(scan, drop, Usage(), [in_lisbon], LIMITS).outcome == GEM
 
 
 def test_every_reason_has_its_words() -> None:
@@ -145,7 +145,7 @@ places = st.builds(Place, st.floats(-90, 90), st.floats(-180, 180))
 @given(places, places)
 def test_the_answer_tells_nothing_of_the_distance(near: Place, far: Place) -> None:
     """Two failures for absence differ in nothing that is shown."""
-    given_up = [judge(replace(scan, place=place), here, Usage(), None, LIMITS) for place in (near, far)]
+    given_up = [judge(replace(scan, place=place), here, Usage(), [], LIMITS) for place in (near, far)]
     shown = {(v.status, v.reason, MESSAGES[v.reason or ""]) for v in given_up if v.reason == "not_present"}
     assert len(shown) <= 1
 
@@ -238,7 +238,7 @@ def test_a_batch_is_judged_as_one_by_one(
     usages: dict[UUID, Usage] = {}
     for one in scans:
         usage = usages.get(one.player_id, Usage())
-        alone[one.id] = judge(one, code, usage, None, LIMITS)
+        alone[one.id] = judge(one, code, usage, [], LIMITS)
         if alone[one.id].counts:
             code = replace(code, taken=code.taken + 1)
             usages[one.player_id] = Usage(usage.count + 1, (*usage.times, (one.scan_time, one.received_at)))

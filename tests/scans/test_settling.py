@@ -13,6 +13,7 @@ import pytest
 from shared import db, events
 from shared.db import Conn
 from shared.scans import rules, settling, store
+from shared.scans.limits import limits
 from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
 from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_encounter, make_org, make_player
@@ -193,7 +194,7 @@ def interleave(conn: Conn, first: UUID, second: UUID) -> None:
             ours = settling.lock(own, token, claimed[token])
             context = settling.context(own, ours)
             meanwhile()
-            verdicts = rules.judge_all(ours, context, worker.limits(settings()))
+            verdicts = rules.judge_all(ours, context, limits(settings()))
             settling.settle(own, ours, verdicts)
         done.set()
 
@@ -258,7 +259,7 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
     with db.transaction() as own:
         ours = settling.lock(own, prompt, claimed)
         context = settling.context(own, ours)
-        settling.settle(own, ours, rules.judge_all(ours, context, worker.limits(settings())))
+        settling.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
     with db.transaction() as own:
         assert settling.lock(own, late, claimed) == []
     assert store.inventory(conn, player) == [("gem", 1)]
@@ -289,7 +290,7 @@ def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go
                 with db.transaction() as own:
                     ours = settling.lock(own, token, claimed)
                     context = settling.context(own, ours)
-                    verdicts = rules.judge_all(ours, context, worker.limits(settings()))
+                    verdicts = rules.judge_all(ours, context, limits(settings()))
                     settling.settle(own, ours, verdicts)
         return False
 

@@ -1,0 +1,1 @@
+"""Encounters: puzzles that a scan hands out, answered and solved."""

@@ -1,0 +1,27 @@
+"""What a verdict was judged by, where nothing was kept with it: the scan as it was, and its code as it stands now."""
+
+from shared.db import Conn
+from shared.reviews.rules import Facts
+from shared.reviews.store import Review
+from shared.scans import contexts
+from shared.scans.checks import ENTRY, PRESENCE, Case
+from shared.scans.fair_play import ALONE, NO_FAIR_PLAY
+from shared.scans.rules import Limits, Scan, Usage
+
+
+def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
+    """By rule, what can still be told. How often a code had been used, and where its player had been, can not."""
+    code = contexts.codes(conn, [review.qr_id])[review.qr_id]
+    scan = Scan(
+        id=review.scan_id,
+        player_id=review.player_id,
+        qr_code=review.qr_code,
+        qr_code_id=review.qr_id,
+        scan_time=review.scanned_at,
+        received_at=review.received_at,
+        place=contexts.place_of(review.latitude, review.longitude),
+        accuracy_m=review.accuracy,
+    )
+    case = Case(scan, code, Usage(), (), limits, NO_FAIR_PLAY, ALONE)
+    case.measure()
+    return {check.reason: check.inputs(case) for check in (*ENTRY, *PRESENCE)}

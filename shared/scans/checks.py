@@ -1,0 +1,264 @@
+"""Every rule that a scan is judged by, in order: when it holds, what is given then, and what it looks at. Pure."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
+
+from shared.scans.fair_play import Crowd, FairPlay
+from shared.scans.geodesic import distance_m
+from shared.scans.values import Code, Limits, Place, Reason, Scan, Sighting, Usage
+from shared.times import write_time
+
+JITTER_M = 1_000
+"""A phone's fix jumps by tens of metres from one moment to the next; nothing is learned from so little."""
+NO_TIME = timedelta()
+LIVE = timedelta(minutes=1)
+"""A scan received so soon after it happened was handed in by a phone that had a connection."""
+
+Inputs = Mapping[str, Any]
+
+
+class Leg(NamedTuple):
+    """From another scan of the player to this one: metres less both accuracies, seconds."""
+
+    metres: float
+    seconds: float
+    unsure_m: float
+
+
+@dataclass(slots=True)
+class Case:
+    """One scan, and all that its verdict depends on."""
+
+    scan: Scan
+    code: Code
+    usage: Usage
+    sightings: Sequence[Sighting]
+    limits: Limits
+    fair_play: FairPlay
+    crowd: Crowd
+    distance_m: float | None = None  # from the player to the code, once `measure` was called
+
+    def measure(self) -> None:
+        """Find out the distance: what `ENTRY` refuses is not worth it."""
+        if self.scan.place and self.code.place:
+            self.distance_m = metres(self.scan.place, self.code.place)
+
+    def legs(self) -> Iterator[Leg]:
+        """The journeys that this scan claims."""
+        place = self.scan.place
+        return (_leg(self.scan, place, sighting) for sighting in self.sightings if place is not None)
+
+    @property
+    def allowed_accuracy_m(self) -> float:
+        return max(self.code.radius_m, self.limits.max_accuracy_m)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether others are compared with where this scan was made."""
+        return self.fair_play.identical_coordinates is not None and self.scan.place is not None
+
+
+class Check(NamedTuple):
+    """A rule. `inputs` is for staff: what it looked at, in metres, seconds and counts."""
+
+    reason: Reason
+    holds: Callable[[Case], bool]
+    inputs: Callable[[Case], Inputs]
+    status: Literal["failure", "held"] = "failure"
+
+
+def metres(a: Place, b: Place) -> float:
+    """The geodesic distance between two places."""
+    return distance_m(a.latitude, a.longitude, b.latitude, b.longitude)
+
+
+def _leg(scan: Scan, place: Place, other: Sighting) -> Leg:
+    """By the clock that is believed; and by the server's too where the client's word alone stands against it: a scan
+    said to be older than one that this player's phone has handed in live since could have been handed in then."""
+    unsure = (scan.accuracy_m or 0.0) + (other.accuracy_m or 0.0)
+    apart = scan.scan_time - other.at
+    if apart < NO_TIME:
+        apart = -apart
+        if other.received is not None and other.received - other.at <= LIVE:
+            apart = min(apart, abs(scan.received_at - other.received))
+    return Leg(metres(other.place, place) - unsure, apart.total_seconds(), unsure)
+
+
+def _too_late(case: Case) -> bool:
+    return case.scan.received_at - case.scan.scan_time > case.limits.grace
+
+
+def _unknown(case: Case) -> bool:
+    return case.code.deleted or case.code.scan_type is None
+
+
+def _inactive(case: Case) -> bool:
+    return not case.code.active
+
+
+def _not_started(case: Case) -> bool:
+    return case.code.starts_at is not None and case.scan.scan_time < case.code.starts_at
+
+
+def _expired(case: Case) -> bool:
+    return case.code.expires_at is not None and case.scan.scan_time >= case.code.expires_at
+
+
+def _placeless(case: Case) -> bool:
+    return case.code.requires_location and case.distance_m is None
+
+
+def _inaccurate(case: Case) -> bool:
+    """How far away is never told, so 60 m and 6 km read the same."""
+    accuracy = case.scan.accuracy_m
+    return case.code.requires_location and accuracy is not None and accuracy > case.allowed_accuracy_m
+
+
+def _absent(case: Case) -> bool:
+    return case.code.requires_location and (case.distance_m or 0.0) > case.code.radius_m
+
+
+def _used_up(case: Case) -> bool:
+    return case.code.per_player_limit is not None and case.usage.count >= case.code.per_player_limit
+
+
+def _rest(case: Case) -> timedelta | None:
+    """The shortest time to another use, by both clocks: a client that dates its scans back, each an hour more, gains
+    nothing by it."""
+    scan = case.scan
+    return min(
+        (
+            min(abs(scan.scan_time - happened), abs(scan.received_at - received))
+            for happened, received in case.usage.times
+        ),
+        default=None,
+    )
+
+
+def _too_soon(case: Case) -> bool:
+    if case.code.cooldown is None:
+        return False
+    rest = _rest(case)
+    return rest is not None and rest < case.code.cooldown
+
+
+def _sold_out(case: Case) -> bool:
+    return case.code.max_scans is not None and case.code.taken >= case.code.max_scans
+
+
+def _too_fast(case: Case) -> bool:
+    """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
+    place, max_mps = case.scan.place, case.limits.max_speed_mps
+    if place is not None:
+        for sighting in case.sightings:
+            travelled, seconds, _ = _leg(case.scan, place, sighting)
+            if travelled > JITTER_M and travelled > max_mps * seconds:
+                return True
+    return False
+
+
+def _shared(case: Case) -> bool:
+    rule = case.fair_play.identical_coordinates
+    return rule is not None and case.scan.place is not None and len(case.crowd.twins) + 1 >= rule.players
+
+
+def _bursting(case: Case) -> bool:
+    rule = case.fair_play.burst
+    return rule is not None and (
+        (rule.per_player is not None and case.crowd.of_player >= rule.per_player)
+        or (rule.per_code is not None and case.crowd.of_code >= rule.per_code)
+    )
+
+
+def _journey(case: Case) -> Inputs:
+    """The leg that is the hardest to believe."""
+    told: dict[str, Any] = {"max_speed_mps": case.limits.max_speed_mps}
+    worst = max(case.legs(), key=lambda leg: leg.metres - case.limits.max_speed_mps * leg.seconds, default=None)
+    if worst is not None:
+        told |= {"metres": _rounded(max(0.0, worst.metres)), "seconds": worst.seconds}
+        told |= {"accuracy_m": _rounded(worst.unsure_m)}
+    return told
+
+
+def _twins(case: Case) -> Inputs:
+    rule = case.fair_play.identical_coordinates
+    if rule is None:
+        return {}
+    told = {"players": len(case.crowd.twins) + 1, "allowed_below": rule.players}
+    return told | {"window_seconds": rule.window.total_seconds()}
+
+
+def _crowd(case: Case) -> Inputs:
+    rule = case.fair_play.burst
+    if rule is None:
+        return {}
+    told: dict[str, Any] = {"window_seconds": rule.window.total_seconds()}
+    if rule.per_player is not None:
+        told |= {"of_player": case.crowd.of_player, "per_player": rule.per_player}
+    if rule.per_code is not None:
+        told |= {"of_code": case.crowd.of_code, "per_code": rule.per_code}
+    return told
+
+
+def _delay(case: Case) -> Inputs:
+    late = case.scan.received_at - case.scan.scan_time
+    return {"delay_seconds": late.total_seconds(), "grace_seconds": case.limits.grace.total_seconds()}
+
+
+def _presence(case: Case) -> Inputs:
+    told = {"requires_location": case.code.requires_location}
+    return told | {"position_given": case.scan.place is not None}
+
+
+def _accuracy(case: Case) -> Inputs:
+    return {"accuracy_m": case.scan.accuracy_m, "allowed_m": case.allowed_accuracy_m}
+
+
+def _distance(case: Case) -> Inputs:
+    return {"distance_m": _rounded(case.distance_m), "radius_m": case.code.radius_m}
+
+
+def _cooling(case: Case) -> Inputs:
+    rest, cooldown = _rest(case), case.code.cooldown
+    return {"seconds": _seconds(rest), "cooldown_seconds": _seconds(cooldown)}
+
+
+def _seconds(length: timedelta | None) -> float | None:
+    return None if length is None else length.total_seconds()
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else write_time(value)
+
+
+ENTRY = (
+    Check("too_late", _too_late, _delay),
+    Check("unknown_code", _unknown, lambda case: {"removed": case.code.deleted, "scan_type": case.code.scan_type}),
+    Check("inactive", _inactive, lambda case: {"active": case.code.active}),
+    Check("not_started", _not_started, lambda case: {"starts_at": _time(case.code.starts_at)}),
+    Check("expired", _expired, lambda case: {"expires_at": _time(case.code.expires_at)}),
+)
+"""What needs no look at the map."""
+PRESENCE = (
+    Check("location_required", _placeless, _presence),
+    Check("better_location_needed", _inaccurate, _accuracy),
+    Check("not_present", _absent, _distance),
+)
+USE = (
+    Check("player_limit", _used_up, lambda case: {"used": case.usage.count, "limit": case.code.per_player_limit}),
+    Check("cooldown", _too_soon, _cooling),
+    Check("sold_out", _sold_out, lambda case: {"taken": case.code.taken, "max_scans": case.code.max_scans}),
+)
+FAIR = (
+    Check("impossible_travel", _too_fast, _journey, "held"),
+    Check("identical_coordinates", _shared, _twins, "held"),
+    Check("burst", _bursting, _crowd, "held"),
+)
+"""What would be a success, but for these."""
+RULES: tuple[Check, ...] = ENTRY + PRESENCE + USE + FAIR

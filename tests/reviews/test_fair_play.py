@@ -1,0 +1,233 @@
+"""Rules that an organization switches on: identical coordinates and bursts, in a batch, across batches, under races."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from shared import db
+from shared.db import Conn
+from shared.scans import rules, settling
+from shared.scans.limits import limits
+from shared.scans.rules import Place
+from shared.settings import settings
+from tests.build import AMSTERDAM, hand_in, make_code, make_org, make_player
+from tests.people import Staff
+from tests.reviews.making import status
+from workers.scans import judge_pending
+
+NOW = datetime.now(UTC)
+SAME = {"identical_coordinates": {"window_seconds": 3_600, "players": 2}}
+THREE = {"identical_coordinates": {"window_seconds": 3_600, "players": 3}}
+PER_PLAYER = {"burst": {"window_seconds": 60, "per_player": 2, "per_code": None}}
+PER_CODE = {"burst": {"window_seconds": 60, "per_player": None, "per_code": 2}}
+SPOT = Place(52.373123456789012, 4.892654321098765)
+A_HAIR_OFF = Place(SPOT.latitude + 1e-14, SPOT.longitude)
+HELD = ("held", "identical_coordinates")
+BURST = ("held", "burst")
+SUCCESS = ("success", None)
+TWO_AND_BURST = [SUCCESS, SUCCESS, BURST]
+HandIn = tuple[str, str, Place | None, float]
+"""Player, code, place, and the minutes since NOW."""
+
+
+def asking(conn: Conn, fair_play: dict[str, Any] | None) -> UUID:
+    org_id = make_org(conn)
+    conn.execute("UPDATE organizations SET fair_play = %s WHERE id = %s", (fair_play and Jsonb(fair_play), org_id))
+    return org_id
+
+
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize(
+    ("fair_play", "handed_in", "expected"),
+    [
+        (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 1)], [SUCCESS, HELD]),
+        (SAME, [("ada", "x", SPOT, 0), ("bob", "y", SPOT, 1)], [SUCCESS, HELD]),  # any code of the organization
+        (SAME, [("ada", "x", SPOT, 0), ("ada", "y", SPOT, 1)], [SUCCESS, SUCCESS]),  # a player who stands still
+        (SAME, [("ada", "x", SPOT, 0), ("bob", "x", A_HAIR_OFF, 1)], [SUCCESS, SUCCESS]),
+        (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 59)], [SUCCESS, HELD]),
+        (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 60)], [SUCCESS, SUCCESS]),
+        (SAME, [("ada", "x", None, 0), ("bob", "x", None, 1)], [SUCCESS, SUCCESS]),
+        (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 1), ("cy", "x", SPOT, 2)], [SUCCESS, HELD, HELD]),
+        (THREE, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 1), ("cy", "x", SPOT, 2)], [SUCCESS, SUCCESS, HELD]),
+        (None, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 1)], [SUCCESS, SUCCESS]),
+        (
+            PER_PLAYER,
+            [("ada", "x", None, 0), ("ada", "y", None, 0.4), ("ada", "z", None, 0.9)],
+            [SUCCESS, SUCCESS, BURST],
+        ),
+        (PER_PLAYER, [("ada", "x", None, 0), ("ada", "y", None, 0.4), ("ada", "z", None, 1)], [SUCCESS] * 3),
+        (PER_PLAYER, [("ada", "x", None, 0), ("bob", "x", None, 0.1), ("ada", "y", None, 0.2)], [SUCCESS] * 3),
+        (PER_PLAYER, [("ada", "x", None, 0)] * 3, TWO_AND_BURST),
+        (PER_CODE, [("ada", "x", None, 0), ("bob", "x", None, 0.4), ("cy", "x", None, 0.9)], TWO_AND_BURST),
+        (PER_CODE, [("ada", "x", None, 0), ("bob", "x", None, 0.4), ("cy", "y", None, 0.9)], [SUCCESS] * 3),
+        (PER_CODE, [("ada", "x", None, 0), ("bob", "x", None, 0.4), ("cy", "x", None, 1)], [SUCCESS] * 3),
+        (None, [("ada", "x", None, 0)] * 9, [SUCCESS] * 9),
+    ],
+)
+def test_what_is_held(
+    conn: Conn, one_batch: bool, fair_play: dict[str, Any] | None, handed_in: list[HandIn], expected: list[Any]
+) -> None:
+    org_id = asking(conn, fair_play)
+    players = {name: make_player(conn) for name in ("ada", "bob", "cy")}
+    codes = {name: make_code(conn, org_id, per_player_limit=None) for name in "xyz"}
+    scans = []
+    for player, code, place, minutes in handed_in:
+        at = NOW - timedelta(hours=3) + timedelta(minutes=minutes)
+        scans.append(hand_in(conn, players[player], codes[code], place, scanned_at=at))
+        if not one_batch:
+            judge_pending()
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in scans] == expected
+
+
+def test_a_scan_that_comes_late_joins_the_burst_after_it(conn: Conn) -> None:
+    code, player = make_code(conn, asking(conn, PER_PLAYER), per_player_limit=None), make_player(conn)
+    for minutes in (0.2, 0.4, 0):
+        scan_id = hand_in(conn, player, code, scanned_at=NOW - timedelta(hours=3) + timedelta(minutes=minutes))
+        judge_pending()
+    assert status(conn, scan_id) == BURST
+
+
+def test_organizations_are_not_mixed_up(conn: Conn) -> None:
+    asks, other = asking(conn, SAME | PER_PLAYER), make_org(conn)
+    ada = make_player(conn)
+    for _ in range(3):
+        hand_in(conn, ada, make_code(conn, other), SPOT)
+    first = hand_in(conn, ada, make_code(conn, asks), SPOT)
+    elsewhere = hand_in(conn, make_player(conn), make_code(conn, other), SPOT)
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in (first, elsewhere)] == [SUCCESS, SUCCESS]
+    assert conn.execute("SELECT count(*) FROM player_scans WHERE watched").fetchone() == (1,)
+
+
+def test_failures_and_annulled_scans_make_no_crowd(conn: Conn) -> None:
+    org_id = asking(conn, SAME | PER_CODE)
+    code = make_code(conn, org_id, AMSTERDAM)
+    annulled = hand_in(conn, make_player(conn), code, AMSTERDAM)
+    judge_pending()
+    conn.execute("UPDATE player_scans SET status = 'annulled' WHERE id = %s", (annulled,))
+    far = Place(1, 1)
+    failed = [hand_in(conn, make_player(conn), code, far) for _ in range(3)]
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in failed] == [("failure", "not_present")] * 3
+    again = hand_in(conn, make_player(conn), code, AMSTERDAM)
+    judge_pending()
+    assert status(conn, again) == SUCCESS
+
+
+# Under races ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+@pytest.mark.parametrize("fair_play", [SAME, {"burst": {"window_seconds": 60, "per_player": None, "per_code": 1}}])
+def test_two_workers_that_judge_two_players_at_once(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool, fair_play: dict[str, Any]
+) -> None:
+    """The second reads its context between the first one's reading and settling, unless it has to wait."""
+    org_id = asking(conn, fair_play)
+    code = make_code(conn, org_id)
+    scans = [hand_in(conn, make_player(conn), code, SPOT) for _ in range(2)]
+    if not guarded:
+        monkeypatch.setattr(settling, "lock_crowds", lambda *_: None)
+    tokens = [uuid4() for _ in scans]
+    claimed = [settling.claim_fresh(conn, token, timedelta(seconds=10), limit=1) for token in tokens]
+    done = threading.Event()
+
+    def settle(which: int, meanwhile: Callable[[], None]) -> None:
+        with db.transaction() as own:
+            ours = settling.lock(own, tokens[which], claimed[which])
+            context = settling.context(own, ours)
+            meanwhile()
+            settling.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
+
+    def second() -> None:
+        settle(1, lambda: None)
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        other: Any = None
+
+        def start_second() -> None:
+            nonlocal other
+            other = pool.submit(second)
+            while not done.wait(0.005):
+                if conn.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount:
+                    return
+
+        settle(0, start_second)
+        other.result(timeout=30)
+    told = sorted(status(conn, scan_id)[0] for scan_id in scans)
+    assert told == (["held", "success"] if guarded else ["success", "success"])
+
+
+# Settings -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def patch(client: Any, staff: Staff) -> Any:
+    def send(fair_play: Any, role: str = "owner") -> Any:
+        return client.patch(staff.path, json={"fair_play": fair_play}, headers=staff[role].headers)
+
+    return send
+
+
+OFF = {"identical_coordinates": None, "burst": None}
+
+
+def test_rules_are_off_until_an_owner_switches_them_on(client: Any, conn: Conn, staff: Staff, patch: Any) -> None:
+    def seen(role: str) -> Any:
+        return client.get(staff.path, headers=staff[role].headers).json["fair_play"]
+
+    assert seen("owner") == OFF
+    on = {"identical_coordinates": {"window_seconds": 86_400}, "burst": {"window_seconds": 60, "per_code": 30}}
+    stored = {
+        "identical_coordinates": {"window_seconds": 86_400, "players": 2},
+        "burst": {"window_seconds": 60, "per_player": None, "per_code": 30},
+    }
+    assert patch(on).json["fair_play"] == stored
+    assert (seen("admin"), seen("analyst"), seen("member")) == (stored, None, None)
+    assert client.patch(staff.path, json={"name": "Other"}, headers=staff.owner.headers).json["fair_play"] == stored
+    assert patch(on, "admin").status_code == 403
+    assert patch({"burst": {"window_seconds": 5, "per_player": 1}}).json["fair_play"]["identical_coordinates"] is None
+    for off in (None, {}, OFF):
+        patch(on)
+        assert patch(off).json["fair_play"] == OFF
+        assert conn.execute("SELECT fair_play FROM organizations WHERE id = %s", (staff.org_id,)).fetchone() == (None,)
+
+
+@pytest.mark.parametrize(
+    ("fair_play", "loc"),
+    [
+        ("on", ""),
+        ({"speed": {}}, ".speed"),
+        ({"identical_coordinates": {}}, ".identical_coordinates.window_seconds"),
+        ({"identical_coordinates": {"window_seconds": 0}}, ".identical_coordinates.window_seconds"),
+        ({"identical_coordinates": {"window_seconds": 2_592_001}}, ".identical_coordinates.window_seconds"),
+        ({"identical_coordinates": {"window_seconds": "60"}}, ".identical_coordinates.window_seconds"),
+        ({"identical_coordinates": {"window_seconds": 60, "players": 1}}, ".identical_coordinates.players"),
+        ({"identical_coordinates": {"window_seconds": 60, "players": None}}, ".identical_coordinates.players"),
+        ({"burst": {"window_seconds": 60}}, ".burst"),
+        ({"burst": {"window_seconds": 60, "per_player": 0}}, ".burst.per_player"),
+        ({"burst": {"window_seconds": 60, "per_code": 100_001}}, ".burst.per_code"),
+        ({"burst": {"window_seconds": 60, "per_code": 1.5}}, ".burst.per_code"),
+        ({"burst": {"per_code": 1}}, ".burst.window_seconds"),
+    ],
+)
+def test_what_cannot_be_asked(patch: Any, fair_play: Any, loc: str) -> None:
+    refused = patch(fair_play)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["loc"] == f"body.fair_play{loc}"
+
+
+def test_what_is_switched_on_over_http_is_judged_by(conn: Conn, staff: Staff, patch: Any) -> None:
+    patch({"identical_coordinates": {"window_seconds": 60}, "burst": {"window_seconds": 60, "per_player": 50}})
+    code = make_code(conn, staff.org_id)
+    scans = [hand_in(conn, make_player(conn), code, SPOT) for _ in range(2)]
+    judge_pending()
+    assert sorted(status(conn, scan_id)[0] for scan_id in scans) == ["held", "success"]

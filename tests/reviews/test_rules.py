@@ -1,0 +1,49 @@
+"""What staff may do with a verdict, as a table; and how steps are told."""
+
+import pytest
+
+from shared.reviews.rules import Action, consequence, deciding, steps
+from shared.scans.checks import RULES
+from shared.scans.rules import REASONS, Status
+
+
+@pytest.mark.parametrize(
+    ("action", "status", "is_reviewed", "expected"),
+    [
+        ("release", "held", False, "change"),
+        ("release", "success", True, "none"),
+        ("release", "success", False, "refusal"),  # it never was held
+        ("release", "annulled", True, "refusal"),
+        ("release", "pending", False, "refusal"),
+        ("release", "failure", False, "refusal"),
+        ("annul", "held", False, "change"),
+        ("annul", "success", False, "change"),
+        ("annul", "success", True, "change"),  # released by mistake
+        ("annul", "annulled", True, "none"),
+        ("annul", "pending", False, "refusal"),
+        ("annul", "failure", False, "refusal"),
+    ],
+)
+def test_consequences(action: Action, status: Status, is_reviewed: bool, expected: str) -> None:
+    assert consequence(action, status, is_reviewed=is_reviewed) == expected
+
+
+def test_rules_stand_in_the_order_of_the_closed_list() -> None:
+    order = [check.reason for check in RULES]
+    assert order == [reason for reason in REASONS if reason in order]
+
+
+@pytest.mark.parametrize("place", range(len(RULES)))
+def test_steps_end_where_it_was_decided(place: int) -> None:
+    facts = {check.reason: {"n": n} for n, check in enumerate(RULES[: place + 1])}
+    told = steps(deciding(facts), facts)
+    assert [step.rule for step in told] == [check.reason for check in RULES]
+    assert [step.outcome for step in told[:place]] == ["passed"] * place
+    assert told[place].outcome == ("held" if RULES[place].status == "held" else "failed")
+    assert {step.outcome for step in told[place + 1 :]} <= {"not_tried"}
+    assert [step.inputs.get("n") for step in told[: place + 1]] == list(range(place + 1))
+
+
+def test_a_success_passed_everything_and_what_was_set_aside_was_not_tried() -> None:
+    assert {step.outcome for step in steps(None, {})} == {"passed"}
+    assert {step.outcome for step in steps("not_judged", {})} == {"not_tried"}

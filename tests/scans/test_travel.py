@@ -1,0 +1,106 @@
+"""Impossible travel: between scans that follow one another in time, by both clocks, with both accuracies."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+
+import pytest
+
+from shared.db import Conn
+from shared.ids import uuid7
+from shared.scans.checks import JITTER_M
+from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, judge, metres
+from tests.build import AMSTERDAM, LISBON, hand_in, make_code, make_player
+from tests.reviews.making import status
+from workers.scans import judge_pending
+
+NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
+HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+LIMITS = Limits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+CODE = Code(uuid7(), "spy123", uuid7(), "item_drop", per_player_limit=None)
+UTRECHT = Place(52.0907, 5.1214)  # 35 km
+APART = metres(AMSTERDAM, LISBON)
+FLIGHT = timedelta(seconds=APART / 300)
+
+
+def scan(place: Place | None, at: datetime, received: datetime | None = None, accuracy: float | None = None) -> Scan:
+    return Scan(uuid7(), uuid7(), "spy123", CODE.id, at, received or at, place, accuracy)
+
+
+def seen(place: Place, at: datetime, received: datetime | None = None, accuracy: float | None = None) -> Sighting:
+    return Sighting(at, place, accuracy, received or at)
+
+
+@pytest.mark.parametrize(
+    ("scan_", "sightings", "held"),
+    [
+        (scan(LISBON, NOON), [], False),
+        (scan(LISBON, NOON), [seen(AMSTERDAM, NOON - HOUR)], True),
+        (scan(LISBON, NOON), [seen(AMSTERDAM, NOON - FLIGHT - SECOND)], False),
+        (scan(LISBON, NOON), [seen(AMSTERDAM, NOON - FLIGHT + SECOND)], True),
+        (scan(None, NOON), [seen(AMSTERDAM, NOON)], False),
+        # accuracy: of both, in the player's favour
+        (scan(LISBON, NOON, accuracy=APART), [seen(AMSTERDAM, NOON)], False),
+        (scan(LISBON, NOON, accuracy=APART / 2), [seen(AMSTERDAM, NOON, accuracy=APART / 2)], False),
+        (scan(LISBON, NOON, accuracy=APART / 2), [seen(AMSTERDAM, NOON, accuracy=APART / 2 - JITTER_M - 1)], True),
+        (scan(LISBON, NOON, accuracy=APART / 2), [seen(AMSTERDAM, NOON, accuracy=APART / 2 - JITTER_M + 1)], False),
+        # on either side in time: a scan dated back between two others
+        (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR - MINUTE)], True),
+        (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR + MINUTE, NOON)], True),
+        (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 12 * HOUR)], False),
+        # both clocks: the phone was on line since, and could have handed it in
+        (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - MINUTE)], True),
+        (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 4 * HOUR)], False),
+        # a day out without a connection, handed in at once
+        (scan(LISBON, NOON - 3 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR, NOON)], False),
+        (scan(AMSTERDAM, NOON - 9 * HOUR, NOON), [seen(LISBON, NOON - 3 * HOUR, NOON)], False),
+        (scan(UTRECHT, NOON - 10 * MINUTE, NOON), [seen(AMSTERDAM, NOON - HOUR, NOON)], False),
+        # and then on line again
+        (scan(AMSTERDAM, NOON), [seen(LISBON, NOON - 9 * HOUR, NOON - SECOND)], False),
+    ],
+)
+def test_travel(scan_: Scan, sightings: list[Sighting], held: bool) -> None:
+    verdict = judge(scan_, CODE, Usage(), sightings, LIMITS)
+    assert (verdict.status, verdict.reason) == (("held", "impossible_travel") if held else ("success", None))
+
+
+NOW = datetime.now(UTC)
+OUTING = [(AMSTERDAM, 9.0), (UTRECHT, 8.0), (LISBON, 4.0), (AMSTERDAM, 0.5)]
+"""Places, and how many hours ago."""
+
+
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize("order", list(permutations(range(4)))[::5])
+def test_an_outing_without_a_connection_is_believed_in_any_order(
+    conn: Conn, order: tuple[int, ...], one_batch: bool
+) -> None:
+    player = make_player(conn)
+    scans = []
+    for place, hours in (OUTING[n] for n in order):
+        at = NOW - timedelta(hours=hours)
+        scans.append(hand_in(conn, player, make_code(conn), place, scanned_at=at))
+        if not one_batch:
+            judge_pending()
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in scans] == [("success", None)] * 4
+
+
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+def test_a_scan_dated_back_between_two_others_is_not(conn: Conn, one_batch: bool) -> None:
+    player = make_player(conn)
+    told = []
+    for place, hours in ((AMSTERDAM, 9.0), (AMSTERDAM, 0.5), (LISBON, 8.9)):
+        scan_id = hand_in(conn, player, make_code(conn), place, scanned_at=NOW - timedelta(hours=hours))
+        told.append(scan_id)
+        if not one_batch:
+            judge_pending()
+    judge_pending()
+    assert status(conn, told[-1]) == ("held", "impossible_travel")
+
+
+def test_a_scan_dated_back_past_a_live_one_is_judged_by_the_servers_clock_too(conn: Conn) -> None:
+    player = make_player(conn)
+    hand_in(conn, player, make_code(conn), AMSTERDAM)
+    judge_pending()
+    back = hand_in(conn, player, make_code(conn), LISBON, scanned_at=NOW - timedelta(hours=9))
+    judge_pending()
+    assert status(conn, back) == ("held", "impossible_travel")
