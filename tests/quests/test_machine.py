@@ -106,7 +106,7 @@ class Game(RuleBasedStateMachine):
         """A worker that dies before its commit leaves the scan to the next one."""
         scan_id = hand_in(self.conn, self.people[player].id, self.codes[code], nonce=str(uuid7()))
         if crashes:
-            with patch.object(settling, "_count", side_effect=Crash), pytest.raises(Crash):
+            with patch.object(settling, "count", side_effect=Crash), pytest.raises(Crash):
                 worker.judge_pending()
             self.conn.execute("UPDATE player_scans SET lease_until = NULL, attempts = 0 WHERE status = 'pending'")
         worker.judge_pending()

@@ -187,7 +187,7 @@ def test_nothing_is_settled_without_its_quests(conn: Conn, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(settling, "_count", crash)
+        broken.setattr(settling, "count", crash)
         with pytest.raises(KeyboardInterrupt):
             worker.judge_pending()
     assert state_of(conn, player).version == 0
