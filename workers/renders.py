@@ -94,6 +94,7 @@ def draw_one() -> bool:
 
     part = rules.part_name(render.id, chunk.number, token)
     try:
+        making.warm_up()
         part, failed = making.draw_part(storage(), render, chunk, codes, token, _before_each(chunk, token))
         with db.transaction() as conn:
             is_last = chunks.finish(conn, token, chunk, part, failed)

@@ -1,9 +1,13 @@
 """What a worker makes of a chunk, and of the parts of a render. Importing this loads the renderer."""
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from uuid import UUID
 
 from shared.files.storage import FileMissing, Storage
+from shared.images.picture import MIN_SIZE, Picture
+from shared.images.readback import reads_back
+from shared.images.render import render
 from shared.renders import pictures
 from shared.renders.chunks import Chunk
 from shared.renders.content import Code
@@ -23,25 +27,32 @@ class PartMissing(Exception):
         self.name = name
 
 
+@cache
+def warm_up() -> None:
+    """Load what a process's first picture loads, so that it is in hand no longer than the others are."""
+    picture = Picture("warm", size=MIN_SIZE)
+    reads_back(picture, render(picture))
+
+
 def draw_part(
-    files: Storage, render: Render, chunk: Chunk, codes: Sequence[Code | None], token: UUID, before_each: BeforeEach
+    files: Storage, job: Render, chunk: Chunk, codes: Sequence[Code | None], token: UUID, before_each: BeforeEach
 ) -> tuple[str, list[Failed]]:
     """Write a chunk's part into the storage. Returns its name, and the codes that have no picture in it."""
-    name = part_name(render.id, chunk.number, token)
+    name = part_name(job.id, chunk.number, token)
     aside = set_aside(chunk.attempts, chunk.strikes, len(chunk.qr_ids))
     with files.write(name) as out:
-        if render.output == "label_sheet":
+        if job.output == "label_sheet":
             from shared.renders import sheets  # noqa: PLC0415 - loads reportlab and pdfium
 
-            return name, sheets.write_part(out, render, codes, chunk.qr_ids, aside=aside, before_each=before_each)
+            return name, sheets.write_part(out, job, codes, chunk.qr_ids, aside=aside, before_each=before_each)
         failed = pictures.write_part(
             out,
-            render,
+            job,
             codes,
             chunk.qr_ids,
             first=chunk.first,
-            total=render.total,
-            at=render.created_at,
+            total=job.total,
+            at=job.created_at,
             aside=aside,
             before_each=before_each,
         )
@@ -49,12 +60,12 @@ def draw_part(
 
 
 def put_together(
-    files: Storage, render: Render, names: Sequence[str], token: UUID, beat: Callable[[], None]
+    files: Storage, job: Render, names: Sequence[str], token: UUID, beat: Callable[[], None]
 ) -> tuple[str, int]:
     """Write the render's file from its parts. Returns its name and its length. Raises PartMissing."""
-    name = file_name(render, render.id, token)
+    name = file_name(job, job.id, token)
     with files.write(name) as out:
-        if render.output == "label_sheet":
+        if job.output == "label_sheet":
             merger = Merger(out)
             for part in names:
                 beat()
@@ -64,7 +75,7 @@ def put_together(
         for part in names:
             beat()
             parts.append(_part(files, part))
-        return name, pictures.put_together(out, parts, render.created_at, beat)
+        return name, pictures.put_together(out, parts, job.created_at, beat)
 
 
 def _part(files: Storage, name: str) -> Part:

@@ -23,7 +23,7 @@ SLOW_SIZE = 600
 MAX_ERRORS_TOLD = 500
 
 MAX_DEATHS = 3
-"""How many workers may die with one picture, or while putting a file together, before it is set aside."""
+"""How many workers may be seen to die with one picture, or while putting a file together, before it is set aside."""
 MAX_CLAIMS = 12
 """How many workers may die with one chunk, whichever picture it was."""
 MAX_STORAGE_FAILURES = 5
@@ -97,12 +97,12 @@ def is_watched(attempts: int) -> bool:
 def set_aside(attempts: int, strikes: Sequence[int], size: int) -> frozenset[int]:
     """The pictures of a chunk that are not tried again.
 
-    The first worker that dies does not say with which picture; after that they do. Who was there twice when a worker
-    died, and so, as far as anyone can tell, three times, is to blame.
+    The first worker that dies does not say with which picture; after that they do. A picture that was in hand three
+    times when a worker died is to blame: once or twice may be chance, where workers are killed for other reasons.
     """
     if attempts > MAX_CLAIMS:
         return frozenset(range(size))
-    return frozenset(place for place, deaths in Counter(strikes).items() if deaths >= MAX_DEATHS - 1)
+    return frozenset(place for place, deaths in Counter(strikes).items() if deaths >= MAX_DEATHS)
 
 
 def folder(render_id: UUID) -> str:

@@ -80,6 +80,7 @@ def write_part(
 ) -> list[Failed]:
     """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty."""
     template, logos = TEMPLATES[str(asked.template)], Logos()
+    glyphs()  # before the first label is in hand, as it takes a while
     labels: dict[int, Label] = {}
     failed: dict[int, str] = {}
     for place, (qr_id, code) in enumerate(zip(qr_ids, codes, strict=True)):
