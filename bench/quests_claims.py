@@ -1,8 +1,8 @@
-"""Rewards claimed per second by one process with 32 threads. The rival asks the catalog for every claim, and takes
+"""Rewards claimed per second by one process with 64 threads. The rival asks the catalog for every claim, and takes
 four statements in a transaction.
 
 Both sides do what a request does once the caller is known; HTTP, which they share, is left out. Both are served by our
-catalog, in a process of its own, and both pay into the ledger.
+catalog, in a process of its own, have as many connections as a web process, and pay into the ledger.
 """
 
 import os
@@ -28,7 +28,7 @@ from shared.quests.acting import Asked
 from shared.quests.definitions import Definition, RewardDefinition
 from shared.settings import settings
 
-PLAYERS, THREADS, ROUNDS = 1_000, 32, 3
+PLAYERS, THREADS, ROUNDS = 1_000, 64, 3
 CLAIMS, RIVAL_CLAIMS = 10_000, 1_600
 QUEST = Definition("bench", 1, 1_000_000, reward=RewardDefinition("Bench", "coin", 1))
 READY_SECONDS = 30.0
@@ -82,7 +82,7 @@ def _ours(players: list[UUID]) -> float:
 
 def _rivals(where: Stack, players: list[UUID], address: str) -> float:
     with (
-        ConnectionPool(where.rival_url, min_size=THREADS, max_size=THREADS) as pool,
+        ConnectionPool(where.rival_url, min_size=settings().database_pool, max_size=settings().database_pool) as pool,
         grpc.insecure_channel(address) as channel,
         where.rival() as conn,
     ):

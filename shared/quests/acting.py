@@ -114,7 +114,9 @@ def _decide(
             continue
         change = changes.get(request.key)
         state = change.after if change else standing.state
-        quest = replace(request.quest, daily=standing.daily, grace_days=standing.grace_days)
+        quest = request.quest
+        if standing.daily:
+            quest = replace(quest, daily=True, grace_days=standing.grace_days)
         command = Claim(now) if request.claims else Action(now, now.astimezone(standing.zone).date())
         try:
             events = decide(state, command, quest)

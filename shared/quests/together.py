@@ -13,7 +13,8 @@ class _Place(Generic[Item, Result]):
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.turn = threading.Event()
+        self.turn = threading.Lock()  # much cheaper than an event: held until it is this thread's turn
+        self.turn.acquire()
         self.batch: list[_Place[Item, Result]] = []
         self.results: list[Result] = []
         self.error: BaseException | None = None
@@ -50,7 +51,7 @@ class Together(Generic[Item, Result]):
             else:
                 self._waiting.append(place)
         if not place.batch:
-            place.turn.wait()
+            place.turn.acquire()
         if place.batch:
             self._lead(place.batch)
         return place.result()
@@ -71,5 +72,5 @@ class Together(Generic[Item, Result]):
                     following[0].batch = following
                 else:
                     self._free += 1
-            for place in (*batch, *following[:1]):
-                place.turn.set()
+            for place in (*batch[1:], *following[:1]):
+                place.turn.release()
