@@ -74,6 +74,11 @@ def _judge(
             context = settling.context(conn, ours)
             verdicts = decide(ours, context, limits(settings()))
             settling.settle(conn, ours, verdicts)
+    except settling.StockChanged:
+        with db.connection() as conn:
+            settling.give_back(conn, token)
+        nudger.nudge(ScansPending())
+        return len(scans)
     except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
         log.warning("judging_postponed", scans=len(scans), error=str(error))
         with db.connection() as conn:

@@ -22,6 +22,10 @@ from shared.scans.rules import Context, Scan, Verdict
 MAX_ATTEMPTS = 3
 
 
+class StockChanged(Exception):
+    """A code has less stock than when its scans were judged. Judge them again."""
+
+
 def claim_fresh(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
     """Lease the pending scans that nobody has tried yet. SKIP LOCKED: side by side, workers take different ones."""
     return _claim(conn, "lease_until IS NULL", "id", token, lease, limit)
@@ -235,15 +239,25 @@ def tell(conn: Conn, scan_ids: Sequence[UUID], was: str | None = None) -> None:
 
 def count(conn: Conn, used: Mapping[UUID, int]) -> None:
     """Add to each code's count, or take from it, in id order. Last before the commit: others wait here on a code that
-    many scan."""
-    if used:
-        conn.execute(
-            """
-            WITH used AS (
-                SELECT q.id, u.scans FROM unnest(%b::uuid[], %b::bigint[]) u (id, scans) JOIN qr_codes q USING (id)
-                ORDER BY q.id FOR NO KEY UPDATE OF q
-            )
-            UPDATE qr_codes q SET taken = taken + used.scans FROM used WHERE q.id = used.id
-            """,
-            (list(used), list(used.values())),
+    many scan. Raises StockChanged."""
+    if not used:
+        return
+    counted = conn.execute(
+        """
+        WITH used AS (
+            SELECT q.id, u.scans FROM unnest(%b::uuid[], %b::bigint[]) u (id, scans) JOIN qr_codes q USING (id)
+            ORDER BY q.id FOR NO KEY UPDATE OF q
         )
+        UPDATE qr_codes q SET taken = taken + used.scans FROM used WHERE q.id = used.id
+        RETURNING used.scans, q.taken, q.max_scans
+        """,
+        (list(used), list(used.values())),
+    )
+    check_stock(counted.fetchall())
+
+
+def check_stock(counted: Iterable[tuple[int, int, int | None]]) -> None:
+    """Raises StockChanged where more has been given than there is. `lock_codes` keeps workers from that, but cannot for
+    a code that was given a stock, or less of it, after they had looked."""
+    if any(scans > 0 and max_scans is not None and taken > max_scans for scans, taken, max_scans in counted):
+        raise StockChanged

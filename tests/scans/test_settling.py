@@ -174,6 +174,26 @@ def test_a_hundred_players_race_for_the_last_item(conn: Conn) -> None:
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_stock_that_is_set_while_scans_are_judged_holds(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    code = make_code(conn)
+    for _ in range(3):
+        hand_in(conn, make_player(conn), code)
+    judge = rules.judge_all
+
+    def judge_meanwhile(*known: Any) -> dict[UUID, Verdict]:
+        conn.execute("UPDATE qr_codes SET max_scans = 1 WHERE id = %s", (code,))
+        return judge(*known)
+
+    if not guarded:
+        monkeypatch.setattr(settling, "check_stock", lambda _: None)
+    for decide in (judge_meanwhile, judge):
+        worker._judge(lambda conn, token, lease: settling.claim_fresh(conn, token, lease, limit=10), decide)
+    assert statuses(conn)["success", None] == (1 if guarded else 3)
+
+
 def test_one_player_racing_against_themself_gets_one(conn: Conn) -> None:
     code, player = make_code(conn, cooldown_seconds=60), make_player(conn)
     for _ in range(30):
@@ -225,6 +245,7 @@ def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.Monk
     scans = [hand_in(conn, make_player(conn), code) for _ in range(2)]
     if not guarded:
         monkeypatch.setattr(settling, "lock_codes", lambda *_: None)
+        monkeypatch.setattr(settling, "check_stock", lambda _: None)
     interleave(conn, *scans)
     assert statuses(conn)["success", None] == (1 if guarded else 2)
 

@@ -96,7 +96,7 @@ def stage_without_workers(server_without_workers: RunningServer, app: Any) -> It
     """Negative controls break promises for good, so every scan goes when the test ends."""
     yield set_up(server_without_workers, app)
     with psycopg.connect(server_without_workers.urls["DATABASE_URL"], autocommit=True) as conn:
-        conn.execute("TRUNCATE player_scans, events, inventory_ledger")
+        conn.execute("TRUNCATE player_scans, encounter_attempts, events, inventory_ledger")
         conn.execute("UPDATE qr_codes SET taken = 0")
 
 
