@@ -127,7 +127,8 @@ def test_5000_codes_while_workers_are_killed_every_few_seconds(app: Any, conn: A
 
 
 def files(server: RunningServer) -> list[str]:
-    return [name for _, _, names in os.walk(server.data / "files") for name in names]
+    """What is kept: drafts of killed workers are cleaned up a day later."""
+    return [name for _, _, names in os.walk(server.data / "files" / "kept") for name in names]
 
 
 def test_canceled_it_leaves_nothing_and_another_one_starts_clean(app: Any, conn: Any, server: RunningServer) -> None:
