@@ -4,14 +4,15 @@ import csv
 from collections.abc import Iterable
 from io import StringIO
 
+from shared.imports.cells import guarded
+
 COLUMNS = ("file", "qr_id", "code", "description", "url", "error")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def line(cells: Iterable[str]) -> bytes:
     """One line, in UTF-8. A cell that begins like a formula gets a leading `'`, as in an export of codes."""
     written = StringIO(newline="")
-    csv.writer(written).writerow([f"'{cell}" if cell.startswith(FORMULA) else cell for cell in cells])
+    csv.writer(written).writerow([guarded(cell) for cell in cells])
     return written.getvalue().encode()
 
 
