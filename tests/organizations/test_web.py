@@ -33,6 +33,7 @@ def test_the_founder_is_owner(client: Any, ada: Person) -> None:
         "slug": "museum",
         "url": "https://museum.example/visit",
         "role": "owner",
+        "fair_play": {"identical_coordinates": None, "burst": None},
     }
     assert answer.headers["Location"] == f"{URL}/{organization['id']}"
     assert client.get(answer.headers["Location"], headers=ada.headers).json == answer.json
