@@ -1,6 +1,5 @@
 """Scans over HTTP: handed in, looked up, listed."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
@@ -27,7 +26,7 @@ from web.fields import Answer, Body, Id, Latitude, Longitude, Number, Time
 from web.idempotency import HEADER, idempotency_key
 from web.live import fanout
 from web.paging import BadCursor, PageQuery, decode_cursor, encode_cursor
-from web.waits import preferred_wait
+from web.waits import Wait, preferred_wait
 
 api = APIBlueprint("scans", __name__, abp_tags=[Tag(name="Scans")])
 
@@ -230,13 +229,15 @@ def _find(scan_id: UUID) -> StoredScan:
     return found
 
 
-def _await_verdict(scan_id: UUID, wait: Callable[[], bool] | None) -> StoredScan | None:
+def _await_verdict(scan_id: UUID, wait: Wait | None) -> StoredScan | None:
     """The scan once it is settled; None if nobody waits, or the time ran out before it was."""
     if wait is None:
         return None
     waiting = True
     while waiting:
         waiting = wait()
+        if wait.found is not None:
+            return wait.found
         with db.connection() as conn:  # also when the time is over: the wake may have been lost
             found = store.find(conn, scan_id)
         if found is not None and found.is_settled:

@@ -1,5 +1,6 @@
 """Scans in PostgreSQL, as their players and their staff see them: accepted, looked up, listed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -120,6 +121,12 @@ def find(conn: Conn, scan_id: UUID) -> StoredScan | None:
     """One scan, with the organization of its code."""
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
         return cursor.execute(SCAN + "WHERE s.id = %s", (scan_id,)).fetchone()
+
+
+def find_all(conn: Conn, scan_ids: Sequence[UUID]) -> list[StoredScan]:
+    """Those of these scans that there are."""
+    with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
+        return cursor.execute(SCAN + "WHERE s.id = ANY(%b)", (scan_ids,)).fetchall()
 
 
 def history(

@@ -4,10 +4,13 @@ import threading
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
+from shared.db import Conn
 from shared.live import SETTLED_CHANNEL
 from shared.redis import client, key
+from tests.build import hand_in, make_code, make_player
 from web import waits as waiting
 from web.fanout import Fanout
 from web.waits import Waits, preferred_wait
@@ -28,6 +31,39 @@ def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -
         assert wait()
 
 
+def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fanout: Fanout) -> None:
+    """Read once for all who wait, and by the time they wake; a scan that is still pending is told to nobody."""
+    player = make_player(conn)
+    settled, pending = (hand_in(conn, player, make_code(conn)) for _ in range(2))
+    conn.execute("UPDATE player_scans SET status = 'success', settled_at = now() WHERE id = %s", (settled,))
+    with fanout.place(settled, 10) as first, fanout.place(settled, 10) as second, fanout.place(pending, 1) as third:
+        assert first is not None
+        assert second is not None
+        assert third is not None
+        assert first()
+        assert second()
+        assert third()  # the subscription stands
+        client().publish(key(SETTLED_CHANNEL), f"{settled} {pending}")
+        assert first()
+        assert second()
+        assert not third()
+    assert [wait.found and wait.found.status for wait in (first, second, third)] == ["success", "success", None]
+
+
+def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> None:
+        raise psycopg.OperationalError("the connection is lost")
+
+    scan_id = uuid4()
+    monkeypatch.setattr("web.fanout.db.connection", away)
+    with fanout.place(scan_id, 10) as wait:
+        assert wait is not None
+        assert wait()
+        client().publish(key(SETTLED_CHANNEL), str(scan_id))
+        assert wait()
+        assert wait.found is None
+
+
 def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
     with fanout.place(uuid4(), 1) as wait:
         assert wait is not None
@@ -39,7 +75,7 @@ def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
 def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
     waits, scan_id = Waits(), uuid4()
     with waits.place(scan_id, 10) as wait:
-        waits.wake([str(scan_id)])
+        waits.wake([scan_id])
         assert wait is not None
         assert wait()
 
