@@ -75,12 +75,14 @@ TABLES = """import_codes, import_rows, imports, render_chunks, render_jobs,
 @pytest.fixture
 def clean() -> None:
     """Empty stores."""
-    from shared import db
+    from shared import cache, db
     from shared.redis import client
 
     with db.connection() as conn:
         conn.execute(f"TRUNCATE {TABLES}")
     client().flushall()
+    for each in cache.CACHES:
+        each.near.clear()
 
 
 @pytest.fixture

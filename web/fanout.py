@@ -161,7 +161,8 @@ class Fanout:
             with db.connection() as conn:
                 self.waits.tell(scan for scan in store.find_all(conn, awaited) if scan.is_settled)
         except psycopg.OperationalError:
-            self.waits.wake(awaited)
+            pass
+        self.waits.wake(awaited)
 
     def _look_again(self) -> None:
         for feed in self._all():

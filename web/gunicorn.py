@@ -57,10 +57,12 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     """Send the nudges and store the visits that still wait, and leave PostgreSQL in order."""
-    from shared import db
+    from shared import cache, db
     from shared.messages import nudger
     from shared.visits.log import visit_log
 
     nudger.flush()
+    for each in cache.CACHES:
+        each.tell_hits()
     visit_log.close()
     db.close_pool()

@@ -13,6 +13,7 @@ from redis.retry import Retry
 
 from shared import cache
 from shared.cache import Cache
+from shared.near import Near
 from shared.redis import client as redis_client
 from shared.redis import key
 from shared.settings import settings
@@ -284,3 +285,33 @@ class TestMetrics:
 
         assert answer.status_code == 200
         assert all(line.startswith("#") for line in answer.text.splitlines())
+
+
+def test_what_a_process_used_last_needs_no_redis_and_is_counted_later(
+    clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near, owner = Cache("images", 60, Near(1_000)), uuid4()
+    assert near.get_or_make("a", lambda: b"picture", owner) == b"picture"
+    with monkeypatch.context() as away:
+        away.setattr(cache, "_ask", lambda question: None)
+        for _ in range(3):
+            assert near.get_or_make("a", never, owner) == b"picture"
+    near.near.get("a", owner)
+    near.tell_hits()
+    told = cache.counts(owner) or {}
+    assert (told["images", "hit"], told["images", "miss"]) == (4, 1)
+
+
+def test_a_process_keeps_no_more_than_it_may_and_what_was_used_last() -> None:
+    near, owner = Near(160), uuid4()
+    for number in range(30):
+        near.put(str(number), bytes(10))
+        assert near.get("0", owner) is not None
+    kept = [number for number in range(30) if near.get(str(number), owner) is not None]
+    assert kept == [0, *range(15, 30)]
+    near.put("large", bytes(11))
+    assert near.get("large", owner) is None
+
+
+def never() -> bytes:
+    raise AssertionError("made again")
