@@ -9,7 +9,7 @@ import sys
 from datetime import date, timedelta
 from uuid import UUID
 
-from shared import db
+from shared import db, renumbering
 from shared.analytics import folding, rebuilding
 from shared.analytics.facts import END, FIRST_DAY
 from shared.analytics.rebuilding import Subjects
@@ -42,6 +42,7 @@ def fold() -> bool:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
         if not folding.try_lock(conn):
             return False
+        renumbering.renumber(conn)
         scans = folding.fold_scans(conn, limit=BATCH)
         visits = folding.fold_visits(conn, limit=BATCH)
     if scans or visits:
