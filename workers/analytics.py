@@ -66,7 +66,7 @@ def rebuild(subjects: Subjects) -> int:
         span = max(1, span // 2) if found > MANY else min(MAX_DAYS, 2 * span) if found < FEW else span
     with db.transaction() as conn:
         folding.lock(conn)
-        rebuilding.forget_strangers(conn, subjects)
+        rebuilding.forget_strangers(conn, rebuilding.as_of_now(conn, subjects))
     log.info("rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
     return total
 
@@ -74,6 +74,7 @@ def rebuild(subjects: Subjects) -> int:
 def _replace(subjects: Subjects, first: date, end: date) -> int:
     with db.transaction() as conn:
         folding.lock(conn)
+        subjects = rebuilding.as_of_now(conn, subjects)
         rebuilding.rebuild_visits(conn, subjects, first, end)
         return rebuilding.rebuild_scans(conn, subjects, first, end)
 
