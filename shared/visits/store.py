@@ -8,6 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from shared.analytics import folding
 from shared.codes.rules import CODE
 from shared.db import Conn, one
 from shared.visits.rules import Printed
@@ -70,9 +71,10 @@ def add(conn: Conn, visits: Sequence[Visit]) -> None:
 
 def forget(conn: Conn, *, before: date, limit: int) -> int:
     """Delete up to `limit` visits of days before this one that are in the rollups; returns how many. What is rolled up
-    stays, and is never made anew from what is left."""
-    row = one(
-        conn.execute(
+    stays, and is never made anew from what is left: nobody rebuilds meanwhile."""
+    with conn.transaction():
+        folding.lock(conn)
+        counted = conn.execute(
             """
             WITH gone AS (
                 DELETE FROM visits WHERE (xid, id) IN (
@@ -91,5 +93,4 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
             """,
             {"before": before, "limit": limit},
         )
-    )
-    return int(row[0])
+        return int(one(counted)[0])
