@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.analytics.rules import offsets
 from shared.analytics.statistics import statistics
 from shared.analytics.tail import Subject
 from shared.db import Conn
@@ -120,6 +121,24 @@ def test_a_scan_dated_long_ago_by_hand_is_told(conn: Conn, code: UUID, staff: St
     settle(conn, make_player(conn), code)
     roll_up()
     assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+
+
+def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
+    conn: Conn, code: UUID, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[datetime] = []
+
+    def walk(tz: Any, since: datetime, until: datetime) -> Any:
+        walked.append(until)
+        return offsets(tz, since, until)
+
+    monkeypatch.setattr("shared.analytics.statistics.offsets", walk)
+    settle(conn, make_player(conn), code, at=datetime(9997, 1, 1, 12, tzinfo=UTC))
+    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 1
+    settle(conn, make_player(conn), code)
+    roll_up()
+    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+    assert max(walked) < datetime.now(UTC) + timedelta(days=2)
 
 
 def test_they_are_cached_by_time_zone_and_counted_anew_after_a_change(
