@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from uuid import UUID
 
 from shared import db, renumbering
-from shared.analytics import folding, rebuilding
+from shared.analytics import folding, rebuilding, store
 from shared.analytics.facts import END, FIRST_DAY
 from shared.analytics.rebuilding import Subjects
 from shared.logging import configure, get_logger
@@ -67,6 +67,7 @@ def rebuild(subjects: Subjects) -> int:
     with db.transaction() as conn:
         folding.lock(conn)
         rebuilding.forget_strangers(conn, rebuilding.as_of_now(conn, subjects))
+        store.retag(conn, subjects.org_id)
     log.info("rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
     return total
 

@@ -7,7 +7,7 @@ from flask import Flask
 
 from shared.analytics import statistics, store
 from shared.db import Conn
-from tests.analytics.making import settle
+from tests.analytics.making import rebuild_all, settle
 from tests.build import hand_in, make_code, make_org, make_player
 from tests.people import Staff, make_staff
 from web.app import create_app
@@ -73,6 +73,12 @@ def test_codes_that_changed_are_counted_anew_by_every_process(
     assert stats(client=other)["as_of"] > before
     client.delete(f"{staff.codes}/{made['id']}", headers=staff.admin.headers)
     assert stats(client=other)["codes"] == 0
+
+
+def test_rollups_made_anew_are_told_at_once(conn: Conn, stats: Any) -> None:
+    before = stats()["as_of"]
+    rebuild_all(conn)
+    assert stats()["as_of"] > before
 
 
 def test_negative_control_without_a_new_tag_they_are_out_of_date(
