@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from shared.analytics import statistics, store
+from shared import cache
+from shared.analytics import statistics, store, tail
 from shared.db import Conn
+from shared.redis import client as redis_client
 from tests.analytics.making import rebuild_all, settle
 from tests.build import hand_in, make_code, make_org, make_player
 from tests.people import Staff, make_staff
@@ -57,6 +59,21 @@ def test_they_are_counted_once_an_hour(conn: Conn, staff: Staff, stats: Any) -> 
     assert {told["as_of"] for told in again} == {first["as_of"]}
     assert again[-1]["scans"]["total"] == 0
     assert again[-1]["cache"]["statistics"] == {"hits": 3, "misses": 1, "hit_ratio": 0.75}
+
+
+def test_what_is_behind_is_kept_for_seconds_only(
+    conn: Conn, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many events wait to be folded that they are left out."""
+    scan_all(conn, staff)
+    with monkeypatch.context() as few:
+        few.setattr(tail, "LONGEST", 3)
+        assert stats()["scans"]["success"] == 0
+    (entry,) = redis_client().keys(f"*statistics:{staff.org_id}*")
+    assert 0 < redis_client().ttl(entry) <= cache.BRIEF_SECONDS
+    redis_client().delete(entry)
+    assert stats()["scans"] == SCANS
+    assert redis_client().ttl(entry) > cache.BRIEF_SECONDS
 
 
 def test_codes_that_changed_are_counted_anew_by_every_process(
