@@ -87,8 +87,8 @@ class CodeStatsAnswer(Answer):
         description="Settled scans by the hour of day, 0-23 in `tz`"
     )
     visits: VisitsAnswer
-    first_scan_at: Time | None
-    last_scan_at: Time | None
+    first_scan_at: Time | None = Field(description="Without those that were handed in too late")
+    last_scan_at: Time | None = Field(description="Without those that were handed in too late")
     tz: str
     as_of: Time
 

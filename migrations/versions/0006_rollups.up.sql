@@ -42,8 +42,8 @@ CREATE TABLE scan_days (
     tablet      integer NOT NULL,
     desktop     integer NOT NULL,
     other       integer NOT NULL,
-    first_at    timestamptz NOT NULL,
-    last_at     timestamptz NOT NULL,
+    first_at    timestamptz,  -- null: only scans that were too late, whose times are their clients' word
+    last_at     timestamptz,
     PRIMARY KEY (subject_id, day)
 ) WITH (fillfactor = 80);
 

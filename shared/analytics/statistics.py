@@ -104,7 +104,7 @@ def _scans(conn: Conn, subject: Subject) -> Scans:
                     SELECT count, success, held, annulled, phone, tablet, desktop, other, first_at, last_at
                     FROM scan_days WHERE subject_id = %(subject)s
                     UNION ALL
-                    SELECT count, success, held, annulled, phone, tablet, desktop, other, scan_time, scan_time
+                    SELECT count, success, held, annulled, phone, tablet, desktop, other, dated, dated
                     FROM deltas) counted
                 """,  # noqa: S608 - put together from constants
                 subject.parameters(),

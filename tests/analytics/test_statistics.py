@@ -81,6 +81,22 @@ def test_everything_is_counted(conn: Conn, ask: Any, code: UUID, then: str) -> N
     assert (of_all["codes"], of_all["as_of"][-1]) == (1, "Z")
 
 
+@pytest.mark.parametrize("then", ["leave a tail", "roll up", "rebuild"])
+def test_what_was_too_late_is_neither_first_nor_last(conn: Conn, ask: Any, code: UUID, then: str) -> None:
+    for at in (NOON - timedelta(days=20_000), NOON - timedelta(hours=1), NOON + timedelta(hours=1)):
+        settle(conn, make_player(conn), code, "failure", at, reason="too_late")
+    settle(conn, make_player(conn), code)
+    if then != "leave a tail":
+        roll_up()
+    if then == "rebuild":
+        rebuild_all(conn)
+
+    told = ask("/stats")
+
+    assert (told["first_scan_at"], told["last_scan_at"]) == ("2026-03-28T12:00:00Z",) * 2
+    assert told["reasons"] == {"too_late": 3}
+
+
 def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
     ada = make_player(conn)
     settle(conn, ada, code)
