@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+import psycopg
 from psycopg.rows import class_row
 
 from shared.analytics import folding
@@ -46,13 +47,17 @@ def take(conn: Conn, code_id: UUID) -> bool:
     return taken.rowcount == 1
 
 
-def add(conn: Conn, visits: Sequence[Visit]) -> None:
-    """Store visits, and count those of people that no stock was asked for; all of it or nothing."""
-    with conn.transaction(), conn.pipeline():
-        conn.execute(
+def add(conn: Conn, visits: Sequence[Visit]) -> str:
+    """Store visits, and count those of people that no stock was asked for. The caller owns the transaction: returns its
+    id, by which `is_stored` can tell what became of it."""
+    with conn.pipeline():
+        added = conn.execute(
             """
-            INSERT INTO visits (qr_code_id, at, device)
-            SELECT * FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[])
+            WITH added AS (
+                INSERT INTO visits (qr_code_id, at, device)
+                SELECT * FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[])
+            )
+            SELECT pg_current_xact_id()::text
             """,
             ([v.qr_code_id for v in visits], [v.at for v in visits], [v.device for v in visits]),
         )
@@ -67,6 +72,19 @@ def add(conn: Conn, visits: Sequence[Visit]) -> None:
             """,
             ([v.qr_code_id for v in visits if v.device != "bot" and not v.took],),
         )
+    return str(one(added)[0])
+
+
+def is_stored(conn: Conn, xid: str) -> bool:
+    """Whether a transaction was committed whose connection broke at the end. Raises OperationalError while PostgreSQL
+    itself has yet to find out."""
+    try:
+        status = one(conn.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)))[0]
+    except psycopg.errors.InvalidParameterValue:
+        return False  # another server, which never came that far
+    if status == "in progress":
+        raise psycopg.OperationalError("what became of the last round is not known yet")
+    return bool(status == "committed")
 
 
 def forget(conn: Conn, *, before: date, limit: int) -> int:
