@@ -34,6 +34,7 @@ REST_SECONDS = 1.0
 """After a failure Redis is left alone this long, so that not every request waits for it in vain."""
 LOCK_SECONDS = 5.0
 """The longest that a maker that was killed holds others back; they give up waiting earlier."""
+BRIEF_SECONDS = 5
 PATIENCE_SECONDS = 2.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
 ENTRY_OVERHEAD_BYTES = 400
@@ -49,6 +50,10 @@ Count = tuple[str, Result]
 """A cache's name, and what came of looking into it."""
 
 
+class Brief(bytes):
+    """An entry that will soon be better: kept for seconds, so that a hundred who ask still make it once."""
+
+
 @dataclass(frozen=True)
 class Cache:
     """Entries of one kind."""
@@ -58,7 +63,7 @@ class Cache:
     near: Near = field(default_factory=lambda: Near(0))
 
     def get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
-        """The entry of this name, else what `make` returns, kept for `seconds` unless it is too large.
+        """The entry of this name, else what `make` returns, kept for `seconds` unless it is too large, or Brief.
 
         The name holds everything that the entry depends on. `owner` is the organization that the look is counted for.
         While somebody else makes the entry, waits for it: two seconds at most, then it is made here as well.
@@ -144,7 +149,8 @@ class _Entry:
             return
         keys = (self._key, self._lock, key("cache", "index"), key("cache", "size"))
         capacity = settings().cache_megabytes * 2**20
-        lives = (self._cache.seconds, capacity, ENTRY_OVERHEAD_BYTES, LONGEST_LIFE_SECONDS)
+        seconds = BRIEF_SECONDS if isinstance(made, Brief) else self._cache.seconds
+        lives = (seconds, capacity, ENTRY_OVERHEAD_BYTES, LONGEST_LIFE_SECONDS)
         _ask(lambda client: _scripts()[1](keys, (self._token, made, *lives), client))
 
     def let_go(self) -> None:

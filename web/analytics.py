@@ -87,8 +87,8 @@ class CodeStatsAnswer(Answer):
         description="Settled scans by the hour of day, 0-23 in `tz`"
     )
     visits: VisitsAnswer
-    first_scan_at: Time | None
-    last_scan_at: Time | None
+    first_scan_at: Time | None = Field(description="Without those that were handed in too late")
+    last_scan_at: Time | None = Field(description="Without those that were handed in too late")
     tz: str
     as_of: Time
 
@@ -131,12 +131,18 @@ def code_stats(path: CodePath, query: StatsQuery) -> Any:
 def _count_organization(subject: Subject, tz: str) -> bytes:
     with db.connection() as conn:
         codes = statistics.codes(conn, subject.org_id)
-        return json.dumps({"codes": codes, **_told(statistics.statistics(conn, subject, tz), tz)}).encode()
+        return _entry(statistics.statistics(conn, subject, tz), tz, codes=codes)
 
 
 def _count_code(subject: Subject, tz: str) -> bytes:
     with db.connection() as conn:
-        return json.dumps(_told(statistics.statistics(conn, subject, tz), tz)).encode()
+        return _entry(statistics.statistics(conn, subject, tz), tz)
+
+
+def _entry(found: Statistics, tz: str, **more: int) -> bytes:
+    """What is behind is told, and not kept for an hour."""
+    told = json.dumps({**more, **_told(found, tz)}).encode()
+    return told if found.scans.is_complete else cache.Brief(told)
 
 
 def _told(found: Statistics, tz: str) -> dict[str, Any]:

@@ -9,8 +9,8 @@ import sys
 from datetime import date, timedelta
 from uuid import UUID
 
-from shared import db
-from shared.analytics import folding, rebuilding
+from shared import db, renumbering
+from shared.analytics import folding, rebuilding, store
 from shared.analytics.facts import END, FIRST_DAY
 from shared.analytics.rebuilding import Subjects
 from shared.logging import configure, get_logger
@@ -42,6 +42,7 @@ def fold() -> bool:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
         if not folding.try_lock(conn):
             return False
+        renumbering.renumber(conn)
         scans = folding.fold_scans(conn, limit=BATCH)
         visits = folding.fold_visits(conn, limit=BATCH)
     if scans or visits:
@@ -65,7 +66,8 @@ def rebuild(subjects: Subjects) -> int:
         span = max(1, span // 2) if found > MANY else min(MAX_DAYS, 2 * span) if found < FEW else span
     with db.transaction() as conn:
         folding.lock(conn)
-        rebuilding.forget_strangers(conn, subjects)
+        rebuilding.forget_strangers(conn, rebuilding.as_of_now(conn, subjects))
+        store.retag(conn, subjects.org_id)
     log.info("rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
     return total
 
@@ -73,6 +75,7 @@ def rebuild(subjects: Subjects) -> int:
 def _replace(subjects: Subjects, first: date, end: date) -> int:
     with db.transaction() as conn:
         folding.lock(conn)
+        subjects = rebuilding.as_of_now(conn, subjects)
         rebuilding.rebuild_visits(conn, subjects, first, end)
         return rebuilding.rebuild_scans(conn, subjects, first, end)
 

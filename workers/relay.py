@@ -10,7 +10,7 @@ import time
 import psycopg
 import redis
 
-from shared import db, events
+from shared import db, events, renumbering
 from shared.db import Conn
 from shared.events import Event, Position
 from shared.leader import leadership
@@ -48,13 +48,15 @@ def follow(conn: Conn, stopping: threading.Event) -> None:
     conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
     conn.execute(f"LISTEN {events.WAKE_CHANNEL}")
-    mark = events.read_mark(conn, MARK) or Position(0, 0)
+    mark = Position(0, 0)
     next_check = time.monotonic()
     while not stopping.is_set():
         if time.monotonic() >= next_check:
             next_check = time.monotonic() + STALL_CHECK_SECONDS
             if stalled := db.end_stalled(conn, settings().scan_lease_seconds):
                 log.warning("stalled_transactions_ended", count=stalled)
+            renumbering.renumber(conn)
+            mark = events.read_mark(conn, MARK) or Position(0, 0)  # who folds may have renumbered the log as well
         batch = events.read(conn, mark, limit=BATCH)
         if batch:
             publish(batch, stopping)

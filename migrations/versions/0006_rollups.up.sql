@@ -42,8 +42,8 @@ CREATE TABLE scan_days (
     tablet      integer NOT NULL,
     desktop     integer NOT NULL,
     other       integer NOT NULL,
-    first_at    timestamptz NOT NULL,
-    last_at     timestamptz NOT NULL,
+    first_at    timestamptz,  -- null: only scans that were too late, whose times are their clients' word
+    last_at     timestamptz,
     PRIMARY KEY (subject_id, day)
 ) WITH (fillfactor = 80);
 
@@ -86,3 +86,24 @@ CREATE TABLE visit_days (
     other       integer NOT NULL,
     PRIMARY KEY (subject_id, day)
 ) WITH (fillfactor = 80);
+
+-- A scan that arrives settled, as history does that is brought over by hand, has its verdict told with it: what is told is
+-- counted, and can be corrected.
+CREATE OR REPLACE FUNCTION announce_scans() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (type, player_id, org_id, data)
+        SELECT told.type, s.player_id, q.org_id, told.data
+        FROM inserted s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
+        CROSS JOIN LATERAL (
+            SELECT 1, 'qr_scan', jsonb_build_object('scan_id', s.id, 'qr_code', s.qr_code)
+            UNION ALL
+            SELECT 2, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
+                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason))
+            WHERE s.status <> 'pending'
+        ) told (turn, type, data)
+        ORDER BY s.id, told.turn;
+    PERFORM pg_notify('qr_scan', json_build_object(
+            'player_id', s.player_id, 'qr_code', left(s.qr_code, 200), 'scan_id', s.id)::text)
+        FROM inserted s;
+    RETURN NULL;
+END $$;

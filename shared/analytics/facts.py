@@ -5,6 +5,7 @@ Folding, rebuilding and reading the tail use the same words here, so that they c
 - A scan counts once it is settled, at the time it happened, whatever its verdict.
 - `success`, `held` and `annulled` follow what staff decide: a correction takes back what was, and adds what is.
 - The reasons are those of failures, which are final.
+- A scan that was too late counts at the time that its client told, and is neither the first one nor the last.
 - A scan counts for its code and for the code's organization: its subjects. One that names no code counts for nobody.
 """
 
@@ -35,7 +36,8 @@ SCAN_DELTAS = """
            (was IS NULL AND device = 'tablet')::integer AS tablet,
            (was IS NULL AND device = 'desktop')::integer AS desktop,
            (was IS NULL AND device = 'other')::integer AS other,
-           CASE WHEN was IS NULL AND status = 'failure' THEN reason END AS reason
+           CASE WHEN was IS NULL AND status = 'failure' THEN reason END AS reason,
+           CASE WHEN reason IS DISTINCT FROM 'too_late' THEN scan_time END AS dated
     FROM facts CROSS JOIN LATERAL (VALUES (code_id), (org_id)) subjects (subject_id)
 """
 
@@ -75,7 +77,7 @@ ADD_SCANS = """
     INSERT INTO scan_days AS r (subject_id, day, count, success, held, annulled, players,
                                 phone, tablet, desktop, other, first_at, last_at)
     SELECT subject_id, day, sum(count), sum(success), sum(held), sum(annulled), coalesce(max(n.players), 0),
-           sum(phone), sum(tablet), sum(desktop), sum(other), min(scan_time), max(scan_time)
+           sum(phone), sum(tablet), sum(desktop), sum(other), min(dated), max(dated)
     FROM deltas LEFT JOIN (SELECT subject_id, day, count(*) AS players FROM newcomers GROUP BY 1, 2) n
         USING (subject_id, day)
     GROUP BY 1, 2

@@ -43,6 +43,12 @@ def of_organization(conn: Conn, org_id: UUID) -> Subjects:
     return Subjects(org_id, codes, with_org=True)
 
 
+def as_of_now(conn: Conn, subjects: Subjects) -> Subjects:
+    """With the codes that were made since. Read under the lock: what they were scanned by then is in the organization's
+    rollups, which a slice without them would replace."""
+    return of_organization(conn, subjects.org_id) if subjects.with_org else subjects
+
+
 def of_code(conn: Conn, code_id: UUID) -> Subjects | None:
     row = conn.execute("SELECT org_id FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
     return Subjects(row[0], [code_id], with_org=False) if row else None

@@ -17,8 +17,8 @@ DAY = timedelta(days=1)
 
 @cache
 def zone_names() -> frozenset[str]:
-    """The IANA time zones that are known here."""
-    return frozenset(available_timezones())
+    """The IANA time zones that are known here; those without a place are the machine's own, and none."""
+    return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def zone(name: str) -> ZoneInfo:

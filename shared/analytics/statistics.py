@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.analytics.rules import offsets, zone
-from shared.analytics.tail import AS_OF, TAIL, Subject
+from shared.analytics.tail import AS_OF, IS_COMPLETE, TAIL, Subject
 from shared.db import Conn, one
 
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,6 +33,8 @@ class Scans:
     first_at: datetime | None
     last_at: datetime | None
     as_of: datetime
+    is_complete: bool
+    """Whether `as_of` is now."""
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,13 @@ def _scans(conn: Conn, subject: Subject) -> Scans:
                                SELECT reason, count FROM scan_reasons WHERE subject_id = %(subject)s
                                UNION ALL SELECT reason, 1 FROM deltas WHERE reason IS NOT NULL) each
                            GROUP BY reason) by_reason) AS reasons,
-                       {AS_OF} AS as_of
+                       {AS_OF} AS as_of,
+                       {IS_COMPLETE} AS is_complete
                 FROM (
                     SELECT count, success, held, annulled, phone, tablet, desktop, other, first_at, last_at
                     FROM scan_days WHERE subject_id = %(subject)s
                     UNION ALL
-                    SELECT count, success, held, annulled, phone, tablet, desktop, other, scan_time, scan_time
+                    SELECT count, success, held, annulled, phone, tablet, desktop, other, dated, dated
                     FROM deltas) counted
                 """,  # noqa: S608 - put together from constants
                 subject.parameters(),
@@ -147,7 +150,8 @@ COUNTED = f"""
         UNION ALL SELECT scan_time, count FROM deltas WHERE count > 0
     )
 """  # noqa: S608 - put together from constants
-SPAN = f"{COUNTED} SELECT min(at), max(at) FROM counted"  # noqa: S608
+SPAN = f"{COUNTED} SELECT min(at), least(max(at), now()) FROM counted"  # noqa: S608
+"""What is dated later was inserted by hand, and has the offset of tomorrow."""
 HOURS = f"""
     {COUNTED}
     SELECT extract(hour FROM (at + o.shift) AT TIME ZONE 'UTC')::integer, sum(count)

@@ -53,3 +53,4 @@ AS_OF = """
           CASE WHEN (SELECT visits FROM complete) THEN now() ELSE (SELECT min(at) FROM visits_read) END)
 """
 """Up to when everything is counted."""
+IS_COMPLETE = "(SELECT events AND visits FROM complete)"

@@ -6,7 +6,6 @@ ends; one that is killed loses what came since the last round. While PostgreSQL 
 
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -44,11 +43,20 @@ class Opened:
         return Visit(self.qr_code_id, self.at, "bot" if is_bot else device_of(self.user_agent), self.took)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """The first visits that wait, as they were last stored: nobody knows yet whether that was committed."""
+
+    xid: str
+    count: int
+
+
 class VisitLog:
     """What one process has yet to store."""
 
     def __init__(self) -> None:
         self._waiting: list[Opened] = []
+        self._sent: Sent | None = None
         self._lock = threading.Lock()
         self._storing = threading.Lock()
         self._news = threading.Event()
@@ -70,11 +78,9 @@ class VisitLog:
     def flush(self) -> bool:
         """Store what waits, now and here; whether nothing is left."""
         with self._storing:
-            while batch := self._waiting[:BATCH]:
-                if not self._store([opened.visit() for opened in batch]):
+            while self._waiting:
+                if not self._store():
                     return False
-                with self._lock:
-                    del self._waiting[: len(batch)]
         return True
 
     def close(self) -> None:
@@ -86,13 +92,22 @@ class VisitLog:
                 return
             time.sleep(PAUSE_SECONDS)
 
-    def _store(self, visits: Sequence[Visit]) -> bool:
+    def _store(self) -> bool:
+        """Store a batch, once: where a connection broke at the commit, PostgreSQL is asked what became of it."""
         try:
             with db.connection() as conn:
-                store.add(conn, visits)
+                sent = self._sent
+                if sent is None or not store.is_stored(conn, sent.xid):
+                    self._sent, batch = None, self._waiting[:BATCH]
+                    with conn.transaction():
+                        xid = store.add(conn, [opened.visit() for opened in batch])
+                        self._sent = sent = Sent(xid, len(batch))
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
-            log.warning("visits_kept", count=len(visits), error=str(error))
+            log.warning("visits_kept", count=len(self._waiting), error=str(error))
             return False
+        with self._lock:
+            del self._waiting[: sent.count]
+        self._sent = None
         return True
 
     def _run(self) -> None:

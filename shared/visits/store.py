@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from uuid import UUID
 
+import psycopg
 from psycopg.rows import class_row
 
+from shared.analytics import folding
 from shared.codes.rules import CODE
 from shared.db import Conn, one
 from shared.visits.rules import Printed
@@ -45,13 +47,17 @@ def take(conn: Conn, code_id: UUID) -> bool:
     return taken.rowcount == 1
 
 
-def add(conn: Conn, visits: Sequence[Visit]) -> None:
-    """Store visits, and count those of people that no stock was asked for; all of it or nothing."""
-    with conn.transaction(), conn.pipeline():
-        conn.execute(
+def add(conn: Conn, visits: Sequence[Visit]) -> str:
+    """Store visits, and count those of people that no stock was asked for. The caller owns the transaction: returns its
+    id, by which `is_stored` can tell what became of it."""
+    with conn.pipeline():
+        added = conn.execute(
             """
-            INSERT INTO visits (qr_code_id, at, device)
-            SELECT * FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[])
+            WITH added AS (
+                INSERT INTO visits (qr_code_id, at, device)
+                SELECT * FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[])
+            )
+            SELECT pg_current_xact_id()::text
             """,
             ([v.qr_code_id for v in visits], [v.at for v in visits], [v.device for v in visits]),
         )
@@ -66,13 +72,27 @@ def add(conn: Conn, visits: Sequence[Visit]) -> None:
             """,
             ([v.qr_code_id for v in visits if v.device != "bot" and not v.took],),
         )
+    return str(one(added)[0])
+
+
+def is_stored(conn: Conn, xid: str) -> bool:
+    """Whether a transaction was committed whose connection broke at the end. Raises OperationalError while PostgreSQL
+    itself has yet to find out."""
+    try:
+        status = one(conn.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)))[0]
+    except psycopg.errors.InvalidParameterValue:
+        return False  # another server, which never came that far
+    if status == "in progress":
+        raise psycopg.OperationalError("what became of the last round is not known yet")
+    return bool(status == "committed")
 
 
 def forget(conn: Conn, *, before: date, limit: int) -> int:
     """Delete up to `limit` visits of days before this one that are in the rollups; returns how many. What is rolled up
-    stays, and is never made anew from what is left."""
-    row = one(
-        conn.execute(
+    stays, and is never made anew from what is left: nobody rebuilds meanwhile."""
+    with conn.transaction():
+        folding.lock(conn)
+        counted = conn.execute(
             """
             WITH gone AS (
                 DELETE FROM visits WHERE (xid, id) IN (
@@ -91,5 +111,4 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
             """,
             {"before": before, "limit": limit},
         )
-    )
-    return int(row[0])
+        return int(one(counted)[0])

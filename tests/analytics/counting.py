@@ -30,7 +30,7 @@ def counted(conn: Conn) -> Rows:
                 row["count"] += 1
                 row[status] += 1
             days[day][device or "other"] += 1
-            times[day].append(at)
+            times[day] += [at] if reason != "too_late" else []
             players[day].add(player)
             if status == "failure":
                 reasons[*day, reason] += 1
@@ -38,7 +38,7 @@ def counted(conn: Conn) -> Rows:
         "scan_quarters": {key: (row["count"], row["success"]) for key, row in quarters.items()},
         "scan_days": {
             key: (*(row[name] if name != "players" else len(players[key]) for name in DAY_COLUMNS),
-                  min(times[key]), max(times[key]))
+                  min(times[key], default=None), max(times[key], default=None))
             for key, row in days.items()
         },
         "scan_reasons": {key: (count,) for key, count in reasons.items()},

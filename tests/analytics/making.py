@@ -1,7 +1,6 @@
 """Scans that are settled, corrections by staff, and visits, put straight into PostgreSQL with the events they bring."""
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from shared.analytics import rebuilding
@@ -22,19 +21,17 @@ def settle(
     reason: str = "expired",
     device: str | None = None,
 ) -> UUID:
-    """A scan with its verdict and its event, in one transaction."""
+    """A scan that arrives with its verdict: PostgreSQL itself tells it."""
     told = reason if status in ("failure", "held") else None
-    with conn.transaction():
-        scan_id = one(
-            conn.execute(
-                """
-                INSERT INTO player_scans (player_id, qr_code_id, qr_code, scan_time, status, reason, device, settled_at)
-                VALUES (%s, %s, 'text', %s, %s, %s, %s, now()) RETURNING id
-                """,
-                (player, code, at, status, told, device),
-            )
-        )[0]
-        _tell(conn, scan_id, status=status, reason=told)
+    scan_id = one(
+        conn.execute(
+            """
+            INSERT INTO player_scans (player_id, qr_code_id, qr_code, scan_time, status, reason, device, settled_at)
+            VALUES (%s, %s, 'text', %s, %s, %s, %s, now()) RETURNING id
+            """,
+            (player, code, at, status, told, device),
+        )
+    )[0]
     return UUID(str(scan_id))
 
 
@@ -43,22 +40,18 @@ def correct(conn: Conn, scan_id: UUID, status: str) -> None:
     with conn.transaction():
         was = one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
         conn.execute("UPDATE player_scans SET status = %s WHERE id = %s", (status, scan_id))
-        _tell(conn, scan_id, status=status, was=was)
+        owner = one(
+            conn.execute(
+                "SELECT s.player_id, q.org_id FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id"
+                " WHERE s.id = %s",
+                (scan_id,),
+            )
+        )
+        tell(conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, was=was)
 
 
 def visit(conn: Conn, code: UUID, at: datetime = NOON, device: str = "phone") -> None:
     conn.execute("INSERT INTO visits (qr_code_id, at, device) VALUES (%s, %s, %s)", (code, at, device))
-
-
-def _tell(conn: Conn, scan_id: Any, **data: Any) -> None:
-    row = one(
-        conn.execute(
-            "SELECT s.player_id, q.org_id FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id"
-            " WHERE s.id = %s",
-            (scan_id,),
-        )
-    )
-    tell(conn, "scan_result", *row, scan_id=str(scan_id), qr_code="text", **data)
 
 
 def rebuild_all(conn: Conn) -> None:

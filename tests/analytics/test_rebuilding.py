@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.analytics import rebuilding
 from shared.db import Conn
 from tests.analytics.counting import counted, rolled_up
 from tests.analytics.making import NOON, correct, rebuild_all, settle, visit
@@ -84,6 +85,19 @@ def test_rebuilding_counts_as_of_the_mark(conn: Conn, monkeypatch: pytest.Monkey
 
     assert rolled_up(conn) == before
     roll_up()
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_a_code_made_meanwhile_still_counts_for_its_organization(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    settle(conn, player, make_code(conn, org))
+    listed = rebuilding.of_organization(conn, org)
+    later = make_code(conn, org)
+    settle(conn, make_player(conn), later)
+    visit(conn, later)
+
+    analytics.rebuild(listed)
+
     assert rolled_up(conn) == counted(conn)
 
 

@@ -80,7 +80,8 @@ def test_a_zone_that_never_changes_has_one_offset() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Mars/Base", "", "utc", "../../etc/passwd", "/etc/localtime", "Europe", "UTC\n", "+01:00"]
+    "name",
+    ["Mars/Base", "", "utc", "../../etc/passwd", "/etc/localtime", "localtime", "Factory", "Europe", "UTC\n", "+01:00"],
 )
 def test_a_zone_that_is_none(name: str) -> None:
     with pytest.raises(ValueError, match="IANA time zone"):

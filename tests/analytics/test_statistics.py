@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from shared.analytics.rules import offsets
 from shared.analytics.statistics import statistics
 from shared.analytics.tail import Subject
 from shared.db import Conn
@@ -80,6 +81,22 @@ def test_everything_is_counted(conn: Conn, ask: Any, code: UUID, then: str) -> N
     assert (of_all["codes"], of_all["as_of"][-1]) == (1, "Z")
 
 
+@pytest.mark.parametrize("then", ["leave a tail", "roll up", "rebuild"])
+def test_what_was_too_late_is_neither_first_nor_last(conn: Conn, ask: Any, code: UUID, then: str) -> None:
+    for at in (NOON - timedelta(days=20_000), NOON - timedelta(hours=1), NOON + timedelta(hours=1)):
+        settle(conn, make_player(conn), code, "failure", at, reason="too_late")
+    settle(conn, make_player(conn), code)
+    if then != "leave a tail":
+        roll_up()
+    if then == "rebuild":
+        rebuild_all(conn)
+
+    told = ask("/stats")
+
+    assert (told["first_scan_at"], told["last_scan_at"]) == ("2026-03-28T12:00:00Z",) * 2
+    assert told["reasons"] == {"too_late": 3}
+
+
 def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
     ada = make_player(conn)
     settle(conn, ada, code)
@@ -120,6 +137,24 @@ def test_a_scan_dated_long_ago_by_hand_is_told(conn: Conn, code: UUID, staff: St
     settle(conn, make_player(conn), code)
     roll_up()
     assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+
+
+def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
+    conn: Conn, code: UUID, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walked: list[datetime] = []
+
+    def walk(tz: Any, since: datetime, until: datetime) -> Any:
+        walked.append(until)
+        return offsets(tz, since, until)
+
+    monkeypatch.setattr("shared.analytics.statistics.offsets", walk)
+    settle(conn, make_player(conn), code, at=datetime(9997, 1, 1, 12, tzinfo=UTC))
+    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 1
+    settle(conn, make_player(conn), code)
+    roll_up()
+    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+    assert max(walked) < datetime.now(UTC) + timedelta(days=2)
 
 
 def test_they_are_cached_by_time_zone_and_counted_anew_after_a_change(

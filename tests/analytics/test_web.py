@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from shared.analytics import statistics, store
+from shared import cache
+from shared.analytics import statistics, store, tail
 from shared.db import Conn
-from tests.analytics.making import settle
+from shared.redis import client as redis_client
+from tests.analytics.making import rebuild_all, settle
 from tests.build import hand_in, make_code, make_org, make_player
 from tests.people import Staff, make_staff
 from web.app import create_app
@@ -59,6 +61,21 @@ def test_they_are_counted_once_an_hour(conn: Conn, staff: Staff, stats: Any) -> 
     assert again[-1]["cache"]["statistics"] == {"hits": 3, "misses": 1, "hit_ratio": 0.75}
 
 
+def test_what_is_behind_is_kept_for_seconds_only(
+    conn: Conn, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many events wait to be folded that they are left out."""
+    scan_all(conn, staff)
+    with monkeypatch.context() as few:
+        few.setattr(tail, "LONGEST", 3)
+        assert stats()["scans"]["success"] == 0
+    (entry,) = redis_client().keys(f"*statistics:{staff.org_id}*")
+    assert 0 < redis_client().ttl(entry) <= cache.BRIEF_SECONDS
+    redis_client().delete(entry)
+    assert stats()["scans"] == SCANS
+    assert redis_client().ttl(entry) > cache.BRIEF_SECONDS
+
+
 def test_codes_that_changed_are_counted_anew_by_every_process(
     client: Any, conn: Conn, staff: Staff, stats: Any
 ) -> None:
@@ -73,6 +90,12 @@ def test_codes_that_changed_are_counted_anew_by_every_process(
     assert stats(client=other)["as_of"] > before
     client.delete(f"{staff.codes}/{made['id']}", headers=staff.admin.headers)
     assert stats(client=other)["codes"] == 0
+
+
+def test_rollups_made_anew_are_told_at_once(conn: Conn, stats: Any) -> None:
+    before = stats()["as_of"]
+    rebuild_all(conn)
+    assert stats()["as_of"] > before
 
 
 def test_negative_control_without_a_new_tag_they_are_out_of_date(

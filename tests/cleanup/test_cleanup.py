@@ -3,11 +3,14 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
+import psycopg
 import pytest
 
-from shared import events
+from shared import db, events
+from shared.analytics import folding
 from shared.db import Conn
 from shared.events import Position
+from shared.visits import store as visits
 from tests import build
 from tests.build import make_code, make_player
 from workers import cleanup
@@ -80,6 +83,19 @@ def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: 
     assert [cleanup.forget_all().visits for _ in range(2)] == [2, 0]
     assert conn.execute("SELECT count(*) FROM visits").fetchone() == (2,)
     assert conn.execute("SELECT sum(count) FROM visit_days WHERE subject_id = %s", (code,)).fetchone() == (4,)
+
+
+def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> None:
+    """A slice that counted after they went, and did not know of it yet, would lose them for good."""
+    conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {LONG_AGO}, 'phone')", (make_code(conn),))
+    roll_up()
+    with db.connect() as rebuilder, rebuilder.transaction():
+        folding.lock(rebuilder)
+        conn.execute("SET lock_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            visits.forget(conn, before=datetime.now(UTC).date(), limit=10)
+        conn.execute("RESET lock_timeout")
+    assert visits.forget(conn, before=datetime.now(UTC).date(), limit=10) == 1
 
 
 def test_logins_and_idempotency_keys_that_are_over_are_forgotten(conn: Conn) -> None:

@@ -100,6 +100,22 @@ def test_a_row_by_hand_is_a_pending_scan_and_announced(conn: Conn, code: Any) ->
     assert conn.execute("SELECT type, player_id FROM events").fetchone() == ("qr_scan", player[0])
 
 
+def test_history_by_hand_is_told_with_its_verdict(conn: Conn, code: Any) -> None:
+    conn.execute("INSERT INTO players (username) VALUES ('ada')")
+    conn.execute(
+        """
+        INSERT INTO player_scans (player_id, qr_code_id, status, reason, settled_at)
+        SELECT id, %s, 'failure', 'expired', now() FROM players
+        """,
+        (code,),
+    )
+    told = conn.execute("SELECT type, data - 'scan_id' FROM events ORDER BY xid, id").fetchall()
+    assert told == [
+        ("qr_scan", {"qr_code": "spy123"}),
+        ("scan_result", {"qr_code": "spy123", "status": "failure", "reason": "expired"}),
+    ]
+
+
 def test_the_longest_code_with_the_widest_characters_can_be_announced(conn: Conn, code: Any) -> None:
     conn.execute("INSERT INTO players (username) VALUES ('ada')")
     conn.execute(

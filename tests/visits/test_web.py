@@ -1,6 +1,7 @@
 """What a phone's own camera opens: led on or told why not, counted once, and never against the stock for a machine."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -224,6 +225,54 @@ def test_a_round_that_fails_halfway_stores_nothing_twice(
     visit_log.flush()
 
     assert (stored(conn), taken(conn, code)) == ([(code, "phone")], 1)
+
+
+@contextmanager
+def unheard() -> Iterator[Conn]:
+    """A connection that breaks after the commit, before its confirmation arrives."""
+    with db.pool().connection() as conn:
+        yield conn
+    raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+
+def test_a_round_whose_confirmation_is_lost_is_not_stored_again(
+    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = poster(conn)
+    open_code(code)
+    with monkeypatch.context() as broken:
+        broken.setattr(db, "connection", unheard)
+        assert not visit_log.flush()
+    open_code(code)
+
+    assert visit_log.flush()
+
+    assert (stored(conn), taken(conn, code)) == ([(code, "phone")] * 2, 2)
+
+
+def test_a_round_that_breaks_before_its_commit_is_stored_again(
+    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = poster(conn)
+    open_code(code)
+    add = store.add
+
+    def killed(own: Conn, visits: Any) -> str:
+        xid = add(own, visits)
+        conn.execute("SELECT pg_terminate_backend(%s, 5000)", (own.info.backend_pid,))
+        return xid
+
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "add", killed)
+        assert not visit_log.flush()
+
+    assert visit_log.flush()
+
+    assert (stored(conn), taken(conn, code)) == ([(code, "phone")], 1)
+
+
+def test_a_server_that_never_came_that_far_has_stored_nothing(conn: Conn) -> None:
+    assert not store.is_stored(conn, str(2**40))
 
 
 def test_no_more_are_kept_than_the_bound(
