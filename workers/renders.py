@@ -145,7 +145,10 @@ def assemble_one() -> bool:
         log.warning("part_missing", render_id=str(render.id), part=missing.name)
         with suppress(AssemblyLost), db.transaction() as conn:
             assembling.redo_missing(conn, token, assembly, missing.name)
-    except psycopg.OperationalError:  # PostgreSQL went away: once more when the lease is over
+    except psycopg.OperationalError as error:  # PostgreSQL went away
+        log.warning("assembly_given_back", render_id=str(render.id), error=str(error))
+        with db.connection() as conn:
+            assembling.give_back(conn, token, assembly)
         raise
     except Exception as error:  # noqa: BLE001 - tried again a few times, whatever it is
         reason = _reason(error, "assembly_postponed", render.id)

@@ -98,6 +98,17 @@ def postpone(conn: Conn, token: UUID, assembly: Assembly, pause: timedelta, reas
         store.finish(conn, assembly.id, "failed", reason)
 
 
+def give_back(conn: Conn, token: UUID, assembly: Assembly) -> None:
+    """End a lease as if it had never been: PostgreSQL failed us."""
+    conn.execute(
+        f"""
+        UPDATE render_jobs SET lease_token = NULL, lease_until = NULL, attempts = attempts - 1
+        WHERE id = %(id)s AND {STILL_OURS}
+        """,  # noqa: S608 - a constant
+        {"token": token, "id": assembly.id},
+    )
+
+
 def redo_missing(conn: Conn, token: UUID, assembly: Assembly, part: str) -> None:
     """A part is not in the storage any more, as after a restore: its chunk is drawn once more."""
     keep(conn, token, assembly, timedelta())

@@ -491,16 +491,19 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(
     assert left(render_id) == []
 
 
-def test_a_database_that_goes_away_costs_no_attempt(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("module", "table"), [(chunks, "render_chunks"), (assembling, "render_jobs")])
+def test_a_database_that_goes_away_costs_no_attempt(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, module: Any, table: str
+) -> None:
     def go_away(*_: Any) -> None:
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     render_id = ask(conn, org, make_codes(conn, org, 2))
     with monkeypatch.context() as broken:
-        broken.setattr(chunks, "finish", go_away)
+        broken.setattr(module, "finish", go_away)
         with pytest.raises(psycopg.OperationalError):
             work()
-    assert conn.execute("SELECT attempts, lease_until FROM render_chunks").fetchone() == (0, None)
+    assert conn.execute(f"SELECT attempts, lease_until FROM {table}").fetchone() == (0, None)
     work()
     assert find(conn, render_id).status == "done"
 
