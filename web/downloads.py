@@ -1,5 +1,6 @@
 """A stored file as an answer: whole, or the range that is asked for (RFC 9110, 13 and 14), never held in memory."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from web.problems import problem
 
 log = get_logger()
 
+LAST_NONE = re.compile(r"bytes[ \t]*=[ \t]*-0+[ \t]*", re.IGNORECASE)
+"""The last no bytes: well-formed, and of no file (RFC 9110, 14.1.2)."""
 HEADERS = {
     "ETag": {"schema": {"type": "string"}, "description": "Strong: the file never changes"},
     "Accept-Ranges": {"schema": {"type": "string"}},
@@ -43,6 +46,8 @@ def asked_range(header: str | None, size: int) -> Span | None:
     """The one range that a Range header asks for. None for the whole file: where there is no such header, where it is
     malformed or of another unit, and where it asks for several, which a server may answer with all. Raises ValueError
     where the file has none of it."""
+    if LAST_NONE.fullmatch(header or ""):
+        raise ValueError(f"bytes */{size}")
     parsed = parse_range_header(header)
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
         return None

@@ -101,7 +101,7 @@ def test_ranges(header: str | None, span: tuple[int, int] | None) -> None:
     assert asked_range(header, 100) == span
 
 
-@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200"])
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
 def test_ranges_that_are_not_there(header: str) -> None:
     with pytest.raises(ValueError, match=r"bytes \*/100"):
         asked_range(header, 100)
