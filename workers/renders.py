@@ -32,6 +32,7 @@ PAUSE = timedelta(seconds=5)
 """After the storage failed; it doubles from time to time."""
 DEFECT = "A part of it could not be made."
 SPENT = "Workers died while they put the file together."
+LOST = "The storage lost parts of it, again and again."
 NOTHING = "No picture could be made; errors says why of each."
 
 _news = threading.Event()
@@ -141,10 +142,10 @@ def assemble_one() -> bool:
     except AssemblyLost:
         log.info("assembly_lost", render_id=str(render.id))
         _remove(file)
-    except making.PartMissing as missing:
-        log.warning("part_missing", render_id=str(render.id), part=missing.name)
-        with suppress(AssemblyLost), db.transaction() as conn:
-            assembling.redo_missing(conn, token, assembly, missing.name)
+    except making.PartsMissing as missing:
+        log.warning("parts_missing", render_id=str(render.id), parts=len(missing.names), first=missing.names[0])
+        with db.transaction() as conn:
+            assembling.redo_missing(conn, token, assembly, missing.names, LOST)
     except psycopg.OperationalError as error:  # PostgreSQL went away
         log.warning("assembly_given_back", render_id=str(render.id), error=str(error))
         with db.connection() as conn:

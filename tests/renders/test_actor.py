@@ -523,6 +523,43 @@ def test_a_part_that_the_storage_lost_is_made_again(conn: Conn, org: UUID) -> No
     assert find(conn, render_id).done == 7
 
 
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("size", "fields"), [(3, {}), (8, {"output": "label_sheet", "template": "a4-2x4", "caption": "none"})]
+)
+def test_all_parts_that_the_storage_lost_are_made_again_at_once(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, size: int, fields: Any
+) -> None:
+    """More of them than workers may die with one file; it counts as no death."""
+    monkeypatch.setattr(rules, "SLOW_CHUNK", 1)
+    render_id = ask(conn, org, make_codes(conn, org, 6 * size), **fields)
+    while worker.draw_one():
+        pass
+    for part in assembling.parts(conn, render_id)[1:-1]:
+        storage().delete(part)
+
+    assert worker.assemble_one()
+    assert find(conn, render_id).done == 2 * size
+    assert conn.execute("SELECT attempts, failures FROM render_jobs").fetchone() == (0, 1)
+    work()
+
+    assert find(conn, render_id).done == 6 * size
+    assert file_of(conn, render_id)
+
+
+def test_a_storage_that_keeps_losing_parts_fails_the_render_with_its_reason(conn: Conn, org: UUID) -> None:
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+
+    drawn = 0
+    while worker.draw_one():
+        drawn += 1
+        storage().delete(assembling.parts(conn, render_id)[0])
+        worker.assemble_one()
+
+    render = find(conn, render_id)
+    assert (drawn, render.status, render.reason) == (rules.MAX_STORAGE_FAILURES, "failed", worker.LOST)
+
+
 def full(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) -> None:
     """A disk that is full for names that are so."""
     write = LocalStorage.write
