@@ -6,7 +6,7 @@ A label that cannot be read back from the page stays empty, so that the others k
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID
@@ -29,8 +29,8 @@ from shared.images.symbol import Modules, encode
 from shared.images.vector import pdf_colour, pdf_modules
 from shared.renders import captions
 from shared.renders.content import Code, Logos
-from shared.renders.pictures import DELETED, SET_ASIDE, told
-from shared.renders.rules import Asked
+from shared.renders.pictures import DELETED, SET_ASIDE, as_it_is, told
+from shared.renders.rules import Asked, Render
 from shared.renders.store import Failed
 from shared.renders.templates import TEMPLATES, Template
 
@@ -71,7 +71,7 @@ class Label:
 
 def write_part(
     out: Writer,
-    asked: Asked,
+    asked: Render,
     codes: Sequence[Code | None],
     qr_ids: Sequence[UUID],
     *,
@@ -89,7 +89,7 @@ def write_part(
             failed[place] = DELETED if code is None else SET_ASIDE
             continue
         try:
-            labels[place] = design(asked, template, place, code, logos)
+            _, labels[place] = as_it_is(asked, code, partial(design, asked, template, place, logos))
         except psycopg.Error:
             raise
         except Exception as error:  # noqa: BLE001 - one label takes none along
@@ -105,7 +105,7 @@ def write_part(
     return [Failed(qr_ids[place], failed[place]) for place in sorted(failed)]
 
 
-def design(asked: Asked, template: Template, place: int, code: Code, logos: Logos) -> Label:
+def design(asked: Asked, template: Template, place: int, logos: Logos, code: Code) -> Label:
     """The label of a code at this place of its chunk. Raises DomainError."""
     picture = code.customization.picture(printed_text(code.text), "pdf", asked.size, asked.error_correction)
     dark = encode(picture.text, picture.level)

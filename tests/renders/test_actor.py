@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from PIL import Image
 
 from shared import db
 from shared.db import Conn
@@ -22,7 +23,7 @@ from shared.images.render import render
 from shared.renders import assembling, chunks, making, pictures, rules, store
 from shared.renders.chunks import LeaseLost
 from tests.build import code_text, make_code, make_org
-from tests.images.drawing import LOGO
+from tests.images.drawing import LOGO, image_bytes
 from tests.racing import at_once
 from tests.renders.making import (
     ask,
@@ -102,6 +103,48 @@ def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUI
         picture = printed.customization.picture(printed_text(printed.code), kind, 410, "Q")
         assert data == render(picture, LOGO if code == branded else None)
     assert plain != coloured
+
+
+@pytest.mark.parametrize("fields", [{}, {"output": "label_sheet", "template": "a4-2x4", "caption": "none"}], ids=str)
+@pytest.mark.parametrize(("replaced", "failed"), [(1, 0), (pictures.RELOADS, 0), (pictures.RELOADS + 1, 1)])
+def test_a_logo_that_is_replaced_while_its_chunk_is_drawn_is_drawn_as_it_is_then(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, fields: Any, replaced: int, failed: int
+) -> None:
+    """And no code is loaded for ever."""
+    branded, plain = make_codes(conn, org, 2)
+    customize(conn, branded, LOGO)
+    logos = [image_bytes(Image.new("RGB", (20 + n, 20), "red")) for n in range(replaced)]
+    fetch = images.logo
+
+    def late(own: Conn, code: UUID, digest: str) -> bytes | None:
+        if logos:
+            customize(conn, code, logos.pop())
+        return fetch(own, code, digest)
+
+    monkeypatch.setattr(images, "logo", late)
+    render_id = ask(conn, org, [branded, plain], **fields)
+
+    work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.done, render.failed) == ("done", 2 - failed, failed)
+
+
+def test_a_code_that_is_deleted_with_its_logo_replaced_fails_by_its_row(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branded, plain = make_codes(conn, org, 2)
+    customize(conn, branded, LOGO)
+
+    def gone(*_: Any) -> None:
+        conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (branded,))
+
+    monkeypatch.setattr(images, "logo", gone)
+    render_id = ask(conn, org, [branded, plain])
+
+    work()
+
+    assert store.errors(conn, render_id) == [store.Failed(branded, pictures.DELETED)]
 
 
 @pytest.mark.usefixtures("small_chunks")
