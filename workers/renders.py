@@ -176,8 +176,9 @@ def remove_unneeded(render_id: UUID) -> int:
     return gone
 
 
-def _before_each(chunk: Chunk, token: UUID) -> Callable[[int], None]:
-    """Called before each picture: keeps the lease, and tells which picture it is where a worker has died before."""
+def _before_each(chunk: Chunk, token: UUID) -> Callable[[int | None], None]:
+    """Called before each picture, and with None before what is done with all of them: keeps the lease, and tells which
+    picture it is where a worker has died before."""
     if rules.is_watched(chunk.attempts):
         return lambda place: _keep_chunk(token, chunk, place)
     beat = _beat(lambda: _keep_chunk(token, chunk, None))

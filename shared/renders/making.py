@@ -14,11 +14,11 @@ from shared.renders.chunks import Chunk
 from shared.renders.content import Code
 from shared.renders.pdfs import Merger
 from shared.renders.pictures import Part
-from shared.renders.rules import Render, file_name, part_name, set_aside
+from shared.renders.rules import Render, file_name, is_watched, part_name, set_aside
 from shared.renders.store import Failed
 
 T = TypeVar("T")
-BeforeEach = Callable[[int], None]
+BeforeEach = Callable[[int | None], None]
 
 
 class PartsMissing(Exception):
@@ -46,7 +46,16 @@ def draw_part(
         if job.output == "label_sheet":
             from shared.renders import sheets  # noqa: PLC0415 - loads reportlab and pdfium
 
-            return name, sheets.write_part(out, job, codes, chunk.qr_ids, aside=aside, before_each=before_each)
+            failed = sheets.write_part(
+                out,
+                job,
+                codes,
+                chunk.qr_ids,
+                aside=aside,
+                alone=is_watched(chunk.attempts),
+                before_each=before_each,
+            )
+            return name, failed
         failed = pictures.write_part(
             out,
             job,

@@ -76,9 +76,13 @@ def write_part(
     qr_ids: Sequence[UUID],
     *,
     aside: frozenset[int],
-    before_each: Callable[[int], None],
+    alone: bool,
+    before_each: Callable[[int | None], None],
 ) -> list[Failed]:
-    """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty."""
+    """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty.
+
+    `alone`: each label is drawn and looked at by itself first, so that one with which workers die is known.
+    """
     template, logos = TEMPLATES[str(asked.template)], Logos()
     glyphs()  # before the first label is in hand, as it takes a while
     labels: dict[int, Label] = {}
@@ -90,13 +94,17 @@ def write_part(
             continue
         try:
             _, labels[place] = as_it_is(asked, code, partial(design, asked, template, place, logos))
+            if alone:
+                by_itself = {place % template.per_page: labels[place]}
+                unreadable(draw(template, template.per_page, by_itself), template, by_itself, lambda: None)
         except psycopg.Error:
             raise
         except Exception as error:  # noqa: BLE001 - one label takes none along
             failed[place] = told(error, qr_id)
     while True:
+        before_each(None)
         pages = draw(template, len(qr_ids), labels)
-        unread = unreadable(pages, template, labels, lambda: before_each(len(qr_ids) - 1))
+        unread = unreadable(pages, template, labels, lambda: before_each(None))
         if not unread:
             break
         failed |= dict.fromkeys(unread, UNREADABLE)
