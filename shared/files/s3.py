@@ -7,13 +7,14 @@ is confirmed. A lifecycle rule that aborts incomplete uploads would do what `for
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Self
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.files.storage import BLOCK, FileMissing, Listed, StorageError, check_name
+from shared.files.storage import BLOCK, Blocks, FileMissing, Listed, StorageError, check_name
 from shared.settings import Settings
 
 PART = 8 * 2**20
@@ -53,16 +54,16 @@ class S3Storage:
             upload.abort()
             raise
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
         where = self._at(name)
         if stop is not None and stop <= start:
             self.size(name)
-            return iter(())
+            return Blocks(iter(()), BytesIO())
         if start or stop is not None:
             where["Range"] = f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
         with _told():
             body = self._client.get_object(**where)["Body"]
-        return _blocks(body)
+        return Blocks(_blocks(body), body)
 
     def size(self, name: str) -> int:
         with _told():
