@@ -24,6 +24,7 @@ from shared.organizations import store as organizations
 from shared.organizations.rules import at_least
 from web.answers import answer
 from web.auth import caller, requires_role, role
+from web.downloads import InPlace
 from web.edge import takes_file, takes_up_to
 from web.fields import Answer, Body, Id, Query, QueryFlag
 from web.idempotency import answer_once, idempotent, takes_key, transaction
@@ -134,10 +135,9 @@ def export(path: OrganizationPath) -> Response:
     columns = [name for name in cells.COLUMNS if name != cells.SOLUTION or at_least(role(), "admin")]
     with db.connection() as conn:
         slug = organizations.slug(conn, path.org_id)
-    written = _written(path.org_id, columns)
-    first = next(written)  # while an error still gets an answer of its own
+    written = InPlace(lambda: _begun(_written(path.org_id, columns)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
-    return Response(chain([first], written), headers=headers, content_type="text/csv; charset=utf-8")
+    return Response(written, headers=headers, content_type="text/csv; charset=utf-8")
 
 
 def _add(org_id: UUID, judged: Sequence[Judged], place: Callable[[int], str], *, partial: bool) -> Response:
@@ -181,6 +181,11 @@ def _import(conn: Conn, found: Import) -> dict[str, Any]:
         "status_url": f"/api/organizations/{found.org_id}/imports/{found.id}",
     }
     return ImportAnswer.model_validate(told).model_dump(mode="json")
+
+
+def _begun(written: Iterator[str]) -> Iterator[str]:
+    """With its first piece there already: while an error still gets an answer of its own."""
+    return chain([next(written)], written)
 
 
 def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:

@@ -17,7 +17,7 @@ from tests.codes.making import PUZZLE, make
 from tests.imports.describing import BODIES
 from tests.imports.making import bulk, export, left, stored, upload
 from tests.people import Staff, make_staff
-from web import imports
+from web import downloads, imports
 
 
 def read(answer: Any) -> list[dict[str, str]]:
@@ -78,6 +78,17 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
     make(client, staff)  # later than the export
     assert sum(piece.count(b"\r\n") for piece in pieces) == 3
     assert len(set(pages)) == 3
+
+
+def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
+
+    refused = export(client, staff)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    held.close()
+    assert [export(client, staff).text.count("\r\n") for _ in range(2)] == [1, 1]
 
 
 @pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False)])
