@@ -19,6 +19,8 @@ from shared.settings import Settings
 
 PART = 8 * 2**20
 """Bytes of an upload's part: S3 takes 5 MiB and more, and 10,000 parts, so a file of up to 80 GB."""
+OURS = "renders/"
+"""What all names begin with: the bucket may hold other applications' files."""
 MISSING = ("404", "NoSuchKey", "NotFound")
 
 
@@ -84,7 +86,8 @@ class S3Storage:
     def forget_drafts(self, before: datetime) -> int:
         gone = 0
         with _told():
-            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
+            uploads = self._client.get_paginator("list_multipart_uploads")
+            for page in uploads.paginate(Bucket=self._bucket, Prefix=OURS):
                 for draft in page.get("Uploads", ()):
                     if draft["Initiated"] < before:
                         where = {"Bucket": self._bucket, "Key": draft["Key"], "UploadId": draft["UploadId"]}

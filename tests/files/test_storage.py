@@ -146,6 +146,15 @@ def test_drafts_of_a_process_that_died_are_forgotten(storage: Storage, monkeypat
         unfinished.__exit__(None, None, None)
 
 
+def test_uploads_of_other_applications_are_left_alone(bucket: s3.S3Storage) -> None:
+    where = {"Bucket": "waymark-tests", "Key": "backups/a"}
+    upload = bucket._client.create_multipart_upload(**where)
+    try:
+        assert bucket.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
+    finally:
+        bucket._client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
+
+
 @pytest.mark.parametrize("use", ["size", "read"])
 def test_what_is_not_there(storage: Storage, use: str) -> None:
     with pytest.raises(FileMissing):
