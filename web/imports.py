@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 from itertools import chain, islice
 from typing import Annotated, Any, BinaryIO
@@ -15,7 +16,6 @@ from shared import db
 from shared.codes import store as codes
 from shared.db import Conn
 from shared.errors import Fault, NotFound, RowsRefused
-from shared.ids import uuid7
 from shared.imports import adding, cells, rules, staging, store
 from shared.imports.rules import AT_ONCE, Import, Judged, RowStatus, Status
 from shared.imports.table import open_table
@@ -193,12 +193,17 @@ def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
     text = StringIO()
     sheet = csv.DictWriter(text, columns, extrasaction="ignore")
     sheet.writeheader()
-    after, until = FIRST, uuid7()
+    after = FIRST
+    with db.connection() as conn:
+        until = codes.last_id(conn, org_id) or FIRST
     while True:
         with db.connection() as conn:
             page = codes.oldest_first(conn, org_id, after=after, until=until, limit=PAGE)
+            destinations = {code.destination_code for code in page if code.destination_code}
+            there = codes.existing(conn, org_id, destinations, until=until)
         for code in page:
-            sheet.writerow(cells.write(code))
+            leads = code.destination_code if code.destination_code in there else None  # import takes none to nowhere
+            sheet.writerow(cells.write(replace(code, destination_code=leads)))
         yield text.getvalue()
         if len(page) < PAGE:
             return
