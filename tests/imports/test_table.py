@@ -38,6 +38,14 @@ def refused(data: bytes) -> Fault:
         (HEAD + b'x,a"b\n', [(2, ["x", 'a"b'])]),
         (HEAD + b"x\n", [(2, ["x"])]),
         (HEAD + b"x,a,b,c,d\n", [(2, ["x", "a", "b"])]),  # one too many says it
+        (HEAD + b"x,a,,\n", [(2, ["x", "a", ""])]),
+        (b"scan_type,description,, \nx,a,,\ny,b\nz,c,\n", [(2, ["x", "a"]), (3, ["y", "b"]), (4, ["z", "c"])]),
+        (b"scan_type,description,,\nx,a,b,\ny,b,,,\n", [(2, ["x", "a", "b"]), (3, ["y", "b", ""])]),
+        (b"\xef\xbb\xbfsep=;\r\nscan_type;description\r\nx;a,b\r\n", [(3, ["x", "a,b"])]),
+        (b"SEP=,\nscan_type,description\nx,a;b\n", [(3, ["x", "a;b"])]),
+        (b"scan_type;latitude;max_scans\nx; -4,5 ;1,5\n", [(2, ["x", " -4.5 ", "1,5"])]),
+        (b"scan_type;latitude;radius_m\nx;1.234,5;1,2,3\n", [(2, ["x", "1.234,5", "1,2,3"])]),
+        (b'scan_type,latitude\nx,"52,37"\n', [(2, ["x", "52,37"])]),
     ],
 )
 def test_what_files_look_like(data: bytes, rows: list[Any]) -> None:
@@ -51,7 +59,11 @@ def test_what_files_look_like(data: bytes, rows: list[Any]) -> None:
         (b"\n", "body", "without a header"),
         (b"item_drop,hello\n", "body", "unknown columns: 'item_drop', 'hello'"),
         (b"scan_type,nmae,id\n", "body", "unknown columns: 'nmae', 'id'"),
-        (b"scan_type,\n", "body", "unknown columns: ''"),
+        (b"scan_type,,code\n", "body", "unknown columns: ''"),
+        (b",,\n", "body", "no column scan_type"),
+        (b"sep=;\n", "body", "without a header"),
+        (b"sep=;\nscan_type;nmae\n", "body", "unknown columns: 'nmae'"),
+        (b"sep=;\n" + HEAD.replace(b",", b";") + b'x;"a"b\n', "body.lines.3", "follows a closing quote"),
         (b"scan_type," + b",".join(b"c%d" % n for n in range(10_000)), "body", "and 9,995 more"),
         (b"scan_type,code,code,scan_type\n", "body", "more than once: code, scan_type"),
         (b"code\n", "body", "no column scan_type"),
