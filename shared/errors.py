@@ -127,6 +127,10 @@ class TooManySockets(Unavailable):
     """This process holds as many sockets as it may; try again."""
 
 
+class TooManyDownloads(Unavailable):
+    """This process sends as many files as it may; try again."""
+
+
 class Unreadable(Invalid):
     """With these colours, this style and this logo the picture cannot be read back."""
 

@@ -162,6 +162,11 @@ class Settings(BaseSettings):
         return max(1, (self.web_threads - self.max_sockets) * 3 // 4)
 
     @property
+    def max_downloads(self) -> int:
+        """Files and exports that a web process sends at once: each keeps a thread for as long as its client reads."""
+        return max(1, (self.web_threads - self.max_sockets) // 8)
+
+    @property
     def catalog_address(self) -> str:
         """Where our own catalog listens: GRPC_LISTEN, else where its clients look for it."""
         return self.grpc_listen or self.grpc_server_url

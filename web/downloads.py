@@ -1,18 +1,25 @@
 """A stored file as an answer: whole, or the range that is asked for (RFC 9110, 13 and 14), never held in memory."""
 
+import re
+import weakref
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from flask import Response, request
 from werkzeug.http import parse_range_header
 
-from shared.errors import NotFound, Unavailable
+from shared.errors import NotFound, TooManyDownloads, Unavailable
 from shared.files.storage import FileMissing, StorageError
 from shared.logging import get_logger
+from shared.settings import settings
 from web.problems import problem
 
 log = get_logger()
 
+Piece = TypeVar("Piece")
+LAST_NONE = re.compile(r"bytes[ \t]*=[ \t]*-0+[ \t]*", re.IGNORECASE)
+"""The last no bytes: well-formed, and of no file (RFC 9110, 14.1.2)."""
 HEADERS = {
     "ETag": {"schema": {"type": "string"}, "description": "Strong: the file never changes"},
     "Accept-Ranges": {"schema": {"type": "string"}},
@@ -32,6 +39,48 @@ def documented(*content_types: str) -> dict[str | int, Any]:
     }
 
 
+def room(n: int) -> SimpleQueue[None]:
+    """So many places. One may be given back at any moment, as when garbage is collected: this queue allows it."""
+    made: SimpleQueue[None] = SimpleQueue()
+    for _ in range(n):
+        made.put(None)
+    return made
+
+
+places = room(settings().max_downloads)
+
+
+class InPlace(Iterator[Piece], Generic[Piece]):
+    """An answer that is read piece by piece, in one of the process's places: given back at its end, when it is closed,
+    and when it is dropped. Raises TooManyDownloads before anything is opened."""
+
+    def __init__(self, begin: Callable[[], Iterator[Piece]]) -> None:
+        try:
+            places.get_nowait()
+        except Empty:
+            raise TooManyDownloads from None
+        self._give_back: Callable[[], object] = weakref.finalize(self, places.put, None)
+        try:
+            self._pieces: Iterator[Piece] = begin()
+        except BaseException:
+            self._give_back()
+            raise
+
+    def __next__(self) -> Piece:
+        try:
+            return next(self._pieces)
+        except StopIteration:
+            self._give_back()
+            raise
+
+    def close(self) -> None:
+        try:
+            if close := getattr(self._pieces, "close", None):
+                close()
+        finally:
+            self._give_back()
+
+
 class Span(NamedTuple):
     """The bytes from `start` to before `stop`."""
 
@@ -43,6 +92,8 @@ def asked_range(header: str | None, size: int) -> Span | None:
     """The one range that a Range header asks for. None for the whole file: where there is no such header, where it is
     malformed or of another unit, and where it asks for several, which a server may answer with all. Raises ValueError
     where the file has none of it."""
+    if LAST_NONE.fullmatch(header or ""):
+        raise ValueError(f"bytes */{size}")
     parsed = parse_range_header(header)
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
         return None
@@ -81,7 +132,7 @@ def send(
             response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
     if request.method != "HEAD":
         try:
-            response.response = read(*span)
+            response.response = InPlace(lambda: read(*span))
         except FileMissing as error:
             log.exception("file_missing", path=request.path)
             raise NotFound from error

@@ -27,18 +27,21 @@ worker_connections = 4 * settings().web_threads + 1_000
 timeout = 30
 graceful_timeout = 8
 keepalive = 30
-RECEIVE_SECONDS = 10
+SILENT_SECONDS = 10
 control_socket_disable = True
 accesslog = None  # the application logs in its own shape
 
 
 def when_ready(server) -> None:  # type: ignore[no-untyped-def]
-    """Give up on a client that stops in the middle of a request: it would keep a thread for as long as it likes.
+    """Give up on a client that stops in the middle of a request, or does not read its answer: it would keep a thread
+    for as long as it likes.
 
-    Accepted sockets inherit the limit from the listening one; a WebSocket only reads when there is something to read.
+    Accepted sockets inherit the limits from the listening one; a WebSocket only reads when there is something to read.
     """
+    limit = struct.pack("ll", SILENT_SECONDS, 0)
     for listener in server.LISTENERS:
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", RECEIVE_SECONDS, 0))
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]

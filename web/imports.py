@@ -2,6 +2,7 @@
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from io import StringIO
 from itertools import chain, islice
 from typing import Annotated, Any, BinaryIO
@@ -15,7 +16,6 @@ from shared import db
 from shared.codes import store as codes
 from shared.db import Conn
 from shared.errors import Fault, NotFound, RowsRefused
-from shared.ids import uuid7
 from shared.imports import adding, cells, rules, staging, store
 from shared.imports.rules import AT_ONCE, Import, Judged, RowStatus, Status
 from shared.imports.table import open_table
@@ -24,6 +24,7 @@ from shared.organizations import store as organizations
 from shared.organizations.rules import at_least
 from web.answers import answer
 from web.auth import caller, requires_role, role
+from web.downloads import InPlace
 from web.edge import takes_file, takes_up_to
 from web.fields import Answer, Body, Id, Query, QueryFlag
 from web.idempotency import answer_once, idempotent, takes_key, transaction
@@ -134,10 +135,9 @@ def export(path: OrganizationPath) -> Response:
     columns = [name for name in cells.COLUMNS if name != cells.SOLUTION or at_least(role(), "admin")]
     with db.connection() as conn:
         slug = organizations.slug(conn, path.org_id)
-    written = _written(path.org_id, columns)
-    first = next(written)  # while an error still gets an answer of its own
+    written = InPlace(lambda: _begun(_written(path.org_id, columns)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
-    return Response(chain([first], written), headers=headers, content_type="text/csv; charset=utf-8")
+    return Response(written, headers=headers, content_type="text/csv; charset=utf-8")
 
 
 def _add(org_id: UUID, judged: Sequence[Judged], place: Callable[[int], str], *, partial: bool) -> Response:
@@ -183,17 +183,27 @@ def _import(conn: Conn, found: Import) -> dict[str, Any]:
     return ImportAnswer.model_validate(told).model_dump(mode="json")
 
 
+def _begun(written: Iterator[str]) -> Iterator[str]:
+    """With its first piece there already: while an error still gets an answer of its own."""
+    return chain([next(written)], written)
+
+
 def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
     """The header, then the codes there are now, page by page: a client that reads slowly holds no connection."""
     text = StringIO()
     sheet = csv.DictWriter(text, columns, extrasaction="ignore")
     sheet.writeheader()
-    after, until = FIRST, uuid7()
+    after = FIRST
+    with db.connection() as conn:
+        until = codes.last_id(conn, org_id) or FIRST
     while True:
         with db.connection() as conn:
             page = codes.oldest_first(conn, org_id, after=after, until=until, limit=PAGE)
+            destinations = {code.destination_code for code in page if code.destination_code}
+            there = codes.existing(conn, org_id, destinations, until=until)
         for code in page:
-            sheet.writerow(cells.write(code))
+            leads = code.destination_code if code.destination_code in there else None  # import takes none to nowhere
+            sheet.writerow(cells.write(replace(code, destination_code=leads)))
         yield text.getvalue()
         if len(page) < PAGE:
             return

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import AfterValidator, Field, WithJsonSchema, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from shared import db
 from shared.codes.bodies import TagText
@@ -69,6 +69,13 @@ class RenderBody(Body):
     error_correction: Level = Field("M", description="H wherever the code has a logo")
     output: Output = "zip"
     label: LabelBody | None = Field(None, description="Of a label sheet")
+
+    @field_validator("label")
+    @classmethod
+    def _of_a_sheet(cls, label: LabelBody | None, fields: ValidationInfo) -> LabelBody | None:
+        if label is not None and fields.data.get("output") == "zip":
+            raise ValueError("is of a label sheet: output must be label_sheet")
+        return label
 
     @model_validator(mode="after")
     def _one_selection(self) -> Self:

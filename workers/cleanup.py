@@ -97,7 +97,6 @@ def _forget_files() -> int:
     """
     gone = 0
     try:
-        gone += storage().forget_drafts(datetime.now(UTC) - DRAFTS_KEPT)
         listed = (name for name, _ in storage().listed("renders/"))
         while names := list(islice(listed, BATCH)):
             known = {name: render_of(name) for name in names}
@@ -109,6 +108,10 @@ def _forget_files() -> int:
                     gone += 1
     except StorageError as error:
         log.warning("files_not_cleaned_up", error=str(error))
+    try:  # by itself: whoever may delete files may not be allowed to list uploads
+        gone += storage().forget_drafts(datetime.now(UTC) - DRAFTS_KEPT)
+    except StorageError as error:
+        log.warning("drafts_not_cleaned_up", error=str(error))
     return gone
 
 

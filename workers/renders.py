@@ -32,6 +32,7 @@ PAUSE = timedelta(seconds=5)
 """After the storage failed; it doubles from time to time."""
 DEFECT = "A part of it could not be made."
 SPENT = "Workers died while they put the file together."
+LOST = "The storage lost parts of it, again and again."
 NOTHING = "No picture could be made; errors says why of each."
 
 _news = threading.Event()
@@ -141,11 +142,14 @@ def assemble_one() -> bool:
     except AssemblyLost:
         log.info("assembly_lost", render_id=str(render.id))
         _remove(file)
-    except making.PartMissing as missing:
-        log.warning("part_missing", render_id=str(render.id), part=missing.name)
-        with suppress(AssemblyLost), db.transaction() as conn:
-            assembling.redo_missing(conn, token, assembly, missing.name)
-    except psycopg.OperationalError:  # PostgreSQL went away: once more when the lease is over
+    except making.PartsMissing as missing:
+        log.warning("parts_missing", render_id=str(render.id), parts=len(missing.names), first=missing.names[0])
+        with db.transaction() as conn:
+            assembling.redo_missing(conn, token, assembly, missing.names, LOST)
+    except psycopg.OperationalError as error:  # PostgreSQL went away
+        log.warning("assembly_given_back", render_id=str(render.id), error=str(error))
+        with db.connection() as conn:
+            assembling.give_back(conn, token, assembly)
         raise
     except Exception as error:  # noqa: BLE001 - tried again a few times, whatever it is
         reason = _reason(error, "assembly_postponed", render.id)
@@ -172,8 +176,9 @@ def remove_unneeded(render_id: UUID) -> int:
     return gone
 
 
-def _before_each(chunk: Chunk, token: UUID) -> Callable[[int], None]:
-    """Called before each picture: keeps the lease, and tells which picture it is where a worker has died before."""
+def _before_each(chunk: Chunk, token: UUID) -> Callable[[int | None], None]:
+    """Called before each picture, and with None before what is done with all of them: keeps the lease, and tells which
+    picture it is where a worker has died before."""
     if rules.is_watched(chunk.attempts):
         return lambda place: _keep_chunk(token, chunk, place)
     beat = _beat(lambda: _keep_chunk(token, chunk, None))

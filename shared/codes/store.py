@@ -3,6 +3,7 @@
 import json
 import re
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -147,6 +148,24 @@ def oldest_first(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: i
             SELECT + "AND q.org_id = %s AND q.id > %s AND q.id <= %s ORDER BY q.id LIMIT %s",
             (org_id, after, until, limit),
         ).fetchall()
+
+
+def last_id(conn: Conn, org_id: UUID) -> UUID | None:
+    """The greatest id of the organization's codes: by the clock of whoever gave it, which may be ahead."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(
+            "SELECT id FROM qr_codes WHERE org_id = %s AND deleted_at IS NULL ORDER BY id DESC LIMIT 1", (org_id,)
+        ).fetchone()
+    return found
+
+
+def existing(conn: Conn, org_id: UUID, texts: Collection[str], *, until: UUID) -> set[str]:
+    """Those of these texts that are codes of the organization, up to an id."""
+    rows = conn.execute(
+        "SELECT code FROM qr_codes WHERE org_id = %s AND code = ANY(%s) AND id <= %s AND deleted_at IS NULL",
+        (org_id, list(texts), until),
+    )
+    return {row[0] for row in rows}
 
 
 def code_exists(conn: Conn, org_id: UUID, code: str) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from shared.files.storage import BLOCK, FileMissing, Listed, StorageError, StorageFull, check_name
+from shared.files.storage import BLOCK, Blocks, FileMissing, Listed, StorageError, StorageFull, check_name
 
 DRAFTS = "drafts"
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -54,10 +54,10 @@ class LocalStorage:
         finally:
             os.close(directory)
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
         with _told():
             file = self._path(name).open("rb", buffering=0)
-        return _blocks(file, start, stop)
+        return Blocks(_blocks(file, start, stop), file)
 
     def size(self, name: str) -> int:
         with _told():

@@ -7,17 +7,20 @@ is confirmed. A lifecycle rule that aborts incomplete uploads would do what `for
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import BytesIO
 from typing import Any, Self
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.files.storage import BLOCK, FileMissing, Listed, StorageError, check_name
+from shared.files.storage import BLOCK, Blocks, FileMissing, Listed, StorageError, check_name
 from shared.settings import Settings
 
 PART = 8 * 2**20
 """Bytes of an upload's part: S3 takes 5 MiB and more, and 10,000 parts, so a file of up to 80 GB."""
+OURS = "renders/"
+"""What all names begin with: the bucket may hold other applications' files."""
 MISSING = ("404", "NoSuchKey", "NotFound")
 
 
@@ -53,16 +56,16 @@ class S3Storage:
             upload.abort()
             raise
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
         where = self._at(name)
         if stop is not None and stop <= start:
             self.size(name)
-            return iter(())
+            return Blocks(iter(()), BytesIO())
         if start or stop is not None:
             where["Range"] = f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
         with _told():
             body = self._client.get_object(**where)["Body"]
-        return _blocks(body)
+        return Blocks(_blocks(body), body)
 
     def size(self, name: str) -> int:
         with _told():
@@ -83,7 +86,8 @@ class S3Storage:
     def forget_drafts(self, before: datetime) -> int:
         gone = 0
         with _told():
-            for page in self._client.get_paginator("list_multipart_uploads").paginate(Bucket=self._bucket):
+            uploads = self._client.get_paginator("list_multipart_uploads")
+            for page in uploads.paginate(Bucket=self._bucket, Prefix=OURS):
                 for draft in page.get("Uploads", ()):
                     if draft["Initiated"] < before:
                         where = {"Bucket": self._bucket, "Key": draft["Key"], "UploadId": draft["UploadId"]}

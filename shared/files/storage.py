@@ -39,11 +39,29 @@ class Writer(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
+class Closable(Protocol):
+    def close(self) -> object: ...
+
+
 class Listed(NamedTuple):
     """A file by its name, and when it was written."""
 
     name: str
     at: datetime
+
+
+class Blocks(Iterator[bytes]):
+    """An open file, block by block; at its end it is closed. Who leaves earlier closes it: a generator that was never
+    begun would not."""
+
+    def __init__(self, blocks: Iterator[bytes], file: Closable) -> None:
+        self._blocks, self._file = blocks, file
+
+    def __next__(self) -> bytes:
+        return next(self._blocks)
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Storage(Protocol):
@@ -52,7 +70,7 @@ class Storage(Protocol):
     def write(self, name: str) -> AbstractContextManager[Writer]:
         """A new file. It is there, and durable, once the context is left in order; else there is nothing of it."""
 
-    def read(self, name: str, start: int = 0, stop: int | None = None) -> Iterator[bytes]:
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
         """The bytes from `start` to before `stop`, in blocks. Raises FileMissing, at once."""
 
     def size(self, name: str) -> int:

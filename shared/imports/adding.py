@@ -40,8 +40,8 @@ def conclude(conn: Conn, job: Import) -> None:
 
 
 def _find_faults(conn: Conn, job: Import) -> None:
-    """Find what is wrong with rows that are right by themselves: their code is taken, stands in the file twice, or
-    leads to one that will not be there."""
+    """Find what is wrong with rows that are right by themselves: their code is taken, leads to one that will not be
+    there, or stands in the file twice. In this order: a row that is wrong makes no double of another."""
     conn.execute(
         """
         UPDATE import_codes c SET field = 'code', message = 'is taken'
@@ -52,6 +52,14 @@ def _find_faults(conn: Conn, job: Import) -> None:
     )
     conn.execute(
         """
+        UPDATE import_codes
+        SET field = 'destination_code', message = 'neither this organization nor this import has such a code'
+        WHERE import_id = %s AND line = ANY(%s)
+        """,
+        (job.id, list(stranded(_leads(conn, job.id), _known(conn, job), _copies(conn, job.id)))),
+    )
+    conn.execute(
+        """
         UPDATE import_codes c SET field = 'code', message = 'stands in line ' || d.first || ' already'
         FROM (SELECT line, min(line) OVER (PARTITION BY code) AS first FROM import_codes
               WHERE import_id = %(id)s AND message IS NULL) d
@@ -59,24 +67,28 @@ def _find_faults(conn: Conn, job: Import) -> None:
         """,
         {"id": job.id},
     )
-    conn.execute(
-        """
-        UPDATE import_codes
-        SET field = 'destination_code', message = 'neither this organization nor this import has such a code'
-        WHERE import_id = %s AND message IS NULL AND code = ANY(%s)
-        """,
-        (job.id, list(stranded(_leads(conn, job.id), _known(conn, job)))),
-    )
 
 
-def _leads(conn: Conn, import_id: UUID) -> Iterable[tuple[str, str]]:
+def _leads(conn: Conn, import_id: UUID) -> Iterable[tuple[int, str, str]]:
     return conn.execute(
         """
-        SELECT code, destination_code FROM import_codes
+        SELECT line, code, destination_code FROM import_codes
         WHERE import_id = %s AND message IS NULL AND destination_code IS NOT NULL
         """,
         (import_id,),
     ).fetchall()
+
+
+def _copies(conn: Conn, import_id: UUID) -> dict[str, int]:
+    """The codes that several rows make, and how many."""
+    rows = conn.execute(
+        """
+        SELECT code, count(*) FROM import_codes WHERE import_id = %s AND message IS NULL
+        GROUP BY code HAVING count(*) > 1
+        """,
+        (import_id,),
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def _known(conn: Conn, job: Import) -> Iterable[str]:

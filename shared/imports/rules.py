@@ -98,20 +98,27 @@ def judge(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> Judged
     return Judged(line, qr_id, code)
 
 
-def stranded(leads: Iterable[tuple[str, str]], known: Iterable[str]) -> set[str]:
-    """Of codes that lead to others, `(code, destination)`, those that do not arrive: their destination is not known, or
-    is stranded itself. Rings arrive: each of their codes will be there."""
+def stranded(leads: Iterable[tuple[int, str, str]], known: Iterable[str], copies: Mapping[str, int]) -> set[int]:
+    """Of rows whose codes lead to others, `(line, code, destination)`, those that do not arrive: their destination is
+    not known, or is stranded itself, in every row that makes it. Rings arrive: each of their codes will be there.
+
+    `copies` says of codes that several rows make how many do.
+    """
     known = set(known)
-    leading_to: dict[str, list[str]] = {}
-    open_codes = []
-    for code, destination in leads:
-        leading_to.setdefault(destination, []).append(code)
+    leading_to: dict[str, list[tuple[int, str]]] = {}
+    falling = []
+    for line, code, destination in leads:
+        leading_to.setdefault(destination, []).append((line, code))
         if destination not in known:
-            open_codes.append(code)
-    found: set[str] = set()
-    while open_codes:
-        code = open_codes.pop()
-        if code not in found:
-            found.add(code)
-            open_codes += leading_to.get(code, ())
+            falling.append((line, code))
+    left = dict(copies)
+    found: set[int] = set()
+    while falling:
+        line, code = falling.pop()
+        if line in found:
+            continue
+        found.add(line)
+        left[code] = left.get(code, 1) - 1
+        if not left[code]:
+            falling += leading_to.get(code, ())
     return found

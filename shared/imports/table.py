@@ -1,6 +1,7 @@
 """CSV (RFC 4180) read row by row, in memory that does not grow with the file. Pure, but for the file it reads."""
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,15 @@ from shared.errors import Fault, Invalid
 from shared.imports.cells import COLUMNS
 
 MAX_ROWS = 100_000
-MAX_ROW_BYTES = 2**20
+MAX_ROW_BYTES = 3 * 2**20
+"""A puzzle's data of a mebibyte, its quotes doubled, and the other cells."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 ZIP = b"PK\x03\x04"
+SEPARATOR = re.compile(r'"?sep=([;,])"?\s*', re.IGNORECASE)
+"""A first line that spreadsheets write and read: which sign stands between cells."""
+DECIMAL = re.compile(r"\s*-?[0-9]+,[0-9]+\s*")
+DECIMALS = ("latitude", "longitude", "radius_m")
+"""Columns of numbers that need not be whole."""
 MAX_NAMED = 5
 """Of columns that are not ours: what a header says instead of names may be long."""
 
@@ -21,7 +28,7 @@ csv.field_size_limit(MAX_ROW_BYTES)  # its own, 131,072, is less than a puzzle's
 
 @dataclass(frozen=True)
 class Row:
-    """A row's cells, and the line of the file that it begins at: the header is on line 1."""
+    """A row's cells, and the line of the file that it begins at."""
 
     line: int
     cells: Sequence[str]
@@ -39,17 +46,25 @@ def open_table(file: BinaryIO) -> Table:
     """Read a file's header. Raises Invalid where it has none; its rows raise it at what cannot be read.
 
     The file is UTF-8, with or without a byte order mark; its cells stand between commas, or semicolons, as spreadsheets
-    write where the comma is the decimal sign.
+    write where the comma is the decimal sign: it is then taken for one. Columns at the end that have neither a name nor
+    anything in them are passed over.
     """
     lines = _lines(file)
     head = next(lines, "")
+    said = SEPARATOR.fullmatch(head)
+    if said:
+        head = next(lines, "")
     if not head.strip():
         raise _malformed("begins without a header: the first line must name the columns")
-    delimiter = ";" if head.count(";") > head.count(",") else ","
-    rows = _rows(lines, head, delimiter)
-    columns = tuple(name.strip() for name in next(rows).cells)
+    delimiter = said[1] if said else ";" if head.count(";") > head.count(",") else ","
+    rows = _rows(lines, head, delimiter, first=2 if said else 1)
+    columns = [name.strip() for name in next(rows).cells]
+    whole = len(columns)
+    while columns and not columns[-1]:
+        columns.pop()
     _check(columns)
-    return Table(columns, _said(rows, len(columns)))
+    decimals = [place for place, name in enumerate(columns) if name in DECIMALS and delimiter == ";"]
+    return Table(tuple(columns), _said(rows, len(columns), whole, decimals))
 
 
 def _check(columns: Sequence[str]) -> None:
@@ -66,26 +81,35 @@ def _check(columns: Sequence[str]) -> None:
         raise _malformed("has no column scan_type, which every code needs")
 
 
-def _said(rows: Iterator[Row], width: int) -> Iterator[Row]:
+def _said(rows: Iterator[Row], width: int, whole: int, decimals: Sequence[int]) -> Iterator[Row]:
     """The rows that say anything; of one with more cells than the header, one too many. Raises Invalid beyond as many
-    rows as there may be."""
+    rows as there may be.
+
+    Of a header's `whole` cells `width` name columns; those at `decimals` may hold a comma for the point.
+    """
     n = blank = 0
     for row in rows:
         if any(row.cells):
             n += 1
-            yield Row(row.line, row.cells[: width + 1])
+            is_bare = len(row.cells) <= whole and not any(row.cells[width:])
+            cells = list(row.cells[: width if is_bare else width + 1])
+            for place in decimals:
+                if place < len(cells) and DECIMAL.fullmatch(cells[place]):
+                    cells[place] = cells[place].replace(",", ".")
+            yield Row(row.line, cells)
         else:
             blank += 1
         if max(n, blank) > MAX_ROWS:
             raise _malformed(f"has more than {MAX_ROWS:,} rows")
 
 
-def _rows(lines: Iterator[str], head: str, delimiter: str) -> Iterator[Row]:
-    """Cells by the rules of RFC 4180, strictly: what follows a closed quote is another cell or the end of the row."""
+def _rows(lines: Iterator[str], head: str, delimiter: str, *, first: int) -> Iterator[Row]:
+    """Cells by the rules of RFC 4180, strictly: what follows a closed quote is another cell or the end of the row. The
+    header stands on the `first` line."""
     of_row = _RowLines(lines, head)
     reader = csv.reader(of_row, delimiter=delimiter, strict=True)
     while True:
-        line = of_row.begin(reader.line_num + 1)
+        line = of_row.begin(reader.line_num + first)
         try:
             yield Row(line, next(reader))
         except StopIteration:

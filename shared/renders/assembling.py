@@ -1,5 +1,6 @@
 """Putting a render's parts together: leased and fenced like a chunk, so that it has effect once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -98,15 +99,39 @@ def postpone(conn: Conn, token: UUID, assembly: Assembly, pause: timedelta, reas
         store.finish(conn, assembly.id, "failed", reason)
 
 
-def redo_missing(conn: Conn, token: UUID, assembly: Assembly, part: str) -> None:
-    """A part is not in the storage any more, as after a restore: its chunk is drawn once more."""
-    keep(conn, token, assembly, timedelta())
+def give_back(conn: Conn, token: UUID, assembly: Assembly) -> None:
+    """End a lease as if it had never been: PostgreSQL failed us."""
+    conn.execute(
+        f"""
+        UPDATE render_jobs SET lease_token = NULL, lease_until = NULL, attempts = attempts - 1
+        WHERE id = %(id)s AND {STILL_OURS}
+        """,  # noqa: S608 - a constant
+        {"token": token, "id": assembly.id},
+    )
+
+
+def redo_missing(conn: Conn, token: UUID, assembly: Assembly, missing: Sequence[str], reason: str) -> None:
+    """Parts are not in the storage any more, as after a restore: their chunks are drawn once more. It is the storage's
+    failure and no death; where it loses parts again and again, the render fails in the end."""
+    row = conn.execute(
+        f"""
+        UPDATE render_jobs
+        SET lease_token = NULL, lease_until = NULL, failures = failures + 1, attempts = attempts - 1
+        WHERE id = %(id)s AND {STILL_OURS} RETURNING failures
+        """,  # noqa: S608 - a constant
+        {"token": token, "id": assembly.id},
+    ).fetchone()
+    if row is None:
+        return
+    if row[0] >= MAX_STORAGE_FAILURES:
+        store.finish(conn, assembly.id, "failed", reason)
+        return
     conn.execute(
         """
         UPDATE render_chunks SET status = 'pending', part = NULL, done = 0, failed = 0, errors = '[]', attempts = 0
-        WHERE job_id = %s AND part = %s
+        WHERE job_id = %s AND part = ANY(%s)
         """,
-        (assembly.id, part),
+        (assembly.id, list(missing)),
     )
 
 

@@ -1,7 +1,8 @@
 """What a worker makes of a chunk, and of the parts of a render. Importing this loads the renderer."""
 
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
+from typing import TypeVar
 from uuid import UUID
 
 from shared.files.storage import FileMissing, Storage
@@ -13,18 +14,19 @@ from shared.renders.chunks import Chunk
 from shared.renders.content import Code
 from shared.renders.pdfs import Merger
 from shared.renders.pictures import Part
-from shared.renders.rules import Render, file_name, part_name, set_aside
+from shared.renders.rules import Render, file_name, is_watched, part_name, set_aside
 from shared.renders.store import Failed
 
-BeforeEach = Callable[[int], None]
+T = TypeVar("T")
+BeforeEach = Callable[[int | None], None]
 
 
-class PartMissing(Exception):
-    """A part is not in the storage, or not whole; `name` says which."""
+class PartsMissing(Exception):
+    """Parts are not in the storage, or not whole; `names` says which."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.name = name
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__(*names)
+        self.names = names
 
 
 @cache
@@ -44,7 +46,16 @@ def draw_part(
         if job.output == "label_sheet":
             from shared.renders import sheets  # noqa: PLC0415 - loads reportlab and pdfium
 
-            return name, sheets.write_part(out, job, codes, chunk.qr_ids, aside=aside, before_each=before_each)
+            failed = sheets.write_part(
+                out,
+                job,
+                codes,
+                chunk.qr_ids,
+                aside=aside,
+                alone=is_watched(chunk.attempts),
+                before_each=before_each,
+            )
+            return name, failed
         failed = pictures.write_part(
             out,
             job,
@@ -62,31 +73,34 @@ def draw_part(
 def put_together(
     files: Storage, job: Render, names: Sequence[str], token: UUID, beat: Callable[[], None]
 ) -> tuple[str, int]:
-    """Write the render's file from its parts. Returns its name and its length. Raises PartMissing."""
+    """Write the render's file from its parts. Returns its name and its length. Raises PartsMissing."""
     name = file_name(job, job.id, token)
     with files.write(name) as out:
         if job.output == "label_sheet":
             merger = Merger(out)
-            for part in names:
-                beat()
-                merger.add(_whole(files, part))
+            _with_each(names, lambda part: merger.add(b"".join(files.read(part))), files.size, beat)
             return name, merger.finish()
-        parts = []
-        for part in names:
-            beat()
-            parts.append(_part(files, part))
+        look = partial(Part, files)
+        parts = _with_each(names, look, look, beat)
         return name, pictures.put_together(out, parts, job.created_at, beat)
 
 
-def _part(files: Storage, name: str) -> Part:
-    try:
-        return Part(files, name)
-    except FileMissing:
-        raise PartMissing(name) from None
-
-
-def _whole(files: Storage, name: str) -> bytes:
-    try:
-        return b"".join(files.read(name))
-    except FileMissing:
-        raise PartMissing(name) from None
+def _with_each(
+    names: Sequence[str], use: Callable[[str], T], look_for: Callable[[str], object], beat: Callable[[], None]
+) -> list[T]:
+    """What `use` gives for each part; from the first that is missing on, parts are only looked for. Raises
+    PartsMissing."""
+    used: list[T] = []
+    missing: list[str] = []
+    for name in names:
+        beat()
+        try:
+            if missing:
+                look_for(name)
+            else:
+                used.append(use(name))
+        except FileMissing:
+            missing.append(name)
+    if missing:
+        raise PartsMissing(missing)
+    return used

@@ -6,25 +6,31 @@ A part is the chunk's piece of the archive, its records, its lines of the manife
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 import psycopg
 from isal import isal_zlib
 
-from shared.errors import DomainError, Invalid, Unreadable
+from shared import db
+from shared.errors import DomainError, Invalid, NotFound, PictureChanging, Unreadable
 from shared.files.storage import FileMissing, Storage, Writer
 from shared.images.printed import printed_text
 from shared.images.readback import reads_back
 from shared.images.render import render
 from shared.logging import get_logger
-from shared.renders import archive, manifest
+from shared.renders import archive, content, manifest
 from shared.renders.content import Code, Logos
-from shared.renders.rules import Asked, picture_name
+from shared.renders.rules import Asked, Render, picture_name
 from shared.renders.store import Failed
 
 log = get_logger()
 
+T = TypeVar("T")
+
 LENGTHS = struct.Struct("<QQQ")
+RELOADS = 3
+"""How often a code whose logo is replaced meanwhile is loaded again."""
 DELETED = "This code has been deleted."
 SET_ASIDE = "This picture was set aside: workers died while they drew it."
 UNREADABLE = "This picture cannot be read back; a larger one may be."
@@ -40,9 +46,26 @@ def draw_proved(asked: Asked, code: Code, logos: Logos) -> bytes:
     return data
 
 
+def as_it_is(render: Render, code: Code, draw: Callable[[Code], T]) -> tuple[Code, T]:
+    """What `draw` makes of a code, and the code: loaded again where its logo has been replaced since it was loaded.
+
+    Raises what `draw` raises, and NotFound where the code has been deleted since.
+    """
+    for _ in range(RELOADS):
+        try:
+            return code, draw(code)
+        except PictureChanging:
+            with db.connection() as conn:
+                (found,) = content.codes(conn, render.id, [code.id])
+            if found is None:
+                raise NotFound(DELETED) from None
+            code = found
+    return code, draw(code)
+
+
 def write_part(
     out: Writer,
-    asked: Asked,
+    asked: Render,
     codes: Sequence[Code | None],
     qr_ids: Sequence[UUID],
     *,
@@ -55,13 +78,13 @@ def write_part(
     """Write a chunk's part; returns the codes that have no picture in it. `before_each` may end it by raising."""
     logos, failed = Logos(), []
     piece, lines = archive.Piece(out, at), bytearray()
-    for place, (qr_id, code) in enumerate(zip(qr_ids, codes, strict=True)):
+    for place, (qr_id, loaded) in enumerate(zip(qr_ids, codes, strict=True)):
         before_each(place)
-        name = ""
+        name, code = "", loaded
         message = SET_ASIDE if place in aside else DELETED if code is None else ""
         if code is not None and not message:
             try:
-                data = draw_proved(asked, code, logos)
+                code, data = as_it_is(asked, code, lambda code: draw_proved(asked, code, logos))
             except psycopg.Error:
                 raise
             except Exception as error:  # noqa: BLE001 - one picture takes none along

@@ -6,7 +6,7 @@ A label that cannot be read back from the page stays empty, so that the others k
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID
@@ -29,8 +29,8 @@ from shared.images.symbol import Modules, encode
 from shared.images.vector import pdf_colour, pdf_modules
 from shared.renders import captions
 from shared.renders.content import Code, Logos
-from shared.renders.pictures import DELETED, SET_ASIDE, told
-from shared.renders.rules import Asked
+from shared.renders.pictures import DELETED, SET_ASIDE, as_it_is, told
+from shared.renders.rules import Asked, Render
 from shared.renders.store import Failed
 from shared.renders.templates import TEMPLATES, Template
 
@@ -71,14 +71,18 @@ class Label:
 
 def write_part(
     out: Writer,
-    asked: Asked,
+    asked: Render,
     codes: Sequence[Code | None],
     qr_ids: Sequence[UUID],
     *,
     aside: frozenset[int],
-    before_each: Callable[[int], None],
+    alone: bool,
+    before_each: Callable[[int | None], None],
 ) -> list[Failed]:
-    """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty."""
+    """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty.
+
+    `alone`: each label is drawn and looked at by itself first, so that one with which workers die is known.
+    """
     template, logos = TEMPLATES[str(asked.template)], Logos()
     glyphs()  # before the first label is in hand, as it takes a while
     labels: dict[int, Label] = {}
@@ -89,14 +93,18 @@ def write_part(
             failed[place] = DELETED if code is None else SET_ASIDE
             continue
         try:
-            labels[place] = design(asked, template, place, code, logos)
+            _, labels[place] = as_it_is(asked, code, partial(design, asked, template, place, logos))
+            if alone:
+                by_itself = {place % template.per_page: labels[place]}
+                unreadable(draw(template, template.per_page, by_itself), template, by_itself, lambda: None)
         except psycopg.Error:
             raise
         except Exception as error:  # noqa: BLE001 - one label takes none along
             failed[place] = told(error, qr_id)
     while True:
+        before_each(None)
         pages = draw(template, len(qr_ids), labels)
-        unread = unreadable(pages, template, labels, lambda: before_each(len(qr_ids) - 1))
+        unread = unreadable(pages, template, labels, lambda: before_each(None))
         if not unread:
             break
         failed |= dict.fromkeys(unread, UNREADABLE)
@@ -105,7 +113,7 @@ def write_part(
     return [Failed(qr_ids[place], failed[place]) for place in sorted(failed)]
 
 
-def design(asked: Asked, template: Template, place: int, code: Code, logos: Logos) -> Label:
+def design(asked: Asked, template: Template, place: int, logos: Logos, code: Code) -> Label:
     """The label of a code at this place of its chunk. Raises DomainError."""
     picture = code.customization.picture(printed_text(code.text), "pdf", asked.size, asked.error_correction)
     dark = encode(picture.text, picture.level)

@@ -81,6 +81,19 @@ def test_ranges(storage: Storage, start: int, stop: int | None) -> None:
     assert b"".join(storage.read("renders/a/1", start, stop)) == LARGE[start:stop]
 
 
+@pytest.mark.parametrize("read", [0, 1])
+def test_who_leaves_before_the_end_leaves_nothing_open(storage: Storage, read: int) -> None:
+    put(storage, "renders/a/1", LARGE)
+    blocks = storage.read("renders/a/1")
+    for _ in range(read):
+        next(blocks)
+    file: Any = blocks._file
+
+    blocks.close()
+
+    assert getattr(file, "_raw_stream", file).closed
+
+
 def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """And goes up to a bucket in parts."""
     monkeypatch.setattr(s3, "PART", 5 * 2**20)
@@ -131,6 +144,15 @@ def test_drafts_of_a_process_that_died_are_forgotten(storage: Storage, monkeypat
     assert storage.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 1
     with pytest.raises(StorageError):
         unfinished.__exit__(None, None, None)
+
+
+def test_uploads_of_other_applications_are_left_alone(bucket: s3.S3Storage) -> None:
+    where = {"Bucket": "waymark-tests", "Key": "backups/a"}
+    upload = bucket._client.create_multipart_upload(**where)
+    try:
+        assert bucket.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
+    finally:
+        bucket._client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
 
 
 @pytest.mark.parametrize("use", ["size", "read"])

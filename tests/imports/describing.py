@@ -6,6 +6,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from shared.codes.rules import CODE
+from shared.encounters.rules import is_solvable
 
 NASTY = "=+-@\t\r\n'\"|;,\\ é\ufeff\u2028😀"
 CHARACTERS = st.characters(codec="utf-8", exclude_characters="\x00") | st.sampled_from(NASTY)
@@ -35,7 +36,7 @@ ENCOUNTERS = fields(
         "solution": TEXT.map("x{}".format),  # of which something is left to compare
         "max_attempts": st.integers(1, 2**31 - 1),
     },
-)
+).filter(lambda puzzle: "solution" not in puzzle or is_solvable(puzzle["puzzle_type"], puzzle["solution"]))
 COUNTS = st.none() | st.integers(1, 2**31 - 1)
 PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180), st.booleans())
 BODIES = st.builds(

@@ -17,7 +17,7 @@ from tests.codes.making import PUZZLE, make
 from tests.imports.describing import BODIES
 from tests.imports.making import bulk, export, left, stored, upload
 from tests.people import Staff, make_staff
-from web import imports
+from web import downloads, imports
 
 
 def read(answer: Any) -> list[dict[str, str]]:
@@ -78,6 +78,55 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
     make(client, staff)  # later than the export
     assert sum(piece.count(b"\r\n") for piece in pieces) == 3
     assert len(set(pages)) == 3
+
+
+def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
+
+    refused = export(client, staff)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    held.close()
+    assert [export(client, staff).text.count("\r\n") for _ in range(2)] == [1, 1]
+
+
+def test_codes_whose_ids_are_ahead_are_written_too(client: Any, conn: Conn, staff: Staff) -> None:
+    """As gen_random_uuid() gives them."""
+    made = [make(client, staff).json["code"] for _ in range(2)]
+    conn.execute(
+        "UPDATE qr_codes SET id = 'ffffffff-ffff-4fff-bfff-ffffffffffff' WHERE org_id = %s AND code = %s",
+        (staff.org_id, made[0]),
+    )
+
+    assert [row["code"] for row in read(export(client, staff))] == made[::-1]
+
+
+def test_a_destination_that_was_removed_is_left_out_and_the_file_can_be_imported(
+    app: Flask, client: Any, conn: Conn, staff: Staff
+) -> None:
+    """Also one that another organization has since."""
+    for code, to in (("gone", None), ("kept", None), ("lost", "gone"), ("found", "kept")):
+        assert make(client, staff, code=code, destination_code=to).status_code == 201
+    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE code = 'gone'")
+    make_code(conn, make_org(conn), code="gone")
+
+    exported = export(client, staff)
+
+    assert [row["destination_code"] for row in read(exported)] == ["", "", "kept"]
+    conn.execute("UPDATE qr_codes SET deleted_at = now()")
+    assert upload(client, make_staff(app, conn), exported.data).status_code == 201
+
+
+def test_a_puzzle_as_large_as_one_may_be_comes_back(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
+    """Its quotes are doubled in the file."""
+    puzzle = PUZZLE | {"data": {"letters": [""] * 250_000}}
+    made = make(client, staff, scan_type="encounter", encounter=puzzle)
+    assert made.status_code == 201, made.text
+    exported = export(client, staff)
+    conn.execute("UPDATE qr_codes SET deleted_at = now()")
+
+    assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 
 
 @pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False)])

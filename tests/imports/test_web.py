@@ -148,6 +148,24 @@ def test_a_code_may_lead_to_one_of_the_same_file(client: Any, conn: Conn, staff:
     assert stored(conn) == {"gate", "theirs", "a-1", "a-2", "r-1", "r-2"}
 
 
+def test_a_row_that_leads_nowhere_makes_no_double_of_a_right_one(client: Any, conn: Conn, staff: Staff) -> None:
+    """Nor does it take along what leads to the code that they both make."""
+    data = table(
+        {"code": "abc", "scan_type": "item_drop", "destination_code": "nowhere"},
+        {"code": "abd", "scan_type": "item_drop", "destination_code": "abc"},
+        {"code": "abc", "scan_type": "item_drop", "destination_code": ""},
+        {"code": "abc", "scan_type": "item_drop", "destination_code": "abd"},
+    )
+
+    answer = upload(client, staff, data, query="?partial=true")
+
+    assert {row[:3] for row in rows(answer)} == {
+        (2, "failed", "destination_code"), (3, "added", None), (4, "added", None), (5, "failed", "code"),
+    }  # fmt: skip
+    assert "stands in line 4 already" in {row[3] for row in rows(answer)}
+    assert stored(conn) == {"abc", "abd"}
+
+
 def test_a_thousand_at_once_and_one_more_by_a_worker(client: Any, conn: Conn, staff: Staff) -> None:
     answer = upload(client, staff, many(AT_ONCE, "few"))
     assert (answer.status_code, len(answer.json["rows"])) == (201, 1_000)

@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from PIL import Image
 
 from shared import db
 from shared.db import Conn
@@ -22,7 +23,7 @@ from shared.images.render import render
 from shared.renders import assembling, chunks, making, pictures, rules, store
 from shared.renders.chunks import LeaseLost
 from tests.build import code_text, make_code, make_org
-from tests.images.drawing import LOGO
+from tests.images.drawing import LOGO, image_bytes
 from tests.racing import at_once
 from tests.renders.making import (
     ask,
@@ -102,6 +103,48 @@ def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUI
         picture = printed.customization.picture(printed_text(printed.code), kind, 410, "Q")
         assert data == render(picture, LOGO if code == branded else None)
     assert plain != coloured
+
+
+@pytest.mark.parametrize("fields", [{}, {"output": "label_sheet", "template": "a4-2x4", "caption": "none"}], ids=str)
+@pytest.mark.parametrize(("replaced", "failed"), [(1, 0), (pictures.RELOADS, 0), (pictures.RELOADS + 1, 1)])
+def test_a_logo_that_is_replaced_while_its_chunk_is_drawn_is_drawn_as_it_is_then(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, fields: Any, replaced: int, failed: int
+) -> None:
+    """And no code is loaded for ever."""
+    branded, plain = make_codes(conn, org, 2)
+    customize(conn, branded, LOGO)
+    logos = [image_bytes(Image.new("RGB", (20 + n, 20), "red")) for n in range(replaced)]
+    fetch = images.logo
+
+    def late(own: Conn, code: UUID, digest: str) -> bytes | None:
+        if logos:
+            customize(conn, code, logos.pop())
+        return fetch(own, code, digest)
+
+    monkeypatch.setattr(images, "logo", late)
+    render_id = ask(conn, org, [branded, plain], **fields)
+
+    work()
+
+    render = find(conn, render_id)
+    assert (render.status, render.done, render.failed) == ("done", 2 - failed, failed)
+
+
+def test_a_code_that_is_deleted_with_its_logo_replaced_fails_by_its_row(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    branded, plain = make_codes(conn, org, 2)
+    customize(conn, branded, LOGO)
+
+    def gone(*_: Any) -> None:
+        conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (branded,))
+
+    monkeypatch.setattr(images, "logo", gone)
+    render_id = ask(conn, org, [branded, plain])
+
+    work()
+
+    assert store.errors(conn, render_id) == [store.Failed(branded, pictures.DELETED)]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -491,16 +534,19 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(
     assert left(render_id) == []
 
 
-def test_a_database_that_goes_away_costs_no_attempt(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("module", "table"), [(chunks, "render_chunks"), (assembling, "render_jobs")])
+def test_a_database_that_goes_away_costs_no_attempt(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, module: Any, table: str
+) -> None:
     def go_away(*_: Any) -> None:
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     render_id = ask(conn, org, make_codes(conn, org, 2))
     with monkeypatch.context() as broken:
-        broken.setattr(chunks, "finish", go_away)
+        broken.setattr(module, "finish", go_away)
         with pytest.raises(psycopg.OperationalError):
             work()
-    assert conn.execute("SELECT attempts, lease_until FROM render_chunks").fetchone() == (0, None)
+    assert conn.execute(f"SELECT attempts, lease_until FROM {table}").fetchone() == (0, None)
     work()
     assert find(conn, render_id).status == "done"
 
@@ -518,6 +564,43 @@ def test_a_part_that_the_storage_lost_is_made_again(conn: Conn, org: UUID) -> No
 
     assert texts(file_of(conn, render_id)) == said(conn, codes)
     assert find(conn, render_id).done == 7
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize(
+    ("size", "fields"), [(3, {}), (8, {"output": "label_sheet", "template": "a4-2x4", "caption": "none"})]
+)
+def test_all_parts_that_the_storage_lost_are_made_again_at_once(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, size: int, fields: Any
+) -> None:
+    """More of them than workers may die with one file; it counts as no death."""
+    monkeypatch.setattr(rules, "SLOW_CHUNK", 1)
+    render_id = ask(conn, org, make_codes(conn, org, 6 * size), **fields)
+    while worker.draw_one():
+        pass
+    for part in assembling.parts(conn, render_id)[1:-1]:
+        storage().delete(part)
+
+    assert worker.assemble_one()
+    assert find(conn, render_id).done == 2 * size
+    assert conn.execute("SELECT attempts, failures FROM render_jobs").fetchone() == (0, 1)
+    work()
+
+    assert find(conn, render_id).done == 6 * size
+    assert file_of(conn, render_id)
+
+
+def test_a_storage_that_keeps_losing_parts_fails_the_render_with_its_reason(conn: Conn, org: UUID) -> None:
+    render_id = ask(conn, org, make_codes(conn, org, 2))
+
+    drawn = 0
+    while worker.draw_one():
+        drawn += 1
+        storage().delete(assembling.parts(conn, render_id)[0])
+        worker.assemble_one()
+
+    render = find(conn, render_id)
+    assert (drawn, render.status, render.reason) == (rules.MAX_STORAGE_FAILURES, "failed", worker.LOST)
 
 
 def full(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) -> None:

@@ -1,11 +1,13 @@
 """What cleanup takes of renders: files whose time is over or that nobody needs, then rows; and nothing else."""
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 
 from shared.db import Conn
-from shared.files.storage import storage
+from shared.files.local import LocalStorage
+from shared.files.storage import StorageError, storage
 from shared.renders import rules
 from tests.build import make_org
 from tests.renders.making import ask, find, left, make_codes, work
@@ -53,6 +55,30 @@ def test_an_expired_file_goes_and_its_row_stays_to_say_so(conn: Conn, render_id:
     assert left(render_id) == []
     assert find(conn, render_id).is_expired
     assert cleanup.forget_all().render_files == 0
+
+
+@pytest.mark.parametrize(("refused", "gone"), [("forget_drafts", 1), ("listed", 0)])
+def test_files_and_drafts_are_forgotten_each_whether_or_not_the_other_may_be(
+    conn: Conn, render_id: UUID, monkeypatch: pytest.MonkeyPatch, refused: str, gone: int
+) -> None:
+    conn.execute("UPDATE render_jobs SET expires_at = now()")
+    asked = []
+
+    def note(*_: Any) -> int:
+        asked.append("forget_drafts")
+        return 0
+
+    def refuse(*_: Any) -> Any:
+        asked.append(refused)
+        raise StorageError("The storage for files refused: AccessDenied.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStorage, "forget_drafts", note)
+        patched.setattr(LocalStorage, refused, refuse)
+        assert cleanup.forget_all().render_files == gone
+
+    assert asked[-1] == "forget_drafts"
+    assert len(left(render_id)) == 1 - gone
 
 
 def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:

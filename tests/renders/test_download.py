@@ -1,5 +1,6 @@
 """The file of a render: whole, in ranges, by a link, and no longer than it is kept."""
 
+import gc
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from shared.files.storage import storage
 from shared.renders import links
 from tests.people import Staff
 from tests.renders.making import ask, file_of, find, make_codes, work
+from web import downloads
 from web.downloads import asked_range
 
 Get = Callable[..., Any]
@@ -59,6 +61,35 @@ def test_the_whole_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None
     assert answer.headers["ETag"].startswith('"')
 
 
+@pytest.mark.parametrize("end", ["closed", "read", "dropped"])
+def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    sent = get(url)
+
+    refused = get(url)
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert get(url, "HEAD").status_code == 200
+    assert get(url, If_None_Match=sent.headers["ETag"]).status_code == 304
+    if end == "closed":
+        sent.close()
+    elif end == "read":
+        assert sent.data
+    else:
+        del sent
+        gc.collect()
+    assert get(url).status_code == 200
+
+
+def test_a_file_that_cannot_be_opened_takes_no_place(
+    conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    storage().delete(str(find(conn, render_id).file))
+
+    assert [get(url).status_code for _ in range(2)] == [404, 404]
+
+
 def test_head_tells_the_same_without_the_file(url: str, get: Get) -> None:
     head, whole = get(url, "HEAD"), get(url)
 
@@ -101,7 +132,7 @@ def test_ranges(header: str | None, span: tuple[int, int] | None) -> None:
     assert asked_range(header, 100) == span
 
 
-@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200"])
+@pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
 def test_ranges_that_are_not_there(header: str) -> None:
     with pytest.raises(ValueError, match=r"bytes \*/100"):
         asked_range(header, 100)

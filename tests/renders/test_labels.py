@@ -20,7 +20,7 @@ from shared.renders import pictures, rules, store
 from shared.renders.templates import TEMPLATES, Template
 from tests.build import code_text, make_code, make_org
 from tests.images.drawing import LOGO
-from tests.renders.making import ask, file_of, find, left, make_codes, work
+from tests.renders.making import ask, end_leases, file_of, find, left, make_codes, work
 
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 DPI = 600
@@ -164,6 +164,38 @@ def test_a_label_that_cannot_be_read_stays_empty_and_the_others_keep_their_place
     (page,) = pages(file_of(conn, render_id))
     empty = [not zxingcpp.read_barcodes(label(page, TEMPLATES["a4-2x7"], place)) for place in range(4)]
     assert empty == [False, True, False, False]
+
+
+@pytest.mark.parametrize("step", ["design", "_draw_label", "shows"])
+def test_a_label_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever it kills: laid out, drawn, or looked at. None that stands elsewhere is blamed."""
+    from shared.renders import sheets
+
+    codes = make_codes(conn, org, 20)
+    text = code_text(conn, codes[15])
+    take = getattr(sheets, step)
+
+    def die(*given: Any) -> Any:
+        if any(text in str(vars(one)) for one in given if hasattr(one, "__dict__")):
+            raise SystemExit
+        return take(*given)
+
+    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
+    kills = 0
+    with monkeypatch.context() as deadly:
+        deadly.setattr(sheets, step, die)
+        while find(conn, render_id).status in rules.OPEN:
+            try:
+                work()
+            except SystemExit:
+                kills += 1
+                end_leases(conn)
+
+    assert kills == 1 + rules.MAX_DEATHS, "the first one does not say where it died"
+    assert find(conn, render_id).done == 19
+    assert store.errors(conn, render_id) == [store.Failed(codes[15], pictures.SET_ASIDE)]
 
 
 def test_a_deleted_code_leaves_its_label_empty(conn: Conn, org: UUID) -> None:
