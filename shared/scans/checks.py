@@ -26,6 +26,10 @@ class Leg(NamedTuple):
     seconds: float
     unsure_m: float
 
+    def is_faster_than(self, max_mps: float) -> bool:
+        """Whether it takes more than that speed, and is more than a fix that jumps."""
+        return self.metres > JITTER_M and self.metres > max_mps * self.seconds
+
 
 @dataclass(slots=True)
 class Case:
@@ -47,8 +51,8 @@ class Case:
 
     def legs(self) -> Iterator[Leg]:
         """The journeys that this scan claims."""
-        place = self.scan.place
-        return (_leg(self.scan, place, sighting) for sighting in self.sightings if place is not None)
+        place, most = self.scan.place, self.limits.max_accuracy_m
+        return (_leg(self.scan, place, sighting, most) for sighting in self.sightings if place is not None)
 
     @property
     def allowed_accuracy_m(self) -> float:
@@ -74,10 +78,13 @@ def metres(a: Place, b: Place) -> float:
     return distance_m(a.latitude, a.longitude, b.latitude, b.longitude)
 
 
-def _leg(scan: Scan, place: Place, other: Sighting) -> Leg:
+def _leg(scan: Scan, place: Place, other: Sighting, max_accuracy_m: float) -> Leg:
     """By the clock that is believed; and by the server's too where the client's word alone stands against it: a scan
-    said to be older than one that this player's phone has handed in live since could have been handed in then."""
-    unsure = (scan.accuracy_m or 0.0) + (other.accuracy_m or 0.0)
+    said to be older than one that this player's phone has handed in live since could have been handed in then.
+
+    An accuracy is the client's word too, and counts as far as the limit: who claims half the earth went no shorter way.
+    """
+    unsure = min(scan.accuracy_m or 0.0, max_accuracy_m) + min(other.accuracy_m or 0.0, max_accuracy_m)
     apart = scan.scan_time - other.at
     if apart < NO_TIME:
         apart = -apart
@@ -150,13 +157,7 @@ def _sold_out(case: Case) -> bool:
 
 def _too_fast(case: Case) -> bool:
     """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
-    place, max_mps = case.scan.place, case.limits.max_speed_mps
-    if place is not None:
-        for sighting in case.sightings:
-            travelled, seconds, _ = _leg(case.scan, place, sighting)
-            if travelled > JITTER_M and travelled > max_mps * seconds:
-                return True
-    return False
+    return any(leg.is_faster_than(case.limits.max_speed_mps) for leg in case.legs())
 
 
 def _shared(case: Case) -> bool:
