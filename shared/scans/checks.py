@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from shared.scans.fair_play import Crowd, FairPlay
 from shared.scans.geodesic import distance_m
@@ -20,11 +21,12 @@ Inputs = Mapping[str, Any]
 
 
 class Leg(NamedTuple):
-    """From another scan of the player to this one: metres less both accuracies, seconds."""
+    """From another scan of the player to this one: metres less both accuracies, seconds; and whose code that was of."""
 
     metres: float
     seconds: float
     unsure_m: float
+    org_id: UUID | None
 
     def is_faster_than(self, max_mps: float) -> bool:
         """Whether it takes more than that speed, and is more than a fix that jumps."""
@@ -90,7 +92,7 @@ def _leg(scan: Scan, place: Place, other: Sighting, max_accuracy_m: float) -> Le
         apart = -apart
         if other.received is not None and other.received - other.at <= LIVE:
             apart = min(apart, abs(scan.received_at - other.received))
-    return Leg(metres(other.place, place) - unsure, apart.total_seconds(), unsure)
+    return Leg(metres(other.place, place) - unsure, apart.total_seconds(), unsure, other.org_id)
 
 
 def _too_late(case: Case) -> bool:
@@ -174,10 +176,15 @@ def _bursting(case: Case) -> bool:
 
 
 def _journey(case: Case) -> Inputs:
-    """The leg that is the hardest to believe."""
-    told: dict[str, Any] = {"max_speed_mps": case.limits.max_speed_mps}
-    worst = max(case.legs(), key=lambda leg: leg.metres - case.limits.max_speed_mps * leg.seconds, default=None)
-    if worst is not None:
+    """The leg that is the hardest to believe, of those between codes of the organization: of where a player was for
+    another one it learns only that they were elsewhere, where nothing else decided."""
+    max_mps = case.limits.max_speed_mps
+    told: dict[str, Any] = {"max_speed_mps": max_mps}
+    ours = [leg for leg in case.legs() if leg.org_id == case.code.org_id]
+    worst = max(ours, key=lambda leg: (leg.is_faster_than(max_mps), leg.metres - max_mps * leg.seconds), default=None)
+    if _too_fast(case) and not (worst and worst.is_faster_than(max_mps)):
+        told |= {"elsewhere": True}
+    elif worst is not None:
         told |= {"metres": _rounded(max(0.0, worst.metres)), "seconds": worst.seconds}
         told |= {"accuracy_m": _rounded(worst.unsure_m)}
     return told

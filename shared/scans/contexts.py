@@ -145,7 +145,8 @@ def _usages(conn: Conn, source: Source) -> Cursor[Row]:
 
 
 SIGHTING = """
-    SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at
+    SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at,
+           (SELECT org_id FROM qr_codes WHERE id = seen.qr_code_id)
     FROM player_scans seen
 """
 SURE = "coalesce(seen.accuracy, 0) <= %(max_accuracy_m)s AND seen.scan_time > %(since)s"
@@ -212,8 +213,8 @@ def _trails(rows: Iterable[Row]) -> dict[UUID, list[Sighting]]:
 
 
 def _sighting(row: Row) -> Sighting:
-    _id, _player, at, latitude, longitude, accuracy, received = row
-    return Sighting(at, Place(latitude, longitude), accuracy, received)
+    _id, _player, at, latitude, longitude, accuracy, received, org_id = row
+    return Sighting(at, Place(latitude, longitude), accuracy, received, org_id)
 
 
 COUNTED = "other.status IN ('success', 'held')"

@@ -137,7 +137,7 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
                 codes[code.id] = replace(code, taken=code.taken + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.place:
-                sighting = Sighting(scan.scan_time, scan.place, scan.accuracy_m, scan.received_at)
+                sighting = Sighting(scan.scan_time, scan.place, scan.accuracy_m, scan.received_at, code.org_id)
                 insort(trail, sighting, key=_at)
                 if sighting.is_sure(limits):
                     insort(sure_trail, sighting, key=_at)

@@ -125,12 +125,13 @@ class Usage:
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where and when a scan of a player counted, and when it was received."""
+    """Where and when a scan of a player counted, when it was received, and whose code it was of."""
 
     at: datetime
     place: Place
     accuracy_m: float | None = None
     received: datetime | None = None
+    org_id: UUID | None = None
 
     def is_sure(self, limits: Limits) -> bool:
         """Whether it says where the player was. A worse one is measured from too, but takes no better one's place."""
