@@ -13,6 +13,7 @@ from tests.people import Person, Staff, make_staff
 AN_ID = "0197a6b0-0000-7000-8000-000000000000"
 REGISTER = ("POST", "/auth/register", {"username": "grace", "password": "correct horse"})
 LOGIN = ("POST", "/auth/login", {"username": "grace", "password": "correct horse"})
+PROFILE = ("PATCH", "/users/me", {"timezone": "Europe/Amsterdam"})
 FOUND = ("POST", "/api/organizations", {"name": "Museum"})
 ORGANIZATION = ("PATCH", "{org}", {"name": "Museum"})
 JOIN = ("POST", "{org}/members", {"username": "grace", "role": "member"})
@@ -27,7 +28,7 @@ CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
-SIGNED_IN: list[Route] = [FOUND, GENERATE, SOLVE]
+SIGNED_IN: list[Route] = [PROFILE, FOUND, GENERATE, SOLVE]
 OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
@@ -137,6 +138,7 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (REGISTER, "password", ["a" * 7, "a" * 257, None]),
     (REGISTER, "email", ["ada", "a@b@c", "a" * 255 + "@b.c", "ada@b.c\r\nBcc: x@y.z", 1]),
     (LOGIN, "password", ["a" * 257]),
+    (PROFILE, "timezone", ["", "Amsterdam", "europe/amsterdam", "../UTC", "UTC\n", "+01:00", "a" * 10_000, None]),
     (FOUND, "name", ["", " ", "a" * 201, "a\nb", "\x1b[31mred", None]),
     (FOUND, "slug", ["", "A", "a--b", "-a", "a-", "a b", "a/b", "a" * 65, "../a", "a\n"]),
     (FOUND, "url", ["", "javascript:alert(1)", "//evil.com", "\\evil", "https://u:p@evil.com", "https://a\r\nb", 1]),

@@ -22,6 +22,7 @@ from web import (
     operations,
     organizations,
     problems,
+    profile,
     quests,
     renders,
     reviews,
@@ -53,6 +54,7 @@ def create_app() -> OpenAPI:
     edge.check_bodies(app)
     slices = (
         accounts,
+        profile,
         organizations,
         codes,
         imports,

@@ -5,12 +5,12 @@ from typing import Annotated, Any
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
-from shared import db
 from shared.encounters import store
 from shared.encounters.rules import MAX_ANSWER, attempts_left, is_open, is_right, is_solvable
 from shared.errors import AttemptsSpent, NoPuzzle, NotFound, Unsolvable
 from web.auth import caller, signed_in
 from web.fields import Answer, Body, Id
+from web.idempotency import idempotent, transaction
 
 api = APIBlueprint("encounters", __name__, url_prefix="/encounters", abp_tags=[Tag(name="Scans")])
 
@@ -34,19 +34,22 @@ class SolveAnswer(Answer):
 
 @api.post("/<encounter_id>/solve", responses={200: SolveAnswer, 403: None, 409: None})
 @signed_in
+@idempotent
 def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
     """Answer the puzzle that a scan of yours handed out. Once solved, any answer gets the first 200 again.
 
-    Each successful scan opens the puzzle once; an answer is for the oldest one still open.
+    Each successful scan opens the puzzle once; an answer is for the oldest one still open. Where none is, the last one
+    solved is told again. A retry under its Idempotency-Key is for no other one.
     """
-    with db.transaction() as conn:
+    with transaction() as conn:
         opened = store.tries(conn, store.lock_scans(conn, path.encounter_id, caller().player_id))
         puzzle = store.find(conn, path.encounter_id)
         if puzzle is None:
             raise NotFound
         if not opened:
             raise NoPuzzle
-        ours = next((each for each in opened if is_open(puzzle, each)), opened[-1])
+        solved = (each for each in reversed(opened) if each.is_solved)
+        ours = next((each for each in opened if is_open(puzzle, each)), None) or next(solved, opened[-1])
         if ours.is_solved:
             reward, quantity = store.paid(conn, ours.scan_id)
             return {"solved": True, "reward": reward, "quantity": quantity}

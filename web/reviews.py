@@ -82,7 +82,8 @@ class ExplanationAnswer(Answer):
     status: ScanStatus
     reason: str | None = Field(description="The rule that decided; null where all were passed")
     recorded: bool = Field(
-        description="Inputs are as they were judged; false: nothing was kept, and the code is shown as it stands now"
+        description="Inputs are as they were judged; false: only the scan and its distance were kept, and the code is "
+        "shown as it stands now"
     )
     rules: list[StepAnswer]
 

@@ -4,7 +4,7 @@ A refresh family is a login and all tokens refreshed from it. Its row is asked f
 """
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -31,6 +31,17 @@ class Rotated:
     username: str
 
 
+@dataclass(frozen=True)
+class Profile:
+    """An account as its own player sees it."""
+
+    id: UUID
+    username: str
+    email: str | None
+    timezone: str
+    created_at: datetime
+
+
 @named_refusals()
 def add_player(conn: Conn, player_id: UUID, username: str, password_hash: str, email: str | None) -> None:
     """Raises UsernameTaken, whatever the case of the letters."""
@@ -41,6 +52,21 @@ def add_player(conn: Conn, player_id: UUID, username: str, password_hash: str, e
         """,
         (player_id, username, password_hash, email),
     )
+
+
+def profile(conn: Conn, player_id: UUID) -> Profile | None:
+    with conn.cursor(row_factory=class_row(Profile)) as cursor:
+        return cursor.execute(
+            """
+            SELECT p.id, p.username, c.email, p.timezone, p.created_at
+            FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %s
+            """,
+            (player_id,),
+        ).fetchone()
+
+
+def set_timezone(conn: Conn, player_id: UUID, timezone: str) -> None:
+    conn.execute("UPDATE players SET timezone = %s WHERE id = %s", (timezone, player_id))
 
 
 def find_credentials(conn: Conn, username: str) -> Credentials | None:

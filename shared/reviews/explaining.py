@@ -1,16 +1,20 @@
-"""What a verdict was judged by, where nothing was kept with it: the scan as it was, and its code as it stands now."""
+"""What a verdict was judged by, where nothing was kept with it: the scan as it was and how far from its code, and that
+code as it stands now."""
 
 from shared.db import Conn
 from shared.reviews.rules import Facts
 from shared.reviews.store import Review
 from shared.scans import contexts
-from shared.scans.checks import ENTRY, PRESENCE, Case
+from shared.scans.checks import RULES, Case
 from shared.scans.fair_play import ALONE, NO_FAIR_PLAY
 from shared.scans.rules import Limits, Scan, Usage
 
+FORGOTTEN = ("used", "taken", "seconds")
+"""How often a code had been used, and how long ago."""
+
 
 def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
-    """By rule, what can still be told. How often a code had been used, and where its player had been, can not."""
+    """By rule, what can still be told. What had been used by then, and where players had been, can not."""
     code = contexts.codes(conn, [review.qr_id])[review.qr_id]
     scan = Scan(
         id=review.scan_id,
@@ -22,6 +26,8 @@ def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
         place=contexts.place_of(review.latitude, review.longitude),
         accuracy_m=review.accuracy,
     )
-    case = Case(scan, code, Usage(), (), limits, NO_FAIR_PLAY, ALONE)
-    case.measure()
-    return {check.reason: check.inputs(case) for check in (*ENTRY, *PRESENCE)}
+    case = Case(scan, code, Usage(), (), limits, NO_FAIR_PLAY, ALONE, review.distance_m)
+    return {
+        check.reason: {name: value for name, value in check.inputs(case).items() if name not in FORGOTTEN}
+        for check in RULES
+    }

@@ -58,6 +58,6 @@ def judge(conn: Conn, scan: Scan, org_id: UUID, limits: Limits) -> tuple[Verdict
         },
         seen=OWN_CODES,
     )
-    known = contexts.read(conn, [scan], source)
+    known = contexts.read(conn, [scan], source, limits)
     code = known.codes.get(scan.qr_code_id) if scan.qr_code_id else None
     return rules.judge_all([scan], known, limits, explain=True)[scan.id], code.scan_type if code else None

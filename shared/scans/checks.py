@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
+from uuid import UUID
 
 from shared.scans.fair_play import Crowd, FairPlay
 from shared.scans.geodesic import distance_m
@@ -20,11 +21,16 @@ Inputs = Mapping[str, Any]
 
 
 class Leg(NamedTuple):
-    """From another scan of the player to this one: metres less both accuracies, seconds."""
+    """From another scan of the player to this one: metres less both accuracies, seconds; and whose code that was of."""
 
     metres: float
     seconds: float
     unsure_m: float
+    org_id: UUID | None
+
+    def is_faster_than(self, max_mps: float) -> bool:
+        """Whether it takes more than that speed, and is more than a fix that jumps."""
+        return self.metres > JITTER_M and self.metres > max_mps * self.seconds
 
 
 @dataclass(slots=True)
@@ -47,8 +53,8 @@ class Case:
 
     def legs(self) -> Iterator[Leg]:
         """The journeys that this scan claims."""
-        place = self.scan.place
-        return (_leg(self.scan, place, sighting) for sighting in self.sightings if place is not None)
+        place, most = self.scan.place, self.limits.max_accuracy_m
+        return (_leg(self.scan, place, sighting, most) for sighting in self.sightings if place is not None)
 
     @property
     def allowed_accuracy_m(self) -> float:
@@ -74,16 +80,19 @@ def metres(a: Place, b: Place) -> float:
     return distance_m(a.latitude, a.longitude, b.latitude, b.longitude)
 
 
-def _leg(scan: Scan, place: Place, other: Sighting) -> Leg:
+def _leg(scan: Scan, place: Place, other: Sighting, max_accuracy_m: float) -> Leg:
     """By the clock that is believed; and by the server's too where the client's word alone stands against it: a scan
-    said to be older than one that this player's phone has handed in live since could have been handed in then."""
-    unsure = (scan.accuracy_m or 0.0) + (other.accuracy_m or 0.0)
+    said to be older than one that this player's phone has handed in live since could have been handed in then.
+
+    An accuracy is the client's word too, and counts as far as the limit: who claims half the earth went no shorter way.
+    """
+    unsure = min(scan.accuracy_m or 0.0, max_accuracy_m) + min(other.accuracy_m or 0.0, max_accuracy_m)
     apart = scan.scan_time - other.at
     if apart < NO_TIME:
         apart = -apart
         if other.received is not None and other.received - other.at <= LIVE:
             apart = min(apart, abs(scan.received_at - other.received))
-    return Leg(metres(other.place, place) - unsure, apart.total_seconds(), unsure)
+    return Leg(metres(other.place, place) - unsure, apart.total_seconds(), unsure, other.org_id)
 
 
 def _too_late(case: Case) -> bool:
@@ -150,13 +159,7 @@ def _sold_out(case: Case) -> bool:
 
 def _too_fast(case: Case) -> bool:
     """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
-    place, max_mps = case.scan.place, case.limits.max_speed_mps
-    if place is not None:
-        for sighting in case.sightings:
-            travelled, seconds, _ = _leg(case.scan, place, sighting)
-            if travelled > JITTER_M and travelled > max_mps * seconds:
-                return True
-    return False
+    return any(leg.is_faster_than(case.limits.max_speed_mps) for leg in case.legs())
 
 
 def _shared(case: Case) -> bool:
@@ -173,10 +176,15 @@ def _bursting(case: Case) -> bool:
 
 
 def _journey(case: Case) -> Inputs:
-    """The leg that is the hardest to believe."""
-    told: dict[str, Any] = {"max_speed_mps": case.limits.max_speed_mps}
-    worst = max(case.legs(), key=lambda leg: leg.metres - case.limits.max_speed_mps * leg.seconds, default=None)
-    if worst is not None:
+    """The leg that is the hardest to believe, of those between codes of the organization: of where a player was for
+    another one it learns only that they were elsewhere, where nothing else decided."""
+    max_mps = case.limits.max_speed_mps
+    told: dict[str, Any] = {"max_speed_mps": max_mps}
+    ours = [leg for leg in case.legs() if leg.org_id == case.code.org_id]
+    worst = max(ours, key=lambda leg: (leg.is_faster_than(max_mps), leg.metres - max_mps * leg.seconds), default=None)
+    if _too_fast(case) and not (worst and worst.is_faster_than(max_mps)):
+        told |= {"elsewhere": True}
+    elif worst is not None:
         told |= {"metres": _rounded(max(0.0, worst.metres)), "seconds": worst.seconds}
         told |= {"accuracy_m": _rounded(worst.unsure_m)}
     return told

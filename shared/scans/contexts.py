@@ -3,9 +3,10 @@
 Read under the locks of `settling`, it stays true until the commit; read without, it is a look at this moment.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from psycopg.rows import DictRow, dict_row
 from shared.db import Conn
 from shared.scans.checks import LIVE
 from shared.scans.fair_play import Crowd, FairPlay
-from shared.scans.rules import Code, Context, Place, Scan, Sighting, Usage
+from shared.scans.rules import Code, Context, Limits, Place, Scan, Sighting, Usage
 
 Row = tuple[Any, ...]
 
@@ -35,7 +36,7 @@ def stored(scans: Sequence[Scan]) -> Source:
     return Source("player_scans AS given WHERE given.id = ANY(%(ids)b)", {"ids": [scan.id for scan in scans]})
 
 
-def read(conn: Conn, scans: Sequence[Scan], source: Source) -> Context:
+def read(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> Context:
     """What judging these scans needs to know."""
     code_ids = list({scan.qr_code_id for scan in scans if scan.qr_code_id})
     old = [scan for scan in scans if scan.received_at - scan.scan_time > LIVE]
@@ -43,8 +44,8 @@ def read(conn: Conn, scans: Sequence[Scan], source: Source) -> Context:
         rows = _codes(conn, code_ids)
         asked = _asked(conn, code_ids)
         usages = _usages(conn, source)
-        last = _last_sightings(conn, scans, source)
-        near = _sightings_around(conn, old, source) if old else None
+        last = _last_sightings(conn, scans, source, limits)
+        near = _sightings_around(conn, old, source, limits) if old else None
     fair_play = {org: FairPlay.read(rules) for org, rules in asked.fetchall()}
     return Context(
         {row["id"]: _code(row) for row in rows.fetchall()},
@@ -52,7 +53,7 @@ def read(conn: Conn, scans: Sequence[Scan], source: Source) -> Context:
             (player, code): Usage(count, tuple(zip(happened, received, strict=True)))
             for player, code, count, happened, received in usages.fetchall()
         },
-        _trails(last.fetchall(), near.fetchall() if near else ()),
+        _trails([*last.fetchall(), *(near.fetchall() if near else ())]),
         fair_play,
         _crowds(conn, source) if fair_play else {},
     )
@@ -144,58 +145,76 @@ def _usages(conn: Conn, source: Source) -> Cursor[Row]:
 
 
 SIGHTING = """
-    SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at
+    SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at,
+           (SELECT org_id FROM qr_codes WHERE id = seen.qr_code_id)
     FROM player_scans seen
 """
+SURE = "coalesce(seen.accuracy, 0) <= %(max_accuracy_m)s AND seen.scan_time > %(since)s"
+"""What a worse sighting does not replace; it would hide where the player was before."""
+REACH = timedelta(days=7)
+"""Of the sure ones, no older are looked for: by then one gets anywhere."""
 
 
-def _last_sightings(conn: Conn, scans: Sequence[Scan], source: Source) -> Cursor[Row]:
-    """Where each player was last seen."""
-    return conn.execute(
+def _last_sightings(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
+    """Where each player was last seen, and last surely seen."""
+    kinds = " UNION ALL ".join(
         f"""
-        SELECT s.* FROM unnest(%(players)b::uuid[]) AS p (player) CROSS JOIN LATERAL (
+        (SELECT s.* FROM unnest(%(players)b::uuid[]) AS p (player) CROSS JOIN LATERAL (
             {SIGHTING}
             WHERE seen.player_id = p.player AND seen.status IN ('success', 'held') AND seen.latitude IS NOT NULL
-              AND {source.seen}
-            ORDER BY seen.scan_time DESC LIMIT 1) s
-        """,  # noqa: S608 - made of constants
-        {**source.values, "players": list({scan.player_id for scan in scans})},
+              AND {source.seen} AND {kind}
+            ORDER BY seen.scan_time DESC LIMIT 1) s)
+        """  # noqa: S608 - made of constants
+        for kind in ("true", SURE)
+    )
+    return conn.execute(
+        kinds,
+        {**source.values, **_surely(scans, limits), "players": list({scan.player_id for scan in scans})},
     )
 
 
-def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source) -> Cursor[Row]:
-    """Where players were seen right before and right after scans that were handed in later than they were made."""
+def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
+    """Where players were seen, and surely seen, right before and right after scans that were handed in later than they
+    were made."""
     sides = " UNION ALL ".join(
         f"""
         (SELECT s.* FROM old CROSS JOIN LATERAL (
             {SIGHTING}
             WHERE seen.player_id = old.player AND seen.status IN ('success', 'held') AND seen.latitude IS NOT NULL
-              AND {source.seen} AND seen.scan_time {compares} old.at
+              AND {source.seen} AND {kind} AND seen.scan_time {compares} old.at
             ORDER BY seen.scan_time {order} LIMIT 1) s)
         """  # noqa: S608 - made of constants
         for compares, order in (("<=", "DESC"), (">=", "ASC"))
+        for kind in ("true", SURE)
     )
     given = "SELECT * FROM unnest(%(whose)b::uuid[], %(when)b::timestamptz[]) AS old (player, at)"
     return conn.execute(
         f"WITH old AS ({given}) {sides}",
-        {**source.values, "whose": [scan.player_id for scan in old], "when": [scan.scan_time for scan in old]},
+        {
+            **source.values,
+            **_surely(old, limits),
+            "whose": [scan.player_id for scan in old],
+            "when": [scan.scan_time for scan in old],
+        },
     )
 
 
-def _trails(last: Sequence[Row], near: Sequence[Row]) -> dict[UUID, list[Sighting]]:
+def _surely(scans: Sequence[Scan], limits: Limits) -> Mapping[str, Any]:
+    first = min((scan.scan_time for scan in scans), default=datetime.now(UTC))
+    return {"max_accuracy_m": limits.max_accuracy_m, "since": first - REACH}
+
+
+def _trails(rows: Iterable[Row]) -> dict[UUID, list[Sighting]]:
     """Sightings by player, each once, in the order of time."""
-    trails = {row[1]: [_sighting(row)] for row in last}
-    if near:
-        found = {row[0]: row for row in (*last, *near)}
-        trails = {player: [] for player in trails}
-        for row in sorted(found.values(), key=lambda row: (row[2], row[0])):
-            trails[row[1]].append(_sighting(row))
+    trails: dict[UUID, list[Sighting]] = defaultdict(list)
+    for row in sorted({row[0]: row for row in rows}.values(), key=lambda row: (row[2], row[0])):
+        trails[row[1]].append(_sighting(row))
     return trails
 
 
 def _sighting(row: Row) -> Sighting:
-    _id, _player, at, latitude, longitude, accuracy, received = row
-    return Sighting(at, Place(latitude, longitude), accuracy, received)
+    _id, _player, at, latitude, longitude, accuracy, received, org_id = row
+    return Sighting(at, Place(latitude, longitude), accuracy, received, org_id)
 
 
 COUNTED = "other.status IN ('success', 'held')"

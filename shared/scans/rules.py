@@ -78,8 +78,8 @@ def judge(
 ) -> Verdict:
     """The verdict on one scan. The rules are tried in the order of the closed list; the first that holds is given.
 
-    `sightings` are the player's, near in time: the one before, the one after, the last of all. What a success was
-    judged by is kept only where it is to be explained.
+    `sightings` are the player's, near in time: the one before, the one after, the last of all, and the same of the sure
+    ones. What a success was judged by is kept only where it is to be explained.
     """
     case = Case(scan, code or NO_CODE, usage, sightings, limits, fair_play, crowd)
     for holds, check in AT_THE_DOOR:
@@ -115,29 +115,32 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
     """Verdicts on a batch, in order: each scan sees what the ones before it have used up."""
     codes, usages, fair_play = dict(context.codes), dict(context.usages), context.fair_play
     trails = {player: list(sightings) for player, sightings in context.sightings.items()}
+    sure = {player: [each for each in trail if each.is_sure(limits)] for player, trail in trails.items()}
     gathering = Gathering()
     verdicts: dict[UUID, Verdict] = {}
     for scan in scans:
         code = codes.get(scan.qr_code_id) if scan.qr_code_id else None
         pair = (scan.player_id, code.id) if code else None
         usage = usages.get(pair, Usage()) if pair else Usage()
-        trail = trails.setdefault(scan.player_id, [])
+        trail, sure_trail = trails.setdefault(scan.player_id, []), sure.setdefault(scan.player_id, [])
         asked = fair_play.get(code.org_id, NO_FAIR_PLAY) if fair_play and code else NO_FAIR_PLAY
         crowd = ALONE
         if asked is not NO_FAIR_PLAY and code:
             crowd = gathering.around(_seen(scan, code), asked, context.crowds.get(scan.id, ALONE))
-        verdict = judge(scan, code, usage, _near(trail, scan), limits, asked, crowd, explain)
+        near = _near(trail, scan)
+        if len(sure_trail) < len(trail):
+            near = [*near, *_near(sure_trail, scan)]
+        verdict = judge(scan, code, usage, near, limits, asked, crowd, explain)
         verdicts[scan.id] = verdict
         if verdict.counts and code and pair:
             if code.max_scans is not None:
                 codes[code.id] = replace(code, taken=code.taken + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.place:
-                sighting = Sighting(scan.scan_time, scan.place, scan.accuracy_m, scan.received_at)
-                if not trail or scan.scan_time >= trail[-1].at:
-                    trail.append(sighting)
-                else:
-                    insort(trail, sighting, key=_at)
+                sighting = Sighting(scan.scan_time, scan.place, scan.accuracy_m, scan.received_at, code.org_id)
+                insort(trail, sighting, key=_at)
+                if sighting.is_sure(limits):
+                    insort(sure_trail, sighting, key=_at)
             if asked is not NO_FAIR_PLAY:
                 gathering.add(_seen(scan, code))
     return verdicts

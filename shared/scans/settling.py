@@ -17,7 +17,9 @@ from shared.db import Conn, one
 from shared.quests.scanning import advance
 from shared.scans import contexts
 from shared.scans.contexts import place_of
+from shared.scans.limits import limits
 from shared.scans.rules import Context, Scan, Verdict
+from shared.settings import settings
 
 MAX_ATTEMPTS = 3
 
@@ -139,7 +141,7 @@ def lock_codes(conn: Conn, ids: Iterable[UUID]) -> None:
 
 def context(conn: Conn, scans: Sequence[Scan]) -> Context:
     """What judging these scans needs to know. Read after `lock`, so that it stays true until the commit."""
-    return contexts.read(conn, scans, contexts.stored(scans))
+    return contexts.read(conn, scans, contexts.stored(scans), limits(settings()))
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) -> None:

@@ -125,12 +125,17 @@ class Usage:
 
 @dataclass(frozen=True)
 class Sighting:
-    """Where and when a scan of a player counted, and when it was received."""
+    """Where and when a scan of a player counted, when it was received, and whose code it was of."""
 
     at: datetime
     place: Place
     accuracy_m: float | None = None
     received: datetime | None = None
+    org_id: UUID | None = None
+
+    def is_sure(self, limits: Limits) -> bool:
+        """Whether it says where the player was. A worse one is measured from too, but takes no better one's place."""
+        return (self.accuracy_m or 0.0) <= limits.max_accuracy_m
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,6 @@ class Context:
     usages: Mapping[tuple[UUID, UUID], Usage]  # by player, code
     sightings: Mapping[
         UUID, Sequence[Sighting]
-    ]  # by player, in the order of time: the last, and those around old scans
+    ]  # by player, in the order of time: the last, and those around old scans; of all and of the sure ones
     fair_play: Mapping[UUID, FairPlay] = field(default_factory=dict)  # by organization, of those that ask for it
     crowds: Mapping[UUID, Crowd] = field(default_factory=dict)  # by scan, of those organizations

@@ -29,8 +29,9 @@ def open_puzzle(conn: Conn, player: Person, code_id: UUID) -> UUID:
     return scan_id
 
 
-def answer(client: Any, player: Person, encounter_id: UUID, text: Any = RIGHT) -> Any:
-    return client.post(f"/encounters/{encounter_id}/solve", json={"answer": text}, headers=player.headers)
+def answer(client: Any, player: Person, encounter_id: UUID, text: Any = RIGHT, key: str | None = None) -> Any:
+    headers = player.headers | ({"Idempotency-Key": key} if key else {})
+    return client.post(f"/encounters/{encounter_id}/solve", json={"answer": text}, headers=headers)
 
 
 def balance(conn: Conn, player_id: UUID) -> int:

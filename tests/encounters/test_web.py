@@ -145,8 +145,42 @@ def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: Person) 
     assert answer(client, ada, puzzle, WRONG).json["solved"] is True  # nothing is open: the last answer again
     open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
-    assert answer(client, ada, puzzle, RIGHT).status_code == 409
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}  # the second's
     assert balance(conn, ada.id) == 2
+
+
+def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
+    for quantity in (1, 2):
+        conn.execute("UPDATE qr_codes SET reward_quantity = %s", (quantity,))
+        open_puzzle(conn, ada, code)
+        first = answer(client, ada, puzzle).json
+    open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
+    for text in (RIGHT, WRONG):
+        assert answer(client, ada, puzzle, text).json == first == {"solved": True, "reward": "gem", "quantity": 2}
+    assert balance(conn, ada.id) == 3
+
+
+def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, max_attempts=3)
+    open_puzzle(conn, ada, code)
+    told = [answer(client, ada, puzzle, WRONG, key="lost-answer").json for _ in range(4)]
+    assert told == [{"solved": False, "attempts_left": 2}] * 4
+    assert answer(client, ada, puzzle, RIGHT, key="lost-answer").status_code == 422
+    assert answer(client, ada, puzzle, WRONG, key="another").json == {"solved": False, "attempts_left": 1}
+
+
+@pytest.mark.parametrize("text", [RIGHT, WRONG])
+def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: Person, text: str) -> None:
+    code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
+    open_puzzle(conn, ada, code)
+    first = answer(client, ada, puzzle, text, key="lost-answer").json
+    open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle, text, key="lost-answer").json == first
+    before = balance(conn, ada.id)
+    assert answer(client, ada, puzzle).json["solved"] is True  # the second is as open as it was
+    assert balance(conn, ada.id) == before + 1
 
 
 # Puzzles that change ------------------------------------------------------------------------------------------------
@@ -242,13 +276,14 @@ def test_no_answer_event_or_log_line_holds_the_solution(
     code, encounter = made.json["id"], made.json["encounter"]["id"]
     scan_id = open_puzzle(conn, ada, UUID(code))
 
-    told = [answer(client, ada, encounter, text).text for text in (WRONG, SECRET, WRONG)]
+    told = [answer(client, ada, encounter, text, key=str(n)).text for n, text in enumerate((WRONG, SECRET, WRONG))]
     assert '"solved":true' in told[1].replace(" ", "")
     asked = [(path, ada) for path in (f"/scan/{scan_id}", f"/player/{ada.id}/history", "/qr/vault")]
     asked += [(path, staff[role]) for role in ("analyst", "member") for path in (staff.codes, f"{staff.codes}/{code}")]
     told += [client.get(path, headers=person.headers).text for path, person in asked]
     told += [str(row) for row in conn.execute("SELECT data FROM events")]
     told += [str(row) for row in conn.execute("SELECT outcome, request_id FROM player_scans")]
+    told += [str(row) for row in conn.execute("SELECT * FROM idempotency_keys")]
     told += [*capfd.readouterr(), caplog.text]
 
     assert not [text for text in told if SECRET in text]

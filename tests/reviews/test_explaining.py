@@ -65,13 +65,22 @@ def test_a_hold_is_explained_also_after_its_release(client: Any, conn: Conn, sta
 
 
 def test_a_success_passed_every_rule(conn: Conn, staff: Staff, explain: Any) -> None:
-    won = scan(conn, make_player(conn), make_code(conn, staff.org_id, AMSTERDAM), AMSTERDAM)
+    code = make_code(conn, staff.org_id, AMSTERDAM, cooldown_seconds=60, max_scans=5)
+    won = scan(conn, make_player(conn), code, AMSTERDAM)
+    conn.execute("UPDATE qr_codes SET latitude = 0, longitude = 0")
     told = explain(won).json
     assert (told["status"], told["reason"], told["recorded"]) == ("success", None, False)
     rules = by_rule(told)
     assert {outcome for outcome, _ in rules.values()} == {"passed"}
     assert rules["not_present"][1] == {"distance_m": 0, "radius_m": 50}
-    assert rules["player_limit"][1] == {}  # how often it had been used is not known any more
+    # how often it had been used, and by whom, is not known any more
+    assert [rules[rule][1] for rule in ("player_limit", "cooldown", "sold_out", "impossible_travel", "burst")] == [
+        {"limit": 1},
+        {"cooldown_seconds": 60},
+        {"max_scans": 5},
+        {"max_speed_mps": 300},
+        {},
+    ]
 
 
 def test_a_cooldown_tells_how_long_it_was(conn: Conn, staff: Staff, explain: Any) -> None:

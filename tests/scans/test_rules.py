@@ -95,7 +95,7 @@ SUCCESS = ("success", None)
         # travel
         (scan, drop, Usage(), in_lisbon, ("held", "impossible_travel")),
         (scan, drop, Usage(), replace(in_lisbon, at=NOON - timedelta(hours=3)), SUCCESS),
-        (scan, drop, Usage(), replace(in_lisbon, accuracy_m=3_000_000.0), SUCCESS),
+        (scan, drop, Usage(), replace(in_lisbon, accuracy_m=3_000_000.0), ("held", "impossible_travel")),
         (replace(scan, place=None), drop, Usage(), in_lisbon, SUCCESS),
         (scan, drop, Usage(), Sighting(NOON, SIXTY_METRES_OFF), SUCCESS),  # a fix that jumps is no journey
         # order: the first reason of the list that holds is given

@@ -7,9 +7,8 @@ import pytest
 
 from shared.db import Conn
 from shared.ids import uuid7
-from shared.scans.checks import JITTER_M
 from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, judge, metres
-from tests.build import AMSTERDAM, LISBON, hand_in, make_code, make_player
+from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
 from tests.reviews.making import status
 from workers.scans import judge_pending
 
@@ -20,6 +19,12 @@ CODE = Code(uuid7(), "spy123", uuid7(), "item_drop", per_player_limit=None)
 UTRECHT = Place(52.0907, 5.1214)  # 35 km
 APART = metres(AMSTERDAM, LISBON)
 FLIGHT = timedelta(seconds=APART / 300)
+SYDNEY = Place(-33.8568, 151.2153)
+
+
+def ride(less: float) -> timedelta:
+    """As long as it takes to come so many metres nearer than six kilometres."""
+    return timedelta(seconds=(metres(AMSTERDAM, SIX_KILOMETRES_OFF) - less) / 300)
 
 
 def scan(place: Place | None, at: datetime, received: datetime | None = None, accuracy: float | None = None) -> Scan:
@@ -38,11 +43,17 @@ def seen(place: Place, at: datetime, received: datetime | None = None, accuracy:
         (scan(LISBON, NOON), [seen(AMSTERDAM, NOON - FLIGHT - SECOND)], False),
         (scan(LISBON, NOON), [seen(AMSTERDAM, NOON - FLIGHT + SECOND)], True),
         (scan(None, NOON), [seen(AMSTERDAM, NOON)], False),
-        # accuracy: of both, in the player's favour
-        (scan(LISBON, NOON, accuracy=APART), [seen(AMSTERDAM, NOON)], False),
-        (scan(LISBON, NOON, accuracy=APART / 2), [seen(AMSTERDAM, NOON, accuracy=APART / 2)], False),
-        (scan(LISBON, NOON, accuracy=APART / 2), [seen(AMSTERDAM, NOON, accuracy=APART / 2 - JITTER_M - 1)], True),
-        (scan(LISBON, NOON, accuracy=APART / 2), [seen(AMSTERDAM, NOON, accuracy=APART / 2 - JITTER_M + 1)], False),
+        # accuracy: of both, in the player's favour, each as far as the limit
+        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=100), [seen(AMSTERDAM, NOON - ride(99))], False),
+        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=100), [seen(AMSTERDAM, NOON - ride(101))], True),
+        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=60), [seen(AMSTERDAM, NOON - ride(109), accuracy=50)], False),
+        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=60), [seen(AMSTERDAM, NOON - ride(111), accuracy=50)], True),
+        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=2e7), [seen(AMSTERDAM, NOON - ride(199), accuracy=2e7)], False),
+        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=2e7), [seen(AMSTERDAM, NOON - ride(201), accuracy=2e7)], True),
+        (scan(LISBON, NOON, accuracy=2e7), [seen(AMSTERDAM, NOON)], True),
+        (scan(LISBON, NOON), [seen(AMSTERDAM, NOON, accuracy=2e7)], True),
+        # a fix that jumps
+        (scan(Place(52.382, 4.8926), NOON), [seen(AMSTERDAM, NOON)], False),
         # on either side in time: a scan dated back between two others
         (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR - MINUTE)], True),
         (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR + MINUTE, NOON)], True),
@@ -104,3 +115,26 @@ def test_a_scan_dated_back_past_a_live_one_is_judged_by_the_servers_clock_too(co
     back = hand_in(conn, player, make_code(conn), LISBON, scanned_at=NOW - timedelta(hours=9))
     judge_pending()
     assert status(conn, back) == ("held", "impossible_travel")
+
+
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize("hours", [None, 30], ids=["live", "late"])
+def test_a_claimed_accuracy_hides_nothing_from_the_scan_after_it(
+    conn: Conn, one_batch: bool, hours: int | None
+) -> None:
+    player, told = make_player(conn), []
+    for minutes, (place, accuracy) in enumerate(((AMSTERDAM, 5.0), (SYDNEY, 2e7), (SYDNEY, 5.0))):
+        at = hours and NOW - timedelta(hours=hours, minutes=-minutes)
+        told.append(hand_in(conn, player, make_code(conn), place, accuracy_m=accuracy, scanned_at=at))
+        if not one_batch:
+            judge_pending()
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in told] == [("success", None), *[("held", "impossible_travel")] * 2]
+
+
+def test_a_scan_that_is_not_accurate_is_measured_from_all_the_same(conn: Conn) -> None:
+    player = make_player(conn)
+    for place in (AMSTERDAM, SYDNEY):
+        last = hand_in(conn, player, make_code(conn), place, accuracy_m=2e7)
+        judge_pending()
+    assert status(conn, last) == ("held", "impossible_travel")
