@@ -67,7 +67,7 @@ def test_a_scan_that_moved_nothing_takes_the_place_of_the_one_that_did() -> None
 
 
 def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_itself() -> None:
-    """The scan in the middle, handed in before the last one, made each of the others begin anew."""
+    """The scan in the middle ended the round of the first, and the last one is too old for its own."""
     quest = Quest(
         "q", streak=2, duplication=5, auto_claim=True, reward=COINS, by_scans=True, within=timedelta(minutes=10)
     )

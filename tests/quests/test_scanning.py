@@ -8,7 +8,17 @@ import pytest
 from shared.db import Conn
 from shared.quests import definitions, scanning, store
 from shared.scans import settling
-from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, code_text, hand_in, make_code, make_org, make_player
+from tests.build import (
+    AMSTERDAM,
+    LISBON,
+    SIX_KILOMETRES_OFF,
+    code_text,
+    hand_in,
+    make_code,
+    make_held,
+    make_org,
+    make_player,
+)
 from tests.quests.playing import (
     annul,
     assert_in_order,
@@ -112,6 +122,26 @@ def test_a_held_scan_counts_when_it_is_released(conn: Conn) -> None:
     assert come_to(conn, player) == (1, 0, 0)
     release(held)
     assert come_to(conn, player) == (2, 0, 0)
+
+
+def test_a_held_scan_that_is_released_late_leaves_a_newer_round_alone(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, within_seconds=3600)
+    first, second, third = make_landmarks(conn, org)
+    held = make_held(conn, player, first)
+    conn.execute("UPDATE player_scans SET scan_time = %s WHERE id = %s", (NOW - 5 * HOUR, held))
+    for code in (second, third):
+        visit(conn, player, code)
+    assert come_to(conn, player) == (2, 0, 0)
+
+    release(held)
+
+    assert come_to(conn, player) == (2, 0, 0)
+    noted = conn.execute("SELECT data ->> 'because' FROM quest_events WHERE type = 'action_noted'").fetchall()
+    assert noted == [("too_old",)]
+    visit(conn, player, first)
+    assert come_to(conn, player) == (0, 1, 0)
+    assert_in_order(conn)
 
 
 def test_doing_it_twice_changes_nothing(conn: Conn) -> None:
