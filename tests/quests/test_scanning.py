@@ -7,6 +7,7 @@ import pytest
 
 from shared.db import Conn
 from shared.quests import definitions, scanning, store
+from shared.quests.definitions import RewardDefinition
 from shared.scans import settling
 from tests.build import (
     AMSTERDAM,
@@ -178,6 +179,23 @@ def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Con
     assert (come_to(conn, player), owned(conn, player)) == ((0, 1, 1), 3)
     annul(scans[0], scans[2])
     assert (come_to(conn, player), owned(conn, player)) == ((1, 0, 0), 0)
+    assert_in_order(conn)
+
+
+def test_a_reward_that_changed_meanwhile_is_taken_back_exactly(conn: Conn) -> None:
+    """Without the first scan the one round there is is that of the ruby's successor."""
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, streak=2, auto_claim=True)
+    codes = make_landmarks(conn, org, 4)
+    scans = [visit(conn, player, code) for code in codes[:2]]
+    make_quest(conn, org, streak=2, auto_claim=True, reward=RewardDefinition("A pearl", "pearl", 1))
+    scans += [visit(conn, player, code) for code in codes[2:]]
+    assert (owned(conn, player, "ruby"), owned(conn, player, "pearl")) == (3, 1)
+
+    annul(scans[0])
+
+    assert come_to(conn, player) == (1, 1, 1)
+    assert (owned(conn, player, "ruby"), owned(conn, player, "pearl")) == (0, 1)
     assert_in_order(conn)
 
 
