@@ -1,11 +1,15 @@
 """Sign-ins, sign-ups and claims over HTTP, against our own catalog."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 
 from shared.db import Conn
-from shared.quests import catalog
+from shared.quests import catalog, quest_pb2
+from shared.redis import client as redis_client
 from shared.scans import store as scans
 from tests.conftest import Player
 from tests.people import Person, sign_in
@@ -122,6 +126,39 @@ def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: C
     claims = [client.post(CLAIM, json=THREE, headers=headers) for _ in range(3)]
     assert [claim.status_code for claim in claims] == [200] * 3
     assert scans.inventory(conn, ada.id) == [("coin", 10)]
+
+
+def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Person) -> None:
+    stand.say(name="sign-in-three-times", streak=3, duplication=1)
+    headers = {**ada.headers, "Idempotency-Key": "first"}
+    told = client.post(SIGNIN, headers=headers)
+    redis_client().flushdb()
+    catalog.forget()
+    stand.answer = lambda context: context.abort(grpc.StatusCode.UNKNOWN, "no")
+    again = client.post(SIGNIN, headers=headers)
+    assert (again.status_code, again.json) == (200, told.json)
+    headers["Idempotency-Key"] = "second"
+    assert client.post(SIGNIN, headers=headers).status_code == 503
+
+
+def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_context: grpc.ServicerContext) -> Any:
+        asked.set()
+        answered.wait(10)
+        return quest_pb2.QuestResponse(name="sign-in-three-times", streak=3, duplication=1)
+
+    stand.answer = slow
+    with ThreadPoolExecutor(1) as thread:
+        headers = {**ada.headers, "Idempotency-Key": "first"}
+        told = thread.submit(lambda: app.test_client().post(SIGNIN, headers=headers).status_code)
+        assert asked.wait(10)
+        open_ = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in tr%'"
+        ).fetchone()
+        answered.set()
+        assert (open_, told.result()) == ((0,), 200)
 
 
 def test_progress_and_events_are_the_players_own(client: Any, our_catalog: str, app: Any, conn: Conn) -> None:
