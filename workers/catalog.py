@@ -158,8 +158,10 @@ def load(file: Path) -> str:
     """All quests of a file, or none. Tells what was done."""
     found = loading.read(file.read_text())
     with db.transaction() as conn:
+        also = definitions.also_changed(conn, found)
         changed = [definition.name for definition in found if definitions.write(conn, definition)]
-    return f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
+    told = f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
+    return f"{told}\nChanged with their reward, which has the same name: {', '.join(also)}" if also else told
 
 
 def switch(name: str, org_slug: str | None) -> str:

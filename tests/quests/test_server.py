@@ -197,6 +197,16 @@ def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
     assert "scans, off" in server.listing()
 
 
+def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Path) -> None:
+    file = tmp_path / "quests.yaml"
+    told = []
+    for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
+        file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
+        told.append(server.load(file).splitlines()[1:])
+    assert told == [[], [], ["Changed with their reward, which has the same name: a, b"], []]
+    assert {(each.name, each.quantity) for each in definitions.find_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
+
+
 @pytest.mark.parametrize(("name", "slug"), [("sign-up", "dam"), ("nothing", "dam"), ("three-landmarks", "nobody")])
 def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
     server.load_shipped()
@@ -205,6 +215,7 @@ def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
         server.switch(name, slug)
 
 
+GOLD = "reward: {name: Gold, item: gold, quantity:"
 GOOD = "{name: good, streak: 1, duplication: 1"
 
 
@@ -229,6 +240,10 @@ GOOD = "{name: good, streak: 1, duplication: 1"
         (f"quests: [{GOOD}, scans: {{tags: [x, y], in_order: true}}}}]", "streak must be 2"),
         ("quests: [{name: a, streak: 3, duplication: 1, scans: {codes: [abc, abc]}}]", "streak must be at most 1"),
         (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name stands there twice"),
+        (
+            f"quests: [{GOOD}, {GOLD} 1}}}}, {{name: b, streak: 1, duplication: 1, {GOLD} 2}}}}]",
+            "quests.1 (b): reward: good gives another of that name",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(
