@@ -215,6 +215,8 @@ def main(arguments: list[str]) -> None:
                 print(switch(given.quest, None))
     except loading.LoadError as error:
         raise SystemExit(f"{given.file} was not loaded.\n{error}") from None
+    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+        raise SystemExit(f"The database refuses: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise SystemExit(str(error)) from None
     finally:

@@ -158,7 +158,7 @@ def switch(conn: Conn, name: str, org_id: UUID | None) -> bool:
     return bool(
         conn.execute(
             """
-            UPDATE quests SET active = %(org_id)s::uuid IS NOT NULL, org_id = coalesce(%(org_id)s, org_id)
+            UPDATE quests SET active = %(org_id)s::uuid IS NOT NULL, org_id = %(org_id)s
             WHERE name = %(name)s AND by_scans
             """,
             {"name": name, "org_id": org_id},

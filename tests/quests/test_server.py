@@ -195,6 +195,17 @@ def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
     assert found.active
     server.switch("three-landmarks", None)
     assert "scans, off" in server.listing()
+    conn.execute("DELETE FROM organizations")
+    assert definitions.find(conn, "three-landmarks"), "it was nobody's any more"
+
+
+def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> str:
+        raise psycopg.OperationalError("connection failed:\nis it running?")
+
+    monkeypatch.setattr(server, "listing", away)
+    with pytest.raises(SystemExit, match=r"^The database refuses: connection failed: is it running\?$"):
+        server.main(["list"])
 
 
 def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Path) -> None:
