@@ -42,7 +42,8 @@ class Catalog(quest_pb2_grpc.QuestServiceServicer):
     """Answers from PostgreSQL, each time anew: clients cache."""
 
     def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestResponse:  # noqa: N802
-        found = _read(context, lambda conn: definitions.find(conn, request.quest_name.replace("\x00", "")))
+        name = request.quest_name
+        found: Any = None if "\x00" in name else _read(context, lambda conn: definitions.find(conn, name))
         if found is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no quest of this name")
         return _written(found)

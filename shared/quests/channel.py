@@ -24,7 +24,7 @@ SERVICE_CONFIG = {
         }
     ]
 }
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
 OPTIONS = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),

@@ -83,7 +83,7 @@ def abort(status: grpc.StatusCode) -> Any:
         (THREE | {"rewards": {"reward_qty": 5}}, CatalogGarbled),
         (THREE | {"rewards": {"reward_item": "c" * 101, "reward_qty": 5}}, CatalogGarbled),
         (THREE | {"rewards": {"reward_item": "a\x00b", "reward_qty": 5}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_name": "x" * 2_000_000, **COINS}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_name": "x" * 5_000_000, **COINS}}, CatalogGarbled),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_none(stand: Stand, fields: Any, error: type[Exception]) -> None:
@@ -196,6 +196,14 @@ def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: C
         assert "makes no sense" in answer.json["detail"]
     row = conn.execute("SELECT (SELECT count(*) FROM quest_events), (SELECT count(*) FROM events)").fetchone()
     assert row == (0, 0)
+
+
+def test_a_long_list_is_read(stand: Stand) -> None:
+    name = "a-quest-with-a-name-that-is-rather-long-and-a-number-" * 3
+    stand.answer = lambda _context: quest_pb2.QuestListResponse(
+        quests=[quest_pb2.QuestResponse(name=f"{name}{n}", streak=1, duplication=1) for n in range(9_000)]
+    )
+    assert len(catalog.quests()) == 9_000
 
 
 def test_one_bad_quest_does_not_hide_the_others(stand: Stand) -> None:

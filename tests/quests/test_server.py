@@ -128,6 +128,13 @@ def test_our_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
     assert lines[1:] == ["['old-quest']", "There is no quest of this name."]
 
 
+def test_a_name_that_cannot_be_is_not_found(our_catalog: str) -> None:
+    from shared.quests import catalog
+
+    with pytest.raises(catalog.NoSuchQuest):
+        catalog._ask("sign\0-up")
+
+
 def test_reflection_lists_the_service(our_catalog: str) -> None:
     with grpc.insecure_channel(our_catalog) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
