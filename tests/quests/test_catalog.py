@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from shared.db import Conn
 from shared.quests import catalog, quest_pb2, quest_pb2_grpc
@@ -17,8 +18,9 @@ from shared.quests.rules import Quest, Reward
 from shared.redis import client, key
 from tests.people import Person
 from tests.quests.conftest import Settings, Stand, start_over
-from workers.catalog import make_server
+from workers.catalog import check, make_server
 
+SERVING = HealthCheckResponse.SERVING
 THREE: dict[str, Any] = {"name": "three", "streak": 3, "duplication": 10}
 COINS = {"reward_item": "coin", "reward_qty": 10}
 
@@ -317,11 +319,13 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path, Path]) -> None:
     cert, private = certificate
     set_settings(grpc_cert_file=cert, grpc_key_file=private)
-    server, _, port = make_server("localhost:0")
+    server, well, port = make_server("localhost:0")
     server.start()
     try:
         set_settings(grpc_server_url=f"localhost:{port}", grpc_tls=True, grpc_ca_file=cert, grpc_deadline_seconds=10)
         assert catalog.quest("sign-up").streak == 1
+        well.set("", SERVING)
+        assert check(f"127.0.0.1:{port}").endswith("serves")
         set_settings(grpc_tls=False, grpc_deadline_seconds=1)
         client().flushall()
         with pytest.raises(CatalogAway):

@@ -156,6 +156,25 @@ def test_health_is_told_without_a_token(shipped: None, set_settings: Any) -> Non
     serving.stop(None).wait()
 
 
+def test_the_check_of_a_container(
+    shipped: None, set_settings: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "configure", lambda _process: None)
+    set_settings(grpc_token="secret")
+    serving, well, port = server.make_server("127.0.0.1:0")
+    set_settings(grpc_server_url="catalog.example:50051", grpc_listen=f"0.0.0.0:{port}")
+    serving.start()
+    well.set("", health_pb2.HealthCheckResponse.SERVING)
+    server.main(["check"])
+    assert capsys.readouterr().out == f"The catalog on port {port} serves\n"
+    well.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    with pytest.raises(SystemExit, match="does not serve"):
+        server.main(["check"])
+    serving.stop(None).wait()
+    with pytest.raises(SystemExit, match="does not answer"):
+        server.main(["check"])
+
+
 def test_the_generated_code_is_current(tmp_path: Path) -> None:
     outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")]
     command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, "shared/quests/quest.proto"]
@@ -210,6 +229,7 @@ def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pyte
     def away() -> str:
         raise psycopg.OperationalError("connection failed:\nis it running?")
 
+    monkeypatch.setattr(server, "configure", lambda _process: None)
     monkeypatch.setattr(server, "listing", away)
     with pytest.raises(SystemExit, match=r"^The database refuses: connection failed: is it running\?$"):
         server.main(["list"])

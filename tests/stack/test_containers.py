@@ -56,6 +56,12 @@ def test_every_setting_of_quests_is_passed_on() -> None:
     assert {name for name in named if name.startswith("GRPC_") or name.endswith("_QUEST")} <= passed
 
 
+def test_the_catalog_is_asked_for_its_health() -> None:
+    compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+    test = compose["services"]["catalog"]["healthcheck"]["test"]
+    assert test == ["CMD", "python", "-m", "workers.catalog", "check"]
+
+
 @needs_compose
 def test_redis_holds_a_queue(services: dict[str, Any]) -> None:
     command = " ".join(services["redis"]["command"])
