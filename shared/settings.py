@@ -1,6 +1,7 @@
 """Settings: one frozen object, built from the environment, failing loudly with the variable's name."""
 
 from functools import cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -49,6 +50,13 @@ def as_origin(url: str) -> str:
 
 def _none_if_empty(value: object) -> object:
     return None if value == "" else value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _split_commas(value: object) -> object:
@@ -112,9 +120,9 @@ class Settings(BaseSettings):
     grpc_cache_seconds: float = Field(60, ge=0, le=3600)
     grpc_stale_hours: float = Field(24, ge=0, le=24 * 30)
     grpc_tls: bool = False
-    grpc_ca_file: FilePath | None = None
-    grpc_cert_file: FilePath | None = None
-    grpc_key_file: FilePath | None = None
+    grpc_ca_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
+    grpc_cert_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
+    grpc_key_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
     grpc_token: SecretStr | None = None
     signin_quest: str = Field("sign-in-three-times", min_length=1, max_length=200)
     signup_quest: str = Field("sign-up", min_length=1, max_length=200)
@@ -131,6 +139,8 @@ class Settings(BaseSettings):
                 raise ValueError("JWT_SECRET looks made up; use e.g. `openssl rand -hex 32`")
             if self.public_url is None:
                 raise ValueError("PUBLIC_URL must be set in production: it is printed inside the codes")
+            if self.sends_token_in_clear:
+                raise ValueError("GRPC_TLS must be on in production where GRPC_TOKEN goes to another host")
         if (self.grpc_cert_file is None) != (self.grpc_key_file is None):
             raise ValueError("GRPC_CERT_FILE and GRPC_KEY_FILE must be set together")
         if self.max_sockets >= self.web_threads:
@@ -165,6 +175,12 @@ class Settings(BaseSettings):
     def max_downloads(self) -> int:
         """Files and exports that a web process sends at once: each keeps a thread for as long as its client reads."""
         return max(1, (self.web_threads - self.max_sockets) // 8)
+
+    @property
+    def sends_token_in_clear(self) -> bool:
+        """Whether GRPC_TOKEN crosses a network as everybody there could read it."""
+        host = self.grpc_server_url.rpartition(":")[0]
+        return bool(self.grpc_token) and not self.grpc_tls and not _is_loopback(host)
 
     @property
     def catalog_address(self) -> str:

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
 from shared import db
-from shared.errors import NotFound, Unavailable
+from shared.errors import DomainError, NotFound, Unavailable
 from shared.quests import acting, catalog, definitions, store
 from shared.quests.acting import Asked
 from shared.quests.listing import shown_to
@@ -16,7 +17,7 @@ from shared.quests.rules import Quest, QuestEvent, Status, status_of
 from shared.settings import settings
 from web.auth import caller, signed_in
 from web.fields import Answer, Body, Id, Time
-from web.idempotency import idempotency_key, idempotent, transaction
+from web.idempotency import answer_once, idempotency_key, takes_key, transaction
 from web.paging import PageQuery, cut, decode_cursor, decode_id
 
 api = APIBlueprint("quests", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="Quests")])
@@ -91,28 +92,32 @@ class EventsAnswer(Answer):
 
 @api.post("/track/signin", responses={200: TrackedAnswer, 404: None, 409: None})
 @signed_in
-@idempotent
-def track_signin() -> dict[str, Any]:
+@takes_key
+def track_signin() -> Response:
     """Track a sign-in: a step on the quest named by SIGNIN_QUEST."""
     return _track("Sign-in tracked", settings().signin_quest)
 
 
 @api.post("/track/signup", responses={200: TrackedAnswer, 404: None, 409: None})
 @signed_in
-@idempotent
-def track_signup() -> dict[str, Any]:
+@takes_key
+def track_signup() -> Response:
     """Track a sign-up: a step on the quest named by SIGNUP_QUEST."""
     return _track("Sign-up tracked", settings().signup_quest)
 
 
 @api.post("/track/claim_reward", responses={200: ClaimedAnswer, 404: None, 409: None})
 @signed_in
-@idempotent
-def claim_reward(body: ClaimBody) -> dict[str, Any]:
+@takes_key
+def claim_reward(body: ClaimBody) -> Response:
     """Claim the reward of a completion, once. 409: not completed yet, no reward, or claimed as often as allowed."""
-    events = _carry_out(body.quest_name, claims=True)
-    won = next(event.data for event in events if event.type == "reward_claimed")
-    return {"message": "Reward claimed successfully", "reward": {"item": won["item"], "qty": won["quantity"]}}
+    found = _find(body.quest_name)
+
+    def claim() -> dict[str, Any]:
+        won = next(event.data for event in _carry_out(found, claims=True) if event.type == "reward_claimed")
+        return {"message": "Reward claimed successfully", "reward": {"item": won["item"], "qty": won["quantity"]}}
+
+    return answer_once(caller().player_id, claim)
 
 
 @api.get("/quests", responses={200: QuestsAnswer})
@@ -140,25 +145,32 @@ def list_events(query: PageQuery) -> dict[str, Any]:
     return EventsAnswer(items=items, next_cursor=next_cursor).model_dump(mode="json")
 
 
-def _track(message: str, quest_name: str) -> dict[str, Any]:
-    return {"message": message, "status": status_of(_carry_out(quest_name, claims=False))}
+def _track(message: str, quest_name: str) -> Response:
+    found = _find(quest_name)
+
+    def track() -> dict[str, Any]:
+        return {"message": message, "status": status_of(_carry_out(found, claims=False))}
+
+    return answer_once(caller().player_id, track)
 
 
-def _carry_out(quest_name: str, *, claims: bool) -> Sequence[QuestEvent]:
-    asked = Asked(caller().player_id, _quest(quest_name), claims)
+def _carry_out(found: Quest | DomainError, *, claims: bool) -> Sequence[QuestEvent]:
+    if isinstance(found, DomainError):
+        raise found
+    asked = Asked(caller().player_id, found, claims)
     if idempotency_key() is None:
         return acting.one_of(acting.together.do(asked))
     with transaction() as conn:  # that of the answer
         return acting.one_of(acting.carry_out(conn, [asked], datetime.now(UTC))[0])
 
 
-def _quest(name: str) -> Quest:
-    """As the catalog has it. A quest that scans advance is ours, whatever the catalog knows of it."""
+def _find(name: str) -> Quest | DomainError:
+    """As the catalog has it; one that scans advance, and that the catalog does not tell of, as we have it. Asked for
+    before the transaction of the answer, which must not wait for a catalog; if there is none, a stored answer still
+    stands."""
     try:
         return catalog.quest(name)
-    except (NotFound, Unavailable):
-        with transaction() as conn:
+    except (NotFound, Unavailable) as error:
+        with db.connection() as conn:
             own = definitions.find(conn, name)
-        if own is None or not own.by_scans:
-            raise
-        return own.quest
+        return own.quest if own is not None and own.by_scans else error

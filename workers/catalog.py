@@ -3,6 +3,7 @@
 python -m workers.catalog                           serve
 python -m workers.catalog load FILE                 add quests from a YAML file, or change those that it names
 python -m workers.catalog list                      what there is
+python -m workers.catalog check                     whether the one that runs here serves
 python -m workers.catalog activate QUEST ORG_SLUG   let scans of the organization's codes advance a quest
 python -m workers.catalog deactivate QUEST
 """
@@ -35,6 +36,7 @@ SERVICE = "quest.QuestService"
 THREADS = 8
 GRACE_SECONDS = 5.0
 HEALTH_SECONDS = 2.0
+CHECK_SECONDS = 5.0
 MAX_REQUEST_BYTES = 64 * 1024
 
 
@@ -42,7 +44,8 @@ class Catalog(quest_pb2_grpc.QuestServiceServicer):
     """Answers from PostgreSQL, each time anew: clients cache."""
 
     def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestResponse:  # noqa: N802
-        found = _read(context, lambda conn: definitions.find(conn, request.quest_name.replace("\x00", "")))
+        name = request.quest_name
+        found: Any = None if "\x00" in name else _read(context, lambda conn: definitions.find(conn, name))
         if found is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no quest of this name")
         return _written(found)
@@ -143,6 +146,26 @@ def serve() -> None:
     server.stop(GRACE_SECONDS).wait()
 
 
+def check(address: str) -> str:
+    """Ask the server that listens here for its health, as clients would: by their authority and their name for it."""
+    name, port = settings().grpc_server_url.rpartition(":")[0], address.rpartition(":")[2]
+    here = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    if settings().grpc_cert_file:
+        authority = settings().grpc_ca_file
+        credentials = grpc.ssl_channel_credentials(authority.read_bytes() if authority else None)
+        channel = grpc.secure_channel(here, credentials, (("grpc.ssl_target_name_override", name),))
+    else:
+        channel = grpc.insecure_channel(here)
+    with channel:
+        try:
+            told = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
+        except grpc.RpcError as error:
+            raise SystemExit(f"The catalog on port {port} does not answer: {error.details()}") from None
+    if told.status != health_pb2.HealthCheckResponse.SERVING:
+        raise SystemExit(f"The catalog on port {port} does not serve")
+    return f"The catalog on port {port} serves"
+
+
 def load_shipped() -> bool:
     """Fill an empty catalog with the shipped quests; one that has any is its operator's. Always True."""
     with db.transaction() as conn:
@@ -158,8 +181,10 @@ def load(file: Path) -> str:
     """All quests of a file, or none. Tells what was done."""
     found = loading.read(file.read_text())
     with db.transaction() as conn:
+        also = definitions.also_changed(conn, found)
         changed = [definition.name for definition in found if definitions.write(conn, definition)]
-    return f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
+    told = f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
+    return f"{told}\nChanged with their reward, which has the same name: {', '.join(also)}" if also else told
 
 
 def switch(name: str, org_slug: str | None) -> str:
@@ -193,6 +218,7 @@ def main(arguments: list[str]) -> None:
     commands.add_parser("serve", help="serve (the default)")
     commands.add_parser("load", help="add quests, or change those named").add_argument("file", type=Path)
     commands.add_parser("list", help="what there is")
+    commands.add_parser("check", help="whether the one that runs here serves")
     activate = commands.add_parser("activate", help="let an organization's scans advance a quest")
     activate.add_argument("quest")
     activate.add_argument("organization", help="its slug")
@@ -207,12 +233,16 @@ def main(arguments: list[str]) -> None:
                 print(load(given.file))
             case "list":
                 print(listing())
+            case "check":
+                print(check(settings().catalog_address))
             case "activate":
                 print(switch(given.quest, given.organization))
             case "deactivate":
                 print(switch(given.quest, None))
     except loading.LoadError as error:
         raise SystemExit(f"{given.file} was not loaded.\n{error}") from None
+    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+        raise SystemExit(f"The database refuses: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise SystemExit(str(error)) from None
     finally:

@@ -11,18 +11,32 @@ import sys
 import threading
 import time
 from uuid import UUID
+from zlib import crc32
 
 from shared import db
+from shared.db import one
 from shared.logging import configure
 from shared.quests import replaying
 from shared.quests.replaying import Mark
 from shared.stopping import stop_on_signals
 
 NAME = "all"
+LOCK = crc32(b"waymark:replay")
 
 
 def replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
-    """Replay, telling each difference as it is found. Returns the exit status: 130 when told to stop."""
+    """Replay, telling each difference as it is found. Returns the exit status: 130 when told to stop. Of all players
+    one at a time: there is one mark."""
+    if player_id is not None:
+        return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
+    with db.connect() as conn:  # its own, which is held all the while
+        if not one(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)))[0]:
+            print("Another replay of all players is under way")
+            return 1
+        return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
+
+
+def _replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
     mark = Mark()
     if player_id is None:
         with db.connection() as conn:

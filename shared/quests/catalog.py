@@ -4,8 +4,10 @@ An answer that makes no sense is no answer: nothing is tracked, claimed or cache
 """
 
 import json
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
@@ -25,6 +27,10 @@ MEMORY_SECONDS = 1.0
 """How long a process trusts what it read from Redis; changes of the catalog take GRPC_CACHE_SECONDS anyway."""
 MAX_QUESTS = 10_000
 MAX_QUANTITY = 1_000_000
+MISSING_SECONDS = 1.0
+"""How long a process believes that there is no such quest."""
+SHAPE = 1
+"""Of what is written to Redis: another release may write it otherwise, and looks elsewhere."""
 ALL = "*"
 """The name under which the whole list is cached: no quest has it."""
 
@@ -54,7 +60,25 @@ def quests() -> list[Quest]:
 def forget() -> None:
     """Forget what this process knows, and that it is to leave the catalog alone; Redis remembers."""
     _memory.clear()
+    _missing.clear()
     _rest.until = 0.0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the catalog said, and until when that is as good as asking again."""
+
+    quests: list[Quest]
+    fresh_until: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.time() < self.fresh_until
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it may still serve while the catalog is away."""
+        return time.time() < self.fresh_until + settings().grpc_stale_hours * 3600
 
 
 class _Rest:
@@ -64,41 +88,62 @@ class _Rest:
 
 
 _rest = _Rest()
-_memory: dict[str, tuple[float, list[Quest]]] = {}
+_memory: dict[str, tuple[float, _Kept]] = {}
+_missing: dict[str, float] = {}
+_renewing: set[str] = set()
+_lock = threading.Lock()
 
 
 def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
-    """What this process remembers, else Redis, else the catalog; with the catalog away, what Redis has that is old."""
-    remembered = _memory.get(name)
-    if remembered is not None and time.monotonic() < remembered[0]:
-        return remembered[1]
-    found, is_fresh = _look(name)
-    if found is None or not is_fresh:
-        try:
-            found = _asked(name, ask)
-        except NoSuchQuest:
-            _drop(name)
-            raise
-        except (CatalogAway, CatalogGarbled) as error:
-            if found is None:
-                raise
-            log.warning("catalog_stale", quest=name, error=type(error).__name__)
+    """What this process remembers, else Redis, else the catalog; with the catalog away, what is old: in Redis, or, with
+    that away too, here."""
+    trusted_until, remembered = _memory.get(name, (0.0, None))
+    if remembered is not None and time.monotonic() < trusted_until:
+        return remembered.quests
+    kept = _look(name) or remembered
+    if kept is not None and kept.is_fresh and kept is not remembered:
+        return _remember(name, kept)
+    if kept is None or not kept.is_good:
+        return _remember(name, _asked(name, ask))
+    return _renewed(name, ask, kept)
+
+
+def _renewed(name: str, ask: Callable[[], list[Quest]], old: _Kept) -> list[Quest]:
+    """Asked for again by one thread of this process; the others take what is old and wait for nothing."""
+    with _lock:
+        if name in _renewing:
+            return old.quests
+        _renewing.add(name)
+    try:
+        return _remember(name, _asked(name, ask))
+    except (CatalogAway, CatalogGarbled) as error:
+        log.warning("catalog_stale", quest=name, error=type(error).__name__)
+        return _remember(name, old)
+    finally:
+        _renewing.discard(name)
+
+
+def _remember(name: str, kept: _Kept) -> list[Quest]:
     if len(_memory) >= MAX_QUESTS:
         _memory.clear()
-    _memory[name] = time.monotonic() + MEMORY_SECONDS, found
-    return found
+    _memory[name] = time.monotonic() + MEMORY_SECONDS, kept
+    return kept.quests
 
 
-def _asked(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
+def _asked(name: str, ask: Callable[[], list[Quest]]) -> _Kept:
+    if time.monotonic() < _missing.get(name, 0.0):
+        raise NoSuchQuest
     if time.monotonic() < _rest.until:
         raise CatalogAway
     try:
-        found = ask()
-    except CatalogAway:
-        _rest.until = time.monotonic() + REST_SECONDS
+        return _keep(name, ask())
+    except NoSuchQuest:
+        if len(_missing) >= MAX_QUESTS:
+            _missing.clear()
+        _missing[name] = time.monotonic() + MISSING_SECONDS
+        _memory.pop(name, None)
+        _drop(name)
         raise
-    _keep(name, found)
-    return found
 
 
 def _ask(name: str) -> Quest:
@@ -138,6 +183,8 @@ def _call(method: str, request: Any) -> Any:
         log.warning("catalog_away", method=method, status=getattr(status, "name", None), details=details)
         if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED):  # unreadable, or too large
             raise CatalogGarbled from error
+        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):  # it is, not this one answer
+            _rest.until = time.monotonic() + REST_SECONDS
         raise CatalogAway from error
 
 
@@ -164,23 +211,30 @@ def _garbled(name: str, why: str) -> CatalogGarbled:
 
 def _key(name: str) -> str:
     """Named by the catalog too: another address is another catalog."""
-    return key("catalog", sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
+    return key("catalog", SHAPE, sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
 
 
-def _look(name: str) -> tuple[list[Quest] | None, bool]:
-    """What Redis has, and whether it is fresh."""
+def _look(name: str) -> _Kept | None:
+    """What Redis has; what cannot be read is not there."""
     found = cache.ask(lambda client: client.get(_key(name)))
     if not isinstance(found, bytes):
-        return None, False
-    kept = json.loads(found)
-    return [Quest.of_terms(terms, each) for each, terms in kept["quests"]], time.time() < kept["fresh_until"]
+        return None
+    try:
+        told = json.loads(found)
+        quests = [Quest.of_terms(terms, each) for each, terms in told["quests"]]
+        return _Kept(quests, float(told["fresh_until"]))
+    except (ValueError, TypeError, LookupError) as error:
+        log.warning("catalog_cache_unreadable", quest=name, error=repr(error))
+        return None
 
 
-def _keep(name: str, found: Sequence[Quest]) -> None:
+def _keep(name: str, found: list[Quest]) -> _Kept:
     fresh = settings().grpc_cache_seconds
-    kept = {"fresh_until": time.time() + fresh, "quests": [(each.name, each.terms()) for each in found]}
+    kept = _Kept(found, time.time() + fresh)
+    told = {"fresh_until": kept.fresh_until, "quests": [(each.name, each.terms()) for each in found]}
     life = int(fresh + settings().grpc_stale_hours * 3600) or 1
-    cache.ask(lambda client: client.set(_key(name), json.dumps(kept), ex=life))
+    cache.ask(lambda client: client.set(_key(name), json.dumps(told), ex=life))
+    return kept
 
 
 def _drop(name: str) -> None:

@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shared.logging import get_logger
 from shared.once import once
 from shared.settings import settings
+
+log = get_logger()
 
 SERVICE_CONFIG = {
     "methodConfig": [
@@ -24,7 +27,7 @@ SERVICE_CONFIG = {
         }
     ]
 }
-MAX_ANSWER_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
 OPTIONS = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
@@ -47,6 +50,8 @@ def stub() -> Any:
         authority = _read(settings().grpc_ca_file)
         channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(authority), OPTIONS)
     else:
+        if settings().sends_token_in_clear:
+            log.warning("catalog_token_in_clear", address=address)
         channel = grpc.insecure_channel(address, OPTIONS)
     return QuestServiceStub(channel)  # type: ignore[no-untyped-call]
 

@@ -127,6 +127,26 @@ def write(conn: Conn, definition: Definition) -> bool:
     return bool(changed or written.rowcount)
 
 
+def also_changed(conn: Conn, loaded: Sequence[Definition]) -> list[str]:
+    """The other quests, by name, whose reward these are about to change, for it has the same name as one of theirs."""
+    rewards = [definition.reward for definition in loaded if definition.reward is not None]
+    rows = conn.execute(
+        """
+        SELECT DISTINCT q.name FROM quests q JOIN rewards r ON r.id = q.reward_id
+        JOIN unnest(%s::text[], %s::text[], %s::int[]) AS g (name, item, quantity) ON g.name = r.name
+        WHERE (r.item, r.quantity) <> (g.item, g.quantity) AND q.name <> ALL (%s::text[])
+        ORDER BY q.name
+        """,
+        (
+            [reward.name for reward in rewards],
+            [reward.item for reward in rewards],
+            [reward.quantity for reward in rewards],
+            [definition.name for definition in loaded],
+        ),
+    )
+    return [name for (name,) in rows]
+
+
 def is_empty(conn: Conn) -> bool:
     """Whether there is no quest at all. Held by the caller's transaction: of two who ask, the second waits."""
     conn.execute("LOCK TABLE quests IN SHARE ROW EXCLUSIVE MODE")
@@ -138,7 +158,7 @@ def switch(conn: Conn, name: str, org_id: UUID | None) -> bool:
     return bool(
         conn.execute(
             """
-            UPDATE quests SET active = %(org_id)s::uuid IS NOT NULL, org_id = coalesce(%(org_id)s, org_id)
+            UPDATE quests SET active = %(org_id)s::uuid IS NOT NULL, org_id = %(org_id)s
             WHERE name = %(name)s AND by_scans
             """,
             {"name": name, "org_id": org_id},

@@ -8,6 +8,7 @@ from shared.db import Conn
 from shared.quests import definitions, store
 from shared.quests.definitions import Listed
 from shared.quests.rules import Quest, State, Status
+from shared.settings import settings
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,8 @@ class Shown:
 
 
 def shown_to(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[Shown]:
-    """Every quest of the catalog and our own ones that scans advance, by name. One that is switched off is shown to who
-    has moved it."""
+    """The quests that sign-ins and sign-ups advance, our own ones that scans do, and those that the player has moved,
+    by name: nothing that could never move."""
     ours = {each.name: each for each in definitions.find_all(conn)}
     states = store.states_of(conn, player_id)
     quests = {each.name: each for each in (*(own.quest for own in ours.values() if own.by_scans), *catalog)}
@@ -94,10 +95,12 @@ def shown_to(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[Show
 
 
 def _shown(quests: dict[str, Quest], ours: dict[str, Listed], states: dict[str, State]) -> Iterator[Shown]:
+    tracked = {settings().signin_quest, settings().signup_quest}
     for name, quest in sorted(quests.items()):
         own, state = ours.get(name), states.get(name, State())
-        if own is None:
+        moves = own.active if own is not None and own.by_scans else name in tracked
+        if own is None and (moves or state.version):
             yield Shown(quest, state, "")
-        elif own.active or not own.by_scans or state.version:
+        elif own is not None and (moves or state.version):
             options = replace(quest, daily=own.daily, grace_days=own.grace_days, by_scans=own.by_scans)
             yield Shown(options, state, own.description)

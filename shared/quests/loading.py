@@ -113,7 +113,14 @@ def read(text: str) -> list[Definition]:
     for place, quest in enumerate(quests):
         if quest.name in {other.name for other in quests[:place]}:
             raise LoadError(f"quests.{place} ({quest.name}): name stands there twice")
+        for other in quests[:place]:
+            if _is_ambiguous(quest.reward, other.reward):
+                raise LoadError(f"quests.{place} ({quest.name}): reward: {other.name} gives another of that name")
     return [quest.definition() for quest in quests]
+
+
+def _is_ambiguous(one: RewardEntry | None, other: RewardEntry | None) -> bool:
+    return one is not None and other is not None and one.name == other.name and one != other
 
 
 def _line(problem: Any, found: Any) -> str:

@@ -15,7 +15,8 @@ def retraction(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: dat
 
     Every other action is decided again, by the terms it was judged by; progress, streak and completions become what
     they would have been. Of the completions no longer earned the newest go first, and what was claimed for them is
-    taken back; one that is earned only now is paid if the quest pays by itself.
+    taken back; one that is earned only now is paid if the quest pays by itself. Where every completion does, one that
+    came to be worth something else is taken back and paid anew.
     """
     gone = {UUID(scan) for event in events if event.type == "scans_retracted" for scan in event.data["scan_ids"]}
     taken = [event.scan_id for event in events if event.scan_id in scan_ids and event.scan_id not in gone]
@@ -26,13 +27,19 @@ def retraction(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: dat
     told = {"scan_ids": sorted(map(str, taken)), "before": write_state(before), "after": write_state(after)}
     retracted = [QuestEvent("scans_retracted", at, told)]
     standing = _standing_claims(events)
-    for completion in range(before.claims, after.completions, -1):
+    is_automatic = len(automatic) == after.completions
+    kept = {
+        completion
+        for completion, won in standing.items()
+        if completion <= after.completions and (not is_automatic or automatic[completion - 1]["reward"] == won)
+    }
+    for completion in sorted(standing.keys() - kept, reverse=True):
         won = {"completion": completion, **standing[completion]}
         retracted.append(QuestEvent("reward_taken_back", at, won))
-    claims = min(before.claims, after.completions)
-    for completion, terms in enumerate(automatic[claims:], claims + 1):
-        won = {"completion": completion, **terms["reward"]}
-        retracted.append(QuestEvent("reward_claimed", at, won | {"terms": terms}))
+    for completion, terms in enumerate(automatic, 1):
+        if completion not in kept:
+            won = {"completion": completion, **terms["reward"]}
+            retracted.append(QuestEvent("reward_claimed", at, won | {"terms": terms}))
     return retracted
 
 

@@ -21,7 +21,14 @@ EventType = Literal[
     "scans_retracted",
     "reward_taken_back",
 ]
-Because = Literal["max_completions_reached", "day_counted_already", "visited_already", "out_of_order"]
+Because = Literal[
+    "max_completions_reached",
+    "day_counted_already",
+    "day_passed",
+    "visited_already",
+    "out_of_order",
+    "too_old",
+]
 """Why an action moved nothing."""
 
 
@@ -256,8 +263,13 @@ def _is_lapsed(state: State, action: Action, quest: Quest) -> bool:
         return state.last_day is not None and (action.day - state.last_day).days > 1 + quest.grace_days
     if quest.within is None or not state.steps:
         return False
+    return action.at - min(step.at for step in state.steps) > quest.within
+
+
+def _is_too_old(state: State, action: Action, quest: Quest) -> bool:
+    """Whether an action that arrived late lies too long before the round that is open to be of it."""
     times = [action.at, *(step.at for step in state.steps)]
-    return max(times) - min(times) > quest.within
+    return quest.within is not None and max(times) - min(times) > quest.within
 
 
 def _obstacle(state: State, action: Action, quest: Quest, completions: int) -> Because | None:
@@ -265,7 +277,11 @@ def _obstacle(state: State, action: Action, quest: Quest, completions: int) -> B
     if completions >= quest.duplication:
         return "max_completions_reached"
     if quest.daily:
-        return "day_counted_already" if state.last_day is not None and action.day <= state.last_day else None
+        if state.last_day is None or action.day > state.last_day:
+            return None
+        return "day_counted_already" if action.day == state.last_day else "day_passed"
+    if _is_too_old(state, action, quest):
+        return "too_old"
     if quest.in_order:
         return None if len(state.steps) in action.places else "out_of_order"
     if quest.by_scans and action.code_id in {step.code_id for step in state.steps}:

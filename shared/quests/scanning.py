@@ -146,8 +146,8 @@ def _write(
             for key, happened in sorted(events.items())
             if happened
         ]
+        store.take_back(conn, changes)  # first, for some of it may be paid anew; their states are there, and locked
         written = store.append(conn, changes)
-        store.take_back(conn, (change for change in changes if change.key in written))
         open_ = {change.key for change in changes} - written
     if open_:
         raise RuntimeError(f"{len(open_)} quests were moved by somebody who does not hold their player's lock")

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
 
 from shared.db import Conn
 from shared.quests import catalog, quest_pb2, quest_pb2_grpc
@@ -17,8 +18,9 @@ from shared.quests.rules import Quest, Reward
 from shared.redis import client, key
 from tests.people import Person
 from tests.quests.conftest import Settings, Stand, start_over
-from workers.catalog import make_server
+from workers.catalog import check, make_server
 
+SERVING = HealthCheckResponse.SERVING
 THREE: dict[str, Any] = {"name": "three", "streak": 3, "duplication": 10}
 COINS = {"reward_item": "coin", "reward_qty": 10}
 
@@ -83,7 +85,7 @@ def abort(status: grpc.StatusCode) -> Any:
         (THREE | {"rewards": {"reward_qty": 5}}, CatalogGarbled),
         (THREE | {"rewards": {"reward_item": "c" * 101, "reward_qty": 5}}, CatalogGarbled),
         (THREE | {"rewards": {"reward_item": "a\x00b", "reward_qty": 5}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_name": "x" * 2_000_000, **COINS}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_name": "x" * 5_000_000, **COINS}}, CatalogGarbled),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_none(stand: Stand, fields: Any, error: type[Exception]) -> None:
@@ -99,13 +101,43 @@ def test_a_reward_may_be_left_out(stand: Stand, reward: Any) -> None:
     assert catalog.quest("three").reward is None
 
 
-@pytest.mark.parametrize("status", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED])
-def test_a_catalog_that_refuses_is_left_alone_for_a_moment(stand: Stand, status: grpc.StatusCode) -> None:
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+def test_a_catalog_that_is_away_is_left_alone_for_a_moment(
+    stand: Stand, status: grpc.StatusCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "REST_SECONDS", 60)
     stand.answer = abort(status)
+    with pytest.raises(CatalogAway):
+        catalog.quest("three")
+    asked = stand.asked
     for _ in range(5):
         with pytest.raises(CatalogAway):
-            catalog.quest("three")
+            catalog.quest("another")
+    assert stand.asked == asked
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED])
+def test_one_answer_that_fails_keeps_nobody_from_asking_for_another(stand: Stand, status: grpc.StatusCode) -> None:
+    stand.answer = abort(status)
+    with pytest.raises(CatalogAway):
+        catalog.quest("three")
+    stand.say(**THREE | {"name": "another"})
+    assert catalog.quest("another").streak == 3
+
+
+def test_a_quest_that_is_not_there_is_not_asked_for_again_at_once(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog, "MISSING_SECONDS", 60)
+    monkeypatch.setattr(catalog, "MAX_QUESTS", 3)
+    for _ in range(5):
+        with pytest.raises(NoSuchQuest):
+            catalog.quest("nothing")
     assert stand.asked == 1
+    for number in range(10):
+        with pytest.raises(NoSuchQuest):
+            catalog.quest(f"nothing-{number}")
+    assert len(catalog._missing) <= 3
 
 
 def test_what_is_unavailable_is_tried_again(stand: Stand) -> None:
@@ -168,6 +200,14 @@ def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: C
     assert row == (0, 0)
 
 
+def test_a_long_list_is_read(stand: Stand) -> None:
+    name = "a-quest-with-a-name-that-is-rather-long-and-a-number-" * 3
+    stand.answer = lambda _context: quest_pb2.QuestListResponse(
+        quests=[quest_pb2.QuestResponse(name=f"{name}{n}", streak=1, duplication=1) for n in range(9_000)]
+    )
+    assert len(catalog.quests()) == 9_000
+
+
 def test_one_bad_quest_does_not_hide_the_others(stand: Stand) -> None:
     stand.answer = lambda _context: quest_pb2.QuestListResponse(
         quests=[
@@ -187,6 +227,60 @@ def test_an_old_answer_serves_while_the_catalog_is_away(stand: Stand, set_settin
         stand.answer = answer
         catalog.forget()
         assert catalog.quest("three").streak == 3
+
+
+@pytest.mark.parametrize(
+    "kept", [b"{", b"[]", b"\xff", b'{"quests": [["three", {"color": "red"}]], "fresh_until": 9e9}', b'{"quests": 1}']
+)
+def test_what_cannot_be_read_in_redis_is_not_there(stand: Stand, kept: bytes) -> None:
+    stand.say(**THREE)
+    catalog.quest("three")
+    (name,) = client().keys(key("catalog", "*"))
+    client().set(name, kept)
+    catalog.forget()
+    assert catalog.quest("three").streak == 3
+    assert client().get(name) != kept
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_with_redis_away_too_what_this_process_remembers_serves_as_long(
+    stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    set_settings(grpc_cache_seconds=0, grpc_stale_hours=hours)
+    monkeypatch.setattr(catalog, "MEMORY_SECONDS", 0)
+    stand.say(**THREE)
+    catalog.quest("three")
+    stand.answer = abort(grpc.StatusCode.UNAVAILABLE)
+    monkeypatch.setattr("shared.cache._ask", lambda _question: None)
+    if hours:
+        assert [catalog.quest("three").streak for _ in range(3)] == [3] * 3
+    else:
+        with pytest.raises(CatalogAway):
+            catalog.quest("three")
+
+
+def test_while_one_asks_again_the_others_take_what_is_old(
+    stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_settings(grpc_cache_seconds=0)
+    monkeypatch.setattr(catalog, "MEMORY_SECONDS", 0)
+    stand.say(**THREE)
+    catalog.quest("three")
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_context: grpc.ServicerContext) -> Any:
+        asked.set()
+        answered.wait(10)
+        return quest_pb2.QuestResponse(**THREE | {"streak": 5})
+
+    stand.answer = slow
+    with futures.ThreadPoolExecutor(1) as thread:
+        first = thread.submit(catalog.quest, "three")
+        assert asked.wait(10)
+        assert [catalog.quest("three").streak for _ in range(3)] == [3] * 3
+        answered.set()
+        assert first.result().streak == 5
+    assert stand.asked == 2
 
 
 # Who may ask, and over what ------------------------------------------------------------------------------------------
@@ -225,11 +319,13 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path, Path]) -> None:
     cert, private = certificate
     set_settings(grpc_cert_file=cert, grpc_key_file=private)
-    server, _, port = make_server("localhost:0")
+    server, well, port = make_server("localhost:0")
     server.start()
     try:
         set_settings(grpc_server_url=f"localhost:{port}", grpc_tls=True, grpc_ca_file=cert, grpc_deadline_seconds=10)
         assert catalog.quest("sign-up").streak == 1
+        well.set("", SERVING)
+        assert check(f"127.0.0.1:{port}").endswith("serves")
         set_settings(grpc_tls=False, grpc_deadline_seconds=1)
         client().flushall()
         with pytest.raises(CatalogAway):

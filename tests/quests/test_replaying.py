@@ -11,6 +11,7 @@ import pytest
 
 from bench.quests_histories import fill
 from script.stack.running import CHECKOUT
+from shared import db
 from shared.db import Conn
 from shared.quests import replaying
 from shared.quests.replaying import Mark
@@ -95,6 +96,15 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
     whole, _ = replayed()
     assert whole.folded_digest.hex() in told
     assert conn.execute("SELECT count(*) FROM quest_replays").fetchone() == (0,)
+
+
+def test_of_two_replays_of_all_players_one_goes_away(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(conn, players=1, each=8)
+    with db.connect() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (worker.LOCK,))
+        assert worker.replay(None, restart=True, batch=3, stopping=threading.Event()) == 1
+    assert capsys.readouterr().out == "Another replay of all players is under way\n"
+    assert worker.replay(None, restart=False, batch=3, stopping=threading.Event()) == 0
 
 
 def test_the_exit_status_tells(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:

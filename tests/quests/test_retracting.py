@@ -1,6 +1,10 @@
 """Taking scans back: what is left is what would have been without them."""
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
+from itertools import compress
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +20,13 @@ from shared.quests.rules import (
     NothingToClaim,
     Quest,
     QuestEvent,
+    Reward,
     decide,
     fold,
 )
 from tests.quests.test_rules import COINS, MINUTE, NOON, QUESTS
 
+RUBIES = Reward("ruby", 3)
 VISITS = Quest("visits", streak=2, duplication=5, by_scans=True, reward=COINS)
 CODES = [UUID(int=n) for n in range(1, 5)]
 
@@ -67,7 +73,7 @@ def test_a_scan_that_moved_nothing_takes_the_place_of_the_one_that_did() -> None
 
 
 def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_itself() -> None:
-    """The scan in the middle, handed in before the last one, made each of the others begin anew."""
+    """The scan in the middle ended the round of the first, and the last one is too old for its own."""
     quest = Quest(
         "q", streak=2, duplication=5, auto_claim=True, reward=COINS, by_scans=True, within=timedelta(minutes=10)
     )
@@ -86,9 +92,10 @@ def test_retracting_twice_is_retracting_once() -> None:
     assert retraction(log, {UUID(int=4)}, NOON) == []
 
 
-def played(quest: Quest, commands: Any) -> list[QuestEvent]:
+def played(quests: Iterable[Quest], commands: Iterable[Action | Claim]) -> list[QuestEvent]:
+    """Each command by the quest as it was then."""
     log: list[QuestEvent] = []
-    for command in commands:
+    for quest, command in zip(quests, commands, strict=False):
         try:
             log += decide(fold(log), command, quest)
         except (NotCompleted, NothingToClaim, ClaimedOut):
@@ -102,21 +109,25 @@ def played(quest: Quest, commands: Any) -> list[QuestEvent]:
         st.tuples(st.integers(0, 3), st.integers(0, 20), st.lists(st.integers(0, 3), max_size=2)) | st.none(),
         max_size=20,
     ),
+    st.integers(0, 20),
     st.sets(st.integers(0, 19)),
     st.sets(st.integers(0, 19)),
 )
-def test_retracting_restores_exactly(quest: Quest, plan: Any, first: set[int], second: set[int]) -> None:
-    commands = [
+def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first: set[int], second: set[int]) -> None:
+    """Also where the reward was changed meanwhile."""
+    commands: list[Action | Claim] = [
         Claim(NOON) if each is None else scan(number, each[0], each[1], tuple(each[2]))
         for number, each in enumerate(plan)
     ]
-    log = played(quest, commands)
+    terms = [quest] * change + [replace(quest, reward=quest.reward and RUBIES)] * (20 - change)
+    log = played(terms, commands)
     for retracted in (first, second):
         log += retraction(log, {UUID(int=1000 + number) for number in retracted}, NOON)
     state = fold(log)
 
-    without = [command for number, command in enumerate(commands) if number not in first | second]
-    expected = fold(played(quest, [command for command in without if isinstance(command, Action)]))
+    acted = [isinstance(command, Action) and number not in first | second for number, command in enumerate(commands)]
+    log_without = played(compress(terms, acted), compress(commands, acted))
+    expected = fold(log_without)
     assert (state.progress, state.completions, state.steps) == (
         expected.progress,
         expected.completions,
@@ -125,9 +136,15 @@ def test_retracting_restores_exactly(quest: Quest, plan: Any, first: set[int], s
     assert state.claims <= state.completions
     if quest.auto_claim and quest.reward:
         assert state.claims == state.completions
-    paid = sum(
-        {"reward_claimed": 1, "reward_taken_back": -1}.get(event.type, 0) * event.data.get("quantity", 0)
-        for event in log
-    )
-    assert paid == state.claims * COINS.quantity
+        assert paid(log) == paid(log_without)
+    assert state.claims == paid(log)["coin"] / COINS.quantity + paid(log)["ruby"] / RUBIES.quantity
     assert state.version == len(log)
+
+
+def paid(log: list[QuestEvent]) -> Counter[str]:
+    """What a player has of it."""
+    balance = Counter[str]()
+    for event in log:
+        if event.type in ("reward_claimed", "reward_taken_back"):
+            balance[event.data["item"]] += (1 if event.type == "reward_claimed" else -1) * event.data["quantity"]
+    return balance

@@ -108,6 +108,13 @@ def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> N
     assert told == progress
 
 
+def test_a_day_that_comes_too_late_is_noted_with_what_is_true() -> None:
+    quest = Quest("days", streak=10, duplication=1, daily=True)
+    state, _ = play(quest, act(day=date(2026, 11, 3)))
+    reasons = [decide(state, act(day=date(2026, 11, day)), quest)[0].data["because"] for day in (2, 3)]
+    assert reasons == ["day_passed", "day_counted_already"]
+
+
 def test_a_streak_by_days_goes_on_into_the_next_round() -> None:
     quest = Quest("days", streak=2, duplication=5, daily=True)
     state, told = play(quest, *[act(day=date(2026, 11, day)) for day in (1, 2, 2, 3, 4)])
@@ -141,6 +148,15 @@ def test_visits(quest: Quest, actions: list[Action], progress: int, completions:
     state, _ = play(quest, *actions)
     assert (state.progress, state.completions) == (progress, completions)
     assert len(state.steps) == progress
+
+
+@pytest.mark.parametrize("quest", [LANDMARKS, TRAIL])
+def test_a_visit_that_is_handed_in_late_leaves_a_newer_round_alone(quest: Quest) -> None:
+    state, _ = play(quest, act(100 * MINUTE, B, 0), act(110 * MINUTE, C, 1))
+    events = decide(state, act(MINUTE, A, 0, 2), quest)
+    assert [(event.type, event.data["because"]) for event in events] == [("action_noted", "too_old")]
+    after, told = play(quest, act(MINUTE, A, 0, 2), act(120 * MINUTE, A, 2), state=state)
+    assert (after.completions, told) == (1, ["in_progress", "completed"])
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,19 @@ import pytest
 
 from shared.db import Conn
 from shared.quests import definitions, scanning, store
+from shared.quests.definitions import RewardDefinition
 from shared.scans import settling
-from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, code_text, hand_in, make_code, make_org, make_player
+from tests.build import (
+    AMSTERDAM,
+    LISBON,
+    SIX_KILOMETRES_OFF,
+    code_text,
+    hand_in,
+    make_code,
+    make_held,
+    make_org,
+    make_player,
+)
 from tests.quests.playing import (
     annul,
     assert_in_order,
@@ -114,6 +125,26 @@ def test_a_held_scan_counts_when_it_is_released(conn: Conn) -> None:
     assert come_to(conn, player) == (2, 0, 0)
 
 
+def test_a_held_scan_that_is_released_late_leaves_a_newer_round_alone(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, within_seconds=3600)
+    first, second, third = make_landmarks(conn, org)
+    held = make_held(conn, player, first)
+    conn.execute("UPDATE player_scans SET scan_time = %s WHERE id = %s", (NOW - 5 * HOUR, held))
+    for code in (second, third):
+        visit(conn, player, code)
+    assert come_to(conn, player) == (2, 0, 0)
+
+    release(held)
+
+    assert come_to(conn, player) == (2, 0, 0)
+    noted = conn.execute("SELECT data ->> 'because' FROM quest_events WHERE type = 'action_noted'").fetchall()
+    assert noted == [("too_old",)]
+    visit(conn, player, first)
+    assert come_to(conn, player) == (0, 1, 0)
+    assert_in_order(conn)
+
+
 def test_doing_it_twice_changes_nothing(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
@@ -148,6 +179,23 @@ def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Con
     assert (come_to(conn, player), owned(conn, player)) == ((0, 1, 1), 3)
     annul(scans[0], scans[2])
     assert (come_to(conn, player), owned(conn, player)) == ((1, 0, 0), 0)
+    assert_in_order(conn)
+
+
+def test_a_reward_that_changed_meanwhile_is_taken_back_exactly(conn: Conn) -> None:
+    """Without the first scan the one round there is is that of the ruby's successor."""
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, streak=2, auto_claim=True)
+    codes = make_landmarks(conn, org, 4)
+    scans = [visit(conn, player, code) for code in codes[:2]]
+    make_quest(conn, org, streak=2, auto_claim=True, reward=RewardDefinition("A pearl", "pearl", 1))
+    scans += [visit(conn, player, code) for code in codes[2:]]
+    assert (owned(conn, player, "ruby"), owned(conn, player, "pearl")) == (3, 1)
+
+    annul(scans[0])
+
+    assert come_to(conn, player) == (1, 1, 1)
+    assert (owned(conn, player, "ruby"), owned(conn, player, "pearl")) == (0, 1)
     assert_in_order(conn)
 
 

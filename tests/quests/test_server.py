@@ -128,6 +128,13 @@ def test_our_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
     assert lines[1:] == ["['old-quest']", "There is no quest of this name."]
 
 
+def test_a_name_that_cannot_be_is_not_found(our_catalog: str) -> None:
+    from shared.quests import catalog
+
+    with pytest.raises(catalog.NoSuchQuest):
+        catalog._ask("sign\0-up")
+
+
 def test_reflection_lists_the_service(our_catalog: str) -> None:
     with grpc.insecure_channel(our_catalog) as channel:
         database = ProtoReflectionDescriptorDatabase(channel)
@@ -147,6 +154,25 @@ def test_health_is_told_without_a_token(shipped: None, set_settings: Any) -> Non
         )
         assert told.status == health_pb2.HealthCheckResponse.SERVING
     serving.stop(None).wait()
+
+
+def test_the_check_of_a_container(
+    shipped: None, set_settings: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "configure", lambda _process: None)
+    set_settings(grpc_token="secret")
+    serving, well, port = server.make_server("127.0.0.1:0")
+    set_settings(grpc_server_url="catalog.example:50051", grpc_listen=f"0.0.0.0:{port}")
+    serving.start()
+    well.set("", health_pb2.HealthCheckResponse.SERVING)
+    server.main(["check"])
+    assert capsys.readouterr().out == f"The catalog on port {port} serves\n"
+    well.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    with pytest.raises(SystemExit, match="does not serve"):
+        server.main(["check"])
+    serving.stop(None).wait()
+    with pytest.raises(SystemExit, match="does not answer"):
+        server.main(["check"])
 
 
 def test_the_generated_code_is_current(tmp_path: Path) -> None:
@@ -195,6 +221,28 @@ def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
     assert found.active
     server.switch("three-landmarks", None)
     assert "scans, off" in server.listing()
+    conn.execute("DELETE FROM organizations")
+    assert definitions.find(conn, "three-landmarks"), "it was nobody's any more"
+
+
+def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> str:
+        raise psycopg.OperationalError("connection failed:\nis it running?")
+
+    monkeypatch.setattr(server, "configure", lambda _process: None)
+    monkeypatch.setattr(server, "listing", away)
+    with pytest.raises(SystemExit, match=r"^The database refuses: connection failed: is it running\?$"):
+        server.main(["list"])
+
+
+def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Path) -> None:
+    file = tmp_path / "quests.yaml"
+    told = []
+    for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
+        file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
+        told.append(server.load(file).splitlines()[1:])
+    assert told == [[], [], ["Changed with their reward, which has the same name: a, b"], []]
+    assert {(each.name, each.quantity) for each in definitions.find_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
 
 
 @pytest.mark.parametrize(("name", "slug"), [("sign-up", "dam"), ("nothing", "dam"), ("three-landmarks", "nobody")])
@@ -205,6 +253,7 @@ def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
         server.switch(name, slug)
 
 
+GOLD = "reward: {name: Gold, item: gold, quantity:"
 GOOD = "{name: good, streak: 1, duplication: 1"
 
 
@@ -229,6 +278,10 @@ GOOD = "{name: good, streak: 1, duplication: 1"
         (f"quests: [{GOOD}, scans: {{tags: [x, y], in_order: true}}}}]", "streak must be 2"),
         ("quests: [{name: a, streak: 3, duplication: 1, scans: {codes: [abc, abc]}}]", "streak must be at most 1"),
         (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name stands there twice"),
+        (
+            f"quests: [{GOOD}, {GOLD} 1}}}}, {{name: b, streak: 1, duplication: 1, {GOLD} 2}}}}]",
+            "quests.1 (b): reward: good gives another of that name",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(

@@ -15,6 +15,8 @@ GOOD = {
     "JWT_SECRET": "0123456789abcdef0123456789abcdef",
 }
 
+PRODUCTION = {"WAYMARK_ENV": "production", "PUBLIC_URL": "https://w.example"}
+
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -47,6 +49,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"SCAN_DEFAULT_WAIT": "11"}, "SCAN_DEFAULT_WAIT"),
         ({"WAYMARK_ENV": "production", "PUBLIC_URL": "https://w.example", "JWT_SECRET": "x" * 64}, "JWT_SECRET"),
         ({"WAYMARK_ENV": "production"}, "PUBLIC_URL"),
+        (PRODUCTION | {"GRPC_TOKEN": "t", "GRPC_SERVER_URL": "catalog:50051"}, "GRPC_TLS"),
+        (PRODUCTION | {"GRPC_TOKEN": "t", "GRPC_SERVER_URL": "10.0.0.7:50051"}, "GRPC_TLS"),
     ],
 )
 def test_a_wrong_setting_ends_the_process_with_its_name(load: Any, changes: dict[str, Any], named: str) -> None:
@@ -54,6 +58,21 @@ def test_a_wrong_setting_ends_the_process_with_its_name(load: Any, changes: dict
         load(**changes)
     assert named in str(ended.value)
     assert GOOD["JWT_SECRET"] not in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"GRPC_SERVER_URL": "catalog:50051", "GRPC_TOKEN": ""},
+        {"GRPC_SERVER_URL": "catalog:50051", "GRPC_TOKEN": "t", "GRPC_TLS": "true"},
+        {"GRPC_SERVER_URL": "127.0.0.1:50051", "GRPC_TOKEN": "t"},
+        {"GRPC_SERVER_URL": "[::1]:50051", "GRPC_TOKEN": "t"},
+        {"GRPC_SERVER_URL": "localhost:50051", "GRPC_TOKEN": "t", "GRPC_CA_FILE": ""},
+    ],
+)
+def test_a_token_that_nobody_else_could_read(load: Any, changes: dict[str, Any]) -> None:
+    assert not load(**PRODUCTION | changes).sends_token_in_clear
+    assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN="t", GRPC_TLS="false").sends_token_in_clear
 
 
 def test_herokus_spelling_is_understood(load: Any) -> None:

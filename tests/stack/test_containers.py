@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from script.stack.procfile import read_procfile
+from shared.settings import Settings
 
 CHECKOUT = Path(__file__).parents[2]
 SECRETS = {"POSTGRES_PASSWORD": "from-the-test", "JWT_SECRET": "also-from-the-test"}
@@ -46,6 +47,19 @@ def test_every_process_waits_for_the_release_and_is_watched(services: dict[str, 
         assert services[name]["depends_on"]["release"] == {"condition": "service_completed_successfully"}
     for name in services.keys() - {"release"}:
         assert services[name]["healthcheck"]["test"], name
+
+
+def test_every_setting_of_quests_is_passed_on() -> None:
+    compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+    passed = compose["x-waymark"]["environment"].keys() | compose["services"]["catalog"]["environment"].keys()
+    named = {name.upper() for name in Settings.model_fields}
+    assert {name for name in named if name.startswith("GRPC_") or name.endswith("_QUEST")} <= passed
+
+
+def test_the_catalog_is_asked_for_its_health() -> None:
+    compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
+    test = compose["services"]["catalog"]["healthcheck"]["test"]
+    assert test == ["CMD", "python", "-m", "workers.catalog", "check"]
 
 
 @needs_compose
