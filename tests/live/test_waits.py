@@ -32,7 +32,7 @@ def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -
 
 
 def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fanout: Fanout) -> None:
-    """Read once for all who wait, and by the time they wake; of a scan that is still pending there is nothing to tell."""
+    """Read once for all who wait, by the time they wake; of a pending scan there is nothing to tell."""
     player = make_player(conn)
     settled, pending = (hand_in(conn, player, make_code(conn)) for _ in range(2))
     conn.execute("UPDATE player_scans SET status = 'success', settled_at = now() WHERE id = %s", (settled,))
