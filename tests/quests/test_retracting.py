@@ -8,7 +8,7 @@ from itertools import compress
 from typing import Any
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.quests.retracting import retraction
@@ -113,6 +113,7 @@ def played(quests: Iterable[Quest], commands: Iterable[Action | Claim]) -> list[
     st.sets(st.integers(0, 19)),
     st.sets(st.integers(0, 19)),
 )
+@example(replace(VISITS, auto_claim=True), [(code, 0, []) for code in range(4)], 2, {0}, set())
 def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first: set[int], second: set[int]) -> None:
     """Also where the reward was changed meanwhile."""
     commands: list[Action | Claim] = [
