@@ -52,7 +52,7 @@ class TestRefused:
             (GOOD + b'"never,closed\n' * 100, f"body.lines.{AT_ONCE + 3}"),
             (GOOD + b"a\x00,b\n", f"body.lines.{AT_ONCE + 3}"),
             (GOOD.replace(b"\r\n", b"\r"), "body.lines.1"),
-            (HEAD + b"item_drop," + b"a" * 2**20 + b"\n", "body.lines.2"),
+            (HEAD + b"item_drop," + b"a" * 3 * 2**20 + b"\n", "body.lines.2"),
             (HEAD + b"item_drop," + b"a" * (2**20 - 100) + b"\n", "body.lines.2.description"),
             (HEAD + b"item_drop" + b"," * 10_000 + b"\n", "body.lines.2"),
             (b"," * MAX_BYTES, "body.lines.1"),
