@@ -18,6 +18,7 @@ from bench.scans_settle import OUR_WORKER, RIVAL_WORKER
 from bench.stack import Stack, running, serving
 from bench.table import Figure
 from shared import db
+from shared.db import Conn
 
 WARM_UP = 10
 SAMPLES = 100
@@ -74,12 +75,15 @@ def _loaded(sides: Sides, drained: Callable[[], None]) -> dict[str, list[float]]
 
 
 def _wait_until_settled(where: Stack) -> None:
-    """Until neither side has a scan without its verdict."""
+    """Until neither side's worker settles anything more. The rival may have lost messages: their scans stay pending."""
+    left = None
     with db.connection() as conn, where.rival() as rival:
-        while any(
-            side.execute("SELECT FROM player_scans WHERE status = 'pending' LIMIT 1").rowcount for side in (conn, rival)
-        ):
-            time.sleep(0.1)
+        while left != (left := [_pending(side) for side in (conn, rival)]):
+            time.sleep(1)
+
+
+def _pending(conn: Conn) -> int:
+    return conn.execute("SELECT FROM player_scans WHERE status = 'pending'").rowcount
 
 
 def _figures(name: str, seconds: dict[str, list[float]]) -> list[Figure]:

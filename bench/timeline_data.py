@@ -49,6 +49,7 @@ def fill(conn: Conn, scale: float) -> None:
     """Insert the scans, without announcing them and without the indexes that no timeline asks; then look after the
     table as autovacuum would."""
     conn.execute("SET session_replication_role = replica")
+    conn.execute("ALTER TABLE encounter_attempts SET UNLOGGED")  # it references the next
     conn.execute("ALTER TABLE player_scans SET UNLOGGED")
     for index in ("history", "counted", "trail", "by_code"):
         conn.execute(f"DROP INDEX player_scans_{index}")
