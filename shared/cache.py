@@ -1,7 +1,8 @@
 """Cache in Redis: entries are named by what determines them, so that none is ever out of date.
 
 Memory is bounded: every key has a life, an entry a size, all entries together a size. A hundred simultaneous misses
-make an entry once. With Redis away nothing is kept, and everything is made anew: slower, never wrong.
+make an entry once. With Redis away a process has its own memory of pictures, and makes the rest anew: slower, never
+wrong.
 """
 
 import itertools

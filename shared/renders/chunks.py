@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.db import Conn, one
+from shared.db import Conn
 from shared.renders import store
 from shared.renders.rules import MAX_STORAGE_FAILURES
 from shared.renders.store import Failed
@@ -130,17 +130,6 @@ def give_back(conn: Conn, token: UUID, chunk: Chunk) -> None:
         """,  # noqa: S608 - a constant
         _named(token, chunk),
     )
-
-
-def has_open(conn: Conn) -> bool:
-    """Whether a chunk waits for a worker."""
-    found = conn.execute(
-        """
-        SELECT EXISTS (SELECT FROM render_chunks
-                       WHERE status = 'pending' AND (lease_until IS NULL OR lease_until <= now()))
-        """
-    )
-    return bool(one(found)[0])
 
 
 def _named(token: UUID, chunk: Chunk) -> dict[str, object]:
