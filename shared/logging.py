@@ -1,5 +1,6 @@
 """Structured logs: JSON lines in production, readable ones on a terminal, each with its request's id."""
 
+import json
 import logging
 import sys
 from collections.abc import Iterator
@@ -16,11 +17,17 @@ MAX_VALUE = 2_048  # characters of one logged value
 def _one_line(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
     """Take line breaks and terminal escapes out of values, so that no input can forge a line of the log."""
     for name, value in event.items():
-        if isinstance(value, str) and name != "exception":
-            event[name] = (
-                value[:MAX_VALUE] if value.isprintable() else value[:MAX_VALUE].encode("unicode_escape").decode()
-            )
+        if isinstance(value, str) and not (len(value) <= MAX_VALUE and value.isprintable()) and name != "exception":
+            short = value[:MAX_VALUE]
+            event[name] = short if value.isprintable() else short.encode("unicode_escape").decode()
     return event
+
+
+ENCODE = json.JSONEncoder(default=repr).encode  # made once: json.dumps makes one for each line
+
+
+def _as_json(event: structlog.typing.EventDict, **_options: Any) -> str:
+    return ENCODE(event)
 
 
 def configure(process: str) -> None:
@@ -39,7 +46,7 @@ def configure(process: str) -> None:
         _one_line,
     ]
     renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer()
+        structlog.processors.JSONRenderer(_as_json)
         if settings().json_logs
         else structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback

@@ -50,7 +50,7 @@ def read(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> C
     return Context(
         {row["id"]: _code(row) for row in rows.fetchall()},
         {
-            (player, code): Usage(count, tuple(zip(happened, received, strict=True)))
+            (player, code): Usage(count, tuple(zip(happened or (), received or (), strict=True)))
             for player, code, count, happened, received in usages.fetchall()
         },
         _trails([*last.fetchall(), *(near.fetchall() if near else ())]),
@@ -117,28 +117,29 @@ def _asked(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
 
 def _usages(conn: Conn, source: Source) -> Cursor[Row]:
     """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches by
-    either clock. (No scan is received later than the longest grace, 90 days, after it happened.)"""
+    either clock. (No scan is received later than the longest grace, 90 days, after it happened.) First uses, which
+    most are, find nothing."""
     return conn.execute(
         f"""
-        SELECT p.player_id, q.id, (SELECT count(*) FROM (
-                   SELECT FROM player_scans s
-                   WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
-                   LIMIT coalesce(q.per_player_limit, 0)) counted),
-               near.happened, near.received
+        SELECT p.player_id, q.id, used.count, near.happened, near.received
         FROM (SELECT given.player_id, given.qr_code_id, min(given.scan_time) AS first, max(given.scan_time) AS last,
                      min(given.received_at) AS received
               FROM {source.given} GROUP BY given.player_id, given.qr_code_id) p
         JOIN qr_codes q ON q.id = p.qr_code_id
         CROSS JOIN LATERAL (SELECT make_interval(secs => q.cooldown_seconds) AS cooldown) rest
         CROSS JOIN LATERAL (
-            SELECT coalesce(array_agg(s.scan_time), '{{}}') AS happened,
-                   coalesce(array_agg(s.received_at), '{{}}') AS received
+            SELECT count(*) FROM (
+                SELECT FROM player_scans s
+                WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
+                LIMIT coalesce(q.per_player_limit, 0)) counted) used
+        CROSS JOIN LATERAL (
+            SELECT array_agg(s.scan_time) AS happened, array_agg(s.received_at) AS received
             FROM player_scans s
             WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
               AND s.scan_time > p.first - rest.cooldown - interval '90 days'
               AND (s.scan_time > p.first - rest.cooldown AND s.scan_time < p.last + rest.cooldown
                    OR s.received_at > p.received - rest.cooldown)) near
-        WHERE q.per_player_limit IS NOT NULL OR q.cooldown_seconds IS NOT NULL
+        WHERE used.count > 0 OR near.happened IS NOT NULL
         """,  # noqa: S608 - made of constants
         source.values,
     )
@@ -156,20 +157,26 @@ REACH = timedelta(days=7)
 
 
 def _last_sightings(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
-    """Where each player was last seen, and last surely seen."""
-    kinds = " UNION ALL ".join(
+    """Where each player was last seen, and last surely seen where that is another place."""
+    last, sure = (
         f"""
-        (SELECT s.* FROM unnest(%(players)b::uuid[]) AS p (player) CROSS JOIN LATERAL (
-            {SIGHTING}
-            WHERE seen.player_id = p.player AND seen.status IN ('success', 'held') AND seen.latitude IS NOT NULL
-              AND {source.seen} AND {kind}
-            ORDER BY seen.scan_time DESC LIMIT 1) s)
-        """  # noqa: S608 - made of constants
-        for kind in ("true", SURE)
+        {SIGHTING}
+        WHERE seen.player_id = {player} AND seen.status IN ('success', 'held') AND seen.latitude IS NOT NULL
+          AND {source.seen} AND {kind}
+        ORDER BY seen.scan_time DESC LIMIT 1
+        """
+        for player, kind in (("given.player", "true"), ("last.player_id", SURE))
     )
     return conn.execute(
-        kinds,
+        f"""
+        WITH last AS MATERIALIZED (
+            SELECT s.* FROM unnest(%(players)b::uuid[]) AS given (player) CROSS JOIN LATERAL ({last}) s)
+        SELECT * FROM last
+        UNION ALL
+        SELECT s.* FROM last CROSS JOIN LATERAL ({sure}) s WHERE last.accuracy > %(max_accuracy_m)s
+        """,  # noqa: S608 - made of constants
         {**source.values, **_surely(scans, limits), "players": list({scan.player_id for scan in scans})},
+        binary=True,
     )
 
 
