@@ -24,6 +24,10 @@ class NotFound(DomainError):
     """There is nothing here, or nothing that you may know of."""
 
 
+class NoSuchPlayer(NotFound):
+    """There is no such player."""
+
+
 class Conflict(DomainError):
     """This conflicts with what is stored."""
 

@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
-TABLES = """import_codes, import_rows, imports, render_chunks, render_jobs,
+TABLES = """audit_log, api_keys, import_codes, import_rows, imports, render_chunks, render_jobs,
     quest_replays, quest_claims, quest_states, quest_events, quests, rewards,
     visit_days, visit_quarters, scan_players_ever, scan_players, scan_reasons, scan_days, scan_quarters,
     visits_forgotten, visits,

@@ -11,6 +11,8 @@ from flask_jwt_extended import create_access_token, create_refresh_token
 from shared.accounts import store
 from shared.db import Conn
 from shared.ids import uuid7
+from shared.organizations import keys
+from shared.organizations.keys import SCOPES, Minted, Scope, StoredKey
 from shared.organizations.rules import ROLES
 from tests.build import make_org, make_player
 
@@ -78,3 +80,23 @@ def make_staff(app: Flask, conn: Conn) -> Staff:
 
 def join(conn: Conn, org_id: UUID, player_id: UUID, role: str) -> None:
     conn.execute("INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, %s)", (org_id, player_id, role))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What signs in with an API key."""
+
+    id: UUID
+    stored: StoredKey
+    text: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return bearer(self.text)
+
+
+def make_key(conn: Conn, org_id: UUID, *scopes: Scope) -> Machine:
+    """A key of the organization with these scopes, or with all."""
+    minted = Minted.new()
+    stored = keys.add(conn, org_id, minted, name="Kiosk", scopes=list(scopes or SCOPES))
+    return Machine(stored.id, stored, minted.text)

@@ -96,7 +96,7 @@ def log_in(body: LoginBody) -> dict[str, Any]:
 @refreshing
 def refresh() -> dict[str, Any]:
     """A new pair for a refresh token, once. One that was used before ends the whole login: somebody copied it."""
-    player_id, family_id = caller().player_id, caller().family_id
+    player_id, family_id = caller().login
     generation = caller().generation
     if not isinstance(generation, int):
         raise Unauthenticated
@@ -113,8 +113,9 @@ def refresh() -> dict[str, Any]:
 @signed_in
 def log_out() -> tuple[str, int]:
     """End this login: from the answer on, none of its tokens is good."""
+    _, family_id = caller().login
     with db.connection() as conn:
-        store.revoke_family(conn, caller().family_id, "logout")
+        store.revoke_family(conn, family_id, "logout")
     return "", 204
 
 

@@ -101,7 +101,7 @@ class StatsAnswer(CodeStatsAnswer):
 
 
 @api.get("/stats", responses={200: StatsAnswer})
-@requires_role("analyst")
+@requires_role("analyst", scope="analytics")
 def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, Any]:
     """The organization in figures."""
     with db.connection() as conn:
@@ -114,7 +114,7 @@ def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, A
 
 
 @api.get("/qr-codes/<qr_id>/stats", responses={200: CodeStatsAnswer})
-@requires_role("analyst")
+@requires_role("analyst", scope="analytics")
 def code_stats(path: CodePath, query: StatsQuery) -> Any:
     """A code in figures."""
     with db.connection() as conn:

@@ -19,7 +19,9 @@ from shared import db
 from shared.accounts import store as accounts
 from shared.db import Conn
 from shared.errors import Forbidden, NotFound, Unauthenticated
+from shared.organizations import keys
 from shared.organizations import store as organizations
+from shared.organizations.keys import ApiKey, Scope
 from shared.organizations.rules import Role, at_least
 from shared.settings import settings
 
@@ -31,11 +33,27 @@ Kind = Literal["public", "player", "refresh", "oneself", "role", "socket"]
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent the request: a player, and the login (refresh family) that the token belongs to."""
+    """Who sent the request: a player, and the login (refresh family) that the token belongs to; or an API key."""
 
-    player_id: UUID
-    family_id: UUID
+    player_id: UUID | None
+    family_id: UUID | None
     generation: int | None = None  # of a refresh token
+    key: ApiKey | None = None
+
+    @property
+    def id(self) -> UUID:
+        """The player's, else the key's: whose Idempotency-Keys, budgets and audit lines they are."""
+        found = self.key.id if self.key else self.player_id
+        if found is None:
+            raise LookupError("a caller is a player or a key")
+        return found
+
+    @property
+    def login(self) -> tuple[UUID, UUID]:
+        """The player and the refresh family of a caller who is logged in here. Raises Forbidden."""
+        if self.player_id is None or self.family_id is None:
+            raise Forbidden
+        return self.player_id, self.family_id
 
 
 @dataclass(frozen=True)
@@ -44,6 +62,7 @@ class Requirement:
 
     kind: Kind
     role: Role | None = None
+    scope: Scope | None = None  # of an API key; a route that states none takes no keys
     waived_unless: str | None = None  # the setting that asks for it
     or_link: bool = False  # a signed link, judged by the route, takes the place of credentials
 
@@ -68,9 +87,14 @@ live_socket = _states(Requirement("socket"))
 """A WebSocket: credentials by header or ticket, judged in `web/live.py` before the upgrade."""
 
 
-def requires_role(role: Role) -> Callable[[View], View]:
-    """A member of the organization in the path whose role is this one or above it."""
-    return _states(Requirement("role", role))
+def signed_in_or_key(scope: Scope) -> Callable[[View], View]:
+    """Any player with a valid access token, or an API key with this scope: whom it acts for is the route's to judge."""
+    return _states(Requirement("player", scope=scope))
+
+
+def requires_role(role: Role, *, scope: Scope | None = None) -> Callable[[View], View]:
+    """A member of the organization in the path whose role is this one or above it, or a key of it with this scope."""
+    return _states(Requirement("role", role, scope))
 
 
 def signed_in_if(setting: str) -> Callable[[View], View]:
@@ -94,6 +118,13 @@ def caller() -> Caller:
     return cast("Caller", g.caller)
 
 
+def me() -> UUID:
+    """The player who calls, on a route that takes no keys."""
+    if (player_id := caller().player_id) is None:
+        raise Forbidden
+    return player_id
+
+
 def role() -> Role:
     """The caller's role in the organization of the path, on a route that requires one."""
     return cast("Role", g.role)
@@ -114,41 +145,80 @@ def gate() -> None:
     needed = requirement_of(current_app.view_functions.get(request.endpoint))
     if needed.kind == "socket":
         return
-    if needed.or_link and "signature" in request.args:
+    if _is_open(needed):
         path_ids()
+        return
+    if (text := _presented_key()) is not None:
+        g.caller, g.role = admit_key(text, needed.scope)
         return
     if needed.role is not None:
         g.caller, g.role = admit(needed.role)
         return
-    if needed.kind != "public" and not _is_waived(needed):
-        g.caller = authenticate(refresh=needed.kind == "refresh")
-    ids = path_ids()
-    if needed.kind == "oneself" and ids["player_id"] != g.caller.player_id:
+    g.caller = authenticate(refresh=needed.kind == "refresh")
+    if needed.kind == "oneself" and path_ids()["player_id"] != g.caller.player_id:
         raise Forbidden
+    path_ids()
 
 
-def _is_waived(needed: Requirement) -> bool:
+def _is_open(needed: Requirement) -> bool:
+    """Whether this request needs no credentials."""
+    if needed.kind == "public" or (needed.or_link and "signature" in request.args):
+        return True
     if needed.waived_unless is None or "Authorization" in request.headers:
         return False
     return not getattr(settings(), needed.waived_unless)
 
 
 def authenticate(*, refresh: bool = False) -> Caller:
-    """The caller by the Authorization header. Raises Unauthenticated."""
+    """The player by the Authorization header. Raises Unauthenticated, and Forbidden for a key."""
+    if (text := _presented_key()) is not None:
+        return admit_key(text, None)[0]
     found = _claimed("refresh" if refresh else "access")
     if not refresh:
+        player_id, family_id = found.login
         with db.connection() as conn:
-            if not accounts.is_family_alive(conn, found.family_id, found.player_id):
+            if not accounts.is_family_alive(conn, family_id, player_id):
                 raise Unauthenticated
     return found
+
+
+def _presented_key() -> str | None:
+    """The API key in the Authorization header, if what is there looks like one."""
+    token = _bearer()
+    return token if token.startswith("wm_") else None
+
+
+def _bearer() -> str:
+    """The bearer token of the Authorization header. Raises Unauthenticated."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme != "Bearer":
+        raise Unauthenticated
+    return token
+
+
+def admit_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
+    """Authenticate and authorize an API key with one look at PostgreSQL: it acts where its scope lets it, and in no
+    organization but its own. Raises Unauthenticated, NotFound or Forbidden."""
+    with db.connection() as conn:
+        key = keys.recognize(conn, text)
+        if key is None:
+            raise Unauthenticated
+        org_id = path_ids().get("org_id", key.org_id)
+        if org_id != key.org_id and not organizations.exists(conn, org_id):
+            raise NotFound
+    if scope is None:
+        raise Forbidden("API keys may not do this.")
+    if org_id != key.org_id:
+        raise Forbidden
+    if scope not in key.scopes:
+        raise Forbidden(f"This key lacks the scope {scope}.")
+    return Caller(None, None, key=key), key.role
 
 
 def _claimed(kind: Literal["access", "refresh"]) -> Caller:
     """Whom a bearer token names, once its signature and times are checked. Its login may have ended. Raises
     Unauthenticated."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Bearer":
-        raise Unauthenticated
+    token = _bearer()
     try:
         claims = _verified(token)
         found = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
@@ -181,7 +251,7 @@ def admit(needed: Role) -> tuple[Caller, Role]:
     except ValueError:
         org_id = None
     with db.connection() as conn:
-        is_alive, role = organizations.standing(conn, org_id, found.player_id, found.family_id)
+        is_alive, role = organizations.standing(conn, org_id, *found.login)
         if not is_alive:
             raise Unauthenticated
         return found, _sufficient(conn, path_ids()["org_id"], role, needed)

@@ -101,7 +101,7 @@ class CodesAnswer(Answer):
 
 
 @api.post("", responses={201: CodeAnswer, 409: None})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 @idempotent
 def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a code."""
@@ -115,7 +115,7 @@ def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int,
 
 
 @api.get("", responses={200: CodesAnswer})
-@requires_role("member")
+@requires_role("member", scope="codes:read")
 def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
     """The organization's codes, newest first; what is asked for must all hold."""
     before = decode_id(query.cursor)
@@ -127,7 +127,7 @@ def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
 
 
 @api.get("/<code_id:qr_id>", responses={200: CodeAnswer})
-@requires_role("member")
+@requires_role("member", scope="codes:read")
 def look_up(path: CodePath) -> dict[str, Any]:
     """One code."""
     with db.connection() as conn:
@@ -135,7 +135,7 @@ def look_up(path: CodePath) -> dict[str, Any]:
 
 
 @api.patch("/<code_id:qr_id>", responses={200: CodeAnswer, 409: None})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     """Change the fields given; null clears what may be null. Scans that were judged stay as they are."""
     given = body.changes()
@@ -149,7 +149,7 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
 
 
 @api.delete("/<code_id:qr_id>", responses={204: None})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 def remove(path: CodePath) -> tuple[str, int]:
     """Remove a code. Its scans stay; its text is free again."""
     with db.transaction() as conn:

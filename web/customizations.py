@@ -62,7 +62,7 @@ class CustomizationAnswer(Answer):
 
 
 @api.get("", responses={200: CustomizationAnswer})
-@requires_role("member")
+@requires_role("member", scope="codes:read")
 def look_up(path: CodePath) -> dict[str, Any]:
     """How the code's picture looks; the defaults where nobody said anything."""
     with db.connection() as conn:
@@ -70,7 +70,7 @@ def look_up(path: CodePath) -> dict[str, Any]:
 
 
 @api.put("", responses={200: CustomizationAnswer})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 def customize(path: CodePath, body: CustomizationBody) -> dict[str, Any]:
     """Decide how the picture looks. Dark on light, with a contrast ratio of 3.0 or more (WCAG 2.2)."""
     if faults := check_colours(body.foreground_color, body.background_color):
@@ -84,7 +84,7 @@ def customize(path: CodePath, body: CustomizationBody) -> dict[str, Any]:
 
 
 @api.delete("", responses={204: None})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 def reset(path: CodePath) -> tuple[str, int]:
     """Back to black squares on white, without a logo."""
     with db.transaction() as conn:
@@ -94,7 +94,7 @@ def reset(path: CodePath) -> tuple[str, int]:
 
 
 @api.put("/logo", responses={200: CustomizationAnswer})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 @takes_up_to(MAX_UPLOAD_BYTES)
 def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     """Put a logo in the middle of the picture. It is stored as a PNG of ours, without what else the file held."""
@@ -110,7 +110,7 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
 
 
 @api.delete("/logo", responses={204: None})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 def remove_logo(path: CodePath) -> tuple[str, int]:
     """Take the logo away; colours and style stay."""
     with db.transaction() as conn:

@@ -25,7 +25,18 @@ INFO = {
     "license": {"name": "MIT", "identifier": "MIT"},
 }
 SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
-    "token": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A player's access token, by POST /auth/login",
+    },
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "wm_<prefix>_<secret>",
+        "description": "An organization's API key, where the operation names a scope that it has",
+    },
 }
 PAGES = Path(__file__).parent / "pages"
 POLICY = (
@@ -152,14 +163,17 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
             operation["responses"][status] = _problem(status)
     if needed.kind != "public":
         operation["security"] = [{"token": []}]
+    if needed.scope is not None:
+        operation["security"].append({"key": [needed.scope]})
+        operation["x-scope"] = needed.scope
+        told = f"An API key needs the scope `{needed.scope}`."
+        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), told)))
     if needed.waived_unless is not None or needed.or_link:
         operation["security"].append({})  # an installation may open it to everybody, a signed link to whoever has it
 
 
 def _refusals(needed: Requirement, rule: Rule) -> set[str]:
-    found = set() if needed.kind == "public" else {"401"}
-    if needed.kind in ("oneself", "role", "socket"):
-        found.add("403")
+    found = set() if needed.kind == "public" else {"401", "403"}  # 403: also for an API key that may not do this
     if rule.arguments:
         found.add("404")
     return found

@@ -8,7 +8,7 @@ from pydantic import Field, StringConstraints
 from shared.encounters import store
 from shared.encounters.rules import MAX_ANSWER, attempts_left, is_open, is_right, is_solvable
 from shared.errors import AttemptsSpent, NoPuzzle, NotFound, Unsolvable
-from web.auth import caller, signed_in
+from web.auth import me, signed_in
 from web.fields import Answer, Body, Id
 from web.idempotency import idempotent, transaction
 
@@ -42,7 +42,7 @@ def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
     solved is told again. A retry under its Idempotency-Key is for no other one.
     """
     with transaction() as conn:
-        opened = store.tries(conn, store.lock_scans(conn, path.encounter_id, caller().player_id))
+        opened = store.tries(conn, store.lock_scans(conn, path.encounter_id, me()))
         puzzle = store.find(conn, path.encounter_id)
         if puzzle is None:
             raise NotFound

@@ -19,7 +19,7 @@ from shared.generated.store import Image
 from shared.images.picture import MAX_SIZE, MIN_SIZE, Format, Level
 from shared.messages import ImagesPending, nudger
 from web.answers import answer
-from web.auth import caller, public, signed_in, signed_in_if, visitor
+from web.auth import me, public, signed_in, signed_in_if, visitor
 from web.fields import Answer, AnyWhole, Body, Id, Time
 from web.idempotency import answer_once, takes_key, transaction
 from web.images import NOT_MODIFIED, POLICY, SHOWN
@@ -89,7 +89,7 @@ def generate(body: GenerateBody) -> Response:
         )
         return answer(told.model_dump(mode="json"), 201, Location=f"/retrieve/{made.id}")
 
-    response = answer_once(maker.player_id if maker else uuid5(VISITORS, request.remote_addr or ""), add)
+    response = answer_once(maker.id if maker else uuid5(VISITORS, request.remote_addr or ""), add)
     nudger.nudge(ImagesPending())
     return response
 
@@ -143,7 +143,7 @@ def remove(path: GeneratedPath) -> tuple[str, int]:
     """Remove a generated code with its pictures. Its maker may."""
     with db.transaction() as conn:
         found = _find(conn, path.qr_id)
-        if found.maker != caller().player_id:
+        if found.maker != me():
             raise Forbidden
         store.remove(conn, found.id)
     return "", 204

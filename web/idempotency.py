@@ -60,7 +60,7 @@ def idempotent(view: View) -> View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Response:
-        return answer_once(caller().player_id, lambda: view(*args, **kwargs))
+        return answer_once(caller().id, lambda: view(*args, **kwargs))
 
     return takes_key(cast("View", wrapper))
 

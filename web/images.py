@@ -70,7 +70,7 @@ NOT_MODIFIED = {"description": "The picture is the one that If-None-Match names.
 
 
 @api.get("/qr-codes/<qr_id>/image", responses={200: SHOWN, 304: NOT_MODIFIED})
-@requires_role("member")
+@requires_role("member", scope="codes:read")
 def code_image(path: CodePath, query: ImageQuery) -> Response:
     """The picture of a code, as it is customized: it leads to PUBLIC_URL/s/{code}."""
     with db.connection() as conn:
@@ -84,7 +84,7 @@ def code_image(path: CodePath, query: ImageQuery) -> Response:
 
 
 @api.get("/qr-business/image", responses={200: SHOWN, 304: NOT_MODIFIED})
-@requires_role("member")
+@requires_role("member", scope="codes:read")
 def business_image(path: OrganizationPath, query: BusinessImageQuery) -> Response:
     """The picture of the organization's own code: it leads to PUBLIC_URL/b/{slug}."""
     with db.connection() as conn:

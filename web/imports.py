@@ -79,7 +79,7 @@ class ImportAnswer(Answer):
 
 
 @api.post("/qr-codes/bulk", responses={201: ImportAnswer, 409: None})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 @idempotent
 @takes_up_to(MAX_BYTES)
 def import_list(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> Response:
@@ -93,7 +93,7 @@ def import_list(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> R
     request_body={"required": True, "content": CSV},
     responses={201: ImportAnswer, 202: ImportAnswer, 409: None, 413: None, 415: None},
 )
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 @takes_key
 @takes_file("text/csv", MAX_BYTES)
 def import_file(path: OrganizationPath, query: ImportQuery) -> Response:
@@ -106,7 +106,7 @@ def import_file(path: OrganizationPath, query: ImportQuery) -> Response:
         table = open_table(file)
         rows = list(islice(table.rows, AT_ONCE + 1))
         if len(rows) > AT_ONCE:
-            response = answer_once(caller().player_id, lambda: _stage(path.org_id, file, partial=query.partial))
+            response = answer_once(caller().id, lambda: _stage(path.org_id, file, partial=query.partial))
             nudger.nudge(ImportsPending())
             return response
     judged = [rules.judge_row(table.columns, row, codes.mint) for row in rows]
@@ -114,11 +114,11 @@ def import_file(path: OrganizationPath, query: ImportQuery) -> Response:
     def add() -> Response:
         return _add(path.org_id, judged, lambda line: f"body.lines.{line}", partial=query.partial)
 
-    return answer_once(caller().player_id, add)
+    return answer_once(caller().id, add)
 
 
 @api.get("/imports/<import_id>", responses={200: ImportAnswer})
-@requires_role("admin")
+@requires_role("admin", scope="codes:write")
 def look_up(path: ImportPath) -> dict[str, Any]:
     """How far an import is, and what became of its rows. Kept for a week after its end."""
     with db.connection() as conn:
@@ -129,7 +129,7 @@ def look_up(path: ImportPath) -> dict[str, Any]:
     "/qr-codes/export",
     responses={200: {"description": "Every code, one a row, in the columns that import takes", "content": CSV}},
 )
-@requires_role("analyst")
+@requires_role("analyst", scope="codes:read")
 def export(path: OrganizationPath) -> Response:
     """All codes as CSV, oldest first. Solutions of puzzles are told to admins and owners only."""
     columns = [name for name in cells.COLUMNS if name != cells.SOLUTION or at_least(role(), "admin")]

@@ -66,7 +66,8 @@ class TicketAnswer(Answer):
 def make_ticket() -> Response:
     """A ticket that opens one socket within 30 seconds, for browsers, which cannot send a header with an upgrade."""
     ticket = secrets.token_urlsafe(32)
-    client().set(_ticket_key(ticket), f"{caller().player_id} {caller().family_id}", ex=TICKET_SECONDS)
+    player_id, family_id = caller().login
+    client().set(_ticket_key(ticket), f"{player_id} {family_id}", ex=TICKET_SECONDS)
     return answer({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
 
 
@@ -108,7 +109,7 @@ def open_feed() -> None:
     if fanout.closing or not settings().max_sockets or not places.acquire(blocking=False):
         raise TooManySockets
     g.holds_place = True
-    g.feed = Feed("org" if "org_id" in ids else "player", ids.get("org_id") or found.player_id)
+    g.feed = Feed("org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0])
     fanout.add(g.feed)
     _begin(g.feed)
 
@@ -132,12 +133,13 @@ class Listener:
     def check(self, player_id: UUID | None = None) -> None:
         """Raises Unauthenticated, Forbidden or NotFound where the caller may not listen, or may no more."""
         self.checked_at = time.monotonic()
+        listener, family_id = self.caller.login
         with db.connection() as conn:
-            if not accounts.is_family_alive(conn, self.caller.family_id, self.caller.player_id):
+            if not accounts.is_family_alive(conn, family_id, listener):
                 raise Unauthenticated
         if self.org_id is not None:
-            authorize(self.caller.player_id, self.org_id, "analyst")
-        elif player_id not in (None, self.caller.player_id):
+            authorize(listener, self.org_id, "analyst")
+        elif player_id not in (None, listener):
             raise Forbidden
 
     def may_listen(self) -> bool:

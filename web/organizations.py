@@ -14,7 +14,7 @@ from shared.organizations import store
 from shared.organizations.rules import SLUG, Role, at_least, keeps_an_owner
 from shared.organizations.store import Member, Organization
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
-from web.auth import caller, requires_role, role, signed_in
+from web.auth import me, requires_role, role, signed_in
 from web.fields import Answer, Body, Count, Id, Line, PatchBody, Time, Username, WebUrl
 from web.idempotency import idempotent, transaction
 from web.paging import PageQuery, cut, decode_id
@@ -140,7 +140,7 @@ class MembersAnswer(Answer):
 def create(body: OrganizationBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Found an organization; the caller becomes its owner."""
     with transaction() as conn:
-        org_id = store.add(conn, caller().player_id, body.name, body.slug, body.url)
+        org_id = store.add(conn, me(), body.name, body.slug, body.url)
         return _organization(_own(conn, org_id)), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
@@ -150,7 +150,7 @@ def list_own(query: PageQuery) -> dict[str, Any]:
     """The organizations the caller belongs to, newest first."""
     before = decode_id(query.cursor)
     with db.connection() as conn:
-        found = store.of_player(conn, caller().player_id, limit=query.limit + 1, before=before)
+        found = store.of_player(conn, me(), limit=query.limit + 1, before=before)
     page, next_cursor = cut(found, query.limit, lambda organization: (str(organization.id),))
     return {"items": [_organization(organization) for organization in page], "next_cursor": next_cursor}
 
@@ -215,7 +215,7 @@ def change_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
 @requires_role("member")
 def remove_member(path: MemberPath) -> tuple[str, int]:
     """Remove a member, as an owner, or leave. The last owner stays: 409."""
-    if role() != "owner" and path.player_id != caller().player_id:
+    if role() != "owner" and path.player_id != me():
         raise Forbidden
     with db.transaction() as conn:
         if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, None):
@@ -226,7 +226,7 @@ def remove_member(path: MemberPath) -> tuple[str, int]:
 
 
 def _own(conn: Conn, org_id: UUID) -> Organization:
-    found = store.find(conn, org_id, caller().player_id)
+    found = store.find(conn, org_id, me())
     if found is None:  # the caller was removed, a moment after the gate
         raise Forbidden
     return found

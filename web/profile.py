@@ -9,7 +9,7 @@ from shared.accounts import store
 from shared.accounts.store import Profile
 from shared.errors import NotFound
 from web.analytics import Zone
-from web.auth import caller, signed_in
+from web.auth import me, signed_in
 from web.fields import Answer, Id, PatchBody, Time
 
 api = APIBlueprint("profile", __name__, url_prefix="/users/me", abp_tags=[Tag(name="Accounts")])
@@ -36,7 +36,7 @@ class ProfileAnswer(Answer):
 def show() -> dict[str, Any]:
     """Your own account."""
     with db.connection() as conn:
-        return _profile(store.profile(conn, caller().player_id))
+        return _profile(store.profile(conn, me()))
 
 
 @api.patch("", responses={200: ProfileAnswer})
@@ -45,8 +45,8 @@ def change(body: ProfilePatchBody) -> dict[str, Any]:
     """Change your own account: what is given, and nothing else."""
     with db.transaction() as conn:
         if (timezone := body.changes().get("timezone")) is not None:
-            store.set_timezone(conn, caller().player_id, timezone)
-        return _profile(store.profile(conn, caller().player_id))
+            store.set_timezone(conn, me(), timezone)
+        return _profile(store.profile(conn, me()))
 
 
 def _profile(found: Profile | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from shared.quests.acting import Asked
 from shared.quests.listing import shown_to
 from shared.quests.rules import Quest, QuestEvent, Status, status_of
 from shared.settings import settings
-from web.auth import caller, signed_in
+from web.auth import me, signed_in
 from web.fields import Answer, Body, Id, Time
 from web.idempotency import answer_once, idempotency_key, takes_key, transaction
 from web.paging import PageQuery, cut, decode_cursor, decode_id
@@ -117,7 +117,7 @@ def claim_reward(body: ClaimBody) -> Response:
         won = next(event.data for event in _carry_out(found, claims=True) if event.type == "reward_claimed")
         return {"message": "Reward claimed successfully", "reward": {"item": won["item"], "qty": won["quantity"]}}
 
-    return answer_once(caller().player_id, claim)
+    return answer_once(me(), claim)
 
 
 @api.get("/quests", responses={200: QuestsAnswer})
@@ -127,7 +127,7 @@ def list_quests(query: PageQuery) -> dict[str, Any]:
     after = decode_cursor(query.cursor, 1)[0] if query.cursor else ""
     known = catalog.quests()
     with db.connection() as conn:
-        found = [each for each in shown_to(conn, caller().player_id, known) if each.name > after]
+        found = [each for each in shown_to(conn, me(), known) if each.name > after]
     page, next_cursor = cut(found[: query.limit + 1], query.limit, lambda each: (each.name,))
     items = [QuestAnswer.model_validate(each) for each in page]
     return QuestsAnswer(items=items, next_cursor=next_cursor).model_dump(mode="json")
@@ -139,7 +139,7 @@ def list_events(query: PageQuery) -> dict[str, Any]:
     """The caller's own events, newest first: what their progress is made of."""
     with db.connection() as conn:
         before = decode_id(query.cursor)
-        found = store.history(conn, caller().player_id, limit=query.limit + 1, before=before)
+        found = store.history(conn, me(), limit=query.limit + 1, before=before)
     page, next_cursor = cut(found, query.limit, lambda each: (str(each.id),))
     items = [EventAnswer.model_validate(each) for each in page]
     return EventsAnswer(items=items, next_cursor=next_cursor).model_dump(mode="json")
@@ -151,13 +151,13 @@ def _track(message: str, quest_name: str) -> Response:
     def track() -> dict[str, Any]:
         return {"message": message, "status": status_of(_carry_out(found, claims=False))}
 
-    return answer_once(caller().player_id, track)
+    return answer_once(me(), track)
 
 
 def _carry_out(found: Quest | DomainError, *, claims: bool) -> Sequence[QuestEvent]:
     if isinstance(found, DomainError):
         raise found
-    asked = Asked(caller().player_id, found, claims)
+    asked = Asked(me(), found, claims)
     if idempotency_key() is None:
         return acting.one_of(acting.together.do(asked))
     with transaction() as conn:  # that of the answer

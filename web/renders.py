@@ -135,7 +135,7 @@ class RendersAnswer(Answer):
 
 
 @api.post("", responses={202: RenderAnswer})
-@requires_role("admin")
+@requires_role("admin", scope="renders")
 @takes_up_to(MAX_BODY_BYTES)
 @takes_key
 def ask(path: OrganizationPath, body: RenderBody) -> Response:
@@ -151,7 +151,7 @@ def ask(path: OrganizationPath, body: RenderBody) -> Response:
             told = _told(_find(conn, path.org_id, render_id), [])
         return answer(told, 202, Location=told["status_url"], Retry_After="1")
 
-    response = answer_once(caller().player_id, add)
+    response = answer_once(caller().id, add)
     for render_id, count in made:
         for number in range(count):
             nudger.nudge(RenderChunk(str(render_id), number))
@@ -159,7 +159,7 @@ def ask(path: OrganizationPath, body: RenderBody) -> Response:
 
 
 @api.get("", responses={200: RendersAnswer})
-@requires_role("admin")
+@requires_role("admin", scope="renders")
 def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
     """The organization's renders, newest first. Which codes failed is told by each one itself."""
     before = decode_id(query.cursor)
@@ -170,7 +170,7 @@ def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
 
 
 @api.get("/<render_id>", responses={200: RenderAnswer})
-@requires_role("admin")
+@requires_role("admin", scope="renders")
 def look_up(path: RenderPath) -> dict[str, Any]:
     """How far a render has come, and where its file is."""
     with db.connection() as conn:
@@ -181,7 +181,7 @@ def look_up(path: RenderPath) -> dict[str, Any]:
 
 @api.get("/<render_id>/download", responses={**documented("application/zip", "application/pdf"), 410: None})
 @opens_by_link
-@requires_role("admin")
+@requires_role("admin", scope="renders")
 def download(path: RenderPath) -> Response:
     """The file, once the render is done and until it expires. With a token, or by the `download_url` that a look at the
     render gives."""
@@ -204,7 +204,7 @@ def download(path: RenderPath) -> Response:
 
 
 @api.delete("/<render_id>", responses={204: None})
-@requires_role("admin")
+@requires_role("admin", scope="renders")
 def cancel(path: RenderPath) -> tuple[str, int]:
     """Cancel a render, or remove the file of one that is done. Workers leave off within a chunk."""
     with db.transaction() as conn:

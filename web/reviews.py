@@ -8,7 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
 from shared import db
-from shared.errors import NotFound, NotJudged, NotReviewable
+from shared.errors import NoSuchPlayer, NotFound, NotJudged, NotReviewable
 from shared.ids import uuid7
 from shared.reviews import explaining, rules, simulating, store
 from shared.reviews.rules import Action, Step
@@ -16,7 +16,7 @@ from shared.reviews.store import Review
 from shared.scans.limits import limits
 from shared.scans.rules import MESSAGES, Scan
 from shared.settings import settings
-from web.auth import caller, requires_role
+from web.auth import me, requires_role
 from web.fields import Answer, Id, Time
 from web.organizations import OrganizationPath
 from web.paging import PageQuery, cut, decode_id
@@ -155,7 +155,7 @@ def simulate(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
     given, now = new_scan(body), datetime.now(UTC)
     with simulating.looking() as conn:
         if not simulating.is_player(conn, given.player_id):
-            raise NotFound("There is no such player.")
+            raise NoSuchPlayer
         scan = Scan(
             id=uuid7(),
             player_id=given.player_id,
@@ -190,7 +190,7 @@ def _decide(path: ReviewPath, action: Action) -> dict[str, Any]:
                 raise NotReviewable(f"A scan that is {scan.status} cannot be {PAST[action]}.")
             case "change":
                 change = store.release if action == "release" else store.annul
-                change(conn, scan, path.org_id, caller().player_id)
+                change(conn, scan, path.org_id, me())
         found = store.find(conn, path.org_id, path.scan_id)
     if found is None:
         raise NotFound

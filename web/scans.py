@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from shared import db
 from shared.codes import store as codes
+from shared.db import Conn
 from shared.errors import Fault, Forbidden, Invalid, NotFound
 from shared.ids import uuid7
 from shared.messages import ScansPending, nudger
@@ -21,7 +22,7 @@ from shared.scans.store import NewScan, StoredScan
 from shared.settings import settings
 from shared.visits.devices import device_of
 from web.answers import answer
-from web.auth import caller, oneself, signed_in
+from web.auth import caller, oneself, signed_in, signed_in_or_key
 from web.fields import Answer, Body, Id, Latitude, Longitude, Number, Time
 from web.idempotency import HEADER, idempotency_key
 from web.live import fanout
@@ -130,11 +131,15 @@ class CodeSeen(Answer):
     requires_location: bool
 
 
-@api.post("/scan", responses={200: ScanAnswer, 202: ScanAccepted, 403: None, 409: None})
-@signed_in
+@api.post("/scan", responses={200: ScanAnswer, 202: ScanAccepted, 403: None, 404: None, 409: None})
+@signed_in_or_key("scan")
 def accept(body: ScanBody) -> Response:
-    """Accept a scan: 202 once it is committed; with `Prefer: wait=N`, 200 and the verdict if it falls in time."""
-    if body.player_id != caller().player_id:
+    """Accept a scan: 202 once it is committed; with `Prefer: wait=N`, 200 and the verdict if it falls in time.
+
+    A player scans for themselves; an API key for any player (404: there is no such one), codes of its organization.
+    """
+    key = caller().key
+    if key is None and body.player_id != caller().player_id:
         raise Forbidden("player_id is not yours.")
     seconds = preferred_wait(request.headers.get("Prefer"), settings().scan_default_wait)
     scan = new_scan(body)
@@ -142,7 +147,7 @@ def accept(body: ScanBody) -> Response:
     with fanout.place(scan_id, seconds) as wait:
         with db.connection() as conn:
             device = device_of(request.headers.get("User-Agent"))
-            accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device)
+            accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=key)
         if accepted == scan_id:
             nudger.nudge(ScansPending())
             settled = _await_verdict(scan_id, wait)
@@ -151,9 +156,10 @@ def accept(body: ScanBody) -> Response:
 
 
 @api.get("/scan/<scan_id>", responses={200: ScanAnswer})
-@signed_in
+@signed_in_or_key("scan")
 def look_up(path: ScanPath) -> Response:
-    """A scan, for its player and for staff of the code's organization. `Prefer: wait=N` waits for the verdict."""
+    """A scan, for its player, for staff of the code's organization, and for the API key that handed it in.
+    `Prefer: wait=N` waits for the verdict."""
     seconds = preferred_wait(request.headers.get("Prefer"), 0)
     with fanout.place(path.scan_id, seconds) as wait:
         found = _find(path.scan_id)
@@ -220,13 +226,19 @@ def _history_place(cursor: str) -> tuple[datetime, UUID]:
 def _find(scan_id: UUID) -> StoredScan:
     with db.connection() as conn:
         found = store.find(conn, scan_id)
-        if found is None:
+        if found is None or not _may_read(conn, found):
             raise NotFound
-        if found.player_id != caller().player_id:
-            role = organizations.role_in(conn, found.org_id, caller().player_id) if found.org_id else None
-            if role is None or not at_least(role, "analyst"):
-                raise NotFound
     return found
+
+
+def _may_read(conn: Conn, scan: StoredScan) -> bool:
+    reader = caller()
+    if reader.key is not None:
+        return scan.api_key_id == reader.key.id
+    if scan.player_id == reader.player_id:
+        return True
+    role = organizations.role_in(conn, scan.org_id, reader.id) if scan.org_id else None
+    return role is not None and at_least(role, "analyst")
 
 
 def _await_verdict(scan_id: UUID, wait: Wait | None) -> StoredScan | None:

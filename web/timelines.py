@@ -55,28 +55,28 @@ CSV: dict[str, Any] = {
 
 
 @api.get("/qr-codes/<qr_id>/timeline", responses={200: TimelineAnswer})
-@requires_role("analyst")
+@requires_role("analyst", scope="analytics")
 def code_timeline(path: CodePath, query: TimelineQuery) -> dict[str, Any]:
     """A code's scans and visits, day by day."""
     return _told(_of_code(path, query), query)
 
 
 @api.get("/timeline", responses={200: TimelineAnswer})
-@requires_role("analyst")
+@requires_role("analyst", scope="analytics")
 def organization_timeline(path: OrganizationPath, query: TimelineQuery) -> dict[str, Any]:
     """Scans and visits of all of the organization's codes, day by day; a player who scanned several is one."""
     return _told(_of_organization(path.org_id, query), query)
 
 
 @api.get("/qr-codes/<qr_id>/timeline.csv", responses={200: CSV})
-@requires_role("analyst")
+@requires_role("analyst", scope="analytics")
 def code_timeline_csv(path: CodePath, query: TimelineQuery) -> Response:
     """A code's scans and visits, day by day, for a spreadsheet."""
     return _csv(_of_code(path, query), query)
 
 
 @api.get("/timeline.csv", responses={200: CSV})
-@requires_role("analyst")
+@requires_role("analyst", scope="analytics")
 def organization_timeline_csv(path: OrganizationPath, query: TimelineQuery) -> Response:
     """The organization's, for a spreadsheet."""
     return _csv(_of_organization(path.org_id, query), query)

@@ -9,9 +9,11 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from shared.constraints import named_refusals
 from shared.db import Conn, one
 from shared.errors import NonceReused
 from shared.ids import uuid7
+from shared.organizations.keys import ApiKey
 from shared.scans.rules import Place, code_of
 
 
@@ -48,6 +50,7 @@ class StoredScan:
     scan_time: datetime
     received_at: datetime
     settled_at: datetime | None
+    api_key_id: UUID | None = None  # of the key that handed it in
 
     @property
     def is_settled(self) -> bool:
@@ -56,7 +59,7 @@ class StoredScan:
 
 SCAN = """
     SELECT s.id AS scan_id, s.player_id, s.qr_code, q.org_id, q.scan_type AS encounter_type, s.status, s.success,
-           s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at
+           s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at, s.api_key_id
     FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
 """
 HISTORY = (
@@ -69,6 +72,7 @@ HISTORY = (
 )
 
 
+@named_refusals()
 def accept(
     conn: Conn,
     scan: NewScan,
@@ -76,19 +80,23 @@ def accept(
     scan_id: UUID | None = None,
     request_id: str | None = None,
     device: str | None = None,
+    key: ApiKey | None = None,
 ) -> UUID:
     """Insert a pending scan, in one statement, and return its id; the first one's when the nonce was used before.
 
-    A client clock that runs ahead is not believed: nothing happened later than it was received. Raises NonceReused
-    where the nonce belongs to a scan with another body.
+    A client clock that runs ahead is not believed: nothing happened later than it was received. A key scans codes of
+    its own organization; others are as unknown to it as those that are not there. Raises NoSuchPlayer, and NonceReused
+    where the nonce belongs to a scan with another body, or to one that the key did not hand in.
     """
     row = conn.execute(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, nonce, digest, request_id, device)
-        VALUES (%(id)s, %(player)s, (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL), %(code)s,
+                                  client_time, nonce, digest, request_id, device, api_key_id)
+        VALUES (%(id)s, %(player)s,
+                (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
+                                           AND (%(org)s::uuid IS NULL OR org_id = %(org)s)), %(code)s,
                 %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
-                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s)
+                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s, %(key)s)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
         RETURNING id
         """,
@@ -104,15 +112,18 @@ def accept(
             "digest": scan.digest() if scan.nonce else None,
             "request_id": request_id,
             "device": device,
+            "key": key and key.id,
+            "org": key and key.org_id,
         },
     ).fetchone()
     if row is None:
         row = one(
             conn.execute(
-                "SELECT id, digest FROM player_scans WHERE player_id = %s AND nonce = %s", (scan.player_id, scan.nonce)
+                "SELECT id, digest, api_key_id FROM player_scans WHERE player_id = %s AND nonce = %s",
+                (scan.player_id, scan.nonce),
             )
         )  # scans are never deleted
-        if row[1] != scan.digest():
+        if row[1] != scan.digest() or (key is not None and row[2] != key.id):
             raise NonceReused
     return UUID(str(row[0]))
 

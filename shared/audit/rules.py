@@ -1,0 +1,37 @@
+"""What an audit line tells of a change. Pure."""
+
+import json
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from shared.times import write_time
+
+MAX_TOLD = 4_000
+"""Characters of a value's JSON; what is longer is told by its size and digest."""
+
+Told = dict[str, Any]
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any], secret: Collection[str] = ()) -> tuple[Told, Told]:
+    """Of two states of a thing, old and new of the fields that changed. Of a secret one only that it did."""
+    changed = [name for name in new if old.get(name) != new[name]]
+    return told({name: old.get(name) for name in changed}, secret), told({name: new[name] for name in changed}, secret)
+
+
+def told(fields: Mapping[str, Any], secret: Collection[str] = ()) -> Told:
+    """A thing's fields as a line tells them."""
+    return {name: "changed" if name in secret else _short(value) for name, value in fields.items()}
+
+
+def _short(value: Any) -> Any:
+    text = dumps(value)
+    if len(text) <= MAX_TOLD:
+        return value
+    return {"bytes": len(text.encode()), "sha256": sha256(text.encode()).hexdigest()}
+
+
+def dumps(value: Any) -> str:
+    """As JSON, with times and ids as the contract writes them."""
+    return json.dumps(value, default=lambda found: write_time(found) if isinstance(found, datetime) else str(found))

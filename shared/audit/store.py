@@ -1,0 +1,134 @@
+"""The audit trail in PostgreSQL: lines are added, in the transaction of the change they tell of, and never changed."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+
+from shared.audit.rules import dumps
+from shared.db import Conn
+from shared.ids import uuid7
+
+ActorKind = Literal["player", "key", "operator"]
+NEWEST = UUID(int=2**128 - 1)
+"""Before every id, where the newest come first."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts, and from where: a player, an API key, or an operator at a command line."""
+
+    kind: ActorKind
+    id: UUID | None = None  # the player's or the key's
+    address: str | None = None
+    request_id: str | None = None
+
+
+OPERATOR = Actor("operator")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A change. The actor's name is the one they have now."""
+
+    id: UUID
+    at: datetime
+    action: str
+    actor: ActorKind
+    actor_id: UUID | None
+    actor_name: str | None
+    address: str | None
+    request_id: str | None
+    object_id: str | None
+    old: dict[str, Any] | None
+    new: dict[str, Any] | None
+
+
+def record(
+    conn: Conn,
+    actor: Actor,
+    action: str,
+    *,
+    org_id: UUID | None,
+    object_id: object | None = None,
+    old: dict[str, Any] | None = None,
+    new: dict[str, Any] | None = None,
+) -> None:
+    """Add a line; the caller owns the transaction, which is that of the change."""
+    conn.execute(
+        """
+        INSERT INTO audit_log (id, org_id, actor, player_id, api_key_id, address, request_id, action, object_id,
+                               old, new)
+        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        """,
+        (
+            uuid7(),
+            org_id,
+            actor.kind,
+            actor.id if actor.kind == "player" else None,
+            actor.id if actor.kind == "key" else None,
+            actor.address,
+            actor.request_id,
+            action,
+            None if object_id is None else str(object_id),
+            _json(old),
+            _json(new),
+        ),
+    )
+
+
+def record_outcome(
+    conn: Conn, action: str, *, of: str, org_id: UUID, object_id: object, new: dict[str, Any] | None = None
+) -> None:
+    """Add a line to what the action `of` had begun on the same object, in the name of whoever did that."""
+    conn.execute(
+        """
+        INSERT INTO audit_log (id, org_id, actor, player_id, api_key_id, address, request_id, action, object_id, new)
+        SELECT %s, org_id, actor, player_id, api_key_id, address, request_id, %s, object_id, %s
+        FROM audit_log WHERE org_id = %s AND object_id = %s AND action = %s
+        ORDER BY id LIMIT 1
+        """,
+        (uuid7(), action, _json(new), org_id, str(object_id), of),
+    )
+
+
+def of_organization(
+    conn: Conn,
+    org_id: UUID,
+    *,
+    action: str | None = None,
+    actor: UUID | None = None,
+    object_id: str | None = None,
+    limit: int,
+    before: UUID | None = None,
+) -> list[Line]:
+    """An organization's lines, newest first, from past `before` on: those of an action, an actor, an object."""
+    with conn.cursor(row_factory=class_row(Line)) as cursor:
+        return cursor.execute(
+            """
+            SELECT a.id, a.at, a.action, a.actor, coalesce(a.player_id, a.api_key_id) AS actor_id,
+                   coalesce(p.username, k.name) AS actor_name, a.address, a.request_id, a.object_id, a.old, a.new
+            FROM audit_log a LEFT JOIN players p ON p.id = a.player_id LEFT JOIN api_keys k ON k.id = a.api_key_id
+            WHERE a.org_id = %(org)s AND a.id < %(before)s
+              AND (%(action)s::text IS NULL OR a.action = %(action)s)
+              AND (%(actor)s::uuid IS NULL OR a.player_id = %(actor)s OR a.api_key_id = %(actor)s)
+              AND (%(object)s::text IS NULL OR a.object_id = %(object)s)
+            ORDER BY a.id DESC
+            LIMIT %(limit)s
+            """,
+            {
+                "org": org_id,
+                "before": before or NEWEST,
+                "action": action,
+                "actor": actor,
+                "object": object_id,
+                "limit": limit,
+            },
+        ).fetchall()
+
+
+def _json(fields: dict[str, Any] | None) -> Jsonb | None:
+    return Jsonb(fields, dumps) if fields else None

@@ -1,0 +1,44 @@
+"""What an audit line tells of a change."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from shared.audit.rules import MAX_TOLD, difference, dumps, told
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ({"a": 1, "b": 2}, {"a": 1, "b": 3}, ({"b": 2}, {"b": 3})),
+        ({"a": 1}, {"a": 1}, ({}, {})),
+        ({}, {"a": 1}, ({"a": None}, {"a": 1})),
+        ({"a": [1]}, {"a": None}, ({"a": [1]}, {"a": None})),
+    ],
+)
+def test_only_what_changed_is_told(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
+    assert difference(old, new) == expected
+
+
+def test_of_a_secret_only_that_it_changed() -> None:
+    assert difference({"solution": "a", "b": 1}, {"solution": "b", "b": 1}, {"solution"}) == (
+        {"solution": "changed"},
+        {"solution": "changed"},
+    )
+    assert difference({"solution": "a"}, {"solution": "a"}, {"solution"}) == ({}, {})
+
+
+def test_what_is_long_is_told_by_its_size_and_digest() -> None:
+    long = "x" * MAX_TOLD
+
+    shown = told({"data": long, "more": "short"})
+
+    assert shown["data"]["bytes"] == len(long) + 2
+    assert len(shown["data"]["sha256"]) == 64
+    assert shown["more"] == "short"
+
+
+def test_times_are_written_as_the_contract_says() -> None:
+    assert json.loads(dumps({"at": datetime(2026, 2, 12, 10, tzinfo=UTC)})) == {"at": "2026-02-12T10:00:00Z"}

@@ -1,0 +1,108 @@
+"""The audit trail in PostgreSQL: added to, never changed."""
+
+from uuid import UUID
+
+import psycopg
+import pytest
+from psycopg import Rollback
+
+from shared import db
+from shared.audit import store
+from shared.audit.store import OPERATOR, Actor
+from shared.db import Conn
+from tests.build import make_org, make_player
+from tests.people import make_key
+
+
+@pytest.fixture
+def org_id(conn: Conn) -> UUID:
+    return make_org(conn)
+
+
+def lines(conn: Conn, org_id: UUID, **which: object) -> list[str]:
+    return [line.action for line in store.of_organization(conn, org_id, limit=50, **which)]  # type: ignore[arg-type]
+
+
+def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
+    ada, key = make_player(conn, "ada"), make_key(conn, org_id)
+    store.record(
+        conn, Actor("player", ada, "192.0.2.1", "r1"), "code.created", org_id=org_id, object_id="c1", new={"a": 1}
+    )
+    store.record(conn, Actor("key", key.id), "code.changed", org_id=org_id, object_id="c1", old={"a": 1}, new={"a": 2})
+    store.record(conn, OPERATOR, "key.revoked", org_id=org_id, object_id=key.id)
+    conn.execute("UPDATE players SET username = 'lovelace' WHERE id = %s", (ada,))
+
+    by_operator, by_key, by_player = store.of_organization(conn, org_id, limit=50)
+
+    assert (by_player.actor, by_player.actor_id, by_player.actor_name) == ("player", ada, "lovelace")
+    assert (by_player.address, by_player.request_id) == ("192.0.2.1", "r1")
+    assert (by_player.old, by_player.new) == (None, {"a": 1})
+    assert (by_key.actor, by_key.actor_id, by_key.actor_name) == ("key", key.id, "Kiosk")
+    assert (by_key.old, by_key.new) == ({"a": 1}, {"a": 2})
+    assert (by_operator.actor, by_operator.actor_id, by_operator.actor_name) == ("operator", None, None)
+    assert by_operator.object_id == str(key.id)
+
+
+def test_lines_by_action_actor_and_object_and_of_no_other_organization(conn: Conn, org_id: UUID) -> None:
+    ada, bob = Actor("player", make_player(conn)), Actor("player", make_player(conn))
+    store.record(conn, ada, "code.created", org_id=org_id, object_id="c1")
+    store.record(conn, bob, "code.deleted", org_id=org_id, object_id="c1")
+    store.record(conn, ada, "render.started", org_id=org_id, object_id="r1")
+    store.record(conn, ada, "code.created", org_id=make_org(conn), object_id="c1")
+    store.record(conn, ada, "password.changed", org_id=None)
+
+    assert lines(conn, org_id) == ["render.started", "code.deleted", "code.created"]
+    assert lines(conn, org_id, action="code.deleted") == ["code.deleted"]
+    assert lines(conn, org_id, actor=ada.id) == ["render.started", "code.created"]
+    assert lines(conn, org_id, object_id="c1") == ["code.deleted", "code.created"]
+    assert lines(conn, org_id, object_id="c1", actor=ada.id) == ["code.created"]
+
+
+def test_a_line_falls_with_its_change(conn: Conn, org_id: UUID) -> None:
+    with db.transaction() as own:
+        store.record(own, OPERATOR, "key.revoked", org_id=org_id)
+        raise Rollback
+
+    assert lines(conn, org_id) == []
+
+
+def test_an_outcome_is_in_the_name_of_who_began(conn: Conn, org_id: UUID) -> None:
+    ada = make_player(conn, "ada")
+    store.record(conn, Actor("player", ada, "192.0.2.1", "r1"), "import.started", org_id=org_id, object_id="i1")
+
+    store.record_outcome(conn, "codes.imported", of="import.started", org_id=org_id, object_id="i1", new={"codes": 3})
+    store.record_outcome(conn, "codes.imported", of="import.started", org_id=org_id, object_id="i2")
+
+    outcome, _ = store.of_organization(conn, org_id, limit=50)
+    assert (outcome.action, outcome.actor_name, outcome.address) == ("codes.imported", "ada", "192.0.2.1")
+    assert (outcome.object_id, outcome.new) == ("i1", {"codes": 3})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM audit_log",
+        "UPDATE audit_log SET action = 'nothing.done'",
+        "UPDATE audit_log SET new = '{}'",
+        "UPDATE audit_log SET address = '192.0.2.2'",
+        "UPDATE audit_log SET player_id = gen_random_uuid()",
+        "UPDATE audit_log SET at = now()",
+    ],
+)
+def test_a_line_stays_as_it_was_written(conn: Conn, org_id: UUID, change: str) -> None:
+    store.record(conn, Actor("player", make_player(conn), "192.0.2.1"), "code.created", org_id=org_id, new={"a": 1})
+
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        conn.execute(change)
+    assert refused.value.diag.constraint_name == "audit_log_stays"
+
+
+def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID) -> None:
+    store.record(
+        conn, Actor("player", make_player(conn), "192.0.2.1", "r1"), "code.created", org_id=org_id, new={"a": 1}
+    )
+
+    conn.execute("UPDATE audit_log SET address = NULL, request_id = NULL, old = NULL, new = NULL")
+
+    (line,) = store.of_organization(conn, org_id, limit=50)
+    assert (line.action, line.address, line.request_id, line.new) == ("code.created", None, None, None)
