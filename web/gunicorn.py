@@ -1,5 +1,6 @@
 """gunicorn: threads, so that flask-sock works; sockets and waiting requests are let go first when the process ends."""
 
+import gc
 import signal
 import socket
 import struct
@@ -45,8 +46,12 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
-    """On SIGTERM, close this process's sockets and waits before gunicorn waits for its threads."""
+    """On SIGTERM, close this process's sockets and waits before gunicorn waits for its threads. And what was imported
+    stays: garbage collection need not look through it again, for a tenth of a second each time."""
     from web.live import fanout
+
+    gc.collect()
+    gc.freeze()
 
     gunicorns_own = signal.getsignal(signal.SIGTERM)
 
