@@ -3,7 +3,7 @@
 import json
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,6 +72,24 @@ def configure(process: str) -> None:
     root.setLevel(max(level, logging.INFO))
     for noisy in ("apscheduler", "werkzeug"):  # a line for every tick and every request
         logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def log_each(event: str, lines: Iterable[dict[str, Any]]) -> None:
+    """Log many lines of one kind, each with its own values, a few times quicker than one by one: where they are JSON,
+    what they have in common is made once, and they are written together."""
+    log = get_logger()
+    if not log.is_enabled_for(logging.INFO):
+        return
+    if not settings().json_logs:
+        for line in lines:
+            log.info(event, **line)
+        return
+    common: dict[str, Any] = {"event": event}
+    for process in structlog.get_config()["processors"][:-1]:
+        common = process(log, "info", common)
+    text = [ENCODE(_one_line(log, "info", common | line)) for line in lines]
+    if text:
+        structlog.get_config()["logger_factory"]().info("\n".join(text))
 
 
 def _keep(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

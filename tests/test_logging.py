@@ -42,6 +42,28 @@ def test_no_input_forges_a_line_or_paints_the_terminal() -> None:
     assert told["qr_code"] == r'x\r\n{"event": "forged"}\x1b[31m'
 
 
+def test_many_lines_are_the_same_as_one_by_one() -> None:
+    """But for the moment; each keeps its own request id, where it has one."""
+    lines = [{"scan_id": "s-1", "request_id": "own"}, {"scan_id": "s-2\r\n\x1b[31m"}]
+    told = logged(f"""
+from shared.logging import log_each
+with request_id("r-1"):
+    for line in {lines!r}:
+        log.info("scan_settled", **line)
+    log_each("scan_settled", {lines!r})
+    log_each("nothing", [])
+""")
+    for line in told:
+        assert line.pop("timestamp").endswith("Z")
+    assert told[:2] == told[2:]
+    assert [line["request_id"] for line in told] == ["own", "r-1"] * 2
+
+
+def test_many_lines_keep_silent_below_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOG_LEVEL", "WARNING")
+    assert logged('from shared.logging import log_each\nlog_each("scan_settled", [{"scan_id": "s-1"}])') == []
+
+
 def test_an_exception_is_one_line() -> None:
     (told,) = logged("""
 try:

@@ -10,7 +10,7 @@ import redis
 from shared import db
 from shared.db import Conn
 from shared.live import SETTLED_CHANNEL
-from shared.logging import get_logger
+from shared.logging import get_logger, log_each
 from shared.messages import ScansPending, nudger
 from shared.redis import client, key
 from shared.scans import rules, settling
@@ -89,21 +89,24 @@ def _judge(
             settling.suspect(conn, token)
         raise
     announce(ours)
-    for scan in ours:
-        verdict = verdicts[scan.id]
-        log.info(
-            "scan_settled",
-            scan_id=str(scan.id),
-            status=verdict.status,
-            reason=verdict.reason,
-            request_id=scan.request_id,
-        )
+    log_each(
+        "scan_settled",
+        (
+            {
+                "scan_id": str(scan.id),
+                "status": verdicts[scan.id].status,
+                "reason": verdicts[scan.id].reason,
+                "request_id": scan.request_id,
+            }
+            for scan in ours
+        ),
+    )
     return len(scans)
 
 
 def announce(scans: list[Scan]) -> None:
     """Wake the web processes that hold a client for one of these verdicts. They read it from PostgreSQL themselves."""
     try:
-        client().publish(key(SETTLED_CHANNEL), " ".join(str(scan.id) for scan in scans))
+        client().publish(key(SETTLED_CHANNEL), " ".join(scan.id.hex for scan in scans))
     except redis.RedisError as error:
         log.warning("settled_unannounced", error=str(error))

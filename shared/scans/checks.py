@@ -13,6 +13,8 @@ from shared.times import write_time
 
 JITTER_M = 1_000
 """A phone's fix jumps by tens of metres from one moment to the next; nothing is learned from so little."""
+DEGREE_M = 111_700
+"""No degree of the ellipsoid is longer: of latitude at a pole, of longitude at the equator."""
 NO_TIME = timedelta()
 LIVE = timedelta(minutes=1)
 """A scan received so soon after it happened was handed in by a phone that had a connection."""
@@ -159,7 +161,15 @@ def _sold_out(case: Case) -> bool:
 
 def _too_fast(case: Case) -> bool:
     """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
+    place = case.scan.place
+    if place is None or all(_is_near(place, sighting.place) for sighting in case.sightings):
+        return False
     return any(leg.is_faster_than(case.limits.max_speed_mps) for leg in case.legs())
+
+
+def _is_near(a: Place, b: Place) -> bool:
+    """Whether two places are closer than a fix jumps, for sure: going north first and then east is no shorter."""
+    return DEGREE_M * (abs(a.latitude - b.latitude) + abs(a.longitude - b.longitude)) <= JITTER_M
 
 
 def _shared(case: Case) -> bool:

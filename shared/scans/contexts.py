@@ -72,6 +72,7 @@ def _codes(conn: Conn, code_ids: list[UUID]) -> Cursor[DictRow]:
         WHERE q.id = ANY(%b)
         """,
         (code_ids,),
+        binary=True,
     )
 
 

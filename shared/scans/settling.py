@@ -112,6 +112,8 @@ def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
         lock_players(conn, {scan.player_id for scan in scans})
         lock_crowds(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
         lock_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
+    if still.rowcount == len(scans):  # as nearly always: nobody took any
+        return list(scans)
     ours = {row[0] for row in still.fetchall()}
     return [scan for scan in scans if scan.id in ours]
 
@@ -171,7 +173,7 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
             Jsonb(  # one document is several times cheaper to write than an array per column
                 [
                     {
-                        "id": str(scan_id),
+                        "id": scan_id.hex,
                         "status": verdict.status,
                         "reason": verdict.reason,
                         "distance_m": verdict.distance_m,

@@ -4,9 +4,12 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from shared.db import Conn
 from shared.ids import uuid7
+from shared.scans.checks import JITTER_M, _is_near
 from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, judge, metres
 from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
 from tests.reviews.making import status
@@ -138,3 +141,18 @@ def test_a_scan_that_is_not_accurate_is_measured_from_all_the_same(conn: Conn) -
         last = hand_in(conn, player, make_code(conn), place, accuracy_m=2e7)
         judge_pending()
     assert status(conn, last) == ("held", "impossible_travel")
+
+
+@given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
+@example(90.0, 0.0, -0.0089525, 0.0)  # a degree of latitude is the longest at a pole
+@example(0.0, 0.0, 0.0, 0.0089525)  # and of longitude at the equator
+def test_what_is_near_at_a_glance_is_near(latitude: float, longitude: float, north: float, east: float) -> None:
+    """The short cut never spares a journey that the geodesic would have judged."""
+    place = Place(latitude, longitude)
+    other = Place(max(-90.0, min(90.0, latitude + north)), max(-180.0, min(180.0, longitude + east)))
+    assert not _is_near(place, other) or metres(place, other) <= JITTER_M
+
+
+def test_what_is_near_at_a_glance_is_not_measured() -> None:
+    assert _is_near(AMSTERDAM, Place(AMSTERDAM.latitude + 0.004, AMSTERDAM.longitude - 0.004))
+    assert not _is_near(AMSTERDAM, UTRECHT)
