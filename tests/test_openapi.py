@@ -59,6 +59,9 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         render = make_render(conn, UUID(org), UUID(code))
     generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
     imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
+    key = client.post(
+        f"/api/organizations/{org}/api-keys", json={"name": "Kiosk", "scopes": ["scan"]}, headers=player.headers
+    )
     with db.connection() as conn:
         held = str(make_held(conn, player.id, code))
     return {
@@ -71,6 +74,7 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         "held_id": held,
         "generated_id": generated,
         "render_id": str(render),
+        "key_id": key.json["id"],
     }
 
 

@@ -11,14 +11,19 @@ from flask import Flask
 
 from shared import db
 from shared.db import Conn
+from shared.organizations import keys
+from shared.organizations import store as organizations
+from shared.organizations.keys import SCOPES, ApiKey
 from shared.organizations.rules import ROLES, at_least
 from tests.people import Machine, Person, join, make_key
 from tests.roles.doors import DOORS, ORG, Door
 from tests.roles.world import BODIES, World
+from web import auth, codes
 from web.app import create_app
 from web.auth import requirement_of
 
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket"}
+ANY_KEY = ApiKey(uuid4(), uuid4(), SCOPES, "wm_000000000000")
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 NAMED = r"{\1}"
 PLACE = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
@@ -152,9 +157,9 @@ def lines(conn: Conn) -> int:
     return int(row[0])
 
 
-@pytest.mark.parametrize("name", DOORS)
-def test_everybody_at_every_door(app: Flask, name: str) -> None:
-    """Those who may pass, the others are refused; a change leaves a line of the trail, a refusal none."""
+def try_everybody(app: Flask, name: str) -> list[str]:
+    """What went otherwise than the door says: who passes, who is refused; and that a change leaves a line of the trail
+    and a refusal none."""
     door, client = DOORS[name], app.test_client()
     method, rule = name.split(" ")
     is_audited = method in CHANGING and rule.startswith("/api/organizations")
@@ -175,7 +180,33 @@ def test_everybody_at_every_door(app: Flask, name: str) -> None:
                 wrong.append(f"{attempt.by}: {left} lines of the audit trail")
             if not succeeded and left:
                 wrong.append(f"{attempt.by}: a line of the audit trail, although refused")
+    return wrong
+
+
+@pytest.mark.parametrize("name", DOORS)
+def test_everybody_at_every_door(app: Flask, name: str) -> None:
+    wrong = try_everybody(app, name)
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(
+    ("module", "guard", "without", "caught"),
+    [
+        (auth, "at_least", lambda *_: True, {"member", "analyst"}),
+        (auth, "_sufficient", lambda *_: "owner", {"member", "analyst", "a stranger", "another's owner"}),
+        (keys, "recognize", lambda conn, _text: ANY_KEY, {"a revoked key", "an expired key"}),
+        (organizations, "standing", lambda *_: (True, "owner"), {"a login that has ended"}),
+        (codes, "audit", lambda *_, **__: None, {"admin", "owner", "a key with the scope"}),
+    ],
+)
+def test_negative_control_without_a_guard_it_is_seen(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, module: Any, guard: str, without: Any, caught: set[str]
+) -> None:
+    monkeypatch.setattr(module, guard, without)
+
+    wrong = try_everybody(app, f"POST {ORG}/qr-codes")
+
+    assert caught <= {line.split(":")[0] for line in wrong}
 
 
 @pytest.mark.parametrize("name", [name for name, make in BODIES.items() if name.split(" ")[1].startswith(ORG)])
