@@ -5,14 +5,13 @@ from contextlib import contextmanager
 
 from psycopg.errors import IntegrityError
 
-from shared.errors import AlreadyMember, CodeTaken, DomainError, NoSuchPlayer, SlugTaken, UsernameTaken
+from shared.errors import AlreadyMember, CodeTaken, DomainError, SlugTaken, UsernameTaken
 
 REFUSALS: Mapping[str, type[DomainError]] = {
     "players_username_key": UsernameTaken,
     "organizations_slug_key": SlugTaken,
     "memberships_pkey": AlreadyMember,
     "qr_codes_code_key": CodeTaken,
-    "player_scans_player_id_fkey": NoSuchPlayer,
 }
 
 

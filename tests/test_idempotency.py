@@ -36,6 +36,7 @@ def codes(conn: Conn) -> int:
         ("{org}/qr-codes", {"scan_type": "item_drop"}, "qr_codes"),
         ("{org}/qr-codes/bulk", {"codes": [{"scan_type": "item_drop"}]}, "qr_codes"),
         ("{org}/members", {"username": "grace", "role": "member"}, "memberships"),
+        ("{org}/api-keys", {"name": "Kiosk", "scopes": ["scan"]}, "api_keys"),
     ],
 )
 def test_every_post_that_creates_honours_a_key(

@@ -18,6 +18,7 @@ FOUND = ("POST", "/api/organizations", {"name": "Museum"})
 ORGANIZATION = ("PATCH", "{org}", {"name": "Museum"})
 JOIN = ("POST", "{org}/members", {"username": "grace", "role": "member"})
 MEMBER = ("PATCH", "{org}/members/{player_id}", {"role": "admin"})
+KEY = ("POST", "{org}/api-keys", {"name": "Kiosk", "scopes": ["scan"]})
 MAKE = ("POST", "{org}/qr-codes", {"scan_type": "item_drop"})
 GENERATE = ("POST", "/generate", {"data": "https://example.com"})
 RENDER = ("POST", "{org}/renders", {"tag": "east"})
@@ -29,7 +30,7 @@ CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
 SIGNED_IN: list[Route] = [PROFILE, FOUND, GENERATE, SOLVE]
-OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
+OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, KEY, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
 
@@ -125,7 +126,11 @@ class TestEveryBody:
 
 @pytest.mark.parametrize(
     ("route", "field"),
-    [(route, field) for route in (REGISTER, LOGIN, FOUND, GENERATE, SOLVE, JOIN, MEMBER, MAKE) for field in route[2]],
+    [
+        (route, field)
+        for route in (REGISTER, LOGIN, FOUND, GENERATE, SOLVE, JOIN, MEMBER, KEY, MAKE)
+        for field in route[2]
+    ],
     ids=lambda value: value if isinstance(value, str) else name(value),
 )
 def test_a_missing_field(caller: Caller, route: Route, field: str) -> None:

@@ -18,6 +18,7 @@ from shared.settings import settings as waymark
 from tests.build import make_held
 from tests.conftest import Player
 from tests.renders.making import make_render
+from tests.roles.doors import DOORS
 from web.app import create_app
 from web.auth import requirement_of
 from web.documentation import specification
@@ -59,6 +60,9 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         render = make_render(conn, UUID(org), UUID(code))
     generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
     imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
+    key = client.post(
+        f"/api/organizations/{org}/api-keys", json={"name": "Kiosk", "scopes": ["scan"]}, headers=player.headers
+    )
     with db.connection() as conn:
         held = str(make_held(conn, player.id, code))
     return {
@@ -71,6 +75,7 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         "held_id": held,
         "generated_id": generated,
         "render_id": str(render),
+        "key_id": key.json["id"],
     }
 
 
@@ -123,6 +128,16 @@ def test_every_route_is_in_the_document() -> None:
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             assert method.lower() in paths[path], f"{method} {path}"
+
+
+def test_every_operation_says_which_scope_a_key_needs() -> None:
+    paths = specification(service)["paths"]
+    for name, door in DOORS.items():
+        method, path = name.split(" ")
+        operation = paths.get(path, {}).get(method.lower(), {})
+        assert operation.get("x-scope") == door.scope, name
+        scopes = [each["key"] for each in operation.get("security", ()) if "key" in each]
+        assert scopes == ([[door.scope]] if door.scope else []), name
 
 
 def test_every_route_states_what_it_requires() -> None:

@@ -1,5 +1,6 @@
 """The audit trail over HTTP: written by whoever changes something, read by admins."""
 
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from shared import db
 from shared.audit import store
+from shared.audit.rules import difference
 from shared.audit.store import Actor, Line
 from shared.db import Conn
 from web.auth import caller, requires_role
@@ -91,6 +93,22 @@ def audit(
     """Add a line to the trail, in the transaction of the change. The actor is the caller, or `player_id` where nobody
     is signed in yet."""
     store.record(conn, _actor(player_id), action, org_id=org_id, object_id=object_id, old=old, new=new)
+
+
+def audit_change(
+    conn: Conn,
+    action: str,
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    *,
+    org_id: UUID | None = None,
+    object_id: object | None = None,
+    secret: Collection[str] = (),
+) -> None:
+    """Add a line that tells the fields that differ, of a `secret` one only that it does; none where nothing does."""
+    before, after = difference(old, new, secret)
+    if after:
+        audit(conn, action, org_id=org_id, object_id=object_id, old=before, new=after)
 
 
 def _actor(player_id: UUID | None) -> Actor:

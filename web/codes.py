@@ -10,6 +10,7 @@ from werkzeug.routing import BaseConverter
 
 from shared import db
 from shared.analytics import store as statistics
+from shared.audit.rules import told
 from shared.codes import rules, store
 from shared.codes.bodies import CodeBody, CodeFields, CodeText, decided
 from shared.codes.rules import Definition, ScanType
@@ -18,6 +19,7 @@ from shared.db import Conn
 from shared.encounters.rules import PuzzleType
 from shared.errors import CodeTaken, Fault, Invalid, NotFound
 from shared.organizations.rules import at_least
+from web.audit import audit, audit_change
 from web.auth import requires_role, role
 from web.fields import Answer, Id, PatchBody, QueryFlag, Time
 from web.idempotency import idempotent, transaction
@@ -27,6 +29,8 @@ from web.paging import PageQuery, cut, decode_id
 api = APIBlueprint(
     "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
 )
+
+SECRET = {"solution"}
 
 
 class CodeId(BaseConverter):
@@ -109,7 +113,9 @@ def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int,
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
-        made = _code(_find(conn, path.org_id, qr_id))
+        stored = _find(conn, path.org_id, qr_id)
+        made = _code(stored)
+        audit(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audited(stored))
         statistics.retag(conn, path.org_id)
         return made, 201, {"Location": _path(path.org_id, qr_id)}
 
@@ -141,9 +147,12 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     given = body.changes()
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
-        changed = replace(_find(conn, path.org_id, path.qr_id), **decided(given))
+        before = _find(conn, path.org_id, path.qr_id)
+        changed = replace(before, **decided(given))
         _check(conn, path.org_id, changed, destination=given.get("destination_code"))
         store.save(conn, changed)
+        states = rules.described(before), rules.described(changed)
+        audit_change(conn, "code.changed", *states, org_id=path.org_id, object_id=path.qr_id, secret=SECRET)
         statistics.retag(conn, path.org_id)
         return _code(_find(conn, path.org_id, path.qr_id))
 
@@ -153,8 +162,10 @@ def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
 def remove(path: CodePath) -> tuple[str, int]:
     """Remove a code. Its scans stay; its text is free again."""
     with db.transaction() as conn:
-        if not store.remove(conn, path.org_id, path.qr_id):
-            raise NotFound
+        store.lock(conn, path.org_id, path.qr_id)
+        removed = _find(conn, path.org_id, path.qr_id)
+        store.remove(conn, path.org_id, path.qr_id)
+        audit(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audited(removed))
         statistics.retag(conn, path.org_id)
     return "", 204
 
@@ -183,11 +194,15 @@ def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
     return found
 
 
+def _audited(code: Definition) -> dict[str, Any]:
+    return told(rules.described(code), SECRET)
+
+
 def _path(org_id: UUID, qr_id: UUID) -> str:
     return f"/api/organizations/{org_id}/qr-codes/{qr_id}"
 
 
 def _code(found: StoredCode) -> dict[str, Any]:
     kept_back = None if at_least(role(), "admin") else {"encounter": {"solution"}}
-    told = vars(found) | {"image_url": f"{_path(found.org_id, found.id)}/image"}
-    return CodeAnswer.model_validate(told).model_dump(mode="json", exclude=kept_back)
+    shown = vars(found) | {"image_url": f"{_path(found.org_id, found.id)}/image"}
+    return CodeAnswer.model_validate(shown).model_dump(mode="json", exclude=kept_back)

@@ -13,11 +13,12 @@ from shared import db
 from shared.db import Conn
 from shared.errors import Fault, Invalid, NotFound, Unreadable
 from shared.images import store
-from shared.images.customizations import Customization
+from shared.images.customizations import PLAIN, Customization
 from shared.images.picture import Style
 from shared.images.printed import printed_text
 from shared.images.rules import check_colours
 from shared.images.store import Printed
+from web.audit import audit, audit_change
 from web.auth import requires_role
 from web.codes import CodePath
 from web.edge import takes_up_to
@@ -80,6 +81,9 @@ def customize(path: CodePath, body: CustomizationBody) -> dict[str, Any]:
         changed = replace(before, **dict(body))
         _prove(printed, changed, _logo(conn, path.qr_id, changed), blame="body")
         store.save_look(conn, path.qr_id, changed)
+        audit_change(
+            conn, "customization.changed", vars(before), vars(changed), org_id=path.org_id, object_id=path.qr_id
+        )
     return _told(changed)
 
 
@@ -88,8 +92,9 @@ def customize(path: CodePath, body: CustomizationBody) -> dict[str, Any]:
 def reset(path: CodePath) -> tuple[str, int]:
     """Back to black squares on white, without a logo."""
     with db.transaction() as conn:
-        _printed(conn, path)
+        _, before = _lock(conn, path)
         store.remove_customization(conn, path.qr_id)
+        audit_change(conn, "customization.removed", vars(before), vars(PLAIN), org_id=path.org_id, object_id=path.qr_id)
     return "", 204
 
 
@@ -106,6 +111,8 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
         changed = replace(before, logo_digest=store.digest_of(cleaned))
         _prove(printed, changed, cleaned, blame="form.logo")
         store.save_logo(conn, path.qr_id, cleaned)
+        new = _logo_told(changed) | {"bytes": len(cleaned)}
+        audit(conn, "logo.set", org_id=path.org_id, object_id=path.qr_id, old=_logo_told(before), new=new)
     return _told(changed)
 
 
@@ -114,8 +121,10 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
 def remove_logo(path: CodePath) -> tuple[str, int]:
     """Take the logo away; colours and style stay."""
     with db.transaction() as conn:
-        _lock(conn, path)
+        _, before = _lock(conn, path)
         store.save_logo(conn, path.qr_id, None)
+        if before.logo_digest is not None:
+            audit(conn, "logo.removed", org_id=path.org_id, object_id=path.qr_id, old=_logo_told(before))
     return "", 204
 
 
@@ -152,6 +161,10 @@ def _printed(conn: Conn, path: CodePath) -> Printed:
 
 def _logo(conn: Conn, qr_id: UUID, customization: Customization) -> bytes | None:
     return None if customization.logo_digest is None else store.logo(conn, qr_id, customization.logo_digest)
+
+
+def _logo_told(customization: Customization) -> dict[str, Any]:
+    return {} if customization.logo_digest is None else {"sha256": customization.logo_digest}
 
 
 def _told(customization: Customization) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from shared.messages import ImportsPending, nudger
 from shared.organizations import store as organizations
 from shared.organizations.rules import at_least
 from web.answers import answer
+from web.audit import audit
 from web.auth import caller, requires_role, role
 from web.downloads import InPlace
 from web.edge import takes_file, takes_up_to
@@ -153,6 +154,8 @@ def _add(org_id: UUID, judged: Sequence[Judged], place: Callable[[int], str], *,
                 Fault(".".join(filter(None, (place(row["line"]), row["field"]))), row["message"]) for row in wrong
             ]
             raise RowsRefused(told["message"], faults, told["rows"])
+        new = {"codes": told["done"], "failed": told["failed"]}
+        audit(conn, "codes.imported", org_id=org_id, object_id=job.id, new=new)
     return answer(told, 201, Location=told["status_url"])
 
 
@@ -162,7 +165,9 @@ def _stage(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
     with transaction() as conn:
         table = open_table(file)
         job = store.begin(conn, org_id, table.columns, partial=partial)
-        store.set_total(conn, job.id, staging.put_rows(conn, job.id, table.rows))
+        total = staging.put_rows(conn, job.id, table.rows)
+        store.set_total(conn, job.id, total)
+        audit(conn, "import.started", org_id=org_id, object_id=job.id, new={"rows": total, "partial": partial})
         told = _import(conn, _find(conn, org_id, job.id))
     return answer(told, 202, Location=told["status_url"], Retry_After="1")
 

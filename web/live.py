@@ -17,6 +17,7 @@ from flask import Flask, Response, current_app, g, request
 from flask_openapi import APIBlueprint, Tag
 from flask_sock import Sock
 from simple_websocket import Server
+from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
 from shared import db, events
@@ -106,6 +107,7 @@ def open_feed() -> None:
     g.listener = Listener(found, ids.get("org_id"))
     g.listener.check(ids.get("player_id"))
     _check_origin()
+    _check_handshake()
     if fanout.closing or not settings().max_sockets or not places.acquire(blocking=False):
         raise TooManySockets
     g.holds_place = True
@@ -177,6 +179,13 @@ def _check_origin() -> None:
     ours = {as_origin(request.host_url), as_origin(settings().printed_url)}
     if origin not in ours and origin not in settings().allowed_origins:
         raise Forbidden("This origin may not open sockets here.")
+
+
+def _check_handshake() -> None:
+    """RFC 6455, 4.2.1: without these there is no upgrade, and the library has no answer of its own."""
+    given = request.headers.get("Sec-WebSocket-Key"), request.headers.get("Sec-WebSocket-Version")
+    if given[0] is None or given[1] != "13":
+        raise BadRequest("This is no WebSocket handshake, version 13.")
 
 
 def _begin(feed: Feed) -> None:

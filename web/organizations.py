@@ -14,6 +14,7 @@ from shared.organizations import store
 from shared.organizations.rules import SLUG, Role, at_least, keeps_an_owner
 from shared.organizations.store import Member, Organization
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
+from web.audit import audit, audit_change
 from web.auth import me, requires_role, role, signed_in
 from web.fields import Answer, Body, Count, Id, Line, PatchBody, Time, Username, WebUrl
 from web.idempotency import idempotent, transaction
@@ -141,7 +142,9 @@ def create(body: OrganizationBody) -> tuple[dict[str, Any], int, dict[str, str]]
     """Found an organization; the caller becomes its owner."""
     with transaction() as conn:
         org_id = store.add(conn, me(), body.name, body.slug, body.url)
-        return _organization(_own(conn, org_id)), 201, {"Location": f"{api.url_prefix}/{org_id}"}
+        made = _own(conn, org_id)
+        audit(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audited(made))
+        return _organization(made), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
 @api.get("", responses={200: OrganizationsAnswer})
@@ -172,8 +175,12 @@ def change(path: OrganizationPath, body: OrganizationPatchBody) -> dict[str, Any
         changes["fair_play"] = _asked(body.fair_play)
     with db.transaction() as conn:
         store.lock(conn, path.org_id)
-        store.save(conn, replace(_own(conn, path.org_id), **changes))
-        return _organization(_own(conn, path.org_id))
+        before = _own(conn, path.org_id)
+        store.save(conn, replace(before, **changes))
+        changed = _own(conn, path.org_id)
+        states = _audited(before), _audited(changed)
+        audit_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)
+        return _organization(changed)
 
 
 @api.get("/<org_id>/members", responses={200: MembersAnswer})
@@ -196,6 +203,7 @@ def add_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any]
         player_id = store.add_member(conn, path.org_id, body.username, body.role)
         if player_id is None:
             raise Invalid(Fault("body.username", "nobody has this name"))
+        audit(conn, "member.added", org_id=path.org_id, object_id=player_id, new={"role": body.role})
         return _member(_member_of(conn, path.org_id, player_id)), 201
 
 
@@ -206,8 +214,10 @@ def change_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
     with db.transaction() as conn:
         if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, body.role):
             raise LastOwner
-        if not store.set_role(conn, path.org_id, path.player_id, body.role):
-            raise NotFound
+        before = {"role": _member_of(conn, path.org_id, path.player_id).role}
+        store.set_role(conn, path.org_id, path.player_id, body.role)
+        new = {"role": body.role}
+        audit_change(conn, "member.changed", before, new, org_id=path.org_id, object_id=path.player_id)
         return _member(_member_of(conn, path.org_id, path.player_id))
 
 
@@ -220,8 +230,9 @@ def remove_member(path: MemberPath) -> tuple[str, int]:
     with db.transaction() as conn:
         if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, None):
             raise LastOwner
-        if not store.remove_member(conn, path.org_id, path.player_id):
-            raise NotFound
+        before = {"role": _member_of(conn, path.org_id, path.player_id).role}
+        store.remove_member(conn, path.org_id, path.player_id)
+        audit(conn, "member.removed", org_id=path.org_id, object_id=path.player_id, old=before)
     return "", 204
 
 
@@ -243,6 +254,10 @@ def _asked(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
     """As it is stored: null where nothing is asked, so that judging finds at once those who ask."""
     rules = fair_play.model_dump() if fair_play else {}
     return rules if any(rules.values()) else None
+
+
+def _audited(found: Organization) -> dict[str, Any]:
+    return {"name": found.name, "slug": found.slug, "url": found.url, "fair_play": found.fair_play}
 
 
 def _organization(found: Organization) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from shared.renders.rules import LINK_LASTS, MAX_CODES, Asked, Output, Render, S
 from shared.renders.templates import TEMPLATES, Caption
 from shared.settings import settings
 from web.answers import answer
+from web.audit import audit
 from web.auth import caller, opens_by_link, requires_role
 from web.downloads import documented, send
 from web.edge import takes_up_to
@@ -148,6 +149,8 @@ def ask(path: OrganizationPath, body: RenderBody) -> Response:
             asked = body.asked()
             render_id = store.add(conn, path.org_id, caller().player_id, asked, qr_ids)
             made.append((render_id, len(rules.chunks(qr_ids, asked))))
+            new = vars(asked) | {"codes": len(qr_ids)}
+            audit(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
             told = _told(_find(conn, path.org_id, render_id), [])
         return answer(told, 202, Location=told["status_url"], Retry_After="1")
 
@@ -210,6 +213,7 @@ def cancel(path: RenderPath) -> tuple[str, int]:
     with db.transaction() as conn:
         if not store.cancel(conn, path.org_id, path.render_id):
             raise NotFound
+        audit(conn, "render.canceled", org_id=path.org_id, object_id=path.render_id)
     nudger.nudge(RenderEnded(str(path.render_id)))
     return "", 204
 

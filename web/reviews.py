@@ -16,6 +16,7 @@ from shared.reviews.store import Review
 from shared.scans.limits import limits
 from shared.scans.rules import MESSAGES, Scan
 from shared.settings import settings
+from web.audit import audit
 from web.auth import me, requires_role
 from web.fields import Answer, Id, Time
 from web.organizations import OrganizationPath
@@ -191,6 +192,8 @@ def _decide(path: ReviewPath, action: Action) -> dict[str, Any]:
             case "change":
                 change = store.release if action == "release" else store.annul
                 change(conn, scan, path.org_id, me())
+                old, new = {"status": scan.status}, {"status": rules.BECOMES[action]}
+                audit(conn, f"scan.{PAST[action]}", org_id=path.org_id, object_id=path.scan_id, old=old, new=new)
         found = store.find(conn, path.org_id, path.scan_id)
     if found is None:
         raise NotFound

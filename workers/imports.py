@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 import psycopg
 
 from shared import db
+from shared.audit import store as trail
 from shared.codes.store import mint
 from shared.imports import adding, leases, rules, staging, store
 from shared.imports.leases import LeaseLost
@@ -79,7 +80,11 @@ def _run(job: Import, token: UUID) -> None:
         staging.analyze(conn)
     with db.transaction() as conn:
         held = leases.hold(conn, job.id, token, LEASE)
-        adding.conclude(conn, held)
+        if codes := adding.conclude(conn, held):
+            new = {"codes": codes, "failed": held.total - codes}
+            trail.record_outcome(
+                conn, "codes.imported", of="import.started", org_id=job.org_id, object_id=job.id, new=new
+            )
     log.info("import_run", import_id=str(job.id), total=job.total)
 
 

@@ -10,22 +10,27 @@ from shared.times import write_time
 
 MAX_TOLD = 4_000
 """Characters of a value's JSON; what is longer is told by its size and digest."""
+HIDDEN = "[secret]"
+"""What stands where a secret was or is."""
 
 Told = dict[str, Any]
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any], secret: Collection[str] = ()) -> tuple[Told, Told]:
     """Of two states of a thing, old and new of the fields that changed. Of a secret one only that it did."""
-    changed = [name for name in new if old.get(name) != new[name]]
-    return told({name: old.get(name) for name in changed}, secret), told({name: new[name] for name in changed}, secret)
+    changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
+    before, after = ({name: state.get(name) for name in changed} for state in (old, new))
+    return told(before, secret), told(after, secret)
 
 
 def told(fields: Mapping[str, Any], secret: Collection[str] = ()) -> Told:
     """A thing's fields as a line tells them."""
-    return {name: "changed" if name in secret else _short(value) for name, value in fields.items()}
+    return {name: _told(value, is_secret=name in secret) for name, value in fields.items()}
 
 
-def _short(value: Any) -> Any:
+def _told(value: Any, *, is_secret: bool) -> Any:
+    if is_secret:
+        return None if value is None else HIDDEN
     text = dumps(value)
     if len(text) <= MAX_TOLD:
         return value

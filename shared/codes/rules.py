@@ -1,7 +1,7 @@
 """What makes sense of a code, field by field and together. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
@@ -58,6 +58,32 @@ class Definition:
     cooldown_seconds: int | None = None
     rotating: bool = False
     tags: tuple[str, ...] = ()
+
+
+PLAIN = Definition(code="", scan_type=None)
+"""What a code is where nothing was decided."""
+
+
+def described(code: Definition) -> dict[str, Any]:
+    """What was decided about a code, field by field, without what is as in PLAIN; its puzzle's solution apart."""
+    puzzle = code.encounter
+    decided: dict[str, Any] = {
+        field.name: getattr(code, field.name)
+        for field in fields(Definition)
+        if getattr(code, field.name) != getattr(PLAIN, field.name)
+    }
+    if code.reward is not None:
+        decided["reward"] = {"item": code.reward.item, "quantity": code.reward.quantity}
+    if puzzle is not None:
+        decided["encounter"] = {
+            "puzzle_type": puzzle.puzzle_type,
+            "difficulty_level": puzzle.difficulty_level,
+            "data": puzzle.data,
+            "max_attempts": puzzle.max_attempts,
+        }
+        if puzzle.solution is not None:
+            decided["solution"] = puzzle.solution
+    return decided
 
 
 def faults(code: Definition) -> tuple[Fault, ...]:

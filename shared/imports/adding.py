@@ -17,8 +17,9 @@ class _Overtaken(Exception):
     """Somebody else has made one of these codes since we looked."""
 
 
-def conclude(conn: Conn, job: Import) -> None:
+def conclude(conn: Conn, job: Import) -> int:
     """Add the codes whose rows are right, or none if one is wrong and the import is not partial; and end the import.
+    Returns how many were added.
 
     Every row must have been judged. The last statement lets no cached statistics outlive the transaction.
     """
@@ -28,7 +29,7 @@ def conclude(conn: Conn, job: Import) -> None:
         if failed and not job.partial:
             rows = "1 row is" if failed == 1 else f"{failed:,} rows are"
             store.finish(conn, job.id, added=False, message=f"{rows} wrong, of {good + failed:,}: nothing was added")
-            return
+            return 0
         try:
             with conn.transaction():
                 _add(conn, job, good)
@@ -37,6 +38,7 @@ def conclude(conn: Conn, job: Import) -> None:
             continue
     store.finish(conn, job.id, added=True)
     statistics.retag(conn, job.org_id)
+    return good
 
 
 def _find_faults(conn: Conn, job: Import) -> None:

@@ -9,9 +9,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.constraints import named_refusals
-from shared.db import Conn, one
-from shared.errors import NonceReused
+from shared.db import Conn
+from shared.errors import NonceReused, NoSuchPlayer
 from shared.ids import uuid7
 from shared.organizations.keys import ApiKey
 from shared.scans.rules import Place, code_of
@@ -72,7 +71,6 @@ HISTORY = (
 )
 
 
-@named_refusals()
 def accept(
     conn: Conn,
     scan: NewScan,
@@ -92,11 +90,12 @@ def accept(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
                                   client_time, nonce, digest, request_id, device, api_key_id)
-        VALUES (%(id)s, %(player)s,
-                (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
-                                           AND (%(org)s::uuid IS NULL OR org_id = %(org)s)), %(code)s,
-                %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
-                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s, %(key)s)
+        SELECT %(id)s, %(player)s,
+               (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
+                                          AND (%(org)s::uuid IS NULL OR org_id = %(org)s)), %(code)s,
+               %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
+               %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s, %(key)s
+        WHERE %(key)s::uuid IS NULL OR EXISTS (SELECT FROM players WHERE id = %(player)s)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
         RETURNING id
         """,
@@ -117,12 +116,12 @@ def accept(
         },
     ).fetchone()
     if row is None:
-        row = one(
-            conn.execute(
-                "SELECT id, digest, api_key_id FROM player_scans WHERE player_id = %s AND nonce = %s",
-                (scan.player_id, scan.nonce),
-            )
-        )  # scans are never deleted
+        row = conn.execute(
+            "SELECT id, digest, api_key_id FROM player_scans WHERE player_id = %s AND nonce = %s",
+            (scan.player_id, scan.nonce),
+        ).fetchone()
+        if row is None:  # scans are never deleted
+            raise NoSuchPlayer
         if row[1] != scan.digest() or (key is not None and row[2] != key.id):
             raise NonceReused
     return UUID(str(row[0]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.audit.rules import MAX_TOLD, difference, dumps, told
+from shared.audit.rules import HIDDEN, MAX_TOLD, difference, dumps, told
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,7 @@ from shared.audit.rules import MAX_TOLD, difference, dumps, told
         ({"a": 1}, {"a": 1}, ({}, {})),
         ({}, {"a": 1}, ({"a": None}, {"a": 1})),
         ({"a": [1]}, {"a": None}, ({"a": [1]}, {"a": None})),
+        ({"a": 1, "b": 2}, {"b": 2}, ({"a": 1}, {"a": None})),
     ],
 )
 def test_only_what_changed_is_told(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
@@ -24,10 +25,11 @@ def test_only_what_changed_is_told(old: dict[str, Any], new: dict[str, Any], exp
 
 def test_of_a_secret_only_that_it_changed() -> None:
     assert difference({"solution": "a", "b": 1}, {"solution": "b", "b": 1}, {"solution"}) == (
-        {"solution": "changed"},
-        {"solution": "changed"},
+        {"solution": HIDDEN},
+        {"solution": HIDDEN},
     )
     assert difference({"solution": "a"}, {"solution": "a"}, {"solution"}) == ({}, {})
+    assert difference({}, {"solution": "a"}, {"solution"}) == ({"solution": None}, {"solution": HIDDEN})
 
 
 def test_what_is_long_is_told_by_its_size_and_digest() -> None:

@@ -14,6 +14,7 @@ from shared.codes import store
 from shared.codes.rules import CODE, Definition, Encounter, Reward, faults
 from shared.codes.store import Filter
 from shared.db import Conn
+from shared.encounters.rules import is_solvable
 from shared.errors import CodeTaken
 from tests.build import make_org
 
@@ -33,7 +34,7 @@ ENCOUNTERS = st.builds(
     solution=st.none() | TEXT,
     max_attempts=COUNTS,
     id=st.none(),
-)
+).filter(lambda puzzle: puzzle.solution is None or is_solvable(puzzle.puzzle_type, puzzle.solution))
 
 
 def mended(code: Definition) -> Definition:
