@@ -21,7 +21,7 @@ from shared import db
 from shared.db import Conn
 
 WARM_UP = 10
-SAMPLES = 100
+SAMPLES = 200
 PAUSE_SECONDS = (0.1, 0.5)  # before each sample, of either side in turn: each is left alone for 0.2 to over 1 s
 RATE, SECONDS, ROUNDS = 200, 8.0, 2
 WARM_UP_SECONDS = 4.0
