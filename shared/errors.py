@@ -64,6 +64,18 @@ class UsernameTaken(Conflict):
     """This username is taken."""
 
 
+class NotAGuest(Conflict):
+    """This player is no guest any more."""
+
+
+class StillAGuest(Conflict):
+    """A guest has neither a password nor a name or an address of their own; POST /auth/upgrade gives them."""
+
+
+class WrongPassword(Forbidden):
+    """The current password is wrong."""
+
+
 class SlugTaken(Conflict):
     """This slug is taken."""
 
@@ -129,6 +141,10 @@ class KeyReused(Invalid):
 
 class TooManySockets(Unavailable):
     """This process holds as many sockets as it may; try again."""
+
+
+class TooManyPasswords(Unavailable):
+    """Too many passwords are being checked at this moment; try again shortly."""
 
 
 class TooManyDownloads(Unavailable):
