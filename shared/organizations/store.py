@@ -188,7 +188,7 @@ def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | No
         added: UUID | None = cursor.execute(
             """
             INSERT INTO memberships (org_id, player_id, role)
-            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s)
+            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL
             RETURNING player_id
             """,
             (org_id, role, username),
