@@ -45,6 +45,15 @@ class Rotated:
 
 
 @dataclass(frozen=True)
+class Family:
+    """A login that stands."""
+
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
+
+
+@dataclass(frozen=True)
 class Profile:
     """An account as its own player sees it."""
 
@@ -156,6 +165,15 @@ def find_credentials(conn: Conn, username: str) -> Credentials | None:
         ).fetchone()
 
 
+def id_of(conn: Conn, username: str) -> UUID | None:
+    """Who has this name, whatever the case of its letters."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(
+            "SELECT id FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL", (username,)
+        ).fetchone()
+    return found
+
+
 def replace_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> bool:
     """Store another hash, unless the password was changed meanwhile; whether it is stored."""
     changed = conn.execute(
@@ -216,6 +234,26 @@ def rotate(conn: Conn, family_id: UUID, player_id: UUID, generation: int, *, las
             """,
             (lasts, family_id, player_id, generation),
         ).fetchone()
+
+
+def families(conn: Conn, player_id: UUID) -> list[Family]:
+    """A player's logins that stand, oldest first."""
+    with conn.cursor(row_factory=class_row(Family)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, created_at, expires_at FROM refresh_families
+            WHERE player_id = %s AND revoked_at IS NULL AND expires_at > now() ORDER BY created_at
+            """,
+            (player_id,),
+        ).fetchall()
+
+
+def owner_of_family(conn: Conn, family_id: UUID) -> UUID | None:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(
+            "SELECT player_id FROM refresh_families WHERE id = %s", (family_id,)
+        ).fetchone()
+    return found
 
 
 def go_on(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int | None:

@@ -98,6 +98,13 @@ def slug(conn: Conn, org_id: UUID) -> str:
     return found
 
 
+def id_of(conn: Conn, slug: str) -> UUID | None:
+    """Which organization has this slug."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute("SELECT id FROM organizations WHERE slug = %s", (slug,)).fetchone()
+    return found
+
+
 def by_slug(conn: Conn, slug: str) -> Face | None:
     """What anybody may see of the organization with this slug."""
     with conn.cursor(row_factory=class_row(Face)) as cursor:
