@@ -1,5 +1,6 @@
 """What can go wrong, in the domain's words, once each. `web/problems.py` gives each kind its HTTP status."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -42,6 +43,8 @@ class UnsupportedMediaType(DomainError):
 
 class Unavailable(DomainError):
     """A store that this needs is down; try again shortly."""
+
+    retry_after = 2  # seconds
 
 
 @dataclass(frozen=True)
@@ -145,6 +148,10 @@ class TooManySockets(Unavailable):
 
 class TooManyPasswords(Unavailable):
     """Too many passwords are being checked at this moment; try again shortly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retry_after = 1 + secrets.randbelow(8)  # who was sent away together does not come back together
 
 
 class TooManyDownloads(Unavailable):

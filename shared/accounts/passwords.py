@@ -25,7 +25,7 @@ from shared.settings import settings
 T = TypeVar("T")
 HASHER = PasswordHasher()
 WAIT_SECONDS = 10.0
-STEP_BACK = 10  # of niceness; argon2's own threads inherit it
+STEP_BACK = 15  # of niceness; argon2's own threads inherit it
 
 
 def hash_password(password: str) -> str:

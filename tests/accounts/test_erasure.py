@@ -10,6 +10,8 @@ from flask import Flask
 from shared import db
 from shared.accounts import erasing, store
 from shared.db import Conn
+from shared.organizations import keys
+from shared.organizations.keys import Minted
 from shared.quests import replaying
 from shared.quests.replaying import Mark
 from tests.accounts.life import EMAIL, HERE, NAME, TRACES, Life, found, keyed, live, naming_players
@@ -224,7 +226,7 @@ def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
 
 
 def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask, client: Any, conn: Conn) -> None:
-    """Given a request that passed the gate before, and comes late."""
+    """Given a scan of theirs that had passed the gate before, and comes late."""
     ada = sign_in(app, conn)
     erase(client, ada)
     hand_in(conn, ada.id, make_code(conn), HERE)
@@ -238,6 +240,18 @@ def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask
     judge_pending()
     forget_the_rest()
     assert erasing.unfinished(conn) == []
+
+
+def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn) -> None:
+    staff, ada, minted = make_staff(app, conn), sign_in(app, conn), Minted.new()
+    keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
+    body = {"player_id": str(ada.id), "qr_code": "spy123"}
+    headers = {"Authorization": f"Bearer {minted.text}"}
+    assert client.post("/scan", json=body, headers=headers).status_code == 202
+
+    erase(client, ada)
+
+    assert client.post("/scan", json=body, headers=headers).status_code == 404
 
 
 LOOKED_AFTER: dict[tuple[str, str], str] = {

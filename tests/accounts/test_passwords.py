@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from argon2 import PasswordHasher
 
+from shared import db
 from shared.accounts import passwords
+from shared.db import Conn
 from shared.errors import TooManyPasswords
 from shared.settings import settings
 from tests.stack.polling import eventually
@@ -101,6 +103,51 @@ def test_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
         passwords.hash_password("correct horse")
 
     held.may_go_on.set()
+
+
+def test_over_http_it_is_a_503_that_says_when_to_come_back(
+    client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all at the same moment; and whoever is signed in is served."""
+
+    def full(_work: object) -> None:
+        raise TooManyPasswords
+
+    ada = {"username": "ada", "password": "correct horse"}
+    session = client.post("/auth/register", json=ada).json
+    monkeypatch.setattr(passwords, "_in_line", full)
+
+    answers = [client.post("/auth/login", json=ada) for _ in range(40)]
+
+    assert {answer.status_code for answer in answers} == {503}
+    seconds = {int(answer.headers["Retry-After"]) for answer in answers}
+    assert seconds <= set(range(1, 9))
+    assert len(seconds) > 1
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    assert client.get("/users/me", headers=headers).status_code == 200
+
+
+def test_no_connection_is_held_while_a_password_is_hashed(
+    client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are fewer connections than people may wait."""
+    taken: list[int] = []
+    hashing = passwords._in_line
+
+    def looked_at(work: Any) -> Any:
+        taken.append(db.pool().get_stats()["pool_size"] - db.pool().get_stats()["pool_available"])
+        return hashing(work)
+
+    monkeypatch.setattr(passwords, "_in_line", looked_at)
+    ada = {"username": "ada", "password": "correct horse"}
+    session = client.post("/auth/register", json=ada).json
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    client.post("/auth/login", json=ada)
+    body = {"current_password": "correct horse", "new_password": "battery staple"}
+    client.post("/users/me/password", json=body, headers=headers)
+    client.delete("/users/me", json={"current_password": "battery staple"}, headers=headers)
+
+    assert taken == [1] * 5  # the test's own
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own under Linux only")
