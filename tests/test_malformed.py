@@ -17,6 +17,7 @@ PROFILE = ("PATCH", "/users/me", {"timezone": "Europe/Amsterdam"})
 UPGRADE = ("POST", "/auth/upgrade", {"username": "grace", "password": "correct horse"})
 RENAME = ("PATCH", "/users/me", {"username": "grace"})
 PASSWORD = ("POST", "/users/me/password", {"current_password": "correct horse", "new_password": "battery staple"})
+ERASE = ("DELETE", "/users/me", {"current_password": "correct horse"})
 FOUND = ("POST", "/api/organizations", {"name": "Museum"})
 ORGANIZATION = ("PATCH", "{org}", {"name": "Museum"})
 JOIN = ("POST", "{org}/members", {"username": "grace", "role": "member"})
@@ -32,7 +33,7 @@ CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
-SIGNED_IN: list[Route] = [PROFILE, UPGRADE, RENAME, PASSWORD, FOUND, GENERATE, SOLVE]
+SIGNED_IN: list[Route] = [PROFILE, UPGRADE, RENAME, PASSWORD, ERASE, FOUND, GENERATE, SOLVE]
 OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, KEY, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
@@ -152,6 +153,7 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (UPGRADE, "username", ["ab", "a" * 33, "ädä", None]),
     (UPGRADE, "password", ["a" * 7, "a" * 257, None]),
     (PASSWORD, "current_password", ["a" * 257, None]),
+    (ERASE, "current_password", ["a" * 257]),
     (PASSWORD, "new_password", ["a" * 7, "a" * 257, None]),
     (FOUND, "name", ["", " ", "a" * 201, "a\nb", "\x1b[31mred", None]),
     (FOUND, "slug", ["", "A", "a--b", "-a", "a-", "a b", "a/b", "a" * 65, "../a", "a\n"]),

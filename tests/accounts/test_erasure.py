@@ -1,6 +1,7 @@
 """Who is erased is forgotten, and everything that others count on stays as it was."""
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -168,9 +169,9 @@ def test_of_two_owners_who_go_at_once_one_stays(app: Flask, conn: Conn) -> None:
     other = sign_in(app, conn)
     join(conn, staff.org_id, other.id, "owner")
 
-    answers = at_once([lambda who=who: erase(app.test_client(), who).status_code for who in (staff.owner, other)])
+    answers = at_once([partial(erase, app.test_client(), who) for who in (staff.owner, other)])
 
-    assert sorted(answers) == [204, 409]
+    assert sorted(answer.status_code for answer in answers) == [204, 409]
     assert conn.execute("SELECT count(*) FROM memberships WHERE role = 'owner'").fetchone() == (1,)
 
 
