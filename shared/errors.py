@@ -1,5 +1,6 @@
 """What can go wrong, in the domain's words, once each. `web/problems.py` gives each kind its HTTP status."""
 
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,6 +44,8 @@ class UnsupportedMediaType(DomainError):
 class Unavailable(DomainError):
     """A store that this needs is down; try again shortly."""
 
+    retry_after = 2  # seconds
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -62,6 +65,18 @@ class Invalid(DomainError):
 
 class UsernameTaken(Conflict):
     """This username is taken."""
+
+
+class NotAGuest(Conflict):
+    """This player is no guest any more."""
+
+
+class StillAGuest(Conflict):
+    """A guest has neither a password nor a name or an address of their own; POST /auth/upgrade gives them."""
+
+
+class WrongPassword(Forbidden):
+    """The current password is wrong."""
 
 
 class SlugTaken(Conflict):
@@ -129,6 +144,14 @@ class KeyReused(Invalid):
 
 class TooManySockets(Unavailable):
     """This process holds as many sockets as it may; try again."""
+
+
+class TooManyPasswords(Unavailable):
+    """Too many passwords are being checked at this moment; try again shortly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.retry_after = 1 + secrets.randbelow(8)  # who was sent away together does not come back together
 
 
 class TooManyDownloads(Unavailable):

@@ -1,14 +1,23 @@
-"""How events look to a client, and how they travel from the relay to the web processes."""
+"""How events look to a client, and how they travel from the relay to the web processes; and how these are told that
+somebody may listen no more."""
 
 import json
 from collections.abc import Iterable
 from typing import Any, NamedTuple
+from uuid import UUID
+
+import redis
 
 from shared.events import Event, Position
+from shared.logging import get_logger
+from shared.redis import client, key
 from shared.times import write_time
+
+log = get_logger()
 
 CHANNEL = "live"
 SETTLED_CHANNEL = "settled"
+ENDED_CHANNEL = "ended"
 
 
 def message(event: Event) -> dict[str, Any]:
@@ -44,3 +53,12 @@ def decode(payload: bytes) -> Iterable[Published]:
     for line in payload.decode().split("\n"):
         xid, number, player_id, org_id, text = line.split(" ", 4)
         yield Published(Position(int(xid), int(number)), player_id, org_id, text)
+
+
+def tell_ended(*ids: UUID) -> None:
+    """Say, after the commit, that a login or a role of these players has ended, or these API keys have: every web
+    process asks anew whether their sockets may be. With Redis away they are found out before they are told more."""
+    try:
+        client().publish(key(ENDED_CHANNEL), " ".join(map(str, ids)))
+    except redis.RedisError as error:
+        log.warning("ending_untold", error=str(error))

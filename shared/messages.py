@@ -80,6 +80,13 @@ class RollUp(Message):
 
 
 @dataclass(frozen=True)
+class ErasuresPending(Message):
+    """There are people to forget of whom something may be left: look through what is theirs again."""
+
+    queue = "maintenance"
+
+
+@dataclass(frozen=True)
 class CleanUp(Message):
     """An hour has passed: forget what has outlived its retention."""
 

@@ -177,6 +177,11 @@ class Settings(BaseSettings):
         return max(1, (self.web_threads - self.max_sockets) // 8)
 
     @property
+    def max_passwords(self) -> int:
+        """Requests of a web process that may hold a thread for a password's hash at once, waiting for it or not."""
+        return max(self.password_hashes_at_once, (self.web_threads - self.max_sockets) // 16)
+
+    @property
     def sends_token_in_clear(self) -> bool:
         """Whether GRPC_TOKEN crosses a network as everybody there could read it."""
         host = self.grpc_server_url.rpartition(":")[0]

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from argon2 import PasswordHasher
 from flask import Flask
 from flask_jwt_extended import create_access_token, create_refresh_token
 
@@ -44,6 +45,15 @@ def sign_in(app: Flask, conn: Conn, username: str | None = None) -> Person:
         access = create_access_token(str(player_id), additional_claims=claims)
         refresh = create_refresh_token(str(player_id), additional_claims=claims | {"generation": 0})
     return Person(player_id, family_id, access, refresh)
+
+
+def give_password(conn: Conn, player_id: UUID, password: str, email: str | None = None) -> None:
+    """Make a player, who would be a guest, an account. The hash is a cheap one."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    conn.execute(
+        "INSERT INTO credentials (player_id, password_hash, email) VALUES (%s, %s, %s)",
+        (player_id, hasher.hash(password), email),
+    )
 
 
 @dataclass(frozen=True)

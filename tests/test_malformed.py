@@ -14,6 +14,10 @@ AN_ID = "0197a6b0-0000-7000-8000-000000000000"
 REGISTER = ("POST", "/auth/register", {"username": "grace", "password": "correct horse"})
 LOGIN = ("POST", "/auth/login", {"username": "grace", "password": "correct horse"})
 PROFILE = ("PATCH", "/users/me", {"timezone": "Europe/Amsterdam"})
+UPGRADE = ("POST", "/auth/upgrade", {"username": "grace", "password": "correct horse"})
+RENAME = ("PATCH", "/users/me", {"username": "grace"})
+PASSWORD = ("POST", "/users/me/password", {"current_password": "correct horse", "new_password": "battery staple"})
+ERASE = ("DELETE", "/users/me", {"current_password": "correct horse"})
 FOUND = ("POST", "/api/organizations", {"name": "Museum"})
 ORGANIZATION = ("PATCH", "{org}", {"name": "Museum"})
 JOIN = ("POST", "{org}/members", {"username": "grace", "role": "member"})
@@ -29,7 +33,7 @@ CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
-SIGNED_IN: list[Route] = [PROFILE, FOUND, GENERATE, SOLVE]
+SIGNED_IN: list[Route] = [PROFILE, UPGRADE, RENAME, PASSWORD, ERASE, FOUND, GENERATE, SOLVE]
 OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, KEY, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
@@ -128,7 +132,7 @@ class TestEveryBody:
     ("route", "field"),
     [
         (route, field)
-        for route in (REGISTER, LOGIN, FOUND, GENERATE, SOLVE, JOIN, MEMBER, KEY, MAKE)
+        for route in (REGISTER, LOGIN, UPGRADE, PASSWORD, FOUND, GENERATE, SOLVE, JOIN, MEMBER, KEY, MAKE)
         for field in route[2]
     ],
     ids=lambda value: value if isinstance(value, str) else name(value),
@@ -144,6 +148,13 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (REGISTER, "email", ["ada", "a@b@c", "a" * 255 + "@b.c", "ada@b.c\r\nBcc: x@y.z", 1]),
     (LOGIN, "password", ["a" * 257]),
     (PROFILE, "timezone", ["", "Amsterdam", "europe/amsterdam", "../UTC", "UTC\n", "+01:00", "a" * 10_000, None]),
+    (RENAME, "username", ["ab", "a" * 33, "ada lovelace", "", None]),
+    (RENAME, "email", ["ada", "", 1]),
+    (UPGRADE, "username", ["ab", "a" * 33, "ädä", None]),
+    (UPGRADE, "password", ["a" * 7, "a" * 257, None]),
+    (PASSWORD, "current_password", ["a" * 257, None]),
+    (ERASE, "current_password", ["a" * 257]),
+    (PASSWORD, "new_password", ["a" * 7, "a" * 257, None]),
     (FOUND, "name", ["", " ", "a" * 201, "a\nb", "\x1b[31mred", None]),
     (FOUND, "slug", ["", "A", "a--b", "-a", "a-", "a b", "a/b", "a" * 65, "../a", "a\n"]),
     (FOUND, "url", ["", "javascript:alert(1)", "//evil.com", "\\evil", "https://u:p@evil.com", "https://a\r\nb", 1]),

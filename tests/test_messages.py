@@ -4,7 +4,16 @@ from typing import Any, cast
 
 import pytest
 
-from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RendersPending, RollUp, ScansPending
+from shared.messages import (
+    CleanUp,
+    ErasuresPending,
+    ImagesPending,
+    ImportsPending,
+    Message,
+    RendersPending,
+    RollUp,
+    ScansPending,
+)
 from workers.main import broker
 from workers.scheduler import schedule
 
@@ -23,5 +32,6 @@ def test_the_scheduler_sends_every_nudge_again_and_cleans_up() -> None:
         ImportsPending(),
         RendersPending(),
         RollUp(),
+        ErasuresPending(),
         CleanUp(),
     }

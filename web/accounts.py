@@ -1,12 +1,16 @@
-"""Accounts over HTTP: register, log in, refresh, log out.
+"""Accounts over HTTP: register, begin as a guest and stay, log in, refresh, log out.
 
 Both tokens name their refresh family, a row in PostgreSQL: revoking it ends them at once. A refresh token also carries
 its generation, and is good once.
 """
 
+import re
+from contextlib import suppress
 from datetime import timedelta
+from functools import partial
+from hashlib import sha256
 from typing import Annotated, Any, Literal
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from flask_jwt_extended import create_access_token, create_refresh_token
 from flask_openapi import APIBlueprint, Tag
@@ -15,18 +19,30 @@ from pydantic.json_schema import WithJsonSchema
 
 from shared import db
 from shared.accounts import passwords, store
+from shared.accounts.idempotency import registrant
 from shared.accounts.rules import EMAIL, PASSWORD_CHARACTERS, is_email
-from shared.errors import Unauthenticated
+from shared.accounts.store import Account, Credentials
+from shared.errors import Fault, Invalid, NotAGuest, TooManyPasswords, Unauthenticated
 from shared.ids import uuid7
+from shared.live import tell_ended
 from shared.settings import settings
+from web.audit import audit
 from web.auth import caller, public, refreshing, signed_in
 from web.fields import Answer, Body, Id, Username
-from web.idempotency import answer_once, takes_key, transaction
+from web.idempotency import HEADER, answer_once, idempotency_key, takes_key, transaction
 
 api = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="Accounts")])
 
-REGISTRATIONS = UUID("6f0c2f5e-7a53-4b0b-9d0e-1c6f6f0f2a51")
-"""Namespace of the owners of Idempotency-Keys where nobody is signed in yet: one owner per name to be registered."""
+GUESTS = UUID("0d4c3c2e-64f5-4b0e-8f53-6f2f5c0a9d11")
+"""The owner of all keys that guests begin with. See docs/decisions/0022."""
+
+
+RANDOM_UUID = {
+    "type": "string",
+    "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
+}
+"""Version 4 (RFC 9562, 5.4): 122 random bits."""
+takes_uuid_key = partial(takes_key, form=RANDOM_UUID)
 
 
 def _email(text: str) -> str:
@@ -77,12 +93,57 @@ def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
         with transaction() as conn:
             store.add_player(conn, player_id, body.username, password_hash, body.email)
             store.start_family(conn, family_id, player_id, lasts=_session_length())
+            audit(conn, "account.created", object_id=player_id, player_id=player_id)
         return {"player_id": str(player_id)}, 201
 
-    first = answer_once(uuid5(REGISTRATIONS, body.username.lower()), add)
+    first = answer_once(registrant(body.username), add)
     if first.get_json()["player_id"] != str(player_id):
         return _log_in(body.username, body.password), 201
     return _session(player_id, body.username, family_id, generation=0), 201
+
+
+@api.post("/auth/guest", responses={201: SessionAnswer, 409: None})
+@public
+@takes_uuid_key
+def begin_as_guest() -> tuple[dict[str, Any], int]:
+    """Begin at once, under a name that is made up, without a password. A retry under its Idempotency-Key, which has to
+    be a random UUID here, logs the same guest in again, for as long as they are one."""
+    player_id, family_id = uuid7(), uuid7()
+
+    def add() -> tuple[dict[str, Any], int]:
+        with transaction() as conn:
+            store.add_guest(conn, player_id)
+            audit(conn, "account.created", object_id=player_id, new={"guest": True}, player_id=player_id)
+        return {"player_id": str(player_id)}, 201
+
+    guest_id = UUID(answer_once(GUESTS, add, _secret_key()).get_json()["player_id"])
+    with db.transaction() as conn:
+        account = store.lock_account(conn, guest_id)
+        if account is None or not account.is_guest:
+            raise NotAGuest
+        store.start_family(conn, family_id, guest_id, lasts=_session_length())
+    return _session(guest_id, account.username, family_id, generation=0), 201
+
+
+@api.post("/auth/upgrade", responses={200: SessionAnswer, 403: None, 409: None})
+@signed_in
+def upgrade(body: RegisterBody) -> dict[str, Any]:
+    """Turn a guest into an account: the same player, with all that is theirs. This login goes on with a new pair of
+    tokens; the guest's others end."""
+    player_id, family_id = caller().login
+    with db.connection() as conn:
+        _check_guest(store.account(conn, player_id))
+    password_hash = passwords.hash_password(body.password)
+    with db.transaction() as conn:
+        _check_guest(store.lock_account(conn, player_id))
+        store.upgrade(conn, player_id, body.username, password_hash, body.email)
+        store.end_families(conn, player_id, "password", but=family_id)
+        generation = store.go_on(conn, family_id, lasts=_session_length())
+        if generation is None:
+            raise Unauthenticated
+        audit(conn, "account.upgraded", object_id=player_id)
+    tell_ended(player_id)
+    return _session(player_id, body.username, family_id, generation)
 
 
 @api.post("/auth/login", responses={200: SessionAnswer, 401: None})
@@ -100,11 +161,12 @@ def refresh() -> dict[str, Any]:
     generation = caller().generation
     if not isinstance(generation, int):
         raise Unauthenticated
-    with db.connection() as conn:
+    with db.transaction() as conn:
         rotated = store.rotate(conn, family_id, player_id, generation, lasts=_session_length())
-        if rotated is None:
-            store.revoke_family(conn, family_id, "reuse")
+        if rotated is None and store.revoke_family(conn, family_id, "reuse"):
+            audit(conn, "login.revoked", object_id=family_id, new={"reason": "reuse"})
     if rotated is None:
+        tell_ended(player_id)
         raise Unauthenticated
     return _session(player_id, rotated.username, family_id, rotated.generation)
 
@@ -112,10 +174,11 @@ def refresh() -> dict[str, Any]:
 @api.post("/auth/logout", responses={204: None})
 @signed_in
 def log_out() -> tuple[str, int]:
-    """End this login: from the answer on, none of its tokens is good."""
-    _, family_id = caller().login
+    """End this login: from the answer on, none of its tokens is good. Its sockets are closed."""
+    player_id, family_id = caller().login
     with db.connection() as conn:
         store.revoke_family(conn, family_id, "logout")
+    tell_ended(player_id)
     return "", 204
 
 
@@ -125,13 +188,40 @@ def _log_in(username: str, password: str) -> dict[str, Any]:
     # No connection is held while hashing: the pool is smaller than the queue of people may be.
     if not passwords.is_password(password, found.password_hash if found else None) or found is None:
         raise Unauthenticated("The username or the password is wrong.")
-    renewed = passwords.hash_password(password) if passwords.is_outdated(found.password_hash) else None
-    family_id = uuid7()
-    with db.transaction() as conn:
-        if renewed is not None:
-            store.replace_hash(conn, found.player_id, old=found.password_hash, new=renewed)
-        store.start_family(conn, family_id, found.player_id, lasts=_session_length())
+    family_id, length = uuid7(), _session_length()
+    with db.connection() as conn:
+        begun = store.start_family_by(conn, family_id, found.player_id, found.password_hash, lasts=length)
+    if not begun:  # the password was changed a moment ago, or its hash renewed: checked against what is stored now
+        return _log_in(username, password)
+    if passwords.is_outdated(found.password_hash):
+        _renew_hash(found, password)
     return _session(found.player_id, found.username, family_id, generation=0)
+
+
+def _renew_hash(found: Credentials, password: str) -> None:
+    """With today's parameters. Not now if others wait; there will be another login."""
+    with suppress(TooManyPasswords):
+        renewed = passwords.hash_password(password)
+        with db.connection() as conn:
+            store.replace_hash(conn, found.player_id, old=found.password_hash, new=renewed)
+
+
+def _check_guest(found: Account | None) -> None:
+    if found is None:
+        raise Unauthenticated
+    if not found.is_guest:
+        raise NotAGuest
+
+
+def _secret_key() -> str | None:
+    """What the request's Idempotency-Key is stored as, if there is one. It opens the guest's login again, so it must be
+    one that nobody guesses, and is not kept. Raises Invalid."""
+    key = idempotency_key()
+    if key is None:
+        return None
+    if not re.fullmatch(RANDOM_UUID["pattern"], key):
+        raise Invalid(Fault(f"header.{HEADER}", "must be a random UUID (version 4) here: it opens the guest's login"))
+    return sha256(key.lower().encode()).hexdigest()
 
 
 def _session(player_id: UUID, username: str, family_id: UUID, generation: int) -> dict[str, Any]:

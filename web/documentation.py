@@ -147,13 +147,13 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
         statuses |= {"413", "415", "422"}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         statuses.add("422")
-    if getattr(view, "is_idempotent", False):
+    if form := getattr(view, "key_form", None):
         statuses |= {"409", "422"}
         operation.setdefault("parameters", []).append(
             {
                 "name": HEADER,
                 "in": "header",
-                "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+                "schema": form,
                 "description": "Makes a retry harmless: the same key and body gives the stored answer, for 24 hours.",
             }
         )

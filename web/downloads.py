@@ -3,6 +3,7 @@
 import re
 import weakref
 from collections.abc import Callable, Iterator
+from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -79,6 +80,11 @@ class InPlace(Iterator[Piece], Generic[Piece]):
                 close()
         finally:
             self._give_back()
+
+
+def begun(pieces: Iterator[Piece]) -> Iterator[Piece]:
+    """With the first piece there already: while an error still gets an answer of its own."""
+    return chain([next(pieces)], pieces)
 
 
 class Span(NamedTuple):

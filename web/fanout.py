@@ -14,7 +14,7 @@ import psycopg
 
 from shared import db
 from shared.events import Position, Snapshot
-from shared.live import CHANNEL, SETTLED_CHANNEL, Published, decode
+from shared.live import CHANNEL, ENDED_CHANNEL, SETTLED_CHANNEL, Published, decode
 from shared.logging import get_logger
 from shared.redis import key, listen
 from shared.scans import store
@@ -23,15 +23,20 @@ from web.waits import Wait, Waits
 log = get_logger()
 
 QUEUE_LENGTH = 1_000
-CHANNELS = (CHANNEL, SETTLED_CHANNEL)
+CHANNELS = (CHANNEL, SETTLED_CHANNEL, ENDED_CHANNEL)
 
 
 class Feed:
     """What one socket has yet to send. Filled by the subscriber's thread, emptied by the socket's."""
 
-    def __init__(self, stream: str, owner: UUID) -> None:
+    def __init__(self, stream: str, owner: UUID, listener: UUID) -> None:
         self.stream = stream  # "player" or "org"
         self.owner = owner
+        self.listener = listener
+        """Who listens: the owner, or one of an organization's staff."""
+        self.doubted = True
+        """Whether the listener may have lost the right to listen: a login or role of theirs has ended. At first, too,
+        for it may have while the socket was being opened."""
         self.position = Position(0, 0)
         """Everything up to here was sent, or is not to be."""
         self.seen: Snapshot | None = None
@@ -148,6 +153,8 @@ class Fanout:
                 self._look_again()
         elif said["channel"] == key(SETTLED_CHANNEL).encode():
             self._tell_verdicts([UUID(scan_id) for scan_id in payload.decode().split()])
+        elif said["channel"] == key(ENDED_CHANNEL).encode():
+            self._doubt({UUID(listener) for listener in payload.decode().split()})
         else:
             self._deliver(payload)
 
@@ -164,9 +171,15 @@ class Fanout:
             pass
         self.waits.wake(awaited)
 
+    def _doubt(self, listeners: set[UUID]) -> None:
+        for feed in self._all():
+            if feed.listener in listeners:
+                feed.doubted = True
+                feed.news.set()
+
     def _look_again(self) -> None:
         for feed in self._all():
-            feed.stale = True
+            feed.stale = feed.doubted = True
             feed.news.set()
         self.waits.wake()
 

@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema
 
 from shared import strict_json
+from shared.accounts.rules import USERNAME
 from shared.fields import (
     AnyWhole,
     Body,
@@ -118,7 +119,7 @@ def _true_or_false(value: object) -> object:
 
 QueryFlag = Annotated[bool, BeforeValidator(_true_or_false)]
 Id = Annotated[UUID, BeforeValidator(_hyphenated), WithJsonSchema({"type": "string", "format": "uuid"})]
-Username = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.\-]{3,32}$")]
+Username = Annotated[str, StringConstraints(pattern=USERNAME)]
 
 
 class StrictJSON(DefaultJSONProvider):

@@ -24,6 +24,8 @@ from web.auth import caller
 View = TypeVar("View", bound=Callable[..., Any])
 HEADER = "Idempotency-Key"
 KEPT_HEADERS = ("Location",)
+KEY: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+"""Any key, as OpenAPI says it."""
 
 
 @contextmanager
@@ -65,19 +67,19 @@ def idempotent(view: View) -> View:
     return takes_key(cast("View", wrapper))
 
 
-def takes_key(view: View) -> View:
-    """Say in the documentation that the view honours Idempotency-Key."""
-    view.is_idempotent = True  # type: ignore[attr-defined]
+def takes_key(view: View, form: dict[str, Any] = KEY) -> View:
+    """Say in the documentation that the view honours Idempotency-Key, and what one must be."""
+    view.key_form = form  # type: ignore[attr-defined]
     return view
 
 
-def answer_once(owner: UUID, create: Callable[[], Any]) -> Response:
+def answer_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> Response:
     """The answer stored under the request's key, or `create`'s, stored; without a key simply `create`'s.
 
-    `owner` is whose keys they are. Raises KeyInUse while the first request runs, KeyReused where the key came with
-    another one.
+    `owner` is whose keys they are; `key` is what the request's is stored as, if not as it stands. Raises KeyInUse while
+    the first request runs, KeyReused where the key came with another one.
     """
-    key = idempotency_key()
+    key = key or idempotency_key()
     if key is None:
         return current_app.make_response(create())
     with db.transaction() as conn:

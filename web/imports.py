@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
-from itertools import chain, islice
+from itertools import islice
 from typing import Annotated, Any, BinaryIO
 from uuid import UUID
 
@@ -25,7 +25,7 @@ from shared.organizations.rules import at_least
 from web.answers import answer
 from web.audit import audit
 from web.auth import caller, requires_role, role
-from web.downloads import InPlace
+from web.downloads import InPlace, begun
 from web.edge import takes_file, takes_up_to
 from web.fields import Answer, Body, Id, Query, QueryFlag
 from web.idempotency import answer_once, idempotent, takes_key, transaction
@@ -136,7 +136,7 @@ def export(path: OrganizationPath) -> Response:
     columns = [name for name in cells.COLUMNS if name != cells.SOLUTION or at_least(role(), "admin")]
     with db.connection() as conn:
         slug = organizations.slug(conn, path.org_id)
-    written = InPlace(lambda: _begun(_written(path.org_id, columns)))
+    written = InPlace(lambda: begun(_written(path.org_id, columns)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
     return Response(written, headers=headers, content_type="text/csv; charset=utf-8")
 
@@ -186,11 +186,6 @@ def _import(conn: Conn, found: Import) -> dict[str, Any]:
         "status_url": f"/api/organizations/{found.org_id}/imports/{found.id}",
     }
     return ImportAnswer.model_validate(told).model_dump(mode="json")
-
-
-def _begun(written: Iterator[str]) -> Iterator[str]:
-    """With its first piece there already: while an error still gets an answer of its own."""
-    return chain([next(written)], written)
 
 
 def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:

@@ -36,7 +36,7 @@ from web.sockets import prepare, send
 from web.waits import Waits
 
 PING_SECONDS = 25
-RECHECK_SECONDS = 1.0  # how long a login or role that has ended may still be told of events
+RECHECK_SECONDS = 1.0  # how long a login or role may still be told of events whose end nobody was told of
 MAX_MESSAGE_BYTES = 4_096
 MAX_CLIENT_MESSAGES = 100  # between pings: nothing is expected from a client, a chatty one is sent away
 REPLAY_PAGE = 500
@@ -111,7 +111,7 @@ def open_feed() -> None:
     if fanout.closing or not settings().max_sockets or not places.acquire(blocking=False):
         raise TooManySockets
     g.holds_place = True
-    g.feed = Feed("org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0])
+    g.feed = Feed("org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0], found.login[0])
     fanout.add(g.feed)
     _begin(g.feed)
 
@@ -144,9 +144,9 @@ class Listener:
         elif player_id not in (None, listener):
             raise Forbidden
 
-    def may_listen(self) -> bool:
-        """Asked before anything is sent, and now and then; the last answer holds for a second."""
-        if time.monotonic() - self.checked_at < RECHECK_SECONDS:
+    def may_listen(self, *, doubted: bool) -> bool:
+        """Asked before anything is sent, and now and then; the last answer holds for a second, unless in doubt."""
+        if not doubted and time.monotonic() - self.checked_at < RECHECK_SECONDS:
             return True
         try:
             self.check()
@@ -223,12 +223,14 @@ def stream(ws: Server, feed: Feed) -> None:
             ws.close(POLICY_VIOLATION, "Nothing is expected from the client.")
             return
         try:
-            if not listener.may_listen():
+            doubted, feed.doubted = feed.doubted, False
+            if not listener.may_listen(doubted=doubted):
                 ws.close(POLICY_VIOLATION, "You may not listen here any more.")
                 return
             if feed.stale:
                 replay(ws, feed)
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
+            feed.doubted = feed.doubted or doubted
             ws.event.wait(1.0)  # PostgreSQL is away: what it holds is sent when it is back
             ws.event.set()
             continue

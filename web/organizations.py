@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints, model_validator
 from shared import db
 from shared.db import Conn
 from shared.errors import Fault, Forbidden, Invalid, LastOwner, NotFound
+from shared.live import tell_ended
 from shared.organizations import store
 from shared.organizations.rules import SLUG, Role, at_least, keeps_an_owner
 from shared.organizations.store import Member, Organization
@@ -218,7 +219,9 @@ def change_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
         store.set_role(conn, path.org_id, path.player_id, body.role)
         new = {"role": body.role}
         audit_change(conn, "member.changed", before, new, org_id=path.org_id, object_id=path.player_id)
-        return _member(_member_of(conn, path.org_id, path.player_id))
+        changed = _member(_member_of(conn, path.org_id, path.player_id))
+    tell_ended(path.player_id)
+    return changed
 
 
 @api.delete("/<org_id>/members/<player_id>", responses={204: None, 409: None})
@@ -233,6 +236,7 @@ def remove_member(path: MemberPath) -> tuple[str, int]:
         before = {"role": _member_of(conn, path.org_id, path.player_id).role}
         store.remove_member(conn, path.org_id, path.player_id)
         audit(conn, "member.removed", org_id=path.org_id, object_id=path.player_id, old=before)
+    tell_ended(path.player_id)
     return "", 204
 
 

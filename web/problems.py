@@ -28,7 +28,6 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
-RETRY_AFTER_SECONDS = "2"
 
 
 def problem(status: int, detail: str, faults: tuple[Fault, ...] = (), **more: Any) -> Response:
@@ -48,7 +47,7 @@ def problem(status: int, detail: str, faults: tuple[Fault, ...] = (), **more: An
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
-        response.headers["Retry-After"] = RETRY_AFTER_SECONDS
+        response.headers["Retry-After"] = str(errors.Unavailable.retry_after)
     return response
 
 
@@ -83,7 +82,10 @@ def init_app(app: Flask) -> None:
             return problem(status, error.message, error.faults, rows=error.rows)
         if isinstance(error, Invalid) and error.faults:
             return problem(status, f"{error.faults[0].loc}: {error.faults[0].message}", error.faults)
-        return problem(status, str(error))
+        response = problem(status, str(error))
+        if isinstance(error, errors.Unavailable):
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
 
     app.register_error_handler(ValidationError, on_validation_error)
 

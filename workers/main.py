@@ -2,6 +2,6 @@
 
 from workers.broker import worker_broker as broker
 
-from workers import analytics, cleanup, images, imports, renders, scans  # isort: skip
+from workers import accounts, analytics, cleanup, images, imports, renders, scans  # isort: skip
 
-__all__ = ["analytics", "broker", "cleanup", "images", "imports", "renders", "scans"]
+__all__ = ["accounts", "analytics", "broker", "cleanup", "images", "imports", "renders", "scans"]

@@ -9,11 +9,23 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.leader import Leadership, leadership
 from shared.logging import configure, get_logger
-from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RendersPending, RollUp, ScansPending, send
+from shared.messages import (
+    CleanUp,
+    ErasuresPending,
+    ImagesPending,
+    ImportsPending,
+    Message,
+    RendersPending,
+    RollUp,
+    ScansPending,
+    send,
+)
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
 log = get_logger()
+
+ERASURES_SECONDS = 60.0
 
 
 def main() -> None:
@@ -41,6 +53,7 @@ def schedule(lead: Leadership) -> BackgroundScheduler:
         ("imports", ImportsPending(), sweep),
         ("renders", RendersPending(), sweep),
         ("rollups", RollUp(), rollup),
+        ("erasures", ErasuresPending(), ERASURES_SECONDS),
     ):
         scheduler.add_job(
             fire,

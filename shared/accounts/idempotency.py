@@ -3,13 +3,14 @@
 import json
 from dataclasses import dataclass
 from hashlib import sha256
-from uuid import UUID
+from uuid import UUID, uuid5
 
 from psycopg.rows import class_row
 
 from shared.db import Conn
 
 KEPT = "24 hours"
+REGISTRATIONS = UUID("6f0c2f5e-7a53-4b0b-9d0e-1c6f6f0f2a51")
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,11 @@ class StoredAnswer:
     status: int
     headers: dict[str, str]
     answer: str
+
+
+def registrant(username: str) -> UUID:
+    """The owner of keys where nobody is signed in yet: one for each name to be registered."""
+    return uuid5(REGISTRATIONS, username.lower())
 
 
 def lock(conn: Conn, caller: UUID, key: str) -> bool:

@@ -1,7 +1,8 @@
-"""What a password and an address must be. Pure."""
+"""What a name, a password and an address must be. Pure."""
 
 import re
 
+USERNAME = r"^[A-Za-z0-9_.\-]{3,32}$"
 PASSWORD_CHARACTERS = (8, 256)
 EMAIL = r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}$"
 """One @ with something on both sides, at most 254 characters (RFC 5321, 4.5.3.1). More is proved only by a message."""
@@ -9,3 +10,7 @@ EMAIL = r"^[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,189}$"
 
 def is_email(text: str) -> bool:
     return re.fullmatch(EMAIL, text) is not None
+
+
+def is_username(text: str) -> bool:
+    return re.fullmatch(USERNAME, text) is not None

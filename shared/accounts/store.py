@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
+from shared.accounts.names import guest_name
 from shared.constraints import named_refusals
 from shared.db import Conn
 
@@ -24,11 +25,32 @@ class Credentials:
 
 
 @dataclass(frozen=True)
+class Account:
+    """A player as what is changed about them is judged by. Without a password they are a guest."""
+
+    username: str
+    password_hash: str | None
+
+    @property
+    def is_guest(self) -> bool:
+        return self.password_hash is None
+
+
+@dataclass(frozen=True)
 class Rotated:
     """A family after one of its refresh tokens was used: the generation of the next."""
 
     generation: int
     username: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """A login that stands."""
+
+    id: UUID
+    created_at: datetime
+    expires_at: datetime
 
 
 @dataclass(frozen=True)
@@ -39,7 +61,12 @@ class Profile:
     username: str
     email: str | None
     timezone: str
+    guest: bool
     created_at: datetime
+
+
+Ending = Literal["logout", "reuse", "password", "erased", "operator"]
+"""Why a login ended."""
 
 
 @named_refusals()
@@ -54,19 +81,75 @@ def add_player(conn: Conn, player_id: UUID, username: str, password_hash: str, e
     )
 
 
+def add_guest(conn: Conn, player_id: UUID) -> str:
+    """A player without a password. Returns the name that was made up for them."""
+    while True:
+        username = guest_name()
+        added = conn.execute(
+            "INSERT INTO players (id, username) VALUES (%s, %s) ON CONFLICT (lower(username)) DO NOTHING",
+            (player_id, username),
+        )
+        if added.rowcount:
+            return username
+
+
+def lock_account(conn: Conn, player_id: UUID) -> Account | None:
+    """A player who was not erased, and stays as they are until the transaction ends.
+
+    The lock comes before the look, in a statement of its own: one that both waits and reads would show the password as
+    it was before the wait.
+    """
+    conn.execute("SELECT FROM players WHERE id = %s FOR NO KEY UPDATE", (player_id,))
+    return account(conn, player_id)
+
+
+def account(conn: Conn, player_id: UUID) -> Account | None:
+    with conn.cursor(row_factory=class_row(Account)) as cursor:
+        return cursor.execute(
+            """
+            SELECT p.username, c.password_hash FROM players p LEFT JOIN credentials c ON c.player_id = p.id
+            WHERE p.id = %s AND p.erased_at IS NULL
+            """,
+            (player_id,),
+        ).fetchone()
+
+
+@named_refusals()
+def upgrade(conn: Conn, player_id: UUID, username: str, password_hash: str, email: str | None) -> None:
+    """Give a guest a name and a password of their own. The caller holds the lock of `lock_account`. Raises
+    UsernameTaken."""
+    conn.execute(
+        """
+        WITH player AS (UPDATE players SET username = %s WHERE id = %s RETURNING id)
+        INSERT INTO credentials (player_id, password_hash, email) SELECT id, %s, %s FROM player
+        """,
+        (username, player_id, password_hash, email),
+    )
+
+
+@named_refusals()
+def rename(conn: Conn, player_id: UUID, username: str) -> None:
+    """Raises UsernameTaken, whatever the case of the letters."""
+    conn.execute("UPDATE players SET username = %s WHERE id = %s", (username, player_id))
+
+
+def set_email(conn: Conn, player_id: UUID, email: str | None) -> None:
+    conn.execute("UPDATE credentials SET email = %s, updated_at = now() WHERE player_id = %s", (email, player_id))
+
+
 def profile(conn: Conn, player_id: UUID) -> Profile | None:
     with conn.cursor(row_factory=class_row(Profile)) as cursor:
         return cursor.execute(
             """
-            SELECT p.id, p.username, c.email, p.timezone, p.created_at
-            FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %s
+            SELECT p.id, p.username, c.email, p.timezone, c.player_id IS NULL AS guest, p.created_at
+            FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %s AND p.erased_at IS NULL
             """,
             (player_id,),
         ).fetchone()
 
 
 def set_timezone(conn: Conn, player_id: UUID, timezone: str) -> None:
-    conn.execute("UPDATE players SET timezone = %s WHERE id = %s", (timezone, player_id))
+    conn.execute("UPDATE players SET timezone = %s WHERE id = %s AND erased_at IS NULL", (timezone, player_id))
 
 
 def find_credentials(conn: Conn, username: str) -> Credentials | None:
@@ -82,14 +165,24 @@ def find_credentials(conn: Conn, username: str) -> Credentials | None:
         ).fetchone()
 
 
-def replace_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> None:
-    """Store a hash of the same password with new parameters, unless the password was changed meanwhile."""
-    conn.execute(
+def id_of(conn: Conn, username: str) -> UUID | None:
+    """Who has this name, whatever the case of its letters."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(
+            "SELECT id FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL", (username,)
+        ).fetchone()
+    return found
+
+
+def replace_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> bool:
+    """Store another hash, unless the password was changed meanwhile; whether it is stored."""
+    changed = conn.execute(
         """
         UPDATE credentials SET password_hash = %s, updated_at = now() WHERE player_id = %s AND password_hash = %s
         """,
         (new, player_id, old),
     )
+    return changed.rowcount == 1
 
 
 def start_family(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedelta) -> None:
@@ -98,6 +191,19 @@ def start_family(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedel
         "INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, now() + %s)",
         (family_id, player_id, lasts),
     )
+
+
+def start_family_by(conn: Conn, family_id: UUID, player_id: UUID, password_hash: str, *, lasts: timedelta) -> bool:
+    """A new login, if the password is still the one that was checked: the row's lock lets a change of it either wait
+    and end this login, too, or come first."""
+    begun = conn.execute(
+        """
+        INSERT INTO refresh_families (id, player_id, expires_at)
+        SELECT %s, player_id, now() + %s FROM credentials WHERE player_id = %s AND password_hash = %s FOR SHARE
+        """,
+        (family_id, lasts, player_id, password_hash),
+    )
+    return begun.rowcount == 1
 
 
 ALIVE = """
@@ -130,14 +236,60 @@ def rotate(conn: Conn, family_id: UUID, player_id: UUID, generation: int, *, las
         ).fetchone()
 
 
-def revoke_family(conn: Conn, family_id: UUID, reason: Literal["logout", "reuse"]) -> None:
-    """End a login: from the commit on none of its tokens is good. The first reason stays."""
-    conn.execute(
+def families(conn: Conn, player_id: UUID) -> list[Family]:
+    """A player's logins that stand, oldest first."""
+    with conn.cursor(row_factory=class_row(Family)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, created_at, expires_at FROM refresh_families
+            WHERE player_id = %s AND revoked_at IS NULL AND expires_at > now() ORDER BY created_at
+            """,
+            (player_id,),
+        ).fetchall()
+
+
+def owner_of_family(conn: Conn, family_id: UUID) -> UUID | None:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(
+            "SELECT player_id FROM refresh_families WHERE id = %s", (family_id,)
+        ).fetchone()
+    return found
+
+
+def go_on(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int | None:
+    """The generation of a login's next refresh token; those before it are used up. None where it has ended."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: int | None = cursor.execute(
+            """
+            UPDATE refresh_families SET generation = generation + 1, expires_at = now() + %s
+            WHERE id = %s AND revoked_at IS NULL AND expires_at > now()
+            RETURNING generation
+            """,
+            (lasts, family_id),
+        ).fetchone()
+    return found
+
+
+def end_families(conn: Conn, player_id: UUID, reason: Ending, *, but: UUID | None = None) -> int:
+    """End every login of a player, but this one. Returns how many there were."""
+    return conn.execute(
+        """
+        UPDATE refresh_families SET revoked_at = now(), revoked_for = %s
+        WHERE player_id = %s AND revoked_at IS NULL AND expires_at > now() AND id IS DISTINCT FROM %s
+        """,
+        (reason, player_id, but),
+    ).rowcount
+
+
+def revoke_family(conn: Conn, family_id: UUID, reason: Ending) -> bool:
+    """End a login: from the commit on none of its tokens is good. The first reason stays; whether this is it."""
+    revoked = conn.execute(
         """
         UPDATE refresh_families SET revoked_at = now(), revoked_for = %s WHERE id = %s AND revoked_at IS NULL
         """,
         (reason, family_id),
     )
+    return revoked.rowcount == 1
 
 
 def forget_families(conn: Conn, *, limit: int) -> int:

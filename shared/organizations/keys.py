@@ -154,6 +154,12 @@ def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None
         ).fetchall()
 
 
+def organization_of(conn: Conn, key_id: UUID) -> UUID | None:
+    """Whose key it is."""
+    row = conn.execute("SELECT org_id FROM api_keys WHERE id = %s", (key_id,)).fetchone()
+    return row[0] if row else None
+
+
 def revoke(conn: Conn, org_id: UUID, key_id: UUID) -> StoredKey | None:
     """End a key of the organization, from the commit on; None if it has no such key, or it was revoked before."""
     with conn.cursor(row_factory=class_row(StoredKey)) as cursor:

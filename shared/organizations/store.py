@@ -98,6 +98,13 @@ def slug(conn: Conn, org_id: UUID) -> str:
     return found
 
 
+def id_of(conn: Conn, slug: str) -> UUID | None:
+    """Which organization has this slug."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute("SELECT id FROM organizations WHERE slug = %s", (slug,)).fetchone()
+    return found
+
+
 def by_slug(conn: Conn, slug: str) -> Face | None:
     """What anybody may see of the organization with this slug."""
     with conn.cursor(row_factory=class_row(Face)) as cursor:
@@ -188,7 +195,7 @@ def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | No
         added: UUID | None = cursor.execute(
             """
             INSERT INTO memberships (org_id, player_id, role)
-            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s)
+            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL
             RETURNING player_id
             """,
             (org_id, role, username),

@@ -95,7 +95,7 @@ def accept(
                                           AND (%(org)s::uuid IS NULL OR org_id = %(org)s)), %(code)s,
                %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
                %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s, %(key)s
-        WHERE %(key)s::uuid IS NULL OR EXISTS (SELECT FROM players WHERE id = %(player)s)
+        WHERE %(key)s::uuid IS NULL OR EXISTS (SELECT FROM players WHERE id = %(player)s AND erased_at IS NULL)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
         RETURNING id
         """,

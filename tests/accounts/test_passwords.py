@@ -1,11 +1,19 @@
-from threading import BoundedSemaphore
+import os
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, get_native_id
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
+from shared import db
 from shared.accounts import passwords
-from shared.errors import Unavailable
+from shared.db import Conn
+from shared.errors import TooManyPasswords
+from shared.settings import settings
+from tests.stack.polling import eventually
 
 
 def test_a_hash_is_argon2id_and_belongs_to_one_password() -> None:
@@ -42,11 +50,120 @@ def test_a_hash_with_other_parameters_is_outdated() -> None:
     assert passwords.is_outdated(PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash("correct horse"))
 
 
-def test_who_waits_too_long_for_a_slot_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = BoundedSemaphore(1)
-    taken.acquire()
-    monkeypatch.setattr(passwords, "_slots", lambda: taken)
-    monkeypatch.setattr(passwords, "WAIT_SECONDS", 0)
+@pytest.fixture
+def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Two places, and one who hashes."""
+    few: Any = type("Few", (), {"max_passwords": 2, "password_hashes_at_once": 1})()
+    monkeypatch.setattr(passwords, "settings", lambda: few)
+    for made in (passwords._places, passwords._hashers):
+        made.take_back()
+    yield
+    for made in (passwords._places, passwords._hashers):
+        made.take_back()
 
-    with pytest.raises(Unavailable):
-        passwords.is_password("guess", None)
+
+class Held(PasswordHasher):
+    """A hasher that begins, and goes on when it may."""
+
+    def __init__(self) -> None:
+        super().__init__(time_cost=1, memory_cost=8, parallelism=1)
+        self.begun, self.may_go_on = Event(), Event()
+
+    def hash(self, password: str | bytes, *, salt: bytes | None = None) -> str:
+        self.begun.set()
+        assert self.may_go_on.wait(20)
+        return super().hash(password, salt=salt)
+
+
+@pytest.mark.usefixtures("line")
+def test_where_the_line_is_full_one_is_sent_away_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One hashes, one waits, and the third is told so without a wait. Afterwards there is room again."""
+    held = Held()
+    monkeypatch.setattr(passwords, "HASHER", held)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(passwords.hash_password, "correct horse")
+        assert held.begun.wait(20)
+        second = threads.submit(passwords.hash_password, "battery staple")
+        eventually(lambda: passwords._places()._value == 0)
+        with pytest.raises(TooManyPasswords):
+            passwords.hash_password("one too many")
+        held.may_go_on.set()
+        assert first.result(20)
+        assert second.result(20)
+    assert passwords.hash_password("later")
+
+
+@pytest.mark.usefixtures("line")
+def test_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held()
+    monkeypatch.setattr(passwords, "HASHER", held)
+    monkeypatch.setattr(passwords, "WAIT_SECONDS", 0.01)
+
+    with pytest.raises(TooManyPasswords):
+        passwords.hash_password("correct horse")
+
+    held.may_go_on.set()
+
+
+def test_over_http_it_is_a_503_that_says_when_to_come_back(
+    client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not all at the same moment; and whoever is signed in is served."""
+
+    def full(_work: object) -> None:
+        raise TooManyPasswords
+
+    ada = {"username": "ada", "password": "correct horse"}
+    session = client.post("/auth/register", json=ada).json
+    monkeypatch.setattr(passwords, "_in_line", full)
+
+    answers = [client.post("/auth/login", json=ada) for _ in range(40)]
+
+    assert {answer.status_code for answer in answers} == {503}
+    seconds = {int(answer.headers["Retry-After"]) for answer in answers}
+    assert seconds <= set(range(1, 9))
+    assert len(seconds) > 1
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    assert client.get("/users/me", headers=headers).status_code == 200
+
+
+def test_no_connection_is_held_while_a_password_is_hashed(
+    client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There are fewer connections than people may wait."""
+    taken: list[int] = []
+    hashing = passwords._in_line
+
+    def looked_at(work: Any) -> Any:
+        taken.append(db.pool().get_stats()["pool_size"] - db.pool().get_stats()["pool_available"])
+        return hashing(work)
+
+    monkeypatch.setattr(passwords, "_in_line", looked_at)
+    ada = {"username": "ada", "password": "correct horse"}
+    session = client.post("/auth/register", json=ada).json
+    headers = {"Authorization": f"Bearer {session['access_token']}"}
+    client.post("/auth/login", json=ada)
+    body = {"current_password": "correct horse", "new_password": "battery staple"}
+    client.post("/users/me/password", json=body, headers=headers)
+    client.delete("/users/me", json={"current_password": "battery staple"}, headers=headers)
+
+    assert taken == [1] * 5  # the test's own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own under Linux only")
+@pytest.mark.usefixtures("line")
+def test_hashing_stands_back_and_requests_do_not() -> None:
+    def niceness() -> int:
+        return os.getpriority(os.PRIO_PROCESS, get_native_id())
+
+    ours = niceness()
+
+    assert passwords._in_line(niceness) == min(19, ours + passwords.STEP_BACK)
+    assert niceness() == ours
+
+
+def test_a_process_has_threads_left_for_everything_else() -> None:
+    """With every place of every kind taken there are threads for the rest."""
+    one = settings().model_copy(update={"web_threads": 256, "web_sockets": None})
+
+    assert one.max_sockets + one.max_waits + one.max_downloads + one.max_passwords < one.web_threads

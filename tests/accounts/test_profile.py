@@ -7,7 +7,8 @@ from flask import Flask
 
 from shared.analytics.rules import zone_names
 from shared.db import Conn
-from tests.people import bearer, sign_in
+from tests.conftest import PASSWORD
+from tests.people import bearer, give_password, sign_in
 
 
 def test_what_was_registered_is_shown_to_its_player(client: Any) -> None:
@@ -23,6 +24,7 @@ def test_what_was_registered_is_shown_to_its_player(client: Any) -> None:
         "username": "Ada",
         "email": "ada@example.com",
         "timezone": "UTC",
+        "guest": False,
         "created_at": told.json["created_at"],
     }
 
@@ -42,7 +44,8 @@ def test_the_time_zone_is_changed_for_oneself_alone(app: Flask, client: Any, con
 
 def test_what_is_not_ones_own_to_set(app: Flask, client: Any, conn: Conn) -> None:
     ada = sign_in(app, conn)
-    for field, value in (("username", "grace"), ("id", str(ada.id)), ("timezone", "Nowhere"), ("timezone", None)):
+    wrong = ("id", str(ada.id)), ("guest", False), ("timezone", "Nowhere"), ("timezone", None), ("username", None)
+    for field, value in wrong:
         refused = client.patch("/users/me", json={field: value}, headers=ada.headers)
         assert refused.status_code == 422
         assert refused.json["errors"][0]["loc"] == f"body.{field}"
@@ -59,3 +62,33 @@ def test_every_zone_that_is_taken_can_be_stored(conn: Conn) -> None:
         "FROM unnest(%s::text[]) WITH ORDINALITY AS given (name, place)",
         (sorted(zone_names()),),
     )
+
+
+def test_name_and_address_are_changed_and_the_address_taken_away(app: Flask, client: Any, conn: Conn) -> None:
+    ada, grace = sign_in(app, conn, "ada"), sign_in(app, conn, "grace")
+    for person in (ada, grace):
+        give_password(conn, person.id, PASSWORD)
+
+    def change(**body: Any) -> Any:
+        return client.patch("/users/me", json=body, headers=ada.headers)
+
+    named = change(username="ADA", email="ada@example.com")
+    assert (named.json["username"], named.json["email"]) == ("ADA", "ada@example.com")
+    assert change(timezone="Europe/Amsterdam").json["email"] == "ada@example.com"
+    assert change(username="lovelace", email=None).json["email"] is None
+    assert change(username="Grace").status_code == 409
+    assert client.get("/users/me", headers=ada.headers).json["username"] == "lovelace"
+    session = client.post("/auth/login", json={"username": "Lovelace", "password": PASSWORD})
+    assert session.json["player_id"] == str(ada.id)
+
+
+def test_what_is_refused_changes_nothing(app: Flask, client: Any, conn: Conn) -> None:
+    ada = sign_in(app, conn, "ada")
+    give_password(conn, ada.id, PASSWORD)
+    sign_in(app, conn, "grace")
+
+    body = {"username": "grace", "email": "ada@example.com", "timezone": "Europe/Amsterdam"}
+    assert client.patch("/users/me", json=body, headers=ada.headers).status_code == 409
+
+    told = client.get("/users/me", headers=ada.headers).json
+    assert (told["username"], told["email"], told["timezone"]) == ("ada", None, "UTC")

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import redis
 import websocket
 
 from shared import db, events
@@ -18,7 +19,7 @@ from shared.redis import key
 from shared.settings import settings
 from tests import build
 from tests.build import hand_in, make_code, make_org
-from tests.conftest import Player
+from tests.conftest import PASSWORD, Player
 from tests.live.conftest import Socket
 from tests.stack.polling import eventually
 from web import fanout as fanouts
@@ -262,6 +263,95 @@ def test_a_socket_ends_with_the_role_that_opened_it(
     conn.execute("UPDATE memberships SET role = 'member'")
     say(conn, player, "secret", org_id=org)
     assert socket.closed_with(nothing_before=True) == live.POLICY_VIOLATION
+
+
+def settle_down(socket: Socket, say_something: Callable[[], None]) -> None:
+    """Until the socket has been heard of and looked at: what follows finds it idle."""
+    say_something()
+    assert socket.next()
+
+
+@pytest.mark.parametrize("way", ["logout", "reuse", "password", "another login"])
+def test_an_idle_socket_is_closed_at_once_when_its_login_ends(
+    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """However long the last look would still have held. The player's other logins keep their sockets."""
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 3_600.0)
+    login = {"username": player.username, "password": PASSWORD}
+    other = client.post("/auth/login", json=login).json
+    others = {"Authorization": f"Bearer {other['access_token']}"}
+    relay()
+    mine, kept = connect(player), connect(path=f"/ws/{player.id}", header=others)
+    for socket in (mine, kept):
+        settle_down(socket, lambda: say(conn, player, "hello"))
+
+    if way == "logout":
+        client.post("/auth/logout", headers=player.headers)
+    elif way == "reuse":
+        for _ in range(2):
+            client.post("/auth/refresh", headers={"Authorization": f"Bearer {player.refresh_token}"})
+    elif way == "password":
+        body = {"current_password": PASSWORD, "new_password": "battery staple"}
+        client.post("/users/me/password", json=body, headers=others)
+    else:
+        client.post("/auth/logout", headers=others)
+        mine, kept = kept, mine
+
+    assert mine.closed_with() == live.POLICY_VIOLATION
+    say(conn, player, "still here")
+    while kept.next().get("name") != "still here":
+        pass
+
+
+@pytest.mark.parametrize("way", ["another role", "removed"])
+def test_an_idle_socket_of_staff_is_closed_at_once_when_the_role_ends(
+    connect: Connect, relay: Relay, client: Any, register: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 3_600.0)
+    owner, analyst = register(), register()
+    org = client.post("/api/organizations", json={"name": "Museum"}, headers=owner.headers).json["id"]
+    member = f"/api/organizations/{org}/members/{analyst.id}"
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, analyst.id))
+    relay()
+    socket, kept = connect(analyst, f"/ws/organizations/{org}"), connect(owner, f"/ws/organizations/{org}")
+    for each in (socket, kept):
+        settle_down(each, lambda: say(conn, owner, "hello", org_id=org))
+
+    if way == "another role":
+        assert client.patch(member, json={"role": "member"}, headers=owner.headers).status_code == 200
+    else:
+        assert client.delete(member, headers=owner.headers).status_code == 204
+
+    assert socket.closed_with() == live.POLICY_VIOLATION
+    say(conn, owner, "still here", org_id=org)
+    while kept.next().get("name") != "still here":
+        pass
+
+
+def test_with_redis_away_an_idle_socket_is_looked_at_when_it_is_pinged(
+    connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was told of the end: the negative control of the two above."""
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.0)
+    monkeypatch.setattr(live, "PING_SECONDS", 0.5)
+    monkeypatch.setattr("web.accounts.tell_ended", lambda *_ids: None)
+    socket = connect(player)
+    assert socket.hears_nothing(0.1)
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+
+    assert socket.closed_with() == live.POLICY_VIOLATION
+
+
+def test_logging_out_needs_no_redis(client: Any, player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away:
+        def publish(self, *_args: Any) -> None:
+            raise redis.ConnectionError("away")
+
+    monkeypatch.setattr("shared.live.client", Away)
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    assert client.get("/users/me", headers=player.headers).status_code == 401
 
 
 def test_what_cannot_be_read_on_the_channel_silences_nobody(

@@ -40,10 +40,15 @@ DOORS: dict[str, Door] = {
     "GET /retrieve/{qr_id}/image": Door("anybody"),
     "POST /auth/register": Door("anybody"),
     "POST /auth/login": Door("anybody", passes=(401,)),  # with a name that nobody has
+    "POST /auth/guest": Door("anybody"),
+    "POST /auth/upgrade": Door("player"),
     "POST /auth/refresh": Door("refresh"),
     "POST /auth/logout": Door("player"),
     "GET /users/me": Door("player"),
     "PATCH /users/me": Door("player"),
+    "DELETE /users/me": Door("player"),
+    "POST /users/me/password": Door("player", passes=(409,)),  # these are guests, who have none
+    "GET /users/me/export": Door("player"),
     "POST /scan": Door("player", "scan"),
     "GET /scan/{scan_id}": Door("player", "scan", others=404),
     "GET /qr/{code}": Door("player"),

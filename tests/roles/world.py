@@ -169,9 +169,13 @@ def _json(make: Callable[[World, Person | Machine], Body]) -> Callable[[World, P
 BODIES: dict[str, Callable[[World, Person | Machine], Body]] = {
     "POST /auth/register": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
     "POST /auth/login": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
+    "POST /auth/guest": NOTHING,
+    "POST /auth/upgrade": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
     "POST /auth/refresh": NOTHING,
     "POST /auth/logout": NOTHING,
     "PATCH /users/me": _json(lambda *_: {"timezone": "Europe/Amsterdam"}),
+    "DELETE /users/me": _json(lambda *_: {}),
+    "POST /users/me/password": _json(lambda *_: {"current_password": PASSWORD, "new_password": PASSWORD}),
     "POST /scan": _json(_scanned),
     "POST /encounters/{encounter_id}/solve": _json(lambda *_: {"answer": RIGHT}),
     "POST /ws/ticket": NOTHING,

@@ -77,6 +77,7 @@ def test_every_job_runs_at_once_and_again(conn: Conn) -> None:
         "sweep-imports",
         "sweep-renders",
         "sweep-rollups",
+        "sweep-erasures",
         "cleanup",
     }
     assert all(job.next_run_time for job in jobs.values())

@@ -1,0 +1,190 @@
+"""Everything that is held on a person, as one JSON document, read page by page: memory stays flat, and no connection is
+held while a client reads (docs/decisions/0009).
+
+How far a scan was from its code, and what it was judged by, is not told: it would give the code's place away. Nor are
+hashes and digests, which say nothing.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import dict_row
+
+from shared import db
+from shared.times import write_time
+
+PAGE = 2_000
+NOTHING = UUID(int=0)
+"""Before every id."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A list in the document: its name, and the statement that gives a page of it, past the key of the row before. The
+    key is made of the columns that are named in `first`, with what comes before every row."""
+
+    name: str
+    first: dict[str, Any]
+    page: str
+
+
+ACCOUNT = """
+    SELECT p.id, p.username, c.email, p.timezone, p.place_code, c.player_id IS NULL AS guest, p.created_at
+    FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %s
+"""
+SECTIONS = (
+    Section(
+        "logins",
+        {"id": NOTHING},
+        """
+        SELECT id, created_at, expires_at, revoked_at, revoked_for FROM refresh_families
+        WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "organizations",
+        {"org_id": NOTHING},
+        """
+        SELECT m.org_id, o.name, o.slug, m.role, m.created_at FROM memberships m JOIN organizations o ON o.id = m.org_id
+        WHERE m.player_id = %(player)s AND m.org_id > %(org_id)s ORDER BY m.org_id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "scans",
+        {"scan_time": "-infinity", "scan_id": NOTHING},
+        """
+        SELECT s.id AS scan_id, s.qr_code, s.qr_code_id AS qr_id, s.scan_time, s.client_time, s.received_at, s.latitude,
+               s.longitude, s.accuracy, s.device, s.nonce, s.request_id, s.status, s.reason,
+               CASE WHEN s.status = 'success' THEN s.outcome ELSE '{}' END AS outcome, s.settled_at, s.reviewed_at,
+               a.wrong AS puzzle_wrong_answers, a.solved_at AS puzzle_solved_at
+        FROM player_scans s LEFT JOIN encounter_attempts a ON a.scan_id = s.id
+        WHERE s.player_id = %(player)s AND (s.scan_time, s.id) > (%(scan_time)s, %(scan_id)s)
+        ORDER BY s.scan_time, s.id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "inventory",
+        {"id": NOTHING},
+        """
+        SELECT id, item, quantity, source, source_id, at FROM inventory_ledger
+        WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "quests",
+        {"quest": ""},
+        """
+        SELECT quest, version, progress, completions, claims, steps, last_day FROM quest_states
+        WHERE player_id = %(player)s AND quest > %(quest)s ORDER BY quest LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "quest_events",
+        {"id": NOTHING},
+        """
+        SELECT id, quest, version, type, data, scan_id, at FROM quest_events
+        WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "generated_codes",
+        {"id": NOTHING},
+        """
+        SELECT id, data, format, size, error_correction, created_at, expires_at, status FROM generated_codes
+        WHERE maker = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "renders",
+        {"id": NOTHING},
+        """
+        SELECT id, org_id, output, format, size, error_correction, total, status, created_at, finished_at
+        FROM render_jobs WHERE asked_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "api_keys",
+        {"id": NOTHING},
+        """
+        SELECT id, org_id, name, prefix, scopes, created_at, expires_at, revoked_at FROM api_keys
+        WHERE made_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "changes_made",
+        {"id": NOTHING},
+        """
+        SELECT id, at, org_id, action, object_id, address, request_id,
+               CASE WHEN org_id IS NULL THEN old END AS old, CASE WHEN org_id IS NULL THEN new END AS new
+        FROM audit_log WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "changes_suffered",
+        {"id": NOTHING},
+        """
+        SELECT id, at, org_id, action, old, new FROM audit_log
+        WHERE object_id = %(player)s::text AND player_id IS DISTINCT FROM %(player)s AND id > %(id)s
+        ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "events",
+        {"xid": "0", "id": 0},
+        """
+        SELECT xid::text AS xid, id, type, org_id, data, at FROM events
+        WHERE player_id = %(player)s AND (xid, id) > (%(xid)s::text::xid8, %(id)s) ORDER BY events.xid, id
+        LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "requests",
+        {"key": ""},
+        """
+        SELECT key, status, created_at FROM idempotency_keys
+        WHERE caller = %(player)s AND key > %(key)s ORDER BY key LIMIT %(limit)s
+        """,
+    ),
+)
+
+
+def document(player_id: UUID, now: datetime) -> Iterator[str]:
+    """The document, piece by piece."""
+    with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+        account = cursor.execute(ACCOUNT, (player_id,)).fetchone()
+    yield f'{{"exported_at": {_dumps(now)}, "account": {_dumps(account)}'
+    for section in SECTIONS:
+        yield f',\n"{section.name}": ['
+        separator = "\n"
+        for rows in _pages(section, player_id):
+            yield separator + ",\n".join(map(_dumps, rows))
+            separator = ",\n"
+        yield "]"
+    yield "}\n"
+
+
+def _pages(section: Section, player_id: UUID) -> Iterator[list[dict[str, Any]]]:
+    key, n = section.first, PAGE
+    while n == PAGE:
+        with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
+            rows = cursor.execute(section.page, {"player": player_id, "limit": PAGE, **key}).fetchall()
+        n = len(rows)
+        if rows:
+            key = {name: rows[-1][name] for name in section.first}
+            yield rows
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, default=_written)
+
+
+def _written(value: object) -> str:
+    if isinstance(value, datetime):
+        return write_time(value)
+    if isinstance(value, date | UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not told")

@@ -1,0 +1,39 @@
+"""Names that nobody chose: a guest's, and the tombstone of a person who was erased.
+
+Random, so that they tell neither how many there are nor in what order they came.
+"""
+
+import secrets
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+MANNERS = _words("""
+    agile amber bold brave bright brisk calm civil clever cosmic crisp curious deft eager early fair fleet fond
+    frank gentle glad golden grand hardy humble jolly keen kind lively loyal lucky mellow merry mild modest neat
+    nimble noble placid plucky polite proud quick quiet rapid ready royal sage serene sharp silver sleek smart snug
+    spry steady still sunny swift tidy vivid warm wise witty
+""")
+ANIMALS = _words("""
+    badger beaver bison bobcat camel crane curlew dingo dove eagle egret falcon ferret finch fox gecko gibbon
+    grouse hare hawk heron ibex ibis jackal jay koala lark lemur linnet llama lynx magpie marmot marten mole moose
+    newt ocelot orca osprey otter owl panda pigeon plover puffin quail rabbit raven robin salmon seal shrew sparrow
+    stoat stork swan tapir tern thrush tiger toad trout turtle
+""")
+ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # none that is mistaken for another
+
+
+def guest_name() -> str:
+    """Such as `quiet-heron-7f3kq2m`: of some 10^14, so that one is hardly ever taken."""
+    return f"{secrets.choice(MANNERS)}-{secrets.choice(ANIMALS)}-{_random(7)}"
+
+
+def erased_name() -> str:
+    """What stands in the place of a name that is forgotten."""
+    return f"erased-{_random(12)}"
+
+
+def _random(n: int) -> str:
+    return "".join(secrets.choice(ALPHABET) for _ in range(n))

@@ -1,0 +1,29 @@
+"""People who asked to be forgotten: whatever the request that erased them could not have is forgotten here."""
+
+from shared import db
+from shared.accounts import erasing
+from shared.logging import get_logger
+from shared.messages import ErasuresPending
+from workers.broker import handles, process_life
+
+log = get_logger()
+
+
+@handles(ErasuresPending)
+def forget_the_rest() -> None:
+    """Look through what is left of everybody who was erased a short while ago, in batches. Harmless to run twice."""
+    with db.connection() as conn:
+        unfinished = erasing.unfinished(conn)
+    for player_id in unfinished:
+        after = None
+        while not process_life.stopping.is_set():
+            with db.connection() as conn:
+                after = erasing.forget_scans(conn, player_id, after, limit=erasing.BATCH)
+            if after is None:
+                break
+        else:
+            return
+        with db.transaction() as conn:
+            erasing.forget_traces(conn, player_id)
+            if erasing.conclude(conn, player_id):
+                log.info("player_forgotten", player_id=str(player_id))
