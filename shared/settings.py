@@ -1,5 +1,6 @@
 """Settings: one frozen object, built from the environment, failing loudly with the variable's name."""
 
+import re
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -63,6 +64,15 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _limit(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)s?", text):
+        raise ValueError('must be a limit such as "10 per minute" or "100 per 5 minutes"')
+    return text
+
+
+Limit = Annotated[str, AfterValidator(_limit)]
+
+
 class Settings(BaseSettings):
     """Every setting, named as its environment variable in lower case."""
 
@@ -80,12 +90,26 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[
         tuple[Annotated[str, AfterValidator(as_origin)], ...], NoDecode, BeforeValidator(_split_commas)
     ] = ()
+    trusted_proxies: int = Field(0, ge=0, le=10)
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     access_token_minutes: int = Field(15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(30, ge=1, le=365)
     password_hashes_at_once: int = Field(2, ge=1, le=64)
+
+    rate_limits_enabled: bool = True
+    rate_limit_default: Limit = "600 per minute"
+    rate_limit_unproved: Limit = "300 per minute"
+    rate_limit_login: Limit = "20 per minute"
+    rate_limit_login_name: Limit = "10 per 5 minutes"
+    rate_limit_register: Limit = "20 per minute"
+    rate_limit_refresh: Limit = "30 per minute"
+    rate_limit_scan: Limit = "120 per minute"
+    rate_limit_generate: Limit = "60 per minute"
+    rate_limit_render: Limit = "30 per minute"
+    rate_limit_image: Limit = "600 per minute"
+    rate_limit_key: Limit = "6000 per minute"
 
     web_threads: int = Field(256, ge=4, le=4096)
     web_sockets: int | None = Field(None, ge=0, le=4000)

@@ -11,20 +11,24 @@ from web import (
     auth,
     business,
     codes,
+    cors,
     customizations,
     documentation,
     edge,
     encounters,
     generate,
+    headers,
     images,
     imports,
     keys,
+    limits,
     live,
     metrics,
     operations,
     organizations,
     problems,
     profile,
+    proxies,
     quests,
     renders,
     reviews,
@@ -50,8 +54,12 @@ def create_app() -> OpenAPI:
     )
     app.json = StrictJSON(app)
     app.url_map.converters["code_id"] = codes.CodeId
+    proxies.init_app(app)
     problems.init_app(app)
     edge.name_requests(app)
+    headers.init_app(app)
+    cors.init_app(app)
+    limits.init_app(app)
     auth.init_app(app)
     edge.check_bodies(app)
     slices = (

@@ -215,6 +215,16 @@ def admit_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     return Caller(None, None, key=key), key.role
 
 
+def claimed(*, refresh: bool = False) -> UUID | None:
+    """Whose budget the credentials are good for, as far as they prove themselves without a store: an access token names
+    its player, a refresh token its login, since a stolen one outlives what it was stolen from."""
+    try:
+        found = _claimed("refresh" if refresh else "access")
+    except Unauthenticated:
+        return None
+    return found.family_id if refresh else found.player_id
+
+
 def _claimed(kind: Literal["access", "refresh"]) -> Caller:
     """Whom a bearer token names, once its signature and times are checked. Its login may have ended. Raises
     Unauthenticated."""

@@ -31,7 +31,6 @@ def name_requests(app: Flask) -> None:
     @app.after_request
     def finish(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
-        response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault("Cache-Control", "no-store")
         log.info("answered", method=request.method, path=request.path, status=response.status_code)
         return response

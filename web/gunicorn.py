@@ -30,6 +30,7 @@ graceful_timeout = 8
 keepalive = 30
 SILENT_SECONDS = 10
 control_socket_disable = True
+forwarded_allow_ips = ""  # TRUSTED_PROXIES decides, in one place
 accesslog = None  # the application logs in its own shape
 
 

@@ -9,7 +9,7 @@ import psycopg_pool
 import redis
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge, TooManyRequests
 
 from shared import errors
 from shared.errors import Fault, Invalid
@@ -100,6 +100,8 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
+        if isinstance(error, TooManyRequests):
+            return problem(429, "Too many requests; Retry-After says when to try again.")
         if isinstance(error, RequestEntityTooLarge):
             limit = request.max_content_length
             return problem(413, f"The body is larger than the {limit} bytes allowed here.")
