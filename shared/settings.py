@@ -98,6 +98,8 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(30, ge=1, le=365)
     password_hashes_at_once: int = Field(2, ge=1, le=64)
 
+    request_seconds: float = Field(30, gt=0, le=600)
+    request_bytes_per_second: int = Field(16_384, ge=1)
     rate_limits_enabled: bool = True
     rate_limit_default: Limit = "600 per minute"
     rate_limit_unproved: Limit = "300 per minute"

@@ -78,6 +78,9 @@ def check_bodies(app: Flask) -> None:
         if "body" in takes:
             if request.mimetype != "application/json":
                 raise UnsupportedMediaType
+            if request.content_length is None:  # werkzeug cuts such a body off at the limit, instead of refusing it
+                request.get_data()
+                request.stream.read(1)
             if not isinstance(request.get_json(), dict):  # parsed once, kept for the view
                 raise Invalid(Fault("body", "must be a JSON object"))
 
