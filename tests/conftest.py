@@ -70,7 +70,7 @@ TABLES = """audit_log, api_keys, import_codes, import_rows, imports, render_chun
     visits_forgotten, visits,
     generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
     encounter_attempts, inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys,
-    memberships, organizations, refresh_families, credentials, players"""
+    memberships, organizations, outside_players, refresh_families, credentials, players"""
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ from flask_openapi import OpenAPI
 
 from shared import logging
 from shared.redis import refuse_eviction
+from shared.refusals import doubts
+from shared.settings import settings
 from web import (
     accounts,
     analytics,
@@ -43,6 +45,8 @@ def create_app() -> OpenAPI:
     """The WSGI application, made once per process."""
     logging.configure("web")
     refuse_eviction()
+    for doubt in doubts(settings()) if settings().is_production else ():
+        logging.get_logger().warning("doubtful_setting", told=doubt)
     app = OpenAPI(
         __name__,
         static_folder=None,

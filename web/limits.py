@@ -13,17 +13,18 @@ from hashlib import sha256
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 from typing import Literal
+from uuid import UUID
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import ApplicationLimit, Limiter
 
 from shared.errors import Invalid
 from shared.settings import settings
-from web.auth import claimed, requirement_of
+from web.auth import claimed, requirement_of, visitor
 from web.counters import SCHEME
 
 Budget = Literal[
-    "default", "unproved", "login", "login_name", "register", "refresh", "scan", "generate", "render", "image"
+    "default", "unproved", "key", "login", "login_name", "register", "refresh", "scan", "generate", "render", "image"
 ]
 """Each has its setting, RATE_LIMIT_ and its name."""
 
@@ -43,8 +44,11 @@ BUDGETS: dict[str, Budget] = {
 """What a request to these routes is taken from; to all others, from `default`."""
 BY_NAME = {"accounts.log_in"}
 """Routes that are counted against the `username` in their body, too: no rotation of addresses helps to guess one."""
+OF_A_KEY = {"default", "scan"}
+"""What an API key has one wide budget for: it acts for many players."""
 FREE = {"operations.healthz", "operations.readyz", "metrics.metrics"}
 """What a platform asks of a process, from few addresses and often."""
+MAX_KEYS = 4_096
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After")
 
 
@@ -89,6 +93,8 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def tell(response: Response) -> Response:
         """What is left of the budget that will be spent first, in seconds and not in dates: clocks differ."""
+        if (found := visitor()) is not None and found.key is not None:
+            _remember(found.key.id)
         if limits := limiter.current_limits:
             tightest = min(limits, key=lambda each: (not each.breached, each.remaining / each.limit.amount))
             reset = max(0, ceil(tightest.window.reset_time - time.time()))
@@ -108,11 +114,28 @@ def _find_spender(endpoint: str) -> Spender:
     needed = requirement_of(current_app.view_functions[endpoint])
     if needed.kind == "public":
         return Spender(budget, address(request.remote_addr), _tried_name() if endpoint in BY_NAME else None)
+    if (key_id := _known_keys.get(_digest(request.headers.get("Authorization", "")))) is not None:
+        return Spender("key" if budget in OF_A_KEY else budget, str(key_id))
     if (who := claimed(refresh=needed.kind == "refresh")) is not None:
         return Spender(budget, str(who))
     if "Authorization" not in request.headers and (needed.waived_unless or needed.or_link):
         return Spender(budget, address(request.remote_addr))
     return Spender("unproved", address(request.remote_addr))
+
+
+_known_keys: dict[bytes, UUID] = {}
+"""API keys that the gate of this process has let in, by a digest of what presents them. A key shows nothing by itself:
+until it is known, it counts as a guess at one."""
+
+
+def _remember(key_id: UUID) -> None:
+    if len(_known_keys) >= MAX_KEYS:
+        _known_keys.clear()
+    _known_keys[_digest(request.headers["Authorization"])] = key_id
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode("utf-8", "replace")).digest()
 
 
 def _tried_name() -> str | None:

@@ -10,6 +10,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from shared.leader import Leadership, leadership
 from shared.logging import configure, get_logger
 from shared.messages import CleanUp, ImagesPending, ImportsPending, Message, RendersPending, RollUp, ScansPending, send
+from shared.redis import refuse_eviction
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -18,6 +19,7 @@ log = get_logger()
 
 def main() -> None:
     configure("scheduler")
+    refuse_eviction()
     stopping = stop_on_signals()
     while not stopping.is_set():
         with leadership("scheduler", stopping) as lead:

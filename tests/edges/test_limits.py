@@ -17,7 +17,7 @@ from script.stack.ports import LOOPBACK
 from shared import redis as redises
 from shared.accounts import passwords
 from shared.settings import Settings
-from tests.people import bearer, sign_in
+from tests.people import bearer, make_key, make_staff, sign_in
 from web import limits
 from web.app import create_app
 from web.limits import address
@@ -122,6 +122,18 @@ def test_a_login_that_names_nobody_is_judged_by_its_address_alone(limited: Limit
     answers += [client.post("/auth/login", json=body) for body in ({"username": 7}, {"username": 7})]
 
     assert [each.status_code for each in answers] == [422, 422, 422, 422, 429]
+
+
+def test_an_api_key_has_one_wide_budget_once_it_is_known(limited: Limited, conn: Any) -> None:
+    """Until then it counts as a guess; and no guess spends what a good key has."""
+    client = limited(UNPROVED="2 per minute", KEY="3 per minute", SCAN="1 per minute", DEFAULT="1 per minute")
+    staff = make_staff(client.application, conn)
+    headers = make_key(conn, staff.org_id, "codes:read", "scan").headers
+    guess = bearer(f"wm_{'0' * 12}_{'0' * 64}")
+
+    assert statuses(client, 1, staff.codes, headers=headers) == [200]
+    assert statuses(client, 2, staff.codes, headers=guess) == [401, 429]
+    assert statuses(client, 4, staff.codes, headers=headers) == [200, 200, 200, 429]
 
 
 def test_a_stolen_refresh_token_spends_its_own_login_only(limited: Limited, conn: Any) -> None:
