@@ -1,14 +1,26 @@
 """Applications with settings of a test's own."""
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+MADE_WITH = ("RATE_LIMITS_ENABLED", "TRUSTED_PROXIES", "REDIS_URL")
+"""What an application looks at when it is made; everything else, with each request."""
+
+
+@pytest.fixture(scope="session")
+def applications() -> dict[tuple[str | None, ...], Any]:
+    """Those made so far: it takes a while."""
+    return {}
+
 
 @pytest.fixture
-def serve(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Makes an application under these settings, and gives a client of it: `serve(TRUSTED_PROXIES="1")`."""
+def serve(
+    clean: None, monkeypatch: pytest.MonkeyPatch, applications: dict[tuple[str | None, ...], Any]
+) -> Iterator[Callable[..., Any]]:
+    """Gives a client of an application under these settings: `serve(TRUSTED_PROXIES="1")`."""
     from shared.settings import settings
     from web.app import create_app
 
@@ -16,7 +28,10 @@ def serve(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[...
         for name, value in changed.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        return create_app().test_client()
+        made_with = tuple(os.environ.get(name) for name in MADE_WITH)
+        if made_with not in applications:
+            applications[made_with] = create_app()
+        return applications[made_with].test_client()
 
     yield make
     monkeypatch.undo()

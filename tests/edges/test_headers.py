@@ -27,7 +27,7 @@ def test_pages_run_nothing_inline_and_stand_in_no_frame(client: Any, path: str) 
     assert answer.content_type.startswith("text/html")
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
     assert policy.get("script-src", "'none'") in ("'self'", "'none'")
-    assert "unsafe" not in policy.get("style-src", "") or path == "/docs"
+    assert "unsafe" not in policy.get("style-src", "")
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     assert answer.headers["X-Frame-Options"] == "DENY"
 

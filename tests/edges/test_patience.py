@@ -46,7 +46,7 @@ def pieces(patience: Patience) -> Iterator[bytes]:
 
 
 def test_a_byte_now_and_then_is_not_waited_for_without_end() -> None:
-    dribbled = []
+    dribbled: list[bytes] = []
     with pytest.raises(TooSlow):
         dribbled.extend(pieces(reader(*[(9.0, b"x")] * 100)))
     assert len(dribbled) == 4  # 36 seconds after the first was there to be read

@@ -2,19 +2,15 @@
 
 import http.client
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from script.stack.ports import LOOPBACK, free_port
-from script.stack.process import Command
-from script.stack.running import CHECKOUT
+from script.stack.ports import LOOPBACK
+from tests.edges.serving import is_alive, serving
 from tests.people import Staff, sign_in
 from tests.stack.polling import eventually
 
@@ -23,40 +19,12 @@ HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[int]:
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of a web process that gives a request a quarter of a second, and a little more for a long one."""
-    port = free_port()
-    argv = (sys.executable, "-m", "gunicorn", "--config", "web/gunicorn.py", "web.app:create_app()")
-    environment = os.environ | {
-        "PORT": str(port),
-        "HOST": LOOPBACK,
-        "REQUEST_SECONDS": "0.25",
-        "REQUEST_BYTES_PER_SECOND": "1000000",
-        "WEB_THREADS": "4",
-    }
-    process = subprocess.Popen(
-        Command(argv, environment=environment, directory=CHECKOUT).leashed(),
-        cwd=CHECKOUT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        eventually(lambda: is_alive(port))
+    log = tmp_path_factory.mktemp("edges") / "web.log"
+    patience = {"REQUEST_SECONDS": "0.25", "REQUEST_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
+    with serving(log, **patience) as port:
         yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def is_alive(port: int) -> bool:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    finally:
-        connection.close()
 
 
 def dribble(port: int, head: bytes, drop: bytes) -> bytes:
