@@ -71,10 +71,9 @@ def init_app(app: Flask) -> None:
         application_limits=[
             ApplicationLimit(lambda: _limit(_spender().budget), scope=lambda _: _spender().budget),
             ApplicationLimit(
-                lambda: _limit("login_name"),
+                lambda: _limit("login_name") if _spender().name else "",
                 key_function=lambda: _spender().name or "",
                 scope="login_name",
-                exempt_when=lambda: _spender().name is None,
             ),
         ],
         storage_uri=f"{SCHEME}://",
@@ -114,7 +113,8 @@ def _find_spender(endpoint: str) -> Spender:
     needed = requirement_of(current_app.view_functions[endpoint])
     if needed.kind == "public":
         return Spender(budget, address(request.remote_addr), _tried_name() if endpoint in BY_NAME else None)
-    if (key_id := _known_keys.get(_digest(request.headers.get("Authorization", "")))) is not None:
+    presented = request.headers.get("Authorization", "")
+    if presented.startswith("Bearer wm_") and (key_id := _known_keys.get(_digest(presented))) is not None:
         return Spender("key" if budget in OF_A_KEY else budget, str(key_id))
     if (who := claimed(refresh=needed.kind == "refresh")) is not None:
         return Spender(budget, str(who))
