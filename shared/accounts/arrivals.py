@@ -15,12 +15,11 @@ from shared.ids import uuid7
 def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
     """The player whom the token names, with the token's login, in the caller's transaction. Requests that race for a
     new one wait for the first. `may_name_ours`: where the name is the id of a player of ours, it is them."""
-    number = int.from_bytes(sha256(theirs.id.bytes).digest()[:8], "big", signed=True)
-    conn.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
+    wait_turn(conn, theirs)
     row = conn.execute(
         "SELECT player_id FROM outside_players WHERE issuer = %s AND subject = %s", (theirs.issuer, theirs.subject)
     ).fetchone()
-    player_id: UUID = row[0] if row else _welcome(conn, theirs, may_name_ours=may_name_ours)
+    player_id: UUID = row[0] if row else welcome(conn, theirs, may_name_ours=may_name_ours)
     conn.execute(
         """
         INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
@@ -31,7 +30,13 @@ def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
     return player_id
 
 
-def _welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
+def wait_turn(conn: Conn, theirs: Theirs) -> None:
+    """Hold whoever else arrives under this name back until the transaction ends."""
+    number = int.from_bytes(sha256(theirs.id.bytes).digest()[:8], "big", signed=True)
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
+
+
+def welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
     """A player for a new name. One that is a UUID keeps it as their id, as clients of the older services know them by
     it, unless a player of ours has it already."""
     named = _as_id(theirs.subject)

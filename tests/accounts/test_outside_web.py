@@ -1,9 +1,9 @@
 """Clients of older services, with the tokens they have: they play like anybody, until their login ends."""
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,10 +12,12 @@ import jwt
 import pytest
 import time_machine
 
+from shared.accounts import arrivals
 from shared.settings import SettingsError, settings
 from tests.accounts.issuing import AUDIENCE, EC, ISSUER, OTHER_EC, SECRET, claims, jwk, pem, token, write_jwks
 from tests.build import make_player
 from tests.people import bearer, join, make_staff, sign_in
+from tests.racing import Meeting, at_once
 
 Serve = Callable[..., Any]
 
@@ -80,22 +82,32 @@ def test_the_quest_services_clients_go_on(serve: Serve, conn: Any) -> None:
 
 def test_racing_first_requests_make_one_player(serve: Serve, conn: Any) -> None:
     client = serve()
-    together = threading.Barrier(8)
-    told: list[str] = []
+    told = at_once([partial(me, client.application.test_client(), token(sub="racer", jti=str(n))) for n in range(8)])
 
-    def arrive(n: int) -> None:
-        together.wait()
-        told.append(me(client.application.test_client(), token(sub="racer", jti=str(n))).json["id"])
-
-    racers = [threading.Thread(target=arrive, args=(n,)) for n in range(8)]
-    for racer in racers:
-        racer.start()
-    for racer in racers:
-        racer.join()
-
-    assert len(told) == 8
-    assert len(set(told)) == 1
+    assert {each.status_code for each in told} == {200}
+    assert len({each.json["id"] for each in told}) == 1
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
+
+
+def meet_before_welcome(monkeypatch: pytest.MonkeyPatch, meeting: Meeting) -> None:
+    welcome = arrivals.welcome
+
+    def meet(*args: Any, **kwargs: Any) -> UUID:
+        meeting.wait()
+        return welcome(*args, **kwargs)
+
+    monkeypatch.setattr(arrivals, "welcome", meet)
+
+
+@pytest.mark.parametrize("turns", [True, False], ids=["in turn", "negative control: all at once"])
+def test_who_is_new_is_welcomed_once(serve: Serve, conn: Any, monkeypatch: pytest.MonkeyPatch, turns: bool) -> None:
+    client = serve()
+    meet_before_welcome(monkeypatch, Meeting(0.5) if turns else Meeting())
+    if not turns:
+        monkeypatch.setattr(arrivals, "wait_turn", lambda *_: None)
+    told = at_once([partial(me, client.application.test_client(), token(jti=str(n))) for n in range(2)])
+
+    assert sorted(each.status_code for each in told) == ([200, 200] if turns else [200, 500])
 
 
 @pytest.mark.parametrize("spelled", [str, lambda taken: str(taken).upper()])

@@ -16,6 +16,7 @@ from limits import parse
 from script.stack.ports import LOOPBACK
 from shared import redis as redises
 from shared.accounts import passwords
+from shared.ids import uuid7
 from shared.settings import Settings
 from tests.people import bearer, make_key, make_staff, sign_in
 from web import limits
@@ -198,6 +199,13 @@ def test_what_a_platform_asks_is_free(limited: Limited) -> None:
     for path in ("/healthz", "/metrics"):
         assert statuses(client, 3, path) == [200, 200, 200]
     assert client.options("/users/me").status_code == client.options("/users/me").status_code == 200
+
+
+def test_sockets_are_limited_before_they_are_sockets(limited: Limited) -> None:
+    """A ticket that nobody gave out is a guess like any other."""
+    client = limited(UNPROVED="2 per minute")
+
+    assert statuses(client, 3, f"/ws/{uuid7()}?ticket=made-up") == [401, 401, 429]
 
 
 def test_without_redis_each_process_counts_for_itself(

@@ -132,3 +132,11 @@ def test_a_body_that_comes_in_time_is_read_as_ever(port: int, app: Any, conn: An
         answer = connection.getresponse()
         assert (answer.status, json.load(answer)["status"]) == (202, "pending")
     connection.close()
+
+
+def test_loopback_is_no_proxy_unless_somebody_says_so(port: int) -> None:
+    """gunicorn believes it by itself."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    connection.request("GET", "/healthz", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"})
+    assert "Strict-Transport-Security" not in connection.getresponse().headers
+    connection.close()
