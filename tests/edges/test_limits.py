@@ -205,7 +205,8 @@ def test_sockets_are_limited_before_they_are_sockets(limited: Limited) -> None:
     """A ticket that nobody gave out is a guess like any other."""
     client = limited(UNPROVED="2 per minute")
 
-    assert statuses(client, 3, f"/ws/{uuid7()}?ticket=made-up") == [401, 401, 429]
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    assert statuses(client, 3, f"/ws/{uuid7()}?ticket=made-up", headers=upgrade) == [401, 401, 429]
 
 
 def test_without_redis_each_process_counts_for_itself(

@@ -20,9 +20,9 @@ HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of a web process that gives a request a quarter of a second, and a little more for a long one."""
+    """Of a web process that gives a request a second and a half, and a little more for a long one."""
     log = tmp_path_factory.mktemp("edges") / "web.log"
-    patience = {"REQUEST_SECONDS": "0.25", "REQUEST_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
+    patience = {"REQUEST_SECONDS": "1.5", "REQUEST_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
     with serving(log, **patience) as port:
         yield port
 
