@@ -28,7 +28,16 @@ from shared.db import Conn
 CHECKOUT = Path(__file__).resolve().parents[1]
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
-MINE = ("DATABASE_URL", "REDIS_URL", "FILES_DIR", "JWT_SECRET", "WEB_CONCURRENCY", "LOG_FORMAT", "WAYMARK_ENV")
+MINE = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "FILES_DIR",
+    "JWT_SECRET",
+    "WEB_CONCURRENCY",
+    "LOG_FORMAT",
+    "WAYMARK_ENV",
+    "RATE_LIMITS_ENABLED",  # no rival has any
+)
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,8 @@ def stack(prepare: Callable[[Conn], None]) -> Iterator[Stack]:
         exits.callback(postgres.destroy)
         exits.enter_context(postgres)
         exits.enter_context(redis)
-        mine = (postgres.url, redis.url, str(data / "files"), secrets.token_hex(32), "1", "json", "development")
+        files, secret = str(data / "files"), secrets.token_hex(32)
+        mine = (postgres.url, redis.url, files, secret, "1", "json", "development", "false")
         os.environ.update(zip(MINE, mine, strict=True))
         alembic.command.upgrade(config(), "head")
         with psycopg.connect(postgres.url, autocommit=True) as conn:

@@ -1,5 +1,6 @@
 """Settings: one frozen object, built from the environment, failing loudly with the variable's name."""
 
+import re
 from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -9,7 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HMAC key at least as long as the hash
+from shared.refusals import contradictions, in_production
+
+OutsideAlgorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
+]
 
 
 class SettingsError(SystemExit):
@@ -63,6 +68,15 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _limit(text: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)s?", text):
+        raise ValueError('must be a limit such as "10 per minute" or "100 per 5 minutes"')
+    return text
+
+
+Limit = Annotated[str, AfterValidator(_limit)]
+
+
 class Settings(BaseSettings):
     """Every setting, named as its environment variable in lower case."""
 
@@ -80,12 +94,36 @@ class Settings(BaseSettings):
     allowed_origins: Annotated[
         tuple[Annotated[str, AfterValidator(as_origin)], ...], NoDecode, BeforeValidator(_split_commas)
     ] = ()
+    trusted_proxies: int = Field(0, ge=0, le=10)
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     access_token_minutes: int = Field(15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(30, ge=1, le=365)
     password_hashes_at_once: int = Field(2, ge=1, le=64)
+
+    request_seconds: float = Field(30, gt=0, le=600)
+    request_bytes_per_second: int = Field(16_384, ge=1)
+    rate_limits_enabled: bool = True
+    rate_limit_default: Limit = "600 per minute"
+    rate_limit_unproved: Limit = "300 per minute"
+    rate_limit_login: Limit = "20 per minute"
+    rate_limit_login_name: Limit = "10 per 5 minutes"
+    rate_limit_register: Limit = "20 per minute"
+    rate_limit_refresh: Limit = "30 per minute"
+    rate_limit_scan: Limit = "120 per minute"
+    rate_limit_generate: Limit = "60 per minute"
+    rate_limit_render: Limit = "30 per minute"
+    rate_limit_image: Limit = "600 per minute"
+    rate_limit_key: Limit = "6000 per minute"
+
+    outside_issuer: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    outside_audience: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    outside_keys_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
+    outside_secret: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
+    outside_algorithms: Annotated[tuple[OutsideAlgorithm, ...], NoDecode, BeforeValidator(_split_commas)] = ()
+    outside_claim: str = Field("sub", min_length=1, max_length=100)
+    outside_names_ours: bool = False
 
     web_threads: int = Field(256, ge=4, le=4096)
     web_sockets: int | None = Field(None, ge=0, le=4000)
@@ -132,20 +170,16 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
-        if len(self.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-            raise ValueError(f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes")
-        if self.is_production:
-            if len(set(self.jwt_secret.get_secret_value())) < 10:
-                raise ValueError("JWT_SECRET looks made up; use e.g. `openssl rand -hex 32`")
-            if self.public_url is None:
-                raise ValueError("PUBLIC_URL must be set in production: it is printed inside the codes")
-            if self.sends_token_in_clear:
-                raise ValueError("GRPC_TLS must be on in production where GRPC_TOKEN goes to another host")
-        if (self.grpc_cert_file is None) != (self.grpc_key_file is None):
-            raise ValueError("GRPC_CERT_FILE and GRPC_KEY_FILE must be set together")
-        if self.max_sockets >= self.web_threads:
-            raise ValueError("WEB_SOCKETS must be below WEB_THREADS, so that HTTP always has a thread")
+        for refusal in contradictions(self):
+            raise ValueError(refusal)
+        for refusal in in_production(self) if self.is_production else ():
+            raise ValueError(refusal)
         return self
+
+    @property
+    def outside_ways(self) -> tuple[OutsideAlgorithm, ...]:
+        """How tokens of the outside service may be signed."""
+        return self.outside_algorithms or (("HS256",) if self.outside_secret else ("RS256", "ES256", "EdDSA"))
 
     @property
     def is_production(self) -> bool:

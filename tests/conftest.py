@@ -16,8 +16,9 @@ import pytest
 # Settings are read when the modules under test are imported: give them what no test depends on.
 os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
 os.environ["WAYMARK_ENV"] = "development"
+os.environ["RATE_LIMITS_ENABLED"] = "false"  # tests of limits make applications of their own
 os.environ["GRPC_SERVER_URL"] = "127.0.0.1:9"  # nobody listens there: tests that need a catalog start their own
-for name in ("PUBLIC_URL", "ALLOWED_ORIGINS", "SCAN_DEFAULT_WAIT"):
+for name in ("PUBLIC_URL", "ALLOWED_ORIGINS", "TRUSTED_PROXIES", "SCAN_DEFAULT_WAIT"):
     os.environ.pop(name, None)
 
 
@@ -69,7 +70,7 @@ TABLES = """audit_log, api_keys, import_codes, import_rows, imports, render_chun
     visits_forgotten, visits,
     generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
     encounter_attempts, inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys,
-    erasures, memberships, organizations, refresh_families, credentials, players"""
+    erasures, memberships, organizations, outside_players, refresh_families, credentials, players"""
 
 
 @pytest.fixture

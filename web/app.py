@@ -4,6 +4,8 @@ from flask_openapi import OpenAPI
 
 from shared import logging
 from shared.redis import refuse_eviction
+from shared.refusals import doubts
+from shared.settings import settings
 from web import (
     accounts,
     analytics,
@@ -11,20 +13,24 @@ from web import (
     auth,
     business,
     codes,
+    cors,
     customizations,
     documentation,
     edge,
     encounters,
     generate,
+    headers,
     images,
     imports,
     keys,
+    limits,
     live,
     metrics,
     operations,
     organizations,
     problems,
     profile,
+    proxies,
     quests,
     renders,
     reviews,
@@ -39,6 +45,8 @@ def create_app() -> OpenAPI:
     """The WSGI application, made once per process."""
     logging.configure("web")
     refuse_eviction()
+    for doubt in doubts(settings()) if settings().is_production else ():
+        logging.get_logger().warning("doubtful_setting", told=doubt)
     app = OpenAPI(
         __name__,
         static_folder=None,
@@ -50,8 +58,12 @@ def create_app() -> OpenAPI:
     )
     app.json = StrictJSON(app)
     app.url_map.converters["code_id"] = codes.CodeId
+    proxies.init_app(app)
     problems.init_app(app)
     edge.name_requests(app)
+    headers.init_app(app)
+    cors.init_app(app)
+    limits.init_app(app)
     auth.init_app(app)
     edge.check_bodies(app)
     slices = (

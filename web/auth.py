@@ -17,6 +17,7 @@ from flask_jwt_extended import JWTManager
 
 from shared import db
 from shared.accounts import store as accounts
+from shared.accounts.outside import Theirs
 from shared.db import Conn
 from shared.errors import Forbidden, NotFound, Unauthenticated
 from shared.organizations import keys
@@ -24,6 +25,7 @@ from shared.organizations import store as organizations
 from shared.organizations.keys import ApiKey, Scope
 from shared.organizations.rules import Role, at_least
 from shared.settings import settings
+from web import outside
 
 View = TypeVar("View", bound=Callable[..., Any])
 ALGORITHM = "HS256"
@@ -215,15 +217,40 @@ def admit_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     return Caller(None, None, key=key), key.role
 
 
+def claimed(*, refresh: bool = False) -> UUID | None:
+    """Whose budget the credentials are good for, as far as they prove themselves without a store: an access token names
+    its player, a refresh token its login, since a stolen one outlives what it was stolen from."""
+    try:
+        theirs = None if refresh else _theirs(_bearer())
+        if theirs is not None:
+            return theirs.id
+        found = _ours(_bearer(), "refresh" if refresh else "access")
+    except Unauthenticated:
+        return None
+    return found.family_id if refresh else found.player_id
+
+
 def _claimed(kind: Literal["access", "refresh"]) -> Caller:
     """Whom a bearer token names, once its signature and times are checked. Its login may have ended. Raises
     Unauthenticated."""
     token = _bearer()
+    if kind == "access" and (theirs := _theirs(token)) is not None:
+        return Caller(*outside.log_in(theirs))
+    return _ours(token, kind)
+
+
+def _theirs(token: str) -> Theirs | None:
+    """Whom a token of an outside service names, if it is one. Raises Unauthenticated."""
+    service = outside.service()
+    return service.recognize(token) if service is not None else None
+
+
+def _ours(token: str, kind: Literal["access", "refresh"]) -> Caller:
     try:
         claims = _verified(token)
         found = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
         is_over = int(claims["exp"]) <= time.time()
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
         raise Unauthenticated from None
     if claims["type"] != kind or is_over:
         raise Unauthenticated
@@ -295,4 +322,5 @@ def init_app(app: Flask) -> None:
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings().refresh_token_days),
     )
     JWTManager(app)
+    outside.service()  # or say at once why not
     app.before_request(gate)

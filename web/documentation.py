@@ -17,6 +17,7 @@ from werkzeug.routing import Rule
 from web.answers import answer
 from web.auth import Requirement, public, requirement_of
 from web.idempotency import HEADER
+from web.limits import FREE
 
 INFO = {
     "title": "Waymark",
@@ -40,7 +41,8 @@ SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
 }
 PAGES = Path(__file__).parent / "pages"
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 PROBLEM = {
@@ -77,8 +79,15 @@ MEANINGS = {
     "415": "Not JSON, or not the form that is taken here",
     "416": "The file has no such range; Content-Range says how long it is",
     "422": "Malformed; `errors` names each field",
+    "429": "More than the budget allows; Retry-After says when to try again",
     "503": "A store is down, or this process is full; Retry-After says when to try again",
 }
+LIMITS = {
+    "RateLimit-Limit": "How many requests the budget that will be spent first allows in its window",
+    "RateLimit-Remaining": "How many of them are left",
+    "RateLimit-Reset": "Seconds until its window ends",
+}
+RETRY_AFTER = {"description": "Seconds", "schema": {"type": "integer"}}
 SOCKETS = {
     "/ws/{player_id}": "A player's own events",
     "/ws/organizations/{org_id}": "Events of an organization's codes, for its staff (analyst and above)",
@@ -122,6 +131,10 @@ def specification(app: OpenAPI) -> dict[str, Any]:
         spec = app.api_doc
         spec["components"]["schemas"]["Problem"] = PROBLEM
         spec["components"]["schemas"].pop("ValidationErrorModel", None)
+        spec["components"]["headers"] = {
+            name: {"description": f"{told}; absent where limits are off", "schema": {"type": "integer"}}
+            for name, told in LIMITS.items()
+        }
         for rule, operation in _operations(app, spec):
             _complete(rule, operation, app.view_functions[rule.endpoint])
         for path, summary in SOCKETS.items():
@@ -143,6 +156,9 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
     needed = requirement_of(view)
     statuses = {status for status in operation["responses"] if status >= "400" and status != "422"}
     statuses |= {"503"} | _refusals(needed, rule)
+    is_limited = rule.endpoint not in FREE
+    if is_limited:
+        statuses.add("429")
     if "requestBody" in operation:
         statuses |= {"413", "415", "422"}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
@@ -161,6 +177,11 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
     for status in sorted(statuses):
         if "content" not in operation["responses"].get(status, {}):  # a page says it in its own way
             operation["responses"][status] = _problem(status)
+    if is_limited:
+        for response in operation["responses"].values():
+            response.setdefault("headers", {}).update(
+                {name: {"$ref": f"#/components/headers/{name}"} for name in LIMITS}
+            )
     if needed.kind != "public":
         operation["security"] = [{"token": []}]
     if needed.scope is not None:
@@ -181,7 +202,8 @@ def _refusals(needed: Requirement, rule: Rule) -> set[str]:
 
 def _problem(status: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
-    return {"description": MEANINGS[status], "content": {"application/problem+json": {"schema": schema}}}
+    headers = {"headers": {"Retry-After": RETRY_AFTER}} if status in ("429", "503") else {}
+    return {"description": MEANINGS[status], "content": {"application/problem+json": {"schema": schema}}} | headers
 
 
 def _socket(path: str, summary: str) -> dict[str, Any]:
@@ -201,6 +223,6 @@ def _socket(path: str, summary: str) -> dict[str, Any]:
         ],
         "responses": {
             "101": {"description": "Upgraded"},
-            **{status: _problem(status) for status in ("400", "401", "403", "404", "503")},
+            **{status: _problem(status) for status in ("400", "401", "403", "404", "429", "503")},
         },
     }

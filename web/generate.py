@@ -179,6 +179,7 @@ def _image(found: Generated, as_format: Format) -> Response:
     # To be asked for again each time: it may be gone by then. A 304 costs the client nothing but the question.
     response.headers["Cache-Control"] = "private, no-cache"
     response.headers["Content-Disposition"] = f'inline; filename="{found.id}.{as_format}"'
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # who knows the id may show it
     if as_format == "svg":
         response.headers["Content-Security-Policy"] = POLICY
     response.make_conditional(request)

@@ -3,15 +3,28 @@
 import gc
 import signal
 import socket
-import struct
 from types import FrameType
 
+from gunicorn.http import get_parser
 from gunicorn.workers.gthread import ThreadWorker
 
 from shared.settings import settings
+from web.patience import SILENT_SECONDS, Patience, limit_of
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
+    def enqueue_req(self, conn):  # type: ignore[no-untyped-def]
+        """Read the connection's requests with patience, and not for ever."""
+        if conn.parser is None and not conn.cfg.is_ssl:
+            conn.parser = get_parser(conn.cfg, conn.sock, conn.client)
+            conn.parser.unreader = Patience(conn.sock, settings().request_seconds, settings().request_bytes_per_second)
+        super().enqueue_req(conn)
+
+    def handle(self, conn):  # type: ignore[no-untyped-def]
+        if isinstance(conn.parser.unreader if conn.parser else None, Patience):
+            conn.parser.unreader.begin()
+        return super().handle(conn)
+
     def finish_request(self, conn, fs):  # type: ignore[no-untyped-def]
         """Count a WebSocket's connection out once. It is closed by its own end already, which gunicorn takes for an
         error and counts again; below zero, a process that stops no longer waits for its requests in flight."""
@@ -28,8 +41,11 @@ worker_connections = 4 * settings().web_threads + 1_000
 timeout = 30
 graceful_timeout = 8
 keepalive = 30
-SILENT_SECONDS = 10
+limit_request_line = 8190  # a signed link or a cursor is far shorter
+limit_request_fields = 100
+limit_request_field_size = 8190
 control_socket_disable = True
+forwarded_allow_ips = ""  # TRUSTED_PROXIES decides, in one place
 accesslog = None  # the application logs in its own shape
 
 
@@ -39,10 +55,15 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
     Accepted sockets inherit the limits from the listening one; a WebSocket only reads when there is something to read.
     """
-    limit = struct.pack("ll", SILENT_SECONDS, 0)
+    limit = limit_of(SILENT_SECONDS)
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+
+
+def pre_request(worker, req) -> None:  # type: ignore[no-untyped-def]
+    if isinstance(req.unreader, Patience):
+        req.unreader.is_body = True  # what is read from now on
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]

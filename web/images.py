@@ -25,7 +25,7 @@ from web.organizations import OrganizationPath
 api = APIBlueprint("images", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Images")])
 
 CACHE_CONTROL = "private, max-age=86400"
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 """For an SVG that is opened as a page: it draws, and does nothing else."""
 
 

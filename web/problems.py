@@ -9,7 +9,7 @@ import psycopg_pool
 import redis
 from flask import Flask, Response, g, request
 from pydantic import ValidationError
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge, TooManyRequests
 
 from shared import errors
 from shared.errors import Fault, Invalid
@@ -96,15 +96,15 @@ def init_app(app: Flask) -> None:
         log.warning("store_away", error=str(error))
         return problem(503, "A store that this needs is not answering; try again shortly.")
 
-    @app.errorhandler(BlockingIOError)
-    def on_silence(_error: Exception) -> Response:
-        return problem(408, "The body did not come in time.")
-
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
+        if isinstance(error, TooManyRequests):
+            return problem(429, "Too many requests; Retry-After says when to try again.")
         if isinstance(error, RequestEntityTooLarge):
             limit = request.max_content_length
             return problem(413, f"The body is larger than the {limit} bytes allowed here.")
+        if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
+            return problem(408, "The body did not come in time.")
         response = problem(error.code or 500, error.description or "")
         for name, value in error.get_headers():
             if name == "Allow":

@@ -32,14 +32,14 @@ class TrackedAnswer(Answer):
     status: Status
 
 
-class RewardAnswer(Answer):
+class QuestRewardAnswer(Answer):
     item: str
     qty: int
 
 
 class ClaimedAnswer(Answer):
     message: Literal["Reward claimed successfully"]
-    reward: RewardAnswer
+    reward: QuestRewardAnswer
 
 
 class QuestAnswer(Answer):
@@ -53,7 +53,7 @@ class QuestAnswer(Answer):
     daily: bool = Field(description="A day counts once, in the player's own time zone")
     grace_days: int = Field(description="Days that may be missed between two that count; one more ends the streak")
     by_scans: bool = Field(description="Whether scans advance it")
-    reward: RewardAnswer | None
+    reward: QuestRewardAnswer | None
     status: Status
     progress: int
     completions: int

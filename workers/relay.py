@@ -16,7 +16,7 @@ from shared.events import Event, Position
 from shared.leader import leadership
 from shared.live import CHANNEL, encode
 from shared.logging import configure, get_logger
-from shared.redis import client, key
+from shared.redis import client, key, refuse_eviction
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -31,6 +31,7 @@ MARK = "relay"
 
 def main() -> None:
     configure("relay")
+    refuse_eviction()
     stopping = stop_on_signals()
     while not stopping.is_set():
         try:

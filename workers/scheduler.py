@@ -20,6 +20,7 @@ from shared.messages import (
     ScansPending,
     send,
 )
+from shared.redis import refuse_eviction
 from shared.settings import settings
 from shared.stopping import stop_on_signals
 
@@ -30,6 +31,7 @@ ERASURES_SECONDS = 60.0
 
 def main() -> None:
     configure("scheduler")
+    refuse_eviction()
     stopping = stop_on_signals()
     while not stopping.is_set():
         with leadership("scheduler", stopping) as lead:

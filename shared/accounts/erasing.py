@@ -54,6 +54,7 @@ def erase(conn: Conn, player_id: UUID) -> None:
     _leave(conn, player_id)
     _forget_name(conn, player_id)
     conn.execute("DELETE FROM credentials WHERE player_id = %s", (player_id,))
+    conn.execute("DELETE FROM outside_players WHERE player_id = %s", (player_id,))
     conn.execute("DELETE FROM generated_codes WHERE maker = %s", (player_id,))
     conn.execute("UPDATE render_jobs SET asked_by = NULL WHERE asked_by = %s", (player_id,))
     store.end_families(conn, player_id, "erased")

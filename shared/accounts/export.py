@@ -46,6 +46,15 @@ SECTIONS = (
         """,
     ),
     Section(
+        "outside_names",
+        {"issuer": "", "subject": ""},
+        """
+        SELECT issuer, subject, created_at FROM outside_players
+        WHERE player_id = %(player)s AND (issuer, subject) > (%(issuer)s, %(subject)s)
+        ORDER BY issuer, subject LIMIT %(limit)s
+        """,
+    ),
+    Section(
         "organizations",
         {"org_id": NOTHING},
         """

@@ -1,0 +1,99 @@
+"""What settings must not be: together, and in production. Each sentence begins with the variable's name."""
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from shared.settings import Settings
+
+MIN_SECRET_BYTES = 32  # RFC 7518, 3.2: an HMAC key at least as long as the hash
+MIN_TOKEN_CHARACTERS = 16
+MIN_PASSWORD_CHARACTERS = 8
+WELL_KNOWN = re.compile(
+    "0123456789|1234567890|abcdefghij|changeit|changeme|correcthorse|example|goeshere|insecure|jwtsecret|letmein|"
+    "mysecret|notsecret|passw0rd|password|placeholder|qwerty|replaceme|secretkey|supersecret|thisisasecret|topsecret|"
+    "verysecret|waymark|your256bitsecret|yoursecret"
+)
+"""Of the secrets of examples, ours included: no random one holds any of these."""
+DEFAULT_PASSWORDS = {"admin", "default", "guest", "postgres", "redis", "root", "secret", "test"}
+
+
+def contradictions(told: "Settings") -> Iterator[str]:
+    """What does not fit together, wherever we run."""
+    if len(told.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+        yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
+    if (told.grpc_cert_file is None) != (told.grpc_key_file is None):
+        yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
+    if told.max_sockets >= told.web_threads:
+        yield "WEB_SOCKETS must be below WEB_THREADS, so that HTTP always has a thread"
+    if told.outside_issuer is None:
+        if told.outside_keys_file or told.outside_secret:
+            yield "OUTSIDE_ISSUER must be set: tokens that name no issuer are not taken"
+        return
+    if told.outside_audience is None:
+        yield "OUTSIDE_AUDIENCE must be set: tokens made for others are not taken"
+    if (told.outside_keys_file is None) == (told.outside_secret is None):
+        yield "OUTSIDE_KEYS_FILE or OUTSIDE_SECRET must be set, and not both"
+    if any(name.startswith("HS") != (told.outside_secret is not None) for name in told.outside_ways):
+        yield "OUTSIDE_ALGORITHMS must be HS256, HS384 or HS512 with OUTSIDE_SECRET, and none of them without"
+    if told.outside_secret is not None:
+        if len(told.outside_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            yield f"OUTSIDE_SECRET must be at least {MIN_SECRET_BYTES} bytes"
+        if told.outside_secret.get_secret_value() == told.jwt_secret.get_secret_value():
+            yield "OUTSIDE_SECRET must not be JWT_SECRET: who has it could sign for anybody"
+
+
+def in_production(told: "Settings") -> Iterator[str]:
+    """What only a demo may have."""
+    for name, secret in (("JWT_SECRET", told.jwt_secret), ("OUTSIDE_SECRET", told.outside_secret)):
+        if secret is not None and _is_made_up(secret.get_secret_value()):
+            yield f"{name} looks made up; use e.g. `openssl rand -hex 32`"
+    if told.grpc_token and _is_weak(told.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
+        yield f"GRPC_TOKEN must be {MIN_TOKEN_CHARACTERS} characters or more, and no example's"
+    for name, url in (("DATABASE_URL", told.database_url), ("REDIS_URL", told.redis_url)):
+        password = _password(url.get_secret_value())
+        if password is not None and _is_weak(password, MIN_PASSWORD_CHARACTERS):
+            yield f"{name}: the password must be {MIN_PASSWORD_CHARACTERS} characters or more, and no example's"
+    if told.public_url is None:
+        yield "PUBLIC_URL must be set in production: it is printed inside the codes"
+    if told.sends_token_in_clear:
+        yield "GRPC_TLS must be on in production where GRPC_TOKEN goes to another host"
+    if os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no"):
+        yield "FLASK_DEBUG must be off in production"
+    if sys.flags.dev_mode:
+        yield "PYTHONDEVMODE must be off in production"
+
+
+def doubts(told: "Settings") -> Iterator[str]:
+    """What is seldom meant in production, and said when a process starts."""
+    if told.public_url is not None and not told.public_url.startswith("https:"):
+        yield "PUBLIC_URL is not https: browsers give a page neither camera nor position, and tokens can be read"
+    for origin in told.allowed_origins:
+        if not origin.startswith("https:"):
+            yield f"ALLOWED_ORIGINS holds {origin}: whoever is on the way to it can call the API as its users"
+    if told.log_level == "DEBUG":
+        yield "LOG_LEVEL is DEBUG: libraries tell more than they should"
+    if not told.rate_limits_enabled:
+        yield "RATE_LIMITS_ENABLED is off: nothing bounds who guesses passwords"
+
+
+def _is_made_up(secret: str) -> bool:
+    return len(set(secret)) < 10 or _is_weak(secret, MIN_SECRET_BYTES)
+
+
+def _is_weak(secret: str, least: int) -> bool:
+    """Short, one piece over and over, or out of an example."""
+    is_repeated = secret in (secret * 2)[1:-1]
+    plain = re.sub(r"[^a-z0-9]", "", secret.lower())
+    return len(secret) < least or is_repeated or plain in DEFAULT_PASSWORDS or bool(WELL_KNOWN.search(plain))
+
+
+def _password(url: str) -> str | None:
+    """In a URL of PostgreSQL or Redis; None where there is none, as with certificates and private networks."""
+    parts = urlsplit(url)
+    told = parse_qs(parts.query).get("password", [None])[-1]
+    return told if parts.password is None else unquote(parts.password)

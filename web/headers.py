@@ -1,0 +1,26 @@
+"""What every answer tells a browser not to do. A view that needs more states it itself."""
+
+from flask import Flask, Response, request
+
+POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+"""Content-Security-Policy of what is no page: should a browser take it for one, it loads and runs nothing."""
+PROTECTION = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "no-referrer",  # paths hold ids, and links their signatures
+    "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+HTTPS_SECONDS = 365 * 24 * 3600
+
+
+def init_app(app: Flask) -> None:
+    @app.after_request
+    def protect(response: Response) -> Response:
+        for name, value in PROTECTION.items():
+            response.headers.setdefault(name, value)
+        if request.is_secure:  # as the proxies that are trusted tell it
+            response.headers.setdefault("Strict-Transport-Security", f"max-age={HTTPS_SECONDS}")
+        return response
