@@ -1,0 +1,34 @@
+"""Each attack by name: it fails; and with its guard taken out it succeeds, so the attempt is a real one.
+
+What they are, and which requirements they answer, stands in docs/security.md.
+"""
+
+import pytest
+from flask import Flask
+
+from shared.db import Conn
+from tests.people import make_staff
+from tests.security import assignment, content, files, logs, sockets, tenancy, tokens
+from tests.security.attack import Attack, Scene
+from web.auth import _verified
+
+SUBJECTS = (tokens, tenancy, assignment, sockets, content, files, logs)
+ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
+every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+
+
+@pytest.fixture
+def scene(app: Flask, conn: Conn) -> Scene:
+    _verified.cache_clear()
+    return Scene(app, app.test_client(), conn, make_staff(app, conn), make_staff(app, conn))
+
+
+@every_attack
+def test_the_attack_fails(scene: Scene, attack: Attack) -> None:
+    assert not attack.attempt(scene)
+
+
+@every_attack
+def test_the_attack_succeeds_where_its_guard_is_taken_out(scene: Scene, attack: Attack) -> None:
+    with attack.without_guard(scene):
+        assert attack.attempt(scene)
