@@ -64,16 +64,18 @@ class Attack:
     without_guard: Without
 
 
-def without(function: Callable[..., Any], guard: str, instead: str) -> Without:
-    """A mutation: the function as if its source said `instead` where the guard stands."""
+def without(function: Callable[..., Any], guard: str, instead: str, *more: tuple[str, str]) -> Without:
+    """A mutation: the function as if its source said `instead` where the guard stands; and so for more guards in it."""
 
     @contextmanager
     def mutated(_scene: Scene) -> Iterator[None]:
         original = inspect.unwrap(function)
         assert isinstance(original, FunctionType)
         source = textwrap.dedent(inspect.getsource(original))
-        assert source.count(guard) == 1, f"{original.__qualname__} no longer says {guard!r}, once"
-        tree = ast.parse(source.replace(guard, instead))
+        for old, new in ((guard, instead), *more):
+            assert source.count(old) == 1, f"{original.__qualname__} no longer says {old!r}, once"
+            source = source.replace(old, new)
+        tree = ast.parse(source)
         tree.body[0].decorator_list = []  # type: ignore[attr-defined]
         module = compile(tree, inspect.getfile(original), "exec")
         kept = original.__code__

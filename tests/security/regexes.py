@@ -17,15 +17,12 @@ from tests.security.attack import Scene
 from tests.security.source import assigned, sources
 
 SERVING = ("web", "workers", "shared")
-SECONDS = 5.0
+SECONDS = 3.0
 """Of processor time, for one pattern and one text of 100 kB: a good one takes a thousandth of that."""
 SEARCHING = {"search", "sub", "subn", "split", "findall", "finditer"}
-UNITS = (
-    *("a", "A", "0", "-", "_", ".", " ", "\n", "'", "/", "\\", "@", ":", "=", "é", "\u200b"),
-    *("a.", "a@", "a-", "a ", "9.", "=,", "{}", "<>", "ab-", "://", "0-,"),
-)
-BAITS = [unit * (100_000 // len(unit)) + tail for unit in UNITS for tail in ("", "\x00")]
-BAITS += [head + unit * 50_000 for head in ("http://", "a@", "bytes=", "#", "-") for unit in ("a", "0", "a.")]
+UNITS = ("a", "A", "0", "-", "_", ".", " ", "\n", "/", "@", ":", "a.", "a@", "a-", "9.", "=,", "://", "0-,")
+BAITS = [unit * (100_000 // len(unit)) + "\x00" for unit in UNITS]
+BAITS += [head + unit * 50_000 for head in ("http://", "a@", "bytes=", "#") for unit in ("a", "0", "a.")]
 
 Match = Callable[[str], object]
 

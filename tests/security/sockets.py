@@ -96,7 +96,7 @@ ATTACKS = [
     Attack(
         "another player's socket",
         another_players,
-        without(live.Listener.check, "player_id not in (None, self.caller.player_id)", "False"),
+        without(live.Listener.check, "player_id not in (None, listener)", "False"),
     ),
     Attack("another organization's socket", another_organizations, replaced(live, "authorize", lambda *_: "owner")),
     Attack("a socket of nobody's", nobodys, anybody),

@@ -172,12 +172,12 @@ ATTACKS = [
     Attack(
         "another player's history",
         another_players_history,
-        without(auth.gate, 'ids["player_id"] != g.caller.player_id', "False"),
+        without(auth.gate, 'path_ids()["player_id"] != g.caller.player_id', "False"),
     ),
     Attack(
         "another player's scan",
         another_players_scan,
-        without(scans._find, "found.player_id != caller().player_id", "False"),
+        without(scans._may_read, "scan.player_id == reader.player_id", "True"),
     ),
     Attack(
         "a scan for another player",
@@ -197,6 +197,6 @@ ATTACKS = [
     Attack(
         "another maker's generated code, removed",
         another_makers_picture,
-        without(generate.remove, "found.maker != caller().player_id", "False"),
+        without(generate.remove, "found.maker != me()", "False"),
     ),
 ]

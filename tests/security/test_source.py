@@ -46,6 +46,8 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/quests/store.py", "APPEND.format(seen=SEEN)"): "two constants",
     ("shared/renumbering.py", "name"): "one of LOGS, a constant",
     ("shared/scans/contexts.py", "source.given"): "one of two constants, chosen where a Source is made",
+    ("shared/scans/contexts.py", "last"): "put together from constants and a Source's",
+    ("shared/scans/contexts.py", "sure"): "put together from constants and a Source's",
     ("shared/scans/contexts.py", "' UNION ALL '.join(…)"): "put together from constants and a Source's",
     ("shared/scans/contexts.py", "', '.join(…)"): "put together from constants",
     ("shared/scans/settling.py", "which"): OURS,
