@@ -33,7 +33,7 @@ def test_a_requirement_without_a_hash_or_of_another_version_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "requirements.txt").write_text(
-        "numpy==0.1 ; python_version < '3'\npytest==0.1 ; python_version > '3'\n    # via x\nflask==9.9 \\\n    --hash=sha256:0\n"
+        "numpy==0.1 ; python_version < '3'\npytest==0.1 ; python_version > '3'\nflask==9.9 \\\n    --hash=sha256:0\n"
     )
     monkeypatch.setattr(audit, "CHECKOUT", tmp_path)
     monkeypatch.setattr(audit, "COMPILED", ("requirements.txt",))
