@@ -8,11 +8,11 @@ from flask import Flask
 
 from shared.db import Conn
 from tests.people import make_staff
-from tests.security import assignment, content, files, keys, logs, sockets, tenancy, tokens
+from tests.security import assignment, content, files, keys, logs, production, sockets, tenancy, tokens
 from tests.security.attack import Attack, Scene
 from web.auth import _verified
 
-SUBJECTS = (tokens, keys, tenancy, assignment, sockets, content, files, logs)
+SUBJECTS = (tokens, keys, tenancy, assignment, sockets, content, files, logs, production)
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 
