@@ -8,6 +8,7 @@ import psycopg
 import psycopg_pool
 import redis
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
@@ -99,6 +100,12 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(BlockingIOError)
     def on_silence(_error: Exception) -> Response:
         return problem(408, "The body did not come in time.")
+
+    @app.errorhandler(ParseException)
+    def on_broken_body(_error: Exception) -> Response:
+        response = problem(400, "The body is not framed as HTTP/1.1 asks for.")
+        response.headers["Connection"] = "close"  # where the next request begins is anybody's guess
+        return response
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
