@@ -30,4 +30,4 @@ def kolmogorov_smirnov(ones: Sequence[float], others: Sequence[float]) -> float:
     reach = (size + 0.12 + 0.11 / size) * distance  # Stephens' correction
     if reach < 0.2:
         return 1.0
-    return min(1.0, 2 * sum((-1) ** (k - 1) * exp(-2 * (k * reach) ** 2) for k in range(1, 101)))
+    return min(1.0, 2 * sum(exp(-2 * (k * reach) ** 2) * (1 if k % 2 else -1) for k in range(1, 101)))

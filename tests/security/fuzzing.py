@@ -51,21 +51,22 @@ class Fuzz:
                 break
             request = hostile(dice, self.world)
             if connection is not None and request.is_http:
+                kept = connection
                 try:
-                    connection = self._send(request, connection)
+                    connection = self._send(request, kept)
                 except (ConnectionError, HTTPException):  # closed meanwhile, as a server may: any client tries again
-                    connection.close()
+                    kept.close()
                 else:
                     continue
             elif connection is not None:
                 connection.close()
-            connection = socket.create_connection(self.address, timeout=ANSWER_SECONDS)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            fresh = socket.create_connection(self.address, timeout=ANSWER_SECONDS)
+            fresh.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                connection = self._send(request, connection)
+                connection = self._send(request, fresh)
             except (OSError, HTTPException) as error:
                 self._miss(request, error)
-                connection.close()
+                fresh.close()
                 connection = None
         if connection is not None:
             connection.close()

@@ -70,7 +70,8 @@ def of_source() -> Iterator[tuple[str, bool]]:
     for file, text in sources(*SERVING).items():
         tree = ast.parse(text)
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        searched = {ast.unparse(call.func.value) for call in calls if getattr(call.func, "attr", "") in SEARCHING}
+        methods = [call.func for call in calls if isinstance(call.func, ast.Attribute)]
+        searched = {ast.unparse(method.value) for method in methods if method.attr in SEARCHING}
         names = {ast.unparse(value): name for name, value in assigned(ast.walk(tree))}
         for call in calls:
             match call.func:

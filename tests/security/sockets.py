@@ -1,6 +1,7 @@
 """Attacks on live events: sockets of others, pages that open them for their visitors, frames that fill a memory."""
 
 from contextlib import AbstractContextManager
+from typing import Any
 from unittest.mock import patch
 
 import websocket
@@ -9,11 +10,12 @@ from tests.live.serving import PATIENCE, serving
 from tests.people import Person
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
 from web import live
+from web.auth import Caller
 
 PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE
 
 
-def connect(address: str, path: str, by: Person | None, **options: str) -> websocket.WebSocket | None:
+def connect(address: str, path: str, by: Person | None, **options: Any) -> websocket.WebSocket | None:
     """A socket; None where the server refuses it."""
     header = by.headers if by else {}
     try:
@@ -22,7 +24,7 @@ def connect(address: str, path: str, by: Person | None, **options: str) -> webso
         return None
 
 
-def opened(scene: Scene, path: str, by: Person | None, **options: str) -> bool:
+def opened(scene: Scene, path: str, by: Person | None, **options: Any) -> bool:
     with serving(scene.app) as address:
         socket = connect(address, path, by, **options)
         if socket is not None:
@@ -88,7 +90,7 @@ def of_any_size(scene: Scene) -> AbstractContextManager[object]:
 def anybody(scene: Scene) -> AbstractContextManager[object]:
     """Without authentication: whoever comes is who the path names."""
     owner = scene.victim.owner
-    return patch.object(live, "_authenticate", lambda: live.Caller(owner.id, owner.family_id))
+    return patch.object(live, "_authenticate", lambda: Caller(owner.id, owner.family_id))
 
 
 ATTACKS = [

@@ -80,9 +80,12 @@ def _danger(node: ast.AST) -> str | None:
         case ast.keyword(arg=str(name), value=ast.Constant(value=bool(value))):
             return SWITCHES.get((name, value))
         case ast.Dict(keys=keys, values=values):
-            for key, value in zip(keys, values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(value, ast.Constant) and value.value in (True, False):
-                    return SWITCHES.get((str(key.value), bool(value.value)))
+            pairs = [
+                (str(name.value), bool(given.value))
+                for name, given in zip(keys, values, strict=True)
+                if isinstance(name, ast.Constant) and isinstance(given, ast.Constant) and isinstance(given.value, bool)
+            ]
+            return next((SWITCHES[pair] for pair in pairs if pair in SWITCHES), None)
     return None
 
 

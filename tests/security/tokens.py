@@ -7,6 +7,7 @@ import time_machine
 
 from shared.accounts import passwords
 from shared.accounts import store as accounts
+from shared.errors import Unauthenticated
 from tests.accounts.forging import changed, claims_of, signed, unsigned
 from tests.conftest import PASSWORD
 from tests.people import Person, bearer
@@ -67,7 +68,7 @@ def ticket_used_twice(scene: Scene) -> bool:
         live._authenticate()
         try:
             live._authenticate()
-        except auth.Unauthenticated:
+        except Unauthenticated:
             return False
     return True
 
@@ -89,7 +90,7 @@ def telling_names_apart(scene: Scene) -> bool:
 
 UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
 LASTING = without(auth._claimed, "or is_over", "")
-NEVER_REVOKED = replaced(auth.accounts, "is_family_alive", lambda *_: True)
+NEVER_REVOKED = replaced(accounts, "is_family_alive", lambda *_: True)
 ANY_STANDING = without(auth.admit, "if not is_alive", "if False")
 
 ATTACKS = [

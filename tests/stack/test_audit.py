@@ -7,7 +7,7 @@ import pytest
 
 from script import audit
 
-REPORT = {
+REPORT: dict[str, list[dict[str, object]]] = {
     "dependencies": [
         {"name": "sound", "version": "1.0", "vulns": []},
         {"name": "skipped", "skip_reason": "not on PyPI"},
