@@ -124,8 +124,8 @@ def test_signed_out_it_answers_as_documented(case: Case[Any], clean: None) -> No
 
 
 OUTSIDERS = ("the owner of another organization", "an API key of another organization")
-REFUSED = {401, 403, 404}
-FIRST_READ = REFUSED | {400, 405, 413, 415, 422}
+REFUSED = {401, 403, 404, 405}  # also methods that there are not
+FIRST_READ = REFUSED | {400, 413, 415, 422}
 """Where there is no organization in the path, what was sent may be looked at before whose it is."""
 
 
@@ -161,6 +161,8 @@ def test_another_organizations_credentials_open_nothing(
     case.path_parameters = {name: ids[name] for name in case.path_parameters}
     for whose, headers in credentials.items():
         response = case.call(headers=headers)
+        if case.method.upper() == "OPTIONS":
+            continue
         case.validate_response(response, checks=[not_a_server_error, status_code_conformance])
         allowed = REFUSED if "org_id" in case.path_parameters else FIRST_READ
         assert response.status_code in allowed, f"{whose}: {response.status_code}"

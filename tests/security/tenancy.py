@@ -11,10 +11,12 @@ from shared.codes import store as codes
 from shared.encounters import store as encounters
 from shared.images import store as images
 from shared.imports import store as imports
+from shared.organizations import keys
 from shared.organizations import store as organizations
 from shared.renders import store as renders
 from shared.reviews import store as reviews
 from tests.build import hand_in, make_encounter, make_held
+from tests.people import make_key
 from tests.renders import making
 from tests.renders.making import make_codes
 from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, without
@@ -41,6 +43,10 @@ def their_render(scene: Scene) -> UUID:
 
 def their_held_scan(scene: Scene) -> UUID:
     return make_held(scene.conn, scene.victim.member.id, scene.their_code())
+
+
+def their_key(scene: Scene) -> UUID:
+    return make_key(scene.conn, scene.victim.org_id).id
 
 
 def their_import(scene: Scene) -> UUID:
@@ -125,7 +131,7 @@ ATTACKS = [
     Attack(
         "another organization's code, removed",
         under_own_path("DELETE", "/qr-codes/{}", Scene.their_code),
-        without_org(codes.remove, "org_id"),
+        all_of(without_org(codes.find, "q.org_id"), without_org(codes.remove, "org_id")),
     ),
     Attack(
         "another organization's picture",
@@ -165,7 +171,12 @@ ATTACKS = [
     Attack(
         "another organization's member removed",
         their_member_goes,
-        without(organizations.remove_member, "org_id = %s", "%s::uuid IS NOT NULL"),
+        all_of(without_org(organizations.find_member, "m.org_id"), without_org(organizations.remove_member, "org_id")),
+    ),
+    Attack(
+        "another organization's API key, revoked",
+        under_own_path("DELETE", "/api-keys/{}", their_key),
+        without_org(keys.revoke, "org_id"),
     ),
     Attack("a stranger in an organization", a_stranger_reads, replaced(auth, "_sufficient", lambda *_: "owner")),
     Attack("a role too low", a_member_makes_codes, replaced(auth, "at_least", lambda *_: True)),
