@@ -6,7 +6,7 @@ import sys
 
 import psutil
 
-BENCHES = ("scans", "images", "renders", "timeline", "quests")
+BENCHES = ("scans", "images", "renders", "timeline", "quests", "logins")
 """Each is a module of this package whose `main()` returns whether its goals were met."""
 
 QUIET_PERCENT = 15

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize
 
 from shared import db
 from tests.build import make_code
@@ -288,3 +289,24 @@ def test_authentication_comes_before_validation(caller: Caller, route: Route, da
 @pytest.mark.parametrize(("data", "content_type"), [("{", JSON_TYPE), ("{}", "text/plain")])
 def test_permission_comes_before_validation(caller: Caller, route: Route, data: str, content_type: str) -> None:
     assert_problem(caller.send(route, data, content_type, by=caller.staff.stranger), 403)
+
+
+class Cut:
+    """A chunked body that gunicorn cannot make sense of."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def read(self, _size: int = -1) -> bytes:
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [InvalidChunkSize("zz"), ChunkMissingTerminator(b"")], ids=repr)
+def test_a_body_that_is_framed_wrongly(caller: Caller, error: Exception) -> None:
+    answer = caller.client.post(
+        "/auth/login",
+        headers={"Transfer-Encoding": "chunked", "Content-Type": JSON_TYPE},
+        environ_overrides={"wsgi.input": Cut(error), "wsgi.input_terminated": True},
+    )
+    assert_problem(answer, 400)
+    assert answer.headers["Connection"] == "close"

@@ -9,15 +9,18 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import positive_data_acceptance, status_code_conformance
 
 from shared import db
+from shared.imports import store as imports
 from shared.quests import channel
 from shared.settings import settings as waymark
-from tests.build import make_held
+from tests.build import make_code, make_encounter, make_held
 from tests.conftest import Player
-from tests.renders.making import make_render
+from tests.people import make_key, make_staff
+from tests.renders.making import ask, make_render
 from tests.roles.doors import DOORS
 from web.app import create_app
 from web.auth import requirement_of
@@ -118,6 +121,51 @@ def is_harmless(failure: Exception) -> bool:
 @examples(5)
 def test_signed_out_it_answers_as_documented(case: Case[Any], clean: None) -> None:
     case.call_and_validate(excluded_checks=NOT_SAID_IN_SCHEMAS)
+
+
+OUTSIDERS = ("the owner of another organization", "an API key of another organization")
+REFUSED = {401, 403, 404, 405}  # also methods that there are not
+FIRST_READ = REFUSED | {400, 413, 415, 422}
+"""Where there is no organization in the path, what was sent may be looked at before whose it is."""
+
+
+@pytest.fixture
+def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The ids of one organization, put straight into PostgreSQL, and the credentials of another."""
+    with db.connection() as conn:
+        staff, others = make_staff(app, conn), make_staff(app, conn)
+        code = make_code(conn, staff.org_id)
+        puzzle = make_encounter(conn, make_code(conn, staff.org_id, scan_type="encounter"))
+        machine, stranger = make_key(conn, staff.org_id), make_key(conn, others.org_id)
+        ids = {
+            "org_id": staff.org_id,
+            "import_id": imports.begin(conn, staff.org_id, partial=False).id,
+            "qr_id": code,
+            "player_id": staff.member.id,
+            "encounter_id": puzzle,
+            "scan_id": make_held(conn, staff.member.id, code),
+            "render_id": ask(conn, staff.org_id, [code]),
+            "key_id": machine.id,
+        }
+    credentials = dict(zip(OUTSIDERS, (others.owner.headers, stranger.headers), strict=True))
+    return {name: str(value) for name, value in ids.items()}, credentials
+
+
+@schema.include(path_regex="_id}").exclude(path_regex="^/retrieve/").parametrize()
+@examples(4)
+def test_another_organizations_credentials_open_nothing(
+    case: Case[Any], theirs: tuple[dict[str, str], dict[str, dict[str, str]]]
+) -> None:
+    """Whatever is sent with them, and however well-formed it is."""
+    ids, credentials = theirs
+    case.path_parameters = {name: ids[name] for name in case.path_parameters}
+    for whose, headers in credentials.items():
+        response = case.call(headers=headers)
+        if case.method.upper() == "OPTIONS":
+            continue
+        case.validate_response(response, checks=[not_a_server_error, status_code_conformance])
+        allowed = REFUSED if "org_id" in case.path_parameters else FIRST_READ
+        assert response.status_code in allowed, f"{whose}: {response.status_code}"
 
 
 def test_every_route_is_in_the_document() -> None:

@@ -8,6 +8,7 @@ import psycopg
 import psycopg_pool
 import redis
 from flask import Flask, Response, g, request
+from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge, TooManyRequests
 
@@ -95,6 +96,12 @@ def init_app(app: Flask) -> None:
     def on_store_away(error: Exception) -> Response:
         log.warning("store_away", error=str(error))
         return problem(503, "A store that this needs is not answering; try again shortly.")
+
+    @app.errorhandler(ParseException)
+    def on_broken_body(_error: Exception) -> Response:
+        response = problem(400, "The body is not framed as HTTP/1.1 asks for.")
+        response.headers["Connection"] = "close"  # where the next request begins is anybody's guess
+        return response
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from shared.files.storage import Writer
 
-REFERENCE = re.compile(rb"(\d+) 0 R\b")
+REFERENCE = re.compile(rb"\b(\d+) 0 R\b")
 KIDS = re.compile(rb"/Kids \[([^\]]*)\]")
 PARENT = re.compile(rb"/Parent \d+ 0 R")
 STREAM = re.compile(rb"\bstream\r?\n")

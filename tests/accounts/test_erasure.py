@@ -265,6 +265,7 @@ LOOKED_AFTER: dict[tuple[str, str], str] = {
     ("idempotency_keys", "caller"): "deleted",
     ("inventory_ledger", "player_id"): "kept: balances are its sums",
     ("memberships", "player_id"): "deleted; the last owner cannot go",
+    ("outside_players", "player_id"): "deleted",
     ("player_scans", "player_id"): "kept: counts are made of them; how and where they were made is taken out",
     ("player_scans", "reviewed_by"): "kept: an id without a name",
     ("quest_claims", "player_id"): "kept: claimed once for each completion",

@@ -7,24 +7,18 @@ from typing import Any
 
 import pytest
 import websocket
-from werkzeug.serving import make_server
 
 from shared import db
 from tests.conftest import Player
+from tests.live.serving import PATIENCE, serving
 from workers import relay as relaying
-
-PATIENCE = 20.0
 
 
 @pytest.fixture
 def server(app: Any, clean: None) -> Iterator[str]:
     """Where the application listens."""
-    running = make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=running.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    yield f"127.0.0.1:{running.server_port}"
-    running.shutdown()
-    thread.join(PATIENCE)
+    with serving(app) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,0 +1,159 @@
+"""Attacks on whoever looks at what others wrote: where codes lead, what pages, pictures and spreadsheets would run."""
+
+import csv
+from base64 import b64decode
+from io import BytesIO, StringIO
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from shared import fields
+from shared.images import logos
+from shared.imports import cells
+from shared.renders import manifest
+from shared.visits import rules as visits
+from tests.renders import making
+from tests.security.attack import (
+    Attack,
+    Attempt,
+    Scene,
+    all_of,
+    replaced,
+    taking_any_text,
+    without,
+    without_check,
+)
+from web import business, customizations
+from web.customizations import CustomizationBody
+
+SCRIPT = "<script>alert(1)</script>"
+FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1")
+
+
+def leading_to(target: str) -> Attempt:
+    """A code that sends whoever opens it to somewhere else than it shows."""
+
+    def attempt(scene: Scene) -> bool:
+        code = {"code": "poster", "scan_type": None, "target_url": target}
+        if not scene.lets("POST", scene.attacker.codes, scene.attacker.owner, code):
+            return False
+        return bool(scene.client.get("/s/poster").status_code == 302)
+
+    return attempt
+
+
+def site_of_an_organization(scene: Scene) -> bool:
+    body = {"name": "Museum", "slug": "museum", "url": "javascript:alert(1)"}
+    scene.ask("POST", "/api/organizations", scene.attacker.owner, body)
+    return bool(scene.client.get("/b/museum").status_code == 302)
+
+
+def script_in_a_description(scene: Scene) -> bool:
+    code = {"code": "poster", "scan_type": "item_drop", "description": SCRIPT}
+    assert scene.lets("POST", scene.attacker.codes, scene.attacker.owner, code)
+    return SCRIPT in scene.client.get("/s/poster").text
+
+
+def script_in_a_name(scene: Scene) -> bool:
+    body = {"name": f"Museum {SCRIPT}", "slug": "museum"}
+    assert scene.lets("POST", "/api/organizations", scene.attacker.owner, body)
+    return SCRIPT in scene.client.get("/b/museum").text
+
+
+def script_in_a_colour(scene: Scene) -> bool:
+    path = f"{scene.attacker.codes}/{scene.own_code()}/customization"
+    return scene.lets("PUT", path, scene.attacker.owner, {"foreground_color": f'#000"/>{SCRIPT}'})
+
+
+def upload(scene: Scene, logo: bytes) -> str:
+    """The path of a code that was given this logo; empty where it was refused."""
+    path = f"{scene.attacker.codes}/{scene.own_code()}"
+    headers = scene.attacker.owner.headers
+    form = {"logo": (BytesIO(logo), "logo.png")}
+    answer = scene.client.put(f"{path}/customization/logo", data=form, headers=headers)
+    return path if answer.status_code == 200 else ""
+
+
+def drawn(kind: str, **options: Any) -> bytes:
+    written = BytesIO()
+    Image.new("RGB", (40, 40), "red").save(written, kind, **options)
+    return written.getvalue()
+
+
+def script_in_a_logo(scene: Scene) -> bool:
+    """In a PNG's own text, and behind its end: what is served to others still holds it."""
+    about = PngInfo()
+    about.add_text("Comment", SCRIPT)
+    path = upload(scene, drawn("PNG", pnginfo=about) + SCRIPT.encode())
+    svg = scene.client.get(f"{path}/image?format=svg", headers=scene.attacker.owner.headers).text
+    (data,) = (part.split('"')[0] for part in svg.split("data:image/png;base64,")[1:])
+    return SCRIPT.encode() in b64decode(data)
+
+
+def logo_of_another_kind(scene: Scene) -> bool:
+    """The decoder of a format that nobody needs here is one more to have holes in it."""
+    return any(upload(scene, drawn(kind)) for kind in ("BMP", "TIFF", "GIF", "ICO"))
+
+
+def begins_like_a_formula(text: str) -> bool:
+    return any(cell.startswith(tuple("=+-@\t\r")) for row in csv.reader(StringIO(text, newline="")) for cell in row)
+
+
+def formula_in_an_export(scene: Scene) -> bool:
+    for formula in FORMULAS:
+        body = {"scan_type": "item_drop", "description": formula, "tags": ["=1+1"]}
+        assert scene.lets("POST", scene.attacker.codes, scene.attacker.owner, body)
+    return begins_like_a_formula(scene.ask("GET", f"{scene.attacker.codes}/export", scene.attacker.owner).text)
+
+
+def formula_in_a_manifest(scene: Scene) -> bool:
+    made = [scene.own_code(description=formula) for formula in FORMULAS]
+    render = making.ask(scene.conn, scene.attacker.org_id, made)
+    making.work()
+    rows = making.manifest(making.file_of(scene.conn, render))
+    return any(cell.startswith(tuple("=+-@\t\r")) for row in rows for cell in row.values())
+
+
+ANY_URL = all_of(
+    without(fields._web_url, "not is_web_url(text)", "False"),
+    replaced(visits, "is_web_url", lambda _: True),
+    without_check("qr_codes", "qr_codes_target_url_check"),
+    without_check("organizations", "organizations_url_check"),
+)
+MARKED_SAFE = without(
+    business.page,
+    "**told)",
+    '**{name: __import__("markupsafe").Markup(text) for name, text in told.items()})',
+)
+ANY_COLOUR = all_of(
+    taking_any_text(CustomizationBody, "foreground_color"),
+    replaced(customizations, "check_colours", lambda *_: []),
+    replaced(customizations, "_prove", lambda *_, **__: None),
+    without_check("qr_customizations", "qr_customizations_foreground"),
+)
+
+
+def as_it_is(text: str) -> str:
+    return text
+
+
+ATTACKS = [
+    Attack("javascript: as target", leading_to("javascript:alert(1)"), ANY_URL),
+    Attack("//evil as target", leading_to("//evil.example"), ANY_URL),
+    Attack("\\evil as target", leading_to("\\\\evil.example"), ANY_URL),
+    Attack("a backslash for a slash in a target", leading_to("https:\\\\evil.example"), ANY_URL),
+    Attack("credentials that look like a host in a target", leading_to("https://good.example@evil.example"), ANY_URL),
+    Attack("javascript: as an organization's url", site_of_an_organization, ANY_URL),
+    Attack("script in a description", script_in_a_description, MARKED_SAFE),
+    Attack("script in an organization's name", script_in_a_name, MARKED_SAFE),
+    Attack("script in a colour", script_in_a_colour, ANY_COLOUR),
+    Attack("script in a logo", script_in_a_logo, replaced(logos, "clean_logo", lambda data: data)),
+    Attack(
+        "logo that is neither PNG nor JPEG",
+        logo_of_another_kind,
+        without(logos.clean_logo, ', formats=["PNG", "JPEG"]', ""),
+    ),
+    Attack("CSV cells that begin like a formula", formula_in_an_export, replaced(cells, "guarded", as_it_is)),
+    Attack("formulas in a manifest", formula_in_a_manifest, replaced(manifest, "guarded", as_it_is)),
+]

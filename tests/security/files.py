@@ -1,0 +1,76 @@
+"""Attacks with files: archives whose names lead out of them, pictures and texts that are small and cost a lot."""
+
+import zipfile
+from functools import cache
+from io import BytesIO
+from unittest.mock import patch
+from uuid import UUID
+
+from PIL import Image, ImageFile
+
+from shared.accounts import rules as accounts
+from shared.codes.bodies import CodeBody
+from shared.images import logos
+from tests.images.test_logos import bomb
+from tests.renders import making
+from tests.security import regexes
+from tests.security.attack import Attack, Scene, all_of, replaced, taking_any_text, without_check
+from tests.security.content import upload
+
+OUT = ("../../../../etc/cron.d/evil", "/etc/cron.d/evil", "..\\..\\evil", "C:evil")
+
+
+def names_that_leave_the_archive(scene: Scene) -> bool:
+    """A code's text is part of a name in the ZIP: one who unpacks it would write where they did not mean to."""
+    made = [
+        UUID(answer.json["id"])
+        for name in OUT
+        if (
+            answer := scene.ask(
+                "POST",
+                scene.attacker.codes,
+                scene.attacker.owner,
+                {"scan_type": None, "target_url": "https://a.example", "code": name},
+            )
+        ).status_code
+        == 201
+    ]
+    render = making.ask(scene.conn, scene.attacker.org_id, made or [scene.own_code()])
+    making.work()
+    with zipfile.ZipFile(BytesIO(making.file_of(scene.conn, render))) as archive:
+        return any({"/", "\\", ":"} & set(name) for name in archive.namelist())
+
+
+@cache
+def small_png_of_many_pixels() -> bytes:
+    made = bomb(30_000, 30_000)
+    assert len(made) < 200_000
+    return made
+
+
+def many_pixels_decoded(scene: Scene) -> bool:
+    """Whether anybody begins to decode it: 0.9 GB as it is, 3.6 GB in RGBA."""
+    begun = []
+
+    def load(image: ImageFile.ImageFile) -> None:
+        begun.append(image.size)
+        raise OSError("not on this machine")
+
+    with patch.object(ImageFile.ImageFile, "load", load):
+        upload(scene, small_png_of_many_pixels())
+    return (30_000, 30_000) in begun
+
+
+ATTACKS = [
+    Attack(
+        "names that escape a ZIP",
+        names_that_leave_the_archive,
+        all_of(taking_any_text(CodeBody, "code"), without_check("qr_codes", "qr_codes_code_form")),
+    ),
+    Attack(
+        "a PNG of 30,000 x 30,000 pixels as logo",
+        many_pixels_decoded,
+        all_of(replaced(logos, "MAX_PIXELS", 10**12), replaced(Image, "MAX_IMAGE_PIXELS", None)),
+    ),
+    Attack("100 kB of regex bait", regexes.bait_taken, replaced(accounts, "EMAIL", r"^([a-z0-9]+\.?)+@example$")),
+]

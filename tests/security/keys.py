@@ -1,0 +1,103 @@
+"""Attacks with API keys: of another organization, beyond their scope, ended, guessed, and read out of a backup."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import UUID
+
+from shared.organizations import keys
+from shared.organizations.keys import Scope
+from tests.build import hand_in
+from tests.conftest import TABLES
+from tests.people import make_key
+from tests.security.attack import Attack, Attempt, Scene, replaced, without
+from web import auth, scans
+
+
+def asking(path: str, *scopes: Scope, of: Callable[[Scene], UUID]) -> Attempt:
+    """A key asks for something of the first organization."""
+
+    def attempt(scene: Scene) -> bool:
+        machine = make_key(scene.conn, of(scene), *scopes)
+        answer = scene.client.get(scene.victim.path + path, headers=machine.headers)
+        return bool(answer.status_code == 200)
+
+    return attempt
+
+
+def ours(scene: Scene) -> UUID:
+    return scene.attacker.org_id
+
+
+def theirs(scene: Scene) -> UUID:
+    return scene.victim.org_id
+
+
+def revoked(scene: Scene) -> bool:
+    machine = make_key(scene.conn, scene.victim.org_id)
+    assert scene.lets("DELETE", f"{scene.victim.path}/api-keys/{machine.id}", scene.victim.admin)
+    return bool(scene.client.get(scene.victim.codes, headers=machine.headers).status_code == 200)
+
+
+def expired(scene: Scene) -> bool:
+    machine = make_key(scene.conn, scene.victim.org_id)
+    at = machine.stored.created_at - timedelta(days=1)
+    scene.conn.execute("UPDATE api_keys SET created_at = %s, expires_at = %s", (at, at + timedelta(hours=1)))
+    return bool(scene.client.get(scene.victim.codes, headers=machine.headers).status_code == 200)
+
+
+def guessed(scene: Scene) -> bool:
+    """The prefix is shown to staff; the rest is made up."""
+    machine = make_key(scene.conn, scene.victim.org_id)
+    header = {"Authorization": f"Bearer {machine.stored.prefix}_{'0' * 64}"}
+    return bool(scene.client.get(scene.victim.codes, headers=header).status_code == 200)
+
+
+def anothers_scan(scene: Scene) -> bool:
+    """A key may read the scans that it handed in, and no other's."""
+    scan = hand_in(scene.conn, scene.victim.owner.id, scene.their_code())
+    machine = make_key(scene.conn, scene.attacker.org_id, "scan")
+    return bool(scene.client.get(f"/scan/{scan}", headers=machine.headers).status_code == 200)
+
+
+def read_from_a_backup(scene: Scene) -> bool:
+    """Whether any table holds a key, or what would do as one; also where its making may be repeated."""
+    body = {"name": "Kiosk", "scopes": ["scan"]}
+    made = scene.ask("POST", f"{scene.victim.path}/api-keys", scene.victim.admin, body, Idempotency_Key="k").json
+    secret = made["key"].rpartition("_")[2]
+    needles = [secret, made["key"].encode().hex()]  # as text, and as PostgreSQL shows bytes
+    tables = [name.strip() for name in TABLES.split(",")]
+    rows = [str(row) for table in tables for row in scene.conn.execute(f"SELECT t::text FROM {table} t")]
+    assert any(made["prefix"] in row for row in rows)
+    return any(needle in row for needle in needles for row in rows)
+
+
+ATTACKS = [
+    Attack(
+        "API key of another organization",
+        asking("/qr-codes", of=ours),
+        without(auth.admit_key, "if org_id != key.org_id:", "if False:"),
+    ),
+    Attack(
+        "API key without the scope",
+        asking("/qr-codes", "scan", of=theirs),
+        without(auth.admit_key, "scope not in key.scopes", "False"),
+    ),
+    Attack(
+        "API key on a route for people",
+        asking("/members", of=theirs),
+        without(auth.admit_key, "scope not in key.scopes", "False", ("if scope is None", "if False")),
+    ),
+    Attack("revoked API key", revoked, without(keys.recognize, "revoked_at IS NULL AND", "")),
+    Attack("expired API key", expired, without(keys.recognize, "expires_at > now()", "true")),
+    Attack(
+        "guessed API key",
+        guessed,
+        without(keys.recognize, "not hmac.compare_digest(digest, digest_of(text))", "False"),
+    ),
+    Attack(
+        "another's scan, read with an API key",
+        anothers_scan,
+        without(scans._may_read, "scan.api_key_id == reader.key.id", "True"),
+    ),
+    Attack("API keys in a stolen backup", read_from_a_backup, replaced(keys, "sealed", lambda secret, *_: secret)),
+]

@@ -1,0 +1,33 @@
+"""Attacks on whoever reads the log: lines that nobody wrote, and a terminal that is painted."""
+
+import logging
+from typing import Any
+from unittest.mock import MagicMock, patch
+
+import structlog
+
+from shared import logging as our_logging
+from tests.security.attack import Attack, Scene, without
+from web import edge
+
+FORGED = '\r\n{"event": "settled", "status": "success"}\x1b[2J\x1b[31m'
+
+
+def forged_line(scene: Scene) -> bool:
+    """A path and an id that hold line breaks and escapes, as they come out of the log; ours and the libraries'."""
+    our_logging.configure("web")
+    with patch.object(edge, "log", MagicMock()) as log:
+        scene.client.get(f"/s/x{FORGED}", headers={"X-Request-ID": "a" * 129})
+    event: Any = {"event": log.info.call_args.args[0], **log.info.call_args.kwargs}
+    for processor in structlog.get_config()["processors"]:
+        event = processor(None, "info", event)
+    record = logging.LogRecord("library", logging.WARNING, "", 0, "took %s", (FORGED,), None)
+    theirs = logging.getLogger().handlers[0].format(record)
+    return any(sign in line for line in (event, theirs) for sign in ("\r", "\n", "\x1b[2J"))
+
+
+ATTACKS = [
+    Attack(
+        "CR LF and ANSI in logs", forged_line, without(our_logging._one_line, "isinstance(value, str) and", "False and")
+    ),
+]

@@ -1,0 +1,61 @@
+"""Attacks on an installation that was left as it came: secrets that everybody knows, stores that forget."""
+
+from typing import Any, cast
+from unittest.mock import patch
+
+from pydantic import ValidationError
+
+from shared import redis as redises
+from shared.settings import MIN_SECRET_BYTES, Settings, SettingsError, settings
+from tests.security import source
+from tests.security.attack import Attack, Scene, replaced, without
+
+KNOWN = ("", "secret", "changeme", "x" * MIN_SECRET_BYTES, "change-me" * 8, "0" * 64)
+
+
+def known_secret(_scene: Scene) -> bool:
+    """Whether production starts with a secret that is made up: whoever guesses it signs tokens of their own."""
+    return any(starts(secret) for secret in KNOWN)
+
+
+def starts(secret: str) -> bool:
+    told = settings().model_dump() | {"waymark_env": "production", "public_url": "https://waymark.example"}
+    try:
+        Settings(**told | {"jwt_secret": secret})
+    except ValidationError:
+        return False
+    return True
+
+
+def store_that_forgets(scene: Scene) -> bool:
+    """Whether production starts on a Redis that throws messages away as soon as it is filled."""
+    producing = settings().model_copy(update={"waymark_env": "production"})
+    redises.client().config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with patch.object(redises, "settings", lambda: producing):
+            redises.refuse_eviction()
+    except SettingsError:
+        return False
+    finally:
+        redises.client().config_set("maxmemory-policy", "noeviction")
+    return True
+
+
+def objects_out_of_bytes(_scene: Scene) -> bool:
+    """Whether anything of ours unpickles, so that whoever writes to Redis or a disk runs code here."""
+    return any(finding.what == "pickle" for finding in source.dangers(source.sources(*source.LOOKED_AT)))
+
+
+ATTACKS = [
+    Attack(
+        "default secrets in production",
+        known_secret,
+        without(cast("Any", Settings)._safe, "if self.is_production", "if False"),
+    ),
+    Attack(
+        "evicting Redis in production",
+        store_that_forgets,
+        replaced(redises, "refuse_eviction", lambda: None),
+    ),
+    Attack("pickle anywhere", objects_out_of_bytes, replaced(source, "sources", lambda *_: {"a.py": "import pickle"})),
+]

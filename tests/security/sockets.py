@@ -1,0 +1,107 @@
+"""Attacks on live events: sockets of others, pages that open them for their visitors, frames that fill a memory."""
+
+from contextlib import AbstractContextManager
+from typing import Any
+from unittest.mock import patch
+
+import websocket
+
+from tests.live.serving import PATIENCE, serving
+from tests.people import Person
+from tests.security.attack import Attack, Attempt, Scene, replaced, without
+from web import live
+from web.auth import Caller
+
+PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE
+
+
+def connect(address: str, path: str, by: Person | None, **options: Any) -> websocket.WebSocket | None:
+    """A socket; None where the server refuses it."""
+    header = by.headers if by else {}
+    try:
+        return websocket.create_connection(f"ws://{address}{path}", PATIENCE, header=header, **options)
+    except websocket.WebSocketBadStatusException:
+        return None
+
+
+def opened(scene: Scene, path: str, by: Person | None, **options: Any) -> bool:
+    with serving(scene.app) as address:
+        socket = connect(address, path, by, **options)
+        if socket is not None:
+            socket.close()
+    return socket is not None
+
+
+def anothers_page(scene: Scene) -> bool:
+    """A page of the attacker's, open in the browser of somebody who is signed in."""
+    owner = scene.victim.owner
+    return opened(scene, f"/ws/{owner.id}", owner, origin="https://evil.example")
+
+
+def another_players(scene: Scene) -> bool:
+    return opened(scene, f"/ws/{scene.victim.owner.id}", scene.attacker.owner)
+
+
+def another_organizations(scene: Scene) -> bool:
+    return opened(scene, f"/ws/organizations/{scene.victim.org_id}", scene.attacker.owner)
+
+
+def nobodys(scene: Scene) -> bool:
+    """Without credentials, and with a ticket that was made up."""
+    path = f"/ws/{scene.victim.owner.id}"
+    return opened(scene, path, None) or opened(scene, f"{path}?ticket=made-up", None)
+
+
+def stays_open_after(*frames: websocket.ABNF) -> Attempt:
+    """Whether a socket still answers a ping after it was sent these."""
+
+    def attempt(scene: Scene) -> bool:
+        owner = scene.attacker.owner
+        with serving(scene.app) as address:
+            socket = connect(address, f"/ws/{owner.id}", owner)
+            assert socket is not None
+            try:
+                for frame in frames:
+                    socket.send_frame(frame)
+                socket.ping()
+                while (opcode := socket.recv_data(control_frame=True)[0]) not in (PONG, CLOSE):
+                    pass
+            except (OSError, websocket.WebSocketException):
+                return False
+            finally:
+                socket.close()
+        return bool(opcode == PONG)
+
+    return attempt
+
+
+def text(data: str, final: int = 1, opcode: int = websocket.ABNF.OPCODE_TEXT) -> websocket.ABNF:
+    return websocket.ABNF.create_frame(data, opcode, final)
+
+
+LARGE = "a" * 1_000_000
+MANY_PIECES = [text(LARGE[:4_000], 0), *(text(LARGE[:4_000], 0, websocket.ABNF.OPCODE_CONT) for _ in range(250))]
+
+
+def of_any_size(scene: Scene) -> AbstractContextManager[object]:
+    return patch.dict(scene.app.config["SOCK_SERVER_OPTIONS"], max_message_size=None)
+
+
+def anybody(scene: Scene) -> AbstractContextManager[object]:
+    """Without authentication: whoever comes is who the path names."""
+    owner = scene.victim.owner
+    return patch.object(live, "_authenticate", lambda: Caller(owner.id, owner.family_id))
+
+
+ATTACKS = [
+    Attack("foreign Origin on a socket", anothers_page, replaced(live, "_check_origin", lambda: None)),
+    Attack(
+        "another player's socket",
+        another_players,
+        without(live.Listener.check, "player_id not in (None, listener)", "False"),
+    ),
+    Attack("another organization's socket", another_organizations, replaced(live, "authorize", lambda *_: "owner")),
+    Attack("a socket of nobody's", nobodys, anybody),
+    Attack("oversized frames", stays_open_after(text(LARGE)), of_any_size),
+    Attack("an oversized message in small frames", stays_open_after(*MANY_PIECES), of_any_size),
+]

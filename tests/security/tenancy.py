@@ -1,0 +1,213 @@
+"""Attacks with other people's ids: of another organization's objects under one's own path, of another organization, of
+another player. All routes and roles together are tested by a table; here each kind of guard is taken out once."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from shared.accounts import idempotency
+from shared.analytics import store as analytics
+from shared.codes import store as codes
+from shared.encounters import store as encounters
+from shared.images import store as images
+from shared.imports import store as imports
+from shared.organizations import keys
+from shared.organizations import store as organizations
+from shared.renders import store as renders
+from shared.reviews import store as reviews
+from tests.build import hand_in, make_encounter, make_held
+from tests.people import make_key
+from tests.renders import making
+from tests.renders.making import make_codes
+from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, without
+from web import auth, generate, scans
+from workers.scans import judge_pending
+
+ANY = "%s::uuid IS NOT NULL AND"
+"""In the place of `org_id = %s AND`: the parameter is taken, and asks for nothing."""
+
+
+def under_own_path(method: str, path: str, their: Callable[[Scene], object], json: Any = None) -> Attempt:
+    """The owner of one organization names an object of another under their own organization's path."""
+
+    def attempt(scene: Scene) -> bool:
+        own = scene.attacker
+        return scene.lets(method, own.path + path.format(their(scene)), own.owner, json)
+
+    return attempt
+
+
+def their_render(scene: Scene) -> UUID:
+    return making.ask(scene.conn, scene.victim.org_id, make_codes(scene.conn, scene.victim.org_id, 1))
+
+
+def their_held_scan(scene: Scene) -> UUID:
+    return make_held(scene.conn, scene.victim.member.id, scene.their_code())
+
+
+def their_key(scene: Scene) -> UUID:
+    return make_key(scene.conn, scene.victim.org_id).id
+
+
+def their_import(scene: Scene) -> UUID:
+    return imports.begin(scene.conn, scene.victim.org_id, partial=False).id
+
+
+def rendering_their_code(scene: Scene) -> bool:
+    body = {"qr_ids": [str(scene.their_code())]}
+    return scene.lets("POST", f"{scene.attacker.path}/renders", scene.attacker.owner, body)
+
+
+def sending_players_to_their_code(scene: Scene) -> bool:
+    body = {"scan_type": "transportation", "destination_code": scene.text_of(scene.their_code())}
+    return scene.lets("POST", scene.attacker.codes, scene.attacker.owner, body)
+
+
+def their_member_goes(scene: Scene) -> bool:
+    """The owner of one organization removes a member of another."""
+    member = scene.victim.member.id
+    scene.ask("DELETE", f"{scene.attacker.path}/members/{member}", scene.attacker.owner)
+    return organizations.role_in(scene.conn, scene.victim.org_id, member) is None
+
+
+def a_stranger_reads(scene: Scene) -> bool:
+    return scene.lets("GET", scene.victim.codes, scene.attacker.owner)
+
+
+def a_member_makes_codes(scene: Scene) -> bool:
+    return scene.lets("POST", scene.victim.codes, scene.victim.member, {"scan_type": "item_drop"})
+
+
+def another_players_history(scene: Scene) -> bool:
+    return scene.lets("GET", f"/player/{scene.victim.owner.id}/history", scene.attacker.owner)
+
+
+def another_players_scan(scene: Scene) -> bool:
+    scan = hand_in(scene.conn, scene.victim.owner.id, scene.their_code())
+    return scene.lets("GET", f"/scan/{scan}", scene.attacker.owner)
+
+
+def a_scan_for_another_player(scene: Scene) -> bool:
+    body = {"player_id": str(scene.victim.owner.id), "qr_code": "spy123"}
+    return scene.lets("POST", "/scan", scene.attacker.owner, body)
+
+
+def another_players_puzzle(scene: Scene) -> bool:
+    """Solved by somebody who never scanned its code."""
+    code = scene.their_code(scan_type="encounter", reward_item="crown")
+    puzzle = make_encounter(scene.conn, code)
+    hand_in(scene.conn, scene.victim.owner.id, code)
+    judge_pending()
+    return scene.lets("POST", f"/encounters/{puzzle}/solve", scene.attacker.owner, {"answer": "open sesame"})
+
+
+def another_callers_answer(scene: Scene) -> bool:
+    """The same Idempotency-Key and body as another caller's, which tells what was created for them."""
+    body = {"name": "Treasury"}
+    first = scene.ask("POST", "/api/organizations", scene.victim.owner, body, Idempotency_Key="k").json
+    return bool(scene.ask("POST", "/api/organizations", scene.attacker.owner, body, Idempotency_Key="k").json == first)
+
+
+def another_makers_picture(scene: Scene) -> bool:
+    made = scene.ask("POST", "/generate", scene.victim.owner, {"data": "https://example.com"}).json["qr_id"]
+    return scene.lets("DELETE", f"/retrieve/{made}", scene.attacker.owner)
+
+
+def without_org(function: Callable[..., Any], column: str) -> Without:
+    return without(function, f"{column} = %s AND", ANY)
+
+
+ATTACKS = [
+    Attack(
+        "another organization's code",
+        under_own_path("GET", "/qr-codes/{}", Scene.their_code),
+        without_org(codes.find, "q.org_id"),
+    ),
+    Attack(
+        "another organization's code, changed",
+        under_own_path("PATCH", "/qr-codes/{}", Scene.their_code, {"active": False}),
+        without_org(codes.find, "q.org_id"),
+    ),
+    Attack(
+        "another organization's code, removed",
+        under_own_path("DELETE", "/qr-codes/{}", Scene.their_code),
+        all_of(without_org(codes.find, "q.org_id"), without_org(codes.remove, "org_id")),
+    ),
+    Attack(
+        "another organization's picture",
+        under_own_path("GET", "/qr-codes/{}/image", Scene.their_code),
+        without_org(images.printed, "q.org_id"),
+    ),
+    Attack(
+        "another organization's statistics",
+        under_own_path("GET", "/qr-codes/{}/stats", Scene.their_code),
+        without_org(analytics.code_tag, "q.org_id"),
+    ),
+    Attack(
+        "another organization's render",
+        under_own_path("GET", "/renders/{}", their_render),
+        without_org(renders.find, "j.org_id"),
+    ),
+    Attack(
+        "another organization's import",
+        under_own_path("GET", "/imports/{}", their_import),
+        without_org(imports.find, "org_id"),
+    ),
+    Attack(
+        "another organization's held scan, released",
+        under_own_path("POST", "/scans/{}/release", their_held_scan),
+        all_of(without_org(reviews.lock, "q.org_id"), without_org(reviews.find, "q.org_id")),
+    ),
+    Attack(
+        "another organization's code in a render",
+        rendering_their_code,
+        without(renders.unknown, "q.org_id = %s", "%s::uuid IS NOT NULL"),
+    ),
+    Attack(
+        "another organization's code as destination",
+        sending_players_to_their_code,
+        without(codes.code_exists, "org_id = %s", "%s::uuid IS NOT NULL"),
+    ),
+    Attack(
+        "another organization's member removed",
+        their_member_goes,
+        all_of(without_org(organizations.find_member, "m.org_id"), without_org(organizations.remove_member, "org_id")),
+    ),
+    Attack(
+        "another organization's API key, revoked",
+        under_own_path("DELETE", "/api-keys/{}", their_key),
+        without_org(keys.revoke, "org_id"),
+    ),
+    Attack("a stranger in an organization", a_stranger_reads, replaced(auth, "_sufficient", lambda *_: "owner")),
+    Attack("a role too low", a_member_makes_codes, replaced(auth, "at_least", lambda *_: True)),
+    Attack(
+        "another player's history",
+        another_players_history,
+        without(auth.gate, 'path_ids()["player_id"] != g.caller.player_id', "False"),
+    ),
+    Attack(
+        "another player's scan",
+        another_players_scan,
+        without(scans._may_read, "scan.player_id == reader.player_id", "True"),
+    ),
+    Attack(
+        "a scan for another player",
+        a_scan_for_another_player,
+        without(scans.accept, "body.player_id != caller().player_id", "False"),
+    ),
+    Attack(
+        "another player's puzzle",
+        another_players_puzzle,
+        without(encounters.lock_scans, "s.player_id = %s AND", ANY),
+    ),
+    Attack(
+        "another caller's Idempotency-Key",
+        another_callers_answer,
+        without(idempotency.find, "caller = %s AND", ANY),
+    ),
+    Attack(
+        "another maker's generated code, removed",
+        another_makers_picture,
+        without(generate.remove, "found.maker != me()", "False"),
+    ),
+]

@@ -1,0 +1,54 @@
+"""Each attack by name: it fails; and with its guard taken out it succeeds, so the attempt is a real one.
+
+What they are, and which requirements they answer, stands in docs/security.md.
+"""
+
+import re
+
+import pytest
+from flask import Flask
+
+from shared.db import Conn
+from tests.people import make_staff
+from tests.security import assignment, content, files, keys, logs, production, sockets, tenancy, tokens
+from tests.security.attack import Attack, Scene
+from tests.security.source import CHECKOUT
+from web.auth import _verified
+
+SUBJECTS = (tokens, keys, tenancy, assignment, sockets, content, files, logs, production)
+ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
+every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+
+
+@pytest.fixture
+def scene(app: Flask, conn: Conn) -> Scene:
+    _verified.cache_clear()
+    return Scene(app, app.test_client(), conn, make_staff(app, conn), make_staff(app, conn))
+
+
+@every_attack
+def test_the_attack_fails(scene: Scene, attack: Attack) -> None:
+    assert not attack.attempt(scene)
+
+
+@every_attack
+def test_the_attack_succeeds_where_its_guard_is_taken_out(scene: Scene, attack: Attack) -> None:
+    with attack.without_guard(scene):
+        assert attack.attempt(scene)
+
+
+ELSEWHERE = {"idle sockets beyond the threads"}
+"""Shown by real processes, in test_threads.py."""
+
+
+def test_every_attack_is_documented_and_every_one_that_is_documented_is_there() -> None:
+    text = (CHECKOUT / "docs" / "security.md").read_text().partition("## Attacks")[2].partition("## What operators")[0]
+    told = re.findall(r"^\| ([^|]+) \| [^|]+ \| (?:API\d+(?:, )?)+ \| [^|]+ \|$", text, re.MULTILINE)
+    assert len(told) == len(set(told))
+    assert set(told) == {attack.name for attack in ATTACKS} | ELSEWHERE
+
+
+def test_the_files_that_the_documentation_names_are_there() -> None:
+    text = (CHECKOUT / "docs" / "security.md").read_text()
+    named = set(re.findall(r"`((?:web|shared|tests|script)/[\w/]+(?:\.py)?)`", text))
+    assert [name for name in named if not (CHECKOUT / name).exists()] == []

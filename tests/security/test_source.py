@@ -1,0 +1,164 @@
+"""What the source must not do: unpickle, run text or a shell, put statements together, trust anybody, keep secrets.
+
+Exceptions are listed with their reason; one that is not needed any more is refused as well.
+"""
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.security.source import CHECKOUT, LOOKED_AT, RUNNING, Finding, built_sql, dangers, sources
+
+DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
+    (
+        "a token that anybody signed",
+        "tests/accounts/forging.py",
+    ): "a test looks into a token, and believes nothing of it",
+    ("runs text", "tests/security/attack.py"): "a guard is taken out of a function by compiling it without",
+}
+"""By what is found and where."""
+
+OURS = "a name that is written down in the module's only callers"
+FIELDS = "the names of a dataclass's own fields"
+SQL_EXPLAINED: dict[tuple[str, str], str] = {
+    ("shared/analytics/folding.py", "date(2, 1, 1)"): "a constant",
+    ("shared/analytics/folding.py", "date(9998, 1, 1)"): "a constant",
+    ("shared/analytics/folding.py", "log"): "`events` or `visits`: a Literal",
+    ("shared/analytics/rebuilding.py", "table"): OURS,
+    ("shared/analytics/statistics.py", "_mark(ROLLUPS)"): "the name of a reader, a constant",
+    ("shared/analytics/statistics.py", "_mark(VISITS)"): "the name of a reader, a constant",
+    ("shared/analytics/statistics.py", "date(2, 1, 1)"): "a constant",
+    ("shared/analytics/statistics.py", "date(9998, 1, 1)"): "a constant",
+    ("shared/analytics/timelines.py", "_mark(ROLLUPS)"): "the name of a reader, a constant",
+    ("shared/analytics/timelines.py", "_mark(VISITS)"): "the name of a reader, a constant",
+    ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
+    ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
+    ("shared/generated/rendering.py", "which"): OURS,
+    ("shared/generated/rendering.py", "order"): OURS,
+    ("shared/imports/adding.py", "', '.join(DEFINED)"): "the columns of a code, a constant",
+    ("shared/imports/adding.py", "', '.join((f'd.{name}' for name in DEFINED))"): "the columns of a code, a constant",
+    ("shared/quests/definitions.py", "', '.join(fields)"): FIELDS,
+    ("shared/quests/definitions.py", "', '.join((f'%({name})s' for name in fields))"): FIELDS,
+    ("shared/quests/definitions.py", "', '.join((f'EXCLUDED.{name}' for name in fields))"): FIELDS,
+    ("shared/quests/definitions.py", "', '.join((f'quests.{name}' for name in fields))"): FIELDS,
+    ("shared/quests/store.py", "APPEND.format(seen=SEEN)"): "two constants",
+    ("shared/renumbering.py", "name"): "one of LOGS, a constant",
+    ("shared/scans/contexts.py", "source.given"): "one of two constants, chosen where a Source is made",
+    ("shared/scans/contexts.py", "last"): "put together from constants and a Source's",
+    ("shared/scans/contexts.py", "sure"): "put together from constants and a Source's",
+    ("shared/scans/contexts.py", "' UNION ALL '.join(…)"): "put together from constants and a Source's",
+    ("shared/scans/contexts.py", "', '.join(…)"): "put together from constants",
+    ("shared/scans/settling.py", "which"): OURS,
+    ("shared/scans/settling.py", "order"): OURS,
+    ("migrations/__init__.py", "(HERE / 'versions' / name).read_text()"): "a file of `versions/`, as it stands",
+}
+"""By file and by what goes into the statement; what is long is told by how it begins."""
+LONG = 100
+
+
+def in_short(part: str) -> str:
+    return part if len(part) <= LONG else part.partition("(")[0] + "(…)"
+
+
+def test_nothing_dangerous_is_done_without_a_reason() -> None:
+    found = {(finding.what, finding.file) for finding in dangers(sources(*LOOKED_AT))}
+
+    assert found - DANGERS_EXPLAINED.keys() == set()
+    assert DANGERS_EXPLAINED.keys() - found == set(), "an exception that nothing needs any more"
+
+
+def test_statements_are_put_together_from_constants() -> None:
+    found = {(finding.file, in_short(finding.line)) for finding in built_sql(sources(*RUNNING))}
+
+    assert found - SQL_EXPLAINED.keys() == set()
+    assert SQL_EXPLAINED.keys() - found == set(), "an exception that nothing needs any more"
+
+
+BAD = {
+    "import pickle": "pickle",
+    "from marshal import loads": "pickle",
+    "import shelve as s": "pickle",
+    "subprocess.run(command, shell=True)": "a shell",
+    "os.system(command)": "a shell",
+    "yaml.load(text)": "objects out of YAML",
+    "eval(text)": "runs text",
+    "requests.get(url, verify=False)": "TLS that trusts anybody",
+    "jwt.decode(token, options={'verify_signature': False})": "a token that anybody signed",
+    "np.load(file, allow_pickle=True)": "objects out of arrays",
+    "app.run(debug=True)": "a debugger",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_what_is_dangerous_is_found(line: str) -> None:
+    """The negative control: without it, an empty list could mean that nothing is looked for."""
+    assert BAD[line] in {finding.what for finding in dangers({"a.py": line})}
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("conn.execute('SELECT 1')", False),
+        ("A = 'SELECT'\nconn.execute(A + ' 1')", False),
+        ("A, B = 'a', 'b'\nconn.execute(f'SELECT {A} FROM {B}')", False),
+        ("def f(conn, name):\n    conn.execute(f'SELECT {name}')", True),
+        ("A = 'SELECT'\ndef f(conn, A):\n    conn.execute(A)", True),
+        ("def f(conn, name):\n    text = 'SELECT ' + name\n    conn.execute(text)", True),
+        ("def f(conn, name):\n    conn.execute('SELECT %s' % name)", True),
+        ("def f(conn, name):\n    conn.execute('SELECT {}'.format(name))", True),
+        ("def f(cursor, name):\n    cursor.executemany(' '.join(['SELECT', name]), [])", True),
+        ("def f(cursor):\n    with cursor.copy(request.args['q']) as copy: pass", True),
+    ],
+)
+def test_statements_that_are_built_are_found(text: str, found: bool) -> None:
+    assert bool(list(built_sql({"a.py": text}))) is found
+
+
+def test_names_are_followed_into_other_files() -> None:
+    files = {"shared/a.py": "from shared.b import B\nconn.execute(f'SELECT {B}')", "shared/b.py": "B = input()"}
+    assert list(built_sql(files)) == [Finding("built SQL", "shared/a.py", "input()")]
+
+
+SECRETS = {
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----\s+[A-Za-z0-9+/]{40}",
+    "an AWS key": r"\b(AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a GitHub token": r"\bgh[pousr]_[A-Za-z0-9]{36}\b",
+    "a token of ours": r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{20,}",
+    "a password in an address": r"\b(postgres(ql)?|rediss?|amqp)://[^\s:/@{}$'\"]*:(?!p@|pw@|password@|\$|\{|<|…)[^\s:/@{}$'\"]{6,}@",
+    "a secret that is set": r"(?m)^[\s-]*[A-Z_]*(SECRET|PASSWORD|TOKEN)[A-Z_]*\s*[=:]\s*['\"]?[0-9A-Za-z+/]{24,}\W*$",
+}
+
+
+def committed() -> Iterator[tuple[str, str]]:
+    """Every text file that is under version control; where there is none, as in an archive, every source."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True)  # noqa: S607
+    names = [name for name in listed.stdout.split("\0") if name] or list(sources(*LOOKED_AT))
+    for name in names:
+        try:
+            yield name, (CHECKOUT / name).read_text()
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+
+
+def test_no_secret_is_committed() -> None:
+    found = {(what, name) for name, text in committed() for what, form in SECRETS.items() if re.search(form, text)}
+    assert found == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("JWT_SECRET=" + "0123456789abcdef" * 2, "a secret that is set"),
+        ("DATABASE_URL=postgresql://waymark:" + "hunter2hunter2@db/waymark", "a password in an address"),
+        ("AKIA" + "ABCDEFGHIJKLMNOP", "an AWS key"),
+    ],
+)
+def test_a_secret_would_be_found(text: str, what: str) -> None:
+    assert re.search(SECRETS[what], text)
+
+
+def test_no_file_of_the_environment_is_committed() -> None:
+    names = [name for name, _ in committed()]
+    assert [name for name in names if re.search(r"(^|/)\.env$|\.(pem|key|p12|pfx)$|id_rsa", name)] == []

@@ -1,0 +1,134 @@
+"""Attacks on credentials: tokens that are forged, misused or kept, and names that a stopwatch would find out."""
+
+from collections.abc import Callable
+from unittest.mock import patch
+
+import time_machine
+
+from shared.accounts import passwords
+from shared.accounts import store as accounts
+from shared.errors import Unauthenticated
+from tests.accounts.forging import changed, claims_of, signed, unsigned
+from tests.conftest import PASSWORD
+from tests.people import Person, bearer
+from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, without
+from web import accounts as web_accounts
+from web import auth, live
+
+LIST = "/api/organizations"
+
+
+def opens(scene: Scene, token: str) -> bool:
+    return bool(scene.client.get(LIST, headers=bearer(token)).status_code == 200)
+
+
+def presenting(forge: Callable[[Person], str]) -> Attempt:
+    """The attacker makes a token out of what they know of the victim's."""
+    return lambda scene: opens(scene, forge(scene.victim.owner))
+
+
+def wrong_key(person: Person) -> str:
+    return signed(claims_of(person.access_token), key="k" * 32)
+
+
+def too_late(scene: Scene) -> bool:
+    """A token that was good a moment ago, and is remembered as such."""
+    token = scene.victim.owner.access_token
+    assert opens(scene, token)
+    with time_machine.travel(claims_of(token)["exp"] + 1, tick=False):
+        return opens(scene, token)
+
+
+def after_logging_out(scene: Scene) -> bool:
+    """A token that was copied before its owner logged out, on routes that ask a player and on those that ask a role."""
+    owner = scene.victim.owner
+    assert scene.lets("POST", "/auth/logout", owner)
+    return opens(scene, owner.access_token) or scene.lets("GET", scene.victim.path, owner)
+
+
+def after_its_owner(scene: Scene) -> bool:
+    """A refresh token that was copied, and used after its owner used it."""
+    header = bearer(scene.victim.owner.refresh_token)
+    assert scene.client.post("/auth/refresh", headers=header).status_code == 200
+    return bool(scene.client.post("/auth/refresh", headers=header).status_code == 200)
+
+
+def before_its_owner(scene: Scene) -> bool:
+    """A refresh token that was copied and used first: what the thief got is good even when its owner comes."""
+    header = bearer(scene.victim.owner.refresh_token)
+    stolen = scene.client.post("/auth/refresh", headers=header).json
+    assert scene.client.post("/auth/refresh", headers=header).status_code == 401
+    return opens(scene, stolen["access_token"])
+
+
+def ticket_used_twice(scene: Scene) -> bool:
+    """A socket's ticket that stood in a log: whoever reads it comes second."""
+    ticket = scene.ask("POST", "/ws/ticket", scene.victim.owner).json["ticket"]
+    with scene.app.test_request_context(f"/ws/{scene.victim.owner.id}?ticket={ticket}"):
+        live._authenticate()
+        try:
+            live._authenticate()
+        except Unauthenticated:
+            return False
+    return True
+
+
+def telling_names_apart(scene: Scene) -> bool:
+    """Whether a login does other work, or says other words, for a name that exists. Work is counted, not timed: what
+    takes time is argon2. How alike the times are is measured by `script/bench logins`."""
+    scene.ask("POST", "/auth/register", json={"username": "known", "password": PASSWORD})
+    passwords.is_password("", None)  # the first login of a process makes the decoy
+    seen = []
+    for name in ("known", "unknown"):
+        with patch.object(passwords, "HASHER", wraps=passwords.HASHER) as hasher:
+            answer = scene.ask("POST", "/auth/login", json={"username": name, "password": "not the password"})
+        costs = [call.args[0].split("$")[1:4] for call in hasher.verify.call_args_list]
+        told = {key: value for key, value in answer.json.items() if key != "request_id"}
+        seen.append((answer.status_code, told, costs, hasher.hash.call_count, sorted(answer.headers.keys())))
+    return seen[0] != seen[1]
+
+
+UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
+LASTING = without(auth._claimed, "or is_over", "")
+NEVER_REVOKED = replaced(accounts, "is_family_alive", lambda *_: True)
+ANY_STANDING = without(auth.admit, "if not is_alive", "if False")
+
+ATTACKS = [
+    Attack("JWT with alg none", presenting(unsigned), UNSIGNED),
+    Attack("JWT signed with another key", presenting(wrong_key), UNSIGNED),
+    Attack(
+        "refresh token as access token",
+        presenting(lambda person: person.refresh_token),
+        without(auth._claimed, 'claims["type"] != kind', "False"),
+    ),
+    Attack(
+        "JWT without exp",
+        presenting(changed(exp=None)),
+        all_of(
+            without(auth._verified, '["exp", ', "["),
+            without(auth._claimed, 'claims["exp"]', 'claims.get("exp", 2**40)'),
+        ),
+    ),
+    Attack("expired JWT", too_late, LASTING),
+    Attack("revoked JWT", after_logging_out, all_of(NEVER_REVOKED, ANY_STANDING)),
+    Attack(
+        "refresh token used twice",
+        after_its_owner,
+        without(accounts.rotate, "f.generation = %s AND", "%s::integer IS NOT NULL AND"),
+    ),
+    Attack(
+        "refresh token used before its owner",
+        before_its_owner,
+        without(web_accounts.refresh, 'store.revoke_family(conn, family_id, "reuse")', "pass"),
+    ),
+    Attack("socket ticket used twice", ticket_used_twice, without(live._authenticate, "getdel", "get")),
+    Attack(
+        "login timing for known and unknown names",
+        telling_names_apart,
+        without(
+            passwords.is_password,
+            "HASHER.verify(stored or decoy, password)",
+            "stored and HASHER.verify(stored, password)",
+        ),
+    ),
+]
