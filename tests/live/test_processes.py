@@ -3,7 +3,8 @@
 import pytest
 
 from tests.conftest import Player
-from tests.live.conftest import PATIENCE, Socket
+from tests.live.conftest import Socket
+from tests.live.serving import PATIENCE
 from tests.visits.test_processes import web
 from web.live import PING_SECONDS, POLICY_VIOLATION
 from workers import operators
