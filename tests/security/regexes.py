@@ -87,6 +87,8 @@ def _value(node: ast.expr, file: str) -> str:
             return pattern.decode()
         case ast.Name(id=name):
             return str(getattr(_module(file), name))
+        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value=key)):
+            return str(getattr(_module(file), name)[key])
         case ast.Attribute(value=ast.Name(id=owner), attr=name):
             return str(getattr(getattr(_module(file), owner), name))
     raise AssertionError(f"{file}: cannot tell what {ast.unparse(node)} is; give it a name")

@@ -10,12 +10,12 @@ from flask import Flask
 
 from shared.db import Conn
 from tests.people import make_staff
-from tests.security import assignment, content, files, keys, logs, production, sockets, tenancy, tokens
+from tests.security import assignment, content, files, keys, limits, logs, production, sockets, tenancy, tokens
 from tests.security.attack import Attack, Scene
 from tests.security.source import CHECKOUT
 from web.auth import _verified
 
-SUBJECTS = (tokens, keys, tenancy, assignment, sockets, content, files, logs, production)
+SUBJECTS = (tokens, keys, tenancy, assignment, sockets, content, files, limits, logs, production)
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 

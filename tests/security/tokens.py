@@ -89,7 +89,7 @@ def telling_names_apart(scene: Scene) -> bool:
 
 
 UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
-LASTING = without(auth._claimed, "or is_over", "")
+LASTING = without(auth._ours, "or is_over", "")
 NEVER_REVOKED = replaced(accounts, "is_family_alive", lambda *_: True)
 ANY_STANDING = without(auth.admit, "if not is_alive", "if False")
 
@@ -99,14 +99,14 @@ ATTACKS = [
     Attack(
         "refresh token as access token",
         presenting(lambda person: person.refresh_token),
-        without(auth._claimed, 'claims["type"] != kind', "False"),
+        without(auth._ours, 'claims["type"] != kind', "False"),
     ),
     Attack(
         "JWT without exp",
         presenting(changed(exp=None)),
         all_of(
             without(auth._verified, '["exp", ', "["),
-            without(auth._claimed, 'claims["exp"]', 'claims.get("exp", 2**40)'),
+            without(auth._ours, 'claims["exp"]', 'claims.get("exp", 2**40)'),
         ),
     ),
     Attack("expired JWT", too_late, LASTING),
@@ -119,7 +119,7 @@ ATTACKS = [
     Attack(
         "refresh token used before its owner",
         before_its_owner,
-        without(web_accounts.refresh, 'store.revoke_family(conn, family_id, "reuse")', "pass"),
+        without(web_accounts.refresh, 'store.revoke_family(conn, family_id, "reuse")', "True"),
     ),
     Attack("socket ticket used twice", ticket_used_twice, without(live._authenticate, "getdel", "get")),
     Attack(
