@@ -80,6 +80,7 @@ def live(app: Flask, conn: Conn) -> Life:
     assert client.patch("/users/me", json={"username": NAME}, headers=headers).status_code == 200
     audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=ada.id, new={"username": NAME})
     conn.execute("UPDATE players SET timezone = 'Europe/Lisbon' WHERE id = %s", (ada.id,))
+    conn.execute("INSERT INTO outside_players VALUES ('https://login.example', %s, %s)", (EMAIL, ada.id))
     roll_up()
     return Life(ada, staff, code, held)
 

@@ -105,7 +105,7 @@ def test_who_is_new_is_welcomed_once(serve: Serve, conn: Any, monkeypatch: pytes
     meet_before_welcome(monkeypatch, Meeting(0.5) if turns else Meeting())
     if not turns:
         monkeypatch.setattr(arrivals, "wait_turn", lambda *_: None)
-    told = at_once([partial(me, client.application.test_client(), token(jti=str(n))) for n in range(2)])
+    told = at_once([partial(me, client.application.test_client(), token(jti=f"{turns} {n}")) for n in range(2)])
 
     assert sorted(each.status_code for each in told) == ([200, 200] if turns else [200, 500])
 
@@ -118,6 +118,14 @@ def test_it_cannot_name_our_players(serve: Serve, conn: Any, spelled: Callable[[
     found = me(client, token(sub=spelled(ada.id)))
     assert found.status_code == 200
     assert found.json["id"] != str(ada.id)
+
+
+def test_nor_those_who_were_erased(serve: Serve, conn: Any) -> None:
+    client = serve(OUTSIDE_NAMES_OURS="true")
+    gone = make_player(conn)
+    conn.execute("UPDATE players SET erased_at = now() WHERE id = %s", (gone,))
+
+    assert me(client, token(sub=str(gone))).json["id"] != str(gone)
 
 
 def test_unless_the_operator_lets_it(serve: Serve, conn: Any) -> None:
