@@ -34,7 +34,7 @@ from web.idempotency import HEADER, answer_once, idempotency_key, takes_key, tra
 api = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="Accounts")])
 
 GUESTS = UUID("0d4c3c2e-64f5-4b0e-8f53-6f2f5c0a9d11")
-"""The owner of all keys that guests begin with. See docs/decisions/0022."""
+"""The owner of all keys that guests begin with. See docs/decisions/0023."""
 
 
 RANDOM_UUID = {

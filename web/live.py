@@ -234,7 +234,10 @@ def stream(ws: Server, feed: Feed) -> None:
             ws.event.wait(1.0)  # PostgreSQL is away: what it holds is sent when it is back
             ws.event.set()
             continue
-        while (text := feed.take()) is not None:
+        if feed.stale:
+            ws.event.set()
+            continue
+        while not _is_interrupted(feed) and (text := feed.take()) is not None:
             send(ws, text)
             if feed.overflowed:
                 ws.close(TRY_AGAIN_LATER, "Too slow; resume with since.")
@@ -242,26 +245,36 @@ def stream(ws: Server, feed: Feed) -> None:
 
 
 def replay(ws: Server, feed: Feed) -> None:
-    """Send what the log holds past the feed's position.
+    """Send a page of what the log holds past the feed's position; `stale` stays while there may be more, so that
+    between pages it is asked again who may listen.
 
-    The snapshot is taken before each page: whatever it sees to be settled is in that page or before it, so the feed
-    goes on live from there without a gap.
+    The snapshot is taken before the page: whatever it sees to be settled is in that page or before it, so the feed goes
+    on live from there without a gap.
     """
     owner = {f"{feed.stream}_id": feed.owner}
     feed.replaying, feed.stale = True, False
     try:
-        while True:
-            with db.connection() as conn:
-                settled = Position(events.snapshot(conn).xmin, 0)
-                page = events.read(conn, feed.position, limit=REPLAY_PAGE, **owner)
-            for event in page:
-                if feed.accepts(event.position):
-                    send(ws, dumps(message(event)))
-            if len(page) < REPLAY_PAGE:
-                feed.position = max(feed.position, settled)
+        with db.connection() as conn:
+            settled = Position(events.snapshot(conn).xmin, 0)
+            page = events.read(conn, feed.position, limit=REPLAY_PAGE, **owner)
+        for event in page:
+            if _is_interrupted(feed):
+                feed.stale = True
                 return
+            if feed.accepts(event.position):
+                send(ws, dumps(message(event)))
+        if len(page) < REPLAY_PAGE:
+            feed.position = max(feed.position, settled)
+        else:
+            feed.stale = True
     except BaseException:
         feed.stale = True
         raise
     finally:
         feed.replaying = False
+
+
+def _is_interrupted(feed: Feed) -> bool:
+    """Whether there is something to find out before anything more is sent: a client that reads slowly makes sending
+    what there is take as long as it likes."""
+    return feed.doubted or fanout.closing

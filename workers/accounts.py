@@ -1,5 +1,9 @@
 """People who asked to be forgotten: whatever the request that erased them could not have is forgotten here."""
 
+from uuid import UUID
+
+import psycopg
+
 from shared import db
 from shared.accounts import erasing
 from shared.logging import get_logger
@@ -15,15 +19,27 @@ def forget_the_rest() -> None:
     with db.connection() as conn:
         unfinished = erasing.unfinished(conn)
     for player_id in unfinished:
-        after = None
-        while not process_life.stopping.is_set():
-            with db.connection() as conn:
-                after = erasing.forget_scans(conn, player_id, after, limit=erasing.BATCH)
-            if after is None:
-                break
-        else:
-            return
-        with db.transaction() as conn:
-            erasing.forget_traces(conn, player_id)
-            if erasing.conclude(conn, player_id):
-                log.info("player_forgotten", player_id=str(player_id))
+        try:
+            if not _look_through(player_id):
+                return
+        except psycopg.OperationalError:
+            raise
+        except psycopg.Error:
+            log.exception("erasure_failed", player_id=str(player_id))  # the others are forgotten all the same
+
+
+def _look_through(player_id: UUID) -> bool:
+    """What is left of one of them; False where the process is about to end."""
+    after = None
+    while not process_life.stopping.is_set():
+        with db.connection() as conn:
+            after = erasing.forget_scans(conn, player_id, after, limit=erasing.BATCH)
+        if after is None:
+            break
+    else:
+        return False
+    with db.transaction() as conn:
+        erasing.forget_traces(conn, player_id)
+        if erasing.conclude(conn, player_id):
+            log.info("player_forgotten", player_id=str(player_id))
+    return True

@@ -57,10 +57,8 @@ def reset_password(username: str, password: str) -> str:
     password_hash = passwords.hash_password(password)
     with db.transaction() as conn:
         player_id = _player(conn, username)
-        found = store.lock_account(conn, player_id)
-        if found is None or found.password_hash is None:
+        if not store.set_hash(conn, player_id, password_hash):
             raise Refused(f"{username} is a guest, and has no password")
-        store.replace_hash(conn, player_id, old=found.password_hash, new=password_hash)
         ended = store.end_families(conn, player_id, "operator")
         audit.record(conn, OPERATOR, "password.reset", org_id=None, object_id=player_id)
     tell_ended(player_id)

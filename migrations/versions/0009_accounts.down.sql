@@ -1,3 +1,4 @@
+DROP INDEX idempotency_keys_told;
 DROP TABLE erasures;
 ALTER TABLE players DROP COLUMN erased_at;
 -- Reasons that older versions do not know become the one that says as little.

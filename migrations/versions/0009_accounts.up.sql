@@ -13,3 +13,7 @@ CREATE TABLE erasures (
     player_id  uuid PRIMARY KEY REFERENCES players ON DELETE CASCADE,
     began_at   timestamptz NOT NULL DEFAULT now()
 );
+
+-- Stored answers by the player they tell of, whoever asked: an erasure does not read all answers of a day.
+CREATE INDEX idempotency_keys_told ON idempotency_keys ((substring(answer, '"player_id": ?"([0-9a-f-]{36})"')))
+    WHERE substring(answer, '"player_id": ?"([0-9a-f-]{36})"') IS NOT NULL;

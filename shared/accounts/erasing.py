@@ -37,6 +37,24 @@ LEFT = """(
 """Whether a scan, named `s`, tells more than what is counted."""
 
 
+# Answers that tell of them, such as to whoever made them a member; that of beginning tells nothing else. They are found
+# by the index `idempotency_keys_told`.
+FORGET_ANSWERS = """
+    WITH told AS MATERIALIZED (
+        SELECT caller, key, answer::jsonb AS answer FROM idempotency_keys
+        WHERE substring(answer, '"player_id": ?"([0-9a-f-]{36})"') = %(id)s::text
+    ), begun AS (
+        DELETE FROM idempotency_keys k USING told
+        WHERE (k.caller, k.key) = (told.caller, told.key) AND told.answer = jsonb_build_object('player_id', %(id)s)
+    )
+    UPDATE idempotency_keys k
+    SET answer = (told.answer || jsonb_build_object('username', p.username))::text
+    FROM told, players p
+    WHERE p.id = %(id)s AND (k.caller, k.key) = (told.caller, told.key) AND told.answer ? 'username'
+      AND told.answer ->> 'username' <> p.username
+"""
+
+
 class ScanPlace(NamedTuple):
     """A scan's place in its player's history."""
 
@@ -55,8 +73,6 @@ def erase(conn: Conn, player_id: UUID) -> None:
     _forget_name(conn, player_id)
     conn.execute("DELETE FROM credentials WHERE player_id = %s", (player_id,))
     conn.execute("DELETE FROM outside_players WHERE player_id = %s", (player_id,))
-    conn.execute("DELETE FROM generated_codes WHERE maker = %s", (player_id,))
-    conn.execute("UPDATE render_jobs SET asked_by = NULL WHERE asked_by = %s", (player_id,))
     store.end_families(conn, player_id, "erased")
     forget_traces(conn, player_id)
     forget_scans(conn, player_id, None, limit=AT_ONCE)
@@ -71,40 +87,38 @@ def unfinished(conn: Conn) -> list[UUID]:
 
 
 def forget_traces(conn: Conn, player_id: UUID) -> None:
-    """What was stored by the way: where the player is, answers to their requests, texts that were no code."""
+    """What was stored by the way: where the player is, what they generated, answers to their requests, texts that were
+    no code. Done again, it changes nothing that is forgotten already."""
     conn.execute("UPDATE players SET place_code = NULL, timezone = 'UTC' WHERE id = %s", (player_id,))
+    conn.execute("DELETE FROM generated_codes WHERE maker = %s", (player_id,))
+    conn.execute("UPDATE render_jobs SET asked_by = NULL WHERE asked_by = %s", (player_id,))
     conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (player_id,))
-    # Answers that tell of them, such as to whoever made them a member; that of beginning tells nothing else.
+    conn.execute(FORGET_ANSWERS, {"id": player_id})
+    # That they did it stays, not from where; and nothing of what their account was, or what others did with it. In
+    # order: people who acted on each other may be erased at the same moment.
     conn.execute(
         """
-        WITH told AS MATERIALIZED (
-            SELECT caller, key, answer::jsonb AS answer FROM idempotency_keys WHERE strpos(answer, %(id)s::text) > 0
-        ), begun AS (
-            DELETE FROM idempotency_keys k USING told
-            WHERE (k.caller, k.key) = (told.caller, told.key) AND told.answer = jsonb_build_object('player_id', %(id)s)
+        WITH telling AS MATERIALIZED (
+            SELECT id, coalesce(player_id = %(id)s, false) AS is_theirs,
+                   coalesce(object_id = %(id)s::text OR (player_id = %(id)s AND org_id IS NULL), false) AS is_of_them
+            FROM audit_log
+            WHERE (player_id = %(id)s AND (address IS NOT NULL OR request_id IS NOT NULL))
+               OR (player_id = %(id)s AND org_id IS NULL AND (old IS NOT NULL OR new IS NOT NULL))
+               OR (object_id = %(id)s::text AND (old IS NOT NULL OR new IS NOT NULL))
+            ORDER BY id FOR NO KEY UPDATE
         )
-        UPDATE idempotency_keys k
-        SET answer = (told.answer || jsonb_build_object('username', p.username))::text
-        FROM told, players p
-        WHERE p.id = %(id)s AND (k.caller, k.key) = (told.caller, told.key) AND told.answer ? 'username'
+        UPDATE audit_log a SET address = CASE WHEN NOT is_theirs THEN address END,
+                               request_id = CASE WHEN NOT is_theirs THEN request_id END,
+                               old = CASE WHEN NOT is_of_them THEN old END,
+                               new = CASE WHEN NOT is_of_them THEN new END
+        FROM telling WHERE a.id = telling.id
         """,
         {"id": player_id},
     )
-    # That they did it stays, not from where; and nothing of what their account was, or what others did with it.
-    conn.execute(
-        """
-        UPDATE audit_log SET address = NULL, request_id = NULL,
-                             old = CASE WHEN org_id IS NOT NULL THEN old END,
-                             new = CASE WHEN org_id IS NOT NULL THEN new END
-        WHERE player_id = %s
-        """,
-        (player_id,),
-    )
-    conn.execute("UPDATE audit_log SET old = NULL, new = NULL WHERE object_id = %s", (str(player_id),))
     conn.execute(
         """
         UPDATE events SET data = data || '{"qr_code": "erased"}'
-        WHERE player_id = %s AND org_id IS NULL AND data ? 'qr_code'
+        WHERE player_id = %s AND org_id IS NULL AND data ->> 'qr_code' <> 'erased'
         """,
         (player_id,),
     )

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as TookTooLong
+from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import TypeVar
 
@@ -84,7 +85,9 @@ def _hashers() -> ThreadPoolExecutor:
 
 
 def _stand_back() -> None:
-    """Lower this thread's priority: Linux has one for each thread (setpriority(2), NOTES)."""
+    """Lower this thread's priority: Linux has one for each thread (setpriority(2), NOTES). Where a sandbox forbids it,
+    hashing goes on all the same: what a thread of the pool raises here would end every login for good."""
     if sys.platform == "linux":
         thread = threading.get_native_id()
-        os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + STEP_BACK))
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, thread, min(19, os.getpriority(os.PRIO_PROCESS, thread) + STEP_BACK))

@@ -185,6 +185,16 @@ def replace_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> bool:
     return changed.rowcount == 1
 
 
+def set_hash(conn: Conn, player_id: UUID, password_hash: str) -> bool:
+    """Store another hash, whatever stands there by then: whoever changes the password at this moment is overruled.
+    False for a guest, who has none."""
+    changed = conn.execute(
+        "UPDATE credentials SET password_hash = %s, updated_at = now() WHERE player_id = %s",
+        (password_hash, player_id),
+    )
+    return changed.rowcount == 1
+
+
 def start_family(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedelta) -> None:
     """A new login. Its first refresh token is of generation 0."""
     conn.execute(

@@ -3,13 +3,16 @@
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from flask import Flask
 
 from shared import db
 from shared.accounts import erasing, store
+from shared.audit import store as audit
+from shared.audit.store import OPERATOR, Actor
 from shared.db import Conn
 from shared.organizations import keys
 from shared.organizations.keys import Minted
@@ -18,11 +21,13 @@ from shared.quests.replaying import Mark
 from tests.accounts.life import EMAIL, HERE, NAME, TRACES, Life, found, keyed, live, naming_players
 from tests.analytics.counting import counted, rolled_up
 from tests.analytics.making import rebuild_all
-from tests.build import hand_in, make_code
+from tests.build import hand_in, make_code, make_org
 from tests.conftest import PASSWORD
 from tests.people import Person, give_password, join, make_staff, sign_in
 from tests.quests.playing import visit
 from tests.racing import at_once, until_blocked
+from tests.renders.making import make_render
+from tests.stack.polling import eventually
 from workers import scans as judging
 from workers.accounts import forget_the_rest
 from workers.scans import judge_pending
@@ -241,6 +246,121 @@ def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask
     judge_pending()
     forget_the_rest()
     assert erasing.unfinished(conn) == []
+
+
+def test_what_a_request_that_ran_on_has_stored_is_forgotten(app: Flask, client: Any, conn: Conn) -> None:
+    """Given requests of theirs that had passed the gate before, and are committed after the erasure."""
+    ada = sign_in(app, conn)
+    erase(client, ada)
+    conn.execute(
+        """
+        INSERT INTO generated_codes (maker, data, format, size, error_correction)
+        VALUES (%s, 'text-by-ada', 'png', 300, 'M')
+        """,
+        (ada.id,),
+    )
+    render = make_render(conn, make_org(conn), make_code(conn))
+    conn.execute("UPDATE render_jobs SET asked_by = %s WHERE id = %s", (ada.id, render))
+    address = Actor("player", ada.id, "192.0.2.1", "request-of-ada")
+    audit.record(conn, address, "organization.created", org_id=uuid4(), new={"name": "Museum"})
+
+    forget_the_rest()
+
+    assert found(conn, "text-by-ada", "192.0.2.1", "request-of-ada") == []
+    assert conn.execute("SELECT asked_by FROM render_jobs").fetchone() == (None,)
+    assert conn.execute("SELECT new FROM audit_log WHERE action = 'organization.created'").fetchone() == (
+        {"name": "Museum"},
+    )
+
+
+def test_who_cannot_be_forgotten_yet_does_not_keep_the_others(
+    app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada, grace = sign_in(app, conn), sign_in(app, conn)
+    for person in (ada, grace):
+        erase(client, person)
+        hand_in(conn, person.id, make_code(conn), HERE)
+    judge_pending()
+    conn.execute("UPDATE erasures SET began_at = began_at - interval '11 minutes'")
+    forget_traces = erasing.forget_traces
+
+    def broken_for_ada(conn: Conn, player_id: UUID) -> None:
+        if player_id == ada.id:
+            raise psycopg.DataError
+        forget_traces(conn, player_id)
+
+    monkeypatch.setattr(erasing, "forget_traces", broken_for_ada)
+
+    forget_the_rest()
+
+    assert erasing.unfinished(conn) == [ada.id]
+
+
+def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any, conn: Conn) -> None:
+    """However many answers of others a day has; and of those that tell of somebody, only theirs are changed."""
+    staff, ada = make_staff(app, conn), sign_in(app, conn, NAME)
+    sign_in(app, conn, "grace")
+    for name in (NAME, "grace"):
+        body, headers = {"username": name, "role": "member"}, staff.owner.headers | keyed()
+        assert client.post(f"{staff.path}/members", json=body, headers=headers).status_code == 201
+    conn.execute(
+        """
+        INSERT INTO idempotency_keys (caller, key, digest, status, headers, answer)
+        SELECT gen_random_uuid(), 'k', '', 201, '{}', '{"id": "' || n || '"}' FROM generate_series(1, 20000) n
+        """
+    )
+    conn.execute("ANALYZE idempotency_keys")
+
+    plan = conn.execute("EXPLAIN " + erasing.FORGET_ANSWERS, {"id": ada.id}).fetchall()
+    erase(client, ada)
+
+    assert "idempotency_keys_told" in str(plan)
+    assert "Seq Scan on idempotency_keys" not in str(plan)
+    assert found(conn, NAME) == []
+    assert ("idempotency_keys", "grace") in found(conn, "grace")
+
+
+def test_what_is_forgotten_already_is_not_written_again(client: Any, conn: Conn, life: Life) -> None:
+    """The worker looks through it all once a minute."""
+
+    def versions() -> list[Any]:
+        return [
+            conn.execute(f"SELECT xmin::text, {row} FROM {table} ORDER BY {row}").fetchall()
+            for table, row in (("audit_log", "id"), ("events", "id"), ("player_scans", "id"))
+        ]
+
+    erase(client, life.ada, **KNOWN)
+    before = versions()
+    assert all(before)
+
+    forget_the_rest()
+
+    assert versions() == before
+
+
+def waiting(conn: Conn) -> int:
+    """How many sessions wait for a lock."""
+    told = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return int(db.one(conn.execute(told))[0])
+
+
+def test_people_who_acted_on_each_other_may_go_at_the_same_moment(app: Flask, conn: Conn) -> None:
+    """Each has lines about the other. One of them has found some, and is held by a line that comes before those."""
+    ada, grace = sign_in(app, conn), sign_in(app, conn)
+    org_id = uuid4()
+    audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=ada.id, new={"logins": 1})
+    for actor, other in ((ada, grace), (grace, ada)):
+        by = Actor("player", actor.id, "192.0.2.1", "r")
+        audit.record(conn, by, "member.added", org_id=org_id, object_id=other.id, new={"role": "owner"})
+    with ThreadPoolExecutor(2) as threads:
+        with db.transaction() as held:
+            held.execute("SELECT FROM audit_log WHERE actor = 'operator' FOR NO KEY UPDATE")
+            first = threads.submit(erase, app.test_client(), ada)
+            until_blocked(conn)
+            second = threads.submit(erase, app.test_client(), grace)
+            eventually(lambda: second.done() or waiting(conn) == 2)
+        assert [first.result(20).status_code, second.result(20).status_code] == [204, 204]
+    assert found(conn, "192.0.2.1") == []
 
 
 def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,11 +14,13 @@ import pytest
 from flask import Flask
 
 from shared import db
+from shared.accounts import passwords
 from shared.db import Conn
 from shared.organizations import keys
 from shared.organizations.keys import Minted
 from tests.conftest import PASSWORD, Player
 from tests.people import Staff, sign_in
+from tests.racing import until_blocked
 from workers import operators
 
 CHECKOUT = Path(__file__).parents[2]
@@ -75,6 +78,20 @@ def test_a_password_is_reset_and_every_login_ends(client: Any, conn: Conn, playe
         body = {"username": player.username, "password": password}
         assert client.post("/auth/login", json=body).status_code == status
     assert trail(conn) == [("operator", "password.reset", str(player.id))]
+
+
+def test_a_reset_overrules_a_change_that_is_being_made(client: Any, conn: Conn, player: Player) -> None:
+    """Whoever has taken an account over may be changing its password at this very moment."""
+    theirs = passwords.hash_password("taken over")
+    with ThreadPoolExecutor(1) as threads:
+        with db.transaction() as taker:
+            taker.execute("UPDATE credentials SET password_hash = %s WHERE player_id = %s", (theirs, player.id))
+            reset = threads.submit(operators.reset_password, player.username, "battery staple")
+            until_blocked(conn)
+        assert "another password" in reset.result(20)
+    for password, status in (("taken over", 401), ("battery staple", 200)):
+        body = {"username": player.username, "password": password}
+        assert client.post("/auth/login", json=body).status_code == status
 
 
 @pytest.mark.parametrize(

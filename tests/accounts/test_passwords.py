@@ -162,6 +162,16 @@ def test_hashing_stands_back_and_requests_do_not() -> None:
     assert niceness() == ours
 
 
+@pytest.mark.usefixtures("line")
+def test_where_priorities_are_forbidden_passwords_are_hashed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def forbidden(*_arguments: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(os, "setpriority", forbidden)
+
+    assert passwords.is_password("correct horse", passwords.hash_password("correct horse"))
+
+
 def test_a_process_has_threads_left_for_everything_else() -> None:
     """With every place of every kind taken there are threads for the rest."""
     one = settings().model_copy(update={"web_threads": 256, "web_sockets": None})

@@ -328,6 +328,80 @@ def test_an_idle_socket_of_staff_is_closed_at_once_when_the_role_ends(
         pass
 
 
+class HeldSends:
+    """Sending, held in the middle of a message as it is by a client that does not read, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held, self.free = threading.Event(), threading.Event()
+        self._send = sockets.send
+        monkeypatch.setattr(live, "send", self)
+
+    def __call__(self, ws: Any, text: str) -> None:
+        self.held.set()
+        assert self.free.wait(20)
+        self._send(ws, text)
+
+
+@pytest.mark.parametrize("page", [1, 500])
+@pytest.mark.parametrize("redis_is_away", [False, True])
+def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
+    connect: Connect,
+    relay: Relay,
+    client: Any,
+    player: Player,
+    conn: Conn,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+    redis_is_away: bool,
+) -> None:
+    """However far back they resume, and however slowly they read: the message in hand is the last one. With nobody to
+    tell of the end, the rest of a page may follow."""
+    monkeypatch.setattr(live, "REPLAY_PAGE", page)
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.0 if redis_is_away else 3_600.0)
+    if redis_is_away:
+        monkeypatch.setattr(live, "PING_SECONDS", 0.5)
+        monkeypatch.setattr("web.accounts.tell_ended", lambda *_ids: None)
+    relay()
+    first = connect(player)
+    say(conn, player, *map(str, range(6)))
+    seen = first.take(6)[0]
+    first.ws.close()
+    sends = HeldSends(monkeypatch)
+    resumed = connect(player, query=f"?since={seen['id']}")
+    assert sends.held.wait(20)
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    if not redis_is_away:
+        eventually(lambda: any(feed.doubted for feed in live.fanout._all()))
+    sends.free.set()
+
+    told = names(resumed.take(5 if redis_is_away and page > 1 else 1))
+    assert told == ["1", "2", "3", "4", "5"][: len(told)]
+    assert resumed.closed_with(nothing_before=True) == live.POLICY_VIOLATION
+
+
+def test_a_queue_is_not_sent_to_its_end_once_the_login_has_ended(
+    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 3_600.0)
+    relay()
+    socket = connect(player)
+    settle_down(socket, lambda: say(conn, player, "hello"))
+    sends = HeldSends(monkeypatch)
+    say(conn, player, "in hand")
+    assert sends.held.wait(20)
+    say(conn, player, "waiting")
+    (feed,) = live.fanout._all()
+    eventually(lambda: bool(feed._queue))
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    eventually(lambda: feed.doubted)
+    sends.free.set()
+
+    assert socket.next()["name"] == "in hand"
+    assert socket.closed_with(nothing_before=True) == live.POLICY_VIOLATION
+
+
 def test_with_redis_away_an_idle_socket_is_looked_at_when_it_is_pinged(
     connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
