@@ -4,6 +4,8 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.workers.gthread import _DEFER, TConn
 
 from script.stack.ports import LOOPBACK
 from web import gunicorn
@@ -18,3 +20,17 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
                 accepted.recv(1)
             with pytest.raises(BlockingIOError):
                 accepted.sendall(bytes(64 * 2**20))
+
+
+def test_a_connection_over_which_nothing_came_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = TConn.wait_for_data
+    waited: list[float] = []
+    monkeypatch.setattr(TConn, "wait_for_data", lambda conn, seconds: waited.append(seconds) or ready(conn, 0))
+    worker = object.__new__(gunicorn.Worker)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        conn = TConn(Config(), ours, ("", 0), ("", 0))
+
+        assert worker.handle(conn) is _DEFER
+        assert not conn.initialized
+        assert waited == [0]
