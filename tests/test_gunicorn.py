@@ -2,6 +2,7 @@
 
 import socket
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from gunicorn.config import Config
@@ -25,8 +26,13 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
 def test_a_connection_over_which_nothing_came_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     ready = TConn.wait_for_data
     waited: list[float] = []
-    monkeypatch.setattr(TConn, "wait_for_data", lambda conn, seconds: waited.append(seconds) or ready(conn, 0))
-    worker = object.__new__(gunicorn.Worker)
+
+    def wait(conn: TConn, seconds: float) -> bool:
+        waited.append(seconds)
+        return bool(ready(conn, 0))
+
+    monkeypatch.setattr(TConn, "wait_for_data", wait)
+    worker: Any = object.__new__(gunicorn.Worker)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         conn = TConn(Config(), ours, ("", 0), ("", 0))
