@@ -72,6 +72,8 @@ def doubts(told: "Settings") -> Iterator[str]:
     """What is seldom meant in production, and said when a process starts."""
     if told.public_url is not None and not told.public_url.startswith("https:"):
         yield "PUBLIC_URL is not https: browsers give a page neither camera nor position, and tokens can be read"
+    elif told.public_url is not None and not told.trusted_proxies:
+        yield "TRUSTED_PROXIES is 0, and PUBLIC_URL is https: if a proxy ends TLS, all clients share its budgets"
     for origin in told.allowed_origins:
         if not origin.startswith("https:"):
             yield f"ALLOWED_ORIGINS holds {origin}: whoever is on the way to it can call the API as its users"

@@ -107,9 +107,10 @@ class Settings(BaseSettings):
     rate_limits_enabled: bool = True
     rate_limit_default: Limit = "600 per minute"
     rate_limit_unproved: Limit = "300 per minute"
-    rate_limit_login: Limit = "20 per minute"
+    rate_limit_ticket: Limit = "3000 per minute"
+    rate_limit_login: Limit = "60 per minute"
     rate_limit_login_name: Limit = "10 per 5 minutes"
-    rate_limit_register: Limit = "20 per minute"
+    rate_limit_register: Limit = "60 per minute"
     rate_limit_refresh: Limit = "30 per minute"
     rate_limit_scan: Limit = "120 per minute"
     rate_limit_generate: Limit = "60 per minute"

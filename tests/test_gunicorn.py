@@ -2,8 +2,11 @@
 
 import socket
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from gunicorn.config import Config
+from gunicorn.workers.gthread import _DEFER, TConn
 
 from script.stack.ports import LOOPBACK
 from web import gunicorn
@@ -18,3 +21,22 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
                 accepted.recv(1)
             with pytest.raises(BlockingIOError):
                 accepted.sendall(bytes(64 * 2**20))
+
+
+def test_a_connection_over_which_nothing_came_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = TConn.wait_for_data
+    waited: list[float] = []
+
+    def wait(conn: TConn, seconds: float) -> bool:
+        waited.append(seconds)
+        return bool(ready(conn, 0))
+
+    monkeypatch.setattr(TConn, "wait_for_data", wait)
+    worker: Any = object.__new__(gunicorn.Worker)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        conn = TConn(Config(), ours, ("", 0), ("", 0))
+
+        assert worker.handle(conn) is _DEFER
+        assert not conn.initialized
+        assert waited == [0]

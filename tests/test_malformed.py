@@ -94,7 +94,7 @@ class TestEveryBody:
             b"{} {}",
             b'{"name": \xff}',
             b'\xef\xbb\xbf{"name": "a"}',
-            b"[" * 100_000,
+            b"[" * 15_000,
             b'{"name": ' + b"9" * 5_000 + b"}",
         ],
         ids=lambda data: repr(data[:20]),

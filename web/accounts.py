@@ -28,6 +28,7 @@ from shared.live import tell_ended
 from shared.settings import settings
 from web.audit import audit
 from web.auth import caller, public, refreshing, signed_in
+from web.edge import takes_up_to
 from web.fields import Answer, Body, Id, Username
 from web.idempotency import HEADER, answer_once, idempotency_key, takes_key, transaction
 
@@ -36,6 +37,10 @@ api = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="Accounts")])
 GUESTS = UUID("0d4c3c2e-64f5-4b0e-8f53-6f2f5c0a9d11")
 """The owner of all keys that guests begin with. See docs/decisions/0023."""
 
+
+MAX_BODY_BYTES = 16 * 1024
+"""A name, a password and an address, however they are escaped. Anybody may have these bodies read, a log-in's before
+its budget is known."""
 
 RANDOM_UUID = {
     "type": "string",
@@ -84,6 +89,7 @@ class SessionAnswer(Answer):
 @api.post("/auth/register", responses={201: SessionAnswer, 409: None})
 @public
 @takes_key
+@takes_up_to(MAX_BODY_BYTES)
 def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
     """Register a player, and log in. A retry under its Idempotency-Key finds the player there, and logs in."""
     player_id, family_id = uuid7(), uuid7()
@@ -127,6 +133,7 @@ def begin_as_guest() -> tuple[dict[str, Any], int]:
 
 @api.post("/auth/upgrade", responses={200: SessionAnswer, 403: None, 409: None})
 @signed_in
+@takes_up_to(MAX_BODY_BYTES)
 def upgrade(body: RegisterBody) -> dict[str, Any]:
     """Turn a guest into an account: the same player, with all that is theirs. This login goes on with a new pair of
     tokens; the guest's others end."""
@@ -148,6 +155,7 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
 
 @api.post("/auth/login", responses={200: SessionAnswer, 401: None})
 @public
+@takes_up_to(MAX_BODY_BYTES)
 def log_in(body: LoginBody) -> dict[str, Any]:
     """Log in: a new refresh family. 401 in the same time whether or not the name exists."""
     return _log_in(body.username, body.password)

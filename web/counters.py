@@ -10,8 +10,12 @@ from limits.storage import Storage
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.logging import get_logger
 from shared.redis import key as prefixed
 from shared.redis import make_client
+from shared.settings import settings
+
+log = get_logger()
 
 SCHEME = "waymark"
 SOCKET_SECONDS = 0.25
@@ -29,6 +33,7 @@ class RedisCounters(Storage):
     def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions, **options)
         self._client = make_client(
+            max_connections=settings().web_threads + 1,  # else a crowd looks like a Redis that is gone
             socket_timeout=SOCKET_SECONDS,
             socket_connect_timeout=SOCKET_SECONDS,
             health_check_interval=0,
@@ -52,10 +57,13 @@ class RedisCounters(Storage):
         return _told().get(key, (0, time.time()))[1]
 
     def check(self) -> bool:
+        """Asked only while this process counts for itself."""
         try:
-            return bool(self._client.ping())
+            self._client.ping()
         except redis.RedisError:
             return False
+        log.info("limits_shared_again")
+        return True
 
     def clear(self, key: str) -> None:
         self._client.delete(prefixed("limits", key))

@@ -19,7 +19,8 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def name_requests(app: Flask) -> None:
-    """Give each request its id, the client's where it is a plain one, and each answer its headers."""
+    """Give each request its id, the client's where it is a plain one, and the length that its body may have; and each
+    answer its headers."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
@@ -27,6 +28,8 @@ def name_requests(app: Flask) -> None:
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid7())
         bind_request_id(g.request_id)
+        view = current_app.view_functions.get(request.endpoint or "")
+        request.max_content_length = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
 
     @app.after_request
     def finish(response: Response) -> Response:
@@ -68,7 +71,6 @@ def check_bodies(app: Flask) -> None:
             return
         if "query" in takes and request.query_string:
             _refuse_repeated(takes["query"])
-        request.max_content_length = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
         if "form" in takes and request.mimetype != "multipart/form-data":
             raise UnsupportedMediaType("The body must be multipart/form-data.")
         media_type = getattr(view, "media_type", None)

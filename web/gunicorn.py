@@ -6,7 +6,7 @@ import socket
 from types import FrameType
 
 from gunicorn.http import get_parser
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
 from shared.settings import settings
 from web.patience import SILENT_SECONDS, Patience, limit_of
@@ -21,6 +21,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def handle(self, conn):  # type: ignore[no-untyped-def]
+        """Give a new connection a thread once something has come over it. gunicorn's own waits five seconds for the
+        first byte, in which as many silent connections as there are threads held everybody up."""
+        if not conn.initialized and not conn.wait_for_data(0):
+            return _DEFER
         if isinstance(conn.parser.unreader if conn.parser else None, Patience):
             conn.parser.unreader.begin()
         return super().handle(conn)

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import ApplicationLimit, Limiter
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import Invalid
 from shared.settings import settings
@@ -24,7 +25,18 @@ from web.auth import claimed, requirement_of, visitor
 from web.counters import SCHEME
 
 Budget = Literal[
-    "default", "unproved", "key", "login", "login_name", "register", "refresh", "scan", "generate", "render", "image"
+    "default",
+    "unproved",
+    "ticket",
+    "key",
+    "login",
+    "login_name",
+    "register",
+    "refresh",
+    "scan",
+    "generate",
+    "render",
+    "image",
 ]
 """Each has its setting, RATE_LIMIT_ and its name."""
 
@@ -53,6 +65,7 @@ OF_A_KEY = {"default", "scan"}
 FREE = {"operations.healthz", "operations.readyz", "metrics.metrics"}
 """What a platform asks of a process, from few addresses and often."""
 MAX_KEYS = 4_096
+HOUSEHOLD = 56
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After")
 
 
@@ -122,8 +135,11 @@ def _find_spender(endpoint: str) -> Spender:
         return Spender("key" if budget in OF_A_KEY else budget, str(key_id))
     if (who := claimed(refresh=needed.kind == "refresh")) is not None:
         return Spender(budget, str(who))
-    if "Authorization" not in request.headers and (needed.waived_unless or needed.or_link):
-        return Spender(budget, address(request.remote_addr))
+    if "Authorization" not in request.headers:
+        if needed.kind == "socket" and "ticket" in request.args:
+            return Spender("ticket", address(request.remote_addr))
+        if needed.waived_unless or needed.or_link:
+            return Spender(budget, address(request.remote_addr))
     return Spender("unproved", address(request.remote_addr))
 
 
@@ -146,7 +162,7 @@ def _tried_name() -> str | None:
     """The name that somebody tries to log in with, however they spell it. Whether it exists makes no difference."""
     try:
         body = request.get_json(silent=True)
-    except Invalid:  # said again once it is judged
+    except (Invalid, RequestEntityTooLarge):  # said again once it is judged
         return None
     name = body.get("username") if isinstance(body, dict) else None
     if not isinstance(name, str):
@@ -156,7 +172,8 @@ def _tried_name() -> str | None:
 
 
 def address(told: str | None) -> str:
-    """An address as a budget counts it: of IPv6 the network that one household or machine is given (RFC 6177)."""
+    """An address as a budget counts it: of IPv6 the network that one household is given, which is more than a /64 (RFC
+    6177, 2; RIPE-690, 4.2)."""
     text = (told or "").strip()
     if text.startswith("["):  # with a port, as some proxies tell it
         text = text[1:].partition("]")[0]
@@ -169,7 +186,7 @@ def address(told: str | None) -> str:
     if isinstance(found, IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
-        return str(ip_network((found, 64), strict=False))
+        return str(ip_network((found, HOUSEHOLD), strict=False))
     return str(found)
 
 

@@ -54,7 +54,18 @@ def test_generated_pictures_may_be_shown_elsewhere(client: Any, staff: Staff) ->
 
 @pytest.mark.parametrize(
     ("proxies", "told", "strict"),
-    [("0", "https", False), ("1", "https", True), ("1", "http", False), ("1", "https, http", False)],
+    [
+        ("0", "https", False),
+        ("1", "https", True),
+        ("1", "http", False),
+        ("1", "https, http", False),
+        ("1", "", False),
+        ("1", "javascript", False),
+        ("2", "https", True),  # the nearest proxy has written it anew
+        ("2", "https, http", True),
+        ("2", "https, http, http", False),
+        ("2", "http", False),
+    ],
 )
 def test_https_stays_https_where_a_trusted_proxy_says_so(
     serve: Callable[..., Any], proxies: str, told: str, strict: bool

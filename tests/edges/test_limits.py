@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 import redis
@@ -17,9 +18,9 @@ from script.stack.ports import LOOPBACK
 from shared import redis as redises
 from shared.accounts import passwords
 from shared.ids import uuid7
-from shared.settings import Settings
+from shared.settings import Settings, settings
 from tests.people import bearer, make_key, make_staff, sign_in
-from web import limits
+from web import counters, limits
 from web.app import create_app
 from web.limits import address
 
@@ -176,9 +177,10 @@ def test_two_proxies(limited: Limited) -> None:
         ("203.0.113.7", "203.0.113.7"),
         ("203.0.113.7:51234", "203.0.113.7"),
         ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        ("[2001:db8:1:2::9]:443", "2001:db8:1:2::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/56"),
+        ("2001:db8:1:ff:3:4:5:6", "2001:db8:1::/56"),
+        ("[2001:db8:1:102::9]:443", "2001:db8:1:100::/56"),
+        ("fe80::1%eth0", "fe80::/56"),
         ("_hidden", "unknown"),
         ("", "unknown"),
         (None, "unknown"),
@@ -202,11 +204,15 @@ def test_what_a_platform_asks_is_free(limited: Limited) -> None:
 
 
 def test_sockets_are_limited_before_they_are_sockets(limited: Limited) -> None:
-    """A ticket that nobody gave out is a guess like any other."""
-    client = limited(UNPROVED="2 per minute")
+    """Tickets by a budget of their own: a hall of browsers comes back at once when a process ends. Without one, or with
+    a bad token besides, it is a guess like any other."""
+    client = limited(TICKET="3 per minute", UNPROVED="2 per minute")
 
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    assert statuses(client, 3, f"/ws/{uuid7()}?ticket=made-up", headers=upgrade) == [401, 401, 429]
+    path = f"/ws/{uuid7()}"
+    assert statuses(client, 4, f"{path}?ticket=made-up", headers=upgrade) == [401, 401, 401, 429]
+    assert statuses(client, 1, path, headers=upgrade) == [401]
+    assert statuses(client, 2, f"{path}?ticket=made-up", headers=upgrade | bearer("made up")) == [401, 429]
 
 
 def test_without_redis_each_process_counts_for_itself(
@@ -261,7 +267,26 @@ def test_redis_counts_again_once_it_is_back(limited: Limited, conn: Any, monkeyp
             without_redis.setattr(redis.Redis, "evalsha", away)
             assert statuses(client, 4, headers=ada.headers) == [200, 200, 200, 429]
         clock.shift(40)  # longer than it ever rests
-        assert statuses(client, 3, headers=ada.headers) == [200, 200, 429]
+        with patch.object(counters, "log") as log:
+            assert statuses(client, 3, headers=ada.headers) == [200, 200, 429]
+        assert [call.args[0] for call in log.info.call_args_list] == ["limits_shared_again"]
+
+
+def test_as_many_as_there_are_threads_may_ask_redis_at_once(serve: Callable[..., Any]) -> None:
+    """With fewer connections a crowd would be taken for a Redis that is gone, and have its budgets twice."""
+    (limiter,) = serve(RATE_LIMITS_ENABLED="true").application.extensions["limiter"]
+
+    assert limiter.storage._client.connection_pool.max_connections > settings().web_threads > 100
+
+
+def test_a_refused_login_is_not_read_at_length(limited: Limited) -> None:
+    """Its body is looked at for the name, before its budget is known."""
+    client = limited(LOGIN="1 per minute")
+    long = '{"username": "' + "a" * 20_000 + '"}'
+
+    answers = [client.post("/auth/login", data=long, content_type="application/json") for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [413, 429]
 
 
 def test_processes_share_their_counters(limited: Limited, conn: Any) -> None:

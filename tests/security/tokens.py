@@ -1,4 +1,4 @@
-"""Attacks on credentials: tokens that are forged, misused or kept, and names that a stopwatch would find out."""
+"""Attacks on credentials: tokens that are forged, misused or kept, names that a stopwatch finds out, and guesses."""
 
 from collections.abc import Callable
 from unittest.mock import patch
@@ -11,6 +11,7 @@ from shared.errors import Unauthenticated
 from tests.accounts.forging import changed, claims_of, signed, unsigned
 from tests.conftest import PASSWORD
 from tests.people import Person, bearer
+from tests.security import budgets
 from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, without
 from web import accounts as web_accounts
 from web import auth, live
@@ -131,4 +132,5 @@ ATTACKS = [
             "stored and HASHER.verify(stored, password)",
         ),
     ),
+    *budgets.ATTACKS,
 ]

@@ -132,9 +132,10 @@ def test_no_random_secret_is_taken_for_an_example(raw: bytes) -> None:
 def test_what_is_seldom_meant_is_said(load: Any) -> None:
     odd = {"PUBLIC_URL": "http://w.example", "ALLOWED_ORIGINS": "http://g.example", "RATE_LIMITS_ENABLED": "false"}
 
-    assert not list(doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true")))
-    told = list(doubts(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG")))
-    assert [each.partition(" ")[0] for each in told] == [
+    assert not list(doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
+    (told,) = doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
+    assert told.startswith("TRUSTED_PROXIES ")
+    assert [each.partition(" ")[0] for each in doubts(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG"))] == [
         "PUBLIC_URL",
         "ALLOWED_ORIGINS",
         "LOG_LEVEL",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,6 +55,35 @@ def test_every_setting_of_quests_is_passed_on() -> None:
     passed = compose["x-waymark"]["environment"].keys() | compose["services"]["catalog"]["environment"].keys()
     named = {name.upper() for name in Settings.model_fields}
     assert {name for name in named if name.startswith("GRPC_") or name.endswith("_QUEST")} <= passed
+
+
+ABOUT_PEOPLE = (
+    "RATE_LIMIT",
+    "OUTSIDE_",
+    "REQUEST_",
+    "TRUSTED_",
+    "ALLOWED_",
+    "ACCESS_",
+    "REFRESH_",
+    "PASSWORD_",
+    "GENERATE_",
+)
+OF_CONTAINERS = {"GRPC_SERVER_URL", "LOG_FORMAT", "PUBLIC_URL", "WAYMARK_ENV"}
+"""Where a container differs from a process that is started by hand."""
+
+
+def test_every_setting_of_people_and_edges_is_passed_on_with_its_default() -> None:
+    text = (CHECKOUT / "docker-compose.yml").read_text()
+    web = yaml.safe_load(text)["services"]["web"]["environment"]
+    fields = {name.upper(): field for name, field in Settings.model_fields.items()}
+    assert {name for name in fields if name.startswith(ABOUT_PEOPLE)} <= web.keys()
+    for name, told in re.findall(r"([A-Z_]+): \$\{\1:-([^}]*)\}", text):
+        if name in fields.keys() - OF_CONTAINERS:
+            default = fields[name].default
+            expected = (
+                "" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
+            )
+            assert told.strip('"') == expected, name
 
 
 def test_the_catalog_is_asked_for_its_health() -> None:
