@@ -4,6 +4,7 @@ Such a token is a refresh family like any other, so that whatever ends a login o
 """
 
 import secrets
+from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
@@ -11,11 +12,24 @@ from psycopg.rows import scalar_row
 
 from shared.accounts.outside import Theirs
 from shared.accounts.store import owner_of_family
+from shared.audit import store as audit
+from shared.audit.store import Actor
 from shared.db import Conn
 from shared.ids import uuid7
 
 
-def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from, as the audit trail tells it."""
+
+    address: str | None = None
+    request_id: str | None = None
+
+
+NOWHERE = Origin()
+
+
+def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = NOWHERE) -> UUID:
     """The player whom the token names, with the token's login, in the caller's transaction. Requests that race for a
     new one wait for the first. `may_name_ours`: where the name is the id of a player of ours, it is them.
 
@@ -26,7 +40,7 @@ def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
     if known is not None:
         return known
     wait_turn(conn, theirs)
-    player_id = named(conn, theirs) or welcome(conn, theirs, may_name_ours=may_name_ours)
+    player_id = named(conn, theirs) or welcome(conn, theirs, may_name_ours=may_name_ours, origin=origin)
     conn.execute(
         """
         INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
@@ -57,21 +71,30 @@ def named(conn: Conn, theirs: Theirs) -> UUID | None:
     return found
 
 
-def welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
+def welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = NOWHERE) -> UUID:
     """A player for a new name. One that is a UUID keeps it as their id, as clients of the older services know them by
     it, unless a player of ours has it already."""
     asked = _as_id(theirs.subject)
     player_id = None
-    if asked is not None:
+    if asked is not None and may_name_ours:
         ours = conn.execute("SELECT FROM players WHERE id = %s AND erased_at IS NULL FOR SHARE", (asked,)).fetchone()
-        player_id = asked if (ours is not None and may_name_ours) or _add(conn, asked) else None
-    while player_id is None:
-        fresh = uuid7()
-        player_id = fresh if _add(conn, fresh) else None
+        player_id = asked if ours is not None else None
+    if player_id is None:
+        player_id = _make(conn, asked)
+        actor = Actor("player", player_id, origin.address, origin.request_id)
+        audit.record(conn, actor, "account.created", org_id=None, object_id=player_id, new={"issuer": theirs.issuer})
     conn.execute(
         "INSERT INTO outside_players (issuer, subject, player_id) VALUES (%s, %s, %s)",
         (theirs.issuer, theirs.subject, player_id),
     )
+    return player_id
+
+
+def _make(conn: Conn, asked: UUID | None) -> UUID:
+    """A new player, with the id that is asked for if nobody has it."""
+    player_id = asked or uuid7()
+    while not _add(conn, player_id):
+        player_id = uuid7()
     return player_id
 
 
