@@ -93,8 +93,9 @@ def test_who_is_no_owner_any_more_when_it_is_their_turn_changes_nobody(
         return look(own, org_id)
 
     monkeypatch.setattr(store, "lock_owners", too_late)
-    path, body = f"{staff.path}/members/{staff.member.id}", {"json": {"role": "analyst"}} if method == "PATCH" else {}
-    answer = app.test_client().open(path, method=method, headers=staff.owner.headers, **body)
+    body = {"role": "analyst"} if method == "PATCH" else None
+    path = f"{staff.path}/members/{staff.member.id}"
+    answer = app.test_client().open(path, method=method, headers=staff.owner.headers, json=body)
 
     assert answer.status_code == 403
     assert store.role_in(conn, staff.org_id, staff.member.id) == "member"

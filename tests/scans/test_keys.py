@@ -129,10 +129,14 @@ def test_a_key_neither_learns_where_a_player_is_nor_has_their_next_scan_held(
     """Anybody may found an organization, put a code anywhere and hand in scans of it for whom they like."""
     make_code(conn, staff.org_id, code="trap", per_player_limit=None)
     make_code(conn, code="real", per_player_limit=None)
+    scans: list[tuple[Machine | Person, str, Place]] = [
+        (ada, "real", AMSTERDAM),
+        (kiosk, "trap", SYDNEY),
+        (ada, "real", AMSTERDAM),
+        (kiosk, "trap", LISBON),
+    ]
     told = []
-    for seconds, (by, code, place) in enumerate(
-        ((ada, "real", AMSTERDAM), (kiosk, "trap", SYDNEY), (ada, "real", AMSTERDAM), (kiosk, "trap", LISBON))
-    ):
+    for seconds, (by, code, place) in enumerate(scans):
         fields = at(place, hours=hours, seconds=40 - 10 * seconds)
         told.append((by, scan(client, by, ada.id, qr_code=code, **fields).json["result_url"]))
         if not one_batch:
