@@ -16,7 +16,7 @@ from shared.organizations.rules import SLUG, Role, at_least, keeps_an_owner
 from shared.organizations.store import Member, Organization
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
 from web.audit import audit, audit_change
-from web.auth import me, requires_role, role, signed_in
+from web.auth import me, requires_role, signed_in
 from web.fields import Answer, Body, Count, Id, Line, PatchBody, Time, Username, WebUrl
 from web.idempotency import idempotent, transaction
 from web.paging import PageQuery, cut, decode_id
@@ -213,7 +213,10 @@ def add_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any]
 def change_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
     """Give a member another role. The last owner stays: 409."""
     with db.transaction() as conn:
-        if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, body.role):
+        owners = store.lock_owners(conn, path.org_id)
+        if me() not in owners:  # any more: somebody else was first, after the gate had looked
+            raise Forbidden
+        if not keeps_an_owner(owners, path.player_id, body.role):
             raise LastOwner
         before = {"role": _member_of(conn, path.org_id, path.player_id).role}
         store.set_role(conn, path.org_id, path.player_id, body.role)
@@ -228,10 +231,11 @@ def change_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
 @requires_role("member")
 def remove_member(path: MemberPath) -> tuple[str, int]:
     """Remove a member, as an owner, or leave. The last owner stays: 409."""
-    if role() != "owner" and path.player_id != me():
-        raise Forbidden
     with db.transaction() as conn:
-        if not keeps_an_owner(store.lock_owners(conn, path.org_id), path.player_id, None):
+        owners = store.lock_owners(conn, path.org_id)
+        if me() not in owners and path.player_id != me():
+            raise Forbidden
+        if not keeps_an_owner(owners, path.player_id, None):
             raise LastOwner
         before = {"role": _member_of(conn, path.org_id, path.player_id).role}
         store.remove_member(conn, path.org_id, path.player_id)

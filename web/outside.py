@@ -6,11 +6,12 @@ from pathlib import Path
 from threading import Lock
 from uuid import UUID
 
+from flask import g, request
 from jwt.exceptions import PyJWTError
 
 from shared import db
 from shared.accounts import outside
-from shared.accounts.arrivals import arrive
+from shared.accounts.arrivals import Origin, arrive
 from shared.accounts.outside import Key, Keys, Theirs, Trust, verify
 from shared.errors import Unauthenticated
 from shared.logging import get_logger
@@ -22,28 +23,36 @@ MAX_LOGINS = 4_096
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, PyJWTError)
 
 
+Stamp = tuple[int, int, int, int]
+
+
 class KeyFile:
     """A file with a public key (PEM) or a set of them (JWKS), read again when it was changed: keys are rotated."""
 
     def __init__(self, path: Path, trust: Trust) -> None:
         self._path, self._trust = path, trust
-        self._seen = self._stamp()
+        self._seen: Stamp | None = self._stamp()
         self._keys = self._read()
 
     def keys(self) -> Keys:
-        """The keys in the file. While it is gone, or makes no sense, those that were in it last."""
+        """The keys in the file. While it is gone, or makes no sense, those that were in it last; that is said once."""
         try:
-            if (stamp := self._stamp()) != self._seen:
-                self._seen = stamp
+            stamp = self._stamp()
+        except OSError:
+            stamp = None
+        if stamp != self._seen:
+            self._seen = stamp
+            try:
                 self._keys = self._read()
                 log.info("outside_keys_read", keys=len(self._keys.keys))
-        except UNREADABLE as error:
-            log.warning("outside_keys_unreadable", error=type(error).__name__)
+            except UNREADABLE as error:
+                log.warning("outside_keys_unreadable", error=type(error).__name__)
         return self._keys
 
-    def _stamp(self) -> tuple[int, int, int]:
+    def _stamp(self) -> Stamp:
+        """What changes with the file, and with who may read it."""
         told = self._path.stat()
-        return told.st_mtime_ns, told.st_size, told.st_ino
+        return told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino
 
     def _read(self) -> Keys:
         from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - seldom needed
@@ -101,7 +110,8 @@ def log_in(theirs: Theirs) -> tuple[UUID, UUID]:
     player_id = _logins.get(theirs.login_id)
     if player_id is None:
         with db.transaction() as conn:
-            player_id = arrive(conn, theirs, may_name_ours=settings().outside_names_ours)
+            origin = Origin(request.remote_addr, g.request_id)
+            player_id = arrive(conn, theirs, may_name_ours=settings().outside_names_ours, origin=origin)
         with _lock:
             if len(_logins) >= MAX_LOGINS:
                 _logins.clear()

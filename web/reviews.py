@@ -151,7 +151,7 @@ def explain(path: ReviewPath) -> dict[str, Any]:
 def simulate(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
     """The verdict that such a scan of one of the organization's codes would get now. Nothing is written, no nonce used.
 
-    Of where the player was before, only scans of this organization's codes are looked at.
+    Of where the player was before, only what they handed in themselves of this organization's codes is looked at.
     """
     given, now = new_scan(body), datetime.now(UTC)
     with simulating.looking() as conn:

@@ -4,22 +4,43 @@ Such a token is a refresh family like any other, so that whatever ends a login o
 """
 
 import secrets
+from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
+from psycopg.rows import scalar_row
+
 from shared.accounts.outside import Theirs
+from shared.accounts.store import owner_of_family
+from shared.audit import store as audit
+from shared.audit.store import Actor
 from shared.db import Conn
 from shared.ids import uuid7
 
 
-def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
+@dataclass(frozen=True)
+class Origin:
+    """Where a request came from, as the audit trail tells it."""
+
+    address: str | None = None
+    request_id: str | None = None
+
+
+NOWHERE = Origin()
+
+
+def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = NOWHERE) -> UUID:
     """The player whom the token names, with the token's login, in the caller's transaction. Requests that race for a
-    new one wait for the first. `may_name_ours`: where the name is the id of a player of ours, it is them."""
+    new one wait for the first. `may_name_ours`: where the name is the id of a player of ours, it is them.
+
+    A token that was seen before has its login already, which may have ended; it makes nobody, lest that of a person who
+    was erased brings back what they were called.
+    """
+    known = owner_of_family(conn, theirs.login_id)
+    if known is not None:
+        return known
     wait_turn(conn, theirs)
-    row = conn.execute(
-        "SELECT player_id FROM outside_players WHERE issuer = %s AND subject = %s", (theirs.issuer, theirs.subject)
-    ).fetchone()
-    player_id: UUID = row[0] if row else welcome(conn, theirs, may_name_ours=may_name_ours)
+    player_id = named(conn, theirs) or welcome(conn, theirs, may_name_ours=may_name_ours, origin=origin)
     conn.execute(
         """
         INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
@@ -36,23 +57,44 @@ def wait_turn(conn: Conn, theirs: Theirs) -> None:
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
 
 
-def welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool) -> UUID:
+def named(conn: Conn, theirs: Theirs) -> UUID | None:
+    """Who came under this name before, and was not erased. An erasure that runs is waited for, and one that comes later
+    finds the login that is about to be made."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute(
+            """
+            SELECT p.id FROM outside_players o JOIN players p ON p.id = o.player_id
+            WHERE o.issuer = %s AND o.subject = %s AND p.erased_at IS NULL FOR SHARE OF p
+            """,
+            (theirs.issuer, theirs.subject),
+        ).fetchone()
+    return found
+
+
+def welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = NOWHERE) -> UUID:
     """A player for a new name. One that is a UUID keeps it as their id, as clients of the older services know them by
     it, unless a player of ours has it already."""
-    named = _as_id(theirs.subject)
+    asked = _as_id(theirs.subject)
     player_id = None
-    if named is not None:
-        ours = conn.execute(
-            "SELECT FROM players WHERE id = %s AND erased_at IS NULL FOR KEY SHARE", (named,)
-        ).fetchone()
-        player_id = named if (ours is not None and may_name_ours) or _add(conn, named) else None
-    while player_id is None:
-        fresh = uuid7()
-        player_id = fresh if _add(conn, fresh) else None
+    if asked is not None and may_name_ours:
+        ours = conn.execute("SELECT FROM players WHERE id = %s AND erased_at IS NULL FOR SHARE", (asked,)).fetchone()
+        player_id = asked if ours is not None else None
+    if player_id is None:
+        player_id = _make(conn, asked)
+        actor = Actor("player", player_id, origin.address, origin.request_id)
+        audit.record(conn, actor, "account.created", org_id=None, object_id=player_id, new={"issuer": theirs.issuer})
     conn.execute(
         "INSERT INTO outside_players (issuer, subject, player_id) VALUES (%s, %s, %s)",
         (theirs.issuer, theirs.subject, player_id),
     )
+    return player_id
+
+
+def _make(conn: Conn, asked: UUID | None) -> UUID:
+    """A new player, with the id that is asked for if nobody has it."""
+    player_id = asked or uuid7()
+    while not _add(conn, player_id):
+        player_id = uuid7()
     return player_id
 
 

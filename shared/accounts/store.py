@@ -236,7 +236,8 @@ def rotate(conn: Conn, family_id: UUID, player_id: UUID, generation: int, *, las
     with conn.cursor(row_factory=class_row(Rotated)) as cursor:
         return cursor.execute(
             """
-            UPDATE refresh_families f SET generation = f.generation + 1, expires_at = now() + %s
+            UPDATE refresh_families f
+            SET generation = f.generation + 1, expires_at = greatest(f.expires_at, now() + %s)
             FROM players p
             WHERE f.id = %s AND f.player_id = %s AND f.generation = %s AND f.revoked_at IS NULL
               AND f.expires_at > now() AND p.id = f.player_id
@@ -267,11 +268,15 @@ def owner_of_family(conn: Conn, family_id: UUID) -> UUID | None:
 
 
 def go_on(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int | None:
-    """The generation of a login's next refresh token; those before it are used up. None where it has ended."""
+    """The generation of a login's next refresh token; those before it are used up. None where it has ended.
+
+    It never ends sooner for it: the token of an outside service that it began with may last longer, and would be a new
+    login once this one is forgotten.
+    """
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: int | None = cursor.execute(
             """
-            UPDATE refresh_families SET generation = generation + 1, expires_at = now() + %s
+            UPDATE refresh_families SET generation = generation + 1, expires_at = greatest(expires_at, now() + %s)
             WHERE id = %s AND revoked_at IS NULL AND expires_at > now()
             RETURNING generation
             """,

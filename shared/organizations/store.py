@@ -190,12 +190,16 @@ def find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member | None:
 
 @named_refusals()
 def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | None:
-    """Add a player by name, whatever the case of its letters. None: nobody has this name. Raises AlreadyMember."""
+    """Add a player by name, whatever the case of its letters. None: nobody has this name. Raises AlreadyMember.
+
+    The lock makes it wait for an erasure of theirs, or go before it: an owner whom nobody is behind would let the last
+    real one go.
+    """
     with conn.cursor(row_factory=scalar_row) as cursor:
         added: UUID | None = cursor.execute(
             """
             INSERT INTO memberships (org_id, player_id, role)
-            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL
+            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL FOR SHARE
             RETURNING player_id
             """,
             (org_id, role, username),

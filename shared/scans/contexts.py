@@ -148,9 +148,13 @@ def _usages(conn: Conn, source: Source) -> Cursor[Row]:
 
 SIGHTING = """
     SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at,
-           (SELECT org_id FROM qr_codes WHERE id = seen.qr_code_id)
+           (SELECT org_id FROM qr_codes WHERE id = seen.qr_code_id), seen.api_key_id
     FROM player_scans seen
 """
+NO_KEY = UUID(int=0)
+"""Stands for the player's own hand."""
+HAND = "coalesce(seen.api_key_id, '00000000-0000-0000-0000-000000000000')"
+"""Who handed a scan in; as the index of trails has it."""
 SURE = "coalesce(seen.accuracy, 0) <= %(max_accuracy_m)s AND seen.scan_time > %(since)s"
 """What a worse sighting does not replace; it would hide where the player was before."""
 REACH = timedelta(days=7)
@@ -158,27 +162,42 @@ REACH = timedelta(days=7)
 
 
 def _last_sightings(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
-    """Where each player was last seen, and last surely seen where that is another place."""
+    """Where each player was last seen by each hand, and last surely seen where that is another place."""
     last, sure = (
         f"""
         {SIGHTING}
-        WHERE seen.player_id = {player} AND seen.status IN ('success', 'held') AND seen.latitude IS NOT NULL
-          AND {source.seen} AND {kind}
+        WHERE seen.player_id = {player} AND {HAND} = {hand} AND seen.status IN ('success', 'held')
+          AND seen.latitude IS NOT NULL AND {source.seen} AND {kind}
         ORDER BY seen.scan_time DESC LIMIT 1
         """
-        for player, kind in (("given.player", "true"), ("last.player_id", SURE))
+        for player, hand, kind in (
+            ("given.player", "given.hand", "true"),
+            ("last.player_id", HAND.replace("seen.", "last."), SURE),
+        )
     )
+    hands = list({_hand(scan) for scan in scans})
     return conn.execute(
         f"""
         WITH last AS MATERIALIZED (
-            SELECT s.* FROM unnest(%(players)b::uuid[]) AS given (player) CROSS JOIN LATERAL ({last}) s)
+            SELECT s.* FROM unnest(%(players)b::uuid[], %(hands)b::uuid[]) AS given (player, hand)
+            CROSS JOIN LATERAL ({last}) s)
         SELECT * FROM last
         UNION ALL
         SELECT s.* FROM last CROSS JOIN LATERAL ({sure}) s WHERE last.accuracy > %(max_accuracy_m)s
         """,  # noqa: S608 - made of constants
-        {**source.values, **_surely(scans, limits), "players": list({scan.player_id for scan in scans})},
+        {
+            **source.values,
+            **_surely(scans, limits),
+            "players": [player for player, _ in hands],
+            "hands": [hand for _, hand in hands],
+        },
         binary=True,
     )
+
+
+def _hand(scan: Scan) -> tuple[UUID, UUID]:
+    """Whose scan it is, and who handed it in."""
+    return scan.player_id, scan.api_key_id or NO_KEY
 
 
 def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
@@ -188,20 +207,24 @@ def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source, limits: L
         f"""
         (SELECT s.* FROM old CROSS JOIN LATERAL (
             {SIGHTING}
-            WHERE seen.player_id = old.player AND seen.status IN ('success', 'held') AND seen.latitude IS NOT NULL
-              AND {source.seen} AND {kind} AND seen.scan_time {compares} old.at
+            WHERE seen.player_id = old.player AND {HAND} = old.hand AND seen.status IN ('success', 'held')
+              AND seen.latitude IS NOT NULL AND {source.seen} AND {kind}
+              AND seen.scan_time {compares} old.at
             ORDER BY seen.scan_time {order} LIMIT 1) s)
         """  # noqa: S608 - made of constants
         for compares, order in (("<=", "DESC"), (">=", "ASC"))
         for kind in ("true", SURE)
     )
-    given = "SELECT * FROM unnest(%(whose)b::uuid[], %(when)b::timestamptz[]) AS old (player, at)"
+    given = """
+        SELECT * FROM unnest(%(players)b::uuid[], %(hands)b::uuid[], %(when)b::timestamptz[]) AS old (player, hand, at)
+    """
     return conn.execute(
         f"WITH old AS ({given}) {sides}",
         {
             **source.values,
             **_surely(old, limits),
-            "whose": [scan.player_id for scan in old],
+            "players": [player for player, _ in map(_hand, old)],
+            "hands": [hand for _, hand in map(_hand, old)],
             "when": [scan.scan_time for scan in old],
         },
     )
@@ -221,8 +244,8 @@ def _trails(rows: Iterable[Row]) -> dict[UUID, list[Sighting]]:
 
 
 def _sighting(row: Row) -> Sighting:
-    _id, _player, at, latitude, longitude, accuracy, received, org_id = row
-    return Sighting(at, Place(latitude, longitude), accuracy, received, org_id)
+    _id, _player, at, latitude, longitude, accuracy, received, org_id, key_id = row
+    return Sighting(at, Place(latitude, longitude), accuracy, received, org_id, key_id)
 
 
 COUNTED = "other.status IN ('success', 'held')"

@@ -1,6 +1,7 @@
 """How a scan is judged. Pure: values in, a verdict out; no clock, no store, no environment."""
 
 from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -112,17 +113,23 @@ def _outcome(code: Code) -> Mapping[str, Any]:
 
 
 def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explain: bool = False) -> dict[UUID, Verdict]:
-    """Verdicts on a batch, in order: each scan sees what the ones before it have used up."""
+    """Verdicts on a batch, in order: each scan sees what the ones before it have used up.
+
+    Where a player was is compared by hand: their own scans with each other, and those of one API key with each other.
+    Whoever founds an organization has a key to any player's name. It must neither have their next scan held, nor learn
+    where they were by trying.
+    """
     codes, usages, fair_play = dict(context.codes), dict(context.usages), context.fair_play
-    trails = {player: list(sightings) for player, sightings in context.sightings.items()}
-    sure = {player: [each for each in trail if each.is_sure(limits)] for player, trail in trails.items()}
+    trails = _trails(context)
+    sure = {hand: [each for each in trail if each.is_sure(limits)] for hand, trail in trails.items()}
     gathering = Gathering()
     verdicts: dict[UUID, Verdict] = {}
     for scan in scans:
         code = codes.get(scan.qr_code_id) if scan.qr_code_id else None
         pair = (scan.player_id, code.id) if code else None
         usage = usages.get(pair, Usage()) if pair else Usage()
-        trail, sure_trail = trails.setdefault(scan.player_id, []), sure.setdefault(scan.player_id, [])
+        hand = (scan.player_id, scan.api_key_id)
+        trail, sure_trail = trails.setdefault(hand, []), sure.setdefault(hand, [])
         asked = fair_play.get(code.org_id, NO_FAIR_PLAY) if fair_play and code else NO_FAIR_PLAY
         crowd = ALONE
         if asked is not NO_FAIR_PLAY and code:
@@ -137,13 +144,24 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
                 codes[code.id] = replace(code, taken=code.taken + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.place:
-                sighting = Sighting(scan.scan_time, scan.place, scan.accuracy_m, scan.received_at, code.org_id)
+                sighting = Sighting(
+                    scan.scan_time, scan.place, scan.accuracy_m, scan.received_at, code.org_id, scan.api_key_id
+                )
                 insort(trail, sighting, key=_at)
                 if sighting.is_sure(limits):
                     insort(sure_trail, sighting, key=_at)
             if asked is not NO_FAIR_PLAY:
                 gathering.add(_seen(scan, code))
     return verdicts
+
+
+def _trails(context: Context) -> dict[tuple[UUID, UUID | None], list[Sighting]]:
+    """What is known of each player's whereabouts, by player and key, in the order of time."""
+    trails: dict[tuple[UUID, UUID | None], list[Sighting]] = defaultdict(list)
+    for player, sightings in context.sightings.items():
+        for sighting in sightings:
+            trails[player, sighting.api_key_id].append(sighting)
+    return trails
 
 
 def _near(trail: Sequence[Sighting], scan: Scan) -> Sequence[Sighting]:

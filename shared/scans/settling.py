@@ -58,14 +58,15 @@ def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, li
             ORDER BY {order} LIMIT %(limit)s
             FOR UPDATE SKIP LOCKED
         ))
-        RETURNING id, player_id, qr_code, qr_code_id, scan_time, received_at, latitude, longitude, accuracy, request_id
+        RETURNING id, player_id, qr_code, qr_code_id, scan_time, received_at, latitude, longitude, accuracy, request_id,
+                  api_key_id
         """,  # noqa: S608 - `which` and `order` are constants of this module
         {"limit": limit, "token": token, "lease": lease},
         binary=True,  # read in half the time
     ).fetchall()
     scans = [
-        Scan(scan, player, text, code, at, received, place_of(latitude, longitude), accuracy, request)
-        for scan, player, text, code, at, received, latitude, longitude, accuracy, request in rows
+        Scan(scan, player, text, code, at, received, place_of(latitude, longitude), accuracy, request, key)
+        for scan, player, text, code, at, received, latitude, longitude, accuracy, request, key in rows
     ]
     return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
 

@@ -112,6 +112,7 @@ class Scan:
     place: Place | None = None
     accuracy_m: float | None = None
     request_id: str | None = None
+    api_key_id: UUID | None = None  # of the key that handed it in
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,7 @@ class Sighting:
     accuracy_m: float | None = None
     received: datetime | None = None
     org_id: UUID | None = None
+    api_key_id: UUID | None = None  # of the key that said so
 
     def is_sure(self, limits: Limits) -> bool:
         """Whether it says where the player was. A worse one is measured from too, but takes no better one's place."""

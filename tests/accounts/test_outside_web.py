@@ -39,6 +39,7 @@ def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         outside.service.take_back()
+        outside._logins.clear()  # of a store that was emptied
         return create_app().test_client()
 
     yield make
@@ -64,6 +65,18 @@ def test_a_player_is_made_when_first_seen_and_stays_the_same(serve: Serve, conn:
     assert first.json["id"] == again.json["id"] == subject
     assert other.json["id"] != subject
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (2,)
+
+
+def test_their_account_begins_with_a_line_of_the_trail_as_any_does(serve: Serve, conn: Any) -> None:
+    client = serve()
+    headers = bearer(token()) | {"X-Request-ID": "r1"}
+    player_id = client.get("/users/me", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"}).json["id"]
+    me(client, token(jti="2"))
+
+    lines = conn.execute(
+        "SELECT action, player_id::text, object_id, address, request_id, new FROM audit_log"
+    ).fetchall()
+    assert lines == [("account.created", player_id, player_id, "192.0.2.7", "r1", {"issuer": ISSUER})]
 
 
 def test_the_quest_services_clients_go_on(serve: Serve, conn: Any) -> None:
@@ -181,6 +194,33 @@ def test_keys_are_rotated_while_we_run(serve: Serve, conn: Any, file: Path) -> N
     file.write_text("{half a fi")
     assert me(client, new).status_code == 200
     file.unlink()
+    assert me(client, new).status_code == 200
+
+
+def test_what_is_wrong_with_the_keys_is_said_once(serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not on every request, at three in the morning."""
+    from web import outside
+
+    client, told = serve(), []
+    monkeypatch.setattr(outside.log, "warning", lambda event, **_: told.append(event))
+    file.unlink()
+
+    assert {me(client, token(jti=str(n))).status_code for n in range(3)} == {200}
+    assert told == ["outside_keys_unreadable"]
+
+
+def test_keys_that_may_be_read_again_are(serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = serve()
+    new = token(OTHER_EC, kid="two")
+
+    def refuse(*_: object) -> str:
+        raise PermissionError
+
+    with monkeypatch.context() as forbidden:
+        forbidden.setattr(Path, "read_text", refuse)
+        write_jwks(file, jwk(OTHER_EC, kid="two"))
+        assert me(client, new).status_code == 401
+    file.chmod(0o640)
     assert me(client, new).status_code == 200
 
 

@@ -1,5 +1,6 @@
 """The audit trail in PostgreSQL: added to, never changed."""
 
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -106,3 +107,41 @@ def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID)
 
     (line,) = store.of_organization(conn, org_id, limit=50)
     assert (line.action, line.address, line.request_id, line.new) == ("code.created", None, None, None)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"action": "code.deleted"},
+        {"actor": UUID(int=1)},
+        {"actor": UUID(int=2)},
+        {"object_id": "c1"},
+        {"action": "code.deleted", "object_id": "c1"},
+    ],
+)
+def test_a_page_of_a_long_trail_reads_its_own_lines_only(conn: Conn, org_id: UUID, asked: dict[str, Any]) -> None:
+    """The statement that the store runs, on 50,000 lines of which what is asked for is a few, the oldest."""
+    conn.execute(
+        """
+        INSERT INTO audit_log (org_id, actor, player_id, api_key_id, action, object_id)
+        SELECT %(org)s, CASE WHEN n %% 2 = 0 THEN 'player' ELSE 'key' END,
+               CASE WHEN n %% 2 = 0 THEN CASE WHEN n <= 50 THEN %(one)s ELSE gen_random_uuid() END END::uuid,
+               CASE WHEN n %% 2 = 1 THEN CASE WHEN n <= 50 THEN %(two)s ELSE gen_random_uuid() END END::uuid,
+               CASE WHEN n <= 50 THEN 'code.deleted' ELSE 'code.changed' END,
+               CASE WHEN n <= 50 THEN 'c1' ELSE n::text END
+        FROM generate_series(1, 50000) n
+        """,
+        {"org": org_id, "one": UUID(int=1), "two": UUID(int=2)},
+    )
+    conn.execute("ANALYZE audit_log")
+    plan = conn.execute(
+        "EXPLAIN (ANALYZE, TIMING OFF) " + store.asking_for(asked),
+        {"org": org_id, "before": store.NEWEST, "limit": 20, **asked},
+    ).fetchall()
+    text = "\n".join(row[0] for row in plan)
+
+    assert "on audit_log" in text
+    assert "Seq Scan on audit_log" not in text
+    assert "Sort" not in text
+    assert "Rows Removed" not in text

@@ -1,16 +1,21 @@
 """The last owner of an organization stays, also when two owners remove each other at the same moment."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
 import pytest
 from flask import Flask
 
+from shared import db
+from shared.accounts import erasing
+from shared.accounts import store as accounts
 from shared.db import Conn
 from shared.organizations import store
+from tests.build import make_player
 from tests.people import Person, Staff, join, sign_in
-from tests.racing import Meeting, at_once
+from tests.racing import Meeting, at_once, until_blocked
 
 Look = Callable[[Conn, UUID], set[UUID]]
 
@@ -74,3 +79,40 @@ def test_negative_control_without_the_lock_none_stays(
 ) -> None:
     assert race(owners, Meeting()) == [204, 204]
     assert owners(conn, staff.org_id) == set()
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+def test_who_is_no_owner_any_more_when_it_is_their_turn_changes_nobody(
+    app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    other, look = sign_in(app, conn), store.lock_owners
+    join(conn, staff.org_id, other.id, "owner")
+
+    def too_late(own: Conn, org_id: UUID) -> set[UUID]:
+        store.set_role(conn, org_id, staff.owner.id, "admin")
+        return look(own, org_id)
+
+    monkeypatch.setattr(store, "lock_owners", too_late)
+    body = {"role": "analyst"} if method == "PATCH" else None
+    path = f"{staff.path}/members/{staff.member.id}"
+    answer = app.test_client().open(path, method=method, headers=staff.owner.headers, json=body)
+
+    assert answer.status_code == 403
+    assert store.role_in(conn, staff.org_id, staff.member.id) == "member"
+
+
+def test_who_is_being_erased_is_made_no_owner(conn: Conn, staff: Staff) -> None:
+    bob = make_player(conn, "bob")
+
+    def add() -> UUID | None:
+        with db.transaction() as own:
+            return store.add_member(own, staff.org_id, "bob", "owner")
+
+    with ThreadPoolExecutor(1) as threads:
+        with db.transaction() as own:
+            accounts.lock_account(own, bob)
+            erasing.erase(own, bob)
+            adding = threads.submit(add)
+            until_blocked(conn)
+        assert adding.result() is None
+    assert owners(conn, staff.org_id) == {staff.owner.id}

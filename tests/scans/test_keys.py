@@ -1,5 +1,6 @@
 """Scans that a machine hands in with an API key: for any player, of its own organization's codes only."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,8 +9,10 @@ from flask import Flask
 
 from shared.db import Conn
 from shared.organizations import keys
-from tests.build import make_code, make_player
+from shared.scans.rules import Place
+from tests.build import AMSTERDAM, LISBON, make_code, make_player
 from tests.people import Machine, Person, Staff, make_key, sign_in
+from tests.scans.test_travel import SYDNEY
 from workers.scans import judge_pending
 
 
@@ -111,3 +114,34 @@ def test_without_the_scope_it_scans_nothing(client: Any, conn: Conn, staff: Staf
 
     assert scan(client, reader, ada.id).status_code == 403
     assert conn.execute("SELECT count(*) FROM player_scans").fetchone() == (0,)
+
+
+def at(place: Place, **when: Any) -> dict[str, Any]:
+    told = {"latitude": place.latitude, "longitude": place.longitude}
+    return told | {"scanned_at": (datetime.now(UTC) - timedelta(**when)).isoformat()}
+
+
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize("hours", [0, 30], ids=["live", "late"])
+def test_a_key_neither_learns_where_a_player_is_nor_has_their_next_scan_held(
+    client: Any, conn: Conn, kiosk: Machine, staff: Staff, ada: Person, one_batch: bool, hours: int
+) -> None:
+    """Anybody may found an organization, put a code anywhere and hand in scans of it for whom they like."""
+    make_code(conn, staff.org_id, code="trap", per_player_limit=None)
+    make_code(conn, code="real", per_player_limit=None)
+    scans: list[tuple[Machine | Person, str, Place]] = [
+        (ada, "real", AMSTERDAM),
+        (kiosk, "trap", SYDNEY),
+        (ada, "real", AMSTERDAM),
+        (kiosk, "trap", LISBON),
+    ]
+    told = []
+    for seconds, (by, code, place) in enumerate(scans):
+        fields = at(place, hours=hours, seconds=40 - 10 * seconds)
+        told.append((by, scan(client, by, ada.id, qr_code=code, **fields).json["result_url"]))
+        if not one_batch:
+            judge_pending()
+    judge_pending()
+
+    verdicts = [client.get(url, headers=by.headers).json["status"] for by, url in told]
+    assert verdicts == ["success", "success", "success", "held"]  # the last: from Sydney, by its own hand

@@ -40,6 +40,7 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/analytics/timelines.py", "_mark(VISITS)"): "the name of a reader, a constant",
     ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
     ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
+    ("shared/audit/store.py", "asking_for(asked)"): "put together from constants",
     ("shared/generated/rendering.py", "which"): OURS,
     ("shared/generated/rendering.py", "order"): OURS,
     ("shared/imports/adding.py", "', '.join(DEFINED)"): "the columns of a code, a constant",
