@@ -119,9 +119,10 @@ def faults(request: Request, answer: HTTPResponse, body: bytes) -> list[str]:
 
 
 def is_allowed(request: Request, answer: HTTPResponse) -> bool:
-    """Sockets and downloads that are too many are refused with 503 and Retry-After; a transfer coding that the server
-    does not know is 501 (RFC 9112, 6.1)."""
+    """Sockets, downloads and passwords that are too many are refused with 503 and Retry-After; a transfer coding that
+    the server does not know is 501 (RFC 9112, 6.1)."""
     if answer.status == 501:
         return b"Transfer-Encoding" in request.data
-    is_bounded = request.path.startswith("/ws") or "/download" in request.path or "/export" in request.path
+    is_bounded = request.path.startswith(("/ws", "/auth/", "/users/me"))
+    is_bounded = is_bounded or "/download" in request.path or "/export" in request.path
     return answer.status == 503 and is_bounded and "Retry-After" in answer.headers
