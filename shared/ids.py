@@ -4,6 +4,11 @@ import os
 import time
 from uuid import UUID
 
+LOWEST = UUID(int=0)
+"""Before every id, where the oldest come first."""
+HIGHEST = UUID(int=2**128 - 1)
+"""Before every id, where the newest come first."""
+
 
 def uuid7() -> UUID:
     """48 bits of Unix milliseconds, 12 of their fraction (RFC 9562, 6.2, method 3), then random bits.

@@ -16,6 +16,7 @@ from shared import db
 from shared.codes import store as codes
 from shared.db import Conn
 from shared.errors import Fault, NotFound, RowsRefused
+from shared.ids import LOWEST
 from shared.imports import adding, cells, rules, staging, store
 from shared.imports.rules import AT_ONCE, Import, Judged, RowStatus, Status
 from shared.imports.table import open_table
@@ -37,7 +38,6 @@ api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>"
 MAX_BYTES = 10 * 2**20
 PAGE = 200
 """Codes of an export that are in memory at once: each may have a puzzle of a mebibyte."""
-FIRST = UUID(int=0)
 CSV = {"text/csv": {"schema": {"type": "string"}}}
 
 
@@ -193,9 +193,9 @@ def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
     text = StringIO()
     sheet = csv.DictWriter(text, columns, extrasaction="ignore")
     sheet.writeheader()
-    after = FIRST
+    after = LOWEST
     with db.connection() as conn:
-        until = codes.last_id(conn, org_id) or FIRST
+        until = codes.last_id(conn, org_id) or LOWEST
     while True:
         with db.connection() as conn:
             page = codes.oldest_first(conn, org_id, after=after, until=until, limit=PAGE)

@@ -147,8 +147,11 @@ def _password(*, from_stdin: bool) -> str:
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
-        password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Once more: "):
+        try:
+            password, again = getpass.getpass("Password: "), getpass.getpass("Once more: ")
+        except EOFError:
+            raise Refused("There is no terminal to ask at: use --password-stdin") from None
+        if password != again:
             raise Refused("These are two different passwords")
     least, most = PASSWORD_CHARACTERS
     if not least <= len(password) <= most:

@@ -18,6 +18,7 @@ from shared.audit import store as audit
 from shared.audit.store import Actor
 from shared.db import Conn
 from shared.errors import LastOwner
+from shared.ids import LOWEST
 from shared.organizations import store as organizations
 from shared.organizations.rules import keeps_an_owner
 
@@ -150,7 +151,7 @@ def forget_scans(conn: Conn, player_id: UUID, after: ScanPlace | None, *, limit:
         {
             "player": player_id,
             "time": after.scan_time if after else "-infinity",
-            "id": after.id if after else UUID(int=0),
+            "id": after.id if after else LOWEST,
             "limit": limit,
         },
     ).fetchone()

@@ -15,11 +15,10 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from shared import db
+from shared.ids import LOWEST
 from shared.times import write_time
 
 PAGE = 2_000
-NOTHING = UUID(int=0)
-"""Before every id."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ ACCOUNT = """
 SECTIONS = (
     Section(
         "logins",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, created_at, expires_at, revoked_at, revoked_for FROM refresh_families
         WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
@@ -56,7 +55,7 @@ SECTIONS = (
     ),
     Section(
         "organizations",
-        {"org_id": NOTHING},
+        {"org_id": LOWEST},
         """
         SELECT m.org_id, o.name, o.slug, m.role, m.created_at FROM memberships m JOIN organizations o ON o.id = m.org_id
         WHERE m.player_id = %(player)s AND m.org_id > %(org_id)s ORDER BY m.org_id LIMIT %(limit)s
@@ -64,7 +63,7 @@ SECTIONS = (
     ),
     Section(
         "scans",
-        {"scan_time": "-infinity", "scan_id": NOTHING},
+        {"scan_time": "-infinity", "scan_id": LOWEST},
         """
         SELECT s.id AS scan_id, s.qr_code, s.qr_code_id AS qr_id, s.scan_time, s.client_time, s.received_at, s.latitude,
                s.longitude, s.accuracy, s.device, s.nonce, s.request_id, s.status, s.reason,
@@ -77,7 +76,7 @@ SECTIONS = (
     ),
     Section(
         "inventory",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, item, quantity, source, source_id, at FROM inventory_ledger
         WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
@@ -93,7 +92,7 @@ SECTIONS = (
     ),
     Section(
         "quest_events",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, quest, version, type, data, scan_id, at FROM quest_events
         WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
@@ -101,7 +100,7 @@ SECTIONS = (
     ),
     Section(
         "generated_codes",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, data, format, size, error_correction, created_at, expires_at, status FROM generated_codes
         WHERE maker = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
@@ -109,7 +108,7 @@ SECTIONS = (
     ),
     Section(
         "renders",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, org_id, output, format, size, error_correction, total, status, created_at, finished_at
         FROM render_jobs WHERE asked_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
@@ -117,7 +116,7 @@ SECTIONS = (
     ),
     Section(
         "api_keys",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, org_id, name, prefix, scopes, created_at, expires_at, revoked_at FROM api_keys
         WHERE made_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
@@ -125,7 +124,7 @@ SECTIONS = (
     ),
     Section(
         "changes_made",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, at, org_id, action, object_id, address, request_id,
                CASE WHEN org_id IS NULL THEN old END AS old, CASE WHEN org_id IS NULL THEN new END AS new
@@ -134,7 +133,7 @@ SECTIONS = (
     ),
     Section(
         "changes_suffered",
-        {"id": NOTHING},
+        {"id": LOWEST},
         """
         SELECT id, at, org_id, action, old, new FROM audit_log
         WHERE object_id = %(player)s::text AND player_id IS DISTINCT FROM %(player)s AND id > %(id)s

@@ -11,11 +11,9 @@ from psycopg.types.json import Jsonb
 
 from shared.audit.rules import dumps
 from shared.db import Conn
-from shared.ids import uuid7
+from shared.ids import HIGHEST, uuid7
 
 ActorKind = Literal["player", "key", "operator"]
-NEWEST = UUID(int=2**128 - 1)
-"""Before every id, where the newest come first."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def of_organization(
     asked = {name: value for name, value in given.items() if value is not None}
     with conn.cursor(row_factory=class_row(Line)) as cursor:
         return cursor.execute(
-            asking_for(asked), {"org": org_id, "before": before or NEWEST, "limit": limit, **asked}
+            asking_for(asked), {"org": org_id, "before": before or HIGHEST, "limit": limit, **asked}
         ).fetchall()
 
 

@@ -15,7 +15,7 @@ from shared.codes.rules import CODE, Definition, Encounter, Reward, ScanType
 from shared.constraints import named_refusals
 from shared.db import Conn
 from shared.errors import CodeTaken
-from shared.ids import uuid7
+from shared.ids import HIGHEST, uuid7
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # without 0 O I l, which are misread
 MINTED_CHARACTERS = 12  # 70 bits: nobody guesses the next one
@@ -41,8 +41,6 @@ DEFINED = (
     "tags",
 )
 """The columns that hold what an organization decided."""
-NEWEST = UUID(int=2**128 - 1)
-"""Before every id, where the newest come first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +129,7 @@ def of_organization(
             """,
             {
                 "org": org_id,
-                "before": before or NEWEST,
+                "before": before or HIGHEST,
                 "text": text,
                 "tag": which.tag,
                 "scan_type": which.scan_type,

@@ -16,15 +16,13 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.db import Conn, one
-from shared.ids import uuid7
+from shared.ids import HIGHEST, uuid7
 from shared.organizations.rules import Role
 
 Scope = Literal["scan", "codes:read", "codes:write", "renders", "analytics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 KEY = re.compile(r"(?P<prefix>wm_[0-9a-f]{12})_[0-9a-f]{64}")
 """How a key looks: for us, and for whoever searches files for secrets."""
-NEWEST = UUID(int=2**128 - 1)
-"""Before every id, where the newest come first."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None
     with conn.cursor(row_factory=class_row(StoredKey)) as cursor:
         return cursor.execute(
             STORED + "WHERE org_id = %s AND revoked_at IS NULL AND id < %s ORDER BY id DESC LIMIT %s",
-            (org_id, before or NEWEST, limit),
+            (org_id, before or HIGHEST, limit),
         ).fetchall()
 
 

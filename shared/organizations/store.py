@@ -14,13 +14,8 @@ from shared import db
 from shared.accounts.store import ALIVE
 from shared.constraints import named_refusals
 from shared.db import Conn
-from shared.ids import uuid7
+from shared.ids import HIGHEST, LOWEST, uuid7
 from shared.organizations.rules import Role, slug_of
-
-NEWEST = UUID(int=2**128 - 1)
-"""Before every id, where the newest come first."""
-NOBODY = UUID(int=0)
-"""Before every id, where the oldest come first."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +117,7 @@ def of_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = 
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
             ORGANIZATION + "WHERE m.player_id = %s AND m.org_id < %s ORDER BY m.org_id DESC LIMIT %s",
-            (player_id, before or NEWEST, limit),
+            (player_id, before or HIGHEST, limit),
         ).fetchall()
 
 
@@ -179,7 +174,7 @@ def members(conn: Conn, org_id: UUID, *, limit: int, after: UUID | None = None) 
     with conn.cursor(row_factory=class_row(Member)) as cursor:
         return cursor.execute(
             MEMBER + "WHERE m.org_id = %s AND m.player_id > %s ORDER BY m.player_id LIMIT %s",
-            (org_id, after or NOBODY, limit),
+            (org_id, after or LOWEST, limit),
         ).fetchall()
 
 

@@ -18,7 +18,7 @@ from psycopg.rows import class_row
 
 from shared import events as log
 from shared.db import Conn
-from shared.ids import uuid7
+from shared.ids import HIGHEST, uuid7
 from shared.quests.rules import QuestEvent, State, read_state, write_state
 from shared.quests.telling import messages
 
@@ -220,7 +220,7 @@ def history(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = No
             SELECT id, quest, version, type, data, scan_id, at FROM quest_events
             WHERE player_id = %s AND id < %s ORDER BY id DESC LIMIT %s
             """,
-            (player_id, before or UUID(int=2**128 - 1), limit),
+            (player_id, before or HIGHEST, limit),
         ).fetchall()
 
 

@@ -8,10 +8,8 @@ from psycopg.rows import class_row
 
 from shared import events
 from shared.db import Conn, one
-from shared.ids import uuid7
+from shared.ids import HIGHEST, uuid7
 from shared.renders.rules import MAX_CODES, MAX_ERRORS_TOLD, ROWS_KEPT, Asked, Render, chunks
-
-NEWEST = UUID(int=2**128 - 1)
 
 SELECT = """
     SELECT j.id, j.org_id, j.output, j.format, j.size, j.error_correction, j.template, j.caption, j.created_at,
@@ -98,7 +96,7 @@ def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None
     with conn.cursor(row_factory=class_row(Render)) as cursor:
         return cursor.execute(
             SELECT + "WHERE j.org_id = %s AND j.id < %s ORDER BY j.id DESC LIMIT %s",
-            (org_id, before or NEWEST, limit),
+            (org_id, before or HIGHEST, limit),
         ).fetchall()
 
 

@@ -10,13 +10,11 @@ from psycopg.rows import class_row
 from shared import events
 from shared.analytics import store as statistics
 from shared.db import Conn
+from shared.ids import HIGHEST
 from shared.quests.scanning import advance, retract
 from shared.reviews.rules import BECOMES, Action, Facts
 from shared.scans import settling
 from shared.scans.rules import Status
-
-NEWEST = UUID(int=2**128 - 1)
-"""Before every id, where the newest come first."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def of_organization(
     with conn.cursor(row_factory=class_row(Review)) as cursor:
         return cursor.execute(
             REVIEW + "WHERE s.status = %s AND s.id < %s AND q.org_id = %s ORDER BY s.id DESC LIMIT %s",
-            (status, before or NEWEST, org_id, limit),
+            (status, before or HIGHEST, org_id, limit),
         ).fetchall()
 
 

@@ -162,12 +162,12 @@ def _sold_out(case: Case) -> bool:
 def _too_fast(case: Case) -> bool:
     """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
     place = case.scan.place
-    if place is None or all(_is_near(place, sighting.place) for sighting in case.sightings):
+    if place is None or all(is_near(place, sighting.place) for sighting in case.sightings):
         return False
     return any(leg.is_faster_than(case.limits.max_speed_mps) for leg in case.legs())
 
 
-def _is_near(a: Place, b: Place) -> bool:
+def is_near(a: Place, b: Place) -> bool:
     """Whether two places are closer than a fix jumps, for sure: going north first and then east is no shorter."""
     return DEGREE_M * (abs(a.latitude - b.latitude) + abs(a.longitude - b.longitude)) <= JITTER_M
 

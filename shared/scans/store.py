@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from shared.db import Conn
 from shared.errors import NonceReused, NoSuchPlayer
-from shared.ids import uuid7
+from shared.ids import HIGHEST, uuid7
 from shared.organizations.keys import ApiKey
 from shared.scans.rules import Place, code_of
 
@@ -144,7 +144,7 @@ def history(
 ) -> list[StoredScan]:
     """A player's scans, newest first, from past `before` on: one range of an index, however many there are."""
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
-        place = before or ("infinity", UUID(int=2**128 - 1))
+        place = before or ("infinity", HIGHEST)
         return cursor.execute(HISTORY, (player_id, *place, limit)).fetchall()
 
 

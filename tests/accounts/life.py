@@ -22,6 +22,7 @@ HERE = Place(52.3731237, 4.8926891)
 """Seven digits that nothing else has."""
 EMAIL = "ada.lovelace@example.com"
 NAME = "Ada.Lovelace"
+KNOWN = {"current_password": PASSWORD}
 TRACES = (NAME, EMAIL, "52.3731237", "4.8926891", "12.3456", "nonce-of-ada", "request-of-ada", "text-by-ada", "Lisbon")
 """What must be found nowhere afterwards."""
 
@@ -119,3 +120,7 @@ def naming_players(conn: Conn) -> set[tuple[str, str]]:
         """
     ).fetchall()
     return {(table, column) for table, column in rows}
+
+
+def erase(client: Any, person: Person, **body: Any) -> Any:
+    return client.delete("/users/me", json=body, headers=person.headers)

@@ -52,6 +52,15 @@ def trail(conn: Conn) -> list[Any]:
     ).fetchall()
 
 
+def test_without_a_terminal_it_says_what_to_use(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(_prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(getpass, "getpass", nobody)
+    with pytest.raises(operators.Refused, match="--password-stdin"):
+        operators.run(operators.read(["reset-password", "ada"]))
+
+
 def test_an_owner_is_made_with_their_organization(client: Any, conn: Conn) -> None:
     done = operate("create-owner", "Ada", "--organization", "City quest", "--password-stdin", password=PASSWORD)
 

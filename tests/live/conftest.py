@@ -9,6 +9,8 @@ import pytest
 import websocket
 
 from shared import db
+from shared.db import Conn
+from tests import build
 from tests.conftest import Player
 from tests.live.serving import PATIENCE, serving
 from workers import relay as relaying
@@ -91,3 +93,24 @@ def connect(server: str) -> Iterator[Callable[..., Socket]]:
     yield make
     for socket in opened:
         socket.ws.close()
+
+
+Connect = Callable[..., Socket]
+Relay = Callable[[], None]
+
+
+def say(conn: Conn, player: Player, *names: str, org_id: Any = None) -> None:
+    """Commit one event a name, each in a transaction of its own."""
+    for name in names:
+        build.tell(conn, "test", player.id, org_id, name=name)
+
+
+def names(told: list[dict[str, Any]]) -> list[str]:
+    return [message["name"] for message in told]
+
+
+def refused(connect: Connect, *args: Any, **options: Any) -> int:
+    """The status that stands in the socket's way."""
+    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+        connect(*args, **options)
+    return refusal.value.status_code

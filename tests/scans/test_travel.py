@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from shared.db import Conn
 from shared.ids import uuid7
-from shared.scans.checks import JITTER_M, _is_near
+from shared.scans.checks import JITTER_M, is_near
 from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, judge, metres
 from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
 from tests.reviews.making import status
@@ -146,13 +146,13 @@ def test_a_scan_that_is_not_accurate_is_measured_from_all_the_same(conn: Conn) -
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
 @example(90.0, 0.0, -0.0089525, 0.0)  # a degree of latitude is the longest at a pole
 @example(0.0, 0.0, 0.0, 0.0089525)  # and of longitude at the equator
-def test_what_is_near_at_a_glance_is_near(latitude: float, longitude: float, north: float, east: float) -> None:
+def test_whatis_near_at_a_glanceis_near(latitude: float, longitude: float, north: float, east: float) -> None:
     """The short cut never spares a journey that the geodesic would have judged."""
     place = Place(latitude, longitude)
     other = Place(max(-90.0, min(90.0, latitude + north)), max(-180.0, min(180.0, longitude + east)))
-    assert not _is_near(place, other) or metres(place, other) <= JITTER_M
+    assert not is_near(place, other) or metres(place, other) <= JITTER_M
 
 
-def test_what_is_near_at_a_glance_is_not_measured() -> None:
-    assert _is_near(AMSTERDAM, Place(AMSTERDAM.latitude + 0.004, AMSTERDAM.longitude - 0.004))
-    assert not _is_near(AMSTERDAM, UTRECHT)
+def test_whatis_near_at_a_glance_is_not_measured() -> None:
+    assert is_near(AMSTERDAM, Place(AMSTERDAM.latitude + 0.004, AMSTERDAM.longitude - 0.004))
+    assert not is_near(AMSTERDAM, UTRECHT)
