@@ -26,7 +26,7 @@ from shared.accounts import passwords
 from shared.db import Conn
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
-LOGINS, RATE, SECONDS, ROUNDS = 200, 50, 10.0, 4
+LOGINS, RATE, SECONDS, ROUNDS = 200, 100, 10.0, 4
 SAMPLES, WARM_UP = 500, 20
 ALPHA = 0.01
 """How rarely either test may be wrong about two equal distributions. Below it, names are told apart."""

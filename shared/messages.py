@@ -18,7 +18,7 @@ from shared.redis import client, key, make_client
 
 log = get_logger()
 
-MAX_REST_SECONDS = 0.02
+MAX_REST_SECONDS = 0.05
 
 
 class Message:
@@ -165,7 +165,7 @@ class Nudger:
             self._news.clear()
             began = time.monotonic()
             self.flush()
-            time.sleep(min(4 * (time.monotonic() - began), MAX_REST_SECONDS))  # a busy process sends fewer
+            time.sleep(min(10 * (time.monotonic() - began), MAX_REST_SECONDS))  # a busy process sends fewer
 
 
 nudger = Nudger()

@@ -23,15 +23,7 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
                 accepted.sendall(bytes(64 * 2**20))
 
 
-def test_a_connection_over_which_nothing_came_keeps_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    ready = TConn.wait_for_data
-    waited: list[float] = []
-
-    def wait(conn: TConn, seconds: float) -> bool:
-        waited.append(seconds)
-        return bool(ready(conn, 0))
-
-    monkeypatch.setattr(TConn, "wait_for_data", wait)
+def test_a_connection_over_which_nothing_came_keeps_no_thread() -> None:
     worker: Any = object.__new__(gunicorn.Worker)
     ours, theirs = socket.socketpair()
     with ours, theirs:
@@ -39,4 +31,18 @@ def test_a_connection_over_which_nothing_came_keeps_no_thread(monkeypatch: pytes
 
         assert worker.handle(conn) is _DEFER
         assert not conn.initialized
-        assert waited == [0]
+
+
+@pytest.mark.parametrize("end", ["data", "silence", "close", "break"])
+def test_only_silence_is_waited_out(end: str) -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        if end == "data":
+            theirs.sendall(b"GET")
+        if end == "close":
+            theirs.close()
+        if end == "break":
+            ours.close()
+
+        assert gunicorn.is_silent(ours) is (end == "silence")
+        assert end != "data" or ours.recv(3) == b"GET"

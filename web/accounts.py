@@ -28,7 +28,7 @@ from shared.live import tell_ended
 from shared.settings import settings
 from web.audit import audit
 from web.auth import caller, public, refreshing, signed_in
-from web.edge import takes_up_to
+from web.edge import comes_in_crowds, takes_up_to
 from web.fields import Answer, Body, Id, Username
 from web.idempotency import HEADER, answer_once, idempotency_key, takes_key, transaction
 
@@ -90,6 +90,7 @@ class SessionAnswer(Answer):
 @public
 @takes_key
 @takes_up_to(MAX_BODY_BYTES)
+@comes_in_crowds
 def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
     """Register a player, and log in. A retry under its Idempotency-Key finds the player there, and logs in."""
     player_id, family_id = uuid7(), uuid7()
@@ -134,6 +135,7 @@ def begin_as_guest() -> tuple[dict[str, Any], int]:
 @api.post("/auth/upgrade", responses={200: SessionAnswer, 403: None, 409: None})
 @signed_in
 @takes_up_to(MAX_BODY_BYTES)
+@comes_in_crowds
 def upgrade(body: RegisterBody) -> dict[str, Any]:
     """Turn a guest into an account: the same player, with all that is theirs. This login goes on with a new pair of
     tokens; the guest's others end."""
@@ -156,6 +158,7 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
 @api.post("/auth/login", responses={200: SessionAnswer, 401: None})
 @public
 @takes_up_to(MAX_BODY_BYTES)
+@comes_in_crowds
 def log_in(body: LoginBody) -> dict[str, Any]:
     """Log in: a new refresh family. 401 in the same time whether or not the name exists."""
     return _log_in(body.username, body.password)

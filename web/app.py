@@ -92,4 +92,5 @@ def create_app() -> OpenAPI:
         app.register_api(part.api)
     live.init_app(app)
     documentation.init_app(app)
+    edge.name_crowds(app)
     return app

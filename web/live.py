@@ -27,6 +27,7 @@ from shared.events import Position
 from shared.live import dumps, message
 from shared.redis import client, key
 from shared.settings import as_origin, settings
+from shared.turns import step_aside
 from web.answers import answer
 from web.auth import Caller, authenticate, authorize, caller, live_socket, path_ids, requirement_of, signed_in
 from web.fanout import Fanout, Feed
@@ -203,6 +204,7 @@ def _begin(feed: Feed) -> None:
 
 def stream(ws: Server, feed: Feed) -> None:
     """Send what the feed gives, until the client, the process or the feed itself ends it."""
+    step_aside()
     prepare(ws)
     listener: Listener = g.listener
     if g.pop("reset", False):

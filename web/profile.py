@@ -22,6 +22,7 @@ from web.analytics import Zone
 from web.audit import audit
 from web.auth import caller, me, signed_in
 from web.downloads import InPlace, begun
+from web.edge import comes_in_crowds
 from web.fields import Answer, Body, Id, PatchBody, Time, Username
 
 api = APIBlueprint("profile", __name__, url_prefix="/users/me", abp_tags=[Tag(name="Accounts")])
@@ -102,6 +103,7 @@ def change(body: ProfilePatchBody) -> dict[str, Any]:
 
 @api.post("/password", responses={204: None, 403: None, 409: None})
 @signed_in
+@comes_in_crowds
 def change_password(body: PasswordBody) -> tuple[str, int]:
     """Change your password: from the answer on, every other login of yours has ended."""
     player_id, family_id = caller().login
@@ -131,6 +133,7 @@ def export() -> Response:
 
 @api.delete("", responses={204: None, 403: None, 409: None})
 @signed_in
+@comes_in_crowds
 def erase(body: EraseBody) -> tuple[str, int]:
     """Be forgotten: name, address and positions, codes you generated, every login. Counts and ledgers stay, under a
     made-up name. The last owner of an organization has to make somebody else one first: 409."""

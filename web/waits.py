@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shared.scans.store import StoredScan
 from shared.settings import settings
+from shared.turns import step_aside
 
 MAX_WAIT_SECONDS = 10.0
 
@@ -24,6 +25,7 @@ class Wait:
         self._news = threading.Event()
 
     def __call__(self) -> bool:
+        step_aside()
         if self.is_closed or not self._news.wait(max(0.0, self._deadline - time.monotonic())):
             return False
         self._news.clear()

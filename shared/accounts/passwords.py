@@ -22,6 +22,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from shared.errors import TooManyPasswords
 from shared.once import once
 from shared.settings import settings
+from shared.turns import step_aside
 
 T = TypeVar("T")
 HASHER = PasswordHasher()
@@ -59,16 +60,25 @@ def _decoy() -> str:
     return HASHER.hash(secrets.token_urlsafe())
 
 
+def look_for_room() -> None:
+    """Find out early whether there is room in the line, before anything else is done for a request that needs a hash.
+    Raises TooManyPasswords."""
+    if not _places().acquire(blocking=False):
+        raise TooManyPasswords
+    _places().release()
+
+
 def _in_line(work: Callable[[], T]) -> T:
     """Have the work done by a hashing thread. Raises TooManyPasswords where the line is full, or does not move."""
     if not _places().acquire(blocking=False):
         raise TooManyPasswords
     try:
-        turn = _hashers().submit(work)
+        step_aside()
+        hashed = _hashers().submit(work)
         try:
-            return turn.result(WAIT_SECONDS)
+            return hashed.result(WAIT_SECONDS)
         except TookTooLong:
-            turn.cancel()
+            hashed.cancel()
             raise TooManyPasswords from None
     finally:
         _places().release()

@@ -7,12 +7,15 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from flask import Flask
 
 from shared import db
 from shared.accounts import passwords
 from shared.db import Conn
 from shared.errors import TooManyPasswords
 from shared.settings import settings
+from shared.turns import CROWDS
+from tests.people import sign_in
 from tests.stack.polling import eventually
 
 
@@ -177,3 +180,38 @@ def test_a_process_has_threads_left_for_everything_else() -> None:
     one = settings().model_copy(update={"web_threads": 256, "web_sockets": None})
 
     assert one.max_sockets + one.max_waits + one.max_downloads + one.max_passwords < one.web_threads
+
+
+@pytest.mark.usefixtures("line")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/auth/login"),
+        ("POST", "/auth/register"),
+        ("POST", "/auth/upgrade"),
+        ("POST", "/users/me/password"),
+        ("DELETE", "/users/me"),
+    ],
+)
+def test_while_the_line_is_full_no_body_is_looked_at(app: Flask, conn: Conn, method: str, path: str) -> None:
+    client, ada = app.test_client(), sign_in(app, conn)
+    for _ in range(2):
+        assert passwords._places().acquire(blocking=False)
+
+    refused = client.open(path, method=method, json={"no such": "field"}, headers=ada.headers)
+    passwords._places().release()
+    looked_at = client.open(path, method=method, json={"no such": "field"}, headers=ada.headers)
+
+    assert (refused.status_code, looked_at.status_code) == (503, 422)
+    assert (method, path) in app.extensions[CROWDS]
+
+
+def test_only_what_hashes_comes_in_crowds(app: Flask) -> None:
+    assert {path for _, path in app.extensions[CROWDS]} == {
+        "/auth/login",
+        "/auth/register",
+        "/auth/upgrade",
+        "/users/me",
+        "/users/me/password",
+    }
+    assert ("GET", "/users/me") not in app.extensions[CROWDS]

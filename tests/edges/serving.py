@@ -16,11 +16,17 @@ from tests.stack.polling import eventually
 
 
 @contextmanager
-def serving(log: Path, **environment: str) -> Iterator[int]:
+def serving(
+    log: Path, *, config: str = "web/gunicorn.py", application: str = "web.app:create_app()", **environment: str
+) -> Iterator[int]:
     """Its port, once it answers; what it prints goes to the log."""
     port = free_port()
-    argv = (sys.executable, "-m", "gunicorn", "--config", "web/gunicorn.py", "web.app:create_app()")
-    full = os.environ | {"PORT": str(port), "HOST": LOOPBACK, "WEB_THREADS": "8"} | environment
+    argv = (sys.executable, "-m", "gunicorn", "--config", config, application)
+    full = (
+        os.environ
+        | {"PORT": str(port), "HOST": LOOPBACK, "WEB_THREADS": "8", "PYTHONPATH": str(CHECKOUT)}
+        | environment
+    )
     with open_log(log) as output:
         process = subprocess.Popen(
             Command(argv, environment=full, directory=CHECKOUT).leashed(),

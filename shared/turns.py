@@ -1,0 +1,103 @@
+"""Turns: a few requests run at once, the others wait where they hold no thread.
+
+Threads that wait cost nothing, but threads that run contend for the interpreter: whenever one lets go of it, and each
+look at a socket does, another wakes up, mostly in vain. See docs/decisions/0030.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+CROWDS = "crowds"
+"""Under this name a Flask application's extensions hold the routes that crowds come to: pairs of method and path."""
+LEASE_SECONDS = 0.1
+"""How long a turn keeps the next one waiting: by then its request runs no more, it waits for something or somebody."""
+
+_mine = threading.local()
+
+
+class Turn:
+    """One request's, from its start to its end, or to the moment from which on it is known to wait. As a context it is
+    the turn of what this thread does."""
+
+    def __init__(self, turns: "Turns[Any]") -> None:
+        self.turns = turns
+        self.is_held = True
+        self.ends_at = time.monotonic() + LEASE_SECONDS
+
+    def __enter__(self) -> None:
+        _mine.turn = self
+
+    def __exit__(self, *_: object) -> None:
+        _mine.turn = None
+
+
+def step_aside() -> None:
+    """What this thread does is about to wait: another may run meanwhile. Where nothing takes turns it does nothing."""
+    turn: Turn | None = getattr(_mine, "turn", None)
+    if turn is not None:
+        turn.turns.give_up(turn)
+
+
+class Turns(Generic[T]):
+    """A line, and so many at once out of it. `start` is called with whoever's turn it is, by the thread that made
+    room."""
+
+    def __init__(self, at_once: int, start: Callable[[T, Turn], None]) -> None:
+        self._free, self._start = at_once, start
+        self._line: deque[T] = deque()
+        self._held: deque[Turn] = deque()
+        self._lock = threading.Lock()
+
+    def ask(self, who: T) -> None:
+        """Start this one now, or when its turn comes."""
+        with self._lock:
+            self._line.append(who)
+        self._go_on()
+
+    def give_up(self, turn: Turn) -> None:
+        """This turn is over: the next may start. Repeated, it does nothing."""
+        with self._lock:
+            self._release(turn)
+        self._go_on()
+
+    def pass_on(self, turn: Turn) -> tuple[T, Turn] | None:
+        """This turn is over: who is next, for the same thread to go on with."""
+        with self._lock:
+            self._release(turn)
+            return self._next()
+
+    def end_leases(self) -> float | None:
+        """End the turns that were held for too long. Returns the seconds until there may be another such, None while
+        nobody waits for it."""
+        now = time.monotonic()
+        with self._lock:
+            while self._held and (self._held[0].ends_at <= now or not self._held[0].is_held):
+                self._release(self._held.popleft())
+        self._go_on()
+        with self._lock:
+            return max(0.0, self._held[0].ends_at - now) if self._line and self._held else None
+
+    def _release(self, turn: Turn) -> None:
+        if turn.is_held:
+            turn.is_held = False
+            self._free += 1
+
+    def _next(self) -> tuple[T, Turn] | None:
+        if not self._line or self._free <= 0:
+            return None
+        self._free -= 1
+        turn = Turn(self)
+        self._held.append(turn)
+        return self._line.popleft(), turn
+
+    def _go_on(self) -> None:
+        while True:
+            with self._lock:
+                found = self._next()
+            if found is None:
+                return
+            self._start(*found)
