@@ -60,9 +60,13 @@ def connect() -> Conn:
 
 @contextmanager
 def connection() -> Iterator[Conn]:
-    """A pooled connection for statements that stand alone."""
-    with pool().connection() as conn:
+    """A pooled connection for statements that stand alone. The pool's own context would commit, too, where there is
+    nothing to."""
+    conn = pool().getconn()
+    try:
         yield conn
+    finally:
+        pool().putconn(conn)
 
 
 @contextmanager

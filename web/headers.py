@@ -13,14 +13,15 @@ PROTECTION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
+_UNLESS_STATED = {name.lower(): (name, value) for name, value in PROTECTION.items()}
 HTTPS_SECONDS = 365 * 24 * 3600
 
 
 def init_app(app: Flask) -> None:
     @app.after_request
     def protect(response: Response) -> Response:
-        for name, value in PROTECTION.items():
-            response.headers.setdefault(name, value)
+        stated = {name.lower() for name, _ in response.headers}
+        response.headers.extend(header for name, header in _UNLESS_STATED.items() if name not in stated)
         if request.is_secure:  # as the proxies that are trusted tell it
             response.headers.setdefault("Strict-Transport-Security", f"max-age={HTTPS_SECONDS}")
         return response
