@@ -1,6 +1,9 @@
 """What gunicorn is told of the sockets it accepts."""
 
+import selectors
 import socket
+from collections.abc import Iterator
+from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +12,8 @@ from gunicorn.config import Config
 from gunicorn.workers.gthread import _DEFER, TConn
 
 from script.stack.ports import LOOPBACK
-from web import gunicorn
+from shared.turns import Turns
+from web import gunicorn, serving
 
 
 def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,7 +28,7 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
 
 
 def test_a_connection_over_which_nothing_came_keeps_no_thread() -> None:
-    worker: Any = object.__new__(gunicorn.Worker)
+    worker: Any = object.__new__(serving.Worker)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         conn = TConn(Config(), ours, ("", 0), ("", 0))
@@ -44,5 +48,77 @@ def test_only_silence_is_waited_out(end: str) -> None:
         if end == "break":
             ours.close()
 
-        assert gunicorn.is_silent(ours) is (end == "silence")
+        assert serving.is_silent(ours) is (end == "silence")
         assert end != "data" or ours.recv(3) == b"GET"
+
+
+class Clock:
+    """A clock that stands until it is told."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """One that holds a connection, its client's end, and a clock."""
+    worker: Any = object.__new__(serving.Worker)
+    worker.poller, worker.lingering, worker.nr_conns = selectors.DefaultSelector(), {}, 1
+    worker.turns, worker.crowd = Turns(1, print), Turns(1, print)
+    worker.clock = Clock()
+    monkeypatch.setattr(serving, "time", worker.clock)
+    ours, worker.client = socket.socketpair()
+    worker.conn = TConn(Config(), ours, ("", 0), ("", 0))
+    with ours, worker.client, worker.poller:
+        yield worker
+
+
+def finish(worker: Any) -> None:
+    """As after an answer that said `Connection: close`."""
+    served: Future[Any] = Future()
+    served.set_result(False)
+    worker.finish_request(worker.conn, served)
+
+
+def test_a_client_that_does_not_close_holds_up_nobody(worker: Any) -> None:
+    """Where gunicorn waits for it, the connection is closed by the time its call returns."""
+    finish(worker)
+
+    assert worker.client.recv(1) == b"", "it is told that nothing more comes"
+    worker.wait_for_and_dispatch_events(0)
+    assert worker.conn.sock.fileno() != -1
+    assert worker.nr_conns == 1
+
+    worker.clock.now = serving.LINGER_SECONDS
+    worker.wait_for_and_dispatch_events(0)
+    assert worker.conn.sock.fileno() == -1
+    assert (worker.nr_conns, worker.lingering) == (0, {})
+
+
+@pytest.mark.parametrize("way", ["close", "chatter", "break"])
+def test_a_connection_is_closed_with_its_client_or_when_that_says_too_much(worker: Any, way: str) -> None:
+    worker.client.sendall(b"more")
+    finish(worker)
+    worker.wait_for_and_dispatch_events(0)
+    assert worker.nr_conns == 1
+
+    if way == "chatter":
+        worker.client.sendall(bytes(serving.LINGER_BYTES))
+    elif way == "close":
+        worker.client.close()
+    else:
+        worker.conn.sock.shutdown(socket.SHUT_RDWR)
+    worker.wait_for_and_dispatch_events(0)
+
+    assert worker.conn.sock.fileno() == -1
+    assert (worker.nr_conns, worker.lingering) == (0, {})
+
+
+def test_a_connection_that_is_broken_already_is_closed(worker: Any) -> None:
+    worker.conn.sock.close()
+    worker.conn.sock = socket.socket()
+    finish(worker)
+
+    assert (worker.nr_conns, worker.lingering) == (0, {})

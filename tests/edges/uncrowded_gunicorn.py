@@ -1,6 +1,6 @@
 """The same, for which crowds are like everybody else: for a negative control."""
 
 from tests.edges.endless_gunicorn import *  # noqa: F403
-from web import gunicorn
+from web import serving
 
-vars(gunicorn)["CROWDS"] = "nobody"
+vars(serving)["CROWDS"] = "nobody"
