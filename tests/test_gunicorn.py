@@ -2,8 +2,10 @@
 
 import selectors
 import socket
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -37,8 +39,8 @@ def test_a_connection_over_which_nothing_came_keeps_no_thread() -> None:
         assert not conn.initialized
 
 
-@pytest.mark.parametrize("end", ["data", "silence", "close", "break"])
-def test_only_silence_is_waited_out(end: str) -> None:
+@pytest.mark.parametrize(("end", "expected"), [("data", b"G"), ("silence", None), ("close", b""), ("break", b"")])
+def test_a_look_takes_nothing_and_waits_for_nothing(end: str, expected: bytes | None) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         if end == "data":
@@ -48,7 +50,7 @@ def test_only_silence_is_waited_out(end: str) -> None:
         if end == "break":
             ours.close()
 
-        assert serving.is_silent(ours) is (end == "silence")
+        assert serving.peek(ours) == expected
         assert end != "data" or ours.recv(3) == b"GET"
 
 
@@ -122,3 +124,23 @@ def test_a_connection_that_is_broken_already_is_closed(worker: Any) -> None:
     finish(worker)
 
     assert (worker.nr_conns, worker.lingering) == (0, {})
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_who_closes_a_kept_connection_needs_no_thread(worker: Any, is_closed: bool) -> None:
+    started: list[Any] = []
+    worker.turns = Turns(1, lambda conn, _turn: started.append(conn))
+    worker.keepalived_conns = deque([worker.conn])
+    worker.poller.register(
+        worker.conn.sock, selectors.EVENT_READ, partial(worker.on_client_socket_readable, worker.conn)
+    )
+    if is_closed:
+        worker.client.close()
+    else:
+        worker.client.sendall(b"GET")
+
+    worker.wait_for_and_dispatch_events(0)
+
+    assert (worker.nr_conns, started) == ((0, []) if is_closed else (1, [worker.conn]))
+    assert not worker.poller.get_map()
+    assert not worker.keepalived_conns

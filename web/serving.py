@@ -61,6 +61,15 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.parser = Requests(conn)
         self.turns.ask(conn)
 
+    def on_client_socket_readable(self, conn: Any, client: Any) -> None:
+        """A kept connection has something to read: a request, or only its end, for which nobody needs a thread."""
+        if peek(conn.sock) == b"":
+            self.poller.unregister(client)
+            self.keepalived_conns.remove(conn)
+            self.lose(conn)
+        else:
+            super().on_client_socket_readable(conn, client)
+
     def start(self, conn: Any, turn: Any) -> None:
         with suppress(RuntimeError):  # the process ends: nobody is served any more
             self.tpool.submit(self.serve, conn, turn)
@@ -87,7 +96,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle(self, conn: Any) -> Any:
         """Give a new connection a thread once something has come over it. gunicorn's own waits five seconds for the
         first byte, in which as many silent connections as there are threads held everybody up."""
-        if not conn.initialized and not conn.data_ready and is_silent(conn.sock):
+        if not conn.initialized and not conn.data_ready and peek(conn.sock) is None:
             return _DEFER
         conn.data_ready = True
         return super().handle(conn)
@@ -127,11 +136,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_last_words, conn))
+            is_closed = peek(conn.sock) == b""
         except OSError:
+            is_closed = True
+        if is_closed:
             self.lose(conn)
         else:
             self.lingering[conn] = None
+            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_last_words, conn))
 
     def on_last_words(self, conn: Any, _client: Any) -> None:
         """Drop what the client still says, up to a limit."""
@@ -155,12 +167,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close()
 
 
-def is_silent(sock: socket.socket) -> bool:
-    """Whether a connection has brought nothing yet, not even its end."""
+def peek(sock: socket.socket) -> bytes | None:
+    """The first byte of what a client has sent; none where it has closed the connection, None where it is silent."""
     try:
-        sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        return sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
     except BlockingIOError:
-        return True
-    except OSError:  # broken: the parser will say so
-        pass
-    return False
+        return None
+    except OSError:
+        return b""
