@@ -62,11 +62,12 @@ def connect() -> Conn:
 def connection() -> Iterator[Conn]:
     """A pooled connection for statements that stand alone. The pool's own context would commit, too, where there is
     nothing to."""
-    conn = pool().getconn()
+    own = pool()
+    conn = own.getconn()
     try:
         yield conn
     finally:
-        pool().putconn(conn)
+        own.putconn(conn)
 
 
 @contextmanager

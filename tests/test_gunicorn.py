@@ -144,3 +144,32 @@ def test_who_closes_a_kept_connection_needs_no_thread(worker: Any, is_closed: bo
     assert (worker.nr_conns, started) == ((0, []) if is_closed else (1, [worker.conn]))
     assert not worker.poller.get_map()
     assert not worker.keepalived_conns
+
+
+def test_whoever_else_closes_a_connection_that_lingers_closes_nothing_of_the_pollers(worker: Any) -> None:
+    """A WebSocket's thread does, a moment after its request has ended; the number is somebody else's then."""
+    theirs = worker.conn.sock
+    finish(worker)
+    theirs.close()
+
+    assert [key.fileobj.fileno() for key in worker.poller.get_map().values()] == [worker.conn.sock.fileno()]
+    assert worker.conn.sock.fileno() != -1
+    worker.client.close()
+    worker.wait_for_and_dispatch_events(0)
+    assert (worker.nr_conns, worker.lingering, len(worker.poller.get_map())) == (0, {}, 0)
+
+
+def test_the_time_that_a_request_stands_in_line_is_not_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(serving, "time", clock)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        requests = serving.Requests(TConn(Config(), ours, ("", 0), ("", 0)))
+        ours.setblocking(True)
+        requests.unreader._clock = clock.monotonic
+        theirs.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        requests.put_back(next(requests))
+        clock.now = 1_000
+        theirs.sendall(b"hello")
+
+        assert next(requests).body.read() == b"hello"

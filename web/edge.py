@@ -74,7 +74,7 @@ def name_crowds(app: Flask) -> None:
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
         if getattr(app.view_functions[rule.endpoint], "comes_in_crowds", False)
-        for method in rule.methods or ()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
 

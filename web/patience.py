@@ -34,6 +34,11 @@ class Patience(SocketUnreader):  # type: ignore[misc]
         self._bytes = 0
         self.is_body = False
 
+    def excuse(self, seconds: float) -> None:
+        """So many passed in which it was not the client who kept us waiting."""
+        if self._began is not None:
+            self._began += seconds
+
     def chunk(self, size_hint: int | None = None) -> bytes:
         if self._began is None:
             self._began = self._clock()

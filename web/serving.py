@@ -32,16 +32,18 @@ class Requests(RequestParser):  # type: ignore[misc]
     def __init__(self, conn: Any) -> None:
         super().__init__(conn.cfg, conn.sock, conn.client)
         self.unreader = Patience(conn.sock, settings().request_seconds, settings().request_bytes_per_second)
-        self._again = None
+        self._again: Any = None
+        self._put_back_at = 0.0
 
     def put_back(self, request: Any) -> None:
-        self._again = request
+        self._again, self._put_back_at = request, time.monotonic()
 
     def __next__(self) -> Any:
         if self._again is None:
             self.unreader.begin()
             return super().__next__()
         request, self._again = self._again, None
+        self.unreader.excuse(time.monotonic() - self._put_back_at)
         return request
 
 
@@ -89,6 +91,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self.method_queue.defer(lambda: None)  # wakes the main thread, which ends leases
             else:
                 self.method_queue.defer(self.finish_request, conn, served)
+            if self.tpool._work_queue.qsize():  # who has a turn already, but no thread yet, comes before who has none
+                turn.turns.give_up(turn)
+                return
             if (found := turn.turns.pass_on(turn)) is None:
                 return
             conn, turn = found
@@ -135,15 +140,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.timeout, conn.dropped = time.monotonic() + LINGER_SECONDS, 0
         try:
             conn.sock.shutdown(socket.SHUT_WR)
-            conn.sock.setblocking(False)
             is_closed = peek(conn.sock) == b""
-        except OSError:
+            if not is_closed:
+                conn.sock = taken_over(conn.sock)
+                self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_last_words, conn))
+        except (OSError, ValueError):
             is_closed = True
         if is_closed:
             self.lose(conn)
         else:
             self.lingering[conn] = None
-            self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_last_words, conn))
 
     def on_last_words(self, conn: Any, _client: Any) -> None:
         """Drop what the client still says, up to a limit."""
@@ -175,3 +181,12 @@ def peek(sock: socket.socket) -> bytes | None:
         return None
     except OSError:
         return b""
+
+
+def taken_over(sock: socket.socket) -> socket.socket:
+    """The same connection under a number of its own, which nobody else can close: a WebSocket's thread outlives its
+    request by a moment, and would close it while the poller looks at it, and at whoever has the number next."""
+    own = sock.dup()
+    sock.close()
+    own.setblocking(False)
+    return own
