@@ -73,10 +73,13 @@ def make(venv: Path, requirements: Path) -> None:
         run([sys.executable, "-I", "-m", "venv", str(venv)], "The virtual environment could not be made")
     python = venv / "bin" / "python"
     pip = [str(python), "-I", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    # --no-deps: pip would look for newer releases of what an extra requires, such as coverage[toml], and then refuse
+    # them for want of a hash. The lock file is complete; `pip check` proves it.
     run(
-        [*pip, "install", "--require-hashes", "--requirement", str(requirements)],
+        [*pip, "install", "--no-deps", "--require-hashes", "--requirement", str(requirements)],
         "The dependencies could not be installed (is the package index reachable?)",
     )
+    run([*pip, "check"], f"{requirements.name} does not name every dependency")
     held = {**marker["requirements"], requirements.name: digest(requirements)}
     write_marker(venv, {"complete": True, "interpreter": os.path.realpath(python), "requirements": held})
 
