@@ -30,7 +30,7 @@ USER waymark
 EXPOSE 8000
 
 # True of every process type: PostgreSQL and Redis answer, and the schema is the one this code was written for.
-HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["python", "-m", "shared.readiness"]
+HEALTHCHECK --interval=15s --timeout=10s --start-period=30s --retries=3 CMD ["python", "-m", "shared.infra.health"]
 
 # The web process. The others run the same image with their line of the Procfile.
-CMD ["gunicorn", "--config", "web/gunicorn.py", "web.app:create_app()"]
+CMD ["gunicorn", "--config", "web/gunicorn_conf.py", "web.app:create_app()"]

@@ -22,11 +22,11 @@ from psycopg_pool import ConnectionPool
 from bench.scans_load import Connection, ask, post, saturate
 from bench.stack import Stack, serving, stack
 from bench.table import Figure, show
-from shared import cache as caches
-from shared import db
-from shared.db import Conn
-from shared.images.picture import Picture
-from web import auth
+from shared.images.image_spec import Picture
+from shared.infra import cache as caches
+from shared.infra import db
+from shared.infra.db import Conn
+from web.http import auth
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, 8
 ORGANIZATIONS, CODES = 20, 10_000

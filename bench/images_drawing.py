@@ -13,7 +13,7 @@ from statistics import median
 import segno
 
 from bench.table import Figure
-from shared.images.picture import Format, Picture
+from shared.images.image_spec import Format, Picture
 from shared.images.readback import reads_back
 from shared.images.render import render
 

@@ -21,9 +21,9 @@ from bench.scans_load import Connection, Requests, ask, pace
 from bench.scans_settle import OUR_WORKER
 from bench.stack import running, serving, stack
 from bench.table import Figure, show
-from shared import db
 from shared.accounts import passwords
-from shared.db import Conn
+from shared.infra import db
+from shared.infra.db import Conn
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
 LOGINS, RATE, SECONDS, ROUNDS = 200, 100, 10.0, 4

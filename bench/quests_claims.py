@@ -21,10 +21,10 @@ from bench.stack import Stack, running
 from bench.table import Figure
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.readiness import listener_problem
-from shared import db
-from shared.db import Conn, one
-from shared.quests import acting, catalog, definitions, quest_pb2, quest_pb2_grpc
-from shared.quests.acting import Asked
+from shared.infra import db
+from shared.infra.db import Conn, one
+from shared.quests import catalog_client, commands, definitions, quest_pb2, quest_pb2_grpc
+from shared.quests.commands import Asked
 from shared.quests.definitions import Definition, RewardDefinition
 from shared.settings import settings
 
@@ -56,7 +56,7 @@ def measure(where: Stack) -> list[Figure]:
     address = f"{LOOPBACK}:{free_port()}"
     os.environ["GRPC_SERVER_URL"] = address
     settings.cache_clear()
-    with running(where.data, "catalog", sys.executable, "-m", "workers.catalog"):
+    with running(where.data, "catalog", sys.executable, "-m", "workers.catalog_server"):
         deadline = time.monotonic() + READY_SECONDS
         while listener_problem(address):
             if time.monotonic() > deadline:
@@ -71,7 +71,7 @@ def measure(where: Stack) -> list[Figure]:
 
 def _ours(players: list[UUID]) -> float:
     def claim(player_id: UUID) -> None:
-        acting.one_of(acting.together.do(Asked(player_id, catalog.quest(QUEST.name), claims=True)))
+        commands.one_of(commands.together.do(Asked(player_id, catalog_client.quest(QUEST.name), claims=True)))
 
     with db.connection() as conn:
         before = _paid(conn)

@@ -4,8 +4,8 @@ import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from shared.db import Conn
-from shared.ids import uuid7
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
 from shared.quests.rules import Action, Claim, Quest, QuestEvent, Reward, State, decide, fold
 
 SIGNIN = Quest("sign-in", streak=3, duplication=1_000, reward=Reward("coin", 10))

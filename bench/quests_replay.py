@@ -10,9 +10,9 @@ import psutil
 
 from bench.quests_histories import fill
 from bench.table import Figure
-from shared import db
-from shared.quests import replaying, store
-from shared.quests.replaying import Mark
+from shared.infra import db
+from shared.quests import replay, store
+from shared.quests.replay import Mark
 from shared.quests.rules import fold
 
 PLAYERS, EACH, RIVAL_PLAYERS = 10_000, 50, 1_000
@@ -31,7 +31,7 @@ def measure() -> list[Figure]:
 def _ours(events: int) -> float:
     mark, sizes = Mark(), []
     began = time.perf_counter()
-    for done in replaying.replay(mark):
+    for done in replay.replay(mark):
         mark = done.mark
         sizes.append(psutil.Process().memory_info().rss)
     seconds = time.perf_counter() - began

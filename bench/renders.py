@@ -25,9 +25,9 @@ from PIL import Image
 
 from bench.stack import Stack, running, stack
 from bench.table import Figure, show
-from shared import db
-from shared.db import Conn, one
-from shared.files.local import LocalStorage
+from shared.infra import db
+from shared.infra.db import Conn, one
+from shared.infra.storage.local import LocalStorage
 from shared.messages import RenderChunk, send
 from shared.renders import rules, store
 from shared.renders.rules import Asked

@@ -11,9 +11,9 @@ from flask_jwt_extended import create_access_token
 from psycopg import ClientCursor
 
 from bench.scans_load import post
-from shared import db
-from shared.db import Conn
-from web import auth
+from shared.infra import db
+from shared.infra.db import Conn
+from web.http import auth
 
 PLAYERS, CODES, PAST_CODES = 1_000, 200, 50
 LATITUDE, LONGITUDE = 52.3731, 4.8926

@@ -17,8 +17,8 @@ from bench.scans_load import Connection, Requests, ask, pace
 from bench.scans_settle import OUR_WORKER, RIVAL_WORKER
 from bench.stack import Stack, running, serving
 from bench.table import Figure
-from shared import db
-from shared.db import Conn
+from shared.infra import db
+from shared.infra.db import Conn
 
 WARM_UP = 10
 SAMPLES = 200

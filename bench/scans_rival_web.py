@@ -1,7 +1,7 @@
 """The rival's web: Flask routes by hand, with the same JWT check as ours, one INSERT, and one `actor.send()`.
 
 It answers what ours answers, and is spared the rest: nonces, validation by schema, request ids, triggers and events.
-Both are served by gunicorn with the settings of web/gunicorn.py.
+Both are served by gunicorn with the settings of web/gunicorn_conf.py.
 """
 
 import os
@@ -15,7 +15,7 @@ from psycopg import connect
 from psycopg_pool import ConnectionPool
 
 from bench.scans_rival_worker import judge_and_tell, judge_scan
-from shared.ids import uuid7
+from shared.infra.ids import uuid7
 
 PLAIN_TABLE = """
     CREATE TABLE IF NOT EXISTS plain_scans (

@@ -15,8 +15,8 @@ from dramatiq.brokers.redis import RedisBroker
 from bench.scans_data import OFF_EVERY, preload
 from bench.stack import Stack, running
 from bench.table import Figure
-from shared import db
-from shared.db import Conn, one
+from shared.infra import db
+from shared.infra.db import Conn, one
 from shared.messages import ScansPending, send
 
 SCANS, RIVAL_SCANS = 20_000, 2_500  # a few seconds' work each

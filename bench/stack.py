@@ -22,8 +22,8 @@ from script.stack.files import open_log, temporary_directory
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.postgres import DATABASE
 from script.stack.process import Command, kill_group
-from shared import db
-from shared.db import Conn
+from shared.infra import db
+from shared.infra.db import Conn
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 READY_SECONDS = 30.0
@@ -106,7 +106,7 @@ def running(data: Path, name: str, *argv: str, **environment: str) -> Iterator["
 def serving(data: Path, name: str, application: str, **environment: str) -> Iterator[int]:
     """gunicorn with the settings that web has, one process, serving `application`. Gives its port."""
     port = free_port()
-    command = ("gunicorn", "--config", "web/gunicorn.py", application)
+    command = ("gunicorn", "--config", "web/gunicorn_conf.py", application)
     with running(data, name, *command, PORT=str(port), **environment) as process:
         deadline = time.monotonic() + READY_SECONDS
         while True:

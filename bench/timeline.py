@@ -14,11 +14,11 @@ from uuid import UUID
 from bench.stack import stack
 from bench.table import Figure, show
 from bench.timeline_data import SCANS, codes, prepare, seed
-from shared import db
-from shared.analytics.rules import bounds, days, zone
-from shared.analytics.tail import Subject
+from shared.analytics.calendar import bounds, days, zone
 from shared.analytics.timelines import timeline
-from shared.db import Conn
+from shared.analytics.unaggregated import Subject
+from shared.infra import db
+from shared.infra.db import Conn
 
 ROUNDS, CALLS = 7, 20
 ZONES = ("Europe/Amsterdam", "America/New_York", "Asia/Kathmandu")

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from psycopg import ClientCursor
 
-from shared import db
-from shared.analytics import rebuilding
-from shared.db import Conn
+from shared.analytics import rebuild
+from shared.infra import db
+from shared.infra.db import Conn
 
 PLAYERS = 20_000
 SCANS = {"most": 10_000_000, "many": 1_000_000, "few": 10_000}
@@ -80,7 +80,7 @@ def roll_up(conn: Conn, scale: float) -> None:
     from workers import analytics  # noqa: PLC0415 - workers ask for their stores when they are imported
 
     for code in ("many", "few"):
-        subjects = rebuilding.of_code(conn, codes(conn)[code][0])
+        subjects = rebuild.of_code(conn, codes(conn)[code][0])
         assert subjects is not None
         with timed() as took:
             analytics.rebuild(subjects)

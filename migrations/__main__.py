@@ -8,7 +8,7 @@ import sys
 from alembic import command
 
 from migrations import config
-from shared.logging import configure
+from shared.infra.logging import configure
 
 
 def main(direction: str = "upgrade", revision: str = "head") -> None:

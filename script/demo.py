@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from script.client import AnswerError, Listener, Player
-from script.printing import print_codes
+from script.demo_codes import print_codes
 from script.stack import running_server
-from script.stack.running import ServerFailedError
+from script.stack.running_server import ServerFailedError
 
 if TYPE_CHECKING:
     from script.stack import RunningServer

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from script.stack.console import Console
+from script.stack.embedded_store import READY_WITHIN, EmbeddedStore, StoreError
 from script.stack.files import kept_secret, passable_directory, write_private
 from script.stack.orphans import MARK, stop_orphans
 from script.stack.ports import LOOPBACK, can_listen, free_port, is_free
@@ -26,8 +27,7 @@ from script.stack.process import Command
 from script.stack.procfile import read_procfile
 from script.stack.readiness import NotReadyError, listener_problem, ready, web_problem
 from script.stack.redis import EmbeddedRedis
-from script.stack.store import READY_WITHIN, EmbeddedStore, StoreError
-from script.stack.supervise import Supervisor
+from script.stack.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

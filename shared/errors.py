@@ -1,4 +1,4 @@
-"""What can go wrong, in the domain's words, once each. `web/problems.py` gives each kind its HTTP status."""
+"""What can go wrong, in the domain's words, once each. `web/http/problems.py` gives each kind its HTTP status."""
 
 import secrets
 from collections.abc import Mapping, Sequence

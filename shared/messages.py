@@ -12,9 +12,9 @@ from typing import ClassVar
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from shared.logging import current_request_id, get_logger, request_id
-from shared.once import once
-from shared.redis import client, key, make_client
+from shared.infra.logging import current_request_id, get_logger, request_id
+from shared.infra.per_process import once
+from shared.infra.redis import client, key, make_client
 
 log = get_logger()
 

@@ -45,7 +45,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_sessionfinish() -> None:
-    from shared import db
+    from shared.infra import db
 
     db.close_pool()
     STORES.close()
@@ -76,8 +76,8 @@ TABLES = """audit_log, api_keys, import_codes, import_rows, imports, render_chun
 @pytest.fixture
 def clean() -> None:
     """Empty stores."""
-    from shared import cache, db
-    from shared.redis import client
+    from shared.infra import cache, db
+    from shared.infra.redis import client
 
     with db.connection() as conn:
         conn.execute(f"TRUNCATE {TABLES}")
@@ -89,7 +89,7 @@ def clean() -> None:
 @pytest.fixture
 def conn(clean: None) -> Iterator[Any]:
     """A connection in autocommit, to empty stores."""
-    from shared import db
+    from shared.infra import db
 
     with db.connection() as conn:
         yield conn
@@ -147,6 +147,50 @@ def player(register: Callable[..., Player]) -> Player:
 @pytest.fixture
 def staff(app: Any, conn: Any) -> Any:
     """An organization with one member of each role, all signed in, and a stranger."""
-    from tests.people import make_staff
+    from tests.support.callers import make_staff
 
     return make_staff(app, conn)
+
+
+MADE_WITH = ("RATE_LIMITS_ENABLED", "TRUSTED_PROXIES", "REDIS_URL")
+"""What an application looks at when it is made; everything else, with each request."""
+
+
+@pytest.fixture(scope="session")
+def applications() -> dict[tuple[str | None, ...], Any]:
+    """Those made so far: it takes a while."""
+    return {}
+
+
+@pytest.fixture
+def serve(
+    clean: None, monkeypatch: pytest.MonkeyPatch, applications: dict[tuple[str | None, ...], Any]
+) -> Iterator[Callable[..., Any]]:
+    """Gives a client of an application under these settings: `serve(TRUSTED_PROXIES="1")`."""
+    from shared.settings import settings
+    from web.app import create_app
+
+    def make(**changed: str) -> Any:
+        for name, value in changed.items():
+            monkeypatch.setenv(name, value)
+        settings.cache_clear()
+        made_with = tuple(os.environ.get(name) for name in MADE_WITH)
+        if made_with not in applications:
+            applications[made_with] = create_app()
+        return applications[made_with].test_client()
+
+    yield make
+    monkeypatch.undo()
+    settings.cache_clear()
+
+
+@pytest.fixture
+def limited(serve: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with limits on: `limited(LOGIN="2 per minute")`; what is not named is too wide to matter."""
+
+    def make(*, proxies: int = 0, **limits: str) -> Any:
+        named = {f"RATE_LIMIT_{name}": limit for name, limit in limits.items()}
+        wide = dict.fromkeys(("RATE_LIMIT_LOGIN", "RATE_LIMIT_LOGIN_NAME"), "1000 per minute")
+        return serve(RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES=str(proxies), **(wide | named))
+
+    return make

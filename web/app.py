@@ -2,43 +2,36 @@
 
 from flask_openapi import OpenAPI
 
-from shared import logging
-from shared.redis import refuse_eviction
-from shared.refusals import doubts
+from shared.infra import logging
+from shared.infra.redis import refuse_eviction
 from shared.settings import settings
-from web import (
+from shared.settings_checks import doubts
+from web.api import (
     accounts,
     analytics,
+    api_keys,
     audit,
-    auth,
-    business,
     codes,
-    cors,
     customizations,
-    documentation,
-    edge,
     encounters,
-    generate,
-    headers,
+    generated_codes,
+    health,
     images,
     imports,
-    keys,
-    limits,
-    live,
     metrics,
-    operations,
     organizations,
-    problems,
     profile,
-    proxies,
     quests,
     renders,
     reviews,
     scans,
     timelines,
-    visits,
 )
-from web.fields import StrictJSON
+from web.http import auth, cors, openapi, problems, proxy_headers, rate_limits, request_context, security_headers
+from web.http.schemas import StrictJSON
+from web.pages import organizations as organization_pages
+from web.pages import visits
+from web.realtime import websockets
 
 
 def create_app() -> OpenAPI:
@@ -50,47 +43,47 @@ def create_app() -> OpenAPI:
     app = OpenAPI(
         __name__,
         static_folder=None,
-        template_folder="pages",
+        template_folder="pages/templates",
         doc_ui=False,
-        info=documentation.INFO,
-        security_schemes=documentation.SECURITY_SCHEMES,
+        info=openapi.INFO,
+        security_schemes=openapi.SECURITY_SCHEMES,
         validation_error_callback=problems.on_validation_error,
     )
     app.json = StrictJSON(app)
     app.url_map.converters["code_id"] = codes.CodeId
-    proxies.init_app(app)
+    proxy_headers.init_app(app)
     problems.init_app(app)
-    edge.name_requests(app)
-    headers.init_app(app)
+    request_context.name_requests(app)
+    security_headers.init_app(app)
     cors.init_app(app)
-    limits.init_app(app)
+    rate_limits.init_app(app)
     auth.init_app(app)
-    edge.check_bodies(app)
+    request_context.check_bodies(app)
     slices = (
         accounts,
         profile,
         organizations,
-        keys,
+        api_keys,
         audit,
         codes,
         imports,
         images,
         customizations,
-        business,
+        organization_pages,
         renders,
         visits,
         scans,
         reviews,
         encounters,
-        generate,
+        generated_codes,
         analytics,
         timelines,
         quests,
-        live,
+        websockets,
     )
-    for part in (*slices, operations, metrics):
+    for part in (*slices, health, metrics):
         app.register_api(part.api)
-    live.init_app(app)
-    documentation.init_app(app)
-    edge.name_crowds(app)
+    websockets.init_app(app)
+    openapi.init_app(app)
+    request_context.name_crowds(app)
     return app

@@ -9,11 +9,12 @@ import sys
 from datetime import date, timedelta
 from uuid import UUID
 
-from shared import db, renumbering
-from shared.analytics import folding, rebuilding, store
-from shared.analytics.facts import END, FIRST_DAY
-from shared.analytics.rebuilding import Subjects
-from shared.logging import configure, get_logger
+from shared.analytics import cache_versions, rollup
+from shared.analytics import rebuild as rebuilding
+from shared.analytics.rebuild import Subjects
+from shared.analytics.rollup_queries import END, FIRST_DAY
+from shared.infra import db, event_log_restore
+from shared.infra.logging import configure, get_logger
 from shared.messages import RollUp, nudger
 from workers.broker import handles, process_life
 
@@ -40,11 +41,11 @@ def fold() -> bool:
     """Fold a batch of each kind; whether there may be more."""
     with db.transaction() as conn:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
-        if not folding.try_lock(conn):
+        if not rollup.try_lock(conn):
             return False
-        renumbering.renumber(conn)
-        scans = folding.fold_scans(conn, limit=BATCH)
-        visits = folding.fold_visits(conn, limit=BATCH)
+        event_log_restore.renumber(conn)
+        scans = rollup.fold_scans(conn, limit=BATCH)
+        visits = rollup.fold_visits(conn, limit=BATCH)
     if scans or visits:
         log.info("rolled_up", events=scans, visits=visits)
     return BATCH in (scans, visits)
@@ -65,16 +66,16 @@ def rebuild(subjects: Subjects) -> int:
         total += found
         span = max(1, span // 2) if found > MANY else min(MAX_DAYS, 2 * span) if found < FEW else span
     with db.transaction() as conn:
-        folding.lock(conn)
+        rollup.lock(conn)
         rebuilding.forget_strangers(conn, rebuilding.as_of_now(conn, subjects))
-        store.retag(conn, subjects.org_id)
+        cache_versions.retag(conn, subjects.org_id)
     log.info("rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
     return total
 
 
 def _replace(subjects: Subjects, first: date, end: date) -> int:
     with db.transaction() as conn:
-        folding.lock(conn)
+        rollup.lock(conn)
         subjects = rebuilding.as_of_now(conn, subjects)
         rebuilding.rebuild_visits(conn, subjects, first, end)
         return rebuilding.rebuild_scans(conn, subjects, first, end)

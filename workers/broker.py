@@ -16,10 +16,10 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.middleware import Middleware
 
-from shared import db
-from shared.logging import configure, get_logger, request_id
+from shared.infra import db
+from shared.infra.logging import configure, get_logger, request_id
+from shared.infra.redis import listen, make_client, refuse_eviction
 from shared.messages import Message, broker, wake_channel
-from shared.redis import listen, make_client, refuse_eviction
 
 log = get_logger()
 P = ParamSpec("P")

@@ -8,14 +8,13 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from shared import db, events
-from shared.accounts import idempotency
 from shared.accounts import store as accounts
-from shared.db import Conn
-from shared.files.storage import StorageError, storage
-from shared.generated import store as generated
+from shared.generated_codes import store as generated
 from shared.imports import store as imports
-from shared.logging import configure, get_logger
+from shared.infra import db, event_log, idempotency
+from shared.infra.db import Conn
+from shared.infra.logging import configure, get_logger
+from shared.infra.storage.base import StorageError, storage
 from shared.messages import CleanUp
 from shared.renders import store as renders
 from shared.renders.rules import is_needed, render_of
@@ -68,7 +67,7 @@ def forget_all() -> Report:
         generated_image_bytes=image_bytes,
         generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
         imports=_in_batches(lambda conn, limit: imports.forget(conn, limit=limit), IMPORTS_BATCH),
-        events=_in_batches(lambda conn, limit: events.forget(conn, before=oldest, limit=limit), BATCH),
+        events=_in_batches(lambda conn, limit: event_log.forget(conn, before=oldest, limit=limit), BATCH),
         render_files=_forget_files(),
         renders=_in_batches(lambda conn, limit: renders.forget(conn, limit=limit), RENDERS_BATCH),
         visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),

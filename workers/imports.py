@@ -5,13 +5,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from shared import db
 from shared.audit import store as trail
 from shared.codes.store import mint
-from shared.imports import adding, leases, rules, staging, store
+from shared.imports import commit, leases, rules, staging, store
 from shared.imports.leases import LeaseLost
 from shared.imports.rules import MAX_ATTEMPTS, Import
-from shared.logging import get_logger
+from shared.infra import db
+from shared.infra.logging import get_logger
 from shared.messages import ImportsPending, nudger
 from workers.broker import handles, process_life
 
@@ -80,7 +80,7 @@ def _run(job: Import, token: UUID) -> None:
         staging.analyze(conn)
     with db.transaction() as conn:
         held = leases.hold(conn, job.id, token, LEASE)
-        if codes := adding.conclude(conn, held):
+        if codes := commit.conclude(conn, held):
             new = {"codes": codes, "failed": held.total - codes}
             trail.record_outcome(
                 conn, "codes.imported", of="import.started", org_id=job.org_id, object_id=job.id, new=new

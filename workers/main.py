@@ -2,6 +2,6 @@
 
 from workers.broker import worker_broker as broker
 
-from workers import accounts, analytics, cleanup, images, imports, renders, scans  # isort: skip
+from workers import analytics, cleanup, erasure, generated_codes, imports, renders, scans  # isort: skip
 
-__all__ = ["accounts", "analytics", "broker", "cleanup", "images", "imports", "renders", "scans"]
+__all__ = ["analytics", "broker", "cleanup", "erasure", "generated_codes", "imports", "renders", "scans"]

@@ -10,15 +10,15 @@ import time
 import psycopg
 import redis
 
-from shared import db, events, renumbering
-from shared.db import Conn
-from shared.events import Event, Position
-from shared.leader import leadership
-from shared.live import CHANNEL, encode
-from shared.logging import configure, get_logger
-from shared.redis import client, key, refuse_eviction
+from shared.infra import db, event_log, event_log_restore
+from shared.infra.db import Conn
+from shared.infra.event_log import Event, Position
+from shared.infra.leader_election import leadership
+from shared.infra.logging import configure, get_logger
+from shared.infra.pubsub_messages import CHANNEL, encode
+from shared.infra.redis import client, key, refuse_eviction
+from shared.infra.signals import stop_on_signals
 from shared.settings import settings
-from shared.stopping import stop_on_signals
 
 log = get_logger()
 
@@ -48,7 +48,7 @@ def follow(conn: Conn, stopping: threading.Event) -> None:
     """Publish events as they become readable, until told to stop. LISTEN precedes the first read: none is missed."""
     conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
-    conn.execute(f"LISTEN {events.WAKE_CHANNEL}")
+    conn.execute(f"LISTEN {event_log.WAKE_CHANNEL}")
     mark = Position(0, 0)
     next_check = time.monotonic()
     while not stopping.is_set():
@@ -56,17 +56,17 @@ def follow(conn: Conn, stopping: threading.Event) -> None:
             next_check = time.monotonic() + STALL_CHECK_SECONDS
             if stalled := db.end_stalled(conn, settings().scan_lease_seconds):
                 log.warning("stalled_transactions_ended", count=stalled)
-            renumbering.renumber(conn)
-            mark = events.read_mark(conn, MARK) or Position(0, 0)  # who folds may have renumbered the log as well
-        batch = events.read(conn, mark, limit=BATCH)
+            event_log_restore.renumber(conn)
+            mark = event_log.read_mark(conn, MARK) or Position(0, 0)  # who folds may have renumbered the log as well
+        batch = event_log.read(conn, mark, limit=BATCH)
         if batch:
             publish(batch, stopping)
             if stopping.is_set():
                 return
             mark = batch[-1].position
-            events.write_mark(conn, MARK, mark)
+            event_log.write_mark(conn, MARK, mark)
         if len(batch) < BATCH:
-            wait(conn, CATCH_UP_SECONDS if events.has_unreadable(conn) else IDLE_SECONDS)
+            wait(conn, CATCH_UP_SECONDS if event_log.has_unreadable(conn) else IDLE_SECONDS)
 
 
 def wait(conn: Conn, seconds: float) -> None:

@@ -13,12 +13,13 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from shared import db
-from shared.files.storage import StorageError, storage
-from shared.logging import get_logger
+from shared.infra import db
+from shared.infra.logging import get_logger
+from shared.infra.storage.base import StorageError, storage
 from shared.messages import RenderChunk, RenderEnded, RendersPending, nudger
-from shared.renders import assembling, chunks, content, rules, store
-from shared.renders.assembling import Assembly, AssemblyLost
+from shared.renders import assembly as assembling
+from shared.renders import chunk_codes, chunks, rules, store
+from shared.renders.assembly import Assembly, AssemblyLost
 from shared.renders.chunks import Chunk, LeaseLost
 from shared.settings import settings
 from workers.broker import handles, process_life
@@ -90,13 +91,13 @@ def draw_one() -> bool:
         if chunk is None:
             return False
         render = store.by_id(conn, [chunk.job_id])[chunk.job_id]
-        codes = content.codes(conn, render.id, chunk.qr_ids)
-    from shared.renders import making  # noqa: PLC0415 - loads the renderer
+        codes = chunk_codes.codes(conn, render.id, chunk.qr_ids)
+    from shared.renders import pipeline  # noqa: PLC0415 - loads the renderer
 
     part = rules.part_name(render.id, chunk.number, token)
     try:
-        making.warm_up()
-        part, failed = making.draw_part(storage(), render, chunk, codes, token, _before_each(chunk, token))
+        pipeline.warm_up()
+        part, failed = pipeline.draw_part(storage(), render, chunk, codes, token, _before_each(chunk, token))
         with db.transaction() as conn:
             is_last = chunks.finish(conn, token, chunk, part, failed)
     except LeaseLost:
@@ -127,7 +128,7 @@ def assemble_one() -> bool:
             return False
         render = store.by_id(conn, [assembly.id])[assembly.id]
         names = assembling.parts(conn, render.id)
-    from shared.renders import making  # noqa: PLC0415 - loads the renderer
+    from shared.renders import pipeline  # noqa: PLC0415 - loads the renderer
 
     file = rules.file_name(render, render.id, token)
     try:
@@ -136,13 +137,13 @@ def assemble_one() -> bool:
                 assembling.give_up(conn, token, assembly, reason)
         else:
             beat = _beat(lambda: _keep_assembly(token, assembly))
-            file, size = making.put_together(storage(), render, names, token, beat)
+            file, size = pipeline.put_together(storage(), render, names, token, beat)
             with db.transaction() as conn:
                 assembling.finish(conn, token, assembly, file, size, timedelta(days=settings().render_days))
     except AssemblyLost:
         log.info("assembly_lost", render_id=str(render.id))
         _remove(file)
-    except making.PartsMissing as missing:
+    except pipeline.PartsMissing as missing:
         log.warning("parts_missing", render_id=str(render.id), parts=len(missing.names), first=missing.names[0])
         with db.transaction() as conn:
             assembling.redo_missing(conn, token, assembly, missing.names, LOST)

@@ -7,14 +7,14 @@ from uuid import UUID, uuid4
 import psycopg
 import redis
 
-from shared import db
-from shared.db import Conn
-from shared.live import SETTLED_CHANNEL
-from shared.logging import get_logger, log_each
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.logging import get_logger, log_each
+from shared.infra.pubsub_messages import SETTLED_CHANNEL
+from shared.infra.redis import client, key
 from shared.messages import ScansPending, nudger
-from shared.redis import client, key
-from shared.scans import rules, settling
-from shared.scans.limits import limits
+from shared.scans import rules, settlement
+from shared.scans.judging_limits import limits
 from shared.scans.rules import Context, Limits, Scan, Verdict
 from shared.settings import settings
 from workers.broker import handles, process_life
@@ -40,21 +40,21 @@ def judge_pending() -> None:
 
 def judge_fresh() -> int:
     """Judge up to a batch of scans that nobody has tried yet. Returns how many were claimed."""
-    return _judge(lambda conn, token, lease: settling.claim_fresh(conn, token, lease, limit=BATCH))
+    return _judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=BATCH))
 
 
 def judge_overdue() -> int:
     """Judge one scan whose worker did not come back, by itself; or give up on those that were tried too often."""
     with db.connection() as conn:
-        if not settling.has_overdue(conn):
+        if not settlement.has_overdue(conn):
             return 0
-    return _judge(settling.claim_suspect) or set_aside()
+    return _judge(settlement.claim_suspect) or set_aside()
 
 
 def set_aside() -> int:
     """Give up on scans that were tried too often; they are shown to staff by their reason."""
     return _judge(
-        lambda conn, token, lease: settling.claim_spent(conn, token, lease, limit=BATCH),
+        lambda conn, token, lease: settlement.claim_spent(conn, token, lease, limit=BATCH),
         lambda scans, _context, _limits: {scan.id: Verdict("failure", "not_judged") for scan in scans},
     )
 
@@ -70,23 +70,23 @@ def _judge(
         return 0
     try:
         with db.transaction() as conn:
-            ours = settling.lock(conn, token, scans)
-            context = settling.context(conn, ours)
+            ours = settlement.lock(conn, token, scans)
+            context = settlement.context(conn, ours)
             verdicts = decide(ours, context, limits(settings()))
-            settling.settle(conn, ours, verdicts)
-    except settling.StockChanged:
+            settlement.settle(conn, ours, verdicts)
+    except settlement.StockChanged:
         with db.connection() as conn:
-            settling.give_back(conn, token)
+            settlement.give_back(conn, token)
         nudger.nudge(ScansPending())
         return len(scans)
     except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
         log.warning("judging_postponed", scans=len(scans), error=str(error))
         with db.connection() as conn:
-            settling.give_back(conn, token)
+            settlement.give_back(conn, token)
         raise
     except Exception:
         with db.connection() as conn:
-            settling.suspect(conn, token)
+            settlement.suspect(conn, token)
         raise
     announce(ours)
     log_each(

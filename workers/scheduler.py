@@ -7,8 +7,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
-from shared.leader import Leadership, leadership
-from shared.logging import configure, get_logger
+from shared.infra.leader_election import Leadership, leadership
+from shared.infra.logging import configure, get_logger
+from shared.infra.redis import refuse_eviction
+from shared.infra.signals import stop_on_signals
 from shared.messages import (
     CleanUp,
     ErasuresPending,
@@ -20,9 +22,7 @@ from shared.messages import (
     ScansPending,
     send,
 )
-from shared.redis import refuse_eviction
 from shared.settings import settings
-from shared.stopping import stop_on_signals
 
 log = get_logger()
 

@@ -12,10 +12,10 @@ Only `script/`, `tests/` and `bench/` import this package; web, workers and shar
 REDIS_URL.
 """
 
+from script.stack.embedded_store import StoreError
 from script.stack.postgres import EmbeddedPostgres, temporary_postgres
 from script.stack.redis import EmbeddedRedis, temporary_redis
-from script.stack.running import RunningServer, running_server
-from script.stack.store import StoreError
+from script.stack.running_server import RunningServer, running_server
 
 __all__ = [
     "EmbeddedPostgres",

@@ -21,11 +21,11 @@ import psutil
 import psycopg
 
 from script.stack import unprivileged
+from script.stack.embedded_store import STOP_WITHIN, EmbeddedStore, StoreError
 from script.stack.files import kept_secret, passable_directory, temporary_directory, write_private
 from script.stack.orphans import end
 from script.stack.ports import LOOPBACK, remembered_port
 from script.stack.process import Account, Command
-from script.stack.store import STOP_WITHIN, EmbeddedStore, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,11 +18,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from script.stack.embedded_store import STOP_WITHIN, EmbeddedStore, StoreError
 from script.stack.files import kept_secret, private_directory, temporary_directory, write_private
 from script.stack.orphans import end
 from script.stack.ports import LOOPBACK, remembered_port
 from script.stack.process import Command
-from script.stack.store import STOP_WITHIN, EmbeddedStore, StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

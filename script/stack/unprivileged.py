@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from script.stack.store import StoreError
+from script.stack.embedded_store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

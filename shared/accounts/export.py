@@ -14,9 +14,9 @@ from uuid import UUID
 
 from psycopg.rows import dict_row
 
-from shared import db
-from shared.ids import LOWEST
-from shared.times import write_time
+from shared.infra import db
+from shared.infra.ids import LOWEST
+from shared.infra.timestamps import write_time
 
 PAGE = 2_000
 

@@ -20,9 +20,9 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from shared.errors import TooManyPasswords
-from shared.once import once
+from shared.infra.concurrency import step_aside
+from shared.infra.per_process import once
 from shared.settings import settings
-from shared.turns import step_aside
 
 T = TypeVar("T")
 HASHER = PasswordHasher()

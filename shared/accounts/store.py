@@ -10,9 +10,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
-from shared.accounts.names import guest_name
-from shared.constraints import named_refusals
-from shared.db import Conn
+from shared.accounts.generated_names import guest_name
+from shared.infra.constraint_errors import named_refusals
+from shared.infra.db import Conn
 
 
 @dataclass(frozen=True)

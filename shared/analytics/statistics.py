@@ -7,9 +7,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.analytics.rules import offsets, zone
-from shared.analytics.tail import AS_OF, IS_COMPLETE, TAIL, Subject
-from shared.db import Conn, one
+from shared.analytics.calendar import offsets, zone
+from shared.analytics.unaggregated import AS_OF, IS_COMPLETE, TAIL, Subject
+from shared.infra.db import Conn, one
 
 OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
 """What is dated before has the offset of then: it was inserted by hand, and would make the walk a long one."""

@@ -10,9 +10,9 @@ from datetime import date, datetime
 
 from psycopg.rows import args_row
 
-from shared.analytics.rules import Period, bounds, days, is_utc, zone
-from shared.analytics.tail import AS_OF, TAIL, Subject
-from shared.db import Conn, one
+from shared.analytics.calendar import Period, bounds, days, is_utc, zone
+from shared.analytics.unaggregated import AS_OF, TAIL, Subject
+from shared.infra.db import Conn, one
 
 
 @dataclass(frozen=True)

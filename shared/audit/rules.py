@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
-from shared.times import write_time
+from shared.infra.timestamps import write_time
 
 MAX_TOLD = 4_000
 """Characters of a value's JSON; what is longer is told by its size and digest."""

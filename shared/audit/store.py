@@ -10,8 +10,8 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from shared.audit.rules import dumps
-from shared.db import Conn
-from shared.ids import HIGHEST, uuid7
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST, uuid7
 
 ActorKind = Literal["player", "key", "operator"]
 

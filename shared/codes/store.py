@@ -12,10 +12,10 @@ from uuid import UUID
 from psycopg.rows import kwargs_row, scalar_row
 
 from shared.codes.rules import CODE, Definition, Encounter, Reward, ScanType
-from shared.constraints import named_refusals
-from shared.db import Conn
 from shared.errors import CodeTaken
-from shared.ids import HIGHEST, uuid7
+from shared.infra.constraint_errors import named_refusals
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST, uuid7
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # without 0 O I l, which are misread
 MINTED_CHARACTERS = 12  # 70 bits: nobody guesses the next one

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
-from shared import events
-from shared.db import Conn
 from shared.encounters.rules import Puzzle, Tries
+from shared.infra import event_log
+from shared.infra.db import Conn
 
 Reward = tuple[str | None, int | None]
 
@@ -122,7 +122,7 @@ def solve(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzle) -> None
             """,
             given,
         )
-        events.wake(conn)
+        event_log.wake(conn)
 
 
 def paid(conn: Conn, scan_id: UUID) -> Reward:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from shared.images.picture import Format, Level, Picture, Style
-from shared.images.rules import effective_level
+from shared.images.contrast import effective_level
+from shared.images.image_spec import Format, Level, Picture, Style
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.images import png
+from shared.images import png_writer
+from shared.images.contrast import rgb
+from shared.images.image_spec import Picture
 from shared.images.layout import Layout, LogoBox, fit
-from shared.images.picture import Picture
-from shared.images.rules import rgb
 from shared.images.shapes import SHADES, corners, tiles
 from shared.images.symbol import Modules
 
@@ -39,12 +39,12 @@ def _two_colours(picture: Picture, dark: Modules, layout: Layout) -> bytes:
     repeats[0], repeats[-1] = layout.before, layout.after
     foreground, background = rgb(picture.foreground), rgb(picture.background)
     plain = (foreground, background) == (BLACK, WHITE)
-    return png.write(
+    return png_writer.write(
         np.packbits(rows, axis=1),
         repeats,
         width=picture.size,
         depth=1,
-        kind=png.Kind.GREY if plain else png.Kind.PALETTE,
+        kind=png_writer.Kind.GREY if plain else png_writer.Kind.PALETTE,
         palette=b"" if plain else bytes((*foreground, *background)),
     )
 
@@ -67,12 +67,12 @@ def _palette(picture: Picture) -> NDArray[np.uint8]:
 def _sixteen_shades(picture: Picture, shades: NDArray[np.uint8]) -> bytes:
     even = np.pad(shades, ((0, 0), (0, picture.size % 2)))
     packed: NDArray[np.uint8] = even[:, ::2] * np.uint8(16) + even[:, 1::2]
-    return png.write(
+    return png_writer.write(
         packed,
         np.ones(picture.size, np.intp),
         width=picture.size,
         depth=4,
-        kind=png.Kind.PALETTE,
+        kind=png_writer.Kind.PALETTE,
         palette=_palette(picture).tobytes(),
     )
 
@@ -83,12 +83,12 @@ def _true_colours(picture: Picture, shades: NDArray[np.uint8], layout: Layout, b
     middle = layout.before + (box.start + box.width / 2) * layout.module
     left, top = (int(middle - length / 2) for length in image.size)
     pixels[top : top + image.height, left : left + image.width] = np.asarray(image)
-    return png.write(
+    return png_writer.write(
         pixels.reshape(picture.size, 3 * picture.size),
         np.ones(picture.size, np.intp),
         width=picture.size,
         depth=8,
-        kind=png.Kind.RGB,
+        kind=png_writer.Kind.RGB,
     )
 
 

@@ -12,9 +12,9 @@ import zxingcpp
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.images import onebit
+from shared.images import png_reader
+from shared.images.image_spec import Picture
 from shared.images.layout import QUIET_ZONE
-from shared.images.picture import Picture
 from shared.images.symbol import encode
 
 Grey = NDArray[np.uint8]
@@ -60,7 +60,7 @@ def pixels(picture: Picture, data: bytes) -> Grey:
 
 
 def _grey(png: bytes) -> Grey:
-    found = onebit.grey(png)
+    found = png_reader.grey(png)
     if found is not None:
         return found
     with Image.open(BytesIO(png), formats=["PNG"]) as image:

@@ -1,8 +1,8 @@
 """From a picture to its bytes. The same picture gives the same pixels everywhere, and the same bytes on one machine."""
 
 from shared.errors import TextTooLong
+from shared.images.image_spec import MAX_BYTES, Picture
 from shared.images.layout import logo_box
-from shared.images.picture import MAX_BYTES, Picture
 from shared.images.raster import draw_png
 from shared.images.symbol import BYTES, encode
 from shared.images.vector import draw_pdf, draw_svg

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from shared.images.picture import Style
+from shared.images.image_spec import Style
 from shared.images.symbol import Modules, finder_patterns
 
 Corners = NDArray[np.uint8]

@@ -7,9 +7,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, kwargs_row, scalar_row
 
-from shared import db
-from shared.db import Conn
 from shared.images.customizations import PLAIN, Customization
+from shared.infra import db
+from shared.infra.db import Conn
 
 
 @dataclass(frozen=True)

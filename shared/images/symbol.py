@@ -8,7 +8,7 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from shared.errors import Fault, Invalid, TextTooLong
-from shared.images.picture import Level
+from shared.images.image_spec import Level
 
 Modules = NDArray[np.bool_]
 

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import segno
 from PIL import Image
 
-from shared.images import pdf
+from shared.images import pdf_writer
+from shared.images.contrast import rgb
+from shared.images.image_spec import Picture
 from shared.images.layout import QUIET_ZONE, LogoBox
-from shared.images.outline import PDF, SVG, path, rows
-from shared.images.picture import Picture
-from shared.images.rules import rgb
 from shared.images.shapes import corners
 from shared.images.symbol import Modules, version
+from shared.images.vector_paths import PDF, SVG, path, rows
 
 
 def draw_svg(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
@@ -68,13 +68,15 @@ def draw_pdf(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes |
         pdf_modules(picture, dark),
     ]
     if box is None or logo is None:
-        return pdf.write("\n".join(drawing), size)
+        return pdf_writer.write("\n".join(drawing), size)
     with Image.open(BytesIO(logo), formats=["PNG"]) as opened:
         image = opened.convert("RGBA")
     width, height = (box.logo * length / max(image.size) for length in image.size)
     middle = len(dark) / 2
-    drawing.append(f"{width:g} 0 0 {-height:g} {middle - width / 2:g} {middle + height / 2:g} cm /{pdf.IMAGE} Do")
-    return pdf.write("\n".join(drawing), size, image)
+    drawing.append(
+        f"{width:g} 0 0 {-height:g} {middle - width / 2:g} {middle + height / 2:g} cm /{pdf_writer.IMAGE} Do"
+    )
+    return pdf_writer.write("\n".join(drawing), size, image)
 
 
 def pdf_modules(picture: Picture, dark: Modules) -> str:

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.db import Conn
 from shared.imports.rules import MAX_ATTEMPTS, Import
 from shared.imports.store import COLUMNS
+from shared.infra.db import Conn
 
 LEFT = "finished_at IS NULL AND (lease_until IS NULL OR lease_until <= now())"
 """Open, and nobody works on it."""

@@ -8,12 +8,12 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from shared.codes import rules
-from shared.codes.bodies import CodeBody, decided
 from shared.codes.rules import Definition
-from shared.ids import uuid7
-from shared.imports import cells
-from shared.imports.cells import Illegible
-from shared.imports.table import Row
+from shared.codes.schemas import CodeBody, decided
+from shared.imports import csv_cells
+from shared.imports.csv_cells import Illegible
+from shared.imports.csv_reader import Row
+from shared.infra.ids import uuid7
 
 AT_ONCE = 1_000
 """Rows that are added while the client waits; more are a worker's."""
@@ -74,13 +74,13 @@ def judge_row(columns: Sequence[str], row: Row, mint: Callable[[], str]) -> Judg
         many = "more" if len(row.cells) > len(columns) else "fewer"
         return Judged(row.line, uuid7(), message=f"has {many} cells than the header, which has {len(columns)}")
     try:
-        body = cells.read(columns, row.cells)
+        body = csv_cells.read(columns, row.cells)
     except Illegible as illegible:
         return Judged(row.line, uuid7(), field=illegible.column, message=illegible.message)
     judged = judge(row.line, body, mint)
     if judged.field is None:
         return judged
-    return Judged(judged.line, judged.id, field=cells.column_of(judged.field.split(".")), message=judged.message)
+    return Judged(judged.line, judged.id, field=csv_cells.column_of(judged.field.split(".")), message=judged.message)
 
 
 def judge(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> Judged:

@@ -9,10 +9,10 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.codes import store as codes
-from shared.db import Conn
+from shared.imports.csv_reader import Row
 from shared.imports.rules import Judged
-from shared.imports.table import Row
-from shared.times import write_time
+from shared.infra.db import Conn
+from shared.infra.timestamps import write_time
 
 PIECE = 10_000
 

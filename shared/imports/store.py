@@ -6,9 +6,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
 
-from shared.db import Conn, one
-from shared.ids import uuid7
 from shared.imports.rules import MAX_OUTCOMES, Import
+from shared.infra.db import Conn, one
+from shared.infra.ids import uuid7
 
 KEPT = "7 days"
 COLUMNS = """

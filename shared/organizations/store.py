@@ -10,11 +10,11 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from shared import db
 from shared.accounts.store import ALIVE
-from shared.constraints import named_refusals
-from shared.db import Conn
-from shared.ids import HIGHEST, LOWEST, uuid7
+from shared.infra import db
+from shared.infra.constraint_errors import named_refusals
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST, LOWEST, uuid7
 from shared.organizations.rules import Role, slug_of
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.db import Conn, one
+from shared.infra.db import Conn, one
 from shared.quests.rules import Quest, Reward
 
 

@@ -16,11 +16,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg.rows import class_row
 
-from shared import events as log
-from shared.db import Conn
-from shared.ids import HIGHEST, uuid7
+from shared.infra import event_log as log
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST, uuid7
+from shared.quests.notifications import messages
 from shared.quests.rules import QuestEvent, State, read_state, write_state
-from shared.quests.telling import messages
 
 Key = tuple[UUID, str]
 """Whose, and which quest."""

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 
-from shared.renders.templates import Caption
+from shared.renders.label_templates import Caption
 
 SIZES = (10.0, 8.0, 7.0, 6.0, 5.0)
 """In points, the largest that fits is taken. Below five nobody reads."""

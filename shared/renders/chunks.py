@@ -11,7 +11,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.db import Conn
+from shared.infra.db import Conn
 from shared.renders import store
 from shared.renders.rules import MAX_STORAGE_FAILURES
 from shared.renders.store import Failed

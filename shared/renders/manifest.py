@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable
 from io import StringIO
 
-from shared.imports.cells import guarded
+from shared.imports.csv_cells import guarded
 
 COLUMNS = ("file", "qr_id", "code", "description", "url", "error")
 

@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from shared.images.picture import Format, Level
-from shared.renders.templates import TEMPLATES, Caption
+from shared.images.image_spec import Format, Level
+from shared.renders.label_templates import TEMPLATES, Caption
 
 Output = Literal["zip", "label_sheet"]
 Status = Literal["queued", "running", "done", "failed", "canceled"]

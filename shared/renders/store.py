@@ -6,9 +6,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared import events
-from shared.db import Conn, one
-from shared.ids import HIGHEST, uuid7
+from shared.infra import event_log
+from shared.infra.db import Conn, one
+from shared.infra.ids import HIGHEST, uuid7
 from shared.renders.rules import MAX_CODES, MAX_ERRORS_TOLD, ROWS_KEPT, Asked, Render, chunks
 
 SELECT = """
@@ -181,7 +181,7 @@ def tell(conn: Conn, render_id: UUID, event: str) -> None:
         """,
         (event, render_id),
     )
-    events.wake(conn)
+    event_log.wake(conn)
 
 
 def forget(conn: Conn, *, limit: int) -> int:

@@ -7,13 +7,13 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared import events
-from shared.analytics import store as statistics
-from shared.db import Conn
-from shared.ids import HIGHEST
-from shared.quests.scanning import advance, retract
+from shared.analytics import cache_versions as statistics
+from shared.infra import event_log
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST
+from shared.quests.scan_progress import advance, retract
 from shared.reviews.rules import BECOMES, Action, Facts
-from shared.scans import settling
+from shared.scans import settlement
 from shared.scans.rules import Status
 
 
@@ -75,15 +75,15 @@ def lock(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
             REVIEW + "WHERE q.org_id = %s AND s.id = %s FOR NO KEY UPDATE OF s", (org_id, scan_id)
         ).fetchone()
     if found is not None:
-        settling.lock_players(conn, [found.player_id])
+        settlement.lock_players(conn, [found.player_id])
     return found
 
 
 def release(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
     """Let a held scan be the success that it would have been. The caller holds the locks of `lock`."""
     _decide(conn, scan, "release", by)
-    settling.grant(conn, [scan.scan_id])
-    settling.move(conn, [scan.scan_id])
+    settlement.grant(conn, [scan.scan_id])
+    settlement.move(conn, [scan.scan_id])
     _tell(conn, scan, org_id, by)
     advance(conn, [scan.scan_id])
     statistics.retag(conn, org_id)
@@ -99,7 +99,7 @@ def annul(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
     _tell(conn, scan, org_id, by)
     if scan.status == "success":
         retract(conn, [scan.scan_id])
-    settling.count(conn, {scan.qr_id: -1})
+    settlement.count(conn, {scan.qr_id: -1})
     statistics.retag(conn, org_id)
 
 
@@ -156,5 +156,5 @@ def _tell(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
         """,
         {"org": org_id, "was": scan.status, "by": by, "scan": scan.scan_id},
     )
-    settling.tell(conn, [scan.scan_id], scan.status)
-    events.wake(conn)
+    settlement.tell(conn, [scan.scan_id], scan.status)
+    event_log.wake(conn)

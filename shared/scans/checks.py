@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
+from shared.infra.timestamps import write_time
 from shared.scans.fair_play import Crowd, FairPlay
 from shared.scans.geodesic import distance_m
-from shared.scans.values import Code, Limits, Place, Reason, Scan, Sighting, Usage
-from shared.times import write_time
+from shared.scans.model import Code, Limits, Place, Reason, Scan, Sighting, Usage
 
 JITTER_M = 1_000
 """A phone's fix jumps by tens of metres from one moment to the next; nothing is learned from so little."""

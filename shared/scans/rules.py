@@ -11,7 +11,7 @@ from uuid import UUID
 
 from shared.scans.checks import ENTRY, RULES, Case, Check, metres
 from shared.scans.fair_play import ALONE, NO_FAIR_PLAY, Crowd, FairPlay, Gathering, Seen
-from shared.scans.values import (
+from shared.scans.model import (
     MESSAGES,
     NO_CODE,
     REASONS,

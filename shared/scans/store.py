@@ -9,10 +9,10 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.db import Conn
 from shared.errors import NonceReused, NoSuchPlayer
-from shared.ids import HIGHEST, uuid7
-from shared.organizations.keys import ApiKey
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST, uuid7
+from shared.organizations.api_keys import ApiKey
 from shared.scans.rules import Place, code_of
 
 

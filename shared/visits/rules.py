@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from shared.urls import is_web_url
+from shared.infra.urls import is_web_url
 
 Lead = Literal["redirect", "page", "not_yet", "gone", "nowhere"]
 

@@ -9,9 +9,9 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from shared.analytics import folding
+from shared.analytics import rollup
 from shared.codes.rules import CODE
-from shared.db import Conn, one
+from shared.infra.db import Conn, one
 from shared.visits.rules import Printed
 
 
@@ -91,7 +91,7 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
     """Delete up to `limit` visits of days before this one that are in the rollups; returns how many. What is rolled up
     stays, and is never made anew from what is left: nobody rebuilds meanwhile."""
     with conn.transaction():
-        folding.lock(conn)
+        rollup.lock(conn)
         counted = conn.execute(
             """
             WITH gone AS (

@@ -7,19 +7,31 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from shared import db
-from shared.db import Conn
-from shared.organizations import keys
-from shared.organizations.keys import Minted
-from shared.quests import replaying
-from shared.quests.replaying import Mark
-from tests.accounts.life import EMAIL, HERE, KNOWN, NAME, TRACES, Life, erase, found, keyed, live, naming_players
-from tests.analytics.counting import counted, rolled_up
-from tests.analytics.making import rebuild_all
-from tests.build import hand_in, make_code
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.organizations import api_keys
+from shared.organizations.api_keys import Minted
+from shared.quests import replay
+from shared.quests.replay import Mark
+from tests.accounts.personal_data import (
+    EMAIL,
+    HERE,
+    KNOWN,
+    NAME,
+    TRACES,
+    Life,
+    erase,
+    found,
+    keyed,
+    live,
+    naming_players,
+)
+from tests.analytics.expected_rollups import counted, rolled_up
+from tests.analytics.factories import rebuild_all
 from tests.conftest import PASSWORD
-from tests.people import give_password, join, make_staff, sign_in
-from tests.racing import at_once
+from tests.support.callers import give_password, join, make_staff, sign_in
+from tests.support.concurrency import at_once
+from tests.support.factories import hand_in, make_code
 
 COUNTED = "id, qr_code_id, scan_time, status, reason, outcome, device"
 
@@ -87,7 +99,7 @@ def test_what_others_count_on_stays(client: Any, conn: Conn, life: Life) -> None
     assert rolled_up(conn) == counts
     rebuild_all(conn)
     assert rolled_up(conn) == counts
-    assert [done.differences for done in replaying.replay(Mark(), player_id=life.ada.id)] == [[]]
+    assert [done.differences for done in replay.replay(Mark(), player_id=life.ada.id)] == [[]]
 
 
 def test_staff_see_a_made_up_name_and_may_still_decide(client: Any, conn: Conn, life: Life) -> None:
@@ -166,7 +178,7 @@ def test_of_two_owners_who_go_at_once_one_stays(app: Flask, conn: Conn) -> None:
 
 def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn) -> None:
     staff, ada, minted = make_staff(app, conn), sign_in(app, conn), Minted.new()
-    keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
+    api_keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
     body = {"player_id": str(ada.id), "qr_code": "spy123"}
     headers = {"Authorization": f"Bearer {minted.text}"}
     assert client.post("/scan", json=body, headers=headers).status_code == 202

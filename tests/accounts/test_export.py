@@ -9,13 +9,13 @@ from flask import Flask
 
 from shared.accounts import export
 from shared.accounts.export import SECTIONS
-from shared.db import Conn
+from shared.infra.db import Conn
 from shared.settings import settings
-from tests.accounts.life import EMAIL, HERE, NAME, Life, live, naming_players
-from tests.build import make_code
-from tests.people import sign_in
-from tests.quests.playing import visit
-from web import downloads
+from tests.accounts.personal_data import EMAIL, HERE, NAME, Life, live, naming_players
+from tests.quests.scan_quests import visit
+from tests.support.callers import sign_in
+from tests.support.factories import make_code
+from web.http import file_responses
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_page_by_page_each_row_is_told_once(app: Flask, client: Any, conn: Conn,
 
 
 def test_it_takes_one_of_the_places_for_downloads(client: Any, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "places", downloads.room(0))
+    monkeypatch.setattr(file_responses, "places", file_responses.room(0))
     assert settings().max_downloads
 
     assert client.get("/users/me/export", headers=life.ada.headers).status_code == 503

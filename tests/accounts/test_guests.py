@@ -8,13 +8,13 @@ import pytest
 from flask import Flask
 
 from shared.accounts import store
-from shared.accounts.names import ANIMALS, MANNERS, guest_name
-from shared.db import Conn
-from shared.ids import uuid7
-from tests.build import hand_in, make_code
+from shared.accounts.generated_names import ANIMALS, MANNERS, guest_name
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
 from tests.conftest import PASSWORD
-from tests.people import bearer, sign_in
-from tests.racing import Meeting, at_once
+from tests.support.callers import bearer, sign_in
+from tests.support.concurrency import Meeting, at_once
+from tests.support.factories import hand_in, make_code
 from workers.scans import judge_pending
 
 ADA = {"username": "Ada", "password": PASSWORD, "email": "ada@example.com"}

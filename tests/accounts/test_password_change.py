@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from shared import db
 from shared.accounts import passwords, store
-from shared.db import Conn
-from shared.ids import uuid7
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
 from tests.conftest import PASSWORD, Player
-from tests.people import bearer, sign_in
-from tests.racing import until_blocked
-from web import accounts
+from tests.support.callers import bearer, sign_in
+from tests.support.concurrency import until_blocked
+from web.api import accounts
 
 NEW = "battery staple"
 BODY = {"current_password": PASSWORD, "new_password": NEW}

@@ -9,14 +9,14 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 
-from shared import db
 from shared.accounts import passwords
-from shared.db import Conn
 from shared.errors import TooManyPasswords
+from shared.infra import db
+from shared.infra.concurrency import CROWDS
+from shared.infra.db import Conn
 from shared.settings import settings
-from shared.turns import CROWDS
-from tests.people import sign_in
-from tests.stack.polling import eventually
+from tests.support.callers import sign_in
+from tests.support.polling import eventually
 
 
 def test_a_hash_is_argon2id_and_belongs_to_one_password() -> None:

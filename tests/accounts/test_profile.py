@@ -5,10 +5,10 @@ from typing import Any
 
 from flask import Flask
 
-from shared.analytics.rules import zone_names
-from shared.db import Conn
+from shared.analytics.calendar import zone_names
+from shared.infra.db import Conn
 from tests.conftest import PASSWORD
-from tests.people import bearer, give_password, sign_in
+from tests.support.callers import bearer, give_password, sign_in
 
 
 def test_what_was_registered_is_shown_to_its_player(client: Any) -> None:

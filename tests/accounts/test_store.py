@@ -5,13 +5,13 @@ from uuid import UUID
 
 import pytest
 
-from shared import db
 from shared.accounts import store
-from shared.db import Conn
 from shared.errors import UsernameTaken
-from shared.ids import uuid7
-from tests.build import make_player
-from tests.racing import Meeting, at_once
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
+from tests.support.concurrency import Meeting, at_once
+from tests.support.factories import make_player
 
 DAY = timedelta(days=1)
 

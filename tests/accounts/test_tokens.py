@@ -11,9 +11,9 @@ import pytest
 import time_machine
 from flask import Flask
 
-from shared.db import Conn
-from tests.accounts.forging import changed, claims_of, signed, unsigned
-from tests.people import Person, bearer, sign_in
+from shared.infra.db import Conn
+from tests.accounts.forged_tokens import changed, claims_of, signed, unsigned
+from tests.support.callers import Person, bearer, sign_in
 
 
 def tampered(person: Person) -> str:

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import db
-from shared.db import Conn
-from tests.analytics.counting import counted, rolled_up
-from tests.analytics.making import NOON, correct, rebuild_all, settle, visit
-from tests.build import make_code, make_org, make_player
+from shared.infra import db
+from shared.infra.db import Conn
+from tests.analytics.expected_rollups import counted, rolled_up
+from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
 from tests.conftest import TABLES
-from tests.racing import at_once
+from tests.support.concurrency import at_once
+from tests.support.factories import make_code, make_org, make_player
 from workers.analytics import roll_up
 
 TIMES = st.integers(0, 4 * 24 * 60).map(lambda minutes: NOON + timedelta(minutes=minutes))

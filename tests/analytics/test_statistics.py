@@ -6,13 +6,13 @@ from uuid import UUID
 
 import pytest
 
-from shared.analytics.rules import offsets
+from shared.analytics.calendar import offsets
 from shared.analytics.statistics import statistics
-from shared.analytics.tail import Subject
-from shared.db import Conn
-from tests.analytics.making import NOON, correct, rebuild_all, settle, visit
-from tests.build import hand_in, make_code, make_org, make_player
-from tests.people import Staff
+from shared.analytics.unaggregated import Subject
+from shared.infra.db import Conn
+from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
+from tests.support.callers import Staff
+from tests.support.factories import hand_in, make_code, make_org, make_player
 from workers.analytics import roll_up
 
 

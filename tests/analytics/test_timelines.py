@@ -11,14 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.analytics import tail
-from shared.analytics.rules import DAYS, zone_names
-from shared.analytics.tail import Subject
+from shared.analytics import unaggregated
+from shared.analytics.calendar import DAYS, zone_names
 from shared.analytics.timelines import timeline
-from shared.db import Conn
-from tests.analytics.making import correct, settle, visit
-from tests.build import make_code, make_org, make_player
-from tests.people import Staff
+from shared.analytics.unaggregated import Subject
+from shared.infra.db import Conn
+from tests.analytics.factories import correct, settle, visit
+from tests.support.callers import Staff
+from tests.support.factories import make_code, make_org, make_player
 from workers.analytics import roll_up
 
 SOME_ZONES = ["UTC", "Europe/Amsterdam", "America/St_Johns", "Asia/Kathmandu", "Pacific/Kiritimati", "America/Havana"]
@@ -115,7 +115,7 @@ def test_a_tail_that_is_too_long_is_left_out_and_as_of_says_so(
     player = make_player(conn)
     settle(conn, player, code, at=now)
     roll_up()
-    monkeypatch.setattr(tail, "LONGEST", 4)  # each is announced, and told once it is settled
+    monkeypatch.setattr(unaggregated, "LONGEST", 4)  # each is announced, and told once it is settled
     for _ in range(2):
         settle(conn, player, code, at=now)
     told = ask(tz=tz)

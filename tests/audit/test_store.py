@@ -7,13 +7,13 @@ import psycopg
 import pytest
 from psycopg import Rollback
 
-from shared import db
 from shared.audit import store
 from shared.audit.store import OPERATOR, Actor
-from shared.db import Conn
-from shared.ids import HIGHEST
-from tests.build import make_org, make_player
-from tests.people import make_key
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST
+from tests.support.callers import make_key
+from tests.support.factories import make_org, make_player
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from shared import db, events
-from shared.analytics import folding
-from shared.db import Conn
-from shared.events import Position
+from shared.analytics import rollup
+from shared.infra import db, event_log
+from shared.infra.db import Conn
+from shared.infra.event_log import Position
 from shared.visits import store as visits
-from tests import build
-from tests.build import make_code, make_player
+from tests.support import factories
+from tests.support.factories import make_code, make_player
 from workers import cleanup
 from workers.analytics import roll_up
 
@@ -21,14 +21,14 @@ LONG_AGO = "now() - interval '31 days'"
 
 def tell(conn: Conn, *names: str, at: str = "now()") -> list[Position]:
     for name in names:
-        build.tell(conn, name)
+        factories.tell(conn, name)
         conn.execute(f"UPDATE events SET at = {at} WHERE type = %s", (name,))
-    return [event.position for event in events.read(conn, Position(0, 0), limit=100)]
+    return [event.position for event in event_log.read(conn, Position(0, 0), limit=100)]
 
 
 def read_upto(conn: Conn, position: Position) -> None:
-    for reader in events.READERS:
-        events.write_mark(conn, reader, position)
+    for reader in event_log.READERS:
+        event_log.write_mark(conn, reader, position)
 
 
 def kept(conn: Conn) -> list[str]:
@@ -40,26 +40,26 @@ def test_events_are_kept_for_their_retention(conn: Conn) -> None:
     read_upto(conn, positions[-1])
     cleanup.clean_up()
     assert kept(conn) == ["new"]
-    assert events.read_mark(conn, "horizon") == positions[0]
+    assert event_log.read_mark(conn, "horizon") == positions[0]
 
 
-@pytest.mark.parametrize("behind", events.READERS)
+@pytest.mark.parametrize("behind", event_log.READERS)
 def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
     """The relay has not published it, or it is not in the rollups."""
     positions = tell(conn, "read", "unread", at=LONG_AGO)
     read_upto(conn, positions[-1])
-    events.write_mark(conn, behind, positions[0])
+    event_log.write_mark(conn, behind, positions[0])
     cleanup.clean_up()
     assert kept(conn) == ["unread"]
 
 
-@pytest.mark.parametrize("missing", events.READERS)
+@pytest.mark.parametrize("missing", event_log.READERS)
 def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing: str) -> None:
     read_upto(conn, tell(conn, "old", at=LONG_AGO)[-1])
     conn.execute("DELETE FROM event_readers WHERE name = %s", (missing,))
     cleanup.clean_up()
     assert kept(conn) == ["old"]
-    assert events.read_mark(conn, "horizon") is None
+    assert event_log.read_mark(conn, "horizon") is None
 
 
 def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,7 +69,7 @@ def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monke
     for _ in range(2):
         cleanup.clean_up()
         assert kept(conn) == []
-        assert events.read_mark(conn, "horizon") == positions[-1]
+        assert event_log.read_mark(conn, "horizon") == positions[-1]
 
 
 def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: Conn) -> None:
@@ -90,7 +90,7 @@ def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> No
     conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {LONG_AGO}, 'phone')", (make_code(conn),))
     roll_up()
     with db.connect() as rebuilder, rebuilder.transaction():
-        folding.lock(rebuilder)
+        rollup.lock(rebuilder)
         conn.execute("SET lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             visits.forget(conn, before=datetime.now(UTC).date(), limit=10)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared import db
 from shared.codes import store
 from shared.codes.rules import CODE, Definition, Encounter, Reward, faults
 from shared.codes.store import Filter
-from shared.db import Conn
 from shared.encounters.rules import is_solvable
 from shared.errors import CodeTaken
-from tests.build import make_org
+from shared.infra import db
+from shared.infra.db import Conn
+from tests.support.factories import make_org
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001

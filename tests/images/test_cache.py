@@ -11,13 +11,13 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared import cache
-from shared.cache import Cache
-from shared.near import Near
-from shared.redis import client as redis_client
-from shared.redis import key
+from shared.infra import cache
+from shared.infra.cache import Cache
+from shared.infra.local_cache import Near
+from shared.infra.redis import client as redis_client
+from shared.infra.redis import key
 from shared.settings import settings
-from tests.racing import at_once
+from tests.support.concurrency import at_once
 
 OWNER = uuid4()
 SOME = Cache("images", 60)

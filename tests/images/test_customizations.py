@@ -10,14 +10,14 @@ import pytest
 from flask import Flask
 from PIL import Image, ImageDraw
 
-from shared import db
-from shared.db import Conn
-from shared.images import proving, store
+from shared.images import store, verification
 from shared.images.customizations import PLAIN
-from tests.build import make_code
-from tests.images.seeing import pixels, seen
-from tests.people import Staff
-from tests.racing import until_blocked
+from shared.infra import db
+from shared.infra.db import Conn
+from tests.images.camera_view import pixels, seen
+from tests.support.callers import Staff
+from tests.support.concurrency import until_blocked
+from tests.support.factories import make_code
 
 DEFAULTS: dict[str, Any] = {
     "foreground_color": "#000000",
@@ -207,7 +207,7 @@ def test_a_wrong_field_is_named(put: Any, customization: Any, field: str, value:
 def test_what_the_decoder_cannot_read_back_is_not_stored(
     put: Any, upload: Any, customization: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proving, "reads_back", lambda *_args: False)
+    monkeypatch.setattr(verification, "reads_back", lambda *_args: False)
 
     for answer, blamed in ((put(**LOOK), "body"), (upload(logo()), "form.logo")):
         assert answer.status_code == 422
@@ -221,7 +221,7 @@ def test_a_customized_picture_that_cannot_be_read_back_is_not_shown(
     put: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(**LOOK)
-    monkeypatch.setattr(proving, "reads_back", lambda *_args: False)
+    monkeypatch.setattr(verification, "reads_back", lambda *_args: False)
 
     answer = picture(size=100)
 

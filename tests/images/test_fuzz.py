@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PictureTooSmall, TextTooLong
-from shared.images.picture import MAX_SIZE, MIN_SIZE, Format, Level, Picture, Style
+from shared.images.contrast import check_colours, effective_level
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Format, Level, Picture, Style
 from shared.images.readback import reads_back
 from shared.images.render import render
-from shared.images.rules import check_colours, effective_level
 from shared.images.symbol import encode, version
-from tests.images.capacity import ALPHABETS, text_of
-from tests.images.drawing import LOGO
-from tests.images.opencv import opencv_can_read, opencv_reads
+from tests.images.opencv_decoder import opencv_can_read, opencv_reads
+from tests.images.sample_images import LOGO
+from tests.images.symbol_capacity import ALPHABETS, text_of
 
 LEVELS: tuple[Level, ...] = ("L", "M", "Q", "H")
 STYLES: tuple[Style, ...] = ("squares", "dots", "rounded")

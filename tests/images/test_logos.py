@@ -13,7 +13,7 @@ from PIL import Image
 
 from shared.errors import LogoRefused
 from shared.images.logos import MAX_BYTES, MAX_PIXELS, MAX_SIDE, clean_logo
-from tests.images.drawing import image_bytes
+from tests.images.sample_images import image_bytes
 
 RED = (255, 0, 0)
 

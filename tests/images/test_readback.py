@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.images.picture import Format, Picture, Style
+from shared.images.image_spec import Format, Picture, Style
 from shared.images.readback import pixels, reads_back
 from shared.images.render import render
-from tests.images.drawing import colours, image_bytes
+from tests.images.sample_images import colours, image_bytes
 
 TEXT = "https://w.example/s/AbCdEfGhIjKl"
 

@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import PictureTooSmall, TextTooLong
+from shared.images.image_spec import MAX_BYTES, MAX_SIZE, MIN_SIZE, Format, Level, Picture, Style
 from shared.images.layout import QUIET_ZONE, fit, logo_box
-from shared.images.picture import MAX_BYTES, MAX_SIZE, MIN_SIZE, Format, Level, Picture, Style
 from shared.images.readback import reads_back
 from shared.images.render import render
-from tests.images.drawing import LOGO
+from tests.images.sample_images import LOGO
 
 widths = st.integers(1, 40).map(lambda version: 17 + 4 * version)
 SHORT = "https://w.example/s/AbCdEfGhIjKl"
@@ -78,8 +78,8 @@ def test_the_level_is_the_one_asked_for() -> None:
 def test_drawing_again_gives_the_same_bytes(kind: Format, style: Style) -> None:
     picture = Picture(SHORT, kind, style=style, level="H", logo="0" * 64)
     code = (
-        "import sys; from shared.images.picture import Picture; from shared.images.render import render;"
-        f"from tests.images.drawing import LOGO; sys.stdout.buffer.write(render({picture!r}, LOGO))"
+        "import sys; from shared.images.image_spec import Picture; from shared.images.render import render;"
+        f"from tests.images.sample_images import LOGO; sys.stdout.buffer.write(render({picture!r}, LOGO))"
     )
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={"TZ": "Asia/Tokyo"})
     assert elsewhere.stdout == render(picture, LOGO)

@@ -5,12 +5,12 @@ import pytest
 import segno
 
 from shared.errors import Invalid, TextTooLong
-from shared.images.picture import Level, Picture
+from shared.images.image_spec import Level, Picture
 from shared.images.raster import draw_png
 from shared.images.readback import reads_back
 from shared.images.symbol import BYTES, FINDER, encode, version
-from tests.images.capacity import ALPHABETS, capacity, text_of
-from tests.images.opencv import opencv_reads
+from tests.images.opencv_decoder import opencv_reads
+from tests.images.symbol_capacity import ALPHABETS, capacity, text_of
 
 LEVELS: tuple[Level, ...] = ("L", "M", "Q", "H")
 EDGES = (1, 2, 7, 9, 10, 26, 27, 40)

@@ -5,12 +5,12 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from shared import db
-from shared.db import Conn
 from shared.images import store
 from shared.images.customizations import PLAIN, Customization
 from shared.images.store import Printed
-from tests.build import make_code, make_org
+from shared.infra import db
+from shared.infra.db import Conn
+from tests.support.factories import make_code, make_org
 
 LOOK = Customization("#112233", "#ffeedd", "dots", 25)
 LOGO = b"\x89PNG and so on"

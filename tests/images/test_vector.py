@@ -14,12 +14,12 @@ import segno
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.images.picture import Format, Picture, Style
+from shared.images.image_spec import Format, Picture, Style
 from shared.images.readback import MODULE, pixels, reads_back
 from shared.images.render import render
 from shared.images.symbol import encode
-from tests.images.drawing import LOGO, colours
-from tests.images.opencv import opencv_reads
+from tests.images.opencv_decoder import opencv_reads
+from tests.images.sample_images import LOGO, colours
 
 TEXT = "https://w.example/s/AbCdEfGhIjKl"
 SVG = "{http://www.w3.org/2000/svg}"

@@ -8,15 +8,15 @@ import psycopg
 import pytest
 from flask import Flask
 
-from shared import db
-from shared.db import Conn
 from shared.errors import NotFound
-from shared.imports import adding, leases, rules, staging, store
+from shared.imports import commit, leases, rules, staging, store
 from shared.imports.rules import MAX_ATTEMPTS, Import, Judged
-from tests.build import make_code, make_org
-from tests.imports.making import left, many, stored, table, upload
-from tests.people import Staff
-from tests.racing import at_once
+from shared.infra import db
+from shared.infra.db import Conn
+from tests.imports.factories import left, many, stored, table, upload
+from tests.support.callers import Staff
+from tests.support.concurrency import at_once
+from tests.support.factories import make_code, make_org
 from workers import cleanup
 from workers import imports as worker
 from workers.broker import process_life
@@ -79,7 +79,7 @@ def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
         (rules, "judge_row", 1),
         (rules, "judge_row", 700),
         (leases, "advance", 3),
-        (adding, "conclude", 1),
+        (commit, "conclude", 1),
         (store, "finish", 1),
     ],
     ids=str,
@@ -182,7 +182,7 @@ def test_one_that_fails_in_its_own_way_is_set_aside_with_its_reason(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("no such luck")
 
-    monkeypatch.setattr(adding, "conclude", fail)
+    monkeypatch.setattr(commit, "conclude", fail)
     worker.run_pending()
 
     assert find(conn, import_id).status == "failed"
@@ -199,7 +199,7 @@ def test_a_database_that_goes_away_costs_no_attempt(
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as broken:
-        broken.setattr(adding, "conclude", go_away)
+        broken.setattr(commit, "conclude", go_away)
         for _ in range(MAX_ATTEMPTS + 1):
             with pytest.raises(psycopg.OperationalError):
                 worker.run_pending()
@@ -291,7 +291,7 @@ def test_a_code_that_is_made_at_the_last_moment_is_taken(
     """Between the look at what is taken and the insertion. What leads to it falls as well."""
     data = many(ROWS).replace(b"code,scan_type", b"code,scan_type,destination_code").replace(b"drop\r", b"drop,\r")
     import_id = handed_in(data + b"lead,transportation,many-5\r\n", query)
-    counts = adding._counts
+    counts = commit._counts
     theirs = make_org(conn)
 
     def overtake(own: Conn, job_id: UUID) -> tuple[int, int]:
@@ -300,7 +300,7 @@ def test_a_code_that_is_made_at_the_last_moment_is_taken(
             make_code(conn, theirs, code="many-5")
         return counted
 
-    monkeypatch.setattr(adding, "_counts", overtake)
+    monkeypatch.setattr(commit, "_counts", overtake)
     worker.run_pending()
 
     told = find(conn, import_id)

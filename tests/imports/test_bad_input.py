@@ -7,11 +7,11 @@ import pytest
 from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from shared.db import Conn
 from shared.imports.rules import AT_ONCE
-from tests.imports.making import bulk, left, many, stored, upload
-from tests.people import Staff
-from web.imports import MAX_BYTES
+from shared.infra.db import Conn
+from tests.imports.factories import bulk, left, many, stored, upload
+from tests.support.callers import Staff
+from web.api.imports import MAX_BYTES
 
 GOOD = many(AT_ONCE + 1)
 HEAD = b"scan_type,description\n"

@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.codes import store
-from shared.db import Conn
-from shared.imports import cells
-from tests.build import make_code, make_org
-from tests.codes.making import PUZZLE, make
-from tests.imports.describing import BODIES
-from tests.imports.making import bulk, export, left, stored, upload
-from tests.people import Staff, make_staff
-from web import downloads, imports
+from shared.imports import csv_cells
+from shared.infra.db import Conn
+from tests.codes.factories import PUZZLE, make
+from tests.imports.factories import bulk, export, left, stored, upload
+from tests.imports.sample_codes import BODIES
+from tests.support.callers import Staff, make_staff
+from tests.support.factories import make_code, make_org
+from web.api import imports
+from web.http import file_responses
 
 
 def read(answer: Any) -> list[dict[str, str]]:
@@ -54,7 +55,7 @@ def test_every_code_is_a_row_oldest_first(
 
 
 def test_no_codes_are_a_header(client: Any, staff: Staff) -> None:
-    assert export(client, staff).data.decode() == ",".join(cells.COLUMNS) + "\r\n"
+    assert export(client, staff).data.decode() == ",".join(csv_cells.COLUMNS) + "\r\n"
 
 
 def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,7 +82,7 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
 
 
 def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    monkeypatch.setattr(file_responses, "places", file_responses.room(1))
     held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
 
     refused = export(client, staff)

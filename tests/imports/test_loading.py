@@ -4,9 +4,9 @@ import os
 import subprocess
 import sys
 
-from script.stack.running import CHECKOUT
-from shared.db import Conn
-from tests.people import Staff
+from script.stack.running_server import CHECKOUT
+from shared.infra.db import Conn
+from tests.support.callers import Staff
 
 SERVE = """
 import sys

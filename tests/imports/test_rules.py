@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.codes.store import mint
+from shared.imports.csv_reader import Row
 from shared.imports.rules import judge, judge_row, stranded
-from shared.imports.table import Row
 
 PUZZLE = {"encounter_puzzle_type": "pattern", "encounter_difficulty_level": "1"}
 

@@ -9,8 +9,8 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from migrations import config
-from shared import readiness
-from shared.db import Conn
+from shared.infra import health
+from shared.infra.db import Conn
 
 SCHEMA = """
     SELECT table_name, column_name, data_type, is_nullable, column_default FROM information_schema.columns
@@ -45,7 +45,7 @@ def test_down_leaves_nothing_and_up_again_makes_the_same(schema: Any) -> None:
 
 
 def test_the_head_that_processes_wait_for_is_alembics() -> None:
-    assert readiness.head() == ScriptDirectory.from_config(config()).get_current_head()
+    assert health.head() == ScriptDirectory.from_config(config()).get_current_head()
 
 
 @pytest.fixture

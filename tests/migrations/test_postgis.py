@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from script.stack.ports import free_port
-from tests.build import AMSTERDAM, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF, make_code, make_org
+from tests.support.factories import AMSTERDAM, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF, make_code, make_org
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 POSTGIS = Path("/usr/share/postgresql/15/extension/postgis.control")

@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from shared import db
-from shared.accounts import erasing
+from shared.accounts import erasure
 from shared.accounts import store as accounts
-from shared.db import Conn
+from shared.infra import db
+from shared.infra.db import Conn
 from shared.organizations import store
-from tests.build import make_player
-from tests.people import Person, Staff, join, sign_in
-from tests.racing import Meeting, at_once, until_blocked
+from tests.support.callers import Person, Staff, join, sign_in
+from tests.support.concurrency import Meeting, at_once, until_blocked
+from tests.support.factories import make_player
 
 Look = Callable[[Conn, UUID], set[UUID]]
 
@@ -111,7 +111,7 @@ def test_who_is_being_erased_is_made_no_owner(conn: Conn, staff: Staff) -> None:
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
             accounts.lock_account(own, bob)
-            erasing.erase(own, bob)
+            erasure.erase(own, bob)
             adding = threads.submit(add)
             until_blocked(conn)
         assert adding.result() is None

@@ -8,11 +8,11 @@ from typing import Any
 import grpc
 import pytest
 
-from shared.db import Conn
-from shared.quests import catalog, channel, definitions, loading, quest_pb2, quest_pb2_grpc
+from shared.infra.db import Conn
+from shared.quests import catalog_client, definitions, grpc_channel, quest_pb2, quest_pb2_grpc, yaml_loader
 from shared.settings import settings
-from tests.people import Person, sign_in
-from workers.catalog import make_server
+from tests.support.callers import Person, sign_in
+from workers.catalog_server import make_server
 
 Settings = Callable[..., None]
 
@@ -35,14 +35,14 @@ def set_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
 
 def start_over() -> None:
     """As in a process that has just been started."""
-    channel.stub.take_back()
-    catalog.forget()
+    grpc_channel.stub.take_back()
+    catalog_client.forget()
 
 
 @pytest.fixture
 def shipped(conn: Conn) -> None:
     """The quests that Waymark ships with."""
-    for definition in loading.read(loading.SHIPPED.read_text()):
+    for definition in yaml_loader.read(yaml_loader.SHIPPED.read_text()):
         definitions.write(conn, definition)
 
 

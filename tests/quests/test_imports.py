@@ -5,9 +5,9 @@ import subprocess
 import sys
 from typing import Any
 
-from script.stack.running import CHECKOUT
-from shared.quests import catalog
-from tests.people import Person
+from script.stack.running_server import CHECKOUT
+from shared.quests import catalog_client
+from tests.support.callers import Person
 
 SERVE = """
 import sys
@@ -24,7 +24,7 @@ print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 def test_what_is_cached_is_tracked_and_claimed_without_grpc(our_catalog: str, ada: Person) -> None:
-    catalog.quest("sign-in-three-times")
+    catalog_client.quest("sign-in-three-times")
     done = subprocess.run(
         [sys.executable, "-c", SERVE, ada.access_token],
         cwd=CHECKOUT,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.quests.notifications import messages
 from shared.quests.rules import (
     Action,
     Claim,
@@ -28,7 +29,6 @@ from shared.quests.rules import (
     status_of,
     write_state,
 )
-from shared.quests.telling import messages
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 COINS = Reward("coin", 10)

@@ -12,31 +12,21 @@ import psycopg
 import pytest
 from PIL import Image
 
-from shared import db
-from shared.db import Conn
 from shared.errors import Unreadable
-from shared.files.local import LocalStorage
-from shared.files.storage import StorageFull, storage
 from shared.images import store as images
-from shared.images.printed import printed_text
+from shared.images.code_url import printed_text
 from shared.images.render import render
-from shared.renders import assembling, chunks, making, pictures, rules, store
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.storage.base import StorageFull, storage
+from shared.infra.storage.local import LocalStorage
+from shared.renders import assembly, chunks, pipeline, rules, store, zip_part
 from shared.renders.chunks import LeaseLost
-from tests.build import code_text, make_code, make_org
-from tests.images.drawing import LOGO, image_bytes
-from tests.racing import at_once
-from tests.renders.making import (
-    ask,
-    end_leases,
-    file_of,
-    find,
-    left,
-    make_codes,
-    manifest,
-    texts,
-    work,
-)
-from tests.renders.making import pictures as entries
+from tests.images.sample_images import LOGO, image_bytes
+from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, manifest, texts, work
+from tests.renders.factories import pictures as entries
+from tests.support.concurrency import at_once
+from tests.support.factories import code_text, make_code, make_org
 from workers import renders as worker
 
 LEASE = timedelta(seconds=30)
@@ -106,7 +96,7 @@ def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUI
 
 
 @pytest.mark.parametrize("fields", [{}, {"output": "label_sheet", "template": "a4-2x4", "caption": "none"}], ids=str)
-@pytest.mark.parametrize(("replaced", "failed"), [(1, 0), (pictures.RELOADS, 0), (pictures.RELOADS + 1, 1)])
+@pytest.mark.parametrize(("replaced", "failed"), [(1, 0), (zip_part.RELOADS, 0), (zip_part.RELOADS + 1, 1)])
 def test_a_logo_that_is_replaced_while_its_chunk_is_drawn_is_drawn_as_it_is_then(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, fields: Any, replaced: int, failed: int
 ) -> None:
@@ -144,7 +134,7 @@ def test_a_code_that_is_deleted_with_its_logo_replaced_fails_by_its_row(
 
     work()
 
-    assert store.errors(conn, render_id) == [store.Failed(branded, pictures.DELETED)]
+    assert store.errors(conn, render_id) == [store.Failed(branded, zip_part.DELETED)]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -204,7 +194,7 @@ def test_a_picture_that_cannot_be_read_back_fails_by_itself(
     bad = printed_text(code_text(conn, codes[1]))
     from shared.images.readback import reads_back
 
-    monkeypatch.setattr(pictures, "reads_back", lambda picture, data: picture.text != bad and reads_back(picture, data))
+    monkeypatch.setattr(zip_part, "reads_back", lambda picture, data: picture.text != bad and reads_back(picture, data))
     render_id = ask(conn, org, codes)
 
     work()
@@ -212,7 +202,7 @@ def test_a_picture_that_cannot_be_read_back_fails_by_itself(
     render = find(conn, render_id)
     assert (render.status, render.done, render.failed) == ("done", 3, 1)
     (error,) = store.errors(conn, render_id)
-    assert (error.qr_id, error.message) == (codes[1], pictures.UNREADABLE)
+    assert (error.qr_id, error.message) == (codes[1], zip_part.UNREADABLE)
     data = file_of(conn, render_id)
     assert len(entries(data)) == 3
     assert [row["error"] for row in manifest(data)] == ["", error.message, "", ""]
@@ -244,7 +234,7 @@ def test_a_symbol_that_does_not_fit_fails_by_its_row(conn: Conn, org: UUID) -> N
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
     render_id = ask(conn, org, [short, long], size=100, error_correction="H")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.renders.pictures.printed_text", lambda code: "https://x.example/" + code * 12)
+        patch.setattr("shared.renders.zip_part.printed_text", lambda code: "https://x.example/" + code * 12)
         work()
 
     render = find(conn, render_id)
@@ -258,7 +248,7 @@ def test_a_render_of_which_all_fails_has_no_file(conn: Conn, org: UUID, monkeypa
     def refuse(*_: Any) -> bytes:
         raise Unreadable
 
-    monkeypatch.setattr(pictures, "render", refuse)
+    monkeypatch.setattr(zip_part, "render", refuse)
     render_id = ask(conn, org, make_codes(conn, org, 4))
 
     work()
@@ -278,7 +268,7 @@ def test_a_defect_costs_one_picture_and_tells_nothing_of_our_insides(
 
     codes = make_codes(conn, org, 2)
     monkeypatch.setattr(
-        pictures,
+        zip_part,
         "render",
         lambda p, logo: fail(p, logo) if p.text.endswith(code_text(conn, codes[0])) else render(p, logo),
     )
@@ -286,7 +276,7 @@ def test_a_defect_costs_one_picture_and_tells_nothing_of_our_insides(
 
     work()
 
-    assert [error.message for error in store.errors(conn, render_id)] == [pictures.DEFECT]
+    assert [error.message for error in store.errors(conn, render_id)] == [zip_part.DEFECT]
     assert find(conn, render_id).status == "done"
 
 
@@ -298,7 +288,7 @@ def test_workers_side_by_side_make_each_picture_and_each_file_once(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, assembled = Counter[str](), Counter[UUID]()
-    draw, put = pictures.draw_proved, making.put_together
+    draw, put = zip_part.draw_proved, pipeline.put_together
 
     def counted(asked: Any, code: Any, logos: Any) -> bytes:
         drawn[f"{asked.id} {code.id}"] += 1
@@ -308,8 +298,8 @@ def test_workers_side_by_side_make_each_picture_and_each_file_once(
         assembled[render.id] += 1
         return put(files, render, *rest)
 
-    monkeypatch.setattr(pictures, "draw_proved", counted)
-    monkeypatch.setattr(making, "put_together", counted_too)
+    monkeypatch.setattr(zip_part, "draw_proved", counted)
+    monkeypatch.setattr(pipeline, "put_together", counted_too)
     codes = make_codes(conn, org, 20)
     renders = [ask(conn, org, codes) for _ in range(3)]
 
@@ -366,19 +356,19 @@ def test_two_who_put_one_file_together_have_effect_once(
 ) -> None:
     """The first was stopped for longer than its lease, with its file written and not yet told of."""
     if not guarded:
-        monkeypatch.setattr(assembling, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
+        monkeypatch.setattr(assembly, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
     render_id = ask(conn, org, make_codes(conn, org, 2))
     worker.draw_one()
-    put = making.put_together
+    put = pipeline.put_together
 
     def overtaken(*given: Any) -> Any:
         made = put(*given)
-        monkeypatch.setattr(making, "put_together", put)
+        monkeypatch.setattr(pipeline, "put_together", put)
         end_leases(conn)
         worker.assemble_one()
         return made
 
-    monkeypatch.setattr(making, "put_together", overtaken)
+    monkeypatch.setattr(pipeline, "put_together", overtaken)
     worker.assemble_one()
 
     ends = [data for kind, data in told(conn) if kind == "render_done"]
@@ -394,7 +384,7 @@ def test_two_who_put_one_file_together_have_effect_once(
 def test_canceling_takes_effect_within_a_chunk(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     render_id = ask(conn, org, make_codes(conn, org, 20))
     drawn = 0
-    draw = pictures.draw_proved
+    draw = zip_part.draw_proved
     monkeypatch.setattr(worker, "_beat", lambda keep: keep)  # a heartbeat before each picture
 
     def counted(*given: Any) -> bytes:
@@ -405,7 +395,7 @@ def test_canceling_takes_effect_within_a_chunk(conn: Conn, org: UUID, monkeypatc
                 assert store.cancel(own, org, render_id)
         return draw(*given)
 
-    monkeypatch.setattr(pictures, "draw_proved", counted)
+    monkeypatch.setattr(zip_part, "draw_proved", counted)
     work()
 
     assert drawn == 5
@@ -419,14 +409,14 @@ def test_canceled_while_the_last_chunk_ends_it_stays_canceled(
 ) -> None:
     render_id = ask(conn, org, make_codes(conn, org, 2))
     worker.draw_one()
-    put = making.put_together
+    put = pipeline.put_together
 
     def canceled(*given: Any) -> Any:
         with db.transaction() as own:
             store.cancel(own, org, render_id)
         return put(*given)
 
-    monkeypatch.setattr(making, "put_together", canceled)
+    monkeypatch.setattr(pipeline, "put_together", canceled)
     worker.assemble_one()
     worker.render_ended(str(render_id))
 
@@ -455,7 +445,7 @@ def test_canceling_and_finishing_at_once_never_wait_for_each_other_in_a_circle(c
 @contextmanager
 def deadly(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
     """A worker that comes to this code is gone without a word: its lease stays behind."""
-    draw = pictures.draw_proved
+    draw = zip_part.draw_proved
 
     def die(asked: Any, code: Any, logos: Any) -> bytes:
         if code.text == text:
@@ -463,7 +453,7 @@ def deadly(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
         return draw(asked, code, logos)
 
     with monkeypatch.context() as patched:
-        patched.setattr(pictures, "draw_proved", die)
+        patched.setattr(zip_part, "draw_proved", die)
         yield
 
 
@@ -484,7 +474,7 @@ def test_a_picture_that_kills_its_worker_three_times_is_set_aside_and_the_others
     assert kills == 1 + rules.MAX_DEATHS, "the first one does not say where it died"
     render = find(conn, render_id)
     assert (render.status, render.done, render.failed) == ("done", 5, 1)
-    assert store.errors(conn, render_id) == [store.Failed(codes[3], pictures.SET_ASIDE)]
+    assert store.errors(conn, render_id) == [store.Failed(codes[3], zip_part.SET_ASIDE)]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -494,7 +484,7 @@ def test_a_killed_worker_costs_its_unfinished_chunk_only(
     codes = make_codes(conn, org, 9)
     render_id = ask(conn, org, codes)
     drawn = Counter[UUID]()
-    draw = pictures.draw_proved
+    draw = zip_part.draw_proved
 
     def once(asked: Any, code: Any, logos: Any) -> bytes:
         drawn[code.id] += 1
@@ -502,7 +492,7 @@ def test_a_killed_worker_costs_its_unfinished_chunk_only(
             raise SystemExit
         return draw(asked, code, logos)
 
-    monkeypatch.setattr(pictures, "draw_proved", once)
+    monkeypatch.setattr(zip_part, "draw_proved", once)
     with pytest.raises(SystemExit):
         work()
     assert find(conn, render_id).done == 3
@@ -522,7 +512,7 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(
         raise SystemExit
 
     render_id = ask(conn, org, make_codes(conn, org, 2))
-    monkeypatch.setattr(making, "put_together", die)
+    monkeypatch.setattr(pipeline, "put_together", die)
     for _ in range(rules.MAX_DEATHS):
         with pytest.raises(SystemExit):
             work()
@@ -534,7 +524,7 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(
     assert left(render_id) == []
 
 
-@pytest.mark.parametrize(("module", "table"), [(chunks, "render_chunks"), (assembling, "render_jobs")])
+@pytest.mark.parametrize(("module", "table"), [(chunks, "render_chunks"), (assembly, "render_jobs")])
 def test_a_database_that_goes_away_costs_no_attempt(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, module: Any, table: str
 ) -> None:
@@ -557,7 +547,7 @@ def test_a_part_that_the_storage_lost_is_made_again(conn: Conn, org: UUID) -> No
     render_id = ask(conn, org, codes)
     for _ in range(3):
         worker.draw_one()
-    parts = assembling.parts(conn, render_id)
+    parts = assembly.parts(conn, render_id)
     storage().delete(parts[1])
 
     work()
@@ -578,7 +568,7 @@ def test_all_parts_that_the_storage_lost_are_made_again_at_once(
     render_id = ask(conn, org, make_codes(conn, org, 6 * size), **fields)
     while worker.draw_one():
         pass
-    for part in assembling.parts(conn, render_id)[1:-1]:
+    for part in assembly.parts(conn, render_id)[1:-1]:
         storage().delete(part)
 
     assert worker.assemble_one()
@@ -596,7 +586,7 @@ def test_a_storage_that_keeps_losing_parts_fails_the_render_with_its_reason(conn
     drawn = 0
     while worker.draw_one():
         drawn += 1
-        storage().delete(assembling.parts(conn, render_id)[0])
+        storage().delete(assembly.parts(conn, render_id)[0])
         worker.assemble_one()
 
     render = find(conn, render_id)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from shared.renders import captions
 from shared.renders.captions import MORE, fit, wanted
-from shared.renders.templates import Caption
+from shared.renders.label_templates import Caption
 
 LATIN = frozenset(range(32, 0x250)) | {ord(MORE)}
 

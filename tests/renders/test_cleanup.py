@@ -5,12 +5,12 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.db import Conn
-from shared.files.local import LocalStorage
-from shared.files.storage import StorageError, storage
+from shared.infra.db import Conn
+from shared.infra.storage.base import StorageError, storage
+from shared.infra.storage.local import LocalStorage
 from shared.renders import rules
-from tests.build import make_org
-from tests.renders.making import ask, find, left, make_codes, work
+from tests.renders.factories import ask, find, left, make_codes, work
+from tests.support.factories import make_org
 from workers import cleanup
 from workers import renders as worker
 

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.db import Conn
-from shared.files.storage import storage
-from shared.renders import links
-from tests.people import Staff
-from tests.renders.making import ask, file_of, find, make_codes, work
-from web import downloads
-from web.downloads import asked_range
+from shared.infra.db import Conn
+from shared.infra.storage.base import storage
+from shared.renders import signed_links
+from tests.renders.factories import ask, file_of, find, make_codes, work
+from tests.support.callers import Staff
+from web.http import file_responses
+from web.http.file_responses import asked_range
 
 Get = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def test_the_whole_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None
 
 @pytest.mark.parametrize("end", ["closed", "read", "dropped"])
 def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    monkeypatch.setattr(file_responses, "places", file_responses.room(1))
     sent = get(url)
 
     refused = get(url)
@@ -84,7 +84,7 @@ def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: py
 def test_a_file_that_cannot_be_opened_takes_no_place(
     conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(downloads, "places", downloads.room(1))
+    monkeypatch.setattr(file_responses, "places", file_responses.room(1))
     storage().delete(str(find(conn, render_id).file))
 
     assert [get(url).status_code for _ in range(2)] == [404, 404]
@@ -230,14 +230,14 @@ def test_a_link_is_for_one_render(client: Any, conn: Conn, staff: Staff, render_
 def test_a_link_ends() -> None:
     render_id, now = uuid4(), datetime.now(UTC)
     expires = int((now + timedelta(minutes=1)).timestamp())
-    signature = links.sign("secret", render_id, expires)
+    signature = signed_links.sign("secret", render_id, expires)
 
-    assert links.opens("secret", render_id, str(expires), signature, now)
-    assert not links.opens("secret", render_id, str(expires), signature, now + timedelta(minutes=1))
-    assert not links.opens("other", render_id, str(expires), signature, now)
-    assert not links.opens("secret", render_id, f" {expires}", signature, now)
-    assert not links.opens("secret", render_id, "9" * 5000, signature, now)
-    assert not links.opens("secret", render_id, str(expires), "é", now)
+    assert signed_links.opens("secret", render_id, str(expires), signature, now)
+    assert not signed_links.opens("secret", render_id, str(expires), signature, now + timedelta(minutes=1))
+    assert not signed_links.opens("other", render_id, str(expires), signature, now)
+    assert not signed_links.opens("secret", render_id, f" {expires}", signature, now)
+    assert not signed_links.opens("secret", render_id, "9" * 5000, signature, now)
+    assert not signed_links.opens("secret", render_id, str(expires), "é", now)
 
 
 def test_a_token_does_not_stand_in_for_a_broken_link(get: Get, url: str) -> None:

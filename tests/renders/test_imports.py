@@ -4,10 +4,10 @@ import os
 import subprocess
 import sys
 
-from script.stack.running import CHECKOUT
-from shared.db import Conn
-from tests.people import Staff
-from tests.renders.making import ask, make_codes, work
+from script.stack.running_server import CHECKOUT
+from shared.infra.db import Conn
+from tests.renders.factories import ask, make_codes, work
+from tests.support.callers import Staff
 
 SERVE = """
 import sys

@@ -10,15 +10,15 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from shared import db
-from shared.db import Conn
-from shared.scans import rules, settling
-from shared.scans.limits import limits
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.scans import rules, settlement
+from shared.scans.judging_limits import limits
 from shared.scans.rules import Place
 from shared.settings import settings
-from tests.build import AMSTERDAM, hand_in, make_code, make_org, make_player
-from tests.people import Staff
-from tests.reviews.making import status
+from tests.reviews.factories import status
+from tests.support.callers import Staff
+from tests.support.factories import AMSTERDAM, hand_in, make_code, make_org, make_player
 from workers.scans import judge_pending
 
 NOW = datetime.now(UTC)
@@ -134,17 +134,17 @@ def test_two_workers_that_judge_two_players_at_once(
     code = make_code(conn, org_id)
     scans = [hand_in(conn, make_player(conn), code, SPOT) for _ in range(2)]
     if not guarded:
-        monkeypatch.setattr(settling, "lock_crowds", lambda *_: None)
+        monkeypatch.setattr(settlement, "lock_crowds", lambda *_: None)
     tokens = [uuid4() for _ in scans]
-    claimed = [settling.claim_fresh(conn, token, timedelta(seconds=10), limit=1) for token in tokens]
+    claimed = [settlement.claim_fresh(conn, token, timedelta(seconds=10), limit=1) for token in tokens]
     done = threading.Event()
 
     def settle(which: int, meanwhile: Callable[[], None]) -> None:
         with db.transaction() as own:
-            ours = settling.lock(own, tokens[which], claimed[which])
-            context = settling.context(own, ours)
+            ours = settlement.lock(own, tokens[which], claimed[which])
+            context = settlement.context(own, ours)
             meanwhile()
-            settling.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
+            settlement.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
 
     def second() -> None:
         settle(1, lambda: None)

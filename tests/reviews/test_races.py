@@ -6,14 +6,14 @@ from uuid import UUID
 import pytest
 from flask import Flask
 
-from shared import db
-from shared.db import Conn
+from shared.infra import db
+from shared.infra.db import Conn
 from shared.reviews import store
-from tests.build import make_code, make_player
-from tests.encounters.making import answer, balance, make_puzzle
-from tests.people import Staff, sign_in
-from tests.racing import Meeting, at_once
-from tests.reviews.making import hold, scan, status, taken
+from tests.encounters.factories import answer, balance, make_puzzle
+from tests.reviews.factories import hold, scan, status, taken
+from tests.support.callers import Staff, sign_in
+from tests.support.concurrency import Meeting, at_once
+from tests.support.factories import make_code, make_player
 
 
 def ask(app: Flask, staff: Staff, scan_id: UUID, action: str) -> int:

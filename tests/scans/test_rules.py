@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.ids import uuid7
+from shared.infra.ids import uuid7
 from shared.scans.rules import (
     MESSAGES,
     REASONS,
@@ -26,7 +26,7 @@ from shared.scans.rules import (
     judge_all,
     metres,
 )
-from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.db import Conn
-from shared.ids import uuid7
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
 from shared.scans.checks import JITTER_M, is_near
 from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, judge, metres
-from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
-from tests.reviews.making import status
+from tests.reviews.factories import status
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
 from workers.scans import judge_pending
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)

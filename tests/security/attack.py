@@ -14,9 +14,9 @@ from uuid import UUID
 from flask import Flask
 from pydantic import BaseModel
 
-from shared.db import Conn
-from tests.build import code_text, make_code
-from tests.people import Person, Staff
+from shared.infra.db import Conn
+from tests.support.callers import Person, Staff
+from tests.support.factories import code_text, make_code
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from shared import fields
 from shared.images import logos
-from shared.imports import cells
+from shared.imports import csv_cells
+from shared.infra import schema_types
 from shared.renders import manifest
 from shared.visits import rules as visits
-from tests.renders import making
+from tests.renders import factories
 from tests.security.attack import (
     Attack,
     Attempt,
@@ -24,8 +24,9 @@ from tests.security.attack import (
     without,
     without_check,
 )
-from web import business, customizations
-from web.customizations import CustomizationBody
+from web.api import customizations
+from web.api.customizations import CustomizationBody
+from web.pages import organizations
 
 SCRIPT = "<script>alert(1)</script>"
 FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1")
@@ -109,20 +110,20 @@ def formula_in_an_export(scene: Scene) -> bool:
 
 def formula_in_a_manifest(scene: Scene) -> bool:
     made = [scene.own_code(description=formula) for formula in FORMULAS]
-    render = making.ask(scene.conn, scene.attacker.org_id, made)
-    making.work()
-    rows = making.manifest(making.file_of(scene.conn, render))
+    render = factories.ask(scene.conn, scene.attacker.org_id, made)
+    factories.work()
+    rows = factories.manifest(factories.file_of(scene.conn, render))
     return any(cell.startswith(tuple("=+-@\t\r")) for row in rows for cell in row.values())
 
 
 ANY_URL = all_of(
-    without(fields._web_url, "not is_web_url(text)", "False"),
+    without(schema_types._web_url, "not is_web_url(text)", "False"),
     replaced(visits, "is_web_url", lambda _: True),
     without_check("qr_codes", "qr_codes_target_url_check"),
     without_check("organizations", "organizations_url_check"),
 )
 MARKED_SAFE = without(
-    business.page,
+    organizations.page,
     "**told)",
     '**{name: __import__("markupsafe").Markup(text) for name, text in told.items()})',
 )
@@ -154,6 +155,6 @@ ATTACKS = [
         logo_of_another_kind,
         without(logos.clean_logo, ', formats=["PNG", "JPEG"]', ""),
     ),
-    Attack("CSV cells that begin like a formula", formula_in_an_export, replaced(cells, "guarded", as_it_is)),
+    Attack("CSV cells that begin like a formula", formula_in_an_export, replaced(csv_cells, "guarded", as_it_is)),
     Attack("formulas in a manifest", formula_in_a_manifest, replaced(manifest, "guarded", as_it_is)),
 ]

@@ -9,10 +9,10 @@ from uuid import UUID
 from PIL import Image, ImageFile
 
 from shared.accounts import rules as accounts
-from shared.codes.bodies import CodeBody
+from shared.codes.schemas import CodeBody
 from shared.images import logos
 from tests.images.test_logos import bomb
-from tests.renders import making
+from tests.renders import factories
 from tests.security import regexes
 from tests.security.attack import Attack, Scene, all_of, replaced, taking_any_text, without_check
 from tests.security.content import upload
@@ -35,9 +35,9 @@ def names_that_leave_the_archive(scene: Scene) -> bool:
         ).status_code
         == 201
     ]
-    render = making.ask(scene.conn, scene.attacker.org_id, made or [scene.own_code()])
-    making.work()
-    with zipfile.ZipFile(BytesIO(making.file_of(scene.conn, render))) as archive:
+    render = factories.ask(scene.conn, scene.attacker.org_id, made or [scene.own_code()])
+    factories.work()
+    with zipfile.ZipFile(BytesIO(factories.file_of(scene.conn, render))) as archive:
         return any({"/", "\\", ":"} & set(name) for name in archive.namelist())
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.client import HTTPException, HTTPResponse
 from random import Random
 
-from tests.security.hostile import Request, World, hostile
+from tests.security.hostile_requests import Request, World, hostile
 
 ANSWER_SECONDS = 30.0
 LEAKS = re.compile(

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
-from shared.organizations import keys
-from shared.organizations.keys import Scope
-from tests.build import hand_in
+from shared.organizations import api_keys
+from shared.organizations.api_keys import Scope
 from tests.conftest import TABLES
-from tests.people import make_key
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
-from web import auth, scans
+from tests.support.callers import make_key
+from tests.support.factories import hand_in
+from web.api import scans
+from web.http import auth
 
 
 def asking(path: str, *scopes: Scope, of: Callable[[Scene], UUID]) -> Attempt:
@@ -87,17 +88,17 @@ ATTACKS = [
         asking("/members", of=theirs),
         without(auth.admit_key, "scope not in key.scopes", "False", ("if scope is None", "if False")),
     ),
-    Attack("revoked API key", revoked, without(keys.recognize, "revoked_at IS NULL AND", "")),
-    Attack("expired API key", expired, without(keys.recognize, "expires_at > now()", "true")),
+    Attack("revoked API key", revoked, without(api_keys.recognize, "revoked_at IS NULL AND", "")),
+    Attack("expired API key", expired, without(api_keys.recognize, "expires_at > now()", "true")),
     Attack(
         "guessed API key",
         guessed,
-        without(keys.recognize, "not hmac.compare_digest(digest, digest_of(text))", "False"),
+        without(api_keys.recognize, "not hmac.compare_digest(digest, digest_of(text))", "False"),
     ),
     Attack(
         "another's scan, read with an API key",
         anothers_scan,
         without(scans._may_read, "scan.api_key_id == reader.key.id", "True"),
     ),
-    Attack("API keys in a stolen backup", read_from_a_backup, replaced(keys, "sealed", lambda secret, *_: secret)),
+    Attack("API keys in a stolen backup", read_from_a_backup, replaced(api_keys, "sealed", lambda secret, *_: secret)),
 ]

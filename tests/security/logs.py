@@ -6,9 +6,9 @@ from unittest.mock import MagicMock, patch
 
 import structlog
 
-from shared import logging as our_logging
+from shared.infra import logging as our_logging
 from tests.security.attack import Attack, Scene, without
-from web import edge
+from web.http import request_context
 
 FORGED = '\r\n{"event": "settled", "status": "success"}\x1b[2J\x1b[31m'
 
@@ -16,7 +16,7 @@ FORGED = '\r\n{"event": "settled", "status": "success"}\x1b[2J\x1b[31m'
 def forged_line(scene: Scene) -> bool:
     """A path and an id that hold line breaks and escapes, as they come out of the log; ours and the libraries'."""
     our_logging.configure("web")
-    with patch.object(edge, "log", MagicMock()) as log:
+    with patch.object(request_context, "log", MagicMock()) as log:
         scene.client.get(f"/s/x{FORGED}", headers={"X-Request-ID": "a" * 129})
     event: Any = {"event": log.info.call_args.args[0], **log.info.call_args.kwargs}
     for processor in structlog.get_config()["processors"]:

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from pydantic import ValidationError
 
-from shared import redis as redises
+from shared.infra import redis as redises
 from shared.settings import Settings, SettingsError, settings
 from tests.security import source
 from tests.security.attack import Attack, Scene, replaced, without

@@ -6,11 +6,11 @@ from unittest.mock import patch
 
 import websocket
 
-from tests.live.serving import PATIENCE, serving
-from tests.people import Person
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
-from web import live
-from web.auth import Caller
+from tests.support.callers import Person
+from tests.support.threaded_server import PATIENCE, serving
+from web.http.auth import Caller
+from web.realtime import websockets
 
 PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE
 
@@ -90,17 +90,19 @@ def of_any_size(scene: Scene) -> AbstractContextManager[object]:
 def anybody(scene: Scene) -> AbstractContextManager[object]:
     """Without authentication: whoever comes is who the path names."""
     owner = scene.victim.owner
-    return patch.object(live, "_authenticate", lambda: Caller(owner.id, owner.family_id))
+    return patch.object(websockets, "_authenticate", lambda: Caller(owner.id, owner.family_id))
 
 
 ATTACKS = [
-    Attack("foreign Origin on a socket", anothers_page, replaced(live, "_check_origin", lambda: None)),
+    Attack("foreign Origin on a socket", anothers_page, replaced(websockets, "_check_origin", lambda: None)),
     Attack(
         "another player's socket",
         another_players,
-        without(live.Listener.check, "player_id not in (None, listener)", "False"),
+        without(websockets.Listener.check, "player_id not in (None, listener)", "False"),
     ),
-    Attack("another organization's socket", another_organizations, replaced(live, "authorize", lambda *_: "owner")),
+    Attack(
+        "another organization's socket", another_organizations, replaced(websockets, "authorize", lambda *_: "owner")
+    ),
     Attack("a socket of nobody's", nobodys, anybody),
     Attack("oversized frames", stays_open_after(text(LARGE)), of_any_size),
     Attack("an oversized message in small frames", stays_open_after(*MANY_PIECES), of_any_size),

@@ -5,22 +5,23 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from shared.accounts import idempotency
-from shared.analytics import store as analytics
+from shared.analytics import cache_versions as analytics
 from shared.codes import store as codes
 from shared.encounters import store as encounters
 from shared.images import store as images
 from shared.imports import store as imports
-from shared.organizations import keys
+from shared.infra import idempotency
+from shared.organizations import api_keys
 from shared.organizations import store as organizations
 from shared.renders import store as renders
 from shared.reviews import store as reviews
-from tests.build import hand_in, make_encounter, make_held
-from tests.people import make_key
-from tests.renders import making
-from tests.renders.making import make_codes
+from tests.renders import factories
+from tests.renders.factories import make_codes
 from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, without
-from web import auth, generate, scans
+from tests.support.callers import make_key
+from tests.support.factories import hand_in, make_encounter, make_held
+from web.api import generated_codes, scans
+from web.http import auth
 from workers.scans import judge_pending
 
 ANY = "%s::uuid IS NOT NULL AND"
@@ -38,7 +39,7 @@ def under_own_path(method: str, path: str, their: Callable[[Scene], object], jso
 
 
 def their_render(scene: Scene) -> UUID:
-    return making.ask(scene.conn, scene.victim.org_id, make_codes(scene.conn, scene.victim.org_id, 1))
+    return factories.ask(scene.conn, scene.victim.org_id, make_codes(scene.conn, scene.victim.org_id, 1))
 
 
 def their_held_scan(scene: Scene) -> UUID:
@@ -176,7 +177,7 @@ ATTACKS = [
     Attack(
         "another organization's API key, revoked",
         under_own_path("DELETE", "/api-keys/{}", their_key),
-        without_org(keys.revoke, "org_id"),
+        without_org(api_keys.revoke, "org_id"),
     ),
     Attack("a stranger in an organization", a_stranger_reads, replaced(auth, "_sufficient", lambda *_: "owner")),
     Attack("a role too low", a_member_makes_codes, replaced(auth, "at_least", lambda *_: True)),
@@ -208,6 +209,6 @@ ATTACKS = [
     Attack(
         "another maker's generated code, removed",
         another_makers_picture,
-        without(generate.remove, "found.maker != me()", "False"),
+        without(generated_codes.remove, "found.maker != me()", "False"),
     ),
 ]

@@ -8,14 +8,25 @@ import re
 import pytest
 from flask import Flask
 
-from shared.db import Conn
-from tests.people import make_staff
-from tests.security import assignment, content, files, keys, limits, logs, production, sockets, tenancy, tokens
+from shared.infra.db import Conn
+from tests.security import (
+    address_rotation,
+    content,
+    files,
+    keys,
+    logs,
+    mass_assignment,
+    production,
+    sockets,
+    tenancy,
+    tokens,
+)
 from tests.security.attack import Attack, Scene
 from tests.security.source import CHECKOUT
-from web.auth import _verified
+from tests.support.callers import make_staff
+from web.http.auth import _verified
 
-SUBJECTS = (tokens, keys, tenancy, assignment, sockets, content, files, limits, logs, production)
+SUBJECTS = (tokens, keys, tenancy, mass_assignment, sockets, content, files, address_rotation, logs, production)
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 

@@ -14,10 +14,10 @@ import pytest
 from flask import Flask
 
 from script.stack import RunningServer, running_server
-from tests.build import make_code, make_encounter, make_held
-from tests.people import Staff, make_key, make_staff
 from tests.security.fuzzing import Fuzz
-from tests.security.hostile import World
+from tests.security.hostile_requests import World
+from tests.support.callers import Staff, make_key, make_staff
+from tests.support.factories import make_code, make_encounter, make_held
 from tests.system.load import Load, Scan
 from tests.system.processes import log_lines
 

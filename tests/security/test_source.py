@@ -14,11 +14,11 @@ from tests.security.source import CHECKOUT, LOOKED_AT, RUNNING, Finding, built_s
 DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
     (
         "a token that anybody signed",
-        "tests/accounts/forging.py",
+        "tests/accounts/forged_tokens.py",
     ): "a test looks into a token, and believes nothing of it",
     (
         "a token that anybody signed",
-        "shared/accounts/outside.py",
+        "shared/accounts/external_tokens.py",
     ): "asks whose token it says to be; verified afterwards",
     ("runs text", "tests/security/attack.py"): "a guard is taken out of a function by compiling it without",
 }
@@ -28,10 +28,10 @@ OURS = "a name that is written down in the module's only callers"
 FIELDS = "the names of a dataclass's own fields"
 SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/accounts/export.py", "section.page"): "of a Section, all of which are constants of the module",
-    ("shared/analytics/folding.py", "date(2, 1, 1)"): "a constant",
-    ("shared/analytics/folding.py", "date(9998, 1, 1)"): "a constant",
-    ("shared/analytics/folding.py", "log"): "`events` or `visits`: a Literal",
-    ("shared/analytics/rebuilding.py", "table"): OURS,
+    ("shared/analytics/rollup.py", "date(2, 1, 1)"): "a constant",
+    ("shared/analytics/rollup.py", "date(9998, 1, 1)"): "a constant",
+    ("shared/analytics/rollup.py", "log"): "`events` or `visits`: a Literal",
+    ("shared/analytics/rebuild.py", "table"): OURS,
     ("shared/analytics/statistics.py", "_mark(ROLLUPS)"): "the name of a reader, a constant",
     ("shared/analytics/statistics.py", "_mark(VISITS)"): "the name of a reader, a constant",
     ("shared/analytics/statistics.py", "date(2, 1, 1)"): "a constant",
@@ -41,23 +41,23 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
     ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
     ("shared/audit/store.py", "asking_for(asked)"): "put together from constants",
-    ("shared/generated/rendering.py", "which"): OURS,
-    ("shared/generated/rendering.py", "order"): OURS,
-    ("shared/imports/adding.py", "', '.join(DEFINED)"): "the columns of a code, a constant",
-    ("shared/imports/adding.py", "', '.join((f'd.{name}' for name in DEFINED))"): "the columns of a code, a constant",
+    ("shared/generated_codes/leases.py", "which"): OURS,
+    ("shared/generated_codes/leases.py", "order"): OURS,
+    ("shared/imports/commit.py", "', '.join(DEFINED)"): "the columns of a code, a constant",
+    ("shared/imports/commit.py", "', '.join((f'd.{name}' for name in DEFINED))"): "the columns of a code, a constant",
     ("shared/quests/definitions.py", "', '.join(fields)"): FIELDS,
     ("shared/quests/definitions.py", "', '.join((f'%({name})s' for name in fields))"): FIELDS,
     ("shared/quests/definitions.py", "', '.join((f'EXCLUDED.{name}' for name in fields))"): FIELDS,
     ("shared/quests/definitions.py", "', '.join((f'quests.{name}' for name in fields))"): FIELDS,
     ("shared/quests/store.py", "APPEND.format(seen=SEEN)"): "two constants",
-    ("shared/renumbering.py", "name"): "one of LOGS, a constant",
-    ("shared/scans/contexts.py", "source.given"): "one of two constants, chosen where a Source is made",
-    ("shared/scans/contexts.py", "last"): "put together from constants and a Source's",
-    ("shared/scans/contexts.py", "sure"): "put together from constants and a Source's",
-    ("shared/scans/contexts.py", "' UNION ALL '.join(…)"): "put together from constants and a Source's",
-    ("shared/scans/contexts.py", "', '.join(…)"): "put together from constants",
-    ("shared/scans/settling.py", "which"): OURS,
-    ("shared/scans/settling.py", "order"): OURS,
+    ("shared/infra/event_log_restore.py", "name"): "one of LOGS, a constant",
+    ("shared/scans/judging_queries.py", "source.given"): "one of two constants, chosen where a Source is made",
+    ("shared/scans/judging_queries.py", "last"): "put together from constants and a Source's",
+    ("shared/scans/judging_queries.py", "sure"): "put together from constants and a Source's",
+    ("shared/scans/judging_queries.py", "' UNION ALL '.join(…)"): "put together from constants and a Source's",
+    ("shared/scans/judging_queries.py", "', '.join(…)"): "put together from constants",
+    ("shared/scans/settlement.py", "which"): OURS,
+    ("shared/scans/settlement.py", "order"): OURS,
     ("migrations/__init__.py", "(HERE / 'versions' / name).read_text()"): "a file of `versions/`, as it stands",
 }
 """By file and by what goes into the statement; what is long is told by how it begins."""
@@ -138,8 +138,8 @@ SECRETS = {
 
 
 MADE_UP = {
-    ("a secret that is set", "tests/accounts/issuing.py"),  # of an outside service that only tests play
-    ("a password in an address", "tests/settings/test_settings.py"),  # good ones and bad ones, of no server
+    ("a secret that is set", "tests/accounts/external_issuer.py"),  # of an outside service that only tests play
+    ("a password in an address", "tests/infra/test_settings.py"),  # good ones and bad ones, of no server
     ("a password in an address", "tests/security/production.py"),
 }
 

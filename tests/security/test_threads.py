@@ -7,10 +7,10 @@ import pytest
 import urllib3
 from flask import Flask
 
-from shared.db import Conn
-from tests.people import sign_in
+from shared.infra.db import Conn
 from tests.security.sockets import connect
-from tests.visits.test_processes import web
+from tests.support.callers import sign_in
+from tests.system.test_visits import web
 
 pytestmark = pytest.mark.system
 
@@ -20,7 +20,7 @@ UNANSWERED_SECONDS = 3.0
 
 @pytest.mark.parametrize(
     ("config", "is_answered"),
-    [("web/gunicorn.py", True), ("tests/security/boundless_gunicorn.py", False)],
+    [("web/gunicorn_conf.py", True), ("tests/security/gunicorn_without_websocket_limit.py", False)],
     ids=["guarded", "negative control"],
 )
 def test_idle_sockets_beyond_the_threads(

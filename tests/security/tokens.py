@@ -8,13 +8,14 @@ import time_machine
 from shared.accounts import passwords
 from shared.accounts import store as accounts
 from shared.errors import Unauthenticated
-from tests.accounts.forging import changed, claims_of, signed, unsigned
+from tests.accounts.forged_tokens import changed, claims_of, signed, unsigned
 from tests.conftest import PASSWORD
-from tests.people import Person, bearer
-from tests.security import budgets
+from tests.security import anonymous_limits
 from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, without
-from web import accounts as web_accounts
-from web import auth, live
+from tests.support.callers import Person, bearer
+from web.api import accounts as web_accounts
+from web.http import auth
+from web.realtime import websockets
 
 LIST = "/api/organizations"
 
@@ -66,9 +67,9 @@ def ticket_used_twice(scene: Scene) -> bool:
     """A socket's ticket that stood in a log: whoever reads it comes second."""
     ticket = scene.ask("POST", "/ws/ticket", scene.victim.owner).json["ticket"]
     with scene.app.test_request_context(f"/ws/{scene.victim.owner.id}?ticket={ticket}"):
-        live._authenticate()
+        websockets._authenticate()
         try:
-            live._authenticate()
+            websockets._authenticate()
         except Unauthenticated:
             return False
     return True
@@ -122,7 +123,7 @@ ATTACKS = [
         before_its_owner,
         without(web_accounts.refresh, 'store.revoke_family(conn, family_id, "reuse")', "True"),
     ),
-    Attack("socket ticket used twice", ticket_used_twice, without(live._authenticate, "getdel", "get")),
+    Attack("socket ticket used twice", ticket_used_twice, without(websockets._authenticate, "getdel", "get")),
     Attack(
         "login timing for known and unknown names",
         telling_names_apart,
@@ -132,5 +133,5 @@ ATTACKS = [
             "stored and HASHER.verify(stored, password)",
         ),
     ),
-    *budgets.ATTACKS,
+    *anonymous_limits.ATTACKS,
 ]

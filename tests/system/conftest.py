@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from script.stack import RunningServer, running_server
-from script.stack.running import CHECKOUT
+from script.stack.running_server import CHECKOUT
 from tests.conftest import PASSWORD
-from tests.people import sign_in
-from tests.stack.polling import eventually
+from tests.support.callers import sign_in
+from tests.support.polling import eventually
 from tests.system import invariants
 from tests.system.follower import Follower, assert_heard_all, logged
 from tests.system.load import Game, Load, Scan, make_game, register

@@ -12,8 +12,8 @@ from uuid import UUID
 import psycopg
 import websocket
 
-from tests.people import Person
-from tests.stack.polling import eventually
+from tests.support.callers import Person
+from tests.support.polling import eventually
 
 PATIENCE = 60.0
 RETRY_SECONDS = 0.05

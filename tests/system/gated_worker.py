@@ -15,17 +15,17 @@ from uuid import UUID
 
 import pytest
 
-from shared.db import Conn
-from shared.scans import settling
+from shared.infra.db import Conn
+from shared.scans import settlement
 from shared.scans.rules import Context, Scan
-from tests.stack.polling import eventually
+from tests.support.polling import eventually
 from workers import scans as worker
 from workers.main import broker
 
 __all__ = ["broker"]
 
 gate = Path(os.environ["GATE"])
-claim, context = settling.claim_fresh, settling.context
+claim, context = settlement.claim_fresh, settlement.context
 
 
 def stop() -> None:
@@ -61,13 +61,13 @@ def say_committed(_: list[Scan]) -> None:
 patch = pytest.MonkeyPatch().setattr
 match os.environ["STOPS"]:
     case "leased":
-        patch(settling, "claim_fresh", claim_and_stop)
+        patch(settlement, "claim_fresh", claim_and_stop)
     case "locked":
-        patch(settling, "context", read_and_stop)
+        patch(settlement, "context", read_and_stop)
 match os.environ["WITHOUT"]:
     case "fence":
-        patch(settling, "lock", lock_nothing)
+        patch(settlement, "lock", lock_nothing)
     case "stock":
-        patch(settling, "lock_codes", lock_no_codes)
-        patch(settling, "check_stock", lambda _: None)
+        patch(settlement, "lock_codes", lock_no_codes)
+        patch(settlement, "check_stock", lambda _: None)
 patch(worker, "announce", say_committed)

@@ -5,8 +5,8 @@ from uuid import UUID
 
 import psycopg
 
-from shared.db import Conn
-from tests.stack.polling import eventually
+from shared.infra.db import Conn
+from tests.support.polling import eventually
 
 VERDICT_WITHIN = 60.0
 """Seconds from when the dependencies are back: the contract's."""

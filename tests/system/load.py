@@ -14,9 +14,9 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from shared.scans.rules import Place
-from tests.build import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF
-from tests.people import Person
-from tests.stack.polling import eventually
+from tests.support.callers import Person
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF
+from tests.support.polling import eventually
 
 PATIENCE = 90.0
 RETRY_SECONDS = 0.1

@@ -15,8 +15,8 @@ import psutil
 from script.stack import RunningServer
 from script.stack.files import open_log
 from script.stack.process import Command, kill_group
-from script.stack.running import CHECKOUT
-from tests.stack.polling import eventually
+from script.stack.running_server import CHECKOUT
+from tests.support.polling import eventually
 
 ENVIRONMENT: Mapping[str, str] = {
     "LOG_FORMAT": "json",

@@ -4,7 +4,7 @@ import psycopg
 import pytest
 from urllib3.exceptions import HTTPError
 
-from tests.stack.polling import eventually
+from tests.support.polling import eventually
 from tests.system.conftest import Stage
 from tests.system.processes import halted
 

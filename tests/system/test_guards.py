@@ -7,8 +7,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.racing import until_blocked
-from tests.stack.polling import eventually
+from tests.support.concurrency import until_blocked
+from tests.support.polling import eventually
 from tests.system.conftest import Stage
 from tests.system.deadly_worker import DEADLY
 from tests.system.invariants import pending, verdicts, violations

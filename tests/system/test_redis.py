@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from script.stack.ports import free_port
-from tests.stack.polling import eventually
+from tests.support.polling import eventually
 from tests.system.conftest import Stage
 from tests.system.load import Load
 from tests.system.processes import halted, own_process, restarted
@@ -61,7 +61,7 @@ def test_a_redis_that_says_nothing_holds_no_scan_up(stage: Stage) -> None:
 
 def test_web_starts_without_redis_says_so_and_accepts_scans(stage: Stage, log_file: Callable[[str], Path]) -> None:
     port, nowhere = str(free_port()), f"redis://127.0.0.1:{free_port()}/0"
-    gunicorn = ("gunicorn", "--config", "web/gunicorn.py", "web.app:create_app()")
+    gunicorn = ("gunicorn", "--config", "web/gunicorn_conf.py", "web.app:create_app()")
     with own_process(stage.server, log_file("web"), *gunicorn, PORT=port, REDIS_URL=nowhere) as web:
         web.until_it_says("Booting worker")
         lonely = Load(f"http://127.0.0.1:{port}")

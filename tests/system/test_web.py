@@ -14,9 +14,9 @@ import urllib3
 import websocket
 
 from tests.conftest import PASSWORD
-from tests.people import sign_in
-from tests.racing import at_once
-from tests.stack.polling import eventually
+from tests.support.callers import sign_in
+from tests.support.concurrency import at_once
+from tests.support.polling import eventually
 from tests.system.conftest import Stage, assert_tells_none_of
 from tests.system.invariants import verdicts
 from tests.system.load import Scan, make_code

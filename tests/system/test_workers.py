@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.stack.polling import eventually
+from tests.support.polling import eventually
 from tests.system.conftest import Stage
 from tests.system.invariants import pending
 from tests.system.processes import halted, own_process, restarted, send

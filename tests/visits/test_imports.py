@@ -4,8 +4,8 @@ import os
 import subprocess
 import sys
 
-from script.stack.running import CHECKOUT
-from shared.db import Conn
+from script.stack.running_server import CHECKOUT
+from shared.infra.db import Conn
 
 START = """
 import sys

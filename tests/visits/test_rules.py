@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.visits.devices import LONGEST, device_of, is_crawler
 from shared.visits.rules import Printed, is_ahead, lead
+from shared.visits.user_agents import LONGEST, device_of, is_crawler
 
 NOW = datetime(2026, 3, 28, 12, tzinfo=UTC)
 POSTER = Printed(

@@ -1,0 +1,193 @@
+"""Erasure: a person is forgotten, and what others rely on stays: counts, ledgers, quests and their events.
+
+The player's row becomes a tombstone that all of it points at. Everything is done in the transaction of the request, but
+for what that one cannot have: scans beyond so many, scans that a worker is judging, and what a request of theirs that
+is still running brings in. `erasures` remembers whom to look through again; see docs/decisions/0022.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+from uuid import UUID
+
+from psycopg.rows import scalar_row
+
+from shared.accounts import store
+from shared.accounts.generated_names import erased_name
+from shared.audit import store as audit
+from shared.audit.store import Actor
+from shared.errors import LastOwner
+from shared.infra.db import Conn
+from shared.infra.idempotency import registrant
+from shared.infra.ids import LOWEST
+from shared.organizations import store as organizations
+from shared.organizations.rules import keeps_an_owner
+
+AT_ONCE = 10_000
+"""Scans that are forgotten in the request's own transaction: a second's work."""
+BATCH = 5_000
+LONGEST_REQUEST = "10 minutes"
+"""No request that began before an erasure is still running then."""
+
+
+LEFT = """(
+    s.latitude IS NOT NULL OR s.accuracy IS NOT NULL OR s.distance_m IS NOT NULL OR s.client_time IS NOT NULL
+    OR s.nonce IS NOT NULL OR s.digest IS NOT NULL OR s.request_id IS NOT NULL OR s.watched IS NOT NULL
+    OR jsonb_path_exists(s.facts, '$.*.*')
+    OR (s.qr_code_id IS NULL AND s.status <> 'pending' AND s.qr_code <> 'erased'))
+"""
+"""Whether a scan, named `s`, tells more than what is counted."""
+
+
+# Answers that tell of them, such as to whoever made them a member; that of beginning tells nothing else. They are found
+# by the index `idempotency_keys_told`.
+FORGET_ANSWERS = """
+    WITH told AS MATERIALIZED (
+        SELECT caller, key, answer::jsonb AS answer FROM idempotency_keys
+        WHERE substring(answer, '"player_id": ?"([0-9a-f-]{36})"') = %(id)s::text
+    ), begun AS (
+        DELETE FROM idempotency_keys k USING told
+        WHERE (k.caller, k.key) = (told.caller, told.key) AND told.answer = jsonb_build_object('player_id', %(id)s)
+    )
+    UPDATE idempotency_keys k
+    SET answer = (told.answer || jsonb_build_object('username', p.username))::text
+    FROM told, players p
+    WHERE p.id = %(id)s AND (k.caller, k.key) = (told.caller, told.key) AND told.answer ? 'username'
+      AND told.answer ->> 'username' <> p.username
+"""
+
+
+class ScanPlace(NamedTuple):
+    """A scan's place in its player's history."""
+
+    scan_time: datetime
+    id: UUID
+
+
+def erase(conn: Conn, player_id: UUID) -> None:
+    """Forget a player. The caller holds the lock of `lock_account`, and commits. Raises LastOwner where an organization
+    would be left without one.
+
+    Locks the player, then their organizations, as settling does. Scans are taken as they are free: settling locks them
+    before the player, and to wait for them here would be a deadlock.
+    """
+    _leave(conn, player_id)
+    _forget_name(conn, player_id)
+    conn.execute("DELETE FROM credentials WHERE player_id = %s", (player_id,))
+    conn.execute("DELETE FROM outside_players WHERE player_id = %s", (player_id,))
+    store.end_families(conn, player_id, "erased")
+    forget_traces(conn, player_id)
+    forget_scans(conn, player_id, None, limit=AT_ONCE)
+    conn.execute("INSERT INTO erasures (player_id) VALUES (%s)", (player_id,))
+    audit.record(conn, Actor("player", player_id), "account.erased", org_id=None, object_id=player_id)
+
+
+def unfinished(conn: Conn) -> list[UUID]:
+    """Whose erasure has to be looked through again."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute("SELECT player_id FROM erasures ORDER BY began_at").fetchall()
+
+
+def forget_traces(conn: Conn, player_id: UUID) -> None:
+    """What was stored by the way: where the player is, what they generated, answers to their requests, texts that were
+    no code. Done again, it changes nothing that is forgotten already."""
+    conn.execute("UPDATE players SET place_code = NULL, timezone = 'UTC' WHERE id = %s", (player_id,))
+    conn.execute("DELETE FROM generated_codes WHERE maker = %s", (player_id,))
+    conn.execute("UPDATE render_jobs SET asked_by = NULL WHERE asked_by = %s", (player_id,))
+    conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (player_id,))
+    conn.execute(FORGET_ANSWERS, {"id": player_id})
+    # That they did it stays, not from where; and nothing of what their account was, or what others did with it. In
+    # order: people who acted on each other may be erased at the same moment.
+    conn.execute(
+        """
+        WITH telling AS MATERIALIZED (
+            SELECT id, coalesce(player_id = %(id)s, false) AS is_theirs,
+                   coalesce(object_id = %(id)s::text OR (player_id = %(id)s AND org_id IS NULL), false) AS is_of_them
+            FROM audit_log
+            WHERE (player_id = %(id)s AND (address IS NOT NULL OR request_id IS NOT NULL))
+               OR (player_id = %(id)s AND org_id IS NULL AND (old IS NOT NULL OR new IS NOT NULL))
+               OR (object_id = %(id)s::text AND (old IS NOT NULL OR new IS NOT NULL))
+            ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE audit_log a SET address = CASE WHEN NOT is_theirs THEN address END,
+                               request_id = CASE WHEN NOT is_theirs THEN request_id END,
+                               old = CASE WHEN NOT is_of_them THEN old END,
+                               new = CASE WHEN NOT is_of_them THEN new END
+        FROM telling WHERE a.id = telling.id
+        """,
+        {"id": player_id},
+    )
+    conn.execute(
+        """
+        UPDATE events SET data = data || '{"qr_code": "erased"}'
+        WHERE player_id = %s AND org_id IS NULL AND data ->> 'qr_code' <> 'erased'
+        """,
+        (player_id,),
+    )
+
+
+def forget_scans(conn: Conn, player_id: UUID, after: ScanPlace | None, *, limit: int) -> ScanPlace | None:
+    """Forget where and how up to `limit` scans were made, in the order of their history from past `after` on; returns
+    the last one's place, None at the end. What is counted stays: whose, of which code, when, on what kind of device,
+    and the verdict. Scans that somebody has locked are passed over."""
+    row = conn.execute(
+        f"""
+        WITH found AS MATERIALIZED (
+            SELECT id, scan_time FROM player_scans
+            WHERE player_id = %(player)s AND (scan_time, id) > (%(time)s, %(id)s)
+            ORDER BY scan_time, id LIMIT %(limit)s
+        ), free AS MATERIALIZED (
+            SELECT id FROM player_scans s WHERE id IN (SELECT id FROM found) AND {LEFT}
+            FOR NO KEY UPDATE SKIP LOCKED
+        ), forgotten AS (
+            UPDATE player_scans s
+            SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL, nonce = NULL,
+                digest = NULL, request_id = NULL, watched = NULL,
+                facts = (SELECT jsonb_object_agg(rule, '{{}}'::jsonb) FROM jsonb_object_keys(s.facts) AS rule),
+                qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END
+            FROM free WHERE s.id = free.id
+        )
+        SELECT scan_time, id FROM found ORDER BY scan_time DESC, id DESC LIMIT 1
+        """,  # noqa: S608 - a constant
+        {
+            "player": player_id,
+            "time": after.scan_time if after else "-infinity",
+            "id": after.id if after else LOWEST,
+            "limit": limit,
+        },
+    ).fetchone()
+    return ScanPlace(*row) if row else None
+
+
+def conclude(conn: Conn, player_id: UUID) -> bool:
+    """Whether the erasure is over: nothing was left, and nothing can come any more."""
+    over = conn.execute(
+        f"""
+        DELETE FROM erasures
+        WHERE player_id = %s AND began_at < now() - interval '{LONGEST_REQUEST}' AND NOT EXISTS (
+            SELECT FROM player_scans s
+            WHERE s.player_id = erasures.player_id AND (s.status = 'pending' OR {LEFT}))
+        """,  # noqa: S608 - two constants
+        (player_id,),
+    )
+    return over.rowcount == 1
+
+
+def _leave(conn: Conn, player_id: UUID) -> None:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        joined = cursor.execute(
+            "SELECT org_id FROM memberships WHERE player_id = %s ORDER BY org_id", (player_id,)
+        ).fetchall()
+    for org_id in joined:
+        owners = organizations.lock_owners(conn, org_id)
+        if player_id in owners and not keeps_an_owner(owners, player_id, None):
+            raise LastOwner(f"You are the last owner of organization {org_id}; make somebody else an owner first.")
+        organizations.remove_member(conn, org_id, player_id)
+        audit.record(conn, Actor("player", player_id), "member.removed", org_id=org_id, object_id=player_id)
+
+
+def _forget_name(conn: Conn, player_id: UUID) -> None:
+    """The name is free again, also for those who register under a key that was used for it today."""
+    found = store.account(conn, player_id)
+    if found is not None:
+        conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (registrant(found.username),))
+    conn.execute("UPDATE players SET username = %s, erased_at = now() WHERE id = %s", (erased_name(), player_id))

@@ -1,0 +1,41 @@
+"""The tag that cached statistics are named by, in PostgreSQL."""
+
+from uuid import UUID
+
+from psycopg.rows import scalar_row
+
+from shared.infra.db import Conn
+
+
+def tag(conn: Conn, org_id: UUID) -> str:
+    """What statistics computed from now on are named by. Read it before what they count."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: UUID | None = cursor.execute("SELECT tag FROM statistics_tags WHERE org_id = %s", (org_id,)).fetchone()
+    return str(found)
+
+
+def retag(conn: Conn, org_id: UUID) -> None:
+    """Let no cached statistics of the organization outlive this transaction.
+
+    The last statement of the transaction that changes what they count: until it ends, others who change it wait here.
+    """
+    conn.execute(
+        """
+        INSERT INTO statistics_tags (org_id) VALUES (%s)
+        ON CONFLICT (org_id) DO UPDATE SET tag = gen_random_uuid()
+        """,
+        (org_id,),
+    )
+
+
+def code_tag(conn: Conn, org_id: UUID, qr_id: UUID) -> str | None:
+    """The same for a code of the organization; None if it has no such code."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        found: str | None = cursor.execute(
+            """
+            SELECT coalesce(tag::text, 'None') FROM qr_codes q LEFT JOIN statistics_tags t ON t.org_id = q.org_id
+            WHERE q.org_id = %s AND q.id = %s AND q.deleted_at IS NULL
+            """,
+            (org_id, qr_id),
+        ).fetchone()
+    return found

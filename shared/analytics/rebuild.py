@@ -1,0 +1,166 @@
+"""Rebuilding: rollups made anew from the scans and visits themselves, a slice of days at a time, beside live folding.
+
+A slice is replaced as it has to be at the mark: what was settled or corrected after it is still to be folded, so it is
+taken back from what the scans say now. Folding waits for a slice, and nobody else does.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import scalar_row
+
+from shared.analytics.rollup import START
+from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, END, SCAN_DELTAS, VISIT_DELTAS
+from shared.infra import event_log
+from shared.infra.db import Conn, one
+from shared.infra.event_log import ROLLUPS, VISITS
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """Whose rollups are made anew: an organization's with those of all its codes, or one code's."""
+
+    org_id: UUID
+    code_ids: list[UUID]
+    with_org: bool
+
+    @property
+    def ids(self) -> list[UUID]:
+        return [*self.code_ids, self.org_id] if self.with_org else self.code_ids
+
+
+def organizations(conn: Conn) -> list[UUID]:
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute("SELECT id FROM organizations ORDER BY id").fetchall()
+
+
+def of_organization(conn: Conn, org_id: UUID) -> Subjects:
+    """With the codes that were removed: their scans still count."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        codes = cursor.execute("SELECT id FROM qr_codes WHERE org_id = %s ORDER BY id", (org_id,)).fetchall()
+    return Subjects(org_id, codes, with_org=True)
+
+
+def as_of_now(conn: Conn, subjects: Subjects) -> Subjects:
+    """With the codes that were made since. Read under the lock: what they were scanned by then is in the organization's
+    rollups, which a slice without them would replace."""
+    return of_organization(conn, subjects.org_id) if subjects.with_org else subjects
+
+
+def of_code(conn: Conn, code_id: UUID) -> Subjects | None:
+    row = conn.execute("SELECT org_id FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
+    return Subjects(row[0], [code_id], with_org=False) if row else None
+
+
+def next_day(conn: Conn, subjects: Subjects, since: date) -> date | None:
+    """The first UTC day from `since` on for which there is a scan, a visit or a rollup."""
+    found: date | None = one(
+        conn.execute(
+            """
+            SELECT least(
+                (SELECT min(s.at) FROM unnest(%(codes)s::uuid[]) c (id) CROSS JOIN LATERAL (
+                    SELECT (scan_time AT TIME ZONE 'UTC')::date FROM player_scans
+                    WHERE qr_code_id = c.id AND scan_time >= %(since)s AND scan_time < %(until)s
+                    ORDER BY scan_time LIMIT 1) s (at)),
+                (SELECT min(v.at) FROM unnest(%(codes)s::uuid[]) c (id) CROSS JOIN LATERAL (
+                    SELECT (at AT TIME ZONE 'UTC')::date FROM visits
+                    WHERE qr_code_id = c.id AND at >= %(since)s AND at < %(until)s ORDER BY at LIMIT 1) v (at)),
+                (SELECT min(day) FROM scan_days WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s),
+                (SELECT min(day) FROM visit_days WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s))
+            """,
+            _parameters(subjects, since, END),
+        )
+    )[0]
+    return found
+
+
+def rebuild_scans(conn: Conn, subjects: Subjects, first: date, end: date) -> int:
+    """Replace what is told of scans of the days from `first` until before `end`; returns how many scans that are. The
+    caller holds the lock, and commits."""
+    given = _parameters(subjects, first, end)
+    mark = event_log.read_mark(conn, ROLLUPS) or START
+    for table in ("scan_quarters", "scan_days", "scan_reasons", "scan_players"):
+        _clear(conn, table, given)
+    conn.execute(
+        f"""
+        WITH unfolded AS MATERIALIZED (  -- what each scan was at the mark: null, not settled
+            SELECT DISTINCT ON (1) data ->> 'scan_id' AS scan_id, data ->> 'was' AS was FROM events
+            WHERE org_id = %(org)s AND type = 'scan_result' AND (xid, id) > (%(xid)s::text::xid8, %(id)s)
+            ORDER BY 1, xid, id
+        ), facts AS (
+            SELECT s.qr_code_id AS code_id, %(org)s::uuid AS org_id, s.player_id, s.scan_time,
+                   coalesce(s.device, 'other') AS device, s.reason,
+                   CASE WHEN u.scan_id IS NULL THEN s.status ELSE u.was END AS status, NULL AS was
+            FROM player_scans s LEFT JOIN unfolded u ON u.scan_id = s.id::text
+            WHERE s.qr_code_id = ANY(%(codes)s) AND s.scan_time >= %(since)s AND s.scan_time < %(until)s
+              AND s.status <> 'pending' AND (u.scan_id IS NULL OR u.was IS NOT NULL)
+        ), deltas AS MATERIALIZED ({SCAN_DELTAS} WHERE subject_id = ANY(%(ids)s)), {ADD_SCANS}
+        """,  # noqa: S608 - put together from constants
+        given | {"xid": str(mark.xid), "id": mark.id},
+    )
+    row = one(
+        conn.execute(
+            """
+            SELECT coalesce(sum(count), 0) FROM scan_days
+            WHERE subject_id = ANY(%(codes)s) AND day >= %(day)s AND day < %(end)s
+            """,
+            given,
+        )
+    )
+    return int(row[0])
+
+
+def rebuild_visits(conn: Conn, subjects: Subjects, first: date, end: date) -> None:
+    """The same for visits, except for days whose visits were forgotten: there the rollups are all that is left."""
+    forgotten: date | None = one(conn.execute("SELECT max(before) FROM visits_forgotten"))[0]
+    first = max(first, forgotten) if forgotten else first
+    if first >= end:
+        return
+    given = _parameters(subjects, first, end)
+    mark = event_log.read_mark(conn, VISITS) or START
+    for table in ("visit_quarters", "visit_days"):
+        _clear(conn, table, given)
+    conn.execute(
+        f"""
+        WITH visited AS (
+            SELECT qr_code_id, at, device FROM visits
+            WHERE qr_code_id = ANY(%(codes)s) AND at >= %(since)s AND at < %(until)s
+              AND (xid, id) <= (%(xid)s::text::xid8, %(id)s)
+        ), deltas AS MATERIALIZED ({VISIT_DELTAS} WHERE subject_id = ANY(%(ids)s)), {ADD_VISITS}
+        """,  # noqa: S608 - put together from constants
+        given | {"xid": str(mark.xid), "id": mark.id},
+    )
+
+
+def forget_strangers(conn: Conn, subjects: Subjects) -> None:
+    """Take away players of no day. The caller holds the lock, and has replaced every slice."""
+    conn.execute(
+        """
+        DELETE FROM scan_players_ever e USING (
+            SELECT subject_id, player_id FROM scan_players_ever WHERE subject_id = ANY(%(ids)s)
+            EXCEPT SELECT subject_id, player_id FROM scan_players WHERE subject_id = ANY(%(ids)s)) strangers
+        WHERE e.subject_id = strangers.subject_id AND e.player_id = strangers.player_id
+        """,
+        {"ids": subjects.ids},
+    )
+
+
+def _clear(conn: Conn, table: str, given: dict[str, Any]) -> None:
+    """Days are whole quarters of an hour, so a slice has the same quarters as days."""
+    quarters, days = "at >= %(since)s AND at < %(until)s", "day >= %(day)s AND day < %(end)s"
+    which = quarters if table.endswith("_quarters") else days
+    conn.execute(f"DELETE FROM {table} WHERE subject_id = ANY(%(ids)s) AND {which}", given)  # noqa: S608 - names of ours
+
+
+def _parameters(subjects: Subjects, first: date, end: date) -> dict[str, Any]:
+    return {
+        "org": subjects.org_id,
+        "codes": subjects.code_ids,
+        "ids": subjects.ids,
+        "day": first,
+        "end": end,
+        "since": datetime.combine(first, time.min, UTC),
+        "until": datetime.combine(end, time.min, UTC),
+    }

@@ -1,0 +1,1 @@
+"""Infrastructure that any service has: PostgreSQL, Redis, cache, event log, leases, logging."""

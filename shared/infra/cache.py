@@ -1,0 +1,227 @@
+"""Cache in Redis: entries are named by what determines them, so that none is ever out of date.
+
+Memory is bounded: every key has a life, an entry a size, all entries together a size. A hundred simultaneous misses
+make an entry once. With Redis away a process has its own memory of pictures, and makes the rest anew: slower, never
+wrong.
+"""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.infra.local_cache import Near
+from shared.infra.logging import get_logger
+from shared.infra.redis import key, make_client
+from shared.settings import settings
+
+log = get_logger()
+
+Result = Literal["hit", "miss"]
+RESULTS: tuple[Result, ...] = ("hit", "miss")
+SOCKET_SECONDS = 0.5
+"""A cache that takes longer is no help."""
+REST_SECONDS = 1.0
+"""After a failure Redis is left alone this long, so that not every request waits for it in vain."""
+LOCK_SECONDS = 5.0
+"""The longest that a maker that was killed holds others back; they give up waiting earlier."""
+BRIEF_SECONDS = 5
+PATIENCE_SECONDS = 2.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
+ENTRY_OVERHEAD_BYTES = 400
+"""What Redis needs for an entry besides its bytes: two keys' names, their table slots and the index's member."""
+COUNTS_SECONDS = 30 * 24 * 3600
+NEAR_BYTES = 8 * 2**20
+"""Of pictures in each process: some ten thousand of the usual size."""
+TELL_SECONDS = 1.0
+PROCESS = uuid4().hex
+_turns = itertools.count()
+
+Count = tuple[str, Result]
+"""A cache's name, and what came of looking into it."""
+
+
+class Brief(bytes):
+    """An entry that will soon be better: kept for seconds, so that a hundred who ask still make it once."""
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Entries of one kind."""
+
+    name: str
+    seconds: int
+    near: Near = field(default_factory=lambda: Near(0))
+
+    def get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
+        """The entry of this name, else what `make` returns, kept for `seconds` unless it is too large, or Brief.
+
+        The name holds everything that the entry depends on. `owner` is the organization that the look is counted for.
+        While somebody else makes the entry, waits for it: two seconds at most, then it is made here as well.
+        """
+        near = self.near.get(name, owner)
+        if near is not None:
+            self.tell_hits(TELL_SECONDS)
+            return near
+        entry = self._get_or_make(name, make, owner)
+        self.near.put(name, entry)
+        return entry
+
+    def tell_hits(self, after_seconds: float = 0) -> None:
+        """Count in Redis the looks that ended in this process's memory, if any have waited so long. With Redis away
+        they are not counted."""
+        hits = self.near.hits_to_tell(after_seconds)
+        if not hits:
+            return
+
+        def tell(client: "redis.Redis") -> bool:
+            with client.pipeline() as pipeline:
+                for counted, number in ((key(*COUNTS), hits.total()), *((key(*COUNTS, o), n) for o, n in hits.items())):
+                    pipeline.hincrby(counted, f"{self.name}:hit", number)
+                    pipeline.expire(counted, COUNTS_SECONDS)
+                pipeline.execute()
+            return True
+
+        ask(tell)
+
+    def _get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
+        entry = _Entry(self, name)
+        found = entry.claim(owner)
+        if isinstance(found, bytes):
+            return found
+        if found == "theirs":
+            awaited = entry.wait()
+            return make() if awaited is None else awaited
+        if found == "away":
+            return make()
+        try:
+            made = make()
+        except BaseException:
+            entry.let_go()
+            raise
+        entry.keep(made)
+        return made
+
+
+class _Entry:
+    """One entry in Redis, and the lock of who makes it."""
+
+    def __init__(self, of: Cache, name: str) -> None:
+        self._cache = of
+        self._key = key("cache", of.name, name)
+        self._lock = key("cache", "lock", of.name, name)
+        self._token = f"{PROCESS}:{os.getpid()}:{next(_turns)}"
+
+    def claim(self, owner: UUID) -> bytes | Literal["ours", "theirs", "away"]:
+        """The entry; or "ours" to make, "theirs" who make it already, or Redis is "away"."""
+        keys = (self._key, self._lock, key(*COUNTS), key(*COUNTS, owner))
+        arguments = (self._token, int(LOCK_SECONDS * 1000), self._cache.name, COUNTS_SECONDS)
+        found = _ask(lambda client: _scripts()[0](keys, arguments, client))
+        if isinstance(found, bytes):
+            return found
+        return "away" if found is None else "ours" if found else "theirs"
+
+    def wait(self) -> bytes | None:
+        """The entry once its maker has kept it. None: the maker failed, or takes too long."""
+        deadline, pause = time.monotonic() + PATIENCE_SECONDS, SHORTEST_PAUSE
+        while time.monotonic() < deadline:
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+            answer = _ask(lambda client: client.mget(self._key, self._lock))
+            found: bytes | None = answer[0] if answer else None
+            if found is not None or answer is None or answer[1] is None:
+                return found
+        return None
+
+    def keep(self, made: bytes) -> None:
+        """Store what was made, and let those who wait have it."""
+        if len(made) > settings().cache_entry_kilobytes * 1024:
+            self.let_go()
+            return
+        keys = (self._key, self._lock, key("cache", "index"), key("cache", "size"))
+        capacity = settings().cache_megabytes * 2**20
+        seconds = BRIEF_SECONDS if isinstance(made, Brief) else self._cache.seconds
+        lives = (seconds, capacity, ENTRY_OVERHEAD_BYTES, LONGEST_LIFE_SECONDS)
+        _ask(lambda client: _scripts()[1](keys, (self._token, made, *lives), client))
+
+    def let_go(self) -> None:
+        """Have those who wait make it themselves. Where the lock ran out meanwhile it may be another's: harmless."""
+        _ask(lambda client: client.delete(self._lock))
+
+
+images = Cache("images", 24 * 3600, Near(NEAR_BYTES))
+statistics = Cache("statistics", 3600)
+CACHES = (images, statistics)
+LONGEST_LIFE_SECONDS = max(each.seconds for each in CACHES)
+COUNTS = ("cache", "counts")
+
+
+def counts(owner: UUID | None = None) -> dict[Count, int] | None:
+    """How often each cache was looked into, by all processes or for one organization. None with Redis away.
+
+    Since it was first looked into, or Redis lost its memory.
+    """
+    for each in CACHES:
+        each.tell_hits()
+    found = _ask(lambda client: client.hgetall(key(*COUNTS) if owner is None else key(*COUNTS, owner)))
+    if found is None:
+        return None
+    fields = {(each.name, result): f"{each.name}:{result}".encode() for each in CACHES for result in RESULTS}
+    return {count: int(found.get(field, 0)) for count, field in fields.items()}
+
+
+class _Rest:
+    """When this process may ask Redis again."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.lock = threading.Lock()
+
+
+_rest = _Rest()
+
+
+def _ask(question: Callable[["redis.Redis"], Any]) -> Any:
+    """What Redis answers; None where it does not, now or within the last second."""
+    if time.monotonic() < _rest.until:
+        return None
+    try:
+        return question(_client())
+    except redis.RedisError as error:
+        with _rest.lock:
+            first, _rest.until = time.monotonic() >= _rest.until, time.monotonic() + REST_SECONDS
+        if first:
+            log.warning("cache_away", error=str(error))
+        return None
+
+
+def ask(question: Callable[["redis.Redis"], Any]) -> Any:
+    """For caches of another shape: what Redis answers, with the same impatience; None where it does not."""
+    return _ask(question)
+
+
+@cache
+def _client() -> "redis.Redis":
+    """A client of its own, that is impatient: a connection that went stale is replaced once, at once."""
+    return make_client(
+        socket_timeout=SOCKET_SECONDS, socket_connect_timeout=SOCKET_SECONDS, retry=Retry(NoBackoff(), 1)
+    )
+
+
+@cache
+def _scripts() -> tuple[Any, Any]:
+    """Claim and keep, as Redis runs them."""
+    folder = Path(__file__).parent
+    names = ("cache_get_or_lock.lua", "cache_put.lua")
+    claim, keep = ((folder / name).read_bytes() for name in names)
+    return _client().register_script(claim), _client().register_script(keep)

@@ -1,0 +1,77 @@
+"""After a restore into another cluster: positions of the old one are brought below everything that the new one writes.
+
+Transaction ids begin anew there, while the logs and the marks of their readers hold the higher ones of before: nothing
+new would ever be past a mark. What was read stays read, and what was not is still to be read.
+"""
+
+from shared.analytics import rollup
+from shared.infra import event_log
+from shared.infra.db import Conn, one
+from shared.infra.event_log import READERS, VISITS, Position
+from shared.infra.logging import get_logger
+
+log = get_logger()
+
+OLDEST = 3  # the first transaction id that PostgreSQL ever gives; those of its own setup go into the hundreds
+LOGS = (("events", READERS), ("visits", (VISITS,)))
+NEXT = "pg_snapshot_xmax(pg_current_snapshot())"
+"""No row that is visible, and was written by this cluster, has this transaction id or a later one."""
+
+
+def is_ahead(conn: Conn) -> bool:
+    """Whether a mark or a row of a log comes from a cluster that had come further. Looks at the ends of two indexes."""
+    row = one(
+        conn.execute(
+            f"""
+            SELECT EXISTS (SELECT FROM event_readers WHERE xid >= {NEXT} AND name <> 'horizon')
+                OR EXISTS (SELECT FROM events WHERE xid >= {NEXT})
+                OR EXISTS (SELECT FROM visits WHERE xid >= {NEXT})
+            """  # noqa: S608 - a constant
+        )
+    )
+    return bool(row[0])
+
+
+def renumber(conn: Conn) -> bool:
+    """Bring what is ahead to the oldest transaction ids, in one transaction; whether anything was. Nobody folds,
+    rebuilds or forgets visits meanwhile."""
+    if not is_ahead(conn):
+        return False
+    with conn.transaction():
+        rollup.lock(conn)
+        if not is_ahead(conn):
+            return False  # somebody else was faster
+        for name, readers in LOGS:
+            _renumber(conn, name, readers)
+        row = one(conn.execute(f"SELECT {NEXT}::text::bigint"))
+        event_log.write_mark(
+            conn, "horizon", Position(row[0], 0)
+        )  # who resumes from a position of before is told `reset`
+    return True
+
+
+def _renumber(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
+    """Rows that came with the restore get a transaction id for each stretch between two marks, so that each stays on
+    its side of every mark, whatever the order of their ids. What was written since has later ids, and stays."""
+    last = one(
+        conn.execute(
+            f"""
+            SELECT max(id) FROM (
+                SELECT id FROM {name} WHERE xid >= {NEXT}
+                UNION ALL SELECT id FROM event_readers WHERE name = ANY(%s) AND xid >= {NEXT}) ahead
+            """,  # noqa: S608 - names of ours
+            (list(readers),),
+        )
+    )[0]
+    if last is None:
+        return
+    given = {"readers": list(readers), "oldest": OLDEST, "last": last}
+    marks_before = """(%(oldest)s + (
+        SELECT count(*) FROM event_readers r WHERE r.name = ANY(%(readers)s) AND (r.xid, r.id) < (o.xid, o.id)
+    ))::text::xid8"""
+    rows = conn.execute(f"UPDATE {name} o SET xid = {marks_before} WHERE id <= %(last)s", given)  # noqa: S608
+    conn.execute(
+        f"UPDATE event_readers o SET xid = {marks_before}, id = %(last)s WHERE name = ANY(%(readers)s)",  # noqa: S608
+        given,
+    )
+    log.warning("log_renumbered", log=name, rows=rows.rowcount, reason="restored from another cluster")

@@ -1,0 +1,50 @@
+"""Whether what Waymark stands on is there. `python -m shared.infra.health` exits 0 if so, else names what is not."""
+
+import sys
+from pathlib import Path
+
+import psycopg
+import psycopg_pool
+import redis
+
+from shared.infra import db
+from shared.infra.redis import client
+from shared.messages import broker
+
+VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
+
+
+def head() -> str:
+    """The migration that this code needs: the last of the numbered files, without loading Alembic."""
+    return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
+
+
+def missing() -> list[str]:
+    """The names of what is not ready: postgresql, migrations, redis, broker."""
+    return [name for name, ready in (*_database().items(), *_redis().items()) if not ready]
+
+
+def _database() -> dict[str, bool]:
+    try:
+        with db.connection() as conn:
+            row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+    except psycopg.errors.UndefinedTable:
+        return {"postgresql": True, "migrations": False}
+    except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
+        return {"postgresql": False, "migrations": False}
+    return {"postgresql": True, "migrations": row is not None and row[0] == head()}
+
+
+def _redis() -> dict[str, bool]:
+    try:
+        client().ping()
+        broker().client.ping()
+    except redis.RedisError:
+        return {"redis": False, "broker": False}
+    return {"redis": True, "broker": True}
+
+
+if __name__ == "__main__":
+    gone = missing()
+    db.close_pool()
+    sys.exit(f"not ready: {', '.join(gone)}" if gone else 0)

@@ -1,0 +1,62 @@
+"""One leader among processes of a kind: a session-scoped advisory lock in PostgreSQL, freed when its holder dies."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from zlib import crc32
+
+import psycopg
+
+from shared.infra import db
+from shared.infra.db import one
+from shared.infra.logging import get_logger
+
+log = get_logger()
+
+RETRY_SECONDS = 1.0
+
+
+class Leadership:
+    """Held by the connection that holds the lock; gone when that connection is gone."""
+
+    def __init__(self, conn: db.Conn) -> None:
+        self.conn = conn
+        self._lock = threading.Lock()
+
+    def is_held(self) -> bool:
+        """Ask PostgreSQL, so that a process that was stopped or cut off does not act as leader."""
+        with self._lock:
+            try:
+                self.conn.execute("SELECT")
+            except psycopg.Error:
+                return False
+            return True
+
+
+@contextmanager
+def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | None]:
+    """Stand by until this process is the leader called `name`; None if it is to stop before that."""
+    number = crc32(f"waymark:{name}".encode())
+    waiting = False
+    while not stopping.is_set():
+        try:
+            conn = db.connect()
+        except psycopg.OperationalError as error:
+            log.warning("database_away", error=str(error))
+            stopping.wait(RETRY_SECONDS)
+            continue
+        with conn:
+            while not stopping.is_set():
+                try:
+                    leads = one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
+                except psycopg.OperationalError:
+                    break  # the connection is gone: another one
+                if leads:
+                    log.info("leading", name=name)
+                    yield Leadership(conn)
+                    return
+                if not waiting:
+                    log.info("standing_by", name=name)
+                    waiting = True
+                stopping.wait(RETRY_SECONDS)
+    yield None

@@ -1,0 +1,79 @@
+"""Redis: every client comes from here, so that time limits, TLS and key names are the same everywhere.
+
+Redis carries nudges and live events and caches; PostgreSQL remembers. Losing Redis may delay, never lose.
+"""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import redis
+
+from shared.infra.per_process import once
+from shared.settings import SettingsError, settings
+
+SOCKET_SECONDS = 2.0
+PING_SECONDS = 5.0
+
+
+def make_client(**options: Any) -> "redis.Redis":
+    """A client that gives up on a silent server after two seconds, and has up to 100 connections."""
+    url = settings().redis_url.get_secret_value()
+    if url.startswith("rediss://") and not settings().redis_tls_verify:
+        options |= {"ssl_cert_reqs": None, "ssl_check_hostname": False}
+    options = {
+        "socket_timeout": SOCKET_SECONDS,
+        "socket_connect_timeout": SOCKET_SECONDS,
+        "socket_keepalive": True,
+        "health_check_interval": 15,
+        "client_name": "waymark",
+    } | options
+    return redis.Redis.from_url(url, **options)
+
+
+@once
+def client() -> "redis.Redis":
+    """This process's client; its pool is safe to share between threads, and made anew after a fork."""
+    return make_client()
+
+
+def listen(*, channels: Iterable[str] = (), patterns: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """What is said on the channels, and first of all that the subscription stands (`type` is `subscribe` or
+    `psubscribe`). Raises redis.RedisError when the connection ends, or nothing comes back over it any more."""
+    with make_client(socket_timeout=None, health_check_interval=0).pubsub() as subscriber:
+        if channels:
+            subscriber.subscribe(*channels)
+        if patterns:
+            subscriber.psubscribe(*patterns)
+        heard = time.monotonic()
+        while True:
+            said = subscriber.get_message(timeout=PING_SECONDS)
+            if said is not None:
+                heard = time.monotonic()
+                if said["type"] != "pong":
+                    yield said
+            elif time.monotonic() - heard > 3 * PING_SECONDS:
+                raise redis.ConnectionError("the server fell silent")
+            else:
+                subscriber.ping()
+
+
+def key(*parts: object) -> str:
+    """A name under this installation's prefix, for keys and pub/sub channels alike."""
+    return ":".join((settings().redis_prefix, *map(str, parts)))
+
+
+def refuse_eviction() -> None:
+    """In production, end a process that would put its queues where Redis may drop them.
+
+    The policy is read through INFO, since managed servers block CONFIG. With Redis away nothing can be asked, and the
+    process starts: accepting scans needs no Redis.
+    """
+    if not settings().is_production:
+        return
+    try:
+        policy = str(client().info("memory").get("maxmemory_policy", "noeviction"))
+    except redis.RedisError:
+        return
+    if policy.startswith("allkeys"):
+        raise SettingsError(f"REDIS_URL: maxmemory-policy {policy} drops queues; set noeviction or a volatile-* one")

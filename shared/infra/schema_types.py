@@ -1,0 +1,69 @@
+"""What bodies are made of: field types with their limits, for those who take bodies and those who read files."""
+
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic.json_schema import WithJsonSchema
+
+from shared.infra.timestamps import write_time
+from shared.infra.urls import MAX_URL, WEB_URL, is_web_url
+
+
+class Body(BaseModel):
+    """A request body. Unknown fields are refused by name, so that a misspelt one is not lost silently."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _rfc3339(value: object) -> object:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper():
+        raise ValueError("must be an RFC 3339 time such as 2026-02-12T10:00:00Z")
+    return value
+
+
+def _in_utc(value: datetime) -> datetime:
+    if value.tzinfo is None:
+        raise ValueError("must be an RFC 3339 time with its offset, such as 2026-02-12T10:00:00Z")
+    if not MINYEAR < value.year < MAXYEAR:  # so that it can be told in every time zone
+        raise ValueError("must be a time between the years 2 and 9998")
+    return value.astimezone(UTC)
+
+
+def _web_url(text: str) -> str:
+    if not is_web_url(text):
+        raise ValueError("must be an http:// or https:// URL with a host, and without credentials or backslashes")
+    return text
+
+
+def _integral(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _positive_zero(value: float) -> float:
+    return value + 0.0
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+AnyWhole = Annotated[int, BeforeValidator(_integral), Field(strict=True)]
+"""A whole number, also one that is written as 5.0: JSON knows one kind of number only. Say its limits."""
+Whole = Annotated[AnyWhole, Field(ge=-(2**31), lt=2**31)]
+Count = Annotated[Whole, Field(ge=1)]
+Flag = Annotated[bool, Field(strict=True)]
+Time = Annotated[
+    datetime,
+    BeforeValidator(_rfc3339),
+    AfterValidator(_in_utc),
+    PlainSerializer(write_time, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Latitude = Annotated[Number, Field(ge=-90, le=90), AfterValidator(_positive_zero)]
+Longitude = Annotated[Number, Field(ge=-180, le=180), AfterValidator(_positive_zero)]
+Text = Annotated[str, StringConstraints(max_length=2_000)]
+Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
+"""Text on one line, not blank. Say how long it may be."""
+WebUrl = Annotated[
+    str, AfterValidator(_web_url), WithJsonSchema({"type": "string", "pattern": WEB_URL, "maxLength": MAX_URL})
+]

@@ -1,0 +1,121 @@
+"""Files in a directory. A draft is written beside them, synced, and renamed: there whole, or not at all."""
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+from uuid import uuid4
+
+from shared.infra.storage.base import BLOCK, Blocks, FileMissing, Listed, StorageError, StorageFull, check_name
+
+DRAFTS = "drafts"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class LocalStorage:
+    """Everything below one directory, which web and workers share."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = root / "kept"
+        self._drafts = root / DRAFTS
+
+    @contextmanager
+    def write(self, name: str) -> Iterator[BinaryIO]:
+        path = self._path(name)
+        draft = self._drafts / uuid4().hex
+        with _told():
+            self._drafts.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with _told(), draft.open("xb", buffering=BLOCK) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            with _told():
+                self._rename(draft, path)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+
+    @staticmethod
+    def _rename(draft: Path, path: Path) -> None:
+        try:
+            draft.rename(path)
+        except FileNotFoundError:  # its directory was just removed for being empty
+            path.parent.mkdir(parents=True, exist_ok=True)
+            draft.rename(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
+        with _told():
+            file = self._path(name).open("rb", buffering=0)
+        return Blocks(_blocks(file, start, stop), file)
+
+    def size(self, name: str) -> int:
+        with _told():
+            return self._path(name).stat().st_size
+
+    def delete(self, name: str) -> None:
+        path = self._path(name)
+        with _told():
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.parent.rmdir()  # if it is empty
+
+    def listed(self, prefix: str) -> Iterator[Listed]:
+        check_name(prefix + "x")
+        for folder, _, names in os.walk(self._files / prefix):
+            for name in names:
+                path = Path(folder, name)
+                with suppress(FileNotFoundError):
+                    at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+                    yield Listed(path.relative_to(self._files).as_posix(), at)
+
+    def forget_drafts(self, before: datetime) -> int:
+        gone = 0
+        with _told():
+            for path in self._drafts.iterdir() if self._drafts.exists() else ():
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < before.timestamp():
+                        path.unlink()
+                        gone += 1
+        return gone
+
+    def _path(self, name: str) -> Path:
+        check_name(name)
+        return self._files / name
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What the disk refuses, as the storage's errors: without the server's paths."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileMissing("The file is not there.") from error
+    except OSError as error:
+        if error.errno in FULL:
+            raise StorageFull from error
+        raise StorageError(f"The storage for files failed: {error.strerror}.") from error
+
+
+def _blocks(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
+    with file:
+        file.seek(start)
+        left = None if stop is None else stop - start
+        while left is None or left > 0:
+            with _told():
+                block = file.read(BLOCK if left is None else min(BLOCK, left))
+            if not block:
+                return
+            if left is not None:
+                left -= len(block)
+            yield block

@@ -1,0 +1,241 @@
+"""What the Quest Catalog says, cached in Redis, and still served for a while when the catalog is away.
+
+An answer that makes no sense is no answer: nothing is tracked, claimed or cached on the strength of it.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from shared.errors import NotFound, Unavailable
+from shared.infra import cache
+from shared.infra.logging import get_logger
+from shared.infra.redis import key
+from shared.quests import grpc_channel
+from shared.quests.rules import Quest, Reward
+from shared.settings import settings
+
+log = get_logger()
+
+REST_SECONDS = 1.0
+"""After a failure the catalog is left alone this long, so that not every request waits for it in vain."""
+MEMORY_SECONDS = 1.0
+"""How long a process trusts what it read from Redis; changes of the catalog take GRPC_CACHE_SECONDS anyway."""
+MAX_QUESTS = 10_000
+MAX_QUANTITY = 1_000_000
+MISSING_SECONDS = 1.0
+"""How long a process believes that there is no such quest."""
+SHAPE = 1
+"""Of what is written to Redis: another release may write it otherwise, and looks elsewhere."""
+ALL = "*"
+"""The name under which the whole list is cached: no quest has it."""
+
+
+class NoSuchQuest(NotFound):
+    """There is no quest of this name."""
+
+
+class CatalogAway(Unavailable):
+    """The quest catalog is not answering; try again shortly."""
+
+
+class CatalogGarbled(Unavailable):
+    """The quest catalog's answer makes no sense; nothing was done. Try again later."""
+
+
+def quest(name: str) -> Quest:
+    """The quest of this name. Raises NoSuchQuest, CatalogAway, CatalogGarbled."""
+    return _cached(name, lambda: [_ask(name)])[0]
+
+
+def quests() -> list[Quest]:
+    """Every quest, by name. Raises CatalogAway, CatalogGarbled."""
+    return _cached(ALL, _ask_all)
+
+
+def forget() -> None:
+    """Forget what this process knows, and that it is to leave the catalog alone; Redis remembers."""
+    _memory.clear()
+    _missing.clear()
+    _rest.until = 0.0
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the catalog said, and until when that is as good as asking again."""
+
+    quests: list[Quest]
+    fresh_until: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.time() < self.fresh_until
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it may still serve while the catalog is away."""
+        return time.time() < self.fresh_until + settings().grpc_stale_hours * 3600
+
+
+class _Rest:
+    """When this process may ask the catalog again."""
+
+    until = 0.0
+
+
+_rest = _Rest()
+_memory: dict[str, tuple[float, _Kept]] = {}
+_missing: dict[str, float] = {}
+_renewing: set[str] = set()
+_lock = threading.Lock()
+
+
+def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
+    """What this process remembers, else Redis, else the catalog; with the catalog away, what is old: in Redis, or, with
+    that away too, here."""
+    trusted_until, remembered = _memory.get(name, (0.0, None))
+    if remembered is not None and time.monotonic() < trusted_until:
+        return remembered.quests
+    kept = _look(name) or remembered
+    if kept is not None and kept.is_fresh and kept is not remembered:
+        return _remember(name, kept)
+    if kept is None or not kept.is_good:
+        return _remember(name, _asked(name, ask))
+    return _renewed(name, ask, kept)
+
+
+def _renewed(name: str, ask: Callable[[], list[Quest]], old: _Kept) -> list[Quest]:
+    """Asked for again by one thread of this process; the others take what is old and wait for nothing."""
+    with _lock:
+        if name in _renewing:
+            return old.quests
+        _renewing.add(name)
+    try:
+        return _remember(name, _asked(name, ask))
+    except (CatalogAway, CatalogGarbled) as error:
+        log.warning("catalog_stale", quest=name, error=type(error).__name__)
+        return _remember(name, old)
+    finally:
+        _renewing.discard(name)
+
+
+def _remember(name: str, kept: _Kept) -> list[Quest]:
+    if len(_memory) >= MAX_QUESTS:
+        _memory.clear()
+    _memory[name] = time.monotonic() + MEMORY_SECONDS, kept
+    return kept.quests
+
+
+def _asked(name: str, ask: Callable[[], list[Quest]]) -> _Kept:
+    if time.monotonic() < _missing.get(name, 0.0):
+        raise NoSuchQuest
+    if time.monotonic() < _rest.until:
+        raise CatalogAway
+    try:
+        return _keep(name, ask())
+    except NoSuchQuest:
+        if len(_missing) >= MAX_QUESTS:
+            _missing.clear()
+        _missing[name] = time.monotonic() + MISSING_SECONDS
+        _memory.pop(name, None)
+        _drop(name)
+        raise
+
+
+def _ask(name: str) -> Quest:
+    from shared.quests import quest_pb2  # noqa: PLC0415 - when first used
+
+    told = _call("GetQuestInfo", quest_pb2.QuestRequest(quest_name=name))
+    if told.name != name:
+        raise _garbled(name, f"told of {told.name!r}")
+    return _read(told)
+
+
+def _ask_all() -> list[Quest]:
+    from shared.quests import quest_pb2  # noqa: PLC0415
+
+    told = _call("GetAllQuests", quest_pb2.QuestListRequest())
+    if len(told.quests) > MAX_QUESTS:
+        raise _garbled(ALL, f"told of {len(told.quests)} quests")
+    found = {}
+    for each in told.quests:
+        try:
+            found[each.name] = _read(each)
+        except CatalogGarbled:
+            continue  # said in the log; the others stand
+    return [found[name] for name in sorted(found)]
+
+
+def _call(method: str, request: Any) -> Any:
+    import grpc  # noqa: PLC0415 - when first used
+
+    try:
+        return grpc_channel.call(method, request)
+    except grpc.RpcError as error:
+        status = error.code() if isinstance(error, grpc.Call) else None
+        if status == grpc.StatusCode.NOT_FOUND:
+            raise NoSuchQuest from None
+        details = error.details() if isinstance(error, grpc.Call) else repr(error)
+        log.warning("catalog_away", method=method, status=getattr(status, "name", None), details=details)
+        if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED):  # unreadable, or too large
+            raise CatalogGarbled from error
+        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):  # it is, not this one answer
+            _rest.until = time.monotonic() + REST_SECONDS
+        raise CatalogAway from error
+
+
+def _read(told: Any) -> Quest:
+    """An answer as the rules take it. An empty reward is none, as some catalogs write it."""
+    reward = None
+    if told.HasField("rewards") and (told.rewards.reward_item or told.rewards.reward_qty):
+        reward = Reward(told.rewards.reward_item, told.rewards.reward_qty)
+        if not (0 < len(reward.item) <= 100 and "\x00" not in reward.item):
+            raise _garbled(told.name, "a reward without a name that could be stored")
+        if not 0 < reward.quantity <= MAX_QUANTITY:
+            raise _garbled(told.name, f"a reward of {reward.quantity}")
+    if not 0 < len(told.name) <= 200 or "\x00" in told.name:
+        raise _garbled(told.name, "a name that could not be stored")
+    if told.streak < 1 or told.duplication < 1:
+        raise _garbled(told.name, f"streak {told.streak}, duplication {told.duplication}")
+    return Quest(told.name, told.streak, told.duplication, told.auto_claim, reward)
+
+
+def _garbled(name: str, why: str) -> CatalogGarbled:
+    log.error("catalog_garbled", quest=name, why=why)
+    return CatalogGarbled()
+
+
+def _key(name: str) -> str:
+    """Named by the catalog too: another address is another catalog."""
+    return key("catalog", SHAPE, sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
+
+
+def _look(name: str) -> _Kept | None:
+    """What Redis has; what cannot be read is not there."""
+    found = cache.ask(lambda client: client.get(_key(name)))
+    if not isinstance(found, bytes):
+        return None
+    try:
+        told = json.loads(found)
+        quests = [Quest.of_terms(terms, each) for each, terms in told["quests"]]
+        return _Kept(quests, float(told["fresh_until"]))
+    except (ValueError, TypeError, LookupError) as error:
+        log.warning("catalog_cache_unreadable", quest=name, error=repr(error))
+        return None
+
+
+def _keep(name: str, found: list[Quest]) -> _Kept:
+    fresh = settings().grpc_cache_seconds
+    kept = _Kept(found, time.time() + fresh)
+    told = {"fresh_until": kept.fresh_until, "quests": [(each.name, each.terms()) for each in found]}
+    life = int(fresh + settings().grpc_stale_hours * 3600) or 1
+    cache.ask(lambda client: client.set(_key(name), json.dumps(told), ex=life))
+    return kept
+
+
+def _drop(name: str) -> None:
+    cache.ask(lambda client: client.delete(_key(name)))

@@ -1,0 +1,106 @@
+"""What a player sees of the quests: those that can be moved now, and those they have moved."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from shared.infra.db import Conn
+from shared.quests import definitions, store
+from shared.quests.definitions import Listed
+from shared.quests.rules import Quest, State, Status
+from shared.settings import settings
+
+
+@dataclass(frozen=True)
+class Price:
+    """A reward, as the contract spells it."""
+
+    item: str
+    qty: int
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A quest and one player's state of it. Which codes it means is not told: finding them is the game."""
+
+    quest: Quest
+    state: State
+    description: str
+
+    @property
+    def name(self) -> str:
+        return self.quest.name
+
+    @property
+    def streak(self) -> int:
+        return self.quest.streak
+
+    @property
+    def duplication(self) -> int:
+        return self.quest.duplication
+
+    @property
+    def auto_claim(self) -> bool:
+        return self.quest.auto_claim
+
+    @property
+    def daily(self) -> bool:
+        return self.quest.daily
+
+    @property
+    def grace_days(self) -> int:
+        return self.quest.grace_days
+
+    @property
+    def by_scans(self) -> bool:
+        return self.quest.by_scans
+
+    @property
+    def reward(self) -> Price | None:
+        reward = self.quest.reward
+        return None if reward is None else Price(reward.item, reward.quantity)
+
+    @property
+    def progress(self) -> int:
+        return self.state.progress
+
+    @property
+    def completions(self) -> int:
+        return self.state.completions
+
+    @property
+    def claims(self) -> int:
+        return self.state.claims
+
+    @property
+    def claimable(self) -> int:
+        return self.state.completions - self.state.claims if self.quest.reward else 0
+
+    @property
+    def status(self) -> Status:
+        if self.claimable:
+            return "completed"
+        if self.completions >= self.duplication:
+            return "max_completions_reached"
+        return "claimed" if self.claims and not self.progress else "in_progress"
+
+
+def shown_to(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[Shown]:
+    """The quests that sign-ins and sign-ups advance, our own ones that scans do, and those that the player has moved,
+    by name: nothing that could never move."""
+    ours = {each.name: each for each in definitions.find_all(conn)}
+    states = store.states_of(conn, player_id)
+    quests = {each.name: each for each in (*(own.quest for own in ours.values() if own.by_scans), *catalog)}
+    return list(_shown(quests, ours, states))
+
+
+def _shown(quests: dict[str, Quest], ours: dict[str, Listed], states: dict[str, State]) -> Iterator[Shown]:
+    tracked = {settings().signin_quest, settings().signup_quest}
+    for name, quest in sorted(quests.items()):
+        own, state = ours.get(name), states.get(name, State())
+        moves = own.active if own is not None and own.by_scans else name in tracked
+        if own is None and (moves or state.version):
+            yield Shown(quest, state, "")
+        elif own is not None and (moves or state.version):
+            options = replace(quest, daily=own.daily, grace_days=own.grace_days, by_scans=own.by_scans)
+            yield Shown(options, state, own.description)

@@ -1,0 +1,136 @@
+"""Quests written down by hand, in YAML: read, checked, and told what is wrong with them."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+
+from shared.quests.definitions import Definition, RewardDefinition
+
+SHIPPED = Path(__file__).with_name("default_quests.yaml")
+NAME = r"^[a-z0-9](-?[a-z0-9])*$"
+
+Whole = Annotated[int, Field(strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
+Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
+"""Text on one line. Say how long it may be."""
+Tag = Annotated[Word, StringConstraints(max_length=100)]
+
+
+class LoadError(Exception):
+    """The file holds no quests that could be loaded; the message says where, and what would be right."""
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RewardEntry(_Entry):
+    name: Annotated[Word, StringConstraints(max_length=200)]
+    item: Annotated[Word, StringConstraints(max_length=100)]
+    quantity: Annotated[Whole, Field(ge=1, le=1_000_000)]
+
+
+class ScansEntry(_Entry):
+    codes: Annotated[list[Code], Field(min_length=1, max_length=200)] | None = None
+    tags: Annotated[list[Tag], Field(min_length=1, max_length=200)] | None = None
+    in_order: Flag = False
+    within_hours: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
+
+    @model_validator(mode="after")
+    def _one_of_them(self) -> Self:
+        if (self.codes is None) == (self.tags is None):
+            raise ValueError("must name codes or tags, one of them")
+        return self
+
+    @property
+    def count(self) -> int:
+        return len(self.codes or self.tags or ())
+
+    @property
+    def distinct(self) -> int:
+        return len(set(self.codes or ()))
+
+
+class QuestEntry(_Entry):
+    name: Annotated[str, StringConstraints(pattern=NAME, max_length=100)]
+    description: Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")] = ""
+    streak: Annotated[Whole, Field(ge=1, le=10_000)]
+    duplication: Annotated[Whole, Field(ge=1, le=1_000_000)]
+    auto_claim: Flag = False
+    reward: RewardEntry | None = None
+    daily: Flag = False
+    grace_days: Annotated[Whole, Field(ge=0, le=30)] = 0
+    scans: ScansEntry | None = None
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        scans = self.scans
+        if self.grace_days and not self.daily:
+            raise ValueError("grace_days is for quests that are daily")
+        if self.daily and scans and (scans.in_order or scans.within_hours):
+            raise ValueError("a daily quest has neither in_order nor within_hours")
+        if scans and scans.in_order and self.streak != scans.count:
+            raise ValueError(f"streak must be {scans.count}, as many as are listed in order")
+        if scans and scans.codes and not (self.daily or scans.in_order) and self.streak > scans.distinct:
+            raise ValueError(f"streak must be at most {scans.distinct}, as many as there are codes")
+        return self
+
+    def definition(self) -> Definition:
+        scans = self.scans or ScansEntry.model_construct()
+        return Definition(
+            name=self.name,
+            streak=self.streak,
+            duplication=self.duplication,
+            description=self.description,
+            auto_claim=self.auto_claim,
+            daily=self.daily,
+            grace_days=self.grace_days,
+            codes=scans.codes or (),
+            tags=scans.tags or (),
+            in_order=scans.in_order,
+            within_seconds=round(scans.within_hours * 3600) if scans.within_hours else None,
+            reward=None if self.reward is None else RewardDefinition(**self.reward.model_dump()),
+        )
+
+
+class QuestsFile(_Entry):
+    quests: Annotated[list[QuestEntry], Field(min_length=1)]
+
+
+def read(text: str) -> list[Definition]:
+    """The quests in a YAML text, all of them or none. Raises LoadError."""
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise LoadError(f"This is not YAML: {error}") from None
+    try:
+        quests = QuestsFile.model_validate(found).quests
+    except ValidationError as error:
+        raise LoadError("\n".join(_line(problem, found) for problem in error.errors())) from None
+    for place, quest in enumerate(quests):
+        if quest.name in {other.name for other in quests[:place]}:
+            raise LoadError(f"quests.{place} ({quest.name}): name stands there twice")
+        for other in quests[:place]:
+            if _is_ambiguous(quest.reward, other.reward):
+                raise LoadError(f"quests.{place} ({quest.name}): reward: {other.name} gives another of that name")
+    return [quest.definition() for quest in quests]
+
+
+def _is_ambiguous(one: RewardEntry | None, other: RewardEntry | None) -> bool:
+    return one is not None and other is not None and one.name == other.name and one != other
+
+
+def _line(problem: Any, found: Any) -> str:
+    """Where, by number and by name, and what is wrong."""
+    loc = list(problem["loc"])
+    named = ""
+    if len(loc) > 1 and isinstance(loc[1], int):
+        entry = found["quests"][loc[1]]
+        named = f" ({entry['name']})" if isinstance(entry, dict) and isinstance(entry.get("name"), str) else ""
+    where = ".".join(map(str, loc[:2])) + named
+    field = ".".join(map(str, loc[2:]))
+    told = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {field}: {told}" if field else f"{where or 'the file'}: {told}"

@@ -1,0 +1,172 @@
+"""One chunk of a ZIP: each picture drawn, read back from its bytes, and written. Importing this loads the renderer.
+
+A part is the chunk's piece of the archive, its records, its lines of the manifest, and the length of each.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+from isal import isal_zlib
+
+from shared.errors import DomainError, Invalid, NotFound, PictureChanging, Unreadable
+from shared.images.code_url import printed_text
+from shared.images.readback import reads_back
+from shared.images.render import render
+from shared.infra import db
+from shared.infra.logging import get_logger
+from shared.infra.storage.base import FileMissing, Storage, Writer
+from shared.renders import chunk_codes, manifest, zip_writer
+from shared.renders.chunk_codes import Code, Logos
+from shared.renders.rules import Asked, Render, picture_name
+from shared.renders.store import Failed
+
+log = get_logger()
+
+T = TypeVar("T")
+
+LENGTHS = struct.Struct("<QQQ")
+RELOADS = 3
+"""How often a code whose logo is replaced meanwhile is loaded again."""
+DELETED = "This code has been deleted."
+SET_ASIDE = "This picture was set aside: workers died while they drew it."
+UNREADABLE = "This picture cannot be read back; a larger one may be."
+DEFECT = "This picture could not be drawn."
+
+
+def draw_proved(asked: Asked, code: Code, logos: Logos) -> bytes:
+    """The picture as the image endpoint gives it, decoded again whatever it looks like. Raises DomainError."""
+    picture = code.customization.picture(printed_text(code.text), asked.format, asked.size, asked.error_correction)
+    data = render(picture, logos.of(code))
+    if not reads_back(picture, data):
+        raise Unreadable
+    return data
+
+
+def as_it_is(render: Render, code: Code, draw: Callable[[Code], T]) -> tuple[Code, T]:
+    """What `draw` makes of a code, and the code: loaded again where its logo has been replaced since it was loaded.
+
+    Raises what `draw` raises, and NotFound where the code has been deleted since.
+    """
+    for _ in range(RELOADS):
+        try:
+            return code, draw(code)
+        except PictureChanging:
+            with db.connection() as conn:
+                (found,) = chunk_codes.codes(conn, render.id, [code.id])
+            if found is None:
+                raise NotFound(DELETED) from None
+            code = found
+    return code, draw(code)
+
+
+def write_part(
+    out: Writer,
+    asked: Render,
+    codes: Sequence[Code | None],
+    qr_ids: Sequence[UUID],
+    *,
+    first: int,
+    total: int,
+    at: datetime,
+    aside: frozenset[int],
+    before_each: Callable[[int], None],
+) -> list[Failed]:
+    """Write a chunk's part; returns the codes that have no picture in it. `before_each` may end it by raising."""
+    logos, failed = Logos(), []
+    piece, lines = zip_writer.Piece(out, at), bytearray()
+    for place, (qr_id, loaded) in enumerate(zip(qr_ids, codes, strict=True)):
+        before_each(place)
+        name, code = "", loaded
+        message = SET_ASIDE if place in aside else DELETED if code is None else ""
+        if code is not None and not message:
+            try:
+                code, data = as_it_is(asked, code, lambda code: draw_proved(asked, code, logos))
+            except psycopg.Error:
+                raise
+            except Exception as error:  # noqa: BLE001 - one picture takes none along
+                message = told(error, qr_id)
+            else:
+                name = picture_name(first + place, total, code.text, asked.format)
+                piece.add(name, data)
+        if message:
+            failed.append(Failed(qr_id, message))
+        about = (code.text, code.description, printed_text(code.text)) if code else ("", "", "")
+        lines += manifest.line((name, str(qr_id), *about, message))
+    out.write(bytes(piece.records))
+    out.write(bytes(lines))
+    out.write(LENGTHS.pack(piece.written, len(piece.records), len(lines)))
+    return failed
+
+
+def told(error: Exception, qr_id: UUID) -> str:
+    """What staff are told of a picture that could not be made. What is no refusal of ours goes to the log."""
+    if isinstance(error, Unreadable):
+        return UNREADABLE
+    if isinstance(error, Invalid) and error.faults:
+        return f"The picture's {error.faults[0].loc} {error.faults[0].message}."
+    if isinstance(error, DomainError):
+        return str(error)
+    log.error("picture_failed", qr_id=str(qr_id), exc_info=error)
+    return DEFECT
+
+
+class Part:
+    """A chunk's part in the storage. Raises FileMissing where it is not there, or not whole."""
+
+    def __init__(self, files: Storage, name: str) -> None:
+        self._files, self._name = files, name
+        size = files.size(name)
+        tail = b"".join(files.read(name, max(0, size - LENGTHS.size)))
+        self.entries, self.records, self.lines = LENGTHS.unpack(tail) if len(tail) == LENGTHS.size else (0, 0, 0)
+        if self.entries + self.records + self.lines + LENGTHS.size != size:
+            raise FileMissing("A part is not whole.")
+
+    def read_entries(self) -> Iterator[bytes]:
+        return self._files.read(self._name, 0, self.entries)
+
+    def read_records(self) -> bytes:
+        return b"".join(self._files.read(self._name, self.entries, self.entries + self.records))
+
+    def read_lines(self) -> Iterator[bytes]:
+        start = self.entries + self.records
+        return self._files.read(self._name, start, start + self.lines)
+
+
+def put_together(out: Writer, parts: Sequence[Part], at: datetime, beat: Callable[[], None]) -> int:
+    """Write the archive: pictures, manifest, records. `beat` is called between parts and may end it by raising. Returns
+    how many bytes it has."""
+    written = 0
+    for part in parts:
+        beat()
+        for block in part.read_entries():
+            out.write(block)
+        written += part.entries
+    checksum, size = 0, 0
+    for block in _manifest(parts, beat):
+        checksum, size = isal_zlib.crc32(block, checksum), size + len(block)
+    last = zip_writer.Piece(out, at)
+    last.add_blocks("manifest.csv", _manifest(parts, beat), checksum, size)
+    start, records, entries, begin = written + last.written, 0, 0, 0
+    for part in parts:
+        beat()
+        for record in zip_writer.moved(part.read_records(), begin):
+            out.write(record)
+            records, entries = records + len(record), entries + 1
+        begin += part.entries
+    for record in zip_writer.moved(bytes(last.records), begin):
+        out.write(record)
+        records, entries = records + len(record), entries + 1
+    ending = zip_writer.end(entries, start, records)
+    out.write(ending)
+    return start + records + len(ending)
+
+
+def _manifest(parts: Sequence[Part], beat: Callable[[], None]) -> Iterator[bytes]:
+    yield manifest.HEADER
+    for part in parts:
+        beat()
+        yield from part.read_lines()

@@ -1,0 +1,33 @@
+"""What a verdict was judged by, where nothing was kept with it: the scan as it was and how far from its code, and that
+code as it stands now."""
+
+from shared.infra.db import Conn
+from shared.reviews.rules import Facts
+from shared.reviews.store import Review
+from shared.scans import judging_queries
+from shared.scans.checks import RULES, Case
+from shared.scans.fair_play import ALONE, NO_FAIR_PLAY
+from shared.scans.rules import Limits, Scan, Usage
+
+FORGOTTEN = ("used", "taken", "seconds")
+"""How often a code had been used, and how long ago."""
+
+
+def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
+    """By rule, what can still be told. What had been used by then, and where players had been, can not."""
+    code = judging_queries.codes(conn, [review.qr_id])[review.qr_id]
+    scan = Scan(
+        id=review.scan_id,
+        player_id=review.player_id,
+        qr_code=review.qr_code,
+        qr_code_id=review.qr_id,
+        scan_time=review.scanned_at,
+        received_at=review.received_at,
+        place=judging_queries.place_of(review.latitude, review.longitude),
+        accuracy_m=review.accuracy,
+    )
+    case = Case(scan, code, Usage(), (), limits, NO_FAIR_PLAY, ALONE, review.distance_m)
+    return {
+        check.reason: {name: value for name, value in check.inputs(case).items() if name not in FORGOTTEN}
+        for check in RULES
+    }

@@ -1,0 +1,34 @@
+"""Tokens that were not issued here, not for this, or not any more."""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+
+from shared.settings import settings
+from tests.support.callers import Person
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    return dict(jwt.decode(token, options={"verify_signature": False}))
+
+
+def signed(claims: dict[str, Any], *, key: str | None = None, algorithm: str = "HS256") -> str:
+    return jwt.encode(claims, key or settings().jwt_secret.get_secret_value(), algorithm=algorithm)
+
+
+def changed(**changes: Any) -> Callable[[Person], str]:
+    """The person's own access token with other claims (None: without), signed as ours are."""
+
+    def forge(person: Person) -> str:
+        claims = claims_of(person.access_token) | changes
+        return signed({name: value for name, value in claims.items() if value is not None})
+
+    return forge
+
+
+def unsigned(person: Person) -> str:
+    head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
+    return f"{head}.{person.access_token.split('.')[1]}."

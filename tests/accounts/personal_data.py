@@ -1,0 +1,126 @@
+"""A person who has left a trace in every table that can hold one, and a search for what is left of them."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+from flask import Flask
+
+from shared.audit import store as audit
+from shared.audit.store import OPERATOR
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.scans.rules import Place
+from tests.conftest import PASSWORD
+from tests.quests.scan_quests import make_quest, visit
+from tests.renders.factories import make_render
+from tests.support.callers import Person, Staff, give_password, make_staff, sign_in
+from tests.support.factories import make_code, make_encounter, make_held, make_org
+from workers.analytics import roll_up
+
+HERE = Place(52.3731237, 4.8926891)
+"""Seven digits that nothing else has."""
+EMAIL = "ada.lovelace@example.com"
+NAME = "Ada.Lovelace"
+KNOWN = {"current_password": PASSWORD}
+TRACES = (NAME, EMAIL, "52.3731237", "4.8926891", "12.3456", "nonce-of-ada", "request-of-ada", "text-by-ada", "Lisbon")
+"""What must be found nowhere afterwards."""
+
+
+@dataclass(frozen=True)
+class Life:
+    ada: Person
+    staff: Staff
+    code: UUID
+    held: UUID
+
+
+def live(app: Flask, conn: Conn) -> Life:
+    """Scans of every outcome, a puzzle, quests, a ledger, memberships, answers kept for them and about them."""
+    client: Any = app.test_client()
+    ada, staff = sign_in(app, conn, NAME), make_staff(app, conn)
+    give_password(conn, ada.id, PASSWORD, EMAIL)
+    make_quest(conn, staff.org_id, streak=1, auto_claim=True)
+    landmark = {"tags": ["landmark"], "per_player_limit": None}
+    here = {"accuracy_m": 12.3456}
+    code = make_code(conn, staff.org_id, HERE, **landmark)
+    puzzle = make_code(conn, staff.org_id, scan_type="encounter")
+    encounter = make_encounter(conn, puzzle)
+    gate = make_code(conn, staff.org_id, scan_type="transportation", destination_code="Lisbon")
+    far = make_code(conn, staff.org_id, Place(38.7, -9.1))
+    for number, (each, place) in enumerate(((code, HERE), (puzzle, HERE), (gate, HERE), (far, HERE), (code, HERE))):
+        visit(conn, ada.id, each, place=place, nonce=f"nonce-of-ada-{number}", **here)
+    unknown = {"player_id": str(ada.id), "qr_code": "text-by-ada", "nonce": "nonce-of-ada"}
+    headers = ada.headers | {"X-Request-ID": "request-of-ada"}
+    assert client.post("/scan", json=unknown, headers=headers).status_code == 202
+    visit(conn, ada.id, code, place=HERE)
+    held = make_held(conn, ada.id, code)
+    conn.execute(
+        """
+        UPDATE player_scans SET latitude = %s, longitude = %s, watched = true,
+                                facts = '{"impossible_travel": {"metres": 12.3456}}'
+        WHERE id = %s
+        """,
+        (HERE.latitude, HERE.longitude, held),
+    )
+    client.post(f"/encounters/{encounter}/solve", json={"answer": "open sesame"}, headers=ada.headers | keyed())
+    generated = {"data": "text-by-ada"}
+    assert client.post("/generate", json=generated, headers=ada.headers | keyed()).status_code == 201
+    conn.execute("UPDATE render_jobs SET asked_by = %s WHERE id = %s", (ada.id, make_render(conn, staff.org_id, code)))
+    member = {"username": NAME, "role": "analyst"}
+    joined = client.post(f"{staff.path}/members", json=member, headers=staff.owner.headers | keyed())
+    assert joined.status_code == 201
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'member')", (make_org(conn), ada.id))
+    key = {"name": "kiosk", "scopes": ["scan"]}
+    owner = client.patch(f"{staff.path}/members/{ada.id}", json={"role": "admin"}, headers=staff.owner.headers)
+    assert owner.status_code == 200
+    made = client.post(f"{staff.path}/api-keys", json=key, headers=headers | keyed())
+    assert made.status_code == 201
+    renamed = {"username": NAME.upper()}
+    assert client.patch("/users/me", json=renamed, headers=headers).status_code == 200
+    assert client.patch("/users/me", json={"username": NAME}, headers=headers).status_code == 200
+    audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=ada.id, new={"username": NAME})
+    conn.execute("UPDATE players SET timezone = 'Europe/Lisbon' WHERE id = %s", (ada.id,))
+    conn.execute("INSERT INTO outside_players VALUES ('https://login.example', %s, %s)", (EMAIL, ada.id))
+    roll_up()
+    return Life(ada, staff, code, held)
+
+
+def keyed() -> dict[str, str]:
+    return {"Idempotency-Key": str(uuid4())}
+
+
+def found(conn: Conn, *traces: str) -> list[tuple[str, str]]:
+    """Where each trace still stands: every row of every table, as text."""
+    tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+    return [
+        (table, trace)
+        for (table,) in tables
+        for trace in traces
+        if db.one(
+            conn.execute(
+                f"SELECT EXISTS (SELECT FROM {table} AS t WHERE strpos(lower(t::text), lower(%s)) > 0)", (trace,)
+            )
+        )[0]
+    ]
+
+
+def naming_players(conn: Conn) -> set[tuple[str, str]]:
+    """Every column that may name a player: by a foreign key, or an id by its name."""
+    rows = conn.execute(
+        """
+        SELECT k.conrelid::regclass::text, a.attname
+        FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
+        WHERE k.contype = 'f' AND k.confrelid = 'players'::regclass
+        UNION
+        SELECT table_name, column_name FROM information_schema.columns
+        WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+          AND data_type = 'uuid'
+          AND column_name ~ '^(player|user|member|maker|caller|owner|by)(_id)?$|_by$|_by_id$'
+        """
+    ).fetchall()
+    return {(table, column) for table, column in rows}
+
+
+def erase(client: Any, person: Person, **body: Any) -> Any:
+    return client.delete("/users/me", json=body, headers=person.headers)

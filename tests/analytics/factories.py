@@ -1,0 +1,59 @@
+"""Scans that are settled, corrections by staff, and visits, put straight into PostgreSQL with the events they bring."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from shared.analytics import rebuild
+from shared.infra.db import Conn, one
+from tests.support.factories import tell
+from workers import analytics
+
+NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
+
+
+def settle(
+    conn: Conn,
+    player: UUID,
+    code: UUID | None,
+    status: str = "success",
+    at: datetime = NOON,
+    *,
+    reason: str = "expired",
+    device: str | None = None,
+) -> UUID:
+    """A scan that arrives with its verdict: PostgreSQL itself tells it."""
+    told = reason if status in ("failure", "held") else None
+    scan_id = one(
+        conn.execute(
+            """
+            INSERT INTO player_scans (player_id, qr_code_id, qr_code, scan_time, status, reason, device, settled_at)
+            VALUES (%s, %s, 'text', %s, %s, %s, %s, now()) RETURNING id
+            """,
+            (player, code, at, status, told, device),
+        )
+    )[0]
+    return UUID(str(scan_id))
+
+
+def correct(conn: Conn, scan_id: UUID, status: str) -> None:
+    """What staff decide on a scan that has its verdict."""
+    with conn.transaction():
+        was = one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
+        conn.execute("UPDATE player_scans SET status = %s WHERE id = %s", (status, scan_id))
+        owner = one(
+            conn.execute(
+                "SELECT s.player_id, q.org_id FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id"
+                " WHERE s.id = %s",
+                (scan_id,),
+            )
+        )
+        tell(conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, was=was)
+
+
+def visit(conn: Conn, code: UUID, at: datetime = NOON, device: str = "phone") -> None:
+    conn.execute("INSERT INTO visits (qr_code_id, at, device) VALUES (%s, %s, %s)", (code, at, device))
+
+
+def rebuild_all(conn: Conn) -> None:
+    for org_id in rebuild.organizations(conn):
+        analytics.rebuild(rebuild.of_organization(conn, org_id))

@@ -1,0 +1,124 @@
+"""Rollups made anew are the same rows, whatever was wrong with them and whatever goes on beside."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from shared.analytics import rebuild
+from shared.infra.db import Conn
+from tests.analytics.expected_rollups import counted, rolled_up
+from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
+from tests.support.factories import make_code, make_org, make_player
+from workers import analytics
+from workers.analytics import roll_up
+
+STATUSES = ("success", "failure", "held", "annulled")
+
+
+def spoil(conn: Conn) -> None:
+    """Rows that are wrong, rows that are missing, and rows that should not be there."""
+    stranger = make_player(conn)
+    conn.execute("UPDATE scan_days SET count = count + 7, players = 0")
+    conn.execute("DELETE FROM scan_quarters")
+    conn.execute("DELETE FROM visit_days")
+    for (subject,) in conn.execute("SELECT DISTINCT subject_id FROM scan_days").fetchall():
+        conn.execute("INSERT INTO scan_players VALUES (%s, '2026-03-01', %s)", (subject, stranger))
+        conn.execute("INSERT INTO scan_players_ever VALUES (%s, %s)", (subject, stranger))
+        conn.execute("INSERT INTO scan_reasons VALUES (%s, '2026-03-28', 'no such', 1)", (subject,))
+        conn.execute("INSERT INTO visit_quarters VALUES (%s, '2026-03-28 12:15Z', 1)", (subject,))
+
+
+def test_rebuilding_makes_the_same_rows(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    codes = [make_code(conn, org), make_code(conn, org), make_code(conn)]
+    for k, status in enumerate(STATUSES * 6):
+        settle(conn, player, codes[k % 3], status, NOON + k * timedelta(hours=31), device="tablet")
+        visit(conn, codes[k % 3], NOON - k * timedelta(days=3))
+    roll_up()
+    before = rolled_up(conn)
+    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (codes[1],))
+    assert before == counted(conn)
+    spoil(conn)
+    conn.execute("DELETE FROM scan_players_ever WHERE subject_id = %s", (org,))
+
+    rebuild_all(conn)
+
+    assert rolled_up(conn) == before
+
+
+def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    codes = [make_code(conn, org), make_code(conn, org)]
+    for code in codes:
+        settle(conn, player, code)
+        visit(conn, code)
+    roll_up()
+    before = rolled_up(conn)
+    conn.execute("UPDATE scan_days SET count = 100")
+
+    analytics.main(["rebuild", "--code", str(codes[0])])
+
+    after = rolled_up(conn)
+    assert {key[0] for key, row in after["scan_days"].items() if row[0] == 100} == {codes[1], org}
+    analytics.main(["rebuild", "--all"])
+    assert rolled_up(conn) == before
+
+
+def test_rebuilding_counts_as_of_the_mark(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was settled and corrected after the mark is still to be folded, and must not count twice."""
+    code, player = make_code(conn), make_player(conn)
+    held = settle(conn, player, code, "held")
+    good = settle(conn, player, code)
+    roll_up()
+    correct(conn, held, "success")
+    correct(conn, good, "annulled")
+    later = settle(conn, player, code, "held")
+    correct(conn, later, "success")
+    correct(conn, held, "annulled")
+    visit(conn, code)
+    before = rolled_up(conn)
+
+    with monkeypatch.context() as halted:
+        halted.setattr(analytics, "fold", lambda: False)
+        rebuild_all(conn)
+
+    assert rolled_up(conn) == before
+    roll_up()
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_a_code_made_meanwhile_still_counts_for_its_organization(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    settle(conn, player, make_code(conn, org))
+    listed = rebuild.of_organization(conn, org)
+    later = make_code(conn, org)
+    settle(conn, make_player(conn), later)
+    visit(conn, later)
+
+    analytics.rebuild(listed)
+
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_visits_that_were_forgotten_stay_in_the_rollups(conn: Conn) -> None:
+    code = make_code(conn)
+    visit(conn, code, NOON - timedelta(days=1))
+    visit(conn, code, NOON)
+    roll_up()
+    before = rolled_up(conn)
+    conn.execute("DELETE FROM visits WHERE at < %s", (NOON,))
+    conn.execute("INSERT INTO visits_forgotten VALUES (%s)", (NOON.date(),))
+    conn.execute("DELETE FROM visit_days WHERE day = %s", (NOON.date(),))
+
+    rebuild_all(conn)
+
+    assert rolled_up(conn) == before
+
+
+def test_a_wrong_id_is_told(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="no code"):
+        analytics.main(["rebuild", "--code", str(UUID(int=0))])
+    with pytest.raises(SystemExit):
+        analytics.main(["rebuild"])
+    assert "--all" in capsys.readouterr().err

@@ -1,0 +1,190 @@
+"""Rollups equal what is counted one by one, whatever happens side by side."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.analytics import rollup
+from shared.infra import db, event_log
+from shared.infra.db import Conn
+from shared.infra.event_log import ROLLUPS, Position
+from shared.scans.rules import REASONS
+from shared.scans.store import NewScan, accept
+from tests.analytics.expected_rollups import counted, rolled_up
+from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
+from tests.support.concurrency import Meeting, at_once
+from tests.support.factories import code_text, hand_in, make_code, make_org, make_player, tell
+from workers import analytics, scans
+from workers.analytics import roll_up
+
+STATUSES = ("success", "failure", "held", "annulled")
+
+
+def assert_all_counted(conn: Conn) -> None:
+    roll_up()
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_what_workers_settle_is_folded(conn: Conn) -> None:
+    code, player = make_code(conn), make_player(conn)
+    for _ in range(3):
+        accept(conn, NewScan(player, code_text(conn, code)), device="phone")
+    scans.judge_pending()
+
+    assert_all_counted(conn)
+
+    (row,) = conn.execute("SELECT count, success, players, phone FROM scan_days WHERE subject_id = %s", (code,))
+    assert row == (3, 1, 1, 3)
+    assert conn.execute("SELECT DISTINCT reason, count FROM scan_reasons").fetchall() == [("player_limit", 2)]
+
+
+def test_every_status_and_every_reason(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    code = make_code(conn, org)
+    for status in STATUSES:
+        settle(conn, player, code, status)
+    for reason in REASONS:
+        settle(conn, player, code, "failure", reason=reason)
+
+    assert_all_counted(conn)
+
+
+def test_running_again_changes_nothing(conn: Conn) -> None:
+    settle(conn, make_player(conn), make_code(conn))
+    for _ in range(3):
+        assert_all_counted(conn)
+
+
+def test_a_scan_of_no_code_counts_for_nobody(conn: Conn) -> None:
+    settle(conn, make_player(conn), None, "failure", reason="unknown_code")
+    roll_up()
+    assert not any(rolled_up(conn).values())
+
+
+def test_a_pending_scan_does_not_count_yet(conn: Conn) -> None:
+    hand_in(conn, make_player(conn), make_code(conn))
+    roll_up()
+    assert not any(rolled_up(conn).values())
+
+
+@pytest.mark.parametrize(("first", "then"), [("held", "success"), ("held", "annulled"), ("success", "annulled")])
+@pytest.mark.parametrize("folded_between", [True, False])
+def test_a_correction_moves_what_was_counted(conn: Conn, first: str, then: str, folded_between: bool) -> None:
+    code, player = make_code(conn), make_player(conn)
+    scan = settle(conn, player, code, first)
+    if folded_between:
+        roll_up()
+    correct(conn, scan, then)
+
+    assert_all_counted(conn)
+
+    row = conn.execute("SELECT count, success, players FROM scan_days WHERE subject_id = %s", (code,)).fetchone()
+    assert row == (1, int(then == "success"), 1)
+
+
+def test_events_that_say_nothing_of_a_scan_are_passed_over(conn: Conn) -> None:
+    player = make_player(conn)
+    tell(conn, "scan_result", player)
+    tell(conn, "scan_result", player, scan_id="x")
+    tell(conn, "scan_result", player, scan_id=str(player), status="success")
+    settle(conn, player, make_code(conn))
+
+    assert_all_counted(conn)
+
+
+@pytest.mark.parametrize("at", ["infinity", "-infinity", "0001-06-01Z", "9998-06-01Z"])
+def test_a_row_by_hand_from_outside_of_time_is_not_counted(conn: Conn, at: Any) -> None:
+    settle(conn, make_player(conn), make_code(conn), at=at)
+    roll_up()
+    rebuild_all(conn)
+    assert not any(rolled_up(conn).values())
+
+
+def test_what_commits_late_is_not_skipped(conn: Conn) -> None:
+    """Its events have lower numbers than those that were folded before it could be seen."""
+    code, player = make_code(conn), make_player(conn)
+    with db.connect() as late:
+        with late.transaction():
+            settle(late, player, code)
+            visit(late, code)
+            settle(conn, player, code)
+            visit(conn, code)
+            roll_up()
+        assert_all_counted(conn)
+
+
+def test_negative_control_a_reader_of_whatever_is_visible_skips_it(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, player = make_code(conn), make_player(conn)
+
+    def reach(conn: Conn, log: str, _mark: Position, _limit: int) -> tuple[int, Position | None]:
+        row = conn.execute(f"SELECT xid::text::bigint, id FROM {log} ORDER BY xid DESC, id DESC LIMIT 1").fetchone()
+        return (1, Position(*row)) if row else (0, None)
+
+    monkeypatch.setattr(rollup, "_reach", reach)
+    with db.connect() as late:
+        with late.transaction():
+            settle(late, player, code)
+            settle(conn, player, code)
+            roll_up()
+        roll_up()
+    assert rolled_up(conn) != counted(conn)
+
+
+def test_of_two_at_once_one_folds(conn: Conn) -> None:
+    code, player = make_code(conn), make_player(conn)
+    for _ in range(20):
+        settle(conn, player, code)
+    at_once([roll_up] * 6)
+    assert_all_counted(conn)
+
+
+def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(conn, make_player(conn), make_code(conn))
+    both_read = Meeting(patience=2)
+    read_mark = event_log.read_mark
+
+    def read(conn: Conn, name: str) -> Position | None:
+        found = read_mark(conn, name)
+        if name == ROLLUPS:
+            both_read.wait()
+        return found
+
+    monkeypatch.setattr(rollup, "try_lock", lambda _conn: True)
+    monkeypatch.setattr(event_log, "read_mark", read)
+    at_once([analytics.fold] * 2)
+    monkeypatch.undo()
+    assert rolled_up(conn) != counted(conn)
+
+
+def test_who_folds_makes_settling_and_reading_wait_for_nothing(conn: Conn) -> None:
+    code, player = make_code(conn), make_player(conn)
+    settle(conn, player, code)
+    with db.connect() as folder, folder.transaction():
+        assert rollup.try_lock(folder)
+        rollup.fold_scans(folder, limit=100)
+        conn.execute("SET lock_timeout = '1s'")
+        settle(conn, player, code)
+        hand_in(conn, player, code)
+        scans.judge_pending()
+        conn.execute("RESET lock_timeout")
+    assert_all_counted(conn)
+
+
+def test_it_works_in_batches(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(analytics, "BATCH", 2)
+    code, player = make_code(conn), make_player(conn)
+    for k in range(7):
+        settle(conn, player, code, at=NOON + k * timedelta(hours=9))
+        visit(conn, code)
+    assert_all_counted(conn)
+
+
+def test_a_batch_that_fails_leaves_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    settle(conn, make_player(conn), make_code(conn))
+    with monkeypatch.context() as broken:
+        broken.setattr(event_log, "write_mark", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            roll_up()
+    assert not any(rolled_up(conn).values())
+    assert_all_counted(conn)

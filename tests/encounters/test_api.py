@@ -1,0 +1,382 @@
+"""Puzzles over HTTP: for whom, how often, paid once, and never told what solves them."""
+
+import logging
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from flask import Flask
+
+from shared.encounters import store
+from shared.infra import event_log
+from shared.infra.db import Conn
+from shared.scans import store as scans
+from tests.encounters.factories import RIGHT, WRONG, answer, balance, make_puzzle, open_puzzle
+from tests.support.callers import Person, Staff, sign_in
+from tests.support.concurrency import at_once
+from tests.support.factories import AMSTERDAM, LISBON, hand_in, make_code, make_org
+from workers.scans import judge_pending
+
+
+@pytest.fixture
+def ada(app: Flask, conn: Conn) -> Person:
+    return sign_in(app, conn)
+
+
+def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, reward_quantity=3)
+    scan_id = open_puzzle(conn, ada, code)
+
+    told = answer(client, ada, puzzle, "Open  SESAME")
+
+    assert (told.status_code, told.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
+    assert scans.inventory(conn, ada.id) == [("gem", 3)]
+    told_live = conn.execute(
+        "SELECT type, data FROM events WHERE player_id = %s AND org_id IS NOT NULL ORDER BY xid, id OFFSET 2", (ada.id,)
+    ).fetchall()
+    paid = {"scan_id": str(scan_id), "encounter_id": str(puzzle), "reward": "gem", "quantity": 3}
+    qr_code = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code,)).fetchone()
+    assert qr_code is not None
+    assert told_live == [("encounter_solved", paid | {"qr_code": qr_code[0]}), ("reward_granted", paid)]
+
+
+def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, max_attempts=2)
+    open_puzzle(conn, ada, code)
+    first = answer(client, ada, puzzle)
+    conn.execute("UPDATE qr_codes SET reward_item = 'other', reward_quantity = 9")
+
+    for text in (RIGHT, WRONG, RIGHT, WRONG, WRONG):
+        again = answer(client, ada, puzzle, text)
+        assert (again.status_code, again.json) == (200, first.json)
+    assert balance(conn, ada.id) == 1
+
+
+def test_wrong_answers_are_counted_until_they_are_spent(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, max_attempts=2)
+    open_puzzle(conn, ada, code)
+
+    assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 1}
+    assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
+    spent = answer(client, ada, puzzle, RIGHT)
+    assert (spent.status_code, spent.content_type) == (409, "application/problem+json")
+    assert balance(conn, ada.id) == 0
+
+
+def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn)
+    open_puzzle(conn, ada, code)
+    for _ in range(5):
+        assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": None}
+    assert answer(client, ada, puzzle).json["solved"] is True
+
+
+def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, reward_item=None, reward_quantity=None)
+    open_puzzle(conn, ada, code)
+    for _ in range(2):
+        assert answer(client, ada, puzzle).json == {"solved": True, "reward": None, "quantity": None}
+    assert conn.execute("SELECT type FROM events ORDER BY xid DESC, id DESC LIMIT 1").fetchone() == (
+        "encounter_solved",
+    )
+
+
+@pytest.mark.parametrize("solution", [None, "\u200b "])
+def test_a_puzzle_without_a_solution_costs_no_attempt(
+    client: Any, conn: Conn, ada: Person, solution: str | None
+) -> None:
+    code, puzzle = make_puzzle(conn, solution=solution, max_attempts=1)
+    open_puzzle(conn, ada, code)
+    for _ in range(3):
+        assert answer(client, ada, puzzle, " ").status_code == 409
+    conn.execute("UPDATE encounters SET solution = %s", (RIGHT,))
+    assert answer(client, ada, puzzle).json["solved"] is True
+
+
+def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: Person) -> None:
+    org = make_org(conn)
+    code, puzzle = make_puzzle(conn, org, per_player_limit=None)
+    grace = sign_in(app, conn)
+    hand_in(conn, grace.id, make_code(conn, org), LISBON)
+    open_puzzle(conn, ada, code)
+    held = hand_in(conn, grace.id, code, AMSTERDAM)  # from Lisbon, in no time
+    judge_pending()
+    assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (held,)).fetchone() == ("held",)
+
+    assert answer(client, grace, puzzle).status_code == 403
+    conn.execute("UPDATE player_scans SET status = 'annulled' WHERE id = %s", (held,))
+    assert answer(client, grace, puzzle).status_code == 403
+    assert answer(client, sign_in(app, conn), puzzle).status_code == 403
+    assert answer(client, ada, uuid4()).status_code == 404
+    assert client.post(f"/encounters/{puzzle}/solve", json={"answer": RIGHT}).status_code == 401
+    assert client.post("/encounters/1/solve", json={"answer": RIGHT}, headers=ada.headers).status_code == 404
+    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)  # for the scan in Lisbon
+
+
+@pytest.mark.parametrize(
+    ("body", "loc"),
+    [
+        ({}, "body.answer"),
+        ({"answer": ""}, "body.answer"),
+        ({"answer": "a" * 1_001}, "body.answer"),
+        ({"answer": 42}, "body.answer"),
+        ({"answer": None}, "body.answer"),
+        ({"answer": ["open"]}, "body.answer"),
+        ({"answer": "a\x00b"}, "body.answer"),
+        ({"answer": RIGHT, "solved": True}, "body.solved"),
+    ],
+)
+def test_bad_answers_cost_no_attempt(client: Any, conn: Conn, ada: Person, body: dict[str, Any], loc: str) -> None:
+    code, puzzle = make_puzzle(conn, max_attempts=1)
+    open_puzzle(conn, ada, code)
+    refused = client.post(f"/encounters/{puzzle}/solve", json=body, headers=ada.headers)
+    assert refused.status_code == 422
+    assert [fault["loc"] for fault in refused.json["errors"]] == [loc]
+    assert answer(client, ada, puzzle, "x" * 1_000).json == {"solved": False, "attempts_left": 0}
+
+
+def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, per_player_limit=3, max_attempts=1)
+    for _ in range(2):
+        open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle).json["solved"] is True
+    assert answer(client, ada, puzzle).json["solved"] is True
+    assert balance(conn, ada.id) == 2
+    assert answer(client, ada, puzzle, WRONG).json["solved"] is True  # nothing is open: the last answer again
+    open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}  # the second's
+    assert balance(conn, ada.id) == 2
+
+
+def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
+    for quantity in (1, 2):
+        conn.execute("UPDATE qr_codes SET reward_quantity = %s", (quantity,))
+        open_puzzle(conn, ada, code)
+        first = answer(client, ada, puzzle).json
+    open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
+    for text in (RIGHT, WRONG):
+        assert answer(client, ada, puzzle, text).json == first == {"solved": True, "reward": "gem", "quantity": 2}
+    assert balance(conn, ada.id) == 3
+
+
+def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, max_attempts=3)
+    open_puzzle(conn, ada, code)
+    told = [answer(client, ada, puzzle, WRONG, key="lost-answer").json for _ in range(4)]
+    assert told == [{"solved": False, "attempts_left": 2}] * 4
+    assert answer(client, ada, puzzle, RIGHT, key="lost-answer").status_code == 422
+    assert answer(client, ada, puzzle, WRONG, key="another").json == {"solved": False, "attempts_left": 1}
+
+
+@pytest.mark.parametrize("text", [RIGHT, WRONG])
+def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: Person, text: str) -> None:
+    code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
+    open_puzzle(conn, ada, code)
+    first = answer(client, ada, puzzle, text, key="lost-answer").json
+    open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle, text, key="lost-answer").json == first
+    before = balance(conn, ada.id)
+    assert answer(client, ada, puzzle).json["solved"] is True  # the second is as open as it was
+    assert balance(conn, ada.id) == before + 1
+
+
+# Puzzles that change ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def change(client: Any, staff: Staff) -> Any:
+    def patch(code: UUID, **fields: Any) -> None:
+        answered = client.patch(f"{staff.codes}/{code}", json=fields, headers=staff.admin.headers)
+        assert answered.status_code == 200, answered.text
+
+    return patch
+
+
+PUZZLE = {"puzzle_type": "hacking", "difficulty_level": 9, "solution": "xyzzy", "max_attempts": 5}
+
+
+def test_a_replaced_puzzle_is_graded_by_its_new_solution(
+    client: Any, conn: Conn, staff: Staff, ada: Person, change: Any
+) -> None:
+    code, puzzle = make_puzzle(conn, staff.org_id, max_attempts=2)
+    open_puzzle(conn, ada, code)
+    answer(client, ada, puzzle, WRONG)
+    change(code, encounter=PUZZLE)
+
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": False, "attempts_left": 3}  # one of five was spent
+    assert answer(client, ada, puzzle, "xyzzy").json["solved"] is True
+
+
+def test_a_replaced_puzzle_pays_no_scan_twice(client: Any, conn: Conn, staff: Staff, ada: Person, change: Any) -> None:
+    code, puzzle = make_puzzle(conn, staff.org_id)
+    open_puzzle(conn, ada, code)
+    first = answer(client, ada, puzzle).json
+    change(code, encounter=PUZZLE)
+    assert answer(client, ada, puzzle, "xyzzy").json == first
+
+    change(code, encounter=None)
+    assert answer(client, ada, puzzle).status_code == 404
+    change(code, encounter=PUZZLE)  # another one, under another id
+    row = conn.execute("SELECT id FROM encounters WHERE qr_code_id = %s", (code,)).fetchone()
+    assert row is not None
+    assert row[0] != puzzle
+    assert answer(client, ada, row[0], "xyzzy").json == first
+    assert balance(conn, ada.id) == 1
+
+
+def test_a_scan_that_was_paid_as_a_drop_is_not_paid_as_a_puzzle(
+    client: Any, conn: Conn, staff: Staff, ada: Person, change: Any
+) -> None:
+    code = make_code(conn, staff.org_id)
+    hand_in(conn, ada.id, code)
+    judge_pending()
+    change(code, scan_type="encounter", encounter=PUZZLE)
+    row = conn.execute("SELECT id FROM encounters").fetchone()
+    assert row is not None
+    assert answer(client, ada, row[0], "xyzzy").status_code == 403
+    assert balance(conn, ada.id) == 1
+
+
+def test_a_removed_code_still_owes_its_puzzle(client: Any, conn: Conn, staff: Staff, ada: Person) -> None:
+    code, puzzle = make_puzzle(conn, staff.org_id)
+    open_puzzle(conn, ada, code)
+    assert client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers).status_code == 204
+    assert answer(client, ada, puzzle).json["solved"] is True
+
+
+@pytest.mark.parametrize("kind", ["decryption", "pattern"])
+def test_a_solution_that_nothing_is_left_of_is_refused(client: Any, staff: Staff, kind: str) -> None:
+    puzzle = {"puzzle_type": kind, "difficulty_level": 1, "solution": " \t"}
+    body = {"scan_type": "encounter", "encounter": puzzle}
+    refused = client.post(staff.codes, json=body, headers=staff.admin.headers)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["loc"] == "body.encounter.solution"
+
+
+# Secrets ------------------------------------------------------------------------------------------------------------
+
+SECRET = "the-solution-nobody-may-read"
+
+
+def test_no_answer_event_or_log_line_holds_the_solution(
+    client: Any, conn: Conn, staff: Staff, ada: Person, capfd: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of all that players and staff below admin can ask for, and of what the event log keeps."""
+    caplog.set_level(logging.DEBUG)
+    puzzle = {"puzzle_type": "hacking", "difficulty_level": 2, "solution": SECRET, "max_attempts": 3}
+    made = client.post(
+        staff.codes,
+        json={"code": "vault", "scan_type": "encounter", "encounter": puzzle},
+        headers=staff.admin.headers,
+    )
+    assert made.json["encounter"]["solution"] == SECRET
+    code, encounter = made.json["id"], made.json["encounter"]["id"]
+    scan_id = open_puzzle(conn, ada, UUID(code))
+
+    told = [answer(client, ada, encounter, text, key=str(n)).text for n, text in enumerate((WRONG, SECRET, WRONG))]
+    assert '"solved":true' in told[1].replace(" ", "")
+    asked = [(path, ada) for path in (f"/scan/{scan_id}", f"/player/{ada.id}/history", "/qr/vault")]
+    asked += [(path, staff[role]) for role in ("analyst", "member") for path in (staff.codes, f"{staff.codes}/{code}")]
+    told += [client.get(path, headers=person.headers).text for path, person in asked]
+    told += [str(row) for row in conn.execute("SELECT data FROM events")]
+    told += [str(row) for row in conn.execute("SELECT outcome, request_id FROM player_scans")]
+    told += [str(row) for row in conn.execute("SELECT * FROM idempotency_keys")]
+    told += [*capfd.readouterr(), caplog.text]
+
+    assert not [text for text in told if SECRET in text]
+
+
+# Races --------------------------------------------------------------------------------------------------------------
+
+
+def guess(encounter_id: UUID, player: Person, app: Flask, text: str) -> tuple[int, Any]:
+    told = answer(app.test_client(), player, encounter_id, text)
+    return told.status_code, told.json
+
+
+def read_without_lock(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[UUID]:
+    rows = conn.execute("SELECT id FROM player_scans WHERE player_id = %s AND status = 'success'", (player_id,))
+    return [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
+    app: Flask, conn: Conn, ada: Person, guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each request reads what was tried before any other writes, unless the scan's lock keeps them apart."""
+    code, puzzle = make_puzzle(conn, max_attempts=3)
+    open_puzzle(conn, ada, code)
+    if not guarded:
+        monkeypatch.setattr(store, "lock_scans", read_without_lock)
+        meet_before(monkeypatch, "miss", 5)
+
+    told = at_once([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
+
+    wrong = sorted(body["attempts_left"] for status, body in told if status == 200)
+    if guarded:
+        assert wrong == [0, 1, 2]
+        assert [status for status, _ in told].count(409) == 47
+        assert conn.execute("SELECT wrong FROM encounter_attempts").fetchone() == (3,)
+    else:
+        assert wrong == [2] * 5
+    assert answer(app.test_client(), ada, puzzle, RIGHT).status_code == 409
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_right_answers_at_once_are_paid_once(
+    app: Flask, conn: Conn, ada: Person, guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, puzzle = make_puzzle(conn)
+    open_puzzle(conn, ada, code)
+    if not guarded:
+        monkeypatch.setattr(store, "lock_scans", read_without_lock)
+        meet_before(monkeypatch, "solve", 5)
+        conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_owed_once")
+    try:
+        told = at_once([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
+    finally:
+        if not guarded:
+            paid = balance(conn, ada.id)
+            conn.execute("DELETE FROM inventory_ledger")
+            conn.execute(
+                "ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_owed_once UNIQUE (source, source_id)"
+            )
+    if guarded:
+        assert told == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30
+        assert balance(conn, ada.id) == 1
+    else:
+        assert paid == 5
+
+
+def meet_before(monkeypatch: pytest.MonkeyPatch, name: str, n: int) -> None:
+    """Let `n` requests come to a function of the store before any of them enters it."""
+    from threading import Barrier
+
+    barrier, entered = Barrier(n), getattr(store, name)
+
+    def enter(*args: Any) -> Any:
+        barrier.wait(10)
+        return entered(*args)
+
+    monkeypatch.setattr(store, name, enter)
+
+
+def test_a_crash_between_the_reward_and_the_answer_pays_all_or_nothing(
+    client: Any, conn: Conn, ada: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, puzzle = make_puzzle(conn, max_attempts=1)
+    open_puzzle(conn, ada, code)
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(event_log, "wake", crash)
+        with pytest.raises(KeyboardInterrupt):
+            answer(client, ada, puzzle)
+    assert balance(conn, ada.id) == 0
+    assert answer(client, ada, puzzle).json["solved"] is True
+    assert balance(conn, ada.id) == 1

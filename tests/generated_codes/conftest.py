@@ -1,0 +1,12 @@
+"""Who makes generated codes."""
+
+import pytest
+from flask import Flask
+
+from shared.infra.db import Conn
+from tests.support.callers import Person, sign_in
+
+
+@pytest.fixture
+def maker(app: Flask, conn: Conn) -> Person:
+    return sign_in(app, conn)

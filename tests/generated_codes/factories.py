@@ -1,0 +1,48 @@
+"""Generated codes, by HTTP or straight into PostgreSQL, what a reader finds in a picture, and time that goes by."""
+
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+from PIL import Image
+from zxingcpp import read_barcodes
+
+from shared.generated_codes import store
+from shared.generated_codes.rules import Generated, Request
+from shared.infra.db import Conn
+from tests.support.callers import Person
+
+DATA = "https://example.com/a?b=c"
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def ask(conn: Conn, data: str = DATA, maker: UUID | None = None, **fields: Any) -> UUID:
+    """A pending code that never expires."""
+    return store.add(conn, maker, Request(data=data, **fields), lasts=None).id
+
+
+def generate(client: Any, maker: Person | None = None, **body: Any) -> Any:
+    """Ask over HTTP."""
+    return client.post("/generate", json={"data": DATA} | body, headers=maker.headers if maker else {})
+
+
+def count(conn: Conn, table: str = "generated_codes") -> int:
+    return conn.execute(f"SELECT FROM {table}").rowcount
+
+
+def find(conn: Conn, code_id: UUID) -> Generated:
+    found = store.find(conn, code_id)
+    assert found is not None
+    return found
+
+
+def expire(conn: Conn, code_id: UUID, by: str = "0") -> None:
+    """Let its time be over: at this very instant, or earlier."""
+    conn.execute("UPDATE generated_codes SET expires_at = now() - %s::interval WHERE id = %s", (by, code_id))
+
+
+def read(png: bytes) -> str:
+    """What an independent decoder reads in a PNG."""
+    with Image.open(BytesIO(png)) as image:
+        (symbol,) = read_barcodes(image)
+    return str(symbol.text)

@@ -1,0 +1,219 @@
+"""The OpenAPI document is true to the service, and its page needs nothing from outside."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import positive_data_acceptance, status_code_conformance
+
+from shared.imports import store as imports
+from shared.infra import db
+from shared.quests import grpc_channel
+from shared.settings import settings as waymark
+from tests.conftest import Player
+from tests.renders.factories import ask, make_render
+from tests.security.route_permissions import DOORS
+from tests.support.callers import make_key, make_staff
+from tests.support.factories import make_code, make_encounter, make_held
+from web.app import create_app
+from web.http.auth import requirement_of
+from web.http.openapi import specification
+from workers.catalog_server import make_server
+
+service = create_app()
+schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
+
+NOT_SAID_IN_SCHEMAS: list[Any] = [positive_data_acceptance]
+"""Fields that contradict each other, made-up cursors and reused keys are refused, and no JSON Schema can say so."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quest_catalog() -> Iterator[None]:
+    """Our own, so that what needs it is not a 503."""
+    server, _, port = make_server("127.0.0.1:0")
+    server.start()
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setenv("GRPC_SERVER_URL", f"127.0.0.1:{port}")
+        waymark.cache_clear()
+        grpc_channel.stub.take_back()
+        yield
+    waymark.cache_clear()
+    grpc_channel.stub.take_back()
+    server.stop(None).wait()
+
+
+@pytest.fixture
+def owner(client: Any, player: Player) -> dict[str, str]:
+    """A player with an organization and a code: the ids that make paths lead somewhere."""
+    org = client.post("/api/organizations", json={"name": "Org"}, headers=player.headers).json["id"]
+    code = client.post(
+        f"/api/organizations/{org}/qr-codes", json={"scan_type": "item_drop"}, headers=player.headers
+    ).json["id"]
+    puzzle = {"scan_type": "encounter", "encounter": {"puzzle_type": "pattern", "difficulty_level": 1}}
+    encounter = client.post(f"/api/organizations/{org}/qr-codes", json=puzzle, headers=player.headers).json["encounter"]
+    scan = client.post("/scan", json={"player_id": str(player.id), "qr_code": "x"}, headers=player.headers)
+    with db.connection() as conn:
+        render = make_render(conn, UUID(org), UUID(code))
+    generated = client.post("/generate", json={"data": "https://example.com"}, headers=player.headers).json["qr_id"]
+    imported = client.post(f"/api/organizations/{org}/qr-codes/bulk", json={"codes": []}, headers=player.headers)
+    key = client.post(
+        f"/api/organizations/{org}/api-keys", json={"name": "Kiosk", "scopes": ["scan"]}, headers=player.headers
+    )
+    with db.connection() as conn:
+        held = str(make_held(conn, player.id, code))
+    return {
+        "org_id": org,
+        "import_id": imported.json["id"],
+        "qr_id": code,
+        "player_id": str(player.id),
+        "encounter_id": encounter["id"],
+        "scan_id": scan.json["scan_id"],
+        "held_id": held,
+        "generated_id": generated,
+        "render_id": str(render),
+        "key_id": key.json["id"],
+    }
+
+
+def examples(n: int) -> Callable[[Any], Any]:
+    allowed = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.filter_too_much]
+    return settings(max_examples=n, deadline=None, suppress_health_check=allowed)
+
+
+@schema.parametrize()
+@examples(15)
+def test_signed_in_it_answers_as_documented(case: Case[Any], owner: dict[str, str], player: Player) -> None:
+    """Requests that were made to be good go to things that exist."""
+    if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
+        named = owner
+        if case.path.startswith("/retrieve/"):
+            named = owner | {"qr_id": owner["generated_id"]}
+        if case.path.startswith("/api/"):
+            named = owner | {"scan_id": owner["held_id"]}
+        case.path_parameters = {name: named.get(name, value) for name, value in case.path_parameters.items()}
+        if isinstance(case.body, dict) and "player_id" in case.body:
+            case.body["player_id"] = str(player.id)
+    try:
+        case.call_and_validate(headers=player.headers, excluded_checks=NOT_SAID_IN_SCHEMAS)
+    except FailureGroup as found:
+        if not all(map(is_harmless, found.exceptions)):
+            raise
+
+
+HARMLESS = re.compile(r"query: violates `additionalProperties`|header: violates .*Authorization")
+
+
+def is_harmless(failure: Exception) -> bool:
+    """Accepted although it broke the schema, but only by a query parameter that nobody reads (an image's `?v=2`), or by
+    credentials that the test replaced with good ones."""
+    broken = re.findall(r"^ +- (.+)$", getattr(failure, "message", ""), re.MULTILINE)
+    return bool(broken) and all(map(HARMLESS.match, broken))
+
+
+@schema.parametrize()
+@examples(5)
+def test_signed_out_it_answers_as_documented(case: Case[Any], clean: None) -> None:
+    case.call_and_validate(excluded_checks=NOT_SAID_IN_SCHEMAS)
+
+
+OUTSIDERS = ("the owner of another organization", "an API key of another organization")
+REFUSED = {401, 403, 404, 405}  # also methods that there are not
+FIRST_READ = REFUSED | {400, 413, 415, 422}
+"""Where there is no organization in the path, what was sent may be looked at before whose it is."""
+
+
+@pytest.fixture
+def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """The ids of one organization, put straight into PostgreSQL, and the credentials of another."""
+    with db.connection() as conn:
+        staff, others = make_staff(app, conn), make_staff(app, conn)
+        code = make_code(conn, staff.org_id)
+        puzzle = make_encounter(conn, make_code(conn, staff.org_id, scan_type="encounter"))
+        machine, stranger = make_key(conn, staff.org_id), make_key(conn, others.org_id)
+        ids = {
+            "org_id": staff.org_id,
+            "import_id": imports.begin(conn, staff.org_id, partial=False).id,
+            "qr_id": code,
+            "player_id": staff.member.id,
+            "encounter_id": puzzle,
+            "scan_id": make_held(conn, staff.member.id, code),
+            "render_id": ask(conn, staff.org_id, [code]),
+            "key_id": machine.id,
+        }
+    credentials = dict(zip(OUTSIDERS, (others.owner.headers, stranger.headers), strict=True))
+    return {name: str(value) for name, value in ids.items()}, credentials
+
+
+@schema.include(path_regex="_id}").exclude(path_regex="^/retrieve/").parametrize()
+@examples(4)
+def test_another_organizations_credentials_open_nothing(
+    case: Case[Any], theirs: tuple[dict[str, str], dict[str, dict[str, str]]]
+) -> None:
+    """Whatever is sent with them, and however well-formed it is."""
+    ids, credentials = theirs
+    case.path_parameters = {name: ids[name] for name in case.path_parameters}
+    for whose, headers in credentials.items():
+        response = case.call(headers=headers)
+        if case.method.upper() == "OPTIONS":
+            continue
+        case.validate_response(response, checks=[not_a_server_error, status_code_conformance])
+        allowed = REFUSED if "org_id" in case.path_parameters else FIRST_READ
+        assert response.status_code in allowed, f"{whose}: {response.status_code}"
+
+
+def test_every_route_is_in_the_document() -> None:
+    paths = specification(service)["paths"]
+    for rule in service.url_map.iter_rules():
+        if rule.endpoint.startswith("docs") or rule.rule == "/openapi.json":
+            continue
+        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            assert method.lower() in paths[path], f"{method} {path}"
+
+
+def test_every_operation_says_which_scope_a_key_needs() -> None:
+    paths = specification(service)["paths"]
+    for name, door in DOORS.items():
+        method, path = name.split(" ")
+        operation = paths.get(path, {}).get(method.lower(), {})
+        assert operation.get("x-scope") == door.scope, name
+        scopes = [each["key"] for each in operation.get("security", ()) if "key" in each]
+        assert scopes == ([[door.scope]] if door.scope else []), name
+
+
+def test_every_route_states_what_it_requires() -> None:
+    for view in service.view_functions.values():
+        requirement_of(view)
+
+
+def test_a_route_that_states_nothing_is_refused_not_opened() -> None:
+    app = create_app()
+    app.add_url_rule("/forgotten", view_func=lambda: "secret")
+    assert app.test_client().get("/forgotten").status_code == 500
+
+
+def test_the_version_is_3_1(client: Any) -> None:
+    assert client.get("/openapi.json").json["openapi"] == "3.1.0"
+
+
+def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(client: Any) -> None:
+    page = client.get("/docs")
+    assert "script-src 'self';" in page.headers["Content-Security-Policy"]
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert links
+    assert all(link.startswith("/docs/") for link in links)
+    assert not re.search(r"<script>|<script [^>]*>[^<]|\son\w+=", page.text)
+    for link in links:
+        assert client.get(link).status_code == 200
+
+
+def test_assets_do_not_lead_out_of_their_folder(client: Any) -> None:
+    for name in ("..%2f__init__.py", "%2e%2e/__init__.py", "../../../etc/passwd", "nothing.js"):
+        assert client.get(f"/docs/{name}").status_code == 404

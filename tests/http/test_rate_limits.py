@@ -1,0 +1,320 @@
+"""Budgets: whose they are, what an answer tells of them, and what becomes of them without Redis."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+import redis
+import time_machine
+from hypothesis import given
+from hypothesis import strategies as st
+from limits import parse
+
+from script.stack.ports import LOOPBACK
+from shared.accounts import passwords
+from shared.infra import redis as redises
+from shared.infra.ids import uuid7
+from shared.settings import Settings, settings
+from tests.support.callers import bearer, make_key, make_staff, sign_in
+from web.app import create_app
+from web.http import rate_limit_storage, rate_limits
+from web.http.rate_limits import address
+
+Limited = Callable[..., Any]
+GUESS = {"username": "ada", "password": "wrong horse battery"}
+
+
+def statuses(client: Any, n: int, path: str = "/users/me", **options: Any) -> list[int]:
+    return [client.get(path, **options).status_code for _ in range(n)]
+
+
+def test_an_answer_tells_what_is_left(limited: Limited, conn: Any) -> None:
+    client = limited(DEFAULT="2 per minute")
+    headers = sign_in(client.application, conn).headers
+
+    first, second, third = (client.get("/users/me", headers=headers) for _ in range(3))
+
+    assert [first.status_code, second.status_code, third.status_code] == [200, 200, 429]
+    assert [each.headers["RateLimit-Limit"] for each in (first, second, third)] == ["2", "2", "2"]
+    assert [each.headers["RateLimit-Remaining"] for each in (first, second, third)] == ["1", "0", "0"]
+    assert all(0 < int(each.headers["RateLimit-Reset"]) <= 60 for each in (first, second, third))
+    assert "Retry-After" not in second.headers
+    assert third.headers["Retry-After"] == third.headers["RateLimit-Reset"]
+    assert third.content_type == "application/problem+json"
+    assert third.json["status"] == 429
+    assert third.json["request_id"] == third.headers["X-Request-ID"]
+
+
+def test_each_player_has_a_budget_of_their_own(limited: Limited, conn: Any) -> None:
+    client = limited(DEFAULT="1 per minute")
+    ada, grace = (sign_in(client.application, conn) for _ in range(2))
+
+    assert statuses(client, 2, headers=ada.headers) == [200, 429]
+    assert statuses(client, 2, headers=grace.headers) == [200, 429]
+    other_address = {"REMOTE_ADDR": "203.0.113.9"}
+    assert statuses(client, 1, headers=ada.headers, environ_base=other_address) == [429]
+
+
+def test_routes_have_budgets_of_their_own(limited: Limited, conn: Any) -> None:
+    client = limited(SCAN="1 per minute", DEFAULT="1 per minute", GENERATE="1 per minute")
+    ada = sign_in(client.application, conn)
+    scan = {"player_id": str(ada.id), "qr_code": "x"}
+
+    assert [client.post("/scan", json=scan, headers=ada.headers).status_code for _ in range(2)] == [202, 429]
+    assert statuses(client, 2, headers=ada.headers) == [200, 429]
+    made = [client.post("/generate", json={"data": "x"}, headers=ada.headers).status_code for _ in range(2)]
+    assert made == [201, 429]
+
+
+def test_what_proves_nothing_counts_against_the_address(limited: Limited, conn: Any) -> None:
+    """Not even PostgreSQL is asked once its budget is spent; who is known goes on from the same address."""
+    client = limited(UNPROVED="3 per minute")
+    ada = sign_in(client.application, conn)
+    refused = [
+        *statuses(client, 1),
+        *statuses(client, 1, headers=bearer("made up")),
+        *statuses(client, 1, headers=bearer(ada.refresh_token)),
+        *statuses(client, 2, headers=bearer("made up too")),
+    ]
+
+    assert refused == [401, 401, 401, 429, 429]
+    assert statuses(client, 1, headers=ada.headers) == [200]
+    assert statuses(client, 1, environ_base={"REMOTE_ADDR": "203.0.113.9"}) == [401]
+
+
+def test_guessing_from_one_address_ends_before_argon2(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = limited(LOGIN="2 per minute")
+    hashed: list[str] = []
+    monkeypatch.setattr(passwords, "is_password", lambda password, _: hashed.append(password))
+
+    answers = [client.post("/auth/login", json=GUESS | {"username": f"ada{n}"}) for n in range(3)]
+
+    assert [each.status_code for each in answers] == [401, 401, 429]
+    assert len(hashed) == 2
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_guessing_one_name_from_many_addresses_ends_too(
+    limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Whether or not the name exists, and however it is spelled: the answers are the same."""
+    client = limited(LOGIN_NAME="2 per minute")
+    monkeypatch.setattr(passwords, "is_password", lambda *_: False)
+    if known:
+        sign_in(client.application, conn, "ada")
+
+    def guess(name: str, n: int) -> Any:
+        return client.post("/auth/login", json=GUESS | {"username": name}, environ_base={"REMOTE_ADDR": f"10.0.0.{n}"})
+
+    answers = [guess(name, n) for n, name in enumerate(("ada", "ADA", "Ada", "ada", "grace"))]
+
+    assert [each.status_code for each in answers] == [401, 401, 429, 429, 401]
+    assert {each.json["detail"] for each in answers[:2]} == {answers[4].json["detail"]}
+
+
+def test_a_login_that_names_nobody_is_judged_by_its_address_alone(limited: Limited) -> None:
+    client = limited(LOGIN="4 per minute", LOGIN_NAME="1 per minute")
+
+    answers = [client.post("/auth/login", data=body, content_type="application/json") for body in ("[]", "{", "{}")]
+    answers += [client.post("/auth/login", json=body) for body in ({"username": 7}, {"username": 7})]
+
+    assert [each.status_code for each in answers] == [422, 422, 422, 422, 429]
+
+
+def test_an_api_key_has_one_wide_budget_once_it_is_known(limited: Limited, conn: Any) -> None:
+    """Until then it counts as a guess; and no guess spends what a good key has."""
+    client = limited(UNPROVED="2 per minute", KEY="3 per minute", SCAN="1 per minute", DEFAULT="1 per minute")
+    staff = make_staff(client.application, conn)
+    headers = make_key(conn, staff.org_id, "codes:read", "scan").headers
+    guess = bearer(f"wm_{'0' * 12}_{'0' * 64}")
+
+    assert statuses(client, 1, staff.codes, headers=headers) == [200]
+    assert statuses(client, 2, staff.codes, headers=guess) == [401, 429]
+    assert statuses(client, 4, staff.codes, headers=headers) == [200, 200, 200, 429]
+
+
+def test_a_stolen_refresh_token_spends_its_own_login_only(limited: Limited, conn: Any) -> None:
+    client = limited(REFRESH="1 per minute")
+    stolen, ada = sign_in(client.application, conn), sign_in(client.application, conn)
+
+    assert [client.post("/auth/refresh", headers=bearer(stolen.refresh_token)).status_code for _ in range(2)] == [
+        200,
+        429,
+    ]
+    assert client.post("/auth/refresh", headers=bearer(ada.refresh_token)).status_code == 200
+
+
+@pytest.mark.parametrize(("proxies", "expected"), [(0, [401, 401, 429, 429]), (1, [401, 401, 429, 429])])
+def test_rotating_x_forwarded_for_does_not_help(limited: Limited, proxies: int, expected: list[int]) -> None:
+    """Nobody's word is taken without proxies; with one, only what it added at the right itself."""
+    client = limited(UNPROVED="2 per minute", proxies=proxies)
+    told = [f"198.51.100.{n}, 203.0.113.7" if proxies else f"198.51.100.{n}" for n in range(4)]
+
+    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == expected
+
+
+def test_a_proxy_tells_its_clients_apart(limited: Limited) -> None:
+    client = limited(UNPROVED="1 per minute", proxies=1)
+    told = ["203.0.113.7", "203.0.113.7", "203.0.113.8"]
+
+    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429, 401]
+
+
+def test_two_proxies(limited: Limited) -> None:
+    client = limited(UNPROVED="1 per minute", proxies=2)
+    told = [f"198.51.100.{n}, 203.0.113.7, 10.0.0.{n}" for n in range(2)]
+
+    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429]
+
+
+@pytest.mark.parametrize(
+    ("told", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("203.0.113.7:51234", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/56"),
+        ("2001:db8:1:ff:3:4:5:6", "2001:db8:1::/56"),
+        ("[2001:db8:1:102::9]:443", "2001:db8:1:100::/56"),
+        ("fe80::1%eth0", "fe80::/56"),
+        ("_hidden", "unknown"),
+        ("", "unknown"),
+        (None, "unknown"),
+    ],
+)
+def test_an_address_is_counted_as_one_household_has_it(told: str | None, counted: str) -> None:
+    assert address(told) == counted
+
+
+@given(st.text())
+def test_whatever_a_proxy_tells_is_an_address_or_unknown(told: str) -> None:
+    assert address(address(told).partition("/")[0]) in (address(told), "unknown")
+
+
+def test_what_a_platform_asks_is_free(limited: Limited) -> None:
+    client = limited(DEFAULT="1 per minute")
+
+    for path in ("/healthz", "/metrics"):
+        assert statuses(client, 3, path) == [200, 200, 200]
+    assert client.options("/users/me").status_code == client.options("/users/me").status_code == 200
+
+
+def test_sockets_are_limited_before_they_are_sockets(limited: Limited) -> None:
+    """Tickets by a budget of their own: a hall of browsers comes back at once when a process ends. Without one, or with
+    a bad token besides, it is a guess like any other."""
+    client = limited(TICKET="3 per minute", UNPROVED="2 per minute")
+
+    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
+    path = f"/ws/{uuid7()}"
+    assert statuses(client, 4, f"{path}?ticket=made-up", headers=upgrade) == [401, 401, 401, 429]
+    assert statuses(client, 1, path, headers=upgrade) == [401]
+    assert statuses(client, 2, f"{path}?ticket=made-up", headers=upgrade | bearer("made up")) == [401, 429]
+
+
+def test_without_redis_each_process_counts_for_itself(
+    limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:9/0")
+    client = limited(SCAN="2 per minute")
+    ada = sign_in(client.application, conn)
+    scan = {"player_id": str(ada.id), "qr_code": "x"}
+
+    answers = [client.post("/scan", json=scan, headers=ada.headers) for _ in range(3)]
+
+    assert [each.status_code for each in answers] == [202, 202, 429]
+    assert [each.headers["RateLimit-Remaining"] for each in answers] == ["1", "0", "0"]
+
+
+def test_a_redis_that_says_nothing_is_waited_for_once_and_looked_for_now_and_then(
+    limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent, time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        monkeypatch.setenv("REDIS_URL", f"redis://{LOOPBACK}:{silent.getsockname()[1]}/0")
+        client = limited(DEFAULT="20 per minute")
+        ada = sign_in(client.application, conn)
+
+        assert statuses(client, 10, headers=ada.headers) == [200] * 10
+        assert callers(silent) == 1
+        clock.shift(2)
+        assert statuses(client, 11, headers=ada.headers) == [200] * 10 + [429]
+        assert callers(silent) == 1
+
+
+def callers(server: socket.socket) -> int:
+    """How many have connected since this was asked last."""
+    server.setblocking(False)
+    n = 0
+    with suppress(BlockingIOError):
+        while True:
+            server.accept()[0].close()
+            n += 1
+    return n
+
+
+def test_redis_counts_again_once_it_is_back(limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any, **__: Any) -> None:
+        raise redis.ConnectionError
+
+    with time_machine.travel(datetime.now(UTC), tick=False) as clock:
+        client = limited(DEFAULT="3 per minute")
+        ada = sign_in(client.application, conn)
+        assert statuses(client, 1, headers=ada.headers) == [200]
+        with monkeypatch.context() as without_redis:
+            without_redis.setattr(redis.Redis, "evalsha", away)
+            assert statuses(client, 4, headers=ada.headers) == [200, 200, 200, 429]
+        clock.shift(40)  # longer than it ever rests
+        with patch.object(rate_limit_storage, "log") as log:
+            assert statuses(client, 3, headers=ada.headers) == [200, 200, 429]
+        assert [call.args[0] for call in log.info.call_args_list] == ["limits_shared_again"]
+
+
+def test_as_many_as_there_are_threads_may_ask_redis_at_once(serve: Callable[..., Any]) -> None:
+    """With fewer connections a crowd would be taken for a Redis that is gone, and have its budgets twice."""
+    (limiter,) = serve(RATE_LIMITS_ENABLED="true").application.extensions["limiter"]
+
+    assert limiter.storage._client.connection_pool.max_connections > settings().web_threads > 100
+
+
+def test_a_refused_login_is_not_read_at_length(limited: Limited) -> None:
+    """Its body is looked at for the name, before its budget is known."""
+    client = limited(LOGIN="1 per minute")
+    long = '{"username": "' + "a" * 20_000 + '"}'
+
+    answers = [client.post("/auth/login", data=long, content_type="application/json") for _ in range(2)]
+
+    assert [each.status_code for each in answers] == [413, 429]
+
+
+def test_processes_share_their_counters(limited: Limited, conn: Any) -> None:
+    client = limited(DEFAULT="2 per minute")
+    ada = sign_in(client.application, conn)
+    other = create_app().test_client()
+
+    assert statuses(client, 1, headers=ada.headers) + statuses(other, 2, headers=ada.headers) == [200, 200, 429]
+
+
+def test_counters_stand_under_our_prefix_and_end_by_themselves(limited: Limited, conn: Any) -> None:
+    client = limited()
+    statuses(client, 1, headers=sign_in(client.application, conn).headers)
+
+    (counter,) = redises.client().keys("waymark:limits:*")
+    assert 0 < redises.client().pttl(counter) <= 60_000
+
+
+def test_limits_that_are_off_cost_nothing(serve: Callable[..., Any]) -> None:
+    client = serve(RATE_LIMITS_ENABLED="false")
+
+    assert "limiter" not in client.application.extensions
+    assert not any(name.startswith("RateLimit") for name, _ in client.get("/openapi.json").headers)
+
+
+def test_each_budget_has_routes_and_a_setting(app: Any) -> None:
+    assert set(rate_limits.BUDGETS) | rate_limits.BY_NAME | rate_limits.FREE <= set(app.view_functions)
+    named = [name for name in Settings.model_fields if name.startswith("rate_limit_")]
+    assert {f"rate_limit_{budget}" for budget in rate_limits.BUDGETS.values()} < set(named)
+    for name in named:
+        assert parse(Settings.model_fields[name].default).amount > 0

@@ -1,0 +1,99 @@
+"""Requests that come slowly, or not whole: read for so long, and no longer."""
+
+import socket
+import struct
+from collections.abc import Iterator
+
+import pytest
+from gunicorn.http.errors import NoMoreData
+from hypothesis import given
+from hypothesis import strategies as st
+
+from web.server.read_deadline import Patience, TooSlow
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Wire:
+    """A client's side of it: what it sends, and how long it takes over each piece."""
+
+    def __init__(self, clock: Clock, pieces: list[tuple[float, bytes]]) -> None:
+        self._clock, self._pieces = clock, iter(pieces)
+
+    def setsockopt(self, _level: int, _name: int, value: bytes) -> None:
+        assert struct.unpack("ll", value) > (0, 0)  # which would mean: as long as you like
+
+    def recv(self, _size: int) -> bytes:
+        seconds, data = next(self._pieces, (0.0, b""))
+        self._clock.now += seconds
+        return data
+
+
+def reader(*pieces: tuple[float, bytes]) -> Patience:
+    clock = Clock()
+    return Patience(Wire(clock, list(pieces)), seconds=30, rate=1_000, clock=clock)
+
+
+def pieces(patience: Patience) -> Iterator[bytes]:
+    while data := patience.chunk():
+        yield data
+
+
+def test_a_byte_now_and_then_is_not_waited_for_without_end() -> None:
+    dribbled: list[bytes] = []
+    with pytest.raises(TooSlow):
+        dribbled.extend(pieces(reader(*[(9.0, b"x")] * 100)))
+    assert len(dribbled) == 4  # 36 seconds after the first was there to be read
+
+
+def test_an_upload_may_take_as_long_as_it_goes_on() -> None:
+    steady = [(1.0, bytes(2_000))] * 500
+
+    assert sum(map(len, pieces(reader(*steady)))) == 1_000_000
+
+
+def test_the_next_request_has_its_own_time() -> None:
+    patience = reader(*[(20.0, b"x")] * 4)
+    for _ in range(2):
+        patience.begin()
+        assert [patience.chunk(), patience.chunk()] == [b"x", b"x"]
+
+
+def test_a_body_that_ends_early_is_no_body() -> None:
+    patience = reader((0.0, b"head"))
+    assert patience.chunk() == b"head"
+    patience.is_body = True
+    with pytest.raises(NoMoreData):
+        patience.chunk()
+
+
+def test_between_requests_the_end_is_an_end() -> None:
+    assert reader().chunk() == b""
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(1, 5_000)), max_size=100))
+def test_nobody_is_read_from_for_longer_than_their_bytes_are_worth(told: list[tuple[float, int]]) -> None:
+    clock = Clock()
+    patience = Patience(Wire(clock, [(s, bytes(n)) for s, n in told]), seconds=30, rate=1_000, clock=clock)
+    received = 0
+    try:
+        for data in pieces(patience):
+            received += len(data)
+    except TooSlow:
+        assert clock.now - 1_000 > 30 + received / 1_000
+    slowest = max((seconds for seconds, _ in told), default=0)
+    assert clock.now - 1_000 <= 30 + received / 1_000 + 2 * slowest
+
+
+def test_silence_is_slow_too() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)  # as the system says it: no data yet
+        with pytest.raises(TooSlow):
+            Patience(ours, 30, 1_000).chunk()

@@ -1,0 +1,84 @@
+"""Colours that are told apart, and the level a logo calls for; and that judging them loads no renderer."""
+
+import subprocess
+import sys
+
+import pytest
+
+from shared.images.contrast import check_colours, contrast_ratio, effective_level, rgb
+from shared.images.image_spec import Picture
+
+
+@pytest.mark.parametrize(
+    ("foreground", "background", "ratio"),
+    [
+        ("#000000", "#FFFFFF", 21.0),
+        ("#FFFFFF", "#FFFFFF", 1.0),
+        ("#777777", "#FFFFFF", 4.48),  # the greys on either side of WCAG's 4.5
+        ("#767676", "#FFFFFF", 4.54),
+        ("#0000FF", "#ffffff", 8.59),
+        ("#FF0000", "#00FF00", 2.91),
+    ],
+)
+def test_contrast_is_wcags(foreground: str, background: str, ratio: float) -> None:
+    assert contrast_ratio(foreground, background) == pytest.approx(ratio, abs=0.005)
+    assert contrast_ratio(background, foreground) == contrast_ratio(foreground, background)
+
+
+@pytest.mark.parametrize(
+    ("foreground", "background", "wrong"),
+    [
+        ("#000000", "#FFFFFF", []),
+        ("#949494", "#FFFFFF", []),  # 3.03
+        ("#959595", "#FFFFFF", [("body.foreground_color", "a contrast of 2.99 ")]),
+        ("#FFFFFF", "#000000", [("body.foreground_color", "darker")]),
+        ("#123456", "#123456", [("body.foreground_color", "a contrast of 1.00 ")]),
+        ("red", "#FFFFFF", [("body.foreground_color", "#1A2B3C")]),
+        ("#FFF", "white", [("body.foreground_color", "#1A2B3C"), ("body.background_color", "#1A2B3C")]),
+        ("#000000\n", "#FFFFFF", [("body.foreground_color", "#1A2B3C")]),
+        ("red;}<script>", "#FFFFFF", [("body.foreground_color", "#1A2B3C")]),
+    ],
+)
+def test_check_colours(foreground: str, background: str, wrong: list[tuple[str, str]]) -> None:
+    found = check_colours(foreground, background)
+    assert [fault.loc for fault in found] == [loc for loc, _ in wrong]
+    assert all(message in fault.message for fault, (_, message) in zip(found, wrong, strict=True))
+
+
+def test_rgb_takes_one_spelling_only() -> None:
+    assert rgb("#01fF80") == (1, 255, 128)
+    with pytest.raises(ValueError, match="RRGGBB"):
+        rgb("#12345")
+
+
+def test_a_logo_raises_the_level_and_nothing_else_does() -> None:
+    assert [effective_level(level, logo=False) for level in ("L", "M", "Q", "H")] == ["L", "M", "Q", "H"]
+    assert {effective_level(level, logo=True) for level in ("L", "M", "Q", "H")} == {"H"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Picture("b"),
+        Picture("a", format="svg"),
+        Picture("a", size=301),
+        Picture("a", level="Q"),
+        Picture("a", foreground="#000001"),
+        Picture("a", background="#FFFFFE"),
+        Picture("a", style="dots"),
+        Picture("a", logo="0" * 64),
+    ],
+)
+def test_the_digest_tells_pictures_apart(other: Picture) -> None:
+    assert other.digest() != Picture("a").digest()
+
+
+def test_the_digest_is_the_same_for_what_looks_the_same() -> None:
+    assert Picture("a", background="#ffffff", logo_percent=10).digest() == Picture("a").digest()
+    assert len(Picture("\ud800\0").digest()) == 64
+
+
+def test_rules_load_no_renderer() -> None:
+    heavy = "{'numpy', 'PIL', 'segno', 'zxingcpp', 'isal'}"
+    code = f"import sys, shared.images.image_spec, shared.images.contrast; sys.exit(bool({heavy} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,72 @@
+"""The reader of one-bit PNGs sees what Pillow sees, and leaves alone what it does not know."""
+
+import random
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from shared.images import png_reader
+from shared.images.image_spec import Picture
+from shared.images.readback import reads_back
+from shared.images.render import render
+
+PLAIN = render(Picture("https://waymark.example/s/spy123"))
+
+
+def by_pillow(png: bytes) -> Any:
+    with Image.open(BytesIO(png)) as image:
+        return np.asarray(image.convert("L"))
+
+
+@given(st.integers(100, 700), st.sampled_from(["#000000", "#123456"]), st.sampled_from(["#FFFFFF", "#FFEECC"]))
+def test_it_sees_what_pillow_sees(size: int, foreground: str, background: str) -> None:
+    png = render(Picture("https://waymark.example/s/spy123", size=size, foreground=foreground, background=background))
+
+    seen = png_reader.grey(png)
+
+    assert seen is not None
+    assert np.array_equal(seen, by_pillow(png))
+
+
+@pytest.mark.parametrize("picture", [Picture("a", style="dots"), Picture("a", style="rounded"), Picture("a", "svg")])
+def test_what_has_more_than_two_colours_is_left_to_others(picture: Picture) -> None:
+    assert png_reader.grey(render(picture)) is None
+
+
+def test_a_png_by_another_writer_is_left_to_others_or_seen_alike() -> None:
+    written = BytesIO()
+    Image.fromarray(by_pillow(PLAIN)).convert("1").save(written, "PNG")
+
+    seen = png_reader.grey(written.getvalue())
+
+    assert seen is None or np.array_equal(seen, by_pillow(PLAIN))
+
+
+def test_no_damaged_byte_goes_unseen() -> None:
+    """Any one byte changed: a checksum tells, wherever it is."""
+    dice = random.Random(1)
+    for place in range(len(PLAIN)):
+        damaged = bytearray(PLAIN)
+        damaged[place] ^= dice.randrange(1, 256)
+        assert png_reader.grey(bytes(damaged)) is None, place
+
+
+@given(st.integers(0, len(PLAIN) - 1))
+def test_what_is_cut_short_is_not_seen(length: int) -> None:
+    assert png_reader.grey(PLAIN[:length]) is None
+
+
+@given(st.binary(max_size=200))
+def test_anything_may_come(data: bytes) -> None:
+    png_reader.grey(data)
+    png_reader.grey(PLAIN[:33] + data)
+
+
+def test_another_text_is_not_read_back() -> None:
+    assert reads_back(Picture("https://waymark.example/s/spy123"), PLAIN)
+    assert not reads_back(Picture("https://waymark.example/s/spy124"), PLAIN)

@@ -1,0 +1,102 @@
+"""PNG: exactly the pixels that were asked for, as Pillow sees them."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Picture, Style
+from shared.images.layout import fit
+from shared.images.readback import reads_back
+from shared.images.render import render
+from shared.images.symbol import encode
+from tests.images.sample_images import LOGO, colours
+
+TEXT = "https://w.example/s/AbCdEfGhIjKl"
+NAVY, IVORY = (0x10, 0x20, 0x60), (0xFF, 0xF8, 0xE0)
+DARK, LIGHT = "#102060", "#FFF8E0"
+
+
+def expected(size: int, foreground: tuple[int, ...], background: tuple[int, ...]) -> np.ndarray:
+    """The picture of TEXT, module by module, the slow and plain way."""
+    modules = encode(TEXT, "M")
+    layout = fit(len(modules), size)
+    picture = np.full((size, size, 3), background, np.uint8)
+    for y, x in np.argwhere(modules):
+        top, left = (layout.before + layout.module * at for at in (y, x))
+        picture[top : top + layout.module, left : left + layout.module] = foreground
+    return picture
+
+
+@pytest.mark.parametrize("size", [MIN_SIZE, 101, 110, 111, 255, 256, 300, 409, 410, 1999, MAX_SIZE, 2009])
+def test_every_pixel_is_where_it_should_be(size: int) -> None:
+    plain = render(Picture(TEXT, size=size))
+    assert np.array_equal(colours(plain), expected(size, (0, 0, 0), (255, 255, 255)))
+    coloured = render(Picture(TEXT, size=size, foreground=DARK, background=LIGHT))
+    assert np.array_equal(colours(coloured), expected(size, NAVY, IVORY))
+
+
+@given(st.integers(MIN_SIZE, MAX_SIZE), st.sampled_from(["squares", "dots", "rounded"]))
+def test_the_size_is_exact(size: int, style: Style) -> None:
+    with Image.open(BytesIO(render(Picture(TEXT, size=size, style=style)))) as image:
+        image.load()
+        assert image.size == (size, size)
+
+
+def test_two_colours_take_one_bit_a_pixel() -> None:
+    plain = render(Picture(TEXT, size=410))
+    with Image.open(BytesIO(plain)) as image:
+        assert image.mode == "1"
+    assert len(plain) < 1024
+
+
+@pytest.mark.parametrize("style", ["dots", "rounded"])
+def test_finder_patterns_and_margin_stay_whole(style: Style) -> None:
+    drawn = colours(render(Picture(TEXT, size=333, style=style)))
+    whole = expected(333, (0, 0, 0), (255, 255, 255))
+    layout = fit(len(encode(TEXT, "M")), 333)
+    finder = slice(0, layout.before + 7 * layout.module)
+    assert np.array_equal(drawn[finder, finder], whole[finder, finder])
+    assert np.array_equal(drawn[: layout.before], whole[: layout.before])
+    assert np.array_equal(drawn[-layout.after :], whole[-layout.after :])
+    assert not np.array_equal(drawn, whole)
+
+
+@pytest.mark.parametrize("style", ["dots", "rounded"])
+def test_a_styled_module_keeps_its_middle(style: Style) -> None:
+    """A reader samples there."""
+    drawn = colours(render(Picture(TEXT, size=410, style=style)))
+    modules = encode(TEXT, "M")
+    layout = fit(len(modules), 410)
+    middles = layout.before + layout.module // 2 + layout.module * np.arange(len(modules))
+    assert np.array_equal(drawn[np.ix_(middles, middles)][:, :, 0] == 0, modules)
+
+
+def test_dots_are_round_and_rounded_modules_flow_together() -> None:
+    dots, rounded = (colours(render(Picture("a", size=290, style=style))) for style in ("dots", "rounded"))
+    squares = colours(render(Picture("a", size=290)))
+    ink = [int((255 - drawn[:, :, 0].astype(int)).sum()) for drawn in (dots, rounded, squares)]
+    assert ink[0] < ink[1] < ink[2]
+
+
+@pytest.mark.parametrize("percent", [10, 20, 30])
+@pytest.mark.parametrize("style", ["squares", "dots", "rounded"])
+def test_a_logo_stands_in_the_middle_on_a_cleared_square(style: Style, percent: int) -> None:
+    picture = Picture(
+        TEXT, size=500, level="H", style=style, logo="0" * 64, logo_percent=percent, foreground=DARK, background=LIGHT
+    )
+    data = render(picture, LOGO)
+    assert reads_back(picture, data)
+
+    drawn = colours(data).astype(int)
+    red = (drawn[:, :, 0] > 150) & (drawn[:, :, 1] < 100)
+    ys, xs = np.nonzero(red)
+    assert abs(ys.min() + ys.max() - 499) <= 2
+    assert abs(xs.min() + xs.max() - 499) <= 2
+    symbol = len(encode(TEXT, "H")) * fit(len(encode(TEXT, "H")), 500).module
+    assert (xs.max() - xs.min()) / symbol == pytest.approx(percent / 100, abs=0.02)
+    around = drawn[ys.min() : ys.max(), xs.min() : xs.max()].reshape(-1, 3)
+    assert not np.any(np.all(around == NAVY, axis=1))  # no module shows through what is transparent

@@ -1,0 +1,48 @@
+"""Files of codes, handed in over HTTP and run by a worker."""
+
+import csv
+from io import StringIO
+from typing import Any
+
+from shared.infra.db import Conn
+from tests.support.callers import Person, Staff
+
+
+def table(*rows: dict[str, Any], delimiter: str = ",") -> bytes:
+    """Rows as a file; its columns are those of the first one."""
+    text = StringIO()
+    sheet = csv.DictWriter(text, rows[0], delimiter=delimiter)
+    sheet.writeheader()
+    sheet.writerows(rows)
+    return text.getvalue().encode()
+
+
+def many(n: int, prefix: str = "many", **fields: Any) -> bytes:
+    return table(*({"code": f"{prefix}-{k}", "scan_type": "item_drop"} | fields for k in range(n)))
+
+
+def upload(client: Any, staff: Staff, data: bytes, by: Person | None = None, query: str = "", **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post(
+        f"{staff.codes}/import{query}",
+        data=data,
+        headers=(by or staff.admin).headers | {"Content-Type": "text/csv"} | named,
+    )
+
+
+def bulk(client: Any, staff: Staff, *codes: Any, query: str = "", **headers: str) -> Any:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post(f"{staff.codes}/bulk{query}", json={"codes": list(codes)}, headers=staff.admin.headers | named)
+
+
+def export(client: Any, staff: Staff, by: Person | None = None) -> Any:
+    return client.get(f"{staff.codes}/export", headers=(by or staff.admin).headers)
+
+
+def stored(conn: Conn) -> set[str]:
+    return {str(row[0]) for row in conn.execute("SELECT code FROM qr_codes WHERE deleted_at IS NULL")}
+
+
+def left(conn: Conn) -> int:
+    """Rows that still stand on their way."""
+    return sum(conn.execute(f"SELECT FROM {name}").rowcount for name in ("import_rows", "import_codes"))

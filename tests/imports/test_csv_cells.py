@@ -1,0 +1,131 @@
+"""Codes as cells and back: nothing is lost, nothing is computed by a spreadsheet."""
+
+import csv
+from io import BytesIO, StringIO
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from shared.codes.rules import Definition
+from shared.codes.store import mint
+from shared.imports import csv_cells, rules
+from shared.imports.csv_cells import guarded, unguarded
+from shared.imports.csv_reader import open_table
+from tests.imports.sample_codes import BODIES, TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+31 20", "'+31 20"),
+        ("-spy", "'-spy"),
+        ("@sum", "'@sum"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        ("'=1", "''=1"),  # or it would lose its own quote
+        ("''=1", "'''=1"),
+        ("'quoted'", "'quoted'"),
+        ("'", "'"),
+        ("", ""),
+        ("a=1", "a=1"),
+        (" =1", " =1"),
+    ],
+)
+def test_formulas_are_neutralized_and_come_back(text: str, cell: str) -> None:
+    assert guarded(text) == cell
+    assert unguarded(cell) == text
+
+
+@given(TEXT)
+def test_any_text_comes_back(text: str) -> None:
+    assert unguarded(guarded(text)) == text
+    assert guarded(text)[:1] not in ("=", "+", "-", "@", "\t", "\r") or not text
+
+
+def test_a_quote_that_people_put_before_a_formula_is_taken_off() -> None:
+    assert unguarded("'=1+1") == "=1+1"
+    assert unguarded("'hello") == "'hello"
+
+
+def read(**row: str) -> dict[str, Any]:
+    return csv_cells.read(tuple(row), tuple(row.values()))
+
+
+@pytest.mark.parametrize(
+    ("row", "body"),
+    [
+        ({"scan_type": "item_drop"}, {"scan_type": "item_drop"}),
+        ({"scan_type": ""}, {"scan_type": None}),
+        ({"description": ""}, {}),
+        ({"description": " "}, {"description": " "}),
+        ({"latitude": " "}, {}),
+        ({"latitude": "-4.5"}, {"latitude": -4.5}),
+        ({"latitude": " 52.37 "}, {"latitude": 52.37}),
+        ({"latitude": "52,37"}, {"latitude": "52,37"}),
+        ({"latitude": "nan"}, {"latitude": "nan"}),
+        ({"latitude": "1e999"}, {"latitude": "1e999"}),
+        ({"latitude": "'-4.5"}, {"latitude": "'-4.5"}),
+        ({"radius_m": "9" * 401}, {"radius_m": "9" * 401}),
+        ({"max_scans": "1000000000000"}, {"max_scans": 10**12}),
+        ({"max_scans": "5.0"}, {"max_scans": 5.0}),
+        ({"max_scans": "007"}, {"max_scans": "007"}),
+        ({"max_scans": "\u0665"}, {"max_scans": "\u0665"}),
+        ({"active": "FALSE"}, {"active": False}),
+        ({"active": "no"}, {"active": "no"}),
+        ({"per_player_limit": ""}, {}),
+        ({"per_player_limit": "null"}, {"per_player_limit": None}),
+        ({"per_player_limit": "3"}, {"per_player_limit": 3}),
+        ({"cooldown_seconds": "null"}, {"cooldown_seconds": "null"}),
+        ({"tags": "east|'=x|a b"}, {"tags": ["east", "'=x", "a b"]}),
+        ({"tags": "'=east|b"}, {"tags": ["=east", "b"]}),
+        ({"reward_item": "gem", "reward_quantity": "2"}, {"reward": {"item": "gem", "quantity": 2}}),
+        ({"reward_item": "", "reward_quantity": "2"}, {"reward": {"quantity": 2}}),
+        ({"reward_item": "", "reward_quantity": ""}, {}),
+        ({"encounter_puzzle_type": "pattern"}, {"encounter": {"puzzle_type": "pattern"}}),
+        ({"encounter_data": '{"a": [1]}'}, {"encounter": {"data": {"a": [1]}}}),
+        ({"requires_location": "true"}, {"requires_location": True}),
+    ],
+    ids=str,
+)
+def test_a_cell_says_what_its_column_knows(row: dict[str, str], body: dict[str, Any]) -> None:
+    assert read(**row) == {"scan_type": None} | body
+
+
+@pytest.mark.parametrize("data", ["{", "{'a': 1}", "NaN", '{"a": NaN}', "[" * 90 + "]" * 90, '{"a": "\\u0000"}'])
+def test_data_that_is_no_json(data: str) -> None:
+    with pytest.raises(csv_cells.Illegible) as refused:
+        read(encounter_data=data)
+    assert refused.value.column == "encounter_data"
+
+
+@settings(max_examples=300)
+@given(BODIES)
+def test_what_is_written_is_read_again(body: dict[str, Any]) -> None:
+    code = rules.judge(1, body, mint).definition
+    assert code is not None, body
+
+    again = through_a_file(code)
+
+    assert again.message is None
+    assert again.definition == code
+
+
+def through_a_file(code: Definition) -> rules.Judged:
+    text = StringIO()
+    sheet = csv.DictWriter(text, csv_cells.COLUMNS)
+    sheet.writeheader()
+    sheet.writerow(csv_cells.write(code))
+    table = open_table(BytesIO(text.getvalue().encode()))
+    (row,) = table.rows
+    return rules.judge_row(table.columns, row, mint)
+
+
+def test_numbers_are_no_formulas_and_text_is_none_either() -> None:
+    code = Definition(code="-spy", scan_type=None, latitude=-4.5, longitude=-0.1, description="=HYPERLINK()")
+
+    written = csv_cells.write(code)
+
+    assert (written["latitude"], written["longitude"]) == ("-4.5", "-0.1")
+    assert (written["code"], written["description"]) == ("'-spy", "'=HYPERLINK()")

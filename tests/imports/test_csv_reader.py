@@ -1,0 +1,119 @@
+"""Files read row by row: what they may look like, and what is refused by its line."""
+
+import tracemalloc
+from io import BytesIO
+from typing import Any
+
+import pytest
+
+from shared.errors import Fault, Invalid
+from shared.imports.csv_reader import MAX_ROW_BYTES, MAX_ROWS, open_table
+
+HEAD = b"scan_type,description\n"
+
+
+def read(data: bytes) -> list[tuple[int, list[str]]]:
+    return [(row.line, list(row.cells)) for row in open_table(BytesIO(data)).rows]
+
+
+def refused(data: bytes) -> Fault:
+    with pytest.raises(Invalid) as error:
+        read(data)
+    (fault,) = error.value.faults
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("data", "rows"),
+    [
+        (HEAD, []),
+        (HEAD.strip(), []),
+        (HEAD + b"item_drop,a\n", [(2, ["item_drop", "a"])]),
+        (b"\xef\xbb\xbf" + HEAD + "item_drop,é\r\n".encode(), [(2, ["item_drop", "é"])]),
+        (b"scan_type;description\r\nitem_drop;a,b", [(2, ["item_drop", "a,b"])]),
+        (b' "scan_type" , description \nx,\n'.replace(b' "scan_type" ', b'"scan_type"'), [(2, ["x", ""])]),
+        (HEAD + b'x,"a ""b"""\n', [(2, ["x", 'a "b"'])]),
+        (HEAD + b'x,"a\nb\r\nc\rd"\ny,\n', [(2, ["x", "a\nb\r\nc\rd"]), (5, ["y", ""])]),
+        (HEAD + b"\n\r\n,\nx,\n\n", [(5, ["x", ""])]),
+        (HEAD + b'x,a"b\n', [(2, ["x", 'a"b'])]),
+        (HEAD + b"x\n", [(2, ["x"])]),
+        (HEAD + b"x,a,b,c,d\n", [(2, ["x", "a", "b"])]),  # one too many says it
+        (HEAD + b"x,a,,\n", [(2, ["x", "a", ""])]),
+        (b"scan_type,description,, \nx,a,,\ny,b\nz,c,\n", [(2, ["x", "a"]), (3, ["y", "b"]), (4, ["z", "c"])]),
+        (b"scan_type,description,,\nx,a,b,\ny,b,,,\n", [(2, ["x", "a", "b"]), (3, ["y", "b", ""])]),
+        (b"\xef\xbb\xbfsep=;\r\nscan_type;description\r\nx;a,b\r\n", [(3, ["x", "a,b"])]),
+        (b"SEP=,\nscan_type,description\nx,a;b\n", [(3, ["x", "a;b"])]),
+        (b"scan_type;latitude;max_scans\nx; -4,5 ;1,5\n", [(2, ["x", " -4.5 ", "1,5"])]),
+        (b"scan_type;latitude;radius_m\nx;1.234,5;1,2,3\n", [(2, ["x", "1.234,5", "1,2,3"])]),
+        (b'scan_type,latitude\nx,"52,37"\n', [(2, ["x", "52,37"])]),
+    ],
+)
+def test_what_files_look_like(data: bytes, rows: list[Any]) -> None:
+    assert read(data) == rows
+
+
+@pytest.mark.parametrize(
+    ("data", "loc", "words"),
+    [
+        (b"", "body", "without a header"),
+        (b"\n", "body", "without a header"),
+        (b"item_drop,hello\n", "body", "unknown columns: 'item_drop', 'hello'"),
+        (b"scan_type,nmae,id\n", "body", "unknown columns: 'nmae', 'id'"),
+        (b"scan_type,,code\n", "body", "unknown columns: ''"),
+        (b",,\n", "body", "no column scan_type"),
+        (b"sep=;\n", "body", "without a header"),
+        (b"sep=;\nscan_type;nmae\n", "body", "unknown columns: 'nmae'"),
+        (b"sep=;\n" + HEAD.replace(b",", b";") + b'x;"a"b\n', "body.lines.3", "follows a closing quote"),
+        (b"scan_type," + b",".join(b"c%d" % n for n in range(10_000)), "body", "and 9,995 more"),
+        (b"scan_type,code,code,scan_type\n", "body", "more than once: code, scan_type"),
+        (b"code\n", "body", "no column scan_type"),
+        (b"PK\x03\x04\x14\x00", "body", "ZIP archive"),
+        (HEAD + "x,é\n".encode("latin-1"), "body.lines.2", "not UTF-8"),
+        (HEAD + b"x,a\nx,b\x00c\n", "body.lines.3", "NUL"),
+        ("scan_type\nx\n".encode("utf-16"), "body.lines.1", "NUL"),
+        (HEAD + b'x,a\nx,"never closed\nx,b\n', "body.lines.3", "never closed"),
+        (HEAD + b'x,"a"b\n', "body.lines.2", "follows a closing quote"),
+        (b"scan_type,description\rx,a\r", "body.lines.1", "carriage return by itself"),
+        (HEAD + b"x,a\rx,b\n", "body.lines.2", "carriage return by itself"),
+        (HEAD + b"x," + b"a" * MAX_ROW_BYTES + b"\n", "body.lines.2", "longer than 3,145,728 bytes"),
+        (HEAD + b'x,"' + (b"a" * 99 + b"\n") * 32_000, "body.lines.2", "is a quote left open?"),
+        (b"," * (10 * 2**20), "body.lines.1", "longer than"),
+        (HEAD + b"x,\n" * (MAX_ROWS + 1), "body", "more than 100,000 rows"),
+        (HEAD + b"\n" * (MAX_ROWS + 2), "body", "more than 100,000 rows"),
+    ],
+    ids=lambda value: repr(value[:40]),
+)
+def test_what_is_refused(data: bytes, loc: str, words: str) -> None:
+    fault = refused(data)
+
+    assert fault.loc == loc
+    assert words in fault.message
+    assert len(fault.message) < 700
+
+
+def test_as_many_rows_as_there_may_be() -> None:
+    assert len(read(HEAD + b"x,\n" * MAX_ROWS + b"\n\n")) == MAX_ROWS
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + (b"item_drop," + b"station " * 40 + b"\n") * 25_000,
+        HEAD + b'x,"' + (b"a" * 99 + b"\n") * 100_000,
+        HEAD + (b"x" + b"," * 100_000 + b"\n") * 80,
+        b"," * 10_000_000,
+    ],
+    ids=["long", "unclosed", "wide", "commas"],
+)
+def test_memory_does_not_grow_with_the_file(data: bytes) -> None:
+    file = BytesIO(data)
+    tracemalloc.start()
+    try:
+        for _ in open_table(file).rows:
+            pass
+    except Invalid:
+        pass
+    finally:
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 8 * MAX_ROW_BYTES

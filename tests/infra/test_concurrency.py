@@ -1,0 +1,112 @@
+"""Taking turns: so many at once, in order, and nobody for longer than a lease."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.infra.concurrency import LEASE_SECONDS, Turn, Turns, step_aside
+
+
+class Room:
+    """Whoever was let in, with a clock that stands still."""
+
+    def __init__(self, at_once: int) -> None:
+        self.started: list[int] = []
+        self.taken: list[Turn] = []
+        self.turns: Turns[int] = Turns(at_once, self._start)
+
+    def _start(self, who: int, turn: Turn) -> None:
+        self.started.append(who)
+        self.taken.append(turn)
+
+    @property
+    def held(self) -> int:
+        return sum(turn.is_held for turn in self.taken)
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    now = [0.0]
+    monkeypatch.setattr("shared.infra.concurrency.time.monotonic", lambda: now[0])
+
+    def pass_time(seconds: float) -> None:
+        now[0] += seconds
+
+    return pass_time
+
+
+def test_as_many_start_as_may_and_the_others_in_order() -> None:
+    room = Room(2)
+    for who in range(5):
+        room.turns.ask(who)
+    assert room.started == [0, 1]
+
+    room.turns.give_up(room.taken[1])
+    assert room.started == [0, 1, 2]
+    room.turns.give_up(room.taken[1])
+    assert room.started == [0, 1, 2], "a turn that is given up twice makes room once"
+
+
+def test_who_ends_is_told_who_is_next() -> None:
+    room = Room(1)
+    for who in range(2):
+        room.turns.ask(who)
+
+    found = room.turns.pass_on(room.taken[0])
+
+    assert found is not None
+    assert found[0] == 1
+    assert room.started == [0], "by the same thread"
+    assert room.turns.pass_on(found[1]) is None
+
+
+def test_who_steps_aside_makes_room_and_leaves_none_behind() -> None:
+    room = Room(1)
+    for who in range(3):
+        room.turns.ask(who)
+
+    with room.taken[0]:
+        step_aside()
+        step_aside()
+    assert room.started == [0, 1]
+    assert room.turns.pass_on(room.taken[0]) is None, "its turn was over already"
+    step_aside()
+    assert room.started == [0, 1], "no turn of this thread's any more"
+
+
+def test_a_turn_lasts_as_long_as_its_lease_where_somebody_waits(pass_time: Callable[[float], None]) -> None:
+    room = Room(1)
+    assert room.turns.end_leases() is None
+    room.turns.ask(0)
+    assert room.turns.end_leases() is None, "nobody waits"
+
+    room.turns.ask(1)
+    pass_time(LEASE_SECONDS / 4)
+    assert room.turns.end_leases() == pytest.approx(LEASE_SECONDS * 3 / 4)
+    assert room.started == [0]
+
+    pass_time(LEASE_SECONDS)
+    assert room.turns.end_leases() is None
+    assert room.started == [0, 1]
+    room.turns.give_up(room.taken[0])
+    assert room.held == 1
+
+
+@given(st.integers(1, 4), st.lists(st.tuples(st.sampled_from(["ask", "give up", "pass on"]), st.integers(0, 20))))
+def test_no_more_than_may_and_none_waits_beside_a_free_place(at_once: int, steps: list[tuple[str, int]]) -> None:
+    room, asked = Room(at_once), 0
+    for step, which in steps:
+        if step == "ask":
+            room.turns.ask(asked)
+            asked += 1
+        elif room.taken:
+            turn = room.taken[which % len(room.taken)]
+            if step == "give up":
+                room.turns.give_up(turn)
+            elif (found := room.turns.pass_on(turn)) is not None:
+                room._start(*found)
+        assert room.started == list(range(len(room.started)))
+        assert room.held <= at_once
+        assert room.held == at_once or len(room.started) == asked

@@ -1,0 +1,93 @@
+"""A dump restored into another cluster, whose transaction ids begin anew: nothing is read twice or lost."""
+
+import threading
+from typing import Any
+
+import pytest
+
+from shared.analytics import rollup
+from shared.infra import db, event_log, event_log_restore
+from shared.infra.db import Conn
+from shared.infra.event_log import RELAY, Position
+from tests.analytics.expected_rollups import counted, rolled_up
+from tests.analytics.factories import correct, settle, visit
+from tests.support.factories import make_code, make_player, tell
+from workers import relay
+from workers.analytics import roll_up
+
+
+def restore(conn: Conn) -> None:
+    """As if the old cluster had come further by a thousand million transactions."""
+    for table in ("events", "visits", "event_readers"):
+        conn.execute(f"UPDATE {table} SET xid = (xid::text::bigint + 1000000000)::text::xid8")
+
+
+def test_what_was_folded_is_not_folded_again_and_all_else_is(conn: Conn) -> None:
+    code, player = make_code(conn), make_player(conn)
+    held = settle(conn, player, code, "held")
+    visit(conn, code)
+    roll_up()
+    settle(conn, player, code)
+    visit(conn, code)
+    restore(conn)
+    correct(conn, held, "success")
+    visit(conn, code)
+
+    for _ in range(2):
+        roll_up()
+        assert rolled_up(conn) == counted(conn)
+    assert not event_log_restore.is_ahead(conn)
+    settle(conn, player, code)
+    roll_up()
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_marks_alone_are_enough(conn: Conn) -> None:
+    """The events themselves had been forgotten."""
+    code, player = make_code(conn), make_player(conn)
+    settle(conn, player, code)
+    roll_up()
+    conn.execute("DELETE FROM events")
+    restore(conn)
+    settle(conn, player, code)
+    roll_up()
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_ids_out_of_order_do_not_move_to_the_other_side_of_a_mark(conn: Conn) -> None:
+    code, player = make_code(conn), make_player(conn)
+    with db.connect() as late, late.transaction():
+        late.execute("SELECT pg_current_xact_id()")
+        settle(conn, player, code)
+        settle(late, player, code)
+    with conn.transaction():
+        assert rollup.fold_scans(conn, limit=2) == 2
+    restore(conn)
+    roll_up()
+    assert rolled_up(conn) == counted(conn)
+
+
+def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    tell(conn, "read")
+    event_log.write_mark(conn, RELAY, event_log.read(conn, Position(0, 0), limit=1)[0].position)
+    tell(conn, "unread")
+    restore(conn)
+    tell(conn, "new")
+    told: list[str] = []
+    monkeypatch.setattr(relay, "publish", lambda batch, _: told.extend(event.type for event in batch))
+
+    for _ in range(2):
+        stopping = threading.Event()
+        monkeypatch.setattr(relay, "wait", lambda *_: stopping.set())  # noqa: B023 - called within this round
+        with db.connect() as leader:
+            relay.follow(leader, stopping)
+
+    assert told == ["unread", "new"]
+
+
+def test_a_cluster_with_positions_of_its_own_is_left_alone(conn: Conn) -> None:
+    settle(conn, make_player(conn), make_code(conn))
+    roll_up()
+    before: Any = conn.execute("SELECT * FROM event_readers ORDER BY name").fetchall()
+    assert not event_log_restore.renumber(conn)
+    assert conn.execute("SELECT * FROM event_readers ORDER BY name").fetchall() == before

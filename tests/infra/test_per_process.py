@@ -1,0 +1,30 @@
+"""What a process makes once."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from shared.infra.per_process import once
+
+
+def test_threads_that_come_at_once_get_the_same() -> None:
+    start = threading.Barrier(8)
+
+    @once
+    def make() -> object:
+        threading.Event().wait(0.01)  # long enough for all to be inside
+        return object()
+
+    def ask(_: int) -> object:
+        start.wait(10)
+        return make()
+
+    with ThreadPoolExecutor(8) as threads:
+        assert len({id(made) for made in threads.map(ask, range(8))}) == 1
+
+
+def test_what_is_taken_back_is_made_anew() -> None:
+    made = once(object)
+    first = made()
+    assert made.take_back() is first
+    assert made.take_back() is None
+    assert made() is not first

@@ -1,0 +1,83 @@
+"""One leads, others stand by; and only who leads sends."""
+
+import threading
+from typing import Any
+
+import pytest
+import redis
+
+from shared.infra.db import Conn
+from shared.infra.leader_election import leadership
+from shared.messages import CleanUp, Message, ScansPending
+from workers import scheduler
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
+    told: list[Message] = []
+    monkeypatch.setattr(scheduler, "send", told.append)
+    return told
+
+
+def test_two_schedulers_fire_a_job_once(sent: list[Message], conn: Conn) -> None:
+    stopping = threading.Event()
+    with leadership("test", stopping) as first:
+        assert first is not None
+        standing_by = threading.Thread(target=lead_and_fire, args=(stopping,))
+        standing_by.start()
+        scheduler.fire(first, ScansPending())
+        assert sent == [ScansPending()]
+        stopping.set()
+        standing_by.join(10)
+    assert sent == [ScansPending()]
+
+
+def lead_and_fire(stopping: threading.Event) -> None:
+    with leadership("test", stopping) as lead:
+        if lead is not None:
+            scheduler.fire(lead, ScansPending())
+
+
+def test_who_stands_by_leads_when_the_leader_is_gone(conn: Conn) -> None:
+    stopping = threading.Event()
+    with leadership("test", stopping) as first:
+        assert first is not None
+        conn.execute("SELECT pg_terminate_backend(%s)", (first.conn.info.backend_pid,))
+        with leadership("test", stopping) as second:
+            assert second is not None
+            assert second.is_held()
+        assert not first.is_held()
+
+
+def test_a_leader_that_lost_its_lock_sends_nothing(sent: list[Message], conn: Conn) -> None:
+    with leadership("test", threading.Event()) as lead:
+        assert lead is not None
+        conn.execute("SELECT pg_terminate_backend(%s)", (lead.conn.info.backend_pid,))
+        scheduler.fire(lead, CleanUp())
+    assert sent == []
+
+
+def test_redis_away_costs_a_tick_and_not_the_scheduler(monkeypatch: pytest.MonkeyPatch, conn: Conn) -> None:
+    def away(_message: Any) -> None:
+        raise redis.ConnectionError("connection refused")
+
+    monkeypatch.setattr(scheduler, "send", away)
+    with leadership("test", threading.Event()) as lead:
+        assert lead is not None
+        scheduler.fire(lead, ScansPending())
+
+
+def test_every_job_runs_at_once_and_again(conn: Conn) -> None:
+    with leadership("test", threading.Event()) as lead:
+        assert lead is not None
+        jobs = {job.id: job for job in scheduler.schedule(lead).get_jobs()}
+    assert set(jobs) == {
+        "sweep-scans",
+        "sweep-images",
+        "sweep-imports",
+        "sweep-renders",
+        "sweep-rollups",
+        "sweep-erasures",
+        "cleanup",
+    }
+    assert all(job.next_run_time for job in jobs.values())

@@ -1,0 +1,195 @@
+"""Settings fail loudly, and production refuses what only a demo may have."""
+
+import os
+import subprocess
+import sys
+from base64 import b64encode
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shared.infra import redis as redises
+from shared.settings import Settings, SettingsError, settings
+from shared.settings import settings as read
+from shared.settings_checks import WELL_KNOWN, doubts
+
+GOOD = {
+    "DATABASE_URL": "postgresql://u:p@db/waymark",
+    "REDIS_URL": "redis://:p@redis:6379/0",
+    "JWT_SECRET": "0123456789abcdef0123456789abcdef",
+}
+
+STRONG = "5b1f8d0c7a3e49628b7c6d5e4f3a2b1c9d8e7f605d4c3b2a19087f6e5d4c3b2a"
+PRODUCTION = {
+    "WAYMARK_ENV": "production",
+    "PUBLIC_URL": "https://w.example",
+    "DATABASE_URL": "postgresql://u:tK3nZ81vqQd@db/waymark",
+    "REDIS_URL": "redis://:tK3nZ81vqQe@redis:6379/0",
+    "JWT_SECRET": STRONG,
+}
+TOKEN = "b7Gq1xN0zV5kT2mW"
+
+
+@pytest.fixture
+def load(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Reads the settings from GOOD with changes; None takes a variable away."""
+
+    def make(**changes: str | None) -> Settings:
+        for name in ("WAYMARK_ENV", "PUBLIC_URL"):
+            monkeypatch.delenv(name, raising=False)
+        for name, value in (GOOD | changes).items():
+            monkeypatch.delenv(name, raising=False) if value is None else monkeypatch.setenv(name, value)
+        read.cache_clear()
+        return read()
+
+    yield make
+    monkeypatch.undo()
+    read.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"DATABASE_URL": None}, "DATABASE_URL"),
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL"),
+        ({"REDIS_URL": "http://x"}, "REDIS_URL"),
+        ({"JWT_SECRET": None}, "JWT_SECRET"),
+        ({"JWT_SECRET": "short"}, "JWT_SECRET"),
+        ({"PORT": "http"}, "PORT"),
+        ({"PUBLIC_URL": "javascript:alert(1)"}, "PUBLIC_URL"),
+        ({"WEB_THREADS": "8", "WEB_SOCKETS": "8"}, "WEB_SOCKETS"),
+        ({"SCAN_DEFAULT_WAIT": "11"}, "SCAN_DEFAULT_WAIT"),
+        ({"RATE_LIMIT_SCAN": "often"}, "RATE_LIMIT_SCAN"),
+        ({"RATE_LIMIT_SCAN": "0 per minute"}, "RATE_LIMIT_SCAN"),
+        ({"ALLOWED_ORIGINS": "*"}, "ALLOWED_ORIGINS"),
+        ({"ALLOWED_ORIGINS": "null"}, "ALLOWED_ORIGINS"),
+        ({"TRUSTED_PROXIES": "all"}, "TRUSTED_PROXIES"),
+        (PRODUCTION | {"PUBLIC_URL": None}, "PUBLIC_URL"),
+        (PRODUCTION | {"GRPC_TOKEN": TOKEN, "GRPC_SERVER_URL": "catalog:50051"}, "GRPC_TLS"),
+        (PRODUCTION | {"GRPC_TOKEN": TOKEN, "GRPC_SERVER_URL": "10.0.0.7:50051"}, "GRPC_TLS"),
+        *(
+            (PRODUCTION | {"JWT_SECRET": secret}, "JWT_SECRET")
+            for secret in (
+                "x" * 64,
+                "0123456789abcdef0123456789abcdef",
+                "f3a91c07e5b2d8f3a91c07e5b2d8f3a91c07e5b2d8",
+                "Your-256-bit-secret-your-256-bit-secret",
+                "please-change-me-1f8d0c7a3e49628b7c6d5e",
+                "django-insecure-1f8d0c7a3e49628b7c6d5e4f",
+                "waymark-1f8d0c7a3e49628b7c6d5e4f3a2b1c",
+                STRONG[:31],
+            )
+        ),
+        (PRODUCTION | {"DATABASE_URL": "postgresql://waymark:password@db/waymark"}, "DATABASE_URL"),
+        (PRODUCTION | {"DATABASE_URL": "postgresql://postgres:postgres@db/waymark"}, "DATABASE_URL"),
+        (PRODUCTION | {"DATABASE_URL": "postgresql://u@db/waymark?password=tK3nZ81"}, "DATABASE_URL"),
+        (PRODUCTION | {"REDIS_URL": "redis://:p%61ssword99@redis:6379/0"}, "REDIS_URL"),
+        (PRODUCTION | {"GRPC_TOKEN": "short", "GRPC_TLS": "true"}, "GRPC_TOKEN"),
+        (PRODUCTION | {"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
+    ],
+)
+def test_a_wrong_setting_ends_the_process_with_its_name(load: Any, changes: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsError) as ended:
+        load(**changes)
+    assert named in str(ended.value)
+    for secret in (GOOD["JWT_SECRET"], STRONG, "tK3nZ81", "password@", TOKEN):
+        assert secret not in str(ended.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"DATABASE_URL": "postgresql://waymark@db/waymark", "REDIS_URL": "redis://redis:6379/0"},
+        {"FLASK_DEBUG": "0"},
+        {"JWT_SECRET": "Zx0p/Qm4+7Lr9sTn2UvWyA1bCdEeFfGg"},
+    ],
+    ids=str,
+)
+def test_production_starts_with_secrets_of_its_own(load: Any, changes: dict[str, str]) -> None:
+    assert load(**PRODUCTION | changes).is_production
+
+
+def test_production_refuses_to_be_debugged() -> None:
+    command = (sys.executable, "-X", "dev", "-c", "from shared.settings import settings; settings()")
+    ended = subprocess.run(command, env=os.environ | PRODUCTION, capture_output=True, text=True)
+
+    assert ended.returncode != 0
+    assert "PYTHONDEVMODE" in ended.stderr
+
+
+@given(st.binary(min_size=32, max_size=64))
+def test_no_random_secret_is_taken_for_an_example(raw: bytes) -> None:
+    digest = sha256(raw).digest() * 2
+    for secret in (digest[:48].hex(), b64encode(digest[:33] + raw).decode()):
+        assert not WELL_KNOWN.search(secret.lower())
+
+
+def test_what_is_seldom_meant_is_said(load: Any) -> None:
+    odd = {"PUBLIC_URL": "http://w.example", "ALLOWED_ORIGINS": "http://g.example", "RATE_LIMITS_ENABLED": "false"}
+
+    assert not list(doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
+    (told,) = doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
+    assert told.startswith("TRUSTED_PROXIES ")
+    assert [each.partition(" ")[0] for each in doubts(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG"))] == [
+        "PUBLIC_URL",
+        "ALLOWED_ORIGINS",
+        "LOG_LEVEL",
+        "RATE_LIMITS_ENABLED",
+    ]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"GRPC_SERVER_URL": "catalog:50051", "GRPC_TOKEN": ""},
+        {"GRPC_SERVER_URL": "catalog:50051", "GRPC_TOKEN": TOKEN, "GRPC_TLS": "true"},
+        {"GRPC_SERVER_URL": "127.0.0.1:50051", "GRPC_TOKEN": TOKEN},
+        {"GRPC_SERVER_URL": "[::1]:50051", "GRPC_TOKEN": TOKEN},
+        {"GRPC_SERVER_URL": "localhost:50051", "GRPC_TOKEN": TOKEN, "GRPC_CA_FILE": ""},
+    ],
+)
+def test_a_token_that_nobody_else_could_read(load: Any, changes: dict[str, Any]) -> None:
+    assert not load(**PRODUCTION | changes).sends_token_in_clear
+    assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN=TOKEN, GRPC_TLS="false").sends_token_in_clear
+
+
+def test_herokus_spelling_is_understood(load: Any) -> None:
+    assert load(DATABASE_URL="postgres://u:p@db/w").database_url.get_secret_value() == "postgresql://u:p@db/w"
+
+
+def test_secrets_do_not_show(load: Any) -> None:
+    shown = repr(load())
+    assert "0123456789abcdef" not in shown
+    assert ":p@" not in shown
+
+
+def test_origins_are_compared_as_browsers_write_them(load: Any) -> None:
+    told = load(ALLOWED_ORIGINS="https://Game.example:443, http://localhost:3000").allowed_origins
+    assert told == ("https://game.example", "http://localhost:3000")
+
+
+def test_settings_are_frozen(load: Any) -> None:
+    with pytest.raises(ValidationError):
+        load().port = 1
+
+
+@pytest.mark.parametrize(("policy", "refused"), [("allkeys-lru", True), ("volatile-lru", False), ("noeviction", False)])
+def test_production_refuses_a_redis_that_evicts(
+    clean: None, monkeypatch: pytest.MonkeyPatch, policy: str, refused: bool
+) -> None:
+    producing = settings().model_copy(update={"waymark_env": "production"})
+    monkeypatch.setattr(redises, "settings", lambda: producing)
+    redises.client().config_set("maxmemory-policy", policy)
+    try:
+        if refused:
+            with pytest.raises(SettingsError, match=policy):
+                redises.refuse_eviction()
+        else:
+            redises.refuse_eviction()
+    finally:
+        redises.client().config_set("maxmemory-policy", "noeviction")

@@ -1,0 +1,233 @@
+"""One contract, held by a directory and by a bucket alike."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from script.stack.ports import LOOPBACK, free_port
+from script.stack.running_server import CHECKOUT
+from shared.infra.storage import s3
+from shared.infra.storage.base import BLOCK, FileMissing, Storage, StorageError, check_name
+from shared.infra.storage.local import LocalStorage
+
+LARGE = bytes(range(256)) * 1024 * 5  # more than a block
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[Any]:
+    """A client of moto's server, on a port of its own, with an empty bucket."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(LOOPBACK, free_port(), verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "testing")
+        patch.setenv("NO_PROXY", LOOPBACK)
+        from shared.settings import settings
+
+        chosen = {"endpoint": f"http://{host}:{port}", "region": "us-east-1", "bucket": "waymark-tests"}
+        changed = settings().model_copy(update={f"files_s3_{name}": value for name, value in chosen.items()})
+        storage = s3.S3Storage.from_settings(changed)
+        storage._client.create_bucket(Bucket="waymark-tests")
+        yield storage
+    server.stop()
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    if request.param == "local":
+        return LocalStorage(tmp_path)
+    found: s3.S3Storage = request.getfixturevalue("bucket")
+    for name, _ in list(found.listed("renders/")):
+        found.delete(name)
+    return found
+
+
+def put(storage: Storage, name: str, *blocks: bytes) -> None:
+    with storage.write(name) as out:
+        for block in blocks:
+            out.write(block)
+
+
+def names(storage: Storage, prefix: str = "renders/") -> list[str]:
+    return sorted(name for name, _ in storage.listed(prefix))
+
+
+def test_what_is_written_is_read(storage: Storage) -> None:
+    put(storage, "renders/a/1", b"one", b"two")
+
+    assert b"".join(storage.read("renders/a/1")) == b"onetwo"
+    assert storage.size("renders/a/1") == 6
+
+
+def test_an_empty_file_is_one_too(storage: Storage) -> None:
+    put(storage, "renders/a/1")
+
+    assert (storage.size("renders/a/1"), b"".join(storage.read("renders/a/1"))) == (0, b"")
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 1), (5, 5), (7, None), (BLOCK - 1, BLOCK + 1), (0, len(LARGE))])
+def test_ranges(storage: Storage, start: int, stop: int | None) -> None:
+    put(storage, "renders/a/1", LARGE)
+
+    assert b"".join(storage.read("renders/a/1", start, stop)) == LARGE[start:stop]
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_who_leaves_before_the_end_leaves_nothing_open(storage: Storage, read: int) -> None:
+    put(storage, "renders/a/1", LARGE)
+    blocks = storage.read("renders/a/1")
+    for _ in range(read):
+        next(blocks)
+    file: Any = blocks._file
+
+    blocks.close()
+
+    assert getattr(file, "_raw_stream", file).closed
+
+
+def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And goes up to a bucket in parts."""
+    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    put(storage, "renders/a/1", *[LARGE] * 9)
+
+    blocks = list(storage.read("renders/a/1"))
+
+    assert b"".join(blocks) == LARGE * 9
+    assert max(map(len, blocks)) <= BLOCK
+
+
+def test_until_it_is_whole_nobody_sees_it(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    with storage.write("renders/a/1") as out:
+        for _ in range(5):
+            out.write(LARGE)
+        assert names(storage) == []
+        with pytest.raises(FileMissing):
+            storage.size("renders/a/1")
+    assert names(storage) == ["renders/a/1"]
+
+
+def test_of_a_file_that_fails_nothing_is_left(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+
+    def fail() -> None:
+        with storage.write("renders/a/1") as out:
+            for _ in range(5):
+                out.write(LARGE)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert names(storage) == []
+    assert storage.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
+
+
+def test_drafts_of_a_process_that_died_are_forgotten(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    unfinished = storage.write("renders/a/1")
+    out = unfinished.__enter__()
+    for _ in range(5):
+        out.write(LARGE)
+
+    if isinstance(storage, LocalStorage):  # moto says of every upload that it was begun in 2010
+        assert storage.forget_drafts(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert storage.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 1
+    with pytest.raises(StorageError):
+        unfinished.__exit__(None, None, None)
+
+
+def test_uploads_of_other_applications_are_left_alone(bucket: s3.S3Storage) -> None:
+    where = {"Bucket": "waymark-tests", "Key": "backups/a"}
+    upload = bucket._client.create_multipart_upload(**where)
+    try:
+        assert bucket.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
+    finally:
+        bucket._client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
+
+
+@pytest.mark.parametrize("use", ["size", "read"])
+def test_what_is_not_there(storage: Storage, use: str) -> None:
+    with pytest.raises(FileMissing):
+        getattr(storage, use)("renders/no")
+
+
+def test_deleting_twice_is_no_error(storage: Storage) -> None:
+    put(storage, "renders/a/1", b"one")
+    put(storage, "renders/a/2", b"two")
+
+    for _ in range(2):
+        storage.delete("renders/a/1")
+
+    assert names(storage) == ["renders/a/2"]
+
+
+def test_listing_by_the_beginning_of_names(storage: Storage) -> None:
+    for name in ("renders/a/1", "renders/a/2", "renders/b/1"):
+        put(storage, name, b"x")
+
+    assert names(storage, "renders/a/") == ["renders/a/1", "renders/a/2"]
+    assert names(storage, "renders/c/") == []
+    at = next(iter(storage.listed("renders/b/"))).at
+    assert abs(datetime.now(UTC) - at) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../x", "a/../b", "a//b", "A", "a b", ".a", "a/.b", "a\n", "a/", "a\\b", "é"]
+)
+def test_no_name_leads_out(storage: Storage, name: str) -> None:
+    with pytest.raises(ValueError, match="not the name"):
+        check_name(name)
+    with pytest.raises(ValueError, match="not the name"):
+        storage.size(name)
+    with pytest.raises(ValueError, match="not the name"):
+        put(storage, name, b"x")
+
+
+def test_a_bucket_that_does_not_answer_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+    from botocore.config import Config
+
+    quick = Config(connect_timeout=1, retries={"total_max_attempts": 1})
+    client = boto3.client(
+        "s3", endpoint_url=f"http://{LOOPBACK}:{free_port()}", region_name="x", config=quick,
+        aws_access_key_id="a", aws_secret_access_key="b",
+    )  # fmt: skip
+    with pytest.raises(StorageError) as refused:
+        s3.S3Storage(client, "bucket").size("renders/a")
+    assert LOOPBACK not in str(refused.value)
+
+
+FILL = """
+import resource, sys
+from pathlib import Path
+from shared.infra.storage.local import LocalStorage
+from shared.infra.storage.base import StorageFull
+
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+storage = LocalStorage(Path(sys.argv[1]))
+try:
+    with storage.write("renders/a/1") as out:
+        for _ in range(100):
+            out.write(bytes(100_000))
+except StorageFull as error:
+    print("FULL", error)
+print(list(storage.listed("renders/")), list((Path(sys.argv[1]) / "drafts").iterdir()))
+"""
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FILL, str(tmp_path)], cwd=CHECKOUT, env=os.environ, capture_output=True, text=True
+    )
+
+    assert done.stdout.splitlines() == ["FULL There is no room left for files.", "[] []"], done.stderr

@@ -1,0 +1,139 @@
+"""Organizations and members over HTTP."""
+
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from shared.infra.db import Conn
+from shared.organizations import store
+from tests.support.callers import Person, Staff, join, sign_in
+
+URL = "/api/organizations"
+
+
+@pytest.fixture
+def ada(app: Flask, conn: Conn) -> Person:
+    return sign_in(app, conn, "ada")
+
+
+def found(client: Any, by: Person, **body: Any) -> Any:
+    return client.post(URL, json={"name": "Museum"} | body, headers=by.headers)
+
+
+def test_the_founder_is_owner(client: Any, ada: Person) -> None:
+    answer = found(client, ada, url="https://museum.example/visit")
+
+    assert answer.status_code == 201
+    organization = answer.json
+    assert organization.pop("created_at") == organization.pop("updated_at")
+    assert organization == {
+        "id": organization["id"],
+        "name": "Museum",
+        "slug": "museum",
+        "url": "https://museum.example/visit",
+        "role": "owner",
+        "fair_play": {"identical_coordinates": None, "burst": None},
+    }
+    assert answer.headers["Location"] == f"{URL}/{organization['id']}"
+    assert client.get(answer.headers["Location"], headers=ada.headers).json == answer.json
+
+
+def test_a_name_twice_gets_two_slugs_but_a_slug_asked_for_is_one(client: Any, ada: Person) -> None:
+    slugs = {found(client, ada).json["slug"] for _ in range(3)}
+
+    assert len(slugs) == 3
+    assert "museum" in slugs
+    assert all(slug.startswith("museum") for slug in slugs)
+    assert found(client, ada, slug="museum").status_code == 409
+    assert found(client, ada, slug="museum-2").json["slug"] == "museum-2"
+
+
+def test_each_player_lists_their_own_newest_first(client: Any, app: Flask, conn: Conn, ada: Person) -> None:
+    bob = sign_in(app, conn)
+    names = [found(client, ada, name=f"No. {number}").json["name"] for number in range(5)]
+    shared_id = found(client, bob, name="Bob's").json["id"]
+    join(conn, shared_id, ada.id, "analyst")
+
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = client.get(f"{URL}?limit=2&cursor={cursor}" if cursor else f"{URL}?limit=2", headers=ada.headers).json
+        seen += [(organization["name"], organization["role"]) for organization in page["items"]]
+        cursor = page["next_cursor"]
+
+    assert seen == [("Bob's", "analyst"), *((name, "owner") for name in reversed(names))]
+    assert [o["name"] for o in client.get(URL, headers=bob.headers).json["items"]] == ["Bob's"]
+
+
+def test_only_the_fields_given_change(client: Any, ada: Person) -> None:
+    before = found(client, ada, url="https://museum.example").json
+    path = f"{URL}/{before['id']}"
+
+    renamed = client.patch(path, json={"name": "Gallery"}, headers=ada.headers).json
+    moved = client.patch(path, json={"slug": "gallery", "url": None}, headers=ada.headers).json
+
+    assert (renamed["name"], renamed["slug"], renamed["url"]) == ("Gallery", "museum", "https://museum.example")
+    assert (moved["name"], moved["slug"], moved["url"]) == ("Gallery", "gallery", None)
+    assert moved["created_at"] == before["created_at"]
+    assert moved["updated_at"] > before["updated_at"]
+    assert client.patch(path, json={}, headers=ada.headers).status_code == 200
+
+
+def test_a_slug_of_another_is_a_conflict(client: Any, ada: Person) -> None:
+    found(client, ada)
+    other = found(client, ada, slug="other").json
+
+    assert client.patch(f"{URL}/{other['id']}", json={"slug": "museum"}, headers=ada.headers).status_code == 409
+    assert client.patch(f"{URL}/{other['id']}", json={"slug": "other"}, headers=ada.headers).status_code == 200
+
+
+def test_an_owner_adds_members_by_name(client: Any, conn: Conn, staff: Staff, ada: Person) -> None:
+    members = f"{staff.path}/members"
+
+    answer = client.post(members, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)
+
+    assert answer.status_code == 201
+    assert answer.json | {"created_at": ""} == {
+        "player_id": str(ada.id),
+        "username": "ada",
+        "role": "analyst",
+        "created_at": "",
+    }
+    assert client.get(staff.codes, headers=ada.headers).status_code == 200  # at once
+    again = client.post(members, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
+    assert again.status_code == 409
+    assert store.role_in(conn, staff.org_id, ada.id) == "analyst"
+    nobody = client.post(members, json={"username": "nobody", "role": "member"}, headers=staff.owner.headers)
+    assert nobody.status_code == 422
+    assert nobody.json["errors"][0]["loc"] == "body.username"
+
+
+def test_any_member_lists_members_page_by_page(client: Any, staff: Staff) -> None:
+    first = client.get(f"{staff.path}/members?limit=3", headers=staff.member.headers).json
+    second = client.get(
+        f"{staff.path}/members?limit=3&cursor={first['next_cursor']}", headers=staff.member.headers
+    ).json
+
+    roles = [member["role"] for member in first["items"] + second["items"]]
+    assert sorted(roles) == ["admin", "analyst", "member", "owner"]
+    assert second["next_cursor"] is None
+
+
+def test_an_owner_changes_roles_and_removes_members(client: Any, conn: Conn, staff: Staff) -> None:
+    path = f"{staff.path}/members/{staff.member.id}"
+
+    changed = client.patch(path, json={"role": "admin"}, headers=staff.owner.headers)
+    assert (changed.status_code, changed.json["role"]) == (200, "admin")
+    assert client.delete(path, headers=staff.owner.headers).status_code == 204
+    assert client.get(staff.path, headers=staff.member.headers).status_code == 403
+    assert client.delete(path, headers=staff.owner.headers).status_code == 404
+    assert client.patch(path, json={"role": "admin"}, headers=staff.owner.headers).status_code == 404
+
+
+def test_a_member_may_leave_but_remove_nobody_else(client: Any, conn: Conn, staff: Staff) -> None:
+    for role in ("member", "analyst", "admin"):
+        person = staff[role]
+        others = client.delete(f"{staff.path}/members/{staff.owner.id}", headers=person.headers)
+        assert others.status_code == 403
+        assert client.delete(f"{staff.path}/members/{person.id}", headers=person.headers).status_code == 204
+        assert store.role_in(conn, staff.org_id, person.id) is None

@@ -1,0 +1,126 @@
+"""What a real browser makes of it: the documentation runs under its policy, and pages call the API if they may."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from script.stack.ports import LOOPBACK
+from tests.support.callers import Staff
+from tests.support.gunicorn_server import serving
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no /usr/bin/chromium"),
+]
+WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
+FETCH = """async ([url, token]) => {
+    try {
+        const told = await fetch(url, {headers: {Authorization: `Bearer ${token}`, 'X-Request-ID': 'from-a-page'}});
+        return [told.status, told.headers.get('X-Request-ID'), await told.text()];
+    } catch (error) {
+        return error.name;
+    }
+}"""
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def site(folder: Path) -> Iterator[str]:
+    """A site of somebody else's; its origin."""
+    with ThreadingHTTPServer((LOOPBACK, 0), partial(Quiet, directory=str(folder))) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{LOOPBACK}:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, str, str]]:
+    """A browser, our origin, one that is on the list and one that is not."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "index.html").write_text("<!doctype html><title>A page</title>")
+    with ExitStack() as exits:
+        allowed, other = (exits.enter_context(site(folder)) for _ in range(2))
+        log = tmp_path_factory.mktemp("edges") / "web.log"
+        port = exits.enter_context(serving(log, ALLOWED_ORIGINS=allowed))
+        running = exits.enter_context(playwright.sync_playwright())
+        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        exits.callback(browser.close)
+        yield browser, f"http://{LOOPBACK}:{port}", allowed, other
+
+
+def test_the_documentation_runs_under_its_policy(stage: tuple[Any, str, str, str]) -> None:
+    browser, ours, *_ = stage
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.add_init_script(WATCH)
+    page.goto(f"{ours}/docs")
+    page.locator(".opblock-summary-path", has_text="/auth/login").first.click()
+    page.get_by_role("button", name="Try it out").first.click()
+
+    assert page.evaluate("violations") == []
+    assert complaints == []
+    page.close()
+
+
+def test_a_page_of_an_allowed_origin_may_call_and_read(
+    stage: tuple[Any, str, str, str], client: Any, staff: Staff
+) -> None:
+    browser, ours, allowed, _ = stage
+    page = browser.new_page()
+    page.goto(allowed)
+
+    status, request_id, text = page.evaluate(FETCH, [f"{ours}/users/me", staff.member.access_token])
+    assert (status, request_id) == (200, "from-a-page")
+    assert str(staff.member.id) in text
+    status, _, text = page.evaluate(FETCH, [f"{ours}/users/me", "none"])
+    assert status == 401
+    assert "application" not in text
+    page.close()
+
+
+def test_a_page_of_another_origin_may_not(stage: tuple[Any, str, str, str], client: Any, staff: Staff) -> None:
+    browser, ours, _, other = stage
+    page = browser.new_page()
+    page.goto(other)
+
+    assert page.evaluate(FETCH, [f"{ours}/users/me", staff.member.access_token]) == "TypeError"
+    embedded = "url => fetch(url, {mode: 'no-cors'}).catch(error => error.name)"
+    assert page.evaluate(embedded, f"{ours}/healthz") == "TypeError"  # not even to show, unseen
+    page.close()
+
+
+def test_our_pages_stand_in_no_frame_and_run_nothing(stage: tuple[Any, str, str, str]) -> None:
+    browser, ours, allowed, _ = stage
+    page = browser.new_page()
+    page.add_init_script(WATCH)
+    page.goto(f"{ours}/s/nothing")
+    assert page.locator("h1").inner_text() == "Nothing here"
+    assert page.evaluate("violations") == []
+    page.goto(allowed)
+    framed = page.evaluate(
+        """url => new Promise(done => {
+            const frame = document.createElement('iframe');
+            frame.onload = () => done(frame.contentDocument === null);
+            frame.src = url;
+            document.body.append(frame);
+        })""",
+        f"{ours}/docs",
+    )
+    assert framed
+    assert "Waymark" not in page.frames[-1].content()
+    page.close()

@@ -1,0 +1,264 @@
+"""Sign-ins, sign-ups and claims over HTTP, against our own catalog."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+
+from shared.infra.db import Conn
+from shared.infra.redis import client as redis_client
+from shared.quests import catalog_client, quest_pb2
+from shared.scans import store as scans
+from tests.conftest import Player
+from tests.quests.conftest import Settings, Stand, closed_port
+from tests.support.callers import Person, sign_in
+
+SIGNIN, SIGNUP, CLAIM = (f"/api/v1/track/{name}" for name in ("signin", "signup", "claim_reward"))
+THREE = {"quest_name": "sign-in-three-times"}
+
+
+def counts(conn: Conn) -> list[int]:
+    tables = ("quest_events", "quest_states", "quest_claims", "inventory_ledger", "events", "idempotency_keys")
+    rows = (conn.execute(f"SELECT count(*) FROM {table}").fetchone() for table in tables)
+    return [row[0] for row in rows if row]
+
+
+def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
+    client: Any, our_catalog: str, conn: Conn, ada: Person
+) -> None:
+    for status in ("in_progress", "in_progress", "completed", "in_progress"):
+        told = client.post(SIGNIN, headers=ada.headers)
+        assert (told.status_code, told.json) == (200, {"message": "Sign-in tracked", "status": status})
+
+    claimed = client.post(CLAIM, json=THREE, headers=ada.headers)
+    again = client.post(CLAIM, json=THREE, headers=ada.headers)
+
+    assert claimed.json == {"message": "Reward claimed successfully", "reward": {"item": "coin", "qty": 10}}
+    assert (again.status_code, again.json["detail"]) == (409, "This quest is not completed yet.")
+    assert scans.inventory(conn, ada.id) == [("coin", 10)]
+
+
+def test_after_as_many_rounds_as_allowed_there_is_no_more(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+    stand.say(name="sign-in-three-times", streak=1, duplication=2, rewards={"reward_item": "coin", "reward_qty": 1})
+    told = [client.post(SIGNIN, headers=ada.headers).json["status"] for _ in range(4)]
+    claims = [client.post(CLAIM, json=THREE, headers=ada.headers) for _ in range(3)]
+
+    assert told == ["completed", "completed", "max_completions_reached", "max_completions_reached"]
+    assert [claim.status_code for claim in claims] == [200, 200, 409]
+    assert claims[-1].json["detail"] == "This reward was claimed as often as allowed."
+    assert scans.inventory(conn, ada.id) == [("coin", 2)]
+
+
+def test_sign_up_is_once(client: Any, our_catalog: str, ada: Person) -> None:
+    told = [client.post(SIGNUP, headers=ada.headers).json for _ in range(2)]
+    assert told[0] == {"message": "Sign-up tracked", "status": "completed"}
+    assert told[1] == {"message": "Sign-up tracked", "status": "max_completions_reached"}
+    assert client.post(CLAIM, json={"quest_name": "sign-up"}, headers=ada.headers).status_code == 200
+    over = client.post(CLAIM, json={"quest_name": "sign-up"}, headers=ada.headers)
+    assert (over.status_code, over.json["detail"]) == (409, "This reward was claimed as often as allowed.")
+
+
+def test_registering_and_logging_in_advance_nothing(client: Any, our_catalog: str, conn: Conn, player: Player) -> None:
+    assert counts(conn)[:2] == [0, 0]
+
+
+def test_a_quest_that_claims_by_itself(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+    stand.say(
+        name="sign-in-three-times",
+        streak=2,
+        duplication=1,
+        auto_claim=True,
+        rewards={"reward_item": "coin", "reward_qty": 7},
+    )
+    assert [client.post(SIGNIN, headers=ada.headers).json["status"] for _ in range(3)] == [
+        "in_progress",
+        "claimed",
+        "max_completions_reached",
+    ]
+    assert scans.inventory(conn, ada.id) == [("coin", 7)]
+    assert client.post(CLAIM, json=THREE, headers=ada.headers).status_code == 409
+
+
+def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+    stand.say(name="sign-in-three-times", streak=1, duplication=1, auto_claim=True)
+    assert client.post(SIGNIN, headers=ada.headers).json["status"] == "completed"
+    refused = client.post(CLAIM, json=THREE, headers=ada.headers)
+    assert (refused.status_code, refused.json["detail"]) == (409, "This quest gives no reward.")
+    assert scans.inventory(conn, ada.id) == []
+
+
+@pytest.mark.parametrize("name", ["no-such-quest", "sign up", "SIGN-UP", "\N{GRINNING FACE}", "*", "a" * 200])
+def test_a_quest_that_is_not_there(client: Any, our_catalog: str, conn: Conn, ada: Person, name: str) -> None:
+    refused = client.post(CLAIM, json={"quest_name": name}, headers=ada.headers)
+    assert (refused.status_code, refused.json["detail"]) == (404, "There is no quest of this name.")
+    assert counts(conn) == [0] * 6
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"quest_name": ""}, {"quest_name": "a" * 10_000}, {"quest_name": 1}, {**THREE, "player_id": "x"}]
+)
+def test_a_claim_that_is_malformed(client: Any, our_catalog: str, conn: Conn, ada: Person, body: Any) -> None:
+    refused = client.post(CLAIM, json=body, headers=ada.headers)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["loc"].startswith("body.")
+    assert counts(conn) == [0] * 6
+
+
+@pytest.mark.parametrize("path", [SIGNIN, SIGNUP, CLAIM])
+def test_nobody_but_who_is_signed_in(client: Any, our_catalog: str, path: str) -> None:
+    assert client.post(path, json=THREE).status_code == 401
+    assert client.get("/api/v1/quests").status_code == 401
+    assert client.get("/api/v1/quests/events").status_code == 401
+
+
+def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: Conn, ada: Person) -> None:
+    headers = {**ada.headers, "Idempotency-Key": "first"}
+    told = [client.post(SIGNIN, headers=headers) for _ in range(5)]
+    assert {answer.json["status"] for answer in told} == {"in_progress"}
+    assert counts(conn)[0] == 1
+    assert client.post(SIGNUP, headers=headers).status_code == 422
+
+    for _ in range(2):
+        client.post(SIGNIN, headers=ada.headers)
+    headers["Idempotency-Key"] = "claim"
+    claims = [client.post(CLAIM, json=THREE, headers=headers) for _ in range(3)]
+    assert [claim.status_code for claim in claims] == [200] * 3
+    assert scans.inventory(conn, ada.id) == [("coin", 10)]
+
+
+def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Person) -> None:
+    stand.say(name="sign-in-three-times", streak=3, duplication=1)
+    headers = {**ada.headers, "Idempotency-Key": "first"}
+    told = client.post(SIGNIN, headers=headers)
+    redis_client().flushdb()
+    catalog_client.forget()
+    stand.answer = lambda context: context.abort(grpc.StatusCode.UNKNOWN, "no")
+    again = client.post(SIGNIN, headers=headers)
+    assert (again.status_code, again.json) == (200, told.json)
+    headers["Idempotency-Key"] = "second"
+    assert client.post(SIGNIN, headers=headers).status_code == 503
+
+
+def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_context: grpc.ServicerContext) -> Any:
+        asked.set()
+        answered.wait(10)
+        return quest_pb2.QuestResponse(name="sign-in-three-times", streak=3, duplication=1)
+
+    stand.answer = slow
+    with ThreadPoolExecutor(1) as thread:
+        headers = {**ada.headers, "Idempotency-Key": "first"}
+        told = thread.submit(lambda: app.test_client().post(SIGNIN, headers=headers).status_code)
+        assert asked.wait(10)
+        open_ = conn.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in tr%'"
+        ).fetchone()
+        answered.set()
+        assert (open_, told.result()) == ((0,), 200)
+
+
+def test_what_could_never_move_is_not_shown(
+    client: Any, our_catalog: str, conn: Conn, ada: Person, set_settings: Settings
+) -> None:
+    """Only a quest that sign-ins or sign-ups advance, or that was moved while they did."""
+
+    def shown() -> dict[str, Any]:
+        return {each["name"]: each for each in client.get("/api/v1/quests", headers=ada.headers).json["items"]}
+
+    assert list(shown()) == ["sign-in-three-times", "sign-up"]
+    set_settings(signin_quest="seven-days-in-a-row")
+    assert list(shown()) == ["seven-days-in-a-row", "sign-up"]
+    client.post(SIGNIN, headers=ada.headers)
+    set_settings(signin_quest="sign-in-three-times")
+    days = shown()["seven-days-in-a-row"]
+    assert [days[name] for name in ("daily", "grace_days", "progress")] == [True, 1, 1]
+    conn.execute("DELETE FROM quests WHERE name = 'sign-up'")  # of a catalog that is not ours
+    assert list(shown()) == ["seven-days-in-a-row", "sign-in-three-times", "sign-up"]
+
+
+def test_progress_and_events_are_the_players_own(client: Any, our_catalog: str, app: Any, conn: Conn) -> None:
+    ada, grace = sign_in(app, conn, "ada"), sign_in(app, conn, "grace")
+    for _ in range(4):
+        client.post(SIGNIN, headers=ada.headers)
+    client.post(CLAIM, json=THREE, headers=ada.headers)
+
+    mine = {each["name"]: each for each in client.get("/api/v1/quests", headers=ada.headers).json["items"]}
+    theirs = {each["name"]: each for each in client.get("/api/v1/quests", headers=grace.headers).json["items"]}
+
+    assert list(mine) == ["sign-in-three-times", "sign-up"], "the others are not switched on"
+    three = mine["sign-in-three-times"]
+    assert three["reward"] == {"item": "coin", "qty": 10}
+    assert [three[name] for name in ("streak", "duplication", "progress", "completions", "claims", "claimable")] == [
+        *(3, 10, 1, 1, 1, 0)
+    ]
+    assert three["status"] == "in_progress"
+    assert theirs["sign-in-three-times"]["completions"] == 0
+
+    events = client.get("/api/v1/quests/events", headers=ada.headers).json
+    assert [each["type"] for each in reversed(events["items"])] == [
+        *("quest_step", "quest_step", "quest_step", "quest_completed", "quest_step", "reward_claimed")
+    ]
+    assert events["items"][0]["data"]["terms"]["streak"] == 3
+    assert client.get("/api/v1/quests/events", headers=grace.headers).json == {"items": [], "next_cursor": None}
+
+
+def test_lists_page_by_page(client: Any, our_catalog: str, ada: Person) -> None:
+    for _ in range(4):
+        client.post(SIGNIN, headers=ada.headers)
+    for path, key in (("/api/v1/quests", "name"), ("/api/v1/quests/events", "id")):
+        whole = [each[key] for each in client.get(path, headers=ada.headers).json["items"]]
+        paged, cursor = [], ""
+        while cursor is not None:
+            told = client.get(f"{path}?limit=1{cursor and f'&cursor={cursor}'}", headers=ada.headers).json
+            paged += [each[key] for each in told["items"]]
+            cursor = told["next_cursor"]
+        assert paged == whole
+        assert client.get(f"{path}?cursor=x", headers=ada.headers).status_code == 422
+
+
+def test_the_player_is_told_live(client: Any, our_catalog: str, conn: Conn, ada: Person) -> None:
+    for _ in range(3):
+        client.post(SIGNIN, headers=ada.headers)
+    client.post(CLAIM, json=THREE, headers=ada.headers)
+    told = conn.execute("SELECT type, data FROM events WHERE player_id = %s ORDER BY xid, id", (ada.id,)).fetchall()
+    quest = {"quest": "sign-in-three-times"}
+    assert told == [
+        *(("quest_progress", {**quest, "progress": n, "streak": 3}) for n in (1, 2, 3)),
+        ("quest_completed", {**quest, "completions": 1}),
+        ("reward_granted", {**quest, "reward": "coin", "quantity": 10}),
+    ]
+
+
+def test_with_the_catalog_away_what_is_cached_serves_and_what_is_not_is_a_503(
+    client: Any, our_catalog: str, conn: Conn, ada: Person, set_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert client.post(SIGNIN, headers=ada.headers).status_code == 200
+    monkeypatch.setattr(catalog_client, "_key", lambda name: f"kept:{name}")  # as before, whatever the address
+    catalog_client.forget()
+    assert client.post(SIGNIN, headers=ada.headers).status_code == 200
+    set_settings(grpc_server_url=f"127.0.0.1:{closed_port()}", grpc_deadline_seconds=0.3, grpc_cache_seconds=0)
+    before = counts(conn)
+
+    assert client.post(SIGNIN, headers=ada.headers).json["status"] == "completed"
+    refused = client.post(SIGNUP, headers=ada.headers)
+
+    assert refused.status_code == 503
+    assert refused.headers["Retry-After"]
+    assert refused.content_type == "application/problem+json"
+    assert refused.json["detail"] == "The quest catalog is not answering; try again shortly."
+    assert counts(conn)[1:4] == before[1:4]
+    assert counts(conn)[0] == before[0] + 2, "the sign-in that completed, and nothing of the sign-up"
+
+
+def test_what_sign_ins_advance_is_a_setting(client: Any, our_catalog: str, ada: Person, set_settings: Settings) -> None:
+    set_settings(signin_quest="sign-up")
+    assert client.post(SIGNIN, headers=ada.headers).json == {"message": "Sign-in tracked", "status": "completed"}
+    set_settings(signin_quest="nothing")
+    assert client.post(SIGNIN, headers=ada.headers).status_code == 404
+    set_settings(signin_quest="three-landmarks")
+    refused = client.post(SIGNIN, headers=ada.headers)
+    assert (refused.status_code, refused.json["detail"]) == (409, "This quest is advanced by scans.")

@@ -1,0 +1,342 @@
+"""Asking a catalog: cached answers, answers that make no sense, and none at all."""
+
+import subprocess
+import threading
+from collections.abc import Iterator
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+
+from shared.infra.db import Conn
+from shared.infra.redis import client, key
+from shared.quests import catalog_client, quest_pb2, quest_pb2_grpc
+from shared.quests.catalog_client import CatalogAway, CatalogGarbled, NoSuchQuest
+from shared.quests.rules import Quest, Reward
+from tests.quests.conftest import Settings, Stand, start_over
+from tests.support.callers import Person
+from workers.catalog_server import check, make_server
+
+SERVING = HealthCheckResponse.SERVING
+THREE: dict[str, Any] = {"name": "three", "streak": 3, "duplication": 10}
+COINS = {"reward_item": "coin", "reward_qty": 10}
+
+
+def test_an_answer_is_asked_for_once_and_shared_by_processes(stand: Stand) -> None:
+    stand.say(**THREE, auto_claim=True, rewards=COINS)
+    expected = Quest("three", 3, 10, auto_claim=True, reward=Reward("coin", 10))
+    assert [catalog_client.quest("three") for _ in range(5)] == [expected] * 5
+    catalog_client.forget()  # as another process would
+    assert catalog_client.quest("three") == expected
+    assert stand.asked == 1
+
+
+def test_an_answer_that_is_too_old_is_asked_for_again(stand: Stand, set_settings: Settings) -> None:
+    set_settings(grpc_cache_seconds=0)
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    stand.say(**THREE | {"streak": 5})
+    catalog_client.forget()
+    assert catalog_client.quest("three").streak == 5
+
+
+def test_every_key_in_redis_has_a_life(stand: Stand) -> None:
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    (name,) = client().keys(key("catalog", "*"))
+    assert 24 * 3600 < client().ttl(name) <= 24 * 3600 + 60
+
+
+def test_with_redis_away_the_catalog_is_asked(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    stand.say(**THREE)
+    monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
+    assert catalog_client.quest("three").streak == 3
+
+
+def test_a_quest_that_is_gone_is_gone_though_it_was_cached(stand: Stand, set_settings: Settings) -> None:
+    set_settings(grpc_cache_seconds=0)
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    stand.answer = lambda context: context.abort(grpc.StatusCode.NOT_FOUND, "no")
+    catalog_client.forget()
+    for _ in range(2):
+        with pytest.raises(NoSuchQuest):
+            catalog_client.quest("three")
+
+
+def abort(status: grpc.StatusCode) -> Any:
+    return lambda context: context.abort(status, "no")
+
+
+@pytest.mark.parametrize(
+    ("fields", "error"),
+    [
+        ({"name": "another", "streak": 1, "duplication": 1}, CatalogGarbled),
+        ({}, CatalogGarbled),
+        (THREE | {"streak": 0}, CatalogGarbled),
+        (THREE | {"streak": -3}, CatalogGarbled),
+        (THREE | {"duplication": 0}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_item": "coin", "reward_qty": -5}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_item": "coin"}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_item": "coin", "reward_qty": 2**31 - 1}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_qty": 5}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_item": "c" * 101, "reward_qty": 5}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_item": "a\x00b", "reward_qty": 5}}, CatalogGarbled),
+        (THREE | {"rewards": {"reward_name": "x" * 5_000_000, **COINS}}, CatalogGarbled),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_none(stand: Stand, fields: Any, error: type[Exception]) -> None:
+    stand.say(**fields)
+    with pytest.raises(error):
+        catalog_client.quest("three")
+    assert client().keys(key("catalog", "*")) == []
+
+
+@pytest.mark.parametrize("reward", [None, {}, {"reward_id": 7, "reward_name": "nothing"}])
+def test_a_reward_may_be_left_out(stand: Stand, reward: Any) -> None:
+    stand.say(**THREE, rewards=reward)
+    assert catalog_client.quest("three").reward is None
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+def test_a_catalog_that_is_away_is_left_alone_for_a_moment(
+    stand: Stand, status: grpc.StatusCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_client, "REST_SECONDS", 60)
+    stand.answer = abort(status)
+    with pytest.raises(CatalogAway):
+        catalog_client.quest("three")
+    asked = stand.asked
+    for _ in range(5):
+        with pytest.raises(CatalogAway):
+            catalog_client.quest("another")
+    assert stand.asked == asked
+
+
+@pytest.mark.parametrize("status", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED])
+def test_one_answer_that_fails_keeps_nobody_from_asking_for_another(stand: Stand, status: grpc.StatusCode) -> None:
+    stand.answer = abort(status)
+    with pytest.raises(CatalogAway):
+        catalog_client.quest("three")
+    stand.say(**THREE | {"name": "another"})
+    assert catalog_client.quest("another").streak == 3
+
+
+def test_a_quest_that_is_not_there_is_not_asked_for_again_at_once(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(catalog_client, "MISSING_SECONDS", 60)
+    monkeypatch.setattr(catalog_client, "MAX_QUESTS", 3)
+    for _ in range(5):
+        with pytest.raises(NoSuchQuest):
+            catalog_client.quest("nothing")
+    assert stand.asked == 1
+    for number in range(10):
+        with pytest.raises(NoSuchQuest):
+            catalog_client.quest(f"nothing-{number}")
+    assert len(catalog_client._missing) <= 3
+
+
+def test_what_is_unavailable_is_tried_again(stand: Stand) -> None:
+    def third_time_lucky(context: grpc.ServicerContext) -> Any:
+        if stand.asked < 3:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
+        return quest_pb2.QuestResponse(**THREE)
+
+    stand.answer = third_time_lucky
+    assert catalog_client.quest("three").streak == 3
+    assert stand.asked == 3
+
+
+def test_an_answer_that_is_late_is_none(stand: Stand, set_settings: Settings) -> None:
+    set_settings(grpc_deadline_seconds=0.2)
+    waited = threading.Event()
+
+    def late(_context: grpc.ServicerContext) -> Any:
+        waited.wait(10)
+        return quest_pb2.QuestResponse(**THREE)
+
+    stand.answer = late
+    with pytest.raises(CatalogAway):
+        catalog_client.quest("three")
+    waited.set()
+
+
+@pytest.fixture
+def babbler(conn: Conn, set_settings: Settings) -> Iterator[None]:
+    """Speaks HTTP/2 and gRPC, but its messages are no protobuf of ours."""
+
+    class Anything(grpc.GenericRpcHandler):  # type: ignore[misc]
+        def service(self, details: Any) -> Any:  # noqa: ARG002
+            return grpc.unary_unary_rpc_method_handler(lambda _request, _context: b"\xff\xff\xff garbage")
+
+    server = grpc.server(futures.ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((Anything(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    set_settings(grpc_server_url=f"127.0.0.1:{port}", grpc_deadline_seconds=10)
+    yield
+    server.stop(None).wait()
+
+
+def test_garbage_is_no_answer(babbler: None) -> None:
+    with pytest.raises(CatalogGarbled):
+        catalog_client.quest("three")
+    with pytest.raises(CatalogGarbled):
+        catalog_client.quests()
+
+
+def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+    name = "sign-in-three-times"
+    stand.say(name=name, streak=1, duplication=1, rewards={"reward_item": "coin", "reward_qty": -5})
+    for path, body in (("signin", None), ("claim_reward", {"quest_name": name})):
+        answer = client.post(f"/api/v1/track/{path}", json=body, headers=ada.headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert "makes no sense" in answer.json["detail"]
+    row = conn.execute("SELECT (SELECT count(*) FROM quest_events), (SELECT count(*) FROM events)").fetchone()
+    assert row == (0, 0)
+
+
+def test_a_long_list_is_read(stand: Stand) -> None:
+    name = "a-quest-with-a-name-that-is-rather-long-and-a-number-" * 3
+    stand.answer = lambda _context: quest_pb2.QuestListResponse(
+        quests=[quest_pb2.QuestResponse(name=f"{name}{n}", streak=1, duplication=1) for n in range(9_000)]
+    )
+    assert len(catalog_client.quests()) == 9_000
+
+
+def test_one_bad_quest_does_not_hide_the_others(stand: Stand) -> None:
+    stand.answer = lambda _context: quest_pb2.QuestListResponse(
+        quests=[
+            quest_pb2.QuestResponse(name="b", streak=1, duplication=1),
+            quest_pb2.QuestResponse(name="bad", streak=-1, duplication=1),
+            quest_pb2.QuestResponse(name="a", streak=1, duplication=1),
+        ]
+    )
+    assert [quest.name for quest in catalog_client.quests()] == ["a", "b"]
+
+
+def test_an_old_answer_serves_while_the_catalog_is_away(stand: Stand, set_settings: Settings) -> None:
+    set_settings(grpc_cache_seconds=0)
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    for answer in (abort(grpc.StatusCode.UNKNOWN), lambda _context: quest_pb2.QuestResponse(name="three", streak=-1)):
+        stand.answer = answer
+        catalog_client.forget()
+        assert catalog_client.quest("three").streak == 3
+
+
+@pytest.mark.parametrize(
+    "kept", [b"{", b"[]", b"\xff", b'{"quests": [["three", {"color": "red"}]], "fresh_until": 9e9}', b'{"quests": 1}']
+)
+def test_what_cannot_be_read_in_redis_is_not_there(stand: Stand, kept: bytes) -> None:
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    (name,) = client().keys(key("catalog", "*"))
+    client().set(name, kept)
+    catalog_client.forget()
+    assert catalog_client.quest("three").streak == 3
+    assert client().get(name) != kept
+
+
+@pytest.mark.parametrize("hours", [0, 1])
+def test_with_redis_away_too_what_this_process_remembers_serves_as_long(
+    stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    set_settings(grpc_cache_seconds=0, grpc_stale_hours=hours)
+    monkeypatch.setattr(catalog_client, "MEMORY_SECONDS", 0)
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    stand.answer = abort(grpc.StatusCode.UNAVAILABLE)
+    monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
+    if hours:
+        assert [catalog_client.quest("three").streak for _ in range(3)] == [3] * 3
+    else:
+        with pytest.raises(CatalogAway):
+            catalog_client.quest("three")
+
+
+def test_while_one_asks_again_the_others_take_what_is_old(
+    stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_settings(grpc_cache_seconds=0)
+    monkeypatch.setattr(catalog_client, "MEMORY_SECONDS", 0)
+    stand.say(**THREE)
+    catalog_client.quest("three")
+    asked, answered = threading.Event(), threading.Event()
+
+    def slow(_context: grpc.ServicerContext) -> Any:
+        asked.set()
+        answered.wait(10)
+        return quest_pb2.QuestResponse(**THREE | {"streak": 5})
+
+    stand.answer = slow
+    with futures.ThreadPoolExecutor(1) as thread:
+        first = thread.submit(catalog_client.quest, "three")
+        assert asked.wait(10)
+        assert [catalog_client.quest("three").streak for _ in range(3)] == [3] * 3
+        answered.set()
+        assert first.result().streak == 5
+    assert stand.asked == 2
+
+
+# Who may ask, and over what ------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_asked_for_and_sent(shipped: None, set_settings: Settings) -> None:
+    set_settings(grpc_token="a secret of ours")
+    server, _, port = make_server("127.0.0.1:0")
+    server.start()
+    try:
+        set_settings(grpc_server_url=f"127.0.0.1:{port}", grpc_deadline_seconds=10)
+        assert catalog_client.quest("sign-up").streak == 1
+        for wrong in ("another", ""):
+            set_settings(grpc_token=wrong)
+            client().flushall()
+            with pytest.raises(CatalogAway):
+                catalog_client.quest("sign-up")
+    finally:
+        server.stop(None).wait()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """Self-signed, for localhost, and its key."""
+    import shutil
+
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    cert, private = tmp_path / "cert.pem", tmp_path / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    subprocess.run([*command, *names, "-keyout", private, "-out", cert], check=True, capture_output=True)
+    return cert, private
+
+
+def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path, Path]) -> None:
+    cert, private = certificate
+    set_settings(grpc_cert_file=cert, grpc_key_file=private)
+    server, well, port = make_server("localhost:0")
+    server.start()
+    try:
+        set_settings(grpc_server_url=f"localhost:{port}", grpc_tls=True, grpc_ca_file=cert, grpc_deadline_seconds=10)
+        assert catalog_client.quest("sign-up").streak == 1
+        well.set("", SERVING)
+        assert check(f"127.0.0.1:{port}").endswith("serves")
+        set_settings(grpc_tls=False, grpc_deadline_seconds=1)
+        client().flushall()
+        with pytest.raises(CatalogAway):
+            catalog_client.quest("sign-up")
+    finally:
+        server.stop(None).wait()
+
+
+def test_one_channel_for_the_whole_process(stand: Stand) -> None:
+    from shared.quests import grpc_channel
+
+    start_over()
+    assert grpc_channel.stub() is grpc_channel.stub()
+    assert isinstance(grpc_channel.stub(), quest_pb2_grpc.QuestServiceStub)

@@ -1,0 +1,312 @@
+"""Our catalog, read by others: a plain client made from the contract's words, reflection, health; and its commands."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+
+from script.stack.running_server import CHECKOUT
+from shared.infra.db import Conn
+from shared.quests import definitions, yaml_loader
+from shared.quests.definitions import Definition
+from tests.quests.scan_quests import make_quest
+from tests.support.factories import make_org
+from workers import catalog_server as server
+
+# As the contract has it, in its words, and nothing of ours.
+CONTRACT = """
+syntax = "proto3";
+package quest;
+service QuestService {
+  rpc GetQuestInfo (QuestRequest) returns (QuestResponse);
+  rpc GetAllQuests (QuestListRequest) returns (QuestListResponse);
+}
+message QuestRequest { string quest_name = 1; }
+message QuestResponse { int32 quest_id = 1; string name = 2; int32 streak = 3; int32 duplication = 4;
+  bool auto_claim = 5; Reward rewards = 6; }
+message QuestListRequest {}
+message QuestListResponse { repeated QuestResponse quests = 1; }
+message Reward { int32 reward_id = 1; string reward_name = 2; string reward_item = 3; int32 reward_qty = 4; }
+"""
+
+PLAIN_CLIENT = """
+import sys, grpc, contract_pb2, contract_pb2_grpc
+stub = contract_pb2_grpc.QuestServiceStub(grpc.insecure_channel(sys.argv[1]))
+found = stub.GetQuestInfo(contract_pb2.QuestRequest(quest_name="sign-in-three-times"), timeout=20)
+print(found.name, found.streak, found.duplication, found.auto_claim, found.quest_id > 0, found.rewards.reward_id > 0)
+print(found.rewards.reward_name, found.rewards.reward_item, found.rewards.reward_qty, sep="|")
+print(*[quest.name for quest in stub.GetAllQuests(contract_pb2.QuestListRequest(), timeout=20).quests])
+try:
+    stub.GetQuestInfo(contract_pb2.QuestRequest(quest_name="nothing"), timeout=20)
+except grpc.RpcError as error:
+    print(error.code().name)
+"""
+
+PLAIN_SERVER = """
+import sys, grpc, contract_pb2, contract_pb2_grpc
+from concurrent import futures
+
+class Service(contract_pb2_grpc.QuestServiceServicer):
+    def GetQuestInfo(self, request, context):
+        if request.quest_name != "old-quest":
+            context.abort(grpc.StatusCode.NOT_FOUND, "Quest not found")
+        return contract_pb2.QuestResponse(quest_id=4, name="old-quest", streak=2, duplication=3, auto_claim=True,
+            rewards=contract_pb2.Reward(reward_id=1, reward_name="Gold", reward_item="gold", reward_qty=25))
+    def GetAllQuests(self, request, context):
+        return contract_pb2.QuestListResponse(quests=[self.GetQuestInfo(
+            contract_pb2.QuestRequest(quest_name="old-quest"), context)])
+
+server = grpc.server(futures.ThreadPoolExecutor(2))
+contract_pb2_grpc.add_QuestServiceServicer_to_server(Service(), server)
+print(server.add_insecure_port("127.0.0.1:0"), flush=True)
+server.start()
+sys.stdin.read()
+"""
+
+OUR_CLIENT = """
+from shared.quests import catalog_client
+print(catalog_client.quest("old-quest"))
+print([quest.name for quest in catalog_client.quests()])
+try:
+    catalog_client.quest("nothing")
+except catalog_client.NoSuchQuest as error:
+    print(error)
+"""
+
+
+@pytest.fixture(scope="module")
+def contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with what protoc makes of the contract."""
+    directory = tmp_path_factory.mktemp("contract")
+    (directory / "contract.proto").write_text(CONTRACT)
+    protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--grpc_python_out="]
+    subprocess.run([*protoc[:-1], "--grpc_python_out=.", "contract.proto"], cwd=directory, check=True, timeout=60)
+    return directory
+
+
+def run(code: str, *arguments: str, cwd: Path, **environment: str) -> str:
+    import os
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(cwd), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_plain_client_reads_our_catalog(our_catalog: str, contract: Path) -> None:
+    assert run(PLAIN_CLIENT, our_catalog, cwd=contract).splitlines() == [
+        "sign-in-three-times 3 10 False True True",
+        "Welcome back|coin|10",
+        "along-the-trail regular-of-the-cafe seven-days-in-a-row sign-in-three-times sign-up three-landmarks",
+        "NOT_FOUND",
+    ]
+
+
+def test_our_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", PLAIN_SERVER], cwd=contract, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as plain:
+        assert plain.stdout
+        assert plain.stdin
+        address = f"127.0.0.1:{plain.stdout.readline().strip()}"
+        environment = {"GRPC_SERVER_URL": address, "GRPC_DEADLINE_SECONDS": "20"}
+        lines = run(OUR_CLIENT, cwd=CHECKOUT, **environment).splitlines()
+        plain.stdin.close()
+    assert lines[0].startswith("Quest(name='old-quest', streak=2, duplication=3, auto_claim=True, reward=Reward(item=")
+    assert lines[1:] == ["['old-quest']", "There is no quest of this name."]
+
+
+def test_a_name_that_cannot_be_is_not_found(our_catalog: str) -> None:
+    from shared.quests import catalog_client
+
+    with pytest.raises(catalog_client.NoSuchQuest):
+        catalog_client._ask("sign\0-up")
+
+
+def test_reflection_lists_the_service(our_catalog: str) -> None:
+    with grpc.insecure_channel(our_catalog) as channel:
+        database = ProtoReflectionDescriptorDatabase(channel)
+        assert "quest.QuestService" in set(database.get_services())
+        described = database.FindFileContainingSymbol("quest.QuestService")
+        assert [method.name for method in described.service[0].method] == ["GetQuestInfo", "GetAllQuests"]
+
+
+def test_health_is_told_without_a_token(shipped: None, set_settings: Any) -> None:
+    set_settings(grpc_token="secret")
+    serving, well, port = server.make_server("127.0.0.1:0")
+    well.set("quest.QuestService", health_pb2.HealthCheckResponse.SERVING)
+    serving.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        told = health_pb2_grpc.HealthStub(channel).Check(
+            health_pb2.HealthCheckRequest(service="quest.QuestService"), timeout=20
+        )
+        assert told.status == health_pb2.HealthCheckResponse.SERVING
+    serving.stop(None).wait()
+
+
+def test_the_check_of_a_container(
+    shipped: None, set_settings: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(server, "configure", lambda _process: None)
+    set_settings(grpc_token="secret")
+    serving, well, port = server.make_server("127.0.0.1:0")
+    set_settings(grpc_server_url="catalog.example:50051", grpc_listen=f"0.0.0.0:{port}")
+    serving.start()
+    well.set("", health_pb2.HealthCheckResponse.SERVING)
+    server.main(["check"])
+    assert capsys.readouterr().out == f"The catalog on port {port} serves\n"
+    well.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    with pytest.raises(SystemExit, match="does not serve"):
+        server.main(["check"])
+    serving.stop(None).wait()
+    with pytest.raises(SystemExit, match="does not answer"):
+        server.main(["check"])
+
+
+def test_the_generated_code_is_current(tmp_path: Path) -> None:
+    outputs = [f"--{kind}_out={tmp_path}" for kind in ("python", "pyi", "grpc_python")]
+    command = [sys.executable, "-m", "grpc_tools.protoc", "-I.", *outputs, "shared/quests/quest.proto"]
+    subprocess.run(command, cwd=CHECKOUT, check=True, timeout=60)
+    made = list((tmp_path / "shared/quests").iterdir())
+    assert len(made) == 3
+    for file in made:
+        ours = CHECKOUT / "shared/quests" / file.name
+        assert ours.read_text() == file.read_text(), f"{file.name} is old; run: {' '.join(command[1:4])} …"
+
+
+# Loading -------------------------------------------------------------------------------------------------------------
+
+
+def test_shipped_quests_fill_an_empty_catalog_and_no_other(conn: Conn) -> None:
+    server.load_shipped()
+    names = [each.name for each in definitions.find_all(conn)]
+    assert {"sign-in-three-times", "sign-up"} <= set(names)
+    three = definitions.find(conn, "sign-in-three-times")
+    assert three is not None
+    assert (three.streak, three.duplication, three.auto_claim) == (3, 10, False)
+    assert not any(each.active for each in definitions.find_all(conn))
+
+    conn.execute("DELETE FROM quests WHERE name <> 'sign-up'")
+    conn.execute("UPDATE quests SET duplication = 7")
+    server.load_shipped()
+    assert [(each.name, each.duplication) for each in definitions.find_all(conn)] == [("sign-up", 7)]
+
+
+def test_loading_twice_changes_nothing(conn: Conn) -> None:
+    assert server.load(yaml_loader.SHIPPED).startswith("6 quests read, 6 added or changed: ")
+    before = conn.execute("SELECT * FROM quests ORDER BY id").fetchall()
+    assert server.load(yaml_loader.SHIPPED) == "6 quests read, 0 added or changed"
+    assert conn.execute("SELECT * FROM quests ORDER BY id").fetchall() == before
+
+
+def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
+    server.load_shipped()
+    make_org(conn, "dam")
+    assert server.switch("three-landmarks", "dam") == "three-landmarks is switched on for dam"
+    server.load(yaml_loader.SHIPPED)
+    found = definitions.find(conn, "three-landmarks")
+    assert found is not None
+    assert found.active
+    server.switch("three-landmarks", None)
+    assert "scans, off" in server.listing()
+    conn.execute("DELETE FROM organizations")
+    assert definitions.find(conn, "three-landmarks"), "it was nobody's any more"
+
+
+def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away() -> str:
+        raise psycopg.OperationalError("connection failed:\nis it running?")
+
+    monkeypatch.setattr(server, "configure", lambda _process: None)
+    monkeypatch.setattr(server, "listing", away)
+    with pytest.raises(SystemExit, match=r"^The database refuses: connection failed: is it running\?$"):
+        server.main(["list"])
+
+
+def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Path) -> None:
+    file = tmp_path / "quests.yaml"
+    told = []
+    for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
+        file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
+        told.append(server.load(file).splitlines()[1:])
+    assert told == [[], [], ["Changed with their reward, which has the same name: a, b"], []]
+    assert {(each.name, each.quantity) for each in definitions.find_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
+
+
+@pytest.mark.parametrize(("name", "slug"), [("sign-up", "dam"), ("nothing", "dam"), ("three-landmarks", "nobody")])
+def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
+    server.load_shipped()
+    make_org(conn, "dam")
+    with pytest.raises(SystemExit, match="There is no"):
+        server.switch(name, slug)
+
+
+GOLD = "reward: {name: Gold, item: gold, quantity:"
+GOOD = "{name: good, streak: 1, duplication: 1"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "the file: "),
+        ("quests: []", "quests: List should have at least 1 item"),
+        ("quests: {", "This is not YAML"),
+        ("quests: !!python/object/apply:os.system [echo]", "This is not YAML"),
+        (f"quests: [{GOOD}, color: red}}]", "quests.0 (good): color: Extra inputs"),
+        ("quests: [{name: Bad Name, streak: 1, duplication: 1}]", "quests.0 (Bad Name): name: String should match"),
+        ("quests: [{streak: 1, duplication: 1}]", "quests.0: name: Field required"),
+        ("quests: [{name: a, streak: 0, duplication: 1}]", "quests.0 (a): streak: "),
+        ("quests: [{name: a, streak: true, duplication: 1}]", "quests.0 (a): streak: "),
+        (f"quests: [{GOOD}, reward: {{name: x, item: y, quantity: -1}}}}]", "(good): reward.quantity: "),
+        (f'quests: [{GOOD}, reward: {{name: x, item: "a\\0b", quantity: 1}}}}]', "(good): reward.item: "),
+        (f"quests: [{GOOD}, grace_days: 1}}]", "grace_days is for quests that are daily"),
+        (f"quests: [{GOOD}, scans: {{}}}}]", "must name codes or tags"),
+        (f"quests: [{GOOD}, scans: {{codes: [abc], tags: [x]}}}}]", "must name codes or tags"),
+        (f"quests: [{GOOD}, daily: true, scans: {{tags: [x], within_hours: 1}}}}]", "a daily quest has neither"),
+        (f"quests: [{GOOD}, scans: {{tags: [x, y], in_order: true}}}}]", "streak must be 2"),
+        ("quests: [{name: a, streak: 3, duplication: 1, scans: {codes: [abc, abc]}}]", "streak must be at most 1"),
+        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name stands there twice"),
+        (
+            f"quests: [{GOOD}, {GOLD} 1}}}}, {{name: b, streak: 1, duplication: 1, {GOLD} 2}}}}]",
+            "quests.1 (b): reward: good gives another of that name",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(
+    conn: Conn, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    file = tmp_path / "quests.yaml"
+    file.write_text(text)
+    with pytest.raises(yaml_loader.LoadError) as refused:
+        server.load(file)
+    assert told in str(refused.value)
+    assert definitions.find_all(conn) == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"codes": ["abc"], "tags": ["x"]},
+        {"in_order": True, "streak": 2},
+        {"grace_days": 1},
+        {"daily": True, "within_seconds": 5},
+        {"tags": [], "within_seconds": 5},
+        {"tags": [], "codes": ["abc"], "streak": 2},
+    ],
+)
+def test_the_tables_hold_the_same_rules(conn: Conn, fields: Any) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation):
+        make_quest(conn, None, **fields)
+    assert definitions.write(conn, Definition("fine", 1, 1))

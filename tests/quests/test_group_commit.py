@@ -1,0 +1,68 @@
+"""Requests that come while a batch is carried out make up the next one."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from shared.quests.group_commit import Together
+from tests.support.concurrency import at_once
+
+
+def test_alone_it_is_carried_out_at_once_and_by_itself() -> None:
+    batches: list[Sequence[int]] = []
+
+    def carry_out(items: Sequence[int]) -> list[int]:
+        batches.append(items)
+        return [-item for item in items]
+
+    together = Together(carry_out, limit=10)
+    assert [together.do(n) for n in range(3)] == [0, -1, -2]
+    assert batches == [[0], [1], [2]]
+
+
+def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
+    """While the first batch is held up all others gather, in batches no larger than allowed."""
+    batches: list[int] = []
+    held, entered = threading.Event(), threading.Event()
+
+    def carry_out(items: Sequence[int]) -> list[int]:
+        batches.append(len(items))
+        entered.set()
+        held.wait(10)
+        return [item * 2 for item in items]
+
+    together = Together(carry_out, limit=30, at_once=1)
+    with ThreadPoolExecutor(100) as threads:
+        first = threads.submit(together.do, 0)
+        entered.wait(10)
+        others = [threads.submit(together.do, n) for n in range(1, 100)]
+        while len(together._waiting) < 99:
+            pass
+        held.set()
+        assert first.result(10) == 0
+        assert [other.result(10) for other in others] == [2 * n for n in range(1, 100)]
+    assert batches == [1, 30, 30, 30, 9]
+    assert together.do(5) == 10
+
+
+def test_many_rounds_leave_nobody_behind() -> None:
+    together: Together[int, int] = Together(list, limit=7)
+
+    def work() -> list[int]:
+        return [together.do(n) for n in range(200)]
+
+    assert at_once([work] * 16) == [list(range(200))] * 16
+
+
+def test_what_a_batch_raises_each_of_it_raises_and_the_next_goes_on() -> None:
+    def carry_out(items: Sequence[int]) -> list[int]:
+        if 13 in items:
+            raise ZeroDivisionError
+        return list(items)
+
+    together = Together(carry_out, limit=10)
+    with pytest.raises(ZeroDivisionError):
+        together.do(13)
+    assert together.do(1) == 1

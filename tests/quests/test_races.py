@@ -1,0 +1,155 @@
+"""A hundred at once, each with its negative control."""
+
+from collections import Counter
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from shared.errors import DomainError
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.quests import commands, store
+from shared.quests.commands import Asked
+from shared.quests.rules import Quest, Reward
+from shared.scans import store as scans
+from tests.quests.scan_quests import assert_in_order, come_to, make_landmarks, make_quest, owned, visit
+from tests.support.callers import Person
+from tests.support.concurrency import Meeting, at_once
+from tests.support.factories import make_player
+
+QUEST = Quest("three", streak=3, duplication=10, reward=Reward("coin", 10))
+
+
+def act(player_id: UUID, *, claims: bool = False, quest: Quest = QUEST) -> str:
+    """One request, on a connection of its own; what came of it."""
+    with db.connection() as conn:
+        (outcome,) = commands.carry_out(conn, [Asked(player_id, quest, claims)], datetime.now(UTC))
+    return type(outcome).__name__ if isinstance(outcome, DomainError) else "done"
+
+
+def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
+    player = make_player(conn)
+    for _ in range(3):
+        act(player)
+    told = Counter(at_once([lambda: act(player, claims=True)] * 100))
+    assert told == {"done": 1, "NotCompleted": 99}
+    assert scans.inventory(conn, player) == [("coin", 10)]
+    assert_in_order(conn)
+
+
+def test_a_hundred_sign_ins_are_a_hundred_steps(conn: Conn) -> None:
+    player = make_player(conn)
+    assert Counter(at_once([lambda: act(player)] * 100)) == {"done": 100}
+    assert come_to(conn, player, "three") == (0, 10, 0), "the last ones find it completed as often as allowed"
+    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (110,)
+    assert_in_order(conn)
+
+
+def test_sign_ins_and_claims_mixed_pay_what_is_owed(conn: Conn) -> None:
+    player = make_player(conn)
+    for _ in range(4):
+        at_once([lambda: act(player), lambda: act(player, claims=True)] * 10)
+    while act(player, claims=True) == "done":
+        pass
+    assert come_to(conn, player, "three") == (0, 10, 10)
+    assert scans.inventory(conn, player) == [("coin", 100)]
+    assert_in_order(conn)
+
+
+def claim_between(monkeypatch: pytest.MonkeyPatch, player: UUID) -> list[str]:
+    """Two claims, of which each has read the state before either writes."""
+    meeting, standings = Meeting(), store.standings
+    seen: list[int] = []
+
+    def read_and_meet(*arguments: Any) -> Any:
+        found = standings(*arguments)
+        seen.append(1)
+        if len(seen) <= 2:
+            meeting.wait()
+        return found
+
+    monkeypatch.setattr(store, "standings", read_and_meet)
+    return at_once([lambda: act(player, claims=True)] * 2)
+
+
+def test_two_claims_that_both_read_before_either_writes(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    player = make_player(conn)
+    for _ in range(3):
+        act(player)
+    assert sorted(claim_between(monkeypatch, player)) == ["NotCompleted", "done"]
+    assert owned(conn, player, "coin") == 10
+
+
+def test_negative_control_without_the_version_the_constraint_refuses(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = make_player(conn)
+    for _ in range(3):
+        act(player)
+    monkeypatch.setattr(store, "SEEN", "true")
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        claim_between(monkeypatch, player)
+    assert owned(conn, player, "coin") == 10
+
+
+def test_negative_control_without_version_and_constraints_it_is_paid_twice(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    player = make_player(conn)
+    for _ in range(3):
+        act(player)
+    monkeypatch.setattr(store, "SEEN", "true")
+    conn.execute("ALTER TABLE quest_events DROP CONSTRAINT quest_events_pkey")
+    conn.execute("DROP INDEX quest_claims_once")
+    try:
+        assert claim_between(monkeypatch, player) == ["done", "done"]
+        assert owned(conn, player, "coin") == 20
+    finally:
+        conn.execute("TRUNCATE quest_events, quest_claims")
+        conn.execute(
+            """
+            ALTER TABLE quest_events ADD CONSTRAINT quest_events_pkey PRIMARY KEY (player_id, quest, version);
+            CREATE UNIQUE INDEX quest_claims_once ON quest_claims (player_id, quest, completion)
+                WHERE taken_back_at IS NULL
+            """
+        )
+
+
+def test_claims_race_the_scans_that_complete_the_quest(
+    conn: Conn, player_of_landmarks: tuple[UUID, list[UUID]]
+) -> None:
+    """Settling never loses a race: it holds the state, and the claim looks again."""
+    player, codes = player_of_landmarks
+    quest = Quest("walk", streak=3, duplication=2, reward=Reward("ruby", 3), by_scans=True)
+    for round_ in range(2):
+        for code in codes[:-1]:
+            visit(conn, player, code)
+        at_once([lambda: str(visit(conn, player, codes[-1])), *[lambda: act(player, claims=True, quest=quest)] * 10])
+        while act(player, claims=True, quest=quest) == "done":
+            pass
+        assert come_to(conn, player) == (0, round_ + 1, round_ + 1)
+    assert owned(conn, player) == 6
+    assert_in_order(conn)
+
+
+@pytest.fixture
+def player_of_landmarks(conn: Conn) -> tuple[UUID, list[UUID]]:
+    from tests.support.factories import make_org
+
+    org = make_org(conn)
+    make_quest(conn, org)
+    return make_player(conn), make_landmarks(conn, org)
+
+
+def test_a_retry_that_meets_its_first_request(client: Any, our_catalog: str, app: Any, conn: Conn, ada: Person) -> None:
+    """The same key at once: one is done, the others are told that it runs, or get its answer."""
+
+    def sign_in(_: int = 0) -> int:
+        headers = {**ada.headers, "Idempotency-Key": "k"}
+        return int(app.test_client().post("/api/v1/track/signin", headers=headers).status_code)
+
+    assert set(at_once([sign_in] * 20)) <= {200, 409}
+    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (1,)

@@ -1,0 +1,141 @@
+"""States rebuilt from events, compared with what is stored, in whatever pieces."""
+
+import os
+import subprocess
+import sys
+import threading
+from uuid import UUID
+
+import psutil
+import pytest
+
+from bench.quests_histories import fill
+from script.stack.running_server import CHECKOUT
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.quests import replay
+from shared.quests.replay import Mark
+from tests.quests.scan_quests import annul, make_landmarks, make_quest, visit
+from tests.support.factories import make_org, make_player
+from workers.cli import replay_quests as worker
+
+
+def replayed(batch: int = 7, mark: Mark | None = None, player_id: UUID | None = None) -> tuple[Mark, list[str]]:
+    """The last mark, and every difference."""
+    mark, differences = mark or Mark(), []
+    for done in replay.replay(mark, player_id=player_id, batch=batch):
+        mark = done.mark
+        differences += [str(difference) for difference in done.differences]
+    return mark, differences
+
+
+def test_what_was_played_is_what_its_events_say(conn: Conn) -> None:
+    org, players = make_org(conn), [make_player(conn) for _ in range(4)]
+    make_quest(conn, org, auto_claim=True)
+    make_quest(conn, org, "daily", daily=True)
+    for player in players:
+        scans = [visit(conn, player, code) for code in make_landmarks(conn, org, 4)]
+        annul(scans[1])
+    mark, differences = replayed()
+    assert differences == []
+    assert mark.states == 8
+    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (mark.events,)
+    assert mark.folded_digest == mark.stored_digest != b""
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5, 16, 17, 1000])
+def test_however_it_is_cut_the_hash_is_the_same(conn: Conn, batch: int) -> None:
+    events = fill(conn, players=5, each=16)
+    mark, differences = replayed(batch)
+    whole, _ = replayed(10_000)
+    assert (mark, differences) == (whole, [])
+    assert (mark.events, mark.states) == (events, 10)
+
+
+def test_each_difference_is_named(conn: Conn) -> None:
+    fill(conn, players=4, each=8)
+    ids = [row[0] for row in conn.execute("SELECT DISTINCT player_id FROM quest_states ORDER BY 1")]
+    conn.execute("UPDATE quest_states SET progress = 2, claims = 9 WHERE player_id = %s AND quest = 'walk'", (ids[0],))
+    conn.execute("DELETE FROM quest_states WHERE player_id = %s AND quest = 'sign-in'", (ids[1],))
+    conn.execute("DELETE FROM quest_events WHERE player_id = %s AND quest = 'walk'", (ids[3],))
+    mark, differences = replayed(5)
+    assert differences == [
+        f"player {ids[0]}, walk: progress 2, by events 0; claims 9, by events 2",
+        f"player {ids[1]}, sign-in: events without a state",
+        f"player {ids[3]}, walk: a state without events",
+    ]
+    assert mark.differences == 3
+    assert mark.folded_digest != mark.stored_digest
+
+
+def test_one_player_alone(conn: Conn) -> None:
+    fill(conn, players=3, each=8)
+    rows = conn.execute("SELECT DISTINCT player_id FROM quest_states ORDER BY 1").fetchall()
+    conn.execute("UPDATE quest_states SET progress = 1 WHERE player_id = %s", rows[0])
+    assert replayed(3, player_id=rows[1][0])[0].states == 2
+    assert len(replayed(3, player_id=rows[0][0])[1]) == 2
+    assert replayed(3, player_id=rows[2][0])[1] == []
+
+
+def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+    events = fill(conn, players=5, each=16)
+    stopping = threading.Event()
+    stopping.set()
+    runs = 0
+    while worker.replay(None, restart=False, batch=40, stopping=stopping) == 130:
+        runs += 1
+        assert runs < 100
+        if runs == 3:
+            stopping.clear()
+    told = capsys.readouterr().out
+    assert runs == 3
+    assert told.count("Stopped after") == 3
+    assert told.count("Going on after") == 3
+    assert f"{events:,} events folded into 10 states" in told
+    assert "No difference" in told
+    whole, _ = replayed()
+    assert whole.folded_digest.hex() in told
+    assert conn.execute("SELECT count(*) FROM quest_replays").fetchone() == (0,)
+
+
+def test_of_two_replays_of_all_players_one_goes_away(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(conn, players=1, each=8)
+    with db.connect() as other:
+        other.execute("SELECT pg_advisory_lock(%s)", (worker.LOCK,))
+        assert worker.replay(None, restart=True, batch=3, stopping=threading.Event()) == 1
+    assert capsys.readouterr().out == "Another replay of all players is under way\n"
+    assert worker.replay(None, restart=False, batch=3, stopping=threading.Event()) == 0
+
+
+def test_the_exit_status_tells(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+    fill(conn, players=1, each=8)
+    going_on = threading.Event()
+    assert worker.replay(None, restart=False, batch=3, stopping=going_on) == 0
+    conn.execute("UPDATE quest_states SET completions = 100")
+    assert worker.replay(None, restart=True, batch=3, stopping=going_on) == 1
+    assert "2 differences" in capsys.readouterr().out
+
+
+def test_the_command(conn: Conn) -> None:
+    """As an operator calls it, in a process of its own."""
+    fill(conn, players=1, each=8)
+    player = conn.execute("SELECT player_id FROM quest_states LIMIT 1").fetchone()
+    assert player is not None
+    command = [sys.executable, "-m", "workers.cli.replay_quests", "replay", "--player", str(player[0])]
+    done = subprocess.run(command, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "No difference"
+
+
+@pytest.mark.long
+def test_a_million_events_in_flat_memory(conn: Conn) -> None:
+    events = fill(conn, players=1_000, each=500)
+    assert events >= 1_000_000
+    mark, sizes = Mark(), []
+    for done in replay.replay(mark):
+        mark = done.mark
+        assert done.differences == []
+        sizes.append(psutil.Process().memory_info().rss)
+    assert mark.events == events
+    assert mark.folded_digest == mark.stored_digest
+    assert max(sizes) - sizes[4] < 64 * 2**20

@@ -1,0 +1,250 @@
+"""Quests that scans advance, in the transaction that settles them; and scans taken back."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from shared.infra.db import Conn
+from shared.quests import definitions, scan_progress, store
+from shared.quests.definitions import RewardDefinition
+from shared.scans import settlement
+from tests.quests.scan_quests import (
+    annul,
+    assert_in_order,
+    come_to,
+    make_landmarks,
+    make_quest,
+    owned,
+    release,
+    state_of,
+    told,
+    visit,
+)
+from tests.support.factories import (
+    AMSTERDAM,
+    LISBON,
+    SIX_KILOMETRES_OFF,
+    code_text,
+    hand_in,
+    make_code,
+    make_held,
+    make_org,
+    make_player,
+)
+from workers import scans as worker
+
+HOUR = timedelta(hours=1)
+NOW = datetime.now(UTC)
+
+
+def test_three_visits_in_any_order_complete_it(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org)
+    first, second, third = make_landmarks(conn, org)
+    for code in (third, third, first):
+        visit(conn, player, code)
+    assert come_to(conn, player) == (2, 0, 0)
+    visit(conn, player, second)
+    assert come_to(conn, player) == (0, 1, 0)
+    assert [type_ for type_, _ in told(conn, player)] == [*["quest_progress"] * 3, "quest_completed"]
+    assert_in_order(conn)
+
+
+def test_one_batch_sees_what_its_earlier_scans_did_and_pays_by_itself(conn: Conn) -> None:
+    org, players = make_org(conn), [make_player(conn) for _ in range(3)]
+    make_quest(conn, org, auto_claim=True)
+    codes = make_landmarks(conn, org)
+    for code in codes:
+        for player in players:
+            hand_in(conn, player, code)
+    worker.judge_pending()
+    assert {come_to(conn, player) for player in players} == {(0, 1, 1)}
+    assert {owned(conn, player) for player in players} == {3}
+    assert_in_order(conn)
+
+
+def test_only_successes_of_the_organizations_own_codes_count(conn: Conn) -> None:
+    org, other, player = make_org(conn), make_org(conn), make_player(conn)
+    make_quest(conn, org)
+    (ours,) = make_landmarks(conn, org, 1, place=AMSTERDAM)
+    (theirs,) = make_landmarks(conn, other, 1)
+    visit(conn, player, ours, place=SIX_KILOMETRES_OFF)
+    visit(conn, player, theirs)
+    visit(conn, player, make_code(conn, org, tags=["elsewhere"]))
+    assert state_of(conn, player).version == 0
+    visit(conn, player, ours, place=AMSTERDAM)
+    assert come_to(conn, player) == (1, 0, 0)
+
+
+def test_codes_in_order_within_their_time(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    codes = make_landmarks(conn, org, tags=[])
+    names = [code_text(conn, code) for code in codes]
+    make_quest(conn, org, tags=[], codes=names, in_order=True, within_seconds=3600)
+    start = NOW - 10 * HOUR
+    for after, code, progress in ((0, 1, 0), (0, 0, 1), (0.5, 2, 1), (1.5, 1, 1), (2, 0, 1), (2.5, 1, 2), (3, 2, 0)):
+        visit(conn, player, codes[code], scanned_at=start + after * HOUR)
+        assert come_to(conn, player)[0] == progress, after
+    assert come_to(conn, player) == (0, 1, 0)
+    assert_in_order(conn)
+
+
+@pytest.mark.parametrize(("zone", "steps"), [("UTC", 1), ("Pacific/Auckland", 2), ("no/such", 1)])
+def test_days_are_the_players_own(conn: Conn, zone: str, steps: int) -> None:
+    """Ten in the morning and two in the afternoon, UTC: in Auckland midnight lies between them."""
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, daily=True)
+    (code,) = make_landmarks(conn, org, 1)
+    conn.execute("UPDATE players SET timezone = %s WHERE id = %s", (zone, player))
+    day = (NOW - timedelta(days=2)).replace(hour=9, minute=0)
+    visit(conn, player, code, scanned_at=day)
+    visit(conn, player, code, scanned_at=day + 5 * HOUR)
+    assert come_to(conn, player)[0] == steps
+
+
+def test_a_quest_that_is_switched_off_stands_still_and_stays_claimable(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, streak=1, within_seconds=None)
+    (code,) = make_landmarks(conn, org, 1)
+    visit(conn, player, code)
+    assert definitions.switch(conn, "walk", None)
+    visit(conn, player, code)
+    assert come_to(conn, player) == (0, 1, 0)
+    assert [each.name for each in definitions.find_all(conn) if not each.active] == ["walk"]
+
+
+def test_a_held_scan_counts_when_it_is_released(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org)
+    first, second = make_landmarks(conn, org, 2)
+    visit(conn, player, first, place=AMSTERDAM)
+    held = visit(conn, player, second, place=LISBON)
+    assert come_to(conn, player) == (1, 0, 0)
+    release(held)
+    assert come_to(conn, player) == (2, 0, 0)
+
+
+def test_a_held_scan_that_is_released_late_leaves_a_newer_round_alone(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, within_seconds=3600)
+    first, second, third = make_landmarks(conn, org)
+    held = make_held(conn, player, first)
+    conn.execute("UPDATE player_scans SET scan_time = %s WHERE id = %s", (NOW - 5 * HOUR, held))
+    for code in (second, third):
+        visit(conn, player, code)
+    assert come_to(conn, player) == (2, 0, 0)
+
+    release(held)
+
+    assert come_to(conn, player) == (2, 0, 0)
+    noted = conn.execute("SELECT data ->> 'because' FROM quest_events WHERE type = 'action_noted'").fetchall()
+    assert noted == [("too_old",)]
+    visit(conn, player, first)
+    assert come_to(conn, player) == (0, 1, 0)
+    assert_in_order(conn)
+
+
+def test_doing_it_twice_changes_nothing(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org)
+    scan_id = visit(conn, player, make_landmarks(conn, org, 1)[0])
+    before = state_of(conn, player)
+    scan_progress.advance(conn, [scan_id, scan_id])
+    assert state_of(conn, player) == before
+
+
+def test_one_scan_advances_every_quest_that_means_it(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, "one")
+    make_quest(conn, org, "two", streak=1, auto_claim=True)
+    visit(conn, player, make_landmarks(conn, org, 1)[0])
+    assert come_to(conn, player, "one") == (1, 0, 0)
+    assert come_to(conn, player, "two") == (0, 1, 1)
+
+
+def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, auto_claim=True)
+    codes = make_landmarks(conn, org)
+    scans = [visit(conn, player, code) for code in codes]
+    assert (come_to(conn, player), owned(conn, player)) == ((0, 1, 1), 3)
+
+    annul(scans[1])
+
+    assert (come_to(conn, player), owned(conn, player)) == ((2, 0, 0), 0)
+    assert told(conn, player)[-1] == ("quest_progress", {"quest": "walk", "progress": 2})
+    assert_in_order(conn)
+    visit(conn, player, codes[1])
+    assert (come_to(conn, player), owned(conn, player)) == ((0, 1, 1), 3)
+    annul(scans[0], scans[2])
+    assert (come_to(conn, player), owned(conn, player)) == ((1, 0, 0), 0)
+    assert_in_order(conn)
+
+
+def test_a_reward_that_changed_meanwhile_is_taken_back_exactly(conn: Conn) -> None:
+    """Without the first scan the one round there is is that of the ruby's successor."""
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org, streak=2, auto_claim=True)
+    codes = make_landmarks(conn, org, 4)
+    scans = [visit(conn, player, code) for code in codes[:2]]
+    make_quest(conn, org, streak=2, auto_claim=True, reward=RewardDefinition("A pearl", "pearl", 1))
+    scans += [visit(conn, player, code) for code in codes[2:]]
+    assert (owned(conn, player, "ruby"), owned(conn, player, "pearl")) == (3, 1)
+
+    annul(scans[0])
+
+    assert come_to(conn, player) == (1, 1, 1)
+    assert (owned(conn, player, "ruby"), owned(conn, player, "pearl")) == (0, 1)
+    assert_in_order(conn)
+
+
+def test_scans_of_several_players_are_annulled_together(conn: Conn) -> None:
+    org, players = make_org(conn), [make_player(conn) for _ in range(3)]
+    make_quest(conn, org)
+    first, second, _ = make_landmarks(conn, org)
+    kept = [visit(conn, player, first) for player in players]
+    annul(*(visit(conn, player, second) for player in players))
+    assert {come_to(conn, player) for player in players} == {(1, 0, 0)}
+    assert len(kept) == 3
+
+
+def test_a_scan_that_advanced_nothing_is_annulled_like_any_other(conn: Conn) -> None:
+    annul(visit(conn, make_player(conn), make_code(conn)))
+    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (0,)
+
+
+def test_without_an_active_quest_settling_asks_once_and_writes_nothing(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, None)
+    (code,) = make_landmarks(conn, org, 1)
+    monkeypatch.setattr(scan_progress, "MEANT", "must not be asked")
+    visit(conn, player, code)
+    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (0,)
+
+
+def test_nothing_is_settled_without_its_quests(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crash between two lines: a scan and what it advanced are committed together."""
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org)
+    hand_in(conn, player, make_landmarks(conn, org, 1)[0])
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(settlement, "count", crash)
+        with pytest.raises(KeyboardInterrupt):
+            worker.judge_pending()
+    assert state_of(conn, player).version == 0
+    assert conn.execute("SELECT status FROM player_scans").fetchone() == ("pending",)
+
+
+def test_moved_by_names_each_quest_once(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    make_quest(conn, org)
+    scans = [visit(conn, player, code) for code in make_landmarks(conn, org)]
+    assert store.moved_by(conn, scans) == [(player, "walk")]
+    assert store.moved_by(conn, [UUID(int=1)]) == []

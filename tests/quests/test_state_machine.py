@@ -1,0 +1,176 @@
+"""Whatever happens, and wherever it crashes: states are folds, nothing owed is unpaid, nothing is paid twice."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+from unittest.mock import patch
+from uuid import UUID
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
+from shared.quests import catalog_client, commands, store
+from shared.quests.definitions import RewardDefinition
+from shared.quests.rules import Quest, Reward
+from shared.scans import settlement
+from tests.conftest import TABLES
+from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, owned, state_of
+from tests.support.callers import Person, sign_in
+from tests.support.factories import code_text, hand_in, make_org
+from workers import scans as worker
+
+SIGNIN = Quest("sign-in-three-times", streak=3, duplication=2, reward=Reward("coin", 10))
+WALK = Quest("walk", streak=2, duplication=2, auto_claim=True, reward=Reward("ruby", 3), by_scans=True)
+TRAIL = Quest("trail", streak=2, duplication=2, reward=Reward("pearl", 1), by_scans=True, in_order=True)
+QUESTS = {quest.name: quest for quest in (SIGNIN, WALK, TRAIL)}
+PEARL = RewardDefinition("A pearl", "pearl", 1)
+
+players = st.integers(0, 1)
+codes = st.integers(0, 2)
+
+
+class Crash(BaseException):
+    """The process is gone."""
+
+
+def a_catalog(name: str) -> Quest:
+    if name not in QUESTS:
+        raise catalog_client.NoSuchQuest
+    return QUESTS[name]
+
+
+class Game(RuleBasedStateMachine):
+    app: Any
+    conn: Conn
+
+    @initialize()
+    def begin(self) -> None:
+        self.conn.execute(f"TRUNCATE {TABLES}")
+        org = make_org(self.conn)
+        self.codes = make_landmarks(self.conn, org, 3)
+        texts = [code_text(self.conn, code) for code in self.codes]
+        make_quest(self.conn, org, "walk", streak=2, auto_claim=True)
+        make_quest(self.conn, org, "trail", streak=2, tags=[], codes=texts[:2], in_order=True, reward=PEARL)
+        self.people: list[Person] = [sign_in(self.app, self.conn) for _ in range(2)]
+        self.scans: list[UUID] = []
+        self.annulled: set[UUID] = set()
+        self.signed_in = [0, 0]
+
+    def call(self, player: int, path: str, body: Any = None, key: str | None = None) -> Any:
+        headers = self.people[player].headers | ({"Idempotency-Key": key} if key else {})
+        return self.app.test_client().post(f"/api/v1/track/{path}", json=body, headers=headers)
+
+    @rule(player=players, retries=st.integers(0, 2))
+    def sign_in(self, player: int, retries: int) -> None:
+        """With a key the answer may get lost, and the request come again."""
+        key = str(uuid7()) if retries else None
+        told = [self.call(player, "signin", key=key) for _ in range(1 + retries)]
+        assert {answer.status_code for answer in told} == {200}
+        assert len({answer.text for answer in told}) == 1
+        self.signed_in[player] += 1
+
+    @rule(player=players, name=st.sampled_from([*QUESTS, "nothing"]), retries=st.integers(0, 2))
+    def claim(self, player: int, name: str, retries: int) -> None:
+        before = state_of(self.conn, self.people[player].id, name)
+        key = str(uuid7()) if retries else None
+        told = [self.call(player, "claim_reward", {"quest_name": name}, key) for _ in range(1 + retries)]
+        expected = 404 if name == "nothing" else 200 if before.is_claimable else 409
+        assert told[0].status_code == expected
+        if expected == 200:
+            assert {answer.text for answer in told} == {told[0].text}
+            assert state_of(self.conn, self.people[player].id, name).claims == before.claims + 1
+
+    @rule(player=players, claims=st.booleans())
+    def crash_before_the_commit(self, player: int, claims: bool) -> None:
+        """Everything is written, and the transaction never ends."""
+        append = store.append
+
+        def write_and_die(*arguments: Any) -> Any:
+            append(*arguments)
+            raise Crash
+
+        asked = commands.Asked(self.people[player].id, SIGNIN, claims)
+        try:
+            with patch.object(store, "append", write_and_die), db.transaction() as conn:
+                commands.carry_out(conn, [asked], datetime.now(UTC))
+        except Crash:
+            pass
+
+    @rule(player=players, code=codes, crashes=st.booleans())
+    def scan(self, player: int, code: int, crashes: bool) -> None:
+        """A worker that dies before its commit leaves the scan to the next one."""
+        scan_id = hand_in(self.conn, self.people[player].id, self.codes[code], nonce=str(uuid7()))
+        if crashes:
+            with patch.object(settlement, "count", side_effect=Crash), pytest.raises(Crash):
+                worker.judge_pending()
+            self.conn.execute("UPDATE player_scans SET lease_until = NULL, attempts = 0 WHERE status = 'pending'")
+        worker.judge_pending()
+        self.scans.append(scan_id)
+
+    @rule(data=st.data())
+    def annul(self, data: st.DataObject) -> None:
+        open_ = [scan for scan in self.scans if scan not in self.annulled]
+        if open_:
+            chosen = data.draw(st.lists(st.sampled_from(open_), min_size=1, max_size=2, unique=True))
+            annul(*chosen)
+            self.annulled.update(chosen)
+
+    @invariant()
+    def everything_is_in_order(self) -> None:
+        if not hasattr(self, "people"):
+            return
+        assert_in_order(self.conn)
+        for number, person in enumerate(self.people):
+            for quest in QUESTS.values():
+                assert quest.reward
+                state = state_of(self.conn, person.id, quest.name)
+                assert owned(self.conn, person.id, quest.reward.item) == state.claims * quest.reward.quantity
+                if quest.auto_claim:
+                    assert state.claims == state.completions
+            signed = state_of(self.conn, person.id, SIGNIN.name)
+            done = min(self.signed_in[number], SIGNIN.streak * SIGNIN.duplication)
+            assert (signed.completions, signed.progress) == divmod(done, SIGNIN.streak)
+            for quest in (WALK, TRAIL):
+                state = state_of(self.conn, person.id, quest.name)
+                assert (state.progress, state.completions) == self.without_annulled(person.id, quest)
+
+    def without_annulled(self, player_id: UUID, quest: Quest) -> tuple[int, int]:
+        """Progress and completions counted anew, from the scans that stand."""
+        rows = self.conn.execute(
+            "SELECT qr_code_id FROM player_scans WHERE player_id = %s AND status = 'success' ORDER BY settled_at",
+            (player_id,),
+        )
+        visited: list[UUID] = []
+        completions = 0
+        for (code,) in rows:
+            if completions == quest.duplication or code in visited:
+                continue
+            if quest.in_order and code != self.codes[len(visited)]:
+                continue
+            visited.append(code)
+            if len(visited) == quest.streak:
+                visited, completions = [], completions + 1
+        return len(visited), completions
+
+
+@pytest.fixture
+def game(app: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(catalog_client, "quest", a_catalog)
+    Game.app, Game.conn = app, conn
+    yield
+    del Game.app, Game.conn
+
+
+@pytest.mark.parametrize("examples", [8, pytest.param(300, marks=pytest.mark.long)])
+def test_the_game(game: None, examples: int) -> None:
+    run_state_machine_as_test(
+        Game,
+        settings=settings(
+            max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,116 @@
+"""A real server and a real relay in threads of the test process, and sockets that talk to them."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import websocket
+
+from shared.infra import db
+from shared.infra.db import Conn
+from tests.conftest import Player
+from tests.support import factories
+from tests.support.threaded_server import PATIENCE, serving
+from workers import relay as relaying
+
+
+@pytest.fixture
+def server(app: Any, clean: None) -> Iterator[str]:
+    """Where the application listens."""
+    with serving(app) as address:
+        yield address
+
+
+@pytest.fixture
+def relay(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """Starts the relay; stopped at the end. A second call is a second relay process's life."""
+    monkeypatch.setattr(relaying, "IDLE_SECONDS", 0.05)
+    stopping = threading.Event()
+    threads: list[threading.Thread] = []
+
+    def follow() -> None:
+        with db.connect() as conn:
+            relaying.follow(conn, stopping)
+
+    def start() -> None:
+        threads.append(threading.Thread(target=follow, daemon=True))
+        threads[-1].start()
+
+    yield start
+    stopping.set()
+    for thread in threads:
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+class Socket:
+    """A client's socket."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.ws = websocket.create_connection(url, timeout=PATIENCE, **options)
+
+    def next(self) -> dict[str, Any]:
+        told = json.loads(self.ws.recv())
+        assert isinstance(told, dict)
+        return told
+
+    def take(self, n: int) -> list[dict[str, Any]]:
+        return [self.next() for _ in range(n)]
+
+    def hears_nothing(self, seconds: float = 0.3) -> bool:
+        self.ws.settimeout(seconds)
+        try:
+            self.ws.recv()
+        except websocket.WebSocketTimeoutException:
+            return True
+        finally:
+            self.ws.settimeout(PATIENCE)
+        return False
+
+    def closed_with(self, *, nothing_before: bool = False) -> int:
+        """The code the server closes with, whatever it still says before."""
+        while True:
+            opcode, data = self.ws.recv_data()
+            if opcode == websocket.ABNF.OPCODE_CLOSE:
+                return int.from_bytes(data[:2], "big")
+            assert not nothing_before, data
+
+
+@pytest.fixture
+def connect(server: str) -> Iterator[Callable[..., Socket]]:
+    """Opens a player's socket: `connect(player)`, or any path with any headers."""
+    opened: list[Socket] = []
+
+    def make(player: Player | None = None, path: str | None = None, query: str = "", **options: Any) -> Socket:
+        if player is not None:
+            options.setdefault("header", player.headers)
+        target = path or f"/ws/{player.id if player else ''}"
+        opened.append(Socket(f"ws://{server}{target}{query}", **options))
+        return opened[-1]
+
+    yield make
+    for socket in opened:
+        socket.ws.close()
+
+
+Connect = Callable[..., Socket]
+Relay = Callable[[], None]
+
+
+def say(conn: Conn, player: Player, *names: str, org_id: Any = None) -> None:
+    """Commit one event a name, each in a transaction of its own."""
+    for name in names:
+        factories.tell(conn, "test", player.id, org_id, name=name)
+
+
+def names(told: list[dict[str, Any]]) -> list[str]:
+    return [message["name"] for message in told]
+
+
+def refused(connect: Connect, *args: Any, **options: Any) -> int:
+    """The status that stands in the socket's way."""
+    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+        connect(*args, **options)
+    return refusal.value.status_code

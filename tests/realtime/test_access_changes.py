@@ -1,0 +1,202 @@
+"""Sockets whose login or role ends: closed at once, and told nothing more."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from shared.infra.db import Conn
+from tests.conftest import PASSWORD, Player
+from tests.realtime.conftest import Connect, Relay, Socket, names, say
+from tests.support.factories import make_org
+from tests.support.polling import eventually
+from web.realtime import websocket_io, websockets
+
+
+def test_a_socket_ends_with_its_login(
+    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
+    relay()
+    socket = connect(player)
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    say(conn, player, "secret")
+    assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+
+
+def test_a_socket_ends_with_the_role_that_opened_it(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
+    org = make_org(conn)
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
+    relay()
+    socket = connect(player, f"/ws/organizations/{org}")
+    conn.execute("UPDATE memberships SET role = 'member'")
+    say(conn, player, "secret", org_id=org)
+    assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+
+
+def settle_down(socket: Socket, say_something: Callable[[], None]) -> None:
+    """Until the socket has been heard of and looked at: what follows finds it idle."""
+    say_something()
+    assert socket.next()
+
+
+@pytest.mark.parametrize("way", ["logout", "reuse", "password", "another login"])
+def test_an_idle_socket_is_closed_at_once_when_its_login_ends(
+    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """However long the last look would still have held. The player's other logins keep their sockets."""
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
+    login = {"username": player.username, "password": PASSWORD}
+    other = client.post("/auth/login", json=login).json
+    others = {"Authorization": f"Bearer {other['access_token']}"}
+    relay()
+    mine, kept = connect(player), connect(path=f"/ws/{player.id}", header=others)
+    for socket in (mine, kept):
+        settle_down(socket, lambda: say(conn, player, "hello"))
+
+    if way == "logout":
+        client.post("/auth/logout", headers=player.headers)
+    elif way == "reuse":
+        for _ in range(2):
+            client.post("/auth/refresh", headers={"Authorization": f"Bearer {player.refresh_token}"})
+    elif way == "password":
+        body = {"current_password": PASSWORD, "new_password": "battery staple"}
+        client.post("/users/me/password", json=body, headers=others)
+    else:
+        client.post("/auth/logout", headers=others)
+        mine, kept = kept, mine
+
+    assert mine.closed_with() == websockets.POLICY_VIOLATION
+    say(conn, player, "still here")
+    while kept.next().get("name") != "still here":
+        pass
+
+
+@pytest.mark.parametrize("way", ["another role", "removed"])
+def test_an_idle_socket_of_staff_is_closed_at_once_when_the_role_ends(
+    connect: Connect, relay: Relay, client: Any, register: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
+    owner, analyst = register(), register()
+    org = client.post("/api/organizations", json={"name": "Museum"}, headers=owner.headers).json["id"]
+    member = f"/api/organizations/{org}/members/{analyst.id}"
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, analyst.id))
+    relay()
+    socket, kept = connect(analyst, f"/ws/organizations/{org}"), connect(owner, f"/ws/organizations/{org}")
+    for each in (socket, kept):
+        settle_down(each, lambda: say(conn, owner, "hello", org_id=org))
+
+    if way == "another role":
+        assert client.patch(member, json={"role": "member"}, headers=owner.headers).status_code == 200
+    else:
+        assert client.delete(member, headers=owner.headers).status_code == 204
+
+    assert socket.closed_with() == websockets.POLICY_VIOLATION
+    say(conn, owner, "still here", org_id=org)
+    while kept.next().get("name") != "still here":
+        pass
+
+
+class HeldSends:
+    """Sending, held in the middle of a message as it is by a client that does not read, until it is let go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.held, self.free = threading.Event(), threading.Event()
+        self._send = websocket_io.send
+        monkeypatch.setattr(websockets, "send", self)
+
+    def __call__(self, ws: Any, text: str) -> None:
+        self.held.set()
+        assert self.free.wait(20)
+        self._send(ws, text)
+
+
+@pytest.mark.parametrize("page", [1, 500])
+@pytest.mark.parametrize("redis_is_away", [False, True])
+def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
+    connect: Connect,
+    relay: Relay,
+    client: Any,
+    player: Player,
+    conn: Conn,
+    monkeypatch: pytest.MonkeyPatch,
+    page: int,
+    redis_is_away: bool,
+) -> None:
+    """However far back they resume, and however slowly they read: the message in hand is the last one. With nobody to
+    tell of the end, the rest of a page may follow."""
+    monkeypatch.setattr(websockets, "REPLAY_PAGE", page)
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0 if redis_is_away else 3_600.0)
+    if redis_is_away:
+        monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
+        monkeypatch.setattr("web.api.accounts.tell_ended", lambda *_ids: None)
+    relay()
+    first = connect(player)
+    say(conn, player, *map(str, range(6)))
+    seen = first.take(6)[0]
+    first.ws.close()
+    sends = HeldSends(monkeypatch)
+    resumed = connect(player, query=f"?since={seen['id']}")
+    assert sends.held.wait(20)
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    if not redis_is_away:
+        eventually(lambda: any(feed.doubted for feed in websockets.fanout._all()))
+    sends.free.set()
+
+    told = names(resumed.take(5 if redis_is_away and page > 1 else 1))
+    assert told == ["1", "2", "3", "4", "5"][: len(told)]
+    assert resumed.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+
+
+def test_a_queue_is_not_sent_to_its_end_once_the_login_has_ended(
+    connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
+    relay()
+    socket = connect(player)
+    settle_down(socket, lambda: say(conn, player, "hello"))
+    sends = HeldSends(monkeypatch)
+    say(conn, player, "in hand")
+    assert sends.held.wait(20)
+    say(conn, player, "waiting")
+    (feed,) = websockets.fanout._all()
+    eventually(lambda: bool(feed._queue))
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    eventually(lambda: feed.doubted)
+    sends.free.set()
+
+    assert socket.next()["name"] == "in hand"
+    assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+
+
+def test_with_redis_away_an_idle_socket_is_looked_at_when_it_is_pinged(
+    connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was told of the end: the negative control of the two above."""
+    monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
+    monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
+    monkeypatch.setattr("web.api.accounts.tell_ended", lambda *_ids: None)
+    socket = connect(player)
+    assert socket.hears_nothing(0.1)
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+
+    assert socket.closed_with() == websockets.POLICY_VIOLATION
+
+
+def test_logging_out_needs_no_redis(client: Any, player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away:
+        def publish(self, *_args: Any) -> None:
+            raise redis.ConnectionError("away")
+
+    monkeypatch.setattr("shared.infra.pubsub_messages.client", Away)
+
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    assert client.get("/users/me", headers=player.headers).status_code == 401

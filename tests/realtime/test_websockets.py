@@ -1,0 +1,306 @@
+"""Sockets end to end: trigger, event log, relay, Redis pub/sub, fan-out, client."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import websocket
+
+from shared.infra import db, event_log
+from shared.infra.db import Conn
+from shared.infra.event_log import Position
+from shared.infra.pubsub_messages import CHANNEL
+from shared.infra.redis import client as redis_client
+from shared.infra.redis import key
+from shared.settings import settings
+from tests.conftest import Player
+from tests.realtime.conftest import Connect, Relay, names, refused, say
+from tests.support.factories import hand_in, make_code, make_org
+from tests.support.polling import eventually
+from web.realtime import fanout as fanouts
+from web.realtime import websocket_io, websockets
+from workers.scans import judge_pending
+
+
+def test_a_scan_is_followed_from_announcement_to_verdict(
+    connect: Connect, relay: Relay, player: Player, conn: Conn
+) -> None:
+    org = make_org(conn)
+    code = make_code(conn, org, code="spy123", reward_item="spy_gadget")
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
+    relay()
+    sockets = connect(player), connect(player, f"/ws/organizations/{org}")
+    scan_id = str(hand_in(conn, player.id, code))
+    judge_pending()
+    for socket in sockets:
+        scanned, settled, granted = socket.take(3)
+        common = {"player_id": str(player.id), "scan_id": scan_id}
+        assert scanned == common | {
+            "id": scanned["id"],
+            "at": scanned["at"],
+            "event": "qr_scan",
+            "qr_code": "spy123",
+        }
+        assert (settled["event"], settled["status"], settled["reward"]) == ("scan_result", "success", "spy_gadget")
+        assert (granted["event"], granted["reward"], granted["quantity"]) == ("reward_granted", "spy_gadget", 1)
+        assert len({scanned["id"], settled["id"], granted["id"]}) == 3
+
+
+def test_a_row_inserted_by_hand_shows_up(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+    code = make_code(conn, code="spy123")
+    relay()
+    socket = connect(player)
+    conn.execute("INSERT INTO player_scans (player_id, qr_code_id) VALUES (%s, %s)", (player.id, code))
+    assert (socket.next() | {"id": "", "at": "", "scan_id": ""}) == {
+        "id": "",
+        "event": "qr_scan",
+        "player_id": str(player.id),
+        "scan_id": "",
+        "qr_code": "spy123",
+        "at": "",
+    }
+
+
+def test_what_was_committed_before_the_upgrade_is_no_news(
+    connect: Connect, relay: Relay, player: Player, conn: Conn
+) -> None:
+    """Even where the relay publishes it only now."""
+    say(conn, player, "before")
+    socket = connect(player)
+    say(conn, player, "after")
+    relay()
+    assert socket.next()["name"] == "after"
+
+
+def test_an_older_transaction_that_commits_last_is_not_skipped(
+    connect: Connect, relay: Relay, player: Player, conn: Conn
+) -> None:
+    """Ids become visible out of order; what commits late still comes, in the log's order, once."""
+    relay()
+    socket = connect(player)
+    with db.transaction() as slow:
+        say(slow, player, "slow")
+        say(conn, player, "quick")
+        assert socket.hears_nothing()
+    assert names(socket.take(2)) == ["slow", "quick"]
+    assert socket.hears_nothing()
+
+
+def test_resuming_gives_what_was_missed_and_goes_on_live(
+    connect: Connect, relay: Relay, player: Player, conn: Conn
+) -> None:
+    relay()
+    first = connect(player)
+    say(conn, player, "one", "two")
+    seen = first.take(2)
+    first.ws.close()
+    say(conn, player, "three", "four")
+    resumed = connect(player, query=f"?since={seen[0]['id']}")
+    say(conn, player, "five")
+    told = resumed.take(4)
+    assert names(told) == ["two", "three", "four", "five"]
+    assert told[0]["id"] == seen[1]["id"]
+    assert resumed.hears_nothing()
+
+
+def test_resuming_under_load_has_no_gap_and_no_double(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets that come and go while events are committed by several writers see every one once, in one order."""
+    monkeypatch.setattr(websockets, "REPLAY_PAGE", 7)
+    relay()
+    total, writers = 300, 3
+
+    def write(writer: int) -> None:
+        with db.connect() as own:
+            for k in range(total // writers):
+                say(own, player, f"{writer}-{k}")
+
+    first = connect(player)
+    with ThreadPoolExecutor(writers) as pool:
+        done = [pool.submit(write, writer) for writer in range(writers)]
+        seen = first.take(5)
+        while len(seen) < total:
+            socket = connect(player, query=f"?since={seen[-1]['id']}")
+            seen += socket.take(min(20, total - len(seen)))
+            socket.ws.close()
+        for future in done:
+            future.result()
+    assert len({message["id"] for message in seen}) == total
+    for writer in range(writers):
+        mine = [name for name in names(seen) if name.startswith(f"{writer}-")]
+        assert mine == [f"{writer}-{k}" for k in range(total // writers)]
+
+
+@pytest.mark.parametrize("since", ["nonsense", "1-1", "9999999999999-1", "%00"])
+def test_a_place_that_cannot_be_resumed_from_is_a_reset(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, since: str
+) -> None:
+    event_log.write_mark(conn, "horizon", Position(2, 1))
+    relay()
+    socket = connect(player, query=f"?since={since}")
+    say(conn, player, "news")
+    assert socket.next() == {"event": "reset"}
+    assert socket.next()["name"] == "news"
+
+
+def test_a_relay_that_dies_loses_nothing(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+    """What is committed while no relay runs is published by the next one, from the mark."""
+    socket = connect(player)
+    say(conn, player, "one", "two")
+    relay()
+    assert names(socket.take(2)) == ["one", "two"]
+
+
+def test_a_relay_that_repeats_itself_is_heard_once(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+    """Two relays for a moment, or a mark that was lost: the same events again, and no double at the client."""
+    relay()
+    socket = connect(player)
+    say(conn, player, "one")
+    assert socket.next()["name"] == "one"
+    conn.execute("DELETE FROM event_readers")
+    relay()
+    say(conn, player, "two")
+    assert socket.next()["name"] == "two"
+    assert socket.hears_nothing()
+
+
+def test_what_redis_forgot_is_read_from_the_log(connect: Connect, player: Player, conn: Conn) -> None:
+    """The subscriber's connection is cut; after it is back, sockets read on from the log. No relay runs here at all."""
+    socket = connect(player)
+    say(conn, player, "missed")
+    assert socket.hears_nothing()
+    redis_client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    assert socket.next()["name"] == "missed"
+
+
+def test_streams_are_apart(connect: Connect, relay: Relay, register: Any, conn: Conn) -> None:
+    mine, other = register(), register()
+    relay()
+    socket = connect(mine)
+    say(conn, other, "other's")
+    say(conn, mine, "mine")
+    assert socket.next()["name"] == "mine"
+
+
+# Who may -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_ticket_opens_one_socket(connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn) -> None:
+    answer = client.post("/ws/ticket", headers=player.headers)
+    assert answer.status_code == 201
+    assert answer.json["expires_in"] == 30
+    query = f"?ticket={answer.json['ticket']}"
+    relay()
+    socket = connect(path=f"/ws/{player.id}", query=query)
+    say(conn, player, "news")
+    assert socket.next()["name"] == "news"
+    assert refused(connect, path=f"/ws/{player.id}", query=query) == 401
+
+
+def test_a_ticket_dies_with_its_login(connect: Connect, client: Any, player: Player) -> None:
+    ticket = client.post("/ws/ticket", headers=player.headers).json["ticket"]
+    assert client.post("/auth/logout", headers=player.headers).status_code == 204
+    assert refused(connect, path=f"/ws/{player.id}", query=f"?ticket={ticket}") == 401
+
+
+def test_sockets_are_refused_before_the_upgrade(connect: Connect, register: Any, conn: Conn, player: Player) -> None:
+    org, other = make_org(conn), register()
+    assert refused(connect, path=f"/ws/{player.id}") == 401
+    assert refused(connect, path=f"/ws/{player.id}", query="?ticket=made-up") == 401
+    assert refused(connect, path=f"/ws/{player.id}", header={"Authorization": f"Bearer {player.refresh_token}"}) == 401
+    assert refused(connect, other, f"/ws/{player.id}") == 403
+    assert refused(connect, player, "/ws/not-an-id") == 404
+    assert refused(connect, player, f"/ws/organizations/{org}") == 403
+    assert refused(connect, player, f"/ws/organizations/{uuid4()}") == 404
+    conn.execute("INSERT INTO memberships VALUES (%s, %s, 'member')", (org, player.id))
+    assert refused(connect, player, f"/ws/organizations/{org}") == 403
+
+
+def test_what_cannot_be_read_on_the_channel_silences_nobody(
+    connect: Connect, relay: Relay, player: Player, conn: Conn
+) -> None:
+    relay()
+    socket = connect(player)
+    say(conn, player, "before")
+    redis_client().publish(key(CHANNEL), b"from another version")
+    say(conn, player, "after")
+    assert names(socket.take(2)) == ["before", "after"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
+def test_a_foreign_origin_is_refused(connect: Connect, player: Player, origin: str) -> None:
+    assert refused(connect, player, origin=origin) == 403
+
+
+def test_an_origin_on_the_allow_list_is_let_in(
+    connect: Connect, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowing = settings().model_copy(update={"allowed_origins": ("https://game.example",)})
+    monkeypatch.setattr(websockets, "settings", lambda: allowing)
+    assert connect(player, origin="https://game.example").hears_nothing()
+
+
+def test_one_socket_too_many_is_refused_and_http_still_answers(
+    connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websockets, "places", threading.BoundedSemaphore(2))
+    open_ones = [connect(player), connect(player)]
+    assert refused(connect, player) == 503
+    assert client.get("/healthz").status_code == 200
+    open_ones[0].ws.close()
+
+    def opens() -> bool:
+        try:
+            connect(player)
+        except websocket.WebSocketBadStatusException:
+            return False
+        return True
+
+    eventually(opens)  # the place is free once the server has noticed
+
+
+def test_a_message_too_large_ends_the_socket(connect: Connect, player: Player) -> None:
+    socket = connect(player)
+    socket.ws.send("x" * (websockets.MAX_MESSAGE_BYTES + 1))
+    assert socket.closed_with() == 1009
+
+
+def test_a_client_that_talks_too_much_is_sent_away(connect: Connect, player: Player) -> None:
+    socket = connect(player)
+    for _ in range(websockets.MAX_CLIENT_MESSAGES + 1):
+        socket.ws.send("hello")
+    assert socket.closed_with() == websockets.POLICY_VIOLATION
+
+
+def test_a_client_too_slow_for_its_queue_is_closed_and_can_resume(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket's thread is held in a send while its queue overflows, as it is when a client does not read."""
+    monkeypatch.setattr(fanouts, "QUEUE_LENGTH", 3)
+    held, free = threading.Event(), threading.Event()
+    send = websocket_io.send
+
+    def slow_send(ws: Any, text: str) -> None:
+        held.set()
+        assert free.wait(20)
+        send(ws, text)
+
+    relay()
+    socket = connect(player)
+    say(conn, player, "hello")
+    assert socket.next()["name"] == "hello"  # the subscriber stands: what comes now comes through the queue
+    monkeypatch.setattr(websockets, "send", slow_send)
+    say(conn, player, "0")
+    assert held.wait(20)
+    say(conn, player, *map(str, range(1, 6)))
+    (feed,) = [feed for feed in websockets.fanout._all() if feed.owner == player.id]
+    eventually(lambda: feed.overflowed)
+    free.set()
+    first = socket.next()
+    assert socket.closed_with() == websockets.TRY_AGAIN_LATER
+
+    resumed = connect(player, query=f"?since={first['id']}")
+    assert names(resumed.take(5)) == ["1", "2", "3", "4", "5"]

@@ -1,0 +1,256 @@
+"""Label sheets: every label is where the template says, to a tenth of a millimetre, and says what it should."""
+
+from dataclasses import replace
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+import pypdfium2  # type: ignore[import-untyped]
+import pytest
+import zxingcpp
+from numpy.typing import NDArray
+
+from shared.images import store as images
+from shared.images.code_url import printed_text
+from shared.images.layout import QUIET_ZONE
+from shared.images.symbol import encode
+from shared.infra.db import Conn
+from shared.renders import rules, store, zip_part
+from shared.renders.label_templates import TEMPLATES, Template
+from tests.images.sample_images import LOGO
+from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, work
+from tests.support.factories import code_text, make_code, make_org
+
+QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
+DPI = 600
+PIXELS = DPI / 25.4
+"""In a millimetre."""
+
+
+def pages(data: bytes, dpi: float = DPI) -> list[NDArray[np.uint8]]:
+    """Each page as a printer would see it."""
+    drawn = []
+    with pypdfium2.PdfDocument(data) as document:
+        for page in document:
+            bitmap = page.render(scale=dpi / 72, grayscale=True)
+            drawn.append(bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy())
+    return drawn
+
+
+def label(page: NDArray[np.uint8], template: Template, place: int) -> NDArray[np.uint8]:
+    """What is printed on one label."""
+    x, y = (round(length * PIXELS) for length in template.corner(place))
+    width, height = (round(length * PIXELS) for length in template.label)
+    return page[max(y, 0) : y + height, max(x, 0) : x + width]
+
+
+def sheet(conn: Conn, org: UUID, codes: list[UUID], template: str, **fields: Any) -> bytes:
+    render_id = ask(conn, org, codes, **{"output": "label_sheet", "template": template, "caption": "code"} | fields)
+    work()
+    return file_of(conn, render_id)
+
+
+@pytest.fixture
+def org(conn: Conn) -> UUID:
+    return make_org(conn)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_a_template_fits_its_page_and_labels_do_not_overlap(name: str) -> None:
+    template = TEMPLATES[name]
+    paper, columns_by_rows = name.split("-")
+    assert columns_by_rows == f"{template.columns}x{template.rows}"
+    assert template.page == pytest.approx({"a4": (210.0, 297.0), "letter": (215.9, 279.4)}[paper])
+    assert all(margin >= -0.001 for margin in template.margin)
+    assert all(pitch >= length for pitch, length in zip(template.pitch, template.label, strict=True))
+
+
+def test_measures_are_those_on_the_packets() -> None:
+    """Margins as the makers print them, in millimetres, where the sheets' other measures imply them."""
+    expected = {"a4-3x8": (0, 4.5), "a4-2x7": (4.65, 15.15), "a4-3x7": (7.21, 15.15), "a4-5x13": (4.75, 10.7)}
+    expected |= {"letter-3x10": (4.7625, 12.7), "letter-2x5": (3.96875, 12.7)}
+    for name, margin in expected.items():
+        assert TEMPLATES[name].margin == pytest.approx(margin, abs=0.01)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_label_says_its_code_and_stands_where_it_should(conn: Conn, org: UUID, name: str) -> None:
+    """By a reader and a printer's resolution; the symbol's own corners are measured."""
+    template = TEMPLATES[name]
+    codes = make_codes(conn, org, template.per_page)
+
+    (page,) = pages(sheet(conn, org, codes, name))
+
+    assert page.shape == tuple(pytest.approx(length * PIXELS, abs=1.5) for length in reversed(template.page))
+    for place, code in enumerate(codes):
+        text = printed_text(code_text(conn, code))
+        seen = label(page, template, place)
+        (found,) = zxingcpp.read_barcodes(seen, formats=QR)
+        assert found.text == text
+        modules = len(encode(text, "M"))
+        side = min(template.label) - 2
+        module = side / (modules + 2 * QUIET_ZONE)
+        start = 1 + QUIET_ZONE * module, (template.label[1] - side) / 2 + QUIET_ZONE * module
+        left_, top, right, bottom = box(seen, start, modules * module)
+        assert (left_, top) == pytest.approx(start, abs=0.1)
+        assert (right - left_, bottom - top) == pytest.approx((modules * module,) * 2, abs=0.1)
+
+
+def box(seen: NDArray[np.uint8], start: tuple[float, float], side: float) -> tuple[float, ...]:
+    """Where what is dark begins and ends, in millimetres, in and just around the symbol."""
+    x, y = (max(0, round((at - 0.5) * PIXELS)) for at in start)
+    across = round((side + 1) * PIXELS)
+    dark = seen[y : y + across, x : x + across] < 128
+    columns, rows = np.flatnonzero(dark.any(axis=0)), np.flatnonzero(dark.any(axis=1))
+    return tuple(at / PIXELS for at in (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1))
+
+
+def test_many_pages_come_in_order_from_many_chunks(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 24 * 5 + 1)
+
+    drawn = pages(sheet(conn, org, codes, "a4-3x8"), 200)
+
+    assert len(drawn) == 6
+    said = []
+    for page in drawn:
+        found = zxingcpp.read_barcodes(page, formats=QR)
+        rows = sorted(found, key=lambda one: (round(one.position.top_left.y / 100), one.position.top_left.x))
+        said += [one.text for one in rows]
+    assert said == [printed_text(code_text(conn, code)) for code in codes]
+
+
+def test_it_is_drawn_in_vectors_and_small(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 24)
+
+    data = sheet(conn, org, codes, "a4-3x8")
+
+    assert b"/Subtype /Image" not in data
+    assert len(data) < 24 * 2_500
+
+
+def test_colours_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUID) -> None:
+    coloured, branded = codes = make_codes(conn, org, 2)
+    look = images.lock_customization(conn, coloured)
+    images.save_look(conn, coloured, replace(look, foreground_color="#CC0000", style="dots"))
+    images.lock_customization(conn, branded)
+    images.save_logo(conn, branded, LOGO)
+
+    data = sheet(conn, org, codes, "a4-2x4")
+
+    with pypdfium2.PdfDocument(data) as document:
+        bitmap = document[0].render(scale=2)
+        page = bitmap.to_numpy()[:, :, :3][:, :, ::-1].copy()
+    assert (np.abs(page.astype(int) - (204, 0, 0)).sum(axis=2) < 10).sum() > 200, "modules in red"
+    assert (np.abs(page.astype(int) - (200, 30, 60)).sum(axis=2) < 20).sum() > 100, "the logo's disc"
+    found = zxingcpp.read_barcodes(pages(data, 200)[0], formats=QR)
+    levels = {one.text.rpartition("/")[2]: one.ec_level for one in found}
+    assert levels == {code_text(conn, coloured): "M", code_text(conn, branded): "H"}
+
+
+def test_a_label_that_cannot_be_read_stays_empty_and_the_others_keep_their_places(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shared.renders import label_sheets
+
+    codes = make_codes(conn, org, 4)
+    bad = printed_text(code_text(conn, codes[1]))
+    monkeypatch.setattr(label_sheets, "shows", lambda picture, seen: picture.text != bad)
+    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
+
+    work()
+
+    assert store.errors(conn, render_id) == [store.Failed(codes[1], label_sheets.UNREADABLE)]
+    (page,) = pages(file_of(conn, render_id))
+    empty = [not zxingcpp.read_barcodes(label(page, TEMPLATES["a4-2x7"], place)) for place in range(4)]
+    assert empty == [False, True, False, False]
+
+
+@pytest.mark.parametrize("step", ["design", "_draw_label", "shows"])
+def test_a_label_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """Wherever it kills: laid out, drawn, or looked at. None that stands elsewhere is blamed."""
+    from shared.renders import label_sheets
+
+    codes = make_codes(conn, org, 20)
+    text = code_text(conn, codes[15])
+    take = getattr(label_sheets, step)
+
+    def die(*given: Any) -> Any:
+        if any(text in str(vars(one)) for one in given if hasattr(one, "__dict__")):
+            raise SystemExit
+        return take(*given)
+
+    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
+    kills = 0
+    with monkeypatch.context() as deadly:
+        deadly.setattr(label_sheets, step, die)
+        while find(conn, render_id).status in rules.OPEN:
+            try:
+                work()
+            except SystemExit:
+                kills += 1
+                end_leases(conn)
+
+    assert kills == 1 + rules.MAX_DEATHS, "the first one does not say where it died"
+    assert find(conn, render_id).done == 19
+    assert store.errors(conn, render_id) == [store.Failed(codes[15], zip_part.SET_ASIDE)]
+
+
+def test_a_deleted_code_leaves_its_label_empty(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 3)
+    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="code")
+    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (codes[0],))
+
+    work()
+
+    assert store.errors(conn, render_id) == [store.Failed(codes[0], zip_part.DELETED)]
+    assert find(conn, render_id).done == 2
+    assert len(left(render_id)) == 1
+
+
+def test_a_text_too_long_for_the_smallest_labels_fails_by_its_row(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from shared.renders import label_sheets
+
+    short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
+    monkeypatch.setattr(label_sheets, "printed_text", lambda code: "https://x.example/" + code * 12)
+    render_id = ask(conn, org, [short, long], output="label_sheet", template="a4-5x13", caption="none")
+
+    work()
+
+    (error,) = store.errors(conn, render_id)
+    assert error.qr_id == long
+    assert "too many for a label of this template" in error.message
+
+
+def test_captions_can_be_searched_for(conn: Conn, org: UUID) -> None:
+    code = make_code(conn, org, description="Grüße aus Łódź\nи Москва " + "lang " * 200)
+
+    data = sheet(conn, org, [code], "a4-3x8", caption="description")
+
+    with pypdfium2.PdfDocument(data) as document:
+        text = document[0].get_textpage().get_text_bounded()
+    assert "Grüße aus Łódź и Москва" in " ".join(text.split())
+    assert "…" in text
+
+
+def test_whole_pages_make_a_chunk() -> None:
+    for name, template in TEMPLATES.items():
+        asked = rules.Asked(output="label_sheet", template=name, caption="none")
+        assert rules.chunk_size(asked) % template.per_page == 0
+
+
+def test_the_merged_file_is_whole(conn: Conn, org: UUID) -> None:
+    """Every object that is named is there, and the table leads to each."""
+    data = sheet(conn, org, make_codes(conn, org, 75), "a4-3x8")
+
+    table = int(data[data.rindex(b"startxref") + 9 :].split()[0])
+    lines = data[table:].split(b"\n")
+    count = int(lines[1].split()[1])
+    for number in range(1, count):
+        offset = int(lines[2 + number][:10])
+        assert data[offset:].startswith(b"%d 0 obj" % number)
+    assert BytesIO(data).read(5) == b"%PDF-"

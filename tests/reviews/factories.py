@@ -1,0 +1,53 @@
+"""Scans that are held, and what is left of a player's things."""
+
+from typing import Any
+from uuid import UUID
+
+from shared.infra.db import Conn
+from tests.support.factories import AMSTERDAM, LISBON, hand_in, make_code
+from workers.scans import judge_pending
+
+
+def scan(conn: Conn, player_id: UUID, code_id: UUID, *place: Any, **fields: Any) -> UUID:
+    """A scan, judged."""
+    scan_id = hand_in(conn, player_id, code_id, *place, **fields)
+    judge_pending()
+    return scan_id
+
+
+def hold(conn: Conn, player_id: UUID, code_id: UUID, org_id: UUID) -> UUID:
+    """A scan of the code from Lisbon, a moment after one in Amsterdam."""
+    before = scan(conn, player_id, make_code(conn, org_id, reward_item=None, reward_quantity=None), AMSTERDAM)
+    held = scan(conn, player_id, code_id, LISBON)
+    assert (status(conn, before), status(conn, held)) == (("success", None), ("held", "impossible_travel"))
+    return held
+
+
+def status(conn: Conn, scan_id: UUID) -> tuple[str, str | None]:
+    row = conn.execute("SELECT status, reason FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
+    assert row is not None
+    return row[0], row[1]
+
+
+def taken(conn: Conn, code_id: UUID) -> int:
+    row = conn.execute("SELECT taken FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def place_code(conn: Conn, player_id: UUID) -> str | None:
+    row = conn.execute("SELECT place_code FROM players WHERE id = %s", (player_id,)).fetchone()
+    assert row is not None
+    return row[0] and str(row[0])
+
+
+def told(conn: Conn, scan_id: UUID) -> list[tuple[str, dict[str, Any]]]:
+    """The events of a scan, in order, without what each of them says alike."""
+    rows = conn.execute(
+        """
+        SELECT type, data - 'scan_id' - 'qr_code' FROM events
+        WHERE data ->> 'scan_id' = %s AND type <> 'qr_scan' ORDER BY xid, id
+        """,
+        (str(scan_id),),
+    )
+    return [(type_, data) for type_, data in rows]

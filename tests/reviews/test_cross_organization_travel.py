@@ -1,0 +1,94 @@
+"""Travel between codes of two organizations: held for either, but neither learns where the player was for the other."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from flask import Flask
+
+from shared.infra.db import Conn
+from tests.reviews.factories import scan, status
+from tests.support.callers import Staff, make_staff
+from tests.support.factories import AMSTERDAM, LISBON, hand_in, make_code, make_player
+from workers.scans import judge_pending
+
+NOW = datetime.now(UTC)
+HELD = ("held", "impossible_travel")
+
+
+def code(conn: Conn, org_id: UUID, **fields: Any) -> UUID:
+    return make_code(conn, org_id, per_player_limit=None, **fields)
+
+
+@pytest.fixture
+def other(app: Flask, conn: Conn) -> Staff:
+    return make_staff(app, conn)
+
+
+@pytest.fixture
+def travel(client: Any, staff: Staff) -> Any:
+    """How the organization is told that its scan was judged: outcome and inputs, and all else that it is told."""
+
+    def ask(scan_id: UUID) -> tuple[str, dict[str, Any], str]:
+        explained = client.get(f"{staff.path}/scans/{scan_id}/explain", headers=staff.admin.headers)
+        listed = client.get(f"{staff.path}/scans", headers=staff.admin.headers)
+        (step,) = (step for step in explained.json["rules"] if step["rule"] == "impossible_travel")
+        return step["outcome"], step["inputs"], explained.text + listed.text
+
+    return ask
+
+
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+def test_a_hold_tells_only_that_the_player_was_elsewhere(
+    conn: Conn, staff: Staff, other: Staff, travel: Any, one_batch: bool
+) -> None:
+    player = make_player(conn)
+    hand_in(conn, player, code(conn, other.org_id, code="theirs"), AMSTERDAM, scanned_at=NOW - timedelta(seconds=77))
+    if not one_batch:
+        judge_pending()
+    held = scan(conn, player, code(conn, staff.org_id), LISBON, scanned_at=NOW)
+    assert status(conn, held) == HELD
+
+    outcome, inputs, all_told = travel(held)
+
+    assert (outcome, inputs) == ("held", {"max_speed_mps": 300, "elsewhere": True})
+    assert not [word for word in ("theirs", str(other.org_id), str(AMSTERDAM.latitude), "metres") if word in all_told]
+    facts = conn.execute("SELECT facts -> 'impossible_travel' FROM player_scans WHERE id = %s", (held,)).fetchone()
+    assert facts == (inputs,)
+
+
+def test_between_its_own_codes_it_is_told_how_far(conn: Conn, staff: Staff, other: Staff, travel: Any) -> None:
+    """Although the player was further away for others."""
+    player = make_player(conn)
+    scan(conn, player, code(conn, staff.org_id), AMSTERDAM, scanned_at=NOW - timedelta(hours=1))
+    theirs = scan(conn, player, code(conn, other.org_id), AMSTERDAM, scanned_at=NOW - timedelta(minutes=10))
+    assert status(conn, theirs) == ("success", None)
+    ours = scan(conn, player, code(conn, staff.org_id), LISBON, scanned_at=NOW - timedelta(minutes=30))
+    assert status(conn, ours) == HELD
+    outcome, inputs, _ = travel(ours)
+    assert (outcome, inputs["seconds"]) == ("held", 1_800)
+    assert inputs["metres"] == pytest.approx(1_863_000, rel=0.01)
+
+
+def test_a_journey_that_was_believed_is_not_told_either(
+    client: Any, conn: Conn, staff: Staff, other: Staff, travel: Any
+) -> None:
+    fair_play = {"burst": {"window_seconds": 60, "per_code": 1}}
+    client.patch(staff.path, json={"fair_play": fair_play}, headers=staff.owner.headers)
+    player, ours = make_player(conn), code(conn, staff.org_id)
+    scan(conn, make_player(conn), ours, LISBON)
+    scan(conn, player, code(conn, other.org_id), AMSTERDAM, scanned_at=NOW - timedelta(hours=5))
+    held = scan(conn, player, ours, LISBON)
+    assert status(conn, held) == ("held", "burst")
+    assert travel(held)[:2] == ("passed", {"max_speed_mps": 300})
+
+
+def test_a_simulation_neither_sees_nor_tells_it(client: Any, conn: Conn, staff: Staff, other: Staff) -> None:
+    player = make_player(conn)
+    scan(conn, player, code(conn, other.org_id), AMSTERDAM)
+    code(conn, staff.org_id, code="ours")
+    body = {"player_id": str(player), "qr_code": "ours", "latitude": LISBON.latitude, "longitude": LISBON.longitude}
+    told = client.post(f"{staff.path}/scans/simulate", json=body, headers=staff.admin.headers).json
+    (step,) = (step for step in told["rules"] if step["rule"] == "impossible_travel")
+    assert (told["status"], step["inputs"]) == ("success", {"max_speed_mps": 300})

@@ -1,0 +1,262 @@
+"""Why a verdict came about, and what one would be: the rules of judging, told to staff, writing nothing."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from psycopg.types.json import Jsonb
+
+from shared.infra.db import Conn
+from shared.reviews import simulation
+from shared.scans import store as scans
+from shared.scans.checks import RULES
+from tests.conftest import TABLES
+from tests.reviews.factories import hold, scan, status
+from tests.support.callers import Staff
+from tests.support.factories import (
+    AMSTERDAM,
+    LISBON,
+    SIX_KILOMETRES_OFF,
+    code_text,
+    hand_in,
+    make_code,
+    make_org,
+    make_player,
+)
+from workers.scans import judge_pending
+
+NOW = datetime.now(UTC)
+
+
+@pytest.fixture
+def explain(client: Any, staff: Staff) -> Any:
+    def ask(scan_id: object) -> Any:
+        return client.get(f"{staff.path}/scans/{scan_id}/explain", headers=staff.admin.headers)
+
+    return ask
+
+
+def by_rule(told: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    assert [step["rule"] for step in told["rules"]] == [check.reason for check in RULES]
+    return {step["rule"]: (step["outcome"], step["inputs"]) for step in told["rules"]}
+
+
+def test_a_failure_is_explained_by_what_it_was_judged_by(conn: Conn, staff: Staff, explain: Any) -> None:
+    code = make_code(conn, staff.org_id, AMSTERDAM, radius_m=75)
+    failed = scan(conn, make_player(conn), code, SIX_KILOMETRES_OFF, accuracy_m=20.0)
+    conn.execute("UPDATE qr_codes SET radius_m = 50000, active = false, latitude = 0, longitude = 0")
+
+    told = explain(failed).json
+
+    assert (told["status"], told["reason"], told["recorded"]) == ("failure", "not_present", True)
+    rules = by_rule(told)
+    assert rules["inactive"] == ("passed", {"active": True})
+    assert rules["better_location_needed"] == ("passed", {"accuracy_m": 20.0, "allowed_m": 100.0})
+    outcome, inputs = rules["not_present"]
+    assert (outcome, inputs["radius_m"]) == ("failed", 75)
+    assert inputs["distance_m"] == pytest.approx(6_000, abs=10)
+    assert rules["player_limit"] == ("not_tried", {})
+
+
+def test_a_hold_is_explained_also_after_its_release(client: Any, conn: Conn, staff: Staff, explain: Any) -> None:
+    held = hold(conn, make_player(conn), make_code(conn, staff.org_id, max_scans=9), staff.org_id)
+    before = explain(held).json
+    outcome, inputs = by_rule(before)["impossible_travel"]
+    assert (outcome, inputs["max_speed_mps"], inputs["accuracy_m"]) == ("held", 300, 0)
+    assert inputs["metres"] == pytest.approx(1_863_000, rel=0.01)
+    assert by_rule(before)["sold_out"] == ("passed", {"taken": 0, "max_scans": 9})
+    client.post(f"{staff.path}/scans/{held}/release", headers=staff.admin.headers)
+    assert explain(held).json == before | {"status": "success"}
+
+
+def test_a_success_passed_every_rule(conn: Conn, staff: Staff, explain: Any) -> None:
+    code = make_code(conn, staff.org_id, AMSTERDAM, cooldown_seconds=60, max_scans=5)
+    won = scan(conn, make_player(conn), code, AMSTERDAM)
+    conn.execute("UPDATE qr_codes SET latitude = 0, longitude = 0")
+    told = explain(won).json
+    assert (told["status"], told["reason"], told["recorded"]) == ("success", None, False)
+    rules = by_rule(told)
+    assert {outcome for outcome, _ in rules.values()} == {"passed"}
+    assert rules["not_present"][1] == {"distance_m": 0, "radius_m": 50}
+    # how often it had been used, and by whom, is not known any more
+    assert [rules[rule][1] for rule in ("player_limit", "cooldown", "sold_out", "impossible_travel", "burst")] == [
+        {"limit": 1},
+        {"cooldown_seconds": 60},
+        {"max_scans": 5},
+        {"max_speed_mps": 300},
+        {},
+    ]
+
+
+def test_a_cooldown_tells_how_long_it_was(conn: Conn, staff: Staff, explain: Any) -> None:
+    player, code = make_player(conn), make_code(conn, staff.org_id, per_player_limit=None, cooldown_seconds=60)
+    scan(conn, player, code)
+    outcome, inputs = by_rule(explain(scan(conn, player, code)).json)["cooldown"]
+    assert (outcome, inputs["cooldown_seconds"]) == ("failed", 60)
+    assert 0 <= inputs["seconds"] < 60
+
+
+def test_what_has_no_verdict_or_was_set_aside(conn: Conn, staff: Staff, explain: Any) -> None:
+    player, code = make_player(conn), make_code(conn, staff.org_id)
+    pending = hand_in(conn, player, code)
+    assert explain(pending).status_code == 409
+    conn.execute("UPDATE player_scans SET status = 'failure', reason = 'not_judged', settled_at = now()")
+    told = explain(pending).json
+    assert (told["reason"], told["recorded"]) == ("not_judged", False)
+    assert {step["outcome"] for step in told["rules"]} == {"not_tried"}
+
+
+def test_players_are_told_nothing_of_it(client: Any, conn: Conn, staff: Staff) -> None:
+    far = scan(conn, staff.stranger.id, make_code(conn, staff.org_id, AMSTERDAM), SIX_KILOMETRES_OFF)
+    for path in (f"/scan/{far}", f"/player/{staff.stranger.id}/history"):
+        told = client.get(path, headers=staff.stranger.headers).text
+        assert not [word for word in ("distance", "radius", "facts", "6000") if word in told]
+    assert not conn.execute("SELECT FROM events WHERE data::text ~ 'distance|radius|facts'").fetchall()
+
+
+# Simulating -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def simulate(client: Any, staff: Staff) -> Any:
+    def ask(player_id: object, code: str, place: Any = None, **fields: Any) -> Any:
+        body = {"player_id": str(player_id), "qr_code": code} | fields
+        if place is not None:
+            body |= {"latitude": place.latitude, "longitude": place.longitude}
+        return client.post(f"{staff.path}/scans/simulate", json=body, headers=staff.admin.headers)
+
+    return ask
+
+
+def row_counts(conn: Conn) -> dict[str, int]:
+    tables = [name.strip() for name in TABLES.replace("\n", " ").split(",")]
+    found = [row[0] for row in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
+    assert set(tables) <= set(found)
+    return {name: conn.execute(f"SELECT FROM {name}").rowcount for name in found}
+
+
+BURST = {"burst": {"window_seconds": 60, "per_player": 5, "per_code": None}}
+
+
+def test_a_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) -> None:
+    player = make_player(conn)
+    code = make_code(conn, staff.org_id, AMSTERDAM, code="spy123", max_scans=3)
+    conn.execute("UPDATE organizations SET fair_play = %s", (Jsonb(BURST),))
+    scan(conn, player, code, SIX_KILOMETRES_OFF)
+    before = row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()
+
+    told = simulate(player, "spy123", AMSTERDAM, nonce="n").json
+
+    assert (told["status"], told["reward"], told["quantity"], told["distance_m"]) == ("success", "gem", 1, 0)
+    assert {step["outcome"] for step in told["rules"]} == {"passed"}
+    assert by_rule(told)["sold_out"][1] == {"taken": 0, "max_scans": 3}
+    assert simulate(player, "https://w.example/s/spy123", SIX_KILOMETRES_OFF).json["reason"] == "not_present"
+    assert (row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()) == before
+
+
+def test_postgresql_itself_refuses_to_write_then(conn: Conn) -> None:
+    with simulation.looking() as looking, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        looking.execute("INSERT INTO players (username) VALUES ('nobody')")
+
+
+CASES = st.fixed_dictionaries(
+    {
+        "requires": st.booleans(),
+        "place": st.sampled_from([None, AMSTERDAM, SIX_KILOMETRES_OFF, LISBON]),
+        "accuracy": st.sampled_from([None, 5.0, 5_000.0, 3_000_000.0]),
+        "limit": st.sampled_from([None, 1, 2]),
+        "cooldown": st.sampled_from([None, 60, 7_200]),
+        "stock": st.sampled_from([None, 1, 2]),
+        "active": st.booleans(),
+        "expired": st.booleans(),
+        "hours": st.sampled_from([None, 0, 1, 50, 100]),
+        "before": st.lists(st.sampled_from([(AMSTERDAM, 0), (LISBON, 2), (AMSTERDAM, 30)]), max_size=2),
+    }
+)
+
+
+@given(CASES)
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_a_simulation_says_what_judging_then_does(
+    conn: Conn, staff: Staff, simulate: Any, case: dict[str, Any]
+) -> None:
+    """And what the verdict kept of its facts leads through the same steps."""
+    code = make_code(
+        conn,
+        staff.org_id,
+        per_player_limit=case["limit"],
+        cooldown_seconds=case["cooldown"],
+        max_scans=case["stock"],
+        active=case["active"],
+        latitude=AMSTERDAM.latitude,
+        longitude=AMSTERDAM.longitude,
+        requires_location=case["requires"],
+        expires_at=NOW - timedelta(hours=20) if case["expired"] else None,
+    )
+    player = make_player(conn)
+    for place, hours in case["before"]:
+        hand_in(conn, player, code, place, scanned_at=NOW - timedelta(hours=hours))
+        judge_pending()
+    at = None if case["hours"] is None else NOW - timedelta(hours=case["hours"])
+    asked: dict[str, Any] = {"scanned_at": at.isoformat()} if at else {}
+    if case["accuracy"] is not None:
+        asked["accuracy"] = case["accuracy"]
+
+    said = simulate(player, code_text(conn, code), case["place"], **asked).json
+    scan_id = hand_in(conn, player, code, case["place"], accuracy_m=case["accuracy"], scanned_at=at)
+    judge_pending()
+
+    assert (said["status"], said.get("reason")) == status(conn, scan_id)
+    facts = conn.execute("SELECT facts FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
+    assert facts is not None
+    if said["status"] == "success":
+        assert facts[0] is None
+    else:
+        tried = [step["rule"] for step in said["rules"] if step["outcome"] != "not_tried"]
+        assert set(tried) == set(facts[0])
+        assert tried[-1] == said["reason"]
+
+
+def test_what_is_another_organizations_is_unknown(conn: Conn, staff: Staff, simulate: Any) -> None:
+    make_code(conn, make_org(conn), code="theirs")
+    assert simulate(make_player(conn), "theirs").json["reason"] == "unknown_code"
+    assert simulate(make_player(conn), "nobodys").json["reason"] == "unknown_code"
+
+
+def test_where_players_are_for_others_cannot_be_found_out(conn: Conn, staff: Staff, simulate: Any) -> None:
+    player = make_player(conn)
+    make_code(conn, staff.org_id, code="ours")
+    scan(conn, player, make_code(conn, make_org(conn)), LISBON)
+    assert simulate(player, "ours", AMSTERDAM).json["status"] == "success"
+    scan(conn, player, make_code(conn, staff.org_id), LISBON)
+    assert simulate(player, "ours", AMSTERDAM).json["reason"] == "impossible_travel"
+
+
+@pytest.mark.parametrize(
+    ("fields", "loc"),
+    [
+        ({"qr_code": ""}, "body.qr_code"),
+        ({"qr_code": "a" * 2_049}, "body.qr_code"),
+        ({"latitude": 91, "longitude": 0}, "body.latitude"),
+        ({"latitude": 1}, "body"),
+        ({"accuracy": -1}, "body.accuracy"),
+        ({"scanned_at": "yesterday"}, "body.scanned_at"),
+        ({"player_id": "me"}, "body.player_id"),
+        ({"status": "success"}, "body.status"),
+    ],
+)
+def test_bad_simulations(simulate: Any, fields: dict[str, Any], loc: str) -> None:
+    asked = {"player_id": uuid4(), "code": "spy123"} | fields
+    code = asked.pop("qr_code", asked.pop("code"))
+    answer = simulate(asked.pop("player_id"), code, **asked)
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["loc"] == loc
+
+
+def test_nobody_cannot_be_simulated(conn: Conn, simulate: Any) -> None:
+    assert simulate(uuid4(), "spy123").status_code == 404
+    assert scans.find(conn, uuid4()) is None

@@ -1,0 +1,411 @@
+"""Claiming, judging and settling against PostgreSQL: once, under races, and after every kind of interruption."""
+
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from shared.infra import db, event_log
+from shared.infra.db import Conn
+from shared.scans import rules, settlement, store
+from shared.scans.judging_limits import limits
+from shared.scans.rules import Scan, Verdict
+from shared.settings import settings
+from tests.support.factories import (
+    AMSTERDAM,
+    LISBON,
+    SIX_KILOMETRES_OFF,
+    hand_in,
+    make_code,
+    make_encounter,
+    make_org,
+    make_player,
+)
+from workers import scans as worker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LEASE = timedelta(seconds=10)
+NOW = datetime.now(UTC)
+
+
+def statuses(conn: Conn) -> Counter[tuple[str, str | None]]:
+    return Counter(conn.execute("SELECT status, reason FROM player_scans").fetchall())
+
+
+def verdict(conn: Conn, scan_id: UUID) -> tuple[str, str | None]:
+    found = store.find(conn, scan_id)
+    assert found is not None
+    return found.status, found.reason
+
+
+def event_types(conn: Conn) -> Counter[str]:
+    return Counter(row[0] for row in conn.execute("SELECT type FROM events"))
+
+
+def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) -> None:
+    org = make_org(conn)
+    drop = make_code(conn, org, AMSTERDAM, reward_quantity=3)
+    player = make_player(conn)
+    inside = hand_in(conn, player, drop, AMSTERDAM)
+    outside = hand_in(conn, make_player(conn), drop, SIX_KILOMETRES_OFF)
+    unknown = store.accept(conn, store.NewScan(player, "no-such-code"))
+
+    worker.judge_pending()
+
+    assert verdict(conn, inside) == ("success", None)
+    assert verdict(conn, outside) == ("failure", "not_present")
+    assert verdict(conn, unknown) == ("failure", "unknown_code")
+    assert store.inventory(conn, player) == [("gem", 3)]
+    assert event_types(conn) == {"qr_scan": 3, "scan_result": 3, "reward_granted": 1}
+    assert conn.execute("SELECT taken FROM qr_codes WHERE id = %s", (drop,)).fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM events WHERE org_id = %s", (org,)).fetchone() == (5,)
+
+
+def test_settling_again_changes_nothing(conn: Conn) -> None:
+    hand_in(conn, make_player(conn), make_code(conn))
+    worker.judge_pending()
+    before = conn.execute("SELECT * FROM player_scans").fetchall(), event_types(conn)
+    worker.judge_pending()
+    assert (conn.execute("SELECT * FROM player_scans").fetchall(), event_types(conn)) == before
+
+
+def test_an_encounter_hands_out_the_puzzle_without_its_solution(conn: Conn) -> None:
+    code = make_code(conn, scan_type="encounter")
+    encounter = make_encounter(conn, code, {"cipher": "bcd"})
+    player = make_player(conn)
+    scan = store.find(conn, hand_in(conn, player, code))
+    worker.judge_pending()
+    scan = store.find(conn, scan.scan_id) if scan else None
+    assert scan is not None
+    puzzle = {"id": str(encounter), "puzzle_type": "decryption", "difficulty_level": 3, "data": {"cipher": "bcd"}}
+    assert scan.outcome == {"encounter": puzzle}
+    assert store.inventory(conn, player) == []  # paid on solving
+
+
+def test_transportation_moves_the_player(conn: Conn) -> None:
+    org = make_org(conn)
+    make_code(conn, org, code="harbour", description="The old harbour")
+    code = make_code(conn, org, scan_type="transportation", destination_code="harbour")
+    player = make_player(conn)
+    scan_id = hand_in(conn, player, code)
+    worker.judge_pending()
+    found = store.find(conn, scan_id)
+    assert found is not None
+    assert found.outcome == {"destination": {"code": "harbour", "description": "The old harbour"}}
+    assert conn.execute("SELECT place_code FROM players WHERE id = %s", (player,)).fetchone() == ("harbour",)
+
+
+def test_a_held_scan_pays_nothing_but_keeps_its_share(conn: Conn) -> None:
+    org, player = make_org(conn), make_player(conn)
+    first = hand_in(conn, player, make_code(conn, org), AMSTERDAM)
+    code = make_code(conn, org, max_scans=1)
+    held = hand_in(conn, player, code, LISBON)
+    worker.judge_pending()
+    late = hand_in(conn, make_player(conn), code)
+    worker.judge_pending()
+    assert verdict(conn, first) == ("success", None)
+    assert verdict(conn, held) == ("held", "impossible_travel")
+    assert verdict(conn, late) == ("failure", "sold_out")
+    assert store.inventory(conn, player) == [("gem", 1)]
+
+
+@pytest.mark.parametrize(
+    ("fields", "apart", "expected"),
+    [
+        ({"per_player_limit": 2}, timedelta(), ["success", "success", "player_limit"]),
+        ({"per_player_limit": None, "cooldown_seconds": 60}, timedelta(seconds=30), ["success", "cooldown", "success"]),
+        ({"per_player_limit": None, "max_scans": 2}, timedelta(), ["success", "success", "sold_out"]),
+        ({"per_player_limit": None}, timedelta(), ["success", "success", "success"]),
+    ],
+)
+def test_limits_hold_from_one_batch_to_the_next(
+    conn: Conn, fields: dict[str, Any], apart: timedelta, expected: list[str]
+) -> None:
+    code, player = make_code(conn, **fields), make_player(conn)
+    told = []
+    for k in range(3):
+        at = NOW - timedelta(hours=1) + k * apart
+        scan_id = hand_in(conn, player, code, scanned_at=at, nonce=str(k))
+        conn.execute("UPDATE player_scans SET received_at = scan_time WHERE id = %s", (scan_id,))
+        worker.judge_pending()
+        status, reason = verdict(conn, scan_id)
+        told.append(reason or status)
+    assert told == expected
+
+
+def test_scans_that_are_dated_back_win_nothing_by_it(conn: Conn) -> None:
+    """Each an hour more than the one before, handed in one after the other."""
+    code, player = make_code(conn, per_player_limit=None, cooldown_seconds=3600), make_player(conn)
+    for k in range(5):
+        hand_in(conn, player, code, scanned_at=NOW - timedelta(hours=k))
+        worker.judge_pending()
+    assert statuses(conn) == {("success", None): 1, ("failure", "cooldown"): 4}
+
+
+def test_a_code_deleted_before_judging_is_unknown(conn: Conn) -> None:
+    code = make_code(conn)
+    scan_id = hand_in(conn, make_player(conn), code)
+    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (code,))
+    worker.judge_pending()
+    assert verdict(conn, scan_id) == ("failure", "unknown_code")
+
+
+# Races --------------------------------------------------------------------------------------------------------------
+
+
+def settle_one_by_one(workers: int) -> None:
+    """Many workers at once, each settling scans one at a time, starting together."""
+    start = threading.Barrier(workers)
+
+    def work() -> None:
+        start.wait()
+        while worker._judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=1)):
+            pass
+
+    with ThreadPoolExecutor(workers) as pool:
+        for done in [pool.submit(work) for _ in range(workers)]:
+            done.result()
+
+
+def test_a_hundred_players_race_for_the_last_item(conn: Conn) -> None:
+    code = make_code(conn, max_scans=1)
+    for _ in range(100):
+        hand_in(conn, make_player(conn), code)
+    settle_one_by_one(8)
+    assert statuses(conn) == {("success", None): 1, ("failure", "sold_out"): 99}
+    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_stock_that_is_set_while_scans_are_judged_holds(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool
+) -> None:
+    code = make_code(conn)
+    for _ in range(3):
+        hand_in(conn, make_player(conn), code)
+    judge = rules.judge_all
+
+    def judge_meanwhile(*known: Any) -> dict[UUID, Verdict]:
+        conn.execute("UPDATE qr_codes SET max_scans = 1 WHERE id = %s", (code,))
+        return judge(*known)
+
+    if not guarded:
+        monkeypatch.setattr(settlement, "check_stock", lambda _: None)
+    for decide in (judge_meanwhile, judge):
+        worker._judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=10), decide)
+    assert statuses(conn)["success", None] == (1 if guarded else 3)
+
+
+def test_one_player_racing_against_themself_gets_one(conn: Conn) -> None:
+    code, player = make_code(conn, cooldown_seconds=60), make_player(conn)
+    for _ in range(30):
+        hand_in(conn, player, code)
+    settle_one_by_one(8)
+    assert statuses(conn) == {("success", None): 1, ("failure", "player_limit"): 29}
+
+
+def interleave(conn: Conn, first: UUID, second: UUID) -> None:
+    """Two workers, each with one scan, the second reading its context between the first one's reading and settling."""
+    done = threading.Event()
+    tokens = [uuid4(), uuid4()]
+    claimed = {token: settlement.claim_fresh(conn, token, LEASE, limit=1) for token in tokens}
+    assert {claimed[token][0].id for token in tokens} == {first, second}
+
+    def settle(token: UUID, meanwhile: Any) -> None:
+        with db.transaction() as own:
+            ours = settlement.lock(own, token, claimed[token])
+            context = settlement.context(own, ours)
+            meanwhile()
+            verdicts = rules.judge_all(ours, context, limits(settings()))
+            settlement.settle(own, ours, verdicts)
+        done.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        other = None
+
+        def start_other() -> None:
+            nonlocal other
+            other = pool.submit(settle, tokens[1], lambda: None)
+            until_settled_or_blocked(conn, done)
+
+        settle(tokens[0], start_other)
+        assert other is not None
+        other.result(timeout=30)
+
+
+def until_settled_or_blocked(conn: Conn, done: threading.Event) -> None:
+    """Until the other worker has committed, or waits for a lock of ours."""
+    while not done.wait(0.005):
+        waiting = conn.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
+        if waiting != (0,):
+            return
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
+    code = make_code(conn, max_scans=1)
+    scans = [hand_in(conn, make_player(conn), code) for _ in range(2)]
+    if not guarded:
+        monkeypatch.setattr(settlement, "lock_codes", lambda *_: None)
+        monkeypatch.setattr(settlement, "check_stock", lambda _: None)
+    interleave(conn, *scans)
+    assert statuses(conn)["success", None] == (1 if guarded else 2)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_travel_is_guarded_by_the_players_lock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
+    org, player = make_org(conn), make_player(conn)
+    scans = [hand_in(conn, player, make_code(conn, org), place) for place in (AMSTERDAM, LISBON)]
+    if not guarded:
+        monkeypatch.setattr(settlement, "lock_players", lambda *_: None)
+    interleave(conn, *scans)
+    assert statuses(conn)["success", None] == (1 if guarded else 2)
+
+
+# Interruptions ------------------------------------------------------------------------------------------------------
+
+
+def expire_leases(conn: Conn) -> None:
+    conn.execute("UPDATE player_scans SET lease_until = now() - interval '1 second' WHERE status = 'pending'")
+
+
+def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
+    player, code = make_player(conn), make_code(conn)
+    scan_id = hand_in(conn, player, code)
+    late, prompt = uuid4(), uuid4()
+    claimed = settlement.claim_fresh(conn, late, LEASE, limit=10)
+    expire_leases(conn)  # the first worker was stopped for longer than its lease
+    assert [scan.id for scan in settlement.claim_suspect(conn, prompt, LEASE)] == [scan_id]
+
+    with db.transaction() as own:
+        assert settlement.lock(own, late, claimed) == []
+    with db.transaction() as own:
+        ours = settlement.lock(own, prompt, claimed)
+        context = settlement.context(own, ours)
+        settlement.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
+    with db.transaction() as own:
+        assert settlement.lock(own, late, claimed) == []
+    assert store.inventory(conn, player) == [("gem", 1)]
+
+
+def test_a_live_lease_is_respected(conn: Conn) -> None:
+    hand_in(conn, make_player(conn), make_code(conn))
+    settlement.claim_fresh(conn, uuid4(), LEASE, limit=10)
+    worker.judge_pending()
+    assert statuses(conn) == {("pending", None): 1}
+
+
+def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(conn: Conn) -> None:
+    code = make_code(conn, per_player_limit=None)
+    scans = [hand_in(conn, make_player(conn), code) for _ in range(10)]
+    deadly = scans[4]
+
+    def run_until_killed() -> bool:
+        """A worker that is gone without a word when it holds the deadly scan: its leases stay behind."""
+        claims: list[Callable[[UUID], list[Scan]]] = [
+            lambda token: settlement.claim_fresh(conn, token, LEASE, limit=200),
+            lambda token: settlement.claim_suspect(conn, token, LEASE),
+        ]
+        for claim in claims:
+            while claimed := claim(token := uuid4()):
+                if deadly in {scan.id for scan in claimed}:
+                    return True
+                with db.transaction() as own:
+                    ours = settlement.lock(own, token, claimed)
+                    context = settlement.context(own, ours)
+                    verdicts = rules.judge_all(ours, context, limits(settings()))
+                    settlement.settle(own, ours, verdicts)
+        return False
+
+    kills = 0
+    while run_until_killed():
+        kills += 1
+        expire_leases(conn)
+        assert kills <= 3
+    worker.judge_pending()
+
+    assert kills == 3
+    assert verdict(conn, deadly) == ("failure", "not_judged")
+    assert statuses(conn) == {("success", None): 9, ("failure", "not_judged"): 1}
+
+
+def test_a_scan_whose_judging_fails_is_set_aside_and_the_others_go_on(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = make_code(conn, per_player_limit=None)
+    scans = [hand_in(conn, make_player(conn), code) for _ in range(5)]
+    judge_all = rules.judge_all
+
+    def fail(scans_: list[Scan], *rest: Any) -> dict[UUID, Verdict]:
+        if scans[2] in {scan.id for scan in scans_}:
+            raise ZeroDivisionError
+        return judge_all(scans_, *rest)
+
+    def judging(claim: Any) -> int:
+        try:
+            return worker._judge(claim, fail)
+        except ZeroDivisionError:
+            return 1
+
+    while judging(lambda c, t, lease: settlement.claim_fresh(c, t, lease, limit=200)):
+        pass
+    while judging(settlement.claim_suspect):
+        pass
+    worker.judge_pending()
+    assert statuses(conn) == {("success", None): 4, ("failure", "not_judged"): 1}
+
+
+def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    hand_in(conn, make_player(conn), make_code(conn))
+
+    def time_out(*_: Any) -> None:
+        raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(settlement, "lock_codes", time_out)
+        with pytest.raises(psycopg.OperationalError):
+            worker.judge_pending()
+    assert conn.execute("SELECT attempts, lease_until FROM player_scans").fetchone() == (0, None)
+    worker.judge_pending()
+    assert statuses(conn) == {("success", None): 1}
+
+
+def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The crash between two lines: verdicts without their ledger entries are never seen."""
+    hand_in(conn, make_player(conn), make_code(conn))
+
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(event_log, "wake", crash)
+        with pytest.raises(KeyboardInterrupt):
+            worker.judge_pending()
+    assert statuses(conn) == {("pending", None): 1}
+    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (0,)
+
+
+# Accepting ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_reward_is_owed_once(conn: Conn) -> None:
+    scan_id = hand_in(conn, make_player(conn), make_code(conn))
+    worker.judge_pending()
+    with pytest.raises(psycopg.errors.UniqueViolation) as refused:
+        settlement.grant(conn, [scan_id])
+    assert refused.value.diag.constraint_name == "inventory_ledger_owed_once"
+
+
+def test_a_client_clock_that_runs_ahead_is_not_believed(conn: Conn) -> None:
+    scan_id = hand_in(conn, make_player(conn), make_code(conn), scanned_at=NOW + timedelta(days=1))
+    found = store.find(conn, scan_id)
+    assert found is not None
+    assert found.scan_time == found.received_at
+    assert conn.execute("SELECT client_time FROM player_scans").fetchone() == (NOW + timedelta(days=1),)

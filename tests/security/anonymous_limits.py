@@ -1,0 +1,87 @@
+"""Attacks on the budgets of those who are not signed in: a household's many networks, many addresses on one name,
+tokens without end, and a body that costs more to read than a password to check."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+from shared.accounts import passwords
+from shared.settings import settings
+from tests.security.attack import Attack, Scene, replaced, without
+from tests.support.callers import bearer
+from web.app import create_app
+from web.http import rate_limits
+
+GUESSES = 4
+Send = Callable[..., int]
+
+
+@contextmanager
+def limited(**budgets: str) -> Iterator[Send]:
+    """A web process with limits, and nobody before it: sends a request, and gives its status."""
+    set_to = {"RATE_LIMITS_ENABLED": "true", "TRUSTED_PROXIES": "0"}
+    set_to |= {f"RATE_LIMIT_{name}": limit for name, limit in budgets.items()}
+    with patch.dict(os.environ, set_to), patch.object(passwords, "is_password", lambda *_: False):
+        settings.cache_clear()
+        try:
+            client = create_app().test_client()
+
+            def send(method: str, path: str, address: str = "203.0.113.7", **options: Any) -> int:
+                found = client.open(path, method=method, environ_base={"REMOTE_ADDR": address}, **options)
+                return int(found.status_code)
+
+            yield send
+        finally:
+            settings.cache_clear()
+
+
+def guess(send: Send, name: str, **options: Any) -> int:
+    return send("POST", "/auth/login", json={"username": name, "password": "wrong horse battery"}, **options)
+
+
+def own_network(_scene: Scene) -> bool:
+    """Guessing goes on from each of the networks of one household."""
+    with limited(LOGIN="2 per minute") as send:
+        return all(guess(send, f"nobody{n}", address=f"2001:db8:1:{n:x}::7") == 401 for n in range(GUESSES))
+
+
+def many_addresses(_scene: Scene) -> bool:
+    """One name is guessed at from everywhere, and spelled in every way."""
+    with limited(LOGIN_NAME="2 per 5 minutes") as send:
+        names = ("ada", "ADA", "Ada", "aDa")
+        return all(guess(send, name, address=f"203.0.113.{n}") == 401 for n, name in enumerate(names))
+
+
+def endless_tokens(_scene: Scene) -> bool:
+    """Made-up tokens are all looked at."""
+    with limited(UNPROVED="2 per minute") as send:
+        return all(send("GET", "/users/me", headers=bearer(f"made-up-{n}")) == 401 for n in range(GUESSES))
+
+
+def costly_body(scene: Scene) -> bool:
+    """A log-in is read to its end, however long it is."""
+    body = '{"username": [' + "0," * 2**18 + "0]}"
+    answer = scene.client.post("/auth/login", data=body, content_type="application/json")
+    return bool(answer.status_code != 413)
+
+
+def any_length(scene: Scene) -> Any:
+    return replaced(scene.app.view_functions["accounts.log_in"], "max_body_bytes", 2**20)(scene)
+
+
+ATTACKS = [
+    Attack(
+        "rotating through a household's networks against the limits",
+        own_network,
+        replaced(rate_limits, "HOUSEHOLD", 64),
+    ),
+    Attack("guessing one name from many addresses", many_addresses, replaced(rate_limits, "BY_NAME", set())),
+    Attack(
+        "made-up tokens without end",
+        endless_tokens,
+        without(rate_limits._find_spender, 'Spender("unproved", address(', 'Spender("unproved", str(g.request_id or '),
+    ),
+    Attack("a log-in of half a megabyte", costly_body, any_length),
+]

@@ -1,0 +1,201 @@
+"""Two organizations with everybody who may come to a door, and whatever makes a request succeed: fresh things for each
+attempt, and a body for each route that takes one."""
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+from uuid import UUID
+
+from flask import Flask
+from PIL import Image
+
+from shared.images import store as images
+from shared.imports import store as imports
+from shared.infra.db import Conn
+from shared.organizations.api_keys import SCOPES, Scope
+from shared.scans import store as scans
+from shared.scans.store import NewScan
+from tests.encounters.factories import RIGHT, make_puzzle, open_puzzle
+from tests.generated_codes.factories import ask as generate
+from tests.renders.factories import make_render
+from tests.security.route_permissions import CODE, ORG
+from tests.support.callers import Machine, Person, Staff, bearer, join, make_key, make_staff, sign_in
+from tests.support.factories import code_text, make_code, make_held
+
+Body = dict[str, Any]
+"""What Flask's test client is given besides the path and the headers."""
+
+
+@dataclass
+class World:
+    """`mine` is the organization in the paths, `theirs` another one."""
+
+    app: Flask
+    conn: Conn
+    mine: Staff
+    theirs: Staff
+
+    @classmethod
+    def make(cls, app: Flask, conn: Conn) -> "World":
+        return cls(app, conn, make_staff(app, conn), make_staff(app, conn))
+
+    def person(self) -> Person:
+        return sign_in(self.app, self.conn)
+
+    def key(self, *scopes: Scope) -> Machine:
+        return make_key(self.conn, self.mine.org_id, *scopes)
+
+    def key_without(self, scope: Scope) -> Machine:
+        return self.key(*(other for other in SCOPES if other != scope))
+
+    def bad_credentials(self) -> dict[str, dict[str, str]]:
+        """Headers that authenticate nobody: each but the first of somebody who could pass, if they were any good."""
+        revoked, expired = self.key(), self.key()
+        self.conn.execute("UPDATE api_keys SET revoked_at = now() WHERE id = %s", (revoked.id,))
+        self.conn.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (expired.id,))
+        gone = self.person()
+        join(self.conn, self.mine.org_id, gone.id, "owner")
+        self.conn.execute(
+            "UPDATE refresh_families SET revoked_at = now(), revoked_for = 'logout' WHERE id = %s", (gone.family_id,)
+        )
+        token = self.mine.owner.access_token
+        return {
+            "no credentials": {},
+            "another scheme": {"Authorization": f"Basic {token}"},
+            "a token that was cut": bearer(token[:-1]),
+            "a refresh token": bearer(self.mine.owner.refresh_token),
+            "a login that has ended": gone.headers,
+            "a revoked key": revoked.headers,
+            "an expired key": expired.headers,
+            "a key that was cut": bearer(self.key().text[:-1]),
+        }
+
+    def path(self, rule: str, who: Person | Machine, **given: object) -> str:
+        """The rule with fresh things of `who`'s and of the organization's, but for those given."""
+        names = [part.split("}")[0] for part in rule.split("{")[1:]]
+        return rule.format(**{name: given[name] if name in given else self._thing(name, rule, who) for name in names})
+
+    def _thing(self, name: str, rule: str, who: Person | Machine) -> object:
+        return THINGS[name](self, rule, who)
+
+
+def _player(world: World, rule: str, who: Person | Machine) -> UUID:
+    if not rule.startswith(ORG):
+        return who.id
+    member = world.person()
+    join(world.conn, world.mine.org_id, member.id, "member")
+    return member.id
+
+
+def _code(world: World, rule: str, who: Person | Machine) -> UUID:
+    if rule.startswith("/retrieve/"):
+        return generate(world.conn, maker=who.id if isinstance(who, Person) else None)
+    code_id = make_code(world.conn, world.mine.org_id)
+    if "customization" in rule:
+        images.lock_customization(world.conn, code_id)
+        images.save_logo(world.conn, code_id, logo())
+    return code_id
+
+
+def _scan(world: World, rule: str, who: Person | Machine) -> UUID:
+    code_id = make_code(world.conn, world.mine.org_id)
+    if rule.startswith(ORG):
+        return make_held(world.conn, world.person().id, code_id)
+    player_id = who.id if isinstance(who, Person) else world.person().id
+    scan = scans.accept(world.conn, NewScan(player_id, code_text(world.conn, code_id)))
+    if isinstance(who, Machine):
+        world.conn.execute("UPDATE player_scans SET api_key_id = %s WHERE id = %s", (who.id, scan))
+    return scan
+
+
+def _puzzle(world: World, who: Person | Machine) -> UUID:
+    code_id, encounter_id = make_puzzle(world.conn, world.mine.org_id)
+    if isinstance(who, Person):
+        open_puzzle(world.conn, who, code_id)
+    return encounter_id
+
+
+def _slug(world: World) -> str:
+    row = world.conn.execute("SELECT slug FROM organizations WHERE id = %s", (world.mine.org_id,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+THINGS: dict[str, Callable[[World, str, Person | Machine], object]] = {
+    "org_id": lambda world, *_: world.mine.org_id,
+    "player_id": _player,
+    "qr_id": _code,
+    "scan_id": _scan,
+    "key_id": lambda world, *_: world.key().id,
+    "import_id": lambda world, *_: imports.begin(world.conn, world.mine.org_id, partial=False).id,
+    "render_id": lambda world, *_: make_render(world.conn, world.mine.org_id, make_code(world.conn, world.mine.org_id)),
+    "encounter_id": lambda world, _rule, who: _puzzle(world, who),
+    "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),
+    "slug": lambda world, *_: _slug(world),
+    "name": lambda *_: "css/swagger-ui.css",
+}
+
+
+def logo() -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def anew() -> str:
+    return f"n{secrets.token_hex(6)}"
+
+
+def _somebody(world: World) -> str:
+    row = world.conn.execute("SELECT username FROM players WHERE id = %s", (world.person().id,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def _scanned(world: World, who: Person | Machine) -> Body:
+    return {"player_id": str(who.id if isinstance(who, Person) else world.person().id), "qr_code": "spy123"}
+
+
+PASSWORD = "correct horse"
+NOTHING: Callable[[World, Person | Machine], Body] = lambda *_: {}  # noqa: E731 - one of many
+
+
+def _json(make: Callable[[World, Person | Machine], Body]) -> Callable[[World, Person | Machine], Body]:
+    return lambda world, who: {"json": make(world, who)}
+
+
+BODIES: dict[str, Callable[[World, Person | Machine], Body]] = {
+    "POST /auth/register": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
+    "POST /auth/login": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
+    "POST /auth/guest": NOTHING,
+    "POST /auth/upgrade": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
+    "POST /auth/refresh": NOTHING,
+    "POST /auth/logout": NOTHING,
+    "PATCH /users/me": _json(lambda *_: {"timezone": "Europe/Amsterdam"}),
+    "DELETE /users/me": _json(lambda *_: {}),
+    "POST /users/me/password": _json(lambda *_: {"current_password": PASSWORD, "new_password": PASSWORD}),
+    "POST /scan": _json(_scanned),
+    "POST /encounters/{encounter_id}/solve": _json(lambda *_: {"answer": RIGHT}),
+    "POST /ws/ticket": NOTHING,
+    "POST /generate": _json(lambda *_: {"data": "https://example.com"}),
+    "POST /api/v1/track/signin": NOTHING,
+    "POST /api/v1/track/signup": NOTHING,
+    "POST /api/v1/track/claim_reward": _json(lambda *_: {"quest_name": "sign-up"}),
+    "POST /api/organizations": _json(lambda *_: {"name": "Museum"}),
+    f"PATCH {ORG}": _json(lambda *_: {"name": anew()}),
+    f"POST {ORG}/members": _json(lambda world, _who: {"username": _somebody(world), "role": "member"}),
+    f"PATCH {ORG}/members/{{player_id}}": _json(lambda *_: {"role": "analyst"}),
+    f"POST {ORG}/api-keys": _json(lambda *_: {"name": "Kiosk", "scopes": ["scan"]}),
+    f"POST {ORG}/qr-codes": _json(lambda *_: {"scan_type": "item_drop"}),
+    f"POST {ORG}/qr-codes/bulk": _json(lambda *_: {"codes": [{"scan_type": "item_drop"}]}),
+    f"POST {ORG}/qr-codes/import": lambda *_: {"data": "scan_type\nitem_drop\n", "content_type": "text/csv"},
+    f"PATCH {CODE}": _json(lambda *_: {"description": anew()}),
+    f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
+    f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
+    f"POST {ORG}/renders": _json(lambda world, _who: {"qr_ids": [str(make_code(world.conn, world.mine.org_id))]}),
+    f"POST {ORG}/scans/{{scan_id}}/release": NOTHING,
+    f"POST {ORG}/scans/{{scan_id}}/annul": NOTHING,
+    f"POST {ORG}/scans/simulate": _json(_scanned),
+}

@@ -1,0 +1,112 @@
+"""Players who are signed in, and staff of every role, put straight into PostgreSQL: no password has to be hashed."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from argon2 import PasswordHasher
+from flask import Flask
+from flask_jwt_extended import create_access_token, create_refresh_token
+
+from shared.accounts import store
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
+from shared.organizations import api_keys
+from shared.organizations.api_keys import SCOPES, Minted, Scope, StoredKey
+from shared.organizations.rules import ROLES
+from tests.support.factories import make_org, make_player
+
+
+@dataclass(frozen=True)
+class Person:
+    """A player with a login of their own."""
+
+    id: UUID
+    family_id: UUID
+    access_token: str
+    refresh_token: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return bearer(self.access_token)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+def sign_in(app: Flask, conn: Conn, username: str | None = None) -> Person:
+    """A new player, logged in."""
+    player_id, family_id = make_player(conn, username), uuid7()
+    store.start_family(conn, family_id, player_id, lasts=timedelta(days=1))
+    claims: dict[str, Any] = {"family": str(family_id)}
+    with app.app_context():
+        access = create_access_token(str(player_id), additional_claims=claims)
+        refresh = create_refresh_token(str(player_id), additional_claims=claims | {"generation": 0})
+    return Person(player_id, family_id, access, refresh)
+
+
+def give_password(conn: Conn, player_id: UUID, password: str, email: str | None = None) -> None:
+    """Make a player, who would be a guest, an account. The hash is a cheap one."""
+    hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    conn.execute(
+        "INSERT INTO credentials (player_id, password_hash, email) VALUES (%s, %s, %s)",
+        (player_id, hasher.hash(password), email),
+    )
+
+
+@dataclass(frozen=True)
+class Staff:
+    """An organization with one member of each role, and a player who is none."""
+
+    org_id: UUID
+    owner: Person
+    admin: Person
+    analyst: Person
+    member: Person
+    stranger: Person
+
+    @property
+    def path(self) -> str:
+        return f"/api/organizations/{self.org_id}"
+
+    @property
+    def codes(self) -> str:
+        return f"{self.path}/qr-codes"
+
+    def __getitem__(self, role: str) -> Person:
+        person: Person = getattr(self, role)
+        return person
+
+
+def make_staff(app: Flask, conn: Conn) -> Staff:
+    org_id = make_org(conn)
+    people = {role: sign_in(app, conn) for role in (*ROLES, "stranger")}
+    for role in ROLES:
+        join(conn, org_id, people[role].id, role)
+    return Staff(org_id, **people)
+
+
+def join(conn: Conn, org_id: UUID, player_id: UUID, role: str) -> None:
+    conn.execute("INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, %s)", (org_id, player_id, role))
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What signs in with an API key."""
+
+    id: UUID
+    stored: StoredKey
+    text: str
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return bearer(self.text)
+
+
+def make_key(conn: Conn, org_id: UUID, *scopes: Scope) -> Machine:
+    """A key of the organization with these scopes, or with all."""
+    minted = Minted.new()
+    stored = api_keys.add(conn, org_id, minted, name="Kiosk", scopes=list(scopes or SCOPES))
+    return Machine(stored.id, stored, minted.text)

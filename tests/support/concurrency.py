@@ -1,0 +1,50 @@
+"""Things that happen at once."""
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError
+from typing import TypeVar
+
+from shared.infra.db import Conn
+
+T = TypeVar("T")
+DEADLINE_SECONDS = 10
+
+
+def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+    """What each call returned, all of them let go together."""
+    start = Barrier(len(calls))
+
+    def run(call: Callable[[], T]) -> T:
+        start.wait(DEADLINE_SECONDS)
+        return call()
+
+    with ThreadPoolExecutor(len(calls)) as threads:
+        return list(threads.map(run, calls))
+
+
+def until_blocked(conn: Conn) -> None:
+    """Return once some other session waits for a lock of PostgreSQL's."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        row = conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).fetchone()
+        if row is not None:
+            return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
+
+
+class Meeting:
+    """A point where two threads meet. Where something should hold one of them back, say for how many seconds."""
+
+    def __init__(self, patience: float = DEADLINE_SECONDS) -> None:
+        self._barrier = Barrier(2)
+        self._patience = patience
+
+    def wait(self) -> None:
+        with suppress(BrokenBarrierError):
+            self._barrier.wait(self._patience)

@@ -1,0 +1,96 @@
+"""Players, organizations, codes and scans put straight into PostgreSQL, for tests that are about something else."""
+
+import json
+import secrets
+from typing import Any
+from uuid import UUID
+
+from shared.infra import event_log
+from shared.infra.db import Conn
+from shared.scans import store
+from shared.scans.rules import Place
+from shared.scans.store import NewScan
+
+AMSTERDAM = Place(52.3731, 4.8926)  # Dam square
+SIXTY_METRES_OFF = Place(52.37364, 4.8926)
+SIX_KILOMETRES_OFF = Place(52.427, 4.8926)
+LISBON = Place(38.7075, -9.1364)
+
+
+def make_player(conn: Conn, username: str | None = None) -> UUID:
+    username = username or f"p{secrets.token_hex(6)}"
+    return _id(conn.execute("INSERT INTO players (username) VALUES (%s) RETURNING id", (username,)).fetchone())
+
+
+def make_org(conn: Conn, slug: str | None = None) -> UUID:
+    slug = slug or f"o{secrets.token_hex(6)}"
+    return _id(
+        conn.execute("INSERT INTO organizations (name, slug) VALUES (%s, %s) RETURNING id", (slug, slug)).fetchone()
+    )
+
+
+def make_code(conn: Conn, org_id: UUID | None = None, place: Place | None = None, **fields: Any) -> UUID:
+    """An item drop of one gem unless told otherwise. `place` makes it require presence there."""
+    fields = {
+        "code": f"c{secrets.token_hex(6)}",
+        "scan_type": "item_drop",
+        "reward_item": "gem",
+        "reward_quantity": 1,
+    } | fields
+    if place is not None:
+        fields |= {"requires_location": True, "latitude": place.latitude, "longitude": place.longitude}
+    fields["org_id"] = org_id or make_org(conn)
+    columns = ", ".join(fields)
+    values = ", ".join(f"%({name})s" for name in fields)
+    return _id(conn.execute(f"INSERT INTO qr_codes ({columns}) VALUES ({values}) RETURNING id", fields).fetchone())
+
+
+def make_encounter(conn: Conn, code_id: UUID, data: dict[str, Any] | None = None) -> UUID:
+    return _id(
+        conn.execute(
+            """
+            INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level, data, solution)
+            VALUES (%s, 'decryption', 3, %s, 'open sesame') RETURNING id
+            """,
+            (code_id, json.dumps(data or {"cipher": "bcd"})),
+        ).fetchone()
+    )
+
+
+def code_text(conn: Conn, code_id: UUID) -> str:
+    row = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def hand_in(conn: Conn, player_id: UUID, code_id: UUID, place: Place | None = None, **fields: Any) -> UUID:
+    """Accept a scan of a code."""
+    return store.accept(conn, NewScan(player_id, code_text(conn, code_id), place, **fields))
+
+
+def make_held(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:
+    """A scan of a code that waits for review."""
+    return _id(
+        conn.execute(
+            """
+            WITH used AS (UPDATE qr_codes SET taken = taken + 1 WHERE id = %(code)s)
+            INSERT INTO player_scans (player_id, qr_code_id, status, reason, settled_at)
+            VALUES (%(player)s, %(code)s, 'held', 'impossible_travel', now()) RETURNING id
+            """,
+            {"player": player_id, "code": code_id},
+        ).fetchone()
+    )
+
+
+def tell(conn: Conn, type_: str, player_id: UUID | None = None, org_id: UUID | None = None, **data: Any) -> None:
+    """Commit one event, in a transaction of its own unless the connection is in one."""
+    conn.execute(
+        "INSERT INTO events (type, player_id, org_id, data) VALUES (%s, %s, %s, %s)",
+        (type_, player_id, org_id, json.dumps(data)),
+    )
+    event_log.wake(conn)
+
+
+def _id(row: tuple[Any, ...] | None) -> UUID:
+    assert row is not None
+    return UUID(str(row[0]))

@@ -1,0 +1,6 @@
+"""The service's gunicorn, whose visits wait for its end."""
+
+from shared.visits import visit_buffer
+from web.gunicorn_conf import *  # noqa: F403
+
+visit_buffer.ROUND_SECONDS = 3600

@@ -1,0 +1,10 @@
+"""The service's gunicorn, without the hook that stores what is left: for a negative control."""
+
+from shared.visits import visit_buffer
+from web.gunicorn_conf import *  # noqa: F403
+
+visit_buffer.ROUND_SECONDS = 3600
+
+
+def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def, no-redef]
+    pass

@@ -1,0 +1,6 @@
+"""The same, for which crowds are like everybody else: for a negative control."""
+
+from tests.system.gunicorn_without_permit_expiry import *  # noqa: F403
+from web.server import gunicorn_worker
+
+vars(gunicorn_worker)["CROWDS"] = "nobody"

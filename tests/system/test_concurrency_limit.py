@@ -1,0 +1,112 @@
+"""A real gunicorn: how many of its requests run at once, and who waits for whom."""
+
+import http.client
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from script.stack.ports import LOOPBACK
+from tests.support.gunicorn_server import serving
+from tests.support.polling import eventually
+
+pytestmark = pytest.mark.system
+
+CLIENTS = 6
+SERVED = "web/gunicorn_conf.py"
+ENDLESS = "tests/system/gunicorn_without_permit_expiry.py"
+UNCROWDED = "tests/system/gunicorn_without_serialization.py"
+
+
+class Gate:
+    """The gated application behind gunicorn, and clients that each wait for their answer."""
+
+    def __init__(self, directory: Path, port: int, clients: ThreadPoolExecutor) -> None:
+        self._directory, self._port, self._clients = directory, port, clients
+
+    def post(self, path: str) -> int:
+        connection = http.client.HTTPConnection(LOOPBACK, self._port, timeout=60)
+        connection.request("POST", path)
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    def come(self, path: str) -> None:
+        for _ in range(CLIENTS):
+            self._clients.submit(self.post, path)
+
+    @property
+    def counts(self) -> list[int]:
+        """How many run, and how many ran at most."""
+        found = self._directory / "count"
+        return [int(number) for number in found.read_text().split()] if found.exists() else [0, 0]
+
+    def let_all_through(self) -> int:
+        """How many ran at most."""
+        (self._directory / "open").touch()
+        self._clients.shutdown()
+        return self.counts[1]
+
+
+Serve = Callable[[str, int], Gate]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Starts a web process with this configuration, of whose requests so many may run at once."""
+    with ExitStack() as running:
+        clients = running.enter_context(ThreadPoolExecutor(CLIENTS))
+
+        def serve(config: str, at_once: int) -> Gate:
+            options = {"GATED_DIR": str(tmp_path), "DATABASE_POOL": str(at_once)}
+            application = "tests.system.gated_app:Gated()"
+            web = serving(tmp_path / "web.log", config=config, application=application, **options)
+            return Gate(tmp_path, running.enter_context(web), clients)
+
+        yield serve
+        (tmp_path / "open").touch()
+
+
+@pytest.mark.parametrize("at_once", [3, pytest.param(CLIENTS, id="negative control")])
+def test_no_more_run_than_may(serve: Serve, at_once: int) -> None:
+    gate = serve(ENDLESS, at_once)
+    gate.come("/hold")
+
+    eventually(lambda: gate.counts[0] == at_once)
+
+    assert gate.let_all_through() == at_once
+
+
+def test_who_waits_without_a_word_holds_up_nobody_for_longer_than_a_lease(serve: Serve) -> None:
+    gate = serve(SERVED, 2)
+    gate.come("/hold")
+
+    eventually(lambda: gate.counts[0] == CLIENTS)
+
+
+def test_who_steps_aside_holds_up_nobody_at_all(serve: Serve) -> None:
+    gate = serve(ENDLESS, 2)
+    gate.come("/aside")
+
+    eventually(lambda: gate.counts[0] == CLIENTS)
+
+
+@pytest.mark.parametrize(("config", "expected"), [(ENDLESS, 1), (UNCROWDED, 3)], ids=["guarded", "negative control"])
+def test_of_a_crowd_one_runs_at_once(serve: Serve, config: str, expected: int) -> None:
+    gate = serve(config, 3)
+    gate.come("/crowd")
+
+    eventually(lambda: gate.counts[0] == expected)
+
+    assert gate.let_all_through() == expected
+
+
+def test_who_comes_after_a_crowd_is_served_before_it(serve: Serve) -> None:
+    gate = serve(ENDLESS, 1)
+    gate.come("/crowd")
+    eventually(lambda: gate.counts[0] == 1)
+
+    assert gate.post("/something/else") == 200
+    assert gate.counts[0] == 1

@@ -1,0 +1,150 @@
+"""Real processes: an import that was answered 202 is run once, whatever becomes of workers and of Redis."""
+
+import http.client
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from script.client import Client
+from script.stack import RunningServer, running_server
+from tests.imports.factories import many
+from tests.support.callers import Staff, make_staff
+from tests.support.polling import eventually
+from web.api.imports import MAX_BYTES
+
+pytestmark = pytest.mark.system
+
+ROWS = 10_000
+KEPT_BYTES = 40 * 2**20
+"""What a process may grow by: a hundred thousand rows as objects would be several times as much."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RunningServer]:
+    with running_server(env={"SCAN_SWEEP_SECONDS": "1"}) as running:
+        yield running
+
+
+@pytest.fixture
+def conn(server: RunningServer) -> Iterator[Any]:
+    """To the server's own database."""
+    with psycopg.connect(server.urls["DATABASE_URL"], autocommit=True) as own:
+        yield own
+
+
+@pytest.fixture
+def staff(app: Any, conn: Any, server: RunningServer) -> Staff:
+    return make_staff(app, conn)
+
+
+@pytest.fixture
+def client(server: RunningServer, staff: Staff) -> Client:
+    return Client(server.base_url, staff.admin.access_token)
+
+
+def hand_in(client: Client, staff: Staff, data: bytes, query: str = "", **headers: str) -> str:
+    told = client.post(f"{staff.codes}/import{query}", data, Content_Type="text/csv", **headers)
+    return str(told["status_url"])
+
+
+def counts(conn: Any, status_url: str) -> tuple[str, int, int]:
+    row = conn.execute(
+        "SELECT status, judged, total FROM imports WHERE id = %s", (status_url.rpartition("/")[2],)
+    ).fetchone()
+    return row[0], row[1], row[2]
+
+
+def is_judged(conn: Any, status_url: str, share: float) -> bool:
+    _, judged, total = counts(conn, status_url)
+    return judged >= share * total
+
+
+def codes(conn: Any, staff: Staff) -> tuple[int, int]:
+    row = conn.execute(
+        "SELECT count(*), count(DISTINCT code) FROM qr_codes WHERE org_id = %s", (staff.org_id,)
+    ).fetchone()
+    return row[0], row[1]
+
+
+@pytest.mark.parametrize("query", ["", "?partial=true"])
+@pytest.mark.parametrize("share", [0.2, 1.0], ids=["while it looks at rows", "while it adds codes"])
+def test_a_worker_that_is_killed_adds_no_code_twice(
+    server: RunningServer, client: Client, conn: Any, staff: Staff, share: float, query: str
+) -> None:
+    """Its lease is ended here, rather than waited for."""
+    bad = b"bad,chess\r\n" if query else b""
+    url = hand_in(client, staff, many(ROWS, staff.org_id.hex[-12:]) + bad, query)
+    eventually(lambda: is_judged(conn, url, share))
+
+    assert server.kill("worker")
+    conn.execute("UPDATE imports SET lease_until = now() WHERE finished_at IS NULL")
+
+    eventually(lambda: counts(conn, url)[0] == "done")
+    told = client.get(url)
+    assert (told["done"], told["failed"], told["progress"]) == (ROWS, bool(bad), 1.0)
+    assert [row["line"] for row in told["rows"][:1]] == [ROWS + 2 if bad else 2]
+    assert codes(conn, staff) == (ROWS, ROWS)
+    assert conn.execute("SELECT FROM import_rows").rowcount == conn.execute("SELECT FROM import_codes").rowcount == 0
+
+
+def test_a_nudge_that_is_lost_is_sent_again(server: RunningServer, client: Client, conn: Any, staff: Staff) -> None:
+    with redis.Redis.from_url(server.urls["REDIS_URL"]) as queue:
+        url = hand_in(client, staff, many(2_000, staff.org_id.hex[-12:]))
+        queue.flushall()
+
+        eventually(lambda: counts(conn, url)[0] == "done")
+
+    assert codes(conn, staff) == (2_000, 2_000)
+
+
+@pytest.mark.parametrize(("size", "status"), [(1_000, 201), (MAX_BYTES + 1, 413)])
+def test_a_body_of_a_length_that_nobody_said(server: RunningServer, staff: Staff, size: int, status: int) -> None:
+    data = b"scan_type,description\n".ljust(size, b"\n")
+    connection = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=30)
+    connection.request(
+        "POST",
+        f"{staff.codes}/import",
+        iter([data]),
+        staff.admin.headers | {"Content-Type": "text/csv"},
+        encode_chunked=True,
+    )
+    answer = connection.getresponse()
+    told = json.loads(answer.read())
+    connection.close()
+
+    assert answer.status == status, told
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_rows_take_bounded_memory(
+    server: RunningServer, client: Client, conn: Any, staff: Staff
+) -> None:
+    row = {"description": "At the station, platform 7", "latitude": "52.3731", "longitude": "4.8926", "tags": "east"}
+
+    def run(n: int, prefix: str) -> dict[str, int]:
+        began = time.monotonic()
+        url = hand_in(client, staff, many(n, f"{prefix}{staff.org_id.hex[-12:]}", **row))
+        accepted = time.monotonic()
+        eventually(lambda: counts(conn, url)[0] == "done", within=300)
+        print(f"{n:,} rows: accepted in {accepted - began:.1f} s, done in {time.monotonic() - began:.1f} s")
+        assert client.fetch("GET", f"{staff.codes}/export").count(prefix.encode()) == n
+        return {name: memory(server, name) for name in ("web", "worker")}
+
+    before = run(2_000, "few")
+    after = run(100_000, "many")
+
+    for name in before:
+        print(f"{name}: {before[name] / 2**20:.0f} MiB before, {after[name] / 2**20:.0f} MiB after")
+    assert all(after[name] - before[name] < KEPT_BYTES for name in before)
+
+
+def memory(server: RunningServer, name: str) -> int:
+    """Resident bytes of a process and its children."""
+    return sum(psutil.Process(pid).memory_info().rss for pid in server.pids(name))

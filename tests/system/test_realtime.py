@@ -1,0 +1,21 @@
+"""Sockets of one process, and logins that another one ends."""
+
+import pytest
+
+from tests.conftest import Player
+from tests.realtime.conftest import Socket
+from tests.support.threaded_server import PATIENCE
+from tests.system.test_visits import web
+from web.realtime.websockets import PING_SECONDS, POLICY_VIOLATION
+from workers.cli import admin
+
+pytestmark = pytest.mark.system
+
+
+def test_an_idle_socket_is_closed_when_an_operator_ends_its_login(player: Player) -> None:
+    """Sooner than it would be looked at of its own accord."""
+    assert PATIENCE < PING_SECONDS
+    with web() as (port, _):
+        socket = Socket(f"ws://127.0.0.1:{port}/ws/{player.id}", header=player.headers)
+        admin.revoke_sessions(player.username)
+        assert socket.closed_with() == POLICY_VIOLATION

@@ -1,0 +1,142 @@
+"""A real gunicorn, and clients that dribble, lie about lengths or send too much."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+
+from script.stack.ports import LOOPBACK
+from tests.support.callers import Staff, sign_in
+from tests.support.gunicorn_server import is_alive, serving
+from tests.support.polling import eventually
+
+pytestmark = pytest.mark.system
+HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Of a web process that gives a request a second and a half, and a little more for a long one."""
+    log = tmp_path_factory.mktemp("edges") / "web.log"
+    patience = {"REQUEST_SECONDS": "1.5", "REQUEST_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
+    with serving(log, **patience) as port:
+        yield port
+
+
+def dribble(port: int, head: bytes, drop: bytes) -> bytes:
+    """Send the head, then a drop now and then for as long as the server lets us; what it said in the end."""
+    said = b""
+    with socket.create_connection((LOOPBACK, port), timeout=0.02) as sock:
+        sock.sendall(head)
+
+        def is_over() -> bool:
+            nonlocal said
+            try:
+                sock.sendall(drop)
+                data = sock.recv(65536)
+            except TimeoutError:
+                return False
+            except OSError:
+                return True
+            said += data
+            return not data
+
+        eventually(is_over)
+    return said
+
+
+def exchange(port: int, *pieces: bytes, ends: bool = False) -> bytes:
+    """Send the pieces; what comes back until the server has no more to say."""
+    with socket.create_connection((LOOPBACK, port), timeout=30) as sock:
+        with suppress(OSError):  # the server may have had enough
+            for piece in pieces:
+                sock.sendall(piece)
+            if ends:
+                sock.shutdown(socket.SHUT_WR)
+        answer = http.client.HTTPResponse(sock)
+        with suppress(OSError, http.client.HTTPException):
+            answer.begin()
+            return f"{answer.status} ".encode() + answer.read()
+    return b""
+
+
+def test_a_head_that_dribbles_is_cut_off(port: int) -> None:
+    assert dribble(port, b"GET /healthz HTTP/1.1\r\nX-Slow: ", b"x") == b""
+
+
+def test_a_body_that_dribbles_is_cut_off_with_408(port: int) -> None:
+    said = dribble(port, HEAD + b"Content-Length: 16000\r\n\r\n{", b" ")
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"application/problem+json" in said
+
+
+def test_more_who_fall_silent_than_there_are_threads_hold_nobody_up(port: int) -> None:
+    slow = [socket.create_connection((LOOPBACK, port)) for _ in range(12)]
+    for sock in slow:
+        sock.sendall(HEAD + b"Content-Length: 16000\r\n\r\n{")
+    assert is_alive(port)
+    for sock in slow:
+        sock.close()
+
+
+def test_a_long_body_that_does_not_say_how_long_it_is(port: int) -> None:
+    chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
+    answer = exchange(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40, b"0\r\n\r\n")
+    assert answer[:4] in (b"413 ", b"")  # we may be told while we still send, and hear of a reset alone
+    assert exchange(port, HEAD + b"Content-Length: 9999999\r\n\r\n{}").startswith(b"413 ")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        b"Content-Length: 2\r\nContent-Length: 9\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        b"Content-Length: -2\r\n",
+        b"Content-Length: 2x\r\n",
+        b"Transfer-Encoding: chunked, identity\r\n",
+    ],
+)
+def test_lengths_that_can_be_read_in_two_ways_are_refused(port: int, lie: bytes) -> None:
+    assert exchange(port, HEAD + lie + b"\r\n{}").startswith((b"400 ", b"501 "))
+
+
+def test_too_many_headers_or_too_large_ones(port: int) -> None:
+    many = b"".join(b"X-%d: x\r\n" % n for n in range(101))
+    for told in (many, b"X-Large: " + b"x" * 9_000 + b"\r\n"):
+        assert exchange(port, b"GET /healthz HTTP/1.1\r\n" + told + b"\r\n").startswith(b"431 ")
+    assert exchange(port, b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n\r\n").startswith((b"414 ", b"400 "))
+
+
+def test_a_file_that_breaks_off_is_not_imported(port: int, app: Any, conn: Any, staff: Staff) -> None:
+    """Its rows so far would be a whole file."""
+    head = (
+        f"POST {staff.codes}/import HTTP/1.1\r\nHost: waymark\r\nContent-Type: text/csv\r\nContent-Length: 999\r\n"
+        f"Authorization: {staff.admin.headers['Authorization']}\r\n\r\n"
+    )
+    answer = exchange(port, head.encode(), b"code,scan_type\nfirst,item_drop\n", ends=True)
+
+    assert answer.startswith(b"400 ")
+    assert conn.execute("SELECT count(*) FROM qr_codes").fetchone() == (0,)
+
+
+def test_a_body_that_comes_in_time_is_read_as_ever(port: int, app: Any, conn: Any) -> None:
+    ada = sign_in(app, conn)
+    body = json.dumps({"player_id": str(ada.id), "qr_code": "x"})
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    for _ in range(3):
+        connection.request("POST", "/scan", body, ada.headers | {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        assert (answer.status, json.load(answer)["status"]) == (202, "pending")
+    connection.close()
+
+
+def test_loopback_is_no_proxy_unless_somebody_says_so(port: int) -> None:
+    """gunicorn believes it by itself."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
+    connection.request("GET", "/healthz", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"})
+    assert "Strict-Transport-Security" not in connection.getresponse().headers
+    connection.close()

@@ -1,0 +1,132 @@
+"""API keys of an organization over HTTP: made, listed, revoked."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from flask import Response
+from flask_openapi import APIBlueprint, Tag
+from pydantic import AfterValidator, Field
+
+from shared.errors import NotFound
+from shared.infra import db
+from shared.organizations import api_keys
+from shared.organizations.api_keys import SCOPES, Minted, Scope, StoredKey
+from shared.settings import settings
+from web.api.audit import audit
+from web.api.organizations import Name, OrganizationPath
+from web.http.auth import caller, me, requires_role
+from web.http.idempotency import answer_once, takes_key, transaction
+from web.http.pagination import PageQuery, cut, decode_id
+from web.http.responses import answer
+from web.http.schemas import Answer, Body, Id, Time
+
+api = APIBlueprint(
+    "keys", __name__, url_prefix="/api/organizations/<org_id>/api-keys", abp_tags=[Tag(name="Organizations")]
+)
+
+
+def _each_once(scopes: list[Scope]) -> list[Scope]:
+    if len(set(scopes)) < len(scopes):
+        raise ValueError("must name each scope once")
+    return scopes
+
+
+def _to_come(value: datetime) -> datetime:
+    if value <= datetime.now(UTC):
+        raise ValueError("must be a time that is still to come")
+    return value
+
+
+class KeyPath(OrganizationPath):
+    key_id: Id
+
+
+class KeyBody(Body):
+    """What the key is called, and what it may; without expires_at it is good until it is revoked."""
+
+    name: Name
+    scopes: Annotated[
+        list[Scope],
+        AfterValidator(_each_once),
+        Field(min_length=1, max_length=len(SCOPES), json_schema_extra={"uniqueItems": True}),
+    ]
+    expires_at: Annotated[Time, AfterValidator(_to_come)] | None = None
+
+
+class KeyAnswer(Answer):
+    """An API key; `prefix` is how it begins."""
+
+    id: Id
+    prefix: str
+    name: str
+    scopes: list[Scope]
+    made_by: Id | None = Field(description="The player who made it")
+    created_at: Time
+    expires_at: Time | None
+    last_used_at: Time | None = Field(description="To a minute")
+
+
+class NewKeyAnswer(KeyAnswer):
+    key: str = Field(description="The key itself, told this once")
+
+
+class KeysAnswer(Answer):
+    items: list[KeyAnswer]
+    next_cursor: str | None
+
+
+@api.post("", responses={201: NewKeyAnswer})
+@requires_role("admin")
+@takes_key
+def create(path: OrganizationPath, body: KeyBody) -> Response:
+    """Make an API key. It acts for the organization, not for whoever made it, until it expires or is revoked."""
+
+    def add() -> tuple[dict[str, Any], int]:
+        minted = Minted.new()
+        with transaction() as conn:
+            made = api_keys.add(conn, path.org_id, minted, **dict(body), made_by=me())
+            told = _key(made)
+            audit(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audited(made))
+        return told | {
+            "key": api_keys.sealed(minted.secret, made.id, _server_secret()).hex()
+        }, 201  # as it may be stored
+
+    told = answer_once(caller().id, add).get_json()
+    sealed, key_id = bytes.fromhex(told["key"]), KeyAnswer.model_validate(told).id
+    minted = Minted(told["prefix"], api_keys.sealed(sealed, key_id, _server_secret()))
+    return answer(told | {"key": minted.text}, 201)
+
+
+@api.get("", responses={200: KeysAnswer})
+@requires_role("admin")
+def list_keys(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
+    """The organization's keys but those that were revoked, newest first."""
+    before = decode_id(query.cursor)
+    with db.connection() as conn:
+        found = api_keys.of_organization(conn, path.org_id, limit=query.limit + 1, before=before)
+    page, next_cursor = cut(found, query.limit, lambda key: (str(key.id),))
+    return {"items": [_key(key) for key in page], "next_cursor": next_cursor}
+
+
+@api.delete("/<key_id>", responses={204: None})
+@requires_role("admin")
+def revoke(path: KeyPath) -> tuple[str, int]:
+    """Revoke a key: from the answer on it is not good."""
+    with db.transaction() as conn:
+        revoked = api_keys.revoke(conn, path.org_id, path.key_id)
+        if revoked is None:
+            raise NotFound
+        audit(conn, "key.revoked", org_id=path.org_id, object_id=revoked.id, old=_audited(revoked))
+    return "", 204
+
+
+def _server_secret() -> str:
+    return settings().jwt_secret.get_secret_value()
+
+
+def _audited(key: StoredKey) -> dict[str, Any]:
+    return {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "expires_at": key.expires_at}
+
+
+def _key(found: StoredKey) -> dict[str, Any]:
+    return KeyAnswer.model_validate(found).model_dump(mode="json")

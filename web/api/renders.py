@@ -1,0 +1,273 @@
+"""Bulk renders over HTTP: asked for, watched, downloaded, canceled. Workers draw; nothing here loads the renderer."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlencode
+from uuid import UUID
+
+from flask import Response, request
+from flask_openapi import APIBlueprint, Tag
+from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+
+from shared.codes.schemas import TagText
+from shared.errors import Fault, Forbidden, Gone, Invalid, NotFound
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Format, Level
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.storage.base import storage
+from shared.messages import RenderChunk, RenderEnded, nudger
+from shared.renders import rules, signed_links, store
+from shared.renders.label_templates import TEMPLATES, Caption
+from shared.renders.rules import LINK_LASTS, MAX_CODES, Asked, Output, Render, Status
+from shared.settings import settings
+from web.api.audit import audit
+from web.api.organizations import OrganizationPath
+from web.http.auth import caller, opens_by_link, requires_role
+from web.http.file_responses import documented, send
+from web.http.idempotency import answer_once, takes_key, transaction
+from web.http.pagination import PageQuery, cut, decode_id
+from web.http.request_context import takes_up_to
+from web.http.responses import answer
+from web.http.schemas import Answer, AnyWhole, Body, Flag, Id, Time
+
+api = APIBlueprint(
+    "renders", __name__, url_prefix="/api/organizations/<org_id>/renders", abp_tags=[Tag(name="Renders")]
+)
+
+MAX_BODY_BYTES = 10 * 2**20
+"""A hundred thousand ids take four."""
+FAULTS_TOLD = 20
+CONTENT_TYPES: dict[Output, str] = {"zip": "application/zip", "label_sheet": "application/pdf"}
+Template = Literal[
+    "a4-3x8", "a4-2x7", "a4-3x7", "a4-3x6", "a4-2x4", "a4-5x13", "letter-3x10", "letter-2x10", "letter-2x5"
+]
+
+
+def _only_true(value: bool) -> bool:
+    if not value:
+        raise ValueError("must be true where it is given")
+    return value
+
+
+Yes = Annotated[Flag, AfterValidator(_only_true), WithJsonSchema({"type": "boolean", "const": True})]
+
+
+class LabelBody(Body):
+    """A sheet of labels, by its paper, columns and rows, and what stands beside each code."""
+
+    template: Template = Field("a4-3x8", description=", ".join(f"{n}: {t.sold_as}" for n, t in TEMPLATES.items()))
+    caption: Caption = "code"
+
+
+class RenderBody(Body):
+    """Which codes (exactly one of qr_ids, tag and all), and how their pictures are to be."""
+
+    qr_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_CODES, fail_fast=True)] | None = None
+    tag: TagText | None = None
+    all: Yes | None = None
+    format: Format = Field("png", description="Of a ZIP's pictures; a label sheet is one PDF")
+    size: Annotated[AnyWhole, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Of a ZIP's pictures")] = 300
+    error_correction: Level = Field("M", description="H wherever the code has a logo")
+    output: Output = "zip"
+    label: LabelBody | None = Field(None, description="Of a label sheet")
+
+    @field_validator("label")
+    @classmethod
+    def _of_a_sheet(cls, label: LabelBody | None, fields: ValidationInfo) -> LabelBody | None:
+        if label is not None and fields.data.get("output") == "zip":
+            raise ValueError("is of a label sheet: output must be label_sheet")
+        return label
+
+    @model_validator(mode="after")
+    def _one_selection(self) -> Self:
+        if sum(part is not None for part in (self.qr_ids, self.tag, self.all)) != 1:
+            raise ValueError("exactly one of qr_ids, tag and all must be given")
+        return self
+
+    def asked(self) -> Asked:
+        label = self.label or LabelBody()
+        of_labels = {"template": label.template, "caption": label.caption} if self.output == "label_sheet" else {}
+        return Asked(
+            output=self.output,
+            format=self.format,
+            size=self.size,
+            error_correction=self.error_correction,
+            **of_labels,  # type: ignore[arg-type]
+        )
+
+
+class RenderPath(OrganizationPath):
+    render_id: Id
+
+
+class FailedAnswer(Answer):
+    qr_id: Id
+    message: str
+
+
+class RenderAnswer(Answer):
+    """A render. `done` and `failed` count codes; `errors` tells of the first 500 that failed, `reason` why all did.
+    `download_url` works for an hour without a token: ask again for another one. `expires_at` is the file's."""
+
+    render_id: Id
+    status: Status
+    total: int
+    done: int
+    failed: int
+    progress: float = Field(ge=0, le=1)
+    reason: str | None
+    errors: list[FailedAnswer]
+    output: Output
+    format: Format
+    size: int
+    error_correction: Level
+    label: LabelBody | None
+    created_at: Time
+    finished_at: Time | None
+    status_url: str
+    download_url: str | None
+    bytes: int | None = Field(description="Of the file")
+    expires_at: Time | None
+
+
+class RendersAnswer(Answer):
+    items: list[RenderAnswer]
+    next_cursor: str | None
+
+
+@api.post("", responses={202: RenderAnswer})
+@requires_role("admin", scope="renders")
+@takes_up_to(MAX_BODY_BYTES)
+@takes_key
+def ask(path: OrganizationPath, body: RenderBody) -> Response:
+    """Ask for the pictures of many codes. Which codes they are is settled now; workers draw them as they are then."""
+    made: list[tuple[UUID, int]] = []
+
+    def add() -> Response:
+        with transaction() as conn:
+            qr_ids = _selected(conn, path.org_id, body)
+            asked = body.asked()
+            render_id = store.add(conn, path.org_id, caller().player_id, asked, qr_ids)
+            made.append((render_id, len(rules.chunks(qr_ids, asked))))
+            new = vars(asked) | {"codes": len(qr_ids)}
+            audit(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
+            told = _told(_find(conn, path.org_id, render_id), [])
+        return answer(told, 202, Location=told["status_url"], Retry_After="1")
+
+    response = answer_once(caller().id, add)
+    for render_id, count in made:
+        for number in range(count):
+            nudger.nudge(RenderChunk(str(render_id), number))
+    return response
+
+
+@api.get("", responses={200: RendersAnswer})
+@requires_role("admin", scope="renders")
+def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
+    """The organization's renders, newest first. Which codes failed is told by each one itself."""
+    before = decode_id(query.cursor)
+    with db.connection() as conn:
+        found = store.of_organization(conn, path.org_id, limit=query.limit + 1, before=before)
+    page, next_cursor = cut(found, query.limit, lambda render: (str(render.id),))
+    return {"items": [_told(render, []) for render in page], "next_cursor": next_cursor}
+
+
+@api.get("/<render_id>", responses={200: RenderAnswer})
+@requires_role("admin", scope="renders")
+def look_up(path: RenderPath) -> dict[str, Any]:
+    """How far a render has come, and where its file is."""
+    with db.connection() as conn:
+        found = _find(conn, path.org_id, path.render_id)
+        errors = store.errors(conn, found.id) if found.failed else []
+    return _told(found, errors)
+
+
+@api.get("/<render_id>/download", responses={**documented("application/zip", "application/pdf"), 410: None})
+@opens_by_link
+@requires_role("admin", scope="renders")
+def download(path: RenderPath) -> Response:
+    """The file, once the render is done and until it expires. With a token, or by the `download_url` that a look at the
+    render gives."""
+    if "signature" in request.args:
+        _check_link(path.render_id)
+    with db.connection() as conn:
+        found = _find(conn, path.org_id, path.render_id)
+    if found.file is None or found.file_bytes is None:
+        raise NotFound("This render has no file.")
+    if found.is_expired:
+        raise Gone
+    name = found.file
+    return send(
+        lambda start, stop: storage().read(name, start, stop),
+        size=found.file_bytes,
+        tag=name.rpartition("/")[2].partition(".")[0],
+        content_type=CONTENT_TYPES[found.output],
+        filename=f"render-{found.id}.{found.ending}",
+    )
+
+
+@api.delete("/<render_id>", responses={204: None})
+@requires_role("admin", scope="renders")
+def cancel(path: RenderPath) -> tuple[str, int]:
+    """Cancel a render, or remove the file of one that is done. Workers leave off within a chunk."""
+    with db.transaction() as conn:
+        if not store.cancel(conn, path.org_id, path.render_id):
+            raise NotFound
+        audit(conn, "render.canceled", org_id=path.org_id, object_id=path.render_id)
+    nudger.nudge(RenderEnded(str(path.render_id)))
+    return "", 204
+
+
+def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
+    """The codes in question, in order. Raises Invalid, naming what is wrong with them."""
+    if body.qr_ids is None:
+        found = store.codes_of(conn, org_id, body.tag)
+        field = "body.all" if body.tag is None else "body.tag"
+        if not found:
+            raise Invalid(Fault(field, "selects no code"))
+        if len(found) > MAX_CODES:
+            raise Invalid(Fault(field, f"selects more than {MAX_CODES:,} codes, the most that a render may have"))
+        return found
+    first = {qr_id: place for place, qr_id in reversed(list(enumerate(body.qr_ids)))}
+    twice = [place for place, qr_id in enumerate(body.qr_ids) if first[qr_id] != place]
+    if twice:
+        raise Invalid(*(Fault(f"body.qr_ids.{place}", "is given twice") for place in twice[:FAULTS_TOLD]))
+    if unknown := store.unknown(conn, org_id, body.qr_ids, limit=FAULTS_TOLD):
+        raise Invalid(*(Fault(f"body.qr_ids.{place}", "this organization has no such code") for place in unknown))
+    return body.qr_ids
+
+
+def _find(conn: Conn, org_id: UUID, render_id: UUID) -> Render:
+    found = store.find(conn, org_id, render_id)
+    if found is None:
+        raise NotFound
+    return found
+
+
+def _told(render: Render, errors: list[store.Failed]) -> dict[str, Any]:
+    status_url = f"/api/organizations/{render.org_id}/renders/{render.id}"
+    has_file = render.file is not None and not render.is_expired
+    label = {"template": render.template, "caption": render.caption} if render.template else None
+    told = vars(render) | {
+        "render_id": render.id,
+        "progress": round(render.progress, 4),
+        "errors": errors,
+        "label": label,
+        "status_url": status_url,
+        "download_url": f"{status_url}/download?{_link(render)}" if has_file else None,
+        "bytes": render.file_bytes,
+    }
+    return RenderAnswer.model_validate(told).model_dump(mode="json")
+
+
+def _link(render: Render) -> str:
+    """The query that opens the download without a token."""
+    expires = int((datetime.now(UTC) + LINK_LASTS).timestamp())
+    signature = signed_links.sign(settings().jwt_secret.get_secret_value(), render.id, expires)
+    return urlencode({"expires": expires, "signature": signature})
+
+
+def _check_link(render_id: UUID) -> None:
+    secret, now = settings().jwt_secret.get_secret_value(), datetime.now(UTC)
+    if not signed_links.opens(secret, render_id, request.args.get("expires", ""), request.args["signature"], now):
+        raise Forbidden("This link has ended, or is not one of ours.")

@@ -1,0 +1,1 @@
+"""Requests and responses: what any web service has. It knows no feature."""

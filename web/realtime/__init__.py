@@ -1,0 +1,1 @@
+"""WebSockets and requests that wait for a verdict."""

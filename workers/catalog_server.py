@@ -1,0 +1,253 @@
+"""The Quest Catalog: a gRPC server over the tables `quests` and `rewards`.
+
+python -m workers.catalog_server                           serve
+python -m workers.catalog_server load FILE                 add quests from a YAML file, or change those that it names
+python -m workers.catalog_server list                      what there is
+python -m workers.catalog_server check                     whether the one that runs here serves
+python -m workers.catalog_server activate QUEST ORG_SLUG   let scans of the organization's codes advance a quest
+python -m workers.catalog_server deactivate QUEST
+"""
+
+import argparse
+import hmac
+import sys
+from collections.abc import Callable
+from concurrent import futures
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psycopg
+import psycopg_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from shared.infra import db
+from shared.infra.db import Conn
+from shared.infra.logging import configure, get_logger
+from shared.infra.signals import stop_on_signals
+from shared.quests import definitions, quest_pb2, quest_pb2_grpc, yaml_loader
+from shared.quests.definitions import Listed
+from shared.settings import settings
+
+log = get_logger()
+
+SERVICE = "quest.QuestService"
+THREADS = 8
+GRACE_SECONDS = 5.0
+HEALTH_SECONDS = 2.0
+CHECK_SECONDS = 5.0
+MAX_REQUEST_BYTES = 64 * 1024
+
+
+class Catalog(quest_pb2_grpc.QuestServiceServicer):
+    """Answers from PostgreSQL, each time anew: clients cache."""
+
+    def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestResponse:  # noqa: N802
+        name = request.quest_name
+        found: Any = None if "\x00" in name else _read(context, lambda conn: definitions.find(conn, name))
+        if found is None:
+            context.abort(grpc.StatusCode.NOT_FOUND, "there is no quest of this name")
+        return _written(found)
+
+    def GetAllQuests(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestListResponse:  # noqa: ARG002, N802
+        return quest_pb2.QuestListResponse(quests=[_written(each) for each in _read(context, definitions.find_all)])
+
+
+def _read(context: grpc.ServicerContext, read: Callable[[Conn], Any]) -> Any:
+    try:
+        with db.connection() as conn:
+            return read(conn)
+    except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
+        log.warning("database_away", error=str(error))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the catalog's database is not answering")
+
+
+def _written(found: Listed) -> quest_pb2.QuestResponse:
+    reward = None
+    if found.reward_id is not None:
+        reward = quest_pb2.Reward(
+            reward_id=found.reward_id,
+            reward_name=found.reward_name,
+            reward_item=found.item,
+            reward_qty=found.quantity,
+        )
+    return quest_pb2.QuestResponse(
+        quest_id=found.id,
+        name=found.name,
+        streak=found.streak,
+        duplication=found.duplication,
+        auto_claim=found.auto_claim,
+        rewards=reward,
+    )
+
+
+class Bearer(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Asks for GRPC_TOKEN, of everybody but those who ask for the server's health."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}"
+
+        def refuse(_request: Any, context: grpc.ServicerContext) -> None:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer <GRPC_TOKEN>")
+
+        self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        given = str(dict(details.invocation_metadata).get("authorization", ""))
+        is_health = details.method.startswith(f"/{health.SERVICE_NAME}/")
+        if is_health or hmac.compare_digest(given.encode(), self._expected.encode()):
+            return continuation(details)
+        return self._refusal
+
+
+def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
+    """The server, its health, and the port that it will listen on."""
+    token = settings().grpc_token
+    server = grpc.server(
+        futures.ThreadPoolExecutor(THREADS, thread_name_prefix="catalog"),
+        interceptors=[Bearer(token.get_secret_value())] if token else [],
+        options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)),
+    )
+    quest_pb2_grpc.add_QuestServiceServicer_to_server(Catalog(), server)  # type: ignore[no-untyped-call]
+    well = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(well, server)
+    reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    certificate, private = settings().grpc_cert_file, settings().grpc_key_file
+    if certificate and private:
+        credentials = grpc.ssl_server_credentials([(private.read_bytes(), certificate.read_bytes())])
+        return server, well, server.add_secure_port(address, credentials)
+    return server, well, server.add_insecure_port(address)
+
+
+def serve() -> None:
+    """Until told to stop; then what is being answered is answered still."""
+    stopping = stop_on_signals()
+    try:
+        server, well, port = make_server(settings().catalog_address)
+    except RuntimeError as error:
+        raise SystemExit(f"The catalog cannot listen on {settings().catalog_address}: {error}") from None
+    server.start()
+    log.info("catalog_ready", address=settings().catalog_address, port=port)
+    loaded = False
+    while not stopping.is_set():
+        try:
+            loaded = loaded or load_shipped()
+            with db.connection() as conn:
+                conn.execute("SELECT")
+            status = health_pb2.HealthCheckResponse.SERVING
+        except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+            log.warning("database_away", error=str(error))
+            status = health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", SERVICE):
+            well.set(name, status)
+        stopping.wait(HEALTH_SECONDS)
+    well.enter_graceful_shutdown()
+    server.stop(GRACE_SECONDS).wait()
+
+
+def check(address: str) -> str:
+    """Ask the server that listens here for its health, as clients would: by their authority and their name for it."""
+    name, port = settings().grpc_server_url.rpartition(":")[0], address.rpartition(":")[2]
+    here = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
+    if settings().grpc_cert_file:
+        authority = settings().grpc_ca_file
+        credentials = grpc.ssl_channel_credentials(authority.read_bytes() if authority else None)
+        channel = grpc.secure_channel(here, credentials, (("grpc.ssl_target_name_override", name),))
+    else:
+        channel = grpc.insecure_channel(here)
+    with channel:
+        try:
+            told = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
+        except grpc.RpcError as error:
+            raise SystemExit(f"The catalog on port {port} does not answer: {error.details()}") from None
+    if told.status != health_pb2.HealthCheckResponse.SERVING:
+        raise SystemExit(f"The catalog on port {port} does not serve")
+    return f"The catalog on port {port} serves"
+
+
+def load_shipped() -> bool:
+    """Fill an empty catalog with the shipped quests; one that has any is its operator's. Always True."""
+    with db.transaction() as conn:
+        if definitions.is_empty(conn):
+            shipped = yaml_loader.read(yaml_loader.SHIPPED.read_text())
+            for definition in shipped:
+                definitions.write(conn, definition)
+            log.info("shipped_quests_loaded", quests=len(shipped))
+    return True
+
+
+def load(file: Path) -> str:
+    """All quests of a file, or none. Tells what was done."""
+    found = yaml_loader.read(file.read_text())
+    with db.transaction() as conn:
+        also = definitions.also_changed(conn, found)
+        changed = [definition.name for definition in found if definitions.write(conn, definition)]
+    told = f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
+    return f"{told}\nChanged with their reward, which has the same name: {', '.join(also)}" if also else told
+
+
+def switch(name: str, org_slug: str | None) -> str:
+    """Let an organization's scans advance a quest, or nobody's."""
+    with db.transaction() as conn:
+        org_id = None
+        if org_slug is not None:
+            row = conn.execute("SELECT id FROM organizations WHERE slug = %s", (org_slug,)).fetchone()
+            if row is None:
+                raise SystemExit(f"There is no organization {org_slug!r}.")
+            org_id = row[0]
+        if not definitions.switch(conn, name, org_id):
+            raise SystemExit(f"There is no quest {name!r} that scans advance.")
+    return f"{name} is switched {'off' if org_slug is None else f'on for {org_slug}'}"
+
+
+def listing() -> str:
+    with db.connection() as conn:
+        found = definitions.find_all(conn)
+    return "\n".join(
+        f"{each.name:32}{each.streak:>6} x {each.duplication:<8}"
+        f"{f'{each.quantity} {each.item}' if each.item else '-':24}"
+        f"{('scans, on' if each.active else 'scans, off') if each.by_scans else ''}".rstrip()
+        for each in found
+    )
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(prog="python -m workers.catalog_server", description="The Quest Catalog")
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="serve (the default)")
+    commands.add_parser("load", help="add quests, or change those named").add_argument("file", type=Path)
+    commands.add_parser("list", help="what there is")
+    commands.add_parser("check", help="whether the one that runs here serves")
+    activate = commands.add_parser("activate", help="let an organization's scans advance a quest")
+    activate.add_argument("quest")
+    activate.add_argument("organization", help="its slug")
+    commands.add_parser("deactivate", help="let no scans advance a quest").add_argument("quest")
+    given = parser.parse_args(arguments)
+    configure("catalog")
+    try:
+        match given.command:
+            case None | "serve":
+                serve()
+            case "load":
+                print(load(given.file))
+            case "list":
+                print(listing())
+            case "check":
+                print(check(settings().catalog_address))
+            case "activate":
+                print(switch(given.quest, given.organization))
+            case "deactivate":
+                print(switch(given.quest, None))
+    except yaml_loader.LoadError as error:
+        raise SystemExit(f"{given.file} was not loaded.\n{error}") from None
+    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+        raise SystemExit(f"The database refuses: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise SystemExit(str(error)) from None
+    finally:
+        db.close_pool()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,90 @@
+"""Quests in the foreground.
+
+    python -m workers.cli.replay_quests replay [--player ID]    rebuild each state from its events, and compare
+
+A replay of all players that was interrupted goes on where it was; `--restart` has it begin anew. Ends with status 1 if
+anything differs.
+"""
+
+import argparse
+import sys
+import threading
+import time
+from uuid import UUID
+from zlib import crc32
+
+from shared.infra import db
+from shared.infra.db import one
+from shared.infra.logging import configure
+from shared.infra.signals import stop_on_signals
+from shared.quests import replay as replaying
+from shared.quests.replay import Mark
+
+NAME = "all"
+LOCK = crc32(b"waymark:replay")
+
+
+def replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
+    """Replay, telling each difference as it is found. Returns the exit status: 130 when told to stop. Of all players
+    one at a time: there is one mark."""
+    if player_id is not None:
+        return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
+    with db.connect() as conn:  # its own, which is held all the while
+        if not one(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)))[0]:
+            print("Another replay of all players is under way")
+            return 1
+        return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
+
+
+def _replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
+    mark = Mark()
+    if player_id is None:
+        with db.connection() as conn:
+            if restart:
+                replaying.drop_mark(conn, NAME)
+            mark = replaying.read_mark(conn, NAME) or mark
+    if mark.events:
+        print(f"Going on after {mark.events:,} events")
+    before, began = mark.events, time.perf_counter()
+    for done in replaying.replay(mark, player_id=player_id, batch=batch):
+        mark = done.mark
+        for difference in done.differences:
+            print(difference)
+        if player_id is None:
+            with db.connection() as conn:
+                replaying.write_mark(conn, NAME, mark)
+        if stopping.is_set():
+            print(f"Stopped after {mark.events:,} events; the next replay goes on from here")
+            return 130
+    if player_id is None:
+        with db.connection() as conn:
+            replaying.drop_mark(conn, NAME)
+    return report(mark, mark.events - before, time.perf_counter() - began)
+
+
+def report(mark: Mark, events: int, seconds: float) -> int:
+    """What a replay found; 1 if anything differs."""
+    print(f"{mark.events:,} events folded into {mark.states:,} states, {events / seconds:,.0f} events/s")
+    print(f"by events {mark.folded_digest.hex() or '-'}")
+    print(f"stored    {mark.stored_digest.hex() or '-'}")
+    print(f"{mark.differences:,} differences" if mark.differences else "No difference")
+    return 1 if mark.differences else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers.cli.replay_quests", description="Quests in the foreground")
+    commands = parser.add_subparsers(dest="command", required=True)
+    replays = commands.add_parser("replay", help="rebuild states from events, and compare")
+    replays.add_argument("--player", type=UUID, metavar="ID", help="of this player alone")
+    replays.add_argument("--restart", action="store_true", help="not where an earlier one was interrupted")
+    replays.add_argument("--batch", type=int, default=replaying.BATCH, metavar="EVENTS", help="read at once")
+    given = parser.parse_args(arguments)
+    configure("quests")
+    try:
+        return replay(given.player, restart=given.restart, batch=max(1, given.batch), stopping=stop_on_signals())
+    finally:
+        db.close_pool()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
