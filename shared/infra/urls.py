@@ -1,6 +1,8 @@
 """Addresses that people's browsers are sent to."""
 
 import re
+from ipaddress import IPv6Address
+from urllib.parse import urlsplit
 
 MAX_URL = 2048
 _UNSEEN = r"\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff"  # controls, spaces, marks that turn text
@@ -12,4 +14,13 @@ WEB_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://({_HOST}|{_IPV6})(:[0-9]{{1,5}})?([/?#][^{
 
 def is_web_url(text: str) -> bool:
     """Whether a browser that follows this goes to the host it shows: no `javascript:`, `//evil`, `\\evil`, `user@`."""
-    return len(text) <= MAX_URL and re.fullmatch(WEB_URL, text) is not None
+    return len(text) <= MAX_URL and re.fullmatch(WEB_URL, text) is not None and _has_valid_host(text)
+
+
+def _has_valid_host(url: str) -> bool:
+    """False for brackets without an IPv6 address in them, such as `https://[0]`."""
+    try:
+        bracketed = re.match(_IPV6, urlsplit(url).netloc)
+        return bracketed is None or bool(IPv6Address(bracketed[0][1:-1]))
+    except ValueError:
+        return False

@@ -45,6 +45,8 @@ def test_web_urls(text: str) -> None:
         "https://example.com:80@evil.com",
         "https://example.com:port/",
         "https://[::1",
+        "https://[0]",
+        "https://[:::]",
         "https://exa mple.com",
         "https://exa%6dple.com",
         " https://example.com",
