@@ -22,7 +22,7 @@ from psycopg_pool import ConnectionPool
 from bench.scans_load import Connection, ask, post, saturate
 from bench.stack import Stack, serving, stack
 from bench.table import Figure, show
-from shared.images.image_spec import Picture
+from shared.images.image_spec import ImageSpec
 from shared.infra import cache as caches
 from shared.infra import db
 from shared.infra.db import Conn
@@ -73,7 +73,7 @@ class World:
         app = Flask(__name__)
         auth.init_app(app)
         with db.connection() as conn, app.app_context():
-            player_id, family_id = db.one(conn.execute("SELECT player_id, id FROM refresh_families"))
+            player_id, family_id = db.exactly_one(conn.execute("SELECT player_id, id FROM refresh_families"))
             token = create_access_token(str(player_id), additional_claims={"family": str(family_id)})
             codes = conn.execute("SELECT org_id, id, code FROM qr_codes").fetchall()
         random.Random(2).shuffle(codes)
@@ -119,7 +119,7 @@ def measure(where: Stack) -> list[Figure]:
 
 def rates(world: World, ours: int, rival: int) -> list[Figure]:
     """Answers per second of one picture."""
-    tag = Picture(f"{PUBLIC_URL}/s/{world.codes[0][2]}").digest()
+    tag = ImageSpec(f"{PUBLIC_URL}/s/{world.codes[0][2]}").digest()
     requests = {b"200": world.image(0), b"304": world.image(0, f'If-None-Match: "{tag}"')}
 
     def rate(port: int, status: bytes, request: bytes) -> float:
@@ -139,9 +139,9 @@ def rates(world: World, ours: int, rival: int) -> list[Figure]:
 def hit_ratios(world: World, port: int) -> list[Figure]:
     """Each picture is asked for once, as it is in the 24 hours that it is kept; then come the requests of the mix."""
     send(port, (world.image(n) for n in range(CODES)))
-    before = caches.counts() or {}
+    before = caches.lookup_counts() or {}
     send(port, world.mix())
-    after = caches.counts() or {}
+    after = caches.lookup_counts() or {}
 
     def figure(name: Any, goal: float) -> Figure:
         hits, misses = (after[name, result] - before[name, result] for result in caches.RESULTS)

@@ -13,8 +13,8 @@ from statistics import median
 import segno
 
 from bench.table import Figure
-from shared.images.image_spec import Format, Picture
-from shared.images.readback import reads_back
+from shared.images.image_spec import Format, ImageSpec
+from shared.images.readback import is_readable
 from shared.images.render import render
 
 TEXT = "https://waymark.example/s/AbCdEfGhIjKl?from=poster"
@@ -27,18 +27,18 @@ CASES: tuple[tuple[Format, int, float], ...] = (("png", 410, 22), ("png", 2009, 
 
 def measure() -> list[Figure]:
     """Pictures a second, ours and segno's."""
-    return [compare(Picture(TEXT, kind, size), goal) for kind, size, goal in CASES]
+    return [compare(ImageSpec(TEXT, kind, size), goal) for kind, size, goal in CASES]
 
 
-def compare(picture: Picture, goal: float) -> Figure:
-    if not reads_back(picture, render(picture)):
+def compare(picture: ImageSpec, goal: float) -> Figure:
+    if not is_readable(picture, render(picture)):
         raise RuntimeError(f"cannot be read back: {picture}")
     ours, rival = in_turns(lambda: render(picture), lambda: by_segno(picture))
     name = f"{picture.format.upper()} of {picture.size}"
     return Figure(name, "per CPU second", 1 / ours, 1 / rival, "≥", goal)
 
 
-def by_segno(picture: Picture) -> bytes:
+def by_segno(picture: ImageSpec) -> bytes:
     written = BytesIO()
     scale = picture.size // MODULES
     segno.make(picture.text, error=picture.level, micro=False, boost_error=False).save(
@@ -66,12 +66,12 @@ def seconds_a_call(call: Callable[[], object]) -> float:
 
 def show_older_backend() -> None:
     """Our CPU times beside those an older backend documents; on which machine it had them, it does not say."""
-    picture = Picture(TEXT)
-    many = [Picture(f"{TEXT}{n}") for n in range(50)]
+    picture = ImageSpec(TEXT)
+    many = [ImageSpec(f"{TEXT}{n}") for n in range(50)]
     table: list[tuple[str, float, Callable[[], object]]] = [
         ("one PNG", 17.3, lambda: render(picture)),
-        ("one SVG", 14.3, lambda: render(Picture(TEXT, "svg"))),
-        ("one PNG of 2000 px", 58.4, lambda: render(Picture(TEXT, size=2000))),
+        ("one SVG", 14.3, lambda: render(ImageSpec(TEXT, "svg"))),
+        ("one PNG of 2000 px", 58.4, lambda: render(ImageSpec(TEXT, size=2000))),
         ("10 PNG, each", 13.9, lambda: [render(one) for one in many[:10]]),
         ("50 PNG, each", 17.9, lambda: [render(one) for one in many]),
         ("ETag", 0.006, picture.digest),

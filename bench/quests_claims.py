@@ -22,21 +22,21 @@ from bench.table import Figure
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.readiness import listener_problem
 from shared.infra import db
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.quests import catalog_client, commands, definitions, quest_pb2, quest_pb2_grpc
-from shared.quests.commands import Asked
-from shared.quests.definitions import Definition, RewardDefinition
+from shared.quests.commands import QuestCommand
+from shared.quests.definitions import QuestDefinition, RewardDefinition
 from shared.settings import settings
 
 PLAYERS, THREADS, ROUNDS = 1_000, 64, 3
 CLAIMS, RIVAL_CLAIMS = 10_000, 1_600
-QUEST = Definition("bench", 1, 1_000_000, reward=RewardDefinition("Bench", "coin", 1))
+QUEST = QuestDefinition("bench", 1, 1_000_000, reward=RewardDefinition("Bench", "coin", 1))
 READY_SECONDS = 30.0
 
 
 def seed(conn: Conn) -> None:
     """Players who have completed the quest often, and claimed nothing."""
-    definitions.write(conn, QUEST)
+    definitions.upsert(conn, QUEST)
     conn.execute("INSERT INTO players (username) SELECT 'bench' || n FROM generate_series(1, %s) n", (PLAYERS,))
     conn.execute(
         """
@@ -71,7 +71,9 @@ def measure(where: Stack) -> list[Figure]:
 
 def _ours(players: list[UUID]) -> float:
     def claim(player_id: UUID) -> None:
-        commands.one_of(commands.together.do(Asked(player_id, catalog_client.quest(QUEST.name), claims=True)))
+        commands.events_or_raise(
+            commands.group_commit.do(QuestCommand(player_id, catalog_client.get_quest(QUEST.name), claims=True))
+        )
 
     with db.connection() as conn:
         before = _paid(conn)
@@ -82,7 +84,9 @@ def _ours(players: list[UUID]) -> float:
 
 def _rivals(where: Stack, players: list[UUID], address: str) -> float:
     with (
-        ConnectionPool(where.rival_url, min_size=settings().database_pool, max_size=settings().database_pool) as pool,
+        ConnectionPool(
+            where.rival_url, min_size=settings().database_pool_size, max_size=settings().database_pool_size
+        ) as pool,
         grpc.insecure_channel(address) as channel,
         where.rival() as conn,
     ):
@@ -91,7 +95,7 @@ def _rivals(where: Stack, players: list[UUID], address: str) -> float:
         def claim(player_id: UUID) -> None:
             quest = stub.GetQuestInfo(quest_pb2.QuestRequest(quest_name=QUEST.name), timeout=5)
             with pool.connection() as own:  # a transaction
-                completions, claims = one(
+                completions, claims = exactly_one(
                     own.execute(
                         "SELECT completions, claims FROM rival_states WHERE player_id = %s FOR UPDATE", (player_id,)
                     )
@@ -131,7 +135,7 @@ def _rate(claim: Callable[[UUID], None], players: list[UUID], claims: int) -> fl
 
 
 def _paid(conn: Conn) -> int:
-    return int(one(conn.execute("SELECT count(*) FROM inventory_ledger"))[0])
+    return int(exactly_one(conn.execute("SELECT count(*) FROM inventory_ledger"))[0])
 
 
 def _assert_paid(paid: int, claims: int) -> None:

@@ -6,22 +6,22 @@ from uuid import UUID
 
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
-from shared.quests.rules import Action, Claim, Quest, QuestEvent, Reward, State, decide, fold
+from shared.quests.rules import ClaimReward, Quest, QuestAction, QuestEvent, QuestReward, QuestState, decide, fold
 
-SIGNIN = Quest("sign-in", streak=3, duplication=1_000, reward=Reward("coin", 10))
-WALK = Quest("walk", streak=3, duplication=1_000, auto_claim=True, reward=Reward("ruby", 1), by_scans=True)
+SIGNIN = Quest("sign-in", streak=3, duplication=1_000, reward=QuestReward("coin", 10))
+WALK = Quest("walk", streak=3, duplication=1_000, auto_claim=True, reward=QuestReward("ruby", 1), by_scans=True)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CODES = [UUID(int=n) for n in range(1, 4)]
 
 
-def history(quest: Quest, n: int) -> tuple[State, list[QuestEvent]]:
+def history(quest: Quest, n: int) -> tuple[QuestState, list[QuestEvent]]:
     """At least `n` events of one player: rounds, each claimed."""
-    state, log = State(), list[QuestEvent]()
+    state, log = QuestState(), list[QuestEvent]()
     while len(log) < n:
         at = START + timedelta(minutes=len(log))
-        commands: list[Action | Claim] = [Action(at, at.date(), uuid7(), code) for code in CODES]
+        commands: list[QuestAction | ClaimReward] = [QuestAction(at, at.date(), uuid7(), code) for code in CODES]
         if quest is SIGNIN:
-            commands = [*[Action(at, at.date())] * 3, Claim(at)]
+            commands = [*[QuestAction(at, at.date())] * 3, ClaimReward(at)]
         for command in commands:
             events = decide(state, command, quest)
             state, log = fold(events, state), [*log, *events]

@@ -12,7 +12,7 @@ from bench.quests_histories import fill
 from bench.table import Figure
 from shared.infra import db
 from shared.quests import replay, store
-from shared.quests.replay import Mark
+from shared.quests.replay import ReplayCheckpoint
 from shared.quests.rules import fold
 
 PLAYERS, EACH, RIVAL_PLAYERS = 10_000, 50, 1_000
@@ -29,7 +29,7 @@ def measure() -> list[Figure]:
 
 
 def _ours(events: int) -> float:
-    mark, sizes = Mark(), []
+    mark, sizes = ReplayCheckpoint(), []
     began = time.perf_counter()
     for done in replay.replay(mark):
         mark = done.mark
@@ -51,8 +51,8 @@ def _rivals() -> float:
         found = keys.fetchall()
         began, events = time.perf_counter(), 0
         for player_id, quest in found:
-            log = store.events_of(conn, [(player_id, quest)])[player_id, quest]
-            if fold(log) != store.states_of(conn, player_id)[quest]:
+            log = store.load_events(conn, [(player_id, quest)])[player_id, quest]
+            if fold(log) != store.load_states(conn, player_id)[quest]:
                 raise RuntimeError(f"{player_id}, {quest} differs")
             events += len(log)
         return events / (time.perf_counter() - began)

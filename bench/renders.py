@@ -26,11 +26,11 @@ from PIL import Image
 from bench.stack import Stack, running, stack
 from bench.table import Figure, show
 from shared.infra import db
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.infra.storage.local import LocalStorage
 from shared.messages import RenderChunk, send
 from shared.renders import rules, store
-from shared.renders.rules import Asked
+from shared.renders.rules import RenderOptions
 from shared.settings import settings
 
 PICTURES, RIVALS_PICTURES, WARM_UP = 10_000, 1_000, 1_000
@@ -70,24 +70,24 @@ class Workers:
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         with db.connection() as conn:
-            self.org_id: UUID = one(conn.execute("SELECT id FROM organizations"))[0]
-            self.codes = store.codes_of(conn, self.org_id, None)
+            self.org_id: UUID = exactly_one(conn.execute("SELECT id FROM organizations"))[0]
+            self.codes = store.select_code_ids(conn, self.org_id, None)
 
     def render(self, count: int) -> Run:
         """One render of so many codes, to its end."""
-        asked, codes = Asked(size=SIZE), self.codes[:count]
+        asked, codes = RenderOptions(size=SIZE), self.codes[:count]
         began = time.perf_counter()
         with db.transaction() as conn:
             render_id = store.add(conn, self.org_id, None, asked, codes)
-        for number in range(len(rules.chunks(codes, asked))):
+        for number in range(len(rules.split_into_chunks(codes, asked))):
             send(RenderChunk(str(render_id), number))
         largest, status = 0, "queued"
-        while status in rules.OPEN:
+        while status in rules.OPEN_STATUSES:
             if time.perf_counter() - began > LIMIT_SECONDS:
                 sys.exit(f"{count} pictures were not made in {LIMIT_SECONDS:.0f} s")
             time.sleep(0.02)
             with db.connection() as conn:
-                status = one(conn.execute("SELECT status FROM render_jobs WHERE id = %s", (render_id,)))[0]
+                status = exactly_one(conn.execute("SELECT status FROM render_jobs WHERE id = %s", (render_id,)))[0]
             largest = max(largest, *self._memory())
         took = time.perf_counter() - began
         self._check(render_id, count)
@@ -106,7 +106,7 @@ class Workers:
     @staticmethod
     def _check(render_id: UUID, count: int) -> None:
         with db.connection() as conn:
-            render = store.by_id(conn, [render_id])[render_id]
+            render = store.get_many(conn, [render_id])[render_id]
         if (render.status, render.done) != ("done", count):
             raise RuntimeError(f"{render.done} of {count} pictures: {render.status}, {render.reason}")
         path = next(settings().files_path.rglob(str(render.file).rpartition("/")[2]))

@@ -20,10 +20,10 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 from psycopg_pool import ConnectionPool
 
-from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, Verdict, judge
+from shared.scans.rules import CodeRules, Coordinates, JudgingLimits, LocationFix, Scan, Usage, Verdict, judge
 
 THREADS = 8  # Dramatiq's default
-LIMITS = Limits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+LIMITS = JudgingLimits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 
 broker = RedisBroker(url=os.environ["REDIS_URL"])
 broker.add_middleware(Results(backend=RedisBackend(url=os.environ["REDIS_URL"])))  # idle unless an actor stores results
@@ -115,21 +115,21 @@ def _write(conn: Connection[DictRow], scan_id: str, row: DictRow, verdict: Verdi
 
 
 def _scan(scan_id: str, row: DictRow) -> Scan:
-    place = Place(row["latitude"], row["longitude"])
+    place = Coordinates(row["latitude"], row["longitude"])
     return Scan(
         UUID(scan_id), row["player_id"], row["qr_code"], row["qr_code_id"], row["scan_time"], row["received_at"], place,
         row["accuracy"],
     )  # fmt: skip
 
 
-def _code(row: DictRow) -> Code:
-    return Code(
+def _code(row: DictRow) -> CodeRules:
+    return CodeRules(
         id=row["qr_code_id"],
         code=row["code"],
         org_id=row["org_id"],
         scan_type=row["scan_type"],
         requires_location=row["requires_location"],
-        place=Place(row["code_latitude"], row["code_longitude"]),
+        place=Coordinates(row["code_latitude"], row["code_longitude"]),
         radius_m=row["radius_m"],
         active=row["active"],
         deleted=row["deleted_at"] is not None,
@@ -144,7 +144,7 @@ def _code(row: DictRow) -> Code:
     )
 
 
-def _sightings(row: DictRow) -> list[Sighting]:
+def _sightings(row: DictRow) -> list[LocationFix]:
     if row["scan_time"] is None:
         return []
-    return [Sighting(row["scan_time"], Place(row["latitude"], row["longitude"]), row["accuracy"])]
+    return [LocationFix(row["scan_time"], Coordinates(row["latitude"], row["longitude"]), row["accuracy"])]

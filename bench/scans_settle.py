@@ -16,7 +16,7 @@ from bench.scans_data import OFF_EVERY, preload
 from bench.stack import Stack, running
 from bench.table import Figure
 from shared.infra import db
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.messages import ScansPending, send
 
 SCANS, RIVAL_SCANS = 20_000, 2_500  # a few seconds' work each
@@ -58,10 +58,10 @@ def _drained(conn: Conn, scans: int) -> float:
             sys.exit(f"{scans} scans were not settled in {LIMIT_SECONDS:.0f} s")
         time.sleep(0.1)
     won = scans - scans // OFF_EVERY
-    found = one(conn.execute("SELECT (SELECT count(*) FROM inventory_ledger), (SELECT count(*) FROM events)"))
+    found = exactly_one(conn.execute("SELECT (SELECT count(*) FROM inventory_ledger), (SELECT count(*) FROM events)"))
     if found != (won, scans + won + scans):  # scanned, rewarded, judged
         raise RuntimeError(f"{found} ledger entries and events after {scans} scans, of which {won} should have won")
-    row = one(
+    row = exactly_one(
         conn.execute(
             """
             WITH batch AS (

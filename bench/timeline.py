@@ -14,9 +14,9 @@ from uuid import UUID
 from bench.stack import stack
 from bench.table import Figure, show
 from bench.timeline_data import SCANS, codes, prepare, seed
-from shared.analytics.calendar import bounds, days, zone
+from shared.analytics.calendar import day_bounds, period_days, time_zone
 from shared.analytics.timelines import timeline
-from shared.analytics.unaggregated import Subject
+from shared.analytics.unaggregated import RollupSubject
 from shared.infra import db
 from shared.infra.db import Conn
 
@@ -30,13 +30,13 @@ def measure() -> list[Figure]:
         found, now = codes(conn), datetime.now(UTC)
 
         def ours(code: str, tz: str) -> Callable[[], object]:
-            return lambda: timeline(conn, Subject(*found[code]), "1y", tz, now)
+            return lambda: timeline(conn, RollupSubject(*found[code]), "1y", tz, now)
 
         def rival(code: str, tz: str) -> Callable[[], object]:
             return lambda: group_by(conn, found[code][0], tz, now)
 
         for tz in ("UTC", *ZONES):
-            assert [count for _, count, *_ in timeline(conn, Subject(*found["many"]), "1y", tz, now)] == [
+            assert [count for _, count, *_ in timeline(conn, RollupSubject(*found["many"]), "1y", tz, now)] == [
                 count for _, count in group_by(conn, found["many"][0], tz, now)
             ]
         sides = {
@@ -79,8 +79,8 @@ def milliseconds(call: Callable[[], object], calls: int) -> float:
 
 def group_by(conn: Conn, code_id: UUID, tz: str, now: datetime) -> list[tuple[object, int]]:
     """The timeline without rollups: days by GROUP BY, holes filled with zero."""
-    of = days("1y", zone(tz), now)
-    start, *_, end = bounds(of, zone(tz))
+    of = period_days("1y", time_zone(tz), now)
+    start, *_, end = day_bounds(of, time_zone(tz))
     return conn.execute(
         """
         SELECT day, coalesce(count, 0)

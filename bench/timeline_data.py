@@ -80,7 +80,7 @@ def roll_up(conn: Conn, scale: float) -> None:
     from workers import analytics  # noqa: PLC0415 - workers ask for their stores when they are imported
 
     for code in ("many", "few"):
-        subjects = rebuild.of_code(conn, codes(conn)[code][0])
+        subjects = rebuild.for_code(conn, codes(conn)[code][0])
         assert subjects is not None
         with timed() as took:
             analytics.rebuild(subjects)

@@ -25,7 +25,7 @@ class NotFound(DomainError):
     """There is nothing here, or nothing that you may know of."""
 
 
-class NoSuchPlayer(NotFound):
+class PlayerNotFound(NotFound):
     """There is no such player."""
 
 
@@ -48,7 +48,7 @@ class Unavailable(DomainError):
 
 
 @dataclass(frozen=True)
-class Fault:
+class FieldError:
     """One field that is wrong: `loc` as in `body.latitude`, and what would be right."""
 
     loc: str
@@ -58,7 +58,7 @@ class Fault:
 class Invalid(DomainError):
     """The request is malformed."""
 
-    def __init__(self, *faults: Fault) -> None:
+    def __init__(self, *faults: FieldError) -> None:
         super().__init__()
         self.faults = faults
 
@@ -67,11 +67,11 @@ class UsernameTaken(Conflict):
     """This username is taken."""
 
 
-class NotAGuest(Conflict):
+class AlreadyRegistered(Conflict):
     """This player is no guest any more."""
 
 
-class StillAGuest(Conflict):
+class GuestAccount(Conflict):
     """A guest has neither a password nor a name or an address of their own; POST /auth/upgrade gives them."""
 
 
@@ -99,23 +99,23 @@ class NonceReused(Conflict):
     """This nonce was used for another scan; a retry must repeat the same body."""
 
 
-class PictureSetAside(Conflict):
+class ImageDeadLettered(Conflict):
     """This picture could not be made, and was set aside."""
 
 
-class AttemptsSpent(Conflict):
+class NoAttemptsLeft(Conflict):
     """All attempts at this puzzle are spent."""
 
 
-class Unsolvable(Conflict):
+class NoSolution(Conflict):
     """This puzzle has no solution yet."""
 
 
-class NoPuzzle(Forbidden):
+class PuzzleNotUnlocked(Forbidden):
     """Only a player whose scan of its code succeeded may solve this puzzle."""
 
 
-class NotJudged(Conflict):
+class NoVerdictYet(Conflict):
     """This scan has no verdict yet."""
 
 
@@ -123,30 +123,30 @@ class NotReviewable(Conflict):
     """This scan's verdict is not one that staff may change so."""
 
 
-class KeyInUse(Conflict):
+class IdempotencyKeyInUse(Conflict):
     """The first request with this Idempotency-Key is still running."""
 
 
-class RowsRefused(Invalid):
+class InvalidRows(Invalid):
     """Some rows are wrong, so none was added. `rows` says of each what became of it."""
 
-    def __init__(self, message: str, faults: Sequence[Fault], rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, message: str, faults: Sequence[FieldError], rows: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(*faults)
         self.message, self.rows = message, rows
 
 
-class KeyReused(Invalid):
+class IdempotencyKeyReused(Invalid):
     """This Idempotency-Key was used with another request."""
 
     def __init__(self) -> None:
-        super().__init__(Fault("header.Idempotency-Key", self.__doc__ or ""))
+        super().__init__(FieldError("header.Idempotency-Key", self.__doc__ or ""))
 
 
-class TooManySockets(Unavailable):
+class TooManyWebSockets(Unavailable):
     """This process holds as many sockets as it may; try again."""
 
 
-class TooManyPasswords(Unavailable):
+class PasswordHashingBusy(Unavailable):
     """Too many passwords are being checked at this moment; try again shortly."""
 
     def __init__(self) -> None:
@@ -158,11 +158,11 @@ class TooManyDownloads(Unavailable):
     """This process sends as many files as it may; try again."""
 
 
-class Unreadable(Invalid):
+class UnreadableImage(Invalid):
     """With these colours, this style and this logo the picture cannot be read back."""
 
 
-class PictureChanging(Unavailable):
+class LogoChanged(Unavailable):
     """The logo is being replaced; try again."""
 
 
@@ -171,19 +171,19 @@ class TextTooLong(Invalid):
 
     def __init__(self, limit: int, level: str, loc: str = "data") -> None:
         self.limit, self.level = limit, level
-        super().__init__(Fault(loc, f"is too long: level {level} holds {limit:,} bytes"))
+        super().__init__(FieldError(loc, f"is too long: level {level} holds {limit:,} bytes"))
 
 
-class PictureTooSmall(Invalid):
+class ImageTooSmall(Invalid):
     """The symbol and its quiet zone do not fit in so few pixels. `smallest` is the size that would do, in pixels."""
 
     def __init__(self, smallest: int, loc: str = "size") -> None:
         self.smallest = smallest
-        super().__init__(Fault(loc, f"is too small for this symbol: it needs at least {smallest} pixels"))
+        super().__init__(FieldError(loc, f"is too small for this symbol: it needs at least {smallest} pixels"))
 
 
-class LogoRefused(Invalid):
+class InvalidLogo(Invalid):
     """This file cannot be a logo."""
 
     def __init__(self, why: str, loc: str = "form.logo") -> None:
-        super().__init__(Fault(loc, why))
+        super().__init__(FieldError(loc, why))

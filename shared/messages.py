@@ -12,13 +12,13 @@ from typing import ClassVar
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 
-from shared.infra.logging import current_request_id, get_logger, request_id
-from shared.infra.per_process import once
+from shared.infra.logging import bound_request_id, current_request_id, get_logger
+from shared.infra.per_process import per_process
 from shared.infra.redis import client, key, make_client
 
 log = get_logger()
 
-MAX_REST_SECONDS = 0.05
+MAX_PAUSE_SECONDS = 0.05
 
 
 class Message:
@@ -35,7 +35,7 @@ class ScansPending(Message):
 
 
 @dataclass(frozen=True)
-class ImagesPending(Message):
+class GeneratedCodesPending(Message):
     """There are generated codes without their picture: draw every one there is."""
 
     queue = "images"
@@ -65,7 +65,7 @@ class RendersPending(Message):
 
 
 @dataclass(frozen=True)
-class RenderEnded(Message):
+class RenderFilesUnneeded(Message):
     """A render was canceled, or its file is not wanted any more: remove what it left in the storage."""
 
     render_id: str
@@ -93,7 +93,7 @@ class CleanUp(Message):
     queue = "maintenance"
 
 
-@once
+@per_process
 def broker() -> RedisBroker:
     """This process's broker. Web only sends through it; `workers/broker.py` adds what workers need."""
     return RedisBroker(
@@ -106,9 +106,9 @@ def broker() -> RedisBroker:
     )
 
 
-def wake_channel(queue: str) -> str:
+def wakeup_channel(queue: str) -> str:
     """Where a consumer that sleeps between polls listens for news of its queue."""
-    return key("wake", queue)
+    return key("wakeups", queue)
 
 
 def send(message: Message) -> None:
@@ -122,10 +122,10 @@ def send(message: Message) -> None:
             options={"request_id": current_request_id()},
         )
     )
-    client().publish(wake_channel(message.queue), b"")
+    client().publish(wakeup_channel(message.queue), b"")
 
 
-class Nudger:
+class BackgroundSender:
     """Sends nudges from a thread of its own: the first at once, those that follow it together in the next round.
 
     A hundred scans accepted together need one nudge, and sending one costs half of what accepting a scan does.
@@ -153,11 +153,11 @@ class Nudger:
         with self._lock:
             waiting, self._waiting = self._waiting, {}
         for message, origin in waiting.items():
-            with request_id(origin):
+            with bound_request_id(origin):
                 try:
                     send(message)
                 except Exception as error:  # noqa: BLE001 - whatever it is, the next nudge is tried again
-                    log.warning("nudge_dropped", message=type(message).__name__, error=repr(error))
+                    log.warning("message_dropped", message=type(message).__name__, error=repr(error))
 
     def _run(self) -> None:
         while True:
@@ -165,7 +165,7 @@ class Nudger:
             self._news.clear()
             began = time.monotonic()
             self.flush()
-            time.sleep(min(10 * (time.monotonic() - began), MAX_REST_SECONDS))  # a busy process sends fewer
+            time.sleep(min(10 * (time.monotonic() - began), MAX_PAUSE_SECONDS))  # a busy process sends fewer
 
 
-nudger = Nudger()
+background_sender = BackgroundSender()

@@ -100,47 +100,47 @@ class Settings(BaseSettings):
 
     access_token_minutes: int = Field(15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(30, ge=1, le=365)
-    password_hashes_at_once: int = Field(2, ge=1, le=64)
+    password_hash_concurrency: int = Field(2, ge=1, le=64)
 
-    request_seconds: float = Field(30, gt=0, le=600)
-    request_bytes_per_second: int = Field(16_384, ge=1)
+    request_read_timeout_seconds: float = Field(30, gt=0, le=600)
+    request_min_bytes_per_second: int = Field(16_384, ge=1)
     rate_limits_enabled: bool = True
     rate_limit_default: Limit = "600 per minute"
-    rate_limit_unproved: Limit = "300 per minute"
-    rate_limit_ticket: Limit = "3000 per minute"
+    rate_limit_anonymous: Limit = "300 per minute"
+    rate_limit_websocket_ticket: Limit = "3000 per minute"
     rate_limit_login: Limit = "60 per minute"
-    rate_limit_login_name: Limit = "10 per 5 minutes"
+    rate_limit_login_per_username: Limit = "10 per 5 minutes"
     rate_limit_register: Limit = "60 per minute"
     rate_limit_refresh: Limit = "30 per minute"
     rate_limit_scan: Limit = "120 per minute"
     rate_limit_generate: Limit = "60 per minute"
     rate_limit_render: Limit = "30 per minute"
     rate_limit_image: Limit = "600 per minute"
-    rate_limit_key: Limit = "6000 per minute"
+    rate_limit_api_key: Limit = "6000 per minute"
 
-    outside_issuer: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
-    outside_audience: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
-    outside_keys_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
-    outside_secret: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
-    outside_algorithms: Annotated[tuple[OutsideAlgorithm, ...], NoDecode, BeforeValidator(_split_commas)] = ()
-    outside_claim: str = Field("sub", min_length=1, max_length=100)
-    outside_names_ours: bool = False
+    external_auth_issuer: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    external_auth_audience: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    external_auth_keys_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
+    external_auth_secret: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
+    external_auth_algorithms: Annotated[tuple[OutsideAlgorithm, ...], NoDecode, BeforeValidator(_split_commas)] = ()
+    external_auth_subject_claim: str = Field("sub", min_length=1, max_length=100)
+    external_auth_link_existing_players: bool = False
 
     web_threads: int = Field(256, ge=4, le=4096)
-    web_sockets: int | None = Field(None, ge=0, le=4000)
-    database_pool: int = Field(12, ge=1, le=200)
+    max_websockets: int | None = Field(None, ge=0, le=4000)
+    database_pool_size: int = Field(12, ge=1, le=200)
     worker_threads: int = Field(4, ge=1, le=64)
     worker_processes: int = Field(1, ge=1, le=64)
 
     scan_default_wait: float = Field(0, ge=0, le=10)
-    scan_grace_hours: float = Field(72, gt=0, le=24 * 90)
+    scan_max_age_hours: float = Field(72, gt=0, le=24 * 90)
     scan_max_accuracy_m: float = Field(100, gt=0)
     scan_max_speed_mps: float = Field(300, gt=0)
     scan_lease_seconds: float = Field(10, gt=0, le=60)
-    scan_sweep_seconds: float = Field(5, gt=0, le=30)
+    pending_poll_seconds: float = Field(5, gt=0, le=30)
     event_retention_days: int = Field(30, ge=1)
 
-    rollup_seconds: float = Field(5, gt=0, le=60)
+    rollup_interval_seconds: float = Field(5, gt=0, le=60)
     visit_retention_days: int = Field(400, ge=1)
 
     generate_requires_auth: bool = True
@@ -150,14 +150,14 @@ class Settings(BaseSettings):
     files_s3_bucket: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
     files_s3_endpoint: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
     files_s3_region: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
-    render_days: int = Field(7, ge=1, le=365)
+    render_retention_days: int = Field(7, ge=1, le=365)
     render_lease_seconds: float = Field(30, ge=1, le=600)
 
     grpc_server_url: str = Field("127.0.0.1:50051", pattern=r"^[^/\s]+:[0-9]{1,5}$")
     grpc_listen: str | None = Field(None, pattern=r"^[^/\s]+:[0-9]{1,5}$")
     grpc_deadline_seconds: float = Field(1, gt=0, le=30)
-    grpc_cache_seconds: float = Field(60, ge=0, le=3600)
-    grpc_stale_hours: float = Field(24, ge=0, le=24 * 30)
+    grpc_cache_ttl_seconds: float = Field(60, ge=0, le=3600)
+    grpc_cache_stale_hours: float = Field(24, ge=0, le=24 * 30)
     grpc_tls: bool = False
     grpc_ca_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
     grpc_cert_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
@@ -166,8 +166,8 @@ class Settings(BaseSettings):
     signin_quest: str = Field("sign-in-three-times", min_length=1, max_length=200)
     signup_quest: str = Field("sign-up", min_length=1, max_length=200)
 
-    cache_megabytes: int = Field(64, ge=1, le=65_536)
-    cache_entry_kilobytes: int = Field(512, ge=1, le=65_536)
+    cache_max_mb: int = Field(64, ge=1, le=65_536)
+    cache_max_entry_kb: int = Field(512, ge=1, le=65_536)
 
     @model_validator(mode="after")
     def _safe(self) -> Self:
@@ -178,16 +178,18 @@ class Settings(BaseSettings):
         return self
 
     @property
-    def outside_ways(self) -> tuple[OutsideAlgorithm, ...]:
+    def external_auth_allowed_algorithms(self) -> tuple[OutsideAlgorithm, ...]:
         """How tokens of the outside service may be signed."""
-        return self.outside_algorithms or (("HS256",) if self.outside_secret else ("RS256", "ES256", "EdDSA"))
+        return self.external_auth_algorithms or (
+            ("HS256",) if self.external_auth_secret else ("RS256", "ES256", "EdDSA")
+        )
 
     @property
     def is_production(self) -> bool:
         return self.waymark_env == "production"
 
     @property
-    def printed_url(self) -> str:
+    def public_base_url(self) -> str:
         """Where printed codes lead: PUBLIC_URL, without a slash at its end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
 
@@ -197,33 +199,33 @@ class Settings(BaseSettings):
         return self.files_dir or self.waymark_data / "files"
 
     @property
-    def max_sockets(self) -> int:
+    def websocket_limit(self) -> int:
         """Sockets a web process holds; each keeps one of its threads, the rest stay with HTTP."""
-        return self.web_threads // 2 if self.web_sockets is None else self.web_sockets
+        return self.web_threads // 2 if self.max_websockets is None else self.max_websockets
 
     @property
-    def max_waits(self) -> int:
+    def verdict_wait_limit(self) -> int:
         """Requests of a web process that may hold a thread for a verdict (Prefer: wait) at once."""
-        return max(1, (self.web_threads - self.max_sockets) * 3 // 4)
+        return max(1, (self.web_threads - self.websocket_limit) * 3 // 4)
 
     @property
-    def max_downloads(self) -> int:
+    def download_limit(self) -> int:
         """Files and exports that a web process sends at once: each keeps a thread for as long as its client reads."""
-        return max(1, (self.web_threads - self.max_sockets) // 8)
+        return max(1, (self.web_threads - self.websocket_limit) // 8)
 
     @property
-    def max_passwords(self) -> int:
+    def password_hash_queue_limit(self) -> int:
         """Requests of a web process that may hold a thread for a password's hash at once, waiting for it or not."""
-        return max(self.password_hashes_at_once, (self.web_threads - self.max_sockets) // 16)
+        return max(self.password_hash_concurrency, (self.web_threads - self.websocket_limit) // 16)
 
     @property
-    def sends_token_in_clear(self) -> bool:
+    def sends_grpc_token_in_clear(self) -> bool:
         """Whether GRPC_TOKEN crosses a network as everybody there could read it."""
         host = self.grpc_server_url.rpartition(":")[0]
         return bool(self.grpc_token) and not self.grpc_tls and not _is_loopback(host)
 
     @property
-    def catalog_address(self) -> str:
+    def catalog_listen_address(self) -> str:
         """Where our own catalog listens: GRPC_LISTEN, else where its clients look for it."""
         return self.grpc_listen or self.grpc_server_url
 

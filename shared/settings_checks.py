@@ -28,28 +28,31 @@ def contradictions(told: "Settings") -> Iterator[str]:
         yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
     if (told.grpc_cert_file is None) != (told.grpc_key_file is None):
         yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
-    if told.max_sockets >= told.web_threads:
-        yield "WEB_SOCKETS must be below WEB_THREADS, so that HTTP always has a thread"
-    if told.outside_issuer is None:
-        if told.outside_keys_file or told.outside_secret:
-            yield "OUTSIDE_ISSUER must be set: tokens that name no issuer are not taken"
+    if told.websocket_limit >= told.web_threads:
+        yield "MAX_WEBSOCKETS must be below WEB_THREADS, so that HTTP always has a thread"
+    if told.external_auth_issuer is None:
+        if told.external_auth_keys_file or told.external_auth_secret:
+            yield "EXTERNAL_AUTH_ISSUER must be set: tokens that name no issuer are not taken"
         return
-    if told.outside_audience is None:
-        yield "OUTSIDE_AUDIENCE must be set: tokens made for others are not taken"
-    if (told.outside_keys_file is None) == (told.outside_secret is None):
-        yield "OUTSIDE_KEYS_FILE or OUTSIDE_SECRET must be set, and not both"
-    if any(name.startswith("HS") != (told.outside_secret is not None) for name in told.outside_ways):
-        yield "OUTSIDE_ALGORITHMS must be HS256, HS384 or HS512 with OUTSIDE_SECRET, and none of them without"
-    if told.outside_secret is not None:
-        if len(told.outside_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
-            yield f"OUTSIDE_SECRET must be at least {MIN_SECRET_BYTES} bytes"
-        if told.outside_secret.get_secret_value() == told.jwt_secret.get_secret_value():
-            yield "OUTSIDE_SECRET must not be JWT_SECRET: who has it could sign for anybody"
+    if told.external_auth_audience is None:
+        yield "EXTERNAL_AUTH_AUDIENCE must be set: tokens made for others are not taken"
+    if (told.external_auth_keys_file is None) == (told.external_auth_secret is None):
+        yield "EXTERNAL_AUTH_KEYS_FILE or EXTERNAL_AUTH_SECRET must be set, and not both"
+    if any(
+        name.startswith("HS") != (told.external_auth_secret is not None)
+        for name in told.external_auth_allowed_algorithms
+    ):
+        yield "EXTERNAL_AUTH_ALGORITHMS must be HS256, HS384 or HS512 if EXTERNAL_AUTH_SECRET is set, else none of them"
+    if told.external_auth_secret is not None:
+        if len(told.external_auth_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+            yield f"EXTERNAL_AUTH_SECRET must be at least {MIN_SECRET_BYTES} bytes"
+        if told.external_auth_secret.get_secret_value() == told.jwt_secret.get_secret_value():
+            yield "EXTERNAL_AUTH_SECRET must not be JWT_SECRET: who has it could sign for anybody"
 
 
 def in_production(told: "Settings") -> Iterator[str]:
     """What only a demo may have."""
-    for name, secret in (("JWT_SECRET", told.jwt_secret), ("OUTSIDE_SECRET", told.outside_secret)):
+    for name, secret in (("JWT_SECRET", told.jwt_secret), ("EXTERNAL_AUTH_SECRET", told.external_auth_secret)):
         if secret is not None and _is_made_up(secret.get_secret_value()):
             yield f"{name} looks made up; use e.g. `openssl rand -hex 32`"
     if told.grpc_token and _is_weak(told.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
@@ -60,7 +63,7 @@ def in_production(told: "Settings") -> Iterator[str]:
             yield f"{name}: the password must be {MIN_PASSWORD_CHARACTERS} characters or more, and no example's"
     if told.public_url is None:
         yield "PUBLIC_URL must be set in production: it is printed inside the codes"
-    if told.sends_token_in_clear:
+    if told.sends_grpc_token_in_clear:
         yield "GRPC_TLS must be on in production where GRPC_TOKEN goes to another host"
     if os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no"):
         yield "FLASK_DEBUG must be off in production"

@@ -3,7 +3,7 @@
 from flask_openapi import OpenAPI
 
 from shared.infra import logging
-from shared.infra.redis import refuse_eviction
+from shared.infra.redis import require_no_eviction
 from shared.settings import settings
 from shared.settings_checks import doubts
 from web.api import (
@@ -28,7 +28,7 @@ from web.api import (
     timelines,
 )
 from web.http import auth, cors, openapi, problems, proxy_headers, rate_limits, request_context, security_headers
-from web.http.schemas import StrictJSON
+from web.http.schemas import StrictJSONProvider
 from web.pages import organizations as organization_pages
 from web.pages import visits
 from web.realtime import websockets
@@ -37,9 +37,9 @@ from web.realtime import websockets
 def create_app() -> OpenAPI:
     """The WSGI application, made once per process."""
     logging.configure("web")
-    refuse_eviction()
+    require_no_eviction()
     for doubt in doubts(settings()) if settings().is_production else ():
-        logging.get_logger().warning("doubtful_setting", told=doubt)
+        logging.get_logger().warning("suspicious_setting", warning=doubt)
     app = OpenAPI(
         __name__,
         static_folder=None,
@@ -49,16 +49,16 @@ def create_app() -> OpenAPI:
         security_schemes=openapi.SECURITY_SCHEMES,
         validation_error_callback=problems.on_validation_error,
     )
-    app.json = StrictJSON(app)
-    app.url_map.converters["code_id"] = codes.CodeId
+    app.json = StrictJSONProvider(app)
+    app.url_map.converters["code_id"] = codes.CodeIdConverter
     proxy_headers.init_app(app)
     problems.init_app(app)
-    request_context.name_requests(app)
+    request_context.assign_request_ids(app)
     security_headers.init_app(app)
     cors.init_app(app)
     rate_limits.init_app(app)
     auth.init_app(app)
-    request_context.check_bodies(app)
+    request_context.check_request_bodies(app)
     slices = (
         accounts,
         profile,
@@ -85,5 +85,5 @@ def create_app() -> OpenAPI:
         app.register_api(part.api)
     websockets.init_app(app)
     openapi.init_app(app)
-    request_context.name_crowds(app)
+    request_context.register_serialized_routes(app)
     return app

@@ -6,11 +6,11 @@ import socket
 from types import FrameType
 
 from shared.settings import settings
-from web.server.gunicorn_worker import Worker
-from web.server.read_deadline import SILENT_SECONDS, Patience, limit_of
+from web.server.gunicorn_worker import LimitedThreadWorker
+from web.server.read_deadline import IDLE_TIMEOUT_SECONDS, DeadlineReader, timeval
 
 bind = f"{settings().host}:{settings().port}"
-worker_class = Worker
+worker_class = LimitedThreadWorker
 threads = settings().web_threads
 worker_connections = 4 * settings().web_threads + 1_000
 timeout = 30
@@ -30,14 +30,14 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
     Accepted sockets inherit the limits from the listening one; a WebSocket only reads when there is something to read.
     """
-    limit = limit_of(SILENT_SECONDS)
+    limit = timeval(IDLE_TIMEOUT_SECONDS)
     for listener in server.LISTENERS:
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
         listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
 
 def pre_request(worker, req) -> None:  # type: ignore[no-untyped-def]
-    if isinstance(req.unreader, Patience):
+    if isinstance(req.unreader, DeadlineReader):
         req.unreader.is_body = True  # what is read from now on
 
 
@@ -62,11 +62,11 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     """Send the nudges and store the visits that still wait, and leave PostgreSQL in order."""
     from shared.infra import cache, db
-    from shared.messages import nudger
-    from shared.visits.visit_buffer import visit_log
+    from shared.messages import background_sender
+    from shared.visits.visit_buffer import visit_buffer
 
-    nudger.flush()
+    background_sender.flush()
     for each in cache.CACHES:
         each.tell_hits()
-    visit_log.close()
+    visit_buffer.close()
     db.close_pool()

@@ -11,72 +11,78 @@ from uuid import UUID
 
 from shared.analytics import cache_versions, rollup
 from shared.analytics import rebuild as rebuilding
-from shared.analytics.rebuild import Subjects
-from shared.analytics.rollup_queries import END, FIRST_DAY
+from shared.analytics.rebuild import RebuildTarget
+from shared.analytics.rollup_queries import END_DAY, FIRST_DAY
 from shared.infra import db, event_log_restore
 from shared.infra.logging import configure, get_logger
-from shared.messages import RollUp, nudger
-from workers.broker import handles, process_life
+from shared.messages import RollUp, background_sender
+from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()
 
 BATCH = 3_000
 """Events, of which a scan has two or three. Bounded, because readers of the event log wait behind each batch."""
 ROUNDS = 100  # then let other messages of this worker have their turn
-FEW, MANY = 2_000, 10_000
+MIN_SLICE_SCANS, MAX_SLICE_SCANS = 2_000, 10_000
 """Scans in a slice of a rebuild: with fewer, the next one is longer, with more, shorter."""
 MAX_DAYS = 64
 
 
-@handles(RollUp)
+@actor_for(RollUp)
 def roll_up() -> None:
     """Fold whatever is new. Safe to run twice, also side by side: one folds, the others find the lock taken."""
     for _ in range(ROUNDS):
-        if not fold() or process_life.stopping.is_set():
+        if not roll_up_batch() or worker_lifecycle.stopping.is_set():
             return
-    nudger.nudge(RollUp())
+    background_sender.nudge(RollUp())
 
 
-def fold() -> bool:
+def roll_up_batch() -> bool:
     """Fold a batch of each kind; whether there may be more."""
     with db.transaction() as conn:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
-        if not rollup.try_lock(conn):
+        if not rollup.try_lock_positions(conn):
             return False
-        event_log_restore.renumber(conn)
-        scans = rollup.fold_scans(conn, limit=BATCH)
-        visits = rollup.fold_visits(conn, limit=BATCH)
+        event_log_restore.restore_positions(conn)
+        scans = rollup.roll_up_scans(conn, limit=BATCH)
+        visits = rollup.roll_up_visits(conn, limit=BATCH)
     if scans or visits:
-        log.info("rolled_up", events=scans, visits=visits)
+        log.info("rollups_updated", events=scans, visits=visits)
     return BATCH in (scans, visits)
 
 
-def rebuild(subjects: Subjects) -> int:
+def rebuild(subjects: RebuildTarget) -> int:
     """Make these rollups anew, slice by slice; returns how many scans are in them."""
-    while fold():
+    while roll_up_batch():
         pass  # what is behind has to be told apart in each slice
     span, total, end = 1, 0, FIRST_DAY
-    while not process_life.stopping.is_set():
+    while not worker_lifecycle.stopping.is_set():
         with db.connection() as conn:
             first = rebuilding.next_day(conn, subjects, end)
         if first is None:
             break
-        end = min(first + timedelta(days=span), END)
+        end = min(first + timedelta(days=span), END_DAY)
         found = _replace(subjects, first, end)
         total += found
-        span = max(1, span // 2) if found > MANY else min(MAX_DAYS, 2 * span) if found < FEW else span
+        span = (
+            max(1, span // 2)
+            if found > MAX_SLICE_SCANS
+            else min(MAX_DAYS, 2 * span)
+            if found < MIN_SLICE_SCANS
+            else span
+        )
     with db.transaction() as conn:
-        rollup.lock(conn)
-        rebuilding.forget_strangers(conn, rebuilding.as_of_now(conn, subjects))
-        cache_versions.retag(conn, subjects.org_id)
-    log.info("rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
+        rollup.lock_positions(conn)
+        rebuilding.delete_stale_players(conn, rebuilding.with_new_codes(conn, subjects))
+        cache_versions.bump_version(conn, subjects.org_id)
+    log.info("rollups_rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
     return total
 
 
-def _replace(subjects: Subjects, first: date, end: date) -> int:
+def _replace(subjects: RebuildTarget, first: date, end: date) -> int:
     with db.transaction() as conn:
-        rollup.lock(conn)
-        subjects = rebuilding.as_of_now(conn, subjects)
+        rollup.lock_positions(conn)
+        subjects = rebuilding.with_new_codes(conn, subjects)
         rebuilding.rebuild_visits(conn, subjects, first, end)
         return rebuilding.rebuild_scans(conn, subjects, first, end)
 
@@ -98,12 +104,12 @@ def main(arguments: list[str]) -> None:
     print(f"{sum(scans):,} scans counted anew")
 
 
-def _subjects(org_id: UUID | None, code_id: UUID | None) -> list[Subjects]:
+def _subjects(org_id: UUID | None, code_id: UUID | None) -> list[RebuildTarget]:
     with db.connection() as conn:
         if code_id is None:
             orgs = rebuilding.organizations(conn) if org_id is None else [org_id]
             return [rebuilding.of_organization(conn, each) for each in orgs]
-        found = rebuilding.of_code(conn, code_id)
+        found = rebuilding.for_code(conn, code_id)
         if found is None:
             raise SystemExit(f"There is no code {code_id}")
         return [found]

@@ -17,15 +17,15 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.middleware import Middleware
 
 from shared.infra import db
-from shared.infra.logging import configure, get_logger, request_id
-from shared.infra.redis import listen, make_client, refuse_eviction
-from shared.messages import Message, broker, wake_channel
+from shared.infra.logging import bound_request_id, configure, get_logger
+from shared.infra.redis import listen, make_client, require_no_eviction
+from shared.messages import Message, broker, wakeup_channel
 
 log = get_logger()
 P = ParamSpec("P")
 
 
-class Wakes:
+class QueueWakeups:
     """One subscriber per worker process; sets the event of every consumer whose queue has news."""
 
     def __init__(self) -> None:
@@ -37,7 +37,7 @@ class Wakes:
         """An event that is set whenever something was put on the queue."""
         news = threading.Event()
         with self._lock:
-            self._events.setdefault(wake_channel(queue), []).append(news)
+            self._events.setdefault(wakeup_channel(queue), []).append(news)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="wakes", daemon=True)
                 self._thread.start()
@@ -59,26 +59,26 @@ class Wakes:
         pause = threading.Event()
         while True:
             try:
-                for said in listen(patterns=[wake_channel("*")]):
+                for said in listen(patterns=[wakeup_channel("*")]):
                     if said["type"] == "psubscribe":
                         self._set()  # whatever was said while nobody listened
                     else:
                         self._set(said["channel"].decode())
             except redis.RedisError as error:
-                log.warning("wakes_away", error=str(error))
+                log.warning("wakeups_unavailable", error=str(error))
                 pause.wait(1.0)
 
 
-wakes = Wakes()
+queue_wakeups = QueueWakeups()
 
 
-class WakingConsumer(_RedisConsumer):
+class PushConsumer(_RedisConsumer):
     """Dramatiq's consumer, waiting for a wake where it would sleep."""
 
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, timeout=0)  # its own sleeps become none
         self.idle_seconds = timeout / 1000
-        self.news = wakes.event(queue_name)
+        self.news = queue_wakeups.event(queue_name)
 
     def __next__(self) -> MessageProxy | None:
         self.news.clear()  # before the fetch: news that comes during it is not slept through
@@ -96,17 +96,17 @@ class WakingConsumer(_RedisConsumer):
         self.news.set()
 
     def close(self) -> None:
-        wakes.forget(self.news)
+        queue_wakeups.forget(self.news)
         super().close()
 
 
-class WakingBroker(RedisBroker):
+class PushBroker(RedisBroker):
     @property
     def consumer_class(self) -> type[Consumer]:
-        return WakingConsumer
+        return PushConsumer
 
 
-class ProcessLife(Middleware):
+class WorkerLifecycle(Middleware):
     """Logging after the fork, and the word to stop before the end."""
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class ProcessLife(Middleware):
 
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         configure("worker")
-        refuse_eviction()
+        require_no_eviction()
         gc.collect()
         gc.freeze()  # what was imported stays: looking through it again took a sixth of judging
 
@@ -125,14 +125,14 @@ class ProcessLife(Middleware):
         db.close_pool()
 
 
-class RequestIds(Middleware):
+class RequestIdMiddleware(Middleware):
     """Lines logged by an actor carry the id of the request that sent its message."""
 
     def __init__(self) -> None:
         self._bound: dict[str, Any] = {}
 
     def before_process_message(self, broker: dramatiq.Broker, message: MessageProxy) -> None:
-        bound = request_id(message.options.get("request_id"))
+        bound = bound_request_id(message.options.get("request_id"))
         bound.__enter__()
         self._bound[message.message_id] = bound
 
@@ -153,17 +153,17 @@ class RequestIds(Middleware):
     after_skip_message = after_process_message
 
 
-process_life = ProcessLife()
-worker_broker = WakingBroker(
+worker_lifecycle = WorkerLifecycle()
+worker_broker = PushBroker(
     client=make_client(),
     namespace=broker().namespace,
-    middleware=[process_life, RequestIds()],
+    middleware=[worker_lifecycle, RequestIdMiddleware()],
     maintenance_chance=broker().maintenance_chance,
     heartbeat_timeout=broker().heartbeat_timeout,
 )
 dramatiq.set_broker(worker_broker)
 
 
-def handles(message: type[Message]) -> Callable[[Callable[P, None]], "dramatiq.Actor[P, None]"]:
+def actor_for(message: type[Message]) -> Callable[[Callable[P, None]], "dramatiq.Actor[P, None]"]:
     """Make a function the actor for a message; it is called with the message's fields."""
     return dramatiq.actor(actor_name=message.__name__, queue_name=message.queue, broker=worker_broker)

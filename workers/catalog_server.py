@@ -25,9 +25,9 @@ from grpc_reflection.v1alpha import reflection
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.logging import configure, get_logger
-from shared.infra.signals import stop_on_signals
+from shared.infra.signals import stop_event
 from shared.quests import definitions, quest_pb2, quest_pb2_grpc, yaml_loader
-from shared.quests.definitions import Listed
+from shared.quests.definitions import CatalogQuest
 from shared.settings import settings
 
 log = get_logger()
@@ -40,7 +40,7 @@ CHECK_SECONDS = 5.0
 MAX_REQUEST_BYTES = 64 * 1024
 
 
-class Catalog(quest_pb2_grpc.QuestServiceServicer):
+class QuestCatalogService(quest_pb2_grpc.QuestServiceServicer):
     """Answers from PostgreSQL, each time anew: clients cache."""
 
     def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestResponse:  # noqa: N802
@@ -51,7 +51,7 @@ class Catalog(quest_pb2_grpc.QuestServiceServicer):
         return _written(found)
 
     def GetAllQuests(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestListResponse:  # noqa: ARG002, N802
-        return quest_pb2.QuestListResponse(quests=[_written(each) for each in _read(context, definitions.find_all)])
+        return quest_pb2.QuestListResponse(quests=[_written(each) for each in _read(context, definitions.list_all)])
 
 
 def _read(context: grpc.ServicerContext, read: Callable[[Conn], Any]) -> Any:
@@ -59,11 +59,11 @@ def _read(context: grpc.ServicerContext, read: Callable[[Conn], Any]) -> Any:
         with db.connection() as conn:
             return read(conn)
     except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
-        log.warning("database_away", error=str(error))
+        log.warning("database_unavailable", error=str(error))
         context.abort(grpc.StatusCode.UNAVAILABLE, "the catalog's database is not answering")
 
 
-def _written(found: Listed) -> quest_pb2.QuestResponse:
+def _written(found: CatalogQuest) -> quest_pb2.QuestResponse:
     reward = None
     if found.reward_id is not None:
         reward = quest_pb2.Reward(
@@ -82,7 +82,7 @@ def _written(found: Listed) -> quest_pb2.QuestResponse:
     )
 
 
-class Bearer(grpc.ServerInterceptor):  # type: ignore[misc]
+class TokenInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
     """Asks for GRPC_TOKEN, of everybody but those who ask for the server's health."""
 
     def __init__(self, token: str) -> None:
@@ -106,10 +106,10 @@ def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
     token = settings().grpc_token
     server = grpc.server(
         futures.ThreadPoolExecutor(THREADS, thread_name_prefix="catalog"),
-        interceptors=[Bearer(token.get_secret_value())] if token else [],
+        interceptors=[TokenInterceptor(token.get_secret_value())] if token else [],
         options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)),
     )
-    quest_pb2_grpc.add_QuestServiceServicer_to_server(Catalog(), server)  # type: ignore[no-untyped-call]
+    quest_pb2_grpc.add_QuestServiceServicer_to_server(QuestCatalogService(), server)  # type: ignore[no-untyped-call]
     well = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(well, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
@@ -122,22 +122,22 @@ def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
 
 def serve() -> None:
     """Until told to stop; then what is being answered is answered still."""
-    stopping = stop_on_signals()
+    stopping = stop_event()
     try:
-        server, well, port = make_server(settings().catalog_address)
+        server, well, port = make_server(settings().catalog_listen_address)
     except RuntimeError as error:
-        raise SystemExit(f"The catalog cannot listen on {settings().catalog_address}: {error}") from None
+        raise SystemExit(f"The catalog cannot listen on {settings().catalog_listen_address}: {error}") from None
     server.start()
-    log.info("catalog_ready", address=settings().catalog_address, port=port)
+    log.info("catalog_ready", address=settings().catalog_listen_address, port=port)
     loaded = False
     while not stopping.is_set():
         try:
-            loaded = loaded or load_shipped()
+            loaded = loaded or load_default_quests()
             with db.connection() as conn:
                 conn.execute("SELECT")
             status = health_pb2.HealthCheckResponse.SERVING
         except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
-            log.warning("database_away", error=str(error))
+            log.warning("database_unavailable", error=str(error))
             status = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
             well.set(name, status)
@@ -166,28 +166,28 @@ def check(address: str) -> str:
     return f"The catalog on port {port} serves"
 
 
-def load_shipped() -> bool:
+def load_default_quests() -> bool:
     """Fill an empty catalog with the shipped quests; one that has any is its operator's. Always True."""
     with db.transaction() as conn:
         if definitions.is_empty(conn):
-            shipped = yaml_loader.read(yaml_loader.SHIPPED.read_text())
+            shipped = yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text())
             for definition in shipped:
-                definitions.write(conn, definition)
-            log.info("shipped_quests_loaded", quests=len(shipped))
+                definitions.upsert(conn, definition)
+            log.info("default_quests_loaded", quests=len(shipped))
     return True
 
 
 def load(file: Path) -> str:
     """All quests of a file, or none. Tells what was done."""
-    found = yaml_loader.read(file.read_text())
+    found = yaml_loader.parse(file.read_text())
     with db.transaction() as conn:
-        also = definitions.also_changed(conn, found)
-        changed = [definition.name for definition in found if definitions.write(conn, definition)]
+        also = definitions.quests_sharing_rewards(conn, found)
+        changed = [definition.name for definition in found if definitions.upsert(conn, definition)]
     told = f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
     return f"{told}\nChanged with their reward, which has the same name: {', '.join(also)}" if also else told
 
 
-def switch(name: str, org_slug: str | None) -> str:
+def set_organization(name: str, org_slug: str | None) -> str:
     """Let an organization's scans advance a quest, or nobody's."""
     with db.transaction() as conn:
         org_id = None
@@ -196,14 +196,14 @@ def switch(name: str, org_slug: str | None) -> str:
             if row is None:
                 raise SystemExit(f"There is no organization {org_slug!r}.")
             org_id = row[0]
-        if not definitions.switch(conn, name, org_id):
+        if not definitions.set_organization(conn, name, org_id):
             raise SystemExit(f"There is no quest {name!r} that scans advance.")
     return f"{name} is switched {'off' if org_slug is None else f'on for {org_slug}'}"
 
 
-def listing() -> str:
+def list_quests() -> str:
     with db.connection() as conn:
-        found = definitions.find_all(conn)
+        found = definitions.list_all(conn)
     return "\n".join(
         f"{each.name:32}{each.streak:>6} x {each.duplication:<8}"
         f"{f'{each.quantity} {each.item}' if each.item else '-':24}"
@@ -232,14 +232,14 @@ def main(arguments: list[str]) -> None:
             case "load":
                 print(load(given.file))
             case "list":
-                print(listing())
+                print(list_quests())
             case "check":
-                print(check(settings().catalog_address))
+                print(check(settings().catalog_listen_address))
             case "activate":
-                print(switch(given.quest, given.organization))
+                print(set_organization(given.quest, given.organization))
             case "deactivate":
-                print(switch(given.quest, None))
-    except yaml_loader.LoadError as error:
+                print(set_organization(given.quest, None))
+    except yaml_loader.QuestFileError as error:
         raise SystemExit(f"{given.file} was not loaded.\n{error}") from None
     except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
         raise SystemExit(f"The database refuses: {' '.join(str(error).split())}") from None

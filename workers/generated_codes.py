@@ -7,13 +7,13 @@ from uuid import UUID, uuid4
 import psycopg
 
 from shared.generated_codes import leases
-from shared.generated_codes.rules import Generated
-from shared.generated_codes.store import Image
+from shared.generated_codes.rules import GeneratedCode
+from shared.generated_codes.store import StoredImage
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.logging import get_logger
-from shared.messages import ImagesPending, send
-from workers.broker import handles, process_life
+from shared.messages import GeneratedCodesPending, send
+from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()
 
@@ -23,25 +23,25 @@ LEASE = timedelta(seconds=30)
 """Far above what a batch takes. Who looks at a picture before its lease is over has it drawn on the spot."""
 
 
-@handles(ImagesPending)
-def draw_pending() -> None:
+@actor_for(GeneratedCodesPending)
+def render_pending() -> None:
     """Draw every pending code there is. Safe to run twice: a code that is leased or drawn is not claimed again."""
     for round_ in range(ROUNDS):
-        drawn = draw_fresh() or draw_suspect() or set_aside()
-        if not drawn or process_life.stopping.is_set():
+        drawn = render_new() or render_retry() or set_aside()
+        if not drawn or worker_lifecycle.stopping.is_set():
             break
         if round_ == 0 and drawn == BATCH:
-            send(ImagesPending())  # another worker may help
+            send(GeneratedCodesPending())  # another worker may help
     else:
-        send(ImagesPending())
+        send(GeneratedCodesPending())
 
 
-def draw_fresh() -> int:
+def render_new() -> int:
     """Draw up to a batch of codes that nobody has tried yet. Returns how many were claimed."""
     return _draw(lambda conn, token: leases.claim_fresh(conn, token, LEASE, limit=BATCH))
 
 
-def draw_suspect() -> int:
+def render_retry() -> int:
     """Draw one code that was tried in vain before, by itself."""
     return _draw(lambda conn, token: leases.claim_suspect(conn, token, LEASE))
 
@@ -49,13 +49,13 @@ def draw_suspect() -> int:
 def set_aside() -> int:
     """Give up on codes that were tried too often. Who asks for one is told so; the log and its row say why."""
     with db.connection() as conn:
-        spent = leases.set_spent_aside(conn, limit=BATCH)
+        spent = leases.dead_letter_exhausted(conn, limit=BATCH)
     for code_id in spent:
-        log.error("picture_set_aside", qr_id=str(code_id))
+        log.error("image_dead_lettered", qr_id=str(code_id))
     return len(spent)
 
 
-def _draw(claim: Callable[[Conn, UUID], list[Generated]]) -> int:
+def _draw(claim: Callable[[Conn, UUID], list[GeneratedCode]]) -> int:
     token = uuid4()
     with db.connection() as conn:
         claimed = claim(conn, token)
@@ -64,26 +64,26 @@ def _draw(claim: Callable[[Conn, UUID], list[Generated]]) -> int:
     images, failures = _render_all(claimed)
     try:
         with db.transaction() as conn:
-            stored = leases.store(conn, token, images)
+            stored = leases.store_images(conn, token, images)
             leases.suspect(conn, token, failures)
     except psycopg.OperationalError as error:  # PostgreSQL went away
-        log.warning("drawing_postponed", codes=len(claimed), error=str(error))
+        log.warning("rendering_postponed", codes=len(claimed), error=str(error))
         with db.connection() as conn:
             leases.give_back(conn, token)
         raise
-    log.info("pictures_drawn", stored=stored, failed=len(failures))
+    log.info("images_rendered", stored=stored, failed=len(failures))
     return len(claimed)
 
 
-def _render_all(codes: list[Generated]) -> tuple[dict[UUID, Image], dict[UUID, str]]:
+def _render_all(codes: list[GeneratedCode]) -> tuple[dict[UUID, StoredImage], dict[UUID, str]]:
     """The pictures of those that could be rendered, and what went wrong with the others: one takes none along."""
     from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
 
     images, failures = {}, {}
     for code in codes:
         try:
-            images[code.id] = image_rendering.draw(code)
+            images[code.id] = image_rendering.render(code)
         except Exception as error:
-            log.warning("rendering_failed", qr_id=str(code.id), attempt=code.attempts, exc_info=error)
+            log.warning("image_attempt_failed", qr_id=str(code.id), attempt=code.attempts, exc_info=error)
             failures[code.id] = f"{type(error).__name__}: {error}"[:500]
     return images, failures

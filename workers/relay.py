@@ -12,12 +12,12 @@ import redis
 
 from shared.infra import db, event_log, event_log_restore
 from shared.infra.db import Conn
-from shared.infra.event_log import Event, Position
+from shared.infra.event_log import Event, LogPosition
 from shared.infra.leader_election import leadership
 from shared.infra.logging import configure, get_logger
-from shared.infra.pubsub_messages import CHANNEL, encode
-from shared.infra.redis import client, key, refuse_eviction
-from shared.infra.signals import stop_on_signals
+from shared.infra.pubsub_messages import EVENTS_CHANNEL, encode
+from shared.infra.redis import client, key, require_no_eviction
+from shared.infra.signals import stop_event
 from shared.settings import settings
 
 log = get_logger()
@@ -25,48 +25,50 @@ log = get_logger()
 BATCH = 500
 IDLE_SECONDS = 1.0  # the slow poll, should a notification be lost
 STALL_CHECK_SECONDS = 1.0
-CATCH_UP_SECONDS = 0.005  # while an older transaction still runs, and what came after it may not be read yet
-MARK = "relay"
+BLOCKED_POLL_SECONDS = 0.005  # while an older transaction still runs, and what came after it may not be read yet
+CONSUMER = "relay"
 
 
 def main() -> None:
     configure("relay")
-    refuse_eviction()
-    stopping = stop_on_signals()
+    require_no_eviction()
+    stopping = stop_event()
     while not stopping.is_set():
         try:
             with leadership("relay", stopping) as lead:
                 if lead is None:
                     return
-                follow(lead.conn, stopping)
+                publish_events(lead.conn, stopping)
         except psycopg.OperationalError as error:
-            log.warning("database_away", error=str(error))
+            log.warning("database_unavailable", error=str(error))
             stopping.wait(1.0)
 
 
-def follow(conn: Conn, stopping: threading.Event) -> None:
+def publish_events(conn: Conn, stopping: threading.Event) -> None:
     """Publish events as they become readable, until told to stop. LISTEN precedes the first read: none is missed."""
     conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
-    conn.execute(f"LISTEN {event_log.WAKE_CHANNEL}")
-    mark = Position(0, 0)
+    conn.execute(f"LISTEN {event_log.NOTIFY_CHANNEL}")
+    mark = LogPosition(0, 0)
     next_check = time.monotonic()
     while not stopping.is_set():
         if time.monotonic() >= next_check:
             next_check = time.monotonic() + STALL_CHECK_SECONDS
-            if stalled := db.end_stalled(conn, settings().scan_lease_seconds):
-                log.warning("stalled_transactions_ended", count=stalled)
-            event_log_restore.renumber(conn)
-            mark = event_log.read_mark(conn, MARK) or Position(0, 0)  # who folds may have renumbered the log as well
+            if stalled := db.terminate_stalled_transactions(conn, settings().scan_lease_seconds):
+                log.warning("stalled_transactions_terminated", count=stalled)
+            event_log_restore.restore_positions(conn)
+            mark = event_log.read_mark(conn, CONSUMER) or LogPosition(
+                0, 0
+            )  # who folds may have renumbered the log as well
         batch = event_log.read(conn, mark, limit=BATCH)
         if batch:
             publish(batch, stopping)
             if stopping.is_set():
                 return
             mark = batch[-1].position
-            event_log.write_mark(conn, MARK, mark)
+            event_log.write_mark(conn, CONSUMER, mark)
         if len(batch) < BATCH:
-            wait(conn, CATCH_UP_SECONDS if event_log.has_unreadable(conn) else IDLE_SECONDS)
+            wait(conn, BLOCKED_POLL_SECONDS if event_log.has_blocked_events(conn) else IDLE_SECONDS)
 
 
 def wait(conn: Conn, seconds: float) -> None:
@@ -79,10 +81,10 @@ def publish(batch: list[Event], stopping: threading.Event) -> None:
     """Publish until Redis takes it: nothing is skipped because Redis was away."""
     while not stopping.is_set():
         try:
-            client().publish(key(CHANNEL), encode(batch))
+            client().publish(key(EVENTS_CHANNEL), encode(batch))
             return
         except redis.RedisError as error:
-            log.warning("redis_away", events=len(batch), error=str(error))
+            log.warning("redis_unavailable", events=len(batch), error=str(error))
             stopping.wait(0.5)
 
 

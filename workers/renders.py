@@ -14,51 +14,52 @@ from uuid import UUID, uuid4
 import psycopg
 
 from shared.infra import db
+from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
 from shared.infra.storage.base import StorageError, storage
-from shared.messages import RenderChunk, RenderEnded, RendersPending, nudger
+from shared.messages import RenderChunk, RenderFilesUnneeded, RendersPending, background_sender
 from shared.renders import assembly as assembling
 from shared.renders import chunk_codes, chunks, rules, store
-from shared.renders.assembly import Assembly, AssemblyLost
-from shared.renders.chunks import Chunk, LeaseLost
+from shared.renders.assembly import Assembly
+from shared.renders.chunks import Chunk
 from shared.settings import settings
-from workers.broker import handles, process_life
+from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()
 
-AT_ONCE = 2
-TURN_SECONDS = 2.0
+CONCURRENT_CHUNKS = 2
+MAX_RUN_SECONDS = 2.0
 """Then other messages of this worker have their turn."""
-PAUSE = timedelta(seconds=5)
+RETRY_PAUSE = timedelta(seconds=5)
 """After the storage failed; it doubles from time to time."""
 DEFECT = "A part of it could not be made."
-SPENT = "Workers died while they put the file together."
-LOST = "The storage lost parts of it, again and again."
-NOTHING = "No picture could be made; errors says why of each."
+ASSEMBLY_CRASHED = "Workers died while they put the file together."
+PARTS_LOST = "The storage lost parts of it, again and again."
+NO_IMAGES = "No picture could be made; errors says why of each."
 
 _news = threading.Event()
-_places = threading.BoundedSemaphore(AT_ONCE)
+_places = threading.BoundedSemaphore(CONCURRENT_CHUNKS)
 
 
-@handles(RenderChunk)
+@actor_for(RenderChunk)
 def render_chunk(render_id: str, number: int) -> None:  # noqa: ARG001 - which one is for the log; any will do
     """Draw a chunk. Safe to run twice: one that is leased or done is not claimed again."""
-    work_off()
+    work_until_idle()
 
 
-@handles(RendersPending)
+@actor_for(RendersPending)
 def renders_pending() -> None:
     """Go on with what was left: its nudge was lost, or its worker died."""
-    work_off()
+    work_until_idle()
 
 
-@handles(RenderEnded)
-def render_ended(render_id: str) -> None:
+@actor_for(RenderFilesUnneeded)
+def delete_render_files(render_id: str) -> None:
     """Remove what a render left in the storage. What it misses is found by the hourly cleanup."""
-    remove_unneeded(UUID(render_id))
+    delete_unneeded_files(UUID(render_id))
 
 
-def work_off() -> None:
+def work_until_idle() -> None:
     """Work until nothing waits, or the turn is over; at once where enough threads of this process do already.
 
     Whoever comes in vain leaves word, so that one of those who work looks once more before it goes.
@@ -67,53 +68,53 @@ def work_off() -> None:
     while _news.is_set() and _places.acquire(blocking=False):
         try:
             _news.clear()
-            until = time.monotonic() + TURN_SECONDS
-            while step():
-                if process_life.stopping.is_set():
+            until = time.monotonic() + MAX_RUN_SECONDS
+            while work_once():
+                if worker_lifecycle.stopping.is_set():
                     return
                 if time.monotonic() > until:
-                    nudger.nudge(RendersPending())
+                    background_sender.nudge(RendersPending())
                     return
         finally:
             _places.release()
 
 
-def step() -> bool:
+def work_once() -> bool:
     """Do the next piece of work there is. Whether there was one."""
-    return assemble_one() or draw_one()
+    return assemble_one() or render_one_chunk()
 
 
-def draw_one() -> bool:
+def render_one_chunk() -> bool:
     """Draw one chunk, if one waits."""
     token = uuid4()
     with db.connection() as conn:
         chunk = chunks.claim(conn, token, _lease())
         if chunk is None:
             return False
-        render = store.by_id(conn, [chunk.job_id])[chunk.job_id]
+        render = store.get_many(conn, [chunk.job_id])[chunk.job_id]
         codes = chunk_codes.codes(conn, render.id, chunk.qr_ids)
     from shared.renders import pipeline  # noqa: PLC0415 - loads the renderer
 
     part = rules.part_name(render.id, chunk.number, token)
     try:
         pipeline.warm_up()
-        part, failed = pipeline.draw_part(storage(), render, chunk, codes, token, _before_each(chunk, token))
+        part, failed = pipeline.render_part(storage(), render, chunk, codes, token, _before_each(chunk, token))
         with db.transaction() as conn:
             is_last = chunks.finish(conn, token, chunk, part, failed)
     except LeaseLost:
-        log.info("chunk_lost", render_id=str(render.id), chunk=chunk.number)
+        log.info("chunk_lease_lost", render_id=str(render.id), chunk=chunk.number)
         _remove(part)
     except psycopg.OperationalError as error:  # PostgreSQL went away
-        log.warning("chunk_given_back", render_id=str(render.id), chunk=chunk.number, error=str(error))
+        log.warning("chunk_lease_released", render_id=str(render.id), chunk=chunk.number, error=str(error))
         with db.connection() as conn:
             chunks.give_back(conn, token, chunk)
         raise
     except Exception as error:  # noqa: BLE001 - tried again a few times, whatever it is
         reason = _reason(error, "chunk_postponed", render.id)
         with db.transaction() as conn:
-            chunks.postpone(conn, token, chunk, PAUSE, reason)
+            chunks.retry_later(conn, token, chunk, RETRY_PAUSE, reason)
     else:
-        log.info("chunk_drawn", render_id=str(render.id), chunk=chunk.number, failed=len(failed))
+        log.info("chunk_rendered", render_id=str(render.id), chunk=chunk.number, failed=len(failed))
         if is_last:
             _news.set()
     return True
@@ -126,77 +127,77 @@ def assemble_one() -> bool:
         assembly = assembling.claim(conn, token, _lease())
         if assembly is None:
             return False
-        render = store.by_id(conn, [assembly.id])[assembly.id]
-        names = assembling.parts(conn, render.id)
+        render = store.get_many(conn, [assembly.id])[assembly.id]
+        names = assembling.list_parts(conn, render.id)
     from shared.renders import pipeline  # noqa: PLC0415 - loads the renderer
 
     file = rules.file_name(render, render.id, token)
     try:
-        if reason := SPENT if assembling.is_spent(assembly) else NOTHING if render.done == 0 else "":
+        if reason := ASSEMBLY_CRASHED if assembling.is_spent(assembly) else NO_IMAGES if render.done == 0 else "":
             with db.transaction() as conn:
-                assembling.give_up(conn, token, assembly, reason)
+                assembling.fail(conn, token, assembly, reason)
         else:
-            beat = _beat(lambda: _keep_assembly(token, assembly))
-            file, size = pipeline.put_together(storage(), render, names, token, beat)
+            beat = _throttled(lambda: _assembly_heartbeat(token, assembly))
+            file, size = pipeline.assemble_file(storage(), render, names, token, beat)
             with db.transaction() as conn:
-                assembling.finish(conn, token, assembly, file, size, timedelta(days=settings().render_days))
-    except AssemblyLost:
-        log.info("assembly_lost", render_id=str(render.id))
+                assembling.finish(conn, token, assembly, file, size, timedelta(days=settings().render_retention_days))
+    except LeaseLost:
+        log.info("assembly_lease_lost", render_id=str(render.id))
         _remove(file)
     except pipeline.PartsMissing as missing:
-        log.warning("parts_missing", render_id=str(render.id), parts=len(missing.names), first=missing.names[0])
+        log.warning("render_parts_missing", render_id=str(render.id), parts=len(missing.names), first=missing.names[0])
         with db.transaction() as conn:
-            assembling.redo_missing(conn, token, assembly, missing.names, LOST)
+            assembling.rerender_missing_parts(conn, token, assembly, missing.names, PARTS_LOST)
     except psycopg.OperationalError as error:  # PostgreSQL went away
-        log.warning("assembly_given_back", render_id=str(render.id), error=str(error))
+        log.warning("assembly_lease_released", render_id=str(render.id), error=str(error))
         with db.connection() as conn:
             assembling.give_back(conn, token, assembly)
         raise
     except Exception as error:  # noqa: BLE001 - tried again a few times, whatever it is
         reason = _reason(error, "assembly_postponed", render.id)
         with db.transaction() as conn:
-            assembling.postpone(conn, token, assembly, PAUSE, reason)
+            assembling.retry_later(conn, token, assembly, RETRY_PAUSE, reason)
     else:
-        log.info("render_ended", render_id=str(render.id), reason=reason or None)
-        remove_unneeded(render.id)
+        log.info("render_finished", render_id=str(render.id), reason=reason or None)
+        delete_unneeded_files(render.id)
     return True
 
 
-def remove_unneeded(render_id: UUID) -> int:
+def delete_unneeded_files(render_id: UUID) -> int:
     """Remove the files of a render that nobody needs any more: parts, or all of them. Returns how many."""
     with db.connection() as conn:
-        render = store.by_id(conn, [render_id]).get(render_id)
+        render = store.get_many(conn, [render_id]).get(render_id)
     gone = 0
     try:
-        for name, _ in list(storage().listed(rules.folder(render_id))):
-            if not rules.is_needed(name, render):
+        for name, _ in list(storage().listed(rules.file_prefix(render_id))):
+            if not rules.is_file_needed(name, render):
                 storage().delete(name)
                 gone += 1
     except StorageError as error:
-        log.warning("files_left", render_id=str(render_id), error=str(error))
+        log.warning("render_files_not_deleted", render_id=str(render_id), error=str(error))
     return gone
 
 
 def _before_each(chunk: Chunk, token: UUID) -> Callable[[int | None], None]:
     """Called before each picture, and with None before what is done with all of them: keeps the lease, and tells which
     picture it is where a worker has died before."""
-    if rules.is_watched(chunk.attempts):
-        return lambda place: _keep_chunk(token, chunk, place)
-    beat = _beat(lambda: _keep_chunk(token, chunk, None))
+    if rules.tracks_each_image(chunk.attempts):
+        return lambda place: _chunk_heartbeat(token, chunk, place)
+    beat = _throttled(lambda: _chunk_heartbeat(token, chunk, None))
     return lambda _place: beat()
 
 
-def _keep_chunk(token: UUID, chunk: Chunk, watched: int | None) -> None:
+def _chunk_heartbeat(token: UUID, chunk: Chunk, watched: int | None) -> None:
     with db.connection() as conn:
         chunks.keep(conn, token, chunk, _lease(), watched)
 
 
-def _keep_assembly(token: UUID, assembly: Assembly) -> None:
+def _assembly_heartbeat(token: UUID, assembly: Assembly) -> None:
     with db.connection() as conn:
         assembling.keep(conn, token, assembly, _lease())
 
 
-def _beat(keep: Callable[[], None]) -> Callable[[], None]:
+def _throttled(keep: Callable[[], None]) -> Callable[[], None]:
     """`keep`, but no more often than a few times in a lease, and in a second."""
     pause = min(settings().render_lease_seconds / 4, 1.0)
     due = time.monotonic() + pause

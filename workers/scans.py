@@ -9,15 +9,15 @@ import redis
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.logging import get_logger, log_each
-from shared.infra.pubsub_messages import SETTLED_CHANNEL
+from shared.infra.logging import get_logger, log_many
+from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
-from shared.messages import ScansPending, nudger
+from shared.messages import ScansPending, background_sender
 from shared.scans import rules, settlement
-from shared.scans.judging_limits import limits
-from shared.scans.rules import Context, Limits, Scan, Verdict
+from shared.scans.judging_limits import from_settings
+from shared.scans.rules import JudgingContext, JudgingLimits, Scan, Verdict
 from shared.settings import settings
-from workers.broker import handles, process_life
+from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()
 
@@ -25,28 +25,28 @@ BATCH = 400
 ROUNDS = 100  # then let other messages of this worker have their turn
 
 
-@handles(ScansPending)
+@actor_for(ScansPending)
 def judge_pending() -> None:
     """Settle every pending scan there is. Safe to run twice: a scan that is leased or settled is not claimed again."""
     for round_ in range(ROUNDS):
-        fresh = judge_fresh()
+        fresh = judge_new()
         if round_ == 0 and fresh == BATCH:
-            nudger.nudge(ScansPending())  # there is work for another thread, here or elsewhere
-        overdue = judge_overdue() if fresh < BATCH or round_ % 10 == 0 else 0  # a backlog must not hide them
-        if process_life.stopping.is_set() or not (fresh == BATCH or overdue):
+            background_sender.nudge(ScansPending())  # there is work for another thread, here or elsewhere
+        overdue = judge_retry() if fresh < BATCH or round_ % 10 == 0 else 0  # a backlog must not hide them
+        if worker_lifecycle.stopping.is_set() or not (fresh == BATCH or overdue):
             return
-    nudger.nudge(ScansPending())
+    background_sender.nudge(ScansPending())
 
 
-def judge_fresh() -> int:
+def judge_new() -> int:
     """Judge up to a batch of scans that nobody has tried yet. Returns how many were claimed."""
     return _judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=BATCH))
 
 
-def judge_overdue() -> int:
+def judge_retry() -> int:
     """Judge one scan whose worker did not come back, by itself; or give up on those that were tried too often."""
     with db.connection() as conn:
-        if not settlement.has_overdue(conn):
+        if not settlement.has_expired_leases(conn):
             return 0
     return _judge(settlement.claim_suspect) or set_aside()
 
@@ -61,7 +61,7 @@ def set_aside() -> int:
 
 def _judge(
     claim: Callable[[Conn, UUID, timedelta], list[Scan]],
-    decide: Callable[[list[Scan], Context, Limits], dict[UUID, Verdict]] = rules.judge_all,
+    decide: Callable[[list[Scan], JudgingContext, JudgingLimits], dict[UUID, Verdict]] = rules.judge_all,
 ) -> int:
     token = uuid4()
     with db.connection() as conn:
@@ -70,14 +70,14 @@ def _judge(
         return 0
     try:
         with db.transaction() as conn:
-            ours = settlement.lock(conn, token, scans)
-            context = settlement.context(conn, ours)
-            verdicts = decide(ours, context, limits(settings()))
+            ours = settlement.lock_scans(conn, token, scans)
+            context = settlement.load_context(conn, ours)
+            verdicts = decide(ours, context, from_settings(settings()))
             settlement.settle(conn, ours, verdicts)
     except settlement.StockChanged:
         with db.connection() as conn:
             settlement.give_back(conn, token)
-        nudger.nudge(ScansPending())
+        background_sender.nudge(ScansPending())
         return len(scans)
     except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
         log.warning("judging_postponed", scans=len(scans), error=str(error))
@@ -88,8 +88,8 @@ def _judge(
         with db.connection() as conn:
             settlement.suspect(conn, token)
         raise
-    announce(ours)
-    log_each(
+    publish_verdicts(ours)
+    log_many(
         "scan_settled",
         (
             {
@@ -104,9 +104,9 @@ def _judge(
     return len(scans)
 
 
-def announce(scans: list[Scan]) -> None:
+def publish_verdicts(scans: list[Scan]) -> None:
     """Wake the web processes that hold a client for one of these verdicts. They read it from PostgreSQL themselves."""
     try:
-        client().publish(key(SETTLED_CHANNEL), " ".join(scan.id.hex for scan in scans))
+        client().publish(key(VERDICTS_CHANNEL), " ".join(scan.id.hex for scan in scans))
     except redis.RedisError as error:
-        log.warning("settled_unannounced", error=str(error))
+        log.warning("verdict_publish_failed", error=str(error))

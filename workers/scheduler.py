@@ -9,12 +9,12 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.infra.leader_election import Leadership, leadership
 from shared.infra.logging import configure, get_logger
-from shared.infra.redis import refuse_eviction
-from shared.infra.signals import stop_on_signals
+from shared.infra.redis import require_no_eviction
+from shared.infra.signals import stop_event
 from shared.messages import (
     CleanUp,
     ErasuresPending,
-    ImagesPending,
+    GeneratedCodesPending,
     ImportsPending,
     Message,
     RendersPending,
@@ -31,51 +31,51 @@ ERASURES_SECONDS = 60.0
 
 def main() -> None:
     configure("scheduler")
-    refuse_eviction()
-    stopping = stop_on_signals()
+    require_no_eviction()
+    stopping = stop_event()
     while not stopping.is_set():
         with leadership("scheduler", stopping) as lead:
             if lead is None:
                 return
-            scheduler = schedule(lead)
+            scheduler = build_scheduler(lead)
             scheduler.start()
             while not stopping.wait(1.0) and lead.is_held():
                 pass
             scheduler.shutdown(wait=True)
 
 
-def schedule(lead: Leadership) -> BackgroundScheduler:
+def build_scheduler(lead: Leadership) -> BackgroundScheduler:
     """Every job. The sweeps find what was left: its nudge was lost, its worker died, it was inserted by hand."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
     now = datetime.now(UTC)
-    sweep, rollup = settings().scan_sweep_seconds, settings().rollup_seconds
+    sweep, rollup = settings().pending_poll_seconds, settings().rollup_interval_seconds
     for name, message, seconds in (
         ("scans", ScansPending(), sweep),
-        ("images", ImagesPending(), sweep),
+        ("images", GeneratedCodesPending(), sweep),
         ("imports", ImportsPending(), sweep),
         ("renders", RendersPending(), sweep),
         ("rollups", RollUp(), rollup),
         ("erasures", ErasuresPending(), ERASURES_SECONDS),
     ):
         scheduler.add_job(
-            fire,
+            send_if_leader,
             IntervalTrigger(seconds=seconds),
             (lead, message),
             id=f"sweep-{name}",
             next_run_time=now,
         )
-    scheduler.add_job(fire, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)
+    scheduler.add_job(send_if_leader, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)
     return scheduler
 
 
-def fire(lead: Leadership, message: Message) -> None:
+def send_if_leader(lead: Leadership, message: Message) -> None:
     """Send the message if this process still leads, so that two schedulers fire a job once."""
     if not lead.is_held():
         return
     try:
         send(message)
     except redis.RedisError as error:
-        log.warning("job_not_sent", message=type(message).__name__, error=str(error))
+        log.warning("scheduled_message_failed", message=type(message).__name__, error=str(error))
 
 
 if __name__ == "__main__":

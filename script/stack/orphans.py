@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-MARK = "WAYMARK_SUPERVISED_FROM"
+MARK = "WAYMARK_SUPERVISOR_DATA"
 """The environment variable that tells whose a process is."""
 
 

@@ -17,19 +17,19 @@ from shared.audit import store as audit
 from shared.audit.store import Actor
 from shared.errors import LastOwner
 from shared.infra.db import Conn
-from shared.infra.idempotency import registrant
+from shared.infra.idempotency import registration_owner
 from shared.infra.ids import LOWEST
 from shared.organizations import store as organizations
-from shared.organizations.rules import keeps_an_owner
+from shared.organizations.rules import has_owner_after
 
-AT_ONCE = 10_000
+SCANS_PER_REQUEST = 10_000
 """Scans that are forgotten in the request's own transaction: a second's work."""
 BATCH = 5_000
-LONGEST_REQUEST = "10 minutes"
+MAX_REQUEST_AGE = "10 minutes"
 """No request that began before an erasure is still running then."""
 
 
-LEFT = """(
+HAS_PERSONAL_DATA = """(
     s.latitude IS NOT NULL OR s.accuracy IS NOT NULL OR s.distance_m IS NOT NULL OR s.client_time IS NOT NULL
     OR s.nonce IS NOT NULL OR s.digest IS NOT NULL OR s.request_id IS NOT NULL OR s.watched IS NOT NULL
     OR jsonb_path_exists(s.facts, '$.*.*')
@@ -40,7 +40,7 @@ LEFT = """(
 
 # Answers that tell of them, such as to whoever made them a member; that of beginning tells nothing else. They are found
 # by the index `idempotency_keys_told`.
-FORGET_ANSWERS = """
+ERASE_STORED_RESPONSES = """
     WITH told AS MATERIALIZED (
         SELECT caller, key, answer::jsonb AS answer FROM idempotency_keys
         WHERE substring(answer, '"player_id": ?"([0-9a-f-]{36})"') = %(id)s::text
@@ -56,7 +56,7 @@ FORGET_ANSWERS = """
 """
 
 
-class ScanPlace(NamedTuple):
+class HistoryPosition(NamedTuple):
     """A scan's place in its player's history."""
 
     scan_time: datetime
@@ -74,27 +74,27 @@ def erase(conn: Conn, player_id: UUID) -> None:
     _forget_name(conn, player_id)
     conn.execute("DELETE FROM credentials WHERE player_id = %s", (player_id,))
     conn.execute("DELETE FROM outside_players WHERE player_id = %s", (player_id,))
-    store.end_families(conn, player_id, "erased")
-    forget_traces(conn, player_id)
-    forget_scans(conn, player_id, None, limit=AT_ONCE)
+    store.revoke_sessions(conn, player_id, "erased")
+    erase_traces(conn, player_id)
+    erase_scans(conn, player_id, None, limit=SCANS_PER_REQUEST)
     conn.execute("INSERT INTO erasures (player_id) VALUES (%s)", (player_id,))
     audit.record(conn, Actor("player", player_id), "account.erased", org_id=None, object_id=player_id)
 
 
-def unfinished(conn: Conn) -> list[UUID]:
+def list_pending(conn: Conn) -> list[UUID]:
     """Whose erasure has to be looked through again."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute("SELECT player_id FROM erasures ORDER BY began_at").fetchall()
 
 
-def forget_traces(conn: Conn, player_id: UUID) -> None:
+def erase_traces(conn: Conn, player_id: UUID) -> None:
     """What was stored by the way: where the player is, what they generated, answers to their requests, texts that were
     no code. Done again, it changes nothing that is forgotten already."""
     conn.execute("UPDATE players SET place_code = NULL, timezone = 'UTC' WHERE id = %s", (player_id,))
     conn.execute("DELETE FROM generated_codes WHERE maker = %s", (player_id,))
     conn.execute("UPDATE render_jobs SET asked_by = NULL WHERE asked_by = %s", (player_id,))
     conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (player_id,))
-    conn.execute(FORGET_ANSWERS, {"id": player_id})
+    conn.execute(ERASE_STORED_RESPONSES, {"id": player_id})
     # That they did it stays, not from where; and nothing of what their account was, or what others did with it. In
     # order: people who acted on each other may be erased at the same moment.
     conn.execute(
@@ -125,7 +125,7 @@ def forget_traces(conn: Conn, player_id: UUID) -> None:
     )
 
 
-def forget_scans(conn: Conn, player_id: UUID, after: ScanPlace | None, *, limit: int) -> ScanPlace | None:
+def erase_scans(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, limit: int) -> HistoryPosition | None:
     """Forget where and how up to `limit` scans were made, in the order of their history from past `after` on; returns
     the last one's place, None at the end. What is counted stays: whose, of which code, when, on what kind of device,
     and the verdict. Scans that somebody has locked are passed over."""
@@ -136,7 +136,7 @@ def forget_scans(conn: Conn, player_id: UUID, after: ScanPlace | None, *, limit:
             WHERE player_id = %(player)s AND (scan_time, id) > (%(time)s, %(id)s)
             ORDER BY scan_time, id LIMIT %(limit)s
         ), free AS MATERIALIZED (
-            SELECT id FROM player_scans s WHERE id IN (SELECT id FROM found) AND {LEFT}
+            SELECT id FROM player_scans s WHERE id IN (SELECT id FROM found) AND {HAS_PERSONAL_DATA}
             FOR NO KEY UPDATE SKIP LOCKED
         ), forgotten AS (
             UPDATE player_scans s
@@ -155,17 +155,17 @@ def forget_scans(conn: Conn, player_id: UUID, after: ScanPlace | None, *, limit:
             "limit": limit,
         },
     ).fetchone()
-    return ScanPlace(*row) if row else None
+    return HistoryPosition(*row) if row else None
 
 
-def conclude(conn: Conn, player_id: UUID) -> bool:
+def finish_if_done(conn: Conn, player_id: UUID) -> bool:
     """Whether the erasure is over: nothing was left, and nothing can come any more."""
     over = conn.execute(
         f"""
         DELETE FROM erasures
-        WHERE player_id = %s AND began_at < now() - interval '{LONGEST_REQUEST}' AND NOT EXISTS (
+        WHERE player_id = %s AND began_at < now() - interval '{MAX_REQUEST_AGE}' AND NOT EXISTS (
             SELECT FROM player_scans s
-            WHERE s.player_id = erasures.player_id AND (s.status = 'pending' OR {LEFT}))
+            WHERE s.player_id = erasures.player_id AND (s.status = 'pending' OR {HAS_PERSONAL_DATA}))
         """,  # noqa: S608 - two constants
         (player_id,),
     )
@@ -179,7 +179,7 @@ def _leave(conn: Conn, player_id: UUID) -> None:
         ).fetchall()
     for org_id in joined:
         owners = organizations.lock_owners(conn, org_id)
-        if player_id in owners and not keeps_an_owner(owners, player_id, None):
+        if player_id in owners and not has_owner_after(owners, player_id, None):
             raise LastOwner(f"You are the last owner of organization {org_id}; make somebody else an owner first.")
         organizations.remove_member(conn, org_id, player_id)
         audit.record(conn, Actor("player", player_id), "member.removed", org_id=org_id, object_id=player_id)
@@ -187,7 +187,7 @@ def _leave(conn: Conn, player_id: UUID) -> None:
 
 def _forget_name(conn: Conn, player_id: UUID) -> None:
     """The name is free again, also for those who register under a key that was used for it today."""
-    found = store.account(conn, player_id)
+    found = store.get_account(conn, player_id)
     if found is not None:
-        conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (registrant(found.username),))
+        conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (registration_owner(found.username),))
     conn.execute("UPDATE players SET username = %s, erased_at = now() WHERE id = %s", (erased_name(), player_id))

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 
 from shared.infra import db
 from shared.infra.ids import LOWEST
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 
 PAGE = 2_000
 
@@ -192,7 +192,7 @@ def _dumps(value: object) -> str:
 
 def _written(value: object) -> str:
     if isinstance(value, datetime):
-        return write_time(value)
+        return format_rfc3339(value)
     if isinstance(value, date | UUID):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not told")

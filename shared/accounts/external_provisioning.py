@@ -10,8 +10,8 @@ from uuid import UUID
 
 from psycopg.rows import scalar_row
 
-from shared.accounts.external_tokens import Theirs
-from shared.accounts.store import owner_of_family
+from shared.accounts.external_tokens import ExternalIdentity
+from shared.accounts.store import session_owner
 from shared.audit import store as audit
 from shared.audit.store import Actor
 from shared.infra.db import Conn
@@ -19,28 +19,30 @@ from shared.infra.ids import uuid7
 
 
 @dataclass(frozen=True)
-class Origin:
+class RequestOrigin:
     """Where a request came from, as the audit trail tells it."""
 
     address: str | None = None
     request_id: str | None = None
 
 
-NOWHERE = Origin()
+NO_ORIGIN = RequestOrigin()
 
 
-def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = NOWHERE) -> UUID:
+def get_or_create_player(
+    conn: Conn, theirs: ExternalIdentity, *, may_name_ours: bool, origin: RequestOrigin = NO_ORIGIN
+) -> UUID:
     """The player whom the token names, with the token's login, in the caller's transaction. Requests that race for a
     new one wait for the first. `may_name_ours`: where the name is the id of a player of ours, it is them.
 
     A token that was seen before has its login already, which may have ended; it makes nobody, lest that of a person who
     was erased brings back what they were called.
     """
-    known = owner_of_family(conn, theirs.login_id)
+    known = session_owner(conn, theirs.login_id)
     if known is not None:
         return known
-    wait_turn(conn, theirs)
-    player_id = named(conn, theirs) or welcome(conn, theirs, may_name_ours=may_name_ours, origin=origin)
+    lock_identity(conn, theirs)
+    player_id = find_player(conn, theirs) or create_player(conn, theirs, may_name_ours=may_name_ours, origin=origin)
     conn.execute(
         """
         INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
@@ -51,13 +53,13 @@ def arrive(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = 
     return player_id
 
 
-def wait_turn(conn: Conn, theirs: Theirs) -> None:
+def lock_identity(conn: Conn, theirs: ExternalIdentity) -> None:
     """Hold whoever else arrives under this name back until the transaction ends."""
     number = int.from_bytes(sha256(theirs.id.bytes).digest()[:8], "big", signed=True)
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (number,))
 
 
-def named(conn: Conn, theirs: Theirs) -> UUID | None:
+def find_player(conn: Conn, theirs: ExternalIdentity) -> UUID | None:
     """Who came under this name before, and was not erased. An erasure that runs is waited for, and one that comes later
     finds the login that is about to be made."""
     with conn.cursor(row_factory=scalar_row) as cursor:
@@ -71,7 +73,9 @@ def named(conn: Conn, theirs: Theirs) -> UUID | None:
     return found
 
 
-def welcome(conn: Conn, theirs: Theirs, *, may_name_ours: bool, origin: Origin = NOWHERE) -> UUID:
+def create_player(
+    conn: Conn, theirs: ExternalIdentity, *, may_name_ours: bool, origin: RequestOrigin = NO_ORIGIN
+) -> UUID:
     """A player for a new name. One that is a UUID keeps it as their id, as clients of the older services know them by
     it, unless a player of ours has it already."""
     asked = _as_id(theirs.subject)

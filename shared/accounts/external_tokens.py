@@ -20,8 +20,8 @@ from shared.settings import OutsideAlgorithm
 MAX_SUBJECT = 255
 LEEWAY_SECONDS = 30
 """Of their clock against ours, for `nbf` and `iat`; the gate gives `exp` none."""
-LAST_SECOND = 253_402_300_799  # of the year 9999
-OF_KIND: dict[tuple[str, str | None], tuple[OutsideAlgorithm, ...]] = {
+MAX_EXPIRY = 253_402_300_799  # of the year 9999
+ALGORITHMS_BY_KEY_TYPE: dict[tuple[str, str | None], tuple[OutsideAlgorithm, ...]] = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ("EC", "P-256"): ("ES256",),
     ("EC", "P-384"): ("ES384",),
@@ -32,7 +32,7 @@ OF_KIND: dict[tuple[str, str | None], tuple[OutsideAlgorithm, ...]] = {
 
 
 @dataclass(frozen=True)
-class Theirs:
+class ExternalIdentity:
     """A token that holds: whom it names, and until when, in seconds since 1970. Each is a login of its own."""
 
     issuer: str
@@ -47,7 +47,7 @@ class Theirs:
 
 
 @dataclass(frozen=True)
-class Trust:
+class IssuerPolicy:
     """Whose tokens are taken, if they are for this audience, and which claim names the player."""
 
     issuer: str
@@ -57,7 +57,7 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Key:
+class SigningKey:
     """What a signature is checked with, and in which ways. `id` is what tokens call it; None if there is one only."""
 
     id: str | None
@@ -66,12 +66,12 @@ class Key:
 
 
 @dataclass(frozen=True, eq=False)
-class Keys:
+class KeySet:
     """All keys of the moment."""
 
-    keys: tuple[Key, ...]
+    keys: tuple[SigningKey, ...]
 
-    def pick(self, key_id: object) -> Key:
+    def pick(self, key_id: object) -> SigningKey:
         """The key that a token names; it need not name the only one there is. Raises Unauthenticated."""
         found = [key for key in self.keys if key_id is None or key.id in (None, key_id)]
         if len(found) != 1:
@@ -79,21 +79,21 @@ class Keys:
         return found[0]
 
 
-def read_jwks(text: str, allowed: tuple[OutsideAlgorithm, ...]) -> Keys:
+def parse_jwks(text: str, allowed: tuple[OutsideAlgorithm, ...]) -> KeySet:
     """The public keys of a JWK set (RFC 7517) that sign in one of these ways; others are passed over. Raises ValueError
     where there is none."""
     found = []
     for told in json.loads(text)["keys"]:
-        kinds = OF_KIND.get((told.get("kty"), told.get("crv")), ())
+        kinds = ALGORITHMS_BY_KEY_TYPE.get((told.get("kty"), told.get("crv")), ())
         algorithms = tuple(name for name in kinds if name in allowed and name == told.get("alg", name))
         if algorithms and "d" not in told and told.get("use", "sig") == "sig":
-            found.append(Key(told.get("kid"), PyJWK(told, algorithms[0]).key, algorithms))
+            found.append(SigningKey(told.get("kid"), PyJWK(told, algorithms[0]).key, algorithms))
     if not found:
         raise ValueError("holds no public key for the algorithms that are taken")
-    return Keys(tuple(found))
+    return KeySet(tuple(found))
 
 
-def is_theirs(token: str, issuer: str) -> bool:
+def is_from_issuer(token: str, issuer: str) -> bool:
     """Whether a token says that it is this issuer's; whether it is remains to be seen."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
@@ -102,7 +102,7 @@ def is_theirs(token: str, issuer: str) -> bool:
     return bool(claims.get("iss") == issuer)
 
 
-def verify(token: str, trust: Trust, keys: Keys) -> Theirs:
+def verify(token: str, trust: IssuerPolicy, keys: KeySet) -> ExternalIdentity:
     """Whom the token names. Raises Unauthenticated, whatever is wrong."""
     try:
         key = keys.pick(jwt.get_unverified_header(token).get("kid"))
@@ -115,11 +115,11 @@ def verify(token: str, trust: Trust, keys: Keys) -> Theirs:
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "iss", "aud", trust.claim]},
         )
-        expires_at = min(int(claims["exp"]), LAST_SECOND)
+        expires_at = min(int(claims["exp"]), MAX_EXPIRY)
         subject = claims[trust.claim]
     except (PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise Unauthenticated from None
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         raise Unauthenticated
     signed = token.rpartition(".")[0]  # a signature may be spelled in several ways, what it signs in one
-    return Theirs(trust.issuer, subject, expires_at, UUID(bytes=sha256(signed.encode()).digest()[:16]))
+    return ExternalIdentity(trust.issuer, subject, expires_at, UUID(bytes=sha256(signed.encode()).digest()[:16]))

@@ -10,7 +10,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-MANNERS = _words("""
+ADJECTIVES = _words("""
     agile amber bold brave bright brisk calm civil clever cosmic crisp curious deft eager early fair fleet fond
     frank gentle glad golden grand hardy humble jolly keen kind lively loyal lucky mellow merry mild modest neat
     nimble noble placid plucky polite proud quick quiet rapid ready royal sage serene sharp silver sleek smart snug
@@ -27,7 +27,7 @@ ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # none that is mistaken for another
 
 def guest_name() -> str:
     """Such as `quiet-heron-7f3kq2m`: of some 10^14, so that one is hardly ever taken."""
-    return f"{secrets.choice(MANNERS)}-{secrets.choice(ANIMALS)}-{_random(7)}"
+    return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}-{_random(7)}"
 
 
 def erased_name() -> str:

@@ -11,7 +11,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from shared.accounts.generated_names import guest_name
-from shared.infra.constraint_errors import named_refusals
+from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 
 
@@ -37,7 +37,7 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Rotated:
+class RotatedSession:
     """A family after one of its refresh tokens was used: the generation of the next."""
 
     generation: int
@@ -45,7 +45,7 @@ class Rotated:
 
 
 @dataclass(frozen=True)
-class Family:
+class Session:
     """A login that stands."""
 
     id: UUID
@@ -65,11 +65,11 @@ class Profile:
     created_at: datetime
 
 
-Ending = Literal["logout", "reuse", "password", "erased", "operator"]
+RevocationReason = Literal["logout", "reuse", "password", "erased", "operator"]
 """Why a login ended."""
 
 
-@named_refusals()
+@translate_constraint_errors()
 def add_player(conn: Conn, player_id: UUID, username: str, password_hash: str, email: str | None) -> None:
     """Raises UsernameTaken, whatever the case of the letters."""
     conn.execute(
@@ -100,10 +100,10 @@ def lock_account(conn: Conn, player_id: UUID) -> Account | None:
     it was before the wait.
     """
     conn.execute("SELECT FROM players WHERE id = %s FOR NO KEY UPDATE", (player_id,))
-    return account(conn, player_id)
+    return get_account(conn, player_id)
 
 
-def account(conn: Conn, player_id: UUID) -> Account | None:
+def get_account(conn: Conn, player_id: UUID) -> Account | None:
     with conn.cursor(row_factory=class_row(Account)) as cursor:
         return cursor.execute(
             """
@@ -114,7 +114,7 @@ def account(conn: Conn, player_id: UUID) -> Account | None:
         ).fetchone()
 
 
-@named_refusals()
+@translate_constraint_errors()
 def upgrade(conn: Conn, player_id: UUID, username: str, password_hash: str, email: str | None) -> None:
     """Give a guest a name and a password of their own. The caller holds the lock of `lock_account`. Raises
     UsernameTaken."""
@@ -127,7 +127,7 @@ def upgrade(conn: Conn, player_id: UUID, username: str, password_hash: str, emai
     )
 
 
-@named_refusals()
+@translate_constraint_errors()
 def rename(conn: Conn, player_id: UUID, username: str) -> None:
     """Raises UsernameTaken, whatever the case of the letters."""
     conn.execute("UPDATE players SET username = %s WHERE id = %s", (username, player_id))
@@ -137,7 +137,7 @@ def set_email(conn: Conn, player_id: UUID, email: str | None) -> None:
     conn.execute("UPDATE credentials SET email = %s, updated_at = now() WHERE player_id = %s", (email, player_id))
 
 
-def profile(conn: Conn, player_id: UUID) -> Profile | None:
+def get_profile(conn: Conn, player_id: UUID) -> Profile | None:
     with conn.cursor(row_factory=class_row(Profile)) as cursor:
         return cursor.execute(
             """
@@ -174,7 +174,7 @@ def id_of(conn: Conn, username: str) -> UUID | None:
     return found
 
 
-def replace_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> bool:
+def replace_password_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> bool:
     """Store another hash, unless the password was changed meanwhile; whether it is stored."""
     changed = conn.execute(
         """
@@ -185,7 +185,7 @@ def replace_hash(conn: Conn, player_id: UUID, *, old: str, new: str) -> bool:
     return changed.rowcount == 1
 
 
-def set_hash(conn: Conn, player_id: UUID, password_hash: str) -> bool:
+def set_password_hash(conn: Conn, player_id: UUID, password_hash: str) -> bool:
     """Store another hash, whatever stands there by then: whoever changes the password at this moment is overruled.
     False for a guest, who has none."""
     changed = conn.execute(
@@ -195,7 +195,7 @@ def set_hash(conn: Conn, player_id: UUID, password_hash: str) -> bool:
     return changed.rowcount == 1
 
 
-def start_family(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedelta) -> None:
+def create_session(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedelta) -> None:
     """A new login. Its first refresh token is of generation 0."""
     conn.execute(
         "INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, now() + %s)",
@@ -203,7 +203,9 @@ def start_family(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedel
     )
 
 
-def start_family_by(conn: Conn, family_id: UUID, player_id: UUID, password_hash: str, *, lasts: timedelta) -> bool:
+def create_session_if_password(
+    conn: Conn, family_id: UUID, player_id: UUID, password_hash: str, *, lasts: timedelta
+) -> bool:
     """A new login, if the password is still the one that was checked: the row's lock lets a change of it either wait
     and end this login, too, or come first."""
     begun = conn.execute(
@@ -222,18 +224,20 @@ ALIVE = """
 """
 
 
-def is_family_alive(conn: Conn, family_id: UUID, player_id: UUID) -> bool:
+def is_session_active(conn: Conn, family_id: UUID, player_id: UUID) -> bool:
     """Whether the login still holds: neither revoked nor expired."""
     row = conn.execute(ALIVE, {"family_id": family_id, "player_id": player_id}).fetchone()
     return row is not None
 
 
-def rotate(conn: Conn, family_id: UUID, player_id: UUID, generation: int, *, lasts: timedelta) -> Rotated | None:
+def rotate_refresh_token(
+    conn: Conn, family_id: UUID, player_id: UUID, generation: int, *, lasts: timedelta
+) -> RotatedSession | None:
     """Use up the refresh token of this generation; None if it was used before, or the login has ended.
 
     Of requests that race with one token the first takes the row's lock; the others wait and then find it used.
     """
-    with conn.cursor(row_factory=class_row(Rotated)) as cursor:
+    with conn.cursor(row_factory=class_row(RotatedSession)) as cursor:
         return cursor.execute(
             """
             UPDATE refresh_families f
@@ -247,9 +251,9 @@ def rotate(conn: Conn, family_id: UUID, player_id: UUID, generation: int, *, las
         ).fetchone()
 
 
-def families(conn: Conn, player_id: UUID) -> list[Family]:
+def list_sessions(conn: Conn, player_id: UUID) -> list[Session]:
     """A player's logins that stand, oldest first."""
-    with conn.cursor(row_factory=class_row(Family)) as cursor:
+    with conn.cursor(row_factory=class_row(Session)) as cursor:
         return cursor.execute(
             """
             SELECT id, created_at, expires_at FROM refresh_families
@@ -259,7 +263,7 @@ def families(conn: Conn, player_id: UUID) -> list[Family]:
         ).fetchall()
 
 
-def owner_of_family(conn: Conn, family_id: UUID) -> UUID | None:
+def session_owner(conn: Conn, family_id: UUID) -> UUID | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: UUID | None = cursor.execute(
             "SELECT player_id FROM refresh_families WHERE id = %s", (family_id,)
@@ -267,7 +271,7 @@ def owner_of_family(conn: Conn, family_id: UUID) -> UUID | None:
     return found
 
 
-def go_on(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int | None:
+def rotate_for_upgrade(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int | None:
     """The generation of a login's next refresh token; those before it are used up. None where it has ended.
 
     It never ends sooner for it: the token of an outside service that it began with may last longer, and would be a new
@@ -285,7 +289,7 @@ def go_on(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int | None:
     return found
 
 
-def end_families(conn: Conn, player_id: UUID, reason: Ending, *, but: UUID | None = None) -> int:
+def revoke_sessions(conn: Conn, player_id: UUID, reason: RevocationReason, *, but: UUID | None = None) -> int:
     """End every login of a player, but this one. Returns how many there were."""
     return conn.execute(
         """
@@ -296,7 +300,7 @@ def end_families(conn: Conn, player_id: UUID, reason: Ending, *, but: UUID | Non
     ).rowcount
 
 
-def revoke_family(conn: Conn, family_id: UUID, reason: Ending) -> bool:
+def revoke_session(conn: Conn, family_id: UUID, reason: RevocationReason) -> bool:
     """End a login: from the commit on none of its tokens is good. The first reason stays; whether this is it."""
     revoked = conn.execute(
         """
@@ -307,7 +311,7 @@ def revoke_family(conn: Conn, family_id: UUID, reason: Ending) -> bool:
     return revoked.rowcount == 1
 
 
-def forget_families(conn: Conn, *, limit: int) -> int:
+def purge_sessions(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` logins past their expiry, revoked or not: no token of theirs is valid. Returns how many."""
     return conn.execute(
         """

@@ -7,14 +7,14 @@ from psycopg.rows import scalar_row
 from shared.infra.db import Conn
 
 
-def tag(conn: Conn, org_id: UUID) -> str:
+def cache_version(conn: Conn, org_id: UUID) -> str:
     """What statistics computed from now on are named by. Read it before what they count."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: UUID | None = cursor.execute("SELECT tag FROM statistics_tags WHERE org_id = %s", (org_id,)).fetchone()
     return str(found)
 
 
-def retag(conn: Conn, org_id: UUID) -> None:
+def bump_version(conn: Conn, org_id: UUID) -> None:
     """Let no cached statistics of the organization outlive this transaction.
 
     The last statement of the transaction that changes what they count: until it ends, others who change it wait here.
@@ -28,7 +28,7 @@ def retag(conn: Conn, org_id: UUID) -> None:
     )
 
 
-def code_tag(conn: Conn, org_id: UUID, qr_id: UUID) -> str | None:
+def code_cache_version(conn: Conn, org_id: UUID, qr_id: UUID) -> str | None:
     """The same for a code of the organization; None if it has no such code."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: str | None = cursor.execute(

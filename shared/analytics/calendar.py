@@ -11,7 +11,7 @@ Period = Literal["7d", "30d", "90d", "1y"]
 DAYS: Mapping[Period, int] = {"7d": 7, "30d": 30, "90d": 90, "1y": 365}
 UTC_NAMES = frozenset({"UTC", "UCT", "Zulu", "Universal", "Etc/UTC", "Etc/UCT", "Etc/Zulu", "Etc/Universal"})
 
-QUARTER = timedelta(minutes=15)
+BUCKET = timedelta(minutes=15)
 DAY = timedelta(days=1)
 
 
@@ -21,7 +21,7 @@ def zone_names() -> frozenset[str]:
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
-def zone(name: str) -> ZoneInfo:
+def time_zone(name: str) -> ZoneInfo:
     """The time zone of this name, which is looked up before any file is. Raises ValueError."""
     if name not in zone_names():
         raise ValueError("must be an IANA time zone such as Europe/Amsterdam")
@@ -32,13 +32,13 @@ def is_utc(name: str) -> bool:
     return name in UTC_NAMES
 
 
-def days(period: Period, tz: tzinfo, now: datetime) -> list[date]:
+def period_days(period: Period, tz: tzinfo, now: datetime) -> list[date]:
     """The days of a period, the last one today."""
     today, n = now.astimezone(tz).date(), DAYS[period]
     return [today - timedelta(days=n - 1 - place) for place in range(n)]
 
 
-def bounds(of: Sequence[date], tz: tzinfo) -> list[datetime]:
+def day_bounds(of: Sequence[date], tz: tzinfo) -> list[datetime]:
     """When each of these successive days begins, and when the last one ends, in UTC.
 
     Where clocks skip midnight the day begins as they do; where it comes twice, the first time.
@@ -50,7 +50,7 @@ def _start(day: date, tz: tzinfo) -> datetime:
     return datetime.combine(day, time.min, tz).astimezone(UTC)
 
 
-def offsets(tz: tzinfo, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
+def utc_offsets(tz: tzinfo, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
     """From when on which offset from UTC holds, between two times in UTC; changes are found to a quarter of an hour.
 
     A zone that changes twice within a day, as none does, would be told without the first change.
@@ -60,9 +60,9 @@ def offsets(tz: tzinfo, since: datetime, until: datetime) -> list[tuple[datetime
     for n in range(steps):
         before, after = since + n * DAY, min(since + (n + 1) * DAY, until)
         if _offset(tz, after) != found[-1][1]:
-            quarters = range(int((after - before) / QUARTER) + 2)
-            place = bisect_left(quarters, True, key=lambda k: _offset(tz, before + k * QUARTER) != found[-1][1])
-            found.append((before + place * QUARTER, _offset(tz, after)))
+            quarters = range(int((after - before) / BUCKET) + 2)
+            place = bisect_left(quarters, True, key=lambda k: _offset(tz, before + k * BUCKET) != found[-1][1])
+            found.append((before + place * BUCKET, _offset(tz, after)))
     return found
 
 

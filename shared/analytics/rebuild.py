@@ -11,15 +11,15 @@ from uuid import UUID
 
 from psycopg.rows import scalar_row
 
-from shared.analytics.rollup import START
-from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, END, SCAN_DELTAS, VISIT_DELTAS
+from shared.analytics.rollup import LOG_START
+from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, END_DAY, SCAN_DELTAS, VISIT_DELTAS
 from shared.infra import event_log
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.infra.event_log import ROLLUPS, VISITS
 
 
 @dataclass(frozen=True)
-class Subjects:
+class RebuildTarget:
     """Whose rollups are made anew: an organization's with those of all its codes, or one code's."""
 
     org_id: UUID
@@ -36,27 +36,27 @@ def organizations(conn: Conn) -> list[UUID]:
         return cursor.execute("SELECT id FROM organizations ORDER BY id").fetchall()
 
 
-def of_organization(conn: Conn, org_id: UUID) -> Subjects:
+def of_organization(conn: Conn, org_id: UUID) -> RebuildTarget:
     """With the codes that were removed: their scans still count."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         codes = cursor.execute("SELECT id FROM qr_codes WHERE org_id = %s ORDER BY id", (org_id,)).fetchall()
-    return Subjects(org_id, codes, with_org=True)
+    return RebuildTarget(org_id, codes, with_org=True)
 
 
-def as_of_now(conn: Conn, subjects: Subjects) -> Subjects:
+def with_new_codes(conn: Conn, subjects: RebuildTarget) -> RebuildTarget:
     """With the codes that were made since. Read under the lock: what they were scanned by then is in the organization's
     rollups, which a slice without them would replace."""
     return of_organization(conn, subjects.org_id) if subjects.with_org else subjects
 
 
-def of_code(conn: Conn, code_id: UUID) -> Subjects | None:
+def for_code(conn: Conn, code_id: UUID) -> RebuildTarget | None:
     row = conn.execute("SELECT org_id FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
-    return Subjects(row[0], [code_id], with_org=False) if row else None
+    return RebuildTarget(row[0], [code_id], with_org=False) if row else None
 
 
-def next_day(conn: Conn, subjects: Subjects, since: date) -> date | None:
+def next_day(conn: Conn, subjects: RebuildTarget, since: date) -> date | None:
     """The first UTC day from `since` on for which there is a scan, a visit or a rollup."""
-    found: date | None = one(
+    found: date | None = exactly_one(
         conn.execute(
             """
             SELECT least(
@@ -70,17 +70,17 @@ def next_day(conn: Conn, subjects: Subjects, since: date) -> date | None:
                 (SELECT min(day) FROM scan_days WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s),
                 (SELECT min(day) FROM visit_days WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s))
             """,
-            _parameters(subjects, since, END),
+            _parameters(subjects, since, END_DAY),
         )
     )[0]
     return found
 
 
-def rebuild_scans(conn: Conn, subjects: Subjects, first: date, end: date) -> int:
+def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> int:
     """Replace what is told of scans of the days from `first` until before `end`; returns how many scans that are. The
     caller holds the lock, and commits."""
     given = _parameters(subjects, first, end)
-    mark = event_log.read_mark(conn, ROLLUPS) or START
+    mark = event_log.read_mark(conn, ROLLUPS) or LOG_START
     for table in ("scan_quarters", "scan_days", "scan_reasons", "scan_players"):
         _clear(conn, table, given)
     conn.execute(
@@ -100,7 +100,7 @@ def rebuild_scans(conn: Conn, subjects: Subjects, first: date, end: date) -> int
         """,  # noqa: S608 - put together from constants
         given | {"xid": str(mark.xid), "id": mark.id},
     )
-    row = one(
+    row = exactly_one(
         conn.execute(
             """
             SELECT coalesce(sum(count), 0) FROM scan_days
@@ -112,14 +112,14 @@ def rebuild_scans(conn: Conn, subjects: Subjects, first: date, end: date) -> int
     return int(row[0])
 
 
-def rebuild_visits(conn: Conn, subjects: Subjects, first: date, end: date) -> None:
+def rebuild_visits(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> None:
     """The same for visits, except for days whose visits were forgotten: there the rollups are all that is left."""
-    forgotten: date | None = one(conn.execute("SELECT max(before) FROM visits_forgotten"))[0]
+    forgotten: date | None = exactly_one(conn.execute("SELECT max(before) FROM visits_forgotten"))[0]
     first = max(first, forgotten) if forgotten else first
     if first >= end:
         return
     given = _parameters(subjects, first, end)
-    mark = event_log.read_mark(conn, VISITS) or START
+    mark = event_log.read_mark(conn, VISITS) or LOG_START
     for table in ("visit_quarters", "visit_days"):
         _clear(conn, table, given)
     conn.execute(
@@ -134,7 +134,7 @@ def rebuild_visits(conn: Conn, subjects: Subjects, first: date, end: date) -> No
     )
 
 
-def forget_strangers(conn: Conn, subjects: Subjects) -> None:
+def delete_stale_players(conn: Conn, subjects: RebuildTarget) -> None:
     """Take away players of no day. The caller holds the lock, and has replaced every slice."""
     conn.execute(
         """
@@ -154,7 +154,7 @@ def _clear(conn: Conn, table: str, given: dict[str, Any]) -> None:
     conn.execute(f"DELETE FROM {table} WHERE subject_id = ANY(%(ids)s) AND {which}", given)  # noqa: S608 - names of ours
 
 
-def _parameters(subjects: Subjects, first: date, end: date) -> dict[str, Any]:
+def _parameters(subjects: RebuildTarget, first: date, end: date) -> dict[str, Any]:
     return {
         "org": subjects.org_id,
         "codes": subjects.code_ids,

@@ -10,29 +10,29 @@ from zlib import crc32
 
 from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, EVENT_FACTS, SCAN_DELTAS, VISIT_DELTAS
 from shared.infra import event_log
-from shared.infra.db import Conn, one
-from shared.infra.event_log import ROLLUPS, VISITS, Position
+from shared.infra.db import Conn, exactly_one
+from shared.infra.event_log import ROLLUPS, VISITS, LogPosition
 
 LOCK = crc32(b"waymark:rollups")
-START = Position(0, 0)
-Log = Literal["events", "visits"]
+LOG_START = LogPosition(0, 0)
+LogName = Literal["events", "visits"]
 
 
-def try_lock(conn: Conn) -> bool:
+def try_lock_positions(conn: Conn) -> bool:
     """Whether nobody else folds or rebuilds; if so, nobody does until the transaction ends."""
-    return bool(one(conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,)))[0])
+    return bool(exactly_one(conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,)))[0])
 
 
-def lock(conn: Conn) -> None:
+def lock_positions(conn: Conn) -> None:
     """Wait until nobody else folds or rebuilds. An advisory lock: a row's would give this transaction an id, and hold
     back every reader of the event log while it counts."""
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
 
 
-def fold_scans(conn: Conn, *, limit: int) -> int:
+def roll_up_scans(conn: Conn, *, limit: int) -> int:
     """Add up to `limit` further events to the rollups; returns how many. The caller holds the lock, and commits."""
-    mark = event_log.read_mark(conn, ROLLUPS) or START
-    read, upto = _reach(conn, "events", mark, limit)
+    mark = event_log.read_mark(conn, ROLLUPS) or LOG_START
+    read, upto = _batch_end(conn, "events", mark, limit)
     if upto is not None:
         conn.execute(
             f"""
@@ -42,16 +42,16 @@ def fold_scans(conn: Conn, *, limit: int) -> int:
                   AND (xid, id) <= (%(upto_xid)s::text::xid8, %(upto_id)s)
             ), facts AS ({EVENT_FACTS}), deltas AS MATERIALIZED ({SCAN_DELTAS}), {ADD_SCANS}
             """,  # noqa: S608 - put together from constants
-            _between(mark, upto),
+            _range_params(mark, upto),
         )
         event_log.write_mark(conn, ROLLUPS, upto)
     return read
 
 
-def fold_visits(conn: Conn, *, limit: int) -> int:
+def roll_up_visits(conn: Conn, *, limit: int) -> int:
     """Add up to `limit` further visits to the rollups; returns how many. The caller holds the lock, and commits."""
-    mark = event_log.read_mark(conn, VISITS) or START
-    read, upto = _reach(conn, "visits", mark, limit)
+    mark = event_log.read_mark(conn, VISITS) or LOG_START
+    read, upto = _batch_end(conn, "visits", mark, limit)
     if upto is not None:
         conn.execute(
             f"""
@@ -61,13 +61,13 @@ def fold_visits(conn: Conn, *, limit: int) -> int:
                   AND (xid, id) <= (%(upto_xid)s::text::xid8, %(upto_id)s)
             ), deltas AS MATERIALIZED ({VISIT_DELTAS}), {ADD_VISITS}
             """,  # noqa: S608 - put together from constants
-            _between(mark, upto),
+            _range_params(mark, upto),
         )
         event_log.write_mark(conn, VISITS, upto)
     return read
 
 
-def _reach(conn: Conn, log: Log, mark: Position, limit: int) -> tuple[int, Position | None]:
+def _batch_end(conn: Conn, log: LogName, mark: LogPosition, limit: int) -> tuple[int, LogPosition | None]:
     """How many rows a batch has, and the last of them. What lies between is fixed: nothing can be inserted there."""
     row = conn.execute(
         f"""
@@ -79,8 +79,8 @@ def _reach(conn: Conn, log: Log, mark: Position, limit: int) -> tuple[int, Posit
         """,  # noqa: S608 - `log` is one of two constants
         {"xid": str(mark.xid), "id": mark.id, "limit": limit},
     ).fetchone()
-    return (row[0], Position(row[1], row[2])) if row else (0, None)
+    return (row[0], LogPosition(row[1], row[2])) if row else (0, None)
 
 
-def _between(after: Position, upto: Position) -> dict[str, str | int]:
+def _range_params(after: LogPosition, upto: LogPosition) -> dict[str, str | int]:
     return {"after_xid": str(after.xid), "after_id": after.id, "upto_xid": str(upto.xid), "upto_id": upto.id}

@@ -11,7 +11,7 @@ Folding, rebuilding and reading the tail use the same words here, so that they c
 
 from datetime import date
 
-FIRST_DAY, END = date(2, 1, 1), date(9998, 1, 1)
+FIRST_DAY, END_DAY = date(2, 1, 1), date(9998, 1, 1)
 """What can be told in every time zone. A row that was inserted by hand may lie outside of it, and is not counted."""
 
 EVENT_FACTS = f"""
@@ -21,7 +21,7 @@ EVENT_FACTS = f"""
     JOIN player_scans s
         ON s.id = CASE WHEN e.data ->> 'scan_id' ~ '^[0-9a-f-]{{36}}$' THEN (e.data ->> 'scan_id')::uuid END
     JOIN qr_codes q ON q.id = s.qr_code_id
-    WHERE e.type = 'scan_result' AND s.scan_time >= '{FIRST_DAY}Z' AND s.scan_time < '{END}Z'
+    WHERE e.type = 'scan_result' AND s.scan_time >= '{FIRST_DAY}Z' AND s.scan_time < '{END_DAY}Z'
 """  # noqa: S608 - two constants
 """Of the events in `told`. What an event does not say stands in the scan, and does not change once it is settled."""
 

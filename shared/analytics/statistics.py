@@ -7,16 +7,16 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.analytics.calendar import offsets, zone
-from shared.analytics.unaggregated import AS_OF, IS_COMPLETE, TAIL, Subject
-from shared.infra.db import Conn, one
+from shared.analytics.calendar import time_zone, utc_offsets
+from shared.analytics.unaggregated import AS_OF, IS_COMPLETE, UNAGGREGATED, RollupSubject
+from shared.infra.db import Conn, exactly_one
 
-OLDEST = datetime(1970, 1, 1, tzinfo=UTC)
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 """What is dated before has the offset of then: it was inserted by hand, and would make the walk a long one."""
 
 
 @dataclass(frozen=True)
-class Scans:
+class ScanStatistics:
     """Settled scans by what was decided on them. The devices and the reasons are of all of them and of the failures."""
 
     settled: int
@@ -38,7 +38,7 @@ class Scans:
 
 
 @dataclass(frozen=True)
-class Visits:
+class VisitStatistics:
     """Visits by people; those of crawlers, previews and prefetches are apart."""
 
     total: int
@@ -51,14 +51,14 @@ class Visits:
 
 @dataclass(frozen=True)
 class Statistics:
-    scans: Scans
-    visits: Visits
+    scans: ScanStatistics
+    visits: VisitStatistics
     pending: int
     hours: Sequence[int]
     """Scans by the hour of the day that they were made in, by the clocks of the place asked for."""
 
 
-def statistics(conn: Conn, subject: Subject, tz: str) -> Statistics:
+def statistics(conn: Conn, subject: RollupSubject, tz: str) -> Statistics:
     """What is counted, in one snapshot. `tz` is a time zone that exists."""
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -66,18 +66,18 @@ def statistics(conn: Conn, subject: Subject, tz: str) -> Statistics:
         return Statistics(scans, _visits(conn, subject), _pending(conn, subject), _hours(conn, subject, tz))
 
 
-def codes(conn: Conn, org_id: UUID) -> int:
+def count_codes(conn: Conn, org_id: UUID) -> int:
     """How many codes the organization has."""
-    row = one(conn.execute("SELECT count(*) FROM qr_codes WHERE org_id = %s AND deleted_at IS NULL", (org_id,)))
+    row = exactly_one(conn.execute("SELECT count(*) FROM qr_codes WHERE org_id = %s AND deleted_at IS NULL", (org_id,)))
     return int(row[0])
 
 
-def _scans(conn: Conn, subject: Subject) -> Scans:
-    with conn.cursor(row_factory=class_row(Scans)) as cursor:
-        return one(
+def _scans(conn: Conn, subject: RollupSubject) -> ScanStatistics:
+    with conn.cursor(row_factory=class_row(ScanStatistics)) as cursor:
+        return exactly_one(
             cursor.execute(
                 f"""
-                {TAIL}
+                {UNAGGREGATED}
                 SELECT coalesce(sum(count), 0)::bigint AS settled,
                        coalesce(sum(success), 0)::bigint AS success,
                        coalesce(sum(count - success - held - annulled), 0)::bigint AS failure,
@@ -112,12 +112,12 @@ def _scans(conn: Conn, subject: Subject) -> Scans:
         )
 
 
-def _visits(conn: Conn, subject: Subject) -> Visits:
-    with conn.cursor(row_factory=class_row(Visits)) as cursor:
-        return one(
+def _visits(conn: Conn, subject: RollupSubject) -> VisitStatistics:
+    with conn.cursor(row_factory=class_row(VisitStatistics)) as cursor:
+        return exactly_one(
             cursor.execute(
                 f"""
-                {TAIL}
+                {UNAGGREGATED}
                 SELECT coalesce(sum(count), 0)::bigint AS total, coalesce(sum(bots), 0)::bigint AS bots,
                        coalesce(sum(phone), 0)::bigint AS phone, coalesce(sum(tablet), 0)::bigint AS tablet,
                        coalesce(sum(desktop), 0)::bigint AS desktop, coalesce(sum(other), 0)::bigint AS other
@@ -130,9 +130,9 @@ def _visits(conn: Conn, subject: Subject) -> Visits:
         )
 
 
-def _pending(conn: Conn, subject: Subject) -> int:
+def _pending(conn: Conn, subject: RollupSubject) -> int:
     """Few, and found by an index of their own."""
-    row = one(
+    row = exactly_one(
         conn.execute(
             """
             SELECT count(*) FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
@@ -145,7 +145,7 @@ def _pending(conn: Conn, subject: Subject) -> int:
 
 
 COUNTED = f"""
-    {TAIL}, counted AS (
+    {UNAGGREGATED}, counted AS (
         SELECT at, count FROM scan_quarters WHERE subject_id = %(subject)s
         UNION ALL SELECT scan_time, count FROM deltas WHERE count > 0
     )
@@ -161,14 +161,14 @@ HOURS = f"""
 """  # noqa: S608 - put together from constants
 
 
-def _hours(conn: Conn, subject: Subject, tz: str) -> list[int]:
+def _hours(conn: Conn, subject: RollupSubject, tz: str) -> list[int]:
     """The zone's offsets come from the same tables as its days, and not from PostgreSQL's own."""
-    first, last = one(conn.execute(SPAN, subject.parameters()))
+    first, last = exactly_one(conn.execute(SPAN, subject.parameters()))
     hours = [0] * 24
     if first is None:
         return hours
     start = first.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    changes = offsets(zone(tz), max(start, OLDEST), last + timedelta(days=1))
+    changes = utc_offsets(time_zone(tz), max(start, EARLIEST), last + timedelta(days=1))
     changes[0] = (start, changes[0][1])
     since, shift = zip(*changes, strict=True)
     given = {"since": list(since), "until": [*since[1:], None], "shift": list(shift)}

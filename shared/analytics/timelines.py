@@ -10,9 +10,9 @@ from datetime import date, datetime
 
 from psycopg.rows import args_row
 
-from shared.analytics.calendar import Period, bounds, days, is_utc, zone
-from shared.analytics.unaggregated import AS_OF, TAIL, Subject
-from shared.infra.db import Conn, one
+from shared.analytics.calendar import Period, day_bounds, is_utc, period_days, time_zone
+from shared.analytics.unaggregated import AS_OF, UNAGGREGATED, RollupSubject
+from shared.infra.db import Conn, exactly_one
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Timeline:
 
 
 IN_UTC = f"""
-    {TAIL}
+    {UNAGGREGATED}
     SELECT array_agg(coalesce(r.count, 0) + coalesce(t.count, 0) ORDER BY n),
            array_agg(coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
            array_agg(coalesce(r.players, 0) + coalesce(t.players, 0) ORDER BY n),
@@ -56,7 +56,7 @@ IN_UTC = f"""
 """  # noqa: S608 - put together from constants
 
 IN_A_ZONE = f"""
-    {TAIL}, edges AS MATERIALIZED (
+    {UNAGGREGATED}, edges AS MATERIALIZED (
         SELECT n, sign * q.count AS count, sign * q.success AS success, sign * v.count AS visits
         FROM generate_series(0, %(days)s) n
         CROSS JOIN LATERAL (
@@ -100,17 +100,17 @@ IN_A_ZONE = f"""
 ended: the quarters between the two midnights, not those of the whole year."""
 
 
-def timeline(conn: Conn, subject: Subject, period: Period, tz: str, now: datetime) -> Timeline:
+def timeline(conn: Conn, subject: RollupSubject, period: Period, tz: str, now: datetime) -> Timeline:
     """The days of a period that ends today, by the clocks of a time zone that exists."""
-    found = zone(tz)
-    of = days(period, found, now)
+    found = time_zone(tz)
+    of = period_days(period, found, now)
     given = subject.parameters() | {"first": of[0], "days": len(of)}
     with conn.cursor(row_factory=args_row(lambda *counted: Timeline(of, *counted))) as cursor:
         if is_utc(tz):
-            return one(cursor.execute(IN_UTC, given))
-        seconds = (str(int(start.timestamp())) for start in bounds(of, found))
+            return exactly_one(cursor.execute(IN_UTC, given))
+        seconds = (str(int(start.timestamp())) for start in day_bounds(of, found))
         given["starts"] = f"{{{','.join(seconds)}}}"  # as text: to write an array of times takes longer than to answer
         with conn.pipeline(), conn.transaction():
             # PostgreSQL cannot know how short each look is, thinks of a long query, and would compile it first.
             conn.execute("SET LOCAL jit = off")
-            return one(cursor.execute(IN_A_ZONE, given))
+            return exactly_one(cursor.execute(IN_A_ZONE, given))

@@ -11,7 +11,7 @@ LONGEST = 2_000
 
 
 @dataclass(frozen=True)
-class Subject:
+class RollupSubject:
     """A code, or an organization as a whole."""
 
     id: UUID
@@ -22,17 +22,17 @@ class Subject:
         return {"subject": self.id, "org": self.org_id, "longest": LONGEST}
 
 
-def _mark(name: str) -> str:
+def _position_sql(name: str) -> str:
     found = f"FROM event_readers WHERE name = '{name}'"
     return f"(coalesce((SELECT xid {found}), '0'::xid8), coalesce((SELECT id {found}), 0))"
 
 
-TAIL = f"""
+UNAGGREGATED = f"""
     WITH events_read AS MATERIALIZED (
-        SELECT type, data, at FROM events WHERE org_id = %(org)s AND (xid, id) > {_mark(ROLLUPS)}
+        SELECT type, data, at FROM events WHERE org_id = %(org)s AND (xid, id) > {_position_sql(ROLLUPS)}
         ORDER BY xid, id LIMIT %(longest)s + 1
     ), visits_read AS MATERIALIZED (
-        SELECT qr_code_id, at, device FROM visits WHERE (xid, id) > {_mark(VISITS)}
+        SELECT qr_code_id, at, device FROM visits WHERE (xid, id) > {_position_sql(VISITS)}
         ORDER BY xid, id LIMIT %(longest)s + 1
     ), complete AS MATERIALIZED (
         SELECT (SELECT count(*) FROM events_read) <= %(longest)s AS events,

@@ -30,7 +30,7 @@ OPERATOR = Actor("operator")
 
 
 @dataclass(frozen=True)
-class Line:
+class AuditEntry:
     """A change. The actor's name is the one they have now."""
 
     id: UUID
@@ -94,13 +94,13 @@ def record_outcome(
     )
 
 
-LINES = """
+SELECT_ENTRIES = """
     SELECT a.id, a.at, a.action, a.actor, coalesce(a.player_id, a.api_key_id) AS actor_id,
            coalesce(p.username, k.name) AS actor_name, a.address, a.request_id, a.object_id, a.old, a.new
     FROM audit_log a LEFT JOIN players p ON p.id = a.player_id LEFT JOIN api_keys k ON k.id = a.api_key_id
     WHERE a.org_id = %(org)s AND a.id < %(before)s
 """
-ASKED = {
+FILTERS = {
     "action": "AND a.action = %(action)s",
     "actor": "AND coalesce(a.player_id, a.api_key_id) = %(actor)s",
     "object_id": "AND a.object_id = %(object_id)s",
@@ -109,10 +109,12 @@ ASKED = {
 NEWEST_FIRST = "ORDER BY a.id DESC LIMIT %(limit)s"
 
 
-def asking_for(names: Collection[str]) -> str:
+def build_query(names: Collection[str]) -> str:
     """The statement for what is asked for, and nothing else: a plan that is made for every case at once could use no
     index but the organization's."""
-    return " ".join([LINES, *(condition for name, condition in ASKED.items() if name in names), NEWEST_FIRST])
+    return " ".join(
+        [SELECT_ENTRIES, *(condition for name, condition in FILTERS.items() if name in names), NEWEST_FIRST]
+    )
 
 
 def of_organization(
@@ -124,13 +126,13 @@ def of_organization(
     object_id: str | None = None,
     limit: int,
     before: UUID | None = None,
-) -> list[Line]:
+) -> list[AuditEntry]:
     """An organization's lines, newest first, from past `before` on: those of an action, an actor, an object."""
     given = {"action": action, "actor": actor, "object_id": object_id}
     asked = {name: value for name, value in given.items() if value is not None}
-    with conn.cursor(row_factory=class_row(Line)) as cursor:
+    with conn.cursor(row_factory=class_row(AuditEntry)) as cursor:
         return cursor.execute(
-            asking_for(asked), {"org": org_id, "before": before or HIGHEST, "limit": limit, **asked}
+            build_query(asked), {"org": org_id, "before": before or HIGHEST, "limit": limit, **asked}
         ).fetchall()
 
 

@@ -7,16 +7,16 @@ from typing import Any, Literal
 from uuid import UUID
 
 from shared.encounters.rules import PuzzleType, is_solvable
-from shared.errors import Fault
+from shared.errors import FieldError
 
 ScanType = Literal["item_drop", "encounter", "transportation"]
 
-CODE = r"^[A-Za-z0-9_-]{3,64}$"
+CODE_PATTERN = r"^[A-Za-z0-9_-]{3,64}$"
 """The form of a code: what stays itself in a URL, in any case of letters."""
 
 
 @dataclass(frozen=True)
-class Reward:
+class CodeReward:
     """What a success pays."""
 
     item: str
@@ -24,7 +24,7 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Encounter:
+class EncounterDefinition:
     """A puzzle. `solution` is for those who make codes, never for those who scan them."""
 
     puzzle_type: PuzzleType
@@ -36,7 +36,7 @@ class Encounter:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Definition:
+class CodeDefinition:
     """Everything that an organization decides about a code: degrees, metres, seconds."""
 
     code: str
@@ -46,8 +46,8 @@ class Definition:
     latitude: float | None = None
     longitude: float | None = None
     radius_m: float = 50.0
-    reward: Reward | None = None
-    encounter: Encounter | None = None
+    reward: CodeReward | None = None
+    encounter: EncounterDefinition | None = None
     destination_code: str | None = None
     target_url: str | None = None
     active: bool = True
@@ -60,17 +60,17 @@ class Definition:
     tags: tuple[str, ...] = ()
 
 
-PLAIN = Definition(code="", scan_type=None)
+DEFAULT_CODE = CodeDefinition(code="", scan_type=None)
 """What a code is where nothing was decided."""
 
 
-def described(code: Definition) -> dict[str, Any]:
+def non_default_fields(code: CodeDefinition) -> dict[str, Any]:
     """What was decided about a code, field by field, without what is as in PLAIN; its puzzle's solution apart."""
     puzzle = code.encounter
     decided: dict[str, Any] = {
         field.name: getattr(code, field.name)
-        for field in fields(Definition)
-        if getattr(code, field.name) != getattr(PLAIN, field.name)
+        for field in fields(CodeDefinition)
+        if getattr(code, field.name) != getattr(DEFAULT_CODE, field.name)
     }
     if code.reward is not None:
         decided["reward"] = {"item": code.reward.item, "quantity": code.reward.quantity}
@@ -86,12 +86,12 @@ def described(code: Definition) -> dict[str, Any]:
     return decided
 
 
-def faults(code: Definition) -> tuple[Fault, ...]:
+def find_errors(code: CodeDefinition) -> tuple[FieldError, ...]:
     """What contradicts itself, named by the field that a form would mark. Each field by itself is right already."""
-    return tuple(Fault(f"body.{name}", message) for name, message in _contradictions(code))
+    return tuple(FieldError(f"body.{name}", message) for name, message in _contradictions(code))
 
 
-def _contradictions(code: Definition) -> Iterator[tuple[str, str]]:
+def _contradictions(code: CodeDefinition) -> Iterator[tuple[str, str]]:
     if code.latitude is None and code.longitude is not None:
         yield "latitude", "must come with longitude"
     if code.longitude is None and code.latitude is not None:

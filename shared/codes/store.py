@@ -11,15 +11,15 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row, scalar_row
 
-from shared.codes.rules import CODE, Definition, Encounter, Reward, ScanType
+from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, ScanType
 from shared.errors import CodeTaken
-from shared.infra.constraint_errors import named_refusals
+from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # without 0 O I l, which are misread
-MINTED_CHARACTERS = 12  # 70 bits: nobody guesses the next one
-DEFINED = (
+GENERATED_LENGTH = 12  # 70 bits: nobody guesses the next one
+DEFINITION_COLUMNS = (
     "code",
     "description",
     "scan_type",
@@ -44,7 +44,7 @@ DEFINED = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class StoredCode(Definition):
+class StoredCode(CodeDefinition):
     """A code as it stands."""
 
     id: UUID
@@ -54,7 +54,7 @@ class StoredCode(Definition):
 
 
 @dataclass(frozen=True)
-class Filter:
+class CodeFilter:
     """Which codes of an organization: all that is given must hold. `text` is a part of the code or its description."""
 
     text: str | None = None
@@ -89,10 +89,10 @@ def _stored(
     """A row, with its reward and its puzzle put together."""
     encounter = None
     if encounter_id is not None:
-        encounter = Encounter(puzzle_type, difficulty_level, data, solution, max_attempts, encounter_id)
+        encounter = EncounterDefinition(puzzle_type, difficulty_level, data, solution, max_attempts, encounter_id)
     reward = None
     if reward_item is not None and reward_quantity is not None:
-        reward = Reward(reward_item, reward_quantity)
+        reward = CodeReward(reward_item, reward_quantity)
     return StoredCode(reward=reward, encounter=encounter, tags=tuple(tags), **columns)
 
 
@@ -104,14 +104,14 @@ def find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode | None:
 
 def find_by_code(conn: Conn, code: str) -> StoredCode | None:
     """The code with this text, whosever it is."""
-    if not re.fullmatch(CODE, code):
+    if not re.fullmatch(CODE_PATTERN, code):
         return None
     with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
         return cursor.execute(SELECT + "AND q.code = %s", (code,)).fetchone()
 
 
 def of_organization(
-    conn: Conn, org_id: UUID, which: Filter, *, limit: int, before: UUID | None = None
+    conn: Conn, org_id: UUID, which: CodeFilter, *, limit: int, before: UUID | None = None
 ) -> list[StoredCode]:
     """Codes of an organization, newest first, from past `before` on."""
     text = None if which.text is None else "%" + re.sub(r"([\\%_])", r"\\\1", which.text) + "%"
@@ -139,7 +139,7 @@ def of_organization(
         ).fetchall()
 
 
-def oldest_first(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: int) -> list[StoredCode]:
+def list_range(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: int) -> list[StoredCode]:
     """Codes of an organization from past one id to another."""
     with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
         return cursor.execute(
@@ -148,7 +148,7 @@ def oldest_first(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: i
         ).fetchall()
 
 
-def last_id(conn: Conn, org_id: UUID) -> UUID | None:
+def max_id(conn: Conn, org_id: UUID) -> UUID | None:
     """The greatest id of the organization's codes: by the clock of whoever gave it, which may be ahead."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: UUID | None = cursor.execute(
@@ -157,7 +157,7 @@ def last_id(conn: Conn, org_id: UUID) -> UUID | None:
     return found
 
 
-def existing(conn: Conn, org_id: UUID, texts: Collection[str], *, until: UUID) -> set[str]:
+def find_existing(conn: Conn, org_id: UUID, texts: Collection[str], *, until: UUID) -> set[str]:
     """Those of these texts that are codes of the organization, up to an id."""
     rows = conn.execute(
         "SELECT code FROM qr_codes WHERE org_id = %s AND code = ANY(%s) AND id <= %s AND deleted_at IS NULL",
@@ -174,12 +174,12 @@ def code_exists(conn: Conn, org_id: UUID, code: str) -> bool:
     return row is not None
 
 
-def mint() -> str:
+def generate_code_text() -> str:
     """A code for those who gave none."""
-    return "".join(secrets.choice(BASE58) for _ in range(MINTED_CHARACTERS))
+    return "".join(secrets.choice(BASE58) for _ in range(GENERATED_LENGTH))
 
 
-def add(conn: Conn, org_id: UUID, new: Definition) -> UUID:
+def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
     """Add a code and its puzzle; returns its id. Raises CodeTaken, with which the transaction can go on."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         qr_id: UUID | None = cursor.execute(
@@ -194,7 +194,7 @@ def add(conn: Conn, org_id: UUID, new: Definition) -> UUID:
             ON CONFLICT (code) WHERE deleted_at IS NULL DO NOTHING
             RETURNING id
             """,
-            columns(new) | {"id": uuid7(), "org_id": org_id},
+            to_columns(new) | {"id": uuid7(), "org_id": org_id},
         ).fetchone()
     if qr_id is None:
         raise CodeTaken
@@ -211,7 +211,7 @@ def lock(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
     conn.execute("SELECT FROM qr_codes WHERE org_id = %s AND id = %s FOR NO KEY UPDATE", (org_id, qr_id))
 
 
-@named_refusals()
+@translate_constraint_errors()
 def save(conn: Conn, changed: StoredCode) -> None:
     """Store what was decided about a code anew. Raises CodeTaken."""
     conn.execute(
@@ -226,7 +226,7 @@ def save(conn: Conn, changed: StoredCode) -> None:
             tags = %(tags)s, updated_at = now()
         WHERE id = %(id)s
         """,
-        columns(changed) | {"id": changed.id},
+        to_columns(changed) | {"id": changed.id},
     )
     if changed.encounter is not None:
         _save_encounter(conn, changed.id, changed.encounter)
@@ -234,7 +234,7 @@ def save(conn: Conn, changed: StoredCode) -> None:
         conn.execute("DELETE FROM encounters WHERE qr_code_id = %s", (changed.id,))
 
 
-def remove(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
+def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
     """Put a tombstone: scans keep what they were made of. Whether there was such a code."""
     gone = conn.execute(
         """
@@ -245,7 +245,7 @@ def remove(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
     return gone.rowcount == 1
 
 
-def _save_encounter(conn: Conn, qr_id: UUID, encounter: Encounter) -> None:
+def _save_encounter(conn: Conn, qr_id: UUID, encounter: EncounterDefinition) -> None:
     """A code has one puzzle at most; a changed one keeps its id."""
     conn.execute(
         """
@@ -266,9 +266,9 @@ def _save_encounter(conn: Conn, qr_id: UUID, encounter: Encounter) -> None:
     )
 
 
-def columns(code: Definition) -> dict[str, Any]:
+def to_columns(code: CodeDefinition) -> dict[str, Any]:
     """What is decided about a code, by the columns that hold it; its puzzle stands elsewhere."""
-    decided = {field.name: getattr(code, field.name) for field in fields(Definition)}
+    decided = {field.name: getattr(code, field.name) for field in fields(CodeDefinition)}
     reward, _encounter = decided.pop("reward"), decided.pop("encounter")
     return decided | {
         "tags": list(code.tags),

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Literal
 
 PuzzleType = Literal["decryption", "pattern", "hacking"]
-MAX_ANSWER = 1_000
+MAX_ANSWER_LENGTH = 1_000
 SIGN = re.compile(r"(?<![^\W_])-(?=\d)")
 """A hyphen that makes a number negative: right before a digit, and not between two tokens."""
 
@@ -25,14 +25,14 @@ class Puzzle:
 
 
 @dataclass(frozen=True)
-class Tries:
+class Attempts:
     """What was tried on the puzzle that one scan handed out."""
 
     wrong: int = 0
     is_solved: bool = False
 
 
-def read(puzzle_type: PuzzleType, text: str) -> str:
+def normalize(puzzle_type: PuzzleType, text: str) -> str:
     """An answer or a solution as it is compared: what does not matter to this kind of puzzle is taken away.
 
     decryption  a text: neither case nor spaces nor the spelling of a character in Unicode (NFKC) matter
@@ -41,46 +41,46 @@ def read(puzzle_type: PuzzleType, text: str) -> str:
     """
     match puzzle_type:
         case "decryption":
-            return "".join(_folded(text).split())
+            return "".join(_casefold(text).split())
         case "pattern":
-            return " ".join(_members(_folded(text)))
+            return " ".join(_tokens(_casefold(text)))
         case "hacking":
             return text
 
 
 def is_solvable(puzzle_type: PuzzleType, solution: str | None) -> bool:
     """Whether there is a solution, and anything is left of it once it is read."""
-    return solution is not None and read(puzzle_type, solution) != ""
+    return solution is not None and normalize(puzzle_type, solution) != ""
 
 
-def is_right(puzzle: Puzzle, answer: str) -> bool:
+def is_correct(puzzle: Puzzle, answer: str) -> bool:
     """Whether the answer solves the puzzle; in the same time, however much of it is right."""
-    ours, theirs = (read(puzzle.puzzle_type, text) for text in (puzzle.solution or "", answer))
+    ours, theirs = (normalize(puzzle.puzzle_type, text) for text in (puzzle.solution or "", answer))
     same = hmac.compare_digest(_digest(ours), _digest(theirs))  # of one length, so that not even that shows
     return same and ours != ""
 
 
-def attempts_left(puzzle: Puzzle, tries: Tries) -> int | None:
+def attempts_left(puzzle: Puzzle, tries: Attempts) -> int | None:
     """How many wrong answers may still be given; None: as many as one likes."""
     return None if puzzle.max_attempts is None else max(0, puzzle.max_attempts - tries.wrong)
 
 
-def is_open(puzzle: Puzzle, tries: Tries) -> bool:
+def is_open(puzzle: Puzzle, tries: Attempts) -> bool:
     """Whether another answer is taken."""
     return not tries.is_solved and attempts_left(puzzle, tries) != 0
 
 
-def _folded(text: str) -> str:
+def _casefold(text: str) -> str:
     """Case and Unicode spelling taken away (the Unicode Standard, 3.13, D147), and characters that nobody sees."""
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(character for character in folded if character.isspace() or not _is_unseen(character))
+    return "".join(character for character in folded if character.isspace() or not _is_invisible(character))
 
 
-def _is_unseen(character: str) -> bool:
+def _is_invisible(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf") or "\ufe00" <= character <= "\ufe0f"  # variation selectors
 
 
-def _members(text: str) -> list[str]:
+def _tokens(text: str) -> list[str]:
     """The members of a sequence: numbers, words, and signs such as arrows, which stand for themselves."""
     members: list[str] = []
     is_inside = False

@@ -9,15 +9,15 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
-from shared.encounters.rules import Puzzle, Tries
+from shared.encounters.rules import Attempts, Puzzle
 from shared.infra import event_log
 from shared.infra.db import Conn
 
-Reward = tuple[str | None, int | None]
+PaidReward = tuple[str | None, int | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Opened(Tries):
+class OpenPuzzle(Attempts):
     """A successful scan that handed out a puzzle, and what was tried on it."""
 
     scan_id: UUID
@@ -55,9 +55,9 @@ def lock_scans(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[UUID]:
         ).fetchall()
 
 
-def tries(conn: Conn, scan_ids: list[UUID]) -> list[Opened]:
+def list_attempts(conn: Conn, scan_ids: list[UUID]) -> list[OpenPuzzle]:
     """What was tried on the puzzles that these scans opened, in the same order."""
-    with conn.cursor(row_factory=class_row(Opened)) as cursor:
+    with conn.cursor(row_factory=class_row(OpenPuzzle)) as cursor:
         return cursor.execute(
             """
             SELECT given.id AS scan_id, coalesce(a.wrong, 0) AS wrong, a.solved_at IS NOT NULL AS is_solved
@@ -69,7 +69,7 @@ def tries(conn: Conn, scan_ids: list[UUID]) -> list[Opened]:
         ).fetchall()
 
 
-def miss(conn: Conn, scan_id: UUID) -> None:
+def record_wrong_answer(conn: Conn, scan_id: UUID) -> None:
     """Count a wrong answer."""
     conn.execute(
         """
@@ -80,7 +80,7 @@ def miss(conn: Conn, scan_id: UUID) -> None:
     )
 
 
-def solve(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzle) -> None:
+def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzle) -> None:
     """Mark the puzzle solved, pay what its code gives, and tell of it. A second reward for one scan is refused by the
     constraint `inventory_ledger_owed_once`, and takes its whole transaction with it."""
     given: dict[str, Any] = {
@@ -122,10 +122,10 @@ def solve(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzle) -> None
             """,
             given,
         )
-        event_log.wake(conn)
+        event_log.notify_relay(conn)
 
 
-def paid(conn: Conn, scan_id: UUID) -> Reward:
+def get_paid_reward(conn: Conn, scan_id: UUID) -> PaidReward:
     """What solving the puzzle of this scan was paid with."""
     row = conn.execute(
         "SELECT item, quantity FROM inventory_ledger WHERE source = 'encounter' AND source_id = %s", (scan_id,)

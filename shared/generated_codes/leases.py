@@ -10,25 +10,25 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.generated_codes.rules import MAX_ATTEMPTS, Generated
-from shared.generated_codes.store import COLUMNS, Image
+from shared.generated_codes.rules import MAX_ATTEMPTS, GeneratedCode
+from shared.generated_codes.store import COLUMNS, StoredImage
 from shared.infra.db import Conn
 
 STILL_OURS = "lease_token = %(token)s AND status = 'pending'"
 """The fence of every write that ends a lease."""
 
 
-def claim_fresh(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Generated]:
+def claim_fresh(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[GeneratedCode]:
     """Lease the pending codes that nobody has tried yet. SKIP LOCKED: side by side, workers take different ones."""
     return _claim(conn, "lease_until IS NULL", "id", token, lease, limit)
 
 
-def claim_suspect(conn: Conn, token: UUID, lease: timedelta) -> list[Generated]:
+def claim_suspect(conn: Conn, token: UUID, lease: timedelta) -> list[GeneratedCode]:
     """Lease one code that was tried in vain, the least tried first: should it kill its worker, it goes alone."""
     return _claim(conn, f"lease_until <= now() AND attempts < {MAX_ATTEMPTS}", "attempts, id", token, lease, 1)
 
 
-def set_spent_aside(conn: Conn, *, limit: int) -> list[UUID]:
+def dead_letter_exhausted(conn: Conn, *, limit: int) -> list[UUID]:
     """Give up on codes that were tried too often. Returns their ids. One whose worker never spoke died with it."""
     rows = conn.execute(
         f"""
@@ -47,8 +47,8 @@ def set_spent_aside(conn: Conn, *, limit: int) -> list[UUID]:
     return [row[0] for row in rows]
 
 
-def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, limit: int) -> list[Generated]:
-    with conn.cursor(row_factory=class_row(Generated)) as cursor:
+def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, limit: int) -> list[GeneratedCode]:
+    with conn.cursor(row_factory=class_row(GeneratedCode)) as cursor:
         return cursor.execute(
             f"""
             UPDATE generated_codes
@@ -65,7 +65,7 @@ def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, li
         ).fetchall()
 
 
-def store(conn: Conn, token: UUID, images: Mapping[UUID, Image]) -> int:
+def store_images(conn: Conn, token: UUID, images: Mapping[UUID, StoredImage]) -> int:
     """Store pictures in the formats their codes asked for, and say `ready`, where the codes are still ours. Returns how
     many were."""
     return conn.execute(

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.generated_codes.rules import TOMBSTONE_LIFE, Generated, Request
+from shared.generated_codes.rules import TOMBSTONE_RETENTION, GeneratedCode, GenerateRequest
 from shared.images.image_spec import Format
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
 
 COLUMNS = """
@@ -18,7 +18,7 @@ COLUMNS = """
 
 
 @dataclass(frozen=True)
-class Image:
+class StoredImage:
     """A stored picture: the digest of all that determines it, and its bytes."""
 
     digest: str
@@ -26,17 +26,17 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Removed:
+class PurgeResult:
     """What one batch of cleanup took away: codes, and the bytes of their pictures."""
 
     codes: int
     image_bytes: int
 
 
-def add(conn: Conn, maker: UUID | None, asked: Request, *, lasts: timedelta | None) -> Generated:
+def add(conn: Conn, maker: UUID | None, asked: GenerateRequest, *, lasts: timedelta | None) -> GeneratedCode:
     """Store what is asked for, pending. It expires `lasts` from now; None for never."""
-    with conn.cursor(row_factory=class_row(Generated)) as cursor:
-        return one(
+    with conn.cursor(row_factory=class_row(GeneratedCode)) as cursor:
+        return exactly_one(
             cursor.execute(
                 f"""
                 INSERT INTO generated_codes (id, maker, data, format, size, error_correction, expires_at)
@@ -47,9 +47,9 @@ def add(conn: Conn, maker: UUID | None, asked: Request, *, lasts: timedelta | No
         )
 
 
-def find(conn: Conn, code_id: UUID) -> Generated | None:
+def find(conn: Conn, code_id: UUID) -> GeneratedCode | None:
     """A code that cleanup has not taken, expired or not."""
-    with conn.cursor(row_factory=class_row(Generated)) as cursor:
+    with conn.cursor(row_factory=class_row(GeneratedCode)) as cursor:
         return cursor.execute(
             f"SELECT {COLUMNS} FROM generated_codes WHERE id = %s",  # noqa: S608 - a constant
             (code_id,),
@@ -61,15 +61,15 @@ def has_tombstone(conn: Conn, code_id: UUID) -> bool:
     return conn.execute("SELECT FROM generated_tombstones WHERE id = %s", (code_id,)).fetchone() is not None
 
 
-def image(conn: Conn, code_id: UUID, as_format: Format) -> Image | None:
+def get_image(conn: Conn, code_id: UUID, as_format: Format) -> StoredImage | None:
     """The stored picture in this format."""
-    with conn.cursor(row_factory=class_row(Image)) as cursor:
+    with conn.cursor(row_factory=class_row(StoredImage)) as cursor:
         return cursor.execute(
             "SELECT digest, data FROM generated_images WHERE code_id = %s AND format = %s", (code_id, as_format)
         ).fetchone()
 
 
-def keep(conn: Conn, code_id: UUID, as_format: Format, image: Image) -> None:
+def keep(conn: Conn, code_id: UUID, as_format: Format, image: StoredImage) -> None:
     """Store a picture, unless there is one already: the first stays. The code is ready with the one it asked for.
 
     Locks the code's row, so it waits for a worker that is storing the same. Where the code is gone, nothing is stored.
@@ -96,12 +96,12 @@ def remove(conn: Conn, code_id: UUID) -> None:
     conn.execute("DELETE FROM generated_codes WHERE id = %s", (code_id,))
 
 
-def forget_expired(conn: Conn, *, limit: int) -> Removed:
+def purge_expired(conn: Conn, *, limit: int) -> PurgeResult:
     """Delete up to `limit` expired codes with their pictures, in one statement, and leave a tombstone for each.
 
     SKIP LOCKED: two cleanups side by side take different codes, and neither waits for a retrieval.
     """
-    codes, image_bytes = one(
+    codes, image_bytes = exactly_one(
         conn.execute(
             """
             WITH expired AS (
@@ -121,7 +121,7 @@ def forget_expired(conn: Conn, *, limit: int) -> Removed:
             (limit,),
         )
     )
-    return Removed(int(codes), int(image_bytes))
+    return PurgeResult(int(codes), int(image_bytes))
 
 
 def forget_tombstones(conn: Conn, *, limit: int) -> int:
@@ -131,5 +131,5 @@ def forget_tombstones(conn: Conn, *, limit: int) -> int:
         DELETE FROM generated_tombstones WHERE id IN (
             SELECT id FROM generated_tombstones WHERE expires_at < now() - %s LIMIT %s FOR UPDATE SKIP LOCKED)
         """,
-        (TOMBSTONE_LIFE, limit),
+        (TOMBSTONE_RETENTION, limit),
     ).rowcount

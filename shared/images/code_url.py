@@ -3,6 +3,6 @@
 from shared.settings import settings
 
 
-def printed_text(code: str) -> str:
+def code_url(code: str) -> str:
     """Where a phone that reads the code is led: PUBLIC_URL/s/{code}."""
-    return f"{settings().printed_url}/s/{code}"
+    return f"{settings().public_base_url}/s/{code}"

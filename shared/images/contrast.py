@@ -3,17 +3,17 @@
 import re
 from functools import lru_cache
 
-from shared.errors import Fault
-from shared.images.image_spec import Level
+from shared.errors import FieldError
+from shared.images.image_spec import ErrorCorrection
 
-COLOUR = r"^#[0-9A-Fa-f]{6}$"
+COLOR_PATTERN = r"^#[0-9A-Fa-f]{6}$"
 MIN_CONTRAST = 3.0
 """WCAG 2.2, success criterion 1.4.11: what a graphic needs to be told from its background."""
 
 MIN_LOGO_PERCENT, MAX_LOGO_PERCENT = 10, 30
 
 
-def effective_level(asked: Level, *, logo: bool) -> Level:
+def effective_level(asked: ErrorCorrection, *, logo: bool) -> ErrorCorrection:
     """The level to draw: as asked, but H where a logo covers modules."""
     return "H" if logo else asked
 
@@ -21,7 +21,7 @@ def effective_level(asked: Level, *, logo: bool) -> Level:
 @lru_cache(maxsize=64)
 def rgb(colour: str) -> tuple[int, int, int]:
     """Red, green and blue, 0-255, of `#RRGGBB`; ValueError for anything else."""
-    if not re.fullmatch(COLOUR, colour):
+    if not re.fullmatch(COLOR_PATTERN, colour):
         raise ValueError("a colour is written #RRGGBB")
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
@@ -42,20 +42,20 @@ def _linear(channel: float) -> float:
     return channel / 12.92 if channel <= 0.04045 else float(((channel + 0.055) / 1.055) ** 2.4)
 
 
-def check_colours(foreground: str, background: str) -> list[Fault]:
+def check_colors(foreground: str, background: str) -> list[FieldError]:
     """What is wrong with these two, if anything. Many readers cannot take light modules on a dark ground."""
     faults = [
-        Fault(f"body.{field}", "must be a colour such as #1A2B3C")
+        FieldError(f"body.{field}", "must be a colour such as #1A2B3C")
         for field, colour in (("foreground_color", foreground), ("background_color", background))
-        if not re.fullmatch(COLOUR, colour)
+        if not re.fullmatch(COLOR_PATTERN, colour)
     ]
     if faults:
         return faults
     if _luminance(foreground) > _luminance(background):
-        return [Fault("body.foreground_color", "must be darker than background_color")]
+        return [FieldError("body.foreground_color", "must be darker than background_color")]
     ratio = contrast_ratio(foreground, background)
     if ratio < MIN_CONTRAST:
         shown = int(ratio * 100) / 100  # rounded down: 2.999 is not 3
         message = f"has a contrast of {shown:.2f} with background_color; at least {MIN_CONTRAST} is needed"
-        return [Fault("body.foreground_color", message)]
+        return [FieldError("body.foreground_color", message)]
     return []

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from shared.images.contrast import effective_level
-from shared.images.image_spec import Format, Level, Picture, Style
+from shared.images.image_spec import ErrorCorrection, Format, ImageSpec, Style
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class Customization:
     logo_size_percent: int = 20
     logo_digest: str | None = None  # SHA-256 of the cleaned logo's bytes, in hex
 
-    def picture(self, text: str, format: Format = "png", size: int = 300, level: Level = "M") -> Picture:  # noqa: A002
+    def picture(self, text: str, format: Format = "png", size: int = 300, level: ErrorCorrection = "M") -> ImageSpec:  # noqa: A002
         """The picture of a text that looks like this. Size in pixels; the level is raised where there is a logo."""
-        return Picture(
+        return ImageSpec(
             text,
             format,
             size,
@@ -31,10 +31,15 @@ class Customization:
         )
 
 
-PLAIN = Customization()
+DEFAULT_CUSTOMIZATION = Customization()
 
 
-def is_plain(picture: Picture) -> bool:
+def is_default(picture: ImageSpec) -> bool:
     """Whether the picture is black squares on white, of which tests have proved the whole range readable."""
     wanted = (picture.foreground.upper(), picture.background.upper(), picture.style, picture.logo)
-    return wanted == (PLAIN.foreground_color, PLAIN.background_color, PLAIN.style, None)
+    return wanted == (
+        DEFAULT_CUSTOMIZATION.foreground_color,
+        DEFAULT_CUSTOMIZATION.background_color,
+        DEFAULT_CUSTOMIZATION.style,
+        None,
+    )

@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 Format = Literal["png", "svg", "pdf"]
-Level = Literal["L", "M", "Q", "H"]
+ErrorCorrection = Literal["L", "M", "Q", "H"]
 Style = Literal["squares", "dots", "rounded"]
 
 MIN_SIZE, MAX_SIZE = 100, 2000
 """Pixels of a PNG, user units of an SVG, points of a PDF: what clients may ask for. Drawing has no such limits."""
 
-MAX_BYTES = 2953
+MAX_TEXT_BYTES = 2953
 """Of text, in UTF-8: what a symbol holds in byte mode at level L. That digits would take less room changes nothing."""
 
-RENDERER = "1"
+RENDERER_VERSION = "1"
 """Raised with every change that alters pixels, so that no cache and no client keeps a picture of the old kind."""
 
 CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageSpec:
     """What is to be drawn. Colours are `#RRGGBB`; `logo` is the SHA-256 of the cleaned logo's bytes, in hex.
 
     The level is drawn exactly as it stands here; who makes a picture with a logo takes it from `rules.effective_level`.
@@ -31,7 +31,7 @@ class Picture:
     text: str
     format: Format = "png"
     size: int = 300
-    level: Level = "M"
+    level: ErrorCorrection = "M"
     foreground: str = "#000000"
     background: str = "#FFFFFF"
     style: Style = "squares"
@@ -41,7 +41,7 @@ class Picture:
     def digest(self) -> str:
         """SHA-256 in hex: equal for equal pictures of one renderer, and known without drawing."""
         parts = (
-            RENDERER,
+            RENDERER_VERSION,
             self.text,
             self.format,
             self.size,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import ceil
 
-from shared.errors import PictureTooSmall
+from shared.errors import ImageTooSmall
 
 QUIET_ZONE = 4
 """Modules of empty margin on every side: ISO/IEC 18004:2015, 6.3.8."""
@@ -23,7 +23,7 @@ def fit(width: int, size: int) -> Layout:
     """The largest symbol of `width` modules that leaves its quiet zone in `size` pixels. Raises PictureTooSmall."""
     module = size // (width + 2 * QUIET_ZONE)
     if module == 0:
-        raise PictureTooSmall(width + 2 * QUIET_ZONE)
+        raise ImageTooSmall(width + 2 * QUIET_ZONE)
     margin = size - width * module
     return Layout(size, module, margin // 2, margin - margin // 2)
 

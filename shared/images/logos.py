@@ -6,7 +6,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from shared.errors import LogoRefused
+from shared.errors import InvalidLogo
 
 MAX_BYTES = 1 << 20
 MAX_PIXELS = 4_000_000
@@ -24,22 +24,22 @@ DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, Type
 """What Pillow raises for a file that is cut short or forged."""
 
 
-def clean_logo(data: bytes) -> bytes:
+def sanitize_logo(data: bytes) -> bytes:
     """The logo as a PNG of at most 600 x 600: upright, RGBA, no metadata. Raises LogoRefused."""
     if len(data) > MAX_BYTES:
-        raise LogoRefused("must be at most 1 MiB")
+        raise InvalidLogo("must be at most 1 MiB")
     if data.count(START_OF_SCAN) > MAX_SCANS:
-        raise LogoRefused("is a JPEG of too many scans, or holds other pictures")
+        raise InvalidLogo("is a JPEG of too many scans, or holds other pictures")
     try:
         with Image.open(BytesIO(data), formats=["PNG", "JPEG"]) as upload:
             _check(upload)
             pixels = _eight_bits(ImageOps.exif_transpose(upload)).convert("RGBA")
     except UnidentifiedImageError:
-        raise LogoRefused("must be a PNG or a JPEG") from None
+        raise InvalidLogo("must be a PNG or a JPEG") from None
     except Image.DecompressionBombError:
-        raise LogoRefused(f"must have at most {MAX_PIXELS:,} pixels") from None
+        raise InvalidLogo(f"must have at most {MAX_PIXELS:,} pixels") from None
     except DAMAGE:
-        raise LogoRefused("is damaged") from None
+        raise InvalidLogo("is damaged") from None
     pixels.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     bare = Image.frombytes("RGBA", pixels.size, pixels.tobytes())  # saving would copy what Pillow knows of the upload
     written = BytesIO()
@@ -50,9 +50,9 @@ def clean_logo(data: bytes) -> bytes:
 def _check(upload: Image.Image) -> None:
     """Look at the header only."""
     if upload.width * upload.height > MAX_PIXELS:
-        raise LogoRefused(f"must have at most {MAX_PIXELS:,} pixels")
+        raise InvalidLogo(f"must have at most {MAX_PIXELS:,} pixels")
     if upload.format == "PNG" and getattr(upload, "is_animated", False):
-        raise LogoRefused("must not be animated")
+        raise InvalidLogo("must not be animated")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ MAX_PIXELS = 2**26
 PLAIN = np.array([0, 255], np.uint8)
 
 
-def grey(png: bytes) -> NDArray[np.uint8] | None:
+def read_gray(png: bytes) -> NDArray[np.uint8] | None:
     """Its pixels, height x width, 0 for black. None where it is no PNG of this kind, or is damaged."""
     chunks = list(_chunks(png))
     if not chunks or chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", b"") or len(chunks[0][1]) != HEADER.size:

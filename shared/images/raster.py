@@ -8,7 +8,7 @@ from PIL import Image
 
 from shared.images import png_writer
 from shared.images.contrast import rgb
-from shared.images.image_spec import Picture
+from shared.images.image_spec import ImageSpec
 from shared.images.layout import Layout, LogoBox, fit
 from shared.images.shapes import SHADES, corners, tiles
 from shared.images.symbol import Modules
@@ -16,7 +16,7 @@ from shared.images.symbol import Modules
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def draw_png(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
+def render_png(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
     """The picture of these modules, of which those in `box` are cleared already. Raises PictureTooSmall.
 
     Whole squares take one bit a pixel, round ones a palette of 16 shades, a logo true colours.
@@ -30,7 +30,7 @@ def draw_png(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes |
     return _true_colours(picture, shades, layout, box, logo)
 
 
-def _two_colours(picture: Picture, dark: Modules, layout: Layout) -> bytes:
+def _two_colours(picture: ImageSpec, dark: Modules, layout: Layout) -> bytes:
     """One bit a pixel, 1 for the background: grey levels where that is black on white, else a palette."""
     width = len(dark)
     rows = np.ones((width + 2, picture.size), np.uint8)  # the first and the last are margin
@@ -49,7 +49,7 @@ def _two_colours(picture: Picture, dark: Modules, layout: Layout) -> bytes:
     )
 
 
-def _shade(picture: Picture, dark: Modules, layout: Layout) -> NDArray[np.uint8]:
+def _shade(picture: ImageSpec, dark: Modules, layout: Layout) -> NDArray[np.uint8]:
     """Every pixel's shade, 0 (background) to 15 (foreground): an array of size x size."""
     drawn = tiles(layout.module)[corners(dark, picture.style)]  # module x module x pixel x pixel
     drawn[~dark] = 0
@@ -57,14 +57,14 @@ def _shade(picture: Picture, dark: Modules, layout: Layout) -> NDArray[np.uint8]
     return np.pad(drawn.transpose(0, 2, 1, 3).reshape(across, across), (layout.before, layout.after))
 
 
-def _palette(picture: Picture) -> NDArray[np.uint8]:
+def _palette(picture: ImageSpec) -> NDArray[np.uint8]:
     """The 16 shades as red, green, blue."""
     foreground, background = (np.array(rgb(colour)) for colour in (picture.foreground, picture.background))
     part = np.arange(SHADES + 1)[:, None]
     return ((foreground * part + background * (SHADES - part) + SHADES // 2) // SHADES).astype(np.uint8)
 
 
-def _sixteen_shades(picture: Picture, shades: NDArray[np.uint8]) -> bytes:
+def _sixteen_shades(picture: ImageSpec, shades: NDArray[np.uint8]) -> bytes:
     even = np.pad(shades, ((0, 0), (0, picture.size % 2)))
     packed: NDArray[np.uint8] = even[:, ::2] * np.uint8(16) + even[:, 1::2]
     return png_writer.write(
@@ -77,7 +77,7 @@ def _sixteen_shades(picture: Picture, shades: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _true_colours(picture: Picture, shades: NDArray[np.uint8], layout: Layout, box: LogoBox, logo: bytes) -> bytes:
+def _true_colours(picture: ImageSpec, shades: NDArray[np.uint8], layout: Layout, box: LogoBox, logo: bytes) -> bytes:
     pixels = _palette(picture)[shades]
     image = _fitted(logo, max(1, int(box.logo * layout.module)), picture.background)
     middle = layout.before + (box.start + box.width / 2) * layout.module

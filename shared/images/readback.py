@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.images import png_reader
-from shared.images.image_spec import Picture
+from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE
 from shared.images.symbol import encode
 
-Grey = NDArray[np.uint8]
+GrayImage = NDArray[np.uint8]
 
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
@@ -28,14 +28,14 @@ MODULE = 4
 """Pixels along a module when a format that scales is looked at."""
 
 
-def reads_back(picture: Picture, data: bytes) -> bool:
+def is_readable(picture: ImageSpec, data: bytes) -> bool:
     """Whether these bytes show the picture's text, at its level, dark on light and upright."""
     # What has whole square modules is sampled on its grid. What is softer must be found as a camera would find it.
     plain = picture.format == "png" and picture.style == "squares" and picture.logo is None
-    return shows(picture, pixels(picture, data), pure=plain)
+    return decodes_to(picture, gray_pixels(picture, data), pure=plain)
 
 
-def shows(picture: Picture, seen: Grey, *, pure: bool = False) -> bool:
+def decodes_to(picture: ImageSpec, seen: GrayImage, *, pure: bool = False) -> bool:
     """Whether these pixels show the picture's text. `pure`: nothing but the symbol, upright, in whole pixels."""
     found = zxingcpp.read_barcode(
         seen,
@@ -51,7 +51,7 @@ def shows(picture: Picture, seen: Grey, *, pure: bool = False) -> bool:
     return found.bytes == picture.text.encode() or found.text == picture.text  # the latter for kanji mode
 
 
-def pixels(picture: Picture, data: bytes) -> Grey:
+def gray_pixels(picture: ImageSpec, data: bytes) -> GrayImage:
     """What the picture looks like: height x width, 0 for black."""
     if picture.format == "png":
         return _grey(data)
@@ -59,21 +59,21 @@ def pixels(picture: Picture, data: bytes) -> Grey:
     return _rasterize_svg(data, across) if picture.format == "svg" else _rasterize_pdf(data, across)
 
 
-def _grey(png: bytes) -> Grey:
-    found = png_reader.grey(png)
+def _grey(png: bytes) -> GrayImage:
+    found = png_reader.read_gray(png)
     if found is not None:
         return found
     with Image.open(BytesIO(png), formats=["PNG"]) as image:
         return np.asarray(image.convert("L"))
 
 
-def _rasterize_svg(data: bytes, across: int) -> Grey:
+def _rasterize_svg(data: bytes, across: int) -> GrayImage:
     import resvg_py  # noqa: PLC0415  (loaded when first needed: most processes never see an SVG)
 
     return _grey(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
 
 
-def _rasterize_pdf(data: bytes, across: int) -> Grey:
+def _rasterize_pdf(data: bytes, across: int) -> GrayImage:
     import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415
 
     with PDFIUM, pypdfium2.PdfDocument(data) as document:

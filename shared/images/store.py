@@ -7,24 +7,24 @@ from uuid import UUID
 
 from psycopg.rows import class_row, kwargs_row, scalar_row
 
-from shared.images.customizations import PLAIN, Customization
+from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization
 from shared.infra import db
 from shared.infra.db import Conn
 
 
 @dataclass(frozen=True)
-class Printed:
+class CodeAppearance:
     """What determines the picture of a code, besides what a request asks for."""
 
     code: str
     customization: Customization
 
 
-def _printed(code: str, style: Any, **columns: Any) -> Printed:
-    return Printed(code, PLAIN if style is None else Customization(style=style, **columns))
+def _printed(code: str, style: Any, **columns: Any) -> CodeAppearance:
+    return CodeAppearance(code, DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns))
 
 
-def printed(conn: Conn, org_id: UUID, qr_id: UUID) -> Printed | None:
+def find_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> CodeAppearance | None:
     """A code of an organization as it is printed."""
     with conn.cursor(row_factory=kwargs_row(_printed)) as cursor:
         return cursor.execute(
@@ -37,7 +37,7 @@ def printed(conn: Conn, org_id: UUID, qr_id: UUID) -> Printed | None:
         ).fetchone()
 
 
-def logo(conn: Conn, qr_id: UUID, digest: str) -> bytes | None:
+def get_logo(conn: Conn, qr_id: UUID, digest: str) -> bytes | None:
     """The logo of a code, a PNG. None where it has been replaced meanwhile."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: bytes | None = cursor.execute(
@@ -53,7 +53,7 @@ def lock_customization(conn: Conn, qr_id: UUID) -> Customization:
     """
     conn.execute("INSERT INTO qr_customizations (qr_code_id) VALUES (%s) ON CONFLICT DO NOTHING", (qr_id,))
     with conn.cursor(row_factory=class_row(Customization)) as cursor:
-        return db.one(
+        return db.exactly_one(
             cursor.execute(
                 """
                 SELECT foreground_color, background_color, style, logo_size_percent, logo_digest
@@ -65,7 +65,7 @@ def lock_customization(conn: Conn, qr_id: UUID) -> Customization:
         )
 
 
-def save_look(conn: Conn, qr_id: UUID, changed: Customization) -> None:
+def save_style(conn: Conn, qr_id: UUID, changed: Customization) -> None:
     """Store colours, style and the logo's size of a locked customization; the logo stays."""
     conn.execute(
         """
@@ -81,11 +81,11 @@ def save_logo(conn: Conn, qr_id: UUID, cleaned: bytes | None) -> None:
     """Store the logo of a locked customization, or take it away."""
     conn.execute(
         "UPDATE qr_customizations SET logo = %s, logo_digest = %s, updated_at = now() WHERE qr_code_id = %s",
-        (cleaned, None if cleaned is None else digest_of(cleaned), qr_id),
+        (cleaned, None if cleaned is None else logo_digest(cleaned), qr_id),
     )
 
 
-def digest_of(cleaned: bytes) -> str:
+def logo_digest(cleaned: bytes) -> str:
     """What a logo is known by."""
     return sha256(cleaned).hexdigest()
 

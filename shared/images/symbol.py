@@ -7,19 +7,19 @@ import segno
 import zxingcpp
 from numpy.typing import NDArray
 
-from shared.errors import Fault, Invalid, TextTooLong
-from shared.images.image_spec import Level
+from shared.errors import FieldError, Invalid, TextTooLong
+from shared.images.image_spec import ErrorCorrection
 
 Modules = NDArray[np.bool_]
 
-BYTES: dict[Level, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
+BYTES: dict[ErrorCorrection, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
 """What version 40 holds in byte mode: ISO/IEC 18004:2015, table 7. Digits and capitals take less room, kanji too."""
 
 FINDER = 7
 """Modules along one side of a finder pattern."""
 
 
-def encode(text: str, level: Level) -> Modules:
+def encode(text: str, level: ErrorCorrection) -> Modules:
     """The symbol of the smallest version, at exactly this level.
 
     zxing-cpp's encoder is fast, and mixes modes as suits the text. For text beyond ASCII it falls back on Latin-1 or
@@ -29,7 +29,7 @@ def encode(text: str, level: Level) -> Modules:
     Raises TextTooLong; Invalid for what is no text (nothing, or lone surrogates).
     """
     if not text:
-        raise Invalid(Fault("data", "must not be empty"))
+        raise Invalid(FieldError("data", "must not be empty"))
     modules = _encode_ascii(text, level) if text.isascii() else _encode_unicode(text, level)
     if modules is None:
         raise TextTooLong(BYTES[level], level)
@@ -48,7 +48,7 @@ def finder_patterns(width: int) -> Modules:
     return mask
 
 
-def _encode_ascii(text: str, level: Level) -> Modules | None:
+def _encode_ascii(text: str, level: ErrorCorrection) -> Modules | None:
     """None where there is too much of it."""
     try:
         barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level=level)
@@ -57,10 +57,10 @@ def _encode_ascii(text: str, level: Level) -> Modules | None:
     return _dark(np.asarray(barcode.to_image(scale=1, add_quiet_zones=False)), 0)
 
 
-def _encode_unicode(text: str, level: Level) -> Modules | None:
+def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
     """None where there is too much of it."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(Fault("data", "must be text that UTF-8 can write"))
+        raise Invalid(FieldError("data", "must be text that UTF-8 can write"))
     make = partial(segno.make_qr, text, error=level, boost_error=False)
     try:
         kanji = _is_kanji(text)

@@ -13,20 +13,20 @@ from PIL import Image
 
 from shared.images import pdf_writer
 from shared.images.contrast import rgb
-from shared.images.image_spec import Picture
+from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE, LogoBox
 from shared.images.shapes import corners
 from shared.images.symbol import Modules, version
 from shared.images.vector_paths import PDF, SVG, path, rows
 
 
-def draw_svg(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
+def render_svg(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
     """An SVG of `size` user units (CSS pixels)."""
     foreground, background = (_written(colour) for colour in (picture.foreground, picture.background))
     shapes = corners(dark, picture.style)
     whole = dark & (shapes == 0)
     written = BytesIO()
-    symbol = segno.QRCode(as_segno(whole, picture.level))  # type: ignore[call-arg]  # segno's stub forgets it
+    symbol = segno.QRCode(to_segno(whole, picture.level))  # type: ignore[call-arg]  # segno's stub forgets it
     symbol.save(
         written,
         kind="svg",
@@ -58,11 +58,11 @@ def draw_svg(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes |
     ).encode()
 
 
-def draw_pdf(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
+def render_pdf(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
     """A PDF of one page, `size` points (1/72 inch) wide and high."""
     size, total = picture.size, len(dark) + 2 * QUIET_ZONE
     drawing = [
-        f"{pdf_colour(picture.background)} rg 0 0 {size} {size} re f",
+        f"{pdf_color(picture.background)} rg 0 0 {size} {size} re f",
         # From here on, coordinates are modules, and y grows downward.
         f"{size / total:.6f} 0 0 {-size / total:.6f} 0 {size} cm 1 0 0 1 {QUIET_ZONE} {QUIET_ZONE} cm",
         pdf_modules(picture, dark),
@@ -79,21 +79,21 @@ def draw_pdf(picture: Picture, dark: Modules, box: LogoBox | None, logo: bytes |
     return pdf_writer.write("\n".join(drawing), size, image)
 
 
-def pdf_modules(picture: Picture, dark: Modules) -> str:
+def pdf_modules(picture: ImageSpec, dark: Modules) -> str:
     """PDF operators that fill the dark modules, as one path. A module is one unit; y grows downward from the symbol's
     upper left corner."""
     shapes = corners(dark, picture.style)
     whole = dark & (shapes == 0)
     round_ones = "" if picture.style == "squares" else path(dark & ~whole, shapes, PDF)
-    return "\n".join((f"{pdf_colour(picture.foreground)} rg", rows(whole, "%d %d %d 1 re "), round_ones, "f"))
+    return "\n".join((f"{pdf_color(picture.foreground)} rg", rows(whole, "%d %d %d 1 re "), round_ones, "f"))
 
 
-def pdf_colour(colour: str) -> str:
+def pdf_color(colour: str) -> str:
     """Red, green and blue as PDF's `rg` takes them."""
     return " ".join(f"{channel / 255:.4g}" for channel in rgb(colour))
 
 
-def as_segno(modules: Modules, level: str) -> SimpleNamespace:
+def to_segno(modules: Modules, level: str) -> SimpleNamespace:
     """What `segno.QRCode` wraps. Modes and mask are not told: they are the encoder's, and no writer asks for them."""
     matrix = tuple(map(bytearray, modules.view("uint8")))
     return SimpleNamespace(matrix=matrix, version=version(modules), error=level, mask=None, segments=())

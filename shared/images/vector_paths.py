@@ -32,7 +32,7 @@ def rows(dark: Modules, template: str) -> str:
     return _fill(template, np.stack((start, y, end - start), axis=1))
 
 
-class Syntax(NamedTuple):
+class PathSyntax(NamedTuple):
     """How a format writes a path: each command with its points, x before y, in the order they are reached."""
 
     move: str
@@ -41,11 +41,11 @@ class Syntax(NamedTuple):
     close: str
 
 
-SVG = Syntax("M%g %g", "L%g %g", "C%g %g %g %g %g %g", "Z")
-PDF = Syntax("%g %g m ", "%g %g l ", "%g %g %g %g %g %g c ", "h\n")
+SVG = PathSyntax("M%g %g", "L%g %g", "C%g %g %g %g %g %g", "Z")
+PDF = PathSyntax("%g %g m ", "%g %g l ", "%g %g %g %g %g %g c ", "h\n")
 
 
-def path(dark: Modules, corners: Corners, syntax: Syntax) -> str:
+def path(dark: Modules, corners: Corners, syntax: PathSyntax) -> str:
     """Every dark module in its shape, the symbol's corner at the origin."""
     parts: list[str] = []
     for shape in range(DOT + 1):
@@ -61,7 +61,7 @@ def _fill(template: str, numbers: NDArray[np.integer | np.floating]) -> str:
 
 
 @cache
-def _outline(shape: int, syntax: Syntax) -> tuple[str, NDArray[np.float64]]:
+def _outline(shape: int, syntax: PathSyntax) -> tuple[str, NDArray[np.float64]]:
     """A module at the origin, clockwise from the middle of its top: the commands, and their points (n x 2)."""
     commands, points = [syntax.move], [SIDES[0]]
     for (corner, tip), before, after in zip(TIPS, SIDES, (*SIDES[1:], SIDES[0]), strict=True):

@@ -7,24 +7,24 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from shared.analytics import cache_versions as statistics
-from shared.codes.store import DEFINED
+from shared.codes.store import DEFINITION_COLUMNS
 from shared.imports import store
-from shared.imports.rules import Import, stranded
-from shared.infra.db import Conn, one
+from shared.imports.rules import ImportJob, unresolved_destinations
+from shared.infra.db import Conn, exactly_one
 
 
-class _Overtaken(Exception):
+class _CodeTaken(Exception):
     """Somebody else has made one of these codes since we looked."""
 
 
-def conclude(conn: Conn, job: Import) -> int:
+def commit(conn: Conn, job: ImportJob) -> int:
     """Add the codes whose rows are right, or none if one is wrong and the import is not partial; and end the import.
     Returns how many were added.
 
     Every row must have been judged. The last statement lets no cached statistics outlive the transaction.
     """
     while True:
-        _find_faults(conn, job)
+        _find_conflicts(conn, job)
         good, failed = _counts(conn, job.id)
         if failed and not job.partial:
             rows = "1 row is" if failed == 1 else f"{failed:,} rows are"
@@ -34,14 +34,14 @@ def conclude(conn: Conn, job: Import) -> int:
             with conn.transaction():
                 _add(conn, job, good)
             break
-        except _Overtaken:
+        except _CodeTaken:
             continue
     store.finish(conn, job.id, added=True)
-    statistics.retag(conn, job.org_id)
+    statistics.bump_version(conn, job.org_id)
     return good
 
 
-def _find_faults(conn: Conn, job: Import) -> None:
+def _find_conflicts(conn: Conn, job: ImportJob) -> None:
     """Find what is wrong with rows that are right by themselves: their code is taken, leads to one that will not be
     there, or stands in the file twice. In this order: a row that is wrong makes no double of another."""
     conn.execute(
@@ -58,7 +58,14 @@ def _find_faults(conn: Conn, job: Import) -> None:
         SET field = 'destination_code', message = 'neither this organization nor this import has such a code'
         WHERE import_id = %s AND line = ANY(%s)
         """,
-        (job.id, list(stranded(_leads(conn, job.id), _known(conn, job), _copies(conn, job.id)))),
+        (
+            job.id,
+            list(
+                unresolved_destinations(
+                    _destinations(conn, job.id), _existing_destinations(conn, job), _duplicate_codes(conn, job.id)
+                )
+            ),
+        ),
     )
     conn.execute(
         """
@@ -71,7 +78,7 @@ def _find_faults(conn: Conn, job: Import) -> None:
     )
 
 
-def _leads(conn: Conn, import_id: UUID) -> Iterable[tuple[int, str, str]]:
+def _destinations(conn: Conn, import_id: UUID) -> Iterable[tuple[int, str, str]]:
     return conn.execute(
         """
         SELECT line, code, destination_code FROM import_codes
@@ -81,7 +88,7 @@ def _leads(conn: Conn, import_id: UUID) -> Iterable[tuple[int, str, str]]:
     ).fetchall()
 
 
-def _copies(conn: Conn, import_id: UUID) -> dict[str, int]:
+def _duplicate_codes(conn: Conn, import_id: UUID) -> dict[str, int]:
     """The codes that several rows make, and how many."""
     rows = conn.execute(
         """
@@ -93,7 +100,7 @@ def _copies(conn: Conn, import_id: UUID) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def _known(conn: Conn, job: Import) -> Iterable[str]:
+def _existing_destinations(conn: Conn, job: ImportJob) -> Iterable[str]:
     """Those destinations that the organization has, or the import brings."""
     rows = conn.execute(
         """
@@ -112,7 +119,7 @@ def _known(conn: Conn, job: Import) -> Iterable[str]:
 
 def _counts(conn: Conn, import_id: UUID) -> tuple[int, int]:
     """How many rows are right, and how many wrong."""
-    row = one(
+    row = exactly_one(
         conn.execute(
             "SELECT count(*) FILTER (WHERE message IS NULL), count(message) FROM import_codes WHERE import_id = %s",
             (import_id,),
@@ -121,13 +128,13 @@ def _counts(conn: Conn, import_id: UUID) -> tuple[int, int]:
     return row[0], row[1]
 
 
-def _add(conn: Conn, job: Import, good: int) -> None:
+def _add(conn: Conn, job: ImportJob, good: int) -> None:
     """Add the codes of the rows that are right, so many. Raises _Overtaken.
 
     In the order of their texts: two imports of the same codes wait for each other, and neither for both.
     """
-    names = ", ".join(DEFINED)
-    values = ", ".join(f"d.{name}" for name in DEFINED)
+    names = ", ".join(DEFINITION_COLUMNS)
+    values = ", ".join(f"d.{name}" for name in DEFINITION_COLUMNS)
     added = conn.execute(
         f"""
         INSERT INTO qr_codes (id, org_id, {names})
@@ -140,7 +147,7 @@ def _add(conn: Conn, job: Import, good: int) -> None:
         (job.org_id, job.id),
     ).rowcount
     if added < good:
-        raise _Overtaken
+        raise _CodeTaken
     conn.execute(
         """
         INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level, data, solution, max_attempts)

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from shared.codes.rules import Definition
+from shared.codes.rules import CodeDefinition
 from shared.errors import Invalid
 from shared.infra import strict_json
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 
 NULL = "null"
 """No limit, in a column where an empty cell means the default."""
@@ -18,7 +18,7 @@ FORMULA = re.compile(r"'*[=+\-@\t\r]")
 """What a spreadsheet would compute, or would once a quote is taken off it."""
 
 
-class Illegible(Exception):
+class InvalidCell(Exception):
     """A cell that says nothing its column knows."""
 
     def __init__(self, column: str, message: str) -> None:
@@ -26,12 +26,12 @@ class Illegible(Exception):
         self.column, self.message = column, message
 
 
-def guarded(text: str) -> str:
+def escape_formula(text: str) -> str:
     """The text, kept from being a formula by a quote before it."""
     return "'" + text if FORMULA.match(text) else text
 
 
-def unguarded(cell: str) -> str:
+def unescape_formula(cell: str) -> str:
     """The text without the quote that `guarded` put before it."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
@@ -53,33 +53,33 @@ def _limit(cell: str) -> Any:
 
 
 def _tags(cell: str) -> Any:
-    return unguarded(cell).split("|")
+    return unescape_formula(cell).split("|")
 
 
 def _data(cell: str) -> Any:
     try:
-        return strict_json.loads(unguarded(cell), "", depth=2)  # as deep as it stands in the body of a request
+        return strict_json.loads(unescape_formula(cell), "", depth=2)  # as deep as it stands in the body of a request
     except Invalid as invalid:
-        raise Illegible("encounter_data", invalid.faults[0].message) from None
+        raise InvalidCell("encounter_data", invalid.faults[0].message) from None
 
 
-READ: Mapping[str, Callable[[str], Any]] = {
-    "code": unguarded,
-    "description": unguarded,
-    "scan_type": unguarded,
+READERS: Mapping[str, Callable[[str], Any]] = {
+    "code": unescape_formula,
+    "description": unescape_formula,
+    "scan_type": unescape_formula,
     "requires_location": _flag,
     "latitude": _number,
     "longitude": _number,
     "radius_m": _number,
-    "reward_item": unguarded,
+    "reward_item": unescape_formula,
     "reward_quantity": _number,
-    "encounter_puzzle_type": unguarded,
+    "encounter_puzzle_type": unescape_formula,
     "encounter_difficulty_level": _number,
     "encounter_data": _data,
-    "encounter_solution": unguarded,
+    "encounter_solution": unescape_formula,
     "encounter_max_attempts": _number,
-    "destination_code": unguarded,
-    "target_url": unguarded,
+    "destination_code": unescape_formula,
+    "target_url": unescape_formula,
     "active": _flag,
     "starts_at": str.strip,
     "expires_at": str.strip,
@@ -90,11 +90,11 @@ READ: Mapping[str, Callable[[str], Any]] = {
     "tags": _tags,
 }
 """How each column is read. What is not of its kind stays text, and the field's own rule refuses it."""
-COLUMNS = tuple(READ)
-TEXT = frozenset(column for column, reader in READ.items() if reader in (unguarded, _tags))
+COLUMNS = tuple(READERS)
+TEXT_COLUMNS = frozenset(column for column, reader in READERS.items() if reader in (unescape_formula, _tags))
 """Where a blank is a blank."""
 SOLUTION = "encounter_solution"
-PARTS = ("reward", "encounter")
+NESTED_FIELDS = ("reward", "encounter")
 """Fields that take several columns, each named after both."""
 
 
@@ -102,25 +102,25 @@ def read(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
     """A row as the body of a request: what its cells say. An empty cell says nothing. Raises Illegible."""
     body: dict[str, Any] = {"scan_type": None}
     for column, cell in zip(columns, cells, strict=True):
-        if not (cell if column in TEXT else cell.strip()):
+        if not (cell if column in TEXT_COLUMNS else cell.strip()):
             continue
-        value = READ[column](cell)
+        value = READERS[column](cell)
         part, _, name = column.partition("_")
-        if part in PARTS:
+        if part in NESTED_FIELDS:
             body.setdefault(part, {})[name] = value
         else:
             body[column] = value
     return body
 
 
-def column_of(loc: Sequence[str | int]) -> str:
+def column_for(loc: Sequence[str | int]) -> str:
     """The column that a field of the body stands in."""
-    return f"{loc[0]}_{loc[1]}" if loc[0] in PARTS and len(loc) > 1 else str(loc[0])
+    return f"{loc[0]}_{loc[1]}" if loc[0] in NESTED_FIELDS and len(loc) > 1 else str(loc[0])
 
 
-def write(code: Definition) -> dict[str, str]:
+def write(code: CodeDefinition) -> dict[str, str]:
     """A code as cells, by column. Text is kept from being a formula; a number is none, though it begin with a minus."""
-    values: dict[str, Any] = {name: value for name, value in vars(code).items() if name in READ}
+    values: dict[str, Any] = {name: value for name, value in vars(code).items() if name in READERS}
     if code.reward is not None:
         values |= {"reward_item": code.reward.item, "reward_quantity": code.reward.quantity}
     if code.encounter is not None:
@@ -128,8 +128,8 @@ def write(code: Definition) -> dict[str, str]:
         values["encounter_data"] = json.dumps(code.encounter.data, ensure_ascii=False) if code.encounter.data else None
     values |= {
         "tags": "|".join(code.tags),
-        "starts_at": code.starts_at and write_time(code.starts_at),
-        "expires_at": code.expires_at and write_time(code.expires_at),
+        "starts_at": code.starts_at and format_rfc3339(code.starts_at),
+        "expires_at": code.expires_at and format_rfc3339(code.expires_at),
     }
     if code.per_player_limit is None:
         values["per_player_limit"] = NULL
@@ -141,4 +141,4 @@ def _written(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return guarded(value) if isinstance(value, str) else repr(value)
+    return escape_formula(value) if isinstance(value, str) else repr(value)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO
 
-from shared.errors import Fault, Invalid
+from shared.errors import FieldError, Invalid
 from shared.imports.csv_cells import COLUMNS
 
 MAX_ROWS = 100_000
@@ -27,7 +27,7 @@ csv.field_size_limit(MAX_ROW_BYTES)  # its own, 131,072, is less than a puzzle's
 
 
 @dataclass(frozen=True)
-class Row:
+class CsvRow:
     """A row's cells, and the line of the file that it begins at."""
 
     line: int
@@ -35,14 +35,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvFile:
     """A file whose header was read: the columns it has, in its order, and the rows still to be read."""
 
     columns: Sequence[str]
-    rows: Iterator[Row]
+    rows: Iterator[CsvRow]
 
 
-def open_table(file: BinaryIO) -> Table:
+def open_csv(file: BinaryIO) -> CsvFile:
     """Read a file's header. Raises Invalid where it has none; its rows raise it at what cannot be read.
 
     The file is UTF-8, with or without a byte order mark; its cells stand between commas, or semicolons, as spreadsheets
@@ -64,7 +64,7 @@ def open_table(file: BinaryIO) -> Table:
         columns.pop()
     _check(columns)
     decimals = [place for place, name in enumerate(columns) if name in DECIMALS and delimiter == ";"]
-    return Table(tuple(columns), _said(rows, len(columns), whole, decimals))
+    return CsvFile(tuple(columns), _non_empty_rows(rows, len(columns), whole, decimals))
 
 
 def _check(columns: Sequence[str]) -> None:
@@ -81,7 +81,7 @@ def _check(columns: Sequence[str]) -> None:
         raise _malformed("has no column scan_type, which every code needs")
 
 
-def _said(rows: Iterator[Row], width: int, whole: int, decimals: Sequence[int]) -> Iterator[Row]:
+def _non_empty_rows(rows: Iterator[CsvRow], width: int, whole: int, decimals: Sequence[int]) -> Iterator[CsvRow]:
     """The rows that say anything; of one with more cells than the header, one too many. Raises Invalid beyond as many
     rows as there may be.
 
@@ -96,14 +96,14 @@ def _said(rows: Iterator[Row], width: int, whole: int, decimals: Sequence[int]) 
             for place in decimals:
                 if place < len(cells) and DECIMAL.fullmatch(cells[place]):
                     cells[place] = cells[place].replace(",", ".")
-            yield Row(row.line, cells)
+            yield CsvRow(row.line, cells)
         else:
             blank += 1
         if max(n, blank) > MAX_ROWS:
             raise _malformed(f"has more than {MAX_ROWS:,} rows")
 
 
-def _rows(lines: Iterator[str], head: str, delimiter: str, *, first: int) -> Iterator[Row]:
+def _rows(lines: Iterator[str], head: str, delimiter: str, *, first: int) -> Iterator[CsvRow]:
     """Cells by the rules of RFC 4180, strictly: what follows a closed quote is another cell or the end of the row. The
     header stands on the `first` line."""
     of_row = _RowLines(lines, head)
@@ -111,7 +111,7 @@ def _rows(lines: Iterator[str], head: str, delimiter: str, *, first: int) -> Ite
     while True:
         line = of_row.begin(reader.line_num + first)
         try:
-            yield Row(line, next(reader))
+            yield CsvRow(line, next(reader))
         except StopIteration:
             return
         except csv.Error as error:
@@ -171,8 +171,8 @@ def _unreadable(line: int, error: str) -> Invalid:
 
 
 def _at(line: int, message: str) -> Invalid:
-    return Invalid(Fault(f"body.lines.{line}", message))
+    return Invalid(FieldError(f"body.lines.{line}", message))
 
 
 def _malformed(message: str) -> Invalid:
-    return Invalid(Fault("body", message))
+    return Invalid(FieldError("body", message))

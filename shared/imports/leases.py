@@ -9,28 +9,25 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.imports.rules import MAX_ATTEMPTS, Import
+from shared.imports.rules import MAX_ATTEMPTS, ImportJob
 from shared.imports.store import COLUMNS
 from shared.infra.db import Conn
+from shared.infra.leases import LeaseLost
 
-LEFT = "finished_at IS NULL AND (lease_until IS NULL OR lease_until <= now())"
+UNCLAIMED = "finished_at IS NULL AND (lease_until IS NULL OR lease_until <= now())"
 """Open, and nobody works on it."""
 STILL_OURS = "lease_token = %(token)s AND finished_at IS NULL"
 
 
-class LeaseLost(Exception):
-    """Another worker has taken the import over."""
-
-
-def claim(conn: Conn, token: UUID, lease: timedelta) -> Import | None:
+def claim(conn: Conn, token: UUID, lease: timedelta) -> ImportJob | None:
     """Lease the import that was tried least, the oldest of those. SKIP LOCKED: one that is being worked on is not
     waited for, even if its lease is over."""
-    with conn.cursor(row_factory=class_row(Import)) as cursor:
+    with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return cursor.execute(
             f"""
             UPDATE imports
             SET status = 'running', lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1
-            WHERE id = (SELECT id FROM imports WHERE {LEFT} AND attempts < {MAX_ATTEMPTS}
+            WHERE id = (SELECT id FROM imports WHERE {UNCLAIMED} AND attempts < {MAX_ATTEMPTS}
                         ORDER BY attempts, id LIMIT 1
                         FOR UPDATE SKIP LOCKED)
             RETURNING {COLUMNS}
@@ -39,9 +36,9 @@ def claim(conn: Conn, token: UUID, lease: timedelta) -> Import | None:
         ).fetchone()
 
 
-def hold(conn: Conn, import_id: UUID, token: UUID, lease: timedelta) -> Import:
+def renew_lease(conn: Conn, import_id: UUID, token: UUID, lease: timedelta) -> ImportJob:
     """Keep the import for another lease from now; in a transaction, from everybody until its end. Raises LeaseLost."""
-    with conn.cursor(row_factory=class_row(Import)) as cursor:
+    with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         held = cursor.execute(
             f"""
             UPDATE imports SET lease_until = now() + %(lease)s WHERE id = %(id)s AND {STILL_OURS} RETURNING {COLUMNS}
@@ -53,7 +50,7 @@ def hold(conn: Conn, import_id: UUID, token: UUID, lease: timedelta) -> Import:
     return held
 
 
-def advance(conn: Conn, import_id: UUID, *, judged: int, failed: int, line: int) -> None:
+def record_progress(conn: Conn, import_id: UUID, *, judged: int, failed: int, line: int) -> None:
     """Note that so many rows more were looked at, up to this line."""
     conn.execute(
         """
@@ -86,7 +83,7 @@ def spent(conn: Conn) -> UUID | None:
     row = conn.execute(
         f"""
         UPDATE imports SET reason = coalesce(reason, 'its worker did not come back')
-        WHERE id = (SELECT id FROM imports WHERE {LEFT} AND attempts >= {MAX_ATTEMPTS}
+        WHERE id = (SELECT id FROM imports WHERE {UNCLAIMED} AND attempts >= {MAX_ATTEMPTS}
                     ORDER BY id LIMIT 1
                     FOR UPDATE SKIP LOCKED)
         RETURNING id

@@ -8,26 +8,26 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from shared.codes import rules
-from shared.codes.rules import Definition
-from shared.codes.schemas import CodeBody, decided
+from shared.codes.rules import CodeDefinition
+from shared.codes.schemas import CodeBody, to_definition_fields
 from shared.imports import csv_cells
-from shared.imports.csv_cells import Illegible
-from shared.imports.csv_reader import Row
+from shared.imports.csv_cells import InvalidCell
+from shared.imports.csv_reader import CsvRow
 from shared.infra.ids import uuid7
 
-AT_ONCE = 1_000
+MAX_SYNCHRONOUS_ROWS = 1_000
 """Rows that are added while the client waits; more are a worker's."""
 MAX_OUTCOMES = 1_000
 """Rows that an answer names."""
 MAX_ATTEMPTS = 3
 """Workers that may die of an import before it is given up."""
 
-Status = Literal["queued", "running", "done", "failed"]
+ImportStatus = Literal["queued", "running", "done", "failed"]
 RowStatus = Literal["added", "failed", "not_added"]
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportJob:
     """Many codes handed in together. `total`, `judged`, `done` and `failed` are rows: all, those looked at, those added
     and those that were wrong."""
 
@@ -35,7 +35,7 @@ class Import:
     org_id: UUID
     partial: bool
     columns: Sequence[str]
-    status: Status
+    status: ImportStatus
     total: int
     judged: int
     judged_line: int
@@ -58,32 +58,34 @@ class Import:
 
 
 @dataclass(frozen=True)
-class Judged:
+class RowResult:
     """A row that was looked at by itself: the code to add, or which field is wrong and why."""
 
     line: int
     id: UUID
-    definition: Definition | None = None
+    definition: CodeDefinition | None = None
     field: str | None = None
     message: str | None = None
 
 
-def judge_row(columns: Sequence[str], row: Row, mint: Callable[[], str]) -> Judged:
+def validate_row(columns: Sequence[str], row: CsvRow, mint: Callable[[], str]) -> RowResult:
     """A row of a file, by the rules of a single code. `mint` makes its code where it names none."""
     if len(row.cells) != len(columns):
         many = "more" if len(row.cells) > len(columns) else "fewer"
-        return Judged(row.line, uuid7(), message=f"has {many} cells than the header, which has {len(columns)}")
+        return RowResult(row.line, uuid7(), message=f"has {many} cells than the header, which has {len(columns)}")
     try:
         body = csv_cells.read(columns, row.cells)
-    except Illegible as illegible:
-        return Judged(row.line, uuid7(), field=illegible.column, message=illegible.message)
-    judged = judge(row.line, body, mint)
+    except InvalidCell as illegible:
+        return RowResult(row.line, uuid7(), field=illegible.column, message=illegible.message)
+    judged = validate_code(row.line, body, mint)
     if judged.field is None:
         return judged
-    return Judged(judged.line, judged.id, field=csv_cells.column_of(judged.field.split(".")), message=judged.message)
+    return RowResult(
+        judged.line, judged.id, field=csv_cells.column_for(judged.field.split(".")), message=judged.message
+    )
 
 
-def judge(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> Judged:
+def validate_code(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> RowResult:
     """A code of a list, by the rules of a single one; the field that is wrong is named as in its body."""
     qr_id = uuid7()
     try:
@@ -91,14 +93,16 @@ def judge(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> Judged
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)[0]
         loc = ".".join(str(part) for part in found["loc"])[:200]
-        return Judged(line, qr_id, field=loc, message=found["msg"].removeprefix("Value error, "))
-    code = Definition(**decided(dict(read)) | {"code": read.code or mint()})
-    for fault in rules.faults(code):
-        return Judged(line, qr_id, field=fault.loc.removeprefix("body."), message=fault.message)
-    return Judged(line, qr_id, code)
+        return RowResult(line, qr_id, field=loc, message=found["msg"].removeprefix("Value error, "))
+    code = CodeDefinition(**to_definition_fields(dict(read)) | {"code": read.code or mint()})
+    for fault in rules.find_errors(code):
+        return RowResult(line, qr_id, field=fault.loc.removeprefix("body."), message=fault.message)
+    return RowResult(line, qr_id, code)
 
 
-def stranded(leads: Iterable[tuple[int, str, str]], known: Iterable[str], copies: Mapping[str, int]) -> set[int]:
+def unresolved_destinations(
+    leads: Iterable[tuple[int, str, str]], known: Iterable[str], copies: Mapping[str, int]
+) -> set[int]:
     """Of rows whose codes lead to others, `(line, code, destination)`, those that do not arrive: their destination is
     not known, or is stranded itself, in every row that makes it. Rings arrive: each of their codes will be there.
 

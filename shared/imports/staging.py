@@ -9,15 +9,15 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.codes import store as codes
-from shared.imports.csv_reader import Row
-from shared.imports.rules import Judged
+from shared.imports.csv_reader import CsvRow
+from shared.imports.rules import RowResult
 from shared.infra.db import Conn
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 
 PIECE = 10_000
 
 
-def put_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
+def copy_rows(conn: Conn, import_id: UUID, rows: Iterable[CsvRow]) -> int:
     """COPY a file's rows in while they are read. Returns how many there were.
 
     Piece by piece: a COPY that takes long looks like a process that fell silent, and those are ended.
@@ -28,7 +28,7 @@ def put_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
     return n + copied
 
 
-def _copy_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
+def _copy_rows(conn: Conn, import_id: UUID, rows: Iterable[CsvRow]) -> int:
     n = 0
     statement = "COPY import_rows (import_id, line, cells) FROM STDIN (FORMAT binary)"  # a third of the work of text
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
@@ -39,16 +39,16 @@ def _copy_rows(conn: Conn, import_id: UUID, rows: Iterable[Row]) -> int:
     return n
 
 
-def take_rows(conn: Conn, import_id: UUID, *, after: int, limit: int) -> list[Row]:
+def next_rows(conn: Conn, import_id: UUID, *, after: int, limit: int) -> list[CsvRow]:
     """The next rows behind a line."""
-    with conn.cursor(row_factory=class_row(Row)) as cursor:
+    with conn.cursor(row_factory=class_row(CsvRow)) as cursor:
         return cursor.execute(
             "SELECT line, cells FROM import_rows WHERE import_id = %s AND line > %s ORDER BY line LIMIT %s",
             (import_id, after, limit),
         ).fetchall()
 
 
-def put_codes(conn: Conn, import_id: UUID, judged: Iterable[Judged]) -> None:
+def copy_candidates(conn: Conn, import_id: UUID, judged: Iterable[RowResult]) -> None:
     """COPY in what became of rows."""
     statement = """
         COPY import_codes (import_id, line, id, code, destination_code, definition, encounter, field, message)
@@ -63,7 +63,7 @@ def put_codes(conn: Conn, import_id: UUID, judged: Iterable[Judged]) -> None:
                 encounter = None
                 if code.encounter is not None:
                     encounter = _json({name: value for name, value in vars(code.encounter).items() if name != "id"})
-                told = (code.code, code.destination_code, _json(codes.columns(code)), encounter)
+                told = (code.code, code.destination_code, _json(codes.to_columns(code)), encounter)
             copy.write_row((import_id, one.line, one.id, *told, one.field, one.message))
 
 
@@ -74,4 +74,4 @@ def analyze(conn: Conn) -> None:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=write_time)
+    return json.dumps(value, ensure_ascii=False, default=format_rfc3339)

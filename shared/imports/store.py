@@ -6,8 +6,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row, dict_row
 
-from shared.imports.rules import MAX_OUTCOMES, Import
-from shared.infra.db import Conn, one
+from shared.imports.rules import MAX_OUTCOMES, ImportJob
+from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
 
 KEPT = "7 days"
@@ -25,10 +25,10 @@ OUTCOMES = f"""
 """What became of rows, failures first; until an import is over only failures are known."""
 
 
-def begin(conn: Conn, org_id: UUID, columns: Sequence[str] = (), *, partial: bool, judged: int = 0) -> Import:
+def create(conn: Conn, org_id: UUID, columns: Sequence[str] = (), *, partial: bool, judged: int = 0) -> ImportJob:
     """A new import, whose rows are to be put beside it in the same transaction: `judged` of them as codes."""
-    with conn.cursor(row_factory=class_row(Import)) as cursor:
-        return one(
+    with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
+        return exactly_one(
             cursor.execute(
                 f"""
                 INSERT INTO imports (id, org_id, columns, partial, total, judged) VALUES (%s, %s, %s, %s, %s, %s)
@@ -44,16 +44,16 @@ def set_total(conn: Conn, import_id: UUID, total: int) -> None:
     conn.execute("UPDATE imports SET total = %s WHERE id = %s", (total, import_id))
 
 
-def find(conn: Conn, org_id: UUID, import_id: UUID) -> Import | None:
+def find(conn: Conn, org_id: UUID, import_id: UUID) -> ImportJob | None:
     """An import of an organization, with what is known of its rows."""
-    with conn.cursor(row_factory=class_row(Import)) as cursor:
+    with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return cursor.execute(
             f"SELECT {COLUMNS} FROM imports WHERE org_id = %s AND id = %s",  # noqa: S608 - a constant
             (org_id, import_id),
         ).fetchone()
 
 
-def failures(conn: Conn, import_id: UUID) -> list[dict[str, Any]]:
+def list_failures(conn: Conn, import_id: UUID) -> list[dict[str, Any]]:
     """The rows of an import under way that were found to be wrong so far."""
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(OUTCOMES, {"id": import_id, "added": False, "is_over": False}).fetchall()

@@ -20,7 +20,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.infra.local_cache import Near
+from shared.infra.local_cache import LocalCache
 from shared.infra.logging import get_logger
 from shared.infra.redis import key, make_client
 from shared.settings import settings
@@ -35,23 +35,23 @@ REST_SECONDS = 1.0
 """After a failure Redis is left alone this long, so that not every request waits for it in vain."""
 LOCK_SECONDS = 5.0
 """The longest that a maker that was killed holds others back; they give up waiting earlier."""
-BRIEF_SECONDS = 5
-PATIENCE_SECONDS = 2.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.05
+SHORT_LIVED_TTL_SECONDS = 5
+MAKER_WAIT_SECONDS = 2.0
+MIN_POLL_SECONDS, MAX_POLL_SECONDS = 0.002, 0.05
 ENTRY_OVERHEAD_BYTES = 400
 """What Redis needs for an entry besides its bytes: two keys' names, their table slots and the index's member."""
 COUNTS_SECONDS = 30 * 24 * 3600
-NEAR_BYTES = 8 * 2**20
+LOCAL_CACHE_BYTES = 8 * 2**20
 """Of pictures in each process: some ten thousand of the usual size."""
-TELL_SECONDS = 1.0
+REPORT_HITS_SECONDS = 1.0
 PROCESS = uuid4().hex
 _turns = itertools.count()
 
-Count = tuple[str, Result]
+LookupCount = tuple[str, Result]
 """A cache's name, and what came of looking into it."""
 
 
-class Brief(bytes):
+class ShortLived(bytes):
     """An entry that will soon be better: kept for seconds, so that a hundred who ask still make it once."""
 
 
@@ -61,7 +61,7 @@ class Cache:
 
     name: str
     seconds: int
-    near: Near = field(default_factory=lambda: Near(0))
+    near: LocalCache = field(default_factory=lambda: LocalCache(0))
 
     def get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
         """The entry of this name, else what `make` returns, kept for `seconds` unless it is too large, or Brief.
@@ -71,7 +71,7 @@ class Cache:
         """
         near = self.near.get(name, owner)
         if near is not None:
-            self.tell_hits(TELL_SECONDS)
+            self.tell_hits(REPORT_HITS_SECONDS)
             return near
         entry = self._get_or_make(name, make, owner)
         self.near.put(name, entry)
@@ -86,13 +86,16 @@ class Cache:
 
         def tell(client: "redis.Redis") -> bool:
             with client.pipeline() as pipeline:
-                for counted, number in ((key(*COUNTS), hits.total()), *((key(*COUNTS, o), n) for o, n in hits.items())):
+                for counted, number in (
+                    (key(*LOOKUP_COUNTS_KEY), hits.total()),
+                    *((key(*LOOKUP_COUNTS_KEY, o), n) for o, n in hits.items()),
+                ):
                     pipeline.hincrby(counted, f"{self.name}:hit", number)
                     pipeline.expire(counted, COUNTS_SECONDS)
                 pipeline.execute()
             return True
 
-        ask(tell)
+        try_redis(tell)
 
     def _get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
         entry = _Entry(self, name)
@@ -124,7 +127,7 @@ class _Entry:
 
     def claim(self, owner: UUID) -> bytes | Literal["ours", "theirs", "away"]:
         """The entry; or "ours" to make, "theirs" who make it already, or Redis is "away"."""
-        keys = (self._key, self._lock, key(*COUNTS), key(*COUNTS, owner))
+        keys = (self._key, self._lock, key(*LOOKUP_COUNTS_KEY), key(*LOOKUP_COUNTS_KEY, owner))
         arguments = (self._token, int(LOCK_SECONDS * 1000), self._cache.name, COUNTS_SECONDS)
         found = _ask(lambda client: _scripts()[0](keys, arguments, client))
         if isinstance(found, bytes):
@@ -133,10 +136,10 @@ class _Entry:
 
     def wait(self) -> bytes | None:
         """The entry once its maker has kept it. None: the maker failed, or takes too long."""
-        deadline, pause = time.monotonic() + PATIENCE_SECONDS, SHORTEST_PAUSE
+        deadline, pause = time.monotonic() + MAKER_WAIT_SECONDS, MIN_POLL_SECONDS
         while time.monotonic() < deadline:
             time.sleep(pause)
-            pause = min(pause * 1.5, LONGEST_PAUSE)
+            pause = min(pause * 1.5, MAX_POLL_SECONDS)
             answer = _ask(lambda client: client.mget(self._key, self._lock))
             found: bytes | None = answer[0] if answer else None
             if found is not None or answer is None or answer[1] is None:
@@ -145,13 +148,13 @@ class _Entry:
 
     def keep(self, made: bytes) -> None:
         """Store what was made, and let those who wait have it."""
-        if len(made) > settings().cache_entry_kilobytes * 1024:
+        if len(made) > settings().cache_max_entry_kb * 1024:
             self.let_go()
             return
         keys = (self._key, self._lock, key("cache", "index"), key("cache", "size"))
-        capacity = settings().cache_megabytes * 2**20
-        seconds = BRIEF_SECONDS if isinstance(made, Brief) else self._cache.seconds
-        lives = (seconds, capacity, ENTRY_OVERHEAD_BYTES, LONGEST_LIFE_SECONDS)
+        capacity = settings().cache_max_mb * 2**20
+        seconds = SHORT_LIVED_TTL_SECONDS if isinstance(made, ShortLived) else self._cache.seconds
+        lives = (seconds, capacity, ENTRY_OVERHEAD_BYTES, MAX_TTL_SECONDS)
         _ask(lambda client: _scripts()[1](keys, (self._token, made, *lives), client))
 
     def let_go(self) -> None:
@@ -159,28 +162,30 @@ class _Entry:
         _ask(lambda client: client.delete(self._lock))
 
 
-images = Cache("images", 24 * 3600, Near(NEAR_BYTES))
+images = Cache("images", 24 * 3600, LocalCache(LOCAL_CACHE_BYTES))
 statistics = Cache("statistics", 3600)
 CACHES = (images, statistics)
-LONGEST_LIFE_SECONDS = max(each.seconds for each in CACHES)
-COUNTS = ("cache", "counts")
+MAX_TTL_SECONDS = max(each.seconds for each in CACHES)
+LOOKUP_COUNTS_KEY = ("cache", "lookups")
 
 
-def counts(owner: UUID | None = None) -> dict[Count, int] | None:
+def lookup_counts(owner: UUID | None = None) -> dict[LookupCount, int] | None:
     """How often each cache was looked into, by all processes or for one organization. None with Redis away.
 
     Since it was first looked into, or Redis lost its memory.
     """
     for each in CACHES:
         each.tell_hits()
-    found = _ask(lambda client: client.hgetall(key(*COUNTS) if owner is None else key(*COUNTS, owner)))
+    found = _ask(
+        lambda client: client.hgetall(key(*LOOKUP_COUNTS_KEY) if owner is None else key(*LOOKUP_COUNTS_KEY, owner))
+    )
     if found is None:
         return None
     fields = {(each.name, result): f"{each.name}:{result}".encode() for each in CACHES for result in RESULTS}
     return {count: int(found.get(field, 0)) for count, field in fields.items()}
 
 
-class _Rest:
+class _Breaker:
     """When this process may ask Redis again."""
 
     def __init__(self) -> None:
@@ -188,7 +193,7 @@ class _Rest:
         self.lock = threading.Lock()
 
 
-_rest = _Rest()
+_rest = _Breaker()
 
 
 def _ask(question: Callable[["redis.Redis"], Any]) -> Any:
@@ -201,11 +206,11 @@ def _ask(question: Callable[["redis.Redis"], Any]) -> Any:
         with _rest.lock:
             first, _rest.until = time.monotonic() >= _rest.until, time.monotonic() + REST_SECONDS
         if first:
-            log.warning("cache_away", error=str(error))
+            log.warning("cache_unavailable", error=str(error))
         return None
 
 
-def ask(question: Callable[["redis.Redis"], Any]) -> Any:
+def try_redis(question: Callable[["redis.Redis"], Any]) -> Any:
     """For caches of another shape: what Redis answers, with the same impatience; None where it does not."""
     return _ask(question)
 

@@ -11,22 +11,22 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-CROWDS = "crowds"
+SERIALIZED_ROUTES = "crowds"
 """Under this name a Flask application's extensions hold the routes that crowds come to: pairs of method and path."""
-LEASE_SECONDS = 0.1
+PERMIT_SECONDS = 0.1
 """How long a turn keeps the next one waiting: by then its request runs no more, it waits for something or somebody."""
 
 _mine = threading.local()
 
 
-class Turn:
+class Permit:
     """One request's, from its start to its end, or to the moment from which on it is known to wait. As a context it is
     the turn of what this thread does."""
 
-    def __init__(self, turns: "Turns[Any]") -> None:
+    def __init__(self, turns: "ConcurrencyLimiter[Any]") -> None:
         self.turns = turns
         self.is_held = True
-        self.ends_at = time.monotonic() + LEASE_SECONDS
+        self.ends_at = time.monotonic() + PERMIT_SECONDS
 
     def __enter__(self) -> None:
         _mine.turn = self
@@ -35,21 +35,21 @@ class Turn:
         _mine.turn = None
 
 
-def step_aside() -> None:
+def release_permit() -> None:
     """What this thread does is about to wait: another may run meanwhile. Where nothing takes turns it does nothing."""
-    turn: Turn | None = getattr(_mine, "turn", None)
+    turn: Permit | None = getattr(_mine, "turn", None)
     if turn is not None:
         turn.turns.give_up(turn)
 
 
-class Turns(Generic[T]):
+class ConcurrencyLimiter(Generic[T]):
     """A line, and so many at once out of it. `start` is called with whoever's turn it is, by the thread that made
     room."""
 
-    def __init__(self, at_once: int, start: Callable[[T, Turn], None]) -> None:
+    def __init__(self, at_once: int, start: Callable[[T, Permit], None]) -> None:
         self._free, self._start = at_once, start
         self._line: deque[T] = deque()
-        self._held: deque[Turn] = deque()
+        self._held: deque[Permit] = deque()
         self._lock = threading.Lock()
 
     def ask(self, who: T) -> None:
@@ -58,13 +58,13 @@ class Turns(Generic[T]):
             self._line.append(who)
         self._go_on()
 
-    def give_up(self, turn: Turn) -> None:
+    def give_up(self, turn: Permit) -> None:
         """This turn is over: the next may start. Repeated, it does nothing."""
         with self._lock:
             self._release(turn)
         self._go_on()
 
-    def pass_on(self, turn: Turn) -> tuple[T, Turn] | None:
+    def pass_on(self, turn: Permit) -> tuple[T, Permit] | None:
         """This turn is over: who is next, for the same thread to go on with."""
         with self._lock:
             self._release(turn)
@@ -81,16 +81,16 @@ class Turns(Generic[T]):
         with self._lock:
             return max(0.0, self._held[0].ends_at - now) if self._line and self._held else None
 
-    def _release(self, turn: Turn) -> None:
+    def _release(self, turn: Permit) -> None:
         if turn.is_held:
             turn.is_held = False
             self._free += 1
 
-    def _next(self) -> tuple[T, Turn] | None:
+    def _next(self) -> tuple[T, Permit] | None:
         if not self._line or self._free <= 0:
             return None
         self._free -= 1
-        turn = Turn(self)
+        turn = Permit(self)
         self._held.append(turn)
         return self._line.popleft(), turn
 

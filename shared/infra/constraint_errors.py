@@ -7,7 +7,7 @@ from psycopg.errors import IntegrityError
 
 from shared.errors import AlreadyMember, CodeTaken, DomainError, SlugTaken, UsernameTaken
 
-REFUSALS: Mapping[str, type[DomainError]] = {
+CONSTRAINT_ERRORS: Mapping[str, type[DomainError]] = {
     "players_username_key": UsernameTaken,
     "organizations_slug_key": SlugTaken,
     "memberships_pkey": AlreadyMember,
@@ -16,12 +16,12 @@ REFUSALS: Mapping[str, type[DomainError]] = {
 
 
 @contextmanager
-def named_refusals() -> Iterator[None]:
+def translate_constraint_errors() -> Iterator[None]:
     """Decorates a store's function: PostgreSQL's refusal, which ends the transaction, becomes an error of ours."""
     try:
         yield
     except IntegrityError as error:
-        refusal = REFUSALS.get(error.diag.constraint_name or "")
+        refusal = CONSTRAINT_ERRORS.get(error.diag.constraint_name or "")
         if refusal is None:
             raise
         raise refusal from error

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from psycopg import Connection, Cursor
 from psycopg_pool import ConnectionPool
 
-from shared.infra.per_process import once
+from shared.infra.per_process import per_process
 from shared.settings import settings
 
 Conn = Connection[tuple[Any, ...]]
 Row = TypeVar("Row")
-CHECKOUT_SECONDS = 3.0
+POOL_TIMEOUT_SECONDS = 3.0
 OPTIONS: dict[str, Any] = {
     "autocommit": True,
     "application_name": "waymark",
@@ -37,23 +37,23 @@ def _check(conn: Conn) -> None:
         ConnectionPool.check_connection(conn)
 
 
-@once
+@per_process
 def pool() -> ConnectionPool[Conn]:
     """This process's pool. Never called before a fork: sockets must not be shared by processes."""
     return ConnectionPool(
         settings().database_url.get_secret_value(),
-        min_size=min(4, settings().database_pool),  # a burst does not wait for the first few
-        max_size=settings().database_pool,
-        timeout=CHECKOUT_SECONDS,
+        min_size=min(4, settings().database_pool_size),  # a burst does not wait for the first few
+        max_size=settings().database_pool_size,
+        timeout=POOL_TIMEOUT_SECONDS,
         max_idle=300,
-        reconnect_timeout=CHECKOUT_SECONDS,  # then who needs a connection tries anew: no backoff outlasts an outage
+        reconnect_timeout=POOL_TIMEOUT_SECONDS,  # then who needs a connection tries anew: no backoff outlasts an outage
         check=_check,
         open=True,
         kwargs=OPTIONS,
     )
 
 
-def connect() -> Conn:
+def dedicated_connection() -> Conn:
     """A connection of its own, outside the pool: for LISTEN, session locks and commands."""
     return Connection.connect(settings().database_url.get_secret_value(), **OPTIONS)
 
@@ -77,7 +77,7 @@ def transaction() -> Iterator[Conn]:
         yield conn
 
 
-def one(cursor: Cursor[Row]) -> Row:
+def exactly_one(cursor: Cursor[Row]) -> Row:
     """The row of a statement that always gives one."""
     row = cursor.fetchone()
     if row is None:
@@ -91,7 +91,7 @@ def close_pool() -> None:
         opened.close()
 
 
-def end_stalled(conn: Conn, seconds: float) -> int:
+def terminate_stalled_transactions(conn: Conn, seconds: float) -> int:
     """End every transaction of ours whose process has been silent for so long: halted, or its machine was. Until then
     it keeps its locks, and nothing committed since can be read from the event log. Returns how many there were.
 

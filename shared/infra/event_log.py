@@ -13,15 +13,15 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 
-WAKE_CHANNEL = "events"  # NOTIFY: there is something to read
+NOTIFY_CHANNEL = "events"  # NOTIFY: there is something to read
 RELAY, ROLLUPS, VISITS = "relay", "rollups", "visits"  # who reads on from a mark; the last one, in the log of visits
-READERS = (RELAY, ROLLUPS)
+CONSUMERS = (RELAY, ROLLUPS)
 """No event is forgotten before each of them has read it."""
 
 
-class Position(NamedTuple):
+class LogPosition(NamedTuple):
     """A place in the log; later places compare greater."""
 
     xid: int
@@ -31,7 +31,7 @@ class Position(NamedTuple):
         return f"{self.xid}-{self.id}"
 
     @classmethod
-    def parse(cls, text: str) -> "Position | None":
+    def parse(cls, text: str) -> "LogPosition | None":
         """The position a client resumes from, or None if it never came from us."""
         xid, dash, number = text.partition("-")
         if not (dash and xid.isascii() and number.isascii() and xid.isdigit() and number.isdigit()):
@@ -71,17 +71,17 @@ class Event:
     at: datetime
 
     @property
-    def position(self) -> Position:
-        return Position(self.xid, self.id)
+    def position(self) -> LogPosition:
+        return LogPosition(self.xid, self.id)
 
 
-def wake(conn: Conn) -> None:
+def notify_relay(conn: Conn) -> None:
     """Have the relay woken when the caller's transaction commits."""
-    conn.execute("SELECT pg_notify(%s, '')", (WAKE_CHANNEL,))
+    conn.execute("SELECT pg_notify(%s, '')", (NOTIFY_CHANNEL,))
 
 
 def read(
-    conn: Conn, after: Position, *, limit: int, player_id: UUID | None = None, org_id: UUID | None = None
+    conn: Conn, after: LogPosition, *, limit: int, player_id: UUID | None = None, org_id: UUID | None = None
 ) -> list[Event]:
     """Settled events past a position, oldest first: of one player, of one organization, or all."""
     stream, owner = "", None
@@ -104,21 +104,23 @@ def read(
         ).fetchall()
 
 
-def snapshot(conn: Conn) -> Snapshot:
+def current_snapshot(conn: Conn) -> Snapshot:
     """What is visible right now."""
-    row = one(conn.execute("SELECT pg_current_snapshot()::text"))
+    row = exactly_one(conn.execute("SELECT pg_current_snapshot()::text"))
     return Snapshot.parse(row[0])
 
 
-def has_unreadable(conn: Conn) -> bool:
+def has_blocked_events(conn: Conn) -> bool:
     """Whether events wait behind an older transaction that still runs."""
-    row = one(conn.execute("SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))"))
+    row = exactly_one(
+        conn.execute("SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))")
+    )
     return bool(row[0])
 
 
 def forget(conn: Conn, *, before: datetime, limit: int) -> int:
     """Delete up to `limit` events older than `before` that every reader is past. Remembers how far, tells how many."""
-    row = one(
+    row = exactly_one(
         conn.execute(
             """
         WITH gone AS (
@@ -142,19 +144,19 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
         )
         SELECT count(*) FROM gone
         """,
-            {"before": before, "limit": limit, "readers": list(READERS)},
+            {"before": before, "limit": limit, "readers": list(CONSUMERS)},
         )
     )
     return int(row[0])
 
 
-def read_mark(conn: Conn, name: str) -> Position | None:
+def read_mark(conn: Conn, name: str) -> LogPosition | None:
     """How far a reader of the log has come. `horizon` is the last event that retention removed."""
     row = conn.execute("SELECT xid::text::bigint, id FROM event_readers WHERE name = %s", (name,)).fetchone()
-    return Position(*row) if row else None
+    return LogPosition(*row) if row else None
 
 
-def write_mark(conn: Conn, name: str, position: Position) -> None:
+def write_mark(conn: Conn, name: str, position: LogPosition) -> None:
     """Remember how far a reader of the log has come."""
     conn.execute(
         """

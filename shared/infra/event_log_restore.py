@@ -6,46 +6,46 @@ new would ever be past a mark. What was read stays read, and what was not is sti
 
 from shared.analytics import rollup
 from shared.infra import event_log
-from shared.infra.db import Conn, one
-from shared.infra.event_log import READERS, VISITS, Position
+from shared.infra.db import Conn, exactly_one
+from shared.infra.event_log import CONSUMERS, VISITS, LogPosition
 from shared.infra.logging import get_logger
 
 log = get_logger()
 
-OLDEST = 3  # the first transaction id that PostgreSQL ever gives; those of its own setup go into the hundreds
-LOGS = (("events", READERS), ("visits", (VISITS,)))
-NEXT = "pg_snapshot_xmax(pg_current_snapshot())"
+FIRST_XID = 3  # the first transaction id that PostgreSQL ever gives; those of its own setup go into the hundreds
+LOGS = (("events", CONSUMERS), ("visits", (VISITS,)))
+NEXT_XID = "pg_snapshot_xmax(pg_current_snapshot())"
 """No row that is visible, and was written by this cluster, has this transaction id or a later one."""
 
 
-def is_ahead(conn: Conn) -> bool:
+def has_future_positions(conn: Conn) -> bool:
     """Whether a mark or a row of a log comes from a cluster that had come further. Looks at the ends of two indexes."""
-    row = one(
+    row = exactly_one(
         conn.execute(
             f"""
-            SELECT EXISTS (SELECT FROM event_readers WHERE xid >= {NEXT} AND name <> 'horizon')
-                OR EXISTS (SELECT FROM events WHERE xid >= {NEXT})
-                OR EXISTS (SELECT FROM visits WHERE xid >= {NEXT})
+            SELECT EXISTS (SELECT FROM event_readers WHERE xid >= {NEXT_XID} AND name <> 'horizon')
+                OR EXISTS (SELECT FROM events WHERE xid >= {NEXT_XID})
+                OR EXISTS (SELECT FROM visits WHERE xid >= {NEXT_XID})
             """  # noqa: S608 - a constant
         )
     )
     return bool(row[0])
 
 
-def renumber(conn: Conn) -> bool:
+def restore_positions(conn: Conn) -> bool:
     """Bring what is ahead to the oldest transaction ids, in one transaction; whether anything was. Nobody folds,
     rebuilds or forgets visits meanwhile."""
-    if not is_ahead(conn):
+    if not has_future_positions(conn):
         return False
     with conn.transaction():
-        rollup.lock(conn)
-        if not is_ahead(conn):
+        rollup.lock_positions(conn)
+        if not has_future_positions(conn):
             return False  # somebody else was faster
         for name, readers in LOGS:
             _renumber(conn, name, readers)
-        row = one(conn.execute(f"SELECT {NEXT}::text::bigint"))
+        row = exactly_one(conn.execute(f"SELECT {NEXT_XID}::text::bigint"))
         event_log.write_mark(
-            conn, "horizon", Position(row[0], 0)
+            conn, "horizon", LogPosition(row[0], 0)
         )  # who resumes from a position of before is told `reset`
     return True
 
@@ -53,19 +53,19 @@ def renumber(conn: Conn) -> bool:
 def _renumber(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
     """Rows that came with the restore get a transaction id for each stretch between two marks, so that each stays on
     its side of every mark, whatever the order of their ids. What was written since has later ids, and stays."""
-    last = one(
+    last = exactly_one(
         conn.execute(
             f"""
             SELECT max(id) FROM (
-                SELECT id FROM {name} WHERE xid >= {NEXT}
-                UNION ALL SELECT id FROM event_readers WHERE name = ANY(%s) AND xid >= {NEXT}) ahead
+                SELECT id FROM {name} WHERE xid >= {NEXT_XID}
+                UNION ALL SELECT id FROM event_readers WHERE name = ANY(%s) AND xid >= {NEXT_XID}) ahead
             """,  # noqa: S608 - names of ours
             (list(readers),),
         )
     )[0]
     if last is None:
         return
-    given = {"readers": list(readers), "oldest": OLDEST, "last": last}
+    given = {"readers": list(readers), "oldest": FIRST_XID, "last": last}
     marks_before = """(%(oldest)s + (
         SELECT count(*) FROM event_readers r WHERE r.name = ANY(%(readers)s) AND (r.xid, r.id) < (o.xid, o.id)
     ))::text::xid8"""
@@ -74,4 +74,4 @@ def _renumber(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
         f"UPDATE event_readers o SET xid = {marks_before}, id = %(last)s WHERE name = ANY(%(readers)s)",  # noqa: S608
         given,
     )
-    log.warning("log_renumbered", log=name, rows=rows.rowcount, reason="restored from another cluster")
+    log.warning("event_log_restored", log=name, rows=rows.rowcount, reason="restored from another cluster")

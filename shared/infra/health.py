@@ -14,12 +14,12 @@ from shared.messages import broker
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 
 
-def head() -> str:
+def required_migration() -> str:
     """The migration that this code needs: the last of the numbered files, without loading Alembic."""
     return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
 
 
-def missing() -> list[str]:
+def unready_dependencies() -> list[str]:
     """The names of what is not ready: postgresql, migrations, redis, broker."""
     return [name for name, ready in (*_database().items(), *_redis().items()) if not ready]
 
@@ -32,7 +32,7 @@ def _database() -> dict[str, bool]:
         return {"postgresql": True, "migrations": False}
     except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
         return {"postgresql": False, "migrations": False}
-    return {"postgresql": True, "migrations": row is not None and row[0] == head()}
+    return {"postgresql": True, "migrations": row is not None and row[0] == required_migration()}
 
 
 def _redis() -> dict[str, bool]:
@@ -45,6 +45,6 @@ def _redis() -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    gone = missing()
+    gone = unready_dependencies()
     db.close_pool()
     sys.exit(f"not ready: {', '.join(gone)}" if gone else 0)

@@ -10,11 +10,11 @@ from psycopg.rows import class_row
 from shared.infra.db import Conn
 
 KEPT = "24 hours"
-REGISTRATIONS = UUID("6f0c2f5e-7a53-4b0b-9d0e-1c6f6f0f2a51")
+REGISTRATION_NAMESPACE = UUID("6f0c2f5e-7a53-4b0b-9d0e-1c6f6f0f2a51")
 
 
 @dataclass(frozen=True)
-class StoredAnswer:
+class StoredResponse:
     """The first answer, and what its request was told apart by."""
 
     digest: bytes
@@ -23,9 +23,9 @@ class StoredAnswer:
     answer: str
 
 
-def registrant(username: str) -> UUID:
+def registration_owner(username: str) -> UUID:
     """The owner of keys where nobody is signed in yet: one for each name to be registered."""
-    return uuid5(REGISTRATIONS, username.lower())
+    return uuid5(REGISTRATION_NAMESPACE, username.lower())
 
 
 def lock(conn: Conn, caller: UUID, key: str) -> bool:
@@ -35,9 +35,9 @@ def lock(conn: Conn, caller: UUID, key: str) -> bool:
     return row is not None and bool(row[0])
 
 
-def find(conn: Conn, caller: UUID, key: str) -> StoredAnswer | None:
+def find(conn: Conn, caller: UUID, key: str) -> StoredResponse | None:
     """The answer stored under the key, unless its day is over."""
-    with conn.cursor(row_factory=class_row(StoredAnswer)) as cursor:
+    with conn.cursor(row_factory=class_row(StoredResponse)) as cursor:
         return cursor.execute(
             f"""
             SELECT digest, status, headers, answer FROM idempotency_keys

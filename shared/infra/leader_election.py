@@ -8,7 +8,7 @@ from zlib import crc32
 import psycopg
 
 from shared.infra import db
-from shared.infra.db import one
+from shared.infra.db import exactly_one
 from shared.infra.logging import get_logger
 
 log = get_logger()
@@ -40,23 +40,23 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
     waiting = False
     while not stopping.is_set():
         try:
-            conn = db.connect()
+            conn = db.dedicated_connection()
         except psycopg.OperationalError as error:
-            log.warning("database_away", error=str(error))
+            log.warning("database_unavailable", error=str(error))
             stopping.wait(RETRY_SECONDS)
             continue
         with conn:
             while not stopping.is_set():
                 try:
-                    leads = one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
+                    leads = exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
                 except psycopg.OperationalError:
                     break  # the connection is gone: another one
                 if leads:
-                    log.info("leading", name=name)
+                    log.info("leader_elected", name=name)
                     yield Leadership(conn)
                     return
                 if not waiting:
-                    log.info("standing_by", name=name)
+                    log.info("leader_standby", name=name)
                     waiting = True
                 stopping.wait(RETRY_SECONDS)
     yield None

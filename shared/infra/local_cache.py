@@ -6,7 +6,7 @@ from collections import Counter, OrderedDict
 from uuid import UUID
 
 
-class Near:
+class LocalCache:
     """The entries that this process used last, in its own memory: Redis is not asked for them. Safe because an entry's
     name holds everything it depends on. Looks that end here are told to Redis later, many at once."""
 

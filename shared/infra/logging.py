@@ -74,7 +74,7 @@ def configure(process: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-def log_each(event: str, lines: Iterable[dict[str, Any]]) -> None:
+def log_many(event: str, lines: Iterable[dict[str, Any]]) -> None:
     """Log many lines of one kind, each with its own values, a few times quicker than one by one: where they are JSON,
     what they have in common is made once, and they are written together."""
     log = get_logger()
@@ -101,7 +101,7 @@ def get_logger() -> Any:
 
 
 @contextmanager
-def request_id(value: str | None) -> Iterator[None]:
+def bound_request_id(value: str | None) -> Iterator[None]:
     """Every line logged inside carries this request's id."""
     with structlog.contextvars.bound_contextvars(request_id=value):
         yield

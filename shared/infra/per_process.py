@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class once(Generic[T]):  # noqa: N801 - a decorator
+class per_process(Generic[T]):  # noqa: N801 - a decorator
     """Makes a function of no arguments answer with one value for the whole process. `functools.cache` would let threads
     that come at the same moment make one each."""
 

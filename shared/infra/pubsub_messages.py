@@ -8,35 +8,35 @@ from uuid import UUID
 
 import redis
 
-from shared.infra.event_log import Event, Position
+from shared.infra.event_log import Event, LogPosition
 from shared.infra.logging import get_logger
 from shared.infra.redis import client, key
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 
 log = get_logger()
 
-CHANNEL = "live"
-SETTLED_CHANNEL = "settled"
-ENDED_CHANNEL = "ended"
+EVENTS_CHANNEL = "events"
+VERDICTS_CHANNEL = "verdicts"
+ACCESS_CHANGES_CHANNEL = "access_changes"
 
 
-def message(event: Event) -> dict[str, Any]:
+def to_message(event: Event) -> dict[str, Any]:
     """The object a client receives. `id` is where to resume from."""
     told: dict[str, Any] = {"id": str(event.position), "event": event.type}
     if event.player_id is not None:
         told["player_id"] = str(event.player_id)
-    return told | event.data | {"at": write_time(event.at)}
+    return told | event.data | {"at": format_rfc3339(event.at)}
 
 
-def dumps(told: dict[str, Any]) -> str:
+def to_json(told: dict[str, Any]) -> str:
     """A message's text: one line, as compact as it gets."""
     return json.dumps(told, separators=(",", ":"))
 
 
-class Published(NamedTuple):
+class PublishedEvent(NamedTuple):
     """One event on its way to the sockets of a player and of an organization."""
 
-    position: Position
+    position: LogPosition
     player_id: str
     org_id: str
     text: str
@@ -44,21 +44,21 @@ class Published(NamedTuple):
 
 def encode(batch: Iterable[Event]) -> bytes:
     """A batch as lines of `xid id player org json`: a web process reads only the lines that it has sockets for."""
-    lines = (f"{e.xid} {e.id} {e.player_id or '-'} {e.org_id or '-'} {dumps(message(e))}" for e in batch)
+    lines = (f"{e.xid} {e.id} {e.player_id or '-'} {e.org_id or '-'} {to_json(to_message(e))}" for e in batch)
     return "\n".join(lines).encode()
 
 
-def decode(payload: bytes) -> Iterable[Published]:
+def decode(payload: bytes) -> Iterable[PublishedEvent]:
     """What `encode` made."""
     for line in payload.decode().split("\n"):
         xid, number, player_id, org_id, text = line.split(" ", 4)
-        yield Published(Position(int(xid), int(number)), player_id, org_id, text)
+        yield PublishedEvent(LogPosition(int(xid), int(number)), player_id, org_id, text)
 
 
-def tell_ended(*ids: UUID) -> None:
+def publish_access_change(*ids: UUID) -> None:
     """Say, after the commit, that a login or a role of these players has ended, or these API keys have: every web
     process asks anew whether their sockets may be. With Redis away they are found out before they are told more."""
     try:
-        client().publish(key(ENDED_CHANNEL), " ".join(map(str, ids)))
+        client().publish(key(ACCESS_CHANGES_CHANNEL), " ".join(map(str, ids)))
     except redis.RedisError as error:
-        log.warning("ending_untold", error=str(error))
+        log.warning("access_change_publish_failed", error=str(error))

@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from shared.infra.per_process import once
+from shared.infra.per_process import per_process
 from shared.settings import SettingsError, settings
 
 SOCKET_SECONDS = 2.0
@@ -31,7 +31,7 @@ def make_client(**options: Any) -> "redis.Redis":
     return redis.Redis.from_url(url, **options)
 
 
-@once
+@per_process
 def client() -> "redis.Redis":
     """This process's client; its pool is safe to share between threads, and made anew after a fork."""
     return make_client()
@@ -63,7 +63,7 @@ def key(*parts: object) -> str:
     return ":".join((settings().redis_prefix, *map(str, parts)))
 
 
-def refuse_eviction() -> None:
+def require_no_eviction() -> None:
     """In production, end a process that would put its queues where Redis may drop them.
 
     The policy is read through INFO, since managed servers block CONFIG. With Redis away nothing can be asked, and the

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
 from pydantic.json_schema import WithJsonSchema
 
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 from shared.infra.urls import MAX_URL, WEB_URL, is_web_url
 
 
@@ -46,24 +46,24 @@ def _positive_zero(value: float) -> float:
     return value + 0.0
 
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-AnyWhole = Annotated[int, BeforeValidator(_integral), Field(strict=True)]
+FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Integer = Annotated[int, BeforeValidator(_integral), Field(strict=True)]
 """A whole number, also one that is written as 5.0: JSON knows one kind of number only. Say its limits."""
-Whole = Annotated[AnyWhole, Field(ge=-(2**31), lt=2**31)]
-Count = Annotated[Whole, Field(ge=1)]
-Flag = Annotated[bool, Field(strict=True)]
-Time = Annotated[
+Int32 = Annotated[Integer, Field(ge=-(2**31), lt=2**31)]
+PositiveInt = Annotated[Int32, Field(ge=1)]
+StrictBool = Annotated[bool, Field(strict=True)]
+Timestamp = Annotated[
     datetime,
     BeforeValidator(_rfc3339),
     AfterValidator(_in_utc),
-    PlainSerializer(write_time, return_type=str),
+    PlainSerializer(format_rfc3339, return_type=str),
     WithJsonSchema({"type": "string", "format": "date-time"}),
 ]
-Latitude = Annotated[Number, Field(ge=-90, le=90), AfterValidator(_positive_zero)]
-Longitude = Annotated[Number, Field(ge=-180, le=180), AfterValidator(_positive_zero)]
+Latitude = Annotated[FiniteFloat, Field(ge=-90, le=90), AfterValidator(_positive_zero)]
+Longitude = Annotated[FiniteFloat, Field(ge=-180, le=180), AfterValidator(_positive_zero)]
 Text = Annotated[str, StringConstraints(max_length=2_000)]
-Line = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
+SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
 """Text on one line, not blank. Say how long it may be."""
-WebUrl = Annotated[
+HttpUrl = Annotated[
     str, AfterValidator(_web_url), WithJsonSchema({"type": "string", "pattern": WEB_URL, "maxLength": MAX_URL})
 ]

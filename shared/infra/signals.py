@@ -4,7 +4,7 @@ import signal
 import threading
 
 
-def stop_on_signals() -> threading.Event:
+def stop_event() -> threading.Event:
     """An event that is set when the process is asked to stop."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

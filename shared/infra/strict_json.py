@@ -3,13 +3,13 @@
 import json
 from typing import Any, NoReturn, TypeAlias
 
-from shared.errors import Fault, Invalid
+from shared.errors import FieldError, Invalid
 
 MAX_DEPTH = 64
 """Of JSON within JSON: far more than anyone needs, and less than what any of our tools gives up at."""
-HOLDS_MORE = (str, dict, list)
+CONTAINER_TYPES = (str, dict, list)
 """What has to be looked at; numbers, true, false and null are what they are."""
-Place: TypeAlias = "tuple[str | int, Place | None]"
+JsonPath: TypeAlias = "tuple[str | int, JsonPath | None]"
 """A member, by its name or number, and the place of what holds it."""
 
 
@@ -19,13 +19,13 @@ def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: A
         text = source.decode("utf-8") if isinstance(source, bytes) else source
         found = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
     except UnicodeDecodeError:
-        raise Invalid(Fault(loc, "must be UTF-8")) from None
+        raise Invalid(FieldError(loc, "must be UTF-8")) from None
     except RecursionError:
-        raise Invalid(Fault(loc, "is nested too deeply")) from None
+        raise Invalid(FieldError(loc, "is nested too deeply")) from None
     except ValueError as error:
         if isinstance(error, json.JSONDecodeError):
-            raise Invalid(Fault(loc, f"is not JSON: {error.msg} at character {error.pos}")) from None
-        raise Invalid(Fault(loc, str(error))) from None
+            raise Invalid(FieldError(loc, f"is not JSON: {error.msg} at character {error.pos}")) from None
+        raise Invalid(FieldError(loc, str(error))) from None
     check_values(found, loc, depth)
     return found
 
@@ -44,32 +44,32 @@ def _finite(digits: str) -> float:
 def check_values(value: Any, loc: str, depth: int = 0) -> None:
     """Refuse what cannot be stored or written again, naming where it stands. Quick also with half a million values: a
     place is a member and the place it stands in, and put into words only when it is told."""
-    open_values: list[tuple[Any, Place, int]] = [(value, (loc, None), depth)]
+    open_values: list[tuple[Any, JsonPath, int]] = [(value, (loc, None), depth)]
     while open_values:
         value, place, depth = open_values.pop()
         if depth > MAX_DEPTH:
-            raise Invalid(Fault(_in_words(place), f"must not be nested more than {MAX_DEPTH} deep"))
+            raise Invalid(FieldError(_in_words(place), f"must not be nested more than {MAX_DEPTH} deep"))
         if isinstance(value, str):
             _check_text(value, place)
         elif isinstance(value, dict):
             for name, inner in value.items():
                 _check_text(name, place)
-                if depth == MAX_DEPTH or isinstance(inner, HOLDS_MORE):
+                if depth == MAX_DEPTH or isinstance(inner, CONTAINER_TYPES):
                     open_values.append((inner, (name, place), depth + 1))
         elif isinstance(value, list):
             for number, inner in enumerate(value):
-                if depth == MAX_DEPTH or isinstance(inner, HOLDS_MORE):
+                if depth == MAX_DEPTH or isinstance(inner, CONTAINER_TYPES):
                     open_values.append((inner, (number, place), depth + 1))
 
 
-def _check_text(text: str, place: Place) -> None:
+def _check_text(text: str, place: JsonPath) -> None:
     if "\x00" in text:
-        raise Invalid(Fault(_in_words(place), "must not contain NUL"))
+        raise Invalid(FieldError(_in_words(place), "must not contain NUL"))
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(Fault(_in_words(place), "must not contain lone surrogates"))
+        raise Invalid(FieldError(_in_words(place), "must not contain lone surrogates"))
 
 
-def _in_words(place: "Place | None") -> str:
+def _in_words(place: "JsonPath | None") -> str:
     members: list[str] = []
     while place is not None:
         member, place = place

@@ -15,13 +15,13 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
 from shared.organizations.rules import Role
 
 Scope = Literal["scan", "codes:read", "codes:write", "renders", "analytics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-KEY = re.compile(r"(?P<prefix>wm_[0-9a-f]{12})_[0-9a-f]{64}")
+KEY_PATTERN = re.compile(r"(?P<prefix>wm_[0-9a-f]{12})_[0-9a-f]{64}")
 """How a key looks: for us, and for whoever searches files for secrets."""
 
 
@@ -41,7 +41,7 @@ class ApiKey:
 
 
 @dataclass(frozen=True)
-class StoredKey:
+class ApiKeyInfo:
     """A key as those who manage it see it; the key itself is nowhere."""
 
     id: UUID
@@ -55,7 +55,7 @@ class StoredKey:
 
 
 @dataclass(frozen=True, repr=False)
-class Minted:
+class NewApiKey:
     """A new key, before it is told once and forgotten."""
 
     prefix: str
@@ -70,49 +70,49 @@ class Minted:
         return f"{self.prefix}_{self.secret.hex()}"
 
 
-def digest_of(text: str) -> bytes:
+def key_digest(text: str) -> bytes:
     """What a key is recognized by."""
     return sha256(text.encode()).digest()
 
 
-def sealed(secret: bytes, key_id: UUID, server_secret: str) -> bytes:
+def mask_secret(secret: bytes, key_id: UUID, server_secret: str) -> bytes:
     """A key's secret as it may be stored for a retry, or that back again: a one-time pad made from the server's own
     secret and an id that is never used twice."""
     pad = hmac.digest(server_secret.encode(), b"api-key " + key_id.bytes, sha256)
     return bytes(one ^ other for one, other in zip(secret, pad, strict=True))
 
 
-STORED = "SELECT id, name, prefix, scopes, made_by, created_at, expires_at, last_used_at FROM api_keys "
+SELECT_KEY = "SELECT id, name, prefix, scopes, made_by, created_at, expires_at, last_used_at FROM api_keys "
 
 
 def add(
     conn: Conn,
     org_id: UUID,
-    minted: Minted,
+    minted: NewApiKey,
     *,
     name: str,
     scopes: list[Scope],
     expires_at: datetime | None = None,
     made_by: UUID | None = None,
-) -> StoredKey:
+) -> ApiKeyInfo:
     """Store a new key of the organization: what it is recognized by, never the key."""
-    with conn.cursor(row_factory=class_row(StoredKey)) as cursor:
-        return one(
+    with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
+        return exactly_one(
             cursor.execute(
                 """
                 INSERT INTO api_keys (id, org_id, name, prefix, digest, scopes, expires_at, made_by)
                 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
                 RETURNING id, name, prefix, scopes, made_by, created_at, expires_at, last_used_at
                 """,
-                (uuid7(), org_id, name, minted.prefix, digest_of(minted.text), scopes, expires_at, made_by),
+                (uuid7(), org_id, name, minted.prefix, key_digest(minted.text), scopes, expires_at, made_by),
             )
         )
 
 
-def recognize(conn: Conn, text: str) -> ApiKey | None:
+def authenticate(conn: Conn, text: str) -> ApiKey | None:
     """The key that this is, if it is one that holds: neither revoked nor expired, at this moment. One look, and a note
     of its use where the last one is older than a minute."""
-    form = KEY.fullmatch(text)
+    form = KEY_PATTERN.fullmatch(text)
     if form is None:
         return None
     row = conn.execute(
@@ -125,14 +125,14 @@ def recognize(conn: Conn, text: str) -> ApiKey | None:
     if row is None:
         return None
     key_id, org_id, scopes, prefix, digest, is_due = row
-    if not hmac.compare_digest(digest, digest_of(text)):
+    if not hmac.compare_digest(digest, key_digest(text)):
         return None
     if is_due:
-        _note_use(conn, key_id)
+        _record_use(conn, key_id)
     return ApiKey(key_id, org_id, tuple(scopes), prefix)
 
 
-def _note_use(conn: Conn, key_id: UUID) -> None:
+def _record_use(conn: Conn, key_id: UUID) -> None:
     """By whoever comes first; nobody waits for it."""
     conn.execute(
         """
@@ -143,24 +143,24 @@ def _note_use(conn: Conn, key_id: UUID) -> None:
     )
 
 
-def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None = None) -> list[StoredKey]:
+def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None = None) -> list[ApiKeyInfo]:
     """The organization's keys but those revoked, newest first, from past `before` on."""
-    with conn.cursor(row_factory=class_row(StoredKey)) as cursor:
+    with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
         return cursor.execute(
-            STORED + "WHERE org_id = %s AND revoked_at IS NULL AND id < %s ORDER BY id DESC LIMIT %s",
+            SELECT_KEY + "WHERE org_id = %s AND revoked_at IS NULL AND id < %s ORDER BY id DESC LIMIT %s",
             (org_id, before or HIGHEST, limit),
         ).fetchall()
 
 
-def organization_of(conn: Conn, key_id: UUID) -> UUID | None:
+def find_organization_id(conn: Conn, key_id: UUID) -> UUID | None:
     """Whose key it is."""
     row = conn.execute("SELECT org_id FROM api_keys WHERE id = %s", (key_id,)).fetchone()
     return row[0] if row else None
 
 
-def revoke(conn: Conn, org_id: UUID, key_id: UUID) -> StoredKey | None:
+def revoke(conn: Conn, org_id: UUID, key_id: UUID) -> ApiKeyInfo | None:
     """End a key of the organization, from the commit on; None if it has no such key, or it was revoked before."""
-    with conn.cursor(row_factory=class_row(StoredKey)) as cursor:
+    with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
         return cursor.execute(
             """
             UPDATE api_keys SET revoked_at = now() WHERE org_id = %s AND id = %s AND revoked_at IS NULL

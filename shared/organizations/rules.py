@@ -12,17 +12,17 @@ ROLES: tuple[Role, ...] = get_args(Role)
 """From least to most: each may do what those before it may."""
 
 
-def at_least(role: Role, needed: Role) -> bool:
+def includes_role(role: Role, needed: Role) -> bool:
     """Whether a role includes what another one may do."""
     return ROLES.index(role) >= ROLES.index(needed)
 
 
-def keeps_an_owner(owners: Collection[UUID], player_id: UUID, role: Role | None) -> bool:
+def has_owner_after(owners: Collection[UUID], player_id: UUID, role: Role | None) -> bool:
     """Whether an organization with these owners still has one when this player gets the role, or none (leaves)."""
     return role == "owner" or any(owner != player_id for owner in owners)
 
 
-def slug_of(name: str) -> str:
+def slugify(name: str) -> str:
     """A slug that reads like the name, at most 48 characters: letters that ASCII lacks lose their marks or fall out."""
     ascii_name = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", ascii_name)[:48].strip("-") or "organization"

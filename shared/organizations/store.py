@@ -12,10 +12,10 @@ from psycopg.types.json import Jsonb
 
 from shared.accounts.store import ALIVE
 from shared.infra import db
-from shared.infra.constraint_errors import named_refusals
+from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, LOWEST, uuid7
-from shared.organizations.rules import Role, slug_of
+from shared.organizations.rules import Role, slugify
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Organization:
 
 
 @dataclass(frozen=True)
-class Face:
+class PublicOrganization:
     """What an organization shows to everybody: its name, and where its own code leads."""
 
     name: str
@@ -60,7 +60,7 @@ MEMBER = """
 """
 
 
-def role_in(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
+def get_role(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
     """The player's role; None if they are no member, or there is no such organization."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: Role | None = cursor.execute(
@@ -69,9 +69,9 @@ def role_in(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
     return found
 
 
-def standing(conn: Conn, org_id: UUID | None, player_id: UUID, family_id: UUID) -> tuple[bool, Role | None]:
+def get_session_and_role(conn: Conn, org_id: UUID | None, player_id: UUID, family_id: UUID) -> tuple[bool, Role | None]:
     """Whether the login still holds, and the player's role: the two things that each request asks, in one look."""
-    return db.one(
+    return db.exactly_one(
         conn.execute(
             f"""
             SELECT EXISTS ({ALIVE}),
@@ -86,10 +86,10 @@ def exists(conn: Conn, org_id: UUID) -> bool:
     return conn.execute("SELECT FROM organizations WHERE id = %s", (org_id,)).fetchone() is not None
 
 
-def slug(conn: Conn, org_id: UUID) -> str:
+def get_slug(conn: Conn, org_id: UUID) -> str:
     """The slug of an organization that is there."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: str = db.one(cursor.execute("SELECT slug FROM organizations WHERE id = %s", (org_id,)))
+        found: str = db.exactly_one(cursor.execute("SELECT slug FROM organizations WHERE id = %s", (org_id,)))
     return found
 
 
@@ -100,9 +100,9 @@ def id_of(conn: Conn, slug: str) -> UUID | None:
     return found
 
 
-def by_slug(conn: Conn, slug: str) -> Face | None:
+def get_public(conn: Conn, slug: str) -> PublicOrganization | None:
     """What anybody may see of the organization with this slug."""
-    with conn.cursor(row_factory=class_row(Face)) as cursor:
+    with conn.cursor(row_factory=class_row(PublicOrganization)) as cursor:
         return cursor.execute("SELECT name, url FROM organizations WHERE slug = %s", (slug,)).fetchone()
 
 
@@ -121,7 +121,7 @@ def of_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = 
         ).fetchall()
 
 
-@named_refusals()
+@translate_constraint_errors()
 def add(conn: Conn, owner: UUID, name: str, slug: str | None, url: str | None) -> UUID:
     """A new organization with its first owner; returns its id. Without a slug it gets one that reads like the name.
 
@@ -133,7 +133,7 @@ def add(conn: Conn, owner: UUID, name: str, slug: str | None, url: str | None) -
             "INSERT INTO organizations (id, name, slug, url) VALUES (%s, %s, %s, %s)", (org_id, name, slug, url)
         )
     else:
-        for candidate in _slugs(name):
+        for candidate in _slug_candidates(name):
             added = conn.execute(
                 """
                 INSERT INTO organizations (id, name, slug, url) VALUES (%s, %s, %s, %s)
@@ -147,9 +147,9 @@ def add(conn: Conn, owner: UUID, name: str, slug: str | None, url: str | None) -
     return org_id
 
 
-def _slugs(name: str) -> Iterator[str]:
+def _slug_candidates(name: str) -> Iterator[str]:
     """The name's slug, then the same with random endings: counting up would be slow among many of one name."""
-    slug = slug_of(name)
+    slug = slugify(name)
     yield slug
     while True:
         yield f"{slug}-{secrets.token_hex(4)}"
@@ -160,7 +160,7 @@ def lock(conn: Conn, org_id: UUID) -> None:
     conn.execute("SELECT FROM organizations WHERE id = %s FOR NO KEY UPDATE", (org_id,))
 
 
-@named_refusals()
+@translate_constraint_errors()
 def save(conn: Conn, changed: Organization) -> None:
     """Store an organization's name, slug, url and rules of fair play. Raises SlugTaken."""
     conn.execute(
@@ -169,7 +169,7 @@ def save(conn: Conn, changed: Organization) -> None:
     )
 
 
-def members(conn: Conn, org_id: UUID, *, limit: int, after: UUID | None = None) -> list[Member]:
+def list_members(conn: Conn, org_id: UUID, *, limit: int, after: UUID | None = None) -> list[Member]:
     """Members, the longest registered first, from past `after` on."""
     with conn.cursor(row_factory=class_row(Member)) as cursor:
         return cursor.execute(
@@ -183,7 +183,7 @@ def find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member | None:
         return cursor.execute(MEMBER + "WHERE m.org_id = %s AND m.player_id = %s", (org_id, player_id)).fetchone()
 
 
-@named_refusals()
+@translate_constraint_errors()
 def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | None:
     """Add a player by name, whatever the case of its letters. None: nobody has this name. Raises AlreadyMember.
 

@@ -16,48 +16,48 @@ from shared.infra import cache
 from shared.infra.logging import get_logger
 from shared.infra.redis import key
 from shared.quests import grpc_channel
-from shared.quests.rules import Quest, Reward
+from shared.quests.rules import Quest, QuestReward
 from shared.settings import settings
 
 log = get_logger()
 
 REST_SECONDS = 1.0
 """After a failure the catalog is left alone this long, so that not every request waits for it in vain."""
-MEMORY_SECONDS = 1.0
-"""How long a process trusts what it read from Redis; changes of the catalog take GRPC_CACHE_SECONDS anyway."""
+LOCAL_TTL_SECONDS = 1.0
+"""How long a process trusts what it read from Redis; changes of the catalog take GRPC_CACHE_TTL_SECONDS anyway."""
 MAX_QUESTS = 10_000
 MAX_QUANTITY = 1_000_000
-MISSING_SECONDS = 1.0
+NOT_FOUND_TTL_SECONDS = 1.0
 """How long a process believes that there is no such quest."""
-SHAPE = 1
+CACHE_FORMAT = 1
 """Of what is written to Redis: another release may write it otherwise, and looks elsewhere."""
 ALL = "*"
 """The name under which the whole list is cached: no quest has it."""
 
 
-class NoSuchQuest(NotFound):
+class QuestNotFound(NotFound):
     """There is no quest of this name."""
 
 
-class CatalogAway(Unavailable):
+class CatalogUnavailable(Unavailable):
     """The quest catalog is not answering; try again shortly."""
 
 
-class CatalogGarbled(Unavailable):
+class CatalogInvalidResponse(Unavailable):
     """The quest catalog's answer makes no sense; nothing was done. Try again later."""
 
 
-def quest(name: str) -> Quest:
+def get_quest(name: str) -> Quest:
     """The quest of this name. Raises NoSuchQuest, CatalogAway, CatalogGarbled."""
     return _cached(name, lambda: [_ask(name)])[0]
 
 
-def quests() -> list[Quest]:
+def list_quests() -> list[Quest]:
     """Every quest, by name. Raises CatalogAway, CatalogGarbled."""
     return _cached(ALL, _ask_all)
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Forget what this process knows, and that it is to leave the catalog alone; Redis remembers."""
     _memory.clear()
     _missing.clear()
@@ -65,7 +65,7 @@ def forget() -> None:
 
 
 @dataclass(frozen=True)
-class _Kept:
+class _CachedQuests:
     """What the catalog said, and until when that is as good as asking again."""
 
     quests: list[Quest]
@@ -78,7 +78,7 @@ class _Kept:
     @property
     def is_good(self) -> bool:
         """Whether it may still serve while the catalog is away."""
-        return time.time() < self.fresh_until + settings().grpc_stale_hours * 3600
+        return time.time() < self.fresh_until + settings().grpc_cache_stale_hours * 3600
 
 
 class _Rest:
@@ -88,7 +88,7 @@ class _Rest:
 
 
 _rest = _Rest()
-_memory: dict[str, tuple[float, _Kept]] = {}
+_memory: dict[str, tuple[float, _CachedQuests]] = {}
 _missing: dict[str, float] = {}
 _renewing: set[str] = set()
 _lock = threading.Lock()
@@ -100,49 +100,49 @@ def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
     trusted_until, remembered = _memory.get(name, (0.0, None))
     if remembered is not None and time.monotonic() < trusted_until:
         return remembered.quests
-    kept = _look(name) or remembered
+    kept = _read_redis(name) or remembered
     if kept is not None and kept.is_fresh and kept is not remembered:
         return _remember(name, kept)
     if kept is None or not kept.is_good:
-        return _remember(name, _asked(name, ask))
-    return _renewed(name, ask, kept)
+        return _remember(name, _fetch(name, ask))
+    return _refresh(name, ask, kept)
 
 
-def _renewed(name: str, ask: Callable[[], list[Quest]], old: _Kept) -> list[Quest]:
+def _refresh(name: str, ask: Callable[[], list[Quest]], old: _CachedQuests) -> list[Quest]:
     """Asked for again by one thread of this process; the others take what is old and wait for nothing."""
     with _lock:
         if name in _renewing:
             return old.quests
         _renewing.add(name)
     try:
-        return _remember(name, _asked(name, ask))
-    except (CatalogAway, CatalogGarbled) as error:
-        log.warning("catalog_stale", quest=name, error=type(error).__name__)
+        return _remember(name, _fetch(name, ask))
+    except (CatalogUnavailable, CatalogInvalidResponse) as error:
+        log.warning("catalog_served_stale", quest=name, error=type(error).__name__)
         return _remember(name, old)
     finally:
         _renewing.discard(name)
 
 
-def _remember(name: str, kept: _Kept) -> list[Quest]:
+def _remember(name: str, kept: _CachedQuests) -> list[Quest]:
     if len(_memory) >= MAX_QUESTS:
         _memory.clear()
-    _memory[name] = time.monotonic() + MEMORY_SECONDS, kept
+    _memory[name] = time.monotonic() + LOCAL_TTL_SECONDS, kept
     return kept.quests
 
 
-def _asked(name: str, ask: Callable[[], list[Quest]]) -> _Kept:
+def _fetch(name: str, ask: Callable[[], list[Quest]]) -> _CachedQuests:
     if time.monotonic() < _missing.get(name, 0.0):
-        raise NoSuchQuest
+        raise QuestNotFound
     if time.monotonic() < _rest.until:
-        raise CatalogAway
+        raise CatalogUnavailable
     try:
-        return _keep(name, ask())
-    except NoSuchQuest:
+        return _write_redis(name, ask())
+    except QuestNotFound:
         if len(_missing) >= MAX_QUESTS:
             _missing.clear()
-        _missing[name] = time.monotonic() + MISSING_SECONDS
+        _missing[name] = time.monotonic() + NOT_FOUND_TTL_SECONDS
         _memory.pop(name, None)
-        _drop(name)
+        _delete_redis(name)
         raise
 
 
@@ -151,7 +151,7 @@ def _ask(name: str) -> Quest:
 
     told = _call("GetQuestInfo", quest_pb2.QuestRequest(quest_name=name))
     if told.name != name:
-        raise _garbled(name, f"told of {told.name!r}")
+        raise _invalid_response(name, f"told of {told.name!r}")
     return _read(told)
 
 
@@ -160,12 +160,12 @@ def _ask_all() -> list[Quest]:
 
     told = _call("GetAllQuests", quest_pb2.QuestListRequest())
     if len(told.quests) > MAX_QUESTS:
-        raise _garbled(ALL, f"told of {len(told.quests)} quests")
+        raise _invalid_response(ALL, f"told of {len(told.quests)} quests")
     found = {}
     for each in told.quests:
         try:
             found[each.name] = _read(each)
-        except CatalogGarbled:
+        except CatalogInvalidResponse:
             continue  # said in the log; the others stand
     return [found[name] for name in sorted(found)]
 
@@ -178,64 +178,64 @@ def _call(method: str, request: Any) -> Any:
     except grpc.RpcError as error:
         status = error.code() if isinstance(error, grpc.Call) else None
         if status == grpc.StatusCode.NOT_FOUND:
-            raise NoSuchQuest from None
+            raise QuestNotFound from None
         details = error.details() if isinstance(error, grpc.Call) else repr(error)
-        log.warning("catalog_away", method=method, status=getattr(status, "name", None), details=details)
+        log.warning("catalog_unavailable", method=method, status=getattr(status, "name", None), details=details)
         if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED):  # unreadable, or too large
-            raise CatalogGarbled from error
+            raise CatalogInvalidResponse from error
         if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):  # it is, not this one answer
             _rest.until = time.monotonic() + REST_SECONDS
-        raise CatalogAway from error
+        raise CatalogUnavailable from error
 
 
 def _read(told: Any) -> Quest:
     """An answer as the rules take it. An empty reward is none, as some catalogs write it."""
     reward = None
     if told.HasField("rewards") and (told.rewards.reward_item or told.rewards.reward_qty):
-        reward = Reward(told.rewards.reward_item, told.rewards.reward_qty)
+        reward = QuestReward(told.rewards.reward_item, told.rewards.reward_qty)
         if not (0 < len(reward.item) <= 100 and "\x00" not in reward.item):
-            raise _garbled(told.name, "a reward without a name that could be stored")
+            raise _invalid_response(told.name, "a reward without a name that could be stored")
         if not 0 < reward.quantity <= MAX_QUANTITY:
-            raise _garbled(told.name, f"a reward of {reward.quantity}")
+            raise _invalid_response(told.name, f"a reward of {reward.quantity}")
     if not 0 < len(told.name) <= 200 or "\x00" in told.name:
-        raise _garbled(told.name, "a name that could not be stored")
+        raise _invalid_response(told.name, "a name that could not be stored")
     if told.streak < 1 or told.duplication < 1:
-        raise _garbled(told.name, f"streak {told.streak}, duplication {told.duplication}")
+        raise _invalid_response(told.name, f"streak {told.streak}, duplication {told.duplication}")
     return Quest(told.name, told.streak, told.duplication, told.auto_claim, reward)
 
 
-def _garbled(name: str, why: str) -> CatalogGarbled:
-    log.error("catalog_garbled", quest=name, why=why)
-    return CatalogGarbled()
+def _invalid_response(name: str, why: str) -> CatalogInvalidResponse:
+    log.error("catalog_invalid_response", quest=name, why=why)
+    return CatalogInvalidResponse()
 
 
 def _key(name: str) -> str:
     """Named by the catalog too: another address is another catalog."""
-    return key("catalog", SHAPE, sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
+    return key("quest_catalog", CACHE_FORMAT, sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
 
 
-def _look(name: str) -> _Kept | None:
+def _read_redis(name: str) -> _CachedQuests | None:
     """What Redis has; what cannot be read is not there."""
-    found = cache.ask(lambda client: client.get(_key(name)))
+    found = cache.try_redis(lambda client: client.get(_key(name)))
     if not isinstance(found, bytes):
         return None
     try:
         told = json.loads(found)
         quests = [Quest.of_terms(terms, each) for each, terms in told["quests"]]
-        return _Kept(quests, float(told["fresh_until"]))
+        return _CachedQuests(quests, float(told["fresh_until"]))
     except (ValueError, TypeError, LookupError) as error:
         log.warning("catalog_cache_unreadable", quest=name, error=repr(error))
         return None
 
 
-def _keep(name: str, found: list[Quest]) -> _Kept:
-    fresh = settings().grpc_cache_seconds
-    kept = _Kept(found, time.time() + fresh)
+def _write_redis(name: str, found: list[Quest]) -> _CachedQuests:
+    fresh = settings().grpc_cache_ttl_seconds
+    kept = _CachedQuests(found, time.time() + fresh)
     told = {"fresh_until": kept.fresh_until, "quests": [(each.name, each.terms()) for each in found]}
-    life = int(fresh + settings().grpc_stale_hours * 3600) or 1
-    cache.ask(lambda client: client.set(_key(name), json.dumps(told), ex=life))
+    life = int(fresh + settings().grpc_cache_stale_hours * 3600) or 1
+    cache.try_redis(lambda client: client.set(_key(name), json.dumps(told), ex=life))
     return kept
 
 
-def _drop(name: str) -> None:
-    cache.ask(lambda client: client.delete(_key(name)))
+def _delete_redis(name: str) -> None:
+    cache.try_redis(lambda client: client.delete(_key(name)))

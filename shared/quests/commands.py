@@ -12,24 +12,24 @@ from shared.errors import Conflict, DomainError, NotFound, Unavailable
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.quests import store
-from shared.quests.group_commit import Together
-from shared.quests.rules import Action, Claim, Quest, QuestEvent, decide, fold
-from shared.quests.store import Change, Key, Standing
+from shared.quests.group_commit import GroupCommit
+from shared.quests.rules import ClaimReward, Quest, QuestAction, QuestEvent, decide, fold
+from shared.quests.store import Change, PlayerQuest, PlayerQuestKey
 
 ATTEMPTS = 5
-TOGETHER = 200
+MAX_BATCH = 200
 
 
-class TooManyAtOnce(Unavailable):
+class TooManyConcurrentUpdates(Unavailable):
     """Too much happens at once on this quest of yours; try again shortly."""
 
 
-class ByScans(Conflict):
+class QuestAdvancedByScans(Conflict):
     """This quest is advanced by scans."""
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestCommand:
     """What one player asks for on one quest: to have an action tracked, or a completion paid."""
 
     player_id: UUID
@@ -37,22 +37,22 @@ class Asked:
     claims: bool
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PlayerQuestKey:
         return self.player_id, self.quest.name
 
 
-Outcome = Sequence[QuestEvent] | Exception
+CommandResult = Sequence[QuestEvent] | Exception
 """What it brought about, or why it did not."""
 
 
-def carry_out(conn: Conn, asked: Sequence[Asked], now: datetime) -> list[Outcome]:
+def execute(conn: Conn, asked: Sequence[QuestCommand], now: datetime) -> list[CommandResult]:
     """What each one asked for, in order; together they take two statements. Refusals are given back, not raised: one
     player's concern the others nothing.
 
     At first nothing is locked. What somebody else came between is tried again behind a lock, so that of many who want
     the same thing each has to look twice.
     """
-    outcomes: dict[int, Outcome] = {}
+    outcomes: dict[int, CommandResult] = {}
     for attempt in range(ATTEMPTS):
         open_ = {number: request for number, request in enumerate(asked) if number not in outcomes}
         if not open_:
@@ -61,63 +61,63 @@ def carry_out(conn: Conn, asked: Sequence[Asked], now: datetime) -> list[Outcome
             outcomes |= _attempt(conn, open_, now)
         else:
             with conn.transaction():
-                store.locked_states(conn, (request.key for request in open_.values()))
+                store.lock_states(conn, (request.key for request in open_.values()))
                 outcomes |= _attempt(conn, open_, now)
-    return [outcomes.get(number, TooManyAtOnce()) for number in range(len(asked))]
+    return [outcomes.get(number, TooManyConcurrentUpdates()) for number in range(len(asked))]
 
 
-def _attempt(conn: Conn, asked: dict[int, Asked], now: datetime) -> dict[int, Outcome]:
-    standings = store.standings(conn, (request.key for request in asked.values()))
+def _attempt(conn: Conn, asked: dict[int, QuestCommand], now: datetime) -> dict[int, CommandResult]:
+    standings = store.load_player_quests(conn, (request.key for request in asked.values()))
     decided, changes = _decide(asked, standings, now)
-    unwritten = {change.key for change in changes} - store.append(conn, changes)
+    unwritten = {change.key for change in changes} - store.append_events(conn, changes)
     return {number: outcome for number, outcome in decided.items() if asked[number].key not in unwritten}
 
 
-def one_of(outcome: Outcome) -> Sequence[QuestEvent]:
+def events_or_raise(outcome: CommandResult) -> Sequence[QuestEvent]:
     """The events of an outcome. Raises the refusal where it is one."""
     if isinstance(outcome, Exception):
         raise outcome
     return outcome
 
 
-def carry_out_together(asked: Sequence[Asked]) -> list[Outcome]:
+def execute_batch(asked: Sequence[QuestCommand]) -> list[CommandResult]:
     """What requests that came at the same moment asked for, on a connection of their own. Where one of them makes the
     statement fail, each is tried by itself."""
     try:
         with db.connection() as conn:
-            return carry_out(conn, asked, datetime.now(UTC))
+            return execute(conn, asked, datetime.now(UTC))
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
         if len(asked) == 1:
             return [error]
-    return [outcome for request in asked for outcome in carry_out_together([request])]
+    return [outcome for request in asked for outcome in execute_batch([request])]
 
 
-together: Together[Asked, Outcome] = Together(carry_out_together, limit=TOGETHER)
+group_commit: GroupCommit[QuestCommand, CommandResult] = GroupCommit(execute_batch, limit=MAX_BATCH)
 """Requests of this process, gathered while the ones before them are committed."""
 
 
 def _decide(
-    asked: dict[int, Asked], standings: dict[Key, Standing], now: datetime
-) -> tuple[dict[int, Outcome], list[Change]]:
+    asked: dict[int, QuestCommand], standings: dict[PlayerQuestKey, PlayerQuest], now: datetime
+) -> tuple[dict[int, CommandResult], list[Change]]:
     """Outcomes, and the changes that they make together: a player's second request sees what the first one did."""
-    outcomes: dict[int, Outcome] = {}
-    changes: dict[Key, Change] = {}
+    outcomes: dict[int, CommandResult] = {}
+    changes: dict[PlayerQuestKey, Change] = {}
     for number, request in asked.items():
         standing = standings.get(request.key)
         if standing is None:
             outcomes[number] = NotFound()
             continue
         if standing.by_scans and not request.claims:
-            outcomes[number] = ByScans()
+            outcomes[number] = QuestAdvancedByScans()
             continue
         change = changes.get(request.key)
         state = change.after if change else standing.state
         quest = request.quest
         if standing.daily:
             quest = replace(quest, daily=True, grace_days=standing.grace_days)
-        command = Claim(now) if request.claims else Action(now, now.astimezone(standing.zone).date())
+        command = ClaimReward(now) if request.claims else QuestAction(now, now.astimezone(standing.zone).date())
         try:
             events = decide(state, command, quest)
         except DomainError as refusal:

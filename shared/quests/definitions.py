@@ -6,8 +6,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.infra.db import Conn, one
-from shared.quests.rules import Quest, Reward
+from shared.infra.db import Conn, exactly_one
+from shared.quests.rules import Quest, QuestReward
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class RewardDefinition:
 
 
 @dataclass(frozen=True)
-class Definition:
+class QuestDefinition:
     """A quest as it is written down. The last six are of quests that scans advance."""
 
     name: str
@@ -38,7 +38,7 @@ class Definition:
 
 
 @dataclass(frozen=True)
-class Listed:
+class CatalogQuest:
     """A quest as the catalog tells it."""
 
     id: int
@@ -59,7 +59,7 @@ class Listed:
     @property
     def quest(self) -> Quest:
         """By the rules' words. What advances it is left out: it is read where it is needed."""
-        reward = Reward(self.item, self.quantity) if self.item and self.quantity else None
+        reward = QuestReward(self.item, self.quantity) if self.item and self.quantity else None
         return Quest(
             self.name,
             self.streak,
@@ -79,19 +79,19 @@ LISTED = """
 """
 
 
-def find(conn: Conn, name: str) -> Listed | None:
+def find(conn: Conn, name: str) -> CatalogQuest | None:
     """One quest, switched on or not: what was completed stays to be claimed."""
-    with conn.cursor(row_factory=class_row(Listed)) as cursor:
+    with conn.cursor(row_factory=class_row(CatalogQuest)) as cursor:
         return cursor.execute(LISTED + "WHERE q.name = %s", (name,)).fetchone()
 
 
-def find_all(conn: Conn) -> list[Listed]:
+def list_all(conn: Conn) -> list[CatalogQuest]:
     """Every quest, by name."""
-    with conn.cursor(row_factory=class_row(Listed)) as cursor:
+    with conn.cursor(row_factory=class_row(CatalogQuest)) as cursor:
         return cursor.execute(LISTED + "ORDER BY q.name").fetchall()
 
 
-def write(conn: Conn, definition: Definition) -> bool:
+def upsert(conn: Conn, definition: QuestDefinition) -> bool:
     """Write a quest down, in place of the one of that name. Whether scans advance it, and whose, stays as it is.
     Returns whether anything changed."""
     fields = asdict(definition) | {"codes": list(definition.codes), "tags": list(definition.tags)}
@@ -99,7 +99,7 @@ def write(conn: Conn, definition: Definition) -> bool:
     changed = False
     fields["reward_id"] = None
     if reward is not None:
-        fields["reward_id"], changed = one(
+        fields["reward_id"], changed = exactly_one(
             conn.execute(
                 """
                 WITH written AS (
@@ -127,7 +127,7 @@ def write(conn: Conn, definition: Definition) -> bool:
     return bool(changed or written.rowcount)
 
 
-def also_changed(conn: Conn, loaded: Sequence[Definition]) -> list[str]:
+def quests_sharing_rewards(conn: Conn, loaded: Sequence[QuestDefinition]) -> list[str]:
     """The other quests, by name, whose reward these are about to change, for it has the same name as one of theirs."""
     rewards = [definition.reward for definition in loaded if definition.reward is not None]
     rows = conn.execute(
@@ -150,10 +150,10 @@ def also_changed(conn: Conn, loaded: Sequence[Definition]) -> list[str]:
 def is_empty(conn: Conn) -> bool:
     """Whether there is no quest at all. Held by the caller's transaction: of two who ask, the second waits."""
     conn.execute("LOCK TABLE quests IN SHARE ROW EXCLUSIVE MODE")
-    return not one(conn.execute("SELECT EXISTS (SELECT FROM quests)"))[0]
+    return not exactly_one(conn.execute("SELECT EXISTS (SELECT FROM quests)"))[0]
 
 
-def switch(conn: Conn, name: str, org_id: UUID | None) -> bool:
+def set_organization(conn: Conn, name: str, org_id: UUID | None) -> bool:
     """Let scans of this organization's codes advance a quest; with None, no scans any more. False: no such quest."""
     return bool(
         conn.execute(

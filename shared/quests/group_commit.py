@@ -8,14 +8,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class _Place(Generic[Item, Result]):
+class _Request(Generic[Item, Result]):
     """A thread that waits for its item's result, or to carry out a batch that its own item is the first of."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
         self.turn = threading.Lock()  # much cheaper than an event: held until it is this thread's turn
         self.turn.acquire()
-        self.batch: list[_Place[Item, Result]] = []
+        self.batch: list[_Request[Item, Result]] = []
         self.results: list[Result] = []
         self.error: BaseException | None = None
 
@@ -25,7 +25,7 @@ class _Place(Generic[Item, Result]):
         return self.results[0]
 
 
-class Together(Generic[Item, Result]):
+class GroupCommit(Generic[Item, Result]):
     """Carries out items in batches, `at_once` of them side by side: while PostgreSQL has one, the next is prepared.
 
     Who comes while fewer are under way goes at once and alone: light load waits for nobody. When a batch is done, the
@@ -39,11 +39,11 @@ class Together(Generic[Item, Result]):
         self._limit = limit
         self._free = at_once
         self._lock = threading.Lock()
-        self._waiting: list[_Place[Item, Result]] = []
+        self._waiting: list[_Request[Item, Result]] = []
 
     def do(self, item: Item) -> Result:
         """The item's own result. Raises what its batch raised."""
-        place = _Place[Item, Result](item)
+        place = _Request[Item, Result](item)
         with self._lock:
             if self._free:
                 self._free -= 1
@@ -56,7 +56,7 @@ class Together(Generic[Item, Result]):
             self._lead(place.batch)
         return place.result()
 
-    def _lead(self, batch: Sequence[_Place[Item, Result]]) -> None:
+    def _lead(self, batch: Sequence[_Request[Item, Result]]) -> None:
         """Carry out a batch, and hand on to the next."""
         try:
             results = self._carry_out([place.item for place in batch])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.infra.logging import get_logger
-from shared.infra.per_process import once
+from shared.infra.per_process import per_process
 from shared.settings import settings
 
 log = get_logger()
@@ -27,10 +27,10 @@ SERVICE_CONFIG = {
         }
     ]
 }
-MAX_ANSWER_BYTES = 4 * 1024 * 1024
+MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 OPTIONS = (
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
-    ("grpc.max_receive_message_length", MAX_ANSWER_BYTES),
+    ("grpc.max_receive_message_length", MAX_RESPONSE_BYTES),
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -38,7 +38,7 @@ OPTIONS = (
 )
 
 
-@once
+@per_process
 def stub() -> Any:
     """The catalog's methods. Every call has a deadline; what is UNAVAILABLE is tried again within it."""
     import grpc  # noqa: PLC0415 - when first used
@@ -50,7 +50,7 @@ def stub() -> Any:
         authority = _read(settings().grpc_ca_file)
         channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(authority), OPTIONS)
     else:
-        if settings().sends_token_in_clear:
+        if settings().sends_grpc_token_in_clear:
             log.warning("catalog_token_in_clear", address=address)
         channel = grpc.insecure_channel(address, OPTIONS)
     return QuestServiceStub(channel)  # type: ignore[no-untyped-call]

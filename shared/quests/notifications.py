@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.quests.rules import QuestEvent, State, evolve
+from shared.quests.rules import QuestEvent, QuestState, evolve
 
-Message = tuple[str, dict[str, Any]]
+LiveEvent = tuple[str, dict[str, Any]]
 """An event's type and its data, as they stand in the event log."""
 
 
-def messages(quest: str, state: State, events: Iterable[QuestEvent]) -> Iterator[Message]:
+def live_events(quest: str, state: QuestState, events: Iterable[QuestEvent]) -> Iterator[LiveEvent]:
     """The live events that go with these events of a quest, in order. What moved nothing is not told."""
     for event in events:
         state = evolve(state, event)

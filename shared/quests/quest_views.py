@@ -6,13 +6,13 @@ from uuid import UUID
 
 from shared.infra.db import Conn
 from shared.quests import definitions, store
-from shared.quests.definitions import Listed
-from shared.quests.rules import Quest, State, Status
+from shared.quests.definitions import CatalogQuest
+from shared.quests.rules import Quest, QuestState, QuestStatus
 from shared.settings import settings
 
 
 @dataclass(frozen=True)
-class Price:
+class RewardView:
     """A reward, as the contract spells it."""
 
     item: str
@@ -20,11 +20,11 @@ class Price:
 
 
 @dataclass(frozen=True)
-class Shown:
+class QuestView:
     """A quest and one player's state of it. Which codes it means is not told: finding them is the game."""
 
     quest: Quest
-    state: State
+    state: QuestState
     description: str
 
     @property
@@ -56,9 +56,9 @@ class Shown:
         return self.quest.by_scans
 
     @property
-    def reward(self) -> Price | None:
+    def reward(self) -> RewardView | None:
         reward = self.quest.reward
-        return None if reward is None else Price(reward.item, reward.quantity)
+        return None if reward is None else RewardView(reward.item, reward.quantity)
 
     @property
     def progress(self) -> int:
@@ -77,7 +77,7 @@ class Shown:
         return self.state.completions - self.state.claims if self.quest.reward else 0
 
     @property
-    def status(self) -> Status:
+    def status(self) -> QuestStatus:
         if self.claimable:
             return "completed"
         if self.completions >= self.duplication:
@@ -85,22 +85,24 @@ class Shown:
         return "claimed" if self.claims and not self.progress else "in_progress"
 
 
-def shown_to(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[Shown]:
+def list_for_player(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[QuestView]:
     """The quests that sign-ins and sign-ups advance, our own ones that scans do, and those that the player has moved,
     by name: nothing that could never move."""
-    ours = {each.name: each for each in definitions.find_all(conn)}
-    states = store.states_of(conn, player_id)
+    ours = {each.name: each for each in definitions.list_all(conn)}
+    states = store.load_states(conn, player_id)
     quests = {each.name: each for each in (*(own.quest for own in ours.values() if own.by_scans), *catalog)}
     return list(_shown(quests, ours, states))
 
 
-def _shown(quests: dict[str, Quest], ours: dict[str, Listed], states: dict[str, State]) -> Iterator[Shown]:
+def _shown(
+    quests: dict[str, Quest], ours: dict[str, CatalogQuest], states: dict[str, QuestState]
+) -> Iterator[QuestView]:
     tracked = {settings().signin_quest, settings().signup_quest}
     for name, quest in sorted(quests.items()):
-        own, state = ours.get(name), states.get(name, State())
+        own, state = ours.get(name), states.get(name, QuestState())
         moves = own.active if own is not None and own.by_scans else name in tracked
         if own is None and (moves or state.version):
-            yield Shown(quest, state, "")
+            yield QuestView(quest, state, "")
         elif own is not None and (moves or state.version):
             options = replace(quest, daily=own.daily, grace_days=own.grace_days, by_scans=own.by_scans)
-            yield Shown(options, state, own.description)
+            yield QuestView(options, state, own.description)

@@ -11,11 +11,11 @@ from uuid import UUID
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.quests.rules import QuestEvent, State, fold, write_state
-from shared.quests.store import STATE, Key, read_row
+from shared.quests.rules import QuestEvent, QuestState, fold, state_to_json
+from shared.quests.store import STATE, PlayerQuestKey, read_row
 
 BATCH = 20_000  # events
-NOBODY: Key = (UUID(int=0), "")
+BEFORE_FIRST: PlayerQuestKey = (UUID(int=0), "")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Difference:
 
     player_id: UUID
     quest: str
-    stored: State | None
-    folded: State | None
+    stored: QuestState | None
+    folded: QuestState | None
 
     def __str__(self) -> str:
         if self.stored is None or self.folded is None:
@@ -39,11 +39,11 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Mark:
+class ReplayCheckpoint:
     """How far a replay has come: the last player and quest compared, and what was found until there. The digests are
     chained over all states, of those folded and of those stored."""
 
-    after: Key = NOBODY
+    after: PlayerQuestKey = BEFORE_FIRST
     events: int = 0
     states: int = 0
     differences: int = 0
@@ -52,27 +52,27 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Batch:
+class ReplayBatch:
     """What one batch compared."""
 
-    mark: Mark
+    mark: ReplayCheckpoint
     differences: Sequence[Difference]
 
 
-def replay(mark: Mark, *, player_id: UUID | None = None, batch: int = BATCH) -> Iterator[Batch]:
+def replay(mark: ReplayCheckpoint, *, player_id: UUID | None = None, batch: int = BATCH) -> Iterator[ReplayBatch]:
     """Fold all events past a mark, of one player or of all, and compare. The last mark is that of the end.
 
     A player's quest is compared in one snapshot of the database, so that a service which goes on meanwhile makes no
     difference. One that has more events than a batch is folded piece by piece.
     """
-    open_key, open_state, version, waiting = NOBODY, State(), 0, 0
+    open_key, open_state, version, waiting = BEFORE_FIRST, QuestState(), 0, 0
     while True:
         start = (*open_key, version) if open_key > mark.after else (*mark.after, 2**31 - 1)
         with db.transaction() as conn:
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             rows = _events(conn, start, player_id, batch)
             is_last = len(rows) < batch
-            folded: dict[Key, State] = {open_key: open_state} if open_key > mark.after else {}
+            folded: dict[PlayerQuestKey, QuestState] = {open_key: open_state} if open_key > mark.after else {}
             for key, group in groupby(rows, key=itemgetter(0, 1)):
                 events = (QuestEvent(type_, at, data) for *_, type_, at, data in group)
                 folded[key] = fold(events, folded.get(key))
@@ -86,14 +86,17 @@ def replay(mark: Mark, *, player_id: UUID | None = None, batch: int = BATCH) -> 
             counted = waiting - (0 if is_last else version)
             waiting -= counted
             mark, differences = _compare(mark, folded, stored, counted)
-            yield Batch(mark, differences)
+            yield ReplayBatch(mark, differences)
         if is_last:
             return
 
 
 def _compare(
-    mark: Mark, folded: dict[Key, State], stored: dict[Key, State], events: int
-) -> tuple[Mark, list[Difference]]:
+    mark: ReplayCheckpoint,
+    folded: dict[PlayerQuestKey, QuestState],
+    stored: dict[PlayerQuestKey, QuestState],
+    events: int,
+) -> tuple[ReplayCheckpoint, list[Difference]]:
     keys = sorted(folded.keys() | stored.keys())
     found = [Difference(*key, stored.get(key), folded.get(key)) for key in keys if stored.get(key) != folded.get(key)]
     after = replace(
@@ -102,17 +105,17 @@ def _compare(
         events=mark.events + events,
         states=mark.states + len(folded),
         differences=mark.differences + len(found),
-        folded_digest=_chained(mark.folded_digest, folded),
-        stored_digest=_chained(mark.stored_digest, stored),
+        folded_digest=_chain_digest(mark.folded_digest, folded),
+        stored_digest=_chain_digest(mark.stored_digest, stored),
     )
     return after, found
 
 
-def _chained(digest: bytes, states: dict[Key, State]) -> bytes:
+def _chain_digest(digest: bytes, states: dict[PlayerQuestKey, QuestState]) -> bytes:
     """Over states one after the other: however they are cut into batches, the last digest is the same."""
     for player_id, quest in sorted(states):
         state = states[player_id, quest]
-        told: dict[str, Any] = write_state(state) | {"version": state.version, "claims": state.claims}
+        told: dict[str, Any] = state_to_json(state) | {"version": state.version, "claims": state.claims}
         line = json.dumps([str(player_id), quest, told], sort_keys=True, default=str)
         digest = sha256(digest + line.encode()).digest()
     return digest
@@ -131,7 +134,9 @@ def _events(conn: Conn, after: tuple[UUID, str, int], player_id: UUID | None, li
     ).fetchall()
 
 
-def _states(conn: Conn, after: Key, upto: Key | None, player_id: UUID | None) -> dict[Key, State]:
+def _states(
+    conn: Conn, after: PlayerQuestKey, upto: PlayerQuestKey | None, player_id: UUID | None
+) -> dict[PlayerQuestKey, QuestState]:
     rows = conn.execute(
         f"""
         SELECT s.player_id, s.quest, {STATE} FROM quest_states s
@@ -143,7 +148,7 @@ def _states(conn: Conn, after: Key, upto: Key | None, player_id: UUID | None) ->
     return {(owner, quest): read_row(state) for owner, quest, *state in rows}
 
 
-def read_mark(conn: Conn, name: str) -> Mark | None:
+def read_mark(conn: Conn, name: str) -> ReplayCheckpoint | None:
     """Where an earlier replay was interrupted."""
     row = conn.execute(
         "SELECT player_id, quest, events, states, differences, digests FROM quest_replays WHERE name = %s", (name,)
@@ -151,10 +156,10 @@ def read_mark(conn: Conn, name: str) -> Mark | None:
     if row is None:
         return None
     player_id, quest, *counts, digests = row
-    return Mark((player_id, quest), *counts, *digests)
+    return ReplayCheckpoint((player_id, quest), *counts, *digests)
 
 
-def write_mark(conn: Conn, name: str, mark: Mark) -> None:
+def write_mark(conn: Conn, name: str, mark: ReplayCheckpoint) -> None:
     """Remember how far a replay has come."""
     conn.execute(
         """

@@ -5,12 +5,12 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from shared.quests.rules import Action, Quest, QuestEvent, State, decide, fold, write_state
+from shared.quests.rules import Quest, QuestAction, QuestEvent, QuestState, decide, fold, state_to_json
 
 EPOCH_DAY = date.min
 
 
-def retraction(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: datetime) -> list[QuestEvent]:
+def retract_events(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: datetime) -> list[QuestEvent]:
     """The events that compensate scans which count no longer. `events` are all of one player and quest, in order.
 
     Every other action is decided again, by the terms it was judged by; progress, streak and completions become what
@@ -23,10 +23,10 @@ def retraction(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: dat
     if not taken:
         return []
     before = fold(events)
-    after, automatic = _redecided(events, gone.union(scan_ids))
-    told = {"scan_ids": sorted(map(str, taken)), "before": write_state(before), "after": write_state(after)}
+    after, automatic = _replay_without(events, gone.union(scan_ids))
+    told = {"scan_ids": sorted(map(str, taken)), "before": state_to_json(before), "after": state_to_json(after)}
     retracted = [QuestEvent("scans_retracted", at, told)]
-    standing = _standing_claims(events)
+    standing = _unrevoked_claims(events)
     is_automatic = len(automatic) == after.completions
     kept = {
         completion
@@ -43,9 +43,9 @@ def retraction(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: dat
     return retracted
 
 
-def _redecided(events: Iterable[QuestEvent], without: Collection[UUID]) -> tuple[State, list[dict[str, Any]]]:
+def _replay_without(events: Iterable[QuestEvent], without: Collection[UUID]) -> tuple[QuestState, list[dict[str, Any]]]:
     """The state that the remaining actions lead to, and the terms of each completion that claims by itself."""
-    state, automatic = State(), []
+    state, automatic = QuestState(), []
     for event in events:
         if event.type not in ("quest_step", "action_noted") or event.scan_id in without:
             continue
@@ -56,10 +56,10 @@ def _redecided(events: Iterable[QuestEvent], without: Collection[UUID]) -> tuple
     return state, automatic
 
 
-def _action(event: QuestEvent) -> Action:
+def _action(event: QuestEvent) -> QuestAction:
     """The action that an event came of."""
     data = event.data
-    return Action(
+    return QuestAction(
         at=datetime.fromisoformat(data["scanned_at"]) if "scanned_at" in data else event.at,
         day=date.fromisoformat(data["day"]) if "day" in data else EPOCH_DAY,
         scan_id=event.scan_id,
@@ -68,7 +68,7 @@ def _action(event: QuestEvent) -> Action:
     )
 
 
-def _standing_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]:
+def _unrevoked_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]:
     """What was claimed for each completion, and not taken back since."""
     found: dict[int, dict[str, Any]] = {}
     for event in events:

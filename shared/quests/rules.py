@@ -12,7 +12,7 @@ from uuid import UUID
 
 from shared.errors import Conflict
 
-Status = Literal["in_progress", "completed", "claimed", "max_completions_reached"]
+QuestStatus = Literal["in_progress", "completed", "claimed", "max_completions_reached"]
 EventType = Literal[
     "quest_step",
     "quest_completed",
@@ -21,7 +21,7 @@ EventType = Literal[
     "scans_retracted",
     "reward_taken_back",
 ]
-Because = Literal[
+IgnoredReason = Literal[
     "max_completions_reached",
     "day_counted_already",
     "day_passed",
@@ -32,20 +32,20 @@ Because = Literal[
 """Why an action moved nothing."""
 
 
-class NotCompleted(Conflict):
+class QuestNotCompleted(Conflict):
     """This quest is not completed yet."""
 
 
-class NothingToClaim(Conflict):
+class NoReward(Conflict):
     """This quest gives no reward."""
 
 
-class ClaimedOut(Conflict):
+class RewardFullyClaimed(Conflict):
     """This reward was claimed as often as allowed."""
 
 
 @dataclass(frozen=True)
-class Reward:
+class QuestReward:
     """What a completion is worth."""
 
     item: str
@@ -64,7 +64,7 @@ class Quest:
     streak: int
     duplication: int
     auto_claim: bool = False
-    reward: Reward | None = None
+    reward: QuestReward | None = None
     daily: bool = False
     grace_days: int = 0
     by_scans: bool = False
@@ -89,7 +89,7 @@ class Quest:
         """The quest as an event remembers it."""
         fields = dict(terms)
         if (reward := fields.pop("reward", None)) is not None:
-            fields["reward"] = Reward(**reward)
+            fields["reward"] = QuestReward(**reward)
         if (seconds := fields.pop("within_seconds", None)) is not None:
             fields["within"] = timedelta(seconds=seconds)
         return cls(name, **fields)
@@ -104,7 +104,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class State:
+class QuestState:
     """How far one player has come with one quest. `version` counts the events that made it so."""
 
     version: int = 0
@@ -120,7 +120,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Action:
+class QuestAction:
     """Something tracked: a sign-in, or a scan. `day` is the player's own; `places` are those in the quest's order that
     the scanned code can take."""
 
@@ -132,7 +132,7 @@ class Action:
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimReward:
     """A player asks for the reward of their oldest unclaimed completion."""
 
     at: datetime
@@ -148,12 +148,12 @@ class QuestEvent:
     scan_id: UUID | None = None
 
 
-def decide(state: State, command: Action | Claim, quest: Quest) -> list[QuestEvent]:
+def decide(state: QuestState, command: QuestAction | ClaimReward, quest: Quest) -> list[QuestEvent]:
     """The events that a command brings about. Raises NothingToClaim, ClaimedOut, NotCompleted."""
-    return _claim(state, command, quest) if isinstance(command, Claim) else _act(state, command, quest)
+    return _claim(state, command, quest) if isinstance(command, ClaimReward) else _track(state, command, quest)
 
 
-def evolve(state: State, event: QuestEvent) -> State:
+def evolve(state: QuestState, event: QuestEvent) -> QuestState:
     """The state after an event."""
     version, data = state.version + 1, event.data
     match event.type:
@@ -165,28 +165,28 @@ def evolve(state: State, event: QuestEvent) -> State:
             elif "code_id" in data:
                 steps = (*steps, Step(UUID(data["code_id"]), datetime.fromisoformat(data["scanned_at"])))
             progress = 1 if lapsed else state.progress + 1
-            return State(version, progress, state.completions, state.claims, steps, last_day)
+            return QuestState(version, progress, state.completions, state.claims, steps, last_day)
         case "quest_completed":
-            return State(version, 0, state.completions + 1, state.claims, (), state.last_day)
+            return QuestState(version, 0, state.completions + 1, state.claims, (), state.last_day)
         case "reward_claimed":
             return replace(state, version=version, claims=state.claims + 1)
         case "reward_taken_back":
             return replace(state, version=version, claims=state.claims - 1)
         case "scans_retracted":
-            return replace(read_state(data["after"]), version=version, claims=state.claims)
+            return replace(state_from_json(data["after"]), version=version, claims=state.claims)
         case _:
             return replace(state, version=version)
 
 
-def fold(events: Iterable[QuestEvent], state: State | None = None) -> State:
+def fold(events: Iterable[QuestEvent], state: QuestState | None = None) -> QuestState:
     """What events make of a state, of none at first."""
-    state = State() if state is None else state
+    state = QuestState() if state is None else state
     for event in events:
         state = evolve(state, event)
     return state
 
 
-def status_of(events: Sequence[QuestEvent]) -> Status:
+def status_of(events: Sequence[QuestEvent]) -> QuestStatus:
     """What an action came to, in the contract's words."""
     types = {event.type for event in events}
     if "reward_claimed" in types:
@@ -198,14 +198,14 @@ def status_of(events: Sequence[QuestEvent]) -> Status:
     return "in_progress"
 
 
-def places_of(code: str, tags: Sequence[str], *, codes: Sequence[str], wanted_tags: Sequence[str]) -> tuple[int, ...]:
+def indexes_of(code: str, tags: Sequence[str], *, codes: Sequence[str], wanted_tags: Sequence[str]) -> tuple[int, ...]:
     """Where in a quest's list of codes, or of tags, a code stands; empty if it is not meant."""
     if codes:
         return tuple(place for place, wanted in enumerate(codes) if wanted == code)
     return tuple(place for place, wanted in enumerate(wanted_tags) if wanted in tags)
 
 
-def write_state(state: State) -> dict[str, Any]:
+def state_to_json(state: QuestState) -> dict[str, Any]:
     """A state for JSON, but for its version and its claims."""
     return {
         "progress": state.progress,
@@ -215,9 +215,9 @@ def write_state(state: State) -> dict[str, Any]:
     }
 
 
-def read_state(told: Mapping[str, Any]) -> State:
+def state_from_json(told: Mapping[str, Any]) -> QuestState:
     """What `write_state` wrote."""
-    return State(
+    return QuestState(
         progress=told["progress"],
         completions=told["completions"],
         steps=tuple(Step(UUID(code), datetime.fromisoformat(at)) for code, at in told["steps"]),
@@ -225,22 +225,22 @@ def read_state(told: Mapping[str, Any]) -> State:
     )
 
 
-def _claim(state: State, command: Claim, quest: Quest) -> list[QuestEvent]:
+def _claim(state: QuestState, command: ClaimReward, quest: Quest) -> list[QuestEvent]:
     if quest.reward is None:
-        raise NothingToClaim
+        raise NoReward
     if state.is_claimable:
         return [_claimed(state, command.at, quest.reward, quest.terms())]
-    raise ClaimedOut if state.claims >= quest.duplication else NotCompleted
+    raise RewardFullyClaimed if state.claims >= quest.duplication else QuestNotCompleted
 
 
-def _claimed(state: State, at: datetime, reward: Reward, terms: Mapping[str, Any]) -> QuestEvent:
+def _claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping[str, Any]) -> QuestEvent:
     won = {"completion": state.claims + 1, "item": reward.item, "quantity": reward.quantity}
     return QuestEvent("reward_claimed", at, won | {"terms": terms})
 
 
-def _act(state: State, action: Action, quest: Quest) -> list[QuestEvent]:
+def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
     lapsed = _is_lapsed(state, action, quest)
-    because = _obstacle(State() if lapsed else state, action, quest, state.completions)
+    because = _ignored_reason(QuestState() if lapsed else state, action, quest, state.completions)
     told: dict[str, Any] = {"terms": quest.terms()}
     if quest.daily:
         told["day"] = action.day.isoformat()
@@ -257,7 +257,7 @@ def _act(state: State, action: Action, quest: Quest) -> list[QuestEvent]:
     return events
 
 
-def _is_lapsed(state: State, action: Action, quest: Quest) -> bool:
+def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:
     """Whether what was done so far in this round, or this streak, counts no longer."""
     if quest.daily:
         return state.last_day is not None and (action.day - state.last_day).days > 1 + quest.grace_days
@@ -266,13 +266,13 @@ def _is_lapsed(state: State, action: Action, quest: Quest) -> bool:
     return action.at - min(step.at for step in state.steps) > quest.within
 
 
-def _is_too_old(state: State, action: Action, quest: Quest) -> bool:
+def _is_too_old(state: QuestState, action: QuestAction, quest: Quest) -> bool:
     """Whether an action that arrived late lies too long before the round that is open to be of it."""
     times = [action.at, *(step.at for step in state.steps)]
     return quest.within is not None and max(times) - min(times) > quest.within
 
 
-def _obstacle(state: State, action: Action, quest: Quest, completions: int) -> Because | None:
+def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest, completions: int) -> IgnoredReason | None:
     """Why an action moves nothing, if it does not."""
     if completions >= quest.duplication:
         return "max_completions_reached"

@@ -10,17 +10,17 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.quests import store
-from shared.quests.retraction import retraction
-from shared.quests.rules import Action, Quest, QuestEvent, Reward, State, decide, fold, places_of
-from shared.quests.store import Change, Key
+from shared.quests.retraction import retract_events
+from shared.quests.rules import Quest, QuestAction, QuestEvent, QuestReward, QuestState, decide, fold, indexes_of
+from shared.quests.store import Change, PlayerQuestKey
 
 ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
-class Meant:
+class MatchedQuest:
     """A scan that a quest means, and the quest."""
 
     scan_id: UUID
@@ -44,12 +44,12 @@ class Meant:
     within_seconds: int | None
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PlayerQuestKey:
         return self.player_id, self.name
 
     @property
     def quest(self) -> Quest:
-        reward = Reward(self.item, self.quantity) if self.item and self.quantity else None
+        reward = QuestReward(self.item, self.quantity) if self.item and self.quantity else None
         within = None if self.within_seconds is None else timedelta(seconds=self.within_seconds)
         return Quest(
             self.name,
@@ -65,13 +65,13 @@ class Meant:
         )
 
     @property
-    def action(self) -> Action:
-        day = self.scan_time.astimezone(store.zone(self.timezone)).date()
-        places = places_of(self.code, self.code_tags, codes=self.codes, wanted_tags=self.tags) if self.in_order else ()
-        return Action(self.scan_time, day, self.scan_id, self.code_id, places)
+    def action(self) -> QuestAction:
+        day = self.scan_time.astimezone(store.time_zone_or_utc(self.timezone)).date()
+        places = indexes_of(self.code, self.code_tags, codes=self.codes, wanted_tags=self.tags) if self.in_order else ()
+        return QuestAction(self.scan_time, day, self.scan_id, self.code_id, places)
 
 
-MEANT = """
+SELECT_MATCHES = """
     SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, c.code, c.tags AS code_tags, p.timezone, q.name,
            q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily, q.grace_days, q.codes, q.tags,
            q.in_order, q.within_seconds
@@ -91,8 +91,8 @@ def advance(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     where no quest is active; doing it twice changes nothing."""
     if not scan_ids or not _is_any_active(conn):
         return
-    with conn.cursor(row_factory=class_row(Meant)) as cursor:
-        meant = cursor.execute(MEANT, (list(scan_ids),)).fetchall()
+    with conn.cursor(row_factory=class_row(MatchedQuest)) as cursor:
+        meant = cursor.execute(SELECT_MATCHES, (list(scan_ids),)).fetchall()
     now = datetime.now(UTC)
     _write(conn, {each.key for each in meant}, lambda states: _advanced(meant, states, now))
 
@@ -100,23 +100,23 @@ def advance(conn: Conn, scan_ids: Sequence[UUID]) -> None:
 def retract(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Take these scans back, which were a success and have just been annulled: progress and streak become what they
     would have been without them, and what is no longer earned is taken back."""
-    keys = store.moved_by(conn, scan_ids)
+    keys = store.quests_with_scans(conn, scan_ids)
     now = datetime.now(UTC)
 
-    def compensated(states: dict[Key, State]) -> Iterator[tuple[Key, Sequence[QuestEvent]]]:
-        for key, events in store.events_of(conn, states).items():
-            yield key, retraction(events, set(scan_ids), now)
+    def compensated(states: dict[PlayerQuestKey, QuestState]) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
+        for key, events in store.load_events(conn, states).items():
+            yield key, retract_events(events, set(scan_ids), now)
 
     _write(conn, keys, compensated)
 
 
 def _is_any_active(conn: Conn) -> bool:
-    return bool(one(conn.execute("SELECT EXISTS (SELECT FROM quests WHERE active)"))[0])
+    return bool(exactly_one(conn.execute("SELECT EXISTS (SELECT FROM quests WHERE active)"))[0])
 
 
 def _advanced(
-    meant: Iterable[Meant], states: dict[Key, State], now: datetime
-) -> Iterator[tuple[Key, Sequence[QuestEvent]]]:
+    meant: Iterable[MatchedQuest], states: dict[PlayerQuestKey, QuestState], now: datetime
+) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
     """What each scan brings about, seeing what those before it did."""
     states = dict(states)
     for each in meant:
@@ -128,8 +128,8 @@ def _advanced(
 
 def _write(
     conn: Conn,
-    keys: Iterable[Key],
-    decided: Callable[[dict[Key, State]], Iterable[tuple[Key, Sequence[QuestEvent]]]],
+    keys: Iterable[PlayerQuestKey],
+    decided: Callable[[dict[PlayerQuestKey, QuestState]], Iterable[tuple[PlayerQuestKey, Sequence[QuestEvent]]]],
 ) -> None:
     """Append what is decided on these states. Players are locked, so only a claim can come between, and only before the
     state is locked too, or when there was none: the second attempt sees it."""
@@ -137,8 +137,8 @@ def _write(
     for _ in range(ATTEMPTS):
         if not open_:
             return
-        states = {key: State() for key in open_} | store.locked_states(conn, open_)
-        events: dict[Key, list[QuestEvent]] = {key: [] for key in open_}
+        states = {key: QuestState() for key in open_} | store.lock_states(conn, open_)
+        events: dict[PlayerQuestKey, list[QuestEvent]] = {key: [] for key in open_}
         for key, happened in decided(states):
             events[key] += happened
         changes = [
@@ -146,8 +146,10 @@ def _write(
             for key, happened in sorted(events.items())
             if happened
         ]
-        store.take_back(conn, changes)  # first, for some of it may be paid anew; their states are there, and locked
-        written = store.append(conn, changes)
+        store.revoke_rewards(
+            conn, changes
+        )  # first, for some of it may be paid anew; their states are there, and locked
+        written = store.append_events(conn, changes)
         open_ = {change.key for change in changes} - written
     if open_:
         raise RuntimeError(f"{len(open_)} quests were moved by somebody who does not hold their player's lock")

@@ -19,10 +19,10 @@ from psycopg.rows import class_row
 from shared.infra import event_log as log
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
-from shared.quests.notifications import messages
-from shared.quests.rules import QuestEvent, State, read_state, write_state
+from shared.quests.notifications import live_events
+from shared.quests.rules import QuestEvent, QuestState, state_from_json, state_to_json
 
-Key = tuple[UUID, str]
+PlayerQuestKey = tuple[UUID, str]
 """Whose, and which quest."""
 
 
@@ -32,21 +32,21 @@ class Change:
 
     player_id: UUID
     quest: str
-    before: State
-    after: State
+    before: QuestState
+    after: QuestState
     events: Sequence[QuestEvent]
 
     @property
-    def key(self) -> Key:
+    def key(self) -> PlayerQuestKey:
         return self.player_id, self.quest
 
 
 @dataclass(frozen=True)
-class Standing:
+class PlayerQuest:
     """A player's state, and what else an action of theirs is judged by: their zone, and the quest's options that the
     catalog has no words for."""
 
-    state: State
+    state: QuestState
     zone: ZoneInfo
     daily: bool = False
     grace_days: int = 0
@@ -70,7 +70,7 @@ STATE = """coalesce(s.version, 0), coalesce(s.progress, 0), coalesce(s.completio
            coalesce(s.steps, '[]'), s.last_day"""
 
 
-def standings(conn: Conn, keys: Iterable[Key]) -> dict[Key, Standing]:
+def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, PlayerQuest]:
     """How far each player has come. Players who are not there are left out."""
     rows = conn.execute(
         f"""
@@ -85,18 +85,18 @@ def standings(conn: Conn, keys: Iterable[Key]) -> dict[Key, Standing]:
         _columns(keys),
     ).fetchall()
     return {
-        (player_id, quest): Standing(read_row(state), zone(timezone), daily, grace_days, by_scans)
+        (player_id, quest): PlayerQuest(read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans)
         for player_id, quest, timezone, daily, grace_days, by_scans, *state in rows
     }
 
 
-def states_of(conn: Conn, player_id: UUID) -> dict[str, State]:
+def load_states(conn: Conn, player_id: UUID) -> dict[str, QuestState]:
     """How far a player has come, by quest."""
     rows = conn.execute(f"SELECT s.quest, {STATE} FROM quest_states s WHERE s.player_id = %s", (player_id,))  # noqa: S608
     return {quest: read_row(state) for quest, *state in rows}
 
 
-def locked_states(conn: Conn, keys: Iterable[Key]) -> dict[Key, State]:
+def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, QuestState]:
     """The states there are, which nobody else changes until the transaction ends."""
     rows = conn.execute(
         f"""
@@ -110,7 +110,7 @@ def locked_states(conn: Conn, keys: Iterable[Key]) -> dict[Key, State]:
     return {(player_id, quest): read_row(state) for player_id, quest, *state in rows}
 
 
-SEEN = "s.version = g.before"
+VERSION_MATCHES = "s.version = g.before"
 """What lets a writer go on: nobody appended anything since they looked."""
 APPEND = """
     WITH given AS (
@@ -161,7 +161,7 @@ APPEND = """
 """
 
 
-def append(conn: Conn, changes: Sequence[Change]) -> set[Key]:
+def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
     """Write changes: one statement, however many. Returns which were written; of the others, somebody else has changed
     the state since it was read."""
     if not changes:
@@ -172,12 +172,12 @@ def append(conn: Conn, changes: Sequence[Change]) -> set[Key]:
         "told": json.dumps([told for change in changes for told in _told(change)]),
     }
     with conn.pipeline():
-        cursor = conn.execute(APPEND.format(seen=SEEN), documents)
-        log.wake(conn)
+        cursor = conn.execute(APPEND.format(seen=VERSION_MATCHES), documents)
+        log.notify_relay(conn)
     return {(player_id, quest) for player_id, quest in cursor.fetchall()}
 
 
-def take_back(conn: Conn, changes: Iterable[Change]) -> None:
+def revoke_rewards(conn: Conn, changes: Iterable[Change]) -> None:
     """Pay claims back that a change says are no longer earned, in the transaction that appends it."""
     gone = [
         (change.player_id, change.quest, event.data["completion"], event.at)
@@ -201,7 +201,7 @@ def take_back(conn: Conn, changes: Iterable[Change]) -> None:
         )
 
 
-def zone(name: str) -> ZoneInfo:
+def time_zone_or_utc(name: str) -> ZoneInfo:
     """The time zone of this name in the IANA database; UTC where it has none such."""
     try:
         return _zone(name)
@@ -212,7 +212,7 @@ def zone(name: str) -> ZoneInfo:
 _zone = cache(ZoneInfo)
 
 
-def history(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[StoredEvent]:
+def list_events(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[StoredEvent]:
     """A player's events, newest first, from past `before` on."""
     with conn.cursor(row_factory=class_row(StoredEvent)) as cursor:
         return cursor.execute(
@@ -224,9 +224,9 @@ def history(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = No
         ).fetchall()
 
 
-def events_of(conn: Conn, keys: Iterable[Key]) -> dict[Key, list[QuestEvent]]:
+def load_events(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, list[QuestEvent]]:
     """Every event of these players' quests, in order."""
-    found: dict[Key, list[QuestEvent]] = {}
+    found: dict[PlayerQuestKey, list[QuestEvent]] = {}
     rows = conn.execute(
         """
         SELECT player_id, quest, type, at, data, scan_id
@@ -240,23 +240,23 @@ def events_of(conn: Conn, keys: Iterable[Key]) -> dict[Key, list[QuestEvent]]:
     return found
 
 
-def moved_by(conn: Conn, scan_ids: Sequence[UUID]) -> list[Key]:
+def quests_with_scans(conn: Conn, scan_ids: Sequence[UUID]) -> list[PlayerQuestKey]:
     """Whose quests these scans are part of, and which."""
     return conn.execute(
         "SELECT DISTINCT player_id, quest FROM quest_events WHERE scan_id = ANY(%b) ORDER BY 1, 2", (list(scan_ids),)
     ).fetchall()
 
 
-def read_row(row: Sequence[Any]) -> State:
+def read_row(row: Sequence[Any]) -> QuestState:
     """A state out of the columns of STATE."""
     version, progress, completions, claims, steps, last_day = row
     if not steps:
-        return State(version, progress, completions, claims, (), last_day)
-    read = read_state({"progress": progress, "completions": completions, "steps": steps, "last_day": None})
-    return State(version, progress, completions, claims, read.steps, last_day)
+        return QuestState(version, progress, completions, claims, (), last_day)
+    read = state_from_json({"progress": progress, "completions": completions, "steps": steps, "last_day": None})
+    return QuestState(version, progress, completions, claims, read.steps, last_day)
 
 
-def _columns(keys: Iterable[Key]) -> tuple[list[UUID], list[str]]:
+def _columns(keys: Iterable[PlayerQuestKey]) -> tuple[list[UUID], list[str]]:
     wanted = list(dict.fromkeys(keys))
     return [player_id for player_id, _ in wanted], [quest for _, quest in wanted]
 
@@ -268,7 +268,7 @@ def _change(change: Change) -> dict[str, Any]:
         "before": change.before.version,
         "version": change.after.version,
         "claims": change.after.claims,
-        **write_state(change.after),
+        **state_to_json(change.after),
     }
 
 
@@ -287,5 +287,5 @@ def _happened(change: Change) -> Iterable[dict[str, Any]]:
 
 
 def _told(change: Change) -> Iterable[dict[str, Any]]:
-    for turn, (type_, data) in enumerate(messages(change.quest, change.before, change.events)):
+    for turn, (type_, data) in enumerate(live_events(change.quest, change.before, change.events)):
         yield {"player_id": str(change.player_id), "quest": change.quest, "turn": turn, "type": type_, "data": data}

@@ -6,20 +6,20 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
-from shared.quests.definitions import Definition, RewardDefinition
+from shared.quests.definitions import QuestDefinition, RewardDefinition
 
-SHIPPED = Path(__file__).with_name("default_quests.yaml")
+DEFAULT_QUESTS = Path(__file__).with_name("default_quests.yaml")
 NAME = r"^[a-z0-9](-?[a-z0-9])*$"
 
-Whole = Annotated[int, Field(strict=True)]
-Flag = Annotated[bool, Field(strict=True)]
+StrictInt = Annotated[int, Field(strict=True)]
+StrictBool = Annotated[bool, Field(strict=True)]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
-Word = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
+SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
 """Text on one line. Say how long it may be."""
-Tag = Annotated[Word, StringConstraints(max_length=100)]
+Tag = Annotated[SingleLine, StringConstraints(max_length=100)]
 
 
-class LoadError(Exception):
+class QuestFileError(Exception):
     """The file holds no quests that could be loaded; the message says where, and what would be right."""
 
 
@@ -28,15 +28,15 @@ class _Entry(BaseModel):
 
 
 class RewardEntry(_Entry):
-    name: Annotated[Word, StringConstraints(max_length=200)]
-    item: Annotated[Word, StringConstraints(max_length=100)]
-    quantity: Annotated[Whole, Field(ge=1, le=1_000_000)]
+    name: Annotated[SingleLine, StringConstraints(max_length=200)]
+    item: Annotated[SingleLine, StringConstraints(max_length=100)]
+    quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 
 
 class ScansEntry(_Entry):
     codes: Annotated[list[Code], Field(min_length=1, max_length=200)] | None = None
     tags: Annotated[list[Tag], Field(min_length=1, max_length=200)] | None = None
-    in_order: Flag = False
+    in_order: StrictBool = False
     within_hours: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
 
     @model_validator(mode="after")
@@ -57,12 +57,12 @@ class ScansEntry(_Entry):
 class QuestEntry(_Entry):
     name: Annotated[str, StringConstraints(pattern=NAME, max_length=100)]
     description: Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")] = ""
-    streak: Annotated[Whole, Field(ge=1, le=10_000)]
-    duplication: Annotated[Whole, Field(ge=1, le=1_000_000)]
-    auto_claim: Flag = False
+    streak: Annotated[StrictInt, Field(ge=1, le=10_000)]
+    duplication: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
+    auto_claim: StrictBool = False
     reward: RewardEntry | None = None
-    daily: Flag = False
-    grace_days: Annotated[Whole, Field(ge=0, le=30)] = 0
+    daily: StrictBool = False
+    grace_days: Annotated[StrictInt, Field(ge=0, le=30)] = 0
     scans: ScansEntry | None = None
 
     @model_validator(mode="after")
@@ -78,9 +78,9 @@ class QuestEntry(_Entry):
             raise ValueError(f"streak must be at most {scans.distinct}, as many as there are codes")
         return self
 
-    def definition(self) -> Definition:
+    def definition(self) -> QuestDefinition:
         scans = self.scans or ScansEntry.model_construct()
-        return Definition(
+        return QuestDefinition(
             name=self.name,
             streak=self.streak,
             duplication=self.duplication,
@@ -100,22 +100,22 @@ class QuestsFile(_Entry):
     quests: Annotated[list[QuestEntry], Field(min_length=1)]
 
 
-def read(text: str) -> list[Definition]:
+def parse(text: str) -> list[QuestDefinition]:
     """The quests in a YAML text, all of them or none. Raises LoadError."""
     try:
         found = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise LoadError(f"This is not YAML: {error}") from None
+        raise QuestFileError(f"This is not YAML: {error}") from None
     try:
         quests = QuestsFile.model_validate(found).quests
     except ValidationError as error:
-        raise LoadError("\n".join(_line(problem, found) for problem in error.errors())) from None
+        raise QuestFileError("\n".join(_line(problem, found) for problem in error.errors())) from None
     for place, quest in enumerate(quests):
         if quest.name in {other.name for other in quests[:place]}:
-            raise LoadError(f"quests.{place} ({quest.name}): name stands there twice")
+            raise QuestFileError(f"quests.{place} ({quest.name}): name stands there twice")
         for other in quests[:place]:
             if _is_ambiguous(quest.reward, other.reward):
-                raise LoadError(f"quests.{place} ({quest.name}): reward: {other.name} gives another of that name")
+                raise QuestFileError(f"quests.{place} ({quest.name}): reward: {other.name} gives another of that name")
     return [quest.definition() for quest in quests]
 
 

@@ -8,19 +8,16 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.infra.db import Conn
+from shared.infra.leases import LeaseLost
 from shared.renders import store
-from shared.renders.rules import MAX_DEATHS, MAX_STORAGE_FAILURES, Asked
+from shared.renders.rules import MAX_CRASHES, MAX_STORAGE_FAILURES, RenderOptions
 
 STILL_OURS = "lease_token = %(token)s AND status = 'running'"
 """The fence of every write that goes on with a lease or ends it."""
 
 
-class AssemblyLost(Exception):
-    """The render is another's to finish now, or it was canceled."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class Assembly(Asked):
+class Assembly(RenderOptions):
     """A render of which every chunk is done."""
 
     id: UUID
@@ -46,7 +43,7 @@ def claim(conn: Conn, token: UUID, lease: timedelta) -> Assembly | None:
         ).fetchone()
 
 
-def parts(conn: Conn, render_id: UUID) -> list[str]:
+def list_parts(conn: Conn, render_id: UUID) -> list[str]:
     """The names of the parts, in order."""
     rows = conn.execute("SELECT part FROM render_chunks WHERE job_id = %s ORDER BY number", (render_id,)).fetchall()
     return [row[0] for row in rows]
@@ -59,7 +56,7 @@ def keep(conn: Conn, token: UUID, assembly: Assembly, lease: timedelta) -> None:
         {"token": token, "id": assembly.id, "lease": lease},
     )
     if not kept.rowcount:
-        raise AssemblyLost
+        raise LeaseLost
 
 
 def finish(conn: Conn, token: UUID, assembly: Assembly, file: str, file_bytes: int, kept: timedelta) -> None:
@@ -74,17 +71,17 @@ def finish(conn: Conn, token: UUID, assembly: Assembly, file: str, file_bytes: i
         {"token": token, "id": assembly.id, "file": file, "bytes": file_bytes, "kept": kept},
     )
     if not finished.rowcount:
-        raise AssemblyLost
+        raise LeaseLost
     store.tell(conn, assembly.id, "render_done")
 
 
-def give_up(conn: Conn, token: UUID, assembly: Assembly, reason: str) -> None:
+def fail(conn: Conn, token: UUID, assembly: Assembly, reason: str) -> None:
     """The render has no file, and will have none."""
     keep(conn, token, assembly, timedelta())
-    store.finish(conn, assembly.id, "failed", reason)
+    store.end(conn, assembly.id, "failed", reason)
 
 
-def postpone(conn: Conn, token: UUID, assembly: Assembly, pause: timedelta, reason: str) -> None:
+def retry_later(conn: Conn, token: UUID, assembly: Assembly, pause: timedelta, reason: str) -> None:
     """The storage failed us: once more after a pause that doubles, and the render fails in the end."""
     row = conn.execute(
         f"""
@@ -96,7 +93,7 @@ def postpone(conn: Conn, token: UUID, assembly: Assembly, pause: timedelta, reas
         {"token": token, "id": assembly.id, "pause": pause},
     ).fetchone()
     if row is not None and row[0] >= MAX_STORAGE_FAILURES:
-        store.finish(conn, assembly.id, "failed", reason)
+        store.end(conn, assembly.id, "failed", reason)
 
 
 def give_back(conn: Conn, token: UUID, assembly: Assembly) -> None:
@@ -110,7 +107,7 @@ def give_back(conn: Conn, token: UUID, assembly: Assembly) -> None:
     )
 
 
-def redo_missing(conn: Conn, token: UUID, assembly: Assembly, missing: Sequence[str], reason: str) -> None:
+def rerender_missing_parts(conn: Conn, token: UUID, assembly: Assembly, missing: Sequence[str], reason: str) -> None:
     """Parts are not in the storage any more, as after a restore: their chunks are drawn once more. It is the storage's
     failure and no death; where it loses parts again and again, the render fails in the end."""
     row = conn.execute(
@@ -124,7 +121,7 @@ def redo_missing(conn: Conn, token: UUID, assembly: Assembly, missing: Sequence[
     if row is None:
         return
     if row[0] >= MAX_STORAGE_FAILURES:
-        store.finish(conn, assembly.id, "failed", reason)
+        store.end(conn, assembly.id, "failed", reason)
         return
     conn.execute(
         """
@@ -137,4 +134,4 @@ def redo_missing(conn: Conn, token: UUID, assembly: Assembly, missing: Sequence[
 
 def is_spent(assembly: Assembly) -> bool:
     """Whether too many workers died with it."""
-    return assembly.attempts > MAX_DEATHS
+    return assembly.attempts > MAX_CRASHES

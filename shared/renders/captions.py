@@ -11,7 +11,7 @@ from shared.renders.label_templates import Caption
 SIZES = (10.0, 8.0, 7.0, 6.0, 5.0)
 """In points, the largest that fits is taken. Below five nobody reads."""
 LEADING = 1.2
-MORE = "\u2026"
+ELLIPSIS = "\u2026"
 RIGHT_TO_LEFT = ("R", "AL", "AN")
 
 Measure = Callable[[str, float], float]
@@ -19,40 +19,40 @@ Measure = Callable[[str, float], float]
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedText:
     """Lines of text, and their size in points."""
 
     size: float
     lines: tuple[str, ...]
 
 
-def wanted(kind: Caption | None, code: str, description: str, glyphs: Container[int]) -> str:
+def caption_text(kind: Caption | None, code: str, description: str, glyphs: Container[int]) -> str:
     """The caption's text on one line. `glyphs` are the characters that the font has."""
     if kind in (None, "none"):
         return ""
     text = " ".join("".join(c if c.isprintable() else " " for c in description).split())
-    if kind == "code" or not text or not is_settable(text, glyphs):
+    if kind == "code" or not text or not is_supported(text, glyphs):
         return code
     return text
 
 
-def is_settable(text: str, glyphs: Container[int]) -> bool:
+def is_supported(text: str, glyphs: Container[int]) -> bool:
     """Whether the font has every character, and none of them needs shaping or runs from right to left."""
     return all(ord(c) in glyphs and unicodedata.bidirectional(c) not in RIGHT_TO_LEFT for c in text)
 
 
-def fit(text: str, width: float, height: float, measure: Measure) -> Fitted:
+def fit(text: str, width: float, height: float, measure: Measure) -> FittedText:
     """The text in a box of this many points: as large as it can be whole, else cut off at the smallest size."""
     for size in SIZES:
         lines = _wrap(text, width, lambda part, size=size: measure(part, size))  # type: ignore[misc]
         most = max(1, int(height / (size * LEADING)))
         if len(lines) <= most:
-            return Fitted(size, tuple(lines))
+            return FittedText(size, tuple(lines))
     kept = lines[:most]
     last = kept[-1]
-    while last and measure(last + MORE, size) > width:
+    while last and measure(last + ELLIPSIS, size) > width:
         last = last[:-1]
-    return Fitted(size, (*kept[:-1], last.rstrip() + MORE))
+    return FittedText(size, (*kept[:-1], last.rstrip() + ELLIPSIS))
 
 
 def _wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:

@@ -8,9 +8,9 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row
 
-from shared.errors import PictureChanging
+from shared.errors import LogoChanged
 from shared.images import store as images
-from shared.images.customizations import PLAIN, Customization
+from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization
 from shared.infra import db
 from shared.infra.db import Conn
 
@@ -19,7 +19,7 @@ LOGOS = 8
 
 
 @dataclass(frozen=True)
-class Code:
+class ChunkCode:
     """What determines the picture of a code and its caption; None for one that was deleted meanwhile."""
 
     id: UUID
@@ -28,7 +28,7 @@ class Code:
     customization: Customization
 
 
-def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[Code | None]:
+def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[ChunkCode | None]:
     """The codes in this order, by one statement."""
     with conn.cursor(row_factory=kwargs_row(_code)) as cursor:
         return cursor.execute(
@@ -45,28 +45,30 @@ def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[Code | No
         ).fetchall()
 
 
-def _code(id: UUID | None, code: str, description: str, style: Any, **columns: Any) -> Code | None:  # noqa: A002
+def _code(id: UUID | None, code: str, description: str, style: Any, **columns: Any) -> ChunkCode | None:  # noqa: A002
     if id is None:
         return None
-    return Code(id, code, description, PLAIN if style is None else Customization(style=style, **columns))
+    return ChunkCode(
+        id, code, description, DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns)
+    )
 
 
-class Logos:
+class LogoCache:
     """The logos that were used last, by their digest."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
-    def of(self, code: Code) -> bytes | None:
+    def of(self, code: ChunkCode) -> bytes | None:
         """The code's logo. Raises PictureChanging where it has been replaced since the code was loaded."""
         digest = code.customization.logo_digest
         if digest is None:
             return None
         if digest not in self._kept:
             with db.connection() as conn:
-                found = images.logo(conn, code.id, digest)
+                found = images.get_logo(conn, code.id, digest)
             if found is None:
-                raise PictureChanging
+                raise LogoChanged
             self._kept[digest] = found
             if len(self._kept) > LOGOS:
                 self._kept.popitem(last=False)

@@ -12,9 +12,10 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.infra.db import Conn
+from shared.infra.leases import LeaseLost
 from shared.renders import store
 from shared.renders.rules import MAX_STORAGE_FAILURES
-from shared.renders.store import Failed
+from shared.renders.store import FailedCode
 
 STILL_OURS = "lease_token = %(token)s AND status = 'pending'"
 """The fence of every write that goes on with a lease or ends it."""
@@ -30,10 +31,6 @@ class Chunk:
     qr_ids: list[UUID]
     attempts: int
     strikes: list[int]
-
-
-class LeaseLost(Exception):
-    """The chunk is another's now, or the render was canceled."""
 
 
 def claim(conn: Conn, token: UUID, lease: timedelta) -> Chunk | None:
@@ -78,7 +75,7 @@ def keep(conn: Conn, token: UUID, chunk: Chunk, lease: timedelta, watched: int |
         raise LeaseLost
 
 
-def finish(conn: Conn, token: UUID, chunk: Chunk, part: str, failed: Sequence[Failed]) -> bool:
+def finish(conn: Conn, token: UUID, chunk: Chunk, part: str, failed: Sequence[FailedCode]) -> bool:
     """Say that a chunk is done, and how far its render has come; in one transaction. Whether it was the last one.
 
     Raises LeaseLost. The render is locked first, so that those who finish take turns, and one of them is the last.
@@ -104,7 +101,7 @@ def finish(conn: Conn, token: UUID, chunk: Chunk, part: str, failed: Sequence[Fa
     return store.count_open_chunks(conn, chunk.job_id) == 0
 
 
-def postpone(conn: Conn, token: UUID, chunk: Chunk, pause: timedelta, reason: str) -> None:
+def retry_later(conn: Conn, token: UUID, chunk: Chunk, pause: timedelta, reason: str) -> None:
     """The storage failed us: the chunk comes up again after a pause that doubles, and the render fails in the end."""
     store.lock(conn, chunk.job_id)
     row = conn.execute(
@@ -118,7 +115,7 @@ def postpone(conn: Conn, token: UUID, chunk: Chunk, pause: timedelta, reason: st
         _named(token, chunk) | {"pause": pause},
     ).fetchone()
     if row is not None and row[0] >= MAX_STORAGE_FAILURES:
-        store.finish(conn, chunk.job_id, "failed", reason)
+        store.end(conn, chunk.job_id, "failed", reason)
 
 
 def give_back(conn: Conn, token: UUID, chunk: Chunk) -> None:

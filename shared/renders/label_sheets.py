@@ -19,20 +19,20 @@ from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
 from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
-from shared.errors import Fault, Invalid
-from shared.images.code_url import printed_text
-from shared.images.image_spec import Picture
+from shared.errors import FieldError, Invalid
+from shared.images.code_url import code_url
+from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE, LogoBox, logo_box
-from shared.images.readback import PDFIUM, shows
+from shared.images.readback import PDFIUM, decodes_to
 from shared.images.symbol import Modules, encode
-from shared.images.vector import pdf_colour, pdf_modules
+from shared.images.vector import pdf_color, pdf_modules
 from shared.infra.storage.base import Writer
 from shared.renders import captions
-from shared.renders.chunk_codes import Code, Logos
-from shared.renders.label_templates import TEMPLATES, Template
-from shared.renders.rules import Asked, Render
-from shared.renders.store import Failed
-from shared.renders.zip_part import DELETED, SET_ASIDE, as_it_is, told
+from shared.renders.chunk_codes import ChunkCode, LogoCache
+from shared.renders.label_templates import TEMPLATES, LabelTemplate
+from shared.renders.rules import Render, RenderOptions
+from shared.renders.store import FailedCode
+from shared.renders.zip_part import DELETED, SET_ASIDE, told, with_current_logo
 
 MM = 72 / 25.4
 """Points in a millimetre."""
@@ -55,7 +55,7 @@ class Label:
     """What is to be drawn on one label. `corner` is the upper left one of the picture with its quiet zone, `side` its
     length, in millimetres from the page's upper left."""
 
-    picture: Picture
+    picture: ImageSpec
     dark: Modules
     box: LogoBox | None
     logo: bytes | None
@@ -72,18 +72,18 @@ class Label:
 def write_part(
     out: Writer,
     asked: Render,
-    codes: Sequence[Code | None],
+    codes: Sequence[ChunkCode | None],
     qr_ids: Sequence[UUID],
     *,
     aside: frozenset[int],
     alone: bool,
     before_each: Callable[[int | None], None],
-) -> list[Failed]:
+) -> list[FailedCode]:
     """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty.
 
     `alone`: each label is drawn and looked at by itself first, so that one with which workers die is known.
     """
-    template, logos = TEMPLATES[str(asked.template)], Logos()
+    template, logos = TEMPLATES[str(asked.template)], LogoCache()
     glyphs()  # before the first label is in hand, as it takes a while
     labels: dict[int, Label] = {}
     failed: dict[int, str] = {}
@@ -93,29 +93,29 @@ def write_part(
             failed[place] = DELETED if code is None else SET_ASIDE
             continue
         try:
-            _, labels[place] = as_it_is(asked, code, partial(design, asked, template, place, logos))
+            _, labels[place] = with_current_logo(asked, code, partial(layout_label, asked, template, place, logos))
             if alone:
                 by_itself = {place % template.per_page: labels[place]}
-                unreadable(draw(template, template.per_page, by_itself), template, by_itself, lambda: None)
+                find_unreadable(render_pages(template, template.per_page, by_itself), template, by_itself, lambda: None)
         except psycopg.Error:
             raise
         except Exception as error:  # noqa: BLE001 - one label takes none along
             failed[place] = told(error, qr_id)
     while True:
         before_each(None)
-        pages = draw(template, len(qr_ids), labels)
-        unread = unreadable(pages, template, labels, lambda: before_each(None))
+        pages = render_pages(template, len(qr_ids), labels)
+        unread = find_unreadable(pages, template, labels, lambda: before_each(None))
         if not unread:
             break
         failed |= dict.fromkeys(unread, UNREADABLE)
         labels = {place: label for place, label in labels.items() if place not in unread}
     out.write(pages)
-    return [Failed(qr_ids[place], failed[place]) for place in sorted(failed)]
+    return [FailedCode(qr_ids[place], failed[place]) for place in sorted(failed)]
 
 
-def design(asked: Asked, template: Template, place: int, logos: Logos, code: Code) -> Label:
+def layout_label(asked: RenderOptions, template: LabelTemplate, place: int, logos: LogoCache, code: ChunkCode) -> Label:
     """The label of a code at this place of its chunk. Raises DomainError."""
-    picture = code.customization.picture(printed_text(code.text), "pdf", asked.size, asked.error_correction)
+    picture = code.customization.picture(code_url(code.text), "pdf", asked.size, asked.error_correction)
     dark = encode(picture.text, picture.level)
     logo = logos.of(code)
     box = None
@@ -125,14 +125,14 @@ def design(asked: Asked, template: Template, place: int, logos: Logos, code: Cod
     width, height = template.label
     side = min(width, height) - 2 * PADDING
     if side / (len(dark) + 2 * QUIET_ZONE) < MIN_MODULE:
-        raise Invalid(Fault("symbol", f"has {len(dark)} modules, too many for a label of this template"))
-    caption = captions.wanted(asked.caption, code.text, code.description, glyphs())
+        raise Invalid(FieldError("symbol", f"has {len(dark)} modules, too many for a label of this template"))
+    caption = captions.caption_text(asked.caption, code.text, code.description, glyphs())
     left, top = template.corner(place)
     across = PADDING if caption else (width - side) / 2
     return Label(picture, dark, box, logo, (left + across, top + (height - side) / 2), side, caption)
 
 
-def draw(template: Template, places: int, labels: dict[int, Label]) -> bytes:
+def render_pages(template: LabelTemplate, places: int, labels: dict[int, Label]) -> bytes:
     """Pages for so many places, as a PDF. Same in, same out."""
     glyphs()
     written = BytesIO()
@@ -148,7 +148,9 @@ def draw(template: Template, places: int, labels: dict[int, Label]) -> bytes:
     return written.getvalue()
 
 
-def unreadable(pages: bytes, template: Template, labels: dict[int, Label], beat: Callable[[], None]) -> list[int]:
+def find_unreadable(
+    pages: bytes, template: LabelTemplate, labels: dict[int, Label], beat: Callable[[], None]
+) -> list[int]:
     """The places whose labels do not show their text, seen one by one on the pages as they are."""
     missed = []
     for number in range(-(-(max(labels, default=-1) + 1) // template.per_page)):
@@ -162,12 +164,12 @@ def unreadable(pages: bytes, template: Template, labels: dict[int, Label], beat:
             page = drawn.to_numpy().reshape(drawn.height, drawn.width).copy()
         for place, label in here.items():
             left, top, side = (round(length * scale) for length in (*label.corner, label.side))
-            if not shows(label.picture, page[max(top, 0) : top + side, max(left, 0) : left + side]):
+            if not decodes_to(label.picture, page[max(top, 0) : top + side, max(left, 0) : left + side]):
                 missed.append(place)
     return missed
 
 
-def _cut_marks(canvas: Canvas, template: Template) -> None:
+def _cut_marks(canvas: Canvas, template: LabelTemplate) -> None:
     lines = set()
     for place in range(template.per_page):
         left, top = template.corner(place)
@@ -183,11 +185,11 @@ def _cut_marks(canvas: Canvas, template: Template) -> None:
     canvas.addLiteral("\n".join((*told, "S Q")))
 
 
-def _draw_label(canvas: Canvas, template: Template, place: int, label: Label) -> None:
+def _draw_label(canvas: Canvas, template: LabelTemplate, place: int, label: Label) -> None:
     x, y = label.corner[0] * MM, (template.page[1] - label.corner[1]) * MM
     side, module = label.side * MM, label.module * MM
     canvas.addLiteral(
-        f"q {pdf_colour(label.picture.background)} rg {x:.4f} {y - side:.4f} {side:.4f} {side:.4f} re f\n"
+        f"q {pdf_color(label.picture.background)} rg {x:.4f} {y - side:.4f} {side:.4f} {side:.4f} re f\n"
         f"{module:.6f} 0 0 {-module:.6f} {x + QUIET_ZONE * module:.4f} {y - QUIET_ZONE * module:.4f} cm\n"
         f"{pdf_modules(label.picture, label.dark)} Q"
     )
@@ -201,7 +203,7 @@ def _draw_label(canvas: Canvas, template: Template, place: int, label: Label) ->
         _draw_caption(canvas, template, place, label)
 
 
-def _draw_caption(canvas: Canvas, template: Template, place: int, label: Label) -> None:
+def _draw_caption(canvas: Canvas, template: LabelTemplate, place: int, label: Label) -> None:
     """To the right of the picture, in the middle of the height."""
     left = label.corner[0] + label.side + PADDING / 2
     corner = template.corner(place)

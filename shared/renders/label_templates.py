@@ -15,7 +15,7 @@ LETTER = (8.5 * INCH, 11 * INCH)
 
 
 @dataclass(frozen=True)
-class Template:
+class LabelTemplate:
     """A sheet: its page, how many labels across and down, one label's size, and from one label's corner to the next."""
 
     page: tuple[float, float]
@@ -44,14 +44,14 @@ class Template:
 
 
 TEMPLATES = {
-    "a4-3x8": Template(A4, 3, 8, (70.0, 36.0), (70.0, 36.0), "Avery Zweckform 3475"),
-    "a4-2x7": Template(A4, 2, 7, (99.1, 38.1), (101.6, 38.1), "Avery L7163"),
-    "a4-3x7": Template(A4, 3, 7, (63.5, 38.1), (66.04, 38.1), "Avery L7160"),
-    "a4-3x6": Template(A4, 3, 6, (63.5, 46.6), (66.04, 46.6), "Avery L7161"),
-    "a4-2x4": Template(A4, 2, 4, (99.1, 67.7), (101.6, 67.7), "Avery L7165"),
-    "a4-5x13": Template(A4, 5, 13, (38.1, 21.2), (40.6, 21.2), "Avery L7651"),
-    "letter-3x10": Template(LETTER, 3, 10, (2.625 * INCH, INCH), (2.75 * INCH, INCH), "Avery 5160"),
-    "letter-2x10": Template(LETTER, 2, 10, (4 * INCH, INCH), (4.1875 * INCH, INCH), "Avery 5161"),
-    "letter-2x5": Template(LETTER, 2, 5, (4 * INCH, 2 * INCH), (4.1875 * INCH, 2 * INCH), "Avery 5163"),
+    "a4-3x8": LabelTemplate(A4, 3, 8, (70.0, 36.0), (70.0, 36.0), "Avery Zweckform 3475"),
+    "a4-2x7": LabelTemplate(A4, 2, 7, (99.1, 38.1), (101.6, 38.1), "Avery L7163"),
+    "a4-3x7": LabelTemplate(A4, 3, 7, (63.5, 38.1), (66.04, 38.1), "Avery L7160"),
+    "a4-3x6": LabelTemplate(A4, 3, 6, (63.5, 46.6), (66.04, 46.6), "Avery L7161"),
+    "a4-2x4": LabelTemplate(A4, 2, 4, (99.1, 67.7), (101.6, 67.7), "Avery L7165"),
+    "a4-5x13": LabelTemplate(A4, 5, 13, (38.1, 21.2), (40.6, 21.2), "Avery L7651"),
+    "letter-3x10": LabelTemplate(LETTER, 3, 10, (2.625 * INCH, INCH), (2.75 * INCH, INCH), "Avery 5160"),
+    "letter-2x10": LabelTemplate(LETTER, 2, 10, (4 * INCH, INCH), (4.1875 * INCH, INCH), "Avery 5161"),
+    "letter-2x5": LabelTemplate(LETTER, 2, 5, (4 * INCH, 2 * INCH), (4.1875 * INCH, 2 * INCH), "Avery 5163"),
 }
 """By the name that clients ask for: paper, columns, rows."""

@@ -17,7 +17,7 @@ CATALOG, PAGES, FIRST = 1, 2, 3
 """The numbers of the objects that are ours."""
 
 
-class Merger:
+class PdfMerger:
     """A PDF that grows by the pages of others."""
 
     def __init__(self, out: Writer) -> None:

@@ -5,20 +5,20 @@ from functools import cache, partial
 from typing import TypeVar
 from uuid import UUID
 
-from shared.images.image_spec import MIN_SIZE, Picture
-from shared.images.readback import reads_back
+from shared.images.image_spec import MIN_SIZE, ImageSpec
+from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.infra.storage.base import FileMissing, Storage
 from shared.renders import zip_part
-from shared.renders.chunk_codes import Code
+from shared.renders.chunk_codes import ChunkCode
 from shared.renders.chunks import Chunk
-from shared.renders.pdf_merge import Merger
-from shared.renders.rules import Render, file_name, is_watched, part_name, set_aside
-from shared.renders.store import Failed
-from shared.renders.zip_part import Part
+from shared.renders.pdf_merge import PdfMerger
+from shared.renders.rules import Render, dead_lettered_indexes, file_name, part_name, tracks_each_image
+from shared.renders.store import FailedCode
+from shared.renders.zip_part import ZipPart
 
 T = TypeVar("T")
-BeforeEach = Callable[[int | None], None]
+ProgressCallback = Callable[[int | None], None]
 
 
 class PartsMissing(Exception):
@@ -32,16 +32,21 @@ class PartsMissing(Exception):
 @cache
 def warm_up() -> None:
     """Load what a process's first picture loads, so that it is in hand no longer than the others are."""
-    picture = Picture("warm", size=MIN_SIZE)
-    reads_back(picture, render(picture))
+    picture = ImageSpec("warm", size=MIN_SIZE)
+    is_readable(picture, render(picture))
 
 
-def draw_part(
-    files: Storage, job: Render, chunk: Chunk, codes: Sequence[Code | None], token: UUID, before_each: BeforeEach
-) -> tuple[str, list[Failed]]:
+def render_part(
+    files: Storage,
+    job: Render,
+    chunk: Chunk,
+    codes: Sequence[ChunkCode | None],
+    token: UUID,
+    before_each: ProgressCallback,
+) -> tuple[str, list[FailedCode]]:
     """Write a chunk's part into the storage. Returns its name, and the codes that have no picture in it."""
     name = part_name(job.id, chunk.number, token)
-    aside = set_aside(chunk.attempts, chunk.strikes, len(chunk.qr_ids))
+    aside = dead_lettered_indexes(chunk.attempts, chunk.strikes, len(chunk.qr_ids))
     with files.write(name) as out:
         if job.output == "label_sheet":
             from shared.renders import label_sheets  # noqa: PLC0415 - loads reportlab and pdfium
@@ -52,7 +57,7 @@ def draw_part(
                 codes,
                 chunk.qr_ids,
                 aside=aside,
-                alone=is_watched(chunk.attempts),
+                alone=tracks_each_image(chunk.attempts),
                 before_each=before_each,
             )
             return name, failed
@@ -70,19 +75,19 @@ def draw_part(
         return name, failed
 
 
-def put_together(
+def assemble_file(
     files: Storage, job: Render, names: Sequence[str], token: UUID, beat: Callable[[], None]
 ) -> tuple[str, int]:
     """Write the render's file from its parts. Returns its name and its length. Raises PartsMissing."""
     name = file_name(job, job.id, token)
     with files.write(name) as out:
         if job.output == "label_sheet":
-            merger = Merger(out)
+            merger = PdfMerger(out)
             _with_each(names, lambda part: merger.add(b"".join(files.read(part))), files.size, beat)
             return name, merger.finish()
-        look = partial(Part, files)
+        look = partial(ZipPart, files)
         parts = _with_each(names, look, look, beat)
-        return name, zip_part.put_together(out, parts, job.created_at, beat)
+        return name, zip_part.assemble_zip(out, parts, job.created_at, beat)
 
 
 def _with_each(

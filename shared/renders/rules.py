@@ -7,41 +7,41 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
 
-from shared.images.image_spec import Format, Level
+from shared.images.image_spec import ErrorCorrection, Format
 from shared.renders.label_templates import TEMPLATES, Caption
 
 Output = Literal["zip", "label_sheet"]
-Status = Literal["queued", "running", "done", "failed", "canceled"]
+RenderStatus = Literal["queued", "running", "done", "failed", "canceled"]
 
-OPEN: tuple[Status, ...] = ("queued", "running")
+OPEN_STATUSES: tuple[RenderStatus, ...] = ("queued", "running")
 MAX_CODES = 100_000
-CHUNK = 250
+CHUNK_SIZE = 250
 """Pictures of a few hundred pixels: a tenth of a second's work, after which whoever waits has a turn."""
-SLOW_CHUNK = 60
+SLOW_CHUNK_SIZE = 60
 """Of pictures that take longer: large ones, and those that are looked at by drawing them."""
 SLOW_SIZE = 600
-MAX_ERRORS_TOLD = 500
+MAX_ERRORS_LISTED = 500
 
-MAX_DEATHS = 3
+MAX_CRASHES = 3
 """How many workers may be seen to die with one picture, or while putting a file together, before it is set aside."""
-MAX_CLAIMS = 12
+MAX_CHUNK_CLAIMS = 12
 """How many workers may die with one chunk, whichever picture it was."""
 MAX_STORAGE_FAILURES = 5
 """How often the storage may refuse a piece before the render fails."""
 
-LINK_LASTS = timedelta(hours=1)
-ROWS_KEPT = timedelta(days=30)
+LINK_TTL = timedelta(hours=1)
+ROW_RETENTION = timedelta(days=30)
 """How long a render is remembered after it ended or its file expired."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class RenderOptions:
     """How the pictures of a render are to be. `template` and `caption` are a label sheet's; it has no size."""
 
     output: Output = "zip"
     format: Format = "png"
     size: int = 300
-    error_correction: Level = "M"
+    error_correction: ErrorCorrection = "M"
     template: str | None = None
     caption: Caption | None = None
 
@@ -52,13 +52,13 @@ class Asked:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Render(Asked):
+class Render(RenderOptions):
     """A render as it stands. `done` and `failed` count codes. `is_expired` by the database's clock."""
 
     id: UUID
     org_id: UUID
     created_at: datetime
-    status: Status
+    status: RenderStatus
     reason: str | None
     total: int
     done: int
@@ -75,58 +75,58 @@ class Render(Asked):
         return (self.done + self.failed) / self.total
 
 
-def chunk_size(asked: Asked) -> int:
+def chunk_size(asked: RenderOptions) -> int:
     """How many codes a worker takes at a time: whole pages, where there are pages."""
     if asked.template is not None:
         per_page = TEMPLATES[asked.template].per_page
-        return per_page * max(1, SLOW_CHUNK // per_page)
-    return CHUNK if asked.format == "png" and asked.size <= SLOW_SIZE else SLOW_CHUNK
+        return per_page * max(1, SLOW_CHUNK_SIZE // per_page)
+    return CHUNK_SIZE if asked.format == "png" and asked.size <= SLOW_SIZE else SLOW_CHUNK_SIZE
 
 
-def chunks(qr_ids: Sequence[UUID], asked: Asked) -> list[tuple[int, Sequence[UUID]]]:
+def split_into_chunks(qr_ids: Sequence[UUID], asked: RenderOptions) -> list[tuple[int, Sequence[UUID]]]:
     """The codes in pieces, each with the place of its first code, in the order that they were given in."""
     size = chunk_size(asked)
     return [(first, qr_ids[first : first + size]) for first in range(0, len(qr_ids), size)]
 
 
-def is_watched(attempts: int) -> bool:
+def tracks_each_image(attempts: int) -> bool:
     """Whether the attempt that begins is to tell before each picture which one it is: a worker died with the others."""
     return attempts > 1
 
 
-def set_aside(attempts: int, strikes: Sequence[int], size: int) -> frozenset[int]:
+def dead_lettered_indexes(attempts: int, strikes: Sequence[int], size: int) -> frozenset[int]:
     """The pictures of a chunk that are not tried again.
 
     The first worker that dies does not say with which picture; after that they do. A picture that was in hand three
     times when a worker died is to blame: once or twice may be chance, where workers are killed for other reasons.
     """
-    if attempts > MAX_CLAIMS:
+    if attempts > MAX_CHUNK_CLAIMS:
         return frozenset(range(size))
-    return frozenset(place for place, deaths in Counter(strikes).items() if deaths >= MAX_DEATHS)
+    return frozenset(place for place, deaths in Counter(strikes).items() if deaths >= MAX_CRASHES)
 
 
-def folder(render_id: UUID) -> str:
+def file_prefix(render_id: UUID) -> str:
     """What the names of all files of a render begin with."""
     return f"renders/{render_id}/"
 
 
 def part_name(render_id: UUID, number: int, token: UUID) -> str:
     """Where a worker writes what it made of a chunk: a name of its own, so that none writes over another's."""
-    return f"{folder(render_id)}{number}-{token}"
+    return f"{file_prefix(render_id)}{number}-{token}"
 
 
-def file_name(asked: Asked, render_id: UUID, token: UUID) -> str:
+def file_name(asked: RenderOptions, render_id: UUID, token: UUID) -> str:
     """Where a worker puts the whole file together."""
-    return f"{folder(render_id)}{token}.{asked.ending}"
+    return f"{file_prefix(render_id)}{token}.{asked.ending}"
 
 
-def picture_name(place: int, total: int, code: str, ending: str) -> str:
+def image_name(place: int, total: int, code: str, ending: str) -> str:
     """A name inside the archive: unique whatever the case of letters, in order, and no device of Windows (`con.png`),
     because it begins with the picture's place. A code has no characters that could lead anywhere."""
     return f"{place + 1:0{len(str(total))}}-{code}.{ending}"
 
 
-def render_of(name: str) -> UUID | None:
+def render_id_of(name: str) -> UUID | None:
     """Which render a file in the storage belongs to; None where its name is not one of ours."""
     parts = name.split("/")
     try:
@@ -135,8 +135,8 @@ def render_of(name: str) -> UUID | None:
         return None
 
 
-def is_needed(name: str, render: Render | None) -> bool:
+def is_file_needed(name: str, render: Render | None) -> bool:
     """Whether a file has to stay: a part of an open render, or the file of one that is done and has not expired."""
     if render is None:
         return False
-    return render.status in OPEN or (name == render.file and not render.is_expired)
+    return render.status in OPEN_STATUSES or (name == render.file and not render.is_expired)

@@ -15,7 +15,7 @@ def sign(secret: str, render_id: UUID, expires: int) -> str:
     return hmac.digest(key, f"{render_id} {expires}".encode(), sha256).hex()
 
 
-def opens(secret: str, render_id: UUID, expires: str, signature: str, now: datetime) -> bool:
+def is_valid(secret: str, render_id: UUID, expires: str, signature: str, now: datetime) -> bool:
     """Whether a link with this query opens the download now."""
     if not (expires.isascii() and expires.isdigit() and len(expires) <= 12 and signature.isascii()):
         return False

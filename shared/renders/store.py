@@ -7,9 +7,9 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.infra import event_log
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
-from shared.renders.rules import MAX_CODES, MAX_ERRORS_TOLD, ROWS_KEPT, Asked, Render, chunks
+from shared.renders.rules import MAX_CODES, MAX_ERRORS_LISTED, ROW_RETENTION, Render, RenderOptions, split_into_chunks
 
 SELECT = """
     SELECT j.id, j.org_id, j.output, j.format, j.size, j.error_correction, j.template, j.caption, j.created_at,
@@ -23,14 +23,14 @@ SELECT = """
 
 
 @dataclass(frozen=True)
-class Failed:
+class FailedCode:
     """A code without a picture, and why."""
 
     qr_id: UUID
     message: str
 
 
-def codes_of(conn: Conn, org_id: UUID, tag: str | None) -> list[UUID]:
+def select_code_ids(conn: Conn, org_id: UUID, tag: str | None) -> list[UUID]:
     """The organization's codes, or those with a tag, in the order they were made: one more than a render may have."""
     rows = conn.execute(
         """
@@ -43,7 +43,7 @@ def codes_of(conn: Conn, org_id: UUID, tag: str | None) -> list[UUID]:
     return [row[0] for row in rows]
 
 
-def unknown(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, limit: int) -> list[int]:
+def find_unknown_indexes(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, limit: int) -> list[int]:
     """The first places where an id is none of the organization's codes."""
     rows = conn.execute(
         """
@@ -56,7 +56,7 @@ def unknown(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, limit: int) -> 
     return [int(row[0]) - 1 for row in rows]
 
 
-def add(conn: Conn, org_id: UUID, asked_by: UUID | None, asked: Asked, qr_ids: Sequence[UUID]) -> UUID:
+def add(conn: Conn, org_id: UUID, asked_by: UUID | None, asked: RenderOptions, qr_ids: Sequence[UUID]) -> UUID:
     """Store a render of these codes, queued, with its chunks. Returns its id."""
     render_id = uuid7()
     conn.execute(
@@ -80,7 +80,10 @@ def add(conn: Conn, org_id: UUID, asked_by: UUID | None, asked: Asked, qr_ids: S
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO render_chunks (job_id, number, first, qr_ids) VALUES (%s, %s, %s, %s)",
-            [(render_id, number, first, list(ids)) for number, (first, ids) in enumerate(chunks(qr_ids, asked))],
+            [
+                (render_id, number, first, list(ids))
+                for number, (first, ids) in enumerate(split_into_chunks(qr_ids, asked))
+            ],
         )
     return render_id
 
@@ -100,23 +103,23 @@ def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None
         ).fetchall()
 
 
-def by_id(conn: Conn, render_ids: Collection[UUID]) -> dict[UUID, Render]:
+def get_many(conn: Conn, render_ids: Collection[UUID]) -> dict[UUID, Render]:
     """Renders of any organization: for workers."""
     with conn.cursor(row_factory=class_row(Render)) as cursor:
         found = cursor.execute(SELECT + "WHERE j.id = ANY(%s)", (list(render_ids),)).fetchall()
     return {render.id: render for render in found}
 
 
-def errors(conn: Conn, render_id: UUID) -> list[Failed]:
+def list_errors(conn: Conn, render_id: UUID) -> list[FailedCode]:
     """The first codes that failed, in the render's order."""
-    with conn.cursor(row_factory=class_row(Failed)) as cursor:
+    with conn.cursor(row_factory=class_row(FailedCode)) as cursor:
         return cursor.execute(
             """
             SELECT (error ->> 'qr_id')::uuid AS qr_id, error ->> 'message' AS message
             FROM render_chunks, jsonb_array_elements(errors) WITH ORDINALITY told (error, place)
             WHERE job_id = %s ORDER BY number, place LIMIT %s
             """,
-            (render_id, MAX_ERRORS_TOLD),
+            (render_id, MAX_ERRORS_LISTED),
         ).fetchall()
 
 
@@ -140,11 +143,11 @@ def cancel(conn: Conn, org_id: UUID, render_id: UUID) -> bool:
     if render.status == "done":
         conn.execute("UPDATE render_jobs SET expires_at = least(expires_at, now()) WHERE id = %s", (render_id,))
         return True
-    finish(conn, render_id, "canceled")
+    end(conn, render_id, "canceled")
     return True
 
 
-def finish(conn: Conn, render_id: UUID, status: str, reason: str | None = None) -> bool:
+def end(conn: Conn, render_id: UUID, status: str, reason: str | None = None) -> bool:
     """End an open render that has no file, tell so, and take what is left of its work. Whether it was open."""
     ended = conn.execute(
         """
@@ -181,7 +184,7 @@ def tell(conn: Conn, render_id: UUID, event: str) -> None:
         """,
         (event, render_id),
     )
-    event_log.wake(conn)
+    event_log.notify_relay(conn)
 
 
 def forget(conn: Conn, *, limit: int) -> int:
@@ -193,11 +196,11 @@ def forget(conn: Conn, *, limit: int) -> int:
             WHERE finished_at < now() - %(kept)s AND coalesce(expires_at, finished_at) < now() - %(kept)s
             LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
         """,
-        {"kept": ROWS_KEPT, "limit": limit},
+        {"kept": ROW_RETENTION, "limit": limit},
     ).rowcount
 
 
 def count_open_chunks(conn: Conn, render_id: UUID) -> int:
     """How many chunks have still to be drawn."""
     found = conn.execute("SELECT count(*) FROM render_chunks WHERE job_id = %s AND status = 'pending'", (render_id,))
-    return int(one(found)[0])
+    return int(exactly_one(found)[0])

@@ -12,17 +12,17 @@ from uuid import UUID
 import psycopg
 from isal import isal_zlib
 
-from shared.errors import DomainError, Invalid, NotFound, PictureChanging, Unreadable
-from shared.images.code_url import printed_text
-from shared.images.readback import reads_back
+from shared.errors import DomainError, Invalid, LogoChanged, NotFound, UnreadableImage
+from shared.images.code_url import code_url
+from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.infra import db
 from shared.infra.logging import get_logger
 from shared.infra.storage.base import FileMissing, Storage, Writer
 from shared.renders import chunk_codes, manifest, zip_writer
-from shared.renders.chunk_codes import Code, Logos
-from shared.renders.rules import Asked, Render, picture_name
-from shared.renders.store import Failed
+from shared.renders.chunk_codes import ChunkCode, LogoCache
+from shared.renders.rules import Render, RenderOptions, image_name
+from shared.renders.store import FailedCode
 
 log = get_logger()
 
@@ -37,16 +37,16 @@ UNREADABLE = "This picture cannot be read back; a larger one may be."
 DEFECT = "This picture could not be drawn."
 
 
-def draw_proved(asked: Asked, code: Code, logos: Logos) -> bytes:
+def render_verified(asked: RenderOptions, code: ChunkCode, logos: LogoCache) -> bytes:
     """The picture as the image endpoint gives it, decoded again whatever it looks like. Raises DomainError."""
-    picture = code.customization.picture(printed_text(code.text), asked.format, asked.size, asked.error_correction)
+    picture = code.customization.picture(code_url(code.text), asked.format, asked.size, asked.error_correction)
     data = render(picture, logos.of(code))
-    if not reads_back(picture, data):
-        raise Unreadable
+    if not is_readable(picture, data):
+        raise UnreadableImage
     return data
 
 
-def as_it_is(render: Render, code: Code, draw: Callable[[Code], T]) -> tuple[Code, T]:
+def with_current_logo(render: Render, code: ChunkCode, draw: Callable[[ChunkCode], T]) -> tuple[ChunkCode, T]:
     """What `draw` makes of a code, and the code: loaded again where its logo has been replaced since it was loaded.
 
     Raises what `draw` raises, and NotFound where the code has been deleted since.
@@ -54,7 +54,7 @@ def as_it_is(render: Render, code: Code, draw: Callable[[Code], T]) -> tuple[Cod
     for _ in range(RELOADS):
         try:
             return code, draw(code)
-        except PictureChanging:
+        except LogoChanged:
             with db.connection() as conn:
                 (found,) = chunk_codes.codes(conn, render.id, [code.id])
             if found is None:
@@ -66,7 +66,7 @@ def as_it_is(render: Render, code: Code, draw: Callable[[Code], T]) -> tuple[Cod
 def write_part(
     out: Writer,
     asked: Render,
-    codes: Sequence[Code | None],
+    codes: Sequence[ChunkCode | None],
     qr_ids: Sequence[UUID],
     *,
     first: int,
@@ -74,28 +74,28 @@ def write_part(
     at: datetime,
     aside: frozenset[int],
     before_each: Callable[[int], None],
-) -> list[Failed]:
+) -> list[FailedCode]:
     """Write a chunk's part; returns the codes that have no picture in it. `before_each` may end it by raising."""
-    logos, failed = Logos(), []
-    piece, lines = zip_writer.Piece(out, at), bytearray()
+    logos, failed = LogoCache(), []
+    piece, lines = zip_writer.ZipSegment(out, at), bytearray()
     for place, (qr_id, loaded) in enumerate(zip(qr_ids, codes, strict=True)):
         before_each(place)
         name, code = "", loaded
         message = SET_ASIDE if place in aside else DELETED if code is None else ""
         if code is not None and not message:
             try:
-                code, data = as_it_is(asked, code, lambda code: draw_proved(asked, code, logos))
+                code, data = with_current_logo(asked, code, lambda code: render_verified(asked, code, logos))
             except psycopg.Error:
                 raise
             except Exception as error:  # noqa: BLE001 - one picture takes none along
                 message = told(error, qr_id)
             else:
-                name = picture_name(first + place, total, code.text, asked.format)
+                name = image_name(first + place, total, code.text, asked.format)
                 piece.add(name, data)
         if message:
-            failed.append(Failed(qr_id, message))
-        about = (code.text, code.description, printed_text(code.text)) if code else ("", "", "")
-        lines += manifest.line((name, str(qr_id), *about, message))
+            failed.append(FailedCode(qr_id, message))
+        about = (code.text, code.description, code_url(code.text)) if code else ("", "", "")
+        lines += manifest.csv_row((name, str(qr_id), *about, message))
     out.write(bytes(piece.records))
     out.write(bytes(lines))
     out.write(LENGTHS.pack(piece.written, len(piece.records), len(lines)))
@@ -104,17 +104,17 @@ def write_part(
 
 def told(error: Exception, qr_id: UUID) -> str:
     """What staff are told of a picture that could not be made. What is no refusal of ours goes to the log."""
-    if isinstance(error, Unreadable):
+    if isinstance(error, UnreadableImage):
         return UNREADABLE
     if isinstance(error, Invalid) and error.faults:
         return f"The picture's {error.faults[0].loc} {error.faults[0].message}."
     if isinstance(error, DomainError):
         return str(error)
-    log.error("picture_failed", qr_id=str(qr_id), exc_info=error)
+    log.error("image_failed", qr_id=str(qr_id), exc_info=error)
     return DEFECT
 
 
-class Part:
+class ZipPart:
     """A chunk's part in the storage. Raises FileMissing where it is not there, or not whole."""
 
     def __init__(self, files: Storage, name: str) -> None:
@@ -136,7 +136,7 @@ class Part:
         return self._files.read(self._name, start, start + self.lines)
 
 
-def put_together(out: Writer, parts: Sequence[Part], at: datetime, beat: Callable[[], None]) -> int:
+def assemble_zip(out: Writer, parts: Sequence[ZipPart], at: datetime, beat: Callable[[], None]) -> int:
     """Write the archive: pictures, manifest, records. `beat` is called between parts and may end it by raising. Returns
     how many bytes it has."""
     written = 0
@@ -148,24 +148,24 @@ def put_together(out: Writer, parts: Sequence[Part], at: datetime, beat: Callabl
     checksum, size = 0, 0
     for block in _manifest(parts, beat):
         checksum, size = isal_zlib.crc32(block, checksum), size + len(block)
-    last = zip_writer.Piece(out, at)
+    last = zip_writer.ZipSegment(out, at)
     last.add_blocks("manifest.csv", _manifest(parts, beat), checksum, size)
     start, records, entries, begin = written + last.written, 0, 0, 0
     for part in parts:
         beat()
-        for record in zip_writer.moved(part.read_records(), begin):
+        for record in zip_writer.shift_offsets(part.read_records(), begin):
             out.write(record)
             records, entries = records + len(record), entries + 1
         begin += part.entries
-    for record in zip_writer.moved(bytes(last.records), begin):
+    for record in zip_writer.shift_offsets(bytes(last.records), begin):
         out.write(record)
         records, entries = records + len(record), entries + 1
-    ending = zip_writer.end(entries, start, records)
+    ending = zip_writer.end_of_central_directory(entries, start, records)
     out.write(ending)
     return start + records + len(ending)
 
 
-def _manifest(parts: Sequence[Part], beat: Callable[[], None]) -> Iterator[bytes]:
+def _manifest(parts: Sequence[ZipPart], beat: Callable[[], None]) -> Iterator[bytes]:
     yield manifest.HEADER
     for part in parts:
         beat()

@@ -29,18 +29,18 @@ MAX_16, MAX_32 = 0xFFFF, 0xFFFFFFFF
 """From these on, a number stands in a field of 64 bits."""
 
 
-def stamp(at: datetime) -> tuple[int, int]:
+def dos_timestamp(at: datetime) -> tuple[int, int]:
     """A time as MS-DOS has it, in UTC: time and date (4.4.6)."""
     at = at.astimezone(UTC)
     return at.hour << 11 | at.minute << 5 | at.second // 2, max(at.year - 1980, 0) << 9 | at.month << 5 | at.day
 
 
-class Piece:
+class ZipSegment:
     """Entries that are written one after the other; `records` are theirs, with offsets from the piece's beginning."""
 
     def __init__(self, out: Writer, at: datetime) -> None:
         self._out = out
-        self._time, self._date = stamp(at)
+        self._time, self._date = dos_timestamp(at)
         self.written = 0
         self.records = bytearray()
 
@@ -67,7 +67,7 @@ class Piece:
         self.written += len(data)
 
 
-def moved(records: bytes, by: int) -> Iterator[bytes]:
+def shift_offsets(records: bytes, by: int) -> Iterator[bytes]:
     """A piece's records, for an archive in which the piece begins at this byte."""
     place = 0
     while place < len(records):
@@ -82,7 +82,7 @@ def moved(records: bytes, by: int) -> Iterator[bytes]:
         yield RECORD.pack(*fields, offset) + name + extra
 
 
-def end(entries: int, start: int, size: int) -> bytes:
+def end_of_central_directory(entries: int, start: int, size: int) -> bytes:
     """What follows the records: how many there are, where the first one begins, and how many bytes they take."""
     told = b""
     if entries >= MAX_16 or start >= MAX_32 or size >= MAX_32:

@@ -2,20 +2,20 @@
 code as it stands now."""
 
 from shared.infra.db import Conn
-from shared.reviews.rules import Facts
+from shared.reviews.rules import DecisionInputs
 from shared.reviews.store import Review
 from shared.scans import judging_queries
-from shared.scans.checks import RULES, Case
-from shared.scans.fair_play import ALONE, NO_FAIR_PLAY
-from shared.scans.rules import Limits, Scan, Usage
+from shared.scans.checks import CHECKS, JudgingInput
+from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY
+from shared.scans.rules import JudgingLimits, Scan, Usage
 
-FORGOTTEN = ("used", "taken", "seconds")
+UNKNOWN_INPUTS = ("used", "taken", "seconds")
 """How often a code had been used, and how long ago."""
 
 
-def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
+def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> DecisionInputs:
     """By rule, what can still be told. What had been used by then, and where players had been, can not."""
-    code = judging_queries.codes(conn, [review.qr_id])[review.qr_id]
+    code = judging_queries.load_codes(conn, [review.qr_id])[review.qr_id]
     scan = Scan(
         id=review.scan_id,
         player_id=review.player_id,
@@ -23,11 +23,11 @@ def facts(conn: Conn, review: Review, limits: Limits) -> Facts:
         qr_code_id=review.qr_id,
         scan_time=review.scanned_at,
         received_at=review.received_at,
-        place=judging_queries.place_of(review.latitude, review.longitude),
+        place=judging_queries.coordinates_or_none(review.latitude, review.longitude),
         accuracy_m=review.accuracy,
     )
-    case = Case(scan, code, Usage(), (), limits, NO_FAIR_PLAY, ALONE, review.distance_m)
+    case = JudgingInput(scan, code, Usage(), (), limits, NO_FAIR_PLAY, NO_ACTIVITY, review.distance_m)
     return {
-        check.reason: {name: value for name, value in check.inputs(case).items() if name not in FORGOTTEN}
-        for check in RULES
+        check.reason: {name: value for name, value in check.inputs(case).items() if name not in UNKNOWN_INPUTS}
+        for check in CHECKS
     }

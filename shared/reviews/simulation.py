@@ -9,10 +9,10 @@ from psycopg.rows import scalar_row
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.scans import judging_queries, rules
-from shared.scans.judging_queries import Source
-from shared.scans.rules import Limits, Scan, Verdict, code_of
+from shared.scans.judging_queries import ScanSource
+from shared.scans.rules import JudgingLimits, Scan, Verdict, extract_code
 
-GIVEN = """
+SCAN_ROW = """
     (SELECT %(id)s::uuid AS id, %(player)s::uuid AS player_id, %(code)s::uuid AS qr_code_id,
             %(at)s::timestamptz AS scan_time, %(received)s::timestamptz AS received_at,
             %(latitude)s::double precision AS latitude, %(longitude)s::double precision AS longitude) AS given
@@ -22,7 +22,7 @@ OWN_CODES = "seen.qr_code_id IN (SELECT id FROM qr_codes WHERE org_id = %(org)s)
 
 
 @contextmanager
-def looking() -> Iterator[Conn]:
+def read_only_snapshot() -> Iterator[Conn]:
     """A transaction in which PostgreSQL itself refuses to write, and in which all is seen at one moment."""
     with db.transaction() as conn:
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
@@ -33,19 +33,20 @@ def is_player(conn: Conn, player_id: UUID) -> bool:
     return conn.execute("SELECT FROM players WHERE id = %s", (player_id,)).fetchone() is not None
 
 
-def code_id(conn: Conn, org_id: UUID, scanned: str) -> UUID | None:
+def find_code_id(conn: Conn, org_id: UUID, scanned: str) -> UUID | None:
     """The organization's code inside what was scanned."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: UUID | None = cursor.execute(
-            "SELECT id FROM qr_codes WHERE code = %s AND org_id = %s AND deleted_at IS NULL", (code_of(scanned), org_id)
+            "SELECT id FROM qr_codes WHERE code = %s AND org_id = %s AND deleted_at IS NULL",
+            (extract_code(scanned), org_id),
         ).fetchone()
     return found
 
 
-def judge(conn: Conn, scan: Scan, org_id: UUID, limits: Limits) -> tuple[Verdict, str | None]:
+def simulate(conn: Conn, scan: Scan, org_id: UUID, limits: JudgingLimits) -> tuple[Verdict, str | None]:
     """The verdict, with what each rule looked at, and the code's scan type."""
-    source = Source(
-        GIVEN,
+    source = ScanSource(
+        SCAN_ROW,
         {
             "id": scan.id,
             "player": scan.player_id,
@@ -58,6 +59,6 @@ def judge(conn: Conn, scan: Scan, org_id: UUID, limits: Limits) -> tuple[Verdict
         },
         seen=OWN_CODES,
     )
-    known = judging_queries.read(conn, [scan], source, limits)
+    known = judging_queries.load_context(conn, [scan], source, limits)
     code = known.codes.get(scan.qr_code_id) if scan.qr_code_id else None
     return rules.judge_all([scan], known, limits, explain=True)[scan.id], code.scan_type if code else None

@@ -12,9 +12,9 @@ from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST
 from shared.quests.scan_progress import advance, retract
-from shared.reviews.rules import BECOMES, Action, Facts
+from shared.reviews.rules import RESULTING_STATUS, DecisionInputs, ReviewAction
 from shared.scans import settlement
-from shared.scans.rules import Status
+from shared.scans.rules import ScanStatus
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Review:
     qr_id: UUID
     qr_code: str
     encounter_type: str | None
-    status: Status
+    status: ScanStatus
     reason: str | None
     outcome: dict[str, Any]
-    facts: Facts | None
+    facts: DecisionInputs | None
     latitude: float | None
     longitude: float | None
     accuracy: float | None
@@ -57,7 +57,7 @@ def find(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
 
 
 def of_organization(
-    conn: Conn, org_id: UUID, status: Status, *, limit: int, before: UUID | None = None
+    conn: Conn, org_id: UUID, status: ScanStatus, *, limit: int, before: UUID | None = None
 ) -> list[Review]:
     """Held or annulled scans of an organization's codes, newest first, from past `before` on."""
     with conn.cursor(row_factory=class_row(Review)) as cursor:
@@ -82,39 +82,39 @@ def lock(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
 def release(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
     """Let a held scan be the success that it would have been. The caller holds the locks of `lock`."""
     _decide(conn, scan, "release", by)
-    settlement.grant(conn, [scan.scan_id])
-    settlement.move(conn, [scan.scan_id])
+    settlement.grant_rewards(conn, [scan.scan_id])
+    settlement.move_players(conn, [scan.scan_id])
     _tell(conn, scan, org_id, by)
     advance(conn, [scan.scan_id])
-    statistics.retag(conn, org_id)
+    statistics.bump_version(conn, org_id)
 
 
 def annul(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
     """Undo all that a scan has brought about, also its puzzle's reward, and free the place it took: of its code's
     stock, of its player's limit. The caller holds the locks of `lock`."""
     if scan.status == "success":
-        _move_back(conn, scan)
-        _take_back(conn, scan)
+        _restore_location(conn, scan)
+        _reverse_rewards(conn, scan)
     _decide(conn, scan, "annul", by)
     _tell(conn, scan, org_id, by)
     if scan.status == "success":
         retract(conn, [scan.scan_id])
-    settlement.count(conn, {scan.qr_id: -1})
-    statistics.retag(conn, org_id)
+    settlement.add_uses(conn, {scan.qr_id: -1})
+    statistics.bump_version(conn, org_id)
 
 
-def _decide(conn: Conn, scan: Review, action: Action, by: UUID) -> None:
+def _decide(conn: Conn, scan: Review, action: ReviewAction, by: UUID) -> None:
     """Why a scan was held stays in its facts; a scan that no longer waits or fails has no reason."""
     conn.execute(
         """
         UPDATE player_scans SET status = %s, reason = NULL, reviewed_by = %s, reviewed_at = statement_timestamp()
         WHERE id = %s
         """,
-        (BECOMES[action], by, scan.scan_id),
+        (RESULTING_STATUS[action], by, scan.scan_id),
     )
 
 
-def _take_back(conn: Conn, scan: Review) -> None:
+def _reverse_rewards(conn: Conn, scan: Review) -> None:
     """Enter against each reward of the scan its opposite. The opposite is owed for that entry, so only once."""
     conn.execute(
         """
@@ -126,7 +126,7 @@ def _take_back(conn: Conn, scan: Review) -> None:
     )
 
 
-def _move_back(conn: Conn, scan: Review) -> None:
+def _restore_location(conn: Conn, scan: Review) -> None:
     """Where this scan was the last to move its player, bring them to where the one before it had brought them."""
     conn.execute(
         """
@@ -157,4 +157,4 @@ def _tell(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
         {"org": org_id, "was": scan.status, "by": by, "scan": scan.scan_id},
     )
     settlement.tell(conn, [scan.scan_id], scan.status)
-    event_log.wake(conn)
+    event_log.notify_relay(conn)

@@ -51,7 +51,7 @@ NO_FAIR_PLAY = FairPlay()
 
 
 @dataclass(frozen=True)
-class Crowd:
+class NearbyActivity:
     """What counted around one scan, as far as its organization's rules look: never the scan itself."""
 
     twins: frozenset[UUID] = frozenset()
@@ -72,10 +72,10 @@ class Crowd:
         return max(self.code_before, self.code_after)
 
 
-ALONE = Crowd()
+NO_ACTIVITY = NearbyActivity()
 
 
-class Seen(NamedTuple):
+class Activity(NamedTuple):
     """A scan as it joins a crowd."""
 
     at: datetime
@@ -86,27 +86,27 @@ class Seen(NamedTuple):
 
 
 @dataclass
-class Gathering:
+class BatchActivity:
     """The scans of one batch that counted, as those judged after them see them."""
 
-    _places: dict[object, list[Seen]] = field(default_factory=lambda: defaultdict(list))
-    _players: dict[object, list[Seen]] = field(default_factory=lambda: defaultdict(list))
-    _codes: dict[object, list[Seen]] = field(default_factory=lambda: defaultdict(list))
+    _places: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
+    _players: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
+    _codes: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, seen: Seen) -> None:
+    def add(self, seen: Activity) -> None:
         self._places[seen.org_id, seen.place].append(seen)
         self._players[seen.org_id, seen.player_id].append(seen)
         self._codes[seen.code_id].append(seen)
 
-    def around(self, seen: Seen, asked: FairPlay, stored: Crowd) -> Crowd:
+    def around(self, seen: Activity, asked: FairPlay, stored: NearbyActivity) -> NearbyActivity:
         """The crowd around a scan: what was stored before this batch, and what this batch has added."""
         if (same := asked.identical_coordinates) and seen.place is not None:
             near = self._places.get((seen.org_id, seen.place), ())
             players = {other.player_id for other in near if abs(other.at - seen.at) < same.window}
             stored = replace(stored, twins=stored.twins | players - {seen.player_id})
         if burst := asked.burst:
-            before, after = _sides(self._players.get((seen.org_id, seen.player_id), ()), seen.at, burst.window)
-            code_before, code_after = _sides(self._codes.get(seen.code_id, ()), seen.at, burst.window)
+            before, after = _count_windows(self._players.get((seen.org_id, seen.player_id), ()), seen.at, burst.window)
+            code_before, code_after = _count_windows(self._codes.get(seen.code_id, ()), seen.at, burst.window)
             stored = replace(
                 stored,
                 player_before=stored.player_before + before,
@@ -117,7 +117,7 @@ class Gathering:
         return stored
 
 
-def _sides(others: Iterable[Seen], at: datetime, window: timedelta) -> tuple[int, int]:
+def _count_windows(others: Iterable[Activity], at: datetime, window: timedelta) -> tuple[int, int]:
     """How many lie in the window that ends here, and in the one that begins here. At the same moment: in both."""
     times = [other.at for other in others]
     return sum(at - window < time <= at for time in times), sum(at <= time < at + window for time in times)

@@ -2,14 +2,14 @@
 
 from datetime import timedelta
 
-from shared.scans.rules import Limits
+from shared.scans.rules import JudgingLimits
 from shared.settings import Settings
 
 
-def limits(settings: Settings) -> Limits:
+def from_settings(settings: Settings) -> JudgingLimits:
     """The settings as the rules take them."""
-    return Limits(
-        grace=timedelta(hours=settings.scan_grace_hours),
+    return JudgingLimits(
+        grace=timedelta(hours=settings.scan_max_age_hours),
         max_accuracy_m=settings.scan_max_accuracy_m,
         max_speed_mps=settings.scan_max_speed_mps,
     )

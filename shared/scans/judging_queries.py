@@ -14,15 +14,15 @@ from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 
 from shared.infra.db import Conn
-from shared.scans.checks import LIVE
-from shared.scans.fair_play import Crowd, FairPlay
-from shared.scans.rules import Code, Context, Limits, Place, Scan, Sighting, Usage
+from shared.scans.checks import ONLINE_DELAY
+from shared.scans.fair_play import FairPlay, NearbyActivity
+from shared.scans.rules import CodeRules, Coordinates, JudgingContext, JudgingLimits, LocationFix, Scan, Usage
 
 Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
-class Source:
+class ScanSource:
     """Where the scans come from: a FROM clause with their columns, named `given`; and whose sightings may be looked at,
     by a condition on `seen`, a row of player_scans."""
 
@@ -31,23 +31,23 @@ class Source:
     seen: str = "true"
 
 
-def stored(scans: Sequence[Scan]) -> Source:
+def from_rows(scans: Sequence[Scan]) -> ScanSource:
     """Scans by their rows."""
-    return Source("player_scans AS given WHERE given.id = ANY(%(ids)b)", {"ids": [scan.id for scan in scans]})
+    return ScanSource("player_scans AS given WHERE given.id = ANY(%(ids)b)", {"ids": [scan.id for scan in scans]})
 
 
-def read(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> Context:
+def load_context(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: JudgingLimits) -> JudgingContext:
     """What judging these scans needs to know."""
     code_ids = list({scan.qr_code_id for scan in scans if scan.qr_code_id})
-    old = [scan for scan in scans if scan.received_at - scan.scan_time > LIVE]
+    old = [scan for scan in scans if scan.received_at - scan.scan_time > ONLINE_DELAY]
     with conn.pipeline():
         rows = _codes(conn, code_ids)
-        asked = _asked(conn, code_ids)
+        asked = _fair_play_settings(conn, code_ids)
         usages = _usages(conn, source)
-        last = _last_sightings(conn, scans, source, limits)
-        near = _sightings_around(conn, old, source, limits) if old else None
+        last = _last_fixes(conn, scans, source, limits)
+        near = _fixes_around(conn, old, source, limits) if old else None
     fair_play = {org: FairPlay.read(rules) for org, rules in asked.fetchall()}
-    return Context(
+    return JudgingContext(
         {row["id"]: _code(row) for row in rows.fetchall()},
         {
             (player, code): Usage(count, tuple(zip(happened or (), received or (), strict=True)))
@@ -55,7 +55,7 @@ def read(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> C
         },
         _trails([*last.fetchall(), *(near.fetchall() if near else ())]),
         fair_play,
-        _crowds(conn, source) if fair_play else {},
+        _nearby_activity(conn, source) if fair_play else {},
     )
 
 
@@ -76,19 +76,19 @@ def _codes(conn: Conn, code_ids: list[UUID]) -> Cursor[DictRow]:
     )
 
 
-def codes(conn: Conn, code_ids: list[UUID]) -> dict[UUID, Code]:
+def load_codes(conn: Conn, code_ids: list[UUID]) -> dict[UUID, CodeRules]:
     """Codes as they stand, removed ones too."""
     return {row["id"]: _code(row) for row in _codes(conn, code_ids).fetchall()}
 
 
-def _code(row: Mapping[str, Any]) -> Code:
-    return Code(
+def _code(row: Mapping[str, Any]) -> CodeRules:
+    return CodeRules(
         id=row["id"],
         code=row["code"],
         org_id=row["org_id"],
         scan_type=row["scan_type"],
         requires_location=row["requires_location"],
-        place=place_of(row["latitude"], row["longitude"]),
+        place=coordinates_or_none(row["latitude"], row["longitude"]),
         radius_m=row["radius_m"],
         active=row["active"],
         deleted=row["deleted_at"] is not None,
@@ -105,7 +105,7 @@ def _code(row: Mapping[str, Any]) -> Code:
     )
 
 
-def _asked(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
+def _fair_play_settings(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
     """What the organizations of these codes ask of fair play; most ask nothing and are not there."""
     return conn.execute(
         """
@@ -116,7 +116,7 @@ def _asked(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
     )
 
 
-def _usages(conn: Conn, source: Source) -> Cursor[Row]:
+def _usages(conn: Conn, source: ScanSource) -> Cursor[Row]:
     """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches by
     either clock. (No scan is received later than the longest grace, 90 days, after it happened.) First uses, which
     most are, find nothing."""
@@ -146,36 +146,36 @@ def _usages(conn: Conn, source: Source) -> Cursor[Row]:
     )
 
 
-SIGHTING = """
+SELECT_FIX = """
     SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at,
            (SELECT org_id FROM qr_codes WHERE id = seen.qr_code_id), seen.api_key_id
     FROM player_scans seen
 """
-NO_KEY = UUID(int=0)
+SUBMITTED_BY_PLAYER = UUID(int=0)
 """Stands for the player's own hand."""
-HAND = "coalesce(seen.api_key_id, '00000000-0000-0000-0000-000000000000')"
+SUBMITTER = "coalesce(seen.api_key_id, '00000000-0000-0000-0000-000000000000')"
 """Who handed a scan in; as the index of trails has it."""
-SURE = "coalesce(seen.accuracy, 0) <= %(max_accuracy_m)s AND seen.scan_time > %(since)s"
+IS_ACCURATE = "coalesce(seen.accuracy, 0) <= %(max_accuracy_m)s AND seen.scan_time > %(since)s"
 """What a worse sighting does not replace; it would hide where the player was before."""
-REACH = timedelta(days=7)
+FIX_WINDOW = timedelta(days=7)
 """Of the sure ones, no older are looked for: by then one gets anywhere."""
 
 
-def _last_sightings(conn: Conn, scans: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
+def _last_fixes(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: JudgingLimits) -> Cursor[Row]:
     """Where each player was last seen by each hand, and last surely seen where that is another place."""
     last, sure = (
         f"""
-        {SIGHTING}
-        WHERE seen.player_id = {player} AND {HAND} = {hand} AND seen.status IN ('success', 'held')
+        {SELECT_FIX}
+        WHERE seen.player_id = {player} AND {SUBMITTER} = {hand} AND seen.status IN ('success', 'held')
           AND seen.latitude IS NOT NULL AND {source.seen} AND {kind}
         ORDER BY seen.scan_time DESC LIMIT 1
         """
         for player, hand, kind in (
             ("given.player", "given.hand", "true"),
-            ("last.player_id", HAND.replace("seen.", "last."), SURE),
+            ("last.player_id", SUBMITTER.replace("seen.", "last."), IS_ACCURATE),
         )
     )
-    hands = list({_hand(scan) for scan in scans})
+    hands = list({_submitter(scan) for scan in scans})
     return conn.execute(
         f"""
         WITH last AS MATERIALIZED (
@@ -195,25 +195,25 @@ def _last_sightings(conn: Conn, scans: Sequence[Scan], source: Source, limits: L
     )
 
 
-def _hand(scan: Scan) -> tuple[UUID, UUID]:
+def _submitter(scan: Scan) -> tuple[UUID, UUID]:
     """Whose scan it is, and who handed it in."""
-    return scan.player_id, scan.api_key_id or NO_KEY
+    return scan.player_id, scan.api_key_id or SUBMITTED_BY_PLAYER
 
 
-def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source, limits: Limits) -> Cursor[Row]:
+def _fixes_around(conn: Conn, old: Sequence[Scan], source: ScanSource, limits: JudgingLimits) -> Cursor[Row]:
     """Where players were seen, and surely seen, right before and right after scans that were handed in later than they
     were made."""
     sides = " UNION ALL ".join(
         f"""
         (SELECT s.* FROM old CROSS JOIN LATERAL (
-            {SIGHTING}
-            WHERE seen.player_id = old.player AND {HAND} = old.hand AND seen.status IN ('success', 'held')
+            {SELECT_FIX}
+            WHERE seen.player_id = old.player AND {SUBMITTER} = old.hand AND seen.status IN ('success', 'held')
               AND seen.latitude IS NOT NULL AND {source.seen} AND {kind}
               AND seen.scan_time {compares} old.at
             ORDER BY seen.scan_time {order} LIMIT 1) s)
         """  # noqa: S608 - made of constants
         for compares, order in (("<=", "DESC"), (">=", "ASC"))
-        for kind in ("true", SURE)
+        for kind in ("true", IS_ACCURATE)
     )
     given = """
         SELECT * FROM unnest(%(players)b::uuid[], %(hands)b::uuid[], %(when)b::timestamptz[]) AS old (player, hand, at)
@@ -223,37 +223,37 @@ def _sightings_around(conn: Conn, old: Sequence[Scan], source: Source, limits: L
         {
             **source.values,
             **_surely(old, limits),
-            "players": [player for player, _ in map(_hand, old)],
-            "hands": [hand for _, hand in map(_hand, old)],
+            "players": [player for player, _ in map(_submitter, old)],
+            "hands": [hand for _, hand in map(_submitter, old)],
             "when": [scan.scan_time for scan in old],
         },
     )
 
 
-def _surely(scans: Sequence[Scan], limits: Limits) -> Mapping[str, Any]:
+def _surely(scans: Sequence[Scan], limits: JudgingLimits) -> Mapping[str, Any]:
     first = min((scan.scan_time for scan in scans), default=datetime.now(UTC))
-    return {"max_accuracy_m": limits.max_accuracy_m, "since": first - REACH}
+    return {"max_accuracy_m": limits.max_accuracy_m, "since": first - FIX_WINDOW}
 
 
-def _trails(rows: Iterable[Row]) -> dict[UUID, list[Sighting]]:
+def _trails(rows: Iterable[Row]) -> dict[UUID, list[LocationFix]]:
     """Sightings by player, each once, in the order of time."""
-    trails: dict[UUID, list[Sighting]] = defaultdict(list)
+    trails: dict[UUID, list[LocationFix]] = defaultdict(list)
     for row in sorted({row[0]: row for row in rows}.values(), key=lambda row: (row[2], row[0])):
         trails[row[1]].append(_sighting(row))
     return trails
 
 
-def _sighting(row: Row) -> Sighting:
+def _sighting(row: Row) -> LocationFix:
     _id, _player, at, latitude, longitude, accuracy, received, org_id, key_id = row
-    return Sighting(at, Place(latitude, longitude), accuracy, received, org_id, key_id)
+    return LocationFix(at, Coordinates(latitude, longitude), accuracy, received, org_id, key_id)
 
 
-COUNTED = "other.status IN ('success', 'held')"
+COUNTED_STATUS = "other.status IN ('success', 'held')"
 BEFORE = "other.scan_time > given.scan_time - burst.size AND other.scan_time <= given.scan_time"
 AFTER = "other.scan_time >= given.scan_time AND other.scan_time < given.scan_time + burst.size"
 
 
-def _crowds(conn: Conn, source: Source) -> dict[UUID, Crowd]:
+def _nearby_activity(conn: Conn, source: ScanSource) -> dict[UUID, NearbyActivity]:
     """What counted around each scan whose organization asks, no further than its rules look."""
     of_player = """
         (SELECT count(*) FROM (SELECT FROM player_scans other JOIN qr_codes its ON its.id = other.qr_code_id
@@ -267,7 +267,7 @@ def _crowds(conn: Conn, source: Source) -> dict[UUID, Crowd]:
                                LIMIT burst.per_code) n)
     """
     counts = ", ".join(
-        each.format(counted=COUNTED, side=side)
+        each.format(counted=COUNTED_STATUS, side=side)
         for each, side in ((of_player, BEFORE), (of_player, AFTER), (of_code, BEFORE), (of_code, AFTER))
     )
     rows = conn.execute(
@@ -277,7 +277,7 @@ def _crowds(conn: Conn, source: Source) -> dict[UUID, Crowd]:
                    FROM player_scans other JOIN qr_codes its ON its.id = other.qr_code_id
                    WHERE other.watched AND other.latitude = given.latitude AND other.longitude = given.longitude
                      AND other.scan_time > given.scan_time - same.size AND other.scan_time < given.scan_time + same.size
-                     AND other.player_id <> given.player_id AND its.org_id = q.org_id AND {COUNTED}
+                     AND other.player_id <> given.player_id AND its.org_id = q.org_id AND {COUNTED_STATUS}
                    LIMIT same.players),
                {counts}
         FROM (SELECT * FROM {source.given}) given
@@ -293,9 +293,9 @@ def _crowds(conn: Conn, source: Source) -> dict[UUID, Crowd]:
         """,  # noqa: S608 - made of constants
         source.values,
     ).fetchall()
-    return {scan_id: Crowd(frozenset(twins), *sides) for scan_id, twins, *sides in rows}
+    return {scan_id: NearbyActivity(frozenset(twins), *sides) for scan_id, twins, *sides in rows}
 
 
-def place_of(latitude: float | None, longitude: float | None) -> Place | None:
+def coordinates_or_none(latitude: float | None, longitude: float | None) -> Coordinates | None:
     """A place, where there is one."""
-    return None if latitude is None or longitude is None else Place(latitude, longitude)
+    return None if latitude is None or longitude is None else Coordinates(latitude, longitude)

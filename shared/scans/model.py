@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 from uuid import UUID
 
-from shared.scans.fair_play import Crowd, FairPlay
+from shared.scans.fair_play import FairPlay, NearbyActivity
 
 ScanType = Literal["item_drop", "encounter", "transportation"]
-Status = Literal["pending", "success", "failure", "held", "annulled"]
+ScanStatus = Literal["pending", "success", "failure", "held", "annulled"]
 Reason = Literal[
     "too_late",
     "unknown_code",
@@ -54,7 +54,7 @@ MESSAGES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Place:
+class Coordinates:
     """A position: WGS 84 degrees."""
 
     latitude: float
@@ -62,7 +62,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Limits:
+class JudgingLimits:
     """What the installation sets: seconds, metres, metres per second."""
 
     grace: timedelta
@@ -71,7 +71,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Code:
+class CodeRules:
     """A code's rules of use, and what it gives."""
 
     id: UUID
@@ -79,7 +79,7 @@ class Code:
     org_id: UUID
     scan_type: ScanType | None = None
     requires_location: bool = False
-    place: Place | None = None
+    place: Coordinates | None = None
     radius_m: float = 50.0
     active: bool = True
     deleted: bool = False
@@ -95,7 +95,7 @@ class Code:
     destination: Mapping[str, Any] | None = None
 
 
-NO_CODE = Code(UUID(int=0), "", UUID(int=0), deleted=True)
+UNKNOWN_CODE = CodeRules(UUID(int=0), "", UUID(int=0), deleted=True)
 """Stands for a code that there is not."""
 
 
@@ -109,7 +109,7 @@ class Scan:
     qr_code_id: UUID | None
     scan_time: datetime
     received_at: datetime
-    place: Place | None = None
+    place: Coordinates | None = None
     accuracy_m: float | None = None
     request_id: str | None = None
     api_key_id: UUID | None = None  # of the key that handed it in
@@ -125,17 +125,17 @@ class Usage:
 
 
 @dataclass(frozen=True)
-class Sighting:
+class LocationFix:
     """Where and when a scan of a player counted, when it was received, and whose code it was of."""
 
     at: datetime
-    place: Place
+    place: Coordinates
     accuracy_m: float | None = None
     received: datetime | None = None
     org_id: UUID | None = None
     api_key_id: UUID | None = None  # of the key that said so
 
-    def is_sure(self, limits: Limits) -> bool:
+    def is_sure(self, limits: JudgingLimits) -> bool:
         """Whether it says where the player was. A worse one is measured from too, but takes no better one's place."""
         return (self.accuracy_m or 0.0) <= limits.max_accuracy_m
 
@@ -144,7 +144,7 @@ class Sighting:
 class Verdict:
     """What was decided on a scan and why."""
 
-    status: Status
+    status: ScanStatus
     reason: Reason | None = None
     distance_m: float | None = None
     outcome: Mapping[str, Any] = field(default_factory=dict)
@@ -160,13 +160,13 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Context:
+class JudgingContext:
     """Everything that judging needs to know, read under lock."""
 
-    codes: Mapping[UUID, Code]
+    codes: Mapping[UUID, CodeRules]
     usages: Mapping[tuple[UUID, UUID], Usage]  # by player, code
     sightings: Mapping[
-        UUID, Sequence[Sighting]
+        UUID, Sequence[LocationFix]
     ]  # by player, in the order of time: the last, and those around old scans; of all and of the sure ones
     fair_play: Mapping[UUID, FairPlay] = field(default_factory=dict)  # by organization, of those that ask for it
-    crowds: Mapping[UUID, Crowd] = field(default_factory=dict)  # by scan, of those organizations
+    crowds: Mapping[UUID, NearbyActivity] = field(default_factory=dict)  # by scan, of those organizations

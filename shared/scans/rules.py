@@ -9,21 +9,21 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from shared.scans.checks import ENTRY, RULES, Case, Check, metres
-from shared.scans.fair_play import ALONE, NO_FAIR_PLAY, Crowd, FairPlay, Gathering, Seen
+from shared.scans.checks import CHECKS, CODE_CHECKS, Check, JudgingInput, distance_between
+from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY, Activity, BatchActivity, FairPlay, NearbyActivity
 from shared.scans.model import (
     MESSAGES,
-    NO_CODE,
     REASONS,
-    Code,
-    Context,
-    Limits,
-    Place,
+    UNKNOWN_CODE,
+    CodeRules,
+    Coordinates,
+    JudgingContext,
+    JudgingLimits,
+    LocationFix,
     Reason,
     Scan,
+    ScanStatus,
     ScanType,
-    Sighting,
-    Status,
     Usage,
     Verdict,
 )
@@ -31,25 +31,25 @@ from shared.scans.model import (
 __all__ = [
     "MESSAGES",
     "REASONS",
-    "Code",
-    "Context",
-    "Limits",
-    "Place",
+    "CodeRules",
+    "Coordinates",
+    "JudgingContext",
+    "JudgingLimits",
+    "LocationFix",
     "Reason",
     "Scan",
+    "ScanStatus",
     "ScanType",
-    "Sighting",
-    "Status",
     "Usage",
     "Verdict",
-    "code_of",
+    "distance_between",
+    "extract_code",
     "judge",
     "judge_all",
-    "metres",
 ]
 
 
-def code_of(scanned: str) -> str:
+def extract_code(scanned: str) -> str:
     """The code inside what was scanned: the end of an http(s) URL ending in /s/{code}, else the text itself."""
     if scanned[:4].lower() != "http" or not scanned.isprintable():  # urlsplit would drop line breaks
         return scanned
@@ -63,18 +63,18 @@ def code_of(scanned: str) -> str:
     return scanned
 
 
-AT_THE_DOOR = tuple((check.holds, check) for check in ENTRY)
-INSIDE = tuple((check.holds, check) for check in RULES[len(ENTRY) :])
+BEFORE_DISTANCE = tuple((check.holds, check) for check in CODE_CHECKS)
+AFTER_DISTANCE = tuple((check.holds, check) for check in CHECKS[len(CODE_CHECKS) :])
 
 
 def judge(
     scan: Scan,
-    code: Code | None,
+    code: CodeRules | None,
     usage: Usage,
-    sightings: Sequence[Sighting],
-    limits: Limits,
+    sightings: Sequence[LocationFix],
+    limits: JudgingLimits,
     fair_play: FairPlay = NO_FAIR_PLAY,
-    crowd: Crowd = ALONE,
+    crowd: NearbyActivity = NO_ACTIVITY,
     explain: bool = False,
 ) -> Verdict:
     """The verdict on one scan. The rules are tried in the order of the closed list; the first that holds is given.
@@ -82,25 +82,25 @@ def judge(
     `sightings` are the player's, near in time: the one before, the one after, the last of all, and the same of the sure
     ones. What a success was judged by is kept only where it is to be explained.
     """
-    case = Case(scan, code or NO_CODE, usage, sightings, limits, fair_play, crowd)
-    for holds, check in AT_THE_DOOR:
+    case = JudgingInput(scan, code or UNKNOWN_CODE, usage, sightings, limits, fair_play, crowd)
+    for holds, check in BEFORE_DISTANCE:
         if holds(case):
-            return Verdict("failure", check.reason, facts=_facts(case, check))
+            return Verdict("failure", check.reason, facts=_decision_inputs(case, check))
     case.measure()
-    for holds, check in INSIDE:
+    for holds, check in AFTER_DISTANCE:
         if holds(case):
             outcome = _outcome(case.code) if check.status == "held" else {}
             watched = check.status == "held" and case.is_watched
-            return Verdict(check.status, check.reason, case.distance_m, outcome, _facts(case, check), watched)
-    facts = _facts(case, RULES[-1]) if explain else None
+            return Verdict(check.status, check.reason, case.distance_m, outcome, _decision_inputs(case, check), watched)
+    facts = _decision_inputs(case, CHECKS[-1]) if explain else None
     return Verdict("success", None, case.distance_m, _outcome(case.code), facts, case.is_watched)
 
 
-def _facts(case: Case, last: Check) -> dict[Reason, Mapping[str, Any]]:
-    return {check.reason: check.inputs(case) for check in RULES[: RULES.index(last) + 1]}
+def _decision_inputs(case: JudgingInput, last: Check) -> dict[Reason, Mapping[str, Any]]:
+    return {check.reason: check.inputs(case) for check in CHECKS[: CHECKS.index(last) + 1]}
 
 
-def _outcome(code: Code) -> Mapping[str, Any]:
+def _outcome(code: CodeRules) -> Mapping[str, Any]:
     """What a success gives. An encounter's reward is paid on solving, so it is not named here."""
     match code.scan_type:
         case "item_drop" if code.reward_item is not None:
@@ -112,7 +112,9 @@ def _outcome(code: Code) -> Mapping[str, Any]:
     return {}
 
 
-def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explain: bool = False) -> dict[UUID, Verdict]:
+def judge_all(
+    scans: Iterable[Scan], context: JudgingContext, limits: JudgingLimits, *, explain: bool = False
+) -> dict[UUID, Verdict]:
     """Verdicts on a batch, in order: each scan sees what the ones before it have used up.
 
     Where a player was is compared by hand: their own scans with each other, and those of one API key with each other.
@@ -120,9 +122,9 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
     where they were by trying.
     """
     codes, usages, fair_play = dict(context.codes), dict(context.usages), context.fair_play
-    trails = _trails(context)
+    trails = _location_history(context)
     sure = {hand: [each for each in trail if each.is_sure(limits)] for hand, trail in trails.items()}
-    gathering = Gathering()
+    gathering = BatchActivity()
     verdicts: dict[UUID, Verdict] = {}
     for scan in scans:
         code = codes.get(scan.qr_code_id) if scan.qr_code_id else None
@@ -131,12 +133,12 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
         hand = (scan.player_id, scan.api_key_id)
         trail, sure_trail = trails.setdefault(hand, []), sure.setdefault(hand, [])
         asked = fair_play.get(code.org_id, NO_FAIR_PLAY) if fair_play and code else NO_FAIR_PLAY
-        crowd = ALONE
+        crowd = NO_ACTIVITY
         if asked is not NO_FAIR_PLAY and code:
-            crowd = gathering.around(_seen(scan, code), asked, context.crowds.get(scan.id, ALONE))
-        near = _near(trail, scan)
+            crowd = gathering.around(_activity(scan, code), asked, context.crowds.get(scan.id, NO_ACTIVITY))
+        near = _neighbors(trail, scan)
         if len(sure_trail) < len(trail):
-            near = [*near, *_near(sure_trail, scan)]
+            near = [*near, *_neighbors(sure_trail, scan)]
         verdict = judge(scan, code, usage, near, limits, asked, crowd, explain)
         verdicts[scan.id] = verdict
         if verdict.counts and code and pair:
@@ -144,27 +146,27 @@ def judge_all(scans: Iterable[Scan], context: Context, limits: Limits, *, explai
                 codes[code.id] = replace(code, taken=code.taken + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.place:
-                sighting = Sighting(
+                sighting = LocationFix(
                     scan.scan_time, scan.place, scan.accuracy_m, scan.received_at, code.org_id, scan.api_key_id
                 )
                 insort(trail, sighting, key=_at)
                 if sighting.is_sure(limits):
                     insort(sure_trail, sighting, key=_at)
             if asked is not NO_FAIR_PLAY:
-                gathering.add(_seen(scan, code))
+                gathering.add(_activity(scan, code))
     return verdicts
 
 
-def _trails(context: Context) -> dict[tuple[UUID, UUID | None], list[Sighting]]:
+def _location_history(context: JudgingContext) -> dict[tuple[UUID, UUID | None], list[LocationFix]]:
     """What is known of each player's whereabouts, by player and key, in the order of time."""
-    trails: dict[tuple[UUID, UUID | None], list[Sighting]] = defaultdict(list)
+    trails: dict[tuple[UUID, UUID | None], list[LocationFix]] = defaultdict(list)
     for player, sightings in context.sightings.items():
         for sighting in sightings:
             trails[player, sighting.api_key_id].append(sighting)
     return trails
 
 
-def _near(trail: Sequence[Sighting], scan: Scan) -> Sequence[Sighting]:
+def _neighbors(trail: Sequence[LocationFix], scan: Scan) -> Sequence[LocationFix]:
     """The sightings next to a scan in time, before and after it, and the last of all."""
     if len(trail) < 2:
         return trail
@@ -172,9 +174,9 @@ def _near(trail: Sequence[Sighting], scan: Scan) -> Sequence[Sighting]:
     return [*trail[max(0, place - 1) : place + 1], *trail[max(place + 1, len(trail) - 1) :]]
 
 
-def _at(sighting: Sighting) -> datetime:
+def _at(sighting: LocationFix) -> datetime:
     return sighting.at
 
 
-def _seen(scan: Scan, code: Code) -> Seen:
-    return Seen(scan.scan_time, scan.player_id, code.id, code.org_id, scan.place)
+def _activity(scan: Scan, code: CodeRules) -> Activity:
+    return Activity(scan.scan_time, scan.player_id, code.id, code.org_id, scan.place)

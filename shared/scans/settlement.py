@@ -13,12 +13,12 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 
 from shared.infra import event_log
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from shared.quests.scan_progress import advance
 from shared.scans import judging_queries
-from shared.scans.judging_limits import limits
-from shared.scans.judging_queries import place_of
-from shared.scans.rules import Context, Scan, Verdict
+from shared.scans.judging_limits import from_settings
+from shared.scans.judging_queries import coordinates_or_none
+from shared.scans.rules import JudgingContext, Scan, Verdict
 from shared.settings import settings
 
 MAX_ATTEMPTS = 3
@@ -65,15 +65,17 @@ def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, li
         binary=True,  # read in half the time
     ).fetchall()
     scans = [
-        Scan(scan, player, text, code, at, received, place_of(latitude, longitude), accuracy, request, key)
+        Scan(scan, player, text, code, at, received, coordinates_or_none(latitude, longitude), accuracy, request, key)
         for scan, player, text, code, at, received, latitude, longitude, accuracy, request, key in rows
     ]
     return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
 
 
-def has_overdue(conn: Conn) -> bool:
+def has_expired_leases(conn: Conn) -> bool:
     """Whether there are scans whose worker did not come back."""
-    row = one(conn.execute("SELECT EXISTS (SELECT FROM player_scans WHERE status = 'pending' AND lease_until < now())"))
+    row = exactly_one(
+        conn.execute("SELECT EXISTS (SELECT FROM player_scans WHERE status = 'pending' AND lease_until < now())")
+    )
     return bool(row[0])
 
 
@@ -94,7 +96,7 @@ def suspect(conn: Conn, token: UUID) -> None:
     conn.execute("UPDATE player_scans SET lease_until = now() WHERE lease_token = %s AND status = 'pending'", (token,))
 
 
-def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
+def lock_scans(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
     """Lock the scans that are still ours, then their players, organizations and codes, each in id order so that no two
     workers wait for each other. Returns those still ours.
 
@@ -116,8 +118,8 @@ def lock(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
             ([scan.id for scan in scans], token),
         )
         lock_players(conn, {scan.player_id for scan in scans})
-        lock_crowds(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
-        lock_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
+        lock_fair_play_organizations(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
+        lock_limited_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
     if still.rowcount == len(scans):  # as nearly always: nobody took any
         return list(scans)
     ours = {row[0] for row in still.fetchall()}
@@ -129,7 +131,7 @@ def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:
     conn.execute("SELECT FROM players WHERE id = ANY(%b) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
 
 
-def lock_crowds(conn: Conn, code_ids: Iterable[UUID]) -> None:
+def lock_fair_play_organizations(conn: Conn, code_ids: Iterable[UUID]) -> None:
     """Until the transaction ends, no other worker judges scans of those organizations that compare players."""
     conn.execute(
         """
@@ -141,16 +143,16 @@ def lock_crowds(conn: Conn, code_ids: Iterable[UUID]) -> None:
     )
 
 
-def lock_codes(conn: Conn, ids: Iterable[UUID]) -> None:
+def lock_limited_codes(conn: Conn, ids: Iterable[UUID]) -> None:
     """Until the transaction ends, no other worker judges scans of those codes that have a stock."""
     conn.execute(
         "SELECT FROM qr_codes WHERE id = ANY(%b) AND max_scans IS NOT NULL ORDER BY id FOR NO KEY UPDATE", (list(ids),)
     )
 
 
-def context(conn: Conn, scans: Sequence[Scan]) -> Context:
+def load_context(conn: Conn, scans: Sequence[Scan]) -> JudgingContext:
     """What judging these scans needs to know. Read after `lock`, so that it stays true until the commit."""
-    return judging_queries.read(conn, scans, judging_queries.stored(scans), limits(settings()))
+    return judging_queries.load_context(conn, scans, judging_queries.from_rows(scans), from_settings(settings()))
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) -> None:
@@ -158,11 +160,11 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) 
     ids = [scan.id for scan in scans]
     with conn.pipeline():
         _write(conn, verdicts)
-        grant(conn, ids)
-        move(conn, [scan.id for scan in scans if "destination" in verdicts[scan.id].outcome])
+        grant_rewards(conn, ids)
+        move_players(conn, [scan.id for scan in scans if "destination" in verdicts[scan.id].outcome])
         tell(conn, ids)
     advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
-    count(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts))
+    add_uses(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts))
 
 
 def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
@@ -194,7 +196,7 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
     )
 
 
-def grant(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+def grant_rewards(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Enter in the ledger what these scans have won. A second entry for one scan is refused by the constraint
     `inventory_ledger_owed_once`, and takes its whole transaction with it."""
     conn.execute(
@@ -207,7 +209,7 @@ def grant(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     )
 
 
-def move(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Bring players to where these scans transport them; of several, to the last one's destination."""
     if not scan_ids:
         return
@@ -247,10 +249,10 @@ def tell(conn: Conn, scan_ids: Sequence[UUID], was: str | None = None) -> None:
         """,
         (scan_ids, was),
     )
-    event_log.wake(conn)
+    event_log.notify_relay(conn)
 
 
-def count(conn: Conn, used: Mapping[UUID, int]) -> None:
+def add_uses(conn: Conn, used: Mapping[UUID, int]) -> None:
     """Add to each code's count, or take from it, in id order. Last before the commit: others wait here on a code that
     many scan. Raises StockChanged."""
     if not used:

@@ -9,11 +9,11 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.errors import NonceReused, NoSuchPlayer
+from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 from shared.organizations.api_keys import ApiKey
-from shared.scans.rules import Place, code_of
+from shared.scans.rules import Coordinates, extract_code
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class NewScan:
 
     player_id: UUID
     qr_code: str
-    place: Place | None = None
+    place: Coordinates | None = None
     accuracy_m: float | None = None
     scanned_at: datetime | None = None
     nonce: str | None = None
@@ -102,7 +102,7 @@ def accept(
         {
             "id": scan_id or uuid7(),
             "player": scan.player_id,
-            "code": code_of(scan.qr_code),
+            "code": extract_code(scan.qr_code),
             "latitude": scan.place and scan.place.latitude,
             "longitude": scan.place and scan.place.longitude,
             "accuracy": scan.accuracy_m,
@@ -121,7 +121,7 @@ def accept(
             (scan.player_id, scan.nonce),
         ).fetchone()
         if row is None:  # scans are never deleted
-            raise NoSuchPlayer
+            raise PlayerNotFound
         if row[1] != scan.digest() or (key is not None and row[2] != key.id):
             raise NonceReused
     return UUID(str(row[0]))
@@ -133,13 +133,13 @@ def find(conn: Conn, scan_id: UUID) -> StoredScan | None:
         return cursor.execute(SCAN + "WHERE s.id = %s", (scan_id,)).fetchone()
 
 
-def find_all(conn: Conn, scan_ids: Sequence[UUID]) -> list[StoredScan]:
+def find_many(conn: Conn, scan_ids: Sequence[UUID]) -> list[StoredScan]:
     """Those of these scans that there are."""
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
         return cursor.execute(SCAN + "WHERE s.id = ANY(%b)", (scan_ids,)).fetchall()
 
 
-def history(
+def list_history(
     conn: Conn, player_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
 ) -> list[StoredScan]:
     """A player's scans, newest first, from past `before` on: one range of an index, however many there are."""
@@ -148,7 +148,7 @@ def history(
         return cursor.execute(HISTORY, (player_id, *place, limit)).fetchall()
 
 
-def inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
+def list_inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
     """What a player holds: the sums of the ledger, by item."""
     rows = conn.execute(
         """

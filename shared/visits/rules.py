@@ -8,11 +8,11 @@ from uuid import UUID
 
 from shared.infra.urls import is_web_url
 
-Lead = Literal["redirect", "page", "not_yet", "gone", "nowhere"]
+Resolution = Literal["redirect", "page", "not_yet", "gone", "nowhere"]
 
 
 @dataclass(frozen=True)
-class Printed:
+class LinkTarget:
     """What somebody who opens /s/{code} is led by. `now` is PostgreSQL's."""
 
     id: UUID
@@ -32,7 +32,7 @@ class Printed:
         return self.scan_type is None
 
 
-def lead(code: Printed) -> Lead:
+def resolve(code: LinkTarget) -> Resolution:
     """Where it leads. Scans in the game have limits of their own: the page is shown, and the verdict says more."""
     if not code.active or (code.expires_at is not None and code.now >= code.expires_at):
         return "gone"
@@ -48,7 +48,7 @@ def lead(code: Printed) -> Lead:
 PREFETCHES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
-def is_ahead(method: str, headers: Mapping[str, str]) -> bool:
+def is_prefetch(method: str, headers: Mapping[str, str]) -> bool:
     """Whether nobody asked for it yet: a HEAD request, a prefetch, a preview."""
     if method != "GET":
         return True

@@ -10,9 +10,9 @@ import psycopg
 from psycopg.rows import class_row
 
 from shared.analytics import rollup
-from shared.codes.rules import CODE
-from shared.infra.db import Conn, one
-from shared.visits.rules import Printed
+from shared.codes.rules import CODE_PATTERN
+from shared.infra.db import Conn, exactly_one
+from shared.visits.rules import LinkTarget
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,11 @@ class Visit:
     took: bool = False
 
 
-def printed(conn: Conn, code: str) -> Printed | None:
+def printed(conn: Conn, code: str) -> LinkTarget | None:
     """The code with this text, as it is right now."""
-    if not re.fullmatch(CODE, code):
+    if not re.fullmatch(CODE_PATTERN, code):
         return None
-    with conn.cursor(row_factory=class_row(Printed)) as cursor:
+    with conn.cursor(row_factory=class_row(LinkTarget)) as cursor:
         return cursor.execute(
             """
             SELECT id, code, description, scan_type, target_url, active, starts_at, expires_at, max_scans, taken, now()
@@ -39,7 +39,7 @@ def printed(conn: Conn, code: str) -> Printed | None:
         ).fetchone()
 
 
-def take(conn: Conn, code_id: UUID) -> bool:
+def use_stock(conn: Conn, code_id: UUID) -> bool:
     """Take one off the stock of a code that only redirects; False when none is left. The row's lock makes it exact."""
     taken = conn.execute(
         "UPDATE qr_codes SET taken = taken + 1 WHERE id = %s AND (max_scans IS NULL OR taken < max_scans)", (code_id,)
@@ -72,14 +72,14 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
             """,
             ([v.qr_code_id for v in visits if v.device != "bot" and not v.took],),
         )
-    return str(one(added)[0])
+    return str(exactly_one(added)[0])
 
 
 def is_stored(conn: Conn, xid: str) -> bool:
     """Whether a transaction was committed whose connection broke at the end. Raises OperationalError while PostgreSQL
     itself has yet to find out."""
     try:
-        status = one(conn.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)))[0]
+        status = exactly_one(conn.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)))[0]
     except psycopg.errors.InvalidParameterValue:
         return False  # another server, which never came that far
     if status == "in progress":
@@ -91,7 +91,7 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
     """Delete up to `limit` visits of days before this one that are in the rollups; returns how many. What is rolled up
     stays, and is never made anew from what is left: nobody rebuilds meanwhile."""
     with conn.transaction():
-        rollup.lock(conn)
+        rollup.lock_positions(conn)
         counted = conn.execute(
             """
             WITH gone AS (
@@ -111,4 +111,4 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
             """,
             {"before": before, "limit": limit},
         )
-        return int(one(counted)[0])
+        return int(exactly_one(counted)[0])

@@ -18,7 +18,7 @@ _SCREEN = re.compile(
 _DESKTOP = re.compile(r"Windows NT|Macintosh|X11|CrOS|Linux x86_64")
 
 
-def device_of(user_agent: str | None) -> Device:
+def device_kind(user_agent: str | None) -> Device:
     """The kind of device, by the words that browsers use for it. A tablet that says it is a Mac is told as one.
 
     `Mobi` tells a phone from a tablet among Android's browsers, as their makers document; apps that are no browser

@@ -17,19 +17,19 @@ from shared.infra import db
 from shared.infra.logging import get_logger
 from shared.visits import store
 from shared.visits.store import Visit
-from shared.visits.user_agents import device_of, is_crawler
+from shared.visits.user_agents import device_kind, is_crawler
 
 log = get_logger()
 
-ROUND_SECONDS = 0.5
+FLUSH_SECONDS = 0.5
 BATCH = 5_000
 MOST = 50_000
 """Visits that are kept at once: some ten megabytes."""
-LAST_SECONDS, PAUSE_SECONDS = 5.0, 0.2  # less than a process that is told to stop is given
+CLOSE_TIMEOUT_SECONDS, PAUSE_SECONDS = 5.0, 0.2  # less than a process that is told to stop is given
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class RawVisit:
     """A visit as it came: what its User-Agent means is found out later."""
 
     qr_code_id: UUID
@@ -40,29 +40,29 @@ class Opened:
 
     def visit(self) -> Visit:
         is_bot = self.is_ahead or is_crawler(self.user_agent)
-        return Visit(self.qr_code_id, self.at, "bot" if is_bot else device_of(self.user_agent), self.took)
+        return Visit(self.qr_code_id, self.at, "bot" if is_bot else device_kind(self.user_agent), self.took)
 
 
 @dataclass(frozen=True)
-class Sent:
+class UncertainBatch:
     """The first visits that wait, as they were last stored: nobody knows yet whether that was committed."""
 
     xid: str
     count: int
 
 
-class VisitLog:
+class VisitBuffer:
     """What one process has yet to store."""
 
     def __init__(self) -> None:
-        self._waiting: list[Opened] = []
-        self._sent: Sent | None = None
+        self._waiting: list[RawVisit] = []
+        self._sent: UncertainBatch | None = None
         self._lock = threading.Lock()
         self._storing = threading.Lock()
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def add(self, opened: Opened) -> None:
+    def add(self, opened: RawVisit) -> None:
         """Have the visit stored shortly; returns at once. Where too many wait it is dropped, with a line in the log."""
         with self._lock:
             has_room = len(self._waiting) < MOST
@@ -85,7 +85,7 @@ class VisitLog:
 
     def close(self) -> None:
         """Store the rest before the process ends, with some patience for a PostgreSQL that is away."""
-        deadline = time.monotonic() + LAST_SECONDS
+        deadline = time.monotonic() + CLOSE_TIMEOUT_SECONDS
         while not self.flush():
             if time.monotonic() > deadline:
                 log.error("visits_lost", count=len(self._waiting))
@@ -101,9 +101,9 @@ class VisitLog:
                     self._sent, batch = None, self._waiting[:BATCH]
                     with conn.transaction():
                         xid = store.add(conn, [opened.visit() for opened in batch])
-                        self._sent = sent = Sent(xid, len(batch))
+                        self._sent = sent = UncertainBatch(xid, len(batch))
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
-            log.warning("visits_kept", count=len(self._waiting), error=str(error))
+            log.warning("visits_not_stored", count=len(self._waiting), error=str(error))
             return False
         with self._lock:
             del self._waiting[: sent.count]
@@ -113,14 +113,14 @@ class VisitLog:
     def _run(self) -> None:
         while True:
             self._news.wait()
-            time.sleep(ROUND_SECONDS)
+            time.sleep(FLUSH_SECONDS)
             self._news.clear()
             try:
                 if not self.flush():
                     self._news.set()
             except Exception:
-                log.exception("visits_kept")
+                log.exception("visits_not_stored")
                 self._news.set()
 
 
-visit_log = VisitLog()
+visit_buffer = VisitBuffer()

@@ -10,7 +10,7 @@ from shared.audit import store as audit
 from shared.audit.store import OPERATOR
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.scans.rules import Place
+from shared.scans.rules import Coordinates
 from tests.conftest import PASSWORD
 from tests.quests.scan_quests import make_quest, visit
 from tests.renders.factories import make_render
@@ -18,7 +18,7 @@ from tests.support.callers import Person, Staff, give_password, make_staff, sign
 from tests.support.factories import make_code, make_encounter, make_held, make_org
 from workers.analytics import roll_up
 
-HERE = Place(52.3731237, 4.8926891)
+HERE = Coordinates(52.3731237, 4.8926891)
 """Seven digits that nothing else has."""
 EMAIL = "ada.lovelace@example.com"
 NAME = "Ada.Lovelace"
@@ -47,7 +47,7 @@ def live(app: Flask, conn: Conn) -> Life:
     puzzle = make_code(conn, staff.org_id, scan_type="encounter")
     encounter = make_encounter(conn, puzzle)
     gate = make_code(conn, staff.org_id, scan_type="transportation", destination_code="Lisbon")
-    far = make_code(conn, staff.org_id, Place(38.7, -9.1))
+    far = make_code(conn, staff.org_id, Coordinates(38.7, -9.1))
     for number, (each, place) in enumerate(((code, HERE), (puzzle, HERE), (gate, HERE), (far, HERE), (code, HERE))):
         visit(conn, ada.id, each, place=place, nonce=f"nonce-of-ada-{number}", **here)
     unknown = {"player_id": str(ada.id), "qr_code": "text-by-ada", "nonce": "nonce-of-ada"}
@@ -97,7 +97,7 @@ def found(conn: Conn, *traces: str) -> list[tuple[str, str]]:
         (table, trace)
         for (table,) in tables
         for trace in traces
-        if db.one(
+        if db.exactly_one(
             conn.execute(
                 f"SELECT EXISTS (SELECT FROM {table} AS t WHERE strpos(lower(t::text), lower(%s)) > 0)", (trace,)
             )

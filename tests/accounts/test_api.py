@@ -13,7 +13,7 @@ from shared.accounts import passwords
 from shared.infra.db import Conn
 from tests.support.callers import bearer, sign_in
 from tests.support.concurrency import at_once
-from web.http.idempotency import answer_once
+from web.http.idempotency import run_once
 
 PASSWORD = "correct horse battery"
 ADA = {"username": "Ada", "password": PASSWORD, "email": "ada@example.com"}
@@ -175,7 +175,7 @@ class TestRegisteringUnderAKey:
 
         def answer_together(owner: UUID, create: Callable[[], Any]) -> Response:
             together.wait(10)
-            return answer_once(owner, create)
+            return run_once(owner, create)
 
         monkeypatch.setattr("web.api.accounts.answer_once", answer_together)
 

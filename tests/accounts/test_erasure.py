@@ -10,9 +10,9 @@ from flask import Flask
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys
-from shared.organizations.api_keys import Minted
+from shared.organizations.api_keys import NewApiKey
 from shared.quests import replay
-from shared.quests.replay import Mark
+from shared.quests.replay import ReplayCheckpoint
 from tests.accounts.personal_data import (
     EMAIL,
     HERE,
@@ -61,7 +61,7 @@ def test_nobody_gets_in_any_more_and_the_name_is_free(client: Any, conn: Conn, l
         assert client.get("/users/me", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     for token in (life.ada.refresh_token, other["refresh_token"]):
         assert client.post("/auth/refresh", headers={"Authorization": f"Bearer {token}"}).status_code == 401
-    tombstone = db.one(conn.execute("SELECT username FROM players WHERE id = %s", (life.ada.id,)))[0]
+    tombstone = db.exactly_one(conn.execute("SELECT username FROM players WHERE id = %s", (life.ada.id,)))[0]
     for username in (NAME, tombstone):
         refused = client.post("/auth/login", json={"username": username, "password": PASSWORD})
         assert (refused.status_code, refused.json["detail"]) == (401, "The username or the password is wrong.")
@@ -99,7 +99,7 @@ def test_what_others_count_on_stays(client: Any, conn: Conn, life: Life) -> None
     assert rolled_up(conn) == counts
     rebuild_all(conn)
     assert rolled_up(conn) == counts
-    assert [done.differences for done in replay.replay(Mark(), player_id=life.ada.id)] == [[]]
+    assert [done.differences for done in replay.replay(ReplayCheckpoint(), player_id=life.ada.id)] == [[]]
 
 
 def test_staff_see_a_made_up_name_and_may_still_decide(client: Any, conn: Conn, life: Life) -> None:
@@ -177,7 +177,7 @@ def test_of_two_owners_who_go_at_once_one_stays(app: Flask, conn: Conn) -> None:
 
 
 def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn) -> None:
-    staff, ada, minted = make_staff(app, conn), sign_in(app, conn), Minted.new()
+    staff, ada, minted = make_staff(app, conn), sign_in(app, conn), NewApiKey.new()
     api_keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
     body = {"player_id": str(ada.id), "qr_code": "spy123"}
     headers = {"Authorization": f"Bearer {minted.text}"}

@@ -21,7 +21,7 @@ from tests.support.concurrency import until_blocked
 from tests.support.factories import hand_in, make_code, make_org
 from tests.support.polling import eventually
 from workers import scans as judging
-from workers.erasure import forget_the_rest
+from workers.erasure import finish_erasures
 from workers.scans import judge_pending
 
 
@@ -33,7 +33,7 @@ def life(app: Flask, conn: Conn) -> Life:
 def test_scans_beyond_those_of_the_request_are_forgotten_by_a_worker(
     app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(erasure, "AT_ONCE", 2)
+    monkeypatch.setattr(erasure, "SCANS_PER_REQUEST", 2)
     monkeypatch.setattr(erasure, "BATCH", 2)
     ada = sign_in(app, conn)
     code = make_code(conn, per_player_limit=None)
@@ -41,11 +41,11 @@ def test_scans_beyond_those_of_the_request_are_forgotten_by_a_worker(
         visit(conn, ada.id, code, place=HERE)
 
     def left() -> Any:
-        return db.one(conn.execute("SELECT count(*) FROM player_scans WHERE latitude IS NOT NULL"))[0]
+        return db.exactly_one(conn.execute("SELECT count(*) FROM player_scans WHERE latitude IS NOT NULL"))[0]
 
     assert erase(client, ada).status_code == 204
     assert left() == 5
-    forget_the_rest()
+    finish_erasures()
     assert left() == 0
 
 
@@ -58,7 +58,7 @@ def test_a_scan_that_waits_gets_its_one_verdict_and_leaves_nothing(app: Flask, c
 
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (scan_id,)).fetchone() == ("success",)
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
-    forget_the_rest()
+    finish_erasures()
     assert found(conn, "4.8926891", "12.3456") == []
 
 
@@ -70,13 +70,13 @@ def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
     hand_in(conn, ada.id, make_code(conn, place=HERE), HERE, accuracy_m=12.3456)
     with ThreadPoolExecutor(1) as threads, db.transaction() as own:
         assert store.lock_account(own, ada.id) is not None
-        judged = threads.submit(judging.judge_fresh)
+        judged = threads.submit(judging.judge_new)
         until_blocked(conn)
         erasure.erase(own, ada.id)
         own.execute("SAVEPOINT still_alive")
     assert judged.result(20) == 1
     assert conn.execute("SELECT status FROM player_scans").fetchone() == ("success",)
-    forget_the_rest()
+    finish_erasures()
     assert found(conn, str(HERE.latitude) + "x", "12.3456") == []
     assert conn.execute("SELECT latitude, distance_m, facts FROM player_scans").fetchone() == (None, None, None)
 
@@ -86,16 +86,16 @@ def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask
     ada = sign_in(app, conn)
     erase(client, ada)
     hand_in(conn, ada.id, make_code(conn), HERE)
-    forget_the_rest()
+    finish_erasures()
     assert found(conn, "4.8926891") == []  # judged later, without
-    assert erasure.unfinished(conn) == [ada.id]
+    assert erasure.list_pending(conn) == [ada.id]
 
     conn.execute("UPDATE erasures SET began_at = now() - interval '11 minutes'")
-    forget_the_rest()
-    assert erasure.unfinished(conn) == [ada.id]  # the scan waits for its verdict
+    finish_erasures()
+    assert erasure.list_pending(conn) == [ada.id]  # the scan waits for its verdict
     judge_pending()
-    forget_the_rest()
-    assert erasure.unfinished(conn) == []
+    finish_erasures()
+    assert erasure.list_pending(conn) == []
 
 
 def test_what_a_request_that_ran_on_has_stored_is_forgotten(app: Flask, client: Any, conn: Conn) -> None:
@@ -114,7 +114,7 @@ def test_what_a_request_that_ran_on_has_stored_is_forgotten(app: Flask, client: 
     address = Actor("player", ada.id, "192.0.2.1", "request-of-ada")
     audit.record(conn, address, "organization.created", org_id=uuid4(), new={"name": "Museum"})
 
-    forget_the_rest()
+    finish_erasures()
 
     assert found(conn, "text-by-ada", "192.0.2.1", "request-of-ada") == []
     assert conn.execute("SELECT asked_by FROM render_jobs").fetchone() == (None,)
@@ -132,18 +132,18 @@ def test_who_cannot_be_forgotten_yet_does_not_keep_the_others(
         hand_in(conn, person.id, make_code(conn), HERE)
     judge_pending()
     conn.execute("UPDATE erasures SET began_at = began_at - interval '11 minutes'")
-    forget_traces = erasure.forget_traces
+    forget_traces = erasure.erase_traces
 
     def broken_for_ada(conn: Conn, player_id: UUID) -> None:
         if player_id == ada.id:
             raise psycopg.DataError
         forget_traces(conn, player_id)
 
-    monkeypatch.setattr(erasure, "forget_traces", broken_for_ada)
+    monkeypatch.setattr(erasure, "erase_traces", broken_for_ada)
 
-    forget_the_rest()
+    finish_erasures()
 
-    assert erasure.unfinished(conn) == [ada.id]
+    assert erasure.list_pending(conn) == [ada.id]
 
 
 def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any, conn: Conn) -> None:
@@ -161,7 +161,7 @@ def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any
     )
     conn.execute("ANALYZE idempotency_keys")
 
-    plan = conn.execute("EXPLAIN " + erasure.FORGET_ANSWERS, {"id": ada.id}).fetchall()
+    plan = conn.execute("EXPLAIN " + erasure.ERASE_STORED_RESPONSES, {"id": ada.id}).fetchall()
     erase(client, ada)
 
     assert "idempotency_keys_told" in str(plan)
@@ -183,7 +183,7 @@ def test_what_is_forgotten_already_is_not_written_again(client: Any, conn: Conn,
     before = versions()
     assert all(before)
 
-    forget_the_rest()
+    finish_erasures()
 
     assert versions() == before
 
@@ -191,7 +191,7 @@ def test_what_is_forgotten_already_is_not_written_again(client: Any, conn: Conn,
 def waiting(conn: Conn) -> int:
     """How many sessions wait for a lock."""
     told = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return int(db.one(conn.execute(told))[0])
+    return int(db.exactly_one(conn.execute(told))[0])
 
 
 def test_people_who_acted_on_each_other_may_go_at_the_same_moment(app: Flask, conn: Conn) -> None:

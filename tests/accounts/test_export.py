@@ -82,8 +82,8 @@ def test_page_by_page_each_row_is_told_once(app: Flask, client: Any, conn: Conn,
 
 
 def test_it_takes_one_of_the_places_for_downloads(client: Any, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.room(0))
-    assert settings().max_downloads
+    monkeypatch.setattr(file_responses, "places", file_responses.slots(0))
+    assert settings().download_limit
 
     assert client.get("/users/me/export", headers=life.ada.headers).status_code == 503
     assert client.get("/users/me/export").status_code == 401

@@ -34,18 +34,22 @@ def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     from web.http import external_auth
 
     def make(**changed: str) -> Any:
-        told = {"OUTSIDE_ISSUER": ISSUER, "OUTSIDE_AUDIENCE": AUDIENCE, "OUTSIDE_KEYS_FILE": str(file)} | changed
+        told = {
+            "EXTERNAL_AUTH_ISSUER": ISSUER,
+            "EXTERNAL_AUTH_AUDIENCE": AUDIENCE,
+            "EXTERNAL_AUTH_KEYS_FILE": str(file),
+        } | changed
         for name, value in told.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        external_auth.service.take_back()
+        external_auth.issuer.take_back()
         external_auth._logins.clear()  # of a store that was emptied
         return create_app().test_client()
 
     yield make
     monkeypatch.undo()
     settings.cache_clear()
-    external_auth.service.take_back()
+    external_auth.issuer.take_back()
 
 
 def me(client: Any, told: str) -> Any:
@@ -103,13 +107,13 @@ def test_racing_first_requests_make_one_player(serve: Serve, conn: Any) -> None:
 
 
 def meet_before_welcome(monkeypatch: pytest.MonkeyPatch, meeting: Meeting) -> None:
-    welcome = external_provisioning.welcome
+    welcome = external_provisioning.create_player
 
     def meet(*args: Any, **kwargs: Any) -> UUID:
         meeting.wait()
         return welcome(*args, **kwargs)
 
-    monkeypatch.setattr(external_provisioning, "welcome", meet)
+    monkeypatch.setattr(external_provisioning, "create_player", meet)
 
 
 @pytest.mark.parametrize("turns", [True, False], ids=["in turn", "negative control: all at once"])
@@ -117,7 +121,7 @@ def test_who_is_new_is_welcomed_once(serve: Serve, conn: Any, monkeypatch: pytes
     client = serve()
     meet_before_welcome(monkeypatch, Meeting(0.5) if turns else Meeting())
     if not turns:
-        monkeypatch.setattr(external_provisioning, "wait_turn", lambda *_: None)
+        monkeypatch.setattr(external_provisioning, "lock_identity", lambda *_: None)
     told = at_once([partial(me, client.application.test_client(), token(jti=f"{turns} {n}")) for n in range(2)])
 
     assert sorted(each.status_code for each in told) == ([200, 200] if turns else [200, 500])
@@ -134,7 +138,7 @@ def test_it_cannot_name_our_players(serve: Serve, conn: Any, spelled: Callable[[
 
 
 def test_nor_those_who_were_erased(serve: Serve, conn: Any) -> None:
-    client = serve(OUTSIDE_NAMES_OURS="true")
+    client = serve(EXTERNAL_AUTH_LINK_EXISTING_PLAYERS="true")
     gone = make_player(conn)
     conn.execute("UPDATE players SET erased_at = now() WHERE id = %s", (gone,))
 
@@ -142,7 +146,7 @@ def test_nor_those_who_were_erased(serve: Serve, conn: Any) -> None:
 
 
 def test_unless_the_operator_lets_it(serve: Serve, conn: Any) -> None:
-    client = serve(OUTSIDE_NAMES_OURS="true")
+    client = serve(EXTERNAL_AUTH_LINK_EXISTING_PLAYERS="true")
     imported = make_player(conn, "from-the-old-days")
 
     assert me(client, token(sub=str(imported))).json["username"] == "from-the-old-days"
@@ -206,7 +210,7 @@ def test_what_is_wrong_with_the_keys_is_said_once(serve: Serve, file: Path, monk
     file.unlink()
 
     assert {me(client, token(jti=str(n))).status_code for n in range(3)} == {200}
-    assert told == ["outside_keys_unreadable"]
+    assert told == ["external_keys_invalid"]
 
 
 def test_keys_that_may_be_read_again_are(serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,14 +230,14 @@ def test_keys_that_may_be_read_again_are(serve: Serve, file: Path, monkeypatch: 
 
 def test_a_single_key_in_pem(serve: Serve, conn: Any, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text(pem(EC))
-    client = serve(OUTSIDE_KEYS_FILE=str(tmp_path / "key.pem"))
+    client = serve(EXTERNAL_AUTH_KEYS_FILE=str(tmp_path / "key.pem"))
 
     assert me(client, token(kid=None)).status_code == me(client, token(kid="any")).status_code == 200
     assert me(client, token(OTHER_EC)).status_code == 401
 
 
 def test_a_shared_secret(serve: Serve, conn: Any) -> None:
-    client = serve(OUTSIDE_KEYS_FILE="", OUTSIDE_SECRET=SECRET)
+    client = serve(EXTERNAL_AUTH_KEYS_FILE="", EXTERNAL_AUTH_SECRET=SECRET)
 
     assert me(client, jwt.encode(claims(), SECRET, "HS256")).status_code == 200
     assert me(client, jwt.encode(claims(), SECRET * 2, "HS256")).status_code == 401
@@ -257,18 +261,21 @@ def test_off_by_default(client: Any) -> None:
 @pytest.mark.parametrize(
     ("changed", "named"),
     [
-        ({"OUTSIDE_ISSUER": ""}, "OUTSIDE_ISSUER"),
-        ({"OUTSIDE_AUDIENCE": ""}, "OUTSIDE_AUDIENCE"),
-        ({"OUTSIDE_KEYS_FILE": ""}, "OUTSIDE_KEYS_FILE"),
-        ({"OUTSIDE_KEYS_FILE": "/nowhere"}, "OUTSIDE_KEYS_FILE"),
-        ({"OUTSIDE_KEYS_FILE": __file__}, "OUTSIDE_KEYS_FILE"),
-        ({"OUTSIDE_SECRET": SECRET}, "OUTSIDE_SECRET"),
-        ({"OUTSIDE_ALGORITHMS": "HS256"}, "OUTSIDE_ALGORITHMS"),
-        ({"OUTSIDE_ALGORITHMS": "RS256,HS256"}, "OUTSIDE_ALGORITHMS"),
-        ({"OUTSIDE_ALGORITHMS": "none"}, "OUTSIDE_ALGORITHMS"),
-        ({"OUTSIDE_KEYS_FILE": "", "OUTSIDE_SECRET": "short"}, "OUTSIDE_SECRET"),
-        ({"OUTSIDE_KEYS_FILE": "", "OUTSIDE_SECRET": SECRET, "OUTSIDE_ALGORITHMS": "RS256"}, "OUTSIDE_ALGORITHMS"),
-        ({"OUTSIDE_KEYS_FILE": "", "OUTSIDE_SECRET": os.environ["JWT_SECRET"]}, "OUTSIDE_SECRET"),
+        ({"EXTERNAL_AUTH_ISSUER": ""}, "EXTERNAL_AUTH_ISSUER"),
+        ({"EXTERNAL_AUTH_AUDIENCE": ""}, "EXTERNAL_AUTH_AUDIENCE"),
+        ({"EXTERNAL_AUTH_KEYS_FILE": ""}, "EXTERNAL_AUTH_KEYS_FILE"),
+        ({"EXTERNAL_AUTH_KEYS_FILE": "/nowhere"}, "EXTERNAL_AUTH_KEYS_FILE"),
+        ({"EXTERNAL_AUTH_KEYS_FILE": __file__}, "EXTERNAL_AUTH_KEYS_FILE"),
+        ({"EXTERNAL_AUTH_SECRET": SECRET}, "EXTERNAL_AUTH_SECRET"),
+        ({"EXTERNAL_AUTH_ALGORITHMS": "HS256"}, "EXTERNAL_AUTH_ALGORITHMS"),
+        ({"EXTERNAL_AUTH_ALGORITHMS": "RS256,HS256"}, "EXTERNAL_AUTH_ALGORITHMS"),
+        ({"EXTERNAL_AUTH_ALGORITHMS": "none"}, "EXTERNAL_AUTH_ALGORITHMS"),
+        ({"EXTERNAL_AUTH_KEYS_FILE": "", "EXTERNAL_AUTH_SECRET": "short"}, "EXTERNAL_AUTH_SECRET"),
+        (
+            {"EXTERNAL_AUTH_KEYS_FILE": "", "EXTERNAL_AUTH_SECRET": SECRET, "EXTERNAL_AUTH_ALGORITHMS": "RS256"},
+            "EXTERNAL_AUTH_ALGORITHMS",
+        ),
+        ({"EXTERNAL_AUTH_KEYS_FILE": "", "EXTERNAL_AUTH_SECRET": os.environ["JWT_SECRET"]}, "EXTERNAL_AUTH_SECRET"),
     ],
 )
 def test_settings_that_do_not_fit_together_end_the_process(serve: Serve, changed: dict[str, str], named: str) -> None:

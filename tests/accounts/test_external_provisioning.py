@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.accounts import erasure, store
-from shared.accounts.external_provisioning import arrive
-from shared.accounts.external_tokens import Theirs
+from shared.accounts.external_provisioning import get_or_create_player
+from shared.accounts.external_tokens import ExternalIdentity
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.support.concurrency import until_blocked
@@ -18,14 +18,14 @@ from tests.support.factories import make_player
 FAR_OFF = 4_000_000_000
 
 
-def theirs(subject: str) -> Theirs:
+def theirs(subject: str) -> ExternalIdentity:
     """Another token each time."""
-    return Theirs("https://login.example", subject, FAR_OFF, uuid4())
+    return ExternalIdentity("https://login.example", subject, FAR_OFF, uuid4())
 
 
-def come(told: Theirs, *, may_name_ours: bool = False) -> UUID:
+def come(told: ExternalIdentity, *, may_name_ours: bool = False) -> UUID:
     with db.transaction() as conn:
-        return arrive(conn, told, may_name_ours=may_name_ours)
+        return get_or_create_player(conn, told, may_name_ours=may_name_ours)
 
 
 def erase(conn: Conn, player_id: UUID) -> None:
@@ -63,7 +63,7 @@ def test_who_arrives_while_they_are_erased_is_somebody_new(
     assert arrived != player_id
     assert is_erased(conn, player_id)
     assert not is_erased(conn, arrived)
-    assert store.families(conn, player_id) == []
+    assert store.list_sessions(conn, player_id) == []
 
 
 def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> None:
@@ -71,7 +71,7 @@ def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> N
 
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
-            arrive(own, theirs("user-1"), may_name_ours=False)
+            get_or_create_player(own, theirs("user-1"), may_name_ours=False)
 
             def end() -> None:
                 with db.transaction() as another:
@@ -82,7 +82,7 @@ def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> N
         erasing_them.result()
 
     assert is_erased(conn, player_id)
-    assert store.families(conn, player_id) == []
+    assert store.list_sessions(conn, player_id) == []
 
 
 def test_an_old_token_of_a_person_who_was_erased_makes_nobody(conn: Conn) -> None:
@@ -92,7 +92,7 @@ def test_an_old_token_of_a_person_who_was_erased_makes_nobody(conn: Conn) -> Non
         erase(own, player_id)
 
     assert come(told) == player_id
-    assert not store.is_family_alive(conn, told.login_id, player_id)
+    assert not store.is_session_active(conn, told.login_id, player_id)
     assert conn.execute("SELECT count(*) FROM outside_players").fetchone() == (0,)
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
     assert come(theirs("ada@example.org")) != player_id  # signed in anew, as anybody may
@@ -104,9 +104,9 @@ def test_a_login_that_goes_on_with_our_tokens_stays_ended_for_as_long_as_theirs_
 ) -> None:
     told = theirs("user-1")
     player_id = come(told)
-    assert store.go_on(conn, told.login_id, lasts=timedelta(days=30)) == 1
+    assert store.rotate_for_upgrade(conn, told.login_id, lasts=timedelta(days=30)) == 1
     if refreshed:
-        assert store.rotate(conn, told.login_id, player_id, 1, lasts=timedelta(days=30))
+        assert store.rotate_refresh_token(conn, told.login_id, player_id, 1, lasts=timedelta(days=30))
 
     row = conn.execute("SELECT extract(epoch FROM expires_at)::bigint FROM refresh_families").fetchone()
     assert row == (FAR_OFF,)

@@ -10,13 +10,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.accounts.external_tokens import MAX_SUBJECT, Key, Keys, Trust, is_theirs, read_jwks, verify
+from shared.accounts.external_tokens import (
+    MAX_SUBJECT,
+    IssuerPolicy,
+    KeySet,
+    SigningKey,
+    is_from_issuer,
+    parse_jwks,
+    verify,
+)
 from shared.errors import Unauthenticated
 from tests.accounts.external_issuer import AUDIENCE, EC, ED, ISSUER, OTHER_EC, RSA, SECRET, claims, jwk, pem, token
 
 WAYS: Any = ("RS256", "ES256", "EdDSA")
-TRUST = Trust(ISSUER, AUDIENCE, "sub", WAYS)
-KEYS = read_jwks(
+TRUST = IssuerPolicy(ISSUER, AUDIENCE, "sub", WAYS)
+KEYS = parse_jwks(
     json.dumps({"keys": [jwk(EC, kid="one"), jwk(RSA, kid="two", alg="RS256"), jwk(ED, kid="three")]}), WAYS
 )
 NOW = int(time.time())
@@ -77,7 +85,7 @@ def test_the_public_key_is_no_secret(kid: str | None) -> None:
     import hmac
 
     forged = f"{signed}.{encoded(hmac.digest(text.encode(), signed.encode(), hashlib.sha256))}"
-    only = Keys((Key(None, RSA.public_key(), WAYS),))
+    only = KeySet((SigningKey(None, RSA.public_key(), WAYS),))
     for keys in (KEYS, only):
         with pytest.raises(Unauthenticated):
             verify(forged, TRUST, keys)
@@ -98,7 +106,7 @@ def test_one_of_many_audiences_is_enough() -> None:
 
 
 def test_another_claim_may_name_the_player() -> None:
-    by_mail = Trust(ISSUER, AUDIENCE, "email", WAYS)
+    by_mail = IssuerPolicy(ISSUER, AUDIENCE, "email", WAYS)
 
     assert verify(token(email="ada@example.org"), by_mail, KEYS).subject == "ada@example.org"
     with pytest.raises(Unauthenticated):
@@ -106,7 +114,7 @@ def test_another_claim_may_name_the_player() -> None:
 
 
 def test_the_only_key_need_not_be_named() -> None:
-    alone = read_jwks(json.dumps({"keys": [jwk(EC, kid="one")]}), WAYS)
+    alone = parse_jwks(json.dumps({"keys": [jwk(EC, kid="one")]}), WAYS)
 
     assert verify(token(kid=None), TRUST, alone).subject == "user-1"
     with pytest.raises(Unauthenticated):
@@ -114,8 +122,8 @@ def test_the_only_key_need_not_be_named() -> None:
 
 
 def test_a_secret_is_for_hmac_alone() -> None:
-    keys = Keys((Key(None, SECRET.encode(), ("HS256",)),))
-    trust = Trust(ISSUER, AUDIENCE, "sub", ("HS256",))
+    keys = KeySet((SigningKey(None, SECRET.encode(), ("HS256",)),))
+    trust = IssuerPolicy(ISSUER, AUDIENCE, "sub", ("HS256",))
 
     assert verify(jwt.encode(claims(), SECRET, "HS256"), trust, keys).subject == "user-1"
     for told in (jwt.encode(claims(), SECRET, "HS384"), token(), token(key=None, algorithm=None)):
@@ -136,7 +144,7 @@ def test_a_secret_is_for_hmac_alone() -> None:
 )
 def test_a_set_without_a_key_for_signatures_is_refused(told: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="no public key"):
-        read_jwks(json.dumps({"keys": [told]}), WAYS)
+        parse_jwks(json.dumps({"keys": [told]}), WAYS)
 
 
 def test_each_token_is_a_login_of_one_person() -> None:
@@ -150,9 +158,9 @@ def test_each_token_is_a_login_of_one_person() -> None:
 
 
 def test_a_token_says_whose_it_is() -> None:
-    assert is_theirs(token(), ISSUER)
-    assert not is_theirs(token(iss=None), ISSUER)
-    assert not is_theirs("a.b.c", ISSUER)
+    assert is_from_issuer(token(), ISSUER)
+    assert not is_from_issuer(token(iss=None), ISSUER)
+    assert not is_from_issuer("a.b.c", ISSUER)
 
 
 @pytest.mark.parametrize("where", [0, 1])
@@ -161,14 +169,14 @@ def test_brackets_without_end_are_refused_like_anything_else(where: int) -> None
     parts[where] = encoded(b"[" * 6_000)
     told = ".".join(parts)
 
-    assert not is_theirs(told, ISSUER)
+    assert not is_from_issuer(told, ISSUER)
     with pytest.raises(Unauthenticated):
         verify(told, TRUST, KEYS)
 
 
 @given(st.text() | st.binary().map(lambda raw: ".".join(map(encoded, (raw, raw, raw)))))
 def test_whatever_comes_is_refused_in_the_same_way(told: str) -> None:
-    assert not is_theirs(told, ISSUER)
+    assert not is_from_issuer(told, ISSUER)
     with pytest.raises(Unauthenticated):
         verify(told, TRUST, KEYS)
 

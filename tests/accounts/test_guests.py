@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from shared.accounts import store
-from shared.accounts.generated_names import ANIMALS, MANNERS, guest_name
+from shared.accounts.generated_names import ADJECTIVES, ANIMALS, guest_name
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from tests.conftest import PASSWORD
@@ -40,7 +40,7 @@ def test_names_fit_and_hardly_ever_meet() -> None:
 
     assert len(names) == 1_000
     assert all(re.fullmatch(r"[a-z]+-[a-z]+-[a-z2-9]{7}", name) for name in names)
-    assert max(map(len, MANNERS)) + max(map(len, ANIMALS)) + len("--0123456") <= 32
+    assert max(map(len, ADJECTIVES)) + max(map(len, ANIMALS)) + len("--0123456") <= 32
 
 
 def test_a_name_that_is_taken_is_not_given_again(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +177,7 @@ class TestUpgrade:
 def race(app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch, *, guarded: bool) -> list[int]:
     """Two requests of one guest, both past the first look before either goes on."""
     guest, meeting = sign_in(app, conn), Meeting(patience=0.5 if guarded else 10)
-    look = store.lock_account if guarded else store.account
+    look = store.lock_account if guarded else store.get_account
 
     def look_and_meet(conn: Any, player_id: UUID) -> Any:
         seen = look(conn, player_id)

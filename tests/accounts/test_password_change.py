@@ -78,14 +78,14 @@ def late_login(conn: Conn, player: Player, client: Any, begin: Callable[[Conn, s
 
 def test_a_login_by_the_old_password_that_comes_late_begins_nothing(client: Any, conn: Conn, player: Player) -> None:
     def begin(conn: Conn, checked: str) -> bool:
-        return store.start_family_by(conn, uuid7(), player.id, checked, lasts=accounts._session_length())
+        return store.create_session_if_password(conn, uuid7(), player.id, checked, lasts=accounts._session_length())
 
     assert late_login(conn, player, client, begin) == (1,)
 
 
 def test_negative_control_without_the_condition_it_outlives_the_change(client: Any, conn: Conn, player: Player) -> None:
     def begin(conn: Conn, checked: str) -> None:
-        store.start_family(conn, uuid7(), player.id, lasts=accounts._session_length())
+        store.create_session(conn, uuid7(), player.id, lasts=accounts._session_length())
 
     assert late_login(conn, player, client, begin) == (2,)
 
@@ -98,7 +98,7 @@ def test_a_login_that_has_begun_and_is_not_committed_is_waited_for_and_ended(
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
             length = accounts._session_length()
-            assert store.start_family_by(own, uuid7(), player.id, found.password_hash, lasts=length)
+            assert store.create_session_if_password(own, uuid7(), player.id, found.password_hash, lasts=length)
             changing = threads.submit(
                 lambda: app.test_client().post("/users/me/password", json=BODY, headers=player.headers).status_code
             )
@@ -111,16 +111,16 @@ def test_a_login_that_meets_a_renewed_hash_is_checked_again(
     client: Any, conn: Conn, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same password under another salt: who was checked against the old one is not sent away."""
-    begin = store.start_family_by
+    begin = store.create_session_if_password
     turns: list[str] = []
 
     def renewed_meanwhile(conn: Conn, family_id: UUID, player_id: UUID, checked: str, **options: Any) -> bool:
         if not turns:
-            store.replace_hash(conn, player_id, old=checked, new=passwords.hash_password(PASSWORD))
+            store.replace_password_hash(conn, player_id, old=checked, new=passwords.hash_password(PASSWORD))
         turns.append(checked)
         return begin(conn, family_id, player_id, checked, **options)
 
-    monkeypatch.setattr(store, "start_family_by", renewed_meanwhile)
+    monkeypatch.setattr(store, "create_session_if_password", renewed_meanwhile)
 
     assert log_in(client, player).status_code == 200
     assert len(turns) == 2

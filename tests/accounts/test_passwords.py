@@ -10,9 +10,9 @@ from argon2 import PasswordHasher
 from flask import Flask
 
 from shared.accounts import passwords
-from shared.errors import TooManyPasswords
+from shared.errors import PasswordHashingBusy
 from shared.infra import db
-from shared.infra.concurrency import CROWDS
+from shared.infra.concurrency import SERIALIZED_ROUTES
 from shared.infra.db import Conn
 from shared.settings import settings
 from tests.support.callers import sign_in
@@ -23,9 +23,9 @@ def test_a_hash_is_argon2id_and_belongs_to_one_password() -> None:
     stored = passwords.hash_password("correct horse")
 
     assert stored.startswith("$argon2id$")
-    assert passwords.is_password("correct horse", stored)
-    assert not passwords.is_password("correct horse ", stored)
-    assert not passwords.is_password("correct horse", "not a hash")
+    assert passwords.verify_password("correct horse", stored)
+    assert not passwords.verify_password("correct horse ", stored)
+    assert not passwords.verify_password("correct horse", "not a hash")
 
 
 def test_no_hash_costs_as_much_as_a_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,8 +40,8 @@ def test_no_hash_costs_as_much_as_a_wrong_password(monkeypatch: pytest.MonkeyPat
     stored = passwords.hash_password("correct horse")
     monkeypatch.setattr(passwords, "HASHER", Noting(time_cost=1, memory_cost=8, parallelism=1))
 
-    assert not passwords.is_password("guess", stored)
-    assert not passwords.is_password("guess", None)
+    assert not passwords.verify_password("guess", stored)
+    assert not passwords.verify_password("guess", None)
 
     parameters = [text.rsplit("$", 2)[0] for text in checked]
     assert len(parameters) == 2
@@ -49,14 +49,14 @@ def test_no_hash_costs_as_much_as_a_wrong_password(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_hash_with_other_parameters_is_outdated() -> None:
-    assert not passwords.is_outdated(passwords.hash_password("correct horse"))
-    assert passwords.is_outdated(PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash("correct horse"))
+    assert not passwords.needs_rehash(passwords.hash_password("correct horse"))
+    assert passwords.needs_rehash(PasswordHasher(time_cost=2, memory_cost=16, parallelism=1).hash("correct horse"))
 
 
 @pytest.fixture
 def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two places, and one who hashes."""
-    few: Any = type("Few", (), {"max_passwords": 2, "password_hashes_at_once": 1})()
+    few: Any = type("Few", (), {"password_hash_queue_limit": 2, "password_hash_concurrency": 1})()
     monkeypatch.setattr(passwords, "settings", lambda: few)
     for made in (passwords._places, passwords._hashers):
         made.take_back()
@@ -88,7 +88,7 @@ def test_where_the_line_is_full_one_is_sent_away_at_once(monkeypatch: pytest.Mon
         assert held.begun.wait(20)
         second = threads.submit(passwords.hash_password, "battery staple")
         eventually(lambda: passwords._places()._value == 0)
-        with pytest.raises(TooManyPasswords):
+        with pytest.raises(PasswordHashingBusy):
             passwords.hash_password("one too many")
         held.may_go_on.set()
         assert first.result(20)
@@ -100,9 +100,9 @@ def test_where_the_line_is_full_one_is_sent_away_at_once(monkeypatch: pytest.Mon
 def test_who_waits_too_long_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     held = Held()
     monkeypatch.setattr(passwords, "HASHER", held)
-    monkeypatch.setattr(passwords, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(passwords, "QUEUE_TIMEOUT_SECONDS", 0.01)
 
-    with pytest.raises(TooManyPasswords):
+    with pytest.raises(PasswordHashingBusy):
         passwords.hash_password("correct horse")
 
     held.may_go_on.set()
@@ -114,11 +114,11 @@ def test_over_http_it_is_a_503_that_says_when_to_come_back(
     """Not all at the same moment; and whoever is signed in is served."""
 
     def full(_work: object) -> None:
-        raise TooManyPasswords
+        raise PasswordHashingBusy
 
     ada = {"username": "ada", "password": "correct horse"}
     session = client.post("/auth/register", json=ada).json
-    monkeypatch.setattr(passwords, "_in_line", full)
+    monkeypatch.setattr(passwords, "_run_queued", full)
 
     answers = [client.post("/auth/login", json=ada) for _ in range(40)]
 
@@ -135,13 +135,13 @@ def test_no_connection_is_held_while_a_password_is_hashed(
 ) -> None:
     """There are fewer connections than people may wait."""
     taken: list[int] = []
-    hashing = passwords._in_line
+    hashing = passwords._run_queued
 
     def looked_at(work: Any) -> Any:
         taken.append(db.pool().get_stats()["pool_size"] - db.pool().get_stats()["pool_available"])
         return hashing(work)
 
-    monkeypatch.setattr(passwords, "_in_line", looked_at)
+    monkeypatch.setattr(passwords, "_run_queued", looked_at)
     ada = {"username": "ada", "password": "correct horse"}
     session = client.post("/auth/register", json=ada).json
     headers = {"Authorization": f"Bearer {session['access_token']}"}
@@ -161,7 +161,7 @@ def test_hashing_stands_back_and_requests_do_not() -> None:
 
     ours = niceness()
 
-    assert passwords._in_line(niceness) == min(19, ours + passwords.STEP_BACK)
+    assert passwords._run_queued(niceness) == min(19, ours + passwords.NICENESS)
     assert niceness() == ours
 
 
@@ -172,14 +172,17 @@ def test_where_priorities_are_forbidden_passwords_are_hashed_all_the_same(monkey
 
     monkeypatch.setattr(os, "setpriority", forbidden)
 
-    assert passwords.is_password("correct horse", passwords.hash_password("correct horse"))
+    assert passwords.verify_password("correct horse", passwords.hash_password("correct horse"))
 
 
 def test_a_process_has_threads_left_for_everything_else() -> None:
     """With every place of every kind taken there are threads for the rest."""
-    one = settings().model_copy(update={"web_threads": 256, "web_sockets": None})
+    one = settings().model_copy(update={"web_threads": 256, "max_websockets": None})
 
-    assert one.max_sockets + one.max_waits + one.max_downloads + one.max_passwords < one.web_threads
+    assert (
+        one.websocket_limit + one.verdict_wait_limit + one.download_limit + one.password_hash_queue_limit
+        < one.web_threads
+    )
 
 
 @pytest.mark.usefixtures("line")
@@ -206,7 +209,7 @@ def test_while_the_line_is_full_no_body_is_looked_at(app: Flask, conn: Conn, met
 
 
 def test_only_what_hashes_comes_in_crowds(app: Flask) -> None:
-    assert app.extensions[CROWDS] == {
+    assert app.extensions[SERIALIZED_ROUTES] == {
         ("POST", "/auth/login"),
         ("POST", "/auth/register"),
         ("POST", "/auth/upgrade"),

@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 def family(conn: Conn, lasts: timedelta = DAY) -> tuple[UUID, UUID]:
     family_id, player_id = uuid7(), make_player(conn)
-    store.start_family(conn, family_id, player_id, lasts=lasts)
+    store.create_session(conn, family_id, player_id, lasts=lasts)
     return family_id, player_id
 
 
@@ -37,8 +37,8 @@ def test_a_hash_is_renewed_unless_the_password_changed_meanwhile(conn: Conn) -> 
     player_id = uuid7()
     store.add_player(conn, player_id, "ada", "old", None)
 
-    store.replace_hash(conn, player_id, old="old", new="new")
-    store.replace_hash(conn, player_id, old="old", new="late")
+    store.replace_password_hash(conn, player_id, old="old", new="new")
+    store.replace_password_hash(conn, player_id, old="old", new="late")
 
     found = store.find_credentials(conn, "ada")
     assert found is not None
@@ -47,14 +47,14 @@ def test_a_hash_is_renewed_unless_the_password_changed_meanwhile(conn: Conn) -> 
 
 def test_a_family_belongs_to_its_player_until_it_ends(conn: Conn) -> None:
     family_id, player_id = family(conn)
-    assert store.is_family_alive(conn, family_id, player_id)
-    assert not store.is_family_alive(conn, family_id, make_player(conn))
-    assert not store.is_family_alive(conn, *family(conn, lasts=-DAY))
+    assert store.is_session_active(conn, family_id, player_id)
+    assert not store.is_session_active(conn, family_id, make_player(conn))
+    assert not store.is_session_active(conn, *family(conn, lasts=-DAY))
 
-    store.revoke_family(conn, family_id, "logout")
-    store.revoke_family(conn, family_id, "reuse")
+    store.revoke_session(conn, family_id, "logout")
+    store.revoke_session(conn, family_id, "reuse")
 
-    assert not store.is_family_alive(conn, family_id, player_id)
+    assert not store.is_session_active(conn, family_id, player_id)
     reason = conn.execute("SELECT revoked_for FROM refresh_families WHERE id = %s", (family_id,)).fetchone()
     assert reason == ("logout",)
 
@@ -62,11 +62,11 @@ def test_a_family_belongs_to_its_player_until_it_ends(conn: Conn) -> None:
 def test_each_generation_is_used_once(conn: Conn) -> None:
     family_id, player_id = family(conn)
 
-    first = store.rotate(conn, family_id, player_id, 0, lasts=DAY)
+    first = store.rotate_refresh_token(conn, family_id, player_id, 0, lasts=DAY)
     assert first is not None
     assert first.generation == 1
-    assert store.rotate(conn, family_id, player_id, 0, lasts=DAY) is None
-    second = store.rotate(conn, family_id, player_id, 1, lasts=DAY)
+    assert store.rotate_refresh_token(conn, family_id, player_id, 0, lasts=DAY) is None
+    second = store.rotate_refresh_token(conn, family_id, player_id, 1, lasts=DAY)
     assert second is not None
     assert second.generation == 2
 
@@ -74,19 +74,19 @@ def test_each_generation_is_used_once(conn: Conn) -> None:
 def test_an_ended_family_is_not_rotated(conn: Conn) -> None:
     expired, of_expired = family(conn, lasts=-DAY)
     revoked, of_revoked = family(conn)
-    store.revoke_family(conn, revoked, "logout")
+    store.revoke_session(conn, revoked, "logout")
 
-    assert store.rotate(conn, expired, of_expired, 0, lasts=DAY) is None
-    assert store.rotate(conn, revoked, of_revoked, 0, lasts=DAY) is None
-    assert store.rotate(conn, family(conn)[0], make_player(conn), 0, lasts=DAY) is None
+    assert store.rotate_refresh_token(conn, expired, of_expired, 0, lasts=DAY) is None
+    assert store.rotate_refresh_token(conn, revoked, of_revoked, 0, lasts=DAY) is None
+    assert store.rotate_refresh_token(conn, family(conn)[0], make_player(conn), 0, lasts=DAY) is None
 
 
 def test_of_requests_racing_with_one_token_one_wins(conn: Conn) -> None:
     family_id, player_id = family(conn)
 
-    def use() -> store.Rotated | None:
+    def use() -> store.RotatedSession | None:
         with db.connection() as own:
-            return store.rotate(own, family_id, player_id, 0, lasts=DAY)
+            return store.rotate_refresh_token(own, family_id, player_id, 0, lasts=DAY)
 
     assert sum(won is not None for won in at_once([use] * 8)) == 1
 
@@ -109,10 +109,10 @@ def test_negative_control_without_the_condition_both_win(conn: Conn) -> None:
 def test_only_ended_families_are_forgotten(conn: Conn) -> None:
     alive, _player = family(conn)
     revoked, _player = family(conn)
-    store.revoke_family(conn, revoked, "logout")  # until it expires, a token of it must find the row
+    store.revoke_session(conn, revoked, "logout")  # until it expires, a token of it must find the row
     for _ in range(3):
         family(conn, lasts=-DAY)
 
-    assert store.forget_families(conn, limit=2) == 2
-    assert store.forget_families(conn, limit=2) == 1
+    assert store.purge_sessions(conn, limit=2) == 2
+    assert store.purge_sessions(conn, limit=2) == 1
     assert {row[0] for row in conn.execute("SELECT id FROM refresh_families")} == {alive, revoked}

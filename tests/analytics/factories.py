@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from shared.analytics import rebuild
-from shared.infra.db import Conn, one
+from shared.infra.db import Conn, exactly_one
 from tests.support.factories import tell
 from workers import analytics
 
@@ -23,7 +23,7 @@ def settle(
 ) -> UUID:
     """A scan that arrives with its verdict: PostgreSQL itself tells it."""
     told = reason if status in ("failure", "held") else None
-    scan_id = one(
+    scan_id = exactly_one(
         conn.execute(
             """
             INSERT INTO player_scans (player_id, qr_code_id, qr_code, scan_time, status, reason, device, settled_at)
@@ -38,9 +38,9 @@ def settle(
 def correct(conn: Conn, scan_id: UUID, status: str) -> None:
     """What staff decide on a scan that has its verdict."""
     with conn.transaction():
-        was = one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
+        was = exactly_one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
         conn.execute("UPDATE player_scans SET status = %s WHERE id = %s", (status, scan_id))
-        owner = one(
+        owner = exactly_one(
             conn.execute(
                 "SELECT s.player_id, q.org_id FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id"
                 " WHERE s.id = %s",

@@ -70,10 +70,10 @@ def test_what_is_behind_is_kept_for_seconds_only(
         few.setattr(unaggregated, "LONGEST", 3)
         assert stats()["scans"]["success"] == 0
     (entry,) = redis_client().keys(f"*statistics:{staff.org_id}*")
-    assert 0 < redis_client().ttl(entry) <= cache.BRIEF_SECONDS
+    assert 0 < redis_client().ttl(entry) <= cache.SHORT_LIVED_TTL_SECONDS
     redis_client().delete(entry)
     assert stats()["scans"] == SCANS
-    assert redis_client().ttl(entry) > cache.BRIEF_SECONDS
+    assert redis_client().ttl(entry) > cache.SHORT_LIVED_TTL_SECONDS
 
 
 def test_codes_that_changed_are_counted_anew_by_every_process(
@@ -101,7 +101,7 @@ def test_rollups_made_anew_are_told_at_once(conn: Conn, stats: Any) -> None:
 def test_negative_control_without_a_new_tag_they_are_out_of_date(
     client: Any, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_versions, "retag", lambda *_args: None)
+    monkeypatch.setattr(cache_versions, "bump_version", lambda *_args: None)
     stats()
     client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers)
 
@@ -112,15 +112,15 @@ def test_counting_that_began_before_a_change_is_not_found_after_it(
     client: Any, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The change is committed after the figures were counted, and before they are kept."""
-    count = statistics.codes
+    count = statistics.count_codes
 
     def overtaken(conn: Conn, org_id: Any) -> int:
         found = count(conn, org_id)
-        monkeypatch.setattr(statistics, "codes", count)
+        monkeypatch.setattr(statistics, "count_codes", count)
         client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers)
         return found
 
-    monkeypatch.setattr(statistics, "codes", overtaken)
+    monkeypatch.setattr(statistics, "count_codes", overtaken)
 
     assert stats()["codes"] == 0
     assert stats()["codes"] == 1

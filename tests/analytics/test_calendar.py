@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.analytics.calendar import DAYS, bounds, days, is_utc, offsets, zone, zone_names
+from shared.analytics.calendar import DAYS, day_bounds, is_utc, period_days, time_zone, utc_offsets, zone_names
 
 NOW = datetime(2026, 3, 29, 22, 30, tzinfo=UTC)
 ZONES = st.sampled_from(sorted(zone_names()))
@@ -18,7 +18,7 @@ MOMENTS = st.integers(-2 * 365 * 86_400, 365 * 86_400).map(lambda seconds: NOW +
 @pytest.mark.parametrize("period", DAYS)
 @pytest.mark.parametrize(("tz", "today"), [("UTC", 29), ("Europe/Amsterdam", 30), ("America/New_York", 29)])
 def test_a_period_has_its_days_and_ends_today(period: str, tz: str, today: int) -> None:
-    found = days(period, ZoneInfo(tz), NOW)  # type: ignore[arg-type]
+    found = period_days(period, ZoneInfo(tz), NOW)  # type: ignore[arg-type]
 
     assert len(found) == {"7d": 7, "30d": 30, "90d": 90, "1y": 365}[period]
     assert found[-1] == date(2026, 3, today)
@@ -42,7 +42,7 @@ def test_a_period_has_its_days_and_ends_today(period: str, tz: str, today: int) 
     ],
 )
 def test_where_a_day_begins_and_how_long_it_is(tz: str, day: date, starts: str, hours: float) -> None:
-    start, end = bounds([day], ZoneInfo(tz))
+    start, end = day_bounds([day], ZoneInfo(tz))
 
     assert start == datetime.fromisoformat(f"{starts}Z")
     assert end - start == timedelta(hours=hours)
@@ -51,7 +51,7 @@ def test_where_a_day_begins_and_how_long_it_is(tz: str, day: date, starts: str, 
 @given(ZONES, MOMENTS)
 def test_every_moment_lies_in_its_day(tz: str, at: datetime) -> None:
     local = at.astimezone(ZoneInfo(tz)).date()
-    before, start, end, after = bounds([local + timedelta(days=k) for k in (-1, 0, 1)], ZoneInfo(tz))
+    before, start, end, after = day_bounds([local + timedelta(days=k) for k in (-1, 0, 1)], ZoneInfo(tz))
 
     assert start <= at < end
     assert before < start < end < after
@@ -59,7 +59,7 @@ def test_every_moment_lies_in_its_day(tz: str, at: datetime) -> None:
 
 @given(ZONES, MOMENTS)
 def test_a_day_begins_on_a_quarter_of_an_hour(tz: str, at: datetime) -> None:
-    for moment in bounds(days("7d", ZoneInfo(tz), at), ZoneInfo(tz)):
+    for moment in day_bounds(period_days("7d", ZoneInfo(tz), at), ZoneInfo(tz)):
         assert moment.timestamp() % (15 * 60) == 0
 
 
@@ -67,7 +67,7 @@ def test_a_day_begins_on_a_quarter_of_an_hour(tz: str, at: datetime) -> None:
 def test_offsets_hold_until_the_next(tz: str, since: datetime, n: int, quarter: int) -> None:
     since = since.replace(minute=0, second=0, microsecond=0)
     until = since + timedelta(days=n)
-    found = offsets(ZoneInfo(tz), since, until)
+    found = utc_offsets(ZoneInfo(tz), since, until)
     at = min(since + quarter * timedelta(minutes=15), until)
 
     assert found[0][0] == since
@@ -76,7 +76,7 @@ def test_offsets_hold_until_the_next(tz: str, since: datetime, n: int, quarter: 
 
 
 def test_a_zone_that_never_changes_has_one_offset() -> None:
-    assert offsets(ZoneInfo("Asia/Tokyo"), NOW, NOW + timedelta(days=700)) == [(NOW, timedelta(hours=9))]
+    assert utc_offsets(ZoneInfo("Asia/Tokyo"), NOW, NOW + timedelta(days=700)) == [(NOW, timedelta(hours=9))]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_zone_that_never_changes_has_one_offset() -> None:
 )
 def test_a_zone_that_is_none(name: str) -> None:
     with pytest.raises(ValueError, match="IANA time zone"):
-        zone(name)
+        time_zone(name)
 
 
 def test_the_names_of_utc() -> None:
@@ -93,4 +93,4 @@ def test_the_names_of_utc() -> None:
     assert is_utc("Etc/UTC")
     assert not is_utc("Europe/London")
     for name in filter(is_utc, zone_names()):
-        assert [shift for _, shift in offsets(zone(name), NOW - timedelta(days=9_000), NOW)] == [timedelta()]
+        assert [shift for _, shift in utc_offsets(time_zone(name), NOW - timedelta(days=9_000), NOW)] == [timedelta()]

@@ -53,7 +53,7 @@ class Session:
 
 @contextmanager
 def sessions() -> Iterator[list[Session]]:
-    with db.connect() as first, db.connect() as second:
+    with db.dedicated_connection() as first, db.dedicated_connection() as second:
         both = [Session(first), Session(second)]
         yield both
         for each in both:

@@ -80,7 +80,7 @@ def test_rebuilding_counts_as_of_the_mark(conn: Conn, monkeypatch: pytest.Monkey
     before = rolled_up(conn)
 
     with monkeypatch.context() as halted:
-        halted.setattr(analytics, "fold", lambda: False)
+        halted.setattr(analytics, "roll_up_batch", lambda: False)
         rebuild_all(conn)
 
     assert rolled_up(conn) == before

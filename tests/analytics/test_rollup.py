@@ -8,7 +8,7 @@ import pytest
 from shared.analytics import rollup
 from shared.infra import db, event_log
 from shared.infra.db import Conn
-from shared.infra.event_log import ROLLUPS, Position
+from shared.infra.event_log import ROLLUPS, LogPosition
 from shared.scans.rules import REASONS
 from shared.scans.store import NewScan, accept
 from tests.analytics.expected_rollups import counted, rolled_up
@@ -104,7 +104,7 @@ def test_a_row_by_hand_from_outside_of_time_is_not_counted(conn: Conn, at: Any) 
 def test_what_commits_late_is_not_skipped(conn: Conn) -> None:
     """Its events have lower numbers than those that were folded before it could be seen."""
     code, player = make_code(conn), make_player(conn)
-    with db.connect() as late:
+    with db.dedicated_connection() as late:
         with late.transaction():
             settle(late, player, code)
             visit(late, code)
@@ -117,12 +117,12 @@ def test_what_commits_late_is_not_skipped(conn: Conn) -> None:
 def test_negative_control_a_reader_of_whatever_is_visible_skips_it(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     code, player = make_code(conn), make_player(conn)
 
-    def reach(conn: Conn, log: str, _mark: Position, _limit: int) -> tuple[int, Position | None]:
+    def reach(conn: Conn, log: str, _mark: LogPosition, _limit: int) -> tuple[int, LogPosition | None]:
         row = conn.execute(f"SELECT xid::text::bigint, id FROM {log} ORDER BY xid DESC, id DESC LIMIT 1").fetchone()
-        return (1, Position(*row)) if row else (0, None)
+        return (1, LogPosition(*row)) if row else (0, None)
 
-    monkeypatch.setattr(rollup, "_reach", reach)
-    with db.connect() as late:
+    monkeypatch.setattr(rollup, "_batch_end", reach)
+    with db.dedicated_connection() as late:
         with late.transaction():
             settle(late, player, code)
             settle(conn, player, code)
@@ -144,15 +144,15 @@ def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeyp
     both_read = Meeting(patience=2)
     read_mark = event_log.read_mark
 
-    def read(conn: Conn, name: str) -> Position | None:
+    def read(conn: Conn, name: str) -> LogPosition | None:
         found = read_mark(conn, name)
         if name == ROLLUPS:
             both_read.wait()
         return found
 
-    monkeypatch.setattr(rollup, "try_lock", lambda _conn: True)
+    monkeypatch.setattr(rollup, "try_lock_positions", lambda _conn: True)
     monkeypatch.setattr(event_log, "read_mark", read)
-    at_once([analytics.fold] * 2)
+    at_once([analytics.roll_up_batch] * 2)
     monkeypatch.undo()
     assert rolled_up(conn) != counted(conn)
 
@@ -160,9 +160,9 @@ def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeyp
 def test_who_folds_makes_settling_and_reading_wait_for_nothing(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
     settle(conn, player, code)
-    with db.connect() as folder, folder.transaction():
-        assert rollup.try_lock(folder)
-        rollup.fold_scans(folder, limit=100)
+    with db.dedicated_connection() as folder, folder.transaction():
+        assert rollup.try_lock_positions(folder)
+        rollup.roll_up_scans(folder, limit=100)
         conn.execute("SET lock_timeout = '1s'")
         settle(conn, player, code)
         hand_in(conn, player, code)

@@ -6,9 +6,9 @@ from uuid import UUID
 
 import pytest
 
-from shared.analytics.calendar import offsets
+from shared.analytics.calendar import utc_offsets
 from shared.analytics.statistics import statistics
-from shared.analytics.unaggregated import Subject
+from shared.analytics.unaggregated import RollupSubject
 from shared.infra.db import Conn
 from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
 from tests.support.callers import Staff
@@ -136,7 +136,7 @@ def test_a_scan_dated_long_ago_by_hand_is_told(conn: Conn, code: UUID, staff: St
     settle(conn, make_player(conn), code, at=datetime(2, 1, 1, 12, tzinfo=UTC))
     settle(conn, make_player(conn), code)
     roll_up()
-    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+    assert sum(statistics(conn, RollupSubject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
 
 
 def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
@@ -146,14 +146,14 @@ def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
 
     def walk(tz: Any, since: datetime, until: datetime) -> Any:
         walked.append(until)
-        return offsets(tz, since, until)
+        return utc_offsets(tz, since, until)
 
     monkeypatch.setattr("shared.analytics.statistics.offsets", walk)
     settle(conn, make_player(conn), code, at=datetime(9997, 1, 1, 12, tzinfo=UTC))
-    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 1
+    assert sum(statistics(conn, RollupSubject(code, staff.org_id), "Europe/Amsterdam").hours) == 1
     settle(conn, make_player(conn), code)
     roll_up()
-    assert sum(statistics(conn, Subject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
+    assert sum(statistics(conn, RollupSubject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
     assert max(walked) < datetime.now(UTC) + timedelta(days=2)
 
 

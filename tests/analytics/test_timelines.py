@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.analytics import unaggregated
 from shared.analytics.calendar import DAYS, zone_names
 from shared.analytics.timelines import timeline
-from shared.analytics.unaggregated import Subject
+from shared.analytics.unaggregated import RollupSubject
 from shared.infra.db import Conn
 from tests.analytics.factories import correct, settle, visit
 from tests.support.callers import Staff
@@ -195,6 +195,6 @@ def test_in_any_zone_each_scan_counts_on_its_local_day(
         if rolled:
             roll_up()
 
-    for subject in (Subject(code, org), Subject(org, org)):
+    for subject in (RollupSubject(code, org), RollupSubject(org, org)):
         for day, count, success, _, _ in timeline(conn, subject, "1y", tz, now):
             assert (count, success) == (expected[day, "count"], expected[day, "success"]), day

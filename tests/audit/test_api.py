@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from shared.imports.rules import AT_ONCE
+from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
 from tests.security.role_fixtures import logo
 from tests.support.callers import Staff, make_key, sign_in
@@ -179,7 +179,9 @@ def test_many_codes_are_one_line(client: Any, staff: Staff) -> None:
     assert line["new"] == {"codes": 2, "failed": 1}
 
 
-@pytest.mark.parametrize(("rows", "wrong", "expected"), [(AT_ONCE + 1, 0, 1), (AT_ONCE + 1, 1, 0)])
+@pytest.mark.parametrize(
+    ("rows", "wrong", "expected"), [(MAX_SYNCHRONOUS_ROWS + 1, 0, 1), (MAX_SYNCHRONOUS_ROWS + 1, 1, 0)]
+)
 def test_an_import_that_a_worker_ends_is_its_askers(
     client: Any, staff: Staff, rows: int, wrong: int, expected: int
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.audit.rules import HIDDEN, MAX_TOLD, difference, dumps, told
+from shared.audit.rules import MAX_VALUE_CHARACTERS, REDACTED, diff, dumps, redact
 
 
 @pytest.mark.parametrize(
@@ -20,22 +20,22 @@ from shared.audit.rules import HIDDEN, MAX_TOLD, difference, dumps, told
     ],
 )
 def test_only_what_changed_is_told(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
-    assert difference(old, new) == expected
+    assert diff(old, new) == expected
 
 
 def test_of_a_secret_only_that_it_changed() -> None:
-    assert difference({"solution": "a", "b": 1}, {"solution": "b", "b": 1}, {"solution"}) == (
-        {"solution": HIDDEN},
-        {"solution": HIDDEN},
+    assert diff({"solution": "a", "b": 1}, {"solution": "b", "b": 1}, {"solution"}) == (
+        {"solution": REDACTED},
+        {"solution": REDACTED},
     )
-    assert difference({"solution": "a"}, {"solution": "a"}, {"solution"}) == ({}, {})
-    assert difference({}, {"solution": "a"}, {"solution"}) == ({"solution": None}, {"solution": HIDDEN})
+    assert diff({"solution": "a"}, {"solution": "a"}, {"solution"}) == ({}, {})
+    assert diff({}, {"solution": "a"}, {"solution"}) == ({"solution": None}, {"solution": REDACTED})
 
 
 def test_what_is_long_is_told_by_its_size_and_digest() -> None:
-    long = "x" * MAX_TOLD
+    long = "x" * MAX_VALUE_CHARACTERS
 
-    shown = told({"data": long, "more": "short"})
+    shown = redact({"data": long, "more": "short"})
 
     assert shown["data"]["bytes"] == len(long) + 2
     assert len(shown["data"]["sha256"]) == 64

@@ -9,7 +9,7 @@ import pytest
 from shared.analytics import rollup
 from shared.infra import db, event_log
 from shared.infra.db import Conn
-from shared.infra.event_log import Position
+from shared.infra.event_log import LogPosition
 from shared.visits import store as visits
 from tests.support import factories
 from tests.support.factories import make_code, make_player
@@ -19,15 +19,15 @@ from workers.analytics import roll_up
 LONG_AGO = "now() - interval '31 days'"
 
 
-def tell(conn: Conn, *names: str, at: str = "now()") -> list[Position]:
+def tell(conn: Conn, *names: str, at: str = "now()") -> list[LogPosition]:
     for name in names:
         factories.tell(conn, name)
         conn.execute(f"UPDATE events SET at = {at} WHERE type = %s", (name,))
-    return [event.position for event in event_log.read(conn, Position(0, 0), limit=100)]
+    return [event.position for event in event_log.read(conn, LogPosition(0, 0), limit=100)]
 
 
-def read_upto(conn: Conn, position: Position) -> None:
-    for reader in event_log.READERS:
+def read_upto(conn: Conn, position: LogPosition) -> None:
+    for reader in event_log.CONSUMERS:
         event_log.write_mark(conn, reader, position)
 
 
@@ -43,7 +43,7 @@ def test_events_are_kept_for_their_retention(conn: Conn) -> None:
     assert event_log.read_mark(conn, "horizon") == positions[0]
 
 
-@pytest.mark.parametrize("behind", event_log.READERS)
+@pytest.mark.parametrize("behind", event_log.CONSUMERS)
 def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
     """The relay has not published it, or it is not in the rollups."""
     positions = tell(conn, "read", "unread", at=LONG_AGO)
@@ -53,7 +53,7 @@ def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
     assert kept(conn) == ["unread"]
 
 
-@pytest.mark.parametrize("missing", event_log.READERS)
+@pytest.mark.parametrize("missing", event_log.CONSUMERS)
 def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing: str) -> None:
     read_upto(conn, tell(conn, "old", at=LONG_AGO)[-1])
     conn.execute("DELETE FROM event_readers WHERE name = %s", (missing,))
@@ -80,7 +80,7 @@ def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: 
     assert conn.execute("SELECT count(*) FROM visits").fetchone() == (4,)
 
     roll_up()
-    assert [cleanup.forget_all().visits for _ in range(2)] == [2, 0]
+    assert [cleanup.purge_all().visits for _ in range(2)] == [2, 0]
     assert conn.execute("SELECT count(*) FROM visits").fetchone() == (2,)
     assert conn.execute("SELECT sum(count) FROM visit_days WHERE subject_id = %s", (code,)).fetchone() == (4,)
 
@@ -89,8 +89,8 @@ def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> No
     """A slice that counted after they went, and did not know of it yet, would lose them for good."""
     conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {LONG_AGO}, 'phone')", (make_code(conn),))
     roll_up()
-    with db.connect() as rebuilder, rebuilder.transaction():
-        rollup.lock(rebuilder)
+    with db.dedicated_connection() as rebuilder, rebuilder.transaction():
+        rollup.lock_positions(rebuilder)
         conn.execute("SET lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             visits.forget(conn, before=datetime.now(UTC).date(), limit=10)

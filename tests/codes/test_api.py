@@ -99,7 +99,7 @@ def test_a_taken_code_is_a_conflict_and_a_removed_one_is_free(client: Any, staff
 def test_a_minted_code_that_is_taken_is_minted_anew(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
     minted = iter(["taken1", "taken1", "free12"])
     make(client, staff, code="taken1")
-    monkeypatch.setattr(store, "mint", lambda: next(minted))
+    monkeypatch.setattr(store, "generate_code_text", lambda: next(minted))
 
     assert make(client, staff).json["code"] == "free12"
 

@@ -3,13 +3,13 @@ from typing import Any
 
 import pytest
 
-from shared.codes.rules import Definition, faults
+from shared.codes.rules import CodeDefinition, find_errors
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 
 
-def definition(**fields: Any) -> Definition:
-    return Definition(**{"code": "spy123", "scan_type": "item_drop"} | fields)
+def definition(**fields: Any) -> CodeDefinition:
+    return CodeDefinition(**{"code": "spy123", "scan_type": "item_drop"} | fields)
 
 
 @pytest.mark.parametrize(
@@ -35,5 +35,5 @@ def definition(**fields: Any) -> Definition:
         (definition(scan_type=None, longitude=4.9), ["body.latitude", "body.target_url"]),
     ],
 )
-def test_faults(code: Definition, faulty: list[str]) -> None:
-    assert [fault.loc for fault in faults(code)] == faulty
+def test_faults(code: CodeDefinition, faulty: list[str]) -> None:
+    assert [fault.loc for fault in find_errors(code)] == faulty

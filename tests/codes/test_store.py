@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.codes import store
-from shared.codes.rules import CODE, Definition, Encounter, Reward, faults
-from shared.codes.store import Filter
+from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, find_errors
+from shared.codes.store import CodeFilter
 from shared.encounters.rules import is_solvable
 from shared.errors import CodeTaken
 from shared.infra import db
@@ -27,7 +27,7 @@ JSON = st.recursive(
 )
 COUNTS = st.none() | st.integers(1, 2**31 - 1)
 ENCOUNTERS = st.builds(
-    Encounter,
+    EncounterDefinition,
     puzzle_type=st.sampled_from(["decryption", "pattern", "hacking"]),
     difficulty_level=st.integers(1, 10),
     data=st.dictionaries(TEXT, JSON, max_size=3),
@@ -37,7 +37,7 @@ ENCOUNTERS = st.builds(
 ).filter(lambda puzzle: puzzle.solution is None or is_solvable(puzzle.puzzle_type, puzzle.solution))
 
 
-def mended(code: Definition) -> Definition:
+def mended(code: CodeDefinition) -> CodeDefinition:
     """The same without contradictions."""
     place = (code.latitude or 0.0, code.longitude or 0.0) if code.requires_location else (code.latitude, code.longitude)
     if None in place:
@@ -56,17 +56,17 @@ def mended(code: Definition) -> Definition:
 
 
 DEFINITIONS = st.builds(
-    Definition,
-    code=st.from_regex(CODE, fullmatch=True),
+    CodeDefinition,
+    code=st.from_regex(CODE_PATTERN, fullmatch=True),
     description=TEXT,
     scan_type=st.sampled_from([None, "item_drop", "encounter", "transportation"]),
     requires_location=st.booleans(),
     latitude=st.none() | st.floats(-90, 90),
     longitude=st.none() | st.floats(-180, 180),
     radius_m=st.floats(5, 50_000),
-    reward=st.none() | st.builds(Reward, TEXT.filter(bool), st.integers(1, 1_000_000)),
+    reward=st.none() | st.builds(CodeReward, TEXT.filter(bool), st.integers(1, 1_000_000)),
     encounter=st.none() | ENCOUNTERS,
-    destination_code=st.none() | st.from_regex(CODE, fullmatch=True),
+    destination_code=st.none() | st.from_regex(CODE_PATTERN, fullmatch=True),
     target_url=st.none() | st.just("https://example.com"),
     active=st.booleans(),
     starts_at=st.none() | TIMES,
@@ -79,24 +79,24 @@ DEFINITIONS = st.builds(
 ).map(mended)
 
 
-def definition(code: str = "spy123", **fields: Any) -> Definition:
-    return Definition(**{"code": code, "scan_type": "item_drop"} | fields)
+def definition(code: str = "spy123", **fields: Any) -> CodeDefinition:
+    return CodeDefinition(**{"code": code, "scan_type": "item_drop"} | fields)
 
 
-def add(conn: Conn, org_id: UUID, *codes: Definition) -> list[UUID]:
+def add(conn: Conn, org_id: UUID, *codes: CodeDefinition) -> list[UUID]:
     return [store.add(conn, org_id, code) for code in codes]
 
 
 def found(conn: Conn, org_id: UUID, **which: Any) -> set[str]:
-    return {code.code for code in store.of_organization(conn, org_id, Filter(**which), limit=200)}
+    return {code.code for code in store.of_organization(conn, org_id, CodeFilter(**which), limit=200)}
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=DEFINITIONS, changed=DEFINITIONS)
 def test_what_the_rules_let_pass_is_stored_and_read_back_whole(
-    conn: Conn, new: Definition, changed: Definition
+    conn: Conn, new: CodeDefinition, changed: CodeDefinition
 ) -> None:
-    assert faults(new) == faults(changed) == ()
+    assert find_errors(new) == find_errors(changed) == ()
     with conn.transaction(force_rollback=True):
         org_id = make_org(conn)
         stored = store.find(conn, org_id, store.add(conn, org_id, new))
@@ -111,9 +111,9 @@ def test_what_the_rules_let_pass_is_stored_and_read_back_whole(
             assert again.encounter.id == stored.encounter.id
 
 
-def decided(code: Definition) -> dict[str, Any]:
+def decided(code: CodeDefinition) -> dict[str, Any]:
     """Everything but what the store adds."""
-    fields = {name: value for name, value in vars(code).items() if name in Definition.__dataclass_fields__}
+    fields = {name: value for name, value in vars(code).items() if name in CodeDefinition.__dataclass_fields__}
     if code.encounter:
         fields["encounter"] = vars(code.encounter) | {"id": None}
     return fields
@@ -131,9 +131,9 @@ def test_a_code_is_taken_whoever_has_it_until_it_is_removed(conn: Conn) -> None:
         add(conn, theirs, definition("spy123"))
     add(conn, theirs, definition("SPY123"))  # another code: case counts
 
-    assert not store.remove(conn, theirs, qr_id)
-    assert store.remove(conn, mine, qr_id)
-    assert not store.remove(conn, mine, qr_id)
+    assert not store.delete(conn, theirs, qr_id)
+    assert store.delete(conn, mine, qr_id)
+    assert not store.delete(conn, mine, qr_id)
     add(conn, theirs, definition("spy123"))
     assert store.find(conn, mine, qr_id) is None
 
@@ -166,7 +166,7 @@ def test_find_by_code(conn: Conn) -> None:
     assert getattr(store.find_by_code(conn, "spy123"), "id", None) == qr_id
     for text in ("spy12", "", "spy123\n", "spy\x00123", "\ud800", "a" * 5_000):
         assert store.find_by_code(conn, text) is None
-    store.remove(conn, org_id, qr_id)
+    store.delete(conn, org_id, qr_id)
     assert store.find_by_code(conn, "spy123") is None
 
 
@@ -195,7 +195,7 @@ def test_filters(conn: Conn) -> None:
 
 
 def test_minted_codes_are_codes() -> None:
-    minted = {store.mint() for _ in range(100)}
+    minted = {store.generate_code_text() for _ in range(100)}
 
     assert len(minted) == 100
     assert all(len(code) == 12 and set(code) <= set(store.BASE58) for code in minted)

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from shared.codes import store
-from shared.codes.rules import Encounter
+from shared.codes.rules import EncounterDefinition
 from shared.codes.store import StoredCode
 from shared.infra import db
 from shared.infra.db import Conn
@@ -98,7 +98,7 @@ class TestTwoChangesAtOnce:
             with db.transaction() as own:
                 stored = store.find(own, staff.org_id, UUID(qr_id))
                 assert stored is not None
-                store.save(own, StoredCode(**vars(stored) | {"encounter": Encounter("pattern", 7)}))
+                store.save(own, StoredCode(**vars(stored) | {"encounter": EncounterDefinition("pattern", 7)}))
                 request = thread.submit(change, app.test_client(), staff, qr_id, description="Moved")
                 until_blocked(conn)
             answer = request.result()

@@ -30,7 +30,7 @@ def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: Person) -
     told = answer(client, ada, puzzle, "Open  SESAME")
 
     assert (told.status_code, told.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
-    assert scans.inventory(conn, ada.id) == [("gem", 3)]
+    assert scans.list_inventory(conn, ada.id) == [("gem", 3)]
     told_live = conn.execute(
         "SELECT type, data FROM events WHERE player_id = %s AND org_id IS NOT NULL ORDER BY xid, id OFFSET 2", (ada.id,)
     ).fetchall()
@@ -374,7 +374,7 @@ def test_a_crash_between_the_reward_and_the_answer_pays_all_or_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "wake", crash)
+        broken.setattr(event_log, "notify_relay", crash)
         with pytest.raises(KeyboardInterrupt):
             answer(client, ada, puzzle)
     assert balance(conn, ada.id) == 0

@@ -7,15 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.encounters.rules import (
-    MAX_ANSWER,
+    MAX_ANSWER_LENGTH,
+    Attempts,
     Puzzle,
     PuzzleType,
-    Tries,
     attempts_left,
+    is_correct,
     is_open,
-    is_right,
     is_solvable,
-    read,
+    normalize,
 )
 
 
@@ -57,7 +57,7 @@ from shared.encounters.rules import (
     ],
 )
 def test_grading(kind: PuzzleType, solution: str, answer: str, right: bool) -> None:
-    assert is_right(Puzzle(kind, solution, None), answer) is right
+    assert is_correct(Puzzle(kind, solution, None), answer) is right
 
 
 kinds = st.sampled_from(["decryption", "pattern", "hacking"])
@@ -66,14 +66,14 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
 
 @given(kinds, texts)
 def test_what_is_solvable_is_solved_by_its_own_solution(kind: PuzzleType, text: str) -> None:
-    assert is_right(Puzzle(kind, text, None), text) is is_solvable(kind, text)
+    assert is_correct(Puzzle(kind, text, None), text) is is_solvable(kind, text)
 
 
 @given(kinds, texts)
 def test_without_anything_to_compare_with_nothing_is_right(kind: PuzzleType, text: str) -> None:
     for nothing in (None, "", " -, \u200b" if kind != "hacking" else ""):
-        assert not is_right(Puzzle(kind, nothing, None), text)
-    assert not is_right(Puzzle("decryption", " \u200b", None), " ")
+        assert not is_correct(Puzzle(kind, nothing, None), text)
+    assert not is_correct(Puzzle("decryption", " \u200b", None), " ")
 
 
 @given(
@@ -81,36 +81,41 @@ def test_without_anything_to_compare_with_nothing_is_right(kind: PuzzleType, tex
 )
 def test_a_sequence_is_its_numbers_however_separated(numbers: list[int], separator: str) -> None:
     written = separator.join(map(str, numbers))
-    assert is_right(Puzzle("pattern", str(numbers), None), written)
-    assert not is_right(Puzzle("pattern", str([*numbers, 7]), None), written)
-    assert read("pattern", written).split() == [str(number) for number in numbers]
+    assert is_correct(Puzzle("pattern", str(numbers), None), written)
+    assert not is_correct(Puzzle("pattern", str([*numbers, 7]), None), written)
+    assert normalize("pattern", written).split() == [str(number) for number in numbers]
 
 
 @given(texts)
 def test_a_text_is_itself_in_any_case_and_normal_form(text: str) -> None:
     for form in ("NFC", "NFD", "NFKC", "NFKD"):
-        assert read("decryption", unicodedata.normalize(form, text)) == read("decryption", text)
+        assert normalize("decryption", unicodedata.normalize(form, text)) == normalize("decryption", text)
 
 
 def test_reading_the_longest_answers_stays_quick() -> None:
-    for text in ("-" * MAX_ANSWER, "9" * MAX_ANSWER, "\ufdfa" * MAX_ANSWER, "a\u0301" * (MAX_ANSWER // 2)):
+    for text in (
+        "-" * MAX_ANSWER_LENGTH,
+        "9" * MAX_ANSWER_LENGTH,
+        "\ufdfa" * MAX_ANSWER_LENGTH,
+        "a\u0301" * (MAX_ANSWER_LENGTH // 2),
+    ):
         for kind in ("decryption", "pattern", "hacking"):
-            read(kind, text)
+            normalize(kind, text)
 
 
 @pytest.mark.parametrize(
     ("limit", "tries", "left", "open_"),
     [
-        (None, Tries(999), None, True),
-        (3, Tries(0), 3, True),
-        (3, Tries(2), 1, True),
-        (3, Tries(3), 0, False),
-        (3, Tries(5), 0, False),  # the limit was lowered since
-        (3, Tries(1, is_solved=True), 2, False),
-        (None, Tries(0, is_solved=True), None, False),
+        (None, Attempts(999), None, True),
+        (3, Attempts(0), 3, True),
+        (3, Attempts(2), 1, True),
+        (3, Attempts(3), 0, False),
+        (3, Attempts(5), 0, False),  # the limit was lowered since
+        (3, Attempts(1, is_solved=True), 2, False),
+        (None, Attempts(0, is_solved=True), None, False),
     ],
 )
-def test_attempts(limit: int | None, tries: Tries, left: int | None, open_: bool) -> None:
+def test_attempts(limit: int | None, tries: Attempts, left: int | None, open_: bool) -> None:
     puzzle = Puzzle("hacking", "x", limit)
     assert attempts_left(puzzle, tries) == left
     assert is_open(puzzle, tries) is open_

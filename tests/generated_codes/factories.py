@@ -8,7 +8,7 @@ from PIL import Image
 from zxingcpp import read_barcodes
 
 from shared.generated_codes import store
-from shared.generated_codes.rules import Generated, Request
+from shared.generated_codes.rules import GeneratedCode, GenerateRequest
 from shared.infra.db import Conn
 from tests.support.callers import Person
 
@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def ask(conn: Conn, data: str = DATA, maker: UUID | None = None, **fields: Any) -> UUID:
     """A pending code that never expires."""
-    return store.add(conn, maker, Request(data=data, **fields), lasts=None).id
+    return store.add(conn, maker, GenerateRequest(data=data, **fields), lasts=None).id
 
 
 def generate(client: Any, maker: Person | None = None, **body: Any) -> Any:
@@ -30,7 +30,7 @@ def count(conn: Conn, table: str = "generated_codes") -> int:
     return conn.execute(f"SELECT FROM {table}").rowcount
 
 
-def find(conn: Conn, code_id: UUID) -> Generated:
+def find(conn: Conn, code_id: UUID) -> GeneratedCode:
     found = store.find(conn, code_id)
     assert found is not None
     return found

@@ -67,7 +67,7 @@ def test_where_it_is_open_keys_belong_to_an_address(client: Any, conn: Conn) -> 
 
 def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: Person) -> None:
     url = f"/retrieve/{ask(conn, maker=maker.id)}"
-    worker.draw_pending()
+    worker.render_pending()
 
     assert client.delete(url, headers=maker.headers).status_code == 204
     assert client.get(url).status_code == 404

@@ -11,8 +11,8 @@ import pytest
 from flask import Flask
 
 from shared.generated_codes import image_rendering, leases, store
-from shared.generated_codes.rules import MAX_ATTEMPTS, Generated, Request
-from shared.generated_codes.store import Image
+from shared.generated_codes.rules import MAX_ATTEMPTS, GeneratedCode, GenerateRequest
+from shared.generated_codes.store import StoredImage
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, count, expire, find, read
@@ -20,7 +20,7 @@ from tests.support.concurrency import Meeting, at_once, until_blocked
 from workers import generated_codes as worker
 
 LEASE = timedelta(seconds=30)
-PICTURE = Image("digest", b"picture")
+PICTURE = StoredImage("digest", b"picture")
 
 
 def statuses(conn: Conn) -> Counter[str]:
@@ -35,11 +35,11 @@ def test_one_nudge_draws_everything(conn: Conn, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(worker, "BATCH", 4)
     asked = {ask(conn, f"text {k}"): f"text {k}" for k in range(10)}
 
-    worker.draw_pending()
+    worker.render_pending()
 
     assert statuses(conn) == {"ready": 10}
     for code_id, text in asked.items():
-        image = store.image(conn, code_id, "png")
+        image = store.get_image(conn, code_id, "png")
         assert image is not None
         assert read(image.data) == text
         assert image.digest == find(conn, code_id).picture().digest()
@@ -47,10 +47,10 @@ def test_one_nudge_draws_everything(conn: Conn, monkeypatch: pytest.MonkeyPatch)
 
 def test_drawing_again_changes_nothing(conn: Conn) -> None:
     ask(conn)
-    worker.draw_pending()
+    worker.render_pending()
     before = conn.execute("SELECT * FROM generated_codes, generated_images").fetchall()
 
-    worker.draw_pending()
+    worker.render_pending()
 
     assert conn.execute("SELECT * FROM generated_codes, generated_images").fetchall() == before
 
@@ -60,18 +60,18 @@ def test_drawing_again_changes_nothing(conn: Conn) -> None:
 
 def test_workers_side_by_side_draw_each_code_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[UUID] = []
-    draw = image_rendering.draw
+    draw = image_rendering.render
 
-    def counted(code: Generated) -> Image:
+    def counted(code: GeneratedCode) -> StoredImage:
         drawn.append(code.id)
         return draw(code)
 
-    monkeypatch.setattr(image_rendering, "draw", counted)
+    monkeypatch.setattr(image_rendering, "render", counted)
     monkeypatch.setattr(worker, "BATCH", 3)
     asked = [ask(conn) for _ in range(40)]
 
-    at_once([worker.draw_pending] * 4)
-    worker.draw_pending()  # what a worker left to another that had just gone
+    at_once([worker.render_pending] * 4)
+    worker.render_pending()  # what a worker left to another that had just gone
 
     assert sorted(drawn) == sorted(asked)
     assert statuses(conn) == {"ready": 40}
@@ -96,7 +96,7 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(
     leases.claim_fresh(conn, late, LEASE, limit=1)
     end_leases(conn)
     leases.claim_suspect(conn, prompt, LEASE)
-    leases.store(conn, prompt, {code_id: PICTURE})
+    leases.store_images(conn, prompt, {code_id: PICTURE})
 
     leases.suspect(conn, late, {code_id: "too late to matter"})
     leases.give_back(conn, late)
@@ -110,9 +110,9 @@ def test_a_late_picture_does_not_replace_the_one_that_was_shown(conn: Conn) -> N
     leases.claim_fresh(conn, late, LEASE, limit=1)
     store.keep(conn, code_id, "png", PICTURE)  # somebody looked at it meanwhile
 
-    assert leases.store(conn, late, {code_id: Image("other", b"other")}) == 0
+    assert leases.store_images(conn, late, {code_id: StoredImage("other", b"other")}) == 0
 
-    assert store.image(conn, code_id, "png") == PICTURE
+    assert store.get_image(conn, code_id, "png") == PICTURE
 
 
 def test_who_asks_while_a_worker_draws_is_given_the_picture(app: Flask, client: Any, conn: Conn) -> None:
@@ -122,7 +122,7 @@ def test_who_asks_while_a_worker_draws_is_given_the_picture(app: Flask, client: 
     answer = client.get(f"/retrieve/{code_id}/image")
 
     assert answer.status_code == 200
-    assert leases.store(conn, token, {code_id: image_rendering.draw(claimed)}) == 0
+    assert leases.store_images(conn, token, {code_id: image_rendering.render(claimed)}) == 0
     assert client.get(f"/retrieve/{code_id}/image").headers["ETag"] == answer.headers["ETag"]
     assert find(conn, code_id).status == "ready"
 
@@ -135,7 +135,7 @@ def test_who_asks_while_a_worker_stores_is_given_what_it_stored(app: Flask, conn
 
     def store_slowly() -> bytes:
         with db.transaction() as own:
-            leases.store(own, token, {code_id: PICTURE})
+            leases.store_images(own, token, {code_id: PICTURE})
             ready.wait()
             until_blocked(conn)
         return PICTURE.data
@@ -161,7 +161,7 @@ def test_many_who_ask_at_once_are_given_the_same(app: Flask, conn: Conn) -> None
 @pytest.mark.parametrize(
     "write",
     [
-        lambda conn, token, code_id: leases.store(conn, token, {code_id: PICTURE}),
+        lambda conn, token, code_id: leases.store_images(conn, token, {code_id: PICTURE}),
         lambda conn, token, code_id: store.keep(conn, code_id, "png", PICTURE),
     ],
     ids=["by a worker", "on the spot"],
@@ -174,7 +174,7 @@ def test_a_code_deleted_while_it_is_drawn_leaves_no_picture(
     leases.claim_fresh(conn, token, LEASE, limit=1)
     if by == "cleanup":
         expire(conn, code_id)
-        store.forget_expired(conn, limit=1)
+        store.purge_expired(conn, limit=1)
     else:
         store.remove(conn, code_id)
 
@@ -191,16 +191,16 @@ def test_a_code_that_cannot_be_drawn_is_set_aside_and_the_others_go_on(
 ) -> None:
     asked = [ask(conn) for _ in range(5)]
     tried = Counter[UUID]()
-    draw = image_rendering.draw
+    draw = image_rendering.render
 
-    def fail(code: Generated) -> Image:
+    def fail(code: GeneratedCode) -> StoredImage:
         tried[code.id] += 1
         if code.id == asked[2]:
             raise ZeroDivisionError("no such luck")
         return draw(code)
 
-    monkeypatch.setattr(image_rendering, "draw", fail)
-    worker.draw_pending()
+    monkeypatch.setattr(image_rendering, "render", fail)
+    worker.render_pending()
 
     assert statuses(conn) == {"ready": 4, "failed": 1}
     assert tried == {code_id: MAX_ATTEMPTS if code_id == asked[2] else 1 for code_id in asked}
@@ -213,18 +213,18 @@ def test_a_code_that_kills_its_worker_three_times_is_set_aside_and_the_others_go
 ) -> None:
     """A worker that is gone without a word when it comes to the deadly code: its leases stay behind."""
     asked = [ask(conn) for _ in range(5)]
-    draw = image_rendering.draw
+    draw = image_rendering.render
 
-    def die(code: Generated) -> Image:
+    def die(code: GeneratedCode) -> StoredImage:
         if code.id == asked[2]:
             raise SystemExit
         return draw(code)
 
-    monkeypatch.setattr(image_rendering, "draw", die)
+    monkeypatch.setattr(image_rendering, "render", die)
     kills = 0
     while "pending" in statuses(conn):
         try:
-            worker.draw_pending()
+            worker.render_pending()
         except SystemExit:
             kills += 1
             end_leases(conn)
@@ -240,7 +240,7 @@ def test_a_live_lease_is_respected(conn: Conn) -> None:
     ask(conn)
     leases.claim_fresh(conn, uuid4(), LEASE, limit=1)
 
-    worker.draw_pending()
+    worker.render_pending()
 
     assert statuses(conn) == {"pending": 1}
 
@@ -252,11 +252,11 @@ def test_a_database_that_goes_away_costs_no_attempt(conn: Conn, monkeypatch: pyt
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as broken:
-        broken.setattr(leases, "store", go_away)
+        broken.setattr(leases, "store_images", go_away)
         with pytest.raises(psycopg.OperationalError):
-            worker.draw_pending()
+            worker.render_pending()
     assert conn.execute("SELECT attempts, lease_until FROM generated_codes").fetchone() == (0, None)
-    worker.draw_pending()
+    worker.render_pending()
     assert statuses(conn) == {"ready": 1}
 
 
@@ -270,7 +270,7 @@ def test_nothing_is_stored_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) 
     with monkeypatch.context() as broken:
         broken.setattr(leases, "suspect", crash)
         with pytest.raises(KeyboardInterrupt):
-            worker.draw_pending()
+            worker.render_pending()
     assert (statuses(conn), count(conn, "generated_images")) == ({"pending": 1}, 0)
 
 
@@ -278,16 +278,16 @@ def test_a_request_that_came_from_elsewhere_is_drawn_too(conn: Conn) -> None:
     """A row by hand is pending, and the sweep's nudge finds it."""
     conn.execute("INSERT INTO generated_codes (data, format, size, error_correction) VALUES ('a', 'png', 100, 'L')")
 
-    worker.draw_pending()
+    worker.render_pending()
 
     assert statuses(conn) == {"ready": 1}
 
 
 def test_the_longest_text_of_each_format_is_drawn(conn: Conn) -> None:
-    asked = Request(data="a" * 2_953, size=2_000, error_correction="L")
+    asked = GenerateRequest(data="a" * 2_953, size=2_000, error_correction="L")
     for as_format in ("png", "svg", "pdf"):
         ask(conn, asked.data, format=as_format, size=asked.size, error_correction="L")
 
-    worker.draw_pending()
+    worker.render_pending()
 
     assert statuses(conn) == {"ready": 3}

@@ -22,7 +22,7 @@ from workers import generated_codes as worker
 def drawn(conn: Conn, n: int) -> list[UUID]:
     """Codes with their pictures, all of which expired an hour ago."""
     asked = [ask(conn) for _ in range(n)]
-    worker.draw_pending()
+    worker.render_pending()
     for code_id in asked:
         expire(conn, code_id, by="1 hour")
     return asked
@@ -34,7 +34,7 @@ def test_expired_codes_go_with_their_pictures_and_the_report_says_so(conn: Conn)
     row = conn.execute("SELECT sum(octet_length(data)) FROM generated_images WHERE code_id <> %s", (stays,)).fetchone()
     assert row is not None
 
-    report = cleanup.forget_all()
+    report = cleanup.purge_all()
 
     assert (report.generated_codes, report.generated_image_bytes) == (3, row[0])
     assert [code_id for (code_id,) in conn.execute("SELECT id FROM generated_codes")] == [stays]
@@ -50,7 +50,7 @@ def test_nothing_goes_before_its_time(conn: Conn) -> None:
     conn.execute("UPDATE events SET at = now() - interval '1 year'")  # no relay has published it
     conn.execute("UPDATE player_scans SET received_at = now() - interval '1 year'")
 
-    report = cleanup.forget_all()
+    report = cleanup.purge_all()
 
     assert set(report.__dict__.values()) == {0}
     assert (count(conn), count(conn, "player_scans"), count(conn, "events")) == (3, 1, 1)
@@ -59,7 +59,7 @@ def test_nothing_goes_before_its_time(conn: Conn) -> None:
 def test_it_works_in_batches(conn: Conn) -> None:
     drawn(conn, 5)
 
-    removed = [store.forget_expired(conn, limit=2) for _ in range(4)]
+    removed = [store.purge_expired(conn, limit=2) for _ in range(4)]
 
     assert [one.codes for one in removed] == [2, 2, 1, 0]
     assert [one.image_bytes > 0 for one in removed] == [True, True, True, False]
@@ -69,7 +69,7 @@ def test_all_batches_are_run(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Non
     drawn(conn, 5)
     monkeypatch.setattr(cleanup, "CODES_BATCH", 2)
 
-    assert cleanup.forget_all().generated_codes == 5
+    assert cleanup.purge_all().generated_codes == 5
     assert count(conn) == 0
 
 
@@ -77,8 +77,8 @@ def test_side_by_side_each_code_is_counted_once(conn: Conn, monkeypatch: pytest.
     drawn(conn, 60)
     monkeypatch.setattr(cleanup, "CODES_BATCH", 3)
 
-    reports = at_once([cleanup.forget_all] * 4)
-    again = cleanup.forget_all()
+    reports = at_once([cleanup.purge_all] * 4)
+    again = cleanup.purge_all()
 
     assert sum(report.generated_codes for report in (*reports, again)) == 60
     assert (count(conn), count(conn, "generated_images"), count(conn, "generated_tombstones")) == (0, 0, 60)
@@ -100,7 +100,7 @@ def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.
     )
     monkeypatch.setattr(cleanup, "BATCH", 10)
 
-    reports = [*at_once([cleanup.forget_all] * 4), cleanup.forget_all()]
+    reports = [*at_once([cleanup.purge_all] * 4), cleanup.purge_all()]
 
     assert sum(report.idempotency_keys for report in reports) == 200
     assert sum(report.refresh_families for report in reports) == 200
@@ -112,7 +112,7 @@ def test_running_it_again_changes_nothing(conn: Conn) -> None:
 
     cleanup.clean_up()
 
-    assert set(cleanup.forget_all().__dict__.values()) == {0}
+    assert set(cleanup.purge_all().__dict__.values()) == {0}
 
 
 def test_it_waits_for_nobody(conn: Conn) -> None:
@@ -121,9 +121,9 @@ def test_it_waits_for_nobody(conn: Conn) -> None:
     with db.transaction() as other:
         other.execute("SELECT FROM generated_codes WHERE id = %s FOR NO KEY UPDATE", (held,))
 
-        assert store.forget_expired(conn, limit=9).codes == 1
+        assert store.purge_expired(conn, limit=9).codes == 1
 
-    assert store.forget_expired(conn, limit=9).codes == 1
+    assert store.purge_expired(conn, limit=9).codes == 1
 
 
 def test_a_crash_in_the_middle_leaves_the_code_and_its_picture(conn: Conn) -> None:
@@ -131,7 +131,7 @@ def test_a_crash_in_the_middle_leaves_the_code_and_its_picture(conn: Conn) -> No
 
     def crash() -> None:
         with db.transaction() as own:
-            assert store.forget_expired(own, limit=9).codes == 1
+            assert store.purge_expired(own, limit=9).codes == 1
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -143,7 +143,7 @@ def test_a_crash_in_the_middle_leaves_the_code_and_its_picture(conn: Conn) -> No
 def test_no_picture_is_without_its_code(conn: Conn) -> None:
     """The schema holds it: there is no moment at which a picture could be left behind."""
     ask(conn)
-    worker.draw_pending()
+    worker.render_pending()
     conn.execute("DELETE FROM generated_codes")
     assert count(conn, "generated_images") == 0
 
@@ -154,7 +154,7 @@ def test_tombstones_stand_for_a_year(conn: Conn) -> None:
             "INSERT INTO generated_tombstones (id, expires_at) VALUES (%s, now() - %s::interval)", (uuid4(), age)
         )
 
-    assert cleanup.forget_all().generated_tombstones == 2
+    assert cleanup.purge_all().generated_tombstones == 2
     assert count(conn, "generated_tombstones") == 1
 
 

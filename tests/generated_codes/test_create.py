@@ -10,7 +10,7 @@ from PIL import Image
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.messages import ImagesPending, Message, nudger
+from shared.messages import GeneratedCodesPending, Message, background_sender
 from tests.generated_codes.factories import DATA, PNG, count, generate, read
 from tests.support.callers import Person
 from workers import generated_codes as worker
@@ -31,7 +31,7 @@ def test_a_code_is_there_at_once_and_ready_when_a_worker_has_drawn_it(client: An
     assert made.headers["Location"] == f"/retrieve/{code_id}"
     told = {"qr_id": code_id, "status": "pending", "qr_code": f"/retrieve/{code_id}/image", "expires_at": None}
     assert client.get(f"/retrieve/{code_id}").json == told
-    worker.draw_pending()
+    worker.render_pending()
     assert client.get(f"/retrieve/{code_id}").json == told | {"status": "ready"}
     assert read(client.get(made.json["image_url"]).data) == DATA
 
@@ -43,10 +43,10 @@ def test_it_is_committed_before_anybody_is_nudged(client: Any, maker: Person, mo
         with db.connection() as other:
             seen.append((message, count(other)))
 
-    monkeypatch.setattr(nudger, "nudge", look)
+    monkeypatch.setattr(background_sender, "nudge", look)
     for headers in ({}, {"Idempotency-Key": "k"}):
         client.post("/generate", json={"data": DATA}, headers=maker.headers | headers)
-    assert seen == [(ImagesPending(), 1), (ImagesPending(), 2)]
+    assert seen == [(GeneratedCodesPending(), 1), (GeneratedCodesPending(), 2)]
 
 
 @pytest.mark.parametrize("hours", [1, 24, 87_600, 24.0])
@@ -65,7 +65,7 @@ def test_it_expires_so_many_hours_after_it_was_made(client: Any, conn: Conn, mak
 )
 def test_it_is_drawn_as_asked(client: Any, maker: Person, as_format: str, content_type: str, begins: bytes) -> None:
     url = generate(client, maker, format=as_format, size=512, error_correction="H").json["image_url"]
-    worker.draw_pending()
+    worker.render_pending()
 
     answer = client.get(url)
 

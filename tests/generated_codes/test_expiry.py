@@ -8,7 +8,7 @@ from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, expire
 from tests.support.callers import Person
 from workers import generated_codes as worker
-from workers.cleanup import forget_all
+from workers.cleanup import purge_all
 
 
 @pytest.fixture(params=["nobody came", "drawn", "cleaned up"])
@@ -16,10 +16,10 @@ def expired(request: pytest.FixtureRequest, conn: Conn, maker: Person) -> str:
     """The path of a code whose time is over at this very instant."""
     code_id = ask(conn, maker=maker.id)
     if request.param != "nobody came":
-        worker.draw_pending()
+        worker.render_pending()
     expire(conn, code_id)
     if request.param == "cleaned up":
-        assert forget_all().generated_codes == 1
+        assert purge_all().generated_codes == 1
     return f"/retrieve/{code_id}"
 
 
@@ -42,7 +42,7 @@ def test_it_is_there_until_the_instant(client: Any, conn: Conn) -> None:
     conn.execute("UPDATE generated_codes SET expires_at = now() + interval '1 minute'")
 
     assert client.get(f"/retrieve/{code_id}").status_code == 200
-    assert forget_all().generated_codes == 0
+    assert purge_all().generated_codes == 0
     assert client.get(f"/retrieve/{code_id}/image").status_code == 200
 
 

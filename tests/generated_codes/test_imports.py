@@ -23,7 +23,7 @@ print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
 
 def test_retrieving_what_is_ready_loads_no_renderer(conn: Conn) -> None:
     code_id = ask(conn)
-    worker.draw_pending()
+    worker.render_pending()
 
     done = subprocess.run(
         [sys.executable, "-c", SERVE, f"/retrieve/{code_id}", f"/retrieve/{code_id}/image"],

@@ -63,16 +63,16 @@ def test_a_picture_that_no_worker_came_to_is_drawn_on_the_spot_and_kept(client: 
 
     assert read(first.data) == DATA
     assert find(conn, code_id).status == "ready"
-    kept = store.image(conn, code_id, "png")
+    kept = store.get_image(conn, code_id, "png")
     assert kept is not None
     assert kept.data == first.data
-    assert worker.draw_fresh() == 0
+    assert worker.render_new() == 0
 
 
 def test_what_is_stored_is_served_whatever_would_be_drawn_today(client: Any, conn: Conn) -> None:
     """So that a picture and its ETag stay while the renderer changes."""
     code_id = ask(conn)
-    store.keep(conn, code_id, "png", store.Image("digest-of-old", b"drawn by an older renderer"))
+    store.keep(conn, code_id, "png", store.StoredImage("digest-of-old", b"drawn by an older renderer"))
 
     answer = client.get(f"/retrieve/{code_id}/image")
 
@@ -103,7 +103,7 @@ def test_the_etag_tells_formats_apart(client: Any, conn: Conn) -> None:
 
 def test_heads_are_those_of_the_answers(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
-    worker.draw_pending()
+    worker.render_pending()
     for path, accept in (
         (f"/retrieve/{code_id}", "*/*"),
         (f"/retrieve/{code_id}", SVG),
@@ -141,5 +141,5 @@ def test_a_code_that_may_have_killed_workers_is_not_tried_here(client: Any, conn
 
     assert answer.status_code == 503
     assert "Retry-After" in answer.headers
-    worker.draw_pending()
+    worker.render_pending()
     assert client.get(f"/retrieve/{code_id}/image").status_code == 200

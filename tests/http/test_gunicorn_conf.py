@@ -14,7 +14,7 @@ from gunicorn.config import Config
 from gunicorn.workers.gthread import _DEFER, TConn
 
 from script.stack.ports import LOOPBACK
-from shared.infra.concurrency import Turns
+from shared.infra.concurrency import ConcurrencyLimiter
 from web import gunicorn_conf
 from web.server import gunicorn_worker
 
@@ -31,7 +31,7 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
 
 
 def test_a_connection_over_which_nothing_came_keeps_no_thread() -> None:
-    worker: Any = object.__new__(gunicorn_worker.Worker)
+    worker: Any = object.__new__(gunicorn_worker.LimitedThreadWorker)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         conn = TConn(Config(), ours, ("", 0), ("", 0))
@@ -67,9 +67,9 @@ class Clock:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """One that holds a connection, its client's end, and a clock."""
-    worker: Any = object.__new__(gunicorn_worker.Worker)
+    worker: Any = object.__new__(gunicorn_worker.LimitedThreadWorker)
     worker.poller, worker.lingering, worker.nr_conns = selectors.DefaultSelector(), {}, 1
-    worker.turns, worker.crowd = Turns(1, print), Turns(1, print)
+    worker.turns, worker.crowd = ConcurrencyLimiter(1, print), ConcurrencyLimiter(1, print)
     worker.clock = Clock()
     monkeypatch.setattr(gunicorn_worker, "time", worker.clock)
     ours, worker.client = socket.socketpair()
@@ -130,7 +130,7 @@ def test_a_connection_that_is_broken_already_is_closed(worker: Any) -> None:
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_who_closes_a_kept_connection_needs_no_thread(worker: Any, is_closed: bool) -> None:
     started: list[Any] = []
-    worker.turns = Turns(1, lambda conn, _turn: started.append(conn))
+    worker.turns = ConcurrencyLimiter(1, lambda conn, _turn: started.append(conn))
     worker.keepalived_conns = deque([worker.conn])
     worker.poller.register(
         worker.conn.sock, selectors.EVENT_READ, partial(worker.on_client_socket_readable, worker.conn)
@@ -165,7 +165,7 @@ def test_the_time_that_a_request_stands_in_line_is_not_its_clients(monkeypatch: 
     monkeypatch.setattr(gunicorn_worker, "time", clock)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        requests = gunicorn_worker.Requests(TConn(Config(), ours, ("", 0), ("", 0)))
+        requests = gunicorn_worker.RequestReader(TConn(Config(), ours, ("", 0), ("", 0)))
         ours.setblocking(True)
         requests.unreader._clock = clock.monotonic
         theirs.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")

@@ -139,7 +139,7 @@ def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         machine, stranger = make_key(conn, staff.org_id), make_key(conn, others.org_id)
         ids = {
             "org_id": staff.org_id,
-            "import_id": imports.begin(conn, staff.org_id, partial=False).id,
+            "import_id": imports.create(conn, staff.org_id, partial=False).id,
             "qr_id": code,
             "player_id": staff.member.id,
             "encounter_id": puzzle,

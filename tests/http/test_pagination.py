@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.http.pagination import BadCursor, cut, decode_cursor, decode_id, encode_cursor
+from web.http.pagination import InvalidCursor, decode_cursor, decode_id, encode_cursor, paginate
 
 PARTS = st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=3)
 
@@ -21,14 +21,14 @@ def test_a_cursor_needs_no_escaping_in_a_url(parts: list[str]) -> None:
 
 @given(st.text())
 def test_any_other_text_is_refused_by_name(text: str) -> None:
-    with pytest.raises(BadCursor) as refused:
+    with pytest.raises(InvalidCursor) as refused:
         decode_cursor(text, 2)
     assert refused.value.faults[0].loc == "query.cursor"
 
 
 @pytest.mark.parametrize("text", [encode_cursor("a"), encode_cursor("a", "b", "c"), "bnVsbA", "WzEsMl0", "W" * 5000])
 def test_another_shape_is_refused(text: str) -> None:
-    with pytest.raises(BadCursor):
+    with pytest.raises(InvalidCursor):
         decode_cursor(text, 2)
 
 
@@ -36,7 +36,7 @@ def test_a_cursor_of_one_id() -> None:
     place = uuid4()
     assert decode_id(None) is None
     assert decode_id(encode_cursor(str(place))) == place
-    with pytest.raises(BadCursor):
+    with pytest.raises(InvalidCursor):
         decode_id(encode_cursor("no id"))
 
 
@@ -48,7 +48,7 @@ def test_pages_hold_everything_once_in_order(items: list[UUID], limit: int) -> N
     after: UUID | None = None
     while True:
         found = [item for item in items if after is None or item > after][: limit + 1]
-        page, cursor = cut(found, limit, lambda item: (str(item),))
+        page, cursor = paginate(found, limit, lambda item: (str(item),))
         assert len(page) <= limit
         seen += page
         if cursor is None:

@@ -22,7 +22,7 @@ from shared.settings import Settings, settings
 from tests.support.callers import bearer, make_key, make_staff, sign_in
 from web.app import create_app
 from web.http import rate_limit_storage, rate_limits
-from web.http.rate_limits import address
+from web.http.rate_limits import normalize_address
 
 Limited = Callable[..., Any]
 GUESS = {"username": "ada", "password": "wrong horse battery"}
@@ -72,7 +72,7 @@ def test_routes_have_budgets_of_their_own(limited: Limited, conn: Any) -> None:
 
 def test_what_proves_nothing_counts_against_the_address(limited: Limited, conn: Any) -> None:
     """Not even PostgreSQL is asked once its budget is spent; who is known goes on from the same address."""
-    client = limited(UNPROVED="3 per minute")
+    client = limited(ANONYMOUS="3 per minute")
     ada = sign_in(client.application, conn)
     refused = [
         *statuses(client, 1),
@@ -89,7 +89,7 @@ def test_what_proves_nothing_counts_against_the_address(limited: Limited, conn: 
 def test_guessing_from_one_address_ends_before_argon2(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
     client = limited(LOGIN="2 per minute")
     hashed: list[str] = []
-    monkeypatch.setattr(passwords, "is_password", lambda password, _: hashed.append(password))
+    monkeypatch.setattr(passwords, "verify_password", lambda password, _: hashed.append(password))
 
     answers = [client.post("/auth/login", json=GUESS | {"username": f"ada{n}"}) for n in range(3)]
 
@@ -102,8 +102,8 @@ def test_guessing_one_name_from_many_addresses_ends_too(
     limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
     """Whether or not the name exists, and however it is spelled: the answers are the same."""
-    client = limited(LOGIN_NAME="2 per minute")
-    monkeypatch.setattr(passwords, "is_password", lambda *_: False)
+    client = limited(LOGIN_PER_USERNAME="2 per minute")
+    monkeypatch.setattr(passwords, "verify_password", lambda *_: False)
     if known:
         sign_in(client.application, conn, "ada")
 
@@ -117,7 +117,7 @@ def test_guessing_one_name_from_many_addresses_ends_too(
 
 
 def test_a_login_that_names_nobody_is_judged_by_its_address_alone(limited: Limited) -> None:
-    client = limited(LOGIN="4 per minute", LOGIN_NAME="1 per minute")
+    client = limited(LOGIN="4 per minute", LOGIN_PER_USERNAME="1 per minute")
 
     answers = [client.post("/auth/login", data=body, content_type="application/json") for body in ("[]", "{", "{}")]
     answers += [client.post("/auth/login", json=body) for body in ({"username": 7}, {"username": 7})]
@@ -127,7 +127,7 @@ def test_a_login_that_names_nobody_is_judged_by_its_address_alone(limited: Limit
 
 def test_an_api_key_has_one_wide_budget_once_it_is_known(limited: Limited, conn: Any) -> None:
     """Until then it counts as a guess; and no guess spends what a good key has."""
-    client = limited(UNPROVED="2 per minute", KEY="3 per minute", SCAN="1 per minute", DEFAULT="1 per minute")
+    client = limited(ANONYMOUS="2 per minute", API_KEY="3 per minute", SCAN="1 per minute", DEFAULT="1 per minute")
     staff = make_staff(client.application, conn)
     headers = make_key(conn, staff.org_id, "codes:read", "scan").headers
     guess = bearer(f"wm_{'0' * 12}_{'0' * 64}")
@@ -151,21 +151,21 @@ def test_a_stolen_refresh_token_spends_its_own_login_only(limited: Limited, conn
 @pytest.mark.parametrize(("proxies", "expected"), [(0, [401, 401, 429, 429]), (1, [401, 401, 429, 429])])
 def test_rotating_x_forwarded_for_does_not_help(limited: Limited, proxies: int, expected: list[int]) -> None:
     """Nobody's word is taken without proxies; with one, only what it added at the right itself."""
-    client = limited(UNPROVED="2 per minute", proxies=proxies)
+    client = limited(ANONYMOUS="2 per minute", proxies=proxies)
     told = [f"198.51.100.{n}, 203.0.113.7" if proxies else f"198.51.100.{n}" for n in range(4)]
 
     assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == expected
 
 
 def test_a_proxy_tells_its_clients_apart(limited: Limited) -> None:
-    client = limited(UNPROVED="1 per minute", proxies=1)
+    client = limited(ANONYMOUS="1 per minute", proxies=1)
     told = ["203.0.113.7", "203.0.113.7", "203.0.113.8"]
 
     assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429, 401]
 
 
 def test_two_proxies(limited: Limited) -> None:
-    client = limited(UNPROVED="1 per minute", proxies=2)
+    client = limited(ANONYMOUS="1 per minute", proxies=2)
     told = [f"198.51.100.{n}, 203.0.113.7, 10.0.0.{n}" for n in range(2)]
 
     assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429]
@@ -187,12 +187,12 @@ def test_two_proxies(limited: Limited) -> None:
     ],
 )
 def test_an_address_is_counted_as_one_household_has_it(told: str | None, counted: str) -> None:
-    assert address(told) == counted
+    assert normalize_address(told) == counted
 
 
 @given(st.text())
 def test_whatever_a_proxy_tells_is_an_address_or_unknown(told: str) -> None:
-    assert address(address(told).partition("/")[0]) in (address(told), "unknown")
+    assert normalize_address(normalize_address(told).partition("/")[0]) in (normalize_address(told), "unknown")
 
 
 def test_what_a_platform_asks_is_free(limited: Limited) -> None:
@@ -206,7 +206,7 @@ def test_what_a_platform_asks_is_free(limited: Limited) -> None:
 def test_sockets_are_limited_before_they_are_sockets(limited: Limited) -> None:
     """Tickets by a budget of their own: a hall of browsers comes back at once when a process ends. Without one, or with
     a bad token besides, it is a guess like any other."""
-    client = limited(TICKET="3 per minute", UNPROVED="2 per minute")
+    client = limited(WEBSOCKET_TICKET="3 per minute", ANONYMOUS="2 per minute")
 
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
     path = f"/ws/{uuid7()}"
@@ -269,7 +269,7 @@ def test_redis_counts_again_once_it_is_back(limited: Limited, conn: Any, monkeyp
         clock.shift(40)  # longer than it ever rests
         with patch.object(rate_limit_storage, "log") as log:
             assert statuses(client, 3, headers=ada.headers) == [200, 200, 429]
-        assert [call.args[0] for call in log.info.call_args_list] == ["limits_shared_again"]
+        assert [call.args[0] for call in log.info.call_args_list] == ["rate_limit_storage_recovered"]
 
 
 def test_as_many_as_there_are_threads_may_ask_redis_at_once(serve: Callable[..., Any]) -> None:
@@ -301,7 +301,7 @@ def test_counters_stand_under_our_prefix_and_end_by_themselves(limited: Limited,
     client = limited()
     statuses(client, 1, headers=sign_in(client.application, conn).headers)
 
-    (counter,) = redises.client().keys("waymark:limits:*")
+    (counter,) = redises.client().keys("waymark:rate_limits:*")
     assert 0 < redises.client().pttl(counter) <= 60_000
 
 
@@ -313,8 +313,10 @@ def test_limits_that_are_off_cost_nothing(serve: Callable[..., Any]) -> None:
 
 
 def test_each_budget_has_routes_and_a_setting(app: Any) -> None:
-    assert set(rate_limits.BUDGETS) | rate_limits.BY_NAME | rate_limits.FREE <= set(app.view_functions)
+    assert set(
+        rate_limits.LIMIT_BY_ENDPOINT
+    ) | rate_limits.PER_USERNAME_ENDPOINTS | rate_limits.UNLIMITED_ENDPOINTS <= set(app.view_functions)
     named = [name for name in Settings.model_fields if name.startswith("rate_limit_")]
-    assert {f"rate_limit_{budget}" for budget in rate_limits.BUDGETS.values()} < set(named)
+    assert {f"rate_limit_{budget}" for budget in rate_limits.LIMIT_BY_ENDPOINT.values()} < set(named)
     for name in named:
         assert parse(Settings.model_fields[name].default).amount > 0

@@ -9,7 +9,7 @@ from gunicorn.http.errors import NoMoreData
 from hypothesis import given
 from hypothesis import strategies as st
 
-from web.server.read_deadline import Patience, TooSlow
+from web.server.read_deadline import DeadlineReader, ReadTimeout
 
 
 class Clock:
@@ -35,19 +35,19 @@ class Wire:
         return data
 
 
-def reader(*pieces: tuple[float, bytes]) -> Patience:
+def reader(*pieces: tuple[float, bytes]) -> DeadlineReader:
     clock = Clock()
-    return Patience(Wire(clock, list(pieces)), seconds=30, rate=1_000, clock=clock)
+    return DeadlineReader(Wire(clock, list(pieces)), seconds=30, rate=1_000, clock=clock)
 
 
-def pieces(patience: Patience) -> Iterator[bytes]:
+def pieces(patience: DeadlineReader) -> Iterator[bytes]:
     while data := patience.chunk():
         yield data
 
 
 def test_a_byte_now_and_then_is_not_waited_for_without_end() -> None:
     dribbled: list[bytes] = []
-    with pytest.raises(TooSlow):
+    with pytest.raises(ReadTimeout):
         dribbled.extend(pieces(reader(*[(9.0, b"x")] * 100)))
     assert len(dribbled) == 4  # 36 seconds after the first was there to be read
 
@@ -80,12 +80,12 @@ def test_between_requests_the_end_is_an_end() -> None:
 @given(st.lists(st.tuples(st.floats(0, 20), st.integers(1, 5_000)), max_size=100))
 def test_nobody_is_read_from_for_longer_than_their_bytes_are_worth(told: list[tuple[float, int]]) -> None:
     clock = Clock()
-    patience = Patience(Wire(clock, [(s, bytes(n)) for s, n in told]), seconds=30, rate=1_000, clock=clock)
+    patience = DeadlineReader(Wire(clock, [(s, bytes(n)) for s, n in told]), seconds=30, rate=1_000, clock=clock)
     received = 0
     try:
         for data in pieces(patience):
             received += len(data)
-    except TooSlow:
+    except ReadTimeout:
         assert clock.now - 1_000 > 30 + received / 1_000
     slowest = max((seconds for seconds, _ in told), default=0)
     assert clock.now - 1_000 <= 30 + received / 1_000 + 2 * slowest
@@ -95,5 +95,5 @@ def test_silence_is_slow_too() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.setblocking(False)  # as the system says it: no data yet
-        with pytest.raises(TooSlow):
-            Patience(ours, 30, 1_000).chunk()
+        with pytest.raises(ReadTimeout):
+            DeadlineReader(ours, 30, 1_000).chunk()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.callers import Staff
-from web.http.security_headers import POLICY, PROTECTION
+from web.http.security_headers import POLICY, SECURITY_HEADERS
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ def test_every_answer_is_protected(client: Any, path: str, status: int) -> None:
     answer = client.get(path)
 
     assert answer.status_code == status
-    assert {name: answer.headers[name] for name in PROTECTION} == PROTECTION
+    assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
 @pytest.mark.parametrize("path", ["/docs", "/s/nothing", "/b/nothing"])

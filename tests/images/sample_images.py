@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from shared.images.logos import clean_logo
+from shared.images.logos import sanitize_logo
 
 
 def image_bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
@@ -22,7 +22,7 @@ def _disc() -> Image.Image:
     return image
 
 
-LOGO = clean_logo(image_bytes(_disc()))
+LOGO = sanitize_logo(image_bytes(_disc()))
 """A red disc on nothing, wider than high."""
 
 

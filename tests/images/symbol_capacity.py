@@ -4,7 +4,7 @@ import random
 
 from segno import consts
 
-from shared.images.image_spec import Level
+from shared.images.image_spec import ErrorCorrection
 
 ALPHABETS = {
     "numeric": "0123456789",
@@ -17,7 +17,7 @@ LENGTH_BITS = {"numeric": (10, 12, 14), "alphanumeric": (9, 11, 13), "bytes": (8
 LEVELS = {"L": consts.ERROR_LEVEL_L, "M": consts.ERROR_LEVEL_M, "Q": consts.ERROR_LEVEL_Q, "H": consts.ERROR_LEVEL_H}
 
 
-def capacity(version: int, level: Level, alphabet: str) -> int:
+def capacity(version: int, level: ErrorCorrection, alphabet: str) -> int:
     """Characters of this alphabet that the symbol holds."""
     mode = "bytes" if alphabet == "utf-8" else alphabet
     length_bits = LENGTH_BITS[mode][(version > 9) + (version > 26)]

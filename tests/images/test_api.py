@@ -61,7 +61,7 @@ def test_a_picture_of_a_code_leads_to_it(get: Any, path: str) -> None:
     assert answer.headers["Cache-Control"] == DAY
     assert answer.headers["Content-Disposition"] == 'inline; filename="qr-spy123.png"'
     assert pixels(answer.data).size == (300, 300)
-    assert seen(answer.data) == (f"{settings().printed_url}/s/spy123", "M")
+    assert seen(answer.data) == (f"{settings().public_base_url}/s/spy123", "M")
 
 
 def test_a_business_code_leads_to_the_organizations_page(get: Any, conn: Conn, staff: Staff, business: str) -> None:
@@ -72,7 +72,7 @@ def test_a_business_code_leads_to_the_organizations_page(get: Any, conn: Conn, s
     assert answer.headers["Content-Disposition"] == 'inline; filename="qr-business-city-museum.png"'
     assert answer.headers["Cache-Control"] == DAY
     assert pixels(answer.data).size == (500, 500)
-    assert seen(answer.data) == (f"{settings().printed_url}/b/city-museum", "Q")
+    assert seen(answer.data) == (f"{settings().public_base_url}/b/city-museum", "Q")
 
 
 @pytest.mark.parametrize("level", ["L", "M", "Q", "H"])
@@ -81,7 +81,7 @@ def test_a_png_is_as_large_as_asked_and_of_the_level_asked(get: Any, path: str, 
     answer = get(path, size=size, error_correction=level)
 
     assert pixels(answer.data).size == (size, size)
-    assert seen(answer.data) == (f"{settings().printed_url}/s/spy123", level)
+    assert seen(answer.data) == (f"{settings().public_base_url}/s/spy123", level)
 
 
 @pytest.mark.parametrize(
@@ -267,7 +267,7 @@ def test_looks_are_counted_for_the_organization(get: Any, staff: Staff, path: st
     for _ in range(3):
         get(path)
 
-    counts = cache.counts(staff.org_id)
+    counts = cache.lookup_counts(staff.org_id)
     assert counts is not None
     assert (counts[images.name, "miss"], counts[images.name, "hit"]) == (1, 2)
 

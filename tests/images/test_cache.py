@@ -13,7 +13,7 @@ from redis.retry import Retry
 
 from shared.infra import cache
 from shared.infra.cache import Cache
-from shared.infra.local_cache import Near
+from shared.infra.local_cache import LocalCache
 from shared.infra.redis import client as redis_client
 from shared.infra.redis import key
 from shared.settings import settings
@@ -139,7 +139,7 @@ def test_who_waits_for_a_maker_that_fails_makes_it() -> None:
 
 
 def test_who_waits_for_a_maker_that_was_killed_goes_on_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(cache, "MAKER_WAIT_SECONDS", 0.05)
     assert cache._Entry(SOME, "a").claim(OWNER) == "ours"
 
     assert SOME.get_or_make("a", Kitchen().make, OWNER) == b"x" * 10
@@ -159,14 +159,14 @@ def test_every_key_has_a_life() -> None:
         "lock:images:c",
         "index",
         "size",
-        "counts",
+        "lookups",
         f"counts:{OWNER}",
     }
     assert all(redis_client().ttl(name) > 0 for name in names)
 
 
 def test_an_entry_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch, cache_entry_kilobytes=1)
+    small(monkeypatch, cache_max_entry_kb=1)
     kitchen = Kitchen(bytes_each=1025)
 
     assert len(SOME.get_or_make("a", kitchen.make, OWNER)) == 1025
@@ -180,7 +180,7 @@ def stored() -> int:
 
 
 def test_all_entries_together_stay_below_their_limit_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch, cache_megabytes=1)
+    small(monkeypatch, cache_max_mb=1)
     kitchen = Kitchen(bytes_each=100_000)
 
     for n in range(25):
@@ -195,7 +195,7 @@ def test_all_entries_together_stay_below_their_limit_and_the_oldest_go(monkeypat
 @pytest.mark.parametrize("lost", ["index", "size"])
 def test_the_limit_outlives_an_eviction_by_redis(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
     """A volatile-* policy may take the books away too; then at most one more measure of entries lives on."""
-    small(monkeypatch, cache_megabytes=1)
+    small(monkeypatch, cache_max_mb=1)
     kitchen = Kitchen(bytes_each=100_000)
 
     for n in range(40):
@@ -212,7 +212,7 @@ def test_with_redis_away_everything_is_made(away: None) -> None:
 
     assert [SOME.get_or_make("a", kitchen.make, OWNER) for _ in range(3)] == [b"x" * 10] * 3
     assert kitchen.made == 3
-    assert cache.counts() is None
+    assert cache.lookup_counts() is None
 
 
 def test_redis_that_is_away_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch, away: None) -> None:
@@ -248,15 +248,15 @@ def test_looks_are_counted_for_all_and_for_each_organization() -> None:
     for name, owner in (("a", OWNER), ("a", OWNER), ("a", other), ("b", other)):
         SOME.get_or_make(name, Kitchen().make, owner)
 
-    assert cache.counts(OWNER) == {
+    assert cache.lookup_counts(OWNER) == {
         ("images", "hit"): 1,
         ("images", "miss"): 1,
         ("statistics", "hit"): 0,
         ("statistics", "miss"): 0,
     }
-    assert (cache.counts(other) or {})["images", "hit"] == 1
-    assert (cache.counts() or {})["images", "hit"] == 2
-    assert (cache.counts() or {})["images", "miss"] == 2
+    assert (cache.lookup_counts(other) or {})["images", "hit"] == 1
+    assert (cache.lookup_counts() or {})["images", "hit"] == 2
+    assert (cache.lookup_counts() or {})["images", "miss"] == 2
 
 
 class TestMetrics:
@@ -290,7 +290,7 @@ class TestMetrics:
 def test_what_a_process_used_last_needs_no_redis_and_is_counted_later(
     clean: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    near, owner = Cache("images", 60, Near(1_000)), uuid4()
+    near, owner = Cache("images", 60, LocalCache(1_000)), uuid4()
     assert near.get_or_make("a", lambda: b"picture", owner) == b"picture"
     with monkeypatch.context() as away:
         away.setattr(cache, "_ask", lambda question: None)
@@ -298,12 +298,12 @@ def test_what_a_process_used_last_needs_no_redis_and_is_counted_later(
             assert near.get_or_make("a", never, owner) == b"picture"
     near.near.get("a", owner)
     near.tell_hits()
-    told = cache.counts(owner) or {}
+    told = cache.lookup_counts(owner) or {}
     assert (told["images", "hit"], told["images", "miss"]) == (4, 1)
 
 
 def test_a_process_keeps_no_more_than_it_may_and_what_was_used_last() -> None:
-    near, owner = Near(160), uuid4()
+    near, owner = LocalCache(160), uuid4()
     for number in range(30):
         near.put(str(number), bytes(10))
         assert near.get("0", owner) is not None

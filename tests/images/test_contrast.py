@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from shared.images.contrast import check_colours, contrast_ratio, effective_level, rgb
-from shared.images.image_spec import Picture
+from shared.images.contrast import check_colors, contrast_ratio, effective_level, rgb
+from shared.images.image_spec import ImageSpec
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_contrast_is_wcags(foreground: str, background: str, ratio: float) -> No
     ],
 )
 def test_check_colours(foreground: str, background: str, wrong: list[tuple[str, str]]) -> None:
-    found = check_colours(foreground, background)
+    found = check_colors(foreground, background)
     assert [fault.loc for fault in found] == [loc for loc, _ in wrong]
     assert all(message in fault.message for fault, (_, message) in zip(found, wrong, strict=True))
 
@@ -59,23 +59,23 @@ def test_a_logo_raises_the_level_and_nothing_else_does() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        Picture("b"),
-        Picture("a", format="svg"),
-        Picture("a", size=301),
-        Picture("a", level="Q"),
-        Picture("a", foreground="#000001"),
-        Picture("a", background="#FFFFFE"),
-        Picture("a", style="dots"),
-        Picture("a", logo="0" * 64),
+        ImageSpec("b"),
+        ImageSpec("a", format="svg"),
+        ImageSpec("a", size=301),
+        ImageSpec("a", level="Q"),
+        ImageSpec("a", foreground="#000001"),
+        ImageSpec("a", background="#FFFFFE"),
+        ImageSpec("a", style="dots"),
+        ImageSpec("a", logo="0" * 64),
     ],
 )
-def test_the_digest_tells_pictures_apart(other: Picture) -> None:
-    assert other.digest() != Picture("a").digest()
+def test_the_digest_tells_pictures_apart(other: ImageSpec) -> None:
+    assert other.digest() != ImageSpec("a").digest()
 
 
 def test_the_digest_is_the_same_for_what_looks_the_same() -> None:
-    assert Picture("a", background="#ffffff", logo_percent=10).digest() == Picture("a").digest()
-    assert len(Picture("\ud800\0").digest()) == 64
+    assert ImageSpec("a", background="#ffffff", logo_percent=10).digest() == ImageSpec("a").digest()
+    assert len(ImageSpec("\ud800\0").digest()) == 64
 
 
 def test_rules_load_no_renderer() -> None:

@@ -11,7 +11,7 @@ from flask import Flask
 from PIL import Image, ImageDraw
 
 from shared.images import store, verification
-from shared.images.customizations import PLAIN
+from shared.images.customizations import DEFAULT_CUSTOMIZATION
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.images.camera_view import pixels, seen
@@ -363,13 +363,13 @@ class TestTwoChangesAtOnce:
     """A logo is being stored; a request that changes the colours waits, and is judged together with it."""
 
     def judged_with_logo(self, app: Flask, conn: Conn, staff: Staff, code: str) -> bool:
-        from shared.images.logos import clean_logo
+        from shared.images.logos import sanitize_logo
 
         qr_id, put = UUID(code.rpartition("/")[2]), app.test_client().put
         conn.execute("INSERT INTO qr_customizations (qr_code_id) VALUES (%s)", (qr_id,))
         with ThreadPoolExecutor(1) as thread:
             with db.transaction() as own:
-                store.save_logo(own, qr_id, clean_logo(logo()))
+                store.save_logo(own, qr_id, sanitize_logo(logo()))
                 request = thread.submit(put, f"{code}/customization", json=LOOK, headers=staff.admin.headers)
                 until_blocked(conn)
             answer: Any = request.result()
@@ -382,6 +382,6 @@ class TestTwoChangesAtOnce:
     def test_negative_control_without_the_lock_they_are_not(
         self, app: Flask, conn: Conn, staff: Staff, code: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(store, "lock_customization", lambda *_args: PLAIN)
+        monkeypatch.setattr(store, "lock_customization", lambda *_args: DEFAULT_CUSTOMIZATION)
 
         assert not self.judged_with_logo(app, conn, staff, code)

@@ -11,17 +11,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.errors import PictureTooSmall, TextTooLong
-from shared.images.contrast import check_colours, effective_level
-from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Format, Level, Picture, Style
-from shared.images.readback import reads_back
+from shared.errors import ImageTooSmall, TextTooLong
+from shared.images.contrast import check_colors, effective_level
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format, ImageSpec, Style
+from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.images.symbol import encode, version
 from tests.images.opencv_decoder import opencv_can_read, opencv_reads
 from tests.images.sample_images import LOGO
 from tests.images.symbol_capacity import ALPHABETS, text_of
 
-LEVELS: tuple[Level, ...] = ("L", "M", "Q", "H")
+LEVELS: tuple[ErrorCorrection, ...] = ("L", "M", "Q", "H")
 STYLES: tuple[Style, ...] = ("squares", "dots", "rounded")
 FORMATS: tuple[Format, ...] = ("png", "svg", "pdf")
 BATCH, LONG_BATCHES = 100, 250
@@ -33,30 +33,30 @@ BATCH, LONG_BATCHES = 100, 250
     st.sampled_from(LEVELS),
     st.integers(MIN_SIZE, MAX_SIZE),
 )
-def test_any_text_is_read_back(text: str, level: Level, size: int) -> None:
-    picture = Picture(text, level=level, size=size)
+def test_any_text_is_read_back(text: str, level: ErrorCorrection, size: int) -> None:
+    picture = ImageSpec(text, level=level, size=size)
     try:
         data = render(picture)
-    except PictureTooSmall as small:
+    except ImageTooSmall as small:
         picture = replace(picture, size=small.smallest)
         data = render(picture)
-    assert reads_back(picture, data)
+    assert is_readable(picture, data)
 
 
 def any_colours(chance: random.Random) -> tuple[str, str]:
     """Two that the rules let pass."""
     while True:
         foreground, background = (f"#{chance.randrange(1 << 24):06X}" for _ in range(2))
-        if not check_colours(foreground, background):
+        if not check_colors(foreground, background):
             return foreground, background
 
 
-def any_picture(chance: random.Random) -> Picture:
+def any_picture(chance: random.Random) -> ImageSpec:
     """One that can be drawn: short texts and plain PNGs are the most likely, as in life."""
     alphabet = chance.choice(list(ALPHABETS))
     text = text_of(int(1 + 900 * chance.random() ** 4), alphabet, chance.randrange(1 << 32))
     size = chance.choice((MIN_SIZE, MIN_SIZE + 1, MAX_SIZE - 1, MAX_SIZE, *(chance.randint(MIN_SIZE, 600),) * 30))
-    picture = Picture(text, size=size, level=chance.choice(LEVELS), format=chance.choice((*FORMATS, *("png",) * 7)))
+    picture = ImageSpec(text, size=size, level=chance.choice(LEVELS), format=chance.choice((*FORMATS, *("png",) * 7)))
     if chance.random() < 0.5:
         foreground, background = any_colours(chance)
         style = chance.choice(STYLES)
@@ -67,17 +67,17 @@ def any_picture(chance: random.Random) -> Picture:
     return picture
 
 
-def read_by_both(picture: Picture) -> bool:
+def read_by_both(picture: ImageSpec) -> bool:
     """False where only zxing-cpp could be asked."""
     logo = LOGO if picture.logo else None
     try:
         data = render(picture, logo)
     except TextTooLong:
         return True
-    except PictureTooSmall as small:
+    except ImageTooSmall as small:
         picture = replace(picture, size=small.smallest)
         data = render(picture, logo)
-    read = reads_back(picture, data)
+    read = is_readable(picture, data)
     if picture.logo is None:
         assert read, picture
         if opencv_reads(picture, data):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.errors import LogoRefused
-from shared.images.logos import MAX_BYTES, MAX_PIXELS, MAX_SIDE, clean_logo
+from shared.errors import InvalidLogo
+from shared.images.logos import MAX_BYTES, MAX_PIXELS, MAX_SIDE, sanitize_logo
 from tests.images.sample_images import image_bytes
 
 RED = (255, 0, 0)
@@ -24,14 +24,14 @@ def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
 
 
 def cleaned(data: bytes) -> Image.Image:
-    image = Image.open(BytesIO(clean_logo(data)))
+    image = Image.open(BytesIO(sanitize_logo(data)))
     assert (image.format, image.mode) == ("PNG", "RGBA")
     return image
 
 
 def refusal(data: bytes) -> str:
-    with pytest.raises(LogoRefused) as refused:
-        clean_logo(data)
+    with pytest.raises(InvalidLogo) as refused:
+        sanitize_logo(data)
     (fault,) = refused.value.faults
     assert fault.loc == "form.logo"
     return fault.message
@@ -78,9 +78,9 @@ def test_transparency_is_kept() -> None:
 
 
 def test_cleaning_is_deterministic_and_changes_nothing_twice() -> None:
-    once = clean_logo(image_bytes(noise(64, 64)))
-    assert clean_logo(image_bytes(noise(64, 64))) == once
-    assert clean_logo(once) == once
+    once = sanitize_logo(image_bytes(noise(64, 64)))
+    assert sanitize_logo(image_bytes(noise(64, 64))) == once
+    assert sanitize_logo(once) == once
 
 
 @pytest.mark.parametrize(("width", "height"), [(2000, 2000), (4000, 1000), (3, 1_300_000)])
@@ -103,7 +103,7 @@ def test_metadata_is_dropped_and_orientation_applied(kind: str) -> None:
     data = image_bytes(image, kind, **options)
     assert b"secret" in data
 
-    clean = clean_logo(data)
+    clean = sanitize_logo(data)
     assert b"secret" not in clean
     with Image.open(BytesIO(clean)) as opened:
         assert opened.size == (20, 40)
@@ -214,6 +214,6 @@ def test_a_damaged_logo_is_cleaned_or_refused_and_nothing_else(seed: int) -> Non
     chance = random.Random(seed)
     for _ in range(500):
         try:
-            assert clean_logo(mutated(chance.choice(sound), chance)).startswith(b"\x89PNG")
-        except LogoRefused:
+            assert sanitize_logo(mutated(chance.choice(sound), chance)).startswith(b"\x89PNG")
+        except InvalidLogo:
             continue

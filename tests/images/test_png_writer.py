@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Picture, Style
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ImageSpec, Style
 from shared.images.layout import fit
-from shared.images.readback import reads_back
+from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
 from tests.images.sample_images import LOGO, colours
@@ -33,21 +33,21 @@ def expected(size: int, foreground: tuple[int, ...], background: tuple[int, ...]
 
 @pytest.mark.parametrize("size", [MIN_SIZE, 101, 110, 111, 255, 256, 300, 409, 410, 1999, MAX_SIZE, 2009])
 def test_every_pixel_is_where_it_should_be(size: int) -> None:
-    plain = render(Picture(TEXT, size=size))
+    plain = render(ImageSpec(TEXT, size=size))
     assert np.array_equal(colours(plain), expected(size, (0, 0, 0), (255, 255, 255)))
-    coloured = render(Picture(TEXT, size=size, foreground=DARK, background=LIGHT))
+    coloured = render(ImageSpec(TEXT, size=size, foreground=DARK, background=LIGHT))
     assert np.array_equal(colours(coloured), expected(size, NAVY, IVORY))
 
 
 @given(st.integers(MIN_SIZE, MAX_SIZE), st.sampled_from(["squares", "dots", "rounded"]))
 def test_the_size_is_exact(size: int, style: Style) -> None:
-    with Image.open(BytesIO(render(Picture(TEXT, size=size, style=style)))) as image:
+    with Image.open(BytesIO(render(ImageSpec(TEXT, size=size, style=style)))) as image:
         image.load()
         assert image.size == (size, size)
 
 
 def test_two_colours_take_one_bit_a_pixel() -> None:
-    plain = render(Picture(TEXT, size=410))
+    plain = render(ImageSpec(TEXT, size=410))
     with Image.open(BytesIO(plain)) as image:
         assert image.mode == "1"
     assert len(plain) < 1024
@@ -55,7 +55,7 @@ def test_two_colours_take_one_bit_a_pixel() -> None:
 
 @pytest.mark.parametrize("style", ["dots", "rounded"])
 def test_finder_patterns_and_margin_stay_whole(style: Style) -> None:
-    drawn = colours(render(Picture(TEXT, size=333, style=style)))
+    drawn = colours(render(ImageSpec(TEXT, size=333, style=style)))
     whole = expected(333, (0, 0, 0), (255, 255, 255))
     layout = fit(len(encode(TEXT, "M")), 333)
     finder = slice(0, layout.before + 7 * layout.module)
@@ -68,7 +68,7 @@ def test_finder_patterns_and_margin_stay_whole(style: Style) -> None:
 @pytest.mark.parametrize("style", ["dots", "rounded"])
 def test_a_styled_module_keeps_its_middle(style: Style) -> None:
     """A reader samples there."""
-    drawn = colours(render(Picture(TEXT, size=410, style=style)))
+    drawn = colours(render(ImageSpec(TEXT, size=410, style=style)))
     modules = encode(TEXT, "M")
     layout = fit(len(modules), 410)
     middles = layout.before + layout.module // 2 + layout.module * np.arange(len(modules))
@@ -76,8 +76,8 @@ def test_a_styled_module_keeps_its_middle(style: Style) -> None:
 
 
 def test_dots_are_round_and_rounded_modules_flow_together() -> None:
-    dots, rounded = (colours(render(Picture("a", size=290, style=style))) for style in ("dots", "rounded"))
-    squares = colours(render(Picture("a", size=290)))
+    dots, rounded = (colours(render(ImageSpec("a", size=290, style=style))) for style in ("dots", "rounded"))
+    squares = colours(render(ImageSpec("a", size=290)))
     ink = [int((255 - drawn[:, :, 0].astype(int)).sum()) for drawn in (dots, rounded, squares)]
     assert ink[0] < ink[1] < ink[2]
 
@@ -85,11 +85,11 @@ def test_dots_are_round_and_rounded_modules_flow_together() -> None:
 @pytest.mark.parametrize("percent", [10, 20, 30])
 @pytest.mark.parametrize("style", ["squares", "dots", "rounded"])
 def test_a_logo_stands_in_the_middle_on_a_cleared_square(style: Style, percent: int) -> None:
-    picture = Picture(
+    picture = ImageSpec(
         TEXT, size=500, level="H", style=style, logo="0" * 64, logo_percent=percent, foreground=DARK, background=LIGHT
     )
     data = render(picture, LOGO)
-    assert reads_back(picture, data)
+    assert is_readable(picture, data)
 
     drawn = colours(data).astype(int)
     red = (drawn[:, :, 0] > 150) & (drawn[:, :, 1] < 100)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shared.images.image_spec import Format, Picture, Style
-from shared.images.readback import pixels, reads_back
+from shared.images.image_spec import Format, ImageSpec, Style
+from shared.images.readback import gray_pixels, is_readable
 from shared.images.render import render
 from tests.images.sample_images import colours, image_bytes
 
@@ -16,23 +16,23 @@ TEXT = "https://w.example/s/AbCdEfGhIjKl"
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_a_picture_is_not_taken_for_another(kind: Format) -> None:
-    picture = Picture(TEXT, kind)
+    picture = ImageSpec(TEXT, kind)
     data = render(picture)
-    assert reads_back(picture, data)
-    assert not reads_back(replace(picture, text=TEXT[:-1]), data)
-    assert not reads_back(replace(picture, level="Q"), data)
+    assert is_readable(picture, data)
+    assert not is_readable(replace(picture, text=TEXT[:-1]), data)
+    assert not is_readable(replace(picture, level="Q"), data)
 
 
 @pytest.mark.parametrize("style", ["squares", "dots"])
 def test_a_picture_nobody_could_read_is_told(style: Style) -> None:
-    picture = replace(Picture(TEXT), style=style)
+    picture = replace(ImageSpec(TEXT), style=style)
     drawn = colours(render(picture))
 
     ruined = drawn.copy()
     ruined[100:200, 60:240] = 255
-    assert not reads_back(picture, image_bytes(Image.fromarray(ruined)))
-    assert not reads_back(picture, image_bytes(Image.fromarray(255 - drawn)))  # light on dark
-    assert not reads_back(picture, image_bytes(Image.new("L", (300, 300), 255)))
+    assert not is_readable(picture, image_bytes(Image.fromarray(ruined)))
+    assert not is_readable(picture, image_bytes(Image.fromarray(255 - drawn)))  # light on dark
+    assert not is_readable(picture, image_bytes(Image.new("L", (300, 300), 255)))
 
 
 @pytest.mark.parametrize(
@@ -42,23 +42,23 @@ def test_a_picture_nobody_could_read_is_told(style: Style) -> None:
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_the_faintest_colours_allowed_are_read(kind: Format, foreground: str, background: str) -> None:
     for style in ("squares", "dots", "rounded"):
-        picture = replace(Picture(TEXT, kind, 410, foreground=foreground, background=background), style=style)
-        assert reads_back(picture, render(picture)), style
+        picture = replace(ImageSpec(TEXT, kind, 410, foreground=foreground, background=background), style=style)
+        assert is_readable(picture, render(picture)), style
 
 
 def test_a_logo_that_hides_too_much_is_told() -> None:
     """Level L cannot bear a logo of 30 %; that is why a logo raises it to H."""
-    picture = Picture(TEXT * 3, size=410, level="L", logo="0" * 64, logo_percent=30)
+    picture = ImageSpec(TEXT * 3, size=410, level="L", logo="0" * 64, logo_percent=30)
     black = image_bytes(Image.new("RGBA", (60, 60), (0, 0, 0, 255)))
-    assert not reads_back(picture, render(picture, black))
+    assert not is_readable(picture, render(picture, black))
     high = replace(picture, level="H")
-    assert reads_back(high, render(high, black))
+    assert is_readable(high, render(high, black))
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_bytes_are_looked_at_and_not_what_they_should_be(kind: Format) -> None:
-    picture = Picture(TEXT, kind)
-    seen = pixels(picture, render(picture))
+    picture = ImageSpec(TEXT, kind)
+    seen = gray_pixels(picture, render(picture))
     assert seen.shape[0] == seen.shape[1]
     assert set(np.unique(seen[:8])) == {255}
     assert seen.min() == 0

@@ -5,14 +5,14 @@ import pytest
 import segno
 
 from shared.errors import Invalid, TextTooLong
-from shared.images.image_spec import Level, Picture
-from shared.images.raster import draw_png
-from shared.images.readback import reads_back
+from shared.images.image_spec import ErrorCorrection, ImageSpec
+from shared.images.raster import render_png
+from shared.images.readback import is_readable
 from shared.images.symbol import BYTES, FINDER, encode, version
 from tests.images.opencv_decoder import opencv_reads
 from tests.images.symbol_capacity import ALPHABETS, capacity, text_of
 
-LEVELS: tuple[Level, ...] = ("L", "M", "Q", "H")
+LEVELS: tuple[ErrorCorrection, ...] = ("L", "M", "Q", "H")
 EDGES = (1, 2, 7, 9, 10, 26, 27, 40)
 """Versions where an alignment pattern, version information, or a longer count of characters comes in; and the last."""
 
@@ -23,9 +23,9 @@ def read_by_both(wanted: int, alphabet: str) -> None:
         modules = encode(text, level)
         assert version(modules) == wanted
 
-        picture = Picture(text, size=len(modules) + 8, level=level)  # one pixel for each module
-        data = draw_png(picture, modules, None, None)
-        assert reads_back(picture, data)
+        picture = ImageSpec(text, size=len(modules) + 8, level=level)  # one pixel for each module
+        data = render_png(picture, modules, None, None)
+        assert is_readable(picture, data)
         assert opencv_reads(picture, data)
 
 
@@ -44,7 +44,7 @@ def test_every_full_symbol_is_read_by_both_decoders(wanted: int, alphabet: str) 
 
 @pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("alphabet", ["numeric", "alphanumeric", "bytes"])
-def test_a_full_symbol_is_segnos(alphabet: str, level: Level) -> None:
+def test_a_full_symbol_is_segnos(alphabet: str, level: ErrorCorrection) -> None:
     """But for the mask, of which any is right, and each encoder has its own favourite."""
     for wanted in (1, 8, 14):
         text = text_of(capacity(wanted, level, alphabet), alphabet)
@@ -56,7 +56,7 @@ def test_a_full_symbol_is_segnos(alphabet: str, level: Level) -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_the_limit_of_bytes(level: Level) -> None:
+def test_the_limit_of_bytes(level: ErrorCorrection) -> None:
     for character in ("x", "é"):
         fits = character * (BYTES[level] // len(character.encode()))
         assert version(encode(fits, level)) == 40

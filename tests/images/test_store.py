@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from shared.images import store
-from shared.images.customizations import PLAIN, Customization
-from shared.images.store import Printed
+from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization
+from shared.images.store import CodeAppearance
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.support.factories import make_code, make_org
@@ -29,25 +29,25 @@ def qr_id(conn: Conn, org_id: UUID) -> UUID:
 def customize(qr_id: UUID, look: Customization, logo: bytes | None = None) -> None:
     with db.transaction() as conn:
         store.lock_customization(conn, qr_id)
-        store.save_look(conn, qr_id, look)
+        store.save_style(conn, qr_id, look)
         store.save_logo(conn, qr_id, logo)
 
 
 def test_a_code_is_plain_until_it_is_customized(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
-    assert store.printed(conn, org_id, qr_id) == Printed("spy123", PLAIN)
+    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", DEFAULT_CUSTOMIZATION)
 
 
 def test_what_is_saved_is_printed(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
     customize(qr_id, LOOK)
-    assert store.printed(conn, org_id, qr_id) == Printed("spy123", LOOK)
+    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", LOOK)
 
     customize(qr_id, LOOK, LOGO)
-    printed = store.printed(conn, org_id, qr_id)
+    printed = store.find_appearance(conn, org_id, qr_id)
     assert printed is not None
-    assert printed.customization.logo_digest == store.digest_of(LOGO)
+    assert printed.customization.logo_digest == store.logo_digest(LOGO)
 
     store.remove_customization(conn, qr_id)
-    assert store.printed(conn, org_id, qr_id) == Printed("spy123", PLAIN)
+    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", DEFAULT_CUSTOMIZATION)
 
 
 def test_looking_at_a_lock_changes_nothing(conn: Conn, qr_id: UUID) -> None:
@@ -60,15 +60,15 @@ def test_looking_at_a_lock_changes_nothing(conn: Conn, qr_id: UUID) -> None:
 def test_a_logo_is_found_by_its_digest_only(conn: Conn, qr_id: UUID) -> None:
     customize(qr_id, LOOK, LOGO)
 
-    assert store.logo(conn, qr_id, store.digest_of(LOGO)) == LOGO
-    assert store.logo(conn, qr_id, store.digest_of(b"another")) is None
+    assert store.get_logo(conn, qr_id, store.logo_digest(LOGO)) == LOGO
+    assert store.get_logo(conn, qr_id, store.logo_digest(b"another")) is None
 
 
 def test_another_organizations_and_a_removed_code_are_not_printed(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
-    assert store.printed(conn, make_org(conn), qr_id) is None
+    assert store.find_appearance(conn, make_org(conn), qr_id) is None
 
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (qr_id,))
-    assert store.printed(conn, org_id, qr_id) is None
+    assert store.find_appearance(conn, org_id, qr_id) is None
 
 
 @pytest.mark.parametrize(

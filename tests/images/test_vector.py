@@ -14,8 +14,8 @@ import segno
 from numpy.typing import NDArray
 from PIL import Image
 
-from shared.images.image_spec import Format, Picture, Style
-from shared.images.readback import MODULE, pixels, reads_back
+from shared.images.image_spec import Format, ImageSpec, Style
+from shared.images.readback import MODULE, gray_pixels, is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
 from tests.images.opencv_decoder import opencv_reads
@@ -25,7 +25,7 @@ TEXT = "https://w.example/s/AbCdEfGhIjKl"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def seen(picture: Picture, data: bytes, across: int) -> NDArray[np.uint8]:
+def seen(picture: ImageSpec, data: bytes, across: int) -> NDArray[np.uint8]:
     """Height x width x (red, green, blue)."""
     if picture.format == "svg":
         return colours(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
@@ -35,16 +35,16 @@ def seen(picture: Picture, data: bytes, across: int) -> NDArray[np.uint8]:
 
 @pytest.mark.parametrize("size", [100, 123, 300, 2000])
 def test_width_and_height_are_exact(size: int) -> None:
-    root = ET.fromstring(render(Picture(TEXT, "svg", size)))  # noqa: S314  (our own)
+    root = ET.fromstring(render(ImageSpec(TEXT, "svg", size)))  # noqa: S314  (our own)
     assert (root.get("width"), root.get("height")) == (str(size), str(size))
-    with pypdfium2.PdfDocument(render(Picture(TEXT, "pdf", size))) as document:
+    with pypdfium2.PdfDocument(render(ImageSpec(TEXT, "pdf", size))) as document:
         assert len(document) == 1
         assert document[0].get_size() == (size, size)
 
 
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 def test_modules_are_those_of_the_symbol(kind: Format) -> None:
-    picture = Picture(TEXT, kind, 300, foreground="#010280", background="#FFFEF0")
+    picture = ImageSpec(TEXT, kind, 300, foreground="#010280", background="#FFFEF0")
     modules = np.pad(encode(TEXT, "M"), 4)
     drawn = seen(picture, render(picture), MODULE * len(modules))
     expected = np.where(modules[:, :, None], (1, 2, 128), (255, 254, 240))
@@ -53,15 +53,15 @@ def test_modules_are_those_of_the_symbol(kind: Format) -> None:
 
 def test_the_svg_is_segnos() -> None:
     """segno, given the same matrix, draws the same pixels."""
-    picture = Picture("1" * 41, "svg", 580, level="L")  # a full symbol: both fill up their codewords alike
-    ours = pixels(picture, render(picture))
+    picture = ImageSpec("1" * 41, "svg", 580, level="L")  # a full symbol: both fill up their codewords alike
+    ours = gray_pixels(picture, render(picture))
     references = []
     for mask in range(8):
         written = BytesIO()
         segno.make_qr("1" * 41, error="L", mask=mask, boost_error=False).save(
             written, kind="svg", scale=4, light="white"
         )
-        references.append(pixels(picture, written.getvalue()))
+        references.append(gray_pixels(picture, written.getvalue()))
     assert any(np.array_equal(ours, reference) for reference in references)
 
 
@@ -69,7 +69,7 @@ def test_the_svg_is_segnos() -> None:
     ("kind", "style", "logo"), [*product(["svg", "pdf"], ["squares", "dots", "rounded"], [None, LOGO])]
 )
 def test_every_customization_is_read_back(kind: Format, style: Style, logo: bytes | None) -> None:
-    picture = Picture(
+    picture = ImageSpec(
         TEXT,
         kind,
         style=style,
@@ -80,16 +80,16 @@ def test_every_customization_is_read_back(kind: Format, style: Style, logo: byte
         background="#FFFFE0",
     )
     data = render(picture, logo)
-    assert reads_back(picture, data)
+    assert is_readable(picture, data)
     assert opencv_reads(picture, data)
-    assert not reads_back(replace(picture, text=TEXT + "x"), data)
+    assert not is_readable(replace(picture, text=TEXT + "x"), data)
 
 
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 @pytest.mark.parametrize("style", ["squares", "dots", "rounded"])
 def test_formats_look_alike(kind: Format, style: Style) -> None:
     """A vector drawn at whole pixels a module differs from the PNG only where edges are softened."""
-    picture = Picture(TEXT, kind, 410, style=style, level="H", logo="0" * 64, foreground="#204080")
+    picture = ImageSpec(TEXT, kind, 410, style=style, level="H", logo="0" * 64, foreground="#204080")
     across = 10 * (len(encode(TEXT, "H")) + 8)
     png = replace(picture, format="png", size=across)
     vector = seen(picture, render(picture, LOGO), across).astype(int)
@@ -100,13 +100,13 @@ def test_formats_look_alike(kind: Format, style: Style) -> None:
 def test_a_colour_never_becomes_markup() -> None:
     for kind in ("svg", "pdf", "png"):
         with pytest.raises(ValueError, match="RRGGBB"):
-            render(Picture(TEXT, kind, foreground='red"><script>alert(1)</script>'))
+            render(ImageSpec(TEXT, kind, foreground='red"><script>alert(1)</script>'))
 
 
 def test_an_svg_holds_nothing_but_shapes() -> None:
     text = "<script>alert(1)</script>"
     for style in ("squares", "dots", "rounded"):
-        data = render(Picture(text, "svg", style=style, level="H", logo="0" * 64), LOGO)
+        data = render(ImageSpec(text, "svg", style=style, level="H", logo="0" * 64), LOGO)
         root = ET.fromstring(data)  # noqa: S314
         assert {element.tag.removeprefix(SVG) for element in root.iter()} <= {"svg", "g", "path", "image"}
         assert not re.search(rb"script|on\w+=|javascript", data)
@@ -115,7 +115,7 @@ def test_an_svg_holds_nothing_but_shapes() -> None:
 @pytest.mark.parametrize("logo", [None, LOGO])
 def test_a_pdf_is_whole(logo: bytes | None) -> None:
     """Every offset in the table points at its object, and no date is written."""
-    data = render(Picture(TEXT, "pdf", level="H", logo="0" * 64 if logo else None), logo)
+    data = render(ImageSpec(TEXT, "pdf", level="H", logo="0" * 64 if logo else None), logo)
     table = int(data.rsplit(b"startxref\n", 1)[1].split()[0])
     assert data[table:].startswith(b"xref\n")
     offsets = [int(line[:10]) for line in data[table:].split(b"\n") if line.endswith(b" n ")]
@@ -125,7 +125,7 @@ def test_a_pdf_is_whole(logo: bytes | None) -> None:
 
 def test_a_transparent_logo_lets_the_background_through() -> None:
     for kind in ("svg", "pdf"):
-        picture = Picture(TEXT, kind, level="H", logo="0" * 64, logo_percent=30, background="#FFFFC0")
+        picture = ImageSpec(TEXT, kind, level="H", logo="0" * 64, logo_percent=30, background="#FFFFC0")
         drawn = seen(picture, render(picture, LOGO), 600)
         assert tuple(drawn[300, 300]) == (200, 30, 60)
         assert Image.fromarray(drawn).getpixel((300 - 70, 300 - 40)) == (255, 255, 192)

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from shared.codes.rules import CODE
+from shared.codes.rules import CODE_PATTERN
 from shared.encounters.rules import is_solvable
 
 NASTY = "=+-@\t\r\n'\"|;,\\ é\ufeff\u2028😀"
@@ -13,7 +13,7 @@ CHARACTERS = st.characters(codec="utf-8", exclude_characters="\x00") | st.sample
 TEXT = st.text(CHARACTERS, max_size=12)
 PRINTED = st.characters(codec="utf-8", min_codepoint=0x20, exclude_characters="\x7f|") | st.sampled_from("=+-@'\";, ")
 TAG = st.text(PRINTED, min_size=1, max_size=8)
-CODES = st.from_regex(CODE, fullmatch=True)
+CODES = st.from_regex(CODE_PATTERN, fullmatch=True)
 TIMES = st.datetimes(datetime(2, 1, 1), datetime(9998, 12, 30), timezones=st.just(UTC)).map(  # noqa: DTZ001
     datetime.isoformat
 )

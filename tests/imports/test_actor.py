@@ -10,7 +10,7 @@ from flask import Flask
 
 from shared.errors import NotFound
 from shared.imports import commit, leases, rules, staging, store
-from shared.imports.rules import MAX_ATTEMPTS, Import, Judged
+from shared.imports.rules import MAX_ATTEMPTS, ImportJob, RowResult
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.imports.factories import left, many, stored, table, upload
@@ -19,7 +19,7 @@ from tests.support.concurrency import at_once
 from tests.support.factories import make_code, make_org
 from workers import cleanup
 from workers import imports as worker
-from workers.broker import process_life
+from workers.broker import worker_lifecycle
 
 ROWS = 1_100
 DROP = {"scan_type": "item_drop"}
@@ -46,8 +46,8 @@ def handed_in(client: Any, staff: Staff) -> Callable[..., UUID]:
     return hand_in
 
 
-def find(conn: Conn, import_id: UUID) -> Import:
-    org_id = db.one(conn.execute("SELECT org_id FROM imports WHERE id = %s", (import_id,)))[0]
+def find(conn: Conn, import_id: UUID) -> ImportJob:
+    org_id = db.exactly_one(conn.execute("SELECT org_id FROM imports WHERE id = %s", (import_id,)))[0]
     found = store.find(conn, org_id, import_id)
     if found is None:
         raise NotFound
@@ -116,14 +116,14 @@ def test_progress_is_told_on_the_way(
 ) -> None:
     import_id = handed_in(b"code,scan_type\r\n0-bad,chess\r\n" + many(ROWS - 1).split(b"\r\n", 1)[1])
     seen: list[tuple[Any, ...]] = []
-    advance = leases.advance
+    advance = leases.record_progress
 
     def look(own: Conn, *args: Any, **kwargs: Any) -> None:
         told = find(conn, import_id)
-        seen.append((told.status, told.judged, round(told.progress, 3), len(store.failures(conn, import_id))))
+        seen.append((told.status, told.judged, round(told.progress, 3), len(store.list_failures(conn, import_id))))
         advance(own, *args, **kwargs)
 
-    monkeypatch.setattr(leases, "advance", look)
+    monkeypatch.setattr(leases, "record_progress", look)
     worker.run_pending()
 
     assert seen == [
@@ -147,14 +147,14 @@ def test_an_import_that_kills_its_worker_three_times_is_set_aside(
     """And the other one goes on."""
     deadly = handed_in(many(ROWS, "deadly"), "?partial=true")
     other = handed_in(many(ROWS, "other"))
-    judge_row = rules.judge_row
+    judge_row = rules.validate_row
 
-    def die(columns: Any, row: Any, mint: Any) -> Judged:
+    def die(columns: Any, row: Any, mint: Any) -> RowResult:
         if row.cells[0] == "deadly-700":
             raise Killed
         return judge_row(columns, row, mint)
 
-    monkeypatch.setattr(rules, "judge_row", die)
+    monkeypatch.setattr(rules, "validate_row", die)
     kills = 0
     while not (find(conn, deadly).is_over and find(conn, other).is_over):
         try:
@@ -166,8 +166,8 @@ def test_an_import_that_kills_its_worker_three_times_is_set_aside(
 
     assert kills == MAX_ATTEMPTS
     told = find(conn, deadly)
-    assert (told.status, told.done, told.message) == ("failed", 0, worker.SET_ASIDE)
-    assert db.one(conn.execute("SELECT reason FROM imports WHERE id = %s", (deadly,))) == (
+    assert (told.status, told.done, told.message) == ("failed", 0, worker.DEAD_LETTER_MESSAGE)
+    assert db.exactly_one(conn.execute("SELECT reason FROM imports WHERE id = %s", (deadly,))) == (
         "its worker did not come back",
     )
     assert stored(conn) == {f"other-{k}" for k in range(ROWS)}
@@ -182,11 +182,11 @@ def test_one_that_fails_in_its_own_way_is_set_aside_with_its_reason(
     def fail(*_: Any) -> None:
         raise ZeroDivisionError("no such luck")
 
-    monkeypatch.setattr(commit, "conclude", fail)
+    monkeypatch.setattr(commit, "commit", fail)
     worker.run_pending()
 
     assert find(conn, import_id).status == "failed"
-    assert db.one(conn.execute("SELECT reason FROM imports")) == ("ZeroDivisionError: no such luck",)
+    assert db.exactly_one(conn.execute("SELECT reason FROM imports")) == ("ZeroDivisionError: no such luck",)
     assert left(conn) == 0
 
 
@@ -199,7 +199,7 @@ def test_a_database_that_goes_away_costs_no_attempt(
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as broken:
-        broken.setattr(commit, "conclude", go_away)
+        broken.setattr(commit, "commit", go_away)
         for _ in range(MAX_ATTEMPTS + 1):
             with pytest.raises(psycopg.OperationalError):
                 worker.run_pending()
@@ -215,7 +215,7 @@ def test_many_restarts_are_no_fault_of_an_import_that_gets_on(
     import_id = handed_in()
     for _ in range(7):
         with monkeypatch.context() as deadly:
-            deadly.setattr(rules, "judge_row", killing(rules.judge_row, 151))
+            deadly.setattr(rules, "validate_row", killing(rules.validate_row, 151))
             with pytest.raises(Killed):
                 worker.run_pending()
         end_leases(conn)
@@ -228,16 +228,16 @@ def test_who_stops_gives_back_what_it_holds(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_id = handed_in()
-    advance = leases.advance
+    advance = leases.record_progress
 
     def stop(*args: Any, **kwargs: Any) -> None:
         advance(*args, **kwargs)
-        process_life.stopping.set()
+        worker_lifecycle.stopping.set()
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(leases, "advance", stop)
+        stopping.setattr(leases, "record_progress", stop)
         worker.run_pending()
-    process_life.stopping.clear()
+    worker_lifecycle.stopping.clear()
     assert find(conn, import_id).judged == 300
 
     worker.run_pending()
@@ -248,7 +248,7 @@ def test_who_stops_gives_back_what_it_holds(
 class TestAWorkerThatWasHalted:
     """Its lease is over; another has taken the import, and ended it. Then it goes on where it stood."""
 
-    def run(self, conn: Conn, hand_in: Callable[..., UUID], patch: pytest.MonkeyPatch, place: str) -> Import:
+    def run(self, conn: Conn, hand_in: Callable[..., UUID], patch: pytest.MonkeyPatch, place: str) -> ImportJob:
         import_id = hand_in(table(*[DROP] * ROWS))
         step = getattr(staging, place)
 
@@ -277,7 +277,7 @@ class TestAWorkerThatWasHalted:
     def test_negative_control_without_the_fence_it_takes_the_outcome_back(
         self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(leases, "hold", lambda own, held, *_: find(own, held))
+        monkeypatch.setattr(leases, "renew_lease", lambda own, held, *_: find(own, held))
 
         found = self.run(conn, handed_in, monkeypatch, "analyze")
 
@@ -332,6 +332,6 @@ def test_imports_that_are_over_are_kept_for_a_week(conn: Conn, handed_in: Callab
     conn.execute("UPDATE imports SET finished_at = now() - interval '6 days' WHERE id = %s", (imports[1],))
     conn.execute("UPDATE imports SET finished_at = NULL, status = 'running' WHERE id = %s", (imports[2],))
 
-    assert cleanup.forget_all().imports == 1
+    assert cleanup.purge_all().imports == 1
     assert {row[0] for row in conn.execute("SELECT id FROM imports")} == set(imports[1:])
     assert len(stored(conn)) == 3 * ROWS

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from shared.imports.rules import AT_ONCE
+from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE
 from tests.imports.factories import bulk, left, many, stored, table, upload
@@ -167,23 +167,34 @@ def test_a_row_that_leads_nowhere_makes_no_double_of_a_right_one(client: Any, co
 
 
 def test_a_thousand_at_once_and_one_more_by_a_worker(client: Any, conn: Conn, staff: Staff) -> None:
-    answer = upload(client, staff, many(AT_ONCE, "few"))
+    answer = upload(client, staff, many(MAX_SYNCHRONOUS_ROWS, "few"))
     assert (answer.status_code, len(answer.json["rows"])) == (201, 1_000)
-    assert [fault["loc"] for fault in bulk(client, staff, *[DROP] * (AT_ONCE + 1)).json["errors"]] == ["body.codes"]
+    assert [fault["loc"] for fault in bulk(client, staff, *[DROP] * (MAX_SYNCHRONOUS_ROWS + 1)).json["errors"]] == [
+        "body.codes"
+    ]
 
-    answer = upload(client, staff, many(AT_ONCE + 1, "more"))
+    answer = upload(client, staff, many(MAX_SYNCHRONOUS_ROWS + 1, "more"))
 
     assert answer.status_code == 202
     assert answer.headers["Location"] == answer.json["status_url"]
-    assert (answer.json["status"], answer.json["total"], answer.json["progress"]) == ("queued", AT_ONCE + 1, 0.0)
-    assert len(stored(conn)) == AT_ONCE
+    assert (answer.json["status"], answer.json["total"], answer.json["progress"]) == (
+        "queued",
+        MAX_SYNCHRONOUS_ROWS + 1,
+        0.0,
+    )
+    assert len(stored(conn)) == MAX_SYNCHRONOUS_ROWS
     worker.run_pending()
     told = client.get(answer.headers["Location"], headers=staff.admin.headers).json
-    assert (told["status"], told["done"], told["progress"], len(told["rows"])) == ("done", AT_ONCE + 1, 1.0, 1_000)
-    assert len(stored(conn)) == 2 * AT_ONCE + 1
+    assert (told["status"], told["done"], told["progress"], len(told["rows"])) == (
+        "done",
+        MAX_SYNCHRONOUS_ROWS + 1,
+        1.0,
+        1_000,
+    )
+    assert len(stored(conn)) == 2 * MAX_SYNCHRONOUS_ROWS + 1
 
 
-@pytest.mark.parametrize("n", [2, AT_ONCE + 2])
+@pytest.mark.parametrize("n", [2, MAX_SYNCHRONOUS_ROWS + 2])
 def test_a_repeated_upload_adds_nothing(client: Any, conn: Conn, staff: Staff, n: int) -> None:
     data = table(*[DROP] * n)  # whose codes are made: nothing else would tell the second upload from a first
 
@@ -220,9 +231,9 @@ def test_statistics_count_what_was_imported(client: Any, staff: Staff) -> None:
     assert counted() == 0
     bulk(client, staff, DROP, DROP)
     assert counted() == 2
-    upload(client, staff, many(AT_ONCE + 1))
+    upload(client, staff, many(MAX_SYNCHRONOUS_ROWS + 1))
     worker.run_pending()
-    assert counted() == AT_ONCE + 3
+    assert counted() == MAX_SYNCHRONOUS_ROWS + 3
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 201), ("admin", 201), ("analyst", 403), ("stranger", 403)])
@@ -241,7 +252,7 @@ def test_an_import_belongs_to_its_organization(app: Flask, client: Any, conn: Co
 
 def test_only_a_thousand_rows_are_named_failures_first(client: Any, staff: Staff) -> None:
     bad = many(700, "bad").replace(b"item_drop", b"chess").split(b"\n", 1)[1]
-    answer = upload(client, staff, many(AT_ONCE, "good") + bad, query="?partial=true")
+    answer = upload(client, staff, many(MAX_SYNCHRONOUS_ROWS, "good") + bad, query="?partial=true")
     worker.run_pending()
 
     told = client.get(answer.headers["Location"], headers=staff.admin.headers).json

@@ -7,13 +7,13 @@ import pytest
 from flask import Flask
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
-from shared.imports.rules import AT_ONCE
+from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
 from tests.imports.factories import bulk, left, many, stored, upload
 from tests.support.callers import Staff
 from web.api.imports import MAX_BYTES
 
-GOOD = many(AT_ONCE + 1)
+GOOD = many(MAX_SYNCHRONOUS_ROWS + 1)
 HEAD = b"scan_type,description\n"
 
 
@@ -48,9 +48,9 @@ class TestRefused:
             (b"", "body"),
             (b"item_drop,spy123\n", "body"),
             (b"PK\x03\x04" + b"\x00" * 100, "body"),
-            (GOOD + "é\n".encode("latin-1"), f"body.lines.{AT_ONCE + 3}"),
-            (GOOD + b'"never,closed\n' * 100, f"body.lines.{AT_ONCE + 3}"),
-            (GOOD + b"a\x00,b\n", f"body.lines.{AT_ONCE + 3}"),
+            (GOOD + "é\n".encode("latin-1"), f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}"),
+            (GOOD + b'"never,closed\n' * 100, f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}"),
+            (GOOD + b"a\x00,b\n", f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}"),
             (GOOD.replace(b"\r\n", b"\r"), "body.lines.1"),
             (HEAD + b"item_drop," + b"a" * 3 * 2**20 + b"\n", "body.lines.2"),
             (HEAD + b"item_drop," + b"a" * (2**20 - 100) + b"\n", "body.lines.2.description"),
@@ -66,7 +66,7 @@ class TestRefused:
     def test_what_cannot_be_read_is_refused_as_a_whole(self, client: Any, staff: Staff) -> None:
         answer = upload(client, staff, GOOD + b'"never closed', query="?partial=true")
 
-        assert_refused(answer, f"body.lines.{AT_ONCE + 3}")
+        assert_refused(answer, f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}")
 
     def test_a_byte_too_many(self, client: Any, staff: Staff) -> None:
         data = padded(MAX_BYTES + 1)

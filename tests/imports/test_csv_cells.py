@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from shared.codes.rules import Definition
-from shared.codes.store import mint
+from shared.codes.rules import CodeDefinition
+from shared.codes.store import generate_code_text
 from shared.imports import csv_cells, rules
-from shared.imports.csv_cells import guarded, unguarded
-from shared.imports.csv_reader import open_table
+from shared.imports.csv_cells import escape_formula, unescape_formula
+from shared.imports.csv_reader import open_csv
 from tests.imports.sample_codes import BODIES, TEXT
 
 
@@ -34,19 +34,19 @@ from tests.imports.sample_codes import BODIES, TEXT
     ],
 )
 def test_formulas_are_neutralized_and_come_back(text: str, cell: str) -> None:
-    assert guarded(text) == cell
-    assert unguarded(cell) == text
+    assert escape_formula(text) == cell
+    assert unescape_formula(cell) == text
 
 
 @given(TEXT)
 def test_any_text_comes_back(text: str) -> None:
-    assert unguarded(guarded(text)) == text
-    assert guarded(text)[:1] not in ("=", "+", "-", "@", "\t", "\r") or not text
+    assert unescape_formula(escape_formula(text)) == text
+    assert escape_formula(text)[:1] not in ("=", "+", "-", "@", "\t", "\r") or not text
 
 
 def test_a_quote_that_people_put_before_a_formula_is_taken_off() -> None:
-    assert unguarded("'=1+1") == "=1+1"
-    assert unguarded("'hello") == "'hello"
+    assert unescape_formula("'=1+1") == "=1+1"
+    assert unescape_formula("'hello") == "'hello"
 
 
 def read(**row: str) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_a_cell_says_what_its_column_knows(row: dict[str, str], body: dict[str, 
 
 @pytest.mark.parametrize("data", ["{", "{'a': 1}", "NaN", '{"a": NaN}', "[" * 90 + "]" * 90, '{"a": "\\u0000"}'])
 def test_data_that_is_no_json(data: str) -> None:
-    with pytest.raises(csv_cells.Illegible) as refused:
+    with pytest.raises(csv_cells.InvalidCell) as refused:
         read(encounter_data=data)
     assert refused.value.column == "encounter_data"
 
@@ -103,7 +103,7 @@ def test_data_that_is_no_json(data: str) -> None:
 @settings(max_examples=300)
 @given(BODIES)
 def test_what_is_written_is_read_again(body: dict[str, Any]) -> None:
-    code = rules.judge(1, body, mint).definition
+    code = rules.validate_code(1, body, generate_code_text).definition
     assert code is not None, body
 
     again = through_a_file(code)
@@ -112,18 +112,18 @@ def test_what_is_written_is_read_again(body: dict[str, Any]) -> None:
     assert again.definition == code
 
 
-def through_a_file(code: Definition) -> rules.Judged:
+def through_a_file(code: CodeDefinition) -> rules.RowResult:
     text = StringIO()
     sheet = csv.DictWriter(text, csv_cells.COLUMNS)
     sheet.writeheader()
     sheet.writerow(csv_cells.write(code))
-    table = open_table(BytesIO(text.getvalue().encode()))
+    table = open_csv(BytesIO(text.getvalue().encode()))
     (row,) = table.rows
-    return rules.judge_row(table.columns, row, mint)
+    return rules.validate_row(table.columns, row, generate_code_text)
 
 
 def test_numbers_are_no_formulas_and_text_is_none_either() -> None:
-    code = Definition(code="-spy", scan_type=None, latitude=-4.5, longitude=-0.1, description="=HYPERLINK()")
+    code = CodeDefinition(code="-spy", scan_type=None, latitude=-4.5, longitude=-0.1, description="=HYPERLINK()")
 
     written = csv_cells.write(code)
 

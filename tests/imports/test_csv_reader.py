@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from shared.errors import Fault, Invalid
-from shared.imports.csv_reader import MAX_ROW_BYTES, MAX_ROWS, open_table
+from shared.errors import FieldError, Invalid
+from shared.imports.csv_reader import MAX_ROW_BYTES, MAX_ROWS, open_csv
 
 HEAD = b"scan_type,description\n"
 
 
 def read(data: bytes) -> list[tuple[int, list[str]]]:
-    return [(row.line, list(row.cells)) for row in open_table(BytesIO(data)).rows]
+    return [(row.line, list(row.cells)) for row in open_csv(BytesIO(data)).rows]
 
 
-def refused(data: bytes) -> Fault:
+def refused(data: bytes) -> FieldError:
     with pytest.raises(Invalid) as error:
         read(data)
     (fault,) = error.value.faults
@@ -109,7 +109,7 @@ def test_memory_does_not_grow_with_the_file(data: bytes) -> None:
     file = BytesIO(data)
     tracemalloc.start()
     try:
-        for _ in open_table(file).rows:
+        for _ in open_csv(file).rows:
             pass
     except Invalid:
         pass

@@ -63,13 +63,13 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
     for _ in range(5):
         make(client, staff)
     pages = []
-    oldest_first = store.oldest_first
+    oldest_first = store.list_range
 
     def note(*args: Any, **kwargs: Any) -> Any:
         pages.append(kwargs["after"])
         return oldest_first(*args, **kwargs)
 
-    monkeypatch.setattr(store, "oldest_first", note)
+    monkeypatch.setattr(store, "list_range", note)
     answer = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
     pieces = iter(answer.response)
     first = next(pieces)
@@ -82,7 +82,7 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
 
 
 def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.room(1))
+    monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
     held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
 
     refused = export(client, staff)

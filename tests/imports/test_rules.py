@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.codes.store import mint
-from shared.imports.csv_reader import Row
-from shared.imports.rules import judge, judge_row, stranded
+from shared.codes.store import generate_code_text
+from shared.imports.csv_reader import CsvRow
+from shared.imports.rules import unresolved_destinations, validate_code, validate_row
 
 PUZZLE = {"encounter_puzzle_type": "pattern", "encounter_difficulty_level": "1"}
 
 
 def judged(**row: str) -> tuple[str | None, str | None]:
-    found = judge_row(tuple(row), Row(7, tuple(row.values())), mint)
+    found = validate_row(tuple(row), CsvRow(7, tuple(row.values())), generate_code_text)
     assert found.line == 7
     assert (found.definition is None) is (found.message is not None)
     return found.field, found.message
@@ -67,17 +67,20 @@ def test_a_row_is_judged_by_the_rules_of_a_single_code(row: dict[str, str], fiel
 
 @pytest.mark.parametrize(("cells", "words"), [(("x",), "fewer"), (("x", "", ""), "more")])
 def test_a_row_has_as_many_cells_as_the_header(cells: tuple[str, ...], words: str) -> None:
-    found = judge_row(("scan_type", "code"), Row(2, cells), mint)
+    found = validate_row(("scan_type", "code"), CsvRow(2, cells), generate_code_text)
 
     assert found.field is None
     assert found.message == f"has {words} cells than the header, which has 2"
 
 
 def test_a_code_of_a_list_names_its_fields_as_its_body_does() -> None:
-    assert judge(1, {"scan_type": "item_drop", "reward": {"item": "gem"}}, mint).field == "reward.quantity"
-    assert judge(1, {"scan_type": "item_drop", "tags": ["a", ""]}, mint).field == "tags.1"
-    assert judge(1, {"scan_type": "item_drop", "id": 1}, mint).field == "id"
-    assert judge(1, {}, mint).field == "scan_type"
+    assert (
+        validate_code(1, {"scan_type": "item_drop", "reward": {"item": "gem"}}, generate_code_text).field
+        == "reward.quantity"
+    )
+    assert validate_code(1, {"scan_type": "item_drop", "tags": ["a", ""]}, generate_code_text).field == "tags.1"
+    assert validate_code(1, {"scan_type": "item_drop", "id": 1}, generate_code_text).field == "id"
+    assert validate_code(1, {}, generate_code_text).field == "scan_type"
 
 
 @pytest.mark.parametrize(
@@ -101,7 +104,9 @@ def test_codes_that_lead_nowhere(leads: list[Any], known: list[str], found: set[
 def strands(pairs: list[tuple[str, str]], known: Iterable[str]) -> set[int]:
     """Of rows by their place."""
     rows = [(line, code, to) for line, (code, to) in enumerate(pairs)]
-    return stranded(rows, known, {code: n for code, n in Counter(code for code, _ in pairs).items() if n > 1})
+    return unresolved_destinations(
+        rows, known, {code: n for code, n in Counter(code for code, _ in pairs).items() if n > 1}
+    )
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefghijk"))))

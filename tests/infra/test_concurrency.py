@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.infra.concurrency import LEASE_SECONDS, Turn, Turns, step_aside
+from shared.infra.concurrency import PERMIT_SECONDS, ConcurrencyLimiter, Permit, release_permit
 
 
 class Room:
@@ -14,10 +14,10 @@ class Room:
 
     def __init__(self, at_once: int) -> None:
         self.started: list[int] = []
-        self.taken: list[Turn] = []
-        self.turns: Turns[int] = Turns(at_once, self._start)
+        self.taken: list[Permit] = []
+        self.turns: ConcurrencyLimiter[int] = ConcurrencyLimiter(at_once, self._start)
 
-    def _start(self, who: int, turn: Turn) -> None:
+    def _start(self, who: int, turn: Permit) -> None:
         self.started.append(who)
         self.taken.append(turn)
 
@@ -68,11 +68,11 @@ def test_who_steps_aside_makes_room_and_leaves_none_behind() -> None:
         room.turns.ask(who)
 
     with room.taken[0]:
-        step_aside()
-        step_aside()
+        release_permit()
+        release_permit()
     assert room.started == [0, 1]
     assert room.turns.pass_on(room.taken[0]) is None, "its turn was over already"
-    step_aside()
+    release_permit()
     assert room.started == [0, 1], "no turn of this thread's any more"
 
 
@@ -83,11 +83,11 @@ def test_a_turn_lasts_as_long_as_its_lease_where_somebody_waits(pass_time: Calla
     assert room.turns.end_leases() is None, "nobody waits"
 
     room.turns.ask(1)
-    pass_time(LEASE_SECONDS / 4)
-    assert room.turns.end_leases() == pytest.approx(LEASE_SECONDS * 3 / 4)
+    pass_time(PERMIT_SECONDS / 4)
+    assert room.turns.end_leases() == pytest.approx(PERMIT_SECONDS * 3 / 4)
     assert room.started == [0]
 
-    pass_time(LEASE_SECONDS)
+    pass_time(PERMIT_SECONDS)
     assert room.turns.end_leases() is None
     assert room.started == [0, 1]
     room.turns.give_up(room.taken[0])

@@ -8,7 +8,7 @@ import pytest
 from shared.analytics import rollup
 from shared.infra import db, event_log, event_log_restore
 from shared.infra.db import Conn
-from shared.infra.event_log import RELAY, Position
+from shared.infra.event_log import RELAY, LogPosition
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import correct, settle, visit
 from tests.support.factories import make_code, make_player, tell
@@ -36,7 +36,7 @@ def test_what_was_folded_is_not_folded_again_and_all_else_is(conn: Conn) -> None
     for _ in range(2):
         roll_up()
         assert rolled_up(conn) == counted(conn)
-    assert not event_log_restore.is_ahead(conn)
+    assert not event_log_restore.has_future_positions(conn)
     settle(conn, player, code)
     roll_up()
     assert rolled_up(conn) == counted(conn)
@@ -56,12 +56,12 @@ def test_marks_alone_are_enough(conn: Conn) -> None:
 
 def test_ids_out_of_order_do_not_move_to_the_other_side_of_a_mark(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
-    with db.connect() as late, late.transaction():
+    with db.dedicated_connection() as late, late.transaction():
         late.execute("SELECT pg_current_xact_id()")
         settle(conn, player, code)
         settle(late, player, code)
     with conn.transaction():
-        assert rollup.fold_scans(conn, limit=2) == 2
+        assert rollup.roll_up_scans(conn, limit=2) == 2
     restore(conn)
     roll_up()
     assert rolled_up(conn) == counted(conn)
@@ -69,7 +69,7 @@ def test_ids_out_of_order_do_not_move_to_the_other_side_of_a_mark(conn: Conn) ->
 
 def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     tell(conn, "read")
-    event_log.write_mark(conn, RELAY, event_log.read(conn, Position(0, 0), limit=1)[0].position)
+    event_log.write_mark(conn, RELAY, event_log.read(conn, LogPosition(0, 0), limit=1)[0].position)
     tell(conn, "unread")
     restore(conn)
     tell(conn, "new")
@@ -79,8 +79,8 @@ def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.Mon
     for _ in range(2):
         stopping = threading.Event()
         monkeypatch.setattr(relay, "wait", lambda *_: stopping.set())  # noqa: B023 - called within this round
-        with db.connect() as leader:
-            relay.follow(leader, stopping)
+        with db.dedicated_connection() as leader:
+            relay.publish_events(leader, stopping)
 
     assert told == ["unread", "new"]
 
@@ -89,5 +89,5 @@ def test_a_cluster_with_positions_of_its_own_is_left_alone(conn: Conn) -> None:
     settle(conn, make_player(conn), make_code(conn))
     roll_up()
     before: Any = conn.execute("SELECT * FROM event_readers ORDER BY name").fetchall()
-    assert not event_log_restore.renumber(conn)
+    assert not event_log_restore.restore_positions(conn)
     assert conn.execute("SELECT * FROM event_readers ORDER BY name").fetchall() == before

@@ -69,7 +69,7 @@ def test_an_exception_is_one_line() -> None:
 try:
     1 / 0
 except ZeroDivisionError as error:
-    log.error("defect", exc_info=error)
+    log.error("unhandled_exception", exc_info=error)
 """)
     assert "ZeroDivisionError" in told["exception"]
 

@@ -7,7 +7,7 @@ import pytest
 from shared.messages import (
     CleanUp,
     ErasuresPending,
-    ImagesPending,
+    GeneratedCodesPending,
     ImportsPending,
     Message,
     RendersPending,
@@ -15,7 +15,7 @@ from shared.messages import (
     ScansPending,
 )
 from workers.main import broker
-from workers.scheduler import schedule
+from workers.scheduler import build_scheduler
 
 
 @pytest.mark.parametrize("message", Message.__subclasses__(), ids=lambda message: message.__name__)
@@ -24,11 +24,11 @@ def test_a_message_has_an_actor_on_its_queue(message: type[Message]) -> None:
 
 
 def test_the_scheduler_sends_every_nudge_again_and_cleans_up() -> None:
-    jobs = schedule(cast("Any", None)).get_jobs()
+    jobs = build_scheduler(cast("Any", None)).get_jobs()
 
     assert {job.args[1] for job in jobs} == {
         ScansPending(),
-        ImagesPending(),
+        GeneratedCodesPending(),
         ImportsPending(),
         RendersPending(),
         RollUp(),

@@ -3,13 +3,13 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from shared.infra.per_process import once
+from shared.infra.per_process import per_process
 
 
 def test_threads_that_come_at_once_get_the_same() -> None:
     start = threading.Barrier(8)
 
-    @once
+    @per_process
     def make() -> object:
         threading.Event().wait(0.01)  # long enough for all to be inside
         return object()
@@ -23,7 +23,7 @@ def test_threads_that_come_at_once_get_the_same() -> None:
 
 
 def test_what_is_taken_back_is_made_anew() -> None:
-    made = once(object)
+    made = per_process(object)
     first = made()
     assert made.take_back() is first
     assert made.take_back() is None

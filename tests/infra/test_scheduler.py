@@ -25,7 +25,7 @@ def test_two_schedulers_fire_a_job_once(sent: list[Message], conn: Conn) -> None
         assert first is not None
         standing_by = threading.Thread(target=lead_and_fire, args=(stopping,))
         standing_by.start()
-        scheduler.fire(first, ScansPending())
+        scheduler.send_if_leader(first, ScansPending())
         assert sent == [ScansPending()]
         stopping.set()
         standing_by.join(10)
@@ -35,7 +35,7 @@ def test_two_schedulers_fire_a_job_once(sent: list[Message], conn: Conn) -> None
 def lead_and_fire(stopping: threading.Event) -> None:
     with leadership("test", stopping) as lead:
         if lead is not None:
-            scheduler.fire(lead, ScansPending())
+            scheduler.send_if_leader(lead, ScansPending())
 
 
 def test_who_stands_by_leads_when_the_leader_is_gone(conn: Conn) -> None:
@@ -53,7 +53,7 @@ def test_a_leader_that_lost_its_lock_sends_nothing(sent: list[Message], conn: Co
     with leadership("test", threading.Event()) as lead:
         assert lead is not None
         conn.execute("SELECT pg_terminate_backend(%s)", (lead.conn.info.backend_pid,))
-        scheduler.fire(lead, CleanUp())
+        scheduler.send_if_leader(lead, CleanUp())
     assert sent == []
 
 
@@ -64,13 +64,13 @@ def test_redis_away_costs_a_tick_and_not_the_scheduler(monkeypatch: pytest.Monke
     monkeypatch.setattr(scheduler, "send", away)
     with leadership("test", threading.Event()) as lead:
         assert lead is not None
-        scheduler.fire(lead, ScansPending())
+        scheduler.send_if_leader(lead, ScansPending())
 
 
 def test_every_job_runs_at_once_and_again(conn: Conn) -> None:
     with leadership("test", threading.Event()) as lead:
         assert lead is not None
-        jobs = {job.id: job for job in scheduler.schedule(lead).get_jobs()}
+        jobs = {job.id: job for job in scheduler.build_scheduler(lead).get_jobs()}
     assert set(jobs) == {
         "sweep-scans",
         "sweep-images",

@@ -61,7 +61,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"JWT_SECRET": "short"}, "JWT_SECRET"),
         ({"PORT": "http"}, "PORT"),
         ({"PUBLIC_URL": "javascript:alert(1)"}, "PUBLIC_URL"),
-        ({"WEB_THREADS": "8", "WEB_SOCKETS": "8"}, "WEB_SOCKETS"),
+        ({"WEB_THREADS": "8", "MAX_WEBSOCKETS": "8"}, "MAX_WEBSOCKETS"),
         ({"SCAN_DEFAULT_WAIT": "11"}, "SCAN_DEFAULT_WAIT"),
         ({"RATE_LIMIT_SCAN": "often"}, "RATE_LIMIT_SCAN"),
         ({"RATE_LIMIT_SCAN": "0 per minute"}, "RATE_LIMIT_SCAN"),
@@ -154,8 +154,8 @@ def test_what_is_seldom_meant_is_said(load: Any) -> None:
     ],
 )
 def test_a_token_that_nobody_else_could_read(load: Any, changes: dict[str, Any]) -> None:
-    assert not load(**PRODUCTION | changes).sends_token_in_clear
-    assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN=TOKEN, GRPC_TLS="false").sends_token_in_clear
+    assert not load(**PRODUCTION | changes).sends_grpc_token_in_clear
+    assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN=TOKEN, GRPC_TLS="false").sends_grpc_token_in_clear
 
 
 def test_herokus_spelling_is_understood(load: Any) -> None:
@@ -188,8 +188,8 @@ def test_production_refuses_a_redis_that_evicts(
     try:
         if refused:
             with pytest.raises(SettingsError, match=policy):
-                redises.refuse_eviction()
+                redises.require_no_eviction()
         else:
-            redises.refuse_eviction()
+            redises.require_no_eviction()
     finally:
         redises.client().config_set("maxmemory-policy", "noeviction")

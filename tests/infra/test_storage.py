@@ -13,7 +13,7 @@ import pytest
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.running_server import CHECKOUT
 from shared.infra.storage import s3
-from shared.infra.storage.base import BLOCK, FileMissing, Storage, StorageError, check_name
+from shared.infra.storage.base import BLOCK_SIZE, FileMissing, Storage, StorageError, check_name
 from shared.infra.storage.local import LocalStorage
 
 LARGE = bytes(range(256)) * 1024 * 5  # more than a block
@@ -74,7 +74,9 @@ def test_an_empty_file_is_one_too(storage: Storage) -> None:
     assert (storage.size("renders/a/1"), b"".join(storage.read("renders/a/1"))) == (0, b"")
 
 
-@pytest.mark.parametrize(("start", "stop"), [(0, 1), (5, 5), (7, None), (BLOCK - 1, BLOCK + 1), (0, len(LARGE))])
+@pytest.mark.parametrize(
+    ("start", "stop"), [(0, 1), (5, 5), (7, None), (BLOCK_SIZE - 1, BLOCK_SIZE + 1), (0, len(LARGE))]
+)
 def test_ranges(storage: Storage, start: int, stop: int | None) -> None:
     put(storage, "renders/a/1", LARGE)
 
@@ -102,7 +104,7 @@ def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatc
     blocks = list(storage.read("renders/a/1"))
 
     assert b"".join(blocks) == LARGE * 9
-    assert max(map(len, blocks)) <= BLOCK
+    assert max(map(len, blocks)) <= BLOCK_SIZE
 
 
 def test_until_it_is_whole_nobody_sees_it(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ def test_down_leaves_nothing_and_up_again_makes_the_same(schema: Any) -> None:
 
 
 def test_the_head_that_processes_wait_for_is_alembics() -> None:
-    assert health.head() == ScriptDirectory.from_config(config()).get_current_head()
+    assert health.required_migration() == ScriptDirectory.from_config(config()).get_current_head()
 
 
 @pytest.fixture

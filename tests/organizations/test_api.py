@@ -102,7 +102,7 @@ def test_an_owner_adds_members_by_name(client: Any, conn: Conn, staff: Staff, ad
     assert client.get(staff.codes, headers=ada.headers).status_code == 200  # at once
     again = client.post(members, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
     assert again.status_code == 409
-    assert store.role_in(conn, staff.org_id, ada.id) == "analyst"
+    assert store.get_role(conn, staff.org_id, ada.id) == "analyst"
     nobody = client.post(members, json={"username": "nobody", "role": "member"}, headers=staff.owner.headers)
     assert nobody.status_code == 422
     assert nobody.json["errors"][0]["loc"] == "body.username"
@@ -136,4 +136,4 @@ def test_a_member_may_leave_but_remove_nobody_else(client: Any, conn: Conn, staf
         others = client.delete(f"{staff.path}/members/{staff.owner.id}", headers=person.headers)
         assert others.status_code == 403
         assert client.delete(f"{staff.path}/members/{person.id}", headers=person.headers).status_code == 204
-        assert store.role_in(conn, staff.org_id, person.id) is None
+        assert store.get_role(conn, staff.org_id, person.id) is None

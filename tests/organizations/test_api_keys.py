@@ -10,7 +10,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.organizations import api_keys
-from shared.organizations.api_keys import KEY, Minted
+from shared.organizations.api_keys import KEY_PATTERN, NewApiKey
 from tests.support.callers import Staff, bearer, make_key
 from tests.support.concurrency import at_once
 from tests.support.factories import make_org
@@ -24,21 +24,21 @@ def create(client: Any, staff: Staff, headers: dict[str, str] | None = None, **f
 
 
 def test_a_key_is_easily_found_and_never_shown() -> None:
-    minted = Minted.new()
+    minted = NewApiKey.new()
 
-    assert KEY.fullmatch(minted.text)
+    assert KEY_PATTERN.fullmatch(minted.text)
     assert minted.secret.hex() not in repr(minted)
-    assert Minted.new().text != minted.text
+    assert NewApiKey.new().text != minted.text
 
 
 def test_what_is_sealed_opens_again_with_the_same_secret_and_id_only() -> None:
-    secret, key_id = Minted.new().secret, uuid7()
-    sealed = api_keys.sealed(secret, key_id, SECRET)
+    secret, key_id = NewApiKey.new().secret, uuid7()
+    sealed = api_keys.mask_secret(secret, key_id, SECRET)
 
     assert sealed != secret
-    assert api_keys.sealed(sealed, key_id, SECRET) == secret
-    assert api_keys.sealed(sealed, uuid7(), SECRET) != secret
-    assert api_keys.sealed(sealed, key_id, "t" * 32) != secret
+    assert api_keys.mask_secret(sealed, key_id, SECRET) == secret
+    assert api_keys.mask_secret(sealed, uuid7(), SECRET) != secret
+    assert api_keys.mask_secret(sealed, key_id, "t" * 32) != secret
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def org_id(conn: Conn) -> UUID:
 def test_a_key_is_recognized_with_what_it_may(conn: Conn, org_id: UUID) -> None:
     machine = make_key(conn, org_id, "scan", "renders")
 
-    found = api_keys.recognize(conn, machine.text)
+    found = api_keys.authenticate(conn, machine.text)
 
     assert found == api_keys.ApiKey(machine.id, org_id, ("scan", "renders"), machine.stored.prefix)
     assert machine.text.startswith(machine.stored.prefix)
@@ -60,8 +60,8 @@ def test_what_is_no_key_is_not(conn: Conn, org_id: UUID) -> None:
     last = "0" if text[-1] != "0" else "1"
 
     for wrong in ("", "wm_", text[:-1], text + "0", text[:-1] + last, text.upper(), f" {text}", text + "\n", "wm_\x00"):
-        assert api_keys.recognize(conn, wrong) is None
-    assert api_keys.recognize(conn, Minted.new().text) is None
+        assert api_keys.authenticate(conn, wrong) is None
+    assert api_keys.authenticate(conn, NewApiKey.new().text) is None
 
 
 def test_a_key_that_is_over_is_none(conn: Conn, org_id: UUID) -> None:
@@ -70,7 +70,7 @@ def test_a_key_that_is_over_is_none(conn: Conn, org_id: UUID) -> None:
     conn.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (expired.id,))
     conn.execute("UPDATE api_keys SET expires_at = now() + interval '1 minute' WHERE id = %s", (good.id,))
 
-    assert [bool(api_keys.recognize(conn, machine.text)) for machine in (revoked, expired, good)] == [
+    assert [bool(api_keys.authenticate(conn, machine.text)) for machine in (revoked, expired, good)] == [
         False,
         False,
         True,
@@ -88,14 +88,14 @@ def test_its_use_is_noted_once_a_minute(conn: Conn, org_id: UUID) -> None:
     text = make_key(conn, org_id).text
     assert last_used(conn) is None
 
-    api_keys.recognize(conn, text)
+    api_keys.authenticate(conn, text)
     first = last_used(conn)
     assert first is not None
-    api_keys.recognize(conn, text)
+    api_keys.authenticate(conn, text)
     assert last_used(conn) == first
 
     conn.execute("UPDATE api_keys SET last_used_at = now() - interval '61 seconds'")
-    api_keys.recognize(conn, text)
+    api_keys.authenticate(conn, text)
     assert (last_used(conn) or first) > first
 
 
@@ -105,7 +105,7 @@ def test_nobody_waits_to_note_its_use(conn: Conn, org_id: UUID) -> None:
 
     with db.transaction() as own:
         own.execute("SELECT FROM api_keys FOR UPDATE")
-        assert api_keys.recognize(conn, text)
+        assert api_keys.authenticate(conn, text)
     assert last_used(conn) is None
 
 
@@ -123,7 +123,7 @@ def test_a_key_is_told_once(client: Any, conn: Conn, staff: Staff) -> None:
 
     assert made.status_code == 201
     text = made.json.pop("key")
-    assert KEY.fullmatch(text)
+    assert KEY_PATTERN.fullmatch(text)
     listed = client.get(f"{staff.path}/api-keys", headers=staff.admin.headers).json["items"]
     assert listed == [{name: value for name, value in made.json.items() if name != "key"}]
     assert listed[0]["prefix"] == text[:15]

@@ -98,7 +98,7 @@ def test_who_is_no_owner_any_more_when_it_is_their_turn_changes_nobody(
     answer = app.test_client().open(path, method=method, headers=staff.owner.headers, json=body)
 
     assert answer.status_code == 403
-    assert store.role_in(conn, staff.org_id, staff.member.id) == "member"
+    assert store.get_role(conn, staff.org_id, staff.member.id) == "member"
 
 
 def test_who_is_being_erased_is_made_no_owner(conn: Conn, staff: Staff) -> None:

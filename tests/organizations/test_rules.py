@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.organizations.rules import ROLES, SLUG, Role, at_least, keeps_an_owner, slug_of
+from shared.organizations.rules import ROLES, SLUG, Role, has_owner_after, includes_role, slugify
 
 ADA, BOB = uuid4(), uuid4()
 
@@ -13,7 +13,9 @@ ADA, BOB = uuid4(), uuid4()
 def test_each_role_includes_those_before_it() -> None:
     assert list(ROLES) == ["member", "analyst", "admin", "owner"]
     for place, role in enumerate(ROLES):
-        assert [at_least(role, needed) for needed in ROLES] == [True] * (place + 1) + [False] * (len(ROLES) - place - 1)
+        assert [includes_role(role, needed) for needed in ROLES] == [True] * (place + 1) + [False] * (
+            len(ROLES) - place - 1
+        )
 
 
 @pytest.mark.parametrize(
@@ -29,7 +31,7 @@ def test_each_role_includes_those_before_it() -> None:
     ],
 )
 def test_keeps_an_owner(owners: set[UUID], player: UUID, role: Role | None, kept: bool) -> None:
-    assert keeps_an_owner(owners, player, role) is kept
+    assert has_owner_after(owners, player, role) is kept
 
 
 @pytest.mark.parametrize(
@@ -45,10 +47,10 @@ def test_keeps_an_owner(owners: set[UUID], player: UUID, role: Role | None, kept
     ],
 )
 def test_slug_of(name: str, slug: str) -> None:
-    assert slug_of(name) == slug
+    assert slugify(name) == slug
 
 
 @given(st.text())
 def test_any_name_has_a_slug_with_room_for_an_ending(name: str) -> None:
-    assert re.fullmatch(SLUG, slug_of(name))
-    assert len(slug_of(name)) <= 48
+    assert re.fullmatch(SLUG, slugify(name))
+    assert len(slugify(name)) <= 48

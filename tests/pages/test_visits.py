@@ -12,7 +12,7 @@ import pytest
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.visits import store, visit_buffer
-from shared.visits.visit_buffer import VisitLog
+from shared.visits.visit_buffer import VisitBuffer
 from tests.support.concurrency import at_once
 from tests.support.factories import code_text, make_code
 from web.pages import visits as web_visits
@@ -24,16 +24,16 @@ EVIL = """<script>alert(1)</script>"'&"""
 
 
 @pytest.fixture
-def visit_log(monkeypatch: pytest.MonkeyPatch) -> VisitLog:
+def visit_log(monkeypatch: pytest.MonkeyPatch) -> VisitBuffer:
     """One that stores only when it is told to."""
-    fresh = VisitLog()
+    fresh = VisitBuffer()
     monkeypatch.setattr(fresh, "_run", lambda: None)
     monkeypatch.setattr(web_visits, "visit_log", fresh)
     return fresh
 
 
 @pytest.fixture
-def open_code(client: Any, conn: Conn, visit_log: VisitLog) -> Callable[..., Any]:
+def open_code(client: Any, conn: Conn, visit_log: VisitBuffer) -> Callable[..., Any]:
     def get(code: UUID | str, method: str = "GET", user_agent: str = PHONE, **headers: str) -> Any:
         text = code if isinstance(code, str) else code_text(conn, code)
         named = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -59,7 +59,7 @@ def taken(conn: Conn, code: UUID) -> int:
     return int(row[0])
 
 
-def test_a_code_that_only_redirects_leads_on_and_is_counted(conn: Conn, open_code: Any, visit_log: VisitLog) -> None:
+def test_a_code_that_only_redirects_leads_on_and_is_counted(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = poster(conn)
 
     answer = open_code(code)
@@ -72,7 +72,7 @@ def test_a_code_that_only_redirects_leads_on_and_is_counted(conn: Conn, open_cod
     assert taken(conn, code) == 1
 
 
-def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: VisitLog) -> None:
+def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = make_code(conn, description=EVIL)
 
     answer = open_code(code)
@@ -99,7 +99,7 @@ def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: Vi
     ],
 )
 def test_a_page_says_why_not(
-    conn: Conn, open_code: Any, visit_log: VisitLog, fields: dict[str, Any], status: int, word: str
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, fields: dict[str, Any], status: int, word: str
 ) -> None:
     if "target_url" in fields:
         conn.execute("ALTER TABLE qr_codes DROP CONSTRAINT qr_codes_target_url_check")
@@ -145,7 +145,7 @@ MACHINES: list[dict[str, str]] = [
 @pytest.mark.parametrize("request_", MACHINES, ids=str)
 @pytest.mark.parametrize("max_scans", [None, 1])
 def test_machines_are_led_on_apart_and_use_up_nothing(
-    conn: Conn, open_code: Any, visit_log: VisitLog, request_: dict[str, str], max_scans: int | None
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, request_: dict[str, str], max_scans: int | None
 ) -> None:
     code = poster(conn, max_scans=max_scans)
 
@@ -157,7 +157,7 @@ def test_machines_are_led_on_apart_and_use_up_nothing(
     assert taken(conn, code) == 0
 
 
-def test_a_stock_is_held_exactly(conn: Conn, app: Any, visit_log: VisitLog) -> None:
+def test_a_stock_is_held_exactly(conn: Conn, app: Any, visit_log: VisitBuffer) -> None:
     """Forty people at once, of whom ten are led on."""
     code = poster(conn, max_scans=10)
     ask = partial(app.test_client().get, f"/s/{code_text(conn, code)}", headers={"User-Agent": PHONE})
@@ -171,10 +171,10 @@ def test_a_stock_is_held_exactly(conn: Conn, app: Any, visit_log: VisitLog) -> N
 
 
 def test_negative_control_without_taking_first_more_are_led_on(
-    conn: Conn, app: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, app: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn, max_scans=10)
-    monkeypatch.setattr(store, "take", lambda *_: True)
+    monkeypatch.setattr(store, "use_stock", lambda *_: True)
     ask = partial(app.test_client().get, f"/s/{code_text(conn, code)}", headers={"User-Agent": PHONE})
 
     statuses = [answer.status_code for answer in at_once([ask] * 40)]
@@ -182,7 +182,7 @@ def test_negative_control_without_taking_first_more_are_led_on(
     assert statuses.count(302) > 10
 
 
-def test_a_stock_that_is_set_later_counts_the_visits_before(conn: Conn, open_code: Any, visit_log: VisitLog) -> None:
+def test_a_stock_that_is_set_later_counts_the_visits_before(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = poster(conn)
     for _ in range(3):
         open_code(code)
@@ -193,7 +193,7 @@ def test_a_stock_that_is_set_later_counts_the_visits_before(conn: Conn, open_cod
 
 
 def test_while_postgresql_is_away_visits_are_kept(
-    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn)
     open_code(code)
@@ -211,7 +211,7 @@ def test_while_postgresql_is_away_visits_are_kept(
 
 
 def test_a_round_that_fails_halfway_stores_nothing_twice(
-    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The visits were inserted, the stock could not be counted: both are undone, and done again."""
     code = poster(conn)
@@ -236,7 +236,7 @@ def unheard() -> Iterator[Conn]:
 
 
 def test_a_round_whose_confirmation_is_lost_is_not_stored_again(
-    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn)
     open_code(code)
@@ -251,7 +251,7 @@ def test_a_round_whose_confirmation_is_lost_is_not_stored_again(
 
 
 def test_a_round_that_breaks_before_its_commit_is_stored_again(
-    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn)
     open_code(code)
@@ -276,7 +276,7 @@ def test_a_server_that_never_came_that_far_has_stored_nothing(conn: Conn) -> Non
 
 
 def test_no_more_are_kept_than_the_bound(
-    conn: Conn, open_code: Any, visit_log: VisitLog, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visit_buffer, "MOST", 3)
     code = poster(conn)
@@ -285,7 +285,7 @@ def test_no_more_are_kept_than_the_bound(
     assert len(stored(conn)) == 3
 
 
-def test_flushing_side_by_side_stores_each_once(conn: Conn, open_code: Any, visit_log: VisitLog) -> None:
+def test_flushing_side_by_side_stores_each_once(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = poster(conn)
     for _ in range(20):
         open_code(code)
@@ -294,7 +294,7 @@ def test_flushing_side_by_side_stores_each_once(conn: Conn, open_code: Any, visi
     assert taken(conn, code) == 20
 
 
-def test_no_user_agent_is_stored_anywhere(conn: Conn, open_code: Any, visit_log: VisitLog) -> None:
+def test_no_user_agent_is_stored_anywhere(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     open_code(poster(conn), user_agent="Mozilla/5.0 (iPhone) Unmistakable/1")
     visit_log.flush()
     rows = conn.execute("SELECT to_jsonb(v)::text FROM visits v").fetchall()

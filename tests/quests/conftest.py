@@ -19,7 +19,7 @@ Settings = Callable[..., None]
 
 @pytest.fixture
 def set_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Gives settings other values: `set_settings(grpc_cache_seconds=0)`. What was made by the old ones is forgotten."""
+    """Change settings for a test: `set_settings(grpc_cache_ttl_seconds=0)`. Clear what the old ones created."""
 
     def change(**values: Any) -> None:
         for name, value in values.items():
@@ -36,14 +36,14 @@ def set_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
 def start_over() -> None:
     """As in a process that has just been started."""
     grpc_channel.stub.take_back()
-    catalog_client.forget()
+    catalog_client.clear_cache()
 
 
 @pytest.fixture
 def shipped(conn: Conn) -> None:
     """The quests that Waymark ships with."""
-    for definition in yaml_loader.read(yaml_loader.SHIPPED.read_text()):
-        definitions.write(conn, definition)
+    for definition in yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text()):
+        definitions.upsert(conn, definition)
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.quests import definitions, store
-from shared.quests.definitions import Definition, RewardDefinition
-from shared.quests.rules import State, fold
+from shared.quests.definitions import QuestDefinition, RewardDefinition
+from shared.quests.rules import QuestState, fold
 from shared.reviews import store as reviews
 from shared.reviews.store import Review
 from tests.support.factories import hand_in, make_code
@@ -18,13 +18,13 @@ from workers import scans as worker
 GEM = RewardDefinition("A gem", "ruby", 3)
 
 
-def make_quest(conn: Conn, org_id: UUID | None, name: str = "walk", **fields: Any) -> Definition:
+def make_quest(conn: Conn, org_id: UUID | None, name: str = "walk", **fields: Any) -> QuestDefinition:
     """A quest of three visits, any codes tagged `landmark`, switched on."""
     usual: dict[str, Any] = {"name": name, "streak": 3, "duplication": 2, "tags": ["landmark"], "reward": GEM}
-    definition = Definition(**usual | fields)
-    definitions.write(conn, definition)
+    definition = QuestDefinition(**usual | fields)
+    definitions.upsert(conn, definition)
     if org_id is not None:
-        assert definitions.switch(conn, name, org_id)
+        assert definitions.set_organization(conn, name, org_id)
     return definition
 
 
@@ -62,8 +62,8 @@ def _review(decide: Callable[[Conn, Review, UUID, UUID], None], scan_ids: Iterab
             decide(conn, scan, row[0], scan.player_id)
 
 
-def state_of(conn: Conn, player_id: UUID, quest: str = "walk") -> State:
-    return store.states_of(conn, player_id).get(quest, State())
+def state_of(conn: Conn, player_id: UUID, quest: str = "walk") -> QuestState:
+    return store.load_states(conn, player_id).get(quest, QuestState())
 
 
 def come_to(conn: Conn, player_id: UUID, quest: str = "walk") -> tuple[int, int, int]:
@@ -83,7 +83,7 @@ def owned(conn: Conn, player_id: UUID, item: str = "ruby") -> int:
 def assert_in_order(conn: Conn) -> None:
     """Stored states are folds of their events; each claim was paid once, and paid back if it was taken back."""
     keys = conn.execute("SELECT player_id, quest FROM quest_states").fetchall()
-    logs = store.events_of(conn, [(player_id, quest) for player_id, quest in keys])
+    logs = store.load_events(conn, [(player_id, quest) for player_id, quest in keys])
     assert len(logs) == len(keys)
     for (player_id, quest), events in logs.items():
         state = state_of(conn, player_id, quest)

@@ -37,7 +37,7 @@ def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
 
     assert claimed.json == {"message": "Reward claimed successfully", "reward": {"item": "coin", "qty": 10}}
     assert (again.status_code, again.json["detail"]) == (409, "This quest is not completed yet.")
-    assert scans.inventory(conn, ada.id) == [("coin", 10)]
+    assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
 
 
 def test_after_as_many_rounds_as_allowed_there_is_no_more(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
@@ -48,7 +48,7 @@ def test_after_as_many_rounds_as_allowed_there_is_no_more(client: Any, stand: St
     assert told == ["completed", "completed", "max_completions_reached", "max_completions_reached"]
     assert [claim.status_code for claim in claims] == [200, 200, 409]
     assert claims[-1].json["detail"] == "This reward was claimed as often as allowed."
-    assert scans.inventory(conn, ada.id) == [("coin", 2)]
+    assert scans.list_inventory(conn, ada.id) == [("coin", 2)]
 
 
 def test_sign_up_is_once(client: Any, our_catalog: str, ada: Person) -> None:
@@ -77,7 +77,7 @@ def test_a_quest_that_claims_by_itself(client: Any, stand: Stand, conn: Conn, ad
         "claimed",
         "max_completions_reached",
     ]
-    assert scans.inventory(conn, ada.id) == [("coin", 7)]
+    assert scans.list_inventory(conn, ada.id) == [("coin", 7)]
     assert client.post(CLAIM, json=THREE, headers=ada.headers).status_code == 409
 
 
@@ -86,7 +86,7 @@ def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: Pe
     assert client.post(SIGNIN, headers=ada.headers).json["status"] == "completed"
     refused = client.post(CLAIM, json=THREE, headers=ada.headers)
     assert (refused.status_code, refused.json["detail"]) == (409, "This quest gives no reward.")
-    assert scans.inventory(conn, ada.id) == []
+    assert scans.list_inventory(conn, ada.id) == []
 
 
 @pytest.mark.parametrize("name", ["no-such-quest", "sign up", "SIGN-UP", "\N{GRINNING FACE}", "*", "a" * 200])
@@ -125,7 +125,7 @@ def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: C
     headers["Idempotency-Key"] = "claim"
     claims = [client.post(CLAIM, json=THREE, headers=headers) for _ in range(3)]
     assert [claim.status_code for claim in claims] == [200] * 3
-    assert scans.inventory(conn, ada.id) == [("coin", 10)]
+    assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
 
 
 def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Person) -> None:
@@ -133,7 +133,7 @@ def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Person
     headers = {**ada.headers, "Idempotency-Key": "first"}
     told = client.post(SIGNIN, headers=headers)
     redis_client().flushdb()
-    catalog_client.forget()
+    catalog_client.clear_cache()
     stand.answer = lambda context: context.abort(grpc.StatusCode.UNKNOWN, "no")
     again = client.post(SIGNIN, headers=headers)
     assert (again.status_code, again.json) == (200, told.json)
@@ -238,9 +238,9 @@ def test_with_the_catalog_away_what_is_cached_serves_and_what_is_not_is_a_503(
 ) -> None:
     assert client.post(SIGNIN, headers=ada.headers).status_code == 200
     monkeypatch.setattr(catalog_client, "_key", lambda name: f"kept:{name}")  # as before, whatever the address
-    catalog_client.forget()
+    catalog_client.clear_cache()
     assert client.post(SIGNIN, headers=ada.headers).status_code == 200
-    set_settings(grpc_server_url=f"127.0.0.1:{closed_port()}", grpc_deadline_seconds=0.3, grpc_cache_seconds=0)
+    set_settings(grpc_server_url=f"127.0.0.1:{closed_port()}", grpc_deadline_seconds=0.3, grpc_cache_ttl_seconds=0)
     before = counts(conn)
 
     assert client.post(SIGNIN, headers=ada.headers).json["status"] == "completed"

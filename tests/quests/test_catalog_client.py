@@ -14,8 +14,8 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from shared.infra.db import Conn
 from shared.infra.redis import client, key
 from shared.quests import catalog_client, quest_pb2, quest_pb2_grpc
-from shared.quests.catalog_client import CatalogAway, CatalogGarbled, NoSuchQuest
-from shared.quests.rules import Quest, Reward
+from shared.quests.catalog_client import CatalogInvalidResponse, CatalogUnavailable, QuestNotFound
+from shared.quests.rules import Quest, QuestReward
 from tests.quests.conftest import Settings, Stand, start_over
 from tests.support.callers import Person
 from workers.catalog_server import check, make_server
@@ -27,44 +27,44 @@ COINS = {"reward_item": "coin", "reward_qty": 10}
 
 def test_an_answer_is_asked_for_once_and_shared_by_processes(stand: Stand) -> None:
     stand.say(**THREE, auto_claim=True, rewards=COINS)
-    expected = Quest("three", 3, 10, auto_claim=True, reward=Reward("coin", 10))
-    assert [catalog_client.quest("three") for _ in range(5)] == [expected] * 5
-    catalog_client.forget()  # as another process would
-    assert catalog_client.quest("three") == expected
+    expected = Quest("three", 3, 10, auto_claim=True, reward=QuestReward("coin", 10))
+    assert [catalog_client.get_quest("three") for _ in range(5)] == [expected] * 5
+    catalog_client.clear_cache()  # as another process would
+    assert catalog_client.get_quest("three") == expected
     assert stand.asked == 1
 
 
 def test_an_answer_that_is_too_old_is_asked_for_again(stand: Stand, set_settings: Settings) -> None:
-    set_settings(grpc_cache_seconds=0)
+    set_settings(grpc_cache_ttl_seconds=0)
     stand.say(**THREE)
-    catalog_client.quest("three")
+    catalog_client.get_quest("three")
     stand.say(**THREE | {"streak": 5})
-    catalog_client.forget()
-    assert catalog_client.quest("three").streak == 5
+    catalog_client.clear_cache()
+    assert catalog_client.get_quest("three").streak == 5
 
 
 def test_every_key_in_redis_has_a_life(stand: Stand) -> None:
     stand.say(**THREE)
-    catalog_client.quest("three")
-    (name,) = client().keys(key("catalog", "*"))
+    catalog_client.get_quest("three")
+    (name,) = client().keys(key("quest_catalog", "*"))
     assert 24 * 3600 < client().ttl(name) <= 24 * 3600 + 60
 
 
 def test_with_redis_away_the_catalog_is_asked(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     stand.say(**THREE)
     monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
-    assert catalog_client.quest("three").streak == 3
+    assert catalog_client.get_quest("three").streak == 3
 
 
 def test_a_quest_that_is_gone_is_gone_though_it_was_cached(stand: Stand, set_settings: Settings) -> None:
-    set_settings(grpc_cache_seconds=0)
+    set_settings(grpc_cache_ttl_seconds=0)
     stand.say(**THREE)
-    catalog_client.quest("three")
+    catalog_client.get_quest("three")
     stand.answer = lambda context: context.abort(grpc.StatusCode.NOT_FOUND, "no")
-    catalog_client.forget()
+    catalog_client.clear_cache()
     for _ in range(2):
-        with pytest.raises(NoSuchQuest):
-            catalog_client.quest("three")
+        with pytest.raises(QuestNotFound):
+            catalog_client.get_quest("three")
 
 
 def abort(status: grpc.StatusCode) -> Any:
@@ -74,31 +74,31 @@ def abort(status: grpc.StatusCode) -> Any:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"name": "another", "streak": 1, "duplication": 1}, CatalogGarbled),
-        ({}, CatalogGarbled),
-        (THREE | {"streak": 0}, CatalogGarbled),
-        (THREE | {"streak": -3}, CatalogGarbled),
-        (THREE | {"duplication": 0}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_item": "coin", "reward_qty": -5}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_item": "coin"}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_item": "coin", "reward_qty": 2**31 - 1}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_qty": 5}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_item": "c" * 101, "reward_qty": 5}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_item": "a\x00b", "reward_qty": 5}}, CatalogGarbled),
-        (THREE | {"rewards": {"reward_name": "x" * 5_000_000, **COINS}}, CatalogGarbled),
+        ({"name": "another", "streak": 1, "duplication": 1}, CatalogInvalidResponse),
+        ({}, CatalogInvalidResponse),
+        (THREE | {"streak": 0}, CatalogInvalidResponse),
+        (THREE | {"streak": -3}, CatalogInvalidResponse),
+        (THREE | {"duplication": 0}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_item": "coin", "reward_qty": -5}}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_item": "coin"}}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_item": "coin", "reward_qty": 2**31 - 1}}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_qty": 5}}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_item": "c" * 101, "reward_qty": 5}}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_item": "a\x00b", "reward_qty": 5}}, CatalogInvalidResponse),
+        (THREE | {"rewards": {"reward_name": "x" * 5_000_000, **COINS}}, CatalogInvalidResponse),
     ],
 )
 def test_an_answer_that_makes_no_sense_is_none(stand: Stand, fields: Any, error: type[Exception]) -> None:
     stand.say(**fields)
     with pytest.raises(error):
-        catalog_client.quest("three")
-    assert client().keys(key("catalog", "*")) == []
+        catalog_client.get_quest("three")
+    assert client().keys(key("quest_catalog", "*")) == []
 
 
 @pytest.mark.parametrize("reward", [None, {}, {"reward_id": 7, "reward_name": "nothing"}])
 def test_a_reward_may_be_left_out(stand: Stand, reward: Any) -> None:
     stand.say(**THREE, rewards=reward)
-    assert catalog_client.quest("three").reward is None
+    assert catalog_client.get_quest("three").reward is None
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
@@ -107,36 +107,36 @@ def test_a_catalog_that_is_away_is_left_alone_for_a_moment(
 ) -> None:
     monkeypatch.setattr(catalog_client, "REST_SECONDS", 60)
     stand.answer = abort(status)
-    with pytest.raises(CatalogAway):
-        catalog_client.quest("three")
+    with pytest.raises(CatalogUnavailable):
+        catalog_client.get_quest("three")
     asked = stand.asked
     for _ in range(5):
-        with pytest.raises(CatalogAway):
-            catalog_client.quest("another")
+        with pytest.raises(CatalogUnavailable):
+            catalog_client.get_quest("another")
     assert stand.asked == asked
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED])
 def test_one_answer_that_fails_keeps_nobody_from_asking_for_another(stand: Stand, status: grpc.StatusCode) -> None:
     stand.answer = abort(status)
-    with pytest.raises(CatalogAway):
-        catalog_client.quest("three")
+    with pytest.raises(CatalogUnavailable):
+        catalog_client.get_quest("three")
     stand.say(**THREE | {"name": "another"})
-    assert catalog_client.quest("another").streak == 3
+    assert catalog_client.get_quest("another").streak == 3
 
 
 def test_a_quest_that_is_not_there_is_not_asked_for_again_at_once(
     stand: Stand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_client, "MISSING_SECONDS", 60)
+    monkeypatch.setattr(catalog_client, "NOT_FOUND_TTL_SECONDS", 60)
     monkeypatch.setattr(catalog_client, "MAX_QUESTS", 3)
     for _ in range(5):
-        with pytest.raises(NoSuchQuest):
-            catalog_client.quest("nothing")
+        with pytest.raises(QuestNotFound):
+            catalog_client.get_quest("nothing")
     assert stand.asked == 1
     for number in range(10):
-        with pytest.raises(NoSuchQuest):
-            catalog_client.quest(f"nothing-{number}")
+        with pytest.raises(QuestNotFound):
+            catalog_client.get_quest(f"nothing-{number}")
     assert len(catalog_client._missing) <= 3
 
 
@@ -147,7 +147,7 @@ def test_what_is_unavailable_is_tried_again(stand: Stand) -> None:
         return quest_pb2.QuestResponse(**THREE)
 
     stand.answer = third_time_lucky
-    assert catalog_client.quest("three").streak == 3
+    assert catalog_client.get_quest("three").streak == 3
     assert stand.asked == 3
 
 
@@ -160,8 +160,8 @@ def test_an_answer_that_is_late_is_none(stand: Stand, set_settings: Settings) ->
         return quest_pb2.QuestResponse(**THREE)
 
     stand.answer = late
-    with pytest.raises(CatalogAway):
-        catalog_client.quest("three")
+    with pytest.raises(CatalogUnavailable):
+        catalog_client.get_quest("three")
     waited.set()
 
 
@@ -183,10 +183,10 @@ def babbler(conn: Conn, set_settings: Settings) -> Iterator[None]:
 
 
 def test_garbage_is_no_answer(babbler: None) -> None:
-    with pytest.raises(CatalogGarbled):
-        catalog_client.quest("three")
-    with pytest.raises(CatalogGarbled):
-        catalog_client.quests()
+    with pytest.raises(CatalogInvalidResponse):
+        catalog_client.get_quest("three")
+    with pytest.raises(CatalogInvalidResponse):
+        catalog_client.list_quests()
 
 
 def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
@@ -205,7 +205,7 @@ def test_a_long_list_is_read(stand: Stand) -> None:
     stand.answer = lambda _context: quest_pb2.QuestListResponse(
         quests=[quest_pb2.QuestResponse(name=f"{name}{n}", streak=1, duplication=1) for n in range(9_000)]
     )
-    assert len(catalog_client.quests()) == 9_000
+    assert len(catalog_client.list_quests()) == 9_000
 
 
 def test_one_bad_quest_does_not_hide_the_others(stand: Stand) -> None:
@@ -216,17 +216,17 @@ def test_one_bad_quest_does_not_hide_the_others(stand: Stand) -> None:
             quest_pb2.QuestResponse(name="a", streak=1, duplication=1),
         ]
     )
-    assert [quest.name for quest in catalog_client.quests()] == ["a", "b"]
+    assert [quest.name for quest in catalog_client.list_quests()] == ["a", "b"]
 
 
 def test_an_old_answer_serves_while_the_catalog_is_away(stand: Stand, set_settings: Settings) -> None:
-    set_settings(grpc_cache_seconds=0)
+    set_settings(grpc_cache_ttl_seconds=0)
     stand.say(**THREE)
-    catalog_client.quest("three")
+    catalog_client.get_quest("three")
     for answer in (abort(grpc.StatusCode.UNKNOWN), lambda _context: quest_pb2.QuestResponse(name="three", streak=-1)):
         stand.answer = answer
-        catalog_client.forget()
-        assert catalog_client.quest("three").streak == 3
+        catalog_client.clear_cache()
+        assert catalog_client.get_quest("three").streak == 3
 
 
 @pytest.mark.parametrize(
@@ -234,11 +234,11 @@ def test_an_old_answer_serves_while_the_catalog_is_away(stand: Stand, set_settin
 )
 def test_what_cannot_be_read_in_redis_is_not_there(stand: Stand, kept: bytes) -> None:
     stand.say(**THREE)
-    catalog_client.quest("three")
-    (name,) = client().keys(key("catalog", "*"))
+    catalog_client.get_quest("three")
+    (name,) = client().keys(key("quest_catalog", "*"))
     client().set(name, kept)
-    catalog_client.forget()
-    assert catalog_client.quest("three").streak == 3
+    catalog_client.clear_cache()
+    assert catalog_client.get_quest("three").streak == 3
     assert client().get(name) != kept
 
 
@@ -246,26 +246,26 @@ def test_what_cannot_be_read_in_redis_is_not_there(stand: Stand, kept: bytes) ->
 def test_with_redis_away_too_what_this_process_remembers_serves_as_long(
     stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
-    set_settings(grpc_cache_seconds=0, grpc_stale_hours=hours)
-    monkeypatch.setattr(catalog_client, "MEMORY_SECONDS", 0)
+    set_settings(grpc_cache_ttl_seconds=0, grpc_cache_stale_hours=hours)
+    monkeypatch.setattr(catalog_client, "LOCAL_TTL_SECONDS", 0)
     stand.say(**THREE)
-    catalog_client.quest("three")
+    catalog_client.get_quest("three")
     stand.answer = abort(grpc.StatusCode.UNAVAILABLE)
     monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
     if hours:
-        assert [catalog_client.quest("three").streak for _ in range(3)] == [3] * 3
+        assert [catalog_client.get_quest("three").streak for _ in range(3)] == [3] * 3
     else:
-        with pytest.raises(CatalogAway):
-            catalog_client.quest("three")
+        with pytest.raises(CatalogUnavailable):
+            catalog_client.get_quest("three")
 
 
 def test_while_one_asks_again_the_others_take_what_is_old(
     stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    set_settings(grpc_cache_seconds=0)
-    monkeypatch.setattr(catalog_client, "MEMORY_SECONDS", 0)
+    set_settings(grpc_cache_ttl_seconds=0)
+    monkeypatch.setattr(catalog_client, "LOCAL_TTL_SECONDS", 0)
     stand.say(**THREE)
-    catalog_client.quest("three")
+    catalog_client.get_quest("three")
     asked, answered = threading.Event(), threading.Event()
 
     def slow(_context: grpc.ServicerContext) -> Any:
@@ -275,9 +275,9 @@ def test_while_one_asks_again_the_others_take_what_is_old(
 
     stand.answer = slow
     with futures.ThreadPoolExecutor(1) as thread:
-        first = thread.submit(catalog_client.quest, "three")
+        first = thread.submit(catalog_client.get_quest, "three")
         assert asked.wait(10)
-        assert [catalog_client.quest("three").streak for _ in range(3)] == [3] * 3
+        assert [catalog_client.get_quest("three").streak for _ in range(3)] == [3] * 3
         answered.set()
         assert first.result().streak == 5
     assert stand.asked == 2
@@ -292,12 +292,12 @@ def test_a_token_is_asked_for_and_sent(shipped: None, set_settings: Settings) ->
     server.start()
     try:
         set_settings(grpc_server_url=f"127.0.0.1:{port}", grpc_deadline_seconds=10)
-        assert catalog_client.quest("sign-up").streak == 1
+        assert catalog_client.get_quest("sign-up").streak == 1
         for wrong in ("another", ""):
             set_settings(grpc_token=wrong)
             client().flushall()
-            with pytest.raises(CatalogAway):
-                catalog_client.quest("sign-up")
+            with pytest.raises(CatalogUnavailable):
+                catalog_client.get_quest("sign-up")
     finally:
         server.stop(None).wait()
 
@@ -323,13 +323,13 @@ def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path
     server.start()
     try:
         set_settings(grpc_server_url=f"localhost:{port}", grpc_tls=True, grpc_ca_file=cert, grpc_deadline_seconds=10)
-        assert catalog_client.quest("sign-up").streak == 1
+        assert catalog_client.get_quest("sign-up").streak == 1
         well.set("", SERVING)
         assert check(f"127.0.0.1:{port}").endswith("serves")
         set_settings(grpc_tls=False, grpc_deadline_seconds=1)
         client().flushall()
-        with pytest.raises(CatalogAway):
-            catalog_client.quest("sign-up")
+        with pytest.raises(CatalogUnavailable):
+            catalog_client.get_quest("sign-up")
     finally:
         server.stop(None).wait()
 

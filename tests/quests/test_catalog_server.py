@@ -14,7 +14,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from script.stack.running_server import CHECKOUT
 from shared.infra.db import Conn
 from shared.quests import definitions, yaml_loader
-from shared.quests.definitions import Definition
+from shared.quests.definitions import QuestDefinition
 from tests.quests.scan_quests import make_quest
 from tests.support.factories import make_org
 from workers import catalog_server as server
@@ -131,7 +131,7 @@ def test_our_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
 def test_a_name_that_cannot_be_is_not_found(our_catalog: str) -> None:
     from shared.quests import catalog_client
 
-    with pytest.raises(catalog_client.NoSuchQuest):
+    with pytest.raises(catalog_client.QuestNotFound):
         catalog_client._ask("sign\0-up")
 
 
@@ -190,37 +190,37 @@ def test_the_generated_code_is_current(tmp_path: Path) -> None:
 
 
 def test_shipped_quests_fill_an_empty_catalog_and_no_other(conn: Conn) -> None:
-    server.load_shipped()
-    names = [each.name for each in definitions.find_all(conn)]
+    server.load_default_quests()
+    names = [each.name for each in definitions.list_all(conn)]
     assert {"sign-in-three-times", "sign-up"} <= set(names)
     three = definitions.find(conn, "sign-in-three-times")
     assert three is not None
     assert (three.streak, three.duplication, three.auto_claim) == (3, 10, False)
-    assert not any(each.active for each in definitions.find_all(conn))
+    assert not any(each.active for each in definitions.list_all(conn))
 
     conn.execute("DELETE FROM quests WHERE name <> 'sign-up'")
     conn.execute("UPDATE quests SET duplication = 7")
-    server.load_shipped()
-    assert [(each.name, each.duplication) for each in definitions.find_all(conn)] == [("sign-up", 7)]
+    server.load_default_quests()
+    assert [(each.name, each.duplication) for each in definitions.list_all(conn)] == [("sign-up", 7)]
 
 
 def test_loading_twice_changes_nothing(conn: Conn) -> None:
-    assert server.load(yaml_loader.SHIPPED).startswith("6 quests read, 6 added or changed: ")
+    assert server.load(yaml_loader.DEFAULT_QUESTS).startswith("6 quests read, 6 added or changed: ")
     before = conn.execute("SELECT * FROM quests ORDER BY id").fetchall()
-    assert server.load(yaml_loader.SHIPPED) == "6 quests read, 0 added or changed"
+    assert server.load(yaml_loader.DEFAULT_QUESTS) == "6 quests read, 0 added or changed"
     assert conn.execute("SELECT * FROM quests ORDER BY id").fetchall() == before
 
 
 def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
-    server.load_shipped()
+    server.load_default_quests()
     make_org(conn, "dam")
-    assert server.switch("three-landmarks", "dam") == "three-landmarks is switched on for dam"
-    server.load(yaml_loader.SHIPPED)
+    assert server.set_organization("three-landmarks", "dam") == "three-landmarks is switched on for dam"
+    server.load(yaml_loader.DEFAULT_QUESTS)
     found = definitions.find(conn, "three-landmarks")
     assert found is not None
     assert found.active
-    server.switch("three-landmarks", None)
-    assert "scans, off" in server.listing()
+    server.set_organization("three-landmarks", None)
+    assert "scans, off" in server.list_quests()
     conn.execute("DELETE FROM organizations")
     assert definitions.find(conn, "three-landmarks"), "it was nobody's any more"
 
@@ -230,7 +230,7 @@ def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pyte
         raise psycopg.OperationalError("connection failed:\nis it running?")
 
     monkeypatch.setattr(server, "configure", lambda _process: None)
-    monkeypatch.setattr(server, "listing", away)
+    monkeypatch.setattr(server, "list_quests", away)
     with pytest.raises(SystemExit, match=r"^The database refuses: connection failed: is it running\?$"):
         server.main(["list"])
 
@@ -242,15 +242,15 @@ def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Pa
         file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
         told.append(server.load(file).splitlines()[1:])
     assert told == [[], [], ["Changed with their reward, which has the same name: a, b"], []]
-    assert {(each.name, each.quantity) for each in definitions.find_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
+    assert {(each.name, each.quantity) for each in definitions.list_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
 
 
 @pytest.mark.parametrize(("name", "slug"), [("sign-up", "dam"), ("nothing", "dam"), ("three-landmarks", "nobody")])
 def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
-    server.load_shipped()
+    server.load_default_quests()
     make_org(conn, "dam")
     with pytest.raises(SystemExit, match="There is no"):
-        server.switch(name, slug)
+        server.set_organization(name, slug)
 
 
 GOLD = "reward: {name: Gold, item: gold, quantity:"
@@ -289,10 +289,10 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(
 ) -> None:
     file = tmp_path / "quests.yaml"
     file.write_text(text)
-    with pytest.raises(yaml_loader.LoadError) as refused:
+    with pytest.raises(yaml_loader.QuestFileError) as refused:
         server.load(file)
     assert told in str(refused.value)
-    assert definitions.find_all(conn) == []
+    assert definitions.list_all(conn) == []
 
 
 @pytest.mark.parametrize(
@@ -309,4 +309,4 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(
 def test_the_tables_hold_the_same_rules(conn: Conn, fields: Any) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         make_quest(conn, None, **fields)
-    assert definitions.write(conn, Definition("fine", 1, 1))
+    assert definitions.upsert(conn, QuestDefinition("fine", 1, 1))

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from shared.quests.group_commit import Together
+from shared.quests.group_commit import GroupCommit
 from tests.support.concurrency import at_once
 
 
@@ -17,7 +17,7 @@ def test_alone_it_is_carried_out_at_once_and_by_itself() -> None:
         batches.append(items)
         return [-item for item in items]
 
-    together = Together(carry_out, limit=10)
+    together = GroupCommit(carry_out, limit=10)
     assert [together.do(n) for n in range(3)] == [0, -1, -2]
     assert batches == [[0], [1], [2]]
 
@@ -33,7 +33,7 @@ def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
         held.wait(10)
         return [item * 2 for item in items]
 
-    together = Together(carry_out, limit=30, at_once=1)
+    together = GroupCommit(carry_out, limit=30, at_once=1)
     with ThreadPoolExecutor(100) as threads:
         first = threads.submit(together.do, 0)
         entered.wait(10)
@@ -48,7 +48,7 @@ def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
 
 
 def test_many_rounds_leave_nobody_behind() -> None:
-    together: Together[int, int] = Together(list, limit=7)
+    together: GroupCommit[int, int] = GroupCommit(list, limit=7)
 
     def work() -> list[int]:
         return [together.do(n) for n in range(200)]
@@ -62,7 +62,7 @@ def test_what_a_batch_raises_each_of_it_raises_and_the_next_goes_on() -> None:
             raise ZeroDivisionError
         return list(items)
 
-    together = Together(carry_out, limit=10)
+    together = GroupCommit(carry_out, limit=10)
     with pytest.raises(ZeroDivisionError):
         together.do(13)
     assert together.do(1) == 1

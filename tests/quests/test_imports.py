@@ -24,7 +24,7 @@ print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
 
 
 def test_what_is_cached_is_tracked_and_claimed_without_grpc(our_catalog: str, ada: Person) -> None:
-    catalog_client.quest("sign-in-three-times")
+    catalog_client.get_quest("sign-in-three-times")
     done = subprocess.run(
         [sys.executable, "-c", SERVE, ada.access_token],
         cwd=CHECKOUT,

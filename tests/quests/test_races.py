@@ -12,21 +12,21 @@ from shared.errors import DomainError
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.quests import commands, store
-from shared.quests.commands import Asked
-from shared.quests.rules import Quest, Reward
+from shared.quests.commands import QuestCommand
+from shared.quests.rules import Quest, QuestReward
 from shared.scans import store as scans
 from tests.quests.scan_quests import assert_in_order, come_to, make_landmarks, make_quest, owned, visit
 from tests.support.callers import Person
 from tests.support.concurrency import Meeting, at_once
 from tests.support.factories import make_player
 
-QUEST = Quest("three", streak=3, duplication=10, reward=Reward("coin", 10))
+QUEST = Quest("three", streak=3, duplication=10, reward=QuestReward("coin", 10))
 
 
 def act(player_id: UUID, *, claims: bool = False, quest: Quest = QUEST) -> str:
     """One request, on a connection of its own; what came of it."""
     with db.connection() as conn:
-        (outcome,) = commands.carry_out(conn, [Asked(player_id, quest, claims)], datetime.now(UTC))
+        (outcome,) = commands.execute(conn, [QuestCommand(player_id, quest, claims)], datetime.now(UTC))
     return type(outcome).__name__ if isinstance(outcome, DomainError) else "done"
 
 
@@ -36,7 +36,7 @@ def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
         act(player)
     told = Counter(at_once([lambda: act(player, claims=True)] * 100))
     assert told == {"done": 1, "NotCompleted": 99}
-    assert scans.inventory(conn, player) == [("coin", 10)]
+    assert scans.list_inventory(conn, player) == [("coin", 10)]
     assert_in_order(conn)
 
 
@@ -55,13 +55,13 @@ def test_sign_ins_and_claims_mixed_pay_what_is_owed(conn: Conn) -> None:
     while act(player, claims=True) == "done":
         pass
     assert come_to(conn, player, "three") == (0, 10, 10)
-    assert scans.inventory(conn, player) == [("coin", 100)]
+    assert scans.list_inventory(conn, player) == [("coin", 100)]
     assert_in_order(conn)
 
 
 def claim_between(monkeypatch: pytest.MonkeyPatch, player: UUID) -> list[str]:
     """Two claims, of which each has read the state before either writes."""
-    meeting, standings = Meeting(), store.standings
+    meeting, standings = Meeting(), store.load_player_quests
     seen: list[int] = []
 
     def read_and_meet(*arguments: Any) -> Any:
@@ -71,7 +71,7 @@ def claim_between(monkeypatch: pytest.MonkeyPatch, player: UUID) -> list[str]:
             meeting.wait()
         return found
 
-    monkeypatch.setattr(store, "standings", read_and_meet)
+    monkeypatch.setattr(store, "load_player_quests", read_and_meet)
     return at_once([lambda: act(player, claims=True)] * 2)
 
 
@@ -89,7 +89,7 @@ def test_negative_control_without_the_version_the_constraint_refuses(
     player = make_player(conn)
     for _ in range(3):
         act(player)
-    monkeypatch.setattr(store, "SEEN", "true")
+    monkeypatch.setattr(store, "VERSION_MATCHES", "true")
     with pytest.raises(psycopg.errors.UniqueViolation):
         claim_between(monkeypatch, player)
     assert owned(conn, player, "coin") == 10
@@ -101,7 +101,7 @@ def test_negative_control_without_version_and_constraints_it_is_paid_twice(
     player = make_player(conn)
     for _ in range(3):
         act(player)
-    monkeypatch.setattr(store, "SEEN", "true")
+    monkeypatch.setattr(store, "VERSION_MATCHES", "true")
     conn.execute("ALTER TABLE quest_events DROP CONSTRAINT quest_events_pkey")
     conn.execute("DROP INDEX quest_claims_once")
     try:
@@ -123,7 +123,7 @@ def test_claims_race_the_scans_that_complete_the_quest(
 ) -> None:
     """Settling never loses a race: it holds the state, and the claim looks again."""
     player, codes = player_of_landmarks
-    quest = Quest("walk", streak=3, duplication=2, reward=Reward("ruby", 3), by_scans=True)
+    quest = Quest("walk", streak=3, duplication=2, reward=QuestReward("ruby", 3), by_scans=True)
     for round_ in range(2):
         for code in codes[:-1]:
             visit(conn, player, code)

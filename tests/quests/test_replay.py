@@ -14,15 +14,17 @@ from script.stack.running_server import CHECKOUT
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.quests import replay
-from shared.quests.replay import Mark
+from shared.quests.replay import ReplayCheckpoint
 from tests.quests.scan_quests import annul, make_landmarks, make_quest, visit
 from tests.support.factories import make_org, make_player
 from workers.cli import replay_quests as worker
 
 
-def replayed(batch: int = 7, mark: Mark | None = None, player_id: UUID | None = None) -> tuple[Mark, list[str]]:
+def replayed(
+    batch: int = 7, mark: ReplayCheckpoint | None = None, player_id: UUID | None = None
+) -> tuple[ReplayCheckpoint, list[str]]:
     """The last mark, and every difference."""
-    mark, differences = mark or Mark(), []
+    mark, differences = mark or ReplayCheckpoint(), []
     for done in replay.replay(mark, player_id=player_id, batch=batch):
         mark = done.mark
         differences += [str(difference) for difference in done.differences]
@@ -100,7 +102,7 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
 
 def test_of_two_replays_of_all_players_one_goes_away(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
     fill(conn, players=1, each=8)
-    with db.connect() as other:
+    with db.dedicated_connection() as other:
         other.execute("SELECT pg_advisory_lock(%s)", (worker.LOCK,))
         assert worker.replay(None, restart=True, batch=3, stopping=threading.Event()) == 1
     assert capsys.readouterr().out == "Another replay of all players is under way\n"
@@ -131,7 +133,7 @@ def test_the_command(conn: Conn) -> None:
 def test_a_million_events_in_flat_memory(conn: Conn) -> None:
     events = fill(conn, players=1_000, each=500)
     assert events >= 1_000_000
-    mark, sizes = Mark(), []
+    mark, sizes = ReplayCheckpoint(), []
     for done in replay.replay(mark):
         mark = done.mark
         assert done.differences == []

@@ -11,32 +11,32 @@ from uuid import UUID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.quests.retraction import retraction
+from shared.quests.retraction import retract_events
 from shared.quests.rules import (
-    Action,
-    Claim,
-    ClaimedOut,
-    NotCompleted,
-    NothingToClaim,
+    ClaimReward,
+    NoReward,
     Quest,
+    QuestAction,
     QuestEvent,
-    Reward,
+    QuestNotCompleted,
+    QuestReward,
+    RewardFullyClaimed,
     decide,
     fold,
 )
 from tests.quests.test_rules import COINS, MINUTE, NOON, QUESTS
 
-RUBIES = Reward("ruby", 3)
+RUBIES = QuestReward("ruby", 3)
 VISITS = Quest("visits", streak=2, duplication=5, by_scans=True, reward=COINS)
 CODES = [UUID(int=n) for n in range(1, 5)]
 
 
-def scan(number: int, code: int = 0, minutes: int = 0, places: tuple[int, ...] = ()) -> Action:
+def scan(number: int, code: int = 0, minutes: int = 0, places: tuple[int, ...] = ()) -> QuestAction:
     at = NOON + minutes * MINUTE
-    return Action(at, at.date(), UUID(int=1000 + number), CODES[code], places)
+    return QuestAction(at, at.date(), UUID(int=1000 + number), CODES[code], places)
 
 
-def log_of(quest: Quest, *commands: Action | Claim) -> list[QuestEvent]:
+def log_of(quest: Quest, *commands: QuestAction | ClaimReward) -> list[QuestEvent]:
     log: list[QuestEvent] = []
     for command in commands:
         log += decide(fold(log), command, quest)
@@ -49,15 +49,15 @@ def types(events: list[QuestEvent]) -> list[str]:
 
 def test_progress_is_restored() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 1), scan(2, 2))
-    compensating = retraction(log, {UUID(int=1001)}, NOON)
+    compensating = retract_events(log, {UUID(int=1001)}, NOON)
     assert types(compensating) == ["scans_retracted"]
     state = fold([*log, *compensating])
     assert (state.progress, state.completions) == (0, 1), "the first and the third make the round"
 
 
 def test_what_was_claimed_for_it_is_taken_back_and_can_be_earned_again() -> None:
-    log = log_of(VISITS, scan(0, 0), scan(1, 1), Claim(NOON))
-    compensating = retraction(log, {UUID(int=1000)}, NOON)
+    log = log_of(VISITS, scan(0, 0), scan(1, 1), ClaimReward(NOON))
+    compensating = retract_events(log, {UUID(int=1000)}, NOON)
     assert types(compensating) == ["scans_retracted", "reward_taken_back"]
     assert dict(compensating[1].data) == {"completion": 1, "item": "coin", "quantity": 10}
     state = fold([*log, *compensating])
@@ -68,7 +68,7 @@ def test_what_was_claimed_for_it_is_taken_back_and_can_be_earned_again() -> None
 
 def test_a_scan_that_moved_nothing_takes_the_place_of_the_one_that_did() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 0))
-    state = fold([*log, *retraction(log, {UUID(int=1000)}, NOON)])
+    state = fold([*log, *retract_events(log, {UUID(int=1000)}, NOON)])
     assert (state.progress, [step.code_id for step in state.steps]) == (1, [CODES[0]])
 
 
@@ -79,7 +79,7 @@ def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_it
     )
     log = log_of(quest, scan(0, 0, 5), scan(1, 1, 20), scan(2, 2, 8))
     assert fold(log).completions == 0
-    compensating = retraction(log, {UUID(int=1001)}, NOON)
+    compensating = retract_events(log, {UUID(int=1001)}, NOON)
     assert types(compensating) == ["scans_retracted", "reward_claimed"]
     state = fold([*log, *compensating])
     assert state.claims == state.completions == 1
@@ -87,18 +87,18 @@ def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_it
 
 def test_retracting_twice_is_retracting_once() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 1), scan(2, 2))
-    log += retraction(log, {UUID(int=1001)}, NOON)
-    assert retraction(log, {UUID(int=1001)}, NOON) == []
-    assert retraction(log, {UUID(int=4)}, NOON) == []
+    log += retract_events(log, {UUID(int=1001)}, NOON)
+    assert retract_events(log, {UUID(int=1001)}, NOON) == []
+    assert retract_events(log, {UUID(int=4)}, NOON) == []
 
 
-def played(quests: Iterable[Quest], commands: Iterable[Action | Claim]) -> list[QuestEvent]:
+def played(quests: Iterable[Quest], commands: Iterable[QuestAction | ClaimReward]) -> list[QuestEvent]:
     """Each command by the quest as it was then."""
     log: list[QuestEvent] = []
     for quest, command in zip(quests, commands, strict=False):
         try:
             log += decide(fold(log), command, quest)
-        except (NotCompleted, NothingToClaim, ClaimedOut):
+        except (QuestNotCompleted, NoReward, RewardFullyClaimed):
             continue
     return log
 
@@ -116,17 +116,19 @@ def played(quests: Iterable[Quest], commands: Iterable[Action | Claim]) -> list[
 @example(replace(VISITS, auto_claim=True), [(code, 0, []) for code in range(4)], 2, {0}, set())
 def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first: set[int], second: set[int]) -> None:
     """Also where the reward was changed meanwhile."""
-    commands: list[Action | Claim] = [
-        Claim(NOON) if each is None else scan(number, each[0], each[1], tuple(each[2]))
+    commands: list[QuestAction | ClaimReward] = [
+        ClaimReward(NOON) if each is None else scan(number, each[0], each[1], tuple(each[2]))
         for number, each in enumerate(plan)
     ]
     terms = [quest] * change + [replace(quest, reward=quest.reward and RUBIES)] * (20 - change)
     log = played(terms, commands)
     for retracted in (first, second):
-        log += retraction(log, {UUID(int=1000 + number) for number in retracted}, NOON)
+        log += retract_events(log, {UUID(int=1000 + number) for number in retracted}, NOON)
     state = fold(log)
 
-    acted = [isinstance(command, Action) and number not in first | second for number, command in enumerate(commands)]
+    acted = [
+        isinstance(command, QuestAction) and number not in first | second for number, command in enumerate(commands)
+    ]
     log_without = played(compress(terms, acted), compress(commands, acted))
     expected = fold(log_without)
     assert (state.progress, state.completions, state.steps) == (

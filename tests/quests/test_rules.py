@@ -10,40 +10,42 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.quests.notifications import messages
+from shared.quests.notifications import live_events
 from shared.quests.rules import (
-    Action,
-    Claim,
-    ClaimedOut,
-    NotCompleted,
-    NothingToClaim,
+    ClaimReward,
+    NoReward,
     Quest,
+    QuestAction,
     QuestEvent,
-    Reward,
-    State,
+    QuestNotCompleted,
+    QuestReward,
+    QuestState,
+    RewardFullyClaimed,
     decide,
     evolve,
     fold,
-    places_of,
-    read_state,
+    indexes_of,
+    state_from_json,
+    state_to_json,
     status_of,
-    write_state,
 )
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
-COINS = Reward("coin", 10)
+COINS = QuestReward("coin", 10)
 THREE = Quest("three", streak=3, duplication=2, reward=COINS)
 A, B, C, D = (UUID(int=n) for n in range(1, 5))
 
 
-def act(after: timedelta = timedelta(), code: UUID | None = None, *places: int, day: date | None = None) -> Action:
+def act(after: timedelta = timedelta(), code: UUID | None = None, *places: int, day: date | None = None) -> QuestAction:
     at = NOON + after
-    return Action(at, day or at.date(), code, code, places)
+    return QuestAction(at, day or at.date(), code, code, places)
 
 
-def play(quest: Quest, *commands: Action | Claim, state: State | None = None) -> tuple[State, list[str]]:
+def play(
+    quest: Quest, *commands: QuestAction | ClaimReward, state: QuestState | None = None
+) -> tuple[QuestState, list[str]]:
     """The state after some commands, and what each came to."""
-    state = state or State()
+    state = state or QuestState()
     told: list[str] = []
     for command in commands:
         events = decide(state, command, quest)
@@ -59,21 +61,21 @@ def test_a_round_is_completed_by_as_many_actions_as_the_streak_has() -> None:
 
 def test_a_completion_is_claimed_once() -> None:
     state, _ = play(THREE, *[act()] * 3)
-    state, told = play(THREE, Claim(NOON), state=state)
+    state, told = play(THREE, ClaimReward(NOON), state=state)
     assert told == ["claimed"]
-    with pytest.raises(NotCompleted):
-        decide(state, Claim(NOON), THREE)
-    state, _ = play(THREE, *[act()] * 3, Claim(NOON), state=state)
-    with pytest.raises(ClaimedOut):
-        decide(state, Claim(NOON), THREE)
+    with pytest.raises(QuestNotCompleted):
+        decide(state, ClaimReward(NOON), THREE)
+    state, _ = play(THREE, *[act()] * 3, ClaimReward(NOON), state=state)
+    with pytest.raises(RewardFullyClaimed):
+        decide(state, ClaimReward(NOON), THREE)
 
 
 def test_without_a_reward_nothing_is_claimed_also_by_itself() -> None:
     quest = Quest("none", streak=1, duplication=1, auto_claim=True)
     state, told = play(quest, act())
     assert told == ["completed"]
-    with pytest.raises(NothingToClaim):
-        decide(state, Claim(NOON), quest)
+    with pytest.raises(NoReward):
+        decide(state, ClaimReward(NOON), quest)
 
 
 def test_auto_claim_pays_with_the_completion() -> None:
@@ -101,7 +103,7 @@ def test_a_streak_that_the_catalog_shortened_is_completed_by_the_next_action() -
 )
 def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> None:
     quest = Quest("days", streak=10, duplication=1, daily=True, grace_days=grace)
-    state, told = State(), []
+    state, told = QuestState(), []
     for day in days:
         state = fold(decide(state, act(day=date(2026, 11, day)), quest), state)
         told.append(state.progress)
@@ -144,7 +146,7 @@ MINUTE = timedelta(minutes=1)
         (TRAIL, [act(MINUTE, A, 0), act(62 * MINUTE, A, 0), act(63 * MINUTE, B, 1)], 2, 0),
     ],
 )
-def test_visits(quest: Quest, actions: list[Action], progress: int, completions: int) -> None:
+def test_visits(quest: Quest, actions: list[QuestAction], progress: int, completions: int) -> None:
     state, _ = play(quest, *actions)
     assert (state.progress, state.completions) == (progress, completions)
     assert len(state.steps) == progress
@@ -170,14 +172,14 @@ def test_a_visit_that_is_handed_in_late_leaves_a_newer_round_alone(quest: Quest)
     ],
 )
 def test_places(code: str, tags: list[str], codes: list[str], wanted: list[str], places: tuple[int, ...]) -> None:
-    assert places_of(code, tags, codes=codes, wanted_tags=wanted) == places
+    assert indexes_of(code, tags, codes=codes, wanted_tags=wanted) == places
 
 
 def test_what_moved_nothing_is_noted_and_not_told() -> None:
     state, _ = play(LANDMARKS, act(MINUTE, A))
     events = decide(state, act(MINUTE, A), LANDMARKS)
     assert [(event.type, event.data["because"]) for event in events] == [("action_noted", "visited_already")]
-    assert list(messages("landmarks", state, events)) == []
+    assert list(live_events("landmarks", state, events)) == []
 
 
 QUESTS = st.builds(
@@ -204,16 +206,16 @@ ACTIONS = st.builds(
     st.sampled_from([A, B, C, D]),
     st.lists(st.integers(0, 3), max_size=2),
 )
-COMMANDS = st.lists(ACTIONS | st.just(Claim(NOON)), max_size=30)
+COMMANDS = st.lists(ACTIONS | st.just(ClaimReward(NOON)), max_size=30)
 
 
-def run(quest: Quest, commands: Sequence[Action | Claim]) -> tuple[State, list[QuestEvent]]:
-    state = State()
+def run(quest: Quest, commands: Sequence[QuestAction | ClaimReward]) -> tuple[QuestState, list[QuestEvent]]:
+    state = QuestState()
     log: list[QuestEvent] = []
     for command in commands:
         try:
             events = decide(state, command, quest)
-        except (NotCompleted, NothingToClaim, ClaimedOut):
+        except (QuestNotCompleted, NoReward, RewardFullyClaimed):
             continue
         state, log = fold(events, state), [*log, *events]
     return state, log
@@ -236,17 +238,17 @@ def test_a_state_is_the_fold_of_its_events_and_within_its_bounds(quest: Quest, c
 def test_terms_and_states_read_as_they_were_written(quest: Quest, commands: Any) -> None:
     state, _ = run(quest, commands)
     assert Quest.of_terms(quest.terms(), "q") == quest
-    assert replace(read_state(write_state(state)), version=state.version, claims=state.claims) == state
+    assert replace(state_from_json(state_to_json(state)), version=state.version, claims=state.claims) == state
 
 
 @given(QUESTS, COMMANDS)
 def test_the_player_hears_of_each_step_completion_and_reward(quest: Quest, commands: Any) -> None:
     _, log = run(quest, commands)
-    told = [type_ for type_, _ in messages("q", State(), log)]
+    told = [type_ for type_, _ in live_events("q", QuestState(), log)]
     words = {"quest_step": "quest_progress", "quest_completed": "quest_completed", "reward_claimed": "reward_granted"}
     assert told == [words[event.type] for event in log if event.type in words]
 
 
 def test_an_event_of_a_kind_unknown_counts_and_changes_nothing() -> None:
-    state = State(version=4, progress=2)
+    state = QuestState(version=4, progress=2)
     assert evolve(state, QuestEvent("action_noted", NOON)) == replace(state, version=5)

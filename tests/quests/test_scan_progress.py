@@ -108,10 +108,10 @@ def test_a_quest_that_is_switched_off_stands_still_and_stays_claimable(conn: Con
     make_quest(conn, org, streak=1, within_seconds=None)
     (code,) = make_landmarks(conn, org, 1)
     visit(conn, player, code)
-    assert definitions.switch(conn, "walk", None)
+    assert definitions.set_organization(conn, "walk", None)
     visit(conn, player, code)
     assert come_to(conn, player) == (0, 1, 0)
-    assert [each.name for each in definitions.find_all(conn) if not each.active] == ["walk"]
+    assert [each.name for each in definitions.list_all(conn) if not each.active] == ["walk"]
 
 
 def test_a_held_scan_counts_when_it_is_released(conn: Conn) -> None:
@@ -220,7 +220,7 @@ def test_without_an_active_quest_settling_asks_once_and_writes_nothing(
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, None)
     (code,) = make_landmarks(conn, org, 1)
-    monkeypatch.setattr(scan_progress, "MEANT", "must not be asked")
+    monkeypatch.setattr(scan_progress, "SELECT_MATCHES", "must not be asked")
     visit(conn, player, code)
     assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (0,)
 
@@ -235,7 +235,7 @@ def test_nothing_is_settled_without_its_quests(conn: Conn, monkeypatch: pytest.M
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(settlement, "count", crash)
+        broken.setattr(settlement, "add_uses", crash)
         with pytest.raises(KeyboardInterrupt):
             worker.judge_pending()
     assert state_of(conn, player).version == 0
@@ -246,5 +246,5 @@ def test_moved_by_names_each_quest_once(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
     scans = [visit(conn, player, code) for code in make_landmarks(conn, org)]
-    assert store.moved_by(conn, scans) == [(player, "walk")]
-    assert store.moved_by(conn, [UUID(int=1)]) == []
+    assert store.quests_with_scans(conn, scans) == [(player, "walk")]
+    assert store.quests_with_scans(conn, [UUID(int=1)]) == []

@@ -16,7 +16,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.quests import catalog_client, commands, store
 from shared.quests.definitions import RewardDefinition
-from shared.quests.rules import Quest, Reward
+from shared.quests.rules import Quest, QuestReward
 from shared.scans import settlement
 from tests.conftest import TABLES
 from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, owned, state_of
@@ -24,9 +24,9 @@ from tests.support.callers import Person, sign_in
 from tests.support.factories import code_text, hand_in, make_org
 from workers import scans as worker
 
-SIGNIN = Quest("sign-in-three-times", streak=3, duplication=2, reward=Reward("coin", 10))
-WALK = Quest("walk", streak=2, duplication=2, auto_claim=True, reward=Reward("ruby", 3), by_scans=True)
-TRAIL = Quest("trail", streak=2, duplication=2, reward=Reward("pearl", 1), by_scans=True, in_order=True)
+SIGNIN = Quest("sign-in-three-times", streak=3, duplication=2, reward=QuestReward("coin", 10))
+WALK = Quest("walk", streak=2, duplication=2, auto_claim=True, reward=QuestReward("ruby", 3), by_scans=True)
+TRAIL = Quest("trail", streak=2, duplication=2, reward=QuestReward("pearl", 1), by_scans=True, in_order=True)
 QUESTS = {quest.name: quest for quest in (SIGNIN, WALK, TRAIL)}
 PEARL = RewardDefinition("A pearl", "pearl", 1)
 
@@ -40,7 +40,7 @@ class Crash(BaseException):
 
 def a_catalog(name: str) -> Quest:
     if name not in QUESTS:
-        raise catalog_client.NoSuchQuest
+        raise catalog_client.QuestNotFound
     return QUESTS[name]
 
 
@@ -88,16 +88,16 @@ class Game(RuleBasedStateMachine):
     @rule(player=players, claims=st.booleans())
     def crash_before_the_commit(self, player: int, claims: bool) -> None:
         """Everything is written, and the transaction never ends."""
-        append = store.append
+        append = store.append_events
 
         def write_and_die(*arguments: Any) -> Any:
             append(*arguments)
             raise Crash
 
-        asked = commands.Asked(self.people[player].id, SIGNIN, claims)
+        asked = commands.QuestCommand(self.people[player].id, SIGNIN, claims)
         try:
-            with patch.object(store, "append", write_and_die), db.transaction() as conn:
-                commands.carry_out(conn, [asked], datetime.now(UTC))
+            with patch.object(store, "append_events", write_and_die), db.transaction() as conn:
+                commands.execute(conn, [asked], datetime.now(UTC))
         except Crash:
             pass
 
@@ -106,7 +106,7 @@ class Game(RuleBasedStateMachine):
         """A worker that dies before its commit leaves the scan to the next one."""
         scan_id = hand_in(self.conn, self.people[player].id, self.codes[code], nonce=str(uuid7()))
         if crashes:
-            with patch.object(settlement, "count", side_effect=Crash), pytest.raises(Crash):
+            with patch.object(settlement, "add_uses", side_effect=Crash), pytest.raises(Crash):
                 worker.judge_pending()
             self.conn.execute("UPDATE player_scans SET lease_until = NULL, attempts = 0 WHERE status = 'pending'")
         worker.judge_pending()
@@ -160,7 +160,7 @@ class Game(RuleBasedStateMachine):
 
 @pytest.fixture
 def game(app: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(catalog_client, "quest", a_catalog)
+    monkeypatch.setattr(catalog_client, "get_quest", a_catalog)
     Game.app, Game.conn = app, conn
     yield
     del Game.app, Game.conn

@@ -31,8 +31,8 @@ def relay(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
     threads: list[threading.Thread] = []
 
     def follow() -> None:
-        with db.connect() as conn:
-            relaying.follow(conn, stopping)
+        with db.dedicated_connection() as conn:
+            relaying.publish_events(conn, stopping)
 
     def start() -> None:
         threads.append(threading.Thread(target=follow, daemon=True))

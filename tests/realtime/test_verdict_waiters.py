@@ -8,18 +8,18 @@ import psycopg
 import pytest
 
 from shared.infra.db import Conn
-from shared.infra.pubsub_messages import SETTLED_CHANNEL
+from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
 from tests.support.factories import hand_in, make_code, make_player
 from web.realtime import verdict_waiters as waiting
 from web.realtime.fanout import Fanout
-from web.realtime.verdict_waiters import Waits, preferred_wait
+from web.realtime.verdict_waiters import VerdictWaiters, preferred_wait
 
 
 @pytest.fixture
 def fanout(clean: None) -> Fanout:
     """A process that has heard of nothing yet."""
-    return Fanout(Waits())
+    return Fanout(VerdictWaiters())
 
 
 def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -> None:
@@ -27,7 +27,7 @@ def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -
     with fanout.place(scan_id, 10) as wait:
         assert wait is not None
         assert wait()  # the subscription stands: news may have been missed, so look
-        client().publish(key(SETTLED_CHANNEL), f"{uuid4()} {scan_id}")
+        client().publish(key(VERDICTS_CHANNEL), f"{uuid4()} {scan_id}")
         assert wait()
 
 
@@ -43,7 +43,7 @@ def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fano
         assert first()
         assert second()
         assert third()  # the subscription stands
-        client().publish(key(SETTLED_CHANNEL), f"{settled} {pending}")
+        client().publish(key(VERDICTS_CHANNEL), f"{settled} {pending}")
         assert first()
         assert second()
         assert third()
@@ -59,7 +59,7 @@ def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, m
     with fanout.place(scan_id, 10) as wait:
         assert wait is not None
         assert wait()
-        client().publish(key(SETTLED_CHANNEL), str(scan_id))
+        client().publish(key(VERDICTS_CHANNEL), str(scan_id))
         assert wait()
         assert wait.found is None
 
@@ -68,12 +68,12 @@ def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
     with fanout.place(uuid4(), 1) as wait:
         assert wait is not None
         assert wait()
-        client().publish(key(SETTLED_CHANNEL), str(uuid4()))
+        client().publish(key(VERDICTS_CHANNEL), str(uuid4()))
         assert not wait()
 
 
 def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
-    waits, scan_id = Waits(), uuid4()
+    waits, scan_id = VerdictWaiters(), uuid4()
     with waits.place(scan_id, 10) as wait:
         waits.wake([scan_id])
         assert wait is not None
@@ -82,9 +82,9 @@ def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
 
 def test_only_so_many_requests_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The others are answered at once, so that waiting never takes every thread of a process."""
-    settings: Any = type("Few", (), {"max_waits": 1})()
+    settings: Any = type("Few", (), {"verdict_wait_limit": 1})()
     monkeypatch.setattr(waiting, "settings", lambda: settings)
-    waits = Waits()
+    waits = VerdictWaiters()
     with waits.place(uuid4(), 10) as first:
         assert first is not None
         with waits.place(uuid4(), 10) as second:
@@ -94,7 +94,7 @@ def test_only_so_many_requests_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_process_that_ends_lets_its_waiting_requests_go() -> None:
-    waits = Waits()
+    waits = VerdictWaiters()
     with waits.place(uuid4(), 10) as wait:
         assert wait is not None
         threading.Timer(0.01, waits.close).start()

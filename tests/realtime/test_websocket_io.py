@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 
 from shared.infra.event_log import Event
-from shared.infra.pubsub_messages import message
-from web.realtime.websocket_io import OneWriter
+from shared.infra.pubsub_messages import to_message
+from web.realtime.websocket_io import SerializedSocket
 
 
 class Raw:
@@ -30,7 +30,7 @@ def test_a_pong_never_lands_inside_a_message(guarded: bool) -> None:
     """A message that fills the buffer is sent by one thread while another one answers pings."""
     near, far = socket.socketpair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
-    writer = OneWriter(near) if guarded else Raw(near)
+    writer = SerializedSocket(near) if guarded else Raw(near)
     text, pong, start = b"t" * 1_000_000, b"p" * 2, threading.Event()
 
     def answer_pings() -> None:
@@ -53,5 +53,5 @@ def test_a_pong_never_lands_inside_a_message(guarded: bool) -> None:
 
 def test_times_are_told_in_utc_whatever_the_servers_zone_is() -> None:
     in_new_york = datetime(2026, 2, 12, 5, 0, tzinfo=timezone(timedelta(hours=-5)))
-    assert message(Event(1, 1, "test", uuid4(), None, {}, in_new_york))["at"] == "2026-02-12T10:00:00Z"
-    assert message(Event(1, 1, "test", None, None, {}, datetime(2026, 2, 12, tzinfo=UTC)))["at"].endswith("Z")
+    assert to_message(Event(1, 1, "test", uuid4(), None, {}, in_new_york))["at"] == "2026-02-12T10:00:00Z"
+    assert to_message(Event(1, 1, "test", None, None, {}, datetime(2026, 2, 12, tzinfo=UTC)))["at"].endswith("Z")

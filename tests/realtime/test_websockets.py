@@ -10,8 +10,8 @@ import websocket
 
 from shared.infra import db, event_log
 from shared.infra.db import Conn
-from shared.infra.event_log import Position
-from shared.infra.pubsub_messages import CHANNEL
+from shared.infra.event_log import LogPosition
+from shared.infra.pubsub_messages import EVENTS_CHANNEL
 from shared.infra.redis import client as redis_client
 from shared.infra.redis import key
 from shared.settings import settings
@@ -114,7 +114,7 @@ def test_resuming_under_load_has_no_gap_and_no_double(
     total, writers = 300, 3
 
     def write(writer: int) -> None:
-        with db.connect() as own:
+        with db.dedicated_connection() as own:
             for k in range(total // writers):
                 say(own, player, f"{writer}-{k}")
 
@@ -138,7 +138,7 @@ def test_resuming_under_load_has_no_gap_and_no_double(
 def test_a_place_that_cannot_be_resumed_from_is_a_reset(
     connect: Connect, relay: Relay, player: Player, conn: Conn, since: str
 ) -> None:
-    event_log.write_mark(conn, "horizon", Position(2, 1))
+    event_log.write_mark(conn, "horizon", LogPosition(2, 1))
     relay()
     socket = connect(player, query=f"?since={since}")
     say(conn, player, "news")
@@ -225,7 +225,7 @@ def test_what_cannot_be_read_on_the_channel_silences_nobody(
     relay()
     socket = connect(player)
     say(conn, player, "before")
-    redis_client().publish(key(CHANNEL), b"from another version")
+    redis_client().publish(key(EVENTS_CHANNEL), b"from another version")
     say(conn, player, "after")
     assert names(socket.take(2)) == ["before", "after"]
 

@@ -10,7 +10,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.storage.base import storage
 from shared.renders import rules, store
-from shared.renders.rules import Asked, Render
+from shared.renders.rules import Render, RenderOptions
 from tests.images.camera_view import seen
 from tests.support.factories import make_code
 from workers import renders as worker
@@ -23,7 +23,7 @@ def make_codes(conn: Conn, org_id: UUID, n: int, **fields: Any) -> list[UUID]:
 def ask(conn: Conn, org_id: UUID, qr_ids: list[UUID], **fields: Any) -> UUID:
     """A queued render."""
     with db.transaction() as own:
-        return store.add(own, org_id, None, Asked(**fields), qr_ids)
+        return store.add(own, org_id, None, RenderOptions(**fields), qr_ids)
 
 
 def make_render(conn: Conn, org_id: UUID, code: UUID) -> UUID:
@@ -34,12 +34,12 @@ def make_render(conn: Conn, org_id: UUID, code: UUID) -> UUID:
 
 
 def find(conn: Conn, render_id: UUID) -> Render:
-    return store.by_id(conn, [render_id])[render_id]
+    return store.get_many(conn, [render_id])[render_id]
 
 
 def work() -> None:
     """Do everything that can be done now."""
-    while worker.step():
+    while worker.work_once():
         pass
 
 
@@ -73,7 +73,7 @@ def texts(data: bytes) -> list[str]:
 
 def left(render_id: UUID) -> list[str]:
     """The names of all files of a render."""
-    return sorted(name for name, _ in storage().listed(rules.folder(render_id)))
+    return sorted(name for name, _ in storage().listed(rules.file_prefix(render_id)))
 
 
 def end_leases(conn: Conn) -> None:

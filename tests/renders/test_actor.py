@@ -12,16 +12,16 @@ import psycopg
 import pytest
 from PIL import Image
 
-from shared.errors import Unreadable
+from shared.errors import UnreadableImage
 from shared.images import store as images
-from shared.images.code_url import printed_text
+from shared.images.code_url import code_url
 from shared.images.render import render
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.leases import LeaseLost
 from shared.infra.storage.base import StorageFull, storage
 from shared.infra.storage.local import LocalStorage
 from shared.renders import assembly, chunks, pipeline, rules, store, zip_part
-from shared.renders.chunks import LeaseLost
 from tests.images.sample_images import LOGO, image_bytes
 from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, manifest, texts, work
 from tests.renders.factories import pictures as entries
@@ -40,15 +40,15 @@ def org(conn: Conn) -> UUID:
 @pytest.fixture
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three codes each."""
-    monkeypatch.setattr(rules, "CHUNK", 3)
+    monkeypatch.setattr(rules, "CHUNK_SIZE", 3)
 
 
 def said(conn: Conn, codes: list[UUID]) -> list[str]:
-    return [printed_text(code_text(conn, code)) for code in codes]
+    return [code_url(code_text(conn, code)) for code in codes]
 
 
 def customize(conn: Conn, code: UUID, logo: bytes | None = None, **look: Any) -> None:
-    images.save_look(conn, code, replace(images.lock_customization(conn, code), **look))
+    images.save_style(conn, code, replace(images.lock_customization(conn, code), **look))
     images.save_logo(conn, code, logo)
 
 
@@ -88,9 +88,9 @@ def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUI
 
     got = list(entries(file_of(conn, render_id)).values())
     for code, data in zip(codes, got, strict=True):
-        printed = images.printed(conn, org, code)
+        printed = images.find_appearance(conn, org, code)
         assert printed is not None
-        picture = printed.customization.picture(printed_text(printed.code), kind, 410, "Q")
+        picture = printed.customization.picture(code_url(printed.code), kind, 410, "Q")
         assert data == render(picture, LOGO if code == branded else None)
     assert plain != coloured
 
@@ -104,14 +104,14 @@ def test_a_logo_that_is_replaced_while_its_chunk_is_drawn_is_drawn_as_it_is_then
     branded, plain = make_codes(conn, org, 2)
     customize(conn, branded, LOGO)
     logos = [image_bytes(Image.new("RGB", (20 + n, 20), "red")) for n in range(replaced)]
-    fetch = images.logo
+    fetch = images.get_logo
 
     def late(own: Conn, code: UUID, digest: str) -> bytes | None:
         if logos:
             customize(conn, code, logos.pop())
         return fetch(own, code, digest)
 
-    monkeypatch.setattr(images, "logo", late)
+    monkeypatch.setattr(images, "get_logo", late)
     render_id = ask(conn, org, [branded, plain], **fields)
 
     work()
@@ -129,12 +129,12 @@ def test_a_code_that_is_deleted_with_its_logo_replaced_fails_by_its_row(
     def gone(*_: Any) -> None:
         conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (branded,))
 
-    monkeypatch.setattr(images, "logo", gone)
+    monkeypatch.setattr(images, "get_logo", gone)
     render_id = ask(conn, org, [branded, plain])
 
     work()
 
-    assert store.errors(conn, render_id) == [store.Failed(branded, zip_part.DELETED)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(branded, zip_part.DELETED)]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -191,17 +191,19 @@ def test_a_picture_that_cannot_be_read_back_fails_by_itself(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     codes = make_codes(conn, org, 4)
-    bad = printed_text(code_text(conn, codes[1]))
-    from shared.images.readback import reads_back
+    bad = code_url(code_text(conn, codes[1]))
+    from shared.images.readback import is_readable
 
-    monkeypatch.setattr(zip_part, "reads_back", lambda picture, data: picture.text != bad and reads_back(picture, data))
+    monkeypatch.setattr(
+        zip_part, "reads_back", lambda picture, data: picture.text != bad and is_readable(picture, data)
+    )
     render_id = ask(conn, org, codes)
 
     work()
 
     render = find(conn, render_id)
     assert (render.status, render.done, render.failed) == ("done", 3, 1)
-    (error,) = store.errors(conn, render_id)
+    (error,) = store.list_errors(conn, render_id)
     assert (error.qr_id, error.message) == (codes[1], zip_part.UNREADABLE)
     data = file_of(conn, render_id)
     assert len(entries(data)) == 3
@@ -239,14 +241,14 @@ def test_a_symbol_that_does_not_fit_fails_by_its_row(conn: Conn, org: UUID) -> N
 
     render = find(conn, render_id)
     assert (render.status, render.done, render.failed) == ("done", 1, 1)
-    (error,) = store.errors(conn, render_id)
+    (error,) = store.list_errors(conn, render_id)
     assert error.qr_id == long
     assert "too small" in error.message
 
 
 def test_a_render_of_which_all_fails_has_no_file(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> bytes:
-        raise Unreadable
+        raise UnreadableImage
 
     monkeypatch.setattr(zip_part, "render", refuse)
     render_id = ask(conn, org, make_codes(conn, org, 4))
@@ -255,7 +257,7 @@ def test_a_render_of_which_all_fails_has_no_file(conn: Conn, org: UUID, monkeypa
 
     render = find(conn, render_id)
     assert (render.status, render.failed, render.file) == ("failed", 4, None)
-    assert render.reason == worker.NOTHING
+    assert render.reason == worker.NO_IMAGES
     assert told(conn)[-1][1]["status"] == "failed"
     assert left(render_id) == []
 
@@ -276,7 +278,7 @@ def test_a_defect_costs_one_picture_and_tells_nothing_of_our_insides(
 
     work()
 
-    assert [error.message for error in store.errors(conn, render_id)] == [zip_part.DEFECT]
+    assert [error.message for error in store.list_errors(conn, render_id)] == [zip_part.DEFECT]
     assert find(conn, render_id).status == "done"
 
 
@@ -288,7 +290,7 @@ def test_workers_side_by_side_make_each_picture_and_each_file_once(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn, assembled = Counter[str](), Counter[UUID]()
-    draw, put = zip_part.draw_proved, pipeline.put_together
+    draw, put = zip_part.render_verified, pipeline.assemble_file
 
     def counted(asked: Any, code: Any, logos: Any) -> bytes:
         drawn[f"{asked.id} {code.id}"] += 1
@@ -298,8 +300,8 @@ def test_workers_side_by_side_make_each_picture_and_each_file_once(
         assembled[render.id] += 1
         return put(files, render, *rest)
 
-    monkeypatch.setattr(zip_part, "draw_proved", counted)
-    monkeypatch.setattr(pipeline, "put_together", counted_too)
+    monkeypatch.setattr(zip_part, "render_verified", counted)
+    monkeypatch.setattr(pipeline, "assemble_file", counted_too)
     codes = make_codes(conn, org, 20)
     renders = [ask(conn, org, codes) for _ in range(3)]
 
@@ -319,7 +321,7 @@ def test_a_small_render_does_not_wait_for_a_large_one(conn: Conn, org: UUID) -> 
     small = ask(conn, org, codes[:2])
 
     for _ in range(4):
-        worker.step()
+        worker.work_once()
 
     assert find(conn, small).status == "done"
     assert find(conn, large).status == "running"
@@ -337,11 +339,11 @@ def test_a_chunk_that_was_taken_is_not_finished_by_who_comes_too_late(
     held = chunks.claim(conn, late, LEASE)
     assert held is not None
     end_leases(conn)
-    worker.draw_one()
+    worker.render_one_chunk()
 
     try:
         with db.transaction() as own:
-            chunks.finish(own, late, held, "renders/late", [store.Failed(codes[0], "too late")])
+            chunks.finish(own, late, held, "renders/late", [store.FailedCode(codes[0], "too late")])
         wrote = True
     except LeaseLost:
         wrote = False
@@ -358,17 +360,17 @@ def test_two_who_put_one_file_together_have_effect_once(
     if not guarded:
         monkeypatch.setattr(assembly, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
     render_id = ask(conn, org, make_codes(conn, org, 2))
-    worker.draw_one()
-    put = pipeline.put_together
+    worker.render_one_chunk()
+    put = pipeline.assemble_file
 
     def overtaken(*given: Any) -> Any:
         made = put(*given)
-        monkeypatch.setattr(pipeline, "put_together", put)
+        monkeypatch.setattr(pipeline, "assemble_file", put)
         end_leases(conn)
         worker.assemble_one()
         return made
 
-    monkeypatch.setattr(pipeline, "put_together", overtaken)
+    monkeypatch.setattr(pipeline, "assemble_file", overtaken)
     worker.assemble_one()
 
     ends = [data for kind, data in told(conn) if kind == "render_done"]
@@ -384,8 +386,8 @@ def test_two_who_put_one_file_together_have_effect_once(
 def test_canceling_takes_effect_within_a_chunk(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     render_id = ask(conn, org, make_codes(conn, org, 20))
     drawn = 0
-    draw = zip_part.draw_proved
-    monkeypatch.setattr(worker, "_beat", lambda keep: keep)  # a heartbeat before each picture
+    draw = zip_part.render_verified
+    monkeypatch.setattr(worker, "_throttled", lambda keep: keep)  # a heartbeat before each picture
 
     def counted(*given: Any) -> bytes:
         nonlocal drawn
@@ -395,7 +397,7 @@ def test_canceling_takes_effect_within_a_chunk(conn: Conn, org: UUID, monkeypatc
                 assert store.cancel(own, org, render_id)
         return draw(*given)
 
-    monkeypatch.setattr(zip_part, "draw_proved", counted)
+    monkeypatch.setattr(zip_part, "render_verified", counted)
     work()
 
     assert drawn == 5
@@ -408,17 +410,17 @@ def test_canceled_while_the_last_chunk_ends_it_stays_canceled(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     render_id = ask(conn, org, make_codes(conn, org, 2))
-    worker.draw_one()
-    put = pipeline.put_together
+    worker.render_one_chunk()
+    put = pipeline.assemble_file
 
     def canceled(*given: Any) -> Any:
         with db.transaction() as own:
             store.cancel(own, org, render_id)
         return put(*given)
 
-    monkeypatch.setattr(pipeline, "put_together", canceled)
+    monkeypatch.setattr(pipeline, "assemble_file", canceled)
     worker.assemble_one()
-    worker.render_ended(str(render_id))
+    worker.delete_render_files(str(render_id))
 
     assert find(conn, render_id).status == "canceled"
     assert left(render_id) == []
@@ -445,7 +447,7 @@ def test_canceling_and_finishing_at_once_never_wait_for_each_other_in_a_circle(c
 @contextmanager
 def deadly(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
     """A worker that comes to this code is gone without a word: its lease stays behind."""
-    draw = zip_part.draw_proved
+    draw = zip_part.render_verified
 
     def die(asked: Any, code: Any, logos: Any) -> bytes:
         if code.text == text:
@@ -453,7 +455,7 @@ def deadly(monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[None]:
         return draw(asked, code, logos)
 
     with monkeypatch.context() as patched:
-        patched.setattr(zip_part, "draw_proved", die)
+        patched.setattr(zip_part, "render_verified", die)
         yield
 
 
@@ -464,17 +466,17 @@ def test_a_picture_that_kills_its_worker_three_times_is_set_aside_and_the_others
     render_id = ask(conn, org, codes)
     kills = 0
     with deadly(monkeypatch, code_text(conn, codes[3])):
-        while find(conn, render_id).status in rules.OPEN:
+        while find(conn, render_id).status in rules.OPEN_STATUSES:
             try:
                 work()
             except SystemExit:
                 kills += 1
                 end_leases(conn)
 
-    assert kills == 1 + rules.MAX_DEATHS, "the first one does not say where it died"
+    assert kills == 1 + rules.MAX_CRASHES, "the first one does not say where it died"
     render = find(conn, render_id)
     assert (render.status, render.done, render.failed) == ("done", 5, 1)
-    assert store.errors(conn, render_id) == [store.Failed(codes[3], zip_part.SET_ASIDE)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[3], zip_part.SET_ASIDE)]
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -484,7 +486,7 @@ def test_a_killed_worker_costs_its_unfinished_chunk_only(
     codes = make_codes(conn, org, 9)
     render_id = ask(conn, org, codes)
     drawn = Counter[UUID]()
-    draw = zip_part.draw_proved
+    draw = zip_part.render_verified
 
     def once(asked: Any, code: Any, logos: Any) -> bytes:
         drawn[code.id] += 1
@@ -492,7 +494,7 @@ def test_a_killed_worker_costs_its_unfinished_chunk_only(
             raise SystemExit
         return draw(asked, code, logos)
 
-    monkeypatch.setattr(zip_part, "draw_proved", once)
+    monkeypatch.setattr(zip_part, "render_verified", once)
     with pytest.raises(SystemExit):
         work()
     assert find(conn, render_id).done == 3
@@ -512,15 +514,15 @@ def test_a_file_that_kills_its_worker_three_times_is_given_up(
         raise SystemExit
 
     render_id = ask(conn, org, make_codes(conn, org, 2))
-    monkeypatch.setattr(pipeline, "put_together", die)
-    for _ in range(rules.MAX_DEATHS):
+    monkeypatch.setattr(pipeline, "assemble_file", die)
+    for _ in range(rules.MAX_CRASHES):
         with pytest.raises(SystemExit):
             work()
         end_leases(conn)
     work()
 
     render = find(conn, render_id)
-    assert (render.status, render.reason) == ("failed", worker.SPENT)
+    assert (render.status, render.reason) == ("failed", worker.ASSEMBLY_CRASHED)
     assert left(render_id) == []
 
 
@@ -546,8 +548,8 @@ def test_a_part_that_the_storage_lost_is_made_again(conn: Conn, org: UUID) -> No
     codes = make_codes(conn, org, 7)
     render_id = ask(conn, org, codes)
     for _ in range(3):
-        worker.draw_one()
-    parts = assembly.parts(conn, render_id)
+        worker.render_one_chunk()
+    parts = assembly.list_parts(conn, render_id)
     storage().delete(parts[1])
 
     work()
@@ -564,11 +566,11 @@ def test_all_parts_that_the_storage_lost_are_made_again_at_once(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, size: int, fields: Any
 ) -> None:
     """More of them than workers may die with one file; it counts as no death."""
-    monkeypatch.setattr(rules, "SLOW_CHUNK", 1)
+    monkeypatch.setattr(rules, "SLOW_CHUNK_SIZE", 1)
     render_id = ask(conn, org, make_codes(conn, org, 6 * size), **fields)
-    while worker.draw_one():
+    while worker.render_one_chunk():
         pass
-    for part in assembly.parts(conn, render_id)[1:-1]:
+    for part in assembly.list_parts(conn, render_id)[1:-1]:
         storage().delete(part)
 
     assert worker.assemble_one()
@@ -584,13 +586,13 @@ def test_a_storage_that_keeps_losing_parts_fails_the_render_with_its_reason(conn
     render_id = ask(conn, org, make_codes(conn, org, 2))
 
     drawn = 0
-    while worker.draw_one():
+    while worker.render_one_chunk():
         drawn += 1
-        storage().delete(assembly.parts(conn, render_id)[0])
+        storage().delete(assembly.list_parts(conn, render_id)[0])
         worker.assemble_one()
 
     render = find(conn, render_id)
-    assert (drawn, render.status, render.reason) == (rules.MAX_STORAGE_FAILURES, "failed", worker.LOST)
+    assert (drawn, render.status, render.reason) == (rules.MAX_STORAGE_FAILURES, "failed", worker.PARTS_LOST)
 
 
 def full(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) -> None:
@@ -605,7 +607,7 @@ def full(monkeypatch: pytest.MonkeyPatch, when: Callable[[str], bool]) -> None:
                 raise StorageFull
 
     monkeypatch.setattr(LocalStorage, "write", refused)
-    monkeypatch.setattr(worker, "PAUSE", timedelta())
+    monkeypatch.setattr(worker, "RETRY_PAUSE", timedelta())
 
 
 @pytest.mark.parametrize("ending", ["", ".zip"], ids=["parts", "file"])
@@ -619,7 +621,7 @@ def test_a_disk_that_stays_full_fails_the_render_with_its_reason(
 
     render = find(conn, render_id)
     assert (render.status, render.reason) == ("failed", "There is no room left for files.")
-    worker.render_ended(str(render_id))
+    worker.delete_render_files(str(render_id))
     assert left(render_id) == []
 
 
@@ -645,7 +647,7 @@ def test_who_comes_while_all_places_are_taken_leaves_word(
 ) -> None:
     """A render is asked for while the only worker looks for the last time, and the thread that is nudged goes again."""
     steps = 0
-    step = worker.step
+    step = worker.work_once
     made: list[UUID] = []
 
     def late() -> bool:
@@ -654,13 +656,13 @@ def test_who_comes_while_all_places_are_taken_leaves_word(
         found = step()
         if not found and not made:
             made.append(ask(conn, org, make_codes(conn, org, 1)))
-            taken = [worker._places.acquire(blocking=False) for _ in range(worker.AT_ONCE - 1)]
-            worker.work_off()
+            taken = [worker._places.acquire(blocking=False) for _ in range(worker.CONCURRENT_CHUNKS - 1)]
+            worker.work_until_idle()
             for _ in filter(None, taken):
                 worker._places.release()
         return found
 
-    monkeypatch.setattr(worker, "step", late)
-    worker.work_off()
+    monkeypatch.setattr(worker, "work_once", late)
+    worker.work_until_idle()
 
     assert find(conn, made[0]).status == "done"

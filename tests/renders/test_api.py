@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from shared.messages import Message, RenderChunk, RenderEnded, nudger
+from shared.messages import Message, RenderChunk, RenderFilesUnneeded, background_sender
 from shared.renders import rules
 from shared.renders.label_templates import TEMPLATES
 from tests.renders.factories import file_of, find, left, make_codes, pictures, texts, work
@@ -20,7 +20,7 @@ from web.api.renders import LabelBody
 @pytest.fixture
 def nudges(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     sent: list[Message] = []
-    monkeypatch.setattr(nudger, "nudge", sent.append)
+    monkeypatch.setattr(background_sender, "nudge", sent.append)
     return sent
 
 
@@ -276,14 +276,14 @@ def test_canceling_what_waits(
     told = get(url).json
     assert {"status": "canceled", "done": 0, "download_url": None}.items() <= told.items()
     assert get(f"{url}/download").status_code == 404
-    assert RenderEnded(told["render_id"]) in nudges
+    assert RenderFilesUnneeded(told["render_id"]) in nudges
     assert left(UUID(told["render_id"])) == []
 
 
 def test_removing_the_file_of_what_is_done(
     client: Any, conn: Conn, staff: Staff, post: Callable[..., Any], get: Callable[..., Any]
 ) -> None:
-    from workers.renders import render_ended
+    from workers.renders import delete_render_files
 
     make_code(conn, staff.org_id)
     told = post(all=True).json
@@ -291,7 +291,7 @@ def test_removing_the_file_of_what_is_done(
     link = get(told["status_url"]).json["download_url"]
 
     assert client.delete(told["status_url"], headers=staff.admin.headers).status_code == 204
-    render_ended(told["render_id"])
+    delete_render_files(told["render_id"])
 
     assert client.get(link).status_code == get(f"{told['status_url']}/download").status_code == 410
     assert get(told["status_url"]).json["download_url"] is None

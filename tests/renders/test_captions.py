@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.renders import captions
-from shared.renders.captions import MORE, fit, wanted
+from shared.renders.captions import ELLIPSIS, caption_text, fit
 from shared.renders.label_templates import Caption
 
-LATIN = frozenset(range(32, 0x250)) | {ord(MORE)}
+LATIN = frozenset(range(32, 0x250)) | {ord(ELLIPSIS)}
 
 
 def mono(text: str, size: float) -> float:
@@ -34,11 +34,11 @@ def mono(text: str, size: float) -> float:
     ],
 )
 def test_what_stands_on_the_label(kind: Caption | None, description: str, expected: str) -> None:
-    assert wanted(kind, "spy123", description, LATIN) == expected
+    assert caption_text(kind, "spy123", description, LATIN) == expected
 
 
 def test_right_to_left_is_not_set_although_the_font_has_it() -> None:
-    assert not captions.is_settable("שלום", frozenset(map(ord, "שלום")))
+    assert not captions.is_supported("שלום", frozenset(map(ord, "שלום")))
 
 
 @pytest.mark.parametrize(
@@ -67,4 +67,4 @@ def test_a_caption_never_leaves_its_box(text: str, width: int, height: int) -> N
     assert all(mono(line, fitted.size) <= width for line in fitted.lines)
     assert len(fitted.lines) == 1 or len(fitted.lines) * fitted.size * captions.LEADING <= height
     whole = "".join(fitted.lines).replace(" ", "")
-    assert whole == text.replace(" ", "") or whole.endswith(MORE)
+    assert whole == text.replace(" ", "") or whole.endswith(ELLIPSIS)

@@ -38,9 +38,9 @@ def put(name: str) -> None:
 def test_what_is_needed_stays(conn: Conn, render_id: UUID) -> None:
     org = make_org(conn)
     running = ask(conn, org, make_codes(conn, org, 2))
-    worker.draw_one()
+    worker.render_one_chunk()
 
-    report = cleanup.forget_all()
+    report = cleanup.purge_all()
 
     assert (report.render_files, report.renders) == (0, 0)
     assert left(render_id) == [find(conn, render_id).file]
@@ -50,11 +50,11 @@ def test_what_is_needed_stays(conn: Conn, render_id: UUID) -> None:
 def test_an_expired_file_goes_and_its_row_stays_to_say_so(conn: Conn, render_id: UUID) -> None:
     conn.execute("UPDATE render_jobs SET expires_at = now()")
 
-    assert cleanup.forget_all().render_files == 1
+    assert cleanup.purge_all().render_files == 1
 
     assert left(render_id) == []
     assert find(conn, render_id).is_expired
-    assert cleanup.forget_all().render_files == 0
+    assert cleanup.purge_all().render_files == 0
 
 
 @pytest.mark.parametrize(("refused", "gone"), [("forget_drafts", 1), ("listed", 0)])
@@ -75,7 +75,7 @@ def test_files_and_drafts_are_forgotten_each_whether_or_not_the_other_may_be(
     with monkeypatch.context() as patched:
         patched.setattr(LocalStorage, "forget_drafts", note)
         patched.setattr(LocalStorage, refused, refuse)
-        assert cleanup.forget_all().render_files == gone
+        assert cleanup.purge_all().render_files == gone
 
     assert asked[-1] == "forget_drafts"
     assert len(left(render_id)) == 1 - gone
@@ -85,7 +85,7 @@ def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
     """A part beside the file, a part of a render that was canceled, files of a render that nobody knows."""
     org = make_org(conn)
     canceled = ask(conn, org, make_codes(conn, org, 2))
-    worker.draw_one()
+    worker.render_one_chunk()
     conn.execute(
         "UPDATE render_jobs SET status = 'canceled', finished_at = now() WHERE id = %s",
         (canceled,),
@@ -94,7 +94,7 @@ def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
     unknown = uuid4()
     put(rules.part_name(unknown, 0, uuid4()))
 
-    assert cleanup.forget_all().render_files == 3
+    assert cleanup.purge_all().render_files == 3
 
     assert left(render_id) == [find(conn, render_id).file]
     assert left(canceled) == left(unknown) == []
@@ -104,9 +104,9 @@ def test_rows_go_a_month_later(conn: Conn, render_id: UUID) -> None:
     conn.execute(
         "UPDATE render_jobs SET finished_at = now() - interval '40 days', expires_at = now() + interval '1 day'"
     )
-    assert cleanup.forget_all().renders == 0
+    assert cleanup.purge_all().renders == 0
     conn.execute("UPDATE render_jobs SET expires_at = now() - interval '29 days'")
-    assert cleanup.forget_all().renders == 0
+    assert cleanup.purge_all().renders == 0
     conn.execute("UPDATE render_jobs SET expires_at = now() - interval '31 days'")
-    assert cleanup.forget_all().renders == 1
+    assert cleanup.purge_all().renders == 1
     assert conn.execute("SELECT FROM render_chunks").rowcount == 0

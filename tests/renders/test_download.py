@@ -17,7 +17,7 @@ from shared.renders import signed_links
 from tests.renders.factories import ask, file_of, find, make_codes, work
 from tests.support.callers import Staff
 from web.http import file_responses
-from web.http.file_responses import asked_range
+from web.http.file_responses import parse_range
 
 Get = Callable[..., Any]
 
@@ -63,7 +63,7 @@ def test_the_whole_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None
 
 @pytest.mark.parametrize("end", ["closed", "read", "dropped"])
 def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.room(1))
+    monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
     sent = get(url)
 
     refused = get(url)
@@ -84,7 +84,7 @@ def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: py
 def test_a_file_that_cannot_be_opened_takes_no_place(
     conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.room(1))
+    monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
     storage().delete(str(find(conn, render_id).file))
 
     assert [get(url).status_code for _ in range(2)] == [404, 404]
@@ -129,20 +129,20 @@ def test_a_download_is_resumed_until_it_is_whole(conn: Conn, render_id: UUID, ur
     ],
 )
 def test_ranges(header: str | None, span: tuple[int, int] | None) -> None:
-    assert asked_range(header, 100) == span
+    assert parse_range(header, 100) == span
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
 def test_ranges_that_are_not_there(header: str) -> None:
     with pytest.raises(ValueError, match=r"bytes \*/100"):
-        asked_range(header, 100)
+        parse_range(header, 100)
 
 
 @given(st.text(max_size=30), st.integers(0, 1000))
 def test_no_range_leads_beyond_the_file(text: str, size: int) -> None:
     for header in (text, f"bytes={text}"):
         try:
-            span = asked_range(header, size)
+            span = parse_range(header, size)
         except ValueError:
             continue
         assert span is None or 0 <= span.start < span.stop <= size
@@ -232,12 +232,12 @@ def test_a_link_ends() -> None:
     expires = int((now + timedelta(minutes=1)).timestamp())
     signature = signed_links.sign("secret", render_id, expires)
 
-    assert signed_links.opens("secret", render_id, str(expires), signature, now)
-    assert not signed_links.opens("secret", render_id, str(expires), signature, now + timedelta(minutes=1))
-    assert not signed_links.opens("other", render_id, str(expires), signature, now)
-    assert not signed_links.opens("secret", render_id, f" {expires}", signature, now)
-    assert not signed_links.opens("secret", render_id, "9" * 5000, signature, now)
-    assert not signed_links.opens("secret", render_id, str(expires), "é", now)
+    assert signed_links.is_valid("secret", render_id, str(expires), signature, now)
+    assert not signed_links.is_valid("secret", render_id, str(expires), signature, now + timedelta(minutes=1))
+    assert not signed_links.is_valid("other", render_id, str(expires), signature, now)
+    assert not signed_links.is_valid("secret", render_id, f" {expires}", signature, now)
+    assert not signed_links.is_valid("secret", render_id, "9" * 5000, signature, now)
+    assert not signed_links.is_valid("secret", render_id, str(expires), "é", now)
 
 
 def test_a_token_does_not_stand_in_for_a_broken_link(get: Get, url: str) -> None:

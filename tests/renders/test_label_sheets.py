@@ -12,12 +12,12 @@ import zxingcpp
 from numpy.typing import NDArray
 
 from shared.images import store as images
-from shared.images.code_url import printed_text
+from shared.images.code_url import code_url
 from shared.images.layout import QUIET_ZONE
 from shared.images.symbol import encode
 from shared.infra.db import Conn
 from shared.renders import rules, store, zip_part
-from shared.renders.label_templates import TEMPLATES, Template
+from shared.renders.label_templates import TEMPLATES, LabelTemplate
 from tests.images.sample_images import LOGO
 from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, work
 from tests.support.factories import code_text, make_code, make_org
@@ -38,7 +38,7 @@ def pages(data: bytes, dpi: float = DPI) -> list[NDArray[np.uint8]]:
     return drawn
 
 
-def label(page: NDArray[np.uint8], template: Template, place: int) -> NDArray[np.uint8]:
+def label(page: NDArray[np.uint8], template: LabelTemplate, place: int) -> NDArray[np.uint8]:
     """What is printed on one label."""
     x, y = (round(length * PIXELS) for length in template.corner(place))
     width, height = (round(length * PIXELS) for length in template.label)
@@ -84,7 +84,7 @@ def test_every_label_says_its_code_and_stands_where_it_should(conn: Conn, org: U
 
     assert page.shape == tuple(pytest.approx(length * PIXELS, abs=1.5) for length in reversed(template.page))
     for place, code in enumerate(codes):
-        text = printed_text(code_text(conn, code))
+        text = code_url(code_text(conn, code))
         seen = label(page, template, place)
         (found,) = zxingcpp.read_barcodes(seen, formats=QR)
         assert found.text == text
@@ -117,7 +117,7 @@ def test_many_pages_come_in_order_from_many_chunks(conn: Conn, org: UUID) -> Non
         found = zxingcpp.read_barcodes(page, formats=QR)
         rows = sorted(found, key=lambda one: (round(one.position.top_left.y / 100), one.position.top_left.x))
         said += [one.text for one in rows]
-    assert said == [printed_text(code_text(conn, code)) for code in codes]
+    assert said == [code_url(code_text(conn, code)) for code in codes]
 
 
 def test_it_is_drawn_in_vectors_and_small(conn: Conn, org: UUID) -> None:
@@ -132,7 +132,7 @@ def test_it_is_drawn_in_vectors_and_small(conn: Conn, org: UUID) -> None:
 def test_colours_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUID) -> None:
     coloured, branded = codes = make_codes(conn, org, 2)
     look = images.lock_customization(conn, coloured)
-    images.save_look(conn, coloured, replace(look, foreground_color="#CC0000", style="dots"))
+    images.save_style(conn, coloured, replace(look, foreground_color="#CC0000", style="dots"))
     images.lock_customization(conn, branded)
     images.save_logo(conn, branded, LOGO)
 
@@ -154,13 +154,13 @@ def test_a_label_that_cannot_be_read_stays_empty_and_the_others_keep_their_place
     from shared.renders import label_sheets
 
     codes = make_codes(conn, org, 4)
-    bad = printed_text(code_text(conn, codes[1]))
+    bad = code_url(code_text(conn, codes[1]))
     monkeypatch.setattr(label_sheets, "shows", lambda picture, seen: picture.text != bad)
     render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
 
     work()
 
-    assert store.errors(conn, render_id) == [store.Failed(codes[1], label_sheets.UNREADABLE)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[1], label_sheets.UNREADABLE)]
     (page,) = pages(file_of(conn, render_id))
     empty = [not zxingcpp.read_barcodes(label(page, TEMPLATES["a4-2x7"], place)) for place in range(4)]
     assert empty == [False, True, False, False]
@@ -186,16 +186,16 @@ def test_a_label_that_kills_its_worker_three_times_is_set_aside_and_the_others_g
     kills = 0
     with monkeypatch.context() as deadly:
         deadly.setattr(label_sheets, step, die)
-        while find(conn, render_id).status in rules.OPEN:
+        while find(conn, render_id).status in rules.OPEN_STATUSES:
             try:
                 work()
             except SystemExit:
                 kills += 1
                 end_leases(conn)
 
-    assert kills == 1 + rules.MAX_DEATHS, "the first one does not say where it died"
+    assert kills == 1 + rules.MAX_CRASHES, "the first one does not say where it died"
     assert find(conn, render_id).done == 19
-    assert store.errors(conn, render_id) == [store.Failed(codes[15], zip_part.SET_ASIDE)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[15], zip_part.SET_ASIDE)]
 
 
 def test_a_deleted_code_leaves_its_label_empty(conn: Conn, org: UUID) -> None:
@@ -205,7 +205,7 @@ def test_a_deleted_code_leaves_its_label_empty(conn: Conn, org: UUID) -> None:
 
     work()
 
-    assert store.errors(conn, render_id) == [store.Failed(codes[0], zip_part.DELETED)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[0], zip_part.DELETED)]
     assert find(conn, render_id).done == 2
     assert len(left(render_id)) == 1
 
@@ -221,7 +221,7 @@ def test_a_text_too_long_for_the_smallest_labels_fails_by_its_row(
 
     work()
 
-    (error,) = store.errors(conn, render_id)
+    (error,) = store.list_errors(conn, render_id)
     assert error.qr_id == long
     assert "too many for a label of this template" in error.message
 
@@ -239,7 +239,7 @@ def test_captions_can_be_searched_for(conn: Conn, org: UUID) -> None:
 
 def test_whole_pages_make_a_chunk() -> None:
     for name, template in TEMPLATES.items():
-        asked = rules.Asked(output="label_sheet", template=name, caption="none")
+        asked = rules.RenderOptions(output="label_sheet", template=name, caption="none")
         assert rules.chunk_size(asked) % template.per_page == 0
 
 

@@ -18,17 +18,17 @@ Entries = list[tuple[str, bytes]]
 def build(pieces: list[Entries]) -> bytes:
     out, written = BytesIO(), []
     for entries in pieces:
-        piece = zip_writer.Piece(out, NOON)
+        piece = zip_writer.ZipSegment(out, NOON)
         for name, data in entries:
             piece.add(name, data)
         written.append(piece)
     start, begin, count, size = out.tell(), 0, 0, 0
     for piece in written:
-        for record in zip_writer.moved(bytes(piece.records), begin):
+        for record in zip_writer.shift_offsets(bytes(piece.records), begin):
             out.write(record)
             count, size = count + 1, size + len(record)
         begin += piece.written
-    out.write(zip_writer.end(count, start, size))
+    out.write(zip_writer.end_of_central_directory(count, start, size))
     return out.getvalue()
 
 
@@ -53,22 +53,22 @@ def test_an_archive_beyond_four_gigabytes(tmp_path: Path) -> None:
     far = 5_000_000_000
     with (tmp_path / "large.zip").open("wb") as out:
         out.seek(far)
-        piece = zip_writer.Piece(out, NOON)
+        piece = zip_writer.ZipSegment(out, NOON)
         for n in range(3):
             piece.add(f"{n}.png", bytes([n]) * 50)
-        records = b"".join(zip_writer.moved(bytes(piece.records), far))
+        records = b"".join(zip_writer.shift_offsets(bytes(piece.records), far))
         out.write(records)
-        out.write(zip_writer.end(3, far + piece.written, len(records)))
+        out.write(zip_writer.end_of_central_directory(3, far + piece.written, len(records)))
     with zipfile.ZipFile(tmp_path / "large.zip") as opened:
         assert [opened.read(f"{n}.png") for n in range(3)] == [bytes([n]) * 50 for n in range(3)]
 
 
 def test_a_record_of_a_piece_beyond_four_gigabytes() -> None:
     out = BytesIO()
-    piece = zip_writer.Piece(out, NOON)
+    piece = zip_writer.ZipSegment(out, NOON)
     piece.add("a.png", b"data")
 
-    (record,) = zip_writer.moved(bytes(piece.records), 5_000_000_000)
+    (record,) = zip_writer.shift_offsets(bytes(piece.records), 5_000_000_000)
 
     fields = zip_writer.RECORD.unpack_from(record)
     assert (fields[2], fields[11], fields[-1]) == (zip_writer.VERSION_64, 12, zip_writer.MAX_32)
@@ -88,4 +88,4 @@ def test_the_time_is_the_renders() -> None:
 
 @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
 def test_formulas_are_text(cell: str) -> None:
-    assert manifest.line([cell]).strip(b'"\r\n').startswith(b"'")
+    assert manifest.csv_row([cell]).strip(b'"\r\n').startswith(b"'")

@@ -34,7 +34,7 @@ def test_a_released_scan_is_the_success_it_would_have_been(conn: Conn, staff: St
 
     assert released.status_code == 200
     assert status(conn, held) == ("success", None)
-    assert scans.inventory(conn, player) == [("gem", 3)]
+    assert scans.list_inventory(conn, player) == [("gem", 3)]
     assert taken(conn, code) == 1
     gem = {"reward": "gem", "quantity": 3}
     verdict = {"status": "success", "was": "held"}
@@ -61,12 +61,12 @@ def test_who_reviewed_is_for_staff_alone(conn: Conn, staff: Staff, review: Any) 
 def test_an_annulled_success_leaves_nothing_behind(conn: Conn, staff: Staff, review: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id, max_scans=1)
     won = scan(conn, player, code)
-    assert scans.inventory(conn, player) == [("gem", 1)]
+    assert scans.list_inventory(conn, player) == [("gem", 1)]
 
     assert review(won, "annul").json["status"] == "annulled"
 
     assert status(conn, won) == ("annulled", None)
-    assert scans.inventory(conn, player) == []
+    assert scans.list_inventory(conn, player) == []
     assert taken(conn, code) == 0
     assert told(conn, won)[2:] == [
         ("scan_reviewed", {"status": "annulled", "was": "success", "reviewed_by": str(staff.admin.id)}),
@@ -74,7 +74,7 @@ def test_an_annulled_success_leaves_nothing_behind(conn: Conn, staff: Staff, rev
     ]
     again = scan(conn, player, code)  # its place is free, in the stock and in the player's limit
     assert status(conn, again) == ("success", None)
-    assert scans.inventory(conn, player) == [("gem", 1)]
+    assert scans.list_inventory(conn, player) == [("gem", 1)]
 
 
 def test_an_annulled_hold_pays_nothing_and_takes_nothing(conn: Conn, staff: Staff, review: Any) -> None:
@@ -264,7 +264,7 @@ def test_a_crash_leaves_all_or_nothing(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "wake", crash)
+        broken.setattr(event_log, "notify_relay", crash)
         with pytest.raises(KeyboardInterrupt):
             review(held, action)
     assert (status(conn, held)[0], taken(conn, code)) == ("held", 1)

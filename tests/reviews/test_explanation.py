@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from shared.infra.db import Conn
 from shared.reviews import simulation
 from shared.scans import store as scans
-from shared.scans.checks import RULES
+from shared.scans.checks import CHECKS
 from tests.conftest import TABLES
 from tests.reviews.factories import hold, scan, status
 from tests.support.callers import Staff
@@ -41,7 +41,7 @@ def explain(client: Any, staff: Staff) -> Any:
 
 
 def by_rule(told: Any) -> dict[str, tuple[str, dict[str, Any]]]:
-    assert [step["rule"] for step in told["rules"]] == [check.reason for check in RULES]
+    assert [step["rule"] for step in told["rules"]] == [check.reason for check in CHECKS]
     return {step["rule"]: (step["outcome"], step["inputs"]) for step in told["rules"]}
 
 
@@ -159,7 +159,7 @@ def test_a_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) ->
 
 
 def test_postgresql_itself_refuses_to_write_then(conn: Conn) -> None:
-    with simulation.looking() as looking, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+    with simulation.read_only_snapshot() as looking, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         looking.execute("INSERT INTO players (username) VALUES ('nobody')")
 
 

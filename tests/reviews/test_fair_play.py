@@ -13,8 +13,8 @@ from psycopg.types.json import Jsonb
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.scans import rules, settlement
-from shared.scans.judging_limits import limits
-from shared.scans.rules import Place
+from shared.scans.judging_limits import from_settings
+from shared.scans.rules import Coordinates
 from shared.settings import settings
 from tests.reviews.factories import status
 from tests.support.callers import Staff
@@ -26,13 +26,13 @@ SAME = {"identical_coordinates": {"window_seconds": 3_600, "players": 2}}
 THREE = {"identical_coordinates": {"window_seconds": 3_600, "players": 3}}
 PER_PLAYER = {"burst": {"window_seconds": 60, "per_player": 2, "per_code": None}}
 PER_CODE = {"burst": {"window_seconds": 60, "per_player": None, "per_code": 2}}
-SPOT = Place(52.373123456789012, 4.892654321098765)
-A_HAIR_OFF = Place(SPOT.latitude + 1e-14, SPOT.longitude)
+SPOT = Coordinates(52.373123456789012, 4.892654321098765)
+A_HAIR_OFF = Coordinates(SPOT.latitude + 1e-14, SPOT.longitude)
 HELD = ("held", "identical_coordinates")
 BURST = ("held", "burst")
 SUCCESS = ("success", None)
 TWO_AND_BURST = [SUCCESS, SUCCESS, BURST]
-HandIn = tuple[str, str, Place | None, float]
+HandIn = tuple[str, str, Coordinates | None, float]
 """Player, code, place, and the minutes since NOW."""
 
 
@@ -112,7 +112,7 @@ def test_failures_and_annulled_scans_make_no_crowd(conn: Conn) -> None:
     annulled = hand_in(conn, make_player(conn), code, AMSTERDAM)
     judge_pending()
     conn.execute("UPDATE player_scans SET status = 'annulled' WHERE id = %s", (annulled,))
-    far = Place(1, 1)
+    far = Coordinates(1, 1)
     failed = [hand_in(conn, make_player(conn), code, far) for _ in range(3)]
     judge_pending()
     assert [status(conn, scan_id) for scan_id in failed] == [("failure", "not_present")] * 3
@@ -134,17 +134,17 @@ def test_two_workers_that_judge_two_players_at_once(
     code = make_code(conn, org_id)
     scans = [hand_in(conn, make_player(conn), code, SPOT) for _ in range(2)]
     if not guarded:
-        monkeypatch.setattr(settlement, "lock_crowds", lambda *_: None)
+        monkeypatch.setattr(settlement, "lock_fair_play_organizations", lambda *_: None)
     tokens = [uuid4() for _ in scans]
     claimed = [settlement.claim_fresh(conn, token, timedelta(seconds=10), limit=1) for token in tokens]
     done = threading.Event()
 
     def settle(which: int, meanwhile: Callable[[], None]) -> None:
         with db.transaction() as own:
-            ours = settlement.lock(own, tokens[which], claimed[which])
-            context = settlement.context(own, ours)
+            ours = settlement.lock_scans(own, tokens[which], claimed[which])
+            context = settlement.load_context(own, ours)
             meanwhile()
-            settlement.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
+            settlement.settle(own, ours, rules.judge_all(ours, context, from_settings(settings())))
 
     def second() -> None:
         settle(1, lambda: None)

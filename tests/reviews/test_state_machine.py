@@ -54,7 +54,7 @@ class Game(RuleBasedStateMachine):
         client = self.app.test_client()
         if crash:
             with pytest.MonkeyPatch.context() as broken:
-                broken.setattr(event_log, "wake", cut_off)
+                broken.setattr(event_log, "notify_relay", cut_off)
                 with suppress(Crash):  # nothing was to be told: then there was nothing to be cut off from
                     client.post(path, json=body, headers=person.headers)
             client.post(path, json=body, headers=person.headers)  # committed, and its answer is lost
@@ -74,7 +74,7 @@ class Game(RuleBasedStateMachine):
     def judge(self, *, crash: bool) -> None:
         if crash:
             with pytest.MonkeyPatch.context() as broken:
-                broken.setattr(event_log, "wake", cut_off)
+                broken.setattr(event_log, "notify_relay", cut_off)
                 try:
                     judge_pending()
                 except Crash:
@@ -106,7 +106,7 @@ class Game(RuleBasedStateMachine):
         with db.connection() as conn:
             for player in self.players:
                 owed = owed_to(conn, player.id)
-                assert scans.inventory(conn, player.id) == ([("gem", owed)] if owed else [])
+                assert scans.list_inventory(conn, player.id) == ([("gem", owed)] if owed else [])
                 moved = conn.execute(
                     "SELECT FROM player_scans WHERE player_id = %s AND status = 'success' AND qr_code_id = %s",
                     (player.id, self.codes[2]),

@@ -14,7 +14,7 @@ import redis
 
 from shared import messages
 from shared.infra.db import Conn
-from shared.messages import ScansPending, nudger
+from shared.messages import ScansPending, background_sender
 from shared.scans import store
 from shared.scans.store import HISTORY, NewScan
 from tests.conftest import Player
@@ -167,7 +167,7 @@ def test_a_client_that_waits_gets_the_verdict(post: Any, conn: Conn, monkeypatch
     """The request is woken through Redis when a worker, in another thread here, has settled the scan."""
     make_code(conn, code="spy123")
     with ThreadPoolExecutor(1) as worker:
-        monkeypatch.setattr(nudger, "nudge", lambda message: worker.submit(judge_pending))
+        monkeypatch.setattr(background_sender, "nudge", lambda message: worker.submit(judge_pending))
         answer = post(headers={"Prefer": "wait=10"})
     assert (answer.status_code, answer.json["status"]) == (200, "success")
     assert answer.headers["Preference-Applied"] == "wait"
@@ -179,7 +179,7 @@ def test_a_client_that_does_not_wait_gets_202(post: Any, prefer: str) -> None:
 
 
 def test_a_wait_ends_with_202_when_no_verdict_falls(post: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nudger, "nudge", lambda message: None)
+    monkeypatch.setattr(background_sender, "nudge", lambda message: None)
     answer = post(headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.json["status"]) == (202, "pending")
 
@@ -195,13 +195,13 @@ def test_a_scan_is_accepted_while_redis_is_away(post: Any, conn: Conn, monkeypat
     answer = post()
     assert answer.status_code == 202
     assert tried.wait(10)
-    nudger.flush()
+    background_sender.flush()
     assert conn.execute("SELECT status FROM player_scans").fetchone() == ("pending",)
 
 
 def test_nudges_are_coalesced(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
-    own = messages.Nudger()
+    own = messages.BackgroundSender()
     monkeypatch.setattr(messages, "send", sent.append)
     monkeypatch.setattr(own, "_thread", object())  # nobody but us empties it
     for _ in range(100):

@@ -9,7 +9,7 @@ from flask import Flask
 
 from shared.infra.db import Conn
 from shared.organizations import api_keys
-from shared.scans.rules import Place
+from shared.scans.rules import Coordinates
 from tests.scans.test_travel import SYDNEY
 from tests.support.callers import Machine, Person, Staff, make_key, sign_in
 from tests.support.factories import AMSTERDAM, LISBON, make_code, make_player
@@ -116,7 +116,7 @@ def test_without_the_scope_it_scans_nothing(client: Any, conn: Conn, staff: Staf
     assert conn.execute("SELECT count(*) FROM player_scans").fetchone() == (0,)
 
 
-def at(place: Place, **when: Any) -> dict[str, Any]:
+def at(place: Coordinates, **when: Any) -> dict[str, Any]:
     told = {"latitude": place.latitude, "longitude": place.longitude}
     return told | {"scanned_at": (datetime.now(UTC) - timedelta(**when)).isoformat()}
 
@@ -129,7 +129,7 @@ def test_a_key_neither_learns_where_a_player_is_nor_has_their_next_scan_held(
     """Anybody may found an organization, put a code anywhere and hand in scans of it for whom they like."""
     make_code(conn, staff.org_id, code="trap", per_player_limit=None)
     make_code(conn, code="real", per_player_limit=None)
-    scans: list[tuple[Machine | Person, str, Place]] = [
+    scans: list[tuple[Machine | Person, str, Coordinates]] = [
         (ada, "real", AMSTERDAM),
         (kiosk, "trap", SYDNEY),
         (ada, "real", AMSTERDAM),

@@ -13,32 +13,32 @@ from shared.infra.ids import uuid7
 from shared.scans.rules import (
     MESSAGES,
     REASONS,
-    Code,
-    Context,
-    Limits,
-    Place,
+    CodeRules,
+    Coordinates,
+    JudgingContext,
+    JudgingLimits,
+    LocationFix,
     Scan,
-    Sighting,
     Usage,
     Verdict,
-    code_of,
+    distance_between,
+    extract_code,
     judge,
     judge_all,
-    metres,
 )
 from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-LIMITS = Limits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+LIMITS = JudgingLimits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 PLAYER, ORG, CODE = uuid7(), uuid7(), uuid7()
 GEM = {"reward": "gem", "quantity": 2}
 
-drop = Code(id=CODE, code="spy123", org_id=ORG, scan_type="item_drop", reward_item="gem", reward_quantity=2)
+drop = CodeRules(id=CODE, code="spy123", org_id=ORG, scan_type="item_drop", reward_item="gem", reward_quantity=2)
 here = replace(drop, requires_location=True, place=AMSTERDAM, radius_m=50)
 scan = Scan(uuid7(), PLAYER, "spy123", CODE, scan_time=NOON, received_at=NOON, place=AMSTERDAM)
 once_before = Usage(1, ((NOON - MINUTE, NOON - MINUTE),))
-in_lisbon = Sighting(NOON - 10 * MINUTE, LISBON)
+in_lisbon = LocationFix(NOON - 10 * MINUTE, LISBON)
 
 
 def failure(reason: str) -> tuple[str, str]:
@@ -97,7 +97,7 @@ SUCCESS = ("success", None)
         (scan, drop, Usage(), replace(in_lisbon, at=NOON - timedelta(hours=3)), SUCCESS),
         (scan, drop, Usage(), replace(in_lisbon, accuracy_m=3_000_000.0), ("held", "impossible_travel")),
         (replace(scan, place=None), drop, Usage(), in_lisbon, SUCCESS),
-        (scan, drop, Usage(), Sighting(NOON, SIXTY_METRES_OFF), SUCCESS),  # a fix that jumps is no journey
+        (scan, drop, Usage(), LocationFix(NOON, SIXTY_METRES_OFF), SUCCESS),  # a fix that jumps is no journey
         # order: the first reason of the list that holds is given
         (replace(scan, place=None), replace(here, active=False, expires_at=NOON), Usage(9), None, failure("inactive")),
         (replace(scan, place=None), replace(here, expires_at=NOON), Usage(9), None, failure("expired")),
@@ -112,7 +112,7 @@ SUCCESS = ("success", None)
     ],
 )
 def test_judge(
-    scan: Scan, code: Code | None, usage: Usage, sighting: Sighting | None, expected: tuple[str, str | None]
+    scan: Scan, code: CodeRules | None, usage: Usage, sighting: LocationFix | None, expected: tuple[str, str | None]
 ) -> None:
     verdict = judge(scan, code, usage, [sighting] if sighting else [], LIMITS)
     assert (verdict.status, verdict.reason) == expected
@@ -127,7 +127,7 @@ def test_judge(
         (replace(drop, scan_type="transportation", destination={"code": "x"}), {"destination": {"code": "x"}}),
     ],
 )
-def test_what_a_success_gives(code: Code, outcome: dict[str, object]) -> None:
+def test_what_a_success_gives(code: CodeRules, outcome: dict[str, object]) -> None:
     assert judge(scan, code, Usage(), [], LIMITS).outcome == outcome
 
 
@@ -139,11 +139,11 @@ def test_every_reason_has_its_words() -> None:
     assert set(MESSAGES) == set(REASONS)
 
 
-places = st.builds(Place, st.floats(-90, 90), st.floats(-180, 180))
+places = st.builds(Coordinates, st.floats(-90, 90), st.floats(-180, 180))
 
 
 @given(places, places)
-def test_the_answer_tells_nothing_of_the_distance(near: Place, far: Place) -> None:
+def test_the_answer_tells_nothing_of_the_distance(near: Coordinates, far: Coordinates) -> None:
     """Two failures for absence differ in nothing that is shown."""
     given_up = [judge(replace(scan, place=place), here, Usage(), [], LIMITS) for place in (near, far)]
     shown = {(v.status, v.reason, MESSAGES[v.reason or ""]) for v in given_up if v.reason == "not_present"}
@@ -151,23 +151,23 @@ def test_the_answer_tells_nothing_of_the_distance(near: Place, far: Place) -> No
 
 
 @given(places, places)
-def test_distance_is_a_metric(a: Place, b: Place) -> None:
-    assert metres(a, b) == pytest.approx(metres(b, a), abs=1e-6)
-    assert 0 <= metres(a, b) <= 20_003_932  # half a meridian of the ellipsoid
-    assert metres(a, a) == pytest.approx(0, abs=1e-6)
+def test_distance_is_a_metric(a: Coordinates, b: Coordinates) -> None:
+    assert distance_between(a, b) == pytest.approx(distance_between(b, a), abs=1e-6)
+    assert 0 <= distance_between(a, b) <= 20_003_932  # half a meridian of the ellipsoid
+    assert distance_between(a, a) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
         (AMSTERDAM, SIXTY_METRES_OFF, 60),
-        (Place(0, 179.9999), Place(0, -179.9999), 22),  # across the date line
-        (Place(89.9999, 0), Place(89.9999, 180), 22),  # across the pole
-        (Place(52.3731, 4.8926), Place(38.7075, -9.1364), 1_863_000),
+        (Coordinates(0, 179.9999), Coordinates(0, -179.9999), 22),  # across the date line
+        (Coordinates(89.9999, 0), Coordinates(89.9999, 180), 22),  # across the pole
+        (Coordinates(52.3731, 4.8926), Coordinates(38.7075, -9.1364), 1_863_000),
     ],
 )
-def test_known_distances(a: Place, b: Place, expected: float) -> None:
-    assert metres(a, b) == pytest.approx(expected, rel=0.02)
+def test_known_distances(a: Coordinates, b: Coordinates, expected: float) -> None:
+    assert distance_between(a, b) == pytest.approx(expected, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_known_distances(a: Place, b: Place, expected: float) -> None:
     ],
 )
 def test_the_code_inside_what_was_scanned(scanned: str, code: str) -> None:
-    assert code_of(scanned) == code
+    assert extract_code(scanned) == code
 
 
 @given(st.text(max_size=300))
@@ -194,7 +194,7 @@ def test_the_code_inside_what_was_scanned(scanned: str, code: str) -> None:
 def test_no_scanned_text_breaks_the_reader(text: str) -> None:
     """And what is read is part of what was scanned: nothing is unescaped that could not be stored."""
     for scanned in (text, f"https://{text}", f"https://w.example/s/{text}"):
-        assert code_of(scanned) in scanned
+        assert extract_code(scanned) in scanned
 
 
 def batch(n: int, *, players: int, step: timedelta) -> list[Scan]:
@@ -232,7 +232,7 @@ def test_a_batch_is_judged_as_one_by_one(
         cooldown=timedelta(minutes=cooldown) if cooldown else None,
     )
     scans = batch(n, players=players, step=MINUTE)
-    together = judge_all(scans, Context({CODE: code}, {}, {}), LIMITS)
+    together = judge_all(scans, JudgingContext({CODE: code}, {}, {}), LIMITS)
 
     alone: dict[UUID, Verdict] = {}
     usages: dict[UUID, Usage] = {}
@@ -258,5 +258,5 @@ def test_a_batch_notices_a_player_in_two_places() -> None:
     first = replace(scan, id=uuid7())
     second = replace(scan, id=uuid7(), place=LISBON, scan_time=NOON + MINUTE)
     code = replace(drop, per_player_limit=None)
-    verdicts = judge_all([first, second], Context({CODE: code}, {}, {}), LIMITS)
+    verdicts = judge_all([first, second], JudgingContext({CODE: code}, {}, {}), LIMITS)
     assert [verdicts[s.id].status for s in (first, second)] == ["success", "held"]

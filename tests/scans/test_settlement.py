@@ -13,7 +13,7 @@ import pytest
 from shared.infra import db, event_log
 from shared.infra.db import Conn
 from shared.scans import rules, settlement, store
-from shared.scans.judging_limits import limits
+from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
 from tests.support.factories import (
@@ -62,7 +62,7 @@ def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) ->
     assert verdict(conn, inside) == ("success", None)
     assert verdict(conn, outside) == ("failure", "not_present")
     assert verdict(conn, unknown) == ("failure", "unknown_code")
-    assert store.inventory(conn, player) == [("gem", 3)]
+    assert store.list_inventory(conn, player) == [("gem", 3)]
     assert event_types(conn) == {"qr_scan": 3, "scan_result": 3, "reward_granted": 1}
     assert conn.execute("SELECT taken FROM qr_codes WHERE id = %s", (drop,)).fetchone() == (1,)
     assert conn.execute("SELECT count(*) FROM events WHERE org_id = %s", (org,)).fetchone() == (5,)
@@ -86,7 +86,7 @@ def test_an_encounter_hands_out_the_puzzle_without_its_solution(conn: Conn) -> N
     assert scan is not None
     puzzle = {"id": str(encounter), "puzzle_type": "decryption", "difficulty_level": 3, "data": {"cipher": "bcd"}}
     assert scan.outcome == {"encounter": puzzle}
-    assert store.inventory(conn, player) == []  # paid on solving
+    assert store.list_inventory(conn, player) == []  # paid on solving
 
 
 def test_transportation_moves_the_player(conn: Conn) -> None:
@@ -113,7 +113,7 @@ def test_a_held_scan_pays_nothing_but_keeps_its_share(conn: Conn) -> None:
     assert verdict(conn, first) == ("success", None)
     assert verdict(conn, held) == ("held", "impossible_travel")
     assert verdict(conn, late) == ("failure", "sold_out")
-    assert store.inventory(conn, player) == [("gem", 1)]
+    assert store.list_inventory(conn, player) == [("gem", 1)]
 
 
 @pytest.mark.parametrize(
@@ -220,10 +220,10 @@ def interleave(conn: Conn, first: UUID, second: UUID) -> None:
 
     def settle(token: UUID, meanwhile: Any) -> None:
         with db.transaction() as own:
-            ours = settlement.lock(own, token, claimed[token])
-            context = settlement.context(own, ours)
+            ours = settlement.lock_scans(own, token, claimed[token])
+            context = settlement.load_context(own, ours)
             meanwhile()
-            verdicts = rules.judge_all(ours, context, limits(settings()))
+            verdicts = rules.judge_all(ours, context, from_settings(settings()))
             settlement.settle(own, ours, verdicts)
         done.set()
 
@@ -253,7 +253,7 @@ def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.Monk
     code = make_code(conn, max_scans=1)
     scans = [hand_in(conn, make_player(conn), code) for _ in range(2)]
     if not guarded:
-        monkeypatch.setattr(settlement, "lock_codes", lambda *_: None)
+        monkeypatch.setattr(settlement, "lock_limited_codes", lambda *_: None)
         monkeypatch.setattr(settlement, "check_stock", lambda _: None)
     interleave(conn, *scans)
     assert statuses(conn)["success", None] == (1 if guarded else 2)
@@ -285,14 +285,14 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
     assert [scan.id for scan in settlement.claim_suspect(conn, prompt, LEASE)] == [scan_id]
 
     with db.transaction() as own:
-        assert settlement.lock(own, late, claimed) == []
+        assert settlement.lock_scans(own, late, claimed) == []
     with db.transaction() as own:
-        ours = settlement.lock(own, prompt, claimed)
-        context = settlement.context(own, ours)
-        settlement.settle(own, ours, rules.judge_all(ours, context, limits(settings())))
+        ours = settlement.lock_scans(own, prompt, claimed)
+        context = settlement.load_context(own, ours)
+        settlement.settle(own, ours, rules.judge_all(ours, context, from_settings(settings())))
     with db.transaction() as own:
-        assert settlement.lock(own, late, claimed) == []
-    assert store.inventory(conn, player) == [("gem", 1)]
+        assert settlement.lock_scans(own, late, claimed) == []
+    assert store.list_inventory(conn, player) == [("gem", 1)]
 
 
 def test_a_live_lease_is_respected(conn: Conn) -> None:
@@ -318,9 +318,9 @@ def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go
                 if deadly in {scan.id for scan in claimed}:
                     return True
                 with db.transaction() as own:
-                    ours = settlement.lock(own, token, claimed)
-                    context = settlement.context(own, ours)
-                    verdicts = rules.judge_all(ours, context, limits(settings()))
+                    ours = settlement.lock_scans(own, token, claimed)
+                    context = settlement.load_context(own, ours)
+                    verdicts = rules.judge_all(ours, context, from_settings(settings()))
                     settlement.settle(own, ours, verdicts)
         return False
 
@@ -369,7 +369,7 @@ def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pyt
         raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
 
     with monkeypatch.context() as broken:
-        broken.setattr(settlement, "lock_codes", time_out)
+        broken.setattr(settlement, "lock_limited_codes", time_out)
         with pytest.raises(psycopg.OperationalError):
             worker.judge_pending()
     assert conn.execute("SELECT attempts, lease_until FROM player_scans").fetchone() == (0, None)
@@ -385,7 +385,7 @@ def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "wake", crash)
+        broken.setattr(event_log, "notify_relay", crash)
         with pytest.raises(KeyboardInterrupt):
             worker.judge_pending()
     assert statuses(conn) == {("pending", None): 1}
@@ -399,7 +399,7 @@ def test_a_reward_is_owed_once(conn: Conn) -> None:
     scan_id = hand_in(conn, make_player(conn), make_code(conn))
     worker.judge_pending()
     with pytest.raises(psycopg.errors.UniqueViolation) as refused:
-        settlement.grant(conn, [scan_id])
+        settlement.grant_rewards(conn, [scan_id])
     assert refused.value.diag.constraint_name == "inventory_ledger_owed_once"
 
 

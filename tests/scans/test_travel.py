@@ -9,33 +9,37 @@ from hypothesis import strategies as st
 
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
-from shared.scans.checks import JITTER_M, is_near
-from shared.scans.rules import Code, Limits, Place, Scan, Sighting, Usage, judge, metres
+from shared.scans.checks import GPS_JITTER_M, is_within_jitter
+from shared.scans.rules import CodeRules, Coordinates, JudgingLimits, LocationFix, Scan, Usage, distance_between, judge
 from tests.reviews.factories import status
 from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
 from workers.scans import judge_pending
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-LIMITS = Limits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
-CODE = Code(uuid7(), "spy123", uuid7(), "item_drop", per_player_limit=None)
-UTRECHT = Place(52.0907, 5.1214)  # 35 km
-APART = metres(AMSTERDAM, LISBON)
+LIMITS = JudgingLimits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+CODE = CodeRules(uuid7(), "spy123", uuid7(), "item_drop", per_player_limit=None)
+UTRECHT = Coordinates(52.0907, 5.1214)  # 35 km
+APART = distance_between(AMSTERDAM, LISBON)
 FLIGHT = timedelta(seconds=APART / 300)
-SYDNEY = Place(-33.8568, 151.2153)
+SYDNEY = Coordinates(-33.8568, 151.2153)
 
 
 def ride(less: float) -> timedelta:
     """As long as it takes to come so many metres nearer than six kilometres."""
-    return timedelta(seconds=(metres(AMSTERDAM, SIX_KILOMETRES_OFF) - less) / 300)
+    return timedelta(seconds=(distance_between(AMSTERDAM, SIX_KILOMETRES_OFF) - less) / 300)
 
 
-def scan(place: Place | None, at: datetime, received: datetime | None = None, accuracy: float | None = None) -> Scan:
+def scan(
+    place: Coordinates | None, at: datetime, received: datetime | None = None, accuracy: float | None = None
+) -> Scan:
     return Scan(uuid7(), uuid7(), "spy123", CODE.id, at, received or at, place, accuracy)
 
 
-def seen(place: Place, at: datetime, received: datetime | None = None, accuracy: float | None = None) -> Sighting:
-    return Sighting(at, place, accuracy, received or at)
+def seen(
+    place: Coordinates, at: datetime, received: datetime | None = None, accuracy: float | None = None
+) -> LocationFix:
+    return LocationFix(at, place, accuracy, received or at)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +60,7 @@ def seen(place: Place, at: datetime, received: datetime | None = None, accuracy:
         (scan(LISBON, NOON, accuracy=2e7), [seen(AMSTERDAM, NOON)], True),
         (scan(LISBON, NOON), [seen(AMSTERDAM, NOON, accuracy=2e7)], True),
         # a fix that jumps
-        (scan(Place(52.382, 4.8926), NOON), [seen(AMSTERDAM, NOON)], False),
+        (scan(Coordinates(52.382, 4.8926), NOON), [seen(AMSTERDAM, NOON)], False),
         # on either side in time: a scan dated back between two others
         (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR - MINUTE)], True),
         (scan(LISBON, NOON - 9 * HOUR, NOON), [seen(AMSTERDAM, NOON - 9 * HOUR + MINUTE, NOON)], True),
@@ -72,7 +76,7 @@ def seen(place: Place, at: datetime, received: datetime | None = None, accuracy:
         (scan(AMSTERDAM, NOON), [seen(LISBON, NOON - 9 * HOUR, NOON - SECOND)], False),
     ],
 )
-def test_travel(scan_: Scan, sightings: list[Sighting], held: bool) -> None:
+def test_travel(scan_: Scan, sightings: list[LocationFix], held: bool) -> None:
     verdict = judge(scan_, CODE, Usage(), sightings, LIMITS)
     assert (verdict.status, verdict.reason) == (("held", "impossible_travel") if held else ("success", None))
 
@@ -148,11 +152,11 @@ def test_a_scan_that_is_not_accurate_is_measured_from_all_the_same(conn: Conn) -
 @example(0.0, 0.0, 0.0, 0.0089525)  # and of longitude at the equator
 def test_whatis_near_at_a_glanceis_near(latitude: float, longitude: float, north: float, east: float) -> None:
     """The short cut never spares a journey that the geodesic would have judged."""
-    place = Place(latitude, longitude)
-    other = Place(max(-90.0, min(90.0, latitude + north)), max(-180.0, min(180.0, longitude + east)))
-    assert not is_near(place, other) or metres(place, other) <= JITTER_M
+    place = Coordinates(latitude, longitude)
+    other = Coordinates(max(-90.0, min(90.0, latitude + north)), max(-180.0, min(180.0, longitude + east)))
+    assert not is_within_jitter(place, other) or distance_between(place, other) <= GPS_JITTER_M
 
 
 def test_whatis_near_at_a_glance_is_not_measured() -> None:
-    assert is_near(AMSTERDAM, Place(AMSTERDAM.latitude + 0.004, AMSTERDAM.longitude - 0.004))
-    assert not is_near(AMSTERDAM, UTRECHT)
+    assert is_within_jitter(AMSTERDAM, Coordinates(AMSTERDAM.latitude + 0.004, AMSTERDAM.longitude - 0.004))
+    assert not is_within_jitter(AMSTERDAM, UTRECHT)

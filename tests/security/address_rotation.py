@@ -10,7 +10,7 @@ from tests.security.attack import Attack, Scene, replaced
 from web.app import create_app
 from web.http import proxy_headers
 
-LIMITED = {"RATE_LIMITS_ENABLED": "true", "TRUSTED_PROXIES": "1", "RATE_LIMIT_UNPROVED": "2 per minute"}
+LIMITED = {"RATE_LIMITS_ENABLED": "true", "TRUSTED_PROXIES": "1", "RATE_LIMIT_ANONYMOUS": "2 per minute"}
 
 
 def rotating_addresses(_scene: Scene) -> bool:

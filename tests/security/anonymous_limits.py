@@ -23,7 +23,7 @@ def limited(**budgets: str) -> Iterator[Send]:
     """A web process with limits, and nobody before it: sends a request, and gives its status."""
     set_to = {"RATE_LIMITS_ENABLED": "true", "TRUSTED_PROXIES": "0"}
     set_to |= {f"RATE_LIMIT_{name}": limit for name, limit in budgets.items()}
-    with patch.dict(os.environ, set_to), patch.object(passwords, "is_password", lambda *_: False):
+    with patch.dict(os.environ, set_to), patch.object(passwords, "verify_password", lambda *_: False):
         settings.cache_clear()
         try:
             client = create_app().test_client()
@@ -49,14 +49,14 @@ def own_network(_scene: Scene) -> bool:
 
 def many_addresses(_scene: Scene) -> bool:
     """One name is guessed at from everywhere, and spelled in every way."""
-    with limited(LOGIN_NAME="2 per 5 minutes") as send:
+    with limited(LOGIN_PER_USERNAME="2 per 5 minutes") as send:
         names = ("ada", "ADA", "Ada", "aDa")
         return all(guess(send, name, address=f"203.0.113.{n}") == 401 for n, name in enumerate(names))
 
 
 def endless_tokens(_scene: Scene) -> bool:
     """Made-up tokens are all looked at."""
-    with limited(UNPROVED="2 per minute") as send:
+    with limited(ANONYMOUS="2 per minute") as send:
         return all(send("GET", "/users/me", headers=bearer(f"made-up-{n}")) == 401 for n in range(GUESSES))
 
 

@@ -123,7 +123,7 @@ ANY_URL = all_of(
     without_check("organizations", "organizations_url_check"),
 )
 MARKED_SAFE = without(
-    organizations.page,
+    organizations.render_page,
     "**told)",
     '**{name: __import__("markupsafe").Markup(text) for name, text in told.items()})',
 )
@@ -153,7 +153,7 @@ ATTACKS = [
     Attack(
         "logo that is neither PNG nor JPEG",
         logo_of_another_kind,
-        without(logos.clean_logo, ', formats=["PNG", "JPEG"]', ""),
+        without(logos.sanitize_logo, ', formats=["PNG", "JPEG"]', ""),
     ),
     Attack("CSV cells that begin like a formula", formula_in_an_export, replaced(csv_cells, "guarded", as_it_is)),
     Attack("formulas in a manifest", formula_in_a_manifest, replaced(manifest, "guarded", as_it_is)),

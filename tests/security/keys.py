@@ -76,24 +76,24 @@ ATTACKS = [
     Attack(
         "API key of another organization",
         asking("/qr-codes", of=ours),
-        without(auth.admit_key, "if org_id != key.org_id:", "if False:"),
+        without(auth.authorize_api_key, "if org_id != key.org_id:", "if False:"),
     ),
     Attack(
         "API key without the scope",
         asking("/qr-codes", "scan", of=theirs),
-        without(auth.admit_key, "scope not in key.scopes", "False"),
+        without(auth.authorize_api_key, "scope not in key.scopes", "False"),
     ),
     Attack(
         "API key on a route for people",
         asking("/members", of=theirs),
-        without(auth.admit_key, "scope not in key.scopes", "False", ("if scope is None", "if False")),
+        without(auth.authorize_api_key, "scope not in key.scopes", "False", ("if scope is None", "if False")),
     ),
-    Attack("revoked API key", revoked, without(api_keys.recognize, "revoked_at IS NULL AND", "")),
-    Attack("expired API key", expired, without(api_keys.recognize, "expires_at > now()", "true")),
+    Attack("revoked API key", revoked, without(api_keys.authenticate, "revoked_at IS NULL AND", "")),
+    Attack("expired API key", expired, without(api_keys.authenticate, "expires_at > now()", "true")),
     Attack(
         "guessed API key",
         guessed,
-        without(api_keys.recognize, "not hmac.compare_digest(digest, digest_of(text))", "False"),
+        without(api_keys.authenticate, "not hmac.compare_digest(digest, digest_of(text))", "False"),
     ),
     Attack(
         "another's scan, read with an API key",

@@ -6,7 +6,7 @@ from shared.organizations import store as organizations
 from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, taking_any_field, without
 from web.api.accounts import RegisterBody
 from web.api.codes import CodePatchBody
-from web.api.organizations import OrganizationPatchBody, change_member
+from web.api.organizations import OrganizationPatchBody, update_member
 from web.api.profile import ProfilePatchBody
 from web.api.scans import ScanBody
 from web.http import auth
@@ -35,7 +35,7 @@ def own_role(scene: Scene) -> bool:
     """A member who makes themselves an owner."""
     member = scene.victim.member
     scene.ask("PATCH", f"{scene.victim.path}/members/{member.id}", member, {"role": "owner"})
-    return organizations.role_in(scene.conn, scene.victim.org_id, member.id) == "owner"
+    return organizations.get_role(scene.conn, scene.victim.org_id, member.id) == "owner"
 
 
 ATTACKS = [
@@ -54,7 +54,7 @@ ATTACKS = [
         own_role,
         all_of(
             replaced(auth, "at_least", lambda *_: True),
-            without(change_member, "if me() not in owners:", "if False:"),
+            without(update_member, "if me() not in owners:", "if False:"),
         ),
     ),
     Attack(

@@ -39,7 +39,7 @@ def store_that_forgets(scene: Scene) -> bool:
     redises.client().config_set("maxmemory-policy", "allkeys-lru")
     try:
         with patch.object(redises, "settings", lambda: producing):
-            redises.refuse_eviction()
+            redises.require_no_eviction()
     except SettingsError:
         return False
     finally:

@@ -129,7 +129,7 @@ THINGS: dict[str, Callable[[World, str, Person | Machine], object]] = {
     "qr_id": _code,
     "scan_id": _scan,
     "key_id": lambda world, *_: world.key().id,
-    "import_id": lambda world, *_: imports.begin(world.conn, world.mine.org_id, partial=False).id,
+    "import_id": lambda world, *_: imports.create(world.conn, world.mine.org_id, partial=False).id,
     "render_id": lambda world, *_: make_render(world.conn, world.mine.org_id, make_code(world.conn, world.mine.org_id)),
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
     "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),

@@ -51,7 +51,7 @@ def their_key(scene: Scene) -> UUID:
 
 
 def their_import(scene: Scene) -> UUID:
-    return imports.begin(scene.conn, scene.victim.org_id, partial=False).id
+    return imports.create(scene.conn, scene.victim.org_id, partial=False).id
 
 
 def rendering_their_code(scene: Scene) -> bool:
@@ -68,7 +68,7 @@ def their_member_goes(scene: Scene) -> bool:
     """The owner of one organization removes a member of another."""
     member = scene.victim.member.id
     scene.ask("DELETE", f"{scene.attacker.path}/members/{member}", scene.attacker.owner)
-    return organizations.role_in(scene.conn, scene.victim.org_id, member) is None
+    return organizations.get_role(scene.conn, scene.victim.org_id, member) is None
 
 
 def a_stranger_reads(scene: Scene) -> bool:
@@ -132,17 +132,17 @@ ATTACKS = [
     Attack(
         "another organization's code, removed",
         under_own_path("DELETE", "/qr-codes/{}", Scene.their_code),
-        all_of(without_org(codes.find, "q.org_id"), without_org(codes.remove, "org_id")),
+        all_of(without_org(codes.find, "q.org_id"), without_org(codes.delete, "org_id")),
     ),
     Attack(
         "another organization's picture",
         under_own_path("GET", "/qr-codes/{}/image", Scene.their_code),
-        without_org(images.printed, "q.org_id"),
+        without_org(images.find_appearance, "q.org_id"),
     ),
     Attack(
         "another organization's statistics",
         under_own_path("GET", "/qr-codes/{}/stats", Scene.their_code),
-        without_org(analytics.code_tag, "q.org_id"),
+        without_org(analytics.code_cache_version, "q.org_id"),
     ),
     Attack(
         "another organization's render",
@@ -162,7 +162,7 @@ ATTACKS = [
     Attack(
         "another organization's code in a render",
         rendering_their_code,
-        without(renders.unknown, "q.org_id = %s", "%s::uuid IS NOT NULL"),
+        without(renders.find_unknown_indexes, "q.org_id = %s", "%s::uuid IS NOT NULL"),
     ),
     Attack(
         "another organization's code as destination",
@@ -184,7 +184,7 @@ ATTACKS = [
     Attack(
         "another player's history",
         another_players_history,
-        without(auth.gate, 'path_ids()["player_id"] != g.caller.player_id', "False"),
+        without(auth.check_access, 'path_ids()["player_id"] != g.caller.player_id', "False"),
     ),
     Attack(
         "another player's scan",
@@ -194,7 +194,7 @@ ATTACKS = [
     Attack(
         "a scan for another player",
         a_scan_for_another_player,
-        without(scans.accept, "body.player_id != caller().player_id", "False"),
+        without(scans.submit_scan, "body.player_id != caller().player_id", "False"),
     ),
     Attack(
         "another player's puzzle",
@@ -209,6 +209,6 @@ ATTACKS = [
     Attack(
         "another maker's generated code, removed",
         another_makers_picture,
-        without(generated_codes.remove, "found.maker != me()", "False"),
+        without(generated_codes.delete_generated_code, "found.maker != me()", "False"),
     ),
 ]

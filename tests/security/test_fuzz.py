@@ -92,7 +92,7 @@ def test_hostile_requests(server: RunningServer, app: Flask) -> None:
     print(f"{dict(sorted(fuzz.statuses.items()))}, hung up on: {fuzz.hung_up}")
     print(f"memory of the largest web process: {warm / MIB:.0f} MiB after a tenth, {after / MIB:.0f} MiB at the end")
     assert not fuzz.found, "\n".join(fuzz.found)
-    assert [line for line in log_lines(server) if line["event"] == "defect"] == []
+    assert [line for line in log_lines(server) if line["event"] == "unhandled_exception"] == []
     assert server.pids("web") == before, "a web process was started anew"
     assert after - warm < MEMORY_GROWS_BY
     assert fuzz.statuses.total() + fuzz.hung_up >= REQUESTS - 8

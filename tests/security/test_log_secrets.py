@@ -73,7 +73,7 @@ def test_no_secret_is_logged_or_comes_back(tmp_path: Path, app: Any, conn: Conn)
         "JWT_SECRET": settings().jwt_secret.get_secret_value(),
     }
 
-    assert log.count('"answered"') >= len(said)
+    assert log.count('"request_finished"') >= len(said)
     assert [what for what, secret in hidden.items() if secret in log] == []
     hidden.pop(
         "what was made up"
@@ -93,5 +93,5 @@ def test_the_passwords_of_stores_that_are_away_are_not_told(tmp_path: Path) -> N
         log = logged(tmp_path / "log", port)
 
     assert all(each.startswith("503 ") for each in said)
-    assert "store_away" in log
+    assert "store_unavailable" in log
     assert password not in log + "".join(said)

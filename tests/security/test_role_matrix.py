@@ -14,7 +14,7 @@ from shared.infra.db import Conn
 from shared.organizations import api_keys
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import SCOPES, ApiKey
-from shared.organizations.rules import ROLES, at_least
+from shared.organizations.rules import ROLES, includes_role
 from tests.security.role_fixtures import BODIES, World
 from tests.security.route_permissions import DOORS, ORG, Door
 from tests.support.callers import Machine, Person, join, make_key
@@ -127,7 +127,7 @@ def of_players(world: World, rule: str, door: Door) -> Iterator[Attempt]:
 
 def of_staff(world: World, rule: str, door: Door) -> Iterator[Attempt]:
     for role in ROLES:
-        passes = at_least(role, door.who)  # type: ignore[arg-type]
+        passes = includes_role(role, door.who)  # type: ignore[arg-type]
         person = world.mine[role]
         yield Attempt(role, world.path(rule, person), person.headers, door.passes if passes else (403,), who=person)
     stranger = world.mine.stranger

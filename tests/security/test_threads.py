@@ -28,7 +28,7 @@ def test_idle_sockets_beyond_the_threads(
 ) -> None:
     player = sign_in(app, conn)
     monkeypatch.setenv("WEB_THREADS", str(THREADS))
-    monkeypatch.setenv("WEB_SOCKETS", str(THREADS - 2))
+    monkeypatch.setenv("MAX_WEBSOCKETS", str(THREADS - 2))
     with web(config) as (port, _), ExitStack() as idle:
         opened: list[Any] = [connect(f"127.0.0.1:{port}", f"/ws/{player.id}", player) for _ in range(THREADS)]
         for socket in filter(None, opened):

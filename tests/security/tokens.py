@@ -79,7 +79,7 @@ def telling_names_apart(scene: Scene) -> bool:
     """Whether a login does other work, or says other words, for a name that exists. Work is counted, not timed: what
     takes time is argon2. How alike the times are is measured by `script/bench logins`."""
     scene.ask("POST", "/auth/register", json={"username": "known", "password": PASSWORD})
-    passwords.is_password("", None)  # the first login of a process makes the decoy
+    passwords.verify_password("", None)  # the first login of a process makes the decoy
     seen = []
     for name in ("known", "unknown"):
         with patch.object(passwords, "HASHER", wraps=passwords.HASHER) as hasher:
@@ -91,9 +91,9 @@ def telling_names_apart(scene: Scene) -> bool:
 
 
 UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
-LASTING = without(auth._ours, "or is_over", "")
+LASTING = without(auth._own_token, "or is_over", "")
 NEVER_REVOKED = replaced(accounts, "is_family_alive", lambda *_: True)
-ANY_STANDING = without(auth.admit, "if not is_alive", "if False")
+ANY_STANDING = without(auth.authorize_member, "if not is_alive", "if False")
 
 ATTACKS = [
     Attack("JWT with alg none", presenting(unsigned), UNSIGNED),
@@ -101,14 +101,14 @@ ATTACKS = [
     Attack(
         "refresh token as access token",
         presenting(lambda person: person.refresh_token),
-        without(auth._ours, 'claims["type"] != kind', "False"),
+        without(auth._own_token, 'claims["type"] != kind', "False"),
     ),
     Attack(
         "JWT without exp",
         presenting(changed(exp=None)),
         all_of(
             without(auth._verified, '["exp", ', "["),
-            without(auth._ours, 'claims["exp"]', 'claims.get("exp", 2**40)'),
+            without(auth._own_token, 'claims["exp"]', 'claims.get("exp", 2**40)'),
         ),
     ),
     Attack("expired JWT", too_late, LASTING),
@@ -116,7 +116,7 @@ ATTACKS = [
     Attack(
         "refresh token used twice",
         after_its_owner,
-        without(accounts.rotate, "f.generation = %s AND", "%s::integer IS NOT NULL AND"),
+        without(accounts.rotate_refresh_token, "f.generation = %s AND", "%s::integer IS NOT NULL AND"),
     ),
     Attack(
         "refresh token used before its owner",
@@ -128,7 +128,7 @@ ATTACKS = [
         "login timing for known and unknown names",
         telling_names_apart,
         without(
-            passwords.is_password,
+            passwords.verify_password,
             "HASHER.verify(stored or decoy, password)",
             "stored and HASHER.verify(stored, password)",
         ),

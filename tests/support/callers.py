@@ -13,7 +13,7 @@ from shared.accounts import store
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.organizations import api_keys
-from shared.organizations.api_keys import SCOPES, Minted, Scope, StoredKey
+from shared.organizations.api_keys import SCOPES, ApiKeyInfo, NewApiKey, Scope
 from shared.organizations.rules import ROLES
 from tests.support.factories import make_org, make_player
 
@@ -39,7 +39,7 @@ def bearer(token: str) -> dict[str, str]:
 def sign_in(app: Flask, conn: Conn, username: str | None = None) -> Person:
     """A new player, logged in."""
     player_id, family_id = make_player(conn, username), uuid7()
-    store.start_family(conn, family_id, player_id, lasts=timedelta(days=1))
+    store.create_session(conn, family_id, player_id, lasts=timedelta(days=1))
     claims: dict[str, Any] = {"family": str(family_id)}
     with app.app_context():
         access = create_access_token(str(player_id), additional_claims=claims)
@@ -97,7 +97,7 @@ class Machine:
     """What signs in with an API key."""
 
     id: UUID
-    stored: StoredKey
+    stored: ApiKeyInfo
     text: str
 
     @property
@@ -107,6 +107,6 @@ class Machine:
 
 def make_key(conn: Conn, org_id: UUID, *scopes: Scope) -> Machine:
     """A key of the organization with these scopes, or with all."""
-    minted = Minted.new()
+    minted = NewApiKey.new()
     stored = api_keys.add(conn, org_id, minted, name="Kiosk", scopes=list(scopes or SCOPES))
     return Machine(stored.id, stored, minted.text)

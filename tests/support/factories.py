@@ -8,13 +8,13 @@ from uuid import UUID
 from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.scans import store
-from shared.scans.rules import Place
+from shared.scans.rules import Coordinates
 from shared.scans.store import NewScan
 
-AMSTERDAM = Place(52.3731, 4.8926)  # Dam square
-SIXTY_METRES_OFF = Place(52.37364, 4.8926)
-SIX_KILOMETRES_OFF = Place(52.427, 4.8926)
-LISBON = Place(38.7075, -9.1364)
+AMSTERDAM = Coordinates(52.3731, 4.8926)  # Dam square
+SIXTY_METRES_OFF = Coordinates(52.37364, 4.8926)
+SIX_KILOMETRES_OFF = Coordinates(52.427, 4.8926)
+LISBON = Coordinates(38.7075, -9.1364)
 
 
 def make_player(conn: Conn, username: str | None = None) -> UUID:
@@ -29,7 +29,7 @@ def make_org(conn: Conn, slug: str | None = None) -> UUID:
     )
 
 
-def make_code(conn: Conn, org_id: UUID | None = None, place: Place | None = None, **fields: Any) -> UUID:
+def make_code(conn: Conn, org_id: UUID | None = None, place: Coordinates | None = None, **fields: Any) -> UUID:
     """An item drop of one gem unless told otherwise. `place` makes it require presence there."""
     fields = {
         "code": f"c{secrets.token_hex(6)}",
@@ -63,7 +63,7 @@ def code_text(conn: Conn, code_id: UUID) -> str:
     return str(row[0])
 
 
-def hand_in(conn: Conn, player_id: UUID, code_id: UUID, place: Place | None = None, **fields: Any) -> UUID:
+def hand_in(conn: Conn, player_id: UUID, code_id: UUID, place: Coordinates | None = None, **fields: Any) -> UUID:
     """Accept a scan of a code."""
     return store.accept(conn, NewScan(player_id, code_text(conn, code_id), place, **fields))
 
@@ -88,7 +88,7 @@ def tell(conn: Conn, type_: str, player_id: UUID | None = None, org_id: UUID | N
         "INSERT INTO events (type, player_id, org_id, data) VALUES (%s, %s, %s, %s)",
         (type_, player_id, org_id, json.dumps(data)),
     )
-    event_log.wake(conn)
+    event_log.notify_relay(conn)
 
 
 def _id(row: tuple[Any, ...] | None) -> UUID:

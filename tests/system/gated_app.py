@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from shared.infra.concurrency import CROWDS, step_aside
+from shared.infra.concurrency import SERIALIZED_ROUTES, release_permit
 
 
 class Gated:
     def __init__(self) -> None:
-        self.extensions = {CROWDS: {("POST", "/crowd")}}
+        self.extensions = {SERIALIZED_ROUTES: {("POST", "/crowd")}}
         self._directory = Path(os.environ["GATED_DIR"])
         self._lock = threading.Lock()
         self._running = self._most = 0
@@ -24,7 +24,7 @@ class Gated:
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
         path = environ["PATH_INFO"]
         if path == "/aside":
-            step_aside()
+            release_permit()
         if path in ("/hold", "/crowd", "/aside"):
             self._count(1)
             while not (self._directory / "open").exists():

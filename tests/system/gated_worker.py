@@ -17,7 +17,7 @@ import pytest
 
 from shared.infra.db import Conn
 from shared.scans import settlement
-from shared.scans.rules import Context, Scan
+from shared.scans.rules import JudgingContext, Scan
 from tests.support.polling import eventually
 from workers import scans as worker
 from workers.main import broker
@@ -25,7 +25,7 @@ from workers.main import broker
 __all__ = ["broker"]
 
 gate = Path(os.environ["GATE"])
-claim, context = settlement.claim_fresh, settlement.context
+claim, context = settlement.claim_fresh, settlement.load_context
 
 
 def stop() -> None:
@@ -40,7 +40,7 @@ def claim_and_stop(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> 
     return scans
 
 
-def read_and_stop(conn: Conn, scans: Sequence[Scan]) -> Context:
+def read_and_stop(conn: Conn, scans: Sequence[Scan]) -> JudgingContext:
     known = context(conn, scans)
     stop()
     return known

@@ -3,4 +3,4 @@
 from shared.infra import concurrency
 from web.gunicorn_conf import *  # noqa: F403
 
-concurrency.LEASE_SECONDS = 3600
+concurrency.PERMIT_SECONDS = 3600

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import urllib3
 from urllib3.exceptions import HTTPError
 
-from shared.scans.rules import Place
+from shared.scans.rules import Coordinates
 from tests.support.callers import Person
 from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF
 from tests.support.polling import eventually
@@ -28,7 +28,7 @@ class Scan:
 
     player: Person
     code: str
-    place: Place | None = None
+    place: Coordinates | None = None
     nonce: str = field(default_factory=lambda: uuid4().hex)
 
     def body(self) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from tests.support.polling import eventually
 ENVIRONMENT: Mapping[str, str] = {
     "LOG_FORMAT": "json",
     "SCAN_LEASE_SECONDS": "2",
-    "SCAN_SWEEP_SECONDS": "0.5",
+    "PENDING_POLL_SECONDS": "0.5",
     "WEB_THREADS": "12",
-    "WEB_SOCKETS": "6",
+    "MAX_WEBSOCKETS": "6",
 }
 """What every process of these tests is given: short leases, so that faults are found soon, and few sockets."""
 

@@ -17,7 +17,7 @@ from shared.accounts import passwords
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys
-from shared.organizations.api_keys import Minted
+from shared.organizations.api_keys import NewApiKey
 from tests.conftest import PASSWORD, Player
 from tests.support.callers import Staff, sign_in
 from tests.support.concurrency import until_blocked
@@ -57,7 +57,7 @@ def test_without_a_terminal_it_says_what_to_use(clean: None, monkeypatch: pytest
         raise EOFError
 
     monkeypatch.setattr(getpass, "getpass", nobody)
-    with pytest.raises(admin.Refused, match="--password-stdin"):
+    with pytest.raises(admin.CommandError, match="--password-stdin"):
         admin.run(admin.read(["reset-password", "ada"]))
 
 
@@ -152,7 +152,7 @@ def test_logins_are_listed_and_ended_one_by_one_and_all(
     assert str(ids[0]) in admin.revoke_session(ids[0])
     assert client.get("/users/me", headers=player.headers).status_code == 401
     for family_id in (ids[0], uuid4()):
-        with pytest.raises(admin.Refused):
+        with pytest.raises(admin.CommandError):
             admin.revoke_session(family_id)
     assert "2 logins" in admin.revoke_sessions(player.username)
 
@@ -163,7 +163,7 @@ def test_logins_are_listed_and_ended_one_by_one_and_all(
 
 
 def test_keys_are_listed_by_how_they_begin_and_revoked(conn: Conn, staff: Staff, told: list[UUID]) -> None:
-    minted = Minted.new()
+    minted = NewApiKey.new()
     made = api_keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
     (slug,) = conn.execute("SELECT slug FROM organizations").fetchone() or ("",)
 
@@ -172,17 +172,17 @@ def test_keys_are_listed_by_how_they_begin_and_revoked(conn: Conn, staff: Staff,
     assert minted.text not in listed
     admin.revoke_key(made.id)
 
-    assert api_keys.recognize(conn, minted.text) is None
+    assert api_keys.authenticate(conn, minted.text) is None
     assert told == [made.id]
     assert admin.list_keys(slug) == "None"
     assert trail(conn) == [("operator", "key.revoked", str(made.id))]
-    with pytest.raises(admin.Refused):
+    with pytest.raises(admin.CommandError):
         admin.revoke_key(made.id)
-    with pytest.raises(admin.Refused):
+    with pytest.raises(admin.CommandError):
         admin.list_keys("nothing")
 
 
 def test_a_guest_has_no_password_to_reset(app: Flask, conn: Conn) -> None:
     sign_in(app, conn, "guest")
-    with pytest.raises(admin.Refused, match="guest"):
+    with pytest.raises(admin.CommandError, match="guest"):
         admin.reset_password("guest", PASSWORD)

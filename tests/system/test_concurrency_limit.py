@@ -60,7 +60,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         clients = running.enter_context(ThreadPoolExecutor(CLIENTS))
 
         def serve(config: str, at_once: int) -> Gate:
-            options = {"GATED_DIR": str(tmp_path), "DATABASE_POOL": str(at_once)}
+            options = {"GATED_DIR": str(tmp_path), "DATABASE_POOL_SIZE": str(at_once)}
             application = "tests.system.gated_app:Gated()"
             web = serving(tmp_path / "web.log", config=config, application=application, **options)
             return Gate(tmp_path, running.enter_context(web), clients)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running_server(env={"SCAN_SWEEP_SECONDS": "1"}) as running:
+    with running_server(env={"PENDING_POLL_SECONDS": "1"}) as running:
         yield running
 
 

@@ -97,5 +97,5 @@ def test_simultaneous_misses_in_both_get_the_same_picture(client: Any, staff: St
 
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1
-    counts = cache.counts(staff.org_id) or {}
+    counts = cache.lookup_counts(staff.org_id) or {}
     assert counts["images", "hit"] + counts["images", "miss"] == len(asks)

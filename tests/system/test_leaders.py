@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 
 def test_a_second_relay_stands_by_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
     with own_process(stage.server, log_file("relay"), "workers.relay") as second:
-        second.until_it_says("standing_by")
+        second.until_it_says("leader_standby")
         with stage.followed() as (player, organization):
             with stage.load.under_way(stage.game.scans(300)):
                 stage.load.until_accepted(100)
@@ -35,7 +35,7 @@ def test_a_second_scheduler_stands_by_and_takes_over(stage: Stage, log_file: Cal
         own_process(stage.server, log_file("scheduler"), "workers.scheduler") as second,
         redis.Redis.from_url(stage.server.urls["REDIS_URL"]) as client,
     ):
-        second.until_it_says("standing_by")
+        second.until_it_says("leader_standby")
         assert senders_of_sweeps(client) <= ports(stage.server.pids("scheduler"))
         take_over(stage, "scheduler", second)
         assert senders_of_sweeps(client) <= ports(second.pids)
@@ -45,11 +45,11 @@ def test_a_second_scheduler_stands_by_and_takes_over(stage: Stage, log_file: Cal
 
 def take_over(stage: Stage, name: str, second: OwnProcess) -> None:
     """Kill the leader, and start it again only when the other one leads."""
-    assert "leading" not in second.output()
+    assert "leader_elected" not in second.output()
     assert leaders(stage, name) == 1
     with halted([stage.server.process.pid]):
         killed = stage.server.kill(name)
-        second.until_it_says("leading")
+        second.until_it_says("leader_elected")
     restarted(stage.server, name, than=killed)
     assert leaders(stage, name) == 1
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
-    with running_server(env={"GRPC_CACHE_SECONDS": "0", "GRPC_DEADLINE_SECONDS": "5"}) as running:
+    with running_server(env={"GRPC_CACHE_TTL_SECONDS": "0", "GRPC_DEADLINE_SECONDS": "5"}) as running:
         yield running
 
 
@@ -81,7 +81,7 @@ def test_a_catalog_that_is_killed_is_started_again_and_missed_only_by_who_asks_s
     eventually(lambda: [pid for pid in server.pids("catalog") if pid not in before])
     eventually(partial(answers, server))
     with redis.Redis.from_url(server.urls["REDIS_URL"]) as cached:
-        for name in cached.keys("waymark:catalog:*"):
+        for name in cached.keys("waymark:quest_catalog:*"):
             cached.delete(name)
     assert eventually(lambda: succeeded(client)) == "completed"
 

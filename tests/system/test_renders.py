@@ -27,7 +27,7 @@ pytestmark = pytest.mark.system
 @pytest.fixture(scope="module")
 def server() -> Iterator[RunningServer]:
     """Two worker processes, short leases."""
-    env = {"SCAN_SWEEP_SECONDS": "0.5", "RENDER_LEASE_SECONDS": "2", "WORKER_PROCESSES": "2", "FILES_DIR": None}
+    env = {"PENDING_POLL_SECONDS": "0.5", "RENDER_LEASE_SECONDS": "2", "WORKER_PROCESSES": "2", "FILES_DIR": None}
     with running_server(env=env) as running:
         yield running
 

@@ -22,7 +22,7 @@ HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Of a web process that gives a request a second and a half, and a little more for a long one."""
     log = tmp_path_factory.mktemp("edges") / "web.log"
-    patience = {"REQUEST_SECONDS": "1.5", "REQUEST_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
+    patience = {"REQUEST_READ_TIMEOUT_SECONDS": "1.5", "REQUEST_MIN_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
     with serving(log, **patience) as port:
         yield port
 

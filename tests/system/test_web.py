@@ -24,7 +24,7 @@ from tests.system.processes import ENVIRONMENT, halted, log_lines, restarted, se
 
 pytestmark = pytest.mark.system
 
-SOCKETS = int(ENVIRONMENT["WEB_SOCKETS"])
+SOCKETS = int(ENVIRONMENT["MAX_WEBSOCKETS"])
 
 
 def test_fifty_posts_with_one_nonce_are_one_scan(stage: Stage) -> None:
@@ -136,7 +136,7 @@ def test_one_request_id_leads_from_the_answer_to_the_verdict(stage: Stage) -> No
 
     (settled,) = eventually(lambda: lines("worker", "scan_settled"))
     assert settled["scan_id"] == answer.json()["scan_id"]
-    (answered,) = eventually(lambda: lines("web", "answered"))
+    (answered,) = eventually(lambda: lines("web", "request_finished"))
     assert (answered["method"], answered["path"], answered["status"]) == ("POST", "/scan", 202)
 
 

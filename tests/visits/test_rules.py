@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.visits.rules import Printed, is_ahead, lead
-from shared.visits.user_agents import LONGEST, device_of, is_crawler
+from shared.visits.rules import LinkTarget, is_prefetch, resolve
+from shared.visits.user_agents import LONGEST, device_kind, is_crawler
 
 NOW = datetime(2026, 3, 28, 12, tzinfo=UTC)
-POSTER = Printed(
+POSTER = LinkTarget(
     id=UUID(int=1),
     code="poster",
     description="",
@@ -62,8 +62,8 @@ EVIL = [
         *((replace(POSTER, target_url=url), "nowhere") for url in (*EVIL, None)),
     ],
 )
-def test_where_a_code_leads(code: Printed, expected: str) -> None:
-    assert lead(code) == expected
+def test_where_a_code_leads(code: LinkTarget, expected: str) -> None:
+    assert resolve(code) == expected
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_where_a_code_leads(code: Printed, expected: str) -> None:
     ],
 )
 def test_what_nobody_asked_for_yet(method: str, headers: dict[str, str], expected: bool) -> None:
-    assert is_ahead(method, headers) == expected
+    assert is_prefetch(method, headers) == expected
 
 
 WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
@@ -110,7 +110,7 @@ DEVICES = {
 
 @pytest.mark.parametrize(("user_agent", "device"), DEVICES.items())
 def test_the_kind_of_device(user_agent: str | None, device: str) -> None:
-    assert device_of(user_agent) == device
+    assert device_kind(user_agent) == device
 
 
 @pytest.mark.parametrize(
@@ -138,5 +138,5 @@ def test_people_are_no_crawlers(user_agent: str | None) -> None:
 
 @given(st.text() | st.text(alphabet="Android Mobi()TV;/", max_size=4 * LONGEST))
 def test_no_text_is_too_much(text: str) -> None:
-    assert device_of(text) in ("phone", "tablet", "desktop", "other")
-    assert device_of(text + "x" * LONGEST + "iPhone") == device_of(text + "x" * LONGEST)
+    assert device_kind(text) in ("phone", "tablet", "desktop", "other")
+    assert device_kind(text + "x" * LONGEST + "iPhone") == device_kind(text + "x" * LONGEST)

@@ -20,21 +20,21 @@ from pydantic.json_schema import WithJsonSchema
 from shared.accounts import passwords, store
 from shared.accounts.rules import EMAIL, PASSWORD_CHARACTERS, is_email
 from shared.accounts.store import Account, Credentials
-from shared.errors import Fault, Invalid, NotAGuest, TooManyPasswords, Unauthenticated
+from shared.errors import AlreadyRegistered, FieldError, Invalid, PasswordHashingBusy, Unauthenticated
 from shared.infra import db
-from shared.infra.idempotency import registrant
+from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
-from shared.infra.pubsub_messages import tell_ended
+from shared.infra.pubsub_messages import publish_access_change
 from shared.settings import settings
-from web.api.audit import audit
-from web.http.auth import caller, public, refreshing, signed_in
-from web.http.idempotency import HEADER, answer_once, idempotency_key, takes_key, transaction
-from web.http.request_context import comes_in_crowds, takes_up_to
-from web.http.schemas import Answer, Body, Id, Username
+from web.api.audit import record
+from web.http.auth import current_caller, public, requires_login, requires_refresh_token
+from web.http.idempotency import HEADER, documents_idempotency_key, idempotency_key, run_once, transaction
+from web.http.request_context import max_body_bytes, serialize_requests
+from web.http.schemas import Body, Id, ResponseModel, Username
 
 api = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="Accounts")])
 
-GUESTS = UUID("0d4c3c2e-64f5-4b0e-8f53-6f2f5c0a9d11")
+GUEST_NAMESPACE = UUID("0d4c3c2e-64f5-4b0e-8f53-6f2f5c0a9d11")
 """The owner of all keys that guests begin with. See docs/decisions/0023."""
 
 
@@ -42,12 +42,12 @@ MAX_BODY_BYTES = 16 * 1024
 """A name, a password and an address, however they are escaped. Anybody may have these bodies read, a log-in's before
 its budget is known."""
 
-RANDOM_UUID = {
+UUID4_SCHEMA = {
     "type": "string",
     "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
 }
 """Version 4 (RFC 9562, 5.4): 122 random bits."""
-takes_uuid_key = partial(takes_key, form=RANDOM_UUID)
+documents_uuid_key = partial(documents_idempotency_key, form=UUID4_SCHEMA)
 
 
 def _email(text: str) -> str:
@@ -75,7 +75,7 @@ class LoginBody(Body):
     password: Annotated[str, StringConstraints(max_length=PASSWORD_CHARACTERS[1])]
 
 
-class SessionAnswer(Answer):
+class SessionResponse(ResponseModel):
     """A login: whose, and its pair of tokens. `expires_in` is the access token's, in seconds."""
 
     player_id: Id
@@ -86,11 +86,11 @@ class SessionAnswer(Answer):
     expires_in: int
 
 
-@api.post("/auth/register", responses={201: SessionAnswer, 409: None})
+@api.post("/auth/register", responses={201: SessionResponse, 409: None})
 @public
-@takes_key
-@takes_up_to(MAX_BODY_BYTES)
-@comes_in_crowds
+@documents_idempotency_key
+@max_body_bytes(MAX_BODY_BYTES)
+@serialize_requests
 def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
     """Register a player, and log in. A retry under its Idempotency-Key finds the player there, and logs in."""
     player_id, family_id = uuid7(), uuid7()
@@ -99,20 +99,20 @@ def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
     def add() -> tuple[dict[str, Any], int]:
         with transaction() as conn:
             store.add_player(conn, player_id, body.username, password_hash, body.email)
-            store.start_family(conn, family_id, player_id, lasts=_session_length())
-            audit(conn, "account.created", object_id=player_id, player_id=player_id)
+            store.create_session(conn, family_id, player_id, lasts=_session_length())
+            record(conn, "account.created", object_id=player_id, player_id=player_id)
         return {"player_id": str(player_id)}, 201
 
-    first = answer_once(registrant(body.username), add)
+    first = run_once(registration_owner(body.username), add)
     if first.get_json()["player_id"] != str(player_id):
         return _log_in(body.username, body.password), 201
-    return _session(player_id, body.username, family_id, generation=0), 201
+    return _session_response(player_id, body.username, family_id, generation=0), 201
 
 
-@api.post("/auth/guest", responses={201: SessionAnswer, 409: None})
+@api.post("/auth/guest", responses={201: SessionResponse, 409: None})
 @public
-@takes_uuid_key
-def begin_as_guest() -> tuple[dict[str, Any], int]:
+@documents_uuid_key
+def create_guest() -> tuple[dict[str, Any], int]:
     """Begin at once, under a name that is made up, without a password. A retry under its Idempotency-Key, which has to
     be a random UUID here, logs the same guest in again, for as long as they are one."""
     player_id, family_id = uuid7(), uuid7()
@@ -120,76 +120,76 @@ def begin_as_guest() -> tuple[dict[str, Any], int]:
     def add() -> tuple[dict[str, Any], int]:
         with transaction() as conn:
             store.add_guest(conn, player_id)
-            audit(conn, "account.created", object_id=player_id, new={"guest": True}, player_id=player_id)
+            record(conn, "account.created", object_id=player_id, new={"guest": True}, player_id=player_id)
         return {"player_id": str(player_id)}, 201
 
-    guest_id = UUID(answer_once(GUESTS, add, _secret_key()).get_json()["player_id"])
+    guest_id = UUID(run_once(GUEST_NAMESPACE, add, _hashed_key()).get_json()["player_id"])
     with db.transaction() as conn:
         account = store.lock_account(conn, guest_id)
         if account is None or not account.is_guest:
-            raise NotAGuest
-        store.start_family(conn, family_id, guest_id, lasts=_session_length())
-    return _session(guest_id, account.username, family_id, generation=0), 201
+            raise AlreadyRegistered
+        store.create_session(conn, family_id, guest_id, lasts=_session_length())
+    return _session_response(guest_id, account.username, family_id, generation=0), 201
 
 
-@api.post("/auth/upgrade", responses={200: SessionAnswer, 403: None, 409: None})
-@signed_in
-@takes_up_to(MAX_BODY_BYTES)
-@comes_in_crowds
+@api.post("/auth/upgrade", responses={200: SessionResponse, 403: None, 409: None})
+@requires_login
+@max_body_bytes(MAX_BODY_BYTES)
+@serialize_requests
 def upgrade(body: RegisterBody) -> dict[str, Any]:
     """Turn a guest into an account: the same player, with all that is theirs. This login goes on with a new pair of
     tokens; the guest's others end."""
-    player_id, family_id = caller().login
+    player_id, family_id = current_caller().login
     with db.connection() as conn:
-        _check_guest(store.account(conn, player_id))
+        _check_guest(store.get_account(conn, player_id))
     password_hash = passwords.hash_password(body.password)
     with db.transaction() as conn:
         _check_guest(store.lock_account(conn, player_id))
         store.upgrade(conn, player_id, body.username, password_hash, body.email)
-        store.end_families(conn, player_id, "password", but=family_id)
-        generation = store.go_on(conn, family_id, lasts=_session_length())
+        store.revoke_sessions(conn, player_id, "password", but=family_id)
+        generation = store.rotate_for_upgrade(conn, family_id, lasts=_session_length())
         if generation is None:
             raise Unauthenticated
-        audit(conn, "account.upgraded", object_id=player_id)
-    tell_ended(player_id)
-    return _session(player_id, body.username, family_id, generation)
+        record(conn, "account.upgraded", object_id=player_id)
+    publish_access_change(player_id)
+    return _session_response(player_id, body.username, family_id, generation)
 
 
-@api.post("/auth/login", responses={200: SessionAnswer, 401: None})
+@api.post("/auth/login", responses={200: SessionResponse, 401: None})
 @public
-@takes_up_to(MAX_BODY_BYTES)
-@comes_in_crowds
+@max_body_bytes(MAX_BODY_BYTES)
+@serialize_requests
 def log_in(body: LoginBody) -> dict[str, Any]:
     """Log in: a new refresh family. 401 in the same time whether or not the name exists."""
     return _log_in(body.username, body.password)
 
 
-@api.post("/auth/refresh", responses={200: SessionAnswer})
-@refreshing
+@api.post("/auth/refresh", responses={200: SessionResponse})
+@requires_refresh_token
 def refresh() -> dict[str, Any]:
     """A new pair for a refresh token, once. One that was used before ends the whole login: somebody copied it."""
-    player_id, family_id = caller().login
-    generation = caller().generation
+    player_id, family_id = current_caller().login
+    generation = current_caller().generation
     if not isinstance(generation, int):
         raise Unauthenticated
     with db.transaction() as conn:
-        rotated = store.rotate(conn, family_id, player_id, generation, lasts=_session_length())
-        if rotated is None and store.revoke_family(conn, family_id, "reuse"):
-            audit(conn, "login.revoked", object_id=family_id, new={"reason": "reuse"})
+        rotated = store.rotate_refresh_token(conn, family_id, player_id, generation, lasts=_session_length())
+        if rotated is None and store.revoke_session(conn, family_id, "reuse"):
+            record(conn, "login.revoked", object_id=family_id, new={"reason": "reuse"})
     if rotated is None:
-        tell_ended(player_id)
+        publish_access_change(player_id)
         raise Unauthenticated
-    return _session(player_id, rotated.username, family_id, rotated.generation)
+    return _session_response(player_id, rotated.username, family_id, rotated.generation)
 
 
 @api.post("/auth/logout", responses={204: None})
-@signed_in
+@requires_login
 def log_out() -> tuple[str, int]:
     """End this login: from the answer on, none of its tokens is good. Its sockets are closed."""
-    player_id, family_id = caller().login
+    player_id, family_id = current_caller().login
     with db.connection() as conn:
-        store.revoke_family(conn, family_id, "logout")
-    tell_ended(player_id)
+        store.revoke_session(conn, family_id, "logout")
+    publish_access_change(player_id)
     return "", 204
 
 
@@ -197,47 +197,49 @@ def _log_in(username: str, password: str) -> dict[str, Any]:
     with db.connection() as conn:
         found = store.find_credentials(conn, username)
     # No connection is held while hashing: the pool is smaller than the queue of people may be.
-    if not passwords.is_password(password, found.password_hash if found else None) or found is None:
+    if not passwords.verify_password(password, found.password_hash if found else None) or found is None:
         raise Unauthenticated("The username or the password is wrong.")
     family_id, length = uuid7(), _session_length()
     with db.connection() as conn:
-        begun = store.start_family_by(conn, family_id, found.player_id, found.password_hash, lasts=length)
+        begun = store.create_session_if_password(conn, family_id, found.player_id, found.password_hash, lasts=length)
     if not begun:  # the password was changed a moment ago, or its hash renewed: checked against what is stored now
         return _log_in(username, password)
-    if passwords.is_outdated(found.password_hash):
+    if passwords.needs_rehash(found.password_hash):
         _renew_hash(found, password)
-    return _session(found.player_id, found.username, family_id, generation=0)
+    return _session_response(found.player_id, found.username, family_id, generation=0)
 
 
 def _renew_hash(found: Credentials, password: str) -> None:
     """With today's parameters. Not now if others wait; there will be another login."""
-    with suppress(TooManyPasswords):
+    with suppress(PasswordHashingBusy):
         renewed = passwords.hash_password(password)
         with db.connection() as conn:
-            store.replace_hash(conn, found.player_id, old=found.password_hash, new=renewed)
+            store.replace_password_hash(conn, found.player_id, old=found.password_hash, new=renewed)
 
 
 def _check_guest(found: Account | None) -> None:
     if found is None:
         raise Unauthenticated
     if not found.is_guest:
-        raise NotAGuest
+        raise AlreadyRegistered
 
 
-def _secret_key() -> str | None:
+def _hashed_key() -> str | None:
     """What the request's Idempotency-Key is stored as, if there is one. It opens the guest's login again, so it must be
     one that nobody guesses, and is not kept. Raises Invalid."""
     key = idempotency_key()
     if key is None:
         return None
-    if not re.fullmatch(RANDOM_UUID["pattern"], key):
-        raise Invalid(Fault(f"header.{HEADER}", "must be a random UUID (version 4) here: it opens the guest's login"))
+    if not re.fullmatch(UUID4_SCHEMA["pattern"], key):
+        raise Invalid(
+            FieldError(f"header.{HEADER}", "must be a random UUID (version 4) here: it opens the guest's login")
+        )
     return sha256(key.lower().encode()).hexdigest()
 
 
-def _session(player_id: UUID, username: str, family_id: UUID, generation: int) -> dict[str, Any]:
+def _session_response(player_id: UUID, username: str, family_id: UUID, generation: int) -> dict[str, Any]:
     claims = {"family": str(family_id)}
-    return SessionAnswer(
+    return SessionResponse(
         player_id=player_id,
         username=username,
         access_token=create_access_token(str(player_id), additional_claims=claims),

@@ -8,22 +8,22 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, Field
 
 from shared.analytics import cache_versions, statistics
-from shared.analytics.calendar import zone
+from shared.analytics.calendar import time_zone
 from shared.analytics.statistics import Statistics
-from shared.analytics.unaggregated import Subject
+from shared.analytics.unaggregated import RollupSubject
 from shared.errors import NotFound
 from shared.infra import cache, db
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 from web.api.codes import CodePath
 from web.api.organizations import OrganizationPath
 from web.http.auth import requires_role
-from web.http.schemas import Answer, Query, Time
+from web.http.schemas import Query, ResponseModel, Timestamp
 
 api = APIBlueprint("analytics", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Analytics")])
 
 
 def _zone(name: str) -> str:
-    zone(name)
+    time_zone(name)
     return name
 
 
@@ -34,7 +34,7 @@ class StatsQuery(Query):
     tz: Zone = "UTC"
 
 
-class ScansAnswer(Answer):
+class ScansResponse(ResponseModel):
     """Scans by status; `total` is all of them, pending ones too."""
 
     total: int
@@ -45,7 +45,7 @@ class ScansAnswer(Answer):
     annulled: int
 
 
-class DevicesAnswer(Answer):
+class DevicesResponse(ResponseModel):
     """By the kind of device, as its User-Agent says."""
 
     phone: int
@@ -54,15 +54,15 @@ class DevicesAnswer(Answer):
     other: int
 
 
-class VisitsAnswer(Answer):
+class VisitsResponse(ResponseModel):
     """Who opened /s/{code}: people in `total` and `devices`; crawlers, link previews and prefetches in `bots`."""
 
     total: int
     bots: int
-    devices: DevicesAnswer
+    devices: DevicesResponse
 
 
-class CacheAnswer(Answer):
+class CacheResponse(ResponseModel):
     """Looks into a cache on this organization's behalf."""
 
     hits: int
@@ -70,82 +70,82 @@ class CacheAnswer(Answer):
     hit_ratio: float | None = Field(description="0.0-1.0; null before the first look")
 
 
-class CachesAnswer(Answer):
-    images: CacheAnswer
-    statistics: CacheAnswer
+class CachesResponse(ResponseModel):
+    images: CacheResponse
+    statistics: CacheResponse
 
 
-class CodeStatsAnswer(Answer):
+class CodeStatsResponse(ResponseModel):
     """A code's scans and visits as of a moment, at most an hour ago."""
 
-    scans: ScansAnswer
+    scans: ScansResponse
     success_rate: float | None = Field(description="Of settled scans, 0.0-1.0; null before the first one")
     reasons: dict[str, int] = Field(description="Failures by their reason")
     unique_players: int = Field(description="Who ever had a scan settled")
-    devices: DevicesAnswer
+    devices: DevicesResponse
     hours: Annotated[list[int], Field(min_length=24, max_length=24)] = Field(
         description="Settled scans by the hour of day, 0-23 in `tz`"
     )
-    visits: VisitsAnswer
-    first_scan_at: Time | None = Field(description="Without those that were handed in too late")
-    last_scan_at: Time | None = Field(description="Without those that were handed in too late")
+    visits: VisitsResponse
+    first_scan_at: Timestamp | None = Field(description="Without those that were handed in too late")
+    last_scan_at: Timestamp | None = Field(description="Without those that were handed in too late")
     tz: str
-    as_of: Time
+    as_of: Timestamp
 
 
-class StatsAnswer(CodeStatsAnswer):
+class StatsResponse(CodeStatsResponse):
     """Scans as of a moment, at most an hour ago. Codes are never behind: changing them counts everything anew."""
 
     codes: int
-    cache: CachesAnswer | None = Field(description="Of this moment; null while Redis is away")
+    cache: CachesResponse | None = Field(description="Of this moment; null while Redis is away")
 
 
-@api.get("/stats", responses={200: StatsAnswer})
+@api.get("/stats", responses={200: StatsResponse})
 @requires_role("analyst", scope="analytics")
 def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, Any]:
     """The organization in figures."""
     with db.connection() as conn:
-        tag = cache_versions.tag(conn, path.org_id)
-    subject = Subject(path.org_id, path.org_id)
+        tag = cache_versions.cache_version(conn, path.org_id)
+    subject = RollupSubject(path.org_id, path.org_id)
     counted = cache.statistics.get_or_make(
         f"{path.org_id}:{tag}:{query.tz}", lambda: _count_organization(subject, query.tz), path.org_id
     )
     return {**json.loads(counted), "cache": _caches(path.org_id)}
 
 
-@api.get("/qr-codes/<qr_id>/stats", responses={200: CodeStatsAnswer})
+@api.get("/qr-codes/<qr_id>/stats", responses={200: CodeStatsResponse})
 @requires_role("analyst", scope="analytics")
 def code_stats(path: CodePath, query: StatsQuery) -> Any:
     """A code in figures."""
     with db.connection() as conn:
-        tag = cache_versions.code_tag(conn, path.org_id, path.qr_id)
+        tag = cache_versions.code_cache_version(conn, path.org_id, path.qr_id)
     if tag is None:
         raise NotFound
-    subject = Subject(path.qr_id, path.org_id)
+    subject = RollupSubject(path.qr_id, path.org_id)
     counted = cache.statistics.get_or_make(
         f"{path.qr_id}:{tag}:{query.tz}", lambda: _count_code(subject, query.tz), path.org_id
     )
     return json.loads(counted)
 
 
-def _count_organization(subject: Subject, tz: str) -> bytes:
+def _count_organization(subject: RollupSubject, tz: str) -> bytes:
     with db.connection() as conn:
-        codes = statistics.codes(conn, subject.org_id)
+        codes = statistics.count_codes(conn, subject.org_id)
         return _entry(statistics.statistics(conn, subject, tz), tz, codes=codes)
 
 
-def _count_code(subject: Subject, tz: str) -> bytes:
+def _count_code(subject: RollupSubject, tz: str) -> bytes:
     with db.connection() as conn:
         return _entry(statistics.statistics(conn, subject, tz), tz)
 
 
 def _entry(found: Statistics, tz: str, **more: int) -> bytes:
     """What is behind is told, and not kept for an hour."""
-    told = json.dumps({**more, **_told(found, tz)}).encode()
-    return told if found.scans.is_complete else cache.Brief(told)
+    told = json.dumps({**more, **_to_response(found, tz)}).encode()
+    return told if found.scans.is_complete else cache.ShortLived(told)
 
 
-def _told(found: Statistics, tz: str) -> dict[str, Any]:
+def _to_response(found: Statistics, tz: str) -> dict[str, Any]:
     scans, visits = found.scans, found.visits
     return {
         "scans": {
@@ -159,22 +159,22 @@ def _told(found: Statistics, tz: str) -> dict[str, Any]:
         "success_rate": scans.success / scans.settled if scans.settled else None,
         "reasons": scans.reasons,
         "unique_players": scans.players,
-        "devices": DevicesAnswer.model_validate(scans).model_dump(),
+        "devices": DevicesResponse.model_validate(scans).model_dump(),
         "hours": found.hours,
         "visits": {
             "total": visits.total,
             "bots": visits.bots,
-            "devices": DevicesAnswer.model_validate(visits).model_dump(),
+            "devices": DevicesResponse.model_validate(visits).model_dump(),
         },
-        "first_scan_at": scans.first_at and write_time(scans.first_at),
-        "last_scan_at": scans.last_at and write_time(scans.last_at),
+        "first_scan_at": scans.first_at and format_rfc3339(scans.first_at),
+        "last_scan_at": scans.last_at and format_rfc3339(scans.last_at),
         "tz": tz,
-        "as_of": write_time(scans.as_of),
+        "as_of": format_rfc3339(scans.as_of),
     }
 
 
 def _caches(org_id: UUID) -> dict[str, Any] | None:
-    counts = cache.counts(org_id)
+    counts = cache.lookup_counts(org_id)
     if counts is None:
         return None
     return {each.name: _ratio(counts[each.name, "hit"], counts[each.name, "miss"]) for each in cache.CACHES}

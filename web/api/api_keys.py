@@ -10,18 +10,18 @@ from pydantic import AfterValidator, Field
 from shared.errors import NotFound
 from shared.infra import db
 from shared.organizations import api_keys
-from shared.organizations.api_keys import SCOPES, Minted, Scope, StoredKey
+from shared.organizations.api_keys import SCOPES, ApiKeyInfo, NewApiKey, Scope
 from shared.settings import settings
-from web.api.audit import audit
+from web.api.audit import record
 from web.api.organizations import Name, OrganizationPath
-from web.http.auth import caller, me, requires_role
-from web.http.idempotency import answer_once, takes_key, transaction
-from web.http.pagination import PageQuery, cut, decode_id
-from web.http.responses import answer
-from web.http.schemas import Answer, Body, Id, Time
+from web.http.auth import current_caller, current_player_id, requires_role
+from web.http.idempotency import documents_idempotency_key, run_once, transaction
+from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.responses import json_response
+from web.http.schemas import Body, Id, ResponseModel, Timestamp
 
 api = APIBlueprint(
-    "keys", __name__, url_prefix="/api/organizations/<org_id>/api-keys", abp_tags=[Tag(name="Organizations")]
+    "api_keys", __name__, url_prefix="/api/organizations/<org_id>/api-keys", abp_tags=[Tag(name="Organizations")]
 )
 
 
@@ -31,7 +31,7 @@ def _each_once(scopes: list[Scope]) -> list[Scope]:
     return scopes
 
 
-def _to_come(value: datetime) -> datetime:
+def _in_future(value: datetime) -> datetime:
     if value <= datetime.now(UTC):
         raise ValueError("must be a time that is still to come")
     return value
@@ -50,10 +50,10 @@ class KeyBody(Body):
         AfterValidator(_each_once),
         Field(min_length=1, max_length=len(SCOPES), json_schema_extra={"uniqueItems": True}),
     ]
-    expires_at: Annotated[Time, AfterValidator(_to_come)] | None = None
+    expires_at: Annotated[Timestamp, AfterValidator(_in_future)] | None = None
 
 
-class KeyAnswer(Answer):
+class KeyResponse(ResponseModel):
     """An API key; `prefix` is how it begins."""
 
     id: Id
@@ -61,62 +61,62 @@ class KeyAnswer(Answer):
     name: str
     scopes: list[Scope]
     made_by: Id | None = Field(description="The player who made it")
-    created_at: Time
-    expires_at: Time | None
-    last_used_at: Time | None = Field(description="To a minute")
+    created_at: Timestamp
+    expires_at: Timestamp | None
+    last_used_at: Timestamp | None = Field(description="To a minute")
 
 
-class NewKeyAnswer(KeyAnswer):
+class NewKeyResponse(KeyResponse):
     key: str = Field(description="The key itself, told this once")
 
 
-class KeysAnswer(Answer):
-    items: list[KeyAnswer]
+class KeysResponse(ResponseModel):
+    items: list[KeyResponse]
     next_cursor: str | None
 
 
-@api.post("", responses={201: NewKeyAnswer})
+@api.post("", responses={201: NewKeyResponse})
 @requires_role("admin")
-@takes_key
-def create(path: OrganizationPath, body: KeyBody) -> Response:
+@documents_idempotency_key
+def create_api_key(path: OrganizationPath, body: KeyBody) -> Response:
     """Make an API key. It acts for the organization, not for whoever made it, until it expires or is revoked."""
 
     def add() -> tuple[dict[str, Any], int]:
-        minted = Minted.new()
+        minted = NewApiKey.new()
         with transaction() as conn:
-            made = api_keys.add(conn, path.org_id, minted, **dict(body), made_by=me())
+            made = api_keys.add(conn, path.org_id, minted, **dict(body), made_by=current_player_id())
             told = _key(made)
-            audit(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audited(made))
+            record(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audited(made))
         return told | {
-            "key": api_keys.sealed(minted.secret, made.id, _server_secret()).hex()
+            "key": api_keys.mask_secret(minted.secret, made.id, _server_secret()).hex()
         }, 201  # as it may be stored
 
-    told = answer_once(caller().id, add).get_json()
-    sealed, key_id = bytes.fromhex(told["key"]), KeyAnswer.model_validate(told).id
-    minted = Minted(told["prefix"], api_keys.sealed(sealed, key_id, _server_secret()))
-    return answer(told | {"key": minted.text}, 201)
+    told = run_once(current_caller().id, add).get_json()
+    sealed, key_id = bytes.fromhex(told["key"]), KeyResponse.model_validate(told).id
+    minted = NewApiKey(told["prefix"], api_keys.mask_secret(sealed, key_id, _server_secret()))
+    return json_response(told | {"key": minted.text}, 201)
 
 
-@api.get("", responses={200: KeysAnswer})
+@api.get("", responses={200: KeysResponse})
 @requires_role("admin")
-def list_keys(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
+def list_api_keys(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
     """The organization's keys but those that were revoked, newest first."""
     before = decode_id(query.cursor)
     with db.connection() as conn:
         found = api_keys.of_organization(conn, path.org_id, limit=query.limit + 1, before=before)
-    page, next_cursor = cut(found, query.limit, lambda key: (str(key.id),))
+    page, next_cursor = paginate(found, query.limit, lambda key: (str(key.id),))
     return {"items": [_key(key) for key in page], "next_cursor": next_cursor}
 
 
 @api.delete("/<key_id>", responses={204: None})
 @requires_role("admin")
-def revoke(path: KeyPath) -> tuple[str, int]:
+def revoke_api_key(path: KeyPath) -> tuple[str, int]:
     """Revoke a key: from the answer on it is not good."""
     with db.transaction() as conn:
         revoked = api_keys.revoke(conn, path.org_id, path.key_id)
         if revoked is None:
             raise NotFound
-        audit(conn, "key.revoked", org_id=path.org_id, object_id=revoked.id, old=_audited(revoked))
+        record(conn, "key.revoked", org_id=path.org_id, object_id=revoked.id, old=_audited(revoked))
     return "", 204
 
 
@@ -124,9 +124,9 @@ def _server_secret() -> str:
     return settings().jwt_secret.get_secret_value()
 
 
-def _audited(key: StoredKey) -> dict[str, Any]:
+def _audited(key: ApiKeyInfo) -> dict[str, Any]:
     return {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "expires_at": key.expires_at}
 
 
-def _key(found: StoredKey) -> dict[str, Any]:
-    return KeyAnswer.model_validate(found).model_dump(mode="json")
+def _key(found: ApiKeyInfo) -> dict[str, Any]:
+    return KeyResponse.model_validate(found).model_dump(mode="json")

@@ -9,13 +9,13 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
 from shared.audit import store
-from shared.audit.rules import difference
-from shared.audit.store import Actor, Line
+from shared.audit.rules import diff
+from shared.audit.store import Actor, AuditEntry
 from shared.infra import db
 from shared.infra.db import Conn
-from web.http.auth import caller, requires_role
-from web.http.pagination import PageQuery, cut, decode_id
-from web.http.schemas import Answer, Body, Id, Time
+from web.http.auth import current_caller, requires_role
+from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.schemas import Body, Id, ResponseModel, Timestamp
 
 api = APIBlueprint(
     "audit", __name__, url_prefix="/api/organizations/<org_id>/audit", abp_tags=[Tag(name="Organizations")]
@@ -34,7 +34,7 @@ class AuditQuery(PageQuery):
     )
 
 
-class ActorAnswer(Answer):
+class ActorResponse(ResponseModel):
     """Who did it, by the name they have now. An operator acts at the command line, and has no id."""
 
     kind: Literal["player", "key", "operator"]
@@ -42,13 +42,13 @@ class ActorAnswer(Answer):
     name: str | None
 
 
-class LineAnswer(Answer):
+class AuditEntryResponse(ResponseModel):
     """A change; `old` and `new` hold the fields that changed. Of secrets it is told only that they did."""
 
     id: Id
-    at: Time
+    at: Timestamp
     action: str
-    actor: ActorAnswer
+    actor: ActorResponse
     address: str | None
     request_id: str | None
     object_id: str | None
@@ -56,14 +56,14 @@ class LineAnswer(Answer):
     new: dict[str, Any] | None
 
 
-class AuditAnswer(Answer):
-    items: list[LineAnswer]
+class AuditResponse(ResponseModel):
+    items: list[AuditEntryResponse]
     next_cursor: str | None
 
 
-@api.get("", responses={200: AuditAnswer})
+@api.get("", responses={200: AuditResponse})
 @requires_role("admin")
-def list_lines(path: AuditPath, query: AuditQuery) -> dict[str, Any]:
+def list_entries(path: AuditPath, query: AuditQuery) -> dict[str, Any]:
     """Who changed what of the organization, from where; newest first. What is asked for must all hold."""
     before = decode_id(query.cursor)
     with db.connection() as conn:
@@ -76,11 +76,11 @@ def list_lines(path: AuditPath, query: AuditQuery) -> dict[str, Any]:
             limit=query.limit + 1,
             before=before,
         )
-    page, next_cursor = cut(found, query.limit, lambda line: (str(line.id),))
+    page, next_cursor = paginate(found, query.limit, lambda line: (str(line.id),))
     return {"items": [_line(line) for line in page], "next_cursor": next_cursor}
 
 
-def audit(
+def record(
     conn: Conn,
     action: str,
     *,
@@ -95,7 +95,7 @@ def audit(
     store.record(conn, _actor(player_id), action, org_id=org_id, object_id=object_id, old=old, new=new)
 
 
-def audit_change(
+def record_change(
     conn: Conn,
     action: str,
     old: Mapping[str, Any],
@@ -106,17 +106,17 @@ def audit_change(
     secret: Collection[str] = (),
 ) -> None:
     """Add a line that tells the fields that differ, of a `secret` one only that it does; none where nothing does."""
-    before, after = difference(old, new, secret)
+    before, after = diff(old, new, secret)
     if after:
-        audit(conn, action, org_id=org_id, object_id=object_id, old=before, new=after)
+        record(conn, action, org_id=org_id, object_id=object_id, old=before, new=after)
 
 
 def _actor(player_id: UUID | None) -> Actor:
     if player_id is not None:
         return Actor("player", player_id, request.remote_addr, g.request_id)
-    return Actor("key" if caller().key else "player", caller().id, request.remote_addr, g.request_id)
+    return Actor("key" if current_caller().key else "player", current_caller().id, request.remote_addr, g.request_id)
 
 
-def _line(found: Line) -> dict[str, Any]:
+def _line(found: AuditEntry) -> dict[str, Any]:
     actor = {"kind": found.actor, "id": found.actor_id, "name": found.actor_name}
-    return LineAnswer.model_validate(vars(found) | {"actor": actor}).model_dump(mode="json")
+    return AuditEntryResponse.model_validate(vars(found) | {"actor": actor}).model_dump(mode="json")

@@ -9,31 +9,31 @@ from pydantic import Field, StringConstraints
 from werkzeug.routing import BaseConverter
 
 from shared.analytics import cache_versions as statistics
-from shared.audit.rules import told
+from shared.audit.rules import redact
 from shared.codes import rules, store
-from shared.codes.rules import Definition, ScanType
-from shared.codes.schemas import CodeBody, CodeFields, CodeText, decided
-from shared.codes.store import Filter, StoredCode
+from shared.codes.rules import CodeDefinition, ScanType
+from shared.codes.schemas import CodeBody, CodeFields, CodeText, to_definition_fields
+from shared.codes.store import CodeFilter, StoredCode
 from shared.encounters.rules import PuzzleType
-from shared.errors import CodeTaken, Fault, Invalid, NotFound
+from shared.errors import CodeTaken, FieldError, Invalid, NotFound
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.organizations.rules import at_least
-from web.api.audit import audit, audit_change
+from shared.organizations.rules import includes_role
+from web.api.audit import record, record_change
 from web.api.organizations import OrganizationPath
-from web.http.auth import requires_role, role
+from web.http.auth import current_role, requires_role
 from web.http.idempotency import idempotent, transaction
-from web.http.pagination import PageQuery, cut, decode_id
-from web.http.schemas import Answer, Id, PatchBody, QueryFlag, Time
+from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.schemas import Id, PatchBody, QueryBool, ResponseModel, Timestamp
 
 api = APIBlueprint(
     "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
 )
 
-SECRET = {"solution"}
+SECRET_FIELDS = {"solution"}
 
 
-class CodeId(BaseConverter):
+class CodeIdConverter(BaseConverter):
     """A code's id in a path, or what is given for one; but not the names that stand in its place."""
 
     regex = r"(?!(?:bulk|import|export)\Z)[^/]+"
@@ -54,15 +54,15 @@ class CodesQuery(PageQuery):
     q: Annotated[str, StringConstraints(max_length=200)] | None = Field(None, description="In the code or description")
     tag: Annotated[str, StringConstraints(max_length=64)] | None = None
     scan_type: ScanType | None = None
-    active: QueryFlag | None = None
+    active: QueryBool | None = None
 
 
-class RewardAnswer(Answer):
+class RewardResponse(ResponseModel):
     item: str
     quantity: int
 
 
-class EncounterAnswer(Answer):
+class EncounterResponse(ResponseModel):
     id: Id
     puzzle_type: PuzzleType
     difficulty_level: int
@@ -71,7 +71,7 @@ class EncounterAnswer(Answer):
     max_attempts: int | None
 
 
-class CodeAnswer(Answer):
+class CodeResponse(ResponseModel):
     """A code as staff see it."""
 
     id: Id
@@ -82,109 +82,109 @@ class CodeAnswer(Answer):
     latitude: float | None
     longitude: float | None
     radius_m: float
-    reward: RewardAnswer | None
-    encounter: EncounterAnswer | None
+    reward: RewardResponse | None
+    encounter: EncounterResponse | None
     destination_code: str | None
     target_url: str | None
     active: bool
-    starts_at: Time | None
-    expires_at: Time | None
+    starts_at: Timestamp | None
+    expires_at: Timestamp | None
     max_scans: int | None
     per_player_limit: int | None
     cooldown_seconds: int | None
     rotating: bool
     tags: list[str]
     image_url: str = Field(description="Path of the picture")
-    created_at: Time
-    updated_at: Time
+    created_at: Timestamp
+    updated_at: Timestamp
 
 
-class CodesAnswer(Answer):
-    items: list[CodeAnswer]
+class CodesResponse(ResponseModel):
+    items: list[CodeResponse]
     next_cursor: str | None
 
 
-@api.post("", responses={201: CodeAnswer, 409: None})
+@api.post("", responses={201: CodeResponse, 409: None})
 @requires_role("admin", scope="codes:write")
 @idempotent
-def create(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
+def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a code."""
-    new = Definition(**decided(dict(body)) | {"code": body.code or store.mint()})
+    new = CodeDefinition(**to_definition_fields(dict(body)) | {"code": body.code or store.generate_code_text()})
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
         stored = _find(conn, path.org_id, qr_id)
         made = _code(stored)
-        audit(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audited(stored))
-        statistics.retag(conn, path.org_id)
+        record(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audited(stored))
+        statistics.bump_version(conn, path.org_id)
         return made, 201, {"Location": _path(path.org_id, qr_id)}
 
 
-@api.get("", responses={200: CodesAnswer})
+@api.get("", responses={200: CodesResponse})
 @requires_role("member", scope="codes:read")
 def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
     """The organization's codes, newest first; what is asked for must all hold."""
     before = decode_id(query.cursor)
-    which = Filter(query.q, query.tag, query.scan_type, query.active)
+    which = CodeFilter(query.q, query.tag, query.scan_type, query.active)
     with db.connection() as conn:
         found = store.of_organization(conn, path.org_id, which, limit=query.limit + 1, before=before)
-    page, next_cursor = cut(found, query.limit, lambda code: (str(code.id),))
+    page, next_cursor = paginate(found, query.limit, lambda code: (str(code.id),))
     return {"items": [_code(code) for code in page], "next_cursor": next_cursor}
 
 
-@api.get("/<code_id:qr_id>", responses={200: CodeAnswer})
+@api.get("/<code_id:qr_id>", responses={200: CodeResponse})
 @requires_role("member", scope="codes:read")
-def look_up(path: CodePath) -> dict[str, Any]:
+def get_code(path: CodePath) -> dict[str, Any]:
     """One code."""
     with db.connection() as conn:
         return _code(_find(conn, path.org_id, path.qr_id))
 
 
-@api.patch("/<code_id:qr_id>", responses={200: CodeAnswer, 409: None})
+@api.patch("/<code_id:qr_id>", responses={200: CodeResponse, 409: None})
 @requires_role("admin", scope="codes:write")
-def change(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
+def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     """Change the fields given; null clears what may be null. Scans that were judged stay as they are."""
     given = body.changes()
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
         before = _find(conn, path.org_id, path.qr_id)
-        changed = replace(before, **decided(given))
+        changed = replace(before, **to_definition_fields(given))
         _check(conn, path.org_id, changed, destination=given.get("destination_code"))
         store.save(conn, changed)
-        states = rules.described(before), rules.described(changed)
-        audit_change(conn, "code.changed", *states, org_id=path.org_id, object_id=path.qr_id, secret=SECRET)
-        statistics.retag(conn, path.org_id)
+        states = rules.non_default_fields(before), rules.non_default_fields(changed)
+        record_change(conn, "code.changed", *states, org_id=path.org_id, object_id=path.qr_id, secret=SECRET_FIELDS)
+        statistics.bump_version(conn, path.org_id)
         return _code(_find(conn, path.org_id, path.qr_id))
 
 
 @api.delete("/<code_id:qr_id>", responses={204: None})
 @requires_role("admin", scope="codes:write")
-def remove(path: CodePath) -> tuple[str, int]:
+def delete_code(path: CodePath) -> tuple[str, int]:
     """Remove a code. Its scans stay; its text is free again."""
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
         removed = _find(conn, path.org_id, path.qr_id)
-        store.remove(conn, path.org_id, path.qr_id)
-        audit(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audited(removed))
-        statistics.retag(conn, path.org_id)
+        store.delete(conn, path.org_id, path.qr_id)
+        record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audited(removed))
+        statistics.bump_version(conn, path.org_id)
     return "", 204
 
 
-def _check(conn: Conn, org_id: UUID, code: Definition, *, destination: str | None) -> None:
+def _check(conn: Conn, org_id: UUID, code: CodeDefinition, *, destination: str | None) -> None:
     """Raises Invalid. A destination is looked up only where it is given: it may have been removed since."""
-    found = rules.faults(code)
+    found = rules.find_errors(code)
     if not found and destination is not None and not store.code_exists(conn, org_id, destination):
-        found = (Fault("body.destination_code", "this organization has no such code"),)
+        found = (FieldError("body.destination_code", "this organization has no such code"),)
     if found:
         raise Invalid(*found)
 
 
-def _add_minted(conn: Conn, org_id: UUID, new: Definition) -> UUID:
+def _add_minted(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
     while True:
         try:
             return store.add(conn, org_id, new)
         except CodeTaken:
-            new = replace(new, code=store.mint())
+            new = replace(new, code=store.generate_code_text())
 
 
 def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
@@ -194,8 +194,8 @@ def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
     return found
 
 
-def _audited(code: Definition) -> dict[str, Any]:
-    return told(rules.described(code), SECRET)
+def _audited(code: CodeDefinition) -> dict[str, Any]:
+    return redact(rules.non_default_fields(code), SECRET_FIELDS)
 
 
 def _path(org_id: UUID, qr_id: UUID) -> str:
@@ -203,6 +203,6 @@ def _path(org_id: UUID, qr_id: UUID) -> str:
 
 
 def _code(found: StoredCode) -> dict[str, Any]:
-    kept_back = None if at_least(role(), "admin") else {"encounter": {"solution"}}
+    kept_back = None if includes_role(current_role(), "admin") else {"encounter": {"solution"}}
     shown = vars(found) | {"image_url": f"{_path(found.org_id, found.id)}/image"}
-    return CodeAnswer.model_validate(shown).model_dump(mode="json", exclude=kept_back)
+    return CodeResponse.model_validate(shown).model_dump(mode="json", exclude=kept_back)

@@ -6,11 +6,11 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
 from shared.encounters import store
-from shared.encounters.rules import MAX_ANSWER, attempts_left, is_open, is_right, is_solvable
-from shared.errors import AttemptsSpent, NoPuzzle, NotFound, Unsolvable
-from web.http.auth import me, signed_in
+from shared.encounters.rules import MAX_ANSWER_LENGTH, attempts_left, is_correct, is_open, is_solvable
+from shared.errors import NoAttemptsLeft, NoSolution, NotFound, PuzzleNotUnlocked
+from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import idempotent, transaction
-from web.http.schemas import Answer, Body, Id
+from web.http.schemas import Body, Id, ResponseModel
 
 api = APIBlueprint("encounters", __name__, url_prefix="/encounters", abp_tags=[Tag(name="Scans")])
 
@@ -20,10 +20,10 @@ class EncounterPath(Body):
 
 
 class SolveBody(Body):
-    answer: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ANSWER)]
+    answer: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ANSWER_LENGTH)]
 
 
-class SolveAnswer(Answer):
+class SolveResponse(ResponseModel):
     """Solved, with what it pays; or not, with what is left."""
 
     solved: bool
@@ -32,8 +32,8 @@ class SolveAnswer(Answer):
     attempts_left: int | None = Field(None, description="While it is not solved; null: as many as one likes")
 
 
-@api.post("/<encounter_id>/solve", responses={200: SolveAnswer, 403: None, 409: None})
-@signed_in
+@api.post("/<encounter_id>/solve", responses={200: SolveResponse, 403: None, 409: None})
+@requires_login
 @idempotent
 def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
     """Answer the puzzle that a scan of yours handed out. Once solved, any answer gets the first 200 again.
@@ -42,24 +42,24 @@ def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
     solved is told again. A retry under its Idempotency-Key is for no other one.
     """
     with transaction() as conn:
-        opened = store.tries(conn, store.lock_scans(conn, path.encounter_id, me()))
+        opened = store.list_attempts(conn, store.lock_scans(conn, path.encounter_id, current_player_id()))
         puzzle = store.find(conn, path.encounter_id)
         if puzzle is None:
             raise NotFound
         if not opened:
-            raise NoPuzzle
+            raise PuzzleNotUnlocked
         solved = (each for each in reversed(opened) if each.is_solved)
         ours = next((each for each in opened if is_open(puzzle, each)), None) or next(solved, opened[-1])
         if ours.is_solved:
-            reward, quantity = store.paid(conn, ours.scan_id)
+            reward, quantity = store.get_paid_reward(conn, ours.scan_id)
             return {"solved": True, "reward": reward, "quantity": quantity}
         if not is_open(puzzle, ours):
-            raise AttemptsSpent
+            raise NoAttemptsLeft
         if not is_solvable(puzzle.puzzle_type, puzzle.solution):
-            raise Unsolvable
-        if not is_right(puzzle, body.answer):
-            store.miss(conn, ours.scan_id)
+            raise NoSolution
+        if not is_correct(puzzle, body.answer):
+            store.record_wrong_answer(conn, ours.scan_id)
             left = attempts_left(puzzle, ours)
             return {"solved": False, "attempts_left": None if left is None else left - 1}
-        store.solve(conn, ours.scan_id, path.encounter_id, puzzle)
+        store.record_solution(conn, ours.scan_id, path.encounter_id, puzzle)
         return {"solved": True, "reward": puzzle.reward, "quantity": puzzle.quantity}

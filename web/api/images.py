@@ -8,11 +8,11 @@ from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BeforeValidator, Field
 
-from shared.errors import Fault, Invalid, NotFound, PictureChanging, PictureTooSmall, TextTooLong, Unreadable
+from shared.errors import FieldError, ImageTooSmall, Invalid, LogoChanged, NotFound, TextTooLong, UnreadableImage
 from shared.images import store
-from shared.images.code_url import printed_text
-from shared.images.customizations import PLAIN
-from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Format, Level, Picture
+from shared.images.code_url import code_url
+from shared.images.customizations import DEFAULT_CUSTOMIZATION
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format, ImageSpec
 from shared.infra import db
 from shared.infra.cache import images
 from shared.organizations import store as organizations
@@ -43,7 +43,7 @@ class ImageQuery(Query):
 
     format: Format = "png"
     size: Size = 300
-    error_correction: Level = Field("M", description="H wherever the code has a logo")
+    error_correction: ErrorCorrection = Field("M", description="H wherever the code has a logo")
 
 
 class BusinessImageQuery(Query):
@@ -51,10 +51,10 @@ class BusinessImageQuery(Query):
 
     format: Format = "png"
     size: Size = 500
-    error_correction: Level = "Q"
+    error_correction: ErrorCorrection = "Q"
 
 
-SHOWN: dict[str, Any] = {
+IMAGE_RESPONSES: dict[str, Any] = {
     "description": "The picture",
     "headers": {
         "ETag": {"schema": {"type": "string"}, "description": "Strong: a digest of what determines the picture"},
@@ -69,41 +69,41 @@ SHOWN: dict[str, Any] = {
 NOT_MODIFIED = {"description": "The picture is the one that If-None-Match names. Nothing was rendered."}
 
 
-@api.get("/qr-codes/<qr_id>/image", responses={200: SHOWN, 304: NOT_MODIFIED})
+@api.get("/qr-codes/<qr_id>/image", responses={200: IMAGE_RESPONSES, 304: NOT_MODIFIED})
 @requires_role("member", scope="codes:read")
-def code_image(path: CodePath, query: ImageQuery) -> Response:
+def get_code_image(path: CodePath, query: ImageQuery) -> Response:
     """The picture of a code, as it is customized: it leads to PUBLIC_URL/s/{code}."""
     with db.connection() as conn:
-        printed = store.printed(conn, path.org_id, path.qr_id)
+        printed = store.find_appearance(conn, path.org_id, path.qr_id)
     if printed is None:
         raise NotFound
-    picture = printed.customization.picture(
-        printed_text(printed.code), query.format, query.size, query.error_correction
-    )
-    return _show(picture, f"qr-{printed.code}", path.org_id, lambda: _logo(path.qr_id, picture))
+    picture = printed.customization.picture(code_url(printed.code), query.format, query.size, query.error_correction)
+    return _image_response(picture, f"qr-{printed.code}", path.org_id, lambda: _logo(path.qr_id, picture))
 
 
-@api.get("/qr-business/image", responses={200: SHOWN, 304: NOT_MODIFIED})
+@api.get("/qr-business/image", responses={200: IMAGE_RESPONSES, 304: NOT_MODIFIED})
 @requires_role("member", scope="codes:read")
-def business_image(path: OrganizationPath, query: BusinessImageQuery) -> Response:
+def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Response:
     """The picture of the organization's own code: it leads to PUBLIC_URL/b/{slug}."""
     with db.connection() as conn:
-        slug = organizations.slug(conn, path.org_id)
-    picture = PLAIN.picture(f"{settings().printed_url}/b/{slug}", query.format, query.size, query.error_correction)
-    return _show(picture, f"qr-business-{slug}", path.org_id, lambda: None)
+        slug = organizations.get_slug(conn, path.org_id)
+    picture = DEFAULT_CUSTOMIZATION.picture(
+        f"{settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
+    )
+    return _image_response(picture, f"qr-business-{slug}", path.org_id, lambda: None)
 
 
-def _logo(qr_id: UUID, picture: Picture) -> bytes | None:
+def _logo(qr_id: UUID, picture: ImageSpec) -> bytes | None:
     if picture.logo is None:
         return None
     with db.connection() as conn:
-        found = store.logo(conn, qr_id, picture.logo)
+        found = store.get_logo(conn, qr_id, picture.logo)
     if found is None:
-        raise PictureChanging
+        raise LogoChanged
     return found
 
 
-def _show(picture: Picture, name: str, org_id: UUID, logo: Callable[[], bytes | None]) -> Response:
+def _image_response(picture: ImageSpec, name: str, org_id: UUID, logo: Callable[[], bytes | None]) -> Response:
     """The picture, unless the client has it. Its digest is known without rendering, and it is rendered only if nobody
     has asked for it lately. `name` is what a browser saves it as, without its ending."""
     digest = picture.digest()
@@ -120,14 +120,14 @@ def _show(picture: Picture, name: str, org_id: UUID, logo: Callable[[], bytes | 
     return Response(data, headers=headers, content_type=picture.content_type)
 
 
-def _render(picture: Picture, logo: bytes | None) -> bytes:
-    from shared.images.verification import render_proved  # noqa: PLC0415 - the renderer is loaded when it is first used
+def _render(picture: ImageSpec, logo: bytes | None) -> bytes:
+    from shared.images.verification import render_verified  # noqa: PLC0415 - the renderer is loaded when it is first used
 
     try:
-        return render_proved(picture, logo)
-    except PictureTooSmall as refused:
-        raise PictureTooSmall(refused.smallest, "query.size") from None
+        return render_verified(picture, logo)
+    except ImageTooSmall as refused:
+        raise ImageTooSmall(refused.smallest, "query.size") from None
     except TextTooLong as refused:
         raise TextTooLong(refused.limit, refused.level, "query.error_correction") from None
-    except Unreadable:
-        raise Invalid(Fault("query.size", "cannot be read back at this size; ask for a larger one")) from None
+    except UnreadableImage:
+        raise Invalid(FieldError("query.size", "cannot be read back at this size; ask for a larger one")) from None

@@ -13,25 +13,25 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
 from shared.codes import store as codes
-from shared.errors import Fault, NotFound, RowsRefused
+from shared.errors import FieldError, InvalidRows, NotFound
 from shared.imports import commit, csv_cells, rules, staging, store
-from shared.imports.csv_reader import open_table
-from shared.imports.rules import AT_ONCE, Import, Judged, RowStatus, Status
+from shared.imports.csv_reader import open_csv
+from shared.imports.rules import MAX_SYNCHRONOUS_ROWS, ImportJob, ImportStatus, RowResult, RowStatus
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import LOWEST
-from shared.messages import ImportsPending, nudger
+from shared.messages import ImportsPending, background_sender
 from shared.organizations import store as organizations
-from shared.organizations.rules import at_least
-from web.api.audit import audit
+from shared.organizations.rules import includes_role
+from web.api.audit import record
 from web.api.organizations import OrganizationPath
-from web.http.auth import caller, requires_role, role
-from web.http.file_responses import InPlace, begun
-from web.http.idempotency import answer_once, idempotent, takes_key, transaction
-from web.http.request_context import takes_file, takes_up_to
-from web.http.responses import answer
-from web.http.schemas import Answer, Body, Id, Query, QueryFlag
-from web.http.uploads import received
+from web.http.auth import current_caller, current_role, requires_role
+from web.http.file_responses import SlotBoundIterator, prime
+from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
+from web.http.request_context import accepts_file, max_body_bytes
+from web.http.responses import json_response
+from web.http.schemas import Body, Id, Query, QueryBool, ResponseModel
+from web.http.uploads import spooled_body
 
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])
 
@@ -46,14 +46,16 @@ class ImportPath(OrganizationPath):
 
 
 class ImportQuery(Query):
-    partial: QueryFlag = Field(False, description="Add the rows that are right, even if others are wrong")
+    partial: QueryBool = Field(False, description="Add the rows that are right, even if others are wrong")
 
 
 class BulkBody(Body):
-    codes: Annotated[list[dict[str, Any]], Field(max_length=AT_ONCE, description="Each as for making a single one")]
+    codes: Annotated[
+        list[dict[str, Any]], Field(max_length=MAX_SYNCHRONOUS_ROWS, description="Each as for making a single one")
+    ]
 
 
-class RowAnswer(Answer):
+class ImportRowResponse(ResponseModel):
     """What became of a row."""
 
     line: int = Field(description="Of the file, where the row begins; in a list its place, from 1")
@@ -64,63 +66,63 @@ class RowAnswer(Answer):
     qr_id: Id | None
 
 
-class ImportAnswer(Answer):
+class ImportResponse(ResponseModel):
     """Codes handed in together."""
 
     id: Id
-    status: Status
+    status: ImportStatus
     partial: bool
     total: int
     done: int = Field(description="Rows added")
     failed: int = Field(description="Rows that are wrong")
     progress: float = Field(ge=0, le=1)
     message: str | None = Field(description="Why nothing was added")
-    rows: list[RowAnswer] = Field(description="At most 1,000, failures first; failures only until it is over")
+    rows: list[ImportRowResponse] = Field(description="At most 1,000, failures first; failures only until it is over")
     status_url: str
 
 
-@api.post("/qr-codes/bulk", responses={201: ImportAnswer, 409: None})
+@api.post("/qr-codes/bulk", responses={201: ImportResponse, 409: None})
 @requires_role("admin", scope="codes:write")
 @idempotent
-@takes_up_to(MAX_BYTES)
-def import_list(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> Response:
+@max_body_bytes(MAX_BYTES)
+def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> Response:
     """Make up to 1,000 codes: all or none, unless `partial`."""
-    judged = [rules.judge(place, code, codes.mint) for place, code in enumerate(body.codes, 1)]
+    judged = [rules.validate_code(place, code, codes.generate_code_text) for place, code in enumerate(body.codes, 1)]
     return _add(path.org_id, judged, lambda line: f"body.codes.{line - 1}", partial=query.partial)
 
 
 @api.post(
     "/qr-codes/import",
     request_body={"required": True, "content": CSV},
-    responses={201: ImportAnswer, 202: ImportAnswer, 409: None, 413: None, 415: None},
+    responses={201: ImportResponse, 202: ImportResponse, 409: None, 413: None, 415: None},
 )
 @requires_role("admin", scope="codes:write")
-@takes_key
-@takes_file("text/csv", MAX_BYTES)
-def import_file(path: OrganizationPath, query: ImportQuery) -> Response:
+@documents_idempotency_key
+@accepts_file("text/csv", MAX_BYTES)
+def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     """Make codes from CSV of at most 10 MiB and 100,000 rows: all or none, unless `partial`.
 
     The first line names the columns, in any order. Up to 1,000 rows are answered 201; more are added by a worker, and
     `status_url` tells how far it is.
     """
-    with received() as file:
-        table = open_table(file)
-        rows = list(islice(table.rows, AT_ONCE + 1))
-        if len(rows) > AT_ONCE:
-            response = answer_once(caller().id, lambda: _stage(path.org_id, file, partial=query.partial))
-            nudger.nudge(ImportsPending())
+    with spooled_body() as file:
+        table = open_csv(file)
+        rows = list(islice(table.rows, MAX_SYNCHRONOUS_ROWS + 1))
+        if len(rows) > MAX_SYNCHRONOUS_ROWS:
+            response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, partial=query.partial))
+            background_sender.nudge(ImportsPending())
             return response
-    judged = [rules.judge_row(table.columns, row, codes.mint) for row in rows]
+    judged = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in rows]
 
     def add() -> Response:
         return _add(path.org_id, judged, lambda line: f"body.lines.{line}", partial=query.partial)
 
-    return answer_once(caller().id, add)
+    return run_once(current_caller().id, add)
 
 
-@api.get("/imports/<import_id>", responses={200: ImportAnswer})
+@api.get("/imports/<import_id>", responses={200: ImportResponse})
 @requires_role("admin", scope="codes:write")
-def look_up(path: ImportPath) -> dict[str, Any]:
+def get_import(path: ImportPath) -> dict[str, Any]:
     """How far an import is, and what became of its rows. Kept for a week after its end."""
     with db.connection() as conn:
         return _import(conn, _find(conn, path.org_id, path.import_id))
@@ -131,61 +133,63 @@ def look_up(path: ImportPath) -> dict[str, Any]:
     responses={200: {"description": "Every code, one a row, in the columns that import takes", "content": CSV}},
 )
 @requires_role("analyst", scope="codes:read")
-def export(path: OrganizationPath) -> Response:
+def export_codes_csv(path: OrganizationPath) -> Response:
     """All codes as CSV, oldest first. Solutions of puzzles are told to admins and owners only."""
-    columns = [name for name in csv_cells.COLUMNS if name != csv_cells.SOLUTION or at_least(role(), "admin")]
+    columns = [
+        name for name in csv_cells.COLUMNS if name != csv_cells.SOLUTION or includes_role(current_role(), "admin")
+    ]
     with db.connection() as conn:
-        slug = organizations.slug(conn, path.org_id)
-    written = InPlace(lambda: begun(_written(path.org_id, columns)))
+        slug = organizations.get_slug(conn, path.org_id)
+    written = SlotBoundIterator(lambda: prime(_written(path.org_id, columns)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
     return Response(written, headers=headers, content_type="text/csv; charset=utf-8")
 
 
-def _add(org_id: UUID, judged: Sequence[Judged], place: Callable[[int], str], *, partial: bool) -> Response:
+def _add(org_id: UUID, judged: Sequence[RowResult], place: Callable[[int], str], *, partial: bool) -> Response:
     """Add codes while the client waits. Raises RowsRefused, with which nothing stays; `place` names a row in it."""
     with transaction() as conn:
-        job = store.begin(conn, org_id, partial=partial, judged=len(judged))
-        staging.put_codes(conn, job.id, judged)
-        commit.conclude(conn, job)
+        job = store.create(conn, org_id, partial=partial, judged=len(judged))
+        staging.copy_candidates(conn, job.id, judged)
+        commit.commit(conn, job)
         told = _import(conn, _find(conn, org_id, job.id))
         if told["status"] == "failed":
             wrong = [row for row in told["rows"] if row["status"] == "failed"]
             faults = [
-                Fault(".".join(filter(None, (place(row["line"]), row["field"]))), row["message"]) for row in wrong
+                FieldError(".".join(filter(None, (place(row["line"]), row["field"]))), row["message"]) for row in wrong
             ]
-            raise RowsRefused(told["message"], faults, told["rows"])
+            raise InvalidRows(told["message"], faults, told["rows"])
         new = {"codes": told["done"], "failed": told["failed"]}
-        audit(conn, "codes.imported", org_id=org_id, object_id=job.id, new=new)
-    return answer(told, 201, Location=told["status_url"])
+        record(conn, "codes.imported", org_id=org_id, object_id=job.id, new=new)
+    return json_response(told, 201, Location=told["status_url"])
 
 
-def _stage(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
+def _start_import(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
     """Put a file's rows where workers find them."""
     file.seek(0)
     with transaction() as conn:
-        table = open_table(file)
-        job = store.begin(conn, org_id, table.columns, partial=partial)
-        total = staging.put_rows(conn, job.id, table.rows)
+        table = open_csv(file)
+        job = store.create(conn, org_id, table.columns, partial=partial)
+        total = staging.copy_rows(conn, job.id, table.rows)
         store.set_total(conn, job.id, total)
-        audit(conn, "import.started", org_id=org_id, object_id=job.id, new={"rows": total, "partial": partial})
+        record(conn, "import.started", org_id=org_id, object_id=job.id, new={"rows": total, "partial": partial})
         told = _import(conn, _find(conn, org_id, job.id))
-    return answer(told, 202, Location=told["status_url"], Retry_After="1")
+    return json_response(told, 202, Location=told["status_url"], Retry_After="1")
 
 
-def _find(conn: Conn, org_id: UUID, import_id: UUID) -> Import:
+def _find(conn: Conn, org_id: UUID, import_id: UUID) -> ImportJob:
     found = store.find(conn, org_id, import_id)
     if found is None:
         raise NotFound
     return found
 
 
-def _import(conn: Conn, found: Import) -> dict[str, Any]:
+def _import(conn: Conn, found: ImportJob) -> dict[str, Any]:
     told = vars(found) | {
         "progress": found.progress,
-        "rows": found.outcomes if found.is_over else store.failures(conn, found.id),
+        "rows": found.outcomes if found.is_over else store.list_failures(conn, found.id),
         "status_url": f"/api/organizations/{found.org_id}/imports/{found.id}",
     }
-    return ImportAnswer.model_validate(told).model_dump(mode="json")
+    return ImportResponse.model_validate(told).model_dump(mode="json")
 
 
 def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
@@ -195,12 +199,12 @@ def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
     sheet.writeheader()
     after = LOWEST
     with db.connection() as conn:
-        until = codes.last_id(conn, org_id) or LOWEST
+        until = codes.max_id(conn, org_id) or LOWEST
     while True:
         with db.connection() as conn:
-            page = codes.oldest_first(conn, org_id, after=after, until=until, limit=PAGE)
+            page = codes.list_range(conn, org_id, after=after, until=until, limit=PAGE)
             destinations = {code.destination_code for code in page if code.destination_code}
-            there = codes.existing(conn, org_id, destinations, until=until)
+            there = codes.find_existing(conn, org_id, destinations, until=until)
         for code in page:
             leads = code.destination_code if code.destination_code in there else None  # import takes none to nowhere
             sheet.writerow(csv_cells.write(replace(code, destination_code=leads)))

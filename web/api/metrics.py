@@ -22,6 +22,6 @@ def metrics() -> Response:
         "# HELP qr_cache_requests_total Looks into a cache, of the whole installation, by what came of them.",
         "# TYPE qr_cache_requests_total counter",
     ]
-    for (name, result), count in (cache.counts() or {}).items():
+    for (name, result), count in (cache.lookup_counts() or {}).items():
         lines.append(f'qr_cache_requests_total{{cache="{name}",result="{result}"}} {count}')
     return Response("\n".join(lines) + "\n", content_type=CONTENT_TYPE)

@@ -12,18 +12,18 @@ from shared.accounts import erasure, passwords, store
 from shared.accounts.export import document
 from shared.accounts.rules import PASSWORD_CHARACTERS
 from shared.accounts.store import Account, Profile
-from shared.audit.rules import difference
-from shared.errors import Fault, Invalid, NotFound, StillAGuest, Unauthenticated, WrongPassword
+from shared.audit.rules import diff
+from shared.errors import FieldError, GuestAccount, Invalid, NotFound, Unauthenticated, WrongPassword
 from shared.infra import db
-from shared.infra.pubsub_messages import tell_ended
-from shared.messages import ErasuresPending, nudger
+from shared.infra.pubsub_messages import publish_access_change
+from shared.messages import ErasuresPending, background_sender
 from web.api.accounts import Email, Password
 from web.api.analytics import Zone
-from web.api.audit import audit
-from web.http.auth import caller, me, signed_in
-from web.http.file_responses import InPlace, begun
-from web.http.request_context import comes_in_crowds
-from web.http.schemas import Answer, Body, Id, PatchBody, Time, Username
+from web.api.audit import record
+from web.http.auth import current_caller, current_player_id, requires_login
+from web.http.file_responses import SlotBoundIterator, prime
+from web.http.request_context import serialize_requests
+from web.http.schemas import Body, Id, PatchBody, ResponseModel, Timestamp, Username
 
 api = APIBlueprint("profile", __name__, url_prefix="/users/me", abp_tags=[Tag(name="Accounts")])
 
@@ -37,7 +37,7 @@ EXPORT: dict[str | int, Any] = {
     }
 }
 
-Given = Annotated[str, StringConstraints(max_length=PASSWORD_CHARACTERS[1])]
+CurrentPassword = Annotated[str, StringConstraints(max_length=PASSWORD_CHARACTERS[1])]
 """A password that is checked against the stored one. No more is said of its form."""
 
 
@@ -50,17 +50,17 @@ class ProfilePatchBody(PatchBody):
 
 
 class PasswordBody(Body):
-    current_password: Given
+    current_password: CurrentPassword
     new_password: Password
 
 
 class EraseBody(Body):
     """Who has a password says it; a guest has none to say."""
 
-    current_password: Given | None = None
+    current_password: CurrentPassword | None = None
 
 
-class ProfileAnswer(Answer):
+class ProfileResponse(ResponseModel):
     """The caller's account; `email` is told to nobody else."""
 
     id: Id
@@ -68,24 +68,24 @@ class ProfileAnswer(Answer):
     email: str | None
     timezone: str
     guest: bool = Field(description="Whether there is no password yet, and no name of one's own")
-    created_at: Time
+    created_at: Timestamp
 
 
-@api.get("", responses={200: ProfileAnswer})
-@signed_in
-def show() -> dict[str, Any]:
+@api.get("", responses={200: ProfileResponse})
+@requires_login
+def get_profile() -> dict[str, Any]:
     """Your own account."""
     with db.connection() as conn:
-        return _profile(store.profile(conn, me()))
+        return _profile(store.get_profile(conn, current_player_id()))
 
 
-@api.patch("", responses={200: ProfileAnswer, 409: None})
-@signed_in
-def change(body: ProfilePatchBody) -> dict[str, Any]:
+@api.patch("", responses={200: ProfileResponse, 409: None})
+@requires_login
+def update_profile(body: ProfilePatchBody) -> dict[str, Any]:
     """Change your own account: what is given, and nothing else. A guest has no name and no address to change: 409."""
-    player_id, changes = me(), body.changes()
+    player_id, changes = current_player_id(), body.changes()
     with db.transaction() as conn:
-        before = store.profile(conn, player_id)
+        before = store.get_profile(conn, player_id)
         if changes.keys() & {"username", "email"}:
             _check_account(store.lock_account(conn, player_id))
         if "username" in changes:
@@ -94,56 +94,56 @@ def change(body: ProfilePatchBody) -> dict[str, Any]:
             store.set_email(conn, player_id, changes["email"])
         if "timezone" in changes:
             store.set_timezone(conn, player_id, changes["timezone"])
-        told = _profile(store.profile(conn, player_id))
-        old, new = difference(vars(before) if before else {}, changes, secret=("email",))
+        told = _profile(store.get_profile(conn, player_id))
+        old, new = diff(vars(before) if before else {}, changes, secret=("email",))
         if new:
-            audit(conn, "account.changed", object_id=player_id, old=old, new=new)
+            record(conn, "account.changed", object_id=player_id, old=old, new=new)
         return told
 
 
 @api.post("/password", responses={204: None, 403: None, 409: None})
-@signed_in
-@comes_in_crowds
+@requires_login
+@serialize_requests
 def change_password(body: PasswordBody) -> tuple[str, int]:
     """Change your password: from the answer on, every other login of yours has ended."""
-    player_id, family_id = caller().login
+    player_id, family_id = current_caller().login
     with db.connection() as conn:
-        stored = _check_account(store.account(conn, player_id))
-    if not passwords.is_password(body.current_password, stored):
+        stored = _check_account(store.get_account(conn, player_id))
+    if not passwords.verify_password(body.current_password, stored):
         raise WrongPassword
     password_hash = passwords.hash_password(body.new_password)
     with db.transaction() as conn:
-        if not store.replace_hash(conn, player_id, old=stored, new=password_hash):
+        if not store.replace_password_hash(conn, player_id, old=stored, new=password_hash):
             raise WrongPassword  # any more: another request was first
-        store.end_families(conn, player_id, "password", but=family_id)
-        audit(conn, "password.changed", object_id=player_id)
-    tell_ended(player_id)
+        store.revoke_sessions(conn, player_id, "password", but=family_id)
+        record(conn, "password.changed", object_id=player_id)
+    publish_access_change(player_id)
     return "", 204
 
 
 @api.get("/export", responses=EXPORT)
-@signed_in
-def export() -> Response:
+@requires_login
+def export_data() -> Response:
     """Everything that is held on you, as one JSON document."""
-    player_id = me()
-    written = InPlace(lambda: begun(document(player_id, datetime.now(UTC))))
+    player_id = current_player_id()
+    written = SlotBoundIterator(lambda: prime(document(player_id, datetime.now(UTC))))
     headers = {"Content-Disposition": 'attachment; filename="waymark-export.json"'}
     return Response(written, headers=headers, content_type="application/json")
 
 
 @api.delete("", responses={204: None, 403: None, 409: None})
-@signed_in
-@comes_in_crowds
-def erase(body: EraseBody) -> tuple[str, int]:
+@requires_login
+@serialize_requests
+def delete_account(body: EraseBody) -> tuple[str, int]:
     """Be forgotten: name, address and positions, codes you generated, every login. Counts and ledgers stay, under a
     made-up name. The last owner of an organization has to make somebody else one first: 409."""
-    player_id = me()
+    player_id = current_player_id()
     with db.connection() as conn:
-        found = store.account(conn, player_id)
+        found = store.get_account(conn, player_id)
     if found is not None and found.password_hash is not None:
         if body.current_password is None:
-            raise Invalid(Fault("body.current_password", "must be given"))
-        if not passwords.is_password(body.current_password, found.password_hash):
+            raise Invalid(FieldError("body.current_password", "must be given"))
+        if not passwords.verify_password(body.current_password, found.password_hash):
             raise WrongPassword
     with db.transaction() as conn:
         now = store.lock_account(conn, player_id)
@@ -152,8 +152,8 @@ def erase(body: EraseBody) -> tuple[str, int]:
         if found is None or now.password_hash != found.password_hash:
             raise WrongPassword  # any more
         erasure.erase(conn, player_id)
-    nudger.nudge(ErasuresPending())
-    tell_ended(player_id)
+    background_sender.nudge(ErasuresPending())
+    publish_access_change(player_id)
     return "", 204
 
 
@@ -162,11 +162,11 @@ def _check_account(found: Account | None) -> str:
     if found is None:
         raise NotFound
     if found.password_hash is None:
-        raise StillAGuest
+        raise GuestAccount
     return found.password_hash
 
 
 def _profile(found: Profile | None) -> dict[str, Any]:
     if found is None:
         raise NotFound
-    return ProfileAnswer.model_validate(found).model_dump(mode="json")
+    return ProfileResponse.model_validate(found).model_dump(mode="json")

@@ -10,25 +10,25 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from shared.codes.schemas import TagText
-from shared.errors import Fault, Forbidden, Gone, Invalid, NotFound
-from shared.images.image_spec import MAX_SIZE, MIN_SIZE, Format, Level
+from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.storage.base import storage
-from shared.messages import RenderChunk, RenderEnded, nudger
+from shared.messages import RenderChunk, RenderFilesUnneeded, background_sender
 from shared.renders import rules, signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
-from shared.renders.rules import LINK_LASTS, MAX_CODES, Asked, Output, Render, Status
+from shared.renders.rules import LINK_TTL, MAX_CODES, Output, Render, RenderOptions, RenderStatus
 from shared.settings import settings
-from web.api.audit import audit
+from web.api.audit import record
 from web.api.organizations import OrganizationPath
-from web.http.auth import caller, opens_by_link, requires_role
-from web.http.file_responses import documented, send
-from web.http.idempotency import answer_once, takes_key, transaction
-from web.http.pagination import PageQuery, cut, decode_id
-from web.http.request_context import takes_up_to
-from web.http.responses import answer
-from web.http.schemas import Answer, AnyWhole, Body, Flag, Id, Time
+from web.http.auth import allow_signed_link, current_caller, requires_role
+from web.http.file_responses import openapi_responses, send_file
+from web.http.idempotency import documents_idempotency_key, run_once, transaction
+from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.request_context import max_body_bytes
+from web.http.responses import json_response
+from web.http.schemas import Body, Id, Integer, ResponseModel, StrictBool, Timestamp
 
 api = APIBlueprint(
     "renders", __name__, url_prefix="/api/organizations/<org_id>/renders", abp_tags=[Tag(name="Renders")]
@@ -36,7 +36,7 @@ api = APIBlueprint(
 
 MAX_BODY_BYTES = 10 * 2**20
 """A hundred thousand ids take four."""
-FAULTS_TOLD = 20
+MAX_ERRORS_LISTED = 20
 CONTENT_TYPES: dict[Output, str] = {"zip": "application/zip", "label_sheet": "application/pdf"}
 Template = Literal[
     "a4-3x8", "a4-2x7", "a4-3x7", "a4-3x6", "a4-2x4", "a4-5x13", "letter-3x10", "letter-2x10", "letter-2x5"
@@ -49,7 +49,7 @@ def _only_true(value: bool) -> bool:
     return value
 
 
-Yes = Annotated[Flag, AfterValidator(_only_true), WithJsonSchema({"type": "boolean", "const": True})]
+LiteralTrue = Annotated[StrictBool, AfterValidator(_only_true), WithJsonSchema({"type": "boolean", "const": True})]
 
 
 class LabelBody(Body):
@@ -64,10 +64,10 @@ class RenderBody(Body):
 
     qr_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_CODES, fail_fast=True)] | None = None
     tag: TagText | None = None
-    all: Yes | None = None
+    all: LiteralTrue | None = None
     format: Format = Field("png", description="Of a ZIP's pictures; a label sheet is one PDF")
-    size: Annotated[AnyWhole, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Of a ZIP's pictures")] = 300
-    error_correction: Level = Field("M", description="H wherever the code has a logo")
+    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Of a ZIP's pictures")] = 300
+    error_correction: ErrorCorrection = Field("M", description="H wherever the code has a logo")
     output: Output = "zip"
     label: LabelBody | None = Field(None, description="Of a label sheet")
 
@@ -84,10 +84,10 @@ class RenderBody(Body):
             raise ValueError("exactly one of qr_ids, tag and all must be given")
         return self
 
-    def asked(self) -> Asked:
+    def asked(self) -> RenderOptions:
         label = self.label or LabelBody()
         of_labels = {"template": label.template, "caption": label.caption} if self.output == "label_sheet" else {}
-        return Asked(
+        return RenderOptions(
             output=self.output,
             format=self.format,
             size=self.size,
@@ -100,46 +100,46 @@ class RenderPath(OrganizationPath):
     render_id: Id
 
 
-class FailedAnswer(Answer):
+class FailedCodeResponse(ResponseModel):
     qr_id: Id
     message: str
 
 
-class RenderAnswer(Answer):
+class RenderResponse(ResponseModel):
     """A render. `done` and `failed` count codes; `errors` tells of the first 500 that failed, `reason` why all did.
     `download_url` works for an hour without a token: ask again for another one. `expires_at` is the file's."""
 
     render_id: Id
-    status: Status
+    status: RenderStatus
     total: int
     done: int
     failed: int
     progress: float = Field(ge=0, le=1)
     reason: str | None
-    errors: list[FailedAnswer]
+    errors: list[FailedCodeResponse]
     output: Output
     format: Format
     size: int
-    error_correction: Level
+    error_correction: ErrorCorrection
     label: LabelBody | None
-    created_at: Time
-    finished_at: Time | None
+    created_at: Timestamp
+    finished_at: Timestamp | None
     status_url: str
     download_url: str | None
     bytes: int | None = Field(description="Of the file")
-    expires_at: Time | None
+    expires_at: Timestamp | None
 
 
-class RendersAnswer(Answer):
-    items: list[RenderAnswer]
+class RendersResponse(ResponseModel):
+    items: list[RenderResponse]
     next_cursor: str | None
 
 
-@api.post("", responses={202: RenderAnswer})
+@api.post("", responses={202: RenderResponse})
 @requires_role("admin", scope="renders")
-@takes_up_to(MAX_BODY_BYTES)
-@takes_key
-def ask(path: OrganizationPath, body: RenderBody) -> Response:
+@max_body_bytes(MAX_BODY_BYTES)
+@documents_idempotency_key
+def create_render(path: OrganizationPath, body: RenderBody) -> Response:
     """Ask for the pictures of many codes. Which codes they are is settled now; workers draw them as they are then."""
     made: list[tuple[UUID, int]] = []
 
@@ -147,45 +147,45 @@ def ask(path: OrganizationPath, body: RenderBody) -> Response:
         with transaction() as conn:
             qr_ids = _selected(conn, path.org_id, body)
             asked = body.asked()
-            render_id = store.add(conn, path.org_id, caller().player_id, asked, qr_ids)
-            made.append((render_id, len(rules.chunks(qr_ids, asked))))
+            render_id = store.add(conn, path.org_id, current_caller().player_id, asked, qr_ids)
+            made.append((render_id, len(rules.split_into_chunks(qr_ids, asked))))
             new = vars(asked) | {"codes": len(qr_ids)}
-            audit(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
-            told = _told(_find(conn, path.org_id, render_id), [])
-        return answer(told, 202, Location=told["status_url"], Retry_After="1")
+            record(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
+            told = _to_response(_find(conn, path.org_id, render_id), [])
+        return json_response(told, 202, Location=told["status_url"], Retry_After="1")
 
-    response = answer_once(caller().id, add)
+    response = run_once(current_caller().id, add)
     for render_id, count in made:
         for number in range(count):
-            nudger.nudge(RenderChunk(str(render_id), number))
+            background_sender.nudge(RenderChunk(str(render_id), number))
     return response
 
 
-@api.get("", responses={200: RendersAnswer})
+@api.get("", responses={200: RendersResponse})
 @requires_role("admin", scope="renders")
 def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
     """The organization's renders, newest first. Which codes failed is told by each one itself."""
     before = decode_id(query.cursor)
     with db.connection() as conn:
         found = store.of_organization(conn, path.org_id, limit=query.limit + 1, before=before)
-    page, next_cursor = cut(found, query.limit, lambda render: (str(render.id),))
-    return {"items": [_told(render, []) for render in page], "next_cursor": next_cursor}
+    page, next_cursor = paginate(found, query.limit, lambda render: (str(render.id),))
+    return {"items": [_to_response(render, []) for render in page], "next_cursor": next_cursor}
 
 
-@api.get("/<render_id>", responses={200: RenderAnswer})
+@api.get("/<render_id>", responses={200: RenderResponse})
 @requires_role("admin", scope="renders")
-def look_up(path: RenderPath) -> dict[str, Any]:
+def get_render(path: RenderPath) -> dict[str, Any]:
     """How far a render has come, and where its file is."""
     with db.connection() as conn:
         found = _find(conn, path.org_id, path.render_id)
-        errors = store.errors(conn, found.id) if found.failed else []
-    return _told(found, errors)
+        errors = store.list_errors(conn, found.id) if found.failed else []
+    return _to_response(found, errors)
 
 
-@api.get("/<render_id>/download", responses={**documented("application/zip", "application/pdf"), 410: None})
-@opens_by_link
+@api.get("/<render_id>/download", responses={**openapi_responses("application/zip", "application/pdf"), 410: None})
+@allow_signed_link
 @requires_role("admin", scope="renders")
-def download(path: RenderPath) -> Response:
+def download_render(path: RenderPath) -> Response:
     """The file, once the render is done and until it expires. With a token, or by the `download_url` that a look at the
     render gives."""
     if "signature" in request.args:
@@ -197,7 +197,7 @@ def download(path: RenderPath) -> Response:
     if found.is_expired:
         raise Gone
     name = found.file
-    return send(
+    return send_file(
         lambda start, stop: storage().read(name, start, stop),
         size=found.file_bytes,
         tag=name.rpartition("/")[2].partition(".")[0],
@@ -208,32 +208,32 @@ def download(path: RenderPath) -> Response:
 
 @api.delete("/<render_id>", responses={204: None})
 @requires_role("admin", scope="renders")
-def cancel(path: RenderPath) -> tuple[str, int]:
+def cancel_render(path: RenderPath) -> tuple[str, int]:
     """Cancel a render, or remove the file of one that is done. Workers leave off within a chunk."""
     with db.transaction() as conn:
         if not store.cancel(conn, path.org_id, path.render_id):
             raise NotFound
-        audit(conn, "render.canceled", org_id=path.org_id, object_id=path.render_id)
-    nudger.nudge(RenderEnded(str(path.render_id)))
+        record(conn, "render.canceled", org_id=path.org_id, object_id=path.render_id)
+    background_sender.nudge(RenderFilesUnneeded(str(path.render_id)))
     return "", 204
 
 
 def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
     """The codes in question, in order. Raises Invalid, naming what is wrong with them."""
     if body.qr_ids is None:
-        found = store.codes_of(conn, org_id, body.tag)
+        found = store.select_code_ids(conn, org_id, body.tag)
         field = "body.all" if body.tag is None else "body.tag"
         if not found:
-            raise Invalid(Fault(field, "selects no code"))
+            raise Invalid(FieldError(field, "selects no code"))
         if len(found) > MAX_CODES:
-            raise Invalid(Fault(field, f"selects more than {MAX_CODES:,} codes, the most that a render may have"))
+            raise Invalid(FieldError(field, f"selects more than {MAX_CODES:,} codes, the most that a render may have"))
         return found
     first = {qr_id: place for place, qr_id in reversed(list(enumerate(body.qr_ids)))}
     twice = [place for place, qr_id in enumerate(body.qr_ids) if first[qr_id] != place]
     if twice:
-        raise Invalid(*(Fault(f"body.qr_ids.{place}", "is given twice") for place in twice[:FAULTS_TOLD]))
-    if unknown := store.unknown(conn, org_id, body.qr_ids, limit=FAULTS_TOLD):
-        raise Invalid(*(Fault(f"body.qr_ids.{place}", "this organization has no such code") for place in unknown))
+        raise Invalid(*(FieldError(f"body.qr_ids.{place}", "is given twice") for place in twice[:MAX_ERRORS_LISTED]))
+    if unknown := store.find_unknown_indexes(conn, org_id, body.qr_ids, limit=MAX_ERRORS_LISTED):
+        raise Invalid(*(FieldError(f"body.qr_ids.{place}", "this organization has no such code") for place in unknown))
     return body.qr_ids
 
 
@@ -244,7 +244,7 @@ def _find(conn: Conn, org_id: UUID, render_id: UUID) -> Render:
     return found
 
 
-def _told(render: Render, errors: list[store.Failed]) -> dict[str, Any]:
+def _to_response(render: Render, errors: list[store.FailedCode]) -> dict[str, Any]:
     status_url = f"/api/organizations/{render.org_id}/renders/{render.id}"
     has_file = render.file is not None and not render.is_expired
     label = {"template": render.template, "caption": render.caption} if render.template else None
@@ -257,17 +257,17 @@ def _told(render: Render, errors: list[store.Failed]) -> dict[str, Any]:
         "download_url": f"{status_url}/download?{_link(render)}" if has_file else None,
         "bytes": render.file_bytes,
     }
-    return RenderAnswer.model_validate(told).model_dump(mode="json")
+    return RenderResponse.model_validate(told).model_dump(mode="json")
 
 
 def _link(render: Render) -> str:
     """The query that opens the download without a token."""
-    expires = int((datetime.now(UTC) + LINK_LASTS).timestamp())
+    expires = int((datetime.now(UTC) + LINK_TTL).timestamp())
     signature = signed_links.sign(settings().jwt_secret.get_secret_value(), render.id, expires)
     return urlencode({"expires": expires, "signature": signature})
 
 
 def _check_link(render_id: UUID) -> None:
     secret, now = settings().jwt_secret.get_secret_value(), datetime.now(UTC)
-    if not signed_links.opens(secret, render_id, request.args.get("expires", ""), request.args["signature"], now):
+    if not signed_links.is_valid(secret, render_id, request.args.get("expires", ""), request.args["signature"], now):
         raise Forbidden("This link has ended, or is not one of ours.")

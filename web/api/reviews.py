@@ -7,26 +7,26 @@ from typing import Any, Literal
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
-from shared.errors import NoSuchPlayer, NotFound, NotJudged, NotReviewable
+from shared.errors import NotFound, NotReviewable, NoVerdictYet, PlayerNotFound
 from shared.infra import db
 from shared.infra.ids import uuid7
 from shared.reviews import explanation, rules, simulation, store
-from shared.reviews.rules import Action, Step
+from shared.reviews.rules import ReviewAction, RuleStep
 from shared.reviews.store import Review
-from shared.scans.judging_limits import limits
+from shared.scans.judging_limits import from_settings
 from shared.scans.rules import MESSAGES, Scan
 from shared.settings import settings
-from web.api.audit import audit
+from web.api.audit import record
 from web.api.organizations import OrganizationPath
-from web.api.scans import Destination, Encounter, ScanBody, new_scan
-from web.http.auth import me, requires_role
-from web.http.pagination import PageQuery, cut, decode_id
-from web.http.schemas import Answer, Id, Time
+from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
+from web.http.auth import current_player_id, requires_role
+from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.schemas import Id, ResponseModel, Timestamp
 
 api = APIBlueprint(
     "reviews", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
 )
-PAST: Mapping[Action, str] = {"release": "released", "annul": "annulled"}
+PAST: Mapping[ReviewAction, str] = {"release": "released", "annul": "annulled"}
 ScanStatus = Literal["pending", "success", "failure", "held", "annulled"]
 
 
@@ -38,7 +38,7 @@ class ReviewsQuery(PageQuery):
     status: Literal["held", "annulled"] = "held"
 
 
-class ReviewAnswer(Answer):
+class ReviewResponse(ResponseModel):
     """A scan as staff see it. Distances in metres; `reward` and `quantity` are what it gives, or would give."""
 
     scan_id: Id
@@ -56,19 +56,19 @@ class ReviewAnswer(Answer):
     longitude: float | None
     accuracy: float | None
     distance_m: float | None
-    scanned_at: Time
-    received_at: Time
-    settled_at: Time | None
+    scanned_at: Timestamp
+    received_at: Timestamp
+    settled_at: Timestamp | None
     reviewed_by: Id | None = Field(description="Who released or annulled it")
-    reviewed_at: Time | None
+    reviewed_at: Timestamp | None
 
 
-class ReviewsAnswer(Answer):
-    items: list[ReviewAnswer]
+class ReviewsResponse(ResponseModel):
+    items: list[ReviewResponse]
     next_cursor: str | None
 
 
-class StepAnswer(Answer):
+class StepResponse(ResponseModel):
     """A rule, what came of it, and what it looked at: metres, seconds, counts."""
 
     rule: str
@@ -76,7 +76,7 @@ class StepAnswer(Answer):
     inputs: dict[str, Any]
 
 
-class ExplanationAnswer(Answer):
+class ExplanationResponse(ResponseModel):
     """Each rule in the order of judging."""
 
     scan_id: Id
@@ -86,10 +86,10 @@ class ExplanationAnswer(Answer):
         description="Inputs are as they were judged; false: only the scan and its distance were kept, and the code is "
         "shown as it stands now"
     )
-    rules: list[StepAnswer]
+    rules: list[StepResponse]
 
 
-class SimulationAnswer(Answer):
+class SimulationResponse(ResponseModel):
     """A verdict that nothing came of; fields that do not apply are left out."""
 
     status: Literal["success", "failure", "held"]
@@ -98,102 +98,102 @@ class SimulationAnswer(Answer):
     encounter_type: Literal["item_drop", "encounter", "transportation"] | None = None
     reward: str | None = None
     quantity: int | None = None
-    encounter: Encounter | None = None
-    destination: Destination | None = None
+    encounter: EncounterResponse | None = None
+    destination: DestinationResponse | None = None
     distance_m: float | None = None
-    rules: list[StepAnswer]
+    rules: list[StepResponse]
 
 
-@api.get("", responses={200: ReviewsAnswer})
+@api.get("", responses={200: ReviewsResponse})
 @requires_role("admin")
-def list_scans(path: OrganizationPath, query: ReviewsQuery) -> dict[str, Any]:
+def list_reviews(path: OrganizationPath, query: ReviewsQuery) -> dict[str, Any]:
     """Scans that wait for review, or were annulled, newest first."""
     before = decode_id(query.cursor)
     with db.connection() as conn:
         found = store.of_organization(conn, path.org_id, query.status, limit=query.limit + 1, before=before)
-    page, next_cursor = cut(found, query.limit, lambda review: (str(review.scan_id),))
+    page, next_cursor = paginate(found, query.limit, lambda review: (str(review.scan_id),))
     return {"items": [_review(review) for review in page], "next_cursor": next_cursor}
 
 
-@api.post("/<scan_id>/release", responses={200: ReviewAnswer, 409: None})
+@api.post("/<scan_id>/release", responses={200: ReviewResponse, 409: None})
 @requires_role("admin")
-def release(path: ReviewPath) -> dict[str, Any]:
+def release_scan(path: ReviewPath) -> dict[str, Any]:
     """Let a held scan be a success: its reward is paid. Once released it stays so, however often it is asked."""
     return _decide(path, "release")
 
 
-@api.post("/<scan_id>/annul", responses={200: ReviewAnswer, 409: None})
+@api.post("/<scan_id>/annul", responses={200: ReviewResponse, 409: None})
 @requires_role("admin")
-def annul(path: ReviewPath) -> dict[str, Any]:
+def annul_scan(path: ReviewPath) -> dict[str, Any]:
     """Undo a held or successful scan: rewards are taken back by compensating entries, and its place is free again."""
     return _decide(path, "annul")
 
 
-@api.get("/<scan_id>/explain", responses={200: ExplanationAnswer, 409: None})
+@api.get("/<scan_id>/explain", responses={200: ExplanationResponse, 409: None})
 @requires_role("admin")
-def explain(path: ReviewPath) -> dict[str, Any]:
+def explain_scan(path: ReviewPath) -> dict[str, Any]:
     """How a verdict came about: each rule, its inputs, its outcome."""
     with db.connection() as conn:
         found = store.find(conn, path.org_id, path.scan_id)
         if found is None:
             raise NotFound
         if found.status == "pending":
-            raise NotJudged
-        facts = found.facts or explanation.facts(conn, found, limits(settings()))
-    reason = rules.deciding(found.facts) if found.facts else found.reason
+            raise NoVerdictYet
+        facts = found.facts or explanation.reconstruct_inputs(conn, found, from_settings(settings()))
+    reason = rules.deciding_rule(found.facts) if found.facts else found.reason
     told = {"scan_id": found.scan_id, "status": found.status, "reason": reason, "recorded": bool(found.facts)}
-    steps = _steps(rules.steps(reason, facts))
-    return ExplanationAnswer.model_validate({**told, "rules": steps}).model_dump(mode="json")
+    steps = _steps(rules.rule_steps(reason, facts))
+    return ExplanationResponse.model_validate({**told, "rules": steps}).model_dump(mode="json")
 
 
-@api.post("/simulate", responses={200: SimulationAnswer})
+@api.post("/simulate", responses={200: SimulationResponse})
 @requires_role("admin")
-def simulate(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
+def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
     """The verdict that such a scan of one of the organization's codes would get now. Nothing is written, no nonce used.
 
     Of where the player was before, only what they handed in themselves of this organization's codes is looked at.
     """
-    given, now = new_scan(body), datetime.now(UTC)
-    with simulation.looking() as conn:
+    given, now = to_new_scan(body), datetime.now(UTC)
+    with simulation.read_only_snapshot() as conn:
         if not simulation.is_player(conn, given.player_id):
-            raise NoSuchPlayer
+            raise PlayerNotFound
         scan = Scan(
             id=uuid7(),
             player_id=given.player_id,
             qr_code=given.qr_code,
-            qr_code_id=simulation.code_id(conn, path.org_id, given.qr_code),
+            qr_code_id=simulation.find_code_id(conn, path.org_id, given.qr_code),
             scan_time=min(given.scanned_at or now, now),
             received_at=now,
             place=given.place,
             accuracy_m=given.accuracy_m,
         )
-        verdict, scan_type = simulation.judge(conn, scan, path.org_id, limits(settings()))
+        verdict, scan_type = simulation.simulate(conn, scan, path.org_id, from_settings(settings()))
     told = {
         "status": verdict.status,
         "reason": verdict.reason,
         "message": MESSAGES.get(verdict.reason or ""),
         "encounter_type": scan_type,
         "distance_m": verdict.distance_m,
-        "rules": _steps(rules.steps(verdict.reason, verdict.facts or {})),
+        "rules": _steps(rules.rule_steps(verdict.reason, verdict.facts or {})),
         **verdict.outcome,
     }
-    answer = SimulationAnswer.model_validate(told).model_dump(mode="json")
+    answer = SimulationResponse.model_validate(told).model_dump(mode="json")
     return {name: value for name, value in answer.items() if value is not None}
 
 
-def _decide(path: ReviewPath, action: Action) -> dict[str, Any]:
+def _decide(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
     with db.transaction() as conn:
         scan = store.lock(conn, path.org_id, path.scan_id)
         if scan is None:
             raise NotFound
-        match rules.consequence(action, scan.status, is_reviewed=scan.reviewed_at is not None):
+        match rules.review_effect(action, scan.status, is_reviewed=scan.reviewed_at is not None):
             case "refusal":
                 raise NotReviewable(f"A scan that is {scan.status} cannot be {PAST[action]}.")
             case "change":
                 change = store.release if action == "release" else store.annul
-                change(conn, scan, path.org_id, me())
-                old, new = {"status": scan.status}, {"status": rules.BECOMES[action]}
-                audit(conn, f"scan.{PAST[action]}", org_id=path.org_id, object_id=path.scan_id, old=old, new=new)
+                change(conn, scan, path.org_id, current_player_id())
+                old, new = {"status": scan.status}, {"status": rules.RESULTING_STATUS[action]}
+                record(conn, f"scan.{PAST[action]}", org_id=path.org_id, object_id=path.scan_id, old=old, new=new)
         found = store.find(conn, path.org_id, path.scan_id)
     if found is None:
         raise NotFound
@@ -202,12 +202,12 @@ def _decide(path: ReviewPath, action: Action) -> dict[str, Any]:
 
 def _review(found: Review) -> dict[str, Any]:
     told = vars(found) | {
-        "held_for": rules.deciding(found.facts) if found.facts and found.reason is None else found.reason,
+        "held_for": rules.deciding_rule(found.facts) if found.facts and found.reason is None else found.reason,
         "reward": found.outcome.get("reward"),
         "quantity": found.outcome.get("quantity"),
     }
-    return ReviewAnswer.model_validate(told).model_dump(mode="json")
+    return ReviewResponse.model_validate(told).model_dump(mode="json")
 
 
-def _steps(steps: Sequence[Step]) -> list[dict[str, Any]]:
+def _steps(steps: Sequence[RuleStep]) -> list[dict[str, Any]]:
     return [{"rule": step.rule, "outcome": step.outcome, "inputs": dict(step.inputs)} for step in steps]

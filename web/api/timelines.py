@@ -11,15 +11,15 @@ from pydantic import Field
 from shared.analytics import cache_versions
 from shared.analytics.calendar import Period
 from shared.analytics.timelines import Timeline, timeline
-from shared.analytics.unaggregated import Subject
+from shared.analytics.unaggregated import RollupSubject
 from shared.errors import NotFound
 from shared.infra import db
-from shared.infra.timestamps import write_time
+from shared.infra.timestamps import format_rfc3339
 from web.api.analytics import StatsQuery
 from web.api.codes import CodePath
 from web.api.organizations import OrganizationPath
 from web.http.auth import requires_role
-from web.http.schemas import Answer, Time
+from web.http.schemas import ResponseModel, Timestamp
 
 api = APIBlueprint("timelines", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Analytics")])
 
@@ -30,7 +30,7 @@ class TimelineQuery(StatsQuery):
     period: Period = "30d"
 
 
-class TimelineDay(Answer):
+class TimelineDay(ResponseModel):
     date: str = Field(json_schema_extra={"format": "date"})
     count: int = Field(description="Settled scans, by the time they were scanned at")
     success: int
@@ -38,12 +38,12 @@ class TimelineDay(Answer):
     visits: int = Field(description="Of people, to /s/{code}")
 
 
-class TimelineAnswer(Answer):
+class TimelineResponse(ResponseModel):
     """Successive days, the last one today in `tz`; zero where nothing was."""
 
     period: Period
     tz: str
-    as_of: Time = Field(description="Up to when everything is counted: now, unless a great deal is still to be")
+    as_of: Timestamp = Field(description="Up to when everything is counted: now, unless a great deal is still to be")
     data: list[TimelineDay]
 
 
@@ -54,18 +54,18 @@ CSV: dict[str, Any] = {
 }
 
 
-@api.get("/qr-codes/<qr_id>/timeline", responses={200: TimelineAnswer})
+@api.get("/qr-codes/<qr_id>/timeline", responses={200: TimelineResponse})
 @requires_role("analyst", scope="analytics")
 def code_timeline(path: CodePath, query: TimelineQuery) -> dict[str, Any]:
     """A code's scans and visits, day by day."""
-    return _told(_of_code(path, query), query)
+    return _to_response(_of_code(path, query), query)
 
 
-@api.get("/timeline", responses={200: TimelineAnswer})
+@api.get("/timeline", responses={200: TimelineResponse})
 @requires_role("analyst", scope="analytics")
 def organization_timeline(path: OrganizationPath, query: TimelineQuery) -> dict[str, Any]:
     """Scans and visits of all of the organization's codes, day by day; a player who scanned several is one."""
-    return _told(_of_organization(path.org_id, query), query)
+    return _to_response(_of_organization(path.org_id, query), query)
 
 
 @api.get("/qr-codes/<qr_id>/timeline.csv", responses={200: CSV})
@@ -84,22 +84,22 @@ def organization_timeline_csv(path: OrganizationPath, query: TimelineQuery) -> R
 
 def _of_code(path: CodePath, query: TimelineQuery) -> Timeline:
     with db.connection() as conn:
-        if cache_versions.code_tag(conn, path.org_id, path.qr_id) is None:
+        if cache_versions.code_cache_version(conn, path.org_id, path.qr_id) is None:
             raise NotFound
-        return timeline(conn, Subject(path.qr_id, path.org_id), query.period, query.tz, datetime.now(UTC))
+        return timeline(conn, RollupSubject(path.qr_id, path.org_id), query.period, query.tz, datetime.now(UTC))
 
 
 def _of_organization(org_id: UUID, query: TimelineQuery) -> Timeline:
     with db.connection() as conn:
-        return timeline(conn, Subject(org_id, org_id), query.period, query.tz, datetime.now(UTC))
+        return timeline(conn, RollupSubject(org_id, org_id), query.period, query.tz, datetime.now(UTC))
 
 
-def _told(found: Timeline, query: TimelineQuery) -> dict[str, Any]:
+def _to_response(found: Timeline, query: TimelineQuery) -> dict[str, Any]:
     data = [
         {"date": day.isoformat(), "count": count, "success": success, "unique_players": players, "visits": visits}
         for day, count, success, players, visits in found
     ]
-    return {"period": query.period, "tz": query.tz, "as_of": write_time(found.as_of), "data": data}
+    return {"period": query.period, "tz": query.tz, "as_of": format_rfc3339(found.as_of), "data": data}
 
 
 def _csv(found: Timeline, query: TimelineQuery) -> Response:

@@ -16,21 +16,21 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
 from shared.accounts import store as accounts
-from shared.accounts.external_tokens import Theirs
+from shared.accounts.external_tokens import ExternalIdentity
 from shared.errors import Forbidden, NotFound, Unauthenticated
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import ApiKey, Scope
-from shared.organizations.rules import Role, at_least
+from shared.organizations.rules import Role, includes_role
 from shared.settings import settings
 from web.http import external_auth
 
 View = TypeVar("View", bound=Callable[..., Any])
 ALGORITHM = "HS256"
 
-Kind = Literal["public", "player", "refresh", "oneself", "role", "socket"]
+RequirementKind = Literal["public", "player", "refresh", "oneself", "role", "socket"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Caller:
 class Requirement:
     """What a route asks of its caller."""
 
-    kind: Kind
+    kind: RequirementKind
     role: Role | None = None
     scope: Scope | None = None  # of an API key; a route that states none takes no keys
     waived_unless: str | None = None  # the setting that asks for it
@@ -79,17 +79,17 @@ def _states(requirement: Requirement) -> Callable[[View], View]:
 
 public = _states(Requirement("public"))
 """Anybody."""
-signed_in = _states(Requirement("player"))
+requires_login = _states(Requirement("player"))
 """Any player with a valid access token."""
-refreshing = _states(Requirement("refresh"))
+requires_refresh_token = _states(Requirement("refresh"))
 """A refresh token instead of an access token; whether it was used before is the route's to decide."""
-oneself = _states(Requirement("oneself"))
+requires_self = _states(Requirement("oneself"))
 """The player whose id is in the path."""
-live_socket = _states(Requirement("socket"))
+requires_websocket_access = _states(Requirement("socket"))
 """A WebSocket: credentials by header or ticket, judged in `web/realtime/websockets.py` before the upgrade."""
 
 
-def signed_in_or_key(scope: Scope) -> Callable[[View], View]:
+def requires_login_or_key(scope: Scope) -> Callable[[View], View]:
     """Any player with a valid access token, or an API key with this scope: whom it acts for is the route's to judge."""
     return _states(Requirement("player", scope=scope))
 
@@ -99,35 +99,35 @@ def requires_role(role: Role, *, scope: Scope | None = None) -> Callable[[View],
     return _states(Requirement("role", role, scope))
 
 
-def signed_in_if(setting: str) -> Callable[[View], View]:
+def requires_login_if(setting: str) -> Callable[[View], View]:
     """Any player with a valid access token; where the setting is false, also anybody who presents no credentials."""
     return _states(Requirement("player", waived_unless=setting))
 
 
-def opens_by_link(view: View) -> View:
+def allow_signed_link(view: View) -> View:
     """Stands above what the route requires otherwise: a request with a `signature` needs no credentials, and the route
     judges it."""
     return _states(replace(requirement_of(view), or_link=True))(view)
 
 
-def visitor() -> Caller | None:
+def optional_caller() -> Caller | None:
     """The caller of this request, if it had credentials."""
     return cast("Caller | None", g.get("caller"))
 
 
-def caller() -> Caller:
+def current_caller() -> Caller:
     """The caller of this request, on any route that is not public."""
     return cast("Caller", g.caller)
 
 
-def me() -> UUID:
+def current_player_id() -> UUID:
     """The player who calls, on a route that takes no keys."""
-    if (player_id := caller().player_id) is None:
+    if (player_id := current_caller().player_id) is None:
         raise Forbidden
     return player_id
 
 
-def role() -> Role:
+def current_role() -> Role:
     """The caller's role in the organization of the path, on a route that requires one."""
     return cast("Role", g.role)
 
@@ -140,7 +140,7 @@ def requirement_of(view: Callable[..., Any] | None) -> Requirement:
     return found
 
 
-def gate() -> None:
+def check_access() -> None:
     """Authenticate, then authorize. Runs before every view."""
     if request.endpoint is None or request.method == "OPTIONS":  # 404 or 405 follow, or the methods there are
         return
@@ -151,10 +151,10 @@ def gate() -> None:
         path_ids()
         return
     if (text := _presented_key()) is not None:
-        g.caller, g.role = admit_key(text, needed.scope)
+        g.caller, g.role = authorize_api_key(text, needed.scope)
         return
     if needed.role is not None:
-        g.caller, g.role = admit(needed.role)
+        g.caller, g.role = authorize_member(needed.role)
         return
     g.caller = authenticate(refresh=needed.kind == "refresh")
     if needed.kind == "oneself" and path_ids()["player_id"] != g.caller.player_id:
@@ -174,12 +174,12 @@ def _is_open(needed: Requirement) -> bool:
 def authenticate(*, refresh: bool = False) -> Caller:
     """The player by the Authorization header. Raises Unauthenticated, and Forbidden for a key."""
     if (text := _presented_key()) is not None:
-        return admit_key(text, None)[0]
-    found = _claimed("refresh" if refresh else "access")
+        return authorize_api_key(text, None)[0]
+    found = _verified_caller("refresh" if refresh else "access")
     if not refresh:
         player_id, family_id = found.login
         with db.connection() as conn:
-            if not accounts.is_family_alive(conn, family_id, player_id):
+            if not accounts.is_session_active(conn, family_id, player_id):
                 raise Unauthenticated
     return found
 
@@ -198,11 +198,11 @@ def _bearer() -> str:
     return token
 
 
-def admit_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
+def authorize_api_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     """Authenticate and authorize an API key with one look at PostgreSQL: it acts where its scope lets it, and in no
     organization but its own. Raises Unauthenticated, NotFound or Forbidden."""
     with db.connection() as conn:
-        key = api_keys.recognize(conn, text)
+        key = api_keys.authenticate(conn, text)
         if key is None:
             raise Unauthenticated
         org_id = path_ids().get("org_id", key.org_id)
@@ -217,35 +217,35 @@ def admit_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     return Caller(None, None, key=key), key.role
 
 
-def claimed(*, refresh: bool = False) -> UUID | None:
+def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
     """Whose budget the credentials are good for, as far as they prove themselves without a store: an access token names
     its player, a refresh token its login, since a stolen one outlives what it was stolen from."""
     try:
-        theirs = None if refresh else _theirs(_bearer())
+        theirs = None if refresh else _external_identity(_bearer())
         if theirs is not None:
             return theirs.id
-        found = _ours(_bearer(), "refresh" if refresh else "access")
+        found = _own_token(_bearer(), "refresh" if refresh else "access")
     except Unauthenticated:
         return None
     return found.family_id if refresh else found.player_id
 
 
-def _claimed(kind: Literal["access", "refresh"]) -> Caller:
+def _verified_caller(kind: Literal["access", "refresh"]) -> Caller:
     """Whom a bearer token names, once its signature and times are checked. Its login may have ended. Raises
     Unauthenticated."""
     token = _bearer()
-    if kind == "access" and (theirs := _theirs(token)) is not None:
-        return Caller(*external_auth.log_in(theirs))
-    return _ours(token, kind)
+    if kind == "access" and (theirs := _external_identity(token)) is not None:
+        return Caller(*external_auth.get_or_create_session(theirs))
+    return _own_token(token, kind)
 
 
-def _theirs(token: str) -> Theirs | None:
+def _external_identity(token: str) -> ExternalIdentity | None:
     """Whom a token of an outside service names, if it is one. Raises Unauthenticated."""
-    service = external_auth.service()
+    service = external_auth.issuer()
     return service.recognize(token) if service is not None else None
 
 
-def _ours(token: str, kind: Literal["access", "refresh"]) -> Caller:
+def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
     try:
         claims = _verified(token)
         found = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
@@ -270,30 +270,30 @@ def _verified(token: str) -> dict[str, Any]:
     return claims
 
 
-def admit(needed: Role) -> tuple[Caller, Role]:
+def authorize_member(needed: Role) -> tuple[Caller, Role]:
     """Authenticate and authorize with one look at PostgreSQL: the caller, and their role in the path's organization."""
-    found = _claimed("access")
+    found = _verified_caller("access")
     try:
-        org_id = as_id((request.view_args or {})["org_id"])
+        org_id = parse_id((request.view_args or {})["org_id"])
     except ValueError:
         org_id = None
     with db.connection() as conn:
-        is_alive, role = organizations.standing(conn, org_id, *found.login)
+        is_alive, role = organizations.get_session_and_role(conn, org_id, *found.login)
         if not is_alive:
             raise Unauthenticated
-        return found, _sufficient(conn, path_ids()["org_id"], role, needed)
+        return found, _require_role(conn, path_ids()["org_id"], role, needed)
 
 
 def authorize(player_id: UUID, org_id: UUID, needed: Role) -> Role:
     """The player's role in the organization. NotFound where there is none such, Forbidden where it is too low."""
     with db.connection() as conn:
-        return _sufficient(conn, org_id, organizations.role_in(conn, org_id, player_id), needed)
+        return _require_role(conn, org_id, organizations.get_role(conn, org_id, player_id), needed)
 
 
-def _sufficient(conn: Conn, org_id: UUID, role: Role | None, needed: Role) -> Role:
+def _require_role(conn: Conn, org_id: UUID, role: Role | None, needed: Role) -> Role:
     if role is None and not organizations.exists(conn, org_id):
         raise NotFound
-    if role is None or not at_least(role, needed):
+    if role is None or not includes_role(role, needed):
         raise Forbidden
     return role
 
@@ -301,12 +301,12 @@ def _sufficient(conn: Conn, org_id: UUID, role: Role | None, needed: Role) -> Ro
 def path_ids() -> dict[str, UUID]:
     """The ids in the path. Raises NotFound for one that is malformed, after authentication."""
     try:
-        return {name: as_id(value) for name, value in (request.view_args or {}).items() if name.endswith("_id")}
+        return {name: parse_id(value) for name, value in (request.view_args or {}).items() if name.endswith("_id")}
     except ValueError:
         raise NotFound from None
 
 
-def as_id(text: str) -> UUID:
+def parse_id(text: str) -> UUID:
     """An id in its one canonical spelling. Raises ValueError."""
     found = UUID(text)
     if str(found) != text.lower():
@@ -322,5 +322,5 @@ def init_app(app: Flask) -> None:
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings().refresh_token_days),
     )
     JWTManager(app)
-    external_auth.service()  # or say at once why not
-    app.before_request(gate)
+    external_auth.issuer()  # or say at once why not
+    app.before_request(check_access)

@@ -11,7 +11,7 @@ from web.http.problems import problem
 from web.http.rate_limits import HEADERS as LIMITS
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-TAKEN = (
+ALLOWED_HEADERS = (
     "Accept",
     "Authorization",
     "Content-Type",
@@ -22,7 +22,7 @@ TAKEN = (
     "Range",
     "X-Request-ID",
 )
-TOLD = (
+EXPOSED_HEADERS = (
     "Accept-Ranges",
     "Content-Disposition",
     "Content-Location",
@@ -35,7 +35,7 @@ TOLD = (
     *LIMITS,
 )
 MAX_AGE_SECONDS = 600
-_KNOWN = {name.lower() for name in TAKEN}
+_KNOWN = {name.lower() for name in ALLOWED_HEADERS}
 
 
 def init_app(app: Flask) -> None:
@@ -52,7 +52,7 @@ def init_app(app: Flask) -> None:
             return problem(403, "This origin, this method or one of these headers is not allowed here.")
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = ", ".join(METHODS)
-        response.headers["Access-Control-Allow-Headers"] = ", ".join(TAKEN)
+        response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
         response.headers["Access-Control-Max-Age"] = str(MAX_AGE_SECONDS)
         return response
 
@@ -62,7 +62,7 @@ def init_app(app: Flask) -> None:
             response.vary.add("Origin")
         if _may_read():
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
-            response.headers["Access-Control-Expose-Headers"] = ", ".join(TOLD)
+            response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
         return response
 
 

@@ -19,7 +19,7 @@ from web.http.problems import problem
 log = get_logger()
 
 Piece = TypeVar("Piece")
-LAST_NONE = re.compile(r"bytes[ \t]*=[ \t]*-0+[ \t]*", re.IGNORECASE)
+EMPTY_SUFFIX_RANGE = re.compile(r"bytes[ \t]*=[ \t]*-0+[ \t]*", re.IGNORECASE)
 """The last no bytes: well-formed, and of no file (RFC 9110, 14.1.2)."""
 HEADERS = {
     "ETag": {"schema": {"type": "string"}, "description": "Strong: the file never changes"},
@@ -28,7 +28,7 @@ HEADERS = {
 }
 
 
-def documented(*content_types: str) -> dict[str | int, Any]:
+def openapi_responses(*content_types: str) -> dict[str | int, Any]:
     """What OpenAPI is told of such an answer."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in content_types}
     part = HEADERS | {"Content-Range": {"schema": {"type": "string"}}}
@@ -40,7 +40,7 @@ def documented(*content_types: str) -> dict[str | int, Any]:
     }
 
 
-def room(n: int) -> SimpleQueue[None]:
+def slots(n: int) -> SimpleQueue[None]:
     """So many places. One may be given back at any moment, as when garbage is collected: this queue allows it."""
     made: SimpleQueue[None] = SimpleQueue()
     for _ in range(n):
@@ -48,10 +48,10 @@ def room(n: int) -> SimpleQueue[None]:
     return made
 
 
-places = room(settings().max_downloads)
+places = slots(settings().download_limit)
 
 
-class InPlace(Iterator[Piece], Generic[Piece]):
+class SlotBoundIterator(Iterator[Piece], Generic[Piece]):
     """An answer that is read piece by piece, in one of the process's places: given back at its end, when it is closed,
     and when it is dropped. Raises TooManyDownloads before anything is opened."""
 
@@ -82,23 +82,23 @@ class InPlace(Iterator[Piece], Generic[Piece]):
             self._give_back()
 
 
-def begun(pieces: Iterator[Piece]) -> Iterator[Piece]:
+def prime(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """With the first piece there already: while an error still gets an answer of its own."""
     return chain([next(pieces)], pieces)
 
 
-class Span(NamedTuple):
+class ByteRange(NamedTuple):
     """The bytes from `start` to before `stop`."""
 
     start: int
     stop: int
 
 
-def asked_range(header: str | None, size: int) -> Span | None:
+def parse_range(header: str | None, size: int) -> ByteRange | None:
     """The one range that a Range header asks for. None for the whole file: where there is no such header, where it is
     malformed or of another unit, and where it asks for several, which a server may answer with all. Raises ValueError
     where the file has none of it."""
-    if LAST_NONE.fullmatch(header or ""):
+    if EMPTY_SUFFIX_RANGE.fullmatch(header or ""):
         raise ValueError(f"bytes */{size}")
     parsed = parse_range_header(header)
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
@@ -109,10 +109,10 @@ def asked_range(header: str | None, size: int) -> Span | None:
     stop = size if stop is None else min(stop, size)
     if start >= stop:
         raise ValueError(f"bytes */{size}")
-    return Span(start, stop)
+    return ByteRange(start, stop)
 
 
-def send(
+def send_file(
     read: Callable[[int, int], Iterator[bytes]], *, size: int, tag: str, content_type: str, filename: str
 ) -> Response:
     """The answer to this request. `read` gives the bytes from its first argument to before its second."""
@@ -124,10 +124,10 @@ def send(
     if request.if_none_match.contains_weak(tag):
         response.status_code = 304
         return response
-    span = Span(0, size)
+    span = ByteRange(0, size)
     if "If-Range" not in request.headers or request.headers["If-Range"] == f'"{tag}"':
         try:
-            asked = asked_range(request.headers.get("Range"), size)
+            asked = parse_range(request.headers.get("Range"), size)
         except ValueError as error:
             refusal = problem(416, f"The file has {size:,} bytes, and none of those that are asked for.")
             refusal.headers["Content-Range"] = str(error)
@@ -138,12 +138,12 @@ def send(
             response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
     if request.method != "HEAD":
         try:
-            response.response = InPlace(lambda: read(*span))
+            response.response = SlotBoundIterator(lambda: read(*span))
         except FileMissing as error:
             log.exception("file_missing", path=request.path)
             raise NotFound from error
         except StorageError as error:
-            log.warning("storage_away", error=str(error))
+            log.warning("storage_unavailable", error=str(error))
             raise Unavailable from error
     response.content_length = span.stop - span.start
     return response

@@ -14,17 +14,17 @@ from uuid import UUID
 
 from flask import Response, current_app, g, request
 
-from shared.errors import Fault, Invalid, KeyInUse, KeyReused
+from shared.errors import FieldError, IdempotencyKeyInUse, IdempotencyKeyReused, Invalid
 from shared.infra import db
 from shared.infra import idempotency as store
 from shared.infra.db import Conn
 from shared.settings import settings
-from web.http.auth import caller
+from web.http.auth import current_caller
 
 View = TypeVar("View", bound=Callable[..., Any])
 HEADER = "Idempotency-Key"
-KEPT_HEADERS = ("Location",)
-KEY: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
+STORED_HEADERS = ("Location",)
+KEY_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
 """Any key, as OpenAPI says it."""
 
 
@@ -43,11 +43,11 @@ def idempotency_key() -> str | None:
     """The request's key. Raises Invalid where it is not 1-255 visible ASCII characters."""
     key = request.headers.get(HEADER)
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise Invalid(Fault(f"header.{HEADER}", "must be 1-255 printable ASCII characters"))
+        raise Invalid(FieldError(f"header.{HEADER}", "must be 1-255 printable ASCII characters"))
     return key
 
 
-def digest() -> bytes:
+def request_digest() -> bytes:
     """Tells a retry from another request. Keyed, for bodies may hold passwords."""
     if received := g.get("received_digest"):  # a file that was put aside
         body = received
@@ -62,18 +62,18 @@ def idempotent(view: View) -> View:
 
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Response:
-        return answer_once(caller().id, lambda: view(*args, **kwargs))
+        return run_once(current_caller().id, lambda: view(*args, **kwargs))
 
-    return takes_key(cast("View", wrapper))
+    return documents_idempotency_key(cast("View", wrapper))
 
 
-def takes_key(view: View, form: dict[str, Any] = KEY) -> View:
+def documents_idempotency_key(view: View, form: dict[str, Any] = KEY_SCHEMA) -> View:
     """Say in the documentation that the view honours Idempotency-Key, and what one must be."""
     view.key_form = form  # type: ignore[attr-defined]
     return view
 
 
-def answer_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> Response:
+def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> Response:
     """The answer stored under the request's key, or `create`'s, stored; without a key simply `create`'s.
 
     `owner` is whose keys they are; `key` is what the request's is stored as, if not as it stands. Raises KeyInUse while
@@ -84,11 +84,11 @@ def answer_once(owner: UUID, create: Callable[[], Any], key: str | None = None) 
         return current_app.make_response(create())
     with db.transaction() as conn:
         if not store.lock(conn, owner, key):
-            raise KeyInUse
+            raise IdempotencyKeyInUse
         stored = store.find(conn, owner, key)
         if stored is not None:
-            if not hmac.compare_digest(stored.digest, digest()):
-                raise KeyReused
+            if not hmac.compare_digest(stored.digest, request_digest()):
+                raise IdempotencyKeyReused
             return Response(stored.answer, stored.status, {**stored.headers, "Content-Type": "application/json"})
         g.conn = conn
         try:
@@ -96,6 +96,8 @@ def answer_once(owner: UUID, create: Callable[[], Any], key: str | None = None) 
         finally:
             g.pop("conn")
         if response.status_code < 300:
-            headers = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
-            store.save(conn, owner, key, digest(), response.status_code, headers, response.get_data(as_text=True))
+            headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
+            store.save(
+                conn, owner, key, request_digest(), response.status_code, headers, response.get_data(as_text=True)
+            )
     return response

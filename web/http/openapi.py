@@ -16,8 +16,8 @@ from werkzeug.routing import Rule
 
 from web.http.auth import Requirement, public, requirement_of
 from web.http.idempotency import HEADER
-from web.http.rate_limits import FREE
-from web.http.responses import answer
+from web.http.rate_limits import UNLIMITED_ENDPOINTS
+from web.http.responses import json_response
 
 INFO = {
     "title": "Waymark",
@@ -67,7 +67,7 @@ PROBLEM = {
         "rows": {"type": "array", "items": {"type": "object"}, "description": "Of many codes: what became of each"},
     },
 }
-MEANINGS = {
+STATUS_DESCRIPTIONS = {
     "400": "Malformed HTTP, or no WebSocket handshake where one is needed",
     "401": "No or bad credentials",
     "403": "Known but not allowed",
@@ -88,7 +88,7 @@ LIMITS = {
     "RateLimit-Reset": "Seconds until its window ends",
 }
 RETRY_AFTER = {"description": "Seconds", "schema": {"type": "integer"}}
-SOCKETS = {
+WEBSOCKETS = {
     "/ws/{player_id}": "A player's own events",
     "/ws/organizations/{org_id}": "Events of an organization's codes, for its staff (analyst and above)",
 }
@@ -99,7 +99,7 @@ def init_app(app: OpenAPI) -> None:
 
     @public
     def openapi_json() -> Response:
-        return answer(specification(app), Cache_Control="public, max-age=300")
+        return json_response(specification(app), Cache_Control="public, max-age=300")
 
     @public
     def docs() -> Response:
@@ -136,8 +136,8 @@ def specification(app: OpenAPI) -> dict[str, Any]:
             for name, told in LIMITS.items()
         }
         for rule, operation in _operations(app, spec):
-            _complete(rule, operation, app.view_functions[rule.endpoint])
-        for path, summary in SOCKETS.items():
+            _add_common_responses(rule, operation, app.view_functions[rule.endpoint])
+        for path, summary in WEBSOCKETS.items():
             spec["paths"][path] = {"get": _socket(path, summary)}
         app.extensions["specification"] = spec
     return cast("dict[str, Any]", app.extensions["specification"])
@@ -151,12 +151,12 @@ def _operations(app: Flask, spec: dict[str, Any]) -> Iterator[tuple[Rule, dict[s
                 yield rule, operation
 
 
-def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
+def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> None:
     """Add what can go wrong, the credentials needed, and the headers taken."""
     needed = requirement_of(view)
     statuses = {status for status in operation["responses"] if status >= "400" and status != "422"}
-    statuses |= {"503"} | _refusals(needed, rule)
-    is_limited = rule.endpoint not in FREE
+    statuses |= {"503"} | _error_statuses(needed, rule)
+    is_limited = rule.endpoint not in UNLIMITED_ENDPOINTS
     if is_limited:
         statuses.add("429")
     if "requestBody" in operation:
@@ -193,7 +193,7 @@ def _complete(rule: Rule, operation: dict[str, Any], view: Any) -> None:
         operation["security"].append({})  # an installation may open it to everybody, a signed link to whoever has it
 
 
-def _refusals(needed: Requirement, rule: Rule) -> set[str]:
+def _error_statuses(needed: Requirement, rule: Rule) -> set[str]:
     found = set() if needed.kind == "public" else {"401", "403"}  # 403: also for an API key that may not do this
     if rule.arguments:
         found.add("404")
@@ -203,7 +203,10 @@ def _refusals(needed: Requirement, rule: Rule) -> set[str]:
 def _problem(status: str) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/Problem"}
     headers = {"headers": {"Retry-After": RETRY_AFTER}} if status in ("429", "503") else {}
-    return {"description": MEANINGS[status], "content": {"application/problem+json": {"schema": schema}}} | headers
+    return {
+        "description": STATUS_DESCRIPTIONS[status],
+        "content": {"application/problem+json": {"schema": schema}},
+    } | headers
 
 
 def _socket(path: str, summary: str) -> dict[str, Any]:

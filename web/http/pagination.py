@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from shared.errors import Fault, Invalid
+from shared.errors import FieldError, Invalid
 from web.http.schemas import Query
 
 Item = TypeVar("Item")
@@ -21,11 +21,11 @@ class PageQuery(Query):
     cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before")
 
 
-class BadCursor(Invalid):
+class InvalidCursor(Invalid):
     """This cursor never came from us."""
 
     def __init__(self) -> None:
-        super().__init__(Fault("query.cursor", "must be the next_cursor of an earlier answer"))
+        super().__init__(FieldError("query.cursor", "must be the next_cursor of an earlier answer"))
 
 
 def encode_cursor(*parts: str) -> str:
@@ -38,9 +38,9 @@ def decode_cursor(text: str, n: int) -> tuple[str, ...]:
     try:
         parts = json.loads(b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
-        raise BadCursor from None
+        raise InvalidCursor from None
     if not isinstance(parts, list) or len(parts) != n or not all(isinstance(part, str) for part in parts):
-        raise BadCursor
+        raise InvalidCursor
     return tuple(parts)
 
 
@@ -52,10 +52,12 @@ def decode_id(cursor: str | None) -> UUID | None:
     try:
         return UUID(text)
     except ValueError:
-        raise BadCursor from None
+        raise InvalidCursor from None
 
 
-def cut(found: Sequence[Item], limit: int, key: Callable[[Item], tuple[str, ...]]) -> tuple[Sequence[Item], str | None]:
+def paginate(
+    found: Sequence[Item], limit: int, key: Callable[[Item], tuple[str, ...]]
+) -> tuple[Sequence[Item], str | None]:
     """A page of at most `limit` out of one item more than that, if there was one, and the cursor of what follows."""
     page = found[:limit]
     return page, encode_cursor(*key(page[-1])) if len(found) > limit else None

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge, TooManyRequests
 
 from shared import errors
-from shared.errors import Fault, Invalid
+from shared.errors import FieldError, Invalid
 from shared.infra.logging import get_logger
-from web.http.responses import answer
+from web.http.responses import json_response
 
 log = get_logger()
 
@@ -31,7 +31,7 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
 }
 
 
-def problem(status: int, detail: str, faults: tuple[Fault, ...] = (), **more: Any) -> Response:
+def problem(status: int, detail: str, faults: tuple[FieldError, ...] = (), **more: Any) -> Response:
     """An application/problem+json response. `more` are members that only this problem has (RFC 9457, 3.2)."""
     body: dict[str, Any] = {
         "type": "about:blank",
@@ -43,7 +43,7 @@ def problem(status: int, detail: str, faults: tuple[Fault, ...] = (), **more: An
     }
     if faults:
         body["errors"] = [{"loc": fault.loc, "message": fault.message} for fault in faults]
-    response = answer(body | more, status)
+    response = json_response(body | more, status)
     response.content_type = "application/problem+json"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -52,11 +52,11 @@ def problem(status: int, detail: str, faults: tuple[Fault, ...] = (), **more: An
     return response
 
 
-def faults_of(error: ValidationError) -> tuple[Fault, ...]:
+def field_errors_of(error: ValidationError) -> tuple[FieldError, ...]:
     """Pydantic's findings as ours. Models are named after the part of the request they check: `Body`, `Query`."""
     part = _part(error.title)
     return tuple(
-        Fault(".".join((part, *map(str, found["loc"]))), found["msg"].removeprefix("Value error, "))
+        FieldError(".".join((part, *map(str, found["loc"]))), found["msg"].removeprefix("Value error, "))
         for found in error.errors(include_url=False, include_context=False, include_input=False)
     )
 
@@ -69,7 +69,7 @@ def _part(title: str) -> str:
 
 
 def on_validation_error(error: ValidationError) -> Response:
-    faults = faults_of(error)
+    faults = field_errors_of(error)
     return problem(422, f"{faults[0].loc}: {faults[0].message}", faults)
 
 
@@ -79,7 +79,7 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(errors.DomainError)
     def on_domain_error(error: errors.DomainError) -> Response:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-        if isinstance(error, errors.RowsRefused):
+        if isinstance(error, errors.InvalidRows):
             return problem(status, error.message, error.faults, rows=error.rows)
         if isinstance(error, Invalid) and error.faults:
             return problem(status, f"{error.faults[0].loc}: {error.faults[0].message}", error.faults)
@@ -94,7 +94,7 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(psycopg_pool.PoolTimeout)
     @app.errorhandler(redis.RedisError)
     def on_store_away(error: Exception) -> Response:
-        log.warning("store_away", error=str(error))
+        log.warning("store_unavailable", error=str(error))
         return problem(503, "A store that this needs is not answering; try again shortly.")
 
     @app.errorhandler(ParseException)
@@ -120,5 +120,5 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(Exception)
     def on_defect(error: Exception) -> Response:
-        log.error("defect", exc_info=error)
+        log.error("unhandled_exception", exc_info=error)
         return problem(500, "Something is wrong on our side; the request id helps to find it.")

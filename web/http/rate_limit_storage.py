@@ -21,10 +21,10 @@ SCHEME = "waymark"
 SOCKET_SECONDS = 0.25
 """A Redis that takes longer is as good as gone: Flask-Limiter counts in this process's memory until it is back, and
 looks for it after 1, 2, 4 … 32 seconds."""
-SPEND = (Path(__file__).parent / "rate_limit_increment.lua").read_text()
+INCREMENT_SCRIPT = (Path(__file__).parent / "rate_limit_increment.lua").read_text()
 
 
-class RedisCounters(Storage):
+class RedisRateLimitStorage(Storage):
     """A storage of the `limits` library. What a request has spent is kept with the request, so that the headers of its
     answer need not ask again."""
 
@@ -39,14 +39,14 @@ class RedisCounters(Storage):
             health_check_interval=0,
             retry=Retry(NoBackoff(), 0),
         )
-        self._spend = self._client.register_script(SPEND)
+        self._spend = self._client.register_script(INCREMENT_SCRIPT)
 
     @property
     def base_exceptions(self) -> type[Exception]:
         return redis.RedisError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        spent, left = self._spend([prefixed("limits", key)], [amount, expiry * 1000])
+        spent, left = self._spend([prefixed("rate_limits", key)], [amount, expiry * 1000])
         _told()[key] = int(spent), time.time() + int(left) / 1000
         return int(spent)
 
@@ -62,11 +62,11 @@ class RedisCounters(Storage):
             self._client.ping()
         except redis.RedisError:
             return False
-        log.info("limits_shared_again")
+        log.info("rate_limit_storage_recovered")
         return True
 
     def clear(self, key: str) -> None:
-        self._client.delete(prefixed("limits", key))
+        self._client.delete(prefixed("rate_limits", key))
 
     def reset(self) -> int | None:
         raise NotImplementedError

@@ -21,16 +21,16 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import Invalid
 from shared.settings import settings
-from web.http.auth import claimed, requirement_of, visitor
+from web.http.auth import optional_caller, rate_limit_key_of_credentials, requirement_of
 from web.http.rate_limit_storage import SCHEME
 
-Budget = Literal[
+LimitName = Literal[
     "default",
-    "unproved",
-    "ticket",
-    "key",
+    "anonymous",
+    "websocket_ticket",
+    "api_key",
     "login",
-    "login_name",
+    "login_per_username",
     "register",
     "refresh",
     "scan",
@@ -40,40 +40,40 @@ Budget = Literal[
 ]
 """Each has its setting, RATE_LIMIT_ and its name."""
 
-BUDGETS: dict[str, Budget] = {
-    "accounts.begin_as_guest": "register",
+LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
+    "accounts.create_guest": "register",
     "accounts.log_in": "login",
     "accounts.refresh": "refresh",
     "accounts.register": "register",
     "accounts.upgrade": "register",
-    "generate.generate": "generate",
-    "generate.retrieve_image": "image",
-    "images.business_image": "image",
-    "images.code_image": "image",
-    "imports.import_file": "render",
-    "imports.import_list": "render",
+    "generated_codes.create_generated_code": "generate",
+    "generated_codes.get_generated_image": "image",
+    "images.get_business_image": "image",
+    "images.get_code_image": "image",
+    "imports.import_codes_csv": "render",
+    "imports.import_codes_json": "render",
     "profile.change_password": "login",
-    "profile.erase": "login",
-    "renders.ask": "render",
-    "scans.accept": "scan",
+    "profile.delete_account": "login",
+    "renders.create_render": "render",
+    "scans.submit_scan": "scan",
 }
 """What a request to these routes is taken from; to all others, from `default`."""
-BY_NAME = {"accounts.log_in"}
+PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
 """Routes that are counted against the `username` in their body, too: no rotation of addresses helps to guess one."""
-OF_A_KEY = {"default", "scan"}
+API_KEY_LIMITS = {"default", "scan"}
 """What an API key has one wide budget for: it acts for many players."""
-FREE = {"operations.healthz", "operations.readyz", "metrics.metrics"}
+UNLIMITED_ENDPOINTS = {"health.healthz", "health.readyz", "metrics.metrics"}
 """What a platform asks of a process, from few addresses and often."""
-MAX_KEYS = 4_096
-HOUSEHOLD = 56
+MAX_REMEMBERED_KEYS = 4_096
+IPV6_PREFIX_LENGTH = 56
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After")
 
 
 @dataclass(frozen=True)
-class Spender:
+class RateLimitKeys:
     """Whose budget a request is taken from."""
 
-    budget: Budget
+    budget: LimitName
     who: str
     name: str | None = None  # a digest of the username that is tried
 
@@ -88,15 +88,15 @@ def init_app(app: Flask) -> None:
         application_limits=[
             ApplicationLimit(lambda: _limit(_spender().budget), scope=lambda _: _spender().budget),
             ApplicationLimit(
-                lambda: _limit("login_name") if _spender().name else "",
+                lambda: _limit("login_per_username") if _spender().name else "",
                 key_function=lambda: _spender().name or "",
-                scope="login_name",
+                scope="login_per_username",
             ),
         ],
         storage_uri=f"{SCHEME}://",
         in_memory_fallback_enabled=True,
     )
-    limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in FREE)
+    limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED_ENDPOINTS)
     logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # a refused request has its line already
 
     @app.before_request
@@ -109,8 +109,8 @@ def init_app(app: Flask) -> None:
     @app.after_request
     def tell(response: Response) -> Response:
         """What is left of the budget that will be spent first, in seconds and not in dates: clocks differ."""
-        if (found := visitor()) is not None and found.key is not None:
-            _remember(found.key.id)
+        if (found := optional_caller()) is not None and found.key is not None:
+            _remember_api_key(found.key.id)
         if limits := limiter.current_limits:
             tightest = min(limits, key=lambda each: (not each.breached, each.remaining / each.limit.amount))
             reset = max(0, ceil(tightest.window.reset_time - time.time()))
@@ -120,27 +120,31 @@ def init_app(app: Flask) -> None:
         return response
 
 
-def _spender() -> Spender:
-    found: Spender = g.spender
+def _spender() -> RateLimitKeys:
+    found: RateLimitKeys = g.spender
     return found
 
 
-def _find_spender(endpoint: str) -> Spender:
-    budget = BUDGETS.get(endpoint, "default")
+def _find_spender(endpoint: str) -> RateLimitKeys:
+    budget = LIMIT_BY_ENDPOINT.get(endpoint, "default")
     needed = requirement_of(current_app.view_functions[endpoint])
     if needed.kind == "public":
-        return Spender(budget, address(request.remote_addr), _tried_name() if endpoint in BY_NAME else None)
+        return RateLimitKeys(
+            budget,
+            normalize_address(request.remote_addr),
+            _attempted_username() if endpoint in PER_USERNAME_ENDPOINTS else None,
+        )
     presented = request.headers.get("Authorization", "")
     if presented.startswith("Bearer wm_") and (key_id := _known_keys.get(_digest(presented))) is not None:
-        return Spender("key" if budget in OF_A_KEY else budget, str(key_id))
-    if (who := claimed(refresh=needed.kind == "refresh")) is not None:
-        return Spender(budget, str(who))
+        return RateLimitKeys("api_key" if budget in API_KEY_LIMITS else budget, str(key_id))
+    if (who := rate_limit_key_of_credentials(refresh=needed.kind == "refresh")) is not None:
+        return RateLimitKeys(budget, str(who))
     if "Authorization" not in request.headers:
         if needed.kind == "socket" and "ticket" in request.args:
-            return Spender("ticket", address(request.remote_addr))
+            return RateLimitKeys("websocket_ticket", normalize_address(request.remote_addr))
         if needed.waived_unless or needed.or_link:
-            return Spender(budget, address(request.remote_addr))
-    return Spender("unproved", address(request.remote_addr))
+            return RateLimitKeys(budget, normalize_address(request.remote_addr))
+    return RateLimitKeys("anonymous", normalize_address(request.remote_addr))
 
 
 _known_keys: dict[bytes, UUID] = {}
@@ -148,8 +152,8 @@ _known_keys: dict[bytes, UUID] = {}
 until it is known, it counts as a guess at one."""
 
 
-def _remember(key_id: UUID) -> None:
-    if len(_known_keys) >= MAX_KEYS:
+def _remember_api_key(key_id: UUID) -> None:
+    if len(_known_keys) >= MAX_REMEMBERED_KEYS:
         _known_keys.clear()
     _known_keys[_digest(request.headers["Authorization"])] = key_id
 
@@ -158,7 +162,7 @@ def _digest(text: str) -> bytes:
     return sha256(text.encode("utf-8", "replace")).digest()
 
 
-def _tried_name() -> str | None:
+def _attempted_username() -> str | None:
     """The name that somebody tries to log in with, however they spell it. Whether it exists makes no difference."""
     try:
         body = request.get_json(silent=True)
@@ -171,7 +175,7 @@ def _tried_name() -> str | None:
     return sha256(plain).hexdigest()[:32]
 
 
-def address(told: str | None) -> str:
+def normalize_address(told: str | None) -> str:
     """An address as a budget counts it: of IPv6 the network that one household is given, which is more than a /64 (RFC
     6177, 2; RIPE-690, 4.2)."""
     text = (told or "").strip()
@@ -186,10 +190,10 @@ def address(told: str | None) -> str:
     if isinstance(found, IPv6Address):
         if found.ipv4_mapped is not None:
             return str(found.ipv4_mapped)
-        return str(ip_network((found, HOUSEHOLD), strict=False))
+        return str(ip_network((found, IPV6_PREFIX_LENGTH), strict=False))
     return str(found)
 
 
-def _limit(budget: Budget) -> str:
+def _limit(budget: LimitName) -> str:
     limit: str = getattr(settings(), f"rate_limit_{budget}")
     return limit

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from shared.accounts.passwords import look_for_room
-from shared.errors import Fault, Invalid, UnsupportedMediaType
-from shared.infra.concurrency import CROWDS
+from shared.accounts.passwords import check_capacity
+from shared.errors import FieldError, Invalid, UnsupportedMediaType
+from shared.infra.concurrency import SERIALIZED_ROUTES
 from shared.infra.ids import uuid7
 from shared.infra.logging import bind_request_id, get_logger
 from web.http.schemas import Query
@@ -20,7 +20,7 @@ MAX_BODY_BYTES = 1024 * 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def name_requests(app: Flask) -> None:
+def assign_request_ids(app: Flask) -> None:
     """Give each request its id, the client's where it is a plain one, and the length that its body may have; and each
     answer its headers."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
@@ -37,11 +37,11 @@ def name_requests(app: Flask) -> None:
     def finish(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
         response.headers.setdefault("Cache-Control", "no-store")
-        log.info("answered", method=request.method, path=request.path, status=response.status_code)
+        log.info("request_finished", method=request.method, path=request.path, status=response.status_code)
         return response
 
 
-def takes_up_to(max_bytes: int) -> Callable[[View], View]:
+def max_body_bytes(max_bytes: int) -> Callable[[View], View]:
     """The view takes a body or a form of at most so many bytes, files included."""
 
     def decorate(view: View) -> View:
@@ -51,26 +51,26 @@ def takes_up_to(max_bytes: int) -> Callable[[View], View]:
     return decorate
 
 
-def takes_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
+def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
     """The view takes a file as its body: text in UTF-8 of this type, of at most so many bytes."""
 
     def decorate(view: View) -> View:
         view.media_type = media_type  # type: ignore[attr-defined]
-        return takes_up_to(max_bytes)(view)
+        return max_body_bytes(max_bytes)(view)
 
     return decorate
 
 
-def comes_in_crowds(view: View) -> View:
+def serialize_requests(view: View) -> View:
     """The view has a password hashed, and crowds may come to have that done: they are let in one after the other, so
     that everybody else hardly notices, and sent away before they cost anything while there is no room for them."""
     view.comes_in_crowds = True  # type: ignore[attr-defined]
     return view
 
 
-def name_crowds(app: Flask) -> None:
+def register_serialized_routes(app: Flask) -> None:
     """Tell the server which routes those are: methods and paths."""
-    app.extensions[CROWDS] = {
+    app.extensions[SERIALIZED_ROUTES] = {
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
         if getattr(app.view_functions[rule.endpoint], "comes_in_crowds", False)
@@ -78,7 +78,7 @@ def name_crowds(app: Flask) -> None:
     }
 
 
-def check_bodies(app: Flask) -> None:
+def check_request_bodies(app: Flask) -> None:
     """Refuse, after the gate and before validation, a body that is not what the route takes, and a query parameter that
     is given twice."""
 
@@ -89,7 +89,7 @@ def check_bodies(app: Flask) -> None:
         if request.method == "OPTIONS":
             return
         if getattr(view, "comes_in_crowds", False):
-            look_for_room()
+            check_capacity()
         if "query" in takes and request.query_string:
             _refuse_repeated(takes["query"])
         if "form" in takes and request.mimetype != "multipart/form-data":
@@ -105,10 +105,10 @@ def check_bodies(app: Flask) -> None:
                 request.get_data()
                 request.stream.read(1)
             if not isinstance(request.get_json(), dict):  # parsed once, kept for the view
-                raise Invalid(Fault("body", "must be a JSON object"))
+                raise Invalid(FieldError("body", "must be a JSON object"))
 
 
 def _refuse_repeated(query: type[Query]) -> None:
     for name in query.model_fields:
         if len(request.args.getlist(name)) > 1:
-            raise Invalid(Fault(f"query.{name}", "must be given once"))
+            raise Invalid(FieldError(f"query.{name}", "must be given once"))

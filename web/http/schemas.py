@@ -13,40 +13,40 @@ from pydantic_core import CoreSchema
 from shared.accounts.rules import USERNAME
 from shared.infra import strict_json
 from shared.infra.schema_types import (
-    AnyWhole,
     Body,
-    Count,
-    Flag,
+    FiniteFloat,
+    HttpUrl,
+    Int32,
+    Integer,
     Latitude,
-    Line,
     Longitude,
-    Number,
+    PositiveInt,
+    SingleLine,
+    StrictBool,
     Text,
-    Time,
-    WebUrl,
-    Whole,
+    Timestamp,
 )
 
 __all__ = [
-    "Answer",
-    "AnyWhole",
     "Body",
-    "Count",
-    "Flag",
+    "FiniteFloat",
+    "HttpUrl",
     "Id",
+    "Int32",
+    "Integer",
     "Latitude",
-    "Line",
     "Longitude",
-    "Number",
     "PatchBody",
+    "PositiveInt",
     "Query",
-    "QueryFlag",
-    "StrictJSON",
+    "QueryBool",
+    "ResponseModel",
+    "SingleLine",
+    "StrictBool",
+    "StrictJSONProvider",
     "Text",
-    "Time",
+    "Timestamp",
     "Username",
-    "WebUrl",
-    "Whole",
 ]
 
 
@@ -96,7 +96,7 @@ class Query(BaseModel):
         return super().model_json_schema(*args, **kwargs)
 
 
-class Answer(BaseModel):
+class ResponseModel(BaseModel):
     """A response body. Views give values; times and ids are written as the contract says."""
 
     model_config = ConfigDict(from_attributes=True)
@@ -117,12 +117,12 @@ def _true_or_false(value: object) -> object:
     return value == "true"
 
 
-QueryFlag = Annotated[bool, BeforeValidator(_true_or_false)]
+QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 Id = Annotated[UUID, BeforeValidator(_hyphenated), WithJsonSchema({"type": "string", "format": "uuid"})]
 Username = Annotated[str, StringConstraints(pattern=USERNAME)]
 
 
-class StrictJSON(DefaultJSONProvider):
+class StrictJSONProvider(DefaultJSONProvider):
     """What is let in, and how it is written: nothing that RFC 8259 has not, or PostgreSQL could not store."""
 
     sort_keys = False

@@ -4,7 +4,7 @@ from flask import Flask, Response, request
 
 POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 """Content-Security-Policy of what is no page: should a browser take it for one, it loads and runs nothing."""
-PROTECTION = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Content-Security-Policy": POLICY,
@@ -13,8 +13,8 @@ PROTECTION = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_UNLESS_STATED = {name.lower(): (name, value) for name, value in PROTECTION.items()}
-HTTPS_SECONDS = 365 * 24 * 3600
+_UNLESS_STATED = {name.lower(): (name, value) for name, value in SECURITY_HEADERS.items()}
+HSTS_MAX_AGE_SECONDS = 365 * 24 * 3600
 
 
 def init_app(app: Flask) -> None:
@@ -23,5 +23,5 @@ def init_app(app: Flask) -> None:
         stated = {name.lower() for name, _ in response.headers}
         response.headers.extend(header for name, header in _UNLESS_STATED.items() if name not in stated)
         if request.is_secure:  # as the proxies that are trusted tell it
-            response.headers.setdefault("Strict-Transport-Security", f"max-age={HTTPS_SECONDS}")
+            response.headers.setdefault("Strict-Transport-Security", f"max-age={HSTS_MAX_AGE_SECONDS}")
         return response

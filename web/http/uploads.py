@@ -8,18 +8,18 @@ from typing import BinaryIO, cast
 
 from flask import g, request
 
-IN_MEMORY = 256 * 1024
+MAX_MEMORY_BYTES = 256 * 1024
 PIECE = 64 * 1024
 
 
 @contextmanager
-def received() -> Iterator[BinaryIO]:
+def spooled_body() -> Iterator[BinaryIO]:
     """The body as a file at its beginning; it is gone when the context ends. Large ones are on disk, never in memory.
 
     Raises RequestEntityTooLarge as soon as it is longer than the view takes, whether or not the client said how long.
     """
     digest = sha256()
-    with SpooledTemporaryFile(IN_MEMORY) as file:
+    with SpooledTemporaryFile(MAX_MEMORY_BYTES) as file:
         while piece := request.stream.read(PIECE):
             digest.update(piece)
             file.write(piece)

@@ -14,14 +14,14 @@ from shared.infra import db
 from shared.organizations import store
 from web.http.auth import public
 
-api = APIBlueprint("business", __name__, url_prefix="/b", abp_tags=[Tag(name="Pages")])
+api = APIBlueprint("organization_pages", __name__, url_prefix="/b", abp_tags=[Tag(name="Pages")])
 
 STYLE = (Path(__file__).parent / "static" / "page.css").read_text()
-POLICY = (
+CONTENT_SECURITY_POLICY = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-PAGE: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+HTML_RESPONSE: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
 
 
 class SlugPath(BaseModel):
@@ -31,26 +31,26 @@ class SlugPath(BaseModel):
 @api.get(
     "/<slug>",
     responses={
-        200: PAGE | {"description": "A page with the organization's name, which has no url"},
+        200: HTML_RESPONSE | {"description": "A page with the organization's name, which has no url"},
         302: {"description": "To the organization's url"},
-        404: PAGE | {"description": "A page that says so"},
+        404: HTML_RESPONSE | {"description": "A page that says so"},
     },
 )
 @public
-def open_business(path: SlugPath) -> Response | Redirect:
+def open_organization(path: SlugPath) -> Response | Redirect:
     """Where an organization's own code leads: to its url, or to a page with its name."""
     with db.connection() as conn:
-        found = store.by_slug(conn, path.slug) if "\x00" not in path.slug else None
+        found = store.get_public(conn, path.slug) if "\x00" not in path.slug else None
     if found is None:
-        return page("not_found.html", 404)
+        return render_page("not_found.html", 404)
     if found.url is not None:
         return redirect(found.url)
-    return page("organization.html", name=found.name)
+    return render_page("organization.html", name=found.name)
 
 
-def page(template: str, status: int = 200, **told: str) -> Response:
+def render_page(template: str, status: int = 200, **told: str) -> Response:
     """A page that loads nothing and runs nothing."""
     response = make_response(render_template(template, style=STYLE, **told), status)
-    response.headers["Content-Security-Policy"] = POLICY
+    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.headers["Referrer-Policy"] = "no-referrer"
     return response

@@ -7,11 +7,11 @@ from werkzeug.wrappers import Response as Redirect
 
 from shared.infra import db
 from shared.visits import store
-from shared.visits.rules import Printed, is_ahead, lead
+from shared.visits.rules import LinkTarget, is_prefetch, resolve
 from shared.visits.user_agents import is_crawler
-from shared.visits.visit_buffer import Opened, visit_log
+from shared.visits.visit_buffer import RawVisit, visit_buffer
 from web.http.auth import public
-from web.pages.organizations import PAGE, page
+from web.pages.organizations import HTML_RESPONSE, render_page
 
 api = APIBlueprint("visits", __name__, url_prefix="/s", abp_tags=[Tag(name="Pages")])
 
@@ -23,10 +23,10 @@ class CodeTextPath(BaseModel):
 @api.get(
     "/<code>",
     responses={
-        200: PAGE | {"description": "A page about a code that is scanned in the game"},
+        200: HTML_RESPONSE | {"description": "A page about a code that is scanned in the game"},
         302: {"description": "To the target_url of a code that only redirects"},
-        404: PAGE | {"description": "A page that says that there is no such code, or not yet"},
-        410: PAGE | {"description": "A page that says that the code's time is over, or its stock used up"},
+        404: HTML_RESPONSE | {"description": "A page that says that there is no such code, or not yet"},
+        410: HTML_RESPONSE | {"description": "A page that says that the code's time is over, or its stock used up"},
     },
 )
 @public
@@ -34,26 +34,26 @@ def open_code(path: CodeTextPath) -> Response | Redirect:
     """Where a printed code leads. Counted: people against max_scans where the code only redirects, bots apart."""
     with db.connection() as conn:
         code = store.printed(conn, path.code)
-    leads = "nowhere" if code is None else lead(code)
+    leads = "nowhere" if code is None else resolve(code)
     if code is None or leads == "nowhere":
-        return page("not_found.html", 404)
+        return render_page("not_found.html", 404)
     if leads == "not_yet":
-        return page("not_started.html", 404)
+        return render_page("not_started.html", 404)
     if leads == "gone" or not _count(code):
-        return page("gone.html", 410)
+        return render_page("gone.html", 410)
     if leads == "redirect":
         return redirect(str(code.target_url))
-    return page("code.html", description=code.description)
+    return render_page("code.html", description=code.description)
 
 
-def _count(code: Printed) -> bool:
+def _count(code: LinkTarget) -> bool:
     """Remember the visit, and take it off the stock if there is one; False if somebody else took the last of it."""
     user_agent = request.headers.get("User-Agent")
-    ahead = is_ahead(request.method, dict(request.headers))
+    ahead = is_prefetch(request.method, dict(request.headers))
     took = code.only_redirects and code.max_scans is not None and not ahead and not is_crawler(user_agent)
     if took:
         with db.connection() as conn:
-            if not store.take(conn, code.id):
+            if not store.use_stock(conn, code.id):
                 return False
-    visit_log.add(Opened(code.id, code.now, user_agent, ahead, took))
+    visit_buffer.add(RawVisit(code.id, code.now, user_agent, ahead, took))
     return True

@@ -13,20 +13,26 @@ from uuid import UUID
 import psycopg
 
 from shared.infra import db
-from shared.infra.event_log import Position, Snapshot
+from shared.infra.event_log import LogPosition, Snapshot
 from shared.infra.logging import get_logger
-from shared.infra.pubsub_messages import CHANNEL, ENDED_CHANNEL, SETTLED_CHANNEL, Published, decode
+from shared.infra.pubsub_messages import (
+    ACCESS_CHANGES_CHANNEL,
+    EVENTS_CHANNEL,
+    VERDICTS_CHANNEL,
+    PublishedEvent,
+    decode,
+)
 from shared.infra.redis import key, listen
 from shared.scans import store
-from web.realtime.verdict_waiters import Wait, Waits
+from web.realtime.verdict_waiters import VerdictWaiters, Waiter
 
 log = get_logger()
 
 QUEUE_LENGTH = 1_000
-CHANNELS = (CHANNEL, SETTLED_CHANNEL, ENDED_CHANNEL)
+CHANNELS = (EVENTS_CHANNEL, VERDICTS_CHANNEL, ACCESS_CHANGES_CHANNEL)
 
 
-class Feed:
+class Subscription:
     """What one socket has yet to send. Filled by the subscriber's thread, emptied by the socket's."""
 
     def __init__(self, stream: str, owner: UUID, listener: UUID) -> None:
@@ -37,7 +43,7 @@ class Feed:
         self.doubted = True
         """Whether the listener may have lost the right to listen: a login or role of theirs has ended. At first, too,
         for it may have while the socket was being opened."""
-        self.position = Position(0, 0)
+        self.position = LogPosition(0, 0)
         """Everything up to here was sent, or is not to be."""
         self.seen: Snapshot | None = None
         """Without a place to resume from: what was committed before the upgrade is not news."""
@@ -46,16 +52,16 @@ class Feed:
         self.replaying = False
         self.overflowed = False
         self.news = threading.Event()
-        self._queue: deque[Published] = deque()
+        self._queue: deque[PublishedEvent] = deque()
 
-    def begin(self, now: Snapshot, since: Position | None) -> None:
+    def begin(self, now: Snapshot, since: LogPosition | None) -> None:
         """Say from where on events are news. The feed is filled already, so that none falls between."""
         if since is None:
-            self.seen, self.position = now, Position(now.xmin, 0)
+            self.seen, self.position = now, LogPosition(now.xmin, 0)
         else:
             self.stale, self.position = True, since
 
-    def offer(self, published: Published) -> None:
+    def offer(self, published: PublishedEvent) -> None:
         """Queue one event; too many make a slow socket overflow, and one that replays the log read on there."""
         if len(self._queue) < QUEUE_LENGTH:
             self._queue.append(published)
@@ -74,7 +80,7 @@ class Feed:
                 return published.text
         return None
 
-    def accepts(self, position: Position) -> bool:
+    def accepts(self, position: LogPosition) -> bool:
         """Whether an event is news to this socket; then it counts as sent."""
         if position <= self.position:
             return False
@@ -90,10 +96,10 @@ class Feed:
 class Fanout:
     """This process's subscriber, its feeds and its waiting requests."""
 
-    def __init__(self, waits: Waits) -> None:
+    def __init__(self, waits: VerdictWaiters) -> None:
         self.waits = waits
         self.closing = False
-        self._feeds: dict[tuple[str, str], list[Feed]] = defaultdict(list)
+        self._feeds: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -106,19 +112,19 @@ class Fanout:
                     self._thread.start()
 
     @contextmanager
-    def place(self, scan_id: UUID, seconds: float) -> Iterator[Wait | None]:
+    def place(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
         """Stand in line for a scan's verdict; see `Waits.place`."""
         if seconds > 0:
             self.start()
         with self.waits.place(scan_id, seconds) as wait:
             yield wait
 
-    def add(self, feed: Feed) -> None:
+    def add(self, feed: Subscription) -> None:
         self.start()
         with self._lock:
             self._feeds[feed.stream, str(feed.owner)].append(feed)
 
-    def remove(self, feed: Feed) -> None:
+    def remove(self, feed: Subscription) -> None:
         with self._lock:
             name = (feed.stream, str(feed.owner))
             self._feeds[name].remove(feed)
@@ -132,7 +138,7 @@ class Fanout:
         for feed in self._all():
             feed.news.set()
 
-    def _all(self) -> list[Feed]:
+    def _all(self) -> list[Subscription]:
         with self._lock:
             return [feed for feeds in self._feeds.values() for feed in feeds]
 
@@ -143,7 +149,7 @@ class Fanout:
                 for said in listen(channels=map(key, CHANNELS)):
                     self._hear(said)
             except Exception as error:  # noqa: BLE001 - also what is not ours or cannot be read: sockets live on the log
-                log.warning("live_events_away", error=repr(error))
+                log.warning("live_events_unavailable", error=repr(error))
                 pause.wait(0.5)
 
     def _hear(self, said: "dict[str, object]") -> None:
@@ -151,9 +157,9 @@ class Fanout:
         if not isinstance(payload, bytes):
             if payload == len(CHANNELS):  # the subscription stands: look at what was said before it
                 self._look_again()
-        elif said["channel"] == key(SETTLED_CHANNEL).encode():
+        elif said["channel"] == key(VERDICTS_CHANNEL).encode():
             self._tell_verdicts([UUID(scan_id) for scan_id in payload.decode().split()])
-        elif said["channel"] == key(ENDED_CHANNEL).encode():
+        elif said["channel"] == key(ACCESS_CHANGES_CHANNEL).encode():
             self._doubt({UUID(listener) for listener in payload.decode().split()})
         else:
             self._deliver(payload)
@@ -166,7 +172,7 @@ class Fanout:
             return
         try:
             with db.connection() as conn:
-                self.waits.tell(scan for scan in store.find_all(conn, awaited) if scan.is_settled)
+                self.waits.tell(scan for scan in store.find_many(conn, awaited) if scan.is_settled)
         except psycopg.OperationalError:
             pass
         self.waits.wake(awaited)

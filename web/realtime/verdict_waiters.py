@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from shared.infra.concurrency import step_aside
+from shared.infra.concurrency import release_permit
 from shared.scans.store import StoredScan
 from shared.settings import settings
 
 MAX_WAIT_SECONDS = 10.0
 
 
-class Wait:
+class Waiter:
     """A request that stands in line for a scan's verdict. Called, it waits for the next wake: False once the time is
     over."""
 
@@ -25,7 +25,7 @@ class Wait:
         self._news = threading.Event()
 
     def __call__(self) -> bool:
-        step_aside()
+        release_permit()
         if self.is_closed or not self._news.wait(max(0.0, self._deadline - time.monotonic())):
             return False
         self._news.clear()
@@ -35,17 +35,17 @@ class Wait:
         self._news.set()
 
 
-class Waits:
+class VerdictWaiters:
     """Who waits for which scan in this process."""
 
     def __init__(self) -> None:
-        self._waits: dict[UUID, list[Wait]] = {}
+        self._waits: dict[UUID, list[Waiter]] = {}
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(settings().max_waits)
+        self._places = threading.BoundedSemaphore(settings().verdict_wait_limit)
         self._closed = False
 
     @contextmanager
-    def place(self, scan_id: UUID, seconds: float) -> Iterator[Wait | None]:
+    def place(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
         """Stand in line for a scan's verdict, before the scan is inserted so that no wake is missed.
 
         Gives None where nothing is to be waited for: no time was asked, or this process holds as many waiting requests
@@ -54,7 +54,7 @@ class Waits:
         if seconds <= 0 or self._closed or not self._places.acquire(blocking=False):
             yield None
             return
-        wait = Wait(seconds)
+        wait = Waiter(seconds)
         with self._lock:
             self._waits.setdefault(scan_id, []).append(wait)
         try:

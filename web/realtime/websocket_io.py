@@ -12,7 +12,7 @@ from wsproto.utilities import LocalProtocolError
 SEND_SECONDS = 10  # how long a client may leave its receive buffer full
 
 
-class OneWriter:
+class SerializedSocket:
     """A socket that sends each frame whole, one after the other.
 
     A socket's thread sends messages while the library's own thread sends pings and pongs; and `socket.send`, which the
@@ -41,9 +41,9 @@ def send(ws: Server, text: str) -> None:
         raise ConnectionClosed from error
 
 
-def prepare(ws: Server) -> None:
+def configure(ws: Server) -> None:
     """Have frames sent whole, and a send fail when the client does not read for a while; it may be silent."""
-    ws.sock = OneWriter(ws.sock)
+    ws.sock = SerializedSocket(ws.sock)
     try:
         ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
     except OSError as error:  # the client has gone already

@@ -21,20 +21,29 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
 from shared.accounts import store as accounts
-from shared.errors import Forbidden, NotFound, TooManySockets, Unauthenticated
+from shared.errors import Forbidden, NotFound, TooManyWebSockets, Unauthenticated
 from shared.infra import db, event_log
-from shared.infra.concurrency import step_aside
-from shared.infra.event_log import Position
-from shared.infra.pubsub_messages import dumps, message
+from shared.infra.concurrency import release_permit
+from shared.infra.event_log import LogPosition
+from shared.infra.pubsub_messages import to_json, to_message
 from shared.infra.redis import client, key
 from shared.settings import as_origin, settings
-from web.http.auth import Caller, authenticate, authorize, caller, live_socket, path_ids, requirement_of, signed_in
+from web.http.auth import (
+    Caller,
+    authenticate,
+    authorize,
+    current_caller,
+    path_ids,
+    requirement_of,
+    requires_login,
+    requires_websocket_access,
+)
 from web.http.idempotency import idempotent
-from web.http.responses import answer
-from web.http.schemas import Answer
-from web.realtime.fanout import Fanout, Feed
-from web.realtime.verdict_waiters import Waits
-from web.realtime.websocket_io import prepare, send
+from web.http.responses import json_response
+from web.http.schemas import ResponseModel
+from web.realtime.fanout import Fanout, Subscription
+from web.realtime.verdict_waiters import VerdictWaiters
+from web.realtime.websocket_io import configure, send
 
 PING_SECONDS = 25
 RECHECK_SECONDS = 1.0  # how long a login or role may still be told of events whose end nobody was told of
@@ -45,57 +54,57 @@ TICKET_SECONDS = 30
 
 GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER = 1001, 1008, 1013
 
-api = APIBlueprint("live", __name__, abp_tags=[Tag(name="Live events")])
+api = APIBlueprint("websockets", __name__, abp_tags=[Tag(name="Live events")])
 sock = Sock()
-fanout = Fanout(Waits())
-places = threading.BoundedSemaphore(max(1, settings().max_sockets))
+fanout = Fanout(VerdictWaiters())
+places = threading.BoundedSemaphore(max(1, settings().websocket_limit))
 
 
-class ButTicket(BaseConverter):
+class NotTicketConverter(BaseConverter):
     """Any segment but `ticket`, which is a resource of its own."""
 
     regex = r"(?!ticket$)[^/]+"
 
 
-class TicketAnswer(Answer):
+class TicketResponse(ResponseModel):
     ticket: str
     expires_in: int
 
 
-@api.post("/ws/ticket", responses={201: TicketAnswer})
-@signed_in
+@api.post("/ws/ticket", responses={201: TicketResponse})
+@requires_login
 @idempotent
-def make_ticket() -> Response:
+def create_ticket() -> Response:
     """A ticket that opens one socket within 30 seconds, for browsers, which cannot send a header with an upgrade."""
     ticket = secrets.token_urlsafe(32)
-    player_id, family_id = caller().login
+    player_id, family_id = current_caller().login
     client().set(_ticket_key(ticket), f"{player_id} {family_id}", ex=TICKET_SECONDS)
-    return answer({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
+    return json_response({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
 
 
 @sock.route("/ws/<but_ticket:player_id>")  # type: ignore[untyped-decorator]
-@live_socket
-def follow_player(ws: Server, player_id: str) -> None:
+@requires_websocket_access
+def player_events(ws: Server, player_id: str) -> None:
     """The player's own events."""
     stream(ws, g.feed)
 
 
 @sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
-@live_socket
-def follow_organization(ws: Server, org_id: str) -> None:
+@requires_websocket_access
+def organization_events(ws: Server, org_id: str) -> None:
     """Events of the organization's codes, for its staff."""
     stream(ws, g.feed)
 
 
 def init_app(app: Flask) -> None:
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": MAX_MESSAGE_BYTES}
-    app.url_map.converters["but_ticket"] = ButTicket
-    app.before_request(open_feed)
-    app.teardown_request(close_feed)
+    app.url_map.converters["but_ticket"] = NotTicketConverter
+    app.before_request(open_subscription)
+    app.teardown_request(close_subscription)
     sock.init_app(app)
 
 
-def open_feed() -> None:
+def open_subscription() -> None:
     """Before the upgrade: decide whether this socket may be, and from where on it is told."""
     if (
         request.endpoint is None
@@ -109,15 +118,15 @@ def open_feed() -> None:
     g.listener.check(ids.get("player_id"))
     _check_origin()
     _check_handshake()
-    if fanout.closing or not settings().max_sockets or not places.acquire(blocking=False):
-        raise TooManySockets
+    if fanout.closing or not settings().websocket_limit or not places.acquire(blocking=False):
+        raise TooManyWebSockets
     g.holds_place = True
-    g.feed = Feed("org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0], found.login[0])
+    g.feed = Subscription("org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0], found.login[0])
     fanout.add(g.feed)
     _begin(g.feed)
 
 
-def close_feed(_error: BaseException | None) -> None:
+def close_subscription(_error: BaseException | None) -> None:
     feed = g.pop("feed", None)
     if feed is not None:
         fanout.remove(feed)
@@ -138,7 +147,7 @@ class Listener:
         self.checked_at = time.monotonic()
         listener, family_id = self.caller.login
         with db.connection() as conn:
-            if not accounts.is_family_alive(conn, family_id, listener):
+            if not accounts.is_session_active(conn, family_id, listener):
                 raise Unauthenticated
         if self.org_id is not None:
             authorize(listener, self.org_id, "analyst")
@@ -169,7 +178,7 @@ def _authenticate() -> Caller:
 
 
 def _ticket_key(ticket: str) -> str:
-    return key("ticket", sha256(ticket.encode("utf-8", "replace")).hexdigest())
+    return key("websocket_tickets", sha256(ticket.encode("utf-8", "replace")).hexdigest())
 
 
 def _check_origin() -> None:
@@ -177,7 +186,7 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         return
-    ours = {as_origin(request.host_url), as_origin(settings().printed_url)}
+    ours = {as_origin(request.host_url), as_origin(settings().public_base_url)}
     if origin not in ours and origin not in settings().allowed_origins:
         raise Forbidden("This origin may not open sockets here.")
 
@@ -189,26 +198,26 @@ def _check_handshake() -> None:
         raise BadRequest("This is no WebSocket handshake, version 13.")
 
 
-def _begin(feed: Feed) -> None:
+def _begin(feed: Subscription) -> None:
     """Begin from now on, or from the event that `?since=` names; `reset` comes first where that is too long ago."""
     since = request.args.get("since")
     with db.connection() as conn:
-        now = event_log.snapshot(conn)
+        now = event_log.current_snapshot(conn)
         horizon = event_log.read_mark(conn, "horizon") if since is not None else None
-    position = Position.parse(since) if since is not None else None
+    position = LogPosition.parse(since) if since is not None else None
     if position and (position.xid > now.xmax or (horizon is not None and position < horizon)):
         position = None
     g.reset = since is not None and position is None
     feed.begin(now, position)
 
 
-def stream(ws: Server, feed: Feed) -> None:
+def stream(ws: Server, feed: Subscription) -> None:
     """Send what the feed gives, until the client, the process or the feed itself ends it."""
-    step_aside()
-    prepare(ws)
+    release_permit()
+    configure(ws)
     listener: Listener = g.listener
     if g.pop("reset", False):
-        send(ws, dumps({"event": "reset"}))
+        send(ws, to_json({"event": "reset"}))
     feed.attach(ws.event)
     heard, next_look = 0, time.monotonic() + PING_SECONDS
     while ws.connected:
@@ -246,7 +255,7 @@ def stream(ws: Server, feed: Feed) -> None:
                 return
 
 
-def replay(ws: Server, feed: Feed) -> None:
+def replay(ws: Server, feed: Subscription) -> None:
     """Send a page of what the log holds past the feed's position; `stale` stays while there may be more, so that
     between pages it is asked again who may listen.
 
@@ -257,14 +266,14 @@ def replay(ws: Server, feed: Feed) -> None:
     feed.replaying, feed.stale = True, False
     try:
         with db.connection() as conn:
-            settled = Position(event_log.snapshot(conn).xmin, 0)
+            settled = LogPosition(event_log.current_snapshot(conn).xmin, 0)
             page = event_log.read(conn, feed.position, limit=REPLAY_PAGE, **owner)
         for event in page:
             if _is_interrupted(feed):
                 feed.stale = True
                 return
             if feed.accepts(event.position):
-                send(ws, dumps(message(event)))
+                send(ws, to_json(to_message(event)))
         if len(page) < REPLAY_PAGE:
             feed.position = max(feed.position, settled)
         else:
@@ -276,7 +285,7 @@ def replay(ws: Server, feed: Feed) -> None:
         feed.replaying = False
 
 
-def _is_interrupted(feed: Feed) -> bool:
+def _is_interrupted(feed: Subscription) -> bool:
     """Whether there is something to find out before anything more is sent: a client that reads slowly makes sending
     what there is take as long as it likes."""
     return feed.doubted or fanout.closing

@@ -15,23 +15,25 @@ from urllib.parse import unquote
 from gunicorn.http import RequestParser
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
-from shared.infra.concurrency import CROWDS, Turns
+from shared.infra.concurrency import SERIALIZED_ROUTES, ConcurrencyLimiter
 from shared.settings import settings
-from web.server.read_deadline import Patience
+from web.server.read_deadline import DeadlineReader
 
-CROWDS_AT_ONCE = 1
+SERIALIZED_CONCURRENCY = 1
 LINGER_SECONDS = 2.0
 LINGER_BYTES = 65_536
-LATER = object()
+REQUEUED = object()
 """What became of a request that stands in line with its crowd now."""
 
 
-class Requests(RequestParser):  # type: ignore[misc]
+class RequestReader(RequestParser):  # type: ignore[misc]
     """A connection's requests, read with patience; one may be put back, to be read again later."""
 
     def __init__(self, conn: Any) -> None:
         super().__init__(conn.cfg, conn.sock, conn.client)
-        self.unreader = Patience(conn.sock, settings().request_seconds, settings().request_bytes_per_second)
+        self.unreader = DeadlineReader(
+            conn.sock, settings().request_read_timeout_seconds, settings().request_min_bytes_per_second
+        )
         self._again: Any = None
         self._put_back_at = 0.0
 
@@ -47,20 +49,20 @@ class Requests(RequestParser):  # type: ignore[misc]
         return request
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
     """gunicorn's worker of threads, whose requests take turns: as many run as there are connections to PostgreSQL.
     Those that come in crowds stand in a line of their own as soon as it is known what they ask for."""
 
     def init_process(self) -> None:
-        self.turns = Turns(min(settings().database_pool, settings().web_threads), self.start)
-        self.crowd = Turns(CROWDS_AT_ONCE, self.start)
+        self.turns = ConcurrencyLimiter(min(settings().database_pool_size, settings().web_threads), self.start)
+        self.crowd = ConcurrencyLimiter(SERIALIZED_CONCURRENCY, self.start)
         self.lingering: dict[Any, None] = {}  # in order
         super().init_process()
 
     def enqueue_req(self, conn: Any) -> None:
         """Have the connection's next request served when its turn comes."""
         if conn.parser is None:
-            conn.parser = Requests(conn)
+            conn.parser = RequestReader(conn)
         self.turns.ask(conn)
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
@@ -86,7 +88,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                     served.set_result(self.handle(conn))
                 except BaseException as error:  # noqa: BLE001 - as an executor does
                     served.set_exception(error)
-            if served.exception() is None and served.result() is LATER:
+            if served.exception() is None and served.result() is REQUEUED:
                 self.crowd.ask(conn)
                 self.method_queue.defer(lambda: None)  # wakes the main thread, which ends leases
             else:
@@ -108,14 +110,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle_request(self, req: Any, conn: Any) -> Any:
         """Serve this request, or put it back for the turn of its crowd."""
-        routes = getattr(self.wsgi, "extensions", {}).get(CROWDS, ())
+        routes = getattr(self.wsgi, "extensions", {}).get(SERIALIZED_ROUTES, ())
         if conn.turn.turns is not self.crowd and (req.method, unquote(req.path)) in routes:
             conn.parser.put_back(req)
-            return LATER
+            return REQUEUED
         return super().handle_request(req, conn)
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> Any:
-        return LATER if keepalive is LATER else super()._keepalive_after(conn, keepalive)
+        return REQUEUED if keepalive is REQUEUED else super()._keepalive_after(conn, keepalive)
 
     def wait_for_and_dispatch_events(self, timeout: Any) -> None:
         """As gunicorn's, but no longer than until a lease ends for which somebody waits."""
@@ -142,7 +144,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             conn.sock.shutdown(socket.SHUT_WR)
             is_closed = peek(conn.sock) == b""
             if not is_closed:
-                conn.sock = taken_over(conn.sock)
+                conn.sock = detach_socket(conn.sock)
                 self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_last_words, conn))
         except (OSError, ValueError):
             is_closed = True
@@ -183,7 +185,7 @@ def peek(sock: socket.socket) -> bytes | None:
         return b""
 
 
-def taken_over(sock: socket.socket) -> socket.socket:
+def detach_socket(sock: socket.socket) -> socket.socket:
     """The same connection under a number of its own, which nobody else can close: a WebSocket's thread outlives its
     request by a moment, and would close it while the poller looks at it, and at whoever has the number next."""
     own = sock.dup()

@@ -27,13 +27,13 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.infra.logging import configure
-from shared.infra.pubsub_messages import tell_ended
-from shared.infra.timestamps import write_time
+from shared.infra.pubsub_messages import publish_access_change
+from shared.infra.timestamps import format_rfc3339
 from shared.organizations import api_keys
 from shared.organizations import store as organizations
 
 
-class Refused(SystemExit):
+class CommandError(SystemExit):
     """Why nothing was done; the process ends with status 1."""
 
 
@@ -48,7 +48,7 @@ def create_owner(username: str, organization: str, password: str) -> str:
         audit.record(
             conn, OPERATOR, "organization.created", org_id=org_id, object_id=org_id, new={"name": organization}
         )
-        slug = organizations.slug(conn, org_id)
+        slug = organizations.get_slug(conn, org_id)
     return f"{username} ({player_id}) owns {organization}: {slug} ({org_id})"
 
 
@@ -57,20 +57,21 @@ def reset_password(username: str, password: str) -> str:
     password_hash = passwords.hash_password(password)
     with db.transaction() as conn:
         player_id = _player(conn, username)
-        if not store.set_hash(conn, player_id, password_hash):
-            raise Refused(f"{username} is a guest, and has no password")
-        ended = store.end_families(conn, player_id, "operator")
+        if not store.set_password_hash(conn, player_id, password_hash):
+            raise CommandError(f"{username} is a guest, and has no password")
+        ended = store.revoke_sessions(conn, player_id, "operator")
         audit.record(conn, OPERATOR, "password.reset", org_id=None, object_id=player_id)
-    tell_ended(player_id)
+    publish_access_change(player_id)
     return f"{username} has another password; {_logins(ended)} ended"
 
 
 def sessions(username: str) -> str:
     """The logins of a player that stand, oldest first."""
     with db.connection() as conn:
-        found = store.families(conn, _player(conn, username))
+        found = store.list_sessions(conn, _player(conn, username))
     return _table(
-        (str(each.id), f"since {write_time(each.created_at)}", f"until {write_time(each.expires_at)}") for each in found
+        (str(each.id), f"since {format_rfc3339(each.created_at)}", f"until {format_rfc3339(each.expires_at)}")
+        for each in found
     )
 
 
@@ -78,20 +79,20 @@ def revoke_sessions(username: str) -> str:
     """End every login of a player."""
     with db.transaction() as conn:
         player_id = _player(conn, username)
-        ended = store.end_families(conn, player_id, "operator")
+        ended = store.revoke_sessions(conn, player_id, "operator")
         audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=player_id, new={"logins": ended})
-    tell_ended(player_id)
+    publish_access_change(player_id)
     return f"{_logins(ended)} of {username} ended"
 
 
 def revoke_session(family_id: UUID) -> str:
     """End one login."""
     with db.transaction() as conn:
-        player_id = store.owner_of_family(conn, family_id)
-        if player_id is None or not store.revoke_family(conn, family_id, "operator"):
-            raise Refused(f"No login {family_id} stands")
+        player_id = store.session_owner(conn, family_id)
+        if player_id is None or not store.revoke_session(conn, family_id, "operator"):
+            raise CommandError(f"No login {family_id} stands")
         audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=family_id)
-    tell_ended(player_id)
+    publish_access_change(player_id)
     return f"Login {family_id} ended"
 
 
@@ -100,7 +101,7 @@ def list_keys(slug: str) -> str:
     with db.connection() as conn:
         org_id = organizations.id_of(conn, slug)
         if org_id is None:
-            raise Refused(f"There is no organization {slug}")
+            raise CommandError(f"There is no organization {slug}")
         found = api_keys.of_organization(conn, org_id, limit=10_000)
     return _table(
         (
@@ -108,8 +109,8 @@ def list_keys(slug: str) -> str:
             each.prefix,
             each.name,
             ",".join(each.scopes),
-            f"expires {write_time(each.expires_at)}" if each.expires_at else "never expires",
-            f"used {write_time(each.last_used_at)}" if each.last_used_at else "never used",
+            f"expires {format_rfc3339(each.expires_at)}" if each.expires_at else "never expires",
+            f"used {format_rfc3339(each.last_used_at)}" if each.last_used_at else "never used",
         )
         for each in found
     )
@@ -118,20 +119,20 @@ def list_keys(slug: str) -> str:
 def revoke_key(key_id: UUID) -> str:
     """End an API key."""
     with db.transaction() as conn:
-        org_id = api_keys.organization_of(conn, key_id)
+        org_id = api_keys.find_organization_id(conn, key_id)
         revoked = org_id and api_keys.revoke(conn, org_id, key_id)
         if not revoked:
-            raise Refused(f"No key {key_id} stands")
+            raise CommandError(f"No key {key_id} stands")
         told = {"name": revoked.name, "prefix": revoked.prefix, "scopes": revoked.scopes}
         audit.record(conn, OPERATOR, "key.revoked", org_id=org_id, object_id=key_id, old=told)
-    tell_ended(key_id)
+    publish_access_change(key_id)
     return f"Key {revoked.prefix} ({revoked.name}) is not good any more"
 
 
 def _player(conn: Conn, username: str) -> UUID:
     found = store.id_of(conn, username)
     if found is None:
-        raise Refused(f"Nobody is called {username}")
+        raise CommandError(f"Nobody is called {username}")
     return found
 
 
@@ -150,12 +151,12 @@ def _password(*, from_stdin: bool) -> str:
         try:
             password, again = getpass.getpass("Password: "), getpass.getpass("Once more: ")
         except EOFError:
-            raise Refused("There is no terminal to ask at: use --password-stdin") from None
+            raise CommandError("There is no terminal to ask at: use --password-stdin") from None
         if password != again:
-            raise Refused("These are two different passwords")
+            raise CommandError("These are two different passwords")
     least, most = PASSWORD_CHARACTERS
     if not least <= len(password) <= most:
-        raise Refused(f"A password has {least} to {most} characters")
+        raise CommandError(f"A password has {least} to {most} characters")
     return password
 
 
@@ -214,7 +215,7 @@ def main(arguments: list[str]) -> None:
     try:
         print(run(given))
     except DomainError as error:
-        raise Refused(str(error)) from error
+        raise CommandError(str(error)) from error
     finally:
         db.close_pool()
 

@@ -14,13 +14,13 @@ from uuid import UUID
 from zlib import crc32
 
 from shared.infra import db
-from shared.infra.db import one
+from shared.infra.db import exactly_one
 from shared.infra.logging import configure
-from shared.infra.signals import stop_on_signals
+from shared.infra.signals import stop_event
 from shared.quests import replay as replaying
-from shared.quests.replay import Mark
+from shared.quests.replay import ReplayCheckpoint
 
-NAME = "all"
+ALL_PLAYERS = "all"
 LOCK = crc32(b"waymark:replay")
 
 
@@ -29,20 +29,20 @@ def replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threa
     one at a time: there is one mark."""
     if player_id is not None:
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
-    with db.connect() as conn:  # its own, which is held all the while
-        if not one(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)))[0]:
+    with db.dedicated_connection() as conn:  # its own, which is held all the while
+        if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)))[0]:
             print("Another replay of all players is under way")
             return 1
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
 
 
 def _replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
-    mark = Mark()
+    mark = ReplayCheckpoint()
     if player_id is None:
         with db.connection() as conn:
             if restart:
-                replaying.drop_mark(conn, NAME)
-            mark = replaying.read_mark(conn, NAME) or mark
+                replaying.drop_mark(conn, ALL_PLAYERS)
+            mark = replaying.read_mark(conn, ALL_PLAYERS) or mark
     if mark.events:
         print(f"Going on after {mark.events:,} events")
     before, began = mark.events, time.perf_counter()
@@ -52,17 +52,17 @@ def _replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: thre
             print(difference)
         if player_id is None:
             with db.connection() as conn:
-                replaying.write_mark(conn, NAME, mark)
+                replaying.write_mark(conn, ALL_PLAYERS, mark)
         if stopping.is_set():
             print(f"Stopped after {mark.events:,} events; the next replay goes on from here")
             return 130
     if player_id is None:
         with db.connection() as conn:
-            replaying.drop_mark(conn, NAME)
+            replaying.drop_mark(conn, ALL_PLAYERS)
     return report(mark, mark.events - before, time.perf_counter() - began)
 
 
-def report(mark: Mark, events: int, seconds: float) -> int:
+def report(mark: ReplayCheckpoint, events: int, seconds: float) -> int:
     """What a replay found; 1 if anything differs."""
     print(f"{mark.events:,} events folded into {mark.states:,} states, {events / seconds:,.0f} events/s")
     print(f"by events {mark.folded_digest.hex() or '-'}")
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> int:
     given = parser.parse_args(arguments)
     configure("quests")
     try:
-        return replay(given.player, restart=given.restart, batch=max(1, given.batch), stopping=stop_on_signals())
+        return replay(given.player, restart=given.restart, batch=max(1, given.batch), stopping=stop_event())
     finally:
         db.close_pool()
 

@@ -10,11 +10,11 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from shared.infra.per_process import once
+from shared.infra.per_process import per_process
 from shared.settings import settings
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*(\.[a-z0-9]+)?")
-BLOCK = 256 * 1024
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*(\.[a-z0-9]+)?")
+BLOCK_SIZE = 256 * 1024
 """Bytes that are read and written at a time, so that memory stays flat."""
 
 
@@ -43,7 +43,7 @@ class Closable(Protocol):
     def close(self) -> object: ...
 
 
-class Listed(NamedTuple):
+class StoredFile(NamedTuple):
     """A file by its name, and when it was written."""
 
     name: str
@@ -79,14 +79,14 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove the file, if there is one."""
 
-    def listed(self, prefix: str) -> Iterator[Listed]:
+    def listed(self, prefix: str) -> Iterator[StoredFile]:
         """Every file whose name begins like this, in no order. `prefix` ends in `/`."""
 
     def forget_drafts(self, before: datetime) -> int:
         """Remove what is left of files that were begun before then and never finished. Returns how many."""
 
 
-@once
+@per_process
 def storage() -> Storage:
     """This process's storage: a bucket where FILES_S3_BUCKET names one, else a directory."""
     if settings().files_s3_bucket is not None:
@@ -100,5 +100,5 @@ def storage() -> Storage:
 
 def check_name(name: str) -> None:
     """Raises ValueError for a name that could lead out of the storage."""
-    if not NAME.fullmatch(name):
+    if not NAME_PATTERN.fullmatch(name):
         raise ValueError(f"not the name of a file: {name!r}")

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
-from shared.infra.storage.base import BLOCK, Blocks, FileMissing, Listed, StorageError, StorageFull, check_name
+from shared.infra.storage.base import BLOCK_SIZE, Blocks, FileMissing, StorageError, StorageFull, StoredFile, check_name
 
 DRAFTS = "drafts"
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalStorage:
@@ -26,15 +26,15 @@ class LocalStorage:
     def write(self, name: str) -> Iterator[BinaryIO]:
         path = self._path(name)
         draft = self._drafts / uuid4().hex
-        with _told():
+        with _translate_errors():
             self._drafts.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _told(), draft.open("xb", buffering=BLOCK) as file:
+            with _translate_errors(), draft.open("xb", buffering=BLOCK_SIZE) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            with _told():
+            with _translate_errors():
                 self._rename(draft, path)
         except BaseException:
             with suppress(OSError):
@@ -55,33 +55,33 @@ class LocalStorage:
             os.close(directory)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
-        with _told():
+        with _translate_errors():
             file = self._path(name).open("rb", buffering=0)
         return Blocks(_blocks(file, start, stop), file)
 
     def size(self, name: str) -> int:
-        with _told():
+        with _translate_errors():
             return self._path(name).stat().st_size
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        with _told():
+        with _translate_errors():
             path.unlink(missing_ok=True)
         with suppress(OSError):
             path.parent.rmdir()  # if it is empty
 
-    def listed(self, prefix: str) -> Iterator[Listed]:
+    def listed(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")
         for folder, _, names in os.walk(self._files / prefix):
             for name in names:
                 path = Path(folder, name)
                 with suppress(FileNotFoundError):
                     at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-                    yield Listed(path.relative_to(self._files).as_posix(), at)
+                    yield StoredFile(path.relative_to(self._files).as_posix(), at)
 
     def forget_drafts(self, before: datetime) -> int:
         gone = 0
-        with _told():
+        with _translate_errors():
             for path in self._drafts.iterdir() if self._drafts.exists() else ():
                 with suppress(FileNotFoundError):
                     if path.stat().st_mtime < before.timestamp():
@@ -95,14 +95,14 @@ class LocalStorage:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """What the disk refuses, as the storage's errors: without the server's paths."""
     try:
         yield
     except FileNotFoundError as error:
         raise FileMissing("The file is not there.") from error
     except OSError as error:
-        if error.errno in FULL:
+        if error.errno in DISK_FULL_ERRNOS:
             raise StorageFull from error
         raise StorageError(f"The storage for files failed: {error.strerror}.") from error
 
@@ -112,8 +112,8 @@ def _blocks(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
         file.seek(start)
         left = None if stop is None else stop - start
         while left is None or left > 0:
-            with _told():
-                block = file.read(BLOCK if left is None else min(BLOCK, left))
+            with _translate_errors():
+                block = file.read(BLOCK_SIZE if left is None else min(BLOCK_SIZE, left))
             if not block:
                 return
             if left is not None:

@@ -14,14 +14,14 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.infra.storage.base import BLOCK, Blocks, FileMissing, Listed, StorageError, check_name
+from shared.infra.storage.base import BLOCK_SIZE, Blocks, FileMissing, StorageError, StoredFile, check_name
 from shared.settings import Settings
 
 PART = 8 * 2**20
 """Bytes of an upload's part: S3 takes 5 MiB and more, and 10,000 parts, so a file of up to 80 GB."""
-OURS = "renders/"
+KEY_PREFIX = "renders/"
 """What all names begin with: the bucket may hold other applications' files."""
-MISSING = ("404", "NoSuchKey", "NotFound")
+NOT_FOUND_CODES = ("404", "NoSuchKey", "NotFound")
 
 
 class S3Storage:
@@ -50,7 +50,7 @@ class S3Storage:
         upload = _Upload(self._client, self._at(name))
         try:
             yield upload
-            with _told():
+            with _translate_errors():
                 upload.finish()
         except BaseException:
             upload.abort()
@@ -63,31 +63,31 @@ class S3Storage:
             return Blocks(iter(()), BytesIO())
         if start or stop is not None:
             where["Range"] = f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
-        with _told():
+        with _translate_errors():
             body = self._client.get_object(**where)["Body"]
         return Blocks(_blocks(body), body)
 
     def size(self, name: str) -> int:
-        with _told():
+        with _translate_errors():
             return int(self._client.head_object(**self._at(name))["ContentLength"])
 
     def delete(self, name: str) -> None:
-        with _told():
+        with _translate_errors():
             self._client.delete_object(**self._at(name))
 
-    def listed(self, prefix: str) -> Iterator[Listed]:
+    def listed(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")
-        with _told():
+        with _translate_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             for page in pages:
                 for found in page.get("Contents", ()):
-                    yield Listed(found["Key"], found["LastModified"])
+                    yield StoredFile(found["Key"], found["LastModified"])
 
     def forget_drafts(self, before: datetime) -> int:
         gone = 0
-        with _told():
+        with _translate_errors():
             uploads = self._client.get_paginator("list_multipart_uploads")
-            for page in uploads.paginate(Bucket=self._bucket, Prefix=OURS):
+            for page in uploads.paginate(Bucket=self._bucket, Prefix=KEY_PREFIX):
                 for draft in page.get("Uploads", ()):
                     if draft["Initiated"] < before:
                         where = {"Bucket": self._bucket, "Key": draft["Key"], "UploadId": draft["UploadId"]}
@@ -113,7 +113,7 @@ class _Upload:
     def write(self, data: bytes) -> None:
         self._waiting += data
         while len(self._waiting) >= PART:
-            with _told():
+            with _translate_errors():
                 self._send(bytes(self._waiting[:PART]))
             del self._waiting[:PART]
 
@@ -141,13 +141,13 @@ class _Upload:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _translate_errors() -> Iterator[None]:
     """What the bucket refuses, as the storage's errors: without its name or its address."""
     try:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
-        if code in MISSING:
+        if code in NOT_FOUND_CODES:
             raise FileMissing("The file is not there.") from error
         raise StorageError(f"The storage for files refused: {code or 'unknown'}.") from error
     except BotoCoreError as error:
@@ -156,7 +156,7 @@ def _told() -> Iterator[None]:
 
 def _blocks(body: Any) -> Iterator[bytes]:
     try:
-        with _told():
-            yield from body.iter_chunks(BLOCK)
+        with _translate_errors():
+            yield from body.iter_chunks(BLOCK_SIZE)
     finally:
         body.close()
