@@ -72,7 +72,7 @@ def measure(where: Stack) -> list[Figure]:
 def _ours(players: list[UUID]) -> float:
     def claim(player_id: UUID) -> None:
         commands.events_or_raise(
-            commands.group_commit.do(QuestCommand(player_id, catalog_client.get_quest(QUEST.name), claims=True))
+            commands.group_commit.submit(QuestCommand(player_id, catalog_client.get_quest(QUEST.name), is_claim=True))
         )
 
     with db.connection() as conn:

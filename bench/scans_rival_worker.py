@@ -23,7 +23,7 @@ from psycopg_pool import ConnectionPool
 from shared.scans.rules import CodeRules, Coordinates, JudgingLimits, LocationFix, Scan, Usage, Verdict, judge
 
 THREADS = 8  # Dramatiq's default
-LIMITS = JudgingLimits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+LIMITS = JudgingLimits(max_age=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 
 broker = RedisBroker(url=os.environ["REDIS_URL"])
 broker.add_middleware(Results(backend=RedisBackend(url=os.environ["REDIS_URL"])))  # idle unless an actor stores results
@@ -129,7 +129,7 @@ def _code(row: DictRow) -> CodeRules:
         org_id=row["org_id"],
         scan_type=row["scan_type"],
         requires_location=row["requires_location"],
-        place=Coordinates(row["code_latitude"], row["code_longitude"]),
+        coordinates=Coordinates(row["code_latitude"], row["code_longitude"]),
         radius_m=row["radius_m"],
         active=row["active"],
         deleted=row["deleted_at"] is not None,

@@ -59,9 +59,9 @@ def _draw(sheet: Image.Image, one: Print, x: int, y: int) -> None:
     with Image.open(BytesIO(one.picture)) as picture:
         sheet.paste(picture.convert("RGB").resize((PICTURE, PICTURE), Image.Resampling.NEAREST), (x + 30, y + 18))
     lines = ((one.title, 18, INK, 324), (one.note, 14, PALE, 350), (f"reads {one.text}", 12, PALE, 376))
-    for text, size, colour, below in lines:
+    for text, size, color, below in lines:
         font = ImageFont.load_default(size)
-        canvas.text((x + 30, y + below), _cut(text, font), colour, font)
+        canvas.text((x + 30, y + below), _cut(text, font), color, font)
 
 
 def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:

@@ -159,7 +159,7 @@ class TooManyDownloads(Unavailable):
 
 
 class UnreadableImage(Invalid):
-    """With these colours, this style and this logo the picture cannot be read back."""
+    """With these colors, this style and this logo the picture cannot be read back."""
 
 
 class LogoChanged(Unavailable):

@@ -139,7 +139,7 @@ class BackgroundSender:
         self._news = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def nudge(self, message: Message) -> None:
+    def submit(self, message: Message) -> None:
         """Have the message sent shortly; returns at once."""
         with self._lock:
             self._waiting.setdefault(message, current_request_id())

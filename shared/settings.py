@@ -170,7 +170,7 @@ class Settings(BaseSettings):
     cache_max_entry_kb: int = Field(512, ge=1, le=65_536)
 
     @model_validator(mode="after")
-    def _safe(self) -> Self:
+    def _check_consistency(self) -> Self:
         for refusal in contradictions(self):
             raise ValueError(refusal)
         for refusal in in_production(self) if self.is_production else ():

@@ -53,7 +53,7 @@ def contradictions(told: "Settings") -> Iterator[str]:
 def in_production(told: "Settings") -> Iterator[str]:
     """What only a demo may have."""
     for name, secret in (("JWT_SECRET", told.jwt_secret), ("EXTERNAL_AUTH_SECRET", told.external_auth_secret)):
-        if secret is not None and _is_made_up(secret.get_secret_value()):
+        if secret is not None and _is_guessable(secret.get_secret_value()):
             yield f"{name} looks made up; use e.g. `openssl rand -hex 32`"
     if told.grpc_token and _is_weak(told.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
         yield f"GRPC_TOKEN must be {MIN_TOKEN_CHARACTERS} characters or more, and no example's"
@@ -86,7 +86,7 @@ def doubts(told: "Settings") -> Iterator[str]:
         yield "RATE_LIMITS_ENABLED is off: nothing bounds who guesses passwords"
 
 
-def _is_made_up(secret: str) -> bool:
+def _is_guessable(secret: str) -> bool:
     return len(set(secret)) < 10 or _is_weak(secret, MIN_SECRET_BYTES)
 
 

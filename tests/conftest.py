@@ -83,7 +83,7 @@ def clean() -> None:
         conn.execute(f"TRUNCATE {TABLES}")
     client().flushall()
     for each in cache.CACHES:
-        each.near.clear()
+        each.local.clear()
 
 
 @pytest.fixture

@@ -67,6 +67,6 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
 
     background_sender.flush()
     for each in cache.CACHES:
-        each.tell_hits()
+        each.report_hits()
     visit_buffer.close()
     db.close_pool()

@@ -34,7 +34,7 @@ def roll_up() -> None:
     for _ in range(ROUNDS):
         if not roll_up_batch() or worker_lifecycle.stopping.is_set():
             return
-    background_sender.nudge(RollUp())
+    background_sender.submit(RollUp())
 
 
 def roll_up_batch() -> bool:

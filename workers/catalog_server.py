@@ -48,10 +48,10 @@ class QuestCatalogService(quest_pb2_grpc.QuestServiceServicer):
         found: Any = None if "\x00" in name else _read(context, lambda conn: definitions.find(conn, name))
         if found is None:
             context.abort(grpc.StatusCode.NOT_FOUND, "there is no quest of this name")
-        return _written(found)
+        return _format(found)
 
     def GetAllQuests(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestListResponse:  # noqa: ARG002, N802
-        return quest_pb2.QuestListResponse(quests=[_written(each) for each in _read(context, definitions.list_all)])
+        return quest_pb2.QuestListResponse(quests=[_format(each) for each in _read(context, definitions.list_all)])
 
 
 def _read(context: grpc.ServicerContext, read: Callable[[Conn], Any]) -> Any:
@@ -63,7 +63,7 @@ def _read(context: grpc.ServicerContext, read: Callable[[Conn], Any]) -> Any:
         context.abort(grpc.StatusCode.UNAVAILABLE, "the catalog's database is not answering")
 
 
-def _written(found: CatalogQuest) -> quest_pb2.QuestResponse:
+def _format(found: CatalogQuest) -> quest_pb2.QuestResponse:
     reward = None
     if found.reward_id is not None:
         reward = quest_pb2.Reward(

@@ -96,7 +96,7 @@ def _delete_unneeded_files() -> int:
     """
     gone = 0
     try:
-        listed = (name for name, _ in storage().listed("renders/"))
+        listed = (name for name, _ in storage().list_files("renders/"))
         while names := list(islice(listed, BATCH)):
             known = {name: render_id_of(name) for name in names}
             with db.connection() as conn:
@@ -108,7 +108,7 @@ def _delete_unneeded_files() -> int:
     except StorageError as error:
         log.warning("file_cleanup_failed", error=str(error))
     try:  # by itself: whoever may delete files may not be allowed to list uploads
-        gone += storage().forget_drafts(datetime.now(UTC) - DRAFT_RETENTION)
+        gone += storage().purge_drafts(datetime.now(UTC) - DRAFT_RETENTION)
     except StorageError as error:
         log.warning("draft_cleanup_failed", error=str(error))
     return gone

@@ -41,7 +41,7 @@ def run_one() -> bool:
     if job is None:
         return False
     if job.judged == 0 and job.attempts == 1:
-        background_sender.nudge(ImportsPending())  # there may be another one, for another worker
+        background_sender.submit(ImportsPending())  # there may be another one, for another worker
     try:
         _run(job, token)
     except LeaseLost:

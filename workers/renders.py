@@ -73,7 +73,7 @@ def work_until_idle() -> None:
                 if worker_lifecycle.stopping.is_set():
                     return
                 if time.monotonic() > until:
-                    background_sender.nudge(RendersPending())
+                    background_sender.submit(RendersPending())
                     return
         finally:
             _places.release()
@@ -98,7 +98,7 @@ def render_one_chunk() -> bool:
     part = rules.part_name(render.id, chunk.number, token)
     try:
         pipeline.warm_up()
-        part, failed = pipeline.render_part(storage(), render, chunk, codes, token, _before_each(chunk, token))
+        part, failed = pipeline.render_part(storage(), render, chunk, codes, token, _progress_callback(chunk, token))
         with db.transaction() as conn:
             is_last = chunks.finish(conn, token, chunk, part, failed)
     except LeaseLost:
@@ -169,7 +169,7 @@ def delete_unneeded_files(render_id: UUID) -> int:
         render = store.get_many(conn, [render_id]).get(render_id)
     gone = 0
     try:
-        for name, _ in list(storage().listed(rules.file_prefix(render_id))):
+        for name, _ in list(storage().list_files(rules.file_prefix(render_id))):
             if not rules.is_file_needed(name, render):
                 storage().delete(name)
                 gone += 1
@@ -178,7 +178,7 @@ def delete_unneeded_files(render_id: UUID) -> int:
     return gone
 
 
-def _before_each(chunk: Chunk, token: UUID) -> Callable[[int | None], None]:
+def _progress_callback(chunk: Chunk, token: UUID) -> Callable[[int | None], None]:
     """Called before each picture, and with None before what is done with all of them: keeps the lease, and tells which
     picture it is where a worker has died before."""
     if rules.tracks_each_image(chunk.attempts):

@@ -31,11 +31,11 @@ def judge_pending() -> None:
     for round_ in range(ROUNDS):
         fresh = judge_new()
         if round_ == 0 and fresh == BATCH:
-            background_sender.nudge(ScansPending())  # there is work for another thread, here or elsewhere
+            background_sender.submit(ScansPending())  # there is work for another thread, here or elsewhere
         overdue = judge_retry() if fresh < BATCH or round_ % 10 == 0 else 0  # a backlog must not hide them
         if worker_lifecycle.stopping.is_set() or not (fresh == BATCH or overdue):
             return
-    background_sender.nudge(ScansPending())
+    background_sender.submit(ScansPending())
 
 
 def judge_new() -> int:
@@ -77,7 +77,7 @@ def _judge(
     except settlement.StockChanged:
         with db.connection() as conn:
             settlement.give_back(conn, token)
-        background_sender.nudge(ScansPending())
+        background_sender.submit(ScansPending())
         return len(scans)
     except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
         log.warning("judging_postponed", scans=len(scans), error=str(error))

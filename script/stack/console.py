@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from itertools import cycle
 
-COLOURS = (36, 33, 32, 35, 34, 31)
+COLORS = (36, 33, 32, 35, 34, 31)
 WIDTH = 9  # of "scheduler", the longest usual name
 
 
@@ -18,7 +18,7 @@ class Console:
     that nobody reads, must not keep the supervisor from restarting and stopping what it runs."""
 
     def __init__(self) -> None:
-        self._colours = cycle(COLOURS) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else None
+        self._colors = cycle(COLORS) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else None
         self._prefixes: dict[str, bytes] = {}
         self._lines: queue.Queue[bytes | None] = queue.Queue(maxsize=10_000)
         self._writer = threading.Thread(target=self._write, name="console", daemon=True)
@@ -39,7 +39,7 @@ class Console:
     def _prefix(self, name: str) -> bytes:
         if name not in self._prefixes:
             prefix = f"{name:<{WIDTH}} | "
-            self._prefixes[name] = (f"\x1b[{next(self._colours)}m{prefix}\x1b[0m" if self._colours else prefix).encode()
+            self._prefixes[name] = (f"\x1b[{next(self._colors)}m{prefix}\x1b[0m" if self._colors else prefix).encode()
         return self._prefixes[name]
 
     def _put(self, line: bytes | None) -> None:

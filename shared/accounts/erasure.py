@@ -70,8 +70,8 @@ def erase(conn: Conn, player_id: UUID) -> None:
     Locks the player, then their organizations, as settling does. Scans are taken as they are free: settling locks them
     before the player, and to wait for them here would be a deadlock.
     """
-    _leave(conn, player_id)
-    _forget_name(conn, player_id)
+    _leave_organizations(conn, player_id)
+    _release_username(conn, player_id)
     conn.execute("DELETE FROM credentials WHERE player_id = %s", (player_id,))
     conn.execute("DELETE FROM outside_players WHERE player_id = %s", (player_id,))
     store.revoke_sessions(conn, player_id, "erased")
@@ -172,7 +172,7 @@ def finish_if_done(conn: Conn, player_id: UUID) -> bool:
     return over.rowcount == 1
 
 
-def _leave(conn: Conn, player_id: UUID) -> None:
+def _leave_organizations(conn: Conn, player_id: UUID) -> None:
     with conn.cursor(row_factory=scalar_row) as cursor:
         joined = cursor.execute(
             "SELECT org_id FROM memberships WHERE player_id = %s ORDER BY org_id", (player_id,)
@@ -185,7 +185,7 @@ def _leave(conn: Conn, player_id: UUID) -> None:
         audit.record(conn, Actor("player", player_id), "member.removed", org_id=org_id, object_id=player_id)
 
 
-def _forget_name(conn: Conn, player_id: UUID) -> None:
+def _release_username(conn: Conn, player_id: UUID) -> None:
     """The name is free again, also for those who register under a key that was used for it today."""
     found = store.get_account(conn, player_id)
     if found is not None:

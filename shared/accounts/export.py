@@ -187,10 +187,10 @@ def _pages(section: Section, player_id: UUID) -> Iterator[list[dict[str, Any]]]:
 
 
 def _dumps(value: object) -> str:
-    return json.dumps(value, default=_written)
+    return json.dumps(value, default=_format)
 
 
-def _written(value: object) -> str:
+def _format(value: object) -> str:
     if isinstance(value, datetime):
         return format_rfc3339(value)
     if isinstance(value, date | UUID):

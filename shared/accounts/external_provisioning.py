@@ -38,7 +38,7 @@ def get_or_create_player(
     A token that was seen before has its login already, which may have ended; it makes nobody, lest that of a person who
     was erased brings back what they were called.
     """
-    known = session_owner(conn, theirs.login_id)
+    known = session_owner(conn, theirs.session_id)
     if known is not None:
         return known
     lock_identity(conn, theirs)
@@ -48,7 +48,7 @@ def get_or_create_player(
         INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
         ON CONFLICT (id) DO NOTHING
         """,
-        (theirs.login_id, player_id, theirs.expires_at),
+        (theirs.session_id, player_id, theirs.expires_at),
     )
     return player_id
 
@@ -84,7 +84,7 @@ def create_player(
         ours = conn.execute("SELECT FROM players WHERE id = %s AND erased_at IS NULL FOR SHARE", (asked,)).fetchone()
         player_id = asked if ours is not None else None
     if player_id is None:
-        player_id = _make(conn, asked)
+        player_id = _insert_player(conn, asked)
         actor = Actor("player", player_id, origin.address, origin.request_id)
         audit.record(conn, actor, "account.created", org_id=None, object_id=player_id, new={"issuer": theirs.issuer})
     conn.execute(
@@ -94,7 +94,7 @@ def create_player(
     return player_id
 
 
-def _make(conn: Conn, asked: UUID | None) -> UUID:
+def _insert_player(conn: Conn, asked: UUID | None) -> UUID:
     """A new player, with the id that is asked for if nobody has it."""
     player_id = asked or uuid7()
     while not _add(conn, player_id):

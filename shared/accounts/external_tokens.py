@@ -38,7 +38,7 @@ class ExternalIdentity:
     issuer: str
     subject: str
     expires_at: int
-    login_id: UUID
+    session_id: UUID
 
     @property
     def id(self) -> UUID:
@@ -71,7 +71,7 @@ class KeySet:
 
     keys: tuple[SigningKey, ...]
 
-    def pick(self, key_id: object) -> SigningKey:
+    def select(self, key_id: object) -> SigningKey:
         """The key that a token names; it need not name the only one there is. Raises Unauthenticated."""
         found = [key for key in self.keys if key_id is None or key.id in (None, key_id)]
         if len(found) != 1:
@@ -105,7 +105,7 @@ def is_from_issuer(token: str, issuer: str) -> bool:
 def verify(token: str, trust: IssuerPolicy, keys: KeySet) -> ExternalIdentity:
     """Whom the token names. Raises Unauthenticated, whatever is wrong."""
     try:
-        key = keys.pick(jwt.get_unverified_header(token).get("kid"))
+        key = keys.select(jwt.get_unverified_header(token).get("kid"))
         claims = jwt.decode(
             token,
             key.material,

@@ -45,6 +45,6 @@ class GeneratedCode(GenerateRequest):
     attempts: int
 
     @property
-    def is_suspect(self) -> bool:
+    def has_failed_attempt(self) -> bool:
         """Whether a worker failed at it, or died with it, before. Then workers alone try it again, and count."""
         return self.status == "pending" and self.attempts > 1

@@ -1,4 +1,4 @@
-"""Which pictures make sense: colours that a camera tells apart, and the level a logo calls for. Pure."""
+"""Which pictures make sense: colors that a camera tells apart, and the level a logo calls for. Pure."""
 
 import re
 from functools import lru_cache
@@ -19,11 +19,11 @@ def effective_level(asked: ErrorCorrection, *, logo: bool) -> ErrorCorrection:
 
 
 @lru_cache(maxsize=64)
-def rgb(colour: str) -> tuple[int, int, int]:
+def rgb(color: str) -> tuple[int, int, int]:
     """Red, green and blue, 0-255, of `#RRGGBB`; ValueError for anything else."""
-    if not re.fullmatch(COLOR_PATTERN, colour):
-        raise ValueError("a colour is written #RRGGBB")
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+    if not re.fullmatch(COLOR_PATTERN, color):
+        raise ValueError("a color is written #RRGGBB")
+    return int(color[1:3], 16), int(color[3:5], 16), int(color[5:7], 16)
 
 
 def contrast_ratio(foreground: str, background: str) -> float:
@@ -32,9 +32,9 @@ def contrast_ratio(foreground: str, background: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def _luminance(colour: str) -> float:
+def _luminance(color: str) -> float:
     """0.0 (black) to 1.0 (white): WCAG 2.2, "relative luminance"."""
-    red, green, blue = (_linear(channel / 255) for channel in rgb(colour))
+    red, green, blue = (_linear(channel / 255) for channel in rgb(color))
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
@@ -45,9 +45,9 @@ def _linear(channel: float) -> float:
 def check_colors(foreground: str, background: str) -> list[FieldError]:
     """What is wrong with these two, if anything. Many readers cannot take light modules on a dark ground."""
     faults = [
-        FieldError(f"body.{field}", "must be a colour such as #1A2B3C")
-        for field, colour in (("foreground_color", foreground), ("background_color", background))
-        if not re.fullmatch(COLOR_PATTERN, colour)
+        FieldError(f"body.{field}", "must be a color such as #1A2B3C")
+        for field, color in (("foreground_color", foreground), ("background_color", background))
+        if not re.fullmatch(COLOR_PATTERN, color)
     ]
     if faults:
         return faults

@@ -16,7 +16,7 @@ class Customization:
     logo_size_percent: int = 20
     logo_digest: str | None = None  # SHA-256 of the cleaned logo's bytes, in hex
 
-    def picture(self, text: str, format: Format = "png", size: int = 300, level: ErrorCorrection = "M") -> ImageSpec:  # noqa: A002
+    def image_spec(self, text: str, format: Format = "png", size: int = 300, level: ErrorCorrection = "M") -> ImageSpec:  # noqa: A002
         """The picture of a text that looks like this. Size in pixels; the level is raised where there is a logo."""
         return ImageSpec(
             text,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 HEADER = struct.Struct(">IIBBBBB")
-GREY, PALETTE = 0, 3
+GRAY, PALETTE = 0, 3
 UP = 2
 MAX_PIXELS = 2**26
 PLAIN = np.array([0, 255], np.uint8)
@@ -25,7 +25,7 @@ def read_gray(png: bytes) -> NDArray[np.uint8] | None:
     if not chunks or chunks[0][0] != b"IHDR" or chunks[-1] != (b"IEND", b"") or len(chunks[0][1]) != HEADER.size:
         return None
     width, height, depth, kind, *methods = HEADER.unpack(chunks[0][1])
-    if depth != 1 or kind not in (GREY, PALETTE) or any(methods) or not 0 < width * height <= MAX_PIXELS:
+    if depth != 1 or kind not in (GRAY, PALETTE) or any(methods) or not 0 < width * height <= MAX_PIXELS:
         return None
     levels = PLAIN
     data = []
@@ -61,7 +61,7 @@ def _unpack(data: bytes, width: int, height: int, levels: NDArray[np.uint8]) -> 
 
 
 def _luminance(palette: bytes) -> NDArray[np.uint8]:
-    """As ITU-R BT.601 has it, of two colours."""
+    """As ITU-R BT.601 has it, of two colors."""
     red, green, blue = np.frombuffer(palette, np.uint8).reshape(2, 3).T.astype(np.uint32)
     return ((red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16).astype(np.uint8)
 

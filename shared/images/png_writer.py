@@ -13,9 +13,9 @@ FASTEST = 1
 
 
 class Kind(IntEnum):
-    """PNG's colour types that are used here."""
+    """PNG's color types that are used here."""
 
-    GREY = 0
+    GRAY = 0
     RGB = 2
     PALETTE = 3
 

@@ -19,19 +19,19 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 def render_png(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
     """The picture of these modules, of which those in `box` are cleared already. Raises PictureTooSmall.
 
-    Whole squares take one bit a pixel, round ones a palette of 16 shades, a logo true colours.
+    Whole squares take one bit a pixel, round ones a palette of 16 shades, a logo true colors.
     """
     layout = fit(len(dark), picture.size)
     if picture.style == "squares" and logo is None:
-        return _two_colours(picture, dark, layout)
+        return _two_colors(picture, dark, layout)
     shades = _shade(picture, dark, layout)
     if logo is None or box is None:
         return _sixteen_shades(picture, shades)
-    return _true_colours(picture, shades, layout, box, logo)
+    return _true_colors(picture, shades, layout, box, logo)
 
 
-def _two_colours(picture: ImageSpec, dark: Modules, layout: Layout) -> bytes:
-    """One bit a pixel, 1 for the background: grey levels where that is black on white, else a palette."""
+def _two_colors(picture: ImageSpec, dark: Modules, layout: Layout) -> bytes:
+    """One bit a pixel, 1 for the background: gray levels where that is black on white, else a palette."""
     width = len(dark)
     rows = np.ones((width + 2, picture.size), np.uint8)  # the first and the last are margin
     rows[1:-1, layout.before : layout.before + width * layout.module] = np.repeat(~dark, layout.module, axis=1)
@@ -44,7 +44,7 @@ def _two_colours(picture: ImageSpec, dark: Modules, layout: Layout) -> bytes:
         repeats,
         width=picture.size,
         depth=1,
-        kind=png_writer.Kind.GREY if plain else png_writer.Kind.PALETTE,
+        kind=png_writer.Kind.GRAY if plain else png_writer.Kind.PALETTE,
         palette=b"" if plain else bytes((*foreground, *background)),
     )
 
@@ -59,7 +59,7 @@ def _shade(picture: ImageSpec, dark: Modules, layout: Layout) -> NDArray[np.uint
 
 def _palette(picture: ImageSpec) -> NDArray[np.uint8]:
     """The 16 shades as red, green, blue."""
-    foreground, background = (np.array(rgb(colour)) for colour in (picture.foreground, picture.background))
+    foreground, background = (np.array(rgb(color)) for color in (picture.foreground, picture.background))
     part = np.arange(SHADES + 1)[:, None]
     return ((foreground * part + background * (SHADES - part) + SHADES // 2) // SHADES).astype(np.uint8)
 
@@ -77,7 +77,7 @@ def _sixteen_shades(picture: ImageSpec, shades: NDArray[np.uint8]) -> bytes:
     )
 
 
-def _true_colours(picture: ImageSpec, shades: NDArray[np.uint8], layout: Layout, box: LogoBox, logo: bytes) -> bytes:
+def _true_colors(picture: ImageSpec, shades: NDArray[np.uint8], layout: Layout, box: LogoBox, logo: bytes) -> bytes:
     pixels = _palette(picture)[shades]
     image = _fitted(logo, max(1, int(box.logo * layout.module)), picture.background)
     middle = layout.before + (box.start + box.width / 2) * layout.module

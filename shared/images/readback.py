@@ -54,12 +54,12 @@ def decodes_to(picture: ImageSpec, seen: GrayImage, *, pure: bool = False) -> bo
 def gray_pixels(picture: ImageSpec, data: bytes) -> GrayImage:
     """What the picture looks like: height x width, 0 for black."""
     if picture.format == "png":
-        return _grey(data)
+        return _gray(data)
     across = MODULE * (len(encode(picture.text, picture.level)) + 2 * QUIET_ZONE)
     return _rasterize_svg(data, across) if picture.format == "svg" else _rasterize_pdf(data, across)
 
 
-def _grey(png: bytes) -> GrayImage:
+def _gray(png: bytes) -> GrayImage:
     found = png_reader.read_gray(png)
     if found is not None:
         return found
@@ -70,7 +70,7 @@ def _grey(png: bytes) -> GrayImage:
 def _rasterize_svg(data: bytes, across: int) -> GrayImage:
     import resvg_py  # noqa: PLC0415  (loaded when first needed: most processes never see an SVG)
 
-    return _grey(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
+    return _gray(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
 
 
 def _rasterize_pdf(data: bytes, across: int) -> GrayImage:

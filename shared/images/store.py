@@ -66,7 +66,7 @@ def lock_customization(conn: Conn, qr_id: UUID) -> Customization:
 
 
 def save_style(conn: Conn, qr_id: UUID, changed: Customization) -> None:
-    """Store colours, style and the logo's size of a locked customization; the logo stays."""
+    """Store colors, style and the logo's size of a locked customization; the logo stays."""
     conn.execute(
         """
         UPDATE qr_customizations

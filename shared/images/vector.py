@@ -1,7 +1,7 @@
 """Drawing a symbol as an SVG or a PDF. A module is size / (width + 8) long: the quiet zone is exactly 4 modules.
 
 segno writes the SVG, to which round modules and a logo are added. The PDF is ours: segno's bears the time of day, has
-no place for either, and takes a colour channel of 1 of 255 for a full one.
+no place for either, and takes a color channel of 1 of 255 for a full one.
 """
 
 from base64 import b64encode
@@ -22,7 +22,7 @@ from shared.images.vector_paths import PDF, SVG, path, rows
 
 def render_svg(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
     """An SVG of `size` user units (CSS pixels)."""
-    foreground, background = (_written(colour) for colour in (picture.foreground, picture.background))
+    foreground, background = (_format(color) for color in (picture.foreground, picture.background))
     shapes = corners(dark, picture.style)
     whole = dark & (shapes == 0)
     written = BytesIO()
@@ -88,9 +88,9 @@ def pdf_modules(picture: ImageSpec, dark: Modules) -> str:
     return "\n".join((f"{pdf_color(picture.foreground)} rg", rows(whole, "%d %d %d 1 re "), round_ones, "f"))
 
 
-def pdf_color(colour: str) -> str:
+def pdf_color(color: str) -> str:
     """Red, green and blue as PDF's `rg` takes them."""
-    return " ".join(f"{channel / 255:.4g}" for channel in rgb(colour))
+    return " ".join(f"{channel / 255:.4g}" for channel in rgb(color))
 
 
 def to_segno(modules: Modules, level: str) -> SimpleNamespace:
@@ -99,6 +99,6 @@ def to_segno(modules: Modules, level: str) -> SimpleNamespace:
     return SimpleNamespace(matrix=matrix, version=version(modules), error=level, mask=None, segments=())
 
 
-def _written(colour: str) -> str:
-    """The colour in its one spelling; ValueError for what is none, whatever was checked before."""
-    return "#{:02x}{:02x}{:02x}".format(*rgb(colour))
+def _format(color: str) -> str:
+    """The color in its one spelling; ValueError for what is none, whatever was checked before."""
+    return "#{:02x}{:02x}{:02x}".format(*rgb(color))

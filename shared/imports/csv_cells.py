@@ -133,10 +133,10 @@ def write(code: CodeDefinition) -> dict[str, str]:
     }
     if code.per_player_limit is None:
         values["per_player_limit"] = NULL
-    return {column: _written(values.get(column)) for column in COLUMNS}
+    return {column: _format(values.get(column)) for column in COLUMNS}
 
 
-def _written(value: Any) -> str:
+def _format(value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):

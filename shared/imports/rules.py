@@ -46,7 +46,7 @@ class ImportJob:
     attempts: int
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         return self.status in ("done", "failed")
 
     @property

@@ -29,7 +29,7 @@ log = get_logger()
 
 Result = Literal["hit", "miss"]
 RESULTS: tuple[Result, ...] = ("hit", "miss")
-SOCKET_SECONDS = 0.5
+SOCKET_TIMEOUT_SECONDS = 0.5
 """A cache that takes longer is no help."""
 REST_SECONDS = 1.0
 """After a failure Redis is left alone this long, so that not every request waits for it in vain."""
@@ -60,27 +60,27 @@ class Cache:
     """Entries of one kind."""
 
     name: str
-    seconds: int
-    near: LocalCache = field(default_factory=lambda: LocalCache(0))
+    ttl_seconds: int
+    local: LocalCache = field(default_factory=lambda: LocalCache(0))
 
-    def get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
+    def get_or_create(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
         """The entry of this name, else what `make` returns, kept for `seconds` unless it is too large, or Brief.
 
         The name holds everything that the entry depends on. `owner` is the organization that the look is counted for.
         While somebody else makes the entry, waits for it: two seconds at most, then it is made here as well.
         """
-        near = self.near.get(name, owner)
+        near = self.local.get(name, owner)
         if near is not None:
-            self.tell_hits(REPORT_HITS_SECONDS)
+            self.report_hits(REPORT_HITS_SECONDS)
             return near
         entry = self._get_or_make(name, make, owner)
-        self.near.put(name, entry)
+        self.local.put(name, entry)
         return entry
 
-    def tell_hits(self, after_seconds: float = 0) -> None:
+    def report_hits(self, after_seconds: float = 0) -> None:
         """Count in Redis the looks that ended in this process's memory, if any have waited so long. With Redis away
         they are not counted."""
-        hits = self.near.hits_to_tell(after_seconds)
+        hits = self.local.take_hits(after_seconds)
         if not hits:
             return
 
@@ -99,7 +99,7 @@ class Cache:
 
     def _get_or_make(self, name: str, make: Callable[[], bytes], owner: UUID) -> bytes:
         entry = _Entry(self, name)
-        found = entry.claim(owner)
+        found = entry.get_or_lock(owner)
         if isinstance(found, bytes):
             return found
         if found == "theirs":
@@ -110,7 +110,7 @@ class Cache:
         try:
             made = make()
         except BaseException:
-            entry.let_go()
+            entry.unlock()
             raise
         entry.keep(made)
         return made
@@ -125,7 +125,7 @@ class _Entry:
         self._lock = key("cache", "lock", of.name, name)
         self._token = f"{PROCESS}:{os.getpid()}:{next(_turns)}"
 
-    def claim(self, owner: UUID) -> bytes | Literal["ours", "theirs", "away"]:
+    def get_or_lock(self, owner: UUID) -> bytes | Literal["ours", "theirs", "away"]:
         """The entry; or "ours" to make, "theirs" who make it already, or Redis is "away"."""
         keys = (self._key, self._lock, key(*LOOKUP_COUNTS_KEY), key(*LOOKUP_COUNTS_KEY, owner))
         arguments = (self._token, int(LOCK_SECONDS * 1000), self._cache.name, COUNTS_SECONDS)
@@ -149,15 +149,15 @@ class _Entry:
     def keep(self, made: bytes) -> None:
         """Store what was made, and let those who wait have it."""
         if len(made) > settings().cache_max_entry_kb * 1024:
-            self.let_go()
+            self.unlock()
             return
         keys = (self._key, self._lock, key("cache", "index"), key("cache", "size"))
         capacity = settings().cache_max_mb * 2**20
-        seconds = SHORT_LIVED_TTL_SECONDS if isinstance(made, ShortLived) else self._cache.seconds
+        seconds = SHORT_LIVED_TTL_SECONDS if isinstance(made, ShortLived) else self._cache.ttl_seconds
         lives = (seconds, capacity, ENTRY_OVERHEAD_BYTES, MAX_TTL_SECONDS)
         _ask(lambda client: _scripts()[1](keys, (self._token, made, *lives), client))
 
-    def let_go(self) -> None:
+    def unlock(self) -> None:
         """Have those who wait make it themselves. Where the lock ran out meanwhile it may be another's: harmless."""
         _ask(lambda client: client.delete(self._lock))
 
@@ -165,7 +165,7 @@ class _Entry:
 images = Cache("images", 24 * 3600, LocalCache(LOCAL_CACHE_BYTES))
 statistics = Cache("statistics", 3600)
 CACHES = (images, statistics)
-MAX_TTL_SECONDS = max(each.seconds for each in CACHES)
+MAX_TTL_SECONDS = max(each.ttl_seconds for each in CACHES)
 LOOKUP_COUNTS_KEY = ("cache", "lookups")
 
 
@@ -175,7 +175,7 @@ def lookup_counts(owner: UUID | None = None) -> dict[LookupCount, int] | None:
     Since it was first looked into, or Redis lost its memory.
     """
     for each in CACHES:
-        each.tell_hits()
+        each.report_hits()
     found = _ask(
         lambda client: client.hgetall(key(*LOOKUP_COUNTS_KEY) if owner is None else key(*LOOKUP_COUNTS_KEY, owner))
     )
@@ -219,7 +219,9 @@ def try_redis(question: Callable[["redis.Redis"], Any]) -> Any:
 def _client() -> "redis.Redis":
     """A client of its own, that is impatient: a connection that went stale is replaced once, at once."""
     return make_client(
-        socket_timeout=SOCKET_SECONDS, socket_connect_timeout=SOCKET_SECONDS, retry=Retry(NoBackoff(), 1)
+        socket_timeout=SOCKET_TIMEOUT_SECONDS,
+        socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1),
     )
 
 

@@ -26,7 +26,7 @@ class Permit:
     def __init__(self, turns: "ConcurrencyLimiter[Any]") -> None:
         self.turns = turns
         self.is_held = True
-        self.ends_at = time.monotonic() + PERMIT_SECONDS
+        self.expires_at = time.monotonic() + PERMIT_SECONDS
 
     def __enter__(self) -> None:
         _mine.turn = self
@@ -39,7 +39,7 @@ def release_permit() -> None:
     """What this thread does is about to wait: another may run meanwhile. Where nothing takes turns it does nothing."""
     turn: Permit | None = getattr(_mine, "turn", None)
     if turn is not None:
-        turn.turns.give_up(turn)
+        turn.turns.release(turn)
 
 
 class ConcurrencyLimiter(Generic[T]):
@@ -52,34 +52,34 @@ class ConcurrencyLimiter(Generic[T]):
         self._held: deque[Permit] = deque()
         self._lock = threading.Lock()
 
-    def ask(self, who: T) -> None:
+    def submit(self, who: T) -> None:
         """Start this one now, or when its turn comes."""
         with self._lock:
             self._line.append(who)
         self._go_on()
 
-    def give_up(self, turn: Permit) -> None:
+    def release(self, turn: Permit) -> None:
         """This turn is over: the next may start. Repeated, it does nothing."""
         with self._lock:
             self._release(turn)
         self._go_on()
 
-    def pass_on(self, turn: Permit) -> tuple[T, Permit] | None:
+    def release_and_take_next(self, turn: Permit) -> tuple[T, Permit] | None:
         """This turn is over: who is next, for the same thread to go on with."""
         with self._lock:
             self._release(turn)
             return self._next()
 
-    def end_leases(self) -> float | None:
+    def expire_permits(self) -> float | None:
         """End the turns that were held for too long. Returns the seconds until there may be another such, None while
         nobody waits for it."""
         now = time.monotonic()
         with self._lock:
-            while self._held and (self._held[0].ends_at <= now or not self._held[0].is_held):
+            while self._held and (self._held[0].expires_at <= now or not self._held[0].is_held):
                 self._release(self._held.popleft())
         self._go_on()
         with self._lock:
-            return max(0.0, self._held[0].ends_at - now) if self._line and self._held else None
+            return max(0.0, self._held[0].expires_at - now) if self._line and self._held else None
 
     def _release(self, turn: Permit) -> None:
         if turn.is_held:

@@ -87,7 +87,7 @@ def exactly_one(cursor: Cursor[Row]) -> Row:
 
 def close_pool() -> None:
     """Close this process's pool, if it opened one."""
-    if (opened := pool.take_back()) is not None:
+    if (opened := pool.reset()) is not None:
         opened.close()
 
 

@@ -42,7 +42,7 @@ def restore_positions(conn: Conn) -> bool:
         if not has_future_positions(conn):
             return False  # somebody else was faster
         for name, readers in LOGS:
-            _renumber(conn, name, readers)
+            _restore_log(conn, name, readers)
         row = exactly_one(conn.execute(f"SELECT {NEXT_XID}::text::bigint"))
         event_log.write_mark(
             conn, "horizon", LogPosition(row[0], 0)
@@ -50,7 +50,7 @@ def restore_positions(conn: Conn) -> bool:
     return True
 
 
-def _renumber(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
+def _restore_log(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
     """Rows that came with the restore get a transaction id for each stretch between two marks, so that each stays on
     its side of every mark, whatever the order of their ids. What was written since has later ids, and stays."""
     last = exactly_one(

@@ -36,7 +36,7 @@ class LocalCache:
             while self._bytes > self._capacity:
                 self._bytes -= len(self._entries.popitem(last=False)[1])
 
-    def hits_to_tell(self, after_seconds: float) -> Counter[UUID]:
+    def take_hits(self, after_seconds: float) -> Counter[UUID]:
         """By owner, the looks that ended here; nothing if the last were taken less than so long ago."""
         with self._lock:
             if not self._hits or time.monotonic() < self._told + after_seconds:

@@ -24,7 +24,7 @@ class per_process(Generic[T]):  # noqa: N801 - a decorator
                     self._made.append(self._make())
         return self._made[0]
 
-    def take_back(self) -> T | None:
+    def reset(self) -> T | None:
         """Forget the value, and return it if there was one."""
         with self._lock:
             return self._made.pop() if self._made else None

@@ -12,7 +12,7 @@ import redis
 from shared.infra.per_process import per_process
 from shared.settings import SettingsError, settings
 
-SOCKET_SECONDS = 2.0
+SOCKET_TIMEOUT_SECONDS = 2.0
 PING_SECONDS = 5.0
 
 
@@ -22,8 +22,8 @@ def make_client(**options: Any) -> "redis.Redis":
     if url.startswith("rediss://") and not settings().redis_tls_verify:
         options |= {"ssl_cert_reqs": None, "ssl_check_hostname": False}
     options = {
-        "socket_timeout": SOCKET_SECONDS,
-        "socket_connect_timeout": SOCKET_SECONDS,
+        "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+        "socket_connect_timeout": SOCKET_TIMEOUT_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 15,
         "client_name": "waymark",

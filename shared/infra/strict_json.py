@@ -48,7 +48,7 @@ def check_values(value: Any, loc: str, depth: int = 0) -> None:
     while open_values:
         value, place, depth = open_values.pop()
         if depth > MAX_DEPTH:
-            raise Invalid(FieldError(_in_words(place), f"must not be nested more than {MAX_DEPTH} deep"))
+            raise Invalid(FieldError(_format_path(place), f"must not be nested more than {MAX_DEPTH} deep"))
         if isinstance(value, str):
             _check_text(value, place)
         elif isinstance(value, dict):
@@ -64,12 +64,12 @@ def check_values(value: Any, loc: str, depth: int = 0) -> None:
 
 def _check_text(text: str, place: JsonPath) -> None:
     if "\x00" in text:
-        raise Invalid(FieldError(_in_words(place), "must not contain NUL"))
+        raise Invalid(FieldError(_format_path(place), "must not contain NUL"))
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(FieldError(_in_words(place), "must not contain lone surrogates"))
+        raise Invalid(FieldError(_format_path(place), "must not contain lone surrogates"))
 
 
-def _in_words(place: "JsonPath | None") -> str:
+def _format_path(place: "JsonPath | None") -> str:
     members: list[str] = []
     while place is not None:
         member, place = place

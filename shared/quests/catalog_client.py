@@ -76,7 +76,7 @@ class _CachedQuests:
         return time.time() < self.fresh_until
 
     @property
-    def is_good(self) -> bool:
+    def is_usable_stale(self) -> bool:
         """Whether it may still serve while the catalog is away."""
         return time.time() < self.fresh_until + settings().grpc_cache_stale_hours * 3600
 
@@ -103,7 +103,7 @@ def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
     kept = _read_redis(name) or remembered
     if kept is not None and kept.is_fresh and kept is not remembered:
         return _remember(name, kept)
-    if kept is None or not kept.is_good:
+    if kept is None or not kept.is_usable_stale:
         return _remember(name, _fetch(name, ask))
     return _refresh(name, ask, kept)
 
@@ -221,7 +221,7 @@ def _read_redis(name: str) -> _CachedQuests | None:
         return None
     try:
         told = json.loads(found)
-        quests = [Quest.of_terms(terms, each) for each, terms in told["quests"]]
+        quests = [Quest.from_terms(terms, each) for each, terms in told["quests"]]
         return _CachedQuests(quests, float(told["fresh_until"]))
     except (ValueError, TypeError, LookupError) as error:
         log.warning("catalog_cache_unreadable", quest=name, error=repr(error))

@@ -34,7 +34,7 @@ class QuestCommand:
 
     player_id: UUID
     quest: Quest
-    claims: bool
+    is_claim: bool
 
     @property
     def key(self) -> PlayerQuestKey:
@@ -109,7 +109,7 @@ def _decide(
         if standing is None:
             outcomes[number] = NotFound()
             continue
-        if standing.by_scans and not request.claims:
+        if standing.by_scans and not request.is_claim:
             outcomes[number] = QuestAdvancedByScans()
             continue
         change = changes.get(request.key)
@@ -117,7 +117,7 @@ def _decide(
         quest = request.quest
         if standing.daily:
             quest = replace(quest, daily=True, grace_days=standing.grace_days)
-        command = ClaimReward(now) if request.claims else QuestAction(now, now.astimezone(standing.zone).date())
+        command = ClaimReward(now) if request.is_claim else QuestAction(now, now.astimezone(standing.zone).date())
         try:
             events = decide(state, command, quest)
         except DomainError as refusal:

@@ -41,7 +41,7 @@ class GroupCommit(Generic[Item, Result]):
         self._lock = threading.Lock()
         self._waiting: list[_Request[Item, Result]] = []
 
-    def do(self, item: Item) -> Result:
+    def submit(self, item: Item) -> Result:
         """The item's own result. Raises what its batch raised."""
         place = _Request[Item, Result](item)
         with self._lock:
@@ -53,10 +53,10 @@ class GroupCommit(Generic[Item, Result]):
         if not place.batch:
             place.turn.acquire()
         if place.batch:
-            self._lead(place.batch)
+            self._run_batch(place.batch)
         return place.result()
 
-    def _lead(self, batch: Sequence[_Request[Item, Result]]) -> None:
+    def _run_batch(self, batch: Sequence[_Request[Item, Result]]) -> None:
         """Carry out a batch, and hand on to the next."""
         try:
             results = self._carry_out([place.item for place in batch])

@@ -91,10 +91,10 @@ def list_for_player(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> li
     ours = {each.name: each for each in definitions.list_all(conn)}
     states = store.load_states(conn, player_id)
     quests = {each.name: each for each in (*(own.quest for own in ours.values() if own.by_scans), *catalog)}
-    return list(_shown(quests, ours, states))
+    return list(_views(quests, ours, states))
 
 
-def _shown(
+def _views(
     quests: dict[str, Quest], ours: dict[str, CatalogQuest], states: dict[str, QuestState]
 ) -> Iterator[QuestView]:
     tracked = {settings().signin_quest, settings().signup_quest}

@@ -49,7 +49,7 @@ def _replay_without(events: Iterable[QuestEvent], without: Collection[UUID]) -> 
     for event in events:
         if event.type not in ("quest_step", "action_noted") or event.scan_id in without:
             continue
-        quest = Quest.of_terms(event.data["terms"])
+        quest = Quest.from_terms(event.data["terms"])
         decided = decide(state, _action(event), quest)
         state = fold((step for step in decided if step.type != "reward_claimed"), state)
         automatic += [step.data["terms"] for step in decided if step.type == "reward_claimed"]
@@ -64,7 +64,7 @@ def _action(event: QuestEvent) -> QuestAction:
         day=date.fromisoformat(data["day"]) if "day" in data else EPOCH_DAY,
         scan_id=event.scan_id,
         code_id=UUID(data["code_id"]) if "code_id" in data else None,
-        places=tuple(data.get("places", ())),
+        indexes=tuple(data.get("places", ())),
     )
 
 

@@ -85,7 +85,7 @@ class Quest:
         return told
 
     @classmethod
-    def of_terms(cls, terms: Mapping[str, Any], name: str = "") -> "Quest":
+    def from_terms(cls, terms: Mapping[str, Any], name: str = "") -> "Quest":
         """The quest as an event remembers it."""
         fields = dict(terms)
         if (reward := fields.pop("reward", None)) is not None:
@@ -128,7 +128,7 @@ class QuestAction:
     day: date
     scan_id: UUID | None = None
     code_id: UUID | None = None
-    places: tuple[int, ...] = ()
+    indexes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,7 +245,7 @@ def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEv
     if quest.daily:
         told["day"] = action.day.isoformat()
     if action.code_id is not None:
-        told |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "places": list(action.places)}
+        told |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "places": list(action.indexes)}
     if because is not None:
         return [QuestEvent("action_noted", action.at, told | {"because": because}, action.scan_id)]
     events = [QuestEvent("quest_step", action.at, told | ({"lapsed": True} if lapsed else {}), action.scan_id)]
@@ -283,7 +283,7 @@ def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest, comple
     if _is_too_old(state, action, quest):
         return "too_old"
     if quest.in_order:
-        return None if len(state.steps) in action.places else "out_of_order"
+        return None if len(state.steps) in action.indexes else "out_of_order"
     if quest.by_scans and action.code_id in {step.code_id for step in state.steps}:
         return "visited_already"
     return None

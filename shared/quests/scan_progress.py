@@ -94,7 +94,7 @@ def advance(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     with conn.cursor(row_factory=class_row(MatchedQuest)) as cursor:
         meant = cursor.execute(SELECT_MATCHES, (list(scan_ids),)).fetchall()
     now = datetime.now(UTC)
-    _write(conn, {each.key for each in meant}, lambda states: _advanced(meant, states, now))
+    _write(conn, {each.key for each in meant}, lambda states: _advance(meant, states, now))
 
 
 def retract(conn: Conn, scan_ids: Sequence[UUID]) -> None:
@@ -114,7 +114,7 @@ def _is_any_active(conn: Conn) -> bool:
     return bool(exactly_one(conn.execute("SELECT EXISTS (SELECT FROM quests WHERE active)"))[0])
 
 
-def _advanced(
+def _advance(
     meant: Iterable[MatchedQuest], states: dict[PlayerQuestKey, QuestState], now: datetime
 ) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
     """What each scan brings about, seeing what those before it did."""

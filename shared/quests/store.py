@@ -167,8 +167,8 @@ def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
     if not changes:
         return set()
     documents = {
-        "changes": json.dumps([_change(change) for change in changes]),
-        "events": json.dumps([told for change in changes for told in _happened(change)]),
+        "changes": json.dumps([_change_row(change) for change in changes]),
+        "events": json.dumps([told for change in changes for told in _event_rows(change)]),
         "told": json.dumps([told for change in changes for told in _told(change)]),
     }
     with conn.pipeline():
@@ -261,7 +261,7 @@ def _columns(keys: Iterable[PlayerQuestKey]) -> tuple[list[UUID], list[str]]:
     return [player_id for player_id, _ in wanted], [quest for _, quest in wanted]
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change_row(change: Change) -> dict[str, Any]:
     return {
         "player_id": str(change.player_id),
         "quest": change.quest,
@@ -272,7 +272,7 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _happened(change: Change) -> Iterable[dict[str, Any]]:
+def _event_rows(change: Change) -> Iterable[dict[str, Any]]:
     for version, event in enumerate(change.events, change.before.version + 1):
         yield {
             "player_id": str(change.player_id),

@@ -66,7 +66,7 @@ class QuestEntry(_Entry):
     scans: ScansEntry | None = None
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
+    def _check_combination(self) -> Self:
         scans = self.scans
         if self.grace_days and not self.daily:
             raise ValueError("grace_days is for quests that are daily")

@@ -59,7 +59,7 @@ class LogoCache:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
-    def of(self, code: ChunkCode) -> bytes | None:
+    def get(self, code: ChunkCode) -> bytes | None:
         """The code's logo. Raises PictureChanging where it has been replaced since the code was loaded."""
         digest = code.customization.logo_digest
         if digest is None:

@@ -69,7 +69,7 @@ def keep(conn: Conn, token: UUID, chunk: Chunk, lease: timedelta, watched: int |
         UPDATE render_chunks SET lease_until = now() + %(lease)s, watched = %(watched)s
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
-        _named(token, chunk) | {"lease": lease, "watched": watched},
+        _chunk_params(token, chunk) | {"lease": lease, "watched": watched},
     )
     if not kept.rowcount:
         raise LeaseLost
@@ -88,7 +88,7 @@ def finish(conn: Conn, token: UUID, chunk: Chunk, part: str, failed: Sequence[Fa
             errors = %(errors)s, lease_token = NULL, lease_until = NULL, watched = NULL
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
-        _named(token, chunk)
+        _chunk_params(token, chunk)
         | {
             "part": part,
             "failed": len(failed),
@@ -112,7 +112,7 @@ def retry_later(conn: Conn, token: UUID, chunk: Chunk, pause: timedelta, reason:
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         RETURNING failures
         """,  # noqa: S608 - a constant
-        _named(token, chunk) | {"pause": pause},
+        _chunk_params(token, chunk) | {"pause": pause},
     ).fetchone()
     if row is not None and row[0] >= MAX_STORAGE_FAILURES:
         store.end(conn, chunk.job_id, "failed", reason)
@@ -125,9 +125,9 @@ def give_back(conn: Conn, token: UUID, chunk: Chunk) -> None:
         UPDATE render_chunks SET lease_token = NULL, lease_until = NULL, attempts = attempts - 1, watched = NULL
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
-        _named(token, chunk),
+        _chunk_params(token, chunk),
     )
 
 
-def _named(token: UUID, chunk: Chunk) -> dict[str, object]:
+def _chunk_params(token: UUID, chunk: Chunk) -> dict[str, object]:
     return {"token": token, "job_id": chunk.job_id, "number": chunk.number}

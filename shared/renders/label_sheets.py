@@ -115,9 +115,9 @@ def write_part(
 
 def layout_label(asked: RenderOptions, template: LabelTemplate, place: int, logos: LogoCache, code: ChunkCode) -> Label:
     """The label of a code at this place of its chunk. Raises DomainError."""
-    picture = code.customization.picture(code_url(code.text), "pdf", asked.size, asked.error_correction)
+    picture = code.customization.image_spec(code_url(code.text), "pdf", asked.size, asked.error_correction)
     dark = encode(picture.text, picture.level)
-    logo = logos.of(code)
+    logo = logos.get(code)
     box = None
     if logo is not None:
         box = logo_box(len(dark), picture.logo_percent)

@@ -83,14 +83,14 @@ def assemble_file(
     with files.write(name) as out:
         if job.output == "label_sheet":
             merger = PdfMerger(out)
-            _with_each(names, lambda part: merger.add(b"".join(files.read(part))), files.size, beat)
+            _for_each_part(names, lambda part: merger.add(b"".join(files.read(part))), files.size, beat)
             return name, merger.finish()
         look = partial(ZipPart, files)
-        parts = _with_each(names, look, look, beat)
+        parts = _for_each_part(names, look, look, beat)
         return name, zip_part.assemble_zip(out, parts, job.created_at, beat)
 
 
-def _with_each(
+def _for_each_part(
     names: Sequence[str], use: Callable[[str], T], look_for: Callable[[str], object], beat: Callable[[], None]
 ) -> list[T]:
     """What `use` gives for each part; from the first that is missing on, parts are only looked for. Raises

@@ -46,7 +46,7 @@ class RenderOptions:
     caption: Caption | None = None
 
     @property
-    def ending(self) -> str:
+    def file_extension(self) -> str:
         """Of the file's name."""
         return "zip" if self.output == "zip" else "pdf"
 
@@ -117,7 +117,7 @@ def part_name(render_id: UUID, number: int, token: UUID) -> str:
 
 def file_name(asked: RenderOptions, render_id: UUID, token: UUID) -> str:
     """Where a worker puts the whole file together."""
-    return f"{file_prefix(render_id)}{token}.{asked.ending}"
+    return f"{file_prefix(render_id)}{token}.{asked.file_extension}"
 
 
 def image_name(place: int, total: int, code: str, ending: str) -> str:

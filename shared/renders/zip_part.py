@@ -29,7 +29,7 @@ log = get_logger()
 T = TypeVar("T")
 
 LENGTHS = struct.Struct("<QQQ")
-RELOADS = 3
+MAX_RELOADS = 3
 """How often a code whose logo is replaced meanwhile is loaded again."""
 DELETED = "This code has been deleted."
 SET_ASIDE = "This picture was set aside: workers died while they drew it."
@@ -39,8 +39,8 @@ DEFECT = "This picture could not be drawn."
 
 def render_verified(asked: RenderOptions, code: ChunkCode, logos: LogoCache) -> bytes:
     """The picture as the image endpoint gives it, decoded again whatever it looks like. Raises DomainError."""
-    picture = code.customization.picture(code_url(code.text), asked.format, asked.size, asked.error_correction)
-    data = render(picture, logos.of(code))
+    picture = code.customization.image_spec(code_url(code.text), asked.format, asked.size, asked.error_correction)
+    data = render(picture, logos.get(code))
     if not is_readable(picture, data):
         raise UnreadableImage
     return data
@@ -51,7 +51,7 @@ def with_current_logo(render: Render, code: ChunkCode, draw: Callable[[ChunkCode
 
     Raises what `draw` raises, and NotFound where the code has been deleted since.
     """
-    for _ in range(RELOADS):
+    for _ in range(MAX_RELOADS):
         try:
             return code, draw(code)
         except LogoChanged:

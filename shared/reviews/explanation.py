@@ -23,7 +23,7 @@ def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> Dec
         qr_code_id=review.qr_id,
         scan_time=review.scanned_at,
         received_at=review.received_at,
-        place=judging_queries.coordinates_or_none(review.latitude, review.longitude),
+        coordinates=judging_queries.coordinates_or_none(review.latitude, review.longitude),
         accuracy_m=review.accuracy,
     )
     case = JudgingInput(scan, code, Usage(), (), limits, NO_FAIR_PLAY, NO_ACTIVITY, review.distance_m)

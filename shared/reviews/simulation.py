@@ -53,11 +53,11 @@ def simulate(conn: Conn, scan: Scan, org_id: UUID, limits: JudgingLimits) -> tup
             "code": scan.qr_code_id,
             "at": scan.scan_time,
             "received": scan.received_at,
-            "latitude": scan.place and scan.place.latitude,
-            "longitude": scan.place and scan.place.longitude,
+            "latitude": scan.coordinates and scan.coordinates.latitude,
+            "longitude": scan.coordinates and scan.coordinates.longitude,
             "org": org_id,
         },
-        seen=OWN_CODES,
+        fix_filter=OWN_CODES,
     )
     known = judging_queries.load_context(conn, [scan], source, limits)
     code = known.codes.get(scan.qr_code_id) if scan.qr_code_id else None

@@ -48,14 +48,14 @@ class JudgingInput:
     crowd: NearbyActivity
     distance_m: float | None = None  # from the player to the code, once `measure` was called
 
-    def measure(self) -> None:
+    def measure_distance(self) -> None:
         """Find out the distance: what `ENTRY` refuses is not worth it."""
-        if self.scan.place and self.code.place:
-            self.distance_m = distance_between(self.scan.place, self.code.place)
+        if self.scan.coordinates and self.code.coordinates:
+            self.distance_m = distance_between(self.scan.coordinates, self.code.coordinates)
 
     def legs(self) -> Iterator[TravelLeg]:
         """The journeys that this scan claims."""
-        place, most = self.scan.place, self.limits.max_accuracy_m
+        place, most = self.scan.coordinates, self.limits.max_accuracy_m
         return (_leg(self.scan, place, sighting, most) for sighting in self.sightings if place is not None)
 
     @property
@@ -63,9 +63,9 @@ class JudgingInput:
         return max(self.code.radius_m, self.limits.max_accuracy_m)
 
     @property
-    def is_watched(self) -> bool:
+    def compares_coordinates(self) -> bool:
         """Whether others are compared with where this scan was made."""
-        return self.fair_play.identical_coordinates is not None and self.scan.place is not None
+        return self.fair_play.identical_coordinates is not None and self.scan.coordinates is not None
 
 
 class Check(NamedTuple):
@@ -92,13 +92,13 @@ def _leg(scan: Scan, place: Coordinates, other: LocationFix, max_accuracy_m: flo
     apart = scan.scan_time - other.at
     if apart < ZERO:
         apart = -apart
-        if other.received is not None and other.received - other.at <= ONLINE_DELAY:
-            apart = min(apart, abs(scan.received_at - other.received))
-    return TravelLeg(distance_between(other.place, place) - unsure, apart.total_seconds(), unsure, other.org_id)
+        if other.received_at is not None and other.received_at - other.at <= ONLINE_DELAY:
+            apart = min(apart, abs(scan.received_at - other.received_at))
+    return TravelLeg(distance_between(other.coordinates, place) - unsure, apart.total_seconds(), unsure, other.org_id)
 
 
 def _too_late(case: JudgingInput) -> bool:
-    return case.scan.received_at - case.scan.scan_time > case.limits.grace
+    return case.scan.received_at - case.scan.scan_time > case.limits.max_age
 
 
 def _unknown(case: JudgingInput) -> bool:
@@ -161,8 +161,8 @@ def _sold_out(case: JudgingInput) -> bool:
 
 def _is_impossible_travel(case: JudgingInput) -> bool:
     """Whether no vehicle brings a player from one scan to the other in time. Both accuracies count in their favour."""
-    place = case.scan.place
-    if place is None or all(is_within_jitter(place, sighting.place) for sighting in case.sightings):
+    place = case.scan.coordinates
+    if place is None or all(is_within_jitter(place, sighting.coordinates) for sighting in case.sightings):
         return False
     return any(leg.is_faster_than(case.limits.max_speed_mps) for leg in case.legs())
 
@@ -174,14 +174,16 @@ def is_within_jitter(a: Coordinates, b: Coordinates) -> bool:
 
 def _shares_coordinates(case: JudgingInput) -> bool:
     rule = case.fair_play.identical_coordinates
-    return rule is not None and case.scan.place is not None and len(case.crowd.twins) + 1 >= rule.players
+    return (
+        rule is not None and case.scan.coordinates is not None and len(case.crowd.colocated_players) + 1 >= rule.players
+    )
 
 
 def _is_burst(case: JudgingInput) -> bool:
     rule = case.fair_play.burst
     return rule is not None and (
-        (rule.per_player is not None and case.crowd.of_player >= rule.per_player)
-        or (rule.per_code is not None and case.crowd.of_code >= rule.per_code)
+        (rule.per_player is not None and case.crowd.player_scans >= rule.per_player)
+        or (rule.per_code is not None and case.crowd.code_scans >= rule.per_code)
     )
 
 
@@ -204,7 +206,7 @@ def _coordinates_inputs(case: JudgingInput) -> Inputs:
     rule = case.fair_play.identical_coordinates
     if rule is None:
         return {}
-    told = {"players": len(case.crowd.twins) + 1, "allowed_below": rule.players}
+    told = {"players": len(case.crowd.colocated_players) + 1, "allowed_below": rule.players}
     return told | {"window_seconds": rule.window.total_seconds()}
 
 
@@ -214,20 +216,20 @@ def _burst_inputs(case: JudgingInput) -> Inputs:
         return {}
     told: dict[str, Any] = {"window_seconds": rule.window.total_seconds()}
     if rule.per_player is not None:
-        told |= {"of_player": case.crowd.of_player, "per_player": rule.per_player}
+        told |= {"of_player": case.crowd.player_scans, "per_player": rule.per_player}
     if rule.per_code is not None:
-        told |= {"of_code": case.crowd.of_code, "per_code": rule.per_code}
+        told |= {"of_code": case.crowd.code_scans, "per_code": rule.per_code}
     return told
 
 
 def _delay_inputs(case: JudgingInput) -> Inputs:
     late = case.scan.received_at - case.scan.scan_time
-    return {"delay_seconds": late.total_seconds(), "grace_seconds": case.limits.grace.total_seconds()}
+    return {"delay_seconds": late.total_seconds(), "grace_seconds": case.limits.max_age.total_seconds()}
 
 
 def _presence_inputs(case: JudgingInput) -> Inputs:
     told = {"requires_location": case.code.requires_location}
-    return told | {"position_given": case.scan.place is not None}
+    return told | {"position_given": case.scan.coordinates is not None}
 
 
 def _accuracy(case: JudgingInput) -> Inputs:

@@ -54,7 +54,7 @@ NO_FAIR_PLAY = FairPlay()
 class NearbyActivity:
     """What counted around one scan, as far as its organization's rules look: never the scan itself."""
 
-    twins: frozenset[UUID] = frozenset()
+    colocated_players: frozenset[UUID] = frozenset()
     """Other players at the very same coordinates."""
     player_before: int = 0
     player_after: int = 0
@@ -62,13 +62,13 @@ class NearbyActivity:
     code_after: int = 0
 
     @property
-    def of_player(self) -> int:
+    def player_scans(self) -> int:
         """The player's scans, in the window before or the one after, whichever has more: a scan that is handed in
         late is part of a burst as much as one in time."""
         return max(self.player_before, self.player_after)
 
     @property
-    def of_code(self) -> int:
+    def code_scans(self) -> int:
         return max(self.code_before, self.code_after)
 
 
@@ -82,7 +82,7 @@ class Activity(NamedTuple):
     player_id: UUID
     code_id: UUID
     org_id: UUID
-    place: object
+    coordinates: object
 
 
 @dataclass
@@ -94,16 +94,16 @@ class BatchActivity:
     _codes: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, seen: Activity) -> None:
-        self._places[seen.org_id, seen.place].append(seen)
+        self._places[seen.org_id, seen.coordinates].append(seen)
         self._players[seen.org_id, seen.player_id].append(seen)
         self._codes[seen.code_id].append(seen)
 
-    def around(self, seen: Activity, asked: FairPlay, stored: NearbyActivity) -> NearbyActivity:
+    def activity_around(self, seen: Activity, asked: FairPlay, stored: NearbyActivity) -> NearbyActivity:
         """The crowd around a scan: what was stored before this batch, and what this batch has added."""
-        if (same := asked.identical_coordinates) and seen.place is not None:
-            near = self._places.get((seen.org_id, seen.place), ())
+        if (same := asked.identical_coordinates) and seen.coordinates is not None:
+            near = self._places.get((seen.org_id, seen.coordinates), ())
             players = {other.player_id for other in near if abs(other.at - seen.at) < same.window}
-            stored = replace(stored, twins=stored.twins | players - {seen.player_id})
+            stored = replace(stored, colocated_players=stored.colocated_players | players - {seen.player_id})
         if burst := asked.burst:
             before, after = _count_windows(self._players.get((seen.org_id, seen.player_id), ()), seen.at, burst.window)
             code_before, code_after = _count_windows(self._codes.get(seen.code_id, ()), seen.at, burst.window)

@@ -9,7 +9,7 @@ from shared.settings import Settings
 def from_settings(settings: Settings) -> JudgingLimits:
     """The settings as the rules take them."""
     return JudgingLimits(
-        grace=timedelta(hours=settings.scan_max_age_hours),
+        max_age=timedelta(hours=settings.scan_max_age_hours),
         max_accuracy_m=settings.scan_max_accuracy_m,
         max_speed_mps=settings.scan_max_speed_mps,
     )

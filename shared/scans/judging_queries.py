@@ -28,7 +28,7 @@ class ScanSource:
 
     given: str
     values: Mapping[str, Any]
-    seen: str = "true"
+    fix_filter: str = "true"
 
 
 def from_rows(scans: Sequence[Scan]) -> ScanSource:
@@ -43,7 +43,7 @@ def load_context(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: 
     with conn.pipeline():
         rows = _codes(conn, code_ids)
         asked = _fair_play_settings(conn, code_ids)
-        usages = _usages(conn, source)
+        usages = _load_usages(conn, source)
         last = _last_fixes(conn, scans, source, limits)
         near = _fixes_around(conn, old, source, limits) if old else None
     fair_play = {org: FairPlay.read(rules) for org, rules in asked.fetchall()}
@@ -88,7 +88,7 @@ def _code(row: Mapping[str, Any]) -> CodeRules:
         org_id=row["org_id"],
         scan_type=row["scan_type"],
         requires_location=row["requires_location"],
-        place=coordinates_or_none(row["latitude"], row["longitude"]),
+        coordinates=coordinates_or_none(row["latitude"], row["longitude"]),
         radius_m=row["radius_m"],
         active=row["active"],
         deleted=row["deleted_at"] is not None,
@@ -116,7 +116,7 @@ def _fair_play_settings(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
     )
 
 
-def _usages(conn: Conn, source: ScanSource) -> Cursor[Row]:
+def _load_usages(conn: Conn, source: ScanSource) -> Cursor[Row]:
     """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches by
     either clock. (No scan is received later than the longest grace, 90 days, after it happened.) First uses, which
     most are, find nothing."""
@@ -167,7 +167,7 @@ def _last_fixes(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: J
         f"""
         {SELECT_FIX}
         WHERE seen.player_id = {player} AND {SUBMITTER} = {hand} AND seen.status IN ('success', 'held')
-          AND seen.latitude IS NOT NULL AND {source.seen} AND {kind}
+          AND seen.latitude IS NOT NULL AND {source.fix_filter} AND {kind}
         ORDER BY seen.scan_time DESC LIMIT 1
         """
         for player, hand, kind in (
@@ -187,7 +187,7 @@ def _last_fixes(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: J
         """,  # noqa: S608 - made of constants
         {
             **source.values,
-            **_surely(scans, limits),
+            **_accuracy_params(scans, limits),
             "players": [player for player, _ in hands],
             "hands": [hand for _, hand in hands],
         },
@@ -208,7 +208,7 @@ def _fixes_around(conn: Conn, old: Sequence[Scan], source: ScanSource, limits: J
         (SELECT s.* FROM old CROSS JOIN LATERAL (
             {SELECT_FIX}
             WHERE seen.player_id = old.player AND {SUBMITTER} = old.hand AND seen.status IN ('success', 'held')
-              AND seen.latitude IS NOT NULL AND {source.seen} AND {kind}
+              AND seen.latitude IS NOT NULL AND {source.fix_filter} AND {kind}
               AND seen.scan_time {compares} old.at
             ORDER BY seen.scan_time {order} LIMIT 1) s)
         """  # noqa: S608 - made of constants
@@ -222,7 +222,7 @@ def _fixes_around(conn: Conn, old: Sequence[Scan], source: ScanSource, limits: J
         f"WITH old AS ({given}) {sides}",
         {
             **source.values,
-            **_surely(old, limits),
+            **_accuracy_params(old, limits),
             "players": [player for player, _ in map(_submitter, old)],
             "hands": [hand for _, hand in map(_submitter, old)],
             "when": [scan.scan_time for scan in old],
@@ -230,7 +230,7 @@ def _fixes_around(conn: Conn, old: Sequence[Scan], source: ScanSource, limits: J
     )
 
 
-def _surely(scans: Sequence[Scan], limits: JudgingLimits) -> Mapping[str, Any]:
+def _accuracy_params(scans: Sequence[Scan], limits: JudgingLimits) -> Mapping[str, Any]:
     first = min((scan.scan_time for scan in scans), default=datetime.now(UTC))
     return {"max_accuracy_m": limits.max_accuracy_m, "since": first - FIX_WINDOW}
 
@@ -239,11 +239,11 @@ def _trails(rows: Iterable[Row]) -> dict[UUID, list[LocationFix]]:
     """Sightings by player, each once, in the order of time."""
     trails: dict[UUID, list[LocationFix]] = defaultdict(list)
     for row in sorted({row[0]: row for row in rows}.values(), key=lambda row: (row[2], row[0])):
-        trails[row[1]].append(_sighting(row))
+        trails[row[1]].append(_to_fix(row))
     return trails
 
 
-def _sighting(row: Row) -> LocationFix:
+def _to_fix(row: Row) -> LocationFix:
     _id, _player, at, latitude, longitude, accuracy, received, org_id, key_id = row
     return LocationFix(at, Coordinates(latitude, longitude), accuracy, received, org_id, key_id)
 

@@ -65,7 +65,7 @@ class Coordinates:
 class JudgingLimits:
     """What the installation sets: seconds, metres, metres per second."""
 
-    grace: timedelta
+    max_age: timedelta
     max_accuracy_m: float
     max_speed_mps: float
 
@@ -79,7 +79,7 @@ class CodeRules:
     org_id: UUID
     scan_type: ScanType | None = None
     requires_location: bool = False
-    place: Coordinates | None = None
+    coordinates: Coordinates | None = None
     radius_m: float = 50.0
     active: bool = True
     deleted: bool = False
@@ -109,7 +109,7 @@ class Scan:
     qr_code_id: UUID | None
     scan_time: datetime
     received_at: datetime
-    place: Coordinates | None = None
+    coordinates: Coordinates | None = None
     accuracy_m: float | None = None
     request_id: str | None = None
     api_key_id: UUID | None = None  # of the key that handed it in
@@ -129,13 +129,13 @@ class LocationFix:
     """Where and when a scan of a player counted, when it was received, and whose code it was of."""
 
     at: datetime
-    place: Coordinates
+    coordinates: Coordinates
     accuracy_m: float | None = None
-    received: datetime | None = None
+    received_at: datetime | None = None
     org_id: UUID | None = None
     api_key_id: UUID | None = None  # of the key that said so
 
-    def is_sure(self, limits: JudgingLimits) -> bool:
+    def is_accurate(self, limits: JudgingLimits) -> bool:
         """Whether it says where the player was. A worse one is measured from too, but takes no better one's place."""
         return (self.accuracy_m or 0.0) <= limits.max_accuracy_m
 
@@ -154,7 +154,7 @@ class Verdict:
     """Whether its coordinates are compared with those of other players."""
 
     @property
-    def counts(self) -> bool:
+    def counts_as_use(self) -> bool:
         """Whether it uses up the code: a held scan keeps its share until staff decide."""
         return self.status in ("success", "held")
 
@@ -165,8 +165,8 @@ class JudgingContext:
 
     codes: Mapping[UUID, CodeRules]
     usages: Mapping[tuple[UUID, UUID], Usage]  # by player, code
-    sightings: Mapping[
+    location_fixes: Mapping[
         UUID, Sequence[LocationFix]
     ]  # by player, in the order of time: the last, and those around old scans; of all and of the sure ones
     fair_play: Mapping[UUID, FairPlay] = field(default_factory=dict)  # by organization, of those that ask for it
-    crowds: Mapping[UUID, NearbyActivity] = field(default_factory=dict)  # by scan, of those organizations
+    nearby_activity: Mapping[UUID, NearbyActivity] = field(default_factory=dict)  # by scan, of those organizations

@@ -86,14 +86,14 @@ def judge(
     for holds, check in BEFORE_DISTANCE:
         if holds(case):
             return Verdict("failure", check.reason, facts=_decision_inputs(case, check))
-    case.measure()
+    case.measure_distance()
     for holds, check in AFTER_DISTANCE:
         if holds(case):
             outcome = _outcome(case.code) if check.status == "held" else {}
-            watched = check.status == "held" and case.is_watched
+            watched = check.status == "held" and case.compares_coordinates
             return Verdict(check.status, check.reason, case.distance_m, outcome, _decision_inputs(case, check), watched)
     facts = _decision_inputs(case, CHECKS[-1]) if explain else None
-    return Verdict("success", None, case.distance_m, _outcome(case.code), facts, case.is_watched)
+    return Verdict("success", None, case.distance_m, _outcome(case.code), facts, case.compares_coordinates)
 
 
 def _decision_inputs(case: JudgingInput, last: Check) -> dict[Reason, Mapping[str, Any]]:
@@ -123,7 +123,7 @@ def judge_all(
     """
     codes, usages, fair_play = dict(context.codes), dict(context.usages), context.fair_play
     trails = _location_history(context)
-    sure = {hand: [each for each in trail if each.is_sure(limits)] for hand, trail in trails.items()}
+    sure = {hand: [each for each in trail if each.is_accurate(limits)] for hand, trail in trails.items()}
     gathering = BatchActivity()
     verdicts: dict[UUID, Verdict] = {}
     for scan in scans:
@@ -135,22 +135,24 @@ def judge_all(
         asked = fair_play.get(code.org_id, NO_FAIR_PLAY) if fair_play and code else NO_FAIR_PLAY
         crowd = NO_ACTIVITY
         if asked is not NO_FAIR_PLAY and code:
-            crowd = gathering.around(_activity(scan, code), asked, context.crowds.get(scan.id, NO_ACTIVITY))
+            crowd = gathering.activity_around(
+                _activity(scan, code), asked, context.nearby_activity.get(scan.id, NO_ACTIVITY)
+            )
         near = _neighbors(trail, scan)
         if len(sure_trail) < len(trail):
             near = [*near, *_neighbors(sure_trail, scan)]
         verdict = judge(scan, code, usage, near, limits, asked, crowd, explain)
         verdicts[scan.id] = verdict
-        if verdict.counts and code and pair:
+        if verdict.counts_as_use and code and pair:
             if code.max_scans is not None:
                 codes[code.id] = replace(code, taken=code.taken + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
-            if scan.place:
+            if scan.coordinates:
                 sighting = LocationFix(
-                    scan.scan_time, scan.place, scan.accuracy_m, scan.received_at, code.org_id, scan.api_key_id
+                    scan.scan_time, scan.coordinates, scan.accuracy_m, scan.received_at, code.org_id, scan.api_key_id
                 )
                 insort(trail, sighting, key=_at)
-                if sighting.is_sure(limits):
+                if sighting.is_accurate(limits):
                     insort(sure_trail, sighting, key=_at)
             if asked is not NO_FAIR_PLAY:
                 gathering.add(_activity(scan, code))
@@ -160,7 +162,7 @@ def judge_all(
 def _location_history(context: JudgingContext) -> dict[tuple[UUID, UUID | None], list[LocationFix]]:
     """What is known of each player's whereabouts, by player and key, in the order of time."""
     trails: dict[tuple[UUID, UUID | None], list[LocationFix]] = defaultdict(list)
-    for player, sightings in context.sightings.items():
+    for player, sightings in context.location_fixes.items():
         for sighting in sightings:
             trails[player, sighting.api_key_id].append(sighting)
     return trails
@@ -179,4 +181,4 @@ def _at(sighting: LocationFix) -> datetime:
 
 
 def _activity(scan: Scan, code: CodeRules) -> Activity:
-    return Activity(scan.scan_time, scan.player_id, code.id, code.org_id, scan.place)
+    return Activity(scan.scan_time, scan.player_id, code.id, code.org_id, scan.coordinates)

@@ -164,7 +164,7 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) 
         move_players(conn, [scan.id for scan in scans if "destination" in verdicts[scan.id].outcome])
         tell(conn, ids)
     advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
-    add_uses(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts))
+    add_uses(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts_as_use))
 
 
 def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:

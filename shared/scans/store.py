@@ -22,14 +22,14 @@ class NewScan:
 
     player_id: UUID
     qr_code: str
-    place: Coordinates | None = None
+    coordinates: Coordinates | None = None
     accuracy_m: float | None = None
     scanned_at: datetime | None = None
     nonce: str | None = None
 
     def digest(self) -> bytes:
         """Tells a retry from another scan under the same nonce."""
-        told = (self.qr_code, self.place, self.accuracy_m, self.scanned_at and self.scanned_at.timestamp())
+        told = (self.qr_code, self.coordinates, self.accuracy_m, self.scanned_at and self.scanned_at.timestamp())
         return sha256(repr(told).encode()).digest()
 
 
@@ -103,8 +103,8 @@ def accept(
             "id": scan_id or uuid7(),
             "player": scan.player_id,
             "code": extract_code(scan.qr_code),
-            "latitude": scan.place and scan.place.latitude,
-            "longitude": scan.place and scan.place.longitude,
+            "latitude": scan.coordinates and scan.coordinates.latitude,
+            "longitude": scan.coordinates and scan.coordinates.longitude,
             "accuracy": scan.accuracy_m,
             "scanned_at": scan.scanned_at,
             "nonce": scan.nonce,

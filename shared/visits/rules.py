@@ -28,7 +28,7 @@ class LinkTarget:
     now: datetime
 
     @property
-    def only_redirects(self) -> bool:
+    def is_redirect(self) -> bool:
         return self.scan_type is None
 
 
@@ -38,7 +38,7 @@ def resolve(code: LinkTarget) -> Resolution:
         return "gone"
     if code.starts_at is not None and code.now < code.starts_at:
         return "not_yet"
-    if not code.only_redirects:
+    if not code.is_redirect:
         return "page"
     if code.max_scans is not None and code.taken >= code.max_scans:
         return "gone"

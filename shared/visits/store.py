@@ -22,7 +22,7 @@ class Visit:
     qr_code_id: UUID
     at: datetime
     device: str
-    took: bool = False
+    used_stock: bool = False
 
 
 def printed(conn: Conn, code: str) -> LinkTarget | None:
@@ -70,7 +70,7 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
             )
             UPDATE qr_codes q SET taken = taken + led.count FROM led WHERE q.id = led.id
             """,
-            ([v.qr_code_id for v in visits if v.device != "bot" and not v.took],),
+            ([v.qr_code_id for v in visits if v.device != "bot" and not v.used_stock],),
         )
     return str(exactly_one(added)[0])
 

@@ -36,11 +36,11 @@ class RawVisit:
     at: datetime
     user_agent: str | None
     is_ahead: bool
-    took: bool
+    used_stock: bool
 
     def visit(self) -> Visit:
         is_bot = self.is_ahead or is_crawler(self.user_agent)
-        return Visit(self.qr_code_id, self.at, "bot" if is_bot else device_kind(self.user_agent), self.took)
+        return Visit(self.qr_code_id, self.at, "bot" if is_bot else device_kind(self.user_agent), self.used_stock)
 
 
 @dataclass(frozen=True)

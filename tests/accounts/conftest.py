@@ -11,6 +11,6 @@ from shared.accounts import passwords
 @pytest.fixture(autouse=True)
 def cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(passwords, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
-    passwords._dummy_hash.take_back()
+    passwords._dummy_hash.reset()
     yield
-    passwords._dummy_hash.take_back()
+    passwords._dummy_hash.reset()

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 
 from shared.settings import settings
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 
 
 def claims_of(token: str) -> dict[str, Any]:
@@ -19,16 +19,16 @@ def signed(claims: dict[str, Any], *, key: str | None = None, algorithm: str = "
     return jwt.encode(claims, key or settings().jwt_secret.get_secret_value(), algorithm=algorithm)
 
 
-def changed(**changes: Any) -> Callable[[Person], str]:
+def changed(**changes: Any) -> Callable[[SignedInPlayer], str]:
     """The person's own access token with other claims (None: without), signed as ours are."""
 
-    def forge(person: Person) -> str:
+    def forge(person: SignedInPlayer) -> str:
         claims = claims_of(person.access_token) | changes
         return signed({name: value for name, value in claims.items() if value is not None})
 
     return forge
 
 
-def unsigned(person: Person) -> str:
+def unsigned(person: SignedInPlayer) -> str:
     head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
     return f"{head}.{person.access_token.split('.')[1]}."

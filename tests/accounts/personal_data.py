@@ -14,8 +14,8 @@ from shared.scans.rules import Coordinates
 from tests.conftest import PASSWORD
 from tests.quests.scan_quests import make_quest, visit
 from tests.renders.factories import make_render
-from tests.support.callers import Person, Staff, give_password, make_staff, sign_in
-from tests.support.factories import make_code, make_encounter, make_held, make_org
+from tests.support.callers import SignedInPlayer, Staff, give_password, make_staff, sign_in
+from tests.support.factories import make_code, make_encounter, make_held_scan, make_org
 from workers.analytics import roll_up
 
 HERE = Coordinates(52.3731237, 4.8926891)
@@ -29,7 +29,7 @@ TRACES = (NAME, EMAIL, "52.3731237", "4.8926891", "12.3456", "nonce-of-ada", "re
 
 @dataclass(frozen=True)
 class Life:
-    ada: Person
+    ada: SignedInPlayer
     staff: Staff
     code: UUID
     held: UUID
@@ -54,7 +54,7 @@ def live(app: Flask, conn: Conn) -> Life:
     headers = ada.headers | {"X-Request-ID": "request-of-ada"}
     assert client.post("/scan", json=unknown, headers=headers).status_code == 202
     visit(conn, ada.id, code, place=HERE)
-    held = make_held(conn, ada.id, code)
+    held = make_held_scan(conn, ada.id, code)
     conn.execute(
         """
         UPDATE player_scans SET latitude = %s, longitude = %s, watched = true,
@@ -122,5 +122,5 @@ def naming_players(conn: Conn) -> set[tuple[str, str]]:
     return {(table, column) for table, column in rows}
 
 
-def erase(client: Any, person: Person, **body: Any) -> Any:
+def erase(client: Any, person: SignedInPlayer, **body: Any) -> Any:
     return client.delete("/users/me", json=body, headers=person.headers)

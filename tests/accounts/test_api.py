@@ -12,7 +12,7 @@ from flask import Flask, Response
 from shared.accounts import passwords
 from shared.infra.db import Conn
 from tests.support.callers import bearer, sign_in
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from web.http.idempotency import run_once
 
 PASSWORD = "correct horse battery"
@@ -104,7 +104,7 @@ def test_of_twenty_refreshes_with_one_token_one_wins_and_the_login_ends(app: Fla
     def refresh() -> Any:
         return app.test_client().post("/auth/refresh", headers=bearer(ada.refresh_token))
 
-    answers = at_once([refresh] * 20)
+    answers = run_concurrently([refresh] * 20)
 
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
     assert conn.execute("SELECT generation, revoked_for FROM refresh_families").fetchall() == [(1, "reuse")]
@@ -182,7 +182,7 @@ class TestRegisteringUnderAKey:
         def register() -> int:
             return int(app.test_client().post("/auth/register", json=ADA, headers=self.KEY).status_code)
 
-        statuses = set(at_once([register] * 4))
+        statuses = set(run_concurrently([register] * 4))
 
         assert 201 in statuses
         assert statuses <= {201, 409}

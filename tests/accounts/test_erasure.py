@@ -29,9 +29,9 @@ from tests.accounts.personal_data import (
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import rebuild_all
 from tests.conftest import PASSWORD
-from tests.support.callers import give_password, join, make_staff, sign_in
-from tests.support.concurrency import at_once
-from tests.support.factories import hand_in, make_code
+from tests.support.callers import add_member, give_password, make_staff, sign_in
+from tests.support.concurrency import run_concurrently
+from tests.support.factories import make_code, submit_scan
 
 COUNTED = "id, qr_code_id, scan_time, status, reason, outcome, device"
 
@@ -146,7 +146,7 @@ def test_a_guest_has_no_password_to_say(app: Flask, client: Any, conn: Conn) -> 
 def test_the_last_owner_stays_and_nothing_is_done(app: Flask, client: Any, conn: Conn) -> None:
     staff = make_staff(app, conn)
     give_password(conn, staff.owner.id, PASSWORD, EMAIL)
-    hand_in(conn, staff.owner.id, make_code(conn), HERE)
+    submit_scan(conn, staff.owner.id, make_code(conn), HERE)
     conn.execute(
         "INSERT INTO memberships SELECT id, %s, 'member' FROM organizations WHERE id <> %s",
         (staff.owner.id, staff.org_id),
@@ -161,16 +161,16 @@ def test_the_last_owner_stays_and_nothing_is_done(app: Flask, client: Any, conn:
     assert conn.execute("SELECT count(*) FROM memberships WHERE player_id = %s", (staff.owner.id,)).fetchone() == (2,)
     assert {table for table, _ in found(conn, "4.8926891")} == {"player_scans"}
 
-    join(conn, staff.org_id, sign_in(app, conn).id, "owner")
+    add_member(conn, staff.org_id, sign_in(app, conn).id, "owner")
     assert erase(client, staff.owner, **KNOWN).status_code == 204
 
 
 def test_of_two_owners_who_go_at_once_one_stays(app: Flask, conn: Conn) -> None:
     staff = make_staff(app, conn)
     other = sign_in(app, conn)
-    join(conn, staff.org_id, other.id, "owner")
+    add_member(conn, staff.org_id, other.id, "owner")
 
-    answers = at_once([partial(erase, app.test_client(), who) for who in (staff.owner, other)])
+    answers = run_concurrently([partial(erase, app.test_client(), who) for who in (staff.owner, other)])
 
     assert sorted(answer.status_code for answer in answers) == [204, 409]
     assert conn.execute("SELECT count(*) FROM memberships WHERE role = 'owner'").fetchone() == (1,)

@@ -17,8 +17,8 @@ from tests.accounts.personal_data import HERE, KNOWN, NAME, Life, erase, found, 
 from tests.quests.scan_quests import visit
 from tests.renders.factories import make_render
 from tests.support.callers import make_staff, sign_in
-from tests.support.concurrency import until_blocked
-from tests.support.factories import hand_in, make_code, make_org
+from tests.support.concurrency import wait_until_blocked
+from tests.support.factories import make_code, make_org, submit_scan
 from tests.support.polling import eventually
 from workers import scans as judging
 from workers.erasure import finish_erasures
@@ -51,7 +51,7 @@ def test_scans_beyond_those_of_the_request_are_forgotten_by_a_worker(
 
 def test_a_scan_that_waits_gets_its_one_verdict_and_leaves_nothing(app: Flask, client: Any, conn: Conn) -> None:
     ada = sign_in(app, conn)
-    scan_id = hand_in(conn, ada.id, make_code(conn), HERE, accuracy_m=12.3456)
+    scan_id = submit_scan(conn, ada.id, make_code(conn), HERE, accuracy_m=12.3456)
 
     erase(client, ada)
     judge_pending()
@@ -67,11 +67,11 @@ def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
 ) -> None:
     """The worker holds the scan and wants its player, whom the erasure holds: who waited here would wait for ever."""
     ada = sign_in(app, conn)
-    hand_in(conn, ada.id, make_code(conn, place=HERE), HERE, accuracy_m=12.3456)
+    submit_scan(conn, ada.id, make_code(conn, place=HERE), HERE, accuracy_m=12.3456)
     with ThreadPoolExecutor(1) as threads, db.transaction() as own:
         assert store.lock_account(own, ada.id) is not None
         judged = threads.submit(judging.judge_new)
-        until_blocked(conn)
+        wait_until_blocked(conn)
         erasure.erase(own, ada.id)
         own.execute("SAVEPOINT still_alive")
     assert judged.result(20) == 1
@@ -85,7 +85,7 @@ def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask
     """Given a scan of theirs that had passed the gate before, and comes late."""
     ada = sign_in(app, conn)
     erase(client, ada)
-    hand_in(conn, ada.id, make_code(conn), HERE)
+    submit_scan(conn, ada.id, make_code(conn), HERE)
     finish_erasures()
     assert found(conn, "4.8926891") == []  # judged later, without
     assert erasure.list_pending(conn) == [ada.id]
@@ -129,7 +129,7 @@ def test_who_cannot_be_forgotten_yet_does_not_keep_the_others(
     ada, grace = sign_in(app, conn), sign_in(app, conn)
     for person in (ada, grace):
         erase(client, person)
-        hand_in(conn, person.id, make_code(conn), HERE)
+        submit_scan(conn, person.id, make_code(conn), HERE)
     judge_pending()
     conn.execute("UPDATE erasures SET began_at = began_at - interval '11 minutes'")
     forget_traces = erasure.erase_traces
@@ -206,7 +206,7 @@ def test_people_who_acted_on_each_other_may_go_at_the_same_moment(app: Flask, co
         with db.transaction() as held:
             held.execute("SELECT FROM audit_log WHERE actor = 'operator' FOR NO KEY UPDATE")
             first = threads.submit(erase, app.test_client(), ada)
-            until_blocked(conn)
+            wait_until_blocked(conn)
             second = threads.submit(erase, app.test_client(), grace)
             eventually(lambda: second.done() or waiting(conn) == 2)
         assert [first.result(20).status_code, second.result(20).status_code] == [204, 204]

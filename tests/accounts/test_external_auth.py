@@ -15,8 +15,8 @@ import time_machine
 from shared.accounts import external_provisioning
 from shared.settings import SettingsError, settings
 from tests.accounts.external_issuer import AUDIENCE, EC, ISSUER, OTHER_EC, SECRET, claims, jwk, pem, token, write_jwks
-from tests.support.callers import bearer, join, make_staff, sign_in
-from tests.support.concurrency import Meeting, at_once
+from tests.support.callers import add_member, bearer, make_staff, sign_in
+from tests.support.concurrency import Rendezvous, run_concurrently
 from tests.support.factories import make_player
 
 Serve = Callable[..., Any]
@@ -42,14 +42,14 @@ def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         for name, value in told.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        external_auth.issuer.take_back()
+        external_auth.issuer.reset()
         external_auth._logins.clear()  # of a store that was emptied
         return create_app().test_client()
 
     yield make
     monkeypatch.undo()
     settings.cache_clear()
-    external_auth.issuer.take_back()
+    external_auth.issuer.reset()
 
 
 def me(client: Any, told: str) -> Any:
@@ -99,14 +99,16 @@ def test_the_quest_services_clients_go_on(serve: Serve, conn: Any) -> None:
 
 def test_racing_first_requests_make_one_player(serve: Serve, conn: Any) -> None:
     client = serve()
-    told = at_once([partial(me, client.application.test_client(), token(sub="racer", jti=str(n))) for n in range(8)])
+    told = run_concurrently(
+        [partial(me, client.application.test_client(), token(sub="racer", jti=str(n))) for n in range(8)]
+    )
 
     assert {each.status_code for each in told} == {200}
     assert len({each.json["id"] for each in told}) == 1
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
 
 
-def meet_before_welcome(monkeypatch: pytest.MonkeyPatch, meeting: Meeting) -> None:
+def meet_before_welcome(monkeypatch: pytest.MonkeyPatch, meeting: Rendezvous) -> None:
     welcome = external_provisioning.create_player
 
     def meet(*args: Any, **kwargs: Any) -> UUID:
@@ -119,10 +121,12 @@ def meet_before_welcome(monkeypatch: pytest.MonkeyPatch, meeting: Meeting) -> No
 @pytest.mark.parametrize("turns", [True, False], ids=["in turn", "negative control: all at once"])
 def test_who_is_new_is_welcomed_once(serve: Serve, conn: Any, monkeypatch: pytest.MonkeyPatch, turns: bool) -> None:
     client = serve()
-    meet_before_welcome(monkeypatch, Meeting(0.5) if turns else Meeting())
+    meet_before_welcome(monkeypatch, Rendezvous(0.5) if turns else Rendezvous())
     if not turns:
         monkeypatch.setattr(external_provisioning, "lock_identity", lambda *_: None)
-    told = at_once([partial(me, client.application.test_client(), token(jti=f"{turns} {n}")) for n in range(2)])
+    told = run_concurrently(
+        [partial(me, client.application.test_client(), token(jti=f"{turns} {n}")) for n in range(2)]
+    )
 
     assert sorted(each.status_code for each in told) == ([200, 200] if turns else [200, 500])
 
@@ -249,7 +253,7 @@ def test_they_may_have_roles(serve: Serve, conn: Any) -> None:
     player_id = UUID(me(client, token()).json["id"])
 
     assert client.get(staff.codes, headers=bearer(token())).status_code == 403
-    join(conn, staff.org_id, player_id, "member")
+    add_member(conn, staff.org_id, player_id, "member")
     assert client.get(staff.codes, headers=bearer(token())).status_code == 200
     assert client.post(staff.codes, json={"scan_type": "item_drop"}, headers=bearer(token())).status_code == 403
 

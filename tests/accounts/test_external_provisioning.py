@@ -12,7 +12,7 @@ from shared.accounts.external_provisioning import get_or_create_player
 from shared.accounts.external_tokens import ExternalIdentity
 from shared.infra import db
 from shared.infra.db import Conn
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import make_player
 
 FAR_OFF = 4_000_000_000
@@ -57,7 +57,7 @@ def test_who_arrives_while_they_are_erased_is_somebody_new(
         with db.transaction() as own:
             erase(own, player_id)
             arriving = threads.submit(come, told, may_name_ours=True)
-            until_blocked(conn)
+            wait_until_blocked(conn)
         arrived = arriving.result()
 
     assert arrived != player_id
@@ -78,7 +78,7 @@ def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> N
                     erase(another, player_id)
 
             erasing_them = threads.submit(end)
-            until_blocked(conn)
+            wait_until_blocked(conn)
         erasing_them.result()
 
     assert is_erased(conn, player_id)
@@ -92,7 +92,7 @@ def test_an_old_token_of_a_person_who_was_erased_makes_nobody(conn: Conn) -> Non
         erase(own, player_id)
 
     assert come(told) == player_id
-    assert not store.is_session_active(conn, told.login_id, player_id)
+    assert not store.is_session_active(conn, told.session_id, player_id)
     assert conn.execute("SELECT count(*) FROM outside_players").fetchone() == (0,)
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
     assert come(theirs("ada@example.org")) != player_id  # signed in anew, as anybody may
@@ -104,9 +104,9 @@ def test_a_login_that_goes_on_with_our_tokens_stays_ended_for_as_long_as_theirs_
 ) -> None:
     told = theirs("user-1")
     player_id = come(told)
-    assert store.rotate_for_upgrade(conn, told.login_id, lasts=timedelta(days=30)) == 1
+    assert store.rotate_for_upgrade(conn, told.session_id, lasts=timedelta(days=30)) == 1
     if refreshed:
-        assert store.rotate_refresh_token(conn, told.login_id, player_id, 1, lasts=timedelta(days=30))
+        assert store.rotate_refresh_token(conn, told.session_id, player_id, 1, lasts=timedelta(days=30))
 
     row = conn.execute("SELECT extract(epoch FROM expires_at)::bigint FROM refresh_families").fetchone()
     assert row == (FAR_OFF,)

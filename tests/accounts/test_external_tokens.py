@@ -154,7 +154,7 @@ def test_each_token_is_a_login_of_one_person() -> None:
 
     assert second != again
     assert found[0].id == found[1].id != found[2].id
-    assert found[0].login_id != found[1].login_id == found[3].login_id
+    assert found[0].session_id != found[1].session_id == found[3].session_id
 
 
 def test_a_token_says_whose_it_is() -> None:

@@ -13,8 +13,8 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from tests.conftest import PASSWORD
 from tests.support.callers import bearer, sign_in
-from tests.support.concurrency import Meeting, at_once
-from tests.support.factories import hand_in, make_code
+from tests.support.concurrency import Rendezvous, run_concurrently
+from tests.support.factories import make_code, submit_scan
 from workers.scans import judge_pending
 
 ADA = {"username": "Ada", "password": PASSWORD, "email": "ada@example.com"}
@@ -107,7 +107,7 @@ class TestUnderAKey:
     def test_at_once_one_guest_is_made(self, app: Flask, conn: Conn) -> None:
         key = str(uuid4())
 
-        answers = at_once([lambda: begin(app.test_client(), key)] * 6)
+        answers = run_concurrently([lambda: begin(app.test_client(), key)] * 6)
 
         assert {answer.status_code for answer in answers} <= {201, 409}
         assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
@@ -117,7 +117,7 @@ class TestUpgrade:
     def test_it_is_the_same_player_with_all_that_is_theirs(self, client: Any, conn: Conn) -> None:
         guest = begin(client).json
         player_id = UUID(guest["player_id"])
-        hand_in(conn, player_id, make_code(conn))
+        submit_scan(conn, player_id, make_code(conn))
         judge_pending()
 
         answer = client.post("/auth/upgrade", json=ADA, headers=bearer(guest["access_token"]))
@@ -176,7 +176,7 @@ class TestUpgrade:
 
 def race(app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch, *, guarded: bool) -> list[int]:
     """Two requests of one guest, both past the first look before either goes on."""
-    guest, meeting = sign_in(app, conn), Meeting(patience=0.5 if guarded else 10)
+    guest, meeting = sign_in(app, conn), Rendezvous(patience=0.5 if guarded else 10)
     look = store.lock_account if guarded else store.get_account
 
     def look_and_meet(conn: Any, player_id: UUID) -> Any:
@@ -190,4 +190,4 @@ def race(app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch, *, guarded: bo
         body = ADA | {"username": username}
         return int(app.test_client().post("/auth/upgrade", json=body, headers=guest.headers).status_code)
 
-    return at_once([lambda: upgrade("first"), lambda: upgrade("second")])
+    return run_concurrently([lambda: upgrade("first"), lambda: upgrade("second")])

@@ -14,7 +14,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from tests.conftest import PASSWORD, Player
 from tests.support.callers import bearer, sign_in
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 from web.api import accounts
 
 NEW = "battery staple"
@@ -102,7 +102,7 @@ def test_a_login_that_has_begun_and_is_not_committed_is_waited_for_and_ended(
             changing = threads.submit(
                 lambda: app.test_client().post("/users/me/password", json=BODY, headers=player.headers).status_code
             )
-            until_blocked(conn)
+            wait_until_blocked(conn)
         assert changing.result(20) == 204
     assert conn.execute("SELECT count(*) FROM refresh_families WHERE revoked_at IS NULL").fetchone() == (1,)
 

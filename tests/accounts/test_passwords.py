@@ -59,10 +59,10 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     few: Any = type("Few", (), {"password_hash_queue_limit": 2, "password_hash_concurrency": 1})()
     monkeypatch.setattr(passwords, "settings", lambda: few)
     for made in (passwords._places, passwords._hashers):
-        made.take_back()
+        made.reset()
     yield
     for made in (passwords._places, passwords._hashers):
-        made.take_back()
+        made.reset()
 
 
 class Held(PasswordHasher):

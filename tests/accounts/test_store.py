@@ -10,7 +10,7 @@ from shared.errors import UsernameTaken
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
-from tests.support.concurrency import Meeting, at_once
+from tests.support.concurrency import Rendezvous, run_concurrently
 from tests.support.factories import make_player
 
 DAY = timedelta(days=1)
@@ -88,13 +88,13 @@ def test_of_requests_racing_with_one_token_one_wins(conn: Conn) -> None:
         with db.connection() as own:
             return store.rotate_refresh_token(own, family_id, player_id, 0, lasts=DAY)
 
-    assert sum(won is not None for won in at_once([use] * 8)) == 1
+    assert sum(won is not None for won in run_concurrently([use] * 8)) == 1
 
 
 def test_negative_control_without_the_condition_both_win(conn: Conn) -> None:
     """The race above is a real one: a rotation that looks first and writes afterwards lets two through."""
     family_id, _player = family(conn)
-    meeting = Meeting()
+    meeting = Rendezvous()
 
     def look_then_write() -> bool:
         with db.connection() as own:
@@ -103,7 +103,7 @@ def test_negative_control_without_the_condition_both_win(conn: Conn) -> None:
             own.execute("UPDATE refresh_families SET generation = generation + 1 WHERE id = %s", (family_id,))
             return row == (0,)
 
-    assert at_once([look_then_write] * 2) == [True, True]
+    assert run_concurrently([look_then_write] * 2) == [True, True]
 
 
 def test_only_ended_families_are_forgotten(conn: Conn) -> None:

@@ -13,16 +13,16 @@ from flask import Flask
 
 from shared.infra.db import Conn
 from tests.accounts.forged_tokens import changed, claims_of, signed, unsigned
-from tests.support.callers import Person, bearer, sign_in
+from tests.support.callers import SignedInPlayer, bearer, sign_in
 
 
-def tampered(person: Person) -> str:
+def tampered(person: SignedInPlayer) -> str:
     head, _claims, signature = person.access_token.split(".")
     claims = claims_of(person.access_token) | {"sub": str(uuid4())}
     return f"{head}.{base64.urlsafe_b64encode(json.dumps(claims).encode()).rstrip(b'=').decode()}.{signature}"
 
 
-ATTACKS: dict[str, Callable[[Person], str]] = {
+ATTACKS: dict[str, Callable[[SignedInPlayer], str]] = {
     "alg none": unsigned,
     "tampered": tampered,
     "wrong key": lambda person: signed(claims_of(person.access_token), key="k" * 32),
@@ -76,7 +76,7 @@ def test_a_token_ends_with_its_time(app: Flask, conn: Conn, client: Any) -> None
     ids=lambda attack: attack[0],
 )
 def test_a_bad_refresh_token_is_refused_and_ends_nothing(
-    app: Flask, conn: Conn, client: Any, attack: tuple[str, Callable[[Person], str]]
+    app: Flask, conn: Conn, client: Any, attack: tuple[str, Callable[[SignedInPlayer], str]]
 ) -> None:
     ada = sign_in(app, conn)
 

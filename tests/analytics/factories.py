@@ -5,7 +5,7 @@ from uuid import UUID
 
 from shared.analytics import rebuild
 from shared.infra.db import Conn, exactly_one
-from tests.support.factories import tell
+from tests.support.factories import append_event
 from workers import analytics
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
@@ -47,7 +47,7 @@ def correct(conn: Conn, scan_id: UUID, status: str) -> None:
                 (scan_id,),
             )
         )
-        tell(conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, was=was)
+        append_event(conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, was=was)
 
 
 def visit(conn: Conn, code: UUID, at: datetime = NOON, device: str = "phone") -> None:

@@ -11,7 +11,7 @@ from shared.infra.db import Conn
 from shared.infra.redis import client as redis_client
 from tests.analytics.factories import rebuild_all, settle
 from tests.support.callers import Staff, make_staff
-from tests.support.factories import hand_in, make_code, make_org, make_player
+from tests.support.factories import make_code, make_org, make_player, submit_scan
 from web.app import create_app
 
 STATUSES = ("success", "success", "failure", "held", "annulled")
@@ -23,7 +23,7 @@ def scan_all(conn: Conn, staff: Staff) -> None:
     code, player = make_code(conn, staff.org_id), make_player(conn)
     for status in STATUSES:
         settle(conn, player, code, status)
-    hand_in(conn, player, code)
+    submit_scan(conn, player, code)
     settle(conn, player, make_code(conn, make_org(conn)))
 
 

@@ -14,7 +14,7 @@ from shared.infra.db import Conn
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
 from tests.conftest import TABLES
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org, make_player
 from workers.analytics import roll_up
 
@@ -92,7 +92,7 @@ def interleave(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
 def act(conn: Conn, both: list[Session], players: Any, codes: Any, action: str, *rest: Any) -> None:
     plain: dict[str, Callable[[], Any]] = {
         "fold": roll_up,
-        "fold twice": lambda: at_once([roll_up] * 2),
+        "fold twice": lambda: run_concurrently([roll_up] * 2),
         "rebuild": lambda: rebuild_all(conn),
     }
     if action in plain:

@@ -13,8 +13,8 @@ from shared.scans.rules import REASONS
 from shared.scans.store import NewScan, accept
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
-from tests.support.concurrency import Meeting, at_once
-from tests.support.factories import code_text, hand_in, make_code, make_org, make_player, tell
+from tests.support.concurrency import Rendezvous, run_concurrently
+from tests.support.factories import append_event, code_text, make_code, make_org, make_player, submit_scan
 from workers import analytics, scans
 from workers.analytics import roll_up
 
@@ -63,7 +63,7 @@ def test_a_scan_of_no_code_counts_for_nobody(conn: Conn) -> None:
 
 
 def test_a_pending_scan_does_not_count_yet(conn: Conn) -> None:
-    hand_in(conn, make_player(conn), make_code(conn))
+    submit_scan(conn, make_player(conn), make_code(conn))
     roll_up()
     assert not any(rolled_up(conn).values())
 
@@ -85,9 +85,9 @@ def test_a_correction_moves_what_was_counted(conn: Conn, first: str, then: str, 
 
 def test_events_that_say_nothing_of_a_scan_are_passed_over(conn: Conn) -> None:
     player = make_player(conn)
-    tell(conn, "scan_result", player)
-    tell(conn, "scan_result", player, scan_id="x")
-    tell(conn, "scan_result", player, scan_id=str(player), status="success")
+    append_event(conn, "scan_result", player)
+    append_event(conn, "scan_result", player, scan_id="x")
+    append_event(conn, "scan_result", player, scan_id=str(player), status="success")
     settle(conn, player, make_code(conn))
 
     assert_all_counted(conn)
@@ -135,13 +135,13 @@ def test_of_two_at_once_one_folds(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
     for _ in range(20):
         settle(conn, player, code)
-    at_once([roll_up] * 6)
+    run_concurrently([roll_up] * 6)
     assert_all_counted(conn)
 
 
 def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(conn, make_player(conn), make_code(conn))
-    both_read = Meeting(patience=2)
+    both_read = Rendezvous(patience=2)
     read_mark = event_log.read_mark
 
     def read(conn: Conn, name: str) -> LogPosition | None:
@@ -152,7 +152,7 @@ def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeyp
 
     monkeypatch.setattr(rollup, "try_lock_positions", lambda _conn: True)
     monkeypatch.setattr(event_log, "read_mark", read)
-    at_once([analytics.roll_up_batch] * 2)
+    run_concurrently([analytics.roll_up_batch] * 2)
     monkeypatch.undo()
     assert rolled_up(conn) != counted(conn)
 
@@ -165,7 +165,7 @@ def test_who_folds_makes_settling_and_reading_wait_for_nothing(conn: Conn) -> No
         rollup.roll_up_scans(folder, limit=100)
         conn.execute("SET lock_timeout = '1s'")
         settle(conn, player, code)
-        hand_in(conn, player, code)
+        submit_scan(conn, player, code)
         scans.judge_pending()
         conn.execute("RESET lock_timeout")
     assert_all_counted(conn)

@@ -12,7 +12,7 @@ from shared.analytics.unaggregated import RollupSubject
 from shared.infra.db import Conn
 from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
 from tests.support.callers import Staff
-from tests.support.factories import hand_in, make_code, make_org, make_player
+from tests.support.factories import make_code, make_org, make_player, submit_scan
 from workers.analytics import roll_up
 
 
@@ -45,7 +45,7 @@ def happen(conn: Conn, code: UUID) -> None:
     settle(conn, ada, code, "failure", NOON + timedelta(days=2), reason="sold_out", device="desktop")
     correct(conn, settle(conn, make_player(conn), code, at=NOON - timedelta(days=9)), "annulled")
     settle(conn, make_player(conn), code, "held", reason="impossible_travel")
-    hand_in(conn, ada, code)
+    submit_scan(conn, ada, code)
     visit(conn, code, device="tablet")
     visit(conn, code, device="bot")
 

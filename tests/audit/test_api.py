@@ -10,7 +10,7 @@ from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
 from tests.security.role_fixtures import logo
 from tests.support.callers import Staff, make_key, sign_in
-from tests.support.factories import make_code, make_held, make_org
+from tests.support.factories import make_code, make_held_scan, make_org
 from workers.imports import run_pending
 
 PUZZLE = {"puzzle_type": "decryption", "difficulty_level": 1, "solution": "open sesame"}
@@ -127,7 +127,7 @@ def test_a_logo_is_told_by_its_size_and_digest(client: Any, conn: Conn, staff: S
 def test_members_and_reviews_and_renders(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
     sign_in(app, conn, "grace")
     code_id = make_code(conn, staff.org_id)
-    held = make_held(conn, staff.member.id, code_id)
+    held = make_held_scan(conn, staff.member.id, code_id)
     added = client.post(
         f"{staff.path}/members", json={"username": "grace", "role": "member"}, headers=staff.owner.headers
     )

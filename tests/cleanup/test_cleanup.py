@@ -21,7 +21,7 @@ LONG_AGO = "now() - interval '31 days'"
 
 def tell(conn: Conn, *names: str, at: str = "now()") -> list[LogPosition]:
     for name in names:
-        factories.tell(conn, name)
+        factories.append_event(conn, name)
         conn.execute(f"UPDATE events SET at = {at} WHERE type = %s", (name,))
     return [event.position for event in event_log.read(conn, LogPosition(0, 0), limit=100)]
 

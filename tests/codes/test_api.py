@@ -11,7 +11,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE, change, make
 from tests.support.callers import Staff
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import make_code, make_org
 
 DEFAULTS: dict[str, Any] = {
@@ -180,5 +180,5 @@ def test_who_asks_for_a_code_that_is_being_made_waits(
         with own.transaction(force_rollback=not commits):
             make_code(own, staff.org_id, code="spy123")
             request = thread.submit(make, app.test_client(), staff, code="spy123")
-            until_blocked(conn)
+            wait_until_blocked(conn)
         assert request.result().status_code == status

@@ -14,7 +14,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE, change, make
 from tests.support.callers import Staff
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 
 
 def test_only_the_fields_given_change(client: Any, staff: Staff) -> None:
@@ -100,7 +100,7 @@ class TestTwoChangesAtOnce:
                 assert stored is not None
                 store.save(own, StoredCode(**vars(stored) | {"encounter": EncounterDefinition("pattern", 7)}))
                 request = thread.submit(change, app.test_client(), staff, qr_id, description="Moved")
-                until_blocked(conn)
+                wait_until_blocked(conn)
             answer = request.result()
         assert answer.json["description"] == "Moved"
         return bool(answer.json["encounter"]["puzzle_type"] != "pattern")

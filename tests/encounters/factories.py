@@ -4,8 +4,8 @@ from typing import Any
 from uuid import UUID
 
 from shared.infra.db import Conn
-from tests.support.callers import Person
-from tests.support.factories import hand_in, make_code, make_encounter
+from tests.support.callers import SignedInPlayer
+from tests.support.factories import make_code, make_encounter, submit_scan
 from workers.scans import judge_pending
 
 RIGHT, WRONG = "open sesame", "open barley"
@@ -21,15 +21,15 @@ def make_puzzle(conn: Conn, org_id: UUID | None = None, **fields: Any) -> tuple[
     return code_id, encounter_id
 
 
-def open_puzzle(conn: Conn, player: Person, code_id: UUID) -> UUID:
+def open_puzzle(conn: Conn, player: SignedInPlayer, code_id: UUID) -> UUID:
     """A successful scan of the code."""
-    scan_id = hand_in(conn, player.id, code_id)
+    scan_id = submit_scan(conn, player.id, code_id)
     judge_pending()
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (scan_id,)).fetchone() == ("success",)
     return scan_id
 
 
-def answer(client: Any, player: Person, encounter_id: UUID, text: Any = RIGHT, key: str | None = None) -> Any:
+def answer(client: Any, player: SignedInPlayer, encounter_id: UUID, text: Any = RIGHT, key: str | None = None) -> Any:
     headers = player.headers | ({"Idempotency-Key": key} if key else {})
     return client.post(f"/encounters/{encounter_id}/solve", json={"answer": text}, headers=headers)
 

@@ -12,18 +12,18 @@ from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.scans import store as scans
 from tests.encounters.factories import RIGHT, WRONG, answer, balance, make_puzzle, open_puzzle
-from tests.support.callers import Person, Staff, sign_in
-from tests.support.concurrency import at_once
-from tests.support.factories import AMSTERDAM, LISBON, hand_in, make_code, make_org
+from tests.support.callers import SignedInPlayer, Staff, sign_in
+from tests.support.concurrency import run_concurrently
+from tests.support.factories import AMSTERDAM, LISBON, make_code, make_org, submit_scan
 from workers.scans import judge_pending
 
 
 @pytest.fixture
-def ada(app: Flask, conn: Conn) -> Person:
+def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn)
 
 
-def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: Person) -> None:
+def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_quantity=3)
     scan_id = open_puzzle(conn, ada, code)
 
@@ -40,7 +40,9 @@ def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: Person) -
     assert told_live == [("encounter_solved", paid | {"qr_code": qr_code[0]}), ("reward_granted", paid)]
 
 
-def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(client: Any, conn: Conn, ada: Person) -> None:
+def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(
+    client: Any, conn: Conn, ada: SignedInPlayer
+) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=2)
     open_puzzle(conn, ada, code)
     first = answer(client, ada, puzzle)
@@ -52,7 +54,7 @@ def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(client: Any, 
     assert balance(conn, ada.id) == 1
 
 
-def test_wrong_answers_are_counted_until_they_are_spent(client: Any, conn: Conn, ada: Person) -> None:
+def test_wrong_answers_are_counted_until_they_are_spent(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=2)
     open_puzzle(conn, ada, code)
 
@@ -63,7 +65,7 @@ def test_wrong_answers_are_counted_until_they_are_spent(client: Any, conn: Conn,
     assert balance(conn, ada.id) == 0
 
 
-def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: Person) -> None:
+def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn)
     open_puzzle(conn, ada, code)
     for _ in range(5):
@@ -71,7 +73,7 @@ def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: Person) 
     assert answer(client, ada, puzzle).json["solved"] is True
 
 
-def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Conn, ada: Person) -> None:
+def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_item=None, reward_quantity=None)
     open_puzzle(conn, ada, code)
     for _ in range(2):
@@ -83,7 +85,7 @@ def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Con
 
 @pytest.mark.parametrize("solution", [None, "\u200b "])
 def test_a_puzzle_without_a_solution_costs_no_attempt(
-    client: Any, conn: Conn, ada: Person, solution: str | None
+    client: Any, conn: Conn, ada: SignedInPlayer, solution: str | None
 ) -> None:
     code, puzzle = make_puzzle(conn, solution=solution, max_attempts=1)
     open_puzzle(conn, ada, code)
@@ -93,13 +95,13 @@ def test_a_puzzle_without_a_solution_costs_no_attempt(
     assert answer(client, ada, puzzle).json["solved"] is True
 
 
-def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: Person) -> None:
+def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     org = make_org(conn)
     code, puzzle = make_puzzle(conn, org, per_player_limit=None)
     grace = sign_in(app, conn)
-    hand_in(conn, grace.id, make_code(conn, org), LISBON)
+    submit_scan(conn, grace.id, make_code(conn, org), LISBON)
     open_puzzle(conn, ada, code)
-    held = hand_in(conn, grace.id, code, AMSTERDAM)  # from Lisbon, in no time
+    held = submit_scan(conn, grace.id, code, AMSTERDAM)  # from Lisbon, in no time
     judge_pending()
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (held,)).fetchone() == ("held",)
 
@@ -126,7 +128,9 @@ def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: 
         ({"answer": RIGHT, "solved": True}, "body.solved"),
     ],
 )
-def test_bad_answers_cost_no_attempt(client: Any, conn: Conn, ada: Person, body: dict[str, Any], loc: str) -> None:
+def test_bad_answers_cost_no_attempt(
+    client: Any, conn: Conn, ada: SignedInPlayer, body: dict[str, Any], loc: str
+) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=1)
     open_puzzle(conn, ada, code)
     refused = client.post(f"/encounters/{puzzle}/solve", json=body, headers=ada.headers)
@@ -135,7 +139,7 @@ def test_bad_answers_cost_no_attempt(client: Any, conn: Conn, ada: Person, body:
     assert answer(client, ada, puzzle, "x" * 1_000).json == {"solved": False, "attempts_left": 0}
 
 
-def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: Person) -> None:
+def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=3, max_attempts=1)
     for _ in range(2):
         open_puzzle(conn, ada, code)
@@ -149,7 +153,9 @@ def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: Person) 
     assert balance(conn, ada.id) == 2
 
 
-def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(client: Any, conn: Conn, ada: Person) -> None:
+def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(
+    client: Any, conn: Conn, ada: SignedInPlayer
+) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
     for quantity in (1, 2):
         conn.execute("UPDATE qr_codes SET reward_quantity = %s", (quantity,))
@@ -162,7 +168,7 @@ def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(client: An
     assert balance(conn, ada.id) == 3
 
 
-def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada: Person) -> None:
+def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=3)
     open_puzzle(conn, ada, code)
     told = [answer(client, ada, puzzle, WRONG, key="lost-answer").json for _ in range(4)]
@@ -172,7 +178,7 @@ def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada:
 
 
 @pytest.mark.parametrize("text", [RIGHT, WRONG])
-def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: Person, text: str) -> None:
+def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: SignedInPlayer, text: str) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
     open_puzzle(conn, ada, code)
     first = answer(client, ada, puzzle, text, key="lost-answer").json
@@ -199,7 +205,7 @@ PUZZLE = {"puzzle_type": "hacking", "difficulty_level": 9, "solution": "xyzzy", 
 
 
 def test_a_replaced_puzzle_is_graded_by_its_new_solution(
-    client: Any, conn: Conn, staff: Staff, ada: Person, change: Any
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id, max_attempts=2)
     open_puzzle(conn, ada, code)
@@ -210,7 +216,9 @@ def test_a_replaced_puzzle_is_graded_by_its_new_solution(
     assert answer(client, ada, puzzle, "xyzzy").json["solved"] is True
 
 
-def test_a_replaced_puzzle_pays_no_scan_twice(client: Any, conn: Conn, staff: Staff, ada: Person, change: Any) -> None:
+def test_a_replaced_puzzle_pays_no_scan_twice(
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
+) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id)
     open_puzzle(conn, ada, code)
     first = answer(client, ada, puzzle).json
@@ -228,10 +236,10 @@ def test_a_replaced_puzzle_pays_no_scan_twice(client: Any, conn: Conn, staff: St
 
 
 def test_a_scan_that_was_paid_as_a_drop_is_not_paid_as_a_puzzle(
-    client: Any, conn: Conn, staff: Staff, ada: Person, change: Any
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code = make_code(conn, staff.org_id)
-    hand_in(conn, ada.id, code)
+    submit_scan(conn, ada.id, code)
     judge_pending()
     change(code, scan_type="encounter", encounter=PUZZLE)
     row = conn.execute("SELECT id FROM encounters").fetchone()
@@ -240,7 +248,7 @@ def test_a_scan_that_was_paid_as_a_drop_is_not_paid_as_a_puzzle(
     assert balance(conn, ada.id) == 1
 
 
-def test_a_removed_code_still_owes_its_puzzle(client: Any, conn: Conn, staff: Staff, ada: Person) -> None:
+def test_a_removed_code_still_owes_its_puzzle(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id)
     open_puzzle(conn, ada, code)
     assert client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers).status_code == 204
@@ -262,7 +270,7 @@ SECRET = "the-solution-nobody-may-read"
 
 
 def test_no_answer_event_or_log_line_holds_the_solution(
-    client: Any, conn: Conn, staff: Staff, ada: Person, capfd: Any, caplog: pytest.LogCaptureFixture
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, capfd: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Of all that players and staff below admin can ask for, and of what the event log keeps."""
     caplog.set_level(logging.DEBUG)
@@ -292,7 +300,7 @@ def test_no_answer_event_or_log_line_holds_the_solution(
 # Races --------------------------------------------------------------------------------------------------------------
 
 
-def guess(encounter_id: UUID, player: Person, app: Flask, text: str) -> tuple[int, Any]:
+def guess(encounter_id: UUID, player: SignedInPlayer, app: Flask, text: str) -> tuple[int, Any]:
     told = answer(app.test_client(), player, encounter_id, text)
     return told.status_code, told.json
 
@@ -304,7 +312,7 @@ def read_without_lock(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[U
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
 def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
-    app: Flask, conn: Conn, ada: Person, guarded: bool, monkeypatch: pytest.MonkeyPatch
+    app: Flask, conn: Conn, ada: SignedInPlayer, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each request reads what was tried before any other writes, unless the scan's lock keeps them apart."""
     code, puzzle = make_puzzle(conn, max_attempts=3)
@@ -313,7 +321,7 @@ def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
         monkeypatch.setattr(store, "lock_scans", read_without_lock)
         meet_before(monkeypatch, "miss", 5)
 
-    told = at_once([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
+    told = run_concurrently([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
 
     wrong = sorted(body["attempts_left"] for status, body in told if status == 200)
     if guarded:
@@ -327,7 +335,7 @@ def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
 def test_right_answers_at_once_are_paid_once(
-    app: Flask, conn: Conn, ada: Person, guarded: bool, monkeypatch: pytest.MonkeyPatch
+    app: Flask, conn: Conn, ada: SignedInPlayer, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, puzzle = make_puzzle(conn)
     open_puzzle(conn, ada, code)
@@ -336,7 +344,7 @@ def test_right_answers_at_once_are_paid_once(
         meet_before(monkeypatch, "solve", 5)
         conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_owed_once")
     try:
-        told = at_once([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
+        told = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
     finally:
         if not guarded:
             paid = balance(conn, ada.id)
@@ -365,7 +373,7 @@ def meet_before(monkeypatch: pytest.MonkeyPatch, name: str, n: int) -> None:
 
 
 def test_a_crash_between_the_reward_and_the_answer_pays_all_or_nothing(
-    client: Any, conn: Conn, ada: Person, monkeypatch: pytest.MonkeyPatch
+    client: Any, conn: Conn, ada: SignedInPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=1)
     open_puzzle(conn, ada, code)

@@ -10,7 +10,7 @@ from zxingcpp import read_barcodes
 from shared.generated_codes import store
 from shared.generated_codes.rules import GeneratedCode, GenerateRequest
 from shared.infra.db import Conn
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 
 DATA = "https://example.com/a?b=c"
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -21,7 +21,7 @@ def ask(conn: Conn, data: str = DATA, maker: UUID | None = None, **fields: Any) 
     return store.add(conn, maker, GenerateRequest(data=data, **fields), lasts=None).id
 
 
-def generate(client: Any, maker: Person | None = None, **body: Any) -> Any:
+def generate(client: Any, maker: SignedInPlayer | None = None, **body: Any) -> Any:
     """Ask over HTTP."""
     return client.post("/generate", json={"data": DATA} | body, headers=maker.headers if maker else {})
 

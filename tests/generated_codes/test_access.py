@@ -9,7 +9,7 @@ from flask import Flask
 from shared.infra.db import Conn
 from shared.settings import settings
 from tests.generated_codes.factories import DATA, ask, count, find, generate
-from tests.support.callers import Person, sign_in
+from tests.support.callers import SignedInPlayer, sign_in
 from web.http import auth
 from workers import generated_codes as worker
 
@@ -21,7 +21,7 @@ def open_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(auth, "settings", lambda: opened)
 
 
-def test_strangers_may_read_but_not_make(client: Any, conn: Conn, maker: Person) -> None:
+def test_strangers_may_read_but_not_make(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     assert generate(client).status_code == 401
     url = generate(client, maker).json["image_url"]
 
@@ -30,7 +30,9 @@ def test_strangers_may_read_but_not_make(client: Any, conn: Conn, maker: Person)
 
 
 @pytest.mark.usefixtures("open_to_all")
-def test_where_it_is_open_anybody_may_make_one_that_nobody_may_delete(client: Any, conn: Conn, maker: Person) -> None:
+def test_where_it_is_open_anybody_may_make_one_that_nobody_may_delete(
+    client: Any, conn: Conn, maker: SignedInPlayer
+) -> None:
     made = generate(client)
 
     assert made.status_code == 201
@@ -40,7 +42,7 @@ def test_where_it_is_open_anybody_may_make_one_that_nobody_may_delete(client: An
 
 
 @pytest.mark.usefixtures("open_to_all")
-def test_where_it_is_open_credentials_still_count(client: Any, conn: Conn, maker: Person) -> None:
+def test_where_it_is_open_credentials_still_count(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     made = generate(client, maker)
 
     assert find(conn, UUID(made.json["qr_id"])).maker == maker.id
@@ -65,7 +67,7 @@ def test_where_it_is_open_keys_belong_to_an_address(client: Any, conn: Conn) -> 
     assert count(conn) == 2
 
 
-def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: Person) -> None:
+def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     url = f"/retrieve/{ask(conn, maker=maker.id)}"
     worker.render_pending()
 
@@ -75,7 +77,7 @@ def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: 
     assert (count(conn), count(conn, "generated_images")) == (0, 0)
 
 
-def test_nobody_else_deletes_it(app: Flask, client: Any, conn: Conn, maker: Person) -> None:
+def test_nobody_else_deletes_it(app: Flask, client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     url = f"/retrieve/{ask(conn, maker=maker.id)}"
 
     assert client.delete(url, headers=sign_in(app, conn).headers).status_code == 403
@@ -87,7 +89,7 @@ def test_nobody_else_deletes_it(app: Flask, client: Any, conn: Conn, maker: Pers
 @pytest.mark.parametrize(
     "wrong", ["0197a6b0-0000-7000-8000-000000000000", "1", "none", "0" * 32, "%00", "\u0661" * 36], ids=ascii
 )
-def test_what_is_not_there(client: Any, maker: Person, path: str, wrong: str) -> None:
+def test_what_is_not_there(client: Any, maker: SignedInPlayer, path: str, wrong: str) -> None:
     """Ids that are unknown, and those that are none: no credentials are needed, so both are 404."""
     answer = client.get(path.format(wrong))
 

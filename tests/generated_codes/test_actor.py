@@ -16,7 +16,7 @@ from shared.generated_codes.store import StoredImage
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, count, expire, find, read
-from tests.support.concurrency import Meeting, at_once, until_blocked
+from tests.support.concurrency import Rendezvous, run_concurrently, wait_until_blocked
 from workers import generated_codes as worker
 
 LEASE = timedelta(seconds=30)
@@ -70,7 +70,7 @@ def test_workers_side_by_side_draw_each_code_once(conn: Conn, monkeypatch: pytes
     monkeypatch.setattr(worker, "BATCH", 3)
     asked = [ask(conn) for _ in range(40)]
 
-    at_once([worker.render_pending] * 4)
+    run_concurrently([worker.render_pending] * 4)
     worker.render_pending()  # what a worker left to another that had just gone
 
     assert sorted(drawn) == sorted(asked)
@@ -131,27 +131,27 @@ def test_who_asks_while_a_worker_stores_is_given_what_it_stored(app: Flask, conn
     """Both have drawn; the worker's transaction is open when the other one comes to store."""
     code_id, token = ask(conn), uuid4()
     leases.claim_fresh(conn, token, LEASE, limit=1)
-    ready = Meeting()
+    ready = Rendezvous()
 
     def store_slowly() -> bytes:
         with db.transaction() as own:
             leases.store_images(own, token, {code_id: PICTURE})
             ready.wait()
-            until_blocked(conn)
+            wait_until_blocked(conn)
         return PICTURE.data
 
     def look() -> bytes:
         ready.wait()
         return bytes(app.test_client().get(f"/retrieve/{code_id}/image").data)
 
-    assert at_once([store_slowly, look]) == [PICTURE.data, PICTURE.data]
+    assert run_concurrently([store_slowly, look]) == [PICTURE.data, PICTURE.data]
     assert count(conn, "generated_images") == 1
 
 
 def test_many_who_ask_at_once_are_given_the_same(app: Flask, conn: Conn) -> None:
     url = f"/retrieve/{ask(conn)}/image"
 
-    answers = at_once([lambda: app.test_client().get(url)] * 8)
+    answers = run_concurrently([lambda: app.test_client().get(url)] * 8)
 
     assert {answer.status_code for answer in answers} == {200}
     assert len({(answer.data, answer.headers["ETag"]) for answer in answers}) == 1

@@ -13,8 +13,8 @@ from shared.generated_codes import store
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, count, expire
-from tests.support.concurrency import at_once
-from tests.support.factories import hand_in, make_code, make_player
+from tests.support.concurrency import run_concurrently
+from tests.support.factories import make_code, make_player, submit_scan
 from workers import cleanup
 from workers import generated_codes as worker
 
@@ -46,7 +46,7 @@ def test_nothing_goes_before_its_time(conn: Conn) -> None:
         code_id = ask(conn)
         conn.execute(f"UPDATE generated_codes SET expires_at = {expiry} WHERE id = %s", (code_id,))
     player, code = make_player(conn), make_code(conn)
-    hand_in(conn, player, code)
+    submit_scan(conn, player, code)
     conn.execute("UPDATE events SET at = now() - interval '1 year'")  # no relay has published it
     conn.execute("UPDATE player_scans SET received_at = now() - interval '1 year'")
 
@@ -77,7 +77,7 @@ def test_side_by_side_each_code_is_counted_once(conn: Conn, monkeypatch: pytest.
     drawn(conn, 60)
     monkeypatch.setattr(cleanup, "CODES_BATCH", 3)
 
-    reports = at_once([cleanup.purge_all] * 4)
+    reports = run_concurrently([cleanup.purge_all] * 4)
     again = cleanup.purge_all()
 
     assert sum(report.generated_codes for report in (*reports, again)) == 60
@@ -100,7 +100,7 @@ def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.
     )
     monkeypatch.setattr(cleanup, "BATCH", 10)
 
-    reports = [*at_once([cleanup.purge_all] * 4), cleanup.purge_all()]
+    reports = [*run_concurrently([cleanup.purge_all] * 4), cleanup.purge_all()]
 
     assert sum(report.idempotency_keys for report in reports) == 200
     assert sum(report.refresh_families for report in reports) == 200

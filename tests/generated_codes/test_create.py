@@ -12,11 +12,13 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.messages import GeneratedCodesPending, Message, background_sender
 from tests.generated_codes.factories import DATA, PNG, count, generate, read
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 from workers import generated_codes as worker
 
 
-def test_a_code_is_there_at_once_and_ready_when_a_worker_has_drawn_it(client: Any, conn: Conn, maker: Person) -> None:
+def test_a_code_is_there_at_once_and_ready_when_a_worker_has_drawn_it(
+    client: Any, conn: Conn, maker: SignedInPlayer
+) -> None:
     made = generate(client, maker)
 
     assert made.status_code == 201
@@ -36,7 +38,9 @@ def test_a_code_is_there_at_once_and_ready_when_a_worker_has_drawn_it(client: An
     assert read(client.get(made.json["image_url"]).data) == DATA
 
 
-def test_it_is_committed_before_anybody_is_nudged(client: Any, maker: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_committed_before_anybody_is_nudged(
+    client: Any, maker: SignedInPlayer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = []
 
     def look(message: Message) -> None:
@@ -50,7 +54,9 @@ def test_it_is_committed_before_anybody_is_nudged(client: Any, maker: Person, mo
 
 
 @pytest.mark.parametrize("hours", [1, 24, 87_600, 24.0])
-def test_it_expires_so_many_hours_after_it_was_made(client: Any, conn: Conn, maker: Person, hours: float) -> None:
+def test_it_expires_so_many_hours_after_it_was_made(
+    client: Any, conn: Conn, maker: SignedInPlayer, hours: float
+) -> None:
     told = generate(client, maker, expiration_hours=hours).json["expires_at"]
 
     assert told.endswith("Z")
@@ -63,7 +69,9 @@ def test_it_expires_so_many_hours_after_it_was_made(client: Any, conn: Conn, mak
     ("as_format", "content_type", "begins"),
     [("png", "image/png", PNG), ("svg", "image/svg+xml", b"<"), ("pdf", "application/pdf", b"%PDF-")],
 )
-def test_it_is_drawn_as_asked(client: Any, maker: Person, as_format: str, content_type: str, begins: bytes) -> None:
+def test_it_is_drawn_as_asked(
+    client: Any, maker: SignedInPlayer, as_format: str, content_type: str, begins: bytes
+) -> None:
     url = generate(client, maker, format=as_format, size=512, error_correction="H").json["image_url"]
     worker.render_pending()
 
@@ -112,7 +120,7 @@ def test_it_is_drawn_as_asked(client: Any, maker: Person, as_format: str, conten
     ids=lambda value: ascii(value)[:50],
 )
 def test_what_cannot_be_is_refused_by_name(
-    client: Any, conn: Conn, maker: Person, body: dict[str, Any], field: str, says: str
+    client: Any, conn: Conn, maker: SignedInPlayer, body: dict[str, Any], field: str, says: str
 ) -> None:
     answer = generate(client, maker, **body)
 
@@ -124,14 +132,16 @@ def test_what_cannot_be_is_refused_by_name(
 
 
 @pytest.mark.parametrize(("level", "most"), [("L", 2_953), ("M", 2_331), ("Q", 1_663), ("H", 1_273)])
-def test_each_level_holds_what_the_standard_says(client: Any, maker: Person, level: str, most: int) -> None:
+def test_each_level_holds_what_the_standard_says(client: Any, maker: SignedInPlayer, level: str, most: int) -> None:
     made = generate(client, maker, data="a" * most, error_correction=level, size=740)
 
     assert made.status_code == 201
     assert read(client.get(made.json["image_url"]).data) == "a" * most
 
 
-def test_a_drawing_that_divides_pixels_fits_any_size_but_is_not_to_be_had_as_a_png(client: Any, maker: Person) -> None:
+def test_a_drawing_that_divides_pixels_fits_any_size_but_is_not_to_be_had_as_a_png(
+    client: Any, maker: SignedInPlayer
+) -> None:
     made = generate(client, maker, data="a" * 2_331, format="svg", size=100)
 
     assert made.status_code == 201

@@ -6,13 +6,13 @@ import pytest
 
 from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, expire
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 from workers import generated_codes as worker
 from workers.cleanup import purge_all
 
 
 @pytest.fixture(params=["nobody came", "drawn", "cleaned up"])
-def expired(request: pytest.FixtureRequest, conn: Conn, maker: Person) -> str:
+def expired(request: pytest.FixtureRequest, conn: Conn, maker: SignedInPlayer) -> str:
     """The path of a code whose time is over at this very instant."""
     code_id = ask(conn, maker=maker.id)
     if request.param != "nobody came":
@@ -23,7 +23,9 @@ def expired(request: pytest.FixtureRequest, conn: Conn, maker: Person) -> str:
     return f"/retrieve/{code_id}"
 
 
-def test_it_is_gone_at_the_instant_whether_or_not_cleanup_has_run(client: Any, maker: Person, expired: str) -> None:
+def test_it_is_gone_at_the_instant_whether_or_not_cleanup_has_run(
+    client: Any, maker: SignedInPlayer, expired: str
+) -> None:
     etag = '"whatever the client has"'
     for answer in (
         client.get(expired),

@@ -9,14 +9,14 @@ from flask import Flask
 
 from shared.infra import db, idempotency
 from shared.infra.db import Conn
-from tests.support.callers import Person, Staff
-from tests.support.concurrency import at_once
+from tests.support.callers import SignedInPlayer, Staff
+from tests.support.concurrency import run_concurrently
 
 KEY = "01J-made-by-the-client"
 CODE = {"scan_type": "item_drop", "code": "spy123"}
 
 
-def post(client: Any, staff: Staff, by: Person | None = None, key: str = KEY, **fields: Any) -> Any:
+def post(client: Any, staff: Staff, by: SignedInPlayer | None = None, key: str = KEY, **fields: Any) -> Any:
     headers = (by or staff.owner).headers | {"Idempotency-Key": key}
     return client.post(staff.codes, json=CODE | fields, headers=headers)
 
@@ -128,7 +128,7 @@ def test_at_once_one_is_made(app: Flask, conn: Conn, staff: Staff) -> None:
     def create() -> Any:
         return post(app.test_client(), staff, code=None)
 
-    answers = at_once([create] * 12)
+    answers = run_concurrently([create] * 12)
 
     made = [answer for answer in answers if answer.status_code == 201]
     assert made

@@ -8,7 +8,7 @@ from flask import Flask
 from gunicorn.http.errors import ChunkMissingTerminator, InvalidChunkSize
 
 from shared.infra import db
-from tests.support.callers import Person, Staff, make_staff
+from tests.support.callers import SignedInPlayer, Staff, make_staff
 from tests.support.factories import make_code
 
 AN_ID = "0197a6b0-0000-7000-8000-000000000000"
@@ -47,7 +47,9 @@ class Caller:
         self.client, self.staff = client, staff
         self._places = {"org": staff.path, "player_id": staff.member.id, "qr_id": qr_id}
 
-    def send(self, route: Route, data: bytes | str, content_type: str = JSON_TYPE, by: Person | None = None) -> Any:
+    def send(
+        self, route: Route, data: bytes | str, content_type: str = JSON_TYPE, by: SignedInPlayer | None = None
+    ) -> Any:
         method, path, _body = route
         headers = (by or self.staff.owner).headers
         path = path.format(**self._places)

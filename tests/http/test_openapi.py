@@ -21,7 +21,7 @@ from tests.conftest import Player
 from tests.renders.factories import ask, make_render
 from tests.security.route_permissions import DOORS
 from tests.support.callers import make_key, make_staff
-from tests.support.factories import make_code, make_encounter, make_held
+from tests.support.factories import make_code, make_encounter, make_held_scan
 from web.app import create_app
 from web.http.auth import requirement_of
 from web.http.openapi import specification
@@ -42,10 +42,10 @@ def quest_catalog() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as changed:
         changed.setenv("GRPC_SERVER_URL", f"127.0.0.1:{port}")
         waymark.cache_clear()
-        grpc_channel.stub.take_back()
+        grpc_channel.stub.reset()
         yield
     waymark.cache_clear()
-    grpc_channel.stub.take_back()
+    grpc_channel.stub.reset()
     server.stop(None).wait()
 
 
@@ -67,7 +67,7 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         f"/api/organizations/{org}/api-keys", json={"name": "Kiosk", "scopes": ["scan"]}, headers=player.headers
     )
     with db.connection() as conn:
-        held = str(make_held(conn, player.id, code))
+        held = str(make_held_scan(conn, player.id, code))
     return {
         "org_id": org,
         "import_id": imported.json["id"],
@@ -143,7 +143,7 @@ def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
             "qr_id": code,
             "player_id": staff.member.id,
             "encounter_id": puzzle,
-            "scan_id": make_held(conn, staff.member.id, code),
+            "scan_id": make_held_scan(conn, staff.member.id, code),
             "render_id": ask(conn, staff.org_id, [code]),
             "key_id": machine.id,
         }

@@ -26,7 +26,7 @@ LOGO = sanitize_logo(image_bytes(_disc()))
 """A red disc on nothing, wider than high."""
 
 
-def colours(png: bytes) -> NDArray[np.uint8]:
+def colors(png: bytes) -> NDArray[np.uint8]:
     """Height x width x (red, green, blue), by Pillow."""
     with Image.open(BytesIO(png), formats=["PNG"]) as image:
         return np.asarray(image.convert("RGB"))

@@ -17,7 +17,7 @@ from shared.infra.local_cache import LocalCache
 from shared.infra.redis import client as redis_client
 from shared.infra.redis import key
 from shared.settings import settings
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 
 OWNER = uuid4()
 SOME = Cache("images", 60)
@@ -61,7 +61,7 @@ def small(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
 def test_an_entry_is_made_once() -> None:
     kitchen = Kitchen()
 
-    found = [SOME.get_or_make("a", kitchen.make, OWNER) for _ in range(3)]
+    found = [SOME.get_or_create("a", kitchen.make, OWNER) for _ in range(3)]
 
     assert found == [b"x" * 10] * 3
     assert kitchen.made == 1
@@ -71,7 +71,7 @@ def test_other_names_and_other_caches_are_other_entries() -> None:
     kitchen = Kitchen()
 
     for kind, name in ((SOME, "a"), (SOME, "b"), (Cache("statistics", 60), "a")):
-        kind.get_or_make(name, kitchen.make, OWNER)
+        kind.get_or_create(name, kitchen.make, OWNER)
 
     assert kitchen.made == 3
 
@@ -81,7 +81,7 @@ class TestAHundredMisses:
 
     def made(self, monkeypatch: pytest.MonkeyPatch) -> int:
         n, looked, door = 100, threading.Semaphore(0), threading.Event()
-        kitchen, claim = Kitchen(door), cache._Entry.claim
+        kitchen, claim = Kitchen(door), cache._Entry.get_or_lock
 
         def counted(entry: Any, owner: UUID) -> Any:
             found = claim(entry, owner)
@@ -96,15 +96,15 @@ class TestAHundredMisses:
             door.set()
             return b"x" * 10
 
-        asks = [lambda: SOME.get_or_make("a", kitchen.make, OWNER)] * n
-        assert at_once([*asks, open_door]) == [b"x" * 10] * (n + 1)
+        asks = [lambda: SOME.get_or_create("a", kitchen.make, OWNER)] * n
+        assert run_concurrently([*asks, open_door]) == [b"x" * 10] * (n + 1)
         return kitchen.made
 
     def test_make_an_entry_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
         assert self.made(monkeypatch) == 1
 
     def test_negative_control_without_the_lock_each_makes_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        claim = cache._Entry.claim
+        claim = cache._Entry.get_or_lock
 
         def unlocked(entry: Any, owner: UUID) -> Any:
             found = claim(entry, owner)
@@ -126,30 +126,30 @@ def test_who_waits_for_a_maker_that_fails_makes_it() -> None:
 
     def first() -> bytes:
         with pytest.raises(ZeroDivisionError):
-            SOME.get_or_make("a", fails, OWNER)
+            SOME.get_or_create("a", fails, OWNER)
         return b""
 
     def second() -> bytes:
         assert started.wait(10)
         threading.Timer(0.01, fail.set).start()
-        return SOME.get_or_make("a", kitchen.make, OWNER)
+        return SOME.get_or_create("a", kitchen.make, OWNER)
 
-    assert at_once([first, second]) == [b"", b"x" * 10]
+    assert run_concurrently([first, second]) == [b"", b"x" * 10]
     assert kitchen.made == 1
 
 
 def test_who_waits_for_a_maker_that_was_killed_goes_on_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAKER_WAIT_SECONDS", 0.05)
-    assert cache._Entry(SOME, "a").claim(OWNER) == "ours"
+    assert cache._Entry(SOME, "a").get_or_lock(OWNER) == "ours"
 
-    assert SOME.get_or_make("a", Kitchen().make, OWNER) == b"x" * 10
+    assert SOME.get_or_create("a", Kitchen().make, OWNER) == b"x" * 10
 
 
 def test_every_key_has_a_life() -> None:
-    SOME.get_or_make("a", Kitchen().make, OWNER)
+    SOME.get_or_create("a", Kitchen().make, OWNER)
     with pytest.raises(ZeroDivisionError):
-        SOME.get_or_make("b", lambda: bytes(1 // 0), OWNER)
-    cache._Entry(SOME, "c").claim(OWNER)
+        SOME.get_or_create("b", lambda: bytes(1 // 0), OWNER)
+    cache._Entry(SOME, "c").get_or_lock(OWNER)
 
     found: Any = redis_client().keys("*cache*")
     names = [name.decode() for name in found]
@@ -169,8 +169,8 @@ def test_an_entry_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch)
     small(monkeypatch, cache_max_entry_kb=1)
     kitchen = Kitchen(bytes_each=1025)
 
-    assert len(SOME.get_or_make("a", kitchen.make, OWNER)) == 1025
-    SOME.get_or_make("a", kitchen.make, OWNER)
+    assert len(SOME.get_or_create("a", kitchen.make, OWNER)) == 1025
+    SOME.get_or_create("a", kitchen.make, OWNER)
 
     assert kitchen.made == 2
 
@@ -184,7 +184,7 @@ def test_all_entries_together_stay_below_their_limit_and_the_oldest_go(monkeypat
     kitchen = Kitchen(bytes_each=100_000)
 
     for n in range(25):
-        SOME.get_or_make(str(n), kitchen.make, OWNER)
+        SOME.get_or_create(str(n), kitchen.make, OWNER)
 
     assert 900_000 <= stored() <= 2**20
     assert int(redis_client().get(key("cache", "size")) or 0) <= 2**20
@@ -199,7 +199,7 @@ def test_the_limit_outlives_an_eviction_by_redis(monkeypatch: pytest.MonkeyPatch
     kitchen = Kitchen(bytes_each=100_000)
 
     for n in range(40):
-        SOME.get_or_make(str(n), kitchen.make, OWNER)
+        SOME.get_or_create(str(n), kitchen.make, OWNER)
         if n == 10:
             redis_client().delete(key("cache", lost))
 
@@ -210,7 +210,7 @@ def test_the_limit_outlives_an_eviction_by_redis(monkeypatch: pytest.MonkeyPatch
 def test_with_redis_away_everything_is_made(away: None) -> None:
     kitchen = Kitchen()
 
-    assert [SOME.get_or_make("a", kitchen.make, OWNER) for _ in range(3)] == [b"x" * 10] * 3
+    assert [SOME.get_or_create("a", kitchen.make, OWNER) for _ in range(3)] == [b"x" * 10] * 3
     assert kitchen.made == 3
     assert cache.lookup_counts() is None
 
@@ -227,18 +227,18 @@ def test_redis_that_is_away_is_asked_once_a_second(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(cache, "_client", ask)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for now[0] in (100.0, 100.5, 100.9, 101.1, 101.5):
-        SOME.get_or_make("a", Kitchen().make, OWNER)
+        SOME.get_or_create("a", Kitchen().make, OWNER)
 
     assert asked == [100.0, 101.1]
 
 
 def test_redis_that_comes_back_is_used_again() -> None:
     kitchen = Kitchen()
-    SOME.get_or_make("a", kitchen.make, OWNER)
+    SOME.get_or_create("a", kitchen.make, OWNER)
     redis_client().script_flush()  # as after a restart: the scripts are gone, and so are the connections
     redis_client().client_kill_filter(_type="normal", skipme=True)
 
-    SOME.get_or_make("a", kitchen.make, OWNER)
+    SOME.get_or_create("a", kitchen.make, OWNER)
 
     assert kitchen.made == 1
 
@@ -246,7 +246,7 @@ def test_redis_that_comes_back_is_used_again() -> None:
 def test_looks_are_counted_for_all_and_for_each_organization() -> None:
     other = uuid4()
     for name, owner in (("a", OWNER), ("a", OWNER), ("a", other), ("b", other)):
-        SOME.get_or_make(name, Kitchen().make, owner)
+        SOME.get_or_create(name, Kitchen().make, owner)
 
     assert cache.lookup_counts(OWNER) == {
         ("images", "hit"): 1,
@@ -262,7 +262,7 @@ def test_looks_are_counted_for_all_and_for_each_organization() -> None:
 class TestMetrics:
     def test_are_what_prometheus_reads(self, client: Any) -> None:
         for _ in range(4):
-            SOME.get_or_make("a", Kitchen().make, OWNER)
+            SOME.get_or_create("a", Kitchen().make, OWNER)
 
         answer = client.get("/metrics")
 
@@ -291,13 +291,13 @@ def test_what_a_process_used_last_needs_no_redis_and_is_counted_later(
     clean: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     near, owner = Cache("images", 60, LocalCache(1_000)), uuid4()
-    assert near.get_or_make("a", lambda: b"picture", owner) == b"picture"
+    assert near.get_or_create("a", lambda: b"picture", owner) == b"picture"
     with monkeypatch.context() as away:
         away.setattr(cache, "_ask", lambda question: None)
         for _ in range(3):
-            assert near.get_or_make("a", never, owner) == b"picture"
-    near.near.get("a", owner)
-    near.tell_hits()
+            assert near.get_or_create("a", never, owner) == b"picture"
+    near.local.get("a", owner)
+    near.report_hits()
     told = cache.lookup_counts(owner) or {}
     assert (told["images", "hit"], told["images", "miss"]) == (4, 1)
 

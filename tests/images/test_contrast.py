@@ -1,4 +1,4 @@
-"""Colours that are told apart, and the level a logo calls for; and that judging them loads no renderer."""
+"""Colors that are told apart, and the level a logo calls for; and that judging them loads no renderer."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from shared.images.image_spec import ImageSpec
     [
         ("#000000", "#FFFFFF", 21.0),
         ("#FFFFFF", "#FFFFFF", 1.0),
-        ("#777777", "#FFFFFF", 4.48),  # the greys on either side of WCAG's 4.5
+        ("#777777", "#FFFFFF", 4.48),  # the grays on either side of WCAG's 4.5
         ("#767676", "#FFFFFF", 4.54),
         ("#0000FF", "#ffffff", 8.59),
         ("#FF0000", "#00FF00", 2.91),
@@ -39,7 +39,7 @@ def test_contrast_is_wcags(foreground: str, background: str, ratio: float) -> No
         ("red;}<script>", "#FFFFFF", [("body.foreground_color", "#1A2B3C")]),
     ],
 )
-def test_check_colours(foreground: str, background: str, wrong: list[tuple[str, str]]) -> None:
+def test_check_colors(foreground: str, background: str, wrong: list[tuple[str, str]]) -> None:
     found = check_colors(foreground, background)
     assert [fault.loc for fault in found] == [loc for loc, _ in wrong]
     assert all(message in fault.message for fault, (_, message) in zip(found, wrong, strict=True))

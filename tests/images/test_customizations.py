@@ -16,7 +16,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from tests.images.camera_view import pixels, seen
 from tests.support.callers import Staff
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import make_code
 
 DEFAULTS: dict[str, Any] = {
@@ -35,9 +35,9 @@ LOOK: dict[str, Any] = {
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
-def logo(kind: str = "PNG", colour: str = "crimson", size: int = 64) -> bytes:
+def logo(kind: str = "PNG", color: str = "crimson", size: int = 64) -> bytes:
     image = Image.new("RGB", (size, size), "white")
-    ImageDraw.Draw(image).ellipse((4, 4, size - 4, size - 4), fill=colour)
+    ImageDraw.Draw(image).ellipse((4, 4, size - 4, size - 4), fill=color)
     stream = BytesIO()
     image.save(stream, kind)
     return stream.getvalue()
@@ -79,9 +79,9 @@ def picture(client: Any, staff: Staff, code: str) -> Callable[..., Any]:
     return ask
 
 
-def colours(data: bytes) -> set[str]:
+def colors(data: bytes) -> set[str]:
     found = pixels(data).convert("RGB").getcolors(10_000)
-    return {"#{:02X}{:02X}{:02X}".format(*colour) for _, colour in found or ()}  # type: ignore[misc]
+    return {"#{:02X}{:02X}{:02X}".format(*color) for _, color in found or ()}  # type: ignore[misc]
 
 
 def test_a_code_looks_plain_until_somebody_says_otherwise(customization: Any) -> None:
@@ -98,7 +98,7 @@ def test_what_is_put_is_kept_and_drawn(put: Any, customization: Any, picture: An
     assert answer.json == customization() == LOOK | {"has_logo": False}
     assert picture().headers["ETag"] != plain.headers["ETag"]
     assert pixels(drawn.data).size == (400, 400)
-    assert {"#1A2B3C", "#FFF8E7"} <= colours(drawn.data)
+    assert {"#1A2B3C", "#FFF8E7"} <= colors(drawn.data)
     assert seen(drawn.data)[0].endswith("/s/spy123")
 
 
@@ -241,7 +241,7 @@ def test_a_logo_is_drawn_and_raises_the_level(
     assert answer.status_code == 200
     assert answer.json == customization() == LOOK | {"has_logo": True}
     assert seen(drawn.data)[1] == "H"
-    assert len(colours(drawn.data)) > 2
+    assert len(colors(drawn.data)) > 2
     for level in "MQH":
         assert picture(size=600, error_correction=level).headers["ETag"] == drawn.headers["ETag"]
 
@@ -262,8 +262,8 @@ def test_logos_of_every_size_leave_every_style_readable(
 
 def test_another_logo_gives_another_picture_and_the_first_one_restores_it(upload: Any, picture: Any) -> None:
     tags = []
-    for colour in ("crimson", "navy", "crimson"):
-        upload(logo(colour=colour))
+    for color in ("crimson", "navy", "crimson"):
+        upload(logo(color=color))
         tags.append(picture().headers["ETag"])
 
     assert tags[0] == tags[2] != tags[1]
@@ -360,7 +360,7 @@ def test_a_code_of_another_organization_is_not_there(
 
 
 class TestTwoChangesAtOnce:
-    """A logo is being stored; a request that changes the colours waits, and is judged together with it."""
+    """A logo is being stored; a request that changes the colors waits, and is judged together with it."""
 
     def judged_with_logo(self, app: Flask, conn: Conn, staff: Staff, code: str) -> bool:
         from shared.images.logos import sanitize_logo
@@ -371,7 +371,7 @@ class TestTwoChangesAtOnce:
             with db.transaction() as own:
                 store.save_logo(own, qr_id, sanitize_logo(logo()))
                 request = thread.submit(put, f"{code}/customization", json=LOOK, headers=staff.admin.headers)
-                until_blocked(conn)
+                wait_until_blocked(conn)
             answer: Any = request.result()
         assert answer.status_code == 200
         return bool(answer.json["has_logo"])

@@ -43,7 +43,7 @@ def test_any_text_is_read_back(text: str, level: ErrorCorrection, size: int) -> 
     assert is_readable(picture, data)
 
 
-def any_colours(chance: random.Random) -> tuple[str, str]:
+def any_colors(chance: random.Random) -> tuple[str, str]:
     """Two that the rules let pass."""
     while True:
         foreground, background = (f"#{chance.randrange(1 << 24):06X}" for _ in range(2))
@@ -58,7 +58,7 @@ def any_picture(chance: random.Random) -> ImageSpec:
     size = chance.choice((MIN_SIZE, MIN_SIZE + 1, MAX_SIZE - 1, MAX_SIZE, *(chance.randint(MIN_SIZE, 600),) * 30))
     picture = ImageSpec(text, size=size, level=chance.choice(LEVELS), format=chance.choice((*FORMATS, *("png",) * 7)))
     if chance.random() < 0.5:
-        foreground, background = any_colours(chance)
+        foreground, background = any_colors(chance)
         style = chance.choice(STYLES)
         picture = replace(picture, foreground=foreground, background=background, style=style)
     if chance.random() < 0.15:

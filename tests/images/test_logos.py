@@ -38,7 +38,7 @@ def refusal(data: bytes) -> str:
 
 
 def bomb(width: int = 30_000, height: int = 30_000) -> bytes:
-    """A PNG of one colour, 1 bit a pixel, well formed from end to end."""
+    """A PNG of one color, 1 bit a pixel, well formed from end to end."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -61,16 +61,16 @@ def test_every_kind_of_jpeg_is_taken(mode: str, progressive: bool) -> None:
     assert cleaned(image_bytes(noise(50, 40, mode), "JPEG", progressive=progressive)).size == (50, 40)
 
 
-def test_a_cmyk_jpeg_keeps_its_colours() -> None:
+def test_a_cmyk_jpeg_keeps_its_colors() -> None:
     image = cleaned(image_bytes(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95))
     red, green, blue, alpha = image.getpixel((10, 10))  # type: ignore[misc]
     assert (red > 230, green < 30, blue < 30, alpha) == (True, True, True, 255)
 
 
-def test_grey_of_16_bits_keeps_its_shades() -> None:
-    grey = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    image = cleaned(image_bytes(Image.fromarray(grey)))
-    assert np.array_equal(np.asarray(image)[:, :, 0], grey >> 8)
+def test_gray_of_16_bits_keeps_its_shades() -> None:
+    gray = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    image = cleaned(image_bytes(Image.fromarray(gray)))
+    assert np.array_equal(np.asarray(image)[:, :, 0], gray >> 8)
 
 
 def test_transparency_is_kept() -> None:

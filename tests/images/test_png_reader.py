@@ -36,7 +36,7 @@ def test_it_sees_what_pillow_sees(size: int, foreground: str, background: str) -
 @pytest.mark.parametrize(
     "picture", [ImageSpec("a", style="dots"), ImageSpec("a", style="rounded"), ImageSpec("a", "svg")]
 )
-def test_what_has_more_than_two_colours_is_left_to_others(picture: ImageSpec) -> None:
+def test_what_has_more_than_two_colors_is_left_to_others(picture: ImageSpec) -> None:
     assert png_reader.read_gray(render(picture)) is None
 
 

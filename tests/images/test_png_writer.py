@@ -13,7 +13,7 @@ from shared.images.layout import fit
 from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
-from tests.images.sample_images import LOGO, colours
+from tests.images.sample_images import LOGO, colors
 
 TEXT = "https://w.example/s/AbCdEfGhIjKl"
 NAVY, IVORY = (0x10, 0x20, 0x60), (0xFF, 0xF8, 0xE0)
@@ -34,9 +34,9 @@ def expected(size: int, foreground: tuple[int, ...], background: tuple[int, ...]
 @pytest.mark.parametrize("size", [MIN_SIZE, 101, 110, 111, 255, 256, 300, 409, 410, 1999, MAX_SIZE, 2009])
 def test_every_pixel_is_where_it_should_be(size: int) -> None:
     plain = render(ImageSpec(TEXT, size=size))
-    assert np.array_equal(colours(plain), expected(size, (0, 0, 0), (255, 255, 255)))
-    coloured = render(ImageSpec(TEXT, size=size, foreground=DARK, background=LIGHT))
-    assert np.array_equal(colours(coloured), expected(size, NAVY, IVORY))
+    assert np.array_equal(colors(plain), expected(size, (0, 0, 0), (255, 255, 255)))
+    colored = render(ImageSpec(TEXT, size=size, foreground=DARK, background=LIGHT))
+    assert np.array_equal(colors(colored), expected(size, NAVY, IVORY))
 
 
 @given(st.integers(MIN_SIZE, MAX_SIZE), st.sampled_from(["squares", "dots", "rounded"]))
@@ -46,7 +46,7 @@ def test_the_size_is_exact(size: int, style: Style) -> None:
         assert image.size == (size, size)
 
 
-def test_two_colours_take_one_bit_a_pixel() -> None:
+def test_two_colors_take_one_bit_a_pixel() -> None:
     plain = render(ImageSpec(TEXT, size=410))
     with Image.open(BytesIO(plain)) as image:
         assert image.mode == "1"
@@ -55,7 +55,7 @@ def test_two_colours_take_one_bit_a_pixel() -> None:
 
 @pytest.mark.parametrize("style", ["dots", "rounded"])
 def test_finder_patterns_and_margin_stay_whole(style: Style) -> None:
-    drawn = colours(render(ImageSpec(TEXT, size=333, style=style)))
+    drawn = colors(render(ImageSpec(TEXT, size=333, style=style)))
     whole = expected(333, (0, 0, 0), (255, 255, 255))
     layout = fit(len(encode(TEXT, "M")), 333)
     finder = slice(0, layout.before + 7 * layout.module)
@@ -68,7 +68,7 @@ def test_finder_patterns_and_margin_stay_whole(style: Style) -> None:
 @pytest.mark.parametrize("style", ["dots", "rounded"])
 def test_a_styled_module_keeps_its_middle(style: Style) -> None:
     """A reader samples there."""
-    drawn = colours(render(ImageSpec(TEXT, size=410, style=style)))
+    drawn = colors(render(ImageSpec(TEXT, size=410, style=style)))
     modules = encode(TEXT, "M")
     layout = fit(len(modules), 410)
     middles = layout.before + layout.module // 2 + layout.module * np.arange(len(modules))
@@ -76,8 +76,8 @@ def test_a_styled_module_keeps_its_middle(style: Style) -> None:
 
 
 def test_dots_are_round_and_rounded_modules_flow_together() -> None:
-    dots, rounded = (colours(render(ImageSpec("a", size=290, style=style))) for style in ("dots", "rounded"))
-    squares = colours(render(ImageSpec("a", size=290)))
+    dots, rounded = (colors(render(ImageSpec("a", size=290, style=style))) for style in ("dots", "rounded"))
+    squares = colors(render(ImageSpec("a", size=290)))
     ink = [int((255 - drawn[:, :, 0].astype(int)).sum()) for drawn in (dots, rounded, squares)]
     assert ink[0] < ink[1] < ink[2]
 
@@ -91,7 +91,7 @@ def test_a_logo_stands_in_the_middle_on_a_cleared_square(style: Style, percent: 
     data = render(picture, LOGO)
     assert is_readable(picture, data)
 
-    drawn = colours(data).astype(int)
+    drawn = colors(data).astype(int)
     red = (drawn[:, :, 0] > 150) & (drawn[:, :, 1] < 100)
     ys, xs = np.nonzero(red)
     assert abs(ys.min() + ys.max() - 499) <= 2

@@ -9,7 +9,7 @@ from PIL import Image
 from shared.images.image_spec import Format, ImageSpec, Style
 from shared.images.readback import gray_pixels, is_readable
 from shared.images.render import render
-from tests.images.sample_images import colours, image_bytes
+from tests.images.sample_images import colors, image_bytes
 
 TEXT = "https://w.example/s/AbCdEfGhIjKl"
 
@@ -26,7 +26,7 @@ def test_a_picture_is_not_taken_for_another(kind: Format) -> None:
 @pytest.mark.parametrize("style", ["squares", "dots"])
 def test_a_picture_nobody_could_read_is_told(style: Style) -> None:
     picture = replace(ImageSpec(TEXT), style=style)
-    drawn = colours(render(picture))
+    drawn = colors(render(picture))
 
     ruined = drawn.copy()
     ruined[100:200, 60:240] = 255
@@ -40,7 +40,7 @@ def test_a_picture_nobody_could_read_is_told(style: Style) -> None:
     [("#949494", "#FFFFFF"), ("#FF0000", "#FFFFFF"), ("#000000", "#FF00FF"), ("#0000FF", "#00FF00")],
 )
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-def test_the_faintest_colours_allowed_are_read(kind: Format, foreground: str, background: str) -> None:
+def test_the_faintest_colors_allowed_are_read(kind: Format, foreground: str, background: str) -> None:
     for style in ("squares", "dots", "rounded"):
         picture = replace(ImageSpec(TEXT, kind, 410, foreground=foreground, background=background), style=style)
         assert is_readable(picture, render(picture)), style

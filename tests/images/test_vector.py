@@ -19,7 +19,7 @@ from shared.images.readback import MODULE, gray_pixels, is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
 from tests.images.opencv_decoder import opencv_reads
-from tests.images.sample_images import LOGO, colours
+from tests.images.sample_images import LOGO, colors
 
 TEXT = "https://w.example/s/AbCdEfGhIjKl"
 SVG = "{http://www.w3.org/2000/svg}"
@@ -28,7 +28,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 def seen(picture: ImageSpec, data: bytes, across: int) -> NDArray[np.uint8]:
     """Height x width x (red, green, blue)."""
     if picture.format == "svg":
-        return colours(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
+        return colors(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
     with pypdfium2.PdfDocument(data) as document:
         return np.asarray(document[0].render(scale=across / picture.size).to_pil().convert("RGB"))
 
@@ -93,11 +93,11 @@ def test_formats_look_alike(kind: Format, style: Style) -> None:
     across = 10 * (len(encode(TEXT, "H")) + 8)
     png = replace(picture, format="png", size=across)
     vector = seen(picture, render(picture, LOGO), across).astype(int)
-    raster = colours(render(png, LOGO)).astype(int)
+    raster = colors(render(png, LOGO)).astype(int)
     assert np.mean(np.abs(vector - raster)) < 2.5
 
 
-def test_a_colour_never_becomes_markup() -> None:
+def test_a_color_never_becomes_markup() -> None:
     for kind in ("svg", "pdf", "png"):
         with pytest.raises(ValueError, match="RRGGBB"):
             render(ImageSpec(TEXT, kind, foreground='red"><script>alert(1)</script>'))

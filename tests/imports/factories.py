@@ -5,7 +5,7 @@ from io import StringIO
 from typing import Any
 
 from shared.infra.db import Conn
-from tests.support.callers import Person, Staff
+from tests.support.callers import SignedInPlayer, Staff
 
 
 def table(*rows: dict[str, Any], delimiter: str = ",") -> bytes:
@@ -21,7 +21,9 @@ def many(n: int, prefix: str = "many", **fields: Any) -> bytes:
     return table(*({"code": f"{prefix}-{k}", "scan_type": "item_drop"} | fields for k in range(n)))
 
 
-def upload(client: Any, staff: Staff, data: bytes, by: Person | None = None, query: str = "", **headers: str) -> Any:
+def upload(
+    client: Any, staff: Staff, data: bytes, by: SignedInPlayer | None = None, query: str = "", **headers: str
+) -> Any:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post(
         f"{staff.codes}/import{query}",
@@ -35,7 +37,7 @@ def bulk(client: Any, staff: Staff, *codes: Any, query: str = "", **headers: str
     return client.post(f"{staff.codes}/bulk{query}", json={"codes": list(codes)}, headers=staff.admin.headers | named)
 
 
-def export(client: Any, staff: Staff, by: Person | None = None) -> Any:
+def export(client: Any, staff: Staff, by: SignedInPlayer | None = None) -> Any:
     return client.get(f"{staff.codes}/export", headers=(by or staff.admin).headers)
 
 

@@ -15,7 +15,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from tests.imports.factories import left, many, stored, table, upload
 from tests.support.callers import Staff
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org
 from workers import cleanup
 from workers import imports as worker
@@ -100,7 +100,7 @@ def test_whoever_is_killed_adds_no_code_twice(
             worker.run_pending()
     assert stored(conn) == set()
     worker.run_pending()
-    assert not find(conn, import_id).is_over, "leased by the dead"
+    assert not find(conn, import_id).is_finished, "leased by the dead"
 
     end_leases(conn)
     worker.run_pending()
@@ -156,7 +156,7 @@ def test_an_import_that_kills_its_worker_three_times_is_set_aside(
 
     monkeypatch.setattr(rules, "validate_row", die)
     kills = 0
-    while not (find(conn, deadly).is_over and find(conn, other).is_over):
+    while not (find(conn, deadly).is_finished and find(conn, other).is_finished):
         try:
             worker.run_pending()
         except Killed:
@@ -316,7 +316,7 @@ def test_the_same_codes_at_once_are_added_once(app: Flask, conn: Conn, handed_in
     head, *rows = many(ROWS).splitlines(keepends=True)
     imports = [handed_in(head + b"".join(order), "?partial=true") for order in (rows, rows[::-1])]
 
-    at_once([worker.run_pending] * 2)
+    run_concurrently([worker.run_pending] * 2)
     worker.run_pending()
 
     told = [find(conn, import_id) for import_id in imports]

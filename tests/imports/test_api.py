@@ -10,7 +10,7 @@ from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE
 from tests.imports.factories import bulk, left, many, stored, table, upload
 from tests.support.callers import Staff, make_staff
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org
 from workers import imports as worker
 
@@ -217,7 +217,7 @@ def test_a_repeated_upload_adds_nothing(client: Any, conn: Conn, staff: Staff, n
 def test_the_same_upload_at_once_is_made_once(app: Flask, conn: Conn, staff: Staff) -> None:
     data = table(DROP, DROP)
 
-    answers = at_once([lambda: upload(app.test_client(), staff, data, Idempotency_Key="once")] * 8)
+    answers = run_concurrently([lambda: upload(app.test_client(), staff, data, Idempotency_Key="once")] * 8)
 
     assert {answer.status_code for answer in answers} <= {201, 409}
     assert len({answer.data for answer in answers if answer.status_code == 201}) == 1

@@ -40,57 +40,57 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 def test_as_many_start_as_may_and_the_others_in_order() -> None:
     room = Room(2)
     for who in range(5):
-        room.turns.ask(who)
+        room.turns.submit(who)
     assert room.started == [0, 1]
 
-    room.turns.give_up(room.taken[1])
+    room.turns.release(room.taken[1])
     assert room.started == [0, 1, 2]
-    room.turns.give_up(room.taken[1])
+    room.turns.release(room.taken[1])
     assert room.started == [0, 1, 2], "a turn that is given up twice makes room once"
 
 
 def test_who_ends_is_told_who_is_next() -> None:
     room = Room(1)
     for who in range(2):
-        room.turns.ask(who)
+        room.turns.submit(who)
 
-    found = room.turns.pass_on(room.taken[0])
+    found = room.turns.release_and_take_next(room.taken[0])
 
     assert found is not None
     assert found[0] == 1
     assert room.started == [0], "by the same thread"
-    assert room.turns.pass_on(found[1]) is None
+    assert room.turns.release_and_take_next(found[1]) is None
 
 
 def test_who_steps_aside_makes_room_and_leaves_none_behind() -> None:
     room = Room(1)
     for who in range(3):
-        room.turns.ask(who)
+        room.turns.submit(who)
 
     with room.taken[0]:
         release_permit()
         release_permit()
     assert room.started == [0, 1]
-    assert room.turns.pass_on(room.taken[0]) is None, "its turn was over already"
+    assert room.turns.release_and_take_next(room.taken[0]) is None, "its turn was over already"
     release_permit()
     assert room.started == [0, 1], "no turn of this thread's any more"
 
 
 def test_a_turn_lasts_as_long_as_its_lease_where_somebody_waits(pass_time: Callable[[float], None]) -> None:
     room = Room(1)
-    assert room.turns.end_leases() is None
-    room.turns.ask(0)
-    assert room.turns.end_leases() is None, "nobody waits"
+    assert room.turns.expire_permits() is None
+    room.turns.submit(0)
+    assert room.turns.expire_permits() is None, "nobody waits"
 
-    room.turns.ask(1)
+    room.turns.submit(1)
     pass_time(PERMIT_SECONDS / 4)
-    assert room.turns.end_leases() == pytest.approx(PERMIT_SECONDS * 3 / 4)
+    assert room.turns.expire_permits() == pytest.approx(PERMIT_SECONDS * 3 / 4)
     assert room.started == [0]
 
     pass_time(PERMIT_SECONDS)
-    assert room.turns.end_leases() is None
+    assert room.turns.expire_permits() is None
     assert room.started == [0, 1]
-    room.turns.give_up(room.taken[0])
+    room.turns.release(room.taken[0])
     assert room.held == 1
 
 
@@ -99,13 +99,13 @@ def test_no_more_than_may_and_none_waits_beside_a_free_place(at_once: int, steps
     room, asked = Room(at_once), 0
     for step, which in steps:
         if step == "ask":
-            room.turns.ask(asked)
+            room.turns.submit(asked)
             asked += 1
         elif room.taken:
             turn = room.taken[which % len(room.taken)]
             if step == "give up":
-                room.turns.give_up(turn)
-            elif (found := room.turns.pass_on(turn)) is not None:
+                room.turns.release(turn)
+            elif (found := room.turns.release_and_take_next(turn)) is not None:
                 room._start(*found)
         assert room.started == list(range(len(room.started)))
         assert room.held <= at_once

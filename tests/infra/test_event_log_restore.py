@@ -11,7 +11,7 @@ from shared.infra.db import Conn
 from shared.infra.event_log import RELAY, LogPosition
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import correct, settle, visit
-from tests.support.factories import make_code, make_player, tell
+from tests.support.factories import append_event, make_code, make_player
 from workers import relay
 from workers.analytics import roll_up
 
@@ -68,11 +68,11 @@ def test_ids_out_of_order_do_not_move_to_the_other_side_of_a_mark(conn: Conn) ->
 
 
 def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    tell(conn, "read")
+    append_event(conn, "read")
     event_log.write_mark(conn, RELAY, event_log.read(conn, LogPosition(0, 0), limit=1)[0].position)
-    tell(conn, "unread")
+    append_event(conn, "unread")
     restore(conn)
-    tell(conn, "new")
+    append_event(conn, "new")
     told: list[str] = []
     monkeypatch.setattr(relay, "publish", lambda batch, _: told.extend(event.type for event in batch))
 

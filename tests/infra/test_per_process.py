@@ -25,6 +25,6 @@ def test_threads_that_come_at_once_get_the_same() -> None:
 def test_what_is_taken_back_is_made_anew() -> None:
     made = per_process(object)
     first = made()
-    assert made.take_back() is first
-    assert made.take_back() is None
+    assert made.reset() is first
+    assert made.reset() is None
     assert made() is not first

@@ -46,7 +46,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     if request.param == "local":
         return LocalStorage(tmp_path)
     found: s3.S3Storage = request.getfixturevalue("bucket")
-    for name, _ in list(found.listed("renders/")):
+    for name, _ in list(found.list_files("renders/")):
         found.delete(name)
     return found
 
@@ -58,7 +58,7 @@ def put(storage: Storage, name: str, *blocks: bytes) -> None:
 
 
 def names(storage: Storage, prefix: str = "renders/") -> list[str]:
-    return sorted(name for name, _ in storage.listed(prefix))
+    return sorted(name for name, _ in storage.list_files(prefix))
 
 
 def test_what_is_written_is_read(storage: Storage) -> None:
@@ -131,7 +131,7 @@ def test_of_a_file_that_fails_nothing_is_left(storage: Storage, monkeypatch: pyt
         fail()
 
     assert names(storage) == []
-    assert storage.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
+    assert storage.purge_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
 
 
 def test_drafts_of_a_process_that_died_are_forgotten(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +142,8 @@ def test_drafts_of_a_process_that_died_are_forgotten(storage: Storage, monkeypat
         out.write(LARGE)
 
     if isinstance(storage, LocalStorage):  # moto says of every upload that it was begun in 2010
-        assert storage.forget_drafts(datetime.now(UTC) - timedelta(days=1)) == 0
-    assert storage.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 1
+        assert storage.purge_drafts(datetime.now(UTC) - timedelta(days=1)) == 0
+    assert storage.purge_drafts(datetime.now(UTC) + timedelta(days=1)) == 1
     with pytest.raises(StorageError):
         unfinished.__exit__(None, None, None)
 
@@ -152,7 +152,7 @@ def test_uploads_of_other_applications_are_left_alone(bucket: s3.S3Storage) -> N
     where = {"Bucket": "waymark-tests", "Key": "backups/a"}
     upload = bucket._client.create_multipart_upload(**where)
     try:
-        assert bucket.forget_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
+        assert bucket.purge_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
     finally:
         bucket._client.abort_multipart_upload(**where, UploadId=upload["UploadId"])
 
@@ -179,7 +179,7 @@ def test_listing_by_the_beginning_of_names(storage: Storage) -> None:
 
     assert names(storage, "renders/a/") == ["renders/a/1", "renders/a/2"]
     assert names(storage, "renders/c/") == []
-    at = next(iter(storage.listed("renders/b/"))).at
+    at = next(iter(storage.list_files("renders/b/"))).at
     assert abs(datetime.now(UTC) - at) < timedelta(minutes=5)
 
 

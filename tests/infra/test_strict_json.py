@@ -39,5 +39,5 @@ def test_places_that_are_not_told_are_not_put_into_words(monkeypatch: pytest.Mon
     def words(*_: Any) -> str:
         raise AssertionError("of a place that nobody asked for")
 
-    monkeypatch.setattr(strict_json, "_in_words", words)
+    monkeypatch.setattr(strict_json, "_format_path", words)
     assert len(strict_json.loads(b"[" + b'{"a":"b"},' * 1_000 + b"0]")) == 1_001

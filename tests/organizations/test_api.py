@@ -7,21 +7,21 @@ from flask import Flask
 
 from shared.infra.db import Conn
 from shared.organizations import store
-from tests.support.callers import Person, Staff, join, sign_in
+from tests.support.callers import SignedInPlayer, Staff, add_member, sign_in
 
 URL = "/api/organizations"
 
 
 @pytest.fixture
-def ada(app: Flask, conn: Conn) -> Person:
+def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn, "ada")
 
 
-def found(client: Any, by: Person, **body: Any) -> Any:
+def found(client: Any, by: SignedInPlayer, **body: Any) -> Any:
     return client.post(URL, json={"name": "Museum"} | body, headers=by.headers)
 
 
-def test_the_founder_is_owner(client: Any, ada: Person) -> None:
+def test_the_founder_is_owner(client: Any, ada: SignedInPlayer) -> None:
     answer = found(client, ada, url="https://museum.example/visit")
 
     assert answer.status_code == 201
@@ -39,7 +39,7 @@ def test_the_founder_is_owner(client: Any, ada: Person) -> None:
     assert client.get(answer.headers["Location"], headers=ada.headers).json == answer.json
 
 
-def test_a_name_twice_gets_two_slugs_but_a_slug_asked_for_is_one(client: Any, ada: Person) -> None:
+def test_a_name_twice_gets_two_slugs_but_a_slug_asked_for_is_one(client: Any, ada: SignedInPlayer) -> None:
     slugs = {found(client, ada).json["slug"] for _ in range(3)}
 
     assert len(slugs) == 3
@@ -49,11 +49,11 @@ def test_a_name_twice_gets_two_slugs_but_a_slug_asked_for_is_one(client: Any, ad
     assert found(client, ada, slug="museum-2").json["slug"] == "museum-2"
 
 
-def test_each_player_lists_their_own_newest_first(client: Any, app: Flask, conn: Conn, ada: Person) -> None:
+def test_each_player_lists_their_own_newest_first(client: Any, app: Flask, conn: Conn, ada: SignedInPlayer) -> None:
     bob = sign_in(app, conn)
     names = [found(client, ada, name=f"No. {number}").json["name"] for number in range(5)]
     shared_id = found(client, bob, name="Bob's").json["id"]
-    join(conn, shared_id, ada.id, "analyst")
+    add_member(conn, shared_id, ada.id, "analyst")
 
     seen, cursor = [], ""
     while cursor is not None:
@@ -65,7 +65,7 @@ def test_each_player_lists_their_own_newest_first(client: Any, app: Flask, conn:
     assert [o["name"] for o in client.get(URL, headers=bob.headers).json["items"]] == ["Bob's"]
 
 
-def test_only_the_fields_given_change(client: Any, ada: Person) -> None:
+def test_only_the_fields_given_change(client: Any, ada: SignedInPlayer) -> None:
     before = found(client, ada, url="https://museum.example").json
     path = f"{URL}/{before['id']}"
 
@@ -79,7 +79,7 @@ def test_only_the_fields_given_change(client: Any, ada: Person) -> None:
     assert client.patch(path, json={}, headers=ada.headers).status_code == 200
 
 
-def test_a_slug_of_another_is_a_conflict(client: Any, ada: Person) -> None:
+def test_a_slug_of_another_is_a_conflict(client: Any, ada: SignedInPlayer) -> None:
     found(client, ada)
     other = found(client, ada, slug="other").json
 
@@ -87,7 +87,7 @@ def test_a_slug_of_another_is_a_conflict(client: Any, ada: Person) -> None:
     assert client.patch(f"{URL}/{other['id']}", json={"slug": "other"}, headers=ada.headers).status_code == 200
 
 
-def test_an_owner_adds_members_by_name(client: Any, conn: Conn, staff: Staff, ada: Person) -> None:
+def test_an_owner_adds_members_by_name(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     members = f"{staff.path}/members"
 
     answer = client.post(members, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)

@@ -12,7 +12,7 @@ from shared.infra.ids import uuid7
 from shared.organizations import api_keys
 from shared.organizations.api_keys import KEY_PATTERN, NewApiKey
 from tests.support.callers import Staff, bearer, make_key
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_org
 
 BODY = {"name": "Kiosk", "scopes": ["scan", "codes:read"]}
@@ -239,7 +239,7 @@ def test_idempotency_keys_belong_to_the_key(client: Any, conn: Conn, staff: Staf
 def test_of_many_first_uses_at_once_all_are_answered(app: Any, conn: Conn, staff: Staff) -> None:
     machine = make_key(conn, staff.org_id)
 
-    answers = at_once([lambda: app.test_client().get(staff.codes, headers=machine.headers)] * 8)
+    answers = run_concurrently([lambda: app.test_client().get(staff.codes, headers=machine.headers)] * 8)
 
     assert {answer.status_code for answer in answers} == {200}
     assert last_used(conn) is not None

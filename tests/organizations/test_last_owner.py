@@ -13,8 +13,8 @@ from shared.accounts import store as accounts
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import store
-from tests.support.callers import Person, Staff, join, sign_in
-from tests.support.concurrency import Meeting, at_once, until_blocked
+from tests.support.callers import SignedInPlayer, Staff, add_member, sign_in
+from tests.support.concurrency import Rendezvous, run_concurrently, wait_until_blocked
 from tests.support.factories import make_player
 
 Look = Callable[[Conn, UUID], set[UUID]]
@@ -43,31 +43,33 @@ def test_an_owner_who_is_not_the_last_may_go(client: Any, conn: Conn, staff: Sta
 
 
 @pytest.fixture
-def race(app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> Callable[[Look, Meeting], list[int]]:
+def race(
+    app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Look, Rendezvous], list[int]]:
     """Two owners remove each other; both have looked who the owners are before either goes on, if `look` lets them."""
     other = sign_in(app, conn)
-    join(conn, staff.org_id, other.id, "owner")
+    add_member(conn, staff.org_id, other.id, "owner")
 
-    def remove(by: Person, whom: Person) -> int:
+    def remove(by: SignedInPlayer, whom: SignedInPlayer) -> int:
         path = f"{staff.path}/members/{whom.id}"
         return int(app.test_client().delete(path, headers=by.headers).status_code)
 
-    def run(look: Look, meeting: Meeting) -> list[int]:
+    def run(look: Look, meeting: Rendezvous) -> list[int]:
         def look_and_meet(conn: Conn, org_id: UUID) -> set[UUID]:
             seen = look(conn, org_id)
             meeting.wait()
             return seen
 
         monkeypatch.setattr(store, "lock_owners", look_and_meet)
-        return sorted(at_once([lambda: remove(staff.owner, other), lambda: remove(other, staff.owner)]))
+        return sorted(run_concurrently([lambda: remove(staff.owner, other), lambda: remove(other, staff.owner)]))
 
     return run
 
 
 def test_of_two_owners_who_remove_each_other_one_stays(
-    conn: Conn, staff: Staff, race: Callable[[Look, Meeting], list[int]]
+    conn: Conn, staff: Staff, race: Callable[[Look, Rendezvous], list[int]]
 ) -> None:
-    won, lost = race(store.lock_owners, Meeting(patience=0.5))
+    won, lost = race(store.lock_owners, Rendezvous(patience=0.5))
 
     assert won == 204
     assert lost in (403, 409)  # 403: was removed before it came to the gate
@@ -75,9 +77,9 @@ def test_of_two_owners_who_remove_each_other_one_stays(
 
 
 def test_negative_control_without_the_lock_none_stays(
-    conn: Conn, staff: Staff, race: Callable[[Look, Meeting], list[int]]
+    conn: Conn, staff: Staff, race: Callable[[Look, Rendezvous], list[int]]
 ) -> None:
-    assert race(owners, Meeting()) == [204, 204]
+    assert race(owners, Rendezvous()) == [204, 204]
     assert owners(conn, staff.org_id) == set()
 
 
@@ -86,7 +88,7 @@ def test_who_is_no_owner_any_more_when_it_is_their_turn_changes_nobody(
     app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     other, look = sign_in(app, conn), store.lock_owners
-    join(conn, staff.org_id, other.id, "owner")
+    add_member(conn, staff.org_id, other.id, "owner")
 
     def too_late(own: Conn, org_id: UUID) -> set[UUID]:
         store.set_role(conn, org_id, staff.owner.id, "admin")
@@ -113,6 +115,6 @@ def test_who_is_being_erased_is_made_no_owner(conn: Conn, staff: Staff) -> None:
             accounts.lock_account(own, bob)
             erasure.erase(own, bob)
             adding = threads.submit(add)
-            until_blocked(conn)
+            wait_until_blocked(conn)
         assert adding.result() is None
     assert owners(conn, staff.org_id) == {staff.owner.id}

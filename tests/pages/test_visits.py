@@ -13,7 +13,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.visits import store, visit_buffer
 from shared.visits.visit_buffer import VisitBuffer
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import code_text, make_code
 from web.pages import visits as web_visits
 
@@ -162,7 +162,7 @@ def test_a_stock_is_held_exactly(conn: Conn, app: Any, visit_log: VisitBuffer) -
     code = poster(conn, max_scans=10)
     ask = partial(app.test_client().get, f"/s/{code_text(conn, code)}", headers={"User-Agent": PHONE})
 
-    statuses = [answer.status_code for answer in at_once([ask] * 40)]
+    statuses = [answer.status_code for answer in run_concurrently([ask] * 40)]
 
     assert (statuses.count(302), statuses.count(410)) == (10, 30)
     visit_log.flush()
@@ -177,7 +177,7 @@ def test_negative_control_without_taking_first_more_are_led_on(
     monkeypatch.setattr(store, "use_stock", lambda *_: True)
     ask = partial(app.test_client().get, f"/s/{code_text(conn, code)}", headers={"User-Agent": PHONE})
 
-    statuses = [answer.status_code for answer in at_once([ask] * 40)]
+    statuses = [answer.status_code for answer in run_concurrently([ask] * 40)]
 
     assert statuses.count(302) > 10
 
@@ -289,7 +289,7 @@ def test_flushing_side_by_side_stores_each_once(conn: Conn, open_code: Any, visi
     code = poster(conn)
     for _ in range(20):
         open_code(code)
-    at_once([visit_log.flush] * 4)
+    run_concurrently([visit_log.flush] * 4)
     assert len(stored(conn)) == 20
     assert taken(conn, code) == 20
 

@@ -11,7 +11,7 @@ import pytest
 from shared.infra.db import Conn
 from shared.quests import catalog_client, definitions, grpc_channel, quest_pb2, quest_pb2_grpc, yaml_loader
 from shared.settings import settings
-from tests.support.callers import Person, sign_in
+from tests.support.callers import SignedInPlayer, sign_in
 from workers.catalog_server import make_server
 
 Settings = Callable[..., None]
@@ -35,7 +35,7 @@ def set_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
 
 def start_over() -> None:
     """As in a process that has just been started."""
-    grpc_channel.stub.take_back()
+    grpc_channel.stub.reset()
     catalog_client.clear_cache()
 
 
@@ -99,5 +99,5 @@ def closed_port() -> int:
 
 
 @pytest.fixture
-def ada(app: Any, conn: Conn) -> Person:
+def ada(app: Any, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn, "ada")

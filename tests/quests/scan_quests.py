@@ -12,7 +12,7 @@ from shared.quests.definitions import QuestDefinition, RewardDefinition
 from shared.quests.rules import QuestState, fold
 from shared.reviews import store as reviews
 from shared.reviews.store import Review
-from tests.support.factories import hand_in, make_code
+from tests.support.factories import make_code, submit_scan
 from workers import scans as worker
 
 GEM = RewardDefinition("A gem", "ruby", 3)
@@ -35,7 +35,7 @@ def make_landmarks(conn: Conn, org_id: UUID, n: int = 3, **fields: Any) -> list[
 
 def visit(conn: Conn, player_id: UUID, code_id: UUID, **fields: Any) -> UUID:
     """A scan, handed in and judged."""
-    scan_id = hand_in(conn, player_id, code_id, **{"nonce": str(uuid7())} | fields)
+    scan_id = submit_scan(conn, player_id, code_id, **{"nonce": str(uuid7())} | fields)
     worker.judge_pending()
     return scan_id
 

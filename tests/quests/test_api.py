@@ -13,7 +13,7 @@ from shared.quests import catalog_client, quest_pb2
 from shared.scans import store as scans
 from tests.conftest import Player
 from tests.quests.conftest import Settings, Stand, closed_port
-from tests.support.callers import Person, sign_in
+from tests.support.callers import SignedInPlayer, sign_in
 
 SIGNIN, SIGNUP, CLAIM = (f"/api/v1/track/{name}" for name in ("signin", "signup", "claim_reward"))
 THREE = {"quest_name": "sign-in-three-times"}
@@ -26,7 +26,7 @@ def counts(conn: Conn) -> list[int]:
 
 
 def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
-    client: Any, our_catalog: str, conn: Conn, ada: Person
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer
 ) -> None:
     for status in ("in_progress", "in_progress", "completed", "in_progress"):
         told = client.post(SIGNIN, headers=ada.headers)
@@ -40,7 +40,9 @@ def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
     assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
 
 
-def test_after_as_many_rounds_as_allowed_there_is_no_more(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+def test_after_as_many_rounds_as_allowed_there_is_no_more(
+    client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer
+) -> None:
     stand.say(name="sign-in-three-times", streak=1, duplication=2, rewards={"reward_item": "coin", "reward_qty": 1})
     told = [client.post(SIGNIN, headers=ada.headers).json["status"] for _ in range(4)]
     claims = [client.post(CLAIM, json=THREE, headers=ada.headers) for _ in range(3)]
@@ -51,7 +53,7 @@ def test_after_as_many_rounds_as_allowed_there_is_no_more(client: Any, stand: St
     assert scans.list_inventory(conn, ada.id) == [("coin", 2)]
 
 
-def test_sign_up_is_once(client: Any, our_catalog: str, ada: Person) -> None:
+def test_sign_up_is_once(client: Any, our_catalog: str, ada: SignedInPlayer) -> None:
     told = [client.post(SIGNUP, headers=ada.headers).json for _ in range(2)]
     assert told[0] == {"message": "Sign-up tracked", "status": "completed"}
     assert told[1] == {"message": "Sign-up tracked", "status": "max_completions_reached"}
@@ -64,7 +66,7 @@ def test_registering_and_logging_in_advance_nothing(client: Any, our_catalog: st
     assert counts(conn)[:2] == [0, 0]
 
 
-def test_a_quest_that_claims_by_itself(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+def test_a_quest_that_claims_by_itself(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     stand.say(
         name="sign-in-three-times",
         streak=2,
@@ -81,7 +83,7 @@ def test_a_quest_that_claims_by_itself(client: Any, stand: Stand, conn: Conn, ad
     assert client.post(CLAIM, json=THREE, headers=ada.headers).status_code == 409
 
 
-def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     stand.say(name="sign-in-three-times", streak=1, duplication=1, auto_claim=True)
     assert client.post(SIGNIN, headers=ada.headers).json["status"] == "completed"
     refused = client.post(CLAIM, json=THREE, headers=ada.headers)
@@ -90,7 +92,7 @@ def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: Pe
 
 
 @pytest.mark.parametrize("name", ["no-such-quest", "sign up", "SIGN-UP", "\N{GRINNING FACE}", "*", "a" * 200])
-def test_a_quest_that_is_not_there(client: Any, our_catalog: str, conn: Conn, ada: Person, name: str) -> None:
+def test_a_quest_that_is_not_there(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, name: str) -> None:
     refused = client.post(CLAIM, json={"quest_name": name}, headers=ada.headers)
     assert (refused.status_code, refused.json["detail"]) == (404, "There is no quest of this name.")
     assert counts(conn) == [0] * 6
@@ -99,7 +101,7 @@ def test_a_quest_that_is_not_there(client: Any, our_catalog: str, conn: Conn, ad
 @pytest.mark.parametrize(
     "body", [{}, {"quest_name": ""}, {"quest_name": "a" * 10_000}, {"quest_name": 1}, {**THREE, "player_id": "x"}]
 )
-def test_a_claim_that_is_malformed(client: Any, our_catalog: str, conn: Conn, ada: Person, body: Any) -> None:
+def test_a_claim_that_is_malformed(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, body: Any) -> None:
     refused = client.post(CLAIM, json=body, headers=ada.headers)
     assert refused.status_code == 422
     assert refused.json["errors"][0]["loc"].startswith("body.")
@@ -113,7 +115,7 @@ def test_nobody_but_who_is_signed_in(client: Any, our_catalog: str, path: str) -
     assert client.get("/api/v1/quests/events").status_code == 401
 
 
-def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: Conn, ada: Person) -> None:
+def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
     headers = {**ada.headers, "Idempotency-Key": "first"}
     told = [client.post(SIGNIN, headers=headers) for _ in range(5)]
     assert {answer.json["status"] for answer in told} == {"in_progress"}
@@ -128,7 +130,7 @@ def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: C
     assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
 
 
-def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Person) -> None:
+def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: SignedInPlayer) -> None:
     stand.say(name="sign-in-three-times", streak=3, duplication=1)
     headers = {**ada.headers, "Idempotency-Key": "first"}
     told = client.post(SIGNIN, headers=headers)
@@ -141,7 +143,7 @@ def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Person
     assert client.post(SIGNIN, headers=headers).status_code == 503
 
 
-def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     asked, answered = threading.Event(), threading.Event()
 
     def slow(_context: grpc.ServicerContext) -> Any:
@@ -162,7 +164,7 @@ def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, c
 
 
 def test_what_could_never_move_is_not_shown(
-    client: Any, our_catalog: str, conn: Conn, ada: Person, set_settings: Settings
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, set_settings: Settings
 ) -> None:
     """Only a quest that sign-ins or sign-ups advance, or that was moved while they did."""
 
@@ -206,7 +208,7 @@ def test_progress_and_events_are_the_players_own(client: Any, our_catalog: str, 
     assert client.get("/api/v1/quests/events", headers=grace.headers).json == {"items": [], "next_cursor": None}
 
 
-def test_lists_page_by_page(client: Any, our_catalog: str, ada: Person) -> None:
+def test_lists_page_by_page(client: Any, our_catalog: str, ada: SignedInPlayer) -> None:
     for _ in range(4):
         client.post(SIGNIN, headers=ada.headers)
     for path, key in (("/api/v1/quests", "name"), ("/api/v1/quests/events", "id")):
@@ -220,7 +222,7 @@ def test_lists_page_by_page(client: Any, our_catalog: str, ada: Person) -> None:
         assert client.get(f"{path}?cursor=x", headers=ada.headers).status_code == 422
 
 
-def test_the_player_is_told_live(client: Any, our_catalog: str, conn: Conn, ada: Person) -> None:
+def test_the_player_is_told_live(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
     for _ in range(3):
         client.post(SIGNIN, headers=ada.headers)
     client.post(CLAIM, json=THREE, headers=ada.headers)
@@ -234,7 +236,12 @@ def test_the_player_is_told_live(client: Any, our_catalog: str, conn: Conn, ada:
 
 
 def test_with_the_catalog_away_what_is_cached_serves_and_what_is_not_is_a_503(
-    client: Any, our_catalog: str, conn: Conn, ada: Person, set_settings: Settings, monkeypatch: pytest.MonkeyPatch
+    client: Any,
+    our_catalog: str,
+    conn: Conn,
+    ada: SignedInPlayer,
+    set_settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert client.post(SIGNIN, headers=ada.headers).status_code == 200
     monkeypatch.setattr(catalog_client, "_key", lambda name: f"kept:{name}")  # as before, whatever the address
@@ -254,7 +261,9 @@ def test_with_the_catalog_away_what_is_cached_serves_and_what_is_not_is_a_503(
     assert counts(conn)[0] == before[0] + 2, "the sign-in that completed, and nothing of the sign-up"
 
 
-def test_what_sign_ins_advance_is_a_setting(client: Any, our_catalog: str, ada: Person, set_settings: Settings) -> None:
+def test_what_sign_ins_advance_is_a_setting(
+    client: Any, our_catalog: str, ada: SignedInPlayer, set_settings: Settings
+) -> None:
     set_settings(signin_quest="sign-up")
     assert client.post(SIGNIN, headers=ada.headers).json == {"message": "Sign-in tracked", "status": "completed"}
     set_settings(signin_quest="nothing")

@@ -17,7 +17,7 @@ from shared.quests import catalog_client, quest_pb2, quest_pb2_grpc
 from shared.quests.catalog_client import CatalogInvalidResponse, CatalogUnavailable, QuestNotFound
 from shared.quests.rules import Quest, QuestReward
 from tests.quests.conftest import Settings, Stand, start_over
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 from workers.catalog_server import check, make_server
 
 SERVING = HealthCheckResponse.SERVING
@@ -189,7 +189,7 @@ def test_garbage_is_no_answer(babbler: None) -> None:
         catalog_client.list_quests()
 
 
-def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: Conn, ada: Person) -> None:
+def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     name = "sign-in-three-times"
     stand.say(name=name, streak=1, duplication=1, rewards={"reward_item": "coin", "reward_qty": -5})
     for path, body in (("signin", None), ("claim_reward", {"quest_name": name})):

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from shared.quests.group_commit import GroupCommit
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 
 
 def test_alone_it_is_carried_out_at_once_and_by_itself() -> None:
@@ -18,7 +18,7 @@ def test_alone_it_is_carried_out_at_once_and_by_itself() -> None:
         return [-item for item in items]
 
     together = GroupCommit(carry_out, limit=10)
-    assert [together.do(n) for n in range(3)] == [0, -1, -2]
+    assert [together.submit(n) for n in range(3)] == [0, -1, -2]
     assert batches == [[0], [1], [2]]
 
 
@@ -35,25 +35,25 @@ def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
 
     together = GroupCommit(carry_out, limit=30, at_once=1)
     with ThreadPoolExecutor(100) as threads:
-        first = threads.submit(together.do, 0)
+        first = threads.submit(together.submit, 0)
         entered.wait(10)
-        others = [threads.submit(together.do, n) for n in range(1, 100)]
+        others = [threads.submit(together.submit, n) for n in range(1, 100)]
         while len(together._waiting) < 99:
             pass
         held.set()
         assert first.result(10) == 0
         assert [other.result(10) for other in others] == [2 * n for n in range(1, 100)]
     assert batches == [1, 30, 30, 30, 9]
-    assert together.do(5) == 10
+    assert together.submit(5) == 10
 
 
 def test_many_rounds_leave_nobody_behind() -> None:
     together: GroupCommit[int, int] = GroupCommit(list, limit=7)
 
     def work() -> list[int]:
-        return [together.do(n) for n in range(200)]
+        return [together.submit(n) for n in range(200)]
 
-    assert at_once([work] * 16) == [list(range(200))] * 16
+    assert run_concurrently([work] * 16) == [list(range(200))] * 16
 
 
 def test_what_a_batch_raises_each_of_it_raises_and_the_next_goes_on() -> None:
@@ -64,5 +64,5 @@ def test_what_a_batch_raises_each_of_it_raises_and_the_next_goes_on() -> None:
 
     together = GroupCommit(carry_out, limit=10)
     with pytest.raises(ZeroDivisionError):
-        together.do(13)
-    assert together.do(1) == 1
+        together.submit(13)
+    assert together.submit(1) == 1

@@ -7,7 +7,7 @@ from typing import Any
 
 from script.stack.running_server import CHECKOUT
 from shared.quests import catalog_client
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 
 SERVE = """
 import sys
@@ -23,7 +23,7 @@ print("LOADED", *sorted({name.partition(".")[0] for name in sys.modules}))
 """
 
 
-def test_what_is_cached_is_tracked_and_claimed_without_grpc(our_catalog: str, ada: Person) -> None:
+def test_what_is_cached_is_tracked_and_claimed_without_grpc(our_catalog: str, ada: SignedInPlayer) -> None:
     catalog_client.get_quest("sign-in-three-times")
     done = subprocess.run(
         [sys.executable, "-c", SERVE, ada.access_token],

@@ -16,8 +16,8 @@ from shared.quests.commands import QuestCommand
 from shared.quests.rules import Quest, QuestReward
 from shared.scans import store as scans
 from tests.quests.scan_quests import assert_in_order, come_to, make_landmarks, make_quest, owned, visit
-from tests.support.callers import Person
-from tests.support.concurrency import Meeting, at_once
+from tests.support.callers import SignedInPlayer
+from tests.support.concurrency import Rendezvous, run_concurrently
 from tests.support.factories import make_player
 
 QUEST = Quest("three", streak=3, duplication=10, reward=QuestReward("coin", 10))
@@ -34,7 +34,7 @@ def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
     player = make_player(conn)
     for _ in range(3):
         act(player)
-    told = Counter(at_once([lambda: act(player, claims=True)] * 100))
+    told = Counter(run_concurrently([lambda: act(player, claims=True)] * 100))
     assert told == {"done": 1, "NotCompleted": 99}
     assert scans.list_inventory(conn, player) == [("coin", 10)]
     assert_in_order(conn)
@@ -42,7 +42,7 @@ def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
 
 def test_a_hundred_sign_ins_are_a_hundred_steps(conn: Conn) -> None:
     player = make_player(conn)
-    assert Counter(at_once([lambda: act(player)] * 100)) == {"done": 100}
+    assert Counter(run_concurrently([lambda: act(player)] * 100)) == {"done": 100}
     assert come_to(conn, player, "three") == (0, 10, 0), "the last ones find it completed as often as allowed"
     assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (110,)
     assert_in_order(conn)
@@ -51,7 +51,7 @@ def test_a_hundred_sign_ins_are_a_hundred_steps(conn: Conn) -> None:
 def test_sign_ins_and_claims_mixed_pay_what_is_owed(conn: Conn) -> None:
     player = make_player(conn)
     for _ in range(4):
-        at_once([lambda: act(player), lambda: act(player, claims=True)] * 10)
+        run_concurrently([lambda: act(player), lambda: act(player, claims=True)] * 10)
     while act(player, claims=True) == "done":
         pass
     assert come_to(conn, player, "three") == (0, 10, 10)
@@ -61,7 +61,7 @@ def test_sign_ins_and_claims_mixed_pay_what_is_owed(conn: Conn) -> None:
 
 def claim_between(monkeypatch: pytest.MonkeyPatch, player: UUID) -> list[str]:
     """Two claims, of which each has read the state before either writes."""
-    meeting, standings = Meeting(), store.load_player_quests
+    meeting, standings = Rendezvous(), store.load_player_quests
     seen: list[int] = []
 
     def read_and_meet(*arguments: Any) -> Any:
@@ -72,7 +72,7 @@ def claim_between(monkeypatch: pytest.MonkeyPatch, player: UUID) -> list[str]:
         return found
 
     monkeypatch.setattr(store, "load_player_quests", read_and_meet)
-    return at_once([lambda: act(player, claims=True)] * 2)
+    return run_concurrently([lambda: act(player, claims=True)] * 2)
 
 
 def test_two_claims_that_both_read_before_either_writes(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,9 @@ def test_claims_race_the_scans_that_complete_the_quest(
     for round_ in range(2):
         for code in codes[:-1]:
             visit(conn, player, code)
-        at_once([lambda: str(visit(conn, player, codes[-1])), *[lambda: act(player, claims=True, quest=quest)] * 10])
+        run_concurrently(
+            [lambda: str(visit(conn, player, codes[-1])), *[lambda: act(player, claims=True, quest=quest)] * 10]
+        )
         while act(player, claims=True, quest=quest) == "done":
             pass
         assert come_to(conn, player) == (0, round_ + 1, round_ + 1)
@@ -144,12 +146,14 @@ def player_of_landmarks(conn: Conn) -> tuple[UUID, list[UUID]]:
     return make_player(conn), make_landmarks(conn, org)
 
 
-def test_a_retry_that_meets_its_first_request(client: Any, our_catalog: str, app: Any, conn: Conn, ada: Person) -> None:
+def test_a_retry_that_meets_its_first_request(
+    client: Any, our_catalog: str, app: Any, conn: Conn, ada: SignedInPlayer
+) -> None:
     """The same key at once: one is done, the others are told that it runs, or get its answer."""
 
     def sign_in(_: int = 0) -> int:
         headers = {**ada.headers, "Idempotency-Key": "k"}
         return int(app.test_client().post("/api/v1/track/signin", headers=headers).status_code)
 
-    assert set(at_once([sign_in] * 20)) <= {200, 409}
+    assert set(run_concurrently([sign_in] * 20)) <= {200, 409}
     assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (1,)

@@ -237,7 +237,7 @@ def test_a_state_is_the_fold_of_its_events_and_within_its_bounds(quest: Quest, c
 @given(QUESTS, COMMANDS)
 def test_terms_and_states_read_as_they_were_written(quest: Quest, commands: Any) -> None:
     state, _ = run(quest, commands)
-    assert Quest.of_terms(quest.terms(), "q") == quest
+    assert Quest.from_terms(quest.terms(), "q") == quest
     assert replace(state_from_json(state_to_json(state)), version=state.version, claims=state.claims) == state
 
 

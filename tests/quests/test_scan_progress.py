@@ -26,11 +26,11 @@ from tests.support.factories import (
     LISBON,
     SIX_KILOMETRES_OFF,
     code_text,
-    hand_in,
     make_code,
-    make_held,
+    make_held_scan,
     make_org,
     make_player,
+    submit_scan,
 )
 from workers import scans as worker
 
@@ -57,7 +57,7 @@ def test_one_batch_sees_what_its_earlier_scans_did_and_pays_by_itself(conn: Conn
     codes = make_landmarks(conn, org)
     for code in codes:
         for player in players:
-            hand_in(conn, player, code)
+            submit_scan(conn, player, code)
     worker.judge_pending()
     assert {come_to(conn, player) for player in players} == {(0, 1, 1)}
     assert {owned(conn, player) for player in players} == {3}
@@ -129,7 +129,7 @@ def test_a_held_scan_that_is_released_late_leaves_a_newer_round_alone(conn: Conn
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, within_seconds=3600)
     first, second, third = make_landmarks(conn, org)
-    held = make_held(conn, player, first)
+    held = make_held_scan(conn, player, first)
     conn.execute("UPDATE player_scans SET scan_time = %s WHERE id = %s", (NOW - 5 * HOUR, held))
     for code in (second, third):
         visit(conn, player, code)
@@ -229,7 +229,7 @@ def test_nothing_is_settled_without_its_quests(conn: Conn, monkeypatch: pytest.M
     """The crash between two lines: a scan and what it advanced are committed together."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
-    hand_in(conn, player, make_landmarks(conn, org, 1)[0])
+    submit_scan(conn, player, make_landmarks(conn, org, 1)[0])
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt

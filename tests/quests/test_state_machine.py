@@ -20,8 +20,8 @@ from shared.quests.rules import Quest, QuestReward
 from shared.scans import settlement
 from tests.conftest import TABLES
 from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, owned, state_of
-from tests.support.callers import Person, sign_in
-from tests.support.factories import code_text, hand_in, make_org
+from tests.support.callers import SignedInPlayer, sign_in
+from tests.support.factories import code_text, make_org, submit_scan
 from workers import scans as worker
 
 SIGNIN = Quest("sign-in-three-times", streak=3, duplication=2, reward=QuestReward("coin", 10))
@@ -56,7 +56,7 @@ class Game(RuleBasedStateMachine):
         texts = [code_text(self.conn, code) for code in self.codes]
         make_quest(self.conn, org, "walk", streak=2, auto_claim=True)
         make_quest(self.conn, org, "trail", streak=2, tags=[], codes=texts[:2], in_order=True, reward=PEARL)
-        self.people: list[Person] = [sign_in(self.app, self.conn) for _ in range(2)]
+        self.people: list[SignedInPlayer] = [sign_in(self.app, self.conn) for _ in range(2)]
         self.scans: list[UUID] = []
         self.annulled: set[UUID] = set()
         self.signed_in = [0, 0]
@@ -104,7 +104,7 @@ class Game(RuleBasedStateMachine):
     @rule(player=players, code=codes, crashes=st.booleans())
     def scan(self, player: int, code: int, crashes: bool) -> None:
         """A worker that dies before its commit leaves the scan to the next one."""
-        scan_id = hand_in(self.conn, self.people[player].id, self.codes[code], nonce=str(uuid7()))
+        scan_id = submit_scan(self.conn, self.people[player].id, self.codes[code], nonce=str(uuid7()))
         if crashes:
             with patch.object(settlement, "add_uses", side_effect=Crash), pytest.raises(Crash):
                 worker.judge_pending()

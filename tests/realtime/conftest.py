@@ -102,7 +102,7 @@ Relay = Callable[[], None]
 def say(conn: Conn, player: Player, *names: str, org_id: Any = None) -> None:
     """Commit one event a name, each in a transaction of its own."""
     for name in names:
-        factories.tell(conn, "test", player.id, org_id, name=name)
+        factories.append_event(conn, "test", player.id, org_id, name=name)
 
 
 def names(told: list[dict[str, Any]]) -> list[str]:

@@ -146,7 +146,7 @@ def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
 
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
     if not redis_is_away:
-        eventually(lambda: any(feed.doubted for feed in websockets.fanout._all()))
+        eventually(lambda: any(feed.needs_recheck for feed in websockets.fanout._all()))
     sends.free.set()
 
     told = names(resumed.take(5 if redis_is_away and page > 1 else 1))
@@ -169,7 +169,7 @@ def test_a_queue_is_not_sent_to_its_end_once_the_login_has_ended(
     eventually(lambda: bool(feed._queue))
 
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
-    eventually(lambda: feed.doubted)
+    eventually(lambda: feed.needs_recheck)
     sends.free.set()
 
     assert socket.next()["name"] == "in hand"

@@ -10,7 +10,7 @@ import pytest
 from shared.infra.db import Conn
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
-from tests.support.factories import hand_in, make_code, make_player
+from tests.support.factories import make_code, make_player, submit_scan
 from web.realtime import verdict_waiters as waiting
 from web.realtime.fanout import Fanout
 from web.realtime.verdict_waiters import VerdictWaiters, preferred_wait
@@ -24,7 +24,7 @@ def fanout(clean: None) -> Fanout:
 
 def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -> None:
     scan_id = uuid4()
-    with fanout.place(scan_id, 10) as wait:
+    with fanout.wait_for_verdict(scan_id, 10) as wait:
         assert wait is not None
         assert wait()  # the subscription stands: news may have been missed, so look
         client().publish(key(VERDICTS_CHANNEL), f"{uuid4()} {scan_id}")
@@ -34,9 +34,13 @@ def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -
 def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fanout: Fanout) -> None:
     """Read once for all who wait, by the time they wake; of a pending scan there is nothing to tell."""
     player = make_player(conn)
-    settled, pending = (hand_in(conn, player, make_code(conn)) for _ in range(2))
+    settled, pending = (submit_scan(conn, player, make_code(conn)) for _ in range(2))
     conn.execute("UPDATE player_scans SET status = 'success', settled_at = now() WHERE id = %s", (settled,))
-    with fanout.place(settled, 10) as first, fanout.place(settled, 10) as second, fanout.place(pending, 1) as third:
+    with (
+        fanout.wait_for_verdict(settled, 10) as first,
+        fanout.wait_for_verdict(settled, 10) as second,
+        fanout.wait_for_verdict(pending, 1) as third,
+    ):
         assert first is not None
         assert second is not None
         assert third is not None
@@ -56,7 +60,7 @@ def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, m
 
     scan_id = uuid4()
     monkeypatch.setattr("web.realtime.fanout.db.connection", away)
-    with fanout.place(scan_id, 10) as wait:
+    with fanout.wait_for_verdict(scan_id, 10) as wait:
         assert wait is not None
         assert wait()
         client().publish(key(VERDICTS_CHANNEL), str(scan_id))
@@ -65,7 +69,7 @@ def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, m
 
 
 def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
-    with fanout.place(uuid4(), 1) as wait:
+    with fanout.wait_for_verdict(uuid4(), 1) as wait:
         assert wait is not None
         assert wait()
         client().publish(key(VERDICTS_CHANNEL), str(uuid4()))
@@ -74,7 +78,7 @@ def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
 
 def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
     waits, scan_id = VerdictWaiters(), uuid4()
-    with waits.place(scan_id, 10) as wait:
+    with waits.register(scan_id, 10) as wait:
         waits.wake([scan_id])
         assert wait is not None
         assert wait()
@@ -85,22 +89,22 @@ def test_only_so_many_requests_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     settings: Any = type("Few", (), {"verdict_wait_limit": 1})()
     monkeypatch.setattr(waiting, "settings", lambda: settings)
     waits = VerdictWaiters()
-    with waits.place(uuid4(), 10) as first:
+    with waits.register(uuid4(), 10) as first:
         assert first is not None
-        with waits.place(uuid4(), 10) as second:
+        with waits.register(uuid4(), 10) as second:
             assert second is None
-    with waits.place(uuid4(), 10) as third:
+    with waits.register(uuid4(), 10) as third:
         assert third is not None
 
 
 def test_a_process_that_ends_lets_its_waiting_requests_go() -> None:
     waits = VerdictWaiters()
-    with waits.place(uuid4(), 10) as wait:
+    with waits.register(uuid4(), 10) as wait:
         assert wait is not None
         threading.Timer(0.01, waits.close).start()
         while wait():
             pass
-    with waits.place(uuid4(), 10) as late:
+    with waits.register(uuid4(), 10) as late:
         assert late is None
 
 

@@ -17,7 +17,7 @@ from shared.infra.redis import key
 from shared.settings import settings
 from tests.conftest import Player
 from tests.realtime.conftest import Connect, Relay, names, refused, say
-from tests.support.factories import hand_in, make_code, make_org
+from tests.support.factories import make_code, make_org, submit_scan
 from tests.support.polling import eventually
 from web.realtime import fanout as fanouts
 from web.realtime import websocket_io, websockets
@@ -32,7 +32,7 @@ def test_a_scan_is_followed_from_announcement_to_verdict(
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
     relay()
     sockets = connect(player), connect(player, f"/ws/organizations/{org}")
-    scan_id = str(hand_in(conn, player.id, code))
+    scan_id = str(submit_scan(conn, player.id, code))
     judge_pending()
     for socket in sockets:
         scanned, settled, granted = socket.take(3)

@@ -73,7 +73,7 @@ def texts(data: bytes) -> list[str]:
 
 def left(render_id: UUID) -> list[str]:
     """The names of all files of a render."""
-    return sorted(name for name, _ in storage().listed(rules.file_prefix(render_id)))
+    return sorted(name for name, _ in storage().list_files(rules.file_prefix(render_id)))
 
 
 def end_leases(conn: Conn) -> None:

@@ -25,7 +25,7 @@ from shared.renders import assembly, chunks, pipeline, rules, store, zip_part
 from tests.images.sample_images import LOGO, image_bytes
 from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, manifest, texts, work
 from tests.renders.factories import pictures as entries
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import code_text, make_code, make_org
 from workers import renders as worker
 
@@ -79,8 +79,8 @@ def test_a_zip_holds_one_picture_per_code_and_a_manifest(conn: Conn, org: UUID) 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
 def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUID, kind: Any) -> None:
-    plain, coloured, branded = codes = make_codes(conn, org, 3)
-    customize(conn, coloured, foreground_color="#123456", style="rounded")
+    plain, colored, branded = codes = make_codes(conn, org, 3)
+    customize(conn, colored, foreground_color="#123456", style="rounded")
     customize(conn, branded, LOGO, logo_size_percent=15)
     render_id = ask(conn, org, codes, format=kind, size=410, error_correction="Q")
 
@@ -90,13 +90,13 @@ def test_a_picture_is_the_one_that_the_image_endpoint_gives(conn: Conn, org: UUI
     for code, data in zip(codes, got, strict=True):
         printed = images.find_appearance(conn, org, code)
         assert printed is not None
-        picture = printed.customization.picture(code_url(printed.code), kind, 410, "Q")
+        picture = printed.customization.image_spec(code_url(printed.code), kind, 410, "Q")
         assert data == render(picture, LOGO if code == branded else None)
-    assert plain != coloured
+    assert plain != colored
 
 
 @pytest.mark.parametrize("fields", [{}, {"output": "label_sheet", "template": "a4-2x4", "caption": "none"}], ids=str)
-@pytest.mark.parametrize(("replaced", "failed"), [(1, 0), (zip_part.RELOADS, 0), (zip_part.RELOADS + 1, 1)])
+@pytest.mark.parametrize(("replaced", "failed"), [(1, 0), (zip_part.MAX_RELOADS, 0), (zip_part.MAX_RELOADS + 1, 1)])
 def test_a_logo_that_is_replaced_while_its_chunk_is_drawn_is_drawn_as_it_is_then(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, fields: Any, replaced: int, failed: int
 ) -> None:
@@ -143,7 +143,7 @@ def test_the_same_render_twice_gives_the_same_bytes(conn: Conn, org: UUID) -> No
     first, second = (ask(conn, org, codes) for _ in range(2))
     conn.execute("UPDATE render_jobs SET created_at = '2026-01-02T03:04:06Z'")
 
-    at_once([work] * 3)
+    run_concurrently([work] * 3)
 
     assert file_of(conn, first) == file_of(conn, second)
 
@@ -305,7 +305,7 @@ def test_workers_side_by_side_make_each_picture_and_each_file_once(
     codes = make_codes(conn, org, 20)
     renders = [ask(conn, org, codes) for _ in range(3)]
 
-    at_once([work] * 4)
+    run_concurrently([work] * 4)
     work()
 
     assert set(drawn.values()) == {1}
@@ -436,7 +436,7 @@ def test_canceling_and_finishing_at_once_never_wait_for_each_other_in_a_circle(c
             with db.transaction() as own:
                 store.cancel(own, org, render_id)
 
-        at_once([work, work, cancel])
+        run_concurrently([work, work, cancel])
         work()
         assert find(conn, render_id).status in ("canceled", "done")
 

@@ -122,7 +122,7 @@ def test_a_tag_selects_the_codes_that_have_it_now(conn: Conn, staff: Staff, post
         ({"all": True, "output": "label_sheet", "label": {"caption": "logo"}}, "body.label.caption", "none"),
         ({"all": True, "label": {}}, "body.label", "label_sheet"),
         ({"all": True, "output": "zip", "label": {"caption": "none"}}, "body.label", "label_sheet"),
-        ({"all": True, "colour": "red"}, "body.colour", ""),
+        ({"all": True, "color": "red"}, "body.color", ""),
     ],
     ids=str,
 )

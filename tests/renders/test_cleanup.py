@@ -17,7 +17,7 @@ from workers import renders as worker
 
 @pytest.fixture(autouse=True)
 def empty_storage(conn: Conn) -> None:
-    for name, _ in list(storage().listed("renders/")):
+    for name, _ in list(storage().list_files("renders/")):
         storage().delete(name)
 
 

@@ -129,10 +129,10 @@ def test_it_is_drawn_in_vectors_and_small(conn: Conn, org: UUID) -> None:
     assert len(data) < 24 * 2_500
 
 
-def test_colours_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUID) -> None:
-    coloured, branded = codes = make_codes(conn, org, 2)
-    look = images.lock_customization(conn, coloured)
-    images.save_style(conn, coloured, replace(look, foreground_color="#CC0000", style="dots"))
+def test_colors_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUID) -> None:
+    colored, branded = codes = make_codes(conn, org, 2)
+    look = images.lock_customization(conn, colored)
+    images.save_style(conn, colored, replace(look, foreground_color="#CC0000", style="dots"))
     images.lock_customization(conn, branded)
     images.save_logo(conn, branded, LOGO)
 
@@ -145,7 +145,7 @@ def test_colours_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUI
     assert (np.abs(page.astype(int) - (200, 30, 60)).sum(axis=2) < 20).sum() > 100, "the logo's disc"
     found = zxingcpp.read_barcodes(pages(data, 200)[0], formats=QR)
     levels = {one.text.rpartition("/")[2]: one.ec_level for one in found}
-    assert levels == {code_text(conn, coloured): "M", code_text(conn, branded): "H"}
+    assert levels == {code_text(conn, colored): "M", code_text(conn, branded): "H"}
 
 
 def test_a_label_that_cannot_be_read_stays_empty_and_the_others_keep_their_places(

@@ -4,13 +4,13 @@ from typing import Any
 from uuid import UUID
 
 from shared.infra.db import Conn
-from tests.support.factories import AMSTERDAM, LISBON, hand_in, make_code
+from tests.support.factories import AMSTERDAM, LISBON, make_code, submit_scan
 from workers.scans import judge_pending
 
 
 def scan(conn: Conn, player_id: UUID, code_id: UUID, *place: Any, **fields: Any) -> UUID:
     """A scan, judged."""
-    scan_id = hand_in(conn, player_id, code_id, *place, **fields)
+    scan_id = submit_scan(conn, player_id, code_id, *place, **fields)
     judge_pending()
     return scan_id
 

@@ -10,7 +10,7 @@ from flask import Flask
 from shared.infra.db import Conn
 from tests.reviews.factories import scan, status
 from tests.support.callers import Staff, make_staff
-from tests.support.factories import AMSTERDAM, LISBON, hand_in, make_code, make_player
+from tests.support.factories import AMSTERDAM, LISBON, make_code, make_player, submit_scan
 from workers.scans import judge_pending
 
 NOW = datetime.now(UTC)
@@ -44,7 +44,9 @@ def test_a_hold_tells_only_that_the_player_was_elsewhere(
     conn: Conn, staff: Staff, other: Staff, travel: Any, one_batch: bool
 ) -> None:
     player = make_player(conn)
-    hand_in(conn, player, code(conn, other.org_id, code="theirs"), AMSTERDAM, scanned_at=NOW - timedelta(seconds=77))
+    submit_scan(
+        conn, player, code(conn, other.org_id, code="theirs"), AMSTERDAM, scanned_at=NOW - timedelta(seconds=77)
+    )
     if not one_batch:
         judge_pending()
     held = scan(conn, player, code(conn, staff.org_id), LISBON, scanned_at=NOW)

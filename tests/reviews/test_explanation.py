@@ -22,10 +22,10 @@ from tests.support.factories import (
     LISBON,
     SIX_KILOMETRES_OFF,
     code_text,
-    hand_in,
     make_code,
     make_org,
     make_player,
+    submit_scan,
 )
 from workers.scans import judge_pending
 
@@ -102,7 +102,7 @@ def test_a_cooldown_tells_how_long_it_was(conn: Conn, staff: Staff, explain: Any
 
 def test_what_has_no_verdict_or_was_set_aside(conn: Conn, staff: Staff, explain: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id)
-    pending = hand_in(conn, player, code)
+    pending = submit_scan(conn, player, code)
     assert explain(pending).status_code == 409
     conn.execute("UPDATE player_scans SET status = 'failure', reason = 'not_judged', settled_at = now()")
     told = explain(pending).json
@@ -199,7 +199,7 @@ def test_a_simulation_says_what_judging_then_does(
     )
     player = make_player(conn)
     for place, hours in case["before"]:
-        hand_in(conn, player, code, place, scanned_at=NOW - timedelta(hours=hours))
+        submit_scan(conn, player, code, place, scanned_at=NOW - timedelta(hours=hours))
         judge_pending()
     at = None if case["hours"] is None else NOW - timedelta(hours=case["hours"])
     asked: dict[str, Any] = {"scanned_at": at.isoformat()} if at else {}
@@ -207,7 +207,7 @@ def test_a_simulation_says_what_judging_then_does(
         asked["accuracy"] = case["accuracy"]
 
     said = simulate(player, code_text(conn, code), case["place"], **asked).json
-    scan_id = hand_in(conn, player, code, case["place"], accuracy_m=case["accuracy"], scanned_at=at)
+    scan_id = submit_scan(conn, player, code, case["place"], accuracy_m=case["accuracy"], scanned_at=at)
     judge_pending()
 
     assert (said["status"], said.get("reason")) == status(conn, scan_id)

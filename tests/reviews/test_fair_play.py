@@ -18,7 +18,7 @@ from shared.scans.rules import Coordinates
 from shared.settings import settings
 from tests.reviews.factories import status
 from tests.support.callers import Staff
-from tests.support.factories import AMSTERDAM, hand_in, make_code, make_org, make_player
+from tests.support.factories import AMSTERDAM, make_code, make_org, make_player, submit_scan
 from workers.scans import judge_pending
 
 NOW = datetime.now(UTC)
@@ -79,7 +79,7 @@ def test_what_is_held(
     scans = []
     for player, code, place, minutes in handed_in:
         at = NOW - timedelta(hours=3) + timedelta(minutes=minutes)
-        scans.append(hand_in(conn, players[player], codes[code], place, scanned_at=at))
+        scans.append(submit_scan(conn, players[player], codes[code], place, scanned_at=at))
         if not one_batch:
             judge_pending()
     judge_pending()
@@ -89,7 +89,7 @@ def test_what_is_held(
 def test_a_scan_that_comes_late_joins_the_burst_after_it(conn: Conn) -> None:
     code, player = make_code(conn, asking(conn, PER_PLAYER), per_player_limit=None), make_player(conn)
     for minutes in (0.2, 0.4, 0):
-        scan_id = hand_in(conn, player, code, scanned_at=NOW - timedelta(hours=3) + timedelta(minutes=minutes))
+        scan_id = submit_scan(conn, player, code, scanned_at=NOW - timedelta(hours=3) + timedelta(minutes=minutes))
         judge_pending()
     assert status(conn, scan_id) == BURST
 
@@ -98,9 +98,9 @@ def test_organizations_are_not_mixed_up(conn: Conn) -> None:
     asks, other = asking(conn, SAME | PER_PLAYER), make_org(conn)
     ada = make_player(conn)
     for _ in range(3):
-        hand_in(conn, ada, make_code(conn, other), SPOT)
-    first = hand_in(conn, ada, make_code(conn, asks), SPOT)
-    elsewhere = hand_in(conn, make_player(conn), make_code(conn, other), SPOT)
+        submit_scan(conn, ada, make_code(conn, other), SPOT)
+    first = submit_scan(conn, ada, make_code(conn, asks), SPOT)
+    elsewhere = submit_scan(conn, make_player(conn), make_code(conn, other), SPOT)
     judge_pending()
     assert [status(conn, scan_id) for scan_id in (first, elsewhere)] == [SUCCESS, SUCCESS]
     assert conn.execute("SELECT count(*) FROM player_scans WHERE watched").fetchone() == (1,)
@@ -109,14 +109,14 @@ def test_organizations_are_not_mixed_up(conn: Conn) -> None:
 def test_failures_and_annulled_scans_make_no_crowd(conn: Conn) -> None:
     org_id = asking(conn, SAME | PER_CODE)
     code = make_code(conn, org_id, AMSTERDAM)
-    annulled = hand_in(conn, make_player(conn), code, AMSTERDAM)
+    annulled = submit_scan(conn, make_player(conn), code, AMSTERDAM)
     judge_pending()
     conn.execute("UPDATE player_scans SET status = 'annulled' WHERE id = %s", (annulled,))
     far = Coordinates(1, 1)
-    failed = [hand_in(conn, make_player(conn), code, far) for _ in range(3)]
+    failed = [submit_scan(conn, make_player(conn), code, far) for _ in range(3)]
     judge_pending()
     assert [status(conn, scan_id) for scan_id in failed] == [("failure", "not_present")] * 3
-    again = hand_in(conn, make_player(conn), code, AMSTERDAM)
+    again = submit_scan(conn, make_player(conn), code, AMSTERDAM)
     judge_pending()
     assert status(conn, again) == SUCCESS
 
@@ -132,7 +132,7 @@ def test_two_workers_that_judge_two_players_at_once(
     """The second reads its context between the first one's reading and settling, unless it has to wait."""
     org_id = asking(conn, fair_play)
     code = make_code(conn, org_id)
-    scans = [hand_in(conn, make_player(conn), code, SPOT) for _ in range(2)]
+    scans = [submit_scan(conn, make_player(conn), code, SPOT) for _ in range(2)]
     if not guarded:
         monkeypatch.setattr(settlement, "lock_fair_play_organizations", lambda *_: None)
     tokens = [uuid4() for _ in scans]
@@ -228,6 +228,6 @@ def test_what_cannot_be_asked(patch: Any, fair_play: Any, loc: str) -> None:
 def test_what_is_switched_on_over_http_is_judged_by(conn: Conn, staff: Staff, patch: Any) -> None:
     patch({"identical_coordinates": {"window_seconds": 60}, "burst": {"window_seconds": 60, "per_player": 50}})
     code = make_code(conn, staff.org_id)
-    scans = [hand_in(conn, make_player(conn), code, SPOT) for _ in range(2)]
+    scans = [submit_scan(conn, make_player(conn), code, SPOT) for _ in range(2)]
     judge_pending()
     assert sorted(status(conn, scan_id)[0] for scan_id in scans) == ["held", "success"]

@@ -17,7 +17,7 @@ from shared.scans import store as scans
 from tests.conftest import TABLES
 from tests.encounters.factories import RIGHT, WRONG, make_puzzle
 from tests.reviews.factories import place_code, status, taken
-from tests.support.callers import Person, Staff, make_staff, sign_in
+from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
 from tests.support.factories import AMSTERDAM, LISBON, code_text, make_code
 from workers.scans import judge_pending
 
@@ -38,7 +38,7 @@ class Game(RuleBasedStateMachine):
             conn.execute(f"TRUNCATE {TABLES}")
             self.staff: Staff = make_staff(self.app, conn)
             org_id = self.staff.org_id
-            self.players: list[Person] = [sign_in(self.app, conn) for _ in range(2)]
+            self.players: list[SignedInPlayer] = [sign_in(self.app, conn) for _ in range(2)]
             puzzle, self.puzzle = make_puzzle(conn, org_id, reward_quantity=5, per_player_limit=2, max_attempts=2)
             make_code(conn, org_id, code="north")
             drop = make_code(conn, org_id, reward_quantity=3, per_player_limit=3, max_scans=4)
@@ -49,7 +49,7 @@ class Game(RuleBasedStateMachine):
             self.texts = [code_text(conn, code) for code in self.codes]
         self.n = 0
 
-    def post(self, person: Person, path: str, body: Any, crash: bool) -> Any:
+    def post(self, person: SignedInPlayer, path: str, body: Any, crash: bool) -> Any:
         """Ask; or be cut off between the commit and the answer, and ask again; or before the commit, and again."""
         client = self.app.test_client()
         if crash:

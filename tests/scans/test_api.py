@@ -205,7 +205,7 @@ def test_nudges_are_coalesced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(messages, "send", sent.append)
     monkeypatch.setattr(own, "_thread", object())  # nobody but us empties it
     for _ in range(100):
-        own.nudge(ScansPending())
+        own.submit(ScansPending())
     own.flush()
     assert sent == [ScansPending()]
 

@@ -11,27 +11,27 @@ from shared.infra.db import Conn
 from shared.organizations import api_keys
 from shared.scans.rules import Coordinates
 from tests.scans.test_travel import SYDNEY
-from tests.support.callers import Machine, Person, Staff, make_key, sign_in
+from tests.support.callers import ApiKeyCaller, SignedInPlayer, Staff, make_key, sign_in
 from tests.support.factories import AMSTERDAM, LISBON, make_code, make_player
 from workers.scans import judge_pending
 
 
 @pytest.fixture
-def kiosk(conn: Conn, staff: Staff) -> Machine:
+def kiosk(conn: Conn, staff: Staff) -> ApiKeyCaller:
     return make_key(conn, staff.org_id, "scan")
 
 
 @pytest.fixture
-def ada(app: Flask, conn: Conn) -> Person:
+def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn)
 
 
-def scan(client: Any, by: Machine | Person, player_id: UUID, **fields: Any) -> Any:
+def scan(client: Any, by: ApiKeyCaller | SignedInPlayer, player_id: UUID, **fields: Any) -> Any:
     return client.post("/scan", json={"player_id": str(player_id), "qr_code": "spy123"} | fields, headers=by.headers)
 
 
 def test_it_scans_for_any_player_and_reads_the_verdict(
-    client: Any, conn: Conn, staff: Staff, kiosk: Machine, ada: Person
+    client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
 
@@ -47,7 +47,7 @@ def test_it_scans_for_any_player_and_reads_the_verdict(
     assert conn.execute("SELECT api_key_id FROM player_scans").fetchone() == (kiosk.id,)
 
 
-def test_a_player_that_there_is_not(client: Any, conn: Conn, kiosk: Machine) -> None:
+def test_a_player_that_there_is_not(client: Any, conn: Conn, kiosk: ApiKeyCaller) -> None:
     answer = scan(client, kiosk, uuid4())
 
     assert (answer.status_code, answer.json["detail"]) == (404, "There is no such player.")
@@ -56,7 +56,7 @@ def test_a_player_that_there_is_not(client: Any, conn: Conn, kiosk: Machine) -> 
 
 
 def test_a_code_of_another_organization_is_as_unknown_as_none(
-    client: Any, conn: Conn, kiosk: Machine, ada: Person
+    client: Any, conn: Conn, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, code="theirs")
     told = []
@@ -75,7 +75,7 @@ def test_a_code_of_another_organization_is_as_unknown_as_none(
 
 
 def test_a_scan_of_the_player_themself_is_not_the_keys_to_read(
-    client: Any, conn: Conn, staff: Staff, kiosk: Machine, ada: Person
+    client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
     accepted = scan(client, ada, ada.id)
@@ -84,7 +84,7 @@ def test_a_scan_of_the_player_themself_is_not_the_keys_to_read(
 
 
 def test_the_same_nonce_is_the_same_scan_for_whoever_may_read_it(
-    client: Any, conn: Conn, staff: Staff, kiosk: Machine, ada: Person
+    client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
     first = scan(client, kiosk, ada.id, nonce="n1")
@@ -97,7 +97,7 @@ def test_the_same_nonce_is_the_same_scan_for_whoever_may_read_it(
 
 
 def test_a_key_that_was_revoked_leaves_its_scans(
-    client: Any, conn: Conn, staff: Staff, kiosk: Machine, ada: Person
+    client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
     accepted = scan(client, kiosk, ada.id)
@@ -109,7 +109,7 @@ def test_a_key_that_was_revoked_leaves_its_scans(
     assert client.get(accepted.json["result_url"], headers=ada.headers).json["status"] == "success"
 
 
-def test_without_the_scope_it_scans_nothing(client: Any, conn: Conn, staff: Staff, ada: Person) -> None:
+def test_without_the_scope_it_scans_nothing(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     reader = make_key(conn, staff.org_id, "codes:read", "codes:write", "renders", "analytics")
 
     assert scan(client, reader, ada.id).status_code == 403
@@ -124,12 +124,12 @@ def at(place: Coordinates, **when: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
 @pytest.mark.parametrize("hours", [0, 30], ids=["live", "late"])
 def test_a_key_neither_learns_where_a_player_is_nor_has_their_next_scan_held(
-    client: Any, conn: Conn, kiosk: Machine, staff: Staff, ada: Person, one_batch: bool, hours: int
+    client: Any, conn: Conn, kiosk: ApiKeyCaller, staff: Staff, ada: SignedInPlayer, one_batch: bool, hours: int
 ) -> None:
     """Anybody may found an organization, put a code anywhere and hand in scans of it for whom they like."""
     make_code(conn, staff.org_id, code="trap", per_player_limit=None)
     make_code(conn, code="real", per_player_limit=None)
-    scans: list[tuple[Machine | Person, str, Coordinates]] = [
+    scans: list[tuple[ApiKeyCaller | SignedInPlayer, str, Coordinates]] = [
         (ada, "real", AMSTERDAM),
         (kiosk, "trap", SYDNEY),
         (ada, "real", AMSTERDAM),

@@ -30,13 +30,13 @@ from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, SIXTY
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-LIMITS = JudgingLimits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+LIMITS = JudgingLimits(max_age=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 PLAYER, ORG, CODE = uuid7(), uuid7(), uuid7()
 GEM = {"reward": "gem", "quantity": 2}
 
 drop = CodeRules(id=CODE, code="spy123", org_id=ORG, scan_type="item_drop", reward_item="gem", reward_quantity=2)
-here = replace(drop, requires_location=True, place=AMSTERDAM, radius_m=50)
-scan = Scan(uuid7(), PLAYER, "spy123", CODE, scan_time=NOON, received_at=NOON, place=AMSTERDAM)
+here = replace(drop, requires_location=True, coordinates=AMSTERDAM, radius_m=50)
+scan = Scan(uuid7(), PLAYER, "spy123", CODE, scan_time=NOON, received_at=NOON, coordinates=AMSTERDAM)
 once_before = Usage(1, ((NOON - MINUTE, NOON - MINUTE),))
 in_lisbon = LocationFix(NOON - 10 * MINUTE, LISBON)
 
@@ -63,11 +63,11 @@ SUCCESS = ("success", None)
         (scan, replace(drop, expires_at=NOON), Usage(), None, failure("expired")),
         (scan, replace(drop, expires_at=NOON + MINUTE), Usage(), None, SUCCESS),
         # presence
-        (replace(scan, place=None), drop, Usage(), None, SUCCESS),
-        (replace(scan, place=None), here, Usage(), None, failure("location_required")),
-        (replace(scan, place=SIXTY_METRES_OFF), here, Usage(), None, failure("not_present")),
-        (replace(scan, place=SIXTY_METRES_OFF), replace(here, radius_m=70), Usage(), None, SUCCESS),
-        (replace(scan, place=SIX_KILOMETRES_OFF), drop, Usage(), None, SUCCESS),
+        (replace(scan, coordinates=None), drop, Usage(), None, SUCCESS),
+        (replace(scan, coordinates=None), here, Usage(), None, failure("location_required")),
+        (replace(scan, coordinates=SIXTY_METRES_OFF), here, Usage(), None, failure("not_present")),
+        (replace(scan, coordinates=SIXTY_METRES_OFF), replace(here, radius_m=70), Usage(), None, SUCCESS),
+        (replace(scan, coordinates=SIX_KILOMETRES_OFF), drop, Usage(), None, SUCCESS),
         (replace(scan, accuracy_m=100.0), here, Usage(), None, SUCCESS),
         (replace(scan, accuracy_m=101.0), here, Usage(), None, failure("better_location_needed")),
         (replace(scan, accuracy_m=101.0), replace(here, radius_m=500), Usage(), None, SUCCESS),
@@ -96,14 +96,20 @@ SUCCESS = ("success", None)
         (scan, drop, Usage(), in_lisbon, ("held", "impossible_travel")),
         (scan, drop, Usage(), replace(in_lisbon, at=NOON - timedelta(hours=3)), SUCCESS),
         (scan, drop, Usage(), replace(in_lisbon, accuracy_m=3_000_000.0), ("held", "impossible_travel")),
-        (replace(scan, place=None), drop, Usage(), in_lisbon, SUCCESS),
+        (replace(scan, coordinates=None), drop, Usage(), in_lisbon, SUCCESS),
         (scan, drop, Usage(), LocationFix(NOON, SIXTY_METRES_OFF), SUCCESS),  # a fix that jumps is no journey
         # order: the first reason of the list that holds is given
-        (replace(scan, place=None), replace(here, active=False, expires_at=NOON), Usage(9), None, failure("inactive")),
-        (replace(scan, place=None), replace(here, expires_at=NOON), Usage(9), None, failure("expired")),
+        (
+            replace(scan, coordinates=None),
+            replace(here, active=False, expires_at=NOON),
+            Usage(9),
+            None,
+            failure("inactive"),
+        ),
+        (replace(scan, coordinates=None), replace(here, expires_at=NOON), Usage(9), None, failure("expired")),
         (scan, replace(drop, max_scans=1, taken=1), Usage(1), in_lisbon, failure("player_limit")),
         (
-            replace(scan, place=SIX_KILOMETRES_OFF, accuracy_m=500.0),
+            replace(scan, coordinates=SIX_KILOMETRES_OFF, accuracy_m=500.0),
             here,
             Usage(),
             None,
@@ -145,7 +151,7 @@ places = st.builds(Coordinates, st.floats(-90, 90), st.floats(-180, 180))
 @given(places, places)
 def test_the_answer_tells_nothing_of_the_distance(near: Coordinates, far: Coordinates) -> None:
     """Two failures for absence differ in nothing that is shown."""
-    given_up = [judge(replace(scan, place=place), here, Usage(), [], LIMITS) for place in (near, far)]
+    given_up = [judge(replace(scan, coordinates=place), here, Usage(), [], LIMITS) for place in (near, far)]
     shown = {(v.status, v.reason, MESSAGES[v.reason or ""]) for v in given_up if v.reason == "not_present"}
     assert len(shown) <= 1
 
@@ -204,7 +210,7 @@ def batch(n: int, *, players: int, step: timedelta) -> list[Scan]:
             scan,
             id=uuid7(),
             player_id=ids[k % players],
-            place=None,
+            coordinates=None,
             scan_time=NOON + k * step,
             received_at=NOON + k * step,
         )
@@ -239,7 +245,7 @@ def test_a_batch_is_judged_as_one_by_one(
     for one in scans:
         usage = usages.get(one.player_id, Usage())
         alone[one.id] = judge(one, code, usage, [], LIMITS)
-        if alone[one.id].counts:
+        if alone[one.id].counts_as_use:
             code = replace(code, taken=code.taken + 1)
             usages[one.player_id] = Usage(usage.count + 1, (*usage.times, (one.scan_time, one.received_at)))
 
@@ -256,7 +262,7 @@ def test_a_batch_is_judged_as_one_by_one(
 
 def test_a_batch_notices_a_player_in_two_places() -> None:
     first = replace(scan, id=uuid7())
-    second = replace(scan, id=uuid7(), place=LISBON, scan_time=NOON + MINUTE)
+    second = replace(scan, id=uuid7(), coordinates=LISBON, scan_time=NOON + MINUTE)
     code = replace(drop, per_player_limit=None)
     verdicts = judge_all([first, second], JudgingContext({CODE: code}, {}, {}), LIMITS)
     assert [verdicts[s.id].status for s in (first, second)] == ["success", "held"]

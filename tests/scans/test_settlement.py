@@ -20,11 +20,11 @@ from tests.support.factories import (
     AMSTERDAM,
     LISBON,
     SIX_KILOMETRES_OFF,
-    hand_in,
     make_code,
     make_encounter,
     make_org,
     make_player,
+    submit_scan,
 )
 from workers import scans as worker
 
@@ -53,8 +53,8 @@ def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) ->
     org = make_org(conn)
     drop = make_code(conn, org, AMSTERDAM, reward_quantity=3)
     player = make_player(conn)
-    inside = hand_in(conn, player, drop, AMSTERDAM)
-    outside = hand_in(conn, make_player(conn), drop, SIX_KILOMETRES_OFF)
+    inside = submit_scan(conn, player, drop, AMSTERDAM)
+    outside = submit_scan(conn, make_player(conn), drop, SIX_KILOMETRES_OFF)
     unknown = store.accept(conn, store.NewScan(player, "no-such-code"))
 
     worker.judge_pending()
@@ -69,7 +69,7 @@ def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) ->
 
 
 def test_settling_again_changes_nothing(conn: Conn) -> None:
-    hand_in(conn, make_player(conn), make_code(conn))
+    submit_scan(conn, make_player(conn), make_code(conn))
     worker.judge_pending()
     before = conn.execute("SELECT * FROM player_scans").fetchall(), event_types(conn)
     worker.judge_pending()
@@ -80,7 +80,7 @@ def test_an_encounter_hands_out_the_puzzle_without_its_solution(conn: Conn) -> N
     code = make_code(conn, scan_type="encounter")
     encounter = make_encounter(conn, code, {"cipher": "bcd"})
     player = make_player(conn)
-    scan = store.find(conn, hand_in(conn, player, code))
+    scan = store.find(conn, submit_scan(conn, player, code))
     worker.judge_pending()
     scan = store.find(conn, scan.scan_id) if scan else None
     assert scan is not None
@@ -94,7 +94,7 @@ def test_transportation_moves_the_player(conn: Conn) -> None:
     make_code(conn, org, code="harbour", description="The old harbour")
     code = make_code(conn, org, scan_type="transportation", destination_code="harbour")
     player = make_player(conn)
-    scan_id = hand_in(conn, player, code)
+    scan_id = submit_scan(conn, player, code)
     worker.judge_pending()
     found = store.find(conn, scan_id)
     assert found is not None
@@ -104,11 +104,11 @@ def test_transportation_moves_the_player(conn: Conn) -> None:
 
 def test_a_held_scan_pays_nothing_but_keeps_its_share(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
-    first = hand_in(conn, player, make_code(conn, org), AMSTERDAM)
+    first = submit_scan(conn, player, make_code(conn, org), AMSTERDAM)
     code = make_code(conn, org, max_scans=1)
-    held = hand_in(conn, player, code, LISBON)
+    held = submit_scan(conn, player, code, LISBON)
     worker.judge_pending()
-    late = hand_in(conn, make_player(conn), code)
+    late = submit_scan(conn, make_player(conn), code)
     worker.judge_pending()
     assert verdict(conn, first) == ("success", None)
     assert verdict(conn, held) == ("held", "impossible_travel")
@@ -132,7 +132,7 @@ def test_limits_hold_from_one_batch_to_the_next(
     told = []
     for k in range(3):
         at = NOW - timedelta(hours=1) + k * apart
-        scan_id = hand_in(conn, player, code, scanned_at=at, nonce=str(k))
+        scan_id = submit_scan(conn, player, code, scanned_at=at, nonce=str(k))
         conn.execute("UPDATE player_scans SET received_at = scan_time WHERE id = %s", (scan_id,))
         worker.judge_pending()
         status, reason = verdict(conn, scan_id)
@@ -144,14 +144,14 @@ def test_scans_that_are_dated_back_win_nothing_by_it(conn: Conn) -> None:
     """Each an hour more than the one before, handed in one after the other."""
     code, player = make_code(conn, per_player_limit=None, cooldown_seconds=3600), make_player(conn)
     for k in range(5):
-        hand_in(conn, player, code, scanned_at=NOW - timedelta(hours=k))
+        submit_scan(conn, player, code, scanned_at=NOW - timedelta(hours=k))
         worker.judge_pending()
     assert statuses(conn) == {("success", None): 1, ("failure", "cooldown"): 4}
 
 
 def test_a_code_deleted_before_judging_is_unknown(conn: Conn) -> None:
     code = make_code(conn)
-    scan_id = hand_in(conn, make_player(conn), code)
+    scan_id = submit_scan(conn, make_player(conn), code)
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (code,))
     worker.judge_pending()
     assert verdict(conn, scan_id) == ("failure", "unknown_code")
@@ -177,7 +177,7 @@ def settle_one_by_one(workers: int) -> None:
 def test_a_hundred_players_race_for_the_last_item(conn: Conn) -> None:
     code = make_code(conn, max_scans=1)
     for _ in range(100):
-        hand_in(conn, make_player(conn), code)
+        submit_scan(conn, make_player(conn), code)
     settle_one_by_one(8)
     assert statuses(conn) == {("success", None): 1, ("failure", "sold_out"): 99}
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
@@ -189,7 +189,7 @@ def test_stock_that_is_set_while_scans_are_judged_holds(
 ) -> None:
     code = make_code(conn)
     for _ in range(3):
-        hand_in(conn, make_player(conn), code)
+        submit_scan(conn, make_player(conn), code)
     judge = rules.judge_all
 
     def judge_meanwhile(*known: Any) -> dict[UUID, Verdict]:
@@ -206,7 +206,7 @@ def test_stock_that_is_set_while_scans_are_judged_holds(
 def test_one_player_racing_against_themself_gets_one(conn: Conn) -> None:
     code, player = make_code(conn, cooldown_seconds=60), make_player(conn)
     for _ in range(30):
-        hand_in(conn, player, code)
+        submit_scan(conn, player, code)
     settle_one_by_one(8)
     assert statuses(conn) == {("success", None): 1, ("failure", "player_limit"): 29}
 
@@ -251,7 +251,7 @@ def until_settled_or_blocked(conn: Conn, done: threading.Event) -> None:
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
 def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
     code = make_code(conn, max_scans=1)
-    scans = [hand_in(conn, make_player(conn), code) for _ in range(2)]
+    scans = [submit_scan(conn, make_player(conn), code) for _ in range(2)]
     if not guarded:
         monkeypatch.setattr(settlement, "lock_limited_codes", lambda *_: None)
         monkeypatch.setattr(settlement, "check_stock", lambda _: None)
@@ -262,7 +262,7 @@ def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
 def test_travel_is_guarded_by_the_players_lock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
     org, player = make_org(conn), make_player(conn)
-    scans = [hand_in(conn, player, make_code(conn, org), place) for place in (AMSTERDAM, LISBON)]
+    scans = [submit_scan(conn, player, make_code(conn, org), place) for place in (AMSTERDAM, LISBON)]
     if not guarded:
         monkeypatch.setattr(settlement, "lock_players", lambda *_: None)
     interleave(conn, *scans)
@@ -278,7 +278,7 @@ def expire_leases(conn: Conn) -> None:
 
 def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
     player, code = make_player(conn), make_code(conn)
-    scan_id = hand_in(conn, player, code)
+    scan_id = submit_scan(conn, player, code)
     late, prompt = uuid4(), uuid4()
     claimed = settlement.claim_fresh(conn, late, LEASE, limit=10)
     expire_leases(conn)  # the first worker was stopped for longer than its lease
@@ -296,7 +296,7 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
 
 
 def test_a_live_lease_is_respected(conn: Conn) -> None:
-    hand_in(conn, make_player(conn), make_code(conn))
+    submit_scan(conn, make_player(conn), make_code(conn))
     settlement.claim_fresh(conn, uuid4(), LEASE, limit=10)
     worker.judge_pending()
     assert statuses(conn) == {("pending", None): 1}
@@ -304,7 +304,7 @@ def test_a_live_lease_is_respected(conn: Conn) -> None:
 
 def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(conn: Conn) -> None:
     code = make_code(conn, per_player_limit=None)
-    scans = [hand_in(conn, make_player(conn), code) for _ in range(10)]
+    scans = [submit_scan(conn, make_player(conn), code) for _ in range(10)]
     deadly = scans[4]
 
     def run_until_killed() -> bool:
@@ -340,7 +340,7 @@ def test_a_scan_whose_judging_fails_is_set_aside_and_the_others_go_on(
     conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = make_code(conn, per_player_limit=None)
-    scans = [hand_in(conn, make_player(conn), code) for _ in range(5)]
+    scans = [submit_scan(conn, make_player(conn), code) for _ in range(5)]
     judge_all = rules.judge_all
 
     def fail(scans_: list[Scan], *rest: Any) -> dict[UUID, Verdict]:
@@ -363,7 +363,7 @@ def test_a_scan_whose_judging_fails_is_set_aside_and_the_others_go_on(
 
 
 def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    hand_in(conn, make_player(conn), make_code(conn))
+    submit_scan(conn, make_player(conn), make_code(conn))
 
     def time_out(*_: Any) -> None:
         raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
@@ -379,7 +379,7 @@ def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pyt
 
 def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The crash between two lines: verdicts without their ledger entries are never seen."""
-    hand_in(conn, make_player(conn), make_code(conn))
+    submit_scan(conn, make_player(conn), make_code(conn))
 
     def crash(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -396,7 +396,7 @@ def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_reward_is_owed_once(conn: Conn) -> None:
-    scan_id = hand_in(conn, make_player(conn), make_code(conn))
+    scan_id = submit_scan(conn, make_player(conn), make_code(conn))
     worker.judge_pending()
     with pytest.raises(psycopg.errors.UniqueViolation) as refused:
         settlement.grant_rewards(conn, [scan_id])
@@ -404,7 +404,7 @@ def test_a_reward_is_owed_once(conn: Conn) -> None:
 
 
 def test_a_client_clock_that_runs_ahead_is_not_believed(conn: Conn) -> None:
-    scan_id = hand_in(conn, make_player(conn), make_code(conn), scanned_at=NOW + timedelta(days=1))
+    scan_id = submit_scan(conn, make_player(conn), make_code(conn), scanned_at=NOW + timedelta(days=1))
     found = store.find(conn, scan_id)
     assert found is not None
     assert found.scan_time == found.received_at

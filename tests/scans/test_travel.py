@@ -12,12 +12,12 @@ from shared.infra.ids import uuid7
 from shared.scans.checks import GPS_JITTER_M, is_within_jitter
 from shared.scans.rules import CodeRules, Coordinates, JudgingLimits, LocationFix, Scan, Usage, distance_between, judge
 from tests.reviews.factories import status
-from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, hand_in, make_code, make_player
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, make_code, make_player, submit_scan
 from workers.scans import judge_pending
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-LIMITS = JudgingLimits(grace=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
+LIMITS = JudgingLimits(max_age=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 CODE = CodeRules(uuid7(), "spy123", uuid7(), "item_drop", per_player_limit=None)
 UTRECHT = Coordinates(52.0907, 5.1214)  # 35 km
 APART = distance_between(AMSTERDAM, LISBON)
@@ -95,7 +95,7 @@ def test_an_outing_without_a_connection_is_believed_in_any_order(
     scans = []
     for place, hours in (OUTING[n] for n in order):
         at = NOW - timedelta(hours=hours)
-        scans.append(hand_in(conn, player, make_code(conn), place, scanned_at=at))
+        scans.append(submit_scan(conn, player, make_code(conn), place, scanned_at=at))
         if not one_batch:
             judge_pending()
     judge_pending()
@@ -107,7 +107,7 @@ def test_a_scan_dated_back_between_two_others_is_not(conn: Conn, one_batch: bool
     player = make_player(conn)
     told = []
     for place, hours in ((AMSTERDAM, 9.0), (AMSTERDAM, 0.5), (LISBON, 8.9)):
-        scan_id = hand_in(conn, player, make_code(conn), place, scanned_at=NOW - timedelta(hours=hours))
+        scan_id = submit_scan(conn, player, make_code(conn), place, scanned_at=NOW - timedelta(hours=hours))
         told.append(scan_id)
         if not one_batch:
             judge_pending()
@@ -117,9 +117,9 @@ def test_a_scan_dated_back_between_two_others_is_not(conn: Conn, one_batch: bool
 
 def test_a_scan_dated_back_past_a_live_one_is_judged_by_the_servers_clock_too(conn: Conn) -> None:
     player = make_player(conn)
-    hand_in(conn, player, make_code(conn), AMSTERDAM)
+    submit_scan(conn, player, make_code(conn), AMSTERDAM)
     judge_pending()
-    back = hand_in(conn, player, make_code(conn), LISBON, scanned_at=NOW - timedelta(hours=9))
+    back = submit_scan(conn, player, make_code(conn), LISBON, scanned_at=NOW - timedelta(hours=9))
     judge_pending()
     assert status(conn, back) == ("held", "impossible_travel")
 
@@ -132,7 +132,7 @@ def test_a_claimed_accuracy_hides_nothing_from_the_scan_after_it(
     player, told = make_player(conn), []
     for minutes, (place, accuracy) in enumerate(((AMSTERDAM, 5.0), (SYDNEY, 2e7), (SYDNEY, 5.0))):
         at = hours and NOW - timedelta(hours=hours, minutes=-minutes)
-        told.append(hand_in(conn, player, make_code(conn), place, accuracy_m=accuracy, scanned_at=at))
+        told.append(submit_scan(conn, player, make_code(conn), place, accuracy_m=accuracy, scanned_at=at))
         if not one_batch:
             judge_pending()
     judge_pending()
@@ -142,7 +142,7 @@ def test_a_claimed_accuracy_hides_nothing_from_the_scan_after_it(
 def test_a_scan_that_is_not_accurate_is_measured_from_all_the_same(conn: Conn) -> None:
     player = make_player(conn)
     for place in (AMSTERDAM, SYDNEY):
-        last = hand_in(conn, player, make_code(conn), place, accuracy_m=2e7)
+        last = submit_scan(conn, player, make_code(conn), place, accuracy_m=2e7)
         judge_pending()
     assert status(conn, last) == ("held", "impossible_travel")
 

@@ -15,7 +15,7 @@ from flask import Flask
 from pydantic import BaseModel
 
 from shared.infra.db import Conn
-from tests.support.callers import Person, Staff
+from tests.support.callers import SignedInPlayer, Staff
 from tests.support.factories import code_text, make_code
 
 
@@ -30,12 +30,12 @@ class Scene:
     victim: Staff
     attacker: Staff
 
-    def ask(self, method: str, path: str, by: Person | None = None, json: Any = None, **headers: str) -> Any:
+    def ask(self, method: str, path: str, by: SignedInPlayer | None = None, json: Any = None, **headers: str) -> Any:
         """An answer; headers are named with underscores."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.client.open(path, method=method, json=json, headers=(by.headers if by else {}) | named)
 
-    def lets(self, method: str, path: str, by: Person | None = None, json: Any = None, **headers: str) -> bool:
+    def lets(self, method: str, path: str, by: SignedInPlayer | None = None, json: Any = None, **headers: str) -> bool:
         """Whether the request is answered as if all were well."""
         return bool(self.ask(method, path, by, json, **headers).status_code < 400)
 

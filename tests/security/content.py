@@ -62,7 +62,7 @@ def script_in_a_name(scene: Scene) -> bool:
     return SCRIPT in scene.client.get("/b/museum").text
 
 
-def script_in_a_colour(scene: Scene) -> bool:
+def script_in_a_color(scene: Scene) -> bool:
     path = f"{scene.attacker.codes}/{scene.own_code()}/customization"
     return scene.lets("PUT", path, scene.attacker.owner, {"foreground_color": f'#000"/>{SCRIPT}'})
 
@@ -127,9 +127,9 @@ MARKED_SAFE = without(
     "**told)",
     '**{name: __import__("markupsafe").Markup(text) for name, text in told.items()})',
 )
-ANY_COLOUR = all_of(
+ANY_COLOR = all_of(
     taking_any_text(CustomizationBody, "foreground_color"),
-    replaced(customizations, "check_colours", lambda *_: []),
+    replaced(customizations, "check_colors", lambda *_: []),
     replaced(customizations, "_prove", lambda *_, **__: None),
     without_check("qr_customizations", "qr_customizations_foreground"),
 )
@@ -148,7 +148,7 @@ ATTACKS = [
     Attack("javascript: as an organization's url", site_of_an_organization, ANY_URL),
     Attack("script in a description", script_in_a_description, MARKED_SAFE),
     Attack("script in an organization's name", script_in_a_name, MARKED_SAFE),
-    Attack("script in a colour", script_in_a_colour, ANY_COLOUR),
+    Attack("script in a color", script_in_a_color, ANY_COLOR),
     Attack("script in a logo", script_in_a_logo, replaced(logos, "clean_logo", lambda data: data)),
     Attack(
         "logo that is neither PNG nor JPEG",

@@ -9,7 +9,7 @@ from shared.organizations.api_keys import Scope
 from tests.conftest import TABLES
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
 from tests.support.callers import make_key
-from tests.support.factories import hand_in
+from tests.support.factories import submit_scan
 from web.api import scans
 from web.http import auth
 
@@ -55,7 +55,7 @@ def guessed(scene: Scene) -> bool:
 
 def anothers_scan(scene: Scene) -> bool:
     """A key may read the scans that it handed in, and no other's."""
-    scan = hand_in(scene.conn, scene.victim.owner.id, scene.their_code())
+    scan = submit_scan(scene.conn, scene.victim.owner.id, scene.their_code())
     machine = make_key(scene.conn, scene.attacker.org_id, "scan")
     return bool(scene.client.get(f"/scan/{scan}", headers=machine.headers).status_code == 200)
 

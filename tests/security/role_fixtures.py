@@ -21,8 +21,8 @@ from tests.encounters.factories import RIGHT, make_puzzle, open_puzzle
 from tests.generated_codes.factories import ask as generate
 from tests.renders.factories import make_render
 from tests.security.route_permissions import CODE, ORG
-from tests.support.callers import Machine, Person, Staff, bearer, join, make_key, make_staff, sign_in
-from tests.support.factories import code_text, make_code, make_held
+from tests.support.callers import ApiKeyCaller, SignedInPlayer, Staff, add_member, bearer, make_key, make_staff, sign_in
+from tests.support.factories import code_text, make_code, make_held_scan
 
 Body = dict[str, Any]
 """What Flask's test client is given besides the path and the headers."""
@@ -41,13 +41,13 @@ class World:
     def make(cls, app: Flask, conn: Conn) -> "World":
         return cls(app, conn, make_staff(app, conn), make_staff(app, conn))
 
-    def person(self) -> Person:
+    def person(self) -> SignedInPlayer:
         return sign_in(self.app, self.conn)
 
-    def key(self, *scopes: Scope) -> Machine:
+    def key(self, *scopes: Scope) -> ApiKeyCaller:
         return make_key(self.conn, self.mine.org_id, *scopes)
 
-    def key_without(self, scope: Scope) -> Machine:
+    def key_without(self, scope: Scope) -> ApiKeyCaller:
         return self.key(*(other for other in SCOPES if other != scope))
 
     def bad_credentials(self) -> dict[str, dict[str, str]]:
@@ -56,9 +56,9 @@ class World:
         self.conn.execute("UPDATE api_keys SET revoked_at = now() WHERE id = %s", (revoked.id,))
         self.conn.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (expired.id,))
         gone = self.person()
-        join(self.conn, self.mine.org_id, gone.id, "owner")
+        add_member(self.conn, self.mine.org_id, gone.id, "owner")
         self.conn.execute(
-            "UPDATE refresh_families SET revoked_at = now(), revoked_for = 'logout' WHERE id = %s", (gone.family_id,)
+            "UPDATE refresh_families SET revoked_at = now(), revoked_for = 'logout' WHERE id = %s", (gone.session_id,)
         )
         token = self.mine.owner.access_token
         return {
@@ -72,26 +72,26 @@ class World:
             "a key that was cut": bearer(self.key().text[:-1]),
         }
 
-    def path(self, rule: str, who: Person | Machine, **given: object) -> str:
+    def path(self, rule: str, who: SignedInPlayer | ApiKeyCaller, **given: object) -> str:
         """The rule with fresh things of `who`'s and of the organization's, but for those given."""
         names = [part.split("}")[0] for part in rule.split("{")[1:]]
         return rule.format(**{name: given[name] if name in given else self._thing(name, rule, who) for name in names})
 
-    def _thing(self, name: str, rule: str, who: Person | Machine) -> object:
+    def _thing(self, name: str, rule: str, who: SignedInPlayer | ApiKeyCaller) -> object:
         return THINGS[name](self, rule, who)
 
 
-def _player(world: World, rule: str, who: Person | Machine) -> UUID:
+def _player(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     if not rule.startswith(ORG):
         return who.id
     member = world.person()
-    join(world.conn, world.mine.org_id, member.id, "member")
+    add_member(world.conn, world.mine.org_id, member.id, "member")
     return member.id
 
 
-def _code(world: World, rule: str, who: Person | Machine) -> UUID:
+def _code(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     if rule.startswith("/retrieve/"):
-        return generate(world.conn, maker=who.id if isinstance(who, Person) else None)
+        return generate(world.conn, maker=who.id if isinstance(who, SignedInPlayer) else None)
     code_id = make_code(world.conn, world.mine.org_id)
     if "customization" in rule:
         images.lock_customization(world.conn, code_id)
@@ -99,20 +99,20 @@ def _code(world: World, rule: str, who: Person | Machine) -> UUID:
     return code_id
 
 
-def _scan(world: World, rule: str, who: Person | Machine) -> UUID:
+def _scan(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     code_id = make_code(world.conn, world.mine.org_id)
     if rule.startswith(ORG):
-        return make_held(world.conn, world.person().id, code_id)
-    player_id = who.id if isinstance(who, Person) else world.person().id
+        return make_held_scan(world.conn, world.person().id, code_id)
+    player_id = who.id if isinstance(who, SignedInPlayer) else world.person().id
     scan = scans.accept(world.conn, NewScan(player_id, code_text(world.conn, code_id)))
-    if isinstance(who, Machine):
+    if isinstance(who, ApiKeyCaller):
         world.conn.execute("UPDATE player_scans SET api_key_id = %s WHERE id = %s", (who.id, scan))
     return scan
 
 
-def _puzzle(world: World, who: Person | Machine) -> UUID:
+def _puzzle(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     code_id, encounter_id = make_puzzle(world.conn, world.mine.org_id)
-    if isinstance(who, Person):
+    if isinstance(who, SignedInPlayer):
         open_puzzle(world.conn, who, code_id)
     return encounter_id
 
@@ -123,7 +123,7 @@ def _slug(world: World) -> str:
     return str(row[0])
 
 
-THINGS: dict[str, Callable[[World, str, Person | Machine], object]] = {
+THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]] = {
     "org_id": lambda world, *_: world.mine.org_id,
     "player_id": _player,
     "qr_id": _code,
@@ -154,19 +154,21 @@ def _somebody(world: World) -> str:
     return str(row[0])
 
 
-def _scanned(world: World, who: Person | Machine) -> Body:
-    return {"player_id": str(who.id if isinstance(who, Person) else world.person().id), "qr_code": "spy123"}
+def _scanned(world: World, who: SignedInPlayer | ApiKeyCaller) -> Body:
+    return {"player_id": str(who.id if isinstance(who, SignedInPlayer) else world.person().id), "qr_code": "spy123"}
 
 
 PASSWORD = "correct horse"
-NOTHING: Callable[[World, Person | Machine], Body] = lambda *_: {}  # noqa: E731 - one of many
+NOTHING: Callable[[World, SignedInPlayer | ApiKeyCaller], Body] = lambda *_: {}  # noqa: E731 - one of many
 
 
-def _json(make: Callable[[World, Person | Machine], Body]) -> Callable[[World, Person | Machine], Body]:
+def _json(
+    make: Callable[[World, SignedInPlayer | ApiKeyCaller], Body],
+) -> Callable[[World, SignedInPlayer | ApiKeyCaller], Body]:
     return lambda world, who: {"json": make(world, who)}
 
 
-BODIES: dict[str, Callable[[World, Person | Machine], Body]] = {
+BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /auth/register": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
     "POST /auth/login": _json(lambda *_: {"username": anew(), "password": PASSWORD}),
     "POST /auth/guest": NOTHING,

@@ -7,7 +7,7 @@ from unittest.mock import patch
 import websocket
 
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 from tests.support.threaded_server import PATIENCE, serving
 from web.http.auth import Caller
 from web.realtime import websockets
@@ -15,7 +15,7 @@ from web.realtime import websockets
 PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE
 
 
-def connect(address: str, path: str, by: Person | None, **options: Any) -> websocket.WebSocket | None:
+def connect(address: str, path: str, by: SignedInPlayer | None, **options: Any) -> websocket.WebSocket | None:
     """A socket; None where the server refuses it."""
     header = by.headers if by else {}
     try:
@@ -24,7 +24,7 @@ def connect(address: str, path: str, by: Person | None, **options: Any) -> webso
         return None
 
 
-def opened(scene: Scene, path: str, by: Person | None, **options: Any) -> bool:
+def opened(scene: Scene, path: str, by: SignedInPlayer | None, **options: Any) -> bool:
     with serving(scene.app) as address:
         socket = connect(address, path, by, **options)
         if socket is not None:
@@ -90,7 +90,7 @@ def of_any_size(scene: Scene) -> AbstractContextManager[object]:
 def anybody(scene: Scene) -> AbstractContextManager[object]:
     """Without authentication: whoever comes is who the path names."""
     owner = scene.victim.owner
-    return patch.object(websockets, "_authenticate", lambda: Caller(owner.id, owner.family_id))
+    return patch.object(websockets, "_authenticate", lambda: Caller(owner.id, owner.session_id))
 
 
 ATTACKS = [

@@ -19,7 +19,7 @@ from tests.renders import factories
 from tests.renders.factories import make_codes
 from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, without
 from tests.support.callers import make_key
-from tests.support.factories import hand_in, make_encounter, make_held
+from tests.support.factories import make_encounter, make_held_scan, submit_scan
 from web.api import generated_codes, scans
 from web.http import auth
 from workers.scans import judge_pending
@@ -43,7 +43,7 @@ def their_render(scene: Scene) -> UUID:
 
 
 def their_held_scan(scene: Scene) -> UUID:
-    return make_held(scene.conn, scene.victim.member.id, scene.their_code())
+    return make_held_scan(scene.conn, scene.victim.member.id, scene.their_code())
 
 
 def their_key(scene: Scene) -> UUID:
@@ -84,7 +84,7 @@ def another_players_history(scene: Scene) -> bool:
 
 
 def another_players_scan(scene: Scene) -> bool:
-    scan = hand_in(scene.conn, scene.victim.owner.id, scene.their_code())
+    scan = submit_scan(scene.conn, scene.victim.owner.id, scene.their_code())
     return scene.lets("GET", f"/scan/{scan}", scene.attacker.owner)
 
 
@@ -97,7 +97,7 @@ def another_players_puzzle(scene: Scene) -> bool:
     """Solved by somebody who never scanned its code."""
     code = scene.their_code(scan_type="encounter", reward_item="crown")
     puzzle = make_encounter(scene.conn, code)
-    hand_in(scene.conn, scene.victim.owner.id, code)
+    submit_scan(scene.conn, scene.victim.owner.id, code)
     judge_pending()
     return scene.lets("POST", f"/encounters/{puzzle}/solve", scene.attacker.owner, {"answer": "open sesame"})
 

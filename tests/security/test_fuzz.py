@@ -17,7 +17,7 @@ from script.stack import RunningServer, running_server
 from tests.security.fuzzing import Fuzz
 from tests.security.hostile_requests import World
 from tests.support.callers import Staff, make_key, make_staff
-from tests.support.factories import make_code, make_encounter, make_held
+from tests.support.factories import make_code, make_encounter, make_held_scan
 from tests.system.load import Load, Scan
 from tests.system.processes import log_lines
 
@@ -45,7 +45,7 @@ def make_world(server: RunningServer, app: Flask, load: Load) -> tuple[World, St
         ours, theirs = make_staff(app, conn), make_staff(app, conn)
         codes = [make_code(conn, staff.org_id) for staff in (ours, ours, theirs)]
         puzzle = make_encounter(conn, make_code(conn, ours.org_id, scan_type="encounter"))
-        held = [make_held(conn, ours.member.id, codes[0]) for _ in range(3)]
+        held = [make_held_scan(conn, ours.member.id, codes[0]) for _ in range(3)]
         keys = {f"key {n}": make_key(conn, staff.org_id).text for n, staff in enumerate((ours, theirs))}
     render = json.loads(load.ask("POST", f"{ours.path}/renders", ours.owner, {"all": True}).data)["render_id"]
     made = load.make("/generate", ours.owner, {"data": "https://a.example"})["qr_id"]

@@ -17,7 +17,7 @@ from shared.organizations.api_keys import SCOPES, ApiKey
 from shared.organizations.rules import ROLES, includes_role
 from tests.security.role_fixtures import BODIES, World
 from tests.security.route_permissions import DOORS, ORG, Door
-from tests.support.callers import Machine, Person, join, make_key
+from tests.support.callers import ApiKeyCaller, SignedInPlayer, add_member, make_key
 from web.api import codes
 from web.app import create_app
 from web.http import auth
@@ -70,7 +70,7 @@ class Attempt(NamedTuple):
     headers: dict[str, str]
     expected: tuple[int, ...]
     body: dict[str, Any] | None = None  # else one that succeeds
-    who: Person | Machine | None = None
+    who: SignedInPlayer | ApiKeyCaller | None = None
 
 
 def attempts(world: World, name: str, door: Door) -> Iterator[Attempt]:
@@ -232,4 +232,4 @@ def test_leaving_is_any_members(app: Flask, role: str) -> None:
         person = world.mine[role]
         path = f"{world.mine.path}/members/{person.id}"
         assert app.test_client().delete(path, headers=person.headers).status_code == 204
-        join(conn, world.mine.org_id, person.id, role)
+        add_member(conn, world.mine.org_id, person.id, role)

@@ -12,7 +12,7 @@ from tests.accounts.forged_tokens import changed, claims_of, signed, unsigned
 from tests.conftest import PASSWORD
 from tests.security import anonymous_limits
 from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, without
-from tests.support.callers import Person, bearer
+from tests.support.callers import SignedInPlayer, bearer
 from web.api import accounts as web_accounts
 from web.http import auth
 from web.realtime import websockets
@@ -24,12 +24,12 @@ def opens(scene: Scene, token: str) -> bool:
     return bool(scene.client.get(LIST, headers=bearer(token)).status_code == 200)
 
 
-def presenting(forge: Callable[[Person], str]) -> Attempt:
+def presenting(forge: Callable[[SignedInPlayer], str]) -> Attempt:
     """The attacker makes a token out of what they know of the victim's."""
     return lambda scene: opens(scene, forge(scene.victim.owner))
 
 
-def wrong_key(person: Person) -> str:
+def wrong_key(person: SignedInPlayer) -> str:
     return signed(claims_of(person.access_token), key="k" * 32)
 
 

@@ -19,11 +19,11 @@ from tests.support.factories import make_org, make_player
 
 
 @dataclass(frozen=True)
-class Person:
+class SignedInPlayer:
     """A player with a login of their own."""
 
     id: UUID
-    family_id: UUID
+    session_id: UUID
     access_token: str
     refresh_token: str
 
@@ -36,7 +36,7 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-def sign_in(app: Flask, conn: Conn, username: str | None = None) -> Person:
+def sign_in(app: Flask, conn: Conn, username: str | None = None) -> SignedInPlayer:
     """A new player, logged in."""
     player_id, family_id = make_player(conn, username), uuid7()
     store.create_session(conn, family_id, player_id, lasts=timedelta(days=1))
@@ -44,7 +44,7 @@ def sign_in(app: Flask, conn: Conn, username: str | None = None) -> Person:
     with app.app_context():
         access = create_access_token(str(player_id), additional_claims=claims)
         refresh = create_refresh_token(str(player_id), additional_claims=claims | {"generation": 0})
-    return Person(player_id, family_id, access, refresh)
+    return SignedInPlayer(player_id, family_id, access, refresh)
 
 
 def give_password(conn: Conn, player_id: UUID, password: str, email: str | None = None) -> None:
@@ -61,11 +61,11 @@ class Staff:
     """An organization with one member of each role, and a player who is none."""
 
     org_id: UUID
-    owner: Person
-    admin: Person
-    analyst: Person
-    member: Person
-    stranger: Person
+    owner: SignedInPlayer
+    admin: SignedInPlayer
+    analyst: SignedInPlayer
+    member: SignedInPlayer
+    stranger: SignedInPlayer
 
     @property
     def path(self) -> str:
@@ -75,8 +75,8 @@ class Staff:
     def codes(self) -> str:
         return f"{self.path}/qr-codes"
 
-    def __getitem__(self, role: str) -> Person:
-        person: Person = getattr(self, role)
+    def __getitem__(self, role: str) -> SignedInPlayer:
+        person: SignedInPlayer = getattr(self, role)
         return person
 
 
@@ -84,16 +84,16 @@ def make_staff(app: Flask, conn: Conn) -> Staff:
     org_id = make_org(conn)
     people = {role: sign_in(app, conn) for role in (*ROLES, "stranger")}
     for role in ROLES:
-        join(conn, org_id, people[role].id, role)
+        add_member(conn, org_id, people[role].id, role)
     return Staff(org_id, **people)
 
 
-def join(conn: Conn, org_id: UUID, player_id: UUID, role: str) -> None:
+def add_member(conn: Conn, org_id: UUID, player_id: UUID, role: str) -> None:
     conn.execute("INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, %s)", (org_id, player_id, role))
 
 
 @dataclass(frozen=True)
-class Machine:
+class ApiKeyCaller:
     """What signs in with an API key."""
 
     id: UUID
@@ -105,8 +105,8 @@ class Machine:
         return bearer(self.text)
 
 
-def make_key(conn: Conn, org_id: UUID, *scopes: Scope) -> Machine:
+def make_key(conn: Conn, org_id: UUID, *scopes: Scope) -> ApiKeyCaller:
     """A key of the organization with these scopes, or with all."""
     minted = NewApiKey.new()
     stored = api_keys.add(conn, org_id, minted, name="Kiosk", scopes=list(scopes or SCOPES))
-    return Machine(stored.id, stored, minted.text)
+    return ApiKeyCaller(stored.id, stored, minted.text)

@@ -13,7 +13,7 @@ T = TypeVar("T")
 DEADLINE_SECONDS = 10
 
 
-def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
+def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
     """What each call returned, all of them let go together."""
     start = Barrier(len(calls))
 
@@ -25,7 +25,7 @@ def at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
         return list(threads.map(run, calls))
 
 
-def until_blocked(conn: Conn) -> None:
+def wait_until_blocked(conn: Conn) -> None:
     """Return once some other session waits for a lock of PostgreSQL's."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
@@ -38,7 +38,7 @@ def until_blocked(conn: Conn) -> None:
     raise AssertionError("nobody waits for a lock")
 
 
-class Meeting:
+class Rendezvous:
     """A point where two threads meet. Where something should hold one of them back, say for how many seconds."""
 
     def __init__(self, patience: float = DEADLINE_SECONDS) -> None:

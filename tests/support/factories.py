@@ -63,12 +63,12 @@ def code_text(conn: Conn, code_id: UUID) -> str:
     return str(row[0])
 
 
-def hand_in(conn: Conn, player_id: UUID, code_id: UUID, place: Coordinates | None = None, **fields: Any) -> UUID:
+def submit_scan(conn: Conn, player_id: UUID, code_id: UUID, place: Coordinates | None = None, **fields: Any) -> UUID:
     """Accept a scan of a code."""
     return store.accept(conn, NewScan(player_id, code_text(conn, code_id), place, **fields))
 
 
-def make_held(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:
+def make_held_scan(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:
     """A scan of a code that waits for review."""
     return _id(
         conn.execute(
@@ -82,7 +82,9 @@ def make_held(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:
     )
 
 
-def tell(conn: Conn, type_: str, player_id: UUID | None = None, org_id: UUID | None = None, **data: Any) -> None:
+def append_event(
+    conn: Conn, type_: str, player_id: UUID | None = None, org_id: UUID | None = None, **data: Any
+) -> None:
     """Commit one event, in a transaction of its own unless the connection is in one."""
     conn.execute(
         "INSERT INTO events (type, player_id, org_id, data) VALUES (%s, %s, %s, %s)",

@@ -22,7 +22,7 @@ def eventually(attempt: Callable[[], T], within: float = 60.0) -> T:
     return value
 
 
-def gone(pids: Iterable[int]) -> bool:
+def have_exited(pids: Iterable[int]) -> bool:
     """True when none of them runs any more; a zombie that nobody reaped is as good as gone."""
     return not any(_runs(pid) for pid in pids)
 

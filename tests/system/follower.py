@@ -12,7 +12,7 @@ from uuid import UUID
 import psycopg
 import websocket
 
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 from tests.support.polling import eventually
 
 PATIENCE = 60.0
@@ -24,7 +24,7 @@ Heard = list[tuple[str, str]]
 class Follower:
     """Comes back with the last id it has seen whenever its socket ends, and remembers all it was told."""
 
-    def __init__(self, base_url: str, path: str, person: Person, hang_up_after: int | None = None) -> None:
+    def __init__(self, base_url: str, path: str, person: SignedInPlayer, hang_up_after: int | None = None) -> None:
         """hang_up_after: end each socket oneself after so many events."""
         self.told: list[dict[str, Any]] = []
         self.opened = 0

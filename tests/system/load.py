@@ -14,7 +14,7 @@ import urllib3
 from urllib3.exceptions import HTTPError
 
 from shared.scans.rules import Coordinates
-from tests.support.callers import Person
+from tests.support.callers import SignedInPlayer
 from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF
 from tests.support.polling import eventually
 
@@ -26,7 +26,7 @@ RETRY_SECONDS = 0.1
 class Scan:
     """What a phone hands in."""
 
-    player: Person
+    player: SignedInPlayer
     code: str
     place: Coordinates | None = None
     nonce: str = field(default_factory=lambda: uuid4().hex)
@@ -51,14 +51,14 @@ class Load:
         self._giving_up = threading.Event()
 
     def ask(
-        self, method: str, path: str, person: Person | None = None, json: Any = None, **headers: str
+        self, method: str, path: str, person: SignedInPlayer | None = None, json: Any = None, **headers: str
     ) -> urllib3.BaseHTTPResponse:
         """One request, sent once; headers are named with underscores."""
         signed = person.headers if person else {}
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return self.http.request(method, path, headers=signed | named, json=json)
 
-    def make(self, path: str, person: Person | None, json: Any) -> Any:
+    def make(self, path: str, person: SignedInPlayer | None, json: Any) -> Any:
         """What a create answers."""
         answer = self.ask("POST", path, person, json)
         assert answer.status == 201, answer.data
@@ -125,8 +125,8 @@ class Game:
     """An organization with codes of every kind of limit, and players for them."""
 
     org_id: UUID
-    owner: Person
-    players: Sequence[Person]
+    owner: SignedInPlayer
+    players: Sequence[SignedInPlayer]
     codes: dict[str, str]
     """What was printed, by what is special about the code."""
 
@@ -159,20 +159,20 @@ SPECIALS: dict[str, dict[str, Any]] = {
 }
 
 
-def register(load: Load) -> Person:
+def register(load: Load) -> SignedInPlayer:
     """A player by name and password, over HTTP."""
     told = load.make("/auth/register", None, {"username": f"p{uuid4().hex[:12]}", "password": "correct horse battery"})
-    return Person(UUID(told["player_id"]), UUID(int=0), told["access_token"], told["refresh_token"])
+    return SignedInPlayer(UUID(told["player_id"]), UUID(int=0), told["access_token"], told["refresh_token"])
 
 
-def make_game(load: Load, owner: Person, players: Sequence[Person]) -> Game:
+def make_game(load: Load, owner: SignedInPlayer, players: Sequence[SignedInPlayer]) -> Game:
     """Over HTTP, as staff would."""
     org_id = load.make("/api/organizations", owner, {"name": "Faults"})["id"]
     codes = {special: make_code(load, owner, org_id, **fields) for special, fields in SPECIALS.items()}
     return Game(UUID(org_id), owner, players, codes | {"unknown": "no-such-code"})
 
 
-def make_code(load: Load, owner: Person, org_id: UUID | str, **fields: Any) -> str:
+def make_code(load: Load, owner: SignedInPlayer, org_id: UUID | str, **fields: Any) -> str:
     """An item drop; the code that is printed."""
     made = load.make(f"/api/organizations/{org_id}/qr-codes", owner, {"scan_type": "item_drop"} | fields)
     return str(made["code"])

@@ -20,7 +20,7 @@ from shared.organizations import api_keys
 from shared.organizations.api_keys import NewApiKey
 from tests.conftest import PASSWORD, Player
 from tests.support.callers import Staff, sign_in
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 from workers.cli import admin
 
 CHECKOUT = Path(__file__).parents[2]
@@ -96,7 +96,7 @@ def test_a_reset_overrules_a_change_that_is_being_made(client: Any, conn: Conn, 
         with db.transaction() as taker:
             taker.execute("UPDATE credentials SET password_hash = %s WHERE player_id = %s", (theirs, player.id))
             reset = threads.submit(admin.reset_password, player.username, "battery staple")
-            until_blocked(conn)
+            wait_until_blocked(conn)
         assert "another password" in reset.result(20)
     for password, status in (("taken over", 401), ("battery staple", 200)):
         body = {"username": player.username, "password": password}

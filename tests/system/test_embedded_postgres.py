@@ -13,7 +13,7 @@ import pytest
 
 from script.stack import EmbeddedPostgres, StoreError
 from script.stack.files import temporary_directory
-from tests.support.polling import eventually, gone
+from tests.support.polling import eventually, have_exited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,7 +110,7 @@ def test_stops_the_server_of_a_killed_run(data: Path) -> None:
         with EmbeddedPostgres(data) as postgres:
             assert postgres.pid != running.pid
             assert postgres.problem() is None
-            assert eventually(lambda: running.pid and gone([running.pid]))
+            assert eventually(lambda: running.pid and have_exited([running.pid]))
     finally:
         running.stop()
 
@@ -122,7 +122,7 @@ def test_does_not_outlive_the_process_that_started_it(data: Path) -> None:
         assert owner.stdout
         pid = int(owner.stdout.readline())
         owner.kill()
-    assert eventually(lambda: gone([pid]))
+    assert eventually(lambda: have_exited([pid]))
 
 
 def test_an_interrupted_initialisation_is_done_again(data: Path) -> None:

@@ -14,7 +14,7 @@ from redis.retry import Retry
 from script.stack import EmbeddedRedis, StoreError
 from script.stack.files import temporary_directory
 from script.stack.redis import find_binary
-from tests.support.polling import eventually, gone
+from tests.support.polling import eventually, have_exited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ def test_stops_the_server_of_a_killed_run(data: Path) -> None:
         with EmbeddedRedis(data) as store:
             assert store.pid != running.pid
             assert store.problem() is None
-            assert eventually(lambda: running.pid and gone([running.pid]))
+            assert eventually(lambda: running.pid and have_exited([running.pid]))
     finally:
         running.stop()
 

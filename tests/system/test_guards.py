@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.concurrency import until_blocked
+from tests.support.concurrency import wait_until_blocked
 from tests.support.polling import eventually
 from tests.system.conftest import Stage
 from tests.system.deadly_worker import DEADLY
@@ -80,7 +80,7 @@ def test_two_workers_with_the_last_item_in_hand(
         if without:
             eventually(lambda: both.output().count("at the gate") == 2)
         else:
-            until_blocked(conn)
+            wait_until_blocked(conn)
         gate.touch()
         eventually(lambda: pending(conn) == 0)
     assert verdicts(stage.database_url, code) == ({"success": 2} if without else {"success": 1, "sold_out": 1})

@@ -16,7 +16,7 @@ from script.stack.process import Command
 from shared.infra import cache
 from tests.images.camera_view import seen
 from tests.support.callers import Staff
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.polling import eventually
 
 CHECKOUT = Path(__file__).parents[2]
@@ -93,7 +93,7 @@ def test_simultaneous_misses_in_both_get_the_same_picture(client: Any, staff: St
     path = client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers).json["image_url"]
     asks = [lambda each=each: each.ask("GET", f"{path}?size=2000", staff.member.headers) for each in webs * 10]
 
-    answers = at_once(asks)
+    answers = run_concurrently(asks)
 
     assert {answer.status for answer in answers} == {200}
     assert len({answer.body for answer in answers}) == 1

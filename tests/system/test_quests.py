@@ -13,7 +13,7 @@ from script.client import AnswerError, Client
 from script.stack import RunningServer, running_server
 from shared.quests import quest_pb2, quest_pb2_grpc
 from tests.quests.scan_quests import make_landmarks, make_quest
-from tests.support.callers import Person, sign_in
+from tests.support.callers import SignedInPlayer, sign_in
 from tests.support.polling import eventually
 from tests.system.follower import Follower
 
@@ -34,7 +34,7 @@ def stores(server: RunningServer) -> Iterator[Any]:
 
 
 @pytest.fixture
-def ada(app: Any, stores: Any) -> Person:
+def ada(app: Any, stores: Any) -> SignedInPlayer:
     return sign_in(app, stores)
 
 
@@ -42,7 +42,7 @@ def status(client: Client, name: str = "signin") -> str:
     return str(client.post(f"/api/v1/track/{name}", {})["status"])
 
 
-def test_a_fresh_server_tracks_claims_and_tells_at_once(server: RunningServer, ada: Person) -> None:
+def test_a_fresh_server_tracks_claims_and_tells_at_once(server: RunningServer, ada: SignedInPlayer) -> None:
     client = Client(server.base_url, ada.access_token)
     with Follower(server.base_url, f"/ws/{ada.id}", ada) as follower:
         assert [status(client) for _ in range(3)] == ["in_progress", "in_progress", "completed"]
@@ -57,7 +57,9 @@ def test_a_fresh_server_tracks_claims_and_tells_at_once(server: RunningServer, a
     assert client.call("GET", f"/player/{ada.id}/inventory") == {"items": [{"item": "coin", "quantity": 10}]}
 
 
-def test_scans_advance_a_quest_through_every_process(server: RunningServer, stores: Any, app: Any, ada: Person) -> None:
+def test_scans_advance_a_quest_through_every_process(
+    server: RunningServer, stores: Any, app: Any, ada: SignedInPlayer
+) -> None:
     client = Client(server.base_url, ada.access_token)
     org = client.post("/api/organizations", {"name": "Quests"})["id"]
     make_quest(stores, org, auto_claim=True)
@@ -71,7 +73,7 @@ def test_scans_advance_a_quest_through_every_process(server: RunningServer, stor
 
 
 def test_a_catalog_that_is_killed_is_started_again_and_missed_only_by_who_asks_something_new(
-    server: RunningServer, ada: Person
+    server: RunningServer, ada: SignedInPlayer
 ) -> None:
     client = Client(server.base_url, ada.access_token)
     status(client)

@@ -15,7 +15,7 @@ import pytest
 from script.client import Client
 from script.stack import RunningServer, running_server
 from tests.images.camera_view import seen
-from tests.support.callers import join, sign_in
+from tests.support.callers import add_member, sign_in
 from tests.support.factories import make_org
 from tests.support.polling import eventually
 from tests.system.follower import Follower
@@ -45,7 +45,7 @@ class Studio:
     def __init__(self, app: Any, conn: Any, server: RunningServer, codes: int) -> None:
         self.org_id = make_org(conn)
         self.admin = sign_in(app, conn)
-        join(conn, self.org_id, self.admin.id, "admin")
+        add_member(conn, self.org_id, self.admin.id, "admin")
         conn.execute(
             """
             INSERT INTO qr_codes (org_id, code, scan_type)

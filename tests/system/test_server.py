@@ -24,7 +24,7 @@ from script.stack.files import temporary_directory
 from script.stack.orphans import MARK
 from script.stack.ports import LOOPBACK, free_port, is_free
 from script.stack.running_server import ServerFailedError
-from tests.support.polling import eventually, gone
+from tests.support.polling import eventually, have_exited
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,7 +74,7 @@ def test_runs_everything_and_stops_all_of_it(procfile: Path, data: Path, told_by
         assert server.output().splitlines()[-1] == f"Waymark is ready at {server.base_url}"
         assert "release   | migrated" in server.output()
         assert server.stop(told_by) == 0
-    assert gone(pids)
+    assert have_exited(pids)
     assert not (data / "urls.env").exists()
 
 
@@ -114,7 +114,7 @@ def test_starts_again_what_dies(procfile: Path, data: Path) -> None:
             leader, *children = server.pids(name)
             os.kill(leader, signal.SIGKILL)
             assert another_pid(server, name, than=[leader]) != leader
-            eventually(partial(gone, children))  # a killed process leaves no children behind
+            eventually(partial(have_exited, children))  # a killed process leaves no children behind
         assert server.urls == urls
         eventually(lambda: answers(urls))
         assert "killed by signal 9; starting again" in server.output()
@@ -169,7 +169,7 @@ def test_can_be_stopped_half_way(procfile: Path, data: Path) -> None:
     pids = list(started(data).values())
     process.terminate()
     assert process.wait(60) == 0
-    assert gone(pids)
+    assert have_exited(pids)
 
 
 def test_what_does_not_stop_is_killed(procfile: Path, data: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_does_not_stop_is_killed(procfile: Path, data: Path) -> None:
         pids = family(server)
         assert server.stop() == 0
         assert "stubborn  | did not stop within 2 s; killed" in server.output()
-    assert gone(pids)
+    assert have_exited(pids)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
@@ -186,7 +186,7 @@ def test_nothing_outlives_a_killed_supervisor(procfile: Path, data: Path) -> Non
     with running_server(data=data, arguments=options(procfile, WEB, "worker: sleep 1000")) as server:
         pids = family(server)
         server.process.kill()
-        assert eventually(lambda: gone(pids))
+        assert eventually(lambda: have_exited(pids))
 
 
 def test_starts_after_everything_was_killed_at_once(procfile: Path, data: Path) -> None:
@@ -216,7 +216,7 @@ def test_the_next_start_stops_orphans_and_only_those(procfile: Path, data: Path)
     try:
         with running_server(data=data, env=NO_STORES, arguments=options(procfile, WEB)):
             assert orphan.wait(60) != 0
-            assert eventually(lambda: gone(child.pid for child in children))
+            assert eventually(lambda: have_exited(child.pid for child in children))
             assert bystander.poll() is None
     finally:
         for process in (orphan, bystander):
@@ -231,7 +231,7 @@ def test_a_reader_that_stops_reading_holds_nothing_up(procfile: Path, data: Path
     pids = list(started(data).values())
     process.terminate()
     assert process.wait(60) == 0
-    assert gone(pids)
+    assert have_exited(pids)
 
 
 def launch(data: Path, arguments: tuple[str, ...], stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ import websocket
 
 from tests.conftest import PASSWORD
 from tests.support.callers import sign_in
-from tests.support.concurrency import at_once
+from tests.support.concurrency import run_concurrently
 from tests.support.polling import eventually
 from tests.system.conftest import Stage, assert_tells_none_of
 from tests.system.invariants import verdicts
@@ -29,7 +29,7 @@ SOCKETS = int(ENVIRONMENT["MAX_WEBSOCKETS"])
 
 def test_fifty_posts_with_one_nonce_are_one_scan(stage: Stage) -> None:
     scan = Scan(stage.game.players[0], stage.game.codes["once"])
-    told = at_once([partial(stage.load.hand_in, scan)] * 50)
+    told = run_concurrently([partial(stage.load.hand_in, scan)] * 50)
     assert len(told) == 50
     assert len(set(told)) == 1
     assert stage.load.answers == {202: 50}
@@ -43,7 +43,7 @@ def test_a_hundred_players_race_for_the_last_item_and_one_gets_it(stage: Stage, 
     )
     with psycopg.connect(stage.database_url, autocommit=True) as conn:
         players = [sign_in(app, conn) for _ in range(100)]
-    at_once([partial(stage.load.hand_in, Scan(player, code)) for player in players])
+    run_concurrently([partial(stage.load.hand_in, Scan(player, code)) for player in players])
     stage.assert_settled_once()
     assert verdicts(stage.database_url, code) == {"success": 1, "sold_out": 99}
     held = [stage.load.ask("GET", f"/player/{player.id}/inventory", player).json()["items"] for player in players]
@@ -102,7 +102,7 @@ def test_idle_sockets_leave_http_its_threads(stage: Stage) -> None:
             open_sockets.callback(next_socket(stage).close)
         assert open_socket(stage) is None
         waiting = [Scan(other, stage.game.codes["open"]) for other in stage.game.players]
-        answers = at_once(
+        answers = run_concurrently(
             [partial(stage.load.ask, "POST", "/scan", scan.player, scan.body(), Prefer="wait=5") for scan in waiting]
         )
         assert {answer.status for answer in answers} <= {200, 202}

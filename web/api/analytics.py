@@ -107,7 +107,7 @@ def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, A
     with db.connection() as conn:
         tag = cache_versions.cache_version(conn, path.org_id)
     subject = RollupSubject(path.org_id, path.org_id)
-    counted = cache.statistics.get_or_make(
+    counted = cache.statistics.get_or_create(
         f"{path.org_id}:{tag}:{query.tz}", lambda: _count_organization(subject, query.tz), path.org_id
     )
     return {**json.loads(counted), "cache": _caches(path.org_id)}
@@ -122,7 +122,7 @@ def code_stats(path: CodePath, query: StatsQuery) -> Any:
     if tag is None:
         raise NotFound
     subject = RollupSubject(path.qr_id, path.org_id)
-    counted = cache.statistics.get_or_make(
+    counted = cache.statistics.get_or_create(
         f"{path.qr_id}:{tag}:{query.tz}", lambda: _count_code(subject, query.tz), path.org_id
     )
     return json.loads(counted)

@@ -25,7 +25,7 @@ api = APIBlueprint(
 )
 
 
-def _each_once(scopes: list[Scope]) -> list[Scope]:
+def _reject_duplicates(scopes: list[Scope]) -> list[Scope]:
     if len(set(scopes)) < len(scopes):
         raise ValueError("must name each scope once")
     return scopes
@@ -47,7 +47,7 @@ class KeyBody(Body):
     name: Name
     scopes: Annotated[
         list[Scope],
-        AfterValidator(_each_once),
+        AfterValidator(_reject_duplicates),
         Field(min_length=1, max_length=len(SCOPES), json_schema_extra={"uniqueItems": True}),
     ]
     expires_at: Annotated[Timestamp, AfterValidator(_in_future)] | None = None
@@ -86,7 +86,7 @@ def create_api_key(path: OrganizationPath, body: KeyBody) -> Response:
         with transaction() as conn:
             made = api_keys.add(conn, path.org_id, minted, **dict(body), made_by=current_player_id())
             told = _key(made)
-            record(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audited(made))
+            record(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audit_fields(made))
         return told | {
             "key": api_keys.mask_secret(minted.secret, made.id, _server_secret()).hex()
         }, 201  # as it may be stored
@@ -116,7 +116,7 @@ def revoke_api_key(path: KeyPath) -> tuple[str, int]:
         revoked = api_keys.revoke(conn, path.org_id, path.key_id)
         if revoked is None:
             raise NotFound
-        record(conn, "key.revoked", org_id=path.org_id, object_id=revoked.id, old=_audited(revoked))
+        record(conn, "key.revoked", org_id=path.org_id, object_id=revoked.id, old=_audit_fields(revoked))
     return "", 204
 
 
@@ -124,7 +124,7 @@ def _server_secret() -> str:
     return settings().jwt_secret.get_secret_value()
 
 
-def _audited(key: ApiKeyInfo) -> dict[str, Any]:
+def _audit_fields(key: ApiKeyInfo) -> dict[str, Any]:
     return {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "expires_at": key.expires_at}
 
 

@@ -115,7 +115,7 @@ def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any],
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
         stored = _find(conn, path.org_id, qr_id)
         made = _code(stored)
-        record(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audited(stored))
+        record(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audit_fields(stored))
         statistics.bump_version(conn, path.org_id)
         return made, 201, {"Location": _path(path.org_id, qr_id)}
 
@@ -165,7 +165,7 @@ def delete_code(path: CodePath) -> tuple[str, int]:
         store.lock(conn, path.org_id, path.qr_id)
         removed = _find(conn, path.org_id, path.qr_id)
         store.delete(conn, path.org_id, path.qr_id)
-        record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audited(removed))
+        record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audit_fields(removed))
         statistics.bump_version(conn, path.org_id)
     return "", 204
 
@@ -194,7 +194,7 @@ def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
     return found
 
 
-def _audited(code: CodeDefinition) -> dict[str, Any]:
+def _audit_fields(code: CodeDefinition) -> dict[str, Any]:
     return redact(rules.non_default_fields(code), SECRET_FIELDS)
 
 

@@ -1,4 +1,4 @@
-"""How the picture of a code looks, over HTTP: colours, style, logo. What a decoder cannot read back is not stored."""
+"""How the picture of a code looks, over HTTP: colors, style, logo. What a decoder cannot read back is not stored."""
 
 from dataclasses import replace
 from typing import Annotated, Any
@@ -34,14 +34,14 @@ api = APIBlueprint(
 MAX_LOGO_BYTES = 2**20
 MAX_UPLOAD_BYTES = 2 * 2**20
 """Of the whole request: the logo, and what multipart adds."""
-Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Color = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 
 
 class CustomizationBody(Body):
     """How the picture shall look from now on; what is left out gets its default. The logo stays."""
 
-    foreground_color: Colour = "#000000"
-    background_color: Colour = "#FFFFFF"
+    foreground_color: Color = "#000000"
+    background_color: Color = "#FFFFFF"
     style: Style = "squares"
     logo_size_percent: Annotated[Integer, Field(ge=10, le=30, description="Of the symbol's width")] = 20
 
@@ -118,20 +118,20 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
         changed = replace(before, logo_digest=store.logo_digest(cleaned))
         _check_readable(printed, changed, cleaned, blame="form.logo")
         store.save_logo(conn, path.qr_id, cleaned)
-        new = _logo_told(changed) | {"bytes": len(cleaned)}
-        record(conn, "logo.set", org_id=path.org_id, object_id=path.qr_id, old=_logo_told(before), new=new)
+        new = _logo_audit_fields(changed) | {"bytes": len(cleaned)}
+        record(conn, "logo.set", org_id=path.org_id, object_id=path.qr_id, old=_logo_audit_fields(before), new=new)
     return _to_response(changed)
 
 
 @api.delete("/logo", responses={204: None})
 @requires_role("admin", scope="codes:write")
 def delete_logo(path: CodePath) -> tuple[str, int]:
-    """Take the logo away; colours and style stay."""
+    """Take the logo away; colors and style stay."""
     with db.transaction() as conn:
         _, before = _lock(conn, path)
         store.save_logo(conn, path.qr_id, None)
         if before.logo_digest is not None:
-            record(conn, "logo.removed", org_id=path.org_id, object_id=path.qr_id, old=_logo_told(before))
+            record(conn, "logo.removed", org_id=path.org_id, object_id=path.qr_id, old=_logo_audit_fields(before))
     return "", 204
 
 
@@ -150,7 +150,7 @@ def _check_readable(printed: CodeAppearance, wanted: Customization, logo: bytes 
     from shared.images.verification import render_verified  # noqa: PLC0415 - the renderer is loaded when it is first used
 
     try:
-        render_verified(wanted.picture(code_url(printed.code)), logo)
+        render_verified(wanted.image_spec(code_url(printed.code)), logo)
     except UnreadableImage as error:
         raise Invalid(FieldError(blame, str(error))) from None
 
@@ -170,7 +170,7 @@ def _logo(conn: Conn, qr_id: UUID, customization: Customization) -> bytes | None
     return None if customization.logo_digest is None else store.get_logo(conn, qr_id, customization.logo_digest)
 
 
-def _logo_told(customization: Customization) -> dict[str, Any]:
+def _logo_audit_fields(customization: Customization) -> dict[str, Any]:
     return {} if customization.logo_digest is None else {"sha256": customization.logo_digest}
 
 

@@ -96,7 +96,7 @@ def create_generated_code(body: GenerateBody) -> Response:
         return json_response(told.model_dump(mode="json"), 201, Location=f"/retrieve/{made.id}")
 
     response = run_once(maker.id if maker else uuid5(ANONYMOUS_NAMESPACE, request.remote_addr or ""), add)
-    background_sender.nudge(GeneratedCodesPending())
+    background_sender.submit(GeneratedCodesPending())
     return response
 
 
@@ -197,7 +197,7 @@ def _draw(found: GeneratedCode, as_format: Format) -> StoredImage:
     """Draw and store a picture that is not there yet. What is answered is what is stored, whoever was first."""
     if found.status == "failed":
         raise ImageDeadLettered
-    if found.is_suspect:
+    if found.has_failed_attempt:
         raise Unavailable("A worker is trying this picture once more; ask again shortly.")
     from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
 

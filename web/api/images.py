@@ -77,7 +77,7 @@ def get_code_image(path: CodePath, query: ImageQuery) -> Response:
         printed = store.find_appearance(conn, path.org_id, path.qr_id)
     if printed is None:
         raise NotFound
-    picture = printed.customization.picture(code_url(printed.code), query.format, query.size, query.error_correction)
+    picture = printed.customization.image_spec(code_url(printed.code), query.format, query.size, query.error_correction)
     return _image_response(picture, f"qr-{printed.code}", path.org_id, lambda: _logo(path.qr_id, picture))
 
 
@@ -87,7 +87,7 @@ def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Res
     """The picture of the organization's own code: it leads to PUBLIC_URL/b/{slug}."""
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    picture = DEFAULT_CUSTOMIZATION.picture(
+    picture = DEFAULT_CUSTOMIZATION.image_spec(
         f"{settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
     )
     return _image_response(picture, f"qr-business-{slug}", path.org_id, lambda: None)
@@ -116,7 +116,7 @@ def _image_response(picture: ImageSpec, name: str, org_id: UUID, logo: Callable[
         return Response(status=304, headers=headers)
     if picture.format == "svg":
         headers["Content-Security-Policy"] = POLICY
-    data = images.get_or_make(digest, lambda: _render(picture, logo()), org_id)
+    data = images.get_or_create(digest, lambda: _render(picture, logo()), org_id)
     return Response(data, headers=headers, content_type=picture.content_type)
 
 

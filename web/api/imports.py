@@ -110,7 +110,7 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
         rows = list(islice(table.rows, MAX_SYNCHRONOUS_ROWS + 1))
         if len(rows) > MAX_SYNCHRONOUS_ROWS:
             response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, partial=query.partial))
-            background_sender.nudge(ImportsPending())
+            background_sender.submit(ImportsPending())
             return response
     judged = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in rows]
 
@@ -140,7 +140,7 @@ def export_codes_csv(path: OrganizationPath) -> Response:
     ]
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    written = SlotBoundIterator(lambda: prime(_written(path.org_id, columns)))
+    written = SlotBoundIterator(lambda: prime(_format(path.org_id, columns)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
     return Response(written, headers=headers, content_type="text/csv; charset=utf-8")
 
@@ -186,13 +186,13 @@ def _find(conn: Conn, org_id: UUID, import_id: UUID) -> ImportJob:
 def _import(conn: Conn, found: ImportJob) -> dict[str, Any]:
     told = vars(found) | {
         "progress": found.progress,
-        "rows": found.outcomes if found.is_over else store.list_failures(conn, found.id),
+        "rows": found.outcomes if found.is_finished else store.list_failures(conn, found.id),
         "status_url": f"/api/organizations/{found.org_id}/imports/{found.id}",
     }
     return ImportResponse.model_validate(told).model_dump(mode="json")
 
 
-def _written(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
+def _format(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
     """The header, then the codes there are now, page by page: a client that reads slowly holds no connection."""
     text = StringIO()
     sheet = csv.DictWriter(text, columns, extrasaction="ignore")

@@ -59,7 +59,7 @@ class BurstBody(Body):
     per_code: Annotated[PositiveInt, Field(le=100_000)] | None = None
 
     @model_validator(mode="after")
-    def _says_how_many(self) -> Self:
+    def _requires_a_limit(self) -> Self:
         if self.per_player is None and self.per_code is None:
             raise ValueError("per_player or per_code, or both, must be given")
         return self
@@ -144,7 +144,7 @@ def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, di
     with transaction() as conn:
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
         made = _own(conn, org_id)
-        record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audited(made))
+        record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(made))
         return _organization(made), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
@@ -179,7 +179,7 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
         before = _own(conn, path.org_id)
         store.save(conn, replace(before, **changes))
         changed = _own(conn, path.org_id)
-        states = _audited(before), _audited(changed)
+        states = _audit_fields(before), _audit_fields(changed)
         record_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)
         return _organization(changed)
 
@@ -264,7 +264,7 @@ def _asked(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
     return rules if any(rules.values()) else None
 
 
-def _audited(found: Organization) -> dict[str, Any]:
+def _audit_fields(found: Organization) -> dict[str, Any]:
     return {"name": found.name, "slug": found.slug, "url": found.url, "fair_play": found.fair_play}
 
 

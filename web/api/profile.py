@@ -152,7 +152,7 @@ def delete_account(body: EraseBody) -> tuple[str, int]:
         if found is None or now.password_hash != found.password_hash:
             raise WrongPassword  # any more
         erasure.erase(conn, player_id)
-    background_sender.nudge(ErasuresPending())
+    background_sender.submit(ErasuresPending())
     publish_access_change(player_id)
     return "", 204
 

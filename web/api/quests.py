@@ -159,7 +159,7 @@ def _carry_out(found: Quest | DomainError, *, claims: bool) -> Sequence[QuestEve
         raise found
     asked = QuestCommand(current_player_id(), found, claims)
     if idempotency_key() is None:
-        return commands.events_or_raise(commands.group_commit.do(asked))
+        return commands.events_or_raise(commands.group_commit.submit(asked))
     with transaction() as conn:  # that of the answer
         return commands.events_or_raise(commands.execute(conn, [asked], datetime.now(UTC))[0])
 

@@ -73,7 +73,7 @@ class RenderBody(Body):
 
     @field_validator("label")
     @classmethod
-    def _of_a_sheet(cls, label: LabelBody | None, fields: ValidationInfo) -> LabelBody | None:
+    def _label_needs_sheet(cls, label: LabelBody | None, fields: ValidationInfo) -> LabelBody | None:
         if label is not None and fields.data.get("output") == "zip":
             raise ValueError("is of a label sheet: output must be label_sheet")
         return label
@@ -84,7 +84,7 @@ class RenderBody(Body):
             raise ValueError("exactly one of qr_ids, tag and all must be given")
         return self
 
-    def asked(self) -> RenderOptions:
+    def to_options(self) -> RenderOptions:
         label = self.label or LabelBody()
         of_labels = {"template": label.template, "caption": label.caption} if self.output == "label_sheet" else {}
         return RenderOptions(
@@ -146,7 +146,7 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
     def add() -> Response:
         with transaction() as conn:
             qr_ids = _selected(conn, path.org_id, body)
-            asked = body.asked()
+            asked = body.to_options()
             render_id = store.add(conn, path.org_id, current_caller().player_id, asked, qr_ids)
             made.append((render_id, len(rules.split_into_chunks(qr_ids, asked))))
             new = vars(asked) | {"codes": len(qr_ids)}
@@ -157,7 +157,7 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
     response = run_once(current_caller().id, add)
     for render_id, count in made:
         for number in range(count):
-            background_sender.nudge(RenderChunk(str(render_id), number))
+            background_sender.submit(RenderChunk(str(render_id), number))
     return response
 
 
@@ -202,7 +202,7 @@ def download_render(path: RenderPath) -> Response:
         size=found.file_bytes,
         tag=name.rpartition("/")[2].partition(".")[0],
         content_type=CONTENT_TYPES[found.output],
-        filename=f"render-{found.id}.{found.ending}",
+        filename=f"render-{found.id}.{found.file_extension}",
     )
 
 
@@ -214,7 +214,7 @@ def cancel_render(path: RenderPath) -> tuple[str, int]:
         if not store.cancel(conn, path.org_id, path.render_id):
             raise NotFound
         record(conn, "render.canceled", org_id=path.org_id, object_id=path.render_id)
-    background_sender.nudge(RenderFilesUnneeded(str(path.render_id)))
+    background_sender.submit(RenderFilesUnneeded(str(path.render_id)))
     return "", 204
 
 

@@ -164,7 +164,7 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
             qr_code_id=simulation.find_code_id(conn, path.org_id, given.qr_code),
             scan_time=min(given.scanned_at or now, now),
             received_at=now,
-            place=given.place,
+            coordinates=given.coordinates,
             accuracy_m=given.accuracy_m,
         )
         verdict, scan_type = simulation.simulate(conn, scan, path.org_id, from_settings(settings()))

@@ -56,7 +56,7 @@ class ScanBody(Body):
     nonce: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
 
     @model_validator(mode="after")
-    def _whole_place(self) -> Self:
+    def _both_coordinates(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
             raise ValueError("latitude and longitude come together or not at all")
         return self
@@ -144,12 +144,12 @@ def submit_scan(body: ScanBody) -> Response:
     seconds = preferred_wait(request.headers.get("Prefer"), settings().scan_default_wait)
     scan = to_new_scan(body)
     scan_id = uuid7()
-    with fanout.place(scan_id, seconds) as wait:
+    with fanout.wait_for_verdict(scan_id, seconds) as wait:
         with db.connection() as conn:
             device = device_kind(request.headers.get("User-Agent"))
             accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=key)
         if accepted == scan_id:
-            background_sender.nudge(ScansPending())
+            background_sender.submit(ScansPending())
             settled = _await_verdict(scan_id, wait)
             return _verdict(settled) if settled else _accepted(scan_id)
     return _respond_to_retry(accepted, seconds)  # a retry, perhaps while the first request still waits
@@ -161,7 +161,7 @@ def get_scan(path: ScanPath) -> Response:
     """A scan, for its player, for staff of the code's organization, and for the API key that handed it in.
     `Prefer: wait=N` waits for the verdict."""
     seconds = preferred_wait(request.headers.get("Prefer"), 0)
-    with fanout.place(path.scan_id, seconds) as wait:
+    with fanout.wait_for_verdict(path.scan_id, seconds) as wait:
         found = _find(path.scan_id)
         if not found.is_settled:
             found = _await_verdict(path.scan_id, wait) or found
@@ -258,7 +258,7 @@ def _await_verdict(scan_id: UUID, wait: Waiter | None) -> StoredScan | None:
 
 
 def _respond_to_retry(scan_id: UUID, seconds: float) -> Response:
-    with fanout.place(scan_id, seconds) as wait:
+    with fanout.wait_for_verdict(scan_id, seconds) as wait:
         found = _find(scan_id)
         if not found.is_settled:
             found = _await_verdict(scan_id, wait) or found

@@ -38,7 +38,7 @@ class Caller:
     """Who sent the request: a player, and the login (refresh family) that the token belongs to; or an API key."""
 
     player_id: UUID | None
-    family_id: UUID | None
+    session_id: UUID | None
     generation: int | None = None  # of a refresh token
     key: ApiKey | None = None
 
@@ -53,9 +53,9 @@ class Caller:
     @property
     def login(self) -> tuple[UUID, UUID]:
         """The player and the refresh family of a caller who is logged in here. Raises Forbidden."""
-        if self.player_id is None or self.family_id is None:
+        if self.player_id is None or self.session_id is None:
             raise Forbidden
-        return self.player_id, self.family_id
+        return self.player_id, self.session_id
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Requirement:
     kind: RequirementKind
     role: Role | None = None
     scope: Scope | None = None  # of an API key; a route that states none takes no keys
-    waived_unless: str | None = None  # the setting that asks for it
-    or_link: bool = False  # a signed link, judged by the route, takes the place of credentials
+    only_if_setting: str | None = None  # the setting that asks for it
+    allows_signed_link: bool = False  # a signed link, judged by the route, takes the place of credentials
 
 
-def _states(requirement: Requirement) -> Callable[[View], View]:
+def _with_requirement(requirement: Requirement) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         view.requirement = requirement  # type: ignore[attr-defined]
         return view
@@ -77,37 +77,37 @@ def _states(requirement: Requirement) -> Callable[[View], View]:
     return decorate
 
 
-public = _states(Requirement("public"))
+public = _with_requirement(Requirement("public"))
 """Anybody."""
-requires_login = _states(Requirement("player"))
+requires_login = _with_requirement(Requirement("player"))
 """Any player with a valid access token."""
-requires_refresh_token = _states(Requirement("refresh"))
+requires_refresh_token = _with_requirement(Requirement("refresh"))
 """A refresh token instead of an access token; whether it was used before is the route's to decide."""
-requires_self = _states(Requirement("oneself"))
+requires_self = _with_requirement(Requirement("oneself"))
 """The player whose id is in the path."""
-requires_websocket_access = _states(Requirement("socket"))
+requires_websocket_access = _with_requirement(Requirement("socket"))
 """A WebSocket: credentials by header or ticket, judged in `web/realtime/websockets.py` before the upgrade."""
 
 
 def requires_login_or_key(scope: Scope) -> Callable[[View], View]:
     """Any player with a valid access token, or an API key with this scope: whom it acts for is the route's to judge."""
-    return _states(Requirement("player", scope=scope))
+    return _with_requirement(Requirement("player", scope=scope))
 
 
 def requires_role(role: Role, *, scope: Scope | None = None) -> Callable[[View], View]:
     """A member of the organization in the path whose role is this one or above it, or a key of it with this scope."""
-    return _states(Requirement("role", role, scope))
+    return _with_requirement(Requirement("role", role, scope))
 
 
 def requires_login_if(setting: str) -> Callable[[View], View]:
     """Any player with a valid access token; where the setting is false, also anybody who presents no credentials."""
-    return _states(Requirement("player", waived_unless=setting))
+    return _with_requirement(Requirement("player", only_if_setting=setting))
 
 
 def allow_signed_link(view: View) -> View:
     """Stands above what the route requires otherwise: a request with a `signature` needs no credentials, and the route
     judges it."""
-    return _states(replace(requirement_of(view), or_link=True))(view)
+    return _with_requirement(replace(requirement_of(view), allows_signed_link=True))(view)
 
 
 def optional_caller() -> Caller | None:
@@ -164,11 +164,11 @@ def check_access() -> None:
 
 def _is_open(needed: Requirement) -> bool:
     """Whether this request needs no credentials."""
-    if needed.kind == "public" or (needed.or_link and "signature" in request.args):
+    if needed.kind == "public" or (needed.allows_signed_link and "signature" in request.args):
         return True
-    if needed.waived_unless is None or "Authorization" in request.headers:
+    if needed.only_if_setting is None or "Authorization" in request.headers:
         return False
-    return not getattr(settings(), needed.waived_unless)
+    return not getattr(settings(), needed.only_if_setting)
 
 
 def authenticate(*, refresh: bool = False) -> Caller:
@@ -227,7 +227,7 @@ def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
         found = _own_token(_bearer(), "refresh" if refresh else "access")
     except Unauthenticated:
         return None
-    return found.family_id if refresh else found.player_id
+    return found.session_id if refresh else found.player_id
 
 
 def _verified_caller(kind: Literal["access", "refresh"]) -> Caller:
@@ -242,7 +242,7 @@ def _verified_caller(kind: Literal["access", "refresh"]) -> Caller:
 def _external_identity(token: str) -> ExternalIdentity | None:
     """Whom a token of an outside service names, if it is one. Raises Unauthenticated."""
     service = external_auth.issuer()
-    return service.recognize(token) if service is not None else None
+    return service.verify(token) if service is not None else None
 
 
 def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:

@@ -69,7 +69,7 @@ class ExternalIssuer:
     def __init__(self, trust: IssuerPolicy, source: KeyFile | KeySet) -> None:
         self.trust, self._source = trust, source
 
-    def recognize(self, token: str) -> ExternalIdentity | None:
+    def verify(self, token: str) -> ExternalIdentity | None:
         """Whom the token names; None if it is not of this service. Raises Unauthenticated where it says so and does not
         hold."""
         if not _is_theirs(token, self.trust.issuer):
@@ -114,7 +114,7 @@ _lock = Lock()
 def get_or_create_session(theirs: ExternalIdentity) -> tuple[UUID, UUID]:
     """The player whom a token names, and its login; both are made on first sight. Whether the login still holds is
     asked of PostgreSQL, as that of any."""
-    player_id = _logins.get(theirs.login_id)
+    player_id = _logins.get(theirs.session_id)
     if player_id is None:
         with db.transaction() as conn:
             origin = RequestOrigin(request.remote_addr, g.request_id)
@@ -124,5 +124,5 @@ def get_or_create_session(theirs: ExternalIdentity) -> tuple[UUID, UUID]:
         with _lock:
             if len(_logins) >= MAX_LOGINS:
                 _logins.clear()
-            _logins[theirs.login_id] = player_id
-    return player_id, theirs.login_id
+            _logins[theirs.session_id] = player_id
+    return player_id, theirs.session_id

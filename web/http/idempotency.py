@@ -49,7 +49,7 @@ def idempotency_key() -> str | None:
 
 def request_digest() -> bytes:
     """Tells a retry from another request. Keyed, for bodies may hold passwords."""
-    if received := g.get("received_digest"):  # a file that was put aside
+    if received := g.get("body_digest"):  # a file that was put aside
         body = received
     else:
         body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)

@@ -189,7 +189,7 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
         operation["x-scope"] = needed.scope
         told = f"An API key needs the scope `{needed.scope}`."
         operation["description"] = "\n\n".join(filter(None, (operation.get("description"), told)))
-    if needed.waived_unless is not None or needed.or_link:
+    if needed.only_if_setting is not None or needed.allows_signed_link:
         operation["security"].append({})  # an installation may open it to everybody, a signed link to whoever has it
 
 

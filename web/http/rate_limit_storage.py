@@ -18,7 +18,7 @@ from shared.settings import settings
 log = get_logger()
 
 SCHEME = "waymark"
-SOCKET_SECONDS = 0.25
+SOCKET_TIMEOUT_SECONDS = 0.25
 """A Redis that takes longer is as good as gone: Flask-Limiter counts in this process's memory until it is back, and
 looks for it after 1, 2, 4 … 32 seconds."""
 INCREMENT_SCRIPT = (Path(__file__).parent / "rate_limit_increment.lua").read_text()
@@ -34,8 +34,8 @@ class RedisRateLimitStorage(Storage):
         super().__init__(uri, wrap_exceptions, **options)
         self._client = make_client(
             max_connections=settings().web_threads + 1,  # else a crowd looks like a Redis that is gone
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
+            socket_timeout=SOCKET_TIMEOUT_SECONDS,
+            socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
             health_check_interval=0,
             retry=Retry(NoBackoff(), 0),
         )
@@ -74,5 +74,5 @@ class RedisRateLimitStorage(Storage):
 
 def _told() -> dict[str, tuple[int, float]]:
     """By counter, how much is spent and when its window ends, as this request has heard it."""
-    told: dict[str, tuple[int, float]] = g.setdefault("spent", {})
+    told: dict[str, tuple[int, float]] = g.setdefault("rate_limit_counts", {})
     return told

@@ -102,7 +102,7 @@ def init_app(app: Flask) -> None:
     @app.before_request
     def find_spender() -> None:
         if request.endpoint is not None and request.method != "OPTIONS":
-            g.spender = _find_spender(request.endpoint)
+            g.rate_limit_keys = _find_spender(request.endpoint)
 
     limiter.init_app(app)
 
@@ -121,7 +121,7 @@ def init_app(app: Flask) -> None:
 
 
 def _spender() -> RateLimitKeys:
-    found: RateLimitKeys = g.spender
+    found: RateLimitKeys = g.rate_limit_keys
     return found
 
 
@@ -142,7 +142,7 @@ def _find_spender(endpoint: str) -> RateLimitKeys:
     if "Authorization" not in request.headers:
         if needed.kind == "socket" and "ticket" in request.args:
             return RateLimitKeys("websocket_ticket", normalize_address(request.remote_addr))
-        if needed.waived_unless or needed.or_link:
+        if needed.only_if_setting or needed.allows_signed_link:
             return RateLimitKeys(budget, normalize_address(request.remote_addr))
     return RateLimitKeys("anonymous", normalize_address(request.remote_addr))
 

@@ -64,7 +64,7 @@ def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
 def serialize_requests(view: View) -> View:
     """The view has a password hashed, and crowds may come to have that done: they are let in one after the other, so
     that everybody else hardly notices, and sent away before they cost anything while there is no room for them."""
-    view.comes_in_crowds = True  # type: ignore[attr-defined]
+    view.is_serialized = True  # type: ignore[attr-defined]
     return view
 
 
@@ -73,7 +73,7 @@ def register_serialized_routes(app: Flask) -> None:
     app.extensions[SERIALIZED_ROUTES] = {
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
-        if getattr(app.view_functions[rule.endpoint], "comes_in_crowds", False)
+        if getattr(app.view_functions[rule.endpoint], "is_serialized", False)
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
@@ -88,7 +88,7 @@ def check_request_bodies(app: Flask) -> None:
         takes = getattr(view, "__annotations__", {})
         if request.method == "OPTIONS":
             return
-        if getattr(view, "comes_in_crowds", False):
+        if getattr(view, "is_serialized", False):
             check_capacity()
         if "query" in takes and request.query_string:
             _refuse_repeated(takes["query"])

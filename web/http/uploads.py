@@ -24,5 +24,5 @@ def spooled_body() -> Iterator[BinaryIO]:
             digest.update(piece)
             file.write(piece)
         file.seek(0)
-        g.received_digest = digest.hexdigest()
+        g.body_digest = digest.hexdigest()
         yield cast("BinaryIO", file)

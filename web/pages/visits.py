@@ -50,7 +50,7 @@ def _count(code: LinkTarget) -> bool:
     """Remember the visit, and take it off the stock if there is one; False if somebody else took the last of it."""
     user_agent = request.headers.get("User-Agent")
     ahead = is_prefetch(request.method, dict(request.headers))
-    took = code.only_redirects and code.max_scans is not None and not ahead and not is_crawler(user_agent)
+    took = code.is_redirect and code.max_scans is not None and not ahead and not is_crawler(user_agent)
     if took:
         with db.connection() as conn:
             if not store.use_stock(conn, code.id):

@@ -40,39 +40,39 @@ class Subscription:
         self.owner = owner
         self.listener = listener
         """Who listens: the owner, or one of an organization's staff."""
-        self.doubted = True
+        self.needs_recheck = True
         """Whether the listener may have lost the right to listen: a login or role of theirs has ended. At first, too,
         for it may have while the socket was being opened."""
         self.position = LogPosition(0, 0)
         """Everything up to here was sent, or is not to be."""
         self.seen: Snapshot | None = None
         """Without a place to resume from: what was committed before the upgrade is not news."""
-        self.stale = False
+        self.must_replay = False
         """The log holds something that did not come through Redis."""
         self.replaying = False
         self.overflowed = False
-        self.news = threading.Event()
+        self.has_events = threading.Event()
         self._queue: deque[PublishedEvent] = deque()
 
-    def begin(self, now: Snapshot, since: LogPosition | None) -> None:
+    def start_at(self, now: Snapshot, since: LogPosition | None) -> None:
         """Say from where on events are news. The feed is filled already, so that none falls between."""
         if since is None:
             self.seen, self.position = now, LogPosition(now.xmin, 0)
         else:
-            self.stale, self.position = True, since
+            self.must_replay, self.position = True, since
 
-    def offer(self, published: PublishedEvent) -> None:
+    def push(self, published: PublishedEvent) -> None:
         """Queue one event; too many make a slow socket overflow, and one that replays the log read on there."""
         if len(self._queue) < QUEUE_LENGTH:
             self._queue.append(published)
-        elif self.replaying or self.stale:
+        elif self.replaying or self.must_replay:
             self._queue.clear()
-            self.stale = True
+            self.must_replay = True
         else:
             self.overflowed = True
-        self.news.set()
+        self.has_events.set()
 
-    def take(self) -> str | None:
+    def pop(self) -> str | None:
         """The next message to send, or None. What was sent before, or was no news, is skipped."""
         while self._queue:
             published = self._queue.popleft()
@@ -89,7 +89,7 @@ class Subscription:
 
     def attach(self, news: threading.Event) -> None:
         """Use the socket's own event from here on, so that one wait hears of news, of the client, and of the end."""
-        self.news = news
+        self.has_events = news
         news.set()
 
 
@@ -112,11 +112,11 @@ class Fanout:
                     self._thread.start()
 
     @contextmanager
-    def place(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
+    def wait_for_verdict(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
         """Stand in line for a scan's verdict; see `Waits.place`."""
         if seconds > 0:
             self.start()
-        with self.waits.place(scan_id, seconds) as wait:
+        with self.waits.register(scan_id, seconds) as wait:
             yield wait
 
     def add(self, feed: Subscription) -> None:
@@ -136,7 +136,7 @@ class Fanout:
         self.closing = True
         self.waits.close()
         for feed in self._all():
-            feed.news.set()
+            feed.has_events.set()
 
     def _all(self) -> list[Subscription]:
         with self._lock:
@@ -147,46 +147,46 @@ class Fanout:
         while not self.closing:
             try:
                 for said in listen(channels=map(key, CHANNELS)):
-                    self._hear(said)
+                    self._handle_message(said)
             except Exception as error:  # noqa: BLE001 - also what is not ours or cannot be read: sockets live on the log
                 log.warning("live_events_unavailable", error=repr(error))
                 pause.wait(0.5)
 
-    def _hear(self, said: "dict[str, object]") -> None:
+    def _handle_message(self, said: "dict[str, object]") -> None:
         payload = said["data"]
         if not isinstance(payload, bytes):
             if payload == len(CHANNELS):  # the subscription stands: look at what was said before it
-                self._look_again()
+                self._resync_all()
         elif said["channel"] == key(VERDICTS_CHANNEL).encode():
-            self._tell_verdicts([UUID(scan_id) for scan_id in payload.decode().split()])
+            self._deliver_verdicts([UUID(scan_id) for scan_id in payload.decode().split()])
         elif said["channel"] == key(ACCESS_CHANGES_CHANNEL).encode():
-            self._doubt({UUID(listener) for listener in payload.decode().split()})
+            self._mark_for_recheck({UUID(listener) for listener in payload.decode().split()})
         else:
             self._deliver(payload)
 
-    def _tell_verdicts(self, settled: list[UUID]) -> None:
+    def _deliver_verdicts(self, settled: list[UUID]) -> None:
         """Read what was settled together at once for all who wait for it: a look by each of them costs twice as much.
         Without PostgreSQL they are left to look for themselves."""
-        awaited = self.waits.awaited(settled)
+        awaited = self.waits.filter_awaited(settled)
         if not awaited:
             return
         try:
             with db.connection() as conn:
-                self.waits.tell(scan for scan in store.find_many(conn, awaited) if scan.is_settled)
+                self.waits.deliver(scan for scan in store.find_many(conn, awaited) if scan.is_settled)
         except psycopg.OperationalError:
             pass
         self.waits.wake(awaited)
 
-    def _doubt(self, listeners: set[UUID]) -> None:
+    def _mark_for_recheck(self, listeners: set[UUID]) -> None:
         for feed in self._all():
             if feed.listener in listeners:
-                feed.doubted = True
-                feed.news.set()
+                feed.needs_recheck = True
+                feed.has_events.set()
 
-    def _look_again(self) -> None:
+    def _resync_all(self) -> None:
         for feed in self._all():
-            feed.stale = feed.doubted = True
-            feed.news.set()
+            feed.must_replay = feed.needs_recheck = True
+            feed.has_events.set()
         self.waits.wake()
 
     def _deliver(self, payload: bytes) -> None:

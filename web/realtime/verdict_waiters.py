@@ -45,7 +45,7 @@ class VerdictWaiters:
         self._closed = False
 
     @contextmanager
-    def place(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
+    def register(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
         """Stand in line for a scan's verdict, before the scan is inserted so that no wake is missed.
 
         Gives None where nothing is to be waited for: no time was asked, or this process holds as many waiting requests
@@ -66,12 +66,12 @@ class VerdictWaiters:
                     del self._waits[scan_id]
             self._places.release()
 
-    def awaited(self, scan_ids: Iterable[UUID]) -> list[UUID]:
+    def filter_awaited(self, scan_ids: Iterable[UUID]) -> list[UUID]:
         """Those of these scans that somebody waits for."""
         with self._lock:
             return [scan_id for scan_id in scan_ids if scan_id in self._waits]
 
-    def tell(self, settled: Iterable[StoredScan]) -> None:
+    def deliver(self, settled: Iterable[StoredScan]) -> None:
         """Hand these verdicts to the requests that wait for them."""
         with self._lock:
             for scan in settled:

@@ -9,7 +9,7 @@ from simple_websocket import ConnectionClosed, Server
 from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
-SEND_SECONDS = 10  # how long a client may leave its receive buffer full
+SEND_TIMEOUT_SECONDS = 10  # how long a client may leave its receive buffer full
 
 
 class SerializedSocket:
@@ -45,6 +45,6 @@ def configure(ws: Server) -> None:
     """Have frames sent whole, and a send fail when the client does not read for a while; it may be silent."""
     ws.sock = SerializedSocket(ws.sock)
     try:
-        ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_SECONDS, 0))
+        ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_SECONDS, 0))
     except OSError as error:  # the client has gone already
         raise ConnectionClosed from error

@@ -86,14 +86,14 @@ def create_ticket() -> Response:
 @requires_websocket_access
 def player_events(ws: Server, player_id: str) -> None:
     """The player's own events."""
-    stream(ws, g.feed)
+    stream(ws, g.subscription)
 
 
 @sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
 @requires_websocket_access
 def organization_events(ws: Server, org_id: str) -> None:
     """Events of the organization's codes, for its staff."""
-    stream(ws, g.feed)
+    stream(ws, g.subscription)
 
 
 def init_app(app: Flask) -> None:
@@ -120,17 +120,19 @@ def open_subscription() -> None:
     _check_handshake()
     if fanout.closing or not settings().websocket_limit or not places.acquire(blocking=False):
         raise TooManyWebSockets
-    g.holds_place = True
-    g.feed = Subscription("org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0], found.login[0])
-    fanout.add(g.feed)
-    _begin(g.feed)
+    g.holds_slot = True
+    g.subscription = Subscription(
+        "org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0], found.login[0]
+    )
+    fanout.add(g.subscription)
+    _begin(g.subscription)
 
 
 def close_subscription(_error: BaseException | None) -> None:
-    feed = g.pop("feed", None)
+    feed = g.pop("subscription", None)
     if feed is not None:
         fanout.remove(feed)
-    if g.pop("holds_place", False):
+    if g.pop("holds_slot", False):
         places.release()
 
 
@@ -207,8 +209,8 @@ def _begin(feed: Subscription) -> None:
     position = LogPosition.parse(since) if since is not None else None
     if position and (position.xid > now.xmax or (horizon is not None and position < horizon)):
         position = None
-    g.reset = since is not None and position is None
-    feed.begin(now, position)
+    g.send_reset = since is not None and position is None
+    feed.start_at(now, position)
 
 
 def stream(ws: Server, feed: Subscription) -> None:
@@ -234,21 +236,21 @@ def stream(ws: Server, feed: Subscription) -> None:
             ws.close(POLICY_VIOLATION, "Nothing is expected from the client.")
             return
         try:
-            doubted, feed.doubted = feed.doubted, False
+            doubted, feed.needs_recheck = feed.needs_recheck, False
             if not listener.may_listen(doubted=doubted):
                 ws.close(POLICY_VIOLATION, "You may not listen here any more.")
                 return
-            if feed.stale:
+            if feed.must_replay:
                 replay(ws, feed)
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
-            feed.doubted = feed.doubted or doubted
+            feed.needs_recheck = feed.needs_recheck or doubted
             ws.event.wait(1.0)  # PostgreSQL is away: what it holds is sent when it is back
             ws.event.set()
             continue
-        if feed.stale:
+        if feed.must_replay:
             ws.event.set()
             continue
-        while not _is_interrupted(feed) and (text := feed.take()) is not None:
+        while not _is_interrupted(feed) and (text := feed.pop()) is not None:
             send(ws, text)
             if feed.overflowed:
                 ws.close(TRY_AGAIN_LATER, "Too slow; resume with since.")
@@ -263,23 +265,23 @@ def replay(ws: Server, feed: Subscription) -> None:
     on live from there without a gap.
     """
     owner = {f"{feed.stream}_id": feed.owner}
-    feed.replaying, feed.stale = True, False
+    feed.replaying, feed.must_replay = True, False
     try:
         with db.connection() as conn:
             settled = LogPosition(event_log.current_snapshot(conn).xmin, 0)
             page = event_log.read(conn, feed.position, limit=REPLAY_PAGE, **owner)
         for event in page:
             if _is_interrupted(feed):
-                feed.stale = True
+                feed.must_replay = True
                 return
             if feed.accepts(event.position):
                 send(ws, to_json(to_message(event)))
         if len(page) < REPLAY_PAGE:
             feed.position = max(feed.position, settled)
         else:
-            feed.stale = True
+            feed.must_replay = True
     except BaseException:
-        feed.stale = True
+        feed.must_replay = True
         raise
     finally:
         feed.replaying = False
@@ -288,4 +290,4 @@ def replay(ws: Server, feed: Subscription) -> None:
 def _is_interrupted(feed: Subscription) -> bool:
     """Whether there is something to find out before anything more is sent: a client that reads slowly makes sending
     what there is take as long as it likes."""
-    return feed.doubted or fanout.closing
+    return feed.needs_recheck or fanout.closing

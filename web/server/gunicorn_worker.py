@@ -37,7 +37,7 @@ class RequestReader(RequestParser):  # type: ignore[misc]
         self._again: Any = None
         self._put_back_at = 0.0
 
-    def put_back(self, request: Any) -> None:
+    def unread(self, request: Any) -> None:
         self._again, self._put_back_at = request, time.monotonic()
 
     def __next__(self) -> Any:
@@ -63,14 +63,14 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
         """Have the connection's next request served when its turn comes."""
         if conn.parser is None:
             conn.parser = RequestReader(conn)
-        self.turns.ask(conn)
+        self.turns.submit(conn)
 
     def on_client_socket_readable(self, conn: Any, client: Any) -> None:
         """A kept connection has something to read: a request, or only its end, for which nobody needs a thread."""
         if peek(conn.sock) == b"":
             self.poller.unregister(client)
             self.keepalived_conns.remove(conn)
-            self.lose(conn)
+            self.close_connection(conn)
         else:
             super().on_client_socket_readable(conn, client)
 
@@ -89,7 +89,7 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
                 except BaseException as error:  # noqa: BLE001 - as an executor does
                     served.set_exception(error)
             if served.exception() is None and served.result() is REQUEUED:
-                self.crowd.ask(conn)
+                self.crowd.submit(conn)
                 self.method_queue.defer(lambda: None)  # wakes the main thread, which ends leases
             else:
                 self.method_queue.defer(self.finish_request, conn, served)
@@ -123,7 +123,7 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
         """As gunicorn's, but no longer than until a lease ends for which somebody waits."""
         while self.lingering and (oldest := next(iter(self.lingering))).timeout <= time.monotonic():
             self.stop_lingering(oldest)
-        leases = [self.turns.end_leases(), self.crowd.end_leases()]
+        leases = [self.turns.expire_permits(), self.crowd.expire_permits()]
         super().wait_for_and_dispatch_events(min([timeout, *(left for left in leases if left is not None)]))
 
     def finish_request(self, conn: Any, fs: Any) -> None:
@@ -145,15 +145,15 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
             is_closed = peek(conn.sock) == b""
             if not is_closed:
                 conn.sock = detach_socket(conn.sock)
-                self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.on_last_words, conn))
+                self.poller.register(conn.sock, selectors.EVENT_READ, partial(self.drain, conn))
         except (OSError, ValueError):
             is_closed = True
         if is_closed:
-            self.lose(conn)
+            self.close_connection(conn)
         else:
             self.lingering[conn] = None
 
-    def on_last_words(self, conn: Any, _client: Any) -> None:
+    def drain(self, conn: Any, _client: Any) -> None:
         """Drop what the client still says, up to a limit."""
         try:
             said = conn.sock.recv(LINGER_BYTES)
@@ -168,9 +168,9 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
     def stop_lingering(self, conn: Any) -> None:
         del self.lingering[conn]
         self.poller.unregister(conn.sock)
-        self.lose(conn)
+        self.close_connection(conn)
 
-    def lose(self, conn: Any) -> None:
+    def close_connection(self, conn: Any) -> None:
         self.nr_conns -= 1
         conn.close()
 

@@ -26,15 +26,15 @@ class DeadlineReader(SocketUnreader):  # type: ignore[misc]
         super().__init__(sock)
         self._waits = IDLE_TIMEOUT_SECONDS
         self._seconds, self._rate, self._clock = seconds, rate, clock
-        self.begin()
+        self.start_request()
 
-    def begin(self) -> None:
+    def start_request(self) -> None:
         """The next request may come. Its time runs from its first byte."""
         self._began: float | None = None
         self._bytes = 0
         self.is_body = False
 
-    def excuse(self, seconds: float) -> None:
+    def extend(self, seconds: float) -> None:
         """So many passed in which it was not the client who kept us waiting."""
         if self._began is not None:
             self._began += seconds

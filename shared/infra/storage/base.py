@@ -79,10 +79,10 @@ class Storage(Protocol):
     def delete(self, name: str) -> None:
         """Remove the file, if there is one."""
 
-    def listed(self, prefix: str) -> Iterator[StoredFile]:
+    def list_files(self, prefix: str) -> Iterator[StoredFile]:
         """Every file whose name begins like this, in no order. `prefix` ends in `/`."""
 
-    def forget_drafts(self, before: datetime) -> int:
+    def purge_drafts(self, before: datetime) -> int:
         """Remove what is left of files that were begun before then and never finished. Returns how many."""
 
 

@@ -70,7 +70,7 @@ class LocalStorage:
         with suppress(OSError):
             path.parent.rmdir()  # if it is empty
 
-    def listed(self, prefix: str) -> Iterator[StoredFile]:
+    def list_files(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")
         for folder, _, names in os.walk(self._files / prefix):
             for name in names:
@@ -79,7 +79,7 @@ class LocalStorage:
                     at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
                     yield StoredFile(path.relative_to(self._files).as_posix(), at)
 
-    def forget_drafts(self, before: datetime) -> int:
+    def purge_drafts(self, before: datetime) -> int:
         gone = 0
         with _translate_errors():
             for path in self._drafts.iterdir() if self._drafts.exists() else ():

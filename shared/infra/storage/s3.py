@@ -75,7 +75,7 @@ class S3Storage:
         with _translate_errors():
             self._client.delete_object(**self._at(name))
 
-    def listed(self, prefix: str) -> Iterator[StoredFile]:
+    def list_files(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")
         with _translate_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
@@ -83,7 +83,7 @@ class S3Storage:
                 for found in page.get("Contents", ()):
                     yield StoredFile(found["Key"], found["LastModified"])
 
-    def forget_drafts(self, before: datetime) -> int:
+    def purge_drafts(self, before: datetime) -> int:
         gone = 0
         with _translate_errors():
             uploads = self._client.get_paginator("list_multipart_uploads")
