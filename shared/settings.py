@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, FilePath, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from shared.settings_checks import contradictions, in_production
+from shared.settings_checks import find_conflicts, find_production_errors
 
-OutsideAlgorithm = Literal[
+SigningAlgorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
 ]
 
@@ -74,7 +74,7 @@ def _limit(text: str) -> str:
     return text
 
 
-Limit = Annotated[str, AfterValidator(_limit)]
+RateLimit = Annotated[str, AfterValidator(_limit)]
 
 
 class Settings(BaseSettings):
@@ -105,24 +105,24 @@ class Settings(BaseSettings):
     request_read_timeout_seconds: float = Field(30, gt=0, le=600)
     request_min_bytes_per_second: int = Field(16_384, ge=1)
     rate_limits_enabled: bool = True
-    rate_limit_default: Limit = "600 per minute"
-    rate_limit_anonymous: Limit = "300 per minute"
-    rate_limit_websocket_ticket: Limit = "3000 per minute"
-    rate_limit_login: Limit = "60 per minute"
-    rate_limit_login_per_username: Limit = "10 per 5 minutes"
-    rate_limit_register: Limit = "60 per minute"
-    rate_limit_refresh: Limit = "30 per minute"
-    rate_limit_scan: Limit = "120 per minute"
-    rate_limit_generate: Limit = "60 per minute"
-    rate_limit_render: Limit = "30 per minute"
-    rate_limit_image: Limit = "600 per minute"
-    rate_limit_api_key: Limit = "6000 per minute"
+    rate_limit_default: RateLimit = "600 per minute"
+    rate_limit_anonymous: RateLimit = "300 per minute"
+    rate_limit_websocket_ticket: RateLimit = "3000 per minute"
+    rate_limit_login: RateLimit = "60 per minute"
+    rate_limit_login_per_username: RateLimit = "10 per 5 minutes"
+    rate_limit_register: RateLimit = "60 per minute"
+    rate_limit_refresh: RateLimit = "30 per minute"
+    rate_limit_scan: RateLimit = "120 per minute"
+    rate_limit_generate: RateLimit = "60 per minute"
+    rate_limit_render: RateLimit = "30 per minute"
+    rate_limit_image: RateLimit = "600 per minute"
+    rate_limit_api_key: RateLimit = "6000 per minute"
 
     external_auth_issuer: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
     external_auth_audience: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
     external_auth_keys_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
     external_auth_secret: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
-    external_auth_algorithms: Annotated[tuple[OutsideAlgorithm, ...], NoDecode, BeforeValidator(_split_commas)] = ()
+    external_auth_algorithms: Annotated[tuple[SigningAlgorithm, ...], NoDecode, BeforeValidator(_split_commas)] = ()
     external_auth_subject_claim: str = Field("sub", min_length=1, max_length=100)
     external_auth_link_existing_players: bool = False
 
@@ -171,14 +171,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        for refusal in contradictions(self):
+        for refusal in find_conflicts(self):
             raise ValueError(refusal)
-        for refusal in in_production(self) if self.is_production else ():
+        for refusal in find_production_errors(self) if self.is_production else ():
             raise ValueError(refusal)
         return self
 
     @property
-    def external_auth_allowed_algorithms(self) -> tuple[OutsideAlgorithm, ...]:
+    def external_auth_allowed_algorithms(self) -> tuple[SigningAlgorithm, ...]:
         """How tokens of the outside service may be signed."""
         return self.external_auth_algorithms or (
             ("HS256",) if self.external_auth_secret else ("RS256", "ES256", "EdDSA")

@@ -22,48 +22,48 @@ WELL_KNOWN = re.compile(
 DEFAULT_PASSWORDS = {"admin", "default", "guest", "postgres", "redis", "root", "secret", "test"}
 
 
-def contradictions(told: "Settings") -> Iterator[str]:
+def find_conflicts(settings: "Settings") -> Iterator[str]:
     """What does not fit together, wherever we run."""
-    if len(told.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+    if len(settings.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
-    if (told.grpc_cert_file is None) != (told.grpc_key_file is None):
+    if (settings.grpc_cert_file is None) != (settings.grpc_key_file is None):
         yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
-    if told.websocket_limit >= told.web_threads:
+    if settings.websocket_limit >= settings.web_threads:
         yield "MAX_WEBSOCKETS must be below WEB_THREADS, so that HTTP always has a thread"
-    if told.external_auth_issuer is None:
-        if told.external_auth_keys_file or told.external_auth_secret:
+    if settings.external_auth_issuer is None:
+        if settings.external_auth_keys_file or settings.external_auth_secret:
             yield "EXTERNAL_AUTH_ISSUER must be set: tokens that name no issuer are not taken"
         return
-    if told.external_auth_audience is None:
+    if settings.external_auth_audience is None:
         yield "EXTERNAL_AUTH_AUDIENCE must be set: tokens made for others are not taken"
-    if (told.external_auth_keys_file is None) == (told.external_auth_secret is None):
+    if (settings.external_auth_keys_file is None) == (settings.external_auth_secret is None):
         yield "EXTERNAL_AUTH_KEYS_FILE or EXTERNAL_AUTH_SECRET must be set, and not both"
     if any(
-        name.startswith("HS") != (told.external_auth_secret is not None)
-        for name in told.external_auth_allowed_algorithms
+        name.startswith("HS") != (settings.external_auth_secret is not None)
+        for name in settings.external_auth_allowed_algorithms
     ):
         yield "EXTERNAL_AUTH_ALGORITHMS must be HS256, HS384 or HS512 if EXTERNAL_AUTH_SECRET is set, else none of them"
-    if told.external_auth_secret is not None:
-        if len(told.external_auth_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
+    if settings.external_auth_secret is not None:
+        if len(settings.external_auth_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
             yield f"EXTERNAL_AUTH_SECRET must be at least {MIN_SECRET_BYTES} bytes"
-        if told.external_auth_secret.get_secret_value() == told.jwt_secret.get_secret_value():
+        if settings.external_auth_secret.get_secret_value() == settings.jwt_secret.get_secret_value():
             yield "EXTERNAL_AUTH_SECRET must not be JWT_SECRET: who has it could sign for anybody"
 
 
-def in_production(told: "Settings") -> Iterator[str]:
+def find_production_errors(settings: "Settings") -> Iterator[str]:
     """What only a demo may have."""
-    for name, secret in (("JWT_SECRET", told.jwt_secret), ("EXTERNAL_AUTH_SECRET", told.external_auth_secret)):
+    for name, secret in (("JWT_SECRET", settings.jwt_secret), ("EXTERNAL_AUTH_SECRET", settings.external_auth_secret)):
         if secret is not None and _is_guessable(secret.get_secret_value()):
             yield f"{name} looks made up; use e.g. `openssl rand -hex 32`"
-    if told.grpc_token and _is_weak(told.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
+    if settings.grpc_token and _is_weak(settings.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
         yield f"GRPC_TOKEN must be {MIN_TOKEN_CHARACTERS} characters or more, and no example's"
-    for name, url in (("DATABASE_URL", told.database_url), ("REDIS_URL", told.redis_url)):
+    for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         password = _password(url.get_secret_value())
         if password is not None and _is_weak(password, MIN_PASSWORD_CHARACTERS):
             yield f"{name}: the password must be {MIN_PASSWORD_CHARACTERS} characters or more, and no example's"
-    if told.public_url is None:
+    if settings.public_url is None:
         yield "PUBLIC_URL must be set in production: it is printed inside the codes"
-    if told.sends_grpc_token_in_clear:
+    if settings.sends_grpc_token_in_clear:
         yield "GRPC_TLS must be on in production where GRPC_TOKEN goes to another host"
     if os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no"):
         yield "FLASK_DEBUG must be off in production"
@@ -71,18 +71,18 @@ def in_production(told: "Settings") -> Iterator[str]:
         yield "PYTHONDEVMODE must be off in production"
 
 
-def doubts(told: "Settings") -> Iterator[str]:
+def find_production_warnings(settings: "Settings") -> Iterator[str]:
     """What is seldom meant in production, and said when a process starts."""
-    if told.public_url is not None and not told.public_url.startswith("https:"):
+    if settings.public_url is not None and not settings.public_url.startswith("https:"):
         yield "PUBLIC_URL is not https: browsers give a page neither camera nor position, and tokens can be read"
-    elif told.public_url is not None and not told.trusted_proxies:
+    elif settings.public_url is not None and not settings.trusted_proxies:
         yield "TRUSTED_PROXIES is 0, and PUBLIC_URL is https: if a proxy ends TLS, all clients share its budgets"
-    for origin in told.allowed_origins:
+    for origin in settings.allowed_origins:
         if not origin.startswith("https:"):
             yield f"ALLOWED_ORIGINS holds {origin}: whoever is on the way to it can call the API as its users"
-    if told.log_level == "DEBUG":
+    if settings.log_level == "DEBUG":
         yield "LOG_LEVEL is DEBUG: libraries tell more than they should"
-    if not told.rate_limits_enabled:
+    if not settings.rate_limits_enabled:
         yield "RATE_LIMITS_ENABLED is off: nothing bounds who guesses passwords"
 
 
@@ -100,5 +100,5 @@ def _is_weak(secret: str, least: int) -> bool:
 def _password(url: str) -> str | None:
     """In a URL of PostgreSQL or Redis; None where there is none, as with certificates and private networks."""
     parts = urlsplit(url)
-    told = parse_qs(parts.query).get("password", [None])[-1]
-    return told if parts.password is None else unquote(parts.password)
+    password = parse_qs(parts.query).get("password", [None])[-1]
+    return password if parts.password is None else unquote(parts.password)

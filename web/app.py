@@ -5,7 +5,7 @@ from flask_openapi import OpenAPI
 from shared.infra import logging
 from shared.infra.redis import require_no_eviction
 from shared.settings import settings
-from shared.settings_checks import doubts
+from shared.settings_checks import find_production_warnings
 from web.api import (
     accounts,
     analytics,
@@ -38,7 +38,7 @@ def create_app() -> OpenAPI:
     """The WSGI application, made once per process."""
     logging.configure("web")
     require_no_eviction()
-    for doubt in doubts(settings()) if settings().is_production else ():
+    for doubt in find_production_warnings(settings()) if settings().is_production else ():
         logging.get_logger().warning("suspicious_setting", warning=doubt)
     app = OpenAPI(
         __name__,

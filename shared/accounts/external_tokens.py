@@ -15,13 +15,13 @@ from jwt import PyJWK
 from jwt.exceptions import PyJWTError
 
 from shared.errors import Unauthenticated
-from shared.settings import OutsideAlgorithm
+from shared.settings import SigningAlgorithm
 
 MAX_SUBJECT = 255
 LEEWAY_SECONDS = 30
 """Of their clock against ours, for `nbf` and `iat`; the gate gives `exp` none."""
 MAX_EXPIRY = 253_402_300_799  # of the year 9999
-ALGORITHMS_BY_KEY_TYPE: dict[tuple[str, str | None], tuple[OutsideAlgorithm, ...]] = {
+ALGORITHMS_BY_KEY_TYPE: dict[tuple[str, str | None], tuple[SigningAlgorithm, ...]] = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ("EC", "P-256"): ("ES256",),
     ("EC", "P-384"): ("ES384",),
@@ -53,7 +53,7 @@ class IssuerPolicy:
     issuer: str
     audience: str
     claim: str
-    algorithms: tuple[OutsideAlgorithm, ...]
+    algorithms: tuple[SigningAlgorithm, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class SigningKey:
 
     id: str | None
     material: Any
-    algorithms: tuple[OutsideAlgorithm, ...]
+    algorithms: tuple[SigningAlgorithm, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class KeySet:
         return found[0]
 
 
-def parse_jwks(text: str, allowed: tuple[OutsideAlgorithm, ...]) -> KeySet:
+def parse_jwks(text: str, allowed: tuple[SigningAlgorithm, ...]) -> KeySet:
     """The public keys of a JWK set (RFC 7517) that sign in one of these ways; others are passed over. Raises ValueError
     where there is none."""
     found = []

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from shared.infra import redis as redises
 from shared.settings import Settings, SettingsError, settings
 from shared.settings import settings as read
-from shared.settings_checks import WELL_KNOWN, doubts
+from shared.settings_checks import WELL_KNOWN, find_production_warnings
 
 GOOD = {
     "DATABASE_URL": "postgresql://u:p@db/waymark",
@@ -132,10 +132,12 @@ def test_no_random_secret_is_taken_for_an_example(raw: bytes) -> None:
 def test_what_is_seldom_meant_is_said(load: Any) -> None:
     odd = {"PUBLIC_URL": "http://w.example", "ALLOWED_ORIGINS": "http://g.example", "RATE_LIMITS_ENABLED": "false"}
 
-    assert not list(doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
-    (told,) = doubts(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
+    assert not list(find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
+    (told,) = find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
     assert told.startswith("TRUSTED_PROXIES ")
-    assert [each.partition(" ")[0] for each in doubts(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG"))] == [
+    assert [
+        each.partition(" ")[0] for each in find_production_warnings(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG"))
+    ] == [
         "PUBLIC_URL",
         "ALLOWED_ORIGINS",
         "LOG_LEVEL",

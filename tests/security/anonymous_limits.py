@@ -75,13 +75,19 @@ ATTACKS = [
     Attack(
         "rotating through a household's networks against the limits",
         own_network,
-        replaced(rate_limits, "HOUSEHOLD", 64),
+        replaced(rate_limits, "IPV6_PREFIX_LENGTH", 64),
     ),
-    Attack("guessing one name from many addresses", many_addresses, replaced(rate_limits, "BY_NAME", set())),
+    Attack(
+        "guessing one name from many addresses", many_addresses, replaced(rate_limits, "PER_USERNAME_ENDPOINTS", set())
+    ),
     Attack(
         "made-up tokens without end",
         endless_tokens,
-        without(rate_limits._find_spender, 'Spender("unproved", address(', 'Spender("unproved", str(g.request_id or '),
+        without(
+            rate_limits._find_spender,
+            'RateLimitKeys("anonymous", normalize_address(',
+            'RateLimitKeys("anonymous", str(g.request_id or ',
+        ),
     ),
     Attack("a log-in of half a megabyte", costly_body, any_length),
 ]

@@ -130,7 +130,7 @@ MARKED_SAFE = without(
 ANY_COLOR = all_of(
     taking_any_text(CustomizationBody, "foreground_color"),
     replaced(customizations, "check_colors", lambda *_: []),
-    replaced(customizations, "_prove", lambda *_, **__: None),
+    replaced(customizations, "_check_readable", lambda *_, **__: None),
     without_check("qr_customizations", "qr_customizations_foreground"),
 )
 
@@ -149,12 +149,14 @@ ATTACKS = [
     Attack("script in a description", script_in_a_description, MARKED_SAFE),
     Attack("script in an organization's name", script_in_a_name, MARKED_SAFE),
     Attack("script in a color", script_in_a_color, ANY_COLOR),
-    Attack("script in a logo", script_in_a_logo, replaced(logos, "clean_logo", lambda data: data)),
+    Attack("script in a logo", script_in_a_logo, replaced(logos, "sanitize_logo", lambda data: data)),
     Attack(
         "logo that is neither PNG nor JPEG",
         logo_of_another_kind,
         without(logos.sanitize_logo, ', formats=["PNG", "JPEG"]', ""),
     ),
-    Attack("CSV cells that begin like a formula", formula_in_an_export, replaced(csv_cells, "guarded", as_it_is)),
-    Attack("formulas in a manifest", formula_in_a_manifest, replaced(manifest, "guarded", as_it_is)),
+    Attack(
+        "CSV cells that begin like a formula", formula_in_an_export, replaced(csv_cells, "escape_formula", as_it_is)
+    ),
+    Attack("formulas in a manifest", formula_in_a_manifest, replaced(manifest, "escape_formula", as_it_is)),
 ]

@@ -93,12 +93,14 @@ ATTACKS = [
     Attack(
         "guessed API key",
         guessed,
-        without(api_keys.authenticate, "not hmac.compare_digest(digest, digest_of(text))", "False"),
+        without(api_keys.authenticate, "not hmac.compare_digest(digest, key_digest(text))", "False"),
     ),
     Attack(
         "another's scan, read with an API key",
         anothers_scan,
         without(scans._may_read, "scan.api_key_id == reader.key.id", "True"),
     ),
-    Attack("API keys in a stolen backup", read_from_a_backup, replaced(api_keys, "sealed", lambda secret, *_: secret)),
+    Attack(
+        "API keys in a stolen backup", read_from_a_backup, replaced(api_keys, "mask_secret", lambda secret, *_: secret)
+    ),
 ]

@@ -53,8 +53,8 @@ ATTACKS = [
         "mass assignment: one's own role",
         own_role,
         all_of(
-            replaced(auth, "at_least", lambda *_: True),
-            without(update_member, "if me() not in owners:", "if False:"),
+            replaced(auth, "includes_role", lambda *_: True),
+            without(update_member, "if current_player_id() not in owners:", "if False:"),
         ),
     ),
     Attack(

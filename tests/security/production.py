@@ -56,12 +56,17 @@ ATTACKS = [
     Attack(
         "default secrets in production",
         known_secret,
-        without(cast("Any", Settings)._safe, "contradictions(self)", "()", ("if self.is_production", "if False")),
+        without(
+            cast("Any", Settings)._check_consistency,
+            "find_conflicts(self)",
+            "()",
+            ("if self.is_production", "if False"),
+        ),
     ),
     Attack(
         "evicting Redis in production",
         store_that_forgets,
-        replaced(redises, "refuse_eviction", lambda: None),
+        replaced(redises, "require_no_eviction", lambda: None),
     ),
     Attack("pickle anywhere", objects_out_of_bytes, replaced(source, "sources", lambda *_: {"a.py": "import pickle"})),
 ]

@@ -179,8 +179,8 @@ ATTACKS = [
         under_own_path("DELETE", "/api-keys/{}", their_key),
         without_org(api_keys.revoke, "org_id"),
     ),
-    Attack("a stranger in an organization", a_stranger_reads, replaced(auth, "_sufficient", lambda *_: "owner")),
-    Attack("a role too low", a_member_makes_codes, replaced(auth, "at_least", lambda *_: True)),
+    Attack("a stranger in an organization", a_stranger_reads, replaced(auth, "_require_role", lambda *_: "owner")),
+    Attack("a role too low", a_member_makes_codes, replaced(auth, "includes_role", lambda *_: True)),
     Attack(
         "another player's history",
         another_players_history,
@@ -194,7 +194,7 @@ ATTACKS = [
     Attack(
         "a scan for another player",
         a_scan_for_another_player,
-        without(scans.submit_scan, "body.player_id != caller().player_id", "False"),
+        without(scans.submit_scan, "body.player_id != current_caller().player_id", "False"),
     ),
     Attack(
         "another player's puzzle",
@@ -209,6 +209,6 @@ ATTACKS = [
     Attack(
         "another maker's generated code, removed",
         another_makers_picture,
-        without(generated_codes.delete_generated_code, "found.maker != me()", "False"),
+        without(generated_codes.delete_generated_code, "found.maker != current_player_id()", "False"),
     ),
 ]

@@ -195,8 +195,8 @@ def test_everybody_at_every_door(app: Flask, name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "guard", "without", "caught"),
     [
-        (auth, "at_least", lambda *_: True, {"member", "analyst"}),
-        (auth, "_sufficient", lambda *_: "owner", {"member", "analyst", "a stranger", "another's owner"}),
+        (auth, "includes_role", lambda *_: True, {"member", "analyst"}),
+        (auth, "_require_role", lambda *_: "owner", {"member", "analyst", "a stranger", "another's owner"}),
         (api_keys, "recognize", lambda conn, _text: ANY_KEY, {"a revoked key", "an expired key"}),
         (organizations, "standing", lambda *_: (True, "owner"), {"a login that has ended"}),
         (codes, "audit", lambda *_, **__: None, {"admin", "owner", "a key with the scope"}),

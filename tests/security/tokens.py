@@ -92,7 +92,7 @@ def telling_names_apart(scene: Scene) -> bool:
 
 UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
 LASTING = without(auth._own_token, "or is_over", "")
-NEVER_REVOKED = replaced(accounts, "is_family_alive", lambda *_: True)
+NEVER_REVOKED = replaced(accounts, "is_session_active", lambda *_: True)
 ANY_STANDING = without(auth.authorize_member, "if not is_alive", "if False")
 
 ATTACKS = [
@@ -121,7 +121,7 @@ ATTACKS = [
     Attack(
         "refresh token used before its owner",
         before_its_owner,
-        without(web_accounts.refresh, 'store.revoke_family(conn, family_id, "reuse")', "True"),
+        without(web_accounts.refresh, 'store.revoke_session(conn, family_id, "reuse")', "True"),
     ),
     Attack("socket ticket used twice", ticket_used_twice, without(websockets._authenticate, "getdel", "get")),
     Attack(
