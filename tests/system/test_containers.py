@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -18,23 +17,30 @@ from shared.settings import Settings
 CHECKOUT = Path(__file__).parents[2]
 SECRETS = {"POSTGRES_PASSWORD": "from-the-test", "JWT_SECRET": "also-from-the-test"}
 
+NAMED_SETTINGS = {name.upper() for name in Settings.model_fields}
+CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+"""Read by boto3 from the environment."""
+SET_BY_COMPOSE = {"DATABASE_URL", "HOST", "PORT", "REDIS_URL", "WAYMARK_DATA"}
+"""Addresses and paths inside a container, whatever they are outside."""
+WITH_ANOTHER_DEFAULT = {"GRPC_LISTEN", "GRPC_SERVER_URL", "LOG_FORMAT", "PUBLIC_URL", "WAYMARK_ENV"}
+
 needs_compose = pytest.mark.skipif(
     shutil.which("docker-compose") is None, reason="docker-compose is not installed (apt-get install docker-compose)"
 )
 
 
-def config(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`docker-compose config`, which resolves and validates the file and needs no engine."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), **variables}
-    no_settings = tmp_path / "empty.env"
-    no_settings.touch()
-    argv = ["docker-compose", "--env-file", str(no_settings), "-f", str(CHECKOUT / "docker-compose.yml"), "config"]
+def config(tmp_path: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Resolve and validate the file with these variables in .env. Needs no engine."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    env_file = tmp_path / "env"
+    env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
+    argv = ["docker-compose", "--env-file", str(env_file), "-f", str(CHECKOUT / "docker-compose.yml"), "config"]
     return subprocess.run(argv, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
 
 
 @pytest.fixture
 def services(tmp_path: Path) -> dict[str, Any]:
-    outcome = config(tmp_path, **SECRETS)
+    outcome = config(tmp_path, SECRETS)
     assert outcome.returncode == 0, outcome.stderr
     found: dict[str, Any] = yaml.safe_load(outcome.stdout)["services"]
     return found
@@ -50,40 +56,38 @@ def test_every_process_waits_for_the_release_and_is_watched(services: dict[str, 
         assert services[name]["healthcheck"]["test"], name
 
 
-def test_every_setting_of_quests_is_passed_on() -> None:
-    compose = yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())
-    passed = compose["x-waymark"]["environment"].keys() | compose["services"]["catalog"]["environment"].keys()
-    named = {name.upper() for name in Settings.model_fields}
-    assert {name for name in named if name.startswith("GRPC_") or name.endswith("_QUEST")} <= passed
+def waymark_services(services: dict[str, Any]) -> dict[str, Any]:
+    return {name: service for name, service in services.items() if name not in ("postgres", "redis")}
 
 
-ABOUT_PEOPLE = (
-    "RATE_LIMIT",
-    "OUTSIDE_",
-    "REQUEST_",
-    "TRUSTED_",
-    "ALLOWED_",
-    "ACCESS_",
-    "REFRESH_",
-    "PASSWORD_",
-    "GENERATE_",
-)
-OF_CONTAINERS = {"GRPC_SERVER_URL", "LOG_FORMAT", "PUBLIC_URL", "WAYMARK_ENV"}
-"""Where a container differs from a process that is started by hand."""
+def test_every_container_gets_every_setting() -> None:
+    services = waymark_services(yaml.safe_load((CHECKOUT / "docker-compose.yml").read_text())["services"])
+    for service in services.values():
+        variables = service["environment"]
+        # A variable without a value here has the value of .env or of the shell.
+        passed = {name for name, value in variables.items() if value is None or f"${{{name}:" in str(value)}
+        assert (NAMED_SETTINGS | CREDENTIALS) - passed == SET_BY_COMPOSE
+        assert passed <= NAMED_SETTINGS | CREDENTIALS | {"WEB_CONCURRENCY"}
 
 
-def test_every_setting_of_people_and_edges_is_passed_on_with_its_default() -> None:
-    text = (CHECKOUT / "docker-compose.yml").read_text()
-    web = yaml.safe_load(text)["services"]["web"]["environment"]
-    fields = {name.upper(): field for name, field in Settings.model_fields.items()}
-    assert {name for name in fields if name.startswith(ABOUT_PEOPLE)} <= web.api.api_keys()
-    for name, told in re.findall(r"([A-Z_]+): \$\{\1:-([^}]*)\}", text):
-        if name in fields.keys() - OF_CONTAINERS:
-            default = fields[name].default
-            expected = (
-                "" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default)
-            )
-            assert told.strip('"') == expected, name
+@needs_compose
+def test_every_container_has_the_values_of_the_env_file(tmp_path: Path) -> None:
+    values = {name: f"value-of-{name}" for name in NAMED_SETTINGS | CREDENTIALS | {"WEB_CONCURRENCY", *SECRETS}}
+    outcome = config(tmp_path, {**values, "PORT": "8123"})
+    assert outcome.returncode == 0, outcome.stderr
+    services = yaml.safe_load(outcome.stdout)["services"]
+    for name, service in waymark_services(services).items():
+        variables = service["environment"]
+        wrong = {each for each, value in values.items() if each in NAMED_SETTINGS and variables.get(each) != value}
+        assert wrong == SET_BY_COMPOSE, name
+        assert "value-of-POSTGRES_PASSWORD@postgres:5432" in variables["DATABASE_URL"]
+    assert any("8123" in str(port) for port in services["web"]["ports"])
+
+
+@needs_compose
+def test_a_setting_without_a_value_keeps_its_default(services: dict[str, Any]) -> None:
+    passed = {name: value for name, value in services["web"]["environment"].items() if value is not None}
+    assert passed.keys() & NAMED_SETTINGS == SET_BY_COMPOSE - {"HOST"} | WITH_ANOTHER_DEFAULT | {"JWT_SECRET"}
 
 
 def test_the_catalog_is_asked_for_its_health() -> None:
@@ -107,7 +111,7 @@ def test_only_web_is_published(services: dict[str, Any]) -> None:
 @needs_compose
 @pytest.mark.parametrize("secret", SECRETS)
 def test_does_not_start_without_its_secrets(tmp_path: Path, secret: str) -> None:
-    outcome = config(tmp_path, **{name: value for name, value in SECRETS.items() if name != secret})
+    outcome = config(tmp_path, {name: value for name, value in SECRETS.items() if name != secret})
     assert outcome.returncode != 0
     assert f"set {secret}" in outcome.stderr
 
