@@ -13,7 +13,7 @@ from shared.analytics import cache_versions, rollup
 from shared.analytics import rebuild as rebuilding
 from shared.analytics.rebuild import RebuildTarget
 from shared.analytics.rollup_queries import END_DAY, FIRST_DAY
-from shared.infra import db, event_log_restore
+from shared.infra import db, event_log, event_log_restore
 from shared.infra.logging import configure, get_logger
 from shared.messages import RollUp, background_sender
 from workers.broker import actor_for, worker_lifecycle
@@ -41,7 +41,7 @@ def roll_up_batch() -> bool:
     """Fold a batch of each kind; whether there may be more."""
     with db.transaction() as conn:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
-        if not rollup.try_lock_positions(conn):
+        if not event_log.try_lock_positions(conn):
             return False
         event_log_restore.restore_positions(conn)
         scans = rollup.roll_up_scans(conn, limit=BATCH)
@@ -72,7 +72,7 @@ def rebuild(subjects: RebuildTarget) -> int:
             else span
         )
     with db.transaction() as conn:
-        rollup.lock_positions(conn)
+        event_log.lock_positions(conn)
         rebuilding.delete_stale_players(conn, rebuilding.with_new_codes(conn, subjects))
         cache_versions.bump_version(conn, subjects.org_id)
     log.info("rollups_rebuilt", org_id=str(subjects.org_id), codes=len(subjects.code_ids), scans=total)
@@ -81,7 +81,7 @@ def rebuild(subjects: RebuildTarget) -> int:
 
 def _replace(subjects: RebuildTarget, first: date, end: date) -> int:
     with db.transaction() as conn:
-        rollup.lock_positions(conn)
+        event_log.lock_positions(conn)
         subjects = rebuilding.with_new_codes(conn, subjects)
         rebuilding.rebuild_visits(conn, subjects, first, end)
         return rebuilding.rebuild_scans(conn, subjects, first, end)

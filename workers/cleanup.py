@@ -14,7 +14,8 @@ from shared.imports import store as imports
 from shared.infra import db, event_log, idempotency
 from shared.infra.db import Conn
 from shared.infra.logging import configure, get_logger
-from shared.infra.storage.base import StorageError, storage
+from shared.infra.storage.base import StorageError
+from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
 from shared.renders import store as renders
 from shared.renders.rules import is_file_needed, render_id_of

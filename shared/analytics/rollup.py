@@ -6,27 +6,14 @@ row is locked that settling needs, and nobody who reads waits.
 """
 
 from typing import Literal
-from zlib import crc32
 
 from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, EVENT_FACTS, SCAN_DELTAS, VISIT_DELTAS
 from shared.infra import event_log
-from shared.infra.db import Conn, exactly_one
+from shared.infra.db import Conn
 from shared.infra.event_log import ROLLUPS, VISITS, LogPosition
 
-LOCK = crc32(b"waymark:rollups")
 LOG_START = LogPosition(0, 0)
 LogName = Literal["events", "visits"]
-
-
-def try_lock_positions(conn: Conn) -> bool:
-    """Whether nobody else folds or rebuilds; if so, nobody does until the transaction ends."""
-    return bool(exactly_one(conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,)))[0])
-
-
-def lock_positions(conn: Conn) -> None:
-    """Wait until nobody else folds or rebuilds. An advisory lock: a row's would give this transaction an id, and hold
-    back every reader of the event log while it counts."""
-    conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
 
 
 def roll_up_scans(conn: Conn, *, limit: int) -> int:

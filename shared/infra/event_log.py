@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
+from zlib import crc32
 
 from psycopg.rows import class_row
 
 from shared.infra.db import Conn, exactly_one
 
 NOTIFY_CHANNEL = "events"  # NOTIFY: there is something to read
+POSITIONS_LOCK = crc32(b"waymark:rollups")
 RELAY, ROLLUPS, VISITS = "relay", "rollups", "visits"  # who reads on from a mark; the last one, in the log of visits
 CONSUMERS = (RELAY, ROLLUPS)
 """No event is forgotten before each of them has read it."""
@@ -165,3 +167,14 @@ def write_mark(conn: Conn, name: str, position: LogPosition) -> None:
         """,
         (name, str(position.xid), position.id),
     )
+
+
+def try_lock_positions(conn: Conn) -> bool:
+    """Lock the positions of the rollups until the transaction ends. Return False if another transaction holds them."""
+    return bool(exactly_one(conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (POSITIONS_LOCK,)))[0])
+
+
+def lock_positions(conn: Conn) -> None:
+    """Lock the positions of the rollups until the transaction ends. Wait while another transaction holds them."""
+    # Not a row lock: it would give this transaction an id, and no consumer reads past a transaction that still runs.
+    conn.execute("SELECT pg_advisory_xact_lock(%s)", (POSITIONS_LOCK,))

@@ -4,7 +4,6 @@ Transaction ids begin anew there, while the logs and the marks of their readers 
 new would ever be past a mark. What was read stays read, and what was not is still to be read.
 """
 
-from shared.analytics import rollup
 from shared.infra import event_log
 from shared.infra.db import Conn, exactly_one
 from shared.infra.event_log import CONSUMERS, VISITS, LogPosition
@@ -38,7 +37,7 @@ def restore_positions(conn: Conn) -> bool:
     if not has_future_positions(conn):
         return False
     with conn.transaction():
-        rollup.lock_positions(conn)
+        event_log.lock_positions(conn)
         if not has_future_positions(conn):
             return False  # somebody else was faster
         for name, readers in LOGS:

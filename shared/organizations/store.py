@@ -10,7 +10,6 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from shared.accounts.store import ALIVE
 from shared.infra import db
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
@@ -73,10 +72,14 @@ def get_session_and_role(conn: Conn, org_id: UUID | None, player_id: UUID, famil
     """Whether the login still holds, and the player's role: the two things that each request asks, in one look."""
     return db.exactly_one(
         conn.execute(
-            f"""
-            SELECT EXISTS ({ALIVE}),
+            """
+            SELECT EXISTS (
+                       SELECT FROM refresh_families
+                       WHERE id = %(family_id)s AND player_id = %(player_id)s AND revoked_at IS NULL
+                         AND expires_at > now()
+                   ),
                    (SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s)
-            """,  # noqa: S608 - made of constants
+            """,
             {"org_id": org_id, "player_id": player_id, "family_id": family_id},
         )
     )

@@ -9,8 +9,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from shared.analytics import rollup
 from shared.codes.rules import CODE_PATTERN
+from shared.infra import event_log
 from shared.infra.db import Conn, exactly_one
 from shared.visits.rules import LinkTarget
 
@@ -91,7 +91,7 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
     """Delete up to `limit` visits of days before this one that are in the rollups; returns how many. What is rolled up
     stays, and is never made anew from what is left: nobody rebuilds meanwhile."""
     with conn.transaction():
-        rollup.lock_positions(conn)
+        event_log.lock_positions(conn)
         counted = conn.execute(
             """
             WITH gone AS (

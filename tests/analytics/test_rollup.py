@@ -150,7 +150,7 @@ def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeyp
             both_read.wait()
         return found
 
-    monkeypatch.setattr(rollup, "try_lock_positions", lambda _conn: True)
+    monkeypatch.setattr(event_log, "try_lock_positions", lambda _conn: True)
     monkeypatch.setattr(event_log, "read_mark", read)
     run_concurrently([analytics.roll_up_batch] * 2)
     monkeypatch.undo()
@@ -161,7 +161,7 @@ def test_who_folds_makes_settling_and_reading_wait_for_nothing(conn: Conn) -> No
     code, player = make_code(conn), make_player(conn)
     settle(conn, player, code)
     with db.dedicated_connection() as folder, folder.transaction():
-        assert rollup.try_lock_positions(folder)
+        assert event_log.try_lock_positions(folder)
         rollup.roll_up_scans(folder, limit=100)
         conn.execute("SET lock_timeout = '1s'")
         settle(conn, player, code)

@@ -6,7 +6,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from shared.analytics import rollup
 from shared.infra import db, event_log
 from shared.infra.db import Conn
 from shared.infra.event_log import LogPosition
@@ -90,7 +89,7 @@ def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> No
     conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {LONG_AGO}, 'phone')", (make_code(conn),))
     roll_up()
     with db.dedicated_connection() as rebuilder, rebuilder.transaction():
-        rollup.lock_positions(rebuilder)
+        event_log.lock_positions(rebuilder)
         conn.execute("SET lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
             visits.forget(conn, before=datetime.now(UTC).date(), limit=10)

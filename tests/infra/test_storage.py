@@ -223,7 +223,7 @@ try:
             out.write(bytes(100_000))
 except StorageFull as error:
     print("FULL", error)
-print(list(storage.listed("renders/")), list((Path(sys.argv[1]) / "drafts").iterdir()))
+print(list(storage.list_files("renders/")), list((Path(sys.argv[1]) / "drafts").iterdir()))
 """
 
 

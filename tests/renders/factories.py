@@ -8,7 +8,7 @@ from uuid import UUID
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.storage.base import storage
+from shared.infra.storage.factory import storage
 from shared.renders import rules, store
 from shared.renders.rules import Render, RenderOptions
 from tests.images.camera_view import seen

@@ -19,7 +19,8 @@ from shared.images.render import render
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.leases import LeaseLost
-from shared.infra.storage.base import StorageFull, storage
+from shared.infra.storage.base import StorageFull
+from shared.infra.storage.factory import storage
 from shared.infra.storage.local import LocalStorage
 from shared.renders import assembly, chunks, pipeline, rules, store, zip_part
 from tests.images.sample_images import LOGO, image_bytes

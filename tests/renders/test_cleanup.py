@@ -6,7 +6,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from shared.infra.db import Conn
-from shared.infra.storage.base import StorageError, storage
+from shared.infra.storage.base import StorageError
+from shared.infra.storage.factory import storage
 from shared.infra.storage.local import LocalStorage
 from shared.renders import rules
 from tests.renders.factories import ask, find, left, make_codes, work
@@ -57,7 +58,7 @@ def test_an_expired_file_goes_and_its_row_stays_to_say_so(conn: Conn, render_id:
     assert cleanup.purge_all().render_files == 0
 
 
-@pytest.mark.parametrize(("refused", "gone"), [("forget_drafts", 1), ("listed", 0)])
+@pytest.mark.parametrize(("refused", "gone"), [("purge_drafts", 1), ("list_files", 0)])
 def test_files_and_drafts_are_forgotten_each_whether_or_not_the_other_may_be(
     conn: Conn, render_id: UUID, monkeypatch: pytest.MonkeyPatch, refused: str, gone: int
 ) -> None:
@@ -65,7 +66,7 @@ def test_files_and_drafts_are_forgotten_each_whether_or_not_the_other_may_be(
     asked = []
 
     def note(*_: Any) -> int:
-        asked.append("forget_drafts")
+        asked.append("purge_drafts")
         return 0
 
     def refuse(*_: Any) -> Any:
@@ -73,11 +74,11 @@ def test_files_and_drafts_are_forgotten_each_whether_or_not_the_other_may_be(
         raise StorageError("The storage for files refused: AccessDenied.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(LocalStorage, "forget_drafts", note)
+        patched.setattr(LocalStorage, "purge_drafts", note)
         patched.setattr(LocalStorage, refused, refuse)
         assert cleanup.purge_all().render_files == gone
 
-    assert asked[-1] == "forget_drafts"
+    assert asked[-1] == "purge_drafts"
     assert len(left(render_id)) == 1 - gone
 
 

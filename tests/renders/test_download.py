@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.infra.db import Conn
-from shared.infra.storage.base import storage
+from shared.infra.storage.factory import storage
 from shared.renders import signed_links
 from tests.renders.factories import ask, file_of, find, make_codes, work
 from tests.support.callers import Staff

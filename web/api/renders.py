@@ -14,7 +14,7 @@ from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.storage.base import storage
+from shared.infra.storage.factory import storage
 from shared.messages import RenderChunk, RenderFilesUnneeded, background_sender
 from shared.renders import rules, signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption

@@ -1,4 +1,4 @@
-"""Where files are kept: one interface, and which of its two kinds the settings choose.
+"""The interface of a storage for files.
 
 A name is made of lower-case letters, digits, `-`, `.` and `/`. A file appears whole or not at all, and is never
 changed: who wants other bytes writes another name.
@@ -9,9 +9,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, Protocol
-
-from shared.infra.per_process import per_process
-from shared.settings import settings
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*(\.[a-z0-9]+)?")
 BLOCK_SIZE = 256 * 1024
@@ -84,18 +81,6 @@ class Storage(Protocol):
 
     def purge_drafts(self, before: datetime) -> int:
         """Remove what is left of files that were begun before then and never finished. Returns how many."""
-
-
-@per_process
-def storage() -> Storage:
-    """This process's storage: a bucket where FILES_S3_BUCKET names one, else a directory."""
-    if settings().files_s3_bucket is not None:
-        from shared.infra.storage.s3 import S3Storage  # noqa: PLC0415 - boto3 is large, and loaded only where it is used
-
-        return S3Storage.from_settings(settings())
-    from shared.infra.storage.local import LocalStorage  # noqa: PLC0415 - as above
-
-    return LocalStorage(settings().files_path)
 
 
 def check_name(name: str) -> None:

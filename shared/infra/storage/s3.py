@@ -1,7 +1,7 @@
 """Files in a bucket of S3 or of what speaks like it. Credentials come from where boto3 looks for them.
 
 A file larger than a part goes up in parts (a multipart upload), so that memory stays flat; it appears when the last one
-is confirmed. A lifecycle rule that aborts incomplete uploads would do what `forget_drafts` does.
+is confirmed. A lifecycle rule that aborts incomplete uploads would do what `purge_drafts` does.
 """
 
 from collections.abc import Iterator
