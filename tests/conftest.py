@@ -42,6 +42,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     from migrations import config
 
     command.upgrade(config(), "head")
+    from shared.infra import db
+    from tests.support.database import create_empty_database
+
+    with db.connection() as conn:
+        create_empty_database(conn)
 
 
 def pytest_sessionfinish() -> None:
@@ -64,13 +69,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 
 
-TABLES = """audit_log, api_keys, import_codes, import_rows, imports, render_chunks, render_jobs,
-    quest_replays, quest_claims, quest_states, quest_events, quests, rewards,
-    visit_days, visit_quarters, scan_players_ever, scan_players, scan_reasons, scan_days, scan_quarters,
-    visits_forgotten, visits,
-    generated_tombstones, generated_images, generated_codes, statistics_tags, qr_customizations,
-    encounter_attempts, inventory_ledger, event_readers, events, player_scans, encounters, qr_codes, idempotency_keys,
-    erasures, memberships, organizations, outside_players, refresh_families, credentials, players"""
+@pytest.fixture(scope="session", autouse=True)
+def cheap_hashes() -> None:
+    """Passwords are hashed for real, with parameters that take no time."""
+    from argon2 import PasswordHasher
+
+    from shared.accounts import passwords
+
+    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @pytest.fixture
@@ -78,9 +84,10 @@ def clean() -> None:
     """Empty stores."""
     from shared.infra import cache, db
     from shared.infra.redis import client
+    from tests.support.database import empty_database
 
     with db.connection() as conn:
-        conn.execute(f"TRUNCATE {TABLES}")
+        empty_database(conn)
     client().flushall()
     for each in cache.CACHES:
         each.local.clear()

@@ -13,8 +13,8 @@ from shared.infra import db
 from shared.infra.db import Conn
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
-from tests.conftest import TABLES
 from tests.support.concurrency import run_concurrently
+from tests.support.database import empty_database
 from tests.support.factories import make_code, make_org, make_player
 from workers.analytics import roll_up
 
@@ -75,7 +75,7 @@ def test_any_longer_interleaving_comes_out_as_counted(conn: Conn, actions: list[
 
 
 def interleave(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
-    conn.execute(f"TRUNCATE {TABLES}")
+    empty_database(conn)
     org = make_org(conn)
     players = [make_player(conn) for _ in range(3)]
     codes = [make_code(conn, org), make_code(conn, org), make_code(conn)]

@@ -18,9 +18,9 @@ from shared.quests import catalog_client, commands, store
 from shared.quests.definitions import RewardDefinition
 from shared.quests.rules import Quest, QuestReward
 from shared.scans import settlement
-from tests.conftest import TABLES
 from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, owned, state_of
 from tests.support.callers import SignedInPlayer, sign_in
+from tests.support.database import empty_database
 from tests.support.factories import code_text, make_org, submit_scan
 from workers import scans as worker
 
@@ -50,7 +50,7 @@ class Game(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.conn.execute(f"TRUNCATE {TABLES}")
+        empty_database(self.conn)
         org = make_org(self.conn)
         self.codes = make_landmarks(self.conn, org, 3)
         texts = [code_text(self.conn, code) for code in self.codes]

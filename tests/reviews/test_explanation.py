@@ -14,9 +14,9 @@ from shared.infra.db import Conn
 from shared.reviews import simulation
 from shared.scans import store as scans
 from shared.scans.checks import CHECKS
-from tests.conftest import TABLES
 from tests.reviews.factories import hold, scan, status
 from tests.support.callers import Staff
+from tests.support.database import table_names
 from tests.support.factories import (
     AMSTERDAM,
     LISBON,
@@ -133,10 +133,7 @@ def simulate(client: Any, staff: Staff) -> Any:
 
 
 def row_counts(conn: Conn) -> dict[str, int]:
-    tables = [name.strip() for name in TABLES.replace("\n", " ").split(",")]
-    found = [row[0] for row in conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
-    assert set(tables) <= set(found)
-    return {name: conn.execute(f"SELECT FROM {name}").rowcount for name in found}
+    return {name: conn.execute(f"SELECT FROM {name}").rowcount for name in table_names(conn)}
 
 
 BURST = {"burst": {"window_seconds": 60, "per_player": 5, "per_code": None}}

@@ -14,10 +14,10 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 from shared.infra import db, event_log
 from shared.infra.db import Conn
 from shared.scans import store as scans
-from tests.conftest import TABLES
 from tests.encounters.factories import RIGHT, WRONG, make_puzzle
 from tests.reviews.factories import place_code, status, taken
 from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
+from tests.support.database import empty_database
 from tests.support.factories import AMSTERDAM, LISBON, code_text, make_code
 from workers.scans import judge_pending
 
@@ -35,7 +35,7 @@ class Game(RuleBasedStateMachine):
     @initialize()
     def start(self) -> None:
         with db.connection() as conn:
-            conn.execute(f"TRUNCATE {TABLES}")
+            empty_database(conn)
             self.staff: Staff = make_staff(self.app, conn)
             org_id = self.staff.org_id
             self.players: list[SignedInPlayer] = [sign_in(self.app, conn) for _ in range(2)]

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from shared.organizations import api_keys
 from shared.organizations.api_keys import Scope
-from tests.conftest import TABLES
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
 from tests.support.callers import make_key
+from tests.support.database import table_names
 from tests.support.factories import submit_scan
 from web.api import scans
 from web.http import auth
@@ -66,8 +66,9 @@ def read_from_a_backup(scene: Scene) -> bool:
     made = scene.ask("POST", f"{scene.victim.path}/api-keys", scene.victim.admin, body, Idempotency_Key="k").json
     secret = made["key"].rpartition("_")[2]
     needles = [secret, made["key"].encode().hex()]  # as text, and as PostgreSQL shows bytes
-    tables = [name.strip() for name in TABLES.split(",")]
-    rows = [str(row) for table in tables for row in scene.conn.execute(f"SELECT t::text FROM {table} t")]
+    rows = [
+        str(row) for table in table_names(scene.conn) for row in scene.conn.execute(f"SELECT t::text FROM {table} t")
+    ]
     assert any(made["prefix"] in row for row in rows)
     return any(needle in row for needle in needles for row in rows)
 
