@@ -177,7 +177,7 @@ class TestRegisteringUnderAKey:
             together.wait(10)
             return run_once(owner, create)
 
-        monkeypatch.setattr("web.api.accounts.answer_once", answer_together)
+        monkeypatch.setattr("web.api.accounts.run_once", answer_together)
 
         def register() -> int:
             return int(app.test_client().post("/auth/register", json=ADA, headers=self.KEY).status_code)

@@ -148,7 +148,7 @@ def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
         walked.append(until)
         return utc_offsets(tz, since, until)
 
-    monkeypatch.setattr("shared.analytics.statistics.offsets", walk)
+    monkeypatch.setattr("shared.analytics.statistics.utc_offsets", walk)
     settle(conn, make_player(conn), code, at=datetime(9997, 1, 1, 12, tzinfo=UTC))
     assert sum(statistics(conn, RollupSubject(code, staff.org_id), "Europe/Amsterdam").hours) == 1
     settle(conn, make_player(conn), code)

@@ -47,7 +47,7 @@ def test_it_is_committed_before_anybody_is_nudged(
         with db.connection() as other:
             seen.append((message, count(other)))
 
-    monkeypatch.setattr(background_sender, "nudge", look)
+    monkeypatch.setattr(background_sender, "submit", look)
     for headers in ({}, {"Idempotency-Key": "k"}):
         client.post("/generate", json={"data": DATA}, headers=maker.headers | headers)
     assert seen == [(GeneratedCodesPending(), 1), (GeneratedCodesPending(), 2)]

@@ -20,7 +20,7 @@ from web.server import gunicorn_worker
 
 
 def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gunicorn_conf, "SILENT_SECONDS", 1)
+    monkeypatch.setattr(gunicorn_conf, "IDLE_TIMEOUT_SECONDS", 1)
     with socket.create_server((LOOPBACK, 0)) as listening:
         gunicorn_conf.when_ready(SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listening)]))
         with socket.create_connection(listening.getsockname()), listening.accept()[0] as accepted:

@@ -88,7 +88,7 @@ class TestAHundredMisses:
             looked.release()
             return found
 
-        monkeypatch.setattr(cache._Entry, "claim", counted)
+        monkeypatch.setattr(cache._Entry, "get_or_lock", counted)
 
         def open_door() -> bytes:
             for _ in range(n):
@@ -110,7 +110,7 @@ class TestAHundredMisses:
             found = claim(entry, owner)
             return "ours" if found == "theirs" else found
 
-        monkeypatch.setattr(cache._Entry, "claim", unlocked)
+        monkeypatch.setattr(cache._Entry, "get_or_lock", unlocked)
 
         assert self.made(monkeypatch) == 100
 

@@ -207,7 +207,7 @@ def test_a_wrong_field_is_named(put: Any, customization: Any, field: str, value:
 def test_what_the_decoder_cannot_read_back_is_not_stored(
     put: Any, upload: Any, customization: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verification, "reads_back", lambda *_args: False)
+    monkeypatch.setattr(verification, "is_readable", lambda *_args: False)
 
     for answer, blamed in ((put(**LOOK), "body"), (upload(logo()), "form.logo")):
         assert answer.status_code == 422
@@ -221,7 +221,7 @@ def test_a_customized_picture_that_cannot_be_read_back_is_not_shown(
     put: Any, picture: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(**LOOK)
-    monkeypatch.setattr(verification, "reads_back", lambda *_args: False)
+    monkeypatch.setattr(verification, "is_readable", lambda *_args: False)
 
     answer = picture(size=100)
 

@@ -28,7 +28,7 @@ def visit_log(monkeypatch: pytest.MonkeyPatch) -> VisitBuffer:
     """One that stores only when it is told to."""
     fresh = VisitBuffer()
     monkeypatch.setattr(fresh, "_run", lambda: None)
-    monkeypatch.setattr(web_visits, "visit_log", fresh)
+    monkeypatch.setattr(web_visits, "visit_buffer", fresh)
     return fresh
 
 

@@ -134,7 +134,7 @@ def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0 if redis_is_away else 3_600.0)
     if redis_is_away:
         monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
-        monkeypatch.setattr("web.api.accounts.tell_ended", lambda *_ids: None)
+        monkeypatch.setattr("web.api.accounts.publish_access_change", lambda *_ids: None)
     relay()
     first = connect(player)
     say(conn, player, *map(str, range(6)))
@@ -182,7 +182,7 @@ def test_with_redis_away_an_idle_socket_is_looked_at_when_it_is_pinged(
     """Nobody was told of the end: the negative control of the two above."""
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
     monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
-    monkeypatch.setattr("web.api.accounts.tell_ended", lambda *_ids: None)
+    monkeypatch.setattr("web.api.accounts.publish_access_change", lambda *_ids: None)
     socket = connect(player)
     assert socket.hears_nothing(0.1)
 

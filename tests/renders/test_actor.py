@@ -196,7 +196,7 @@ def test_a_picture_that_cannot_be_read_back_fails_by_itself(
     from shared.images.readback import is_readable
 
     monkeypatch.setattr(
-        zip_part, "reads_back", lambda picture, data: picture.text != bad and is_readable(picture, data)
+        zip_part, "is_readable", lambda picture, data: picture.text != bad and is_readable(picture, data)
     )
     render_id = ask(conn, org, codes)
 

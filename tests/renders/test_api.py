@@ -20,7 +20,7 @@ from web.api.renders import LabelBody
 @pytest.fixture
 def nudges(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     sent: list[Message] = []
-    monkeypatch.setattr(background_sender, "nudge", sent.append)
+    monkeypatch.setattr(background_sender, "submit", sent.append)
     return sent
 
 

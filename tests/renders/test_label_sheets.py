@@ -155,7 +155,7 @@ def test_a_label_that_cannot_be_read_stays_empty_and_the_others_keep_their_place
 
     codes = make_codes(conn, org, 4)
     bad = code_url(code_text(conn, codes[1]))
-    monkeypatch.setattr(label_sheets, "shows", lambda picture, seen: picture.text != bad)
+    monkeypatch.setattr(label_sheets, "decodes_to", lambda picture, seen: picture.text != bad)
     render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
 
     work()
@@ -216,7 +216,7 @@ def test_a_text_too_long_for_the_smallest_labels_fails_by_its_row(
     from shared.renders import label_sheets
 
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
-    monkeypatch.setattr(label_sheets, "printed_text", lambda code: "https://x.example/" + code * 12)
+    monkeypatch.setattr(label_sheets, "code_url", lambda code: "https://x.example/" + code * 12)
     render_id = ask(conn, org, [short, long], output="label_sheet", template="a4-5x13", caption="none")
 
     work()

@@ -167,7 +167,7 @@ def test_a_client_that_waits_gets_the_verdict(post: Any, conn: Conn, monkeypatch
     """The request is woken through Redis when a worker, in another thread here, has settled the scan."""
     make_code(conn, code="spy123")
     with ThreadPoolExecutor(1) as worker:
-        monkeypatch.setattr(background_sender, "nudge", lambda message: worker.submit(judge_pending))
+        monkeypatch.setattr(background_sender, "submit", lambda message: worker.submit(judge_pending))
         answer = post(headers={"Prefer": "wait=10"})
     assert (answer.status_code, answer.json["status"]) == (200, "success")
     assert answer.headers["Preference-Applied"] == "wait"
@@ -179,7 +179,7 @@ def test_a_client_that_does_not_wait_gets_202(post: Any, prefer: str) -> None:
 
 
 def test_a_wait_ends_with_202_when_no_verdict_falls(post: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background_sender, "nudge", lambda message: None)
+    monkeypatch.setattr(background_sender, "submit", lambda message: None)
     answer = post(headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.json["status"]) == (202, "pending")
 

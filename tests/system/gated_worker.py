@@ -63,11 +63,11 @@ match os.environ["STOPS"]:
     case "leased":
         patch(settlement, "claim_fresh", claim_and_stop)
     case "locked":
-        patch(settlement, "context", read_and_stop)
+        patch(settlement, "load_context", read_and_stop)
 match os.environ["WITHOUT"]:
     case "fence":
-        patch(settlement, "lock", lock_nothing)
+        patch(settlement, "lock_scans", lock_nothing)
     case "stock":
-        patch(settlement, "lock_codes", lock_no_codes)
+        patch(settlement, "lock_limited_codes", lock_no_codes)
         patch(settlement, "check_stock", lambda _: None)
-patch(worker, "announce", say_committed)
+patch(worker, "publish_verdicts", say_committed)

@@ -42,7 +42,7 @@ def operate(*arguments: str, password: str = "") -> subprocess.CompletedProcess[
 def told(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
     """Whom the web processes were told of."""
     ids: list[UUID] = []
-    monkeypatch.setattr(admin, "tell_ended", lambda *ended: ids.extend(ended))
+    monkeypatch.setattr(admin, "publish_access_change", lambda *ended: ids.extend(ended))
     return ids
 
 
