@@ -38,7 +38,7 @@ class FromTheLeft:
 
 ATTACKS = [
     Attack(
-        "rotating X-Forwarded-For against the limits",
+        "rotating X-Forwarded-For against the rate limits",
         rotating_addresses,
         replaced(proxy_headers, "ProxyFix", FromTheLeft),
     )

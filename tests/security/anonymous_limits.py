@@ -73,15 +73,17 @@ def any_length(scene: Scene) -> Any:
 
 ATTACKS = [
     Attack(
-        "rotating through a household's networks against the limits",
+        "rotating through a household's networks against the rate limits",
         own_network,
         replaced(rate_limits, "IPV6_PREFIX_LENGTH", 64),
     ),
     Attack(
-        "guessing one name from many addresses", many_addresses, replaced(rate_limits, "PER_USERNAME_ENDPOINTS", set())
+        "guessing passwords of one username from many addresses",
+        many_addresses,
+        replaced(rate_limits, "PER_USERNAME_ENDPOINTS", set()),
     ),
     Attack(
-        "made-up tokens without end",
+        "an unlimited number of invented tokens",
         endless_tokens,
         without(
             rate_limits._find_spender,

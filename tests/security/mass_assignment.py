@@ -50,7 +50,7 @@ ATTACKS = [
         taking_any_field(ProfilePatchBody),
     ),
     Attack(
-        "mass assignment: one's own role",
+        "mass assignment: the caller's own role",
         own_role,
         all_of(
             replaced(auth, "includes_role", lambda *_: True),

@@ -103,7 +103,7 @@ ATTACKS = [
     Attack(
         "another organization's socket", another_organizations, replaced(websockets, "authorize", lambda *_: "owner")
     ),
-    Attack("a socket of nobody's", nobodys, anybody),
+    Attack("a socket without credentials", nobodys, anybody),
     Attack("oversized frames", stays_open_after(text(LARGE)), of_any_size),
     Attack("an oversized message in small frames", stays_open_after(*MANY_PIECES), of_any_size),
 ]

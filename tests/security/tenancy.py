@@ -130,12 +130,12 @@ ATTACKS = [
         without_org(codes.find, "q.org_id"),
     ),
     Attack(
-        "another organization's code, removed",
+        "another organization's code, deleted",
         under_own_path("DELETE", "/qr-codes/{}", Scene.their_code),
         all_of(without_org(codes.find, "q.org_id"), without_org(codes.delete, "org_id")),
     ),
     Attack(
-        "another organization's picture",
+        "another organization's image",
         under_own_path("GET", "/qr-codes/{}/image", Scene.their_code),
         without_org(images.find_appearance, "q.org_id"),
     ),
@@ -207,7 +207,7 @@ ATTACKS = [
         without(idempotency.find, "caller = %s AND", ANY),
     ),
     Attack(
-        "another maker's generated code, removed",
+        "another creator's generated code, deleted",
         another_makers_picture,
         without(generated_codes.delete_generated_code, "found.maker != current_player_id()", "False"),
     ),

@@ -125,7 +125,7 @@ ATTACKS = [
     ),
     Attack("socket ticket used twice", ticket_used_twice, without(websockets._authenticate, "getdel", "get")),
     Attack(
-        "login timing for known and unknown names",
+        "login timing for known and unknown usernames",
         telling_names_apart,
         without(
             passwords.verify_password,
