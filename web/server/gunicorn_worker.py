@@ -42,10 +42,10 @@ class RequestReader(RequestParser):  # type: ignore[misc]
 
     def __next__(self) -> Any:
         if self._again is None:
-            self.unreader.begin()
+            self.unreader.start_request()
             return super().__next__()
         request, self._again = self._again, None
-        self.unreader.excuse(time.monotonic() - self._put_back_at)
+        self.unreader.extend(time.monotonic() - self._put_back_at)
         return request
 
 
