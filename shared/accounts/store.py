@@ -218,16 +218,16 @@ def create_session_if_password(
     return begun.rowcount == 1
 
 
-def is_session_active(conn: Conn, family_id: UUID, player_id: UUID) -> bool:
-    """Whether the login still holds: neither revoked nor expired."""
-    found = conn.execute(
+def is_session_active(conn: Conn, session_id: UUID, player_id: UUID) -> bool:
+    """Return whether the session of this player exists, and is neither revoked nor expired."""
+    row = conn.execute(
         """
         SELECT FROM refresh_families
-        WHERE id = %(family_id)s AND player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now()
+        WHERE id = %(session_id)s AND player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now()
         """,
-        {"family_id": family_id, "player_id": player_id},
-    )
-    return found.fetchone() is not None
+        {"session_id": session_id, "player_id": player_id},
+    ).fetchone()
+    return row is not None
 
 
 def rotate_refresh_token(

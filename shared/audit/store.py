@@ -117,7 +117,7 @@ def build_query(names: Collection[str]) -> str:
     )
 
 
-def of_organization(
+def list_for_organization(
     conn: Conn,
     org_id: UUID,
     *,

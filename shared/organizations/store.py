@@ -68,19 +68,24 @@ def get_role(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
     return found
 
 
-def get_session_and_role(conn: Conn, org_id: UUID | None, player_id: UUID, family_id: UUID) -> tuple[bool, Role | None]:
-    """Whether the login still holds, and the player's role: the two things that each request asks, in one look."""
+def get_session_and_role(
+    conn: Conn, org_id: UUID | None, player_id: UUID, session_id: UUID
+) -> tuple[bool, Role | None]:
+    """Return whether the session is active, and the player's role in the organization: None if not a member.
+
+    Both are read in one round trip, because every request of a member needs both.
+    """
     return db.exactly_one(
         conn.execute(
             """
             SELECT EXISTS (
                        SELECT FROM refresh_families
-                       WHERE id = %(family_id)s AND player_id = %(player_id)s AND revoked_at IS NULL
+                       WHERE id = %(session_id)s AND player_id = %(player_id)s AND revoked_at IS NULL
                          AND expires_at > now()
                    ),
                    (SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s)
             """,
-            {"org_id": org_id, "player_id": player_id, "family_id": family_id},
+            {"org_id": org_id, "player_id": player_id, "session_id": session_id},
         )
     )
 

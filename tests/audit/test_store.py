@@ -22,7 +22,7 @@ def org_id(conn: Conn) -> UUID:
 
 
 def lines(conn: Conn, org_id: UUID, **which: object) -> list[str]:
-    return [line.action for line in store.of_organization(conn, org_id, limit=50, **which)]  # type: ignore[arg-type]
+    return [line.action for line in store.list_for_organization(conn, org_id, limit=50, **which)]  # type: ignore[arg-type]
 
 
 def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
@@ -34,7 +34,7 @@ def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
     store.record(conn, OPERATOR, "key.revoked", org_id=org_id, object_id=key.id)
     conn.execute("UPDATE players SET username = 'lovelace' WHERE id = %s", (ada,))
 
-    by_operator, by_key, by_player = store.of_organization(conn, org_id, limit=50)
+    by_operator, by_key, by_player = store.list_for_organization(conn, org_id, limit=50)
 
     assert (by_player.actor, by_player.actor_id, by_player.actor_name) == ("player", ada, "lovelace")
     assert (by_player.address, by_player.request_id) == ("192.0.2.1", "r1")
@@ -75,7 +75,7 @@ def test_an_outcome_is_in_the_name_of_who_began(conn: Conn, org_id: UUID) -> Non
     store.record_outcome(conn, "codes.imported", of="import.started", org_id=org_id, object_id="i1", new={"codes": 3})
     store.record_outcome(conn, "codes.imported", of="import.started", org_id=org_id, object_id="i2")
 
-    outcome, _ = store.of_organization(conn, org_id, limit=50)
+    outcome, _ = store.list_for_organization(conn, org_id, limit=50)
     assert (outcome.action, outcome.actor_name, outcome.address) == ("codes.imported", "ada", "192.0.2.1")
     assert (outcome.object_id, outcome.new) == ("i1", {"codes": 3})
 
@@ -106,7 +106,7 @@ def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID)
 
     conn.execute("UPDATE audit_log SET address = NULL, request_id = NULL, old = NULL, new = NULL")
 
-    (line,) = store.of_organization(conn, org_id, limit=50)
+    (line,) = store.list_for_organization(conn, org_id, limit=50)
     assert (line.action, line.address, line.request_id, line.new) == ("code.created", None, None, None)
 
 

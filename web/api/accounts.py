@@ -26,7 +26,7 @@ from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
 from shared.infra.pubsub_messages import publish_access_change
 from shared.settings import settings
-from web.api.audit import record
+from web.http.audit_log import record
 from web.http.auth import current_caller, public, requires_login, requires_refresh_token
 from web.http.idempotency import HEADER, documents_idempotency_key, idempotency_key, run_once, transaction
 from web.http.request_context import max_body_bytes, serialize_requests

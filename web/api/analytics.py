@@ -5,33 +5,22 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from shared.analytics import cache_versions, statistics
-from shared.analytics.calendar import time_zone
 from shared.analytics.statistics import Statistics
 from shared.analytics.unaggregated import RollupSubject
 from shared.errors import NotFound
 from shared.infra import cache, db
 from shared.infra.timestamps import format_rfc3339
-from web.api.codes import CodePath
-from web.api.organizations import OrganizationPath
 from web.http.auth import requires_role
-from web.http.schemas import Query, ResponseModel, Timestamp
+from web.http.schemas import CodePath, OrganizationPath, Query, ResponseModel, Timestamp, TimeZone
 
 api = APIBlueprint("analytics", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Analytics")])
 
 
-def _zone(name: str) -> str:
-    time_zone(name)
-    return name
-
-
-Zone = Annotated[str, AfterValidator(_zone), Field(description="IANA time zone", examples=["Europe/Amsterdam"])]
-
-
 class StatsQuery(Query):
-    tz: Zone = "UTC"
+    tz: TimeZone = "UTC"
 
 
 class ScansResponse(ResponseModel):

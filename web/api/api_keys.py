@@ -12,13 +12,12 @@ from shared.infra import db
 from shared.organizations import api_keys
 from shared.organizations.api_keys import SCOPES, ApiKeyInfo, NewApiKey, Scope
 from shared.settings import settings
-from web.api.audit import record
-from web.api.organizations import Name, OrganizationPath
+from web.http.audit_log import record
 from web.http.auth import current_caller, current_player_id, requires_role
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, ResponseModel, Timestamp
+from web.http.schemas import Body, Id, Name, OrganizationPath, ResponseModel, Timestamp
 
 api = APIBlueprint(
     "api_keys", __name__, url_prefix="/api/organizations/<org_id>/api-keys", abp_tags=[Tag(name="Organizations")]

@@ -19,12 +19,11 @@ from shared.errors import CodeTaken, FieldError, Invalid, NotFound
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations.rules import includes_role
-from web.api.audit import record, record_change
-from web.api.organizations import OrganizationPath
+from web.http.audit_log import record, record_change
 from web.http.auth import current_role, requires_role
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.schemas import Id, PatchBody, QueryBool, ResponseModel, Timestamp
+from web.http.schemas import CodePath, Id, OrganizationPath, PatchBody, QueryBool, ResponseModel, Timestamp
 
 api = APIBlueprint(
     "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
@@ -37,10 +36,6 @@ class CodeIdConverter(BaseConverter):
     """A code's id in a path, or what is given for one; but not the names that stand in its place."""
 
     regex = r"(?!(?:bulk|import|export)\Z)[^/]+"
-
-
-class CodePath(OrganizationPath):
-    qr_id: Id
 
 
 class CodePatchBody(PatchBody, CodeFields):

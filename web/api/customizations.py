@@ -18,11 +18,10 @@ from shared.images.image_spec import Style
 from shared.images.store import CodeAppearance
 from shared.infra import db
 from shared.infra.db import Conn
-from web.api.audit import record, record_change
-from web.api.codes import CodePath
+from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
 from web.http.request_context import max_body_bytes
-from web.http.schemas import Body, Integer, ResponseModel
+from web.http.schemas import Body, CodePath, Integer, ResponseModel
 
 api = APIBlueprint(
     "customizations",

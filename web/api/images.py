@@ -17,10 +17,8 @@ from shared.infra import db
 from shared.infra.cache import images
 from shared.organizations import store as organizations
 from shared.settings import settings
-from web.api.codes import CodePath
-from web.api.organizations import OrganizationPath
 from web.http.auth import requires_role
-from web.http.schemas import Query
+from web.http.schemas import CodePath, OrganizationPath, Query
 
 api = APIBlueprint("images", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Images")])
 

@@ -23,14 +23,13 @@ from shared.infra.ids import LOWEST
 from shared.messages import ImportsPending, background_sender
 from shared.organizations import store as organizations
 from shared.organizations.rules import includes_role
-from web.api.audit import record
-from web.api.organizations import OrganizationPath
+from web.http.audit_log import record
 from web.http.auth import current_caller, current_role, requires_role
 from web.http.file_responses import SlotBoundIterator, prime
 from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, Query, QueryBool, ResponseModel
+from web.http.schemas import Body, Id, OrganizationPath, Query, QueryBool, ResponseModel
 from web.http.uploads import spooled_body
 
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])

@@ -15,21 +15,27 @@ from shared.organizations import store
 from shared.organizations.rules import SLUG, Role, has_owner_after, includes_role
 from shared.organizations.store import Member, Organization
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
-from web.api.audit import record, record_change
+from web.http.audit_log import record, record_change
 from web.http.auth import current_player_id, requires_login, requires_role
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.schemas import Body, HttpUrl, Id, PatchBody, PositiveInt, ResponseModel, SingleLine, Timestamp, Username
+from web.http.schemas import (
+    Body,
+    HttpUrl,
+    Id,
+    Name,
+    OrganizationPath,
+    PatchBody,
+    PositiveInt,
+    ResponseModel,
+    Timestamp,
+    Username,
+)
 
 api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
 
-Name = Annotated[SingleLine, StringConstraints(min_length=1, max_length=200)]
 WindowSeconds = Annotated[PositiveInt, Field(le=MAX_WINDOW_SECONDS, description="Up to 30 days")]
 Slug = Annotated[str, StringConstraints(max_length=64, pattern=SLUG)]
-
-
-class OrganizationPath(Body):
-    org_id: Id
 
 
 class MemberPath(OrganizationPath):

@@ -18,12 +18,11 @@ from shared.infra import db
 from shared.infra.pubsub_messages import publish_access_change
 from shared.messages import ErasuresPending, background_sender
 from web.api.accounts import Email, Password
-from web.api.analytics import Zone
-from web.api.audit import record
+from web.http.audit_log import record
 from web.http.auth import current_caller, current_player_id, requires_login
 from web.http.file_responses import SlotBoundIterator, prime
 from web.http.request_context import serialize_requests
-from web.http.schemas import Body, Id, PatchBody, ResponseModel, Timestamp, Username
+from web.http.schemas import Body, Id, PatchBody, ResponseModel, Timestamp, TimeZone, Username
 
 api = APIBlueprint("profile", __name__, url_prefix="/users/me", abp_tags=[Tag(name="Accounts")])
 
@@ -46,7 +45,7 @@ class ProfilePatchBody(PatchBody):
 
     username: Username = ""
     email: Email | None = None
-    timezone: Zone = "UTC"
+    timezone: TimeZone = "UTC"
 
 
 class PasswordBody(Body):

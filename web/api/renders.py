@@ -20,15 +20,14 @@ from shared.renders import rules, signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
 from shared.renders.rules import LINK_TTL, MAX_CODES, Output, Render, RenderOptions, RenderStatus
 from shared.settings import settings
-from web.api.audit import record
-from web.api.organizations import OrganizationPath
+from web.http.audit_log import record
 from web.http.auth import allow_signed_link, current_caller, requires_role
 from web.http.file_responses import openapi_responses, send_file
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.request_context import max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, Integer, ResponseModel, StrictBool, Timestamp
+from web.http.schemas import Body, Id, Integer, OrganizationPath, ResponseModel, StrictBool, Timestamp
 
 api = APIBlueprint(
     "renders", __name__, url_prefix="/api/organizations/<org_id>/renders", abp_tags=[Tag(name="Renders")]

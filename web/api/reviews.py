@@ -16,12 +16,11 @@ from shared.reviews.store import Review
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import MESSAGES, Scan
 from shared.settings import settings
-from web.api.audit import record
-from web.api.organizations import OrganizationPath
 from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
+from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.schemas import Id, ResponseModel, Timestamp
+from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
 
 api = APIBlueprint(
     "reviews", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]

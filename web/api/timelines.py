@@ -16,10 +16,8 @@ from shared.errors import NotFound
 from shared.infra import db
 from shared.infra.timestamps import format_rfc3339
 from web.api.analytics import StatsQuery
-from web.api.codes import CodePath
-from web.api.organizations import OrganizationPath
 from web.http.auth import requires_role
-from web.http.schemas import ResponseModel, Timestamp
+from web.http.schemas import CodePath, OrganizationPath, ResponseModel, Timestamp
 
 api = APIBlueprint("timelines", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Analytics")])
 

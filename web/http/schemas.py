@@ -1,16 +1,25 @@
-"""What bodies, queries and answers are made of: the field types of `shared/infra/schema_types.py`, those of HTTP alone,
-and the JSON that is let in."""
+"""Base models and field types of requests and responses, path models of several slices, and the JSON provider."""
 
 from functools import cache
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from flask.json.provider import DefaultJSONProvider
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
 from pydantic_core import CoreSchema
 
 from shared.accounts.rules import USERNAME
+from shared.analytics.calendar import time_zone
 from shared.infra import strict_json
 from shared.infra.schema_types import (
     Body,
@@ -29,6 +38,7 @@ from shared.infra.schema_types import (
 
 __all__ = [
     "Body",
+    "CodePath",
     "FiniteFloat",
     "HttpUrl",
     "Id",
@@ -36,6 +46,8 @@ __all__ = [
     "Integer",
     "Latitude",
     "Longitude",
+    "Name",
+    "OrganizationPath",
     "PatchBody",
     "PositiveInt",
     "Query",
@@ -45,29 +57,30 @@ __all__ = [
     "StrictBool",
     "StrictJSONProvider",
     "Text",
+    "TimeZone",
     "Timestamp",
     "Username",
 ]
 
 
 class PatchBody(Body):
-    """A body of which only the fields given change anything; an explicit null clears what may be null."""
+    """A body whose absent fields change nothing. An explicit null clears a nullable field."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Without defaults: what is absent stays as it was."""
-        found = handler(schema)
-        for field in handler.resolve_ref_schema(found).get("properties", {}).values():
+        """Return the schema without defaults: an absent field has none."""
+        json_schema = handler(schema)
+        for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
             field.pop("default", None)
-        return found
+        return json_schema
 
     def changes(self) -> dict[str, Any]:
-        """The fields given, with their values."""
+        """Return the fields in the body, with their values."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 
 class Query(BaseModel):
-    """A query string. Name subclasses `…Query`: errors name their part of the request by it."""
+    """A query string. Name subclasses `…Query`: the suffix decides the `loc` of a validation error."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -79,25 +92,25 @@ class Query(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        """Without null, which no query string can say: what is not asked for is left out."""
-        found = handler(schema)
-        for field in handler.resolve_ref_schema(found).get("properties", {}).values():
+        """Return the schema without null, which a query string cannot express."""
+        json_schema = handler(schema)
+        for field in handler.resolve_ref_schema(json_schema).get("properties", {}).values():
             match [option for option in field.get("anyOf", ()) if option != {"type": "null"}]:
                 case [only]:
                     del field["anyOf"]
                     field.pop("default", None)
                     field.update(only)
-        return found
+        return json_schema
 
     @classmethod
     @cache
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Cached: the framework asks for it on every request."""
+        """Return the cached schema: the framework needs it on every request."""
         return super().model_json_schema(*args, **kwargs)
 
 
 class ResponseModel(BaseModel):
-    """A response body. Views give values; times and ids are written as the contract says."""
+    """A response body. Times and ids are formatted as in the wire contract."""
 
     model_config = ConfigDict(from_attributes=True)
     nullable: ClassVar[bool] = True
@@ -111,6 +124,11 @@ def _hyphenated(value: object) -> object:
     return value
 
 
+def _time_zone(name: str) -> str:
+    time_zone(name)
+    return name
+
+
 def _true_or_false(value: object) -> object:
     if value not in ("true", "false"):
         raise ValueError("must be true or false")
@@ -120,10 +138,22 @@ def _true_or_false(value: object) -> object:
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 Id = Annotated[UUID, BeforeValidator(_hyphenated), WithJsonSchema({"type": "string", "format": "uuid"})]
 Username = Annotated[str, StringConstraints(pattern=USERNAME)]
+Name = Annotated[SingleLine, StringConstraints(min_length=1, max_length=200)]
+TimeZone = Annotated[
+    str, AfterValidator(_time_zone), Field(description="IANA time zone", examples=["Europe/Amsterdam"])
+]
+
+
+class OrganizationPath(Body):
+    org_id: Id
+
+
+class CodePath(OrganizationPath):
+    qr_id: Id
 
 
 class StrictJSONProvider(DefaultJSONProvider):
-    """What is let in, and how it is written: nothing that RFC 8259 has not, or PostgreSQL could not store."""
+    """JSON that RFC 8259 allows and PostgreSQL can store; other bodies are rejected. Keys keep their order."""
 
     sort_keys = False
 
