@@ -27,8 +27,9 @@ from bench.stack import Stack, running, stack
 from bench.table import Figure, show
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
+from shared.infra.message_sender import send
 from shared.infra.storage.local import LocalStorage
-from shared.messages import RenderChunk, send
+from shared.messages import RenderChunk
 from shared.renders import rules, store
 from shared.renders.rules import RenderOptions
 from shared.settings import settings

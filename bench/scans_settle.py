@@ -17,7 +17,8 @@ from bench.stack import Stack, running
 from bench.table import Figure
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
-from shared.messages import ScansPending, send
+from shared.infra.message_sender import send
+from shared.messages import ScansPending
 
 SCANS, RIVAL_SCANS = 20_000, 2_500  # a few seconds' work each
 ROUNDS = 3

@@ -62,7 +62,7 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     """Send the nudges and store the visits that still wait, and leave PostgreSQL in order."""
     from shared.infra import cache, db
-    from shared.messages import background_sender
+    from shared.infra.message_sender import background_sender
     from shared.visits.visit_buffer import visit_buffer
 
     background_sender.flush()

@@ -15,7 +15,8 @@ from shared.analytics.rebuild import RebuildTarget
 from shared.analytics.rollup_queries import END_DAY, FIRST_DAY
 from shared.infra import db, event_log, event_log_restore
 from shared.infra.logging import configure, get_logger
-from shared.messages import RollUp, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import RollUp
 from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()

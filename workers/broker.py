@@ -18,8 +18,9 @@ from dramatiq.middleware import Middleware
 
 from shared.infra import db
 from shared.infra.logging import bound_request_id, configure, get_logger
+from shared.infra.message_sender import broker, wakeup_channel
 from shared.infra.redis import listen, make_client, require_no_eviction
-from shared.messages import Message, broker, wakeup_channel
+from shared.messages import Message
 
 log = get_logger()
 P = ParamSpec("P")

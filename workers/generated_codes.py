@@ -12,7 +12,8 @@ from shared.generated_codes.store import StoredImage
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.logging import get_logger
-from shared.messages import GeneratedCodesPending, send
+from shared.infra.message_sender import send
+from shared.messages import GeneratedCodesPending
 from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()

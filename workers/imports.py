@@ -12,7 +12,8 @@ from shared.imports.rules import MAX_ATTEMPTS, ImportJob
 from shared.infra import db
 from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
-from shared.messages import ImportsPending, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import ImportsPending
 from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()

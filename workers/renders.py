@@ -16,9 +16,10 @@ import psycopg
 from shared.infra import db
 from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
+from shared.infra.message_sender import background_sender
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
-from shared.messages import RenderChunk, RenderFilesUnneeded, RendersPending, background_sender
+from shared.messages import RenderChunk, RenderFilesUnneeded, RendersPending
 from shared.renders import assembly as assembling
 from shared.renders import chunk_codes, chunks, rules, store
 from shared.renders.assembly import Assembly

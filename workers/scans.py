@@ -10,9 +10,10 @@ import redis
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.logging import get_logger, log_many
+from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
-from shared.messages import ScansPending, background_sender
+from shared.messages import ScansPending
 from shared.scans import rules, settlement
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import JudgingContext, JudgingLimits, Scan, Verdict

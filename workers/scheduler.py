@@ -9,6 +9,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.infra.leader_election import Leadership, leadership
 from shared.infra.logging import configure, get_logger
+from shared.infra.message_sender import send
 from shared.infra.redis import require_no_eviction
 from shared.infra.signals import stop_event
 from shared.messages import (
@@ -20,7 +21,6 @@ from shared.messages import (
     RendersPending,
     RollUp,
     ScansPending,
-    send,
 )
 from shared.settings import settings
 

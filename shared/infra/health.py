@@ -8,8 +8,8 @@ import psycopg_pool
 import redis
 
 from shared.infra import db
+from shared.infra.message_sender import broker
 from shared.infra.redis import client
-from shared.messages import broker
 
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 

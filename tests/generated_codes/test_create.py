@@ -10,7 +10,8 @@ from PIL import Image
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.messages import GeneratedCodesPending, Message, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import GeneratedCodesPending, Message
 from tests.generated_codes.factories import DATA, PNG, count, generate, read
 from tests.support.callers import SignedInPlayer
 from workers import generated_codes as worker

@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from shared.messages import Message, RenderChunk, RenderFilesUnneeded, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import Message, RenderChunk, RenderFilesUnneeded
 from shared.renders import rules
 from shared.renders.label_templates import TEMPLATES
 from tests.renders.factories import file_of, find, left, make_codes, pictures, texts, work

@@ -12,9 +12,10 @@ from uuid import uuid4
 import pytest
 import redis
 
-from shared import messages
+from shared.infra import message_sender
 from shared.infra.db import Conn
-from shared.messages import ScansPending, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import ScansPending
 from shared.scans import store
 from shared.scans.store import HISTORY, NewScan
 from tests.conftest import Player
@@ -191,7 +192,7 @@ def test_a_scan_is_accepted_while_redis_is_away(post: Any, conn: Conn, monkeypat
         tried.set()
         raise redis.ConnectionError("connection refused")
 
-    monkeypatch.setattr(messages, "send", away)
+    monkeypatch.setattr(message_sender, "send", away)
     answer = post()
     assert answer.status_code == 202
     assert tried.wait(10)
@@ -201,8 +202,8 @@ def test_a_scan_is_accepted_while_redis_is_away(post: Any, conn: Conn, monkeypat
 
 def test_nudges_are_coalesced(monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[Any] = []
-    own = messages.BackgroundSender()
-    monkeypatch.setattr(messages, "send", sent.append)
+    own = message_sender.BackgroundSender()
+    monkeypatch.setattr(message_sender, "send", sent.append)
     monkeypatch.setattr(own, "_thread", object())  # nobody but us empties it
     for _ in range(100):
         own.submit(ScansPending())

@@ -23,7 +23,8 @@ from shared.generated_codes.store import StoredImage
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.messages import GeneratedCodesPending, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import GeneratedCodesPending
 from web.api.images import IMAGE_RESPONSES, NOT_MODIFIED, POLICY
 from web.http.auth import current_player_id, optional_caller, public, requires_login, requires_login_if
 from web.http.idempotency import documents_idempotency_key, run_once, transaction

@@ -20,7 +20,8 @@ from shared.imports.rules import MAX_SYNCHRONOUS_ROWS, ImportJob, ImportStatus, 
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import LOWEST
-from shared.messages import ImportsPending, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import ImportsPending
 from shared.organizations import store as organizations
 from shared.organizations.rules import includes_role
 from web.http.audit_log import record

@@ -15,8 +15,9 @@ from shared.accounts.store import Account, Profile
 from shared.audit.rules import diff
 from shared.errors import FieldError, GuestAccount, Invalid, NotFound, Unauthenticated, WrongPassword
 from shared.infra import db
+from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import publish_access_change
-from shared.messages import ErasuresPending, background_sender
+from shared.messages import ErasuresPending
 from web.api.accounts import Email, Password
 from web.http.audit_log import record
 from web.http.auth import current_caller, current_player_id, requires_login

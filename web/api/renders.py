@@ -14,8 +14,9 @@ from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.message_sender import background_sender
 from shared.infra.storage.factory import storage
-from shared.messages import RenderChunk, RenderFilesUnneeded, background_sender
+from shared.messages import RenderChunk, RenderFilesUnneeded
 from shared.renders import rules, signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
 from shared.renders.rules import LINK_TTL, MAX_CODES, Output, Render, RenderOptions, RenderStatus

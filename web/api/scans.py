@@ -13,7 +13,8 @@ from shared.errors import FieldError, Forbidden, Invalid, NotFound
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
-from shared.messages import ScansPending, background_sender
+from shared.infra.message_sender import background_sender
+from shared.messages import ScansPending
 from shared.organizations import store as organizations
 from shared.organizations.rules import includes_role
 from shared.scans import store

@@ -1,0 +1,97 @@
+"""Send messages to workers through Redis: at once, or from a background thread that never delays a request."""
+
+import threading
+import time
+from dataclasses import asdict
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+
+from shared.infra.logging import bound_request_id, current_request_id, get_logger
+from shared.infra.per_process import per_process
+from shared.infra.redis import client, key, make_client
+from shared.messages import Message
+
+log = get_logger()
+
+MAX_PAUSE_SECONDS = 0.05
+
+
+@per_process
+def broker() -> RedisBroker:
+    """Return this process's broker. Web only sends with it; `workers/broker.py` has the broker that also consumes."""
+    return RedisBroker(
+        client=make_client(),
+        namespace=key("dramatiq"),
+        middleware=[],
+        # Out of a million commands. The messages of a killed worker return within seconds instead of minutes.
+        maintenance_chance=20_000,
+        heartbeat_timeout=15_000,
+    )
+
+
+def wakeup_channel(queue: str) -> str:
+    """Return the pub/sub channel of a queue's wakeups: consumers listen to it between their polls."""
+    return key("wakeups", queue)
+
+
+def send(message: Message) -> None:
+    """Put the message on its queue and wake the consumers. Raise redis.RedisError if Redis is unavailable."""
+    broker().enqueue(
+        dramatiq.Message(
+            queue_name=message.queue,
+            actor_name=type(message).__name__,
+            args=(),
+            kwargs=asdict(message),  # type: ignore[call-overload]
+            options={"request_id": current_request_id()},
+        )
+    )
+    client().publish(wakeup_channel(message.queue), b"")
+
+
+class BackgroundSender:
+    """Sends messages from its own thread: the first at once, later ones together in the next round.
+
+    Equal messages that wait are sent once: a hundred scans accepted together need one message, and sending one costs
+    half of what accepting a scan does. The request that committed a row never waits for Redis and never fails with it.
+    A message that cannot be sent is logged and dropped. The scheduler's poll replaces it.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Message, str | None] = {}
+        self._lock = threading.Lock()
+        self._has_messages = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, message: Message) -> None:
+        """Queue the message for the next round and return at once."""
+        with self._lock:
+            self._waiting.setdefault(message, current_request_id())
+            # The thread starts on first use, which is after the fork.
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="background-sender", daemon=True)
+                self._thread.start()
+        self._has_messages.set()
+
+    def flush(self) -> None:
+        """Send the waiting messages now, from this thread."""
+        with self._lock:
+            waiting, self._waiting = self._waiting, {}
+        for message, request_id in waiting.items():
+            with bound_request_id(request_id):
+                try:
+                    send(message)
+                except Exception as error:  # noqa: BLE001 - no error may end the thread: later messages are tried again
+                    log.warning("message_dropped", message=type(message).__name__, error=repr(error))
+
+    def _run(self) -> None:
+        while True:
+            self._has_messages.wait()
+            self._has_messages.clear()
+            started_at = time.monotonic()
+            self.flush()
+            # A busy process sends fewer messages.
+            time.sleep(min(10 * (time.monotonic() - started_at), MAX_PAUSE_SECONDS))
+
+
+background_sender = BackgroundSender()
