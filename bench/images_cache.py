@@ -41,7 +41,7 @@ def seed(conn: Conn) -> None:
     """One player who owns twenty organizations, with ten thousand codes among them."""
     conn.execute("INSERT INTO players (username) VALUES ('bench')")
     conn.execute(
-        "INSERT INTO refresh_families (id, player_id, expires_at)"
+        "INSERT INTO sessions (id, player_id, expires_at)"
         " SELECT waymark_uuid7(), id, now() + interval '1 day' FROM players"
     )
     conn.execute(
@@ -73,7 +73,7 @@ class World:
         app = Flask(__name__)
         auth.init_app(app)
         with db.connection() as conn, app.app_context():
-            player_id, family_id = db.exactly_one(conn.execute("SELECT player_id, id FROM refresh_families"))
+            player_id, family_id = db.exactly_one(conn.execute("SELECT player_id, id FROM sessions"))
             token = create_access_token(str(player_id), additional_claims={"family": str(family_id)})
             codes = conn.execute("SELECT org_id, id, code FROM qr_codes").fetchall()
         random.Random(2).shuffle(codes)
@@ -177,7 +177,7 @@ def create_rival() -> Flask:
         with pool().connection() as conn:
             alive = conn.execute(
                 """
-                SELECT FROM refresh_families
+                SELECT FROM sessions
                 WHERE id = %s AND player_id = %s AND revoked_at IS NULL AND expires_at > now()
                 """,
                 (claims["family"], claims["sub"]),

@@ -110,7 +110,7 @@ class Workers:
             render = store.get_many(conn, [render_id])[render_id]
         if (render.status, render.done) != ("done", count):
             raise RuntimeError(f"{render.done} of {count} pictures: {render.status}, {render.reason}")
-        path = next(settings().files_path.rglob(str(render.file).rpartition("/")[2]))
+        path = next(settings().files_path.rglob(str(render.file_name).rpartition("/")[2]))
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".png")]
             if len(names) != count:
@@ -119,7 +119,7 @@ class Workers:
                 expected = f"{PUBLIC_URL}/s/{name.partition('-')[2].removesuffix('.png')}"
                 if read(archive.read(name)) != expected:
                     raise RuntimeError(f"{name} does not say {expected}")
-        LocalStorage(settings().files_path).delete(str(render.file))
+        LocalStorage(settings().files_path).delete(str(render.file_name))
 
 
 def read(png: bytes) -> str:

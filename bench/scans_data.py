@@ -35,7 +35,7 @@ def seed(conn: Conn) -> None:
     ClientCursor(conn).execute(
         """
         INSERT INTO players (username) SELECT 'bench' || n FROM generate_series(0, %(players)s - 1) n;
-        INSERT INTO refresh_families (id, player_id, expires_at)
+        INSERT INTO sessions (id, player_id, expires_at)
             SELECT waymark_uuid7(), id, now() + interval '1 day' FROM players;
         INSERT INTO organizations (name, slug) VALUES ('Bench', 'bench');
         INSERT INTO qr_codes (org_id, code, scan_type, requires_location, latitude, longitude, reward_item,
@@ -93,7 +93,7 @@ def sign_in() -> list[Player]:
     app = Flask(__name__)
     auth.init_app(app)
     with db.connection() as conn:
-        rows = conn.execute("SELECT player_id, id FROM refresh_families ORDER BY id").fetchall()
+        rows = conn.execute("SELECT player_id, id FROM sessions ORDER BY id").fetchall()
     with app.app_context():
         return [
             Player(player, create_access_token(str(player), additional_claims={"family": str(family)}))

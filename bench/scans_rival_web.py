@@ -77,7 +77,7 @@ def insert(statement: str) -> UUID | None:
     with pool().connection() as conn:
         alive = conn.execute(
             """
-            SELECT FROM refresh_families
+            SELECT FROM sessions
             WHERE id = %s AND player_id = %s AND revoked_at IS NULL AND expires_at > now()
             """,
             (claims["family"], claims["sub"]),

@@ -59,7 +59,7 @@ def settle(scan_id: str) -> Verdict:
             SELECT s.player_id, s.qr_code, s.qr_code_id, s.scan_time, s.received_at, s.latitude, s.longitude,
                    s.accuracy, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude AS code_latitude,
                    q.longitude AS code_longitude, q.radius_m, q.active, q.deleted_at, q.starts_at, q.expires_at,
-                   q.max_scans, q.taken, q.per_player_limit, q.cooldown_seconds, q.reward_item, q.reward_quantity
+                   q.max_scans, q.use_count, q.per_player_limit, q.cooldown_seconds, q.reward_item, q.reward_quantity
             FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
             WHERE s.id = %s AND s.status = 'pending' FOR UPDATE
             """,
@@ -98,7 +98,7 @@ def _write(conn: Connection[DictRow], scan_id: str, row: DictRow, verdict: Verdi
         data = Jsonb(told | {"reason": verdict.reason})
         conn.execute(add_event, ("scan_result", row["player_id"], row["org_id"], data))
         return
-    conn.execute("UPDATE qr_codes SET taken = taken + 1 WHERE id = %s", (row["qr_code_id"],))
+    conn.execute("UPDATE qr_codes SET use_count = use_count + 1 WHERE id = %s", (row["qr_code_id"],))
     item, quantity = verdict.outcome["reward"], verdict.outcome["quantity"]
     conn.execute(
         "INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id) VALUES (%s, %s, %s, 'scan', %s)",
@@ -136,7 +136,7 @@ def _code(row: DictRow) -> CodeRules:
         starts_at=row["starts_at"],
         expires_at=row["expires_at"],
         max_scans=row["max_scans"],
-        taken=row["taken"],
+        use_count=row["use_count"],
         per_player_limit=row["per_player_limit"],
         cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
         reward_item=row["reward_item"],

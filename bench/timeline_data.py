@@ -69,7 +69,7 @@ def fill(conn: Conn, scale: float) -> None:
             {"n": n, "players": PLAYERS, "scans": int(scans * scale), "code": code},
         )
     conn.execute("SET maintenance_work_mem = '512MB'")
-    conn.execute("CREATE INDEX player_scans_by_code ON player_scans (qr_code_id, scan_time, id)")
+    conn.execute("CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id)")
     conn.execute("RESET session_replication_role")
     conn.execute("VACUUM ANALYZE player_scans")
 
@@ -89,7 +89,7 @@ def roll_up(conn: Conn, scale: float) -> None:
     conn.execute("SET work_mem = '256MB'")
     conn.execute(
         """
-        INSERT INTO scan_quarters
+        INSERT INTO scan_rollup_15m
         SELECT qr_code_id, date_bin('15 minutes', scan_time, 'epoch'::timestamptz), count(*),
                count(*) FILTER (WHERE status = 'success')
         FROM player_scans WHERE qr_code_id = %s GROUP BY 1, 2
@@ -98,7 +98,7 @@ def roll_up(conn: Conn, scale: float) -> None:
     )
     conn.execute(
         """
-        INSERT INTO scan_days
+        INSERT INTO scan_rollup_daily
         SELECT qr_code_id, (scan_time AT TIME ZONE 'UTC')::date, count(*), count(*) FILTER (WHERE status = 'success'),
                0, 0, count(DISTINCT player_id), count(*) FILTER (WHERE device = 'phone'),
                count(*) FILTER (WHERE device = 'tablet'), count(*) FILTER (WHERE device = 'desktop'), 0,
@@ -108,7 +108,14 @@ def roll_up(conn: Conn, scale: float) -> None:
         (most,),
     )
     conn.execute("RESET work_mem")
-    for table in ("scan_quarters", "scan_days", "scan_players", "visit_quarters", "visit_days", "events"):
+    for table in (
+        "scan_rollup_15m",
+        "scan_rollup_daily",
+        "scan_daily_players",
+        "visit_rollup_15m",
+        "visit_rollup_daily",
+        "events",
+    ):
         conn.execute(f"VACUUM ANALYZE {table}")
 
 

@@ -44,7 +44,7 @@ class CleanupReport:
     render_files: int
     renders: int
     visits: int
-    refresh_families: int
+    sessions: int
     idempotency_keys: int
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ def purge_all() -> CleanupReport:
         render_files=_delete_unneeded_files(),
         renders=_in_batches(lambda conn, limit: renders.forget(conn, limit=limit), RENDERS_BATCH),
         visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
-        refresh_families=_in_batches(lambda conn, limit: accounts.purge_sessions(conn, limit=limit), BATCH),
+        sessions=_in_batches(lambda conn, limit: accounts.purge_sessions(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),
     )
 

@@ -41,7 +41,7 @@ def run_one() -> bool:
         job = leases.claim(conn, token, LEASE)
     if job is None:
         return False
-    if job.judged == 0 and job.attempts == 1:
+    if job.validated_rows == 0 and job.attempts == 1:
         background_sender.submit(ImportsPending())  # there may be another one, for another worker
     try:
         _run(job, token)
@@ -93,7 +93,7 @@ def _validate_chunk(import_id: UUID, token: UUID) -> bool:
     """Look at the next rows. Whether there were any. No transaction is open meanwhile: the event log would wait."""
     with db.connection() as conn:
         job = leases.renew_lease(conn, import_id, token, LEASE)
-        rows = staging.next_rows(conn, import_id, after=job.judged_line, limit=CHUNK)
+        rows = staging.next_rows(conn, import_id, after=job.last_validated_line, limit=CHUNK)
     if not rows:
         return False
     judged = [rules.validate_row(job.columns, row, generate_code_text) for row in rows]
@@ -101,5 +101,5 @@ def _validate_chunk(import_id: UUID, token: UUID) -> bool:
     with db.transaction() as conn:
         leases.renew_lease(conn, import_id, token, LEASE)
         staging.copy_candidates(conn, import_id, judged)
-        leases.record_progress(conn, import_id, judged=len(rows), failed=failed, line=rows[-1].line)
+        leases.record_progress(conn, import_id, validated=len(rows), failed=failed, line=rows[-1].line)
     return True

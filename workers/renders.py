@@ -189,9 +189,9 @@ def _progress_callback(chunk: Chunk, token: UUID) -> Callable[[int | None], None
     return lambda _place: beat()
 
 
-def _chunk_heartbeat(token: UUID, chunk: Chunk, watched: int | None) -> None:
+def _chunk_heartbeat(token: UUID, chunk: Chunk, current_index: int | None) -> None:
     with db.connection() as conn:
-        chunks.keep(conn, token, chunk, _lease(), watched)
+        chunks.keep(conn, token, chunk, _lease(), current_index)
 
 
 def _assembly_heartbeat(token: UUID, assembly: Assembly) -> None:

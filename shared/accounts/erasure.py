@@ -2,7 +2,7 @@
 
 The player's row becomes a tombstone that all of it points at. Everything is done in the transaction of the request, but
 for what that one cannot have: scans beyond so many, scans that a worker is judging, and what a request of theirs that
-is still running brings in. `erasures` remembers whom to look through again; see docs/decisions/0022.
+is still running brings in. `pending_erasures` remembers whom to look through again; see docs/decisions/0022.
 """
 
 from datetime import datetime
@@ -31,28 +31,27 @@ MAX_REQUEST_AGE = "10 minutes"
 
 HAS_PERSONAL_DATA = """(
     s.latitude IS NOT NULL OR s.accuracy IS NOT NULL OR s.distance_m IS NOT NULL OR s.client_time IS NOT NULL
-    OR s.nonce IS NOT NULL OR s.digest IS NOT NULL OR s.request_id IS NOT NULL OR s.watched IS NOT NULL
-    OR jsonb_path_exists(s.facts, '$.*.*')
+    OR s.nonce IS NOT NULL OR s.request_digest IS NOT NULL OR s.request_id IS NOT NULL
+    OR s.compare_coordinates IS NOT NULL OR jsonb_path_exists(s.decision_inputs, '$.*.*')
     OR (s.qr_code_id IS NULL AND s.status <> 'pending' AND s.qr_code <> 'erased'))
 """
 """Whether a scan, named `s`, tells more than what is counted."""
 
 
 # Answers that tell of them, such as to whoever made them a member; that of beginning tells nothing else. They are found
-# by the index `idempotency_keys_told`.
+# by the index `idempotency_keys_player`.
 ERASE_STORED_RESPONSES = """
-    WITH told AS MATERIALIZED (
-        SELECT caller, key, answer::jsonb AS answer FROM idempotency_keys
-        WHERE substring(answer, '"player_id": ?"([0-9a-f-]{36})"') = %(id)s::text
-    ), begun AS (
-        DELETE FROM idempotency_keys k USING told
-        WHERE (k.caller, k.key) = (told.caller, told.key) AND told.answer = jsonb_build_object('player_id', %(id)s)
+    WITH responses AS MATERIALIZED (
+        SELECT caller_id, key, response_body::jsonb AS body FROM idempotency_keys WHERE player_id = %(id)s
+    ), deleted AS (
+        DELETE FROM idempotency_keys k USING responses r
+        WHERE (k.caller_id, k.key) = (r.caller_id, r.key) AND r.body = jsonb_build_object('player_id', %(id)s)
     )
     UPDATE idempotency_keys k
-    SET answer = (told.answer || jsonb_build_object('username', p.username))::text
-    FROM told, players p
-    WHERE p.id = %(id)s AND (k.caller, k.key) = (told.caller, told.key) AND told.answer ? 'username'
-      AND told.answer ->> 'username' <> p.username
+    SET response_body = (r.body || jsonb_build_object('username', p.username))::text
+    FROM responses r, players p
+    WHERE p.id = %(id)s AND (k.caller_id, k.key) = (r.caller_id, r.key) AND r.body ? 'username'
+      AND r.body ->> 'username' <> p.username
 """
 
 
@@ -73,27 +72,27 @@ def erase(conn: Conn, player_id: UUID) -> None:
     _leave_organizations(conn, player_id)
     _release_username(conn, player_id)
     conn.execute("DELETE FROM credentials WHERE player_id = %s", (player_id,))
-    conn.execute("DELETE FROM outside_players WHERE player_id = %s", (player_id,))
+    conn.execute("DELETE FROM external_identities WHERE player_id = %s", (player_id,))
     store.revoke_sessions(conn, player_id, "erased")
     erase_traces(conn, player_id)
     erase_scans(conn, player_id, None, limit=SCANS_PER_REQUEST)
-    conn.execute("INSERT INTO erasures (player_id) VALUES (%s)", (player_id,))
+    conn.execute("INSERT INTO pending_erasures (player_id) VALUES (%s)", (player_id,))
     audit.record(conn, Actor("player", player_id), "account.erased", org_id=None, object_id=player_id)
 
 
 def list_pending(conn: Conn) -> list[UUID]:
     """Whose erasure has to be looked through again."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        return cursor.execute("SELECT player_id FROM erasures ORDER BY began_at").fetchall()
+        return cursor.execute("SELECT player_id FROM pending_erasures ORDER BY started_at").fetchall()
 
 
 def erase_traces(conn: Conn, player_id: UUID) -> None:
     """What was stored by the way: where the player is, what they generated, answers to their requests, texts that were
     no code. Done again, it changes nothing that is forgotten already."""
-    conn.execute("UPDATE players SET place_code = NULL, timezone = 'UTC' WHERE id = %s", (player_id,))
-    conn.execute("DELETE FROM generated_codes WHERE maker = %s", (player_id,))
-    conn.execute("UPDATE render_jobs SET asked_by = NULL WHERE asked_by = %s", (player_id,))
-    conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (player_id,))
+    conn.execute("UPDATE players SET location_code = NULL, timezone = 'UTC' WHERE id = %s", (player_id,))
+    conn.execute("DELETE FROM generated_codes WHERE created_by = %s", (player_id,))
+    conn.execute("UPDATE render_jobs SET requested_by = NULL WHERE requested_by = %s", (player_id,))
+    conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %s", (player_id,))
     conn.execute(ERASE_STORED_RESPONSES, {"id": player_id})
     # That they did it stays, not from where; and nothing of what their account was, or what others did with it. In
     # order: people who acted on each other may be erased at the same moment.
@@ -141,8 +140,9 @@ def erase_scans(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, l
         ), forgotten AS (
             UPDATE player_scans s
             SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL, nonce = NULL,
-                digest = NULL, request_id = NULL, watched = NULL,
-                facts = (SELECT jsonb_object_agg(rule, '{{}}'::jsonb) FROM jsonb_object_keys(s.facts) AS rule),
+                request_digest = NULL, request_id = NULL, compare_coordinates = NULL,
+                decision_inputs = (
+                    SELECT jsonb_object_agg(rule, '{{}}'::jsonb) FROM jsonb_object_keys(s.decision_inputs) AS rule),
                 qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END
             FROM free WHERE s.id = free.id
         )
@@ -162,10 +162,10 @@ def finish_if_done(conn: Conn, player_id: UUID) -> bool:
     """Whether the erasure is over: nothing was left, and nothing can come any more."""
     over = conn.execute(
         f"""
-        DELETE FROM erasures
-        WHERE player_id = %s AND began_at < now() - interval '{MAX_REQUEST_AGE}' AND NOT EXISTS (
+        DELETE FROM pending_erasures
+        WHERE player_id = %s AND started_at < now() - interval '{MAX_REQUEST_AGE}' AND NOT EXISTS (
             SELECT FROM player_scans s
-            WHERE s.player_id = erasures.player_id AND (s.status = 'pending' OR {HAS_PERSONAL_DATA}))
+            WHERE s.player_id = pending_erasures.player_id AND (s.status = 'pending' OR {HAS_PERSONAL_DATA}))
         """,  # noqa: S608 - two constants
         (player_id,),
     )
@@ -189,5 +189,5 @@ def _release_username(conn: Conn, player_id: UUID) -> None:
     """The name is free again, also for those who register under a key that was used for it today."""
     found = store.get_account(conn, player_id)
     if found is not None:
-        conn.execute("DELETE FROM idempotency_keys WHERE caller = %s", (registration_owner(found.username),))
+        conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %s", (registration_owner(found.username),))
     conn.execute("UPDATE players SET username = %s, erased_at = now() WHERE id = %s", (erased_name(), player_id))

@@ -32,23 +32,23 @@ class Section:
 
 
 ACCOUNT = """
-    SELECT p.id, p.username, c.email, p.timezone, p.place_code, c.player_id IS NULL AS guest, p.created_at
+    SELECT p.id, p.username, c.email, p.timezone, p.location_code, c.player_id IS NULL AS guest, p.created_at
     FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %s
 """
 SECTIONS = (
     Section(
-        "logins",
+        "sessions",
         {"id": LOWEST},
         """
-        SELECT id, created_at, expires_at, revoked_at, revoked_for FROM refresh_families
+        SELECT id, created_at, expires_at, revoked_at, revoked_reason FROM sessions
         WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
         """,
     ),
     Section(
-        "outside_names",
+        "external_identities",
         {"issuer": "", "subject": ""},
         """
-        SELECT issuer, subject, created_at FROM outside_players
+        SELECT issuer, subject, created_at FROM external_identities
         WHERE player_id = %(player)s AND (issuer, subject) > (%(issuer)s, %(subject)s)
         ORDER BY issuer, subject LIMIT %(limit)s
         """,
@@ -68,7 +68,7 @@ SECTIONS = (
         SELECT s.id AS scan_id, s.qr_code, s.qr_code_id AS qr_id, s.scan_time, s.client_time, s.received_at, s.latitude,
                s.longitude, s.accuracy, s.device, s.nonce, s.request_id, s.status, s.reason,
                CASE WHEN s.status = 'success' THEN s.outcome ELSE '{}' END AS outcome, s.settled_at, s.reviewed_at,
-               a.wrong AS puzzle_wrong_answers, a.solved_at AS puzzle_solved_at
+               a.wrong_answers AS puzzle_wrong_answers, a.solved_at AS puzzle_solved_at
         FROM player_scans s LEFT JOIN encounter_attempts a ON a.scan_id = s.id
         WHERE s.player_id = %(player)s AND (s.scan_time, s.id) > (%(scan_time)s, %(scan_id)s)
         ORDER BY s.scan_time, s.id LIMIT %(limit)s
@@ -103,7 +103,7 @@ SECTIONS = (
         {"id": LOWEST},
         """
         SELECT id, data, format, size, error_correction, created_at, expires_at, status FROM generated_codes
-        WHERE maker = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        WHERE created_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
         """,
     ),
     Section(
@@ -111,7 +111,7 @@ SECTIONS = (
         {"id": LOWEST},
         """
         SELECT id, org_id, output, format, size, error_correction, total, status, created_at, finished_at
-        FROM render_jobs WHERE asked_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        FROM render_jobs WHERE requested_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
         """,
     ),
     Section(
@@ -119,7 +119,7 @@ SECTIONS = (
         {"id": LOWEST},
         """
         SELECT id, org_id, name, prefix, scopes, created_at, expires_at, revoked_at FROM api_keys
-        WHERE made_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        WHERE created_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
         """,
     ),
     Section(
@@ -132,7 +132,7 @@ SECTIONS = (
         """,
     ),
     Section(
-        "changes_suffered",
+        "changes_by_others",
         {"id": LOWEST},
         """
         SELECT id, at, org_id, action, old, new FROM audit_log
@@ -150,11 +150,11 @@ SECTIONS = (
         """,
     ),
     Section(
-        "requests",
+        "idempotency_keys",
         {"key": ""},
         """
-        SELECT key, status, created_at FROM idempotency_keys
-        WHERE caller = %(player)s AND key > %(key)s ORDER BY key LIMIT %(limit)s
+        SELECT key, response_status AS status, created_at FROM idempotency_keys
+        WHERE caller_id = %(player)s AND key > %(key)s ORDER BY key LIMIT %(limit)s
         """,
     ),
 )

@@ -45,7 +45,7 @@ def get_or_create_player(
     player_id = find_player(conn, theirs) or create_player(conn, theirs, may_name_ours=may_name_ours, origin=origin)
     conn.execute(
         """
-        INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
+        INSERT INTO sessions (id, player_id, expires_at) VALUES (%s, %s, to_timestamp(%s))
         ON CONFLICT (id) DO NOTHING
         """,
         (theirs.session_id, player_id, theirs.expires_at),
@@ -65,7 +65,7 @@ def find_player(conn: Conn, theirs: ExternalIdentity) -> UUID | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: UUID | None = cursor.execute(
             """
-            SELECT p.id FROM outside_players o JOIN players p ON p.id = o.player_id
+            SELECT p.id FROM external_identities o JOIN players p ON p.id = o.player_id
             WHERE o.issuer = %s AND o.subject = %s AND p.erased_at IS NULL FOR SHARE OF p
             """,
             (theirs.issuer, theirs.subject),
@@ -88,7 +88,7 @@ def create_player(
         actor = Actor("player", player_id, origin.address, origin.request_id)
         audit.record(conn, actor, "account.created", org_id=None, object_id=player_id, new={"issuer": theirs.issuer})
     conn.execute(
-        "INSERT INTO outside_players (issuer, subject, player_id) VALUES (%s, %s, %s)",
+        "INSERT INTO external_identities (issuer, subject, player_id) VALUES (%s, %s, %s)",
         (theirs.issuer, theirs.subject, player_id),
     )
     return player_id

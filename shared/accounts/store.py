@@ -198,7 +198,7 @@ def set_password_hash(conn: Conn, player_id: UUID, password_hash: str) -> bool:
 def create_session(conn: Conn, family_id: UUID, player_id: UUID, *, lasts: timedelta) -> None:
     """A new login. Its first refresh token is of generation 0."""
     conn.execute(
-        "INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, now() + %s)",
+        "INSERT INTO sessions (id, player_id, expires_at) VALUES (%s, %s, now() + %s)",
         (family_id, player_id, lasts),
     )
 
@@ -210,7 +210,7 @@ def create_session_if_password(
     and end this login, too, or come first."""
     begun = conn.execute(
         """
-        INSERT INTO refresh_families (id, player_id, expires_at)
+        INSERT INTO sessions (id, player_id, expires_at)
         SELECT %s, player_id, now() + %s FROM credentials WHERE player_id = %s AND password_hash = %s FOR SHARE
         """,
         (family_id, lasts, player_id, password_hash),
@@ -222,7 +222,7 @@ def is_session_active(conn: Conn, session_id: UUID, player_id: UUID) -> bool:
     """Return whether the session of this player exists, and is neither revoked nor expired."""
     row = conn.execute(
         """
-        SELECT FROM refresh_families
+        SELECT FROM sessions
         WHERE id = %(session_id)s AND player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now()
         """,
         {"session_id": session_id, "player_id": player_id},
@@ -240,7 +240,7 @@ def rotate_refresh_token(
     with conn.cursor(row_factory=class_row(RotatedSession)) as cursor:
         return cursor.execute(
             """
-            UPDATE refresh_families f
+            UPDATE sessions f
             SET generation = f.generation + 1, expires_at = greatest(f.expires_at, now() + %s)
             FROM players p
             WHERE f.id = %s AND f.player_id = %s AND f.generation = %s AND f.revoked_at IS NULL
@@ -256,7 +256,7 @@ def list_sessions(conn: Conn, player_id: UUID) -> list[Session]:
     with conn.cursor(row_factory=class_row(Session)) as cursor:
         return cursor.execute(
             """
-            SELECT id, created_at, expires_at FROM refresh_families
+            SELECT id, created_at, expires_at FROM sessions
             WHERE player_id = %s AND revoked_at IS NULL AND expires_at > now() ORDER BY created_at
             """,
             (player_id,),
@@ -265,9 +265,7 @@ def list_sessions(conn: Conn, player_id: UUID) -> list[Session]:
 
 def session_owner(conn: Conn, family_id: UUID) -> UUID | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: UUID | None = cursor.execute(
-            "SELECT player_id FROM refresh_families WHERE id = %s", (family_id,)
-        ).fetchone()
+        found: UUID | None = cursor.execute("SELECT player_id FROM sessions WHERE id = %s", (family_id,)).fetchone()
     return found
 
 
@@ -280,7 +278,7 @@ def rotate_for_upgrade(conn: Conn, family_id: UUID, *, lasts: timedelta) -> int 
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: int | None = cursor.execute(
             """
-            UPDATE refresh_families SET generation = generation + 1, expires_at = greatest(expires_at, now() + %s)
+            UPDATE sessions SET generation = generation + 1, expires_at = greatest(expires_at, now() + %s)
             WHERE id = %s AND revoked_at IS NULL AND expires_at > now()
             RETURNING generation
             """,
@@ -293,7 +291,7 @@ def revoke_sessions(conn: Conn, player_id: UUID, reason: RevocationReason, *, bu
     """End every login of a player, but this one. Returns how many there were."""
     return conn.execute(
         """
-        UPDATE refresh_families SET revoked_at = now(), revoked_for = %s
+        UPDATE sessions SET revoked_at = now(), revoked_reason = %s
         WHERE player_id = %s AND revoked_at IS NULL AND expires_at > now() AND id IS DISTINCT FROM %s
         """,
         (reason, player_id, but),
@@ -304,7 +302,7 @@ def revoke_session(conn: Conn, family_id: UUID, reason: RevocationReason) -> boo
     """End a login: from the commit on none of its tokens is good. The first reason stays; whether this is it."""
     revoked = conn.execute(
         """
-        UPDATE refresh_families SET revoked_at = now(), revoked_for = %s WHERE id = %s AND revoked_at IS NULL
+        UPDATE sessions SET revoked_at = now(), revoked_reason = %s WHERE id = %s AND revoked_at IS NULL
         """,
         (reason, family_id),
     )
@@ -315,8 +313,8 @@ def purge_sessions(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` logins past their expiry, revoked or not: no token of theirs is valid. Returns how many."""
     return conn.execute(
         """
-        DELETE FROM refresh_families WHERE id IN (
-            SELECT id FROM refresh_families WHERE expires_at < now() LIMIT %s FOR UPDATE SKIP LOCKED)
+        DELETE FROM sessions WHERE id IN (
+            SELECT id FROM sessions WHERE expires_at < now() LIMIT %s FOR UPDATE SKIP LOCKED)
         """,
         (limit,),
     ).rowcount

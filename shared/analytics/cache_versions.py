@@ -10,7 +10,9 @@ from shared.infra.db import Conn
 def cache_version(conn: Conn, org_id: UUID) -> str:
     """What statistics computed from now on are named by. Read it before what they count."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: UUID | None = cursor.execute("SELECT tag FROM statistics_tags WHERE org_id = %s", (org_id,)).fetchone()
+        found: UUID | None = cursor.execute(
+            "SELECT version FROM statistics_cache_versions WHERE org_id = %s", (org_id,)
+        ).fetchone()
     return str(found)
 
 
@@ -21,8 +23,8 @@ def bump_version(conn: Conn, org_id: UUID) -> None:
     """
     conn.execute(
         """
-        INSERT INTO statistics_tags (org_id) VALUES (%s)
-        ON CONFLICT (org_id) DO UPDATE SET tag = gen_random_uuid()
+        INSERT INTO statistics_cache_versions (org_id) VALUES (%s)
+        ON CONFLICT (org_id) DO UPDATE SET version = gen_random_uuid()
         """,
         (org_id,),
     )
@@ -33,7 +35,8 @@ def code_cache_version(conn: Conn, org_id: UUID, qr_id: UUID) -> str | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
         found: str | None = cursor.execute(
             """
-            SELECT coalesce(tag::text, 'None') FROM qr_codes q LEFT JOIN statistics_tags t ON t.org_id = q.org_id
+            SELECT coalesce(version::text, 'None')
+            FROM qr_codes q LEFT JOIN statistics_cache_versions v ON v.org_id = q.org_id
             WHERE q.org_id = %s AND q.id = %s AND q.deleted_at IS NULL
             """,
             (org_id, qr_id),

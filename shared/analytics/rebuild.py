@@ -67,8 +67,8 @@ def next_day(conn: Conn, subjects: RebuildTarget, since: date) -> date | None:
                 (SELECT min(v.at) FROM unnest(%(codes)s::uuid[]) c (id) CROSS JOIN LATERAL (
                     SELECT (at AT TIME ZONE 'UTC')::date FROM visits
                     WHERE qr_code_id = c.id AND at >= %(since)s AND at < %(until)s ORDER BY at LIMIT 1) v (at)),
-                (SELECT min(day) FROM scan_days WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s),
-                (SELECT min(day) FROM visit_days WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s))
+                (SELECT min(day) FROM scan_rollup_daily WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s),
+                (SELECT min(day) FROM visit_rollup_daily WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s))
             """,
             _parameters(subjects, since, END_DAY),
         )
@@ -81,21 +81,23 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
     caller holds the lock, and commits."""
     given = _parameters(subjects, first, end)
     mark = event_log.read_mark(conn, ROLLUPS) or LOG_START
-    for table in ("scan_quarters", "scan_days", "scan_reasons", "scan_players"):
+    for table in ("scan_rollup_15m", "scan_rollup_daily", "scan_rollup_daily_reasons", "scan_daily_players"):
         _clear(conn, table, given)
     conn.execute(
         f"""
         WITH unfolded AS MATERIALIZED (  -- what each scan was at the mark: null, not settled
-            SELECT DISTINCT ON (1) data ->> 'scan_id' AS scan_id, data ->> 'was' AS was FROM events
+            SELECT DISTINCT ON (1) data ->> 'scan_id' AS scan_id, data ->> 'previous_status' AS previous_status
+            FROM events
             WHERE org_id = %(org)s AND type = 'scan_result' AND (xid, id) > (%(xid)s::text::xid8, %(id)s)
             ORDER BY 1, xid, id
         ), facts AS (
             SELECT s.qr_code_id AS code_id, %(org)s::uuid AS org_id, s.player_id, s.scan_time,
                    coalesce(s.device, 'other') AS device, s.reason,
-                   CASE WHEN u.scan_id IS NULL THEN s.status ELSE u.was END AS status, NULL AS was
+                   CASE WHEN u.scan_id IS NULL THEN s.status ELSE u.previous_status END AS status,
+                   NULL AS previous_status
             FROM player_scans s LEFT JOIN unfolded u ON u.scan_id = s.id::text
             WHERE s.qr_code_id = ANY(%(codes)s) AND s.scan_time >= %(since)s AND s.scan_time < %(until)s
-              AND s.status <> 'pending' AND (u.scan_id IS NULL OR u.was IS NOT NULL)
+              AND s.status <> 'pending' AND (u.scan_id IS NULL OR u.previous_status IS NOT NULL)
         ), deltas AS MATERIALIZED ({SCAN_DELTAS} WHERE subject_id = ANY(%(ids)s)), {ADD_SCANS}
         """,  # noqa: S608 - put together from constants
         given | {"xid": str(mark.xid), "id": mark.id},
@@ -103,7 +105,7 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
     row = exactly_one(
         conn.execute(
             """
-            SELECT coalesce(sum(count), 0) FROM scan_days
+            SELECT coalesce(sum(count), 0) FROM scan_rollup_daily
             WHERE subject_id = ANY(%(codes)s) AND day >= %(day)s AND day < %(end)s
             """,
             given,
@@ -114,17 +116,17 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
 
 def rebuild_visits(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> None:
     """The same for visits, except for days whose visits were forgotten: there the rollups are all that is left."""
-    forgotten: date | None = exactly_one(conn.execute("SELECT max(before) FROM visits_forgotten"))[0]
+    forgotten: date | None = exactly_one(conn.execute("SELECT max(purged_before) FROM visit_purges"))[0]
     first = max(first, forgotten) if forgotten else first
     if first >= end:
         return
     given = _parameters(subjects, first, end)
     mark = event_log.read_mark(conn, VISITS) or LOG_START
-    for table in ("visit_quarters", "visit_days"):
+    for table in ("visit_rollup_15m", "visit_rollup_daily"):
         _clear(conn, table, given)
     conn.execute(
         f"""
-        WITH visited AS (
+        WITH new_visits AS (
             SELECT qr_code_id, at, device FROM visits
             WHERE qr_code_id = ANY(%(codes)s) AND at >= %(since)s AND at < %(until)s
               AND (xid, id) <= (%(xid)s::text::xid8, %(id)s)
@@ -138,9 +140,9 @@ def delete_stale_players(conn: Conn, subjects: RebuildTarget) -> None:
     """Take away players of no day. The caller holds the lock, and has replaced every slice."""
     conn.execute(
         """
-        DELETE FROM scan_players_ever e USING (
-            SELECT subject_id, player_id FROM scan_players_ever WHERE subject_id = ANY(%(ids)s)
-            EXCEPT SELECT subject_id, player_id FROM scan_players WHERE subject_id = ANY(%(ids)s)) strangers
+        DELETE FROM scan_all_time_players e USING (
+            SELECT subject_id, player_id FROM scan_all_time_players WHERE subject_id = ANY(%(ids)s)
+            EXCEPT SELECT subject_id, player_id FROM scan_daily_players WHERE subject_id = ANY(%(ids)s)) strangers
         WHERE e.subject_id = strangers.subject_id AND e.player_id = strangers.player_id
         """,
         {"ids": subjects.ids},
@@ -149,8 +151,8 @@ def delete_stale_players(conn: Conn, subjects: RebuildTarget) -> None:
 
 def _clear(conn: Conn, table: str, given: dict[str, Any]) -> None:
     """Days are whole quarters of an hour, so a slice has the same quarters as days."""
-    quarters, days = "at >= %(since)s AND at < %(until)s", "day >= %(day)s AND day < %(end)s"
-    which = quarters if table.endswith("_quarters") else days
+    buckets, days = "at >= %(since)s AND at < %(until)s", "day >= %(day)s AND day < %(end)s"
+    which = buckets if table.endswith("_15m") else days
     conn.execute(f"DELETE FROM {table} WHERE subject_id = ANY(%(ids)s) AND {which}", given)  # noqa: S608 - names of ours
 
 

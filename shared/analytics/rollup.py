@@ -23,7 +23,7 @@ def roll_up_scans(conn: Conn, *, limit: int) -> int:
     if upto is not None:
         conn.execute(
             f"""
-            WITH told AS (
+            WITH scan_events AS (
                 SELECT type, data FROM events
                 WHERE (xid, id) > (%(after_xid)s::text::xid8, %(after_id)s)
                   AND (xid, id) <= (%(upto_xid)s::text::xid8, %(upto_id)s)
@@ -42,7 +42,7 @@ def roll_up_visits(conn: Conn, *, limit: int) -> int:
     if upto is not None:
         conn.execute(
             f"""
-            WITH visited AS (
+            WITH new_visits AS (
                 SELECT qr_code_id, at, device FROM visits
                 WHERE (xid, id) > (%(after_xid)s::text::xid8, %(after_id)s)
                   AND (xid, id) <= (%(upto_xid)s::text::xid8, %(upto_id)s)

@@ -89,20 +89,20 @@ def _scans(conn: Conn, subject: RollupSubject) -> ScanStatistics:
                        coalesce(sum(other), 0)::bigint AS other,
                        min(first_at) AS first_at,
                        max(last_at) AS last_at,
-                       (SELECT count(*) FROM scan_players_ever WHERE subject_id = %(subject)s) + (
+                       (SELECT count(*) FROM scan_all_time_players WHERE subject_id = %(subject)s) + (
                            SELECT count(DISTINCT player_id) FROM deltas d WHERE count > 0 AND NOT EXISTS (
-                               SELECT FROM scan_players_ever e
+                               SELECT FROM scan_all_time_players e
                                WHERE e.subject_id = %(subject)s AND e.player_id = d.player_id)) AS players,
                        (SELECT coalesce(jsonb_object_agg(reason, count), '{{}}') FROM (
                            SELECT reason, sum(count) AS count FROM (
-                               SELECT reason, count FROM scan_reasons WHERE subject_id = %(subject)s
+                               SELECT reason, count FROM scan_rollup_daily_reasons WHERE subject_id = %(subject)s
                                UNION ALL SELECT reason, 1 FROM deltas WHERE reason IS NOT NULL) each
                            GROUP BY reason) by_reason) AS reasons,
                        {AS_OF} AS as_of,
                        {IS_COMPLETE} AS is_complete
                 FROM (
                     SELECT count, success, held, annulled, phone, tablet, desktop, other, first_at, last_at
-                    FROM scan_days WHERE subject_id = %(subject)s
+                    FROM scan_rollup_daily WHERE subject_id = %(subject)s
                     UNION ALL
                     SELECT count, success, held, annulled, phone, tablet, desktop, other, dated, dated
                     FROM deltas) counted
@@ -122,7 +122,8 @@ def _visits(conn: Conn, subject: RollupSubject) -> VisitStatistics:
                        coalesce(sum(phone), 0)::bigint AS phone, coalesce(sum(tablet), 0)::bigint AS tablet,
                        coalesce(sum(desktop), 0)::bigint AS desktop, coalesce(sum(other), 0)::bigint AS other
                 FROM (
-                    SELECT count, bots, phone, tablet, desktop, other FROM visit_days WHERE subject_id = %(subject)s
+                    SELECT count, bots, phone, tablet, desktop, other FROM visit_rollup_daily
+                    WHERE subject_id = %(subject)s
                     UNION ALL SELECT count, bots, phone, tablet, desktop, other FROM visit_deltas) counted
                 """,  # noqa: S608 - put together from constants
                 subject.parameters(),
@@ -146,7 +147,7 @@ def _pending(conn: Conn, subject: RollupSubject) -> int:
 
 COUNTED = f"""
     {UNAGGREGATED}, counted AS (
-        SELECT at, count FROM scan_quarters WHERE subject_id = %(subject)s
+        SELECT at, count FROM scan_rollup_15m WHERE subject_id = %(subject)s
         UNION ALL SELECT scan_time, count FROM deltas WHERE count > 0
     )
 """  # noqa: S608 - put together from constants

@@ -1,7 +1,7 @@
 """Timelines in PostgreSQL: so many days, each with its counts, whatever happened on them. One statement, one snapshot.
 
-A year is 365 rows of `scan_days`, however many scans they stand for; in another time zone than UTC, it is also the rows
-of `scan_quarters` between the midnights there and in UTC.
+A year is 365 rows of `scan_rollup_daily`, however many scans they stand for. In another time zone than UTC, it is also
+the rows of `scan_rollup_15m` between the midnights there and in UTC.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,23 +34,23 @@ IN_UTC = f"""
     {UNAGGREGATED}
     SELECT array_agg(coalesce(r.count, 0) + coalesce(t.count, 0) ORDER BY n),
            array_agg(coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
-           array_agg(coalesce(r.players, 0) + coalesce(t.players, 0) ORDER BY n),
+           array_agg(coalesce(r.unique_players, 0) + coalesce(t.unique_players, 0) ORDER BY n),
            array_agg(coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
            {AS_OF}
     FROM generate_series(0, %(days)s - 1) n
     CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
     LEFT JOIN (
-        SELECT day, count, success, players FROM scan_days
+        SELECT day, count, success, unique_players FROM scan_rollup_daily
         WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) r USING (day)
     LEFT JOIN (
-        SELECT day, count FROM visit_days
+        SELECT day, count FROM visit_rollup_daily
         WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) v USING (day)
     LEFT JOIN (
         SELECT day, sum(count) AS count, sum(success) AS success,
                count(DISTINCT player_id) FILTER (WHERE count > 0 AND NOT EXISTS (
-                   SELECT FROM scan_players p
+                   SELECT FROM scan_daily_players p
                    WHERE p.subject_id = %(subject)s AND p.day = deltas.day AND p.player_id = deltas.player_id)
-               ) AS players
+               ) AS unique_players
         FROM deltas GROUP BY day) t USING (day)
     LEFT JOIN (SELECT day, sum(count) AS count FROM visit_deltas GROUP BY day) w USING (day)
 """  # noqa: S608 - put together from constants
@@ -64,10 +64,10 @@ IN_A_ZONE = f"""
         ) m (start, midnight)
         CROSS JOIN LATERAL (SELECT CASE WHEN start < midnight THEN -1 ELSE 1 END) s (sign)
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(count), 0) AS count, coalesce(sum(success), 0) AS success FROM scan_quarters
+            SELECT coalesce(sum(count), 0) AS count, coalesce(sum(success), 0) AS success FROM scan_rollup_15m
             WHERE subject_id = %(subject)s AND at >= least(start, midnight) AND at < greatest(start, midnight)) q
         CROSS JOIN LATERAL (
-            SELECT coalesce(sum(count), 0) AS count FROM visit_quarters
+            SELECT coalesce(sum(count), 0) AS count FROM visit_rollup_15m
             WHERE subject_id = %(subject)s AND at >= least(start, midnight) AND at < greatest(start, midnight)) v
     ), shifts AS (
         SELECT n, lead(count) OVER next - count AS count, lead(success) OVER next - success AS success,
@@ -82,10 +82,10 @@ IN_A_ZONE = f"""
     FROM shifts s
     CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
     LEFT JOIN (
-        SELECT day, count, success FROM scan_days
+        SELECT day, count, success FROM scan_rollup_daily
         WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) r USING (day)
     LEFT JOIN (
-        SELECT day, count FROM visit_days
+        SELECT day, count FROM visit_rollup_daily
         WHERE subject_id = %(subject)s AND day >= %(first)s AND day < %(first)s::date + %(days)s) v USING (day)
     LEFT JOIN (
         SELECT width_bucket(floor(extract(epoch FROM scan_time))::bigint, %(starts)s::bigint[]) - 1 AS n,

@@ -23,7 +23,7 @@ class RollupSubject:
 
 
 def _position_sql(name: str) -> str:
-    found = f"FROM event_readers WHERE name = '{name}'"
+    found = f"FROM log_positions WHERE name = '{name}'"
     return f"(coalesce((SELECT xid {found}), '0'::xid8), coalesce((SELECT id {found}), 0))"
 
 
@@ -37,9 +37,9 @@ UNAGGREGATED = f"""
     ), complete AS MATERIALIZED (
         SELECT (SELECT count(*) FROM events_read) <= %(longest)s AS events,
                (SELECT count(*) FROM visits_read) <= %(longest)s AS visits
-    ), told AS (
+    ), scan_events AS (
         SELECT type, data FROM events_read WHERE (SELECT events FROM complete)
-    ), visited AS (
+    ), new_visits AS (
         SELECT qr_code_id, at, device FROM visits_read WHERE (SELECT visits FROM complete)
     ), facts AS ({EVENT_FACTS}
     ), deltas AS MATERIALIZED ({SCAN_DELTAS} WHERE subject_id = %(subject)s

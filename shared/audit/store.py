@@ -36,7 +36,7 @@ class AuditEntry:
     id: UUID
     at: datetime
     action: str
-    actor: ActorKind
+    actor_kind: ActorKind
     actor_id: UUID | None
     actor_name: str | None
     address: str | None
@@ -59,7 +59,7 @@ def record(
     """Add a line; the caller owns the transaction, which is that of the change."""
     conn.execute(
         """
-        INSERT INTO audit_log (id, org_id, actor, player_id, api_key_id, address, request_id, action, object_id,
+        INSERT INTO audit_log (id, org_id, actor_kind, player_id, api_key_id, address, request_id, action, object_id,
                                old, new)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
@@ -85,8 +85,9 @@ def record_outcome(
     """Add a line to what the action `of` had begun on the same object, in the name of whoever did that."""
     conn.execute(
         """
-        INSERT INTO audit_log (id, org_id, actor, player_id, api_key_id, address, request_id, action, object_id, new)
-        SELECT %s, org_id, actor, player_id, api_key_id, address, request_id, %s, object_id, %s
+        INSERT INTO audit_log (id, org_id, actor_kind, player_id, api_key_id, address, request_id, action, object_id,
+                               new)
+        SELECT %s, org_id, actor_kind, player_id, api_key_id, address, request_id, %s, object_id, %s
         FROM audit_log WHERE org_id = %s AND object_id = %s AND action = %s
         ORDER BY id LIMIT 1
         """,
@@ -95,7 +96,7 @@ def record_outcome(
 
 
 SELECT_ENTRIES = """
-    SELECT a.id, a.at, a.action, a.actor, coalesce(a.player_id, a.api_key_id) AS actor_id,
+    SELECT a.id, a.at, a.action, a.actor_kind, coalesce(a.player_id, a.api_key_id) AS actor_id,
            coalesce(p.username, k.name) AS actor_name, a.address, a.request_id, a.object_id, a.old, a.new
     FROM audit_log a LEFT JOIN players p ON p.id = a.player_id LEFT JOIN api_keys k ON k.id = a.api_key_id
     WHERE a.org_id = %(org)s AND a.id < %(before)s

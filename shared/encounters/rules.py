@@ -28,7 +28,7 @@ class Puzzle:
 class Attempts:
     """What was tried on the puzzle that one scan handed out."""
 
-    wrong: int = 0
+    wrong_answers: int = 0
     is_solved: bool = False
 
 
@@ -62,7 +62,7 @@ def is_correct(puzzle: Puzzle, answer: str) -> bool:
 
 def attempts_left(puzzle: Puzzle, tries: Attempts) -> int | None:
     """How many wrong answers may still be given; None: as many as one likes."""
-    return None if puzzle.max_attempts is None else max(0, puzzle.max_attempts - tries.wrong)
+    return None if puzzle.max_attempts is None else max(0, puzzle.max_attempts - tries.wrong_answers)
 
 
 def is_open(puzzle: Puzzle, tries: Attempts) -> bool:

@@ -60,7 +60,8 @@ def list_attempts(conn: Conn, scan_ids: list[UUID]) -> list[OpenPuzzle]:
     with conn.cursor(row_factory=class_row(OpenPuzzle)) as cursor:
         return cursor.execute(
             """
-            SELECT given.id AS scan_id, coalesce(a.wrong, 0) AS wrong, a.solved_at IS NOT NULL AS is_solved
+            SELECT given.id AS scan_id, coalesce(a.wrong_answers, 0) AS wrong_answers,
+                   a.solved_at IS NOT NULL AS is_solved
             FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, place)
             LEFT JOIN encounter_attempts a ON a.scan_id = given.id
             ORDER BY given.place
@@ -73,8 +74,8 @@ def record_wrong_answer(conn: Conn, scan_id: UUID) -> None:
     """Count a wrong answer."""
     conn.execute(
         """
-        INSERT INTO encounter_attempts (scan_id, wrong) VALUES (%s, 1)
-        ON CONFLICT (scan_id) DO UPDATE SET wrong = encounter_attempts.wrong + 1
+        INSERT INTO encounter_attempts (scan_id, wrong_answers) VALUES (%s, 1)
+        ON CONFLICT (scan_id) DO UPDATE SET wrong_answers = encounter_attempts.wrong_answers + 1
         """,
         (scan_id,),
     )
@@ -82,7 +83,7 @@ def record_wrong_answer(conn: Conn, scan_id: UUID) -> None:
 
 def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzle) -> None:
     """Mark the puzzle solved, pay what its code gives, and tell of it. A second reward for one scan is refused by the
-    constraint `inventory_ledger_owed_once`, and takes its whole transaction with it."""
+    constraint `inventory_ledger_source_key`, and takes its whole transaction with it."""
     given: dict[str, Any] = {
         "scan": scan_id,
         "encounter": encounter_id,

@@ -33,7 +33,7 @@ def dead_letter_exhausted(conn: Conn, *, limit: int) -> list[UUID]:
     rows = conn.execute(
         f"""
         UPDATE generated_codes
-        SET status = 'failed', reason = coalesce(reason, 'its worker did not come back'), lease_token = NULL
+        SET status = 'failed', last_error = coalesce(last_error, 'its worker did not come back'), lease_token = NULL
         WHERE id = ANY (ARRAY (
             SELECT id FROM generated_codes
             WHERE status = 'pending' AND lease_until <= now() AND attempts >= {MAX_ATTEMPTS}
@@ -72,13 +72,13 @@ def store_images(conn: Conn, token: UUID, images: Mapping[UUID, StoredImage]) ->
         f"""
         WITH rendered AS (
             SELECT * FROM unnest(%(ids)s::uuid[], %(digests)s::text[], %(images)b::bytea[]) r (id, digest, data)
-        ), ours AS (
-            UPDATE generated_codes g SET status = 'ready', reason = NULL, lease_token = NULL, lease_until = NULL
+        ), leased AS (
+            UPDATE generated_codes g SET status = 'ready', last_error = NULL, lease_token = NULL, lease_until = NULL
             FROM rendered r WHERE g.id = r.id AND {STILL_OURS}
             RETURNING g.id, g.format
         )
         INSERT INTO generated_images (code_id, format, digest, data)
-        SELECT id, ours.format, digest, data FROM ours JOIN rendered USING (id)
+        SELECT id, leased.format, digest, data FROM leased JOIN rendered USING (id)
         ON CONFLICT DO NOTHING
         """,  # noqa: S608 - a constant
         {
@@ -94,8 +94,8 @@ def suspect(conn: Conn, token: UUID, reasons: Mapping[UUID, str]) -> None:
     """End leases at once, attempts and all: rendering these codes failed, so each is tried by itself next."""
     conn.execute(
         f"""
-        UPDATE generated_codes g SET lease_until = now(), reason = f.reason, lease_token = NULL
-        FROM unnest(%(ids)s::uuid[], %(reasons)s::text[]) f (id, reason)
+        UPDATE generated_codes g SET lease_until = now(), last_error = f.last_error, lease_token = NULL
+        FROM unnest(%(ids)s::uuid[], %(reasons)s::text[]) f (id, last_error)
         WHERE g.id = f.id AND {STILL_OURS}
         """,  # noqa: S608 - a constant
         {"token": token, "ids": list(reasons), "reasons": list(reasons.values())},

@@ -38,7 +38,7 @@ class GeneratedCode(GenerateRequest):
     """A generated code as it stands. `is_expired` by the database's clock, at the moment it was read."""
 
     id: UUID
-    maker: UUID | None
+    created_by: UUID | None
     expires_at: datetime | None
     is_expired: bool
     status: GeneratedCodeStatus

@@ -12,8 +12,8 @@ from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
 
 COLUMNS = """
-    id, maker, data, format, size, error_correction, expires_at, coalesce(expires_at <= now(), false) AS is_expired,
-    status, attempts
+    id, created_by, data, format, size, error_correction, expires_at,
+    coalesce(expires_at <= now(), false) AS is_expired, status, attempts
 """
 
 
@@ -33,16 +33,16 @@ class PurgeResult:
     image_bytes: int
 
 
-def add(conn: Conn, maker: UUID | None, asked: GenerateRequest, *, lasts: timedelta | None) -> GeneratedCode:
+def add(conn: Conn, created_by: UUID | None, asked: GenerateRequest, *, lasts: timedelta | None) -> GeneratedCode:
     """Store what is asked for, pending. It expires `lasts` from now; None for never."""
     with conn.cursor(row_factory=class_row(GeneratedCode)) as cursor:
         return exactly_one(
             cursor.execute(
                 f"""
-                INSERT INTO generated_codes (id, maker, data, format, size, error_correction, expires_at)
+                INSERT INTO generated_codes (id, created_by, data, format, size, error_correction, expires_at)
                 VALUES (%s, %s, %s, %s, %s, %s, now() + %s) RETURNING {COLUMNS}
                 """,  # noqa: S608 - a constant
-                (uuid7(), maker, asked.data, asked.format, asked.size, asked.error_correction, lasts),
+                (uuid7(), created_by, asked.data, asked.format, asked.size, asked.error_correction, lasts),
             )
         )
 

@@ -46,7 +46,7 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
     there, or stands in the file twice. In this order: a row that is wrong makes no double of another."""
     conn.execute(
         """
-        UPDATE import_codes c SET field = 'code', message = 'is taken'
+        UPDATE import_candidates c SET field = 'code', message = 'is taken'
         WHERE c.import_id = %s AND c.message IS NULL
           AND EXISTS (SELECT FROM qr_codes q WHERE q.code = c.code AND q.deleted_at IS NULL)
         """,
@@ -54,7 +54,7 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
     )
     conn.execute(
         """
-        UPDATE import_codes
+        UPDATE import_candidates
         SET field = 'destination_code', message = 'neither this organization nor this import has such a code'
         WHERE import_id = %s AND line = ANY(%s)
         """,
@@ -69,8 +69,8 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
     )
     conn.execute(
         """
-        UPDATE import_codes c SET field = 'code', message = 'stands in line ' || d.first || ' already'
-        FROM (SELECT line, min(line) OVER (PARTITION BY code) AS first FROM import_codes
+        UPDATE import_candidates c SET field = 'code', message = 'stands in line ' || d.first || ' already'
+        FROM (SELECT line, min(line) OVER (PARTITION BY code) AS first FROM import_candidates
               WHERE import_id = %(id)s AND message IS NULL) d
         WHERE c.import_id = %(id)s AND c.line = d.line AND d.first < d.line
         """,
@@ -81,7 +81,7 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
 def _destinations(conn: Conn, import_id: UUID) -> Iterable[tuple[int, str, str]]:
     return conn.execute(
         """
-        SELECT line, code, destination_code FROM import_codes
+        SELECT line, code, destination_code FROM import_candidates
         WHERE import_id = %s AND message IS NULL AND destination_code IS NOT NULL
         """,
         (import_id,),
@@ -92,7 +92,7 @@ def _duplicate_codes(conn: Conn, import_id: UUID) -> dict[str, int]:
     """The codes that several rows make, and how many."""
     rows = conn.execute(
         """
-        SELECT code, count(*) FROM import_codes WHERE import_id = %s AND message IS NULL
+        SELECT code, count(*) FROM import_candidates WHERE import_id = %s AND message IS NULL
         GROUP BY code HAVING count(*) > 1
         """,
         (import_id,),
@@ -105,12 +105,12 @@ def _existing_destinations(conn: Conn, job: ImportJob) -> Iterable[str]:
     rows = conn.execute(
         """
         WITH wanted AS (
-            SELECT DISTINCT destination_code AS code FROM import_codes
+            SELECT DISTINCT destination_code AS code FROM import_candidates
             WHERE import_id = %(id)s AND message IS NULL AND destination_code IS NOT NULL
         )
         SELECT code FROM wanted JOIN qr_codes q USING (code) WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
         UNION ALL
-        SELECT code FROM wanted JOIN import_codes c USING (code) WHERE c.import_id = %(id)s AND c.message IS NULL
+        SELECT code FROM wanted JOIN import_candidates c USING (code) WHERE c.import_id = %(id)s AND c.message IS NULL
         """,
         {"id": job.id, "org_id": job.org_id},
     )
@@ -121,7 +121,9 @@ def _counts(conn: Conn, import_id: UUID) -> tuple[int, int]:
     """How many rows are right, and how many wrong."""
     row = exactly_one(
         conn.execute(
-            "SELECT count(*) FILTER (WHERE message IS NULL), count(message) FROM import_codes WHERE import_id = %s",
+            """
+            SELECT count(*) FILTER (WHERE message IS NULL), count(message) FROM import_candidates WHERE import_id = %s
+            """,
             (import_id,),
         )
     )
@@ -139,7 +141,7 @@ def _add(conn: Conn, job: ImportJob, good: int) -> None:
         f"""
         INSERT INTO qr_codes (id, org_id, {names})
         SELECT c.id, %s, {values}
-        FROM import_codes c CROSS JOIN LATERAL jsonb_populate_record(NULL::qr_codes, c.definition) d
+        FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::qr_codes, c.definition) d
         WHERE c.import_id = %s AND c.message IS NULL
         ORDER BY c.code
         ON CONFLICT (code) WHERE deleted_at IS NULL DO NOTHING
@@ -152,7 +154,7 @@ def _add(conn: Conn, job: ImportJob, good: int) -> None:
         """
         INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level, data, solution, max_attempts)
         SELECT c.id, e.puzzle_type, e.difficulty_level, e.data, e.solution, e.max_attempts
-        FROM import_codes c CROSS JOIN LATERAL jsonb_populate_record(NULL::encounters, c.encounter) e
+        FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::encounters, c.encounter) e
         WHERE c.import_id = %s AND c.message IS NULL AND c.encounter IS NOT NULL
         """,
         (job.id,),

@@ -50,13 +50,15 @@ def renew_lease(conn: Conn, import_id: UUID, token: UUID, lease: timedelta) -> I
     return held
 
 
-def record_progress(conn: Conn, import_id: UUID, *, judged: int, failed: int, line: int) -> None:
+def record_progress(conn: Conn, import_id: UUID, *, validated: int, failed: int, line: int) -> None:
     """Note that so many rows more were looked at, up to this line."""
     conn.execute(
         """
-        UPDATE imports SET judged = judged + %s, failed = failed + %s, judged_line = %s, attempts = 1 WHERE id = %s
+        UPDATE imports SET validated_rows = validated_rows + %s, failed = failed + %s, last_validated_line = %s,
+                           attempts = 1
+        WHERE id = %s
         """,
-        (judged, failed, line, import_id),
+        (validated, failed, line, import_id),
     )
 
 
@@ -73,8 +75,8 @@ def give_back(conn: Conn, token: UUID) -> None:
 def suspect(conn: Conn, token: UUID, reason: str) -> None:
     """End a lease at once, attempt and all: something is wrong with this import."""
     conn.execute(
-        f"UPDATE imports SET lease_token = NULL, lease_until = NULL, reason = %(reason)s WHERE {STILL_OURS}",  # noqa: S608 - a constant
-        {"token": token, "reason": reason},
+        f"UPDATE imports SET lease_token = NULL, lease_until = NULL, last_error = %(error)s WHERE {STILL_OURS}",  # noqa: S608 - a constant
+        {"token": token, "error": reason},
     )
 
 
@@ -82,7 +84,7 @@ def spent(conn: Conn) -> UUID | None:
     """An import that was tried too often, kept for this transaction. One whose worker never spoke died with it."""
     row = conn.execute(
         f"""
-        UPDATE imports SET reason = coalesce(reason, 'its worker did not come back')
+        UPDATE imports SET last_error = coalesce(last_error, 'its worker did not come back')
         WHERE id = (SELECT id FROM imports WHERE {UNCLAIMED} AND attempts >= {MAX_ATTEMPTS}
                     ORDER BY id LIMIT 1
                     FOR UPDATE SKIP LOCKED)

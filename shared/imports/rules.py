@@ -28,8 +28,8 @@ RowStatus = Literal["added", "failed", "not_added"]
 
 @dataclass(frozen=True)
 class ImportJob:
-    """Many codes handed in together. `total`, `judged`, `done` and `failed` are rows: all, those looked at, those added
-    and those that were wrong."""
+    """Many codes handed in together. `total`, `validated_rows`, `done` and `failed` are rows: all, those looked at,
+    those added and those that were wrong."""
 
     id: UUID
     org_id: UUID
@@ -37,8 +37,8 @@ class ImportJob:
     columns: Sequence[str]
     status: ImportStatus
     total: int
-    judged: int
-    judged_line: int
+    validated_rows: int
+    last_validated_line: int
     done: int
     failed: int
     message: str | None
@@ -54,7 +54,7 @@ class ImportJob:
         """0.0 to 1.0: half of the way is to look at every row, the other half to add them."""
         if self.status == "done":
             return 1.0
-        return (self.judged + self.done) / (2 * self.total) if self.total else 0.0
+        return (self.validated_rows + self.done) / (2 * self.total) if self.total else 0.0
 
 
 @dataclass(frozen=True)

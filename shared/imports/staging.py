@@ -51,7 +51,7 @@ def next_rows(conn: Conn, import_id: UUID, *, after: int, limit: int) -> list[Cs
 def copy_candidates(conn: Conn, import_id: UUID, judged: Iterable[RowResult]) -> None:
     """COPY in what became of rows."""
     statement = """
-        COPY import_codes (import_id, line, id, code, destination_code, definition, encounter, field, message)
+        COPY import_candidates (import_id, line, id, code, destination_code, definition, encounter, field, message)
         FROM STDIN
     """
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
@@ -70,7 +70,7 @@ def copy_candidates(conn: Conn, import_id: UUID, judged: Iterable[RowResult]) ->
 def analyze(conn: Conn) -> None:
     """Let the planner know what was copied in: it would join a hundred thousand rows as if they were one. Outside a
     transaction, for until its end nobody else could."""
-    conn.execute("ANALYZE import_codes")
+    conn.execute("ANALYZE import_candidates")
 
 
 def _json(value: Any) -> str:

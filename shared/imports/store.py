@@ -12,12 +12,13 @@ from shared.infra.ids import uuid7
 
 KEPT = "7 days"
 COLUMNS = """
-    id, org_id, partial, columns, status, total, judged, judged_line, done, failed, message, outcomes, attempts
+    id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done, failed, message, outcomes,
+    attempts
 """
 OUTCOMES = f"""
     SELECT line, CASE WHEN message IS NOT NULL THEN 'failed' WHEN %(added)s THEN 'added' ELSE 'not_added' END AS status,
            field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id
-    FROM import_codes
+    FROM import_candidates
     WHERE import_id = %(id)s AND (message IS NOT NULL OR %(is_over)s)
     ORDER BY message IS NULL, line
     LIMIT {MAX_OUTCOMES}
@@ -25,16 +26,19 @@ OUTCOMES = f"""
 """What became of rows, failures first; until an import is over only failures are known."""
 
 
-def create(conn: Conn, org_id: UUID, columns: Sequence[str] = (), *, partial: bool, judged: int = 0) -> ImportJob:
-    """A new import, whose rows are to be put beside it in the same transaction: `judged` of them as codes."""
+def create(
+    conn: Conn, org_id: UUID, columns: Sequence[str] = (), *, partial: bool, validated_rows: int = 0
+) -> ImportJob:
+    """A new import, whose rows are to be put beside it in the same transaction: `validated_rows` of them as codes."""
     with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return exactly_one(
             cursor.execute(
                 f"""
-                INSERT INTO imports (id, org_id, columns, partial, total, judged) VALUES (%s, %s, %s, %s, %s, %s)
+                INSERT INTO imports (id, org_id, columns, partial, total, validated_rows)
+                VALUES (%s, %s, %s, %s, %s, %s)
                 RETURNING {COLUMNS}
                 """,  # noqa: S608 - a constant
-                (uuid7(), org_id, list(columns), partial, judged, judged),
+                (uuid7(), org_id, list(columns), partial, validated_rows, validated_rows),
             )
         )
 
@@ -67,7 +71,7 @@ def finish(conn: Conn, import_id: UUID, *, added: bool, message: str | None = No
         UPDATE imports
         SET (done, failed) = (SELECT count(*) FILTER (WHERE c.message IS NULL AND %(added)s),
                                      count(*) FILTER (WHERE c.message IS NOT NULL)
-                              FROM import_codes c WHERE c.import_id = %(id)s),
+                              FROM import_candidates c WHERE c.import_id = %(id)s),
             outcomes = (SELECT coalesce(jsonb_agg(o), '[]') FROM ({OUTCOMES}) o),
             status = CASE WHEN %(added)s THEN 'done' ELSE 'failed' END, message = %(message)s,
             finished_at = now(), lease_token = NULL, lease_until = NULL
@@ -75,7 +79,7 @@ def finish(conn: Conn, import_id: UUID, *, added: bool, message: str | None = No
         """,  # noqa: S608 - a constant
         {"id": import_id, "added": added, "is_over": True, "message": message},
     )
-    conn.execute("DELETE FROM import_codes WHERE import_id = %s", (import_id,))
+    conn.execute("DELETE FROM import_candidates WHERE import_id = %s", (import_id,))
     conn.execute("DELETE FROM import_rows WHERE import_id = %s", (import_id,))
 
 

@@ -125,12 +125,12 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
     row = exactly_one(
         conn.execute(
             """
-        WITH gone AS (
+        WITH deleted AS (
             DELETE FROM events WHERE (xid, id) IN (
                 SELECT xid, id FROM (  -- the oldest first, and no further: what is young is not looked through
                     SELECT xid, id, at FROM events
-                    WHERE (SELECT count(*) FROM event_readers WHERE name = ANY(%(readers)s)) = cardinality(%(readers)s)
-                      AND (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = ANY(%(readers)s)
+                    WHERE (SELECT count(*) FROM log_positions WHERE name = ANY(%(readers)s)) = cardinality(%(readers)s)
+                      AND (xid, id) <= (SELECT xid, id FROM log_positions WHERE name = ANY(%(readers)s)
                                         ORDER BY xid, id LIMIT 1)
                     ORDER BY xid, id
                     LIMIT %(limit)s) oldest
@@ -138,13 +138,13 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
             )
             RETURNING xid, id
         ), last AS (
-            SELECT xid, id FROM gone ORDER BY xid DESC, id DESC LIMIT 1
-        ), remembered AS (
-            INSERT INTO event_readers (name, xid, id) SELECT 'horizon', xid, id FROM last
+            SELECT xid, id FROM deleted ORDER BY xid DESC, id DESC LIMIT 1
+        ), saved_horizon AS (
+            INSERT INTO log_positions (name, xid, id) SELECT 'retention_horizon', xid, id FROM last
             ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
-            WHERE (EXCLUDED.xid, EXCLUDED.id) > (event_readers.xid, event_readers.id)
+            WHERE (EXCLUDED.xid, EXCLUDED.id) > (log_positions.xid, log_positions.id)
         )
-        SELECT count(*) FROM gone
+        SELECT count(*) FROM deleted
         """,
             {"before": before, "limit": limit, "readers": list(CONSUMERS)},
         )
@@ -153,8 +153,8 @@ def forget(conn: Conn, *, before: datetime, limit: int) -> int:
 
 
 def read_mark(conn: Conn, name: str) -> LogPosition | None:
-    """How far a reader of the log has come. `horizon` is the last event that retention removed."""
-    row = conn.execute("SELECT xid::text::bigint, id FROM event_readers WHERE name = %s", (name,)).fetchone()
+    """How far a reader of the log has come. `retention_horizon` is the last event that retention removed."""
+    row = conn.execute("SELECT xid::text::bigint, id FROM log_positions WHERE name = %s", (name,)).fetchone()
     return LogPosition(*row) if row else None
 
 
@@ -162,7 +162,7 @@ def write_mark(conn: Conn, name: str, position: LogPosition) -> None:
     """Remember how far a reader of the log has come."""
     conn.execute(
         """
-        INSERT INTO event_readers (name, xid, id) VALUES (%s, %s::text::xid8, %s)
+        INSERT INTO log_positions (name, xid, id) VALUES (%s, %s::text::xid8, %s)
         ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
         """,
         (name, str(position.xid), position.id),

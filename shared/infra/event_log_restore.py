@@ -22,7 +22,7 @@ def has_future_positions(conn: Conn) -> bool:
     row = exactly_one(
         conn.execute(
             f"""
-            SELECT EXISTS (SELECT FROM event_readers WHERE xid >= {NEXT_XID} AND name <> 'horizon')
+            SELECT EXISTS (SELECT FROM log_positions WHERE xid >= {NEXT_XID} AND name <> 'retention_horizon')
                 OR EXISTS (SELECT FROM events WHERE xid >= {NEXT_XID})
                 OR EXISTS (SELECT FROM visits WHERE xid >= {NEXT_XID})
             """  # noqa: S608 - a constant
@@ -44,7 +44,7 @@ def restore_positions(conn: Conn) -> bool:
             _restore_log(conn, name, readers)
         row = exactly_one(conn.execute(f"SELECT {NEXT_XID}::text::bigint"))
         event_log.write_mark(
-            conn, "horizon", LogPosition(row[0], 0)
+            conn, "retention_horizon", LogPosition(row[0], 0)
         )  # who resumes from a position of before is told `reset`
     return True
 
@@ -57,7 +57,7 @@ def _restore_log(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
             f"""
             SELECT max(id) FROM (
                 SELECT id FROM {name} WHERE xid >= {NEXT_XID}
-                UNION ALL SELECT id FROM event_readers WHERE name = ANY(%s) AND xid >= {NEXT_XID}) ahead
+                UNION ALL SELECT id FROM log_positions WHERE name = ANY(%s) AND xid >= {NEXT_XID}) ahead
             """,  # noqa: S608 - names of ours
             (list(readers),),
         )
@@ -66,11 +66,11 @@ def _restore_log(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
         return
     given = {"readers": list(readers), "oldest": FIRST_XID, "last": last}
     marks_before = """(%(oldest)s + (
-        SELECT count(*) FROM event_readers r WHERE r.name = ANY(%(readers)s) AND (r.xid, r.id) < (o.xid, o.id)
+        SELECT count(*) FROM log_positions r WHERE r.name = ANY(%(readers)s) AND (r.xid, r.id) < (o.xid, o.id)
     ))::text::xid8"""
     rows = conn.execute(f"UPDATE {name} o SET xid = {marks_before} WHERE id <= %(last)s", given)  # noqa: S608
     conn.execute(
-        f"UPDATE event_readers o SET xid = {marks_before}, id = %(last)s WHERE name = ANY(%(readers)s)",  # noqa: S608
+        f"UPDATE log_positions o SET xid = {marks_before}, id = %(last)s WHERE name = ANY(%(readers)s)",  # noqa: S608
         given,
     )
     log.warning("event_log_restored", log=name, rows=rows.rowcount, reason="restored from another cluster")

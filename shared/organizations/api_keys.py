@@ -48,7 +48,7 @@ class ApiKeyInfo:
     name: str
     prefix: str
     scopes: list[Scope]
-    made_by: UUID | None
+    created_by: UUID | None
     created_at: datetime
     expires_at: datetime | None
     last_used_at: datetime | None
@@ -82,7 +82,7 @@ def mask_secret(secret: bytes, key_id: UUID, server_secret: str) -> bytes:
     return bytes(one ^ other for one, other in zip(secret, pad, strict=True))
 
 
-SELECT_KEY = "SELECT id, name, prefix, scopes, made_by, created_at, expires_at, last_used_at FROM api_keys "
+SELECT_KEY = "SELECT id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at FROM api_keys "
 
 
 def add(
@@ -93,18 +93,18 @@ def add(
     name: str,
     scopes: list[Scope],
     expires_at: datetime | None = None,
-    made_by: UUID | None = None,
+    created_by: UUID | None = None,
 ) -> ApiKeyInfo:
     """Store a new key of the organization: what it is recognized by, never the key."""
     with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
         return exactly_one(
             cursor.execute(
                 """
-                INSERT INTO api_keys (id, org_id, name, prefix, digest, scopes, expires_at, made_by)
+                INSERT INTO api_keys (id, org_id, name, prefix, digest, scopes, expires_at, created_by)
                 VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
-                RETURNING id, name, prefix, scopes, made_by, created_at, expires_at, last_used_at
+                RETURNING id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at
                 """,
-                (uuid7(), org_id, name, minted.prefix, key_digest(minted.text), scopes, expires_at, made_by),
+                (uuid7(), org_id, name, minted.prefix, key_digest(minted.text), scopes, expires_at, created_by),
             )
         )
 
@@ -164,7 +164,7 @@ def revoke(conn: Conn, org_id: UUID, key_id: UUID) -> ApiKeyInfo | None:
         return cursor.execute(
             """
             UPDATE api_keys SET revoked_at = now() WHERE org_id = %s AND id = %s AND revoked_at IS NULL
-            RETURNING id, name, prefix, scopes, made_by, created_at, expires_at, last_used_at
+            RETURNING id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at
             """,
             (org_id, key_id),
         ).fetchone()

@@ -79,7 +79,7 @@ def get_session_and_role(
         conn.execute(
             """
             SELECT EXISTS (
-                       SELECT FROM refresh_families
+                       SELECT FROM sessions
                        WHERE id = %(session_id)s AND player_id = %(player_id)s AND revoked_at IS NULL
                          AND expires_at > now()
                    ),

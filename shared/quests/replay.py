@@ -125,7 +125,7 @@ def _events(conn: Conn, after: tuple[UUID, str, int], player_id: UUID | None, li
     return conn.execute(
         f"""
         SELECT player_id, quest, version, type, at,
-               CASE WHEN type IN ('quest_step', 'scans_retracted') THEN data - 'terms' - 'places' ELSE '{{}}' END
+               CASE WHEN type IN ('quest_step', 'scans_retracted') THEN data - 'terms' - 'indexes' ELSE '{{}}' END
         FROM quest_events
         WHERE (player_id, quest, version) > (%b, %b, %b) {"AND player_id = %b" if player_id else "AND %b::uuid IS NULL"}
         ORDER BY player_id, quest, version LIMIT %b
@@ -151,7 +151,8 @@ def _states(
 def read_mark(conn: Conn, name: str) -> ReplayCheckpoint | None:
     """Where an earlier replay was interrupted."""
     row = conn.execute(
-        "SELECT player_id, quest, events, states, differences, digests FROM quest_replays WHERE name = %s", (name,)
+        "SELECT player_id, quest, events, states, differences, digests FROM quest_replay_checkpoints WHERE name = %s",
+        (name,),
     ).fetchone()
     if row is None:
         return None
@@ -163,7 +164,7 @@ def write_mark(conn: Conn, name: str, mark: ReplayCheckpoint) -> None:
     """Remember how far a replay has come."""
     conn.execute(
         """
-        INSERT INTO quest_replays (name, player_id, quest, events, states, differences, digests)
+        INSERT INTO quest_replay_checkpoints (name, player_id, quest, events, states, differences, digests)
         VALUES (%s, %s, %s, %s, %s, %s, %s)
         ON CONFLICT (name) DO UPDATE
         SET player_id = EXCLUDED.player_id, quest = EXCLUDED.quest, events = EXCLUDED.events, states = EXCLUDED.states,
@@ -175,4 +176,4 @@ def write_mark(conn: Conn, name: str, mark: ReplayCheckpoint) -> None:
 
 def drop_mark(conn: Conn, name: str) -> None:
     """The replay came to its end, or is to begin anew."""
-    conn.execute("DELETE FROM quest_replays WHERE name = %s", (name,))
+    conn.execute("DELETE FROM quest_replay_checkpoints WHERE name = %s", (name,))

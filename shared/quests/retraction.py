@@ -35,7 +35,7 @@ def retract_events(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at:
     }
     for completion in sorted(standing.keys() - kept, reverse=True):
         won = {"completion": completion, **standing[completion]}
-        retracted.append(QuestEvent("reward_taken_back", at, won))
+        retracted.append(QuestEvent("reward_revoked", at, won))
     for completion, terms in enumerate(automatic, 1):
         if completion not in kept:
             won = {"completion": completion, **terms["reward"]}
@@ -47,7 +47,7 @@ def _replay_without(events: Iterable[QuestEvent], without: Collection[UUID]) -> 
     """The state that the remaining actions lead to, and the terms of each completion that claims by itself."""
     state, automatic = QuestState(), []
     for event in events:
-        if event.type not in ("quest_step", "action_noted") or event.scan_id in without:
+        if event.type not in ("quest_step", "action_ignored") or event.scan_id in without:
             continue
         quest = Quest.from_terms(event.data["terms"])
         decided = decide(state, _action(event), quest)
@@ -64,7 +64,7 @@ def _action(event: QuestEvent) -> QuestAction:
         day=date.fromisoformat(data["day"]) if "day" in data else EPOCH_DAY,
         scan_id=event.scan_id,
         code_id=UUID(data["code_id"]) if "code_id" in data else None,
-        indexes=tuple(data.get("places", ())),
+        indexes=tuple(data.get("indexes", ())),
     )
 
 
@@ -74,6 +74,6 @@ def _unrevoked_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]
     for event in events:
         if event.type == "reward_claimed":
             found[event.data["completion"]] = {name: event.data[name] for name in ("item", "quantity")}
-        elif event.type == "reward_taken_back":
+        elif event.type == "reward_revoked":
             del found[event.data["completion"]]
     return found

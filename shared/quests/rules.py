@@ -17,15 +17,15 @@ EventType = Literal[
     "quest_step",
     "quest_completed",
     "reward_claimed",
-    "action_noted",
+    "action_ignored",
     "scans_retracted",
-    "reward_taken_back",
+    "reward_revoked",
 ]
 IgnoredReason = Literal[
     "max_completions_reached",
-    "day_counted_already",
-    "day_passed",
-    "visited_already",
+    "day_already_counted",
+    "day_in_past",
+    "already_visited",
     "out_of_order",
     "too_old",
 ]
@@ -121,7 +121,7 @@ class QuestState:
 
 @dataclass(frozen=True)
 class QuestAction:
-    """Something tracked: a sign-in, or a scan. `day` is the player's own; `places` are those in the quest's order that
+    """Something tracked: a sign-in, or a scan. `day` is the player's own; `indexes` are those in the quest's order that
     the scanned code can take."""
 
     at: datetime
@@ -170,7 +170,7 @@ def evolve(state: QuestState, event: QuestEvent) -> QuestState:
             return QuestState(version, 0, state.completions + 1, state.claims, (), state.last_day)
         case "reward_claimed":
             return replace(state, version=version, claims=state.claims + 1)
-        case "reward_taken_back":
+        case "reward_revoked":
             return replace(state, version=version, claims=state.claims - 1)
         case "scans_retracted":
             return replace(state_from_json(data["after"]), version=version, claims=state.claims)
@@ -193,7 +193,7 @@ def status_of(events: Sequence[QuestEvent]) -> QuestStatus:
         return "claimed"
     if "quest_completed" in types:
         return "completed"
-    if any(event.data.get("because") == "max_completions_reached" for event in events):
+    if any(event.data.get("reason") == "max_completions_reached" for event in events):
         return "max_completions_reached"
     return "in_progress"
 
@@ -240,14 +240,14 @@ def _claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mappin
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
     lapsed = _is_lapsed(state, action, quest)
-    because = _ignored_reason(QuestState() if lapsed else state, action, quest, state.completions)
+    reason = _ignored_reason(QuestState() if lapsed else state, action, quest, state.completions)
     told: dict[str, Any] = {"terms": quest.terms()}
     if quest.daily:
         told["day"] = action.day.isoformat()
     if action.code_id is not None:
-        told |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "places": list(action.indexes)}
-    if because is not None:
-        return [QuestEvent("action_noted", action.at, told | {"because": because}, action.scan_id)]
+        told |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "indexes": list(action.indexes)}
+    if reason is not None:
+        return [QuestEvent("action_ignored", action.at, told | {"reason": reason}, action.scan_id)]
     events = [QuestEvent("quest_step", action.at, told | ({"lapsed": True} if lapsed else {}), action.scan_id)]
     after = evolve(state, events[0])
     if after.progress >= quest.streak:
@@ -279,11 +279,11 @@ def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest, comple
     if quest.daily:
         if state.last_day is None or action.day > state.last_day:
             return None
-        return "day_counted_already" if action.day == state.last_day else "day_passed"
+        return "day_already_counted" if action.day == state.last_day else "day_in_past"
     if _is_too_old(state, action, quest):
         return "too_old"
     if quest.in_order:
         return None if len(state.steps) in action.indexes else "out_of_order"
     if quest.by_scans and action.code_id in {step.code_id for step in state.steps}:
-        return "visited_already"
+        return "already_visited"
     return None

@@ -113,51 +113,52 @@ def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestK
 VERSION_MATCHES = "s.version = g.before"
 """What lets a writer go on: nobody appended anything since they looked."""
 APPEND = """
-    WITH given AS (
+    WITH changes AS (
         SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS g (
             player_id uuid, quest text, before int, version int, progress int, completions int, claims int, steps jsonb,
             last_day date)
-    ), happened AS (
+    ), new_events AS (
         SELECT * FROM jsonb_to_recordset(%(events)s::jsonb) AS e (
             player_id uuid, quest text, version int, id uuid, type text, data jsonb, scan_id uuid, at timestamptz)
-    ), begun AS (
+    ), inserted_states AS (
         INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_day)
-        SELECT player_id, quest, version, progress, completions, claims, steps, last_day FROM given
+        SELECT player_id, quest, version, progress, completions, claims, steps, last_day FROM changes
         WHERE before = 0 ORDER BY player_id, quest
         ON CONFLICT DO NOTHING
         RETURNING player_id, quest
-    ), seen AS (  -- in order, so that no two writers wait for each other; by the index, whatever the statistics say
-        SELECT g.* FROM (SELECT * FROM given WHERE before > 0 ORDER BY player_id, quest) g
+    ), locked_states AS (
+        -- In order, so that no two writers wait for each other; by the index, whatever the statistics say.
+        SELECT g.* FROM (SELECT * FROM changes WHERE before > 0 ORDER BY player_id, quest) g
         CROSS JOIN LATERAL (
             SELECT FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest AND {seen}
             FOR NO KEY UPDATE) s
-    ), moved AS (
+    ), updated_states AS (
         UPDATE quest_states s SET version = g.version, progress = g.progress, completions = g.completions,
                                   claims = g.claims, steps = g.steps, last_day = g.last_day
-        FROM seen g WHERE s.player_id = g.player_id AND s.quest = g.quest
+        FROM locked_states g WHERE s.player_id = g.player_id AND s.quest = g.quest
         RETURNING s.player_id, s.quest
-    ), written AS (
-        SELECT * FROM begun UNION ALL SELECT * FROM moved
-    ), appended AS (
+    ), saved_states AS (
+        SELECT * FROM inserted_states UNION ALL SELECT * FROM updated_states
+    ), inserted_events AS (
         INSERT INTO quest_events (player_id, quest, version, id, type, data, scan_id, at)
-        SELECT e.* FROM happened e JOIN written USING (player_id, quest)
+        SELECT e.* FROM new_events e JOIN saved_states USING (player_id, quest)
         RETURNING player_id, quest, id, type, data, at
-    ), claimed AS (
+    ), inserted_claims AS (
         INSERT INTO quest_claims (id, player_id, quest, completion, item, quantity, at)
         SELECT id, player_id, quest, (data ->> 'completion')::int, data ->> 'item', (data ->> 'quantity')::int, at
-        FROM appended WHERE type = 'reward_claimed'
+        FROM inserted_events WHERE type = 'reward_claimed'
         RETURNING id, player_id, item, quantity
-    ), paid AS (
+    ), ledger_entries AS (
         INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-        SELECT player_id, item, quantity, 'quest', id FROM claimed
-    ), told AS (
+        SELECT player_id, item, quantity, 'quest', id FROM inserted_claims
+    ), live_events AS (
         INSERT INTO events (type, player_id, data)
-        SELECT type, player_id, data FROM jsonb_to_recordset(%(told)s::jsonb) AS t (
+        SELECT type, player_id, data FROM jsonb_to_recordset(%(live_events)s::jsonb) AS t (
             player_id uuid, quest text, turn int, type text, data jsonb)
-        JOIN written USING (player_id, quest)
+        JOIN saved_states USING (player_id, quest)
         ORDER BY player_id, quest, turn
     )
-    SELECT player_id, quest FROM written
+    SELECT player_id, quest FROM saved_states
 """
 
 
@@ -169,7 +170,7 @@ def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
     documents = {
         "changes": json.dumps([_change_row(change) for change in changes]),
         "events": json.dumps([told for change in changes for told in _event_rows(change)]),
-        "told": json.dumps([told for change in changes for told in _told(change)]),
+        "live_events": json.dumps([event for change in changes for event in _told(change)]),
     }
     with conn.pipeline():
         cursor = conn.execute(APPEND.format(seen=VERSION_MATCHES), documents)
@@ -183,19 +184,19 @@ def revoke_rewards(conn: Conn, changes: Iterable[Change]) -> None:
         (change.player_id, change.quest, event.data["completion"], event.at)
         for change in changes
         for event in change.events
-        if event.type == "reward_taken_back"
+        if event.type == "reward_revoked"
     ]
     if gone:
         conn.cursor().executemany(
             """
-            WITH taken_back AS (
-                UPDATE quest_claims SET taken_back_at = %(at)s
+            WITH revoked_claims AS (
+                UPDATE quest_claims SET revoked_at = %(at)s
                 WHERE player_id = %(player)s AND quest = %(quest)s AND completion = %(completion)s
-                  AND taken_back_at IS NULL
+                  AND revoked_at IS NULL
                 RETURNING id, player_id, item, quantity
             )
             INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-            SELECT player_id, item, -quantity, 'annulment', id FROM taken_back
+            SELECT player_id, item, -quantity, 'annulment', id FROM revoked_claims
             """,
             [dict(zip(("player", "quest", "completion", "at"), claim, strict=True)) for claim in gone],
         )

@@ -45,7 +45,9 @@ def claim(conn: Conn, token: UUID, lease: timedelta) -> Assembly | None:
 
 def list_parts(conn: Conn, render_id: UUID) -> list[str]:
     """The names of the parts, in order."""
-    rows = conn.execute("SELECT part FROM render_chunks WHERE job_id = %s ORDER BY number", (render_id,)).fetchall()
+    rows = conn.execute(
+        "SELECT part_name FROM render_chunks WHERE job_id = %s ORDER BY number", (render_id,)
+    ).fetchall()
     return [row[0] for row in rows]
 
 
@@ -59,16 +61,16 @@ def keep(conn: Conn, token: UUID, assembly: Assembly, lease: timedelta) -> None:
         raise LeaseLost
 
 
-def finish(conn: Conn, token: UUID, assembly: Assembly, file: str, file_bytes: int, kept: timedelta) -> None:
+def finish(conn: Conn, token: UUID, assembly: Assembly, file_name: str, file_bytes: int, kept: timedelta) -> None:
     """Say that the render is done, and where its file is for so long; in one transaction. Raises AssemblyLost."""
     finished = conn.execute(
         f"""
         UPDATE render_jobs
-        SET status = 'done', finished_at = now(), file = %(file)s, file_bytes = %(bytes)s,
+        SET status = 'done', finished_at = now(), file_name = %(file_name)s, file_bytes = %(bytes)s,
             expires_at = now() + %(kept)s, lease_token = NULL, lease_until = NULL
         WHERE id = %(id)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
-        {"token": token, "id": assembly.id, "file": file, "bytes": file_bytes, "kept": kept},
+        {"token": token, "id": assembly.id, "file_name": file_name, "bytes": file_bytes, "kept": kept},
     )
     if not finished.rowcount:
         raise LeaseLost
@@ -86,9 +88,10 @@ def retry_later(conn: Conn, token: UUID, assembly: Assembly, pause: timedelta, r
     row = conn.execute(
         f"""
         UPDATE render_jobs
-        SET lease_token = NULL, lease_until = now() + %(pause)s * (2 ^ failures), failures = failures + 1,
+        SET lease_token = NULL, lease_until = now() + %(pause)s * (2 ^ storage_failures),
+            storage_failures = storage_failures + 1,
             attempts = attempts - 1
-        WHERE id = %(id)s AND {STILL_OURS} RETURNING failures
+        WHERE id = %(id)s AND {STILL_OURS} RETURNING storage_failures
         """,  # noqa: S608 - a constant
         {"token": token, "id": assembly.id, "pause": pause},
     ).fetchone()
@@ -113,8 +116,8 @@ def rerender_missing_parts(conn: Conn, token: UUID, assembly: Assembly, missing:
     row = conn.execute(
         f"""
         UPDATE render_jobs
-        SET lease_token = NULL, lease_until = NULL, failures = failures + 1, attempts = attempts - 1
-        WHERE id = %(id)s AND {STILL_OURS} RETURNING failures
+        SET lease_token = NULL, lease_until = NULL, storage_failures = storage_failures + 1, attempts = attempts - 1
+        WHERE id = %(id)s AND {STILL_OURS} RETURNING storage_failures
         """,  # noqa: S608 - a constant
         {"token": token, "id": assembly.id},
     ).fetchone()
@@ -125,8 +128,8 @@ def rerender_missing_parts(conn: Conn, token: UUID, assembly: Assembly, missing:
         return
     conn.execute(
         """
-        UPDATE render_chunks SET status = 'pending', part = NULL, done = 0, failed = 0, errors = '[]', attempts = 0
-        WHERE job_id = %s AND part = ANY(%s)
+        UPDATE render_chunks SET status = 'pending', part_name = NULL, done = 0, failed = 0, errors = '[]', attempts = 0
+        WHERE job_id = %s AND part_name = ANY(%s)
         """,
         (assembly.id, list(missing)),
     )

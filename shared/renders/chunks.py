@@ -23,14 +23,14 @@ STILL_OURS = "lease_token = %(token)s AND status = 'pending'"
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of a render in a worker's hands. `first` is the place of its first code among all."""
+    """A piece of a render in a worker's hands. `first_index` is the place of its first code among all."""
 
     job_id: UUID
     number: int
-    first: int
+    first_index: int
     qr_ids: list[UUID]
     attempts: int
-    strikes: list[int]
+    crash_indexes: list[int]
 
 
 def claim(conn: Conn, token: UUID, lease: timedelta) -> Chunk | None:
@@ -43,14 +43,16 @@ def claim(conn: Conn, token: UUID, lease: timedelta) -> Chunk | None:
             """
             UPDATE render_chunks
             SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1,
-                strikes = CASE WHEN watched IS NULL THEN strikes ELSE strikes || watched END, watched = NULL
+                crash_indexes = CASE WHEN current_index IS NULL THEN crash_indexes
+                                    ELSE crash_indexes || current_index END,
+                current_index = NULL
             WHERE (job_id, number) = (
                 SELECT job_id, number FROM render_chunks
                 WHERE status = 'pending' AND (lease_until IS NULL OR lease_until <= now())
                 ORDER BY number, job_id LIMIT 1
                 FOR UPDATE SKIP LOCKED
             )
-            RETURNING job_id, number, first, qr_ids, attempts, strikes
+            RETURNING job_id, number, first_index, qr_ids, attempts, crash_indexes
             """,
             {"token": token, "lease": lease},
         ).fetchone()
@@ -59,23 +61,23 @@ def claim(conn: Conn, token: UUID, lease: timedelta) -> Chunk | None:
     return found
 
 
-def keep(conn: Conn, token: UUID, chunk: Chunk, lease: timedelta, watched: int | None = None) -> None:
-    """A heartbeat: the lease begins anew. `watched` is the picture that comes next, told where its like has killed.
+def keep(conn: Conn, token: UUID, chunk: Chunk, lease: timedelta, current_index: int | None = None) -> None:
+    """A heartbeat: the lease begins anew. `current_index` is the picture that comes next, where one has crashed.
 
     Raises LeaseLost.
     """
     kept = conn.execute(
         f"""
-        UPDATE render_chunks SET lease_until = now() + %(lease)s, watched = %(watched)s
+        UPDATE render_chunks SET lease_until = now() + %(lease)s, current_index = %(current_index)s
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
-        _chunk_params(token, chunk) | {"lease": lease, "watched": watched},
+        _chunk_params(token, chunk) | {"lease": lease, "current_index": current_index},
     )
     if not kept.rowcount:
         raise LeaseLost
 
 
-def finish(conn: Conn, token: UUID, chunk: Chunk, part: str, failed: Sequence[FailedCode]) -> bool:
+def finish(conn: Conn, token: UUID, chunk: Chunk, part_name: str, failed: Sequence[FailedCode]) -> bool:
     """Say that a chunk is done, and how far its render has come; in one transaction. Whether it was the last one.
 
     Raises LeaseLost. The render is locked first, so that those who finish take turns, and one of them is the last.
@@ -84,13 +86,13 @@ def finish(conn: Conn, token: UUID, chunk: Chunk, part: str, failed: Sequence[Fa
     finished = conn.execute(
         f"""
         UPDATE render_chunks
-        SET status = 'done', part = %(part)s, done = cardinality(qr_ids) - %(failed)s, failed = %(failed)s,
-            errors = %(errors)s, lease_token = NULL, lease_until = NULL, watched = NULL
+        SET status = 'done', part_name = %(part_name)s, done = cardinality(qr_ids) - %(failed)s, failed = %(failed)s,
+            errors = %(errors)s, lease_token = NULL, lease_until = NULL, current_index = NULL
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
         _chunk_params(token, chunk)
         | {
-            "part": part,
+            "part_name": part_name,
             "failed": len(failed),
             "errors": json.dumps([{"qr_id": str(one.qr_id), "message": one.message} for one in failed]),
         },
@@ -107,10 +109,11 @@ def retry_later(conn: Conn, token: UUID, chunk: Chunk, pause: timedelta, reason:
     row = conn.execute(
         f"""
         UPDATE render_chunks
-        SET lease_token = NULL, lease_until = now() + %(pause)s * (2 ^ failures), failures = failures + 1,
-            attempts = attempts - 1, watched = NULL
+        SET lease_token = NULL, lease_until = now() + %(pause)s * (2 ^ storage_failures),
+            storage_failures = storage_failures + 1,
+            attempts = attempts - 1, current_index = NULL
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
-        RETURNING failures
+        RETURNING storage_failures
         """,  # noqa: S608 - a constant
         _chunk_params(token, chunk) | {"pause": pause},
     ).fetchone()
@@ -122,7 +125,7 @@ def give_back(conn: Conn, token: UUID, chunk: Chunk) -> None:
     """End a lease as if it had never been: PostgreSQL failed us, or this worker is about to stop."""
     conn.execute(
         f"""
-        UPDATE render_chunks SET lease_token = NULL, lease_until = NULL, attempts = attempts - 1, watched = NULL
+        UPDATE render_chunks SET lease_token = NULL, lease_until = NULL, attempts = attempts - 1, current_index = NULL
         WHERE job_id = %(job_id)s AND number = %(number)s AND {STILL_OURS}
         """,  # noqa: S608 - a constant
         _chunk_params(token, chunk),

@@ -46,7 +46,7 @@ def render_part(
 ) -> tuple[str, list[FailedCode]]:
     """Write a chunk's part into the storage. Returns its name, and the codes that have no picture in it."""
     name = part_name(job.id, chunk.number, token)
-    aside = dead_lettered_indexes(chunk.attempts, chunk.strikes, len(chunk.qr_ids))
+    aside = dead_lettered_indexes(chunk.attempts, chunk.crash_indexes, len(chunk.qr_ids))
     with files.write(name) as out:
         if job.output == "label_sheet":
             from shared.renders import label_sheets  # noqa: PLC0415 - loads reportlab and pdfium
@@ -66,7 +66,7 @@ def render_part(
             job,
             codes,
             chunk.qr_ids,
-            first=chunk.first,
+            first=chunk.first_index,
             total=job.total,
             at=job.created_at,
             aside=aside,

@@ -64,7 +64,7 @@ class Render(RenderOptions):
     done: int
     failed: int
     finished_at: datetime | None
-    file: str | None
+    file_name: str | None
     file_bytes: int | None
     expires_at: datetime | None
     is_expired: bool
@@ -139,4 +139,4 @@ def is_file_needed(name: str, render: Render | None) -> bool:
     """Whether a file has to stay: a part of an open render, or the file of one that is done and has not expired."""
     if render is None:
         return False
-    return render.status in OPEN_STATUSES or (name == render.file and not render.is_expired)
+    return render.status in OPEN_STATUSES or (name == render.file_name and not render.is_expired)

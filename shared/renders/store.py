@@ -13,7 +13,7 @@ from shared.renders.rules import MAX_CODES, MAX_ERRORS_LISTED, ROW_RETENTION, Re
 
 SELECT = """
     SELECT j.id, j.org_id, j.output, j.format, j.size, j.error_correction, j.template, j.caption, j.created_at,
-           j.status, j.reason, j.total, c.done, c.failed, j.finished_at, j.file, j.file_bytes, j.expires_at,
+           j.status, j.reason, j.total, c.done, c.failed, j.finished_at, j.file_name, j.file_bytes, j.expires_at,
            coalesce(j.expires_at <= now(), false) AS is_expired
     FROM render_jobs j CROSS JOIN LATERAL (
         SELECT coalesce(sum(done), 0)::integer AS done, coalesce(sum(failed), 0)::integer AS failed
@@ -56,18 +56,19 @@ def find_unknown_indexes(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, li
     return [int(row[0]) - 1 for row in rows]
 
 
-def add(conn: Conn, org_id: UUID, asked_by: UUID | None, asked: RenderOptions, qr_ids: Sequence[UUID]) -> UUID:
+def add(conn: Conn, org_id: UUID, requested_by: UUID | None, asked: RenderOptions, qr_ids: Sequence[UUID]) -> UUID:
     """Store a render of these codes, queued, with its chunks. Returns its id."""
     render_id = uuid7()
     conn.execute(
         """
-        INSERT INTO render_jobs (id, org_id, asked_by, output, format, size, error_correction, template, caption, total)
+        INSERT INTO render_jobs (id, org_id, requested_by, output, format, size, error_correction, template, caption,
+                                 total)
         VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
         """,
         (
             render_id,
             org_id,
-            asked_by,
+            requested_by,
             asked.output,
             asked.format,
             asked.size,
@@ -79,7 +80,7 @@ def add(conn: Conn, org_id: UUID, asked_by: UUID | None, asked: RenderOptions, q
     )
     with conn.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO render_chunks (job_id, number, first, qr_ids) VALUES (%s, %s, %s, %s)",
+            "INSERT INTO render_chunks (job_id, number, first_index, qr_ids) VALUES (%s, %s, %s, %s)",
             [
                 (render_id, number, first, list(ids))
                 for number, (first, ids) in enumerate(split_into_chunks(qr_ids, asked))

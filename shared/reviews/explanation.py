@@ -9,7 +9,7 @@ from shared.scans.checks import CHECKS, JudgingInput
 from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY
 from shared.scans.rules import JudgingLimits, Scan, Usage
 
-UNKNOWN_INPUTS = ("used", "taken", "seconds")
+UNKNOWN_INPUTS = ("used", "use_count", "seconds")
 """How often a code had been used, and how long ago."""
 
 

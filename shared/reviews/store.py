@@ -30,7 +30,7 @@ class Review:
     status: ScanStatus
     reason: str | None
     outcome: dict[str, Any]
-    facts: DecisionInputs | None
+    decision_inputs: DecisionInputs | None
     latitude: float | None
     longitude: float | None
     accuracy: float | None
@@ -44,8 +44,8 @@ class Review:
 
 REVIEW = """
     SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.scan_type AS encounter_type, s.status,
-           s.reason, s.outcome, s.facts, s.latitude, s.longitude, s.accuracy, s.distance_m, s.scan_time AS scanned_at,
-           s.received_at, s.settled_at, s.reviewed_by, s.reviewed_at
+           s.reason, s.outcome, s.decision_inputs, s.latitude, s.longitude, s.accuracy, s.distance_m,
+           s.scan_time AS scanned_at, s.received_at, s.settled_at, s.reviewed_by, s.reviewed_at
     FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id JOIN players p ON p.id = s.player_id
 """
 
@@ -130,7 +130,7 @@ def _restore_location(conn: Conn, scan: Review) -> None:
     """Where this scan was the last to move its player, bring them to where the one before it had brought them."""
     conn.execute(
         """
-        WITH moves AS (
+        WITH transports AS (
             SELECT id, outcome #>> '{destination,code}' AS code,
                    row_number() OVER (
                        ORDER BY coalesce(reviewed_at, settled_at) DESC, scan_time DESC, received_at DESC, id DESC
@@ -138,8 +138,8 @@ def _restore_location(conn: Conn, scan: Review) -> None:
             FROM player_scans
             WHERE player_id = %(player)s AND status = 'success' AND outcome ? 'destination'
         )
-        UPDATE players SET place_code = (SELECT code FROM moves WHERE back = 2)
-        WHERE id = %(player)s AND place_code = (SELECT code FROM moves WHERE back = 1 AND id = %(scan)s)
+        UPDATE players SET location_code = (SELECT code FROM transports WHERE back = 2)
+        WHERE id = %(player)s AND location_code = (SELECT code FROM transports WHERE back = 1 AND id = %(scan)s)
         """,
         {"player": scan.player_id, "scan": scan.scan_id},
     )
@@ -150,11 +150,12 @@ def _tell(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
     conn.execute(
         """
         INSERT INTO events (type, org_id, data)
-        SELECT 'scan_reviewed', %(org)s, jsonb_build_object('scan_id', id, 'qr_code', qr_code, 'status', status,
-                                                            'was', %(was)s::text, 'reviewed_by', %(by)s::uuid)
+        SELECT 'scan_reviewed', %(org)s, jsonb_build_object(
+            'scan_id', id, 'qr_code', qr_code, 'status', status, 'previous_status', %(previous_status)s::text,
+            'reviewed_by', %(by)s::uuid)
         FROM player_scans WHERE id = %(scan)s
         """,
-        {"org": org_id, "was": scan.status, "by": by, "scan": scan.scan_id},
+        {"org": org_id, "previous_status": scan.status, "by": by, "scan": scan.scan_id},
     )
     settlement.tell(conn, [scan.scan_id], scan.status)
     event_log.notify_relay(conn)

@@ -156,7 +156,7 @@ def _is_cooling_down(case: JudgingInput) -> bool:
 
 
 def _sold_out(case: JudgingInput) -> bool:
-    return case.code.max_scans is not None and case.code.taken >= case.code.max_scans
+    return case.code.max_scans is not None and case.code.use_count >= case.code.max_scans
 
 
 def _is_impossible_travel(case: JudgingInput) -> bool:
@@ -195,7 +195,7 @@ def _travel_inputs(case: JudgingInput) -> Inputs:
     ours = [leg for leg in case.legs() if leg.org_id == case.code.org_id]
     worst = max(ours, key=lambda leg: (leg.is_faster_than(max_mps), leg.metres - max_mps * leg.seconds), default=None)
     if _is_impossible_travel(case) and not (worst and worst.is_faster_than(max_mps)):
-        told |= {"elsewhere": True}
+        told |= {"at_other_organization": True}
     elif worst is not None:
         told |= {"metres": _rounded(max(0.0, worst.metres)), "seconds": worst.seconds}
         told |= {"accuracy_m": _rounded(worst.unsure_m)}
@@ -206,7 +206,7 @@ def _coordinates_inputs(case: JudgingInput) -> Inputs:
     rule = case.fair_play.identical_coordinates
     if rule is None:
         return {}
-    told = {"players": len(case.crowd.colocated_players) + 1, "allowed_below": rule.players}
+    told = {"players": len(case.crowd.colocated_players) + 1, "held_from": rule.players}
     return told | {"window_seconds": rule.window.total_seconds()}
 
 
@@ -216,15 +216,15 @@ def _burst_inputs(case: JudgingInput) -> Inputs:
         return {}
     told: dict[str, Any] = {"window_seconds": rule.window.total_seconds()}
     if rule.per_player is not None:
-        told |= {"of_player": case.crowd.player_scans, "per_player": rule.per_player}
+        told |= {"player_scans": case.crowd.player_scans, "per_player": rule.per_player}
     if rule.per_code is not None:
-        told |= {"of_code": case.crowd.code_scans, "per_code": rule.per_code}
+        told |= {"code_scans": case.crowd.code_scans, "per_code": rule.per_code}
     return told
 
 
 def _delay_inputs(case: JudgingInput) -> Inputs:
     late = case.scan.received_at - case.scan.scan_time
-    return {"delay_seconds": late.total_seconds(), "grace_seconds": case.limits.max_age.total_seconds()}
+    return {"delay_seconds": late.total_seconds(), "max_age_seconds": case.limits.max_age.total_seconds()}
 
 
 def _presence_inputs(case: JudgingInput) -> Inputs:
@@ -277,7 +277,7 @@ USAGE_CHECKS = (
         lambda case: {"used": case.usage.count, "limit": case.code.per_player_limit},
     ),
     Check("cooldown", _is_cooling_down, _cooldown_inputs),
-    Check("sold_out", _sold_out, lambda case: {"taken": case.code.taken, "max_scans": case.code.max_scans}),
+    Check("sold_out", _sold_out, lambda case: {"use_count": case.code.use_count, "max_scans": case.code.max_scans}),
 )
 FAIR_PLAY_CHECKS = (
     Check("impossible_travel", _is_impossible_travel, _travel_inputs, "held"),

@@ -95,7 +95,7 @@ def _code(row: Mapping[str, Any]) -> CodeRules:
         starts_at=row["starts_at"],
         expires_at=row["expires_at"],
         max_scans=row["max_scans"],
-        taken=row["taken"],
+        use_count=row["use_count"],
         per_player_limit=row["per_player_limit"],
         cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
         reward_item=row["reward_item"],
@@ -275,7 +275,8 @@ def _nearby_activity(conn: Conn, source: ScanSource) -> dict[UUID, NearbyActivit
         SELECT given.id, ARRAY(
                    SELECT DISTINCT other.player_id
                    FROM player_scans other JOIN qr_codes its ON its.id = other.qr_code_id
-                   WHERE other.watched AND other.latitude = given.latitude AND other.longitude = given.longitude
+                   WHERE other.compare_coordinates
+                     AND other.latitude = given.latitude AND other.longitude = given.longitude
                      AND other.scan_time > given.scan_time - same.size AND other.scan_time < given.scan_time + same.size
                      AND other.player_id <> given.player_id AND its.org_id = q.org_id AND {COUNTED_STATUS}
                    LIMIT same.players),

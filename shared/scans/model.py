@@ -86,7 +86,7 @@ class CodeRules:
     starts_at: datetime | None = None
     expires_at: datetime | None = None
     max_scans: int | None = None
-    taken: int = 0
+    use_count: int = 0
     per_player_limit: int | None = 1
     cooldown: timedelta | None = None
     reward_item: str | None = None

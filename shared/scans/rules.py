@@ -145,7 +145,7 @@ def judge_all(
         verdicts[scan.id] = verdict
         if verdict.counts_as_use and code and pair:
             if code.max_scans is not None:
-                codes[code.id] = replace(code, taken=code.taken + 1)
+                codes[code.id] = replace(code, use_count=code.use_count + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.coordinates:
                 sighting = LocationFix(

@@ -171,10 +171,11 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
     conn.execute(
         """
         UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
-                                  outcome = v.outcome, facts = v.facts, watched = v.watched,
+                                  outcome = v.outcome, decision_inputs = v.decision_inputs,
+                                  compare_coordinates = v.compare_coordinates,
                                   settled_at = statement_timestamp(), lease_token = NULL
         FROM jsonb_to_recordset(%s) AS v (id uuid, status text, reason text, distance_m double precision,
-                                          outcome jsonb, facts jsonb, watched boolean)
+                                          outcome jsonb, decision_inputs jsonb, compare_coordinates boolean)
         WHERE s.id = v.id AND s.status = 'pending'
         """,
         (
@@ -187,8 +188,8 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
                         "distance_m": verdict.distance_m,
                         "outcome": verdict.outcome,
                     }
-                    | ({"facts": verdict.facts} if verdict.facts else {})
-                    | ({"watched": True} if verdict.watched else {})
+                    | ({"decision_inputs": verdict.facts} if verdict.facts else {})
+                    | ({"compare_coordinates": True} if verdict.watched else {})
                     for scan_id, verdict in verdicts.items()
                 ]
             ),
@@ -198,7 +199,7 @@ def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
 
 def grant_rewards(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Enter in the ledger what these scans have won. A second entry for one scan is refused by the constraint
-    `inventory_ledger_owed_once`, and takes its whole transaction with it."""
+    `inventory_ledger_source_key`, and takes its whole transaction with it."""
     conn.execute(
         """
         INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
@@ -215,7 +216,7 @@ def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
         return
     conn.execute(
         """
-        UPDATE players p SET place_code = arrival.code
+        UPDATE players p SET location_code = arrival.code
         FROM (SELECT DISTINCT ON (player_id) player_id, outcome #>> '{destination,code}' AS code
               FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, place) JOIN player_scans USING (id)
               WHERE status = 'success' AND outcome ? 'destination'
@@ -226,9 +227,9 @@ def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     )
 
 
-def tell(conn: Conn, scan_ids: Sequence[UUID], was: str | None = None) -> None:
-    """Append to the event log what was decided, scan by scan; `was` is the status that staff have changed. Only what
-    the player may know: organizations read the same event."""
+def tell(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:
+    """Append to the event log what was decided, scan by scan; `previous_status` is the status that staff have changed.
+    Only what the player may know: organizations read the same event."""
     conn.execute(
         """
         INSERT INTO events (type, player_id, org_id, data)
@@ -241,13 +242,13 @@ def tell(conn: Conn, scan_ids: Sequence[UUID], was: str | None = None) -> None:
         CROSS JOIN LATERAL (
             SELECT 1, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
                 'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason,
-                'was', %s::text))
+                'previous_status', %s::text))
             UNION ALL
             SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE won.reward <> '{}'
         ) told (turn, type, data)
         ORDER BY given.place, told.turn
         """,
-        (scan_ids, was),
+        (scan_ids, previous_status),
     )
     event_log.notify_relay(conn)
 
@@ -263,8 +264,8 @@ def add_uses(conn: Conn, used: Mapping[UUID, int]) -> None:
             SELECT q.id, u.scans FROM unnest(%b::uuid[], %b::bigint[]) u (id, scans) JOIN qr_codes q USING (id)
             ORDER BY q.id FOR NO KEY UPDATE OF q
         )
-        UPDATE qr_codes q SET taken = taken + used.scans FROM used WHERE q.id = used.id
-        RETURNING used.scans, q.taken, q.max_scans
+        UPDATE qr_codes q SET use_count = use_count + used.scans FROM used WHERE q.id = used.id
+        RETURNING used.scans, q.use_count, q.max_scans
         """,
         (list(used), list(used.values())),
     )
@@ -274,5 +275,5 @@ def add_uses(conn: Conn, used: Mapping[UUID, int]) -> None:
 def check_stock(counted: Iterable[tuple[int, int, int | None]]) -> None:
     """Raises StockChanged where more has been given than there is. `lock_codes` keeps workers from that, but cannot for
     a code that was given a stock, or less of it, after they had looked."""
-    if any(scans > 0 and max_scans is not None and taken > max_scans for scans, taken, max_scans in counted):
+    if any(scans > 0 and max_scans is not None and use_count > max_scans for scans, use_count, max_scans in counted):
         raise StockChanged

@@ -89,7 +89,7 @@ def accept(
     row = conn.execute(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, nonce, digest, request_id, device, api_key_id)
+                                  client_time, nonce, request_digest, request_id, device, api_key_id)
         SELECT %(id)s, %(player)s,
                (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
                                           AND (%(org)s::uuid IS NULL OR org_id = %(org)s)), %(code)s,
@@ -117,7 +117,7 @@ def accept(
     ).fetchone()
     if row is None:
         row = conn.execute(
-            "SELECT id, digest, api_key_id FROM player_scans WHERE player_id = %s AND nonce = %s",
+            "SELECT id, request_digest, api_key_id FROM player_scans WHERE player_id = %s AND nonce = %s",
             (scan.player_id, scan.nonce),
         ).fetchone()
         if row is None:  # scans are never deleted

@@ -24,7 +24,7 @@ class LinkTarget:
     starts_at: datetime | None
     expires_at: datetime | None
     max_scans: int | None
-    taken: int
+    use_count: int
     now: datetime
 
     @property
@@ -40,7 +40,7 @@ def resolve(code: LinkTarget) -> Resolution:
         return "not_yet"
     if not code.is_redirect:
         return "page"
-    if code.max_scans is not None and code.taken >= code.max_scans:
+    if code.max_scans is not None and code.use_count >= code.max_scans:
         return "gone"
     return "redirect" if code.target_url is not None and is_web_url(code.target_url) else "nowhere"
 

@@ -32,7 +32,8 @@ def printed(conn: Conn, code: str) -> LinkTarget | None:
     with conn.cursor(row_factory=class_row(LinkTarget)) as cursor:
         return cursor.execute(
             """
-            SELECT id, code, description, scan_type, target_url, active, starts_at, expires_at, max_scans, taken, now()
+            SELECT id, code, description, scan_type, target_url, active, starts_at, expires_at, max_scans, use_count,
+                   now()
             FROM qr_codes WHERE code = %s AND deleted_at IS NULL
             """,
             (code,),
@@ -42,7 +43,8 @@ def printed(conn: Conn, code: str) -> LinkTarget | None:
 def use_stock(conn: Conn, code_id: UUID) -> bool:
     """Take one off the stock of a code that only redirects; False when none is left. The row's lock makes it exact."""
     taken = conn.execute(
-        "UPDATE qr_codes SET taken = taken + 1 WHERE id = %s AND (max_scans IS NULL OR taken < max_scans)", (code_id,)
+        "UPDATE qr_codes SET use_count = use_count + 1 WHERE id = %s AND (max_scans IS NULL OR use_count < max_scans)",
+        (code_id,),
     )
     return taken.rowcount == 1
 
@@ -63,12 +65,12 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
         )
         conn.execute(
             """
-            WITH led AS (
+            WITH redirected AS (
                 SELECT q.id, v.count
                 FROM (SELECT id, count(*) FROM unnest(%b::uuid[]) u (id) GROUP BY id) v JOIN qr_codes q USING (id)
                 WHERE q.scan_type IS NULL ORDER BY q.id FOR NO KEY UPDATE OF q
             )
-            UPDATE qr_codes q SET taken = taken + led.count FROM led WHERE q.id = led.id
+            UPDATE qr_codes q SET use_count = use_count + redirected.count FROM redirected WHERE q.id = redirected.id
             """,
             ([v.qr_code_id for v in visits if v.device != "bot" and not v.used_stock],),
         )
@@ -94,20 +96,20 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
         event_log.lock_positions(conn)
         counted = conn.execute(
             """
-            WITH gone AS (
+            WITH deleted AS (
                 DELETE FROM visits WHERE (xid, id) IN (
                     SELECT xid, id FROM (  -- the oldest first, and no further: what is young is not looked through
                         SELECT xid, id, at FROM visits
-                        WHERE (xid, id) <= (SELECT xid, id FROM event_readers WHERE name = 'visits')
+                        WHERE (xid, id) <= (SELECT xid, id FROM log_positions WHERE name = 'visits')
                         ORDER BY xid, id
                         LIMIT %(limit)s) oldest
                     WHERE at < %(before)s::date::timestamp AT TIME ZONE 'UTC'
                 )
                 RETURNING xid
-            ), remembered AS (
-                INSERT INTO visits_forgotten SELECT %(before)s WHERE EXISTS (SELECT FROM gone) ON CONFLICT DO NOTHING
+            ), saved_horizon AS (
+                INSERT INTO visit_purges SELECT %(before)s WHERE EXISTS (SELECT FROM deleted) ON CONFLICT DO NOTHING
             )
-            SELECT count(*) FROM gone
+            SELECT count(*) FROM deleted
             """,
             {"before": before, "limit": limit},
         )

@@ -57,8 +57,8 @@ def live(app: Flask, conn: Conn) -> Life:
     held = make_held_scan(conn, ada.id, code)
     conn.execute(
         """
-        UPDATE player_scans SET latitude = %s, longitude = %s, watched = true,
-                                facts = '{"impossible_travel": {"metres": 12.3456}}'
+        UPDATE player_scans SET latitude = %s, longitude = %s, compare_coordinates = true,
+                                decision_inputs = '{"impossible_travel": {"metres": 12.3456}}'
         WHERE id = %s
         """,
         (HERE.latitude, HERE.longitude, held),
@@ -66,7 +66,9 @@ def live(app: Flask, conn: Conn) -> Life:
     client.post(f"/encounters/{encounter}/solve", json={"answer": "open sesame"}, headers=ada.headers | keyed())
     generated = {"data": "text-by-ada"}
     assert client.post("/generate", json=generated, headers=ada.headers | keyed()).status_code == 201
-    conn.execute("UPDATE render_jobs SET asked_by = %s WHERE id = %s", (ada.id, make_render(conn, staff.org_id, code)))
+    conn.execute(
+        "UPDATE render_jobs SET requested_by = %s WHERE id = %s", (ada.id, make_render(conn, staff.org_id, code))
+    )
     member = {"username": NAME, "role": "analyst"}
     joined = client.post(f"{staff.path}/members", json=member, headers=staff.owner.headers | keyed())
     assert joined.status_code == 201
@@ -79,9 +81,9 @@ def live(app: Flask, conn: Conn) -> Life:
     renamed = {"username": NAME.upper()}
     assert client.patch("/users/me", json=renamed, headers=headers).status_code == 200
     assert client.patch("/users/me", json={"username": NAME}, headers=headers).status_code == 200
-    audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=ada.id, new={"username": NAME})
+    audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=ada.id, new={"username": NAME})
     conn.execute("UPDATE players SET timezone = 'Europe/Lisbon' WHERE id = %s", (ada.id,))
-    conn.execute("INSERT INTO outside_players VALUES ('https://login.example', %s, %s)", (EMAIL, ada.id))
+    conn.execute("INSERT INTO external_identities VALUES ('https://login.example', %s, %s)", (EMAIL, ada.id))
     roll_up()
     return Life(ada, staff, code, held)
 
@@ -116,7 +118,7 @@ def naming_players(conn: Conn) -> set[tuple[str, str]]:
         SELECT table_name, column_name FROM information_schema.columns
         WHERE table_schema = 'public' AND table_name <> 'alembic_version'
           AND data_type = 'uuid'
-          AND column_name ~ '^(player|user|member|maker|caller|owner|by)(_id)?$|_by$|_by_id$'
+          AND column_name ~ '^(player|user|member|caller|owner|by)(_id)?$|_by$|_by_id$'
         """
     ).fetchall()
     return {(table, column) for table, column in rows}

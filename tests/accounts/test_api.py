@@ -94,7 +94,7 @@ def test_a_used_refresh_token_ends_its_whole_login_and_no_other(client: Any, con
     assert client.post("/auth/refresh", headers=bearer(newest["refresh_token"])).status_code == 401
     assert client.get("/api/organizations", headers=bearer(newest["access_token"])).status_code == 401
     assert client.get("/api/organizations", headers=bearer(other["access_token"])).status_code == 200
-    reasons = conn.execute("SELECT revoked_for FROM refresh_families ORDER BY created_at").fetchall()
+    reasons = conn.execute("SELECT revoked_reason FROM sessions ORDER BY created_at").fetchall()
     assert reasons == [("reuse",), (None,)]
 
 
@@ -107,7 +107,7 @@ def test_of_twenty_refreshes_with_one_token_one_wins_and_the_login_ends(app: Fla
     answers = run_concurrently([refresh] * 20)
 
     assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
-    assert conn.execute("SELECT generation, revoked_for FROM refresh_families").fetchall() == [(1, "reuse")]
+    assert conn.execute("SELECT generation, revoked_reason FROM sessions").fetchall() == [(1, "reuse")]
     won = next(answer.json for answer in answers if answer.status_code == 200)
     assert app.test_client().get("/api/organizations", headers=bearer(won["access_token"])).status_code == 401
 

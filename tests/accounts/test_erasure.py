@@ -49,7 +49,7 @@ def test_nothing_is_left_of_them_in_any_row_of_any_table(client: Any, conn: Conn
 
     assert found(conn, *(trace for trace in TRACES if trace != "Lisbon")) == []
     assert found(conn, "Europe/Lisbon") == []
-    assert conn.execute("SELECT place_code FROM players WHERE id = %s", (life.ada.id,)).fetchone() == (None,)
+    assert conn.execute("SELECT location_code FROM players WHERE id = %s", (life.ada.id,)).fetchone() == (None,)
 
 
 def test_nobody_gets_in_any_more_and_the_name_is_free(client: Any, conn: Conn, life: Life) -> None:
@@ -71,7 +71,7 @@ def test_nobody_gets_in_any_more_and_the_name_is_free(client: Any, conn: Conn, l
     again = client.post("/auth/register", json={"username": NAME, "password": PASSWORD}, headers=keyed())
     assert again.status_code == 201
     assert again.json["player_id"] != str(life.ada.id)
-    reasons = conn.execute("SELECT DISTINCT revoked_for FROM refresh_families WHERE player_id = %s", (life.ada.id,))
+    reasons = conn.execute("SELECT DISTINCT revoked_reason FROM sessions WHERE player_id = %s", (life.ada.id,))
     assert reasons.fetchall() == [("erased",)]
 
 
@@ -189,26 +189,27 @@ def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn)
 
 
 LOOKED_AFTER: dict[tuple[str, str], str] = {
-    ("api_keys", "made_by"): "kept: an id without a name",
+    ("api_keys", "created_by"): "kept: an id without a name",
     ("audit_log", "player_id"): "kept, without address; of their own account also without old and new",
     ("credentials", "player_id"): "deleted",
-    ("erasures", "player_id"): "that they are to be forgotten, until they are",
+    ("pending_erasures", "player_id"): "that they are to be forgotten, until they are",
     ("events", "player_id"): "kept: they name codes and times; texts that were no code are taken out",
-    ("generated_codes", "maker"): "deleted with their pictures",
-    ("idempotency_keys", "caller"): "deleted",
+    ("generated_codes", "created_by"): "deleted with their pictures",
+    ("idempotency_keys", "caller_id"): "deleted",
+    ("idempotency_keys", "player_id"): "kept: the answer names them by their new name; deleted within a day",
     ("inventory_ledger", "player_id"): "kept: balances are its sums",
     ("memberships", "player_id"): "deleted; the last owner cannot go",
-    ("outside_players", "player_id"): "deleted",
+    ("external_identities", "player_id"): "deleted",
     ("player_scans", "player_id"): "kept: counts are made of them; how and where they were made is taken out",
     ("player_scans", "reviewed_by"): "kept: an id without a name",
     ("quest_claims", "player_id"): "kept: claimed once for each completion",
     ("quest_events", "player_id"): "kept: states are folded from them; they hold no positions",
-    ("quest_replays", "player_id"): "how far a replay has come",
+    ("quest_replay_checkpoints", "player_id"): "how far a replay has come",
     ("quest_states", "player_id"): "kept: equal to the fold",
-    ("refresh_families", "player_id"): "ended; deleted when they would have expired",
-    ("render_jobs", "asked_by"): "taken out: the render is the organization's",
-    ("scan_players", "player_id"): "kept: a day's players are counted from them",
-    ("scan_players_ever", "player_id"): "kept: players are counted from them",
+    ("sessions", "player_id"): "ended; deleted when they would have expired",
+    ("render_jobs", "requested_by"): "taken out: the render is the organization's",
+    ("scan_daily_players", "player_id"): "kept: a day's players are counted from them",
+    ("scan_all_time_players", "player_id"): "kept: players are counted from them",
 }
 
 

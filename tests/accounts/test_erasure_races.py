@@ -78,7 +78,11 @@ def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
     assert conn.execute("SELECT status FROM player_scans").fetchone() == ("success",)
     finish_erasures()
     assert found(conn, str(HERE.latitude) + "x", "12.3456") == []
-    assert conn.execute("SELECT latitude, distance_m, facts FROM player_scans").fetchone() == (None, None, None)
+    assert conn.execute("SELECT latitude, distance_m, decision_inputs FROM player_scans").fetchone() == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask, client: Any, conn: Conn) -> None:
@@ -90,7 +94,7 @@ def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask
     assert found(conn, "4.8926891") == []  # judged later, without
     assert erasure.list_pending(conn) == [ada.id]
 
-    conn.execute("UPDATE erasures SET began_at = now() - interval '11 minutes'")
+    conn.execute("UPDATE pending_erasures SET started_at = now() - interval '11 minutes'")
     finish_erasures()
     assert erasure.list_pending(conn) == [ada.id]  # the scan waits for its verdict
     judge_pending()
@@ -104,20 +108,20 @@ def test_what_a_request_that_ran_on_has_stored_is_forgotten(app: Flask, client: 
     erase(client, ada)
     conn.execute(
         """
-        INSERT INTO generated_codes (maker, data, format, size, error_correction)
+        INSERT INTO generated_codes (created_by, data, format, size, error_correction)
         VALUES (%s, 'text-by-ada', 'png', 300, 'M')
         """,
         (ada.id,),
     )
     render = make_render(conn, make_org(conn), make_code(conn))
-    conn.execute("UPDATE render_jobs SET asked_by = %s WHERE id = %s", (ada.id, render))
+    conn.execute("UPDATE render_jobs SET requested_by = %s WHERE id = %s", (ada.id, render))
     address = Actor("player", ada.id, "192.0.2.1", "request-of-ada")
     audit.record(conn, address, "organization.created", org_id=uuid4(), new={"name": "Museum"})
 
     finish_erasures()
 
     assert found(conn, "text-by-ada", "192.0.2.1", "request-of-ada") == []
-    assert conn.execute("SELECT asked_by FROM render_jobs").fetchone() == (None,)
+    assert conn.execute("SELECT requested_by FROM render_jobs").fetchone() == (None,)
     assert conn.execute("SELECT new FROM audit_log WHERE action = 'organization.created'").fetchone() == (
         {"name": "Museum"},
     )
@@ -131,7 +135,7 @@ def test_who_cannot_be_forgotten_yet_does_not_keep_the_others(
         erase(client, person)
         submit_scan(conn, person.id, make_code(conn), HERE)
     judge_pending()
-    conn.execute("UPDATE erasures SET began_at = began_at - interval '11 minutes'")
+    conn.execute("UPDATE pending_erasures SET started_at = started_at - interval '11 minutes'")
     forget_traces = erasure.erase_traces
 
     def broken_for_ada(conn: Conn, player_id: UUID) -> None:
@@ -155,7 +159,7 @@ def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any
         assert client.post(f"{staff.path}/members", json=body, headers=headers).status_code == 201
     conn.execute(
         """
-        INSERT INTO idempotency_keys (caller, key, digest, status, headers, answer)
+        INSERT INTO idempotency_keys (caller_id, key, request_digest, response_status, response_headers, response_body)
         SELECT gen_random_uuid(), 'k', '', 201, '{}', '{"id": "' || n || '"}' FROM generate_series(1, 20000) n
         """
     )
@@ -164,7 +168,7 @@ def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any
     plan = conn.execute("EXPLAIN " + erasure.ERASE_STORED_RESPONSES, {"id": ada.id}).fetchall()
     erase(client, ada)
 
-    assert "idempotency_keys_told" in str(plan)
+    assert "idempotency_keys_player" in str(plan)
     assert "Seq Scan on idempotency_keys" not in str(plan)
     assert found(conn, NAME) == []
     assert ("idempotency_keys", "grace") in found(conn, "grace")
@@ -198,13 +202,13 @@ def test_people_who_acted_on_each_other_may_go_at_the_same_moment(app: Flask, co
     """Each has lines about the other. One of them has found some, and is held by a line that comes before those."""
     ada, grace = sign_in(app, conn), sign_in(app, conn)
     org_id = uuid4()
-    audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=ada.id, new={"logins": 1})
+    audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=ada.id, new={"logins": 1})
     for actor, other in ((ada, grace), (grace, ada)):
         by = Actor("player", actor.id, "192.0.2.1", "r")
         audit.record(conn, by, "member.added", org_id=org_id, object_id=other.id, new={"role": "owner"})
     with ThreadPoolExecutor(2) as threads:
         with db.transaction() as held:
-            held.execute("SELECT FROM audit_log WHERE actor = 'operator' FOR NO KEY UPDATE")
+            held.execute("SELECT FROM audit_log WHERE actor_kind = 'operator' FOR NO KEY UPDATE")
             first = threads.submit(erase, app.test_client(), ada)
             wait_until_blocked(conn)
             second = threads.submit(erase, app.test_client(), grace)

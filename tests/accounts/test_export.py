@@ -64,7 +64,7 @@ def test_nothing_of_anybody_else(app: Flask, client: Any, conn: Conn, life: Life
 
     for trace in (NAME, EMAIL, str(life.ada.id), str(life.staff.org_id)):
         assert trace not in told
-    assert all(json.loads(told)[section.name] == [] for section in SECTIONS if section.name != "logins")
+    assert all(json.loads(told)[section.name] == [] for section in SECTIONS if section.name != "sessions")
 
 
 def test_page_by_page_each_row_is_told_once(app: Flask, client: Any, conn: Conn, monkeypatch: Any) -> None:
@@ -90,12 +90,13 @@ def test_it_takes_one_of_the_places_for_downloads(client: Any, life: Life, monke
 
 
 TOLD_ELSEWHERE: dict[tuple[str, str], str] = {
-    ("erasures", "player_id"): "nobody is there any more to ask",
+    ("idempotency_keys", "player_id"): "answers to others, deleted within a day",
+    ("pending_erasures", "player_id"): "nobody is there any more to ask",
     ("player_scans", "reviewed_by"): "told by the organization's audit trail",
     ("quest_claims", "player_id"): "each is an event of a quest",
-    ("quest_replays", "player_id"): "how far a replay has come, whoever that was",
-    ("scan_players", "player_id"): "derived from scans",
-    ("scan_players_ever", "player_id"): "derived from scans",
+    ("quest_replay_checkpoints", "player_id"): "how far a replay has come, whoever that was",
+    ("scan_daily_players", "player_id"): "derived from scans",
+    ("scan_all_time_players", "player_id"): "derived from scans",
 }
 
 

@@ -174,7 +174,7 @@ def test_a_token_ends_with_its_time_and_so_does_its_login(serve: Serve, conn: An
 
     with time_machine.travel(now + timedelta(seconds=101), tick=False):
         assert me(client, told).status_code == 401
-    lasts = conn.execute("SELECT extract(epoch FROM expires_at)::int FROM refresh_families").fetchone()
+    lasts = conn.execute("SELECT extract(epoch FROM expires_at)::int FROM sessions").fetchone()
     assert lasts == (int((now + timedelta(seconds=100)).timestamp()),)  # sockets are closed by this
 
 

@@ -93,7 +93,7 @@ def test_an_old_token_of_a_person_who_was_erased_makes_nobody(conn: Conn) -> Non
 
     assert come(told) == player_id
     assert not store.is_session_active(conn, told.session_id, player_id)
-    assert conn.execute("SELECT count(*) FROM outside_players").fetchone() == (0,)
+    assert conn.execute("SELECT count(*) FROM external_identities").fetchone() == (0,)
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
     assert come(theirs("ada@example.org")) != player_id  # signed in anew, as anybody may
 
@@ -108,5 +108,5 @@ def test_a_login_that_goes_on_with_our_tokens_stays_ended_for_as_long_as_theirs_
     if refreshed:
         assert store.rotate_refresh_token(conn, told.session_id, player_id, 1, lasts=timedelta(days=30))
 
-    row = conn.execute("SELECT extract(epoch FROM expires_at)::bigint FROM refresh_families").fetchone()
+    row = conn.execute("SELECT extract(epoch FROM expires_at)::bigint FROM sessions").fetchone()
     assert row == (FAR_OFF,)

@@ -38,7 +38,7 @@ def test_from_the_answer_on_only_the_new_one_is_good_and_other_logins_have_ended
     assert client.post("/auth/refresh", headers=bearer(other["refresh_token"])).status_code == 401
     assert log_in(client, player).status_code == 401
     assert log_in(client, player, NEW).status_code == 200
-    reasons = conn.execute("SELECT revoked_for FROM refresh_families ORDER BY id").fetchall()
+    reasons = conn.execute("SELECT revoked_reason FROM sessions ORDER BY id").fetchall()
     assert reasons == [(None,), ("password",), (None,)]
 
 
@@ -73,7 +73,7 @@ def late_login(conn: Conn, player: Player, client: Any, begin: Callable[[Conn, s
     assert found is not None
     assert client.post("/users/me/password", json=BODY, headers=player.headers).status_code == 204
     begin(conn, found.password_hash)
-    return conn.execute("SELECT count(*) FROM refresh_families WHERE revoked_at IS NULL").fetchone()
+    return conn.execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone()
 
 
 def test_a_login_by_the_old_password_that_comes_late_begins_nothing(client: Any, conn: Conn, player: Player) -> None:
@@ -104,7 +104,7 @@ def test_a_login_that_has_begun_and_is_not_committed_is_waited_for_and_ended(
             )
             wait_until_blocked(conn)
         assert changing.result(20) == 204
-    assert conn.execute("SELECT count(*) FROM refresh_families WHERE revoked_at IS NULL").fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone() == (1,)
 
 
 def test_a_login_that_meets_a_renewed_hash_is_checked_again(

@@ -55,7 +55,7 @@ def test_a_family_belongs_to_its_player_until_it_ends(conn: Conn) -> None:
     store.revoke_session(conn, family_id, "reuse")
 
     assert not store.is_session_active(conn, family_id, player_id)
-    reason = conn.execute("SELECT revoked_for FROM refresh_families WHERE id = %s", (family_id,)).fetchone()
+    reason = conn.execute("SELECT revoked_reason FROM sessions WHERE id = %s", (family_id,)).fetchone()
     assert reason == ("logout",)
 
 
@@ -98,9 +98,9 @@ def test_negative_control_without_the_condition_both_win(conn: Conn) -> None:
 
     def look_then_write() -> bool:
         with db.connection() as own:
-            row = own.execute("SELECT generation FROM refresh_families WHERE id = %s", (family_id,)).fetchone()
+            row = own.execute("SELECT generation FROM sessions WHERE id = %s", (family_id,)).fetchone()
             meeting.wait()
-            own.execute("UPDATE refresh_families SET generation = generation + 1 WHERE id = %s", (family_id,))
+            own.execute("UPDATE sessions SET generation = generation + 1 WHERE id = %s", (family_id,))
             return row == (0,)
 
     assert run_concurrently([look_then_write] * 2) == [True, True]
@@ -115,4 +115,4 @@ def test_only_ended_families_are_forgotten(conn: Conn) -> None:
 
     assert store.purge_sessions(conn, limit=2) == 2
     assert store.purge_sessions(conn, limit=2) == 1
-    assert {row[0] for row in conn.execute("SELECT id FROM refresh_families")} == {alive, revoked}
+    assert {row[0] for row in conn.execute("SELECT id FROM sessions")} == {alive, revoked}

@@ -7,7 +7,7 @@ from typing import Any
 from shared.infra.db import Conn
 
 Rows = dict[str, dict[Any, Any]]
-DAY_COLUMNS = ("count", "success", "held", "annulled", "players", "phone", "tablet", "desktop", "other")
+DAY_COLUMNS = ("count", "success", "held", "annulled", "unique_players", "phone", "tablet", "desktop", "other")
 
 
 def counted(conn: Conn) -> Rows:
@@ -35,15 +35,15 @@ def counted(conn: Conn) -> Rows:
             if status == "failure":
                 reasons[*day, reason] += 1
     return {
-        "scan_quarters": {key: (row["count"], row["success"]) for key, row in quarters.items()},
-        "scan_days": {
-            key: (*(row[name] if name != "players" else len(players[key]) for name in DAY_COLUMNS),
+        "scan_rollup_15m": {key: (row["count"], row["success"]) for key, row in quarters.items()},
+        "scan_rollup_daily": {
+            key: (*(row[name] if name != "unique_players" else len(players[key]) for name in DAY_COLUMNS),
                   min(times[key], default=None), max(times[key], default=None))
             for key, row in days.items()
         },
-        "scan_reasons": {key: (count,) for key, count in reasons.items()},
-        "scan_players": {(*day, player): () for day, of in players.items() for player in of},
-        "scan_players_ever": {(day[0], player): () for day, of in players.items() for player in of},
+        "scan_rollup_daily_reasons": {key: (count,) for key, count in reasons.items()},
+        "scan_daily_players": {(*day, player): () for day, of in players.items() for player in of},
+        "scan_all_time_players": {(day[0], player): () for day, of in players.items() for player in of},
         **_counted_visits(conn),
     }  # fmt: skip
 
@@ -58,8 +58,8 @@ def _counted_visits(conn: Conn) -> Rows:
             if device != "bot":
                 quarters[subject, quarter(at)] += 1
     return {
-        "visit_quarters": {key: (count,) for key, count in quarters.items()},
-        "visit_days": {
+        "visit_rollup_15m": {key: (count,) for key, count in quarters.items()},
+        "visit_rollup_daily": {
             key: (
                 row.total() - row["bot"],
                 row["bot"],
@@ -76,15 +76,15 @@ def quarter(at: datetime) -> datetime:
 
 
 KEYS = {
-    "scan_quarters": 2,
-    "scan_days": 2,
-    "scan_reasons": 3,
-    "scan_players": 3,
-    "scan_players_ever": 2,
-    "visit_quarters": 2,
-    "visit_days": 2,
+    "scan_rollup_15m": 2,
+    "scan_rollup_daily": 2,
+    "scan_rollup_daily_reasons": 3,
+    "scan_daily_players": 3,
+    "scan_all_time_players": 2,
+    "visit_rollup_15m": 2,
+    "visit_rollup_daily": 2,
 }
-COLUMNS = {"scan_days": f"subject_id, day, {', '.join(DAY_COLUMNS)}, first_at, last_at"}
+COLUMNS = {"scan_rollup_daily": f"subject_id, day, {', '.join(DAY_COLUMNS)}, first_at, last_at"}
 
 
 def rolled_up(conn: Conn) -> Rows:

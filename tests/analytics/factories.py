@@ -47,7 +47,9 @@ def correct(conn: Conn, scan_id: UUID, status: str) -> None:
                 (scan_id,),
             )
         )
-        append_event(conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, was=was)
+        append_event(
+            conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, previous_status=was
+        )
 
 
 def visit(conn: Conn, code: UUID, at: datetime = NOON, device: str = "phone") -> None:

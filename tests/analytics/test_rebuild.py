@@ -19,14 +19,14 @@ STATUSES = ("success", "failure", "held", "annulled")
 def spoil(conn: Conn) -> None:
     """Rows that are wrong, rows that are missing, and rows that should not be there."""
     stranger = make_player(conn)
-    conn.execute("UPDATE scan_days SET count = count + 7, players = 0")
-    conn.execute("DELETE FROM scan_quarters")
-    conn.execute("DELETE FROM visit_days")
-    for (subject,) in conn.execute("SELECT DISTINCT subject_id FROM scan_days").fetchall():
-        conn.execute("INSERT INTO scan_players VALUES (%s, '2026-03-01', %s)", (subject, stranger))
-        conn.execute("INSERT INTO scan_players_ever VALUES (%s, %s)", (subject, stranger))
-        conn.execute("INSERT INTO scan_reasons VALUES (%s, '2026-03-28', 'no such', 1)", (subject,))
-        conn.execute("INSERT INTO visit_quarters VALUES (%s, '2026-03-28 12:15Z', 1)", (subject,))
+    conn.execute("UPDATE scan_rollup_daily SET count = count + 7, unique_players = 0")
+    conn.execute("DELETE FROM scan_rollup_15m")
+    conn.execute("DELETE FROM visit_rollup_daily")
+    for (subject,) in conn.execute("SELECT DISTINCT subject_id FROM scan_rollup_daily").fetchall():
+        conn.execute("INSERT INTO scan_daily_players VALUES (%s, '2026-03-01', %s)", (subject, stranger))
+        conn.execute("INSERT INTO scan_all_time_players VALUES (%s, %s)", (subject, stranger))
+        conn.execute("INSERT INTO scan_rollup_daily_reasons VALUES (%s, '2026-03-28', 'no such', 1)", (subject,))
+        conn.execute("INSERT INTO visit_rollup_15m VALUES (%s, '2026-03-28 12:15Z', 1)", (subject,))
 
 
 def test_rebuilding_makes_the_same_rows(conn: Conn) -> None:
@@ -40,7 +40,7 @@ def test_rebuilding_makes_the_same_rows(conn: Conn) -> None:
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (codes[1],))
     assert before == counted(conn)
     spoil(conn)
-    conn.execute("DELETE FROM scan_players_ever WHERE subject_id = %s", (org,))
+    conn.execute("DELETE FROM scan_all_time_players WHERE subject_id = %s", (org,))
 
     rebuild_all(conn)
 
@@ -55,12 +55,12 @@ def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
         visit(conn, code)
     roll_up()
     before = rolled_up(conn)
-    conn.execute("UPDATE scan_days SET count = 100")
+    conn.execute("UPDATE scan_rollup_daily SET count = 100")
 
     analytics.main(["rebuild", "--code", str(codes[0])])
 
     after = rolled_up(conn)
-    assert {key[0] for key, row in after["scan_days"].items() if row[0] == 100} == {codes[1], org}
+    assert {key[0] for key, row in after["scan_rollup_daily"].items() if row[0] == 100} == {codes[1], org}
     analytics.main(["rebuild", "--all"])
     assert rolled_up(conn) == before
 
@@ -108,8 +108,8 @@ def test_visits_that_were_forgotten_stay_in_the_rollups(conn: Conn) -> None:
     roll_up()
     before = rolled_up(conn)
     conn.execute("DELETE FROM visits WHERE at < %s", (NOON,))
-    conn.execute("INSERT INTO visits_forgotten VALUES (%s)", (NOON.date(),))
-    conn.execute("DELETE FROM visit_days WHERE day = %s", (NOON.date(),))
+    conn.execute("INSERT INTO visit_purges VALUES (%s)", (NOON.date(),))
+    conn.execute("DELETE FROM visit_rollup_daily WHERE day = %s", (NOON.date(),))
 
     rebuild_all(conn)
 

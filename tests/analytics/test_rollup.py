@@ -34,9 +34,13 @@ def test_what_workers_settle_is_folded(conn: Conn) -> None:
 
     assert_all_counted(conn)
 
-    (row,) = conn.execute("SELECT count, success, players, phone FROM scan_days WHERE subject_id = %s", (code,))
+    (row,) = conn.execute(
+        "SELECT count, success, unique_players, phone FROM scan_rollup_daily WHERE subject_id = %s", (code,)
+    )
     assert row == (3, 1, 1, 3)
-    assert conn.execute("SELECT DISTINCT reason, count FROM scan_reasons").fetchall() == [("player_limit", 2)]
+    assert conn.execute("SELECT DISTINCT reason, count FROM scan_rollup_daily_reasons").fetchall() == [
+        ("player_limit", 2)
+    ]
 
 
 def test_every_status_and_every_reason(conn: Conn) -> None:
@@ -79,7 +83,9 @@ def test_a_correction_moves_what_was_counted(conn: Conn, first: str, then: str, 
 
     assert_all_counted(conn)
 
-    row = conn.execute("SELECT count, success, players FROM scan_days WHERE subject_id = %s", (code,)).fetchone()
+    row = conn.execute(
+        "SELECT count, success, unique_players FROM scan_rollup_daily WHERE subject_id = %s", (code,)
+    ).fetchone()
     assert row == (1, int(then == "success"), 1)
 
 

@@ -36,12 +36,12 @@ def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
 
     by_operator, by_key, by_player = store.list_for_organization(conn, org_id, limit=50)
 
-    assert (by_player.actor, by_player.actor_id, by_player.actor_name) == ("player", ada, "lovelace")
+    assert (by_player.actor_kind, by_player.actor_id, by_player.actor_name) == ("player", ada, "lovelace")
     assert (by_player.address, by_player.request_id) == ("192.0.2.1", "r1")
     assert (by_player.old, by_player.new) == (None, {"a": 1})
-    assert (by_key.actor, by_key.actor_id, by_key.actor_name) == ("key", key.id, "Kiosk")
+    assert (by_key.actor_kind, by_key.actor_id, by_key.actor_name) == ("key", key.id, "Kiosk")
     assert (by_key.old, by_key.new) == ({"a": 1}, {"a": 2})
-    assert (by_operator.actor, by_operator.actor_id, by_operator.actor_name) == ("operator", None, None)
+    assert (by_operator.actor_kind, by_operator.actor_id, by_operator.actor_name) == ("operator", None, None)
     assert by_operator.object_id == str(key.id)
 
 
@@ -96,7 +96,7 @@ def test_a_line_stays_as_it_was_written(conn: Conn, org_id: UUID, change: str) -
 
     with pytest.raises(psycopg.errors.CheckViolation) as refused:
         conn.execute(change)
-    assert refused.value.diag.constraint_name == "audit_log_stays"
+    assert refused.value.diag.constraint_name == "audit_log_append_only"
 
 
 def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID) -> None:
@@ -125,7 +125,7 @@ def test_a_page_of_a_long_trail_reads_its_own_lines_only(conn: Conn, org_id: UUI
     """The statement that the store runs, on 50,000 lines of which what is asked for is a few, the oldest."""
     conn.execute(
         """
-        INSERT INTO audit_log (org_id, actor, player_id, api_key_id, action, object_id)
+        INSERT INTO audit_log (org_id, actor_kind, player_id, api_key_id, action, object_id)
         SELECT %(org)s, CASE WHEN n %% 2 = 0 THEN 'player' ELSE 'key' END,
                CASE WHEN n %% 2 = 0 THEN CASE WHEN n <= 50 THEN %(one)s ELSE gen_random_uuid() END END::uuid,
                CASE WHEN n %% 2 = 1 THEN CASE WHEN n <= 50 THEN %(two)s ELSE gen_random_uuid() END END::uuid,

@@ -39,7 +39,7 @@ def test_events_are_kept_for_their_retention(conn: Conn) -> None:
     read_upto(conn, positions[-1])
     cleanup.clean_up()
     assert kept(conn) == ["new"]
-    assert event_log.read_mark(conn, "horizon") == positions[0]
+    assert event_log.read_mark(conn, "retention_horizon") == positions[0]
 
 
 @pytest.mark.parametrize("behind", event_log.CONSUMERS)
@@ -55,10 +55,10 @@ def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
 @pytest.mark.parametrize("missing", event_log.CONSUMERS)
 def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing: str) -> None:
     read_upto(conn, tell(conn, "old", at=LONG_AGO)[-1])
-    conn.execute("DELETE FROM event_readers WHERE name = %s", (missing,))
+    conn.execute("DELETE FROM log_positions WHERE name = %s", (missing,))
     cleanup.clean_up()
     assert kept(conn) == ["old"]
-    assert event_log.read_mark(conn, "horizon") is None
+    assert event_log.read_mark(conn, "retention_horizon") is None
 
 
 def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monke
     for _ in range(2):
         cleanup.clean_up()
         assert kept(conn) == []
-        assert event_log.read_mark(conn, "horizon") == positions[-1]
+        assert event_log.read_mark(conn, "retention_horizon") == positions[-1]
 
 
 def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: Conn) -> None:
@@ -81,7 +81,7 @@ def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: 
     roll_up()
     assert [cleanup.purge_all().visits for _ in range(2)] == [2, 0]
     assert conn.execute("SELECT count(*) FROM visits").fetchone() == (2,)
-    assert conn.execute("SELECT sum(count) FROM visit_days WHERE subject_id = %s", (code,)).fetchone() == (4,)
+    assert conn.execute("SELECT sum(count) FROM visit_rollup_daily WHERE subject_id = %s", (code,)).fetchone() == (4,)
 
 
 def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> None:
@@ -102,18 +102,19 @@ def test_logins_and_idempotency_keys_that_are_over_are_forgotten(conn: Conn) -> 
     for days in (-1, 1):
         expires_at = datetime.now(UTC) + timedelta(days=days)
         conn.execute(
-            "INSERT INTO refresh_families (id, player_id, expires_at) VALUES (%s, %s, %s)",
+            "INSERT INTO sessions (id, player_id, expires_at) VALUES (%s, %s, %s)",
             (uuid4(), player, expires_at),
         )
     for hours in (25, 23):
         conn.execute(
             """
-            INSERT INTO idempotency_keys (caller, key, digest, status, headers, answer, created_at)
+            INSERT INTO idempotency_keys (caller_id, key, request_digest, response_status, response_headers,
+                                          response_body, created_at)
             VALUES (%s, %s, '', 201, '{}', '', now() - make_interval(hours => %s))
             """,
             (player, str(hours), hours),
         )
     cleanup.clean_up()
-    assert conn.execute("SELECT count(*) FROM refresh_families WHERE expires_at > now()").fetchone() == (1,)
-    assert conn.execute("SELECT count(*) FROM refresh_families").fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM sessions WHERE expires_at > now()").fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM sessions").fetchone() == (1,)
     assert conn.execute("SELECT key FROM idempotency_keys").fetchall() == [("23",)]

@@ -133,7 +133,7 @@ def test_a_solution_is_told_to_those_who_make_codes(client: Any, staff: Staff, r
         assert ("open sesame" in answer.text) is told
 
 
-@pytest.mark.parametrize("name", ["id", "org_id", "taken", "created_at", "updated_at", "deleted_at", "success"])
+@pytest.mark.parametrize("name", ["id", "org_id", "use_count", "created_at", "updated_at", "deleted_at", "success"])
 def test_what_is_not_the_clients_to_set_is_refused_by_name(client: Any, staff: Staff, name: str) -> None:
     code = make(client, staff).json
 

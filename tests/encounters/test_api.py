@@ -327,7 +327,7 @@ def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
     if guarded:
         assert wrong == [0, 1, 2]
         assert [status for status, _ in told].count(409) == 47
-        assert conn.execute("SELECT wrong FROM encounter_attempts").fetchone() == (3,)
+        assert conn.execute("SELECT wrong_answers FROM encounter_attempts").fetchone() == (3,)
     else:
         assert wrong == [2] * 5
     assert answer(app.test_client(), ada, puzzle, RIGHT).status_code == 409
@@ -342,7 +342,7 @@ def test_right_answers_at_once_are_paid_once(
     if not guarded:
         monkeypatch.setattr(store, "lock_scans", read_without_lock)
         meet_before(monkeypatch, "solve", 5)
-        conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_owed_once")
+        conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_source_key")
     try:
         told = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
     finally:
@@ -350,7 +350,7 @@ def test_right_answers_at_once_are_paid_once(
             paid = balance(conn, ada.id)
             conn.execute("DELETE FROM inventory_ledger")
             conn.execute(
-                "ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_owed_once UNIQUE (source, source_id)"
+                "ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id)"
             )
     if guarded:
         assert told == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30

@@ -16,9 +16,9 @@ DATA = "https://example.com/a?b=c"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def ask(conn: Conn, data: str = DATA, maker: UUID | None = None, **fields: Any) -> UUID:
+def ask(conn: Conn, data: str = DATA, created_by: UUID | None = None, **fields: Any) -> UUID:
     """A pending code that never expires."""
-    return store.add(conn, maker, GenerateRequest(data=data, **fields), lasts=None).id
+    return store.add(conn, created_by, GenerateRequest(data=data, **fields), lasts=None).id
 
 
 def generate(client: Any, maker: SignedInPlayer | None = None, **body: Any) -> Any:

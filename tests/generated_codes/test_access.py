@@ -36,7 +36,7 @@ def test_where_it_is_open_anybody_may_make_one_that_nobody_may_delete(
     made = generate(client)
 
     assert made.status_code == 201
-    assert find(conn, UUID(made.json["qr_id"])).maker is None
+    assert find(conn, UUID(made.json["qr_id"])).created_by is None
     assert client.delete(f"/retrieve/{made.json['qr_id']}").status_code == 401
     assert client.delete(f"/retrieve/{made.json['qr_id']}", headers=maker.headers).status_code == 403
 
@@ -45,7 +45,7 @@ def test_where_it_is_open_anybody_may_make_one_that_nobody_may_delete(
 def test_where_it_is_open_credentials_still_count(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     made = generate(client, maker)
 
-    assert find(conn, UUID(made.json["qr_id"])).maker == maker.id
+    assert find(conn, UUID(made.json["qr_id"])).created_by == maker.id
     wrong = client.post("/generate", json={"data": DATA}, headers={"Authorization": "Bearer nonsense"})
     assert wrong.status_code == 401
 
@@ -68,7 +68,7 @@ def test_where_it_is_open_keys_belong_to_an_address(client: Any, conn: Conn) -> 
 
 
 def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
-    url = f"/retrieve/{ask(conn, maker=maker.id)}"
+    url = f"/retrieve/{ask(conn, created_by=maker.id)}"
     worker.render_pending()
 
     assert client.delete(url, headers=maker.headers).status_code == 204
@@ -78,7 +78,7 @@ def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: 
 
 
 def test_nobody_else_deletes_it(app: Flask, client: Any, conn: Conn, maker: SignedInPlayer) -> None:
-    url = f"/retrieve/{ask(conn, maker=maker.id)}"
+    url = f"/retrieve/{ask(conn, created_by=maker.id)}"
 
     assert client.delete(url, headers=sign_in(app, conn).headers).status_code == 403
     assert client.delete(url).status_code == 401

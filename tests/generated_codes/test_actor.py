@@ -101,7 +101,7 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(
     leases.suspect(conn, late, {code_id: "too late to matter"})
     leases.give_back(conn, late)
 
-    row = conn.execute("SELECT status, attempts, lease_until, reason FROM generated_codes").fetchone()
+    row = conn.execute("SELECT status, attempts, lease_until, last_error FROM generated_codes").fetchone()
     assert (row == ("ready", 2, None, None)) is guarded
 
 
@@ -204,7 +204,7 @@ def test_a_code_that_cannot_be_drawn_is_set_aside_and_the_others_go_on(
 
     assert statuses(conn) == {"ready": 4, "failed": 1}
     assert tried == {code_id: MAX_ATTEMPTS if code_id == asked[2] else 1 for code_id in asked}
-    row = conn.execute("SELECT reason FROM generated_codes WHERE status = 'failed'").fetchone()
+    row = conn.execute("SELECT last_error FROM generated_codes WHERE status = 'failed'").fetchone()
     assert row == ("ZeroDivisionError: no such luck",)
 
 
@@ -232,7 +232,7 @@ def test_a_code_that_kills_its_worker_three_times_is_set_aside_and_the_others_go
 
     assert kills == MAX_ATTEMPTS
     assert statuses(conn) == {"ready": 4, "failed": 1}
-    row = conn.execute("SELECT id, reason FROM generated_codes WHERE status = 'failed'").fetchone()
+    row = conn.execute("SELECT id, last_error FROM generated_codes WHERE status = 'failed'").fetchone()
     assert row == (asked[2], "its worker did not come back")
 
 

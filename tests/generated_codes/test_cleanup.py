@@ -87,13 +87,14 @@ def test_side_by_side_each_code_is_counted_once(conn: Conn, monkeypatch: pytest.
 def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     conn.execute(
         """
-        INSERT INTO idempotency_keys (caller, key, digest, status, headers, answer, created_at)
+        INSERT INTO idempotency_keys (caller_id, key, request_digest, response_status, response_headers,
+                                      response_body, created_at)
         SELECT gen_random_uuid(), 'k', '', 201, '{}', '', now() - interval '2 days' FROM generate_series(1, 200)
         """
     )
     conn.execute(
         """
-        INSERT INTO refresh_families (id, player_id, expires_at)
+        INSERT INTO sessions (id, player_id, expires_at)
         SELECT gen_random_uuid(), %s, now() - interval '1 day' FROM generate_series(1, 200)
         """,
         (make_player(conn),),
@@ -103,7 +104,7 @@ def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.
     reports = [*run_concurrently([cleanup.purge_all] * 4), cleanup.purge_all()]
 
     assert sum(report.idempotency_keys for report in reports) == 200
-    assert sum(report.refresh_families for report in reports) == 200
+    assert sum(report.sessions for report in reports) == 200
 
 
 def test_running_it_again_changes_nothing(conn: Conn) -> None:

@@ -14,7 +14,7 @@ from workers.cleanup import purge_all
 @pytest.fixture(params=["nobody came", "drawn", "cleaned up"])
 def expired(request: pytest.FixtureRequest, conn: Conn, maker: SignedInPlayer) -> str:
     """The path of a code whose time is over at this very instant."""
-    code_id = ask(conn, maker=maker.id)
+    code_id = ask(conn, created_by=maker.id)
     if request.param != "nobody came":
         worker.render_pending()
     expire(conn, code_id)

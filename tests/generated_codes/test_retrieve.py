@@ -125,7 +125,7 @@ def test_an_svg_that_is_opened_as_a_page_can_do_nothing(client: Any, conn: Conn)
 
 def test_a_code_that_was_set_aside_says_so(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
-    conn.execute("UPDATE generated_codes SET status = 'failed', reason = 'ValueError: inside'")
+    conn.execute("UPDATE generated_codes SET status = 'failed', last_error = 'ValueError: inside'")
 
     assert client.get(f"/retrieve/{code_id}").json["status"] == "failed"
     refused = client.get(f"/retrieve/{code_id}/image")

@@ -79,8 +79,8 @@ def test_another_organizations_and_a_removed_code_are_not_printed(conn: Conn, or
         ("style = 'stars'", "qr_customizations_style"),
         ("logo_size_percent = 9", "qr_customizations_logo_size"),
         ("logo_size_percent = 31", "qr_customizations_logo_size"),
-        ("logo = 'x'", "qr_customizations_logo_whole"),
-        ("logo_digest = repeat('a', 64)", "qr_customizations_logo_whole"),
+        ("logo = 'x'", "qr_customizations_logo_pair"),
+        ("logo_digest = repeat('a', 64)", "qr_customizations_logo_pair"),
         ("logo = repeat('x', 8388609)::bytea, logo_digest = repeat('a', 64)", "qr_customizations_logo_bounded"),
     ],
 )

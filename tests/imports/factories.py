@@ -47,4 +47,4 @@ def stored(conn: Conn) -> set[str]:
 
 def left(conn: Conn) -> int:
     """Rows that still stand on their way."""
-    return sum(conn.execute(f"SELECT FROM {name}").rowcount for name in ("import_rows", "import_codes"))
+    return sum(conn.execute(f"SELECT FROM {name}").rowcount for name in ("import_rows", "import_candidates"))

@@ -120,7 +120,9 @@ def test_progress_is_told_on_the_way(
 
     def look(own: Conn, *args: Any, **kwargs: Any) -> None:
         told = find(conn, import_id)
-        seen.append((told.status, told.judged, round(told.progress, 3), len(store.list_failures(conn, import_id))))
+        seen.append(
+            (told.status, told.validated_rows, round(told.progress, 3), len(store.list_failures(conn, import_id)))
+        )
         advance(own, *args, **kwargs)
 
     monkeypatch.setattr(leases, "record_progress", look)
@@ -167,7 +169,7 @@ def test_an_import_that_kills_its_worker_three_times_is_set_aside(
     assert kills == MAX_ATTEMPTS
     told = find(conn, deadly)
     assert (told.status, told.done, told.message) == ("failed", 0, worker.DEAD_LETTER_MESSAGE)
-    assert db.exactly_one(conn.execute("SELECT reason FROM imports WHERE id = %s", (deadly,))) == (
+    assert db.exactly_one(conn.execute("SELECT last_error FROM imports WHERE id = %s", (deadly,))) == (
         "its worker did not come back",
     )
     assert stored(conn) == {f"other-{k}" for k in range(ROWS)}
@@ -186,7 +188,7 @@ def test_one_that_fails_in_its_own_way_is_set_aside_with_its_reason(
     worker.run_pending()
 
     assert find(conn, import_id).status == "failed"
-    assert db.exactly_one(conn.execute("SELECT reason FROM imports")) == ("ZeroDivisionError: no such luck",)
+    assert db.exactly_one(conn.execute("SELECT last_error FROM imports")) == ("ZeroDivisionError: no such luck",)
     assert left(conn) == 0
 
 
@@ -238,7 +240,7 @@ def test_who_stops_gives_back_what_it_holds(
         stopping.setattr(leases, "record_progress", stop)
         worker.run_pending()
     worker_lifecycle.stopping.clear()
-    assert find(conn, import_id).judged == 300
+    assert find(conn, import_id).validated_rows == 300
 
     worker.run_pending()
 

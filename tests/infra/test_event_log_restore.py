@@ -18,7 +18,7 @@ from workers.analytics import roll_up
 
 def restore(conn: Conn) -> None:
     """As if the old cluster had come further by a thousand million transactions."""
-    for table in ("events", "visits", "event_readers"):
+    for table in ("events", "visits", "log_positions"):
         conn.execute(f"UPDATE {table} SET xid = (xid::text::bigint + 1000000000)::text::xid8")
 
 
@@ -88,6 +88,6 @@ def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.Mon
 def test_a_cluster_with_positions_of_its_own_is_left_alone(conn: Conn) -> None:
     settle(conn, make_player(conn), make_code(conn))
     roll_up()
-    before: Any = conn.execute("SELECT * FROM event_readers ORDER BY name").fetchall()
+    before: Any = conn.execute("SELECT * FROM log_positions ORDER BY name").fetchall()
     assert not event_log_restore.restore_positions(conn)
-    assert conn.execute("SELECT * FROM event_readers ORDER BY name").fetchall() == before
+    assert conn.execute("SELECT * FROM log_positions ORDER BY name").fetchall() == before

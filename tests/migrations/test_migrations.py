@@ -24,7 +24,8 @@ SCHEMA = """
     UNION ALL
     SELECT tgrelid::regclass::text, tgname, pg_get_triggerdef(oid), '', '' FROM pg_trigger WHERE NOT tgisinternal
     UNION ALL
-    SELECT proname, '', prosrc, '', '' FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    SELECT proname, '', prosrc, '', '' FROM pg_proc
+    WHERE pronamespace = 'public'::regnamespace AND proname <> 'test_empty_database'
     ORDER BY 1, 2, 3
 """
 
@@ -65,10 +66,10 @@ def code(conn: Conn) -> Any:
         ("latitude = 90.1, longitude = 0", "qr_codes_latitude"),
         ("latitude = 'NaN', longitude = 0", "qr_codes_latitude"),
         ("latitude = 0, longitude = -180.1", "qr_codes_longitude"),
-        ("latitude = 1", "qr_codes_place_whole"),
-        ("requires_location = true", "qr_codes_place_known"),
+        ("latitude = 1", "qr_codes_coordinates_pair"),
+        ("requires_location = true", "qr_codes_location_required"),
         ("radius_m = 4", "qr_codes_radius"),
-        ("scan_type = NULL", "qr_codes_leads_somewhere"),
+        ("scan_type = NULL", "qr_codes_scan_type_or_target_url"),
         ("code = 'a b'", "qr_codes_code_form"),
     ],
 )

@@ -128,7 +128,7 @@ def test_a_key_is_told_once(client: Any, conn: Conn, staff: Staff) -> None:
     assert listed == [{name: value for name, value in made.json.items() if name != "key"}]
     assert listed[0]["prefix"] == text[:15]
     assert (listed[0]["name"], listed[0]["scopes"]) == (BODY["name"], BODY["scopes"])
-    assert (listed[0]["made_by"], listed[0]["expires_at"]) == (str(staff.admin.id), None)
+    assert (listed[0]["created_by"], listed[0]["expires_at"]) == (str(staff.admin.id), None)
     assert client.get(staff.codes, headers=bearer(text)).status_code == 200
 
 

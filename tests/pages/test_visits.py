@@ -54,7 +54,7 @@ def stored(conn: Conn) -> list[Any]:
 
 
 def taken(conn: Conn, code: UUID) -> int:
-    row = conn.execute("SELECT taken FROM qr_codes WHERE id = %s", (code,)).fetchone()
+    row = conn.execute("SELECT use_count FROM qr_codes WHERE id = %s", (code,)).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -91,7 +91,7 @@ def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: Vi
     [
         ({"expires_at": "2026-01-01T00:00Z"}, 410, "over"),
         ({"active": False}, 410, "over"),
-        ({"max_scans": 3, "taken": 3}, 410, "over"),
+        ({"max_scans": 3, "use_count": 3}, 410, "over"),
         ({"starts_at": "2999-01-01T00:00Z"}, 404, "not open yet"),
         ({"deleted_at": "2026-01-01T00:00Z"}, 404, "Nobody uses this code"),
         ({"target_url": "https://museum.example@evil.example/"}, 404, "Nobody uses this code"),
@@ -216,7 +216,7 @@ def test_a_round_that_fails_halfway_stores_nothing_twice(
     """The visits were inserted, the stock could not be counted: both are undone, and done again."""
     code = poster(conn)
     open_code(code)
-    conn.execute("ALTER TABLE qr_codes ADD CONSTRAINT spoiled CHECK (taken < 1)")
+    conn.execute("ALTER TABLE qr_codes ADD CONSTRAINT spoiled CHECK (use_count < 1)")
     with pytest.raises(psycopg.errors.CheckViolation):
         visit_log.flush()
     conn.execute("ALTER TABLE qr_codes DROP CONSTRAINT spoiled")

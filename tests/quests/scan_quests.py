@@ -92,7 +92,7 @@ def assert_in_order(conn: Conn) -> None:
         standing = conn.execute(
             """
             SELECT array_agg(completion ORDER BY completion) FROM quest_claims
-            WHERE player_id = %s AND quest = %s AND taken_back_at IS NULL
+            WHERE player_id = %s AND quest = %s AND revoked_at IS NULL
             """,
             (player_id, quest),
         ).fetchone()
@@ -102,7 +102,7 @@ def assert_in_order(conn: Conn) -> None:
         SELECT c.id, c.item, c.quantity FROM quest_claims c
         WHERE (SELECT coalesce(sum(quantity), 0) FROM inventory_ledger l
                WHERE l.source_id = c.id AND l.item = c.item AND l.player_id = c.player_id)
-              <> CASE WHEN taken_back_at IS NULL THEN c.quantity ELSE 0 END
+              <> CASE WHEN revoked_at IS NULL THEN c.quantity ELSE 0 END
         """
     ).fetchall()
     assert unbalanced == []

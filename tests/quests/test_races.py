@@ -103,7 +103,7 @@ def test_negative_control_without_version_and_constraints_it_is_paid_twice(
         act(player)
     monkeypatch.setattr(store, "VERSION_MATCHES", "true")
     conn.execute("ALTER TABLE quest_events DROP CONSTRAINT quest_events_pkey")
-    conn.execute("DROP INDEX quest_claims_once")
+    conn.execute("DROP INDEX quest_claims_completion_key")
     try:
         assert claim_between(monkeypatch, player) == ["done", "done"]
         assert owned(conn, player, "coin") == 20
@@ -112,8 +112,8 @@ def test_negative_control_without_version_and_constraints_it_is_paid_twice(
         conn.execute(
             """
             ALTER TABLE quest_events ADD CONSTRAINT quest_events_pkey PRIMARY KEY (player_id, quest, version);
-            CREATE UNIQUE INDEX quest_claims_once ON quest_claims (player_id, quest, completion)
-                WHERE taken_back_at IS NULL
+            CREATE UNIQUE INDEX quest_claims_completion_key ON quest_claims (player_id, quest, completion)
+                WHERE revoked_at IS NULL
             """
         )
 

@@ -97,7 +97,7 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
     assert "No difference" in told
     whole, _ = replayed()
     assert whole.folded_digest.hex() in told
-    assert conn.execute("SELECT count(*) FROM quest_replays").fetchone() == (0,)
+    assert conn.execute("SELECT count(*) FROM quest_replay_checkpoints").fetchone() == (0,)
 
 
 def test_of_two_replays_of_all_players_one_goes_away(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_progress_is_restored() -> None:
 def test_what_was_claimed_for_it_is_taken_back_and_can_be_earned_again() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 1), ClaimReward(NOON))
     compensating = retract_events(log, {UUID(int=1000)}, NOON)
-    assert types(compensating) == ["scans_retracted", "reward_taken_back"]
+    assert types(compensating) == ["scans_retracted", "reward_revoked"]
     assert dict(compensating[1].data) == {"completion": 1, "item": "coin", "quantity": 10}
     state = fold([*log, *compensating])
     assert (state.progress, state.completions, state.claims) == (1, 0, 0)
@@ -148,6 +148,6 @@ def paid(log: list[QuestEvent]) -> Counter[str]:
     """What a player has of it."""
     balance = Counter[str]()
     for event in log:
-        if event.type in ("reward_claimed", "reward_taken_back"):
+        if event.type in ("reward_claimed", "reward_revoked"):
             balance[event.data["item"]] += (1 if event.type == "reward_claimed" else -1) * event.data["quantity"]
     return balance

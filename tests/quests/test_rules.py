@@ -113,8 +113,8 @@ def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> N
 def test_a_day_that_comes_too_late_is_noted_with_what_is_true() -> None:
     quest = Quest("days", streak=10, duplication=1, daily=True)
     state, _ = play(quest, act(day=date(2026, 11, 3)))
-    reasons = [decide(state, act(day=date(2026, 11, day)), quest)[0].data["because"] for day in (2, 3)]
-    assert reasons == ["day_passed", "day_counted_already"]
+    reasons = [decide(state, act(day=date(2026, 11, day)), quest)[0].data["reason"] for day in (2, 3)]
+    assert reasons == ["day_in_past", "day_already_counted"]
 
 
 def test_a_streak_by_days_goes_on_into_the_next_round() -> None:
@@ -156,7 +156,7 @@ def test_visits(quest: Quest, actions: list[QuestAction], progress: int, complet
 def test_a_visit_that_is_handed_in_late_leaves_a_newer_round_alone(quest: Quest) -> None:
     state, _ = play(quest, act(100 * MINUTE, B, 0), act(110 * MINUTE, C, 1))
     events = decide(state, act(MINUTE, A, 0, 2), quest)
-    assert [(event.type, event.data["because"]) for event in events] == [("action_noted", "too_old")]
+    assert [(event.type, event.data["reason"]) for event in events] == [("action_ignored", "too_old")]
     after, told = play(quest, act(MINUTE, A, 0, 2), act(120 * MINUTE, A, 2), state=state)
     assert (after.completions, told) == (1, ["in_progress", "completed"])
 
@@ -178,7 +178,7 @@ def test_places(code: str, tags: list[str], codes: list[str], wanted: list[str],
 def test_what_moved_nothing_is_noted_and_not_told() -> None:
     state, _ = play(LANDMARKS, act(MINUTE, A))
     events = decide(state, act(MINUTE, A), LANDMARKS)
-    assert [(event.type, event.data["because"]) for event in events] == [("action_noted", "visited_already")]
+    assert [(event.type, event.data["reason"]) for event in events] == [("action_ignored", "already_visited")]
     assert list(live_events("landmarks", state, events)) == []
 
 
@@ -251,4 +251,4 @@ def test_the_player_hears_of_each_step_completion_and_reward(quest: Quest, comma
 
 def test_an_event_of_a_kind_unknown_counts_and_changes_nothing() -> None:
     state = QuestState(version=4, progress=2)
-    assert evolve(state, QuestEvent("action_noted", NOON)) == replace(state, version=5)
+    assert evolve(state, QuestEvent("action_ignored", NOON)) == replace(state, version=5)

@@ -138,7 +138,7 @@ def test_a_held_scan_that_is_released_late_leaves_a_newer_round_alone(conn: Conn
     release(held)
 
     assert come_to(conn, player) == (2, 0, 0)
-    noted = conn.execute("SELECT data ->> 'because' FROM quest_events WHERE type = 'action_noted'").fetchall()
+    noted = conn.execute("SELECT data ->> 'reason' FROM quest_events WHERE type = 'action_ignored'").fetchall()
     assert noted == [("too_old",)]
     visit(conn, player, first)
     assert come_to(conn, player) == (0, 1, 0)

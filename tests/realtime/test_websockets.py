@@ -138,7 +138,7 @@ def test_resuming_under_load_has_no_gap_and_no_double(
 def test_a_place_that_cannot_be_resumed_from_is_a_reset(
     connect: Connect, relay: Relay, player: Player, conn: Conn, since: str
 ) -> None:
-    event_log.write_mark(conn, "horizon", LogPosition(2, 1))
+    event_log.write_mark(conn, "retention_horizon", LogPosition(2, 1))
     relay()
     socket = connect(player, query=f"?since={since}")
     say(conn, player, "news")
@@ -160,7 +160,7 @@ def test_a_relay_that_repeats_itself_is_heard_once(connect: Connect, relay: Rela
     socket = connect(player)
     say(conn, player, "one")
     assert socket.next()["name"] == "one"
-    conn.execute("DELETE FROM event_readers")
+    conn.execute("DELETE FROM log_positions")
     relay()
     say(conn, player, "two")
     assert socket.next()["name"] == "two"

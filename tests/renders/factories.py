@@ -47,8 +47,8 @@ def file_of(conn: Conn, render_id: UUID) -> bytes:
     """The bytes of a render that is done."""
     render = find(conn, render_id)
     assert render.status == "done", render
-    assert render.file is not None
-    data = b"".join(storage().read(render.file))
+    assert render.file_name is not None
+    data = b"".join(storage().read(render.file_name))
     assert len(data) == render.file_bytes
     return data
 

@@ -75,7 +75,7 @@ def test_a_zip_holds_one_picture_per_code_and_a_manifest(conn: Conn, org: UUID) 
     assert [row["url"] for row in rows] == said(conn, codes)
     render = find(conn, render_id)
     assert (render.done, render.failed, render.progress) == (7, 0, 1.0)
-    assert left(render_id) == [render.file]
+    assert left(render_id) == [render.file_name]
 
 
 @pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
@@ -257,7 +257,7 @@ def test_a_render_of_which_all_fails_has_no_file(conn: Conn, org: UUID, monkeypa
     work()
 
     render = find(conn, render_id)
-    assert (render.status, render.failed, render.file) == ("failed", 4, None)
+    assert (render.status, render.failed, render.file_name) == ("failed", 4, None)
     assert render.reason == worker.NO_IMAGES
     assert told(conn)[-1][1]["status"] == "failed"
     assert left(render_id) == []
@@ -377,7 +377,7 @@ def test_two_who_put_one_file_together_have_effect_once(
     ends = [data for kind, data in told(conn) if kind == "render_done"]
     assert (len(ends) == 1) is guarded
     if guarded:
-        assert left(render_id) == [find(conn, render_id).file]
+        assert left(render_id) == [find(conn, render_id).file_name]
         assert len(texts(file_of(conn, render_id))) == 2
 
 
@@ -576,7 +576,7 @@ def test_all_parts_that_the_storage_lost_are_made_again_at_once(
 
     assert worker.assemble_one()
     assert find(conn, render_id).done == 2 * size
-    assert conn.execute("SELECT attempts, failures FROM render_jobs").fetchone() == (0, 1)
+    assert conn.execute("SELECT attempts, storage_failures FROM render_jobs").fetchone() == (0, 1)
     work()
 
     assert find(conn, render_id).done == 6 * size
@@ -640,7 +640,7 @@ def test_a_disk_that_is_full_for_a_while_delays(conn: Conn, org: UUID, monkeypat
     work()
 
     assert texts(file_of(conn, render_id)) == said(conn, codes)
-    assert left(render_id) == [find(conn, render_id).file]
+    assert left(render_id) == [find(conn, render_id).file_name]
 
 
 def test_who_comes_while_all_places_are_taken_leaves_word(

@@ -44,7 +44,7 @@ def test_what_is_needed_stays(conn: Conn, render_id: UUID) -> None:
     report = cleanup.purge_all()
 
     assert (report.render_files, report.renders) == (0, 0)
-    assert left(render_id) == [find(conn, render_id).file]
+    assert left(render_id) == [find(conn, render_id).file_name]
     assert len(left(running)) == 1
 
 
@@ -97,7 +97,7 @@ def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
 
     assert cleanup.purge_all().render_files == 3
 
-    assert left(render_id) == [find(conn, render_id).file]
+    assert left(render_id) == [find(conn, render_id).file_name]
     assert left(canceled) == left(unknown) == []
 
 

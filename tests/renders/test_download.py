@@ -85,7 +85,7 @@ def test_a_file_that_cannot_be_opened_takes_no_place(
     conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
-    storage().delete(str(find(conn, render_id).file))
+    storage().delete(str(find(conn, render_id).file_name))
 
     assert [get(url).status_code for _ in range(2)] == [404, 404]
 
@@ -191,7 +191,7 @@ def test_expired_it_is_gone_whether_or_not_cleanup_has_run(
 
 
 def test_a_file_that_the_storage_lost_is_404(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
-    storage().delete(str(find(conn, render_id).file))
+    storage().delete(str(find(conn, render_id).file_name))
 
     assert get(url).status_code == 404
 

@@ -21,7 +21,7 @@ RENDER = Render(
     done=10,
     failed=0,
     finished_at=None,
-    file=f"renders/{UUID(int=1)}/{UUID(int=3)}.zip",
+    file_name=f"renders/{UUID(int=1)}/{UUID(int=3)}.zip",
     file_bytes=10,
     expires_at=None,
     is_expired=False,
@@ -58,13 +58,13 @@ def test_what_is_not_tried_again(attempts: int, strikes: list[int], aside: set[i
 @pytest.mark.parametrize(
     ("name", "render", "needed"),
     [
-        (RENDER.file, RENDER, True),
-        (RENDER.file, replace(RENDER, is_expired=True), False),
+        (RENDER.file_name, RENDER, True),
+        (RENDER.file_name, replace(RENDER, is_expired=True), False),
         (PART, RENDER, False),
         (PART, replace(RENDER, status="running"), True),
         (PART, replace(RENDER, status="queued"), True),
-        (PART, replace(RENDER, status="canceled", file=None), False),
-        (PART, replace(RENDER, status="failed", file=None), False),
+        (PART, replace(RENDER, status="canceled", file_name=None), False),
+        (PART, replace(RENDER, status="failed", file_name=None), False),
         (PART, None, False),
     ],
 )

@@ -30,13 +30,13 @@ def status(conn: Conn, scan_id: UUID) -> tuple[str, str | None]:
 
 
 def taken(conn: Conn, code_id: UUID) -> int:
-    row = conn.execute("SELECT taken FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
+    row = conn.execute("SELECT use_count FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
     assert row is not None
     return int(row[0])
 
 
-def place_code(conn: Conn, player_id: UUID) -> str | None:
-    row = conn.execute("SELECT place_code FROM players WHERE id = %s", (player_id,)).fetchone()
+def location_code(conn: Conn, player_id: UUID) -> str | None:
+    row = conn.execute("SELECT location_code FROM players WHERE id = %s", (player_id,)).fetchone()
     assert row is not None
     return row[0] and str(row[0])
 

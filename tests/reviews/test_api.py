@@ -9,7 +9,7 @@ from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.scans import store as scans
 from tests.encounters.factories import answer, balance, make_puzzle
-from tests.reviews.factories import hold, place_code, scan, status, taken, told
+from tests.reviews.factories import hold, location_code, scan, status, taken, told
 from tests.support.callers import Staff, make_staff, sign_in
 from tests.support.factories import AMSTERDAM, LISBON, make_code, make_org, make_player
 
@@ -37,7 +37,7 @@ def test_a_released_scan_is_the_success_it_would_have_been(conn: Conn, staff: St
     assert scans.list_inventory(conn, player) == [("gem", 3)]
     assert taken(conn, code) == 1
     gem = {"reward": "gem", "quantity": 3}
-    verdict = {"status": "success", "was": "held"}
+    verdict = {"status": "success", "previous_status": "held"}
     assert told(conn, held) == [
         ("scan_result", {"status": "held", "reason": "impossible_travel"}),
         ("scan_reviewed", verdict | {"reviewed_by": str(staff.admin.id)}),
@@ -69,8 +69,8 @@ def test_an_annulled_success_leaves_nothing_behind(conn: Conn, staff: Staff, rev
     assert scans.list_inventory(conn, player) == []
     assert taken(conn, code) == 0
     assert told(conn, won)[2:] == [
-        ("scan_reviewed", {"status": "annulled", "was": "success", "reviewed_by": str(staff.admin.id)}),
-        ("scan_result", {"status": "annulled", "was": "success"}),
+        ("scan_reviewed", {"status": "annulled", "previous_status": "success", "reviewed_by": str(staff.admin.id)}),
+        ("scan_result", {"status": "annulled", "previous_status": "success"}),
     ]
     again = scan(conn, player, code)  # its place is free, in the stock and in the player's limit
     assert status(conn, again) == ("success", None)
@@ -101,7 +101,8 @@ def test_asking_again_changes_nothing(conn: Conn, staff: Staff, review: Any, act
     held = hold(conn, make_player(conn), make_code(conn, staff.org_id), staff.org_id)
     first = review(held, action)
     everything = """
-        SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM inventory_ledger), (SELECT sum(taken) FROM qr_codes)
+        SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM inventory_ledger),
+               (SELECT sum(use_count) FROM qr_codes)
     """
     before = conn.execute(everything).fetchone()
     again = review(held, action)
@@ -196,25 +197,25 @@ def test_a_player_is_where_they_would_be_without_the_scan(conn: Conn, staff: Sta
     north = scan(conn, player, gates["north"])
     held = hold(conn, player, gates["east"], staff.org_id)
     south = scan(conn, player, gates["south"])
-    assert place_code(conn, player) == "south"
+    assert location_code(conn, player) == "south"
 
     review(held, "release")
-    assert place_code(conn, player) == "east"
+    assert location_code(conn, player) == "east"
     review(south, "annul")  # not the last to move the player
-    assert place_code(conn, player) == "east"
+    assert location_code(conn, player) == "east"
     review(held, "annul")
-    assert place_code(conn, player) == "north"
+    assert location_code(conn, player) == "north"
     review(north, "annul")
-    assert place_code(conn, player) is None
+    assert location_code(conn, player) is None
 
 
 def test_where_something_else_moved_the_player_they_stay(conn: Conn, staff: Staff, review: Any) -> None:
     player = make_player(conn)
     make_code(conn, staff.org_id, code="north")
     moved = scan(conn, player, make_code(conn, staff.org_id, scan_type="transportation", destination_code="north"))
-    conn.execute("UPDATE players SET place_code = 'elsewhere'")
+    conn.execute("UPDATE players SET location_code = 'elsewhere'")
     review(moved, "annul")
-    assert place_code(conn, player) == "elsewhere"
+    assert location_code(conn, player) == "elsewhere"
 
 
 def test_travel_is_judged_without_what_was_annulled(conn: Conn, staff: Staff, review: Any) -> None:

@@ -54,9 +54,11 @@ def test_a_hold_tells_only_that_the_player_was_elsewhere(
 
     outcome, inputs, all_told = travel(held)
 
-    assert (outcome, inputs) == ("held", {"max_speed_mps": 300, "elsewhere": True})
+    assert (outcome, inputs) == ("held", {"max_speed_mps": 300, "at_other_organization": True})
     assert not [word for word in ("theirs", str(other.org_id), str(AMSTERDAM.latitude), "metres") if word in all_told]
-    facts = conn.execute("SELECT facts -> 'impossible_travel' FROM player_scans WHERE id = %s", (held,)).fetchone()
+    facts = conn.execute(
+        "SELECT decision_inputs -> 'impossible_travel' FROM player_scans WHERE id = %s", (held,)
+    ).fetchone()
     assert facts == (inputs,)
 
 

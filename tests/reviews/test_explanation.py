@@ -68,7 +68,7 @@ def test_a_hold_is_explained_also_after_its_release(client: Any, conn: Conn, sta
     outcome, inputs = by_rule(before)["impossible_travel"]
     assert (outcome, inputs["max_speed_mps"], inputs["accuracy_m"]) == ("held", 300, 0)
     assert inputs["metres"] == pytest.approx(1_863_000, rel=0.01)
-    assert by_rule(before)["sold_out"] == ("passed", {"taken": 0, "max_scans": 9})
+    assert by_rule(before)["sold_out"] == ("passed", {"use_count": 0, "max_scans": 9})
     client.post(f"{staff.path}/scans/{held}/release", headers=staff.admin.headers)
     assert explain(held).json == before | {"status": "success"}
 
@@ -150,7 +150,7 @@ def test_a_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) ->
 
     assert (told["status"], told["reward"], told["quantity"], told["distance_m"]) == ("success", "gem", 1, 0)
     assert {step["outcome"] for step in told["rules"]} == {"passed"}
-    assert by_rule(told)["sold_out"][1] == {"taken": 0, "max_scans": 3}
+    assert by_rule(told)["sold_out"][1] == {"use_count": 0, "max_scans": 3}
     assert simulate(player, "https://w.example/s/spy123", SIX_KILOMETRES_OFF).json["reason"] == "not_present"
     assert (row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()) == before
 
@@ -208,7 +208,7 @@ def test_a_simulation_says_what_judging_then_does(
     judge_pending()
 
     assert (said["status"], said.get("reason")) == status(conn, scan_id)
-    facts = conn.execute("SELECT facts FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
+    facts = conn.execute("SELECT decision_inputs FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
     assert facts is not None
     if said["status"] == "success":
         assert facts[0] is None

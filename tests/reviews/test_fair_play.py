@@ -103,7 +103,7 @@ def test_organizations_are_not_mixed_up(conn: Conn) -> None:
     elsewhere = submit_scan(conn, make_player(conn), make_code(conn, other), SPOT)
     judge_pending()
     assert [status(conn, scan_id) for scan_id in (first, elsewhere)] == [SUCCESS, SUCCESS]
-    assert conn.execute("SELECT count(*) FROM player_scans WHERE watched").fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM player_scans WHERE compare_coordinates").fetchone() == (1,)
 
 
 def test_failures_and_annulled_scans_make_no_crowd(conn: Conn) -> None:

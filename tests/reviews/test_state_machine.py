@@ -15,7 +15,7 @@ from shared.infra import db, event_log
 from shared.infra.db import Conn
 from shared.scans import store as scans
 from tests.encounters.factories import RIGHT, WRONG, make_puzzle
-from tests.reviews.factories import place_code, status, taken
+from tests.reviews.factories import location_code, status, taken
 from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
 from tests.support.database import empty_database
 from tests.support.factories import AMSTERDAM, LISBON, code_text, make_code
@@ -111,7 +111,7 @@ class Game(RuleBasedStateMachine):
                     "SELECT FROM player_scans WHERE player_id = %s AND status = 'success' AND qr_code_id = %s",
                     (player.id, self.codes[2]),
                 ).rowcount
-                assert place_code(conn, player.id) == ("north" if moved else None)
+                assert location_code(conn, player.id) == ("north" if moved else None)
             assert not conn.execute("SELECT FROM player_scans WHERE status = 'pending'").rowcount
             for code in self.codes:
                 counted = conn.execute(
@@ -124,7 +124,7 @@ class Game(RuleBasedStateMachine):
             assert not conn.execute(twice).rowcount
             told = conn.execute("SELECT count(*) FROM events WHERE type = 'reward_granted'").fetchone()
             assert told == conn.execute("SELECT count(*) FROM inventory_ledger WHERE quantity > 0").fetchone()
-            wrong = conn.execute("SELECT FROM encounter_attempts WHERE wrong > 2").rowcount
+            wrong = conn.execute("SELECT FROM encounter_attempts WHERE wrong_answers > 2").rowcount
             assert not wrong
 
 

@@ -321,7 +321,7 @@ def test_history_is_newest_first_in_pages_without_gap_or_double(
 def test_a_page_of_a_long_history_reads_one_range_of_the_index(conn: Conn) -> None:
     """The statement that the store runs, on a player with 50,000 scans: no sort, no filter, no row beyond the page."""
     player, other = make_player(conn), make_player(conn)
-    conn.execute("ALTER TABLE player_scans DISABLE TRIGGER player_scans_announce")
+    conn.execute("ALTER TABLE player_scans DISABLE TRIGGER player_scans_append_events")
     conn.execute(
         """
         INSERT INTO player_scans (player_id, qr_code, scan_time)
@@ -330,7 +330,7 @@ def test_a_page_of_a_long_history_reads_one_range_of_the_index(conn: Conn) -> No
         """,
         (player, other),
     )
-    conn.execute("ALTER TABLE player_scans ENABLE TRIGGER player_scans_announce")
+    conn.execute("ALTER TABLE player_scans ENABLE TRIGGER player_scans_append_events")
     conn.execute("ANALYZE player_scans")
     middle = datetime.now(UTC) - timedelta(minutes=50_000)
     plan = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + HISTORY, (player, middle, uuid4(), 50)).fetchall()

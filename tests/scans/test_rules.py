@@ -90,8 +90,8 @@ SUCCESS = ("success", None)
             None,
             SUCCESS,
         ),
-        (scan, replace(drop, max_scans=3, taken=2), Usage(), None, SUCCESS),
-        (scan, replace(drop, max_scans=3, taken=3), Usage(), None, failure("sold_out")),
+        (scan, replace(drop, max_scans=3, use_count=2), Usage(), None, SUCCESS),
+        (scan, replace(drop, max_scans=3, use_count=3), Usage(), None, failure("sold_out")),
         # travel
         (scan, drop, Usage(), in_lisbon, ("held", "impossible_travel")),
         (scan, drop, Usage(), replace(in_lisbon, at=NOON - timedelta(hours=3)), SUCCESS),
@@ -107,7 +107,7 @@ SUCCESS = ("success", None)
             failure("inactive"),
         ),
         (replace(scan, coordinates=None), replace(here, expires_at=NOON), Usage(9), None, failure("expired")),
-        (scan, replace(drop, max_scans=1, taken=1), Usage(1), in_lisbon, failure("player_limit")),
+        (scan, replace(drop, max_scans=1, use_count=1), Usage(1), in_lisbon, failure("player_limit")),
         (
             replace(scan, coordinates=SIX_KILOMETRES_OFF, accuracy_m=500.0),
             here,
@@ -234,7 +234,7 @@ def test_a_batch_is_judged_as_one_by_one(
         drop,
         per_player_limit=limit,
         max_scans=stock,
-        taken=taken,
+        use_count=taken,
         cooldown=timedelta(minutes=cooldown) if cooldown else None,
     )
     scans = batch(n, players=players, step=MINUTE)
@@ -246,7 +246,7 @@ def test_a_batch_is_judged_as_one_by_one(
         usage = usages.get(one.player_id, Usage())
         alone[one.id] = judge(one, code, usage, [], LIMITS)
         if alone[one.id].counts_as_use:
-            code = replace(code, taken=code.taken + 1)
+            code = replace(code, use_count=code.use_count + 1)
             usages[one.player_id] = Usage(usage.count + 1, (*usage.times, (one.scan_time, one.received_at)))
 
     assert together == alone

@@ -64,7 +64,7 @@ def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) ->
     assert verdict(conn, unknown) == ("failure", "unknown_code")
     assert store.list_inventory(conn, player) == [("gem", 3)]
     assert event_types(conn) == {"qr_scan": 3, "scan_result": 3, "reward_granted": 1}
-    assert conn.execute("SELECT taken FROM qr_codes WHERE id = %s", (drop,)).fetchone() == (1,)
+    assert conn.execute("SELECT use_count FROM qr_codes WHERE id = %s", (drop,)).fetchone() == (1,)
     assert conn.execute("SELECT count(*) FROM events WHERE org_id = %s", (org,)).fetchone() == (5,)
 
 
@@ -99,7 +99,7 @@ def test_transportation_moves_the_player(conn: Conn) -> None:
     found = store.find(conn, scan_id)
     assert found is not None
     assert found.outcome == {"destination": {"code": "harbour", "description": "The old harbour"}}
-    assert conn.execute("SELECT place_code FROM players WHERE id = %s", (player,)).fetchone() == ("harbour",)
+    assert conn.execute("SELECT location_code FROM players WHERE id = %s", (player,)).fetchone() == ("harbour",)
 
 
 def test_a_held_scan_pays_nothing_but_keeps_its_share(conn: Conn) -> None:
@@ -400,7 +400,7 @@ def test_a_reward_is_owed_once(conn: Conn) -> None:
     worker.judge_pending()
     with pytest.raises(psycopg.errors.UniqueViolation) as refused:
         settlement.grant_rewards(conn, [scan_id])
-    assert refused.value.diag.constraint_name == "inventory_ledger_owed_once"
+    assert refused.value.diag.constraint_name == "inventory_ledger_source_key"
 
 
 def test_a_client_clock_that_runs_ahead_is_not_believed(conn: Conn) -> None:

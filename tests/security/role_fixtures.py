@@ -58,7 +58,7 @@ class World:
         gone = self.person()
         add_member(self.conn, self.mine.org_id, gone.id, "owner")
         self.conn.execute(
-            "UPDATE refresh_families SET revoked_at = now(), revoked_for = 'logout' WHERE id = %s", (gone.session_id,)
+            "UPDATE sessions SET revoked_at = now(), revoked_reason = 'logout' WHERE id = %s", (gone.session_id,)
         )
         token = self.mine.owner.access_token
         return {
@@ -91,7 +91,7 @@ def _player(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID
 
 def _code(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     if rule.startswith("/retrieve/"):
-        return generate(world.conn, maker=who.id if isinstance(who, SignedInPlayer) else None)
+        return generate(world.conn, created_by=who.id if isinstance(who, SignedInPlayer) else None)
     code_id = make_code(world.conn, world.mine.org_id)
     if "customization" in rule:
         images.lock_customization(world.conn, code_id)

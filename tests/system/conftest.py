@@ -97,7 +97,7 @@ def stage_without_workers(server_without_workers: RunningServer, app: Any) -> It
     yield set_up(server_without_workers, app)
     with psycopg.connect(server_without_workers.urls["DATABASE_URL"], autocommit=True) as conn:
         conn.execute("TRUNCATE player_scans, encounter_attempts, events, inventory_ledger")
-        conn.execute("UPDATE qr_codes SET taken = 0")
+        conn.execute("UPDATE qr_codes SET use_count = 0")
 
 
 def set_up(server: RunningServer, app: Any) -> Stage:

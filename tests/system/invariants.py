@@ -43,7 +43,7 @@ BROKEN_BY = {
     """,
     "a stock that is not the scans taken from it": """
         SELECT q.id FROM qr_codes q LEFT JOIN player_scans s ON s.qr_code_id = q.id AND s.status IN ('success', 'held')
-        GROUP BY q.id HAVING count(s.id) <> q.taken OR count(s.id) > q.max_scans
+        GROUP BY q.id HAVING count(s.id) <> q.use_count OR count(s.id) > q.max_scans
     """,
     "a player's limit exceeded": """
         SELECT s.player_id FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id

@@ -48,7 +48,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
 
 def trail(conn: Conn) -> list[Any]:
     return conn.execute(
-        "SELECT actor, action, object_id FROM audit_log WHERE actor = 'operator' ORDER BY id"
+        "SELECT actor_kind, action, object_id FROM audit_log WHERE actor_kind = 'operator' ORDER BY id"
     ).fetchall()
 
 
@@ -159,7 +159,7 @@ def test_logins_are_listed_and_ended_one_by_one_and_all(
     assert admin.sessions(player.username) == "None"
     assert client.get("/users/me", headers=other.headers).status_code == 200
     assert told == [player.id, player.id]
-    assert [line[1:] for line in trail(conn)] == [("login.revoked", str(ids[0])), ("login.revoked", str(player.id))]
+    assert [line[1:] for line in trail(conn)] == [("session.revoked", str(ids[0])), ("session.revoked", str(player.id))]
 
 
 def test_keys_are_listed_by_how_they_begin_and_revoked(conn: Conn, staff: Staff, told: list[UUID]) -> None:

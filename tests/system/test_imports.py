@@ -56,14 +56,14 @@ def hand_in(client: Client, staff: Staff, data: bytes, query: str = "", **header
 
 def counts(conn: Any, status_url: str) -> tuple[str, int, int]:
     row = conn.execute(
-        "SELECT status, judged, total FROM imports WHERE id = %s", (status_url.rpartition("/")[2],)
+        "SELECT status, validated_rows, total FROM imports WHERE id = %s", (status_url.rpartition("/")[2],)
     ).fetchone()
     return row[0], row[1], row[2]
 
 
 def is_judged(conn: Any, status_url: str, share: float) -> bool:
-    _, judged, total = counts(conn, status_url)
-    return judged >= share * total
+    _, validated, total = counts(conn, status_url)
+    return validated >= share * total
 
 
 def codes(conn: Any, staff: Staff) -> tuple[int, int]:
@@ -91,7 +91,9 @@ def test_a_worker_that_is_killed_adds_no_code_twice(
     assert (told["done"], told["failed"], told["progress"]) == (ROWS, bool(bad), 1.0)
     assert [row["line"] for row in told["rows"][:1]] == [ROWS + 2 if bad else 2]
     assert codes(conn, staff) == (ROWS, ROWS)
-    assert conn.execute("SELECT FROM import_rows").rowcount == conn.execute("SELECT FROM import_codes").rowcount == 0
+    assert (
+        conn.execute("SELECT FROM import_rows").rowcount == conn.execute("SELECT FROM import_candidates").rowcount == 0
+    )
 
 
 def test_a_nudge_that_is_lost_is_sent_again(server: RunningServer, client: Client, conn: Any, staff: Staff) -> None:

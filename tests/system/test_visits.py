@@ -86,7 +86,7 @@ def test_sigterm_under_load_loses_no_visit(conn: Conn) -> None:
 
     assert led > 2 * CLIENTS
     assert led <= stored(conn) <= led + CLIENTS  # the last answer to each may not have come through
-    assert conn.execute("SELECT taken FROM qr_codes").fetchone() == (stored(conn),)
+    assert conn.execute("SELECT use_count FROM qr_codes").fetchone() == (stored(conn),)
 
 
 @pytest.mark.parametrize(("config", "kept"), [("with_slow_visit_flush", 10), ("without_exit_hook", 0)])

@@ -22,7 +22,7 @@ POSTER = LinkTarget(
     starts_at=None,
     expires_at=None,
     max_scans=None,
-    taken=0,
+    use_count=0,
     now=NOW,
 )
 DROP = replace(POSTER, scan_type="item_drop")
@@ -56,9 +56,9 @@ EVIL = [
         (replace(POSTER, starts_at=NOW + SECOND), "not_yet"),
         (replace(POSTER, starts_at=NOW), "redirect"),
         (replace(DROP, starts_at=NOW + SECOND), "not_yet"),
-        (replace(POSTER, max_scans=5, taken=4), "redirect"),
-        (replace(POSTER, max_scans=5, taken=5), "gone"),
-        (replace(DROP, max_scans=5, taken=5), "page"),
+        (replace(POSTER, max_scans=5, use_count=4), "redirect"),
+        (replace(POSTER, max_scans=5, use_count=5), "gone"),
+        (replace(DROP, max_scans=5, use_count=5), "page"),
         *((replace(POSTER, target_url=url), "nowhere") for url in (*EVIL, None)),
     ],
 )

@@ -175,7 +175,7 @@ def refresh() -> dict[str, Any]:
     with db.transaction() as conn:
         rotated = store.rotate_refresh_token(conn, family_id, player_id, generation, lasts=_session_length())
         if rotated is None and store.revoke_session(conn, family_id, "reuse"):
-            record(conn, "login.revoked", object_id=family_id, new={"reason": "reuse"})
+            record(conn, "session.revoked", object_id=family_id, new={"reason": "reuse"})
     if rotated is None:
         publish_access_change(player_id)
         raise Unauthenticated

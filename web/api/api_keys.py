@@ -59,7 +59,7 @@ class KeyResponse(ResponseModel):
     prefix: str
     name: str
     scopes: list[Scope]
-    made_by: Id | None = Field(description="The player who made it")
+    created_by: Id | None = Field(description="The player who made it")
     created_at: Timestamp
     expires_at: Timestamp | None
     last_used_at: Timestamp | None = Field(description="To a minute")
@@ -83,7 +83,7 @@ def create_api_key(path: OrganizationPath, body: KeyBody) -> Response:
     def add() -> tuple[dict[str, Any], int]:
         minted = NewApiKey.new()
         with transaction() as conn:
-            made = api_keys.add(conn, path.org_id, minted, **dict(body), made_by=current_player_id())
+            made = api_keys.add(conn, path.org_id, minted, **dict(body), created_by=current_player_id())
             told = _key(made)
             record(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audit_fields(made))
         return told | {

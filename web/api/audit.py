@@ -75,5 +75,5 @@ def list_entries(path: OrganizationPath, query: AuditQuery) -> dict[str, Any]:
 
 
 def _to_response(entry: AuditEntry) -> dict[str, Any]:
-    actor = {"kind": entry.actor, "id": entry.actor_id, "name": entry.actor_name}
+    actor = {"kind": entry.actor_kind, "id": entry.actor_id, "name": entry.actor_name}
     return AuditEntryResponse.model_validate(vars(entry) | {"actor": actor}).model_dump(mode="json")

@@ -151,7 +151,7 @@ def delete_generated_code(path: GeneratedPath) -> tuple[str, int]:
     """Remove a generated code with its pictures. Its maker may."""
     with db.transaction() as conn:
         found = _find(conn, path.qr_id)
-        if found.maker != current_player_id():
+        if found.created_by != current_player_id():
             raise Forbidden
         store.remove(conn, found.id)
     return "", 204

@@ -148,7 +148,7 @@ def export_codes_csv(path: OrganizationPath) -> Response:
 def _add(org_id: UUID, judged: Sequence[RowResult], place: Callable[[int], str], *, partial: bool) -> Response:
     """Add codes while the client waits. Raises RowsRefused, with which nothing stays; `place` names a row in it."""
     with transaction() as conn:
-        job = store.create(conn, org_id, partial=partial, judged=len(judged))
+        job = store.create(conn, org_id, partial=partial, validated_rows=len(judged))
         staging.copy_candidates(conn, job.id, judged)
         commit.commit(conn, job)
         told = _import(conn, _find(conn, org_id, job.id))

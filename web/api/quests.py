@@ -76,9 +76,9 @@ class EventResponse(ResponseModel):
         "quest_step",
         "quest_completed",
         "reward_claimed",
-        "action_noted",
+        "action_ignored",
         "scans_retracted",
-        "reward_taken_back",
+        "reward_revoked",
     ]
     scan_id: Id | None
     data: dict[str, Any]

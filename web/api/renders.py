@@ -192,11 +192,11 @@ def download_render(path: RenderPath) -> Response:
         _check_link(path.render_id)
     with db.connection() as conn:
         found = _find(conn, path.org_id, path.render_id)
-    if found.file is None or found.file_bytes is None:
+    if found.file_name is None or found.file_bytes is None:
         raise NotFound("This render has no file.")
     if found.is_expired:
         raise Gone
-    name = found.file
+    name = found.file_name
     return send_file(
         lambda start, stop: storage().read(name, start, stop),
         size=found.file_bytes,
@@ -246,7 +246,7 @@ def _find(conn: Conn, org_id: UUID, render_id: UUID) -> Render:
 
 def _to_response(render: Render, errors: list[store.FailedCode]) -> dict[str, Any]:
     status_url = f"/api/organizations/{render.org_id}/renders/{render.id}"
-    has_file = render.file is not None and not render.is_expired
+    has_file = render.file_name is not None and not render.is_expired
     label = {"template": render.template, "caption": render.caption} if render.template else None
     told = vars(render) | {
         "render_id": render.id,

@@ -138,9 +138,9 @@ def explain_scan(path: ReviewPath) -> dict[str, Any]:
             raise NotFound
         if found.status == "pending":
             raise NoVerdictYet
-        facts = found.facts or explanation.reconstruct_inputs(conn, found, from_settings(settings()))
-    reason = rules.deciding_rule(found.facts) if found.facts else found.reason
-    told = {"scan_id": found.scan_id, "status": found.status, "reason": reason, "recorded": bool(found.facts)}
+        facts = found.decision_inputs or explanation.reconstruct_inputs(conn, found, from_settings(settings()))
+    reason = rules.deciding_rule(found.decision_inputs) if found.decision_inputs else found.reason
+    told = {"scan_id": found.scan_id, "status": found.status, "reason": reason, "recorded": bool(found.decision_inputs)}
     steps = _steps(rules.rule_steps(reason, facts))
     return ExplanationResponse.model_validate({**told, "rules": steps}).model_dump(mode="json")
 
@@ -201,7 +201,9 @@ def _decide(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
 
 def _review(found: Review) -> dict[str, Any]:
     told = vars(found) | {
-        "held_for": rules.deciding_rule(found.facts) if found.facts and found.reason is None else found.reason,
+        "held_for": rules.deciding_rule(found.decision_inputs)
+        if found.decision_inputs and found.reason is None
+        else found.reason,
         "reward": found.outcome.get("reward"),
         "quantity": found.outcome.get("quantity"),
     }

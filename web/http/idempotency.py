@@ -87,9 +87,10 @@ def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> 
             raise IdempotencyKeyInUse
         stored = store.find(conn, owner, key)
         if stored is not None:
-            if not hmac.compare_digest(stored.digest, request_digest()):
+            if not hmac.compare_digest(stored.request_digest, request_digest()):
                 raise IdempotencyKeyReused
-            return Response(stored.answer, stored.status, {**stored.headers, "Content-Type": "application/json"})
+            headers = stored.response_headers | {"Content-Type": "application/json"}
+            return Response(stored.response_body, stored.response_status, headers)
         g.conn = conn
         try:
             response = current_app.make_response(create())

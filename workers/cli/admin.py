@@ -80,7 +80,7 @@ def revoke_sessions(username: str) -> str:
     with db.transaction() as conn:
         player_id = _player(conn, username)
         ended = store.revoke_sessions(conn, player_id, "operator")
-        audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=player_id, new={"logins": ended})
+        audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=player_id, new={"logins": ended})
     publish_access_change(player_id)
     return f"{_logins(ended)} of {username} ended"
 
@@ -91,7 +91,7 @@ def revoke_session(family_id: UUID) -> str:
         player_id = store.session_owner(conn, family_id)
         if player_id is None or not store.revoke_session(conn, family_id, "operator"):
             raise CommandError(f"No login {family_id} stands")
-        audit.record(conn, OPERATOR, "login.revoked", org_id=None, object_id=family_id)
+        audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=family_id)
     publish_access_change(player_id)
     return f"Login {family_id} ended"
 

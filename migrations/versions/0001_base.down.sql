@@ -1,0 +1,17 @@
+DROP TABLE
+    idempotency_keys,
+    statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,
+    scan_all_time_players, scan_daily_players, scan_rollup_daily_reasons, scan_rollup_daily, scan_rollup_15m,
+    visit_purges, visits,
+    quest_replay_checkpoints, quest_claims, quest_states, quest_events, quests, rewards,
+    render_chunks, render_jobs,
+    import_candidates, import_rows, imports,
+    generated_tombstones, generated_images, generated_codes,
+    inventory_ledger,
+    log_positions, events,
+    encounter_attempts, player_scans,
+    encounters, qr_customizations, qr_codes,
+    audit_log, api_keys, memberships, organizations,
+    pending_erasures, external_identities, sessions, credentials, players;
+DROP FUNCTION append_scan_events, guard_verdict, fill_qr_code, guard_audit_log, waymark_uuid7;
+-- PostGIS stays: it can be older than this schema, and other schemas can use it.

@@ -1,0 +1,751 @@
+-- Contents: ids; people; organizations, keys, audit; codes, customizations, encounters; scans; event log; ledger;
+-- generated codes; imports; renders; quests; visits; rollups; idempotency. A function is defined above its trigger.
+
+-- Ids -----------------------------------------------------------------------------------------------------------------
+
+-- Return a UUID version 7 (RFC 9562, 5.7). PostgreSQL has its own `uuidv7()` only from version 18 on.
+CREATE FUNCTION waymark_uuid7() RETURNS uuid LANGUAGE sql VOLATILE PARALLEL SAFE AS $$
+    SELECT encode(
+        set_bit(set_bit(
+            overlay(uuid_send(gen_random_uuid())
+                PLACING substring(int8send((extract(epoch FROM clock_timestamp()) * 1000)::bigint) FROM 3)
+                FROM 1 FOR 6),
+            52, 1), 53, 1),
+        'hex')::uuid
+$$;
+
+-- People --------------------------------------------------------------------------------------------------------------
+
+-- A guest is a player without credentials.
+CREATE TABLE players (
+    id             uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    username       text NOT NULL CONSTRAINT players_username_form CHECK (username ~ '^[A-Za-z0-9_.-]{3,32}$'),
+    location_code  text,  -- destination of the last transportation
+    timezone       text NOT NULL DEFAULT 'UTC'
+                   CONSTRAINT players_timezone_form CHECK (timezone ~ '^[A-Za-z0-9_+/-]{1,64}$'),
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    erased_at      timestamptz  -- the row stays as a tombstone: scans and the ledger refer to it
+);
+CREATE UNIQUE INDEX players_username_key ON players (lower(username));
+
+CREATE TABLE credentials (
+    player_id      uuid PRIMARY KEY REFERENCES players ON DELETE CASCADE,
+    password_hash  text NOT NULL,
+    email          text,
+    updated_at     timestamptz NOT NULL DEFAULT now()
+);
+
+-- One login and all tokens refreshed from it. Revoking the row ends all of them.
+CREATE TABLE sessions (
+    id              uuid PRIMARY KEY,
+    player_id       uuid NOT NULL REFERENCES players ON DELETE CASCADE,
+    generation      integer NOT NULL DEFAULT 0,  -- of the only refresh token that is still valid
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    expires_at      timestamptz NOT NULL,
+    revoked_at      timestamptz,
+    revoked_reason  text CHECK (revoked_reason IN ('logout', 'reuse', 'password', 'erased', 'operator')),
+    CONSTRAINT sessions_revoked_pair CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL))
+);
+CREATE INDEX sessions_player ON sessions (player_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
+
+-- Players who sign in with tokens of another service, by the claim that identifies them there.
+CREATE TABLE external_identities (
+    issuer      text NOT NULL,
+    subject     text NOT NULL CHECK (length(subject) BETWEEN 1 AND 255),
+    player_id   uuid NOT NULL REFERENCES players ON DELETE CASCADE,
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (issuer, subject)
+);
+CREATE INDEX external_identities_player ON external_identities (player_id);
+
+-- Erasures that must look again at scans submitted or judged while they ran.
+CREATE TABLE pending_erasures (
+    player_id   uuid PRIMARY KEY REFERENCES players ON DELETE CASCADE,
+    started_at  timestamptz NOT NULL DEFAULT now()
+);
+
+-- Organizations, API keys, audit log ----------------------------------------------------------------------------------
+
+CREATE TABLE organizations (
+    id          uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    name        text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    slug        text NOT NULL CONSTRAINT organizations_slug_key UNIQUE
+                CHECK (slug ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(slug) <= 64),
+    url         text CHECK (url ~* '^https?://'),
+    fair_play   jsonb CHECK (jsonb_typeof(fair_play) = 'object'),  -- null: no fair-play check is on
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now()
+);
+-- Judging reads this index for every batch. Few organizations are in it.
+CREATE INDEX organizations_fair_play ON organizations (id) WHERE fair_play IS NOT NULL;
+
+CREATE TABLE memberships (
+    org_id      uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+    player_id   uuid NOT NULL REFERENCES players ON DELETE CASCADE,
+    role        text NOT NULL CHECK (role IN ('owner', 'admin', 'analyst', 'member')),
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT memberships_pkey PRIMARY KEY (org_id, player_id)
+);
+CREATE INDEX memberships_player ON memberships (player_id);
+
+-- Credentials of an organization's machines.
+CREATE TABLE api_keys (
+    id            uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id        uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+    name          text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    prefix        text NOT NULL UNIQUE CHECK (prefix ~ '^wm_[0-9a-f]{12}$'),  -- public start of the key; finds the row
+    digest        bytea NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256 of the whole key
+    scopes        text[] NOT NULL CHECK (
+                      cardinality(scopes) > 0
+                      AND scopes <@ ARRAY['scan', 'codes:read', 'codes:write', 'renders', 'analytics']),
+    created_by    uuid REFERENCES players,
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    expires_at    timestamptz,
+    last_used_at  timestamptz,  -- to the minute
+    revoked_at    timestamptz  -- the row stays: scans and the audit log refer to it
+) WITH (fillfactor = 80);  -- `last_used_at` changes often: leaves room for HOT updates
+CREATE INDEX api_keys_org ON api_keys (org_id, id) WHERE revoked_at IS NULL;
+
+-- Who changed what, and from where. Entries outlive the rows they name, so nothing here is a foreign key.
+CREATE TABLE audit_log (
+    id          uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    at          timestamptz NOT NULL DEFAULT now(),
+    org_id      uuid,  -- null: the change concerns an account
+    actor_kind  text NOT NULL CHECK (actor_kind IN ('player', 'key', 'operator')),
+    player_id   uuid,  -- the actor
+    api_key_id  uuid,  -- the actor
+    address     text,
+    request_id  text,
+    action      text NOT NULL CHECK (action ~ '^[a-z_]+\.[a-z_]+$'),
+    object_id   text,
+    old         jsonb,
+    new         jsonb,
+    CONSTRAINT audit_log_one_actor CHECK (
+        (actor_kind = 'player') = (player_id IS NOT NULL) AND (actor_kind = 'key') = (api_key_id IS NOT NULL))
+);
+-- One index per filter of the audit log, newest first: a page reads only its own entries.
+CREATE INDEX audit_log_org ON audit_log (org_id, id) WHERE org_id IS NOT NULL;
+CREATE INDEX audit_log_action ON audit_log (org_id, action, id) WHERE org_id IS NOT NULL;
+CREATE INDEX audit_log_actor ON audit_log (org_id, coalesce(player_id, api_key_id), id) WHERE org_id IS NOT NULL;
+CREATE INDEX audit_log_object ON audit_log (object_id, id) WHERE object_id IS NOT NULL;
+CREATE INDEX audit_log_player ON audit_log (player_id, id) WHERE player_id IS NOT NULL;
+
+-- Entries are append-only. An update may only blank the columns that can hold an erased person's data.
+CREATE FUNCTION guard_audit_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND (to_jsonb(NEW) - '{address,request_id,old,new}'::text[])
+                          = (to_jsonb(OLD) - '{address,request_id,old,new}'::text[])
+        AND (NEW.address IS NULL OR NEW.address IS NOT DISTINCT FROM OLD.address)
+        AND (NEW.request_id IS NULL OR NEW.request_id IS NOT DISTINCT FROM OLD.request_id)
+        AND (NEW.old IS NULL OR NEW.old IS NOT DISTINCT FROM OLD.old)
+        AND (NEW.new IS NULL OR NEW.new IS NOT DISTINCT FROM OLD.new)
+    THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION 'the audit log is append-only'
+        USING ERRCODE = 'check_violation', CONSTRAINT = 'audit_log_append_only';
+END $$;
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION guard_audit_log();
+
+-- Codes, customizations, encounters -----------------------------------------------------------------------------------
+
+CREATE TABLE qr_codes (
+    id                 uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id             uuid NOT NULL REFERENCES organizations,
+    code               text NOT NULL CONSTRAINT qr_codes_code_form CHECK (code ~ '^[A-Za-z0-9_-]{3,64}$'),
+    description        text NOT NULL DEFAULT '',
+    scan_type          text CHECK (scan_type IN ('item_drop', 'encounter', 'transportation')),
+    requires_location  boolean NOT NULL DEFAULT false,
+    latitude           double precision CONSTRAINT qr_codes_latitude CHECK (latitude BETWEEN -90 AND 90),
+    longitude          double precision CONSTRAINT qr_codes_longitude CHECK (longitude BETWEEN -180 AND 180),
+    radius_m           double precision NOT NULL DEFAULT 50
+                       CONSTRAINT qr_codes_radius CHECK (radius_m BETWEEN 5 AND 50000),
+    reward_item        text CHECK (length(reward_item) BETWEEN 1 AND 100),
+    reward_quantity    integer CHECK (reward_quantity BETWEEN 1 AND 1000000),
+    destination_code   text,
+    target_url         text CHECK (target_url ~* '^https?://'),
+    active             boolean NOT NULL DEFAULT true,
+    starts_at          timestamptz,
+    expires_at         timestamptz,
+    max_scans          bigint CHECK (max_scans >= 1),
+    per_player_limit   integer DEFAULT 1 CHECK (per_player_limit >= 1),
+    cooldown_seconds   integer CHECK (cooldown_seconds >= 1),
+    rotating           boolean NOT NULL DEFAULT false,
+    tags               text[] NOT NULL DEFAULT '{}',
+    use_count          bigint NOT NULL DEFAULT 0 CHECK (use_count >= 0),  -- scans and visits, up to max_scans
+    created_at         timestamptz NOT NULL DEFAULT now(),
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    deleted_at         timestamptz,  -- a tombstone: scans still find their organization, and the code text is free
+    CONSTRAINT qr_codes_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
+    CONSTRAINT qr_codes_location_required CHECK (NOT requires_location OR latitude IS NOT NULL),
+    CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
+    CONSTRAINT qr_codes_scan_type_or_target_url CHECK (scan_type IS NOT NULL OR target_url IS NOT NULL)
+) WITH (fillfactor = 85);  -- `use_count` changes with every batch: leaves room for HOT updates
+CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NULL;
+CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
+
+-- With PostGIS, a geography column serves maps and proximity queries. `latitude` and `longitude` remain authoritative.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'postgis') THEN
+        BEGIN
+            CREATE EXTENSION IF NOT EXISTS postgis;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE NOTICE 'PostGIS is available, but this role may not create it: no location column';
+        END;
+    END IF;
+    IF EXISTS (SELECT FROM pg_extension WHERE extname = 'postgis') THEN
+        ALTER TABLE qr_codes ADD COLUMN location geography(Point, 4326) GENERATED ALWAYS AS (
+            ST_SetSRID(ST_MakePoint(longitude, latitude), 4326)::geography
+        ) STORED;
+        CREATE INDEX qr_codes_location ON qr_codes USING gist (location);
+    END IF;
+END $$;
+
+-- How the image of a code differs from black squares on white. A code without a row has the defaults.
+CREATE TABLE qr_customizations (
+    qr_code_id         uuid PRIMARY KEY REFERENCES qr_codes ON DELETE CASCADE,
+    foreground_color   text NOT NULL DEFAULT '#000000'
+                       CONSTRAINT qr_customizations_foreground CHECK (foreground_color ~ '^#[0-9A-Fa-f]{6}$'),
+    background_color   text NOT NULL DEFAULT '#FFFFFF'
+                       CONSTRAINT qr_customizations_background CHECK (background_color ~ '^#[0-9A-Fa-f]{6}$'),
+    style              text NOT NULL DEFAULT 'squares'
+                       CONSTRAINT qr_customizations_style CHECK (style IN ('squares', 'dots', 'rounded')),
+    logo_size_percent  smallint NOT NULL DEFAULT 20  -- of the symbol's width
+                       CONSTRAINT qr_customizations_logo_size CHECK (logo_size_percent BETWEEN 10 AND 30),
+    logo               bytea  -- PNG, re-encoded by Waymark
+                       CONSTRAINT qr_customizations_logo_bounded CHECK (octet_length(logo) <= 8388608),
+    logo_digest        text CHECK (logo_digest ~ '^[0-9a-f]{64}$'),  -- SHA-256: compares logos without reading them
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT qr_customizations_logo_pair CHECK ((logo IS NULL) = (logo_digest IS NULL))
+);
+-- A PNG does not compress again. PostgreSQL 15 has no STORAGE clause in CREATE TABLE.
+ALTER TABLE qr_customizations ALTER COLUMN logo SET STORAGE EXTERNAL;
+
+CREATE TABLE encounters (
+    id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    qr_code_id        uuid NOT NULL UNIQUE REFERENCES qr_codes ON DELETE CASCADE,
+    puzzle_type       text NOT NULL CHECK (puzzle_type IN ('decryption', 'pattern', 'hacking')),
+    difficulty_level  integer NOT NULL CONSTRAINT encounters_difficulty CHECK (difficulty_level BETWEEN 1 AND 10),
+    data              jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(data) = 'object'),
+    solution          text,
+    max_attempts      integer CHECK (max_attempts >= 1)
+);
+
+-- Scans ---------------------------------------------------------------------------------------------------------------
+
+-- The row is both the request and its verdict.
+CREATE TABLE player_scans (
+    id                   uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    player_id            uuid NOT NULL REFERENCES players,
+    qr_code_id           uuid REFERENCES qr_codes,  -- null: no such code at the time of the scan
+    qr_code              text NOT NULL CHECK (length(qr_code) BETWEEN 1 AND 2048),
+    latitude             double precision CONSTRAINT player_scans_latitude CHECK (latitude BETWEEN -90 AND 90),
+    longitude            double precision CONSTRAINT player_scans_longitude CHECK (longitude BETWEEN -180 AND 180),
+    accuracy             double precision CHECK (accuracy >= 0 AND accuracy < 'infinity'),  -- metres, from the phone
+    scan_time            timestamptz NOT NULL DEFAULT now(),  -- when it happened, never later than received_at
+    client_time          timestamptz,  -- when it happened, by the client's own clock
+    received_at          timestamptz NOT NULL DEFAULT now(),
+    nonce                text CHECK (length(nonce) BETWEEN 1 AND 64),
+    request_digest       bytea,  -- distinguishes a retry from another scan with the same nonce
+    request_id           text,
+    -- The submitter; null: the player. Not a foreign key: each scan would lock the row of its key, and API keys are
+    -- never deleted.
+    api_key_id           uuid,
+    -- Derived from the User-Agent, which is not stored. Null: the row was inserted by hand.
+    device               text CONSTRAINT player_scans_device CHECK (device IN ('phone', 'tablet', 'desktop', 'other')),
+    status               text NOT NULL DEFAULT 'pending'
+                         CHECK (status IN ('pending', 'success', 'failure', 'held', 'annulled')),
+    success              boolean GENERATED ALWAYS AS (
+                             CASE status
+                                 WHEN 'success' THEN true WHEN 'failure' THEN false WHEN 'annulled' THEN false
+                             END
+                         ) STORED,
+    reason               text CHECK (reason IN (
+                             'too_late', 'unknown_code', 'forged_code', 'stale_code', 'inactive', 'not_started',
+                             'expired', 'location_required', 'better_location_needed', 'not_present', 'player_limit',
+                             'cooldown', 'sold_out', 'impossible_travel', 'identical_coordinates', 'burst',
+                             'not_judged')),
+    distance_m           double precision,
+    outcome              jsonb NOT NULL DEFAULT '{}',  -- what a success gives: reward, encounter or destination
+    decision_inputs      jsonb,  -- what each check of a failed or held scan looked at
+    compare_coordinates  boolean,  -- whether fair play compares its coordinates with other players'
+    settled_at           timestamptz,
+    reviewed_by          uuid,
+    reviewed_at          timestamptz,
+    lease_token          uuid,
+    lease_until          timestamptz,
+    attempts             smallint NOT NULL DEFAULT 0,
+    CONSTRAINT player_scans_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
+    CONSTRAINT player_scans_one_verdict CHECK ((status = 'pending') = (settled_at IS NULL)),
+    CONSTRAINT player_scans_reason_required CHECK (status NOT IN ('failure', 'held') OR reason IS NOT NULL),
+    CONSTRAINT player_scans_pending_no_reason CHECK (status <> 'pending' OR reason IS NULL),
+    CONSTRAINT player_scans_review_pair CHECK ((reviewed_by IS NULL) = (reviewed_at IS NULL))
+) WITH (fillfactor = 70);  -- a claim changes no indexed column: leaves room for HOT updates
+CREATE UNIQUE INDEX player_scans_nonce_key ON player_scans (player_id, nonce) WHERE nonce IS NOT NULL;
+CREATE INDEX player_scans_pending ON player_scans (id) WHERE status = 'pending';
+CREATE INDEX player_scans_history ON player_scans (player_id, scan_time, id);
+CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id);
+-- Player limits and cooldowns are judged by the scans that counted.
+CREATE INDEX player_scans_counted ON player_scans (player_id, qr_code_id, scan_time)
+    WHERE status IN ('success', 'held');
+-- Travel compares the counted scans of one player and one submitter: an API key, or zero for the player. The scans that
+-- an API key submits do not slow down the search for the player's own.
+CREATE INDEX player_scans_locations ON player_scans
+    (player_id, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), scan_time)
+    WHERE status IN ('success', 'held') AND latitude IS NOT NULL;
+CREATE INDEX player_scans_coordinates ON player_scans (latitude, longitude, scan_time) WHERE compare_coordinates;
+CREATE INDEX player_scans_reviews ON player_scans (status, id) WHERE status IN ('held', 'annulled');
+
+-- A row that names its code by id alone, as rows inserted by hand do, gets the code's text.
+CREATE FUNCTION fill_qr_code() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.qr_code := (SELECT code FROM qr_codes WHERE id = NEW.qr_code_id);
+    RETURN NEW;
+END $$;
+CREATE TRIGGER player_scans_fill_qr_code BEFORE INSERT ON player_scans
+    FOR EACH ROW WHEN (NEW.qr_code IS NULL) EXECUTE FUNCTION fill_qr_code();
+
+-- A scan gets one verdict. A review then changes it from held to success, or from either to annulled.
+CREATE FUNCTION guard_verdict() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT ((OLD.status = 'held' AND NEW.status IN ('success', 'annulled'))
+            OR (OLD.status = 'success' AND NEW.status = 'annulled')) THEN
+        RAISE EXCEPTION 'scan % already has a verdict: % cannot become %', OLD.id, OLD.status, NEW.status
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'player_scans_one_verdict';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER player_scans_guard_verdict BEFORE UPDATE OF status ON player_scans
+    FOR EACH ROW WHEN (OLD.status <> 'pending' AND OLD.status <> NEW.status) EXECUTE FUNCTION guard_verdict();
+
+-- Each scan that gave an encounter lets the player try its puzzle.
+CREATE TABLE encounter_attempts (
+    scan_id        uuid PRIMARY KEY REFERENCES player_scans,
+    wrong_answers  integer NOT NULL DEFAULT 0 CHECK (wrong_answers >= 0),
+    solved_at      timestamptz
+);
+
+-- Event log -----------------------------------------------------------------------------------------------------------
+
+-- Consumers read it in commit order: by (xid, id), up to the oldest transaction that is still running.
+CREATE TABLE events (
+    xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id         bigint GENERATED ALWAYS AS IDENTITY,
+    type       text NOT NULL,
+    player_id  uuid,
+    org_id     uuid,
+    data       jsonb NOT NULL DEFAULT '{}',
+    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (xid, id)
+);
+CREATE INDEX events_player ON events (player_id, xid, id) WHERE player_id IS NOT NULL;
+CREATE INDEX events_org ON events (org_id, xid, id) WHERE org_id IS NOT NULL;
+
+-- How far each consumer has read a log.
+CREATE TABLE log_positions (
+    name  text PRIMARY KEY,
+    xid   xid8 NOT NULL,
+    id    bigint NOT NULL
+);
+
+-- Append each inserted scan to the event log, also one inserted by hand. A scan that arrives with its verdict, such as
+-- imported history, has two events: rollups count the verdict, and a review can correct it. The trigger runs once per
+-- statement, so a batch pays once. NOTIFY fails at 8,000 bytes: it gets at most 200 characters of the code text.
+CREATE FUNCTION append_scan_events() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (type, player_id, org_id, data)
+        SELECT new_events.type, s.player_id, q.org_id, new_events.data
+        FROM inserted s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
+        CROSS JOIN LATERAL (
+            SELECT 1, 'qr_scan', jsonb_build_object('scan_id', s.id, 'qr_code', s.qr_code)
+            UNION ALL
+            SELECT 2, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
+                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason))
+            WHERE s.status <> 'pending'
+        ) new_events (number, type, data)
+        ORDER BY s.id, new_events.number;
+    PERFORM pg_notify('qr_scan', json_build_object(
+            'player_id', s.player_id, 'qr_code', left(s.qr_code, 200), 'scan_id', s.id)::text)
+        FROM inserted s;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER player_scans_append_events AFTER INSERT ON player_scans
+    REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION append_scan_events();
+
+-- Ledger --------------------------------------------------------------------------------------------------------------
+
+-- A player's inventory: a balance is a sum of entries. Each entry has one source, so nothing is given twice.
+CREATE TABLE inventory_ledger (
+    id         uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    player_id  uuid NOT NULL REFERENCES players,
+    item       text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
+    quantity   integer NOT NULL CHECK (quantity <> 0),
+    source     text NOT NULL CHECK (source IN ('scan', 'annulment', 'encounter', 'quest')),
+    source_id  uuid NOT NULL,
+    at         timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id)
+);
+CREATE INDEX inventory_ledger_balance ON inventory_ledger (player_id, item) INCLUDE (quantity);
+
+-- Generated codes -----------------------------------------------------------------------------------------------------
+
+-- The row is the request. Its images are in a table of their own.
+CREATE TABLE generated_codes (
+    id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    created_by        uuid REFERENCES players ON DELETE SET NULL,  -- null: the request was anonymous
+    data              text NOT NULL CONSTRAINT generated_codes_data CHECK (octet_length(data) BETWEEN 1 AND 2953),
+    format            text NOT NULL CHECK (format IN ('png', 'svg', 'pdf')),
+    size              integer NOT NULL CHECK (size BETWEEN 100 AND 2000),
+    error_correction  text NOT NULL CHECK (error_correction IN ('L', 'M', 'Q', 'H')),
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    expires_at        timestamptz,  -- null: never
+    status            text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'ready', 'failed')),
+    last_error        text,  -- of the last attempt, for operators
+    lease_token       uuid,
+    lease_until       timestamptz,
+    attempts          smallint NOT NULL DEFAULT 0,
+    CONSTRAINT generated_codes_error_required CHECK (status <> 'failed' OR last_error IS NOT NULL)
+) WITH (fillfactor = 85);
+CREATE INDEX generated_codes_pending ON generated_codes (id) WHERE status = 'pending';
+CREATE INDEX generated_codes_expiry ON generated_codes (expires_at) WHERE expires_at IS NOT NULL;
+CREATE INDEX generated_codes_created_by ON generated_codes (created_by) WHERE created_by IS NOT NULL;
+
+-- Separate from the request, so a claim does not copy images.
+CREATE TABLE generated_images (
+    code_id  uuid NOT NULL REFERENCES generated_codes ON DELETE CASCADE,
+    format   text NOT NULL CHECK (format IN ('png', 'svg', 'pdf')),
+    digest   text NOT NULL,  -- of everything that determines the image: its ETag
+    data     bytea NOT NULL,
+    PRIMARY KEY (code_id, format)
+);
+
+-- Purged codes: a request for one of them gets 410, not 404.
+CREATE TABLE generated_tombstones (
+    id          uuid PRIMARY KEY,
+    expires_at  timestamptz NOT NULL
+);
+CREATE INDEX generated_tombstones_age ON generated_tombstones (expires_at);
+
+-- Imports -------------------------------------------------------------------------------------------------------------
+
+-- Many codes from one list or file: all or none, unless `partial`.
+CREATE TABLE imports (
+    id                   uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id               uuid NOT NULL REFERENCES organizations,
+    partial              boolean NOT NULL,
+    columns              text[] NOT NULL DEFAULT '{}',  -- of the file, in its order
+    status               text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'done', 'failed')),
+    total                integer NOT NULL DEFAULT 0 CHECK (total BETWEEN 0 AND 100000),
+    validated_rows       integer NOT NULL DEFAULT 0,
+    last_validated_line  integer NOT NULL DEFAULT 0,  -- the next worker continues after it
+    done                 integer NOT NULL DEFAULT 0,  -- codes created
+    failed               integer NOT NULL DEFAULT 0,  -- invalid rows
+    message              text,  -- why no code was created
+    outcomes             jsonb NOT NULL DEFAULT '[]',  -- of the first rows of a finished import, failures first
+    last_error           text,  -- of the last attempt, for operators
+    lease_token          uuid,
+    lease_until          timestamptz,
+    attempts             smallint NOT NULL DEFAULT 0,  -- since the last progress
+    created_at           timestamptz NOT NULL DEFAULT now(),
+    finished_at          timestamptz,
+    CONSTRAINT imports_finished CHECK ((status IN ('done', 'failed')) = (finished_at IS NOT NULL)),
+    CONSTRAINT imports_message_required CHECK (status <> 'failed' OR message IS NOT NULL),
+    CONSTRAINT imports_counts CHECK (done + failed <= total AND validated_rows <= total)
+);
+CREATE INDEX imports_open ON imports (id) WHERE finished_at IS NULL;
+CREATE INDEX imports_age ON imports (finished_at) WHERE finished_at IS NOT NULL;
+
+-- The rows of a file, as they are in the file. Deleted when the import finishes.
+CREATE TABLE import_rows (
+    import_id  uuid NOT NULL REFERENCES imports ON DELETE CASCADE,
+    line       integer NOT NULL,  -- of the file, where the row starts
+    cells      text[] NOT NULL,
+    PRIMARY KEY (import_id, line)
+);
+
+-- Validated rows: each is a code to create, or an error. Deleted when the import finishes.
+CREATE TABLE import_candidates (
+    import_id         uuid NOT NULL REFERENCES imports ON DELETE CASCADE,
+    line              integer NOT NULL,
+    id                uuid NOT NULL,  -- of the future code: creating it twice fails
+    code              text,
+    destination_code  text,
+    definition        jsonb,  -- by the columns of qr_codes
+    encounter         jsonb,  -- by the columns of encounters
+    field             text,
+    message           text,  -- null: the row is valid
+    PRIMARY KEY (import_id, line),
+    CONSTRAINT import_candidates_validated CHECK (message IS NOT NULL OR (code IS NOT NULL AND definition IS NOT NULL))
+);
+CREATE INDEX import_candidates_errors ON import_candidates (import_id, line) WHERE message IS NOT NULL;
+
+-- Renders -------------------------------------------------------------------------------------------------------------
+
+-- A bulk render: the row is the request and its result. The work is in its chunks.
+CREATE TABLE render_jobs (
+    id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id            uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+    requested_by      uuid REFERENCES players ON DELETE SET NULL,
+    output            text NOT NULL CHECK (output IN ('zip', 'label_sheet')),
+    format            text NOT NULL CHECK (format IN ('png', 'svg', 'pdf')),
+    size              integer NOT NULL CHECK (size BETWEEN 100 AND 2000),
+    error_correction  text NOT NULL CHECK (error_correction IN ('L', 'M', 'Q', 'H')),
+    template          text,  -- of a label sheet
+    caption           text CHECK (caption IN ('description', 'code', 'none')),
+    total             integer NOT NULL CONSTRAINT render_jobs_total CHECK (total BETWEEN 1 AND 100000),
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    status            text NOT NULL DEFAULT 'queued'
+                      CHECK (status IN ('queued', 'running', 'done', 'failed', 'canceled')),
+    reason            text,  -- why it failed
+    finished_at       timestamptz,
+    file_name         text,  -- in the file storage
+    file_bytes        bigint,
+    expires_at        timestamptz,  -- of the file
+    -- The assembly of the parts is leased like a chunk.
+    lease_token       uuid,
+    lease_until       timestamptz,
+    attempts          smallint NOT NULL DEFAULT 0,
+    storage_failures  smallint NOT NULL DEFAULT 0,
+    CONSTRAINT render_jobs_label_complete CHECK (
+        (output = 'label_sheet') = (template IS NOT NULL) AND (template IS NULL) = (caption IS NULL)),
+    CONSTRAINT render_jobs_finished CHECK ((status IN ('queued', 'running')) = (finished_at IS NULL)),
+    CONSTRAINT render_jobs_file_complete CHECK (
+        (status = 'done') = (file_name IS NOT NULL) AND (file_name IS NULL) = (file_bytes IS NULL)
+        AND (file_name IS NULL) = (expires_at IS NULL)),
+    CONSTRAINT render_jobs_reason_required CHECK (status <> 'failed' OR reason IS NOT NULL)
+);
+CREATE INDEX render_jobs_org ON render_jobs (org_id, id);
+CREATE INDEX render_jobs_open ON render_jobs (id) WHERE status IN ('queued', 'running');
+CREATE INDEX render_jobs_age ON render_jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+CREATE TABLE render_chunks (
+    job_id            uuid NOT NULL REFERENCES render_jobs ON DELETE CASCADE,
+    number            integer NOT NULL CHECK (number >= 0),
+    first_index       integer NOT NULL,  -- of its first code among all codes of the job
+    qr_ids            uuid[] NOT NULL,  -- fixed when the job is created: a new code does not join it
+    status            text NOT NULL DEFAULT 'pending' CHECK (status IN ('pending', 'done', 'canceled')),
+    done              integer NOT NULL DEFAULT 0,
+    failed            integer NOT NULL DEFAULT 0,
+    errors            jsonb NOT NULL DEFAULT '[]',
+    part_name         text,  -- in the file storage
+    lease_token       uuid,
+    lease_until       timestamptz,
+    attempts          smallint NOT NULL DEFAULT 0,
+    storage_failures  smallint NOT NULL DEFAULT 0,
+    current_index     integer,  -- the image in progress, once this chunk crashed a worker
+    crash_indexes     integer[] NOT NULL DEFAULT '{}',  -- the images that were in progress at a crash
+    PRIMARY KEY (job_id, number),
+    CONSTRAINT render_chunks_complete CHECK (
+        status <> 'done' OR (part_name IS NOT NULL AND done + failed = cardinality(qr_ids)))
+) WITH (fillfactor = 85);
+-- Workers take the first chunks of all jobs before any second chunk: a small job does not wait for a large one.
+CREATE INDEX render_chunks_pending ON render_chunks (number, job_id) WHERE status = 'pending';
+
+-- Quests --------------------------------------------------------------------------------------------------------------
+
+-- The catalog: quests and their rewards.
+CREATE TABLE rewards (
+    id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- int32 in gRPC messages
+    name      text NOT NULL CONSTRAINT rewards_name_key UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
+    item      text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
+    quantity  integer NOT NULL CHECK (quantity BETWEEN 1 AND 1000000)
+);
+
+CREATE TABLE quests (
+    id              integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name            text NOT NULL CONSTRAINT quests_name_key UNIQUE
+                    CHECK (name ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(name) <= 100),
+    description     text NOT NULL DEFAULT '' CHECK (length(description) <= 2000),
+    streak          integer NOT NULL CHECK (streak BETWEEN 1 AND 10000),
+    duplication     integer NOT NULL CHECK (duplication BETWEEN 1 AND 1000000),
+    auto_claim      boolean NOT NULL DEFAULT false,
+    reward_id       integer REFERENCES rewards,
+    daily           boolean NOT NULL DEFAULT false,  -- one step per day, in the player's time zone
+    grace_days      smallint NOT NULL DEFAULT 0 CHECK (grace_days BETWEEN 0 AND 30),  -- that may pass without a step
+    -- The columns below belong to quests that scans advance. Such a quest names codes or tags.
+    codes           text[] NOT NULL DEFAULT '{}',
+    tags            text[] NOT NULL DEFAULT '{}',
+    in_order        boolean NOT NULL DEFAULT false,
+    within_seconds  integer CHECK (within_seconds >= 1),  -- from the first to the last scan of a completion
+    org_id          uuid REFERENCES organizations ON DELETE CASCADE,  -- the owner of the codes
+    active          boolean NOT NULL DEFAULT false,  -- whether scans advance it
+    by_scans        boolean GENERATED ALWAYS AS (cardinality(codes) + cardinality(tags) > 0) STORED,
+    CONSTRAINT quests_codes_or_tags CHECK (codes = '{}' OR tags = '{}'),
+    CONSTRAINT quests_active_needs_organization CHECK (NOT active OR (by_scans AND org_id IS NOT NULL)),
+    CONSTRAINT quests_scan_options CHECK (by_scans OR (NOT in_order AND within_seconds IS NULL AND org_id IS NULL)),
+    CONSTRAINT quests_daily_unordered CHECK (NOT daily OR (NOT in_order AND within_seconds IS NULL)),
+    CONSTRAINT quests_grace_days_daily CHECK (daily OR grace_days = 0),
+    CONSTRAINT quests_ordered_streak CHECK (NOT in_order OR streak = cardinality(codes) + cardinality(tags)),
+    CONSTRAINT quests_streak_within_codes CHECK (codes = '{}' OR daily OR in_order OR streak <= cardinality(codes))
+);
+CREATE INDEX quests_active ON quests (org_id) WHERE active;
+
+-- Progress. Events are authoritative and never purged; a state is the fold of its events. The player of an event is a
+-- foreign key of the state that is written with it.
+CREATE TABLE quest_events (
+    player_id  uuid NOT NULL,
+    quest      text COLLATE "C" NOT NULL,  -- the sort order of Python, in which a replay pages
+    version    integer NOT NULL CHECK (version >= 1),  -- 1, 2, 3 … for one player and quest
+    id         uuid NOT NULL,  -- version 7: the order of all events of one player
+    type       text NOT NULL,
+    data       jsonb NOT NULL,
+    scan_id    uuid,
+    at         timestamptz NOT NULL,
+    CONSTRAINT quest_events_pkey PRIMARY KEY (player_id, quest, version)
+);
+CREATE INDEX quest_events_player ON quest_events (player_id, id);
+CREATE UNIQUE INDEX quest_events_scan_key ON quest_events (scan_id, quest) WHERE scan_id IS NOT NULL;
+
+CREATE TABLE quest_states (
+    player_id    uuid NOT NULL REFERENCES players,
+    quest        text COLLATE "C" NOT NULL,
+    version      integer NOT NULL,  -- of the last event folded in: a writer names the version it has read
+    progress     integer NOT NULL,
+    completions  integer NOT NULL,
+    claims       integer NOT NULL,
+    steps        jsonb NOT NULL,
+    last_day     date,
+    CONSTRAINT quest_states_pkey PRIMARY KEY (player_id, quest)
+) WITH (fillfactor = 85);
+
+CREATE TABLE quest_claims (
+    id          uuid PRIMARY KEY,  -- the ledger's source_id
+    player_id   uuid NOT NULL,
+    quest       text NOT NULL,
+    completion  integer NOT NULL CHECK (completion >= 1),
+    item        text NOT NULL,
+    quantity    integer NOT NULL CHECK (quantity >= 1),
+    at          timestamptz NOT NULL,
+    revoked_at  timestamptz
+);
+-- A completion is claimed once. It can be claimed again only if an annulled scan revoked the claim.
+CREATE UNIQUE INDEX quest_claims_completion_key ON quest_claims (player_id, quest, completion)
+    WHERE revoked_at IS NULL;
+
+-- How far a replay has come: it continues here after an interruption.
+CREATE TABLE quest_replay_checkpoints (
+    name         text PRIMARY KEY,
+    player_id    uuid NOT NULL,
+    quest        text NOT NULL,
+    events       bigint NOT NULL,
+    states       bigint NOT NULL,
+    differences  bigint NOT NULL,
+    digests      bytea[] NOT NULL,  -- of the folded and of the stored states
+    updated_at   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Visits --------------------------------------------------------------------------------------------------------------
+
+-- Requests to /s/{code}, without the visitor's identity. Read in commit order like the event log, by (xid, id).
+CREATE TABLE visits (
+    xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
+    id          bigint GENERATED ALWAYS AS IDENTITY,
+    qr_code_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    device      text NOT NULL CHECK (device IN ('phone', 'tablet', 'desktop', 'other', 'bot')),
+    PRIMARY KEY (xid, id)
+);
+CREATE INDEX visits_qr_code ON visits (qr_code_id, at);
+
+-- Days whose visits were purged. A rebuild keeps the rollups of these days.
+CREATE TABLE visit_purges (
+    purged_before  date PRIMARY KEY
+);
+
+-- Rollups -------------------------------------------------------------------------------------------------------------
+
+-- A subject is a code or an organization: each scan counts for both. Buckets have 15 minutes, because the days of every
+-- time zone start at a bucket. Reasons and devices are counted per day; players once per day, and once for all time.
+CREATE TABLE scan_rollup_15m (
+    subject_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    count       integer NOT NULL,
+    success     integer NOT NULL,
+    PRIMARY KEY (subject_id, at)
+) WITH (fillfactor = 80);  -- the newest buckets change with every batch: leaves room for HOT updates
+
+CREATE TABLE scan_rollup_daily (
+    subject_id      uuid NOT NULL,
+    day             date NOT NULL,
+    count           integer NOT NULL,
+    success         integer NOT NULL,
+    held            integer NOT NULL,
+    annulled        integer NOT NULL,
+    unique_players  integer NOT NULL,
+    phone           integer NOT NULL,
+    tablet          integer NOT NULL,
+    desktop         integer NOT NULL,
+    other           integer NOT NULL,
+    first_at        timestamptz,  -- null: all scans were too late, and their times are not trusted
+    last_at         timestamptz,
+    PRIMARY KEY (subject_id, day)
+) WITH (fillfactor = 80);
+
+CREATE TABLE scan_rollup_daily_reasons (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    reason      text NOT NULL,
+    count       integer NOT NULL,
+    PRIMARY KEY (subject_id, day, reason)
+) WITH (fillfactor = 80);
+
+CREATE TABLE scan_daily_players (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    player_id   uuid NOT NULL,
+    PRIMARY KEY (subject_id, day, player_id)
+);
+
+CREATE TABLE scan_all_time_players (
+    subject_id  uuid NOT NULL,
+    player_id   uuid NOT NULL,
+    PRIMARY KEY (subject_id, player_id)
+);
+
+CREATE TABLE visit_rollup_15m (
+    subject_id  uuid NOT NULL,
+    at          timestamptz NOT NULL,
+    count       integer NOT NULL,
+    PRIMARY KEY (subject_id, at)
+) WITH (fillfactor = 80);
+
+CREATE TABLE visit_rollup_daily (
+    subject_id  uuid NOT NULL,
+    day         date NOT NULL,
+    count       integer NOT NULL,
+    bots        integer NOT NULL,
+    phone       integer NOT NULL,
+    tablet      integer NOT NULL,
+    desktop     integer NOT NULL,
+    other       integer NOT NULL,
+    PRIMARY KEY (subject_id, day)
+) WITH (fillfactor = 80);
+
+-- The names of an organization's cached statistics contain its version. A change of the counts sets a new version in
+-- the same transaction, so older entries are never read. Versions are random: a restored backup repeats none.
+CREATE TABLE statistics_cache_versions (
+    org_id   uuid PRIMARY KEY REFERENCES organizations ON DELETE CASCADE,
+    version  uuid NOT NULL DEFAULT gen_random_uuid()
+);
+
+-- Idempotency ---------------------------------------------------------------------------------------------------------
+
+-- The first response to a POST that creates, committed in the transaction that creates.
+CREATE TABLE idempotency_keys (
+    caller_id         uuid NOT NULL,
+    key               text NOT NULL,
+    player_id         uuid,  -- whose data the response contains
+    request_digest    bytea NOT NULL,  -- of the route and the body
+    response_status   smallint NOT NULL,
+    response_headers  jsonb NOT NULL,
+    response_body     text NOT NULL,
+    created_at        timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (caller_id, key)
+);
+CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
+-- An erasure finds the responses with a player's data, also those to requests of other callers.
+CREATE INDEX idempotency_keys_player ON idempotency_keys (player_id) WHERE player_id IS NOT NULL;

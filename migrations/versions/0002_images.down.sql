@@ -1,1 +1,0 @@
-DROP TABLE statistics_tags, qr_customizations;

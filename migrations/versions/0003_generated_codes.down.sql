@@ -1,1 +1,0 @@
-DROP TABLE generated_tombstones, generated_images, generated_codes;

@@ -1,1 +1,0 @@
-DROP TABLE import_codes, import_rows, imports;

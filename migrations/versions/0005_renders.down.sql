@@ -1,1 +1,0 @@
-DROP TABLE render_chunks, render_jobs;
