@@ -169,7 +169,7 @@ def test_the_time_that_a_request_stands_in_line_is_not_its_clients(monkeypatch: 
         ours.setblocking(True)
         requests.unreader._clock = clock.monotonic
         theirs.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
-        requests.put_back(next(requests))
+        requests.unread(next(requests))
         clock.now = 1_000
         theirs.sendall(b"hello")
 

@@ -61,7 +61,7 @@ def test_an_upload_may_take_as_long_as_it_goes_on() -> None:
 def test_the_next_request_has_its_own_time() -> None:
     patience = reader(*[(20.0, b"x")] * 4)
     for _ in range(2):
-        patience.begin()
+        patience.start_request()
         assert [patience.chunk(), patience.chunk()] == [b"x", b"x"]
 
 

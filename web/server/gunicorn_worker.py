@@ -94,9 +94,9 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
             else:
                 self.method_queue.defer(self.finish_request, conn, served)
             if self.tpool._work_queue.qsize():  # who has a turn already, but no thread yet, comes before who has none
-                turn.turns.give_up(turn)
+                turn.turns.release(turn)
                 return
-            if (found := turn.turns.pass_on(turn)) is None:
+            if (found := turn.turns.release_and_take_next(turn)) is None:
                 return
             conn, turn = found
 
@@ -112,7 +112,7 @@ class LimitedThreadWorker(ThreadWorker):  # type: ignore[misc]
         """Serve this request, or put it back for the turn of its crowd."""
         routes = getattr(self.wsgi, "extensions", {}).get(SERIALIZED_ROUTES, ())
         if conn.turn.turns is not self.crowd and (req.method, unquote(req.path)) in routes:
-            conn.parser.put_back(req)
+            conn.parser.unread(req)
             return REQUEUED
         return super().handle_request(req, conn)
 
