@@ -88,7 +88,7 @@ def test_refusals_can_be_read_too(client: Any, monkeypatch: pytest.MonkeyPatch) 
         client.get("/nothing/here", headers={"Origin": GAME}),
         client.post("/auth/login", data="{", headers={"Origin": GAME}),
     ]
-    monkeypatch.setitem(client.application.view_functions, "operations.readyz", public(broken))
+    monkeypatch.setitem(client.application.view_functions, "health.readyz", public(broken))
     asked.append(client.get("/readyz", headers={"Origin": GAME}))
 
     assert [answer.status_code for answer in asked] == [401, 404, 415, 500]

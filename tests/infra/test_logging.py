@@ -10,7 +10,7 @@ import pytest
 
 BEGIN = """
 import logging, structlog
-from shared.infra.logging import configure, request_id
+from shared.infra.logging import bound_request_id, configure
 configure("worker")
 log = structlog.get_logger()
 """
@@ -28,7 +28,7 @@ def logged(code: str) -> list[dict[str, Any]]:
 def test_a_line_names_its_process_and_its_request() -> None:
     """Ours and the libraries' alike."""
     told = logged("""
-with request_id("r-1"):
+with bound_request_id("r-1"):
     log.info("scan_settled", scan_id="s-1")
     logging.getLogger("library").warning("beware")
 """)
@@ -46,12 +46,12 @@ def test_many_lines_are_the_same_as_one_by_one() -> None:
     """But for the moment; each keeps its own request id, where it has one."""
     lines = [{"scan_id": "s-1", "request_id": "own"}, {"scan_id": "s-2\r\n\x1b[31m"}]
     told = logged(f"""
-from shared.infra.logging import log_each
-with request_id("r-1"):
+from shared.infra.logging import log_many
+with bound_request_id("r-1"):
     for line in {lines!r}:
         log.info("scan_settled", **line)
-    log_each("scan_settled", {lines!r})
-    log_each("nothing", [])
+    log_many("scan_settled", {lines!r})
+    log_many("nothing", [])
 """)
     for line in told:
         assert line.pop("timestamp").endswith("Z")
@@ -61,7 +61,7 @@ with request_id("r-1"):
 
 def test_many_lines_keep_silent_below_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "WARNING")
-    assert logged('from shared.infra.logging import log_each\nlog_each("scan_settled", [{"scan_id": "s-1"}])') == []
+    assert logged('from shared.infra.logging import log_many\nlog_many("scan_settled", [{"scan_id": "s-1"}])') == []
 
 
 def test_an_exception_is_one_line() -> None:

@@ -199,4 +199,4 @@ class Fanout:
                     *self._feeds.get(("org", published.org_id), ()),
                 ]
             for feed in feeds:
-                feed.offer(published)
+                feed.push(published)

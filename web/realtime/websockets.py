@@ -218,7 +218,7 @@ def stream(ws: Server, feed: Subscription) -> None:
     release_permit()
     configure(ws)
     listener: Listener = g.listener
-    if g.pop("reset", False):
+    if g.pop("send_reset", False):
         send(ws, to_json({"event": "reset"}))
     feed.attach(ws.event)
     heard, next_look = 0, time.monotonic() + PING_SECONDS
