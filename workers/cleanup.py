@@ -73,7 +73,7 @@ def purge_all() -> CleanupReport:
         renders=_in_batches(lambda conn, limit: renders.forget(conn, limit=limit), RENDERS_BATCH),
         visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
         sessions=_in_batches(lambda conn, limit: accounts.purge_sessions(conn, limit=limit), BATCH),
-        idempotency_keys=_in_batches(lambda conn, limit: idempotency.forget(conn, limit=limit), BATCH),
+        idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH),
     )
 
 

@@ -1,7 +1,7 @@
-"""API keys: what an organization's machines sign in with, made, recognized and revoked.
+"""API keys: credentials of an organization's machines.
 
-A key is `wm_`, twelve characters that tell it from others, `_`, and 256 random bits, all in lower-case hex. Of such a
-secret a plain SHA-256 is enough: nobody can try 2^256 of them, so there is nothing that a slow hash would slow down.
+A key is `wm_`, a prefix of twelve characters, `_` and a secret of 256 random bits. Prefix and secret are lower-case
+hex. Only the key's SHA-256 is stored.
 """
 
 import hmac
@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Literal, Self, get_args
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
@@ -22,12 +22,12 @@ from shared.organizations.rules import Role
 Scope = Literal["scan", "codes:read", "codes:write", "renders", "analytics"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 KEY_PATTERN = re.compile(r"(?P<prefix>wm_[0-9a-f]{12})_[0-9a-f]{64}")
-"""How a key looks: for us, and for whoever searches files for secrets."""
+"""The form of a key, also for scanners that search files for secrets."""
 
 
 @dataclass(frozen=True)
 class ApiKey:
-    """A key that signed a request, as the gate knows it."""
+    """The key that authenticates a request."""
 
     id: UUID
     org_id: UUID
@@ -36,13 +36,13 @@ class ApiKey:
 
     @property
     def role(self) -> Role:
-        """Whose eyes it sees its organization's codes with: who may set a puzzle's solution may read it."""
+        """The role whose view of codes the key has. A key that may set a puzzle's solution may also read it."""
         return "admin" if "codes:write" in self.scopes else "member"
 
 
 @dataclass(frozen=True)
 class ApiKeyInfo:
-    """A key as those who manage it see it; the key itself is nowhere."""
+    """A key as its managers see it, without the secret."""
 
     id: UUID
     name: str
@@ -56,7 +56,7 @@ class ApiKeyInfo:
 
 @dataclass(frozen=True, repr=False)
 class NewApiKey:
-    """A new key, before it is told once and forgotten."""
+    """A new key with its secret, which is never stored."""
 
     prefix: str
     secret: bytes
@@ -71,100 +71,110 @@ class NewApiKey:
 
 
 def key_digest(text: str) -> bytes:
-    """What a key is recognized by."""
+    """Return the digest that is stored for a key."""
+    # A slow hash would add nothing: 2^256 secrets cannot be tried.
     return sha256(text.encode()).digest()
-
-
-def mask_secret(secret: bytes, key_id: UUID, server_secret: str) -> bytes:
-    """A key's secret as it may be stored for a retry, or that back again: a one-time pad made from the server's own
-    secret and an id that is never used twice."""
-    pad = hmac.digest(server_secret.encode(), b"api-key " + key_id.bytes, sha256)
-    return bytes(one ^ other for one, other in zip(secret, pad, strict=True))
-
-
-SELECT_KEY = "SELECT id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at FROM api_keys "
 
 
 def add(
     conn: Conn,
     org_id: UUID,
-    minted: NewApiKey,
+    new_key: NewApiKey,
     *,
     name: str,
     scopes: list[Scope],
     expires_at: datetime | None = None,
     created_by: UUID | None = None,
 ) -> ApiKeyInfo:
-    """Store a new key of the organization: what it is recognized by, never the key."""
+    """Store a new key of the organization: its digest, not the key."""
     with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
         return exactly_one(
             cursor.execute(
                 """
                 INSERT INTO api_keys (id, org_id, name, prefix, digest, scopes, expires_at, created_by)
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+                VALUES (%(id)s, %(org_id)s, %(name)s, %(prefix)s, %(digest)s, %(scopes)s, %(expires_at)s,
+                        %(created_by)s)
                 RETURNING id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at
                 """,
-                (uuid7(), org_id, name, minted.prefix, key_digest(minted.text), scopes, expires_at, created_by),
+                {
+                    "id": uuid7(),
+                    "org_id": org_id,
+                    "name": name,
+                    "prefix": new_key.prefix,
+                    "digest": key_digest(new_key.text),
+                    "scopes": scopes,
+                    "expires_at": expires_at,
+                    "created_by": created_by,
+                },
             )
         )
 
 
 def authenticate(conn: Conn, text: str) -> ApiKey | None:
-    """The key that this is, if it is one that holds: neither revoked nor expired, at this moment. One look, and a note
-    of its use where the last one is older than a minute."""
-    form = KEY_PATTERN.fullmatch(text)
-    if form is None:
+    """Return the key if it exists and is neither revoked nor expired, else None.
+
+    Stores the time of use if the last one is older than a minute.
+    """
+    match = KEY_PATTERN.fullmatch(text)
+    if match is None:
         return None
     row = conn.execute(
         """
         SELECT id, org_id, scopes, prefix, digest, coalesce(last_used_at < now() - interval '1 minute', true)
-        FROM api_keys WHERE prefix = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        FROM api_keys
+        WHERE prefix = %(prefix)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
         """,
-        (form["prefix"],),
+        {"prefix": match["prefix"]},
     ).fetchone()
     if row is None:
         return None
-    key_id, org_id, scopes, prefix, digest, is_due = row
+    key_id, org_id, scopes, prefix, digest, is_use_due = row
     if not hmac.compare_digest(digest, key_digest(text)):
         return None
-    if is_due:
+    if is_use_due:
         _record_use(conn, key_id)
     return ApiKey(key_id, org_id, tuple(scopes), prefix)
 
 
 def _record_use(conn: Conn, key_id: UUID) -> None:
-    """By whoever comes first; nobody waits for it."""
+    # SKIP LOCKED: requests with the same key do not wait for each other, and one of them records the use.
     conn.execute(
         """
         UPDATE api_keys SET last_used_at = now() WHERE id = (
-            SELECT id FROM api_keys WHERE id = %s FOR NO KEY UPDATE SKIP LOCKED)
+            SELECT id FROM api_keys WHERE id = %(id)s FOR NO KEY UPDATE SKIP LOCKED)
         """,
-        (key_id,),
+        {"id": key_id},
     )
 
 
-def of_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None = None) -> list[ApiKeyInfo]:
-    """The organization's keys but those revoked, newest first, from past `before` on."""
+def list_for_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None = None) -> list[ApiKeyInfo]:
+    """Return the organization's keys that are not revoked, newest first, after the key `before`."""
     with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
         return cursor.execute(
-            SELECT_KEY + "WHERE org_id = %s AND revoked_at IS NULL AND id < %s ORDER BY id DESC LIMIT %s",
-            (org_id, before or HIGHEST, limit),
+            """
+            SELECT id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at FROM api_keys
+            WHERE org_id = %(org_id)s AND revoked_at IS NULL AND id < %(before)s
+            ORDER BY id DESC LIMIT %(limit)s
+            """,
+            {"org_id": org_id, "before": before or HIGHEST, "limit": limit},
         ).fetchall()
 
 
 def find_organization_id(conn: Conn, key_id: UUID) -> UUID | None:
-    """Whose key it is."""
-    row = conn.execute("SELECT org_id FROM api_keys WHERE id = %s", (key_id,)).fetchone()
-    return row[0] if row else None
+    """Return the id of the key's organization, or None if the key does not exist."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        org_id: UUID | None = cursor.execute("SELECT org_id FROM api_keys WHERE id = %(id)s", {"id": key_id}).fetchone()
+    return org_id
 
 
 def revoke(conn: Conn, org_id: UUID, key_id: UUID) -> ApiKeyInfo | None:
-    """End a key of the organization, from the commit on; None if it has no such key, or it was revoked before."""
+    """Revoke a key of the organization. Return None if it has no such key, or the key is already revoked."""
     with conn.cursor(row_factory=class_row(ApiKeyInfo)) as cursor:
         return cursor.execute(
             """
-            UPDATE api_keys SET revoked_at = now() WHERE org_id = %s AND id = %s AND revoked_at IS NULL
+            UPDATE api_keys SET revoked_at = now()
+            WHERE org_id = %(org_id)s AND id = %(id)s AND revoked_at IS NULL
             RETURNING id, name, prefix, scopes, created_by, created_at, expires_at, last_used_at
             """,
-            (org_id, key_id),
+            {"org_id": org_id, "id": key_id},
         ).fetchone()

@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 
-from shared.settings import settings
+from shared.infra.keys import key_for
 from tests.support.callers import SignedInPlayer
 
 
@@ -15,8 +15,8 @@ def claims_of(token: str) -> dict[str, Any]:
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
-def signed(claims: dict[str, Any], *, key: str | None = None, algorithm: str = "HS256") -> str:
-    return jwt.encode(claims, key or settings().jwt_secret.get_secret_value(), algorithm=algorithm)
+def signed(claims: dict[str, Any], *, key: bytes | None = None, algorithm: str = "HS256") -> str:
+    return jwt.encode(claims, key or key_for("session tokens"), algorithm=algorithm)
 
 
 def changed(**changes: Any) -> Callable[[SignedInPlayer], str]:

@@ -13,6 +13,7 @@ import pytest
 import time_machine
 
 from shared.accounts import external_provisioning
+from shared.infra.keys import key_for
 from shared.settings import SettingsError, settings
 from tests.accounts.external_issuer import AUDIENCE, EC, ISSUER, OTHER_EC, SECRET, claims, jwk, pem, token, write_jwks
 from tests.support.callers import add_member, bearer, make_staff, sign_in
@@ -181,7 +182,7 @@ def test_a_token_ends_with_its_time_and_so_does_its_login(serve: Serve, conn: An
 def test_it_is_no_refresh_token_and_ours_none_of_theirs(serve: Serve, conn: Any) -> None:
     client = serve()
     ours = sign_in(client.application, conn)
-    secret = settings().jwt_secret.get_secret_value()
+    secret = key_for("session tokens")
     with_their_name = jwt.encode(
         jwt.decode(ours.access_token, secret, ["HS256"]) | claims(sub=str(ours.id)), secret, "HS256"
     )

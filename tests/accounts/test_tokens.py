@@ -25,7 +25,7 @@ def tampered(person: SignedInPlayer) -> str:
 ATTACKS: dict[str, Callable[[SignedInPlayer], str]] = {
     "alg none": unsigned,
     "tampered": tampered,
-    "wrong key": lambda person: signed(claims_of(person.access_token), key="k" * 32),
+    "wrong key": lambda person: signed(claims_of(person.access_token), key=b"k" * 32),
     "another algorithm": lambda person: signed(claims_of(person.access_token), algorithm="HS512"),
     "refresh as access": lambda person: person.refresh_token,
     "no exp": changed(exp=None),
@@ -71,7 +71,7 @@ def test_a_token_ends_with_its_time(app: Flask, conn: Conn, client: Any) -> None
         "access as refresh": lambda person: person.access_token,
         "access made refresh": changed(type="refresh"),  # without a generation
         "generation is no number": changed(type="refresh", generation="0 OR 1=1"),
-        "wrong key": lambda person: signed(claims_of(person.refresh_token), key="k" * 32),
+        "wrong key": lambda person: signed(claims_of(person.refresh_token), key=b"k" * 32),
     }.items(),
     ids=lambda attack: attack[0],
 )

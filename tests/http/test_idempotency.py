@@ -142,7 +142,7 @@ def test_a_crash_leaves_neither_code_nor_answer(
 ) -> None:
     """Given a process that ends after the code was made and before the answer was kept."""
 
-    def crash(*_args: object) -> None:
+    def crash(*_args: object, **_options: object) -> None:
         raise SystemError
 
     with monkeypatch.context() as broken:
@@ -159,9 +159,9 @@ def test_a_backend_that_is_killed_leaves_neither(
 ) -> None:
     saved = idempotency.save
 
-    def die(own: Conn, *args: Any) -> None:
+    def die(own: Conn, *args: Any, **options: Any) -> None:
         conn.execute("SELECT pg_terminate_backend(%s)", (own.info.backend_pid,))
-        saved(own, *args)
+        saved(own, *args, **options)
 
     with monkeypatch.context() as broken, ThreadPoolExecutor(1) as thread:
         broken.setattr(idempotency, "save", die)
@@ -188,7 +188,7 @@ def test_outlived_answers_are_forgotten(client: Any, conn: Conn, staff: Staff) -
     conn.execute("UPDATE idempotency_keys SET created_at = now() - interval '25 hours'")
     post(client, staff)
 
-    assert [idempotency.forget(conn, limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [idempotency.purge(conn, limit=2) for _ in range(3)] == [2, 1, 0]
     assert conn.execute("SELECT key FROM idempotency_keys").fetchall() == [(KEY,)]
 
 

@@ -1,4 +1,4 @@
-"""API keys: made, recognized, revoked; told once and kept nowhere."""
+"""API keys: create, authenticate, list, revoke. The secret is shown once and never stored in clear text."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +8,6 @@ import pytest
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.ids import uuid7
 from shared.organizations import api_keys
 from shared.organizations.api_keys import KEY_PATTERN, NewApiKey
 from tests.support.callers import Staff, bearer, make_key
@@ -16,29 +15,18 @@ from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_org
 
 BODY = {"name": "Kiosk", "scopes": ["scan", "codes:read"]}
-SECRET = "s" * 32
 
 
 def create(client: Any, staff: Staff, headers: dict[str, str] | None = None, **fields: Any) -> Any:
     return client.post(f"{staff.path}/api-keys", json=BODY | fields, headers=staff.admin.headers | (headers or {}))
 
 
-def test_a_key_is_easily_found_and_never_shown() -> None:
-    minted = NewApiKey.new()
+def test_new_keys_differ_and_match_the_pattern_of_secret_scanners() -> None:
+    new_key = NewApiKey.new()
 
-    assert KEY_PATTERN.fullmatch(minted.text)
-    assert minted.secret.hex() not in repr(minted)
-    assert NewApiKey.new().text != minted.text
-
-
-def test_what_is_sealed_opens_again_with_the_same_secret_and_id_only() -> None:
-    secret, key_id = NewApiKey.new().secret, uuid7()
-    sealed = api_keys.mask_secret(secret, key_id, SECRET)
-
-    assert sealed != secret
-    assert api_keys.mask_secret(sealed, key_id, SECRET) == secret
-    assert api_keys.mask_secret(sealed, uuid7(), SECRET) != secret
-    assert api_keys.mask_secret(sealed, key_id, "t" * 32) != secret
+    assert KEY_PATTERN.fullmatch(new_key.text)
+    assert new_key.secret.hex() not in repr(new_key)
+    assert NewApiKey.new().text != new_key.text
 
 
 @pytest.fixture
@@ -46,16 +34,16 @@ def org_id(conn: Conn) -> UUID:
     return make_org(conn)
 
 
-def test_a_key_is_recognized_with_what_it_may(conn: Conn, org_id: UUID) -> None:
+def test_authenticate_returns_the_key_with_its_scopes(conn: Conn, org_id: UUID) -> None:
     machine = make_key(conn, org_id, "scan", "renders")
 
-    found = api_keys.authenticate(conn, machine.text)
+    key = api_keys.authenticate(conn, machine.text)
 
-    assert found == api_keys.ApiKey(machine.id, org_id, ("scan", "renders"), machine.stored.prefix)
+    assert key == api_keys.ApiKey(machine.id, org_id, ("scan", "renders"), machine.stored.prefix)
     assert machine.text.startswith(machine.stored.prefix)
 
 
-def test_what_is_no_key_is_not(conn: Conn, org_id: UUID) -> None:
+def test_authenticate_rejects_malformed_and_unknown_keys(conn: Conn, org_id: UUID) -> None:
     text = make_key(conn, org_id).text
     last = "0" if text[-1] != "0" else "1"
 
@@ -64,27 +52,25 @@ def test_what_is_no_key_is_not(conn: Conn, org_id: UUID) -> None:
     assert api_keys.authenticate(conn, NewApiKey.new().text) is None
 
 
-def test_a_key_that_is_over_is_none(conn: Conn, org_id: UUID) -> None:
-    revoked, expired, good = (make_key(conn, org_id) for _ in range(3))
+def test_authenticate_rejects_revoked_and_expired_keys(conn: Conn, org_id: UUID) -> None:
+    revoked, expired, valid = (make_key(conn, org_id) for _ in range(3))
     api_keys.revoke(conn, org_id, revoked.id)
     conn.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (expired.id,))
-    conn.execute("UPDATE api_keys SET expires_at = now() + interval '1 minute' WHERE id = %s", (good.id,))
+    conn.execute("UPDATE api_keys SET expires_at = now() + interval '1 minute' WHERE id = %s", (valid.id,))
 
-    assert [bool(api_keys.authenticate(conn, machine.text)) for machine in (revoked, expired, good)] == [
-        False,
-        False,
-        True,
-    ]
+    assert api_keys.authenticate(conn, revoked.text) is None
+    assert api_keys.authenticate(conn, expired.text) is None
+    assert api_keys.authenticate(conn, valid.text)
 
 
 def last_used(conn: Conn) -> datetime | None:
     row = conn.execute("SELECT last_used_at FROM api_keys").fetchone()
     assert row is not None
-    found: datetime | None = row[0]
-    return found
+    time: datetime | None = row[0]
+    return time
 
 
-def test_its_use_is_noted_once_a_minute(conn: Conn, org_id: UUID) -> None:
+def test_last_use_is_stored_once_a_minute(conn: Conn, org_id: UUID) -> None:
     text = make_key(conn, org_id).text
     assert last_used(conn) is None
 
@@ -99,76 +85,76 @@ def test_its_use_is_noted_once_a_minute(conn: Conn, org_id: UUID) -> None:
     assert (last_used(conn) or first) > first
 
 
-def test_nobody_waits_to_note_its_use(conn: Conn, org_id: UUID) -> None:
-    """Given somebody who holds the key's row, as one who revokes it does."""
+def test_authenticate_does_not_wait_for_a_locked_key(conn: Conn, org_id: UUID) -> None:
+    """A revocation holds the lock. Without SKIP LOCKED the request would wait for it."""
     text = make_key(conn, org_id).text
 
-    with db.transaction() as own:
-        own.execute("SELECT FROM api_keys FOR UPDATE")
+    with db.transaction() as revoking:
+        revoking.execute("SELECT FROM api_keys FOR UPDATE")
         assert api_keys.authenticate(conn, text)
     assert last_used(conn) is None
 
 
-def test_a_key_is_revoked_once_by_its_own_organization(conn: Conn, org_id: UUID) -> None:
+def test_only_its_organization_can_revoke_a_key_and_only_once(conn: Conn, org_id: UUID) -> None:
     machine = make_key(conn, org_id)
 
     assert api_keys.revoke(conn, make_org(conn), machine.id) is None
     assert api_keys.revoke(conn, org_id, machine.id) == machine.stored
     assert api_keys.revoke(conn, org_id, machine.id) is None
-    assert api_keys.of_organization(conn, org_id, limit=50) == []
+    assert api_keys.list_for_organization(conn, org_id, limit=50) == []
 
 
-def test_a_key_is_told_once(client: Any, conn: Conn, staff: Staff) -> None:
-    made = create(client, staff)
+def test_create_returns_the_key_and_list_does_not(client: Any, conn: Conn, staff: Staff) -> None:
+    response = create(client, staff)
 
-    assert made.status_code == 201
-    text = made.json.pop("key")
+    assert response.status_code == 201
+    text = response.json.pop("key")
     assert KEY_PATTERN.fullmatch(text)
     listed = client.get(f"{staff.path}/api-keys", headers=staff.admin.headers).json["items"]
-    assert listed == [{name: value for name, value in made.json.items() if name != "key"}]
+    assert listed == [{name: value for name, value in response.json.items() if name != "key"}]
     assert listed[0]["prefix"] == text[:15]
     assert (listed[0]["name"], listed[0]["scopes"]) == (BODY["name"], BODY["scopes"])
     assert (listed[0]["created_by"], listed[0]["expires_at"]) == (str(staff.admin.id), None)
     assert client.get(staff.codes, headers=bearer(text)).status_code == 200
 
 
-def test_a_retry_tells_the_same_key_and_the_database_never_held_it(client: Any, conn: Conn, staff: Staff) -> None:
+def test_retry_returns_the_same_key_and_no_table_contains_it(client: Any, conn: Conn, staff: Staff) -> None:
     header = {"Idempotency-Key": "01J"}
 
-    first, again = create(client, staff, header), create(client, staff, header)
+    first, retry = create(client, staff, header), create(client, staff, header)
 
-    assert (first.status_code, first.json) == (201, again.json)
+    assert (first.status_code, first.json) == (201, retry.json)
     assert create(client, staff, header, name="Another").status_code == 422
     assert conn.execute("SELECT count(*) FROM api_keys").fetchone() == (1,)
     secret = first.json["key"][16:]
-    held = "".join(
+    stored = "".join(
         str(row)
         for table in ("api_keys", "idempotency_keys", "audit_log")
         for row in conn.execute(f"SELECT t::text FROM {table} t").fetchall()
     )
-    assert secret not in held
-    assert first.json["prefix"] in held
-    assert client.get(staff.codes, headers=bearer(again.json["key"])).status_code == 200
+    assert secret not in stored
+    assert first.json["prefix"] in stored
+    assert client.get(staff.codes, headers=bearer(retry.json["key"])).status_code == 200
 
 
-def test_from_the_answer_on_a_revoked_key_is_not_good(client: Any, staff: Staff) -> None:
-    made = create(client, staff).json
-    path = f"{staff.path}/api-keys/{made['id']}"
+def test_a_revoked_key_gets_401(client: Any, staff: Staff) -> None:
+    created = create(client, staff).json
+    path = f"{staff.path}/api-keys/{created['id']}"
 
     assert client.delete(path, headers=staff.admin.headers).status_code == 204
-    assert client.get(staff.codes, headers=bearer(made["key"])).status_code == 401
+    assert client.get(staff.codes, headers=bearer(created["key"])).status_code == 401
     assert client.delete(path, headers=staff.admin.headers).status_code == 404
     assert client.get(f"{staff.path}/api-keys", headers=staff.admin.headers).json["items"] == []
 
 
-def test_a_key_expires_by_the_databases_clock(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_key_expires_by_the_clock_of_postgresql(client: Any, conn: Conn, staff: Staff) -> None:
     soon = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-    made = create(client, staff, expires_at=soon).json
-    assert client.get(staff.codes, headers=bearer(made["key"])).status_code == 200
+    created = create(client, staff, expires_at=soon).json
+    assert client.get(staff.codes, headers=bearer(created["key"])).status_code == 200
 
     conn.execute("UPDATE api_keys SET expires_at = now()")
 
-    assert client.get(staff.codes, headers=bearer(made["key"])).status_code == 401
+    assert client.get(staff.codes, headers=bearer(created["key"])).status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -182,70 +168,72 @@ def test_a_key_expires_by_the_databases_clock(client: Any, conn: Conn, staff: St
         ({"role": "owner"}, "body.role"),
     ],
 )
-def test_a_malformed_key_is_named(client: Any, staff: Staff, fields: dict[str, Any], loc: str) -> None:
-    answer = create(client, staff, **fields)
+def test_create_names_the_invalid_field(client: Any, staff: Staff, fields: dict[str, Any], loc: str) -> None:
+    response = create(client, staff, **fields)
 
-    assert answer.status_code == 422
-    assert [fault["loc"] for fault in answer.json["errors"]] == [loc]
+    assert response.status_code == 422
+    assert [error["loc"] for error in response.json["errors"]] == [loc]
 
 
-def test_keys_are_listed_page_by_page(client: Any, conn: Conn, staff: Staff) -> None:
-    made = [make_key(conn, staff.org_id).id for _ in range(3)]
+def test_list_pages_through_the_organizations_keys(client: Any, conn: Conn, staff: Staff) -> None:
+    key_ids = [make_key(conn, staff.org_id).id for _ in range(3)]
     make_key(conn, make_org(conn))
     path = f"{staff.path}/api-keys?limit=2"
 
     first = client.get(path, headers=staff.admin.headers).json
     second = client.get(f"{path}&cursor={first['next_cursor']}", headers=staff.admin.headers).json
 
-    assert [key["id"] for key in first["items"] + second["items"]] == [str(key_id) for key_id in reversed(made)]
+    assert [key["id"] for key in first["items"] + second["items"]] == [str(key_id) for key_id in reversed(key_ids)]
     assert second["next_cursor"] is None
 
 
-def test_a_key_says_which_scope_it_lacks(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_missing_scope_is_named_in_the_403(client: Any, conn: Conn, staff: Staff) -> None:
     machine = make_key(conn, staff.org_id, "codes:read")
 
     assert client.get(staff.codes, headers=machine.headers).status_code == 200
-    refused = client.post(staff.codes, json={"scan_type": "item_drop"}, headers=machine.headers)
-    assert (refused.status_code, refused.json["detail"]) == (403, "This key lacks the scope codes:write.")
+    forbidden = client.post(staff.codes, json={"scan_type": "item_drop"}, headers=machine.headers)
+    assert (forbidden.status_code, forbidden.json["detail"]) == (403, "This key lacks the scope codes:write.")
     assert client.post(f"{staff.path}/api-keys", json=BODY, headers=machine.headers).status_code == 403
 
 
-def test_only_who_may_set_solutions_reads_them(client: Any, conn: Conn, staff: Staff) -> None:
+def test_only_codes_write_reads_solutions(client: Any, conn: Conn, staff: Staff) -> None:
     reader, writer = (
         make_key(conn, staff.org_id, "codes:read"),
         make_key(conn, staff.org_id, "codes:read", "codes:write"),
     )
     puzzle = {"puzzle_type": "decryption", "difficulty_level": 1, "solution": "open sesame"}
-    made = client.post(staff.codes, json={"scan_type": "encounter", "encounter": puzzle}, headers=writer.headers)
-    assert made.status_code == 201, made.text
+    created = client.post(staff.codes, json={"scan_type": "encounter", "encounter": puzzle}, headers=writer.headers)
+    assert created.status_code == 201, created.text
 
-    for machine, told in ((reader, False), (writer, True)):
-        assert ("solution" in client.get(made.headers["Location"], headers=machine.headers).json["encounter"]) == told
-        assert ("sesame" in client.get(f"{staff.codes}/export", headers=machine.headers).text) == told
+    for machine, has_solution in ((reader, False), (writer, True)):
+        assert (
+            "solution" in client.get(created.headers["Location"], headers=machine.headers).json["encounter"]
+        ) == has_solution
+        assert ("sesame" in client.get(f"{staff.codes}/export", headers=machine.headers).text) == has_solution
 
 
-def test_idempotency_keys_belong_to_the_key(client: Any, conn: Conn, staff: Staff) -> None:
+def test_each_api_key_has_its_own_idempotency_keys(client: Any, conn: Conn, staff: Staff) -> None:
     header = {"Idempotency-Key": "01J"}
     machines = [make_key(conn, staff.org_id) for _ in range(2)]
 
-    made = [
+    code_ids = [
         client.post(staff.codes, json={"scan_type": "item_drop"}, headers=machine.headers | header).json["id"]
         for machine in (*machines, machines[0])
     ]
 
-    assert made[0] == made[2] != made[1]
+    assert code_ids[0] == code_ids[2] != code_ids[1]
 
 
-def test_of_many_first_uses_at_once_all_are_answered(app: Any, conn: Conn, staff: Staff) -> None:
+def test_concurrent_first_uses_all_succeed(app: Any, conn: Conn, staff: Staff) -> None:
     machine = make_key(conn, staff.org_id)
 
-    answers = run_concurrently([lambda: app.test_client().get(staff.codes, headers=machine.headers)] * 8)
+    responses = run_concurrently([lambda: app.test_client().get(staff.codes, headers=machine.headers)] * 8)
 
-    assert {answer.status_code for answer in answers} == {200}
+    assert {response.status_code for response in responses} == {200}
     assert last_used(conn) is not None
 
 
-def test_a_key_of_no_organization_here_reads_nothing(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_key_gets_no_access_to_other_organizations(client: Any, conn: Conn, staff: Staff) -> None:
     foreign = make_key(conn, make_org(conn))
 
     assert client.get(staff.codes, headers=foreign.headers).status_code == 403

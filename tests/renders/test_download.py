@@ -230,14 +230,14 @@ def test_a_link_is_for_one_render(client: Any, conn: Conn, staff: Staff, render_
 def test_a_link_ends() -> None:
     render_id, now = uuid4(), datetime.now(UTC)
     expires = int((now + timedelta(minutes=1)).timestamp())
-    signature = signed_links.sign("secret", render_id, expires)
+    signature = signed_links.sign(b"key", render_id, expires)
 
-    assert signed_links.is_valid("secret", render_id, str(expires), signature, now)
-    assert not signed_links.is_valid("secret", render_id, str(expires), signature, now + timedelta(minutes=1))
-    assert not signed_links.is_valid("other", render_id, str(expires), signature, now)
-    assert not signed_links.is_valid("secret", render_id, f" {expires}", signature, now)
-    assert not signed_links.is_valid("secret", render_id, "9" * 5000, signature, now)
-    assert not signed_links.is_valid("secret", render_id, str(expires), "é", now)
+    assert signed_links.is_valid(b"key", render_id, str(expires), signature, now)
+    assert not signed_links.is_valid(b"key", render_id, str(expires), signature, now + timedelta(minutes=1))
+    assert not signed_links.is_valid(b"other", render_id, str(expires), signature, now)
+    assert not signed_links.is_valid(b"key", render_id, f" {expires}", signature, now)
+    assert not signed_links.is_valid(b"key", render_id, "9" * 5000, signature, now)
+    assert not signed_links.is_valid(b"key", render_id, str(expires), "é", now)
 
 
 def test_a_token_does_not_stand_in_for_a_broken_link(get: Get, url: str) -> None:

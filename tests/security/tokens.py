@@ -30,7 +30,7 @@ def presenting(forge: Callable[[SignedInPlayer], str]) -> Attempt:
 
 
 def wrong_key(person: SignedInPlayer) -> str:
-    return signed(claims_of(person.access_token), key="k" * 32)
+    return signed(claims_of(person.access_token), key=b"k" * 32)
 
 
 def too_late(scene: Scene) -> bool:

@@ -1,9 +1,8 @@
-"""API keys of an organization over HTTP: made, listed, revoked."""
+"""API keys of an organization over HTTP: create, list, revoke."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, Field
 
@@ -11,12 +10,10 @@ from shared.errors import NotFound
 from shared.infra import db
 from shared.organizations import api_keys
 from shared.organizations.api_keys import SCOPES, ApiKeyInfo, NewApiKey, Scope
-from shared.settings import settings
 from web.http.audit_log import record
-from web.http.auth import current_caller, current_player_id, requires_role
-from web.http.idempotency import documents_idempotency_key, run_once, transaction
+from web.http.auth import current_player_id, requires_role
+from web.http.idempotency import idempotent_secret, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.responses import json_response
 from web.http.schemas import Body, Id, Name, OrganizationPath, ResponseModel, Timestamp
 
 api = APIBlueprint(
@@ -32,7 +29,7 @@ def _reject_duplicates(scopes: list[Scope]) -> list[Scope]:
 
 def _in_future(value: datetime) -> datetime:
     if value <= datetime.now(UTC):
-        raise ValueError("must be a time that is still to come")
+        raise ValueError("must be in the future")
     return value
 
 
@@ -41,7 +38,7 @@ class KeyPath(OrganizationPath):
 
 
 class KeyBody(Body):
-    """What the key is called, and what it may; without expires_at it is good until it is revoked."""
+    """The name and the scopes of a key. Without `expires_at` it is valid until it is revoked."""
 
     name: Name
     scopes: Annotated[
@@ -53,20 +50,20 @@ class KeyBody(Body):
 
 
 class KeyResponse(ResponseModel):
-    """An API key; `prefix` is how it begins."""
+    """An API key without its secret. `prefix` is the start of the key."""
 
     id: Id
     prefix: str
     name: str
     scopes: list[Scope]
-    created_by: Id | None = Field(description="The player who made it")
+    created_by: Id | None = Field(description="The player who created the key")
     created_at: Timestamp
     expires_at: Timestamp | None
-    last_used_at: Timestamp | None = Field(description="To a minute")
+    last_used_at: Timestamp | None = Field(description="Exact to a minute")
 
 
 class NewKeyResponse(KeyResponse):
-    key: str = Field(description="The key itself, told this once")
+    key: str = Field(description="The whole key, which is shown only once")
 
 
 class KeysResponse(ResponseModel):
@@ -76,56 +73,52 @@ class KeysResponse(ResponseModel):
 
 @api.post("", responses={201: NewKeyResponse})
 @requires_role("admin")
-@documents_idempotency_key
-def create_api_key(path: OrganizationPath, body: KeyBody) -> Response:
-    """Make an API key. It acts for the organization, not for whoever made it, until it expires or is revoked."""
+@idempotent_secret
+def create_api_key(path: OrganizationPath, body: KeyBody) -> tuple[dict[str, Any], int]:
+    """Create an API key
 
-    def add() -> tuple[dict[str, Any], int]:
-        minted = NewApiKey.new()
-        with transaction() as conn:
-            made = api_keys.add(conn, path.org_id, minted, **dict(body), created_by=current_player_id())
-            told = _key(made)
-            record(conn, "key.created", org_id=path.org_id, object_id=made.id, new=_audit_fields(made))
-        return told | {
-            "key": api_keys.mask_secret(minted.secret, made.id, _server_secret()).hex()
-        }, 201  # as it may be stored
-
-    told = run_once(current_caller().id, add).get_json()
-    sealed, key_id = bytes.fromhex(told["key"]), KeyResponse.model_validate(told).id
-    minted = NewApiKey(told["prefix"], api_keys.mask_secret(sealed, key_id, _server_secret()))
-    return json_response(told | {"key": minted.text}, 201)
+    Needs the role admin. The key acts for the organization, not for its creator, until it expires or is revoked.
+    Only a retry with the same Idempotency-Key returns the key again, for 24 hours.
+    """
+    new_key = NewApiKey.new()
+    with transaction() as conn:
+        key = api_keys.add(conn, path.org_id, new_key, **dict(body), created_by=current_player_id())
+        record(conn, "key.created", org_id=path.org_id, object_id=key.id, new=_audit_fields(key))
+    return _to_response(key) | {"key": new_key.text}, 201
 
 
 @api.get("", responses={200: KeysResponse})
 @requires_role("admin")
 def list_api_keys(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
-    """The organization's keys but those that were revoked, newest first."""
+    """List API keys
+
+    Needs the role admin. Newest first, without revoked keys.
+    """
     before = decode_id(query.cursor)
     with db.connection() as conn:
-        found = api_keys.of_organization(conn, path.org_id, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda key: (str(key.id),))
-    return {"items": [_key(key) for key in page], "next_cursor": next_cursor}
+        keys = api_keys.list_for_organization(conn, path.org_id, limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(keys, query.limit, lambda key: (str(key.id),))
+    return {"items": [_to_response(key) for key in page], "next_cursor": next_cursor}
 
 
 @api.delete("/<key_id>", responses={204: None})
 @requires_role("admin")
 def revoke_api_key(path: KeyPath) -> tuple[str, int]:
-    """Revoke a key: from the answer on it is not good."""
+    """Revoke an API key
+
+    Needs the role admin. Every request with the key that arrives after the response is rejected.
+    """
     with db.transaction() as conn:
-        revoked = api_keys.revoke(conn, path.org_id, path.key_id)
-        if revoked is None:
+        key = api_keys.revoke(conn, path.org_id, path.key_id)
+        if key is None:
             raise NotFound
-        record(conn, "key.revoked", org_id=path.org_id, object_id=revoked.id, old=_audit_fields(revoked))
+        record(conn, "key.revoked", org_id=path.org_id, object_id=key.id, old=_audit_fields(key))
     return "", 204
-
-
-def _server_secret() -> str:
-    return settings().jwt_secret.get_secret_value()
 
 
 def _audit_fields(key: ApiKeyInfo) -> dict[str, Any]:
     return {"name": key.name, "prefix": key.prefix, "scopes": key.scopes, "expires_at": key.expires_at}
 
 
-def _key(found: ApiKeyInfo) -> dict[str, Any]:
-    return KeyResponse.model_validate(found).model_dump(mode="json")
+def _to_response(key: ApiKeyInfo) -> dict[str, Any]:
+    return KeyResponse.model_validate(key).model_dump(mode="json")

@@ -14,13 +14,13 @@ from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.keys import key_for
 from shared.infra.message_sender import background_sender
 from shared.infra.storage.factory import storage
 from shared.messages import RenderChunk, RenderFilesUnneeded
 from shared.renders import rules, signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
 from shared.renders.rules import LINK_TTL, MAX_CODES, Output, Render, RenderOptions, RenderStatus
-from shared.settings import settings
 from web.http.audit_log import record
 from web.http.auth import allow_signed_link, current_caller, requires_role
 from web.http.file_responses import openapi_responses, send_file
@@ -263,11 +263,11 @@ def _to_response(render: Render, errors: list[store.FailedCode]) -> dict[str, An
 def _link(render: Render) -> str:
     """The query that opens the download without a token."""
     expires = int((datetime.now(UTC) + LINK_TTL).timestamp())
-    signature = signed_links.sign(settings().jwt_secret.get_secret_value(), render.id, expires)
+    signature = signed_links.sign(key_for("download links"), render.id, expires)
     return urlencode({"expires": expires, "signature": signature})
 
 
 def _check_link(render_id: UUID) -> None:
-    secret, now = settings().jwt_secret.get_secret_value(), datetime.now(UTC)
-    if not signed_links.is_valid(secret, render_id, request.args.get("expires", ""), request.args["signature"], now):
+    key, now = key_for("download links"), datetime.now(UTC)
+    if not signed_links.is_valid(key, render_id, request.args.get("expires", ""), request.args["signature"], now):
         raise Forbidden("This link has ended, or is not one of ours.")

@@ -20,6 +20,7 @@ from shared.accounts.external_tokens import ExternalIdentity
 from shared.errors import Forbidden, NotFound, Unauthenticated
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.keys import key_for
 from shared.organizations import api_keys
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import ApiKey, Scope
@@ -264,7 +265,7 @@ def _verified(token: str) -> dict[str, Any]:
     Decoded once, and remembered: flask-jwt-extended, which makes our tokens, decodes each four times per request, and
     that was a tenth of accepting a scan.
     """
-    key = settings().jwt_secret.get_secret_value()
+    key = key_for("session tokens")
     required = ["exp", "type", "sub", "family"]
     claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": required})
     return claims
@@ -316,7 +317,7 @@ def parse_id(text: str) -> UUID:
 
 def init_app(app: Flask) -> None:
     app.config.update(
-        JWT_SECRET_KEY=settings().jwt_secret.get_secret_value(),
+        JWT_SECRET_KEY=key_for("session tokens"),
         JWT_ALGORITHM=ALGORITHM,
         JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings().access_token_minutes),
         JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings().refresh_token_days),

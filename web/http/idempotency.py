@@ -1,36 +1,41 @@
-"""`Idempotency-Key` on a POST that creates: the first answer is committed with what it created, and given again.
+"""`Idempotency-Key` on a POST that creates: a retry returns the first response.
 
-One transaction holds the key, the creation and the answer, so a crash leaves all of them or none.
+One transaction holds the key, the creation and the response, so a crash leaves all of them or none.
 """
 
 import hmac
 import json
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from hashlib import sha256
+from secrets import token_bytes
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from flask import Response, current_app, g, request
 
 from shared.errors import FieldError, IdempotencyKeyInUse, IdempotencyKeyReused, Invalid
 from shared.infra import db
 from shared.infra import idempotency as store
 from shared.infra.db import Conn
-from shared.settings import settings
+from shared.infra.idempotency import StoredResponse
+from shared.infra.keys import key_for
 from web.http.auth import current_caller
 
 View = TypeVar("View", bound=Callable[..., Any])
 HEADER = "Idempotency-Key"
 STORED_HEADERS = ("Location",)
 KEY_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
-"""Any key, as OpenAPI says it."""
+"""OpenAPI schema of the header."""
+NONCE_BYTES = 12
 
 
 @contextmanager
 def transaction() -> Iterator[Conn]:
-    """The transaction of this request: the one that holds its Idempotency-Key, else a new one."""
+    """Join the transaction that holds this request's Idempotency-Key, or open a new one."""
     conn: Conn | None = g.get("conn")
     if conn is not None:
         yield conn
@@ -40,7 +45,7 @@ def transaction() -> Iterator[Conn]:
 
 
 def idempotency_key() -> str | None:
-    """The request's key. Raises Invalid where it is not 1-255 visible ASCII characters."""
+    """Return the request's key. Raise Invalid if it is not 1-255 printable ASCII characters."""
     key = request.headers.get(HEADER)
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
         raise Invalid(FieldError(f"header.{HEADER}", "must be 1-255 printable ASCII characters"))
@@ -48,40 +53,53 @@ def idempotency_key() -> str | None:
 
 
 def request_digest() -> bytes:
-    """Tells a retry from another request. Keyed, for bodies may hold passwords."""
-    if received := g.get("body_digest"):  # a file that was put aside
-        body = received
+    """Return a digest that is equal for a retry and differs for another request."""
+    # An upload was spooled to a file: its digest was computed on the way.
+    if spooled_digest := g.get("body_digest"):
+        body = spooled_digest
     else:
         body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)
-    told = f"{request.method} {request.full_path}\n{body}"
-    return hmac.digest(settings().jwt_secret.get_secret_value().encode(), told.encode("utf-8", "replace"), sha256)
+    content = f"{request.method} {request.full_path}\n{body}"
+    # Keyed, because bodies may contain passwords, which a plain hash would leave open to guessing.
+    return hmac.digest(key_for("request digests"), content.encode("utf-8", "replace"), sha256)
 
 
 def idempotent(view: View) -> View:
-    """Honour Idempotency-Key, per caller. The view does its work inside `transaction()`."""
+    """Make a view honor Idempotency-Key, per caller. The view does its work inside `transaction()`."""
+    return _idempotent(view, encrypted=False)
 
+
+def idempotent_secret(view: View) -> View:
+    """Do as `idempotent` for a view whose response contains a secret: the response is stored encrypted."""
+    return _idempotent(view, encrypted=True)
+
+
+def _idempotent(view: View, *, encrypted: bool) -> View:
     @wraps(view)
     def wrapper(*args: Any, **kwargs: Any) -> Response:
-        return run_once(current_caller().id, lambda: view(*args, **kwargs))
+        return run_once(current_caller().id, lambda: view(*args, **kwargs), encrypted=encrypted)
 
     return documents_idempotency_key(cast("View", wrapper))
 
 
 def documents_idempotency_key(view: View, form: dict[str, Any] = KEY_SCHEMA) -> View:
-    """Say in the documentation that the view honours Idempotency-Key, and what one must be."""
+    """Document in OpenAPI that the view honors Idempotency-Key, with the header's schema."""
     view.key_form = form  # type: ignore[attr-defined]
     return view
 
 
-def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> Response:
-    """The answer stored under the request's key, or `create`'s, stored; without a key simply `create`'s.
+def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None, *, encrypted: bool = False) -> Response:
+    """Return the response stored under the request's key, or run `create` and store its response.
 
-    `owner` is whose keys they are; `key` is what the request's is stored as, if not as it stands. Raises KeyInUse while
-    the first request runs, KeyReused where the key came with another one.
+    Without a key, run `create`. `owner` is the caller whose keys they are; `key` replaces the request's own key.
+    An `encrypted` response can be read with the installation's secret only.
+
+    Raise IdempotencyKeyInUse while the first request runs, and IdempotencyKeyReused if its body or path was another.
     """
     key = key or idempotency_key()
     if key is None:
         return current_app.make_response(create())
+    context = f"{owner} {key}".encode()
     with db.transaction() as conn:
         if not store.lock(conn, owner, key):
             raise IdempotencyKeyInUse
@@ -89,8 +107,9 @@ def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> 
         if stored is not None:
             if not hmac.compare_digest(stored.request_digest, request_digest()):
                 raise IdempotencyKeyReused
-            headers = stored.response_headers | {"Content-Type": "application/json"}
-            return Response(stored.response_body, stored.response_status, headers)
+            body = _decrypt(stored.response_body, context) if encrypted else stored.response_body
+            headers = {**stored.response_headers, "Content-Type": "application/json"}
+            return Response(body, stored.response_status, headers)
         g.conn = conn
         try:
             response = current_app.make_response(create())
@@ -98,7 +117,27 @@ def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None) -> 
             g.pop("conn")
         if response.status_code < 300:
             headers = {name: response.headers[name] for name in STORED_HEADERS if name in response.headers}
-            store.save(
-                conn, owner, key, request_digest(), response.status_code, headers, response.get_data(as_text=True)
+            body = response.get_data(as_text=True)
+            stored = StoredResponse(
+                request_digest(), response.status_code, headers, _encrypt(body, context) if encrypted else body
             )
+            store.save(conn, owner, key, stored, player_id=_named_player(body))
     return response
+
+
+def _named_player(body: str) -> UUID | None:
+    """Return the `player_id` of a response, or None if it has none."""
+    content = json.loads(body) if body else None
+    player_id = content.get("player_id") if isinstance(content, dict) else None
+    return UUID(player_id) if player_id is not None else None
+
+
+def _encrypt(text: str, context: bytes) -> str:
+    """Return the text encrypted with AES-256-GCM. It can be decrypted in the same context only."""
+    nonce = token_bytes(NONCE_BYTES)
+    return b64encode(nonce + AESGCM(key_for("stored responses")).encrypt(nonce, text.encode(), context)).decode()
+
+
+def _decrypt(text: str, context: bytes) -> str:
+    data = b64decode(text)
+    return AESGCM(key_for("stored responses")).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], context).decode()

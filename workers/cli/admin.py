@@ -102,7 +102,7 @@ def list_keys(slug: str) -> str:
         org_id = organizations.id_of(conn, slug)
         if org_id is None:
             raise CommandError(f"There is no organization {slug}")
-        found = api_keys.of_organization(conn, org_id, limit=10_000)
+        found = api_keys.list_for_organization(conn, org_id, limit=10_000)
     return _table(
         (
             str(each.id),
