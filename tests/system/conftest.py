@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,12 @@ from tests.system.load import Game, Load, Scan, make_game, register
 from tests.system.processes import ENVIRONMENT
 
 PLAYERS = 20
+SERVER_ENVIRONMENT: Mapping[str, str | None] = {
+    "FILES_DIR": None,  # below the server's own data
+    "GRPC_CACHE_TTL_SECONDS": "0",
+    "GRPC_DEADLINE_SECONDS": "5",
+    "RENDER_LEASE_SECONDS": "2",
+}
 TOKEN = re.compile(r"eyJ[\w-]+\.eyJ")
 
 
@@ -80,7 +86,7 @@ def server_without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 @contextmanager
 def discreet_server(*arguments: str) -> Iterator[RunningServer]:
     """A server that has told no secret in the end, whatever the tests did to it."""
-    with running_server(env=ENVIRONMENT, arguments=arguments) as running:
+    with running_server(env={**ENVIRONMENT, **SERVER_ENVIRONMENT}, arguments=arguments) as running:
         secrets = secrets_of(running)
         yield running
         assert_tells_none_of(secrets, running.output())

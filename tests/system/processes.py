@@ -18,7 +18,7 @@ from script.stack.process import Command, kill_group
 from script.stack.running_server import CHECKOUT
 from tests.support.polling import eventually
 
-ENVIRONMENT: Mapping[str, str] = {
+ENVIRONMENT: dict[str, str] = {
     "LOG_FORMAT": "json",
     "SCAN_LEASE_SECONDS": "2",
     "PENDING_POLL_SECONDS": "0.5",

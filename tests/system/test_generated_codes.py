@@ -11,18 +11,12 @@ import pytest
 import redis
 
 from script.client import Client
-from script.stack import RunningServer, running_server
+from script.stack import RunningServer
 from tests.generated_codes.factories import PNG
 from tests.support.callers import sign_in
 from tests.support.polling import eventually
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with running_server(env={"PENDING_POLL_SECONDS": "1"}) as running:
-        yield running
 
 
 @pytest.fixture

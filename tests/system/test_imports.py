@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from script.client import Client
-from script.stack import RunningServer, running_server
+from script.stack import RunningServer
 from tests.imports.factories import many
 from tests.support.callers import Staff, make_staff
 from tests.support.polling import eventually
@@ -24,12 +24,6 @@ pytestmark = pytest.mark.system
 ROWS = 10_000
 KEPT_BYTES = 40 * 2**20
 """What a process may grow by: a hundred thousand rows as objects would be several times as much."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with running_server(env={"PENDING_POLL_SECONDS": "1"}) as running:
-        yield running
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from script.client import AnswerError, Client
-from script.stack import RunningServer, running_server
+from script.stack import RunningServer
 from shared.quests import quest_pb2, quest_pb2_grpc
 from tests.quests.scan_quests import make_landmarks, make_quest
 from tests.support.callers import SignedInPlayer, sign_in
@@ -18,12 +18,6 @@ from tests.support.polling import eventually
 from tests.system.follower import Follower
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    with running_server(env={"GRPC_CACHE_TTL_SECONDS": "0", "GRPC_DEADLINE_SECONDS": "5"}) as running:
-        yield running
 
 
 @pytest.fixture

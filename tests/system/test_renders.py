@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from script.client import Client
-from script.stack import RunningServer, running_server
+from script.stack import RunningServer
 from tests.images.camera_view import seen
 from tests.support.callers import add_member, sign_in
 from tests.support.factories import make_org
@@ -22,14 +22,6 @@ from tests.system.follower import Follower
 from tests.system.processes import restarted
 
 pytestmark = pytest.mark.system
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RunningServer]:
-    """Two worker processes, short leases."""
-    env = {"PENDING_POLL_SECONDS": "0.5", "RENDER_LEASE_SECONDS": "2", "WORKER_PROCESSES": "2", "FILES_DIR": None}
-    with running_server(env=env) as running:
-        yield running
 
 
 @pytest.fixture
