@@ -17,6 +17,7 @@ from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.middleware import Middleware
 
 from shared.infra import db
+from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.message_sender import broker, wakeup_channel
 from shared.infra.redis import listen, make_client, require_no_eviction
@@ -80,8 +81,10 @@ class PushConsumer(_RedisConsumer):
         super().__init__(broker, queue_name, prefetch, timeout=0)  # its own sleeps become none
         self.idle_seconds = timeout / 1000
         self.news = queue_wakeups.event(queue_name)
+        self.heartbeat = Heartbeat(f"worker-{queue_name}")
 
     def __next__(self) -> MessageProxy | None:
+        self.heartbeat.beat()
         self.news.clear()  # before the fetch: news that comes during it is not slept through
         message = cast("MessageProxy | None", super().__next__())
         if message is None:

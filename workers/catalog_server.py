@@ -24,6 +24,7 @@ from grpc_reflection.v1alpha import reflection
 
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import configure, get_logger
 from shared.infra.signals import stop_event
 from shared.quests import definitions, quest_pb2, quest_pb2_grpc, yaml_loader
@@ -130,7 +131,9 @@ def serve() -> None:
     server.start()
     log.info("catalog_ready", address=settings().catalog_listen_address, port=port)
     loaded = False
+    heartbeat = Heartbeat("catalog")
     while not stopping.is_set():
+        heartbeat.beat()
         try:
             loaded = loaded or load_default_quests()
             with db.connection() as conn:

@@ -13,6 +13,7 @@ import redis
 from shared.infra import db, event_log, event_log_restore
 from shared.infra.db import Conn
 from shared.infra.event_log import Event, LogPosition
+from shared.infra.heartbeats import Heartbeat
 from shared.infra.leader_election import leadership
 from shared.infra.logging import configure, get_logger
 from shared.infra.pubsub_messages import EVENTS_CHANNEL, encode
@@ -49,9 +50,11 @@ def publish_events(conn: Conn, stopping: threading.Event) -> None:
     conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
     conn.execute(f"LISTEN {event_log.NOTIFY_CHANNEL}")
+    heartbeat = Heartbeat(CONSUMER)
     mark = LogPosition(0, 0)
     next_check = time.monotonic()
     while not stopping.is_set():
+        heartbeat.beat()
         if time.monotonic() >= next_check:
             next_check = time.monotonic() + STALL_CHECK_SECONDS
             if stalled := db.terminate_stalled_transactions(conn, settings().scan_lease_seconds):
@@ -62,7 +65,7 @@ def publish_events(conn: Conn, stopping: threading.Event) -> None:
             )  # who folds may have renumbered the log as well
         batch = event_log.read(conn, mark, limit=BATCH)
         if batch:
-            publish(batch, stopping)
+            publish(batch, stopping, heartbeat)
             if stopping.is_set():
                 return
             mark = batch[-1].position
@@ -77,9 +80,10 @@ def wait(conn: Conn, seconds: float) -> None:
         pass
 
 
-def publish(batch: list[Event], stopping: threading.Event) -> None:
+def publish(batch: list[Event], stopping: threading.Event, heartbeat: Heartbeat) -> None:
     """Publish until Redis takes it: nothing is skipped because Redis was away."""
     while not stopping.is_set():
+        heartbeat.beat()
         try:
             client().publish(key(EVENTS_CHANNEL), encode(batch))
             return

@@ -7,6 +7,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from shared.infra.heartbeats import Heartbeat
 from shared.infra.leader_election import Leadership, leadership
 from shared.infra.logging import configure, get_logger
 from shared.infra.message_sender import send
@@ -33,6 +34,7 @@ def main() -> None:
     configure("scheduler")
     require_no_eviction()
     stopping = stop_event()
+    heartbeat = Heartbeat("scheduler")
     while not stopping.is_set():
         with leadership("scheduler", stopping) as lead:
             if lead is None:
@@ -40,7 +42,7 @@ def main() -> None:
             scheduler = build_scheduler(lead)
             scheduler.start()
             while not stopping.wait(1.0) and lead.is_held():
-                pass
+                heartbeat.beat()
             scheduler.shutdown(wait=True)
 
 

@@ -9,6 +9,7 @@ import psycopg
 
 from shared.infra import db
 from shared.infra.db import exactly_one
+from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import get_logger
 
 log = get_logger()
@@ -38,7 +39,9 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
     """Stand by until this process is the leader called `name`; None if it is to stop before that."""
     number = crc32(f"waymark:{name}".encode())
     waiting = False
+    heartbeat = Heartbeat(name)
     while not stopping.is_set():
+        heartbeat.beat()
         try:
             conn = db.dedicated_connection()
         except psycopg.OperationalError as error:
@@ -47,6 +50,7 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
             continue
         with conn:
             while not stopping.is_set():
+                heartbeat.beat()
                 try:
                     leads = exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
                 except psycopg.OperationalError:
