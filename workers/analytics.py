@@ -1,20 +1,16 @@
-"""Rollups: verdicts and visits folded into counts, a batch at a time.
+"""Rollups: add new verdicts and visits to the counts, one batch at a time.
 
-Every few seconds by the scheduler. `python -m workers.analytics rebuild --all` makes them anew from the scans and
-visits themselves, beside live folding; `--org ID` or `--code ID` those of one.
+The scheduler sends a message every few seconds. `workers.cli.rebuild_rollups` rebuilds them by hand.
 """
 
-import argparse
-import sys
 from datetime import date, timedelta
-from uuid import UUID
 
 from shared.analytics import cache_versions, rollup
 from shared.analytics import rebuild as rebuilding
 from shared.analytics.rebuild import RebuildTarget
 from shared.analytics.rollup_queries import END_DAY, FIRST_DAY
 from shared.infra import db, event_log, event_log_restore
-from shared.infra.logging import configure, get_logger
+from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
 from shared.messages import RollUp
 from workers.broker import actor_for, worker_lifecycle
@@ -86,35 +82,3 @@ def _replace(subjects: RebuildTarget, first: date, end: date) -> int:
         subjects = rebuilding.with_new_codes(conn, subjects)
         rebuilding.rebuild_visits(conn, subjects, first, end)
         return rebuilding.rebuild_scans(conn, subjects, first, end)
-
-
-def main(arguments: list[str]) -> None:
-    """Rebuild in the foreground, and print how many scans were counted."""
-    parser = argparse.ArgumentParser(prog="python -m workers.analytics")
-    commands = parser.add_subparsers(required=True)
-    which = commands.add_parser("rebuild", help="make rollups anew").add_mutually_exclusive_group(required=True)
-    which.add_argument("--all", action="store_true", help="of every organization")
-    which.add_argument("--org", type=UUID, help="of an organization and its codes")
-    which.add_argument("--code", type=UUID, help="of a code")
-    wanted = parser.parse_args(arguments)
-    configure("analytics")
-    try:
-        scans = [rebuild(subjects) for subjects in _subjects(wanted.org, wanted.code)]
-    finally:
-        db.close_pool()
-    print(f"{sum(scans):,} scans counted anew")
-
-
-def _subjects(org_id: UUID | None, code_id: UUID | None) -> list[RebuildTarget]:
-    with db.connection() as conn:
-        if code_id is None:
-            orgs = rebuilding.organizations(conn) if org_id is None else [org_id]
-            return [rebuilding.of_organization(conn, each) for each in orgs]
-        found = rebuilding.for_code(conn, code_id)
-        if found is None:
-            raise SystemExit(f"There is no code {code_id}")
-        return [found]
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -1,11 +1,7 @@
 """The Quest Catalog: a gRPC server over the tables `quests` and `rewards`.
 
-python -m workers.catalog_server                           serve
-python -m workers.catalog_server load FILE                 add quests from a YAML file, or change those that it names
-python -m workers.catalog_server list                      what there is
-python -m workers.catalog_server check                     whether the one that runs here serves
-python -m workers.catalog_server activate QUEST ORG_SLUG   let scans of the organization's codes advance a quest
-python -m workers.catalog_server deactivate QUEST
+python -m workers.catalog_server          serve
+python -m workers.catalog_server check    check the health of the server on this machine
 """
 
 import argparse
@@ -13,7 +9,6 @@ import hmac
 import sys
 from collections.abc import Callable
 from concurrent import futures
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -180,72 +175,20 @@ def load_default_quests() -> bool:
     return True
 
 
-def load(file: Path) -> str:
-    """All quests of a file, or none. Tells what was done."""
-    found = yaml_loader.parse(file.read_text())
-    with db.transaction() as conn:
-        also = definitions.quests_sharing_rewards(conn, found)
-        changed = [definition.name for definition in found if definitions.upsert(conn, definition)]
-    told = f"{len(found)} quests read, {len(changed)} added or changed{': ' if changed else ''}{', '.join(changed)}"
-    return f"{told}\nChanged with their reward, which has the same name: {', '.join(also)}" if also else told
-
-
-def set_organization(name: str, org_slug: str | None) -> str:
-    """Let an organization's scans advance a quest, or nobody's."""
-    with db.transaction() as conn:
-        org_id = None
-        if org_slug is not None:
-            row = conn.execute("SELECT id FROM organizations WHERE slug = %s", (org_slug,)).fetchone()
-            if row is None:
-                raise SystemExit(f"There is no organization {org_slug!r}.")
-            org_id = row[0]
-        if not definitions.set_organization(conn, name, org_id):
-            raise SystemExit(f"There is no quest {name!r} that scans advance.")
-    return f"{name} is switched {'off' if org_slug is None else f'on for {org_slug}'}"
-
-
-def list_quests() -> str:
-    with db.connection() as conn:
-        found = definitions.list_all(conn)
-    return "\n".join(
-        f"{each.name:32}{each.streak:>6} x {each.duplication:<8}"
-        f"{f'{each.quantity} {each.item}' if each.item else '-':24}"
-        f"{('scans, on' if each.active else 'scans, off') if each.by_scans else ''}".rstrip()
-        for each in found
-    )
-
-
 def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m workers.catalog_server", description="The Quest Catalog")
+    parser = argparse.ArgumentParser(prog="python -m workers.catalog_server", description="The Quest Catalog server")
     commands = parser.add_subparsers(dest="command")
     commands.add_parser("serve", help="serve (the default)")
-    commands.add_parser("load", help="add quests, or change those named").add_argument("file", type=Path)
-    commands.add_parser("list", help="what there is")
-    commands.add_parser("check", help="whether the one that runs here serves")
-    activate = commands.add_parser("activate", help="let an organization's scans advance a quest")
-    activate.add_argument("quest")
-    activate.add_argument("organization", help="its slug")
-    commands.add_parser("deactivate", help="let no scans advance a quest").add_argument("quest")
-    given = parser.parse_args(arguments)
+    commands.add_parser("check", help="check the health of the server on this machine")
+    options = parser.parse_args(arguments)
     configure("catalog")
     try:
-        match given.command:
-            case None | "serve":
-                serve()
-            case "load":
-                print(load(given.file))
-            case "list":
-                print(list_quests())
-            case "check":
-                print(check(settings().catalog_listen_address))
-            case "activate":
-                print(set_organization(given.quest, given.organization))
-            case "deactivate":
-                print(set_organization(given.quest, None))
-    except yaml_loader.QuestFileError as error:
-        raise SystemExit(f"{given.file} was not loaded.\n{error}") from None
+        if options.command == "check":
+            print(check(settings().catalog_listen_address))
+        else:
+            serve()
     except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
-        raise SystemExit(f"The database refuses: {' '.join(str(error).split())}") from None
+        raise SystemExit(f"The database is unavailable: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise SystemExit(str(error)) from None
     finally:

@@ -1,6 +1,6 @@
 """Forget what has outlived its retention, in batches that hold no lock for long.
 
-Hourly by the scheduler; by hand with `python -m workers.cleanup`, which prints its report.
+Hourly by the scheduler; by hand with `python -m workers.cli.cleanup`, which prints its report.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from shared.generated_codes import store as generated
 from shared.imports import store as imports
 from shared.infra import db, event_log, idempotency
 from shared.infra.db import Conn
-from shared.infra.logging import configure, get_logger
+from shared.infra.logging import get_logger
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
@@ -125,16 +125,3 @@ def _in_batches(delete: Callable[[Conn, int], int], batch: int) -> int:
         if gone < batch:
             break
     return total
-
-
-def main() -> None:
-    """Clean up in the foreground, and print what was removed."""
-    configure("cleanup")
-    try:
-        print(purge_all())
-    finally:
-        db.close_pool()
-
-
-if __name__ == "__main__":
-    main()

@@ -182,7 +182,7 @@ def test_by_hand_it_needs_no_redis(conn: Conn) -> None:
 
 def run_by_hand(**environment: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "workers.cleanup"],
+        [sys.executable, "-m", "workers.cli.cleanup"],
         cwd=CHECKOUT,
         env={**os.environ, **environment},
         capture_output=True,

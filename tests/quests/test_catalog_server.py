@@ -18,6 +18,7 @@ from shared.quests.definitions import QuestDefinition
 from tests.quests.scan_quests import make_quest
 from tests.support.factories import make_org
 from workers import catalog_server as server
+from workers.cli import quests as cli
 
 # As the contract has it, in its words, and nothing of ours.
 CONTRACT = """
@@ -71,10 +72,10 @@ sys.stdin.read()
 
 OUR_CLIENT = """
 from shared.quests import catalog_client
-print(catalog_client.quest("old-quest"))
+print(catalog_client.get_quest("old-quest"))
 print([quest.name for quest in catalog_client.quests()])
 try:
-    catalog_client.quest("nothing")
+    catalog_client.get_quest("nothing")
 except catalog_client.NoSuchQuest as error:
     print(error)
 """
@@ -205,22 +206,22 @@ def test_shipped_quests_fill_an_empty_catalog_and_no_other(conn: Conn) -> None:
 
 
 def test_loading_twice_changes_nothing(conn: Conn) -> None:
-    assert server.load(yaml_loader.DEFAULT_QUESTS).startswith("6 quests read, 6 added or changed: ")
+    assert cli.load(yaml_loader.DEFAULT_QUESTS).startswith("Read 6 quests, added or changed 6: ")
     before = conn.execute("SELECT * FROM quests ORDER BY id").fetchall()
-    assert server.load(yaml_loader.DEFAULT_QUESTS) == "6 quests read, 0 added or changed"
+    assert cli.load(yaml_loader.DEFAULT_QUESTS) == "Read 6 quests, added or changed 0"
     assert conn.execute("SELECT * FROM quests ORDER BY id").fetchall() == before
 
 
 def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
-    assert server.set_organization("three-landmarks", "dam") == "three-landmarks is switched on for dam"
-    server.load(yaml_loader.DEFAULT_QUESTS)
+    assert cli.set_organization("three-landmarks", "dam") == "Activated three-landmarks for dam"
+    cli.load(yaml_loader.DEFAULT_QUESTS)
     found = definitions.find(conn, "three-landmarks")
     assert found is not None
     assert found.active
-    server.set_organization("three-landmarks", None)
-    assert "scans, off" in server.list_quests()
+    cli.set_organization("three-landmarks", None)
+    assert "scans, inactive" in cli.list_quests()
     conn.execute("DELETE FROM organizations")
     assert definitions.find(conn, "three-landmarks"), "it was nobody's any more"
 
@@ -229,10 +230,12 @@ def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pyte
     def away() -> str:
         raise psycopg.OperationalError("connection failed:\nis it running?")
 
-    monkeypatch.setattr(server, "configure", lambda _process: None)
-    monkeypatch.setattr(server, "list_quests", away)
-    with pytest.raises(SystemExit, match=r"^The database refuses: connection failed: is it running\?$"):
-        server.main(["list"])
+    monkeypatch.setattr(cli, "configure", lambda _process: None)
+    monkeypatch.setattr(cli, "list_quests", away)
+    with pytest.raises(
+        SystemExit, match=r"^The database is unavailable or refused the change: connection failed: is it running\?$"
+    ):
+        cli.main(["list"])
 
 
 def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Path) -> None:
@@ -240,8 +243,8 @@ def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Pa
     told = []
     for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
         file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
-        told.append(server.load(file).splitlines()[1:])
-    assert told == [[], [], ["Changed with their reward, which has the same name: a, b"], []]
+        told.append(cli.load(file).splitlines()[1:])
+    assert told == [[], [], ["These quests share a changed reward: a, b"], []]
     assert {(each.name, each.quantity) for each in definitions.list_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
 
 
@@ -249,8 +252,8 @@ def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Pa
 def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
-    with pytest.raises(SystemExit, match="There is no"):
-        server.set_organization(name, slug)
+    with pytest.raises(SystemExit, match=r"^No (organization|quest) "):
+        cli.set_organization(name, slug)
 
 
 GOLD = "reward: {name: Gold, item: gold, quantity:"
@@ -290,7 +293,7 @@ def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(
     file = tmp_path / "quests.yaml"
     file.write_text(text)
     with pytest.raises(yaml_loader.QuestFileError) as refused:
-        server.load(file)
+        cli.load(file)
     assert told in str(refused.value)
     assert definitions.list_all(conn) == []
 

@@ -123,7 +123,7 @@ def test_the_command(conn: Conn) -> None:
     fill(conn, players=1, each=8)
     player = conn.execute("SELECT player_id FROM quest_states LIMIT 1").fetchone()
     assert player is not None
-    command = [sys.executable, "-m", "workers.cli.replay_quests", "replay", "--player", str(player[0])]
+    command = [sys.executable, "-m", "workers.cli.replay_quests", "--player", str(player[0])]
     done = subprocess.run(command, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "No difference"

@@ -1,9 +1,9 @@
-"""Quests in the foreground.
+"""Replay quest events: compute each state from its events and compare it with the stored one.
 
-    python -m workers.cli.replay_quests replay [--player ID]    rebuild each state from its events, and compare
+    python -m workers.cli.replay_quests [--player ID] [--restart]
 
-A replay of all players that was interrupted goes on where it was; `--restart` has it begin anew. Ends with status 1 if
-anything differs.
+An interrupted replay of all players continues where it stopped, unless `--restart` is given. The exit status is 1 if a
+state differs.
 """
 
 import argparse
@@ -72,16 +72,14 @@ def report(mark: ReplayCheckpoint, events: int, seconds: float) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m workers.cli.replay_quests", description="Quests in the foreground")
-    commands = parser.add_subparsers(dest="command", required=True)
-    replays = commands.add_parser("replay", help="rebuild states from events, and compare")
-    replays.add_argument("--player", type=UUID, metavar="ID", help="of this player alone")
-    replays.add_argument("--restart", action="store_true", help="not where an earlier one was interrupted")
-    replays.add_argument("--batch", type=int, default=replaying.BATCH, metavar="EVENTS", help="read at once")
-    given = parser.parse_args(arguments)
-    configure("quests")
+    parser = argparse.ArgumentParser(prog="python -m workers.cli.replay_quests", description="Replay quest events")
+    parser.add_argument("--player", type=UUID, metavar="ID", help="replay one player only")
+    parser.add_argument("--restart", action="store_true", help="ignore the checkpoint of an interrupted replay")
+    parser.add_argument("--batch", type=int, default=replaying.BATCH, metavar="EVENTS", help="events per read")
+    options = parser.parse_args(arguments)
+    configure("replay_quests")
     try:
-        return replay(given.player, restart=given.restart, batch=max(1, given.batch), stopping=stop_event())
+        return replay(options.player, restart=options.restart, batch=max(1, options.batch), stopping=stop_event())
     finally:
         db.close_pool()
 
