@@ -2,7 +2,12 @@
 
 from dataclasses import dataclass
 
+from shared.errors import Unavailable
 from shared.images.image_spec import ErrorCorrection, Format, ImageSpec, Style, effective_level
+
+
+class CustomizationChanged(Unavailable):
+    """Other requests are changing the appearance of this code. Retry shortly."""
 
 
 @dataclass(frozen=True)
