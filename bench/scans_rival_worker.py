@@ -79,7 +79,7 @@ def settle(scan_id: str) -> Verdict:
             {"player": row["player_id"], "code": row["qr_code_id"]},
         ).fetchone()
         assert before is not None
-        verdict = judge(_scan(scan_id, row), _code(row), Usage(before["used"]), _sightings(before), LIMITS)
+        verdict = judge(_scan(scan_id, row), _code(row), Usage(before["used"]), _location_fixes(before), LIMITS)
         _write(conn, scan_id, row, verdict)
     return verdict
 
@@ -144,7 +144,7 @@ def _code(row: DictRow) -> CodeRules:
     )
 
 
-def _sightings(row: DictRow) -> list[LocationFix]:
+def _location_fixes(row: DictRow) -> list[LocationFix]:
     if row["scan_time"] is None:
         return []
     return [LocationFix(row["scan_time"], Coordinates(row["latitude"], row["longitude"]), row["accuracy"])]

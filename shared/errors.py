@@ -26,7 +26,7 @@ class NotFound(DomainError):
 
 
 class PlayerNotFound(NotFound):
-    """There is no such player."""
+    """This player does not exist."""
 
 
 class Conflict(DomainError):
@@ -84,7 +84,7 @@ class SlugTaken(Conflict):
 
 
 class CodeTaken(Conflict):
-    """This code is taken."""
+    """This code text is taken."""
 
 
 class AlreadyMember(Conflict):
@@ -96,7 +96,7 @@ class LastOwner(Conflict):
 
 
 class NonceReused(Conflict):
-    """This nonce was used for another scan; a retry must repeat the same body."""
+    """This nonce was used for another scan. Repeat the same body to retry, or use a new nonce."""
 
 
 class ImageDeadLettered(Conflict):
@@ -104,7 +104,7 @@ class ImageDeadLettered(Conflict):
 
 
 class NoAttemptsLeft(Conflict):
-    """All attempts at this puzzle are spent."""
+    """No attempts at this puzzle are left."""
 
 
 class NoSolution(Conflict):
@@ -112,15 +112,15 @@ class NoSolution(Conflict):
 
 
 class PuzzleNotUnlocked(Forbidden):
-    """Only a player whose scan of its code succeeded may solve this puzzle."""
+    """Scan the code of this puzzle before you answer it."""
 
 
 class NoVerdictYet(Conflict):
-    """This scan has no verdict yet."""
+    """This scan has no verdict yet. Retry shortly."""
 
 
 class NotReviewable(Conflict):
-    """This scan's verdict is not one that staff may change so."""
+    """This verdict cannot be changed: only held scans can be released, only held or successful ones annulled."""
 
 
 class IdempotencyKeyInUse(Conflict):

@@ -1,3 +1,4 @@
+DROP VIEW location_fixes;
 DROP TABLE
     idempotency_keys,
     statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,

@@ -299,6 +299,13 @@ CREATE INDEX player_scans_locations ON player_scans
     WHERE status IN ('success', 'held') AND latitude IS NOT NULL;
 CREATE INDEX player_scans_coordinates ON player_scans (latitude, longitude, scan_time) WHERE compare_coordinates;
 CREATE INDEX player_scans_reviews ON player_scans (status, id) WHERE status IN ('held', 'annulled');
+-- Where and when a player was, by each counted scan. Its `submitter_id` and its conditions are those of the index
+-- `player_scans_locations`.
+CREATE VIEW location_fixes AS
+    SELECT s.id, s.player_id, coalesce(s.api_key_id, '00000000-0000-0000-0000-000000000000') AS submitter_id, s.scan_time,
+           s.latitude, s.longitude, s.accuracy, s.received_at,
+           (SELECT q.org_id FROM qr_codes q WHERE q.id = s.qr_code_id) AS org_id, s.api_key_id
+    FROM player_scans s WHERE s.status IN ('success', 'held') AND s.latitude IS NOT NULL;
 
 -- A row that names its code by id alone, as rows inserted by hand do, gets the code's text.
 CREATE FUNCTION fill_qr_code() RETURNS trigger LANGUAGE plpgsql AS $$

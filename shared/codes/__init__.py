@@ -1,1 +1,1 @@
-"""Codes: what is printed, where it counts, and what it gives."""
+"""Codes: the QR codes of an organization, when they can be used and what they give."""

@@ -1,4 +1,4 @@
-"""What makes sense of a code, field by field and together. Pure."""
+"""The definition of a code, and which combinations of its fields are valid. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
@@ -12,12 +12,12 @@ from shared.errors import FieldError
 ScanType = Literal["item_drop", "encounter", "transportation"]
 
 CODE_PATTERN = r"^[A-Za-z0-9_-]{3,64}$"
-"""The form of a code: what stays itself in a URL, in any case of letters."""
+"""The form of a code text: characters that need no escaping in a URL."""
 
 
 @dataclass(frozen=True)
 class CodeReward:
-    """What a success pays."""
+    """What a success gives."""
 
     item: str
     quantity: int
@@ -25,19 +25,19 @@ class CodeReward:
 
 @dataclass(frozen=True)
 class EncounterDefinition:
-    """A puzzle. `solution` is for those who make codes, never for those who scan them."""
+    """A puzzle. `id` is set once it is stored, and stays while the puzzle changes. Players never see `solution`."""
 
     puzzle_type: PuzzleType
     difficulty_level: int
     data: Mapping[str, Any] = field(default_factory=dict)
     solution: str | None = None
     max_attempts: int | None = None
-    id: UUID | None = None  # given when it is stored; stays while the puzzle changes
+    id: UUID | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodeDefinition:
-    """Everything that an organization decides about a code: degrees, metres, seconds."""
+    """All fields of a code that an organization sets: degrees, meters, seconds."""
 
     code: str
     description: str = ""
@@ -61,33 +61,33 @@ class CodeDefinition:
 
 
 DEFAULT_CODE = CodeDefinition(code="", scan_type=None)
-"""What a code is where nothing was decided."""
+"""A code with the default of each field."""
 
 
 def non_default_fields(code: CodeDefinition) -> dict[str, Any]:
-    """What was decided about a code, field by field, without what is as in PLAIN; its puzzle's solution apart."""
+    """Return the fields that differ from the defaults, with the solution of the puzzle as a field of its own."""
     puzzle = code.encounter
-    decided: dict[str, Any] = {
+    changed: dict[str, Any] = {
         field.name: getattr(code, field.name)
         for field in fields(CodeDefinition)
         if getattr(code, field.name) != getattr(DEFAULT_CODE, field.name)
     }
     if code.reward is not None:
-        decided["reward"] = {"item": code.reward.item, "quantity": code.reward.quantity}
+        changed["reward"] = {"item": code.reward.item, "quantity": code.reward.quantity}
     if puzzle is not None:
-        decided["encounter"] = {
+        changed["encounter"] = {
             "puzzle_type": puzzle.puzzle_type,
             "difficulty_level": puzzle.difficulty_level,
             "data": puzzle.data,
             "max_attempts": puzzle.max_attempts,
         }
         if puzzle.solution is not None:
-            decided["solution"] = puzzle.solution
-    return decided
+            changed["solution"] = puzzle.solution
+    return changed
 
 
 def find_errors(code: CodeDefinition) -> tuple[FieldError, ...]:
-    """What contradicts itself, named by the field that a form would mark. Each field by itself is right already."""
+    """Return the errors of fields that contradict each other. Each field by itself is valid already."""
     return tuple(FieldError(f"body.{name}", message) for name, message in _contradictions(code))
 
 
@@ -97,13 +97,13 @@ def _contradictions(code: CodeDefinition) -> Iterator[tuple[str, str]]:
     if code.longitude is None and code.latitude is not None:
         yield "longitude", "must come with latitude"
     if code.requires_location and code.latitude is None and code.longitude is None:
-        yield "requires_location", "needs latitude and longitude"
+        yield "requires_location", "requires latitude and longitude"
     if code.scan_type is None and code.target_url is None:
-        yield "target_url", "is needed where scan_type is null: the code would lead nowhere"
+        yield "target_url", "is required if scan_type is null"
     if code.starts_at is not None and code.expires_at is not None and code.starts_at >= code.expires_at:
         yield "expires_at", "must be later than starts_at"
     puzzle = code.encounter
     if puzzle is not None and puzzle.solution is not None and not is_solvable(puzzle.puzzle_type, puzzle.solution):
-        yield "encounter.solution", f"holds nothing that an answer to a {puzzle.puzzle_type} could be compared with"
+        yield "encounter.solution", f"has no characters that count in a {puzzle.puzzle_type} puzzle"
     if code.destination_code == code.code:
         yield "destination_code", "must be another code"

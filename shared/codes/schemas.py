@@ -1,4 +1,4 @@
-"""A code as those describe it who make it: one definition for bodies of requests and rows of files."""
+"""The fields of a code as clients send them: one definition for request bodies and CSV rows."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -33,23 +33,23 @@ class RewardBody(Body):
 
 
 class EncounterBody(Body):
-    """A puzzle. It replaces the one before as a whole."""
+    """A puzzle. It replaces the puzzle of the code as a whole."""
 
     puzzle_type: PuzzleType
     difficulty_level: Annotated[PositiveInt, Field(le=10)]
-    data: dict[str, Any] = Field(default_factory=dict, description="What the player is shown")
+    data: dict[str, Any] = Field(default_factory=dict, description="Shown to the player")
     solution: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     max_attempts: PositiveInt | None = None
 
 
 class CodeFields(Body):
-    """What may be said of a code besides its text and its scan type."""
+    """All fields of a code except its text and its scan type."""
 
     description: Text = ""
     requires_location: StrictBool = False
     latitude: Latitude | None = None
     longitude: Longitude | None = None
-    radius_m: Annotated[FiniteFloat, Field(ge=5, le=50_000, description="Metres")] = 50.0
+    radius_m: Annotated[FiniteFloat, Field(ge=5, le=50_000, description="Meters")] = 50.0
     reward: RewardBody | None = None
     encounter: EncounterBody | None = None
     destination_code: CodeText | None = Field(None, description="A code of this organization")
@@ -57,27 +57,27 @@ class CodeFields(Body):
     active: StrictBool = True
     starts_at: Timestamp | None = None
     expires_at: Timestamp | None = None
-    max_scans: MaxScans | None = Field(None, description="Successes of all players together; null: no limit")
-    per_player_limit: PositiveInt | None = Field(1, description="Successes of one player; null: no limit")
+    max_scans: MaxScans | None = Field(None, description="Successful scans by all players; null: no limit")
+    per_player_limit: PositiveInt | None = Field(1, description="Successful scans by one player; null: no limit")
     cooldown_seconds: PositiveInt | None = None
     rotating: StrictBool = False
     tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)
 
 
 class CodeBody(CodeFields):
-    """A code to make. Without `code` it gets one that nobody guesses."""
+    """A new code. Without `code`, a random text of 12 characters is generated."""
 
     code: CodeText | None = None
-    scan_type: ScanType | None = Field(description="null: the code only redirects, to target_url")
+    scan_type: ScanType | None = Field(description="null: the code only redirects to `target_url`")
 
 
-def to_definition_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A body's fields as the rules take them."""
-    told = dict(given)
-    if given.get("reward") is not None:
-        told["reward"] = CodeReward(**given["reward"].model_dump())
-    if given.get("encounter") is not None:
-        told["encounter"] = EncounterDefinition(**given["encounter"].model_dump())
-    if "tags" in given:
-        told["tags"] = tuple(dict.fromkeys(given["tags"]))
-    return told
+def to_definition_fields(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a body as arguments of CodeDefinition."""
+    definition = dict(body)
+    if body.get("reward") is not None:
+        definition["reward"] = CodeReward(**body["reward"].model_dump())
+    if body.get("encounter") is not None:
+        definition["encounter"] = EncounterDefinition(**body["encounter"].model_dump())
+    if "tags" in body:
+        definition["tags"] = tuple(dict.fromkeys(body["tags"]))
+    return definition

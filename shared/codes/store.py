@@ -1,4 +1,4 @@
-"""Codes in PostgreSQL, with their puzzles. A deleted code leaves a tombstone, and its text is free again."""
+"""Codes in PostgreSQL, with their puzzles. A deleted code leaves a tombstone, and its text can be used again."""
 
 import json
 import re
@@ -17,8 +17,10 @@ from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 
-BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"  # without 0 O I l, which are misread
-GENERATED_LENGTH = 12  # 70 bits: nobody guesses the next one
+# Without 0, O, I and l, which are misread.
+BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+# 70 bits: too many to guess.
+GENERATED_LENGTH = 12
 DEFINITION_COLUMNS = (
     "code",
     "description",
@@ -40,12 +42,12 @@ DEFINITION_COLUMNS = (
     "rotating",
     "tags",
 )
-"""The columns that hold what an organization decided."""
+"""The columns that an organization sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StoredCode(CodeDefinition):
-    """A code as it stands."""
+    """A code as it is stored."""
 
     id: UUID
     org_id: UUID
@@ -55,7 +57,7 @@ class StoredCode(CodeDefinition):
 
 @dataclass(frozen=True)
 class CodeFilter:
-    """Which codes of an organization: all that is given must hold. `text` is a part of the code or its description."""
+    """Conditions on codes; None is no condition. `text` is part of the code text or the description, in any case."""
 
     text: str | None = None
     tag: str | None = None
@@ -63,7 +65,7 @@ class CodeFilter:
     active: bool | None = None
 
 
-SELECT = """
+SELECT_CODE = """
     SELECT q.id, q.org_id, q.code, q.description, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
            q.reward_item, q.reward_quantity, q.destination_code, q.target_url, q.active, q.starts_at, q.expires_at,
            q.max_scans, q.per_player_limit, q.cooldown_seconds, q.rotating, q.tags, q.created_at, q.updated_at,
@@ -73,7 +75,7 @@ SELECT = """
 """
 
 
-def _stored(
+def _to_stored_code(
     *,
     reward_item: str | None,
     reward_quantity: int | None,
@@ -86,7 +88,6 @@ def _stored(
     tags: list[str],
     **columns: Any,
 ) -> StoredCode:
-    """A row, with its reward and its puzzle put together."""
     encounter = None
     if encounter_id is not None:
         encounter = EncounterDefinition(puzzle_type, difficulty_level, data, solution, max_attempts, encounter_id)
@@ -97,30 +98,33 @@ def _stored(
 
 
 def find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode | None:
-    """One code of an organization."""
-    with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
-        return cursor.execute(SELECT + "AND q.org_id = %s AND q.id = %s", (org_id, qr_id)).fetchone()
+    """Return a code of the organization, or None if it has no such code."""
+    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
+        return cursor.execute(
+            SELECT_CODE + "AND q.org_id = %(org_id)s AND q.id = %(qr_id)s", {"org_id": org_id, "qr_id": qr_id}
+        ).fetchone()
 
 
 def find_by_code(conn: Conn, code: str) -> StoredCode | None:
-    """The code with this text, whosever it is."""
+    """Return the code with this text, of any organization."""
     if not re.fullmatch(CODE_PATTERN, code):
         return None
-    with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
-        return cursor.execute(SELECT + "AND q.code = %s", (code,)).fetchone()
+    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
+        return cursor.execute(SELECT_CODE + "AND q.code = %(code)s", {"code": code}).fetchone()
 
 
-def of_organization(
-    conn: Conn, org_id: UUID, which: CodeFilter, *, limit: int, before: UUID | None = None
+def list_for_organization(
+    conn: Conn, org_id: UUID, conditions: CodeFilter, *, limit: int, before: UUID | None = None
 ) -> list[StoredCode]:
-    """Codes of an organization, newest first, from past `before` on."""
-    text = None if which.text is None else "%" + re.sub(r"([\\%_])", r"\\\1", which.text) + "%"
-    with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
+    """Return codes of the organization, newest first, after the code `before`."""
+    text = conditions.text
+    pattern = None if text is None else "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
+    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
         return cursor.execute(
-            SELECT
+            SELECT_CODE
             + """
-              AND q.org_id = %(org)s AND q.id < %(before)s
-              AND (%(text)s::text IS NULL OR q.code ILIKE %(text)s OR q.description ILIKE %(text)s)
+              AND q.org_id = %(org_id)s AND q.id < %(before)s
+              AND (%(pattern)s::text IS NULL OR q.code ILIKE %(pattern)s OR q.description ILIKE %(pattern)s)
               AND (%(tag)s::text IS NULL OR q.tags @> ARRAY[%(tag)s::text])
               AND (%(scan_type)s::text IS NULL OR q.scan_type = %(scan_type)s)
               AND (%(active)s::boolean IS NULL OR q.active = %(active)s)
@@ -128,59 +132,71 @@ def of_organization(
             LIMIT %(limit)s
             """,
             {
-                "org": org_id,
+                "org_id": org_id,
                 "before": before or HIGHEST,
-                "text": text,
-                "tag": which.tag,
-                "scan_type": which.scan_type,
-                "active": which.active,
+                "pattern": pattern,
+                "tag": conditions.tag,
+                "scan_type": conditions.scan_type,
+                "active": conditions.active,
                 "limit": limit,
             },
         ).fetchall()
 
 
 def list_range(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: int) -> list[StoredCode]:
-    """Codes of an organization from past one id to another."""
-    with conn.cursor(row_factory=kwargs_row(_stored)) as cursor:
+    """Return codes of the organization with ids above `after`, up to `until` included, in order of id."""
+    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
         return cursor.execute(
-            SELECT + "AND q.org_id = %s AND q.id > %s AND q.id <= %s ORDER BY q.id LIMIT %s",
-            (org_id, after, until, limit),
+            SELECT_CODE
+            + """
+              AND q.org_id = %(org_id)s AND q.id > %(after)s AND q.id <= %(until)s
+            ORDER BY q.id
+            LIMIT %(limit)s
+            """,
+            {"org_id": org_id, "after": after, "until": until, "limit": limit},
         ).fetchall()
 
 
 def max_id(conn: Conn, org_id: UUID) -> UUID | None:
-    """The greatest id of the organization's codes: by the clock of whoever gave it, which may be ahead."""
+    """Return the greatest id of the organization's codes, or None. It can be ahead of this server's clock."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: UUID | None = cursor.execute(
-            "SELECT id FROM qr_codes WHERE org_id = %s AND deleted_at IS NULL ORDER BY id DESC LIMIT 1", (org_id,)
+        qr_id: UUID | None = cursor.execute(
+            """
+            SELECT id FROM qr_codes WHERE org_id = %(org_id)s AND deleted_at IS NULL ORDER BY id DESC LIMIT 1
+            """,
+            {"org_id": org_id},
         ).fetchone()
-    return found
+    return qr_id
 
 
 def find_existing(conn: Conn, org_id: UUID, texts: Collection[str], *, until: UUID) -> set[str]:
-    """Those of these texts that are codes of the organization, up to an id."""
+    """Return those of these texts that are codes of the organization with ids up to `until`."""
     rows = conn.execute(
-        "SELECT code FROM qr_codes WHERE org_id = %s AND code = ANY(%s) AND id <= %s AND deleted_at IS NULL",
-        (org_id, list(texts), until),
+        """
+        SELECT code FROM qr_codes
+        WHERE org_id = %(org_id)s AND code = ANY(%(texts)s) AND id <= %(until)s AND deleted_at IS NULL
+        """,
+        {"org_id": org_id, "texts": list(texts), "until": until},
     )
     return {row[0] for row in rows}
 
 
 def code_exists(conn: Conn, org_id: UUID, code: str) -> bool:
-    """Whether the organization has a code with this text."""
+    """Return whether the organization has a code with this text."""
     row = conn.execute(
-        "SELECT FROM qr_codes WHERE code = %s AND org_id = %s AND deleted_at IS NULL", (code, org_id)
+        "SELECT FROM qr_codes WHERE code = %(code)s AND org_id = %(org_id)s AND deleted_at IS NULL",
+        {"code": code, "org_id": org_id},
     ).fetchone()
     return row is not None
 
 
 def generate_code_text() -> str:
-    """A code for those who gave none."""
+    """Return a random code text."""
     return "".join(secrets.choice(BASE58) for _ in range(GENERATED_LENGTH))
 
 
 def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
-    """Add a code and its puzzle; returns its id. Raises CodeTaken, with which the transaction can go on."""
+    """Insert a code and its puzzle, and return its id. Raises CodeTaken; the transaction stays usable."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         qr_id: UUID | None = cursor.execute(
             """
@@ -204,16 +220,19 @@ def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
 
 
 def lock(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
-    """Until the transaction ends, nobody else changes the code, and no scan of it is settled.
+    """Lock a code: until the transaction ends, no other request changes it and no worker settles its scans.
 
-    A statement of its own, before `find`: one that waits and reads would show the puzzle as it was before the wait.
+    Call it before `find`: a statement that waits for the lock and reads would see the code as it was before the wait.
     """
-    conn.execute("SELECT FROM qr_codes WHERE org_id = %s AND id = %s FOR NO KEY UPDATE", (org_id, qr_id))
+    conn.execute(
+        "SELECT FROM qr_codes WHERE org_id = %(org_id)s AND id = %(qr_id)s FOR NO KEY UPDATE",
+        {"org_id": org_id, "qr_id": qr_id},
+    )
 
 
 @translate_constraint_errors()
 def save(conn: Conn, changed: StoredCode) -> None:
-    """Store what was decided about a code anew. Raises CodeTaken."""
+    """Update all fields of a code and its puzzle. Raises CodeTaken."""
     conn.execute(
         """
         UPDATE qr_codes
@@ -231,46 +250,47 @@ def save(conn: Conn, changed: StoredCode) -> None:
     if changed.encounter is not None:
         _save_encounter(conn, changed.id, changed.encounter)
     else:
-        conn.execute("DELETE FROM encounters WHERE qr_code_id = %s", (changed.id,))
+        conn.execute("DELETE FROM encounters WHERE qr_code_id = %(id)s", {"id": changed.id})
 
 
 def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
-    """Put a tombstone: scans keep what they were made of. Whether there was such a code."""
-    gone = conn.execute(
+    """Turn a code of the organization into a tombstone, to which its scans still refer. Return whether it existed."""
+    deleted = conn.execute(
         """
-        UPDATE qr_codes SET deleted_at = now(), updated_at = now() WHERE org_id = %s AND id = %s AND deleted_at IS NULL
+        UPDATE qr_codes SET deleted_at = now(), updated_at = now()
+        WHERE org_id = %(org_id)s AND id = %(qr_id)s AND deleted_at IS NULL
         """,
-        (org_id, qr_id),
+        {"org_id": org_id, "qr_id": qr_id},
     )
-    return gone.rowcount == 1
+    return deleted.rowcount == 1
 
 
 def _save_encounter(conn: Conn, qr_id: UUID, encounter: EncounterDefinition) -> None:
-    """A code has one puzzle at most; a changed one keeps its id."""
+    # A code has at most one puzzle. A changed puzzle keeps its id.
     conn.execute(
         """
         INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level, data, solution, max_attempts)
-        VALUES (%s, %s, %s, %s, %s, %s)
+        VALUES (%(qr_id)s, %(puzzle_type)s, %(difficulty_level)s, %(data)s, %(solution)s, %(max_attempts)s)
         ON CONFLICT (qr_code_id) DO UPDATE
         SET puzzle_type = EXCLUDED.puzzle_type, difficulty_level = EXCLUDED.difficulty_level, data = EXCLUDED.data,
             solution = EXCLUDED.solution, max_attempts = EXCLUDED.max_attempts
         """,
-        (
-            qr_id,
-            encounter.puzzle_type,
-            encounter.difficulty_level,
-            json.dumps(encounter.data),
-            encounter.solution,
-            encounter.max_attempts,
-        ),
+        {
+            "qr_id": qr_id,
+            "puzzle_type": encounter.puzzle_type,
+            "difficulty_level": encounter.difficulty_level,
+            "data": json.dumps(encounter.data),
+            "solution": encounter.solution,
+            "max_attempts": encounter.max_attempts,
+        },
     )
 
 
 def to_columns(code: CodeDefinition) -> dict[str, Any]:
-    """What is decided about a code, by the columns that hold it; its puzzle stands elsewhere."""
-    decided = {field.name: getattr(code, field.name) for field in fields(CodeDefinition)}
-    reward, _encounter = decided.pop("reward"), decided.pop("encounter")
-    return decided | {
+    """Return the values of DEFINITION_COLUMNS. The puzzle is in a table of its own."""
+    columns = {field.name: getattr(code, field.name) for field in fields(CodeDefinition)}
+    reward, _encounter = columns.pop("reward"), columns.pop("encounter")
+    return columns | {
         "tags": list(code.tags),
         "reward_item": reward and reward.item,
         "reward_quantity": reward and reward.quantity,

@@ -1,1 +1,1 @@
-"""Encounters: puzzles that a scan hands out, answered and solved."""
+"""Encounters: puzzles that a scan opens and a player solves."""

@@ -1,1 +1,1 @@
-"""Images of QR codes: what may be rendered, rendering to PNG, SVG and PDF, and verification by decoding."""
+"""Pictures of QR symbols: rules for what may be drawn, the drawing in PNG, SVG and PDF, and the reading back."""

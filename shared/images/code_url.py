@@ -1,8 +1,8 @@
-"""The URL that the symbol of a code encodes."""
+"""What the symbol of a code says."""
 
 from shared.settings import settings
 
 
 def code_url(code: str) -> str:
-    """Return the URL that a phone opens when it reads the code: PUBLIC_URL/s/{code}."""
+    """Where a phone that reads the code is led: PUBLIC_URL/s/{code}."""
     return f"{settings().public_base_url}/s/{code}"

@@ -1,18 +1,15 @@
-"""A PDF writer for one page with one drawing and at most one bitmap (ISO 32000-1).
-
-It writes no date, so equal input gives equal bytes.
-"""
+"""A PDF writer for one page with one drawing and at most one picture (ISO 32000-1). No date: same in, same out."""
 
 import zlib
 
 from PIL import Image
 
 IMAGE = "Im0"
-"""The name of the bitmap in the content stream."""
+"""What a drawing calls the picture."""
 
 
 def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
-    """Return a PDF with a page of size x size points and this content stream. `image` is in RGBA."""
+    """A page of size x size points with this content stream; `image` is in RGBA."""
     resources = f"/XObject <</{IMAGE} 5 0 R>>".encode() if image else b""
     objects = [
         b"<</Type /Catalog /Pages 2 0 R>>",
@@ -26,19 +23,18 @@ def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
         alpha = image.getchannel("A").tobytes()
         objects.append(_stream(f"{form} /ColorSpace /DeviceRGB /SMask 6 0 R", image.convert("RGB").tobytes()))
         objects.append(_stream(f"{form} /ColorSpace /DeviceGray", alpha))
-    # Four bytes above 127 mark the file as binary.
-    pdf = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    written = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")  # four bytes above 127: this file is binary
     offsets = []
     for number, content in enumerate(objects, 1):
-        offsets.append(len(pdf))
-        pdf += b"%d 0 obj\n%b\nendobj\n" % (number, content)
+        offsets.append(len(written))
+        written += b"%d 0 obj\n%b\nendobj\n" % (number, content)
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     count = len(objects) + 1
-    pdf += (
+    written += (
         f"xref\n0 {count}\n0000000000 65535 f \n{table}"
-        f"trailer\n<</Size {count} /Root 1 0 R>>\nstartxref\n{len(pdf)}\n%%EOF\n"
+        f"trailer\n<</Size {count} /Root 1 0 R>>\nstartxref\n{len(written)}\n%%EOF\n"
     ).encode()
-    return bytes(pdf)
+    return bytes(written)
 
 
 def _stream(entries: str, data: bytes) -> bytes:

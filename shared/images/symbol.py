@@ -1,4 +1,4 @@
-"""QR symbols of ISO/IEC 18004: a square of modules, True where dark, without the quiet zone."""
+"""Text into a QR symbol after ISO/IEC 18004: a square of modules, True where dark, without its quiet zone."""
 
 from functools import partial
 
@@ -13,21 +13,23 @@ from shared.images.image_spec import ErrorCorrection
 Modules = NDArray[np.bool_]
 
 BYTES: dict[ErrorCorrection, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
-"""Capacity of version 40 in byte mode: ISO/IEC 18004:2015, table 7. Digits, capitals and kanji take less space."""
+"""What version 40 holds in byte mode: ISO/IEC 18004:2015, table 7. Digits and capitals take less room, kanji too."""
 
 FINDER = 7
 """Modules along one side of a finder pattern."""
 
 
 def encode(text: str, level: ErrorCorrection) -> Modules:
-    """Return the symbol of the smallest version, at exactly this level.
+    """The symbol of the smallest version, at exactly this level.
 
-    Raise TextTooLong, or Invalid for an empty text and for lone surrogates.
+    zxing-cpp's encoder is fast, and mixes modes as suits the text. For text beyond ASCII it falls back on Latin-1 or
+    Shift-JIS without saying so, which not even its own reader can always tell: there segno writes kanji mode, or UTF-8
+    in byte mode, as phones expect it.
+
+    Raises TextTooLong; Invalid for what is no text (nothing, or lone surrogates).
     """
     if not text:
         raise Invalid(FieldError("data", "must not be empty"))
-    # zxing-cpp's encoder is fast and mixes modes. Beyond ASCII it silently uses Latin-1 or Shift-JIS, which not even
-    # its own reader always recognizes. segno writes kanji mode, or UTF-8 in byte mode, as phones expect.
     modules = _encode_ascii(text, level) if text.isascii() else _encode_unicode(text, level)
     if modules is None:
         raise TextTooLong(BYTES[level], level)
@@ -35,19 +37,19 @@ def encode(text: str, level: ErrorCorrection) -> Modules:
 
 
 def version(modules: Modules) -> int:
-    """Return the version of a symbol, 1 to 40."""
+    """1 to 40."""
     return (len(modules) - 17) // 4
 
 
 def finder_patterns(width: int) -> Modules:
-    """Return a mask that is True on the three finder patterns of a symbol of this many modules."""
+    """True on the three finder patterns of a symbol of this many modules."""
     mask = np.zeros((width, width), bool)
     mask[:FINDER, :FINDER] = mask[:FINDER, -FINDER:] = mask[-FINDER:, :FINDER] = True
     return mask
 
 
 def _encode_ascii(text: str, level: ErrorCorrection) -> Modules | None:
-    """Return the symbol. None if the text is too long."""
+    """None where there is too much of it."""
     try:
         barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level=level)
     except ValueError:
@@ -56,9 +58,9 @@ def _encode_ascii(text: str, level: ErrorCorrection) -> Modules | None:
 
 
 def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
-    """Return the symbol. None if the text is too long."""
+    """None where there is too much of it."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(FieldError("data", "must be text that UTF-8 can encode"))
+        raise Invalid(FieldError("data", "must be text that UTF-8 can write"))
     make = partial(segno.make_qr, text, error=level, boost_error=False)
     try:
         kanji = _is_kanji(text)
@@ -69,15 +71,13 @@ def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
 
 
 def _is_kanji(text: str) -> bool:
-    """True if kanji mode has every character (ISO/IEC 18004:2015, 7.4.6), and all readers agree on them."""
+    """Whether kanji mode has every character (ISO/IEC 18004:2015, 7.4.6), and all readers agree on which it is."""
     try:
         coded = text.encode("shift_jis")
-        # Readers decode the fullwidth backslash as the ASCII one.
-        if coded != text.encode("cp932") or "\uff3c" in text:
+        if coded != text.encode("cp932") or "\uff3c" in text:  # readers take the wide backslash for the narrow one
             return False
         data = np.frombuffer(coded, ">u2")
-    except ValueError:
-        # The text has characters beyond Shift-JIS, or an odd number of bytes.
+    except ValueError:  # not in Shift-JIS, or an odd number of bytes of it
         return False
     return bool(np.all((data >= 0x8140) & (data <= 0x9FFC) | (data >= 0xE040) & (data <= 0xEBBF)))
 

@@ -1,4 +1,4 @@
-"""Images that are decoded before they are served. Importing this module loads the renderer: do so on first use."""
+"""Pictures that are read back before anybody gets them. Importing this loads the renderer: do so when one is needed."""
 
 from shared.errors import UnreadableImage
 from shared.images.customizations import is_default
@@ -7,12 +7,12 @@ from shared.images.readback import is_readable
 from shared.images.render import render
 
 
-def render_verified(spec: ImageSpec, logo: bytes | None = None) -> bytes:
-    """Return the bytes of the image. A customized image is decoded first: raise UnreadableImage if that fails.
+def render_verified(picture: ImageSpec, logo: bytes | None = None) -> bytes:
+    """The picture's bytes. Customized ones are decoded again: raises Unreadable where that does not give the text.
 
-    Also raise what `render` raises. Images with the default appearance are not decoded: tests cover their whole range.
+    Also raises what `render` raises. Of plain pictures the whole range is proved by tests.
     """
-    data = render(spec, logo)
-    if not is_default(spec) and not is_readable(spec, data):
+    data = render(picture, logo)
+    if not is_default(picture) and not is_readable(picture, data):
         raise UnreadableImage
     return data

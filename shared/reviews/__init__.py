@@ -1,1 +1,1 @@
-"""Reviews: what staff do about scans that were held, and how a verdict came about."""
+"""Reviews: staff release or annul scans, see how a verdict came about, and simulate scans."""

@@ -1,5 +1,4 @@
-"""What a verdict was judged by, where nothing was kept with it: the scan as it was and how far from its code, and that
-code as it stands now."""
+"""Decision inputs of a verdict that was stored without them."""
 
 from shared.infra.db import Conn
 from shared.reviews.rules import DecisionInputs
@@ -10,11 +9,14 @@ from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY
 from shared.scans.rules import JudgingLimits, Scan, Usage
 
 UNKNOWN_INPUTS = ("used", "use_count", "seconds")
-"""How often a code had been used, and how long ago."""
+"""How often, and when, the code had been used by then."""
 
 
 def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> DecisionInputs:
-    """By rule, what can still be told. What had been used by then, and where players had been, can not."""
+    """Return the inputs by check, from the stored scan, its distance, and the code as it is now.
+
+    Leaves out earlier uses, location fixes and nearby activity: they cannot be reconstructed.
+    """
     code = judging_queries.load_codes(conn, [review.qr_id])[review.qr_id]
     scan = Scan(
         id=review.scan_id,

@@ -1,4 +1,4 @@
-"""What staff may do with a verdict, and how it came about, rule by rule. Pure."""
+"""What staff can do with a verdict, and how it came about, check by check. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,8 +14,8 @@ RESULTING_STATUS: Mapping[ReviewAction, ScanStatus] = {"release": "success", "an
 
 def review_effect(
     action: ReviewAction, status: ScanStatus, *, is_reviewed: bool
-) -> Literal["change", "none", "refusal"]:
-    """What an action brings about on a scan: none where it was done before, so that a retry is harmless."""
+) -> Literal["change", "none", "conflict"]:
+    """Return what an action does to a scan: `none` if it was done before, so that a retry is harmless."""
     match action, status:
         case ("release", "held") | ("annul", "held" | "success"):
             return "change"
@@ -23,34 +23,35 @@ def review_effect(
             return "none"
         case ("release", "success") if is_reviewed:
             return "none"
-    return "refusal"
+    return "conflict"
 
 
 @dataclass(frozen=True)
 class RuleStep:
-    """One rule: what came of it, and what it looked at."""
+    """One check, its outcome, and what it looked at."""
 
     rule: str
     outcome: Literal["passed", "failed", "held", "not_tried"]
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def rule_steps(reason: str | None, facts: DecisionInputs) -> list[RuleStep]:
-    """Each rule in the order of judging. `reason` is the one that decided; None: all were passed."""
-    told: list[RuleStep] = []
-    is_decided = reason is not None and reason not in {check.reason for check in CHECKS}  # such as not_judged
+def rule_steps(reason: str | None, decision_inputs: DecisionInputs) -> list[RuleStep]:
+    """Return all checks in order. `reason` names the one that decided; None means that all passed."""
+    steps: list[RuleStep] = []
+    # A reason without a check, such as not_judged, means that no check was tried.
+    is_decided = reason is not None and reason not in {check.reason for check in CHECKS}
     for check in CHECKS:
         if is_decided:
-            told.append(RuleStep(check.reason, "not_tried"))
+            steps.append(RuleStep(check.reason, "not_tried"))
             continue
         is_decided = check.reason == reason
         outcome: Literal["passed", "failed", "held"] = "passed"
         if is_decided:
             outcome = "held" if check.status == "held" else "failed"
-        told.append(RuleStep(check.reason, outcome, facts.get(check.reason, {})))
-    return told
+        steps.append(RuleStep(check.reason, outcome, decision_inputs.get(check.reason, {})))
+    return steps
 
 
-def deciding_rule(facts: DecisionInputs) -> str | None:
-    """The rule that decided, by the facts that were kept: the last that was tried."""
-    return next((check.reason for check in reversed(CHECKS) if check.reason in facts), None)
+def deciding_rule(decision_inputs: DecisionInputs) -> str | None:
+    """Return the reason of the last check that was tried: it decided. None if there are no inputs."""
+    return next((check.reason for check in reversed(CHECKS) if check.reason in decision_inputs), None)

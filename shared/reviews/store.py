@@ -1,4 +1,4 @@
-"""Reviews in PostgreSQL: scans as staff see them, released and annulled, each with all that it brings about."""
+"""Reviews in PostgreSQL: list scans for staff, release or annul them with all effects."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.analytics import cache_versions as statistics
+from shared.analytics import cache_versions
 from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST
@@ -19,7 +19,7 @@ from shared.scans.rules import ScanStatus
 
 @dataclass(frozen=True)
 class Review:
-    """A scan as staff see it: where it was made and how far from its code, and who reviewed it."""
+    """A scan as staff see it, with its coordinates, its distance from the code in meters, and its reviewer."""
 
     scan_id: UUID
     player_id: UUID
@@ -42,7 +42,7 @@ class Review:
     reviewed_at: datetime | None
 
 
-REVIEW = """
+SELECT_REVIEW = """
     SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.scan_type AS encounter_type, s.status,
            s.reason, s.outcome, s.decision_inputs, s.latitude, s.longitude, s.accuracy, s.distance_m,
            s.scan_time AS scanned_at, s.received_at, s.settled_at, s.reviewed_by, s.reviewed_at
@@ -51,111 +51,131 @@ REVIEW = """
 
 
 def find(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
-    """A scan of one of the organization's codes."""
-    with conn.cursor(row_factory=class_row(Review)) as cursor:
-        return cursor.execute(REVIEW + "WHERE q.org_id = %s AND s.id = %s", (org_id, scan_id)).fetchone()
-
-
-def of_organization(
-    conn: Conn, org_id: UUID, status: ScanStatus, *, limit: int, before: UUID | None = None
-) -> list[Review]:
-    """Held or annulled scans of an organization's codes, newest first, from past `before` on."""
+    """Return a scan of one of the organization's codes, or None if it has no such scan."""
     with conn.cursor(row_factory=class_row(Review)) as cursor:
         return cursor.execute(
-            REVIEW + "WHERE s.status = %s AND s.id < %s AND q.org_id = %s ORDER BY s.id DESC LIMIT %s",
-            (status, before or HIGHEST, org_id, limit),
+            SELECT_REVIEW + "WHERE q.org_id = %(org_id)s AND s.id = %(scan_id)s",
+            {"org_id": org_id, "scan_id": scan_id},
+        ).fetchone()
+
+
+def list_for_organization(
+    conn: Conn, org_id: UUID, status: ScanStatus, *, limit: int, before: UUID | None = None
+) -> list[Review]:
+    """Return held or annulled scans of an organization's codes, newest first, after the scan `before`."""
+    with conn.cursor(row_factory=class_row(Review)) as cursor:
+        return cursor.execute(
+            SELECT_REVIEW
+            + """
+            WHERE s.status = %(status)s AND s.id < %(before)s AND q.org_id = %(org_id)s
+            ORDER BY s.id DESC LIMIT %(limit)s
+            """,
+            {"status": status, "before": before or HIGHEST, "org_id": org_id, "limit": limit},
         ).fetchall()
 
 
 def lock(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
-    """Lock a scan of one of the organization's codes and then its player, as settling does, so that no worker judges
-    this player and nobody solves this scan's puzzle until the transaction ends. Returns the scan as it is by then."""
+    """Lock a scan of one of the organization's codes and its player. Return the scan, or None if it has no such scan.
+
+    Until the transaction ends, no worker judges this player and no request solves this scan's puzzle.
+    """
+    # First the scan, then the player: the order in which settling locks them.
     with conn.cursor(row_factory=class_row(Review)) as cursor:
-        found = cursor.execute(
-            REVIEW + "WHERE q.org_id = %s AND s.id = %s FOR NO KEY UPDATE OF s", (org_id, scan_id)
+        review = cursor.execute(
+            SELECT_REVIEW + "WHERE q.org_id = %(org_id)s AND s.id = %(scan_id)s FOR NO KEY UPDATE OF s",
+            {"org_id": org_id, "scan_id": scan_id},
         ).fetchone()
-    if found is not None:
-        settlement.lock_players(conn, [found.player_id])
-    return found
+    if review is not None:
+        settlement.lock_players(conn, [review.player_id])
+    return review
 
 
-def release(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
-    """Let a held scan be the success that it would have been. The caller holds the locks of `lock`."""
-    _decide(conn, scan, "release", by)
+def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
+    """Make a held scan a success, with all effects of a success. The caller holds the locks of `lock`."""
+    _save_review(conn, scan, "release", reviewer_id)
     settlement.grant_rewards(conn, [scan.scan_id])
     settlement.move_players(conn, [scan.scan_id])
-    _tell(conn, scan, org_id, by)
+    _append_events(conn, scan, org_id, reviewer_id)
     advance(conn, [scan.scan_id])
-    statistics.bump_version(conn, org_id)
+    cache_versions.bump_version(conn, org_id)
 
 
-def annul(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
-    """Undo all that a scan has brought about, also its puzzle's reward, and free the place it took: of its code's
-    stock, of its player's limit. The caller holds the locks of `lock`."""
+def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
+    """Reverse all effects of a scan, the reward of its puzzle included. The caller holds the locks of `lock`.
+
+    The scan no longer counts against the stock of its code or the limit of its player.
+    """
     if scan.status == "success":
         _restore_location(conn, scan)
         _reverse_rewards(conn, scan)
-    _decide(conn, scan, "annul", by)
-    _tell(conn, scan, org_id, by)
+    _save_review(conn, scan, "annul", reviewer_id)
+    _append_events(conn, scan, org_id, reviewer_id)
     if scan.status == "success":
         retract(conn, [scan.scan_id])
     settlement.add_uses(conn, {scan.qr_id: -1})
-    statistics.bump_version(conn, org_id)
+    cache_versions.bump_version(conn, org_id)
 
 
-def _decide(conn: Conn, scan: Review, action: ReviewAction, by: UUID) -> None:
-    """Why a scan was held stays in its facts; a scan that no longer waits or fails has no reason."""
+def _save_review(conn: Conn, scan: Review, action: ReviewAction, reviewer_id: UUID) -> None:
+    # Only failed and held scans have a reason. The decision inputs still name why the scan was held.
     conn.execute(
         """
-        UPDATE player_scans SET status = %s, reason = NULL, reviewed_by = %s, reviewed_at = statement_timestamp()
-        WHERE id = %s
+        UPDATE player_scans
+        SET status = %(status)s, reason = NULL, reviewed_by = %(reviewer_id)s, reviewed_at = statement_timestamp()
+        WHERE id = %(id)s
         """,
-        (RESULTING_STATUS[action], by, scan.scan_id),
+        {"status": RESULTING_STATUS[action], "reviewer_id": reviewer_id, "id": scan.scan_id},
     )
 
 
 def _reverse_rewards(conn: Conn, scan: Review) -> None:
-    """Enter against each reward of the scan its opposite. The opposite is owed for that entry, so only once."""
+    # Each ledger entry gets one opposite: the constraint `inventory_ledger_source_key` allows no second one.
     conn.execute(
         """
         INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
         SELECT player_id, item, -quantity, 'annulment', id
-        FROM inventory_ledger WHERE source IN ('scan', 'encounter') AND source_id = %s
+        FROM inventory_ledger WHERE source IN ('scan', 'encounter') AND source_id = %(scan_id)s
         """,
-        (scan.scan_id,),
+        {"scan_id": scan.scan_id},
     )
 
 
 def _restore_location(conn: Conn, scan: Review) -> None:
-    """Where this scan was the last to move its player, bring them to where the one before it had brought them."""
+    """If this scan was the last to move its player, move the player to the destination of the one before."""
     conn.execute(
         """
         WITH transports AS (
             SELECT id, outcome #>> '{destination,code}' AS code,
                    row_number() OVER (
                        ORDER BY coalesce(reviewed_at, settled_at) DESC, scan_time DESC, received_at DESC, id DESC
-                   ) AS back
+                   ) AS recency
             FROM player_scans
-            WHERE player_id = %(player)s AND status = 'success' AND outcome ? 'destination'
+            WHERE player_id = %(player_id)s AND status = 'success' AND outcome ? 'destination'
         )
-        UPDATE players SET location_code = (SELECT code FROM transports WHERE back = 2)
-        WHERE id = %(player)s AND location_code = (SELECT code FROM transports WHERE back = 1 AND id = %(scan)s)
+        UPDATE players SET location_code = (SELECT code FROM transports WHERE recency = 2)
+        WHERE id = %(player_id)s
+          AND location_code = (SELECT code FROM transports WHERE recency = 1 AND id = %(scan_id)s)
         """,
-        {"player": scan.player_id, "scan": scan.scan_id},
+        {"player_id": scan.player_id, "scan_id": scan.scan_id},
     )
 
 
-def _tell(conn: Conn, scan: Review, org_id: UUID, by: UUID) -> None:
-    """To the player and staff the verdict as it is now, to staff alone who gave it."""
+def _append_events(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
+    """Append the new verdict for player and staff, and the reviewer for staff only."""
     conn.execute(
         """
         INSERT INTO events (type, org_id, data)
-        SELECT 'scan_reviewed', %(org)s, jsonb_build_object(
+        SELECT 'scan_reviewed', %(org_id)s, jsonb_build_object(
             'scan_id', id, 'qr_code', qr_code, 'status', status, 'previous_status', %(previous_status)s::text,
-            'reviewed_by', %(by)s::uuid)
-        FROM player_scans WHERE id = %(scan)s
+            'reviewed_by', %(reviewer_id)s::uuid)
+        FROM player_scans WHERE id = %(scan_id)s
         """,
-        {"org": org_id, "previous_status": scan.status, "by": by, "scan": scan.scan_id},
+        {
+            "org_id": org_id,
+            "previous_status": scan.status,
+            "reviewer_id": reviewer_id,
+            "scan_id": scan.scan_id,
+        },
     )
-    settlement.tell(conn, [scan.scan_id], scan.status)
+    settlement.append_events(conn, [scan.scan_id], scan.status)
     event_log.notify_relay(conn)

@@ -1,1 +1,1 @@
-"""Scans: accepted as pending rows, judged by pure rules, settled once."""
+"""Scans: accepted, judged by rules, settled once."""

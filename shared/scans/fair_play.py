@@ -1,7 +1,4 @@
-"""What an organization may ask beyond proof of presence: that players do not share coordinates, nor scan in bursts.
-
-Off by default. Pure: settings as they are stored, and how much of a crowd stands around one scan.
-"""
+"""Fair-play rules of an organization: identical coordinates and bursts. Off by default. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -15,7 +12,7 @@ MAX_WINDOW_SECONDS = 30 * 86_400
 
 @dataclass(frozen=True)
 class IdenticalCoordinates:
-    """Held: a scan with which so many players, its own one among them, were at the same position to the last digit."""
+    """Hold a scan if at least `players` players, its own included, scanned at identical coordinates in the window."""
 
     window: timedelta
     players: int = 2
@@ -23,7 +20,7 @@ class IdenticalCoordinates:
 
 @dataclass(frozen=True)
 class Burst:
-    """Held: a scan before or after which the window has as many of the player's, or the code's, as are allowed."""
+    """Hold a scan if the window before or after it already has this many scans of its player, or of its code."""
 
     window: timedelta
     per_player: int | None = None
@@ -39,10 +36,10 @@ class FairPlay:
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None) -> "FairPlay":
-        """As the organization's row has it: windows in seconds, what is off null or absent."""
-        same, burst = ((stored or {}).get(name) for name in ("identical_coordinates", "burst"))
+        """Return the rules stored in `organizations.fair_play`. A rule that is null or absent is off."""
+        identical, burst = ((stored or {}).get(name) for name in ("identical_coordinates", "burst"))
         return cls(
-            same and IdenticalCoordinates(timedelta(seconds=same["window_seconds"]), same["players"]),
+            identical and IdenticalCoordinates(timedelta(seconds=identical["window_seconds"]), identical["players"]),
             burst and Burst(timedelta(seconds=burst["window_seconds"]), burst["per_player"], burst["per_code"]),
         )
 
@@ -52,10 +49,10 @@ NO_FAIR_PLAY = FairPlay()
 
 @dataclass(frozen=True)
 class NearbyActivity:
-    """What counted around one scan, as far as its organization's rules look: never the scan itself."""
+    """Counted scans around one scan, without that scan, as far as the rules of its organization look."""
 
     colocated_players: frozenset[UUID] = frozenset()
-    """Other players at the very same coordinates."""
+    """Other players at identical coordinates."""
     player_before: int = 0
     player_after: int = 0
     code_before: int = 0
@@ -63,8 +60,7 @@ class NearbyActivity:
 
     @property
     def player_scans(self) -> int:
-        """The player's scans, in the window before or the one after, whichever has more: a scan that is handed in
-        late is part of a burst as much as one in time."""
+        """Return the player's scans in the busier of the two windows: a late scan can be part of a burst too."""
         return max(self.player_before, self.player_after)
 
     @property
@@ -76,7 +72,7 @@ NO_ACTIVITY = NearbyActivity()
 
 
 class Activity(NamedTuple):
-    """A scan as it joins a crowd."""
+    """A counted scan as the fair-play rules compare it."""
 
     at: datetime
     player_id: UUID
@@ -87,37 +83,38 @@ class Activity(NamedTuple):
 
 @dataclass
 class BatchActivity:
-    """The scans of one batch that counted, as those judged after them see them."""
+    """Scans of the current batch that already count, for the scans judged after them."""
 
-    _places: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
-    _players: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
-    _codes: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
+    _by_coordinates: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
+    _by_player: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
+    _by_code: dict[object, list[Activity]] = field(default_factory=lambda: defaultdict(list))
 
-    def add(self, seen: Activity) -> None:
-        self._places[seen.org_id, seen.coordinates].append(seen)
-        self._players[seen.org_id, seen.player_id].append(seen)
-        self._codes[seen.code_id].append(seen)
+    def add(self, scan: Activity) -> None:
+        self._by_coordinates[scan.org_id, scan.coordinates].append(scan)
+        self._by_player[scan.org_id, scan.player_id].append(scan)
+        self._by_code[scan.code_id].append(scan)
 
-    def activity_around(self, seen: Activity, asked: FairPlay, stored: NearbyActivity) -> NearbyActivity:
-        """The crowd around a scan: what was stored before this batch, and what this batch has added."""
-        if (same := asked.identical_coordinates) and seen.coordinates is not None:
-            near = self._places.get((seen.org_id, seen.coordinates), ())
-            players = {other.player_id for other in near if abs(other.at - seen.at) < same.window}
-            stored = replace(stored, colocated_players=stored.colocated_players | players - {seen.player_id})
-        if burst := asked.burst:
-            before, after = _count_windows(self._players.get((seen.org_id, seen.player_id), ()), seen.at, burst.window)
-            code_before, code_after = _count_windows(self._codes.get(seen.code_id, ()), seen.at, burst.window)
+    def activity_around(self, scan: Activity, fair_play: FairPlay, stored: NearbyActivity) -> NearbyActivity:
+        """Return `stored`, the activity before this batch, plus the activity of this batch."""
+        if (identical := fair_play.identical_coordinates) and scan.coordinates is not None:
+            others = self._by_coordinates.get((scan.org_id, scan.coordinates), ())
+            players = {other.player_id for other in others if abs(other.at - scan.at) < identical.window}
+            stored = replace(stored, colocated_players=stored.colocated_players | players - {scan.player_id})
+        if burst := fair_play.burst:
+            own_scans = self._by_player.get((scan.org_id, scan.player_id), ())
+            player_before, player_after = _count_windows(own_scans, scan.at, burst.window)
+            code_before, code_after = _count_windows(self._by_code.get(scan.code_id, ()), scan.at, burst.window)
             stored = replace(
                 stored,
-                player_before=stored.player_before + before,
-                player_after=stored.player_after + after,
+                player_before=stored.player_before + player_before,
+                player_after=stored.player_after + player_after,
                 code_before=stored.code_before + code_before,
                 code_after=stored.code_after + code_after,
             )
         return stored
 
 
-def _count_windows(others: Iterable[Activity], at: datetime, window: timedelta) -> tuple[int, int]:
-    """How many lie in the window that ends here, and in the one that begins here. At the same moment: in both."""
-    times = [other.at for other in others]
+def _count_windows(scans: Iterable[Activity], at: datetime, window: timedelta) -> tuple[int, int]:
+    """Count scans in the window that ends at `at` and in the one that starts there. A scan at `at` is in both."""
+    times = [scan.at for scan in scans]
     return sum(at - window < time <= at for time in times), sum(at <= time < at + window for time in times)

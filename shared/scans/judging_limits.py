@@ -1,4 +1,4 @@
-"""What the installation's settings say about judging."""
+"""The limits of judging, from the settings."""
 
 from datetime import timedelta
 
@@ -7,7 +7,7 @@ from shared.settings import Settings
 
 
 def from_settings(settings: Settings) -> JudgingLimits:
-    """The settings as the rules take them."""
+    """Return the limits as the rules take them."""
     return JudgingLimits(
         max_age=timedelta(hours=settings.scan_max_age_hours),
         max_accuracy_m=settings.scan_max_accuracy_m,

@@ -1,12 +1,10 @@
-"""What judging needs to know, read from PostgreSQL: codes, use so far, where players were seen, crowds.
+"""Queries for everything that judging looks at: codes, uses, fair play, nearby activity.
 
-Read under the locks of `settling`, it stays true until the commit; read without, it is a look at this moment.
+Read under the locks of `settlement`, the result is valid until the commit. Read without them, it is a snapshot.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,50 +14,51 @@ from psycopg.rows import DictRow, dict_row
 from shared.infra.db import Conn
 from shared.scans.checks import ONLINE_DELAY
 from shared.scans.fair_play import FairPlay, NearbyActivity
-from shared.scans.rules import CodeRules, Coordinates, JudgingContext, JudgingLimits, LocationFix, Scan, Usage
+from shared.scans.location_queries import group_fixes, select_fixes_around, select_last_fixes
+from shared.scans.rules import CodeRules, Coordinates, JudgingContext, JudgingLimits, Scan, Usage
 
 Row = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class ScanSource:
-    """Where the scans come from: a FROM clause with their columns, named `given`; and whose sightings may be looked at,
-    by a condition on `seen`, a row of player_scans."""
+def load_context(
+    conn: Conn, scans: Sequence[Scan], limits: JudgingLimits, *, fixes_of_org: UUID | None = None
+) -> JudgingContext:
+    """Return everything that judging these scans looks at.
 
-    given: str
-    values: Mapping[str, Any]
-    fix_filter: str = "true"
-
-
-def from_rows(scans: Sequence[Scan]) -> ScanSource:
-    """Scans by their rows."""
-    return ScanSource("player_scans AS given WHERE given.id = ANY(%(ids)b)", {"ids": [scan.id for scan in scans]})
-
-
-def load_context(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: JudgingLimits) -> JudgingContext:
-    """What judging these scans needs to know."""
+    With `fixes_of_org`, leave out location fixes at codes of other organizations.
+    """
     code_ids = list({scan.qr_code_id for scan in scans if scan.qr_code_id})
-    old = [scan for scan in scans if scan.received_at - scan.scan_time > ONLINE_DELAY]
+    late = [scan for scan in scans if scan.received_at - scan.scan_time > ONLINE_DELAY]
     with conn.pipeline():
-        rows = _codes(conn, code_ids)
-        asked = _fair_play_settings(conn, code_ids)
-        usages = _load_usages(conn, source)
-        last = _last_fixes(conn, scans, source, limits)
-        near = _fixes_around(conn, old, source, limits) if old else None
-    fair_play = {org: FairPlay.read(rules) for org, rules in asked.fetchall()}
+        codes = _select_codes(conn, code_ids)
+        settings = _select_fair_play_settings(conn, code_ids)
+        usages = _select_usages(conn, scans)
+        last_fixes = select_last_fixes(conn, scans, limits, fixes_of_org)
+        fixes_around = select_fixes_around(conn, late, limits, fixes_of_org) if late else None
+    fair_play = {org_id: FairPlay.read(rules) for org_id, rules in settings.fetchall()}
     return JudgingContext(
-        {row["id"]: _code(row) for row in rows.fetchall()},
-        {
-            (player, code): Usage(count, tuple(zip(happened or (), received or (), strict=True)))
-            for player, code, count, happened, received in usages.fetchall()
+        codes={row["id"]: _to_code(row) for row in codes.fetchall()},
+        usages={
+            (player_id, code_id): Usage(count, tuple(zip(scan_times or (), receipt_times or (), strict=True)))
+            for player_id, code_id, count, scan_times, receipt_times in usages.fetchall()
         },
-        _trails([*last.fetchall(), *(near.fetchall() if near else ())]),
-        fair_play,
-        _nearby_activity(conn, source) if fair_play else {},
+        location_fixes=group_fixes([*last_fixes.fetchall(), *(fixes_around.fetchall() if fixes_around else ())]),
+        fair_play=fair_play,
+        nearby_activity=_load_nearby_activity(conn, scans) if fair_play else {},
     )
 
 
-def _codes(conn: Conn, code_ids: list[UUID]) -> Cursor[DictRow]:
+def load_codes(conn: Conn, code_ids: list[UUID]) -> dict[UUID, CodeRules]:
+    """Return codes as they are now, by id, deleted ones too."""
+    return {row["id"]: _to_code(row) for row in _select_codes(conn, code_ids).fetchall()}
+
+
+def coordinates_or_none(latitude: float | None, longitude: float | None) -> Coordinates | None:
+    """Return the coordinates of a row, or None if it has none."""
+    return None if latitude is None or longitude is None else Coordinates(latitude, longitude)
+
+
+def _select_codes(conn: Conn, code_ids: list[UUID]) -> Cursor[DictRow]:
     return conn.cursor(row_factory=dict_row).execute(
         """
         SELECT q.*, CASE WHEN e.id IS NOT NULL THEN jsonb_build_object('id', e.id, 'puzzle_type', e.puzzle_type,
@@ -69,19 +68,14 @@ def _codes(conn: Conn, code_ids: list[UUID]) -> Cursor[DictRow]:
         FROM qr_codes q
         LEFT JOIN encounters e ON e.qr_code_id = q.id
         LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL
-        WHERE q.id = ANY(%b)
+        WHERE q.id = ANY(%(code_ids)b)
         """,
-        (code_ids,),
+        {"code_ids": code_ids},
         binary=True,
     )
 
 
-def load_codes(conn: Conn, code_ids: list[UUID]) -> dict[UUID, CodeRules]:
-    """Codes as they stand, removed ones too."""
-    return {row["id"]: _code(row) for row in _codes(conn, code_ids).fetchall()}
-
-
-def _code(row: Mapping[str, Any]) -> CodeRules:
+def _to_code(row: Mapping[str, Any]) -> CodeRules:
     return CodeRules(
         id=row["id"],
         code=row["code"],
@@ -105,198 +99,120 @@ def _code(row: Mapping[str, Any]) -> CodeRules:
     )
 
 
-def _fair_play_settings(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
-    """What the organizations of these codes ask of fair play; most ask nothing and are not there."""
+def _select_fair_play_settings(conn: Conn, code_ids: list[UUID]) -> Cursor[Row]:
+    """Select the fair-play settings of the codes' organizations. Most organizations have none."""
     return conn.execute(
         """
         SELECT id, fair_play FROM organizations
-        WHERE fair_play IS NOT NULL AND id IN (SELECT org_id FROM qr_codes WHERE id = ANY(%b))
+        WHERE fair_play IS NOT NULL AND id IN (SELECT org_id FROM qr_codes WHERE id = ANY(%(code_ids)b))
         """,
-        (code_ids,),
+        {"code_ids": code_ids},
     )
 
 
-def _load_usages(conn: Conn, source: ScanSource) -> Cursor[Row]:
-    """How often each player has used each code, no further than the limit; and when, as far as a cooldown reaches by
-    either clock. (No scan is received later than the longest grace, 90 days, after it happened.) First uses, which
-    most are, find nothing."""
+def _select_usages(conn: Conn, scans: Sequence[Scan]) -> Cursor[Row]:
+    """Select how often each player has used each code, and when. First uses, most of all, select no row."""
+    # Counting stops at the player's limit. Times are read as far as a cooldown reaches by either clock: no scan is
+    # received more than 90 days, the highest SCAN_MAX_AGE_HOURS, after it happened.
+    known = [scan for scan in scans if scan.qr_code_id]
     return conn.execute(
-        f"""
-        SELECT p.player_id, q.id, used.count, near.happened, near.received
-        FROM (SELECT given.player_id, given.qr_code_id, min(given.scan_time) AS first, max(given.scan_time) AS last,
-                     min(given.received_at) AS received
-              FROM {source.given} GROUP BY given.player_id, given.qr_code_id) p
-        JOIN qr_codes q ON q.id = p.qr_code_id
-        CROSS JOIN LATERAL (SELECT make_interval(secs => q.cooldown_seconds) AS cooldown) rest
+        """
+        SELECT pairs.player_id, q.id, counted.count, recent.scan_times, recent.receipt_times
+        FROM (
+            SELECT player_id, qr_code_id, min(scan_time) AS first_time, max(scan_time) AS last_time,
+                   min(received_at) AS first_received
+            FROM unnest(%(player_ids)b::uuid[], %(code_ids)b::uuid[], %(scan_times)b::timestamptz[],
+                        %(receipt_times)b::timestamptz[]) AS scans (player_id, qr_code_id, scan_time, received_at)
+            GROUP BY player_id, qr_code_id
+        ) pairs
+        JOIN qr_codes q ON q.id = pairs.qr_code_id
+        CROSS JOIN LATERAL (SELECT make_interval(secs => q.cooldown_seconds) AS length) cooldown
         CROSS JOIN LATERAL (
             SELECT count(*) FROM (
                 SELECT FROM player_scans s
-                WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
-                LIMIT coalesce(q.per_player_limit, 0)) counted) used
+                WHERE s.player_id = pairs.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
+                LIMIT coalesce(q.per_player_limit, 0)
+            ) counted_scans
+        ) counted
         CROSS JOIN LATERAL (
-            SELECT array_agg(s.scan_time) AS happened, array_agg(s.received_at) AS received
+            SELECT array_agg(s.scan_time) AS scan_times, array_agg(s.received_at) AS receipt_times
             FROM player_scans s
-            WHERE s.player_id = p.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
-              AND s.scan_time > p.first - rest.cooldown - interval '90 days'
-              AND (s.scan_time > p.first - rest.cooldown AND s.scan_time < p.last + rest.cooldown
-                   OR s.received_at > p.received - rest.cooldown)) near
-        WHERE used.count > 0 OR near.happened IS NOT NULL
-        """,  # noqa: S608 - made of constants
-        source.values,
-    )
-
-
-SELECT_FIX = """
-    SELECT seen.id, seen.player_id, seen.scan_time, seen.latitude, seen.longitude, seen.accuracy, seen.received_at,
-           (SELECT org_id FROM qr_codes WHERE id = seen.qr_code_id), seen.api_key_id
-    FROM player_scans seen
-"""
-SUBMITTED_BY_PLAYER = UUID(int=0)
-"""Stands for the player's own hand."""
-SUBMITTER = "coalesce(seen.api_key_id, '00000000-0000-0000-0000-000000000000')"
-"""Who handed a scan in; as the index of trails has it."""
-IS_ACCURATE = "coalesce(seen.accuracy, 0) <= %(max_accuracy_m)s AND seen.scan_time > %(since)s"
-"""What a worse sighting does not replace; it would hide where the player was before."""
-FIX_WINDOW = timedelta(days=7)
-"""Of the sure ones, no older are looked for: by then one gets anywhere."""
-
-
-def _last_fixes(conn: Conn, scans: Sequence[Scan], source: ScanSource, limits: JudgingLimits) -> Cursor[Row]:
-    """Where each player was last seen by each hand, and last surely seen where that is another place."""
-    last, sure = (
-        f"""
-        {SELECT_FIX}
-        WHERE seen.player_id = {player} AND {SUBMITTER} = {hand} AND seen.status IN ('success', 'held')
-          AND seen.latitude IS NOT NULL AND {source.fix_filter} AND {kind}
-        ORDER BY seen.scan_time DESC LIMIT 1
-        """
-        for player, hand, kind in (
-            ("given.player", "given.hand", "true"),
-            ("last.player_id", SUBMITTER.replace("seen.", "last."), IS_ACCURATE),
-        )
-    )
-    hands = list({_submitter(scan) for scan in scans})
-    return conn.execute(
-        f"""
-        WITH last AS MATERIALIZED (
-            SELECT s.* FROM unnest(%(players)b::uuid[], %(hands)b::uuid[]) AS given (player, hand)
-            CROSS JOIN LATERAL ({last}) s)
-        SELECT * FROM last
-        UNION ALL
-        SELECT s.* FROM last CROSS JOIN LATERAL ({sure}) s WHERE last.accuracy > %(max_accuracy_m)s
-        """,  # noqa: S608 - made of constants
+            WHERE s.player_id = pairs.player_id AND s.qr_code_id = q.id AND s.status IN ('success', 'held')
+              AND s.scan_time > pairs.first_time - cooldown.length - interval '90 days'
+              AND (s.scan_time > pairs.first_time - cooldown.length AND s.scan_time < pairs.last_time + cooldown.length
+                   OR s.received_at > pairs.first_received - cooldown.length)
+        ) recent
+        WHERE counted.count > 0 OR recent.scan_times IS NOT NULL
+        """,
         {
-            **source.values,
-            **_accuracy_params(scans, limits),
-            "players": [player for player, _ in hands],
-            "hands": [hand for _, hand in hands],
-        },
-        binary=True,
-    )
-
-
-def _submitter(scan: Scan) -> tuple[UUID, UUID]:
-    """Whose scan it is, and who handed it in."""
-    return scan.player_id, scan.api_key_id or SUBMITTED_BY_PLAYER
-
-
-def _fixes_around(conn: Conn, old: Sequence[Scan], source: ScanSource, limits: JudgingLimits) -> Cursor[Row]:
-    """Where players were seen, and surely seen, right before and right after scans that were handed in later than they
-    were made."""
-    sides = " UNION ALL ".join(
-        f"""
-        (SELECT s.* FROM old CROSS JOIN LATERAL (
-            {SELECT_FIX}
-            WHERE seen.player_id = old.player AND {SUBMITTER} = old.hand AND seen.status IN ('success', 'held')
-              AND seen.latitude IS NOT NULL AND {source.fix_filter} AND {kind}
-              AND seen.scan_time {compares} old.at
-            ORDER BY seen.scan_time {order} LIMIT 1) s)
-        """  # noqa: S608 - made of constants
-        for compares, order in (("<=", "DESC"), (">=", "ASC"))
-        for kind in ("true", IS_ACCURATE)
-    )
-    given = """
-        SELECT * FROM unnest(%(players)b::uuid[], %(hands)b::uuid[], %(when)b::timestamptz[]) AS old (player, hand, at)
-    """
-    return conn.execute(
-        f"WITH old AS ({given}) {sides}",
-        {
-            **source.values,
-            **_accuracy_params(old, limits),
-            "players": [player for player, _ in map(_submitter, old)],
-            "hands": [hand for _, hand in map(_submitter, old)],
-            "when": [scan.scan_time for scan in old],
+            "player_ids": [scan.player_id for scan in known],
+            "code_ids": [scan.qr_code_id for scan in known],
+            "scan_times": [scan.scan_time for scan in known],
+            "receipt_times": [scan.received_at for scan in known],
         },
     )
 
 
-def _accuracy_params(scans: Sequence[Scan], limits: JudgingLimits) -> Mapping[str, Any]:
-    first = min((scan.scan_time for scan in scans), default=datetime.now(UTC))
-    return {"max_accuracy_m": limits.max_accuracy_m, "since": first - FIX_WINDOW}
-
-
-def _trails(rows: Iterable[Row]) -> dict[UUID, list[LocationFix]]:
-    """Sightings by player, each once, in the order of time."""
-    trails: dict[UUID, list[LocationFix]] = defaultdict(list)
-    for row in sorted({row[0]: row for row in rows}.values(), key=lambda row: (row[2], row[0])):
-        trails[row[1]].append(_to_fix(row))
-    return trails
-
-
-def _to_fix(row: Row) -> LocationFix:
-    _id, _player, at, latitude, longitude, accuracy, received, org_id, key_id = row
-    return LocationFix(at, Coordinates(latitude, longitude), accuracy, received, org_id, key_id)
-
-
-COUNTED_STATUS = "other.status IN ('success', 'held')"
-BEFORE = "other.scan_time > given.scan_time - burst.size AND other.scan_time <= given.scan_time"
-AFTER = "other.scan_time >= given.scan_time AND other.scan_time < given.scan_time + burst.size"
-
-
-def _nearby_activity(conn: Conn, source: ScanSource) -> dict[UUID, NearbyActivity]:
-    """What counted around each scan whose organization asks, no further than its rules look."""
-    of_player = """
-        (SELECT count(*) FROM (SELECT FROM player_scans other JOIN qr_codes its ON its.id = other.qr_code_id
-                               WHERE other.player_id = given.player_id AND its.org_id = q.org_id
-                                 AND {counted} AND {side}
-                               LIMIT burst.per_player) n)
-    """
-    of_code = """
-        (SELECT count(*) FROM (SELECT FROM player_scans other
-                               WHERE other.qr_code_id = given.qr_code_id AND {counted} AND {side}
-                               LIMIT burst.per_code) n)
-    """
-    counts = ", ".join(
-        each.format(counted=COUNTED_STATUS, side=side)
-        for each, side in ((of_player, BEFORE), (of_player, AFTER), (of_code, BEFORE), (of_code, AFTER))
-    )
+def _load_nearby_activity(conn: Conn, scans: Sequence[Scan]) -> dict[UUID, NearbyActivity]:
+    """Return the activity around each scan whose organization has fair-play rules, as far as these rules look."""
+    known = [scan for scan in scans if scan.qr_code_id]
     rows = conn.execute(
-        f"""
-        SELECT given.id, ARRAY(
+        """
+        SELECT scans.id,
+               ARRAY(
                    SELECT DISTINCT other.player_id
-                   FROM player_scans other JOIN qr_codes its ON its.id = other.qr_code_id
+                   FROM player_scans other JOIN qr_codes other_code ON other_code.id = other.qr_code_id
                    WHERE other.compare_coordinates
-                     AND other.latitude = given.latitude AND other.longitude = given.longitude
-                     AND other.scan_time > given.scan_time - same.size AND other.scan_time < given.scan_time + same.size
-                     AND other.player_id <> given.player_id AND its.org_id = q.org_id AND {COUNTED_STATUS}
-                   LIMIT same.players),
-               {counts}
-        FROM (SELECT * FROM {source.given}) given
-        JOIN qr_codes q ON q.id = given.qr_code_id
+                     AND other.latitude = scans.latitude AND other.longitude = scans.longitude
+                     AND other.scan_time > scans.scan_time - identical.size
+                     AND other.scan_time < scans.scan_time + identical.size
+                     AND other.player_id <> scans.player_id AND other_code.org_id = q.org_id
+                     AND other.status IN ('success', 'held')
+                   LIMIT identical.players),
+               (SELECT count(*) FROM (
+                   SELECT FROM player_scans other JOIN qr_codes other_code ON other_code.id = other.qr_code_id
+                   WHERE other.player_id = scans.player_id AND other_code.org_id = q.org_id
+                     AND other.status IN ('success', 'held')
+                     AND other.scan_time > scans.scan_time - burst.size AND other.scan_time <= scans.scan_time
+                   LIMIT burst.per_player) player_before),
+               (SELECT count(*) FROM (
+                   SELECT FROM player_scans other JOIN qr_codes other_code ON other_code.id = other.qr_code_id
+                   WHERE other.player_id = scans.player_id AND other_code.org_id = q.org_id
+                     AND other.status IN ('success', 'held')
+                     AND other.scan_time >= scans.scan_time AND other.scan_time < scans.scan_time + burst.size
+                   LIMIT burst.per_player) player_after),
+               (SELECT count(*) FROM (
+                   SELECT FROM player_scans other
+                   WHERE other.qr_code_id = scans.qr_code_id AND other.status IN ('success', 'held')
+                     AND other.scan_time > scans.scan_time - burst.size AND other.scan_time <= scans.scan_time
+                   LIMIT burst.per_code) code_before),
+               (SELECT count(*) FROM (
+                   SELECT FROM player_scans other
+                   WHERE other.qr_code_id = scans.qr_code_id AND other.status IN ('success', 'held')
+                     AND other.scan_time >= scans.scan_time AND other.scan_time < scans.scan_time + burst.size
+                   LIMIT burst.per_code) code_after)
+        FROM unnest(%(ids)s::uuid[], %(player_ids)s::uuid[], %(code_ids)s::uuid[], %(scan_times)s::timestamptz[],
+                    %(latitudes)s::double precision[], %(longitudes)s::double precision[])
+             AS scans (id, player_id, qr_code_id, scan_time, latitude, longitude)
+        JOIN qr_codes q ON q.id = scans.qr_code_id
         JOIN organizations o ON o.id = q.org_id AND o.fair_play IS NOT NULL
         CROSS JOIN LATERAL (
-            SELECT make_interval(secs => (fair_play #>> '{{identical_coordinates,window_seconds}}')::float) AS size,
-                   coalesce((fair_play #>> '{{identical_coordinates,players}}')::integer, 0) AS players) same
+            SELECT make_interval(secs => (fair_play #>> '{identical_coordinates,window_seconds}')::float) AS size,
+                   coalesce((fair_play #>> '{identical_coordinates,players}')::integer, 0) AS players
+        ) identical
         CROSS JOIN LATERAL (
-            SELECT make_interval(secs => (fair_play #>> '{{burst,window_seconds}}')::float) AS size,
-                   coalesce((fair_play #>> '{{burst,per_player}}')::integer, 0) AS per_player,
-                   coalesce((fair_play #>> '{{burst,per_code}}')::integer, 0) AS per_code) burst
-        """,  # noqa: S608 - made of constants
-        source.values,
+            SELECT make_interval(secs => (fair_play #>> '{burst,window_seconds}')::float) AS size,
+                   coalesce((fair_play #>> '{burst,per_player}')::integer, 0) AS per_player,
+                   coalesce((fair_play #>> '{burst,per_code}')::integer, 0) AS per_code
+        ) burst
+        """,
+        {
+            "ids": [scan.id for scan in known],
+            "player_ids": [scan.player_id for scan in known],
+            "code_ids": [scan.qr_code_id for scan in known],
+            "scan_times": [scan.scan_time for scan in known],
+            "latitudes": [scan.coordinates and scan.coordinates.latitude for scan in known],
+            "longitudes": [scan.coordinates and scan.coordinates.longitude for scan in known],
+        },
     ).fetchall()
-    return {scan_id: NearbyActivity(frozenset(twins), *sides) for scan_id, twins, *sides in rows}
-
-
-def coordinates_or_none(latitude: float | None, longitude: float | None) -> Coordinates | None:
-    """A place, where there is one."""
-    return None if latitude is None or longitude is None else Coordinates(latitude, longitude)
+    return {scan_id: NearbyActivity(frozenset(player_ids), *counts) for scan_id, player_ids, *counts in rows}

@@ -1,4 +1,4 @@
-"""What judging a scan looks at and comes to: words and values. Pure."""
+"""Values that judging takes and returns. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,32 +30,32 @@ Reason = Literal[
     "not_judged",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
-"""The closed list, in the order in which the reasons are judged."""
+"""All reasons, in the order of the checks."""
 
 MESSAGES: Mapping[str, str] = {
-    "too_late": "This scan was handed in too late.",
-    "unknown_code": "There is no such code.",
+    "too_late": "This scan was submitted too late.",
+    "unknown_code": "This code does not exist.",
     "forged_code": "This code is not genuine.",
-    "stale_code": "This code is out of date; scan the one on the screen now.",
+    "stale_code": "This code is out of date. Scan the one on the screen now.",
     "inactive": "This code is not active.",
     "not_started": "This code is not open yet.",
     "expired": "This code has expired.",
-    "location_required": "Player must share a position.",
-    "better_location_needed": "The position is not accurate enough to tell.",
+    "location_required": "Player must share a location.",
+    "better_location_needed": "The location is not accurate enough. Try again with a better one.",
     "not_present": "Player must be physically present.",
     "player_limit": "Player has used this code as often as allowed.",
     "cooldown": "Player must wait before using this code again.",
-    "sold_out": "Nothing is left of this code.",
-    "impossible_travel": "This scan is being reviewed.",
-    "identical_coordinates": "This scan is being reviewed.",
-    "burst": "This scan is being reviewed.",
+    "sold_out": "This code has no uses left.",
+    "impossible_travel": "This scan is under review.",
+    "identical_coordinates": "This scan is under review.",
+    "burst": "This scan is under review.",
     "not_judged": "This scan could not be judged.",
 }
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """A position: WGS 84 degrees."""
+    """WGS 84 degrees."""
 
     latitude: float
     longitude: float
@@ -63,7 +63,7 @@ class Coordinates:
 
 @dataclass(frozen=True)
 class JudgingLimits:
-    """What the installation sets: seconds, metres, metres per second."""
+    """Limits of the installation, from its settings."""
 
     max_age: timedelta
     max_accuracy_m: float
@@ -72,7 +72,7 @@ class JudgingLimits:
 
 @dataclass(frozen=True)
 class CodeRules:
-    """A code's rules of use, and what it gives."""
+    """When a code can be used, and what a success gives."""
 
     id: UUID
     code: str
@@ -96,12 +96,12 @@ class CodeRules:
 
 
 UNKNOWN_CODE = CodeRules(UUID(int=0), "", UUID(int=0), deleted=True)
-"""Stands for a code that there is not."""
+"""The rules for a code that does not exist."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A pending scan as it was accepted."""
+    """A pending scan as it was accepted. `api_key_id` is its submitter, or None if the player submitted it."""
 
     id: UUID
     player_id: UUID
@@ -112,61 +112,70 @@ class Scan:
     coordinates: Coordinates | None = None
     accuracy_m: float | None = None
     request_id: str | None = None
-    api_key_id: UUID | None = None  # of the key that handed it in
+    api_key_id: UUID | None = None
 
 
 @dataclass(frozen=True)
 class Usage:
-    """One player's scans of one code that count: how many, and when."""
+    """Counted scans of one code by one player.
+
+    `count` stops at the code's limit. `times` holds scan time and time of receipt of those that a cooldown can reach.
+    """
 
     count: int = 0
     times: tuple[tuple[datetime, datetime], ...] = ()
-    """When they happened and when they were received: of those near enough to matter for a cooldown."""
 
 
 @dataclass(frozen=True)
 class LocationFix:
-    """Where and when a scan of a player counted, when it was received, and whose code it was of."""
+    """Where and when a player was, by one counted scan.
+
+    `org_id` is the organization of its code, `api_key_id` its submitter (None: the player).
+    """
 
     at: datetime
     coordinates: Coordinates
     accuracy_m: float | None = None
     received_at: datetime | None = None
     org_id: UUID | None = None
-    api_key_id: UUID | None = None  # of the key that said so
+    api_key_id: UUID | None = None
 
     def is_accurate(self, limits: JudgingLimits) -> bool:
-        """Whether it says where the player was. A worse one is measured from too, but takes no better one's place."""
+        """True if it proves where the player was. An inaccurate fix never replaces an accurate one."""
         return (self.accuracy_m or 0.0) <= limits.max_accuracy_m
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was decided on a scan and why."""
+    """What judging decided on one scan.
+
+    `decision_inputs` holds what each check up to the deciding one looked at, for staff only; None for most successes.
+    `compare_coordinates` is true if later scans of other players are compared with this one's coordinates.
+    """
 
     status: ScanStatus
     reason: Reason | None = None
     distance_m: float | None = None
     outcome: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[Reason, Mapping[str, Any]] | None = None
-    """Of what is no success: each rule that was tried, and what it was judged by. For staff only."""
-    watched: bool = False
-    """Whether its coordinates are compared with those of other players."""
+    decision_inputs: Mapping[Reason, Mapping[str, Any]] | None = None
+    compare_coordinates: bool = False
 
     @property
     def counts_as_use(self) -> bool:
-        """Whether it uses up the code: a held scan keeps its share until staff decide."""
+        """True if the scan counts against stock and limits. A held scan does until staff annul it."""
         return self.status in ("success", "held")
 
 
 @dataclass(frozen=True)
 class JudgingContext:
-    """Everything that judging needs to know, read under lock."""
+    """Everything that judging a batch looks at, besides the scans.
+
+    `codes` by id; `usages` by player and code; `location_fixes` by player, in order of time; `fair_play` by
+    organization, for those that have rules; `nearby_activity` by scan, for the scans of those organizations.
+    """
 
     codes: Mapping[UUID, CodeRules]
-    usages: Mapping[tuple[UUID, UUID], Usage]  # by player, code
-    location_fixes: Mapping[
-        UUID, Sequence[LocationFix]
-    ]  # by player, in the order of time: the last, and those around old scans; of all and of the sure ones
-    fair_play: Mapping[UUID, FairPlay] = field(default_factory=dict)  # by organization, of those that ask for it
-    nearby_activity: Mapping[UUID, NearbyActivity] = field(default_factory=dict)  # by scan, of those organizations
+    usages: Mapping[tuple[UUID, UUID], Usage]
+    location_fixes: Mapping[UUID, Sequence[LocationFix]]
+    fair_play: Mapping[UUID, FairPlay] = field(default_factory=dict)
+    nearby_activity: Mapping[UUID, NearbyActivity] = field(default_factory=dict)

@@ -1,8 +1,7 @@
-"""Settling scans in PostgreSQL: claim under a lease, read what judging needs under lock, write verdicts and effects.
+"""Settling scans in PostgreSQL: claim under a lease, read what judging looks at under lock, write verdicts and effects.
 
-A claim is committed at once, so that a scan which kills its worker is known by its attempts. Verdicts, ledger entries,
-counters and events are committed together, fenced by the lease's token: a worker that was stopped and comes back too
-late finds its scans taken and writes nothing.
+A claim is committed before judging, so a scan that kills its worker runs out of attempts. Verdicts, ledger entries, use
+counts and events are committed together. The lease token fences them: a worker whose lease expired writes nothing.
 """
 
 from collections import Counter
@@ -97,183 +96,202 @@ def suspect(conn: Conn, token: UUID) -> None:
 
 
 def lock_scans(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
-    """Lock the scans that are still ours, then their players, organizations and codes, each in id order so that no two
-    workers wait for each other. Returns those still ours.
+    """Lock the scans that this lease still holds, then their players, organizations and codes. Return those scans.
 
-    The player's lock makes limits and travel hold when two workers judge one player; the code's lock makes stock hold.
-    NO KEY UPDATE lets new scans of the same player and code be inserted meanwhile. Of a few scans, planning every
-    statement of the transaction took as long as running it: each goes by its one general plan, an index for each id.
+    Raises LockNotAvailable after 5 seconds.
     """
+    # Each kind of row in id order, so two workers never wait for each other. The lock of a player makes limits and
+    # travel hold when two workers judge one player; the lock of a code makes its stock hold. NO KEY UPDATE lets new
+    # scans of the same players and codes be inserted. For a few scans, planning took as long as running: generic plans.
     with conn.pipeline():
         conn.execute(
             """
             SELECT set_config('lock_timeout', '5s', true), set_config('plan_cache_mode', 'force_generic_plan', true)
             """
         )
-        still = conn.execute(
+        locked = conn.execute(
             """
             SELECT id FROM player_scans
-            WHERE id = ANY(%b) AND lease_token = %s AND status = 'pending' ORDER BY id FOR NO KEY UPDATE
+            WHERE id = ANY(%(ids)b) AND lease_token = %(token)s AND status = 'pending'
+            ORDER BY id FOR NO KEY UPDATE
             """,
-            ([scan.id for scan in scans], token),
+            {"ids": [scan.id for scan in scans], "token": token},
         )
         lock_players(conn, {scan.player_id for scan in scans})
         lock_fair_play_organizations(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
         lock_limited_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
-    if still.rowcount == len(scans):  # as nearly always: nobody took any
+    if locked.rowcount == len(scans):
         return list(scans)
-    ours = {row[0] for row in still.fetchall()}
-    return [scan for scan in scans if scan.id in ours]
+    locked_ids = {row[0] for row in locked.fetchall()}
+    return [scan for scan in scans if scan.id in locked_ids]
 
 
 def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:
-    """Until the transaction ends, no other worker judges these players."""
-    conn.execute("SELECT FROM players WHERE id = ANY(%b) ORDER BY id FOR NO KEY UPDATE", (list(ids),))
+    """Keep other workers from judging these players until the transaction ends."""
+    # In id order, so two workers never wait for each other.
+    conn.execute("SELECT FROM players WHERE id = ANY(%(ids)b) ORDER BY id FOR NO KEY UPDATE", {"ids": list(ids)})
 
 
 def lock_fair_play_organizations(conn: Conn, code_ids: Iterable[UUID]) -> None:
-    """Until the transaction ends, no other worker judges scans of those organizations that compare players."""
+    """Keep other workers from judging scans of these codes' organizations that have fair-play rules."""
+    # In id order, so two workers never wait for each other.
     conn.execute(
         """
         SELECT FROM organizations
-        WHERE fair_play IS NOT NULL AND id IN (SELECT org_id FROM qr_codes WHERE id = ANY(%b))
+        WHERE fair_play IS NOT NULL AND id IN (SELECT org_id FROM qr_codes WHERE id = ANY(%(code_ids)b))
         ORDER BY id FOR NO KEY UPDATE
         """,
-        (list(code_ids),),
+        {"code_ids": list(code_ids)},
     )
 
 
 def lock_limited_codes(conn: Conn, ids: Iterable[UUID]) -> None:
-    """Until the transaction ends, no other worker judges scans of those codes that have a stock."""
+    """Keep other workers from judging scans of those of these codes that have a stock."""
+    # In id order, so two workers never wait for each other.
     conn.execute(
-        "SELECT FROM qr_codes WHERE id = ANY(%b) AND max_scans IS NOT NULL ORDER BY id FOR NO KEY UPDATE", (list(ids),)
+        "SELECT FROM qr_codes WHERE id = ANY(%(ids)b) AND max_scans IS NOT NULL ORDER BY id FOR NO KEY UPDATE",
+        {"ids": list(ids)},
     )
 
 
 def load_context(conn: Conn, scans: Sequence[Scan]) -> JudgingContext:
-    """What judging these scans needs to know. Read after `lock`, so that it stays true until the commit."""
-    return judging_queries.load_context(conn, scans, judging_queries.from_rows(scans), from_settings(settings()))
+    """Return everything that judging these scans looks at. After `lock_scans` it is valid until the commit."""
+    return judging_queries.load_context(conn, scans, from_settings(settings()))
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) -> None:
-    """Write verdicts and all that they bring about. The caller holds the locks of `lock`, and commits all of it."""
+    """Write verdicts with all their effects. The caller holds the locks of `lock_scans` and commits.
+
+    Raises StockChanged if a code has less stock than the verdicts use.
+    """
     ids = [scan.id for scan in scans]
     with conn.pipeline():
-        _write(conn, verdicts)
+        _save_verdicts(conn, verdicts)
         grant_rewards(conn, ids)
         move_players(conn, [scan.id for scan in scans if "destination" in verdicts[scan.id].outcome])
-        tell(conn, ids)
+        append_events(conn, ids)
     advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
     add_uses(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts_as_use))
 
 
-def _write(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
+def _save_verdicts(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
+    # One JSON document is several times cheaper to write than an array for each column.
+    rows = [
+        {
+            "id": scan_id.hex,
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "distance_m": verdict.distance_m,
+            "outcome": verdict.outcome,
+        }
+        | ({"decision_inputs": verdict.decision_inputs} if verdict.decision_inputs else {})
+        | ({"compare_coordinates": True} if verdict.compare_coordinates else {})
+        for scan_id, verdict in verdicts.items()
+    ]
     conn.execute(
         """
         UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
                                   outcome = v.outcome, decision_inputs = v.decision_inputs,
                                   compare_coordinates = v.compare_coordinates,
                                   settled_at = statement_timestamp(), lease_token = NULL
-        FROM jsonb_to_recordset(%s) AS v (id uuid, status text, reason text, distance_m double precision,
-                                          outcome jsonb, decision_inputs jsonb, compare_coordinates boolean)
+        FROM jsonb_to_recordset(%(verdicts)s) AS v (id uuid, status text, reason text, distance_m double precision,
+                                                    outcome jsonb, decision_inputs jsonb, compare_coordinates boolean)
         WHERE s.id = v.id AND s.status = 'pending'
         """,
-        (
-            Jsonb(  # one document is several times cheaper to write than an array per column
-                [
-                    {
-                        "id": scan_id.hex,
-                        "status": verdict.status,
-                        "reason": verdict.reason,
-                        "distance_m": verdict.distance_m,
-                        "outcome": verdict.outcome,
-                    }
-                    | ({"decision_inputs": verdict.facts} if verdict.facts else {})
-                    | ({"compare_coordinates": True} if verdict.watched else {})
-                    for scan_id, verdict in verdicts.items()
-                ]
-            ),
-        ),
+        {"verdicts": Jsonb(rows)},
     )
 
 
 def grant_rewards(conn: Conn, scan_ids: Sequence[UUID]) -> None:
-    """Enter in the ledger what these scans have won. A second entry for one scan is refused by the constraint
-    `inventory_ledger_source_key`, and takes its whole transaction with it."""
+    """Enter the rewards of these scans in the ledger.
+
+    A second entry for one scan violates the constraint `inventory_ledger_source_key` and aborts the transaction.
+    """
     conn.execute(
         """
         INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
         SELECT player_id, outcome ->> 'reward', (outcome -> 'quantity')::integer, 'scan', id
-        FROM player_scans WHERE id = ANY(%b) AND status = 'success' AND outcome ? 'reward'
+        FROM player_scans WHERE id = ANY(%(ids)b) AND status = 'success' AND outcome ? 'reward'
         """,
-        (scan_ids,),
+        {"ids": scan_ids},
     )
 
 
 def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
-    """Bring players to where these scans transport them; of several, to the last one's destination."""
+    """Set each player's location to the destination of their last scan in this order."""
     if not scan_ids:
         return
     conn.execute(
         """
-        UPDATE players p SET location_code = arrival.code
-        FROM (SELECT DISTINCT ON (player_id) player_id, outcome #>> '{destination,code}' AS code
-              FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, place) JOIN player_scans USING (id)
-              WHERE status = 'success' AND outcome ? 'destination'
-              ORDER BY player_id, place DESC) arrival
-        WHERE p.id = arrival.player_id
+        UPDATE players p SET location_code = arrivals.code
+        FROM (
+            SELECT DISTINCT ON (player_id) player_id, outcome #>> '{destination,code}' AS code
+            FROM unnest(%(ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position) JOIN player_scans USING (id)
+            WHERE status = 'success' AND outcome ? 'destination'
+            ORDER BY player_id, position DESC
+        ) arrivals
+        WHERE p.id = arrivals.player_id
         """,
-        (scan_ids,),
+        {"ids": scan_ids},
     )
 
 
-def tell(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:
-    """Append to the event log what was decided, scan by scan; `previous_status` is the status that staff have changed.
-    Only what the player may know: organizations read the same event."""
+def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:
+    """Append the verdicts of these scans to the event log, in this order, and notify the relay.
+
+    `previous_status` is the status that a review has changed. Organizations read these events too, so they hold only
+    what the player may know.
+    """
     conn.execute(
         """
         INSERT INTO events (type, player_id, org_id, data)
-        SELECT told.type, s.player_id, q.org_id, told.data || won.reward
-        FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, place)
+        SELECT new_events.type, s.player_id, q.org_id, new_events.data || rewards.reward
+        FROM unnest(%(ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
         JOIN player_scans s USING (id)
         LEFT JOIN qr_codes q ON q.id = s.qr_code_id
         CROSS JOIN LATERAL (
-            SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END) won (reward)
+            SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END
+        ) rewards (reward)
         CROSS JOIN LATERAL (
             SELECT 1, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
                 'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason,
-                'previous_status', %s::text))
+                'previous_status', %(previous_status)s::text))
             UNION ALL
-            SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE won.reward <> '{}'
-        ) told (turn, type, data)
-        ORDER BY given.place, told.turn
+            SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE rewards.reward <> '{}'
+        ) new_events (turn, type, data)
+        ORDER BY scan_order.position, new_events.turn
         """,
-        (scan_ids, previous_status),
+        {"ids": scan_ids, "previous_status": previous_status},
     )
     event_log.notify_relay(conn)
 
 
-def add_uses(conn: Conn, used: Mapping[UUID, int]) -> None:
-    """Add to each code's count, or take from it, in id order. Last before the commit: others wait here on a code that
-    many scan. Raises StockChanged."""
-    if not used:
+def add_uses(conn: Conn, uses: Mapping[UUID, int]) -> None:
+    """Add to the use counts of these codes, or subtract. Raise StockChanged if a code is used beyond its stock.
+
+    Call it last before the commit: other transactions wait here for a popular code.
+    """
+    if not uses:
         return
-    counted = conn.execute(
+    # In id order, so two workers never wait for each other.
+    updated = conn.execute(
         """
-        WITH used AS (
-            SELECT q.id, u.scans FROM unnest(%b::uuid[], %b::bigint[]) u (id, scans) JOIN qr_codes q USING (id)
+        WITH locked_codes AS (
+            SELECT q.id, u.uses FROM unnest(%(ids)b::uuid[], %(uses)b::bigint[]) u (id, uses) JOIN qr_codes q USING (id)
             ORDER BY q.id FOR NO KEY UPDATE OF q
         )
-        UPDATE qr_codes q SET use_count = use_count + used.scans FROM used WHERE q.id = used.id
-        RETURNING used.scans, q.use_count, q.max_scans
+        UPDATE qr_codes q SET use_count = use_count + locked_codes.uses FROM locked_codes WHERE q.id = locked_codes.id
+        RETURNING locked_codes.uses, q.use_count, q.max_scans
         """,
-        (list(used), list(used.values())),
+        {"ids": list(uses), "uses": list(uses.values())},
     )
-    check_stock(counted.fetchall())
+    check_stock(updated.fetchall())
 
 
-def check_stock(counted: Iterable[tuple[int, int, int | None]]) -> None:
-    """Raises StockChanged where more has been given than there is. `lock_codes` keeps workers from that, but cannot for
-    a code that was given a stock, or less of it, after they had looked."""
-    if any(scans > 0 and max_scans is not None and use_count > max_scans for scans, use_count, max_scans in counted):
+def check_stock(rows: Iterable[tuple[int, int, int | None]]) -> None:
+    """Raise StockChanged if a row of uses, use count and stock is over its stock.
+
+    `lock_limited_codes` prevents that, except for a code whose stock was set or lowered after the lock.
+    """
+    if any(uses > 0 and max_scans is not None and use_count > max_scans for uses, use_count, max_scans in rows):
         raise StockChanged

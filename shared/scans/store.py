@@ -1,4 +1,4 @@
-"""Scans in PostgreSQL, as their players and their staff see them: accepted, looked up, listed."""
+"""Scans in PostgreSQL: accept, find, list."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from shared.scans.rules import Coordinates, extract_code
 
 @dataclass(frozen=True)
 class NewScan:
-    """What a client hands in. `qr_code` is the code or the URL that was printed."""
+    """A scan as a client submits it. `qr_code` is the code text or the code URL."""
 
     player_id: UUID
     qr_code: str
@@ -28,14 +28,14 @@ class NewScan:
     nonce: str | None = None
 
     def digest(self) -> bytes:
-        """Tells a retry from another scan under the same nonce."""
-        told = (self.qr_code, self.coordinates, self.accuracy_m, self.scanned_at and self.scanned_at.timestamp())
-        return sha256(repr(told).encode()).digest()
+        """Return a digest that distinguishes a retry from another scan with the same nonce."""
+        content = (self.qr_code, self.coordinates, self.accuracy_m, self.scanned_at and self.scanned_at.timestamp())
+        return sha256(repr(content).encode()).digest()
 
 
 @dataclass(frozen=True)
 class StoredScan:
-    """A scan's request and, once it is settled, its verdict."""
+    """A scan and, once it is settled, its verdict. `api_key_id` is its submitter, or None for the player."""
 
     scan_id: UUID
     player_id: UUID
@@ -49,24 +49,24 @@ class StoredScan:
     scan_time: datetime
     received_at: datetime
     settled_at: datetime | None
-    api_key_id: UUID | None = None  # of the key that handed it in
+    api_key_id: UUID | None = None
 
     @property
     def is_settled(self) -> bool:
         return self.status != "pending"
 
 
-SCAN = """
+SELECT_SCAN = """
     SELECT s.id AS scan_id, s.player_id, s.qr_code, q.org_id, q.scan_type AS encounter_type, s.status, s.success,
            s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at, s.api_key_id
     FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
 """
-HISTORY = (
-    SCAN
+SELECT_HISTORY = (
+    SELECT_SCAN
     + """
-    WHERE s.player_id = %s AND (s.scan_time, s.id) < (%s, %s)
+    WHERE s.player_id = %(player_id)s AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
     ORDER BY s.scan_time DESC, s.id DESC
-    LIMIT %s
+    LIMIT %(limit)s
 """
 )
 
@@ -80,47 +80,52 @@ def accept(
     device: str | None = None,
     key: ApiKey | None = None,
 ) -> UUID:
-    """Insert a pending scan, in one statement, and return its id; the first one's when the nonce was used before.
+    """Insert a pending scan and return its id, or the id of the earlier scan with this nonce.
 
-    A client clock that runs ahead is not believed: nothing happened later than it was received. A key scans codes of
-    its own organization; others are as unknown to it as those that are not there. Raises NoSuchPlayer, and NonceReused
-    where the nonce belongs to a scan with another body, or to one that the key did not hand in.
+    The scan time is the client's, but never later than now. For an API key, codes of other organizations are unknown.
+    Raises PlayerNotFound if `key` is given and the player does not exist. Raises NonceReused if the scan with this
+    nonce has another content or was not submitted with `key`.
     """
     row = conn.execute(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
                                   client_time, nonce, request_digest, request_id, device, api_key_id)
-        SELECT %(id)s, %(player)s,
+        SELECT %(id)s, %(player_id)s,
                (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
-                                          AND (%(org)s::uuid IS NULL OR org_id = %(org)s)), %(code)s,
+                                          AND (%(org_id)s::uuid IS NULL OR org_id = %(org_id)s)), %(code)s,
                %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
-               %(scanned_at)s, %(nonce)s, %(digest)s, %(request_id)s, %(device)s, %(key)s
-        WHERE %(key)s::uuid IS NULL OR EXISTS (SELECT FROM players WHERE id = %(player)s AND erased_at IS NULL)
+               %(scanned_at)s, %(nonce)s, %(request_digest)s, %(request_id)s, %(device)s, %(api_key_id)s
+        WHERE %(api_key_id)s::uuid IS NULL
+           OR EXISTS (SELECT FROM players WHERE id = %(player_id)s AND erased_at IS NULL)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
         RETURNING id
         """,
         {
             "id": scan_id or uuid7(),
-            "player": scan.player_id,
+            "player_id": scan.player_id,
             "code": extract_code(scan.qr_code),
             "latitude": scan.coordinates and scan.coordinates.latitude,
             "longitude": scan.coordinates and scan.coordinates.longitude,
             "accuracy": scan.accuracy_m,
             "scanned_at": scan.scanned_at,
             "nonce": scan.nonce,
-            "digest": scan.digest() if scan.nonce else None,
+            "request_digest": scan.digest() if scan.nonce else None,
             "request_id": request_id,
             "device": device,
-            "key": key and key.id,
-            "org": key and key.org_id,
+            "api_key_id": key and key.id,
+            "org_id": key and key.org_id,
         },
     ).fetchone()
     if row is None:
         row = conn.execute(
-            "SELECT id, request_digest, api_key_id FROM player_scans WHERE player_id = %s AND nonce = %s",
-            (scan.player_id, scan.nonce),
+            """
+            SELECT id, request_digest, api_key_id FROM player_scans
+            WHERE player_id = %(player_id)s AND nonce = %(nonce)s
+            """,
+            {"player_id": scan.player_id, "nonce": scan.nonce},
         ).fetchone()
-        if row is None:  # scans are never deleted
+        # No scan caused a conflict, and scans are never deleted.
+        if row is None:
             raise PlayerNotFound
         if row[1] != scan.digest() or (key is not None and row[2] != key.id):
             raise NonceReused
@@ -128,33 +133,36 @@ def accept(
 
 
 def find(conn: Conn, scan_id: UUID) -> StoredScan | None:
-    """One scan, with the organization of its code."""
+    """Return a scan, or None if it does not exist."""
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
-        return cursor.execute(SCAN + "WHERE s.id = %s", (scan_id,)).fetchone()
+        return cursor.execute(SELECT_SCAN + "WHERE s.id = %(id)s", {"id": scan_id}).fetchone()
 
 
 def find_many(conn: Conn, scan_ids: Sequence[UUID]) -> list[StoredScan]:
-    """Those of these scans that there are."""
+    """Return those of these scans that exist, in no order."""
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
-        return cursor.execute(SCAN + "WHERE s.id = ANY(%b)", (scan_ids,)).fetchall()
+        return cursor.execute(SELECT_SCAN + "WHERE s.id = ANY(%(ids)b)", {"ids": scan_ids}).fetchall()
 
 
 def list_history(
     conn: Conn, player_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
 ) -> list[StoredScan]:
-    """A player's scans, newest first, from past `before` on: one range of an index, however many there are."""
+    """Return a player's scans, newest first, after the scan with the time and id `before`."""
+    before_time, before_id = before or ("infinity", HIGHEST)
     with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
-        place = before or ("infinity", HIGHEST)
-        return cursor.execute(HISTORY, (player_id, *place, limit)).fetchall()
+        return cursor.execute(
+            SELECT_HISTORY,
+            {"player_id": player_id, "before_time": before_time, "before_id": before_id, "limit": limit},
+        ).fetchall()
 
 
 def list_inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
-    """What a player holds: the sums of the ledger, by item."""
+    """Return a player's items and quantities: the sums of the ledger."""
     rows = conn.execute(
         """
-        SELECT item, sum(quantity) FROM inventory_ledger WHERE player_id = %s
+        SELECT item, sum(quantity) FROM inventory_ledger WHERE player_id = %(player_id)s
         GROUP BY item HAVING sum(quantity) <> 0 ORDER BY item
         """,
-        (player_id,),
+        {"player_id": player_id},
     ).fetchall()
     return [(item, int(quantity)) for item, quantity in rows]

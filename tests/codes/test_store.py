@@ -88,7 +88,7 @@ def add(conn: Conn, org_id: UUID, *codes: CodeDefinition) -> list[UUID]:
 
 
 def found(conn: Conn, org_id: UUID, **which: Any) -> set[str]:
-    return {code.code for code in store.of_organization(conn, org_id, CodeFilter(**which), limit=200)}
+    return {code.code for code in store.list_for_organization(conn, org_id, CodeFilter(**which), limit=200)}
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -319,7 +319,7 @@ def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
     open_puzzle(conn, ada, code)
     if not guarded:
         monkeypatch.setattr(store, "lock_scans", read_without_lock)
-        meet_before(monkeypatch, "miss", 5)
+        meet_before(monkeypatch, "record_wrong_answer", 5)
 
     told = run_concurrently([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
 
@@ -341,7 +341,7 @@ def test_right_answers_at_once_are_paid_once(
     open_puzzle(conn, ada, code)
     if not guarded:
         monkeypatch.setattr(store, "lock_scans", read_without_lock)
-        meet_before(monkeypatch, "solve", 5)
+        meet_before(monkeypatch, "record_solution", 5)
         conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_source_key")
     try:
         told = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))

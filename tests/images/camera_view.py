@@ -1,4 +1,4 @@
-"""PNGs as a camera would see them."""
+"""What a camera would make of a picture."""
 
 from io import BytesIO
 
@@ -7,11 +7,12 @@ import zxingcpp
 from PIL import Image
 
 
-def open_png(data: bytes) -> Image.Image:
+def pixels(data: bytes) -> Image.Image:
+    """A PNG, opened."""
     return Image.open(BytesIO(data), formats=["PNG"])
 
 
-def decode(data: bytes) -> tuple[str, str]:
-    """Return text and error correction level of the only symbol in a PNG."""
-    (barcode,) = zxingcpp.read_barcodes(np.asarray(open_png(data).convert("L")))
-    return barcode.text, barcode.ec_level
+def seen(data: bytes) -> tuple[str, str]:
+    """The text and the error correction level of the one symbol in a PNG."""
+    (found,) = zxingcpp.read_barcodes(np.asarray(pixels(data).convert("L")))
+    return found.text, found.ec_level

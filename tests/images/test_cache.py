@@ -160,7 +160,7 @@ def test_every_key_has_a_life() -> None:
         "index",
         "size",
         "lookups",
-        f"lookups:{OWNER}",
+        f"counts:{OWNER}",
     }
     assert all(redis_client().ttl(name) > 0 for name in names)
 

@@ -12,16 +12,16 @@ from shared.scans.rules import REASONS, ScanStatus
     [
         ("release", "held", False, "change"),
         ("release", "success", True, "none"),
-        ("release", "success", False, "refusal"),  # it never was held
-        ("release", "annulled", True, "refusal"),
-        ("release", "pending", False, "refusal"),
-        ("release", "failure", False, "refusal"),
+        ("release", "success", False, "conflict"),  # it never was held
+        ("release", "annulled", True, "conflict"),
+        ("release", "pending", False, "conflict"),
+        ("release", "failure", False, "conflict"),
         ("annul", "held", False, "change"),
         ("annul", "success", False, "change"),
         ("annul", "success", True, "change"),  # released by mistake
         ("annul", "annulled", True, "none"),
-        ("annul", "pending", False, "refusal"),
-        ("annul", "failure", False, "refusal"),
+        ("annul", "pending", False, "conflict"),
+        ("annul", "failure", False, "conflict"),
     ],
 )
 def test_consequences(action: ReviewAction, status: ScanStatus, is_reviewed: bool, expected: str) -> None:

@@ -17,7 +17,7 @@ from shared.infra.db import Conn
 from shared.infra.message_sender import background_sender
 from shared.messages import ScansPending
 from shared.scans import store
-from shared.scans.store import HISTORY, NewScan
+from shared.scans.store import SELECT_HISTORY, NewScan
 from tests.conftest import Player
 from tests.support.factories import AMSTERDAM, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF, make_code, make_org, make_player
 from workers.scans import judge_pending
@@ -333,7 +333,10 @@ def test_a_page_of_a_long_history_reads_one_range_of_the_index(conn: Conn) -> No
     conn.execute("ALTER TABLE player_scans ENABLE TRIGGER player_scans_append_events")
     conn.execute("ANALYZE player_scans")
     middle = datetime.now(UTC) - timedelta(minutes=50_000)
-    plan = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + HISTORY, (player, middle, uuid4(), 50)).fetchall()
+    plan = conn.execute(
+        "EXPLAIN (ANALYZE, TIMING OFF) " + SELECT_HISTORY,
+        {"player_id": player, "before_time": middle, "before_id": uuid4(), "limit": 50},
+    ).fetchall()
     text = "\n".join(row[0] for row in plan)
     assert "Index Scan Backward using player_scans_history" in text
     assert "Sort" not in text

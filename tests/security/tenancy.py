@@ -141,7 +141,7 @@ ATTACKS = [
     Attack(
         "another organization's image",
         under_own_path("GET", "/qr-codes/{}/image", Scene.their_code),
-        without(images.find_appearance, "q.org_id = %(org_id)s AND ", ""),
+        without_org(images.find_appearance, "q.org_id"),
     ),
     Attack(
         "another organization's statistics",
@@ -171,7 +171,7 @@ ATTACKS = [
     Attack(
         "another organization's code as destination",
         sending_players_to_their_code,
-        without(codes.code_exists, "org_id = %s", "%s::uuid IS NOT NULL"),
+        without(codes.code_exists, "org_id = %(org_id)s", "%(org_id)s::uuid IS NOT NULL"),
     ),
     Attack(
         "another organization's member removed",
@@ -203,7 +203,7 @@ ATTACKS = [
     Attack(
         "another player's puzzle",
         another_players_puzzle,
-        without(encounters.lock_scans, "s.player_id = %s AND", ANY),
+        without(encounters.lock_scans, "s.player_id = %(player_id)s AND", "%(player_id)s::uuid IS NOT NULL AND"),
     ),
     Attack(
         "another caller's Idempotency-Key",

@@ -1,14 +1,14 @@
-"""An organization's codes over HTTP: made, listed, changed, removed."""
+"""Codes over HTTP: create, list, update, delete."""
 
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 from werkzeug.routing import BaseConverter
 
-from shared.analytics import cache_versions as statistics
+from shared.analytics import cache_versions
 from shared.audit.rules import redact
 from shared.codes import rules, store
 from shared.codes.rules import CodeDefinition, ScanType
@@ -33,20 +33,22 @@ SECRET_FIELDS = {"solution"}
 
 
 class CodeIdConverter(BaseConverter):
-    """A code's id in a path, or what is given for one; but not the names that stand in its place."""
+    """A code's id in a path: any segment except the names of other routes."""
 
     regex = r"(?!(?:bulk|import|export)\Z)[^/]+"
 
 
 class CodePatchBody(PatchBody, CodeFields):
-    """What to change. The code as it is then has to make sense as a whole."""
+    """The fields to change. The changed code must be valid as a whole."""
 
     code: CodeText = ""
     scan_type: ScanType | None = None
 
 
 class CodesQuery(PageQuery):
-    q: Annotated[str, StringConstraints(max_length=200)] | None = Field(None, description="In the code or description")
+    q: Annotated[str, StringConstraints(max_length=200)] | None = Field(
+        None, description="Part of the code text or the description"
+    )
     tag: Annotated[str, StringConstraints(max_length=64)] | None = None
     scan_type: ScanType | None = None
     active: QueryBool | None = None
@@ -62,12 +64,45 @@ class EncounterResponse(ResponseModel):
     puzzle_type: PuzzleType
     difficulty_level: int
     data: dict[str, Any]
-    solution: str | None = Field(None, description="Told to admins and owners only")
+    solution: str | None = Field(None, description="Only for admins and owners")
     max_attempts: int | None
 
 
 class CodeResponse(ResponseModel):
-    """A code as staff see it."""
+    """A code as members see it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0197a6b0-0000-7000-8000-000000000002",
+                    "code": "spy123",
+                    "description": "Behind the statue",
+                    "scan_type": "item_drop",
+                    "requires_location": True,
+                    "latitude": 52.3731,
+                    "longitude": 4.8926,
+                    "radius_m": 50.0,
+                    "reward": {"item": "gem", "quantity": 1},
+                    "encounter": None,
+                    "destination_code": None,
+                    "target_url": None,
+                    "active": True,
+                    "starts_at": None,
+                    "expires_at": "2026-12-31T23:59:59Z",
+                    "max_scans": 100,
+                    "per_player_limit": 1,
+                    "cooldown_seconds": None,
+                    "rotating": False,
+                    "tags": ["east"],
+                    "image_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
+                    "/qr-codes/0197a6b0-0000-7000-8000-000000000002/image",
+                    "created_at": "2026-02-12T10:00:00Z",
+                    "updated_at": "2026-02-12T10:00:00Z",
+                }
+            ]
+        }
+    )
 
     id: Id
     code: str
@@ -89,7 +124,7 @@ class CodeResponse(ResponseModel):
     cooldown_seconds: int | None
     rotating: bool
     tags: list[str]
-    image_url: str = Field(description="Path of the picture")
+    image_url: str = Field(description="Path of the image")
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -103,78 +138,103 @@ class CodesResponse(ResponseModel):
 @requires_role("admin", scope="codes:write")
 @idempotent
 def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Make a code."""
+    """Create a code
+
+    Needs the role admin or an API key with the scope `codes:write`. 409 if the code text is taken. A retry with the
+    same `Idempotency-Key` returns the first code.
+    """
     new = CodeDefinition(**to_definition_fields(dict(body)) | {"code": body.code or store.generate_code_text()})
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
-        qr_id = store.add(conn, path.org_id, new) if body.code else _add_minted(conn, path.org_id, new)
-        stored = _find(conn, path.org_id, qr_id)
-        made = _code(stored)
-        record(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audit_fields(stored))
-        statistics.bump_version(conn, path.org_id)
-        return made, 201, {"Location": _path(path.org_id, qr_id)}
+        qr_id = store.add(conn, path.org_id, new) if body.code else _add_generated(conn, path.org_id, new)
+        code = _find(conn, path.org_id, qr_id)
+        record(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audit_fields(code))
+        cache_versions.bump_version(conn, path.org_id)
+        return _to_response(code), 201, {"Location": _path(path.org_id, qr_id)}
 
 
 @api.get("", responses={200: CodesResponse})
 @requires_role("member", scope="codes:read")
 def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
-    """The organization's codes, newest first; what is asked for must all hold."""
+    """List codes
+
+    Needs the role member or an API key with the scope `codes:read`. Newest first. Filters combine: a code must match
+    all of them.
+    """
     before = decode_id(query.cursor)
-    which = CodeFilter(query.q, query.tag, query.scan_type, query.active)
+    conditions = CodeFilter(query.q, query.tag, query.scan_type, query.active)
     with db.connection() as conn:
-        found = store.of_organization(conn, path.org_id, which, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda code: (str(code.id),))
-    return {"items": [_code(code) for code in page], "next_cursor": next_cursor}
+        codes = store.list_for_organization(conn, path.org_id, conditions, limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(codes, query.limit, lambda code: (str(code.id),))
+    return {"items": [_to_response(code) for code in page], "next_cursor": next_cursor}
 
 
 @api.get("/<code_id:qr_id>", responses={200: CodeResponse})
 @requires_role("member", scope="codes:read")
 def get_code(path: CodePath) -> dict[str, Any]:
-    """One code."""
+    """Get a code
+
+    Needs the role member or an API key with the scope `codes:read`.
+    """
     with db.connection() as conn:
-        return _code(_find(conn, path.org_id, path.qr_id))
+        return _to_response(_find(conn, path.org_id, path.qr_id))
 
 
 @api.patch("/<code_id:qr_id>", responses={200: CodeResponse, 409: None})
 @requires_role("admin", scope="codes:write")
 def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
-    """Change the fields given; null clears what may be null. Scans that were judged stay as they are."""
-    given = body.changes()
+    """Update a code
+
+    Needs the role admin or an API key with the scope `codes:write`. Changes only the fields in the body; null clears an
+    optional field. Verdicts on earlier scans do not change. 409 if the new code text is taken.
+    """
+    changes = body.changes()
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
         before = _find(conn, path.org_id, path.qr_id)
-        changed = replace(before, **to_definition_fields(given))
-        _check(conn, path.org_id, changed, destination=given.get("destination_code"))
+        changed = replace(before, **to_definition_fields(changes))
+        # An unchanged destination is not looked up: it may have been deleted since.
+        _check(conn, path.org_id, changed, destination=changes.get("destination_code"))
         store.save(conn, changed)
-        states = rules.non_default_fields(before), rules.non_default_fields(changed)
-        record_change(conn, "code.changed", *states, org_id=path.org_id, object_id=path.qr_id, secret=SECRET_FIELDS)
-        statistics.bump_version(conn, path.org_id)
-        return _code(_find(conn, path.org_id, path.qr_id))
+        record_change(
+            conn,
+            "code.changed",
+            rules.non_default_fields(before),
+            rules.non_default_fields(changed),
+            org_id=path.org_id,
+            object_id=path.qr_id,
+            secret=SECRET_FIELDS,
+        )
+        cache_versions.bump_version(conn, path.org_id)
+        return _to_response(_find(conn, path.org_id, path.qr_id))
 
 
 @api.delete("/<code_id:qr_id>", responses={204: None})
 @requires_role("admin", scope="codes:write")
 def delete_code(path: CodePath) -> tuple[str, int]:
-    """Remove a code. Its scans stay; its text is free again."""
+    """Delete a code
+
+    Needs the role admin or an API key with the scope `codes:write`. Its scans remain, and its text can be used again.
+    """
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
-        removed = _find(conn, path.org_id, path.qr_id)
+        code = _find(conn, path.org_id, path.qr_id)
         store.delete(conn, path.org_id, path.qr_id)
-        record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audit_fields(removed))
-        statistics.bump_version(conn, path.org_id)
+        record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audit_fields(code))
+        cache_versions.bump_version(conn, path.org_id)
     return "", 204
 
 
 def _check(conn: Conn, org_id: UUID, code: CodeDefinition, *, destination: str | None) -> None:
-    """Raises Invalid. A destination is looked up only where it is given: it may have been removed since."""
-    found = rules.find_errors(code)
-    if not found and destination is not None and not store.code_exists(conn, org_id, destination):
-        found = (FieldError("body.destination_code", "this organization has no such code"),)
-    if found:
-        raise Invalid(*found)
+    """Raise Invalid if the code contradicts itself or `destination` is not a code of the organization."""
+    errors = rules.find_errors(code)
+    if not errors and destination is not None and not store.code_exists(conn, org_id, destination):
+        errors = (FieldError("body.destination_code", "is not a code of this organization"),)
+    if errors:
+        raise Invalid(*errors)
 
 
-def _add_minted(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
+def _add_generated(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
     while True:
         try:
             return store.add(conn, org_id, new)
@@ -183,10 +243,10 @@ def _add_minted(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
 
 
 def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
-    found = store.find(conn, org_id, qr_id)
-    if found is None:
+    code = store.find(conn, org_id, qr_id)
+    if code is None:
         raise NotFound
-    return found
+    return code
 
 
 def _audit_fields(code: CodeDefinition) -> dict[str, Any]:
@@ -197,7 +257,7 @@ def _path(org_id: UUID, qr_id: UUID) -> str:
     return f"/api/organizations/{org_id}/qr-codes/{qr_id}"
 
 
-def _code(found: StoredCode) -> dict[str, Any]:
-    kept_back = None if includes_role(current_role(), "admin") else {"encounter": {"solution"}}
-    shown = vars(found) | {"image_url": f"{_path(found.org_id, found.id)}/image"}
-    return CodeResponse.model_validate(shown).model_dump(mode="json", exclude=kept_back)
+def _to_response(code: StoredCode) -> dict[str, Any]:
+    hidden = None if includes_role(current_role(), "admin") else {"encounter": {"solution"}}
+    fields = vars(code) | {"image_url": f"{_path(code.org_id, code.id)}/image"}
+    return CodeResponse.model_validate(fields).model_dump(mode="json", exclude=hidden)

@@ -1,9 +1,9 @@
-"""Puzzles over HTTP: answered and solved."""
+"""Puzzles over HTTP."""
 
 from typing import Annotated, Any
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.encounters import store
 from shared.encounters.rules import MAX_ANSWER_LENGTH, attempts_left, is_correct, is_open, is_solvable
@@ -20,46 +20,52 @@ class EncounterPath(Body):
 
 
 class SolveBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"answer": "open sesame"}]})
+
     answer: Annotated[str, StringConstraints(min_length=1, max_length=MAX_ANSWER_LENGTH)]
 
 
 class SolveResponse(ResponseModel):
-    """Solved, with what it pays; or not, with what is left."""
+    """Solved, with the reward that was paid, or not, with the attempts that are left."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"solved": True, "reward": "gem", "quantity": 3}]})
 
     solved: bool
     reward: str | None = None
     quantity: int | None = None
-    attempts_left: int | None = Field(None, description="While it is not solved; null: as many as one likes")
+    attempts_left: int | None = Field(None, description="Only if not solved; null: no limit")
 
 
 @api.post("/<encounter_id>/solve", responses={200: SolveResponse, 403: None, 409: None})
 @requires_login
 @idempotent
 def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
-    """Answer the puzzle that a scan of yours handed out. Once solved, any answer gets the first 200 again.
+    """Answer a puzzle
 
-    Each successful scan opens the puzzle once; an answer is for the oldest one still open. Where none is, the last one
-    solved is told again. A retry under its Idempotency-Key is for no other one.
+    For players whose scan of the puzzle's code succeeded, else 403. Each such scan opens the puzzle once. An answer
+    counts for the oldest open one. If none is open, the response to the last solution is repeated, and nothing is paid
+    again. 409 if no attempts are left. A retry with the same `Idempotency-Key` costs no attempt.
     """
     with transaction() as conn:
-        opened = store.list_attempts(conn, store.lock_scans(conn, path.encounter_id, current_player_id()))
+        puzzles = store.list_attempts(conn, store.lock_scans(conn, path.encounter_id, current_player_id()))
         puzzle = store.find(conn, path.encounter_id)
         if puzzle is None:
             raise NotFound
-        if not opened:
+        if not puzzles:
             raise PuzzleNotUnlocked
-        solved = (each for each in reversed(opened) if each.is_solved)
-        ours = next((each for each in opened if is_open(puzzle, each)), None) or next(solved, opened[-1])
-        if ours.is_solved:
-            reward, quantity = store.get_paid_reward(conn, ours.scan_id)
+        solved = (attempts for attempts in reversed(puzzles) if attempts.is_solved)
+        open_puzzle = next((attempts for attempts in puzzles if is_open(puzzle, attempts)), None)
+        attempts = open_puzzle or next(solved, puzzles[-1])
+        if attempts.is_solved:
+            reward, quantity = store.get_paid_reward(conn, attempts.scan_id)
             return {"solved": True, "reward": reward, "quantity": quantity}
-        if not is_open(puzzle, ours):
+        if not is_open(puzzle, attempts):
             raise NoAttemptsLeft
         if not is_solvable(puzzle.puzzle_type, puzzle.solution):
             raise NoSolution
         if not is_correct(puzzle, body.answer):
-            store.record_wrong_answer(conn, ours.scan_id)
-            left = attempts_left(puzzle, ours)
+            store.record_wrong_answer(conn, attempts.scan_id)
+            left = attempts_left(puzzle, attempts)
             return {"solved": False, "attempts_left": None if left is None else left - 1}
-        store.record_solution(conn, ours.scan_id, path.encounter_id, puzzle)
+        store.record_solution(conn, attempts.scan_id, path.encounter_id, puzzle)
         return {"solved": True, "reward": puzzle.reward, "quantity": puzzle.quantity}

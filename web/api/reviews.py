@@ -1,17 +1,17 @@
-"""Scans under review over HTTP: listed, released, annulled, explained, simulated."""
+"""Reviews over HTTP: list, release, annul, explain and simulate scans."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.errors import NotFound, NotReviewable, NoVerdictYet, PlayerNotFound
 from shared.infra import db
 from shared.infra.ids import uuid7
 from shared.reviews import explanation, rules, simulation, store
-from shared.reviews.rules import ReviewAction, RuleStep
+from shared.reviews.rules import DecisionInputs, ReviewAction
 from shared.reviews.store import Review
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import MESSAGES, Scan
@@ -25,7 +25,7 @@ from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
 api = APIBlueprint(
     "reviews", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
 )
-PAST: Mapping[ReviewAction, str] = {"release": "released", "annul": "annulled"}
+PARTICIPLES: Mapping[ReviewAction, str] = {"release": "released", "annul": "annulled"}
 ScanStatus = Literal["pending", "success", "failure", "held", "annulled"]
 
 
@@ -38,7 +38,36 @@ class ReviewsQuery(PageQuery):
 
 
 class ReviewResponse(ResponseModel):
-    """A scan as staff see it. Distances in metres; `reward` and `quantity` are what it gives, or would give."""
+    """A scan as staff see it, with distances in meters. `reward` and `quantity` are what it gives, or would give."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "scan_id": "0197a6b0-0000-7000-8000-000000000001",
+                    "player_id": "0197a6b0-0000-7000-8000-000000000000",
+                    "username": "ada",
+                    "qr_id": "0197a6b0-0000-7000-8000-000000000002",
+                    "qr_code": "spy123",
+                    "encounter_type": "item_drop",
+                    "status": "held",
+                    "reason": "impossible_travel",
+                    "held_for": "impossible_travel",
+                    "reward": "gem",
+                    "quantity": 1,
+                    "latitude": 38.7075,
+                    "longitude": -9.1364,
+                    "accuracy": 12.5,
+                    "distance_m": 4.2,
+                    "scanned_at": "2026-02-12T10:00:00Z",
+                    "received_at": "2026-02-12T10:00:01Z",
+                    "settled_at": "2026-02-12T10:00:01.050000Z",
+                    "reviewed_by": None,
+                    "reviewed_at": None,
+                }
+            ]
+        }
+    )
 
     scan_id: Id
     player_id: Id
@@ -48,7 +77,7 @@ class ReviewResponse(ResponseModel):
     encounter_type: Literal["item_drop", "encounter", "transportation"] | None
     status: ScanStatus
     reason: str | None
-    held_for: str | None = Field(description="The reason for which it was held first")
+    held_for: str | None = Field(description="Why it was held, also after a review")
     reward: str | None
     quantity: int | None
     latitude: float | None
@@ -58,7 +87,7 @@ class ReviewResponse(ResponseModel):
     scanned_at: Timestamp
     received_at: Timestamp
     settled_at: Timestamp | None
-    reviewed_by: Id | None = Field(description="Who released or annulled it")
+    reviewed_by: Id | None = Field(description="The player who released or annulled it")
     reviewed_at: Timestamp | None
 
 
@@ -68,7 +97,7 @@ class ReviewsResponse(ResponseModel):
 
 
 class StepResponse(ResponseModel):
-    """A rule, what came of it, and what it looked at: metres, seconds, counts."""
+    """A check, its outcome, and what it looked at: meters, seconds, counts."""
 
     rule: str
     outcome: Literal["passed", "failed", "held", "not_tried"]
@@ -76,20 +105,41 @@ class StepResponse(ResponseModel):
 
 
 class ExplanationResponse(ResponseModel):
-    """Each rule in the order of judging."""
+    """All checks in the order of judging."""
 
     scan_id: Id
     status: ScanStatus
-    reason: str | None = Field(description="The rule that decided; null where all were passed")
+    reason: str | None = Field(description="The check that decided; null if all passed")
     recorded: bool = Field(
-        description="Inputs are as they were judged; false: only the scan and its distance were kept, and the code is "
-        "shown as it stands now"
+        description="True: inputs as they were at the verdict. False: inputs from the stored scan and the code as it "
+        "is now"
     )
     rules: list[StepResponse]
 
 
 class SimulationResponse(ResponseModel):
-    """A verdict that nothing came of; fields that do not apply are left out."""
+    """The verdict that a scan would get. Fields that do not apply are left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "status": "failure",
+                    "reason": "not_present",
+                    "message": "Player must be physically present.",
+                    "encounter_type": "item_drop",
+                    "distance_m": 60.1,
+                    "rules": [
+                        {
+                            "rule": "not_present",
+                            "outcome": "failed",
+                            "inputs": {"distance_m": 60.1, "radius_m": 50.0},
+                        }
+                    ],
+                }
+            ]
+        }
+    )
 
     status: Literal["success", "failure", "held"]
     reason: str | None = None
@@ -106,109 +156,143 @@ class SimulationResponse(ResponseModel):
 @api.get("", responses={200: ReviewsResponse})
 @requires_role("admin")
 def list_reviews(path: OrganizationPath, query: ReviewsQuery) -> dict[str, Any]:
-    """Scans that wait for review, or were annulled, newest first."""
+    """List held or annulled scans
+
+    Needs the role admin. Newest first.
+    """
     before = decode_id(query.cursor)
     with db.connection() as conn:
-        found = store.of_organization(conn, path.org_id, query.status, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda review: (str(review.scan_id),))
-    return {"items": [_review(review) for review in page], "next_cursor": next_cursor}
+        reviews = store.list_for_organization(conn, path.org_id, query.status, limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(reviews, query.limit, lambda review: (str(review.scan_id),))
+    return {"items": [_to_response(review) for review in page], "next_cursor": next_cursor}
 
 
 @api.post("/<scan_id>/release", responses={200: ReviewResponse, 409: None})
 @requires_role("admin")
 def release_scan(path: ReviewPath) -> dict[str, Any]:
-    """Let a held scan be a success: its reward is paid. Once released it stays so, however often it is asked."""
-    return _decide(path, "release")
+    """Release a scan
+
+    Needs the role admin. A held scan becomes a success, and its reward is paid. A repeated release changes nothing. Any
+    other scan is 409.
+    """
+    return _review(path, "release")
 
 
 @api.post("/<scan_id>/annul", responses={200: ReviewResponse, 409: None})
 @requires_role("admin")
 def annul_scan(path: ReviewPath) -> dict[str, Any]:
-    """Undo a held or successful scan: rewards are taken back by compensating entries, and its place is free again."""
-    return _decide(path, "annul")
+    """Annul a scan
+
+    Needs the role admin. A held or successful scan becomes annulled. Ledger entries reverse its rewards, and it no
+    longer counts against the code's stock and the player's limit. A repeated annulment changes nothing. Any other scan
+    is 409.
+    """
+    return _review(path, "annul")
 
 
 @api.get("/<scan_id>/explain", responses={200: ExplanationResponse, 409: None})
 @requires_role("admin")
 def explain_scan(path: ReviewPath) -> dict[str, Any]:
-    """How a verdict came about: each rule, its inputs, its outcome."""
+    """Explain a verdict
+
+    Needs the role admin. Returns each check with its inputs and its outcome. 409 while the scan is pending.
+    """
     with db.connection() as conn:
-        found = store.find(conn, path.org_id, path.scan_id)
-        if found is None:
+        scan = store.find(conn, path.org_id, path.scan_id)
+        if scan is None:
             raise NotFound
-        if found.status == "pending":
+        if scan.status == "pending":
             raise NoVerdictYet
-        facts = found.decision_inputs or explanation.reconstruct_inputs(conn, found, from_settings(settings()))
-    reason = rules.deciding_rule(found.decision_inputs) if found.decision_inputs else found.reason
-    told = {"scan_id": found.scan_id, "status": found.status, "reason": reason, "recorded": bool(found.decision_inputs)}
-    steps = _steps(rules.rule_steps(reason, facts))
-    return ExplanationResponse.model_validate({**told, "rules": steps}).model_dump(mode="json")
+        inputs = scan.decision_inputs or explanation.reconstruct_inputs(conn, scan, from_settings(settings()))
+    reason = rules.deciding_rule(scan.decision_inputs) if scan.decision_inputs else scan.reason
+    return ExplanationResponse.model_validate(
+        {
+            "scan_id": scan.scan_id,
+            "status": scan.status,
+            "reason": reason,
+            "recorded": bool(scan.decision_inputs),
+            "rules": _steps(reason, inputs),
+        }
+    ).model_dump(mode="json")
 
 
 @api.post("/simulate", responses={200: SimulationResponse})
 @requires_role("admin")
 def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
-    """The verdict that such a scan of one of the organization's codes would get now. Nothing is written, no nonce used.
+    """Simulate a scan
 
-    Of where the player was before, only what they handed in themselves of this organization's codes is looked at.
+    Needs the role admin. Returns the verdict that this scan of one of the organization's codes would get now. Writes
+    nothing and uses no nonce. Of the player's locations, it considers only scans of this organization's codes that the
+    player submitted.
     """
-    given, now = to_new_scan(body), datetime.now(UTC)
+    new_scan, now = to_new_scan(body), datetime.now(UTC)
     with simulation.read_only_snapshot() as conn:
-        if not simulation.is_player(conn, given.player_id):
+        if not simulation.is_player(conn, new_scan.player_id):
             raise PlayerNotFound
         scan = Scan(
             id=uuid7(),
-            player_id=given.player_id,
-            qr_code=given.qr_code,
-            qr_code_id=simulation.find_code_id(conn, path.org_id, given.qr_code),
-            scan_time=min(given.scanned_at or now, now),
+            player_id=new_scan.player_id,
+            qr_code=new_scan.qr_code,
+            qr_code_id=simulation.find_code_id(conn, path.org_id, new_scan.qr_code),
+            scan_time=min(new_scan.scanned_at or now, now),
             received_at=now,
-            coordinates=given.coordinates,
-            accuracy_m=given.accuracy_m,
+            coordinates=new_scan.coordinates,
+            accuracy_m=new_scan.accuracy_m,
         )
         verdict, scan_type = simulation.simulate(conn, scan, path.org_id, from_settings(settings()))
-    told = {
-        "status": verdict.status,
-        "reason": verdict.reason,
-        "message": MESSAGES.get(verdict.reason or ""),
-        "encounter_type": scan_type,
-        "distance_m": verdict.distance_m,
-        "rules": _steps(rules.rule_steps(verdict.reason, verdict.facts or {})),
-        **verdict.outcome,
-    }
-    answer = SimulationResponse.model_validate(told).model_dump(mode="json")
-    return {name: value for name, value in answer.items() if value is not None}
+    response = SimulationResponse.model_validate(
+        {
+            "status": verdict.status,
+            "reason": verdict.reason,
+            "message": MESSAGES.get(verdict.reason or ""),
+            "encounter_type": scan_type,
+            "distance_m": verdict.distance_m,
+            "rules": _steps(verdict.reason, verdict.decision_inputs or {}),
+            **verdict.outcome,
+        }
+    )
+    return {name: value for name, value in response.model_dump(mode="json").items() if value is not None}
 
 
-def _decide(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
+def _review(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
     with db.transaction() as conn:
         scan = store.lock(conn, path.org_id, path.scan_id)
         if scan is None:
             raise NotFound
         match rules.review_effect(action, scan.status, is_reviewed=scan.reviewed_at is not None):
-            case "refusal":
-                raise NotReviewable(f"A scan that is {scan.status} cannot be {PAST[action]}.")
+            case "conflict":
+                raise NotReviewable
             case "change":
-                change = store.release if action == "release" else store.annul
-                change(conn, scan, path.org_id, current_player_id())
-                old, new = {"status": scan.status}, {"status": rules.RESULTING_STATUS[action]}
-                record(conn, f"scan.{PAST[action]}", org_id=path.org_id, object_id=path.scan_id, old=old, new=new)
-        found = store.find(conn, path.org_id, path.scan_id)
-    if found is None:
+                apply = store.release if action == "release" else store.annul
+                apply(conn, scan, path.org_id, current_player_id())
+                record(
+                    conn,
+                    f"scan.{PARTICIPLES[action]}",
+                    org_id=path.org_id,
+                    object_id=path.scan_id,
+                    old={"status": scan.status},
+                    new={"status": rules.RESULTING_STATUS[action]},
+                )
+        reviewed = store.find(conn, path.org_id, path.scan_id)
+    if reviewed is None:
         raise NotFound
-    return _review(found)
+    return _to_response(reviewed)
 
 
-def _review(found: Review) -> dict[str, Any]:
-    told = vars(found) | {
-        "held_for": rules.deciding_rule(found.decision_inputs)
-        if found.decision_inputs and found.reason is None
-        else found.reason,
-        "reward": found.outcome.get("reward"),
-        "quantity": found.outcome.get("quantity"),
+def _to_response(review: Review) -> dict[str, Any]:
+    held_for = review.reason
+    if review.reason is None and review.decision_inputs:
+        held_for = rules.deciding_rule(review.decision_inputs)
+    fields = vars(review) | {
+        "held_for": held_for,
+        "reward": review.outcome.get("reward"),
+        "quantity": review.outcome.get("quantity"),
     }
-    return ReviewResponse.model_validate(told).model_dump(mode="json")
+    return ReviewResponse.model_validate(fields).model_dump(mode="json")
 
 
-def _steps(steps: Sequence[RuleStep]) -> list[dict[str, Any]]:
-    return [{"rule": step.rule, "outcome": step.outcome, "inputs": dict(step.inputs)} for step in steps]
+def _steps(reason: str | None, inputs: DecisionInputs) -> list[dict[str, Any]]:
+    return [
+        {"rule": step.rule, "outcome": step.outcome, "inputs": dict(step.inputs)}
+        for step in rules.rule_steps(reason, inputs)
+    ]

@@ -1,4 +1,4 @@
-"""Scans over HTTP: handed in, looked up, listed."""
+"""Scans over HTTP: submit, look up, list."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -6,7 +6,7 @@ from uuid import UUID
 
 from flask import Response, g, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from shared.codes import store as codes
 from shared.errors import FieldError, Forbidden, Invalid, NotFound
@@ -46,24 +46,46 @@ class CodePath(Body):
 
 
 class ScanBody(Body):
-    """A scan: who, what and, as far as the client knows, where and when."""
+    """A scan: player, code and, if the client knows them, coordinates and time."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "player_id": "0197a6b0-0000-7000-8000-000000000000",
+                    "qr_code": "spy123",
+                    "latitude": 52.3731,
+                    "longitude": 4.8926,
+                    "accuracy": 12.5,
+                    "scanned_at": "2026-02-12T10:00:00Z",
+                    "nonce": "b7c1e2",
+                }
+            ]
+        }
+    )
 
     player_id: Id
-    qr_code: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    qr_code: Annotated[
+        str, StringConstraints(min_length=1, max_length=2048), Field(description="Code text or code URL")
+    ]
     latitude: Latitude | None = None
     longitude: Longitude | None = None
-    accuracy: Annotated[FiniteFloat, Field(ge=0, description="Radius of 68 % confidence, metres")] | None = None
-    scanned_at: Timestamp | None = None
-    nonce: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    accuracy: Annotated[FiniteFloat, Field(ge=0, description="Radius of 68 % confidence, in meters")] | None = None
+    scanned_at: Timestamp | None = Field(None, description="When the player scanned; by default the time of receipt")
+    nonce: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        None, description="Identifies the scan for retries; the same as `Idempotency-Key`"
+    )
 
     @model_validator(mode="after")
     def _both_coordinates(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("latitude and longitude come together or not at all")
+            raise ValueError("latitude and longitude must be given together")
         return self
 
 
 class ScanAcceptedResponse(ResponseModel):
+    """A scan that has no verdict yet. `result_url` is the path at which it appears."""
+
     scan_id: Id
     status: Literal["pending"]
     result_url: str
@@ -82,7 +104,26 @@ class DestinationResponse(ResponseModel):
 
 
 class ScanResponse(ResponseModel):
-    """A scan and, once it is settled, its verdict; fields that do not apply are left out."""
+    """A scan and, once it is settled, its verdict. Fields that do not apply are left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "scan_id": "0197a6b0-0000-7000-8000-000000000001",
+                    "player_id": "0197a6b0-0000-7000-8000-000000000000",
+                    "qr_code": "spy123",
+                    "status": "success",
+                    "encounter_type": "item_drop",
+                    "reward": "gem",
+                    "quantity": 1,
+                    "scanned_at": "2026-02-12T10:00:00Z",
+                    "received_at": "2026-02-12T10:00:01Z",
+                    "settled_at": "2026-02-12T10:00:01.050000Z",
+                }
+            ]
+        }
+    )
 
     scan_id: Id
     player_id: Id
@@ -124,7 +165,7 @@ class InventoryResponse(ResponseModel):
 
 
 class PublicCodeResponse(ResponseModel):
-    """What a player may know of a code; never where it is."""
+    """The fields of a code that players see. Never its coordinates."""
 
     code: str
     description: str
@@ -135,45 +176,51 @@ class PublicCodeResponse(ResponseModel):
 @api.post("/scan", responses={200: ScanResponse, 202: ScanAcceptedResponse, 403: None, 404: None, 409: None})
 @requires_login_or_key("scan")
 def submit_scan(body: ScanBody) -> Response:
-    """Accept a scan: 202 once it is committed; with `Prefer: wait=N`, 200 and the verdict if it falls in time.
+    """Submit a scan
 
-    A player scans for themselves; an API key for any player (404: there is no such one), codes of its organization.
+    Returns 202 once the scan is stored. With `Prefer: wait=N`, returns 200 with the verdict if it is ready within N
+    seconds, at most 10. A player submits scans for themselves. An API key with the scope `scan` submits scans for any
+    player, of codes of its organization. A retry with the same `nonce` or `Idempotency-Key` returns the first scan. The
+    same nonce with another scan is 409.
     """
     key = current_caller().key
     if key is None and body.player_id != current_caller().player_id:
-        raise Forbidden("player_id is not yours.")
-    seconds = preferred_wait(request.headers.get("Prefer"), settings().scan_default_wait)
+        raise Forbidden("player_id must be your own.")
+    wait_seconds = preferred_wait(request.headers.get("Prefer"), settings().scan_default_wait)
     scan = to_new_scan(body)
     scan_id = uuid7()
-    with fanout.wait_for_verdict(scan_id, seconds) as wait:
+    with fanout.wait_for_verdict(scan_id, wait_seconds) as waiter:
         with db.connection() as conn:
             device = device_kind(request.headers.get("User-Agent"))
-            accepted = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=key)
-        if accepted == scan_id:
+            accepted_id = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=key)
+        if accepted_id == scan_id:
             background_sender.submit(ScansPending())
-            settled = _await_verdict(scan_id, wait)
-            return _verdict(settled) if settled else _accepted(scan_id)
-    return _respond_to_retry(accepted, seconds)  # a retry, perhaps while the first request still waits
+            settled = _await_verdict(scan_id, waiter)
+            return _verdict_response(settled) if settled else _accepted_response(scan_id)
+    # A retry, perhaps while the first request still waits.
+    return _respond_to_retry(accepted_id, wait_seconds)
 
 
 @api.get("/scan/<scan_id>", responses={200: ScanResponse})
 @requires_login_or_key("scan")
 def get_scan(path: ScanPath) -> Response:
-    """A scan, for its player, for staff of the code's organization, and for the API key that handed it in.
-    `Prefer: wait=N` waits for the verdict."""
-    seconds = preferred_wait(request.headers.get("Prefer"), 0)
-    with fanout.wait_for_verdict(path.scan_id, seconds) as wait:
-        found = _find(path.scan_id)
-        if not found.is_settled:
-            found = _await_verdict(path.scan_id, wait) or found
-    return _verdict(found)
+    """Get a scan
+
+    For its player, for analysts and above of the code's organization, and for the API key that submitted it. With
+    `Prefer: wait=N`, waits up to N seconds, at most 10, for the verdict.
+    """
+    wait_seconds = preferred_wait(request.headers.get("Prefer"), 0)
+    return _verdict_response(_find_settled(path.scan_id, wait_seconds))
 
 
 @api.get("/player/<player_id>/history", responses={200: HistoryResponse})
 @requires_self
 def list_history(path: PlayerPath, query: PageQuery) -> dict[str, Any]:
-    """The player's scans, newest first, page by page."""
-    before = _history_place(query.cursor) if query.cursor else None
+    """List a player's scans
+
+    For the player only. Newest first.
+    """
+    before = _history_position(query.cursor) if query.cursor else None
     with db.connection() as conn:
         scans = store.list_history(conn, path.player_id, limit=query.limit + 1, before=before)
     page, more = scans[: query.limit], scans[query.limit :]
@@ -186,37 +233,43 @@ def list_history(path: PlayerPath, query: PageQuery) -> dict[str, Any]:
 @api.get("/player/<player_id>/inventory", responses={200: InventoryResponse})
 @requires_self
 def get_inventory(path: PlayerPath) -> dict[str, Any]:
-    """What the player holds: the sums of the ledger."""
+    """Get a player's inventory
+
+    For the player only. Each quantity is the sum of the item's ledger entries.
+    """
     with db.connection() as conn:
-        held = store.list_inventory(conn, path.player_id)
-    return {"items": [{"item": item, "quantity": quantity} for item, quantity in held]}
+        inventory = store.list_inventory(conn, path.player_id)
+    return {"items": [{"item": item, "quantity": quantity} for item, quantity in inventory]}
 
 
 @api.get("/qr/<code>", responses={200: PublicCodeResponse})
 @requires_login
 def get_public_code(path: CodePath) -> dict[str, Any]:
-    """What a player may know of a code."""
+    """Get a code by its text
+
+    For any signed-in player. Returns what players may know of the code, never its coordinates.
+    """
     with db.connection() as conn:
-        found = codes.find_by_code(conn, path.code)
-    if found is None:
+        code = codes.find_by_code(conn, path.code)
+    if code is None:
         raise NotFound
-    return PublicCodeResponse.model_validate(found).model_dump(mode="json")
+    return PublicCodeResponse.model_validate(code).model_dump(mode="json")
 
 
 def to_new_scan(body: ScanBody) -> NewScan:
-    """The body as the store takes it; Idempotency-Key is another spelling of the nonce."""
+    """Return the scan of a request. Raise Invalid if its Idempotency-Key cannot be its nonce."""
     key = idempotency_key()
     if key is not None and len(key) > 64:
-        raise Invalid(FieldError(f"header.{HEADER}", "is the scan's nonce here: 1-64 characters"))
+        raise Invalid(FieldError(f"header.{HEADER}", "must have 1 to 64 characters: it is the nonce of the scan"))
     if key is not None and body.nonce not in (None, key):
-        raise Invalid(FieldError(f"header.{HEADER}", "names another nonce than the body"))
-    place = None
+        raise Invalid(FieldError(f"header.{HEADER}", "must equal the nonce in the body"))
+    coordinates = None
     if body.latitude is not None and body.longitude is not None:
-        place = Coordinates(body.latitude, body.longitude)
-    return NewScan(body.player_id, body.qr_code, place, body.accuracy, body.scanned_at, body.nonce or key)
+        coordinates = Coordinates(body.latitude, body.longitude)
+    return NewScan(body.player_id, body.qr_code, coordinates, body.accuracy, body.scanned_at, body.nonce or key)
 
 
-def _history_place(cursor: str) -> tuple[datetime, UUID]:
+def _history_position(cursor: str) -> tuple[datetime, UUID]:
     at, scan_id = decode_cursor(cursor, 2)
     try:
         return datetime.fromisoformat(at), UUID(scan_id)
@@ -226,10 +279,10 @@ def _history_place(cursor: str) -> tuple[datetime, UUID]:
 
 def _find(scan_id: UUID) -> StoredScan:
     with db.connection() as conn:
-        found = store.find(conn, scan_id)
-        if found is None or not _may_read(conn, found):
+        scan = store.find(conn, scan_id)
+        if scan is None or not _may_read(conn, scan):
             raise NotFound
-    return found
+    return scan
 
 
 def _may_read(conn: Conn, scan: StoredScan) -> bool:
@@ -242,38 +295,45 @@ def _may_read(conn: Conn, scan: StoredScan) -> bool:
     return role is not None and includes_role(role, "analyst")
 
 
-def _await_verdict(scan_id: UUID, wait: Waiter | None) -> StoredScan | None:
-    """The scan once it is settled; None if nobody waits, or the time ran out before it was."""
-    if wait is None:
+def _find_settled(scan_id: UUID, wait_seconds: float) -> StoredScan:
+    """Return the scan, settled if its verdict is ready in time."""
+    with fanout.wait_for_verdict(scan_id, wait_seconds) as waiter:
+        scan = _find(scan_id)
+        if not scan.is_settled:
+            scan = _await_verdict(scan_id, waiter) or scan
+    return scan
+
+
+def _await_verdict(scan_id: UUID, waiter: Waiter | None) -> StoredScan | None:
+    """Return the scan once it is settled. None if the request does not wait, or on timeout."""
+    if waiter is None:
         return None
-    waiting = True
-    while waiting:
-        waiting = wait()
-        if wait.found is not None:
-            return wait.found
-        with db.connection() as conn:  # also when the time is over: the wake may have been lost
-            found = store.find(conn, scan_id)
-        if found is not None and found.is_settled:
-            return found
+    is_waiting = True
+    while is_waiting:
+        is_waiting = waiter()
+        if waiter.found is not None:
+            return waiter.found
+        # After a timeout too: the message with the verdict may have been lost.
+        with db.connection() as conn:
+            scan = store.find(conn, scan_id)
+        if scan is not None and scan.is_settled:
+            return scan
     return None
 
 
-def _respond_to_retry(scan_id: UUID, seconds: float) -> Response:
-    with fanout.wait_for_verdict(scan_id, seconds) as wait:
-        found = _find(scan_id)
-        if not found.is_settled:
-            found = _await_verdict(scan_id, wait) or found
-    return _verdict(found) if found.is_settled and seconds > 0 else _accepted(scan_id)
+def _respond_to_retry(scan_id: UUID, wait_seconds: float) -> Response:
+    scan = _find_settled(scan_id, wait_seconds)
+    return _verdict_response(scan) if scan.is_settled and wait_seconds > 0 else _accepted_response(scan_id)
 
 
-def _accepted(scan_id: UUID) -> Response:
+def _accepted_response(scan_id: UUID) -> Response:
     url = f"/scan/{scan_id}"
-    told = {"scan_id": str(scan_id), "status": "pending", "result_url": url}
-    return json_response(told, 202, Location=url, Retry_After="1")
+    payload = {"scan_id": str(scan_id), "status": "pending", "result_url": url}
+    return json_response(payload, 202, Location=url, Retry_After="1")
 
 
-def _verdict(scan: StoredScan) -> Response:
-    given = scan.outcome if scan.status == "success" else {}
+def _verdict_response(scan: StoredScan) -> Response:
+    outcome = scan.outcome if scan.status == "success" else {}
     verdict = ScanResponse.model_validate(
         {
             "scan_id": scan.scan_id,
@@ -286,11 +346,12 @@ def _verdict(scan: StoredScan) -> Response:
             "scanned_at": scan.scan_time,
             "received_at": scan.received_at,
             "settled_at": scan.settled_at,
-            **given,
+            **outcome,
         }
     )
-    told = {name: value for name, value in verdict.model_dump(mode="json").items() if value is not None}
-    response = json_response(told)
+    response = json_response(
+        {name: value for name, value in verdict.model_dump(mode="json").items() if value is not None}
+    )
     response.headers["Content-Location"] = f"/scan/{scan.scan_id}"
     if preferred_wait(request.headers.get("Prefer"), 0) > 0:
         response.headers["Preference-Applied"] = "wait"
