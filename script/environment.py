@@ -1,11 +1,12 @@
-"""Make the virtual environment once, then become its python. Standard library only.
+"""Make the virtual environment once, then replace this process with its Python. Standard library only.
 
     python script/environment.py REQUIREMENTS.txt ARGUMENTS...
 
-`script/bootstrap` calls this with an interpreter of the system. It is Python and not shell because three promises
-want it: two scripts that start at once must not install over each other (an flock, which the kernel lets go of
-however we die), an interrupted install must not pass for a finished one (a marker that says so before work begins),
-and a start that has nothing to do must be instant (the marker holds the requirements' digest).
+`script/bootstrap` calls this with an interpreter of the system. It is Python, because shell cannot keep three promises:
+
+- Two scripts that start together install once: an flock, which the kernel releases however this process ends.
+- An interrupted install is repeated: the marker records the start of an install before it begins.
+- A start with nothing to install is instant: the marker holds the digest of the requirements.
 """
 
 from __future__ import annotations
@@ -26,30 +27,30 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 MARKER = "waymark-environment.json"
-"""Lies in every environment made here. A directory without it is somebody else's, and is left alone."""
+"""A file in every environment made here. A directory without it is not changed."""
 
 
 def main(arguments: list[str]) -> None:
     requirements = CHECKOUT / arguments[0]
     venv = Path(os.environ.get("WAYMARK_VENV") or CHECKOUT / ".venv").absolute()
     try:
-        if not holds(venv, requirements):
-            with only_one_at_a_time(venv):
-                if not holds(venv, requirements):
+        if not is_current(venv, requirements):
+            with locked(venv):
+                if not is_current(venv, requirements):
                     make(venv, requirements)
     except OSError as error:
         sys.exit(f"The environment {venv} could not be made: {error}. Set WAYMARK_VENV to another place.")
-    become(venv / "bin" / "python", arguments[1:])
+    replace_process(venv / "bin" / "python", arguments[1:])
 
 
-def holds(venv: Path, requirements: Path) -> bool:
-    """True when `venv` is whole, still has its interpreter, and has exactly these requirements."""
+def is_current(venv: Path, requirements: Path) -> bool:
+    """True if `venv` is complete, still has its interpreter, and has exactly these requirements."""
     marker = read_marker(venv)
-    return usable(venv, marker) and marker["requirements"].get(requirements.name) == digest(requirements)
+    return is_usable(venv, marker) and marker["requirements"].get(requirements.name) == digest(requirements)
 
 
-def usable(venv: Path, marker: dict[str, Any]) -> bool:
-    """False after an interrupted install, and when the interpreter was removed or replaced by another version."""
+def is_usable(venv: Path, marker: dict[str, Any]) -> bool:
+    """False after an interrupted install, or if the interpreter was removed or replaced by another version."""
     python = venv / "bin" / "python"
     return (
         bool(marker.get("complete"))
@@ -59,14 +60,15 @@ def usable(venv: Path, marker: dict[str, Any]) -> bool:
 
 
 def make(venv: Path, requirements: Path) -> None:
+    """Create the environment if it is not usable, and install the requirements. Exit with a message on failure."""
     marker = read_marker(venv)
     if not marker and venv.exists() and any(venv.iterdir()):
         sys.exit(f"{venv} was not made by Waymark's scripts. Remove it, or set WAYMARK_VENV to another place.")
-    say(f"Installing {requirements.name} into {venv} (takes about a minute, once)")
-    if usable(venv, marker):
+    report(f"Installing {requirements.name} into {venv} (takes about a minute, once)")
+    if is_usable(venv, marker):
         write_marker(venv, {**marker, "complete": False})
     else:
-        discard(venv)
+        remove(venv)
         venv.mkdir(parents=True)
         marker = {"requirements": {}}
         write_marker(venv, {**marker, "complete": False})
@@ -84,8 +86,9 @@ def make(venv: Path, requirements: Path) -> None:
     write_marker(venv, {"complete": True, "interpreter": os.path.realpath(python), "requirements": held})
 
 
-def discard(venv: Path) -> None:
-    """Renamed first: a removal cut short must not leave a directory without its marker, which nobody would touch."""
+def remove(venv: Path) -> None:
+    """Remove an environment, if there is one."""
+    # Renamed first: an interrupted removal could leave a directory without a marker, which no later run would change.
     doomed = venv.with_name(f"{venv.name}.old")
     shutil.rmtree(doomed, ignore_errors=True)
     if venv.exists():
@@ -94,14 +97,15 @@ def discard(venv: Path) -> None:
 
 
 @contextmanager
-def only_one_at_a_time(venv: Path) -> Iterator[None]:
-    """Hold `<venv>.lock`, beside the environment so that rebuilding it does not remove the lock."""
+def locked(venv: Path) -> Iterator[None]:
+    """Hold `<venv>.lock`. Wait while another process holds it."""
+    # Beside the environment, because an environment that is made again is removed first.
     venv.parent.mkdir(parents=True, exist_ok=True)
     with venv.with_name(f"{venv.name}.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("Waiting for another Waymark script that is installing")
+            report("Waiting for another Waymark script that is installing")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -124,18 +128,19 @@ def digest(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def run(command: list[str], complaint: str) -> None:
+def run(command: list[str], failure: str) -> None:
+    """Run a command with its output on stderr. Exit with `failure` unless it succeeds."""
     status = subprocess.run(command, env={**os.environ, "PIP_USER": "0"}, stdout=sys.stderr).returncode
     if status != 0:
-        sys.exit(f"{complaint}: {' '.join(command)} ended with status {status}")
+        sys.exit(f"{failure}: {' '.join(command)} ended with status {status}")
 
 
-def say(message: str) -> None:
+def report(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def become(python: Path, arguments: list[str]) -> None:
-    """Replace this process, so that signals and the exit status need no passing on."""
+def replace_process(python: Path, arguments: list[str]) -> None:
+    """Run Python in place of this process. Signals and the exit status need no forwarding."""
     path = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(CHECKOUT), "VIRTUAL_ENV": str(python.parents[1])}
     environment.pop("PYTHONHOME", None)

@@ -1,1 +1,1 @@
-"""Pictures of QR symbols: rules for what may be drawn, the drawing in PNG, SVG and PDF, and the reading back."""
+"""Images of QR codes: what may be rendered, rendering to PNG, SVG and PDF, and verification by decoding."""

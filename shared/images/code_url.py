@@ -1,8 +1,8 @@
-"""What the symbol of a code says."""
+"""The URL that the symbol of a code encodes."""
 
 from shared.settings import settings
 
 
 def code_url(code: str) -> str:
-    """Where a phone that reads the code is led: PUBLIC_URL/s/{code}."""
+    """Return the URL that a phone opens when it reads the code: PUBLIC_URL/s/{code}."""
     return f"{settings().public_base_url}/s/{code}"

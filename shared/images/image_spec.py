@@ -1,4 +1,4 @@
-"""A picture: everything that determines its bytes, and the digest of it all."""
+"""An image spec: everything that determines the bytes of an image, and its digest. Pure."""
 
 import hashlib
 import json
@@ -10,22 +10,22 @@ ErrorCorrection = Literal["L", "M", "Q", "H"]
 Style = Literal["squares", "dots", "rounded"]
 
 MIN_SIZE, MAX_SIZE = 100, 2000
-"""Pixels of a PNG, user units of an SVG, points of a PDF: what clients may ask for. Drawing has no such limits."""
+"""What clients may request: pixels of a PNG, user units of an SVG, points of a PDF. The renderer has no such limits."""
 
 MAX_TEXT_BYTES = 2953
-"""Of text, in UTF-8: what a symbol holds in byte mode at level L. That digits would take less room changes nothing."""
+"""Longest text, in bytes of UTF-8: the capacity of a symbol in byte mode at level L, whatever the text."""
 
 RENDERER_VERSION = "1"
-"""Raised with every change that alters pixels, so that no cache and no client keeps a picture of the old kind."""
+"""Part of every digest. Increase it with each change of pixels, so that caches and clients load the new image."""
 
 CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What is to be drawn. Colours are `#RRGGBB`; `logo` is the SHA-256 of the cleaned logo's bytes, in hex.
+    """What to render. Colors are `#RRGGBB`; `logo` is the SHA-256 of the sanitized logo's bytes, in hexadecimal.
 
-    The level is drawn exactly as it stands here; who makes a picture with a logo takes it from `rules.effective_level`.
+    `level` is used as it is. The caller of a spec with a logo takes it from `effective_level`.
     """
 
     text: str
@@ -39,7 +39,7 @@ class ImageSpec:
     logo_percent: int = 20
 
     def digest(self) -> str:
-        """SHA-256 in hex: equal for equal pictures of one renderer, and known without drawing."""
+        """Return a SHA-256 in hexadecimal, without rendering. Equal images of one renderer have the same digest."""
         parts = (
             RENDERER_VERSION,
             self.text,
@@ -57,3 +57,8 @@ class ImageSpec:
     @property
     def content_type(self) -> str:
         return CONTENT_TYPES[self.format]
+
+
+def effective_level(requested: ErrorCorrection, *, logo: bool) -> ErrorCorrection:
+    """Return the requested level, or H for an image whose logo covers modules."""
+    return "H" if logo else requested

@@ -1,4 +1,4 @@
-"""Where a symbol stands in its picture: whole pixels for every module, and what is left over evenly around it."""
+"""The position of a symbol in its image: whole pixels for every module, and the rest divided evenly around it."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -11,7 +11,7 @@ QUIET_ZONE = 4
 
 @dataclass(frozen=True)
 class Layout:
-    """A symbol on a grid of pixels: the pixels along a module, and those before the first module."""
+    """A symbol on a grid of pixels: pixels per module, and pixels before the first and after the last module."""
 
     size: int
     module: int
@@ -20,7 +20,10 @@ class Layout:
 
 
 def fit(width: int, size: int) -> Layout:
-    """The largest symbol of `width` modules that leaves its quiet zone in `size` pixels. Raises PictureTooSmall."""
+    """Return the layout of the largest symbol of `width` modules that leaves its quiet zone in `size` pixels.
+
+    Raise ImageTooSmall if a module would be smaller than a pixel.
+    """
     module = size // (width + 2 * QUIET_ZONE)
     if module == 0:
         raise ImageTooSmall(width + 2 * QUIET_ZONE)
@@ -30,21 +33,26 @@ def fit(width: int, size: int) -> Layout:
 
 @dataclass(frozen=True)
 class LogoBox:
-    """The square that is cleared for a logo, in whole modules: it begins at `start` in both directions."""
+    """The square that is cleared for a logo, in modules. It begins at `start` in both directions.
+
+    `logo` is the longer side of the logo, in modules.
+    """
 
     start: int
     width: int
-    logo: float  # the logo's longer side, in modules
+    logo: float
 
     @property
     def area(self) -> tuple[slice, slice]:
+        """The square as an index of an array of modules."""
         span = slice(self.start, self.start + self.width)
         return span, span
 
 
 def logo_box(width: int, percent: int) -> LogoBox:
-    """The smallest centred square that holds a logo of `percent` of the symbol's width."""
+    """Return the smallest centered square that holds a logo of `percent` of the symbol's width."""
     logo = width * percent / 100
     cleared = ceil(logo)
-    cleared += (width - cleared) % 2  # a symbol is an odd number of modules wide: only odd squares stand in its middle
+    # A symbol is an odd number of modules wide. Only squares of an odd width have the same center.
+    cleared += (width - cleared) % 2
     return LogoBox((width - cleared) // 2, cleared, logo)

@@ -1,15 +1,18 @@
-"""A PDF writer for one page with one drawing and at most one picture (ISO 32000-1). No date: same in, same out."""
+"""A PDF writer for one page with one drawing and at most one bitmap (ISO 32000-1).
+
+It writes no date, so equal input gives equal bytes.
+"""
 
 import zlib
 
 from PIL import Image
 
 IMAGE = "Im0"
-"""What a drawing calls the picture."""
+"""The name of the bitmap in the content stream."""
 
 
 def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
-    """A page of size x size points with this content stream; `image` is in RGBA."""
+    """Return a PDF with a page of size x size points and this content stream. `image` is in RGBA."""
     resources = f"/XObject <</{IMAGE} 5 0 R>>".encode() if image else b""
     objects = [
         b"<</Type /Catalog /Pages 2 0 R>>",
@@ -23,18 +26,19 @@ def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
         alpha = image.getchannel("A").tobytes()
         objects.append(_stream(f"{form} /ColorSpace /DeviceRGB /SMask 6 0 R", image.convert("RGB").tobytes()))
         objects.append(_stream(f"{form} /ColorSpace /DeviceGray", alpha))
-    written = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")  # four bytes above 127: this file is binary
+    # Four bytes above 127 mark the file as binary.
+    pdf = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
     offsets = []
     for number, content in enumerate(objects, 1):
-        offsets.append(len(written))
-        written += b"%d 0 obj\n%b\nendobj\n" % (number, content)
+        offsets.append(len(pdf))
+        pdf += b"%d 0 obj\n%b\nendobj\n" % (number, content)
     table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
     count = len(objects) + 1
-    written += (
+    pdf += (
         f"xref\n0 {count}\n0000000000 65535 f \n{table}"
-        f"trailer\n<</Size {count} /Root 1 0 R>>\nstartxref\n{len(written)}\n%%EOF\n"
+        f"trailer\n<</Size {count} /Root 1 0 R>>\nstartxref\n{len(pdf)}\n%%EOF\n"
     ).encode()
-    return bytes(written)
+    return bytes(pdf)
 
 
 def _stream(entries: str, data: bytes) -> bytes:

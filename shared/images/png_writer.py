@@ -1,4 +1,4 @@
-"""A PNG writer for pictures made of few different rows (PNG, third edition, W3C 2025)."""
+"""A PNG writer for images with few different rows (PNG, third edition, W3C 2025)."""
 
 import struct
 from enum import IntEnum
@@ -8,12 +8,13 @@ from isal import isal_zlib
 from numpy.typing import NDArray
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-FILTER_UP = 2  # a scanline holds its difference from the one above: repeated rows are all zero, and compress to nothing
+# A scanline is stored as its difference from the line above: repeated rows are zeros, and compress to nearly nothing.
+FILTER_UP = 2
 FASTEST = 1
 
 
 class Kind(IntEnum):
-    """PNG's color types that are used here."""
+    """The color types of PNG that Waymark uses."""
 
     GRAY = 0
     RGB = 2
@@ -29,16 +30,18 @@ def write(
     kind: Kind,
     palette: bytes = b"",
 ) -> bytes:
-    """A PNG of `rows` (n x bytes of a scanline, `depth` bits a sample), the i-th of them repeated `repeats[i]` times.
+    """Return a PNG in which row `i` occurs `repeats[i]` times.
 
-    `palette` is red, green, blue for each index, where the kind is PALETTE.
+    `rows` is n x bytes of a scanline, with `depth` bits per sample. `palette` is red, green, blue for each index of a
+    PALETTE image.
     """
     height = int(repeats.sum())
     lines = np.zeros((height, 1 + rows.shape[1]), np.uint8)
     lines[:, 0] = FILTER_UP
     first = np.cumsum(repeats) - repeats
     lines[first[0], 1:] = rows[0]
-    lines[first[1:], 1:] = rows[1:] - rows[:-1]  # modulo 256, as the filter wants it
+    # The difference is modulo 256, as the filter defines it.
+    lines[first[1:], 1:] = rows[1:] - rows[:-1]
     return b"".join(
         (
             SIGNATURE,

@@ -1,7 +1,6 @@
-"""Reading a picture back from its bytes, with zxing-cpp's reader: a code that a camera cannot read is worth nothing.
+"""Decoding of images from their bytes, with zxing-cpp's reader.
 
-Looking at bytes takes decoders that share nothing with our writers: Pillow for PNG, and a reader of its own for those
-of one bit a pixel; resvg for SVG, pdfium for PDF.
+Independent decoders turn the bytes into pixels: Pillow and `png_reader` for PNG, resvg for SVG, pdfium for PDF.
 """
 
 import threading
@@ -22,23 +21,23 @@ GrayImage = NDArray[np.uint8]
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 
 PDFIUM = threading.Lock()
-"""Held by whoever uses pdfium, which serves one thread of a process at a time."""
+"""Hold this lock around every use of pdfium, which is not thread-safe."""
 
-MODULE = 4
-"""Pixels along a module when a format that scales is looked at."""
-
-
-def is_readable(picture: ImageSpec, data: bytes) -> bool:
-    """Whether these bytes show the picture's text, at its level, dark on light and upright."""
-    # What has whole square modules is sampled on its grid. What is softer must be found as a camera would find it.
-    plain = picture.format == "png" and picture.style == "squares" and picture.logo is None
-    return decodes_to(picture, gray_pixels(picture, data), pure=plain)
+PIXELS_PER_MODULE = 4
+"""Resolution at which SVG and PDF are rasterized."""
 
 
-def decodes_to(picture: ImageSpec, seen: GrayImage, *, pure: bool = False) -> bool:
-    """Whether these pixels show the picture's text. `pure`: nothing but the symbol, upright, in whole pixels."""
-    found = zxingcpp.read_barcode(
-        seen,
+def is_readable(spec: ImageSpec, data: bytes) -> bool:
+    """True if these bytes show the text of the spec, at its level, dark on light and upright."""
+    # Square modules are sampled on their grid. Softer ones must be found as a camera would find them.
+    has_square_modules = spec.format == "png" and spec.style == "squares" and spec.logo is None
+    return decodes_to(spec, gray_pixels(spec, data), pure=has_square_modules)
+
+
+def decodes_to(spec: ImageSpec, pixels: GrayImage, *, pure: bool = False) -> bool:
+    """True if these pixels show the text of the spec. `pure`: only the symbol, upright, in whole pixels."""
+    barcode = zxingcpp.read_barcode(
+        pixels,
         formats=QR,
         is_pure=pure,
         try_rotate=False,
@@ -46,37 +45,38 @@ def decodes_to(picture: ImageSpec, seen: GrayImage, *, pure: bool = False) -> bo
         try_downscale=False,
         text_mode=zxingcpp.TextMode.Plain,
     )
-    if found is None or found.ec_level != picture.level:
+    if barcode is None or barcode.ec_level != spec.level:
         return False
-    return found.bytes == picture.text.encode() or found.text == picture.text  # the latter for kanji mode
+    # Kanji mode returns the right text, but other bytes.
+    return barcode.bytes == spec.text.encode() or barcode.text == spec.text
 
 
-def gray_pixels(picture: ImageSpec, data: bytes) -> GrayImage:
-    """What the picture looks like: height x width, 0 for black."""
-    if picture.format == "png":
-        return _gray(data)
-    across = MODULE * (len(encode(picture.text, picture.level)) + 2 * QUIET_ZONE)
-    return _rasterize_svg(data, across) if picture.format == "svg" else _rasterize_pdf(data, across)
+def gray_pixels(spec: ImageSpec, data: bytes) -> GrayImage:
+    """Return the pixels that these bytes show: height x width, 0 for black."""
+    if spec.format == "png":
+        return _decode_png(data)
+    across = PIXELS_PER_MODULE * (len(encode(spec.text, spec.level)) + 2 * QUIET_ZONE)
+    return _rasterize_svg(data, across) if spec.format == "svg" else _rasterize_pdf(data, across)
 
 
-def _gray(png: bytes) -> GrayImage:
-    found = png_reader.read_gray(png)
-    if found is not None:
-        return found
+def _decode_png(png: bytes) -> GrayImage:
+    pixels = png_reader.read_gray(png)
+    if pixels is not None:
+        return pixels
     with Image.open(BytesIO(png), formats=["PNG"]) as image:
         return np.asarray(image.convert("L"))
 
 
 def _rasterize_svg(data: bytes, across: int) -> GrayImage:
-    import resvg_py  # noqa: PLC0415  (loaded when first needed: most processes never see an SVG)
+    import resvg_py  # noqa: PLC0415 - most processes never decode an SVG
 
-    return _gray(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
+    return _decode_png(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
 
 
 def _rasterize_pdf(data: bytes, across: int) -> GrayImage:
-    import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415
+    import pypdfium2  # type: ignore[import-untyped]  # noqa: PLC0415 - most processes never decode a PDF
 
     with PDFIUM, pypdfium2.PdfDocument(data) as document:
         page = document[0]
-        drawn = page.render(scale=across / page.get_width(), grayscale=True)
-        return np.array(drawn.to_numpy()).reshape(drawn.height, drawn.width)
+        bitmap = page.render(scale=across / page.get_width(), grayscale=True)
+        return np.array(bitmap.to_numpy()).reshape(bitmap.height, bitmap.width)

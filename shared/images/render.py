@@ -1,4 +1,4 @@
-"""From a picture to its bytes. The same picture gives the same pixels everywhere, and the same bytes on one machine."""
+"""Rendering: from an image spec to bytes. Equal specs give equal pixels everywhere, and equal bytes on one machine."""
 
 from shared.errors import TextTooLong
 from shared.images.image_spec import MAX_TEXT_BYTES, ImageSpec
@@ -8,19 +8,19 @@ from shared.images.symbol import BYTES, encode
 from shared.images.vector import render_pdf, render_svg
 
 
-def render(picture: ImageSpec, logo: bytes | None = None) -> bytes:
-    """The picture's bytes. `logo` is what `clean_logo` made, where the picture has one.
+def render(spec: ImageSpec, logo: bytes | None = None) -> bytes:
+    """Return the bytes of the image. `logo` is the output of `sanitize_logo`, and required if the spec has a logo.
 
-    Raises TextTooLong, Invalid for what is no text, and, for a PNG, PictureTooSmall.
+    Raise TextTooLong, Invalid for an empty text or one that is not valid Unicode, and ImageTooSmall for a PNG.
     """
-    if (picture.logo is None) != (logo is None):
-        raise ValueError("a picture with a logo is drawn with that logo's bytes, and one without it without")
-    if len(picture.text) > MAX_TEXT_BYTES or len(picture.text.encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
-        raise TextTooLong(BYTES[picture.level], picture.level)
-    dark = encode(picture.text, picture.level)
+    if (spec.logo is None) != (logo is None):
+        raise ValueError("pass the bytes of the logo if, and only if, the spec has a logo")
+    if len(spec.text) > MAX_TEXT_BYTES or len(spec.text.encode(errors="surrogatepass")) > MAX_TEXT_BYTES:
+        raise TextTooLong(BYTES[spec.level], spec.level)
+    dark = encode(spec.text, spec.level)
     box = None
     if logo is not None:
-        box = logo_box(len(dark), picture.logo_percent)
+        box = logo_box(len(dark), spec.logo_percent)
         dark[box.area] = False
-    draw = {"png": render_png, "svg": render_svg, "pdf": render_pdf}[picture.format]
-    return draw(picture, dark, box, logo)
+    render_format = {"png": render_png, "svg": render_svg, "pdf": render_pdf}[spec.format]
+    return render_format(spec, dark, box, logo)

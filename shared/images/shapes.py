@@ -1,6 +1,6 @@
 """The shapes of modules. A module is a square of which some corners are rounded by a quarter of a circle.
 
-Which ones is a set of four bits, its *corners*: 0 is the whole square, 15 is a dot.
+Four bits say which corners are round: 0 is the whole square, 15 is a dot.
 """
 
 from functools import lru_cache
@@ -16,39 +16,38 @@ Corners = NDArray[np.uint8]
 TOP_LEFT, TOP_RIGHT, BOTTOM_RIGHT, BOTTOM_LEFT = 1, 2, 4, 8
 DOT = 15
 SHADES = 15
-"""The darkest of the 16 shades from background to foreground that soften the edges of what is round."""
+"""The darkest of the 16 shades between background and foreground. They smooth the edges of round modules."""
 
-SAMPLES = 8  # along a pixel, to tell how much of it a shape covers
+SAMPLES = 8
+"""Samples along a pixel, to measure how much of it a shape covers."""
 
 
 def corners(dark: Modules, style: Style) -> Corners:
-    """The corners of every module that is dark. Finder patterns stay whole, whatever the style.
+    """Return the round corners of every module. Finder patterns stay square in every style.
 
-    Rounded modules flow into their neighbours: a corner is round where the module has no neighbour on either side.
+    Adjacent rounded modules merge: a corner is round if the module has no neighbor on either side of it.
     """
     if style == "squares":
         return np.zeros(dark.shape, np.uint8)
     if style == "dots":
-        found = np.full(dark.shape, DOT, np.uint8)
+        round_corners = np.full(dark.shape, DOT, np.uint8)
     else:
         light = np.pad(~dark, 1, constant_values=True)
         above, below, left, right = light[:-2, 1:-1], light[2:, 1:-1], light[1:-1, :-2], light[1:-1, 2:]
-        found = (
+        round_corners = (
             TOP_LEFT * (above & left)
             + TOP_RIGHT * (above & right)
             + BOTTOM_RIGHT * (below & right)
             + BOTTOM_LEFT * (below & left)
         ).astype(np.uint8)
-    found[finder_patterns(len(dark))] = 0
-    return found
+    round_corners[finder_patterns(len(dark))] = 0
+    return round_corners
 
 
 @lru_cache(maxsize=8)
 def tiles(pixels: int) -> NDArray[np.uint8]:
-    """How much of each pixel each shape covers, in shades: an array of 16 corners x pixels x pixels.
-
-    All arithmetic is in integers, so that every machine draws the same.
-    """
+    """Return how much of each pixel each shape covers, in shades: an array of 16 shapes x pixels x pixels."""
+    # Integers only, so that every machine computes the same shades.
     across = pixels * SAMPLES
     offset = 2 * np.arange(across, dtype=np.int64) + 1 - across
     disc = offset[:, None] ** 2 + offset[None, :] ** 2 <= across**2
@@ -59,13 +58,13 @@ def tiles(pixels: int) -> NDArray[np.uint8]:
         BOTTOM_RIGHT: np.s_[half:, half:],
         BOTTOM_LEFT: np.s_[half:, :half],
     }
-    drawn = np.empty((DOT + 1, pixels, pixels), np.uint8)
+    shades = np.empty((DOT + 1, pixels, pixels), np.uint8)
     for shape in range(DOT + 1):
         covered = np.ones((across, across), bool)
         for corner, quadrant in quadrants.items():
             if shape & corner:
                 covered[quadrant] = disc[quadrant]
         samples = covered.reshape(pixels, SAMPLES, pixels, SAMPLES).sum(axis=(1, 3))
-        drawn[shape] = (samples * SHADES + SAMPLES**2 // 2) // SAMPLES**2
-    drawn.setflags(write=False)
-    return drawn
+        shades[shape] = (samples * SHADES + SAMPLES**2 // 2) // SAMPLES**2
+    shades.setflags(write=False)
+    return shades

@@ -1,4 +1,4 @@
-"""How pictures of codes look, in PostgreSQL. The logo's bytes are read only where they are drawn."""
+"""Customizations in PostgreSQL. The bytes of a logo are read only to render it."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -14,82 +14,89 @@ from shared.infra.db import Conn
 
 @dataclass(frozen=True)
 class CodeAppearance:
-    """What determines the picture of a code, besides what a request asks for."""
+    """What determines the image of a code, apart from the options of a request."""
 
     code: str
     customization: Customization
 
 
-def _printed(code: str, style: Any, **columns: Any) -> CodeAppearance:
+def _to_appearance(code: str, style: Any, **columns: Any) -> CodeAppearance:
     return CodeAppearance(code, DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns))
 
 
 def find_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> CodeAppearance | None:
-    """A code of an organization as it is printed."""
-    with conn.cursor(row_factory=kwargs_row(_printed)) as cursor:
+    """Return text and customization of a code. None if the organization has no such code."""
+    with conn.cursor(row_factory=kwargs_row(_to_appearance)) as cursor:
         return cursor.execute(
             """
             SELECT q.code, c.foreground_color, c.background_color, c.style, c.logo_size_percent, c.logo_digest
             FROM qr_codes q LEFT JOIN qr_customizations c ON c.qr_code_id = q.id
-            WHERE q.org_id = %s AND q.id = %s AND q.deleted_at IS NULL
+            WHERE q.org_id = %(org_id)s AND q.id = %(qr_id)s AND q.deleted_at IS NULL
             """,
-            (org_id, qr_id),
+            {"org_id": org_id, "qr_id": qr_id},
         ).fetchone()
 
 
 def get_logo(conn: Conn, qr_id: UUID, digest: str) -> bytes | None:
-    """The logo of a code, a PNG. None where it has been replaced meanwhile."""
+    """Return the logo of a code, a PNG. None if the code has another logo by now."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: bytes | None = cursor.execute(
-            "SELECT logo FROM qr_customizations WHERE qr_code_id = %s AND logo_digest = %s", (qr_id, digest)
+        logo: bytes | None = cursor.execute(
+            "SELECT logo FROM qr_customizations WHERE qr_code_id = %(qr_id)s AND logo_digest = %(digest)s",
+            {"qr_id": qr_id, "digest": digest},
         ).fetchone()
-    return found
+    return logo
 
 
 def lock_customization(conn: Conn, qr_id: UUID) -> Customization:
-    """The code's customization, which nobody else changes until the transaction ends. Scans of the code go on.
-
-    The row comes first, in a statement of its own: what is not there cannot be locked.
-    """
-    conn.execute("INSERT INTO qr_customizations (qr_code_id) VALUES (%s) ON CONFLICT DO NOTHING", (qr_id,))
+    """Lock the customization of a code until the transaction ends, and return it. Scans of the code continue."""
+    # A row that does not exist cannot be locked. The insert is a statement of its own, because the read that follows
+    # the lock must see what another transaction committed before.
+    conn.execute(
+        "INSERT INTO qr_customizations (qr_code_id) VALUES (%(qr_id)s) ON CONFLICT DO NOTHING", {"qr_id": qr_id}
+    )
+    # One row, so no order of locks.
     with conn.cursor(row_factory=class_row(Customization)) as cursor:
         return db.exactly_one(
             cursor.execute(
                 """
                 SELECT foreground_color, background_color, style, logo_size_percent, logo_digest
-                FROM qr_customizations WHERE qr_code_id = %s
+                FROM qr_customizations WHERE qr_code_id = %(qr_id)s
                 FOR UPDATE
                 """,
-                (qr_id,),
+                {"qr_id": qr_id},
             )
         )
 
 
 def save_style(conn: Conn, qr_id: UUID, changed: Customization) -> None:
-    """Store colors, style and the logo's size of a locked customization; the logo stays."""
+    """Store colors, style and the logo's size of a locked customization. The logo is unchanged."""
     conn.execute(
         """
         UPDATE qr_customizations
-        SET foreground_color = %s, background_color = %s, style = %s, logo_size_percent = %s, updated_at = now()
-        WHERE qr_code_id = %s
+        SET foreground_color = %(foreground_color)s, background_color = %(background_color)s, style = %(style)s,
+            logo_size_percent = %(logo_size_percent)s, updated_at = now()
+        WHERE qr_code_id = %(qr_id)s
         """,
-        (changed.foreground_color, changed.background_color, changed.style, changed.logo_size_percent, qr_id),
+        vars(changed) | {"qr_id": qr_id},
     )
 
 
-def save_logo(conn: Conn, qr_id: UUID, cleaned: bytes | None) -> None:
-    """Store the logo of a locked customization, or take it away."""
+def save_logo(conn: Conn, qr_id: UUID, sanitized: bytes | None) -> None:
+    """Store the logo of a locked customization. None removes the logo."""
     conn.execute(
-        "UPDATE qr_customizations SET logo = %s, logo_digest = %s, updated_at = now() WHERE qr_code_id = %s",
-        (cleaned, None if cleaned is None else logo_digest(cleaned), qr_id),
+        """
+        UPDATE qr_customizations SET logo = %(logo)s, logo_digest = %(digest)s, updated_at = now()
+        WHERE qr_code_id = %(qr_id)s
+        """,
+        {"logo": sanitized, "digest": None if sanitized is None else logo_digest(sanitized), "qr_id": qr_id},
     )
 
 
-def logo_digest(cleaned: bytes) -> str:
-    """What a logo is known by."""
-    return sha256(cleaned).hexdigest()
+def logo_digest(sanitized: bytes) -> str:
+    """Return the SHA-256 of a logo in hexadecimal."""
+    return sha256(sanitized).hexdigest()
 
 
 def remove_customization(conn: Conn, qr_id: UUID) -> None:
-    """Back to plain."""
-    conn.execute("DELETE FROM qr_customizations WHERE qr_code_id = %s", (qr_id,))
+    """Delete the customization of a code. Its image has the defaults again."""
+    conn.execute("DELETE FROM qr_customizations WHERE qr_code_id = %(qr_id)s", {"qr_id": qr_id})

@@ -1,4 +1,4 @@
-"""Text into a QR symbol after ISO/IEC 18004: a square of modules, True where dark, without its quiet zone."""
+"""QR symbols of ISO/IEC 18004: a square of modules, True where dark, without the quiet zone."""
 
 from functools import partial
 
@@ -13,23 +13,21 @@ from shared.images.image_spec import ErrorCorrection
 Modules = NDArray[np.bool_]
 
 BYTES: dict[ErrorCorrection, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
-"""What version 40 holds in byte mode: ISO/IEC 18004:2015, table 7. Digits and capitals take less room, kanji too."""
+"""Capacity of version 40 in byte mode: ISO/IEC 18004:2015, table 7. Digits, capitals and kanji take less space."""
 
 FINDER = 7
 """Modules along one side of a finder pattern."""
 
 
 def encode(text: str, level: ErrorCorrection) -> Modules:
-    """The symbol of the smallest version, at exactly this level.
+    """Return the symbol of the smallest version, at exactly this level.
 
-    zxing-cpp's encoder is fast, and mixes modes as suits the text. For text beyond ASCII it falls back on Latin-1 or
-    Shift-JIS without saying so, which not even its own reader can always tell: there segno writes kanji mode, or UTF-8
-    in byte mode, as phones expect it.
-
-    Raises TextTooLong; Invalid for what is no text (nothing, or lone surrogates).
+    Raise TextTooLong, or Invalid for an empty text and for lone surrogates.
     """
     if not text:
         raise Invalid(FieldError("data", "must not be empty"))
+    # zxing-cpp's encoder is fast and mixes modes. Beyond ASCII it silently uses Latin-1 or Shift-JIS, which not even
+    # its own reader always recognizes. segno writes kanji mode, or UTF-8 in byte mode, as phones expect.
     modules = _encode_ascii(text, level) if text.isascii() else _encode_unicode(text, level)
     if modules is None:
         raise TextTooLong(BYTES[level], level)
@@ -37,19 +35,19 @@ def encode(text: str, level: ErrorCorrection) -> Modules:
 
 
 def version(modules: Modules) -> int:
-    """1 to 40."""
+    """Return the version of a symbol, 1 to 40."""
     return (len(modules) - 17) // 4
 
 
 def finder_patterns(width: int) -> Modules:
-    """True on the three finder patterns of a symbol of this many modules."""
+    """Return a mask that is True on the three finder patterns of a symbol of this many modules."""
     mask = np.zeros((width, width), bool)
     mask[:FINDER, :FINDER] = mask[:FINDER, -FINDER:] = mask[-FINDER:, :FINDER] = True
     return mask
 
 
 def _encode_ascii(text: str, level: ErrorCorrection) -> Modules | None:
-    """None where there is too much of it."""
+    """Return the symbol. None if the text is too long."""
     try:
         barcode = zxingcpp.create_barcode(text, zxingcpp.BarcodeFormat.QRCode, ec_level=level)
     except ValueError:
@@ -58,9 +56,9 @@ def _encode_ascii(text: str, level: ErrorCorrection) -> Modules | None:
 
 
 def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
-    """None where there is too much of it."""
+    """Return the symbol. None if the text is too long."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(FieldError("data", "must be text that UTF-8 can write"))
+        raise Invalid(FieldError("data", "must be text that UTF-8 can encode"))
     make = partial(segno.make_qr, text, error=level, boost_error=False)
     try:
         kanji = _is_kanji(text)
@@ -71,13 +69,15 @@ def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
 
 
 def _is_kanji(text: str) -> bool:
-    """Whether kanji mode has every character (ISO/IEC 18004:2015, 7.4.6), and all readers agree on which it is."""
+    """True if kanji mode has every character (ISO/IEC 18004:2015, 7.4.6), and all readers agree on them."""
     try:
         coded = text.encode("shift_jis")
-        if coded != text.encode("cp932") or "\uff3c" in text:  # readers take the wide backslash for the narrow one
+        # Readers decode the fullwidth backslash as the ASCII one.
+        if coded != text.encode("cp932") or "\uff3c" in text:
             return False
         data = np.frombuffer(coded, ">u2")
-    except ValueError:  # not in Shift-JIS, or an odd number of bytes of it
+    except ValueError:
+        # The text has characters beyond Shift-JIS, or an odd number of bytes.
         return False
     return bool(np.all((data >= 0x8140) & (data <= 0x9FFC) | (data >= 0xE040) & (data <= 0xEBBF)))
 

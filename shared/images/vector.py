@@ -1,7 +1,7 @@
-"""Drawing a symbol as an SVG or a PDF. A module is size / (width + 8) long: the quiet zone is exactly 4 modules.
+"""Rendering of a symbol as an SVG or a PDF. A module is size / (width + 8) long: the quiet zone is 4 modules.
 
-segno writes the SVG, to which round modules and a logo are added. The PDF is ours: segno's bears the time of day, has
-no place for either, and takes a color channel of 1 of 255 for a full one.
+segno writes the SVG, and Waymark adds round modules and a logo. Waymark writes the PDF itself: segno's contains the
+time of day, supports neither round modules nor logos, and writes a color channel of 1 (of 255) as full intensity.
 """
 
 from base64 import b64encode
@@ -20,15 +20,15 @@ from shared.images.symbol import Modules, version
 from shared.images.vector_paths import PDF, SVG, path, rows
 
 
-def render_svg(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
-    """An SVG of `size` user units (CSS pixels)."""
-    foreground, background = (_format(color) for color in (picture.foreground, picture.background))
-    shapes = corners(dark, picture.style)
+def render_svg(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
+    """Return an SVG of `size` user units (CSS pixels)."""
+    foreground, background = (_format(color) for color in (spec.foreground, spec.background))
+    shapes = corners(dark, spec.style)
     whole = dark & (shapes == 0)
-    written = BytesIO()
-    symbol = segno.QRCode(to_segno(whole, picture.level))  # type: ignore[call-arg]  # segno's stub forgets it
+    output = BytesIO()
+    symbol = segno.QRCode(to_segno(whole, spec.level))  # type: ignore[call-arg]  # missing in segno's stub
     symbol.save(
-        written,
+        output,
         kind="svg",
         border=QUIET_ZONE,
         dark=foreground,
@@ -36,11 +36,12 @@ def render_svg(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: byt
         xmldecl=False,
         svgclass=None,
         lineclass=None,
-        omitsize=True,  # it writes a viewBox instead
+        # Writes a viewBox instead of width and height.
+        omitsize=True,
         nl=False,
     )
     extras = []
-    if picture.style != "squares":
+    if spec.style != "squares":
         outline = path(dark & ~whole, shapes, SVG)
         extras.append(f'<path transform="translate({QUIET_ZONE} {QUIET_ZONE})" fill="{foreground}" d="{outline}"/>')
     if box is not None and logo is not None:
@@ -50,22 +51,20 @@ def render_svg(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: byt
             f'<image x="{start:g}" y="{start:g}" width="{box.logo:g}" height="{box.logo:g}"'
             f' href="data:image/png;base64,{data}"/>'
         )
-    head, _, body = written.getvalue().decode().partition("<svg ")
-    edges = ' shape-rendering="crispEdges"' if picture.style == "squares" else ""
+    head, _, body = output.getvalue().decode().partition("<svg ")
+    edges = ' shape-rendering="crispEdges"' if spec.style == "squares" else ""
     body = body.removesuffix("</svg>")
-    return "".join(
-        (head, f'<svg width="{picture.size}" height="{picture.size}"{edges} ', body, *extras, "</svg>\n")
-    ).encode()
+    return "".join((head, f'<svg width="{spec.size}" height="{spec.size}"{edges} ', body, *extras, "</svg>\n")).encode()
 
 
-def render_pdf(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
-    """A PDF of one page, `size` points (1/72 inch) wide and high."""
-    size, total = picture.size, len(dark) + 2 * QUIET_ZONE
+def render_pdf(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
+    """Return a PDF of one page, `size` points (1/72 inch) wide and high."""
+    size, total = spec.size, len(dark) + 2 * QUIET_ZONE
     drawing = [
-        f"{pdf_color(picture.background)} rg 0 0 {size} {size} re f",
+        f"{pdf_color(spec.background)} rg 0 0 {size} {size} re f",
         # From here on, coordinates are modules, and y grows downward.
         f"{size / total:.6f} 0 0 {-size / total:.6f} 0 {size} cm 1 0 0 1 {QUIET_ZONE} {QUIET_ZONE} cm",
-        pdf_modules(picture, dark),
+        pdf_modules(spec, dark),
     ]
     if box is None or logo is None:
         return pdf_writer.write("\n".join(drawing), size)
@@ -79,26 +78,28 @@ def render_pdf(picture: ImageSpec, dark: Modules, box: LogoBox | None, logo: byt
     return pdf_writer.write("\n".join(drawing), size, image)
 
 
-def pdf_modules(picture: ImageSpec, dark: Modules) -> str:
-    """PDF operators that fill the dark modules, as one path. A module is one unit; y grows downward from the symbol's
-    upper left corner."""
-    shapes = corners(dark, picture.style)
+def pdf_modules(spec: ImageSpec, dark: Modules) -> str:
+    """Return PDF operators that fill the dark modules, as one path.
+
+    A module is one unit. The origin is the symbol's upper left corner, and y grows downward.
+    """
+    shapes = corners(dark, spec.style)
     whole = dark & (shapes == 0)
-    round_ones = "" if picture.style == "squares" else path(dark & ~whole, shapes, PDF)
-    return "\n".join((f"{pdf_color(picture.foreground)} rg", rows(whole, "%d %d %d 1 re "), round_ones, "f"))
+    round_modules = "" if spec.style == "squares" else path(dark & ~whole, shapes, PDF)
+    return "\n".join((f"{pdf_color(spec.foreground)} rg", rows(whole, "%d %d %d 1 re "), round_modules, "f"))
 
 
 def pdf_color(color: str) -> str:
-    """Red, green and blue as PDF's `rg` takes them."""
+    """Return red, green and blue as operands of PDF's `rg`."""
     return " ".join(f"{channel / 255:.4g}" for channel in rgb(color))
 
 
 def to_segno(modules: Modules, level: str) -> SimpleNamespace:
-    """What `segno.QRCode` wraps. Modes and mask are not told: they are the encoder's, and no writer asks for them."""
+    """Return the object that `segno.QRCode` wraps. Its writers use neither the segments nor the mask."""
     matrix = tuple(map(bytearray, modules.view("uint8")))
     return SimpleNamespace(matrix=matrix, version=version(modules), error=level, mask=None, segments=())
 
 
 def _format(color: str) -> str:
-    """The color in its one spelling; ValueError for what is none, whatever was checked before."""
+    """Return the color in lower case. Raise ValueError for any other text, so that no markup can reach the SVG."""
     return "#{:02x}{:02x}{:02x}".format(*rgb(color))

@@ -1,4 +1,4 @@
-"""Modules as paths of lines and Bézier curves, for formats that scale. Coordinates are modules; y grows downward."""
+"""Modules as paths of lines and Bézier curves, for vector formats. Coordinates are modules; y grows downward."""
 
 from functools import cache
 from typing import NamedTuple
@@ -18,14 +18,14 @@ TIPS: tuple[tuple[int, Point], ...] = (
     (BOTTOM_LEFT, (0, 1)),
     (TOP_LEFT, (0, 0)),
 )
-"""Middles of a module's sides, clockwise from the top, and the tip that follows each."""
+"""Middles of a module's sides, clockwise from the top, and the corner that follows each."""
 
 KAPPA = 0.5523
-"""Part of the radius by which a Bézier curve's handles leave its ends, to follow a quarter of a circle."""
+"""Length of a Bézier handle, relative to the radius, that approximates a quarter of a circle."""
 
 
 def rows(dark: Modules, template: str) -> str:
-    """The symbol row by row: for every run of dark modules the template, given the run's x, y and length."""
+    """Return the template once per horizontal run of dark modules, filled with x, y and length of the run."""
     edges = np.diff(np.pad(dark, ((0, 0), (1, 1))).view(np.int8), axis=1)
     y, start = np.nonzero(edges == 1)
     end = np.nonzero(edges == -1)[1]
@@ -33,7 +33,7 @@ def rows(dark: Modules, template: str) -> str:
 
 
 class PathSyntax(NamedTuple):
-    """How a format writes a path: each command with its points, x before y, in the order they are reached."""
+    """The path commands of a format, each with its points, x before y."""
 
     move: str
     line: str
@@ -46,23 +46,24 @@ PDF = PathSyntax("%g %g m ", "%g %g l ", "%g %g %g %g %g %g c ", "h\n")
 
 
 def path(dark: Modules, corners: Corners, syntax: PathSyntax) -> str:
-    """Every dark module in its shape, the symbol's corner at the origin."""
+    """Return the outlines of all dark modules. The symbol's upper left corner is the origin."""
     parts: list[str] = []
     for shape in range(DOT + 1):
         ys, xs = np.nonzero(dark & (corners == shape))
         template, points = _outline(shape, syntax)
-        parts.append(_fill(template, np.stack((xs, ys), axis=1)[:, None, :] + points))  # modules x points x (x, y)
+        # Axes: module, point, x and y.
+        parts.append(_fill(template, np.stack((xs, ys), axis=1)[:, None, :] + points))
     return "".join(parts)
 
 
 def _fill(template: str, numbers: NDArray[np.integer | np.floating]) -> str:
-    """The template once for every item along the first axis, in one go."""
+    """Return the template once per item along the first axis, by one formatting operation."""
     return template * len(numbers) % tuple(numbers.ravel().tolist())
 
 
 @cache
 def _outline(shape: int, syntax: PathSyntax) -> tuple[str, NDArray[np.float64]]:
-    """A module at the origin, clockwise from the middle of its top: the commands, and their points (n x 2)."""
+    """Return commands and points (n x 2) of a module at the origin, clockwise from the middle of its top."""
     commands, points = [syntax.move], [SIDES[0]]
     for (corner, tip), before, after in zip(TIPS, SIDES, (*SIDES[1:], SIDES[0]), strict=True):
         if shape & corner:
@@ -75,5 +76,5 @@ def _outline(shape: int, syntax: PathSyntax) -> tuple[str, NDArray[np.float64]]:
 
 
 def _towards(tip: Point, side: Point) -> Point:
-    """The handle of the curve around this tip, on its way to the middle of this side."""
+    """Return the Bézier handle between this corner and the middle of this side."""
     return tip[0] + (side[0] - tip[0]) * (1 - KAPPA), tip[1] + (side[1] - tip[1]) * (1 - KAPPA)

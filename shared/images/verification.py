@@ -1,4 +1,4 @@
-"""Pictures that are read back before anybody gets them. Importing this loads the renderer: do so when one is needed."""
+"""Images that are decoded before they are served. Importing this module loads the renderer: do so on first use."""
 
 from shared.errors import UnreadableImage
 from shared.images.customizations import is_default
@@ -7,12 +7,12 @@ from shared.images.readback import is_readable
 from shared.images.render import render
 
 
-def render_verified(picture: ImageSpec, logo: bytes | None = None) -> bytes:
-    """The picture's bytes. Customized ones are decoded again: raises Unreadable where that does not give the text.
+def render_verified(spec: ImageSpec, logo: bytes | None = None) -> bytes:
+    """Return the bytes of the image. A customized image is decoded first: raise UnreadableImage if that fails.
 
-    Also raises what `render` raises. Of plain pictures the whole range is proved by tests.
+    Also raise what `render` raises. Images with the default appearance are not decoded: tests cover their whole range.
     """
-    data = render(picture, logo)
-    if not is_default(picture) and not is_readable(picture, data):
+    data = render(spec, logo)
+    if not is_default(spec) and not is_readable(spec, data):
         raise UnreadableImage
     return data

@@ -1,4 +1,4 @@
-"""What a camera would make of a picture."""
+"""PNGs as a camera would see them."""
 
 from io import BytesIO
 
@@ -7,12 +7,11 @@ import zxingcpp
 from PIL import Image
 
 
-def pixels(data: bytes) -> Image.Image:
-    """A PNG, opened."""
+def open_png(data: bytes) -> Image.Image:
     return Image.open(BytesIO(data), formats=["PNG"])
 
 
-def seen(data: bytes) -> tuple[str, str]:
-    """The text and the error correction level of the one symbol in a PNG."""
-    (found,) = zxingcpp.read_barcodes(np.asarray(pixels(data).convert("L")))
-    return found.text, found.ec_level
+def decode(data: bytes) -> tuple[str, str]:
+    """Return text and error correction level of the only symbol in a PNG."""
+    (barcode,) = zxingcpp.read_barcodes(np.asarray(open_png(data).convert("L")))
+    return barcode.text, barcode.ec_level

@@ -14,7 +14,7 @@ from PIL import Image
 
 from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE, fit
-from shared.images.readback import MODULE, GrayImage, gray_pixels
+from shared.images.readback import PIXELS_PER_MODULE, GrayImage, gray_pixels
 from shared.images.symbol import encode
 from shared.images.vector import to_segno
 
@@ -29,7 +29,7 @@ def opencv_reads(picture: ImageSpec, data: bytes) -> bool:
         layout = fit(width, picture.size)
         module, before = layout.module, layout.before
     else:
-        module, before = MODULE, QUIET_ZONE * MODULE
+        module, before = PIXELS_PER_MODULE, QUIET_ZONE * PIXELS_PER_MODULE
     inner = 1 / 4 + (np.arange(SAMPLES) + 1 / 2) / (2 * SAMPLES)
     at = np.add.outer(np.arange(-QUIET_ZONE, width + QUIET_ZONE), inner).ravel() * module
     at = before + np.floor(at).astype(int)

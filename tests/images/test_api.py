@@ -12,7 +12,7 @@ from shared.infra import cache
 from shared.infra.cache import images
 from shared.infra.db import Conn
 from shared.settings import settings
-from tests.images.camera_view import pixels, seen
+from tests.images.camera_view import decode, open_png
 from tests.support.callers import Staff
 from tests.support.factories import make_code
 
@@ -60,8 +60,8 @@ def test_a_picture_of_a_code_leads_to_it(get: Any, path: str) -> None:
     assert answer.content_type == "image/png"
     assert answer.headers["Cache-Control"] == DAY
     assert answer.headers["Content-Disposition"] == 'inline; filename="qr-spy123.png"'
-    assert pixels(answer.data).size == (300, 300)
-    assert seen(answer.data) == (f"{settings().public_base_url}/s/spy123", "M")
+    assert open_png(answer.data).size == (300, 300)
+    assert decode(answer.data) == (f"{settings().public_base_url}/s/spy123", "M")
 
 
 def test_a_business_code_leads_to_the_organizations_page(get: Any, conn: Conn, staff: Staff, business: str) -> None:
@@ -71,8 +71,8 @@ def test_a_business_code_leads_to_the_organizations_page(get: Any, conn: Conn, s
 
     assert answer.headers["Content-Disposition"] == 'inline; filename="qr-business-city-museum.png"'
     assert answer.headers["Cache-Control"] == DAY
-    assert pixels(answer.data).size == (500, 500)
-    assert seen(answer.data) == (f"{settings().public_base_url}/b/city-museum", "Q")
+    assert open_png(answer.data).size == (500, 500)
+    assert decode(answer.data) == (f"{settings().public_base_url}/b/city-museum", "Q")
 
 
 @pytest.mark.parametrize("level", ["L", "M", "Q", "H"])
@@ -80,8 +80,8 @@ def test_a_business_code_leads_to_the_organizations_page(get: Any, conn: Conn, s
 def test_a_png_is_as_large_as_asked_and_of_the_level_asked(get: Any, path: str, size: int, level: str) -> None:
     answer = get(path, size=size, error_correction=level)
 
-    assert pixels(answer.data).size == (size, size)
-    assert seen(answer.data) == (f"{settings().public_base_url}/s/spy123", level)
+    assert open_png(answer.data).size == (size, size)
+    assert decode(answer.data) == (f"{settings().public_base_url}/s/spy123", level)
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_a_change_gives_another_picture_at_once_and_undoing_it_the_first(
 
     assert same.headers["ETag"] == before.headers["ETag"]
     assert changed.status_code == 200
-    assert seen(changed.data)[0].endswith("/s/spy124")
+    assert decode(changed.data)[0].endswith("/s/spy124")
     assert (undone.headers["ETag"], undone.data) == (before.headers["ETag"], before.data)
 
 
@@ -260,7 +260,7 @@ def test_image_url_leads_to_the_picture(client: Any, staff: Staff, get: Any) -> 
     listed = client.get(staff.codes, headers=staff.member.headers).json["items"][0]
 
     assert listed["image_url"] == made["image_url"]
-    assert seen(get(made["image_url"]).data)[0].endswith(f"/s/{made['code']}")
+    assert decode(get(made["image_url"]).data)[0].endswith(f"/s/{made['code']}")
 
 
 def test_looks_are_counted_for_the_organization(get: Any, staff: Staff, path: str) -> None:

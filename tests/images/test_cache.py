@@ -160,7 +160,7 @@ def test_every_key_has_a_life() -> None:
         "index",
         "size",
         "lookups",
-        f"counts:{OWNER}",
+        f"lookups:{OWNER}",
     }
     assert all(redis_client().ttl(name) > 0 for name in names)
 

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from shared.images.contrast import check_colors, contrast_ratio, effective_level, rgb
-from shared.images.image_spec import ImageSpec
+from shared.images.contrast import check_colors, contrast_ratio, rgb
+from shared.images.image_spec import ImageSpec, effective_level
 
 
 @pytest.mark.parametrize(

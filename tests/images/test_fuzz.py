@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ImageTooSmall, TextTooLong
-from shared.images.contrast import check_colors, effective_level
-from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format, ImageSpec, Style
+from shared.images.contrast import check_colors
+from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format, ImageSpec, Style, effective_level
 from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.images.symbol import encode, version

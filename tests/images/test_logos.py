@@ -157,13 +157,13 @@ def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
 
 MEASURE = """
 import resource, sys
-from shared.errors import LogoRefused
-from shared.images.logos import clean_logo
+from shared.errors import InvalidLogo
+from shared.images.logos import sanitize_logo
 data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    clean_logo(data)
-except LogoRefused as refused:
+    sanitize_logo(data)
+except InvalidLogo as refused:
     print(refused.faults[0].message, file=sys.stderr)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if sys.platform == "linux" else 1 << 20))
 """

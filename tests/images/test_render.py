@@ -78,7 +78,7 @@ def test_the_level_is_the_one_asked_for() -> None:
 def test_drawing_again_gives_the_same_bytes(kind: Format, style: Style) -> None:
     picture = ImageSpec(SHORT, kind, style=style, level="H", logo="0" * 64)
     code = (
-        "import sys; from shared.images.image_spec import Picture; from shared.images.render import render;"
+        "import sys; from shared.images.image_spec import ImageSpec; from shared.images.render import render;"
         f"from tests.images.sample_images import LOGO; sys.stdout.buffer.write(render({picture!r}, LOGO))"
     )
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={"TZ": "Asia/Tokyo"})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from shared.images.image_spec import Format, ImageSpec, Style
-from shared.images.readback import MODULE, gray_pixels, is_readable
+from shared.images.readback import PIXELS_PER_MODULE, gray_pixels, is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
 from tests.images.opencv_decoder import opencv_reads
@@ -46,9 +46,11 @@ def test_width_and_height_are_exact(size: int) -> None:
 def test_modules_are_those_of_the_symbol(kind: Format) -> None:
     picture = ImageSpec(TEXT, kind, 300, foreground="#010280", background="#FFFEF0")
     modules = np.pad(encode(TEXT, "M"), 4)
-    drawn = seen(picture, render(picture), MODULE * len(modules))
+    drawn = seen(picture, render(picture), PIXELS_PER_MODULE * len(modules))
     expected = np.where(modules[:, :, None], (1, 2, 128), (255, 254, 240))
-    assert np.array_equal(drawn[MODULE // 2 :: MODULE, MODULE // 2 :: MODULE], expected)
+    assert np.array_equal(
+        drawn[PIXELS_PER_MODULE // 2 :: PIXELS_PER_MODULE, PIXELS_PER_MODULE // 2 :: PIXELS_PER_MODULE], expected
+    )
 
 
 def test_the_svg_is_segnos() -> None:

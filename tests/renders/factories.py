@@ -11,7 +11,7 @@ from shared.infra.db import Conn
 from shared.infra.storage.factory import storage
 from shared.renders import rules, store
 from shared.renders.rules import Render, RenderOptions
-from tests.images.camera_view import seen
+from tests.images.camera_view import decode
 from tests.support.factories import make_code
 from workers import renders as worker
 
@@ -68,7 +68,7 @@ def manifest(data: bytes) -> list[dict[str, str]]:
 
 def texts(data: bytes) -> list[str]:
     """What each PNG says, in the archive's order."""
-    return [seen(png)[0] for png in pictures(data).values()]
+    return [decode(png)[0] for png in pictures(data).values()]
 
 
 def left(render_id: UUID) -> list[str]:

@@ -141,7 +141,7 @@ ATTACKS = [
     Attack(
         "another organization's image",
         under_own_path("GET", "/qr-codes/{}/image", Scene.their_code),
-        without_org(images.find_appearance, "q.org_id"),
+        without(images.find_appearance, "q.org_id = %(org_id)s AND ", ""),
     ),
     Attack(
         "another organization's statistics",

@@ -33,13 +33,13 @@ BROKEN_BY = {
             OR bool_or((l.player_id, l.item, l.quantity) <> (s.player_id, q.reward_item, q.reward_quantity))
     """,
     "a reward that no success is behind": """
-        SELECT l.id FROM inventory_ledger l LEFT JOIN player_scans s ON l.source = 'scan' AND l.source_id = s.id
-        WHERE s.status IS DISTINCT FROM 'success'
+        SELECT l.id FROM inventory_ledger l LEFT JOIN player_scans s ON l.source_id = s.id
+        WHERE l.source = 'scan' AND s.status IS DISTINCT FROM 'success'
     """,
     "a reward told never or twice": """
         SELECT l.id FROM inventory_ledger l
         LEFT JOIN events e ON e.type = 'reward_granted' AND e.data->>'scan_id' = l.source_id::text
-        GROUP BY l.id HAVING count(e.id) <> 1
+        WHERE l.source = 'scan' GROUP BY l.id HAVING count(e.id) <> 1
     """,
     "a stock that is not the scans taken from it": """
         SELECT q.id FROM qr_codes q LEFT JOIN player_scans s ON s.qr_code_id = q.id AND s.status IN ('success', 'held')

@@ -1,4 +1,4 @@
-"""script/bootstrap and script/environment.py, with an empty requirements file in place of ours."""
+"""script/bootstrap and script/environment.py, with an empty requirements file."""
 
 from __future__ import annotations
 
@@ -40,25 +40,25 @@ def bootstrap(venv: Path, requirements: Path, **variables: str) -> subprocess.Po
 
 
 def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    output, complaints = process.communicate(timeout=120)
-    return process.returncode, output.strip(), complaints
+    output, errors = process.communicate(timeout=120)
+    return process.returncode, output.strip(), errors
 
 
-def test_two_scripts_at_once_make_one_environment_and_a_later_one_none(venv: Path, requirements: Path) -> None:
-    at_once = [bootstrap(venv, requirements) for _ in range(2)]
-    outcomes = [outcome(process) for process in at_once]
+def test_concurrent_scripts_make_one_environment_and_later_ones_reuse_it(venv: Path, requirements: Path) -> None:
+    concurrent = [bootstrap(venv, requirements) for _ in range(2)]
+    outcomes = [outcome(process) for process in concurrent]
     assert [(status, output) for status, output, _ in outcomes] == [(0, str(venv))] * 2
-    assert sum("Installing" in complaints for _, _, complaints in outcomes) == 1
+    assert sum("Installing" in errors for _, _, errors in outcomes) == 1
 
     assert outcome(bootstrap(venv, requirements)) == (0, str(venv), "")
 
     requirements.write_text("# changed\n")
-    status, output, complaints = outcome(bootstrap(venv, requirements))
+    status, output, errors = outcome(bootstrap(venv, requirements))
     assert (status, output) == (0, str(venv))
-    assert "Installing" in complaints
+    assert "Installing" in errors
 
 
-def test_an_interrupted_install_is_done_again_from_nothing(venv: Path, requirements: Path) -> None:
+def test_an_interrupted_install_starts_over(venv: Path, requirements: Path) -> None:
     venv.mkdir()
     (venv / MARKER).write_text(json.dumps({"complete": False, "requirements": {}}))
     (venv / "half").touch()
@@ -66,24 +66,24 @@ def test_an_interrupted_install_is_done_again_from_nothing(venv: Path, requireme
     assert not (venv / "half").exists()
 
 
-def test_what_others_made_is_left_alone(venv: Path, requirements: Path) -> None:
+def test_a_directory_without_a_marker_is_not_changed(venv: Path, requirements: Path) -> None:
     venv.mkdir()
     (venv / "precious").touch()
-    status, _, complaints = outcome(bootstrap(venv, requirements))
+    status, _, errors = outcome(bootstrap(venv, requirements))
     assert status == 1
-    assert "was not made by Waymark's scripts" in complaints
+    assert "was not made by Waymark's scripts" in errors
     assert [path.name for path in venv.iterdir()] == ["precious"]
 
 
-def test_says_what_to_install_without_a_python(venv: Path, requirements: Path) -> None:
-    status, _, complaints = outcome(bootstrap(venv, requirements, WAYMARK_PYTHON="/nonexistent/python"))
+def test_a_missing_python_is_reported_with_what_to_install(venv: Path, requirements: Path) -> None:
+    status, _, errors = outcome(bootstrap(venv, requirements, WAYMARK_PYTHON="/nonexistent/python"))
     assert status == 1
-    assert "apt-get install python3 python3-venv" in complaints
-    assert "brew install" in complaints
+    assert "apt-get install python3 python3-venv" in errors
+    assert "brew install" in errors
 
 
 @pytest.mark.parametrize("script", ["demo", "server", "test", "bench"])
-def test_every_script_explains_itself_without_an_environment(script: str) -> None:
+def test_help_needs_no_environment(script: str) -> None:
     help_text = subprocess.run(
         [CHECKOUT / "script" / script, "--help"],
         env={"PATH": "/usr/bin:/bin"},

@@ -1,27 +1,27 @@
-"""The shell commands of the README and of the guides, run against a server."""
+"""The README and the guides: shell commands run, links lead to something, named modules and settings exist."""
 
 import re
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from script.stack import RunningServer
 from script.stack.running_server import CHECKOUT
+from shared.settings import Settings
 
 README = CHECKOUT / "README.md"
 GUIDES = ("api-guide", "players", "administration", "operations")
+PAGES = [README, *sorted((CHECKOUT / "docs").rglob("*.md")), CHECKOUT / "bench" / "README.md"]
 
 # A response with an error status is recorded, also inside of pipelines and substitutions.
 CURL = """
 curl() { command curl --fail-with-body "$@" || { echo "curl $*" >> failures; return 22; }; }
 """
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed"),
-]
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
 def shell_commands(page: Path) -> str:
@@ -48,6 +48,8 @@ def run_commands(server: RunningServer, directory: Path, *pages: Path) -> str:
     return done.stdout
 
 
+@needs_curl
+@pytest.mark.system
 def test_tour_of_the_readme_ends_in_a_reward_and_an_image(server: RunningServer, tmp_path: Path) -> None:
     printed = run_commands(server, tmp_path, README).splitlines()
 
@@ -55,6 +57,54 @@ def test_tour_of_the_readme_ends_in_a_reward_and_an_image(server: RunningServer,
     assert (tmp_path / "code.svg").read_text().startswith("<svg")
 
 
+@needs_curl
+@pytest.mark.system
 @pytest.mark.parametrize("guide", GUIDES)
 def test_commands_of_a_guide_succeed_after_the_tour(server: RunningServer, tmp_path: Path, guide: str) -> None:
     run_commands(server, tmp_path, README, CHECKOUT / "docs" / f"{guide}.md")
+
+
+def test_links_lead_to_a_file_and_a_heading() -> None:
+    broken = [
+        f"{page.relative_to(CHECKOUT)}: {link}"
+        for page in PAGES
+        for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", page.read_text())
+        if not leads_somewhere(page, link)
+    ]
+    assert broken == []
+
+
+def leads_somewhere(page: Path, link: str) -> bool:
+    path, _, fragment = link.partition("#")
+    target = page.parent / path if path else page
+    return target.exists() and (not fragment or fragment in anchors(target))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the fragments of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_python_modules_and_files_in_the_pages_exist() -> None:
+    text = "".join(page.read_text() for page in PAGES)
+    modules = set(re.findall(r"python -m ((?:workers|shared|migrations|bench)[\w.]*\w)", text))
+    files = set(re.findall(r"`((?:web|workers|shared|migrations|script|tests|bench)/[\w/.]+)`", text))
+
+    assert [module for module in modules if find_spec(module) is None] == []
+    assert [file for file in files if not (CHECKOUT / file).exists()] == []
+
+
+def test_settings_in_the_pages_exist() -> None:
+    """A word in capitals with an underscore, alone or before a value, is a setting or one of these."""
+    example = (CHECKOUT / ".env.example").read_text()
+    known = {name.upper() for name in Settings.model_fields} | set(
+        re.findall(r"^#?([A-Z_0-9]+)=", example, re.MULTILINE)
+    )
+    others = {"WAYMARK_VENV", "PR_SET_PDEATHSIG", "MAX_PIXELS", "BY_NAME", "SCHED_IDLE"}
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"(?<![\w.])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=[`=,)\s])", page.read_text())
+    }
+    assert named - known - others == set()

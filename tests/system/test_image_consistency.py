@@ -14,7 +14,7 @@ import pytest
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.process import Command
 from shared.infra import cache
-from tests.images.camera_view import seen
+from tests.images.camera_view import decode
 from tests.support.callers import Staff
 from tests.support.concurrency import run_concurrently
 from tests.support.polling import eventually
@@ -82,7 +82,7 @@ def test_no_process_shows_what_another_has_changed(client: Any, staff: Staff, we
         changed = one.ask("PATCH", path, staff.admin.headers, f'{{"code": "c-{turn}"}}')
         assert changed.status == 200
         shown = other.ask("GET", f"{path}/image", staff.member.headers)
-        assert seen(shown.body) == (f"https://waymark.example/s/c-{turn}", "M")
+        assert decode(shown.body) == (f"https://waymark.example/s/c-{turn}", "M")
         made = one.ask("POST", staff.codes, staff.admin.headers, '{"scan_type": "item_drop"}')
         assert made.status == 201
         stats = other.ask("GET", f"{staff.path}/stats", staff.analyst.headers)

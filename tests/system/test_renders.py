@@ -14,7 +14,7 @@ import pytest
 
 from script.client import Client
 from script.stack import RunningServer
-from tests.images.camera_view import seen
+from tests.images.camera_view import decode
 from tests.support.callers import add_member, sign_in
 from tests.support.factories import make_org
 from tests.support.polling import eventually
@@ -73,7 +73,7 @@ class Studio:
         assert len(data) == told["bytes"]
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = [name for name in archive.namelist() if name != "manifest.csv"]
-            said = [seen(archive.read(name))[0] for name in names]
+            said = [decode(archive.read(name))[0] for name in names]
         assert said == [f"{self.base_url}/s/{code}" for code in self.codes]
 
 

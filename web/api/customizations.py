@@ -1,5 +1,9 @@
-"""How the picture of a code looks, over HTTP: colors, style, logo. What a decoder cannot read back is not stored."""
+"""The appearance of a code's image over HTTP: colors, style, logo.
 
+An appearance that a decoder cannot read is not stored.
+"""
+
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -12,8 +16,8 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from shared.errors import FieldError, Invalid, NotFound, UnreadableImage
 from shared.images import store
 from shared.images.code_url import code_url
-from shared.images.contrast import check_colors
-from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization
+from shared.images.contrast import COLOR_PATTERN, check_colors
+from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization, CustomizationChanged
 from shared.images.image_spec import Style
 from shared.images.store import CodeAppearance
 from shared.infra import db
@@ -32,27 +36,29 @@ api = APIBlueprint(
 
 MAX_LOGO_BYTES = 2**20
 MAX_UPLOAD_BYTES = 2 * 2**20
-"""Of the whole request: the logo, and what multipart adds."""
-Color = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
+"""Limit of the whole request: the logo and the rest of the multipart body."""
+MAX_TRIES = 3
+"""How often an appearance is rendered, if other requests change it meanwhile."""
+Color = Annotated[str, StringConstraints(pattern=COLOR_PATTERN)]
 
 
 class CustomizationBody(Body):
-    """How the picture shall look from now on; what is left out gets its default. The logo stays."""
+    """The new appearance. An omitted field gets its default. The logo is unchanged."""
 
-    foreground_color: Color = "#000000"
-    background_color: Color = "#FFFFFF"
-    style: Style = "squares"
-    logo_size_percent: Annotated[Integer, Field(ge=10, le=30, description="Of the symbol's width")] = 20
+    foreground_color: Color = Field("#000000", description="Must be darker than the background")
+    background_color: Color = Field("#FFFFFF", description="Needs a contrast ratio of 3.0 or more")
+    style: Style = Field("squares", description="Shape of the modules")
+    logo_size_percent: Annotated[Integer, Field(ge=10, le=30, description="Relative to the symbol's width")] = 20
 
 
 class LogoForm(Body):
-    """PNG or JPEG, at most 1 MiB."""
+    """One PNG or JPEG of at most 1 MiB."""
 
     logo: FileStorage
 
 
 class CustomizationResponse(ResponseModel):
-    """How the picture looks. With a logo, the error correction level of the picture is H."""
+    """The appearance of a code's image. With a logo, the error correction level of the image is H."""
 
     foreground_color: str
     background_color: str
@@ -64,32 +70,41 @@ class CustomizationResponse(ResponseModel):
 @api.get("", responses={200: CustomizationResponse})
 @requires_role("member", scope="codes:read")
 def get_customization(path: CodePath) -> dict[str, Any]:
-    """How the code's picture looks; the defaults where nobody said anything."""
+    """Get the appearance of a code's image
+
+    Returns the defaults for a code without a customization.
+    """
     with db.connection() as conn:
-        return _to_response(_printed(conn, path).customization)
+        return _to_response(_find(conn, path).customization)
 
 
 @api.put("", responses={200: CustomizationResponse})
 @requires_role("admin", scope="codes:write")
 def put_customization(path: CodePath, body: CustomizationBody) -> dict[str, Any]:
-    """Decide how the picture looks. Dark on light, with a contrast ratio of 3.0 or more (WCAG 2.2)."""
-    if faults := check_colors(body.foreground_color, body.background_color):
-        raise Invalid(*faults)
-    with db.transaction() as conn:
-        printed, before = _lock(conn, path)
-        changed = replace(before, **dict(body))
-        _check_readable(printed, changed, _logo(conn, path.qr_id, changed), blame="body")
+    """Set colors, style and logo size of a code's image
+
+    The foreground must be darker than the background, with a contrast ratio of 3.0 or more (WCAG 2.2). Waymark renders
+    and decodes the image first: an unreadable appearance gets 422.
+    """
+    if errors := check_colors(body.foreground_color, body.background_color):
+        raise Invalid(*errors)
+
+    def save(conn: Conn, before: Customization, changed: Customization) -> None:
         store.save_style(conn, path.qr_id, changed)
         record_change(
             conn, "customization.changed", vars(before), vars(changed), org_id=path.org_id, object_id=path.qr_id
         )
-    return _to_response(changed)
+
+    return _to_response(_change(path, lambda before: replace(before, **dict(body)), save, loc="body"))
 
 
 @api.delete("", responses={204: None})
 @requires_role("admin", scope="codes:write")
 def delete_customization(path: CodePath) -> tuple[str, int]:
-    """Back to black squares on white, without a logo."""
+    """Reset a code's image to black squares on white
+
+    Also removes the logo. Repeating the request has no further effect.
+    """
     with db.transaction() as conn:
         _, before = _lock(conn, path)
         store.remove_customization(conn, path.qr_id)
@@ -108,24 +123,34 @@ def delete_customization(path: CodePath) -> tuple[str, int]:
 @requires_role("admin", scope="codes:write")
 @max_body_bytes(MAX_UPLOAD_BYTES)
 def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
-    """Put a logo in the middle of the picture. It is stored as a PNG of ours, without what else the file held."""
-    from shared.images.logos import sanitize_logo  # noqa: PLC0415 - Pillow is loaded when it is first used
+    """Upload a logo for a code's image
 
-    cleaned = sanitize_logo(_uploaded(form))
-    with db.transaction() as conn:
-        printed, before = _lock(conn, path)
-        changed = replace(before, logo_digest=store.logo_digest(cleaned))
-        _check_readable(printed, changed, cleaned, blame="form.logo")
-        store.save_logo(conn, path.qr_id, cleaned)
-        new = _logo_audit_fields(changed) | {"bytes": len(cleaned)}
+    PNG or JPEG, at most 1 MiB and 4,000,000 pixels. Only its pixels are stored, scaled to at most 600 x 600. A logo
+    that makes the image unreadable gets 422.
+    """
+    from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
+
+    sanitized = sanitize_logo(_uploaded_bytes(form))
+    digest = store.logo_digest(sanitized)
+
+    def save(conn: Conn, before: Customization, changed: Customization) -> None:
+        store.save_logo(conn, path.qr_id, sanitized)
+        new = _logo_audit_fields(changed) | {"bytes": len(sanitized)}
         record(conn, "logo.set", org_id=path.org_id, object_id=path.qr_id, old=_logo_audit_fields(before), new=new)
+
+    changed = _change(
+        path, lambda before: replace(before, logo_digest=digest), save, new_logo=sanitized, loc="form.logo"
+    )
     return _to_response(changed)
 
 
 @api.delete("/logo", responses={204: None})
 @requires_role("admin", scope="codes:write")
 def delete_logo(path: CodePath) -> tuple[str, int]:
-    """Take the logo away; colors and style stay."""
+    """Remove the logo of a code's image
+
+    Colors and style are unchanged. Repeating the request has no further effect.
+    """
     with db.transaction() as conn:
         _, before = _lock(conn, path)
         store.save_logo(conn, path.qr_id, None)
@@ -134,38 +159,73 @@ def delete_logo(path: CodePath) -> tuple[str, int]:
     return "", 204
 
 
-def _uploaded(form: LogoForm) -> bytes:
-    if len(request.files.getlist("logo")) != 1:  # a text field of this name is none
+def _uploaded_bytes(form: LogoForm) -> bytes:
+    # A text field of this name is not in `files`.
+    if len(request.files.getlist("logo")) != 1:
         raise Invalid(FieldError("form.logo", "must be one file"))
     data = form.logo.stream.read(MAX_LOGO_BYTES + 1)
     if len(data) > MAX_LOGO_BYTES:
-        request.max_content_length = MAX_LOGO_BYTES  # as the answer tells it
+        # The error response reports this limit.
+        request.max_content_length = MAX_LOGO_BYTES
         raise RequestEntityTooLarge
     return data
 
 
-def _check_readable(printed: CodeAppearance, wanted: Customization, logo: bytes | None, *, blame: str) -> None:
-    """Raises Invalid where the code's picture, as it is shown by default, could not be read back like this."""
-    from shared.images.verification import render_verified  # noqa: PLC0415 - the renderer is loaded when it is first used
+def _change(
+    path: CodePath,
+    change: Callable[[Customization], Customization],
+    save: Callable[[Conn, Customization, Customization], None],
+    *,
+    new_logo: bytes | None = None,
+    loc: str,
+) -> Customization:
+    """Verify the changed appearance, then `save` it. Return the new customization.
+
+    Raise Invalid with this `loc` if the image is unreadable, and CustomizationChanged if other requests keep changing
+    the code.
+    """
+    # Rendering takes milliseconds to seconds, so no transaction is open and no row is locked during it. The transaction
+    # that follows saves only what was verified. If the code or its customization changed, it is verified again.
+    for _ in range(MAX_TRIES):
+        with db.connection() as conn:
+            appearance = _find(conn, path)
+            changed = change(appearance.customization)
+            logo = new_logo or _find_logo(conn, path.qr_id, changed)
+        if (logo is None) != (changed.logo_digest is None):
+            # The logo was replaced or removed between the two reads.
+            continue
+        _check_readable(appearance.code, changed, logo, loc=loc)
+        with db.transaction() as conn:
+            current, before = _lock(conn, path)
+            if (current.code, change(before)) == (appearance.code, changed):
+                save(conn, before, changed)
+                return changed
+    raise CustomizationChanged
+
+
+def _check_readable(code: str, customization: Customization, logo: bytes | None, *, loc: str) -> None:
+    """Raise Invalid with this `loc` if the image of the code, at its default size, cannot be decoded."""
+    from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
 
     try:
-        render_verified(wanted.image_spec(code_url(printed.code)), logo)
+        render_verified(customization.image_spec(code_url(code)), logo)
     except UnreadableImage as error:
-        raise Invalid(FieldError(blame, str(error))) from None
+        raise Invalid(FieldError(loc, str(error))) from None
 
 
 def _lock(conn: Conn, path: CodePath) -> tuple[CodeAppearance, Customization]:
-    return _printed(conn, path), store.lock_customization(conn, path.qr_id)
+    """Return the code, and its customization as it is under the lock."""
+    return _find(conn, path), store.lock_customization(conn, path.qr_id)
 
 
-def _printed(conn: Conn, path: CodePath) -> CodeAppearance:
-    found = store.find_appearance(conn, path.org_id, path.qr_id)
-    if found is None:
+def _find(conn: Conn, path: CodePath) -> CodeAppearance:
+    appearance = store.find_appearance(conn, path.org_id, path.qr_id)
+    if appearance is None:
         raise NotFound
-    return found
+    return appearance
 
 
-def _logo(conn: Conn, qr_id: UUID, customization: Customization) -> bytes | None:
+def _find_logo(conn: Conn, qr_id: UUID, customization: Customization) -> bytes | None:
     return None if customization.logo_digest is None else store.get_logo(conn, qr_id, customization.logo_digest)
 
 

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: of an organization's codes, and of its business code."""
+"""Images over HTTP: of an organization's codes, and of its business code."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -24,28 +24,30 @@ api = APIBlueprint("images", __name__, url_prefix="/api/organizations/<org_id>",
 
 CACHE_CONTROL = "private, max-age=86400"
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
-"""For an SVG that is opened as a page: it draws, and does nothing else."""
+"""Sent with an SVG, so that a browser that opens it as a page runs no script and loads nothing."""
 
 
-def _whole(value: object) -> object:
+def _only_digits(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
         raise ValueError(f"must be a whole number of pixels from {MIN_SIZE} to {MAX_SIZE}")
     return value
 
 
-Size = Annotated[int, BeforeValidator(_whole), Field(ge=MIN_SIZE, le=MAX_SIZE, description="Pixels, width and height")]
+Size = Annotated[
+    int, BeforeValidator(_only_digits), Field(ge=MIN_SIZE, le=MAX_SIZE, description="Pixels, width and height")
+]
 
 
 class ImageQuery(Query):
-    """What the picture of a code is to be like."""
+    """Options of a code's image."""
 
     format: Format = "png"
     size: Size = 300
-    error_correction: ErrorCorrection = Field("M", description="H wherever the code has a logo")
+    error_correction: ErrorCorrection = Field("M", description="Always H if the code has a logo")
 
 
 class BusinessImageQuery(Query):
-    """What the picture of an organization's own code is to be like."""
+    """Options of the image of an organization's business code."""
 
     format: Format = "png"
     size: Size = 500
@@ -53,9 +55,12 @@ class BusinessImageQuery(Query):
 
 
 IMAGE_RESPONSES: dict[str, Any] = {
-    "description": "The picture",
+    "description": "The image",
     "headers": {
-        "ETag": {"schema": {"type": "string"}, "description": "Strong: a digest of what determines the picture"},
+        "ETag": {
+            "schema": {"type": "string"},
+            "description": "A strong digest of everything that determines the image",
+        },
         "Cache-Control": {"schema": {"type": "string"}},
         "Content-Disposition": {"schema": {"type": "string"}},
     },
@@ -64,68 +69,79 @@ IMAGE_RESPONSES: dict[str, Any] = {
         for content_type in ("image/png", "image/svg+xml", "application/pdf")
     },
 }
-NOT_MODIFIED = {"description": "The picture is the one that If-None-Match names. Nothing was rendered."}
+NOT_MODIFIED = {"description": "If-None-Match names the current image. Nothing was rendered."}
 
 
 @api.get("/qr-codes/<qr_id>/image", responses={200: IMAGE_RESPONSES, 304: NOT_MODIFIED})
 @requires_role("member", scope="codes:read")
 def get_code_image(path: CodePath, query: ImageQuery) -> Response:
-    """The picture of a code, as it is customized: it leads to PUBLIC_URL/s/{code}."""
+    """Get the image of a code
+
+    The symbol encodes PUBLIC_URL/s/{code} and has the customized appearance. A customized image is decoded before it is
+    served. The ETag is known without rendering, so a request with a current If-None-Match gets 304 at little cost.
+    """
     with db.connection() as conn:
-        printed = store.find_appearance(conn, path.org_id, path.qr_id)
-    if printed is None:
+        appearance = store.find_appearance(conn, path.org_id, path.qr_id)
+    if appearance is None:
         raise NotFound
-    picture = printed.customization.image_spec(code_url(printed.code), query.format, query.size, query.error_correction)
-    return _image_response(picture, f"qr-{printed.code}", path.org_id, lambda: _logo(path.qr_id, picture))
+    spec = appearance.customization.image_spec(
+        code_url(appearance.code), query.format, query.size, query.error_correction
+    )
+    return _image_response(spec, f"qr-{appearance.code}", path.org_id, lambda: _get_logo(path.qr_id, spec))
 
 
 @api.get("/qr-business/image", responses={200: IMAGE_RESPONSES, 304: NOT_MODIFIED})
 @requires_role("member", scope="codes:read")
 def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Response:
-    """The picture of the organization's own code: it leads to PUBLIC_URL/b/{slug}."""
+    """Get the image of an organization's business code
+
+    The symbol encodes PUBLIC_URL/b/{slug}, the public page of the organization.
+    """
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    picture = DEFAULT_CUSTOMIZATION.image_spec(
+    spec = DEFAULT_CUSTOMIZATION.image_spec(
         f"{settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
     )
-    return _image_response(picture, f"qr-business-{slug}", path.org_id, lambda: None)
+    return _image_response(spec, f"qr-business-{slug}", path.org_id, lambda: None)
 
 
-def _logo(qr_id: UUID, picture: ImageSpec) -> bytes | None:
-    if picture.logo is None:
+def _get_logo(qr_id: UUID, spec: ImageSpec) -> bytes | None:
+    if spec.logo is None:
         return None
     with db.connection() as conn:
-        found = store.get_logo(conn, qr_id, picture.logo)
-    if found is None:
+        logo = store.get_logo(conn, qr_id, spec.logo)
+    if logo is None:
         raise LogoChanged
-    return found
+    return logo
 
 
-def _image_response(picture: ImageSpec, name: str, org_id: UUID, logo: Callable[[], bytes | None]) -> Response:
-    """The picture, unless the client has it. Its digest is known without rendering, and it is rendered only if nobody
-    has asked for it lately. `name` is what a browser saves it as, without its ending."""
-    digest = picture.digest()
+def _image_response(spec: ImageSpec, name: str, org_id: UUID, get_logo: Callable[[], bytes | None]) -> Response:
+    """Return the image, from the cache if possible, or 304 if the client has it.
+
+    `name` is the suggested file name, without extension.
+    """
+    digest = spec.digest()
     headers = {
         "ETag": f'"{digest}"',
         "Cache-Control": CACHE_CONTROL,
-        "Content-Disposition": f'inline; filename="{name}.{picture.format}"',
+        "Content-Disposition": f'inline; filename="{name}.{spec.format}"',
     }
     if request.if_none_match.contains_weak(digest):
         return Response(status=304, headers=headers)
-    if picture.format == "svg":
+    if spec.format == "svg":
         headers["Content-Security-Policy"] = POLICY
-    data = images.get_or_create(digest, lambda: _render(picture, logo()), org_id)
-    return Response(data, headers=headers, content_type=picture.content_type)
+    data = images.get_or_create(digest, lambda: _render(spec, get_logo()), org_id)
+    return Response(data, headers=headers, content_type=spec.content_type)
 
 
-def _render(picture: ImageSpec, logo: bytes | None) -> bytes:
-    from shared.images.verification import render_verified  # noqa: PLC0415 - the renderer is loaded when it is first used
+def _render(spec: ImageSpec, logo: bytes | None) -> bytes:
+    from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
 
     try:
-        return render_verified(picture, logo)
-    except ImageTooSmall as refused:
-        raise ImageTooSmall(refused.smallest, "query.size") from None
-    except TextTooLong as refused:
-        raise TextTooLong(refused.limit, refused.level, "query.error_correction") from None
+        return render_verified(spec, logo)
+    except ImageTooSmall as error:
+        raise ImageTooSmall(error.smallest, "query.size") from None
+    except TextTooLong as error:
+        raise TextTooLong(error.limit, error.level, "query.error_correction") from None
     except UnreadableImage:
-        raise Invalid(FieldError("query.size", "cannot be read back at this size; ask for a larger one")) from None
+        raise Invalid(FieldError("query.size", "is too small: the image cannot be decoded at this size")) from None
