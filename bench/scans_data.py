@@ -42,8 +42,9 @@ def seed(conn: Conn) -> None:
                               reward_quantity)
             SELECT o.id, 'bench' || n, 'item_drop', true, %(latitude)s + n * %(step)s, %(longitude)s, 'gem', 1
             FROM organizations o, generate_series(0, %(codes)s + %(past_codes)s - 1) n;
-        INSERT INTO player_scans (player_id, qr_code_id, qr_code, latitude, longitude, scan_time, status, settled_at)
-            SELECT p.id, q.id, q.code, q.latitude, q.longitude, now() - interval '1 day', 'success', now()
+        INSERT INTO player_scans (player_id, qr_code_id, org_id, qr_code, latitude, longitude, scan_time, status,
+                                  settled_at)
+            SELECT p.id, q.id, q.org_id, q.code, q.latitude, q.longitude, now() - interval '1 day', 'success', now()
             FROM generate_series(0, %(past_codes)s - 1) n
             JOIN qr_codes q ON q.code = 'bench' || %(codes)s + n
             CROSS JOIN players p;
@@ -73,8 +74,9 @@ def preload(conn: Conn, scans: int) -> list[UUID]:
     clear(conn)
     conn.execute(
         """
-        INSERT INTO player_scans (player_id, qr_code_id, qr_code, latitude, longitude, accuracy, request_id)
-        SELECT p.id, q.id, q.code, q.latitude + CASE WHEN n %% %(off_every)s = 0 THEN %(off)s ELSE 0 END, q.longitude,
+        INSERT INTO player_scans (player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, request_id)
+        SELECT p.id, q.id, q.org_id, q.code, q.latitude + CASE WHEN n %% %(off_every)s = 0 THEN %(off)s ELSE 0 END,
+               q.longitude,
                5, gen_random_uuid()
         FROM generate_series(0, %(scans)s - 1) n
         JOIN players p ON p.username = 'bench' || n %% %(players)s

@@ -181,7 +181,8 @@ CREATE TABLE qr_codes (
     CONSTRAINT qr_codes_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
     CONSTRAINT qr_codes_location_required CHECK (NOT requires_location OR latitude IS NOT NULL),
     CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
-    CONSTRAINT qr_codes_scan_type_or_target_url CHECK (scan_type IS NOT NULL OR target_url IS NOT NULL)
+    CONSTRAINT qr_codes_scan_type_or_target_url CHECK (scan_type IS NOT NULL OR target_url IS NOT NULL),
+    CONSTRAINT qr_codes_id_org_key UNIQUE (id, org_id)  -- for the foreign key of player_scans
 ) WITH (fillfactor = 85);  -- `use_count` changes with every batch: leaves room for HOT updates
 CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
@@ -241,7 +242,8 @@ CREATE TABLE encounters (
 CREATE TABLE player_scans (
     id                   uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     player_id            uuid NOT NULL REFERENCES players,
-    qr_code_id           uuid REFERENCES qr_codes,  -- null: no such code at the time of the scan
+    qr_code_id           uuid,  -- null: no such code at the time of the scan
+    org_id               uuid,  -- of the code
     qr_code              text NOT NULL CHECK (length(qr_code) BETWEEN 1 AND 2048),
     latitude             double precision CONSTRAINT player_scans_latitude CHECK (latitude BETWEEN -90 AND 90),
     longitude            double precision CONSTRAINT player_scans_longitude CHECK (longitude BETWEEN -180 AND 180),
@@ -279,6 +281,8 @@ CREATE TABLE player_scans (
     lease_token          uuid,
     lease_until          timestamptz,
     attempts             smallint NOT NULL DEFAULT 0,
+    CONSTRAINT player_scans_qr_code_fkey FOREIGN KEY (qr_code_id, org_id) REFERENCES qr_codes (id, org_id),
+    CONSTRAINT player_scans_org_of_code CHECK ((qr_code_id IS NULL) = (org_id IS NULL)),
     CONSTRAINT player_scans_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
     CONSTRAINT player_scans_one_verdict CHECK ((status = 'pending') = (settled_at IS NULL)),
     CONSTRAINT player_scans_reason_required CHECK (status NOT IN ('failure', 'held') OR reason IS NOT NULL),
@@ -298,23 +302,24 @@ CREATE INDEX player_scans_locations ON player_scans
     (player_id, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), scan_time)
     WHERE status IN ('success', 'held') AND latitude IS NOT NULL;
 CREATE INDEX player_scans_coordinates ON player_scans (latitude, longitude, scan_time) WHERE compare_coordinates;
-CREATE INDEX player_scans_reviews ON player_scans (status, id) WHERE status IN ('held', 'annulled');
+-- A page of an organization's reviews reads its own scans only.
+CREATE INDEX player_scans_reviews ON player_scans (status, org_id, id) WHERE status IN ('held', 'annulled');
 -- Where and when a player was, by each counted scan. Its `submitter_id` and its conditions are those of the index
 -- `player_scans_locations`.
 CREATE VIEW location_fixes AS
-    SELECT s.id, s.player_id, coalesce(s.api_key_id, '00000000-0000-0000-0000-000000000000') AS submitter_id, s.scan_time,
-           s.latitude, s.longitude, s.accuracy, s.received_at,
-           (SELECT q.org_id FROM qr_codes q WHERE q.id = s.qr_code_id) AS org_id, s.api_key_id
+    SELECT s.id, s.player_id, coalesce(s.api_key_id, '00000000-0000-0000-0000-000000000000') AS submitter_id,
+           s.scan_time, s.latitude, s.longitude, s.accuracy, s.received_at, s.org_id, s.api_key_id
     FROM player_scans s WHERE s.status IN ('success', 'held') AND s.latitude IS NOT NULL;
 
--- A row that names its code by id alone, as rows inserted by hand do, gets the code's text.
+-- A row that names its code by id alone, as rows inserted by hand do, gets the code's text and organization.
 CREATE FUNCTION fill_qr_code() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NEW.qr_code := (SELECT code FROM qr_codes WHERE id = NEW.qr_code_id);
+    SELECT coalesce(NEW.qr_code, code), org_id INTO NEW.qr_code, NEW.org_id FROM qr_codes WHERE id = NEW.qr_code_id;
     RETURN NEW;
 END $$;
 CREATE TRIGGER player_scans_fill_qr_code BEFORE INSERT ON player_scans
-    FOR EACH ROW WHEN (NEW.qr_code IS NULL) EXECUTE FUNCTION fill_qr_code();
+    FOR EACH ROW WHEN (NEW.qr_code IS NULL OR (NEW.qr_code_id IS NOT NULL AND NEW.org_id IS NULL))
+    EXECUTE FUNCTION fill_qr_code();
 
 -- A scan gets one verdict. A review then changes it from held to success, or from either to annulled.
 CREATE FUNCTION guard_verdict() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -365,9 +370,8 @@ CREATE TABLE log_positions (
 CREATE FUNCTION append_scan_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO events (type, player_id, org_id, data)
-        SELECT new_events.type, s.player_id, q.org_id, new_events.data
-        FROM inserted s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
-        CROSS JOIN LATERAL (
+        SELECT new_events.type, s.player_id, s.org_id, new_events.data
+        FROM inserted s CROSS JOIN LATERAL (
             SELECT 1, 'qr_scan', jsonb_build_object('scan_id', s.id, 'qr_code', s.qr_code)
             UNION ALL
             SELECT 2, 'scan_result', jsonb_strip_nulls(jsonb_build_object(

@@ -136,8 +136,8 @@ def _pending(conn: Conn, subject: RollupSubject) -> int:
     row = exactly_one(
         conn.execute(
             """
-            SELECT count(*) FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
-            WHERE s.status = 'pending' AND (q.id = %(subject)s OR q.org_id = %(subject)s)
+            SELECT count(*) FROM player_scans
+            WHERE status = 'pending' AND (qr_code_id = %(subject)s OR org_id = %(subject)s)
             """,
             {"subject": subject.id},
         )

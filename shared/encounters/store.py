@@ -111,11 +111,10 @@ def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzl
         conn.execute(
             """
             INSERT INTO events (type, player_id, org_id, data)
-            SELECT new_events.type, s.player_id, q.org_id, jsonb_strip_nulls(jsonb_build_object(
+            SELECT new_events.type, s.player_id, s.org_id, jsonb_strip_nulls(jsonb_build_object(
                 'scan_id', s.id, 'qr_code', new_events.qr_code, 'encounter_id', %(encounter_id)s::uuid,
                 'reward', %(reward)s::text, 'quantity', %(quantity)s::integer))
-            FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
-            CROSS JOIN LATERAL (
+            FROM player_scans s CROSS JOIN LATERAL (
                 SELECT 1, 'encounter_solved', s.qr_code
                 UNION ALL
                 SELECT 2, 'reward_granted', NULL WHERE %(reward)s::text IS NOT NULL

@@ -161,23 +161,23 @@ def _load_nearby_activity(conn: Conn, scans: Sequence[Scan]) -> dict[UUID, Nearb
         SELECT scans.id,
                ARRAY(
                    SELECT DISTINCT other.player_id
-                   FROM player_scans other JOIN qr_codes other_code ON other_code.id = other.qr_code_id
+                   FROM player_scans other
                    WHERE other.compare_coordinates
                      AND other.latitude = scans.latitude AND other.longitude = scans.longitude
                      AND other.scan_time > scans.scan_time - identical.size
                      AND other.scan_time < scans.scan_time + identical.size
-                     AND other.player_id <> scans.player_id AND other_code.org_id = q.org_id
+                     AND other.player_id <> scans.player_id AND other.org_id = q.org_id
                      AND other.status IN ('success', 'held')
                    LIMIT identical.players),
                (SELECT count(*) FROM (
-                   SELECT FROM player_scans other JOIN qr_codes other_code ON other_code.id = other.qr_code_id
-                   WHERE other.player_id = scans.player_id AND other_code.org_id = q.org_id
+                   SELECT FROM player_scans other
+                   WHERE other.player_id = scans.player_id AND other.org_id = q.org_id
                      AND other.status IN ('success', 'held')
                      AND other.scan_time > scans.scan_time - burst.size AND other.scan_time <= scans.scan_time
                    LIMIT burst.per_player) player_before),
                (SELECT count(*) FROM (
-                   SELECT FROM player_scans other JOIN qr_codes other_code ON other_code.id = other.qr_code_id
-                   WHERE other.player_id = scans.player_id AND other_code.org_id = q.org_id
+                   SELECT FROM player_scans other
+                   WHERE other.player_id = scans.player_id AND other.org_id = q.org_id
                      AND other.status IN ('success', 'held')
                      AND other.scan_time >= scans.scan_time AND other.scan_time < scans.scan_time + burst.size
                    LIMIT burst.per_player) player_after),

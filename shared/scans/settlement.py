@@ -245,10 +245,9 @@ def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | N
     conn.execute(
         """
         INSERT INTO events (type, player_id, org_id, data)
-        SELECT new_events.type, s.player_id, q.org_id, new_events.data || rewards.reward
+        SELECT new_events.type, s.player_id, s.org_id, new_events.data || rewards.reward
         FROM unnest(%(ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
         JOIN player_scans s USING (id)
-        LEFT JOIN qr_codes q ON q.id = s.qr_code_id
         CROSS JOIN LATERAL (
             SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END
         ) rewards (reward)

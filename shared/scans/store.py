@@ -88,13 +88,14 @@ def accept(
     """
     row = conn.execute(
         """
-        INSERT INTO player_scans (id, player_id, qr_code_id, qr_code, latitude, longitude, accuracy, scan_time,
+        INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
                                   client_time, nonce, request_digest, request_id, device, api_key_id)
-        SELECT %(id)s, %(player_id)s,
-               (SELECT id FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
-                                          AND (%(org_id)s::uuid IS NULL OR org_id = %(org_id)s)), %(code)s,
-               %(latitude)s, %(longitude)s, %(accuracy)s, least(coalesce(%(scanned_at)s, now()), now()),
-               %(scanned_at)s, %(nonce)s, %(request_digest)s, %(request_id)s, %(device)s, %(api_key_id)s
+        SELECT %(id)s, %(player_id)s, q.id, q.org_id, %(code)s, %(latitude)s, %(longitude)s, %(accuracy)s,
+               least(coalesce(%(scanned_at)s, now()), now()), %(scanned_at)s, %(nonce)s, %(request_digest)s,
+               %(request_id)s, %(device)s, %(api_key_id)s
+        FROM (SELECT) request
+        LEFT JOIN qr_codes q ON q.code = %(code)s AND q.deleted_at IS NULL
+                                AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
         WHERE %(api_key_id)s::uuid IS NULL
            OR EXISTS (SELECT FROM players WHERE id = %(player_id)s AND erased_at IS NULL)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING

@@ -40,13 +40,7 @@ def correct(conn: Conn, scan_id: UUID, status: str) -> None:
     with conn.transaction():
         was = exactly_one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
         conn.execute("UPDATE player_scans SET status = %s WHERE id = %s", (status, scan_id))
-        owner = exactly_one(
-            conn.execute(
-                "SELECT s.player_id, q.org_id FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id"
-                " WHERE s.id = %s",
-                (scan_id,),
-            )
-        )
+        owner = exactly_one(conn.execute("SELECT player_id, org_id FROM player_scans WHERE id = %s", (scan_id,)))
         append_event(
             conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, previous_status=was
         )
