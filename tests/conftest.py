@@ -164,12 +164,12 @@ def staff(app: Any, conn: Any) -> Any:
 
 
 MADE_WITH = ("RATE_LIMITS_ENABLED", "TRUSTED_PROXIES", "REDIS_URL")
-"""What an application looks at when it is made; everything else, with each request."""
+"""Settings that create_app() applies once. Requests read the others from the application."""
 
 
 @pytest.fixture(scope="session")
 def applications() -> dict[tuple[str | None, ...], Any]:
-    """Those made so far: it takes a while."""
+    """Applications by their `MADE_WITH` settings. Each is created once, because it takes a while."""
     return {}
 
 
@@ -177,9 +177,10 @@ def applications() -> dict[tuple[str | None, ...], Any]:
 def serve(
     clean: None, monkeypatch: pytest.MonkeyPatch, applications: dict[tuple[str | None, ...], Any]
 ) -> Iterator[Callable[..., Any]]:
-    """Gives a client of an application under these settings: `serve(TRUSTED_PROXIES="1")`."""
+    """Return a function that serves an application with these settings: `serve(TRUSTED_PROXIES="1")`."""
     from shared.settings import settings
     from web.app import create_app
+    from web.http import settings as app_settings
 
     def make(**changed: str) -> Any:
         for name, value in changed.items():
@@ -188,6 +189,7 @@ def serve(
         made_with = tuple(os.environ.get(name) for name in MADE_WITH)
         if made_with not in applications:
             applications[made_with] = create_app()
+        app_settings.init_app(applications[made_with], settings())
         return applications[made_with].test_client()
 
     yield make

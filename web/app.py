@@ -1,10 +1,10 @@
-"""The application: wiring only."""
+"""The web application: wiring only."""
 
 from flask_openapi import OpenAPI
 
 from shared.infra import logging
 from shared.infra.redis import require_no_eviction
-from shared.settings import settings
+from shared.settings import settings as read_settings
 from shared.settings_checks import find_production_warnings
 from web.api import (
     accounts,
@@ -27,19 +27,31 @@ from web.api import (
     scans,
     timelines,
 )
-from web.http import auth, cors, openapi, problems, proxy_headers, rate_limits, request_context, security_headers
+from web.http import (
+    auth,
+    cors,
+    file_responses,
+    openapi,
+    problems,
+    proxy_headers,
+    rate_limits,
+    request_context,
+    security_headers,
+)
+from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
 from web.pages import organizations as organization_pages
 from web.pages import visits
-from web.realtime import websockets
+from web.realtime import fanout, websockets
 
 
 def create_app() -> OpenAPI:
-    """The WSGI application, made once per process."""
+    """Return the WSGI application of this process. It reads the settings, and opens no connection."""
+    settings = read_settings()
     logging.configure("web")
     require_no_eviction()
-    for doubt in find_production_warnings(settings()) if settings().is_production else ():
-        logging.get_logger().warning("suspicious_setting", warning=doubt)
+    for warning in find_production_warnings(settings) if settings.is_production else ():
+        logging.get_logger().warning("suspicious_setting", warning=warning)
     app = OpenAPI(
         __name__,
         static_folder=None,
@@ -51,12 +63,13 @@ def create_app() -> OpenAPI:
     )
     app.json = StrictJSONProvider(app)
     app.url_map.converters["code_id"] = codes.CodeIdConverter
-    proxy_headers.init_app(app)
+    app_settings.init_app(app, settings)
+    proxy_headers.init_app(app, settings.trusted_proxies)
     problems.init_app(app)
     request_context.assign_request_ids(app)
     security_headers.init_app(app)
     cors.init_app(app)
-    rate_limits.init_app(app)
+    rate_limits.init_app(app, is_enabled=settings.rate_limits_enabled, max_connections=settings.web_threads + 1)
     auth.init_app(app)
     request_context.check_request_bodies(app)
     slices = (
@@ -83,7 +96,9 @@ def create_app() -> OpenAPI:
     )
     for part in (*slices, health, metrics):
         app.register_api(part.api)
-    websockets.init_app(app)
+    file_responses.init_app(app, settings.download_limit)
+    fanout.init_app(app, settings.verdict_wait_limit)
+    websockets.init_app(app, settings.websocket_limit)
     openapi.init_app(app)
     request_context.register_serialized_routes(app)
     return app

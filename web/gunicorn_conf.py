@@ -1,18 +1,28 @@
-"""gunicorn: threads, so that flask-sock works; sockets and waiting requests are let go first when the process ends."""
+"""Configuration of gunicorn: threads for flask-sock, timeouts for slow clients, and an orderly stop."""
 
 import gc
 import signal
 import socket
 from types import FrameType
 
-from shared.settings import settings
+from shared.settings import settings as read_settings
 from web.server.gunicorn_worker import LimitedThreadWorker
 from web.server.read_deadline import IDLE_TIMEOUT_SECONDS, DeadlineReader, timeval
 
-bind = f"{settings().host}:{settings().port}"
-worker_class = LimitedThreadWorker
-threads = settings().web_threads
-worker_connections = 4 * settings().web_threads + 1_000
+_settings = read_settings()
+
+
+class worker_class(LimitedThreadWorker):  # noqa: N801 - gunicorn's name for it
+    """The worker with Waymark's settings."""
+
+    concurrency = min(_settings.database_pool_size, _settings.web_threads)
+    read_timeout_seconds = _settings.request_read_timeout_seconds
+    min_bytes_per_second = _settings.request_min_bytes_per_second
+
+
+bind = f"{_settings.host}:{_settings.port}"
+threads = _settings.web_threads
+worker_connections = 4 * _settings.web_threads + 1_000
 timeout = 30
 graceful_timeout = 8
 keepalive = 30
@@ -21,14 +31,14 @@ limit_request_fields = 100
 limit_request_field_size = 8190
 control_socket_disable = True
 forwarded_allow_ips = ""  # TRUSTED_PROXIES decides, in one place
-accesslog = None  # the application logs in its own shape
+accesslog = None  # the application writes its own access log
 
 
 def when_ready(server) -> None:  # type: ignore[no-untyped-def]
-    """Give up on a client that stops in the middle of a request, or does not read its answer: it would keep a thread
-    for as long as it likes.
+    """Set timeouts on the listening sockets, which accepted sockets inherit.
 
-    Accepted sockets inherit the limits from the listening one; a WebSocket only reads when there is something to read.
+    A client that stops in the middle of a request, or does not read its response, would hold a thread otherwise. A
+    WebSocket is not affected: it reads only when there is data.
     """
     limit = timeval(IDLE_TIMEOUT_SECONDS)
     for listener in server.LISTENERS:
@@ -37,36 +47,41 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
 
 def pre_request(worker, req) -> None:  # type: ignore[no-untyped-def]
+    """Mark that the head of the request is complete: everything read from now on is its body."""
     if isinstance(req.unreader, DeadlineReader):
-        req.unreader.is_body = True  # what is read from now on
+        req.unreader.is_body = True
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
-    """On SIGTERM, close this process's sockets and waits before gunicorn waits for its threads. And what was imported
-    stays: garbage collection need not look through it again, for a tenth of a second each time."""
-    from web.realtime.websockets import fanout
+    """On SIGTERM, close WebSockets and verdict waiters before gunicorn waits for its threads.
+
+    Imported modules are frozen: garbage collection would take a tenth of a second to scan them each time.
+    """
+    from web.realtime import fanout
 
     gc.collect()
     gc.freeze()
 
-    gunicorns_own = signal.getsignal(signal.SIGTERM)
+    gunicorn_handler = signal.getsignal(signal.SIGTERM)
 
     def stop(number: int, frame: FrameType | None) -> None:
-        fanout.close()
-        if callable(gunicorns_own):
-            gunicorns_own(number, frame)
+        running = getattr(worker.wsgi, "extensions", {}).get(fanout.EXTENSION)
+        if running is not None:
+            running.close()
+        if callable(gunicorn_handler):
+            gunicorn_handler(number, frame)
 
     signal.signal(signal.SIGTERM, stop)
 
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
-    """Send the nudges and store the visits that still wait, and leave PostgreSQL in order."""
+    """Send queued messages, store buffered visits and cache lookups, and close the PostgreSQL pool."""
     from shared.infra import cache, db
     from shared.infra.message_sender import background_sender
     from shared.visits.visit_buffer import visit_buffer
 
     background_sender.flush()
-    for each in cache.CACHES:
-        each.report_hits()
+    for entries in cache.CACHES:
+        entries.report_hits()
     visit_buffer.close()
     db.close_pool()

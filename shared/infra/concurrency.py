@@ -1,7 +1,7 @@
-"""Turns: a few requests run at once, the others wait where they hold no thread.
+"""A concurrency limiter: a few requests run at a time, and the others wait in a queue without a thread.
 
-Threads that wait cost nothing, but threads that run contend for the interpreter: whenever one lets go of it, and each
-look at a socket does, another wakes up, mostly in vain. See docs/decisions/0030.
+Waiting threads cost nothing, but running threads contend for the interpreter. Whenever one releases it, which each
+socket operation does, another wakes up, mostly in vain. See docs/decisions/0030.
 """
 
 import threading
@@ -11,93 +11,96 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
-SERIALIZED_ROUTES = "crowds"
-"""Under this name a Flask application's extensions hold the routes that crowds come to: pairs of method and path."""
+SERIALIZED_ROUTES = "serialized_routes"
+"""Key of a Flask application's extensions: the set of (method, path) pairs whose requests run one at a time."""
 PERMIT_SECONDS = 0.1
-"""How long a turn keeps the next one waiting: by then its request runs no more, it waits for something or somebody."""
+"""After this time a permit expires: its request no longer computes, it waits for a store, a client or a verdict."""
 
-_mine = threading.local()
+_current = threading.local()
 
 
 class Permit:
-    """One request's, from its start to its end, or to the moment from which on it is known to wait. As a context it is
-    the turn of what this thread does."""
+    """The right of one request to run, until it ends or is known to wait. As a context, the permit of this thread."""
 
-    def __init__(self, turns: "ConcurrencyLimiter[Any]") -> None:
-        self.turns = turns
+    def __init__(self, limiter: "ConcurrencyLimiter[Any]") -> None:
+        self.limiter = limiter
         self.is_held = True
         self.expires_at = time.monotonic() + PERMIT_SECONDS
 
     def __enter__(self) -> None:
-        _mine.turn = self
+        _current.permit = self
 
     def __exit__(self, *_: object) -> None:
-        _mine.turn = None
+        _current.permit = None
 
 
 def release_permit() -> None:
-    """What this thread does is about to wait: another may run meanwhile. Where nothing takes turns it does nothing."""
-    turn: Permit | None = getattr(_mine, "turn", None)
-    if turn is not None:
-        turn.turns.release(turn)
+    """Release the permit of this thread, which is about to wait. Does nothing without a limiter."""
+    permit: Permit | None = getattr(_current, "permit", None)
+    if permit is not None:
+        permit.limiter.release(permit)
 
 
 class ConcurrencyLimiter(Generic[T]):
-    """A line, and so many at once out of it. `start` is called with whoever's turn it is, by the thread that made
-    room."""
+    """A queue whose items start when one of `limit` permits is free.
 
-    def __init__(self, at_once: int, start: Callable[[T, Permit], None]) -> None:
-        self._free, self._start = at_once, start
-        self._line: deque[T] = deque()
-        self._held: deque[Permit] = deque()
+    `start(item, permit)` is called by the thread that submitted the item or released the permit.
+    """
+
+    def __init__(self, limit: int, start: Callable[[T, Permit], None]) -> None:
+        self._free, self._start = limit, start
+        self._queue: deque[T] = deque()
+        self._permits: deque[Permit] = deque()
         self._lock = threading.Lock()
 
-    def submit(self, who: T) -> None:
-        """Start this one now, or when its turn comes."""
+    def submit(self, item: T) -> None:
+        """Start the item now, or when a permit is free."""
         with self._lock:
-            self._line.append(who)
-        self._go_on()
+            self._queue.append(item)
+        self._start_next()
 
-    def release(self, turn: Permit) -> None:
-        """This turn is over: the next may start. Repeated, it does nothing."""
+    def release(self, permit: Permit) -> None:
+        """End the permit, and start the next item. A second call does nothing."""
         with self._lock:
-            self._release(turn)
-        self._go_on()
+            self._release(permit)
+        self._start_next()
 
-    def release_and_take_next(self, turn: Permit) -> tuple[T, Permit] | None:
-        """This turn is over: who is next, for the same thread to go on with."""
+    def release_and_take_next(self, permit: Permit) -> tuple[T, Permit] | None:
+        """End the permit, and return the next item with its permit, for the same thread. None if the queue is empty."""
         with self._lock:
-            self._release(turn)
-            return self._next()
+            self._release(permit)
+            return self._take_next()
 
     def expire_permits(self) -> float | None:
-        """End the turns that were held for too long. Returns the seconds until there may be another such, None while
-        nobody waits for it."""
+        """End the permits that were held for too long.
+
+        Return the seconds until the next one expires, or None if no item waits for it.
+        """
         now = time.monotonic()
         with self._lock:
-            while self._held and (self._held[0].expires_at <= now or not self._held[0].is_held):
-                self._release(self._held.popleft())
-        self._go_on()
+            while self._permits and (self._permits[0].expires_at <= now or not self._permits[0].is_held):
+                self._release(self._permits.popleft())
+        self._start_next()
         with self._lock:
-            return max(0.0, self._held[0].expires_at - now) if self._line and self._held else None
+            return max(0.0, self._permits[0].expires_at - now) if self._queue and self._permits else None
 
-    def _release(self, turn: Permit) -> None:
-        if turn.is_held:
-            turn.is_held = False
+    def _release(self, permit: Permit) -> None:
+        if permit.is_held:
+            permit.is_held = False
             self._free += 1
 
-    def _next(self) -> tuple[T, Permit] | None:
-        if not self._line or self._free <= 0:
+    def _take_next(self) -> tuple[T, Permit] | None:
+        if not self._queue or self._free <= 0:
             return None
         self._free -= 1
-        turn = Permit(self)
-        self._held.append(turn)
-        return self._line.popleft(), turn
+        permit = Permit(self)
+        self._permits.append(permit)
+        return self._queue.popleft(), permit
 
-    def _go_on(self) -> None:
+    def _start_next(self) -> None:
         while True:
             with self._lock:
-                found = self._next()
-            if found is None:
+                taken = self._take_next()
+            if taken is None:
                 return
-            self._start(*found)
+            self._start(*taken)

@@ -82,7 +82,7 @@ def test_page_by_page_each_row_is_told_once(app: Flask, client: Any, conn: Conn,
 
 
 def test_it_takes_one_of_the_places_for_downloads(client: Any, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.slots(0))
+    monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(0))
     assert settings().download_limit
 
     assert client.get("/users/me/export", headers=life.ada.headers).status_code == 503

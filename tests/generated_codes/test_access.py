@@ -7,18 +7,16 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from shared.settings import settings
 from tests.generated_codes.factories import DATA, ask, count, find, generate
+from tests.support.app_settings import change_settings
 from tests.support.callers import SignedInPlayer, sign_in
-from web.http import auth
 from workers import generated_codes as worker
 
 
 @pytest.fixture
-def open_to_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def open_to_all(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     """GENERATE_REQUIRES_AUTH=false."""
-    opened = settings().model_copy(update={"generate_requires_auth": False})
-    monkeypatch.setattr(auth, "settings", lambda: opened)
+    change_settings(app, monkeypatch, generate_requires_auth=False)
 
 
 def test_strangers_may_read_but_not_make(client: Any, conn: Conn, maker: SignedInPlayer) -> None:

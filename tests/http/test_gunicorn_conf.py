@@ -69,7 +69,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """One that holds a connection, its client's end, and a clock."""
     worker: Any = object.__new__(gunicorn_worker.LimitedThreadWorker)
     worker.poller, worker.lingering, worker.nr_conns = selectors.DefaultSelector(), {}, 1
-    worker.turns, worker.crowd = ConcurrencyLimiter(1, print), ConcurrencyLimiter(1, print)
+    worker.limiter, worker.serialized = ConcurrencyLimiter(1, print), ConcurrencyLimiter(1, print)
     worker.clock = Clock()
     monkeypatch.setattr(gunicorn_worker, "time", worker.clock)
     ours, worker.client = socket.socketpair()
@@ -130,7 +130,7 @@ def test_a_connection_that_is_broken_already_is_closed(worker: Any) -> None:
 @pytest.mark.parametrize("is_closed", [True, False])
 def test_who_closes_a_kept_connection_needs_no_thread(worker: Any, is_closed: bool) -> None:
     started: list[Any] = []
-    worker.turns = ConcurrencyLimiter(1, lambda conn, _turn: started.append(conn))
+    worker.limiter = ConcurrencyLimiter(1, lambda conn, _turn: started.append(conn))
     worker.keepalived_conns = deque([worker.conn])
     worker.poller.register(
         worker.conn.sock, selectors.EVENT_READ, partial(worker.on_client_socket_readable, worker.conn)
@@ -165,7 +165,7 @@ def test_the_time_that_a_request_stands_in_line_is_not_its_clients(monkeypatch: 
     monkeypatch.setattr(gunicorn_worker, "time", clock)
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        requests = gunicorn_worker.RequestReader(TConn(Config(), ours, ("", 0), ("", 0)))
+        requests = gunicorn_worker.RequestReader(TConn(Config(), ours, ("", 0), ("", 0)), 30, 16_384)
         ours.setblocking(True)
         requests.unreader._clock = clock.monotonic
         theirs.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.callers import Staff
-from web.http.security_headers import POLICY, SECURITY_HEADERS
+from web.http.security_headers import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_a_picture_that_is_opened_as_a_page_is_in_a_sandbox(client: Any, staff: 
     assert "sandbox" in answer.headers["Content-Security-Policy"].split("; ")
     assert "script-src" not in answer.headers["Content-Security-Policy"]
     png = client.get(f"{staff.path}/qr-business/image", headers=staff.member.headers)
-    assert png.headers["Content-Security-Policy"] == POLICY
+    assert png.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
 
 
 def test_generated_pictures_may_be_shown_elsewhere(client: Any, staff: Staff) -> None:

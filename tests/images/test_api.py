@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from shared.images import render, verification
 from shared.infra import cache
@@ -13,6 +14,7 @@ from shared.infra.cache import images
 from shared.infra.db import Conn
 from shared.settings import settings
 from tests.images.camera_view import decode, open_png
+from tests.support.app_settings import change_settings
 from tests.support.callers import Staff
 from tests.support.factories import make_code
 
@@ -135,16 +137,16 @@ def test_a_parameter_given_twice_is_named(get: Any, path: str, business: str, qu
         assert answer.json["errors"][0]["loc"] == f"query.{query.partition('=')[0]}"
 
 
-def public_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def public_url(app: Flask, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     changed = settings().model_copy(update={"public_url": url})
     monkeypatch.setattr("shared.images.code_url.settings", lambda: changed)
-    monkeypatch.setattr("web.api.images.settings", lambda: changed)
+    change_settings(app, monkeypatch, public_url=url)
 
 
 def test_a_symbol_that_does_not_fit_names_the_smallest_size(
-    get: Any, path: str, monkeypatch: pytest.MonkeyPatch
+    app: Flask, get: Any, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    public_url(monkeypatch, "https://waymark.example/" + "a" * 600)
+    public_url(app, monkeypatch, "https://waymark.example/" + "a" * 600)
 
     answer = get(path, size=100)
 
@@ -156,8 +158,8 @@ def test_a_symbol_that_does_not_fit_names_the_smallest_size(
     assert get(path, size=smallest - 1).status_code == 422
 
 
-def test_a_text_that_no_symbol_holds(get: Any, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    public_url(monkeypatch, "https://waymark.example/" + "a" * 2_900)
+def test_a_text_that_no_symbol_holds(app: Flask, get: Any, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    public_url(app, monkeypatch, "https://waymark.example/" + "a" * 2_900)
 
     answer = get(path, size=2000, error_correction="H")
 

@@ -82,7 +82,7 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
 
 
 def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
+    monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
     held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
 
     refused = export(client, staff)

@@ -12,7 +12,7 @@ from tests.conftest import PASSWORD, Player
 from tests.realtime.conftest import Connect, Relay, Socket, names, say
 from tests.support.factories import make_org
 from tests.support.polling import eventually
-from web.realtime import websocket_io, websockets
+from web.realtime import fanout, websocket_io, websockets
 
 
 def test_a_socket_ends_with_its_login(
@@ -146,7 +146,9 @@ def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
 
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
     if not redis_is_away:
-        eventually(lambda: any(feed.needs_recheck for feed in websockets.fanout._all()))
+        eventually(
+            lambda: any(feed.needs_recheck for feed in client.application.extensions[fanout.EXTENSION].list_all())
+        )
     sends.free.set()
 
     told = names(resumed.take(5 if redis_is_away and page > 1 else 1))
@@ -165,7 +167,7 @@ def test_a_queue_is_not_sent_to_its_end_once_the_login_has_ended(
     say(conn, player, "in hand")
     assert sends.held.wait(20)
     say(conn, player, "waiting")
-    (feed,) = websockets.fanout._all()
+    (feed,) = client.application.extensions[fanout.EXTENSION].list_all()
     eventually(lambda: bool(feed._queue))
 
     assert client.post("/auth/logout", headers=player.headers).status_code == 204

@@ -1,7 +1,6 @@
 """Waiting for a verdict: woken through Redis, bounded in time and number, and never the start of a deadlock."""
 
 import threading
-from typing import Any
 from uuid import uuid4
 
 import psycopg
@@ -11,7 +10,6 @@ from shared.infra.db import Conn
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
 from tests.support.factories import make_code, make_player, submit_scan
-from web.realtime import verdict_waiters as waiting
 from web.realtime.fanout import Fanout
 from web.realtime.verdict_waiters import VerdictWaiters, preferred_wait
 
@@ -19,7 +17,7 @@ from web.realtime.verdict_waiters import VerdictWaiters, preferred_wait
 @pytest.fixture
 def fanout(clean: None) -> Fanout:
     """A process that has heard of nothing yet."""
-    return Fanout(VerdictWaiters())
+    return Fanout(VerdictWaiters(8))
 
 
 def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -> None:
@@ -51,7 +49,7 @@ def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fano
         assert first()
         assert second()
         assert third()
-    assert [wait.found and wait.found.status for wait in (first, second, third)] == ["success", "success", None]
+    assert [wait.scan and wait.scan.status for wait in (first, second, third)] == ["success", "success", None]
 
 
 def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +63,7 @@ def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, m
         assert wait()
         client().publish(key(VERDICTS_CHANNEL), str(scan_id))
         assert wait()
-        assert wait.found is None
+        assert wait.scan is None
 
 
 def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
@@ -77,18 +75,16 @@ def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
 
 
 def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
-    waits, scan_id = VerdictWaiters(), uuid4()
+    waits, scan_id = VerdictWaiters(1), uuid4()
     with waits.register(scan_id, 10) as wait:
         waits.wake([scan_id])
         assert wait is not None
         assert wait()
 
 
-def test_only_so_many_requests_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_so_many_requests_wait_at_once() -> None:
     """The others are answered at once, so that waiting never takes every thread of a process."""
-    settings: Any = type("Few", (), {"verdict_wait_limit": 1})()
-    monkeypatch.setattr(waiting, "settings", lambda: settings)
-    waits = VerdictWaiters()
+    waits = VerdictWaiters(1)
     with waits.register(uuid4(), 10) as first:
         assert first is not None
         with waits.register(uuid4(), 10) as second:
@@ -98,7 +94,7 @@ def test_only_so_many_requests_wait_at_once(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_process_that_ends_lets_its_waiting_requests_go() -> None:
-    waits = VerdictWaiters()
+    waits = VerdictWaiters(1)
     with waits.register(uuid4(), 10) as wait:
         assert wait is not None
         threading.Timer(0.01, waits.close).start()

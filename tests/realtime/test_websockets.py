@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 import websocket
+from flask import Flask
 
 from shared.infra import db, event_log
 from shared.infra.db import Conn
@@ -14,9 +15,9 @@ from shared.infra.event_log import LogPosition
 from shared.infra.pubsub_messages import EVENTS_CHANNEL
 from shared.infra.redis import client as redis_client
 from shared.infra.redis import key
-from shared.settings import settings
 from tests.conftest import Player
 from tests.realtime.conftest import Connect, Relay, names, refused, say
+from tests.support.app_settings import change_settings
 from tests.support.factories import make_code, make_org, submit_scan
 from tests.support.polling import eventually
 from web.realtime import fanout as fanouts
@@ -219,7 +220,7 @@ def test_sockets_are_refused_before_the_upgrade(connect: Connect, register: Any,
     assert refused(connect, player, f"/ws/organizations/{org}") == 403
 
 
-def test_what_cannot_be_read_on_the_channel_silences_nobody(
+def test_malformed_message_is_logged_and_loses_no_event(
     connect: Connect, relay: Relay, player: Player, conn: Conn
 ) -> None:
     relay()
@@ -236,17 +237,16 @@ def test_a_foreign_origin_is_refused(connect: Connect, player: Player, origin: s
 
 
 def test_an_origin_on_the_allow_list_is_let_in(
-    connect: Connect, player: Player, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, app: Flask, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    allowing = settings().model_copy(update={"allowed_origins": ("https://game.example",)})
-    monkeypatch.setattr(websockets, "settings", lambda: allowing)
+    change_settings(app, monkeypatch, allowed_origins=("https://game.example",))
     assert connect(player, origin="https://game.example").hears_nothing()
 
 
 def test_one_socket_too_many_is_refused_and_http_still_answers(
     connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(websockets, "places", threading.BoundedSemaphore(2))
+    monkeypatch.setitem(client.application.extensions, websockets.SLOTS, threading.BoundedSemaphore(2))
     open_ones = [connect(player), connect(player)]
     assert refused(connect, player) == 503
     assert client.get("/healthz").status_code == 200
@@ -276,7 +276,7 @@ def test_a_client_that_talks_too_much_is_sent_away(connect: Connect, player: Pla
 
 
 def test_a_client_too_slow_for_its_queue_is_closed_and_can_resume(
-    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, relay: Relay, app: Flask, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The socket's thread is held in a send while its queue overflows, as it is when a client does not read."""
     monkeypatch.setattr(fanouts, "QUEUE_LENGTH", 3)
@@ -296,8 +296,8 @@ def test_a_client_too_slow_for_its_queue_is_closed_and_can_resume(
     say(conn, player, "0")
     assert held.wait(20)
     say(conn, player, *map(str, range(1, 6)))
-    (feed,) = [feed for feed in websockets.fanout._all() if feed.owner == player.id]
-    eventually(lambda: feed.overflowed)
+    (feed,) = [feed for feed in app.extensions[fanouts.EXTENSION].list_all() if feed.owner == player.id]
+    eventually(lambda: feed.has_overflowed)
     free.set()
     first = socket.next()
     assert socket.closed_with() == websockets.TRY_AGAIN_LATER

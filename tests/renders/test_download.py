@@ -62,8 +62,10 @@ def test_the_whole_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None
 
 
 @pytest.mark.parametrize("end", ["closed", "read", "dropped"])
-def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
+def test_only_so_many_files_are_sent_at_once(
+    client: Any, url: str, get: Get, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
     sent = get(url)
 
     refused = get(url)
@@ -82,9 +84,9 @@ def test_only_so_many_files_are_sent_at_once(url: str, get: Get, monkeypatch: py
 
 
 def test_a_file_that_cannot_be_opened_takes_no_place(
-    conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
+    client: Any, conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file_responses, "places", file_responses.slots(1))
+    monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
     storage().delete(str(find(conn, render_id).file_name))
 
     assert [get(url).status_code for _ in range(2)] == [404, 404]

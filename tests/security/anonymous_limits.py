@@ -86,7 +86,7 @@ ATTACKS = [
         "an unlimited number of invented tokens",
         endless_tokens,
         without(
-            rate_limits._find_spender,
+            rate_limits._find_keys,
             'RateLimitKeys("anonymous", normalize_address(',
             'RateLimitKeys("anonymous", str(g.request_id or ',
         ),

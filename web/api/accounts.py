@@ -25,12 +25,12 @@ from shared.infra import db
 from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
 from shared.infra.pubsub_messages import publish_access_change
-from shared.settings import settings
 from web.http.audit_log import record
 from web.http.auth import current_caller, public, requires_login, requires_refresh_token
 from web.http.idempotency import HEADER, documents_idempotency_key, idempotency_key, run_once, transaction
 from web.http.request_context import max_body_bytes, serialize_requests
 from web.http.schemas import Body, Id, ResponseModel, Username
+from web.http.settings import current_settings
 
 api = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="Accounts")])
 
@@ -245,10 +245,10 @@ def _session_response(player_id: UUID, username: str, family_id: UUID, generatio
         access_token=create_access_token(str(player_id), additional_claims=claims),
         refresh_token=create_refresh_token(str(player_id), additional_claims=claims | {"generation": generation}),
         token_type="Bearer",  # noqa: S106 - the scheme's name
-        expires_in=settings().access_token_minutes * 60,
+        expires_in=current_settings().access_token_minutes * 60,
     ).model_dump(mode="json")
 
 
 def _session_length() -> timedelta:
     """How long a login lasts after it was last refreshed: as long as its refresh token."""
-    return timedelta(days=settings().refresh_token_days)
+    return timedelta(days=current_settings().refresh_token_days)

@@ -16,9 +16,9 @@ from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.cache import images
 from shared.organizations import store as organizations
-from shared.settings import settings
 from web.http.auth import requires_role
 from web.http.schemas import CodePath, OrganizationPath, Query
+from web.http.settings import current_settings
 
 api = APIBlueprint("images", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Images")])
 
@@ -100,7 +100,7 @@ def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Res
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
     spec = DEFAULT_CUSTOMIZATION.image_spec(
-        f"{settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
+        f"{current_settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
     )
     return _image_response(spec, f"qr-business-{slug}", path.org_id, lambda: None)
 

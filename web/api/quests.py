@@ -14,11 +14,11 @@ from shared.quests import catalog_client, commands, definitions, store
 from shared.quests.commands import QuestCommand
 from shared.quests.quest_views import list_for_player
 from shared.quests.rules import Quest, QuestEvent, QuestStatus, status_of
-from shared.settings import settings
 from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import documents_idempotency_key, idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_cursor, decode_id, paginate
 from web.http.schemas import Body, Id, ResponseModel, Timestamp
+from web.http.settings import current_settings
 
 api = APIBlueprint("quests", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="Quests")])
 
@@ -95,7 +95,7 @@ class EventsResponse(ResponseModel):
 @documents_idempotency_key
 def track_signin() -> Response:
     """Track a sign-in: a step on the quest named by SIGNIN_QUEST."""
-    return _track("Sign-in tracked", settings().signin_quest)
+    return _track("Sign-in tracked", current_settings().signin_quest)
 
 
 @api.post("/track/signup", responses={200: TrackedResponse, 404: None, 409: None})
@@ -103,7 +103,7 @@ def track_signin() -> Response:
 @documents_idempotency_key
 def track_signup() -> Response:
     """Track a sign-up: a step on the quest named by SIGNUP_QUEST."""
-    return _track("Sign-up tracked", settings().signup_quest)
+    return _track("Sign-up tracked", current_settings().signup_quest)
 
 
 @api.post("/track/claim_reward", responses={200: ClaimedResponse, 404: None, 409: None})

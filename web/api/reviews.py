@@ -15,12 +15,12 @@ from shared.reviews.rules import DecisionInputs, ReviewAction
 from shared.reviews.store import Review
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import MESSAGES, Scan
-from shared.settings import settings
 from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
 from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
+from web.http.settings import current_settings
 
 api = APIBlueprint(
     "reviews", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
@@ -203,7 +203,7 @@ def explain_scan(path: ReviewPath) -> dict[str, Any]:
             raise NotFound
         if scan.status == "pending":
             raise NoVerdictYet
-        inputs = scan.decision_inputs or explanation.reconstruct_inputs(conn, scan, from_settings(settings()))
+        inputs = scan.decision_inputs or explanation.reconstruct_inputs(conn, scan, from_settings(current_settings()))
     reason = rules.deciding_rule(scan.decision_inputs) if scan.decision_inputs else scan.reason
     return ExplanationResponse.model_validate(
         {
@@ -239,7 +239,7 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
             coordinates=new_scan.coordinates,
             accuracy_m=new_scan.accuracy_m,
         )
-        verdict, scan_type = simulation.simulate(conn, scan, path.org_id, from_settings(settings()))
+        verdict, scan_type = simulation.simulate(conn, scan, path.org_id, from_settings(current_settings()))
     response = SimulationResponse.model_validate(
         {
             "status": verdict.status,

@@ -20,15 +20,15 @@ from shared.organizations.rules import includes_role
 from shared.scans import store
 from shared.scans.rules import MESSAGES, Coordinates
 from shared.scans.store import NewScan, StoredScan
-from shared.settings import settings
 from shared.visits.user_agents import device_kind
 from web.http.auth import current_caller, requires_login, requires_login_or_key, requires_self
 from web.http.idempotency import HEADER, idempotency_key
 from web.http.pagination import InvalidCursor, PageQuery, decode_cursor, encode_cursor
 from web.http.responses import json_response
 from web.http.schemas import Body, FiniteFloat, Id, Latitude, Longitude, ResponseModel, Timestamp
+from web.http.settings import current_settings
+from web.realtime.fanout import current_fanout
 from web.realtime.verdict_waiters import Waiter, preferred_wait
-from web.realtime.websockets import fanout
 
 api = APIBlueprint("scans", __name__, abp_tags=[Tag(name="Scans")])
 
@@ -186,10 +186,10 @@ def submit_scan(body: ScanBody) -> Response:
     key = current_caller().key
     if key is None and body.player_id != current_caller().player_id:
         raise Forbidden("player_id must be your own.")
-    wait_seconds = preferred_wait(request.headers.get("Prefer"), settings().scan_default_wait)
+    wait_seconds = preferred_wait(request.headers.get("Prefer"), current_settings().scan_default_wait)
     scan = to_new_scan(body)
     scan_id = uuid7()
-    with fanout.wait_for_verdict(scan_id, wait_seconds) as waiter:
+    with current_fanout().wait_for_verdict(scan_id, wait_seconds) as waiter:
         with db.connection() as conn:
             device = device_kind(request.headers.get("User-Agent"))
             accepted_id = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=key)
@@ -297,7 +297,7 @@ def _may_read(conn: Conn, scan: StoredScan) -> bool:
 
 def _find_settled(scan_id: UUID, wait_seconds: float) -> StoredScan:
     """Return the scan, settled if its verdict is ready in time."""
-    with fanout.wait_for_verdict(scan_id, wait_seconds) as waiter:
+    with current_fanout().wait_for_verdict(scan_id, wait_seconds) as waiter:
         scan = _find(scan_id)
         if not scan.is_settled:
             scan = _await_verdict(scan_id, waiter) or scan
@@ -311,8 +311,8 @@ def _await_verdict(scan_id: UUID, waiter: Waiter | None) -> StoredScan | None:
     is_waiting = True
     while is_waiting:
         is_waiting = waiter()
-        if waiter.found is not None:
-            return waiter.found
+        if waiter.scan is not None:
+            return waiter.scan
         # After a timeout too: the message with the verdict may have been lost.
         with db.connection() as conn:
             scan = store.find(conn, scan_id)

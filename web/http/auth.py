@@ -27,6 +27,7 @@ from shared.organizations.api_keys import ApiKey, Scope
 from shared.organizations.rules import Role, includes_role
 from shared.settings import settings
 from web.http import external_auth
+from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 ALGORITHM = "HS256"
@@ -169,7 +170,7 @@ def _is_open(needed: Requirement) -> bool:
         return True
     if needed.only_if_setting is None or "Authorization" in request.headers:
         return False
-    return not getattr(settings(), needed.only_if_setting)
+    return not getattr(current_settings(), needed.only_if_setting)
 
 
 def authenticate(*, refresh: bool = False) -> Caller:

@@ -1,14 +1,14 @@
-"""Pages of other origins (the Fetch standard, 3.2): those on the allow-list may call the API, all others may not.
+"""Cross-origin requests (the Fetch standard, 3.2): only origins on the allow-list can call the API.
 
-Ours rather than flask-cors, which takes an origin with brackets for a pattern, compares without regard to case, tells
-caches of `Origin` only where there are two, and answers a preflight it refuses with 200.
+This module replaces flask-cors, which takes an origin with brackets for a pattern, ignores case, sends `Vary: Origin`
+only for two origins or more, and answers a rejected preflight with 200.
 """
 
 from flask import Flask, Response, request
 
-from shared.settings import settings
 from web.http.problems import problem
-from web.http.rate_limits import HEADERS as LIMITS
+from web.http.rate_limits import HEADERS as RATE_LIMIT_HEADERS
+from web.http.settings import current_settings
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 ALLOWED_HEADERS = (
@@ -32,24 +32,27 @@ EXPOSED_HEADERS = (
     "Preference-Applied",
     "WWW-Authenticate",
     "X-Request-ID",
-    *LIMITS,
+    *RATE_LIMIT_HEADERS,
 )
 MAX_AGE_SECONDS = 600
-_KNOWN = {name.lower() for name in ALLOWED_HEADERS}
+_ALLOWED_LOWER = {name.lower() for name in ALLOWED_HEADERS}
 
 
 def init_app(app: Flask) -> None:
-    """Answer preflights before anybody is asked for credentials, and tell browsers who may read an answer, whatever it
-    is. Cookies are not used, and so never allowed."""
+    """Answer preflight requests before authentication, and add CORS headers to every response, errors included.
+
+    Cookies are not used, so credentials are never allowed.
+    """
 
     @app.before_request
     def preflight() -> Response | None:
-        wanted = request.headers.get("Access-Control-Request-Method")
-        if request.method != "OPTIONS" or "Origin" not in request.headers or wanted is None:
+        method = request.headers.get("Access-Control-Request-Method")
+        if request.method != "OPTIONS" or "Origin" not in request.headers or method is None:
             return None
-        asked = request.headers.get("Access-Control-Request-Headers", "").lower().split(",")
-        if not _may_read() or wanted not in METHODS or not {name.strip() for name in asked} - {""} <= _KNOWN:
-            return problem(403, "This origin, this method or one of these headers is not allowed here.")
+        names = request.headers.get("Access-Control-Request-Headers", "").lower().split(",")
+        headers = {name.strip() for name in names} - {""}
+        if not _is_allowed_origin() or method not in METHODS or not headers <= _ALLOWED_LOWER:
+            return problem(403, "This origin, this method or one of these headers is not allowed.")
         response = Response(status=204)
         response.headers["Access-Control-Allow-Methods"] = ", ".join(METHODS)
         response.headers["Access-Control-Allow-Headers"] = ", ".join(ALLOWED_HEADERS)
@@ -57,14 +60,14 @@ def init_app(app: Flask) -> None:
         return response
 
     @app.after_request
-    def tell(response: Response) -> Response:
-        if settings().allowed_origins:
+    def add_cors_headers(response: Response) -> Response:
+        if current_settings().allowed_origins:
             response.vary.add("Origin")
-        if _may_read():
+        if _is_allowed_origin():
             response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
             response.headers["Access-Control-Expose-Headers"] = ", ".join(EXPOSED_HEADERS)
         return response
 
 
-def _may_read() -> bool:
-    return request.headers.get("Origin") in settings().allowed_origins
+def _is_allowed_origin() -> bool:
+    return request.headers.get("Origin") in current_settings().allowed_origins

@@ -1,4 +1,4 @@
-"""A stored file as an answer: whole, or the range that is asked for (RFC 9110, 13 and 14), never held in memory."""
+"""Send a stored file: whole, or one range of it (RFC 9110, 13 and 14). Files are streamed, never held in memory."""
 
 import re
 import weakref
@@ -7,71 +7,76 @@ from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from flask import Response, request
+from flask import Flask, Response, current_app, request
 from werkzeug.http import parse_range_header
 
 from shared.errors import NotFound, TooManyDownloads, Unavailable
 from shared.infra.logging import get_logger
 from shared.infra.storage.base import FileMissing, StorageError
-from shared.settings import settings
 from web.http.problems import problem
 
 log = get_logger()
 
 Piece = TypeVar("Piece")
+SLOTS = "waymark_download_slots"
+# The last 0 bytes: well-formed, and unsatisfiable for every file (RFC 9110, 14.1.2).
 EMPTY_SUFFIX_RANGE = re.compile(r"bytes[ \t]*=[ \t]*-0+[ \t]*", re.IGNORECASE)
-"""The last no bytes: well-formed, and of no file (RFC 9110, 14.1.2)."""
 HEADERS = {
-    "ETag": {"schema": {"type": "string"}, "description": "Strong: the file never changes"},
+    "ETag": {"schema": {"type": "string"}, "description": "Strong: a file never changes"},
     "Accept-Ranges": {"schema": {"type": "string"}},
     "Content-Disposition": {"schema": {"type": "string"}},
 }
 
 
+def init_app(app: Flask, limit: int) -> None:
+    """Let this process send up to `limit` files at a time. Each holds a thread while its client reads."""
+    app.extensions[SLOTS] = slots(limit)
+
+
 def openapi_responses(*content_types: str) -> dict[str | int, Any]:
-    """What OpenAPI is told of such an answer."""
+    """Return the OpenAPI responses of a view that sends a file of one of these types."""
     content = {kind: {"schema": {"type": "string", "format": "binary"}} for kind in content_types}
     part = HEADERS | {"Content-Range": {"schema": {"type": "string"}}}
     return {
         200: {"description": "The file", "headers": HEADERS, "content": content},
-        206: {"description": "The range of it that was asked for", "headers": part, "content": content},
-        304: {"description": "The file is the one that If-None-Match names."},
+        206: {"description": "The requested range of the file", "headers": part, "content": content},
+        304: {"description": "The file matches If-None-Match."},
         416: None,
     }
 
 
 def slots(n: int) -> SimpleQueue[None]:
-    """So many places. One may be given back at any moment, as when garbage is collected: this queue allows it."""
-    made: SimpleQueue[None] = SimpleQueue()
+    """Return a queue with `n` free slots. A slot can be released at any moment, also during garbage collection."""
+    free: SimpleQueue[None] = SimpleQueue()
     for _ in range(n):
-        made.put(None)
-    return made
-
-
-places = slots(settings().download_limit)
+        free.put(None)
+    return free
 
 
 class SlotBoundIterator(Iterator[Piece], Generic[Piece]):
-    """An answer that is read piece by piece, in one of the process's places: given back at its end, when it is closed,
-    and when it is dropped. Raises TooManyDownloads before anything is opened."""
+    """A response body that holds a download slot until it is exhausted, closed or garbage collected.
+
+    Raises TooManyDownloads, before `begin` is called, if no slot is free.
+    """
 
     def __init__(self, begin: Callable[[], Iterator[Piece]]) -> None:
+        free: SimpleQueue[None] = current_app.extensions[SLOTS]
         try:
-            places.get_nowait()
+            free.get_nowait()
         except Empty:
             raise TooManyDownloads from None
-        self._give_back: Callable[[], object] = weakref.finalize(self, places.put, None)
+        self._release: Callable[[], object] = weakref.finalize(self, free.put, None)
         try:
             self._pieces: Iterator[Piece] = begin()
         except BaseException:
-            self._give_back()
+            self._release()
             raise
 
     def __next__(self) -> Piece:
         try:
             return next(self._pieces)
         except StopIteration:
-            self._give_back()
+            self._release()
             raise
 
     def close(self) -> None:
@@ -79,32 +84,34 @@ class SlotBoundIterator(Iterator[Piece], Generic[Piece]):
             if close := getattr(self._pieces, "close", None):
                 close()
         finally:
-            self._give_back()
+            self._release()
 
 
 def prime(pieces: Iterator[Piece]) -> Iterator[Piece]:
-    """With the first piece there already: while an error still gets an answer of its own."""
+    """Compute the first piece now, so that an error still becomes an error response."""
     return chain([next(pieces)], pieces)
 
 
 class ByteRange(NamedTuple):
-    """The bytes from `start` to before `stop`."""
+    """The bytes from `start` up to, but not including, `stop`."""
 
     start: int
     stop: int
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """The one range that a Range header asks for. None for the whole file: where there is no such header, where it is
-    malformed or of another unit, and where it asks for several, which a server may answer with all. Raises ValueError
-    where the file has none of it."""
+    """Return the single range of a Range header.
+
+    Return None for the whole file: if the header is missing, malformed, of another unit, or has several ranges, to
+    which a server may send everything. Raises ValueError, with the Content-Range, if the file has no byte of the range.
+    """
     if EMPTY_SUFFIX_RANGE.fullmatch(header or ""):
         raise ValueError(f"bytes */{size}")
     parsed = parse_range_header(header)
     if parsed is None or parsed.units != "bytes" or len(parsed.ranges) != 1:
         return None
     ((start, stop),) = parsed.ranges
-    if start < 0:  # the last so many bytes
+    if start < 0:  # the last bytes
         start, stop = max(0, size + start), size
     stop = size if stop is None else min(stop, size)
     if start >= stop:
@@ -115,7 +122,10 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 def send_file(
     read: Callable[[int, int], Iterator[bytes]], *, size: int, tag: str, content_type: str, filename: str
 ) -> Response:
-    """The answer to this request. `read` gives the bytes from its first argument to before its second."""
+    """Return the response to this request for a file: 200, 206, 304 or 416.
+
+    `read(start, stop)` yields the bytes from `start` to before `stop`. `tag` is the ETag without quotes.
+    """
     response = Response(content_type=content_type)
     response.set_etag(tag)
     response.accept_ranges = "bytes"
@@ -124,26 +134,26 @@ def send_file(
     if request.if_none_match.contains_weak(tag):
         response.status_code = 304
         return response
-    span = ByteRange(0, size)
+    byte_range = ByteRange(0, size)
     if "If-Range" not in request.headers or request.headers["If-Range"] == f'"{tag}"':
         try:
-            asked = parse_range(request.headers.get("Range"), size)
+            requested = parse_range(request.headers.get("Range"), size)
         except ValueError as error:
-            refusal = problem(416, f"The file has {size:,} bytes, and none of those that are asked for.")
-            refusal.headers["Content-Range"] = str(error)
-            return refusal
-        if asked is not None:
-            span = asked
+            unsatisfiable = problem(416, f"The file has {size:,} bytes, and none in the requested range.")
+            unsatisfiable.headers["Content-Range"] = str(error)
+            return unsatisfiable
+        if requested is not None:
+            byte_range = requested
             response.status_code = 206
-            response.headers["Content-Range"] = f"bytes {span.start}-{span.stop - 1}/{size}"
+            response.headers["Content-Range"] = f"bytes {byte_range.start}-{byte_range.stop - 1}/{size}"
     if request.method != "HEAD":
         try:
-            response.response = SlotBoundIterator(lambda: read(*span))
+            response.response = SlotBoundIterator(lambda: read(*byte_range))
         except FileMissing as error:
             log.exception("file_missing", path=request.path)
             raise NotFound from error
         except StorageError as error:
             log.warning("storage_unavailable", error=str(error))
             raise Unavailable from error
-    response.content_length = span.stop - span.start
+    response.content_length = byte_range.stop - byte_range.start
     return response

@@ -1,4 +1,4 @@
-"""Keyset pages: a cursor is the key of the last item shown, so a page costs the same however far in it lies."""
+"""Keyset pagination: a cursor is the key of the last item of a page, so each page costs the same at any depth."""
 
 import json
 from base64 import b64decode, urlsafe_b64encode
@@ -15,26 +15,28 @@ Item = TypeVar("Item")
 
 
 class PageQuery(Query):
-    """Which page of a list: how many items at most, and what they come after."""
+    """The page of a list: the maximum number of items, and the cursor of the page before."""
 
-    limit: int = Field(50, ge=1, le=200)
-    cursor: str | None = Field(None, max_length=500, description="`next_cursor` of the page before")
+    limit: int = Field(50, ge=1, le=200, description="Maximum number of items", examples=[50])
+    cursor: str | None = Field(
+        None, max_length=500, description="`next_cursor` of the previous page", examples=["WyIwMTk3YTZiMCJd"]
+    )
 
 
 class InvalidCursor(Invalid):
-    """This cursor never came from us."""
+    """This cursor is not valid. Pass the next_cursor of an earlier response."""
 
     def __init__(self) -> None:
-        super().__init__(FieldError("query.cursor", "must be the next_cursor of an earlier answer"))
+        super().__init__(FieldError("query.cursor", "must be the next_cursor of an earlier response"))
 
 
 def encode_cursor(*parts: str) -> str:
-    """The parts of a key as one opaque string that needs no escaping in a URL."""
+    """Return the parts of a key as one opaque string that needs no escaping in a URL."""
     return urlsafe_b64encode(json.dumps(parts).encode()).decode().rstrip("=")
 
 
 def decode_cursor(text: str, n: int) -> tuple[str, ...]:
-    """The `n` parts that `encode_cursor` was given; what they mean is for the caller to check. Raises BadCursor."""
+    """Return the `n` parts of a cursor. The caller checks what they mean. Raises InvalidCursor."""
     try:
         parts = json.loads(b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
@@ -45,7 +47,7 @@ def decode_cursor(text: str, n: int) -> tuple[str, ...]:
 
 
 def decode_id(cursor: str | None) -> UUID | None:
-    """The id inside a cursor made of one; None for the first page. Raises BadCursor."""
+    """Return the id in a cursor of one id, or None for the first page. Raises InvalidCursor."""
     if cursor is None:
         return None
     (text,) = decode_cursor(cursor, 1)
@@ -56,8 +58,8 @@ def decode_id(cursor: str | None) -> UUID | None:
 
 
 def paginate(
-    found: Sequence[Item], limit: int, key: Callable[[Item], tuple[str, ...]]
+    items: Sequence[Item], limit: int, key: Callable[[Item], tuple[str, ...]]
 ) -> tuple[Sequence[Item], str | None]:
-    """A page of at most `limit` out of one item more than that, if there was one, and the cursor of what follows."""
-    page = found[:limit]
-    return page, encode_cursor(*key(page[-1])) if len(found) > limit else None
+    """Split `limit` + 1 fetched items into a page of `limit` and the cursor of the next page, None at the end."""
+    page = items[:limit]
+    return page, encode_cursor(*key(page[-1])) if len(items) > limit else None

@@ -1,4 +1,4 @@
-"""Every exception as an answer, once: RFC 9457 problem+json, with a request id and nothing of the server's insides."""
+"""Map every exception to an RFC 9457 problem+json response, once. No response reveals the server's internals."""
 
 from http import HTTPStatus
 from typing import Any
@@ -31,8 +31,8 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
 }
 
 
-def problem(status: int, detail: str, faults: tuple[FieldError, ...] = (), **more: Any) -> Response:
-    """An application/problem+json response. `more` are members that only this problem has (RFC 9457, 3.2)."""
+def problem(status: int, detail: str, field_errors: tuple[FieldError, ...] = (), **extensions: Any) -> Response:
+    """Return an application/problem+json response. `extensions` are extra members of the problem (RFC 9457, 3.2)."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
@@ -41,9 +41,9 @@ def problem(status: int, detail: str, faults: tuple[FieldError, ...] = (), **mor
         "instance": quote(request.path),
         "request_id": g.get("request_id"),
     }
-    if faults:
-        body["errors"] = [{"loc": fault.loc, "message": fault.message} for fault in faults]
-    response = json_response(body | more, status)
+    if field_errors:
+        body["errors"] = [{"loc": error.loc, "message": error.message} for error in field_errors]
+    response = json_response(body | extensions, status)
     response.content_type = "application/problem+json"
     if status == HTTPStatus.UNAUTHORIZED:
         response.headers["WWW-Authenticate"] = "Bearer"
@@ -53,11 +53,11 @@ def problem(status: int, detail: str, faults: tuple[FieldError, ...] = (), **mor
 
 
 def field_errors_of(error: ValidationError) -> tuple[FieldError, ...]:
-    """Pydantic's findings as ours. Models are named after the part of the request they check: `Body`, `Query`."""
+    """Return pydantic's errors as field errors. The suffix of the model's name is the part: `Body`, `Query` …"""
     part = _part(error.title)
     return tuple(
-        FieldError(".".join((part, *map(str, found["loc"]))), found["msg"].removeprefix("Value error, "))
-        for found in error.errors(include_url=False, include_context=False, include_input=False)
+        FieldError(".".join((part, *map(str, detail["loc"]))), detail["msg"].removeprefix("Value error, "))
+        for detail in error.errors(include_url=False, include_context=False, include_input=False)
     )
 
 
@@ -69,12 +69,15 @@ def _part(title: str) -> str:
 
 
 def on_validation_error(error: ValidationError) -> Response:
-    faults = field_errors_of(error)
-    return problem(422, f"{faults[0].loc}: {faults[0].message}", faults)
+    return _invalid(field_errors_of(error))
+
+
+def _invalid(field_errors: tuple[FieldError, ...]) -> Response:
+    return problem(422, f"{field_errors[0].loc}: {field_errors[0].message}", field_errors)
 
 
 def init_app(app: Flask) -> None:
-    """Register the handlers."""
+    """Register the error handlers."""
 
     @app.errorhandler(errors.DomainError)
     def on_domain_error(error: errors.DomainError) -> Response:
@@ -82,7 +85,7 @@ def init_app(app: Flask) -> None:
         if isinstance(error, errors.InvalidRows):
             return problem(status, error.message, error.faults, rows=error.rows)
         if isinstance(error, Invalid) and error.faults:
-            return problem(status, f"{error.faults[0].loc}: {error.faults[0].message}", error.faults)
+            return _invalid(error.faults)
         response = problem(status, str(error))
         if isinstance(error, errors.Unavailable):
             response.headers["Retry-After"] = str(error.retry_after)
@@ -93,25 +96,25 @@ def init_app(app: Flask) -> None:
     @app.errorhandler(psycopg.OperationalError)
     @app.errorhandler(psycopg_pool.PoolTimeout)
     @app.errorhandler(redis.RedisError)
-    def on_store_away(error: Exception) -> Response:
+    def on_store_unavailable(error: Exception) -> Response:
         log.warning("store_unavailable", error=str(error))
-        return problem(503, "A store that this needs is not answering; try again shortly.")
+        return problem(503, "A store is unavailable. Retry shortly.")
 
     @app.errorhandler(ParseException)
-    def on_broken_body(_error: Exception) -> Response:
-        response = problem(400, "The body is not framed as HTTP/1.1 asks for.")
-        response.headers["Connection"] = "close"  # where the next request begins is anybody's guess
+    def on_malformed_body(_error: Exception) -> Response:
+        response = problem(400, "The body is not framed as HTTP/1.1 requires.")
+        response.headers["Connection"] = "close"  # the start of the next request is unknown
         return response
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
         if isinstance(error, TooManyRequests):
-            return problem(429, "Too many requests; Retry-After says when to try again.")
+            return problem(429, "Too many requests. Retry after the seconds in Retry-After.")
         if isinstance(error, RequestEntityTooLarge):
             limit = request.max_content_length
-            return problem(413, f"The body is larger than the {limit} bytes allowed here.")
+            return problem(413, f"The body is larger than {limit} bytes, the limit of this route.")
         if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
-            return problem(408, "The body did not come in time.")
+            return problem(408, "The body did not arrive in time.")
         response = problem(error.code or 500, error.description or "")
         for name, value in error.get_headers():
             if name == "Allow":
@@ -119,6 +122,6 @@ def init_app(app: Flask) -> None:
         return response
 
     @app.errorhandler(Exception)
-    def on_defect(error: Exception) -> Response:
+    def on_unhandled_exception(error: Exception) -> Response:
         log.error("unhandled_exception", exc_info=error)
-        return problem(500, "Something is wrong on our side; the request id helps to find it.")
+        return problem(500, "Internal error. Report the request_id to the operator of this service.")

@@ -1,4 +1,4 @@
-"""Proxies that stand before us: what they tell of the client is believed for as many as TRUSTED_PROXIES says."""
+"""Proxies in front of the service: read the client's address and scheme from their headers."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -6,29 +6,28 @@ from typing import TYPE_CHECKING
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from shared.settings import settings
-
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
-def init_app(app: Flask) -> None:
-    """Take the address from X-Forwarded-For and the scheme from X-Forwarded-Proto, counted from the right: what a
-    client writes itself stands left of what its proxies add.
+def init_app(app: Flask, trusted_proxies: int) -> None:
+    """Take the address from X-Forwarded-For and the scheme from X-Forwarded-Proto. With 0 proxies, trust neither.
 
-    X-Forwarded-Host is never read: proxies that do not set it pass on a client's. PUBLIC_URL says who we are.
+    Entries count from the right: a client's own entries are left of those that the proxies append. X-Forwarded-Host is
+    never read, because a proxy that does not set it forwards the client's. PUBLIC_URL names this installation.
     """
-    if hops := settings().trusted_proxies:
-        app.wsgi_app = ProxyFix(_with_scheme(app.wsgi_app, hops), x_for=hops, x_proto=0)  # type: ignore[method-assign]
+    if trusted_proxies:
+        app.wsgi_app = ProxyFix(  # type: ignore[method-assign]
+            _with_scheme(app.wsgi_app, trusted_proxies), x_for=trusted_proxies, x_proto=0
+        )
 
 
-def _with_scheme(app: "WSGIApplication", hops: int) -> "WSGIApplication":
-    """Some proxies add to X-Forwarded-Proto, as all do to X-Forwarded-For; most write it anew, and then there are fewer
-    entries than proxies, the first of them by one of ours. ProxyFix would believe none of these."""
-
+def _with_scheme(app: "WSGIApplication", trusted_proxies: int) -> "WSGIApplication":
+    # Some proxies append to X-Forwarded-Proto, as all do to X-Forwarded-For. Most replace it, which leaves fewer
+    # entries than proxies, the first of them from a trusted one. ProxyFix would ignore a header that short.
     def run(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        told = [each.strip() for each in environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")]
-        scheme = told[-min(hops, len(told))]
+        schemes = [entry.strip() for entry in environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")]
+        scheme = schemes[-min(trusted_proxies, len(schemes))]
         if scheme in ("http", "https"):
             environ["wsgi.url_scheme"] = scheme
         return app(environ, start_response)

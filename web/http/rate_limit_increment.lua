@@ -1,10 +1,10 @@
--- Count one more request, or as many as it costs, in a window that begins with the first. How many there are, and the
+-- Add the cost of a request to a counter whose window starts with the first request. Return the count, and the
 -- milliseconds until the window ends.
--- KEYS: counter    ARGV: cost, the window's milliseconds
-local spent = redis.call('INCRBY', KEYS[1], ARGV[1])
-local left = redis.call('PTTL', KEYS[1])
-if left < 0 then
+-- KEYS: counter    ARGV: cost, window in milliseconds
+local count = redis.call('INCRBY', KEYS[1], ARGV[1])
+local ttl = redis.call('PTTL', KEYS[1])
+if ttl < 0 then
     redis.call('PEXPIRE', KEYS[1], ARGV[2])
-    left = tonumber(ARGV[2])
+    ttl = tonumber(ARGV[2])
 end
-return {spent, left}
+return {count, ttl}

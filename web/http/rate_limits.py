@@ -1,8 +1,8 @@
-"""Budgets: how often a player, an API key or an address may ask, and what each answer tells of it.
+"""Rate limits per player, API key, address and username, and the RateLimit-* headers of every response.
 
-Judged before the gate, by Flask-Limiter, so that a refused request costs neither PostgreSQL nor argon2. Whose budget it
-is follows from the credentials as far as they prove themselves: a token that we signed names its player; whatever is
-not known to be good counts against the address. See docs/decisions/0026.
+Flask-Limiter checks them before authentication, so a rejected request costs neither PostgreSQL nor argon2. The key of
+a request comes from credentials that can be verified without a store. An access token that Waymark signed counts for
+its player. Unverified credentials count for the address. See docs/decisions/0026.
 """
 
 import logging
@@ -20,9 +20,9 @@ from flask_limiter import ApplicationLimit, Limiter
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import Invalid
-from shared.settings import settings
 from web.http.auth import optional_caller, rate_limit_key_of_credentials, requirement_of
 from web.http.rate_limit_storage import SCHEME
+from web.http.settings import current_settings
 
 LimitName = Literal[
     "default",
@@ -38,7 +38,7 @@ LimitName = Literal[
     "render",
     "image",
 ]
-"""Each has its setting, RATE_LIMIT_ and its name."""
+"""Each has a setting: RATE_LIMIT_ and the name in capitals."""
 
 LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "accounts.create_guest": "register",
@@ -57,105 +57,115 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "renders.create_render": "render",
     "scans.submit_scan": "scan",
 }
-"""What a request to these routes is taken from; to all others, from `default`."""
+"""The limit of these routes. All others have `default`."""
 PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
-"""Routes that are counted against the `username` in their body, too: no rotation of addresses helps to guess one."""
+"""Routes that also count the `username` in their body, so guessing from many addresses is limited too."""
 API_KEY_LIMITS = {"default", "scan"}
-"""What an API key has one wide budget for: it acts for many players."""
+"""Limits that `api_key` replaces for an API key, because it acts for many players."""
 UNLIMITED_ENDPOINTS = {"health.healthz", "health.readyz", "metrics.metrics"}
-"""What a platform asks of a process, from few addresses and often."""
+"""Routes that a platform polls. Their cost does not depend on the number of requests."""
 MAX_REMEMBERED_KEYS = 4_096
+# Providers assign a household more than one /64 (RFC 6177, 2; RIPE-690, 4.2).
 IPV6_PREFIX_LENGTH = 56
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After")
+KNOWN_API_KEYS = "waymark_known_api_keys"
 
 
 @dataclass(frozen=True)
 class RateLimitKeys:
-    """Whose budget a request is taken from."""
+    """What a request counts for: a limit, and the player, API key, session or address."""
 
-    budget: LimitName
-    who: str
-    name: str | None = None  # a digest of the username that is tried
+    limit: LimitName
+    key: str
+    username: str | None = None  # a digest of the attempted username
 
 
-def init_app(app: Flask) -> None:
-    """Judge budgets from here on; what is registered before has been done when a request is refused. Without limits
-    there is nothing that could cost time."""
-    if not settings().rate_limits_enabled:
+def init_app(app: Flask, *, is_enabled: bool, max_connections: int) -> None:
+    """Check limits before each request from here on, and report them in headers.
+
+    Hooks that were registered earlier run for rejected requests too.
+    """
+    if not is_enabled:
         return
+    # API keys that this process has authenticated, by a digest of their header. A key proves nothing by itself: an
+    # unknown one counts as a guess.
+    app.extensions[KNOWN_API_KEYS] = {}
     limiter = Limiter(
-        lambda: _spender().who,
+        lambda: _keys().key,
         application_limits=[
-            ApplicationLimit(lambda: _limit(_spender().budget), scope=lambda _: _spender().budget),
+            ApplicationLimit(lambda: _limit(_keys().limit), scope=lambda _: _keys().limit),
             ApplicationLimit(
-                lambda: _limit("login_per_username") if _spender().name else "",
-                key_function=lambda: _spender().name or "",
+                lambda: _limit("login_per_username") if _keys().username else "",
+                key_function=lambda: _keys().username or "",
                 scope="login_per_username",
             ),
         ],
         storage_uri=f"{SCHEME}://",
+        storage_options={"max_connections": max_connections},
         in_memory_fallback_enabled=True,
     )
     limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED_ENDPOINTS)
-    logging.getLogger("flask-limiter").setLevel(logging.WARNING)  # a refused request has its line already
+    # The access log already has an entry for a rejected request.
+    logging.getLogger("flask-limiter").setLevel(logging.WARNING)
 
     @app.before_request
-    def find_spender() -> None:
+    def set_rate_limit_keys() -> None:
         if request.endpoint is not None and request.method != "OPTIONS":
-            g.rate_limit_keys = _find_spender(request.endpoint)
+            g.rate_limit_keys = _find_keys(request.endpoint)
 
     limiter.init_app(app)
 
     @app.after_request
-    def tell(response: Response) -> Response:
-        """What is left of the budget that will be spent first, in seconds and not in dates: clocks differ."""
-        if (found := optional_caller()) is not None and found.key is not None:
-            _remember_api_key(found.key.id)
+    def add_rate_limit_headers(response: Response) -> Response:
+        """Report the limit with the smallest remaining share. The reset is in seconds, because clocks differ."""
+        if (caller := optional_caller()) is not None and caller.key is not None:
+            _remember_api_key(caller.key.id)
         if limits := limiter.current_limits:
-            tightest = min(limits, key=lambda each: (not each.breached, each.remaining / each.limit.amount))
+            tightest = min(limits, key=lambda state: (not state.breached, state.remaining / state.limit.amount))
             reset = max(0, ceil(tightest.window.reset_time - time.time()))
-            told = (tightest.limit.amount, max(0, tightest.remaining), reset, max(1, reset))
-            for name, value in zip(HEADERS[: 4 if tightest.breached else 3], told, strict=False):
+            values = (tightest.limit.amount, max(0, tightest.remaining), reset, max(1, reset))
+            for name, value in zip(HEADERS[: 4 if tightest.breached else 3], values, strict=False):
                 response.headers[name] = str(value)
         return response
 
 
-def _spender() -> RateLimitKeys:
-    found: RateLimitKeys = g.rate_limit_keys
-    return found
+def _keys() -> RateLimitKeys:
+    keys: RateLimitKeys = g.rate_limit_keys
+    return keys
 
 
-def _find_spender(endpoint: str) -> RateLimitKeys:
-    budget = LIMIT_BY_ENDPOINT.get(endpoint, "default")
-    needed = requirement_of(current_app.view_functions[endpoint])
-    if needed.kind == "public":
+def _find_keys(endpoint: str) -> RateLimitKeys:
+    limit = LIMIT_BY_ENDPOINT.get(endpoint, "default")
+    requirement = requirement_of(current_app.view_functions[endpoint])
+    if requirement.kind == "public":
         return RateLimitKeys(
-            budget,
+            limit,
             normalize_address(request.remote_addr),
             _attempted_username() if endpoint in PER_USERNAME_ENDPOINTS else None,
         )
     presented = request.headers.get("Authorization", "")
-    if presented.startswith("Bearer wm_") and (key_id := _known_keys.get(_digest(presented))) is not None:
-        return RateLimitKeys("api_key" if budget in API_KEY_LIMITS else budget, str(key_id))
-    if (who := rate_limit_key_of_credentials(refresh=needed.kind == "refresh")) is not None:
-        return RateLimitKeys(budget, str(who))
+    if presented.startswith("Bearer wm_") and (key_id := _known_api_keys().get(_digest(presented))) is not None:
+        return RateLimitKeys("api_key" if limit in API_KEY_LIMITS else limit, str(key_id))
+    if (key := rate_limit_key_of_credentials(refresh=requirement.kind == "refresh")) is not None:
+        return RateLimitKeys(limit, str(key))
     if "Authorization" not in request.headers:
-        if needed.kind == "socket" and "ticket" in request.args:
+        if requirement.kind == "socket" and "ticket" in request.args:
             return RateLimitKeys("websocket_ticket", normalize_address(request.remote_addr))
-        if needed.only_if_setting or needed.allows_signed_link:
-            return RateLimitKeys(budget, normalize_address(request.remote_addr))
+        if requirement.only_if_setting or requirement.allows_signed_link:
+            return RateLimitKeys(limit, normalize_address(request.remote_addr))
     return RateLimitKeys("anonymous", normalize_address(request.remote_addr))
 
 
-_known_keys: dict[bytes, UUID] = {}
-"""API keys that the gate of this process has let in, by a digest of what presents them. A key shows nothing by itself:
-until it is known, it counts as a guess at one."""
+def _known_api_keys() -> dict[bytes, UUID]:
+    known: dict[bytes, UUID] = current_app.extensions[KNOWN_API_KEYS]
+    return known
 
 
 def _remember_api_key(key_id: UUID) -> None:
-    if len(_known_keys) >= MAX_REMEMBERED_KEYS:
-        _known_keys.clear()
-    _known_keys[_digest(request.headers["Authorization"])] = key_id
+    known = _known_api_keys()
+    if len(known) >= MAX_REMEMBERED_KEYS:
+        known.clear()
+    known[_digest(request.headers["Authorization"])] = key_id
 
 
 def _digest(text: str) -> bytes:
@@ -163,37 +173,36 @@ def _digest(text: str) -> bytes:
 
 
 def _attempted_username() -> str | None:
-    """The name that somebody tries to log in with, however they spell it. Whether it exists makes no difference."""
+    """Return a digest of the username in the body, in its normal form. It need not exist."""
     try:
         body = request.get_json(silent=True)
-    except (Invalid, RequestEntityTooLarge):  # said again once it is judged
+    except (Invalid, RequestEntityTooLarge):  # reported when the body is validated
         return None
     name = body.get("username") if isinstance(body, dict) else None
     if not isinstance(name, str):
         return None
-    plain = unicodedata.normalize("NFKD", name).casefold().encode("ascii", "ignore")
-    return sha256(plain).hexdigest()[:32]
+    normal = unicodedata.normalize("NFKD", name).casefold().encode("ascii", "ignore")
+    return sha256(normal).hexdigest()[:32]
 
 
-def normalize_address(told: str | None) -> str:
-    """An address as a budget counts it: of IPv6 the network that one household is given, which is more than a /64 (RFC
-    6177, 2; RIPE-690, 4.2)."""
-    text = (told or "").strip()
-    if text.startswith("["):  # with a port, as some proxies tell it
+def normalize_address(address: str | None) -> str:
+    """Return the key of an address: of IPv6 its /56, of an IPv4-mapped address the IPv4 one. "unknown" if malformed."""
+    text = (address or "").strip()
+    if text.startswith("["):  # with a port, as some proxies send it
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ip_address(text.partition("%")[0])
+        parsed = ip_address(text.partition("%")[0])
     except ValueError:
         return "unknown"
-    if isinstance(found, IPv6Address):
-        if found.ipv4_mapped is not None:
-            return str(found.ipv4_mapped)
-        return str(ip_network((found, IPV6_PREFIX_LENGTH), strict=False))
-    return str(found)
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ip_network((parsed, IPV6_PREFIX_LENGTH), strict=False))
+    return str(parsed)
 
 
-def _limit(budget: LimitName) -> str:
-    limit: str = getattr(settings(), f"rate_limit_{budget}")
+def _limit(name: LimitName) -> str:
+    limit: str = getattr(current_settings(), f"rate_limit_{name}")
     return limit

@@ -1,4 +1,4 @@
-"""What every request passes besides the gate: its id, the look at its body, and the headers of its answer."""
+"""What every request passes besides authentication: its id, the limits of its body, and the access log."""
 
 import re
 from collections.abc import Callable
@@ -21,20 +21,22 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
 def assign_request_ids(app: Flask) -> None:
-    """Give each request its id, the client's where it is a plain one, and the length that its body may have; and each
-    answer its headers."""
+    """Give each request its id and its body limit, and each response X-Request-ID, Cache-Control and a log entry.
+
+    A valid X-Request-ID of the client is used, otherwise one is generated.
+    """
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
 
     @app.before_request
-    def name() -> None:
-        given = request.headers.get("X-Request-ID", "")
-        g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid7())
+    def start_request() -> None:
+        header = request.headers.get("X-Request-ID", "")
+        g.request_id = header if REQUEST_ID.fullmatch(header) else str(uuid7())
         bind_request_id(g.request_id)
         view = current_app.view_functions.get(request.endpoint or "")
         request.max_content_length = getattr(view, "max_body_bytes", MAX_BODY_BYTES)
 
     @app.after_request
-    def finish(response: Response) -> Response:
+    def finish_request(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
         response.headers.setdefault("Cache-Control", "no-store")
         log.info("request_finished", method=request.method, path=request.path, status=response.status_code)
@@ -42,7 +44,7 @@ def assign_request_ids(app: Flask) -> None:
 
 
 def max_body_bytes(max_bytes: int) -> Callable[[View], View]:
-    """The view takes a body or a form of at most so many bytes, files included."""
+    """Limit the body of a view's requests, or its form with files, to `max_bytes`. The default is 1 MiB."""
 
     def decorate(view: View) -> View:
         view.max_body_bytes = max_bytes  # type: ignore[attr-defined]
@@ -52,7 +54,7 @@ def max_body_bytes(max_bytes: int) -> Callable[[View], View]:
 
 
 def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
-    """The view takes a file as its body: text in UTF-8 of this type, of at most so many bytes."""
+    """Mark a view whose request body is a file: UTF-8 text of this media type, at most `max_bytes`."""
 
     def decorate(view: View) -> View:
         view.media_type = media_type  # type: ignore[attr-defined]
@@ -62,14 +64,13 @@ def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
 
 
 def serialize_requests(view: View) -> View:
-    """The view has a password hashed, and crowds may come to have that done: they are let in one after the other, so
-    that everybody else hardly notices, and sent away before they cost anything while there is no room for them."""
+    """Mark a view that hashes a password. Its requests run one at a time, and get 503 while the queue is full."""
     view.is_serialized = True  # type: ignore[attr-defined]
     return view
 
 
 def register_serialized_routes(app: Flask) -> None:
-    """Tell the server which routes those are: methods and paths."""
+    """Publish the methods and paths of the serialized routes to the server. Call it after the last route."""
     app.extensions[SERIALIZED_ROUTES] = {
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
@@ -79,36 +80,36 @@ def register_serialized_routes(app: Flask) -> None:
 
 
 def check_request_bodies(app: Flask) -> None:
-    """Refuse, after the gate and before validation, a body that is not what the route takes, and a query parameter that
-    is given twice."""
+    """Reject a body of the wrong type, and a repeated query parameter: after authentication, before validation."""
 
     @app.before_request
-    def check() -> None:
+    def check_request_body() -> None:
         view = current_app.view_functions.get(request.endpoint or "")
-        takes = getattr(view, "__annotations__", {})
+        parameters = getattr(view, "__annotations__", {})
         if request.method == "OPTIONS":
             return
         if getattr(view, "is_serialized", False):
             check_capacity()
-        if "query" in takes and request.query_string:
-            _refuse_repeated(takes["query"])
-        if "form" in takes and request.mimetype != "multipart/form-data":
+        if "query" in parameters and request.query_string:
+            _reject_repeated(parameters["query"])
+        if "form" in parameters and request.mimetype != "multipart/form-data":
             raise UnsupportedMediaType("The body must be multipart/form-data.")
         media_type = getattr(view, "media_type", None)
         charset = request.mimetype_params.get("charset", "utf-8").lower()
         if media_type is not None and (request.mimetype != media_type or charset != "utf-8"):
             raise UnsupportedMediaType(f"The body must be {media_type}, in UTF-8.")
-        if "body" in takes:
+        if "body" in parameters:
             if request.mimetype != "application/json":
                 raise UnsupportedMediaType
-            if request.content_length is None:  # werkzeug cuts such a body off at the limit, instead of refusing it
+            # Without a length, werkzeug truncates a long body at the limit. Reading beyond it raises an error.
+            if request.content_length is None:
                 request.get_data()
                 request.stream.read(1)
-            if not isinstance(request.get_json(), dict):  # parsed once, kept for the view
+            if not isinstance(request.get_json(), dict):  # parsed once, and cached for the view
                 raise Invalid(FieldError("body", "must be a JSON object"))
 
 
-def _refuse_repeated(query: type[Query]) -> None:
+def _reject_repeated(query: type[Query]) -> None:
     for name in query.model_fields:
         if len(request.args.getlist(name)) > 1:
             raise Invalid(FieldError(f"query.{name}", "must be given once"))

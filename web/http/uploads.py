@@ -1,4 +1,4 @@
-"""Files that come as the body of a request: put aside first, so that no connection to PostgreSQL waits for a client."""
+"""Request bodies that are files. They are spooled first, so no PostgreSQL connection waits for a client's upload."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,20 +9,20 @@ from typing import BinaryIO, cast
 from flask import g, request
 
 MAX_MEMORY_BYTES = 256 * 1024
-PIECE = 64 * 1024
+READ_SIZE = 64 * 1024
 
 
 @contextmanager
 def spooled_body() -> Iterator[BinaryIO]:
-    """The body as a file at its beginning; it is gone when the context ends. Large ones are on disk, never in memory.
+    """Yield the body as a file, at its start. A body over 256 KiB is on disk. The file is deleted on exit.
 
-    Raises RequestEntityTooLarge as soon as it is longer than the view takes, whether or not the client said how long.
+    Raises RequestEntityTooLarge as soon as the body exceeds the view's limit, also without a Content-Length.
     """
     digest = sha256()
     with SpooledTemporaryFile(MAX_MEMORY_BYTES) as file:
-        while piece := request.stream.read(PIECE):
-            digest.update(piece)
-            file.write(piece)
+        while chunk := request.stream.read(READ_SIZE):
+            digest.update(chunk)
+            file.write(chunk)
         file.seek(0)
         g.body_digest = digest.hexdigest()
         yield cast("BinaryIO", file)

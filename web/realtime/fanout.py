@@ -1,16 +1,19 @@
-"""One Redis subscriber per process, fanned out to this process's sockets and waiting requests.
+"""One Redis subscriber per process, which delivers messages to this process's WebSockets and waiting requests.
 
-Pub/sub forgets: after every (re)connection each socket reads what it missed from the event log, and each waiting
-request looks at its scan again.
+Redis pub/sub loses messages while a subscriber is disconnected. After every (re)connection each socket therefore reads
+what it missed from the event log, and each waiting request reads its scan again.
 """
 
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 from uuid import UUID
 
 import psycopg
+import psycopg_pool
+from flask import Flask, current_app
 
 from shared.infra import db
 from shared.infra.event_log import LogPosition, Snapshot
@@ -28,83 +31,90 @@ from web.realtime.verdict_waiters import VerdictWaiters, Waiter
 
 log = get_logger()
 
+EXTENSION = "waymark_fanout"
 QUEUE_LENGTH = 1_000
+RECONNECT_SECONDS = 0.5
 CHANNELS = (EVENTS_CHANNEL, VERDICTS_CHANNEL, ACCESS_CHANGES_CHANNEL)
 
 
 class Subscription:
-    """What one socket has yet to send. Filled by the subscriber's thread, emptied by the socket's."""
+    """The queue and the log position of one WebSocket. The subscriber's thread fills it, the socket's empties it."""
 
     def __init__(self, stream: str, owner: UUID, listener: UUID) -> None:
-        self.stream = stream  # "player" or "org"
+        self.stream = stream
+        """"player" or "org"."""
         self.owner = owner
         self.listener = listener
-        """Who listens: the owner, or one of an organization's staff."""
+        """The player whose access it is: the owner, or a member of the organization's staff."""
         self.needs_recheck = True
-        """Whether the listener may have lost the right to listen: a login or role of theirs has ended. At first, too,
-        for it may have while the socket was being opened."""
+        """True if the listener may have lost access: also at first, because it may happen during the upgrade."""
         self.position = LogPosition(0, 0)
-        """Everything up to here was sent, or is not to be."""
-        self.seen: Snapshot | None = None
-        """Without a place to resume from: what was committed before the upgrade is not news."""
+        """Events up to here were sent, or precede the subscription."""
+        self.start: Snapshot | None = None
+        """Without a position to resume from: events that were committed before the upgrade are not sent."""
         self.must_replay = False
-        """The log holds something that did not come through Redis."""
-        self.replaying = False
-        self.overflowed = False
+        """True if the log has events that did not arrive through Redis."""
+        self.is_replaying = False
+        self.has_overflowed = False
         self.has_events = threading.Event()
         self._queue: deque[PublishedEvent] = deque()
 
     def start_at(self, now: Snapshot, since: LogPosition | None) -> None:
-        """Say from where on events are news. The feed is filled already, so that none falls between."""
+        """Set the first event to send. The queue already receives events, so none is lost in between."""
         if since is None:
-            self.seen, self.position = now, LogPosition(now.xmin, 0)
+            self.start, self.position = now, LogPosition(now.xmin, 0)
         else:
             self.must_replay, self.position = True, since
 
-    def push(self, published: PublishedEvent) -> None:
-        """Queue one event; too many make a slow socket overflow, and one that replays the log read on there."""
+    def push(self, event: PublishedEvent) -> None:
+        """Queue one event. If the queue is full, a slow socket overflows, and a replaying one reads on from the log."""
         if len(self._queue) < QUEUE_LENGTH:
-            self._queue.append(published)
-        elif self.replaying or self.must_replay:
+            self._queue.append(event)
+        elif self.is_replaying or self.must_replay:
             self._queue.clear()
             self.must_replay = True
         else:
-            self.overflowed = True
+            self.has_overflowed = True
         self.has_events.set()
 
     def pop(self) -> str | None:
-        """The next message to send, or None. What was sent before, or was no news, is skipped."""
+        """Return the next message, or None. Skips events that were already sent or precede the subscription."""
         while self._queue:
-            published = self._queue.popleft()
-            if self.accepts(published.position):
-                return published.text
+            event = self._queue.popleft()
+            if self.accepts(event.position):
+                return event.text
         return None
 
     def accepts(self, position: LogPosition) -> bool:
-        """Whether an event is news to this socket; then it counts as sent."""
+        """Return whether this event is still to be sent. If it is, it counts as sent from now on."""
         if position <= self.position:
             return False
         self.position = position
-        return self.seen is None or not self.seen.sees(position.xid)
+        return self.start is None or not self.start.sees(position.xid)
 
-    def attach(self, news: threading.Event) -> None:
-        """Use the socket's own event from here on, so that one wait hears of news, of the client, and of the end."""
-        self.has_events = news
-        news.set()
+    def attach(self, event: threading.Event) -> None:
+        """Signal the socket's own event from here on: one wait covers new events, client messages and closing."""
+        self.has_events = event
+        event.set()
 
 
 class Fanout:
-    """This process's subscriber, its feeds and its waiting requests."""
+    """This process's subscriber, its subscriptions and its waiting requests."""
 
-    def __init__(self, waits: VerdictWaiters) -> None:
-        self.waits = waits
-        self.closing = False
-        self._feeds: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
+    def __init__(self, waiters: VerdictWaiters) -> None:
+        self.waiters = waiters
+        self._closing = threading.Event()
+        self._subscriptions: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_closing(self) -> bool:
+        """True once the process is stopping."""
+        return self._closing.is_set()
+
     def start(self) -> None:
-        """Start the subscriber on first use: after the fork, and only where somebody listens."""
+        """Start the subscriber, unless it runs. Called on first use: after the fork, and only if it is needed."""
         if self._thread is None:
             with self._lock:
                 if self._thread is None:
@@ -113,90 +123,103 @@ class Fanout:
 
     @contextmanager
     def wait_for_verdict(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
-        """Stand in line for a scan's verdict; see `Waits.place`."""
+        """Register a waiter for a scan's verdict. See `VerdictWaiters.register`."""
         if seconds > 0:
             self.start()
-        with self.waits.register(scan_id, seconds) as wait:
-            yield wait
+        with self.waiters.register(scan_id, seconds) as waiter:
+            yield waiter
 
-    def add(self, feed: Subscription) -> None:
+    def add(self, subscription: Subscription) -> None:
         self.start()
         with self._lock:
-            self._feeds[feed.stream, str(feed.owner)].append(feed)
+            self._subscriptions[subscription.stream, str(subscription.owner)].append(subscription)
 
-    def remove(self, feed: Subscription) -> None:
+    def remove(self, subscription: Subscription) -> None:
         with self._lock:
-            name = (feed.stream, str(feed.owner))
-            self._feeds[name].remove(feed)
-            if not self._feeds[name]:
-                del self._feeds[name]
+            name = (subscription.stream, str(subscription.owner))
+            self._subscriptions[name].remove(subscription)
+            if not self._subscriptions[name]:
+                del self._subscriptions[name]
 
     def close(self) -> None:
-        """The process is about to end: have every socket and every waiting request finish."""
-        self.closing = True
-        self.waits.close()
-        for feed in self._all():
-            feed.has_events.set()
+        """Make every socket and every waiting request finish, because the process is stopping."""
+        self._closing.set()
+        self.waiters.close()
+        for subscription in self.list_all():
+            subscription.has_events.set()
 
-    def _all(self) -> list[Subscription]:
+    def list_all(self) -> list[Subscription]:
+        """Return the subscriptions of all sockets."""
         with self._lock:
-            return [feed for feeds in self._feeds.values() for feed in feeds]
+            return [item for subscriptions in self._subscriptions.values() for item in subscriptions]
 
     def _run(self) -> None:
-        pause = threading.Event()
-        while not self.closing:
+        while not self.is_closing:
             try:
-                for said in listen(channels=map(key, CHANNELS)):
-                    self._handle_message(said)
-            except Exception as error:  # noqa: BLE001 - also what is not ours or cannot be read: sockets live on the log
+                for message in listen(channels=map(key, CHANNELS)):
+                    self._handle_message(message)
+            except Exception as error:  # noqa: BLE001
                 log.warning("live_events_unavailable", error=repr(error))
-                pause.wait(0.5)
+            self._closing.wait(RECONNECT_SECONDS)
 
-    def _handle_message(self, said: "dict[str, object]") -> None:
-        payload = said["data"]
+    def _handle_message(self, message: "dict[str, object]") -> None:
+        payload = message["data"]
         if not isinstance(payload, bytes):
-            if payload == len(CHANNELS):  # the subscription stands: look at what was said before it
+            # The number of subscribed channels. Once all are active, read what was published before.
+            if payload == len(CHANNELS):
                 self._resync_all()
-        elif said["channel"] == key(VERDICTS_CHANNEL).encode():
+        elif message["channel"] == key(VERDICTS_CHANNEL).encode():
             self._deliver_verdicts([UUID(scan_id) for scan_id in payload.decode().split()])
-        elif said["channel"] == key(ACCESS_CHANGES_CHANNEL).encode():
+        elif message["channel"] == key(ACCESS_CHANGES_CHANNEL).encode():
             self._mark_for_recheck({UUID(listener) for listener in payload.decode().split()})
         else:
             self._deliver(payload)
 
     def _deliver_verdicts(self, settled: list[UUID]) -> None:
-        """Read what was settled together at once for all who wait for it: a look by each of them costs twice as much.
-        Without PostgreSQL they are left to look for themselves."""
-        awaited = self.waits.filter_awaited(settled)
+        """Read the settled scans once for all their waiters, which costs half as much as a query of each waiter.
+
+        Without PostgreSQL the waiters are woken all the same, and query for themselves.
+        """
+        awaited = self.waiters.filter_awaited(settled)
         if not awaited:
             return
         try:
             with db.connection() as conn:
-                self.waits.deliver(scan for scan in store.find_many(conn, awaited) if scan.is_settled)
-        except psycopg.OperationalError:
+                self.waiters.deliver(scan for scan in store.find_many(conn, awaited) if scan.is_settled)
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
             pass
-        self.waits.wake(awaited)
+        self.waiters.wake(awaited)
 
     def _mark_for_recheck(self, listeners: set[UUID]) -> None:
-        for feed in self._all():
-            if feed.listener in listeners:
-                feed.needs_recheck = True
-                feed.has_events.set()
+        for subscription in self.list_all():
+            if subscription.listener in listeners:
+                subscription.needs_recheck = True
+                subscription.has_events.set()
 
     def _resync_all(self) -> None:
-        for feed in self._all():
-            feed.must_replay = feed.needs_recheck = True
-            feed.has_events.set()
-        self.waits.wake()
+        for subscription in self.list_all():
+            subscription.must_replay = subscription.needs_recheck = True
+            subscription.has_events.set()
+        self.waiters.wake()
 
     def _deliver(self, payload: bytes) -> None:
-        if not self._feeds:
+        if not self._subscriptions:
             return
-        for published in decode(payload):
+        for event in decode(payload):
             with self._lock:
-                feeds = [
-                    *self._feeds.get(("player", published.player_id), ()),
-                    *self._feeds.get(("org", published.org_id), ()),
+                subscriptions = [
+                    *self._subscriptions.get(("player", event.player_id), ()),
+                    *self._subscriptions.get(("org", event.org_id), ()),
                 ]
-            for feed in feeds:
-                feed.push(published)
+            for subscription in subscriptions:
+                subscription.push(event)
+
+
+def init_app(app: Flask, waiter_limit: int) -> None:
+    """Create this process's fan-out. It opens no connection before its first use."""
+    app.extensions[EXTENSION] = Fanout(VerdictWaiters(waiter_limit))
+
+
+def current_fanout() -> Fanout:
+    """Return the fan-out of the current application."""
+    return cast("Fanout", current_app.extensions[EXTENSION])

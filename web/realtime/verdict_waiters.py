@@ -1,4 +1,4 @@
-"""Holding a request for its scan's verdict: woken through Redis, bounded, never all of a process's threads."""
+"""Requests that wait for a verdict (`Prefer: wait`): woken through Redis, and never more than a limit per process."""
 
 import threading
 import time
@@ -8,96 +8,94 @@ from uuid import UUID
 
 from shared.infra.concurrency import release_permit
 from shared.scans.store import StoredScan
-from shared.settings import settings
 
 MAX_WAIT_SECONDS = 10.0
 
 
 class Waiter:
-    """A request that stands in line for a scan's verdict. Called, it waits for the next wake: False once the time is
-    over."""
+    """A request that waits for a scan's verdict."""
 
     def __init__(self, seconds: float) -> None:
-        self.found: StoredScan | None = None
-        """The scan with its verdict, where whoever woke this request has read it already."""
+        self.scan: StoredScan | None = None
+        """The scan with its verdict, if the process that woke this request has read it."""
         self.is_closed = False
         self._deadline = time.monotonic() + min(seconds, MAX_WAIT_SECONDS)
-        self._news = threading.Event()
+        self._woken = threading.Event()
 
     def __call__(self) -> bool:
+        """Wait until the scan may have a verdict. Return False when the time is over or the process is stopping."""
         release_permit()
-        if self.is_closed or not self._news.wait(max(0.0, self._deadline - time.monotonic())):
+        if self.is_closed or not self._woken.wait(max(0.0, self._deadline - time.monotonic())):
             return False
-        self._news.clear()
+        self._woken.clear()
         return not self.is_closed
 
     def wake(self) -> None:
-        self._news.set()
+        self._woken.set()
 
 
 class VerdictWaiters:
-    """Who waits for which scan in this process."""
+    """The waiting requests of this process, at most `limit`."""
 
-    def __init__(self) -> None:
-        self._waits: dict[UUID, list[Waiter]] = {}
+    def __init__(self, limit: int) -> None:
+        self._waiters: dict[UUID, list[Waiter]] = {}
         self._lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(settings().verdict_wait_limit)
-        self._closed = False
+        self._slots = threading.BoundedSemaphore(limit)
+        self._is_closed = False
 
     @contextmanager
     def register(self, scan_id: UUID, seconds: float) -> Iterator[Waiter | None]:
-        """Stand in line for a scan's verdict, before the scan is inserted so that no wake is missed.
+        """Register a waiter for a scan's verdict, before the scan is inserted, so that no wake is missed.
 
-        Gives None where nothing is to be waited for: no time was asked, or this process holds as many waiting requests
-        as it may.
+        Yield None if the request does not wait: `seconds` is 0, or no slot is free, or the process is stopping.
         """
-        if seconds <= 0 or self._closed or not self._places.acquire(blocking=False):
+        if seconds <= 0 or self._is_closed or not self._slots.acquire(blocking=False):
             yield None
             return
-        wait = Waiter(seconds)
+        waiter = Waiter(seconds)
         with self._lock:
-            self._waits.setdefault(scan_id, []).append(wait)
+            self._waiters.setdefault(scan_id, []).append(waiter)
         try:
-            yield wait
+            yield waiter
         finally:
             with self._lock:
-                self._waits[scan_id].remove(wait)
-                if not self._waits[scan_id]:
-                    del self._waits[scan_id]
-            self._places.release()
+                self._waiters[scan_id].remove(waiter)
+                if not self._waiters[scan_id]:
+                    del self._waiters[scan_id]
+            self._slots.release()
 
     def filter_awaited(self, scan_ids: Iterable[UUID]) -> list[UUID]:
-        """Those of these scans that somebody waits for."""
+        """Return the scans that have a waiter."""
         with self._lock:
-            return [scan_id for scan_id in scan_ids if scan_id in self._waits]
+            return [scan_id for scan_id in scan_ids if scan_id in self._waiters]
 
     def deliver(self, settled: Iterable[StoredScan]) -> None:
-        """Hand these verdicts to the requests that wait for them."""
+        """Pass these scans to the requests that wait for them."""
         with self._lock:
             for scan in settled:
-                for wait in self._waits.get(scan.scan_id, ()):
-                    wait.found = scan
-                    wait.wake()
+                for waiter in self._waiters.get(scan.scan_id, ()):
+                    waiter.scan = scan
+                    waiter.wake()
 
     def wake(self, scan_ids: Iterable[UUID] | None = None) -> None:
-        """Have the waiting requests look again: those of these scans, or all when news may have been missed."""
+        """Make the waiters of these scans read their scan again, or all waiters if messages may have been missed."""
         with self._lock:
-            for scan_id in list(self._waits) if scan_ids is None else scan_ids:
-                for wait in self._waits.get(scan_id, ()):
-                    wait.wake()
+            for scan_id in list(self._waiters) if scan_ids is None else scan_ids:
+                for waiter in self._waiters.get(scan_id, ()):
+                    waiter.wake()
 
     def close(self) -> None:
-        """The process is about to end: answer everyone with what there is."""
-        self._closed = True
+        """Stop all waiters, because the process is stopping."""
+        self._is_closed = True
         with self._lock:
-            for waits in self._waits.values():
-                for wait in waits:
-                    wait.is_closed = True
-                    wait.wake()
+            for waiters in self._waiters.values():
+                for waiter in waiters:
+                    waiter.is_closed = True
+                    waiter.wake()
 
 
 def preferred_wait(header: str | None, default: float) -> float:
-    """Seconds from a Prefer header (RFC 7240, 4.3): `wait=N`, at most ten; the default where it states none."""
+    """Return the seconds of `wait=N` in a Prefer header (RFC 7240, 4.3), at most 10. Without it, return `default`."""
     for preference in (header or "").split(","):
         name, equals, value = preference.split(";")[0].partition("=")
         if name.strip().lower() == "wait" and equals:

@@ -1,4 +1,4 @@
-"""Sending over a WebSocket: whole frames, one after the other, to a client that reads."""
+"""Send over a WebSocket: whole frames, one at a time, with a timeout."""
 
 import socket
 import struct
@@ -9,22 +9,22 @@ from simple_websocket import ConnectionClosed, Server
 from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
-SEND_TIMEOUT_SECONDS = 10  # how long a client may leave its receive buffer full
+SEND_TIMEOUT_SECONDS = 10
+"""How long a client may leave its receive buffer full."""
 
 
 class SerializedSocket:
-    """A socket that sends each frame whole, one after the other.
+    """A socket that sends each frame whole, and one at a time."""
 
-    A socket's thread sends messages while the library's own thread sends pings and pongs; and `socket.send`, which the
-    library uses, may leave the end of a frame behind when the client reads slowly.
-    """
+    # The socket's thread sends messages while the library's own thread sends pings and pongs. The library calls
+    # `socket.send`, which may write only the start of a frame if the client reads slowly.
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._writing = threading.Lock()
+        self._lock = threading.Lock()
 
     def send(self, data: bytes) -> int:
-        with self._writing:
+        with self._lock:
             self._sock.sendall(data)
         return len(data)
 
@@ -33,7 +33,7 @@ class SerializedSocket:
 
 
 def send(ws: Server, text: str) -> None:
-    """Send one message. Raises ConnectionClosed when the client has gone, or has not read for too long."""
+    """Send one message. Raises ConnectionClosed if the client closed the socket or has not read for 10 seconds."""
     try:
         ws.sock.send(ws.ws.send(TextMessage(data=text)))
     except (OSError, LocalProtocolError) as error:
@@ -42,9 +42,9 @@ def send(ws: Server, text: str) -> None:
 
 
 def configure(ws: Server) -> None:
-    """Have frames sent whole, and a send fail when the client does not read for a while; it may be silent."""
+    """Send whole frames on this socket, with a send timeout. Raises ConnectionClosed if the client closed it."""
     ws.sock = SerializedSocket(ws.sock)
     try:
         ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_SECONDS, 0))
-    except OSError as error:  # the client has gone already
+    except OSError as error:
         raise ConnectionClosed from error

@@ -1,7 +1,7 @@
-"""Live events over WebSockets: a player's own, and an organization's for its staff.
+"""Live events over WebSockets: of a player, and of an organization for its staff.
 
-Everything is decided before the upgrade, in `before_request`: credentials, origin, a place among the sockets, and the
-snapshot from which on everything is news. Then the socket's thread sends what its feed gives it.
+`open_subscription` decides before the upgrade: it checks credentials, origin, handshake and the socket limit, and
+takes the snapshot from which events are sent. Then the socket's thread sends what its subscription receives.
 """
 
 import secrets
@@ -16,6 +16,7 @@ import psycopg_pool
 from flask import Flask, Response, current_app, g, request
 from flask_openapi import APIBlueprint, Tag
 from flask_sock import Sock
+from pydantic import Field
 from simple_websocket import Server
 from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
@@ -27,7 +28,7 @@ from shared.infra.concurrency import release_permit
 from shared.infra.event_log import LogPosition
 from shared.infra.pubsub_messages import to_json, to_message
 from shared.infra.redis import client, key
-from shared.settings import as_origin, settings
+from shared.settings import as_origin
 from web.http.auth import (
     Caller,
     authenticate,
@@ -41,63 +42,74 @@ from web.http.auth import (
 from web.http.idempotency import idempotent
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
-from web.realtime.fanout import Fanout, Subscription
-from web.realtime.verdict_waiters import VerdictWaiters
+from web.http.settings import current_settings
+from web.realtime.fanout import Fanout, Subscription, current_fanout
 from web.realtime.websocket_io import configure, send
 
 PING_SECONDS = 25
-RECHECK_SECONDS = 1.0  # how long a login or role may still be told of events whose end nobody was told of
+RECHECK_SECONDS = 1.0
+"""The longest that a socket stays open after its session or role has ended, if Redis lost the message about it."""
 MAX_MESSAGE_BYTES = 4_096
-MAX_CLIENT_MESSAGES = 100  # between pings: nothing is expected from a client, a chatty one is sent away
+MAX_CLIENT_MESSAGES = 100
+"""Messages of a client between two pings. None is expected, and a socket that exceeds the limit is closed."""
 REPLAY_PAGE = 500
 TICKET_SECONDS = 30
+SLOTS = "waymark_websocket_slots"
 
 GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER = 1001, 1008, 1013
 
 api = APIBlueprint("websockets", __name__, abp_tags=[Tag(name="Live events")])
 sock = Sock()
-fanout = Fanout(VerdictWaiters())
-places = threading.BoundedSemaphore(max(1, settings().websocket_limit))
 
 
 class NotTicketConverter(BaseConverter):
-    """Any segment but `ticket`, which is a resource of its own."""
+    """Any path segment except `ticket`, which is another route."""
 
     regex = r"(?!ticket$)[^/]+"
 
 
 class TicketResponse(ResponseModel):
-    ticket: str
-    expires_in: int
+    """A ticket for one WebSocket."""
+
+    ticket: str = Field(
+        description="Pass it as `?ticket=` to open a socket", examples=["x3h0rUWYqLzXb0tMZ7mJQ3kq1v2c4d5e6f7g8h9i0j1"]
+    )
+    expires_in: int = Field(description="Seconds", examples=[30])
 
 
 @api.post("/ws/ticket", responses={201: TicketResponse})
 @requires_login
 @idempotent
 def create_ticket() -> Response:
-    """A ticket that opens one socket within 30 seconds, for browsers, which cannot send a header with an upgrade."""
+    """Create a WebSocket ticket
+
+    For browsers, which cannot send an Authorization header with an upgrade. A ticket opens one socket, within 30
+    seconds.
+    """
     ticket = secrets.token_urlsafe(32)
-    player_id, family_id = current_caller().login
-    client().set(_ticket_key(ticket), f"{player_id} {family_id}", ex=TICKET_SECONDS)
+    player_id, session_id = current_caller().login
+    client().set(_ticket_key(ticket), f"{player_id} {session_id}", ex=TICKET_SECONDS)
     return json_response({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
 
 
 @sock.route("/ws/<but_ticket:player_id>")  # type: ignore[untyped-decorator]
 @requires_websocket_access
 def player_events(ws: Server, player_id: str) -> None:
-    """The player's own events."""
+    """Send the events of the player."""
     stream(ws, g.subscription)
 
 
 @sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
 @requires_websocket_access
 def organization_events(ws: Server, org_id: str) -> None:
-    """Events of the organization's codes, for its staff."""
+    """Send the events of the organization's codes, to its staff."""
     stream(ws, g.subscription)
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, websocket_limit: int) -> None:
+    """Register the WebSocket routes. This process accepts up to `websocket_limit` sockets."""
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": MAX_MESSAGE_BYTES}
+    app.extensions[SLOTS] = threading.Semaphore(websocket_limit)
     app.url_map.converters["but_ticket"] = NotTicketConverter
     app.before_request(open_subscription)
     app.teardown_request(close_subscription)
@@ -105,60 +117,67 @@ def init_app(app: Flask) -> None:
 
 
 def open_subscription() -> None:
-    """Before the upgrade: decide whether this socket may be, and from where on it is told."""
+    """Decide, before the upgrade, whether this socket is allowed, and subscribe it."""
     if (
         request.endpoint is None
         or request.method == "OPTIONS"
         or requirement_of(current_app.view_functions[request.endpoint]).kind != "socket"
     ):
         return
-    found = _authenticate()
+    caller = _authenticate()
     ids = path_ids()
-    g.listener = Listener(found, ids.get("org_id"))
+    g.listener = Listener(caller, ids.get("org_id"))
     g.listener.check(ids.get("player_id"))
     _check_origin()
     _check_handshake()
-    if fanout.closing or not settings().websocket_limit or not places.acquire(blocking=False):
+    fanout, slots = current_fanout(), _slots()
+    if fanout.is_closing or not slots.acquire(blocking=False):
         raise TooManyWebSockets
     g.holds_slot = True
     g.subscription = Subscription(
-        "org" if "org_id" in ids else "player", ids.get("org_id") or found.login[0], found.login[0]
+        "org" if "org_id" in ids else "player", ids.get("org_id") or caller.login[0], caller.login[0]
     )
     fanout.add(g.subscription)
-    _begin(g.subscription)
+    _start(g.subscription)
 
 
 def close_subscription(_error: BaseException | None) -> None:
-    feed = g.pop("subscription", None)
-    if feed is not None:
-        fanout.remove(feed)
+    """End the subscription of this request and release its slot, if it has them."""
+    subscription = g.pop("subscription", None)
+    if subscription is not None:
+        current_fanout().remove(subscription)
     if g.pop("holds_slot", False):
-        places.release()
+        _slots().release()
+
+
+def _slots() -> threading.Semaphore:
+    slots: threading.Semaphore = current_app.extensions[SLOTS]
+    return slots
 
 
 @dataclass
 class Listener:
-    """Who listens at a socket. A login that ends or a role that is lost ends the socket, too."""
+    """The player at the other end of a socket. The socket ends with the player's session or role."""
 
     caller: Caller
     org_id: UUID | None
     checked_at: float = 0.0
 
     def check(self, player_id: UUID | None = None) -> None:
-        """Raises Unauthenticated, Forbidden or NotFound where the caller may not listen, or may no more."""
+        """Raise Unauthenticated, Forbidden or NotFound if the caller has no access, or lost it."""
         self.checked_at = time.monotonic()
-        listener, family_id = self.caller.login
+        listener, session_id = self.caller.login
         with db.connection() as conn:
-            if not accounts.is_session_active(conn, family_id, listener):
+            if not accounts.is_session_active(conn, session_id, listener):
                 raise Unauthenticated
         if self.org_id is not None:
             authorize(listener, self.org_id, "analyst")
         elif player_id not in (None, listener):
             raise Forbidden
 
-    def may_listen(self, *, doubted: bool) -> bool:
-        """Asked before anything is sent, and now and then; the last answer holds for a second, unless in doubt."""
-        if not doubted and time.monotonic() - self.checked_at < RECHECK_SECONDS:
+    def may_listen(self, *, needs_recheck: bool) -> bool:
+        """Return whether the caller still has access. The last result is reused for a second, if not in doubt."""
+        if not needs_recheck and time.monotonic() - self.checked_at < RECHECK_SECONDS:
             return True
         try:
             self.check()
@@ -168,40 +187,42 @@ class Listener:
 
 
 def _authenticate() -> Caller:
-    """By the Authorization header, or by a ticket, which is gone once it was seen."""
+    """Return the caller by the Authorization header or by a ticket, which this deletes. Raises Unauthenticated."""
     ticket = request.args.get("ticket")
     if ticket is None or "Authorization" in request.headers:
         return authenticate()
     stored = client().getdel(_ticket_key(ticket))
     if not isinstance(stored, bytes):
         raise Unauthenticated
-    player_id, family_id = map(UUID, stored.decode().split())
-    return Caller(player_id, family_id)
+    player_id, session_id = map(UUID, stored.decode().split())
+    return Caller(player_id, session_id)
 
 
 def _ticket_key(ticket: str) -> str:
+    """Return the Redis key of a ticket. It holds a digest, so that Redis never has a usable ticket."""
     return key("websocket_tickets", sha256(ticket.encode("utf-8", "replace")).hexdigest())
 
 
 def _check_origin() -> None:
-    """Browsers say which page opens a socket: it must be ours or on the allow-list. Other clients say nothing."""
+    """Raise Forbidden if a browser page of another origin opens the socket. Other clients send no Origin."""
     origin = request.headers.get("Origin")
     if origin is None:
         return
-    ours = {as_origin(request.host_url), as_origin(settings().public_base_url)}
-    if origin not in ours and origin not in settings().allowed_origins:
-        raise Forbidden("This origin may not open sockets here.")
+    settings = current_settings()
+    own_origins = {as_origin(request.host_url), as_origin(settings.public_base_url)}
+    if origin not in own_origins and origin not in settings.allowed_origins:
+        raise Forbidden("This origin is not allowed to open sockets.")
 
 
 def _check_handshake() -> None:
-    """RFC 6455, 4.2.1: without these there is no upgrade, and the library has no answer of its own."""
-    given = request.headers.get("Sec-WebSocket-Key"), request.headers.get("Sec-WebSocket-Version")
-    if given[0] is None or given[1] != "13":
-        raise BadRequest("This is no WebSocket handshake, version 13.")
+    """Raise BadRequest unless this is a handshake of RFC 6455, 4.2.1. The library has no response for that."""
+    headers = request.headers
+    if "Sec-WebSocket-Key" not in headers or headers.get("Sec-WebSocket-Version") != "13":
+        raise BadRequest("This is not a WebSocket handshake of version 13.")
 
 
-def _begin(feed: Subscription) -> None:
-    """Begin from now on, or from the event that `?since=` names; `reset` comes first where that is too long ago."""
+def _start(subscription: Subscription) -> None:
+    """Start now, or after the event of `?since=`. If that event was purged or never existed, send `reset` first."""
     since = request.args.get("since")
     with db.connection() as conn:
         now = event_log.current_snapshot(conn)
@@ -210,84 +231,85 @@ def _begin(feed: Subscription) -> None:
     if position and (position.xid > now.xmax or (horizon is not None and position < horizon)):
         position = None
     g.send_reset = since is not None and position is None
-    feed.start_at(now, position)
+    subscription.start_at(now, position)
 
 
-def stream(ws: Server, feed: Subscription) -> None:
-    """Send what the feed gives, until the client, the process or the feed itself ends it."""
+def stream(ws: Server, subscription: Subscription) -> None:
+    """Send events until the client or the process closes the socket, access is revoked, or the queue overflows."""
     release_permit()
     configure(ws)
     listener: Listener = g.listener
+    fanout = current_fanout()
     if g.pop("send_reset", False):
         send(ws, to_json({"event": "reset"}))
-    feed.attach(ws.event)
-    heard, next_look = 0, time.monotonic() + PING_SECONDS
+    subscription.attach(ws.event)
+    received, next_ping = 0, time.monotonic() + PING_SECONDS
     while ws.connected:
-        ws.event.wait(max(0.0, next_look - time.monotonic()))
+        ws.event.wait(max(0.0, next_ping - time.monotonic()))
         ws.event.clear()
-        if time.monotonic() >= next_look:
-            heard, next_look = 0, time.monotonic() + PING_SECONDS
+        if time.monotonic() >= next_ping:
+            received, next_ping = 0, time.monotonic() + PING_SECONDS
         while ws.connected and ws.receive(timeout=0) is not None:
-            heard += 1
-        if fanout.closing:
-            ws.close(GOING_AWAY, "This process is going away; resume with since.")
+            received += 1
+        if fanout.is_closing:
+            ws.close(GOING_AWAY, "This process is stopping. Reconnect with since.")
             return
-        if heard > MAX_CLIENT_MESSAGES:
-            ws.close(POLICY_VIOLATION, "Nothing is expected from the client.")
+        if received > MAX_CLIENT_MESSAGES:
+            ws.close(POLICY_VIOLATION, "Too many messages from the client.")
             return
         try:
-            doubted, feed.needs_recheck = feed.needs_recheck, False
-            if not listener.may_listen(doubted=doubted):
-                ws.close(POLICY_VIOLATION, "You may not listen here any more.")
+            needs_recheck, subscription.needs_recheck = subscription.needs_recheck, False
+            if not listener.may_listen(needs_recheck=needs_recheck):
+                ws.close(POLICY_VIOLATION, "Access was revoked.")
                 return
-            if feed.must_replay:
-                replay(ws, feed)
+            if subscription.must_replay:
+                replay(ws, subscription, fanout)
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
-            feed.needs_recheck = feed.needs_recheck or doubted
-            ws.event.wait(1.0)  # PostgreSQL is away: what it holds is sent when it is back
+            # PostgreSQL is unavailable. Its events are sent once it is available again.
+            subscription.needs_recheck = subscription.needs_recheck or needs_recheck
+            ws.event.wait(1.0)
             ws.event.set()
             continue
-        if feed.must_replay:
+        if subscription.must_replay:
             ws.event.set()
             continue
-        while not _is_interrupted(feed) and (text := feed.pop()) is not None:
+        while not _is_interrupted(subscription, fanout) and (text := subscription.pop()) is not None:
             send(ws, text)
-            if feed.overflowed:
-                ws.close(TRY_AGAIN_LATER, "Too slow; resume with since.")
+            if subscription.has_overflowed:
+                ws.close(TRY_AGAIN_LATER, "The client reads too slowly. Reconnect with since.")
                 return
 
 
-def replay(ws: Server, feed: Subscription) -> None:
-    """Send a page of what the log holds past the feed's position; `stale` stays while there may be more, so that
-    between pages it is asked again who may listen.
+def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
+    """Send one page of the log after the subscription's position.
 
-    The snapshot is taken before the page: whatever it sees to be settled is in that page or before it, so the feed goes
-    on live from there without a gap.
+    `must_replay` stays true while there may be more, so that access is checked between pages.
     """
-    owner = {f"{feed.stream}_id": feed.owner}
-    feed.replaying, feed.must_replay = True, False
+    # The snapshot is taken before the page: every event that it sees as settled is in that page or before it, so live
+    # events continue from there without a gap.
+    owner = {f"{subscription.stream}_id": subscription.owner}
+    subscription.is_replaying, subscription.must_replay = True, False
     try:
         with db.connection() as conn:
             settled = LogPosition(event_log.current_snapshot(conn).xmin, 0)
-            page = event_log.read(conn, feed.position, limit=REPLAY_PAGE, **owner)
+            page = event_log.read(conn, subscription.position, limit=REPLAY_PAGE, **owner)
         for event in page:
-            if _is_interrupted(feed):
-                feed.must_replay = True
+            if _is_interrupted(subscription, fanout):
+                subscription.must_replay = True
                 return
-            if feed.accepts(event.position):
+            if subscription.accepts(event.position):
                 send(ws, to_json(to_message(event)))
         if len(page) < REPLAY_PAGE:
-            feed.position = max(feed.position, settled)
+            subscription.position = max(subscription.position, settled)
         else:
-            feed.must_replay = True
+            subscription.must_replay = True
     except BaseException:
-        feed.must_replay = True
+        subscription.must_replay = True
         raise
     finally:
-        feed.replaying = False
+        subscription.is_replaying = False
 
 
-def _is_interrupted(feed: Subscription) -> bool:
-    """Whether there is something to find out before anything more is sent: a client that reads slowly makes sending
-    what there is take as long as it likes."""
-    return feed.needs_recheck or fanout.closing
+def _is_interrupted(subscription: Subscription, fanout: Fanout) -> bool:
+    """Return whether something must be checked before the next event. A slow client can make one send take long."""
+    return subscription.needs_recheck or fanout.is_closing

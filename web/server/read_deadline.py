@@ -1,4 +1,4 @@
-"""How long a request may take to arrive: a client that dribbles would keep a thread for as long as it likes."""
+"""A deadline for the arrival of a request. Without it, a client that sends byte by byte would hold a thread."""
 
 import socket
 import struct
@@ -10,58 +10,60 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.http.unreader import SocketUnreader
 
 IDLE_TIMEOUT_SECONDS = 10.0
-"""How long a client may say nothing in the middle of a request, or read nothing of its answer."""
+"""How long a client may send nothing in the middle of a request, or read nothing of its response."""
 
 
 class ReadTimeout(NoMoreData, TimeoutError):  # type: ignore[misc]
-    """The request takes too long to arrive. gunicorn closes the connection without a word while it has no head yet; of
-    the body, the application says 408."""
+    """The request arrives too slowly. gunicorn closes the connection; within a body, the application sends 408."""
 
 
 class DeadlineReader(SocketUnreader):  # type: ignore[misc]
-    """Reads requests that arrive within so many seconds, and whatever is longer at so many bytes a second. A body that
-    ends before the length it was said to have is no body."""
+    """Reads requests that arrive within `seconds`, plus one second per `rate` bytes.
+
+    Raises NoMoreData if a body ends before its announced length.
+    """
 
     def __init__(self, sock: Any, seconds: float, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(sock)
-        self._waits = IDLE_TIMEOUT_SECONDS
+        self._timeout = IDLE_TIMEOUT_SECONDS
         self._seconds, self._rate, self._clock = seconds, rate, clock
         self.start_request()
 
     def start_request(self) -> None:
-        """The next request may come. Its time runs from its first byte."""
-        self._began: float | None = None
+        """Reset the deadline. The time of the next request starts with its first byte."""
+        self._started_at: float | None = None
         self._bytes = 0
         self.is_body = False
 
     def extend(self, seconds: float) -> None:
-        """So many passed in which it was not the client who kept us waiting."""
-        if self._began is not None:
-            self._began += seconds
+        """Extend the read deadline by the time that the request spent in the server's queue."""
+        if self._started_at is not None:
+            self._started_at += seconds
 
     def chunk(self, size_hint: int | None = None) -> bytes:
-        if self._began is None:
-            self._began = self._clock()
-        left = self._seconds + self._bytes / self._rate - (self._clock() - self._began)
-        if left <= 0:
+        """Return the next bytes, b"" at the end of the connection between requests. Raises ReadTimeout."""
+        if self._started_at is None:
+            self._started_at = self._clock()
+        remaining = self._seconds + self._bytes / self._rate - (self._clock() - self._started_at)
+        if remaining <= 0:
             raise ReadTimeout
-        self._wait_for(min(left, IDLE_TIMEOUT_SECONDS))
+        self._set_timeout(min(remaining, IDLE_TIMEOUT_SECONDS))
         try:
             data: bytes = super().chunk(size_hint)
-        except BlockingIOError:  # silent for longer than the socket allows
+        except BlockingIOError:  # SO_RCVTIMEO expired
             raise ReadTimeout from None
         if not data and self.is_body:
             raise NoMoreData
         self._bytes += len(data)
         return data
 
-    def _wait_for(self, seconds: float) -> None:
-        """As the system counts it, for the socket stays a blocking one; it is told of changes only."""
-        if seconds != self._waits:
-            self._waits = seconds
+    def _set_timeout(self, seconds: float) -> None:
+        # SO_RCVTIMEO, because the socket stays a blocking one. The system call is made for changes only.
+        if seconds != self._timeout:
+            self._timeout = seconds
             self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval(seconds))
 
 
 def timeval(seconds: float) -> bytes:
-    """A time limit as SO_RCVTIMEO and SO_SNDTIMEO take it; zero would mean none."""
+    """Return a timeout in the format of SO_RCVTIMEO and SO_SNDTIMEO, at least a microsecond: zero means none."""
     return struct.pack("ll", *divmod(max(1, int(seconds * 1_000_000)), 1_000_000))
