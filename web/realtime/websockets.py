@@ -39,7 +39,6 @@ from web.http.auth import (
     requires_login,
     requires_websocket_access,
 )
-from web.http.idempotency import idempotent
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
 from web.http.settings import current_settings
@@ -79,12 +78,11 @@ class TicketResponse(ResponseModel):
 
 @api.post("/ws/ticket", responses={201: TicketResponse})
 @requires_login
-@idempotent
 def create_ticket() -> Response:
     """Create a WebSocket ticket
 
     For browsers, which cannot send an Authorization header with an upgrade. A ticket opens one socket, within 30
-    seconds.
+    seconds. An `Idempotency-Key` has no effect here: a retry returns a new ticket, because the first may be used.
     """
     ticket = secrets.token_urlsafe(32)
     player_id, session_id = current_caller().login
