@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from unittest.mock import patch
 from uuid import uuid4
 
 import pytest
@@ -201,6 +202,22 @@ def test_a_ticket_opens_one_socket(connect: Connect, relay: Relay, client: Any, 
     assert refused(connect, path=f"/ws/{player.id}", query=query) == 401
 
 
+def test_a_retry_with_an_idempotency_key_returns_a_new_ticket(client: Any, player: Player, conn: Conn) -> None:
+    headers = player.headers | {"Idempotency-Key": "k1"}
+    tickets = [client.post("/ws/ticket", headers=headers).json["ticket"] for _ in range(2)]
+
+    assert len(set(tickets)) == 2
+    assert conn.execute("SELECT FROM idempotency_keys").fetchall() == []
+
+
+def test_redis_stores_only_a_digest_of_a_ticket(client: Any, player: Player) -> None:
+    ticket = client.post("/ws/ticket", headers=player.headers).json["ticket"]
+
+    (stored,) = redis_client().keys(key("websocket_tickets", "*"))
+    assert ticket.encode() not in stored + redis_client().get(stored)
+    assert 0 < redis_client().ttl(stored) <= websockets.TICKET_SECONDS
+
+
 def test_a_ticket_dies_with_its_login(connect: Connect, client: Any, player: Player) -> None:
     ticket = client.post("/ws/ticket", headers=player.headers).json["ticket"]
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
@@ -226,9 +243,37 @@ def test_malformed_message_is_logged_and_loses_no_event(
     relay()
     socket = connect(player)
     say(conn, player, "before")
-    redis_client().publish(key(EVENTS_CHANNEL), b"from another version")
-    say(conn, player, "after")
-    assert names(socket.take(2)) == ["before", "after"]
+    with patch.object(fanouts, "log") as log:
+        redis_client().publish(key(EVENTS_CHANNEL), b"from another version")
+        say(conn, player, "after")
+        assert names(socket.take(2)) == ["before", "after"]
+    assert [call.args for call in log.exception.call_args_list] == [("unhandled_exception",)]
+    assert not log.warning.called
+
+
+def test_defect_in_the_fanout_is_logged_and_loses_no_event(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    relay()
+    socket = connect(player)
+    say(conn, player, "before")
+    assert socket.next()["name"] == "before"
+    with patch.object(fanouts, "log") as log:
+        monkeypatch.delattr(fanouts.Subscription, "push")
+        say(conn, player, "during")
+        eventually(lambda: log.exception.called)
+        monkeypatch.undo()
+        assert socket.next()["name"] == "during"
+    assert {call.args for call in log.exception.call_args_list} == {("unhandled_exception",)}
+
+
+def test_lost_connection_to_redis_is_not_a_defect(connect: Connect, player: Player) -> None:
+    connect(player)
+    with patch.object(fanouts, "log") as log:
+        redis_client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        eventually(lambda: log.warning.called)
+    assert log.warning.call_args.args == ("live_events_unavailable",)
+    assert not log.exception.called
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import psycopg
 import psycopg_pool
+import redis
 from flask import Flask, current_app
 
 from shared.infra import db
@@ -158,8 +159,10 @@ class Fanout:
             try:
                 for message in listen(channels=map(key, CHANNELS)):
                     self._handle_message(message)
-            except Exception as error:  # noqa: BLE001
+            except (redis.RedisError, OSError) as error:
                 log.warning("live_events_unavailable", error=repr(error))
+            except Exception:  # a defect, or a malformed message: reconnecting reads the log
+                log.exception("unhandled_exception")
             self._closing.wait(RECONNECT_SECONDS)
 
     def _handle_message(self, message: "dict[str, object]") -> None:
