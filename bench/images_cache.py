@@ -26,6 +26,7 @@ from shared.images.image_spec import ImageSpec
 from shared.infra import cache as caches
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.settings import settings
 from web.http import auth
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, 8
@@ -71,7 +72,7 @@ class World:
     @classmethod
     def look(cls) -> "World":
         app = Flask(__name__)
-        auth.init_app(app)
+        auth.init_app(app, settings())
         with db.connection() as conn, app.app_context():
             player_id, family_id = db.exactly_one(conn.execute("SELECT player_id, id FROM sessions"))
             token = create_access_token(str(player_id), additional_claims={"family": str(family_id)})

@@ -13,6 +13,7 @@ from psycopg import ClientCursor
 from bench.scans_load import post
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.settings import settings
 from web.http import auth
 
 PLAYERS, CODES, PAST_CODES = 1_000, 200, 50
@@ -93,7 +94,7 @@ def preload(conn: Conn, scans: int) -> list[UUID]:
 def sign_in() -> list[Player]:
     """Every player with a token, made as web makes them."""
     app = Flask(__name__)
-    auth.init_app(app)
+    auth.init_app(app, settings())
     with db.connection() as conn:
         rows = conn.execute("SELECT player_id, id FROM sessions ORDER BY id").fetchall()
     with app.app_context():

@@ -70,7 +70,7 @@ def create_app() -> OpenAPI:
     security_headers.init_app(app)
     cors.init_app(app)
     rate_limits.init_app(app, is_enabled=settings.rate_limits_enabled, max_connections=settings.web_threads + 1)
-    auth.init_app(app)
+    auth.init_app(app, settings)
     request_context.check_request_bodies(app)
     slices = (
         accounts,

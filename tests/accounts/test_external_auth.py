@@ -32,7 +32,6 @@ def file(tmp_path: Path) -> Path:
 def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Makes a service that takes the outside one's tokens, and gives a client of it."""
     from web.app import create_app
-    from web.http import external_auth
 
     def make(**changed: str) -> Any:
         told = {
@@ -43,14 +42,11 @@ def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
         for name, value in told.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
-        external_auth.issuer.reset()
-        external_auth._logins.clear()  # of a store that was emptied
         return create_app().test_client()
 
     yield make
     monkeypatch.undo()
     settings.cache_clear()
-    external_auth.issuer.reset()
 
 
 def me(client: Any, told: str) -> Any:

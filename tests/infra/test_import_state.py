@@ -14,13 +14,7 @@ MODULES = [
     for path in sorted((ROOT / package).rglob("*.py"))
     if path.name not in ("__init__.py", "gunicorn_conf.py")
 ]
-READS_SETTINGS = {"web/app.py", "web/gunicorn_conf.py"} | {
-    "web/api/api_keys.py",
-    "web/http/auth.py",
-    "web/api/renders.py",
-    "web/http/external_auth.py",
-    "web/http/idempotency.py",
-}
+READS_SETTINGS = {"web/app.py", "web/gunicorn_conf.py"}
 
 IMPORT_ALL = """
 import importlib, os, sys, threading

@@ -25,7 +25,7 @@ from shared.organizations import api_keys
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import ApiKey, Scope
 from shared.organizations.rules import Role, includes_role
-from shared.settings import settings
+from shared.settings import Settings
 from web.http import external_auth
 from web.http.settings import current_settings
 
@@ -316,13 +316,14 @@ def parse_id(text: str) -> UUID:
     return found
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, settings: Settings) -> None:
+    """Check the access of every request from here on. Raises SettingsError if an external key file is unusable."""
     app.config.update(
         JWT_SECRET_KEY=key_for("session tokens"),
         JWT_ALGORITHM=ALGORITHM,
-        JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings().access_token_minutes),
-        JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings().refresh_token_days),
+        JWT_ACCESS_TOKEN_EXPIRES=timedelta(minutes=settings.access_token_minutes),
+        JWT_REFRESH_TOKEN_EXPIRES=timedelta(days=settings.refresh_token_days),
     )
     JWTManager(app)
-    external_auth.issuer()  # or say at once why not
+    external_auth.init_app(app, settings)
     app.before_request(check_access)

@@ -3,10 +3,10 @@
 import time
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
+from typing import cast
 from uuid import UUID
 
-from flask import g, request
+from flask import Flask, current_app, g, request
 from jwt.exceptions import PyJWTError
 
 from shared.accounts import external_tokens
@@ -15,11 +15,13 @@ from shared.accounts.external_tokens import ExternalIdentity, IssuerPolicy, KeyS
 from shared.errors import Unauthenticated
 from shared.infra import db
 from shared.infra.logging import get_logger
-from shared.infra.per_process import per_process
-from shared.settings import SettingsError, settings
+from shared.settings import Settings, SettingsError
+from web.http.settings import current_settings
 
 log = get_logger()
-MAX_LOGINS = 4_096
+MAX_KNOWN_PLAYERS = 4_096
+EXTENSION = "waymark_external_issuer"
+KNOWN_PLAYERS = "waymark_external_players"
 UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, PyJWTError)
 
 
@@ -85,44 +87,56 @@ _verified = lru_cache(maxsize=4_096)(verify)
 """Remembered, as our own are; other keys, other answers."""
 
 
-@per_process
+def init_app(app: Flask, settings: Settings) -> None:
+    """Accept tokens of the external issuer in the settings, if there is one. Raises SettingsError for its key file."""
+    app.extensions[EXTENSION] = create_issuer(settings)
+    app.extensions[KNOWN_PLAYERS] = {}
+
+
 def issuer() -> ExternalIssuer | None:
-    """The service that the settings name, if they name one. A key file that cannot be read ends the process."""
-    told = settings()
-    if told.external_auth_issuer is None or told.external_auth_audience is None:
+    """Return the external issuer of the current application, or None."""
+    return cast("ExternalIssuer | None", current_app.extensions[EXTENSION])
+
+
+def create_issuer(settings: Settings) -> ExternalIssuer | None:
+    """Return the external issuer in the settings, or None. Raises SettingsError if its key file is unusable."""
+    if settings.external_auth_issuer is None or settings.external_auth_audience is None:
         return None
     trust = IssuerPolicy(
-        told.external_auth_issuer,
-        told.external_auth_audience,
-        told.external_auth_subject_claim,
-        told.external_auth_allowed_algorithms,
+        settings.external_auth_issuer,
+        settings.external_auth_audience,
+        settings.external_auth_subject_claim,
+        settings.external_auth_allowed_algorithms,
     )
-    if told.external_auth_secret is not None:
+    if settings.external_auth_secret is not None:
         return ExternalIssuer(
-            trust, KeySet((SigningKey(None, told.external_auth_secret.get_secret_value().encode(), trust.algorithms),))
+            trust,
+            KeySet((SigningKey(None, settings.external_auth_secret.get_secret_value().encode(), trust.algorithms),)),
         )
     try:
-        return ExternalIssuer(trust, KeyFile(told.external_auth_keys_file or Path(), trust))
+        return ExternalIssuer(trust, KeyFile(settings.external_auth_keys_file or Path(), trust))
     except UNREADABLE as error:
         raise SettingsError(f"EXTERNAL_AUTH_KEYS_FILE must hold a public key in PEM, or a JWKS: {error}") from None
-
-
-_logins: dict[UUID, UUID] = {}
-_lock = Lock()
 
 
 def get_or_create_session(theirs: ExternalIdentity) -> tuple[UUID, UUID]:
     """The player whom a token names, and its login; both are made on first sight. Whether the login still holds is
     asked of PostgreSQL, as that of any."""
-    player_id = _logins.get(theirs.session_id)
+    known = _known_players()
+    player_id = known.get(theirs.session_id)
     if player_id is None:
         with db.transaction() as conn:
             origin = RequestOrigin(request.remote_addr, g.request_id)
             player_id = get_or_create_player(
-                conn, theirs, may_name_ours=settings().external_auth_link_existing_players, origin=origin
+                conn, theirs, may_name_ours=current_settings().external_auth_link_existing_players, origin=origin
             )
-        with _lock:
-            if len(_logins) >= MAX_LOGINS:
-                _logins.clear()
-            _logins[theirs.session_id] = player_id
+        if len(known) >= MAX_KNOWN_PLAYERS:
+            known.clear()
+        known[theirs.session_id] = player_id
     return player_id, theirs.session_id
+
+
+def _known_players() -> dict[UUID, UUID]:
+    """Return the players that this process has found, by session."""
+    known: dict[UUID, UUID] = current_app.extensions[KNOWN_PLAYERS]
+    return known
