@@ -29,7 +29,7 @@ from shared.infra import db
 from shared.infra.db import Conn, exactly_one
 from shared.infra.message_sender import send
 from shared.infra.storage.local import LocalStorage
-from shared.messages import RenderChunk
+from shared.messages import RendersPending
 from shared.renders import rules, store
 from shared.renders.rules import RenderOptions
 from shared.settings import settings
@@ -80,8 +80,7 @@ class Workers:
         began = time.perf_counter()
         with db.transaction() as conn:
             render_id = store.add(conn, self.org_id, None, asked, codes)
-        for number in range(len(rules.split_into_chunks(codes, asked))):
-            send(RenderChunk(str(render_id), number))
+        send(RendersPending())
         largest, status = 0, "queued"
         while status in rules.OPEN_STATUSES:
             if time.perf_counter() - began > LIMIT_SECONDS:

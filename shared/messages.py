@@ -37,18 +37,15 @@ class ImportsPending(Message):
 
 
 @dataclass(frozen=True)
-class RenderChunk(Message):
-    """A chunk of a render is pending: render it, or another pending chunk. One message per chunk, so that all workers
-    take part."""
+class RendersPending(Message):
+    """Chunks of renders are pending: render all of them."""
 
-    render_id: str
-    number: int
     queue = "renders"
 
 
 @dataclass(frozen=True)
-class RendersPending(Message):
-    """Chunks or assemblies of renders are pending: do all of them."""
+class AssembliesPending(Message):
+    """Renders whose chunks are all done are pending: assemble the files of all of them."""
 
     queue = "renders"
 

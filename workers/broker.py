@@ -22,6 +22,7 @@ from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.message_sender import broker, wakeup_channel
 from shared.infra.redis import listen, make_client, require_no_eviction
 from shared.messages import Message
+from workers.time_limits import time_limits
 
 log = get_logger()
 P = ParamSpec("P")
@@ -111,7 +112,7 @@ class PushBroker(RedisBroker):
 
 
 class WorkerLifecycle(Middleware):
-    """Logging after the fork, and the word to stop before the end."""
+    """Prepares a worker process after its fork, and asks actors to stop before its end."""
 
     def __init__(self) -> None:
         self.stopping = threading.Event()
@@ -119,8 +120,10 @@ class WorkerLifecycle(Middleware):
     def after_process_boot(self, broker: dramatiq.Broker) -> None:
         configure("worker")
         require_no_eviction()
+        time_limits.enable()
         gc.collect()
-        gc.freeze()  # what was imported stays: looking through it again took a sixth of judging
+        # Imported objects stay for ever: looking through them in each collection took a sixth of judging.
+        gc.freeze()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         self.stopping.set()

@@ -66,8 +66,8 @@ def purge_all() -> CleanupReport:
     return CleanupReport(
         generated_codes=codes,
         generated_image_bytes=image_bytes,
-        generated_tombstones=_in_batches(lambda conn, limit: generated.forget_tombstones(conn, limit=limit), BATCH),
-        imports=_in_batches(lambda conn, limit: imports.forget(conn, limit=limit), IMPORTS_BATCH),
+        generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH),
+        imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH),
         events=_in_batches(lambda conn, limit: event_log.forget(conn, before=oldest, limit=limit), BATCH),
         render_files=_delete_unneeded_files(),
         renders=_in_batches(lambda conn, limit: renders.forget(conn, limit=limit), RENDERS_BATCH),

@@ -1,14 +1,11 @@
-"""Judging scans: claim what is pending, decide by rules, settle once."""
+"""Judge pending scans: decide by the rules, and settle each scan once."""
 
-from collections.abc import Callable
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import psycopg
 import redis
 
-from shared.infra import db
-from shared.infra.db import Conn
+from shared.infra import db, leases
 from shared.infra.logging import get_logger, log_many
 from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
@@ -16,80 +13,50 @@ from shared.infra.redis import client, key
 from shared.messages import ScansPending
 from shared.scans import rules, settlement
 from shared.scans.judging_limits import from_settings
-from shared.scans.rules import JudgingContext, JudgingLimits, Scan, Verdict
+from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
-from workers.broker import actor_for, worker_lifecycle
+from workers.broker import actor_for
+from workers.jobs import JobRunner
 
 log = get_logger()
 
-BATCH = 400
-ROUNDS = 100  # then let other messages of this worker have their turn
+BATCH_SIZE = 400
 
 
 @actor_for(ScansPending)
 def judge_pending() -> None:
-    """Settle every pending scan there is. Safe to run twice: a scan that is leased or settled is not claimed again."""
-    for round_ in range(ROUNDS):
-        fresh = judge_new()
-        if round_ == 0 and fresh == BATCH:
-            background_sender.submit(ScansPending())  # there is work for another thread, here or elsewhere
-        overdue = judge_retry() if fresh < BATCH or round_ % 10 == 0 else 0  # a backlog must not hide them
-        if worker_lifecycle.stopping.is_set() or not (fresh == BATCH or overdue):
-            return
-    background_sender.submit(ScansPending())
+    """Judge all pending scans."""
+    scans.run_pending()
 
 
-def judge_new() -> int:
-    """Judge up to a batch of scans that nobody has tried yet. Returns how many were claimed."""
-    return _judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=BATCH))
-
-
-def judge_retry() -> int:
-    """Judge one scan whose worker did not come back, by itself; or give up on those that were tried too often."""
-    with db.connection() as conn:
-        if not settlement.has_expired_leases(conn):
-            return 0
-    return _judge(settlement.claim_suspect) or set_aside()
-
-
-def set_aside() -> int:
-    """Give up on scans that were tried too often; they are shown to staff by their reason."""
-    return _judge(
-        lambda conn, token, lease: settlement.claim_spent(conn, token, lease, limit=BATCH),
-        lambda scans, _context, _limits: {scan.id: Verdict("failure", "not_judged") for scan in scans},
-    )
-
-
-def _judge(
-    claim: Callable[[Conn, UUID, timedelta], list[Scan]],
-    decide: Callable[[list[Scan], JudgingContext, JudgingLimits], dict[UUID, Verdict]] = rules.judge_all,
-) -> int:
-    token = uuid4()
-    with db.connection() as conn:
-        scans = claim(conn, token, timedelta(seconds=settings().scan_lease_seconds))
-    if not scans:
-        return 0
+def judge(token: UUID, claimed: list[Scan]) -> None:
+    """Judge scans in the order of their scan times, and settle them."""
+    ordered = sorted(claimed, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
     try:
         with db.transaction() as conn:
-            ours = settlement.lock_scans(conn, token, scans)
-            context = settlement.load_context(conn, ours)
-            verdicts = decide(ours, context, from_settings(settings()))
-            settlement.settle(conn, ours, verdicts)
+            held = settlement.lock_scans(conn, token, ordered)
+            context = settlement.load_context(conn, held)
+            verdicts = rules.judge_all(held, context, from_settings(settings()))
+            settlement.settle(conn, held, verdicts)
     except settlement.StockChanged:
         with db.connection() as conn:
-            settlement.give_back(conn, token)
+            leases.release_lease(conn, settlement.PENDING_SCANS, token)
         background_sender.submit(ScansPending())
-        return len(scans)
-    except psycopg.OperationalError as error:  # PostgreSQL went away, or a lock did not come in time
-        log.warning("judging_postponed", scans=len(scans), error=str(error))
-        with db.connection() as conn:
-            settlement.give_back(conn, token)
-        raise
-    except Exception:
-        with db.connection() as conn:
-            settlement.suspect(conn, token)
-        raise
-    publish_verdicts(ours)
+        return
+    _report(held, verdicts)
+
+
+def dead_letter(token: UUID, claimed: list[Scan]) -> None:
+    """Settle scans without attempts left as failures with the reason `not_judged`, which staff see."""
+    with db.transaction() as conn:
+        held = settlement.lock_scans(conn, token, claimed)
+        verdicts = {scan.id: Verdict("failure", "not_judged") for scan in held}
+        settlement.settle(conn, held, verdicts)
+    _report(held, verdicts)
+
+
+def _report(settled: list[Scan], verdicts: dict[UUID, Verdict]) -> None:
+    publish_verdicts(settled)
     log_many(
         "scan_settled",
         (
@@ -99,15 +66,24 @@ def _judge(
                 "reason": verdicts[scan.id].reason,
                 "request_id": scan.request_id,
             }
-            for scan in ours
+            for scan in settled
         ),
     )
-    return len(scans)
 
 
 def publish_verdicts(scans: list[Scan]) -> None:
-    """Wake the web processes that hold a client for one of these verdicts. They read it from PostgreSQL themselves."""
+    """Wake the web processes in which a client waits for one of these verdicts. They read it from PostgreSQL."""
     try:
         client().publish(key(VERDICTS_CHANNEL), " ".join(scan.id.hex for scan in scans))
     except redis.RedisError as error:
         log.warning("verdict_publish_failed", error=str(error))
+
+
+scans = JobRunner(
+    settlement.PENDING_SCANS,
+    ScansPending(),
+    judge,
+    dead_letter,
+    lease=lambda: timedelta(seconds=settings().scan_lease_seconds),
+    batch_size=BATCH_SIZE,
+)

@@ -1,4 +1,4 @@
-"""The scheduler: sends messages when their time has come, and nothing else. One leads, the others stand by."""
+"""The scheduler: sends messages when they are due. One process leads, the others wait to replace it."""
 
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from shared.infra.message_sender import send
 from shared.infra.redis import require_no_eviction
 from shared.infra.signals import stop_event
 from shared.messages import (
+    AssembliesPending,
     CleanUp,
     ErasuresPending,
     GeneratedCodesPending,
@@ -31,6 +32,7 @@ ERASURES_SECONDS = 60.0
 
 
 def main() -> None:
+    """Run until SIGTERM or SIGINT: wait for leadership, then send messages while it lasts."""
     configure("scheduler")
     require_no_eviction()
     stopping = stop_event()
@@ -47,15 +49,17 @@ def main() -> None:
 
 
 def build_scheduler(lead: Leadership) -> BackgroundScheduler:
-    """Every job. The sweeps find what was left: its nudge was lost, its worker died, it was inserted by hand."""
+    """Return a scheduler with all jobs. The polls find rows whose message was lost, whose worker crashed, or which
+    were inserted by hand."""
     scheduler = BackgroundScheduler(timezone=UTC, job_defaults={"coalesce": True, "misfire_grace_time": 60})
     now = datetime.now(UTC)
-    sweep, rollup = settings().pending_poll_seconds, settings().rollup_interval_seconds
+    poll, rollup = settings().pending_poll_seconds, settings().rollup_interval_seconds
     for name, message, seconds in (
-        ("scans", ScansPending(), sweep),
-        ("images", GeneratedCodesPending(), sweep),
-        ("imports", ImportsPending(), sweep),
-        ("renders", RendersPending(), sweep),
+        ("scans", ScansPending(), poll),
+        ("images", GeneratedCodesPending(), poll),
+        ("imports", ImportsPending(), poll),
+        ("renders", RendersPending(), poll),
+        ("assemblies", AssembliesPending(), poll),
         ("rollups", RollUp(), rollup),
         ("erasures", ErasuresPending(), ERASURES_SECONDS),
     ):
@@ -63,7 +67,7 @@ def build_scheduler(lead: Leadership) -> BackgroundScheduler:
             send_if_leader,
             IntervalTrigger(seconds=seconds),
             (lead, message),
-            id=f"sweep-{name}",
+            id=f"poll-{name}",
             next_run_time=now,
         )
     scheduler.add_job(send_if_leader, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)

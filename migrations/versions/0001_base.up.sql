@@ -281,6 +281,7 @@ CREATE TABLE player_scans (
     lease_token          uuid,
     lease_until          timestamptz,
     attempts             smallint NOT NULL DEFAULT 0,
+    last_error           text,  -- of the last attempt, for operators
     CONSTRAINT player_scans_qr_code_fkey FOREIGN KEY (qr_code_id, org_id) REFERENCES qr_codes (id, org_id),
     CONSTRAINT player_scans_org_of_code CHECK ((qr_code_id IS NULL) = (org_id IS NULL)),
     CONSTRAINT player_scans_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
@@ -520,6 +521,7 @@ CREATE TABLE render_jobs (
     lease_token       uuid,
     lease_until       timestamptz,
     attempts          smallint NOT NULL DEFAULT 0,
+    last_error        text,  -- of the last attempt, for operators
     storage_failures  smallint NOT NULL DEFAULT 0,
     CONSTRAINT render_jobs_label_complete CHECK (
         (output = 'label_sheet') = (template IS NOT NULL) AND (template IS NULL) = (caption IS NULL)),
@@ -534,6 +536,7 @@ CREATE INDEX render_jobs_open ON render_jobs (id) WHERE status IN ('queued', 'ru
 CREATE INDEX render_jobs_age ON render_jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE render_chunks (
+    id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     job_id            uuid NOT NULL REFERENCES render_jobs ON DELETE CASCADE,
     number            integer NOT NULL CHECK (number >= 0),
     first_index       integer NOT NULL,  -- of its first code among all codes of the job
@@ -546,10 +549,11 @@ CREATE TABLE render_chunks (
     lease_token       uuid,
     lease_until       timestamptz,
     attempts          smallint NOT NULL DEFAULT 0,
+    last_error        text,  -- of the last attempt, for operators
     storage_failures  smallint NOT NULL DEFAULT 0,
     current_index     integer,  -- the image in progress, once this chunk crashed a worker
     crash_indexes     integer[] NOT NULL DEFAULT '{}',  -- the images that were in progress at a crash
-    PRIMARY KEY (job_id, number),
+    UNIQUE (job_id, number),
     CONSTRAINT render_chunks_complete CHECK (
         status <> 'done' OR (part_name IS NOT NULL AND done + failed = cardinality(qr_ids)))
 ) WITH (fillfactor = 85);

@@ -1,1 +1,1 @@
-"""Generated codes: any text, made into a picture on request, kept until its time is over."""
+"""Generated codes: images of any text, rendered on request and stored until they expire."""

@@ -1,4 +1,4 @@
-"""The renderer, as generated codes need it. Importing this loads it: do so when a picture is needed."""
+"""Render generated codes. Importing this module loads the renderer: import it where an image is needed."""
 
 from shared.generated_codes.rules import GenerateRequest
 from shared.generated_codes.store import StoredImage
@@ -8,14 +8,15 @@ from shared.images.render import render as render_bytes
 from shared.images.symbol import encode
 
 
-def check_fits(asked: GenerateRequest) -> None:
-    """Raises TextTooLong or PictureTooSmall where there can be no such picture. Encodes, and draws nothing."""
-    symbol = encode(asked.data, asked.error_correction)
-    if asked.format == "png":  # the others divide a pixel
-        fit(len(symbol), asked.size)
+def check_fits(request: GenerateRequest) -> None:
+    """Raise TextTooLong or ImageTooSmall if the image is impossible. Encodes the text, and renders nothing."""
+    symbol = encode(request.data, request.error_correction)
+    # Vector formats have no smallest size: they divide a pixel.
+    if request.format == "png":
+        fit(len(symbol), request.size)
 
 
-def render(asked: GenerateRequest, as_format: Format | None = None) -> StoredImage:
-    """The picture in the format asked for or in another one, which may be a PNG that is too small: PictureTooSmall."""
-    picture = asked.picture(as_format)
-    return StoredImage(picture.digest(), render_bytes(picture))
+def render(request: GenerateRequest, as_format: Format | None = None) -> StoredImage:
+    """Render the image in the requested format, or in another. Raise ImageTooSmall for a PNG that is too small."""
+    spec = request.image_spec(as_format)
+    return StoredImage(spec.digest(), render_bytes(spec))

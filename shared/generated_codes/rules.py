@@ -1,4 +1,4 @@
-"""What a generated code is, and who draws it. Pure."""
+"""What a generated code is, and which limits it has. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,32 +10,30 @@ from shared.images.image_spec import ErrorCorrection, Format, ImageSpec
 GeneratedCodeStatus = Literal["pending", "ready", "failed"]
 
 MAX_DATA_BYTES = 2953
-"""Of UTF-8: the largest symbol, version 40-L, in byte mode (ISO/IEC 18004:2015, table 7). Other levels hold less."""
+"""In UTF-8: the capacity of the largest symbol, version 40-L, in byte mode (ISO/IEC 18004:2015, table 7)."""
 EXPIRATION_HOURS = (1, 87_600)
-"""From an hour to ten years."""
-MAX_ATTEMPTS = 3
-"""Then a code is set aside: it failed, or killed its worker, each time."""
+"""The shortest and the longest expiration: ten years."""
 TOMBSTONE_RETENTION = timedelta(days=365)
-"""How long it is remembered that a code was there, after its expiry."""
+"""After this time past its expiry, an expired code is reported as not found."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateRequest:
-    """What was asked for: text, and how its picture is to be. `size` in pixels."""
+    """A request for an image of a text. `size` is in pixels."""
 
     data: str
     format: Format = "png"
     size: int = 300
     error_correction: ErrorCorrection = "M"
 
-    def picture(self, as_format: Format | None = None) -> ImageSpec:
-        """The picture of it, in the format asked for or in another one."""
+    def image_spec(self, as_format: Format | None = None) -> ImageSpec:
+        """Return the spec of the image in the requested format, or in another."""
         return ImageSpec(self.data, as_format or self.format, self.size, self.error_correction)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GeneratedCode(GenerateRequest):
-    """A generated code as it stands. `is_expired` by the database's clock, at the moment it was read."""
+    """A generated code. `is_expired` is by the clock of the database, when the row was read."""
 
     id: UUID
     created_by: UUID | None
@@ -46,5 +44,5 @@ class GeneratedCode(GenerateRequest):
 
     @property
     def has_failed_attempt(self) -> bool:
-        """Whether a worker failed at it, or died with it, before. Then workers alone try it again, and count."""
+        """True if a worker failed or crashed on this code. Then only workers render it, because they count attempts."""
         return self.status == "pending" and self.attempts > 1

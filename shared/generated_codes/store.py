@@ -1,5 +1,6 @@
-"""Generated codes in PostgreSQL: asked for, read, deleted, and forgotten once expired: by its clock alone."""
+"""Generated codes in PostgreSQL, whose clock alone decides when a code has expired."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
@@ -8,18 +9,24 @@ from psycopg.rows import class_row
 
 from shared.generated_codes.rules import TOMBSTONE_RETENTION, GeneratedCode, GenerateRequest
 from shared.images.image_spec import Format
+from shared.infra import leases
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
+from shared.infra.leases import LeasedTable
 
-COLUMNS = """
-    id, created_by, data, format, size, error_correction, expires_at,
-    coalesce(expires_at <= now(), false) AS is_expired, status, attempts
-"""
+PENDING_CODES = LeasedTable(
+    name="generated_codes",
+    columns="""
+        id, created_by, data, format, size, error_correction, expires_at,
+        coalesce(expires_at <= now(), false) AS is_expired, status, attempts
+    """,
+    row=class_row(GeneratedCode),
+)
 
 
 @dataclass(frozen=True)
 class StoredImage:
-    """A stored picture: the digest of all that determines it, and its bytes."""
+    """The bytes of an image, and the digest of everything that determines them."""
 
     digest: str
     data: bytes
@@ -27,109 +34,162 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class PurgeResult:
-    """What one batch of cleanup took away: codes, and the bytes of their pictures."""
+    """How many codes a purge deleted, and how many bytes their images had."""
 
     codes: int
     image_bytes: int
 
 
-def add(conn: Conn, created_by: UUID | None, asked: GenerateRequest, *, lasts: timedelta | None) -> GeneratedCode:
-    """Store what is asked for, pending. It expires `lasts` from now; None for never."""
+def add(conn: Conn, created_by: UUID | None, request: GenerateRequest, *, ttl: timedelta | None) -> GeneratedCode:
+    """Insert a pending code that expires after `ttl`; None: never."""
     with conn.cursor(row_factory=class_row(GeneratedCode)) as cursor:
         return exactly_one(
             cursor.execute(
-                f"""
+                """
                 INSERT INTO generated_codes (id, created_by, data, format, size, error_correction, expires_at)
-                VALUES (%s, %s, %s, %s, %s, %s, now() + %s) RETURNING {COLUMNS}
-                """,  # noqa: S608 - a constant
-                (uuid7(), created_by, asked.data, asked.format, asked.size, asked.error_correction, lasts),
+                VALUES (%(id)s, %(created_by)s, %(data)s, %(format)s, %(size)s, %(error_correction)s, now() + %(ttl)s)
+                RETURNING id, created_by, data, format, size, error_correction, expires_at, false AS is_expired,
+                          status, attempts
+                """,
+                {
+                    "id": uuid7(),
+                    "created_by": created_by,
+                    "data": request.data,
+                    "format": request.format,
+                    "size": request.size,
+                    "error_correction": request.error_correction,
+                    "ttl": ttl,
+                },
             )
         )
 
 
 def find(conn: Conn, code_id: UUID) -> GeneratedCode | None:
-    """A code that cleanup has not taken, expired or not."""
+    """Return the code, also if it has expired. Return None if it does not exist or was purged."""
     with conn.cursor(row_factory=class_row(GeneratedCode)) as cursor:
         return cursor.execute(
-            f"SELECT {COLUMNS} FROM generated_codes WHERE id = %s",  # noqa: S608 - a constant
-            (code_id,),
+            """
+            SELECT id, created_by, data, format, size, error_correction, expires_at,
+                   coalesce(expires_at <= now(), false) AS is_expired, status, attempts
+            FROM generated_codes WHERE id = %(id)s
+            """,
+            {"id": code_id},
         ).fetchone()
 
 
 def has_tombstone(conn: Conn, code_id: UUID) -> bool:
-    """Whether there was such a code, and cleanup took it."""
-    return conn.execute("SELECT FROM generated_tombstones WHERE id = %s", (code_id,)).fetchone() is not None
+    """True if the code existed, expired and was purged."""
+    return bool(conn.execute("SELECT FROM generated_tombstones WHERE id = %(id)s", {"id": code_id}).rowcount)
 
 
 def get_image(conn: Conn, code_id: UUID, as_format: Format) -> StoredImage | None:
-    """The stored picture in this format."""
+    """Return the stored image of this format."""
     with conn.cursor(row_factory=class_row(StoredImage)) as cursor:
         return cursor.execute(
-            "SELECT digest, data FROM generated_images WHERE code_id = %s AND format = %s", (code_id, as_format)
+            "SELECT digest, data FROM generated_images WHERE code_id = %(id)s AND format = %(format)s",
+            {"id": code_id, "format": as_format},
         ).fetchone()
 
 
-def keep(conn: Conn, code_id: UUID, as_format: Format, image: StoredImage) -> None:
-    """Store a picture, unless there is one already: the first stays. The code is ready with the one it asked for.
+def store_image(conn: Conn, code_id: UUID, as_format: Format, image: StoredImage) -> None:
+    """Store an image unless one of this format exists. In the requested format, it makes the code ready.
 
-    Locks the code's row, so it waits for a worker that is storing the same. Where the code is gone, nothing is stored.
+    Stores nothing if the code was deleted.
     """
+    # Locks the row of the code, so it waits for a worker that is storing the same image.
     conn.execute(
         """
         INSERT INTO generated_images (code_id, format, digest, data)
-        SELECT id, %s, %s, %b FROM generated_codes WHERE id = %s FOR NO KEY UPDATE
+        SELECT id, %(format)s, %(digest)s, %(data)b FROM generated_codes WHERE id = %(id)s FOR NO KEY UPDATE
         ON CONFLICT DO NOTHING
         """,
-        (as_format, image.digest, image.data, code_id),
+        {"id": code_id, "format": as_format, "digest": image.digest, "data": image.data},
     )
     conn.execute(
         """
-        UPDATE generated_codes SET status = 'ready', lease_token = NULL, lease_until = NULL
-        WHERE id = %s AND format = %s AND status <> 'ready'
+        UPDATE generated_codes SET status = 'ready', last_error = NULL, lease_token = NULL, lease_until = NULL
+        WHERE id = %(id)s AND format = %(format)s AND status <> 'ready'
         """,
-        (code_id, as_format),
+        {"id": code_id, "format": as_format},
     )
 
 
-def remove(conn: Conn, code_id: UUID) -> None:
-    """Delete a code with its pictures. It leaves no tombstone: nobody is owed the news that it was there."""
-    conn.execute("DELETE FROM generated_codes WHERE id = %s", (code_id,))
+def settle(conn: Conn, token: UUID, images: Mapping[UUID, StoredImage]) -> int:
+    """Store the images of the codes that the token still leases, in their requested formats, and make these codes
+    ready. Return how many became ready."""
+    held = [row[0] for row in leases.lock_held(conn, PENDING_CODES, token, list(images)).fetchall()]
+    return conn.execute(
+        """
+        WITH rendered AS (
+            SELECT * FROM unnest(%(ids)s::uuid[], %(digests)s::text[], %(images)b::bytea[]) r (id, digest, data)
+        ), ready_codes AS (
+            UPDATE generated_codes g SET status = 'ready', last_error = NULL, lease_token = NULL, lease_until = NULL
+            FROM rendered r WHERE g.id = r.id
+            RETURNING g.id, g.format
+        )
+        INSERT INTO generated_images (code_id, format, digest, data)
+        SELECT id, ready_codes.format, digest, data FROM ready_codes JOIN rendered USING (id)
+        ON CONFLICT DO NOTHING
+        """,
+        {
+            "ids": held,
+            "digests": [images[code_id].digest for code_id in held],
+            "images": [images[code_id].data for code_id in held],
+        },
+    ).rowcount
+
+
+def dead_letter(conn: Conn, token: UUID, code_ids: Sequence[UUID]) -> list[UUID]:
+    """Give up the codes that the token still leases. Return their ids."""
+    ids = [row[0] for row in leases.lock_held(conn, PENDING_CODES, token, code_ids).fetchall()]
+    conn.execute(
+        """
+        UPDATE generated_codes SET status = 'failed', lease_token = NULL, lease_until = NULL
+        WHERE id = ANY (%(ids)s)
+        """,
+        {"ids": ids},
+    )
+    return ids
+
+
+def delete(conn: Conn, code_id: UUID) -> None:
+    """Delete a code and its images without a tombstone: later requests get 404 instead of 410."""
+    conn.execute("DELETE FROM generated_codes WHERE id = %(id)s", {"id": code_id})
 
 
 def purge_expired(conn: Conn, *, limit: int) -> PurgeResult:
-    """Delete up to `limit` expired codes with their pictures, in one statement, and leave a tombstone for each.
-
-    SKIP LOCKED: two cleanups side by side take different codes, and neither waits for a retrieval.
-    """
+    """Delete up to `limit` expired codes and their images, and insert a tombstone for each."""
+    # SKIP LOCKED: two purges side by side delete different codes, and neither waits for a request that reads one.
     codes, image_bytes = exactly_one(
         conn.execute(
             """
-            WITH expired AS (
+            WITH expired_codes AS (
                 SELECT id FROM generated_codes WHERE expires_at <= now()
-                ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
-            ), images AS (
-                DELETE FROM generated_images i USING expired e WHERE i.code_id = e.id
-                RETURNING octet_length(i.data) AS n
-            ), codes AS (
-                DELETE FROM generated_codes g USING expired e WHERE g.id = e.id RETURNING g.id, g.expires_at
-            ), tombstones AS (
-                INSERT INTO generated_tombstones (id, expires_at) SELECT id, expires_at FROM codes
+                ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            ), deleted_images AS (
+                DELETE FROM generated_images i USING expired_codes e WHERE i.code_id = e.id
+                RETURNING octet_length(i.data) AS bytes
+            ), deleted_codes AS (
+                DELETE FROM generated_codes g USING expired_codes e WHERE g.id = e.id RETURNING g.id, g.expires_at
+            ), inserted_tombstones AS (
+                INSERT INTO generated_tombstones (id, expires_at) SELECT id, expires_at FROM deleted_codes
                 ON CONFLICT DO NOTHING
             )
-            SELECT (SELECT count(*) FROM codes), (SELECT coalesce(sum(n), 0) FROM images)
+            SELECT (SELECT count(*) FROM deleted_codes), (SELECT coalesce(sum(bytes), 0) FROM deleted_images)
             """,
-            (limit,),
+            {"limit": limit},
         )
     )
     return PurgeResult(int(codes), int(image_bytes))
 
 
-def forget_tombstones(conn: Conn, *, limit: int) -> int:
-    """Delete up to `limit` tombstones that have stood their time. Returns how many."""
+def purge_tombstones(conn: Conn, *, limit: int) -> int:
+    """Delete up to `limit` tombstones whose retention has ended. Return how many."""
     return conn.execute(
         """
         DELETE FROM generated_tombstones WHERE id IN (
-            SELECT id FROM generated_tombstones WHERE expires_at < now() - %s LIMIT %s FOR UPDATE SKIP LOCKED)
+            SELECT id FROM generated_tombstones WHERE expires_at < now() - %(retention)s
+            LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
         """,
-        (TOMBSTONE_RETENTION, limit),
+        {"retention": TOMBSTONE_RETENTION, "limit": limit},
     ).rowcount

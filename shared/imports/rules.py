@@ -19,8 +19,6 @@ MAX_SYNCHRONOUS_ROWS = 1_000
 """Rows that are added while the client waits; more are a worker's."""
 MAX_OUTCOMES = 1_000
 """Rows that an answer names."""
-MAX_ATTEMPTS = 3
-"""Workers that may die of an import before it is given up."""
 
 ImportStatus = Literal["queued", "running", "done", "failed"]
 RowStatus = Literal["added", "failed", "not_added"]

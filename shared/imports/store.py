@@ -1,6 +1,7 @@
-"""Imports in PostgreSQL: begun, looked up, and forgotten some days after they are over."""
+"""Imports in PostgreSQL: created, worked on, finished, and purged some days later."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,89 +10,135 @@ from psycopg.rows import class_row, dict_row
 from shared.imports.rules import MAX_OUTCOMES, ImportJob
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
+from shared.infra.leases import LeasedTable
 
-KEPT = "7 days"
-COLUMNS = """
-    id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done, failed, message, outcomes,
-    attempts
-"""
-OUTCOMES = f"""
-    SELECT line, CASE WHEN message IS NOT NULL THEN 'failed' WHEN %(added)s THEN 'added' ELSE 'not_added' END AS status,
-           field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id
-    FROM import_candidates
-    WHERE import_id = %(id)s AND (message IS NOT NULL OR %(is_over)s)
-    ORDER BY message IS NULL, line
-    LIMIT {MAX_OUTCOMES}
-"""  # noqa: S608 - a constant
-"""What became of rows, failures first; until an import is over only failures are known."""
+RETENTION = timedelta(days=7)
+"""After its end, an import and its outcome are purged."""
+PENDING_IMPORTS = LeasedTable(
+    name="imports",
+    columns="""
+        id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done, failed, message,
+        outcomes, attempts
+    """,
+    row=class_row(ImportJob),
+    pending="finished_at IS NULL",
+)
 
 
 def create(
     conn: Conn, org_id: UUID, columns: Sequence[str] = (), *, partial: bool, validated_rows: int = 0
 ) -> ImportJob:
-    """A new import, whose rows are to be put beside it in the same transaction: `validated_rows` of them as codes."""
+    """Insert an import. The caller stages its rows in the same transaction: `validated_rows` of them as candidates."""
     with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return exactly_one(
             cursor.execute(
-                f"""
+                """
                 INSERT INTO imports (id, org_id, columns, partial, total, validated_rows)
-                VALUES (%s, %s, %s, %s, %s, %s)
-                RETURNING {COLUMNS}
-                """,  # noqa: S608 - a constant
-                (uuid7(), org_id, list(columns), partial, validated_rows, validated_rows),
+                VALUES (%(id)s, %(org_id)s, %(columns)s, %(partial)s, %(validated_rows)s, %(validated_rows)s)
+                RETURNING id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done,
+                          failed, message, outcomes, attempts
+                """,
+                {
+                    "id": uuid7(),
+                    "org_id": org_id,
+                    "columns": list(columns),
+                    "partial": partial,
+                    "validated_rows": validated_rows,
+                },
             )
         )
 
 
 def set_total(conn: Conn, import_id: UUID, total: int) -> None:
-    """How many rows there are, now that they were counted."""
-    conn.execute("UPDATE imports SET total = %s WHERE id = %s", (total, import_id))
+    """Store the number of rows, once they are counted."""
+    conn.execute("UPDATE imports SET total = %(total)s WHERE id = %(id)s", {"id": import_id, "total": total})
 
 
 def find(conn: Conn, org_id: UUID, import_id: UUID) -> ImportJob | None:
-    """An import of an organization, with what is known of its rows."""
+    """Return an import of this organization."""
     with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return cursor.execute(
-            f"SELECT {COLUMNS} FROM imports WHERE org_id = %s AND id = %s",  # noqa: S608 - a constant
-            (org_id, import_id),
+            """
+            SELECT id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done, failed,
+                   message, outcomes, attempts
+            FROM imports WHERE org_id = %(org_id)s AND id = %(id)s
+            """,
+            {"org_id": org_id, "id": import_id},
         ).fetchone()
 
 
 def list_failures(conn: Conn, import_id: UUID) -> list[dict[str, Any]]:
-    """The rows of an import under way that were found to be wrong so far."""
+    """Return the invalid rows of an unfinished import that were found so far, up to MAX_OUTCOMES."""
     with conn.cursor(row_factory=dict_row) as cursor:
-        return cursor.execute(OUTCOMES, {"id": import_id, "added": False, "is_over": False}).fetchall()
+        return cursor.execute(
+            """
+            SELECT line, 'failed' AS status, field, message, code, NULL AS qr_id FROM import_candidates
+            WHERE import_id = %(id)s AND message IS NOT NULL
+            ORDER BY line LIMIT %(limit)s
+            """,
+            {"id": import_id, "limit": MAX_OUTCOMES},
+        ).fetchall()
+
+
+def start(conn: Conn, import_id: UUID) -> None:
+    """Give a queued import the status `running`."""
+    conn.execute("UPDATE imports SET status = 'running' WHERE id = %(id)s AND status = 'queued'", {"id": import_id})
+
+
+def record_progress(conn: Conn, import_id: UUID, *, validated: int, failed: int, line: int) -> None:
+    """Count rows that were validated, up to this line. Attempts are counted since the last progress."""
+    conn.execute(
+        """
+        UPDATE imports
+        SET validated_rows = validated_rows + %(validated)s, failed = failed + %(failed)s,
+            last_validated_line = %(line)s, attempts = 1
+        WHERE id = %(id)s
+        """,
+        {"id": import_id, "validated": validated, "failed": failed, "line": line},
+    )
 
 
 def finish(conn: Conn, import_id: UUID, *, added: bool, message: str | None = None) -> None:
-    """End an import: count, keep the outcome of its first rows, and take all of them away. `message` says why nothing
-    was added, where nothing was."""
+    """End an import: store its counts and the outcome of its first rows, failures first, and delete the staged rows.
+
+    `message` says why no code was added, if none was.
+    """
     conn.execute(
-        f"""
+        """
         UPDATE imports
-        SET (done, failed) = (SELECT count(*) FILTER (WHERE c.message IS NULL AND %(added)s),
-                                     count(*) FILTER (WHERE c.message IS NOT NULL)
-                              FROM import_candidates c WHERE c.import_id = %(id)s),
-            outcomes = (SELECT coalesce(jsonb_agg(o), '[]') FROM ({OUTCOMES}) o),
+        SET (done, failed) = (
+                SELECT count(*) FILTER (WHERE c.message IS NULL AND %(added)s),
+                       count(*) FILTER (WHERE c.message IS NOT NULL)
+                FROM import_candidates c WHERE c.import_id = %(id)s
+            ),
+            outcomes = (
+                SELECT coalesce(jsonb_agg(o), '[]') FROM (
+                    SELECT line,
+                           CASE WHEN message IS NOT NULL THEN 'failed' WHEN %(added)s THEN 'added' ELSE 'not_added' END
+                               AS status,
+                           field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id
+                    FROM import_candidates WHERE import_id = %(id)s
+                    ORDER BY message IS NULL, line LIMIT %(limit)s
+                ) o
+            ),
             status = CASE WHEN %(added)s THEN 'done' ELSE 'failed' END, message = %(message)s,
             finished_at = now(), lease_token = NULL, lease_until = NULL
         WHERE id = %(id)s
-        """,  # noqa: S608 - a constant
-        {"id": import_id, "added": added, "is_over": True, "message": message},
+        """,
+        {"id": import_id, "added": added, "message": message, "limit": MAX_OUTCOMES},
     )
-    conn.execute("DELETE FROM import_candidates WHERE import_id = %s", (import_id,))
-    conn.execute("DELETE FROM import_rows WHERE import_id = %s", (import_id,))
+    conn.execute("DELETE FROM import_candidates WHERE import_id = %(id)s", {"id": import_id})
+    conn.execute("DELETE FROM import_rows WHERE import_id = %(id)s", {"id": import_id})
 
 
-def forget(conn: Conn, *, limit: int) -> int:
-    """Delete up to `limit` imports that have been over for long. Returns how many."""
+def purge(conn: Conn, *, limit: int) -> int:
+    """Delete up to `limit` imports whose retention has ended. Return how many."""
     return conn.execute(
-        f"""
+        """
         DELETE FROM imports WHERE id = ANY (ARRAY (
-            SELECT id FROM imports WHERE finished_at < now() - interval '{KEPT}'
-            ORDER BY finished_at LIMIT %s
-            FOR UPDATE SKIP LOCKED
+            SELECT id FROM imports WHERE finished_at < now() - %(retention)s
+            ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
         ))
-        """,  # noqa: S608 - a constant
-        (limit,),
+        """,
+        {"retention": RETENTION, "limit": limit},
     ).rowcount

@@ -1,18 +1,21 @@
-"""Settling scans in PostgreSQL: claim under a lease, read what judging looks at under lock, write verdicts and effects.
+"""Settle scans in PostgreSQL: lock what judging reads, then write verdicts and all their effects in one transaction.
 
-A claim is committed before judging, so a scan that kills its worker runs out of attempts. Verdicts, ledger entries, use
-counts and events are committed together. The lease token fences them: a worker whose lease expired writes nothing.
+Verdicts, ledger entries, use counts, locations, quest progress and events are committed together. `lock_scans` fences
+them: a worker whose lease was lost writes nothing.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
-from shared.infra import event_log
-from shared.infra.db import Conn, exactly_one
+from shared.infra import event_log, leases
+from shared.infra.db import Conn
+from shared.infra.leases import LeasedTable
 from shared.quests.scan_progress import advance
 from shared.scans import judging_queries
 from shared.scans.judging_limits import from_settings
@@ -20,79 +23,34 @@ from shared.scans.judging_queries import coordinates_or_none
 from shared.scans.rules import JudgingContext, Scan, Verdict
 from shared.settings import settings
 
-MAX_ATTEMPTS = 3
+
+def _to_scan(
+    scan_id: UUID,
+    player_id: UUID,
+    code_text: str,
+    code_id: UUID | None,
+    scan_time: datetime,
+    received_at: datetime,
+    latitude: float | None,
+    longitude: float | None,
+    *rest: Any,
+) -> Scan:
+    coordinates = coordinates_or_none(latitude, longitude)
+    return Scan(scan_id, player_id, code_text, code_id, scan_time, received_at, coordinates, *rest)
+
+
+PENDING_SCANS = LeasedTable(
+    name="player_scans",
+    columns="""
+        id, player_id, qr_code, qr_code_id, scan_time, received_at, latitude, longitude, accuracy, request_id,
+        api_key_id
+    """,
+    row=args_row(_to_scan),
+)
 
 
 class StockChanged(Exception):
     """A code has less stock than when its scans were judged. Judge them again."""
-
-
-def claim_fresh(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
-    """Lease the pending scans that nobody has tried yet. SKIP LOCKED: side by side, workers take different ones."""
-    return _claim(conn, "lease_until IS NULL", "id", token, lease, limit)
-
-
-def claim_suspect(conn: Conn, token: UUID, lease: timedelta) -> list[Scan]:
-    """Lease one scan whose worker did not come back. One at a time, the least tried first: so a scan that kills its
-    worker takes no others with it, and is found out."""
-    return _claim(conn, f"lease_until < now() AND attempts < {MAX_ATTEMPTS}", "attempts, id", token, lease, 1)
-
-
-def claim_spent(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
-    """Lease the scans that were tried too often, to be set aside."""
-    return _claim(conn, f"lease_until < now() AND attempts >= {MAX_ATTEMPTS}", "id", token, lease, limit)
-
-
-def _claim(conn: Conn, which: str, order: str, token: UUID, lease: timedelta, limit: int) -> list[Scan]:
-    """Lease scans in a transaction of its own, which does not wait for the disk: a claim that a crash undoes is made
-    again, and what it leads to is committed after it."""
-    rows = conn.execute(
-        f"""
-        UPDATE player_scans
-        SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1
-        FROM (SELECT set_config('synchronous_commit', 'off', true)) unhurried
-        WHERE id = ANY (ARRAY (
-            SELECT id FROM player_scans
-            WHERE status = 'pending' AND {which}
-            ORDER BY {order} LIMIT %(limit)s
-            FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING id, player_id, qr_code, qr_code_id, scan_time, received_at, latitude, longitude, accuracy, request_id,
-                  api_key_id
-        """,  # noqa: S608 - `which` and `order` are constants of this module
-        {"limit": limit, "token": token, "lease": lease},
-        binary=True,  # read in half the time
-    ).fetchall()
-    scans = [
-        Scan(scan, player, text, code, at, received, coordinates_or_none(latitude, longitude), accuracy, request, key)
-        for scan, player, text, code, at, received, latitude, longitude, accuracy, request, key in rows
-    ]
-    return sorted(scans, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
-
-
-def has_expired_leases(conn: Conn) -> bool:
-    """Whether there are scans whose worker did not come back."""
-    row = exactly_one(
-        conn.execute("SELECT EXISTS (SELECT FROM player_scans WHERE status = 'pending' AND lease_until < now())")
-    )
-    return bool(row[0])
-
-
-def give_back(conn: Conn, token: UUID) -> None:
-    """End a lease as if it had never been: PostgreSQL failed us, not the scans."""
-    conn.execute(
-        """
-        UPDATE player_scans SET lease_token = NULL, attempts = attempts - 1,
-                                lease_until = CASE WHEN attempts > 1 THEN now() END
-        WHERE lease_token = %s AND status = 'pending'
-        """,
-        (token,),
-    )
-
-
-def suspect(conn: Conn, token: UUID) -> None:
-    """End a lease at once, attempts and all: judging these scans failed, so each is tried by itself next."""
-    conn.execute("UPDATE player_scans SET lease_until = now() WHERE lease_token = %s AND status = 'pending'", (token,))
 
 
 def lock_scans(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
@@ -109,21 +67,14 @@ def lock_scans(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
             SELECT set_config('lock_timeout', '5s', true), set_config('plan_cache_mode', 'force_generic_plan', true)
             """
         )
-        locked = conn.execute(
-            """
-            SELECT id FROM player_scans
-            WHERE id = ANY(%(ids)b) AND lease_token = %(token)s AND status = 'pending'
-            ORDER BY id FOR NO KEY UPDATE
-            """,
-            {"ids": [scan.id for scan in scans], "token": token},
-        )
+        held = leases.lock_held(conn, PENDING_SCANS, token, [scan.id for scan in scans])
         lock_players(conn, {scan.player_id for scan in scans})
         lock_fair_play_organizations(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
         lock_limited_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
-    if locked.rowcount == len(scans):
+    if held.rowcount == len(scans):
         return list(scans)
-    locked_ids = {row[0] for row in locked.fetchall()}
-    return [scan for scan in scans if scan.id in locked_ids]
+    ids = {row[0] for row in held.fetchall()}
+    return [scan for scan in scans if scan.id in ids]
 
 
 def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:

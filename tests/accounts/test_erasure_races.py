@@ -70,7 +70,7 @@ def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
     submit_scan(conn, ada.id, make_code(conn, place=HERE), HERE, accuracy_m=12.3456)
     with ThreadPoolExecutor(1) as threads, db.transaction() as own:
         assert store.lock_account(own, ada.id) is not None
-        judged = threads.submit(judging.judge_new)
+        judged = threads.submit(judging.scans.run_new)
         wait_until_blocked(conn)
         erasure.erase(own, ada.id)
         own.execute("SAVEPOINT still_alive")

@@ -18,7 +18,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 def ask(conn: Conn, data: str = DATA, created_by: UUID | None = None, **fields: Any) -> UUID:
     """A pending code that never expires."""
-    return store.add(conn, created_by, GenerateRequest(data=data, **fields), lasts=None).id
+    return store.add(conn, created_by, GenerateRequest(data=data, **fields), ttl=None).id
 
 
 def generate(client: Any, maker: SignedInPlayer | None = None, **body: Any) -> Any:

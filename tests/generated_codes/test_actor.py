@@ -2,18 +2,18 @@
 
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
 from flask import Flask
 
-from shared.generated_codes import image_rendering, leases, store
-from shared.generated_codes.rules import MAX_ATTEMPTS, GeneratedCode, GenerateRequest
-from shared.generated_codes.store import StoredImage
-from shared.infra import db
+from shared.generated_codes import image_rendering, store
+from shared.generated_codes.rules import GeneratedCode, GenerateRequest
+from shared.generated_codes.store import PENDING_CODES, StoredImage
+from shared.infra import db, leases
 from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, count, expire, find, read
 from tests.support.concurrency import Rendezvous, run_concurrently, wait_until_blocked
@@ -28,11 +28,11 @@ def statuses(conn: Conn) -> Counter[str]:
 
 
 def end_leases(conn: Conn) -> None:
-    conn.execute("UPDATE generated_codes SET lease_until = now() WHERE status = 'pending'")
+    conn.execute("UPDATE generated_codes SET lease_until = now() WHERE status = 'pending' AND lease_until IS NOT NULL")
 
 
 def test_one_nudge_draws_everything(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "BATCH", 4)
+    monkeypatch.setattr(worker.generated_codes, "batch_size", 4)
     asked = {ask(conn, f"text {k}"): f"text {k}" for k in range(10)}
 
     worker.render_pending()
@@ -42,7 +42,7 @@ def test_one_nudge_draws_everything(conn: Conn, monkeypatch: pytest.MonkeyPatch)
         image = store.get_image(conn, code_id, "png")
         assert image is not None
         assert read(image.data) == text
-        assert image.digest == find(conn, code_id).picture().digest()
+        assert image.digest == find(conn, code_id).image_spec().digest()
 
 
 def test_drawing_again_changes_nothing(conn: Conn) -> None:
@@ -67,7 +67,7 @@ def test_workers_side_by_side_draw_each_code_once(conn: Conn, monkeypatch: pytes
         return draw(code)
 
     monkeypatch.setattr(image_rendering, "render", counted)
-    monkeypatch.setattr(worker, "BATCH", 3)
+    monkeypatch.setattr(worker.generated_codes, "batch_size", 3)
     asked = [ask(conn) for _ in range(40)]
 
     run_concurrently([worker.render_pending] * 4)
@@ -77,52 +77,43 @@ def test_workers_side_by_side_draw_each_code_once(conn: Conn, monkeypatch: pytes
     assert statuses(conn) == {"ready": 40}
 
 
-def test_a_worker_does_not_wait_for_codes_that_another_is_claiming(conn: Conn) -> None:
-    first, second = ask(conn), ask(conn)
-    with db.transaction() as other:
-        assert [code.id for code in leases.claim_fresh(other, uuid4(), LEASE, limit=1)] == [first]
-        assert [code.id for code in leases.claim_fresh(conn, uuid4(), LEASE, limit=9)] == [second]
-
-
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_a_worker_that_comes_back_too_late_writes_nothing(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool
+@pytest.mark.parametrize("is_guarded", [True, False], ids=["guarded", "negative control"])
+def test_a_worker_that_lost_its_lease_stores_nothing(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch, is_guarded: bool
 ) -> None:
-    """Given a worker that was stopped for longer than its lease, while another one drew its code."""
-    if not guarded:
-        monkeypatch.setattr(leases, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
-    code_id = ask(conn)
-    late, prompt = uuid4(), uuid4()
-    leases.claim_fresh(conn, late, LEASE, limit=1)
+    """The worker was halted for longer than its lease, while another rendered its code."""
+    code_id, late = ask(conn), uuid4()
+    leases.claim_new(conn, PENDING_CODES, late, LEASE, limit=1)
     end_leases(conn)
-    leases.claim_suspect(conn, prompt, LEASE)
-    leases.store_images(conn, prompt, {code_id: PICTURE})
+    leases.claim_retry(conn, PENDING_CODES, uuid4(), LEASE)
+    if not is_guarded:
+        statement = "SELECT id FROM generated_codes WHERE id = ANY (%s)"
+        monkeypatch.setattr(leases, "lock_held", lambda own, _table, _token, ids: own.execute(statement, (ids,)))
 
-    leases.suspect(conn, late, {code_id: "too late to matter"})
-    leases.give_back(conn, late)
+    stored = store.settle(conn, late, {code_id: PICTURE})
 
-    row = conn.execute("SELECT status, attempts, lease_until, last_error FROM generated_codes").fetchone()
-    assert (row == ("ready", 2, None, None)) is guarded
+    assert (stored == 0) is is_guarded
+    assert statuses(conn) == ({"pending": 1} if is_guarded else {"ready": 1})
 
 
 def test_a_late_picture_does_not_replace_the_one_that_was_shown(conn: Conn) -> None:
     code_id, late = ask(conn), uuid4()
-    leases.claim_fresh(conn, late, LEASE, limit=1)
-    store.keep(conn, code_id, "png", PICTURE)  # somebody looked at it meanwhile
+    leases.claim_new(conn, PENDING_CODES, late, LEASE, limit=1)
+    store.store_image(conn, code_id, "png", PICTURE)  # somebody looked at it meanwhile
 
-    assert leases.store_images(conn, late, {code_id: StoredImage("other", b"other")}) == 0
+    assert store.settle(conn, late, {code_id: StoredImage("other", b"other")}) == 0
 
     assert store.get_image(conn, code_id, "png") == PICTURE
 
 
 def test_who_asks_while_a_worker_draws_is_given_the_picture(app: Flask, client: Any, conn: Conn) -> None:
     code_id, token = ask(conn), uuid4()
-    (claimed,) = leases.claim_fresh(conn, token, LEASE, limit=1)
+    (claimed,) = leases.claim_new(conn, PENDING_CODES, token, LEASE, limit=1)
 
     answer = client.get(f"/retrieve/{code_id}/image")
 
     assert answer.status_code == 200
-    assert leases.store_images(conn, token, {code_id: image_rendering.render(claimed)}) == 0
+    assert store.settle(conn, token, {code_id: image_rendering.render(claimed)}) == 0
     assert client.get(f"/retrieve/{code_id}/image").headers["ETag"] == answer.headers["ETag"]
     assert find(conn, code_id).status == "ready"
 
@@ -130,12 +121,12 @@ def test_who_asks_while_a_worker_draws_is_given_the_picture(app: Flask, client: 
 def test_who_asks_while_a_worker_stores_is_given_what_it_stored(app: Flask, conn: Conn) -> None:
     """Both have drawn; the worker's transaction is open when the other one comes to store."""
     code_id, token = ask(conn), uuid4()
-    leases.claim_fresh(conn, token, LEASE, limit=1)
+    leases.claim_new(conn, PENDING_CODES, token, LEASE, limit=1)
     ready = Rendezvous()
 
     def store_slowly() -> bytes:
         with db.transaction() as own:
-            leases.store_images(own, token, {code_id: PICTURE})
+            store.settle(own, token, {code_id: PICTURE})
             ready.wait()
             wait_until_blocked(conn)
         return PICTURE.data
@@ -161,8 +152,8 @@ def test_many_who_ask_at_once_are_given_the_same(app: Flask, conn: Conn) -> None
 @pytest.mark.parametrize(
     "write",
     [
-        lambda conn, token, code_id: leases.store_images(conn, token, {code_id: PICTURE}),
-        lambda conn, token, code_id: store.keep(conn, code_id, "png", PICTURE),
+        lambda conn, token, code_id: store.settle(conn, token, {code_id: PICTURE}),
+        lambda conn, token, code_id: store.store_image(conn, code_id, "png", PICTURE),
     ],
     ids=["by a worker", "on the spot"],
 )
@@ -171,12 +162,12 @@ def test_a_code_deleted_while_it_is_drawn_leaves_no_picture(
     conn: Conn, write: Callable[[Conn, UUID, UUID], Any], by: str
 ) -> None:
     code_id, token = ask(conn), uuid4()
-    leases.claim_fresh(conn, token, LEASE, limit=1)
+    leases.claim_new(conn, PENDING_CODES, token, LEASE, limit=1)
     if by == "cleanup":
         expire(conn, code_id)
         store.purge_expired(conn, limit=1)
     else:
-        store.remove(conn, code_id)
+        store.delete(conn, code_id)
 
     write(conn, token, code_id)
 
@@ -186,89 +177,48 @@ def test_a_code_deleted_while_it_is_drawn_leaves_no_picture(
 # Interruptions --------------------------------------------------------------------------------------------------------
 
 
-def test_a_code_that_cannot_be_drawn_is_set_aside_and_the_others_go_on(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(SystemExit, leases.CRASHED), (ZeroDivisionError("no such luck"), "ZeroDivisionError: no such luck")],
+    ids=["kills its worker", "fails"],
+)
+def test_a_code_that_stops_its_worker_is_dead_lettered_and_the_others_are_rendered(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
 ) -> None:
-    asked = [ask(conn) for _ in range(5)]
-    tried = Counter[UUID]()
-    draw = image_rendering.render
+    codes = [ask(conn) for _ in range(5)]
+    attempts = Counter[UUID]()
+    render = image_rendering.render
 
-    def fail(code: GeneratedCode) -> StoredImage:
-        tried[code.id] += 1
-        if code.id == asked[2]:
-            raise ZeroDivisionError("no such luck")
-        return draw(code)
+    def render_or_raise(code: GeneratedCode) -> StoredImage:
+        attempts[code.id] += 1
+        if code.id == codes[2]:
+            raise error
+        return render(code)
 
-    monkeypatch.setattr(image_rendering, "render", fail)
-    worker.render_pending()
-
-    assert statuses(conn) == {"ready": 4, "failed": 1}
-    assert tried == {code_id: MAX_ATTEMPTS if code_id == asked[2] else 1 for code_id in asked}
-    row = conn.execute("SELECT last_error FROM generated_codes WHERE status = 'failed'").fetchone()
-    assert row == ("ZeroDivisionError: no such luck",)
-
-
-def test_a_code_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A worker that is gone without a word when it comes to the deadly code: its leases stay behind."""
-    asked = [ask(conn) for _ in range(5)]
-    draw = image_rendering.render
-
-    def die(code: GeneratedCode) -> StoredImage:
-        if code.id == asked[2]:
-            raise SystemExit
-        return draw(code)
-
-    monkeypatch.setattr(image_rendering, "render", die)
-    kills = 0
+    monkeypatch.setattr(image_rendering, "render", render_or_raise)
     while "pending" in statuses(conn):
-        try:
+        with suppress(SystemExit):
             worker.render_pending()
-        except SystemExit:
-            kills += 1
-            end_leases(conn)
-        assert kills <= MAX_ATTEMPTS
+        end_leases(conn)
 
-    assert kills == MAX_ATTEMPTS
+    assert attempts[codes[2]] == PENDING_CODES.max_attempts
     assert statuses(conn) == {"ready": 4, "failed": 1}
     row = conn.execute("SELECT id, last_error FROM generated_codes WHERE status = 'failed'").fetchone()
-    assert row == (asked[2], "its worker did not come back")
-
-
-def test_a_live_lease_is_respected(conn: Conn) -> None:
-    ask(conn)
-    leases.claim_fresh(conn, uuid4(), LEASE, limit=1)
-
-    worker.render_pending()
-
-    assert statuses(conn) == {"pending": 1}
-
-
-def test_a_database_that_goes_away_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    ask(conn)
-
-    def go_away(*_: Any) -> None:
-        raise psycopg.OperationalError("server closed the connection unexpectedly")
-
-    with monkeypatch.context() as broken:
-        broken.setattr(leases, "store_images", go_away)
-        with pytest.raises(psycopg.OperationalError):
-            worker.render_pending()
-    assert conn.execute("SELECT attempts, lease_until FROM generated_codes").fetchone() == (0, None)
-    worker.render_pending()
-    assert statuses(conn) == {"ready": 1}
+    assert row == (codes[2], reason)
 
 
 def test_nothing_is_stored_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The crash between a picture and the end of its transaction."""
     ask(conn)
 
-    def crash(*_: Any) -> None:
+    settle = store.settle
+
+    def settle_and_crash(*params: Any) -> None:
+        settle(*params)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as broken:
-        broken.setattr(leases, "suspect", crash)
+        broken.setattr(store, "settle", settle_and_crash)
         with pytest.raises(KeyboardInterrupt):
             worker.render_pending()
     assert (statuses(conn), count(conn, "generated_images")) == ({"pending": 1}, 0)

@@ -66,13 +66,13 @@ def test_a_picture_that_no_worker_came_to_is_drawn_on_the_spot_and_kept(client: 
     kept = store.get_image(conn, code_id, "png")
     assert kept is not None
     assert kept.data == first.data
-    assert worker.render_new() == 0
+    assert worker.generated_codes.run_new() == 0
 
 
 def test_what_is_stored_is_served_whatever_would_be_drawn_today(client: Any, conn: Conn) -> None:
     """So that a picture and its ETag stay while the renderer changes."""
     code_id = ask(conn)
-    store.keep(conn, code_id, "png", store.StoredImage("digest-of-old", b"drawn by an older renderer"))
+    store.store_image(conn, code_id, "png", store.StoredImage("digest-of-old", b"drawn by an older renderer"))
 
     answer = client.get(f"/retrieve/{code_id}/image")
 

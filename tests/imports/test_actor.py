@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 
 from shared.errors import NotFound
-from shared.imports import commit, leases, rules, staging, store
-from shared.imports.rules import MAX_ATTEMPTS, ImportJob, RowResult
-from shared.infra import db
+from shared.imports import commit, rules, staging, store
+from shared.imports.rules import ImportJob, RowResult
+from shared.infra import db, leases
 from shared.infra.db import Conn
 from tests.imports.factories import left, many, stored, table, upload
 from tests.support.callers import Staff
@@ -31,7 +31,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "CHUNK", 300)
+    monkeypatch.setattr(worker, "CHUNK_SIZE", 300)
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def find(conn: Conn, import_id: UUID) -> ImportJob:
 
 
 def end_leases(conn: Conn) -> None:
-    conn.execute("UPDATE imports SET lease_until = now() WHERE finished_at IS NULL")
+    conn.execute("UPDATE imports SET lease_until = now() WHERE finished_at IS NULL AND lease_until IS NOT NULL")
 
 
 def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
@@ -76,10 +76,10 @@ def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
 @pytest.mark.parametrize(
     ("place", "name", "at"),
     [
-        (rules, "judge_row", 1),
-        (rules, "judge_row", 700),
-        (leases, "advance", 3),
-        (commit, "conclude", 1),
+        (rules, "validate_row", 1),
+        (rules, "validate_row", 700),
+        (store, "record_progress", 3),
+        (commit, "commit", 1),
         (store, "finish", 1),
     ],
     ids=str,
@@ -116,7 +116,7 @@ def test_progress_is_told_on_the_way(
 ) -> None:
     import_id = handed_in(b"code,scan_type\r\n0-bad,chess\r\n" + many(ROWS - 1).split(b"\r\n", 1)[1])
     seen: list[tuple[Any, ...]] = []
-    advance = leases.record_progress
+    advance = store.record_progress
 
     def look(own: Conn, *args: Any, **kwargs: Any) -> None:
         told = find(conn, import_id)
@@ -125,7 +125,7 @@ def test_progress_is_told_on_the_way(
         )
         advance(own, *args, **kwargs)
 
-    monkeypatch.setattr(leases, "record_progress", look)
+    monkeypatch.setattr(store, "record_progress", look)
     worker.run_pending()
 
     assert seen == [
@@ -164,14 +164,12 @@ def test_an_import_that_kills_its_worker_three_times_is_set_aside(
         except Killed:
             kills += 1
             end_leases(conn)
-        assert kills <= MAX_ATTEMPTS
+        assert kills <= store.PENDING_IMPORTS.max_attempts
 
-    assert kills == MAX_ATTEMPTS
+    assert kills == store.PENDING_IMPORTS.max_attempts
     told = find(conn, deadly)
     assert (told.status, told.done, told.message) == ("failed", 0, worker.DEAD_LETTER_MESSAGE)
-    assert db.exactly_one(conn.execute("SELECT last_error FROM imports WHERE id = %s", (deadly,))) == (
-        "its worker did not come back",
-    )
+    assert db.exactly_one(conn.execute("SELECT last_error FROM imports WHERE id = %s", (deadly,))) == (leases.CRASHED,)
     assert stored(conn) == {f"other-{k}" for k in range(ROWS)}
     assert left(conn) == 0
 
@@ -202,7 +200,7 @@ def test_a_database_that_goes_away_costs_no_attempt(
 
     with monkeypatch.context() as broken:
         broken.setattr(commit, "commit", go_away)
-        for _ in range(MAX_ATTEMPTS + 1):
+        for _ in range(store.PENDING_IMPORTS.max_attempts + 1):
             with pytest.raises(psycopg.OperationalError):
                 worker.run_pending()
     worker.run_pending()
@@ -213,7 +211,7 @@ def test_a_database_that_goes_away_costs_no_attempt(
 def test_many_restarts_are_no_fault_of_an_import_that_gets_on(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "CHUNK", 150)
+    monkeypatch.setattr(worker, "CHUNK_SIZE", 150)
     import_id = handed_in()
     for _ in range(7):
         with monkeypatch.context() as deadly:
@@ -230,14 +228,14 @@ def test_who_stops_gives_back_what_it_holds(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_id = handed_in()
-    advance = leases.record_progress
+    advance = store.record_progress
 
     def stop(*args: Any, **kwargs: Any) -> None:
         advance(*args, **kwargs)
         worker_lifecycle.stopping.set()
 
     with monkeypatch.context() as stopping:
-        stopping.setattr(leases, "record_progress", stop)
+        stopping.setattr(store, "record_progress", stop)
         worker.run_pending()
     worker_lifecycle.stopping.clear()
     assert find(conn, import_id).validated_rows == 300
@@ -268,7 +266,7 @@ class TestAWorkerThatWasHalted:
         assert left(conn) == 0
         return find(conn, import_id)
 
-    @pytest.mark.parametrize("place", ["take_rows", "analyze"])
+    @pytest.mark.parametrize("place", ["next_rows", "analyze"])
     def test_changes_nothing(
         self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, place: str
     ) -> None:
@@ -279,7 +277,7 @@ class TestAWorkerThatWasHalted:
     def test_negative_control_without_the_fence_it_takes_the_outcome_back(
         self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(leases, "renew_lease", lambda own, held, *_: find(own, held))
+        monkeypatch.setattr(leases, "renew_lease", lambda own, _table, _token, import_id, _lease: find(own, import_id))
 
         found = self.run(conn, handed_in, monkeypatch, "analyze")
 

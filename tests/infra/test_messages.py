@@ -5,6 +5,7 @@ from typing import Any, cast
 import pytest
 
 from shared.messages import (
+    AssembliesPending,
     CleanUp,
     ErasuresPending,
     GeneratedCodesPending,
@@ -31,6 +32,7 @@ def test_the_scheduler_sends_every_nudge_again_and_cleans_up() -> None:
         GeneratedCodesPending(),
         ImportsPending(),
         RendersPending(),
+        AssembliesPending(),
         RollUp(),
         ErasuresPending(),
         CleanUp(),

@@ -72,12 +72,13 @@ def test_every_job_runs_at_once_and_again(conn: Conn) -> None:
         assert lead is not None
         jobs = {job.id: job for job in scheduler.build_scheduler(lead).get_jobs()}
     assert set(jobs) == {
-        "sweep-scans",
-        "sweep-images",
-        "sweep-imports",
-        "sweep-renders",
-        "sweep-rollups",
-        "sweep-erasures",
+        "poll-scans",
+        "poll-images",
+        "poll-imports",
+        "poll-renders",
+        "poll-assemblies",
+        "poll-rollups",
+        "poll-erasures",
         "cleanup",
     }
     assert all(job.next_run_time for job in jobs.values())

@@ -37,9 +37,19 @@ def find(conn: Conn, render_id: UUID) -> Render:
     return store.get_many(conn, [render_id])[render_id]
 
 
+def render_one_chunk() -> bool:
+    """Render a chunk, if one can be claimed."""
+    return bool(worker.chunk_jobs.run_new() or worker.chunk_jobs.run_expired())
+
+
+def assemble_one() -> bool:
+    """Assemble a render, if one can be claimed."""
+    return bool(worker.assembly_jobs.run_new() or worker.assembly_jobs.run_expired())
+
+
 def work() -> None:
-    """Do everything that can be done now."""
-    while worker.work_once():
+    """Render and assemble until nothing can be claimed."""
+    while render_one_chunk() or assemble_one():
         pass
 
 

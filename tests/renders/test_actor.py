@@ -16,7 +16,7 @@ from shared.errors import UnreadableImage
 from shared.images import store as images
 from shared.images.code_url import code_url
 from shared.images.render import render
-from shared.infra import db
+from shared.infra import db, leases
 from shared.infra.db import Conn
 from shared.infra.leases import LeaseLost
 from shared.infra.storage.base import StorageFull
@@ -24,7 +24,19 @@ from shared.infra.storage.factory import storage
 from shared.infra.storage.local import LocalStorage
 from shared.renders import assembly, chunks, pipeline, rules, store, zip_part
 from tests.images.sample_images import LOGO, image_bytes
-from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, manifest, texts, work
+from tests.renders.factories import (
+    ask,
+    assemble_one,
+    end_leases,
+    file_of,
+    find,
+    left,
+    make_codes,
+    manifest,
+    render_one_chunk,
+    texts,
+    work,
+)
 from tests.renders.factories import pictures as entries
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import code_text, make_code, make_org
@@ -321,62 +333,62 @@ def test_a_small_render_does_not_wait_for_a_large_one(conn: Conn, org: UUID) -> 
     large = ask(conn, org, codes)
     small = ask(conn, org, codes[:2])
 
-    for _ in range(4):
-        worker.work_once()
+    for _ in range(2):
+        render_one_chunk()
+    assemble_one()
 
     assert find(conn, small).status == "done"
     assert find(conn, large).status == "running"
 
 
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_a_chunk_that_was_taken_is_not_finished_by_who_comes_too_late(
-    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, guarded: bool
-) -> None:
-    if not guarded:
-        monkeypatch.setattr(chunks, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
+@pytest.fixture(params=[True, False], ids=["guarded", "negative control"])
+def is_guarded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether writes are fenced by the lease."""
+    if not request.param:
+        monkeypatch.setattr(leases, "lock_one", lambda *_: None)
+    return bool(request.param)
+
+
+def test_a_worker_that_lost_its_lease_does_not_finish_the_chunk(conn: Conn, org: UUID, is_guarded: bool) -> None:
     codes = make_codes(conn, org, 2)
     render_id = ask(conn, org, codes)
     late = uuid4()
-    held = chunks.claim(conn, late, LEASE)
-    assert held is not None
+    (chunk,) = leases.claim_new(conn, chunks.PENDING_CHUNKS, late, LEASE, limit=1)
     end_leases(conn)
-    worker.render_one_chunk()
+    render_one_chunk()
 
     try:
         with db.transaction() as own:
-            chunks.finish(own, late, held, "renders/late", [store.FailedCode(codes[0], "too late")])
+            chunks.finish(own, late, chunk, "renders/late", [store.FailedCode(codes[0], "too late")])
         wrote = True
     except LeaseLost:
         wrote = False
 
-    assert wrote is not guarded
-    assert (find(conn, render_id).failed == 0) is guarded
+    assert wrote is not is_guarded
+    assert (find(conn, render_id).failed == 0) is is_guarded
 
 
-@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_two_who_put_one_file_together_have_effect_once(
-    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, guarded: bool
+def test_a_worker_that_lost_its_lease_does_not_finish_the_render(
+    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, is_guarded: bool
 ) -> None:
-    """The first was stopped for longer than its lease, with its file written and not yet told of."""
-    if not guarded:
-        monkeypatch.setattr(assembly, "STILL_OURS", "%(token)s::uuid IS NOT NULL")
+    """The first worker was halted for longer than its lease after it wrote the file."""
     render_id = ask(conn, org, make_codes(conn, org, 2))
-    worker.render_one_chunk()
-    put = pipeline.assemble_file
+    render_one_chunk()
+    assemble_file = pipeline.assemble_file
 
-    def overtaken(*given: Any) -> Any:
-        made = put(*given)
-        monkeypatch.setattr(pipeline, "assemble_file", put)
+    def assemble_late(*params: Any) -> Any:
+        file = assemble_file(*params)
+        monkeypatch.setattr(pipeline, "assemble_file", assemble_file)
         end_leases(conn)
-        worker.assemble_one()
-        return made
+        assemble_one()
+        return file
 
-    monkeypatch.setattr(pipeline, "assemble_file", overtaken)
-    worker.assemble_one()
+    monkeypatch.setattr(pipeline, "assemble_file", assemble_late)
+    assemble_one()
 
     ends = [data for kind, data in told(conn) if kind == "render_done"]
-    assert (len(ends) == 1) is guarded
-    if guarded:
+    assert (len(ends) == 1) is is_guarded
+    if is_guarded:
         assert left(render_id) == [find(conn, render_id).file_name]
         assert len(texts(file_of(conn, render_id))) == 2
 
@@ -411,7 +423,7 @@ def test_canceled_while_the_last_chunk_ends_it_stays_canceled(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     render_id = ask(conn, org, make_codes(conn, org, 2))
-    worker.render_one_chunk()
+    render_one_chunk()
     put = pipeline.assemble_file
 
     def canceled(*given: Any) -> Any:
@@ -420,7 +432,7 @@ def test_canceled_while_the_last_chunk_ends_it_stays_canceled(
         return put(*given)
 
     monkeypatch.setattr(pipeline, "assemble_file", canceled)
-    worker.assemble_one()
+    assemble_one()
     worker.delete_render_files(str(render_id))
 
     assert find(conn, render_id).status == "canceled"
@@ -549,7 +561,7 @@ def test_a_part_that_the_storage_lost_is_made_again(conn: Conn, org: UUID) -> No
     codes = make_codes(conn, org, 7)
     render_id = ask(conn, org, codes)
     for _ in range(3):
-        worker.render_one_chunk()
+        render_one_chunk()
     parts = assembly.list_parts(conn, render_id)
     storage().delete(parts[1])
 
@@ -569,12 +581,12 @@ def test_all_parts_that_the_storage_lost_are_made_again_at_once(
     """More of them than workers may die with one file; it counts as no death."""
     monkeypatch.setattr(rules, "SLOW_CHUNK_SIZE", 1)
     render_id = ask(conn, org, make_codes(conn, org, 6 * size), **fields)
-    while worker.render_one_chunk():
+    while render_one_chunk():
         pass
     for part in assembly.list_parts(conn, render_id)[1:-1]:
         storage().delete(part)
 
-    assert worker.assemble_one()
+    assert assemble_one()
     assert find(conn, render_id).done == 2 * size
     assert conn.execute("SELECT attempts, storage_failures FROM render_jobs").fetchone() == (0, 1)
     work()
@@ -587,10 +599,10 @@ def test_a_storage_that_keeps_losing_parts_fails_the_render_with_its_reason(conn
     render_id = ask(conn, org, make_codes(conn, org, 2))
 
     drawn = 0
-    while worker.render_one_chunk():
+    while render_one_chunk():
         drawn += 1
         storage().delete(assembly.list_parts(conn, render_id)[0])
-        worker.assemble_one()
+        assemble_one()
 
     render = find(conn, render_id)
     assert (drawn, render.status, render.reason) == (rules.MAX_STORAGE_FAILURES, "failed", worker.PARTS_LOST)
@@ -641,29 +653,3 @@ def test_a_disk_that_is_full_for_a_while_delays(conn: Conn, org: UUID, monkeypat
 
     assert texts(file_of(conn, render_id)) == said(conn, codes)
     assert left(render_id) == [find(conn, render_id).file_name]
-
-
-def test_who_comes_while_all_places_are_taken_leaves_word(
-    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A render is asked for while the only worker looks for the last time, and the thread that is nudged goes again."""
-    steps = 0
-    step = worker.work_once
-    made: list[UUID] = []
-
-    def late() -> bool:
-        nonlocal steps
-        steps += 1
-        found = step()
-        if not found and not made:
-            made.append(ask(conn, org, make_codes(conn, org, 1)))
-            taken = [worker._places.acquire(blocking=False) for _ in range(worker.CONCURRENT_CHUNKS - 1)]
-            worker.work_until_idle()
-            for _ in filter(None, taken):
-                worker._places.release()
-        return found
-
-    monkeypatch.setattr(worker, "work_once", late)
-    worker.work_until_idle()
-
-    assert find(conn, made[0]).status == "done"

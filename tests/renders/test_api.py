@@ -9,7 +9,7 @@ from flask import Flask
 
 from shared.infra.db import Conn
 from shared.infra.message_sender import background_sender
-from shared.messages import Message, RenderChunk, RenderFilesUnneeded
+from shared.messages import Message, RenderFilesUnneeded, RendersPending
 from shared.renders import rules
 from shared.renders.label_templates import TEMPLATES
 from tests.renders.factories import file_of, find, left, make_codes, pictures, texts, work
@@ -58,7 +58,7 @@ def test_from_asking_to_the_file(
     assert "id" not in told
     assert {"status": "queued", "total": 3, "done": 0, "progress": 0.0, "errors": []}.items() <= told.items()
     assert told["download_url"] is told["expires_at"] is None
-    assert nudges == [RenderChunk(render_id, 0)]
+    assert nudges == [RendersPending()]
 
     work()
 
@@ -213,7 +213,7 @@ def test_a_key_asks_once(conn: Conn, staff: Staff, post: Callable[..., Any], nud
 
     assert (again.status_code, again.json, again.headers["Location"]) == (202, first.json, first.headers["Location"])
     assert conn.execute("SELECT FROM render_jobs").rowcount == 1
-    assert len(nudges) == 1
+    assert set(nudges) == {RendersPending()}
     assert post({"Idempotency-Key": "k"}, all=True, size=400).status_code == 422
 
 

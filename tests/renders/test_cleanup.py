@@ -10,10 +10,9 @@ from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.infra.storage.local import LocalStorage
 from shared.renders import rules
-from tests.renders.factories import ask, find, left, make_codes, work
+from tests.renders.factories import ask, find, left, make_codes, render_one_chunk, work
 from tests.support.factories import make_org
 from workers import cleanup
-from workers import renders as worker
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +38,7 @@ def put(name: str) -> None:
 def test_what_is_needed_stays(conn: Conn, render_id: UUID) -> None:
     org = make_org(conn)
     running = ask(conn, org, make_codes(conn, org, 2))
-    worker.render_one_chunk()
+    render_one_chunk()
 
     report = cleanup.purge_all()
 
@@ -86,7 +85,7 @@ def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
     """A part beside the file, a part of a render that was canceled, files of a render that nobody knows."""
     org = make_org(conn)
     canceled = ask(conn, org, make_codes(conn, org, 2))
-    worker.render_one_chunk()
+    render_one_chunk()
     conn.execute(
         "UPDATE render_jobs SET status = 'canceled', finished_at = now() WHERE id = %s",
         (canceled,),

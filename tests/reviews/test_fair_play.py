@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from psycopg.types.json import Jsonb
 
-from shared.infra import db
+from shared.infra import db, leases
 from shared.infra.db import Conn
 from shared.scans import rules, settlement
 from shared.scans.judging_limits import from_settings
@@ -136,7 +136,9 @@ def test_two_workers_that_judge_two_players_at_once(
     if not guarded:
         monkeypatch.setattr(settlement, "lock_fair_play_organizations", lambda *_: None)
     tokens = [uuid4() for _ in scans]
-    claimed = [settlement.claim_fresh(conn, token, timedelta(seconds=10), limit=1) for token in tokens]
+    claimed = [
+        leases.claim_new(conn, settlement.PENDING_SCANS, token, timedelta(seconds=10), limit=1) for token in tokens
+    ]
     done = threading.Event()
 
     def settle(which: int, meanwhile: Callable[[], None]) -> None:

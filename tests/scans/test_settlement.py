@@ -3,18 +3,20 @@
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from shared.infra import db, event_log
+from shared.infra import db, event_log, leases
 from shared.infra.db import Conn
 from shared.scans import rules, settlement, store
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Scan, Verdict
+from shared.scans.settlement import PENDING_SCANS
 from shared.settings import settings
 from tests.support.factories import (
     AMSTERDAM,
@@ -27,9 +29,6 @@ from tests.support.factories import (
     submit_scan,
 )
 from workers import scans as worker
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LEASE = timedelta(seconds=10)
 NOW = datetime.now(UTC)
@@ -160,13 +159,14 @@ def test_a_code_deleted_before_judging_is_unknown(conn: Conn) -> None:
 # Races --------------------------------------------------------------------------------------------------------------
 
 
-def settle_one_by_one(workers: int) -> None:
-    """Many workers at once, each settling scans one at a time, starting together."""
+def settle_one_by_one(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
+    """Settle scans in concurrent workers that start together, each with one scan at a time."""
+    monkeypatch.setattr(worker.scans, "batch_size", 1)
     start = threading.Barrier(workers)
 
     def work() -> None:
         start.wait()
-        while worker._judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=1)):
+        while worker.scans.run_new():
             pass
 
     with ThreadPoolExecutor(workers) as pool:
@@ -174,11 +174,11 @@ def settle_one_by_one(workers: int) -> None:
             done.result()
 
 
-def test_a_hundred_players_race_for_the_last_item(conn: Conn) -> None:
+def test_a_hundred_players_race_for_the_last_item(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     code = make_code(conn, max_scans=1)
     for _ in range(100):
         submit_scan(conn, make_player(conn), code)
-    settle_one_by_one(8)
+    settle_one_by_one(monkeypatch, 8)
     assert statuses(conn) == {("success", None): 1, ("failure", "sold_out"): 99}
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
 
@@ -199,15 +199,16 @@ def test_stock_that_is_set_while_scans_are_judged_holds(
     if not guarded:
         monkeypatch.setattr(settlement, "check_stock", lambda _: None)
     for decide in (judge_meanwhile, judge):
-        worker._judge(lambda conn, token, lease: settlement.claim_fresh(conn, token, lease, limit=10), decide)
+        monkeypatch.setattr(rules, "judge_all", decide)
+        worker.scans.run_new()
     assert statuses(conn)["success", None] == (1 if guarded else 3)
 
 
-def test_one_player_racing_against_themself_gets_one(conn: Conn) -> None:
+def test_one_player_racing_against_themself_gets_one(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     code, player = make_code(conn, cooldown_seconds=60), make_player(conn)
     for _ in range(30):
         submit_scan(conn, player, code)
-    settle_one_by_one(8)
+    settle_one_by_one(monkeypatch, 8)
     assert statuses(conn) == {("success", None): 1, ("failure", "player_limit"): 29}
 
 
@@ -215,7 +216,7 @@ def interleave(conn: Conn, first: UUID, second: UUID) -> None:
     """Two workers, each with one scan, the second reading its context between the first one's reading and settling."""
     done = threading.Event()
     tokens = [uuid4(), uuid4()]
-    claimed = {token: settlement.claim_fresh(conn, token, LEASE, limit=1) for token in tokens}
+    claimed = {token: leases.claim_new(conn, PENDING_SCANS, token, LEASE, limit=1) for token in tokens}
     assert {claimed[token][0].id for token in tokens} == {first, second}
 
     def settle(token: UUID, meanwhile: Any) -> None:
@@ -273,16 +274,17 @@ def test_travel_is_guarded_by_the_players_lock(conn: Conn, monkeypatch: pytest.M
 
 
 def expire_leases(conn: Conn) -> None:
-    conn.execute("UPDATE player_scans SET lease_until = now() - interval '1 second' WHERE status = 'pending'")
+    conn.execute("UPDATE player_scans SET lease_until = now() WHERE status = 'pending' AND lease_until IS NOT NULL")
 
 
 def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
     player, code = make_player(conn), make_code(conn)
     scan_id = submit_scan(conn, player, code)
     late, prompt = uuid4(), uuid4()
-    claimed = settlement.claim_fresh(conn, late, LEASE, limit=10)
-    expire_leases(conn)  # the first worker was stopped for longer than its lease
-    assert [scan.id for scan in settlement.claim_suspect(conn, prompt, LEASE)] == [scan_id]
+    claimed = leases.claim_new(conn, PENDING_SCANS, late, LEASE, limit=10)
+    # The first worker was halted for longer than its lease.
+    expire_leases(conn)
+    assert [scan.id for scan in leases.claim_retry(conn, PENDING_SCANS, prompt, LEASE)] == [scan_id]
 
     with db.transaction() as own:
         assert settlement.lock_scans(own, late, claimed) == []
@@ -295,71 +297,30 @@ def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
     assert store.list_inventory(conn, player) == [("gem", 1)]
 
 
-def test_a_live_lease_is_respected(conn: Conn) -> None:
-    submit_scan(conn, make_player(conn), make_code(conn))
-    settlement.claim_fresh(conn, uuid4(), LEASE, limit=10)
-    worker.judge_pending()
-    assert statuses(conn) == {("pending", None): 1}
-
-
-def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(conn: Conn) -> None:
-    code = make_code(conn, per_player_limit=None)
-    scans = [submit_scan(conn, make_player(conn), code) for _ in range(10)]
-    deadly = scans[4]
-
-    def run_until_killed() -> bool:
-        """A worker that is gone without a word when it holds the deadly scan: its leases stay behind."""
-        claims: list[Callable[[UUID], list[Scan]]] = [
-            lambda token: settlement.claim_fresh(conn, token, LEASE, limit=200),
-            lambda token: settlement.claim_suspect(conn, token, LEASE),
-        ]
-        for claim in claims:
-            while claimed := claim(token := uuid4()):
-                if deadly in {scan.id for scan in claimed}:
-                    return True
-                with db.transaction() as own:
-                    ours = settlement.lock_scans(own, token, claimed)
-                    context = settlement.load_context(own, ours)
-                    verdicts = rules.judge_all(ours, context, from_settings(settings()))
-                    settlement.settle(own, ours, verdicts)
-        return False
-
-    kills = 0
-    while run_until_killed():
-        kills += 1
-        expire_leases(conn)
-        assert kills <= 3
-    worker.judge_pending()
-
-    assert kills == 3
-    assert verdict(conn, deadly) == ("failure", "not_judged")
-    assert statuses(conn) == {("success", None): 9, ("failure", "not_judged"): 1}
-
-
-def test_a_scan_whose_judging_fails_is_set_aside_and_the_others_go_on(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError], ids=["kills its worker", "fails"])
+def test_a_scan_that_stops_its_worker_is_dead_lettered_and_the_others_are_judged(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     code = make_code(conn, per_player_limit=None)
-    scans = [submit_scan(conn, make_player(conn), code) for _ in range(5)]
+    scans = [submit_scan(conn, make_player(conn), code) for _ in range(10)]
     judge_all = rules.judge_all
+    attempts = []
 
-    def fail(scans_: list[Scan], *rest: Any) -> dict[UUID, Verdict]:
-        if scans[2] in {scan.id for scan in scans_}:
-            raise ZeroDivisionError
-        return judge_all(scans_, *rest)
+    def judge(batch: list[Scan], *rest: Any) -> dict[UUID, Verdict]:
+        if scans[4] in {scan.id for scan in batch}:
+            attempts.append(len(batch))
+            raise error
+        return judge_all(batch, *rest)
 
-    def judging(claim: Any) -> int:
-        try:
-            return worker._judge(claim, fail)
-        except ZeroDivisionError:
-            return 1
+    monkeypatch.setattr(rules, "judge_all", judge)
+    while statuses(conn)["pending", None]:
+        with suppress(SystemExit):
+            worker.judge_pending()
+        expire_leases(conn)
 
-    while judging(lambda c, t, lease: settlement.claim_fresh(c, t, lease, limit=200)):
-        pass
-    while judging(settlement.claim_suspect):
-        pass
-    worker.judge_pending()
-    assert statuses(conn) == {("success", None): 4, ("failure", "not_judged"): 1}
+    assert attempts == [10, 1, 1]
+    assert verdict(conn, scans[4]) == ("failure", "not_judged")
+    assert statuses(conn) == {("success", None): 9, ("failure", "not_judged"): 1}
 
 
 def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:

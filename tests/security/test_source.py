@@ -3,9 +3,10 @@
 Exceptions are listed with their reason; one that is not needed any more is refused as well.
 """
 
+import ast
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 
@@ -41,8 +42,6 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
     ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
     ("shared/audit/store.py", "build_query(asked)"): "put together from constants",
-    ("shared/generated_codes/leases.py", "which"): OURS,
-    ("shared/generated_codes/leases.py", "order"): OURS,
     ("shared/imports/commit.py", "', '.join(DEFINITION_COLUMNS)"): "the columns of a code, a constant",
     (
         "shared/imports/commit.py",
@@ -53,9 +52,20 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/quests/definitions.py", "', '.join((f'EXCLUDED.{name}' for name in fields))"): FIELDS,
     ("shared/quests/definitions.py", "', '.join((f'quests.{name}' for name in fields))"): FIELDS,
     ("shared/quests/store.py", "APPEND.format(seen=VERSION_MATCHES)"): "two constants",
+    **{
+        ("shared/infra/leases.py", f"_statement({name}, table)"): "composed from the constants of a LeasedTable"
+        for name in (
+            "CLAIM_NEW",
+            "CLAIM_EXPIRED",
+            "HAS_EXPIRED",
+            "LOCK_HELD",
+            "RENEW",
+            "RELEASE",
+            "FAIL",
+            "RETRY_LATER",
+        )
+    },
     ("shared/infra/event_log_restore.py", "name"): "one of LOGS, a constant",
-    ("shared/scans/settlement.py", "which"): OURS,
-    ("shared/scans/settlement.py", "order"): OURS,
     ("web/api/quests.py", "conn"): "runs a quest command, not a statement",
     ("migrations/__init__.py", "(HERE / 'versions' / name).read_text()"): "a file of `versions/`, as it stands",
 }
@@ -79,6 +89,24 @@ def test_statements_are_put_together_from_constants() -> None:
 
     assert found - SQL_EXPLAINED.keys() == set()
     assert SQL_EXPLAINED.keys() - found == set(), "an exception that nothing needs any more"
+
+
+def test_leased_tables_are_described_by_constants() -> None:
+    """Their fields are SQL text, which `shared/infra/leases.py` puts into its statements."""
+    tables = list(calls_of("LeasedTable", sources(*RUNNING)))
+    assert len(tables) >= 5
+    for call in tables:
+        assert call.args == []
+        for keyword in call.keywords:
+            constant = isinstance(keyword.value, ast.Constant)
+            assert constant or keyword.arg in ("row", "max_attempts"), ast.unparse(call)
+
+
+def calls_of(name: str, files: Mapping[str, str]) -> Iterator[ast.Call]:
+    for text in files.values():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+                yield node
 
 
 BAD = {

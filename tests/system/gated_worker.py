@@ -9,23 +9,26 @@ They say "at the gate" when they come to it, and "settled and committed" when th
 
 import os
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from shared.infra import leases
 from shared.infra.db import Conn
+from shared.infra.leases import LeasedTable
 from shared.scans import settlement
 from shared.scans.rules import JudgingContext, Scan
 from tests.support.polling import eventually
 from workers import scans as worker
 from workers.main import broker
+from workers.time_limits import time_limits
 
 __all__ = ["broker"]
 
 gate = Path(os.environ["GATE"])
-claim, context = settlement.claim_fresh, settlement.load_context
+claim, context = leases.claim_new, settlement.load_context
 
 
 def stop() -> None:
@@ -33,11 +36,11 @@ def stop() -> None:
     eventually(gate.exists, within=300)
 
 
-def claim_and_stop(conn: Conn, token: UUID, lease: timedelta, *, limit: int) -> list[Scan]:
-    scans = claim(conn, token, lease, limit=limit)
-    if scans:
+def claim_and_stop(conn: Conn, table: LeasedTable[Any], *rest: Any, **options: Any) -> list[Any]:
+    rows = claim(conn, table, *rest, **options)
+    if rows and table is settlement.PENDING_SCANS:
         stop()
-    return scans
+    return rows
 
 
 def read_and_stop(conn: Conn, scans: Sequence[Scan]) -> JudgingContext:
@@ -59,9 +62,11 @@ def say_committed(_: list[Scan]) -> None:
 
 
 patch = pytest.MonkeyPatch().setattr
+# The gate may stay closed for longer than any time limit.
+patch(time_limits, "enable", lambda: None)
 match os.environ["STOPS"]:
     case "leased":
-        patch(settlement, "claim_fresh", claim_and_stop)
+        patch(leases, "claim_new", claim_and_stop)
     case "locked":
         patch(settlement, "load_context", read_and_stop)
 match os.environ["WITHOUT"]:

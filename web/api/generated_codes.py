@@ -90,7 +90,7 @@ def create_generated_code(body: GenerateBody) -> Response:
     def add() -> Response:
         _check(asked)
         with transaction() as conn:
-            made = store.add(conn, maker.player_id if maker else None, asked, lasts=lasts)
+            made = store.add(conn, maker.player_id if maker else None, asked, ttl=lasts)
         told = GeneratedResponse(
             qr_id=made.id, expires_at=made.expires_at, status=made.status, image_url=_image_url(made.id)
         )
@@ -153,7 +153,7 @@ def delete_generated_code(path: GeneratedPath) -> tuple[str, int]:
         found = _find(conn, path.qr_id)
         if found.created_by != current_player_id():
             raise Forbidden
-        store.remove(conn, found.id)
+        store.delete(conn, found.id)
     return "", 204
 
 
@@ -182,7 +182,7 @@ def _image(found: GeneratedCode, as_format: Format) -> Response:
         image = store.get_image(conn, found.id, as_format)
     if image is None:
         image = _draw(found, as_format)
-    response = Response(image.data, content_type=found.picture(as_format).content_type)
+    response = Response(image.data, content_type=found.image_spec(as_format).content_type)
     response.set_etag(image.digest)
     # To be asked for again each time: it may be gone by then. A 304 costs the client nothing but the question.
     response.headers["Cache-Control"] = "private, no-cache"
@@ -207,7 +207,7 @@ def _draw(found: GeneratedCode, as_format: Format) -> StoredImage:
     except ImageTooSmall as error:  # an SVG was asked for at this size, and a PNG is preferred now
         raise NotAcceptable(f"As a PNG this code needs {error.smallest} pixels, and was asked for at fewer.") from None
     with db.transaction() as conn:
-        store.keep(conn, found.id, as_format, drawn)
+        store.store_image(conn, found.id, as_format, drawn)
         kept = store.get_image(conn, found.id, as_format)
     if kept is None:  # deleted meanwhile
         raise NotFound

@@ -17,8 +17,8 @@ from shared.infra.db import Conn
 from shared.infra.keys import key_for
 from shared.infra.message_sender import background_sender
 from shared.infra.storage.factory import storage
-from shared.messages import RenderChunk, RenderFilesUnneeded
-from shared.renders import rules, signed_links, store
+from shared.messages import RenderFilesUnneeded, RendersPending
+from shared.renders import signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
 from shared.renders.rules import LINK_TTL, MAX_CODES, Output, Render, RenderOptions, RenderStatus
 from web.http.audit_log import record
@@ -141,23 +141,19 @@ class RendersResponse(ResponseModel):
 @documents_idempotency_key
 def create_render(path: OrganizationPath, body: RenderBody) -> Response:
     """Ask for the pictures of many codes. Which codes they are is settled now; workers draw them as they are then."""
-    made: list[tuple[UUID, int]] = []
 
     def add() -> Response:
         with transaction() as conn:
             qr_ids = _selected(conn, path.org_id, body)
             asked = body.to_options()
             render_id = store.add(conn, path.org_id, current_caller().player_id, asked, qr_ids)
-            made.append((render_id, len(rules.split_into_chunks(qr_ids, asked))))
             new = vars(asked) | {"codes": len(qr_ids)}
             record(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
             told = _to_response(_find(conn, path.org_id, render_id), [])
         return json_response(told, 202, Location=told["status_url"], Retry_After="1")
 
     response = run_once(current_caller().id, add)
-    for render_id, count in made:
-        for number in range(count):
-            background_sender.submit(RenderChunk(str(render_id), number))
+    background_sender.submit(RendersPending())
     return response
 
 
