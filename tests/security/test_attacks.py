@@ -59,7 +59,17 @@ def test_every_attack_is_documented_and_every_one_that_is_documented_is_there() 
     assert set(told) == {attack.name for attack in ATTACKS} | ELSEWHERE
 
 
-def test_the_files_that_the_documentation_names_are_there() -> None:
+def test_files_and_names_in_the_documentation_exist() -> None:
+    """A name in backticks after a file is in that file."""
     text = (CHECKOUT / "docs" / "security.md").read_text()
-    named = set(re.findall(r"`((?:web|shared|tests|script)/[\w/]+(?:\.py)?)`", text))
-    assert [name for name in named if not (CHECKOUT / name).exists()] == []
+    missing = []
+    for row in re.findall(r"^\|.*\|$", text, re.MULTILINE):
+        file = None
+        for quoted in re.findall(r"`([^`]+)`", row):
+            if re.fullmatch(r"(?:web|shared|tests|script)/[\w/]+(?:\.py)?", quoted):
+                file = CHECKOUT / quoted
+                missing += [] if file.exists() else [quoted]
+            elif file and file.is_file() and re.fullmatch(r"[A-Za-z_.]+", quoted):
+                name = quoted.rpartition(".")[2]
+                missing += [] if re.search(rf"\b{name}\b", file.read_text()) else [f"{file.name}: {name}"]
+    assert missing == []
