@@ -108,3 +108,18 @@ def test_settings_in_the_pages_exist() -> None:
         for name in re.findall(r"(?<![\w.])([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?=[`=,)\s])", page.read_text())
     }
     assert named - known - others == set()
+
+
+def test_decisions_have_numbers_without_a_gap_and_one_form() -> None:
+    directory = CHECKOUT / "docs" / "decisions"
+    index = (directory / "README.md").read_text()
+    records = sorted(directory.glob("0*.md"))
+
+    assert [int(record.name[:4]) for record in records] == list(range(1, len(records) + 1))
+    for number, record in enumerate(records, 1):
+        text = record.read_text()
+        title = re.match(rf"# {number}\. (.+)\n", text)
+        assert title, record.name
+        assert f"| [{number}]({record.name}) | {title[1]} |" in index
+        headings = ["Context", "Decision", "Consequences", "Alternatives considered"]
+        assert re.findall(r"^## (.+)$", text, re.MULTILINE) == headings, record.name
