@@ -19,7 +19,7 @@ from shared.quests import grpc_channel
 from shared.settings import settings as waymark
 from tests.conftest import Player
 from tests.renders.factories import ask, make_render
-from tests.security.route_permissions import DOORS
+from tests.security.route_permissions import PERMISSIONS
 from tests.support.callers import make_key, make_staff
 from tests.support.factories import make_code, make_encounter, make_held_scan
 from web.app import create_app
@@ -180,12 +180,12 @@ def test_every_route_is_in_the_document() -> None:
 
 def test_every_operation_says_which_scope_a_key_needs() -> None:
     paths = specification(service)["paths"]
-    for name, door in DOORS.items():
+    for name, permission in PERMISSIONS.items():
         method, path = name.split(" ")
         operation = paths.get(path, {}).get(method.lower(), {})
-        assert operation.get("x-scope") == door.scope, name
+        assert operation.get("x-scope") == permission.scope, name
         scopes = [each["key"] for each in operation.get("security", ()) if "key" in each]
-        assert scopes == ([[door.scope]] if door.scope else []), name
+        assert scopes == ([[permission.scope]] if permission.scope else []), name
 
 
 def test_every_route_states_what_it_requires() -> None:

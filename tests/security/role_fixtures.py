@@ -30,12 +30,12 @@ Body = dict[str, Any]
 
 @dataclass
 class World:
-    """`mine` is the organization in the paths, `theirs` another one."""
+    """`mine` is the organization in the paths, `other` another one."""
 
     app: Flask
     conn: Conn
     mine: Staff
-    theirs: Staff
+    other: Staff
 
     @classmethod
     def make(cls, app: Flask, conn: Conn) -> "World":
@@ -51,14 +51,14 @@ class World:
         return self.key(*(other for other in SCOPES if other != scope))
 
     def bad_credentials(self) -> dict[str, dict[str, str]]:
-        """Headers that authenticate nobody: each but the first of somebody who could pass, if they were any good."""
+        """Headers that authenticate no caller. All but the first belong to a caller that would pass."""
         revoked, expired = self.key(), self.key()
         self.conn.execute("UPDATE api_keys SET revoked_at = now() WHERE id = %s", (revoked.id,))
         self.conn.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (expired.id,))
-        gone = self.person()
-        add_member(self.conn, self.mine.org_id, gone.id, "owner")
+        ended = self.person()
+        add_member(self.conn, self.mine.org_id, ended.id, "owner")
         self.conn.execute(
-            "UPDATE sessions SET revoked_at = now(), revoked_reason = 'logout' WHERE id = %s", (gone.session_id,)
+            "UPDATE sessions SET revoked_at = now(), revoked_reason = 'logout' WHERE id = %s", (ended.session_id,)
         )
         token = self.mine.owner.access_token
         return {
@@ -66,7 +66,7 @@ class World:
             "another scheme": {"Authorization": f"Basic {token}"},
             "a token that was cut": bearer(token[:-1]),
             "a refresh token": bearer(self.mine.owner.refresh_token),
-            "a login that has ended": gone.headers,
+            "a revoked session": ended.headers,
             "a revoked key": revoked.headers,
             "an expired key": expired.headers,
             "a key that was cut": bearer(self.key().text[:-1]),

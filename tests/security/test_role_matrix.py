@@ -1,5 +1,5 @@
-"""Who may do what: every door of the app's own map, tried by everybody, with every kind of credentials, across
-organizations; and what leaves a line in the audit trail."""
+"""The role matrix: every route of the URL map, requested by every kind of caller, across organizations. Changes add an
+entry to the audit log, and refused requests add none."""
 
 import re
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from shared.organizations import api_keys
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import SCOPES, ApiKey
 from shared.organizations.rules import ROLES, includes_role
-from tests.security.role_fixtures import BODIES, World
-from tests.security.route_permissions import DOORS, ORG, Door
+from tests.security.role_fixtures import BODIES, NOTHING, World
+from tests.security.route_permissions import ORG, PERMISSIONS, Permission
 from tests.support.callers import ApiKeyCaller, SignedInPlayer, add_member, make_key
 from web.api import codes
 from web.app import create_app
@@ -35,160 +35,166 @@ MAP = {
 }
 
 
-def test_every_route_of_the_map_has_its_door() -> None:
-    missing = sorted(MAP.keys() - DOORS.keys())
-    assert not missing, f"say in tests/security/route_permissions.py who may pass: {missing}"
-    assert not DOORS.keys() - MAP.keys(), "tests/security/route_permissions.py names routes that are gone"
+def test_every_route_has_permissions() -> None:
+    missing = sorted(MAP.keys() - PERMISSIONS.keys())
+    assert not missing, f"add to tests/security/route_permissions.py: {missing}"
+    assert not PERMISSIONS.keys() - MAP.keys(), "tests/security/route_permissions.py names routes that do not exist"
 
 
-def test_every_route_that_takes_a_body_has_one_that_succeeds() -> None:
+def test_every_route_with_a_body_has_a_valid_example() -> None:
     missing = sorted(name for name in MAP if name.startswith(("POST", "PUT", "PATCH")) and name not in BODIES)
-    assert not missing, (
-        f"give in tests/security/role_fixtures.py a body (or NOTHING) with which this succeeds: {missing}"
-    )
-    assert not BODIES.keys() - MAP.keys(), "tests/security/role_fixtures.py names routes that are gone"
+    assert not missing, f"add to tests/security/role_fixtures.py a body that succeeds, or NOTHING: {missing}"
+    assert not BODIES.keys() - MAP.keys(), "tests/security/role_fixtures.py names routes that do not exist"
 
 
 LEAVING = f"DELETE {ORG}/members/{{player_id}}"
-"""Any member may leave: past the gate the view asks for an owner, or for oneself."""
+"""Any member may leave, so the view itself requires an owner or the member."""
 
 
-@pytest.mark.parametrize("name", DOORS)
-def test_the_gate_is_told_what_the_contract_says(app: Flask, name: str) -> None:
-    door, told = DOORS[name], requirement_of(app.view_functions[MAP[name]])
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_view_requires_what_the_contract_says(app: Flask, name: str) -> None:
+    permission, requirement = PERMISSIONS[name], requirement_of(app.view_functions[MAP[name]])
 
-    assert told.scope == door.scope
-    if told.kind != "socket" and name != LEAVING:
-        assert {"public": "anybody", "role": told.role}.get(told.kind, told.kind) == door.who
+    assert requirement.scope == permission.scope
+    if requirement.kind != "socket" and name != LEAVING:
+        assert {"oneself": "self", "role": requirement.role}.get(requirement.kind, requirement.kind) == permission.who
 
 
 class Attempt(NamedTuple):
-    """A request, and the statuses of which it must get one."""
+    """A request, and the statuses that are right for it."""
 
     by: str
     path: str
     headers: dict[str, str]
     expected: tuple[int, ...]
-    body: dict[str, Any] | None = None  # else one that succeeds
+    body: dict[str, Any] | None = None  # None: one that succeeds
     who: SignedInPlayer | ApiKeyCaller | None = None
 
 
-def attempts(world: World, name: str, door: Door) -> Iterator[Attempt]:
-    """Everybody at a door, one after the other: things are made fresh for each."""
+def attempts(world: World, name: str, permission: Permission) -> Iterator[Attempt]:
+    """Every kind of caller at a route. Each gets objects of its own."""
     rule = name.split(" ")[1]
-    if door.who == "anybody":
-        somebody = world.person()
+    if permission.who == "public":
+        player = world.person()
         for label, headers in world.bad_credentials().items():
-            yield Attempt(label, world.path(rule, somebody), headers, door.passes, who=somebody)
+            yield Attempt(label, world.path(rule, player), headers, permission.passes, who=player)
         return
     for label, headers in world.bad_credentials().items():
-        if label != "a refresh token" or door.who != "refresh":
+        if label != "a refresh token" or permission.who != "refresh":
             yield Attempt(label, world.path(rule, world.mine.owner), headers, (401,))
-    yield from of_keys(world, rule, door)
-    if door.who in ROLES:
-        yield from of_staff(world, rule, door)
-        yield from across_organizations(world, rule, door)
+    yield from of_keys(world, rule, permission)
+    if permission.who in ROLES:
+        yield from of_staff(world, rule, permission)
+        yield from across_organizations(world, rule, permission)
     else:
-        yield from of_players(world, rule, door)
+        yield from of_players(world, rule, permission)
 
 
-def of_keys(world: World, rule: str, door: Door) -> Iterator[Attempt]:
-    """A key passes with the scope that the door names, and no other; where it names none no key does."""
-    if door.scope is None:
+def of_keys(world: World, rule: str, permission: Permission) -> Iterator[Attempt]:
+    """A key passes with the scope of the route only. A route without a scope accepts no key."""
+    if permission.scope is None:
         machine = world.key()
         yield Attempt("a key with every scope", world.path(rule, machine), machine.headers, (403,), who=machine)
         return
-    without, machine = world.key_without(door.scope), world.key(door.scope)
+    without, machine = world.key_without(permission.scope), world.key(permission.scope)
     yield Attempt("a key without the scope", world.path(rule, without), without.headers, (403,), who=without)
-    yield Attempt("a key with the scope", world.path(rule, machine), machine.headers, door.passes, who=machine)
-    if door.others is not None:
+    yield Attempt("a key with the scope", world.path(rule, machine), machine.headers, permission.passes, who=machine)
+    if permission.others is not None:
         other = world.key()
-        yield Attempt("another key", world.path(rule, machine), other.headers, (door.others,), who=other)
+        yield Attempt("another key", world.path(rule, machine), other.headers, (permission.others,), who=other)
 
 
-def of_players(world: World, rule: str, door: Door) -> Iterator[Attempt]:
-    """A player's own things, and another player at them."""
+def of_players(world: World, rule: str, permission: Permission) -> Iterator[Attempt]:
+    """A player at their own objects, and another player at the same ones."""
     person, other = world.person(), world.person()
-    if door.who == "refresh":
+    if permission.who == "refresh":
         yield Attempt("an access token", world.path(rule, person), person.headers, (401,))
         refreshing = {"Authorization": f"Bearer {person.refresh_token}"}
-        yield Attempt("a refresh token", world.path(rule, person), refreshing, door.passes)
+        yield Attempt("a refresh token", world.path(rule, person), refreshing, permission.passes)
         return
     if "_id}" in rule:
-        refused = 403 if door.who == "oneself" else 404
+        refused = 403 if permission.who == "self" else 404
         nothing = {id_name: uuid4() for id_name in re.findall(r"{(\w+_id)}", rule)}
         yield Attempt("at nothing", world.path(rule, person, **nothing), person.headers, (refused,))
         nonsense = dict.fromkeys(nothing, "nonsense")
         yield Attempt("at nonsense", world.path(rule, person, **nonsense), person.headers, (404,))
-    if door.who == "oneself" or door.others is not None:
-        yield Attempt("another player", world.path(rule, person), other.headers, (door.others or 403,), who=other)
-    yield Attempt("the player", world.path(rule, person), person.headers, door.passes, who=person)
+    if permission.who == "self" or permission.others is not None:
+        yield Attempt("another player", world.path(rule, person), other.headers, (permission.others or 403,), who=other)
+    yield Attempt("the player", world.path(rule, person), person.headers, permission.passes, who=person)
 
 
-def of_staff(world: World, rule: str, door: Door) -> Iterator[Attempt]:
+def of_staff(world: World, rule: str, permission: Permission) -> Iterator[Attempt]:
     for role in ROLES:
-        passes = includes_role(role, door.who)  # type: ignore[arg-type]
+        passes = includes_role(role, permission.who)  # type: ignore[arg-type]
         person = world.mine[role]
-        yield Attempt(role, world.path(rule, person), person.headers, door.passes if passes else (403,), who=person)
+        yield Attempt(
+            role, world.path(rule, person), person.headers, permission.passes if passes else (403,), who=person
+        )
     stranger = world.mine.stranger
     yield Attempt("a stranger", world.path(rule, stranger), stranger.headers, (403,), who=stranger)
 
 
-def across_organizations(world: World, rule: str, door: Door) -> Iterator[Attempt]:
-    """What is not there, and what belongs to somebody else, with credentials that are good elsewhere."""
-    owner, foreigner = world.mine.owner, world.theirs.owner
-    yield Attempt("another's owner", world.path(rule, foreigner), foreigner.headers, (403,), who=foreigner)
-    foreign = make_key(world.conn, world.theirs.org_id)
-    yield Attempt("another's key", world.path(rule, foreign), foreign.headers, (403,), who=foreign)
+def across_organizations(world: World, rule: str, permission: Permission) -> Iterator[Attempt]:
+    """Objects that do not exist or belong to another organization, with credentials that are valid elsewhere."""
+    owner, other_owner = world.mine.owner, world.other.owner
+    yield Attempt(
+        "another organization's owner", world.path(rule, other_owner), other_owner.headers, (403,), who=other_owner
+    )
+    foreign = make_key(world.conn, world.other.org_id)
+    yield Attempt("another organization's key", world.path(rule, foreign), foreign.headers, (403,), who=foreign)
     for nowhere in (uuid4(), "nonsense"):
         yield Attempt("at no organization", world.path(rule, owner, org_id=nowhere), owner.headers, (404,))
     named = [id_name for id_name in re.findall(r"{(\w+_id)}", rule) if id_name != "org_id"]
     if named:
-        path = world.path(rule, foreigner, org_id=world.theirs.org_id)
-        yield Attempt("another's owner at ours under theirs", path, foreigner.headers, (404,), who=foreigner)
+        path = world.path(rule, other_owner, org_id=world.other.org_id)
+        yield Attempt(
+            "another organization's owner under its own path", path, other_owner.headers, (404,), who=other_owner
+        )
         for nothing in (uuid4(), "nonsense"):
             path = world.path(rule, owner, **dict.fromkeys(named, nothing))
             yield Attempt("at nothing", path, owner.headers, (404,), who=owner)
-        if door.scope is not None:
-            path = world.path(rule, foreign, org_id=world.theirs.org_id)
-            yield Attempt("another's key at ours under theirs", path, foreign.headers, (404,), who=foreign)
+        if permission.scope is not None:
+            path = world.path(rule, foreign, org_id=world.other.org_id)
+            yield Attempt("another organization's key under its own path", path, foreign.headers, (404,), who=foreign)
 
 
-def lines(conn: Conn) -> int:
+def audit_entries(conn: Conn) -> int:
     row = conn.execute("SELECT count(*) FROM audit_log WHERE org_id IS NOT NULL").fetchone()
     assert row is not None
     return int(row[0])
 
 
-def try_everybody(app: Flask, name: str) -> list[str]:
-    """What went otherwise than the door says: who passes, who is refused; and that a change leaves a line of the trail
-    and a refusal none."""
-    door, client = DOORS[name], app.test_client()
+def try_every_caller(app: Flask, name: str) -> list[str]:
+    """Send every attempt at a route. Return what differs from its permissions, and what the audit log lacks or has too
+    much."""
+    permission, client = PERMISSIONS[name], app.test_client()
     method, rule = name.split(" ")
     is_audited = method in CHANGING and rule.startswith("/api/organizations")
     wrong: list[str] = []
     with db.connection() as conn:
         world = World.make(app, conn)
-        for attempt in attempts(world, name, door):
+        for attempt in attempts(world, name, permission):
             make = BODIES.get(name)
             body = attempt.body or (make(world, attempt.who or world.mine.owner) if make else {})
-            before = lines(conn)
+            before = audit_entries(conn)
             headers = attempt.headers | (UPGRADE if rule.startswith("/ws/") and method == "GET" else {})
-            answer = client.open(attempt.path, method=method, headers=headers, **body)
-            left = lines(conn) - before
-            if answer.status_code not in attempt.expected:
-                wrong.append(f"{attempt.by}: {answer.status_code}, not one of {attempt.expected}: {answer.text[:200]}")
-            succeeded = answer.status_code < 400
-            if is_audited and succeeded and (left == 0) != (door.unaudited is not None):
-                wrong.append(f"{attempt.by}: {left} lines of the audit trail")
-            if not succeeded and left:
-                wrong.append(f"{attempt.by}: a line of the audit trail, although refused")
+            response = client.open(attempt.path, method=method, headers=headers, **body)
+            added = audit_entries(conn) - before
+            if response.status_code not in attempt.expected:
+                wrong.append(
+                    f"{attempt.by}: {response.status_code}, not one of {attempt.expected}: {response.text[:200]}"
+                )
+            succeeded = response.status_code < 400
+            if is_audited and succeeded and (added == 0) != (permission.unaudited is not None):
+                wrong.append(f"{attempt.by}: {added} entries in the audit log")
+            if not succeeded and added:
+                wrong.append(f"{attempt.by}: an entry in the audit log, although refused")
     return wrong
 
 
-@pytest.mark.parametrize("name", DOORS)
-def test_everybody_at_every_door(app: Flask, name: str) -> None:
-    wrong = try_everybody(app, name)
+@pytest.mark.parametrize("name", PERMISSIONS)
+def test_route_lets_exactly_the_permitted_callers_pass(app: Flask, name: str) -> None:
+    wrong = try_every_caller(app, name)
     assert not wrong, "\n".join(wrong)
 
 
@@ -196,37 +202,42 @@ def test_everybody_at_every_door(app: Flask, name: str) -> None:
     ("module", "guard", "without", "caught"),
     [
         (auth, "includes_role", lambda *_: True, {"member", "analyst"}),
-        (auth, "_require_role", lambda *_: "owner", {"member", "analyst", "a stranger", "another's owner"}),
-        (api_keys, "recognize", lambda conn, _text: ANY_KEY, {"a revoked key", "an expired key"}),
-        (organizations, "standing", lambda *_: (True, "owner"), {"a login that has ended"}),
-        (codes, "audit", lambda *_, **__: None, {"admin", "owner", "a key with the scope"}),
+        (
+            auth,
+            "_require_role",
+            lambda *_: "owner",
+            {"member", "analyst", "a stranger", "another organization's owner"},
+        ),
+        (api_keys, "authenticate", lambda conn, _text: ANY_KEY, {"a revoked key", "an expired key"}),
+        (organizations, "get_session_and_role", lambda *_: (True, "owner"), {"a revoked session"}),
+        (codes, "record", lambda *_, **__: None, {"admin", "owner", "a key with the scope"}),
     ],
 )
-def test_negative_control_without_a_guard_it_is_seen(
+def test_missing_guard_is_reported(
     app: Flask, monkeypatch: pytest.MonkeyPatch, module: Any, guard: str, without: Any, caught: set[str]
 ) -> None:
     monkeypatch.setattr(module, guard, without)
 
-    wrong = try_everybody(app, f"POST {ORG}/qr-codes")
+    wrong = try_every_caller(app, f"POST {ORG}/qr-codes")
 
-    assert caught <= {line.split(":")[0] for line in wrong}
+    assert caught <= {report.split(":")[0] for report in wrong}
 
 
-@pytest.mark.parametrize("name", [name for name, make in BODIES.items() if name.split(" ")[1].startswith(ORG)])
-def test_what_is_malformed_changes_nothing_and_leaves_no_line(app: Flask, name: str) -> None:
+@pytest.mark.parametrize(
+    "name", [name for name, make in BODIES.items() if name.split(" ")[1].startswith(ORG) and make is not NOTHING]
+)
+def test_malformed_body_adds_no_audit_entry(app: Flask, name: str) -> None:
     method, rule = name.split(" ")
     with db.connection() as conn:
         world = World.make(app, conn)
-        if not BODIES[name](world, world.mine.owner):
-            return
-        path, before = world.path(rule, world.mine.owner), lines(conn)
-        answer = app.test_client().open(path, method=method, headers=world.mine.owner.headers, json={"nonsense": 1})
-        assert answer.status_code in (415, 422)
-        assert lines(conn) == before
+        path, before = world.path(rule, world.mine.owner), audit_entries(conn)
+        response = app.test_client().open(path, method=method, headers=world.mine.owner.headers, json={"nonsense": 1})
+        assert response.status_code in (415, 422)
+        assert audit_entries(conn) == before
 
 
 @pytest.mark.parametrize("role", ["member", "analyst", "admin"])
-def test_leaving_is_any_members(app: Flask, role: str) -> None:
+def test_any_member_may_leave(app: Flask, role: str) -> None:
     with db.connection() as conn:
         world = World.make(app, conn)
         person = world.mine[role]
