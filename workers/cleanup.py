@@ -70,7 +70,7 @@ def purge_all() -> CleanupReport:
         imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH),
         events=_in_batches(lambda conn, limit: event_log.forget(conn, before=oldest, limit=limit), BATCH),
         render_files=_delete_unneeded_files(),
-        renders=_in_batches(lambda conn, limit: renders.forget(conn, limit=limit), RENDERS_BATCH),
+        renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH),
         visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
         sessions=_in_batches(lambda conn, limit: accounts.purge_sessions(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH),

@@ -1,1 +1,1 @@
-"""Bulk renders: thousands of pictures or label sheets, made by every worker together, as one file."""
+"""Bulk renders: up to 100,000 images or labels in one file, rendered by all workers together."""

@@ -54,7 +54,7 @@ def finish(conn: Conn, token: UUID, assembly: Assembly, file_name: str, file_byt
         """,
         {"id": assembly.id, "file_name": file_name, "file_bytes": file_bytes, "retention": retention},
     )
-    store.tell(conn, assembly.id, "render_done")
+    store.append_event(conn, assembly.id, "render_done")
 
 
 def fail(conn: Conn, token: UUID, assembly: Assembly, reason: str) -> None:

@@ -1,5 +1,7 @@
-"""What stands beside a code on its label: fitted, and cut off where it must be. The font covers Latin, Greek, Cyrillic,
-Armenian and Georgian; a caption that it cannot set is replaced by the code, which it always can.
+"""The caption beside a code on its label, fitted into its box and truncated if necessary.
+
+The font covers Latin, Greek, Cyrillic, Armenian and Georgian. A caption with other characters is replaced by the code
+text, which is ASCII.
 """
 
 import unicodedata
@@ -9,25 +11,26 @@ from dataclasses import dataclass
 from shared.renders.label_templates import Caption
 
 SIZES = (10.0, 8.0, 7.0, 6.0, 5.0)
-"""In points, the largest that fits is taken. Below five nobody reads."""
+"""In points. The largest that fits is used. Text below five points is illegible."""
+
 LEADING = 1.2
 ELLIPSIS = "\u2026"
 RIGHT_TO_LEFT = ("R", "AL", "AN")
 
 Measure = Callable[[str, float], float]
-"""How wide a text is at a size, both in points."""
+"""Return the width of a text at a size, both in points."""
 
 
 @dataclass(frozen=True)
 class FittedText:
-    """Lines of text, and their size in points."""
+    """Lines of text and their size in points."""
 
     size: float
     lines: tuple[str, ...]
 
 
 def caption_text(kind: Caption | None, code: str, description: str, glyphs: Container[int]) -> str:
-    """The caption's text on one line. `glyphs` are the characters that the font has."""
+    """Return the caption on one line; empty without a caption. `glyphs` are the characters of the font."""
     if kind in (None, "none"):
         return ""
     text = " ".join("".join(c if c.isprintable() else " " for c in description).split())
@@ -37,26 +40,28 @@ def caption_text(kind: Caption | None, code: str, description: str, glyphs: Cont
 
 
 def is_supported(text: str, glyphs: Container[int]) -> bool:
-    """Whether the font has every character, and none of them needs shaping or runs from right to left."""
+    """True if the font has every character, and none of them is written from right to left."""
     return all(ord(c) in glyphs and unicodedata.bidirectional(c) not in RIGHT_TO_LEFT for c in text)
 
 
 def fit(text: str, width: float, height: float, measure: Measure) -> FittedText:
-    """The text in a box of this many points: as large as it can be whole, else cut off at the smallest size."""
+    """Fit the text into a box of this many points.
+
+    It is whole at the largest size that fits, or truncated at the smallest size.
+    """
     for size in SIZES:
         lines = _wrap(text, width, lambda part, size=size: measure(part, size))  # type: ignore[misc]
-        most = max(1, int(height / (size * LEADING)))
-        if len(lines) <= most:
+        max_lines = max(1, int(height / (size * LEADING)))
+        if len(lines) <= max_lines:
             return FittedText(size, tuple(lines))
-    kept = lines[:most]
-    last = kept[-1]
+    *first, last = lines[:max_lines]
     while last and measure(last + ELLIPSIS, size) > width:
         last = last[:-1]
-    return FittedText(size, (*kept[:-1], last.rstrip() + ELLIPSIS))
+    return FittedText(size, (*first, last.rstrip() + ELLIPSIS))
 
 
 def _wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """Break between words, and inside of those that are wider than the box."""
+    """Break the text between words, and inside words that are wider than the box."""
     lines: list[str] = []
     line = ""
     for word in text.split(" "):

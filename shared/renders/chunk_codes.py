@@ -1,4 +1,4 @@
-"""The codes of a chunk as they are printed now, loaded together."""
+"""The codes of a chunk with their current text and appearance, loaded by one statement."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -14,13 +14,13 @@ from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization
 from shared.infra import db
 from shared.infra.db import Conn
 
-LOGOS = 8
-"""How many are kept while a chunk is drawn: codes of one campaign have the same."""
+MAX_CACHED_LOGOS = 8
+"""Codes of one campaign have the same logo."""
 
 
 @dataclass(frozen=True)
 class ChunkCode:
-    """What determines the picture of a code and its caption; None for one that was deleted meanwhile."""
+    """What determines the image of a code and its caption."""
 
     id: UUID
     text: str
@@ -29,17 +29,17 @@ class ChunkCode:
 
 
 def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[ChunkCode | None]:
-    """The codes in this order, by one statement."""
+    """Return the codes in this order; None for a code that has been deleted."""
     with conn.cursor(row_factory=kwargs_row(_code)) as cursor:
         return cursor.execute(
             """
             SELECT q.id, q.code, q.description, c.foreground_color, c.background_color, c.style, c.logo_size_percent,
                    c.logo_digest
-            FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY asked (id, place)
+            FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY requested (id, index)
             JOIN render_jobs j ON j.id = %(render_id)s
-            LEFT JOIN qr_codes q ON q.id = asked.id AND q.org_id = j.org_id AND q.deleted_at IS NULL
+            LEFT JOIN qr_codes q ON q.id = requested.id AND q.org_id = j.org_id AND q.deleted_at IS NULL
             LEFT JOIN qr_customizations c ON c.qr_code_id = q.id
-            ORDER BY place
+            ORDER BY index
             """,
             {"ids": list(qr_ids), "render_id": render_id},
         ).fetchall()
@@ -54,23 +54,23 @@ def _code(id: UUID | None, code: str, description: str, style: Any, **columns: A
 
 
 class LogoCache:
-    """The logos that were used last, by their digest."""
+    """The most recently used logos, by digest."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._logos: OrderedDict[str, bytes] = OrderedDict()
 
     def get(self, code: ChunkCode) -> bytes | None:
-        """The code's logo. Raises PictureChanging where it has been replaced since the code was loaded."""
+        """Return the logo of a code, None if it has none. Raise LogoChanged if it was replaced meanwhile."""
         digest = code.customization.logo_digest
         if digest is None:
             return None
-        if digest not in self._kept:
+        if digest not in self._logos:
             with db.connection() as conn:
-                found = images.get_logo(conn, code.id, digest)
-            if found is None:
+                logo = images.get_logo(conn, code.id, digest)
+            if logo is None:
                 raise LogoChanged
-            self._kept[digest] = found
-            if len(self._kept) > LOGOS:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(digest)
-        return self._kept[digest]
+            self._logos[digest] = logo
+            if len(self._logos) > MAX_CACHED_LOGOS:
+                self._logos.popitem(last=False)
+        self._logos.move_to_end(digest)
+        return self._logos[digest]

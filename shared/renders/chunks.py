@@ -90,7 +90,7 @@ def finish(conn: Conn, token: UUID, chunk: Chunk, part_name: str, failed: Sequen
             "errors": json.dumps([{"qr_id": str(code.qr_id), "message": code.message} for code in failed]),
         },
     )
-    store.tell(conn, chunk.job_id, "render_progress")
+    store.append_event(conn, chunk.job_id, "render_progress")
     return store.count_open_chunks(conn, chunk.job_id) == 0
 
 

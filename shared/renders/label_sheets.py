@@ -1,7 +1,7 @@
-"""One chunk of a label sheet: whole pages, drawn by reportlab as vectors, and looked at by pdfium. Importing this loads
-both, and the renderer.
+"""Parts of a label sheet: whole pages, rendered by reportlab as vectors, rasterized by pdfium, and decoded.
 
-A label that cannot be read back from the page stays empty, so that the others keep their places.
+A label that cannot be decoded from its page stays empty, so the others keep their positions. Importing this module
+loads the renderer, reportlab and pdfium.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,30 +32,39 @@ from shared.renders.chunk_codes import ChunkCode, LogoCache
 from shared.renders.label_templates import TEMPLATES, LabelTemplate
 from shared.renders.rules import Render, RenderOptions
 from shared.renders.store import FailedCode
-from shared.renders.zip_part import DELETED, SET_ASIDE, told, with_current_logo
+from shared.renders.zip_part import DEAD_LETTERED, DELETED, error_message, with_current_logo
 
 MM = 72 / 25.4
-"""Points in a millimetre."""
-PADDING = 1.0
-"""Millimetres between a label's edge and what is printed on it, besides the quiet zone."""
-MIN_MODULE = 0.25
-"""Millimetres: three dots of a printer of 300 dots an inch."""
-MARK, MARK_WIDTH = 1.5, 0.1
-"""Millimetres: the arms of the cross at each label's corner."""
-PIXELS = 4
-"""Along a module, when a page is looked at."""
-FONT = "WaymarkSans"
-UNREADABLE = "The label cannot be read back; one on a larger template may be."
+"""Points per millimeter."""
 
-rl_config.useA85 = 0  # binary streams: a fifth smaller
+PADDING = 1.0
+"""Millimeters between the edge of a label and its content. The quiet zone is part of the content."""
+
+MIN_MODULE = 0.25
+"""Smallest module, in millimeters: three dots of a printer of 300 dots per inch."""
+
+MARK, MARK_WIDTH = 1.5, 0.1
+"""Length and width, in millimeters, of the arms of the cross at each corner of a label."""
+
+PIXELS_PER_MODULE = 4
+"""Resolution at which a page is rasterized to be decoded."""
+
+FONT = "WaymarkSans"
+UNREADABLE = "The label cannot be decoded. Choose a template with larger labels."
+
+# Binary streams are a fifth smaller.
+rl_config.useA85 = 0
 
 
 @dataclass(frozen=True)
 class Label:
-    """What is to be drawn on one label. `corner` is the upper left one of the picture with its quiet zone, `side` its
-    length, in millimetres from the page's upper left."""
+    """The content of one label.
 
-    picture: ImageSpec
+    `corner` is the upper left corner of the symbol with its quiet zone, from the upper left of the page. `side` is its
+    width and height. Both are in millimeters.
+    """
+
+    spec: ImageSpec
     dark: Modules
     box: LogoBox | None
     logo: bytes | None
@@ -65,133 +74,138 @@ class Label:
 
     @property
     def module(self) -> float:
-        """Millimetres."""
+        """The size of a module in millimeters."""
         return self.side / (len(self.dark) + 2 * QUIET_ZONE)
 
 
 def write_part(
     out: Writer,
-    asked: Render,
+    job: Render,
     codes: Sequence[ChunkCode | None],
     qr_ids: Sequence[UUID],
     *,
-    aside: frozenset[int],
+    dead_lettered: frozenset[int],
     alone: bool,
     before_each: Callable[[int | None], None],
 ) -> list[FailedCode]:
-    """Write a chunk's pages as a PDF of their own; returns the codes whose labels stay empty.
+    """Write the pages of a chunk as a PDF. Return the codes whose labels stay empty.
 
-    `alone`: each label is drawn and looked at by itself first, so that one with which workers die is known.
+    `alone`: render and decode each label by itself first, so that a crash can be attributed to a label. `before_each`
+    gets the index of the next label, or None before work on all of them, and ends the work by raising.
     """
-    template, logos = TEMPLATES[str(asked.template)], LogoCache()
-    glyphs()  # before the first label is in hand, as it takes a while
+    template, logos = TEMPLATES[str(job.template)], LogoCache()
+    # Loading the font takes a while, which must not count as work on the first label.
+    glyphs()
     labels: dict[int, Label] = {}
     failed: dict[int, str] = {}
-    for place, (qr_id, code) in enumerate(zip(qr_ids, codes, strict=True)):
-        before_each(place)
-        if code is None or place in aside:
-            failed[place] = DELETED if code is None else SET_ASIDE
+    for index, (qr_id, code) in enumerate(zip(qr_ids, codes, strict=True)):
+        before_each(index)
+        if code is None or index in dead_lettered:
+            failed[index] = DELETED if code is None else DEAD_LETTERED
             continue
         try:
-            _, labels[place] = with_current_logo(asked, code, partial(layout_label, asked, template, place, logos))
+            _, labels[index] = with_current_logo(job, code, partial(layout_label, job, template, index, logos))
             if alone:
-                by_itself = {place % template.per_page: labels[place]}
-                find_unreadable(render_pages(template, template.per_page, by_itself), template, by_itself, lambda: None)
+                label = {index % template.per_page: labels[index]}
+                find_unreadable(render_pages(template, template.per_page, label), template, label, lambda: None)
         except psycopg.Error:
             raise
-        except Exception as error:  # noqa: BLE001 - one label takes none along
-            failed[place] = told(error, qr_id)
+        except Exception as error:  # noqa: BLE001 - one label must not fail the others
+            failed[index] = error_message(error, qr_id)
     while True:
         before_each(None)
         pages = render_pages(template, len(qr_ids), labels)
-        unread = find_unreadable(pages, template, labels, lambda: before_each(None))
-        if not unread:
+        unreadable = find_unreadable(pages, template, labels, lambda: before_each(None))
+        if not unreadable:
             break
-        failed |= dict.fromkeys(unread, UNREADABLE)
-        labels = {place: label for place, label in labels.items() if place not in unread}
+        failed |= dict.fromkeys(unreadable, UNREADABLE)
+        labels = {index: label for index, label in labels.items() if index not in unreadable}
     out.write(pages)
-    return [FailedCode(qr_ids[place], failed[place]) for place in sorted(failed)]
+    return [FailedCode(qr_ids[index], failed[index]) for index in sorted(failed)]
 
 
-def layout_label(asked: RenderOptions, template: LabelTemplate, place: int, logos: LogoCache, code: ChunkCode) -> Label:
-    """The label of a code at this place of its chunk. Raises DomainError."""
-    picture = code.customization.image_spec(code_url(code.text), "pdf", asked.size, asked.error_correction)
-    dark = encode(picture.text, picture.level)
+def layout_label(
+    options: RenderOptions, template: LabelTemplate, index: int, logos: LogoCache, code: ChunkCode
+) -> Label:
+    """Return the label of a code at this index of its chunk. Raise DomainError."""
+    spec = code.customization.image_spec(code_url(code.text), "pdf", options.size, options.error_correction)
+    dark = encode(spec.text, spec.level)
     logo = logos.get(code)
     box = None
     if logo is not None:
-        box = logo_box(len(dark), picture.logo_percent)
+        box = logo_box(len(dark), spec.logo_percent)
         dark[box.area] = False
     width, height = template.label
     side = min(width, height) - 2 * PADDING
     if side / (len(dark) + 2 * QUIET_ZONE) < MIN_MODULE:
         raise Invalid(FieldError("symbol", f"has {len(dark)} modules, too many for a label of this template"))
-    caption = captions.caption_text(asked.caption, code.text, code.description, glyphs())
-    left, top = template.corner(place)
+    caption = captions.caption_text(options.caption, code.text, code.description, glyphs())
+    left, top = template.corner(index)
     across = PADDING if caption else (width - side) / 2
-    return Label(picture, dark, box, logo, (left + across, top + (height - side) / 2), side, caption)
+    return Label(spec, dark, box, logo, (left + across, top + (height - side) / 2), side, caption)
 
 
-def render_pages(template: LabelTemplate, places: int, labels: dict[int, Label]) -> bytes:
-    """Pages for so many places, as a PDF. Same in, same out."""
+def render_pages(template: LabelTemplate, count: int, labels: dict[int, Label]) -> bytes:
+    """Return a PDF with pages for `count` labels. Equal input gives equal bytes."""
     glyphs()
-    written = BytesIO()
+    output = BytesIO()
     width, height = (length * MM for length in template.page)
-    canvas = Canvas(written, pagesize=(width, height), pageCompression=1, invariant=1)
-    for first in range(0, places, template.per_page):
+    canvas = Canvas(output, pagesize=(width, height), pageCompression=1, invariant=1)
+    for first in range(0, count, template.per_page):
         _cut_marks(canvas, template)
-        for place in range(first, min(first + template.per_page, places)):
-            if place in labels:
-                _draw_label(canvas, template, place, labels[place])
+        for index in range(first, min(first + template.per_page, count)):
+            if index in labels:
+                _render_label(canvas, template, index, labels[index])
         canvas.showPage()
     canvas.save()
-    return written.getvalue()
+    return output.getvalue()
 
 
 def find_unreadable(
-    pages: bytes, template: LabelTemplate, labels: dict[int, Label], beat: Callable[[], None]
+    pages: bytes, template: LabelTemplate, labels: dict[int, Label], heartbeat: Callable[[], None]
 ) -> list[int]:
-    """The places whose labels do not show their text, seen one by one on the pages as they are."""
-    missed = []
+    """Return the indexes of the labels that cannot be decoded from these pages."""
+    unreadable = []
     for number in range(-(-(max(labels, default=-1) + 1) // template.per_page)):
-        beat()
-        here = {place: label for place, label in labels.items() if place // template.per_page == number}
-        if not here:
+        heartbeat()
+        on_page = {index: label for index, label in labels.items() if index // template.per_page == number}
+        if not on_page:
             continue
-        scale = PIXELS / min(label.module for label in here.values())  # pixels in a millimetre
+        # Pixels per millimeter.
+        scale = PIXELS_PER_MODULE / min(label.module for label in on_page.values())
         with PDFIUM, pypdfium2.PdfDocument(pages) as document:
-            drawn = document[number].render(scale=scale / MM, grayscale=True)
-            page = drawn.to_numpy().reshape(drawn.height, drawn.width).copy()
-        for place, label in here.items():
+            bitmap = document[number].render(scale=scale / MM, grayscale=True)
+            page = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()
+        for index, label in on_page.items():
             left, top, side = (round(length * scale) for length in (*label.corner, label.side))
-            if not decodes_to(label.picture, page[max(top, 0) : top + side, max(left, 0) : left + side]):
-                missed.append(place)
-    return missed
+            if not decodes_to(label.spec, page[max(top, 0) : top + side, max(left, 0) : left + side]):
+                unreadable.append(index)
+    return unreadable
 
 
 def _cut_marks(canvas: Canvas, template: LabelTemplate) -> None:
-    lines = set()
-    for place in range(template.per_page):
-        left, top = template.corner(place)
+    crosses = set()
+    for index in range(template.per_page):
+        left, top = template.corner(index)
         for x in (left, left + template.label[0]):
             for y in (top, top + template.label[1]):
-                lines.add((round(x, 3), round(y, 3)))
+                crosses.add((round(x, 3), round(y, 3)))
     height = template.page[1]
-    told = [f"q 0.6 G {MARK_WIDTH * MM:.3f} w"]
-    for x, y in sorted(lines):
+    operators = [f"q 0.6 G {MARK_WIDTH * MM:.3f} w"]
+    for x, y in sorted(crosses):
         for across, down in ((MARK, 0.0), (0.0, MARK)):
             start = f"{(x - across) * MM:.3f} {(height - y - down) * MM:.3f} m"
-            told.append(f"{start} {(x + across) * MM:.3f} {(height - y + down) * MM:.3f} l")
-    canvas.addLiteral("\n".join((*told, "S Q")))
+            operators.append(f"{start} {(x + across) * MM:.3f} {(height - y + down) * MM:.3f} l")
+    canvas.addLiteral("\n".join((*operators, "S Q")))
 
 
-def _draw_label(canvas: Canvas, template: LabelTemplate, place: int, label: Label) -> None:
+def _render_label(canvas: Canvas, template: LabelTemplate, index: int, label: Label) -> None:
     x, y = label.corner[0] * MM, (template.page[1] - label.corner[1]) * MM
     side, module = label.side * MM, label.module * MM
     canvas.addLiteral(
-        f"q {pdf_color(label.picture.background)} rg {x:.4f} {y - side:.4f} {side:.4f} {side:.4f} re f\n"
+        f"q {pdf_color(label.spec.background)} rg {x:.4f} {y - side:.4f} {side:.4f} {side:.4f} re f\n"
         f"{module:.6f} 0 0 {-module:.6f} {x + QUIET_ZONE * module:.4f} {y - QUIET_ZONE * module:.4f} cm\n"
-        f"{pdf_modules(label.picture, label.dark)} Q"
+        f"{pdf_modules(label.spec, label.dark)} Q"
     )
     if label.logo is not None and label.box is not None:
         image = ImageReader(BytesIO(label.logo))
@@ -200,13 +214,13 @@ def _draw_label(canvas: Canvas, template: LabelTemplate, place: int, label: Labe
         middle = x + side / 2, y - side / 2
         canvas.drawImage(image, middle[0] - width / 2, middle[1] - height / 2, width, height, mask="auto")
     if label.caption:
-        _draw_caption(canvas, template, place, label)
+        _render_caption(canvas, template, index, label)
 
 
-def _draw_caption(canvas: Canvas, template: LabelTemplate, place: int, label: Label) -> None:
-    """To the right of the picture, in the middle of the height."""
+def _render_caption(canvas: Canvas, template: LabelTemplate, index: int, label: Label) -> None:
+    """Write the caption to the right of the symbol, vertically centered."""
     left = label.corner[0] + label.side + PADDING / 2
-    corner = template.corner(place)
+    corner = template.corner(index)
     width = (corner[0] + template.label[0] - PADDING - left) * MM
     height = (template.label[1] - 2 * PADDING) * MM
     fitted = captions.fit(label.caption, width, height, lambda text, size: pdfmetrics.stringWidth(text, FONT, size))
@@ -222,7 +236,7 @@ def _draw_caption(canvas: Canvas, template: LabelTemplate, place: int, label: La
 
 @cache
 def glyphs() -> frozenset[int]:
-    """The characters that captions can be set in; the first call loads the font."""
+    """Return the characters of the font. The first call loads it."""
     font = TTFont(FONT, str(Path(__file__).parent / "fonts" / "DejaVuSans.ttf"))
     pdfmetrics.registerFont(font)
     return frozenset(font.face.charToGlyph)

@@ -1,7 +1,7 @@
-"""Sheets of labels as they are sold, in millimetres.
+"""Commercial sheets of labels, in millimeters.
 
-The measures are the maker's own: Avery Zweckform 3475, Avery L7163, L7160, L7161, L7165 and L7651 (A4), Avery 5160,
-5161 and 5163 (US Letter, given in inches of 25.4 mm). The labels stand in the middle of the page.
+The measures are the manufacturer's: Avery Zweckform 3475, Avery L7163, L7160, L7161, L7165 and L7651 (A4), Avery 5160,
+5161 and 5163 (US Letter, in inches of 25.4 mm). The labels are centered on the page.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ LETTER = (8.5 * INCH, 11 * INCH)
 
 @dataclass(frozen=True)
 class LabelTemplate:
-    """A sheet: its page, how many labels across and down, one label's size, and from one label's corner to the next."""
+    """A sheet of labels. Sizes are width, height. `pitch` is the distance between the corners of adjacent labels."""
 
     page: tuple[float, float]
     columns: int
@@ -31,14 +31,14 @@ class LabelTemplate:
 
     @property
     def margin(self) -> tuple[float, float]:
-        """From the page's left and upper edges to the first label: what is left over, evenly."""
+        """The distance of the first label from the left and the upper edge of the page."""
         across = (self.columns - 1) * self.pitch[0] + self.label[0]
         down = (self.rows - 1) * self.pitch[1] + self.label[1]
         return (self.page[0] - across) / 2, (self.page[1] - down) / 2
 
-    def corner(self, place: int) -> tuple[float, float]:
-        """The upper left corner of a label, from the page's upper left: row by row."""
-        row, column = divmod(place % self.per_page, self.columns)
+    def corner(self, index: int) -> tuple[float, float]:
+        """Return the upper left corner of a label, from the upper left of its page. Labels are counted by rows."""
+        row, column = divmod(index % self.per_page, self.columns)
         left, top = self.margin
         return left + column * self.pitch[0], top + row * self.pitch[1]
 
@@ -54,4 +54,4 @@ TEMPLATES = {
     "letter-2x10": LabelTemplate(LETTER, 2, 10, (4 * INCH, INCH), (4.1875 * INCH, INCH), "Avery 5161"),
     "letter-2x5": LabelTemplate(LETTER, 2, 5, (4 * INCH, 2 * INCH), (4.1875 * INCH, 2 * INCH), "Avery 5163"),
 }
-"""By the name that clients ask for: paper, columns, rows."""
+"""By the names in requests: paper, columns, rows."""

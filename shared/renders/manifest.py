@@ -1,4 +1,4 @@
-"""`manifest.csv`: which picture is whose (RFC 4180). What a spreadsheet would take for a formula is told as text."""
+"""`manifest.csv`: the codes of an archive and their files (RFC 4180). Formulas of spreadsheets are escaped."""
 
 import csv
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ COLUMNS = ("file", "qr_id", "code", "description", "url", "error")
 
 
 def csv_row(cells: Iterable[str]) -> bytes:
-    """One line, in UTF-8. A cell that begins like a formula gets a leading `'`, as in an export of codes."""
-    written = StringIO(newline="")
-    csv.writer(written).writerow([escape_formula(cell) for cell in cells])
-    return written.getvalue().encode()
+    """Return a line in UTF-8. A cell that begins like a formula gets a leading `'`, as in an export of codes."""
+    output = StringIO(newline="")
+    csv.writer(output).writerow([escape_formula(cell) for cell in cells])
+    return output.getvalue().encode()
 
 
 HEADER = b"\xef\xbb\xbf" + csv_row(COLUMNS)
-"""Marked as UTF-8: spreadsheets would take it for an older encoding."""
+"""Starts with a byte order mark. Without it, spreadsheets assume a legacy encoding."""

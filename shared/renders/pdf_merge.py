@@ -1,7 +1,7 @@
-"""PDFs that reportlab wrote, one after the other, as one: their objects are copied and numbered anew, so that memory
-holds one of them at a time (ISO 32000-1, 7.5).
+"""Concatenation of reportlab's PDFs: their objects are copied and renumbered (ISO 32000-1, 7.5).
 
-This reads what reportlab writes, with its classic table of objects and no object streams, and nothing else.
+Memory holds one of them at a time. pdfium and qpdf hold the objects of the whole file: decision record 31 has the
+figures. This reads only what reportlab writes, with a classic cross-reference table and without object streams.
 """
 
 import re
@@ -14,11 +14,11 @@ KIDS = re.compile(rb"/Kids \[([^\]]*)\]")
 PARENT = re.compile(rb"/Parent \d+ 0 R")
 STREAM = re.compile(rb"\bstream\r?\n")
 CATALOG, PAGES, FIRST = 1, 2, 3
-"""The numbers of the objects that are ours."""
+"""Object numbers of the catalog, of the page tree, and of the first copied object."""
 
 
 class PdfMerger:
-    """A PDF that grows by the pages of others."""
+    """Writes a PDF that consists of the pages of other PDFs."""
 
     def __init__(self, out: Writer) -> None:
         self._out = out
@@ -26,7 +26,8 @@ class PdfMerger:
         self._pages: list[int] = []
         self._next = FIRST
         self.written = 0
-        self._write(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")  # four bytes above 127: this file is binary
+        # Four bytes above 127 mark the file as binary.
+        self._write(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
 
     def add(self, pdf: bytes) -> None:
         """Append every page."""
@@ -34,9 +35,9 @@ class PdfMerger:
         pages = _pages(objects)
         numbers = {page: self._number() for page in pages}
         self._pages += numbers.values()
-        waiting = list(pages)
-        while waiting:
-            number = waiting.pop()
+        queue = list(pages)
+        while queue:
+            number = queue.pop()
             body = objects[number]
             head = _head(body)
             rest = body[len(head) :]
@@ -45,14 +46,14 @@ class PdfMerger:
             for old in map(int, REFERENCE.findall(head)):
                 if old not in numbers:
                     numbers[old] = self._number()
-                    waiting.append(old)
-            head = REFERENCE.sub(lambda found: b"%d 0 R" % numbers[int(found[1])], head)
+                    queue.append(old)
+            head = REFERENCE.sub(lambda match: b"%d 0 R" % numbers[int(match[1])], head)
             if number in pages:
                 head = head.replace(b"/Type /Page", b"/Type /Page /Parent %d 0 R" % PAGES, 1)
             self._object(numbers[number], head + rest)
 
     def finish(self) -> int:
-        """Write what holds the pages together. Returns how many bytes the file has."""
+        """Write catalog, page tree and cross-reference table. Return the size of the file in bytes."""
         kids = " ".join(f"{number} 0 R" for number in self._pages)
         self._object(CATALOG, f"<< /Type /Catalog /Pages {PAGES} 0 R >>".encode())
         self._object(PAGES, f"<< /Type /Pages /Count {len(self._pages)} /Kids [ {kids} ] >>".encode())
@@ -78,11 +79,11 @@ class PdfMerger:
 
 
 def _objects(pdf: bytes) -> Iterator[tuple[int, bytes]]:
-    """Every object's number and what stands between `obj` and `endobj`."""
+    """Yield number and content of every object, without `obj` and `endobj`."""
     table = int(pdf[pdf.rindex(b"startxref") + 9 :].split()[0])
     header, _, lines = pdf[table:].partition(b"\n")[2].partition(b"\n")
     count = int(header.split()[1])
-    offsets = [int(lines[place * 20 : place * 20 + 10]) for place in range(1, count)]
+    offsets = [int(lines[number * 20 : number * 20 + 10]) for number in range(1, count)]
     ends = dict(zip(sorted(offsets), [*sorted(offsets)[1:], table], strict=True))
     for number, offset in enumerate(offsets, 1):
         body = pdf[offset : ends[offset]]
@@ -91,14 +92,14 @@ def _objects(pdf: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _head(body: bytes) -> bytes:
-    """An object without its stream, whose bytes may look like anything."""
-    found = STREAM.search(body)
-    return body if found is None else body[: found.start()]
+    """Return an object without its stream, whose bytes are arbitrary."""
+    stream = STREAM.search(body)
+    return body if stream is None else body[: stream.start()]
 
 
 def _pages(objects: dict[int, bytes]) -> list[int]:
-    """The numbers of the pages, in the order that the document shows them in."""
+    """Return the object numbers of the pages, in the order of the document."""
     for body in objects.values():
-        if (found := KIDS.search(_head(body))) is not None:
-            return [int(number) for number in REFERENCE.findall(found[1])]
+        if (kids := KIDS.search(_head(body))) is not None:
+            return [int(number) for number in REFERENCE.findall(kids[1])]
     raise ValueError("a PDF without pages")

@@ -1,4 +1,4 @@
-"""What a worker makes of a chunk, and of the parts of a render. Importing this loads the renderer."""
+"""Rendering of a chunk into a part, and of parts into a file. Importing this module loads the renderer."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, partial
@@ -22,7 +22,7 @@ ProgressCallback = Callable[[int | None], None]
 
 
 class PartsMissing(Exception):
-    """Parts are not in the storage, or not whole; `names` says which."""
+    """Parts are missing in the storage, or truncated. `names` lists them."""
 
     def __init__(self, names: Sequence[str]) -> None:
         super().__init__(*names)
@@ -31,9 +31,9 @@ class PartsMissing(Exception):
 
 @cache
 def warm_up() -> None:
-    """Load what a process's first picture loads, so that it is in hand no longer than the others are."""
-    picture = ImageSpec("warm", size=MIN_SIZE)
-    is_readable(picture, render(picture))
+    """Load libraries and tables, so that the first image of a process takes no longer than the others."""
+    spec = ImageSpec("warm", size=MIN_SIZE)
+    is_readable(spec, render(spec))
 
 
 def render_part(
@@ -44,9 +44,12 @@ def render_part(
     token: UUID,
     before_each: ProgressCallback,
 ) -> tuple[str, list[FailedCode]]:
-    """Write a chunk's part into the storage. Returns its name, and the codes that have no picture in it."""
+    """Write the part of a chunk into the storage. Return its name, and the codes without an image in it.
+
+    `before_each` gets the index of the next image, or None. It ends the work by raising.
+    """
     name = part_name(job.id, chunk.number, token)
-    aside = dead_lettered_indexes(chunk.attempts, chunk.crash_indexes, len(chunk.qr_ids))
+    dead_lettered = dead_lettered_indexes(chunk.attempts, chunk.crash_indexes, len(chunk.qr_ids))
     with files.write(name) as out:
         if job.output == "label_sheet":
             from shared.renders import label_sheets  # noqa: PLC0415 - loads reportlab and pdfium
@@ -56,7 +59,7 @@ def render_part(
                 job,
                 codes,
                 chunk.qr_ids,
-                aside=aside,
+                dead_lettered=dead_lettered,
                 alone=tracks_each_image(chunk.attempts),
                 before_each=before_each,
             )
@@ -69,43 +72,48 @@ def render_part(
             first=chunk.first_index,
             total=job.total,
             at=job.created_at,
-            aside=aside,
+            dead_lettered=dead_lettered,
             before_each=before_each,
         )
         return name, failed
 
 
 def assemble_file(
-    files: Storage, job: Render, names: Sequence[str], token: UUID, beat: Callable[[], None]
+    files: Storage, job: Render, names: Sequence[str], token: UUID, heartbeat: Callable[[], None]
 ) -> tuple[str, int]:
-    """Write the render's file from its parts. Returns its name and its length. Raises PartsMissing."""
+    """Write the file of a render from its parts. Return its name and its size in bytes. Raise PartsMissing.
+
+    `heartbeat` is called between parts. It ends the work by raising.
+    """
     name = file_name(job, job.id, token)
     with files.write(name) as out:
         if job.output == "label_sheet":
             merger = PdfMerger(out)
-            _for_each_part(names, lambda part: merger.add(b"".join(files.read(part))), files.size, beat)
+            _for_each_part(names, lambda part: merger.add(b"".join(files.read(part))), files.size, heartbeat)
             return name, merger.finish()
-        look = partial(ZipPart, files)
-        parts = _for_each_part(names, look, look, beat)
-        return name, zip_part.assemble_zip(out, parts, job.created_at, beat)
+        open_part = partial(ZipPart, files)
+        parts = _for_each_part(names, open_part, open_part, heartbeat)
+        return name, zip_part.assemble_zip(out, parts, job.created_at, heartbeat)
 
 
 def _for_each_part(
-    names: Sequence[str], use: Callable[[str], T], look_for: Callable[[str], object], beat: Callable[[], None]
+    names: Sequence[str], use: Callable[[str], T], check: Callable[[str], object], heartbeat: Callable[[], None]
 ) -> list[T]:
-    """What `use` gives for each part; from the first that is missing on, parts are only looked for. Raises
-    PartsMissing."""
-    used: list[T] = []
+    """Return what `use` returns for each part. Raise PartsMissing if any part is missing.
+
+    After the first missing part, the others are only checked, so that all missing ones are reported together.
+    """
+    results: list[T] = []
     missing: list[str] = []
     for name in names:
-        beat()
+        heartbeat()
         try:
             if missing:
-                look_for(name)
+                check(name)
             else:
-                used.append(use(name))
+                results.append(use(name))
         except FileMissing:
             missing.append(name)
     if missing:
         raise PartsMissing(missing)
-    return used
+    return results

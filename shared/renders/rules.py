@@ -1,4 +1,4 @@
-"""What a bulk render is, how it is divided, and when to give up on a part of it. Pure."""
+"""Bulk renders: their options, chunks, file names, and when an image is dead-lettered. Pure."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -16,27 +16,28 @@ RenderStatus = Literal["queued", "running", "done", "failed", "canceled"]
 OPEN_STATUSES: tuple[RenderStatus, ...] = ("queued", "running")
 MAX_CODES = 100_000
 CHUNK_SIZE = 250
-"""Pictures of a few hundred pixels: a tenth of a second's work, after which whoever waits has a turn."""
+"""For images of a few hundred pixels: a tenth of a second of work, after which another render gets its turn."""
 SLOW_CHUNK_SIZE = 60
-"""Of pictures that take longer: large ones, and those that are looked at by drawing them."""
+"""For slower images: large ones, and vector formats, which are rasterized to be verified."""
 SLOW_SIZE = 600
+"""PNGs of more pixels are slow."""
 MAX_ERRORS_LISTED = 500
 
 MAX_CRASHES = 3
-"""How many workers may be seen to die with one picture, or while putting a file together, before it is set aside."""
+"""How many workers may crash with one image, or while assembling one file, before it is dead-lettered."""
 MAX_CHUNK_CLAIMS = 12
-"""How many workers may die with one chunk, whichever picture it was."""
+"""How many workers may crash with one chunk, whatever the image was."""
 MAX_STORAGE_FAILURES = 5
-"""How often the storage may refuse a piece before the render fails."""
+"""How often the storage may fail for one chunk or file before the render fails."""
 
 LINK_TTL = timedelta(hours=1)
 ROW_RETENTION = timedelta(days=30)
-"""How long a render is remembered after it ended or its file expired."""
+"""How long a render is listed after it ended or its file expired."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
-    """How the pictures of a render are to be. `template` and `caption` are a label sheet's; it has no size."""
+    """Options of a render. `template` and `caption` apply to label sheets only, `format` and `size` to ZIPs only."""
 
     output: Output = "zip"
     format: Format = "png"
@@ -47,13 +48,13 @@ class RenderOptions:
 
     @property
     def file_extension(self) -> str:
-        """Of the file's name."""
+        """The extension of the file's name, without a dot."""
         return "zip" if self.output == "zip" else "pdf"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Render(RenderOptions):
-    """A render as it stands. `done` and `failed` count codes. `is_expired` by the database's clock."""
+    """A render. `done` and `failed` count codes. `is_expired` is computed by the database's clock."""
 
     id: UUID
     org_id: UUID
@@ -71,63 +72,64 @@ class Render(RenderOptions):
 
     @property
     def progress(self) -> float:
-        """0.0 to 1.0; all of it once every code was tried."""
+        """The share of codes that are done or failed, 0.0 to 1.0."""
         return (self.done + self.failed) / self.total
 
 
-def chunk_size(asked: RenderOptions) -> int:
-    """How many codes a worker takes at a time: whole pages, where there are pages."""
-    if asked.template is not None:
-        per_page = TEMPLATES[asked.template].per_page
+def chunk_size(options: RenderOptions) -> int:
+    """Return how many codes form a chunk: whole pages of a label sheet."""
+    if options.template is not None:
+        per_page = TEMPLATES[options.template].per_page
         return per_page * max(1, SLOW_CHUNK_SIZE // per_page)
-    return CHUNK_SIZE if asked.format == "png" and asked.size <= SLOW_SIZE else SLOW_CHUNK_SIZE
+    return CHUNK_SIZE if options.format == "png" and options.size <= SLOW_SIZE else SLOW_CHUNK_SIZE
 
 
-def split_into_chunks(qr_ids: Sequence[UUID], asked: RenderOptions) -> list[tuple[int, Sequence[UUID]]]:
-    """The codes in pieces, each with the place of its first code, in the order that they were given in."""
-    size = chunk_size(asked)
+def split_into_chunks(qr_ids: Sequence[UUID], options: RenderOptions) -> list[tuple[int, Sequence[UUID]]]:
+    """Return the codes in chunks, in their order, each with the index of its first code."""
+    size = chunk_size(options)
     return [(first, qr_ids[first : first + size]) for first in range(0, len(qr_ids), size)]
 
 
 def tracks_each_image(attempts: int) -> bool:
-    """Whether the attempt that begins is to tell before each picture which one it is: a worker died with the others."""
+    """True if this attempt must store the index of each image first: an earlier attempt crashed its worker."""
     return attempts > 1
 
 
-def dead_lettered_indexes(attempts: int, strikes: Sequence[int], size: int) -> frozenset[int]:
-    """The pictures of a chunk that are not tried again.
-
-    The first worker that dies does not say with which picture; after that they do. A picture that was in hand three
-    times when a worker died is to blame: once or twice may be chance, where workers are killed for other reasons.
-    """
+def dead_lettered_indexes(attempts: int, crash_indexes: Sequence[int], size: int) -> frozenset[int]:
+    """Return the indexes of the images of a chunk that are no longer tried; all of them after MAX_CHUNK_CLAIMS."""
+    # The first worker that crashes does not say with which image; later ones do. One or two crashes may be chance,
+    # where workers are killed for other reasons. Three with the same image are its fault.
     if attempts > MAX_CHUNK_CLAIMS:
         return frozenset(range(size))
-    return frozenset(place for place, deaths in Counter(strikes).items() if deaths >= MAX_CRASHES)
+    return frozenset(index for index, crashes in Counter(crash_indexes).items() if crashes >= MAX_CRASHES)
 
 
 def file_prefix(render_id: UUID) -> str:
-    """What the names of all files of a render begin with."""
+    """Return the prefix of the names of all files of a render."""
     return f"renders/{render_id}/"
 
 
 def part_name(render_id: UUID, number: int, token: UUID) -> str:
-    """Where a worker writes what it made of a chunk: a name of its own, so that none writes over another's."""
+    """Return the name of a part. It contains the lease token, so no worker overwrites the part of another."""
     return f"{file_prefix(render_id)}{number}-{token}"
 
 
-def file_name(asked: RenderOptions, render_id: UUID, token: UUID) -> str:
-    """Where a worker puts the whole file together."""
-    return f"{file_prefix(render_id)}{token}.{asked.file_extension}"
+def file_name(options: RenderOptions, render_id: UUID, token: UUID) -> str:
+    """Return the name of a render's file. It contains the lease token, as the name of a part."""
+    return f"{file_prefix(render_id)}{token}.{options.file_extension}"
 
 
-def image_name(place: int, total: int, code: str, ending: str) -> str:
-    """A name inside the archive: unique whatever the case of letters, in order, and no device of Windows (`con.png`),
-    because it begins with the picture's place. A code has no characters that could lead anywhere."""
-    return f"{place + 1:0{len(str(total))}}-{code}.{ending}"
+def image_name(index: int, total: int, code: str, extension: str) -> str:
+    """Return a name inside the archive: index and code text, such as `0042-spy123.png`.
+
+    The index makes it unique on file systems that ignore case, and never a Windows device name such as `con.png`.
+    """
+    # A code text contains no characters with a meaning in paths.
+    return f"{index + 1:0{len(str(total))}}-{code}.{extension}"
 
 
 def render_id_of(name: str) -> UUID | None:
-    """Which render a file in the storage belongs to; None where its name is not one of ours."""
+    """Return the render of a file in the storage. None if the file belongs to no render."""
     parts = name.split("/")
     try:
         return UUID(parts[1]) if len(parts) == 3 and parts[0] == "renders" else None
@@ -136,7 +138,7 @@ def render_id_of(name: str) -> UUID | None:
 
 
 def is_file_needed(name: str, render: Render | None) -> bool:
-    """Whether a file has to stay: a part of an open render, or the file of one that is done and has not expired."""
+    """True for a file of an open render, and for the file of a finished one until it expires."""
     if render is None:
         return False
     return render.status in OPEN_STATUSES or (name == render.file_name and not render.is_expired)

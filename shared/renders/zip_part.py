@@ -1,6 +1,7 @@
-"""One chunk of a ZIP: each picture drawn, read back from its bytes, and written. Importing this loads the renderer.
+"""Parts of a ZIP: each image of a chunk is rendered, decoded from its bytes, and written.
 
-A part is the chunk's piece of the archive, its records, its lines of the manifest, and the length of each.
+A part consists of a segment of the archive, its records, its lines of the manifest, and the length of each. Importing
+this module loads the renderer.
 """
 
 import struct
@@ -30,92 +31,96 @@ T = TypeVar("T")
 
 LENGTHS = struct.Struct("<QQQ")
 MAX_RELOADS = 3
-"""How often a code whose logo is replaced meanwhile is loaded again."""
+"""How often a code is loaded again, if its logo is replaced meanwhile."""
 DELETED = "This code has been deleted."
-SET_ASIDE = "This picture was set aside: workers died while they drew it."
-UNREADABLE = "This picture cannot be read back; a larger one may be."
-DEFECT = "This picture could not be drawn."
+DEAD_LETTERED = "Workers crashed while they rendered this image."
+UNREADABLE = "This image cannot be decoded. Choose a larger size."
+INTERNAL_ERROR = "This image could not be rendered."
 
 
-def render_verified(asked: RenderOptions, code: ChunkCode, logos: LogoCache) -> bytes:
-    """The picture as the image endpoint gives it, decoded again whatever it looks like. Raises DomainError."""
-    picture = code.customization.image_spec(code_url(code.text), asked.format, asked.size, asked.error_correction)
-    data = render(picture, logos.get(code))
-    if not is_readable(picture, data):
+def render_verified(options: RenderOptions, code: ChunkCode, logos: LogoCache) -> bytes:
+    """Return the image as the image endpoint serves it, decoded first whatever its appearance. Raise DomainError."""
+    spec = code.customization.image_spec(code_url(code.text), options.format, options.size, options.error_correction)
+    data = render(spec, logos.get(code))
+    if not is_readable(spec, data):
         raise UnreadableImage
     return data
 
 
-def with_current_logo(render: Render, code: ChunkCode, draw: Callable[[ChunkCode], T]) -> tuple[ChunkCode, T]:
-    """What `draw` makes of a code, and the code: loaded again where its logo has been replaced since it was loaded.
+def with_current_logo(job: Render, code: ChunkCode, use: Callable[[ChunkCode], T]) -> tuple[ChunkCode, T]:
+    """Return the code and the result of `use` for it. If its logo was replaced, the code is loaded again first.
 
-    Raises what `draw` raises, and NotFound where the code has been deleted since.
+    Raise what `use` raises, and NotFound if the code has been deleted.
     """
     for _ in range(MAX_RELOADS):
         try:
-            return code, draw(code)
+            return code, use(code)
         except LogoChanged:
             with db.connection() as conn:
-                (found,) = chunk_codes.codes(conn, render.id, [code.id])
-            if found is None:
+                (reloaded,) = chunk_codes.codes(conn, job.id, [code.id])
+            if reloaded is None:
                 raise NotFound(DELETED) from None
-            code = found
-    return code, draw(code)
+            code = reloaded
+    return code, use(code)
 
 
 def write_part(
     out: Writer,
-    asked: Render,
+    job: Render,
     codes: Sequence[ChunkCode | None],
     qr_ids: Sequence[UUID],
     *,
     first: int,
     total: int,
     at: datetime,
-    aside: frozenset[int],
+    dead_lettered: frozenset[int],
     before_each: Callable[[int], None],
 ) -> list[FailedCode]:
-    """Write a chunk's part; returns the codes that have no picture in it. `before_each` may end it by raising."""
+    """Write the part of a chunk. Return the codes without an image in it.
+
+    `first` is the index of the first code among the `total` codes of the render. `before_each` gets the index of the
+    next image in the chunk, and ends the work by raising.
+    """
     logos, failed = LogoCache(), []
-    piece, lines = zip_writer.ZipSegment(out, at), bytearray()
-    for place, (qr_id, loaded) in enumerate(zip(qr_ids, codes, strict=True)):
-        before_each(place)
+    segment, lines = zip_writer.ZipSegment(out, at), bytearray()
+    for index, (qr_id, loaded) in enumerate(zip(qr_ids, codes, strict=True)):
+        before_each(index)
         name, code = "", loaded
-        message = SET_ASIDE if place in aside else DELETED if code is None else ""
+        message = DEAD_LETTERED if index in dead_lettered else DELETED if code is None else ""
         if code is not None and not message:
             try:
-                code, data = with_current_logo(asked, code, lambda code: render_verified(asked, code, logos))
+                code, data = with_current_logo(job, code, lambda code: render_verified(job, code, logos))
             except psycopg.Error:
                 raise
-            except Exception as error:  # noqa: BLE001 - one picture takes none along
-                message = told(error, qr_id)
+            except Exception as error:  # noqa: BLE001 - one image must not fail the others
+                message = error_message(error, qr_id)
             else:
-                name = image_name(first + place, total, code.text, asked.format)
-                piece.add(name, data)
+                name = image_name(first + index, total, code.text, job.format)
+                segment.add(name, data)
         if message:
             failed.append(FailedCode(qr_id, message))
-        about = (code.text, code.description, code_url(code.text)) if code else ("", "", "")
-        lines += manifest.csv_row((name, str(qr_id), *about, message))
-    out.write(bytes(piece.records))
+        cells = (code.text, code.description, code_url(code.text)) if code else ("", "", "")
+        lines += manifest.csv_row((name, str(qr_id), *cells, message))
+    out.write(bytes(segment.records))
     out.write(bytes(lines))
-    out.write(LENGTHS.pack(piece.written, len(piece.records), len(lines)))
+    out.write(LENGTHS.pack(segment.written, len(segment.records), len(lines)))
     return failed
 
 
-def told(error: Exception, qr_id: UUID) -> str:
-    """What staff are told of a picture that could not be made. What is no refusal of ours goes to the log."""
+def error_message(error: Exception, qr_id: UUID) -> str:
+    """Return the message for staff about an image that could not be rendered. Log an unexpected error."""
     if isinstance(error, UnreadableImage):
         return UNREADABLE
     if isinstance(error, Invalid) and error.faults:
-        return f"The picture's {error.faults[0].loc} {error.faults[0].message}."
+        return f"The image's {error.faults[0].loc} {error.faults[0].message}."
     if isinstance(error, DomainError):
         return str(error)
     log.error("image_failed", qr_id=str(qr_id), exc_info=error)
-    return DEFECT
+    return INTERNAL_ERROR
 
 
 class ZipPart:
-    """A chunk's part in the storage. Raises FileMissing where it is not there, or not whole."""
+    """A part in the storage. Raise FileMissing if it is missing or truncated."""
 
     def __init__(self, files: Storage, name: str) -> None:
         self._files, self._name = files, name
@@ -123,7 +128,7 @@ class ZipPart:
         tail = b"".join(files.read(name, max(0, size - LENGTHS.size)))
         self.entries, self.records, self.lines = LENGTHS.unpack(tail) if len(tail) == LENGTHS.size else (0, 0, 0)
         if self.entries + self.records + self.lines + LENGTHS.size != size:
-            raise FileMissing("A part is not whole.")
+            raise FileMissing("A part is truncated.")
 
     def read_entries(self) -> Iterator[bytes]:
         return self._files.read(self._name, 0, self.entries)
@@ -136,37 +141,39 @@ class ZipPart:
         return self._files.read(self._name, start, start + self.lines)
 
 
-def assemble_zip(out: Writer, parts: Sequence[ZipPart], at: datetime, beat: Callable[[], None]) -> int:
-    """Write the archive: pictures, manifest, records. `beat` is called between parts and may end it by raising. Returns
-    how many bytes it has."""
+def assemble_zip(out: Writer, parts: Sequence[ZipPart], at: datetime, heartbeat: Callable[[], None]) -> int:
+    """Write the archive: images, manifest, records. Return its size in bytes.
+
+    `heartbeat` is called between parts. It ends the work by raising.
+    """
     written = 0
     for part in parts:
-        beat()
+        heartbeat()
         for block in part.read_entries():
             out.write(block)
         written += part.entries
     checksum, size = 0, 0
-    for block in _manifest(parts, beat):
+    for block in _manifest(parts, heartbeat):
         checksum, size = isal_zlib.crc32(block, checksum), size + len(block)
-    last = zip_writer.ZipSegment(out, at)
-    last.add_blocks("manifest.csv", _manifest(parts, beat), checksum, size)
-    start, records, entries, begin = written + last.written, 0, 0, 0
+    manifest_segment = zip_writer.ZipSegment(out, at)
+    manifest_segment.add_blocks("manifest.csv", _manifest(parts, heartbeat), checksum, size)
+    start, records, entries, begin = written + manifest_segment.written, 0, 0, 0
     for part in parts:
-        beat()
+        heartbeat()
         for record in zip_writer.shift_offsets(part.read_records(), begin):
             out.write(record)
             records, entries = records + len(record), entries + 1
         begin += part.entries
-    for record in zip_writer.shift_offsets(bytes(last.records), begin):
+    for record in zip_writer.shift_offsets(bytes(manifest_segment.records), begin):
         out.write(record)
         records, entries = records + len(record), entries + 1
-    ending = zip_writer.end_of_central_directory(entries, start, records)
-    out.write(ending)
-    return start + records + len(ending)
+    end = zip_writer.end_of_central_directory(entries, start, records)
+    out.write(end)
+    return start + records + len(end)
 
 
-def _manifest(parts: Sequence[ZipPart], beat: Callable[[], None]) -> Iterator[bytes]:
+def _manifest(parts: Sequence[ZipPart], heartbeat: Callable[[], None]) -> Iterator[bytes]:
     yield manifest.HEADER
     for part in parts:
-        beat()
+        heartbeat()
         yield from part.read_lines()

@@ -249,7 +249,7 @@ def test_a_symbol_that_does_not_fit_fails_by_its_row(conn: Conn, org: UUID) -> N
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
     render_id = ask(conn, org, [short, long], size=100, error_correction="H")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.renders.zip_part.printed_text", lambda code: "https://x.example/" + code * 12)
+        patch.setattr("shared.renders.zip_part.code_url", lambda code: "https://x.example/" + code * 12)
         work()
 
     render = find(conn, render_id)
@@ -291,7 +291,7 @@ def test_a_defect_costs_one_picture_and_tells_nothing_of_our_insides(
 
     work()
 
-    assert [error.message for error in store.list_errors(conn, render_id)] == [zip_part.DEFECT]
+    assert [error.message for error in store.list_errors(conn, render_id)] == [zip_part.INTERNAL_ERROR]
     assert find(conn, render_id).status == "done"
 
 
@@ -489,7 +489,7 @@ def test_a_picture_that_kills_its_worker_three_times_is_set_aside_and_the_others
     assert kills == 1 + rules.MAX_CRASHES, "the first one does not say where it died"
     render = find(conn, render_id)
     assert (render.status, render.done, render.failed) == ("done", 5, 1)
-    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[3], zip_part.SET_ASIDE)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[3], zip_part.DEAD_LETTERED)]
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -1,4 +1,4 @@
-"""Captions: fitted, cut off, or replaced by the code where the font cannot set them."""
+"""Captions: fitted, truncated, or replaced by the code text if the font lacks a character."""
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ LATIN = frozenset(range(32, 0x250)) | {ord(ELLIPSIS)}
 
 
 def mono(text: str, size: float) -> float:
-    """A font of which every character is half as wide as high."""
+    """Measure a font in which every character is half as wide as high."""
     return len(text) * size / 2
 
 
@@ -33,11 +33,11 @@ def mono(text: str, size: float) -> float:
         ("description", "שלום", "spy123"),
     ],
 )
-def test_what_stands_on_the_label(kind: Caption | None, description: str, expected: str) -> None:
+def test_caption_text(kind: Caption | None, description: str, expected: str) -> None:
     assert caption_text(kind, "spy123", description, LATIN) == expected
 
 
-def test_right_to_left_is_not_set_although_the_font_has_it() -> None:
+def test_right_to_left_text_is_not_supported() -> None:
     assert not captions.is_supported("שלום", frozenset(map(ord, "שלום")))
 
 
@@ -51,7 +51,7 @@ def test_right_to_left_is_not_set_although_the_font_has_it() -> None:
         ("a b c d e f g h i j", 5, 6, 5, ("a…",)),
     ],
 )
-def test_fitting(text: str, width: float, height: float, size: float, lines: tuple[str, ...]) -> None:
+def test_fit(text: str, width: float, height: float, size: float, lines: tuple[str, ...]) -> None:
     fitted = fit(text, width, height, mono)
     assert fitted.lines == lines
     assert fitted.size <= size
@@ -61,7 +61,7 @@ LETTERS = st.text(st.characters(codec="latin-1", categories=["L", "N", "Zs"]), m
 
 
 @given(LETTERS, st.integers(12, 200), st.integers(7, 90))
-def test_a_caption_never_leaves_its_box(text: str, width: int, height: int) -> None:
+def test_a_caption_fits_its_box(text: str, width: int, height: int) -> None:
     text = " ".join(text.split()) or "x"
     fitted = fit(text, width, height, mono)
     assert all(mono(line, fitted.size) <= width for line in fitted.lines)

@@ -1,4 +1,4 @@
-"""The file of a render: whole, in ranges, by a link, and no longer than it is kept."""
+"""Downloads of a render: the whole file, ranges, signed links, and expiry."""
 
 import gc
 from collections.abc import Callable
@@ -24,10 +24,10 @@ Get = Callable[..., Any]
 
 @pytest.fixture
 def render_id(conn: Conn, staff: Staff) -> UUID:
-    """One that is done."""
-    made = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
+    """A finished render."""
+    created = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
     work()
-    return made
+    return created
 
 
 @pytest.fixture
@@ -49,41 +49,41 @@ def link(staff: Staff, render_id: UUID, get: Get) -> str:
     return str(get(f"{staff.path}/renders/{render_id}").json["download_url"])
 
 
-def test_the_whole_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
-    answer = get(url)
+def test_download_returns_the_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
+    response = get(url)
 
     data = file_of(conn, render_id)
-    assert (answer.status_code, answer.data) == (200, data)
-    assert answer.content_type == "application/zip"
-    assert answer.headers["Content-Length"] == str(len(data))
-    assert answer.headers["Accept-Ranges"] == "bytes"
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="render-{render_id}.zip"'
-    assert answer.headers["ETag"].startswith('"')
+    assert (response.status_code, response.data) == (200, data)
+    assert response.content_type == "application/zip"
+    assert response.headers["Content-Length"] == str(len(data))
+    assert response.headers["Accept-Ranges"] == "bytes"
+    assert response.headers["Content-Disposition"] == f'attachment; filename="render-{render_id}.zip"'
+    assert response.headers["ETag"].startswith('"')
 
 
 @pytest.mark.parametrize("end", ["closed", "read", "dropped"])
-def test_only_so_many_files_are_sent_at_once(
+def test_concurrent_downloads_are_limited(
     client: Any, url: str, get: Get, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
-    sent = get(url)
+    first = get(url)
 
-    refused = get(url)
+    rejected = get(url)
 
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "2")
     assert get(url, "HEAD").status_code == 200
-    assert get(url, If_None_Match=sent.headers["ETag"]).status_code == 304
+    assert get(url, If_None_Match=first.headers["ETag"]).status_code == 304
     if end == "closed":
-        sent.close()
+        first.close()
     elif end == "read":
-        assert sent.data
+        assert first.data
     else:
-        del sent
+        del first
         gc.collect()
     assert get(url).status_code == 200
 
 
-def test_a_file_that_cannot_be_opened_takes_no_place(
+def test_a_missing_file_takes_no_slot(
     client: Any, conn: Conn, render_id: UUID, url: str, get: Get, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
@@ -92,7 +92,7 @@ def test_a_file_that_cannot_be_opened_takes_no_place(
     assert [get(url).status_code for _ in range(2)] == [404, 404]
 
 
-def test_head_tells_the_same_without_the_file(url: str, get: Get) -> None:
+def test_head_has_the_headers_of_get(url: str, get: Get) -> None:
     head, whole = get(url, "HEAD"), get(url)
 
     assert (head.status_code, head.data) == (200, b"")
@@ -100,17 +100,17 @@ def test_head_tells_the_same_without_the_file(url: str, get: Get) -> None:
         assert head.headers[name] == whole.headers[name]
 
 
-def test_a_download_is_resumed_until_it_is_whole(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
-    data, got = file_of(conn, render_id), b""
+def test_a_download_can_be_resumed(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
+    data, received = file_of(conn, render_id), b""
     tag = get(url, "HEAD").headers["ETag"]
-    while len(got) < len(data):
-        stop = min(len(got) + 300, len(data)) - 1
-        part = get(url, Range=f"bytes={len(got)}-{stop}", If_Range=tag)
+    while len(received) < len(data):
+        stop = min(len(received) + 300, len(data)) - 1
+        part = get(url, Range=f"bytes={len(received)}-{stop}", If_Range=tag)
         assert part.status_code == 206
-        assert part.headers["Content-Range"] == f"bytes {len(got)}-{stop}/{len(data)}"
+        assert part.headers["Content-Range"] == f"bytes {len(received)}-{stop}/{len(data)}"
         assert part.headers["Content-Length"] == str(len(part.data))
-        got += part.data
-    assert got == data
+        received += part.data
+    assert received == data
 
 
 @pytest.mark.parametrize(
@@ -130,18 +130,18 @@ def test_a_download_is_resumed_until_it_is_whole(conn: Conn, render_id: UUID, ur
         ("bytes=", None),
     ],
 )
-def test_ranges(header: str | None, span: tuple[int, int] | None) -> None:
+def test_parse_range(header: str | None, span: tuple[int, int] | None) -> None:
     assert parse_range(header, 100) == span
 
 
 @pytest.mark.parametrize("header", ["bytes=100-", "bytes=100-200", "bytes=-0"])
-def test_ranges_that_are_not_there(header: str) -> None:
+def test_an_unsatisfiable_range_is_an_error(header: str) -> None:
     with pytest.raises(ValueError, match=r"bytes \*/100"):
         parse_range(header, 100)
 
 
 @given(st.text(max_size=30), st.integers(0, 1000))
-def test_no_range_leads_beyond_the_file(text: str, size: int) -> None:
+def test_no_range_exceeds_the_file(text: str, size: int) -> None:
     for header in (text, f"bytes={text}"):
         try:
             span = parse_range(header, size)
@@ -150,40 +150,40 @@ def test_no_range_leads_beyond_the_file(text: str, size: int) -> None:
         assert span is None or 0 <= span.start < span.stop <= size
 
 
-def test_a_range_beyond_the_end_is_416(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
-    answer = get(url, Range="bytes=99999999-")
+def test_a_range_beyond_the_end_gets_416(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
+    response = get(url, Range="bytes=99999999-")
 
-    assert answer.status_code == 416
-    assert answer.headers["Content-Range"] == f"bytes */{len(file_of(conn, render_id))}"
-    assert answer.json["status"] == 416
+    assert response.status_code == 416
+    assert response.headers["Content-Range"] == f"bytes */{len(file_of(conn, render_id))}"
+    assert response.json["status"] == 416
 
 
-def test_several_ranges_are_answered_with_all(url: str, get: Get) -> None:
+def test_several_ranges_get_the_whole_file(url: str, get: Get) -> None:
     assert get(url, Range="bytes=0-1,4-5").status_code == 200
 
 
 @pytest.mark.parametrize("other", ['"other"', 'W/"{tag}"', "Sat, 21 Nov 2026 10:00:00 GMT"])
-def test_a_range_of_another_file_is_answered_with_all(url: str, get: Get, other: str) -> None:
+def test_a_range_of_another_version_gets_the_whole_file(url: str, get: Get, other: str) -> None:
     """If-Range compares strongly (RFC 9110, 13.1.5)."""
     tag = get(url, "HEAD").headers["ETag"].strip('"')
 
     assert get(url, Range="bytes=0-1", If_Range=other.format(tag=tag)).status_code == 200
 
 
-def test_what_the_client_has_is_not_sent_again(url: str, get: Get) -> None:
-    answer = get(url, If_None_Match=get(url, "HEAD").headers["ETag"])
+def test_a_current_etag_gets_304(url: str, get: Get) -> None:
+    response = get(url, If_None_Match=get(url, "HEAD").headers["ETag"])
 
-    assert (answer.status_code, answer.data) == (304, b"")
+    assert (response.status_code, response.data) == (304, b"")
 
 
-def test_before_it_is_done_there_is_no_file(conn: Conn, staff: Staff, get: Get) -> None:
+def test_a_queued_render_has_no_file(conn: Conn, staff: Staff, get: Get) -> None:
     waiting = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 1))
 
     assert get(f"{staff.path}/renders/{waiting}/download").status_code == 404
     assert get(f"{staff.path}/renders/{waiting}").json["download_url"] is None
 
 
-def test_expired_it_is_gone_whether_or_not_cleanup_has_run(
+def test_an_expired_file_gets_410_before_the_cleanup(
     client: Any, conn: Conn, staff: Staff, render_id: UUID, url: str, link: str, get: Get
 ) -> None:
     conn.execute("UPDATE render_jobs SET expires_at = now()")
@@ -192,7 +192,7 @@ def test_expired_it_is_gone_whether_or_not_cleanup_has_run(
     assert get(f"{staff.path}/renders/{render_id}").json["download_url"] is None
 
 
-def test_a_file_that_the_storage_lost_is_404(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
+def test_a_file_missing_in_the_storage_gets_404(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
     storage().delete(str(find(conn, render_id).file_name))
 
     assert get(url).status_code == 404
@@ -201,20 +201,20 @@ def test_a_file_that_the_storage_lost_is_404(conn: Conn, render_id: UUID, url: s
 # Links ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_link_opens_the_file_without_a_token(client: Any, conn: Conn, render_id: UUID, link: str) -> None:
-    answer = client.get(link)
+def test_a_signed_link_needs_no_token(client: Any, conn: Conn, render_id: UUID, link: str) -> None:
+    response = client.get(link)
 
-    assert (answer.status_code, answer.data) == (200, file_of(conn, render_id))
+    assert (response.status_code, response.data) == (200, file_of(conn, render_id))
     assert client.get(link, headers={"Range": "bytes=0-3"}).data == b"PK\x03\x04"
     assert client.head(link).status_code == 200
 
 
-def test_without_its_query_a_token_is_asked_for(client: Any, link: str) -> None:
+def test_a_link_without_its_query_needs_a_token(client: Any, link: str) -> None:
     assert client.get(urlsplit(link).path).status_code == 401
 
 
 @pytest.mark.parametrize("name", ["expires", "signature"])
-def test_an_altered_link_opens_nothing(client: Any, link: str, name: str) -> None:
+def test_an_altered_link_gets_403(client: Any, link: str, name: str) -> None:
     value = parse_qs(urlsplit(link).query)[name][0]
     other = "0" if value[-1] != "0" else "1"
 
@@ -222,14 +222,14 @@ def test_an_altered_link_opens_nothing(client: Any, link: str, name: str) -> Non
     assert client.get(link.replace(f"{name}={value}", f"{name}=")).status_code == 403
 
 
-def test_a_link_is_for_one_render(client: Any, conn: Conn, staff: Staff, render_id: UUID, link: str) -> None:
+def test_a_link_allows_one_render_only(client: Any, conn: Conn, staff: Staff, render_id: UUID, link: str) -> None:
     other = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 1))
     work()
 
     assert client.get(link.replace(str(render_id), str(other))).status_code == 403
 
 
-def test_a_link_ends() -> None:
+def test_a_link_expires() -> None:
     render_id, now = uuid4(), datetime.now(UTC)
     expires = int((now + timedelta(minutes=1)).timestamp())
     signature = signed_links.sign(b"key", render_id, expires)
@@ -242,5 +242,5 @@ def test_a_link_ends() -> None:
     assert not signed_links.is_valid(b"key", render_id, str(expires), "é", now)
 
 
-def test_a_token_does_not_stand_in_for_a_broken_link(get: Get, url: str) -> None:
+def test_a_token_does_not_replace_a_valid_signature(get: Get, url: str) -> None:
     assert get(f"{url}?expires=1&signature=0").status_code == 403

@@ -1,4 +1,4 @@
-"""Label sheets: every label is where the template says, to a tenth of a millimetre, and says what it should."""
+"""Label sheets: the position of every label to a tenth of a millimeter, its text, and what fails by itself."""
 
 from dataclasses import replace
 from io import BytesIO
@@ -25,22 +25,22 @@ from tests.support.factories import code_text, make_code, make_org
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 DPI = 600
 PIXELS = DPI / 25.4
-"""In a millimetre."""
+"""Per millimeter."""
 
 
 def pages(data: bytes, dpi: float = DPI) -> list[NDArray[np.uint8]]:
-    """Each page as a printer would see it."""
-    drawn = []
+    """Rasterize each page."""
+    bitmaps = []
     with pypdfium2.PdfDocument(data) as document:
         for page in document:
             bitmap = page.render(scale=dpi / 72, grayscale=True)
-            drawn.append(bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy())
-    return drawn
+            bitmaps.append(bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy())
+    return bitmaps
 
 
-def label(page: NDArray[np.uint8], template: LabelTemplate, place: int) -> NDArray[np.uint8]:
-    """What is printed on one label."""
-    x, y = (round(length * PIXELS) for length in template.corner(place))
+def label(page: NDArray[np.uint8], template: LabelTemplate, index: int) -> NDArray[np.uint8]:
+    """Return the pixels of one label."""
+    x, y = (round(length * PIXELS) for length in template.corner(index))
     width, height = (round(length * PIXELS) for length in template.label)
     return page[max(y, 0) : y + height, max(x, 0) : x + width]
 
@@ -66,8 +66,7 @@ def test_a_template_fits_its_page_and_labels_do_not_overlap(name: str) -> None:
     assert all(pitch >= length for pitch, length in zip(template.pitch, template.label, strict=True))
 
 
-def test_measures_are_those_on_the_packets() -> None:
-    """Margins as the makers print them, in millimetres, where the sheets' other measures imply them."""
+def test_margins_match_the_manufacturers_figures() -> None:
     expected = {"a4-3x8": (0, 4.5), "a4-2x7": (4.65, 15.15), "a4-3x7": (7.21, 15.15), "a4-5x13": (4.75, 10.7)}
     expected |= {"letter-3x10": (4.7625, 12.7), "letter-2x5": (3.96875, 12.7)}
     for name, margin in expected.items():
@@ -75,52 +74,51 @@ def test_measures_are_those_on_the_packets() -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_every_label_says_its_code_and_stands_where_it_should(conn: Conn, org: UUID, name: str) -> None:
-    """By a reader and a printer's resolution; the symbol's own corners are measured."""
+def test_every_label_is_in_its_position_and_readable(conn: Conn, org: UUID, name: str) -> None:
     template = TEMPLATES[name]
     codes = make_codes(conn, org, template.per_page)
 
     (page,) = pages(sheet(conn, org, codes, name))
 
     assert page.shape == tuple(pytest.approx(length * PIXELS, abs=1.5) for length in reversed(template.page))
-    for place, code in enumerate(codes):
+    for index, code in enumerate(codes):
         text = code_url(code_text(conn, code))
-        seen = label(page, template, place)
-        (found,) = zxingcpp.read_barcodes(seen, formats=QR)
-        assert found.text == text
+        pixels = label(page, template, index)
+        (barcode,) = zxingcpp.read_barcodes(pixels, formats=QR)
+        assert barcode.text == text
         modules = len(encode(text, "M"))
         side = min(template.label) - 2
         module = side / (modules + 2 * QUIET_ZONE)
         start = 1 + QUIET_ZONE * module, (template.label[1] - side) / 2 + QUIET_ZONE * module
-        left_, top, right, bottom = box(seen, start, modules * module)
-        assert (left_, top) == pytest.approx(start, abs=0.1)
-        assert (right - left_, bottom - top) == pytest.approx((modules * module,) * 2, abs=0.1)
+        left, top, right, bottom = box(pixels, start, modules * module)
+        assert (left, top) == pytest.approx(start, abs=0.1)
+        assert (right - left, bottom - top) == pytest.approx((modules * module,) * 2, abs=0.1)
 
 
-def box(seen: NDArray[np.uint8], start: tuple[float, float], side: float) -> tuple[float, ...]:
-    """Where what is dark begins and ends, in millimetres, in and just around the symbol."""
+def box(pixels: NDArray[np.uint8], start: tuple[float, float], side: float) -> tuple[float, ...]:
+    """Return left, top, right, bottom of the dark pixels in and just around the symbol, in millimeters."""
     x, y = (max(0, round((at - 0.5) * PIXELS)) for at in start)
     across = round((side + 1) * PIXELS)
-    dark = seen[y : y + across, x : x + across] < 128
+    dark = pixels[y : y + across, x : x + across] < 128
     columns, rows = np.flatnonzero(dark.any(axis=0)), np.flatnonzero(dark.any(axis=1))
     return tuple(at / PIXELS for at in (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1))
 
 
-def test_many_pages_come_in_order_from_many_chunks(conn: Conn, org: UUID) -> None:
+def test_pages_of_all_chunks_are_in_order(conn: Conn, org: UUID) -> None:
     codes = make_codes(conn, org, 24 * 5 + 1)
 
-    drawn = pages(sheet(conn, org, codes, "a4-3x8"), 200)
+    bitmaps = pages(sheet(conn, org, codes, "a4-3x8"), 200)
 
-    assert len(drawn) == 6
-    said = []
-    for page in drawn:
-        found = zxingcpp.read_barcodes(page, formats=QR)
-        rows = sorted(found, key=lambda one: (round(one.position.top_left.y / 100), one.position.top_left.x))
-        said += [one.text for one in rows]
-    assert said == [code_url(code_text(conn, code)) for code in codes]
+    assert len(bitmaps) == 6
+    decoded = []
+    for page in bitmaps:
+        barcodes = zxingcpp.read_barcodes(page, formats=QR)
+        rows = sorted(barcodes, key=lambda code: (round(code.position.top_left.y / 100), code.position.top_left.x))
+        decoded += [barcode.text for barcode in rows]
+    assert decoded == [code_url(code_text(conn, code)) for code in codes]
 
 
-def test_it_is_drawn_in_vectors_and_small(conn: Conn, org: UUID) -> None:
+def test_symbols_are_vectors_and_the_file_is_small(conn: Conn, org: UUID) -> None:
     codes = make_codes(conn, org, 24)
 
     data = sheet(conn, org, codes, "a4-3x8")
@@ -129,10 +127,10 @@ def test_it_is_drawn_in_vectors_and_small(conn: Conn, org: UUID) -> None:
     assert len(data) < 24 * 2_500
 
 
-def test_colors_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUID) -> None:
+def test_labels_have_the_appearance_of_their_codes(conn: Conn, org: UUID) -> None:
     colored, branded = codes = make_codes(conn, org, 2)
-    look = images.lock_customization(conn, colored)
-    images.save_style(conn, colored, replace(look, foreground_color="#CC0000", style="dots"))
+    customization = images.lock_customization(conn, colored)
+    images.save_style(conn, colored, replace(customization, foreground_color="#CC0000", style="dots"))
     images.lock_customization(conn, branded)
     images.save_logo(conn, branded, LOGO)
 
@@ -143,62 +141,61 @@ def test_colors_styles_and_logos_are_those_of_the_pictures(conn: Conn, org: UUID
         page = bitmap.to_numpy()[:, :, :3][:, :, ::-1].copy()
     assert (np.abs(page.astype(int) - (204, 0, 0)).sum(axis=2) < 10).sum() > 200, "modules in red"
     assert (np.abs(page.astype(int) - (200, 30, 60)).sum(axis=2) < 20).sum() > 100, "the logo's disc"
-    found = zxingcpp.read_barcodes(pages(data, 200)[0], formats=QR)
-    levels = {one.text.rpartition("/")[2]: one.ec_level for one in found}
+    barcodes = zxingcpp.read_barcodes(pages(data, 200)[0], formats=QR)
+    levels = {barcode.text.rpartition("/")[2]: barcode.ec_level for barcode in barcodes}
     assert levels == {code_text(conn, colored): "M", code_text(conn, branded): "H"}
 
 
-def test_a_label_that_cannot_be_read_stays_empty_and_the_others_keep_their_places(
-    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreadable_label_stays_empty(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     from shared.renders import label_sheets
 
     codes = make_codes(conn, org, 4)
     bad = code_url(code_text(conn, codes[1]))
-    monkeypatch.setattr(label_sheets, "decodes_to", lambda picture, seen: picture.text != bad)
+    monkeypatch.setattr(label_sheets, "decodes_to", lambda spec, pixels: spec.text != bad)
     render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
 
     work()
 
     assert store.list_errors(conn, render_id) == [store.FailedCode(codes[1], label_sheets.UNREADABLE)]
     (page,) = pages(file_of(conn, render_id))
-    empty = [not zxingcpp.read_barcodes(label(page, TEMPLATES["a4-2x7"], place)) for place in range(4)]
+    empty = [not zxingcpp.read_barcodes(label(page, TEMPLATES["a4-2x7"], index)) for index in range(4)]
     assert empty == [False, True, False, False]
 
 
-@pytest.mark.parametrize("step", ["design", "_draw_label", "shows"])
-def test_a_label_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(
+@pytest.mark.parametrize("step", ["layout_label", "_render_label", "decodes_to"])
+def test_a_label_that_crashes_three_workers_is_dead_lettered(
     conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    """Wherever it kills: laid out, drawn, or looked at. None that stands elsewhere is blamed."""
+    """The crash is attributed to this label, whether it happens at layout, rendering or decoding."""
     from shared.renders import label_sheets
 
     codes = make_codes(conn, org, 20)
     text = code_text(conn, codes[15])
-    take = getattr(label_sheets, step)
+    run_step = getattr(label_sheets, step)
 
-    def die(*given: Any) -> Any:
-        if any(text in str(vars(one)) for one in given if hasattr(one, "__dict__")):
+    def crash(*arguments: Any) -> Any:
+        if any(text in str(vars(argument)) for argument in arguments if hasattr(argument, "__dict__")):
             raise SystemExit
-        return take(*given)
+        return run_step(*arguments)
 
     render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
-    kills = 0
-    with monkeypatch.context() as deadly:
-        deadly.setattr(label_sheets, step, die)
+    crashes = 0
+    with monkeypatch.context() as patch:
+        patch.setattr(label_sheets, step, crash)
         while find(conn, render_id).status in rules.OPEN_STATUSES:
             try:
                 work()
             except SystemExit:
-                kills += 1
+                crashes += 1
                 end_leases(conn)
 
-    assert kills == 1 + rules.MAX_CRASHES, "the first one does not say where it died"
+    # The first worker that crashes does not say with which label.
+    assert crashes == 1 + rules.MAX_CRASHES
     assert find(conn, render_id).done == 19
-    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[15], zip_part.SET_ASIDE)]
+    assert store.list_errors(conn, render_id) == [store.FailedCode(codes[15], zip_part.DEAD_LETTERED)]
 
 
-def test_a_deleted_code_leaves_its_label_empty(conn: Conn, org: UUID) -> None:
+def test_the_label_of_a_deleted_code_stays_empty(conn: Conn, org: UUID) -> None:
     codes = make_codes(conn, org, 3)
     render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="code")
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (codes[0],))
@@ -210,9 +207,7 @@ def test_a_deleted_code_leaves_its_label_empty(conn: Conn, org: UUID) -> None:
     assert len(left(render_id)) == 1
 
 
-def test_a_text_too_long_for_the_smallest_labels_fails_by_its_row(
-    conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_too_long_text_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     from shared.renders import label_sheets
 
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
@@ -226,7 +221,7 @@ def test_a_text_too_long_for_the_smallest_labels_fails_by_its_row(
     assert "too many for a label of this template" in error.message
 
 
-def test_captions_can_be_searched_for(conn: Conn, org: UUID) -> None:
+def test_captions_are_searchable_text(conn: Conn, org: UUID) -> None:
     code = make_code(conn, org, description="Grüße aus Łódź\nи Москва " + "lang " * 200)
 
     data = sheet(conn, org, [code], "a4-3x8", caption="description")
@@ -237,14 +232,13 @@ def test_captions_can_be_searched_for(conn: Conn, org: UUID) -> None:
     assert "…" in text
 
 
-def test_whole_pages_make_a_chunk() -> None:
+def test_a_chunk_is_whole_pages() -> None:
     for name, template in TEMPLATES.items():
-        asked = rules.RenderOptions(output="label_sheet", template=name, caption="none")
-        assert rules.chunk_size(asked) % template.per_page == 0
+        options = rules.RenderOptions(output="label_sheet", template=name, caption="none")
+        assert rules.chunk_size(options) % template.per_page == 0
 
 
-def test_the_merged_file_is_whole(conn: Conn, org: UUID) -> None:
-    """Every object that is named is there, and the table leads to each."""
+def test_the_cross_reference_table_is_complete(conn: Conn, org: UUID) -> None:
     data = sheet(conn, org, make_codes(conn, org, 75), "a4-3x8")
 
     table = int(data[data.rindex(b"startxref") + 9 :].split()[0])

@@ -1,4 +1,4 @@
-"""What a render is divided into, what is given up, and which files have to stay."""
+"""Chunks of a render, dead-lettered images, and the files that are needed."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -30,16 +30,16 @@ PART = f"renders/{UUID(int=1)}/0-{UUID(int=4)}"
 
 
 @given(st.integers(1, 2_000), st.sampled_from([RenderOptions(), RenderOptions(format="svg"), RenderOptions(size=2000)]))
-def test_chunks_are_all_of_it_in_order(n: int, asked: RenderOptions) -> None:
+def test_chunks_contain_all_codes_in_order(n: int, options: RenderOptions) -> None:
     codes = [UUID(int=k) for k in range(n)]
-    pieces = rules.split_into_chunks(codes, asked)
-    assert [code for _, piece in pieces for code in piece] == codes
-    assert [codes[first] for first, _ in pieces] == [piece[0] for _, piece in pieces]
-    assert max(len(piece) for _, piece in pieces) <= rules.chunk_size(asked)
+    chunks = rules.split_into_chunks(codes, options)
+    assert [code for _, chunk in chunks for code in chunk] == codes
+    assert [codes[first] for first, _ in chunks] == [chunk[0] for _, chunk in chunks]
+    assert max(len(chunk) for _, chunk in chunks) <= rules.chunk_size(options)
 
 
 @pytest.mark.parametrize(
-    ("attempts", "strikes", "aside"),
+    ("attempts", "crash_indexes", "dead_lettered"),
     [
         (1, [], set()),
         (3, [2], set()),
@@ -51,8 +51,8 @@ def test_chunks_are_all_of_it_in_order(n: int, asked: RenderOptions) -> None:
         (rules.MAX_CHUNK_CLAIMS + 1, [], {0, 1, 2, 3}),
     ],
 )
-def test_what_is_not_tried_again(attempts: int, strikes: list[int], aside: set[int]) -> None:
-    assert dead_lettered_indexes(attempts, strikes, 4) == aside
+def test_dead_lettered_indexes(attempts: int, crash_indexes: list[int], dead_lettered: set[int]) -> None:
+    assert dead_lettered_indexes(attempts, crash_indexes, 4) == dead_lettered
 
 
 @pytest.mark.parametrize(
@@ -68,11 +68,11 @@ def test_what_is_not_tried_again(attempts: int, strikes: list[int], aside: set[i
         (PART, None, False),
     ],
 )
-def test_which_files_have_to_stay(name: str, render: Render | None, needed: bool) -> None:
+def test_is_file_needed(name: str, render: Render | None, needed: bool) -> None:
     assert is_file_needed(name, render) is needed
 
 
-def test_a_file_tells_its_render() -> None:
+def test_render_id_of() -> None:
     render_id, token = uuid4(), uuid4()
     assert render_id_of(rules.part_name(render_id, 7, token)) == render_id
     assert render_id_of(rules.file_name(RenderOptions(), render_id, token)) == render_id
@@ -81,8 +81,8 @@ def test_a_file_tells_its_render() -> None:
 
 
 @given(st.lists(st.text("abCD01_-", min_size=3, max_size=64), min_size=1, max_size=30))
-def test_names_are_unique_and_sorted(codes: list[str]) -> None:
-    names = [image_name(place, len(codes), code, "png").lower() for place, code in enumerate(codes)]
+def test_image_names_are_unique_sorted_and_safe(codes: list[str]) -> None:
+    names = [image_name(index, len(codes), code, "png").lower() for index, code in enumerate(codes)]
     assert len(set(names)) == len(names)
     assert names == sorted(names)
     assert not any({"/", "\\", ":"} & set(name) or name.startswith((".", "con.", "nul.")) for name in names)

@@ -1,4 +1,4 @@
-"""Archives put together from pieces are what zipfile reads, whatever their size."""
+"""Archives that are concatenated from segments are readable by zipfile, whatever their size."""
 
 import zipfile
 from datetime import UTC, datetime
@@ -15,19 +15,19 @@ NOON = datetime(2026, 2, 12, 12, 0, 30, tzinfo=UTC)
 Entries = list[tuple[str, bytes]]
 
 
-def build(pieces: list[Entries]) -> bytes:
-    out, written = BytesIO(), []
-    for entries in pieces:
-        piece = zip_writer.ZipSegment(out, NOON)
+def build(parts: list[Entries]) -> bytes:
+    out, segments = BytesIO(), []
+    for entries in parts:
+        segment = zip_writer.ZipSegment(out, NOON)
         for name, data in entries:
-            piece.add(name, data)
-        written.append(piece)
+            segment.add(name, data)
+        segments.append(segment)
     start, begin, count, size = out.tell(), 0, 0, 0
-    for piece in written:
-        for record in zip_writer.shift_offsets(bytes(piece.records), begin):
+    for segment in segments:
+        for record in zip_writer.shift_offsets(bytes(segment.records), begin):
             out.write(record)
             count, size = count + 1, size + len(record)
-        begin += piece.written
+        begin += segment.written
     out.write(zip_writer.end_of_central_directory(count, start, size))
     return out.getvalue()
 
@@ -39,36 +39,36 @@ def read(data: bytes) -> Entries:
 
 
 NAMES = st.text("abcxyz019_-", min_size=1, max_size=20)
-PIECES = st.lists(st.lists(st.tuples(NAMES, st.binary(max_size=60)), max_size=8), max_size=5)
+PARTS = st.lists(st.lists(st.tuples(NAMES, st.binary(max_size=60)), max_size=8), max_size=5)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-@given(PIECES)
-def test_what_goes_in_comes_out_in_order(pieces: list[Entries]) -> None:
-    assert read(build(pieces)) == [entry for entries in pieces for entry in entries]
+@given(PARTS)
+def test_an_archive_contains_all_entries_in_order(parts: list[Entries]) -> None:
+    assert read(build(parts)) == [entry for entries in parts for entry in entries]
 
 
 def test_an_archive_beyond_four_gigabytes(tmp_path: Path) -> None:
-    """Of which all but the end is a hole in the file."""
+    # All but the end is a hole in the file.
     far = 5_000_000_000
     with (tmp_path / "large.zip").open("wb") as out:
         out.seek(far)
-        piece = zip_writer.ZipSegment(out, NOON)
+        segment = zip_writer.ZipSegment(out, NOON)
         for n in range(3):
-            piece.add(f"{n}.png", bytes([n]) * 50)
-        records = b"".join(zip_writer.shift_offsets(bytes(piece.records), far))
+            segment.add(f"{n}.png", bytes([n]) * 50)
+        records = b"".join(zip_writer.shift_offsets(bytes(segment.records), far))
         out.write(records)
-        out.write(zip_writer.end_of_central_directory(3, far + piece.written, len(records)))
+        out.write(zip_writer.end_of_central_directory(3, far + segment.written, len(records)))
     with zipfile.ZipFile(tmp_path / "large.zip") as opened:
         assert [opened.read(f"{n}.png") for n in range(3)] == [bytes([n]) * 50 for n in range(3)]
 
 
-def test_a_record_of_a_piece_beyond_four_gigabytes() -> None:
+def test_a_record_of_a_segment_beyond_four_gigabytes() -> None:
     out = BytesIO()
-    piece = zip_writer.ZipSegment(out, NOON)
-    piece.add("a.png", b"data")
+    segment = zip_writer.ZipSegment(out, NOON)
+    segment.add("a.png", b"data")
 
-    (record,) = zip_writer.shift_offsets(bytes(piece.records), 5_000_000_000)
+    (record,) = zip_writer.shift_offsets(bytes(segment.records), 5_000_000_000)
 
     fields = zip_writer.RECORD.unpack_from(record)
     assert (fields[2], fields[11], fields[-1]) == (zip_writer.VERSION_64, 12, zip_writer.MAX_32)
@@ -78,14 +78,17 @@ def test_a_record_of_a_piece_beyond_four_gigabytes() -> None:
 def test_more_than_65535_entries() -> None:
     data = build([[(f"{k}-{n}.png", b"x") for n in range(33_000)] for k in range(2)])
 
-    assert len(read(data)) == 66_000
+    with zipfile.ZipFile(BytesIO(data)) as opened:
+        names = opened.namelist()
+        assert (len(names), names[-1]) == (66_000, "1-32999.png")
+        assert opened.read(names[-1]) == b"x"
 
 
-def test_the_time_is_the_renders() -> None:
+def test_entries_have_the_time_of_the_render() -> None:
     with zipfile.ZipFile(BytesIO(build([[("a.png", b"")]]))) as opened:
         assert opened.infolist()[0].date_time == (2026, 2, 12, 12, 0, 30)
 
 
 @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx"])
-def test_formulas_are_text(cell: str) -> None:
+def test_a_manifest_escapes_formulas(cell: str) -> None:
     assert manifest.csv_row([cell]).strip(b'"\r\n').startswith(b"'")

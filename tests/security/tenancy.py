@@ -151,7 +151,7 @@ ATTACKS = [
     Attack(
         "another organization's render",
         under_own_path("GET", "/renders/{}", their_render),
-        without_org(renders.find, "j.org_id"),
+        without(renders.find, "j.org_id = %(org_id)s AND ", ""),
     ),
     Attack(
         "another organization's import",
@@ -166,7 +166,7 @@ ATTACKS = [
     Attack(
         "another organization's code in a render",
         rendering_their_code,
-        without(renders.find_unknown_indexes, "q.org_id = %s", "%s::uuid IS NOT NULL"),
+        without(renders.find_unknown_indexes, " AND q.org_id = %(org_id)s", ""),
     ),
     Attack(
         "another organization's code as destination",

@@ -1,4 +1,4 @@
-"""Bulk renders over HTTP: asked for, watched, downloaded, canceled. Workers draw; nothing here loads the renderer."""
+"""Bulk renders over HTTP: created, listed, downloaded, canceled. Only workers load the renderer."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
@@ -35,7 +35,7 @@ api = APIBlueprint(
 )
 
 MAX_BODY_BYTES = 10 * 2**20
-"""A hundred thousand ids take four."""
+"""100,000 ids take four megabytes."""
 MAX_ERRORS_LISTED = 20
 CONTENT_TYPES: dict[Output, str] = {"zip": "application/zip", "label_sheet": "application/pdf"}
 Template = Literal[
@@ -45,7 +45,7 @@ Template = Literal[
 
 def _only_true(value: bool) -> bool:
     if not value:
-        raise ValueError("must be true where it is given")
+        raise ValueError("must be true, or omitted")
     return value
 
 
@@ -53,46 +53,46 @@ LiteralTrue = Annotated[StrictBool, AfterValidator(_only_true), WithJsonSchema({
 
 
 class LabelBody(Body):
-    """A sheet of labels, by its paper, columns and rows, and what stands beside each code."""
+    """The template of a label sheet (paper, columns, rows), and the caption beside each code."""
 
     template: Template = Field("a4-3x8", description=", ".join(f"{n}: {t.sold_as}" for n, t in TEMPLATES.items()))
     caption: Caption = "code"
 
 
 class RenderBody(Body):
-    """Which codes (exactly one of qr_ids, tag and all), and how their pictures are to be."""
+    """The codes, by exactly one of `qr_ids`, `tag` and `all`, and the options of their images."""
 
     qr_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_CODES, fail_fast=True)] | None = None
     tag: TagText | None = None
     all: LiteralTrue | None = None
-    format: Format = Field("png", description="Of a ZIP's pictures; a label sheet is one PDF")
-    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Of a ZIP's pictures")] = 300
-    error_correction: ErrorCorrection = Field("M", description="H wherever the code has a logo")
+    format: Format = Field("png", description="Format of the images in a ZIP; a label sheet is one PDF")
+    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Size of the images in a ZIP")] = 300
+    error_correction: ErrorCorrection = Field("M", description="Always H for a code with a logo")
     output: Output = "zip"
-    label: LabelBody | None = Field(None, description="Of a label sheet")
+    label: LabelBody | None = Field(None, description="Options of a label sheet")
 
     @field_validator("label")
     @classmethod
     def _label_needs_sheet(cls, label: LabelBody | None, fields: ValidationInfo) -> LabelBody | None:
         if label is not None and fields.data.get("output") == "zip":
-            raise ValueError("is of a label sheet: output must be label_sheet")
+            raise ValueError("requires the output label_sheet")
         return label
 
     @model_validator(mode="after")
     def _one_selection(self) -> Self:
-        if sum(part is not None for part in (self.qr_ids, self.tag, self.all)) != 1:
-            raise ValueError("exactly one of qr_ids, tag and all must be given")
+        if sum(selection is not None for selection in (self.qr_ids, self.tag, self.all)) != 1:
+            raise ValueError("exactly one of qr_ids, tag and all is required")
         return self
 
     def to_options(self) -> RenderOptions:
         label = self.label or LabelBody()
-        of_labels = {"template": label.template, "caption": label.caption} if self.output == "label_sheet" else {}
+        label_options = {"template": label.template, "caption": label.caption} if self.output == "label_sheet" else {}
         return RenderOptions(
             output=self.output,
             format=self.format,
             size=self.size,
             error_correction=self.error_correction,
-            **of_labels,  # type: ignore[arg-type]
+            **label_options,  # type: ignore[arg-type]
         )
 
 
@@ -106,8 +106,11 @@ class FailedCodeResponse(ResponseModel):
 
 
 class RenderResponse(ResponseModel):
-    """A render. `done` and `failed` count codes; `errors` tells of the first 500 that failed, `reason` why all did.
-    `download_url` works for an hour without a token: ask again for another one. `expires_at` is the file's."""
+    """A render. `done` and `failed` count codes.
+
+    `errors` lists the first 500 codes that failed, and `reason` explains why a whole render failed. `download_url` is
+    valid without a token for one hour; each response contains a new one. `expires_at` applies to the file.
+    """
 
     render_id: Id
     status: RenderStatus
@@ -126,7 +129,7 @@ class RenderResponse(ResponseModel):
     finished_at: Timestamp | None
     status_url: str
     download_url: str | None
-    bytes: int | None = Field(description="Of the file")
+    bytes: int | None = Field(description="Size of the file")
     expires_at: Timestamp | None
 
 
@@ -140,17 +143,22 @@ class RendersResponse(ResponseModel):
 @max_body_bytes(MAX_BODY_BYTES)
 @documents_idempotency_key
 def create_render(path: OrganizationPath, body: RenderBody) -> Response:
-    """Ask for the pictures of many codes. Which codes they are is settled now; workers draw them as they are then."""
+    """Render the images of many codes into one file
+
+    Up to 100,000 codes as a ZIP of images or a PDF of labels. The codes are selected now, and workers render their
+    current text and appearance. Poll `status_url`, or wait for the events `render_progress` and `render_done`. A retry
+    with the same Idempotency-Key starts no second render.
+    """
 
     def add() -> Response:
         with transaction() as conn:
             qr_ids = _selected(conn, path.org_id, body)
-            asked = body.to_options()
-            render_id = store.add(conn, path.org_id, current_caller().player_id, asked, qr_ids)
-            new = vars(asked) | {"codes": len(qr_ids)}
+            options = body.to_options()
+            render_id = store.add(conn, path.org_id, current_caller().player_id, options, qr_ids)
+            new = vars(options) | {"codes": len(qr_ids)}
             record(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
-            told = _to_response(_find(conn, path.org_id, render_id), [])
-        return json_response(told, 202, Location=told["status_url"], Retry_After="1")
+            payload = _to_response(_find(conn, path.org_id, render_id), [])
+        return json_response(payload, 202, Location=payload["status_url"], Retry_After="1")
 
     response = run_once(current_caller().id, add)
     background_sender.submit(RendersPending())
@@ -160,52 +168,65 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
 @api.get("", responses={200: RendersResponse})
 @requires_role("admin", scope="renders")
 def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
-    """The organization's renders, newest first. Which codes failed is told by each one itself."""
+    """List the renders of an organization
+
+    Newest first. `errors` is empty here: get a single render to see which codes failed.
+    """
     before = decode_id(query.cursor)
     with db.connection() as conn:
-        found = store.of_organization(conn, path.org_id, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda render: (str(render.id),))
+        renders = store.list_for_organization(conn, path.org_id, limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(renders, query.limit, lambda render: (str(render.id),))
     return {"items": [_to_response(render, []) for render in page], "next_cursor": next_cursor}
 
 
 @api.get("/<render_id>", responses={200: RenderResponse})
 @requires_role("admin", scope="renders")
 def get_render(path: RenderPath) -> dict[str, Any]:
-    """How far a render has come, and where its file is."""
+    """Get the progress of a render
+
+    Once it is done, `download_url` links to its file.
+    """
     with db.connection() as conn:
-        found = _find(conn, path.org_id, path.render_id)
-        errors = store.list_errors(conn, found.id) if found.failed else []
-    return _to_response(found, errors)
+        render = _find(conn, path.org_id, path.render_id)
+        errors = store.list_errors(conn, render.id) if render.failed else []
+    return _to_response(render, errors)
 
 
 @api.get("/<render_id>/download", responses={**openapi_responses("application/zip", "application/pdf"), 410: None})
 @allow_signed_link
 @requires_role("admin", scope="renders")
 def download_render(path: RenderPath) -> Response:
-    """The file, once the render is done and until it expires. With a token, or by the `download_url` that a look at the
-    render gives."""
+    """Download the file of a render
+
+    Available from the end of the render until `expires_at`, then 410. Authenticate with a token, or use the signed
+    `download_url` of the render without one. Supports Range requests.
+    """
     if "signature" in request.args:
         _check_link(path.render_id)
     with db.connection() as conn:
-        found = _find(conn, path.org_id, path.render_id)
-    if found.file_name is None or found.file_bytes is None:
+        render = _find(conn, path.org_id, path.render_id)
+    if render.file_name is None or render.file_bytes is None:
         raise NotFound("This render has no file.")
-    if found.is_expired:
+    if render.is_expired:
         raise Gone
-    name = found.file_name
+    name = render.file_name
     return send_file(
         lambda start, stop: storage().read(name, start, stop),
-        size=found.file_bytes,
+        size=render.file_bytes,
         tag=name.rpartition("/")[2].partition(".")[0],
-        content_type=CONTENT_TYPES[found.output],
-        filename=f"render-{found.id}.{found.file_extension}",
+        content_type=CONTENT_TYPES[render.output],
+        filename=f"render-{render.id}.{render.file_extension}",
     )
 
 
 @api.delete("/<render_id>", responses={204: None})
 @requires_role("admin", scope="renders")
 def cancel_render(path: RenderPath) -> tuple[str, int]:
-    """Cancel a render, or remove the file of one that is done. Workers leave off within a chunk."""
+    """Cancel a render, or delete its file
+
+    An open render is canceled: workers stop before the next image. The file of a finished render expires at once.
+    Repeating the request has no further effect.
+    """
     with db.transaction() as conn:
         if not store.cancel(conn, path.org_id, path.render_id):
             raise NotFound
@@ -215,49 +236,49 @@ def cancel_render(path: RenderPath) -> tuple[str, int]:
 
 
 def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
-    """The codes in question, in order. Raises Invalid, naming what is wrong with them."""
+    """Return the selected codes in order. Raise Invalid for duplicate and unknown codes, and for too many or none."""
     if body.qr_ids is None:
-        found = store.select_code_ids(conn, org_id, body.tag)
+        qr_ids = store.select_code_ids(conn, org_id, body.tag)
         field = "body.all" if body.tag is None else "body.tag"
-        if not found:
+        if not qr_ids:
             raise Invalid(FieldError(field, "selects no code"))
-        if len(found) > MAX_CODES:
-            raise Invalid(FieldError(field, f"selects more than {MAX_CODES:,} codes, the most that a render may have"))
-        return found
-    first = {qr_id: place for place, qr_id in reversed(list(enumerate(body.qr_ids)))}
-    twice = [place for place, qr_id in enumerate(body.qr_ids) if first[qr_id] != place]
-    if twice:
-        raise Invalid(*(FieldError(f"body.qr_ids.{place}", "is given twice") for place in twice[:MAX_ERRORS_LISTED]))
+        if len(qr_ids) > MAX_CODES:
+            raise Invalid(FieldError(field, f"selects more than {MAX_CODES:,} codes, the limit of a render"))
+        return qr_ids
+    first = {qr_id: index for index, qr_id in reversed(list(enumerate(body.qr_ids)))}
+    repeated = [index for index, qr_id in enumerate(body.qr_ids) if first[qr_id] != index]
+    if repeated:
+        raise Invalid(*(FieldError(f"body.qr_ids.{index}", "occurs twice") for index in repeated[:MAX_ERRORS_LISTED]))
     if unknown := store.find_unknown_indexes(conn, org_id, body.qr_ids, limit=MAX_ERRORS_LISTED):
-        raise Invalid(*(FieldError(f"body.qr_ids.{place}", "this organization has no such code") for place in unknown))
+        raise Invalid(*(FieldError(f"body.qr_ids.{index}", "is not a code of this organization") for index in unknown))
     return body.qr_ids
 
 
 def _find(conn: Conn, org_id: UUID, render_id: UUID) -> Render:
-    found = store.find(conn, org_id, render_id)
-    if found is None:
+    render = store.find(conn, org_id, render_id)
+    if render is None:
         raise NotFound
-    return found
+    return render
 
 
 def _to_response(render: Render, errors: list[store.FailedCode]) -> dict[str, Any]:
     status_url = f"/api/organizations/{render.org_id}/renders/{render.id}"
     has_file = render.file_name is not None and not render.is_expired
     label = {"template": render.template, "caption": render.caption} if render.template else None
-    told = vars(render) | {
+    fields = vars(render) | {
         "render_id": render.id,
         "progress": round(render.progress, 4),
         "errors": errors,
         "label": label,
         "status_url": status_url,
-        "download_url": f"{status_url}/download?{_link(render)}" if has_file else None,
+        "download_url": f"{status_url}/download?{_signed_query(render)}" if has_file else None,
         "bytes": render.file_bytes,
     }
-    return RenderResponse.model_validate(told).model_dump(mode="json")
+    return RenderResponse.model_validate(fields).model_dump(mode="json")
 
 
-def _link(render: Render) -> str:
-    """The query that opens the download without a token."""
+def _signed_query(render: Render) -> str:
+    """Return the query that allows the download without a token."""
     expires = int((datetime.now(UTC) + LINK_TTL).timestamp())
     signature = signed_links.sign(key_for("download links"), render.id, expires)
     return urlencode({"expires": expires, "signature": signature})
@@ -266,4 +287,4 @@ def _link(render: Render) -> str:
 def _check_link(render_id: UUID) -> None:
     key, now = key_for("download links"), datetime.now(UTC)
     if not signed_links.is_valid(key, render_id, request.args.get("expires", ""), request.args["signature"], now):
-        raise Forbidden("This link has ended, or is not one of ours.")
+        raise Forbidden("This link has expired, or its signature is not valid.")
