@@ -99,6 +99,8 @@ def create_app() -> OpenAPI:
     file_responses.init_app(app, settings.download_limit)
     fanout.init_app(app, settings.verdict_wait_limit)
     websockets.init_app(app, settings.websocket_limit)
+    health.init_app(app)
+    metrics.init_app(app)
     openapi.init_app(app)
     request_context.register_serialized_routes(app)
     return app

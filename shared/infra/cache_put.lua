@@ -1,8 +1,8 @@
--- Keep an entry, and drop the oldest ones while all of them together are larger than they may be. Lets go of the lock.
--- KEYS: entry, lock, index, size    ARGV: token, entry, seconds, bytes that all may have, bytes an entry costs besides itself,
--- the index's seconds
--- The index has a member for each entry, "bytes key", scored by when it was stored; the size is the sum of those bytes.
--- A member may outlive its entry, then it is counted until its turn comes: the bound holds, it is only reached earlier.
+-- Store an entry, and delete the oldest entries while all together are larger than the capacity. Release the lock.
+-- KEYS: entry, lock, index, size
+-- ARGV: token, content, seconds of the entry, capacity in bytes, overhead of an entry in bytes, seconds of the index
+-- The index has a member "bytes key" per entry, with its time as the score. The size is the sum of these bytes. A member
+-- may outlive its entry, and counts until it is the oldest: the bound holds, it is only reached earlier.
 local bytes = #ARGV[2] + ARGV[5]
 local now = redis.call('TIME')
 if redis.call('EXISTS', KEYS[3]) == 0 then

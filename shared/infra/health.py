@@ -1,4 +1,4 @@
-"""Whether what Waymark stands on is there. `python -m shared.infra.health` exits 0 if so, else names what is not."""
+"""Readiness of the dependencies. `python -m shared.infra.health` exits 0 if all are ready, else prints the others."""
 
 import sys
 from pathlib import Path
@@ -15,16 +15,16 @@ VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 
 
 def required_migration() -> str:
-    """The migration that this code needs: the last of the numbered files, without loading Alembic."""
+    """Return the migration that this code needs: the last of the numbered files. Does not load Alembic."""
     return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
 
 
 def unready_dependencies() -> list[str]:
-    """The names of what is not ready: postgresql, migrations, redis, broker."""
-    return [name for name, ready in (*_database().items(), *_redis().items()) if not ready]
+    """Return the names of the dependencies that are not ready, of: postgresql, migrations, redis, broker."""
+    return [name for name, is_ready in (*_check_database().items(), *_check_redis().items()) if not is_ready]
 
 
-def _database() -> dict[str, bool]:
+def _check_database() -> dict[str, bool]:
     try:
         with db.connection() as conn:
             row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -35,7 +35,7 @@ def _database() -> dict[str, bool]:
     return {"postgresql": True, "migrations": row is not None and row[0] == required_migration()}
 
 
-def _redis() -> dict[str, bool]:
+def _check_redis() -> dict[str, bool]:
     try:
         client().ping()
         broker().client.ping()
@@ -45,6 +45,6 @@ def _redis() -> dict[str, bool]:
 
 
 if __name__ == "__main__":
-    gone = unready_dependencies()
+    unready = unready_dependencies()
     db.close_pool()
-    sys.exit(f"not ready: {', '.join(gone)}" if gone else 0)
+    sys.exit(f"not ready: {', '.join(unready)}" if unready else 0)

@@ -158,7 +158,7 @@ def test_scans_of_a_removed_code_still_count(client: Any, conn: Conn, staff: Sta
 def test_with_redis_away_they_are_counted_each_time(
     conn: Conn, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
+    monkeypatch.setattr("shared.infra.cache._query", lambda _question: None)
     stats()
     scan_all(conn, staff)
 

@@ -18,6 +18,7 @@ from shared.infra.redis import client as redis_client
 from shared.infra.redis import key
 from shared.settings import settings
 from tests.support.concurrency import run_concurrently
+from web.api import metrics
 
 OWNER = uuid4()
 SOME = Cache("images", 60)
@@ -41,9 +42,9 @@ class Kitchen:
 @pytest.fixture(autouse=True)
 def rested(clean: None) -> Iterator[None]:
     """An empty Redis that nobody thinks is away."""
-    cache._rest.until = 0.0
+    cache._breaker.open_until = 0.0
     yield
-    cache._rest.until = 0.0
+    cache._breaker.open_until = 0.0
 
 
 @pytest.fixture
@@ -108,7 +109,7 @@ class TestAHundredMisses:
 
         def unlocked(entry: Any, owner: UUID) -> Any:
             found = claim(entry, owner)
-            return "ours" if found == "theirs" else found
+            return "locked" if found == "busy" else found
 
         monkeypatch.setattr(cache._Entry, "get_or_lock", unlocked)
 
@@ -140,7 +141,7 @@ def test_who_waits_for_a_maker_that_fails_makes_it() -> None:
 
 def test_who_waits_for_a_maker_that_was_killed_goes_on_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAKER_WAIT_SECONDS", 0.05)
-    assert cache._Entry(SOME, "a").get_or_lock(OWNER) == "ours"
+    assert cache._Entry(SOME, "a").get_or_lock(OWNER) == "locked"
 
     assert SOME.get_or_create("a", Kitchen().make, OWNER) == b"x" * 10
 
@@ -260,6 +261,10 @@ def test_looks_are_counted_for_all_and_for_each_organization() -> None:
 
 
 class TestMetrics:
+    @pytest.fixture(autouse=True)
+    def uncached(self, app: Any) -> None:
+        app.extensions[metrics.EXTENSION].clear()
+
     def test_are_what_prometheus_reads(self, client: Any) -> None:
         for _ in range(4):
             SOME.get_or_create("a", Kitchen().make, OWNER)
@@ -293,7 +298,7 @@ def test_what_a_process_used_last_needs_no_redis_and_is_counted_later(
     near, owner = Cache("images", 60, LocalCache(1_000)), uuid4()
     assert near.get_or_create("a", lambda: b"picture", owner) == b"picture"
     with monkeypatch.context() as away:
-        away.setattr(cache, "_ask", lambda question: None)
+        away.setattr(cache, "_query", lambda question: None)
         for _ in range(3):
             assert near.get_or_create("a", never, owner) == b"picture"
     near.local.get("a", owner)

@@ -52,7 +52,7 @@ def test_every_key_in_redis_has_a_life(stand: Stand) -> None:
 
 def test_with_redis_away_the_catalog_is_asked(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     stand.say(**THREE)
-    monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
+    monkeypatch.setattr("shared.infra.cache._query", lambda _question: None)
     assert catalog_client.get_quest("three").streak == 3
 
 
@@ -251,7 +251,7 @@ def test_with_redis_away_too_what_this_process_remembers_serves_as_long(
     stand.say(**THREE)
     catalog_client.get_quest("three")
     stand.answer = abort(grpc.StatusCode.UNAVAILABLE)
-    monkeypatch.setattr("shared.infra.cache._ask", lambda _question: None)
+    monkeypatch.setattr("shared.infra.cache._query", lambda _question: None)
     if hours:
         assert [catalog_client.get_quest("three").streak for _ in range(3)] == [3] * 3
     else:
