@@ -1,7 +1,7 @@
 """A reader of PNGs with one bit per pixel, as images of square modules are: three times as fast as Pillow.
 
 It shares only the standard with the writer (PNG, third edition, W3C 2025): it starts from the bytes and verifies every
-checksum. Any other PNG is left to Pillow. The decision record 31 has the figures.
+checksum. Any other PNG is left to Pillow. The decision record 34 has the figures.
 """
 
 import struct

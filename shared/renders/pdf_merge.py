@@ -1,6 +1,6 @@
 """Concatenation of reportlab's PDFs: their objects are copied and renumbered (ISO 32000-1, 7.5).
 
-Memory holds one of them at a time. pdfium and qpdf hold the objects of the whole file: decision record 31 has the
+Memory holds one of them at a time. pdfium and qpdf hold the objects of the whole file: decision record 34 has the
 figures. This reads only what reportlab writes, with a classic cross-reference table and without object streams.
 """
 
