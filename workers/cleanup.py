@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
-from shared.accounts import store as accounts
+from shared.accounts import sessions
 from shared.generated_codes import store as generated
 from shared.imports import store as imports
 from shared.infra import db, event_log, idempotency
@@ -72,7 +72,7 @@ def purge_all() -> CleanupReport:
         render_files=_delete_unneeded_files(),
         renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH),
         visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
-        sessions=_in_batches(lambda conn, limit: accounts.purge_sessions(conn, limit=limit), BATCH),
+        sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH),
     )
 

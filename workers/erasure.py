@@ -1,4 +1,4 @@
-"""People who asked to be forgotten: whatever the request that erased them could not have is forgotten here."""
+"""Finish erasures: erase the personal data that the request of an erasure could not."""
 
 from uuid import UUID
 
@@ -8,33 +8,37 @@ from shared.accounts import erasure
 from shared.infra import db
 from shared.infra.logging import get_logger
 from shared.messages import ErasuresPending
+from shared.scans import store as scans
 from workers.broker import actor_for, worker_lifecycle
 
 log = get_logger()
+BATCH = 5_000
+"""Scans per transaction."""
 
 
 @actor_for(ErasuresPending)
 def finish_erasures() -> None:
-    """Look through what is left of everybody who was erased a short while ago, in batches. Harmless to run twice."""
+    """Erase what is left of all pending erasures, in batches. Harmless to run twice."""
     with db.connection() as conn:
-        unfinished = erasure.list_pending(conn)
-    for player_id in unfinished:
+        pending = erasure.list_pending(conn)
+    for player_id in pending:
         try:
             if not _finish_erasure(player_id):
                 return
         except psycopg.OperationalError:
             raise
         except psycopg.Error:
-            log.exception("erasure_failed", player_id=str(player_id))  # the others are forgotten all the same
+            # Stays pending, and is retried. The other erasures go on.
+            log.exception("erasure_failed", player_id=str(player_id))
 
 
 def _finish_erasure(player_id: UUID) -> bool:
-    """What is left of one of them; False where the process is about to end."""
-    after = None
+    """Erase what is left of one player. Return False if the process is about to stop."""
+    position = None
     while not worker_lifecycle.stopping.is_set():
         with db.connection() as conn:
-            after = erasure.erase_scans(conn, player_id, after, limit=erasure.BATCH)
-        if after is None:
+            position = scans.erase_player(conn, player_id, position, limit=BATCH)
+        if position is None:
             break
     else:
         return False

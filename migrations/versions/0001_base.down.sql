@@ -1,4 +1,5 @@
 DROP VIEW location_fixes;
+DROP FUNCTION scan_has_personal_data;  -- depends on a table
 DROP TABLE
     idempotency_keys,
     statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,

@@ -1,1 +1,1 @@
-"""Players, their credentials, and their logins (refresh families)."""
+"""Players, credentials, sessions, external identities, erasure and export."""

@@ -1,8 +1,9 @@
-"""Everything that is held on a person, as one JSON document, read page by page: memory stays flat, and no connection is
-held while a client reads (docs/decisions/0009).
+"""Export of a player's personal data as one JSON document (docs/decisions/0009).
 
-How far a scan was from its code, and what it was judged by, is not told: it would give the code's place away. Nor are
-hashes and digests, which say nothing.
+It is read page by page: memory use is constant, and no connection is held while a client reads.
+
+The distance of a scan from its code and the inputs of its verdict are left out: they would reveal the code's location.
+Hashes and digests are left out too, because they say nothing.
 """
 
 import json
@@ -19,12 +20,15 @@ from shared.infra.ids import LOWEST
 from shared.infra.timestamps import format_rfc3339
 
 PAGE = 2_000
+"""Rows per statement."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A list in the document: its name, and the statement that gives a page of it, past the key of the row before. The
-    key is made of the columns that are named in `first`, with what comes before every row."""
+    """A list in the document, and the statement that returns its next page.
+
+    `first` holds the columns of the key that orders the rows, with values that precede every row.
+    """
 
     name: str
     first: dict[str, Any]
@@ -33,7 +37,7 @@ class Section:
 
 ACCOUNT = """
     SELECT p.id, p.username, c.email, p.timezone, p.location_code, c.player_id IS NULL AS guest, p.created_at
-    FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %s
+    FROM players p LEFT JOIN credentials c ON c.player_id = p.id WHERE p.id = %(player)s
 """
 SECTIONS = (
     Section(
@@ -161,9 +165,9 @@ SECTIONS = (
 
 
 def document(player_id: UUID, now: datetime) -> Iterator[str]:
-    """The document, piece by piece."""
+    """Yield the document in parts."""
     with db.connection() as conn, conn.cursor(row_factory=dict_row) as cursor:
-        account = cursor.execute(ACCOUNT, (player_id,)).fetchone()
+        account = cursor.execute(ACCOUNT, {"player": player_id}).fetchone()
     yield f'{{"exported_at": {_dumps(now)}, "account": {_dumps(account)}'
     for section in SECTIONS:
         yield f',\n"{section.name}": ['
@@ -195,4 +199,4 @@ def _format(value: object) -> str:
         return format_rfc3339(value)
     if isinstance(value, date | UUID):
         return str(value)
-    raise TypeError(f"{type(value).__name__} is not told")
+    raise TypeError(f"{type(value).__name__} has no JSON format")

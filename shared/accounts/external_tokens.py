@@ -1,7 +1,7 @@
-"""Tokens of an authentication service that is not ours: whom they name, and whether they hold (RFC 7519, RFC 8725).
+"""Access tokens of an external issuer: verify them, and return the identity they name (RFC 7519, RFC 8725).
 
-Nothing is taken from a token before its signature is known to be good, but which key it names. Which algorithms may be
-is the operator's word and the key's, never the token's; a public key is never used as a secret.
+Only `iss` and `kid` are read before the signature is verified. The settings and the key decide the algorithm, never the
+token. A public key is never used as an HMAC secret.
 """
 
 import json
@@ -19,8 +19,9 @@ from shared.settings import SigningAlgorithm
 
 MAX_SUBJECT = 255
 LEEWAY_SECONDS = 30
-"""Of their clock against ours, for `nbf` and `iat`; the gate gives `exp` none."""
-MAX_EXPIRY = 253_402_300_799  # of the year 9999
+"""Difference of the issuer's clock that `nbf` and `iat` may have. The caller of `verify` gives `exp` none."""
+MAX_EXPIRY = 253_402_300_799
+"""The end of the year 9999, in seconds since 1970."""
 ALGORITHMS_BY_KEY_TYPE: dict[tuple[str, str | None], tuple[SigningAlgorithm, ...]] = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ("EC", "P-256"): ("ES256",),
@@ -28,12 +29,12 @@ ALGORITHMS_BY_KEY_TYPE: dict[tuple[str, str | None], tuple[SigningAlgorithm, ...
     ("EC", "P-521"): ("ES512",),
     ("OKP", "Ed25519"): ("EdDSA",),
 }
-"""What a key of a JWKS file may be used for, by its kind and curve."""
+"""Algorithms of a key in a JWK set, by its type and curve."""
 
 
 @dataclass(frozen=True)
 class ExternalIdentity:
-    """A token that holds: whom it names, and until when, in seconds since 1970. Each is a login of its own."""
+    """A valid token: its issuer and subject, and its expiry in seconds since 1970. Each token is a session."""
 
     issuer: str
     subject: str
@@ -42,13 +43,13 @@ class ExternalIdentity:
 
     @property
     def id(self) -> UUID:
-        """Of whom it names, before any player is known."""
+        """Id of the identity, which does not depend on the player."""
         return uuid5(NAMESPACE_URL, f"{self.issuer}\n{self.subject}")
 
 
 @dataclass(frozen=True)
 class IssuerPolicy:
-    """Whose tokens are taken, if they are for this audience, and which claim names the player."""
+    """Which tokens are accepted: their issuer, audience and algorithms, and the claim that names the subject."""
 
     issuer: str
     audience: str
@@ -58,7 +59,7 @@ class IssuerPolicy:
 
 @dataclass(frozen=True)
 class SigningKey:
-    """What a signature is checked with, and in which ways. `id` is what tokens call it; None if there is one only."""
+    """A key that verifies signatures, and its algorithms. `id` is the `kid` of tokens, None for a single key."""
 
     id: str | None
     material: Any
@@ -67,34 +68,33 @@ class SigningKey:
 
 @dataclass(frozen=True, eq=False)
 class KeySet:
-    """All keys of the moment."""
+    """The current keys of an issuer. Two sets are never equal, so results are cached per set."""
 
     keys: tuple[SigningKey, ...]
 
     def select(self, key_id: object) -> SigningKey:
-        """The key that a token names; it need not name the only one there is. Raises Unauthenticated."""
-        found = [key for key in self.keys if key_id is None or key.id in (None, key_id)]
-        if len(found) != 1:
+        """Return the key with this `kid`. A token may leave out the `kid` of a single key. Raise Unauthenticated."""
+        matching = [key for key in self.keys if key_id is None or key.id in (None, key_id)]
+        if len(matching) != 1:
             raise Unauthenticated
-        return found[0]
+        return matching[0]
 
 
 def parse_jwks(text: str, allowed: tuple[SigningAlgorithm, ...]) -> KeySet:
-    """The public keys of a JWK set (RFC 7517) that sign in one of these ways; others are passed over. Raises ValueError
-    where there is none."""
-    found = []
-    for told in json.loads(text)["keys"]:
-        kinds = ALGORITHMS_BY_KEY_TYPE.get((told.get("kty"), told.get("crv")), ())
-        algorithms = tuple(name for name in kinds if name in allowed and name == told.get("alg", name))
-        if algorithms and "d" not in told and told.get("use", "sig") == "sig":
-            found.append(SigningKey(told.get("kid"), PyJWK(told, algorithms[0]).key, algorithms))
-    if not found:
-        raise ValueError("holds no public key for the algorithms that are taken")
-    return KeySet(tuple(found))
+    """Return the public keys of a JWK set (RFC 7517) that have an allowed algorithm. Raise ValueError if none has."""
+    keys = []
+    for jwk in json.loads(text)["keys"]:
+        of_type = ALGORITHMS_BY_KEY_TYPE.get((jwk.get("kty"), jwk.get("crv")), ())
+        algorithms = tuple(name for name in of_type if name in allowed and name == jwk.get("alg", name))
+        if algorithms and "d" not in jwk and jwk.get("use", "sig") == "sig":
+            keys.append(SigningKey(jwk.get("kid"), PyJWK(jwk, algorithms[0]).key, algorithms))
+    if not keys:
+        raise ValueError("contains no public key for an allowed algorithm")
+    return KeySet(tuple(keys))
 
 
 def is_from_issuer(token: str, issuer: str) -> bool:
-    """Whether a token says that it is this issuer's; whether it is remains to be seen."""
+    """Return whether the token's `iss` is this issuer. The signature is not verified."""
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except (PyJWTError, ValueError, RecursionError):
@@ -102,24 +102,25 @@ def is_from_issuer(token: str, issuer: str) -> bool:
     return bool(claims.get("iss") == issuer)
 
 
-def verify(token: str, trust: IssuerPolicy, keys: KeySet) -> ExternalIdentity:
-    """Whom the token names. Raises Unauthenticated, whatever is wrong."""
+def verify(token: str, policy: IssuerPolicy, keys: KeySet) -> ExternalIdentity:
+    """Return the identity that the token names. Raise Unauthenticated if the token is invalid in any way."""
     try:
         key = keys.select(jwt.get_unverified_header(token).get("kid"))
         claims = jwt.decode(
             token,
             key.material,
-            algorithms=[name for name in key.algorithms if name in trust.algorithms],
-            audience=trust.audience,
-            issuer=trust.issuer,
+            algorithms=[name for name in key.algorithms if name in policy.algorithms],
+            audience=policy.audience,
+            issuer=policy.issuer,
             leeway=LEEWAY_SECONDS,
-            options={"require": ["exp", "iss", "aud", trust.claim]},
+            options={"require": ["exp", "iss", "aud", policy.claim]},
         )
         expires_at = min(int(claims["exp"]), MAX_EXPIRY)
-        subject = claims[trust.claim]
+        subject = claims[policy.claim]
     except (PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise Unauthenticated from None
     if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
         raise Unauthenticated
-    signed = token.rpartition(".")[0]  # a signature may be spelled in several ways, what it signs in one
-    return ExternalIdentity(trust.issuer, subject, expires_at, UUID(bytes=sha256(signed.encode()).digest()[:16]))
+    # The session's id comes from the signed part: one signature can be encoded in several ways.
+    signed = token.rpartition(".")[0]
+    return ExternalIdentity(policy.issuer, subject, expires_at, UUID(bytes=sha256(signed.encode()).digest()[:16]))

@@ -1,6 +1,6 @@
-"""Names that nobody chose: a guest's, and the tombstone of a person who was erased.
+"""Generated usernames: of guests, and of erased players.
 
-Random, so that they tell neither how many there are nor in what order they came.
+They are random, so they reveal neither how many there are nor in which order they were created.
 """
 
 import secrets
@@ -22,16 +22,17 @@ ANIMALS = _words("""
     newt ocelot orca osprey otter owl panda pigeon plover puffin quail rabbit raven robin salmon seal shrew sparrow
     stoat stork swan tapir tern thrush tiger toad trout turtle
 """)
-ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"  # none that is mistaken for another
+ALPHABET = "23456789abcdefghjkmnpqrstvwxyz"
+"""Letters and digits that are not mistaken for each other."""
 
 
 def guest_name() -> str:
-    """Such as `quiet-heron-7f3kq2m`: of some 10^14, so that one is hardly ever taken."""
+    """Return a name such as `quiet-heron-7f3kq2m`: one of about 10^14, so it is almost never taken."""
     return f"{secrets.choice(ADJECTIVES)}-{secrets.choice(ANIMALS)}-{_random(7)}"
 
 
 def erased_name() -> str:
-    """What stands in the place of a name that is forgotten."""
+    """Return the name that replaces the username of an erased player."""
     return f"erased-{_random(12)}"
 
 

@@ -1,8 +1,7 @@
-"""Password hashes: argon2id (RFC 9106) with the library's parameters, a few at a time, for each takes 64 MiB.
+"""Password hashes: argon2id (RFC 9106), computed by a few threads with a bounded queue.
 
-They are computed by threads of their own, which stand back behind everything else that the machine has to do. Who asks
-waits in a short line, and is sent away at once where that is full: a burst of logins takes neither the processors nor
-the threads of requests from those who are in already.
+Each hash needs 64 MiB of memory. The threads run at low priority, and requests beyond the queue are rejected at once.
+So a burst of log-ins takes neither the processors nor the request threads from other requests.
 """
 
 import os
@@ -11,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as TookTooLong
+from concurrent.futures import TimeoutError as QueueTimeout
 from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import TypeVar
@@ -27,22 +26,25 @@ from shared.settings import settings
 T = TypeVar("T")
 HASHER = PasswordHasher()
 QUEUE_TIMEOUT_SECONDS = 10.0
-NICENESS = 15  # of niceness; argon2's own threads inherit it
+NICENESS = 15
+"""Added to the niceness of a hashing thread. The threads that argon2 starts inherit it."""
 
 
 def hash_password(password: str) -> str:
-    """The hash to store, with its salt and parameters inside. Raises TooManyPasswords."""
+    """Return the hash to store; it contains its salt and parameters. Raise PasswordHashingBusy."""
     return _run_queued(lambda: HASHER.hash(password))
 
 
 def verify_password(password: str, stored: str | None) -> bool:
-    """Whether the password belongs to the stored hash. Without one it takes the same time and says no, so that no
-    stopwatch tells which names exist. Raises TooManyPasswords."""
+    """Return whether the password matches the stored hash. Raise PasswordHashingBusy.
+
+    Without a stored hash, take the same time and return False: the time does not reveal which usernames exist.
+    """
 
     def verify() -> bool:
-        decoy = _dummy_hash()
+        dummy = _dummy_hash()
         try:
-            HASHER.verify(stored or decoy, password)
+            HASHER.verify(stored or dummy, password)
         except (VerificationError, InvalidHashError):
             return False
         return stored is not None
@@ -51,7 +53,7 @@ def verify_password(password: str, stored: str | None) -> bool:
 
 
 def needs_rehash(stored: str) -> bool:
-    """Whether the hash was made with other parameters than today's."""
+    """Return whether the hash has other parameters than the current ones."""
     return HASHER.check_needs_rehash(stored)
 
 
@@ -61,31 +63,30 @@ def _dummy_hash() -> str:
 
 
 def check_capacity() -> None:
-    """Find out early whether there is room in the line, before anything else is done for a request that needs a hash.
-    Raises TooManyPasswords."""
-    if not _places().acquire(blocking=False):
+    """Raise PasswordHashingBusy if the queue is full, before any other work for a request that hashes a password."""
+    if not _slots().acquire(blocking=False):
         raise PasswordHashingBusy
-    _places().release()
+    _slots().release()
 
 
 def _run_queued(work: Callable[[], T]) -> T:
-    """Have the work done by a hashing thread. Raises TooManyPasswords where the line is full, or does not move."""
-    if not _places().acquire(blocking=False):
+    """Run the work on a hashing thread. Raise PasswordHashingBusy if the queue is full, or after 10 seconds in it."""
+    if not _slots().acquire(blocking=False):
         raise PasswordHashingBusy
     try:
         release_permit()
-        hashed = _hashers().submit(work)
+        future = _hashers().submit(work)
         try:
-            return hashed.result(QUEUE_TIMEOUT_SECONDS)
-        except TookTooLong:
-            hashed.cancel()
+            return future.result(QUEUE_TIMEOUT_SECONDS)
+        except QueueTimeout:
+            future.cancel()
             raise PasswordHashingBusy from None
     finally:
-        _places().release()
+        _slots().release()
 
 
 @per_process
-def _places() -> BoundedSemaphore:
+def _slots() -> BoundedSemaphore:
     return BoundedSemaphore(settings().password_hash_queue_limit)
 
 
@@ -95,8 +96,8 @@ def _hashers() -> ThreadPoolExecutor:
 
 
 def _lower_priority() -> None:
-    """Lower this thread's priority: Linux has one for each thread (setpriority(2), NOTES). Where a sandbox forbids it,
-    hashing goes on all the same: what a thread of the pool raises here would end every login for good."""
+    # Linux has a priority for each thread (setpriority(2), NOTES). A sandbox can forbid the call. That must not raise:
+    # an error here would break the pool, and with it every later log-in of the process.
     if sys.platform == "linux":
         thread = threading.get_native_id()
         with suppress(OSError):

@@ -1,1 +1,1 @@
-"""The audit trail: who changed what, from where, old and new."""
+"""The audit log: who changed what, from where, with old and new values."""

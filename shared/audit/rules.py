@@ -1,4 +1,4 @@
-"""What an audit line tells of a change. Pure."""
+"""What an audit log entry stores of a change. Pure."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -9,26 +9,26 @@ from typing import Any
 from shared.infra.timestamps import format_rfc3339
 
 MAX_VALUE_CHARACTERS = 4_000
-"""Characters of a value's JSON; what is longer is told by its size and digest."""
+"""Characters of a value's JSON. A longer value is stored as its size and digest."""
 REDACTED = "[secret]"
-"""What stands where a secret was or is."""
+"""The entry's value for a secret."""
 
 Values = dict[str, Any]
 
 
 def diff(old: Mapping[str, Any], new: Mapping[str, Any], secret: Collection[str] = ()) -> tuple[Values, Values]:
-    """Of two states of a thing, old and new of the fields that changed. Of a secret one only that it did."""
+    """Return the old and the new values of the fields that differ. Values of `secret` fields are redacted."""
     changed = [name for name in {**old, **new} if old.get(name) != new.get(name)]
-    before, after = ({name: state.get(name) for name in changed} for state in (old, new))
-    return redact(before, secret), redact(after, secret)
+    old_values, new_values = ({name: state.get(name) for name in changed} for state in (old, new))
+    return redact(old_values, secret), redact(new_values, secret)
 
 
 def redact(fields: Mapping[str, Any], secret: Collection[str] = ()) -> Values:
-    """A thing's fields as a line tells them."""
-    return {name: _told(value, is_secret=name in secret) for name, value in fields.items()}
+    """Return the fields as an entry stores them: without secrets, and without long values."""
+    return {name: _to_stored(value, is_secret=name in secret) for name, value in fields.items()}
 
 
-def _told(value: Any, *, is_secret: bool) -> Any:
+def _to_stored(value: Any, *, is_secret: bool) -> Any:
     if is_secret:
         return None if value is None else REDACTED
     text = dumps(value)
@@ -38,5 +38,9 @@ def _told(value: Any, *, is_secret: bool) -> Any:
 
 
 def dumps(value: Any) -> str:
-    """As JSON, with times and ids as the contract writes them."""
-    return json.dumps(value, default=lambda found: format_rfc3339(found) if isinstance(found, datetime) else str(found))
+    """Return the value as JSON, with times and ids in the wire format."""
+    return json.dumps(value, default=_format)
+
+
+def _format(value: object) -> str:
+    return format_rfc3339(value) if isinstance(value, datetime) else str(value)

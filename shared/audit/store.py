@@ -1,6 +1,5 @@
-"""The audit trail in PostgreSQL: lines are added, in the transaction of the change they tell of, and never changed."""
+"""The audit log in PostgreSQL. Entries are added in the transaction of the change, and never changed."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -18,10 +17,11 @@ ActorKind = Literal["player", "key", "operator"]
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts, and from where: a player, an API key, or an operator at a command line."""
+    """Who makes a change, and from where: a player, an API key, or an operator at the command line."""
 
     kind: ActorKind
-    id: UUID | None = None  # the player's or the key's
+    id: UUID | None = None
+    """Id of the player or the key. None for an operator."""
     address: str | None = None
     request_id: str | None = None
 
@@ -31,7 +31,7 @@ OPERATOR = Actor("operator")
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """A change. The actor's name is the one they have now."""
+    """A change, with the actor's current name."""
 
     id: UUID
     at: datetime
@@ -56,42 +56,53 @@ def record(
     old: dict[str, Any] | None = None,
     new: dict[str, Any] | None = None,
 ) -> None:
-    """Add a line; the caller owns the transaction, which is that of the change."""
+    """Add an entry. The caller's transaction is that of the change."""
     conn.execute(
         """
         INSERT INTO audit_log (id, org_id, actor_kind, player_id, api_key_id, address, request_id, action, object_id,
                                old, new)
-        VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+        VALUES (%(id)s, %(org_id)s, %(actor_kind)s, %(player_id)s, %(api_key_id)s, %(address)s, %(request_id)s,
+                %(action)s, %(object_id)s, %(old)s, %(new)s)
         """,
-        (
-            uuid7(),
-            org_id,
-            actor.kind,
-            actor.id if actor.kind == "player" else None,
-            actor.id if actor.kind == "key" else None,
-            actor.address,
-            actor.request_id,
-            action,
-            None if object_id is None else str(object_id),
-            _json(old),
-            _json(new),
-        ),
+        {
+            "id": uuid7(),
+            "org_id": org_id,
+            "actor_kind": actor.kind,
+            "player_id": actor.id if actor.kind == "player" else None,
+            "api_key_id": actor.id if actor.kind == "key" else None,
+            "address": actor.address,
+            "request_id": actor.request_id,
+            "action": action,
+            "object_id": None if object_id is None else str(object_id),
+            "old": _to_json(old),
+            "new": _to_json(new),
+        },
     )
 
 
 def record_outcome(
     conn: Conn, action: str, *, of: str, org_id: UUID, object_id: object, new: dict[str, Any] | None = None
 ) -> None:
-    """Add a line to what the action `of` had begun on the same object, in the name of whoever did that."""
+    """Add an entry for the outcome of the action `of` on the same object, with the actor of that action.
+
+    Adds nothing if the log has no such action.
+    """
     conn.execute(
         """
         INSERT INTO audit_log (id, org_id, actor_kind, player_id, api_key_id, address, request_id, action, object_id,
                                new)
-        SELECT %s, org_id, actor_kind, player_id, api_key_id, address, request_id, %s, object_id, %s
-        FROM audit_log WHERE org_id = %s AND object_id = %s AND action = %s
+        SELECT %(id)s, org_id, actor_kind, player_id, api_key_id, address, request_id, %(action)s, object_id, %(new)s
+        FROM audit_log WHERE org_id = %(org_id)s AND object_id = %(object_id)s AND action = %(of)s
         ORDER BY id LIMIT 1
         """,
-        (uuid7(), action, _json(new), org_id, str(object_id), of),
+        {
+            "id": uuid7(),
+            "org_id": org_id,
+            "object_id": str(object_id),
+            "action": action,
+            "of": of,
+            "new": _to_json(new),
+        },
     )
 
 
@@ -99,23 +110,12 @@ SELECT_ENTRIES = """
     SELECT a.id, a.at, a.action, a.actor_kind, coalesce(a.player_id, a.api_key_id) AS actor_id,
            coalesce(p.username, k.name) AS actor_name, a.address, a.request_id, a.object_id, a.old, a.new
     FROM audit_log a LEFT JOIN players p ON p.id = a.player_id LEFT JOIN api_keys k ON k.id = a.api_key_id
-    WHERE a.org_id = %(org)s AND a.id < %(before)s
+    WHERE a.org_id = %(org_id)s AND a.id < %(before)s
+      AND (%(action)s::text IS NULL OR a.action = %(action)s)
+      AND (%(actor)s::uuid IS NULL OR coalesce(a.player_id, a.api_key_id) = %(actor)s)
+      AND (%(object_id)s::text IS NULL OR a.object_id = %(object_id)s)
+    ORDER BY a.id DESC LIMIT %(limit)s
 """
-FILTERS = {
-    "action": "AND a.action = %(action)s",
-    "actor": "AND coalesce(a.player_id, a.api_key_id) = %(actor)s",
-    "object_id": "AND a.object_id = %(object_id)s",
-}
-"""What may be asked for; each has its index, in the order of the answer."""
-NEWEST_FIRST = "ORDER BY a.id DESC LIMIT %(limit)s"
-
-
-def build_query(names: Collection[str]) -> str:
-    """The statement for what is asked for, and nothing else: a plan that is made for every case at once could use no
-    index but the organization's."""
-    return " ".join(
-        [SELECT_ENTRIES, *(condition for name, condition in FILTERS.items() if name in names), NEWEST_FIRST]
-    )
 
 
 def list_for_organization(
@@ -128,14 +128,51 @@ def list_for_organization(
     limit: int,
     before: UUID | None = None,
 ) -> list[AuditEntry]:
-    """An organization's lines, newest first, from past `before` on: those of an action, an actor, an object."""
-    given = {"action": action, "actor": actor, "object_id": object_id}
-    asked = {name: value for name, value in given.items() if value is not None}
+    """Return an organization's entries that match all filters, newest first, after the entry `before`."""
     with conn.cursor(row_factory=class_row(AuditEntry)) as cursor:
+        # Not prepared, so each execution is planned with its values: the plan uses the index of the filters in use.
         return cursor.execute(
-            build_query(asked), {"org": org_id, "before": before or HIGHEST, "limit": limit, **asked}
+            SELECT_ENTRIES,
+            {
+                "org_id": org_id,
+                "before": before or HIGHEST,
+                "action": action,
+                "actor": actor,
+                "object_id": object_id,
+                "limit": limit,
+            },
+            prepare=False,
         ).fetchall()
 
 
-def _json(fields: dict[str, Any] | None) -> Jsonb | None:
+def erase_player(conn: Conn, player_id: UUID) -> None:
+    """Erase the player's addresses and request ids, and the values of changes to the player's account.
+
+    The entries remain: what changed, by which player id, and when.
+    """
+    # Locks entries by id: two players who acted on each other can be erased at the same time.
+    conn.execute(
+        """
+        WITH entries AS MATERIALIZED (
+            SELECT id, coalesce(player_id = %(player_id)s, false) AS is_by_player,
+                   coalesce(object_id = %(player_id)s::text OR (player_id = %(player_id)s AND org_id IS NULL), false)
+                       AS is_about_player
+            FROM audit_log
+            WHERE (player_id = %(player_id)s AND (address IS NOT NULL OR request_id IS NOT NULL))
+               OR (player_id = %(player_id)s AND org_id IS NULL AND (old IS NOT NULL OR new IS NOT NULL))
+               OR (object_id = %(player_id)s::text AND (old IS NOT NULL OR new IS NOT NULL))
+            ORDER BY id FOR NO KEY UPDATE
+        )
+        UPDATE audit_log a
+        SET address = CASE WHEN NOT e.is_by_player THEN a.address END,
+            request_id = CASE WHEN NOT e.is_by_player THEN a.request_id END,
+            old = CASE WHEN NOT e.is_about_player THEN a.old END,
+            new = CASE WHEN NOT e.is_about_player THEN a.new END
+        FROM entries e WHERE a.id = e.id
+        """,
+        {"player_id": player_id},
+    )
+
+
+def _to_json(fields: dict[str, Any] | None) -> Jsonb | None:
     return Jsonb(fields, dumps) if fields else None

@@ -193,3 +193,8 @@ def purge_tombstones(conn: Conn, *, limit: int) -> int:
         """,
         {"retention": TOMBSTONE_RETENTION, "limit": limit},
     ).rowcount
+
+
+def erase_player(conn: Conn, player_id: UUID) -> None:
+    """Delete the codes that the player generated, with their images."""
+    conn.execute("DELETE FROM generated_codes WHERE created_by = %(player_id)s", {"player_id": player_id})

@@ -178,3 +178,14 @@ def lock_positions(conn: Conn) -> None:
     """Lock the positions of the rollups until the transaction ends. Wait while another transaction holds them."""
     # Not a row lock: it would give this transaction an id, and no consumer reads past a transaction that still runs.
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (POSITIONS_LOCK,))
+
+
+def erase_player(conn: Conn, player_id: UUID) -> None:
+    """Erase the texts of unknown codes from the player's events. Events of known codes remain."""
+    conn.execute(
+        """
+        UPDATE events SET data = data || '{"qr_code": "erased"}'
+        WHERE player_id = %(player_id)s AND org_id IS NULL AND data ->> 'qr_code' <> 'erased'
+        """,
+        {"player_id": player_id},
+    )

@@ -75,6 +75,23 @@ def save(conn: Conn, caller_id: UUID, key: str, response: StoredResponse, *, pla
     )
 
 
+# Materialized, because a response that names no player may be encrypted: a cast to jsonb would fail.
+ERASE_RESPONSES = """
+    WITH responses AS MATERIALIZED (
+        SELECT caller_id, key, response_body FROM idempotency_keys WHERE player_id = %(player_id)s
+    ), deleted AS (
+        DELETE FROM idempotency_keys k USING responses r
+        WHERE (k.caller_id, k.key) = (r.caller_id, r.key)
+          AND r.response_body::jsonb = jsonb_build_object('player_id', %(player_id)s)
+    )
+    UPDATE idempotency_keys k
+    SET response_body = (r.response_body::jsonb || jsonb_build_object('username', p.username))::text
+    FROM responses r, players p
+    WHERE p.id = %(player_id)s AND (k.caller_id, k.key) = (r.caller_id, r.key)
+      AND r.response_body::jsonb ->> 'username' <> p.username
+"""
+
+
 def erase_player(conn: Conn, player_id: UUID) -> None:
     """Erase the player from stored responses. Their username must already be replaced.
 
@@ -82,24 +99,7 @@ def erase_player(conn: Conn, player_id: UUID) -> None:
     callers the username becomes the new one, so a retry still returns the first response.
     """
     conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %s", (player_id,))
-    # Materialized, because a response that names no player may be encrypted: a cast to jsonb would fail.
-    conn.execute(
-        """
-        WITH responses AS MATERIALIZED (
-            SELECT caller_id, key, response_body FROM idempotency_keys WHERE player_id = %(player_id)s
-        ), deleted AS (
-            DELETE FROM idempotency_keys k USING responses r
-            WHERE (k.caller_id, k.key) = (r.caller_id, r.key)
-              AND r.response_body::jsonb = jsonb_build_object('player_id', %(player_id)s)
-        )
-        UPDATE idempotency_keys k
-        SET response_body = (r.response_body::jsonb || jsonb_build_object('username', p.username))::text
-        FROM responses r, players p
-        WHERE p.id = %(player_id)s AND (k.caller_id, k.key) = (r.caller_id, r.key)
-          AND r.response_body::jsonb ->> 'username' <> p.username
-        """,
-        {"player_id": player_id},
-    )
+    conn.execute(ERASE_RESPONSES, {"player_id": player_id})
 
 
 def release_registration(conn: Conn, username: str) -> None:

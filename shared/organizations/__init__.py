@@ -1,1 +1,1 @@
-"""Organizations, their members and roles."""
+"""Organizations, their members and roles, and API keys."""

@@ -10,16 +10,17 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
+from shared.errors import LastOwner
 from shared.infra import db
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, LOWEST, uuid7
-from shared.organizations.rules import Role, slugify
+from shared.organizations.rules import Role, has_owner_after, slugify
 
 
 @dataclass(frozen=True)
 class Organization:
-    """An organization, and the role in it of the player who asked."""
+    """An organization, and the role in it of the player who reads it."""
 
     id: UUID
     name: str
@@ -33,7 +34,7 @@ class Organization:
 
 @dataclass(frozen=True)
 class PublicOrganization:
-    """What an organization shows to everybody: its name, and where its own code leads."""
+    """The public part of an organization: its name, and the target of its own code."""
 
     name: str
     url: str | None
@@ -41,7 +42,7 @@ class PublicOrganization:
 
 @dataclass(frozen=True)
 class Member:
-    """A player in an organization."""
+    """A player with a role in an organization."""
 
     player_id: UUID
     username: str
@@ -49,23 +50,14 @@ class Member:
     created_at: datetime
 
 
-ORGANIZATION = """
-    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
-    FROM memberships m JOIN organizations o ON o.id = m.org_id
-"""
-MEMBER = """
-    SELECT m.player_id, p.username, m.role, m.created_at
-    FROM memberships m JOIN players p ON p.id = m.player_id
-"""
-
-
 def get_role(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
-    """The player's role; None if they are no member, or there is no such organization."""
+    """Return the player's role. None if the player is not a member, or there is no such organization."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: Role | None = cursor.execute(
-            "SELECT role FROM memberships WHERE org_id = %s AND player_id = %s", (org_id, player_id)
+        role: Role | None = cursor.execute(
+            "SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s",
+            {"org_id": org_id, "player_id": player_id},
         ).fetchone()
-    return found
+    return role
 
 
 def get_session_and_role(
@@ -91,72 +83,90 @@ def get_session_and_role(
 
 
 def exists(conn: Conn, org_id: UUID) -> bool:
-    return conn.execute("SELECT FROM organizations WHERE id = %s", (org_id,)).fetchone() is not None
+    row = conn.execute("SELECT FROM organizations WHERE id = %(id)s", {"id": org_id}).fetchone()
+    return row is not None
 
 
 def get_slug(conn: Conn, org_id: UUID) -> str:
-    """The slug of an organization that is there."""
+    """Return the slug of an organization that exists."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: str = db.exactly_one(cursor.execute("SELECT slug FROM organizations WHERE id = %s", (org_id,)))
-    return found
+        slug: str = db.exactly_one(cursor.execute("SELECT slug FROM organizations WHERE id = %(id)s", {"id": org_id}))
+    return slug
 
 
-def id_of(conn: Conn, slug: str) -> UUID | None:
-    """Which organization has this slug."""
+def find_id_by_slug(conn: Conn, slug: str) -> UUID | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
-        found: UUID | None = cursor.execute("SELECT id FROM organizations WHERE slug = %s", (slug,)).fetchone()
-    return found
+        org_id: UUID | None = cursor.execute(
+            "SELECT id FROM organizations WHERE slug = %(slug)s", {"slug": slug}
+        ).fetchone()
+    return org_id
 
 
 def get_public(conn: Conn, slug: str) -> PublicOrganization | None:
-    """What anybody may see of the organization with this slug."""
+    """Return the public part of the organization with this slug."""
     with conn.cursor(row_factory=class_row(PublicOrganization)) as cursor:
-        return cursor.execute("SELECT name, url FROM organizations WHERE slug = %s", (slug,)).fetchone()
+        return cursor.execute("SELECT name, url FROM organizations WHERE slug = %(slug)s", {"slug": slug}).fetchone()
 
 
 def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
-    """The organization as one of its members sees it."""
-    with conn.cursor(row_factory=class_row(Organization)) as cursor:
-        return cursor.execute(ORGANIZATION + "WHERE m.org_id = %s AND m.player_id = %s", (org_id, player_id)).fetchone()
-
-
-def of_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[Organization]:
-    """The organizations a player belongs to, newest first, from past `before` on."""
+    """Return the organization with the player's role. None if the player is not a member."""
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
-            ORGANIZATION + "WHERE m.player_id = %s AND m.org_id < %s ORDER BY m.org_id DESC LIMIT %s",
-            (player_id, before or HIGHEST, limit),
+            """
+            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
+            FROM memberships m JOIN organizations o ON o.id = m.org_id
+            WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s
+            """,
+            {"org_id": org_id, "player_id": player_id},
+        ).fetchone()
+
+
+def list_for_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[Organization]:
+    """Return the organizations that the player is a member of, newest first, after the organization `before`."""
+    with conn.cursor(row_factory=class_row(Organization)) as cursor:
+        return cursor.execute(
+            """
+            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
+            FROM memberships m JOIN organizations o ON o.id = m.org_id
+            WHERE m.player_id = %(player_id)s AND m.org_id < %(before)s ORDER BY m.org_id DESC LIMIT %(limit)s
+            """,
+            {"player_id": player_id, "before": before or HIGHEST, "limit": limit},
         ).fetchall()
 
 
 @translate_constraint_errors()
 def add(conn: Conn, owner: UUID, name: str, slug: str | None, url: str | None) -> UUID:
-    """A new organization with its first owner; returns its id. Without a slug it gets one that reads like the name.
+    """Store an organization with its first owner, and return its id. Without a slug, make one from the name.
 
-    Raises SlugTaken where the slug that was asked for belongs to another.
+    Raise SlugTaken if another organization has the slug.
     """
     org_id = uuid7()
     if slug is not None:
         conn.execute(
-            "INSERT INTO organizations (id, name, slug, url) VALUES (%s, %s, %s, %s)", (org_id, name, slug, url)
+            "INSERT INTO organizations (id, name, slug, url) VALUES (%(id)s, %(name)s, %(slug)s, %(url)s)",
+            {"id": org_id, "name": name, "slug": slug, "url": url},
         )
     else:
         for candidate in _slug_candidates(name):
             added = conn.execute(
                 """
-                INSERT INTO organizations (id, name, slug, url) VALUES (%s, %s, %s, %s)
+                INSERT INTO organizations (id, name, slug, url) VALUES (%(id)s, %(name)s, %(slug)s, %(url)s)
                 ON CONFLICT ON CONSTRAINT organizations_slug_key DO NOTHING
                 """,
-                (org_id, name, candidate, url),
+                {"id": org_id, "name": name, "slug": candidate, "url": url},
             )
             if added.rowcount:
                 break
-    conn.execute("INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'owner')", (org_id, owner))
+    conn.execute(
+        "INSERT INTO memberships (org_id, player_id, role) VALUES (%(org_id)s, %(player_id)s, 'owner')",
+        {"org_id": org_id, "player_id": owner},
+    )
     return org_id
 
 
 def _slug_candidates(name: str) -> Iterator[str]:
-    """The name's slug, then the same with random endings: counting up would be slow among many of one name."""
+    """Yield the name's slug, then the slug with random endings."""
+    # Random, because counting up is slow among many organizations with one name.
     slug = slugify(name)
     yield slug
     while True:
@@ -164,72 +174,116 @@ def _slug_candidates(name: str) -> Iterator[str]:
 
 
 def lock(conn: Conn, org_id: UUID) -> None:
-    """Until the transaction ends, nobody else changes the organization or its owners. Codes may be added meanwhile."""
-    conn.execute("SELECT FROM organizations WHERE id = %s FOR NO KEY UPDATE", (org_id,))
+    """Lock the organization and its owners until the transaction ends. Codes can be added meanwhile."""
+    conn.execute("SELECT FROM organizations WHERE id = %(id)s FOR NO KEY UPDATE", {"id": org_id})
 
 
 @translate_constraint_errors()
-def save(conn: Conn, changed: Organization) -> None:
-    """Store an organization's name, slug, url and rules of fair play. Raises SlugTaken."""
+def save(conn: Conn, organization: Organization) -> None:
+    """Store an organization's name, slug, URL and fair-play rules. Raise SlugTaken."""
+    fair_play = organization.fair_play and Jsonb(organization.fair_play)
     conn.execute(
-        "UPDATE organizations SET name = %s, slug = %s, url = %s, fair_play = %s, updated_at = now() WHERE id = %s",
-        (changed.name, changed.slug, changed.url, changed.fair_play and Jsonb(changed.fair_play), changed.id),
+        """
+        UPDATE organizations
+        SET name = %(name)s, slug = %(slug)s, url = %(url)s, fair_play = %(fair_play)s, updated_at = now()
+        WHERE id = %(id)s
+        """,
+        {
+            "id": organization.id,
+            "name": organization.name,
+            "slug": organization.slug,
+            "url": organization.url,
+            "fair_play": fair_play,
+        },
     )
 
 
 def list_members(conn: Conn, org_id: UUID, *, limit: int, after: UUID | None = None) -> list[Member]:
-    """Members, the longest registered first, from past `after` on."""
+    """Return members in the order in which they registered, after the player `after`."""
     with conn.cursor(row_factory=class_row(Member)) as cursor:
         return cursor.execute(
-            MEMBER + "WHERE m.org_id = %s AND m.player_id > %s ORDER BY m.player_id LIMIT %s",
-            (org_id, after or LOWEST, limit),
+            """
+            SELECT m.player_id, p.username, m.role, m.created_at
+            FROM memberships m JOIN players p ON p.id = m.player_id
+            WHERE m.org_id = %(org_id)s AND m.player_id > %(after)s ORDER BY m.player_id LIMIT %(limit)s
+            """,
+            {"org_id": org_id, "after": after or LOWEST, "limit": limit},
         ).fetchall()
 
 
 def find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member | None:
     with conn.cursor(row_factory=class_row(Member)) as cursor:
-        return cursor.execute(MEMBER + "WHERE m.org_id = %s AND m.player_id = %s", (org_id, player_id)).fetchone()
+        return cursor.execute(
+            """
+            SELECT m.player_id, p.username, m.role, m.created_at
+            FROM memberships m JOIN players p ON p.id = m.player_id
+            WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s
+            """,
+            {"org_id": org_id, "player_id": player_id},
+        ).fetchone()
 
 
 @translate_constraint_errors()
 def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | None:
-    """Add a player by name, whatever the case of its letters. None: nobody has this name. Raises AlreadyMember.
-
-    The lock makes it wait for an erasure of theirs, or go before it: an owner whom nobody is behind would let the last
-    real one go.
-    """
+    """Add the player with this username, in any letter case. None if no player has it. Raise AlreadyMember."""
+    # FOR SHARE: the statement waits for an erasure of the player, or goes first. An erased owner would otherwise count
+    # as one, and the last real owner could leave.
     with conn.cursor(row_factory=scalar_row) as cursor:
-        added: UUID | None = cursor.execute(
+        player_id: UUID | None = cursor.execute(
             """
             INSERT INTO memberships (org_id, player_id, role)
-            SELECT %s, id, %s FROM players WHERE lower(username) = lower(%s) AND erased_at IS NULL FOR SHARE
+            SELECT %(org_id)s, id, %(role)s FROM players
+            WHERE lower(username) = lower(%(username)s) AND erased_at IS NULL FOR SHARE
             RETURNING player_id
             """,
-            (org_id, role, username),
+            {"org_id": org_id, "role": role, "username": username},
         ).fetchone()
-    return added
+    return player_id
 
 
 def lock_owners(conn: Conn, org_id: UUID) -> set[UUID]:
-    """The owners, who stay the same until the transaction ends: every change of a member asks here first.
-
-    The lock comes before the look, in a statement of its own: one that both waits and reads would show the owners as
-    they were before the wait.
-    """
+    """Lock the organization, and return its owners. Every change of a member calls this first."""
+    # The read is a statement of its own: a statement that waits for the lock and reads shows the owners before the
+    # wait.
     lock(conn, org_id)
-    rows = conn.execute("SELECT player_id FROM memberships WHERE org_id = %s AND role = 'owner'", (org_id,)).fetchall()
-    return {player_id for (player_id,) in rows}
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        owners: list[UUID] = cursor.execute(
+            "SELECT player_id FROM memberships WHERE org_id = %(org_id)s AND role = 'owner'", {"org_id": org_id}
+        ).fetchall()
+    return set(owners)
 
 
 def set_role(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> bool:
-    """Whether the player was a member, and has this role now."""
+    """Change a member's role. Return False if the player is not a member."""
     changed = conn.execute(
-        "UPDATE memberships SET role = %s WHERE org_id = %s AND player_id = %s", (role, org_id, player_id)
+        "UPDATE memberships SET role = %(role)s WHERE org_id = %(org_id)s AND player_id = %(player_id)s",
+        {"org_id": org_id, "player_id": player_id, "role": role},
     )
     return changed.rowcount == 1
 
 
 def remove_member(conn: Conn, org_id: UUID, player_id: UUID) -> bool:
-    """Whether the player was a member, and is none now."""
-    gone = conn.execute("DELETE FROM memberships WHERE org_id = %s AND player_id = %s", (org_id, player_id))
-    return gone.rowcount == 1
+    """Remove a member. Return False if the player is not a member."""
+    deleted = conn.execute(
+        "DELETE FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s",
+        {"org_id": org_id, "player_id": player_id},
+    )
+    return deleted.rowcount == 1
+
+
+def erase_player(conn: Conn, player_id: UUID) -> list[UUID]:
+    """Remove the player from all organizations, and return their ids.
+
+    Raise LastOwner if an organization would be left without an owner.
+    """
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        org_ids: list[UUID] = cursor.execute(
+            "SELECT org_id FROM memberships WHERE player_id = %(player_id)s ORDER BY org_id", {"player_id": player_id}
+        ).fetchall()
+    # One organization after the other, by id: two erasures cannot wait for each other.
+    for org_id in org_ids:
+        owners = lock_owners(conn, org_id)
+        if player_id in owners and not has_owner_after(owners, player_id, None):
+            raise LastOwner(f"You are the last owner of organization {org_id}. Make another member an owner first.")
+        remove_member(conn, org_id, player_id)
+    return org_ids

@@ -230,3 +230,10 @@ def count_open_chunks(conn: Conn, render_id: UUID) -> int:
         "SELECT count(*) FROM render_chunks WHERE job_id = %(id)s AND status = 'pending'", {"id": render_id}
     )
     return int(exactly_one(pending)[0])
+
+
+def erase_player(conn: Conn, player_id: UUID) -> None:
+    """Remove the player from the renders that they requested. The renders belong to the organization and remain."""
+    conn.execute(
+        "UPDATE render_jobs SET requested_by = NULL WHERE requested_by = %(player_id)s", {"player_id": player_id}
+    )

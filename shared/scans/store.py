@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from shared.errors import NonceReused, PlayerNotFound
-from shared.infra.db import Conn
-from shared.infra.ids import HIGHEST, uuid7
+from shared.infra.db import Conn, exactly_one
+from shared.infra.ids import HIGHEST, LOWEST, uuid7
 from shared.organizations.api_keys import ApiKey
 from shared.scans.rules import Coordinates, extract_code
 
@@ -167,3 +167,62 @@ def list_inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
         {"player_id": player_id},
     ).fetchall()
     return [(item, int(quantity)) for item, quantity in rows]
+
+
+class HistoryPosition(NamedTuple):
+    """The position of a scan in its player's history."""
+
+    scan_time: datetime
+    id: UUID
+
+
+def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, limit: int) -> HistoryPosition | None:
+    """Erase the personal data of up to `limit` scans of the player, in the order of their history after `after`.
+
+    Return the position of the last one, or None if there are no more. Player, code, time, kind of device and verdict
+    remain: counts are made of them. Locked scans are skipped.
+    """
+    row = conn.execute(
+        """
+        WITH page AS MATERIALIZED (
+            SELECT id, scan_time FROM player_scans
+            WHERE player_id = %(player_id)s AND (scan_time, id) > (%(scan_time)s, %(id)s)
+            ORDER BY scan_time, id LIMIT %(limit)s
+        ), locked_scans AS MATERIALIZED (
+            SELECT s.id FROM player_scans s WHERE s.id IN (SELECT id FROM page) AND scan_has_personal_data(s)
+            FOR NO KEY UPDATE SKIP LOCKED
+        ), erased_scans AS (
+            UPDATE player_scans s
+            SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL, nonce = NULL,
+                request_digest = NULL, request_id = NULL, compare_coordinates = NULL,
+                decision_inputs = (SELECT jsonb_object_agg(rule, '{}'::jsonb)
+                                   FROM jsonb_object_keys(s.decision_inputs) AS rule),
+                qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END
+            FROM locked_scans l WHERE s.id = l.id
+        )
+        SELECT scan_time, id FROM page ORDER BY scan_time DESC, id DESC LIMIT 1
+        """,
+        {
+            "player_id": player_id,
+            "scan_time": after.scan_time if after else "-infinity",
+            "id": after.id if after else LOWEST,
+            "limit": limit,
+        },
+    ).fetchone()
+    return HistoryPosition(*row) if row else None
+
+
+def has_personal_data(conn: Conn, player_id: UUID) -> bool:
+    """Return whether a scan of the player has personal data, or may get some with its verdict."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        exists: bool = exactly_one(
+            cursor.execute(
+                """
+                SELECT EXISTS (
+                    SELECT FROM player_scans s
+                    WHERE s.player_id = %(player_id)s AND (s.status = 'pending' OR scan_has_personal_data(s)))
+                """,
+                {"player_id": player_id},
+            )
+        )
+    return exists

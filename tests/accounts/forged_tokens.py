@@ -8,6 +8,7 @@ from typing import Any
 import jwt
 
 from shared.infra.keys import key_for
+from shared.settings import settings
 from tests.support.callers import SignedInPlayer
 
 
@@ -16,7 +17,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 
 def signed(claims: dict[str, Any], *, key: bytes | None = None, algorithm: str = "HS256") -> str:
-    return jwt.encode(claims, key or key_for("session tokens"), algorithm=algorithm)
+    return jwt.encode(claims, key or key_for("session tokens", settings()), algorithm=algorithm)
 
 
 def changed(**changes: Any) -> Callable[[SignedInPlayer], str]:

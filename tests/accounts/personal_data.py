@@ -115,8 +115,9 @@ def naming_players(conn: Conn) -> set[tuple[str, str]]:
         FROM pg_constraint k JOIN pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)
         WHERE k.contype = 'f' AND k.confrelid = 'players'::regclass
         UNION
-        SELECT table_name, column_name FROM information_schema.columns
-        WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+        SELECT table_name, column_name FROM information_schema.columns JOIN information_schema.tables
+            USING (table_catalog, table_schema, table_name)
+        WHERE table_schema = 'public' AND table_type = 'BASE TABLE' AND table_name <> 'alembic_version'
           AND data_type = 'uuid'
           AND column_name ~ '^(player|user|member|caller|owner|by)(_id)?$|_by$|_by_id$'
         """

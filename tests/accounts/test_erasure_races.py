@@ -11,7 +11,7 @@ from flask import Flask
 from shared.accounts import erasure, store
 from shared.audit import store as audit
 from shared.audit.store import OPERATOR, Actor
-from shared.infra import db
+from shared.infra import db, idempotency
 from shared.infra.db import Conn
 from tests.accounts.personal_data import HERE, KNOWN, NAME, Life, erase, found, keyed, live
 from tests.quests.scan_quests import visit
@@ -20,6 +20,7 @@ from tests.support.callers import make_staff, sign_in
 from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import make_code, make_org, submit_scan
 from tests.support.polling import eventually
+from workers import erasure as finishing
 from workers import scans as judging
 from workers.erasure import finish_erasures
 from workers.scans import judge_pending
@@ -34,7 +35,7 @@ def test_scans_beyond_those_of_the_request_are_forgotten_by_a_worker(
     app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure, "SCANS_PER_REQUEST", 2)
-    monkeypatch.setattr(erasure, "BATCH", 2)
+    monkeypatch.setattr(finishing, "BATCH", 2)
     ada = sign_in(app, conn)
     code = make_code(conn, per_player_limit=None)
     for _ in range(7):
@@ -165,7 +166,7 @@ def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any
     )
     conn.execute("ANALYZE idempotency_keys")
 
-    plan = conn.execute("EXPLAIN " + erasure.ERASE_STORED_RESPONSES, {"id": ada.id}).fetchall()
+    plan = conn.execute("EXPLAIN " + idempotency.ERASE_RESPONSES, {"player_id": ada.id}).fetchall()
     erase(client, ada)
 
     assert "idempotency_keys_player" in str(plan)

@@ -178,7 +178,7 @@ def test_a_token_ends_with_its_time_and_so_does_its_login(serve: Serve, conn: An
 def test_it_is_no_refresh_token_and_ours_none_of_theirs(serve: Serve, conn: Any) -> None:
     client = serve()
     ours = sign_in(client.application, conn)
-    secret = key_for("session tokens")
+    secret = key_for("session tokens", settings())
     with_their_name = jwt.encode(
         jwt.decode(ours.access_token, secret, ["HS256"]) | claims(sub=str(ours.id)), secret, "HS256"
     )

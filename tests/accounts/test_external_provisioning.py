@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.accounts import erasure, store
+from shared.accounts import erasure, sessions, store
 from shared.accounts.external_provisioning import get_or_create_player
 from shared.accounts.external_tokens import ExternalIdentity
 from shared.infra import db
@@ -23,9 +23,9 @@ def theirs(subject: str) -> ExternalIdentity:
     return ExternalIdentity("https://login.example", subject, FAR_OFF, uuid4())
 
 
-def come(told: ExternalIdentity, *, may_name_ours: bool = False) -> UUID:
+def come(told: ExternalIdentity, *, link_existing: bool = False) -> UUID:
     with db.transaction() as conn:
-        return get_or_create_player(conn, told, may_name_ours=may_name_ours)
+        return get_or_create_player(conn, told, link_existing=link_existing)
 
 
 def erase(conn: Conn, player_id: UUID) -> None:
@@ -56,14 +56,14 @@ def test_who_arrives_while_they_are_erased_is_somebody_new(
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
             erase(own, player_id)
-            arriving = threads.submit(come, told, may_name_ours=True)
+            arriving = threads.submit(come, told, link_existing=True)
             wait_until_blocked(conn)
         arrived = arriving.result()
 
     assert arrived != player_id
     assert is_erased(conn, player_id)
     assert not is_erased(conn, arrived)
-    assert store.list_sessions(conn, player_id) == []
+    assert sessions.list_sessions(conn, player_id) == []
 
 
 def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> None:
@@ -71,7 +71,7 @@ def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> N
 
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
-            get_or_create_player(own, theirs("user-1"), may_name_ours=False)
+            get_or_create_player(own, theirs("user-1"), link_existing=False)
 
             def end() -> None:
                 with db.transaction() as another:
@@ -82,7 +82,7 @@ def test_an_erasure_that_comes_during_an_arrival_ends_its_login(conn: Conn) -> N
         erasing_them.result()
 
     assert is_erased(conn, player_id)
-    assert store.list_sessions(conn, player_id) == []
+    assert sessions.list_sessions(conn, player_id) == []
 
 
 def test_an_old_token_of_a_person_who_was_erased_makes_nobody(conn: Conn) -> None:
@@ -92,7 +92,7 @@ def test_an_old_token_of_a_person_who_was_erased_makes_nobody(conn: Conn) -> Non
         erase(own, player_id)
 
     assert come(told) == player_id
-    assert not store.is_session_active(conn, told.session_id, player_id)
+    assert not sessions.is_session_active(conn, told.session_id, player_id)
     assert conn.execute("SELECT count(*) FROM external_identities").fetchone() == (0,)
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
     assert come(theirs("ada@example.org")) != player_id  # signed in anew, as anybody may
@@ -104,9 +104,9 @@ def test_a_login_that_goes_on_with_our_tokens_stays_ended_for_as_long_as_theirs_
 ) -> None:
     told = theirs("user-1")
     player_id = come(told)
-    assert store.rotate_for_upgrade(conn, told.session_id, lasts=timedelta(days=30)) == 1
+    assert sessions.rotate_for_upgrade(conn, told.session_id, ttl=timedelta(days=30)) == 1
     if refreshed:
-        assert store.rotate_refresh_token(conn, told.session_id, player_id, 1, lasts=timedelta(days=30))
+        assert sessions.rotate_refresh_token(conn, told.session_id, player_id, 1, ttl=timedelta(days=30))
 
     row = conn.execute("SELECT extract(epoch FROM expires_at)::bigint FROM sessions").fetchone()
     assert row == (FAR_OFF,)

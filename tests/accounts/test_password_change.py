@@ -1,14 +1,15 @@
-"""A password is changed by whoever knows it, and every other login ends with it."""
+"""Changing a password needs the current one, and revokes all other sessions."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 from flask import Flask
 
-from shared.accounts import passwords, store
+from shared.accounts import passwords, sessions, store
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
@@ -17,15 +18,20 @@ from tests.support.callers import bearer, sign_in
 from tests.support.concurrency import wait_until_blocked
 from web.api import accounts
 
-NEW = "battery staple"
-BODY = {"current_password": PASSWORD, "new_password": NEW}
+NEW_PASSWORD = "battery staple"
+TTL = timedelta(days=30)
+BODY = {"current_password": PASSWORD, "new_password": NEW_PASSWORD}
 
 
 def log_in(client: Any, player: Player, password: str = PASSWORD) -> Any:
     return client.post("/auth/login", json={"username": player.username, "password": password})
 
 
-def test_from_the_answer_on_only_the_new_one_is_good_and_other_logins_have_ended(
+def count_active_sessions(conn: Conn) -> int:
+    return int(db.exactly_one(conn.execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL"))[0])
+
+
+def test_change_makes_the_old_password_invalid_and_revokes_other_sessions(
     client: Any, conn: Conn, player: Player
 ) -> None:
     other = log_in(client, player).json
@@ -37,90 +43,119 @@ def test_from_the_answer_on_only_the_new_one_is_good_and_other_logins_have_ended
     assert client.get("/users/me", headers=bearer(other["access_token"])).status_code == 401
     assert client.post("/auth/refresh", headers=bearer(other["refresh_token"])).status_code == 401
     assert log_in(client, player).status_code == 401
-    assert log_in(client, player, NEW).status_code == 200
+    assert log_in(client, player, NEW_PASSWORD).status_code == 200
     reasons = conn.execute("SELECT revoked_reason FROM sessions ORDER BY id").fetchall()
     assert reasons == [(None,), ("password",), (None,)]
 
 
-def test_a_wrong_password_says_so_and_is_no_dead_token(client: Any, player: Player) -> None:
-    refused = client.post("/users/me/password", json=BODY | {"current_password": "guess"}, headers=player.headers)
+def test_a_wrong_current_password_is_403(client: Any, player: Player) -> None:
+    response = client.post("/users/me/password", json=BODY | {"current_password": "guess"}, headers=player.headers)
 
-    assert (refused.status_code, refused.json["detail"]) == (403, "The current password is wrong.")
+    assert (response.status_code, response.json["detail"]) == (403, "The current password is wrong.")
     assert log_in(client, player).status_code == 200
 
 
-def test_a_guest_has_none_to_change(app: Flask, client: Any, conn: Conn) -> None:
-    guest = sign_in(app, conn)
-
-    for method, path, body in (
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
         ("POST", "/users/me/password", BODY),
         ("PATCH", "/users/me", {"username": "grace"}),
         ("PATCH", "/users/me", {"email": "grace@example.com"}),
-    ):
-        refused = client.open(path, method=method, json=body, headers=guest.headers)
-        assert refused.status_code == 409
-        assert "/auth/upgrade" in refused.json["detail"]
+    ],
+)
+def test_a_guest_gets_409_that_names_the_upgrade(
+    app: Flask, client: Any, conn: Conn, method: str, path: str, body: dict[str, str]
+) -> None:
+    response = client.open(path, method=method, json=body, headers=sign_in(app, conn).headers)
+
+    assert response.status_code == 409
+    assert "/auth/upgrade" in response.json["detail"]
 
 
-def test_of_two_changes_the_second_has_the_wrong_password(client: Any, player: Player) -> None:
+def test_the_second_of_two_equal_changes_has_the_wrong_password(client: Any, player: Player) -> None:
     assert client.post("/users/me/password", json=BODY, headers=player.headers).status_code == 204
     assert client.post("/users/me/password", json=BODY, headers=player.headers).status_code == 403
 
 
-def late_login(conn: Conn, player: Player, client: Any, begin: Callable[[Conn, str], object]) -> Any:
-    """Somebody has had the old password checked, and the change is committed before their login begins."""
-    found = store.find_credentials(conn, player.username)
-    assert found is not None
+def log_in_late(conn: Conn, player: Player, client: Any, create: Callable[[Conn, str], object]) -> int:
+    """Verify the old password, change the password, then create the session. Return how many are active."""
+    verified = store.find_credentials(conn, player.username)
+    assert verified is not None
     assert client.post("/users/me/password", json=BODY, headers=player.headers).status_code == 204
-    begin(conn, found.password_hash)
-    return conn.execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone()
+    create(conn, verified.password_hash)
+    return count_active_sessions(conn)
 
 
-def test_a_login_by_the_old_password_that_comes_late_begins_nothing(client: Any, conn: Conn, player: Player) -> None:
-    def begin(conn: Conn, checked: str) -> bool:
-        return store.create_session_if_password(conn, uuid7(), player.id, checked, lasts=accounts._session_length())
+def test_a_log_in_verified_before_the_change_creates_no_session(client: Any, conn: Conn, player: Player) -> None:
+    def create(conn: Conn, verified: str) -> bool:
+        return sessions.create_session_if_password(conn, uuid7(), player.id, verified, ttl=TTL)
 
-    assert late_login(conn, player, client, begin) == (1,)
-
-
-def test_negative_control_without_the_condition_it_outlives_the_change(client: Any, conn: Conn, player: Player) -> None:
-    def begin(conn: Conn, checked: str) -> None:
-        store.create_session(conn, uuid7(), player.id, lasts=accounts._session_length())
-
-    assert late_login(conn, player, client, begin) == (2,)
+    assert log_in_late(conn, player, client, create) == 1
 
 
-def test_a_login_that_has_begun_and_is_not_committed_is_waited_for_and_ended(
+def test_negative_control_without_the_condition_it_creates_one(client: Any, conn: Conn, player: Player) -> None:
+    def create(conn: Conn, _verified: str) -> None:
+        sessions.create_session(conn, uuid7(), player.id, ttl=TTL)
+
+    assert log_in_late(conn, player, client, create) == 2
+
+
+def test_a_change_waits_for_an_uncommitted_log_in_and_revokes_it(
     app: Flask, client: Any, conn: Conn, player: Player
 ) -> None:
-    found = store.find_credentials(conn, player.username)
-    assert found is not None
+    verified = store.find_credentials(conn, player.username)
+    assert verified is not None
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
-            length = accounts._session_length()
-            assert store.create_session_if_password(own, uuid7(), player.id, found.password_hash, lasts=length)
-            changing = threads.submit(
+            assert sessions.create_session_if_password(own, uuid7(), player.id, verified.password_hash, ttl=TTL)
+            change = threads.submit(
                 lambda: app.test_client().post("/users/me/password", json=BODY, headers=player.headers).status_code
             )
             wait_until_blocked(conn)
-        assert changing.result(20) == 204
-    assert conn.execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone() == (1,)
+        assert change.result(20) == 204
+    assert count_active_sessions(conn) == 1
 
 
-def test_a_login_that_meets_a_renewed_hash_is_checked_again(
-    client: Any, conn: Conn, player: Player, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def rehash_before_session(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[str]]:
+    """Replace the hash by another of the same password, each time one was verified, up to n times.
+
+    Returns the hashes that were verified.
+    """
+
+    def patch(n: int) -> list[str]:
+        create = sessions.create_session_if_password
+        verified_hashes: list[str] = []
+
+        def rehash_and_create(conn: Conn, session_id: UUID, player_id: UUID, verified: str, **options: Any) -> bool:
+            if len(verified_hashes) < n:
+                store.replace_password_hash(conn, player_id, old=verified, new=passwords.hash_password(PASSWORD))
+            verified_hashes.append(verified)
+            return create(conn, session_id, player_id, verified, **options)
+
+        monkeypatch.setattr(sessions, "create_session_if_password", rehash_and_create)
+        return verified_hashes
+
+    return patch
+
+
+def test_a_log_in_is_verified_again_after_a_concurrent_rehash(
+    client: Any, player: Player, rehash_before_session: Callable[[int], list[str]]
 ) -> None:
-    """The same password under another salt: who was checked against the old one is not sent away."""
-    begin = store.create_session_if_password
-    turns: list[str] = []
-
-    def renewed_meanwhile(conn: Conn, family_id: UUID, player_id: UUID, checked: str, **options: Any) -> bool:
-        if not turns:
-            store.replace_password_hash(conn, player_id, old=checked, new=passwords.hash_password(PASSWORD))
-        turns.append(checked)
-        return begin(conn, family_id, player_id, checked, **options)
-
-    monkeypatch.setattr(store, "create_session_if_password", renewed_meanwhile)
+    verified_hashes = rehash_before_session(1)
 
     assert log_in(client, player).status_code == 200
-    assert len(turns) == 2
+    assert len(set(verified_hashes)) == len(verified_hashes) == 2
+
+
+def test_a_log_in_gives_up_if_the_hash_keeps_changing(
+    client: Any, conn: Conn, player: Player, rehash_before_session: Callable[[int], list[str]]
+) -> None:
+    verified_hashes = rehash_before_session(1_000)
+
+    response = log_in(client, player)
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"]
+    assert len(verified_hashes) == accounts.MAX_LOGIN_ATTEMPTS
+    assert count_active_sessions(conn) == 1

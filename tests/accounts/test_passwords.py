@@ -58,10 +58,10 @@ def line(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two places, and one who hashes."""
     few: Any = type("Few", (), {"password_hash_queue_limit": 2, "password_hash_concurrency": 1})()
     monkeypatch.setattr(passwords, "settings", lambda: few)
-    for made in (passwords._places, passwords._hashers):
+    for made in (passwords._slots, passwords._hashers):
         made.reset()
     yield
-    for made in (passwords._places, passwords._hashers):
+    for made in (passwords._slots, passwords._hashers):
         made.reset()
 
 
@@ -87,7 +87,7 @@ def test_where_the_line_is_full_one_is_sent_away_at_once(monkeypatch: pytest.Mon
         first = threads.submit(passwords.hash_password, "correct horse")
         assert held.begun.wait(20)
         second = threads.submit(passwords.hash_password, "battery staple")
-        eventually(lambda: passwords._places()._value == 0)
+        eventually(lambda: passwords._slots()._value == 0)
         with pytest.raises(PasswordHashingBusy):
             passwords.hash_password("one too many")
         held.may_go_on.set()
@@ -199,10 +199,10 @@ def test_a_process_has_threads_left_for_everything_else() -> None:
 def test_while_the_line_is_full_no_body_is_looked_at(app: Flask, conn: Conn, method: str, path: str) -> None:
     client, ada = app.test_client(), sign_in(app, conn)
     for _ in range(2):
-        assert passwords._places().acquire(blocking=False)
+        assert passwords._slots().acquire(blocking=False)
 
     refused = client.open(path, method=method, json={"no such": "field"}, headers=ada.headers)
-    passwords._places().release()
+    passwords._slots().release()
     looked_at = client.open(path, method=method, json={"no such": "field"}, headers=ada.headers)
 
     assert (refused.status_code, looked_at.status_code) == (503, 422)

@@ -1,12 +1,12 @@
 """Keys derived from JWT_SECRET: one for each purpose."""
 
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pydantic import SecretStr
 
 from shared.infra.ids import uuid7
 from shared.infra.keys import KEY_BYTES, PURPOSES, Purpose, derive_key, key_for
@@ -15,9 +15,9 @@ from shared.settings import settings
 from tests.accounts.forged_tokens import claims_of, signed
 from tests.conftest import Player
 from tests.support.callers import Staff, bearer
-from web.http import auth
+from web.http.settings import EXTENSION as SETTINGS_EXTENSION
 
-SECRET = "0123456789abcdef0123456789abcdef"
+SECRET = "rotated-" * 8
 
 
 def test_every_purpose_has_its_own_key() -> None:
@@ -45,7 +45,7 @@ def test_a_token_signed_with_the_key_of_another_purpose_gets_401(client: Any, pl
     claims = claims_of(player.access_token)
 
     assert client.get("/users/me", headers=bearer(signed(claims))).status_code == 200
-    assert client.get("/users/me", headers=bearer(signed(claims, key=key_for(purpose)))).status_code == 401
+    assert client.get("/users/me", headers=bearer(signed(claims, key=key_for(purpose, settings())))).status_code == 401
 
 
 def test_a_token_signed_with_the_secret_itself_gets_401(client: Any, player: Player) -> None:
@@ -54,37 +54,24 @@ def test_a_token_signed_with_the_secret_itself_gets_401(client: Any, player: Pla
     assert client.get("/users/me", headers=bearer(token)).status_code == 401
 
 
-@pytest.fixture
-def rotate_secret(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Replace JWT_SECRET, as an operator does between two starts of the process."""
-
-    def rotate() -> None:
-        monkeypatch.setenv("JWT_SECRET", SECRET)
-        settings.cache_clear()
-        auth._verified.cache_clear()
-
-    yield rotate
-    monkeypatch.undo()
-    settings.cache_clear()
-    auth._verified.cache_clear()
-
-
 def test_a_new_secret_ends_tokens_and_links_and_keeps_api_keys_valid(
-    client: Any, staff: Staff, rotate_secret: Callable[[], None]
+    client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path, body, retry = f"{staff.path}/api-keys", {"name": "Kiosk", "scopes": ["codes:read"]}, {"Idempotency-Key": "k"}
     api_key = client.post(path, json=body, headers=staff.owner.headers | retry).json["key"]
     render_id, expires = uuid7(), 2**33
-    signature = signed_links.sign(key_for("download links"), render_id, expires)
+    signature = signed_links.sign(key_for("download links", settings()), render_id, expires)
     assert client.get("/users/me", headers=staff.owner.headers).status_code == 200
 
-    rotate_secret()
+    rotated = settings().model_copy(update={"jwt_secret": SecretStr(SECRET)})
+    monkeypatch.setitem(client.application.extensions, SETTINGS_EXTENSION, rotated)
 
     assert client.get("/users/me", headers=staff.owner.headers).status_code == 401
     assert client.post("/auth/refresh", headers=bearer(staff.owner.refresh_token)).status_code == 401
-    now = datetime.now(UTC)
-    assert not signed_links.is_valid(key_for("download links"), render_id, str(expires), signature, now)
+    link_key = key_for("download links", rotated)
+    assert not signed_links.is_valid(link_key, render_id, str(expires), signature, datetime.now(UTC))
     assert client.get(staff.codes, headers=bearer(api_key)).status_code == 200
-    new_token = bearer(signed(claims_of(staff.owner.access_token)))
+    claims = claims_of(staff.owner.access_token)
+    new_token = bearer(signed(claims, key=key_for("session tokens", rotated)))
     assert client.get("/users/me", headers=new_token).status_code == 200
     assert client.post(path, json=body, headers=new_token | retry).status_code == 422

@@ -5,8 +5,7 @@ from unittest.mock import patch
 
 import time_machine
 
-from shared.accounts import passwords
-from shared.accounts import store as accounts
+from shared.accounts import passwords, sessions
 from shared.errors import Unauthenticated
 from tests.accounts.forged_tokens import changed, claims_of, signed, unsigned
 from tests.conftest import PASSWORD
@@ -92,7 +91,7 @@ def telling_names_apart(scene: Scene) -> bool:
 
 UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
 LASTING = without(auth._own_token, "or is_over", "")
-NEVER_REVOKED = replaced(accounts, "is_session_active", lambda *_: True)
+NEVER_REVOKED = replaced(sessions, "is_session_active", lambda *_: True)
 ANY_STANDING = without(auth.authorize_member, "if not is_alive", "if False")
 
 ATTACKS = [
@@ -116,12 +115,12 @@ ATTACKS = [
     Attack(
         "refresh token used twice",
         after_its_owner,
-        without(accounts.rotate_refresh_token, "f.generation = %s AND", "%s::integer IS NOT NULL AND"),
+        without(sessions.rotate_refresh_token, "AND s.generation = %(generation)s", ""),
     ),
     Attack(
         "refresh token used before its owner",
         before_its_owner,
-        without(web_accounts.refresh, 'store.revoke_session(conn, family_id, "reuse")', "True"),
+        without(web_accounts.refresh, 'sessions.revoke_session(conn, session_id, "reuse")', "True"),
     ),
     Attack("socket ticket used twice", ticket_used_twice, without(websockets._authenticate, "getdel", "get")),
     Attack(
@@ -129,7 +128,7 @@ ATTACKS = [
         telling_names_apart,
         without(
             passwords.verify_password,
-            "HASHER.verify(stored or decoy, password)",
+            "HASHER.verify(stored or dummy, password)",
             "stored and HASHER.verify(stored, password)",
         ),
     ),

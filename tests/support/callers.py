@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from flask import Flask
 from flask_jwt_extended import create_access_token, create_refresh_token
 
-from shared.accounts import store
+from shared.accounts import sessions
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.organizations import api_keys
@@ -39,7 +39,7 @@ def bearer(token: str) -> dict[str, str]:
 def sign_in(app: Flask, conn: Conn, username: str | None = None) -> SignedInPlayer:
     """A new player, logged in."""
     player_id, family_id = make_player(conn, username), uuid7()
-    store.create_session(conn, family_id, player_id, lasts=timedelta(days=1))
+    sessions.create_session(conn, family_id, player_id, ttl=timedelta(days=1))
     claims: dict[str, Any] = {"family": str(family_id)}
     with app.app_context():
         access = create_access_token(str(player_id), additional_claims=claims)

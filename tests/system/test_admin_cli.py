@@ -1,4 +1,4 @@
-"""The operators' command line, as a process of its own."""
+"""The operators' command line."""
 
 import getpass
 import io
@@ -24,9 +24,10 @@ from tests.support.concurrency import wait_until_blocked
 from workers.cli import admin
 
 CHECKOUT = Path(__file__).parents[2]
+NEW_PASSWORD = "battery staple"
 
 
-def operate(*arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:
+def run_process(*arguments: str, password: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "workers.cli.admin", *arguments],
         input=f"{password}\n",
@@ -38,151 +39,169 @@ def operate(*arguments: str, password: str = "") -> subprocess.CompletedProcess[
     )
 
 
+def run_main(*arguments: str, password: str = PASSWORD) -> None:
+    """Run the command in this process. The password is typed at the terminal, or piped into standard input."""
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setattr(admin, "configure", lambda _process: None)
+        patches.setattr(db, "close_pool", lambda: None)
+        patches.setattr(getpass, "getpass", lambda _prompt: password)
+        patches.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
+        admin.main(list(arguments))
+
+
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
-    """Whom the web processes were told of."""
+def access_changes(monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
+    """The players and keys whose access change was published to the web processes."""
     ids: list[UUID] = []
-    monkeypatch.setattr(admin, "publish_access_change", lambda *ended: ids.extend(ended))
+    monkeypatch.setattr(admin, "publish_access_change", lambda *changed: ids.extend(changed))
     return ids
 
 
-def trail(conn: Conn) -> list[Any]:
+def operator_entries(conn: Conn) -> list[Any]:
     return conn.execute(
         "SELECT actor_kind, action, object_id FROM audit_log WHERE actor_kind = 'operator' ORDER BY id"
     ).fetchall()
 
 
-def test_without_a_terminal_it_says_what_to_use(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody(_prompt: str) -> str:
+def log_in(client: Any, player: Player, password: str) -> int:
+    body = {"username": player.username, "password": password}
+    return int(client.post("/auth/login", json=body).status_code)
+
+
+def test_without_a_terminal_the_error_names_password_stdin(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_terminal(_prompt: str) -> str:
         raise EOFError
 
-    monkeypatch.setattr(getpass, "getpass", nobody)
+    monkeypatch.setattr(getpass, "getpass", no_terminal)
     with pytest.raises(admin.CommandError, match="--password-stdin"):
-        admin.run(admin.read(["reset-password", "ada"]))
+        admin.run(admin.parse(["reset-password", "ada"]))
 
 
-def test_an_owner_is_made_with_their_organization(client: Any, conn: Conn) -> None:
-    done = operate("create-owner", "Ada", "--organization", "City quest", "--password-stdin", password=PASSWORD)
+def test_different_repeated_password_changes_nothing(
+    conn: Conn, player: Player, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = iter([NEW_PASSWORD, NEW_PASSWORD + "!"])
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: next(typed))
+    with pytest.raises(admin.CommandError, match="differ"):
+        admin.run(admin.parse(["reset-password", player.username]))
+    assert log_in(client, player, PASSWORD) == 200
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert PASSWORD not in done.stdout
+
+def test_create_owner_creates_an_account_and_its_organization(client: Any, conn: Conn) -> None:
+    process = run_process("create-owner", "Ada", "--organization", "City quest", "--password-stdin", password=PASSWORD)
+
+    assert (process.returncode, process.stderr) == (0, "")
+    assert PASSWORD not in process.stdout
     session = client.post("/auth/login", json={"username": "ada", "password": PASSWORD}).json
     headers = {"Authorization": f"Bearer {session['access_token']}"}
-    (org,) = client.get("/api/organizations", headers=headers).json["items"]
-    assert (org["name"], org["role"]) == ("City quest", "owner")
-    assert str(org["id"]) in done.stdout
-    assert trail(conn) == [
+    (organization,) = client.get("/api/organizations", headers=headers).json["items"]
+    assert (organization["name"], organization["role"]) == ("City quest", "owner")
+    assert str(organization["id"]) in process.stdout
+    assert operator_entries(conn) == [
         ("operator", "account.created", session["player_id"]),
-        ("operator", "organization.created", org["id"]),
+        ("operator", "organization.created", organization["id"]),
     ]
 
 
-def test_a_password_is_reset_and_every_login_ends(client: Any, conn: Conn, player: Player) -> None:
-    done = operate("reset-password", player.username.upper(), "--password-stdin", password="battery staple")
+def test_reset_password_revokes_all_sessions(client: Any, conn: Conn, player: Player) -> None:
+    process = run_process("reset-password", player.username.upper(), "--password-stdin", password=NEW_PASSWORD)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert "1 login ended" in done.stdout
+    assert (process.returncode, process.stderr) == (0, "")
+    assert "revoked 1 session\n" in process.stdout
     assert client.get("/users/me", headers=player.headers).status_code == 401
-    for password, status in ((PASSWORD, 401), ("battery staple", 200)):
-        body = {"username": player.username, "password": password}
-        assert client.post("/auth/login", json=body).status_code == status
-    assert trail(conn) == [("operator", "password.reset", str(player.id))]
+    assert log_in(client, player, PASSWORD) == 401
+    assert log_in(client, player, NEW_PASSWORD) == 200
+    assert operator_entries(conn) == [("operator", "password.reset", str(player.id))]
 
 
-def test_a_reset_overrules_a_change_that_is_being_made(client: Any, conn: Conn, player: Player) -> None:
-    """Whoever has taken an account over may be changing its password at this very moment."""
-    theirs = passwords.hash_password("taken over")
+def test_reset_password_overrides_a_concurrent_change(client: Any, conn: Conn, player: Player) -> None:
+    """An attacker who took the account over may be changing its password at the same moment."""
+    attackers_hash = passwords.hash_password("taken over")
     with ThreadPoolExecutor(1) as threads:
-        with db.transaction() as taker:
-            taker.execute("UPDATE credentials SET password_hash = %s WHERE player_id = %s", (theirs, player.id))
-            reset = threads.submit(admin.reset_password, player.username, "battery staple")
+        with db.transaction() as attack:
+            attack.execute(
+                "UPDATE credentials SET password_hash = %s WHERE player_id = %s", (attackers_hash, player.id)
+            )
+            reset = threads.submit(admin.reset_password, player.username, NEW_PASSWORD)
             wait_until_blocked(conn)
-        assert "another password" in reset.result(20)
-    for password, status in (("taken over", 401), ("battery staple", 200)):
-        body = {"username": player.username, "password": password}
-        assert client.post("/auth/login", json=body).status_code == status
+        assert "Reset the password" in reset.result(20)
+    assert log_in(client, player, "taken over") == 401
+    assert log_in(client, player, NEW_PASSWORD) == 200
 
 
 @pytest.mark.parametrize(
-    ("arguments", "password", "why"),
+    ("arguments", "password", "message"),
     [
         (("create-owner", "a b", "--organization", "X", "--password-stdin"), PASSWORD, "letters, digits"),
         (("create-owner", "ada", "--organization", "X", "--password-stdin"), "short", "8 to 256"),
         (("create-owner", "ada", "--organization", "X", "--password", "secret"), "", "unrecognized"),
-        (("reset-password", "nobody", "--password-stdin"), PASSWORD, "Nobody is called nobody"),
+        (("reset-password", "unknown", "--password-stdin"), PASSWORD, "No player unknown"),
     ],
 )
-def test_what_is_wrong_is_said_and_nothing_done(
-    conn: Conn, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], password: str, why: str
+def test_invalid_arguments_are_named_and_change_nothing(
+    conn: Conn, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], password: str, message: str
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as exit_:
         run_main(*arguments, password=password)
 
-    assert ended.value.code != 0
-    assert why in f"{ended.value}{capsys.readouterr().err}"
+    assert exit_.value.code != 0
+    assert message in f"{exit_.value}{capsys.readouterr().err}"
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (0,)
-    assert trail(conn) == []
+    assert operator_entries(conn) == []
 
 
-def test_a_name_that_is_taken_leaves_no_organization(conn: Conn, player: Player) -> None:
+def test_create_owner_with_a_taken_name_creates_no_organization(conn: Conn, player: Player) -> None:
     with pytest.raises(SystemExit, match="taken"):
         run_main("create-owner", player.username, "--organization", "Museum")
     assert conn.execute("SELECT count(*) FROM organizations").fetchone() == (0,)
 
 
-def run_main(*arguments: str, password: str = PASSWORD) -> None:
-    """In this process, which somebody types at, or pipes into."""
-    with pytest.MonkeyPatch.context() as changed:
-        changed.setattr(admin, "configure", lambda _process: None)
-        changed.setattr(db, "close_pool", lambda: None)
-        changed.setattr(getpass, "getpass", lambda _prompt: password)
-        changed.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
-        admin.main(list(arguments))
-
-
-def test_logins_are_listed_and_ended_one_by_one_and_all(
-    app: Flask, client: Any, conn: Conn, player: Player, told: list[UUID]
+def test_sessions_are_listed_and_revoked(
+    app: Flask, client: Any, conn: Conn, player: Player, access_changes: list[UUID]
 ) -> None:
     other = sign_in(app, conn)
     for _ in range(2):
-        client.post("/auth/login", json={"username": player.username, "password": PASSWORD})
-    ids = [UUID(line.split()[0]) for line in admin.sessions(player.username).splitlines()]
+        assert log_in(client, player, PASSWORD) == 200
+    ids = [UUID(row.split()[0]) for row in admin.sessions(player.username).splitlines()]
     assert len(ids) == 3
 
-    assert str(ids[0]) in admin.revoke_session(ids[0])
+    assert admin.revoke_session(ids[0]) == f"Revoked session {ids[0]}"
     assert client.get("/users/me", headers=player.headers).status_code == 401
-    for family_id in (ids[0], uuid4()):
-        with pytest.raises(admin.CommandError):
-            admin.revoke_session(family_id)
-    assert "2 logins" in admin.revoke_sessions(player.username)
+    for session_id in (ids[0], uuid4()):
+        with pytest.raises(admin.CommandError, match=f"No active session {session_id}"):
+            admin.revoke_session(session_id)
+    assert admin.revoke_sessions(player.username) == f"Revoked 2 sessions of {player.username}"
 
-    assert admin.sessions(player.username) == "None"
+    assert admin.sessions(player.username) == f"No active sessions of {player.username}"
     assert client.get("/users/me", headers=other.headers).status_code == 200
-    assert told == [player.id, player.id]
-    assert [line[1:] for line in trail(conn)] == [("session.revoked", str(ids[0])), ("session.revoked", str(player.id))]
+    assert access_changes == [player.id, player.id]
+    assert [entry[1:] for entry in operator_entries(conn)] == [
+        ("session.revoked", str(ids[0])),
+        ("session.revoked", str(player.id)),
+    ]
 
 
-def test_keys_are_listed_by_how_they_begin_and_revoked(conn: Conn, staff: Staff, told: list[UUID]) -> None:
-    minted = NewApiKey.new()
-    made = api_keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
+def test_api_keys_are_listed_by_prefix_and_revoked(conn: Conn, staff: Staff, access_changes: list[UUID]) -> None:
+    new_key = NewApiKey.new()
+    key = api_keys.add(conn, staff.org_id, new_key, name="kiosk", scopes=["scan"])
     (slug,) = conn.execute("SELECT slug FROM organizations").fetchone() or ("",)
 
-    listed = admin.list_keys(slug)
-    assert listed.split("  ")[:4] == [str(made.id), minted.prefix, "kiosk", "scan"]
-    assert minted.text not in listed
-    admin.revoke_key(made.id)
+    output = admin.list_keys(slug)
+    assert output.split("  ")[:4] == [str(key.id), new_key.prefix, "kiosk", "scan"]
+    assert new_key.text not in output
+    assert admin.revoke_key(key.id) == f"Revoked API key {new_key.prefix} (kiosk)"
 
-    assert api_keys.authenticate(conn, minted.text) is None
-    assert told == [made.id]
-    assert admin.list_keys(slug) == "None"
-    assert trail(conn) == [("operator", "key.revoked", str(made.id))]
-    with pytest.raises(admin.CommandError):
-        admin.revoke_key(made.id)
-    with pytest.raises(admin.CommandError):
+    assert api_keys.authenticate(conn, new_key.text) is None
+    assert access_changes == [key.id]
+    assert admin.list_keys(slug) == f"No API keys of {slug}"
+    assert operator_entries(conn) == [("operator", "key.revoked", str(key.id))]
+    with pytest.raises(admin.CommandError, match=f"No active API key {key.id}"):
+        admin.revoke_key(key.id)
+    with pytest.raises(admin.CommandError, match="No organization nothing"):
         admin.list_keys("nothing")
 
 
-def test_a_guest_has_no_password_to_reset(app: Flask, conn: Conn) -> None:
+def test_reset_password_of_a_guest_fails(app: Flask, conn: Conn) -> None:
     sign_in(app, conn, "guest")
     with pytest.raises(admin.CommandError, match="guest"):
         admin.reset_password("guest", PASSWORD)

@@ -1,7 +1,6 @@
-"""Accounts over HTTP: register, begin as a guest and stay, log in, refresh, log out.
+"""Accounts over HTTP: register, create a guest, upgrade a guest, log in, refresh, log out.
 
-Both tokens name their refresh family, a row in PostgreSQL: revoking it ends them at once. A refresh token also carries
-its generation, and is good once.
+Access and refresh tokens name their session, a row in PostgreSQL. Revoking the session ends both at once.
 """
 
 import re
@@ -17,10 +16,10 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, StringConstraints
 from pydantic.json_schema import WithJsonSchema
 
-from shared.accounts import passwords, store
+from shared.accounts import passwords, sessions, store
 from shared.accounts.rules import EMAIL, PASSWORD_CHARACTERS, is_email
 from shared.accounts.store import Account, Credentials
-from shared.errors import AlreadyRegistered, FieldError, Invalid, PasswordHashingBusy, Unauthenticated
+from shared.errors import AlreadyRegistered, FieldError, Invalid, PasswordHashingBusy, Unauthenticated, Unavailable
 from shared.infra import db
 from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
@@ -35,24 +34,24 @@ from web.http.settings import current_settings
 api = APIBlueprint("accounts", __name__, abp_tags=[Tag(name="Accounts")])
 
 GUEST_NAMESPACE = UUID("0d4c3c2e-64f5-4b0e-8f53-6f2f5c0a9d11")
-"""The owner of all keys that guests begin with. See docs/decisions/0023."""
-
-
+"""The owner of all idempotency keys that create guests (docs/decisions/0023)."""
 MAX_BODY_BYTES = 16 * 1024
-"""A name, a password and an address, however they are escaped. Anybody may have these bodies read, a log-in's before
-its budget is known."""
+"""Holds a username, a password and an email address in any escaping. Any client can send these bodies, and that of a
+log-in is read before its rate limit is known."""
+MAX_LOGIN_ATTEMPTS = 3
+"""Verifications in one request, each against the hash that is stored at that time."""
 
 UUID4_SCHEMA = {
     "type": "string",
     "pattern": "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$",
 }
-"""Version 4 (RFC 9562, 5.4): 122 random bits."""
+"""A UUID version 4 (RFC 9562, 5.4): 122 random bits."""
 documents_uuid_key = partial(documents_idempotency_key, form=UUID4_SCHEMA)
 
 
 def _email(text: str) -> str:
     if not is_email(text):
-        raise ValueError("must be an e-mail address")
+        raise ValueError("must be an email address")
     return text
 
 
@@ -61,7 +60,7 @@ Email = Annotated[str, AfterValidator(_email), WithJsonSchema({"type": "string",
 
 
 class RegisterBody(Body):
-    """A name and a password; the address is for the person's own use and never shown."""
+    """Username and password. The email address is optional, and only its player sees it."""
 
     username: Username
     password: Password
@@ -69,14 +68,14 @@ class RegisterBody(Body):
 
 
 class LoginBody(Body):
-    """What was registered. Nothing more is said of its form, so that a wrong guess is a 401 like any other."""
+    """Username and password, in any form: a wrong guess is always 401."""
 
     username: Annotated[str, StringConstraints(max_length=256)]
     password: Annotated[str, StringConstraints(max_length=PASSWORD_CHARACTERS[1])]
 
 
 class SessionResponse(ResponseModel):
-    """A login: whose, and its pair of tokens. `expires_in` is the access token's, in seconds."""
+    """A session: its player and a pair of tokens. `expires_in` is the lifetime of the access token in seconds."""
 
     player_id: Id
     username: str
@@ -92,30 +91,38 @@ class SessionResponse(ResponseModel):
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
 def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
-    """Register a player, and log in. A retry under its Idempotency-Key finds the player there, and logs in."""
-    player_id, family_id = uuid7(), uuid7()
+    """Register a player
+
+    Creates an account and a session. 409 if the username is taken, in any letter case. A retry with the same
+    Idempotency-Key logs in to the account that the first request created.
+    """
+    player_id, session_id = uuid7(), uuid7()
     password_hash = passwords.hash_password(body.password)
 
     def add() -> tuple[dict[str, Any], int]:
         with transaction() as conn:
             store.add_player(conn, player_id, body.username, password_hash, body.email)
-            store.create_session(conn, family_id, player_id, lasts=_session_length())
+            sessions.create_session(conn, session_id, player_id, ttl=_session_ttl())
             record(conn, "account.created", object_id=player_id, player_id=player_id)
         return {"player_id": str(player_id)}, 201
 
-    first = run_once(registration_owner(body.username), add)
-    if first.get_json()["player_id"] != str(player_id):
+    first_response = run_once(registration_owner(body.username), add)
+    if first_response.get_json()["player_id"] != str(player_id):
         return _log_in(body.username, body.password), 201
-    return _session_response(player_id, body.username, family_id, generation=0), 201
+    return _session_response(player_id, body.username, session_id, generation=0), 201
 
 
 @api.post("/auth/guest", responses={201: SessionResponse, 409: None})
 @public
 @documents_uuid_key
 def create_guest() -> tuple[dict[str, Any], int]:
-    """Begin at once, under a name that is made up, without a password. A retry under its Idempotency-Key, which has to
-    be a random UUID here, logs the same guest in again, for as long as they are one."""
-    player_id, family_id = uuid7(), uuid7()
+    """Create a guest
+
+    Creates a player with a generated username and without a password, and a session. A retry with the same
+    Idempotency-Key, which must be a random UUID here, starts another session of the same guest. 409 once the guest
+    has an account.
+    """
+    player_id, session_id = uuid7(), uuid7()
 
     def add() -> tuple[dict[str, Any], int]:
         with transaction() as conn:
@@ -128,8 +135,8 @@ def create_guest() -> tuple[dict[str, Any], int]:
         account = store.lock_account(conn, guest_id)
         if account is None or not account.is_guest:
             raise AlreadyRegistered
-        store.create_session(conn, family_id, guest_id, lasts=_session_length())
-    return _session_response(guest_id, account.username, family_id, generation=0), 201
+        sessions.create_session(conn, session_id, guest_id, ttl=_session_ttl())
+    return _session_response(guest_id, account.username, session_id, generation=0), 201
 
 
 @api.post("/auth/upgrade", responses={200: SessionResponse, 403: None, 409: None})
@@ -137,22 +144,25 @@ def create_guest() -> tuple[dict[str, Any], int]:
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
 def upgrade(body: RegisterBody) -> dict[str, Any]:
-    """Turn a guest into an account: the same player, with all that is theirs. This login goes on with a new pair of
-    tokens; the guest's others end."""
-    player_id, family_id = current_caller().login
+    """Upgrade a guest to an account
+
+    The player keeps their id, scans, rewards and quests. This session continues with a new pair of tokens; all other
+    sessions of the guest are revoked. 409 if the player has an account or the username is taken.
+    """
+    player_id, session_id = current_caller().session
     with db.connection() as conn:
         _check_guest(store.get_account(conn, player_id))
     password_hash = passwords.hash_password(body.password)
     with db.transaction() as conn:
         _check_guest(store.lock_account(conn, player_id))
         store.upgrade(conn, player_id, body.username, password_hash, body.email)
-        store.revoke_sessions(conn, player_id, "password", but=family_id)
-        generation = store.rotate_for_upgrade(conn, family_id, lasts=_session_length())
+        sessions.revoke_sessions(conn, player_id, "password", but=session_id)
+        generation = sessions.rotate_for_upgrade(conn, session_id, ttl=_session_ttl())
         if generation is None:
             raise Unauthenticated
         record(conn, "account.upgraded", object_id=player_id)
     publish_access_change(player_id)
-    return _session_response(player_id, body.username, family_id, generation)
+    return _session_response(player_id, body.username, session_id, generation)
 
 
 @api.post("/auth/login", responses={200: SessionResponse, 401: None})
@@ -160,95 +170,114 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
 def log_in(body: LoginBody) -> dict[str, Any]:
-    """Log in: a new refresh family. 401 in the same time whether or not the name exists."""
+    """Log in
+
+    Starts a new session. 401 if the username or the password is wrong: the response and its time are the same for an
+    unknown username. 503 while the queue for password hashing is full.
+    """
     return _log_in(body.username, body.password)
 
 
 @api.post("/auth/refresh", responses={200: SessionResponse})
 @requires_refresh_token
 def refresh() -> dict[str, Any]:
-    """A new pair for a refresh token, once. One that was used before ends the whole login: somebody copied it."""
-    player_id, family_id = current_caller().login
+    """Refresh the tokens of a session
+
+    Needs a refresh token as bearer token, and returns a new pair. Each refresh token can be used once. A second use
+    revokes the whole session, because the token was copied.
+    """
+    player_id, session_id = current_caller().session
     generation = current_caller().generation
     if not isinstance(generation, int):
         raise Unauthenticated
     with db.transaction() as conn:
-        rotated = store.rotate_refresh_token(conn, family_id, player_id, generation, lasts=_session_length())
-        if rotated is None and store.revoke_session(conn, family_id, "reuse"):
-            record(conn, "session.revoked", object_id=family_id, new={"reason": "reuse"})
+        rotated = sessions.rotate_refresh_token(conn, session_id, player_id, generation, ttl=_session_ttl())
+        if rotated is None and sessions.revoke_session(conn, session_id, "reuse"):
+            record(conn, "session.revoked", object_id=session_id, new={"reason": "reuse"})
     if rotated is None:
         publish_access_change(player_id)
         raise Unauthenticated
-    return _session_response(player_id, rotated.username, family_id, rotated.generation)
+    return _session_response(player_id, rotated.username, session_id, rotated.generation)
 
 
 @api.post("/auth/logout", responses={204: None})
 @requires_login
 def log_out() -> tuple[str, int]:
-    """End this login: from the answer on, none of its tokens is good. Its sockets are closed."""
-    player_id, family_id = current_caller().login
+    """Log out
+
+    Revokes this session. Its tokens are rejected from the response on, and its WebSockets are closed.
+    """
+    player_id, session_id = current_caller().session
     with db.connection() as conn:
-        store.revoke_session(conn, family_id, "logout")
+        sessions.revoke_session(conn, session_id, "logout")
     publish_access_change(player_id)
     return "", 204
 
 
 def _log_in(username: str, password: str) -> dict[str, Any]:
-    with db.connection() as conn:
-        found = store.find_credentials(conn, username)
-    # No connection is held while hashing: the pool is smaller than the queue of people may be.
-    if not passwords.verify_password(password, found.password_hash if found else None) or found is None:
-        raise Unauthenticated("The username or the password is wrong.")
-    family_id, length = uuid7(), _session_length()
-    with db.connection() as conn:
-        begun = store.create_session_if_password(conn, family_id, found.player_id, found.password_hash, lasts=length)
-    if not begun:  # the password was changed a moment ago, or its hash renewed: checked against what is stored now
-        return _log_in(username, password)
-    if passwords.needs_rehash(found.password_hash):
-        _renew_hash(found, password)
-    return _session_response(found.player_id, found.username, family_id, generation=0)
-
-
-def _renew_hash(found: Credentials, password: str) -> None:
-    """With today's parameters. Not now if others wait; there will be another login."""
-    with suppress(PasswordHashingBusy):
-        renewed = passwords.hash_password(password)
+    """Verify the password and start a session. Raise Unauthenticated, and Unavailable if the hash keeps changing."""
+    for _ in range(MAX_LOGIN_ATTEMPTS):
         with db.connection() as conn:
-            store.replace_password_hash(conn, found.player_id, old=found.password_hash, new=renewed)
+            credentials = store.find_credentials(conn, username)
+        # No connection is held while hashing: the pool is smaller than the hashing queue.
+        is_correct = passwords.verify_password(password, credentials.password_hash if credentials else None)
+        if credentials is None or not is_correct:
+            raise Unauthenticated("The username or the password is wrong.")
+        session_id = uuid7()
+        with db.connection() as conn:
+            created = sessions.create_session_if_password(
+                conn, session_id, credentials.player_id, credentials.password_hash, ttl=_session_ttl()
+            )
+        if created:
+            if passwords.needs_rehash(credentials.password_hash):
+                _rehash(credentials, password)
+            return _session_response(credentials.player_id, credentials.username, session_id, generation=0)
+        # The hash was changed since it was read. The password is verified against the new one.
+    raise Unavailable("The password is being changed. Retry shortly.")
 
 
-def _check_guest(found: Account | None) -> None:
-    if found is None:
+def _rehash(credentials: Credentials, password: str) -> None:
+    """Store a hash with the current parameters, unless the hashing queue is full. The next log-in tries again."""
+    with suppress(PasswordHashingBusy):
+        new_hash = passwords.hash_password(password)
+        with db.connection() as conn:
+            store.replace_password_hash(conn, credentials.player_id, old=credentials.password_hash, new=new_hash)
+
+
+def _check_guest(account: Account | None) -> None:
+    if account is None:
         raise Unauthenticated
-    if not found.is_guest:
+    if not account.is_guest:
         raise AlreadyRegistered
 
 
 def _hashed_key() -> str | None:
-    """What the request's Idempotency-Key is stored as, if there is one. It opens the guest's login again, so it must be
-    one that nobody guesses, and is not kept. Raises Invalid."""
+    """Return the hash that the request's Idempotency-Key is stored as. None without a key. Raise Invalid.
+
+    The key gives access to the guest's account. So it must be random, and is not stored itself.
+    """
     key = idempotency_key()
     if key is None:
         return None
     if not re.fullmatch(UUID4_SCHEMA["pattern"], key):
         raise Invalid(
-            FieldError(f"header.{HEADER}", "must be a random UUID (version 4) here: it opens the guest's login")
+            FieldError(f"header.{HEADER}", "must be a random UUID (version 4): it gives access to the guest's account")
         )
     return sha256(key.lower().encode()).hexdigest()
 
 
-def _session_response(player_id: UUID, username: str, family_id: UUID, generation: int) -> dict[str, Any]:
-    claims = {"family": str(family_id)}
+def _session_response(player_id: UUID, username: str, session_id: UUID, generation: int) -> dict[str, Any]:
+    claims = {"family": str(session_id)}
     return SessionResponse(
         player_id=player_id,
         username=username,
         access_token=create_access_token(str(player_id), additional_claims=claims),
         refresh_token=create_refresh_token(str(player_id), additional_claims=claims | {"generation": generation}),
-        token_type="Bearer",  # noqa: S106 - the scheme's name
+        token_type="Bearer",  # noqa: S106 - the name of the scheme
         expires_in=current_settings().access_token_minutes * 60,
     ).model_dump(mode="json")
 
 
-def _session_length() -> timedelta:
-    """How long a login lasts after it was last refreshed: as long as its refresh token."""
+def _session_ttl() -> timedelta:
+    """Return how long a session lasts after its last refresh: as long as its refresh token."""
     return timedelta(days=current_settings().refresh_token_days)

@@ -43,7 +43,7 @@ class MemberPath(OrganizationPath):
 
 
 class OrganizationBody(Body):
-    """`slug` is made from the name if absent; `url` is where the organization's own code leads."""
+    """Without `slug`, one is made from the name. `url` is the target of the organization's own code."""
 
     name: Name
     slug: Slug | None = None
@@ -51,14 +51,17 @@ class OrganizationBody(Body):
 
 
 class IdenticalCoordinatesBody(Body):
-    """Hold a scan with which so many players, within the window, were at one position to the last digit."""
+    """Hold a scan if at least `players` players, within the window, submitted exactly the same coordinates."""
 
     window_seconds: WindowSeconds
     players: Annotated[PositiveInt, Field(ge=2, le=1_000)] = 2
 
 
 class BurstBody(Body):
-    """Hold a scan around which the window has as many as are allowed: of its player, or of its code. One at least."""
+    """Hold a scan if the window has `per_player` other scans of its player, or `per_code` of its code.
+
+    At least one of the two is required.
+    """
 
     window_seconds: WindowSeconds
     per_player: Annotated[PositiveInt, Field(le=100_000)] | None = None
@@ -67,12 +70,12 @@ class BurstBody(Body):
     @model_validator(mode="after")
     def _requires_a_limit(self) -> Self:
         if self.per_player is None and self.per_code is None:
-            raise ValueError("per_player or per_code, or both, must be given")
+            raise ValueError("per_player or per_code is required")
         return self
 
 
 class FairPlayBody(Body):
-    """Rules for holding scans until staff review them. They replace those before as a whole; null is off."""
+    """Rules that hold scans for review. They replace the current rules; null turns a rule off."""
 
     identical_coordinates: IdenticalCoordinatesBody | None = None
     burst: BurstBody | None = None
@@ -109,7 +112,7 @@ class OrganizationResponse(ResponseModel):
     slug: str
     url: str | None
     role: Role
-    fair_play: FairPlayResponse | None = Field(description="Told to admins and owners only, else null")
+    fair_play: FairPlayResponse | None = Field(description="For admins and owners; null for other roles")
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -120,7 +123,7 @@ class OrganizationsResponse(ResponseModel):
 
 
 class MemberBody(Body):
-    """Whom to add, by name, and as what."""
+    """The username of the new member, and their role."""
 
     username: Username
     role: Role
@@ -131,6 +134,8 @@ class MemberPatchBody(Body):
 
 
 class MemberResponse(ResponseModel):
+    """A member. `created_at` is when they joined."""
+
     player_id: Id
     username: str
     role: Role
@@ -146,138 +151,170 @@ class MembersResponse(ResponseModel):
 @requires_login
 @idempotent
 def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, dict[str, str]]:
-    """Found an organization; the caller becomes its owner."""
+    """Create an organization
+
+    The caller becomes its owner. 409 if the slug is taken.
+    """
     with transaction() as conn:
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
-        made = _own(conn, org_id)
-        record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(made))
-        return _organization(made), 201, {"Location": f"{api.url_prefix}/{org_id}"}
+        organization = _find(conn, org_id)
+        record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(organization))
+        return _to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
 @api.get("", responses={200: OrganizationsResponse})
 @requires_login
 def list_organizations(query: PageQuery) -> dict[str, Any]:
-    """The organizations the caller belongs to, newest first."""
+    """List your organizations
+
+    Newest first, with your role in each.
+    """
     before = decode_id(query.cursor)
     with db.connection() as conn:
-        found = store.of_player(conn, current_player_id(), limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda organization: (str(organization.id),))
-    return {"items": [_organization(organization) for organization in page], "next_cursor": next_cursor}
+        organizations = store.list_for_player(conn, current_player_id(), limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(organizations, query.limit, lambda organization: (str(organization.id),))
+    return {"items": [_to_response(organization) for organization in page], "next_cursor": next_cursor}
 
 
 @api.get("/<org_id>", responses={200: OrganizationResponse})
 @requires_role("member")
 def get_organization(path: OrganizationPath) -> dict[str, Any]:
-    """One organization."""
+    """Get an organization
+
+    Needs the role member.
+    """
     with db.connection() as conn:
-        return _organization(_own(conn, path.org_id))
+        return _to_response(_find(conn, path.org_id))
 
 
 @api.patch("/<org_id>", responses={200: OrganizationResponse, 409: None})
 @requires_role("owner")
 def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> dict[str, Any]:
-    """Change the fields given; null takes the url away, and switches rules of fair play off."""
+    """Change an organization
+
+    Needs the role owner. Changes only the fields in the body. A null `url` removes it, a null `fair_play` turns its
+    rules off. 409 if the slug is taken.
+    """
     changes = body.changes()
     if "fair_play" in changes:
-        changes["fair_play"] = _asked(body.fair_play)
+        changes["fair_play"] = _active_rules(body.fair_play)
     with db.transaction() as conn:
         store.lock(conn, path.org_id)
-        before = _own(conn, path.org_id)
+        before = _find(conn, path.org_id)
         store.save(conn, replace(before, **changes))
-        changed = _own(conn, path.org_id)
-        states = _audit_fields(before), _audit_fields(changed)
+        after = _find(conn, path.org_id)
+        states = _audit_fields(before), _audit_fields(after)
         record_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)
-        return _organization(changed)
+        return _to_response(after)
 
 
 @api.get("/<org_id>/members", responses={200: MembersResponse})
 @requires_role("member")
 def list_members(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
-    """Who belongs to the organization, the longest registered first."""
+    """List members
+
+    Needs the role member. In the order in which the players registered.
+    """
     after = decode_id(query.cursor)
     with db.connection() as conn:
-        found = store.list_members(conn, path.org_id, limit=query.limit + 1, after=after)
-    page, next_cursor = paginate(found, query.limit, lambda member: (str(member.player_id),))
-    return {"items": [_member(member) for member in page], "next_cursor": next_cursor}
+        members = store.list_members(conn, path.org_id, limit=query.limit + 1, after=after)
+    page, next_cursor = paginate(members, query.limit, lambda member: (str(member.player_id),))
+    return {"items": [_to_member(member) for member in page], "next_cursor": next_cursor}
 
 
 @api.post("/<org_id>/members", responses={201: MemberResponse, 409: None})
 @requires_role("owner")
 @idempotent
 def add_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any], int]:
-    """Add a player by name, at once."""
+    """Add a member
+
+    Needs the role owner. 409 if the player is already a member.
+    """
     with transaction() as conn:
         player_id = store.add_member(conn, path.org_id, body.username, body.role)
         if player_id is None:
-            raise Invalid(FieldError("body.username", "nobody has this name"))
+            raise Invalid(FieldError("body.username", "no player has this username"))
         record(conn, "member.added", org_id=path.org_id, object_id=player_id, new={"role": body.role})
-        return _member(_member_of(conn, path.org_id, player_id)), 201
+        return _to_member(_find_member(conn, path.org_id, player_id)), 201
 
 
 @api.patch("/<org_id>/members/<player_id>", responses={200: MemberResponse, 409: None})
 @requires_role("owner")
 def update_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
-    """Give a member another role. The last owner stays: 409."""
+    """Change a member's role
+
+    Needs the role owner. 409 for the last owner.
+    """
     with db.transaction() as conn:
         owners = store.lock_owners(conn, path.org_id)
-        if current_player_id() not in owners:  # any more: somebody else was first, after the gate had looked
+        # A concurrent request may have removed the caller since the role was checked.
+        if current_player_id() not in owners:
             raise Forbidden
         if not has_owner_after(owners, path.player_id, body.role):
             raise LastOwner
-        before = {"role": _member_of(conn, path.org_id, path.player_id).role}
-        store.set_role(conn, path.org_id, path.player_id, body.role)
+        old = {"role": _find_member(conn, path.org_id, path.player_id).role}
         new = {"role": body.role}
-        record_change(conn, "member.changed", before, new, org_id=path.org_id, object_id=path.player_id)
-        changed = _member(_member_of(conn, path.org_id, path.player_id))
+        store.set_role(conn, path.org_id, path.player_id, body.role)
+        record_change(conn, "member.changed", old, new, org_id=path.org_id, object_id=path.player_id)
+        response = _to_member(_find_member(conn, path.org_id, path.player_id))
     publish_access_change(path.player_id)
-    return changed
+    return response
 
 
 @api.delete("/<org_id>/members/<player_id>", responses={204: None, 409: None})
 @requires_role("member")
 def remove_member(path: MemberPath) -> tuple[str, int]:
-    """Remove a member, as an owner, or leave. The last owner stays: 409."""
+    """Remove a member, or leave
+
+    Needs the role owner, except to leave. 409 for the last owner.
+    """
     with db.transaction() as conn:
         owners = store.lock_owners(conn, path.org_id)
         if current_player_id() not in owners and path.player_id != current_player_id():
             raise Forbidden
         if not has_owner_after(owners, path.player_id, None):
             raise LastOwner
-        before = {"role": _member_of(conn, path.org_id, path.player_id).role}
+        old = {"role": _find_member(conn, path.org_id, path.player_id).role}
         store.remove_member(conn, path.org_id, path.player_id)
-        record(conn, "member.removed", org_id=path.org_id, object_id=path.player_id, old=before)
+        record(conn, "member.removed", org_id=path.org_id, object_id=path.player_id, old=old)
     publish_access_change(path.player_id)
     return "", 204
 
 
-def _own(conn: Conn, org_id: UUID) -> Organization:
-    found = store.find(conn, org_id, current_player_id())
-    if found is None:  # the caller was removed, a moment after the gate
+def _find(conn: Conn, org_id: UUID) -> Organization:
+    """Return the organization. Raise Forbidden if the caller was removed since the role was checked."""
+    organization = store.find(conn, org_id, current_player_id())
+    if organization is None:
         raise Forbidden
-    return found
+    return organization
 
 
-def _member_of(conn: Conn, org_id: UUID, player_id: UUID) -> Member:
-    found = store.find_member(conn, org_id, player_id)
-    if found is None:
+def _find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member:
+    member = store.find_member(conn, org_id, player_id)
+    if member is None:
         raise NotFound
-    return found
+    return member
 
 
-def _asked(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
-    """As it is stored: null where nothing is asked, so that judging finds at once those who ask."""
+def _active_rules(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
+    """Return the rules to store, or None if all are off: judging reads only organizations with rules."""
     rules = fair_play.model_dump() if fair_play else {}
     return rules if any(rules.values()) else None
 
 
-def _audit_fields(found: Organization) -> dict[str, Any]:
-    return {"name": found.name, "slug": found.slug, "url": found.url, "fair_play": found.fair_play}
+def _audit_fields(organization: Organization) -> dict[str, Any]:
+    return {
+        "name": organization.name,
+        "slug": organization.slug,
+        "url": organization.url,
+        "fair_play": organization.fair_play,
+    }
 
 
-def _organization(found: Organization) -> dict[str, Any]:
-    fair_play = (found.fair_play or {}) if includes_role(found.role, "admin") else None
-    return OrganizationResponse.model_validate(vars(found) | {"fair_play": fair_play}).model_dump(mode="json")
+def _to_response(organization: Organization) -> dict[str, Any]:
+    fair_play = (organization.fair_play or {}) if includes_role(organization.role, "admin") else None
+    return OrganizationResponse.model_validate(vars(organization) | {"fair_play": fair_play}).model_dump(mode="json")
 
 
-def _member(found: Member) -> dict[str, Any]:
-    return MemberResponse.model_validate(found).model_dump(mode="json")
+def _to_member(member: Member) -> dict[str, Any]:
+    return MemberResponse.model_validate(member).model_dump(mode="json")

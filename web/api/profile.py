@@ -1,5 +1,4 @@
-"""A player's own account over HTTP: what it is, what is held on them and what they may set, its
-password, and its end."""
+"""A player's own account over HTTP: profile, password, export of personal data, erasure."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -8,7 +7,7 @@ from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
-from shared.accounts import erasure, passwords, store
+from shared.accounts import erasure, passwords, sessions, store
 from shared.accounts.export import document
 from shared.accounts.rules import PASSWORD_CHARACTERS
 from shared.accounts.store import Account, Profile
@@ -27,9 +26,9 @@ from web.http.schemas import Body, Id, PatchBody, ResponseModel, Timestamp, Time
 
 api = APIBlueprint("profile", __name__, url_prefix="/users/me", abp_tags=[Tag(name="Accounts")])
 
-EXPORT: dict[str | int, Any] = {
+EXPORT_RESPONSE: dict[str | int, Any] = {
     200: {
-        "description": "The document, a list for each kind of thing",
+        "description": "The document, with a list for each kind of data",
         "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
         "content": {
             "application/json": {"schema": {"type": "object", "required": ["exported_at", "account", "scans"]}}
@@ -38,11 +37,11 @@ EXPORT: dict[str | int, Any] = {
 }
 
 CurrentPassword = Annotated[str, StringConstraints(max_length=PASSWORD_CHARACTERS[1])]
-"""A password that is checked against the stored one. No more is said of its form."""
+"""A password in any form: it is compared with the stored one."""
 
 
 class ProfilePatchBody(PatchBody):
-    """What to change; null takes the address away. `timezone` is where quests that count days count them."""
+    """Fields to change. A null `email` removes the address. Quests that count days use `timezone`."""
 
     username: Username = ""
     email: Email | None = None
@@ -55,118 +54,134 @@ class PasswordBody(Body):
 
 
 class EraseBody(Body):
-    """Who has a password says it; a guest has none to say."""
+    """The current password. A guest has none and leaves it out."""
 
     current_password: CurrentPassword | None = None
 
 
 class ProfileResponse(ResponseModel):
-    """The caller's account; `email` is told to nobody else."""
+    """The caller's account. No other player can read `email`."""
 
     id: Id
     username: str
     email: str | None
     timezone: str
-    guest: bool = Field(description="Whether there is no password yet, and no name of one's own")
+    guest: bool = Field(description="True while the player has no password and a generated username")
     created_at: Timestamp
 
 
 @api.get("", responses={200: ProfileResponse})
 @requires_login
 def get_profile() -> dict[str, Any]:
-    """Your own account."""
+    """Get your account"""
     with db.connection() as conn:
-        return _profile(store.get_profile(conn, current_player_id()))
+        return _to_response(store.get_profile(conn, current_player_id()))
 
 
 @api.patch("", responses={200: ProfileResponse, 409: None})
 @requires_login
 def update_profile(body: ProfilePatchBody) -> dict[str, Any]:
-    """Change your own account: what is given, and nothing else. A guest has no name and no address to change: 409."""
+    """Change your account
+
+    Changes only the fields in the body. 409 if the username is taken, and for the username or email of a guest.
+    """
     player_id, changes = current_player_id(), body.changes()
     with db.transaction() as conn:
         before = store.get_profile(conn, player_id)
         if changes.keys() & {"username", "email"}:
-            _check_account(store.lock_account(conn, player_id))
+            _password_hash(store.lock_account(conn, player_id))
         if "username" in changes:
             store.rename(conn, player_id, changes["username"])
         if "email" in changes:
             store.set_email(conn, player_id, changes["email"])
         if "timezone" in changes:
             store.set_timezone(conn, player_id, changes["timezone"])
-        told = _profile(store.get_profile(conn, player_id))
+        response = _to_response(store.get_profile(conn, player_id))
         old, new = diff(vars(before) if before else {}, changes, secret=("email",))
         if new:
             record(conn, "account.changed", object_id=player_id, old=old, new=new)
-        return told
+        return response
 
 
 @api.post("/password", responses={204: None, 403: None, 409: None})
 @requires_login
 @serialize_requests
 def change_password(body: PasswordBody) -> tuple[str, int]:
-    """Change your password: from the answer on, every other login of yours has ended."""
-    player_id, family_id = current_caller().login
+    """Change your password
+
+    Revokes all your other sessions. 403 if the current password is wrong, 409 for a guest. 503 while the queue for
+    password hashing is full.
+    """
+    player_id, session_id = current_caller().session
     with db.connection() as conn:
-        stored = _check_account(store.get_account(conn, player_id))
-    if not passwords.verify_password(body.current_password, stored):
+        current_hash = _password_hash(store.get_account(conn, player_id))
+    if not passwords.verify_password(body.current_password, current_hash):
         raise WrongPassword
-    password_hash = passwords.hash_password(body.new_password)
+    new_hash = passwords.hash_password(body.new_password)
     with db.transaction() as conn:
-        if not store.replace_password_hash(conn, player_id, old=stored, new=password_hash):
-            raise WrongPassword  # any more: another request was first
-        store.revoke_sessions(conn, player_id, "password", but=family_id)
+        if not store.replace_password_hash(conn, player_id, old=current_hash, new=new_hash):
+            # A concurrent request has changed the password since it was verified.
+            raise WrongPassword
+        sessions.revoke_sessions(conn, player_id, "password", but=session_id)
         record(conn, "password.changed", object_id=player_id)
     publish_access_change(player_id)
     return "", 204
 
 
-@api.get("/export", responses=EXPORT)
+@api.get("/export", responses=EXPORT_RESPONSE)
 @requires_login
 def export_data() -> Response:
-    """Everything that is held on you, as one JSON document."""
+    """Export your data
+
+    Returns everything that Waymark stores about you as one JSON document.
+    """
     player_id = current_player_id()
-    written = SlotBoundIterator(lambda: prime(document(player_id, datetime.now(UTC))))
+    chunks = SlotBoundIterator(lambda: prime(document(player_id, datetime.now(UTC))))
     headers = {"Content-Disposition": 'attachment; filename="waymark-export.json"'}
-    return Response(written, headers=headers, content_type="application/json")
+    return Response(chunks, headers=headers, content_type="application/json")
 
 
 @api.delete("", responses={204: None, 403: None, 409: None})
 @requires_login
 @serialize_requests
 def delete_account(body: EraseBody) -> tuple[str, int]:
-    """Be forgotten: name, address and positions, codes you generated, every login. Counts and ledgers stay, under a
-    made-up name. The last owner of an organization has to make somebody else one first: 409."""
+    """Erase your account
+
+    Erases your username, email address and locations, the codes that you generated, and all your sessions. Counts and
+    ledgers remain under a generated name. Needs the current password, unless you are a guest. 409 if you are the last
+    owner of an organization.
+    """
     player_id = current_player_id()
     with db.connection() as conn:
-        found = store.get_account(conn, player_id)
-    if found is not None and found.password_hash is not None:
+        verified = store.get_account(conn, player_id)
+    if verified is not None and verified.password_hash is not None:
         if body.current_password is None:
-            raise Invalid(FieldError("body.current_password", "must be given"))
-        if not passwords.verify_password(body.current_password, found.password_hash):
+            raise Invalid(FieldError("body.current_password", "is required"))
+        if not passwords.verify_password(body.current_password, verified.password_hash):
             raise WrongPassword
     with db.transaction() as conn:
-        now = store.lock_account(conn, player_id)
-        if now is None:
+        account = store.lock_account(conn, player_id)
+        if account is None:
             raise Unauthenticated
-        if found is None or now.password_hash != found.password_hash:
-            raise WrongPassword  # any more
+        if verified is None or account.password_hash != verified.password_hash:
+            # A concurrent request has changed the password since it was verified.
+            raise WrongPassword
         erasure.erase(conn, player_id)
     background_sender.submit(ErasuresPending())
     publish_access_change(player_id)
     return "", 204
 
 
-def _check_account(found: Account | None) -> str:
-    """The hash of the account's password. Raises StillAGuest."""
-    if found is None:
+def _password_hash(account: Account | None) -> str:
+    """Return the hash of the account's password. Raise NotFound without an account, GuestAccount for a guest."""
+    if account is None:
         raise NotFound
-    if found.password_hash is None:
+    if account.password_hash is None:
         raise GuestAccount
-    return found.password_hash
+    return account.password_hash
 
 
-def _profile(found: Profile | None) -> dict[str, Any]:
-    if found is None:
+def _to_response(profile: Profile | None) -> dict[str, Any]:
+    if profile is None:
         raise NotFound
-    return ProfileResponse.model_validate(found).model_dump(mode="json")
+    return ProfileResponse.model_validate(profile).model_dump(mode="json")

@@ -29,6 +29,7 @@ from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.request_context import max_body_bytes
 from web.http.responses import json_response
 from web.http.schemas import Body, Id, Integer, OrganizationPath, ResponseModel, StrictBool, Timestamp
+from web.http.settings import current_settings
 
 api = APIBlueprint(
     "renders", __name__, url_prefix="/api/organizations/<org_id>/renders", abp_tags=[Tag(name="Renders")]
@@ -280,11 +281,11 @@ def _to_response(render: Render, errors: list[store.FailedCode]) -> dict[str, An
 def _signed_query(render: Render) -> str:
     """Return the query that allows the download without a token."""
     expires = int((datetime.now(UTC) + LINK_TTL).timestamp())
-    signature = signed_links.sign(key_for("download links"), render.id, expires)
+    signature = signed_links.sign(key_for("download links", current_settings()), render.id, expires)
     return urlencode({"expires": expires, "signature": signature})
 
 
 def _check_link(render_id: UUID) -> None:
-    key, now = key_for("download links"), datetime.now(UTC)
+    key, now = key_for("download links", current_settings()), datetime.now(UTC)
     if not signed_links.is_valid(key, render_id, request.args.get("expires", ""), request.args["signature"], now):
         raise Forbidden("This link has expired, or its signature is not valid.")

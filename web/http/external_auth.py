@@ -1,4 +1,4 @@
-"""Tokens of an outside authentication service, where the operator takes them. See docs/decisions/0028."""
+"""Tokens of an external issuer, if the settings name one (docs/decisions/0028)."""
 
 import time
 from functools import lru_cache
@@ -22,73 +22,75 @@ log = get_logger()
 MAX_KNOWN_PLAYERS = 4_096
 EXTENSION = "waymark_external_issuer"
 KNOWN_PLAYERS = "waymark_external_players"
-UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, PyJWTError)
+READ_ERRORS = (OSError, ValueError, LookupError, TypeError, AttributeError, PyJWTError)
+"""Errors of a key file that is missing, not readable or malformed."""
 
 
 FileVersion = tuple[int, int, int, int]
 
 
 class KeyFile:
-    """A file with a public key (PEM) or a set of them (JWKS), read again when it was changed: keys are rotated."""
+    """A file with a public key (PEM) or a JWK set. It is read again after each change, for key rotation."""
 
-    def __init__(self, path: Path, trust: IssuerPolicy) -> None:
-        self._path, self._trust = path, trust
-        self._seen: FileVersion | None = self._stamp()
+    def __init__(self, path: Path, policy: IssuerPolicy) -> None:
+        self._path, self._policy = path, policy
+        self._version: FileVersion | None = self._stat()
         self._keys = self._read()
 
     def keys(self) -> KeySet:
-        """The keys in the file. While it is gone, or makes no sense, those that were in it last; that is said once."""
+        """Return the keys in the file. While it is missing or invalid, return the last valid keys, and log it once."""
         try:
-            stamp = self._stamp()
+            version = self._stat()
         except OSError:
-            stamp = None
-        if stamp != self._seen:
-            self._seen = stamp
+            version = None
+        if version != self._version:
+            self._version = version
             try:
                 self._keys = self._read()
                 log.info("external_keys_loaded", keys=len(self._keys.keys))
-            except UNREADABLE as error:
+            except READ_ERRORS as error:
                 log.warning("external_keys_invalid", error=type(error).__name__)
         return self._keys
 
-    def _stamp(self) -> FileVersion:
-        """What changes with the file, and with who may read it."""
-        told = self._path.stat()
-        return told.st_mtime_ns, told.st_ctime_ns, told.st_size, told.st_ino
+    def _stat(self) -> FileVersion:
+        """Return values that change with the file's content and permissions."""
+        stat = self._path.stat()
+        return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
     def _read(self) -> KeySet:
-        from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - seldom needed
+        from cryptography.hazmat.primitives.serialization import load_pem_public_key  # noqa: PLC0415 - rarely needed
 
         text = self._path.read_text()
         if "-----BEGIN PUBLIC KEY-----" in text:
-            return KeySet((SigningKey(None, load_pem_public_key(text.encode()), self._trust.algorithms),))
-        return external_tokens.parse_jwks(text, self._trust.algorithms)
+            return KeySet((SigningKey(None, load_pem_public_key(text.encode()), self._policy.algorithms),))
+        return external_tokens.parse_jwks(text, self._policy.algorithms)
 
 
 class ExternalIssuer:
-    """The service whose tokens are taken."""
+    """The issuer whose tokens are accepted."""
 
-    def __init__(self, trust: IssuerPolicy, source: KeyFile | KeySet) -> None:
-        self.trust, self._source = trust, source
+    def __init__(self, policy: IssuerPolicy, source: KeyFile | KeySet) -> None:
+        self.policy, self._source = policy, source
 
     def verify(self, token: str) -> ExternalIdentity | None:
-        """Whom the token names; None if it is not of this service. Raises Unauthenticated where it says so and does not
-        hold."""
-        if not _is_theirs(token, self.trust.issuer):
+        """Return the token's identity. None if another issuer issued it. Raise Unauthenticated if it is invalid."""
+        if not _is_from_issuer(token, self.policy.issuer):
             return None
-        found = _verified(token, self.trust, self._source.keys() if isinstance(self._source, KeyFile) else self._source)
-        if found.expires_at <= time.time():
+        keys = self._source.keys() if isinstance(self._source, KeyFile) else self._source
+        identity = _verified(token, self.policy, keys)
+        # The result is cached, so the expiry is checked again.
+        if identity.expires_at <= time.time():
             raise Unauthenticated
-        return found
+        return identity
 
 
-_is_theirs = lru_cache(maxsize=4_096)(external_tokens.is_from_issuer)
+# Cached by token, as Waymark's own tokens are. New keys are a new set, and so a new entry.
+_is_from_issuer = lru_cache(maxsize=4_096)(external_tokens.is_from_issuer)
 _verified = lru_cache(maxsize=4_096)(verify)
-"""Remembered, as our own are; other keys, other answers."""
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Accept tokens of the external issuer in the settings, if there is one. Raises SettingsError for its key file."""
+    """Accept tokens of the external issuer in the settings, if there is one. Raise SettingsError for its key file."""
     app.extensions[EXTENSION] = create_issuer(settings)
     app.extensions[KNOWN_PLAYERS] = {}
 
@@ -99,41 +101,40 @@ def issuer() -> ExternalIssuer | None:
 
 
 def create_issuer(settings: Settings) -> ExternalIssuer | None:
-    """Return the external issuer in the settings, or None. Raises SettingsError if its key file is unusable."""
+    """Return the external issuer in the settings, or None. Raise SettingsError if its key file is not usable."""
     if settings.external_auth_issuer is None or settings.external_auth_audience is None:
         return None
-    trust = IssuerPolicy(
+    policy = IssuerPolicy(
         settings.external_auth_issuer,
         settings.external_auth_audience,
         settings.external_auth_subject_claim,
         settings.external_auth_allowed_algorithms,
     )
     if settings.external_auth_secret is not None:
-        return ExternalIssuer(
-            trust,
-            KeySet((SigningKey(None, settings.external_auth_secret.get_secret_value().encode(), trust.algorithms),)),
-        )
+        secret = settings.external_auth_secret.get_secret_value().encode()
+        return ExternalIssuer(policy, KeySet((SigningKey(None, secret, policy.algorithms),)))
     try:
-        return ExternalIssuer(trust, KeyFile(settings.external_auth_keys_file or Path(), trust))
-    except UNREADABLE as error:
-        raise SettingsError(f"EXTERNAL_AUTH_KEYS_FILE must hold a public key in PEM, or a JWKS: {error}") from None
+        return ExternalIssuer(policy, KeyFile(settings.external_auth_keys_file or Path(), policy))
+    except READ_ERRORS as error:
+        raise SettingsError(f"EXTERNAL_AUTH_KEYS_FILE must contain a public key (PEM) or a JWK set: {error}") from None
 
 
-def get_or_create_session(theirs: ExternalIdentity) -> tuple[UUID, UUID]:
-    """The player whom a token names, and its login; both are made on first sight. Whether the login still holds is
-    asked of PostgreSQL, as that of any."""
+def get_or_create_session(identity: ExternalIdentity) -> tuple[UUID, UUID]:
+    """Return the ids of the token's player and session. Both are created at the token's first use.
+
+    The session may be revoked: the caller reads it from PostgreSQL, like any session.
+    """
     known = _known_players()
-    player_id = known.get(theirs.session_id)
+    player_id = known.get(identity.session_id)
     if player_id is None:
         with db.transaction() as conn:
             origin = RequestOrigin(request.remote_addr, g.request_id)
-            player_id = get_or_create_player(
-                conn, theirs, may_name_ours=current_settings().external_auth_link_existing_players, origin=origin
-            )
+            link_existing = current_settings().external_auth_link_existing_players
+            player_id = get_or_create_player(conn, identity, link_existing=link_existing, origin=origin)
         if len(known) >= MAX_KNOWN_PLAYERS:
             known.clear()
-        known[theirs.session_id] = player_id
-    return player_id, theirs.session_id
+        known[identity.session_id] = player_id
+    return player_id, identity.session_id
 
 
 def _known_players() -> dict[UUID, UUID]:

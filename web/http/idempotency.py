@@ -24,6 +24,7 @@ from shared.infra.db import Conn
 from shared.infra.idempotency import StoredResponse
 from shared.infra.keys import key_for
 from web.http.auth import current_caller
+from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 HEADER = "Idempotency-Key"
@@ -61,7 +62,7 @@ def request_digest() -> bytes:
         body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)
     content = f"{request.method} {request.full_path}\n{body}"
     # Keyed, because bodies may contain passwords, which a plain hash would leave open to guessing.
-    return hmac.digest(key_for("request digests"), content.encode("utf-8", "replace"), sha256)
+    return hmac.digest(key_for("request digests", current_settings()), content.encode("utf-8", "replace"), sha256)
 
 
 def idempotent(view: View) -> View:
@@ -132,12 +133,16 @@ def _named_player(body: str) -> UUID | None:
     return UUID(player_id) if player_id is not None else None
 
 
+def _cipher() -> AESGCM:
+    return AESGCM(key_for("stored responses", current_settings()))
+
+
 def _encrypt(text: str, context: bytes) -> str:
     """Return the text encrypted with AES-256-GCM. It can be decrypted in the same context only."""
     nonce = token_bytes(NONCE_BYTES)
-    return b64encode(nonce + AESGCM(key_for("stored responses")).encrypt(nonce, text.encode(), context)).decode()
+    return b64encode(nonce + _cipher().encrypt(nonce, text.encode(), context)).decode()
 
 
 def _decrypt(text: str, context: bytes) -> str:
     data = b64decode(text)
-    return AESGCM(key_for("stored responses")).decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], context).decode()
+    return _cipher().decrypt(data[:NONCE_BYTES], data[NONCE_BYTES:], context).decode()

@@ -21,7 +21,7 @@ from simple_websocket import Server
 from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
-from shared.accounts import store as accounts
+from shared.accounts import sessions
 from shared.errors import Forbidden, NotFound, TooManyWebSockets, Unauthenticated
 from shared.infra import db, event_log
 from shared.infra.concurrency import release_permit
@@ -85,7 +85,7 @@ def create_ticket() -> Response:
     seconds. An `Idempotency-Key` has no effect here: a retry returns a new ticket, because the first may be used.
     """
     ticket = secrets.token_urlsafe(32)
-    player_id, session_id = current_caller().login
+    player_id, session_id = current_caller().session
     client().set(_ticket_key(ticket), f"{player_id} {session_id}", ex=TICKET_SECONDS)
     return json_response({"ticket": ticket, "expires_in": TICKET_SECONDS}, 201)
 
@@ -133,7 +133,7 @@ def open_subscription() -> None:
         raise TooManyWebSockets
     g.holds_slot = True
     g.subscription = Subscription(
-        "org" if "org_id" in ids else "player", ids.get("org_id") or caller.login[0], caller.login[0]
+        "org" if "org_id" in ids else "player", ids.get("org_id") or caller.session[0], caller.session[0]
     )
     fanout.add(g.subscription)
     _start(g.subscription)
@@ -164,9 +164,9 @@ class Listener:
     def check(self, player_id: UUID | None = None) -> None:
         """Raise Unauthenticated, Forbidden or NotFound if the caller has no access, or lost it."""
         self.checked_at = time.monotonic()
-        listener, session_id = self.caller.login
+        listener, session_id = self.caller.session
         with db.connection() as conn:
-            if not accounts.is_session_active(conn, session_id, listener):
+            if not sessions.is_session_active(conn, session_id, listener):
                 raise Unauthenticated
         if self.org_id is not None:
             authorize(listener, self.org_id, "analyst")

@@ -1,4 +1,4 @@
-"""What operators do to people's accounts from the command line; each is a line of the audit trail.
+"""Administer accounts, sessions and API keys from the command line. Each change is recorded in the audit log.
 
     python -m workers.cli.admin create-owner USERNAME --organization NAME
     python -m workers.cli.admin reset-password USERNAME
@@ -8,8 +8,8 @@
     python -m workers.cli.admin keys ORGANIZATION_SLUG
     python -m workers.cli.admin revoke-key ID
 
-Passwords are asked for, or read from standard input with --password-stdin; never given as an argument, which everybody
-on the machine could read.
+Passwords are read from the terminal, or from standard input with --password-stdin. They are never arguments, because
+every user of the machine can read the arguments of a process.
 """
 
 import argparse
@@ -19,6 +19,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from shared.accounts import passwords, store
+from shared.accounts import sessions as session_store
 from shared.accounts.rules import PASSWORD_CHARACTERS, is_username
 from shared.audit import store as audit
 from shared.audit.store import OPERATOR
@@ -32,13 +33,15 @@ from shared.infra.timestamps import format_rfc3339
 from shared.organizations import api_keys
 from shared.organizations import store as organizations
 
+MAX_KEYS_LISTED = 10_000
+
 
 class CommandError(SystemExit):
-    """Why nothing was done; the process ends with status 1."""
+    """The command changed nothing. The process prints the message and ends with status 1."""
 
 
 def create_owner(username: str, organization: str, password: str) -> str:
-    """An account, and the organization that it owns."""
+    """Create an account, and an organization that it owns."""
     password_hash = passwords.hash_password(password)
     with db.transaction() as conn:
         player_id = uuid7()
@@ -49,171 +52,187 @@ def create_owner(username: str, organization: str, password: str) -> str:
             conn, OPERATOR, "organization.created", org_id=org_id, object_id=org_id, new={"name": organization}
         )
         slug = organizations.get_slug(conn, org_id)
-    return f"{username} ({player_id}) owns {organization}: {slug} ({org_id})"
+    return f"Created {username} ({player_id}), owner of {organization}: {slug} ({org_id})"
 
 
 def reset_password(username: str, password: str) -> str:
-    """Another password for an account, whose logins all end."""
+    """Set a new password, and revoke all sessions of the account."""
     password_hash = passwords.hash_password(password)
     with db.transaction() as conn:
-        player_id = _player(conn, username)
+        player_id = _find_player(conn, username)
         if not store.set_password_hash(conn, player_id, password_hash):
-            raise CommandError(f"{username} is a guest, and has no password")
-        ended = store.revoke_sessions(conn, player_id, "operator")
+            raise CommandError(f"{username} is a guest and has no password")
+        revoked = session_store.revoke_sessions(conn, player_id, "operator")
         audit.record(conn, OPERATOR, "password.reset", org_id=None, object_id=player_id)
     publish_access_change(player_id)
-    return f"{username} has another password; {_logins(ended)} ended"
+    return f"Reset the password of {username} and revoked {_count_sessions(revoked)}"
 
 
 def sessions(username: str) -> str:
-    """The logins of a player that stand, oldest first."""
+    """List the active sessions of a player, oldest first."""
     with db.connection() as conn:
-        found = store.list_sessions(conn, _player(conn, username))
+        active = session_store.list_sessions(conn, _find_player(conn, username))
     return _table(
-        (str(each.id), f"since {format_rfc3339(each.created_at)}", f"until {format_rfc3339(each.expires_at)}")
-        for each in found
+        (
+            (
+                str(session.id),
+                f"since {format_rfc3339(session.created_at)}",
+                f"until {format_rfc3339(session.expires_at)}",
+            )
+            for session in active
+        ),
+        empty=f"No active sessions of {username}",
     )
 
 
 def revoke_sessions(username: str) -> str:
-    """End every login of a player."""
+    """Revoke all sessions of a player."""
     with db.transaction() as conn:
-        player_id = _player(conn, username)
-        ended = store.revoke_sessions(conn, player_id, "operator")
-        audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=player_id, new={"logins": ended})
+        player_id = _find_player(conn, username)
+        revoked = session_store.revoke_sessions(conn, player_id, "operator")
+        audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=player_id, new={"sessions": revoked})
     publish_access_change(player_id)
-    return f"{_logins(ended)} of {username} ended"
+    return f"Revoked {_count_sessions(revoked)} of {username}"
 
 
-def revoke_session(family_id: UUID) -> str:
-    """End one login."""
+def revoke_session(session_id: UUID) -> str:
+    """Revoke one session."""
     with db.transaction() as conn:
-        player_id = store.session_owner(conn, family_id)
-        if player_id is None or not store.revoke_session(conn, family_id, "operator"):
-            raise CommandError(f"No login {family_id} stands")
-        audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=family_id)
+        player_id = session_store.session_owner(conn, session_id)
+        if player_id is None or not session_store.revoke_session(conn, session_id, "operator"):
+            raise CommandError(f"No active session {session_id}")
+        audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=session_id)
     publish_access_change(player_id)
-    return f"Login {family_id} ended"
+    return f"Revoked session {session_id}"
 
 
 def list_keys(slug: str) -> str:
-    """An organization's API keys, newest first: how each begins, and what it may."""
+    """List an organization's API keys, newest first: id, prefix, name, scopes, expiry, last use."""
     with db.connection() as conn:
-        org_id = organizations.id_of(conn, slug)
+        org_id = organizations.find_id_by_slug(conn, slug)
         if org_id is None:
-            raise CommandError(f"There is no organization {slug}")
-        found = api_keys.list_for_organization(conn, org_id, limit=10_000)
+            raise CommandError(f"No organization {slug}")
+        keys = api_keys.list_for_organization(conn, org_id, limit=MAX_KEYS_LISTED)
     return _table(
         (
-            str(each.id),
-            each.prefix,
-            each.name,
-            ",".join(each.scopes),
-            f"expires {format_rfc3339(each.expires_at)}" if each.expires_at else "never expires",
-            f"used {format_rfc3339(each.last_used_at)}" if each.last_used_at else "never used",
-        )
-        for each in found
+            (
+                str(key.id),
+                key.prefix,
+                key.name,
+                ",".join(key.scopes),
+                f"expires {format_rfc3339(key.expires_at)}" if key.expires_at else "never expires",
+                f"used {format_rfc3339(key.last_used_at)}" if key.last_used_at else "never used",
+            )
+            for key in keys
+        ),
+        empty=f"No API keys of {slug}",
     )
 
 
 def revoke_key(key_id: UUID) -> str:
-    """End an API key."""
+    """Revoke an API key."""
     with db.transaction() as conn:
         org_id = api_keys.find_organization_id(conn, key_id)
-        revoked = org_id and api_keys.revoke(conn, org_id, key_id)
-        if not revoked:
-            raise CommandError(f"No key {key_id} stands")
-        told = {"name": revoked.name, "prefix": revoked.prefix, "scopes": revoked.scopes}
-        audit.record(conn, OPERATOR, "key.revoked", org_id=org_id, object_id=key_id, old=told)
+        key = org_id and api_keys.revoke(conn, org_id, key_id)
+        if not key:
+            raise CommandError(f"No active API key {key_id}")
+        old = {"name": key.name, "prefix": key.prefix, "scopes": key.scopes}
+        audit.record(conn, OPERATOR, "key.revoked", org_id=org_id, object_id=key_id, old=old)
     publish_access_change(key_id)
-    return f"Key {revoked.prefix} ({revoked.name}) is not good any more"
+    return f"Revoked API key {key.prefix} ({key.name})"
 
 
-def _player(conn: Conn, username: str) -> UUID:
-    found = store.id_of(conn, username)
-    if found is None:
-        raise CommandError(f"Nobody is called {username}")
-    return found
+def _find_player(conn: Conn, username: str) -> UUID:
+    player_id = store.find_id(conn, username)
+    if player_id is None:
+        raise CommandError(f"No player {username}")
+    return player_id
 
 
-def _logins(n: int) -> str:
-    return "1 login" if n == 1 else f"{n:,} logins"
+def _count_sessions(n: int) -> str:
+    return "1 session" if n == 1 else f"{n:,} sessions"
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> str:
-    return "\n".join("  ".join(row) for row in rows) or "None"
+def _table(rows: Iterable[tuple[str, ...]], *, empty: str) -> str:
+    return "\n".join("  ".join(row) for row in rows) or empty
 
 
-def _password(*, from_stdin: bool) -> str:
+def _read_password(*, from_stdin: bool) -> str:
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         try:
-            password, again = getpass.getpass("Password: "), getpass.getpass("Once more: ")
+            password, repeated = getpass.getpass("Password: "), getpass.getpass("Repeat password: ")
         except EOFError:
-            raise CommandError("There is no terminal to ask at: use --password-stdin") from None
-        if password != again:
-            raise CommandError("These are two different passwords")
+            raise CommandError("No terminal to read the password from: use --password-stdin") from None
+        if password != repeated:
+            raise CommandError("The passwords differ")
     least, most = PASSWORD_CHARACTERS
     if not least <= len(password) <= most:
-        raise CommandError(f"A password has {least} to {most} characters")
+        raise CommandError(f"A password must have {least} to {most} characters")
     return password
 
 
 def _username(text: str) -> str:
     if not is_username(text):
-        raise argparse.ArgumentTypeError("3-32 of letters, digits, _ . -")
+        raise argparse.ArgumentTypeError("must be 3-32 letters, digits, _ . or -")
     return text
 
 
 def _name(text: str) -> str:
     if not (1 <= len(text) <= 200 and text.isprintable() and text.strip()):
-        raise argparse.ArgumentTypeError("1-200 characters, on one line")
+        raise argparse.ArgumentTypeError("must be 1-200 characters on one line")
     return text
 
 
-def read(arguments: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m workers.cli.admin", description="People's accounts, for operators")
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m workers.cli.admin", description="Administer accounts, sessions and API keys"
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    secret = argparse.ArgumentParser(add_help=False)
-    secret.add_argument("--password-stdin", action="store_true", help="read it from standard input, and do not ask")
-    owner = commands.add_parser("create-owner", parents=[secret], help="make an account and its organization")
+    password = argparse.ArgumentParser(add_help=False)
+    password.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+    owner = commands.add_parser("create-owner", parents=[password], help="create an account and its organization")
     owner.add_argument("username", type=_username)
     owner.add_argument("--organization", type=_name, required=True, metavar="NAME")
-    reset = commands.add_parser("reset-password", parents=[secret], help="and end every login")
+    reset = commands.add_parser(
+        "reset-password", parents=[password], help="set a new password and revoke all sessions of a player"
+    )
     reset.add_argument("username")
-    for name, does in (("sessions", "list logins"), ("revoke-sessions", "end every login of a player")):
-        commands.add_parser(name, help=does).add_argument("username")
-    commands.add_parser("revoke-session", help="end one login").add_argument("id", type=UUID)
-    commands.add_parser("keys", help="list an organization's API keys").add_argument("organization", metavar="SLUG")
-    commands.add_parser("revoke-key", help="end an API key").add_argument("id", type=UUID)
+    for name, summary in (("sessions", "list active sessions"), ("revoke-sessions", "revoke all sessions of a player")):
+        commands.add_parser(name, help=summary).add_argument("username")
+    commands.add_parser("revoke-session", help="revoke one session").add_argument("id", type=UUID)
+    keys = commands.add_parser("keys", help="list an organization's API keys")
+    keys.add_argument("organization", metavar="SLUG")
+    commands.add_parser("revoke-key", help="revoke an API key").add_argument("id", type=UUID)
     return parser.parse_args(arguments)
 
 
-def run(given: argparse.Namespace) -> str:
-    """Do what was asked; what to print of it."""
-    match given.command:
+def run(arguments: argparse.Namespace) -> str:
+    """Run the command, and return its output."""
+    match arguments.command:
         case "create-owner":
-            return create_owner(given.username, given.organization, _password(from_stdin=given.password_stdin))
+            password = _read_password(from_stdin=arguments.password_stdin)
+            return create_owner(arguments.username, arguments.organization, password)
         case "reset-password":
-            return reset_password(given.username, _password(from_stdin=given.password_stdin))
+            return reset_password(arguments.username, _read_password(from_stdin=arguments.password_stdin))
         case "sessions":
-            return sessions(given.username)
+            return sessions(arguments.username)
         case "revoke-sessions":
-            return revoke_sessions(given.username)
+            return revoke_sessions(arguments.username)
         case "revoke-session":
-            return revoke_session(given.id)
+            return revoke_session(arguments.id)
         case "keys":
-            return list_keys(given.organization)
+            return list_keys(arguments.organization)
         case _:
-            return revoke_key(given.id)
+            return revoke_key(arguments.id)
 
 
 def main(arguments: list[str]) -> None:
-    given = read(arguments)
-    configure("operators")
+    parsed = parse(arguments)
+    configure("admin")
     try:
-        print(run(given))
+        print(run(parsed))
     except DomainError as error:
         raise CommandError(str(error)) from error
     finally:
