@@ -1,4 +1,4 @@
-"""Scans that a machine hands in with an API key: for any player, of its own organization's codes only."""
+"""Scans that an API key submits: for any player, of codes of its own organization only."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,11 +26,12 @@ def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn)
 
 
-def scan(client: Any, by: ApiKeyCaller | SignedInPlayer, player_id: UUID, **fields: Any) -> Any:
-    return client.post("/scan", json={"player_id": str(player_id), "qr_code": "spy123"} | fields, headers=by.headers)
+def scan(client: Any, submitter: ApiKeyCaller | SignedInPlayer, player_id: UUID, **fields: Any) -> Any:
+    body = {"player_id": str(player_id), "qr_code": "spy123"} | fields
+    return client.post("/scan", json=body, headers=submitter.headers)
 
 
-def test_it_scans_for_any_player_and_reads_the_verdict(
+def test_key_submits_for_any_player_and_reads_the_verdict(
     client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
@@ -40,41 +41,42 @@ def test_it_scans_for_any_player_and_reads_the_verdict(
 
     assert accepted.status_code == 202
     for reader in (kiosk, ada, staff.analyst):
-        told = client.get(accepted.json["result_url"], headers=reader.headers)
-        assert (told.status_code, told.json["status"], told.json["player_id"]) == (200, "success", str(ada.id))
+        response = client.get(accepted.json["result_url"], headers=reader.headers)
+        verdict = response.json
+        assert (response.status_code, verdict["status"], verdict["player_id"]) == (200, "success", str(ada.id))
     for reader in (make_key(conn, staff.org_id), sign_in(client.application, conn)):
         assert client.get(accepted.json["result_url"], headers=reader.headers).status_code == 404
     assert conn.execute("SELECT api_key_id FROM player_scans").fetchone() == (kiosk.id,)
 
 
-def test_a_player_that_there_is_not(client: Any, conn: Conn, kiosk: ApiKeyCaller) -> None:
-    answer = scan(client, kiosk, uuid4())
+def test_scan_for_an_unknown_player_is_404(client: Any, conn: Conn, kiosk: ApiKeyCaller) -> None:
+    response = scan(client, kiosk, uuid4())
 
-    assert (answer.status_code, answer.json["detail"]) == (404, "There is no such player.")
+    assert (response.status_code, response.json["detail"]) == (404, "This player does not exist.")
     assert conn.execute("SELECT count(*) FROM player_scans").fetchone() == (0,)
     assert conn.execute("SELECT count(*) FROM events").fetchone() == (0,)
 
 
-def test_a_code_of_another_organization_is_as_unknown_as_none(
+def test_code_of_another_organization_reads_like_an_unknown_one(
     client: Any, conn: Conn, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
-    make_code(conn, code="theirs")
-    told = []
-    for code in ("theirs", "nobodys"):
+    make_code(conn, code="foreign")
+    verdicts = []
+    for code in ("foreign", "unknown"):
         accepted = scan(client, kiosk, ada.id, qr_code=code)
         judge_pending()
-        answer = client.get(accepted.json["result_url"], headers=kiosk.headers).json
-        told.append({k: v for k, v in answer.items() if k not in ("scan_id", "qr_code") and "_at" not in k})
+        verdict = client.get(accepted.json["result_url"], headers=kiosk.headers).json
+        verdicts.append({k: v for k, v in verdict.items() if k not in ("scan_id", "qr_code") and "_at" not in k})
 
-    assert told[0] == told[1]
-    assert told[0]["reason"] == "unknown_code"
+    assert verdicts[0] == verdicts[1]
+    assert verdicts[0]["reason"] == "unknown_code"
     assert conn.execute("SELECT DISTINCT org_id FROM events").fetchall() == [(None,)]
-    own = scan(client, ada, ada.id, qr_code="theirs")
+    own = scan(client, ada, ada.id, qr_code="foreign")
     judge_pending()
     assert client.get(own.json["result_url"], headers=ada.headers).json["status"] == "success"
 
 
-def test_a_scan_of_the_player_themself_is_not_the_keys_to_read(
+def test_key_cannot_read_a_scan_that_the_player_submitted(
     client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
@@ -83,7 +85,7 @@ def test_a_scan_of_the_player_themself_is_not_the_keys_to_read(
     assert client.get(accepted.json["result_url"], headers=kiosk.headers).status_code == 404
 
 
-def test_the_same_nonce_is_the_same_scan_for_whoever_may_read_it(
+def test_retry_returns_the_first_scan_to_its_readers_only(
     client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
@@ -93,10 +95,11 @@ def test_the_same_nonce_is_the_same_scan_for_whoever_may_read_it(
     assert scan(client, ada, ada.id, nonce="n1").json == first.json
     assert scan(client, kiosk, ada.id, nonce="n1", qr_code="other").status_code == 409
     assert scan(client, make_key(conn, staff.org_id), ada.id, nonce="n1").status_code == 409
-    assert scan(client, kiosk, make_player(conn), nonce="n1").status_code == 202  # per player, as ever
+    # Nonces of two players are independent.
+    assert scan(client, kiosk, make_player(conn), nonce="n1").status_code == 202
 
 
-def test_a_key_that_was_revoked_leaves_its_scans(
+def test_scans_of_a_revoked_key_are_judged(
     client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
@@ -109,24 +112,24 @@ def test_a_key_that_was_revoked_leaves_its_scans(
     assert client.get(accepted.json["result_url"], headers=ada.headers).json["status"] == "success"
 
 
-def test_without_the_scope_it_scans_nothing(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
+def test_key_without_the_scope_cannot_submit(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     reader = make_key(conn, staff.org_id, "codes:read", "codes:write", "renders", "analytics")
 
     assert scan(client, reader, ada.id).status_code == 403
     assert conn.execute("SELECT count(*) FROM player_scans").fetchone() == (0,)
 
 
-def at(place: Coordinates, **when: Any) -> dict[str, Any]:
-    told = {"latitude": place.latitude, "longitude": place.longitude}
-    return told | {"scanned_at": (datetime.now(UTC) - timedelta(**when)).isoformat()}
+def at(coordinates: Coordinates, **ago: Any) -> dict[str, Any]:
+    scanned_at = (datetime.now(UTC) - timedelta(**ago)).isoformat()
+    return {"latitude": coordinates.latitude, "longitude": coordinates.longitude, "scanned_at": scanned_at}
 
 
 @pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
 @pytest.mark.parametrize("hours", [0, 30], ids=["live", "late"])
-def test_a_key_neither_learns_where_a_player_is_nor_has_their_next_scan_held(
+def test_travel_is_compared_within_one_submitter(
     client: Any, conn: Conn, kiosk: ApiKeyCaller, staff: Staff, ada: SignedInPlayer, one_batch: bool, hours: int
 ) -> None:
-    """Anybody may found an organization, put a code anywhere and hand in scans of it for whom they like."""
+    """Any player can create an organization, put a code anywhere and submit scans of it for any player."""
     make_code(conn, staff.org_id, code="trap", per_player_limit=None)
     make_code(conn, code="real", per_player_limit=None)
     scans: list[tuple[ApiKeyCaller | SignedInPlayer, str, Coordinates]] = [
@@ -135,13 +138,14 @@ def test_a_key_neither_learns_where_a_player_is_nor_has_their_next_scan_held(
         (ada, "real", AMSTERDAM),
         (kiosk, "trap", LISBON),
     ]
-    told = []
-    for seconds, (by, code, place) in enumerate(scans):
-        fields = at(place, hours=hours, seconds=40 - 10 * seconds)
-        told.append((by, scan(client, by, ada.id, qr_code=code, **fields).json["result_url"]))
+    submitted = []
+    for seconds, (submitter, code, coordinates) in enumerate(scans):
+        fields = at(coordinates, hours=hours, seconds=40 - 10 * seconds)
+        submitted.append((submitter, scan(client, submitter, ada.id, qr_code=code, **fields).json["result_url"]))
         if not one_batch:
             judge_pending()
     judge_pending()
 
-    verdicts = [client.get(url, headers=by.headers).json["status"] for by, url in told]
-    assert verdicts == ["success", "success", "success", "held"]  # the last: from Sydney, by its own hand
+    verdicts = [client.get(url, headers=submitter.headers).json["status"] for submitter, url in submitted]
+    # Only the last follows a fix of the same submitter, in Sydney.
+    assert verdicts == ["success", "success", "success", "held"]
