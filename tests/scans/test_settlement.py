@@ -1,4 +1,4 @@
-"""Claiming, judging and settling against PostgreSQL: once, under races, and after every kind of interruption."""
+"""Judging and settling in PostgreSQL: once each, under races and after interruptions."""
 
 import threading
 from collections import Counter
@@ -39,16 +39,16 @@ def statuses(conn: Conn) -> Counter[tuple[str, str | None]]:
 
 
 def verdict(conn: Conn, scan_id: UUID) -> tuple[str, str | None]:
-    found = store.find(conn, scan_id)
-    assert found is not None
-    return found.status, found.reason
+    scan = store.find(conn, scan_id)
+    assert scan is not None
+    return scan.status, scan.reason
 
 
 def event_types(conn: Conn) -> Counter[str]:
     return Counter(row[0] for row in conn.execute("SELECT type FROM events"))
 
 
-def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) -> None:
+def test_judging_pays_rewards_and_records_events(conn: Conn) -> None:
     org = make_org(conn)
     drop = make_code(conn, org, AMSTERDAM, reward_quantity=3)
     player = make_player(conn)
@@ -67,7 +67,7 @@ def test_one_nudge_settles_everything_with_its_rewards_and_events(conn: Conn) ->
     assert conn.execute("SELECT count(*) FROM events WHERE org_id = %s", (org,)).fetchone() == (5,)
 
 
-def test_settling_again_changes_nothing(conn: Conn) -> None:
+def test_judging_again_changes_nothing(conn: Conn) -> None:
     submit_scan(conn, make_player(conn), make_code(conn))
     worker.judge_pending()
     before = conn.execute("SELECT * FROM player_scans").fetchall(), event_types(conn)
@@ -75,7 +75,7 @@ def test_settling_again_changes_nothing(conn: Conn) -> None:
     assert (conn.execute("SELECT * FROM player_scans").fetchall(), event_types(conn)) == before
 
 
-def test_an_encounter_hands_out_the_puzzle_without_its_solution(conn: Conn) -> None:
+def test_outcome_of_an_encounter_has_no_solution(conn: Conn) -> None:
     code = make_code(conn, scan_type="encounter")
     encounter = make_encounter(conn, code, {"cipher": "bcd"})
     player = make_player(conn)
@@ -85,23 +85,23 @@ def test_an_encounter_hands_out_the_puzzle_without_its_solution(conn: Conn) -> N
     assert scan is not None
     puzzle = {"id": str(encounter), "puzzle_type": "decryption", "difficulty_level": 3, "data": {"cipher": "bcd"}}
     assert scan.outcome == {"encounter": puzzle}
-    assert store.list_inventory(conn, player) == []  # paid on solving
+    assert store.list_inventory(conn, player) == []
 
 
-def test_transportation_moves_the_player(conn: Conn) -> None:
+def test_transportation_sets_the_location_of_the_player(conn: Conn) -> None:
     org = make_org(conn)
     make_code(conn, org, code="harbour", description="The old harbour")
     code = make_code(conn, org, scan_type="transportation", destination_code="harbour")
     player = make_player(conn)
     scan_id = submit_scan(conn, player, code)
     worker.judge_pending()
-    found = store.find(conn, scan_id)
-    assert found is not None
-    assert found.outcome == {"destination": {"code": "harbour", "description": "The old harbour"}}
+    scan = store.find(conn, scan_id)
+    assert scan is not None
+    assert scan.outcome == {"destination": {"code": "harbour", "description": "The old harbour"}}
     assert conn.execute("SELECT location_code FROM players WHERE id = %s", (player,)).fetchone() == ("harbour",)
 
 
-def test_a_held_scan_pays_nothing_but_keeps_its_share(conn: Conn) -> None:
+def test_held_scan_pays_nothing_and_counts_against_the_stock(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     first = submit_scan(conn, player, make_code(conn, org), AMSTERDAM)
     code = make_code(conn, org, max_scans=1)
@@ -124,23 +124,20 @@ def test_a_held_scan_pays_nothing_but_keeps_its_share(conn: Conn) -> None:
         ({"per_player_limit": None}, timedelta(), ["success", "success", "success"]),
     ],
 )
-def test_limits_hold_from_one_batch_to_the_next(
-    conn: Conn, fields: dict[str, Any], apart: timedelta, expected: list[str]
-) -> None:
+def test_limits_hold_between_batches(conn: Conn, fields: dict[str, Any], apart: timedelta, expected: list[str]) -> None:
     code, player = make_code(conn, **fields), make_player(conn)
-    told = []
+    results = []
     for k in range(3):
         at = NOW - timedelta(hours=1) + k * apart
         scan_id = submit_scan(conn, player, code, scanned_at=at, nonce=str(k))
         conn.execute("UPDATE player_scans SET received_at = scan_time WHERE id = %s", (scan_id,))
         worker.judge_pending()
         status, reason = verdict(conn, scan_id)
-        told.append(reason or status)
-    assert told == expected
+        results.append(reason or status)
+    assert results == expected
 
 
-def test_scans_that_are_dated_back_win_nothing_by_it(conn: Conn) -> None:
-    """Each an hour more than the one before, handed in one after the other."""
+def test_scans_dated_back_do_not_shorten_a_cooldown(conn: Conn) -> None:
     code, player = make_code(conn, per_player_limit=None, cooldown_seconds=3600), make_player(conn)
     for k in range(5):
         submit_scan(conn, player, code, scanned_at=NOW - timedelta(hours=k))
@@ -148,7 +145,7 @@ def test_scans_that_are_dated_back_win_nothing_by_it(conn: Conn) -> None:
     assert statuses(conn) == {("success", None): 1, ("failure", "cooldown"): 4}
 
 
-def test_a_code_deleted_before_judging_is_unknown(conn: Conn) -> None:
+def test_code_deleted_before_judging_is_unknown(conn: Conn) -> None:
     code = make_code(conn)
     scan_id = submit_scan(conn, make_player(conn), code)
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (code,))
@@ -170,11 +167,11 @@ def settle_one_by_one(monkeypatch: pytest.MonkeyPatch, workers: int) -> None:
             pass
 
     with ThreadPoolExecutor(workers) as pool:
-        for done in [pool.submit(work) for _ in range(workers)]:
-            done.result()
+        for future in [pool.submit(work) for _ in range(workers)]:
+            future.result()
 
 
-def test_a_hundred_players_race_for_the_last_item(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_workers_give_the_last_item_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     code = make_code(conn, max_scans=1)
     for _ in range(100):
         submit_scan(conn, make_player(conn), code)
@@ -184,27 +181,25 @@ def test_a_hundred_players_race_for_the_last_item(conn: Conn, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_stock_that_is_set_while_scans_are_judged_holds(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool
-) -> None:
+def test_stock_set_during_judging_holds(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
     code = make_code(conn)
     for _ in range(3):
         submit_scan(conn, make_player(conn), code)
     judge = rules.judge_all
 
-    def judge_meanwhile(*known: Any) -> dict[UUID, Verdict]:
+    def set_stock_and_judge(*args: Any) -> dict[UUID, Verdict]:
         conn.execute("UPDATE qr_codes SET max_scans = 1 WHERE id = %s", (code,))
-        return judge(*known)
+        return judge(*args)
 
     if not guarded:
         monkeypatch.setattr(settlement, "check_stock", lambda _: None)
-    for decide in (judge_meanwhile, judge):
+    for decide in (set_stock_and_judge, judge):
         monkeypatch.setattr(rules, "judge_all", decide)
         worker.scans.run_new()
     assert statuses(conn)["success", None] == (1 if guarded else 3)
 
 
-def test_one_player_racing_against_themself_gets_one(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_workers_reward_one_player_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     code, player = make_code(conn, cooldown_seconds=60), make_player(conn)
     for _ in range(30):
         submit_scan(conn, player, code)
@@ -213,19 +208,19 @@ def test_one_player_racing_against_themself_gets_one(conn: Conn, monkeypatch: py
 
 
 def interleave(conn: Conn, first: UUID, second: UUID) -> None:
-    """Two workers, each with one scan, the second reading its context between the first one's reading and settling."""
+    """Run two workers with one scan each. The second loads its context before the first one settles."""
     done = threading.Event()
     tokens = [uuid4(), uuid4()]
     claimed = {token: leases.claim_new(conn, PENDING_SCANS, token, LEASE, limit=1) for token in tokens}
     assert {claimed[token][0].id for token in tokens} == {first, second}
 
-    def settle(token: UUID, meanwhile: Any) -> None:
+    def settle(token: UUID, before_judging: Any) -> None:
         with db.transaction() as own:
-            ours = settlement.lock_scans(own, token, claimed[token])
-            context = settlement.load_context(own, ours)
-            meanwhile()
-            verdicts = rules.judge_all(ours, context, from_settings(settings()))
-            settlement.settle(own, ours, verdicts)
+            locked = settlement.lock_scans(own, token, claimed[token])
+            context = settlement.load_context(own, locked)
+            before_judging()
+            verdicts = rules.judge_all(locked, context, from_settings(settings()))
+            settlement.settle(own, locked, verdicts)
         done.set()
 
     with ThreadPoolExecutor(1) as pool:
@@ -242,7 +237,7 @@ def interleave(conn: Conn, first: UUID, second: UUID) -> None:
 
 
 def until_settled_or_blocked(conn: Conn, done: threading.Event) -> None:
-    """Until the other worker has committed, or waits for a lock of ours."""
+    """Return once the other worker has committed or waits for a lock."""
     while not done.wait(0.005):
         waiting = conn.execute("SELECT count(*) FROM pg_locks WHERE NOT granted").fetchone()
         if waiting != (0,):
@@ -250,7 +245,7 @@ def until_settled_or_blocked(conn: Conn, done: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
+def test_lock_of_the_code_guards_its_stock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
     code = make_code(conn, max_scans=1)
     scans = [submit_scan(conn, make_player(conn), code) for _ in range(2)]
     if not guarded:
@@ -261,9 +256,9 @@ def test_stock_is_guarded_by_the_codes_lock(conn: Conn, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_travel_is_guarded_by_the_players_lock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
+def test_lock_of_the_player_guards_travel(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
     org, player = make_org(conn), make_player(conn)
-    scans = [submit_scan(conn, player, make_code(conn, org), place) for place in (AMSTERDAM, LISBON)]
+    scans = [submit_scan(conn, player, make_code(conn, org), coordinates) for coordinates in (AMSTERDAM, LISBON)]
     if not guarded:
         monkeypatch.setattr(settlement, "lock_players", lambda *_: None)
     interleave(conn, *scans)
@@ -277,23 +272,23 @@ def expire_leases(conn: Conn) -> None:
     conn.execute("UPDATE player_scans SET lease_until = now() WHERE status = 'pending' AND lease_until IS NOT NULL")
 
 
-def test_a_worker_that_comes_back_too_late_writes_nothing(conn: Conn) -> None:
+def test_worker_with_an_expired_lease_writes_nothing(conn: Conn) -> None:
     player, code = make_player(conn), make_code(conn)
     scan_id = submit_scan(conn, player, code)
-    late, prompt = uuid4(), uuid4()
+    expired, current = uuid4(), uuid4()
     claimed = leases.claim_new(conn, PENDING_SCANS, late, LEASE, limit=10)
     # The first worker was halted for longer than its lease.
     expire_leases(conn)
     assert [scan.id for scan in leases.claim_retry(conn, PENDING_SCANS, prompt, LEASE)] == [scan_id]
 
     with db.transaction() as own:
-        assert settlement.lock_scans(own, late, claimed) == []
+        assert settlement.lock_scans(own, expired, claimed) == []
     with db.transaction() as own:
-        ours = settlement.lock_scans(own, prompt, claimed)
-        context = settlement.load_context(own, ours)
-        settlement.settle(own, ours, rules.judge_all(ours, context, from_settings(settings())))
+        locked = settlement.lock_scans(own, current, claimed)
+        context = settlement.load_context(own, locked)
+        settlement.settle(own, locked, rules.judge_all(locked, context, from_settings(settings())))
     with db.transaction() as own:
-        assert settlement.lock_scans(own, late, claimed) == []
+        assert settlement.lock_scans(own, expired, claimed) == []
     assert store.list_inventory(conn, player) == [("gem", 1)]
 
 
@@ -323,7 +318,7 @@ def test_a_scan_that_stops_its_worker_is_dead_lettered_and_the_others_are_judged
     assert statuses(conn) == {("success", None): 9, ("failure", "not_judged"): 1}
 
 
-def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_timeout_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     submit_scan(conn, make_player(conn), make_code(conn))
 
     def time_out(*_: Any) -> None:
@@ -338,8 +333,7 @@ def test_a_lock_that_does_not_come_costs_no_attempt(conn: Conn, monkeypatch: pyt
     assert statuses(conn) == {("success", None): 1}
 
 
-def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The crash between two lines: verdicts without their ledger entries are never seen."""
+def test_crash_during_settling_leaves_scan_and_ledger_unchanged(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     submit_scan(conn, make_player(conn), make_code(conn))
 
     def crash(*_: Any) -> None:
@@ -356,17 +350,17 @@ def test_nothing_is_settled_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch)
 # Accepting ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_reward_is_owed_once(conn: Conn) -> None:
+def test_second_reward_for_one_scan_violates_the_constraint(conn: Conn) -> None:
     scan_id = submit_scan(conn, make_player(conn), make_code(conn))
     worker.judge_pending()
-    with pytest.raises(psycopg.errors.UniqueViolation) as refused:
+    with pytest.raises(psycopg.errors.UniqueViolation) as violation:
         settlement.grant_rewards(conn, [scan_id])
-    assert refused.value.diag.constraint_name == "inventory_ledger_source_key"
+    assert violation.value.diag.constraint_name == "inventory_ledger_source_key"
 
 
-def test_a_client_clock_that_runs_ahead_is_not_believed(conn: Conn) -> None:
+def test_scan_time_is_never_later_than_the_time_of_receipt(conn: Conn) -> None:
     scan_id = submit_scan(conn, make_player(conn), make_code(conn), scanned_at=NOW + timedelta(days=1))
-    found = store.find(conn, scan_id)
-    assert found is not None
-    assert found.scan_time == found.received_at
+    scan = store.find(conn, scan_id)
+    assert scan is not None
+    assert scan.scan_time == scan.received_at
     assert conn.execute("SELECT client_time FROM player_scans").fetchone() == (NOW + timedelta(days=1),)
