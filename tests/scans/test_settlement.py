@@ -276,10 +276,10 @@ def test_worker_with_an_expired_lease_writes_nothing(conn: Conn) -> None:
     player, code = make_player(conn), make_code(conn)
     scan_id = submit_scan(conn, player, code)
     expired, current = uuid4(), uuid4()
-    claimed = leases.claim_new(conn, PENDING_SCANS, late, LEASE, limit=10)
+    claimed = leases.claim_new(conn, PENDING_SCANS, expired, LEASE, limit=10)
     # The first worker was halted for longer than its lease.
     expire_leases(conn)
-    assert [scan.id for scan in leases.claim_retry(conn, PENDING_SCANS, prompt, LEASE)] == [scan_id]
+    assert [scan.id for scan in leases.claim_retry(conn, PENDING_SCANS, current, LEASE)] == [scan_id]
 
     with db.transaction() as own:
         assert settlement.lock_scans(own, expired, claimed) == []
@@ -293,7 +293,7 @@ def test_worker_with_an_expired_lease_writes_nothing(conn: Conn) -> None:
 
 
 @pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError], ids=["kills its worker", "fails"])
-def test_a_scan_that_stops_its_worker_is_dead_lettered_and_the_others_are_judged(
+def test_scan_that_stops_its_worker_is_dead_lettered(
     conn: Conn, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
     code = make_code(conn, per_player_limit=None)
