@@ -518,6 +518,10 @@ CREATE TABLE render_jobs (
     template          text,  -- of a label sheet
     caption           text CHECK (caption IN ('description', 'code', 'none')),
     total             integer NOT NULL CONSTRAINT render_jobs_total CHECK (total BETWEEN 1 AND 100000),
+    -- Progress: the sums over its chunks. The transaction that changes a chunk changes them as well.
+    done_codes        integer NOT NULL DEFAULT 0,
+    failed_codes      integer NOT NULL DEFAULT 0,
+    open_chunks       integer NOT NULL,  -- chunks that are pending
     created_at        timestamptz NOT NULL DEFAULT now(),
     status            text NOT NULL DEFAULT 'queued'
                       CHECK (status IN ('queued', 'running', 'done', 'failed', 'canceled')),
@@ -532,6 +536,8 @@ CREATE TABLE render_jobs (
     attempts          smallint NOT NULL DEFAULT 0,
     last_error        text,  -- of the last attempt, for operators
     storage_failures  smallint NOT NULL DEFAULT 0,
+    CONSTRAINT render_jobs_counts CHECK (
+        done_codes >= 0 AND failed_codes >= 0 AND done_codes + failed_codes <= total AND open_chunks >= 0),
     CONSTRAINT render_jobs_label_complete CHECK (
         (output = 'label_sheet') = (template IS NOT NULL) AND (template IS NULL) = (caption IS NULL)),
     CONSTRAINT render_jobs_finished CHECK ((status IN ('queued', 'running')) = (finished_at IS NULL)),
@@ -539,7 +545,7 @@ CREATE TABLE render_jobs (
         (status = 'done') = (file_name IS NOT NULL) AND (file_name IS NULL) = (file_bytes IS NULL)
         AND (file_name IS NULL) = (expires_at IS NULL)),
     CONSTRAINT render_jobs_reason_required CHECK (status <> 'failed' OR reason IS NOT NULL)
-);
+) WITH (fillfactor = 85);  -- progress changes often: leaves room for HOT updates
 CREATE INDEX render_jobs_org ON render_jobs (org_id, id);
 CREATE INDEX render_jobs_open ON render_jobs (id) WHERE status IN ('queued', 'running');
 CREATE INDEX render_jobs_age ON render_jobs (finished_at) WHERE finished_at IS NOT NULL;

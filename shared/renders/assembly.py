@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.infra import leases
-from shared.infra.db import Conn
+from shared.infra.db import Conn, exactly_one
 from shared.infra.leases import LeasedTable
 from shared.renders import store
 from shared.renders.rules import MAX_CRASHES, MAX_STORAGE_FAILURES
@@ -26,10 +26,7 @@ PENDING_ASSEMBLIES = LeasedTable(
     name="render_jobs",
     columns="id, attempts",
     row=class_row(Assembly),
-    pending="""
-        status = 'running'
-        AND NOT EXISTS (SELECT FROM render_chunks c WHERE c.job_id = render_jobs.id AND c.status = 'pending')
-    """,
+    pending="status = 'running' AND open_chunks = 0",
     max_attempts=MAX_CRASHES,
 )
 
@@ -74,12 +71,22 @@ def rerender_missing_parts(conn: Conn, token: UUID, assembly: Assembly, missing:
     """Render the chunks of missing parts again, as after a restore of the storage. It counts as a failure of the
     storage: after MAX_STORAGE_FAILURES the render fails for this reason. Raise LeaseLost."""
     retry_later(conn, token, assembly, timedelta(), reason)
-    conn.execute(
+    lost = conn.execute(
         """
-        UPDATE render_chunks
-        SET status = 'pending', part_name = NULL, done = 0, failed = 0, errors = '[]', attempts = 0, lease_until = NULL
-        WHERE job_id = %(id)s AND part_name = ANY (%(missing)s)
-          AND EXISTS (SELECT FROM render_jobs j WHERE j.id = %(id)s AND j.status = 'running')
+        WITH lost_chunks AS (
+            SELECT id, done, failed FROM render_chunks
+            WHERE job_id = %(id)s AND part_name = ANY (%(missing)s)
+              AND EXISTS (SELECT FROM render_jobs j WHERE j.id = %(id)s AND j.status = 'running')
+            FOR NO KEY UPDATE
+        ), pending_chunks AS (
+            UPDATE render_chunks c
+            SET status = 'pending', part_name = NULL, done = 0, failed = 0, errors = '[]', attempts = 0,
+                lease_until = NULL
+            FROM lost_chunks l WHERE c.id = l.id
+        )
+        SELECT coalesce(sum(done), 0), coalesce(sum(failed), 0), count(*) FROM lost_chunks
         """,
         {"id": assembly.id, "missing": list(missing)},
     )
+    done, failed, chunks = exactly_one(lost)
+    store.add_progress(conn, assembly.id, done=-done, failed=-failed, chunks=-chunks)

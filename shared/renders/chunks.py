@@ -90,8 +90,10 @@ def finish(conn: Conn, token: UUID, chunk: Chunk, part_name: str, failed: Sequen
             "errors": json.dumps([{"qr_id": str(code.qr_id), "message": code.message} for code in failed]),
         },
     )
+    done = len(chunk.qr_ids) - len(failed)
+    open_chunks = store.add_progress(conn, chunk.job_id, done=done, failed=len(failed), chunks=1)
     store.append_event(conn, chunk.job_id, "render_progress")
-    return store.count_open_chunks(conn, chunk.job_id) == 0
+    return open_chunks == 0
 
 
 def retry_later(conn: Conn, token: UUID, chunk: Chunk, pause: timedelta, reason: str) -> None:

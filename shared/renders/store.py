@@ -54,22 +54,27 @@ def find_unknown_indexes(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, li
 def add(conn: Conn, org_id: UUID, requested_by: UUID | None, options: RenderOptions, qr_ids: Sequence[UUID]) -> UUID:
     """Store a queued render of these codes with its chunks. Return its id."""
     render_id = uuid7()
+    chunks = split_into_chunks(qr_ids, options)
     conn.execute(
         """
         INSERT INTO render_jobs
-            (id, org_id, requested_by, output, format, size, error_correction, template, caption, total)
+            (id, org_id, requested_by, output, format, size, error_correction, template, caption, total, open_chunks)
         VALUES (%(id)s, %(org_id)s, %(requested_by)s, %(output)s, %(format)s, %(size)s, %(error_correction)s,
-                %(template)s, %(caption)s, %(total)s)
+                %(template)s, %(caption)s, %(total)s, %(open_chunks)s)
         """,
-        vars(options) | {"id": render_id, "org_id": org_id, "requested_by": requested_by, "total": len(qr_ids)},
+        vars(options)
+        | {
+            "id": render_id,
+            "org_id": org_id,
+            "requested_by": requested_by,
+            "total": len(qr_ids),
+            "open_chunks": len(chunks),
+        },
     )
     with conn.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO render_chunks (job_id, number, first_index, qr_ids) VALUES (%s, %s, %s, %s)",
-            [
-                (render_id, number, first, list(ids))
-                for number, (first, ids) in enumerate(split_into_chunks(qr_ids, options))
-            ],
+            [(render_id, number, first, list(ids)) for number, (first, ids) in enumerate(chunks)],
         )
     return render_id
 
@@ -79,14 +84,11 @@ def find(conn: Conn, org_id: UUID, render_id: UUID) -> Render | None:
     with conn.cursor(row_factory=class_row(Render)) as cursor:
         return cursor.execute(
             """
-            SELECT j.id, j.org_id, j.output, j.format, j.size, j.error_correction, j.template, j.caption, j.created_at,
-                   j.status, j.reason, j.total, c.done, c.failed, j.finished_at, j.file_name, j.file_bytes,
-                   j.expires_at, coalesce(j.expires_at <= now(), false) AS is_expired
-            FROM render_jobs j CROSS JOIN LATERAL (
-                SELECT coalesce(sum(done), 0)::integer AS done, coalesce(sum(failed), 0)::integer AS failed
-                FROM render_chunks WHERE job_id = j.id
-            ) c
-            WHERE j.org_id = %(org_id)s AND j.id = %(id)s
+            SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
+                   total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
+                   coalesce(expires_at <= now(), false) AS is_expired
+            FROM render_jobs
+            WHERE org_id = %(org_id)s AND id = %(id)s
             """,
             {"org_id": org_id, "id": render_id},
         ).fetchone()
@@ -97,15 +99,12 @@ def list_for_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID 
     with conn.cursor(row_factory=class_row(Render)) as cursor:
         return cursor.execute(
             """
-            SELECT j.id, j.org_id, j.output, j.format, j.size, j.error_correction, j.template, j.caption, j.created_at,
-                   j.status, j.reason, j.total, c.done, c.failed, j.finished_at, j.file_name, j.file_bytes,
-                   j.expires_at, coalesce(j.expires_at <= now(), false) AS is_expired
-            FROM render_jobs j CROSS JOIN LATERAL (
-                SELECT coalesce(sum(done), 0)::integer AS done, coalesce(sum(failed), 0)::integer AS failed
-                FROM render_chunks WHERE job_id = j.id
-            ) c
-            WHERE j.org_id = %(org_id)s AND j.id < %(before)s
-            ORDER BY j.id DESC LIMIT %(limit)s
+            SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
+                   total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
+                   coalesce(expires_at <= now(), false) AS is_expired
+            FROM render_jobs
+            WHERE org_id = %(org_id)s AND id < %(before)s
+            ORDER BY id DESC LIMIT %(limit)s
             """,
             {"org_id": org_id, "before": before or HIGHEST, "limit": limit},
         ).fetchall()
@@ -116,14 +115,11 @@ def get_many(conn: Conn, render_ids: Collection[UUID]) -> dict[UUID, Render]:
     with conn.cursor(row_factory=class_row(Render)) as cursor:
         renders = cursor.execute(
             """
-            SELECT j.id, j.org_id, j.output, j.format, j.size, j.error_correction, j.template, j.caption, j.created_at,
-                   j.status, j.reason, j.total, c.done, c.failed, j.finished_at, j.file_name, j.file_bytes,
-                   j.expires_at, coalesce(j.expires_at <= now(), false) AS is_expired
-            FROM render_jobs j CROSS JOIN LATERAL (
-                SELECT coalesce(sum(done), 0)::integer AS done, coalesce(sum(failed), 0)::integer AS failed
-                FROM render_chunks WHERE job_id = j.id
-            ) c
-            WHERE j.id = ANY (%(ids)s)
+            SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
+                   total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
+                   coalesce(expires_at <= now(), false) AS is_expired
+            FROM render_jobs
+            WHERE id = ANY (%(ids)s)
             """,
             {"ids": list(render_ids)},
         ).fetchall()
@@ -173,7 +169,8 @@ def end(conn: Conn, render_id: UUID, status: str, reason: str | None = None) -> 
     ended = conn.execute(
         """
         UPDATE render_jobs
-        SET status = %(status)s, reason = %(reason)s, finished_at = now(), lease_token = NULL, lease_until = NULL
+        SET status = %(status)s, reason = %(reason)s, finished_at = now(), open_chunks = 0,
+            lease_token = NULL, lease_until = NULL
         WHERE id = %(id)s AND status IN ('queued', 'running')
         """,
         {"id": render_id, "status": status, "reason": reason},
@@ -195,14 +192,10 @@ def append_event(conn: Conn, render_id: UUID, event: str) -> None:
     conn.execute(
         """
         INSERT INTO events (type, org_id, data)
-        SELECT %(event)s, j.org_id, jsonb_build_object(
-            'render_id', j.id, 'status', j.status, 'total', j.total, 'done', c.done, 'failed', c.failed,
-            'progress', round((c.done + c.failed)::numeric / j.total, 4)::double precision)
-        FROM render_jobs j CROSS JOIN LATERAL (
-            SELECT coalesce(sum(done), 0) AS done, coalesce(sum(failed), 0) AS failed
-            FROM render_chunks WHERE job_id = j.id
-        ) c
-        WHERE j.id = %(id)s
+        SELECT %(event)s, org_id, jsonb_build_object(
+            'render_id', id, 'status', status, 'total', total, 'done', done_codes, 'failed', failed_codes,
+            'progress', round((done_codes + failed_codes)::numeric / total, 4)::double precision)
+        FROM render_jobs WHERE id = %(id)s
         """,
         {"event": event, "id": render_id},
     )
@@ -224,12 +217,23 @@ def purge(conn: Conn, *, limit: int) -> int:
     ).rowcount
 
 
-def count_open_chunks(conn: Conn, render_id: UUID) -> int:
-    """Return how many chunks of a render are pending."""
-    pending = conn.execute(
-        "SELECT count(*) FROM render_chunks WHERE job_id = %(id)s AND status = 'pending'", {"id": render_id}
+def add_progress(conn: Conn, render_id: UUID, *, done: int, failed: int, chunks: int) -> int:
+    """Add finished chunks to the counters of a render. Return how many of its chunks are pending.
+
+    Negative numbers subtract chunks that have to be rendered again. The caller changes the chunks in the same
+    transaction, so the counters always equal the sums over the chunks.
+    """
+    counters = conn.execute(
+        """
+        UPDATE render_jobs
+        SET done_codes = done_codes + %(done)s, failed_codes = failed_codes + %(failed)s,
+            open_chunks = open_chunks - %(chunks)s
+        WHERE id = %(id)s
+        RETURNING open_chunks
+        """,
+        {"id": render_id, "done": done, "failed": failed, "chunks": chunks},
     )
-    return int(exactly_one(pending)[0])
+    return int(exactly_one(counters)[0])
 
 
 def erase_player(conn: Conn, player_id: UUID) -> None:
