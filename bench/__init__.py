@@ -1,1 +1,1 @@
-"""Benchmarks: every figure is a ratio against a named rival that runs beside us, in turns, on the same stores."""
+"""Benchmarks: every figure is a ratio against a named rival, which runs in turns with Waymark on the same stores."""

@@ -1,4 +1,4 @@
-"""Pictures: how fast they are drawn, and how fast they are served. `python -m bench images`."""
+"""Images: how fast they are rendered, and how fast they are served. `python -m bench images`."""
 
 from bench import images_cache, images_drawing
 from bench.stack import stack
@@ -7,8 +7,8 @@ from bench.table import show
 
 def main() -> bool:
     """Run both, print their tables; whether every goal was met."""
-    drawn = show("Pictures drawn", images_drawing.measure())
+    drawn = show("Images rendered", images_drawing.measure())
     images_drawing.show_older_backend()
     with stack(images_cache.seed) as where:
-        served = show("Pictures served", images_cache.measure(where))
+        served = show("Images served", images_cache.measure(where))
     return drawn and served

@@ -1,8 +1,8 @@
-"""Pictures served, from the cache and as 304, against a constant behind the same checks; and the hit ratios of a mix.
+"""Images served, from the cache and as 304, against a constant behind the same checks; and the hit ratios of a mix.
 
-The rival is a Flask route by hand: the same JWT, the same look whether the login still holds, the same look at the
-role, then a constant of a picture's size. It is spared validation, the code's row, request ids and the log. Eight
-keep-alive connections from one client, one gunicorn process with the same threads on both sides.
+The rival is a Flask route by hand: the same JWT, the same query of the session and of the role, then a constant of an
+image's size. It has no validation, no row of a code, no request ids and no log. Both sides have eight keep-alive
+connections from one client, and one gunicorn process with the same threads.
 """
 
 import os
@@ -33,7 +33,7 @@ ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, 8
 ORGANIZATIONS, CODES = 20, 10_000
 ZIPF = 1.1  # the exponent that page requests have
 REQUESTS = 20_000
-STATISTICS, CHANGES = 0.05, 0.005  # of all requests; the rest asks for pictures
+STATISTICS, CHANGES = 0.05, 0.005  # of all requests; the rest is for images
 PUBLIC_URL = "https://waymark.example"
 CONSTANT = random.Random(1).randbytes(700)
 
@@ -89,8 +89,10 @@ class World:
         return self.get(f"/api/organizations/{org_id}/qr-codes/{qr_id}/image", *headers)
 
     def mix(self) -> Iterator[bytes]:
-        """Pictures by Zipf's law, statistics of the same organizations, and now and then a change: of a description,
-        which leaves the picture as it is, or of the code itself, which does not."""
+        """Yield requests for images by Zipf's law, for statistics of the same organizations, and a few changes.
+
+        A change of a description does not change the image, and a change of the code does.
+        """
         dice = random.Random(3)
         weights = list(accumulate(1 / rank**ZIPF for rank in range(1, CODES + 1)))
         for turn in range(REQUESTS):
@@ -109,7 +111,7 @@ class World:
 
 
 def measure(where: Stack) -> list[Figure]:
-    """Rates in rounds of ours and the rival's in turn, after one to warm up; then the mix."""
+    """Measure rates in alternating rounds of Waymark and the rival, after one to warm up. Then measure the mix."""
     world = World.look()
     with (
         serving(where.data, "web", "web.app:create_app()", PUBLIC_URL=PUBLIC_URL) as ours,
@@ -119,7 +121,7 @@ def measure(where: Stack) -> list[Figure]:
 
 
 def rates(world: World, ours: int, rival: int) -> list[Figure]:
-    """Answers per second of one picture."""
+    """Return the responses per second with one image."""
     tag = ImageSpec(f"{PUBLIC_URL}/s/{world.codes[0][2]}").digest()
     requests = {b"200": world.image(0), b"304": world.image(0, f'If-None-Match: "{tag}"')}
 
@@ -132,13 +134,13 @@ def rates(world: World, ours: int, rival: int) -> list[Figure]:
     ]
     cached, unchanged, constant = (median(side) for side in zip(*rounds, strict=True))
     return [
-        Figure("picture from the cache", "requests/s", cached, constant, "≥", 0.7),
-        Figure("picture unchanged (304)", "requests/s", unchanged, constant, "≥", 0.7),
+        Figure("image from the cache", "requests/s", cached, constant, "≥", 0.7),
+        Figure("image unchanged (304)", "requests/s", unchanged, constant, "≥", 0.7),
     ]
 
 
 def hit_ratios(world: World, port: int) -> list[Figure]:
-    """Each picture is asked for once, as it is in the 24 hours that it is kept; then come the requests of the mix."""
+    """Request each image once, as in the 24 hours of its cache entry. Then send the requests of the mix."""
     send(port, (world.image(n) for n in range(CODES)))
     before = caches.lookup_counts() or {}
     send(port, world.mix())
@@ -161,7 +163,7 @@ def send(port: int, requests: Iterator[bytes]) -> None:
 
 @cache
 def pool() -> ConnectionPool:
-    """As large as ours by default; made on first use: after the fork."""
+    """Return a pool as large as Waymark's default. It is made on first use, after the fork."""
     return ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=12, open=True, kwargs={"autocommit": True})
 
 
@@ -196,7 +198,7 @@ def create_rival() -> Flask:
 def main() -> bool:
     """Run it by itself; whether every goal was met."""
     with stack(seed) as where:
-        return show("Pictures served", measure(where))
+        return show("Images served", measure(where))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Pictures drawn: every format against stock segno in the same process, which is one core. Nothing is cached.
+"""Images rendered: every format against stock segno in the same process, which is one core. Nothing is cached.
 
-The rival is what segno's manual shows, `make` and `save`. Both draw the same 50 characters at level M, to the same
-size, in turns, round after round; a figure is the median round. Time is the process's own (CPU), so that neighbours on
-the machine count for neither. Each picture of ours is read back, outside the timing.
+The rival is what segno's manual shows, `make` and `save`. Both render the same 50 characters at level M, to the same
+size, in alternating rounds. A figure is the median round. Time is the CPU time of the process, so other processes count
+for neither side. Each of Waymark's images is decoded, outside the timing.
 """
 
 import time
@@ -26,7 +26,7 @@ CASES: tuple[tuple[Format, int, float], ...] = (("png", 410, 22), ("png", 2009, 
 
 
 def measure() -> list[Figure]:
-    """Pictures a second, ours and segno's."""
+    """Return the images per second of Waymark and of segno."""
     return [compare(ImageSpec(TEXT, kind, size), goal) for kind, size, goal in CASES]
 
 

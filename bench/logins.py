@@ -1,4 +1,4 @@
-"""Logins: what many at once cost those who scan, and what their time tells of names. `python -m bench logins`.
+"""Logins: what many at once cost scans, and what their time reveals about usernames. `python -m bench logins`.
 
 `python -m bench.logins 0.1` runs it with a tenth of everything, to see whether it works.
 """
@@ -25,11 +25,11 @@ from shared.accounts import passwords
 from shared.infra import db
 from shared.infra.db import Conn
 
-PASSWORD = "correct horse battery"  # noqa: S105 - of nobody
+PASSWORD = "correct horse battery"  # noqa: S105 - of no account
 LOGINS, RATE, SECONDS, ROUNDS = 200, 100, 10.0, 4
 SAMPLES, WARM_UP = 500, 20
 ALPHA = 0.01
-"""How rarely either test may be wrong about two equal distributions. Below it, names are told apart."""
+"""How rarely either test may be wrong about two equal distributions. Below it, the usernames are distinguishable."""
 LIMITS_OFF = {"RATE_LIMITS_ENABLED": "false", "TRUSTED_PROXIES": "1"}
 
 
@@ -100,7 +100,7 @@ def all_at_once(port: int) -> list[str]:
 
 
 def told_apart(port: int, samples: int) -> bool:
-    """Whether the time of a refused login tells nothing of the name: known and unknown ones in an order by chance."""
+    """Measure whether the time of a refused login depends on the username. Both kinds come in random order."""
     requests = {name: wrong_logins(prefix) for name, prefix in (("known", "bench"), ("unknown", "nobod"))}
     connection = Connection(port)
     for _ in range(WARM_UP):
@@ -123,7 +123,7 @@ def told_apart(port: int, samples: int) -> bool:
 
 
 def wrong_logins(prefix: str) -> Requests:
-    """Names of one kind and one length each, with a password that is nobody's, from another address each time."""
+    """Yield logins with usernames of one kind and length, a wrong password, and another address each time."""
     for n in count():
         yield login(f"{prefix}{n % 1_000}", "not the password", f"10.1.{n // 250 % 250}.{n % 250 + 1}")
 

@@ -52,7 +52,7 @@ def seed(conn: Conn) -> None:
 
 
 def measure(where: Stack) -> list[Figure]:
-    """Rounds of ours and of the rival's in turn; medians."""
+    """Measure alternating rounds of Waymark and the rival. Return the medians."""
     address = f"{LOOPBACK}:{free_port()}"
     os.environ["GRPC_SERVER_URL"] = address
     settings.cache_clear()

@@ -29,7 +29,7 @@ def history(quest: Quest, n: int) -> tuple[QuestState, list[QuestEvent]]:
 
 
 def fill(conn: Conn, players: int, each: int) -> int:
-    """So many players with two quests of at least `each` events. Returns how many events there are."""
+    """Insert players with two quests of at least `each` events. Return the number of events."""
     conn.execute("INSERT INTO players (username) SELECT 'hist' || n FROM generate_series(1, %s) n", (players,))
     events = 0
     for quest in (SIGNIN, WALK):

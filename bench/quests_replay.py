@@ -20,7 +20,7 @@ MAX_GROWTH_BYTES = 64 * 2**20
 
 
 def measure() -> list[Figure]:
-    """Ours over all of it; the rival over a tenth of the players."""
+    """Replay all players with Waymark, and a tenth of them with the rival."""
     with db.connection() as conn:
         conn.execute("TRUNCATE quest_states, quest_events")
         events = fill(conn, PLAYERS, EACH)

@@ -1,10 +1,10 @@
-"""Bulk renders: pictures into a ZIP by two worker processes, and their memory. `python -m bench renders`.
+"""Bulk renders: images into a ZIP by two worker processes, and their memory. `python -m bench renders`.
 
 The rival is what a script would do: segno's `make` and `save` into a zipfile, in one process, which reads nothing back.
-Both make PNGs of about 300 pixels of the same 37 characters at level M. Ours is timed from the render's row to its end,
-by real workers that were warmed up by another render, and includes claims, heartbeats, reading each picture back from
-its bytes, and parts and archive written and synced to the disk. The rival makes fewer pictures: its rate is the same
-for any number. Every hundredth picture of ours is then read once more, outside the timing.
+Both make PNGs of about 300 pixels of the same 37 characters at level M. Waymark is timed from the render's row to its
+end, by real workers that another render has warmed up. That includes claims, heartbeats, decoding each image, and
+writing and syncing parts and archive. The rival makes fewer images, because its rate is the same for any number. Every
+hundredth of Waymark's images is then decoded once more, outside the timing.
 """
 
 import os
@@ -75,7 +75,7 @@ class Workers:
             self.codes = store.select_code_ids(conn, self.org_id, None)
 
     def render(self, count: int) -> Run:
-        """One render of so many codes, to its end."""
+        """Run one render of `count` codes to its end."""
         asked, codes = RenderOptions(size=SIZE), self.codes[:count]
         began = time.perf_counter()
         with db.transaction() as conn:
@@ -84,7 +84,7 @@ class Workers:
         largest, status = 0, "queued"
         while status in rules.OPEN_STATUSES:
             if time.perf_counter() - began > LIMIT_SECONDS:
-                sys.exit(f"{count} pictures were not made in {LIMIT_SECONDS:.0f} s")
+                sys.exit(f"{count} images were not made in {LIMIT_SECONDS:.0f} s")
             time.sleep(0.02)
             with db.connection() as conn:
                 status = exactly_one(conn.execute("SELECT status FROM render_jobs WHERE id = %s", (render_id,)))[0]
@@ -108,12 +108,12 @@ class Workers:
         with db.connection() as conn:
             render = store.get_many(conn, [render_id])[render_id]
         if (render.status, render.done) != ("done", count):
-            raise RuntimeError(f"{render.done} of {count} pictures: {render.status}, {render.reason}")
+            raise RuntimeError(f"{render.done} of {count} images: {render.status}, {render.reason}")
         path = next(settings().files_path.rglob(str(render.file_name).rpartition("/")[2]))
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if name.endswith(".png")]
             if len(names) != count:
-                raise RuntimeError(f"{len(names)} pictures in the archive, not {count}")
+                raise RuntimeError(f"{len(names)} images in the archive, not {count}")
             for name in names[::100]:
                 expected = f"{PUBLIC_URL}/s/{name.partition('-')[2].removesuffix('.png')}"
                 if read(archive.read(name)) != expected:
@@ -128,7 +128,7 @@ def read(png: bytes) -> str:
 
 
 def rivals(count: int) -> float:
-    """Seconds that the rival takes for so many pictures."""
+    """Return the seconds that the rival takes for `count` images."""
     began = time.perf_counter()
     with zipfile.ZipFile(settings().files_path.parent / "rival.zip", "w") as archive:
         for n in range(1, count + 1):
@@ -140,7 +140,7 @@ def rivals(count: int) -> float:
 
 
 def measure(where: Stack) -> list[Figure]:
-    """Rounds of ours and the rival's in turn; then one large render, for its memory."""
+    """Measure alternating rounds of Waymark and the rival, then the memory of one large render."""
     os.environ["PUBLIC_URL"] = PUBLIC_URL
     settings.cache_clear()
     with running(where.data, "worker", *WORKER, PUBLIC_URL=PUBLIC_URL) as process:
@@ -153,7 +153,7 @@ def measure(where: Stack) -> list[Figure]:
         figures = [Figure(f"{PICTURES:,} PNG into a ZIP, {PROCESSES} workers", "pictures/s", ours, theirs, "≥", 12)]
         if MANY > PICTURES:
             many = workers.render(MANY)
-            name = f"memory of a worker, {MANY:,} pictures beside {FEW:,}"
+            name = f"memory of a worker, {MANY:,} images beside {FEW:,}"
             figures.append(Figure(name, "MB", many.megabytes, few.megabytes, "≤", 1.25))
     return figures
 

@@ -13,6 +13,6 @@ def main() -> bool:
         figures = [
             *scans_settle.measure(where),
             *scans_latency.measure(where, players),
-            *scans_accept.measure(where, players),  # last: nobody settles what it leaves behind
+            *scans_accept.measure(where, players),  # last: no worker settles the scans that it accepts
         ]
     return show("Scans", figures)

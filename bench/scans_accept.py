@@ -17,7 +17,7 @@ RIVAL_WEB = "bench.scans_rival_web:create_app()"
 
 
 def measure(where: Stack, players: list[Player]) -> list[Figure]:
-    """Rounds of ours and of the rival's in turn, after one of each to warm up; medians."""
+    """Measure alternating rounds of Waymark and the rival, after one of each to warm up. Return the medians."""
     requests = scan_requests(players, "/scan")
 
     def rate(port: int) -> float:

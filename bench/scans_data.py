@@ -18,7 +18,7 @@ from web.http import auth
 
 PLAYERS, CODES, PAST_CODES = 1_000, 200, 50
 LATITUDE, LONGITUDE = 52.3731, 4.8926
-STEP = 0.00002  # degrees from one code to the next: all within 600 m, so that nobody travels impossibly fast
+STEP = 0.00002  # degrees from one code to the next: all within 600 m, so no player travels impossibly fast
 OFF, OFF_EVERY = 0.0009, 10  # every tenth scan is made 100 m away, which is outside the radius
 
 
@@ -31,8 +31,10 @@ class Player:
 
 
 def seed(conn: Conn) -> None:
-    """Players with a login each; codes that drop a gem on whoever is there, once for each player; and yesterday's
-    50,000 scans of other codes: tables and indexes of a size at which the planner uses them as it would for real."""
+    """Insert players with a session each, and codes that give each player at their location a gem once.
+
+    Yesterday's 50,000 scans of other codes make tables and indexes large enough for the query plans of production.
+    """
     ClientCursor(conn).execute(
         """
         INSERT INTO players (username) SELECT 'bench' || n FROM generate_series(0, %(players)s - 1) n;

@@ -1,6 +1,6 @@
 """Time from `POST /scan` to the verdict in the client's hands, through every process: quiet, and at 200 a second.
 
-Ours is asked with `Prefer: wait=10`. The rival's route sends its message and waits as Dramatiq documents it, by
+Waymark is called with `Prefer: wait=10`. The rival's route sends its message and waits as Dramatiq documents it, by
 `get_result(block=True)` on the Redis result backend. Each side has one web and one worker process.
 """
 
@@ -63,8 +63,10 @@ def _quiet(sides: Sides) -> dict[str, list[float]]:
 
 
 def _loaded(sides: Sides, drained: Callable[[], None]) -> dict[str, list[float]]:
-    """So many requests a second, whether or not those before were answered. A first round of each warms up, and none
-    begins while a worker still has a backlog to settle: it would cost the other side."""
+    """Send requests at a fixed rate, whether or not earlier ones were answered. A first round of each side warms up.
+
+    No round starts while a worker still has a backlog, which would slow down the other side.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     for round_ in range(1 + ROUNDS):
         for name, (port, requests) in sides.items():

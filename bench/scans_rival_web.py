@@ -1,6 +1,6 @@
-"""The rival's web: Flask routes by hand, with the same JWT check as ours, one INSERT, and one `actor.send()`.
+"""The rival's web: Flask routes by hand, with the same JWT check as Waymark, one INSERT, and one `actor.send()`.
 
-It answers what ours answers, and is spared the rest: nonces, validation by schema, request ids, triggers and events.
+It returns the same responses without the rest: nonces, validation by schema, request ids, triggers and events.
 Both are served by gunicorn with the settings of web/gunicorn_conf.py.
 """
 
@@ -26,7 +26,7 @@ PLAIN_TABLE = """
 
 @cache
 def pool() -> ConnectionPool:
-    """As large as ours by default; made on first use: after the fork."""
+    """Return a pool as large as Waymark's default. It is made on first use, after the fork."""
     return ConnectionPool(os.environ["DATABASE_URL"], min_size=1, max_size=12, open=True)
 
 

@@ -1,8 +1,8 @@
 """The rival's worker: what a competent developer writes from Dramatiq's guide. One message, one transaction, one scan.
 
-Broker, middleware, threads, prefetch and time-outs are Dramatiq's defaults. The rule is ours, and so are the tables:
-both sides reach the same verdicts and store the same rows. The rival is spared what ours does besides: the lease, the
-player's lock, NOTIFY, and a line of log for each scan.
+Broker, middleware, threads, prefetch and time-outs are Dramatiq's defaults. The rule and the tables are
+Waymark's, so both sides reach the same verdicts and store the same rows. The rival has no lease, no lock on the player,
+no NOTIFY, and no log line for each scan.
 """
 
 import os
@@ -46,7 +46,7 @@ def judge_scan(scan_id: str) -> None:
 
 @dramatiq.actor(store_results=True)
 def judge_and_tell(scan_id: str) -> dict[str, Any]:
-    """Judge one scan, and hand the verdict to whoever waits for it."""
+    """Judge one scan, and return the verdict to the request that waits for it."""
     verdict = settle(scan_id)
     return {"scan_id": scan_id, "status": verdict.status, "reason": verdict.reason, **verdict.outcome}
 

@@ -1,7 +1,7 @@
 """Scans settled per second by one worker process. The rival: Dramatiq's defaults, one scan per message and transaction.
 
-Each round starts a fresh worker on a backlog that is already there. What is timed lies between the first transaction's
-verdicts and the last's, by the rows themselves: start-up, connecting and the first transaction count for neither side.
+Each round starts a fresh worker on a backlog that is already there. The time is from the first transaction's
+verdicts to the last's, by the rows themselves: start-up, connecting and the first transaction count for neither side.
 """
 
 import os
@@ -28,7 +28,7 @@ LIMIT_SECONDS = 60.0
 
 
 def measure(where: Stack) -> list[Figure]:
-    """Rounds of ours and of the rival's in turn; medians."""
+    """Measure alternating rounds of Waymark and the rival. Return the medians."""
     rounds = [(_ours(where), _rivals(where)) for _ in range(ROUNDS)]
     ours, rival = (median(side) for side in zip(*rounds, strict=True))
     return [Figure("settled, one worker process", "scans/s", ours, rival, "≥", 10)]
@@ -52,7 +52,7 @@ def _rivals(where: Stack) -> float:
 
 
 def _drained(conn: Conn, scans: int) -> float:
-    """Wait until all is settled, look whether it was settled right, and tell the rate."""
+    """Wait until all scans are settled, check the verdicts, and return the rate."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while conn.execute("SELECT FROM player_scans WHERE status = 'pending' LIMIT 1").rowcount:
         if time.monotonic() > deadline:

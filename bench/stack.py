@@ -54,8 +54,8 @@ class Stack:
 
 @contextmanager
 def stack(prepare: Callable[[Conn], None]) -> Iterator[Stack]:
-    """PostgreSQL (fsync on, synchronous commits) and Redis (append-only), named in this process's environment as the
-    only ones: a benchmark never touches stores that somebody uses. The rival's database is a copy of the prepared one.
+    """PostgreSQL (fsync on, synchronous commits) and Redis (append-only), in place of any that this process's
+    environment names: a benchmark never changes stores in use. The rival's database is a copy of the prepared one.
     """
     with ExitStack() as exits:
         data = exits.enter_context(temporary_directory("waymark-bench-"))

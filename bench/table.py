@@ -1,4 +1,4 @@
-"""What a benchmark found, as a table: ours, the rival's, the ratio between them, the goal, and whether it was met."""
+"""The results of a benchmark as a table: both figures, their ratio, the goal, and whether it was met."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ HEADINGS = ("", "ours", "rival", "ratio", "goal", "met")
 
 @dataclass(frozen=True)
 class Figure:
-    """One comparison. The goal is a bound on ours divided by the rival's."""
+    """One comparison. The goal is a bound on Waymark's figure divided by the rival's."""
 
     name: str
     unit: str
@@ -27,7 +27,7 @@ class Figure:
         return self.ratio >= self.goal if self.bound == "≥" else self.ratio <= self.goal
 
     def cells(self) -> tuple[str, ...]:
-        """A line of the table. Small ratios are told as the fraction they are of the rival's."""
+        """Return a line of the table. A small ratio is printed as a fraction."""
         told = [f"{value:,.0f}" if value >= 100 else f"{value:.1f}" for value in (self.ours, self.rival)]
         return (
             f"{self.name}, {self.unit}",

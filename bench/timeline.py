@@ -1,7 +1,7 @@
 """A year of a code, day by day: from rollups, and by the GROUP BY that would do without them.
 
-The rival counts on the index alone, and counts nothing but scans: the least that a timeline could be asked for. Ours is
-all that the route does below HTTP: the days in Python, the rollups, the tail of what is not rolled up, the zeroes.
+The rival counts scans alone, on the index alone: the least that a timeline can need. Waymark does all that its route
+does below HTTP: the days in Python, the rollups, the unaggregated events, the zeroes.
 """
 
 import sys
@@ -68,7 +68,7 @@ def _scaled(ours: float, rival: float) -> tuple[float, float]:
 
 
 def milliseconds(call: Callable[[], object], calls: int) -> float:
-    """The median of so many calls."""
+    """Return the median of the calls."""
     took = []
     for _ in range(calls):
         began = time.perf_counter()

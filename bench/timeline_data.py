@@ -18,7 +18,7 @@ SCANS = {"most": 10_000_000, "many": 1_000_000, "few": 10_000}
 
 @contextmanager
 def timed() -> Iterator[Callable[[], float]]:
-    """Tells how many seconds the body took."""
+    """Print how many seconds the body took."""
     began = time.perf_counter()
     ended: list[float] = []
     yield lambda: ended[0] - began
@@ -46,8 +46,7 @@ def codes(conn: Conn) -> dict[str, tuple[UUID, UUID]]:
 
 
 def fill(conn: Conn, scale: float) -> None:
-    """Insert the scans, without announcing them and without the indexes that no timeline asks; then look after the
-    table as autovacuum would."""
+    """Insert the scans, without events and without the indexes that no timeline uses. Then vacuum the table."""
     conn.execute("SET session_replication_role = replica")
     conn.execute("ALTER TABLE encounter_attempts SET UNLOGGED")  # it references the next
     conn.execute("ALTER TABLE player_scans SET UNLOGGED")

@@ -33,7 +33,7 @@ class Client:
         return json.loads(told) if told else None
 
     def fetch(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
-        """The same, for bodies and answers of any type: a picture, say."""
+        """Send a request with a body of any type, and return a response of any type, such as an image."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"
@@ -86,7 +86,7 @@ class Player(Client):
 
 @dataclass
 class Listener:
-    """What a socket has told, kept by a thread of its own."""
+    """The messages of a socket, read by a thread."""
 
     socket: Any
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -96,7 +96,7 @@ class Listener:
         threading.Thread(target=self._run, daemon=True).start()
 
     def verdict(self, scan_id: str) -> dict[str, Any]:
-        """The scan's `scan_result`, once it is told. Raises TimeoutError."""
+        """Wait for the scan's `scan_result` and return it. Raise TimeoutError if it does not arrive."""
 
         def told() -> dict[str, Any] | None:
             wanted = (m for m in self.messages if m["event"] == "scan_result" and m["scan_id"] == scan_id)
@@ -110,7 +110,7 @@ class Listener:
         return found
 
     def wait(self, n: int) -> list[dict[str, Any]]:
-        """What was told so far, once it is at least `n` messages. Raises TimeoutError."""
+        """Wait for at least `n` messages and return all so far. Raise TimeoutError if they do not arrive."""
         with self._news:
             if not self._news.wait_for(lambda: len(self.messages) >= n, PATIENCE):
                 raise TimeoutError(f"{len(self.messages)} messages instead of {n} within {PATIENCE:.0f} s")

@@ -1,4 +1,4 @@
-"""A contact sheet: pictures of codes side by side, each with what it is and what a reader found in it."""
+"""A contact sheet: images of codes side by side, each with its name and the text that a decoder read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ INK, PALE, GROUND, PAPER = "#1F2937", "#6B7280", "#E5E7EB", "#FFFFFF"
 
 @dataclass(frozen=True)
 class Print:
-    """A picture as it was served (PNG), what it is called, and what a reader found in it."""
+    """An image as it was served (PNG), its name, and the text that a decoder read."""
 
     title: str
     note: str
@@ -32,14 +32,14 @@ class Print:
 
 
 def read_back(picture: bytes) -> str:
-    """What an independent decoder reads in a picture."""
+    """Return the text that an independent decoder reads in an image."""
     with Image.open(BytesIO(picture)) as image:
         (symbol,) = zxingcpp.read_barcodes(image)
     return str(symbol.text)
 
 
 def make_sheet(heading: str, prints: Sequence[Print]) -> bytes:
-    """The sheet as a PNG, five pictures to a row."""
+    """Return the sheet as a PNG, five images to a row."""
     rows = ceil(len(prints) / COLUMNS)
     size = (2 * MARGIN + COLUMNS * CELL_WIDTH, HEADING + rows * CELL_HEIGHT + MARGIN)
     with Image.new("RGB", size, GROUND) as sheet:
@@ -53,7 +53,7 @@ def make_sheet(heading: str, prints: Sequence[Print]) -> bytes:
 
 
 def _draw(sheet: Image.Image, one: Print, x: int, y: int) -> None:
-    """One picture on its card, with two lines about it and one with its text."""
+    """Return one image on its card, with two lines about it and one with its text."""
     canvas = ImageDraw.Draw(sheet)
     canvas.rounded_rectangle((x + 8, y + 8, x + CELL_WIDTH - 8, y + CELL_HEIGHT - 8), 12, PAPER)
     with Image.open(BytesIO(one.picture)) as picture:

@@ -54,7 +54,7 @@ SCENES = (
     Scene("ada", "dam", "Dam square, once more", DAM_SQUARE, "player_limit"),
     Scene("grace", "dam", "Magna Plaza, 170 m off", MAGNA_PLAZA, "not_present"),
     Scene("grace", "dam", "Schiphol, 11 km off", SCHIPHOL, "not_present"),
-    Scene("grace", "dam", "nowhere told", None, "location_required"),
+    Scene("grace", "dam", "no location", None, "location_required"),
     Scene("grace", "dam", "Dam square, poor fix", DAM_SQUARE, "better_location_needed", accuracy=900.0),
     Scene("grace", "dam", "in front of the palace", IN_FRONT_OF_THE_PALACE, "success"),
     Scene("grace", "park", "Vondelpark", VONDELPARK, "impossible_travel"),
@@ -170,13 +170,16 @@ def act(scene: Scene, scanned: str, player: Player, listener: Listener) -> bool:
         body |= {"latitude": scene.place[0], "longitude": scene.place[1], "accuracy": scene.accuracy}
     started = time.perf_counter()
     accepted = player.post("/scan", body)
-    told = listener.verdict(accepted["scan_id"])
+    received = listener.verdict(accepted["scan_id"])
     milliseconds = (time.perf_counter() - started) * 1000
     found = player.get(accepted["result_url"])
-    verdict = told.get("reason") or told["status"]
-    right = verdict == scene.expected and (found["status"], found.get("reason")) == (told["status"], told.get("reason"))
+    verdict = received.get("reason") or received["status"]
+    right = verdict == scene.expected and (found["status"], found.get("reason")) == (
+        received["status"],
+        received.get("reason"),
+    )
     mark = "" if right else f"  WRONG, not {scene.expected}"
-    shown = told["status"] if verdict == told["status"] else f"{told['status']}: {verdict}"
+    shown = received["status"] if verdict == received["status"] else f"{received['status']}: {verdict}"
     print(
         f"{scene.player:7} {scene.code:9} {scene.where:24} {shown.removeprefix('failure: '):23} {gives(found):32} "
         f"{milliseconds:5.0f}{mark}",
@@ -198,15 +201,15 @@ def gives(scan: dict[str, Any]) -> str:
 
 
 def resumes(player: Player, before: Listener) -> bool:
-    """Whether a socket that resumes from the first message is told the rest again, once and in order."""
+    """Check that a socket which resumes from the first message gets each later one again, once and in order."""
     first, *rest = (message["id"] for message in before.messages)
     again = player.listen(since=first)
-    told = [message["id"] for message in again.wait(len(rest))]
+    received = [message["id"] for message in again.wait(len(rest))]
     again.close()
     print(
-        f"\n\n{player.username} reconnected, resumed after event {first} and was told {len(told)} events again", end=""
+        f"\n\n{player.username} reconnected, resumed after event {first} and got {len(received)} events again", end=""
     )
-    return told == rest
+    return received == rest
 
 
 if __name__ == "__main__":

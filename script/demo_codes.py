@@ -27,7 +27,7 @@ WITH_LOGO = "dam"
 def print_codes(
     owner: Client, org: dict[str, Any], definitions: dict[str, dict[str, Any]], run: str, folder: Path
 ) -> dict[str, Print]:
-    """Create every code and print its picture, by the code's short name; and all of them on a contact sheet."""
+    """Create every code, and save each image under the code's short name, and all of them on a contact sheet."""
     folder.mkdir(parents=True, exist_ok=True)
     path = f"/api/organizations/{org['id']}"
     prints = {}

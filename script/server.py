@@ -1,7 +1,7 @@
-"""Everything at PORT until told to stop. `script/server --help` tells the settings.
+"""Run all of Waymark at PORT until SIGTERM or SIGINT. `script/server --help` lists the settings.
 
-The order: stores up and answering, `release` to success, every other process, `/readyz` answering 200. Then, and for
-as long as all of that stands, `urls.env` holds the addresses. Stopping goes the other way round.
+The order: stores up and answering, `release` to success, every other process, `/readyz` answering 200. `urls.env` holds
+the addresses from then until the end. Stopping goes in the reverse order.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ async def serve(options: Options, console: Console) -> None:
 
 
 def embedded_stores(data: Path) -> dict[str, EmbeddedStore]:
-    """The stores that nobody named an address for, by the variable that would have named it."""
+    """Return the embedded stores to start, by the variable of their address. One with an address is not started."""
     stores: dict[str, EmbeddedStore] = {
         "DATABASE_URL": EmbeddedPostgres(data / "postgres"),
         "REDIS_URL": EmbeddedRedis(data / "redis"),

@@ -14,8 +14,10 @@ WIDTH = 9  # of "scheduler", the longest usual name
 
 
 class Console:
-    """Writes from a thread of its own, and drops lines rather than wait: a terminal that is halted (Ctrl-S), or a pipe
-    that nobody reads, must not keep the supervisor from restarting and stopping what it runs."""
+    """Writes lines from a thread, and drops lines instead of waiting.
+
+    A halted terminal (Ctrl-S) or a pipe without a reader must not block the supervisor.
+    """
 
     def __init__(self) -> None:
         self._colors = cycle(COLORS) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else None
@@ -54,4 +56,4 @@ class Console:
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
             except OSError:
-                return  # the terminal is gone; everything else goes on until it is told to stop
+                return  # the terminal is closed; the processes continue

@@ -28,10 +28,10 @@ class StoreError(Exception):
 
 
 class EmbeddedStore(ABC):
-    """A server of ours on 127.0.0.1, its data under `data`, open only to who can read its password there.
+    """An embedded server on 127.0.0.1. Its data and its password are below `data`.
 
-    A supervisor calls `prepare()` and runs `command()` in the foreground as its own child; `problem()` tells when it
-    answers. Tests use the store as a context manager, which does all of that.
+    A supervisor calls `prepare()` and runs `command()` in the foreground as its own child. `problem()` returns None
+    once it answers. Tests use the store as a context manager, which does all of that.
     """
 
     name: ClassVar[str]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def private_directory(path: Path) -> None:
-    """Make `path` for us alone. One that exists keeps its permissions."""
+    """Make `path` for this user alone. The permissions of one that exists do not change."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
@@ -39,7 +39,7 @@ def temporary_directory(prefix: str) -> Iterator[Path]:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """For appending, readable to us alone: a log quotes statements and data."""
+    """Open a log to append to, readable to this user alone, because it quotes statements and data."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 

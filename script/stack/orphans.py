@@ -1,7 +1,7 @@
 """What a killed run left behind.
 
 A pid alone proves nothing: it may have been given to another process since. So everything the supervisor starts
-carries the data directory in its environment, children of children included, and only what carries ours is stopped.
+carries the data directory in its environment, children of children included. Only processes with this one are stopped.
 (The stores overwrite their environment for their process titles; each recognises its own in its own way.)
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MARK = "WAYMARK_SUPERVISOR_DATA"
-"""The environment variable that tells whose a process is."""
+"""The environment variable with the data directory of the supervisor that started a process."""
 
 
 def stop_orphans(data: Path, grace: float = 10.0) -> int:

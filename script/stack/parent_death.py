@@ -30,7 +30,7 @@ def main(parent: str, death_signal: str, account: str, *command: str) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(death_signal), 0, 0, 0)
     if os.getppid() != int(parent):
-        sys.exit(f"{command[0]}: not started, its parent is gone")
+        sys.exit(f"{command[0]}: not started, because its parent has exited")
     try:
         os.execvp(command[0], command)
     except OSError as error:

@@ -28,7 +28,7 @@ def is_free(port: int) -> bool:
 
 
 def can_listen(address: str) -> bool:
-    """Whether `host:port` is ours to listen on: on this machine, and free."""
+    """True if this process can listen on `host:port`: the host is this machine, and the port is free."""
     host, _, port = address.rpartition(":")
     return host in (LOOPBACK, "localhost") and is_free(int(port))
 

@@ -147,10 +147,9 @@ class EmbeddedPostgres(EmbeddedStore):
     def _stop_orphan(self) -> None:
         """Deal with the postmaster.pid of a run that was killed.
 
-        Its server may still be running: stop it. It may be gone with its pid given to another process of this user,
-        which PostgreSQL would take for a running server (common in containers, whose pids start over): put our own pid
-        there, since PostgreSQL does not mistake its parent for a rival. The file itself must stay, it also tells which
-        shared memory to look for.
+        If its server still runs, stop it. If another process of this user has its pid, as is common in containers,
+        PostgreSQL would take that for a running server. Write this process's pid there, because PostgreSQL does not
+        mistake its parent for a server. The file must stay: it also names the shared memory to look for.
         """
         pid_file = self._cluster / "postmaster.pid"
         try:
@@ -188,7 +187,7 @@ def find_binaries(account: Account | None) -> Path:
 
 @contextmanager
 def temporary_postgres() -> Iterator[EmbeddedPostgres]:
-    """A PostgreSQL for a test run: fast, not durable, gone afterwards."""
+    """Run a PostgreSQL for tests: fast, not durable, removed afterwards."""
     with temporary_directory("waymark-postgres-") as data:
         store = EmbeddedPostgres(data, durable=False)
         try:

@@ -37,7 +37,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`stop_signal` asks it to end in order, within so many seconds; it is also what it gets when its parent dies."""
+    """A command. `stop_signal` asks it to stop within `stop_within` seconds, and is also sent when its parent dies."""
 
     argv: tuple[str, ...]
     stop_signal: signal.Signals = signal.SIGTERM

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class NotReadyError(Exception):
-    """Something did not answer in its time; the message says what, and what it said last."""
+    """A server did not answer in time. The message names it and quotes its last output."""
 
 
 async def ready(name: str, problem: Callable[[], str | None], within: float) -> None:
@@ -42,7 +42,7 @@ def web_problem(port: int) -> str | None:
 
 
 def listener_problem(address: str) -> str | None:
-    """None when somebody listens at `host:port`."""
+    """Return None if a process listens at `host:port`, else what is wrong."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), timeout=3).close()

@@ -56,7 +56,7 @@ class EmbeddedRedis(EmbeddedStore):
         write_private(self._configuration, self._settings())
 
     def command(self) -> Command:
-        # The password stands in the file and not among the arguments, which every user can read.
+        # The password is in the file and not among the arguments, which every user can read.
         argv = (str(self.binary), str(self._configuration))
         return Command(argv, signal.SIGTERM, STOP_WITHIN, environment={"TZ": "UTC"})
 
@@ -94,7 +94,7 @@ class EmbeddedRedis(EmbeddedStore):
         )
 
     def _stop_orphan(self) -> None:
-        """Redis rewrites its arguments to `<binary> 127.0.0.1:<port>`, so a pid that was given to another is told."""
+        """Stop the Redis of a run that was killed. Its arguments are `<binary> 127.0.0.1:<port>`."""
         try:
             process = psutil.Process(int(self._pid_file.read_text()))
             title = " ".join(process.cmdline())
@@ -120,7 +120,7 @@ def find_binary() -> Path:
 
 @contextmanager
 def temporary_redis() -> Iterator[EmbeddedRedis]:
-    """A Redis for a test run: nothing durable, gone afterwards."""
+    """Run a Redis for tests: nothing durable, removed afterwards."""
     with temporary_directory("waymark-redis-") as data, EmbeddedRedis(data, durable=False) as store:
         yield store
 

@@ -71,7 +71,7 @@ class RunningServer:
         return _log(self.data).read_text(errors="replace")
 
     def stop(self, with_signal: signal.Signals = signal.SIGTERM) -> int:
-        """Tell it to stop and wait; its exit status."""
+        """Stop it and wait. Return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(with_signal)
         try:

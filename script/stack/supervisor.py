@@ -1,7 +1,7 @@
-"""Run processes and start again what dies, as a platform would.
+"""Run processes, and restart one that exits, as a platform would.
 
-Ours, because the libraries keep other promises. supervisor 4 runs no release step before the rest, prefixes no log
-lines, and leaves its children running when it is killed; honcho stops everything when one process ends.
+No library does what is needed here. supervisor 4 has no release step and no prefixes of log lines, and leaves its
+children running when it is killed. honcho stops everything when one process ends.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self, name: str, command: Command) -> int:
-        """Run a command once, to its end; its exit status. Cancelled, it stops the command."""
+        """Run a command once and return its exit status. If canceled, stop the command."""
         output, ended = await self._attach(name)
         try:
             process = await asyncio.create_subprocess_exec(
