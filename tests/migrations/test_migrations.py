@@ -88,7 +88,7 @@ def test_difficulty_is_one_to_ten(conn: Conn, code: Any, level: int) -> None:
         )
 
 
-def test_a_row_by_hand_is_a_pending_scan_and_announced(conn: Conn, code: Any) -> None:
+def test_row_inserted_by_hand_is_pending_and_notified(conn: Conn, code: Any) -> None:
     player = conn.execute("INSERT INTO players (username) VALUES ('ada') RETURNING id").fetchone()
     assert player is not None
     conn.execute("LISTEN qr_scan")
@@ -101,7 +101,7 @@ def test_a_row_by_hand_is_a_pending_scan_and_announced(conn: Conn, code: Any) ->
     assert conn.execute("SELECT type, player_id FROM events").fetchone() == ("qr_scan", player[0])
 
 
-def test_history_by_hand_is_told_with_its_verdict(conn: Conn, code: Any) -> None:
+def test_verdict_inserted_by_hand_appends_its_event(conn: Conn, code: Any) -> None:
     conn.execute("INSERT INTO players (username) VALUES ('ada')")
     conn.execute(
         """
@@ -117,7 +117,7 @@ def test_history_by_hand_is_told_with_its_verdict(conn: Conn, code: Any) -> None
     ]
 
 
-def test_the_longest_code_with_the_widest_characters_can_be_announced(conn: Conn, code: Any) -> None:
+def test_longest_code_text_fits_into_a_notification(conn: Conn, code: Any) -> None:
     conn.execute("INSERT INTO players (username) VALUES ('ada')")
     conn.execute(
         "INSERT INTO player_scans (player_id, qr_code) SELECT id, repeat(%s, 2048) FROM players", ("\U0001f600",)

@@ -54,7 +54,7 @@ def migrate(url: str, *arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "migrations", *arguments], env=environment, check=True, capture_output=True)
 
 
-def test_the_location_stands_beside_latitude_and_longitude(url: str) -> None:
+def test_location_column_equals_latitude_and_longitude(url: str) -> None:
     migrate(url)
     with psycopg.connect(url, autocommit=True) as conn:
         org = make_org(conn)

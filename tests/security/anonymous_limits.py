@@ -1,5 +1,5 @@
-"""Attacks on the budgets of those who are not signed in: a household's many networks, many addresses on one name,
-tokens without end, and a body that costs more to read than a password to check."""
+"""Attacks on the rate limits of anonymous clients: the networks of one household, many addresses on one username,
+unlimited tokens, and a body that costs more to read than a password to verify."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Send = Callable[..., int]
 
 @contextmanager
 def limited(**budgets: str) -> Iterator[Send]:
-    """A web process with limits, and nobody before it: sends a request, and gives its status."""
+    """An application with rate limits and no proxy. Sends a request and returns its status."""
     set_to = {"RATE_LIMITS_ENABLED": "true", "TRUSTED_PROXIES": "0"}
     set_to |= {f"RATE_LIMIT_{name}": limit for name, limit in budgets.items()}
     with patch.dict(os.environ, set_to), patch.object(passwords, "verify_password", lambda *_: False):

@@ -57,7 +57,7 @@ Without = Callable[[Scene], AbstractContextManager[object]]
 
 @dataclass(frozen=True)
 class Attack:
-    """Its name, an attempt, which tells whether the attacker got what they wanted, and the guard, taken out."""
+    """A name, an attempt that returns True if the attacker succeeds, and the removal of the guard."""
 
     name: str
     attempt: Attempt
@@ -65,7 +65,7 @@ class Attack:
 
 
 def without(function: Callable[..., Any], guard: str, instead: str, *more: tuple[str, str]) -> Without:
-    """A mutation: the function as if its source said `instead` where the guard stands; and so for more guards in it."""
+    """A mutation: compile the function with `instead` in place of the guard's source text. More guards likewise."""
 
     @contextmanager
     def mutated(_scene: Scene) -> Iterator[None]:
@@ -122,7 +122,7 @@ def _rebuilt(model: type[BaseModel], change: Callable[[], None]) -> Without:
 
 
 def without_check(table: str, constraint: str) -> Without:
-    """A table of PostgreSQL's without one of its constraints. What it holds is gone when the constraint is back."""
+    """Drop a constraint of a table. The table is emptied before the constraint is added again."""
 
     @contextmanager
     def dropped(scene: Scene) -> Iterator[None]:

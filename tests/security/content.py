@@ -1,4 +1,4 @@
-"""Attacks on whoever looks at what others wrote: where codes lead, what pages, pictures and spreadsheets would run."""
+"""Attacks on readers of other users' content: targets of codes, scripts in pages and images, spreadsheet formulas."""
 
 import csv
 from base64 import b64decode
@@ -33,7 +33,7 @@ FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1")
 
 
 def leading_to(target: str) -> Attempt:
-    """A code that sends whoever opens it to somewhere else than it shows."""
+    """A code that leads to another place than its URL shows."""
 
     def attempt(scene: Scene) -> bool:
         code = {"code": "poster", "scan_type": None, "target_url": target}
@@ -93,7 +93,7 @@ def script_in_a_logo(scene: Scene) -> bool:
 
 
 def logo_of_another_kind(scene: Scene) -> bool:
-    """The decoder of a format that nobody needs here is one more to have holes in it."""
+    """A decoder of an image format that Waymark does not need adds attack surface."""
     return any(upload(scene, drawn(kind)) for kind in ("BMP", "TIFF", "GIF", "ICO"))
 
 

@@ -1,4 +1,4 @@
-"""Attacks with files: archives whose names lead out of them, pictures and texts that are small and cost a lot."""
+"""Attacks with files: archive names that leave the archive, and small images and texts that cost much to process."""
 
 import zipfile
 from functools import cache
@@ -49,7 +49,7 @@ def small_png_of_many_pixels() -> bytes:
 
 
 def many_pixels_decoded(scene: Scene) -> bool:
-    """Whether anybody begins to decode it: 0.9 GB as it is, 3.6 GB in RGBA."""
+    """Return True if decoding starts: the pixels take 0.9 GB, and 3.6 GB as RGBA."""
     begun = []
 
     def load(image: ImageFile.ImageFile) -> None:

@@ -17,7 +17,7 @@ LEAKS = re.compile(
     rb"|SELECT |INSERT INTO|UPDATE [a-z_]+ SET|/home/|/usr/lib|/tmp/",
     re.IGNORECASE,
 )
-"""What no answer may tell. None of it stands in a request, so none of it is an echo."""
+"""Texts that no response may contain. No request contains them, so a hit is not an echo."""
 MAX_FOUND = 20
 
 
@@ -34,7 +34,7 @@ class Fuzz:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, count: int, threads: int = 4) -> None:
-        """Send so many, from several clients at once, each with a seed of its own."""
+        """Send this many requests from several concurrent clients. Each has its own seed."""
         clients = [
             threading.Thread(target=self._client, args=(Random(f"{self.seed} {count} {n}"), count // threads))
             for n in range(threads)
@@ -87,7 +87,7 @@ class Fuzz:
         return None
 
     def _miss(self, request: Request, error: Exception) -> None:
-        """No answer at all: what is no HTTP may be hung up on, and whoever sends too much may find the door shut."""
+        """No response: the server may close a connection that is not HTTP or sends too much."""
         is_too_large = len(request.data) > 60_000
         with self._lock:
             self.hung_up += 1
@@ -114,7 +114,7 @@ def faults(request: Request, answer: HTTPResponse, body: bytes) -> list[str]:
         and "X-Request-ID" in answer.headers
         and kind not in ("application/problem+json", "text/html")
     ):
-        found.append(f"a refusal as {kind}")
+        found.append(f"an error response of type {kind}")
     return found
 
 

@@ -54,7 +54,7 @@ def guessed(scene: Scene) -> bool:
 
 
 def anothers_scan(scene: Scene) -> bool:
-    """A key may read the scans that it handed in, and no other's."""
+    """A key may read the scans that it submitted, and no others."""
     scan = submit_scan(scene.conn, scene.victim.owner.id, scene.their_code())
     machine = make_key(scene.conn, scene.attacker.org_id, "scan")
     return bool(scene.client.get(f"/scan/{scan}", headers=machine.headers).status_code == 200)

@@ -1,4 +1,4 @@
-"""Attacks on whoever reads the log: lines that nobody wrote, and a terminal that is painted."""
+"""Attacks on readers of the log: forged lines, and escape sequences for the terminal."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ FORGED = '\r\n{"event": "settled", "status": "success"}\x1b[2J\x1b[31m'
 
 
 def forged_line(scene: Scene) -> bool:
-    """A path and an id that hold line breaks and escapes, as they come out of the log; ours and the libraries'."""
+    """A path and an id that hold line breaks and escapes, as Waymark and its libraries log them."""
     our_logging.configure("web")
     with patch.object(request_context, "log", MagicMock()) as log:
         scene.client.get(f"/s/x{FORGED}", headers={"X-Request-ID": "a" * 129})

@@ -24,7 +24,7 @@ def accepted(method: str, path: str, **body: Any) -> Attempt:
 
 
 def another_organization_overwritten(scene: Scene) -> bool:
-    """`id` in a change of one's own organization: the row that is stored would be another one's."""
+    """`id` in an update of the caller's organization: another organization's row would be stored."""
     body = {"id": str(scene.victim.org_id), "name": "Mine now", "slug": "mine-now"}
     scene.ask("PATCH", scene.attacker.path, scene.attacker.owner, body)
     found = organizations.find(scene.conn, scene.victim.org_id, scene.victim.owner.id)
@@ -69,7 +69,7 @@ ATTACKS = [
     ),
     Attack(
         "mass assignment: success of a scan",
-        accepted("POST", "/scan", player_id="one's own", qr_code="spy123", success=True, status="success"),
+        accepted("POST", "/scan", player_id="the caller", qr_code="spy123", success=True, status="success"),
         taking_any_field(ScanBody),
     ),
 ]

@@ -1,4 +1,4 @@
-"""Attacks on an installation that was left as it came: secrets that everybody knows, stores that forget."""
+"""Attacks on an installation with defaults: well-known secrets, and a Redis that evicts."""
 
 from typing import Any, cast
 from unittest.mock import patch
@@ -14,7 +14,7 @@ KNOWN = ("", "secret", "changeme", "x" * 64, "change-me" * 8, "0" * 64)
 
 
 def known_secret(_scene: Scene) -> bool:
-    """Whether production starts with a secret that is made up: whoever guesses it signs tokens of their own."""
+    """Return True if production starts with a guessable secret. An attacker could sign tokens with it."""
     assert starts("8f1d0c7b5a3e49628b7c6d5e4f3a2b1c")
     return any(starts(secret) for secret in KNOWN)
 
@@ -34,7 +34,7 @@ def starts(secret: str) -> bool:
 
 
 def store_that_forgets(scene: Scene) -> bool:
-    """Whether production starts on a Redis that throws messages away as soon as it is filled."""
+    """Return True if production starts on a Redis that evicts messages once its memory is full."""
     producing = settings().model_copy(update={"waymark_env": "production"})
     redises.client().config_set("maxmemory-policy", "allkeys-lru")
     try:
@@ -48,7 +48,7 @@ def store_that_forgets(scene: Scene) -> bool:
 
 
 def objects_out_of_bytes(_scene: Scene) -> bool:
-    """Whether anything of ours unpickles, so that whoever writes to Redis or a disk runs code here."""
+    """Return True if any module unpickles. An attacker who writes to Redis or a disk could run code."""
     return any(finding.what == "pickle" for finding in source.dangers(source.sources(*source.LOOKED_AT)))
 
 

@@ -91,7 +91,7 @@ def _value(node: ast.expr, file: str) -> str:
             return str(getattr(_module(file), name)[key])
         case ast.Attribute(value=ast.Name(id=owner), attr=name):
             return str(getattr(getattr(_module(file), owner), name))
-    raise AssertionError(f"{file}: cannot tell what {ast.unparse(node)} is; give it a name")
+    raise AssertionError(f"{file}: cannot resolve {ast.unparse(node)}; assign it to a constant")
 
 
 def _module(file: str) -> ModuleType:

@@ -33,7 +33,7 @@ def opened(scene: Scene, path: str, by: SignedInPlayer | None, **options: Any) -
 
 
 def anothers_page(scene: Scene) -> bool:
-    """A page of the attacker's, open in the browser of somebody who is signed in."""
+    """A page of the attacker in the browser of a signed-in player."""
     owner = scene.victim.owner
     return opened(scene, f"/ws/{owner.id}", owner, origin="https://evil.example")
 
@@ -88,7 +88,7 @@ def of_any_size(scene: Scene) -> AbstractContextManager[object]:
 
 
 def anybody(scene: Scene) -> AbstractContextManager[object]:
-    """Without authentication: whoever comes is who the path names."""
+    """Without authentication, the caller is the player of the path."""
     owner = scene.victim.owner
     return patch.object(websockets, "_authenticate", lambda: Caller(owner.id, owner.session_id))
 

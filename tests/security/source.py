@@ -18,7 +18,7 @@ Sources = Mapping[str, str]
 
 
 class Finding(NamedTuple):
-    """`what` is wrong where: the line itself is told, for it outlives its number."""
+    """What is wrong, and where. The line itself is reported, because its number changes."""
 
     what: str
     file: str
@@ -56,13 +56,13 @@ CALLS = {
     "yaml.full_load": "objects out of YAML",
     "np.load": "objects out of arrays",
     "tempfile.mktemp": "a name that another may take",
-    "ssl._create_unverified_context": "TLS that trusts anybody",
+    "ssl._create_unverified_context": "TLS without verification",
     "Markup": "HTML that is not escaped",
 }
 SWITCHES = {
     ("shell", True): "a shell",
-    ("verify", False): "TLS that trusts anybody",
-    ("verify_signature", False): "a token that anybody signed",
+    ("verify", False): "TLS without verification",
+    ("verify_signature", False): "a token without verification",
     ("allow_pickle", True): "pickle",
     ("debug", True): "a debugger",
     ("autoescape", False): "HTML that is not escaped",
@@ -94,7 +94,7 @@ EXECUTES = {"execute", "executemany", "copy", "stream"}
 
 def built_sql(files: Sources) -> Iterator[Finding]:
     """Whatever goes into the text of a statement and is no constant of the source: it should be a parameter, unless it
-    stands on the list of what was looked at."""
+    is on the list of reviewed exceptions."""
     project = {file: Module(text) for file, text in files.items()}
     for file, module in project.items():
         for function, call in module.calls():
@@ -116,7 +116,7 @@ class Module:
                     self.imported[name.asname or name.name] = (node.module.replace(".", "/"), name.name)
 
     def calls(self) -> Iterator[tuple[ast.AST, ast.Call]]:
-        """Every call, with the function that it stands in."""
+        """Every call, with the function that contains it."""
 
         def inside(function: ast.AST, node: ast.AST) -> Iterator[tuple[ast.AST, ast.Call]]:
             for child in ast.iter_child_nodes(node):

@@ -1,5 +1,5 @@
-"""Attacks with other people's ids: of another organization's objects under one's own path, of another organization, of
-another player. All routes and roles together are tested by a table; here each kind of guard is taken out once."""
+"""Attacks with foreign ids: objects of another organization under the caller's own path, another organization, another
+player."""
 
 import inspect
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def a_scan_for_another_player(scene: Scene) -> bool:
 
 
 def another_players_puzzle(scene: Scene) -> bool:
-    """Solved by somebody who never scanned its code."""
+    """Solved by a player who never scanned its code."""
     code = scene.their_code(scan_type="encounter", reward_item="crown")
     puzzle = make_encounter(scene.conn, code)
     submit_scan(scene.conn, scene.victim.owner.id, code)
@@ -104,7 +104,7 @@ def another_players_puzzle(scene: Scene) -> bool:
 
 
 def another_callers_answer(scene: Scene) -> bool:
-    """The same Idempotency-Key and body as another caller's, which tells what was created for them."""
+    """The same Idempotency-Key and body as another caller's: the stored response would reveal what was created."""
     body = {"name": "Treasury"}
     first = scene.ask("POST", "/api/organizations", scene.victim.owner, body, Idempotency_Key="k").json
     return bool(scene.ask("POST", "/api/organizations", scene.attacker.owner, body, Idempotency_Key="k").json == first)

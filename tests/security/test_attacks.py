@@ -1,6 +1,6 @@
 """Each attack by name: it fails; and with its guard taken out it succeeds, so the attempt is a real one.
 
-What they are, and which requirements they answer, stands in docs/security.md.
+docs/security.md describes each attack and its guard.
 """
 
 import re

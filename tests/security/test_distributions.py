@@ -10,7 +10,7 @@ TESTS = pytest.mark.parametrize("test", [mann_whitney, kolmogorov_smirnov])
 
 
 @TESTS
-def test_samples_of_one_distribution_are_rarely_told_apart(test: object) -> None:
+def test_samples_of_one_distribution_rarely_differ(test: object) -> None:
     assert callable(test)
     dice = Random(0)
     low = sum(

@@ -1,4 +1,4 @@
-"""A hundred thousand hostile requests against real processes: no 5xx, nothing told, nothing kept, nothing restarted.
+"""A hundred thousand hostile requests against real processes: no 5xx, no leak, no growth, no restart.
 
 script/test --long tests/security/test_fuzz.py -s            # FUZZ_REQUESTS=5000 FUZZ_SEED=7 for fewer, or others
 """

@@ -1,4 +1,4 @@
-"""A process that logs all it can, while secrets pass through it in every way there is: none stands in the log."""
+"""Secrets pass through a process that logs at level DEBUG. None of them appears in its log."""
 
 import http.client
 import json
@@ -38,7 +38,7 @@ def logged(log: Path, port: int) -> str:
     return eventually(lambda: text if LAST in (text := log.read_text()) else "")
 
 
-def test_no_secret_is_logged_or_comes_back(tmp_path: Path, app: Any, conn: Conn) -> None:
+def test_no_secret_is_logged_or_returned(tmp_path: Path, app: Any, conn: Conn) -> None:
     staff = make_staff(app, conn)
     key = make_key(conn, staff.org_id, "codes:read").headers["Authorization"].removeprefix("Bearer ")
     made_up = secrets.token_urlsafe(24)
@@ -82,7 +82,7 @@ def test_no_secret_is_logged_or_comes_back(tmp_path: Path, app: Any, conn: Conn)
     assert not any(password in each or ticket in each or signature in each for each in said)
 
 
-def test_the_passwords_of_stores_that_are_away_are_not_told(tmp_path: Path) -> None:
+def test_unavailable_stores_do_not_reveal_their_passwords(tmp_path: Path) -> None:
     password = secrets.token_urlsafe(24)
     away = {
         "DATABASE_URL": f"postgresql://waymark:{password}@{LOOPBACK}:9/waymark",

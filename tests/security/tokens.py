@@ -63,7 +63,7 @@ def before_its_owner(scene: Scene) -> bool:
 
 
 def ticket_used_twice(scene: Scene) -> bool:
-    """A socket's ticket that stood in a log: whoever reads it comes second."""
+    """A WebSocket ticket read from a log: it was used before."""
     ticket = scene.ask("POST", "/ws/ticket", scene.victim.owner).json["ticket"]
     with scene.app.test_request_context(f"/ws/{scene.victim.owner.id}?ticket={ticket}"):
         websockets._authenticate()

@@ -35,7 +35,7 @@ def wait_until_blocked(conn: Conn) -> None:
         if row is not None:
             return
         time.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
+    raise AssertionError("no connection waits for a lock")
 
 
 class Rendezvous:

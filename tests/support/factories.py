@@ -30,7 +30,7 @@ def make_org(conn: Conn, slug: str | None = None) -> UUID:
 
 
 def make_code(conn: Conn, org_id: UUID | None = None, place: Coordinates | None = None, **fields: Any) -> UUID:
-    """An item drop of one gem unless told otherwise. `place` makes it require presence there."""
+    """An item drop of one gem by default. `place` makes it require presence there."""
     fields = {
         "code": f"c{secrets.token_hex(6)}",
         "scan_type": "item_drop",

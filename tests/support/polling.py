@@ -23,7 +23,7 @@ def eventually(attempt: Callable[[], T], within: float = 60.0) -> T:
 
 
 def have_exited(pids: Iterable[int]) -> bool:
-    """True when none of them runs any more; a zombie that nobody reaped is as good as gone."""
+    """True if none of them runs. A zombie counts as exited."""
     return not any(_runs(pid) for pid in pids)
 
 
