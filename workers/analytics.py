@@ -14,6 +14,7 @@ from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
 from shared.messages import RollUp
 from workers.broker import actor_for, worker_lifecycle
+from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
 
@@ -26,6 +27,7 @@ MAX_DAYS = 64
 
 
 @actor_for(RollUp)
+@time_limits.limit(ACTOR_SECONDS)
 def roll_up() -> None:
     """Fold whatever is new. Safe to run twice, also side by side: one folds, the others find the lock taken."""
     for _ in range(ROUNDS):
@@ -36,6 +38,7 @@ def roll_up() -> None:
 
 def roll_up_batch() -> bool:
     """Fold a batch of each kind; whether there may be more."""
+    time_limits.extend()
     with db.transaction() as conn:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
         if not event_log.try_lock_positions(conn):

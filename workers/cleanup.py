@@ -1,6 +1,6 @@
-"""Forget what has outlived its retention, in batches that hold no lock for long.
+"""Purge rows and files whose retention has ended, in batches that hold no lock for long.
 
-Hourly by the scheduler; by hand with `python -m workers.cli.cleanup`, which prints its report.
+The scheduler sends the message hourly. `python -m workers.cli.cleanup` does the same and prints the report.
 """
 
 from collections.abc import Callable
@@ -22,19 +22,23 @@ from shared.renders.rules import is_file_needed, render_id_of
 from shared.settings import settings
 from shared.visits import store as visits
 from workers.broker import actor_for, worker_lifecycle
+from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
 
-BATCH = 5_000
-RENDERS_BATCH = 20  # each with its chunks
+BATCH_SIZE = 5_000
+RENDERS_BATCH_SIZE = 20
+"""Each render is deleted with its chunks."""
+CODES_BATCH_SIZE = 500
+"""Each code is deleted with its images."""
+IMPORTS_BATCH_SIZE = 500
+"""Each import is deleted with its outcomes."""
 DRAFT_RETENTION = timedelta(days=1)
-CODES_BATCH = 500  # each with its pictures
-IMPORTS_BATCH = 500  # each with its outcome
 
 
 @dataclass(frozen=True)
 class CleanupReport:
-    """How many rows of each kind were removed, and the bytes of the pictures among them."""
+    """How many rows and files of each kind were deleted, and how many bytes the generated images had."""
 
     generated_codes: int
     generated_image_bytes: int
@@ -48,80 +52,82 @@ class CleanupReport:
     idempotency_keys: int
 
     def __str__(self) -> str:
-        return "\n".join(f"{name.replace('_', ' '):24}{n:>12,}" for name, n in asdict(self).items())
+        return "\n".join(f"{name.replace('_', ' '):24}{count:>12,}" for name, count in asdict(self).items())
 
 
 @actor_for(CleanUp)
+@time_limits.limit(ACTOR_SECONDS)
 def clean_up() -> None:
-    """Delete what is over. Harmless to run twice or side by side."""
+    """Purge everything whose retention has ended. Safe to run twice and side by side."""
     log.info("cleanup_finished", **asdict(purge_all()))
 
 
 def purge_all() -> CleanupReport:
-    """Delete expired codes with their pictures, and whatever else has outlived its retention."""
+    """Delete expired generated codes, and every other row and file whose retention has ended."""
     now = datetime.now(UTC)
-    oldest = now - timedelta(days=settings().event_retention_days)
-    oldest_day = (now - timedelta(days=settings().visit_retention_days)).date()
+    first_event = now - timedelta(days=settings().event_retention_days)
+    first_visit_day = (now - timedelta(days=settings().visit_retention_days)).date()
     codes, image_bytes = _purge_generated_codes()
     return CleanupReport(
         generated_codes=codes,
         generated_image_bytes=image_bytes,
-        generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH),
-        imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH),
-        events=_in_batches(lambda conn, limit: event_log.forget(conn, before=oldest, limit=limit), BATCH),
+        generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit)),
+        imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH_SIZE),
+        events=_in_batches(lambda conn, limit: event_log.forget(conn, before=first_event, limit=limit)),
         render_files=_delete_unneeded_files(),
-        renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH),
-        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=oldest_day, limit=limit), BATCH),
-        sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH),
-        idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH),
+        renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
+        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=first_visit_day, limit=limit)),
+        sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit)),
+        idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit)),
     )
 
 
 def _purge_generated_codes() -> tuple[int, int]:
-    """Delete generated codes past their expiry. Returns how many, and how many bytes their pictures had."""
+    """Delete expired generated codes. Return how many, and how many bytes their images had."""
     image_bytes = 0
 
-    def forget(conn: Conn, limit: int) -> int:
+    def purge(conn: Conn, limit: int) -> int:
         nonlocal image_bytes
-        removed = generated.purge_expired(conn, limit=limit)
-        image_bytes += removed.image_bytes
-        return removed.codes
+        result = generated.purge_expired(conn, limit=limit)
+        image_bytes += result.image_bytes
+        return result.codes
 
-    return _in_batches(forget, CODES_BATCH), image_bytes
+    return _in_batches(purge, CODES_BATCH_SIZE), image_bytes
 
 
 def _delete_unneeded_files() -> int:
-    """Remove every file that no render needs: expired, left over, or nobody's. Returns how many.
-
-    They are listed before their renders are looked up, so that what was written meanwhile is not taken for nobody's.
-    """
-    gone = 0
+    """Delete the files that no render needs, and abandoned uploads. Return how many."""
+    deleted = 0
     try:
+        # Files are listed before their renders are read: a file that is written meanwhile is not deleted.
         listed = (name for name, _ in storage().list_files("renders/"))
-        while names := list(islice(listed, BATCH)):
-            known = {name: render_id_of(name) for name in names}
+        while names := list(islice(listed, BATCH_SIZE)):
+            time_limits.extend()
+            render_ids = {name: render_id for name in names if (render_id := render_id_of(name)) is not None}
             with db.connection() as conn:
-                found = renders.get_many(conn, {render_id for render_id in known.values() if render_id is not None})
-            for name, render_id in known.items():
-                if render_id is not None and not is_file_needed(name, found.get(render_id)):
+                known = renders.get_many(conn, set(render_ids.values()))
+            for name, render_id in render_ids.items():
+                if not is_file_needed(name, known.get(render_id)):
                     storage().delete(name)
-                    gone += 1
+                    deleted += 1
     except StorageError as error:
         log.warning("file_cleanup_failed", error=str(error))
-    try:  # by itself: whoever may delete files may not be allowed to list uploads
-        gone += storage().purge_drafts(datetime.now(UTC) - DRAFT_RETENTION)
+    # Separate: credentials that may delete files may not be allowed to list uploads.
+    try:
+        deleted += storage().purge_drafts(datetime.now(UTC) - DRAFT_RETENTION)
     except StorageError as error:
         log.warning("draft_cleanup_failed", error=str(error))
-    return gone
+    return deleted
 
 
-def _in_batches(delete: Callable[[Conn, int], int], batch: int) -> int:
-    """Run a delete until it finds less than a batch, each in its own transaction. Returns how many rows went."""
+def _in_batches(delete: Callable[[Conn, int], int], batch_size: int = BATCH_SIZE) -> int:
+    """Run a delete, each time in its own transaction, until it deletes less than a batch. Return the sum."""
     total = 0
     while not worker_lifecycle.stopping.is_set():
+        time_limits.extend()
         with db.connection() as conn:
-            gone = delete(conn, batch)
-        total += gone
-        if gone < batch:
+            deleted = delete(conn, batch_size)
+        total += deleted
+        if deleted < batch_size:
             break
     return total

@@ -10,6 +10,7 @@ from shared.infra.logging import get_logger
 from shared.messages import ErasuresPending
 from shared.scans import store as scans
 from workers.broker import actor_for, worker_lifecycle
+from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
 BATCH = 5_000
@@ -17,6 +18,7 @@ BATCH = 5_000
 
 
 @actor_for(ErasuresPending)
+@time_limits.limit(ACTOR_SECONDS)
 def finish_erasures() -> None:
     """Erase what is left of all pending erasures, in batches. Harmless to run twice."""
     with db.connection() as conn:
@@ -36,6 +38,7 @@ def _finish_erasure(player_id: UUID) -> bool:
     """Erase what is left of one player. Return False if the process is about to stop."""
     position = None
     while not worker_lifecycle.stopping.is_set():
+        time_limits.extend()
         with db.connection() as conn:
             position = scans.erase_player(conn, player_id, position, limit=BATCH)
         if position is None:

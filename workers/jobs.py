@@ -53,7 +53,7 @@ class JobRunner(Generic[T]):
         time_limit: timedelta = timedelta(minutes=1),
     ) -> None:
         self.table, self.message, self.batch_size = table, message, batch_size
-        self._work, self._dead_letter, self._lease, self._time_limit = work, dead_letter, lease, time_limit
+        self._work, self._dead_letter, self._lease, self.time_limit = work, dead_letter, lease, time_limit
         self._slots = threading.BoundedSemaphore(concurrency)
         self._more_work = threading.Event()
 
@@ -125,7 +125,7 @@ class JobRunner(Generic[T]):
             # More rows may be pending: wake another thread, here or in another process.
             background_sender.submit(self.message)
         try:
-            with time_limits.limit(self._time_limit.total_seconds()):
+            with time_limits.limit(self.time_limit.total_seconds()):
                 work(token, rows)
         except LeaseLost:
             log.info("lease_lost", table=self.table.name, rows=len(rows))

@@ -26,6 +26,7 @@ from shared.renders.chunks import Chunk
 from shared.settings import settings
 from workers.broker import actor_for
 from workers.jobs import JobRunner
+from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
 
@@ -53,6 +54,7 @@ def assemble_pending() -> None:
 
 
 @actor_for(RenderFilesUnneeded)
+@time_limits.limit(ACTOR_SECONDS)
 def delete_render_files(render_id: str) -> None:
     """Delete the files of a render. The hourly cleanup finds those that are missed."""
     delete_unneeded_files(UUID(render_id))

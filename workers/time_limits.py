@@ -14,6 +14,8 @@ from contextlib import contextmanager
 
 STDERR = 2
 """In a worker process of Dramatiq, `sys.stderr` is a pipe with a protocol."""
+ACTOR_SECONDS = 900.0
+"""For the actors that are not job loops. Their batches extend it."""
 
 
 class TimeLimits:

@@ -1,13 +1,10 @@
 """Leases on a table of parcels, and the statements of every leased table."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg.rows import class_row
 
 from shared.generated_codes.store import PENDING_CODES
 from shared.imports.store import PENDING_IMPORTS
@@ -17,40 +14,14 @@ from shared.infra.leases import LeasedTable, LeaseLost
 from shared.renders.assembly import PENDING_ASSEMBLIES
 from shared.renders.chunks import PENDING_CHUNKS
 from shared.scans.settlement import PENDING_SCANS
+from tests.infra.parcels import PARCELS, Parcel, expire_leases
 from tests.support.concurrency import run_concurrently
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LEASE = timedelta(seconds=30)
 LEASED_TABLES = (PENDING_SCANS, PENDING_CODES, PENDING_IMPORTS, PENDING_CHUNKS, PENDING_ASSEMBLIES)
-
-
-@dataclass(frozen=True)
-class Parcel:
-    id: UUID
-    attempts: int
-
-
-PARCELS = LeasedTable(name="parcels", columns="id, attempts", row=class_row(Parcel))
-
-
-@pytest.fixture
-def parcels(conn: Conn) -> Iterator[list[UUID]]:
-    """Five pending parcels, in the order of their ids."""
-    conn.execute(
-        """
-        CREATE TABLE parcels (
-            id uuid PRIMARY KEY DEFAULT waymark_uuid7(), status text NOT NULL DEFAULT 'pending',
-            attempts smallint NOT NULL DEFAULT 0, lease_token uuid, lease_until timestamptz, last_error text,
-            storage_failures smallint NOT NULL DEFAULT 0
-        )
-        """
-    )
-    rows = conn.execute("INSERT INTO parcels SELECT FROM generate_series(1, 5) RETURNING id").fetchall()
-    yield sorted(row[0] for row in rows)
-    conn.execute("DROP TABLE parcels")
-
-
-def expire_leases(conn: Conn) -> None:
-    conn.execute("UPDATE parcels SET lease_until = now() WHERE lease_until IS NOT NULL AND status = 'pending'")
 
 
 def row_of(conn: Conn, parcel_id: UUID) -> tuple[Any, ...]:
