@@ -1,8 +1,8 @@
-"""OpenCV's decoder: the second opinion, which shares no code with zxing-cpp.
+"""OpenCV's decoder: a second opinion that shares no code with zxing-cpp.
 
-Its detector loses the corners of some flawless symbols, and its threshold the inside of large modules and the faint
-rims of round ones. So it is told where the symbol is, and shown 4 x 4 samples of each module's inner half. Its part is
-to decide what is dark, to unmask, to correct and to decode.
+Its detector misses the corners of some flawless symbols, and its threshold the inside of large modules and the faint
+edges of round ones. It therefore gets the position of the symbol, and 4 x 4 samples of the inner half of each module.
+It decides what is dark, removes the mask, corrects errors, and decodes.
 """
 
 from io import BytesIO
@@ -19,36 +19,36 @@ from shared.images.symbol import encode
 from shared.images.vector import to_segno
 
 SAMPLES = 4
-"""Along a module."""
+"""Samples along a module."""
 
 
-def opencv_reads(picture: ImageSpec, data: bytes) -> bool:
-    """Whether OpenCV finds the picture's text in these bytes: as UTF-8, or as kanji mode holds it."""
-    width = len(encode(picture.text, picture.level))
-    if picture.format == "png":
-        layout = fit(width, picture.size)
+def opencv_reads(spec: ImageSpec, data: bytes) -> bool:
+    """True if OpenCV decodes the text of the spec from these bytes: in UTF-8, or in Shift-JIS for kanji mode."""
+    width = len(encode(spec.text, spec.level))
+    if spec.format == "png":
+        layout = fit(width, spec.size)
         module, before = layout.module, layout.before
     else:
         module, before = PIXELS_PER_MODULE, QUIET_ZONE * PIXELS_PER_MODULE
     inner = 1 / 4 + (np.arange(SAMPLES) + 1 / 2) / (2 * SAMPLES)
     at = np.add.outer(np.arange(-QUIET_ZONE, width + QUIET_ZONE), inner).ravel() * module
     at = before + np.floor(at).astype(int)
-    seen = gray_pixels(picture, data)[np.ix_(at, at)]
+    pixels = gray_pixels(spec, data)[np.ix_(at, at)]
 
-    return _decode(seen) in (picture.text.encode(), picture.text.encode("shift_jis", errors="replace"))
-
-
-def opencv_can_read(picture: ImageSpec) -> bool:
-    """Whether OpenCV reads these modules when segno draws them. In about one symbol of a thousand it finds nothing."""
-    symbol = segno.QRCode(to_segno(encode(picture.text, picture.level), picture.level))  # type: ignore[call-arg]
-    written = BytesIO()
-    symbol.save(written, kind="png", scale=SAMPLES, border=QUIET_ZONE)
-    return bool(_decode(np.asarray(Image.open(written).convert("L"))))
+    return _decode(pixels) in (spec.text.encode(), spec.text.encode("shift_jis", errors="replace"))
 
 
-def _decode(seen: GrayImage) -> bytes:
-    """What a symbol of 4 pixels a module says, nothing if it cannot be read."""
-    start, end = QUIET_ZONE * SAMPLES, len(seen) - QUIET_ZONE * SAMPLES
+def opencv_can_read(spec: ImageSpec) -> bool:
+    """True if OpenCV decodes these modules when segno renders them. It fails for about one symbol in a thousand."""
+    symbol = segno.QRCode(to_segno(encode(spec.text, spec.level), spec.level))  # type: ignore[call-arg]
+    output = BytesIO()
+    symbol.save(output, kind="png", scale=SAMPLES, border=QUIET_ZONE)
+    return bool(_decode(np.asarray(Image.open(output).convert("L"))))
+
+
+def _decode(pixels: GrayImage) -> bytes:
+    """Return the text of a symbol with 4 pixels per module; empty if it cannot be decoded."""
+    start, end = QUIET_ZONE * SAMPLES, len(pixels) - QUIET_ZONE * SAMPLES
     corners = np.array([[[start, start], [end, start], [end, end], [start, end]]], np.float32)
-    found, _ = cv2.QRCodeDetector().decodeBytes(seen, corners)
-    return found
+    text, _ = cv2.QRCodeDetector().decodeBytes(pixels, corners)
+    return text

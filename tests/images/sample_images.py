@@ -1,4 +1,4 @@
-"""A logo, and what pictures look like."""
+"""A logo, and the colors of an image."""
 
 from io import BytesIO
 
@@ -10,10 +10,10 @@ from shared.images.logos import sanitize_logo
 
 
 def image_bytes(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
-    """As Pillow writes it."""
-    written = BytesIO()
-    image.save(written, kind, **options)
-    return written.getvalue()
+    """Return the image in this format, written by Pillow."""
+    output = BytesIO()
+    image.save(output, kind, **options)
+    return output.getvalue()
 
 
 def _disc() -> Image.Image:
@@ -23,10 +23,10 @@ def _disc() -> Image.Image:
 
 
 LOGO = sanitize_logo(image_bytes(_disc()))
-"""A red disc on nothing, wider than high."""
+"""A red disc on a transparent background, wider than high."""
 
 
 def colors(png: bytes) -> NDArray[np.uint8]:
-    """Height x width x (red, green, blue), by Pillow."""
+    """Return height x width x (red, green, blue), decoded by Pillow."""
     with Image.open(BytesIO(png), formats=["PNG"]) as image:
         return np.asarray(image.convert("RGB"))

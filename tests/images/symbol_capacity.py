@@ -1,4 +1,4 @@
-"""Texts that exactly fill a symbol, from the number of bits that segno's tables (ISO/IEC 18004:2015, table 7) give."""
+"""Texts that exactly fill a symbol, computed from segno's tables (ISO/IEC 18004:2015, table 7)."""
 
 import random
 
@@ -8,9 +8,11 @@ from shared.images.image_spec import ErrorCorrection
 
 ALPHABETS = {
     "numeric": "0123456789",
-    "alphanumeric": "ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:",  # without digits: those would be packed more tightly
+    # Without digits, which the encoder would pack more tightly.
+    "alphanumeric": "ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:",
     "bytes": "abcdefghijklmnopqrstuvwxyz~!?&=#_",
-    "utf-8": "éèñßüабвгд",  # two bytes each
+    # Two bytes each.
+    "utf-8": "éèñßüабвгд",
     "kanji": "点茗日本語漢字東京大阪",
 }
 LENGTH_BITS = {"numeric": (10, 12, 14), "alphanumeric": (9, 11, 13), "bytes": (8, 16, 16), "kanji": (8, 10, 12)}
@@ -18,7 +20,7 @@ LEVELS = {"L": consts.ERROR_LEVEL_L, "M": consts.ERROR_LEVEL_M, "Q": consts.ERRO
 
 
 def capacity(version: int, level: ErrorCorrection, alphabet: str) -> int:
-    """Characters of this alphabet that the symbol holds."""
+    """Return how many characters of this alphabet the symbol holds."""
     mode = "bytes" if alphabet == "utf-8" else alphabet
     length_bits = LENGTH_BITS[mode][(version > 9) + (version > 26)]
     table: dict[int, dict[int, int]] = consts.SYMBOL_CAPACITY  # type: ignore[assignment]  # segno's stub has object
@@ -34,5 +36,5 @@ def capacity(version: int, level: ErrorCorrection, alphabet: str) -> int:
 
 
 def text_of(length: int, alphabet: str, seed: int = 0) -> str:
-    """So many characters, the same for the same seed."""
+    """Return a text of this length, the same for the same seed."""
     return "".join(random.Random(seed).choices(ALPHABETS[alphabet], k=length))

@@ -1,4 +1,4 @@
-"""Pictures over HTTP."""
+"""Images over HTTP."""
 
 import subprocess
 import sys
@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 
 from shared.images import render, verification
+from shared.images.image_spec import ImageSpec
 from shared.infra import cache
 from shared.infra.cache import images
 from shared.infra.db import Conn
@@ -23,7 +24,7 @@ DAY = "private, max-age=86400"
 
 @pytest.fixture
 def path(conn: Conn, staff: Staff) -> str:
-    """Of the picture of a code spy123."""
+    """The path of the image of a code spy123."""
     return f"{staff.codes}/{make_code(conn, staff.org_id, code='spy123')}/image"
 
 
@@ -34,73 +35,75 @@ def business(staff: Staff) -> str:
 
 @pytest.fixture
 def get(client: Any, staff: Staff) -> Callable[..., Any]:
-    """Asks for a picture as a member: `get(path, size=400)`."""
+    """Request an image as a member: `get(path, size=400)`."""
 
-    def ask(path: str, headers: dict[str, str] | None = None, **query: Any) -> Any:
+    def send(path: str, headers: dict[str, str] | None = None, **query: Any) -> Any:
         return client.get(path, query_string=query or None, headers=staff.member.headers | (headers or {}))
 
-    return ask
+    return send
 
 
 @pytest.fixture
-def renders(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What was rendered since."""
-    rendered: list[Any] = []
+def specs(monkeypatch: pytest.MonkeyPatch) -> list[ImageSpec]:
+    """Every spec that was rendered."""
+    specs: list[ImageSpec] = []
 
-    def count(picture: Any, logo: bytes | None = None) -> bytes:
-        rendered.append(picture)
-        return render.render(picture, logo)
+    def record(spec: ImageSpec, logo: bytes | None = None) -> bytes:
+        specs.append(spec)
+        return render.render(spec, logo)
 
-    monkeypatch.setattr(verification, "render", count)
-    return rendered
-
-
-def test_a_picture_of_a_code_leads_to_it(get: Any, path: str) -> None:
-    answer = get(path)
-
-    assert answer.status_code == 200
-    assert answer.content_type == "image/png"
-    assert answer.headers["Cache-Control"] == DAY
-    assert answer.headers["Content-Disposition"] == 'inline; filename="qr-spy123.png"'
-    assert open_png(answer.data).size == (300, 300)
-    assert decode(answer.data) == (f"{settings().public_base_url}/s/spy123", "M")
+    monkeypatch.setattr(verification, "render", record)
+    return specs
 
 
-def test_a_business_code_leads_to_the_organizations_page(get: Any, conn: Conn, staff: Staff, business: str) -> None:
+def test_the_image_of_a_code_encodes_its_url(get: Any, path: str) -> None:
+    response = get(path)
+
+    assert response.status_code == 200
+    assert response.content_type == "image/png"
+    assert response.headers["Cache-Control"] == DAY
+    assert response.headers["Content-Disposition"] == 'inline; filename="qr-spy123.png"'
+    assert open_png(response.data).size == (300, 300)
+    assert decode(response.data) == (f"{settings().public_base_url}/s/spy123", "M")
+
+
+def test_a_business_code_encodes_the_public_page(get: Any, conn: Conn, staff: Staff, business: str) -> None:
     conn.execute("UPDATE organizations SET slug = 'city-museum' WHERE id = %s", (staff.org_id,))
 
-    answer = get(business)
+    response = get(business)
 
-    assert answer.headers["Content-Disposition"] == 'inline; filename="qr-business-city-museum.png"'
-    assert answer.headers["Cache-Control"] == DAY
-    assert open_png(answer.data).size == (500, 500)
-    assert decode(answer.data) == (f"{settings().public_base_url}/b/city-museum", "Q")
+    assert response.headers["Content-Disposition"] == 'inline; filename="qr-business-city-museum.png"'
+    assert response.headers["Cache-Control"] == DAY
+    assert open_png(response.data).size == (500, 500)
+    assert decode(response.data) == (f"{settings().public_base_url}/b/city-museum", "Q")
 
 
 @pytest.mark.parametrize("level", ["L", "M", "Q", "H"])
 @pytest.mark.parametrize("size", [100, 257, 2000])
-def test_a_png_is_as_large_as_asked_and_of_the_level_asked(get: Any, path: str, size: int, level: str) -> None:
-    answer = get(path, size=size, error_correction=level)
+def test_a_png_has_the_requested_size_and_level(get: Any, path: str, size: int, level: str) -> None:
+    response = get(path, size=size, error_correction=level)
 
-    assert open_png(answer.data).size == (size, size)
-    assert decode(answer.data) == (f"{settings().public_base_url}/s/spy123", level)
+    assert open_png(response.data).size == (size, size)
+    assert decode(response.data) == (f"{settings().public_base_url}/s/spy123", level)
 
 
 @pytest.mark.parametrize(
     ("format_", "content_type", "begins"),
     [("svg", "image/svg+xml", b"<"), ("pdf", "application/pdf", b"%PDF-"), ("png", "image/png", b"\x89PNG\r\n")],
 )
-def test_other_formats(get: Any, path: str, business: str, format_: str, content_type: str, begins: bytes) -> None:
+def test_every_format_is_served(
+    get: Any, path: str, business: str, format_: str, content_type: str, begins: bytes
+) -> None:
     for url in (path, business):
-        answer = get(url, format=format_)
+        response = get(url, format=format_)
 
-        assert answer.status_code == 200
-        assert answer.headers["Content-Type"] == content_type
-        assert answer.data.startswith(begins)
-        assert answer.headers["Content-Disposition"].endswith(f'.{format_}"')
+        assert response.status_code == 200
+        assert response.headers["Content-Type"] == content_type
+        assert response.data.startswith(begins)
+        assert response.headers["Content-Disposition"].endswith(f'.{format_}"')
 
 
-def test_an_svg_that_is_opened_as_a_page_runs_nothing(get: Any, path: str) -> None:
+def test_an_svg_is_served_with_a_strict_policy(get: Any, path: str) -> None:
     assert get(path, format="svg").headers["Content-Security-Policy"].startswith("default-src 'none'")
 
 
@@ -119,104 +122,102 @@ WRONG: list[tuple[str, list[str]]] = [
     [(name, value) for name, values in WRONG for value in values],
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_is_wrong_is_named(get: Any, path: str, business: str, name: str, value: str) -> None:
+def test_an_invalid_parameter_is_named(get: Any, path: str, business: str, name: str, value: str) -> None:
     for url in (path, business):
-        answer = get(url, **{name: value})
+        response = get(url, **{name: value})
 
-        assert answer.status_code == 422
-        assert answer.content_type == "application/problem+json"
-        assert [fault["loc"] for fault in answer.json["errors"]] == [f"query.{name}"]
+        assert response.status_code == 422
+        assert response.content_type == "application/problem+json"
+        assert [error["loc"] for error in response.json["errors"]] == [f"query.{name}"]
 
 
 @pytest.mark.parametrize("query", ["size=300&size=99", "size=300&size=300", "format=png&format=svg"])
-def test_a_parameter_given_twice_is_named(get: Any, path: str, business: str, query: str) -> None:
+def test_a_repeated_parameter_is_named(get: Any, path: str, business: str, query: str) -> None:
     for url in (path, business):
-        answer = get(f"{url}?{query}")
+        response = get(f"{url}?{query}")
 
-        assert answer.status_code == 422
-        assert answer.json["errors"][0]["loc"] == f"query.{query.partition('=')[0]}"
+        assert response.status_code == 422
+        assert response.json["errors"][0]["loc"] == f"query.{query.partition('=')[0]}"
 
 
-def public_url(app: Flask, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+def set_public_url(app: Flask, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     changed = settings().model_copy(update={"public_url": url})
     monkeypatch.setattr("shared.images.code_url.settings", lambda: changed)
     change_settings(app, monkeypatch, public_url=url)
 
 
-def test_a_symbol_that_does_not_fit_names_the_smallest_size(
+def test_a_too_small_size_names_the_smallest_one(
     app: Flask, get: Any, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    public_url(app, monkeypatch, "https://waymark.example/" + "a" * 600)
+    set_public_url(app, monkeypatch, "https://waymark.example/" + "a" * 600)
 
-    answer = get(path, size=100)
+    response = get(path, size=100)
 
-    assert answer.status_code == 422
-    (fault,) = answer.json["errors"]
-    assert fault["loc"] == "query.size"
-    smallest = int("".join(filter(str.isdigit, fault["message"])))
+    assert response.status_code == 422
+    (error,) = response.json["errors"]
+    assert error["loc"] == "query.size"
+    smallest = int("".join(filter(str.isdigit, error["message"])))
     assert get(path, size=smallest).status_code == 200
     assert get(path, size=smallest - 1).status_code == 422
 
 
-def test_a_text_that_no_symbol_holds(app: Flask, get: Any, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    public_url(app, monkeypatch, "https://waymark.example/" + "a" * 2_900)
+def test_a_too_long_url_names_the_level(app: Flask, get: Any, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_public_url(app, monkeypatch, "https://waymark.example/" + "a" * 2_900)
 
-    answer = get(path, size=2000, error_correction="H")
+    response = get(path, size=2000, error_correction="H")
 
-    assert answer.status_code == 422
-    assert answer.json["errors"][0]["loc"] == "query.error_correction"
+    assert response.status_code == 422
+    assert response.json["errors"][0]["loc"] == "query.error_correction"
 
 
 class TestNothingIsRendered:
-    """The entity tag is known from what determines the picture."""
+    """The ETag is computed from the spec."""
 
-    def test_for_a_client_that_has_it(self, get: Any, path: str, renders: list[Any]) -> None:
+    def test_for_a_current_etag(self, get: Any, path: str, specs: list[ImageSpec]) -> None:
         first = get(path)
-        assert len(renders) == 1
+        assert len(specs) == 1
         cache._client().flushall()
 
-        for named in (first.headers["ETag"], f'"other", W/{first.headers["ETag"]}', "*"):
-            answer = get(path, headers={"If-None-Match": named})
-            assert answer.status_code == 304
-            assert answer.data == b""
-            assert answer.headers["ETag"] == first.headers["ETag"]
-            assert answer.headers["Cache-Control"] == DAY
-        assert len(renders) == 1
+        for tags in (first.headers["ETag"], f'"other", W/{first.headers["ETag"]}', "*"):
+            response = get(path, headers={"If-None-Match": tags})
+            assert response.status_code == 304
+            assert response.data == b""
+            assert response.headers["ETag"] == first.headers["ETag"]
+            assert response.headers["Cache-Control"] == DAY
+        assert len(specs) == 1
 
-    def test_while_it_is_cached(self, get: Any, path: str, renders: list[Any]) -> None:
+    def test_for_a_cached_image(self, get: Any, path: str, specs: list[ImageSpec]) -> None:
         assert len({get(path).data for _ in range(3)}) == 1
-        assert len(renders) == 1
+        assert len(specs) == 1
 
-    def test_for_what_is_malformed(self, get: Any, path: str, renders: list[Any]) -> None:
+    def test_for_an_invalid_request(self, get: Any, path: str, specs: list[ImageSpec]) -> None:
         get(path, size=99)
-        assert renders == []
+        assert specs == []
 
 
-def test_an_entity_tag_is_strong_and_another_for_every_wish(get: Any, path: str, business: str) -> None:
-    wishes: list[dict[str, Any]] = [{}, {"size": 301}, {"error_correction": "L"}, {"format": "svg"}, {"format": "pdf"}]
-    tags = [get(path, **wish).headers["ETag"] for wish in wishes] + [get(business).headers["ETag"]]
+def test_an_etag_is_strong_and_depends_on_every_option(get: Any, path: str, business: str) -> None:
+    options: list[dict[str, Any]] = [{}, {"size": 301}, {"error_correction": "L"}, {"format": "svg"}, {"format": "pdf"}]
+    tags = [get(path, **option).headers["ETag"] for option in options] + [get(business).headers["ETag"]]
 
     assert len(set(tags)) == len(tags)
     assert all(tag.startswith('"') and len(tag) == 66 for tag in tags)
     assert get(path, headers={"If-None-Match": tags[1]}).status_code == 200
 
 
-def test_head_tells_what_get_would(client: Any, staff: Staff, get: Any, path: str, business: str) -> None:
+def test_head_has_the_headers_of_get(client: Any, staff: Staff, get: Any, path: str, business: str) -> None:
     for url in (path, business):
-        shown = get(url)
-        answer = client.head(url, headers=staff.member.headers)
+        full = get(url)
+        response = client.head(url, headers=staff.member.headers)
 
-        assert answer.status_code == 200
-        assert answer.data == b""
+        assert response.status_code == 200
+        assert response.data == b""
         for name in ("ETag", "Cache-Control", "Content-Type", "Content-Length", "Content-Disposition"):
-            assert answer.headers[name] == shown.headers[name]
-        again = client.head(url, headers=staff.member.headers | {"If-None-Match": shown.headers["ETag"]})
+            assert response.headers[name] == full.headers[name]
+        again = client.head(url, headers=staff.member.headers | {"If-None-Match": full.headers["ETag"]})
         assert again.status_code == 304
 
 
-def test_a_change_gives_another_picture_at_once_and_undoing_it_the_first(
-    client: Any, staff: Staff, get: Any, path: str
-) -> None:
+def test_a_change_is_visible_at_once_and_can_be_undone(client: Any, staff: Staff, get: Any, path: str) -> None:
     code = path.removesuffix("/image")
     before = get(path)
 
@@ -233,7 +234,7 @@ def test_a_change_gives_another_picture_at_once_and_undoing_it_the_first(
     assert (undone.headers["ETag"], undone.data) == (before.headers["ETag"], before.data)
 
 
-def test_a_removed_code_has_no_picture(client: Any, staff: Staff, get: Any, path: str) -> None:
+def test_a_deleted_code_has_no_image(client: Any, staff: Staff, get: Any, path: str) -> None:
     tag = get(path).headers["ETag"]
     client.delete(path.removesuffix("/image"), headers=staff.admin.headers)
 
@@ -241,31 +242,31 @@ def test_a_removed_code_has_no_picture(client: Any, staff: Staff, get: Any, path
     assert get(path, headers={"If-None-Match": tag}).status_code == 404
 
 
-def test_who_may_not_see_it_does_not_learn_whether_it_changed(client: Any, staff: Staff, get: Any, path: str) -> None:
+def test_an_etag_reveals_nothing_without_access(client: Any, staff: Staff, get: Any, path: str) -> None:
     tag = {"If-None-Match": get(path).headers["ETag"]}
 
     assert client.get(path, headers=tag).status_code == 401
     assert client.get(path, headers=tag | staff.stranger.headers).status_code == 403
 
 
-def test_with_redis_away_a_process_draws_a_picture_once(
-    get: Any, path: str, renders: list[Any], monkeypatch: pytest.MonkeyPatch
+def test_without_redis_a_process_renders_an_image_once(
+    get: Any, path: str, specs: list[ImageSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache, "_ask", lambda _question: None)
 
     assert [get(path).status_code for _ in range(3)] == [200, 200, 200]
-    assert len(renders) == 1
+    assert len(specs) == 1
 
 
-def test_image_url_leads_to_the_picture(client: Any, staff: Staff, get: Any) -> None:
-    made = client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers).json
+def test_image_url_returns_the_image(client: Any, staff: Staff, get: Any) -> None:
+    created = client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers).json
     listed = client.get(staff.codes, headers=staff.member.headers).json["items"][0]
 
-    assert listed["image_url"] == made["image_url"]
-    assert decode(get(made["image_url"]).data)[0].endswith(f"/s/{made['code']}")
+    assert listed["image_url"] == created["image_url"]
+    assert decode(get(created["image_url"]).data)[0].endswith(f"/s/{created['code']}")
 
 
-def test_looks_are_counted_for_the_organization(get: Any, staff: Staff, path: str) -> None:
+def test_lookups_are_counted_for_the_organization(get: Any, staff: Staff, path: str) -> None:
     for _ in range(3):
         get(path)
 

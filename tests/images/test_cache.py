@@ -1,4 +1,4 @@
-"""The cache: one maker at a time, bounded memory, and no more than a cache when Redis is away."""
+"""The cache: concurrent misses create an entry once, memory is bounded, and every request works without Redis."""
 
 import threading
 import time
@@ -21,104 +21,104 @@ from tests.support.concurrency import run_concurrently
 from web.api import metrics
 
 OWNER = uuid4()
-SOME = Cache("images", 60)
+IMAGES = Cache("images", 60)
 
 
-class Kitchen:
-    """Makes entries, and counts them. With a door, every making waits behind it until it is opened."""
+class Maker:
+    """Creates entries, and counts them. With a gate, it waits until the gate is opened."""
 
-    def __init__(self, door: threading.Event | None = None, bytes_each: int = 10) -> None:
-        self.made = 0
-        self._lock, self._door, self._bytes = threading.Lock(), door, bytes_each
+    def __init__(self, gate: threading.Event | None = None, bytes_each: int = 10) -> None:
+        self.count = 0
+        self._lock, self._gate, self._bytes = threading.Lock(), gate, bytes_each
 
     def make(self) -> bytes:
         with self._lock:
-            self.made += 1
-        if self._door is not None:
-            assert self._door.wait(10)
+            self.count += 1
+        if self._gate is not None:
+            assert self._gate.wait(10)
         return b"x" * self._bytes
 
 
 @pytest.fixture(autouse=True)
-def rested(clean: None) -> Iterator[None]:
-    """An empty Redis that nobody thinks is away."""
+def closed_breaker(clean: None) -> Iterator[None]:
+    """An empty Redis, which this process considers available."""
     cache._breaker.open_until = 0.0
     yield
     cache._breaker.open_until = 0.0
 
 
 @pytest.fixture
-def away(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that nobody reaches."""
-    gone = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
-    monkeypatch.setattr(cache, "_client", lambda: gone)
+def without_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client of a Redis that does not exist."""
+    unreachable = redis.Redis(port=1, retry=Retry(NoBackoff(), 0))
+    monkeypatch.setattr(cache, "_client", lambda: unreachable)
 
 
-def small(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
+def set_limits(monkeypatch: pytest.MonkeyPatch, **limits: int) -> None:
     changed = settings().model_copy(update=limits)
     monkeypatch.setattr(cache, "settings", lambda: changed)
 
 
-def test_an_entry_is_made_once() -> None:
-    kitchen = Kitchen()
+def test_an_entry_is_created_once() -> None:
+    maker = Maker()
 
-    found = [SOME.get_or_create("a", kitchen.make, OWNER) for _ in range(3)]
+    entries = [IMAGES.get_or_create("a", maker.make, OWNER) for _ in range(3)]
 
-    assert found == [b"x" * 10] * 3
-    assert kitchen.made == 1
+    assert entries == [b"x" * 10] * 3
+    assert maker.count == 1
 
 
-def test_other_names_and_other_caches_are_other_entries() -> None:
-    kitchen = Kitchen()
+def test_entries_differ_by_name_and_cache() -> None:
+    maker = Maker()
 
-    for kind, name in ((SOME, "a"), (SOME, "b"), (Cache("statistics", 60), "a")):
-        kind.get_or_create(name, kitchen.make, OWNER)
+    for kind, name in ((IMAGES, "a"), (IMAGES, "b"), (Cache("statistics", 60), "a")):
+        kind.get_or_create(name, maker.make, OWNER)
 
-    assert kitchen.made == 3
+    assert maker.count == 3
 
 
 class TestAHundredMisses:
-    """A hundred threads miss at once. The first making is held up until the others have looked."""
+    """A hundred threads miss. The first one creates the entry after the others have looked for it."""
 
-    def made(self, monkeypatch: pytest.MonkeyPatch) -> int:
-        n, looked, door = 100, threading.Semaphore(0), threading.Event()
-        kitchen, claim = Kitchen(door), cache._Entry.get_or_lock
+    def count_created(self, monkeypatch: pytest.MonkeyPatch) -> int:
+        n, lookups, gate = 100, threading.Semaphore(0), threading.Event()
+        maker, get_or_lock = Maker(gate), cache._Entry.get_or_lock
 
         def counted(entry: Any, owner: UUID) -> Any:
-            found = claim(entry, owner)
-            looked.release()
-            return found
+            result = get_or_lock(entry, owner)
+            lookups.release()
+            return result
 
         monkeypatch.setattr(cache._Entry, "get_or_lock", counted)
 
-        def open_door() -> bytes:
+        def open_gate() -> bytes:
             for _ in range(n):
-                assert looked.acquire(timeout=10)
-            door.set()
+                assert lookups.acquire(timeout=10)
+            gate.set()
             return b"x" * 10
 
-        asks = [lambda: SOME.get_or_create("a", kitchen.make, OWNER)] * n
-        assert run_concurrently([*asks, open_door]) == [b"x" * 10] * (n + 1)
-        return kitchen.made
+        requests = [lambda: IMAGES.get_or_create("a", maker.make, OWNER)] * n
+        assert run_concurrently([*requests, open_gate]) == [b"x" * 10] * (n + 1)
+        return maker.count
 
-    def test_make_an_entry_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        assert self.made(monkeypatch) == 1
+    def test_create_an_entry_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert self.count_created(monkeypatch) == 1
 
-    def test_negative_control_without_the_lock_each_makes_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        claim = cache._Entry.get_or_lock
+    def test_negative_control_without_the_lock_each_creates_its_own(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        get_or_lock = cache._Entry.get_or_lock
 
         def unlocked(entry: Any, owner: UUID) -> Any:
-            found = claim(entry, owner)
-            return "locked" if found == "busy" else found
+            result = get_or_lock(entry, owner)
+            return "locked" if result == "busy" else result
 
         monkeypatch.setattr(cache._Entry, "get_or_lock", unlocked)
 
-        assert self.made(monkeypatch) == 100
+        assert self.count_created(monkeypatch) == 100
 
 
-def test_who_waits_for_a_maker_that_fails_makes_it() -> None:
+def test_a_waiting_request_creates_the_entry_if_the_first_fails() -> None:
     started, fail = threading.Event(), threading.Event()
-    kitchen = Kitchen()
+    maker = Maker()
 
     def fails() -> bytes:
         started.set()
@@ -127,33 +127,33 @@ def test_who_waits_for_a_maker_that_fails_makes_it() -> None:
 
     def first() -> bytes:
         with pytest.raises(ZeroDivisionError):
-            SOME.get_or_create("a", fails, OWNER)
+            IMAGES.get_or_create("a", fails, OWNER)
         return b""
 
     def second() -> bytes:
         assert started.wait(10)
         threading.Timer(0.01, fail.set).start()
-        return SOME.get_or_create("a", kitchen.make, OWNER)
+        return IMAGES.get_or_create("a", maker.make, OWNER)
 
     assert run_concurrently([first, second]) == [b"", b"x" * 10]
-    assert kitchen.made == 1
+    assert maker.count == 1
 
 
-def test_who_waits_for_a_maker_that_was_killed_goes_on_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_waiting_request_does_not_wait_for_a_killed_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MAKER_WAIT_SECONDS", 0.05)
-    assert cache._Entry(SOME, "a").get_or_lock(OWNER) == "locked"
+    assert cache._Entry(IMAGES, "a").get_or_lock(OWNER) == "locked"
 
-    assert SOME.get_or_create("a", Kitchen().make, OWNER) == b"x" * 10
+    assert IMAGES.get_or_create("a", Maker().make, OWNER) == b"x" * 10
 
 
-def test_every_key_has_a_life() -> None:
-    SOME.get_or_create("a", Kitchen().make, OWNER)
+def test_every_key_expires() -> None:
+    IMAGES.get_or_create("a", Maker().make, OWNER)
     with pytest.raises(ZeroDivisionError):
-        SOME.get_or_create("b", lambda: bytes(1 // 0), OWNER)
-    cache._Entry(SOME, "c").get_or_lock(OWNER)
+        IMAGES.get_or_create("b", lambda: bytes(1 // 0), OWNER)
+    cache._Entry(IMAGES, "c").get_or_lock(OWNER)
 
-    found: Any = redis_client().keys("*cache*")
-    names = [name.decode() for name in found]
+    keys: Any = redis_client().keys("*cache*")
+    names = [name.decode() for name in keys]
 
     assert {name.removeprefix(key("cache", "")) for name in names} == {
         "images:a",
@@ -166,26 +166,26 @@ def test_every_key_has_a_life() -> None:
     assert all(redis_client().ttl(name) > 0 for name in names)
 
 
-def test_an_entry_that_is_too_large_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch, cache_max_entry_kb=1)
-    kitchen = Kitchen(bytes_each=1025)
+def test_a_too_large_entry_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_limits(monkeypatch, cache_max_entry_kb=1)
+    maker = Maker(bytes_each=1025)
 
-    assert len(SOME.get_or_create("a", kitchen.make, OWNER)) == 1025
-    SOME.get_or_create("a", kitchen.make, OWNER)
+    assert len(IMAGES.get_or_create("a", maker.make, OWNER)) == 1025
+    IMAGES.get_or_create("a", maker.make, OWNER)
 
-    assert kitchen.made == 2
+    assert maker.count == 2
 
 
 def stored() -> int:
     return sum(redis_client().strlen(name) for name in redis_client().keys(key("cache", "images", "*")))
 
 
-def test_all_entries_together_stay_below_their_limit_and_the_oldest_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    small(monkeypatch, cache_max_mb=1)
-    kitchen = Kitchen(bytes_each=100_000)
+def test_the_oldest_entries_are_evicted_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_limits(monkeypatch, cache_max_mb=1)
+    maker = Maker(bytes_each=100_000)
 
     for n in range(25):
-        SOME.get_or_create(str(n), kitchen.make, OWNER)
+        IMAGES.get_or_create(str(n), maker.make, OWNER)
 
     assert 900_000 <= stored() <= 2**20
     assert int(redis_client().get(key("cache", "size")) or 0) <= 2**20
@@ -194,13 +194,13 @@ def test_all_entries_together_stay_below_their_limit_and_the_oldest_go(monkeypat
 
 
 @pytest.mark.parametrize("lost", ["index", "size"])
-def test_the_limit_outlives_an_eviction_by_redis(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
-    """A volatile-* policy may take the books away too; then at most one more measure of entries lives on."""
-    small(monkeypatch, cache_max_mb=1)
-    kitchen = Kitchen(bytes_each=100_000)
+def test_memory_is_bounded_after_redis_evicts_the_index(monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    # A volatile-* policy may evict index or size. Then at most twice the limit is stored.
+    set_limits(monkeypatch, cache_max_mb=1)
+    maker = Maker(bytes_each=100_000)
 
     for n in range(40):
-        SOME.get_or_create(str(n), kitchen.make, OWNER)
+        IMAGES.get_or_create(str(n), maker.make, OWNER)
         if n == 10:
             redis_client().delete(key("cache", lost))
 
@@ -208,46 +208,49 @@ def test_the_limit_outlives_an_eviction_by_redis(monkeypatch: pytest.MonkeyPatch
     assert int(redis_client().get(key("cache", "size")) or 0) <= 2**20
 
 
-def test_with_redis_away_everything_is_made(away: None) -> None:
-    kitchen = Kitchen()
+def test_without_redis_every_lookup_creates_the_entry(without_redis: None) -> None:
+    maker = Maker()
 
-    assert [SOME.get_or_create("a", kitchen.make, OWNER) for _ in range(3)] == [b"x" * 10] * 3
-    assert kitchen.made == 3
+    assert [IMAGES.get_or_create("a", maker.make, OWNER) for _ in range(3)] == [b"x" * 10] * 3
+    assert maker.count == 3
     assert cache.lookup_counts() is None
 
 
-def test_redis_that_is_away_is_asked_once_a_second(monkeypatch: pytest.MonkeyPatch, away: None) -> None:
-    asked: list[float] = []
+def test_an_unavailable_redis_is_tried_once_a_second(monkeypatch: pytest.MonkeyPatch, without_redis: None) -> None:
+    tries: list[float] = []
     now = [100.0]
-    gone = cache._client()
+    unreachable, thread = cache._client(), threading.get_ident()
 
-    def ask() -> "redis.Redis":
-        asked.append(now[0])
-        return gone
+    def client() -> "redis.Redis":
+        # Threads of earlier tests may still report their lookups.
+        if threading.get_ident() == thread:
+            tries.append(now[0])
+        return unreachable
 
-    monkeypatch.setattr(cache, "_client", ask)
+    monkeypatch.setattr(cache, "_client", client)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     for now[0] in (100.0, 100.5, 100.9, 101.1, 101.5):
-        SOME.get_or_create("a", Kitchen().make, OWNER)
+        IMAGES.get_or_create("a", Maker().make, OWNER)
 
-    assert asked == [100.0, 101.1]
+    assert tries == [100.0, 101.1]
 
 
-def test_redis_that_comes_back_is_used_again() -> None:
-    kitchen = Kitchen()
-    SOME.get_or_create("a", kitchen.make, OWNER)
-    redis_client().script_flush()  # as after a restart: the scripts are gone, and so are the connections
+def test_a_restarted_redis_is_used_again() -> None:
+    maker = Maker()
+    IMAGES.get_or_create("a", maker.make, OWNER)
+    # A restart loses scripts and connections.
+    redis_client().script_flush()
     redis_client().client_kill_filter(_type="normal", skipme=True)
 
-    SOME.get_or_create("a", kitchen.make, OWNER)
+    IMAGES.get_or_create("a", maker.make, OWNER)
 
-    assert kitchen.made == 1
+    assert maker.count == 1
 
 
-def test_looks_are_counted_for_all_and_for_each_organization() -> None:
+def test_lookups_are_counted_in_total_and_per_organization() -> None:
     other = uuid4()
     for name, owner in (("a", OWNER), ("a", OWNER), ("a", other), ("b", other)):
-        SOME.get_or_create(name, Kitchen().make, owner)
+        IMAGES.get_or_create(name, Maker().make, owner)
 
     assert cache.lookup_counts(OWNER) == {
         ("images", "hit"): 1,
@@ -265,15 +268,15 @@ class TestMetrics:
     def uncached(self, app: Any) -> None:
         app.extensions[metrics.EXTENSION].clear()
 
-    def test_are_what_prometheus_reads(self, client: Any) -> None:
+    def test_have_the_format_of_prometheus(self, client: Any) -> None:
         for _ in range(4):
-            SOME.get_or_create("a", Kitchen().make, OWNER)
+            IMAGES.get_or_create("a", Maker().make, OWNER)
 
-        answer = client.get("/metrics")
+        response = client.get("/metrics")
 
-        assert answer.status_code == 200
-        assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
-        help_line, type_line, *samples = answer.text.splitlines()
+        assert response.status_code == 200
+        assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
+        help_line, type_line, *samples = response.text.splitlines()
         assert help_line.startswith("# HELP qr_cache_requests_total ")
         assert type_line == "# TYPE qr_cache_requests_total counter"
         assert samples == [
@@ -282,41 +285,39 @@ class TestMetrics:
             'qr_cache_requests_total{cache="statistics",result="hit"} 0',
             'qr_cache_requests_total{cache="statistics",result="miss"} 0',
         ]
-        assert answer.text.endswith("\n")
+        assert response.text.endswith("\n")
 
-    @pytest.mark.usefixtures("away")
-    def test_with_redis_away_there_are_none(self, client: Any) -> None:
-        answer = client.get("/metrics")
+    @pytest.mark.usefixtures("without_redis")
+    def test_are_empty_without_redis(self, client: Any) -> None:
+        response = client.get("/metrics")
 
-        assert answer.status_code == 200
-        assert all(line.startswith("#") for line in answer.text.splitlines())
+        assert response.status_code == 200
+        assert all(line.startswith("#") for line in response.text.splitlines())
 
 
-def test_what_a_process_used_last_needs_no_redis_and_is_counted_later(
-    clean: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    near, owner = Cache("images", 60, LocalCache(1_000)), uuid4()
-    assert near.get_or_create("a", lambda: b"picture", owner) == b"picture"
-    with monkeypatch.context() as away:
-        away.setattr(cache, "_query", lambda question: None)
+def test_local_hits_need_no_redis_and_are_reported_later(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, owner = Cache("images", 60, LocalCache(1_000)), uuid4()
+    assert images.get_or_create("a", lambda: b"image", owner) == b"image"
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "_query", lambda question: None)
         for _ in range(3):
-            assert near.get_or_create("a", never, owner) == b"picture"
-    near.local.get("a", owner)
-    near.report_hits()
-    told = cache.lookup_counts(owner) or {}
-    assert (told["images", "hit"], told["images", "miss"]) == (4, 1)
+            assert images.get_or_create("a", never, owner) == b"image"
+    images.local.get("a", owner)
+    images.report_hits()
+    counts = cache.lookup_counts(owner) or {}
+    assert (counts["images", "hit"], counts["images", "miss"]) == (4, 1)
 
 
-def test_a_process_keeps_no_more_than_it_may_and_what_was_used_last() -> None:
-    near, owner = LocalCache(160), uuid4()
+def test_a_local_cache_evicts_the_least_recently_used_entries() -> None:
+    local, owner = LocalCache(160), uuid4()
     for number in range(30):
-        near.put(str(number), bytes(10))
-        assert near.get("0", owner) is not None
-    kept = [number for number in range(30) if near.get(str(number), owner) is not None]
-    assert kept == [0, *range(15, 30)]
-    near.put("large", bytes(11))
-    assert near.get("large", owner) is None
+        local.put(str(number), bytes(10))
+        assert local.get("0", owner) is not None
+    stored = [number for number in range(30) if local.get(str(number), owner) is not None]
+    assert stored == [0, *range(15, 30)]
+    local.put("large", bytes(11))
+    assert local.get("large", owner) is None
 
 
 def never() -> bytes:
-    raise AssertionError("made again")
+    raise AssertionError("created again")

@@ -1,4 +1,4 @@
-"""Colors that are told apart, and the level a logo calls for; and that judging them loads no renderer."""
+"""Contrast of colors, the level of an image with a logo, and digests of specs. None of them loads the renderer."""
 
 import subprocess
 import sys
@@ -14,13 +14,14 @@ from shared.images.image_spec import ImageSpec, effective_level
     [
         ("#000000", "#FFFFFF", 21.0),
         ("#FFFFFF", "#FFFFFF", 1.0),
-        ("#777777", "#FFFFFF", 4.48),  # the grays on either side of WCAG's 4.5
+        # The grays on either side of WCAG's 4.5.
+        ("#777777", "#FFFFFF", 4.48),
         ("#767676", "#FFFFFF", 4.54),
         ("#0000FF", "#ffffff", 8.59),
         ("#FF0000", "#00FF00", 2.91),
     ],
 )
-def test_contrast_is_wcags(foreground: str, background: str, ratio: float) -> None:
+def test_contrast_ratio_follows_wcag(foreground: str, background: str, ratio: float) -> None:
     assert contrast_ratio(foreground, background) == pytest.approx(ratio, abs=0.005)
     assert contrast_ratio(background, foreground) == contrast_ratio(foreground, background)
 
@@ -29,7 +30,8 @@ def test_contrast_is_wcags(foreground: str, background: str, ratio: float) -> No
     ("foreground", "background", "wrong"),
     [
         ("#000000", "#FFFFFF", []),
-        ("#949494", "#FFFFFF", []),  # 3.03
+        # The ratio is 3.03.
+        ("#949494", "#FFFFFF", []),
         ("#959595", "#FFFFFF", [("body.foreground_color", "a contrast of 2.99 ")]),
         ("#FFFFFF", "#000000", [("body.foreground_color", "darker")]),
         ("#123456", "#123456", [("body.foreground_color", "a contrast of 1.00 ")]),
@@ -40,18 +42,18 @@ def test_contrast_is_wcags(foreground: str, background: str, ratio: float) -> No
     ],
 )
 def test_check_colors(foreground: str, background: str, wrong: list[tuple[str, str]]) -> None:
-    found = check_colors(foreground, background)
-    assert [fault.loc for fault in found] == [loc for loc, _ in wrong]
-    assert all(message in fault.message for fault, (_, message) in zip(found, wrong, strict=True))
+    errors = check_colors(foreground, background)
+    assert [error.loc for error in errors] == [loc for loc, _ in wrong]
+    assert all(message in error.message for error, (_, message) in zip(errors, wrong, strict=True))
 
 
-def test_rgb_takes_one_spelling_only() -> None:
+def test_rgb_accepts_six_digits_only() -> None:
     assert rgb("#01fF80") == (1, 255, 128)
     with pytest.raises(ValueError, match="RRGGBB"):
         rgb("#12345")
 
 
-def test_a_logo_raises_the_level_and_nothing_else_does() -> None:
+def test_only_a_logo_raises_the_level() -> None:
     assert [effective_level(level, logo=False) for level in ("L", "M", "Q", "H")] == ["L", "M", "Q", "H"]
     assert {effective_level(level, logo=True) for level in ("L", "M", "Q", "H")} == {"H"}
 
@@ -69,11 +71,11 @@ def test_a_logo_raises_the_level_and_nothing_else_does() -> None:
         ImageSpec("a", logo="0" * 64),
     ],
 )
-def test_the_digest_tells_pictures_apart(other: ImageSpec) -> None:
+def test_different_images_have_different_digests(other: ImageSpec) -> None:
     assert other.digest() != ImageSpec("a").digest()
 
 
-def test_the_digest_is_the_same_for_what_looks_the_same() -> None:
+def test_equal_images_have_the_same_digest() -> None:
     assert ImageSpec("a", background="#ffffff", logo_percent=10).digest() == ImageSpec("a").digest()
     assert len(ImageSpec("\ud800\0").digest()) == 64
 

@@ -1,4 +1,4 @@
-"""Logos from strangers: cleaned, or refused before they cost anything."""
+"""Uploaded logos: sanitized, or rejected before they cost memory or time."""
 
 import random
 import struct
@@ -23,22 +23,22 @@ def noise(width: int, height: int, mode: str = "RGB") -> Image.Image:
     return Image.fromarray(values).convert(mode)
 
 
-def cleaned(data: bytes) -> Image.Image:
+def sanitized(data: bytes) -> Image.Image:
     image = Image.open(BytesIO(sanitize_logo(data)))
     assert (image.format, image.mode) == ("PNG", "RGBA")
     return image
 
 
-def refusal(data: bytes) -> str:
-    with pytest.raises(InvalidLogo) as refused:
+def rejection(data: bytes) -> str:
+    with pytest.raises(InvalidLogo) as rejected:
         sanitize_logo(data)
-    (fault,) = refused.value.faults
-    assert fault.loc == "form.logo"
-    return fault.message
+    (error,) = rejected.value.faults
+    assert error.loc == "form.logo"
+    return error.message
 
 
 def bomb(width: int = 30_000, height: int = 30_000) -> bytes:
-    """A PNG of one color, 1 bit a pixel, well formed from end to end."""
+    """Return a well-formed PNG of one color, with one bit per pixel."""
 
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -51,47 +51,48 @@ def bomb(width: int = 30_000, height: int = 30_000) -> bytes:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA"])
-def test_every_kind_of_png_is_taken(mode: str) -> None:
-    assert cleaned(image_bytes(noise(50, 40, mode))).size == (50, 40)
+def test_every_kind_of_png_is_accepted(mode: str) -> None:
+    assert sanitized(image_bytes(noise(50, 40, mode))).size == (50, 40)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 @pytest.mark.parametrize("progressive", [False, True])
-def test_every_kind_of_jpeg_is_taken(mode: str, progressive: bool) -> None:
-    assert cleaned(image_bytes(noise(50, 40, mode), "JPEG", progressive=progressive)).size == (50, 40)
+def test_every_kind_of_jpeg_is_accepted(mode: str, progressive: bool) -> None:
+    assert sanitized(image_bytes(noise(50, 40, mode), "JPEG", progressive=progressive)).size == (50, 40)
 
 
 def test_a_cmyk_jpeg_keeps_its_colors() -> None:
-    image = cleaned(image_bytes(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95))
+    image = sanitized(image_bytes(Image.new("CMYK", (20, 20), (0, 255, 255, 0)), "JPEG", quality=95))
     red, green, blue, alpha = image.getpixel((10, 10))  # type: ignore[misc]
     assert (red > 230, green < 30, blue < 30, alpha) == (True, True, True, 255)
 
 
 def test_gray_of_16_bits_keeps_its_shades() -> None:
     gray = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    image = cleaned(image_bytes(Image.fromarray(gray)))
+    image = sanitized(image_bytes(Image.fromarray(gray)))
     assert np.array_equal(np.asarray(image)[:, :, 0], gray >> 8)
 
 
-def test_transparency_is_kept() -> None:
-    assert cleaned(image_bytes(Image.new("RGBA", (9, 9), (1, 2, 3, 0)))).getpixel((4, 4)) == (1, 2, 3, 0)
+def test_transparency_is_preserved() -> None:
+    assert sanitized(image_bytes(Image.new("RGBA", (9, 9), (1, 2, 3, 0)))).getpixel((4, 4)) == (1, 2, 3, 0)
 
 
-def test_cleaning_is_deterministic_and_changes_nothing_twice() -> None:
+def test_sanitizing_is_deterministic_and_idempotent() -> None:
     once = sanitize_logo(image_bytes(noise(64, 64)))
     assert sanitize_logo(image_bytes(noise(64, 64))) == once
     assert sanitize_logo(once) == once
 
 
-@pytest.mark.parametrize(("width", "height"), [(2000, 2000), (4000, 1000), (3, 1_300_000)])
-def test_a_large_logo_is_made_small(width: int, height: int) -> None:
-    assert max(cleaned(image_bytes(Image.new("L", (width, height)))).size) == MAX_SIDE
+@pytest.mark.parametrize(("width", "height"), [(2000, 2000), (4000, 1000), (3, 200_000)])
+def test_a_large_logo_is_scaled_down(width: int, height: int) -> None:
+    assert max(sanitized(image_bytes(Image.new("L", (width, height)))).size) == MAX_SIDE
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_metadata_is_dropped_and_orientation_applied(kind: str) -> None:
+def test_metadata_is_removed_and_orientation_applied(kind: str) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
+    # Orientation: rotated by 90 degrees.
+    exif[0x0112] = 6
     exif[0x010E] = "secret place"
     image = Image.new("RGB", (40, 20), RED)
     options: dict[str, object] = {"exif": exif, "icc_profile": b"secret profile", "comment": b"secret comment"}
@@ -103,9 +104,9 @@ def test_metadata_is_dropped_and_orientation_applied(kind: str) -> None:
     data = image_bytes(image, kind, **options)
     assert b"secret" in data
 
-    clean = sanitize_logo(data)
-    assert b"secret" not in clean
-    with Image.open(BytesIO(clean)) as opened:
+    sanitized_logo = sanitize_logo(data)
+    assert b"secret" not in sanitized_logo
+    with Image.open(BytesIO(sanitized_logo)) as opened:
         assert opened.size == (20, 40)
         assert not opened.info
         assert not opened.getexif()
@@ -117,7 +118,7 @@ def test_metadata_is_dropped_and_orientation_applied(kind: str) -> None:
         b"",
         b"\x89PNG\r\n\x1a\n",
         b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>',
-        image_bytes(Image.new("P", (10, 10)), "GIF"),  # whatever its name says
+        image_bytes(Image.new("P", (10, 10)), "GIF"),
         image_bytes(Image.new("RGB", (10, 10)), "WEBP"),
         image_bytes(Image.new("RGB", (10, 10)), "TIFF"),
         image_bytes(Image.new("RGB", (10, 10)), "BMP"),
@@ -125,34 +126,34 @@ def test_metadata_is_dropped_and_orientation_applied(kind: str) -> None:
         b"GIF89a" + image_bytes(Image.new("RGB", (10, 10))),
     ],
 )
-def test_other_formats_are_refused(data: bytes) -> None:
-    assert refusal(data) == "must be a PNG or a JPEG"
+def test_other_formats_are_rejected(data: bytes) -> None:
+    assert rejection(data) == "must be a PNG or a JPEG"
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_what_is_cut_short_is_refused(kind: str) -> None:
+def test_a_truncated_file_is_rejected(kind: str) -> None:
     data = image_bytes(noise(64, 64), kind)
-    assert refusal(data[: len(data) // 2]) == "is damaged"
+    assert rejection(data[: len(data) // 2]) == "is damaged"
 
 
-def test_an_animated_png_is_refused() -> None:
+def test_an_animated_png_is_rejected() -> None:
     frames = [Image.new("RGB", (10, 10), (shade, 0, 0)) for shade in (0, 100, 200)]
-    assert refusal(image_bytes(frames[0], save_all=True, append_images=frames[1:])) == "must not be animated"
+    assert rejection(image_bytes(frames[0], save_all=True, append_images=frames[1:])) == "must not be animated"
 
 
-def test_too_many_bytes_are_refused() -> None:
-    assert "1 MiB" in refusal(image_bytes(noise(10, 10)) + bytes(MAX_BYTES))
+def test_too_many_bytes_are_rejected() -> None:
+    assert "1 MiB" in rejection(image_bytes(noise(10, 10)) + bytes(MAX_BYTES))
 
 
-def test_too_many_pixels_are_refused() -> None:
-    assert f"{MAX_PIXELS:,}" in refusal(bomb(2001, 2000))
-    assert f"{MAX_PIXELS:,}" in refusal(bomb(20_000, 20_000))
+def test_too_many_pixels_are_rejected() -> None:
+    assert f"{MAX_PIXELS:,}" in rejection(bomb(2001, 2000))
+    assert f"{MAX_PIXELS:,}" in rejection(bomb(20_000, 20_000))
 
 
-def test_a_jpeg_of_a_thousand_scans_is_refused() -> None:
+def test_a_jpeg_with_a_thousand_scans_is_rejected() -> None:
     data = image_bytes(Image.new("RGB", (64, 64), RED), "JPEG", progressive=True)
     scans = data.index(b"\xff\xda")
-    assert "scans" in refusal(data[:scans] + data[scans:-2] * 1000 + data[-2:])
+    assert "scans" in rejection(data[:scans] + data[scans:-2] * 1000 + data[-2:])
 
 
 MEASURE = """
@@ -163,8 +164,8 @@ data = sys.stdin.buffer.read()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     sanitize_logo(data)
-except InvalidLogo as refused:
-    print(refused.faults[0].message, file=sys.stderr)
+except InvalidLogo as error:
+    print(error.faults[0].message, file=sys.stderr)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if sys.platform == "linux" else 1 << 20))
 """
 
@@ -172,8 +173,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if 
 @pytest.mark.parametrize(
     ("data", "mebibytes"),
     [
-        (bomb(), 5),  # would be 3,400 as RGBA
-        (bomb(2000, 2000), 100),  # the largest that is decoded at all
+        # It would take 3,400 as RGBA.
+        (bomb(), 5),
+        # The largest logo that is decoded.
+        (bomb(2000, 2000), 100),
         (image_bytes(Image.new("RGB", (2000, 2000), RED), "JPEG", progressive=True), 100),
     ],
     ids=["bomb", "png", "jpeg"],
@@ -200,10 +203,10 @@ def mutated(data: bytes, chance: random.Random) -> bytes:
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF", "ignore:Truncated File")
 @pytest.mark.parametrize("seed", [pytest.param(n, marks=[pytest.mark.long] if n else []) for n in range(20)])
-def test_a_damaged_logo_is_cleaned_or_refused_and_nothing_else(seed: int) -> None:
+def test_a_damaged_logo_is_sanitized_or_rejected(seed: int) -> None:
     exif = Image.Exif()
     exif[0x0112], exif[0x010E], exif[0x8769] = 6, "secret", {0x9003: "2020:01:01"}
-    sound = [
+    intact = [
         image_bytes(noise(40, 30)),
         image_bytes(noise(40, 30, "P")),
         image_bytes(noise(40, 30, "RGBA"), exif=exif),
@@ -214,6 +217,6 @@ def test_a_damaged_logo_is_cleaned_or_refused_and_nothing_else(seed: int) -> Non
     chance = random.Random(seed)
     for _ in range(500):
         try:
-            assert sanitize_logo(mutated(chance.choice(sound), chance)).startswith(b"\x89PNG")
+            assert sanitize_logo(mutated(chance.choice(intact), chance)).startswith(b"\x89PNG")
         except InvalidLogo:
             continue

@@ -1,15 +1,17 @@
-"""Where modules stand in a picture, what does not fit, and that drawing is deterministic."""
+"""Layout of modules, images that do not fit, and deterministic rendering."""
 
 import subprocess
 import sys
 from dataclasses import replace
+from hashlib import sha256
+from itertools import product
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ImageTooSmall, TextTooLong
-from shared.images.image_spec import MAX_SIZE, MAX_TEXT_BYTES, MIN_SIZE, ErrorCorrection, Format, ImageSpec, Style
+from shared.images.image_spec import MAX_SIZE, MAX_TEXT_BYTES, MIN_SIZE, ErrorCorrection, ImageSpec
 from shared.images.layout import QUIET_ZONE, fit, logo_box
 from shared.images.readback import is_readable
 from shared.images.render import render
@@ -20,21 +22,22 @@ SHORT = "https://w.example/s/AbCdEfGhIjKl"
 
 
 @given(widths, st.integers(MIN_SIZE, MAX_SIZE))
-def test_modules_are_whole_pixels_and_the_rest_is_an_even_margin(width: int, size: int) -> None:
+def test_modules_are_whole_pixels_in_an_even_margin(width: int, size: int) -> None:
     if size < width + 2 * QUIET_ZONE:
-        with pytest.raises(ImageTooSmall) as refused:
+        with pytest.raises(ImageTooSmall) as rejected:
             fit(width, size)
-        assert refused.value.smallest == width + 2 * QUIET_ZONE
-        assert fit(width, refused.value.smallest).module == 1
+        assert rejected.value.smallest == width + 2 * QUIET_ZONE
+        assert fit(width, rejected.value.smallest).module == 1
         return
     layout = fit(width, size)
     assert layout.before + width * layout.module + layout.after == size
     assert QUIET_ZONE * layout.module <= layout.before <= layout.after <= layout.before + 1
-    assert (width + 2 * QUIET_ZONE) * (layout.module + 1) > size  # no larger module would have fitted
+    # No larger module would fit.
+    assert (width + 2 * QUIET_ZONE) * (layout.module + 1) > size
 
 
 @given(widths, st.integers(10, 30))
-def test_a_logo_has_a_centred_square_of_whole_modules(width: int, percent: int) -> None:
+def test_a_logo_box_is_centered_whole_modules(width: int, percent: int) -> None:
     box = logo_box(width, percent)
     assert box.logo == pytest.approx(width * percent / 100)
     assert box.logo <= box.width < box.logo + 2
@@ -42,50 +45,58 @@ def test_a_logo_has_a_centred_square_of_whole_modules(width: int, percent: int) 
 
 
 @pytest.mark.parametrize("level", ["L", "M", "Q", "H"])
-def test_a_code_of_12_characters_fits_the_smallest_size(level: ErrorCorrection) -> None:
-    picture = ImageSpec(SHORT, size=MIN_SIZE, level=level)
-    assert is_readable(picture, render(picture))
+def test_a_code_of_12_characters_fits_100_pixels(level: ErrorCorrection) -> None:
+    spec = ImageSpec(SHORT, size=MIN_SIZE, level=level)
+    assert is_readable(spec, render(spec))
 
 
-def test_a_picture_too_small_names_the_size_that_would_do() -> None:
-    picture = ImageSpec("x" * 2000, size=100, level="L")
-    with pytest.raises(ImageTooSmall) as refused:
-        render(picture)
-    assert f"{refused.value.smallest} pixels" in refused.value.faults[0].message
-    fitting = replace(picture, size=refused.value.smallest)
+def test_a_too_small_image_names_the_smallest_size() -> None:
+    spec = ImageSpec("x" * 2000, size=100, level="L")
+    with pytest.raises(ImageTooSmall) as rejected:
+        render(spec)
+    assert f"{rejected.value.smallest} pixels" in rejected.value.faults[0].message
+    fitting = replace(spec, size=rejected.value.smallest)
     assert is_readable(fitting, render(fitting))
 
 
 @pytest.mark.parametrize(
     "text", ["x" * (MAX_TEXT_BYTES + 1), "1" * (MAX_TEXT_BYTES + 1), "é" * (MAX_TEXT_BYTES // 2 + 1), "1" * 10**6]
 )
-def test_no_text_is_longer_than_a_symbol_of_bytes(text: str) -> None:
-    with pytest.raises(TextTooLong) as refused:
+def test_a_text_beyond_the_byte_capacity_is_rejected(text: str) -> None:
+    with pytest.raises(TextTooLong) as rejected:
         render(ImageSpec(text, level="L", size=2000))
-    assert "2,953" in refused.value.faults[0].message
+    assert "2,953" in rejected.value.faults[0].message
 
 
-def test_the_level_is_the_one_asked_for() -> None:
-    """`a` would fit level H in the same version as L: it is not boosted."""
+def test_the_level_is_not_raised() -> None:
+    # `a` fits level H in the same version as L.
     for level in ("L", "M", "Q", "H"):
-        picture = ImageSpec("a", level=level)
-        assert is_readable(picture, render(picture))
-        assert not is_readable(replace(picture, level="L" if level == "H" else "H"), render(picture))
+        spec = ImageSpec("a", level=level)
+        assert is_readable(spec, render(spec))
+        assert not is_readable(replace(spec, level="L" if level == "H" else "H"), render(spec))
 
 
-@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
-@pytest.mark.parametrize("style", ["squares", "dots", "rounded"])
-def test_drawing_again_gives_the_same_bytes(kind: Format, style: Style) -> None:
-    picture = ImageSpec(SHORT, kind, style=style, level="H", logo="0" * 64)
-    code = (
-        "import sys; from shared.images.image_spec import ImageSpec; from shared.images.render import render;"
-        f"from tests.images.sample_images import LOGO; sys.stdout.buffer.write(render({picture!r}, LOGO))"
+SPECS = [
+    ImageSpec(SHORT, kind, style=style, level="H", logo="0" * 64)
+    for kind, style in product(("png", "svg", "pdf"), ("squares", "dots", "rounded"))
+]
+RENDER_AGAIN = """
+from hashlib import sha256
+from shared.images.render import render
+from tests.images.sample_images import LOGO
+from tests.images.test_render import SPECS
+print(*(sha256(render(spec, LOGO)).hexdigest() for spec in SPECS))
+"""
+
+
+def test_another_process_renders_the_same_bytes() -> None:
+    other = subprocess.run(
+        [sys.executable, "-c", RENDER_AGAIN], capture_output=True, check=True, text=True, env={"TZ": "Asia/Tokyo"}
     )
-    elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env={"TZ": "Asia/Tokyo"})
-    assert elsewhere.stdout == render(picture, LOGO)
+    assert other.stdout.split() == [sha256(render(spec, LOGO)).hexdigest() for spec in SPECS]
 
 
-def test_a_logo_comes_with_its_picture() -> None:
+def test_a_logo_requires_its_digest_and_vice_versa() -> None:
     with pytest.raises(ValueError, match="logo"):
         render(ImageSpec("a"), LOGO)
     with pytest.raises(ValueError, match="logo"):

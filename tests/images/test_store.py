@@ -1,4 +1,4 @@
-"""How pictures look, in PostgreSQL."""
+"""Customizations in PostgreSQL."""
 
 from uuid import UUID
 
@@ -12,7 +12,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from tests.support.factories import make_code, make_org
 
-LOOK = Customization("#112233", "#ffeedd", "dots", 25)
+CUSTOM = Customization("#112233", "#ffeedd", "dots", 25)
 LOGO = b"\x89PNG and so on"
 
 
@@ -26,45 +26,45 @@ def qr_id(conn: Conn, org_id: UUID) -> UUID:
     return make_code(conn, org_id, code="spy123")
 
 
-def customize(qr_id: UUID, look: Customization, logo: bytes | None = None) -> None:
+def customize(qr_id: UUID, customization: Customization, logo: bytes | None = None) -> None:
     with db.transaction() as conn:
         store.lock_customization(conn, qr_id)
-        store.save_style(conn, qr_id, look)
+        store.save_style(conn, qr_id, customization)
         store.save_logo(conn, qr_id, logo)
 
 
-def test_a_code_is_plain_until_it_is_customized(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+def test_a_new_code_has_the_default_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
     assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", DEFAULT_CUSTOMIZATION)
 
 
-def test_what_is_saved_is_printed(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
-    customize(qr_id, LOOK)
-    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", LOOK)
+def test_find_appearance_returns_what_was_saved(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+    customize(qr_id, CUSTOM)
+    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", CUSTOM)
 
-    customize(qr_id, LOOK, LOGO)
-    printed = store.find_appearance(conn, org_id, qr_id)
-    assert printed is not None
-    assert printed.customization.logo_digest == store.logo_digest(LOGO)
+    customize(qr_id, CUSTOM, LOGO)
+    appearance = store.find_appearance(conn, org_id, qr_id)
+    assert appearance is not None
+    assert appearance.customization.logo_digest == store.logo_digest(LOGO)
 
     store.remove_customization(conn, qr_id)
     assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", DEFAULT_CUSTOMIZATION)
 
 
-def test_looking_at_a_lock_changes_nothing(conn: Conn, qr_id: UUID) -> None:
-    customize(qr_id, LOOK)
+def test_locking_changes_nothing(conn: Conn, qr_id: UUID) -> None:
+    customize(qr_id, CUSTOM)
 
     with db.transaction() as own:
-        assert store.lock_customization(own, qr_id) == LOOK
+        assert store.lock_customization(own, qr_id) == CUSTOM
 
 
-def test_a_logo_is_found_by_its_digest_only(conn: Conn, qr_id: UUID) -> None:
-    customize(qr_id, LOOK, LOGO)
+def test_a_logo_is_found_only_by_its_digest(conn: Conn, qr_id: UUID) -> None:
+    customize(qr_id, CUSTOM, LOGO)
 
     assert store.get_logo(conn, qr_id, store.logo_digest(LOGO)) == LOGO
     assert store.get_logo(conn, qr_id, store.logo_digest(b"another")) is None
 
 
-def test_another_organizations_and_a_removed_code_are_not_printed(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+def test_foreign_and_deleted_codes_have_no_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
     assert store.find_appearance(conn, make_org(conn), qr_id) is None
 
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (qr_id,))
@@ -84,9 +84,9 @@ def test_another_organizations_and_a_removed_code_are_not_printed(conn: Conn, or
         ("logo = repeat('x', 8388609)::bytea, logo_digest = repeat('a', 64)", "qr_customizations_logo_bounded"),
     ],
 )
-def test_the_table_holds_what_the_rules_promise(conn: Conn, qr_id: UUID, change: str, constraint: str) -> None:
-    customize(qr_id, LOOK)
+def test_the_table_enforces_the_rules(conn: Conn, qr_id: UUID, change: str, constraint: str) -> None:
+    customize(qr_id, CUSTOM)
 
-    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+    with pytest.raises(psycopg.errors.CheckViolation) as rejected:
         conn.execute(f"UPDATE qr_customizations SET {change}")
-    assert refused.value.diag.constraint_name == constraint
+    assert rejected.value.diag.constraint_name == constraint

@@ -1,4 +1,4 @@
-"""SVG and PDF: the same symbol, looked at through resvg and pdfium."""
+"""SVG and PDF: the same symbol as in a PNG, rasterized by resvg and pdfium."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -25,17 +25,17 @@ TEXT = "https://w.example/s/AbCdEfGhIjKl"
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def seen(picture: ImageSpec, data: bytes, across: int) -> NDArray[np.uint8]:
-    """Height x width x (red, green, blue)."""
-    if picture.format == "svg":
+def rasterize(spec: ImageSpec, data: bytes, across: int) -> NDArray[np.uint8]:
+    """Return height x width x (red, green, blue)."""
+    if spec.format == "svg":
         return colors(bytes(resvg_py.svg_to_bytes(svg_string=data.decode(), width=across, skip_system_fonts=True)))
     with pypdfium2.PdfDocument(data) as document:
-        return np.asarray(document[0].render(scale=across / picture.size).to_pil().convert("RGB"))
+        return np.asarray(document[0].render(scale=across / spec.size).to_pil().convert("RGB"))
 
 
 @pytest.mark.parametrize("size", [100, 123, 300, 2000])
 def test_width_and_height_are_exact(size: int) -> None:
-    root = ET.fromstring(render(ImageSpec(TEXT, "svg", size)))  # noqa: S314  (our own)
+    root = ET.fromstring(render(ImageSpec(TEXT, "svg", size)))  # noqa: S314 - Waymark's own
     assert (root.get("width"), root.get("height")) == (str(size), str(size))
     with pypdfium2.PdfDocument(render(ImageSpec(TEXT, "pdf", size))) as document:
         assert len(document) == 1
@@ -44,34 +44,34 @@ def test_width_and_height_are_exact(size: int) -> None:
 
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 def test_modules_are_those_of_the_symbol(kind: Format) -> None:
-    picture = ImageSpec(TEXT, kind, 300, foreground="#010280", background="#FFFEF0")
+    spec = ImageSpec(TEXT, kind, 300, foreground="#010280", background="#FFFEF0")
     modules = np.pad(encode(TEXT, "M"), 4)
-    drawn = seen(picture, render(picture), PIXELS_PER_MODULE * len(modules))
+    pixels = rasterize(spec, render(spec), PIXELS_PER_MODULE * len(modules))
     expected = np.where(modules[:, :, None], (1, 2, 128), (255, 254, 240))
     assert np.array_equal(
-        drawn[PIXELS_PER_MODULE // 2 :: PIXELS_PER_MODULE, PIXELS_PER_MODULE // 2 :: PIXELS_PER_MODULE], expected
+        pixels[PIXELS_PER_MODULE // 2 :: PIXELS_PER_MODULE, PIXELS_PER_MODULE // 2 :: PIXELS_PER_MODULE], expected
     )
 
 
-def test_the_svg_is_segnos() -> None:
-    """segno, given the same matrix, draws the same pixels."""
-    picture = ImageSpec("1" * 41, "svg", 580, level="L")  # a full symbol: both fill up their codewords alike
-    ours = gray_pixels(picture, render(picture))
+def test_an_svg_shows_the_pixels_of_segnos() -> None:
+    # In a full symbol, both encoders write the same codewords.
+    spec = ImageSpec("1" * 41, "svg", 580, level="L")
+    pixels = gray_pixels(spec, render(spec))
     references = []
     for mask in range(8):
-        written = BytesIO()
+        output = BytesIO()
         segno.make_qr("1" * 41, error="L", mask=mask, boost_error=False).save(
-            written, kind="svg", scale=4, light="white"
+            output, kind="svg", scale=4, light="white"
         )
-        references.append(gray_pixels(picture, written.getvalue()))
-    assert any(np.array_equal(ours, reference) for reference in references)
+        references.append(gray_pixels(spec, output.getvalue()))
+    assert any(np.array_equal(pixels, reference) for reference in references)
 
 
 @pytest.mark.parametrize(
     ("kind", "style", "logo"), [*product(["svg", "pdf"], ["squares", "dots", "rounded"], [None, LOGO])]
 )
-def test_every_customization_is_read_back(kind: Format, style: Style, logo: bytes | None) -> None:
-    picture = ImageSpec(
+def test_every_customization_is_readable(kind: Format, style: Style, logo: bytes | None) -> None:
+    spec = ImageSpec(
         TEXT,
         kind,
         style=style,
@@ -81,20 +81,20 @@ def test_every_customization_is_read_back(kind: Format, style: Style, logo: byte
         foreground="#204080",
         background="#FFFFE0",
     )
-    data = render(picture, logo)
-    assert is_readable(picture, data)
-    assert opencv_reads(picture, data)
-    assert not is_readable(replace(picture, text=TEXT + "x"), data)
+    data = render(spec, logo)
+    assert is_readable(spec, data)
+    assert opencv_reads(spec, data)
+    assert not is_readable(replace(spec, text=TEXT + "x"), data)
 
 
 @pytest.mark.parametrize("kind", ["svg", "pdf"])
 @pytest.mark.parametrize("style", ["squares", "dots", "rounded"])
-def test_formats_look_alike(kind: Format, style: Style) -> None:
-    """A vector drawn at whole pixels a module differs from the PNG only where edges are softened."""
-    picture = ImageSpec(TEXT, kind, 410, style=style, level="H", logo="0" * 64, foreground="#204080")
+def test_all_formats_show_the_same_pixels(kind: Format, style: Style) -> None:
+    # At whole pixels per module, they differ only where edges are smoothed.
+    spec = ImageSpec(TEXT, kind, 410, style=style, level="H", logo="0" * 64, foreground="#204080")
     across = 10 * (len(encode(TEXT, "H")) + 8)
-    png = replace(picture, format="png", size=across)
-    vector = seen(picture, render(picture, LOGO), across).astype(int)
+    png = replace(spec, format="png", size=across)
+    vector = rasterize(spec, render(spec, LOGO), across).astype(int)
     raster = colors(render(png, LOGO)).astype(int)
     assert np.mean(np.abs(vector - raster)) < 2.5
 
@@ -105,7 +105,7 @@ def test_a_color_never_becomes_markup() -> None:
             render(ImageSpec(TEXT, kind, foreground='red"><script>alert(1)</script>'))
 
 
-def test_an_svg_holds_nothing_but_shapes() -> None:
+def test_an_svg_contains_only_shapes() -> None:
     text = "<script>alert(1)</script>"
     for style in ("squares", "dots", "rounded"):
         data = render(ImageSpec(text, "svg", style=style, level="H", logo="0" * 64), LOGO)
@@ -115,8 +115,7 @@ def test_an_svg_holds_nothing_but_shapes() -> None:
 
 
 @pytest.mark.parametrize("logo", [None, LOGO])
-def test_a_pdf_is_whole(logo: bytes | None) -> None:
-    """Every offset in the table points at its object, and no date is written."""
+def test_a_pdf_has_valid_offsets_and_no_date(logo: bytes | None) -> None:
     data = render(ImageSpec(TEXT, "pdf", level="H", logo="0" * 64 if logo else None), logo)
     table = int(data.rsplit(b"startxref\n", 1)[1].split()[0])
     assert data[table:].startswith(b"xref\n")
@@ -125,9 +124,9 @@ def test_a_pdf_is_whole(logo: bytes | None) -> None:
     assert b"Date" not in data
 
 
-def test_a_transparent_logo_lets_the_background_through() -> None:
+def test_the_background_shows_through_a_transparent_logo() -> None:
     for kind in ("svg", "pdf"):
-        picture = ImageSpec(TEXT, kind, level="H", logo="0" * 64, logo_percent=30, background="#FFFFC0")
-        drawn = seen(picture, render(picture, LOGO), 600)
-        assert tuple(drawn[300, 300]) == (200, 30, 60)
-        assert Image.fromarray(drawn).getpixel((300 - 70, 300 - 40)) == (255, 255, 192)
+        spec = ImageSpec(TEXT, kind, level="H", logo="0" * 64, logo_percent=30, background="#FFFFC0")
+        pixels = rasterize(spec, render(spec, LOGO), 600)
+        assert tuple(pixels[300, 300]) == (200, 30, 60)
+        assert Image.fromarray(pixels).getpixel((300 - 70, 300 - 40)) == (255, 255, 192)
