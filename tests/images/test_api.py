@@ -252,7 +252,7 @@ def test_an_etag_reveals_nothing_without_access(client: Any, staff: Staff, get: 
 def test_without_redis_a_process_renders_an_image_once(
     get: Any, path: str, specs: list[ImageSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache, "_ask", lambda _question: None)
+    monkeypatch.setattr(cache, "_query", lambda _question: None)
 
     assert [get(path).status_code for _ in range(3)] == [200, 200, 200]
     assert len(specs) == 1
