@@ -71,14 +71,14 @@ def purge_all() -> CleanupReport:
     return CleanupReport(
         generated_codes=codes,
         generated_image_bytes=image_bytes,
-        generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit)),
+        generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH_SIZE),
         imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH_SIZE),
-        events=_in_batches(lambda conn, limit: event_log.forget(conn, before=first_event, limit=limit)),
+        events=_in_batches(lambda conn, limit: event_log.forget(conn, before=first_event, limit=limit), BATCH_SIZE),
         render_files=_delete_unneeded_files(),
         renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
-        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=first_visit_day, limit=limit)),
-        sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit)),
-        idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit)),
+        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
+        sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
+        idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH_SIZE),
     )
 
 
@@ -120,7 +120,7 @@ def _delete_unneeded_files() -> int:
     return deleted
 
 
-def _in_batches(delete: Callable[[Conn, int], int], batch_size: int = BATCH_SIZE) -> int:
+def _in_batches(delete: Callable[[Conn, int], int], batch_size: int) -> int:
     """Run a delete, each time in its own transaction, until it deletes less than a batch. Return the sum."""
     total = 0
     while not worker_lifecycle.stopping.is_set():

@@ -62,7 +62,7 @@ def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing:
 
 
 def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cleanup, "BATCH", 2)
+    monkeypatch.setattr(cleanup, "BATCH_SIZE", 2)
     positions = tell(conn, *"abcde", at=LONG_AGO)
     read_upto(conn, positions[-1])
     for _ in range(2):

@@ -67,7 +67,7 @@ def test_it_works_in_batches(conn: Conn) -> None:
 
 def test_all_batches_are_run(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn(conn, 5)
-    monkeypatch.setattr(cleanup, "CODES_BATCH", 2)
+    monkeypatch.setattr(cleanup, "CODES_BATCH_SIZE", 2)
 
     assert cleanup.purge_all().generated_codes == 5
     assert count(conn) == 0
@@ -75,7 +75,7 @@ def test_all_batches_are_run(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_side_by_side_each_code_is_counted_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn(conn, 60)
-    monkeypatch.setattr(cleanup, "CODES_BATCH", 3)
+    monkeypatch.setattr(cleanup, "CODES_BATCH_SIZE", 3)
 
     reports = run_concurrently([cleanup.purge_all] * 4)
     again = cleanup.purge_all()
@@ -99,7 +99,7 @@ def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.
         """,
         (make_player(conn),),
     )
-    monkeypatch.setattr(cleanup, "BATCH", 10)
+    monkeypatch.setattr(cleanup, "BATCH_SIZE", 10)
 
     reports = [*run_concurrently([cleanup.purge_all] * 4), cleanup.purge_all()]
 
