@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     redis_tls_verify: bool = True
     redis_prefix: str = Field("waymark", pattern=r"^[a-z0-9_-]{1,32}$")
     jwt_secret: SecretStr
-    host: str = "0.0.0.0"  # noqa: S104 - a platform's router stands before it; script/server says 127.0.0.1
+    host: str = "0.0.0.0"  # noqa: S104 - behind a platform's router; script/server sets 127.0.0.1
     port: int = Field(8000, ge=1, le=65535)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     allowed_origins: Annotated[
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
 
     @property
     def files_path(self) -> Path:
-        """The directory that files are kept in, where they are not kept in a bucket."""
+        """The directory of stored files, unless a bucket is set."""
         return self.files_dir or self.waymark_data / "files"
 
     @property

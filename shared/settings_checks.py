@@ -1,4 +1,4 @@
-"""What settings must not be: together, and in production. Each sentence begins with the variable's name."""
+"""Checks of the settings: conflicts, and values that production does not allow. Each message starts with a variable."""
 
 import os
 import re
@@ -18,12 +18,12 @@ WELL_KNOWN = re.compile(
     "mysecret|notsecret|passw0rd|password|placeholder|qwerty|replaceme|secretkey|supersecret|thisisasecret|topsecret|"
     "verysecret|waymark|your256bitsecret|yoursecret"
 )
-"""Of the secrets of examples, ours included: no random one holds any of these."""
+"""Parts of the secrets in examples, including Waymark's. A random secret contains none of them."""
 DEFAULT_PASSWORDS = {"admin", "default", "guest", "postgres", "redis", "root", "secret", "test"}
 
 
 def find_conflicts(settings: "Settings") -> Iterator[str]:
-    """What does not fit together, wherever we run."""
+    """Yield a message for each conflict between settings, in any environment."""
     if len(settings.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
     if (settings.grpc_cert_file is None) != (settings.grpc_key_file is None):
@@ -47,11 +47,11 @@ def find_conflicts(settings: "Settings") -> Iterator[str]:
         if len(settings.external_auth_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
             yield f"EXTERNAL_AUTH_SECRET must be at least {MIN_SECRET_BYTES} bytes"
         if settings.external_auth_secret.get_secret_value() == settings.jwt_secret.get_secret_value():
-            yield "EXTERNAL_AUTH_SECRET must not be JWT_SECRET: who has it could sign for anybody"
+            yield "EXTERNAL_AUTH_SECRET must not be JWT_SECRET: the external issuer could sign tokens for any player"
 
 
 def find_production_errors(settings: "Settings") -> Iterator[str]:
-    """What only a demo may have."""
+    """Yield a message for each setting that production does not allow."""
     for name, secret in (("JWT_SECRET", settings.jwt_secret), ("EXTERNAL_AUTH_SECRET", settings.external_auth_secret)):
         if secret is not None and _is_guessable(secret.get_secret_value()):
             yield f"{name} looks made up; use e.g. `openssl rand -hex 32`"
@@ -72,18 +72,18 @@ def find_production_errors(settings: "Settings") -> Iterator[str]:
 
 
 def find_production_warnings(settings: "Settings") -> Iterator[str]:
-    """What is seldom meant in production, and said when a process starts."""
+    """Yield a message for each setting that is rarely intended in production. Processes log them at startup."""
     if settings.public_url is not None and not settings.public_url.startswith("https:"):
-        yield "PUBLIC_URL is not https: browsers give a page neither camera nor position, and tokens can be read"
+        yield "PUBLIC_URL is not https: browsers block camera and geolocation, and tokens travel in clear text"
     elif settings.public_url is not None and not settings.trusted_proxies:
-        yield "TRUSTED_PROXIES is 0, and PUBLIC_URL is https: if a proxy ends TLS, all clients share its budgets"
+        yield "TRUSTED_PROXIES is 0, and PUBLIC_URL is https: if a proxy ends TLS, all clients share its rate limits"
     for origin in settings.allowed_origins:
         if not origin.startswith("https:"):
-            yield f"ALLOWED_ORIGINS holds {origin}: whoever is on the way to it can call the API as its users"
+            yield f"ALLOWED_ORIGINS has {origin} without TLS: an attacker on the path can call the API as its users"
     if settings.log_level == "DEBUG":
-        yield "LOG_LEVEL is DEBUG: libraries tell more than they should"
+        yield "LOG_LEVEL is DEBUG: libraries may log secrets"
     if not settings.rate_limits_enabled:
-        yield "RATE_LIMITS_ENABLED is off: nothing bounds who guesses passwords"
+        yield "RATE_LIMITS_ENABLED is off: nothing limits the guessing of passwords"
 
 
 def _is_guessable(secret: str) -> bool:

@@ -54,7 +54,7 @@ def roll_up_batch() -> bool:
 def rebuild(subjects: RebuildTarget) -> int:
     """Make these rollups anew, slice by slice; returns how many scans are in them."""
     while roll_up_batch():
-        pass  # what is behind has to be told apart in each slice
+        pass  # each slice has to separate what is unaggregated
     span, total, end = 1, 0, FIRST_DAY
     while not worker_lifecycle.stopping.is_set():
         with db.connection() as conn:

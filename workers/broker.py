@@ -1,8 +1,8 @@
 """The broker as workers use it: set before any actor is imported, with consumers that are woken instead of polling.
 
-Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. Ours polls just as seldom but listens
-on Redis pub/sub meanwhile, so that a nudge is fetched within a millisecond; should the word get lost, the poll comes.
-There is no Retries middleware: attempts and due times live in PostgreSQL.
+Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. This one polls as rarely but listens
+on Redis pub/sub meanwhile, so a message is fetched within a millisecond. If the wakeup is lost, the poll finds it.
+There is no Retries middleware: attempts and due times are in PostgreSQL.
 """
 
 import gc
@@ -62,11 +62,11 @@ class QueueWakeups:
         pause = threading.Event()
         while True:
             try:
-                for said in listen(patterns=[wakeup_channel("*")]):
-                    if said["type"] == "psubscribe":
-                        self._set()  # whatever was said while nobody listened
+                for received in listen(patterns=[wakeup_channel("*")]):
+                    if received["type"] == "psubscribe":
+                        self._set()  # wakeups may have been published before the subscription
                     else:
-                        self._set(said["channel"].decode())
+                        self._set(received["channel"].decode())
             except redis.RedisError as error:
                 log.warning("wakeups_unavailable", error=str(error))
                 pause.wait(1.0)

@@ -117,7 +117,7 @@ def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
 
 
 def serve() -> None:
-    """Until told to stop; then what is being answered is answered still."""
+    """Serve until SIGTERM or SIGINT, then finish the calls in progress."""
     stopping = stop_event()
     try:
         server, well, port = make_server(settings().catalog_listen_address)

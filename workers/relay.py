@@ -46,7 +46,8 @@ def main() -> None:
 
 
 def publish_events(conn: Conn, stopping: threading.Event) -> None:
-    """Publish events as they become readable, until told to stop. LISTEN precedes the first read: none is missed."""
+    """Publish events as they become readable, until `stopping` is set."""
+    # LISTEN precedes the first read, so no event is missed.
     conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
     conn.execute(f"LISTEN {event_log.NOTIFY_CHANNEL}")
@@ -81,7 +82,7 @@ def wait(conn: Conn, seconds: float) -> None:
 
 
 def publish(batch: list[Event], stopping: threading.Event, heartbeat: Heartbeat) -> None:
-    """Publish until Redis takes it: nothing is skipped because Redis was away."""
+    """Publish the batch. Retry while Redis is unavailable, so no event is skipped."""
     while not stopping.is_set():
         heartbeat.beat()
         try:

@@ -17,11 +17,11 @@ CONSTRAINT_ERRORS: Mapping[str, type[DomainError]] = {
 
 @contextmanager
 def translate_constraint_errors() -> Iterator[None]:
-    """Decorates a store's function: PostgreSQL's refusal, which ends the transaction, becomes an error of ours."""
+    """Decorate a store's function: raise the domain error of a constraint in place of PostgreSQL's error."""
     try:
         yield
     except IntegrityError as error:
-        refusal = CONSTRAINT_ERRORS.get(error.diag.constraint_name or "")
-        if refusal is None:
+        domain_error = CONSTRAINT_ERRORS.get(error.diag.constraint_name or "")
+        if domain_error is None:
             raise
-        raise refusal from error
+        raise domain_error from error

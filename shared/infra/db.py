@@ -92,8 +92,9 @@ def close_pool() -> None:
 
 
 def terminate_stalled_transactions(conn: Conn, seconds: float) -> int:
-    """End every transaction of ours whose process has been silent for so long: halted, or its machine was. Until then
-    it keeps its locks, and nothing committed since can be read from the event log. Returns how many there were.
+    """Terminate Waymark's transactions whose process has sent nothing for `seconds`. Return their number.
+
+    Such a process was halted, or its machine was. Its locks block others, and its transaction blocks the event log.
 
     PostgreSQL's own idle_in_transaction_session_timeout overlooks them: the Flush behind a pipeline's Sync disarms it.
     """

@@ -20,7 +20,7 @@ NOTIFY_CHANNEL = "events"  # NOTIFY: there is something to read
 POSITIONS_LOCK = crc32(b"waymark:rollups")
 RELAY, ROLLUPS, VISITS = "relay", "rollups", "visits"  # who reads on from a mark; the last one, in the log of visits
 CONSUMERS = (RELAY, ROLLUPS)
-"""No event is forgotten before each of them has read it."""
+"""An event is purged only after each of them has read it."""
 
 
 class LogPosition(NamedTuple):
@@ -34,7 +34,7 @@ class LogPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "LogPosition | None":
-        """The position a client resumes from, or None if it never came from us."""
+        """The position a client resumes from, or None if Waymark never issued it."""
         xid, dash, number = text.partition("-")
         if not (dash and xid.isascii() and number.isascii() and xid.isdigit() and number.isdigit()):
             return None
@@ -62,7 +62,7 @@ class Snapshot(NamedTuple):
 
 @dataclass(frozen=True)
 class Event:
-    """An event as it stands in the log."""
+    """A row of the event log."""
 
     xid: int
     id: int
@@ -121,7 +121,7 @@ def has_blocked_events(conn: Conn) -> bool:
 
 
 def forget(conn: Conn, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` events older than `before` that every reader is past. Remembers how far, tells how many."""
+    """Delete up to `limit` events older than `before` that every reader has passed. Return their number."""
     row = exactly_one(
         conn.execute(
             """

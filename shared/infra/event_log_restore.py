@@ -1,7 +1,7 @@
-"""After a restore into another cluster: positions of the old one are brought below everything that the new one writes.
+"""Lowers the log positions of a restored database below everything that its new cluster writes.
 
-Transaction ids begin anew there, while the logs and the marks of their readers hold the higher ones of before: nothing
-new would ever be past a mark. What was read stays read, and what was not is still to be read.
+Transaction ids start over in a new cluster, and the restored rows have higher ones. New rows would never be past the
+position of a consumer. What a consumer has read stays read, and the rest stays unread.
 """
 
 from shared.infra import event_log
@@ -32,33 +32,37 @@ def has_future_positions(conn: Conn) -> bool:
 
 
 def restore_positions(conn: Conn) -> bool:
-    """Bring what is ahead to the oldest transaction ids, in one transaction; whether anything was. Nobody folds,
-    rebuilds or forgets visits meanwhile."""
+    """Give restored rows and positions the oldest transaction ids, in one transaction. Return whether there were any.
+
+    Holds the lock on log positions, so no rollup, rebuild or purge of visits runs at the same time.
+    """
     if not has_future_positions(conn):
         return False
     with conn.transaction():
         event_log.lock_positions(conn)
         if not has_future_positions(conn):
-            return False  # somebody else was faster
+            return False  # another process was faster
         for name, readers in LOGS:
             _restore_log(conn, name, readers)
         row = exactly_one(conn.execute(f"SELECT {NEXT_XID}::text::bigint"))
         event_log.write_mark(
             conn, "retention_horizon", LogPosition(row[0], 0)
-        )  # who resumes from a position of before is told `reset`
+        )  # a client that resumes from an earlier position gets `reset`
     return True
 
 
 def _restore_log(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
-    """Rows that came with the restore get a transaction id for each stretch between two marks, so that each stays on
-    its side of every mark, whatever the order of their ids. What was written since has later ids, and stays."""
+    """Give the rows between two positions one transaction id, so each row stays on its side of every position.
+
+    Rows written after the restore have later ids, and do not change.
+    """
     last = exactly_one(
         conn.execute(
             f"""
             SELECT max(id) FROM (
                 SELECT id FROM {name} WHERE xid >= {NEXT_XID}
                 UNION ALL SELECT id FROM log_positions WHERE name = ANY(%s) AND xid >= {NEXT_XID}) ahead
-            """,  # noqa: S608 - names of ours
+            """,  # noqa: S608 - names from the source code
             (list(readers),),
         )
     )[0]

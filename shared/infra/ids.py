@@ -13,7 +13,7 @@ HIGHEST = UUID(int=2**128 - 1)
 def uuid7() -> UUID:
     """48 bits of Unix milliseconds, 12 of their fraction (RFC 9562, 6.2, method 3), then random bits.
 
-    Ids made in one process sort in the order they were made in, as far as its clock can tell moments apart: to 0.25 µs.
+    Ids of one process sort in the order of their creation, to 0.25 µs.
     """
     milliseconds, nanoseconds = divmod(time.time_ns(), 1_000_000)
     fraction = nanoseconds * 4096 // 1_000_000

@@ -18,7 +18,7 @@ RETRY_SECONDS = 1.0
 
 
 class Leadership:
-    """Held by the connection that holds the lock; gone when that connection is gone."""
+    """The leadership of the connection that holds the lock. It ends with that connection."""
 
     def __init__(self, conn: db.Conn) -> None:
         self.conn = conn
@@ -36,7 +36,7 @@ class Leadership:
 
 @contextmanager
 def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | None]:
-    """Stand by until this process is the leader called `name`; None if it is to stop before that."""
+    """Wait until this process is the leader called `name`. Yield None if `stopping` is set first."""
     number = crc32(f"waymark:{name}".encode())
     waiting = False
     heartbeat = Heartbeat(name)
@@ -54,7 +54,7 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                 try:
                     leads = exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
                 except psycopg.OperationalError:
-                    break  # the connection is gone: another one
+                    break  # open another connection
                 if leads:
                     log.info("leader_elected", name=name)
                     yield Leadership(conn)

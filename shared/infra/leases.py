@@ -43,14 +43,14 @@ MAX_ERROR_LENGTH = 500
 
 
 class LeaseLost(Exception):
-    """Another worker holds the lease, or the row needs no more work."""
+    """Another worker holds the lease, or the row no longer needs work."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeasedTable(Generic[T]):
     """A table of pending work. Every field but `row` is SQL text that the source code contains.
 
-    `row` makes a T from `columns`. `pending` is the condition of rows that need work, and `order` is theirs.
+    `row` makes a T from `columns`. `pending` is the condition of rows that need work, and `order` is their order.
     """
 
     name: LiteralString

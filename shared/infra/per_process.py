@@ -25,6 +25,6 @@ class per_process(Generic[T]):  # noqa: N801 - a decorator
         return self._made[0]
 
     def reset(self) -> T | None:
-        """Forget the value, and return it if there was one."""
+        """Remove the value, and return it if there was one."""
         with self._lock:
             return self._made.pop() if self._made else None

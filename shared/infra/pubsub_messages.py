@@ -1,5 +1,4 @@
-"""How events look to a client, and how they travel from the relay to the web processes; and how these are told that
-somebody may listen no more."""
+"""The pub/sub messages: events from the relay to the web processes, and changes of access, which close sockets."""
 
 import json
 from collections.abc import Iterable
@@ -56,8 +55,10 @@ def decode(payload: bytes) -> Iterable[PublishedEvent]:
 
 
 def publish_access_change(*ids: UUID) -> None:
-    """Say, after the commit, that a login or a role of these players has ended, or these API keys have: every web
-    process asks anew whether their sockets may be. With Redis away they are found out before they are told more."""
+    """Publish that a session or a role of these players has ended, or that these API keys have. Call after the commit.
+
+    Each web process then checks the access of their sockets. If Redis is unavailable, it does so before the next event.
+    """
     try:
         client().publish(key(ACCESS_CHANGES_CHANNEL), " ".join(map(str, ids)))
     except redis.RedisError as error:

@@ -1,6 +1,6 @@
 """Redis: every client comes from here, so that time limits, TLS and key names are the same everywhere.
 
-Redis carries nudges and live events and caches; PostgreSQL remembers. Losing Redis may delay, never lose.
+Redis carries messages, live events and caches. PostgreSQL stores the data: losing Redis delays work, and loses none.
 """
 
 import time
@@ -38,8 +38,10 @@ def client() -> "redis.Redis":
 
 
 def listen(*, channels: Iterable[str] = (), patterns: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
-    """What is said on the channels, and first of all that the subscription stands (`type` is `subscribe` or
-    `psubscribe`). Raises redis.RedisError when the connection ends, or nothing comes back over it any more."""
+    """Yield the messages of the channels, after one that confirms each subscription (`subscribe` or `psubscribe`).
+
+    Raise redis.RedisError if the connection ends or the server stops answering pings.
+    """
     with make_client(socket_timeout=None, health_check_interval=0).pubsub() as subscriber:
         if channels:
             subscriber.subscribe(*channels)
@@ -47,11 +49,11 @@ def listen(*, channels: Iterable[str] = (), patterns: Iterable[str] = ()) -> Ite
             subscriber.psubscribe(*patterns)
         heard = time.monotonic()
         while True:
-            said = subscriber.get_message(timeout=PING_SECONDS)
-            if said is not None:
+            received = subscriber.get_message(timeout=PING_SECONDS)
+            if received is not None:
                 heard = time.monotonic()
-                if said["type"] != "pong":
-                    yield said
+                if received["type"] != "pong":
+                    yield received
             elif time.monotonic() - heard > 3 * PING_SECONDS:
                 raise redis.ConnectionError("the server fell silent")
             else:
@@ -66,7 +68,7 @@ def key(*parts: object) -> str:
 def require_no_eviction() -> None:
     """In production, end a process that would put its queues where Redis may drop them.
 
-    The policy is read through INFO, since managed servers block CONFIG. With Redis away nothing can be asked, and the
+    The policy is read through INFO, since managed servers block CONFIG. If Redis is unavailable, the
     process starts: accepting scans needs no Redis.
     """
     if not settings().is_production:

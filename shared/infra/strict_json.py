@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it: no NaN or Infinity, and text that PostgreSQL can store (no NUL, no lone surrogates)."""
+"""JSON as in RFC 8259: no NaN or Infinity, and text that PostgreSQL can store (no NUL, no lone surrogates)."""
 
 import json
 from typing import Any, NoReturn, TypeAlias
@@ -14,7 +14,7 @@ JsonPath: TypeAlias = "tuple[str | int, JsonPath | None]"
 
 
 def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: Any) -> Any:
-    """The value. Raises Invalid, which names `loc` or the place in it. `depth` is how deep the text itself stands."""
+    """Return the value. Raise Invalid with `loc` or the path in it. `depth` is the depth of the text itself."""
     try:
         text = source.decode("utf-8") if isinstance(source, bytes) else source
         found = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
@@ -42,8 +42,8 @@ def _finite(digits: str) -> float:
 
 
 def check_values(value: Any, loc: str, depth: int = 0) -> None:
-    """Refuse what cannot be stored or written again, naming where it stands. Quick also with half a million values: a
-    place is a member and the place it stands in, and put into words only when it is told."""
+    """Raise Invalid, with its path, for a value that cannot be stored or written again."""
+    # Fast with half a million values: a path is a member and the path of its container, formatted only for an error.
     open_values: list[tuple[Any, JsonPath, int]] = [(value, (loc, None), depth)]
     while open_values:
         value, place, depth = open_values.pop()

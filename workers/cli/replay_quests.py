@@ -25,8 +25,10 @@ LOCK = crc32(b"waymark:replay")
 
 
 def replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
-    """Replay, telling each difference as it is found. Returns the exit status: 130 when told to stop. Of all players
-    one at a time: there is one mark."""
+    """Replay and print each difference. Return the exit status, 130 if `stopping` was set.
+
+    Only one replay of all players runs at a time, because there is one checkpoint.
+    """
     if player_id is not None:
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
     with db.dedicated_connection() as conn:  # its own, which is held all the while

@@ -31,7 +31,7 @@ class FileMissing(StorageError):
 
 
 class Writer(Protocol):
-    """An open file that nobody else sees yet."""
+    """An open file that no reader sees yet."""
 
     def write(self, data: bytes, /) -> object: ...
 
