@@ -73,8 +73,8 @@ def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.Mon
     append_event(conn, "unread")
     restore(conn)
     append_event(conn, "new")
-    told: list[str] = []
-    monkeypatch.setattr(relay, "publish", lambda batch, _: told.extend(event.type for event in batch))
+    published: list[str] = []
+    monkeypatch.setattr(relay, "publish", lambda batch, *_: published.extend(event.type for event in batch))
 
     for _ in range(2):
         stopping = threading.Event()
@@ -82,7 +82,7 @@ def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.Mon
         with db.dedicated_connection() as leader:
             relay.publish_events(leader, stopping)
 
-    assert told == ["unread", "new"]
+    assert published == ["unread", "new"]
 
 
 def test_a_cluster_with_positions_of_its_own_is_left_alone(conn: Conn) -> None:
