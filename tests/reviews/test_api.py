@@ -1,4 +1,4 @@
-"""Staff's review over HTTP: listed, released, annulled, once each, with all that it brings about and takes back."""
+"""Reviews over HTTP: list, release and annul, once each, with all effects."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -9,14 +9,14 @@ from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.scans import store as scans
 from tests.encounters.factories import answer, balance, make_puzzle
-from tests.reviews.factories import hold, location_code, scan, status, taken, told
+from tests.reviews.factories import events_of, hold, location_code, scan, status, use_count
 from tests.support.callers import Staff, make_staff, sign_in
 from tests.support.factories import AMSTERDAM, LISBON, make_code, make_org, make_player
 
 
 @pytest.fixture
 def review(client: Any, staff: Staff) -> Any:
-    """Asks as the admin: `review(scan_id, "release")`."""
+    """Review as the admin: `review(scan_id, "release")`."""
 
     def ask(scan_id: object, action: str, method: str = "POST") -> Any:
         url = f"{staff.path}/scans/{scan_id}/{action}"
@@ -25,20 +25,20 @@ def review(client: Any, staff: Staff) -> Any:
     return ask
 
 
-def test_a_released_scan_is_the_success_it_would_have_been(conn: Conn, staff: Staff, review: Any) -> None:
+def test_released_scan_has_all_effects_of_a_success(conn: Conn, staff: Staff, review: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id, reward_quantity=3, max_scans=5)
     held = hold(conn, player, code, staff.org_id)
-    assert (balance(conn, player), taken(conn, code)) == (0, 1)
+    assert (balance(conn, player), use_count(conn, code)) == (0, 1)
 
     released = review(held, "release")
 
     assert released.status_code == 200
     assert status(conn, held) == ("success", None)
     assert scans.list_inventory(conn, player) == [("gem", 3)]
-    assert taken(conn, code) == 1
+    assert use_count(conn, code) == 1
     gem = {"reward": "gem", "quantity": 3}
     verdict = {"status": "success", "previous_status": "held"}
-    assert told(conn, held) == [
+    assert events_of(conn, held) == [
         ("scan_result", {"status": "held", "reason": "impossible_travel"}),
         ("scan_reviewed", verdict | {"reviewed_by": str(staff.admin.id)}),
         ("scan_result", verdict | gem),
@@ -50,15 +50,16 @@ def test_a_released_scan_is_the_success_it_would_have_been(conn: Conn, staff: St
     assert shown["reviewed_at"].endswith("Z")
 
 
-def test_who_reviewed_is_for_staff_alone(conn: Conn, staff: Staff, review: Any) -> None:
+def test_events_of_the_player_do_not_name_the_reviewer(conn: Conn, staff: Staff, review: Any) -> None:
     player = make_player(conn)
     held = hold(conn, player, make_code(conn, staff.org_id), staff.org_id)
     review(held, "release")
-    seen = conn.execute("SELECT data::text FROM events WHERE player_id = %s", (player,)).fetchall()
-    assert not [row for row in seen if str(staff.admin.id) in row[0]]
+    events = conn.execute("SELECT data::text FROM events WHERE player_id = %s", (player,)).fetchall()
+    assert len(events) > 2
+    assert not [row for row in events if str(staff.admin.id) in row[0]]
 
 
-def test_an_annulled_success_leaves_nothing_behind(conn: Conn, staff: Staff, review: Any) -> None:
+def test_annulled_success_has_no_effect_left(conn: Conn, staff: Staff, review: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id, max_scans=1)
     won = scan(conn, player, code)
     assert scans.list_inventory(conn, player) == [("gem", 1)]
@@ -67,25 +68,26 @@ def test_an_annulled_success_leaves_nothing_behind(conn: Conn, staff: Staff, rev
 
     assert status(conn, won) == ("annulled", None)
     assert scans.list_inventory(conn, player) == []
-    assert taken(conn, code) == 0
-    assert told(conn, won)[2:] == [
+    assert use_count(conn, code) == 0
+    assert events_of(conn, won)[2:] == [
         ("scan_reviewed", {"status": "annulled", "previous_status": "success", "reviewed_by": str(staff.admin.id)}),
         ("scan_result", {"status": "annulled", "previous_status": "success"}),
     ]
-    again = scan(conn, player, code)  # its place is free, in the stock and in the player's limit
+    # Neither the stock nor the player's limit counts the annulled scan.
+    again = scan(conn, player, code)
     assert status(conn, again) == ("success", None)
     assert scans.list_inventory(conn, player) == [("gem", 1)]
 
 
-def test_an_annulled_hold_pays_nothing_and_takes_nothing(conn: Conn, staff: Staff, review: Any) -> None:
+def test_annulled_hold_writes_no_ledger_entry(conn: Conn, staff: Staff, review: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id)
     held = hold(conn, player, code, staff.org_id)
     assert review(held, "annul").json["held_for"] == "impossible_travel"
-    assert (status(conn, held), balance(conn, player), taken(conn, code)) == (("annulled", None), 0, 0)
+    assert (status(conn, held), balance(conn, player), use_count(conn, code)) == (("annulled", None), 0, 0)
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (0,)
 
 
-def test_released_by_mistake_and_annulled(conn: Conn, staff: Staff, review: Any) -> None:
+def test_released_scan_can_be_annulled_but_not_released_again(conn: Conn, staff: Staff, review: Any) -> None:
     player = make_player(conn)
     held = hold(conn, player, make_code(conn, staff.org_id), staff.org_id)
     assert [review(held, action).status_code for action in ("release", "annul", "release")] == [200, 200, 409]
@@ -97,21 +99,21 @@ def test_released_by_mistake_and_annulled(conn: Conn, staff: Staff, review: Any)
 
 
 @pytest.mark.parametrize("action", ["release", "annul"])
-def test_asking_again_changes_nothing(conn: Conn, staff: Staff, review: Any, action: str) -> None:
+def test_repeated_review_changes_nothing(conn: Conn, staff: Staff, review: Any, action: str) -> None:
     held = hold(conn, make_player(conn), make_code(conn, staff.org_id), staff.org_id)
     first = review(held, action)
-    everything = """
+    counts = """
         SELECT (SELECT count(*) FROM events), (SELECT count(*) FROM inventory_ledger),
                (SELECT sum(use_count) FROM qr_codes)
     """
-    before = conn.execute(everything).fetchone()
+    before = conn.execute(counts).fetchone()
     again = review(held, action)
     assert (again.status_code, again.json) == (200, first.json)
-    assert conn.execute(everything).fetchone() == before
+    assert conn.execute(counts).fetchone() == before
 
 
 @pytest.mark.parametrize("action", ["release", "annul"])
-def test_what_cannot_be_reviewed(conn: Conn, staff: Staff, review: Any, action: str) -> None:
+def test_review_of_any_other_scan_is_409_or_404(conn: Conn, staff: Staff, review: Any, action: str) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id)
     won = scan(conn, player, code)
     failed = scan(conn, player, code)
@@ -121,7 +123,7 @@ def test_what_cannot_be_reviewed(conn: Conn, staff: Staff, review: Any, action: 
     assert review(failed, action).status_code == 409
     assert review(pending, action).status_code == 409
     assert review(won, action).status_code == (409 if action == "release" else 200)
-    assert review(unknown, action).status_code == 404  # no organization's
+    assert review(unknown, action).status_code == 404
     assert review(uuid4(), action).status_code == 404
     assert review("1", action).status_code == 404
 
@@ -131,7 +133,7 @@ def scan_unknown(conn: Conn, player: UUID) -> UUID:
 
 
 @pytest.mark.parametrize("action", ["release", "annul", "explain"])
-def test_another_organizations_scan_is_not_there(
+def test_scan_of_another_organization_is_404(
     app: Any, client: Any, conn: Conn, staff: Staff, review: Any, action: str
 ) -> None:
     other = make_staff(app, conn)
@@ -140,7 +142,7 @@ def test_another_organizations_scan_is_not_there(
     assert status(conn, held)[0] == "held"
 
 
-def test_what_was_held_is_listed_newest_first(app: Any, client: Any, conn: Conn, staff: Staff, review: Any) -> None:
+def test_reviews_are_listed_newest_first(app: Any, client: Any, conn: Conn, staff: Staff, review: Any) -> None:
     other = make_org(conn)
     hold(conn, make_player(conn), make_code(conn, other), other)
     player = make_player(conn, "mata_hari")
@@ -164,20 +166,23 @@ def test_what_was_held_is_listed_newest_first(app: Any, client: Any, conn: Conn,
 
     review(held[0], "annul")
     assert (listed("")[0], listed("?status=annulled")[0]) == (newest_first[:2], newest_first[2:])
-    for wrong in ("?status=none", "?status=", "?limit=0", "?cursor=x"):
-        assert client.get(f"{staff.path}/scans{wrong}", headers=staff.admin.headers).status_code == 422
+    for invalid in ("?status=none", "?status=", "?limit=0", "?cursor=x"):
+        assert client.get(f"{staff.path}/scans{invalid}", headers=staff.admin.headers).status_code == 422
 
 
-# What else a scan brought about ---------------------------------------------------------------------------------------
+# Other effects ---------------------------------------------------------------------------------------
 
 
-def test_a_puzzles_reward_goes_with_its_scan(app: Any, client: Any, conn: Conn, staff: Staff, review: Any) -> None:
+def test_annulment_reverses_the_reward_of_a_puzzle(
+    app: Any, client: Any, conn: Conn, staff: Staff, review: Any
+) -> None:
     ada = sign_in(app, conn)
     code, puzzle = make_puzzle(conn, staff.org_id, reward_quantity=7)
     held = hold(conn, ada.id, code, staff.org_id)
     assert answer(client, ada, puzzle).status_code == 403
     review(held, "release")
-    assert balance(conn, ada.id) == 0  # paid on solving, not on release
+    # The reward is paid when the puzzle is solved.
+    assert balance(conn, ada.id) == 0
     assert answer(client, ada, puzzle).json["quantity"] == 7
 
     review(held, "annul")
@@ -186,7 +191,7 @@ def test_a_puzzles_reward_goes_with_its_scan(app: Any, client: Any, conn: Conn, 
     assert answer(client, ada, puzzle).status_code == 403
 
 
-def test_a_player_is_where_they_would_be_without_the_scan(conn: Conn, staff: Staff, review: Any) -> None:
+def test_annulment_restores_the_previous_location(conn: Conn, staff: Staff, review: Any) -> None:
     player = make_player(conn)
     gates = {}
     for name in ("north", "south", "east"):
@@ -201,7 +206,7 @@ def test_a_player_is_where_they_would_be_without_the_scan(conn: Conn, staff: Sta
 
     review(held, "release")
     assert location_code(conn, player) == "east"
-    review(south, "annul")  # not the last to move the player
+    review(south, "annul")
     assert location_code(conn, player) == "east"
     review(held, "annul")
     assert location_code(conn, player) == "north"
@@ -209,23 +214,23 @@ def test_a_player_is_where_they_would_be_without_the_scan(conn: Conn, staff: Sta
     assert location_code(conn, player) is None
 
 
-def test_where_something_else_moved_the_player_they_stay(conn: Conn, staff: Staff, review: Any) -> None:
+def test_annulment_keeps_a_location_set_by_something_else(conn: Conn, staff: Staff, review: Any) -> None:
     player = make_player(conn)
     make_code(conn, staff.org_id, code="north")
     moved = scan(conn, player, make_code(conn, staff.org_id, scan_type="transportation", destination_code="north"))
-    conn.execute("UPDATE players SET location_code = 'elsewhere'")
+    conn.execute("UPDATE players SET location_code = 'other'")
     review(moved, "annul")
-    assert location_code(conn, player) == "elsewhere"
+    assert location_code(conn, player) == "other"
 
 
-def test_travel_is_judged_without_what_was_annulled(conn: Conn, staff: Staff, review: Any) -> None:
+def test_annulled_scan_is_no_location_fix(conn: Conn, staff: Staff, review: Any) -> None:
     player = make_player(conn)
-    wrong = scan(conn, player, make_code(conn, staff.org_id), LISBON)
-    review(wrong, "annul")
+    annulled = scan(conn, player, make_code(conn, staff.org_id), LISBON)
+    review(annulled, "annul")
     assert status(conn, scan(conn, player, make_code(conn, staff.org_id), AMSTERDAM)) == ("success", None)
 
 
-def test_cached_statistics_do_not_outlive_a_review(client: Any, conn: Conn, staff: Staff, review: Any) -> None:
+def test_review_invalidates_cached_statistics(client: Any, conn: Conn, staff: Staff, review: Any) -> None:
     def counted() -> Any:
         return client.get(f"{staff.path}/stats", headers=staff.analyst.headers).json["scans"]
 
@@ -237,7 +242,7 @@ def test_cached_statistics_do_not_outlive_a_review(client: Any, conn: Conn, staf
     assert (counted()["held"], counted()["success"], counted()["total"]) == (0, 1, 2)
 
 
-def test_the_player_sees_the_verdict_change(app: Any, client: Any, conn: Conn, staff: Staff, review: Any) -> None:
+def test_player_sees_the_reviewed_verdict(app: Any, client: Any, conn: Conn, staff: Staff, review: Any) -> None:
     ada = sign_in(app, conn)
     held = hold(conn, ada.id, make_code(conn, staff.org_id), staff.org_id)
 
@@ -254,7 +259,7 @@ def test_the_player_sees_the_verdict_change(app: Any, client: Any, conn: Conn, s
 
 
 @pytest.mark.parametrize("action", ["release", "annul"])
-def test_a_crash_leaves_all_or_nothing(
+def test_crash_during_a_review_changes_nothing(
     conn: Conn, staff: Staff, review: Any, action: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id)
@@ -268,6 +273,6 @@ def test_a_crash_leaves_all_or_nothing(
         broken.setattr(event_log, "notify_relay", crash)
         with pytest.raises(KeyboardInterrupt):
             review(held, action)
-    assert (status(conn, held)[0], taken(conn, code)) == ("held", 1)
+    assert (status(conn, held)[0], use_count(conn, code)) == ("held", 1)
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == ledger
     assert review(held, action).status_code == 200

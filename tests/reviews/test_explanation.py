@@ -1,4 +1,4 @@
-"""Why a verdict came about, and what one would be: the rules of judging, told to staff, writing nothing."""
+"""Explanations of verdicts, and simulated scans."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,20 +40,20 @@ def explain(client: Any, staff: Staff) -> Any:
     return ask
 
 
-def by_rule(told: Any) -> dict[str, tuple[str, dict[str, Any]]]:
-    assert [step["rule"] for step in told["rules"]] == [check.reason for check in CHECKS]
-    return {step["rule"]: (step["outcome"], step["inputs"]) for step in told["rules"]}
+def by_rule(response: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+    assert [step["rule"] for step in response["rules"]] == [check.reason for check in CHECKS]
+    return {step["rule"]: (step["outcome"], step["inputs"]) for step in response["rules"]}
 
 
-def test_a_failure_is_explained_by_what_it_was_judged_by(conn: Conn, staff: Staff, explain: Any) -> None:
+def test_failure_is_explained_by_its_stored_inputs(conn: Conn, staff: Staff, explain: Any) -> None:
     code = make_code(conn, staff.org_id, AMSTERDAM, radius_m=75)
     failed = scan(conn, make_player(conn), code, SIX_KILOMETRES_OFF, accuracy_m=20.0)
     conn.execute("UPDATE qr_codes SET radius_m = 50000, active = false, latitude = 0, longitude = 0")
 
-    told = explain(failed).json
+    explained = explain(failed).json
 
-    assert (told["status"], told["reason"], told["recorded"]) == ("failure", "not_present", True)
-    rules = by_rule(told)
+    assert (explained["status"], explained["reason"], explained["recorded"]) == ("failure", "not_present", True)
+    rules = by_rule(explained)
     assert rules["inactive"] == ("passed", {"active": True})
     assert rules["better_location_needed"] == ("passed", {"accuracy_m": 20.0, "allowed_m": 100.0})
     outcome, inputs = rules["not_present"]
@@ -62,7 +62,7 @@ def test_a_failure_is_explained_by_what_it_was_judged_by(conn: Conn, staff: Staf
     assert rules["player_limit"] == ("not_tried", {})
 
 
-def test_a_hold_is_explained_also_after_its_release(client: Any, conn: Conn, staff: Staff, explain: Any) -> None:
+def test_explanation_of_a_hold_survives_its_release(client: Any, conn: Conn, staff: Staff, explain: Any) -> None:
     held = hold(conn, make_player(conn), make_code(conn, staff.org_id, max_scans=9), staff.org_id)
     before = explain(held).json
     outcome, inputs = by_rule(before)["impossible_travel"]
@@ -73,16 +73,16 @@ def test_a_hold_is_explained_also_after_its_release(client: Any, conn: Conn, sta
     assert explain(held).json == before | {"status": "success"}
 
 
-def test_a_success_passed_every_rule(conn: Conn, staff: Staff, explain: Any) -> None:
+def test_success_passed_every_check(conn: Conn, staff: Staff, explain: Any) -> None:
     code = make_code(conn, staff.org_id, AMSTERDAM, cooldown_seconds=60, max_scans=5)
     won = scan(conn, make_player(conn), code, AMSTERDAM)
     conn.execute("UPDATE qr_codes SET latitude = 0, longitude = 0")
-    told = explain(won).json
-    assert (told["status"], told["reason"], told["recorded"]) == ("success", None, False)
-    rules = by_rule(told)
+    explained = explain(won).json
+    assert (explained["status"], explained["reason"], explained["recorded"]) == ("success", None, False)
+    rules = by_rule(explained)
     assert {outcome for outcome, _ in rules.values()} == {"passed"}
     assert rules["not_present"][1] == {"distance_m": 0, "radius_m": 50}
-    # how often it had been used, and by whom, is not known any more
+    # Earlier uses are not stored with a success.
     assert [rules[rule][1] for rule in ("player_limit", "cooldown", "sold_out", "impossible_travel", "burst")] == [
         {"limit": 1},
         {"cooldown_seconds": 60},
@@ -92,7 +92,7 @@ def test_a_success_passed_every_rule(conn: Conn, staff: Staff, explain: Any) -> 
     ]
 
 
-def test_a_cooldown_tells_how_long_it_was(conn: Conn, staff: Staff, explain: Any) -> None:
+def test_cooldown_is_explained_by_its_seconds(conn: Conn, staff: Staff, explain: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id, per_player_limit=None, cooldown_seconds=60)
     scan(conn, player, code)
     outcome, inputs = by_rule(explain(scan(conn, player, code)).json)["cooldown"]
@@ -100,33 +100,35 @@ def test_a_cooldown_tells_how_long_it_was(conn: Conn, staff: Staff, explain: Any
     assert 0 <= inputs["seconds"] < 60
 
 
-def test_what_has_no_verdict_or_was_set_aside(conn: Conn, staff: Staff, explain: Any) -> None:
+def test_pending_scan_is_409_and_dead_lettered_one_was_not_tried(conn: Conn, staff: Staff, explain: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id)
     pending = submit_scan(conn, player, code)
     assert explain(pending).status_code == 409
     conn.execute("UPDATE player_scans SET status = 'failure', reason = 'not_judged', settled_at = now()")
-    told = explain(pending).json
-    assert (told["reason"], told["recorded"]) == ("not_judged", False)
-    assert {step["outcome"] for step in told["rules"]} == {"not_tried"}
+    explained = explain(pending).json
+    assert (explained["reason"], explained["recorded"]) == ("not_judged", False)
+    assert {step["outcome"] for step in explained["rules"]} == {"not_tried"}
 
 
-def test_players_are_told_nothing_of_it(client: Any, conn: Conn, staff: Staff) -> None:
+def test_players_see_no_decision_inputs(client: Any, conn: Conn, staff: Staff) -> None:
     far = scan(conn, staff.stranger.id, make_code(conn, staff.org_id, AMSTERDAM), SIX_KILOMETRES_OFF)
     for path in (f"/scan/{far}", f"/player/{staff.stranger.id}/history"):
-        told = client.get(path, headers=staff.stranger.headers).text
-        assert not [word for word in ("distance", "radius", "facts", "6000") if word in told]
-    assert not conn.execute("SELECT FROM events WHERE data::text ~ 'distance|radius|facts'").fetchall()
+        text = client.get(path, headers=staff.stranger.headers).text
+        assert "not_present" in text
+        assert not [word for word in ("distance", "radius", "inputs", "6000") if word in text]
+    assert conn.execute("SELECT FROM events WHERE data::text ~ 'not_present'").fetchall()
+    assert not conn.execute("SELECT FROM events WHERE data::text ~ 'distance|radius|inputs'").fetchall()
 
 
-# Simulating -----------------------------------------------------------------------------------------------------------
+# Simulated scans ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def simulate(client: Any, staff: Staff) -> Any:
-    def ask(player_id: object, code: str, place: Any = None, **fields: Any) -> Any:
+    def ask(player_id: object, code: str, coordinates: Any = None, **fields: Any) -> Any:
         body = {"player_id": str(player_id), "qr_code": code} | fields
-        if place is not None:
-            body |= {"latitude": place.latitude, "longitude": place.longitude}
+        if coordinates is not None:
+            body |= {"latitude": coordinates.latitude, "longitude": coordinates.longitude}
         return client.post(f"{staff.path}/scans/simulate", json=body, headers=staff.admin.headers)
 
     return ask
@@ -139,31 +141,36 @@ def row_counts(conn: Conn) -> dict[str, int]:
 BURST = {"burst": {"window_seconds": 60, "per_player": 5, "per_code": None}}
 
 
-def test_a_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) -> None:
+def test_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) -> None:
     player = make_player(conn)
     code = make_code(conn, staff.org_id, AMSTERDAM, code="spy123", max_scans=3)
     conn.execute("UPDATE organizations SET fair_play = %s", (Jsonb(BURST),))
     scan(conn, player, code, SIX_KILOMETRES_OFF)
     before = row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()
 
-    told = simulate(player, "spy123", AMSTERDAM, nonce="n").json
+    simulated = simulate(player, "spy123", AMSTERDAM, nonce="n").json
 
-    assert (told["status"], told["reward"], told["quantity"], told["distance_m"]) == ("success", "gem", 1, 0)
-    assert {step["outcome"] for step in told["rules"]} == {"passed"}
-    assert by_rule(told)["sold_out"][1] == {"use_count": 0, "max_scans": 3}
+    assert (simulated["status"], simulated["reward"], simulated["quantity"], simulated["distance_m"]) == (
+        "success",
+        "gem",
+        1,
+        0,
+    )
+    assert {step["outcome"] for step in simulated["rules"]} == {"passed"}
+    assert by_rule(simulated)["sold_out"][1] == {"use_count": 0, "max_scans": 3}
     assert simulate(player, "https://w.example/s/spy123", SIX_KILOMETRES_OFF).json["reason"] == "not_present"
     assert (row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()) == before
 
 
-def test_postgresql_itself_refuses_to_write_then(conn: Conn) -> None:
-    with simulation.read_only_snapshot() as looking, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
-        looking.execute("INSERT INTO players (username) VALUES ('nobody')")
+def test_snapshot_of_a_simulation_rejects_writes(conn: Conn) -> None:
+    with simulation.read_only_snapshot() as snapshot, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+        snapshot.execute("INSERT INTO players (username) VALUES ('ada')")
 
 
 CASES = st.fixed_dictionaries(
     {
         "requires": st.booleans(),
-        "place": st.sampled_from([None, AMSTERDAM, SIX_KILOMETRES_OFF, LISBON]),
+        "coordinates": st.sampled_from([None, AMSTERDAM, SIX_KILOMETRES_OFF, LISBON]),
         "accuracy": st.sampled_from([None, 5.0, 5_000.0, 3_000_000.0]),
         "limit": st.sampled_from([None, 1, 2]),
         "cooldown": st.sampled_from([None, 60, 7_200]),
@@ -178,10 +185,10 @@ CASES = st.fixed_dictionaries(
 
 @given(CASES)
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
-def test_a_simulation_says_what_judging_then_does(
+def test_simulation_returns_the_verdict_of_judging(
     conn: Conn, staff: Staff, simulate: Any, case: dict[str, Any]
 ) -> None:
-    """And what the verdict kept of its facts leads through the same steps."""
+    """Both try the same checks."""
     code = make_code(
         conn,
         staff.org_id,
@@ -195,42 +202,42 @@ def test_a_simulation_says_what_judging_then_does(
         expires_at=NOW - timedelta(hours=20) if case["expired"] else None,
     )
     player = make_player(conn)
-    for place, hours in case["before"]:
-        submit_scan(conn, player, code, place, scanned_at=NOW - timedelta(hours=hours))
+    for coordinates, hours in case["before"]:
+        submit_scan(conn, player, code, coordinates, scanned_at=NOW - timedelta(hours=hours))
         judge_pending()
     at = None if case["hours"] is None else NOW - timedelta(hours=case["hours"])
-    asked: dict[str, Any] = {"scanned_at": at.isoformat()} if at else {}
+    fields: dict[str, Any] = {"scanned_at": at.isoformat()} if at else {}
     if case["accuracy"] is not None:
-        asked["accuracy"] = case["accuracy"]
+        fields["accuracy"] = case["accuracy"]
 
-    said = simulate(player, code_text(conn, code), case["place"], **asked).json
-    scan_id = submit_scan(conn, player, code, case["place"], accuracy_m=case["accuracy"], scanned_at=at)
+    simulated = simulate(player, code_text(conn, code), case["coordinates"], **fields).json
+    scan_id = submit_scan(conn, player, code, case["coordinates"], accuracy_m=case["accuracy"], scanned_at=at)
     judge_pending()
 
-    assert (said["status"], said.get("reason")) == status(conn, scan_id)
-    facts = conn.execute("SELECT decision_inputs FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
-    assert facts is not None
-    if said["status"] == "success":
-        assert facts[0] is None
+    assert (simulated["status"], simulated.get("reason")) == status(conn, scan_id)
+    row = conn.execute("SELECT decision_inputs FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
+    assert row is not None
+    if simulated["status"] == "success":
+        assert row[0] is None
     else:
-        tried = [step["rule"] for step in said["rules"] if step["outcome"] != "not_tried"]
-        assert set(tried) == set(facts[0])
-        assert tried[-1] == said["reason"]
+        tried = [step["rule"] for step in simulated["rules"] if step["outcome"] != "not_tried"]
+        assert set(tried) == set(row[0])
+        assert tried[-1] == simulated["reason"]
 
 
-def test_what_is_another_organizations_is_unknown(conn: Conn, staff: Staff, simulate: Any) -> None:
-    make_code(conn, make_org(conn), code="theirs")
-    assert simulate(make_player(conn), "theirs").json["reason"] == "unknown_code"
-    assert simulate(make_player(conn), "nobodys").json["reason"] == "unknown_code"
+def test_simulated_code_of_another_organization_is_unknown(conn: Conn, staff: Staff, simulate: Any) -> None:
+    make_code(conn, make_org(conn), code="foreign")
+    assert simulate(make_player(conn), "foreign").json["reason"] == "unknown_code"
+    assert simulate(make_player(conn), "unknown").json["reason"] == "unknown_code"
 
 
-def test_where_players_are_for_others_cannot_be_found_out(conn: Conn, staff: Staff, simulate: Any) -> None:
+def test_simulation_uses_fixes_of_the_organization_only(conn: Conn, staff: Staff, simulate: Any) -> None:
     player = make_player(conn)
-    make_code(conn, staff.org_id, code="ours")
+    make_code(conn, staff.org_id, code="own")
     scan(conn, player, make_code(conn, make_org(conn)), LISBON)
-    assert simulate(player, "ours", AMSTERDAM).json["status"] == "success"
+    assert simulate(player, "own", AMSTERDAM).json["status"] == "success"
     scan(conn, player, make_code(conn, staff.org_id), LISBON)
-    assert simulate(player, "ours", AMSTERDAM).json["reason"] == "impossible_travel"
+    assert simulate(player, "own", AMSTERDAM).json["reason"] == "impossible_travel"
 
 
 @pytest.mark.parametrize(
@@ -246,14 +253,14 @@ def test_where_players_are_for_others_cannot_be_found_out(conn: Conn, staff: Sta
         ({"status": "success"}, "body.status"),
     ],
 )
-def test_bad_simulations(simulate: Any, fields: dict[str, Any], loc: str) -> None:
-    asked = {"player_id": uuid4(), "code": "spy123"} | fields
-    code = asked.pop("qr_code", asked.pop("code"))
-    answer = simulate(asked.pop("player_id"), code, **asked)
-    assert answer.status_code == 422
-    assert answer.json["errors"][0]["loc"] == loc
+def test_invalid_simulation_returns_422(simulate: Any, fields: dict[str, Any], loc: str) -> None:
+    fields_ = {"player_id": uuid4(), "code": "spy123"} | fields
+    code = fields_.pop("qr_code", fields_.pop("code"))
+    response = simulate(fields_.pop("player_id"), code, **fields_)
+    assert response.status_code == 422
+    assert response.json["errors"][0]["loc"] == loc
 
 
-def test_nobody_cannot_be_simulated(conn: Conn, simulate: Any) -> None:
+def test_simulation_of_an_unknown_player_is_404(conn: Conn, simulate: Any) -> None:
     assert simulate(uuid4(), "spy123").status_code == 404
     assert scans.find(conn, uuid4()) is None

@@ -1,4 +1,4 @@
-"""Rules that an organization switches on: identical coordinates and bursts, in a batch, across batches, under races."""
+"""Fair-play rules: identical coordinates and bursts, within a batch, between batches, and under races."""
 
 import threading
 from collections.abc import Callable
@@ -32,11 +32,11 @@ HELD = ("held", "identical_coordinates")
 BURST = ("held", "burst")
 SUCCESS = ("success", None)
 TWO_AND_BURST = [SUCCESS, SUCCESS, BURST]
-HandIn = tuple[str, str, Coordinates | None, float]
-"""Player, code, place, and the minutes since NOW."""
+Submission = tuple[str, str, Coordinates | None, float]
+"""Player, code, coordinates, and minutes."""
 
 
-def asking(conn: Conn, fair_play: dict[str, Any] | None) -> UUID:
+def make_org_with(conn: Conn, fair_play: dict[str, Any] | None) -> UUID:
     org_id = make_org(conn)
     conn.execute("UPDATE organizations SET fair_play = %s WHERE id = %s", (fair_play and Jsonb(fair_play), org_id))
     return org_id
@@ -44,11 +44,11 @@ def asking(conn: Conn, fair_play: dict[str, Any] | None) -> UUID:
 
 @pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
 @pytest.mark.parametrize(
-    ("fair_play", "handed_in", "expected"),
+    ("fair_play", "submissions", "expected"),
     [
         (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 1)], [SUCCESS, HELD]),
         (SAME, [("ada", "x", SPOT, 0), ("bob", "y", SPOT, 1)], [SUCCESS, HELD]),  # any code of the organization
-        (SAME, [("ada", "x", SPOT, 0), ("ada", "y", SPOT, 1)], [SUCCESS, SUCCESS]),  # a player who stands still
+        (SAME, [("ada", "x", SPOT, 0), ("ada", "y", SPOT, 1)], [SUCCESS, SUCCESS]),  # one player
         (SAME, [("ada", "x", SPOT, 0), ("bob", "x", A_HAIR_OFF, 1)], [SUCCESS, SUCCESS]),
         (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 59)], [SUCCESS, HELD]),
         (SAME, [("ada", "x", SPOT, 0), ("bob", "x", SPOT, 60)], [SUCCESS, SUCCESS]),
@@ -70,44 +70,44 @@ def asking(conn: Conn, fair_play: dict[str, Any] | None) -> UUID:
         (None, [("ada", "x", None, 0)] * 9, [SUCCESS] * 9),
     ],
 )
-def test_what_is_held(
-    conn: Conn, one_batch: bool, fair_play: dict[str, Any] | None, handed_in: list[HandIn], expected: list[Any]
+def test_fair_play_holds_scans(
+    conn: Conn, one_batch: bool, fair_play: dict[str, Any] | None, submissions: list[Submission], expected: list[Any]
 ) -> None:
-    org_id = asking(conn, fair_play)
+    org_id = make_org_with(conn, fair_play)
     players = {name: make_player(conn) for name in ("ada", "bob", "cy")}
     codes = {name: make_code(conn, org_id, per_player_limit=None) for name in "xyz"}
     scans = []
-    for player, code, place, minutes in handed_in:
+    for player, code, coordinates, minutes in submissions:
         at = NOW - timedelta(hours=3) + timedelta(minutes=minutes)
-        scans.append(submit_scan(conn, players[player], codes[code], place, scanned_at=at))
+        scans.append(submit_scan(conn, players[player], codes[code], coordinates, scanned_at=at))
         if not one_batch:
             judge_pending()
     judge_pending()
     assert [status(conn, scan_id) for scan_id in scans] == expected
 
 
-def test_a_scan_that_comes_late_joins_the_burst_after_it(conn: Conn) -> None:
-    code, player = make_code(conn, asking(conn, PER_PLAYER), per_player_limit=None), make_player(conn)
+def test_late_scan_is_part_of_the_burst_after_it(conn: Conn) -> None:
+    code, player = make_code(conn, make_org_with(conn, PER_PLAYER), per_player_limit=None), make_player(conn)
     for minutes in (0.2, 0.4, 0):
         scan_id = submit_scan(conn, player, code, scanned_at=NOW - timedelta(hours=3) + timedelta(minutes=minutes))
         judge_pending()
     assert status(conn, scan_id) == BURST
 
 
-def test_organizations_are_not_mixed_up(conn: Conn) -> None:
-    asks, other = asking(conn, SAME | PER_PLAYER), make_org(conn)
+def test_fair_play_compares_scans_of_one_organization(conn: Conn) -> None:
+    with_rules, other = make_org_with(conn, SAME | PER_PLAYER), make_org(conn)
     ada = make_player(conn)
     for _ in range(3):
         submit_scan(conn, ada, make_code(conn, other), SPOT)
-    first = submit_scan(conn, ada, make_code(conn, asks), SPOT)
-    elsewhere = submit_scan(conn, make_player(conn), make_code(conn, other), SPOT)
+    first = submit_scan(conn, ada, make_code(conn, with_rules), SPOT)
+    at_other = submit_scan(conn, make_player(conn), make_code(conn, other), SPOT)
     judge_pending()
-    assert [status(conn, scan_id) for scan_id in (first, elsewhere)] == [SUCCESS, SUCCESS]
+    assert [status(conn, scan_id) for scan_id in (first, at_other)] == [SUCCESS, SUCCESS]
     assert conn.execute("SELECT count(*) FROM player_scans WHERE compare_coordinates").fetchone() == (1,)
 
 
-def test_failures_and_annulled_scans_make_no_crowd(conn: Conn) -> None:
-    org_id = asking(conn, SAME | PER_CODE)
+def test_failed_and_annulled_scans_are_no_activity(conn: Conn) -> None:
+    org_id = make_org_with(conn, SAME | PER_CODE)
     code = make_code(conn, org_id, AMSTERDAM)
     annulled = submit_scan(conn, make_player(conn), code, AMSTERDAM)
     judge_pending()
@@ -121,16 +121,16 @@ def test_failures_and_annulled_scans_make_no_crowd(conn: Conn) -> None:
     assert status(conn, again) == SUCCESS
 
 
-# Under races ----------------------------------------------------------------------------------------------------------
+# Races ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
 @pytest.mark.parametrize("fair_play", [SAME, {"burst": {"window_seconds": 60, "per_player": None, "per_code": 1}}])
-def test_two_workers_that_judge_two_players_at_once(
+def test_lock_of_the_organization_guards_fair_play(
     conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool, fair_play: dict[str, Any]
 ) -> None:
-    """The second reads its context between the first one's reading and settling, unless it has to wait."""
-    org_id = asking(conn, fair_play)
+    """Without the lock, the second worker loads its context before the first one settles."""
+    org_id = make_org_with(conn, fair_play)
     code = make_code(conn, org_id)
     scans = [submit_scan(conn, make_player(conn), code, SPOT) for _ in range(2)]
     if not guarded:
@@ -141,12 +141,12 @@ def test_two_workers_that_judge_two_players_at_once(
     ]
     done = threading.Event()
 
-    def settle(which: int, meanwhile: Callable[[], None]) -> None:
+    def settle(index: int, before_judging: Callable[[], None]) -> None:
         with db.transaction() as own:
-            ours = settlement.lock_scans(own, tokens[which], claimed[which])
-            context = settlement.load_context(own, ours)
-            meanwhile()
-            settlement.settle(own, ours, rules.judge_all(ours, context, from_settings(settings())))
+            locked = settlement.lock_scans(own, tokens[index], claimed[index])
+            context = settlement.load_context(own, locked)
+            before_judging()
+            settlement.settle(own, locked, rules.judge_all(locked, context, from_settings(settings())))
 
     def second() -> None:
         settle(1, lambda: None)
@@ -164,8 +164,8 @@ def test_two_workers_that_judge_two_players_at_once(
 
         settle(0, start_second)
         other.result(timeout=30)
-    told = sorted(status(conn, scan_id)[0] for scan_id in scans)
-    assert told == (["held", "success"] if guarded else ["success", "success"])
+    statuses = sorted(status(conn, scan_id)[0] for scan_id in scans)
+    assert statuses == (["held", "success"] if guarded else ["success", "success"])
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
@@ -182,18 +182,18 @@ def patch(client: Any, staff: Staff) -> Any:
 OFF = {"identical_coordinates": None, "burst": None}
 
 
-def test_rules_are_off_until_an_owner_switches_them_on(client: Any, conn: Conn, staff: Staff, patch: Any) -> None:
-    def seen(role: str) -> Any:
+def test_fair_play_is_off_until_an_owner_sets_it(client: Any, conn: Conn, staff: Staff, patch: Any) -> None:
+    def read(role: str) -> Any:
         return client.get(staff.path, headers=staff[role].headers).json["fair_play"]
 
-    assert seen("owner") == OFF
+    assert read("owner") == OFF
     on = {"identical_coordinates": {"window_seconds": 86_400}, "burst": {"window_seconds": 60, "per_code": 30}}
     stored = {
         "identical_coordinates": {"window_seconds": 86_400, "players": 2},
         "burst": {"window_seconds": 60, "per_player": None, "per_code": 30},
     }
     assert patch(on).json["fair_play"] == stored
-    assert (seen("admin"), seen("analyst"), seen("member")) == (stored, None, None)
+    assert (read("admin"), read("analyst"), read("member")) == (stored, None, None)
     assert client.patch(staff.path, json={"name": "Other"}, headers=staff.owner.headers).json["fair_play"] == stored
     assert patch(on, "admin").status_code == 403
     assert patch({"burst": {"window_seconds": 5, "per_player": 1}}).json["fair_play"]["identical_coordinates"] is None
@@ -221,13 +221,13 @@ def test_rules_are_off_until_an_owner_switches_them_on(client: Any, conn: Conn, 
         ({"burst": {"per_code": 1}}, ".burst.window_seconds"),
     ],
 )
-def test_what_cannot_be_asked(patch: Any, fair_play: Any, loc: str) -> None:
-    refused = patch(fair_play)
-    assert refused.status_code == 422
-    assert refused.json["errors"][0]["loc"] == f"body.fair_play{loc}"
+def test_invalid_fair_play_returns_422(patch: Any, fair_play: Any, loc: str) -> None:
+    response = patch(fair_play)
+    assert response.status_code == 422
+    assert response.json["errors"][0]["loc"] == f"body.fair_play{loc}"
 
 
-def test_what_is_switched_on_over_http_is_judged_by(conn: Conn, staff: Staff, patch: Any) -> None:
+def test_fair_play_set_over_http_is_used_in_judging(conn: Conn, staff: Staff, patch: Any) -> None:
     patch({"identical_coordinates": {"window_seconds": 60}, "burst": {"window_seconds": 60, "per_player": 50}})
     code = make_code(conn, staff.org_id)
     scans = [submit_scan(conn, make_player(conn), code, SPOT) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""What staff may do with a verdict, as a table; and how steps are told."""
+"""Effects of reviews, as a table, and the steps of an explanation."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from shared.scans.rules import REASONS, ScanStatus
     [
         ("release", "held", False, "change"),
         ("release", "success", True, "none"),
-        ("release", "success", False, "conflict"),  # it never was held
+        ("release", "success", False, "conflict"),  # was never held
         ("release", "annulled", True, "conflict"),
         ("release", "pending", False, "conflict"),
         ("release", "failure", False, "conflict"),
@@ -24,26 +24,30 @@ from shared.scans.rules import REASONS, ScanStatus
         ("annul", "failure", False, "conflict"),
     ],
 )
-def test_consequences(action: ReviewAction, status: ScanStatus, is_reviewed: bool, expected: str) -> None:
+def test_review_effect(action: ReviewAction, status: ScanStatus, is_reviewed: bool, expected: str) -> None:
     assert review_effect(action, status, is_reviewed=is_reviewed) == expected
 
 
-def test_rules_stand_in_the_order_of_the_closed_list() -> None:
+def test_checks_are_in_the_order_of_reasons() -> None:
     order = [check.reason for check in CHECKS]
     assert order == [reason for reason in REASONS if reason in order]
+    assert set(REASONS) - set(order) == {"forged_code", "stale_code", "not_judged"}
 
 
-@pytest.mark.parametrize("place", range(len(CHECKS)))
-def test_steps_end_where_it_was_decided(place: int) -> None:
-    facts = {check.reason: {"n": n} for n, check in enumerate(CHECKS[: place + 1])}
-    told = rule_steps(deciding_rule(facts), facts)
-    assert [step.rule for step in told] == [check.reason for check in CHECKS]
-    assert [step.outcome for step in told[:place]] == ["passed"] * place
-    assert told[place].outcome == ("held" if CHECKS[place].status == "held" else "failed")
-    assert {step.outcome for step in told[place + 1 :]} <= {"not_tried"}
-    assert [step.inputs.get("n") for step in told[: place + 1]] == list(range(place + 1))
+@pytest.mark.parametrize("index", range(len(CHECKS)))
+def test_steps_after_the_deciding_check_are_not_tried(index: int) -> None:
+    inputs = {check.reason: {"n": n} for n, check in enumerate(CHECKS[: index + 1])}
+    steps = rule_steps(deciding_rule(inputs), inputs)
+    assert [step.rule for step in steps] == [check.reason for check in CHECKS]
+    decided = "held" if CHECKS[index].status == "held" else "failed"
+    not_tried = ["not_tried"] * (len(CHECKS) - index - 1)
+    assert [step.outcome for step in steps] == ["passed"] * index + [decided] + not_tried
+    assert [step.inputs.get("n") for step in steps[: index + 1]] == list(range(index + 1))
 
 
-def test_a_success_passed_everything_and_what_was_set_aside_was_not_tried() -> None:
-    assert {step.outcome for step in rule_steps(None, {})} == {"passed"}
-    assert {step.outcome for step in rule_steps("not_judged", {})} == {"not_tried"}
+def test_steps_of_a_success_all_passed() -> None:
+    assert [step.outcome for step in rule_steps(None, {})] == ["passed"] * len(CHECKS)
+
+
+def test_steps_of_a_dead_lettered_scan_are_not_tried() -> None:
+    assert [step.outcome for step in rule_steps("not_judged", {})] == ["not_tried"] * len(CHECKS)
