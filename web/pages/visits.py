@@ -1,4 +1,4 @@
-"""What a phone's own camera opens: the target of a code that only redirects, else a page that says what the code is."""
+"""The page of a code URL: a redirect to the target of the code, or a page that describes the code."""
 
 from flask import Response, redirect, request
 from flask_openapi import APIBlueprint, Tag
@@ -24,36 +24,40 @@ class CodeTextPath(BaseModel):
     "/<code>",
     responses={
         200: HTML_RESPONSE | {"description": "A page about a code that is scanned in the game"},
-        302: {"description": "To the target_url of a code that only redirects"},
-        404: HTML_RESPONSE | {"description": "A page that says that there is no such code, or not yet"},
-        410: HTML_RESPONSE | {"description": "A page that says that the code's time is over, or its stock used up"},
+        302: {"description": "A redirect to the target_url of a code without a scan_type"},
+        404: HTML_RESPONSE | {"description": "No such code, or not started yet"},
+        410: HTML_RESPONSE | {"description": "The code has expired, is inactive, or has no stock left"},
     },
 )
 @public
 def open_code(path: CodeTextPath) -> Response | Redirect:
-    """Where a printed code leads. Counted: people against max_scans where the code only redirects, bots apart."""
+    """Open a code URL
+
+    Public. Leads to the target of the code, or shows a page about it. Every request is counted as a visit of a person
+    or a bot. Visits of people count against `max_scans` of codes that redirect.
+    """
     with db.connection() as conn:
-        code = store.printed(conn, path.code)
-    leads = "nowhere" if code is None else resolve(code)
-    if code is None or leads == "nowhere":
+        code = store.find_target(conn, path.code)
+    resolution = "not_found" if code is None else resolve(code)
+    if code is None or resolution == "not_found":
         return render_page("not_found.html", 404)
-    if leads == "not_yet":
+    if resolution == "not_started":
         return render_page("not_started.html", 404)
-    if leads == "gone" or not _count(code):
+    if resolution == "gone" or not _count(code):
         return render_page("gone.html", 410)
-    if leads == "redirect":
+    if resolution == "redirect":
         return redirect(str(code.target_url))
     return render_page("code.html", description=code.description)
 
 
 def _count(code: LinkTarget) -> bool:
-    """Remember the visit, and take it off the stock if there is one; False if somebody else took the last of it."""
+    """Record the visit, and count it against the stock if there is one. Return False if another visit used the last."""
     user_agent = request.headers.get("User-Agent")
-    ahead = is_prefetch(request.method, dict(request.headers))
-    took = code.is_redirect and code.max_scans is not None and not ahead and not is_crawler(user_agent)
-    if took:
+    prefetched = is_prefetch(request.method, dict(request.headers))
+    uses_stock = code.is_redirect and code.max_scans is not None and not prefetched and not is_crawler(user_agent)
+    if uses_stock:
         with db.connection() as conn:
             if not store.use_stock(conn, code.id):
                 return False
-    visit_buffer.add(RawVisit(code.id, code.now, user_agent, ahead, took))
+    visit_buffer.add(RawVisit(code.id, code.now, user_agent, prefetched, uses_stock))
     return True
