@@ -4,35 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
-from uuid import UUID
 
 from shared.infra.timestamps import format_rfc3339
 from shared.scans.fair_play import FairPlay, NearbyActivity
-from shared.scans.geodesic import distance_m
-from shared.scans.model import CodeRules, Coordinates, JudgingLimits, LocationFix, Reason, Scan, Usage
-
-GPS_JITTER_M = 1_000
-"""Two fixes of a phone at rest can differ by tens of meters. Shorter distances than this never count as travel."""
-MAX_METERS_PER_DEGREE = 111_700
-"""The longest degree of the ellipsoid: of latitude at a pole, of longitude at the equator."""
-ZERO = timedelta()
-ONLINE_DELAY = timedelta(minutes=1)
-"""A scan that is received this soon after it happened was submitted online."""
+from shared.scans.model import CodeRules, JudgingLimits, LocationFix, Reason, Scan, Usage
+from shared.scans.travel import TravelLeg, distance_between, is_within_jitter, leg_from
 
 Inputs = Mapping[str, Any]
-
-
-class TravelLeg(NamedTuple):
-    """The way between a location fix and the scan: the least meters that both accuracies allow, and the seconds."""
-
-    min_distance_m: float
-    seconds: float
-    accuracy_m: float
-    org_id: UUID | None
-
-    def is_faster_than(self, max_mps: float) -> bool:
-        """True if the leg takes more than that speed and is longer than GPS jitter."""
-        return self.min_distance_m > GPS_JITTER_M and self.min_distance_m > max_mps * self.seconds
 
 
 @dataclass(slots=True)
@@ -56,7 +34,7 @@ class JudgingInput:
     def legs(self) -> Iterator[TravelLeg]:
         """Yield the leg between each location fix and the scan. Yield none if the scan has no coordinates."""
         here, limit = self.scan.coordinates, self.limits.max_accuracy_m
-        return (_leg(self.scan, here, fix, limit) for fix in self.location_fixes if here is not None)
+        return (leg_from(fix, self.scan, here, limit) for fix in self.location_fixes if here is not None)
 
     @property
     def allowed_accuracy_m(self) -> float:
@@ -75,25 +53,6 @@ class Check(NamedTuple):
     applies: Callable[[JudgingInput], bool]
     inputs: Callable[[JudgingInput], Inputs]
     status: Literal["failure", "held"] = "failure"
-
-
-def distance_between(a: Coordinates, b: Coordinates) -> float:
-    """Return the geodesic distance in meters."""
-    return distance_m(a.latitude, a.longitude, b.latitude, b.longitude)
-
-
-def _leg(scan: Scan, here: Coordinates, fix: LocationFix, max_accuracy_m: float) -> TravelLeg:
-    # A client can claim any accuracy, so it counts up to the limit of the installation.
-    accuracy = min(scan.accuracy_m or 0.0, max_accuracy_m) + min(fix.accuracy_m or 0.0, max_accuracy_m)
-    elapsed = scan.scan_time - fix.at
-    if elapsed < ZERO:
-        elapsed = -elapsed
-        # The scan is dated before a fix that was submitted online, so the phone could have submitted the scan then.
-        # Only the client's clock says otherwise: the server's clock counts too.
-        if fix.received_at is not None and fix.received_at - fix.at <= ONLINE_DELAY:
-            elapsed = min(elapsed, abs(scan.received_at - fix.received_at))
-    distance = distance_between(fix.coordinates, here)
-    return TravelLeg(distance - accuracy, elapsed.total_seconds(), accuracy, fix.org_id)
 
 
 def _too_late(case: JudgingInput) -> bool:
@@ -166,11 +125,6 @@ def _is_impossible_travel(case: JudgingInput) -> bool:
     if here is None or all(is_within_jitter(here, fix.coordinates) for fix in case.location_fixes):
         return False
     return any(leg.is_faster_than(case.limits.max_speed_mps) for leg in case.legs())
-
-
-def is_within_jitter(a: Coordinates, b: Coordinates) -> bool:
-    """True if the points are certainly within GPS jitter. A cheap upper bound: first along a meridian, then east."""
-    return MAX_METERS_PER_DEGREE * (abs(a.latitude - b.latitude) + abs(a.longitude - b.longitude)) <= GPS_JITTER_M
 
 
 def _shares_coordinates(case: JudgingInput) -> bool:

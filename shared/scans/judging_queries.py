@@ -12,10 +12,10 @@ from psycopg import Cursor
 from psycopg.rows import DictRow, dict_row
 
 from shared.infra.db import Conn
-from shared.scans.checks import ONLINE_DELAY
 from shared.scans.fair_play import FairPlay, NearbyActivity
 from shared.scans.location_queries import group_fixes, select_fixes_around, select_last_fixes
 from shared.scans.rules import CodeRules, Coordinates, JudgingContext, JudgingLimits, Scan, Usage
+from shared.scans.travel import ONLINE_DELAY
 
 Row = tuple[Any, ...]
 

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from shared.scans.checks import CHECKS, CODE_CHECKS, Check, JudgingInput, distance_between
+from shared.scans.checks import CHECKS, CODE_CHECKS, Check, JudgingInput
 from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY, Activity, BatchActivity, FairPlay, NearbyActivity
 from shared.scans.model import (
     MESSAGES,
@@ -27,6 +27,7 @@ from shared.scans.model import (
     Usage,
     Verdict,
 )
+from shared.scans.travel import distance_between
 
 __all__ = [
     "MESSAGES",

@@ -59,7 +59,7 @@ class Reader:
     def _whole(self, response: Any) -> bytes:
         assert response.content_length == len(response.data)
         headers = sorted((name, value) for name, value in response.headers if name not in ("Date", "Content-Length"))
-        return repr((response.status, headers)).encode() + response.data
+        return repr((response.status, headers)).encode() + bytes(response.data)
 
     def _without_scan(self, text: bytes, scan: dict[str, Any]) -> bytes:
         """Replace ids and times of the scan and its player by their names."""

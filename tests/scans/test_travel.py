@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
-from shared.scans.checks import GPS_JITTER_M, is_within_jitter
 from shared.scans.rules import CodeRules, Coordinates, JudgingLimits, LocationFix, Scan, Usage, distance_between, judge
+from shared.scans.travel import GPS_JITTER_M, is_within_jitter
 from tests.reviews.factories import status
 from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, make_code, make_player, submit_scan
 from workers.scans import judge_pending
