@@ -40,8 +40,8 @@ from web.http import (
 )
 from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
+from web.pages import docs, visits
 from web.pages import organizations as organization_pages
-from web.pages import visits
 from web.realtime import fanout, websockets
 
 
@@ -101,6 +101,6 @@ def create_app() -> OpenAPI:
     websockets.init_app(app, settings.websocket_limit)
     health.init_app(app)
     metrics.init_app(app)
-    openapi.init_app(app)
+    docs.init_app(app)
     request_context.register_serialized_routes(app)
     return app

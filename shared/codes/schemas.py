@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.codes import rules
 from shared.codes.rules import CodeReward, EncounterDefinition, ScanType
@@ -66,6 +66,25 @@ class CodeFields(Body):
 
 class CodeBody(CodeFields):
     """A new code. Without `code`, a random text of 12 characters is generated."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "code": "spy123",
+                    "scan_type": "item_drop",
+                    "description": "Behind the statue",
+                    "requires_location": True,
+                    "latitude": 52.3731,
+                    "longitude": 4.8926,
+                    "radius_m": 50,
+                    "reward": {"item": "spy_gadget", "quantity": 1},
+                    "tags": ["city-walk"],
+                },
+                {"scan_type": None, "target_url": "https://museum.example/visit"},
+            ]
+        }
+    )
 
     code: CodeText | None = None
     scan_type: ScanType | None = Field(description="null: the code only redirects to `target_url`")

@@ -72,7 +72,7 @@ def test_readiness_is_checked_again_after_its_time(app: Flask, clean: None, monk
     response = app.test_client().get("/readyz")
     app.extensions[health_api.EXTENSION].clear()
 
-    assert (response.status_code, response.json["detail"]) == (503, "Not ready: redis, broker.")
+    assert (response.status_code, response.get_json()["detail"]) == (503, "Not ready: redis, broker.")
     assert response.headers["Retry-After"] == "2"
 
 

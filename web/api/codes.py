@@ -41,6 +41,8 @@ class CodeIdConverter(BaseConverter):
 class CodePatchBody(PatchBody, CodeFields):
     """The fields to change. The changed code must be valid as a whole."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"description": "Behind the statue", "active": False}]})
+
     code: CodeText = ""
     scan_type: ScanType | None = None
 

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.codes import store as codes
 from shared.errors import FieldError, InvalidRows, NotFound
@@ -38,7 +38,8 @@ api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>"
 MAX_BYTES = 10 * 2**20
 PAGE = 200
 """Codes of an export that are in memory at once: each may have a puzzle of a mebibyte."""
-CSV = {"text/csv": {"schema": {"type": "string"}}}
+CSV_EXAMPLE = "code,scan_type,reward_item,reward_quantity,tags\r\nspy123,item_drop,spy_gadget,1,city-walk|old-town\r\n"
+CSV = {"text/csv": {"schema": {"type": "string"}, "example": CSV_EXAMPLE}}
 
 
 class ImportPath(OrganizationPath):
@@ -50,6 +51,14 @@ class ImportQuery(Query):
 
 
 class BulkBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"codes": [{"code": "spy123", "scan_type": "item_drop", "reward": {"item": "gem", "quantity": 1}}]}
+            ]
+        }
+    )
+
     codes: Annotated[
         list[dict[str, Any]], Field(max_length=MAX_SYNCHRONOUS_ROWS, description="Each as for making a single one")
     ]

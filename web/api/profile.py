@@ -31,7 +31,10 @@ EXPORT_RESPONSE: dict[str | int, Any] = {
         "description": "The document, with a list for each kind of data",
         "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
         "content": {
-            "application/json": {"schema": {"type": "object", "required": ["exported_at", "account", "scans"]}}
+            "application/json": {
+                "schema": {"type": "object", "required": ["exported_at", "account", "scans"]},
+                "example": {"exported_at": "2026-02-12T10:00:00Z", "account": {"username": "ada"}, "scans": []},
+            }
         },
     }
 }
@@ -73,7 +76,10 @@ class ProfileResponse(ResponseModel):
 @api.get("", responses={200: ProfileResponse})
 @requires_login
 def get_profile() -> dict[str, Any]:
-    """Get your account"""
+    """Get your account
+
+    For players and guests. The email address is visible to its owner only.
+    """
     with db.connection() as conn:
         return _to_response(store.get_profile(conn, current_player_id()))
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import AfterValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from shared.codes.schemas import TagText
 from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
@@ -63,6 +63,19 @@ class LabelBody(Body):
 class RenderBody(Body):
     """The codes, by exactly one of `qr_ids`, `tag` and `all`, and the options of their images."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "tag": "city-walk",
+                    "output": "label_sheet",
+                    "label": {"template": "a4-3x8", "caption": "description"},
+                },
+                {"all": True, "format": "svg", "size": 300, "error_correction": "M"},
+            ]
+        }
+    )
+
     qr_ids: Annotated[list[Id], Field(min_length=1, max_length=MAX_CODES, fail_fast=True)] | None = None
     tag: TagText | None = None
     all: LiteralTrue | None = None
@@ -103,7 +116,7 @@ class RenderPath(OrganizationPath):
 
 class FailedCodeResponse(ResponseModel):
     qr_id: Id
-    message: str
+    message: str = Field(examples=["This code was deleted."])
 
 
 class RenderResponse(ResponseModel):

@@ -48,7 +48,9 @@ class TimelineResponse(ResponseModel):
 CSV: dict[str, Any] = {
     "description": f"The same days as lines of {', '.join(COLUMNS)}; a field is empty where JSON has null",
     "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
-    "content": {"text/csv": {"schema": {"type": "string"}}},
+    "content": {
+        "text/csv": {"schema": {"type": "string"}, "example": f"{','.join(COLUMNS)}\r\n2026-02-12,5,4,3,12\r\n"}
+    },
 }
 
 

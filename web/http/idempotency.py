@@ -85,7 +85,7 @@ def _idempotent(view: View, *, encrypted: bool) -> View:
 
 def documents_idempotency_key(view: View, form: dict[str, Any] = KEY_SCHEMA) -> View:
     """Document in OpenAPI that the view honors Idempotency-Key, with the header's schema."""
-    view.key_form = form  # type: ignore[attr-defined]
+    view.idempotency_key_schema = form  # type: ignore[attr-defined]
     return view
 
 

@@ -1,144 +1,161 @@
-"""OpenAPI 3.1 of the whole service, and a page that shows it without the internet.
+"""The OpenAPI 3.1 document of the whole service.
 
-Views document what they answer when all is well. What else can happen follows from what they require and take, and is
-added here, once for all.
+Views document their successful responses. Error responses, credentials, rate limits and headers follow from what a
+view requires and accepts, and are added here. Examples are built from the examples of the fields.
 """
 
+import inspect
+import re
 from collections.abc import Iterator
-from importlib.resources import files
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
-from flask import Flask, Response, send_from_directory
+from flask import Flask
 from flask_openapi import OpenAPI
 from flask_openapi.models import SecurityScheme
 from werkzeug.routing import Rule
 
-from web.http.auth import Requirement, public, requirement_of
+from web.http.auth import Requirement, requirement_of
 from web.http.idempotency import HEADER
+from web.http.openapi_examples import add_examples
 from web.http.rate_limits import UNLIMITED_ENDPOINTS
-from web.http.responses import json_response
 
 INFO = {
     "title": "Waymark",
     "version": "0.1.0",
-    "description": "QR codes that live in the real world: made, printed, scanned, proved, and shown live.",
+    "summary": "QR codes that live in the real world: created, printed, scanned, verified and shown live.",
+    "description": (Path(__file__).parent / "openapi_introduction.md").read_text(),
     "license": {"name": "MIT", "identifier": "MIT"},
+}
+TAGS = {
+    "Accounts": "Guests, accounts, log-in, tokens, and the data stored about a player.",
+    "Organizations": "Organizations, their members, API keys and audit log.",
+    "QR codes": "The codes of an organization: create, list, change, import and export.",
+    "Images": "Images of codes as PNG, SVG or PDF, and their appearance.",
+    "Pages": "Pages and redirects for phones that open a printed code.",
+    "Renders": "Bulk jobs: images of many codes as one ZIP or as label sheets.",
+    "Scans": "Submit scans and read verdicts, history and inventory; solve puzzles.",
+    "Reviews of scans": "Staff's decisions about held and successful scans.",
+    "Generated codes": "Codes of any text, without an organization.",
+    "Analytics": "Statistics and timelines of scans and visits.",
+    "Quests": "Series of actions that earn rewards.",
+    "Live events": "WebSockets with events as they are committed.",
+    "Operations": "Health checks and metrics for the platform.",
 }
 SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
     "token": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "JWT",
-        "description": "A player's access token, by POST /auth/login",
+        "description": "A player's access token, from POST /auth/login",
     },
     "key": {
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": "wm_<prefix>_<secret>",
-        "description": "An organization's API key, where the operation names a scope that it has",
+        "description": "An organization's API key, for operations that name a scope which the key has",
     },
 }
-PAGES = Path(__file__).parents[1] / "pages"
-POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-
 PROBLEM = {
     "type": "object",
-    "description": "RFC 9457",
+    "description": "An error (RFC 9457)",
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "instance": {"type": "string"},
+        "detail": {"type": "string", "description": "What is wrong, and what is allowed"},
+        "instance": {"type": "string", "description": "The path of the request"},
         "request_id": {"type": ["string", "null"]},
         "errors": {
             "type": "array",
+            "description": "With status 422: one entry per wrong field",
             "items": {
                 "type": "object",
                 "required": ["loc", "message"],
                 "properties": {"loc": {"type": "string"}, "message": {"type": "string"}},
             },
         },
-        "rows": {"type": "array", "items": {"type": "object"}, "description": "Of many codes: what became of each"},
+        "rows": {"type": "array", "items": {"type": "object"}, "description": "Of an import: the result of each row"},
     },
 }
 STATUS_DESCRIPTIONS = {
-    "400": "Malformed HTTP, or no WebSocket handshake where one is needed",
-    "401": "No or bad credentials",
-    "403": "Known but not allowed",
-    "404": "Not there, or not yours to know of",
-    "406": "Not to be had in the format that is preferred",
-    "409": "In conflict with what is stored",
-    "410": "Gone: its time is over",
-    "413": "Body too large",
-    "415": "Not JSON, or not the form that is taken here",
-    "416": "The file has no such range; Content-Range says how long it is",
-    "422": "Malformed; `errors` names each field",
-    "429": "More than the budget allows; Retry-After says when to try again",
-    "503": "A store is down, or this process is full; Retry-After says when to try again",
+    "400": "Malformed HTTP, or not a WebSocket handshake",
+    "401": "Missing or invalid credentials",
+    "403": "Authenticated, but not allowed",
+    "404": "Not found, or not visible to the caller",
+    "406": "Not available in a format that Accept allows",
+    "409": "Conflict with what is stored",
+    "410": "Expired or deleted",
+    "413": "The body is too large",
+    "415": "The body has a wrong content type",
+    "416": "The file has no such range. Content-Range has its size.",
+    "422": "Malformed. `errors` names each wrong field.",
+    "429": "Rate limit exceeded. Retry after the seconds in Retry-After.",
+    "503": "A store is unavailable, or this process is full. Retry after the seconds in Retry-After.",
 }
-LIMITS = {
-    "RateLimit-Limit": "How many requests the budget that will be spent first allows in its window",
-    "RateLimit-Remaining": "How many of them are left",
-    "RateLimit-Reset": "Seconds until its window ends",
+DETAILS = {
+    "400": "This is not a WebSocket handshake of version 13.",
+    "401": "Credentials are missing or not valid.",
+    "403": "You are not allowed to do this.",
+    "404": "Not found, or not visible to you.",
+    "406": "Available as application/json, image/png and image/svg+xml.",
+    "409": "This conflicts with what is stored.",
+    "410": "This has expired.",
+    "413": "The body is larger than 1048576 bytes, the limit of this route.",
+    "415": "The body must be application/json.",
+    "416": "The file has 2,048 bytes, and none in the requested range.",
+    "422": "body.latitude: Input should be less than or equal to 90",
+    "429": "Too many requests. Retry after the seconds in Retry-After.",
+    "503": "A store is unavailable. Retry shortly.",
 }
-RETRY_AFTER = {"description": "Seconds", "schema": {"type": "integer"}}
+RATE_LIMIT_HEADERS = {
+    "RateLimit-Limit": "Requests allowed per window, of the limit with the smallest remaining share",
+    "RateLimit-Remaining": "Requests left in this window",
+    "RateLimit-Reset": "Seconds until the window ends",
+}
+RETRY_AFTER = {"description": "Seconds", "schema": {"type": "integer"}, "example": 2}
+KEY_DESCRIPTION = (
+    "Makes a retry harmless: the same key with the same body returns the stored response, for 24 hours. "
+    "409 while the first request runs, 422 with another body."
+)
 WEBSOCKETS = {
-    "/ws/{player_id}": "A player's own events",
-    "/ws/organizations/{org_id}": "Events of an organization's codes, for its staff (analyst and above)",
+    "/ws/{player_id}": ("Follow a player's live events", "For the player only."),
+    "/ws/organizations/{org_id}": ("Follow an organization's live events", "Needs the role analyst."),
 }
-
-
-def init_app(app: OpenAPI) -> None:
-    app.openapi_version = "3.1.0"
-
-    @public
-    def openapi_json() -> Response:
-        return json_response(specification(app), Cache_Control="public, max-age=300")
-
-    @public
-    def docs() -> Response:
-        response = send_from_directory(PAGES / "templates", "docs.html")
-        response.headers["Content-Security-Policy"] = POLICY
-        return response
-
-    @public
-    def docs_start() -> Response:
-        return send_from_directory(PAGES / "static", "docs.js")
-
-    @public
-    def docs_asset(name: str) -> Response:
-        """Swagger UI's own files, from its package."""
-        return send_from_directory(str(files("flask_openapi_swagger") / "templates" / "swagger"), name, max_age=86400)
-
-    for rule, view in (
-        ("/openapi.json", openapi_json),
-        ("/docs", docs),
-        ("/docs/start.js", docs_start),
-        ("/docs/<path:name>", docs_asset),
-    ):
-        app.add_url_rule(rule, view_func=view)
+SOCKET_DESCRIPTION = (
+    " A WebSocket that sends one JSON object per message, in the order of commits. Pass the `id` of the last message "
+    "as `since` to resume without a gap. Browsers authenticate with a `ticket` from POST /ws/ticket, other clients "
+    "with an Authorization header. Refused before the upgrade with 401, 403 or 404, and with 503 above the limit of "
+    "the process."
+)
+KEY_EXAMPLE = "order-1042"
+RANDOM_UUID_EXAMPLE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+UUID_EXAMPLE = "0197a6b0-3c1e-7d52-9a4f-2b8c6d1e0f35"
 
 
 def specification(app: OpenAPI) -> dict[str, Any]:
-    """The OpenAPI document: what the framework knows of the views, and what we know of all of them."""
+    """Return the OpenAPI document: what the framework knows of the views, completed. It is built once."""
     if "specification" not in app.extensions:
+        app.openapi_version = "3.1.0"
         spec = app.api_doc
-        spec["components"]["schemas"]["Problem"] = PROBLEM
-        spec["components"]["schemas"].pop("ValidationErrorModel", None)
-        spec["components"]["headers"] = {
-            name: {"description": f"{told}; absent where limits are off", "schema": {"type": "integer"}}
-            for name, told in LIMITS.items()
+        components = spec["components"]
+        components["schemas"]["Problem"] = PROBLEM
+        components["schemas"].pop("ValidationErrorModel", None)
+        components["headers"] = {
+            name: {"description": f"{description}. Absent if limits are off.", "schema": {"type": "integer"}}
+            for name, description in RATE_LIMIT_HEADERS.items()
         }
+        components["examples"] = {f"Problem{status}": {"value": _problem_example(status)} for status in DETAILS}
+        spec["tags"] = [{"name": name, "description": description} for name, description in TAGS.items()]
         for rule, operation in _operations(app, spec):
-            _add_common_responses(rule, operation, app.view_functions[rule.endpoint])
-        for path, summary in WEBSOCKETS.items():
-            spec["paths"][path] = {"get": _socket(path, summary)}
+            view = app.view_functions[rule.endpoint]
+            _add_summary(operation, view)
+            _add_common_responses(rule, operation, view)
+        for path, (summary, description) in WEBSOCKETS.items():
+            spec["paths"][path] = {"get": _socket(path, summary, description + SOCKET_DESCRIPTION)}
+        add_examples(spec)
         app.extensions["specification"] = spec
     return cast("dict[str, Any]", app.extensions["specification"])
 
@@ -151,11 +168,18 @@ def _operations(app: Flask, spec: dict[str, Any]) -> Iterator[tuple[Rule, dict[s
                 yield rule, operation
 
 
+def _add_summary(operation: dict[str, Any], view: Any) -> None:
+    """Set summary and description: the first line of the view's docstring, and the paragraphs after it."""
+    summary, _, description = (inspect.getdoc(view) or "").partition("\n")
+    operation["summary"] = summary
+    operation["description"] = description.strip()
+
+
 def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> None:
-    """Add what can go wrong, the credentials needed, and the headers taken."""
-    needed = requirement_of(view)
+    """Add error responses, the credentials needed, and the headers of requests and responses."""
+    requirement = requirement_of(view)
     statuses = {status for status in operation["responses"] if status >= "400" and status != "422"}
-    statuses |= {"503"} | _error_statuses(needed, rule)
+    statuses |= {"503"} | _error_statuses(requirement, rule)
     is_limited = rule.endpoint not in UNLIMITED_ENDPOINTS
     if is_limited:
         statuses.add("429")
@@ -163,69 +187,97 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
         statuses |= {"413", "415", "422"}
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         statuses.add("422")
-    if form := getattr(view, "key_form", None):
+    if schema := getattr(view, "idempotency_key_schema", None):
         statuses |= {"409", "422"}
         operation.setdefault("parameters", []).append(
             {
                 "name": HEADER,
                 "in": "header",
-                "schema": form,
-                "description": "Makes a retry harmless: the same key and body gives the stored answer, for 24 hours.",
+                "schema": schema,
+                "description": KEY_DESCRIPTION,
+                "example": _key_example(schema),
             }
         )
     operation["responses"].pop("422", None)
     for status in sorted(statuses):
-        if "content" not in operation["responses"].get(status, {}):  # a page says it in its own way
+        # A page documents its own error responses.
+        if "content" not in operation["responses"].get(status, {}):
             operation["responses"][status] = _problem(status)
     if is_limited:
         for response in operation["responses"].values():
             response.setdefault("headers", {}).update(
-                {name: {"$ref": f"#/components/headers/{name}"} for name in LIMITS}
+                {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT_HEADERS}
             )
-    if needed.kind != "public":
+    if requirement.kind != "public":
         operation["security"] = [{"token": []}]
-    if needed.scope is not None:
-        operation["security"].append({"key": [needed.scope]})
-        operation["x-scope"] = needed.scope
-        told = f"An API key needs the scope `{needed.scope}`."
-        operation["description"] = "\n\n".join(filter(None, (operation.get("description"), told)))
-    if needed.only_if_setting is not None or needed.allows_signed_link:
-        operation["security"].append({})  # an installation may open it to everybody, a signed link to whoever has it
+    if requirement.scope is not None:
+        operation["security"].append({"key": [requirement.scope]})
+        operation["x-scope"] = requirement.scope
+        sentence = f"An API key needs the scope `{requirement.scope}`."
+        operation["description"] = "\n\n".join(filter(None, (operation["description"], sentence)))
+    # A setting can make the operation public, and a signed link needs no credentials.
+    if requirement.only_if_setting is not None or requirement.allows_signed_link:
+        operation["security"].append({})
 
 
-def _error_statuses(needed: Requirement, rule: Rule) -> set[str]:
-    found = set() if needed.kind == "public" else {"401", "403"}  # 403: also for an API key that may not do this
+def _key_example(schema: dict[str, Any]) -> str:
+    return KEY_EXAMPLE if re.search(schema.get("pattern", ""), KEY_EXAMPLE) else RANDOM_UUID_EXAMPLE
+
+
+def _error_statuses(requirement: Requirement, rule: Rule) -> set[str]:
+    # 403 also for an API key, which most operations do not accept.
+    statuses = set() if requirement.kind == "public" else {"401", "403"}
     if rule.arguments:
-        found.add("404")
-    return found
+        statuses.add("404")
+    return statuses
 
 
 def _problem(status: str) -> dict[str, Any]:
-    schema = {"$ref": "#/components/schemas/Problem"}
+    content = {
+        "schema": {"$ref": "#/components/schemas/Problem"},
+        "examples": {"problem": {"$ref": f"#/components/examples/Problem{status}"}},
+    }
     headers = {"headers": {"Retry-After": RETRY_AFTER}} if status in ("429", "503") else {}
-    return {
-        "description": STATUS_DESCRIPTIONS[status],
-        "content": {"application/problem+json": {"schema": schema}},
-    } | headers
+    return {"description": STATUS_DESCRIPTIONS[status], "content": {"application/problem+json": content}} | headers
 
 
-def _socket(path: str, summary: str) -> dict[str, Any]:
-    """A WebSocket, which OpenAPI has no words for, as the request that opens it."""
+def _problem_example(status: str) -> dict[str, Any]:
+    example: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(int(status)).phrase,
+        "status": int(status),
+        "detail": DETAILS[status],
+        "instance": "/scan",
+        "request_id": UUID_EXAMPLE,
+    }
+    if status == "422":
+        loc, _, message = DETAILS[status].partition(": ")
+        example["errors"] = [{"loc": loc, "message": message}]
+    return example
+
+
+def _socket(path: str, summary: str, description: str) -> dict[str, Any]:
+    """Return the request that opens a WebSocket, for which OpenAPI has no terms of its own."""
     name = path[path.index("{") + 1 : path.index("}")]
     return {
         "operationId": f"socket_{name}",
         "summary": summary,
-        "description": "WebSocket: one JSON object per message; its `id` is the place to resume from with `since`. "
-        "Credentials by Authorization header, or by a `ticket` from POST /ws/ticket.",
+        "description": description,
         "tags": ["Live events"],
         "security": [{"token": []}, {}],
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"}},
-            {"name": "ticket", "in": "query", "schema": {"type": "string"}},
-            {"name": "since", "in": "query", "schema": {"type": "string"}},
+            {"name": "ticket", "in": "query", "schema": {"type": "string"}, "description": "From POST /ws/ticket"},
+            {
+                "name": "since",
+                "in": "query",
+                "schema": {"type": "string"},
+                "description": "The `id` of the last message that the client received",
+                "example": "184-12",
+            },
         ],
         "responses": {
-            "101": {"description": "Upgraded"},
+            "101": {"description": "Upgraded to a WebSocket"},
             **{status: _problem(status) for status in ("400", "401", "403", "404", "429", "503")},
         },
     }

@@ -20,7 +20,7 @@ class ReadTimeout(NoMoreData, TimeoutError):  # type: ignore[misc]
 class DeadlineReader(SocketUnreader):  # type: ignore[misc]
     """Reads requests that arrive within `seconds`, plus one second per `rate` bytes.
 
-    Raises NoMoreData if a body ends before its announced length.
+    Raises NoMoreData if a body ends before its Content-Length.
     """
 
     def __init__(self, sock: Any, seconds: float, rate: float, clock: Callable[[], float] = time.monotonic) -> None:
