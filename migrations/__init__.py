@@ -23,6 +23,6 @@ def head() -> str:
 
 
 def run_sql(name: str) -> None:
-    """Run a file of `versions/` unchanged: the driver, called directly, reads no placeholders into it."""
+    """Run a file of `versions/` as it stands: through the driver, which reads no placeholders into it."""
     driver: Any = op.get_bind().connection.driver_connection
     driver.execute((HERE / "versions" / name).read_text())

@@ -1,4 +1,4 @@
-"""`python -m migrations [upgrade|downgrade] [revision]`: bring the schema to a revision, by default head.
+"""`python -m migrations [upgrade|downgrade] [revision]`: the schema to head unless told otherwise.
 
 Safe to run side by side: releases take turns.
 """

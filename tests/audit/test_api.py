@@ -1,4 +1,4 @@
-"""The audit log over HTTP: actor, action, address, old and new values, and no secret."""
+"""The audit trail over HTTP: who changed what, from where, old and new; and no secret in it."""
 
 from io import BytesIO
 from typing import Any
@@ -24,7 +24,7 @@ def trail(client: Any, staff: Staff, query: str = "") -> list[dict[str, Any]]:
     return items
 
 
-def test_an_entry_has_actor_address_and_old_and_new_values(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_change_tells_who_from_where_old_and_new(client: Any, conn: Conn, staff: Staff) -> None:
     code_id = make_code(conn, staff.org_id, description="Old")
     row = conn.execute("SELECT username FROM players WHERE id = %s", (staff.owner.id,)).fetchone()
     assert row is not None
@@ -103,7 +103,7 @@ def test_of_secrets_only_that_they_changed(client: Any, conn: Conn, staff: Staff
     assert made.json["key"][16:] not in held
 
 
-def test_a_large_puzzle_is_recorded_by_its_digest(client: Any, staff: Staff) -> None:
+def test_a_puzzle_of_a_mebibyte_is_told_by_its_digest(client: Any, staff: Staff) -> None:
     data = {"text": "x" * 100_000}
     body = {"scan_type": "encounter", "encounter": PUZZLE | {"data": data}}
 
@@ -113,7 +113,7 @@ def test_a_large_puzzle_is_recorded_by_its_digest(client: Any, staff: Staff) -> 
     assert set(line["new"]["encounter"]) == {"bytes", "sha256"}
 
 
-def test_a_logo_is_recorded_by_its_size_and_digest(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_logo_is_told_by_its_size_and_digest(client: Any, conn: Conn, staff: Staff) -> None:
     path = f"{staff.codes}/{make_code(conn, staff.org_id)}/customization/logo"
 
     assert client.put(path, data={"logo": (BytesIO(logo()), "a.png")}, headers=staff.admin.headers).status_code == 200
@@ -243,9 +243,7 @@ def test_by_action_actor_and_object(client: Any, staff: Staff, busy: list[str]) 
         assert client.get(f"{staff.path}/audit{query}", headers=staff.admin.headers).status_code == 422
 
 
-def test_entries_of_another_organization_are_not_visible(
-    client: Any, conn: Conn, staff: Staff, busy: list[str]
-) -> None:
+def test_another_organizations_lines_are_not_ours(client: Any, conn: Conn, staff: Staff, busy: list[str]) -> None:
     other = make_org(conn)
     conn.execute("INSERT INTO memberships (org_id, player_id, role) VALUES (%s, %s, 'owner')", (other, staff.owner.id))
 
@@ -253,7 +251,7 @@ def test_entries_of_another_organization_are_not_visible(
 
 
 def test_names_are_those_of_the_reading(client: Any, conn: Conn, staff: Staff, busy: list[str]) -> None:
-    """As after an erasure, when a tombstone replaces the actor's name."""
+    """As when the actor was erased, and a tombstone stands in the place of their name."""
     conn.execute("UPDATE players SET username = 'erased-1' WHERE id = %s", (staff.owner.id,))
 
     assert {line["actor"]["name"] for line in trail(client, staff, f"?actor={staff.owner.id}")} == {"erased-1"}

@@ -1,4 +1,4 @@
-"""What an audit entry records of a change."""
+"""What an audit line tells of a change."""
 
 import json
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from shared.audit.rules import MAX_VALUE_CHARACTERS, REDACTED, diff, dumps, reda
         ({"a": 1, "b": 2}, {"b": 2}, ({"a": 1}, {"a": None})),
     ],
 )
-def test_only_changed_fields_are_recorded(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
+def test_only_what_changed_is_told(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
     assert diff(old, new) == expected
 
 
@@ -32,7 +32,7 @@ def test_of_a_secret_only_that_it_changed() -> None:
     assert diff({}, {"solution": "a"}, {"solution"}) == ({"solution": None}, {"solution": REDACTED})
 
 
-def test_long_values_are_recorded_by_size_and_digest() -> None:
+def test_what_is_long_is_told_by_its_size_and_digest() -> None:
     long = "x" * MAX_VALUE_CHARACTERS
 
     shown = redact({"data": long, "more": "short"})

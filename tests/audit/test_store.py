@@ -1,4 +1,4 @@
-"""The audit log in PostgreSQL: append-only."""
+"""The audit trail in PostgreSQL: added to, never changed."""
 
 from typing import Any
 from uuid import UUID
@@ -25,7 +25,7 @@ def lines(conn: Conn, org_id: UUID, **which: object) -> list[str]:
     return [line.action for line in store.list_for_organization(conn, org_id, limit=50, **which)]  # type: ignore[arg-type]
 
 
-def test_an_entry_has_actor_action_and_address(conn: Conn, org_id: UUID) -> None:
+def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
     ada, key = make_player(conn, "ada"), make_key(conn, org_id)
     store.record(
         conn, Actor("player", ada, "192.0.2.1", "r1"), "code.created", org_id=org_id, object_id="c1", new={"a": 1}
@@ -99,7 +99,7 @@ def test_a_line_stays_as_it_was_written(conn: Conn, org_id: UUID, change: str) -
     assert refused.value.diag.constraint_name == "audit_log_append_only"
 
 
-def test_personal_data_of_an_erased_player_can_be_blanked(conn: Conn, org_id: UUID) -> None:
+def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID) -> None:
     store.record(
         conn, Actor("player", make_player(conn), "192.0.2.1", "r1"), "code.created", org_id=org_id, new={"a": 1}
     )

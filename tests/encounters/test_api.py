@@ -1,7 +1,6 @@
-"""Puzzles over HTTP: for players who scanned their code, paid once, and without revealing the solution."""
+"""Puzzles over HTTP: for whom, how often, paid once, and never told what solves them."""
 
 import logging
-from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -24,24 +23,26 @@ def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn)
 
 
-def test_right_answer_pays_the_reward_and_appends_events(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_quantity=3)
     scan_id = open_puzzle(conn, ada, code)
 
-    response = answer(client, ada, puzzle, "Open  SESAME")
+    told = answer(client, ada, puzzle, "Open  SESAME")
 
-    assert (response.status_code, response.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
+    assert (told.status_code, told.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
     assert scans.list_inventory(conn, ada.id) == [("gem", 3)]
-    events = conn.execute(
+    told_live = conn.execute(
         "SELECT type, data FROM events WHERE player_id = %s AND org_id IS NOT NULL ORDER BY xid, id OFFSET 2", (ada.id,)
     ).fetchall()
     paid = {"scan_id": str(scan_id), "encounter_id": str(puzzle), "reward": "gem", "quantity": 3}
-    row = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code,)).fetchone()
-    assert row is not None
-    assert events == [("encounter_solved", paid | {"qr_code": row[0]}), ("reward_granted", paid)]
+    qr_code = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code,)).fetchone()
+    assert qr_code is not None
+    assert told_live == [("encounter_solved", paid | {"qr_code": qr_code[0]}), ("reward_granted", paid)]
 
 
-def test_answer_after_the_solution_repeats_the_response(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(
+    client: Any, conn: Conn, ada: SignedInPlayer
+) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=2)
     open_puzzle(conn, ada, code)
     first = answer(client, ada, puzzle)
@@ -53,18 +54,18 @@ def test_answer_after_the_solution_repeats_the_response(client: Any, conn: Conn,
     assert balance(conn, ada.id) == 1
 
 
-def test_answer_without_attempts_left_is_409(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_wrong_answers_are_counted_until_they_are_spent(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=2)
     open_puzzle(conn, ada, code)
 
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 1}
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
-    response = answer(client, ada, puzzle, RIGHT)
-    assert (response.status_code, response.content_type) == (409, "application/problem+json")
+    spent = answer(client, ada, puzzle, RIGHT)
+    assert (spent.status_code, spent.content_type) == (409, "application/problem+json")
     assert balance(conn, ada.id) == 0
 
 
-def test_puzzle_without_a_limit_accepts_any_number_of_answers(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn)
     open_puzzle(conn, ada, code)
     for _ in range(5):
@@ -72,7 +73,7 @@ def test_puzzle_without_a_limit_accepts_any_number_of_answers(client: Any, conn:
     assert answer(client, ada, puzzle).json["solved"] is True
 
 
-def test_puzzle_without_a_reward_can_be_solved(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_item=None, reward_quantity=None)
     open_puzzle(conn, ada, code)
     for _ in range(2):
@@ -83,7 +84,7 @@ def test_puzzle_without_a_reward_can_be_solved(client: Any, conn: Conn, ada: Sig
 
 
 @pytest.mark.parametrize("solution", [None, "\u200b "])
-def test_puzzle_without_a_solution_costs_no_attempt(
+def test_a_puzzle_without_a_solution_costs_no_attempt(
     client: Any, conn: Conn, ada: SignedInPlayer, solution: str | None
 ) -> None:
     code, puzzle = make_puzzle(conn, solution=solution, max_attempts=1)
@@ -94,13 +95,13 @@ def test_puzzle_without_a_solution_costs_no_attempt(
     assert answer(client, ada, puzzle).json["solved"] is True
 
 
-def test_puzzle_needs_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     org = make_org(conn)
     code, puzzle = make_puzzle(conn, org, per_player_limit=None)
     grace = sign_in(app, conn)
     submit_scan(conn, grace.id, make_code(conn, org), LISBON)
     open_puzzle(conn, ada, code)
-    held = submit_scan(conn, grace.id, code, AMSTERDAM)
+    held = submit_scan(conn, grace.id, code, AMSTERDAM)  # from Lisbon, in no time
     judge_pending()
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (held,)).fetchone() == ("held",)
 
@@ -111,8 +112,7 @@ def test_puzzle_needs_a_successful_scan(app: Flask, client: Any, conn: Conn, ada
     assert answer(client, ada, uuid4()).status_code == 404
     assert client.post(f"/encounters/{puzzle}/solve", json={"answer": RIGHT}).status_code == 401
     assert client.post("/encounters/1/solve", json={"answer": RIGHT}, headers=ada.headers).status_code == 404
-    # The reward of the scan in Lisbon.
-    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
+    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)  # for the scan in Lisbon
 
 
 @pytest.mark.parametrize(
@@ -128,33 +128,32 @@ def test_puzzle_needs_a_successful_scan(app: Flask, client: Any, conn: Conn, ada
         ({"answer": RIGHT, "solved": True}, "body.solved"),
     ],
 )
-def test_invalid_answer_costs_no_attempt(
+def test_bad_answers_cost_no_attempt(
     client: Any, conn: Conn, ada: SignedInPlayer, body: dict[str, Any], loc: str
 ) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=1)
     open_puzzle(conn, ada, code)
-    response = client.post(f"/encounters/{puzzle}/solve", json=body, headers=ada.headers)
-    assert response.status_code == 422
-    assert [error["loc"] for error in response.json["errors"]] == [loc]
+    refused = client.post(f"/encounters/{puzzle}/solve", json=body, headers=ada.headers)
+    assert refused.status_code == 422
+    assert [fault["loc"] for fault in refused.json["errors"]] == [loc]
     assert answer(client, ada, puzzle, "x" * 1_000).json == {"solved": False, "attempts_left": 0}
 
 
-def test_each_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=3, max_attempts=1)
     for _ in range(2):
         open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle).json["solved"] is True
     assert answer(client, ada, puzzle).json["solved"] is True
     assert balance(conn, ada.id) == 2
-    # No scan is open: the last response is repeated.
-    assert answer(client, ada, puzzle, WRONG).json["solved"] is True
+    assert answer(client, ada, puzzle, WRONG).json["solved"] is True  # nothing is open: the last answer again
     open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
-    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}  # the second's
     assert balance(conn, ada.id) == 2
 
 
-def test_last_solution_is_repeated_if_a_later_scan_has_no_attempts_left(
+def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(
     client: Any, conn: Conn, ada: SignedInPlayer
 ) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
@@ -169,25 +168,24 @@ def test_last_solution_is_repeated_if_a_later_scan_has_no_attempts_left(
     assert balance(conn, ada.id) == 3
 
 
-def test_retried_wrong_answer_costs_one_attempt(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=3)
     open_puzzle(conn, ada, code)
-    bodies = [answer(client, ada, puzzle, WRONG, key="lost").json for _ in range(4)]
-    assert bodies == [{"solved": False, "attempts_left": 2}] * 4
-    assert answer(client, ada, puzzle, RIGHT, key="lost").status_code == 422
+    told = [answer(client, ada, puzzle, WRONG, key="lost-answer").json for _ in range(4)]
+    assert told == [{"solved": False, "attempts_left": 2}] * 4
+    assert answer(client, ada, puzzle, RIGHT, key="lost-answer").status_code == 422
     assert answer(client, ada, puzzle, WRONG, key="another").json == {"solved": False, "attempts_left": 1}
 
 
 @pytest.mark.parametrize("text", [RIGHT, WRONG])
-def test_late_retry_does_not_answer_for_another_scan(client: Any, conn: Conn, ada: SignedInPlayer, text: str) -> None:
+def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: SignedInPlayer, text: str) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
     open_puzzle(conn, ada, code)
-    first = answer(client, ada, puzzle, text, key="lost").json
+    first = answer(client, ada, puzzle, text, key="lost-answer").json
     open_puzzle(conn, ada, code)
-    assert answer(client, ada, puzzle, text, key="lost").json == first
+    assert answer(client, ada, puzzle, text, key="lost-answer").json == first
     before = balance(conn, ada.id)
-    # The second scan is still open.
-    assert answer(client, ada, puzzle).json["solved"] is True
+    assert answer(client, ada, puzzle).json["solved"] is True  # the second is as open as it was
     assert balance(conn, ada.id) == before + 1
 
 
@@ -197,8 +195,8 @@ def test_late_retry_does_not_answer_for_another_scan(client: Any, conn: Conn, ad
 @pytest.fixture
 def change(client: Any, staff: Staff) -> Any:
     def patch(code: UUID, **fields: Any) -> None:
-        response = client.patch(f"{staff.codes}/{code}", json=fields, headers=staff.admin.headers)
-        assert response.status_code == 200, response.text
+        answered = client.patch(f"{staff.codes}/{code}", json=fields, headers=staff.admin.headers)
+        assert answered.status_code == 200, answered.text
 
     return patch
 
@@ -206,7 +204,7 @@ def change(client: Any, staff: Staff) -> Any:
 PUZZLE = {"puzzle_type": "hacking", "difficulty_level": 9, "solution": "xyzzy", "max_attempts": 5}
 
 
-def test_replaced_puzzle_is_graded_by_its_new_solution(
+def test_a_replaced_puzzle_is_graded_by_its_new_solution(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id, max_attempts=2)
@@ -214,11 +212,11 @@ def test_replaced_puzzle_is_graded_by_its_new_solution(
     answer(client, ada, puzzle, WRONG)
     change(code, encounter=PUZZLE)
 
-    assert answer(client, ada, puzzle, RIGHT).json == {"solved": False, "attempts_left": 3}
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": False, "attempts_left": 3}  # one of five was spent
     assert answer(client, ada, puzzle, "xyzzy").json["solved"] is True
 
 
-def test_replaced_puzzle_pays_no_scan_twice(
+def test_a_replaced_puzzle_pays_no_scan_twice(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id)
@@ -229,8 +227,7 @@ def test_replaced_puzzle_pays_no_scan_twice(
 
     change(code, encounter=None)
     assert answer(client, ada, puzzle).status_code == 404
-    # A new puzzle with a new id.
-    change(code, encounter=PUZZLE)
+    change(code, encounter=PUZZLE)  # another one, under another id
     row = conn.execute("SELECT id FROM encounters WHERE qr_code_id = %s", (code,)).fetchone()
     assert row is not None
     assert row[0] != puzzle
@@ -238,7 +235,7 @@ def test_replaced_puzzle_pays_no_scan_twice(
     assert balance(conn, ada.id) == 1
 
 
-def test_scan_paid_as_an_item_drop_opens_no_puzzle(
+def test_a_scan_that_was_paid_as_a_drop_is_not_paid_as_a_puzzle(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code = make_code(conn, staff.org_id)
@@ -251,7 +248,7 @@ def test_scan_paid_as_an_item_drop_opens_no_puzzle(
     assert balance(conn, ada.id) == 1
 
 
-def test_puzzle_of_a_deleted_code_can_be_solved(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
+def test_a_removed_code_still_owes_its_puzzle(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id)
     open_puzzle(conn, ada, code)
     assert client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers).status_code == 204
@@ -259,61 +256,53 @@ def test_puzzle_of_a_deleted_code_can_be_solved(client: Any, conn: Conn, staff: 
 
 
 @pytest.mark.parametrize("kind", ["decryption", "pattern"])
-def test_solution_that_is_empty_when_normalized_is_422(client: Any, staff: Staff, kind: str) -> None:
+def test_a_solution_that_nothing_is_left_of_is_refused(client: Any, staff: Staff, kind: str) -> None:
     puzzle = {"puzzle_type": kind, "difficulty_level": 1, "solution": " \t"}
     body = {"scan_type": "encounter", "encounter": puzzle}
-    response = client.post(staff.codes, json=body, headers=staff.admin.headers)
-    assert response.status_code == 422
-    assert response.json["errors"][0]["loc"] == "body.encounter.solution"
+    refused = client.post(staff.codes, json=body, headers=staff.admin.headers)
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["loc"] == "body.encounter.solution"
 
 
 # Secrets ------------------------------------------------------------------------------------------------------------
 
-SECRET = "the-secret-solution"
+SECRET = "the-solution-nobody-may-read"
 
 
-def test_no_response_event_or_log_entry_holds_the_solution(
+def test_no_answer_event_or_log_line_holds_the_solution(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, capfd: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Reads every response for players and staff below admin, the stored responses, the event log and the logs."""
+    """Of all that players and staff below admin can ask for, and of what the event log keeps."""
     caplog.set_level(logging.DEBUG)
     puzzle = {"puzzle_type": "hacking", "difficulty_level": 2, "solution": SECRET, "max_attempts": 3}
-    created = client.post(
+    made = client.post(
         staff.codes,
         json={"code": "vault", "scan_type": "encounter", "encounter": puzzle},
         headers=staff.admin.headers,
     )
-    assert created.json["encounter"]["solution"] == SECRET
-    code, encounter = created.json["id"], created.json["encounter"]["id"]
+    assert made.json["encounter"]["solution"] == SECRET
+    code, encounter = made.json["id"], made.json["encounter"]["id"]
     scan_id = open_puzzle(conn, ada, UUID(code))
 
-    texts = [answer(client, ada, encounter, text, key=str(n)).text for n, text in enumerate((WRONG, SECRET, WRONG))]
-    assert '"solved":true' in texts[1].replace(" ", "")
-    reads = [(path, ada) for path in (f"/scan/{scan_id}", f"/player/{ada.id}/history", "/qr/vault")]
-    reads += [(path, staff[role]) for role in ("analyst", "member") for path in (staff.codes, f"{staff.codes}/{code}")]
-    for path, reader in reads:
-        response = client.get(path, headers=reader.headers)
-        assert response.status_code == 200
-        texts.append(response.text)
-    for statement in (
-        "SELECT data FROM events",
-        "SELECT outcome, request_id FROM player_scans",
-        "SELECT * FROM idempotency_keys",
-    ):
-        rows = conn.execute(statement).fetchall()
-        assert rows, statement
-        texts += map(str, rows)
-    texts += [*capfd.readouterr(), caplog.text]
+    told = [answer(client, ada, encounter, text, key=str(n)).text for n, text in enumerate((WRONG, SECRET, WRONG))]
+    assert '"solved":true' in told[1].replace(" ", "")
+    asked = [(path, ada) for path in (f"/scan/{scan_id}", f"/player/{ada.id}/history", "/qr/vault")]
+    asked += [(path, staff[role]) for role in ("analyst", "member") for path in (staff.codes, f"{staff.codes}/{code}")]
+    told += [client.get(path, headers=person.headers).text for path, person in asked]
+    told += [str(row) for row in conn.execute("SELECT data FROM events")]
+    told += [str(row) for row in conn.execute("SELECT outcome, request_id FROM player_scans")]
+    told += [str(row) for row in conn.execute("SELECT * FROM idempotency_keys")]
+    told += [*capfd.readouterr(), caplog.text]
 
-    assert not [text for text in texts if SECRET in text]
+    assert not [text for text in told if SECRET in text]
 
 
 # Races --------------------------------------------------------------------------------------------------------------
 
 
 def guess(encounter_id: UUID, player: SignedInPlayer, app: Flask, text: str) -> tuple[int, Any]:
-    response = answer(app.test_client(), player, encounter_id, text)
-    return response.status_code, response.json
+    told = answer(app.test_client(), player, encounter_id, text)
+    return told.status_code, told.json
 
 
 def read_without_lock(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[UUID]:
@@ -322,22 +311,22 @@ def read_without_lock(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[U
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_concurrent_wrong_answers_stop_at_the_limit(
+def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
     app: Flask, conn: Conn, ada: SignedInPlayer, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the lock of the scan, each request reads the attempts before any other writes."""
+    """Each request reads what was tried before any other writes, unless the scan's lock keeps them apart."""
     code, puzzle = make_puzzle(conn, max_attempts=3)
     open_puzzle(conn, ada, code)
     if not guarded:
         monkeypatch.setattr(store, "lock_scans", read_without_lock)
         meet_before(monkeypatch, "record_wrong_answer", 5)
 
-    results = run_concurrently([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
+    told = run_concurrently([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
 
-    wrong = sorted(body["attempts_left"] for status, body in results if status == 200)
+    wrong = sorted(body["attempts_left"] for status, body in told if status == 200)
     if guarded:
         assert wrong == [0, 1, 2]
-        assert [status for status, _ in results].count(409) == 47
+        assert [status for status, _ in told].count(409) == 47
         assert conn.execute("SELECT wrong_answers FROM encounter_attempts").fetchone() == (3,)
     else:
         assert wrong == [2] * 5
@@ -345,7 +334,7 @@ def test_concurrent_wrong_answers_stop_at_the_limit(
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_concurrent_right_answers_are_paid_once(
+def test_right_answers_at_once_are_paid_once(
     app: Flask, conn: Conn, ada: SignedInPlayer, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, puzzle = make_puzzle(conn)
@@ -355,7 +344,7 @@ def test_concurrent_right_answers_are_paid_once(
         meet_before(monkeypatch, "record_solution", 5)
         conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_source_key")
     try:
-        results = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
+        told = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
     finally:
         if not guarded:
             paid = balance(conn, ada.id)
@@ -364,24 +353,26 @@ def test_concurrent_right_answers_are_paid_once(
                 "ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id)"
             )
     if guarded:
-        assert results == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30
+        assert told == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30
         assert balance(conn, ada.id) == 1
     else:
         assert paid == 5
 
 
 def meet_before(monkeypatch: pytest.MonkeyPatch, name: str, n: int) -> None:
-    """Let `n` requests reach a function of the store before any of them runs it."""
-    barrier, run = Barrier(n), getattr(store, name)
+    """Let `n` requests come to a function of the store before any of them enters it."""
+    from threading import Barrier
+
+    barrier, entered = Barrier(n), getattr(store, name)
 
     def enter(*args: Any) -> Any:
         barrier.wait(10)
-        return run(*args)
+        return entered(*args)
 
     monkeypatch.setattr(store, name, enter)
 
 
-def test_crash_before_the_commit_pays_nothing(
+def test_a_crash_between_the_reward_and_the_answer_pays_all_or_nothing(
     client: Any, conn: Conn, ada: SignedInPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=1)

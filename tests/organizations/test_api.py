@@ -130,7 +130,7 @@ def test_an_owner_changes_roles_and_removes_members(client: Any, conn: Conn, sta
     assert client.patch(path, json={"role": "admin"}, headers=staff.owner.headers).status_code == 404
 
 
-def test_a_member_can_leave_but_not_remove_others(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_member_may_leave_but_remove_nobody_else(client: Any, conn: Conn, staff: Staff) -> None:
     for role in ("member", "analyst", "admin"):
         person = staff[role]
         others = client.delete(f"{staff.path}/members/{staff.owner.id}", headers=person.headers)

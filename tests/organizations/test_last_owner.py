@@ -84,7 +84,7 @@ def test_negative_control_without_the_lock_none_stays(
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_an_owner_demoted_while_waiting_changes_no_member(
+def test_who_is_no_owner_any_more_when_it_is_their_turn_changes_nobody(
     app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     other, look = sign_in(app, conn), store.lock_owners

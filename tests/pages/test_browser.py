@@ -109,7 +109,7 @@ def test_our_pages_stand_in_no_frame_and_run_nothing(stage: tuple[Any, str, str,
     page = browser.new_page()
     page.add_init_script(WATCH)
     page.goto(f"{ours}/s/nothing")
-    assert page.locator("h1").inner_text() == "Nothing here"
+    assert page.locator("h1").inner_text() == "Not found"
     assert page.evaluate("violations") == []
     page.goto(allowed)
     framed = page.evaluate(

@@ -65,7 +65,7 @@ def test_another_slug_leads_to_a_page_that_says_so(client: Any, change: Any, slu
     assert answer.status_code == 404
     if slug != "..":  # which a client resolves before it asks
         assert answer.content_type == "text/html; charset=utf-8"
-        assert "<h1>Nothing here</h1>" in answer.text
+        assert "<h1>Not found</h1>" in answer.text
     assert "<script" not in answer.text
 
 

@@ -89,13 +89,13 @@ def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: Vi
 @pytest.mark.parametrize(
     ("fields", "status", "word"),
     [
-        ({"expires_at": "2026-01-01T00:00Z"}, 410, "over"),
-        ({"active": False}, 410, "over"),
-        ({"max_scans": 3, "use_count": 3}, 410, "over"),
+        ({"expires_at": "2026-01-01T00:00Z"}, 410, "has expired"),
+        ({"active": False}, 410, "has expired"),
+        ({"max_scans": 3, "use_count": 3}, 410, "has expired"),
         ({"starts_at": "2999-01-01T00:00Z"}, 404, "not open yet"),
-        ({"deleted_at": "2026-01-01T00:00Z"}, 404, "Nobody uses this code"),
-        ({"target_url": "https://museum.example@evil.example/"}, 404, "Nobody uses this code"),
-        ({"target_url": "https:\\\\evil.example"}, 404, "Nobody uses this code"),
+        ({"deleted_at": "2026-01-01T00:00Z"}, 404, "not in use"),
+        ({"target_url": "https://museum.example@evil.example/"}, 404, "not in use"),
+        ({"target_url": "https:\\\\evil.example"}, 404, "not in use"),
     ],
 )
 def test_a_page_says_why_not(
@@ -278,7 +278,7 @@ def test_a_server_that_never_came_that_far_has_stored_nothing(conn: Conn) -> Non
 def test_no_more_are_kept_than_the_bound(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visit_buffer, "MAX_BUFFERED", 3)
+    monkeypatch.setattr(visit_buffer, "MOST", 3)
     code = poster(conn)
     assert [open_code(code).status_code for _ in range(5)] == [302] * 5
     visit_log.flush()

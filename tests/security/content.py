@@ -26,7 +26,7 @@ from tests.security.attack import (
 )
 from web.api import customizations
 from web.api.customizations import CustomizationBody
-from web.pages import organizations
+from web.pages import layout
 
 SCRIPT = "<script>alert(1)</script>"
 FORMULAS = ("=1+1", "+1+1", "-1+1", "@SUM(1)", "\t=1+1", "\r=1+1")
@@ -110,9 +110,9 @@ def formula_in_an_export(scene: Scene) -> bool:
 
 def formula_in_a_manifest(scene: Scene) -> bool:
     made = [scene.own_code(description=formula) for formula in FORMULAS]
-    render = factories.add_render(scene.conn, scene.attacker.org_id, made)
+    render = factories.ask(scene.conn, scene.attacker.org_id, made)
     factories.work()
-    rows = factories.read_manifest(factories.read_file(scene.conn, render))
+    rows = factories.manifest(factories.file_of(scene.conn, render))
     return any(cell.startswith(tuple("=+-@\t\r")) for row in rows for cell in row.values())
 
 
@@ -123,9 +123,9 @@ ANY_URL = all_of(
     without_check("organizations", "organizations_url_check"),
 )
 MARKED_SAFE = without(
-    organizations.render_page,
-    "**told)",
-    '**{name: __import__("markupsafe").Markup(text) for name, text in told.items()})',
+    layout.render_page,
+    "**values)",
+    '**{name: __import__("markupsafe").Markup(text) for name, text in values.items()})',
 )
 ANY_COLOR = all_of(
     taking_any_text(CustomizationBody, "foreground_color"),

@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Scan:
-    """What a phone submits."""
+    """What a phone hands in."""
 
     player: SignedInPlayer
     code: str
@@ -37,7 +37,7 @@ class Scan:
 
 
 class Load:
-    """Clients of one server, and its responses."""
+    """Clients of one server, and what it told them."""
 
     def __init__(self, base_url: str, threads: int = 6) -> None:
         self.threads = threads
@@ -103,7 +103,7 @@ class Load:
             pass
 
     def until_accepted(self, more: int) -> None:
-        """Return once `more` further scans are accepted."""
+        """Return when so many more scans have been accepted."""
         enough = len(self.accepted) + more
         eventually(lambda: len(self.accepted) >= enough)
 
@@ -114,7 +114,7 @@ class Load:
 
 
 def assert_try_again(answer: urllib3.BaseHTTPResponse) -> None:
-    """Assert that the response is the one for an unavailable store."""
+    """What a client is told while a store is away."""
     assert answer.status == 503, answer.data
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"].isdigit()

@@ -1,8 +1,8 @@
-"""The page of a code URL: a redirect to the target of the code, or a page that describes the code."""
+"""A code that is opened with a phone's camera: redirect to its target, or show a page about it. Visits are counted."""
 
 from flask import Response, redirect, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as Redirect
 
 from shared.infra import db
@@ -11,30 +11,32 @@ from shared.visits.rules import LinkTarget, is_prefetch, resolve
 from shared.visits.user_agents import is_crawler
 from shared.visits.visit_buffer import RawVisit, visit_buffer
 from web.http.auth import public
-from web.pages.organizations import HTML_RESPONSE, render_page
+from web.pages.layout import html_response, render_page
 
 api = APIBlueprint("visits", __name__, url_prefix="/s", abp_tags=[Tag(name="Pages")])
 
 
 class CodeTextPath(BaseModel):
-    code: str
+    """The path of a code's page."""
+
+    code: str = Field(examples=["spy123"])
 
 
 @api.get(
     "/<code>",
     responses={
-        200: HTML_RESPONSE | {"description": "A page about a code that is scanned in the game"},
-        302: {"description": "A redirect to the target_url of a code without a scan_type"},
-        404: HTML_RESPONSE | {"description": "No such code, or not started yet"},
-        410: HTML_RESPONSE | {"description": "The code has expired, is inactive, or has no stock left"},
+        200: html_response("A page about a code that is scanned in the game", "Game code"),
+        302: {"description": "Redirect to the target_url of a code that only redirects"},
+        404: html_response("A page for a code that does not exist or is not open yet", "Not found"),
+        410: html_response("A page for a code that has expired, is inactive or has no stock left", "Expired"),
     },
 )
 @public
 def open_code(path: CodeTextPath) -> Response | Redirect:
-    """Open a code URL
+    """Open a code
 
-    Public. Leads to the target of the code, or shows a page about it. Every request is counted as a visit of a person
-    or a bot. Visits of people count against `max_scans` of codes that redirect.
+    Printed codes lead here. Redirects to the `target_url` of a code that only redirects, or shows a page. The visit is
+    counted; visits by bots are counted separately and use no stock.
     """
     with db.connection() as conn:
         code = store.find_target(conn, path.code)
@@ -51,13 +53,13 @@ def open_code(path: CodeTextPath) -> Response | Redirect:
 
 
 def _count(code: LinkTarget) -> bool:
-    """Record the visit, and count it against the stock if there is one. Return False if another visit used the last."""
+    """Count the visit, and use one of the code's stock if it is limited. Return False if no stock is left."""
     user_agent = request.headers.get("User-Agent")
-    prefetched = is_prefetch(request.method, dict(request.headers))
-    uses_stock = code.is_redirect and code.max_scans is not None and not prefetched and not is_crawler(user_agent)
+    prefetch = is_prefetch(request.method, dict(request.headers))
+    uses_stock = code.is_redirect and code.max_scans is not None and not prefetch and not is_crawler(user_agent)
     if uses_stock:
         with db.connection() as conn:
             if not store.use_stock(conn, code.id):
                 return False
-    visit_buffer.add(RawVisit(code.id, code.now, user_agent, prefetched, uses_stock))
+    visit_buffer.add(RawVisit(code.id, code.now, user_agent, prefetch, uses_stock))
     return True

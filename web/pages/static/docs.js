@@ -1,9 +1,9 @@
-// Starts Swagger UI; a file of its own because the page's policy allows no inline script.
+// Start Swagger UI. This is a separate file because the policy of the page allows no inline script.
 window.ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
-  validatorUrl: null, // asks nothing of the internet
+  validatorUrl: null, // sends no request to the internet
   presets: [SwaggerUIBundle.presets.apis],
   layout: "BaseLayout",
 });
