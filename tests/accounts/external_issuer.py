@@ -1,4 +1,4 @@
-"""An authentication service that is not ours: its keys, and tokens as it signs them."""
+"""A fake external issuer: its keys, and the tokens that it signs."""
 
 import json
 import time
@@ -19,19 +19,19 @@ SECRET = "8f1d0c7b5a3e49628b7c6d5e4f3a2b1c9d8e7f605d4c3b2a19087f6e5d4c3b2a"
 
 
 def pem(key: Any) -> str:
-    told: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    return told.decode()
+    encoded: bytes = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return encoded.decode()
 
 
 def jwk(key: Any, **more: Any) -> dict[str, Any]:
     kinds = ((rsa.RSAPrivateKey, RSAAlgorithm), (ec.EllipticCurvePrivateKey, ECAlgorithm), (object, OKPAlgorithm))
     algorithm: Any = next(algorithm for kind, algorithm in kinds if isinstance(key, kind))
-    told: dict[str, Any] = json.loads(algorithm.to_jwk(key.public_key()))
-    return told | more
+    fields: dict[str, Any] = json.loads(algorithm.to_jwk(key.public_key()))
+    return fields | more
 
 
 def write_jwks(file: Path, *keys: dict[str, Any]) -> Path:
-    """Replaced in one step, as one should."""
+    """Replace the file atomically with a set of these keys."""
     draft = file.with_suffix(".new")
     draft.write_text(json.dumps({"keys": keys}))
     draft.replace(file)
@@ -39,12 +39,13 @@ def write_jwks(file: Path, *keys: dict[str, Any]) -> Path:
 
 
 def claims(**changes: Any) -> dict[str, Any]:
-    """What the service says; None leaves a claim out."""
+    """Return the claims of a token. None removes a claim."""
     now = int(time.time())
-    told = {"iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "iat": now, "exp": now + 300} | changes
-    return {name: value for name, value in told.items() if value is not None}
+    defaults = {"iss": ISSUER, "aud": AUDIENCE, "sub": "user-1", "iat": now, "exp": now + 300}
+    return {name: value for name, value in (defaults | changes).items() if value is not None}
 
 
 def token(key: Any = EC, algorithm: str | None = "ES256", kid: str | None = "one", **changes: Any) -> str:
-    told = json.dumps(claims(**changes)).encode()  # whatever that is: jwt.encode would look at it first
-    return jwt.PyJWS().encode(told, key, algorithm, headers={"kid": kid} if kid else None)
+    # PyJWS signs any payload; jwt.encode would validate it first.
+    payload = json.dumps(claims(**changes)).encode()
+    return jwt.PyJWS().encode(payload, key, algorithm, headers={"kid": kid} if kid else None)

@@ -1,4 +1,4 @@
-"""Tokens that were not issued here, not for this, or not any more."""
+"""Forged and altered tokens."""
 
 import base64
 import json
@@ -21,15 +21,15 @@ def signed(claims: dict[str, Any], *, key: bytes | None = None, algorithm: str =
 
 
 def changed(**changes: Any) -> Callable[[SignedInPlayer], str]:
-    """The person's own access token with other claims (None: without), signed as ours are."""
+    """Return a forger: the player's access token with other claims, correctly signed. None removes a claim."""
 
-    def forge(person: SignedInPlayer) -> str:
-        claims = claims_of(person.access_token) | changes
+    def forge(player: SignedInPlayer) -> str:
+        claims = claims_of(player.access_token) | changes
         return signed({name: value for name, value in claims.items() if value is not None})
 
     return forge
 
 
-def unsigned(person: SignedInPlayer) -> str:
+def unsigned(player: SignedInPlayer) -> str:
     head = base64.urlsafe_b64encode(json.dumps({"alg": "none", "typ": "JWT"}).encode()).rstrip(b"=").decode()
-    return f"{head}.{person.access_token.split('.')[1]}."
+    return f"{head}.{player.access_token.split('.')[1]}."

@@ -1,4 +1,4 @@
-"""A person who has left a trace in every table that can hold one, and a search for what is left of them."""
+"""A player with personal data in every table that can hold any, and a search for it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,16 +19,18 @@ from tests.support.factories import make_code, make_encounter, make_held_scan, m
 from workers.analytics import roll_up
 
 HERE = Coordinates(52.3731237, 4.8926891)
-"""Seven digits that nothing else has."""
+"""Coordinates with seven digits that no other row has."""
 EMAIL = "ada.lovelace@example.com"
 NAME = "Ada.Lovelace"
 KNOWN = {"current_password": PASSWORD}
 TRACES = (NAME, EMAIL, "52.3731237", "4.8926891", "12.3456", "nonce-of-ada", "request-of-ada", "text-by-ada", "Lisbon")
-"""What must be found nowhere afterwards."""
+"""Texts that no row may contain after the erasure."""
 
 
 @dataclass(frozen=True)
 class Life:
+    """The player, the staff of the organization, one of its codes, and the player's held scan."""
+
     ada: SignedInPlayer
     staff: Staff
     code: UUID
@@ -36,20 +38,19 @@ class Life:
 
 
 def live(app: Flask, conn: Conn) -> Life:
-    """Scans of every outcome, a puzzle, quests, a ledger, memberships, answers kept for them and about them."""
+    """Create scans of every outcome, a puzzle, quests, a ledger, memberships, stored responses and audit entries."""
     client: Any = app.test_client()
     ada, staff = sign_in(app, conn, NAME), make_staff(app, conn)
     give_password(conn, ada.id, PASSWORD, EMAIL)
     make_quest(conn, staff.org_id, streak=1, auto_claim=True)
     landmark = {"tags": ["landmark"], "per_player_limit": None}
-    here = {"accuracy_m": 12.3456}
     code = make_code(conn, staff.org_id, HERE, **landmark)
     puzzle = make_code(conn, staff.org_id, scan_type="encounter")
     encounter = make_encounter(conn, puzzle)
     gate = make_code(conn, staff.org_id, scan_type="transportation", destination_code="Lisbon")
     far = make_code(conn, staff.org_id, Coordinates(38.7, -9.1))
-    for number, (each, place) in enumerate(((code, HERE), (puzzle, HERE), (gate, HERE), (far, HERE), (code, HERE))):
-        visit(conn, ada.id, each, place=place, nonce=f"nonce-of-ada-{number}", **here)
+    for number, scanned in enumerate((code, puzzle, gate, far, code)):
+        visit(conn, ada.id, scanned, place=HERE, nonce=f"nonce-of-ada-{number}", accuracy_m=12.3456)
     unknown = {"player_id": str(ada.id), "qr_code": "text-by-ada", "nonce": "nonce-of-ada"}
     headers = ada.headers | {"X-Request-ID": "request-of-ada"}
     assert client.post("/scan", json=unknown, headers=headers).status_code == 202
@@ -63,24 +64,23 @@ def live(app: Flask, conn: Conn) -> Life:
         """,
         (HERE.latitude, HERE.longitude, held),
     )
-    client.post(f"/encounters/{encounter}/solve", json={"answer": "open sesame"}, headers=ada.headers | keyed())
+    answer = {"answer": "open sesame"}
+    assert client.post(f"/encounters/{encounter}/solve", json=answer, headers=ada.headers | keyed()).status_code == 200
     generated = {"data": "text-by-ada"}
     assert client.post("/generate", json=generated, headers=ada.headers | keyed()).status_code == 201
     conn.execute(
         "UPDATE render_jobs SET requested_by = %s WHERE id = %s", (ada.id, make_render(conn, staff.org_id, code))
     )
-    member = {"username": NAME, "role": "analyst"}
-    joined = client.post(f"{staff.path}/members", json=member, headers=staff.owner.headers | keyed())
-    assert joined.status_code == 201
+    members = f"{staff.path}/members"
+    analyst = {"username": NAME, "role": "analyst"}
+    assert client.post(members, json=analyst, headers=staff.owner.headers | keyed()).status_code == 201
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'member')", (make_org(conn), ada.id))
+    admin = {"role": "admin"}
+    assert client.patch(f"{members}/{ada.id}", json=admin, headers=staff.owner.headers).status_code == 200
     key = {"name": "kiosk", "scopes": ["scan"]}
-    owner = client.patch(f"{staff.path}/members/{ada.id}", json={"role": "admin"}, headers=staff.owner.headers)
-    assert owner.status_code == 200
-    made = client.post(f"{staff.path}/api-keys", json=key, headers=headers | keyed())
-    assert made.status_code == 201
-    renamed = {"username": NAME.upper()}
-    assert client.patch("/users/me", json=renamed, headers=headers).status_code == 200
-    assert client.patch("/users/me", json={"username": NAME}, headers=headers).status_code == 200
+    assert client.post(f"{staff.path}/api-keys", json=key, headers=headers | keyed()).status_code == 201
+    for username in (NAME.upper(), NAME):
+        assert client.patch("/users/me", json={"username": username}, headers=headers).status_code == 200
     audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=ada.id, new={"username": NAME})
     conn.execute("UPDATE players SET timezone = 'Europe/Lisbon' WHERE id = %s", (ada.id,))
     conn.execute("INSERT INTO external_identities VALUES ('https://login.example', %s, %s)", (EMAIL, ada.id))
@@ -89,11 +89,12 @@ def live(app: Flask, conn: Conn) -> Life:
 
 
 def keyed() -> dict[str, str]:
+    """Return a header with a new Idempotency-Key."""
     return {"Idempotency-Key": str(uuid4())}
 
 
-def found(conn: Conn, *traces: str) -> list[tuple[str, str]]:
-    """Where each trace still stands: every row of every table, as text."""
+def find_traces(conn: Conn, *traces: str) -> list[tuple[str, str]]:
+    """Return table and trace for each trace that a row of the table contains, as text and in any letter case."""
     tables = conn.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
     return [
         (table, trace)
@@ -107,8 +108,8 @@ def found(conn: Conn, *traces: str) -> list[tuple[str, str]]:
     ]
 
 
-def naming_players(conn: Conn) -> set[tuple[str, str]]:
-    """Every column that may name a player: by a foreign key, or an id by its name."""
+def player_columns(conn: Conn) -> set[tuple[str, str]]:
+    """Return every column that may hold a player's id: by a foreign key, or by its type and name."""
     rows = conn.execute(
         """
         SELECT k.conrelid::regclass::text, a.attname
@@ -125,5 +126,5 @@ def naming_players(conn: Conn) -> set[tuple[str, str]]:
     return {(table, column) for table, column in rows}
 
 
-def erase(client: Any, person: SignedInPlayer, **body: Any) -> Any:
-    return client.delete("/users/me", json=body, headers=person.headers)
+def erase(client: Any, player: SignedInPlayer, **body: Any) -> Any:
+    return client.delete("/users/me", json=body, headers=player.headers)

@@ -1,4 +1,4 @@
-"""Register, log in, refresh, log out over HTTP."""
+"""Registration, log-in, refresh and log-out over HTTP."""
 
 from collections.abc import Callable
 from threading import Barrier
@@ -19,49 +19,47 @@ PASSWORD = "correct horse battery"
 ADA = {"username": "Ada", "password": PASSWORD, "email": "ada@example.com"}
 
 
-def test_registering_signs_in(client: Any, conn: Conn) -> None:
-    answer = client.post("/auth/register", json=ADA)
+def test_register_creates_an_account_and_a_session(client: Any, conn: Conn) -> None:
+    response = client.post("/auth/register", json=ADA)
 
-    assert answer.status_code == 201
-    told = answer.json
-    assert set(told) == {"player_id", "username", "access_token", "refresh_token", "token_type", "expires_in"}
-    assert (told["username"], told["token_type"], told["expires_in"]) == ("Ada", "Bearer", 900)
-    assert client.get("/api/organizations", headers=bearer(told["access_token"])).status_code == 200
+    assert response.status_code == 201
+    session = response.json
+    assert set(session) == {"player_id", "username", "access_token", "refresh_token", "token_type", "expires_in"}
+    assert (session["username"], session["token_type"], session["expires_in"]) == ("Ada", "Bearer", 900)
+    assert client.get("/api/organizations", headers=bearer(session["access_token"])).status_code == 200
     stored = conn.execute("SELECT password_hash, email FROM credentials").fetchone()
     assert stored is not None
     assert stored[0].startswith("$argon2id$")
     assert stored[1] == "ada@example.com"
 
 
-def test_a_taken_name_is_a_conflict_in_any_case_of_letters(client: Any) -> None:
+def test_a_taken_username_is_409_in_any_letter_case(client: Any) -> None:
     client.post("/auth/register", json=ADA)
 
     assert client.post("/auth/register", json=ADA | {"username": "aDA"}).status_code == 409
 
 
-def test_logging_in_takes_the_name_in_any_case_of_letters(client: Any) -> None:
+def test_log_in_accepts_the_username_in_any_letter_case(client: Any) -> None:
     client.post("/auth/register", json=ADA)
 
-    answer = client.post("/auth/login", json={"username": "ADA", "password": PASSWORD})
+    response = client.post("/auth/login", json={"username": "ADA", "password": PASSWORD})
 
-    assert answer.status_code == 200
-    assert answer.json["username"] == "Ada"
+    assert response.status_code == 200
+    assert response.json["username"] == "Ada"
 
 
-@pytest.mark.parametrize("username", ["Ada", "nobody", "no such form of a name", ""])
-def test_a_wrong_login_says_the_same_whether_or_not_the_name_exists(client: Any, username: str) -> None:
+@pytest.mark.parametrize("username", ["Ada", "unknown", "not the form of a username", ""])
+def test_a_wrong_log_in_gets_the_same_401_for_any_username(client: Any, username: str) -> None:
     client.post("/auth/register", json=ADA)
 
-    answer = client.post("/auth/login", json={"username": username, "password": "wrong"})
+    response = client.post("/auth/login", json={"username": username, "password": "wrong"})
 
-    assert answer.status_code == 401
-    assert answer.json["detail"] == "The username or the password is wrong."
-    assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert response.status_code == 401
+    assert response.json["detail"] == "The username or the password is wrong."
+    assert response.headers["WWW-Authenticate"] == "Bearer"
 
 
-def test_logging_in_renews_a_hash_made_with_other_parameters(
-    client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_log_in_replaces_a_hash_with_other_parameters(client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     client.post("/auth/register", json=ADA)
     monkeypatch.setattr(passwords, "HASHER", PasswordHasher(time_cost=2, memory_cost=16, parallelism=1))
 
@@ -73,7 +71,7 @@ def test_logging_in_renews_a_hash_made_with_other_parameters(
     assert "m=16,t=2" in stored[0]
 
 
-def test_refreshing_gives_a_new_pair(client: Any) -> None:
+def test_refresh_returns_a_new_pair(client: Any) -> None:
     first = client.post("/auth/register", json=ADA).json
 
     second = client.post("/auth/refresh", headers=bearer(first["refresh_token"])).json
@@ -84,7 +82,7 @@ def test_refreshing_gives_a_new_pair(client: Any) -> None:
     assert client.get("/api/organizations", headers=bearer(first["access_token"])).status_code == 200
 
 
-def test_a_used_refresh_token_ends_its_whole_login_and_no_other(client: Any, conn: Conn) -> None:
+def test_a_used_refresh_token_revokes_its_session_only(client: Any, conn: Conn) -> None:
     stolen = client.post("/auth/register", json=ADA).json
     other = client.post("/auth/login", json={"username": "Ada", "password": PASSWORD}).json
     newest = client.post("/auth/refresh", headers=bearer(stolen["refresh_token"])).json
@@ -98,86 +96,89 @@ def test_a_used_refresh_token_ends_its_whole_login_and_no_other(client: Any, con
     assert reasons == [("reuse",), (None,)]
 
 
-def test_of_twenty_refreshes_with_one_token_one_wins_and_the_login_ends(app: Flask, conn: Conn) -> None:
+def test_concurrent_refreshes_with_one_token_revoke_the_session(app: Flask, conn: Conn) -> None:
     ada = sign_in(app, conn)
 
     def refresh() -> Any:
         return app.test_client().post("/auth/refresh", headers=bearer(ada.refresh_token))
 
-    answers = run_concurrently([refresh] * 20)
+    responses = run_concurrently([refresh] * 20)
 
-    assert sorted(answer.status_code for answer in answers) == [200] + [401] * 19
+    assert sorted(response.status_code for response in responses) == [200] + [401] * 19
     assert conn.execute("SELECT generation, revoked_reason FROM sessions").fetchall() == [(1, "reuse")]
-    won = next(answer.json for answer in answers if answer.status_code == 200)
-    assert app.test_client().get("/api/organizations", headers=bearer(won["access_token"])).status_code == 401
+    winner = next(response.json for response in responses if response.status_code == 200)
+    assert app.test_client().get("/api/organizations", headers=bearer(winner["access_token"])).status_code == 401
 
 
-def test_after_logging_out_neither_token_is_good(client: Any) -> None:
-    told = client.post("/auth/register", json=ADA).json
+def test_log_out_ends_both_tokens(client: Any) -> None:
+    session = client.post("/auth/register", json=ADA).json
 
-    answer = client.post("/auth/logout", headers=bearer(told["access_token"]))
+    response = client.post("/auth/logout", headers=bearer(session["access_token"]))
 
-    assert (answer.status_code, answer.data) == (204, b"")
-    assert client.get("/api/organizations", headers=bearer(told["access_token"])).status_code == 401
-    assert client.post("/auth/refresh", headers=bearer(told["refresh_token"])).status_code == 401
-    assert client.post("/auth/logout", headers=bearer(told["access_token"])).status_code == 401
+    assert (response.status_code, response.data) == (204, b"")
+    assert client.get("/api/organizations", headers=bearer(session["access_token"])).status_code == 401
+    assert client.post("/auth/refresh", headers=bearer(session["refresh_token"])).status_code == 401
+    assert client.post("/auth/logout", headers=bearer(session["access_token"])).status_code == 401
     assert client.post("/auth/login", json={"username": "Ada", "password": PASSWORD}).status_code == 200
 
 
-class TestRegisteringUnderAKey:
-    """A client that lost the answer sends the same request again."""
+class TestIdempotencyKey:
+    """A client that lost the response sends the same request again."""
 
-    KEY = {"Idempotency-Key": "lost-answer"}  # noqa: RUF012 - never changed
+    KEY = {"Idempotency-Key": "lost-response"}  # noqa: RUF012 - a constant
 
-    def test_a_retry_finds_the_player_there_and_logs_in(self, client: Any) -> None:
+    def test_a_retry_logs_in_to_the_created_account(self, client: Any) -> None:
         first = client.post("/auth/register", json=ADA, headers=self.KEY)
-        again = client.post("/auth/register", json=ADA, headers=self.KEY)
+        retry = client.post("/auth/register", json=ADA, headers=self.KEY)
 
-        assert (first.status_code, again.status_code) == (201, 201)
-        assert first.json["player_id"] == again.json["player_id"]
-        assert first.json["refresh_token"] != again.json["refresh_token"]
-        for told in (first.json, again.json):
-            assert client.get("/api/organizations", headers=bearer(told["access_token"])).status_code == 200
+        assert (first.status_code, retry.status_code) == (201, 201)
+        assert first.json["player_id"] == retry.json["player_id"]
+        assert first.json["refresh_token"] != retry.json["refresh_token"]
+        for session in (first.json, retry.json):
+            assert client.get("/api/organizations", headers=bearer(session["access_token"])).status_code == 200
 
-    def test_another_body_is_refused(self, client: Any) -> None:
+    def test_a_retry_with_another_body_is_422(self, client: Any) -> None:
         client.post("/auth/register", json=ADA, headers=self.KEY)
 
-        answer = client.post("/auth/register", json=ADA | {"password": "another password"}, headers=self.KEY)
+        response = client.post("/auth/register", json=ADA | {"password": "another password"}, headers=self.KEY)
 
-        assert answer.status_code == 422
-        assert answer.json["errors"][0]["loc"] == "header.Idempotency-Key"
+        assert response.status_code == 422
+        assert response.json["errors"][0]["loc"] == "header.Idempotency-Key"
 
-    def test_a_key_is_good_for_one_name_only(self, client: Any) -> None:
-        """Nobody is signed in, so a key that two people happen to choose must not bring them together."""
+    def test_the_same_key_with_another_username_creates_another_account(self, client: Any) -> None:
+        """Two clients without a session may choose the same key. They must not share an account."""
         client.post("/auth/register", json=ADA, headers=self.KEY)
 
-        answer = client.post("/auth/register", json=ADA | {"username": "bob"}, headers=self.KEY)
+        response = client.post("/auth/register", json=ADA | {"username": "bob"}, headers=self.KEY)
 
-        assert answer.status_code == 201
-        assert answer.json["username"] == "bob"
+        assert response.status_code == 201
+        assert response.json["username"] == "bob"
 
-    def test_neither_tokens_nor_password_are_kept(self, client: Any, conn: Conn) -> None:
-        told = client.post("/auth/register", json=ADA, headers=self.KEY).json
+    def test_neither_tokens_nor_password_are_stored(self, client: Any, conn: Conn) -> None:
+        session = client.post("/auth/register", json=ADA, headers=self.KEY).json
 
-        kept = str(conn.execute("SELECT * FROM idempotency_keys").fetchall())
+        stored = str(conn.execute("SELECT * FROM idempotency_keys").fetchall())
 
-        assert told["player_id"] in kept
-        assert not any(secret in kept for secret in (told["access_token"], told["refresh_token"], PASSWORD))
+        assert session["player_id"] in stored
+        assert not any(secret in stored for secret in (session["access_token"], session["refresh_token"], PASSWORD))
 
-    def test_a_retry_with_a_password_that_was_changed_since_is_refused(self, client: Any, conn: Conn) -> None:
+    def test_a_retry_after_a_password_change_is_401(self, client: Any, conn: Conn) -> None:
         client.post("/auth/register", json=ADA, headers=self.KEY)
         conn.execute("UPDATE credentials SET password_hash = %s", (passwords.hash_password("changed since"),))
 
         assert client.post("/auth/register", json=ADA, headers=self.KEY).status_code == 401
 
-    def test_at_once_one_player_is_made(self, app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-        together = Barrier(4)  # past the hashing, which takes turns
+    def test_concurrent_requests_create_one_player(
+        self, app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The requests meet after the hashing, which is serialized.
+        hashed = Barrier(4)
 
-        def answer_together(owner: UUID, create: Callable[[], Any]) -> Response:
-            together.wait(10)
+        def wait_and_run_once(owner: UUID, create: Callable[[], Any]) -> Response:
+            hashed.wait(10)
             return run_once(owner, create)
 
-        monkeypatch.setattr("web.api.accounts.run_once", answer_together)
+        monkeypatch.setattr("web.api.accounts.run_once", wait_and_run_once)
 
         def register() -> int:
             return int(app.test_client().post("/auth/register", json=ADA, headers=self.KEY).status_code)

@@ -1,4 +1,4 @@
-"""Who is erased is forgotten, and everything that others count on stays as it was."""
+"""An erasure removes all personal data of a player, and changes no count, ledger or quest."""
 
 from functools import partial
 from typing import Any
@@ -21,10 +21,10 @@ from tests.accounts.personal_data import (
     TRACES,
     Life,
     erase,
-    found,
+    find_traces,
     keyed,
     live,
-    naming_players,
+    player_columns,
 )
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import rebuild_all
@@ -41,18 +41,20 @@ def life(app: Flask, conn: Conn) -> Life:
     return live(app, conn)
 
 
-def test_nothing_is_left_of_them_in_any_row_of_any_table(client: Any, conn: Conn, life: Life) -> None:
-    assert {trace for _, trace in found(conn, *TRACES)} == set(TRACES)  # the search finds what is there
-    conn.execute("UPDATE qr_codes SET latitude = 1, longitude = 1, destination_code = 'x'")  # these are the codes'
+def test_no_row_of_any_table_contains_personal_data(client: Any, conn: Conn, life: Life) -> None:
+    # The search finds every trace before the erasure.
+    assert {trace for _, trace in find_traces(conn, *TRACES)} == set(TRACES)
+    # These values belong to the codes.
+    conn.execute("UPDATE qr_codes SET latitude = 1, longitude = 1, destination_code = 'x'")
 
     assert erase(client, life.ada, **KNOWN).status_code == 204
 
-    assert found(conn, *(trace for trace in TRACES if trace != "Lisbon")) == []
-    assert found(conn, "Europe/Lisbon") == []
+    assert find_traces(conn, *(trace for trace in TRACES if trace != "Lisbon")) == []
+    assert find_traces(conn, "Europe/Lisbon") == []
     assert conn.execute("SELECT location_code FROM players WHERE id = %s", (life.ada.id,)).fetchone() == (None,)
 
 
-def test_nobody_gets_in_any_more_and_the_name_is_free(client: Any, conn: Conn, life: Life) -> None:
+def test_sessions_and_password_end_and_the_username_is_free(client: Any, conn: Conn, life: Life) -> None:
     other = client.post("/auth/login", json={"username": NAME, "password": PASSWORD}).json
 
     assert erase(client, life.ada, **KNOWN).status_code == 204
@@ -63,20 +65,20 @@ def test_nobody_gets_in_any_more_and_the_name_is_free(client: Any, conn: Conn, l
         assert client.post("/auth/refresh", headers={"Authorization": f"Bearer {token}"}).status_code == 401
     tombstone = db.exactly_one(conn.execute("SELECT username FROM players WHERE id = %s", (life.ada.id,)))[0]
     for username in (NAME, tombstone):
-        refused = client.post("/auth/login", json={"username": username, "password": PASSWORD})
-        assert (refused.status_code, refused.json["detail"]) == (401, "The username or the password is wrong.")
+        response = client.post("/auth/login", json={"username": username, "password": PASSWORD})
+        assert (response.status_code, response.json["detail"]) == (401, "The username or the password is wrong.")
     members = f"{life.staff.path}/members"
     body = {"username": tombstone, "role": "member"}
     assert client.post(members, json=body, headers=life.staff.owner.headers).status_code == 422
-    again = client.post("/auth/register", json={"username": NAME, "password": PASSWORD}, headers=keyed())
-    assert again.status_code == 201
-    assert again.json["player_id"] != str(life.ada.id)
+    registered = client.post("/auth/register", json={"username": NAME, "password": PASSWORD}, headers=keyed())
+    assert registered.status_code == 201
+    assert registered.json["player_id"] != str(life.ada.id)
     reasons = conn.execute("SELECT DISTINCT revoked_reason FROM sessions WHERE player_id = %s", (life.ada.id,))
     assert reasons.fetchall() == [("erased",)]
 
 
-def test_what_others_count_on_stays(client: Any, conn: Conn, life: Life) -> None:
-    def kept() -> list[Any]:
+def test_counts_ledgers_and_quests_remain(client: Any, conn: Conn, life: Life) -> None:
+    def load_remaining() -> list[Any]:
         return [
             conn.execute(statement, (life.ada.id,)).fetchall()
             for statement in (
@@ -89,20 +91,20 @@ def test_what_others_count_on_stays(client: Any, conn: Conn, life: Life) -> None
             )
         ]
 
-    before, counts = kept(), counted(conn)
+    before, counts = load_remaining(), counted(conn)
     assert all(before)
 
     erase(client, life.ada, **KNOWN)
 
-    assert kept() == before
+    assert load_remaining() == before
     assert counted(conn) == counts
     assert rolled_up(conn) == counts
     rebuild_all(conn)
     assert rolled_up(conn) == counts
-    assert [done.differences for done in replay.replay(ReplayCheckpoint(), player_id=life.ada.id)] == [[]]
+    assert [batch.differences for batch in replay.replay(ReplayCheckpoint(), player_id=life.ada.id)] == [[]]
 
 
-def test_staff_see_a_made_up_name_and_may_still_decide(client: Any, conn: Conn, life: Life) -> None:
+def test_staff_see_a_generated_name_and_can_review(client: Any, conn: Conn, life: Life) -> None:
     erase(client, life.ada, **KNOWN)
     headers = life.staff.owner.headers
 
@@ -115,7 +117,7 @@ def test_staff_see_a_made_up_name_and_may_still_decide(client: Any, conn: Conn, 
     released = client.post(f"{life.staff.path}/scans/{life.held}/release", headers=headers)
     assert (released.status_code, released.json["status"]) == (200, "success")
     assert life.ada.id not in {
-        UUID(m["player_id"]) for m in client.get(f"{life.staff.path}/members", headers=headers).json["items"]
+        UUID(member["player_id"]) for member in client.get(f"{life.staff.path}/members", headers=headers).json["items"]
     }
 
 
@@ -123,7 +125,7 @@ def test_staff_see_a_made_up_name_and_may_still_decide(client: Any, conn: Conn, 
     ("body", "status"),
     [({}, 422), ({"current_password": None}, 422), ({"current_password": "guess"}, 403), ({"password": PASSWORD}, 422)],
 )
-def test_an_account_is_erased_by_who_knows_its_password(
+def test_an_erasure_needs_the_password_of_the_account(
     app: Flask, client: Any, conn: Conn, body: dict[str, Any], status: int
 ) -> None:
     ada = sign_in(app, conn, NAME)
@@ -134,16 +136,16 @@ def test_an_account_is_erased_by_who_knows_its_password(
     assert client.get("/users/me", headers=ada.headers).json["email"] == EMAIL
 
 
-def test_a_guest_has_no_password_to_say(app: Flask, client: Any, conn: Conn) -> None:
+def test_a_guest_is_erased_without_a_password(app: Flask, client: Any, conn: Conn) -> None:
     guest = sign_in(app, conn, NAME)
 
     assert erase(client, guest).status_code == 204
 
     assert client.get("/users/me", headers=guest.headers).status_code == 401
-    assert found(conn, NAME) == []
+    assert find_traces(conn, NAME) == []
 
 
-def test_the_last_owner_stays_and_nothing_is_done(app: Flask, client: Any, conn: Conn) -> None:
+def test_the_last_owner_gets_409_and_nothing_changes(app: Flask, client: Any, conn: Conn) -> None:
     staff = make_staff(app, conn)
     give_password(conn, staff.owner.id, PASSWORD, EMAIL)
     submit_scan(conn, staff.owner.id, make_code(conn), HERE)
@@ -153,34 +155,34 @@ def test_the_last_owner_stays_and_nothing_is_done(app: Flask, client: Any, conn:
     )
     before = client.get("/users/me", headers=staff.owner.headers).json
 
-    refused = erase(client, staff.owner, **KNOWN)
+    response = erase(client, staff.owner, **KNOWN)
 
-    assert refused.status_code == 409
-    assert str(staff.org_id) in refused.json["detail"]
+    assert response.status_code == 409
+    assert str(staff.org_id) in response.json["detail"]
     assert client.get("/users/me", headers=staff.owner.headers).json == before
     assert conn.execute("SELECT count(*) FROM memberships WHERE player_id = %s", (staff.owner.id,)).fetchone() == (2,)
-    assert {table for table, _ in found(conn, "4.8926891")} == {"player_scans"}
+    assert {table for table, _ in find_traces(conn, "4.8926891")} == {"player_scans"}
 
     add_member(conn, staff.org_id, sign_in(app, conn).id, "owner")
     assert erase(client, staff.owner, **KNOWN).status_code == 204
 
 
-def test_of_two_owners_who_go_at_once_one_stays(app: Flask, conn: Conn) -> None:
+def test_of_two_concurrent_erasures_of_owners_one_fails(app: Flask, conn: Conn) -> None:
     staff = make_staff(app, conn)
     other = sign_in(app, conn)
     add_member(conn, staff.org_id, other.id, "owner")
 
-    answers = run_concurrently([partial(erase, app.test_client(), who) for who in (staff.owner, other)])
+    responses = run_concurrently([partial(erase, app.test_client(), player) for player in (staff.owner, other)])
 
-    assert sorted(answer.status_code for answer in answers) == [204, 409]
+    assert sorted(response.status_code for response in responses) == [204, 409]
     assert conn.execute("SELECT count(*) FROM memberships WHERE role = 'owner'").fetchone() == (1,)
 
 
-def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn) -> None:
-    staff, ada, minted = make_staff(app, conn), sign_in(app, conn), NewApiKey.new()
-    api_keys.add(conn, staff.org_id, minted, name="kiosk", scopes=["scan"])
+def test_an_api_key_cannot_scan_for_an_erased_player(app: Flask, client: Any, conn: Conn) -> None:
+    staff, ada, new_key = make_staff(app, conn), sign_in(app, conn), NewApiKey.new()
+    api_keys.add(conn, staff.org_id, new_key, name="kiosk", scopes=["scan"])
     body = {"player_id": str(ada.id), "qr_code": "spy123"}
-    headers = {"Authorization": f"Bearer {minted.text}"}
+    headers = {"Authorization": f"Bearer {new_key.text}"}
     assert client.post("/scan", json=body, headers=headers).status_code == 202
 
     erase(client, ada)
@@ -188,30 +190,30 @@ def test_a_key_cannot_act_for_them_any_more(app: Flask, client: Any, conn: Conn)
     assert client.post("/scan", json=body, headers=headers).status_code == 404
 
 
-LOOKED_AFTER: dict[tuple[str, str], str] = {
-    ("api_keys", "created_by"): "kept: an id without a name",
-    ("audit_log", "player_id"): "kept, without address; of their own account also without old and new",
+AFTER_ERASURE: dict[tuple[str, str], str] = {
+    ("api_keys", "created_by"): "remains: an id without a name",
+    ("audit_log", "player_id"): "remains, without address; for the player's own account also without old and new",
     ("credentials", "player_id"): "deleted",
-    ("pending_erasures", "player_id"): "that they are to be forgotten, until they are",
-    ("events", "player_id"): "kept: they name codes and times; texts that were no code are taken out",
-    ("generated_codes", "created_by"): "deleted with their pictures",
+    ("pending_erasures", "player_id"): "deleted when the erasure is finished",
+    ("events", "player_id"): "remains: codes and times; texts of unknown codes are erased",
+    ("generated_codes", "created_by"): "deleted with their images",
     ("idempotency_keys", "caller_id"): "deleted",
-    ("idempotency_keys", "player_id"): "kept: the answer names them by their new name; deleted within a day",
-    ("inventory_ledger", "player_id"): "kept: balances are its sums",
-    ("memberships", "player_id"): "deleted; the last owner cannot go",
+    ("idempotency_keys", "player_id"): "remains, with the generated name; deleted within 24 hours",
+    ("inventory_ledger", "player_id"): "remains: balances are sums of entries",
+    ("memberships", "player_id"): "deleted; 409 for the last owner",
     ("external_identities", "player_id"): "deleted",
-    ("player_scans", "player_id"): "kept: counts are made of them; how and where they were made is taken out",
-    ("player_scans", "reviewed_by"): "kept: an id without a name",
-    ("quest_claims", "player_id"): "kept: claimed once for each completion",
-    ("quest_events", "player_id"): "kept: states are folded from them; they hold no positions",
-    ("quest_replay_checkpoints", "player_id"): "how far a replay has come",
-    ("quest_states", "player_id"): "kept: equal to the fold",
-    ("sessions", "player_id"): "ended; deleted when they would have expired",
-    ("render_jobs", "requested_by"): "taken out: the render is the organization's",
-    ("scan_daily_players", "player_id"): "kept: a day's players are counted from them",
-    ("scan_all_time_players", "player_id"): "kept: players are counted from them",
+    ("player_scans", "player_id"): "remains: counts are made of scans; location, device time and nonce are erased",
+    ("player_scans", "reviewed_by"): "remains: an id without a name",
+    ("quest_claims", "player_id"): "remains: one claim for each completion",
+    ("quest_events", "player_id"): "remains: states are folded from events, which hold no coordinates",
+    ("quest_replay_checkpoints", "player_id"): "remains: the position of a replay",
+    ("quest_states", "player_id"): "remains: equals the fold of the events",
+    ("sessions", "player_id"): "revoked; deleted after their expiry",
+    ("render_jobs", "requested_by"): "set to null: the render belongs to the organization",
+    ("scan_daily_players", "player_id"): "remains: players of a day are counted from it",
+    ("scan_all_time_players", "player_id"): "remains: players are counted from it",
 }
 
 
-def test_every_column_that_names_a_player_is_thought_of(conn: Conn) -> None:
-    assert naming_players(conn) <= LOOKED_AFTER.keys()
+def test_every_column_with_a_player_id_has_a_rule(conn: Conn) -> None:
+    assert player_columns(conn) <= AFTER_ERASURE.keys()

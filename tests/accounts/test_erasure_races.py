@@ -1,4 +1,4 @@
-"""Erasure beside what else goes on: scans beyond the request, workers, requests that ran on, other erasures."""
+"""Erasures while workers, running requests and other erasures change the same rows."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -13,7 +13,7 @@ from shared.audit import store as audit
 from shared.audit.store import OPERATOR, Actor
 from shared.infra import db, idempotency
 from shared.infra.db import Conn
-from tests.accounts.personal_data import HERE, KNOWN, NAME, Life, erase, found, keyed, live
+from tests.accounts.personal_data import HERE, KNOWN, NAME, Life, erase, find_traces, keyed, live
 from tests.quests.scan_quests import visit
 from tests.renders.factories import make_render
 from tests.support.callers import make_staff, sign_in
@@ -31,7 +31,7 @@ def life(app: Flask, conn: Conn) -> Life:
     return live(app, conn)
 
 
-def test_scans_beyond_those_of_the_request_are_forgotten_by_a_worker(
+def test_a_worker_erases_scans_beyond_the_limit_of_the_request(
     app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(erasure, "SCANS_PER_REQUEST", 2)
@@ -41,16 +41,16 @@ def test_scans_beyond_those_of_the_request_are_forgotten_by_a_worker(
     for _ in range(7):
         visit(conn, ada.id, code, place=HERE)
 
-    def left() -> Any:
+    def count_with_coordinates() -> Any:
         return db.exactly_one(conn.execute("SELECT count(*) FROM player_scans WHERE latitude IS NOT NULL"))[0]
 
     assert erase(client, ada).status_code == 204
-    assert left() == 5
+    assert count_with_coordinates() == 5
     finish_erasures()
-    assert left() == 0
+    assert count_with_coordinates() == 0
 
 
-def test_a_scan_that_waits_gets_its_one_verdict_and_leaves_nothing(app: Flask, client: Any, conn: Conn) -> None:
+def test_a_pending_scan_gets_its_verdict_and_is_erased(app: Flask, client: Any, conn: Conn) -> None:
     ada = sign_in(app, conn)
     scan_id = submit_scan(conn, ada.id, make_code(conn), HERE, accuracy_m=12.3456)
 
@@ -60,25 +60,25 @@ def test_a_scan_that_waits_gets_its_one_verdict_and_leaves_nothing(app: Flask, c
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (scan_id,)).fetchone() == ("success",)
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
     finish_erasures()
-    assert found(conn, "4.8926891", "12.3456") == []
+    assert find_traces(conn, "4.8926891", "12.3456") == []
 
 
-def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
+def test_an_erasure_does_not_deadlock_with_judging(
     app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker holds the scan and wants its player, whom the erasure holds: who waited here would wait for ever."""
+    """The worker has locked the scan and waits for the player, which the erasure has locked."""
     ada = sign_in(app, conn)
     submit_scan(conn, ada.id, make_code(conn, place=HERE), HERE, accuracy_m=12.3456)
     with ThreadPoolExecutor(1) as threads, db.transaction() as own:
         assert store.lock_account(own, ada.id) is not None
-        judged = threads.submit(judging.scans.run_new)
+        judging_ = threads.submit(judging.scans.run_new)
         wait_until_blocked(conn)
         erasure.erase(own, ada.id)
-        own.execute("SAVEPOINT still_alive")
-    assert judged.result(20) == 1
+        own.execute("SAVEPOINT not_aborted")
+    assert judging_.result(20) == 1
     assert conn.execute("SELECT status FROM player_scans").fetchone() == ("success",)
     finish_erasures()
-    assert found(conn, str(HERE.latitude) + "x", "12.3456") == []
+    assert find_traces(conn, str(HERE.latitude) + "x", "12.3456") == []
     assert conn.execute("SELECT latitude, distance_m, decision_inputs FROM player_scans").fetchone() == (
         None,
         None,
@@ -86,25 +86,26 @@ def test_an_erasure_does_not_wait_for_a_worker_nor_a_worker_for_it(
     )
 
 
-def test_it_is_over_when_no_request_of_theirs_can_be_running_any_more(app: Flask, client: Any, conn: Conn) -> None:
-    """Given a scan of theirs that had passed the gate before, and comes late."""
+def test_an_erasure_finishes_when_no_earlier_request_can_be_running(app: Flask, client: Any, conn: Conn) -> None:
+    """A request that was authorized before the erasure submits a scan after it."""
     ada = sign_in(app, conn)
     erase(client, ada)
     submit_scan(conn, ada.id, make_code(conn), HERE)
     finish_erasures()
-    assert found(conn, "4.8926891") == []  # judged later, without
+    assert find_traces(conn, "4.8926891") == []
     assert erasure.list_pending(conn) == [ada.id]
 
     conn.execute("UPDATE pending_erasures SET started_at = now() - interval '11 minutes'")
     finish_erasures()
-    assert erasure.list_pending(conn) == [ada.id]  # the scan waits for its verdict
+    # The scan is still pending.
+    assert erasure.list_pending(conn) == [ada.id]
     judge_pending()
     finish_erasures()
     assert erasure.list_pending(conn) == []
 
 
-def test_what_a_request_that_ran_on_has_stored_is_forgotten(app: Flask, client: Any, conn: Conn) -> None:
-    """Given requests of theirs that had passed the gate before, and are committed after the erasure."""
+def test_rows_of_a_request_that_commits_later_are_erased(app: Flask, client: Any, conn: Conn) -> None:
+    """Requests that were authorized before the erasure commit after it."""
     ada = sign_in(app, conn)
     erase(client, ada)
     conn.execute(
@@ -116,43 +117,43 @@ def test_what_a_request_that_ran_on_has_stored_is_forgotten(app: Flask, client: 
     )
     render = make_render(conn, make_org(conn), make_code(conn))
     conn.execute("UPDATE render_jobs SET requested_by = %s WHERE id = %s", (ada.id, render))
-    address = Actor("player", ada.id, "192.0.2.1", "request-of-ada")
-    audit.record(conn, address, "organization.created", org_id=uuid4(), new={"name": "Museum"})
+    actor = Actor("player", ada.id, "192.0.2.1", "request-of-ada")
+    audit.record(conn, actor, "organization.created", org_id=uuid4(), new={"name": "Museum"})
 
     finish_erasures()
 
-    assert found(conn, "text-by-ada", "192.0.2.1", "request-of-ada") == []
+    assert find_traces(conn, "text-by-ada", "192.0.2.1", "request-of-ada") == []
     assert conn.execute("SELECT requested_by FROM render_jobs").fetchone() == (None,)
     assert conn.execute("SELECT new FROM audit_log WHERE action = 'organization.created'").fetchone() == (
         {"name": "Museum"},
     )
 
 
-def test_who_cannot_be_forgotten_yet_does_not_keep_the_others(
+def test_a_failed_erasure_does_not_stop_the_others(
     app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada, grace = sign_in(app, conn), sign_in(app, conn)
-    for person in (ada, grace):
-        erase(client, person)
-        submit_scan(conn, person.id, make_code(conn), HERE)
+    for player in (ada, grace):
+        erase(client, player)
+        submit_scan(conn, player.id, make_code(conn), HERE)
     judge_pending()
     conn.execute("UPDATE pending_erasures SET started_at = started_at - interval '11 minutes'")
-    forget_traces = erasure.erase_traces
+    erase_traces = erasure.erase_traces
 
-    def broken_for_ada(conn: Conn, player_id: UUID) -> None:
+    def fail_for_ada(conn: Conn, player_id: UUID) -> None:
         if player_id == ada.id:
             raise psycopg.DataError
-        forget_traces(conn, player_id)
+        erase_traces(conn, player_id)
 
-    monkeypatch.setattr(erasure, "erase_traces", broken_for_ada)
+    monkeypatch.setattr(erasure, "erase_traces", fail_for_ada)
 
     finish_erasures()
 
     assert erasure.list_pending(conn) == [ada.id]
 
 
-def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any, conn: Conn) -> None:
-    """However many answers of others a day has; and of those that tell of somebody, only theirs are changed."""
+def test_stored_responses_that_name_the_player_are_erased_by_an_index(app: Flask, client: Any, conn: Conn) -> None:
+    """20,000 responses of other callers are not read, and those that name other players remain."""
     staff, ada = make_staff(app, conn), sign_in(app, conn, NAME)
     sign_in(app, conn, "grace")
     for name in (NAME, "grace"):
@@ -171,12 +172,12 @@ def test_answers_that_tell_of_them_are_found_by_an_index(app: Flask, client: Any
 
     assert "idempotency_keys_player" in str(plan)
     assert "Seq Scan on idempotency_keys" not in str(plan)
-    assert found(conn, NAME) == []
-    assert ("idempotency_keys", "grace") in found(conn, "grace")
+    assert find_traces(conn, NAME) == []
+    assert ("idempotency_keys", "grace") in find_traces(conn, "grace")
 
 
-def test_what_is_forgotten_already_is_not_written_again(client: Any, conn: Conn, life: Life) -> None:
-    """The worker looks through it all once a minute."""
+def test_erased_rows_are_not_written_again(client: Any, conn: Conn, life: Life) -> None:
+    """The worker looks at pending erasures once a minute."""
 
     def versions() -> list[Any]:
         return [
@@ -193,26 +194,26 @@ def test_what_is_forgotten_already_is_not_written_again(client: Any, conn: Conn,
     assert versions() == before
 
 
-def waiting(conn: Conn) -> int:
-    """How many sessions wait for a lock."""
-    told = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    return int(db.exactly_one(conn.execute(told))[0])
+def count_waiting(conn: Conn) -> int:
+    """Return how many connections wait for a lock."""
+    statement = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    return int(db.exactly_one(conn.execute(statement))[0])
 
 
-def test_people_who_acted_on_each_other_may_go_at_the_same_moment(app: Flask, conn: Conn) -> None:
-    """Each has lines about the other. One of them has found some, and is held by a line that comes before those."""
+def test_players_who_acted_on_each_other_can_be_erased_concurrently(app: Flask, conn: Conn) -> None:
+    """Each has audit log entries about the other. Both erasures lock the entries in the order of their ids."""
     ada, grace = sign_in(app, conn), sign_in(app, conn)
     org_id = uuid4()
-    audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=ada.id, new={"logins": 1})
+    audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=ada.id, new={"sessions": 1})
     for actor, other in ((ada, grace), (grace, ada)):
-        by = Actor("player", actor.id, "192.0.2.1", "r")
-        audit.record(conn, by, "member.added", org_id=org_id, object_id=other.id, new={"role": "owner"})
+        player = Actor("player", actor.id, "192.0.2.1", "r")
+        audit.record(conn, player, "member.added", org_id=org_id, object_id=other.id, new={"role": "owner"})
     with ThreadPoolExecutor(2) as threads:
-        with db.transaction() as held:
-            held.execute("SELECT FROM audit_log WHERE actor_kind = 'operator' FOR NO KEY UPDATE")
+        with db.transaction() as blocking:
+            blocking.execute("SELECT FROM audit_log WHERE actor_kind = 'operator' FOR NO KEY UPDATE")
             first = threads.submit(erase, app.test_client(), ada)
             wait_until_blocked(conn)
             second = threads.submit(erase, app.test_client(), grace)
-            eventually(lambda: second.done() or waiting(conn) == 2)
+            eventually(lambda: second.done() or count_waiting(conn) == 2)
         assert [first.result(20).status_code, second.result(20).status_code] == [204, 204]
-    assert found(conn, "192.0.2.1") == []
+    assert find_traces(conn, "192.0.2.1") == []

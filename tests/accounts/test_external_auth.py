@@ -1,4 +1,4 @@
-"""Clients of older services, with the tokens they have: they play like anybody, until their login ends."""
+"""Clients with tokens of an external issuer: they use the API like any player, until their session ends."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -30,16 +30,16 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
-    """Makes a service that takes the outside one's tokens, and gives a client of it."""
+    """Return a client of an application that accepts the issuer's tokens, under these settings."""
     from web.app import create_app
 
     def make(**changed: str) -> Any:
-        told = {
+        environment = {
             "EXTERNAL_AUTH_ISSUER": ISSUER,
             "EXTERNAL_AUTH_AUDIENCE": AUDIENCE,
             "EXTERNAL_AUTH_KEYS_FILE": str(file),
         } | changed
-        for name, value in told.items():
+        for name, value in environment.items():
             monkeypatch.setenv(name, value)
         settings.cache_clear()
         return create_app().test_client()
@@ -49,44 +49,43 @@ def serve(clean: None, file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     settings.cache_clear()
 
 
-def me(client: Any, told: str) -> Any:
-    return client.get("/users/me", headers=bearer(told))
+def get_me(client: Any, bearer_token: str) -> Any:
+    return client.get("/users/me", headers=bearer(bearer_token))
 
 
-def test_a_player_is_made_when_first_seen_and_stays_the_same(serve: Serve, conn: Any) -> None:
+def test_the_first_token_of_a_subject_creates_a_player(serve: Serve, conn: Any) -> None:
     client = serve()
     subject = str(uuid4())
-    first, again, other = (
-        me(client, token(sub=subject)),
-        me(client, token(sub=subject, exp=9**10)),
-        me(client, token(sub="b")),
+    first, second, other = (
+        get_me(client, token(sub=subject)),
+        get_me(client, token(sub=subject, exp=9**10)),
+        get_me(client, token(sub="b")),
     )
 
-    assert [each.status_code for each in (first, again, other)] == [200, 200, 200]
-    assert first.json["id"] == again.json["id"] == subject
+    assert [response.status_code for response in (first, second, other)] == [200, 200, 200]
+    assert first.json["id"] == second.json["id"] == subject
     assert other.json["id"] != subject
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (2,)
 
 
-def test_their_account_begins_with_a_line_of_the_trail_as_any_does(serve: Serve, conn: Any) -> None:
+def test_a_new_player_is_recorded_in_the_audit_log(serve: Serve, conn: Any) -> None:
     client = serve()
     headers = bearer(token()) | {"X-Request-ID": "r1"}
     player_id = client.get("/users/me", headers=headers, environ_base={"REMOTE_ADDR": "192.0.2.7"}).json["id"]
-    me(client, token(jti="2"))
+    get_me(client, token(jti="2"))
 
-    lines = conn.execute(
+    entries = conn.execute(
         "SELECT action, player_id::text, object_id, address, request_id, new FROM audit_log"
     ).fetchall()
-    assert lines == [("account.created", player_id, player_id, "192.0.2.7", "r1", {"issuer": ISSUER})]
+    assert entries == [("account.created", player_id, player_id, "192.0.2.7", "r1", {"issuer": ISSUER})]
 
 
-def test_the_quest_services_clients_go_on(serve: Serve, conn: Any) -> None:
-    """As they call it today: no body, and the token they have."""
+def test_clients_of_the_quest_service_can_use_every_route(serve: Serve, conn: Any) -> None:
+    """They call `/track` without a body. Its 503 shows that the caller passed: no quest catalog is running."""
     client = serve()
-    tracked = client.post("/api/v1/track/signin", headers=bearer(token()))
 
-    assert tracked.status_code in (200, 503), tracked.text  # 503 where no catalog runs: let in all the same
-    player_id = me(client, token()).json["id"]
+    assert client.post("/api/v1/track/signin", headers=bearer(token())).status_code == 503
+    player_id = get_me(client, token()).json["id"]
     scan = {"player_id": player_id, "qr_code": "x"}
     assert client.post("/scan", json=scan, headers=bearer(token())).status_code == 202
     assert client.post("/scan", json=scan | {"player_id": str(uuid4())}, headers=bearer(token())).status_code == 403
@@ -94,160 +93,166 @@ def test_the_quest_services_clients_go_on(serve: Serve, conn: Any) -> None:
     assert client.post("/ws/ticket", headers=bearer(token())).status_code == 201
 
 
-def test_racing_first_requests_make_one_player(serve: Serve, conn: Any) -> None:
+def test_concurrent_first_requests_create_one_player(serve: Serve, conn: Any) -> None:
     client = serve()
-    told = run_concurrently(
-        [partial(me, client.application.test_client(), token(sub="racer", jti=str(n))) for n in range(8)]
+    responses = run_concurrently(
+        [partial(get_me, client.application.test_client(), token(sub="racer", jti=str(n))) for n in range(8)]
     )
 
-    assert {each.status_code for each in told} == {200}
-    assert len({each.json["id"] for each in told}) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len({response.json["id"] for response in responses}) == 1
     assert conn.execute("SELECT count(*) FROM players").fetchone() == (1,)
 
 
-def meet_before_welcome(monkeypatch: pytest.MonkeyPatch, meeting: Rendezvous) -> None:
-    welcome = external_provisioning.create_player
+def wait_before_create(monkeypatch: pytest.MonkeyPatch, both_found_none: Rendezvous) -> None:
+    create_player = external_provisioning.create_player
 
-    def meet(*args: Any, **kwargs: Any) -> UUID:
-        meeting.wait()
-        return welcome(*args, **kwargs)
+    def wait_and_create(*args: Any, **kwargs: Any) -> UUID:
+        both_found_none.wait()
+        return create_player(*args, **kwargs)
 
-    monkeypatch.setattr(external_provisioning, "create_player", meet)
+    monkeypatch.setattr(external_provisioning, "create_player", wait_and_create)
 
 
-@pytest.mark.parametrize("turns", [True, False], ids=["in turn", "negative control: all at once"])
-def test_who_is_new_is_welcomed_once(serve: Serve, conn: Any, monkeypatch: pytest.MonkeyPatch, turns: bool) -> None:
+@pytest.mark.parametrize("locked", [True, False], ids=["locked", "negative control: without the lock"])
+def test_the_lock_of_an_identity_prevents_a_second_player(
+    serve: Serve, conn: Any, monkeypatch: pytest.MonkeyPatch, locked: bool
+) -> None:
     client = serve()
-    meet_before_welcome(monkeypatch, Rendezvous(0.5) if turns else Rendezvous())
-    if not turns:
+    wait_before_create(monkeypatch, Rendezvous(0.5) if locked else Rendezvous())
+    if not locked:
         monkeypatch.setattr(external_provisioning, "lock_identity", lambda *_: None)
-    told = run_concurrently(
-        [partial(me, client.application.test_client(), token(jti=f"{turns} {n}")) for n in range(2)]
+    responses = run_concurrently(
+        [partial(get_me, client.application.test_client(), token(jti=f"{locked} {n}")) for n in range(2)]
     )
 
-    assert sorted(each.status_code for each in told) == ([200, 200] if turns else [200, 500])
+    assert sorted(response.status_code for response in responses) == ([200, 200] if locked else [200, 500])
 
 
-@pytest.mark.parametrize("spelled", [str, lambda taken: str(taken).upper()])
-def test_it_cannot_name_our_players(serve: Serve, conn: Any, spelled: Callable[[UUID], str]) -> None:
+@pytest.mark.parametrize("spell", [str, lambda player_id: str(player_id).upper()])
+def test_a_subject_that_is_an_existing_id_gets_another_id(
+    serve: Serve, conn: Any, spell: Callable[[UUID], str]
+) -> None:
     client = serve()
     ada = sign_in(client.application, conn)
 
-    found = me(client, token(sub=spelled(ada.id)))
-    assert found.status_code == 200
-    assert found.json["id"] != str(ada.id)
+    response = get_me(client, token(sub=spell(ada.id)))
+    assert response.status_code == 200
+    assert response.json["id"] != str(ada.id)
 
 
-def test_nor_those_who_were_erased(serve: Serve, conn: Any) -> None:
+def test_a_subject_that_is_an_erased_id_gets_another_id(serve: Serve, conn: Any) -> None:
     client = serve(EXTERNAL_AUTH_LINK_EXISTING_PLAYERS="true")
-    gone = make_player(conn)
-    conn.execute("UPDATE players SET erased_at = now() WHERE id = %s", (gone,))
+    erased = make_player(conn)
+    conn.execute("UPDATE players SET erased_at = now() WHERE id = %s", (erased,))
 
-    assert me(client, token(sub=str(gone))).json["id"] != str(gone)
+    assert get_me(client, token(sub=str(erased))).json["id"] != str(erased)
 
 
-def test_unless_the_operator_lets_it(serve: Serve, conn: Any) -> None:
+def test_with_link_existing_players_the_subject_is_the_player(serve: Serve, conn: Any) -> None:
     client = serve(EXTERNAL_AUTH_LINK_EXISTING_PLAYERS="true")
     imported = make_player(conn, "from-the-old-days")
 
-    assert me(client, token(sub=str(imported))).json["username"] == "from-the-old-days"
+    assert get_me(client, token(sub=str(imported))).json["username"] == "from-the-old-days"
 
 
-def test_logging_out_ends_the_token_from_that_moment(serve: Serve, conn: Any) -> None:
+def test_log_out_ends_the_token_at_once(serve: Serve, conn: Any) -> None:
     client = serve()
-    told, other = token(jti="1"), token(jti="2")
-    assert me(client, told).status_code == me(client, other).status_code == 200
+    current, other = token(jti="1"), token(jti="2")
+    assert get_me(client, current).status_code == get_me(client, other).status_code == 200
 
-    assert client.post("/auth/logout", headers=bearer(told)).status_code == 204
-    assert me(client, told).status_code == 401
-    assert me(client, other).status_code == 200
+    assert client.post("/auth/logout", headers=bearer(current)).status_code == 204
+    assert get_me(client, current).status_code == 401
+    assert get_me(client, other).status_code == 200
 
 
-def test_a_token_ends_with_its_time_and_so_does_its_login(serve: Serve, conn: Any) -> None:
+def test_a_session_expires_with_its_token(serve: Serve, conn: Any) -> None:
     client = serve()
     now = datetime.now(UTC)
-    told = token(exp=int((now + timedelta(seconds=100)).timestamp()))
-    assert me(client, told).status_code == 200
+    expiring = token(exp=int((now + timedelta(seconds=100)).timestamp()))
+    assert get_me(client, expiring).status_code == 200
 
     with time_machine.travel(now + timedelta(seconds=101), tick=False):
-        assert me(client, told).status_code == 401
-    lasts = conn.execute("SELECT extract(epoch FROM expires_at)::int FROM sessions").fetchone()
-    assert lasts == (int((now + timedelta(seconds=100)).timestamp()),)  # sockets are closed by this
+        assert get_me(client, expiring).status_code == 401
+    # WebSockets are closed at this time.
+    expires_at = conn.execute("SELECT extract(epoch FROM expires_at)::int FROM sessions").fetchone()
+    assert expires_at == (int((now + timedelta(seconds=100)).timestamp()),)
 
 
-def test_it_is_no_refresh_token_and_ours_none_of_theirs(serve: Serve, conn: Any) -> None:
+def test_external_and_own_tokens_are_not_interchangeable(serve: Serve, conn: Any) -> None:
     client = serve()
-    ours = sign_in(client.application, conn)
+    ada = sign_in(client.application, conn)
     secret = key_for("session tokens", settings())
-    with_their_name = jwt.encode(
-        jwt.decode(ours.access_token, secret, ["HS256"]) | claims(sub=str(ours.id)), secret, "HS256"
+    with_external_issuer = jwt.encode(
+        jwt.decode(ada.access_token, secret, ["HS256"]) | claims(sub=str(ada.id)), secret, "HS256"
     )
 
     assert client.post("/auth/refresh", headers=bearer(token())).status_code == 401
-    assert me(client, with_their_name).status_code == 401
-    assert me(client, ours.access_token).status_code == 200
+    assert get_me(client, with_external_issuer).status_code == 401
+    assert get_me(client, ada.access_token).status_code == 200
 
 
-def test_keys_are_rotated_while_we_run(serve: Serve, conn: Any, file: Path) -> None:
+def test_a_changed_key_file_is_read_again(serve: Serve, conn: Any, file: Path) -> None:
     client = serve()
     new = token(OTHER_EC, kid="two")
-    assert (me(client, token()).status_code, me(client, new).status_code) == (200, 401)
+    assert (get_me(client, token()).status_code, get_me(client, new).status_code) == (200, 401)
 
     write_jwks(file, jwk(OTHER_EC, kid="two"))
-    assert (me(client, token()).status_code, me(client, new).status_code) == (401, 200)
+    assert (get_me(client, token()).status_code, get_me(client, new).status_code) == (401, 200)
 
     file.write_text("{half a fi")
-    assert me(client, new).status_code == 200
+    assert get_me(client, new).status_code == 200
     file.unlink()
-    assert me(client, new).status_code == 200
+    assert get_me(client, new).status_code == 200
 
 
-def test_what_is_wrong_with_the_keys_is_said_once(serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not on every request, at three in the morning."""
+def test_an_invalid_key_file_is_logged_once(serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from web.http import external_auth
 
-    client, told = serve(), []
-    monkeypatch.setattr(external_auth.log, "warning", lambda event, **_: told.append(event))
+    client, events = serve(), []
+    monkeypatch.setattr(external_auth.log, "warning", lambda event, **_: events.append(event))
     file.unlink()
 
-    assert {me(client, token(jti=str(n))).status_code for n in range(3)} == {200}
-    assert told == ["external_keys_invalid"]
+    assert {get_me(client, token(jti=str(n))).status_code for n in range(3)} == {200}
+    assert events == ["external_keys_invalid"]
 
 
-def test_keys_that_may_be_read_again_are(serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_file_is_read_when_its_permissions_are_restored(
+    serve: Serve, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = serve()
     new = token(OTHER_EC, kid="two")
 
-    def refuse(*_: object) -> str:
+    def deny(*_: object) -> str:
         raise PermissionError
 
-    with monkeypatch.context() as forbidden:
-        forbidden.setattr(Path, "read_text", refuse)
+    with monkeypatch.context() as patches:
+        patches.setattr(Path, "read_text", deny)
         write_jwks(file, jwk(OTHER_EC, kid="two"))
-        assert me(client, new).status_code == 401
+        assert get_me(client, new).status_code == 401
     file.chmod(0o640)
-    assert me(client, new).status_code == 200
+    assert get_me(client, new).status_code == 200
 
 
-def test_a_single_key_in_pem(serve: Serve, conn: Any, tmp_path: Path) -> None:
+def test_a_single_pem_key_needs_no_kid(serve: Serve, conn: Any, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text(pem(EC))
     client = serve(EXTERNAL_AUTH_KEYS_FILE=str(tmp_path / "key.pem"))
 
-    assert me(client, token(kid=None)).status_code == me(client, token(kid="any")).status_code == 200
-    assert me(client, token(OTHER_EC)).status_code == 401
+    assert get_me(client, token(kid=None)).status_code == get_me(client, token(kid="any")).status_code == 200
+    assert get_me(client, token(OTHER_EC)).status_code == 401
 
 
-def test_a_shared_secret(serve: Serve, conn: Any) -> None:
+def test_a_shared_secret_verifies_hmac_tokens(serve: Serve, conn: Any) -> None:
     client = serve(EXTERNAL_AUTH_KEYS_FILE="", EXTERNAL_AUTH_SECRET=SECRET)
 
-    assert me(client, jwt.encode(claims(), SECRET, "HS256")).status_code == 200
-    assert me(client, jwt.encode(claims(), SECRET * 2, "HS256")).status_code == 401
+    assert get_me(client, jwt.encode(claims(), SECRET, "HS256")).status_code == 200
+    assert get_me(client, jwt.encode(claims(), SECRET * 2, "HS256")).status_code == 401
 
 
-def test_they_may_have_roles(serve: Serve, conn: Any) -> None:
+def test_external_players_can_have_roles(serve: Serve, conn: Any) -> None:
     client = serve()
     staff = make_staff(client.application, conn)
-    player_id = UUID(me(client, token()).json["id"])
+    player_id = UUID(get_me(client, token()).json["id"])
 
     assert client.get(staff.codes, headers=bearer(token())).status_code == 403
     add_member(conn, staff.org_id, player_id, "member")
@@ -255,12 +260,12 @@ def test_they_may_have_roles(serve: Serve, conn: Any) -> None:
     assert client.post(staff.codes, json={"scan_type": "item_drop"}, headers=bearer(token())).status_code == 403
 
 
-def test_off_by_default(client: Any) -> None:
-    assert me(client, token()).status_code == 401
+def test_external_tokens_are_rejected_by_default(client: Any) -> None:
+    assert get_me(client, token()).status_code == 401
 
 
 @pytest.mark.parametrize(
-    ("changed", "named"),
+    ("changed", "setting"),
     [
         ({"EXTERNAL_AUTH_ISSUER": ""}, "EXTERNAL_AUTH_ISSUER"),
         ({"EXTERNAL_AUTH_AUDIENCE": ""}, "EXTERNAL_AUTH_AUDIENCE"),
@@ -279,7 +284,7 @@ def test_off_by_default(client: Any) -> None:
         ({"EXTERNAL_AUTH_KEYS_FILE": "", "EXTERNAL_AUTH_SECRET": os.environ["JWT_SECRET"]}, "EXTERNAL_AUTH_SECRET"),
     ],
 )
-def test_settings_that_do_not_fit_together_end_the_process(serve: Serve, changed: dict[str, str], named: str) -> None:
-    with pytest.raises(SettingsError, match=named) as ended:
+def test_conflicting_settings_end_the_process(serve: Serve, changed: dict[str, str], setting: str) -> None:
+    with pytest.raises(SettingsError, match=setting) as error:
         serve(**changed)
-    assert SECRET not in str(ended.value)
+    assert SECRET not in str(error.value)

@@ -1,3 +1,5 @@
+"""Rules for email addresses."""
+
 import pytest
 
 from shared.accounts.rules import is_email

@@ -1,4 +1,4 @@
-"""What an audit line tells of a change."""
+"""What an audit log entry stores of a change."""
 
 import json
 from datetime import UTC, datetime
@@ -19,11 +19,11 @@ from shared.audit.rules import MAX_VALUE_CHARACTERS, REDACTED, diff, dumps, reda
         ({"a": 1, "b": 2}, {"b": 2}, ({"a": 1}, {"a": None})),
     ],
 )
-def test_only_what_changed_is_told(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
+def test_diff_returns_the_fields_that_differ(old: dict[str, Any], new: dict[str, Any], expected: Any) -> None:
     assert diff(old, new) == expected
 
 
-def test_of_a_secret_only_that_it_changed() -> None:
+def test_diff_redacts_secrets() -> None:
     assert diff({"solution": "a", "b": 1}, {"solution": "b", "b": 1}, {"solution"}) == (
         {"solution": REDACTED},
         {"solution": REDACTED},
@@ -32,15 +32,15 @@ def test_of_a_secret_only_that_it_changed() -> None:
     assert diff({}, {"solution": "a"}, {"solution"}) == ({"solution": None}, {"solution": REDACTED})
 
 
-def test_what_is_long_is_told_by_its_size_and_digest() -> None:
+def test_a_long_value_becomes_its_size_and_digest() -> None:
     long = "x" * MAX_VALUE_CHARACTERS
 
-    shown = redact({"data": long, "more": "short"})
+    stored = redact({"data": long, "more": "short"})
 
-    assert shown["data"]["bytes"] == len(long) + 2
-    assert len(shown["data"]["sha256"]) == 64
-    assert shown["more"] == "short"
+    assert stored["data"]["bytes"] == len(long) + 2
+    assert len(stored["data"]["sha256"]) == 64
+    assert stored["more"] == "short"
 
 
-def test_times_are_written_as_the_contract_says() -> None:
+def test_times_have_the_wire_format() -> None:
     assert json.loads(dumps({"at": datetime(2026, 2, 12, 10, tzinfo=UTC)})) == {"at": "2026-02-12T10:00:00Z"}

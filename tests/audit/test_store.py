@@ -1,4 +1,4 @@
-"""The audit trail in PostgreSQL: added to, never changed."""
+"""The audit log in PostgreSQL: append-only."""
 
 from typing import Any
 from uuid import UUID
@@ -21,11 +21,11 @@ def org_id(conn: Conn) -> UUID:
     return make_org(conn)
 
 
-def lines(conn: Conn, org_id: UUID, **which: object) -> list[str]:
-    return [line.action for line in store.list_for_organization(conn, org_id, limit=50, **which)]  # type: ignore[arg-type]
+def list_actions(conn: Conn, org_id: UUID, **filters: Any) -> list[str]:
+    return [entry.action for entry in store.list_for_organization(conn, org_id, limit=50, **filters)]
 
 
-def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
+def test_an_entry_has_actor_action_address_and_values(conn: Conn, org_id: UUID) -> None:
     ada, key = make_player(conn, "ada"), make_key(conn, org_id)
     store.record(
         conn, Actor("player", ada, "192.0.2.1", "r1"), "code.created", org_id=org_id, object_id="c1", new={"a": 1}
@@ -45,7 +45,7 @@ def test_a_line_tells_who_what_and_from_where(conn: Conn, org_id: UUID) -> None:
     assert by_operator.object_id == str(key.id)
 
 
-def test_lines_by_action_actor_and_object_and_of_no_other_organization(conn: Conn, org_id: UUID) -> None:
+def test_filters_by_action_actor_and_object_combine(conn: Conn, org_id: UUID) -> None:
     ada, bob = Actor("player", make_player(conn)), Actor("player", make_player(conn))
     store.record(conn, ada, "code.created", org_id=org_id, object_id="c1")
     store.record(conn, bob, "code.deleted", org_id=org_id, object_id="c1")
@@ -53,22 +53,22 @@ def test_lines_by_action_actor_and_object_and_of_no_other_organization(conn: Con
     store.record(conn, ada, "code.created", org_id=make_org(conn), object_id="c1")
     store.record(conn, ada, "password.changed", org_id=None)
 
-    assert lines(conn, org_id) == ["render.started", "code.deleted", "code.created"]
-    assert lines(conn, org_id, action="code.deleted") == ["code.deleted"]
-    assert lines(conn, org_id, actor=ada.id) == ["render.started", "code.created"]
-    assert lines(conn, org_id, object_id="c1") == ["code.deleted", "code.created"]
-    assert lines(conn, org_id, object_id="c1", actor=ada.id) == ["code.created"]
+    assert list_actions(conn, org_id) == ["render.started", "code.deleted", "code.created"]
+    assert list_actions(conn, org_id, action="code.deleted") == ["code.deleted"]
+    assert list_actions(conn, org_id, actor=ada.id) == ["render.started", "code.created"]
+    assert list_actions(conn, org_id, object_id="c1") == ["code.deleted", "code.created"]
+    assert list_actions(conn, org_id, object_id="c1", actor=ada.id) == ["code.created"]
 
 
-def test_a_line_falls_with_its_change(conn: Conn, org_id: UUID) -> None:
+def test_an_entry_is_rolled_back_with_its_change(conn: Conn, org_id: UUID) -> None:
     with db.transaction() as own:
         store.record(own, OPERATOR, "key.revoked", org_id=org_id)
         raise Rollback
 
-    assert lines(conn, org_id) == []
+    assert list_actions(conn, org_id) == []
 
 
-def test_an_outcome_is_in_the_name_of_who_began(conn: Conn, org_id: UUID) -> None:
+def test_an_outcome_has_the_actor_of_its_start(conn: Conn, org_id: UUID) -> None:
     ada = make_player(conn, "ada")
     store.record(conn, Actor("player", ada, "192.0.2.1", "r1"), "import.started", org_id=org_id, object_id="i1")
 
@@ -91,27 +91,27 @@ def test_an_outcome_is_in_the_name_of_who_began(conn: Conn, org_id: UUID) -> Non
         "UPDATE audit_log SET at = now()",
     ],
 )
-def test_a_line_stays_as_it_was_written(conn: Conn, org_id: UUID, change: str) -> None:
+def test_entries_cannot_be_changed_or_deleted(conn: Conn, org_id: UUID, change: str) -> None:
     store.record(conn, Actor("player", make_player(conn), "192.0.2.1"), "code.created", org_id=org_id, new={"a": 1})
 
-    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+    with pytest.raises(psycopg.errors.CheckViolation) as error:
         conn.execute(change)
-    assert refused.value.diag.constraint_name == "audit_log_append_only"
+    assert error.value.diag.constraint_name == "audit_log_append_only"
 
 
-def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID) -> None:
+def test_personal_data_can_be_set_to_null(conn: Conn, org_id: UUID) -> None:
     store.record(
         conn, Actor("player", make_player(conn), "192.0.2.1", "r1"), "code.created", org_id=org_id, new={"a": 1}
     )
 
     conn.execute("UPDATE audit_log SET address = NULL, request_id = NULL, old = NULL, new = NULL")
 
-    (line,) = store.list_for_organization(conn, org_id, limit=50)
-    assert (line.action, line.address, line.request_id, line.new) == ("code.created", None, None, None)
+    (entry,) = store.list_for_organization(conn, org_id, limit=50)
+    assert (entry.action, entry.address, entry.request_id, entry.new) == ("code.created", None, None, None)
 
 
 @pytest.mark.parametrize(
-    "asked",
+    "filters",
     [
         {},
         {"action": "code.deleted"},
@@ -121,8 +121,8 @@ def test_what_tells_of_an_erased_person_may_be_blanked(conn: Conn, org_id: UUID)
         {"action": "code.deleted", "object_id": "c1"},
     ],
 )
-def test_a_page_of_a_long_trail_reads_its_own_lines_only(conn: Conn, org_id: UUID, asked: dict[str, Any]) -> None:
-    """The statement that the store runs, on 50,000 lines of which what is asked for is a few, the oldest."""
+def test_a_page_reads_matching_entries_only(conn: Conn, org_id: UUID, filters: dict[str, Any]) -> None:
+    """Of 50,000 entries the 50 oldest match. The statement is the store's."""
     conn.execute(
         """
         INSERT INTO audit_log (org_id, actor_kind, player_id, api_key_id, action, object_id)
@@ -138,7 +138,7 @@ def test_a_page_of_a_long_trail_reads_its_own_lines_only(conn: Conn, org_id: UUI
     conn.execute("ANALYZE audit_log")
     plan = conn.execute(
         "EXPLAIN (ANALYZE, TIMING OFF) " + store.SELECT_ENTRIES,
-        {"org_id": org_id, "before": HIGHEST, "limit": 20, "action": None, "actor": None, "object_id": None} | asked,
+        {"org_id": org_id, "before": HIGHEST, "limit": 20, "action": None, "actor": None, "object_id": None} | filters,
         prepare=False,
     ).fetchall()
     text = "\n".join(row[0] for row in plan)

@@ -17,15 +17,15 @@ def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn, "ada")
 
 
-def found(client: Any, by: SignedInPlayer, **body: Any) -> Any:
+def create(client: Any, by: SignedInPlayer, **body: Any) -> Any:
     return client.post(URL, json={"name": "Museum"} | body, headers=by.headers)
 
 
-def test_the_founder_is_owner(client: Any, ada: SignedInPlayer) -> None:
-    answer = found(client, ada, url="https://museum.example/visit")
+def test_the_creator_is_the_owner(client: Any, ada: SignedInPlayer) -> None:
+    response = create(client, ada, url="https://museum.example/visit")
 
-    assert answer.status_code == 201
-    organization = answer.json
+    assert response.status_code == 201
+    organization = response.json
     assert organization.pop("created_at") == organization.pop("updated_at")
     assert organization == {
         "id": organization["id"],
@@ -35,24 +35,26 @@ def test_the_founder_is_owner(client: Any, ada: SignedInPlayer) -> None:
         "role": "owner",
         "fair_play": {"identical_coordinates": None, "burst": None},
     }
-    assert answer.headers["Location"] == f"{URL}/{organization['id']}"
-    assert client.get(answer.headers["Location"], headers=ada.headers).json == answer.json
+    assert response.headers["Location"] == f"{URL}/{organization['id']}"
+    assert client.get(response.headers["Location"], headers=ada.headers).json == response.json
 
 
-def test_a_name_twice_gets_two_slugs_but_a_slug_asked_for_is_one(client: Any, ada: SignedInPlayer) -> None:
-    slugs = {found(client, ada).json["slug"] for _ in range(3)}
+def test_equal_names_get_different_slugs_and_a_taken_slug_is_409(client: Any, ada: SignedInPlayer) -> None:
+    slugs = {create(client, ada).json["slug"] for _ in range(3)}
 
     assert len(slugs) == 3
     assert "museum" in slugs
     assert all(slug.startswith("museum") for slug in slugs)
-    assert found(client, ada, slug="museum").status_code == 409
-    assert found(client, ada, slug="museum-2").json["slug"] == "museum-2"
+    assert create(client, ada, slug="museum").status_code == 409
+    assert create(client, ada, slug="museum-2").json["slug"] == "museum-2"
 
 
-def test_each_player_lists_their_own_newest_first(client: Any, app: Flask, conn: Conn, ada: SignedInPlayer) -> None:
+def test_list_returns_the_callers_organizations_newest_first(
+    client: Any, app: Flask, conn: Conn, ada: SignedInPlayer
+) -> None:
     bob = sign_in(app, conn)
-    names = [found(client, ada, name=f"No. {number}").json["name"] for number in range(5)]
-    shared_id = found(client, bob, name="Bob's").json["id"]
+    names = [create(client, ada, name=f"No. {number}").json["name"] for number in range(5)]
+    shared_id = create(client, bob, name="Bob's").json["id"]
     add_member(conn, shared_id, ada.id, "analyst")
 
     seen, cursor = [], ""
@@ -65,8 +67,8 @@ def test_each_player_lists_their_own_newest_first(client: Any, app: Flask, conn:
     assert [o["name"] for o in client.get(URL, headers=bob.headers).json["items"]] == ["Bob's"]
 
 
-def test_only_the_fields_given_change(client: Any, ada: SignedInPlayer) -> None:
-    before = found(client, ada, url="https://museum.example").json
+def test_patch_changes_only_the_fields_in_the_body(client: Any, ada: SignedInPlayer) -> None:
+    before = create(client, ada, url="https://museum.example").json
     path = f"{URL}/{before['id']}"
 
     renamed = client.patch(path, json={"name": "Gallery"}, headers=ada.headers).json
@@ -79,36 +81,36 @@ def test_only_the_fields_given_change(client: Any, ada: SignedInPlayer) -> None:
     assert client.patch(path, json={}, headers=ada.headers).status_code == 200
 
 
-def test_a_slug_of_another_is_a_conflict(client: Any, ada: SignedInPlayer) -> None:
-    found(client, ada)
-    other = found(client, ada, slug="other").json
+def test_a_slug_of_another_organization_is_409(client: Any, ada: SignedInPlayer) -> None:
+    create(client, ada)
+    other = create(client, ada, slug="other").json
 
     assert client.patch(f"{URL}/{other['id']}", json={"slug": "museum"}, headers=ada.headers).status_code == 409
     assert client.patch(f"{URL}/{other['id']}", json={"slug": "other"}, headers=ada.headers).status_code == 200
 
 
-def test_an_owner_adds_members_by_name(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
+def test_an_owner_adds_a_member_by_username(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     members = f"{staff.path}/members"
 
-    answer = client.post(members, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)
+    response = client.post(members, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)
 
-    assert answer.status_code == 201
-    assert answer.json | {"created_at": ""} == {
+    assert response.status_code == 201
+    assert response.json | {"created_at": ""} == {
         "player_id": str(ada.id),
         "username": "ada",
         "role": "analyst",
         "created_at": "",
     }
-    assert client.get(staff.codes, headers=ada.headers).status_code == 200  # at once
-    again = client.post(members, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
-    assert again.status_code == 409
+    assert client.get(staff.codes, headers=ada.headers).status_code == 200
+    second = client.post(members, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
+    assert second.status_code == 409
     assert store.get_role(conn, staff.org_id, ada.id) == "analyst"
-    nobody = client.post(members, json={"username": "nobody", "role": "member"}, headers=staff.owner.headers)
-    assert nobody.status_code == 422
-    assert nobody.json["errors"][0]["loc"] == "body.username"
+    unknown = client.post(members, json={"username": "unknown", "role": "member"}, headers=staff.owner.headers)
+    assert unknown.status_code == 422
+    assert unknown.json["errors"][0]["loc"] == "body.username"
 
 
-def test_any_member_lists_members_page_by_page(client: Any, staff: Staff) -> None:
+def test_any_member_pages_through_the_members(client: Any, staff: Staff) -> None:
     first = client.get(f"{staff.path}/members?limit=3", headers=staff.member.headers).json
     second = client.get(
         f"{staff.path}/members?limit=3&cursor={first['next_cursor']}", headers=staff.member.headers
@@ -130,10 +132,10 @@ def test_an_owner_changes_roles_and_removes_members(client: Any, conn: Conn, sta
     assert client.patch(path, json={"role": "admin"}, headers=staff.owner.headers).status_code == 404
 
 
-def test_a_member_may_leave_but_remove_nobody_else(client: Any, conn: Conn, staff: Staff) -> None:
+def test_members_can_leave_but_not_remove_others(client: Any, conn: Conn, staff: Staff) -> None:
     for role in ("member", "analyst", "admin"):
-        person = staff[role]
-        others = client.delete(f"{staff.path}/members/{staff.owner.id}", headers=person.headers)
-        assert others.status_code == 403
-        assert client.delete(f"{staff.path}/members/{person.id}", headers=person.headers).status_code == 204
-        assert store.get_role(conn, staff.org_id, person.id) is None
+        member = staff[role]
+        removal = client.delete(f"{staff.path}/members/{staff.owner.id}", headers=member.headers)
+        assert removal.status_code == 403
+        assert client.delete(f"{staff.path}/members/{member.id}", headers=member.headers).status_code == 204
+        assert store.get_role(conn, staff.org_id, member.id) is None

@@ -1,4 +1,4 @@
-"""The last owner of an organization stays, also when two owners remove each other at the same moment."""
+"""An organization always has an owner, even if two owners remove each other at the same time."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tests.support.callers import SignedInPlayer, Staff, add_member, sign_in
 from tests.support.concurrency import Rendezvous, run_concurrently, wait_until_blocked
 from tests.support.factories import make_player
 
-Look = Callable[[Conn, UUID], set[UUID]]
+Read = Callable[[Conn, UUID], set[UUID]]
 
 
 def owners(conn: Conn, org_id: UUID) -> set[UUID]:
@@ -25,7 +25,7 @@ def owners(conn: Conn, org_id: UUID) -> set[UUID]:
     return {row[0] for row in rows}
 
 
-def test_the_last_owner_stays(client: Any, conn: Conn, staff: Staff) -> None:
+def test_the_last_owner_cannot_leave_or_change_role(client: Any, conn: Conn, staff: Staff) -> None:
     path = f"{staff.path}/members/{staff.owner.id}"
 
     assert client.delete(path, headers=staff.owner.headers).status_code == 409
@@ -34,9 +34,8 @@ def test_the_last_owner_stays(client: Any, conn: Conn, staff: Staff) -> None:
     assert owners(conn, staff.org_id) == {staff.owner.id}
 
 
-def test_an_owner_who_is_not_the_last_may_go(client: Any, conn: Conn, staff: Staff) -> None:
-    join_as_owner = {"role": "owner"}
-    client.patch(f"{staff.path}/members/{staff.admin.id}", json=join_as_owner, headers=staff.owner.headers)
+def test_an_owner_can_leave_if_another_remains(client: Any, conn: Conn, staff: Staff) -> None:
+    client.patch(f"{staff.path}/members/{staff.admin.id}", json={"role": "owner"}, headers=staff.owner.headers)
 
     assert client.delete(f"{staff.path}/members/{staff.owner.id}", headers=staff.owner.headers).status_code == 204
     assert owners(conn, staff.org_id) == {staff.admin.id}
@@ -45,65 +44,66 @@ def test_an_owner_who_is_not_the_last_may_go(client: Any, conn: Conn, staff: Sta
 @pytest.fixture
 def race(
     app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Look, Rendezvous], list[int]]:
-    """Two owners remove each other; both have looked who the owners are before either goes on, if `look` lets them."""
+) -> Callable[[Read, Rendezvous], list[int]]:
+    """Run two removals: two owners remove each other. Both read the owners first, if `read` does not lock."""
     other = sign_in(app, conn)
     add_member(conn, staff.org_id, other.id, "owner")
 
-    def remove(by: SignedInPlayer, whom: SignedInPlayer) -> int:
-        path = f"{staff.path}/members/{whom.id}"
+    def remove(by: SignedInPlayer, member: SignedInPlayer) -> int:
+        path = f"{staff.path}/members/{member.id}"
         return int(app.test_client().delete(path, headers=by.headers).status_code)
 
-    def run(look: Look, meeting: Rendezvous) -> list[int]:
-        def look_and_meet(conn: Conn, org_id: UUID) -> set[UUID]:
-            seen = look(conn, org_id)
-            meeting.wait()
-            return seen
+    def run(read: Read, both_have_read: Rendezvous) -> list[int]:
+        def read_and_wait(conn: Conn, org_id: UUID) -> set[UUID]:
+            current = read(conn, org_id)
+            both_have_read.wait()
+            return current
 
-        monkeypatch.setattr(store, "lock_owners", look_and_meet)
+        monkeypatch.setattr(store, "lock_owners", read_and_wait)
         return sorted(run_concurrently([lambda: remove(staff.owner, other), lambda: remove(other, staff.owner)]))
 
     return run
 
 
-def test_of_two_owners_who_remove_each_other_one_stays(
-    conn: Conn, staff: Staff, race: Callable[[Look, Rendezvous], list[int]]
+def test_of_two_owners_who_remove_each_other_one_remains(
+    conn: Conn, staff: Staff, race: Callable[[Read, Rendezvous], list[int]]
 ) -> None:
-    won, lost = race(store.lock_owners, Rendezvous(patience=0.5))
+    first, second = race(store.lock_owners, Rendezvous(patience=0.5))
 
-    assert won == 204
-    assert lost in (403, 409)  # 403: was removed before it came to the gate
+    # 403 if the second caller was removed before the authorization, 409 after it.
+    assert first == 204
+    assert second in (403, 409)
     assert len(owners(conn, staff.org_id)) == 1
 
 
-def test_negative_control_without_the_lock_none_stays(
-    conn: Conn, staff: Staff, race: Callable[[Look, Rendezvous], list[int]]
+def test_negative_control_without_the_lock_no_owner_remains(
+    conn: Conn, staff: Staff, race: Callable[[Read, Rendezvous], list[int]]
 ) -> None:
     assert race(owners, Rendezvous()) == [204, 204]
     assert owners(conn, staff.org_id) == set()
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
-def test_who_is_no_owner_any_more_when_it_is_their_turn_changes_nobody(
+def test_a_caller_who_lost_the_role_meanwhile_gets_403(
     app: Flask, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    other, look = sign_in(app, conn), store.lock_owners
+    other, lock_owners = sign_in(app, conn), store.lock_owners
     add_member(conn, staff.org_id, other.id, "owner")
 
-    def too_late(own: Conn, org_id: UUID) -> set[UUID]:
+    def demote_and_lock(own: Conn, org_id: UUID) -> set[UUID]:
         store.set_role(conn, org_id, staff.owner.id, "admin")
-        return look(own, org_id)
+        return lock_owners(own, org_id)
 
-    monkeypatch.setattr(store, "lock_owners", too_late)
+    monkeypatch.setattr(store, "lock_owners", demote_and_lock)
     body = {"role": "analyst"} if method == "PATCH" else None
     path = f"{staff.path}/members/{staff.member.id}"
-    answer = app.test_client().open(path, method=method, headers=staff.owner.headers, json=body)
+    response = app.test_client().open(path, method=method, headers=staff.owner.headers, json=body)
 
-    assert answer.status_code == 403
+    assert response.status_code == 403
     assert store.get_role(conn, staff.org_id, staff.member.id) == "member"
 
 
-def test_who_is_being_erased_is_made_no_owner(conn: Conn, staff: Staff) -> None:
+def test_a_player_being_erased_cannot_become_an_owner(conn: Conn, staff: Staff) -> None:
     bob = make_player(conn, "bob")
 
     def add() -> UUID | None:

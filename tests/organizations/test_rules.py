@@ -1,3 +1,5 @@
+"""Rules of organizations: roles, the last owner, slugs."""
+
 import re
 from uuid import UUID, uuid4
 
@@ -12,14 +14,12 @@ ADA, BOB = uuid4(), uuid4()
 
 def test_each_role_includes_those_before_it() -> None:
     assert list(ROLES) == ["member", "analyst", "admin", "owner"]
-    for place, role in enumerate(ROLES):
-        assert [includes_role(role, needed) for needed in ROLES] == [True] * (place + 1) + [False] * (
-            len(ROLES) - place - 1
-        )
+    for index, role in enumerate(ROLES):
+        assert tuple(needed for needed in ROLES if includes_role(role, needed)) == ROLES[: index + 1]
 
 
 @pytest.mark.parametrize(
-    ("owners", "player", "role", "kept"),
+    ("owners", "player", "role", "has_owner"),
     [
         ({ADA}, ADA, None, False),
         ({ADA}, ADA, "admin", False),
@@ -30,8 +30,8 @@ def test_each_role_includes_those_before_it() -> None:
         ({ADA, BOB}, ADA, "member", True),
     ],
 )
-def test_keeps_an_owner(owners: set[UUID], player: UUID, role: Role | None, kept: bool) -> None:
-    assert has_owner_after(owners, player, role) is kept
+def test_has_owner_after(owners: set[UUID], player: UUID, role: Role | None, has_owner: bool) -> None:
+    assert has_owner_after(owners, player, role) is has_owner
 
 
 @pytest.mark.parametrize(
@@ -46,11 +46,11 @@ def test_keeps_an_owner(owners: set[UUID], player: UUID, role: Role | None, kept
         ("a" * 47 + " b", "a" * 47),
     ],
 )
-def test_slug_of(name: str, slug: str) -> None:
+def test_slugify(name: str, slug: str) -> None:
     assert slugify(name) == slug
 
 
 @given(st.text())
-def test_any_name_has_a_slug_with_room_for_an_ending(name: str) -> None:
+def test_any_name_gets_a_valid_slug_of_48_characters(name: str) -> None:
     assert re.fullmatch(SLUG, slugify(name))
     assert len(slugify(name)) <= 48

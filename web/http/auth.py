@@ -141,7 +141,7 @@ def current_role() -> Role:
 
 
 def requirement_of(view: Callable[..., Any] | None) -> Requirement:
-    """Return the view's requirement. Raise LookupError if it has none, so a forgotten decorator opens nothing."""
+    """Return the view's requirement. Raise LookupError if it has none, so a missing decorator opens nothing."""
     requirement = getattr(view, "requirement", None)
     if not isinstance(requirement, Requirement):
         raise LookupError(f"{view!r} has no requirement")
