@@ -1,4 +1,4 @@
-"""The schema, as Alembic revisions with their SQL written by hand. `python -m migrations` brings it to head."""
+"""The schema: Alembic revisions with handwritten SQL. `python -m migrations` migrates to head."""
 
 from pathlib import Path
 from typing import Any
@@ -11,18 +11,18 @@ HERE = Path(__file__).parent
 
 
 def config() -> Config:
-    """Alembic's configuration; the database comes from DATABASE_URL."""
-    found = Config()
-    found.set_main_option("script_location", str(HERE))
-    return found
+    """Return Alembic's configuration. `env.py` connects to DATABASE_URL."""
+    configuration = Config()
+    configuration.set_main_option("script_location", str(HERE))
+    return configuration
 
 
 def head() -> str:
-    """The revision that the code needs."""
+    """Return the revision that the code needs."""
     return str(ScriptDirectory.from_config(config()).get_current_head())
 
 
 def run_sql(name: str) -> None:
-    """Run a file of `versions/` as it stands: through the driver, which reads no placeholders into it."""
+    """Run a file of `versions/` unchanged, through the driver, which replaces no placeholders."""
     driver: Any = op.get_bind().connection.driver_connection
     driver.execute((HERE / "versions" / name).read_text())

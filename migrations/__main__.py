@@ -1,6 +1,6 @@
-"""`python -m migrations [upgrade|downgrade] [revision]`: the schema to head unless told otherwise.
+"""Migrate the schema: `python -m migrations [upgrade|downgrade] [revision]`, to head by default.
 
-Safe to run side by side: releases take turns.
+Concurrent releases are serialized by a lock.
 """
 
 import sys
