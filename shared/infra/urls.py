@@ -2,6 +2,7 @@
 
 import re
 from ipaddress import IPv6Address
+from unicodedata import category
 from urllib.parse import urlsplit
 
 MAX_URL = 2048
@@ -14,7 +15,17 @@ WEB_URL = rf"^[Hh][Tt][Tt][Pp][Ss]?://({_HOST}|{_IPV6})(:[0-9]{{1,5}})?([/?#][^{
 
 def is_web_url(text: str) -> bool:
     """Whether a browser that follows this goes to the host it shows: no `javascript:`, `//evil`, `\\evil`, `user@`."""
-    return len(text) <= MAX_URL and re.fullmatch(WEB_URL, text) is not None and _has_valid_host(text)
+    return (
+        len(text) <= MAX_URL
+        and re.fullmatch(WEB_URL, text) is not None
+        and all(map(_is_visible, text))
+        and _has_valid_host(text)
+    )
+
+
+def _is_visible(character: str) -> bool:
+    """False for controls, spaces and format characters. True if unassigned, as later versions of Unicode assign more."""
+    return character.isprintable() or category(character) == "Cn"
 
 
 def _has_valid_host(url: str) -> bool:
