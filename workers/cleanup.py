@@ -76,7 +76,7 @@ def purge_all() -> CleanupReport:
         events=_in_batches(lambda conn, limit: event_log.forget(conn, before=first_event, limit=limit), BATCH_SIZE),
         render_files=_delete_unneeded_files(),
         renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
-        visits=_in_batches(lambda conn, limit: visits.forget(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
+        visits=_in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
         sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH_SIZE),
     )

@@ -24,7 +24,7 @@ def is_web_url(text: str) -> bool:
 
 
 def _is_visible(character: str) -> bool:
-    """False for controls, spaces and format characters. True if unassigned, as later versions of Unicode assign more."""
+    """False for controls, spaces and format characters. Later versions of Unicode may assign what is unassigned."""
     return character.isprintable() or category(character) == "Cn"
 
 

@@ -1,1 +1,1 @@
-"""Visits: who follows a printed code with a phone's own camera, counted without holding anybody up."""
+"""Visits: requests to the URL of a code, from a phone's camera or a bot. Counting them delays no redirect."""

@@ -1,4 +1,4 @@
-"""What a printed code leads to, and which requests are a person's. Pure."""
+"""What a code URL leads to, and which requests a person made. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Resolution = Literal["redirect", "page", "not_started", "gone", "not_found"]
 
 @dataclass(frozen=True)
 class LinkTarget:
-    """What somebody who opens /s/{code} is led by. `now` is PostgreSQL's."""
+    """What decides where /s/{code} leads. `now` is the time of PostgreSQL."""
 
     id: UUID
     code: str
@@ -33,7 +33,7 @@ class LinkTarget:
 
 
 def resolve(code: LinkTarget) -> Resolution:
-    """Where it leads. Scans in the game have limits of their own: the page is shown, and the verdict says more."""
+    """Decide where the code URL leads. Codes that are scanned show a page: limits of their scans do not apply here."""
     if not code.active or (code.expires_at is not None and code.now >= code.expires_at):
         return "gone"
     if code.starts_at is not None and code.now < code.starts_at:
@@ -45,12 +45,12 @@ def resolve(code: LinkTarget) -> Resolution:
     return "redirect" if code.target_url is not None and is_web_url(code.target_url) else "not_found"
 
 
-PREFETCHES = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
+PREFETCH_HEADERS = ("Sec-Purpose", "Purpose", "X-Purpose", "X-Moz")
 
 
 def is_prefetch(method: str, headers: Mapping[str, str]) -> bool:
-    """Whether nobody asked for it yet: a HEAD request, a prefetch, a preview."""
+    """True if no person asked for the page yet: a HEAD request, a prefetch, a preview."""
     if method != "GET":
         return True
-    told = " ".join(headers.get(name, "") for name in PREFETCHES).lower()
-    return any(word in told for word in ("prefetch", "prerender", "preview"))
+    purposes = " ".join(headers.get(name, "") for name in PREFETCH_HEADERS).lower()
+    return any(word in purposes for word in ("prefetch", "prerender", "preview"))

@@ -1,4 +1,4 @@
-"""Visits in PostgreSQL: what a code leads to, its stock, and the visits themselves."""
+"""SQL of visits: the target of a code URL, the stock of a code, and the visits themselves."""
 
 import re
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from shared.visits.rules import LinkTarget
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody, or something (`bot`), was led on. `took` says that it was taken off a stock already."""
+    """One visit, of a person's device or a bot. `used_stock` is true if it was counted against `max_scans` already."""
 
     qr_code_id: UUID
     at: datetime
@@ -26,7 +26,7 @@ class Visit:
 
 
 def find_target(conn: Conn, code: str) -> LinkTarget | None:
-    """The code with this text, as it is right now."""
+    """Return the code with this text, None if there is none."""
     if not re.fullmatch(CODE_PATTERN, code):
         return None
     with conn.cursor(row_factory=class_row(LinkTarget)) as cursor:
@@ -41,17 +41,20 @@ def find_target(conn: Conn, code: str) -> LinkTarget | None:
 
 
 def use_stock(conn: Conn, code_id: UUID) -> bool:
-    """Take one off the stock of a code that only redirects; False when none is left. The row's lock makes it exact."""
-    taken = conn.execute(
+    """Count one visit against `max_scans`. Return False if no stock is left. The lock of the row makes it exact."""
+    updated = conn.execute(
         "UPDATE qr_codes SET use_count = use_count + 1 WHERE id = %s AND (max_scans IS NULL OR use_count < max_scans)",
         (code_id,),
     )
-    return taken.rowcount == 1
+    return updated.rowcount == 1
 
 
 def add(conn: Conn, visits: Sequence[Visit]) -> str:
-    """Store visits, and count those of people that no stock was asked for. The caller owns the transaction: returns its
-    id, by which `is_stored` can tell what became of it."""
+    """Store visits, and add those of people without `used_stock` to the use counts. Return the id of the transaction,
+    which `is_stored` takes.
+
+    The caller owns the transaction.
+    """
     with conn.pipeline():
         added = conn.execute(
             """
@@ -78,27 +81,30 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
 
 
 def is_stored(conn: Conn, xid: str) -> bool:
-    """Whether a transaction was committed whose connection broke at the end. Raises OperationalError while PostgreSQL
-    itself has yet to find out."""
+    """True if the transaction was committed. Raise OperationalError while PostgreSQL is still ending it."""
     try:
         status = exactly_one(conn.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)))[0]
     except psycopg.errors.InvalidParameterValue:
-        return False  # another server, which never came that far
+        # Another server, restored from an older backup.
+        return False
     if status == "in progress":
-        raise psycopg.OperationalError("what became of the last round is not known yet")
+        raise psycopg.OperationalError("the last batch of visits is still being committed")
     return bool(status == "committed")
 
 
-def forget(conn: Conn, *, before: date, limit: int) -> int:
-    """Delete up to `limit` visits of days before this one that are in the rollups; returns how many. What is rolled up
-    stays, and is never made anew from what is left: nobody rebuilds meanwhile."""
+def purge(conn: Conn, *, before: date, limit: int) -> int:
+    """Delete up to `limit` visits from before this day that are in the rollups. Return how many were deleted.
+
+    The lock excludes a rebuild, which would compute the rollups from the remaining visits.
+    """
     with conn.transaction():
         event_log.lock_positions(conn)
-        counted = conn.execute(
+        deleted = conn.execute(
             """
             WITH deleted AS (
                 DELETE FROM visits WHERE (xid, id) IN (
-                    SELECT xid, id FROM (  -- the oldest first, and no further: what is young is not looked through
+                    -- The oldest first, so that recent visits are not read.
+                    SELECT xid, id FROM (
                         SELECT xid, id, at FROM visits
                         WHERE (xid, id) <= (SELECT xid, id FROM log_positions WHERE name = 'visits')
                         ORDER BY xid, id
@@ -113,4 +119,4 @@ def forget(conn: Conn, *, before: date, limit: int) -> int:
             """,
             {"before": before, "limit": limit},
         )
-        return int(exactly_one(counted)[0])
+        return int(exactly_one(deleted)[0])

@@ -1,4 +1,4 @@
-"""What a User-Agent says of itself: the kind of device, and whether it is a crawler. It is looked at and never kept."""
+"""The kind of device and whether it is a crawler, from a User-Agent header. The header itself is never stored."""
 
 import re
 from functools import lru_cache
@@ -6,7 +6,8 @@ from typing import Literal
 
 Device = Literal["phone", "tablet", "desktop", "other"]
 
-LONGEST = 512  # characters that are looked at: no browser's is longer, and a crawler names itself early
+# No browser sends more characters, and crawlers name themselves early.
+MAX_LENGTH = 512
 
 _TABLET = re.compile(
     r"iPad|Tablet|PlayBook|Kindle|Silk/(?!.*Mobile)|Android(?!.*Mobi)(?=.*Mozilla|.*AppleWebKit)", re.IGNORECASE
@@ -19,29 +20,30 @@ _DESKTOP = re.compile(r"Windows NT|Macintosh|X11|CrOS|Linux x86_64")
 
 
 def device_kind(user_agent: str | None) -> Device:
-    """The kind of device, by the words that browsers use for it. A tablet that says it is a Mac is told as one.
+    """Return the kind of device by the words that browsers use for it. A tablet that claims to be a Mac is a desktop.
 
-    `Mobi` tells a phone from a tablet among Android's browsers, as their makers document; apps that are no browser
-    (Dalvik, CFNetwork) nearly always run on phones.
+    On Android, `Mobi` distinguishes phones from tablets, as browser vendors document. Apps without a browser (Dalvik,
+    CFNetwork) run on phones, with few exceptions.
     """
-    told = (user_agent or "")[:LONGEST]
-    if _SCREEN.search(told):
+    text = (user_agent or "")[:MAX_LENGTH]
+    if _SCREEN.search(text):
         return "other"
-    if _TABLET.search(told):
+    if _TABLET.search(text):
         return "tablet"
-    if _PHONE.search(told):
+    if _PHONE.search(text):
         return "phone"
-    return "desktop" if _DESKTOP.search(told) else "other"
+    return "desktop" if _DESKTOP.search(text) else "other"
 
 
 def is_crawler(user_agent: str | None) -> bool:
-    """Whether it names a crawler, a link preview or a program, by the list of crawler-user-agents. Who names nothing is
-    taken for a person."""
-    return bool(user_agent) and _is_crawler((user_agent or "")[:LONGEST])
+    """True if the header names a crawler, a link preview or a program, by the list of crawler-user-agents. A missing
+    header counts as a person."""
+    return bool(user_agent) and _is_crawler((user_agent or "")[:MAX_LENGTH])
 
 
 @lru_cache(4096)
-def _is_crawler(told: str) -> bool:
-    from crawleruseragents import is_crawler as is_listed  # noqa: PLC0415 - loaded when first used: hundreds of patterns
+def _is_crawler(text: str) -> bool:
+    # Hundreds of patterns, loaded at the first visit.
+    from crawleruseragents import is_crawler as is_listed  # noqa: PLC0415
 
-    return bool(is_listed(told))
+    return bool(is_listed(text))

@@ -92,9 +92,9 @@ def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> No
         event_log.lock_positions(rebuilder)
         conn.execute("SET lock_timeout = '50ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            visits.forget(conn, before=datetime.now(UTC).date(), limit=10)
+            visits.purge(conn, before=datetime.now(UTC).date(), limit=10)
         conn.execute("RESET lock_timeout")
-    assert visits.forget(conn, before=datetime.now(UTC).date(), limit=10) == 1
+    assert visits.purge(conn, before=datetime.now(UTC).date(), limit=10) == 1
 
 
 def test_logins_and_idempotency_keys_that_are_over_are_forgotten(conn: Conn) -> None:

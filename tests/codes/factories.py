@@ -1,4 +1,4 @@
-"""Codes made and changed over HTTP."""
+"""Codes created and updated over HTTP."""
 
 from typing import Any
 
@@ -13,9 +13,9 @@ PUZZLE: dict[str, Any] = {
 }
 
 
-def make(client: Any, staff: Staff, **fields: Any) -> Any:
+def create(client: Any, staff: Staff, **fields: Any) -> Any:
     return client.post(staff.codes, json={"scan_type": "item_drop"} | fields, headers=staff.admin.headers)
 
 
-def change(client: Any, staff: Staff, qr_id: str, **fields: Any) -> Any:
+def update(client: Any, staff: Staff, qr_id: str, **fields: Any) -> Any:
     return client.patch(f"{staff.codes}/{qr_id}", json=fields, headers=staff.admin.headers)

@@ -9,7 +9,7 @@ from flask import Flask
 from shared.codes import store
 from shared.infra import db
 from shared.infra.db import Conn
-from tests.codes.factories import PUZZLE, change, make
+from tests.codes.factories import PUZZLE, create, update
 from tests.support.callers import Staff
 from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import make_code, make_org
@@ -35,22 +35,22 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-def test_a_code_needs_no_more_than_its_scan_type(client: Any, staff: Staff) -> None:
-    answer = make(client, staff)
+def test_code_needs_only_a_scan_type(client: Any, staff: Staff) -> None:
+    response = create(client, staff)
 
-    assert answer.status_code == 201
-    code = dict(answer.json)
+    assert response.status_code == 201
+    code = dict(response.json)
     assert len(code.pop("code")) == 12
     qr_id, created_at = code.pop("id"), code.pop("created_at")
     assert code.pop("updated_at") == created_at
     assert code.pop("image_url") == f"{staff.codes}/{qr_id}/image"
     assert code == DEFAULTS | {"scan_type": "item_drop"}
-    assert answer.headers["Location"] == f"{staff.codes}/{qr_id}"
-    assert client.get(answer.headers["Location"], headers=staff.admin.headers).json == answer.json
+    assert response.headers["Location"] == f"{staff.codes}/{qr_id}"
+    assert client.get(response.headers["Location"], headers=staff.admin.headers).json == response.json
 
 
-def test_every_field_is_kept(client: Any, staff: Staff) -> None:
-    make(client, staff, code="gate")
+def test_create_returns_every_field(client: Any, staff: Staff) -> None:
+    create(client, staff, code="gate")
     fields = {
         "code": "spy_1-23",
         "description": "At the\nstation",
@@ -73,7 +73,7 @@ def test_every_field_is_kept(client: Any, staff: Staff) -> None:
         "tags": ["east", "hidden", "east"],
     }
 
-    code = make(client, staff, **fields).json
+    code = create(client, staff, **fields).json
 
     assert code["encounter"].pop("id")
     assert {name: code[name] for name in fields} == fields | {
@@ -83,102 +83,112 @@ def test_every_field_is_kept(client: Any, staff: Staff) -> None:
     }
 
 
-def test_a_taken_code_is_a_conflict_and_a_removed_one_is_free(client: Any, staff: Staff) -> None:
-    first = make(client, staff, code="spy123").json
+def test_taken_code_text_is_409_until_its_code_is_deleted(client: Any, staff: Staff) -> None:
+    first = create(client, staff, code="spy123").json
 
-    assert make(client, staff, code="spy123").status_code == 409
-    other = make(client, staff).json
-    assert change(client, staff, other["id"], code="spy123").status_code == 409
+    assert create(client, staff, code="spy123").status_code == 409
+    other = create(client, staff).json
+    assert update(client, staff, other["id"], code="spy123").status_code == 409
     assert client.delete(f"{staff.codes}/{first['id']}", headers=staff.admin.headers).status_code == 204
     for method in ("get", "patch", "delete"):
-        answer = client.open(f"{staff.codes}/{first['id']}", method=method, json={}, headers=staff.admin.headers)
-        assert answer.status_code == 404
-    assert change(client, staff, other["id"], code="spy123").status_code == 200
+        response = client.open(f"{staff.codes}/{first['id']}", method=method, json={}, headers=staff.admin.headers)
+        assert response.status_code == 404
+    assert update(client, staff, other["id"], code="spy123").status_code == 200
 
 
-def test_a_minted_code_that_is_taken_is_minted_anew(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
-    minted = iter(["taken1", "taken1", "free12"])
-    make(client, staff, code="taken1")
-    monkeypatch.setattr(store, "generate_code_text", lambda: next(minted))
+def test_generated_code_text_that_is_taken_is_generated_again(
+    client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generated = iter(["taken1", "taken1", "free12"])
+    create(client, staff, code="taken1")
+    monkeypatch.setattr(store, "generate_code_text", lambda: next(generated))
 
-    assert make(client, staff).json["code"] == "free12"
+    assert create(client, staff).json["code"] == "free12"
 
 
-def test_a_destination_is_a_code_of_the_same_organization(client: Any, conn: Conn, staff: Staff) -> None:
-    make_code(conn, make_org(conn), code="theirs")
-    gate = make(client, staff, code="gate").json
-    lift = make(client, staff, scan_type="transportation", destination_code="gate").json
+def test_destination_must_be_a_code_of_the_same_organization(client: Any, conn: Conn, staff: Staff) -> None:
+    make_code(conn, make_org(conn), code="foreign")
+    gate = create(client, staff, code="gate").json
+    lift = create(client, staff, scan_type="transportation", destination_code="gate").json
 
-    for unknown in ("theirs", "nowhere"):
-        for answer in (
-            make(client, staff, scan_type="transportation", destination_code=unknown),
-            change(client, staff, lift["id"], destination_code=unknown),
+    for unknown in ("foreign", "unknown"):
+        for response in (
+            create(client, staff, scan_type="transportation", destination_code=unknown),
+            update(client, staff, lift["id"], destination_code=unknown),
         ):
-            assert answer.status_code == 422
-            assert answer.json["errors"][0]["loc"] == "body.destination_code"
+            assert response.status_code == 422
+            assert response.json["errors"][0]["loc"] == "body.destination_code"
 
     client.delete(f"{staff.codes}/{gate['id']}", headers=staff.admin.headers)
-    assert change(client, staff, lift["id"], description="Out of order").status_code == 200
+    assert update(client, staff, lift["id"], description="Out of order").status_code == 200
 
 
-@pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False), ("member", False)])
-def test_a_solution_is_told_to_those_who_make_codes(client: Any, staff: Staff, role: str, told: bool) -> None:
-    code = make(client, staff, scan_type="encounter", encounter=PUZZLE).json
+@pytest.mark.parametrize(
+    ("role", "is_returned"), [("owner", True), ("admin", True), ("analyst", False), ("member", False)]
+)
+def test_solution_is_returned_to_admins_and_owners_only(
+    client: Any, staff: Staff, role: str, is_returned: bool
+) -> None:
+    code = create(client, staff, scan_type="encounter", encounter=PUZZLE).json
 
-    one = client.get(f"{staff.codes}/{code['id']}", headers=staff[role].headers)
-    many = client.get(staff.codes, headers=staff[role].headers)
+    single = client.get(f"{staff.codes}/{code['id']}", headers=staff[role].headers)
+    listed = client.get(staff.codes, headers=staff[role].headers)
 
-    for answer in (one, many):
-        assert ("solution" in answer.text) is told
-        assert ("open sesame" in answer.text) is told
+    for response in (single, listed):
+        assert response.status_code == 200
+        assert ("solution" in response.text) is is_returned
+        assert ("open sesame" in response.text) is is_returned
 
 
 @pytest.mark.parametrize("name", ["id", "org_id", "use_count", "created_at", "updated_at", "deleted_at", "success"])
-def test_what_is_not_the_clients_to_set_is_refused_by_name(client: Any, staff: Staff, name: str) -> None:
-    code = make(client, staff).json
+def test_read_only_field_returns_422(client: Any, staff: Staff, name: str) -> None:
+    code = create(client, staff).json
 
-    for answer in (make(client, staff, **{name: code["id"]}), change(client, staff, code["id"], **{name: code["id"]})):
-        assert answer.status_code == 422
-        assert answer.json["errors"][0]["loc"] == f"body.{name}"
+    for response in (
+        create(client, staff, **{name: code["id"]}),
+        update(client, staff, code["id"], **{name: code["id"]}),
+    ):
+        assert response.status_code == 422
+        assert response.json["errors"][0]["loc"] == f"body.{name}"
 
 
-def test_a_list_is_read_page_by_page_newest_first(client: Any, conn: Conn, staff: Staff) -> None:
-    made = {str(make_code(conn, staff.org_id)) for _ in range(7)}
+def test_list_pages_are_newest_first_and_complete(client: Any, conn: Conn, staff: Staff) -> None:
+    created = {str(make_code(conn, staff.org_id)) for _ in range(7)}
     make_code(conn)
 
-    seen: list[str] = []
+    listed: list[str] = []
     path = f"{staff.codes}?limit=3"
     while path:
         page = client.get(path, headers=staff.member.headers).json
-        seen += [code["id"] for code in page["items"]]
+        listed += [code["id"] for code in page["items"]]
         path = f"{staff.codes}?limit=3&cursor={page['next_cursor']}" if page["next_cursor"] else ""
 
-    assert set(seen) == made
-    assert seen == sorted(seen, reverse=True)
+    assert set(listed) == created
+    assert listed == sorted(listed, reverse=True)
 
 
-def test_a_list_is_filtered(client: Any, staff: Staff) -> None:
-    make(client, staff, code="spy123", tags=["east", "a b&c"])
-    make(client, staff, code="spy124", scan_type="encounter", active=False)
+def test_list_filters_combine(client: Any, staff: Staff) -> None:
+    create(client, staff, code="spy123", tags=["east", "a b&c"])
+    create(client, staff, code="spy124", scan_type="encounter", active=False)
 
     def listed(**query: str) -> set[str]:
-        answer = client.get(staff.codes, query_string=query, headers=staff.member.headers)
-        return {code["code"] for code in answer.json["items"]}
+        response = client.get(staff.codes, query_string=query, headers=staff.member.headers)
+        return {code["code"] for code in response.json["items"]}
 
     assert listed() == {"spy123", "spy124"}
     assert listed(q="SPY12") == {"spy123", "spy124"}
     assert listed(q="3") == listed(tag="a b&c") == listed(scan_type="item_drop") == listed(active="true") == {"spy123"}
     assert listed(active="false", scan_type="encounter", q="spy") == {"spy124"}
-    assert listed(tag="nowhere") == set()
+    assert listed(tag="unknown") == set()
 
 
 @pytest.mark.parametrize(("commits", "status"), [(True, 409), (False, 201)])
-def test_who_asks_for_a_code_that_is_being_made_waits(
+def test_create_waits_for_an_uncommitted_code_with_the_same_text(
     app: Flask, conn: Conn, staff: Staff, commits: bool, status: int
 ) -> None:
     with ThreadPoolExecutor(1) as thread, db.connection() as own:
         with own.transaction(force_rollback=not commits):
             make_code(own, staff.org_id, code="spy123")
-            request = thread.submit(make, app.test_client(), staff, code="spy123")
+            request = thread.submit(create, app.test_client(), staff, code="spy123")
             wait_until_blocked(conn)
         assert request.result().status_code == status

@@ -1,3 +1,5 @@
+"""Contradictions in the definition of a code."""
+
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +15,7 @@ def definition(**fields: Any) -> CodeDefinition:
 
 
 @pytest.mark.parametrize(
-    ("code", "faulty"),
+    ("code", "locs"),
     [
         (definition(), []),
         (definition(latitude=52.37, longitude=4.9), []),
@@ -35,5 +37,5 @@ def definition(**fields: Any) -> CodeDefinition:
         (definition(scan_type=None, longitude=4.9), ["body.latitude", "body.target_url"]),
     ],
 )
-def test_faults(code: CodeDefinition, faulty: list[str]) -> None:
-    assert [fault.loc for fault in find_errors(code)] == faulty
+def test_find_errors(code: CodeDefinition, locs: list[str]) -> None:
+    assert [error.loc for error in find_errors(code)] == locs

@@ -1,4 +1,4 @@
-"""Codes in PostgreSQL: whole, unique while they live, and safe from two changes at once."""
+"""Codes in PostgreSQL: stored completely, unique until deleted, filtered."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -37,18 +37,20 @@ ENCOUNTERS = st.builds(
 ).filter(lambda puzzle: puzzle.solution is None or is_solvable(puzzle.puzzle_type, puzzle.solution))
 
 
-def mended(code: CodeDefinition) -> CodeDefinition:
-    """The same without contradictions."""
-    place = (code.latitude or 0.0, code.longitude or 0.0) if code.requires_location else (code.latitude, code.longitude)
-    if None in place:
-        place = (None, None)
+def repair(code: CodeDefinition) -> CodeDefinition:
+    """Remove contradictions."""
+    coordinates = (
+        (code.latitude or 0.0, code.longitude or 0.0) if code.requires_location else (code.latitude, code.longitude)
+    )
+    if None in coordinates:
+        coordinates = (None, None)
     times = (code.starts_at, code.expires_at)
     if None not in times and times[0] >= times[1]:  # type: ignore[operator]
         times = (None, code.expires_at)
     return replace(
         code,
-        latitude=place[0],
-        longitude=place[1],
+        latitude=coordinates[0],
+        longitude=coordinates[1],
         starts_at=times[0],
         target_url=code.target_url if code.scan_type else "https://example.com",
         destination_code=None if code.destination_code == code.code else code.destination_code,
@@ -76,7 +78,7 @@ DEFINITIONS = st.builds(
     cooldown_seconds=COUNTS,
     rotating=st.booleans(),
     tags=st.lists(TEXT.filter(bool), max_size=4).map(tuple),
-).map(mended)
+).map(repair)
 
 
 def definition(code: str = "spy123", **fields: Any) -> CodeDefinition:
@@ -87,32 +89,30 @@ def add(conn: Conn, org_id: UUID, *codes: CodeDefinition) -> list[UUID]:
     return [store.add(conn, org_id, code) for code in codes]
 
 
-def found(conn: Conn, org_id: UUID, **which: Any) -> set[str]:
-    return {code.code for code in store.list_for_organization(conn, org_id, CodeFilter(**which), limit=200)}
+def list_texts(conn: Conn, org_id: UUID, **conditions: Any) -> set[str]:
+    return {code.code for code in store.list_for_organization(conn, org_id, CodeFilter(**conditions), limit=200)}
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=DEFINITIONS, changed=DEFINITIONS)
-def test_what_the_rules_let_pass_is_stored_and_read_back_whole(
-    conn: Conn, new: CodeDefinition, changed: CodeDefinition
-) -> None:
+def test_valid_code_is_stored_and_read_completely(conn: Conn, new: CodeDefinition, changed: CodeDefinition) -> None:
     assert find_errors(new) == find_errors(changed) == ()
     with conn.transaction(force_rollback=True):
         org_id = make_org(conn)
         stored = store.find(conn, org_id, store.add(conn, org_id, new))
         assert stored is not None
-        assert decided(stored) == decided(new)
+        assert definition_of(stored) == definition_of(new)
 
         store.save(conn, store.StoredCode(**identity(stored) | vars(changed)))
         again = store.find(conn, org_id, stored.id)
         assert again is not None
-        assert decided(again) == decided(changed)
+        assert definition_of(again) == definition_of(changed)
         if stored.encounter and again.encounter:
             assert again.encounter.id == stored.encounter.id
 
 
-def decided(code: CodeDefinition) -> dict[str, Any]:
-    """Everything but what the store adds."""
+def definition_of(code: CodeDefinition) -> dict[str, Any]:
+    """Return all fields except those that the store adds."""
     fields = {name: value for name, value in vars(code).items() if name in CodeDefinition.__dataclass_fields__}
     if code.encounter:
         fields["encounter"] = vars(code.encounter) | {"id": None}
@@ -123,22 +123,22 @@ def identity(code: store.StoredCode) -> dict[str, Any]:
     return {name: getattr(code, name) for name in ("id", "org_id", "created_at", "updated_at")}
 
 
-def test_a_code_is_taken_whoever_has_it_until_it_is_removed(conn: Conn) -> None:
-    mine, theirs = make_org(conn), make_org(conn)
-    (qr_id,) = add(conn, mine, definition("spy123"))
+def test_code_text_is_unique_across_organizations_until_deleted(conn: Conn) -> None:
+    first, second = make_org(conn), make_org(conn)
+    (qr_id,) = add(conn, first, definition("spy123"))
 
     with pytest.raises(CodeTaken):
-        add(conn, theirs, definition("spy123"))
-    add(conn, theirs, definition("SPY123"))  # another code: case counts
+        add(conn, second, definition("spy123"))
+    add(conn, second, definition("SPY123"))  # case matters
 
-    assert not store.delete(conn, theirs, qr_id)
-    assert store.delete(conn, mine, qr_id)
-    assert not store.delete(conn, mine, qr_id)
-    add(conn, theirs, definition("spy123"))
-    assert store.find(conn, mine, qr_id) is None
+    assert not store.delete(conn, second, qr_id)
+    assert store.delete(conn, first, qr_id)
+    assert not store.delete(conn, first, qr_id)
+    add(conn, second, definition("spy123"))
+    assert store.find(conn, first, qr_id) is None
 
 
-def test_a_taken_code_leaves_the_transaction_good(conn: Conn) -> None:
+def test_transaction_survives_a_taken_code_text(conn: Conn) -> None:
     org_id = make_org(conn)
     with db.transaction() as own:
         add(own, org_id, definition("spy123"))
@@ -146,13 +146,13 @@ def test_a_taken_code_leaves_the_transaction_good(conn: Conn) -> None:
             add(own, org_id, definition("spy123"))
         add(own, org_id, definition("spy124"))
 
-    assert found(conn, org_id) == {"spy124", "spy123"}
+    assert list_texts(conn, org_id) == {"spy124", "spy123"}
 
 
-def test_a_changed_code_may_be_taken_too(conn: Conn) -> None:
+def test_update_to_a_taken_code_text_raises(conn: Conn) -> None:
     org_id = make_org(conn)
-    _first, second = add(conn, org_id, definition("spy123"), definition("spy124"))
-    stored = store.find(conn, org_id, second)
+    _, other = add(conn, org_id, definition("spy123"), definition("spy124"))
+    stored = store.find(conn, org_id, other)
     assert stored is not None
 
     with pytest.raises(CodeTaken):
@@ -179,24 +179,24 @@ def test_filters(conn: Conn) -> None:
         definition("spy_24", scan_type="encounter", tags=("east",), active=False),
         definition("other", description="100% of_it", scan_type=None, target_url="https://example.com"),
     )
-    add(conn, make_org(conn), definition("elsewhere"))
+    add(conn, make_org(conn), definition("foreign"))
 
-    assert found(conn, org_id) == {"other", "spy_24", "spy123"}
-    assert found(conn, org_id, text="SPY") == {"spy_24", "spy123"}
-    assert found(conn, org_id, text="station") == {"spy123"}
-    assert found(conn, org_id, text="_") == {"other", "spy_24"}  # no wildcard
-    assert found(conn, org_id, text="%") == {"other"}
-    assert found(conn, org_id, text="\\") == set()
-    assert found(conn, org_id, tag="east") == {"spy_24", "spy123"}
-    assert found(conn, org_id, tag="eas") == set()
-    assert found(conn, org_id, scan_type="encounter") == {"spy_24"}
-    assert found(conn, org_id, active=False) == {"spy_24"}
-    assert found(conn, org_id, active=True, tag="east", text="123") == {"spy123"}
+    assert list_texts(conn, org_id) == {"other", "spy_24", "spy123"}
+    assert list_texts(conn, org_id, text="SPY") == {"spy_24", "spy123"}
+    assert list_texts(conn, org_id, text="station") == {"spy123"}
+    assert list_texts(conn, org_id, text="_") == {"other", "spy_24"}  # not a wildcard
+    assert list_texts(conn, org_id, text="%") == {"other"}
+    assert list_texts(conn, org_id, text="\\") == set()
+    assert list_texts(conn, org_id, tag="east") == {"spy_24", "spy123"}
+    assert list_texts(conn, org_id, tag="eas") == set()
+    assert list_texts(conn, org_id, scan_type="encounter") == {"spy_24"}
+    assert list_texts(conn, org_id, active=False) == {"spy_24"}
+    assert list_texts(conn, org_id, active=True, tag="east", text="123") == {"spy123"}
 
 
-def test_minted_codes_are_codes() -> None:
-    minted = {store.generate_code_text() for _ in range(100)}
+def test_generated_code_texts_are_unambiguous() -> None:
+    generated = {store.generate_code_text() for _ in range(100)}
 
-    assert len(minted) == 100
-    assert all(len(code) == 12 and set(code) <= set(store.BASE58) for code in minted)
+    assert len(generated) == 100
+    assert all(len(code) == 12 and set(code) <= set(store.BASE58) for code in generated)
     assert not set(store.BASE58) & set("0OIl")

@@ -1,4 +1,4 @@
-"""Players with a puzzle in hand."""
+"""Puzzles, opened and answered."""
 
 from typing import Any
 from uuid import UUID
@@ -12,7 +12,7 @@ RIGHT, WRONG = "open sesame", "open barley"
 
 
 def make_puzzle(conn: Conn, org_id: UUID | None = None, **fields: Any) -> tuple[UUID, UUID]:
-    """A code that hands out a puzzle, and the puzzle. `max_attempts` and `solution` are the puzzle's."""
+    """Create a code with a puzzle. Return both ids. `max_attempts`, `solution` and `puzzle_type` go to the puzzle."""
     changes = {name: fields.pop(name) for name in ("max_attempts", "solution", "puzzle_type") if name in fields}
     code_id = make_code(conn, org_id, scan_type="encounter", **fields)
     encounter_id = make_encounter(conn, code_id)
@@ -22,7 +22,7 @@ def make_puzzle(conn: Conn, org_id: UUID | None = None, **fields: Any) -> tuple[
 
 
 def open_puzzle(conn: Conn, player: SignedInPlayer, code_id: UUID) -> UUID:
-    """A successful scan of the code."""
+    """Submit a scan of the code that succeeds."""
     scan_id = submit_scan(conn, player.id, code_id)
     judge_pending()
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (scan_id,)).fetchone() == ("success",)

@@ -1,6 +1,7 @@
-"""Puzzles over HTTP: for whom, how often, paid once, and never told what solves them."""
+"""Puzzles over HTTP: for players who scanned their code, paid once, and without revealing the solution."""
 
 import logging
+from threading import Barrier
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,26 +24,24 @@ def ada(app: Flask, conn: Conn) -> SignedInPlayer:
     return sign_in(app, conn)
 
 
-def test_a_right_answer_is_paid_and_told(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_right_answer_pays_the_reward_and_appends_events(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_quantity=3)
     scan_id = open_puzzle(conn, ada, code)
 
-    told = answer(client, ada, puzzle, "Open  SESAME")
+    response = answer(client, ada, puzzle, "Open  SESAME")
 
-    assert (told.status_code, told.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
+    assert (response.status_code, response.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
     assert scans.list_inventory(conn, ada.id) == [("gem", 3)]
-    told_live = conn.execute(
+    events = conn.execute(
         "SELECT type, data FROM events WHERE player_id = %s AND org_id IS NOT NULL ORDER BY xid, id OFFSET 2", (ada.id,)
     ).fetchall()
     paid = {"scan_id": str(scan_id), "encounter_id": str(puzzle), "reward": "gem", "quantity": 3}
-    qr_code = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code,)).fetchone()
-    assert qr_code is not None
-    assert told_live == [("encounter_solved", paid | {"qr_code": qr_code[0]}), ("reward_granted", paid)]
+    row = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code,)).fetchone()
+    assert row is not None
+    assert events == [("encounter_solved", paid | {"qr_code": row[0]}), ("reward_granted", paid)]
 
 
-def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(
-    client: Any, conn: Conn, ada: SignedInPlayer
-) -> None:
+def test_answer_after_the_solution_repeats_the_response(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=2)
     open_puzzle(conn, ada, code)
     first = answer(client, ada, puzzle)
@@ -54,18 +53,18 @@ def test_once_solved_the_first_answer_is_repeated_and_nothing_paid(
     assert balance(conn, ada.id) == 1
 
 
-def test_wrong_answers_are_counted_until_they_are_spent(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_answer_without_attempts_left_is_409(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=2)
     open_puzzle(conn, ada, code)
 
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 1}
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
-    spent = answer(client, ada, puzzle, RIGHT)
-    assert (spent.status_code, spent.content_type) == (409, "application/problem+json")
+    response = answer(client, ada, puzzle, RIGHT)
+    assert (response.status_code, response.content_type) == (409, "application/problem+json")
     assert balance(conn, ada.id) == 0
 
 
-def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_puzzle_without_a_limit_accepts_any_number_of_answers(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn)
     open_puzzle(conn, ada, code)
     for _ in range(5):
@@ -73,7 +72,7 @@ def test_without_a_limit_one_may_guess_on(client: Any, conn: Conn, ada: SignedIn
     assert answer(client, ada, puzzle).json["solved"] is True
 
 
-def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_puzzle_without_a_reward_can_be_solved(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_item=None, reward_quantity=None)
     open_puzzle(conn, ada, code)
     for _ in range(2):
@@ -84,7 +83,7 @@ def test_a_puzzle_without_a_reward_is_solved_all_the_same(client: Any, conn: Con
 
 
 @pytest.mark.parametrize("solution", [None, "\u200b "])
-def test_a_puzzle_without_a_solution_costs_no_attempt(
+def test_puzzle_without_a_solution_costs_no_attempt(
     client: Any, conn: Conn, ada: SignedInPlayer, solution: str | None
 ) -> None:
     code, puzzle = make_puzzle(conn, solution=solution, max_attempts=1)
@@ -95,13 +94,13 @@ def test_a_puzzle_without_a_solution_costs_no_attempt(
     assert answer(client, ada, puzzle).json["solved"] is True
 
 
-def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_puzzle_needs_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     org = make_org(conn)
     code, puzzle = make_puzzle(conn, org, per_player_limit=None)
     grace = sign_in(app, conn)
     submit_scan(conn, grace.id, make_code(conn, org), LISBON)
     open_puzzle(conn, ada, code)
-    held = submit_scan(conn, grace.id, code, AMSTERDAM)  # from Lisbon, in no time
+    held = submit_scan(conn, grace.id, code, AMSTERDAM)
     judge_pending()
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (held,)).fetchone() == ("held",)
 
@@ -112,7 +111,8 @@ def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: 
     assert answer(client, ada, uuid4()).status_code == 404
     assert client.post(f"/encounters/{puzzle}/solve", json={"answer": RIGHT}).status_code == 401
     assert client.post("/encounters/1/solve", json={"answer": RIGHT}, headers=ada.headers).status_code == 404
-    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)  # for the scan in Lisbon
+    # The reward of the scan in Lisbon.
+    assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
 
 
 @pytest.mark.parametrize(
@@ -128,32 +128,33 @@ def test_only_after_a_successful_scan(app: Flask, client: Any, conn: Conn, ada: 
         ({"answer": RIGHT, "solved": True}, "body.solved"),
     ],
 )
-def test_bad_answers_cost_no_attempt(
+def test_invalid_answer_costs_no_attempt(
     client: Any, conn: Conn, ada: SignedInPlayer, body: dict[str, Any], loc: str
 ) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=1)
     open_puzzle(conn, ada, code)
-    refused = client.post(f"/encounters/{puzzle}/solve", json=body, headers=ada.headers)
-    assert refused.status_code == 422
-    assert [fault["loc"] for fault in refused.json["errors"]] == [loc]
+    response = client.post(f"/encounters/{puzzle}/solve", json=body, headers=ada.headers)
+    assert response.status_code == 422
+    assert [error["loc"] for error in response.json["errors"]] == [loc]
     assert answer(client, ada, puzzle, "x" * 1_000).json == {"solved": False, "attempts_left": 0}
 
 
-def test_every_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_each_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=3, max_attempts=1)
     for _ in range(2):
         open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle).json["solved"] is True
     assert answer(client, ada, puzzle).json["solved"] is True
     assert balance(conn, ada.id) == 2
-    assert answer(client, ada, puzzle, WRONG).json["solved"] is True  # nothing is open: the last answer again
+    # No scan is open: the last response is repeated.
+    assert answer(client, ada, puzzle, WRONG).json["solved"] is True
     open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
-    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}  # the second's
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}
     assert balance(conn, ada.id) == 2
 
 
-def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(
+def test_last_solution_is_repeated_if_a_later_scan_has_no_attempts_left(
     client: Any, conn: Conn, ada: SignedInPlayer
 ) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
@@ -168,24 +169,25 @@ def test_where_the_last_opening_was_spent_what_was_solved_is_repeated(
     assert balance(conn, ada.id) == 3
 
 
-def test_a_retried_wrong_answer_spends_one_attempt(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+def test_retried_wrong_answer_costs_one_attempt(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=3)
     open_puzzle(conn, ada, code)
-    told = [answer(client, ada, puzzle, WRONG, key="lost-answer").json for _ in range(4)]
-    assert told == [{"solved": False, "attempts_left": 2}] * 4
-    assert answer(client, ada, puzzle, RIGHT, key="lost-answer").status_code == 422
+    bodies = [answer(client, ada, puzzle, WRONG, key="lost").json for _ in range(4)]
+    assert bodies == [{"solved": False, "attempts_left": 2}] * 4
+    assert answer(client, ada, puzzle, RIGHT, key="lost").status_code == 422
     assert answer(client, ada, puzzle, WRONG, key="another").json == {"solved": False, "attempts_left": 1}
 
 
 @pytest.mark.parametrize("text", [RIGHT, WRONG])
-def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: SignedInPlayer, text: str) -> None:
+def test_late_retry_does_not_answer_for_another_scan(client: Any, conn: Conn, ada: SignedInPlayer, text: str) -> None:
     code, puzzle = make_puzzle(conn, per_player_limit=None, max_attempts=1)
     open_puzzle(conn, ada, code)
-    first = answer(client, ada, puzzle, text, key="lost-answer").json
+    first = answer(client, ada, puzzle, text, key="lost").json
     open_puzzle(conn, ada, code)
-    assert answer(client, ada, puzzle, text, key="lost-answer").json == first
+    assert answer(client, ada, puzzle, text, key="lost").json == first
     before = balance(conn, ada.id)
-    assert answer(client, ada, puzzle).json["solved"] is True  # the second is as open as it was
+    # The second scan is still open.
+    assert answer(client, ada, puzzle).json["solved"] is True
     assert balance(conn, ada.id) == before + 1
 
 
@@ -195,8 +197,8 @@ def test_a_late_retry_is_for_no_other_opening(client: Any, conn: Conn, ada: Sign
 @pytest.fixture
 def change(client: Any, staff: Staff) -> Any:
     def patch(code: UUID, **fields: Any) -> None:
-        answered = client.patch(f"{staff.codes}/{code}", json=fields, headers=staff.admin.headers)
-        assert answered.status_code == 200, answered.text
+        response = client.patch(f"{staff.codes}/{code}", json=fields, headers=staff.admin.headers)
+        assert response.status_code == 200, response.text
 
     return patch
 
@@ -204,7 +206,7 @@ def change(client: Any, staff: Staff) -> Any:
 PUZZLE = {"puzzle_type": "hacking", "difficulty_level": 9, "solution": "xyzzy", "max_attempts": 5}
 
 
-def test_a_replaced_puzzle_is_graded_by_its_new_solution(
+def test_replaced_puzzle_is_graded_by_its_new_solution(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id, max_attempts=2)
@@ -212,11 +214,11 @@ def test_a_replaced_puzzle_is_graded_by_its_new_solution(
     answer(client, ada, puzzle, WRONG)
     change(code, encounter=PUZZLE)
 
-    assert answer(client, ada, puzzle, RIGHT).json == {"solved": False, "attempts_left": 3}  # one of five was spent
+    assert answer(client, ada, puzzle, RIGHT).json == {"solved": False, "attempts_left": 3}
     assert answer(client, ada, puzzle, "xyzzy").json["solved"] is True
 
 
-def test_a_replaced_puzzle_pays_no_scan_twice(
+def test_replaced_puzzle_pays_no_scan_twice(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id)
@@ -227,7 +229,8 @@ def test_a_replaced_puzzle_pays_no_scan_twice(
 
     change(code, encounter=None)
     assert answer(client, ada, puzzle).status_code == 404
-    change(code, encounter=PUZZLE)  # another one, under another id
+    # A new puzzle with a new id.
+    change(code, encounter=PUZZLE)
     row = conn.execute("SELECT id FROM encounters WHERE qr_code_id = %s", (code,)).fetchone()
     assert row is not None
     assert row[0] != puzzle
@@ -235,7 +238,7 @@ def test_a_replaced_puzzle_pays_no_scan_twice(
     assert balance(conn, ada.id) == 1
 
 
-def test_a_scan_that_was_paid_as_a_drop_is_not_paid_as_a_puzzle(
+def test_scan_paid_as_an_item_drop_opens_no_puzzle(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
     code = make_code(conn, staff.org_id)
@@ -248,7 +251,7 @@ def test_a_scan_that_was_paid_as_a_drop_is_not_paid_as_a_puzzle(
     assert balance(conn, ada.id) == 1
 
 
-def test_a_removed_code_still_owes_its_puzzle(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
+def test_puzzle_of_a_deleted_code_can_be_solved(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, staff.org_id)
     open_puzzle(conn, ada, code)
     assert client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers).status_code == 204
@@ -256,53 +259,61 @@ def test_a_removed_code_still_owes_its_puzzle(client: Any, conn: Conn, staff: St
 
 
 @pytest.mark.parametrize("kind", ["decryption", "pattern"])
-def test_a_solution_that_nothing_is_left_of_is_refused(client: Any, staff: Staff, kind: str) -> None:
+def test_solution_that_is_empty_when_normalized_is_422(client: Any, staff: Staff, kind: str) -> None:
     puzzle = {"puzzle_type": kind, "difficulty_level": 1, "solution": " \t"}
     body = {"scan_type": "encounter", "encounter": puzzle}
-    refused = client.post(staff.codes, json=body, headers=staff.admin.headers)
-    assert refused.status_code == 422
-    assert refused.json["errors"][0]["loc"] == "body.encounter.solution"
+    response = client.post(staff.codes, json=body, headers=staff.admin.headers)
+    assert response.status_code == 422
+    assert response.json["errors"][0]["loc"] == "body.encounter.solution"
 
 
 # Secrets ------------------------------------------------------------------------------------------------------------
 
-SECRET = "the-solution-nobody-may-read"
+SECRET = "the-secret-solution"
 
 
-def test_no_answer_event_or_log_line_holds_the_solution(
+def test_no_response_event_or_log_entry_holds_the_solution(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, capfd: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of all that players and staff below admin can ask for, and of what the event log keeps."""
+    """Reads every response for players and staff below admin, the stored responses, the event log and the logs."""
     caplog.set_level(logging.DEBUG)
     puzzle = {"puzzle_type": "hacking", "difficulty_level": 2, "solution": SECRET, "max_attempts": 3}
-    made = client.post(
+    created = client.post(
         staff.codes,
         json={"code": "vault", "scan_type": "encounter", "encounter": puzzle},
         headers=staff.admin.headers,
     )
-    assert made.json["encounter"]["solution"] == SECRET
-    code, encounter = made.json["id"], made.json["encounter"]["id"]
+    assert created.json["encounter"]["solution"] == SECRET
+    code, encounter = created.json["id"], created.json["encounter"]["id"]
     scan_id = open_puzzle(conn, ada, UUID(code))
 
-    told = [answer(client, ada, encounter, text, key=str(n)).text for n, text in enumerate((WRONG, SECRET, WRONG))]
-    assert '"solved":true' in told[1].replace(" ", "")
-    asked = [(path, ada) for path in (f"/scan/{scan_id}", f"/player/{ada.id}/history", "/qr/vault")]
-    asked += [(path, staff[role]) for role in ("analyst", "member") for path in (staff.codes, f"{staff.codes}/{code}")]
-    told += [client.get(path, headers=person.headers).text for path, person in asked]
-    told += [str(row) for row in conn.execute("SELECT data FROM events")]
-    told += [str(row) for row in conn.execute("SELECT outcome, request_id FROM player_scans")]
-    told += [str(row) for row in conn.execute("SELECT * FROM idempotency_keys")]
-    told += [*capfd.readouterr(), caplog.text]
+    texts = [answer(client, ada, encounter, text, key=str(n)).text for n, text in enumerate((WRONG, SECRET, WRONG))]
+    assert '"solved":true' in texts[1].replace(" ", "")
+    reads = [(path, ada) for path in (f"/scan/{scan_id}", f"/player/{ada.id}/history", "/qr/vault")]
+    reads += [(path, staff[role]) for role in ("analyst", "member") for path in (staff.codes, f"{staff.codes}/{code}")]
+    for path, reader in reads:
+        response = client.get(path, headers=reader.headers)
+        assert response.status_code == 200
+        texts.append(response.text)
+    for statement in (
+        "SELECT data FROM events",
+        "SELECT outcome, request_id FROM player_scans",
+        "SELECT * FROM idempotency_keys",
+    ):
+        rows = conn.execute(statement).fetchall()
+        assert rows, statement
+        texts += map(str, rows)
+    texts += [*capfd.readouterr(), caplog.text]
 
-    assert not [text for text in told if SECRET in text]
+    assert not [text for text in texts if SECRET in text]
 
 
 # Races --------------------------------------------------------------------------------------------------------------
 
 
 def guess(encounter_id: UUID, player: SignedInPlayer, app: Flask, text: str) -> tuple[int, Any]:
-    told = answer(app.test_client(), player, encounter_id, text)
-    return told.status_code, told.json
+    response = answer(app.test_client(), player, encounter_id, text)
+    return response.status_code, response.json
 
 
 def read_without_lock(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[UUID]:
@@ -311,22 +322,22 @@ def read_without_lock(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[U
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
+def test_concurrent_wrong_answers_stop_at_the_limit(
     app: Flask, conn: Conn, ada: SignedInPlayer, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each request reads what was tried before any other writes, unless the scan's lock keeps them apart."""
+    """Without the lock of the scan, each request reads the attempts before any other writes."""
     code, puzzle = make_puzzle(conn, max_attempts=3)
     open_puzzle(conn, ada, code)
     if not guarded:
         monkeypatch.setattr(store, "lock_scans", read_without_lock)
         meet_before(monkeypatch, "record_wrong_answer", 5)
 
-    told = run_concurrently([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
+    results = run_concurrently([lambda: guess(puzzle, ada, app, WRONG)] * (50 if guarded else 5))
 
-    wrong = sorted(body["attempts_left"] for status, body in told if status == 200)
+    wrong = sorted(body["attempts_left"] for status, body in results if status == 200)
     if guarded:
         assert wrong == [0, 1, 2]
-        assert [status for status, _ in told].count(409) == 47
+        assert [status for status, _ in results].count(409) == 47
         assert conn.execute("SELECT wrong_answers FROM encounter_attempts").fetchone() == (3,)
     else:
         assert wrong == [2] * 5
@@ -334,7 +345,7 @@ def test_fifty_wrong_answers_at_once_spend_what_there_is_and_no_more(
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_right_answers_at_once_are_paid_once(
+def test_concurrent_right_answers_are_paid_once(
     app: Flask, conn: Conn, ada: SignedInPlayer, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, puzzle = make_puzzle(conn)
@@ -344,7 +355,7 @@ def test_right_answers_at_once_are_paid_once(
         meet_before(monkeypatch, "record_solution", 5)
         conn.execute("ALTER TABLE inventory_ledger DROP CONSTRAINT inventory_ledger_source_key")
     try:
-        told = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
+        results = run_concurrently([lambda: guess(puzzle, ada, app, RIGHT)] * (30 if guarded else 5))
     finally:
         if not guarded:
             paid = balance(conn, ada.id)
@@ -353,26 +364,24 @@ def test_right_answers_at_once_are_paid_once(
                 "ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id)"
             )
     if guarded:
-        assert told == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30
+        assert results == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30
         assert balance(conn, ada.id) == 1
     else:
         assert paid == 5
 
 
 def meet_before(monkeypatch: pytest.MonkeyPatch, name: str, n: int) -> None:
-    """Let `n` requests come to a function of the store before any of them enters it."""
-    from threading import Barrier
-
-    barrier, entered = Barrier(n), getattr(store, name)
+    """Let `n` requests reach a function of the store before any of them runs it."""
+    barrier, run = Barrier(n), getattr(store, name)
 
     def enter(*args: Any) -> Any:
         barrier.wait(10)
-        return entered(*args)
+        return run(*args)
 
     monkeypatch.setattr(store, name, enter)
 
 
-def test_a_crash_between_the_reward_and_the_answer_pays_all_or_nothing(
+def test_crash_before_the_commit_pays_nothing(
     client: Any, conn: Conn, ada: SignedInPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, puzzle = make_puzzle(conn, max_attempts=1)

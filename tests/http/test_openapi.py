@@ -18,7 +18,7 @@ from shared.infra import db
 from shared.quests import grpc_channel
 from shared.settings import settings as waymark
 from tests.conftest import Player
-from tests.renders.factories import ask, make_render
+from tests.renders.factories import add_render, make_render
 from tests.security.route_permissions import PERMISSIONS
 from tests.support.callers import make_key, make_staff
 from tests.support.factories import make_code, make_encounter, make_held_scan
@@ -144,7 +144,7 @@ def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
             "player_id": staff.member.id,
             "encounter_id": puzzle,
             "scan_id": make_held_scan(conn, staff.member.id, code),
-            "render_id": ask(conn, staff.org_id, [code]),
+            "render_id": add_render(conn, staff.org_id, [code]),
             "key_id": machine.id,
         }
     credentials = dict(zip(OUTSIDERS, (others.owner.headers, stranger.headers), strict=True))

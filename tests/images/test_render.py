@@ -5,13 +5,14 @@ import sys
 from dataclasses import replace
 from hashlib import sha256
 from itertools import product
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import ImageTooSmall, TextTooLong
-from shared.images.image_spec import MAX_SIZE, MAX_TEXT_BYTES, MIN_SIZE, ErrorCorrection, ImageSpec
+from shared.images.image_spec import MAX_SIZE, MAX_TEXT_BYTES, MIN_SIZE, ErrorCorrection, Format, ImageSpec, Style
 from shared.images.layout import QUIET_ZONE, fit, logo_box
 from shared.images.readback import is_readable
 from shared.images.render import render
@@ -78,7 +79,7 @@ def test_the_level_is_not_raised() -> None:
 
 SPECS = [
     ImageSpec(SHORT, kind, style=style, level="H", logo="0" * 64)
-    for kind, style in product(("png", "svg", "pdf"), ("squares", "dots", "rounded"))
+    for kind, style in product(get_args(Format), get_args(Style))
 ]
 RENDER_AGAIN = """
 from hashlib import sha256

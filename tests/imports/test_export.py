@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared.codes import store
 from shared.imports import csv_cells
 from shared.infra.db import Conn
-from tests.codes.factories import PUZZLE, make
+from tests.codes.factories import PUZZLE, create
 from tests.imports.factories import bulk, export, left, stored, upload
 from tests.imports.sample_codes import BODIES
 from tests.support.callers import Staff, make_staff
@@ -42,7 +42,7 @@ def test_every_code_is_a_row_oldest_first(
     client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imports, "PAGE", 3)
-    made = [make(client, staff).json["code"] for _ in range(7)]
+    made = [create(client, staff).json["code"] for _ in range(7)]
     make_code(conn, make_org(conn))
 
     answer = export(client, staff)
@@ -61,7 +61,7 @@ def test_no_codes_are_a_header(client: Any, staff: Staff) -> None:
 def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "PAGE", 2)
     for _ in range(5):
-        make(client, staff)
+        create(client, staff)
     pages = []
     oldest_first = store.list_range
 
@@ -76,7 +76,7 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
 
     assert first.count(b"\r\n") == 3
     assert len(pages) == 1
-    make(client, staff)  # later than the export
+    create(client, staff)  # later than the export
     assert sum(piece.count(b"\r\n") for piece in pieces) == 3
     assert len(set(pages)) == 3
 
@@ -94,7 +94,7 @@ def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch
 
 def test_codes_whose_ids_are_ahead_are_written_too(client: Any, conn: Conn, staff: Staff) -> None:
     """As gen_random_uuid() gives them."""
-    made = [make(client, staff).json["code"] for _ in range(2)]
+    made = [create(client, staff).json["code"] for _ in range(2)]
     conn.execute(
         "UPDATE qr_codes SET id = 'ffffffff-ffff-4fff-bfff-ffffffffffff' WHERE org_id = %s AND code = %s",
         (staff.org_id, made[0]),
@@ -108,7 +108,7 @@ def test_a_destination_that_was_removed_is_left_out_and_the_file_can_be_imported
 ) -> None:
     """Also one that another organization has since."""
     for code, to in (("gone", None), ("kept", None), ("lost", "gone"), ("found", "kept")):
-        assert make(client, staff, code=code, destination_code=to).status_code == 201
+        assert create(client, staff, code=code, destination_code=to).status_code == 201
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE code = 'gone'")
     make_code(conn, make_org(conn), code="gone")
 
@@ -122,7 +122,7 @@ def test_a_destination_that_was_removed_is_left_out_and_the_file_can_be_imported
 def test_a_puzzle_as_large_as_one_may_be_comes_back(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
     """Its quotes are doubled in the file."""
     puzzle = PUZZLE | {"data": {"letters": [""] * 250_000}}
-    made = make(client, staff, scan_type="encounter", encounter=puzzle)
+    made = create(client, staff, scan_type="encounter", encounter=puzzle)
     assert made.status_code == 201, made.text
     exported = export(client, staff)
     conn.execute("UPDATE qr_codes SET deleted_at = now()")
@@ -132,7 +132,7 @@ def test_a_puzzle_as_large_as_one_may_be_comes_back(app: Flask, client: Any, con
 
 @pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False)])
 def test_solutions_are_for_those_who_make_codes(client: Any, staff: Staff, role: str, told: bool) -> None:
-    make(client, staff, scan_type="encounter", encounter=PUZZLE)
+    create(client, staff, scan_type="encounter", encounter=PUZZLE)
 
     answer = export(client, staff, by=staff[role])
 
@@ -144,7 +144,7 @@ def test_solutions_are_for_those_who_make_codes(client: Any, staff: Staff, role:
 def test_no_cell_is_a_formula(client: Any, staff: Staff) -> None:
     for start in ("=", "+", "-", "@", "\t", "\r"):
         text = f"{start}cmd|' /C calc'!A0"
-        make(
+        create(
             client,
             staff,
             description=text,
@@ -152,7 +152,7 @@ def test_no_cell_is_a_formula(client: Any, staff: Staff) -> None:
             latitude=-4.5,
             longitude=-1,
         )
-    make(client, staff, code="-dash", tags=["=x"], encounter=PUZZLE | {"solution": "@x", "data": {"a": "=x"}})
+    create(client, staff, code="-dash", tags=["=x"], encounter=PUZZLE | {"solution": "@x", "data": {"a": "=x"}})
 
     for row in read(export(client, staff)):
         formulas = {name: cell for name, cell in row.items() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))}

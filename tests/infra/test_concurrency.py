@@ -1,4 +1,4 @@
-"""Taking turns: so many at once, in order, and nobody for longer than a lease."""
+"""The concurrency limiter: up to N permits, in order, each for at most a lease."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from shared.infra.concurrency import PERMIT_SECONDS, ConcurrencyLimiter, Permit,
 
 
 class Room:
-    """Whoever was let in, with a clock that stands still."""
+    """A limiter with a stopped clock, and what it started."""
 
     def __init__(self, at_once: int) -> None:
         self.started: list[int] = []
@@ -49,7 +49,7 @@ def test_as_many_start_as_may_and_the_others_in_order() -> None:
     assert room.started == [0, 1, 2], "a turn that is given up twice makes room once"
 
 
-def test_who_ends_is_told_who_is_next() -> None:
+def test_released_permit_returns_the_next_request() -> None:
     room = Room(1)
     for who in range(2):
         room.turns.submit(who)
@@ -73,14 +73,14 @@ def test_who_steps_aside_makes_room_and_leaves_none_behind() -> None:
     assert room.started == [0, 1]
     assert room.turns.release_and_take_next(room.taken[0]) is None, "its turn was over already"
     release_permit()
-    assert room.started == [0, 1], "no turn of this thread's any more"
+    assert room.started == [0, 1], "this thread no longer has a permit"
 
 
-def test_a_turn_lasts_as_long_as_its_lease_where_somebody_waits(pass_time: Callable[[float], None]) -> None:
+def test_permit_expires_after_its_lease_while_a_request_waits(pass_time: Callable[[float], None]) -> None:
     room = Room(1)
     assert room.turns.expire_permits() is None
     room.turns.submit(0)
-    assert room.turns.expire_permits() is None, "nobody waits"
+    assert room.turns.expire_permits() is None, "no request waits"
 
     room.turns.submit(1)
     pass_time(PERMIT_SECONDS / 4)

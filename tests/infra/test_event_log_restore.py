@@ -43,7 +43,7 @@ def test_what_was_folded_is_not_folded_again_and_all_else_is(conn: Conn) -> None
 
 
 def test_marks_alone_are_enough(conn: Conn) -> None:
-    """The events themselves had been forgotten."""
+    """The events themselves had been purged."""
     code, player = make_code(conn), make_player(conn)
     settle(conn, player, code)
     roll_up()

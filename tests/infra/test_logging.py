@@ -26,7 +26,7 @@ def logged(code: str) -> list[dict[str, Any]]:
 
 
 def test_a_line_names_its_process_and_its_request() -> None:
-    """Ours and the libraries' alike."""
+    """Waymark's loggers and the libraries' alike."""
     told = logged("""
 with bound_request_id("r-1"):
     log.info("scan_settled", scan_id="s-1")

@@ -24,7 +24,7 @@ def test_a_message_has_an_actor_on_its_queue(message: type[Message]) -> None:
     assert broker.get_actor(message.__name__).queue_name == message.queue
 
 
-def test_the_scheduler_sends_every_nudge_again_and_cleans_up() -> None:
+def test_scheduler_sends_every_message_and_cleanup() -> None:
     jobs = build_scheduler(cast("Any", None)).get_jobs()
 
     assert {job.args[1] for job in jobs} == {

@@ -22,7 +22,7 @@ def test_threads_that_come_at_once_get_the_same() -> None:
         assert len({id(made) for made in threads.map(ask, range(8))}) == 1
 
 
-def test_what_is_taken_back_is_made_anew() -> None:
+def test_a_value_is_made_again_after_a_reset() -> None:
     made = per_process(object)
     first = made()
     assert made.reset() is first

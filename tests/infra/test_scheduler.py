@@ -1,4 +1,4 @@
-"""One leads, others stand by; and only who leads sends."""
+"""One scheduler leads and sends; the others wait."""
 
 import threading
 from typing import Any
@@ -38,7 +38,7 @@ def lead_and_fire(stopping: threading.Event) -> None:
             scheduler.send_if_leader(lead, ScansPending())
 
 
-def test_who_stands_by_leads_when_the_leader_is_gone(conn: Conn) -> None:
+def test_standby_leads_after_the_leader_dies(conn: Conn) -> None:
     stopping = threading.Event()
     with leadership("test", stopping) as first:
         assert first is not None
@@ -57,7 +57,7 @@ def test_a_leader_that_lost_its_lock_sends_nothing(sent: list[Message], conn: Co
     assert sent == []
 
 
-def test_redis_away_costs_a_tick_and_not_the_scheduler(monkeypatch: pytest.MonkeyPatch, conn: Conn) -> None:
+def test_scheduler_survives_an_unavailable_redis(monkeypatch: pytest.MonkeyPatch, conn: Conn) -> None:
     def away(_message: Any) -> None:
         raise redis.ConnectionError("connection refused")
 

@@ -36,7 +36,7 @@ TOKEN = "b7Gq1xN0zV5kT2mW"
 
 @pytest.fixture
 def load(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Reads the settings from GOOD with changes; None takes a variable away."""
+    """Return a function that reads the settings from GOOD with changes. None removes a variable."""
 
     def make(**changes: str | None) -> Settings:
         for name in ("WAYMARK_ENV", "PUBLIC_URL"):
@@ -129,7 +129,7 @@ def test_no_random_secret_is_taken_for_an_example(raw: bytes) -> None:
         assert not WELL_KNOWN.search(secret.lower())
 
 
-def test_what_is_seldom_meant_is_said(load: Any) -> None:
+def test_production_warnings_name_the_setting(load: Any) -> None:
     odd = {"PUBLIC_URL": "http://w.example", "ALLOWED_ORIGINS": "http://g.example", "RATE_LIMITS_ENABLED": "false"}
 
     assert not list(find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
@@ -155,7 +155,7 @@ def test_what_is_seldom_meant_is_said(load: Any) -> None:
         {"GRPC_SERVER_URL": "localhost:50051", "GRPC_TOKEN": TOKEN, "GRPC_CA_FILE": ""},
     ],
 )
-def test_a_token_that_nobody_else_could_read(load: Any, changes: dict[str, Any]) -> None:
+def test_a_grpc_token_over_tls_or_loopback_is_not_in_clear(load: Any, changes: dict[str, Any]) -> None:
     assert not load(**PRODUCTION | changes).sends_grpc_token_in_clear
     assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN=TOKEN, GRPC_TLS="false").sends_grpc_token_in_clear
 

@@ -107,7 +107,7 @@ def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatc
     assert max(map(len, blocks)) <= BLOCK_SIZE
 
 
-def test_until_it_is_whole_nobody_sees_it(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_is_visible_only_once_complete(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART", 5 * 2**20)
     with storage.write("renders/a/1") as out:
         for _ in range(5):
@@ -134,7 +134,7 @@ def test_of_a_file_that_fails_nothing_is_left(storage: Storage, monkeypatch: pyt
     assert storage.purge_drafts(datetime.now(UTC) + timedelta(days=1)) == 0
 
 
-def test_drafts_of_a_process_that_died_are_forgotten(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drafts_of_a_dead_process_are_purged(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART", 5 * 2**20)
     unfinished = storage.write("renders/a/1")
     out = unfinished.__enter__()

@@ -33,11 +33,11 @@ def test_what_cannot_be_stored_is_named(text: str, named: str | None) -> None:
     assert [fault.loc for fault in refused.value.faults] == [named]
 
 
-def test_places_that_are_not_told_are_not_put_into_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paths_are_formatted_only_for_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     """A body of a mebibyte holds half a million values, and took seconds."""
 
     def words(*_: Any) -> str:
-        raise AssertionError("of a place that nobody asked for")
+        raise AssertionError("formatted without an error")
 
     monkeypatch.setattr(strict_json, "_format_path", words)
     assert len(strict_json.loads(b"[" + b'{"a":"b"},' * 1_000 + b"0]")) == 1_001

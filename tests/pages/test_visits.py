@@ -278,7 +278,7 @@ def test_a_server_that_never_came_that_far_has_stored_nothing(conn: Conn) -> Non
 def test_no_more_are_kept_than_the_bound(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(visit_buffer, "MOST", 3)
+    monkeypatch.setattr(visit_buffer, "MAX_BUFFERED", 3)
     code = poster(conn)
     assert [open_code(code).status_code for _ in range(5)] == [302] * 5
     visit_log.flush()

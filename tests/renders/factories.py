@@ -1,18 +1,21 @@
-"""Renders, made straight or over HTTP, and what is found in their files."""
+"""Renders, their work, and the contents of their files."""
 
 import csv
 import zipfile
+from dataclasses import replace
 from io import BytesIO, StringIO
 from typing import Any
 from uuid import UUID
 
+from shared.images import store as images
+from shared.images.code_url import code_url
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.storage.factory import storage
 from shared.renders import rules, store
 from shared.renders.rules import Render, RenderOptions
 from tests.images.camera_view import decode
-from tests.support.factories import make_code
+from tests.support.factories import code_text, make_code
 from workers import renders as worker
 
 
@@ -20,15 +23,26 @@ def make_codes(conn: Conn, org_id: UUID, n: int, **fields: Any) -> list[UUID]:
     return [make_code(conn, org_id, **fields) for _ in range(n)]
 
 
-def ask(conn: Conn, org_id: UUID, qr_ids: list[UUID], **fields: Any) -> UUID:
-    """A queued render."""
+def urls(conn: Conn, codes: list[UUID]) -> list[str]:
+    """Return what the symbols of these codes encode."""
+    return [code_url(code_text(conn, code)) for code in codes]
+
+
+def customize(conn: Conn, code: UUID, logo: bytes | None = None, **fields: Any) -> None:
+    """Store an appearance and a logo of a code, without verification."""
+    images.save_style(conn, code, replace(images.lock_customization(conn, code), **fields))
+    images.save_logo(conn, code, logo)
+
+
+def add_render(conn: Conn, org_id: UUID, qr_ids: list[UUID], **options: Any) -> UUID:
+    """Store a queued render."""
     with db.transaction() as own:
-        return store.add(own, org_id, None, RenderOptions(**fields), qr_ids)
+        return store.add(own, org_id, None, RenderOptions(**options), qr_ids)
 
 
 def make_render(conn: Conn, org_id: UUID, code: UUID) -> UUID:
-    """One that is done, of one code."""
-    render_id = ask(conn, org_id, [code])
+    """Store a render of one code, and finish it."""
+    render_id = add_render(conn, org_id, [code])
     work()
     return render_id
 
@@ -53,8 +67,19 @@ def work() -> None:
         pass
 
 
-def file_of(conn: Conn, render_id: UUID) -> bytes:
-    """The bytes of a render that is done."""
+def expire_leases(conn: Conn) -> None:
+    """Expire every lease, as if its worker had crashed."""
+    conn.execute("UPDATE render_chunks SET lease_until = now() WHERE lease_until IS NOT NULL")
+    conn.execute("UPDATE render_jobs SET lease_until = now() WHERE lease_until IS NOT NULL")
+
+
+def events(conn: Conn) -> list[tuple[str, dict[str, Any]]]:
+    """Return type and data of every event."""
+    return [(row[0], row[1]) for row in conn.execute("SELECT type, data FROM events ORDER BY xid, id")]
+
+
+def read_file(conn: Conn, render_id: UUID) -> bytes:
+    """Return the file of a finished render."""
     render = find(conn, render_id)
     assert render.status == "done", render
     assert render.file_name is not None
@@ -63,30 +88,24 @@ def file_of(conn: Conn, render_id: UUID) -> bytes:
     return data
 
 
-def pictures(data: bytes) -> dict[str, bytes]:
-    """The archive's entries besides the manifest, by name; every checksum is right."""
+def read_images(data: bytes) -> dict[str, bytes]:
+    """Return the images of an archive by name. Every checksum is verified."""
     with zipfile.ZipFile(BytesIO(data)) as archive:
         assert archive.testzip() is None
         assert len(set(archive.namelist())) == len(archive.namelist())
         return {name: archive.read(name) for name in archive.namelist() if name != "manifest.csv"}
 
 
-def manifest(data: bytes) -> list[dict[str, str]]:
+def read_manifest(data: bytes) -> list[dict[str, str]]:
     with zipfile.ZipFile(BytesIO(data)) as archive:
         return list(csv.DictReader(StringIO(archive.read("manifest.csv").decode("utf-8-sig"), newline="")))
 
 
-def texts(data: bytes) -> list[str]:
-    """What each PNG says, in the archive's order."""
-    return [decode(png)[0] for png in pictures(data).values()]
+def decode_images(data: bytes) -> list[str]:
+    """Return the text of each PNG, in the order of the archive."""
+    return [decode(png)[0] for png in read_images(data).values()]
 
 
-def left(render_id: UUID) -> list[str]:
-    """The names of all files of a render."""
+def list_files(render_id: UUID) -> list[str]:
+    """Return the names of all files of a render in the storage."""
     return sorted(name for name, _ in storage().list_files(rules.file_prefix(render_id)))
-
-
-def end_leases(conn: Conn) -> None:
-    """Let the time of every worker that holds something be over."""
-    conn.execute("UPDATE render_chunks SET lease_until = now() WHERE lease_until IS NOT NULL")
-    conn.execute("UPDATE render_jobs SET lease_until = now() WHERE lease_until IS NOT NULL")

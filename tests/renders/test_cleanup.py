@@ -1,4 +1,4 @@
-"""What cleanup takes of renders: files whose time is over or that nobody needs, then rows; and nothing else."""
+"""Cleanup of renders: expired and unneeded files, then rows."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -10,7 +10,7 @@ from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.infra.storage.local import LocalStorage
 from shared.renders import rules
-from tests.renders.factories import ask, find, left, make_codes, render_one_chunk, work
+from tests.renders.factories import add_render, find, list_files, make_codes, render_one_chunk, work
 from tests.support.factories import make_org
 from workers import cleanup
 
@@ -23,68 +23,68 @@ def empty_storage(conn: Conn) -> None:
 
 @pytest.fixture
 def render_id(conn: Conn) -> UUID:
-    """One that is done."""
+    """A finished render."""
     org = make_org(conn)
-    made = ask(conn, org, make_codes(conn, org, 2))
+    created = add_render(conn, org, make_codes(conn, org, 2))
     work()
-    return made
+    return created
 
 
 def put(name: str) -> None:
     with storage().write(name) as out:
-        out.write(b"left over")
+        out.write(b"unneeded")
 
 
-def test_what_is_needed_stays(conn: Conn, render_id: UUID) -> None:
+def test_needed_files_are_not_deleted(conn: Conn, render_id: UUID) -> None:
     org = make_org(conn)
-    running = ask(conn, org, make_codes(conn, org, 2))
+    running = add_render(conn, org, make_codes(conn, org, 2))
     render_one_chunk()
 
     report = cleanup.purge_all()
 
     assert (report.render_files, report.renders) == (0, 0)
-    assert left(render_id) == [find(conn, render_id).file_name]
-    assert len(left(running)) == 1
+    assert list_files(render_id) == [find(conn, render_id).file_name]
+    assert len(list_files(running)) == 1
 
 
-def test_an_expired_file_goes_and_its_row_stays_to_say_so(conn: Conn, render_id: UUID) -> None:
+def test_an_expired_file_is_deleted_and_its_row_remains(conn: Conn, render_id: UUID) -> None:
     conn.execute("UPDATE render_jobs SET expires_at = now()")
 
     assert cleanup.purge_all().render_files == 1
 
-    assert left(render_id) == []
+    assert list_files(render_id) == []
     assert find(conn, render_id).is_expired
     assert cleanup.purge_all().render_files == 0
 
 
-@pytest.mark.parametrize(("refused", "gone"), [("purge_drafts", 1), ("list_files", 0)])
-def test_files_and_drafts_are_forgotten_each_whether_or_not_the_other_may_be(
-    conn: Conn, render_id: UUID, monkeypatch: pytest.MonkeyPatch, refused: str, gone: int
+@pytest.mark.parametrize(("failing", "deleted"), [("purge_drafts", 1), ("list_files", 0)])
+def test_files_and_drafts_are_purged_independently(
+    conn: Conn, render_id: UUID, monkeypatch: pytest.MonkeyPatch, failing: str, deleted: int
 ) -> None:
     conn.execute("UPDATE render_jobs SET expires_at = now()")
-    asked = []
+    calls = []
 
-    def note(*_: Any) -> int:
-        asked.append("purge_drafts")
+    def purge(*_: Any) -> int:
+        calls.append("purge_drafts")
         return 0
 
-    def refuse(*_: Any) -> Any:
-        asked.append(refused)
+    def fail(*_: Any) -> Any:
+        calls.append(failing)
         raise StorageError("The storage for files refused: AccessDenied.")
 
     with monkeypatch.context() as patched:
-        patched.setattr(LocalStorage, "purge_drafts", note)
-        patched.setattr(LocalStorage, refused, refuse)
-        assert cleanup.purge_all().render_files == gone
+        patched.setattr(LocalStorage, "purge_drafts", purge)
+        patched.setattr(LocalStorage, failing, fail)
+        assert cleanup.purge_all().render_files == deleted
 
-    assert asked[-1] == "purge_drafts"
-    assert len(left(render_id)) == 1 - gone
+    assert calls[-1] == "purge_drafts"
+    assert len(list_files(render_id)) == 1 - deleted
 
 
-def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
-    """A part beside the file, a part of a render that was canceled, files of a render that nobody knows."""
+def test_files_of_crashed_workers_are_deleted(conn: Conn, render_id: UUID) -> None:
+    """A part beside the file, a part of a canceled render, and a file of an unknown render."""
     org = make_org(conn)
-    canceled = ask(conn, org, make_codes(conn, org, 2))
+    canceled = add_render(conn, org, make_codes(conn, org, 2))
     render_one_chunk()
     conn.execute(
         "UPDATE render_jobs SET status = 'canceled', finished_at = now() WHERE id = %s",
@@ -96,11 +96,11 @@ def test_what_a_crash_left_behind_goes(conn: Conn, render_id: UUID) -> None:
 
     assert cleanup.purge_all().render_files == 3
 
-    assert left(render_id) == [find(conn, render_id).file_name]
-    assert left(canceled) == left(unknown) == []
+    assert list_files(render_id) == [find(conn, render_id).file_name]
+    assert list_files(canceled) == list_files(unknown) == []
 
 
-def test_rows_go_a_month_later(conn: Conn, render_id: UUID) -> None:
+def test_rows_are_purged_after_30_days(conn: Conn, render_id: UUID) -> None:
     conn.execute(
         "UPDATE render_jobs SET finished_at = now() - interval '40 days', expires_at = now() + interval '1 day'"
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from shared.infra.db import Conn
 from shared.infra.storage.factory import storage
 from shared.renders import signed_links
-from tests.renders.factories import ask, file_of, find, make_codes, work
+from tests.renders.factories import add_render, find, make_codes, read_file, work
 from tests.support.callers import Staff
 from web.http import file_responses
 from web.http.file_responses import parse_range
@@ -25,7 +25,7 @@ Get = Callable[..., Any]
 @pytest.fixture
 def render_id(conn: Conn, staff: Staff) -> UUID:
     """A finished render."""
-    created = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
+    created = add_render(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
     work()
     return created
 
@@ -52,7 +52,7 @@ def link(staff: Staff, render_id: UUID, get: Get) -> str:
 def test_download_returns_the_file(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
     response = get(url)
 
-    data = file_of(conn, render_id)
+    data = read_file(conn, render_id)
     assert (response.status_code, response.data) == (200, data)
     assert response.content_type == "application/zip"
     assert response.headers["Content-Length"] == str(len(data))
@@ -101,7 +101,7 @@ def test_head_has_the_headers_of_get(url: str, get: Get) -> None:
 
 
 def test_a_download_can_be_resumed(conn: Conn, render_id: UUID, url: str, get: Get) -> None:
-    data, received = file_of(conn, render_id), b""
+    data, received = read_file(conn, render_id), b""
     tag = get(url, "HEAD").headers["ETag"]
     while len(received) < len(data):
         stop = min(len(received) + 300, len(data)) - 1
@@ -154,7 +154,7 @@ def test_a_range_beyond_the_end_gets_416(conn: Conn, render_id: UUID, url: str, 
     response = get(url, Range="bytes=99999999-")
 
     assert response.status_code == 416
-    assert response.headers["Content-Range"] == f"bytes */{len(file_of(conn, render_id))}"
+    assert response.headers["Content-Range"] == f"bytes */{len(read_file(conn, render_id))}"
     assert response.json["status"] == 416
 
 
@@ -177,7 +177,7 @@ def test_a_current_etag_gets_304(url: str, get: Get) -> None:
 
 
 def test_a_queued_render_has_no_file(conn: Conn, staff: Staff, get: Get) -> None:
-    waiting = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 1))
+    waiting = add_render(conn, staff.org_id, make_codes(conn, staff.org_id, 1))
 
     assert get(f"{staff.path}/renders/{waiting}/download").status_code == 404
     assert get(f"{staff.path}/renders/{waiting}").json["download_url"] is None
@@ -204,7 +204,7 @@ def test_a_file_missing_in_the_storage_gets_404(conn: Conn, render_id: UUID, url
 def test_a_signed_link_needs_no_token(client: Any, conn: Conn, render_id: UUID, link: str) -> None:
     response = client.get(link)
 
-    assert (response.status_code, response.data) == (200, file_of(conn, render_id))
+    assert (response.status_code, response.data) == (200, read_file(conn, render_id))
     assert client.get(link, headers={"Range": "bytes=0-3"}).data == b"PK\x03\x04"
     assert client.head(link).status_code == 200
 
@@ -223,7 +223,7 @@ def test_an_altered_link_gets_403(client: Any, link: str, name: str) -> None:
 
 
 def test_a_link_allows_one_render_only(client: Any, conn: Conn, staff: Staff, render_id: UUID, link: str) -> None:
-    other = ask(conn, staff.org_id, make_codes(conn, staff.org_id, 1))
+    other = add_render(conn, staff.org_id, make_codes(conn, staff.org_id, 1))
     work()
 
     assert client.get(link.replace(str(render_id), str(other))).status_code == 403

@@ -1,6 +1,5 @@
 """Label sheets: the position of every label to a tenth of a millimeter, its text, and what fails by itself."""
 
-from dataclasses import replace
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -11,7 +10,6 @@ import pytest
 import zxingcpp
 from numpy.typing import NDArray
 
-from shared.images import store as images
 from shared.images.code_url import code_url
 from shared.images.layout import QUIET_ZONE
 from shared.images.symbol import encode
@@ -19,8 +17,8 @@ from shared.infra.db import Conn
 from shared.renders import rules, store, zip_part
 from shared.renders.label_templates import TEMPLATES, LabelTemplate
 from tests.images.sample_images import LOGO
-from tests.renders.factories import ask, end_leases, file_of, find, left, make_codes, work
-from tests.support.factories import code_text, make_code, make_org
+from tests.renders.factories import add_render, customize, expire_leases, find, list_files, make_codes, read_file, work
+from tests.support.factories import code_text, make_code
 
 QR = zxingcpp.BarcodeFormats(zxingcpp.BarcodeFormat.QRCode)
 DPI = 600
@@ -46,14 +44,11 @@ def label(page: NDArray[np.uint8], template: LabelTemplate, index: int) -> NDArr
 
 
 def sheet(conn: Conn, org: UUID, codes: list[UUID], template: str, **fields: Any) -> bytes:
-    render_id = ask(conn, org, codes, **{"output": "label_sheet", "template": template, "caption": "code"} | fields)
+    render_id = add_render(
+        conn, org, codes, **{"output": "label_sheet", "template": template, "caption": "code"} | fields
+    )
     work()
-    return file_of(conn, render_id)
-
-
-@pytest.fixture
-def org(conn: Conn) -> UUID:
-    return make_org(conn)
+    return read_file(conn, render_id)
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -129,10 +124,8 @@ def test_symbols_are_vectors_and_the_file_is_small(conn: Conn, org: UUID) -> Non
 
 def test_labels_have_the_appearance_of_their_codes(conn: Conn, org: UUID) -> None:
     colored, branded = codes = make_codes(conn, org, 2)
-    customization = images.lock_customization(conn, colored)
-    images.save_style(conn, colored, replace(customization, foreground_color="#CC0000", style="dots"))
-    images.lock_customization(conn, branded)
-    images.save_logo(conn, branded, LOGO)
+    customize(conn, colored, foreground_color="#CC0000", style="dots")
+    customize(conn, branded, LOGO)
 
     data = sheet(conn, org, codes, "a4-2x4")
 
@@ -152,12 +145,12 @@ def test_an_unreadable_label_stays_empty(conn: Conn, org: UUID, monkeypatch: pyt
     codes = make_codes(conn, org, 4)
     bad = code_url(code_text(conn, codes[1]))
     monkeypatch.setattr(label_sheets, "decodes_to", lambda spec, pixels: spec.text != bad)
-    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
+    render_id = add_render(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
 
     work()
 
     assert store.list_errors(conn, render_id) == [store.FailedCode(codes[1], label_sheets.UNREADABLE)]
-    (page,) = pages(file_of(conn, render_id))
+    (page,) = pages(read_file(conn, render_id))
     empty = [not zxingcpp.read_barcodes(label(page, TEMPLATES["a4-2x7"], index)) for index in range(4)]
     assert empty == [False, True, False, False]
 
@@ -178,7 +171,7 @@ def test_a_label_that_crashes_three_workers_is_dead_lettered(
             raise SystemExit
         return run_step(*arguments)
 
-    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
+    render_id = add_render(conn, org, codes, output="label_sheet", template="a4-2x7", caption="none")
     crashes = 0
     with monkeypatch.context() as patch:
         patch.setattr(label_sheets, step, crash)
@@ -187,7 +180,7 @@ def test_a_label_that_crashes_three_workers_is_dead_lettered(
                 work()
             except SystemExit:
                 crashes += 1
-                end_leases(conn)
+                expire_leases(conn)
 
     # The first worker that crashes does not say with which label.
     assert crashes == 1 + rules.MAX_CRASHES
@@ -197,14 +190,14 @@ def test_a_label_that_crashes_three_workers_is_dead_lettered(
 
 def test_the_label_of_a_deleted_code_stays_empty(conn: Conn, org: UUID) -> None:
     codes = make_codes(conn, org, 3)
-    render_id = ask(conn, org, codes, output="label_sheet", template="a4-2x7", caption="code")
+    render_id = add_render(conn, org, codes, output="label_sheet", template="a4-2x7", caption="code")
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (codes[0],))
 
     work()
 
     assert store.list_errors(conn, render_id) == [store.FailedCode(codes[0], zip_part.DELETED)]
     assert find(conn, render_id).done == 2
-    assert len(left(render_id)) == 1
+    assert len(list_files(render_id)) == 1
 
 
 def test_a_too_long_text_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +205,7 @@ def test_a_too_long_text_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.
 
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
     monkeypatch.setattr(label_sheets, "code_url", lambda code: "https://x.example/" + code * 12)
-    render_id = ask(conn, org, [short, long], output="label_sheet", template="a4-5x13", caption="none")
+    render_id = add_render(conn, org, [short, long], output="label_sheet", template="a4-5x13", caption="none")
 
     work()
 

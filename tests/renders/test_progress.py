@@ -9,19 +9,15 @@ from hypothesis import strategies as st
 
 from shared.infra import db, leases
 from shared.infra.db import Conn, exactly_one
-from shared.renders import assembly, chunks, rules, store
+from shared.renders import assembly, chunks, store
 from shared.renders.chunks import Chunk
 from shared.renders.rules import RenderOptions
 from shared.renders.store import FailedCode
+from tests.renders.factories import add_render, events, make_codes, work
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_org
 
 LEASE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rules, "CHUNK_SIZE", 3)
 
 
 def request_render(conn: Conn, codes: int) -> tuple[UUID, UUID]:
@@ -85,7 +81,7 @@ def test_finishing_a_chunk_touches_no_other_chunk(conn: Conn) -> None:
 STEPS = st.one_of(
     st.tuples(st.just("finish"), st.integers(0, 3)),
     st.tuples(st.just("lose parts"), st.sets(st.integers(0, 4), min_size=1, max_size=3)),
-    st.tuples(st.sampled_from(["give back", "retry later", "cancel"]), st.none()),
+    st.tuples(st.sampled_from(["release", "retry later", "cancel"]), st.none()),
 )
 
 
@@ -144,3 +140,18 @@ def test_one_of_many_concurrent_workers_finishes_the_last_chunk(conn: Conn) -> N
     assert sorted(last, key=bool) == [False] * 23 + [True]
     assert exactly_one(conn.execute("SELECT done_codes, open_chunks FROM render_jobs")) == (72, 0)
     assert_counters_match(conn)
+
+
+@pytest.mark.usefixtures("small_chunks")
+def test_every_chunk_and_the_end_append_an_event(conn: Conn, org: UUID) -> None:
+    render_id = add_render(conn, org, make_codes(conn, org, 7))
+
+    work()
+
+    progress = events(conn)
+    assert [kind for kind, _ in progress] == ["render_progress"] * 3 + ["render_done"]
+    assert [data["done"] for _, data in progress] == [3, 6, 7, 7]
+    assert progress[-1][1] == {
+        "render_id": str(render_id), "status": "done", "total": 7, "done": 7, "failed": 0, "progress": 1.0,
+    }  # fmt: skip
+    assert conn.execute("SELECT DISTINCT org_id FROM events").fetchall() == [(org,)]

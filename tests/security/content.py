@@ -110,9 +110,9 @@ def formula_in_an_export(scene: Scene) -> bool:
 
 def formula_in_a_manifest(scene: Scene) -> bool:
     made = [scene.own_code(description=formula) for formula in FORMULAS]
-    render = factories.ask(scene.conn, scene.attacker.org_id, made)
+    render = factories.add_render(scene.conn, scene.attacker.org_id, made)
     factories.work()
-    rows = factories.manifest(factories.file_of(scene.conn, render))
+    rows = factories.read_manifest(factories.read_file(scene.conn, render))
     return any(cell.startswith(tuple("=+-@\t\r")) for row in rows for cell in row.values())
 
 

@@ -35,9 +35,9 @@ def names_that_leave_the_archive(scene: Scene) -> bool:
         ).status_code
         == 201
     ]
-    render = factories.ask(scene.conn, scene.attacker.org_id, made or [scene.own_code()])
+    render = factories.add_render(scene.conn, scene.attacker.org_id, made or [scene.own_code()])
     factories.work()
-    with zipfile.ZipFile(BytesIO(factories.file_of(scene.conn, render))) as archive:
+    with zipfile.ZipFile(BytesIO(factories.read_file(scene.conn, render))) as archive:
         return any({"/", "\\", ":"} & set(name) for name in archive.namelist())
 
 

@@ -40,7 +40,7 @@ def under_own_path(method: str, path: str, their: Callable[[Scene], object], jso
 
 
 def their_render(scene: Scene) -> UUID:
-    return factories.ask(scene.conn, scene.victim.org_id, make_codes(scene.conn, scene.victim.org_id, 1))
+    return factories.add_render(scene.conn, scene.victim.org_id, make_codes(scene.conn, scene.victim.org_id, 1))
 
 
 def their_held_scan(scene: Scene) -> UUID:

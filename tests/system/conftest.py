@@ -85,7 +85,7 @@ def server_without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @contextmanager
 def discreet_server(*arguments: str) -> Iterator[RunningServer]:
-    """A server that has told no secret in the end, whatever the tests did to it."""
+    """Run a server. At its end, assert that its output contains no secret."""
     with running_server(env={**ENVIRONMENT, **SERVER_ENVIRONMENT}, arguments=arguments) as running:
         secrets = secrets_of(running)
         yield running
@@ -127,4 +127,4 @@ def secrets_of(server: RunningServer) -> dict[str, str]:
 
 def assert_tells_none_of(secrets: dict[str, str], output: str) -> None:
     assert [name for name, secret in secrets.items() if secret in output] == []
-    assert not TOKEN.search(output), "a token stands in the log"
+    assert not TOKEN.search(output), "the log contains a token"

@@ -22,10 +22,10 @@ Heard = list[tuple[str, str]]
 
 
 class Follower:
-    """Comes back with the last id it has seen whenever its socket ends, and remembers all it was told."""
+    """Reconnects with the last event id whenever its socket ends, and stores all messages."""
 
     def __init__(self, base_url: str, path: str, person: SignedInPlayer, hang_up_after: int | None = None) -> None:
-        """hang_up_after: end each socket oneself after so many events."""
+        """hang_up_after: close each socket after this number of events."""
         self.told: list[dict[str, Any]] = []
         self.opened = 0
         self.closed_with: list[int] = []

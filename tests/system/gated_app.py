@@ -1,4 +1,4 @@
-"""An application whose requests go on once a file called `open` stands beside it, and which writes down how many of
+"""An application whose requests go on once a file `open` exists in its directory, and which writes down how many of
 them run, and ran at most.
 
 `/hold` and `/crowd` wait for that, `/aside` does after it has stepped aside; all else is answered at once.

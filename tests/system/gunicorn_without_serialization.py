@@ -1,4 +1,4 @@
-"""The same, for which crowds are like everybody else: for a negative control."""
+"""The configuration without serialized requests, for a negative control."""
 
 from tests.system.gunicorn_without_permit_expiry import *  # noqa: F403
 from web.server import gunicorn_worker

@@ -13,15 +13,15 @@ VERDICT_WITHIN = 60.0
 
 BROKEN_BY = {
     "a scan without a verdict": "SELECT id FROM player_scans WHERE status = 'pending'",
-    "a scan announced never or twice": """
+    "a scan without exactly one qr_scan event": """
         SELECT s.id FROM player_scans s LEFT JOIN events e ON e.type = 'qr_scan' AND e.data->>'scan_id' = s.id::text
         GROUP BY s.id HAVING count(e.id) <> 1
     """,
-    "a verdict told never or twice": """
+    "a verdict without exactly one event": """
         SELECT s.id FROM player_scans s LEFT JOIN events e ON e.type = 'scan_result' AND e.data->>'scan_id' = s.id::text
         GROUP BY s.id HAVING count(e.id) <> 1
     """,
-    "a verdict told otherwise than it is stored": """
+    "a verdict whose event differs from the row": """
         SELECT s.id FROM player_scans s JOIN events e ON e.type = 'scan_result' AND e.data->>'scan_id' = s.id::text
         WHERE (e.data->>'status', e.data->>'reason', e.player_id) IS DISTINCT FROM (s.status, s.reason, s.player_id)
     """,
@@ -36,7 +36,7 @@ BROKEN_BY = {
         SELECT l.id FROM inventory_ledger l LEFT JOIN player_scans s ON l.source_id = s.id
         WHERE l.source = 'scan' AND s.status IS DISTINCT FROM 'success'
     """,
-    "a reward told never or twice": """
+    "a reward without exactly one event": """
         SELECT l.id FROM inventory_ledger l
         LEFT JOIN events e ON e.type = 'reward_granted' AND e.data->>'scan_id' = l.source_id::text
         WHERE l.source = 'scan' GROUP BY l.id HAVING count(e.id) <> 1

@@ -24,7 +24,7 @@ RETRY_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Scan:
-    """What a phone hands in."""
+    """What a phone submits."""
 
     player: SignedInPlayer
     code: str
@@ -37,7 +37,7 @@ class Scan:
 
 
 class Load:
-    """Clients of one server, and what it told them."""
+    """Clients of one server, and its responses."""
 
     def __init__(self, base_url: str, threads: int = 6) -> None:
         self.threads = threads
@@ -103,7 +103,7 @@ class Load:
             pass
 
     def until_accepted(self, more: int) -> None:
-        """Return when so many more scans have been accepted."""
+        """Return once `more` further scans are accepted."""
         enough = len(self.accepted) + more
         eventually(lambda: len(self.accepted) >= enough)
 
@@ -114,7 +114,7 @@ class Load:
 
 
 def assert_try_again(answer: urllib3.BaseHTTPResponse) -> None:
-    """What a client is told while a store is away."""
+    """Assert that the response is the one for an unavailable store."""
     assert answer.status == 503, answer.data
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"].isdigit()

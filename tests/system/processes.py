@@ -110,7 +110,7 @@ def restarted(server: RunningServer, name: str, than: Iterable[int]) -> list[int
 
 
 def log_lines(server: RunningServer) -> list[dict[str, Any]]:
-    """Every line that a process of the server logged in JSON; `process` tells whose it is."""
+    """Return every JSON log line of the server's processes. `process` names the process."""
     found = []
     for line in server.output().splitlines():
         _, _, text = line.partition(" | ")

@@ -55,7 +55,7 @@ Serve = Callable[[str, int], Gate]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts a web process with this configuration, of whose requests so many may run at once."""
+    """Return a function that starts a web process with a configuration and a concurrency limit."""
     with ExitStack() as running:
         clients = running.enter_context(ThreadPoolExecutor(CLIENTS))
 
@@ -70,7 +70,7 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 
 @pytest.mark.parametrize("at_once", [3, pytest.param(CLIENTS, id="negative control")])
-def test_no_more_run_than_may(serve: Serve, at_once: int) -> None:
+def test_concurrent_requests_stay_below_the_limit(serve: Serve, at_once: int) -> None:
     gate = serve(ENDLESS, at_once)
     gate.come("/hold")
 
@@ -79,14 +79,14 @@ def test_no_more_run_than_may(serve: Serve, at_once: int) -> None:
     assert gate.let_all_through() == at_once
 
 
-def test_who_waits_without_a_word_holds_up_nobody_for_longer_than_a_lease(serve: Serve) -> None:
+def test_permit_expires_while_its_request_blocks(serve: Serve) -> None:
     gate = serve(SERVED, 2)
     gate.come("/hold")
 
     eventually(lambda: gate.counts[0] == CLIENTS)
 
 
-def test_who_steps_aside_holds_up_nobody_at_all(serve: Serve) -> None:
+def test_released_permit_starts_the_next_request(serve: Serve) -> None:
     gate = serve(ENDLESS, 2)
     gate.come("/aside")
 
@@ -94,7 +94,7 @@ def test_who_steps_aside_holds_up_nobody_at_all(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(("config", "expected"), [(ENDLESS, 1), (UNCROWDED, 3)], ids=["guarded", "negative control"])
-def test_of_a_crowd_one_runs_at_once(serve: Serve, config: str, expected: int) -> None:
+def test_serialized_requests_run_one_at_a_time(serve: Serve, config: str, expected: int) -> None:
     gate = serve(config, 3)
     gate.come("/crowd")
 
@@ -103,7 +103,7 @@ def test_of_a_crowd_one_runs_at_once(serve: Serve, config: str, expected: int) -
     assert gate.let_all_through() == expected
 
 
-def test_who_comes_after_a_crowd_is_served_before_it(serve: Serve) -> None:
+def test_other_requests_overtake_serialized_ones(serve: Serve) -> None:
     gate = serve(ENDLESS, 1)
     gate.come("/crowd")
     eventually(lambda: gate.counts[0] == 1)

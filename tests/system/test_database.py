@@ -36,7 +36,7 @@ def test_postgres_killed_under_load_loses_nothing_that_was_acknowledged(stage: S
         for death in range(deaths):
             with stage.load.under_way(stage.game.scans(400, seed=death)):
                 stage.load.until_accepted(200)
-                with halted([stage.server.process.pid]):  # so that nobody starts it again yet
+                with halted([stage.server.process.pid]):  # so that the supervisor does not restart it yet
                     stage.server.kill("postgres")
                     eventually(lambda: status(stage, "/readyz") == 503)
                     assert "postgresql" in stage.load.ask("GET", "/readyz").json()["detail"]

@@ -52,13 +52,13 @@ def test_answers_on_loopback_with_utf8_and_room_for_two_hundred(data: Path) -> N
     }
 
 
-def test_is_durable_unless_told_otherwise(data: Path) -> None:
+def test_is_durable_by_default(data: Path) -> None:
     with EmbeddedPostgres(data) as postgres, psycopg.connect(postgres.url) as connection:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             assert connection.execute("SELECT current_setting(%s)", [name]).fetchone() == ("on",)
 
 
-def test_lets_nobody_in_without_the_password(data: Path) -> None:
+def test_refuses_connections_without_the_password(data: Path) -> None:
     with EmbeddedPostgres(data, durable=False) as postgres:
         password = (data / "password").read_text()
         for wrong in (postgres.url.replace(password, "wrong"), postgres.url.replace(f":{password}", "")):
@@ -115,7 +115,7 @@ def test_stops_the_server_of_a_killed_run(data: Path) -> None:
         running.stop()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
 def test_does_not_outlive_the_process_that_started_it(data: Path) -> None:
     argv = [sys.executable, "-c", OWNER, str(data)]
     with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as owner:
@@ -134,7 +134,7 @@ def test_an_interrupted_initialisation_is_done_again(data: Path) -> None:
     assert not abandoned.exists()
 
 
-def test_a_start_that_fails_tells_the_end_of_the_log(data: Path) -> None:
+def test_a_failed_start_reports_the_end_of_the_log(data: Path) -> None:
     with EmbeddedPostgres(data, durable=False):
         pass
     (data / "cluster" / "postgresql.conf").write_text("no_such_setting = 1\n")
@@ -143,7 +143,7 @@ def test_a_start_that_fails_tells_the_end_of_the_log(data: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can make, another place for the cluster")
-def test_root_keeps_the_cluster_elsewhere_when_nobody_cannot_reach_the_data(data: Path) -> None:
+def test_root_moves_the_cluster_when_its_account_cannot_reach_the_data(data: Path) -> None:
     secret = data / "secret"
     secret.mkdir(mode=0o700)
     store = EmbeddedPostgres(secret / "postgres", durable=False)

@@ -33,7 +33,7 @@ def test_never_evicts_and_appends_to_a_file(data: Path) -> None:
         assert {name: client.config_get(name)[name] for name in wanted} == wanted
 
 
-def test_lets_nobody_in_without_the_password_and_shows_it_to_none(data: Path) -> None:
+def test_requires_the_password_and_does_not_expose_it(data: Path) -> None:
     with EmbeddedRedis(data, durable=False) as store:
         password = (data / "password").read_text()
         stranger = redis.Redis(port=store.port or 0, retry=Retry(NoBackoff(), 0))
@@ -78,7 +78,7 @@ def test_leaves_another_process_with_its_old_pid_alone(data: Path) -> None:
         assert store.problem() is None
 
 
-def test_a_start_that_fails_tells_the_end_of_the_log(data: Path) -> None:
+def test_a_failed_start_reports_the_end_of_the_log(data: Path) -> None:
     with EmbeddedRedis(data):
         pass
     for name in ("appendonly.aof", "appendonlydir"):

@@ -45,7 +45,7 @@ def pictures(conn: Any) -> set[str]:
     return {str(row[0]) for row in conn.execute("SELECT code_id FROM generated_images")}
 
 
-def test_a_nudge_wakes_a_worker(client: Client, conn: Any) -> None:
+def test_a_message_wakes_a_worker(client: Client, conn: Any) -> None:
     asked = generate(client, 20)
 
     eventually(lambda: asked <= ready(conn))
@@ -66,8 +66,8 @@ def test_workers_that_are_killed_lose_nothing(server: RunningServer, client: Cli
     assert asked <= pictures(conn)
 
 
-def test_a_redis_that_forgets_everything_loses_nothing(server: RunningServer, client: Client, conn: Any) -> None:
-    """The nudge is lost with the queue; the scheduler's sweep takes its place."""
+def test_nothing_is_lost_when_redis_loses_its_data(server: RunningServer, client: Client, conn: Any) -> None:
+    """The message is lost with the queue. The scheduler's poll finds the row."""
     with redis.Redis.from_url(server.urls["REDIS_URL"]) as queue:
         asked = generate(client, 20)
         queue.flushall()

@@ -61,7 +61,7 @@ def test_a_worker_halted_past_its_lease_finds_its_scan_taken(
             gate.touch()
         eventually(lambda: any(word in late.output() for word in ("settled and committed", "actor_failed")))
         if without:
-            twice = {"a verdict told never or twice", "a stock that is not the scans taken from it"}
+            twice = {"a verdict without exactly one event", "a stock that is not the scans taken from it"}
             assert violations(conn).keys() == twice
         else:
             stage.assert_settled_once()
@@ -86,9 +86,7 @@ def test_two_workers_with_the_last_item_in_hand(
     assert verdicts(stage.database_url, code) == ({"success": 2} if without else {"success": 1, "sold_out": 1})
 
 
-def test_a_scan_that_kills_its_worker_three_times_is_set_aside_and_the_others_go_on(
-    stage_without_workers: Stage, tmp_path: Path
-) -> None:
+def test_a_scan_that_kills_three_workers_is_dead_lettered(stage_without_workers: Stage, tmp_path: Path) -> None:
     stage = stage_without_workers
     stage.load.hand_in_all(stage.game.scans(50))
     stage.load.hand_in(Scan(stage.game.players[0], DEADLY))

@@ -89,7 +89,7 @@ def test_no_process_shows_what_another_has_changed(client: Any, staff: Staff, we
         assert f'"codes": {turn + 1}'.encode() in stats.body or f'"codes":{turn + 1}'.encode() in stats.body
 
 
-def test_simultaneous_misses_in_both_get_the_same_picture(client: Any, staff: Staff, webs: tuple[Web, Web]) -> None:
+def test_concurrent_misses_in_two_processes_get_one_image(client: Any, staff: Staff, webs: tuple[Web, Web]) -> None:
     path = client.post(staff.codes, json={"scan_type": "item_drop"}, headers=staff.admin.headers).json["image_url"]
     asks = [lambda each=each: each.ask("GET", f"{path}?size=2000", staff.member.headers) for each in webs * 10]
 

@@ -90,7 +90,7 @@ def test_a_worker_that_is_killed_adds_no_code_twice(
     )
 
 
-def test_a_nudge_that_is_lost_is_sent_again(server: RunningServer, client: Client, conn: Any, staff: Staff) -> None:
+def test_a_lost_message_is_sent_again(server: RunningServer, client: Client, conn: Any, staff: Staff) -> None:
     with redis.Redis.from_url(server.urls["REDIS_URL"]) as queue:
         url = hand_in(client, staff, many(2_000, staff.org_id.hex[-12:]))
         queue.flushall()
@@ -101,7 +101,7 @@ def test_a_nudge_that_is_lost_is_sent_again(server: RunningServer, client: Clien
 
 
 @pytest.mark.parametrize(("size", "status"), [(1_000, 201), (MAX_BYTES + 1, 413)])
-def test_a_body_of_a_length_that_nobody_said(server: RunningServer, staff: Staff, size: int, status: int) -> None:
+def test_a_chunked_body_without_a_length(server: RunningServer, staff: Staff, size: int, status: int) -> None:
     data = b"scan_type,description\n".ljust(size, b"\n")
     connection = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=30)
     connection.request(

@@ -14,8 +14,7 @@ from shared.infra.db import Conn
 from shared.quests import catalog_client, definitions, yaml_loader
 from shared.settings import settings
 from tests.generated_codes.factories import ask as ask_for_image
-from tests.renders.factories import ask as ask_for_render
-from tests.renders.factories import make_codes, work
+from tests.renders.factories import add_render, make_codes, work
 from tests.support.callers import Staff
 from workers import generated_codes
 from workers.catalog_server import make_server
@@ -68,7 +67,7 @@ def ready_image(conn: Conn, _staff: Staff, _client: Any) -> Iterator[list[Reques
 
 
 def label_sheet(conn: Conn, staff: Staff, client: Any) -> Iterator[list[Request]]:
-    render_id = ask_for_render(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
+    render_id = add_render(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
     work()
     body = {"all": True, "output": "label_sheet"}
     renders = f"{staff.path}/renders"

@@ -16,7 +16,7 @@ from tests.system.processes import OwnProcess, halted, own_process, restarted
 pytestmark = pytest.mark.system
 
 
-def test_a_second_relay_stands_by_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
+def test_a_second_relay_waits_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
     with own_process(stage.server, log_file("relay"), "workers.relay") as second:
         second.until_it_says("leader_standby")
         with stage.followed() as (player, organization):
@@ -30,7 +30,7 @@ def test_a_second_relay_stands_by_and_takes_over(stage: Stage, log_file: Callabl
             stage.assert_heard_all(player, organization)
 
 
-def test_a_second_scheduler_stands_by_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
+def test_a_second_scheduler_waits_and_takes_over(stage: Stage, log_file: Callable[[str], Path]) -> None:
     with (
         own_process(stage.server, log_file("scheduler"), "workers.scheduler") as second,
         redis.Redis.from_url(stage.server.urls["REDIS_URL"]) as client,
@@ -63,7 +63,7 @@ def leaders(stage: Stage, name: str) -> int:
 
 
 def senders_of_sweeps(client: "redis.Redis", count: int = 3) -> set[str]:
-    """The ports at which the next sweeps were sent to Redis."""
+    """The ports from which the next polls were sent to Redis."""
     found: list[str] = []
     with client.monitor() as monitor:
         for said in monitor.listen():

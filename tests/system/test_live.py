@@ -1,4 +1,4 @@
-"""Live events through a relay that is killed and a web process that is told to stop."""
+"""Live events through a relay that is killed and a web process that stops."""
 
 import signal
 
@@ -29,7 +29,7 @@ def test_a_killed_relay_leaves_no_gap_and_no_double(stage: Stage, kills: int) ->
 
 
 @pytest.mark.parametrize("stops", [1, pytest.param(8, marks=pytest.mark.long)])
-def test_web_told_to_stop_under_load_cuts_nothing_that_it_acknowledged(stage: Stage, stops: int) -> None:
+def test_web_stopped_under_load_loses_no_acknowledged_scan(stage: Stage, stops: int) -> None:
     with stage.followed() as (player, organization):
         for stop in range(stops):
             with stage.load.under_way(stage.game.scans(400, seed=stop)):

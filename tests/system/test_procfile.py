@@ -22,5 +22,5 @@ def test_names_the_line_it_does_not_understand(tmp_path: Path) -> None:
         read_procfile(procfile)
 
 
-def test_ours_has_every_process() -> None:
+def test_the_procfile_has_every_process() -> None:
     assert {"release", "web", "worker", "scheduler", "relay", "catalog"} <= read_procfile(CHECKOUT / "Procfile").keys()

@@ -36,7 +36,7 @@ def status(client: Client, name: str = "signin") -> str:
     return str(client.post(f"/api/v1/track/{name}", {})["status"])
 
 
-def test_a_fresh_server_tracks_claims_and_tells_at_once(server: RunningServer, ada: SignedInPlayer) -> None:
+def test_a_new_server_tracks_claims_and_publishes_them(server: RunningServer, ada: SignedInPlayer) -> None:
     client = Client(server.base_url, ada.access_token)
     with Follower(server.base_url, f"/ws/{ada.id}", ada) as follower:
         assert [status(client) for _ in range(3)] == ["in_progress", "in_progress", "completed"]
@@ -85,7 +85,7 @@ def test_a_catalog_that_is_killed_is_started_again_and_missed_only_by_who_asks_s
 def succeeded(client: Client) -> str | None:
     try:
         return status(client)
-    except AnswerError:  # 503: asked a moment after the catalog was found away
+    except AnswerError:  # 503: requested just after the catalog became unreachable
         return None
 
 

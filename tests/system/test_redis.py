@@ -1,4 +1,4 @@
-"""Redis away, forgetful and mute: work is delayed, nothing is lost, and no client hears of it."""
+"""Redis unavailable, emptied and halted: work is delayed, nothing is lost, and no client gets an error."""
 
 import shutil
 from collections.abc import Callable
@@ -36,7 +36,7 @@ def test_redis_killed_and_started_again_empty_loses_nothing(stage: Stage) -> Non
 
 
 def forget(data: Path) -> None:
-    """Take Redis' append-only files away; it goes on writing to what nobody will find again."""
+    """Remove the append-only files of Redis, which continues to write to the deleted ones."""
     for kept in data.glob("appendonly*"):
         shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
 
@@ -49,7 +49,7 @@ def answers(client: "redis.Redis") -> bool:
 
 
 def test_a_redis_that_says_nothing_holds_no_scan_up(stage: Stage) -> None:
-    """Halted, it takes connections and never answers: worse than being gone."""
+    """A halted Redis accepts connections and never answers, which is worse than a refused connection."""
     scans = stage.game.scans(150)
     with stage.followed() as (player, organization):
         with halted(stage.server.pids("redis")):
@@ -73,7 +73,7 @@ def test_web_starts_without_redis_says_so_and_accepts_scans(stage: Stage, log_fi
 
         lonely.hand_in_all(stage.game.scans(20))
         stage.load.accepted.update(lonely.accepted)
-        stage.assert_settled_once()  # the scheduler's sweep finds them
+        stage.assert_settled_once()  # the scheduler's poll finds them
 
         scan = stage.game.scans(1, seed=2)[0]
         waited = lonely.ask("POST", "/scan", scan.player, scan.body(), Prefer="wait=2")

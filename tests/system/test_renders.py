@@ -67,7 +67,7 @@ class Studio:
         return told
 
     def assert_whole(self, told: dict[str, Any]) -> None:
-        """Each code once, in order, and each picture says it."""
+        """Assert that each code is there once, in order, and that each image encodes it."""
         assert (told["status"], told["done"], told["failed"]) == ("done", len(self.codes), 0), told
         data = Client(self.base_url).fetch("GET", told["download_url"])
         assert len(data) == told["bytes"]
@@ -138,9 +138,7 @@ def test_canceled_it_leaves_nothing_and_another_one_starts_clean(app: Any, conn:
     eventually(lambda: len(set(files(server)) - before) == 1)
 
 
-def test_staff_follows_a_render_on_a_socket_and_the_log_tells_no_signature(
-    app: Any, conn: Any, server: RunningServer
-) -> None:
+def test_staff_follows_a_render_and_the_log_has_no_signature(app: Any, conn: Any, server: RunningServer) -> None:
     studio = Studio(app, conn, server, codes=130)
     with Follower(server.base_url, f"/ws/organizations/{studio.org_id}", studio.admin) as follower:
         url = studio.ask(size=601)

@@ -78,7 +78,7 @@ def test_runs_everything_and_stops_all_of_it(procfile: Path, data: Path, told_by
     assert not (data / "urls.env").exists()
 
 
-def test_urls_env_tells_where_everything_is(procfile: Path, data: Path) -> None:
+def test_urls_env_has_every_address(procfile: Path, data: Path) -> None:
     with running_server(data=data, env={"JWT_SECRET": None}, arguments=options(procfile, WEB)) as server:
         assert list(server.urls) == ["DATABASE_URL", "REDIS_URL", "GRPC_SERVER_URL", "BASE_URL"]
         assert server.urls["BASE_URL"] == server.base_url
@@ -181,7 +181,7 @@ def test_what_does_not_stop_is_killed(procfile: Path, data: Path) -> None:
     assert have_exited(pids)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of its parent's death")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
 def test_nothing_outlives_a_killed_supervisor(procfile: Path, data: Path) -> None:
     with running_server(data=data, arguments=options(procfile, WEB, "worker: sleep 1000")) as server:
         pids = family(server)

@@ -28,7 +28,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def dribble(port: int, head: bytes, drop: bytes) -> bytes:
-    """Send the head, then a drop now and then for as long as the server lets us; what it said in the end."""
+    """Send the head, then a byte now and then until the server closes. Return its last response."""
     said = b""
     with socket.create_connection((LOOPBACK, port), timeout=0.02) as sock:
         sock.sendall(head)
@@ -50,7 +50,7 @@ def dribble(port: int, head: bytes, drop: bytes) -> bytes:
 
 
 def exchange(port: int, *pieces: bytes, ends: bool = False) -> bytes:
-    """Send the pieces; what comes back until the server has no more to say."""
+    """Send the pieces. Return the response until the server closes."""
     with socket.create_connection((LOOPBACK, port), timeout=30) as sock:
         with suppress(OSError):  # the server may have had enough
             for piece in pieces:
@@ -74,7 +74,7 @@ def test_a_body_that_dribbles_is_cut_off_with_408(port: int) -> None:
     assert b"application/problem+json" in said
 
 
-def test_more_who_fall_silent_than_there_are_threads_hold_nobody_up(port: int) -> None:
+def test_silent_clients_beyond_the_thread_count_block_no_request(port: int) -> None:
     slow = [socket.create_connection((LOOPBACK, port)) for _ in range(12)]
     for sock in slow:
         sock.sendall(HEAD + b"Content-Length: 16000\r\n\r\n{")
@@ -86,7 +86,7 @@ def test_more_who_fall_silent_than_there_are_threads_hold_nobody_up(port: int) -
 def test_a_long_body_that_does_not_say_how_long_it_is(port: int) -> None:
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
     answer = exchange(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40, b"0\r\n\r\n")
-    assert answer[:4] in (b"413 ", b"")  # we may be told while we still send, and hear of a reset alone
+    assert answer[:4] in (b"413 ", b"")  # the response may come while the client sends, which then sees a reset
     assert exchange(port, HEAD + b"Content-Length: 9999999\r\n\r\n{}").startswith(b"413 ")
 
 
@@ -134,7 +134,7 @@ def test_a_body_that_comes_in_time_is_read_as_ever(port: int, app: Any, conn: An
     connection.close()
 
 
-def test_loopback_is_no_proxy_unless_somebody_says_so(port: int) -> None:
+def test_loopback_is_not_a_trusted_proxy_by_default(port: int) -> None:
     """gunicorn believes it by itself."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
     connection.request("GET", "/healthz", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"})

@@ -1,4 +1,4 @@
-"""Real web processes: no visit that was answered is lost when one of them is told to stop under load."""
+"""Real web processes: no answered visit is lost when one of them stops under load."""
 
 import http.client
 import os
@@ -64,7 +64,7 @@ def visit_until_it_ends(port: int, code: str) -> int:
 
 
 def led_on(port: int, process: "subprocess.Popen[bytes]", code: str, number: signal.Signals, conn: Conn) -> int:
-    """Clients that visit one after another until the process ends, as it is told to in the middle of it."""
+    """Run clients that visit one after another, and stop the process meanwhile."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         clients = [pool.submit(visit_until_it_ends, port, code) for _ in range(CLIENTS)]
         eventually(lambda: stored(conn) > 2 * CLIENTS)

@@ -50,7 +50,7 @@ def test_a_hundred_players_race_for_the_last_item_and_one_gets_it(stage: Stage, 
     assert [items for items in held if items] == [[{"item": "crown", "quantity": 1}]]
 
 
-def test_requests_that_wait_are_answered_when_web_is_told_to_stop(stage: Stage) -> None:
+def test_waiting_requests_are_answered_when_web_stops(stage: Stage) -> None:
     """No verdict can fall: the workers are halted. What was committed is acknowledged, not cut off; also where sockets
     came and went before."""
     scans = [Scan(player, stage.game.codes["open"]) for player in stage.game.players[:3]]
@@ -90,7 +90,7 @@ def open_socket(stage: Stage) -> websocket.WebSocket | None:
 
 
 def next_socket(stage: Stage) -> websocket.WebSocket:
-    """Opened once there is room: the server has yet to notice that others are gone."""
+    """Open a socket once the server has noticed that others closed."""
     opened = eventually(partial(open_socket, stage))
     assert opened is not None
     return opened
@@ -140,7 +140,7 @@ def test_one_request_id_leads_from_the_answer_to_the_verdict(stage: Stage) -> No
     assert (answered["method"], answered["path"], answered["status"]) == ("POST", "/scan", 202)
 
 
-def test_the_log_tells_no_password_token_or_ticket(stage: Stage) -> None:
+def test_the_log_has_no_password_token_or_ticket(stage: Stage) -> None:
     """Not in requests that succeed, nor in those that are refused."""
     player, ask = stage.game.owner, stage.load.ask
     ticket = ask("POST", "/ws/ticket", player).json()["ticket"]

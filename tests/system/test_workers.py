@@ -50,7 +50,7 @@ def settled(stage: Stage, scans: list[UUID]) -> bool:
         ).rowcount
 
 
-def test_workers_told_to_stop_finish_what_they_hold(stage: Stage) -> None:
+def test_stopped_workers_finish_their_leases(stage: Stage) -> None:
     with stage.load.under_way(stage.game.scans(300)):
         stage.load.until_accepted(100)
         told = stage.server.pids("worker")
@@ -59,7 +59,7 @@ def test_workers_told_to_stop_finish_what_they_hold(stage: Stage) -> None:
     stage.assert_settled_once()
 
 
-def test_a_scan_inserted_by_hand_is_announced_and_judged(stage: Stage) -> None:
+def test_a_scan_inserted_by_hand_is_published_and_judged(stage: Stage) -> None:
     player, code = stage.game.players[-1], stage.game.codes["once"]
     with psycopg.connect(stage.database_url, autocommit=True) as conn, stage.follow_player() as follower:
         conn.execute(

@@ -1,4 +1,4 @@
-"""What a printed code leads to, which requests are a person's, and with what they come."""
+"""Where a code URL leads, which requests a person made, and the kinds of devices."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.visits.rules import LinkTarget, is_prefetch, resolve
-from shared.visits.user_agents import LONGEST, device_kind, is_crawler
+from shared.visits.user_agents import MAX_LENGTH, device_kind, is_crawler
 
 NOW = datetime(2026, 3, 28, 12, tzinfo=UTC)
 POSTER = LinkTarget(
@@ -62,7 +62,7 @@ EVIL = [
         *((replace(POSTER, target_url=url), "not_found") for url in (*EVIL, None)),
     ],
 )
-def test_where_a_code_leads(code: LinkTarget, expected: str) -> None:
+def test_code_url_leads_to(code: LinkTarget, expected: str) -> None:
     assert resolve(code) == expected
 
 
@@ -79,7 +79,7 @@ def test_where_a_code_leads(code: LinkTarget, expected: str) -> None:
         ("GET", {"X-Moz": "prefetch"}, True),
     ],
 )
-def test_what_nobody_asked_for_yet(method: str, headers: dict[str, str], expected: bool) -> None:
+def test_prefetches_are_recognized(method: str, headers: dict[str, str], expected: bool) -> None:
     assert is_prefetch(method, headers) == expected
 
 
@@ -109,7 +109,7 @@ DEVICES = {
 
 
 @pytest.mark.parametrize(("user_agent", "device"), DEVICES.items())
-def test_the_kind_of_device(user_agent: str | None, device: str) -> None:
+def test_user_agent_names_the_kind_of_device(user_agent: str | None, device: str) -> None:
     assert device_kind(user_agent) == device
 
 
@@ -127,16 +127,16 @@ def test_the_kind_of_device(user_agent: str | None, device: str) -> None:
         "curl/8.5.0",
     ],
 )
-def test_crawlers_and_link_previews_are_known(user_agent: str) -> None:
+def test_crawlers_and_link_previews_are_recognized(user_agent: str) -> None:
     assert is_crawler(user_agent)
 
 
 @pytest.mark.parametrize("user_agent", [agent for agent in DEVICES if agent != "okhttp/4.12.0"])
-def test_people_are_no_crawlers(user_agent: str | None) -> None:
+def test_browsers_are_not_crawlers(user_agent: str | None) -> None:
     assert not is_crawler(user_agent)
 
 
-@given(st.text() | st.text(alphabet="Android Mobi()TV;/", max_size=4 * LONGEST))
-def test_no_text_is_too_much(text: str) -> None:
+@given(st.text() | st.text(alphabet="Android Mobi()TV;/", max_size=4 * MAX_LENGTH))
+def test_device_kind_reads_a_bounded_prefix(text: str) -> None:
     assert device_kind(text) in ("phone", "tablet", "desktop", "other")
-    assert device_kind(text + "x" * LONGEST + "iPhone") == device_kind(text + "x" * LONGEST)
+    assert device_kind(text + "x" * MAX_LENGTH + "iPhone") == device_kind(text + "x" * MAX_LENGTH)
