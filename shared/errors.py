@@ -1,4 +1,4 @@
-"""What can go wrong, in the domain's words, once each. `web/http/problems.py` gives each kind its HTTP status."""
+"""Domain errors, one per thing that can go wrong. `web/http/problems.py` maps each kind to its HTTP status."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class DomainError(Exception):
-    """A refusal that the caller is told about; the docstring is the message unless one is given."""
+    """An error that is reported to the caller. The docstring of the class is its default message."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (type(self).__doc__ or "").strip())
@@ -18,11 +18,11 @@ class Unauthenticated(DomainError):
 
 
 class Forbidden(DomainError):
-    """You may not do this."""
+    """You are not allowed to do this."""
 
 
 class NotFound(DomainError):
-    """There is nothing here, or nothing that you may know of."""
+    """Not found, or not visible to you."""
 
 
 class PlayerNotFound(NotFound):
@@ -42,14 +42,14 @@ class UnsupportedMediaType(DomainError):
 
 
 class Unavailable(DomainError):
-    """A store that this needs is down; try again shortly."""
+    """A store is unavailable. Retry shortly."""
 
     retry_after = 2  # seconds
 
 
 @dataclass(frozen=True)
 class FieldError:
-    """One field that is wrong: `loc` as in `body.latitude`, and what would be right."""
+    """A wrong field: `loc`, such as `body.latitude`, and a message that says what is allowed."""
 
     loc: str
     message: str
@@ -58,9 +58,9 @@ class FieldError:
 class Invalid(DomainError):
     """The request is malformed."""
 
-    def __init__(self, *faults: FieldError) -> None:
+    def __init__(self, *field_errors: FieldError) -> None:
         super().__init__()
-        self.faults = faults
+        self.field_errors = field_errors
 
 
 class UsernameTaken(Conflict):
@@ -68,11 +68,11 @@ class UsernameTaken(Conflict):
 
 
 class AlreadyRegistered(Conflict):
-    """This player is no guest any more."""
+    """This player already has an account."""
 
 
 class GuestAccount(Conflict):
-    """A guest has neither a password nor a name or an address of their own; POST /auth/upgrade gives them."""
+    """A guest has no password, username or email address to change. Create an account with POST /auth/upgrade."""
 
 
 class WrongPassword(Forbidden):
@@ -88,11 +88,11 @@ class CodeTaken(Conflict):
 
 
 class AlreadyMember(Conflict):
-    """This player is a member already."""
+    """This player is already a member."""
 
 
 class LastOwner(Conflict):
-    """The last owner of an organization stays its owner."""
+    """The last owner cannot leave or lose the role. Make another member an owner first."""
 
 
 class NonceReused(Conflict):
@@ -100,7 +100,7 @@ class NonceReused(Conflict):
 
 
 class ImageDeadLettered(Conflict):
-    """This picture could not be made, and was set aside."""
+    """This image could not be rendered. Generate a new code."""
 
 
 class NoAttemptsLeft(Conflict):
@@ -128,10 +128,10 @@ class IdempotencyKeyInUse(Conflict):
 
 
 class InvalidRows(Invalid):
-    """Some rows are wrong, so none was added. `rows` says of each what became of it."""
+    """Some rows are invalid, so no row was added. `rows` has the result of each row."""
 
-    def __init__(self, message: str, faults: Sequence[FieldError], rows: Sequence[Mapping[str, Any]]) -> None:
-        super().__init__(*faults)
+    def __init__(self, message: str, field_errors: Sequence[FieldError], rows: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(*field_errors)
         self.message, self.rows = message, rows
 
 
@@ -143,31 +143,32 @@ class IdempotencyKeyReused(Invalid):
 
 
 class TooManyWebSockets(Unavailable):
-    """This process holds as many sockets as it may; try again."""
+    """This process has reached its limit of WebSockets. Retry shortly."""
 
 
 class PasswordHashingBusy(Unavailable):
-    """Too many passwords are being checked at this moment; try again shortly."""
+    """Too many passwords are being checked. Retry shortly."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.retry_after = 1 + secrets.randbelow(8)  # who was sent away together does not come back together
+        # Random, so that rejected clients do not all return at the same time.
+        self.retry_after = 1 + secrets.randbelow(8)
 
 
 class TooManyDownloads(Unavailable):
-    """This process sends as many files as it may; try again."""
+    """This process has reached its limit of downloads. Retry shortly."""
 
 
 class UnreadableImage(Invalid):
-    """With these colors, this style and this logo the picture cannot be read back."""
+    """Scanners cannot read an image with these colors, this style and this logo."""
 
 
 class LogoChanged(Unavailable):
-    """The logo is being replaced; try again."""
+    """The logo is being replaced. Retry shortly."""
 
 
 class TextTooLong(Invalid):
-    """No QR symbol of this level holds so much text. `limit` is in bytes of UTF-8."""
+    """The text is too long for a QR symbol of this level. `limit` is in bytes of UTF-8."""
 
     def __init__(self, limit: int, level: str, loc: str = "data") -> None:
         self.limit, self.level = limit, level
@@ -175,7 +176,7 @@ class TextTooLong(Invalid):
 
 
 class ImageTooSmall(Invalid):
-    """The symbol and its quiet zone do not fit in so few pixels. `smallest` is the size that would do, in pixels."""
+    """The symbol and its quiet zone need more pixels. `smallest` is the smallest possible size, in pixels."""
 
     def __init__(self, smallest: int, loc: str = "size") -> None:
         self.smallest = smallest
@@ -183,7 +184,7 @@ class ImageTooSmall(Invalid):
 
 
 class InvalidLogo(Invalid):
-    """This file cannot be a logo."""
+    """This file cannot be used as a logo."""
 
-    def __init__(self, why: str, loc: str = "form.logo") -> None:
-        super().__init__(FieldError(loc, why))
+    def __init__(self, reason: str, loc: str = "form.logo") -> None:
+        super().__init__(FieldError(loc, reason))

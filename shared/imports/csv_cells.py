@@ -60,7 +60,7 @@ def _data(cell: str) -> Any:
     try:
         return strict_json.loads(unescape_formula(cell), "", depth=2)  # as deep as it stands in the body of a request
     except Invalid as invalid:
-        raise InvalidCell("encounter_data", invalid.faults[0].message) from None
+        raise InvalidCell("encounter_data", invalid.field_errors[0].message) from None
 
 
 READERS: Mapping[str, Callable[[str], Any]] = {

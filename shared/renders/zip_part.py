@@ -111,8 +111,8 @@ def error_message(error: Exception, qr_id: UUID) -> str:
     """Return the message for staff about an image that could not be rendered. Log an unexpected error."""
     if isinstance(error, UnreadableImage):
         return UNREADABLE
-    if isinstance(error, Invalid) and error.faults:
-        return f"The image's {error.faults[0].loc} {error.faults[0].message}."
+    if isinstance(error, Invalid) and error.field_errors:
+        return f"The image's {error.field_errors[0].loc} {error.field_errors[0].message}."
     if isinstance(error, DomainError):
         return str(error)
     log.error("image_failed", qr_id=str(qr_id), exc_info=error)

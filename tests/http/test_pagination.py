@@ -23,7 +23,7 @@ def test_a_cursor_needs_no_escaping_in_a_url(parts: list[str]) -> None:
 def test_any_other_text_is_refused_by_name(text: str) -> None:
     with pytest.raises(InvalidCursor) as refused:
         decode_cursor(text, 2)
-    assert refused.value.faults[0].loc == "query.cursor"
+    assert refused.value.field_errors[0].loc == "query.cursor"
 
 
 @pytest.mark.parametrize("text", [encode_cursor("a"), encode_cursor("a", "b", "c"), "bnVsbA", "WzEsMl0", "W" * 5000])

@@ -216,7 +216,7 @@ def test_an_unreadable_appearance_is_not_stored(
     for response, loc in ((put(**CUSTOM), "body"), (upload(logo()), "form.logo")):
         assert response.status_code == 422
         assert response.json["errors"][0]["loc"] == loc
-        assert "read back" in response.json["errors"][0]["message"]
+        assert "Scanners cannot read" in response.json["errors"][0]["message"]
     # Images with the default appearance are not decoded.
     assert put().status_code == 200
     assert customization() == DEFAULTS

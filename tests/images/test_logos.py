@@ -32,7 +32,7 @@ def sanitized(data: bytes) -> Image.Image:
 def rejection(data: bytes) -> str:
     with pytest.raises(InvalidLogo) as rejected:
         sanitize_logo(data)
-    (error,) = rejected.value.faults
+    (error,) = rejected.value.field_errors
     assert error.loc == "form.logo"
     return error.message
 
@@ -165,7 +165,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
     sanitize_logo(data)
 except InvalidLogo as error:
-    print(error.faults[0].message, file=sys.stderr)
+    print(error.field_errors[0].message, file=sys.stderr)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // (1024 if sys.platform == "linux" else 1 << 20))
 """
 

@@ -55,7 +55,7 @@ def test_a_too_small_image_names_the_smallest_size() -> None:
     spec = ImageSpec("x" * 2000, size=100, level="L")
     with pytest.raises(ImageTooSmall) as rejected:
         render(spec)
-    assert f"{rejected.value.smallest} pixels" in rejected.value.faults[0].message
+    assert f"{rejected.value.smallest} pixels" in rejected.value.field_errors[0].message
     fitting = replace(spec, size=rejected.value.smallest)
     assert is_readable(fitting, render(fitting))
 
@@ -66,7 +66,7 @@ def test_a_too_small_image_names_the_smallest_size() -> None:
 def test_a_text_beyond_the_byte_capacity_is_rejected(text: str) -> None:
     with pytest.raises(TextTooLong) as rejected:
         render(ImageSpec(text, level="L", size=2000))
-    assert "2,953" in rejected.value.faults[0].message
+    assert "2,953" in rejected.value.field_errors[0].message
 
 
 def test_the_level_is_not_raised() -> None:

@@ -64,14 +64,14 @@ def test_a_text_beyond_the_capacity_is_rejected(level: ErrorCorrection) -> None:
         with pytest.raises(TextTooLong) as rejected:
             encode(fits + character, level)
         assert (rejected.value.limit, rejected.value.level) == (BYTES[level], level)
-        assert f"{BYTES[level]:,} bytes" in rejected.value.faults[0].message
+        assert f"{BYTES[level]:,} bytes" in rejected.value.field_errors[0].message
 
 
 @pytest.mark.parametrize("text", ["", "\ud800", "a\udfff", "\ud83d\ude00"])
 def test_invalid_text_is_rejected(text: str) -> None:
     with pytest.raises(Invalid) as rejected:
         encode(text, "M")
-    assert rejected.value.faults[0].loc == "data"
+    assert rejected.value.field_errors[0].loc == "data"
 
 
 def test_finder_patterns_are_in_three_corners() -> None:

@@ -19,7 +19,7 @@ def read(data: bytes) -> list[tuple[int, list[str]]]:
 def refused(data: bytes) -> FieldError:
     with pytest.raises(Invalid) as error:
         read(data)
-    (fault,) = error.value.faults
+    (fault,) = error.value.field_errors
     return fault
 
 

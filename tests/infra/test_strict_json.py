@@ -30,7 +30,7 @@ def test_what_cannot_be_stored_is_named(text: str, named: str | None) -> None:
         return
     with pytest.raises(Invalid) as refused:
         strict_json.loads(text.encode())
-    assert [fault.loc for fault in refused.value.faults] == [named]
+    assert [fault.loc for fault in refused.value.field_errors] == [named]
 
 
 def test_paths_are_formatted_only_for_errors(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,9 +83,9 @@ def init_app(app: Flask) -> None:
     def on_domain_error(error: errors.DomainError) -> Response:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         if isinstance(error, errors.InvalidRows):
-            return problem(status, error.message, error.faults, rows=error.rows)
-        if isinstance(error, Invalid) and error.faults:
-            return _invalid(error.faults)
+            return problem(status, error.message, error.field_errors, rows=error.rows)
+        if isinstance(error, Invalid) and error.field_errors:
+            return _invalid(error.field_errors)
         response = problem(status, str(error))
         if isinstance(error, errors.Unavailable):
             response.headers["Retry-After"] = str(error.retry_after)
