@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COLUMNS = 5
-PICTURE = 300  # pixels, as a PNG is served by default
+# Pixels: the default size of a PNG.
+IMAGE = 300
 CELL_WIDTH, CELL_HEIGHT = 360, 420
 MARGIN = 40
 HEADING = 90
@@ -27,13 +28,13 @@ class Print:
 
     title: str
     note: str
-    picture: bytes
+    image: bytes
     text: str
 
 
-def read_back(picture: bytes) -> str:
+def read_back(png: bytes) -> str:
     """Return the text that an independent decoder reads in an image."""
-    with Image.open(BytesIO(picture)) as image:
+    with Image.open(BytesIO(png)) as image:
         (symbol,) = zxingcpp.read_barcodes(image)
     return str(symbol.text)
 
@@ -44,30 +45,30 @@ def make_sheet(heading: str, prints: Sequence[Print]) -> bytes:
     size = (2 * MARGIN + COLUMNS * CELL_WIDTH, HEADING + rows * CELL_HEIGHT + MARGIN)
     with Image.new("RGB", size, GROUND) as sheet:
         ImageDraw.Draw(sheet).text((MARGIN + 10, 32), heading, INK, ImageFont.load_default(30))
-        for place, one in enumerate(prints):
-            row, column = divmod(place, COLUMNS)
-            _draw(sheet, one, MARGIN + column * CELL_WIDTH, HEADING + row * CELL_HEIGHT)
-        drawn = BytesIO()
-        sheet.save(drawn, "PNG", optimize=True)
-    return drawn.getvalue()
+        for index, card in enumerate(prints):
+            row, column = divmod(index, COLUMNS)
+            _draw_card(sheet, card, MARGIN + column * CELL_WIDTH, HEADING + row * CELL_HEIGHT)
+        output = BytesIO()
+        sheet.save(output, "PNG", optimize=True)
+    return output.getvalue()
 
 
-def _draw(sheet: Image.Image, one: Print, x: int, y: int) -> None:
-    """Return one image on its card, with two lines about it and one with its text."""
+def _draw_card(sheet: Image.Image, card: Print, x: int, y: int) -> None:
+    """Draw a card: an image, its title, a note, and the decoded text."""
     canvas = ImageDraw.Draw(sheet)
     canvas.rounded_rectangle((x + 8, y + 8, x + CELL_WIDTH - 8, y + CELL_HEIGHT - 8), 12, PAPER)
-    with Image.open(BytesIO(one.picture)) as picture:
-        sheet.paste(picture.convert("RGB").resize((PICTURE, PICTURE), Image.Resampling.NEAREST), (x + 30, y + 18))
-    lines = ((one.title, 18, INK, 324), (one.note, 14, PALE, 350), (f"reads {one.text}", 12, PALE, 376))
+    with Image.open(BytesIO(card.image)) as image:
+        sheet.paste(image.convert("RGB").resize((IMAGE, IMAGE), Image.Resampling.NEAREST), (x + 30, y + 18))
+    lines = ((card.title, 18, INK, 324), (card.note, 14, PALE, 350), (f"reads {card.text}", 12, PALE, 376))
     for text, size, color, below in lines:
         font = ImageFont.load_default(size)
-        canvas.text((x + 30, y + below), _cut(text, font), color, font)
+        canvas.text((x + 30, y + below), _truncate(text, font), color, font)
 
 
-def _cut(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
-    """As much of a text as a card is wide."""
-    if font.getlength(text) <= PICTURE:
+def _truncate(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Return the text, truncated to the width of a card."""
+    if font.getlength(text) <= IMAGE:
         return text
-    while font.getlength(text + "...") > PICTURE:
+    while font.getlength(text + "...") > IMAGE:
         text = text[:-1]
     return text + "..."

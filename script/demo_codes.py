@@ -41,7 +41,7 @@ def print_codes(
         if name == WITH_LOGO:
             owner.upload(f"{code_path}/customization/logo", "logo", logo())
         prints[name] = _print(owner, name, made["description"], f"{code_path}/image?size=300")
-        (folder / f"{name}.png").write_bytes(prints[name].picture)
+        (folder / f"{name}.png").write_bytes(prints[name].image)
     others = (business(owner, org, path), generated(owner))
     (folder / "contact-sheet.png").write_bytes(make_sheet(org["name"], [*prints.values(), *others]))
     return prints

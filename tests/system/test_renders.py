@@ -1,4 +1,4 @@
-"""Real processes: a render is finished, each code once, whatever becomes of its workers."""
+"""Renders by real processes: every code is rendered once, even if workers are killed."""
 
 import os
 import time
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def conn(server: RunningServer) -> Iterator[Any]:
-    """To the server's own database."""
+    """A connection to the database of the server."""
     with psycopg.connect(server.urls["DATABASE_URL"], autocommit=True) as own:
         yield own
 
@@ -52,103 +52,105 @@ class Studio:
         self.client = Client(server.base_url, self.admin.access_token)
         self.path = f"/api/organizations/{self.org_id}/renders"
 
-    def ask(self, **body: Any) -> str:
+    def create_render(self, **body: Any) -> str:
+        """Create a render of all codes. Return its status URL."""
         return str(self.client.post(self.path, {"all": True} | body)["status_url"])
 
-    def done(self, url: str) -> int:
+    def count_done(self, url: str) -> int:
         return int(self.client.get(url)["done"])
 
-    def finished(self, url: str, within: float = 60.0) -> dict[str, Any]:
-        def ended() -> Any:
-            told = self.client.get(url)
-            return told if told["status"] not in ("queued", "running") else None
+    def wait_for_end(self, url: str, within: float = 60.0) -> dict[str, Any]:
+        def get_ended() -> Any:
+            render = self.client.get(url)
+            return render if render["status"] not in ("queued", "running") else None
 
-        told: dict[str, Any] = eventually(ended, within)
-        return told
+        render: dict[str, Any] = eventually(get_ended, within)
+        return render
 
-    def assert_whole(self, told: dict[str, Any]) -> None:
-        """Assert that each code is there once, in order, and that each image encodes it."""
-        assert (told["status"], told["done"], told["failed"]) == ("done", len(self.codes), 0), told
-        data = Client(self.base_url).fetch("GET", told["download_url"])
-        assert len(data) == told["bytes"]
+    def assert_complete(self, render: dict[str, Any]) -> None:
+        """Assert that the file contains one image per code, in order."""
+        assert (render["status"], render["done"], render["failed"]) == ("done", len(self.codes), 0), render
+        data = Client(self.base_url).fetch("GET", render["download_url"])
+        assert len(data) == render["bytes"]
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = [name for name in archive.namelist() if name != "manifest.csv"]
-            said = [decode(archive.read(name))[0] for name in names]
-        assert said == [f"{self.base_url}/s/{code}" for code in self.codes]
+            texts = [decode(archive.read(name))[0] for name in names]
+        assert texts == [f"{self.base_url}/s/{code}" for code in self.codes]
 
 
-def test_a_worker_killed_in_the_middle_of_a_render_costs_nothing(app: Any, conn: Any, server: RunningServer) -> None:
+def test_a_render_survives_a_killed_worker(app: Any, conn: Any, server: RunningServer) -> None:
     studio = Studio(app, conn, server, codes=300)
-    url = studio.ask(size=601)  # in pieces of sixty
-    eventually(lambda: studio.done(url))
+    # Chunks of sixty codes.
+    url = studio.create_render(size=601)
+    eventually(lambda: studio.count_done(url))
     killed = eventually(lambda: server.kill("worker"))
     restarted(server, "worker", than=killed)
 
-    studio.assert_whole(studio.finished(url))
+    studio.assert_complete(studio.wait_for_end(url))
 
 
-def has_moved(studio: Studio, url: str, done: int) -> bool:
-    """Whether more is done by now than that, or all."""
-    told = studio.client.get(url)
-    return bool(told["done"] > done or told["status"] == "done")
+def has_progressed(studio: Studio, url: str, done: int) -> bool:
+    """True if more codes than `done` are rendered, or all."""
+    render = studio.client.get(url)
+    return bool(render["done"] > done or render["status"] == "done")
 
 
 @pytest.mark.long
 def test_5000_codes_while_workers_are_killed_every_few_seconds(app: Any, conn: Any, server: RunningServer) -> None:
-    """A second render of the same codes is canceled in the middle, and a third one starts clean."""
+    """A second render of the same codes is canceled halfway, and a third one is complete."""
     studio = Studio(app, conn, server, codes=5_000)
     before = set(files(server))
-    url = studio.ask(size=601)
+    url = studio.create_render(size=601)
     deadline, kills = time.monotonic() + 300, 0
     while studio.client.get(url)["status"] in ("queued", "running"):
         assert time.monotonic() < deadline
-        eventually(partial(has_moved, studio, url, studio.done(url)))
+        eventually(partial(has_progressed, studio, url, studio.count_done(url)))
         if kills < 12:
             killed = eventually(lambda: server.kill("worker"))
             restarted(server, "worker", than=killed)
             kills += 1
     assert kills > 3
-    studio.assert_whole(studio.finished(url))
+    studio.assert_complete(studio.wait_for_end(url))
 
-    canceled = studio.ask(size=601)
-    eventually(lambda: studio.done(canceled))
+    canceled = studio.create_render(size=601)
+    eventually(lambda: studio.count_done(canceled))
     studio.client.call("DELETE", canceled)
-    assert studio.finished(canceled)["status"] == "canceled"
-    again = studio.ask()
-    studio.assert_whole(studio.finished(again))
+    assert studio.wait_for_end(canceled)["status"] == "canceled"
+    again = studio.create_render()
+    studio.assert_complete(studio.wait_for_end(again))
     eventually(lambda: len(set(files(server)) - before) == 2)
 
 
 def files(server: RunningServer) -> list[str]:
-    """What is kept: drafts of killed workers are cleaned up a day later."""
+    """Return the names of all files. Drafts of killed workers, which are deleted a day later, are not included."""
     return [name for _, _, names in os.walk(server.data / "files" / "kept") for name in names]
 
 
-def test_canceled_it_leaves_nothing_and_another_one_starts_clean(app: Any, conn: Any, server: RunningServer) -> None:
+def test_a_canceled_render_leaves_no_files(app: Any, conn: Any, server: RunningServer) -> None:
     studio = Studio(app, conn, server, codes=400)
     before = set(files(server))
-    url = studio.ask(size=601)
-    eventually(lambda: studio.done(url))
+    url = studio.create_render(size=601)
+    eventually(lambda: studio.count_done(url))
     studio.client.call("DELETE", url)
-    again = studio.ask()
+    again = studio.create_render()
 
-    studio.assert_whole(studio.finished(again))
+    studio.assert_complete(studio.wait_for_end(again))
 
-    assert studio.finished(url)["status"] in ("canceled", "done")
+    assert studio.wait_for_end(url)["status"] in ("canceled", "done")
     eventually(lambda: len(set(files(server)) - before) == 1)
 
 
-def test_staff_follows_a_render_and_the_log_has_no_signature(app: Any, conn: Any, server: RunningServer) -> None:
+def test_staff_receive_progress_and_the_log_has_no_signature(app: Any, conn: Any, server: RunningServer) -> None:
     studio = Studio(app, conn, server, codes=130)
     with Follower(server.base_url, f"/ws/organizations/{studio.org_id}", studio.admin) as follower:
-        url = studio.ask(size=601)
-        eventually(lambda: any(told["event"] == "render_done" for told in follower.told))
-    events = [(told["event"], told["done"]) for told in follower.told]
+        url = studio.create_render(size=601)
+        eventually(lambda: any(event["event"] == "render_done" for event in follower.told))
+    events = [(event["event"], event["done"]) for event in follower.told]
     assert events[-1] == ("render_done", 130)
     assert {event for event, _ in events[:-1]} == {"render_progress"}
     assert len(events) == 4
-    told = studio.finished(url)
-    studio.assert_whole(told)
-    signature = parse_qs(urlsplit(told["download_url"]).query)["signature"][0]
+    render = studio.wait_for_end(url)
+    studio.assert_complete(render)
+    signature = parse_qs(urlsplit(render["download_url"]).query)["signature"][0]
     eventually(lambda: f"{url}/download" in server.output())
     assert signature not in server.output()
