@@ -9,7 +9,7 @@ import websocket
 from tests.security.attack import Attack, Attempt, Scene, replaced, without
 from tests.support.callers import SignedInPlayer
 from tests.support.threaded_server import PATIENCE, serving
-from web.http.auth import Caller
+from web.http.credentials import Caller
 from web.realtime import websockets
 
 PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE

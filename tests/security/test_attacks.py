@@ -24,7 +24,7 @@ from tests.security import (
 from tests.security.attack import Attack, Scene
 from tests.security.source import CHECKOUT
 from tests.support.callers import make_staff
-from web.http.auth import _verified
+from web.http.credentials import _verified
 
 SUBJECTS = (tokens, keys, tenancy, mass_assignment, sockets, content, files, address_rotation, logs, production)
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]

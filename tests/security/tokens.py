@@ -13,7 +13,7 @@ from tests.security import anonymous_limits
 from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, without
 from tests.support.callers import SignedInPlayer, bearer
 from web.api import accounts as web_accounts
-from web.http import auth
+from web.http import auth, credentials
 from web.realtime import websockets
 
 LIST = "/api/organizations"
@@ -89,8 +89,8 @@ def telling_names_apart(scene: Scene) -> bool:
     return seen[0] != seen[1]
 
 
-UNSIGNED = without(auth._verified, '"require": required', '"verify_signature": False')
-LASTING = without(auth._own_token, "or is_over", "")
+UNSIGNED = without(credentials._verified, '"require": required', '"verify_signature": False')
+LASTING = without(credentials._own_token, "or is_over", "")
 NEVER_REVOKED = replaced(sessions, "is_session_active", lambda *_: True)
 ANY_STANDING = without(auth.authorize_member, "if not is_alive", "if False")
 
@@ -100,14 +100,14 @@ ATTACKS = [
     Attack(
         "refresh token as access token",
         presenting(lambda person: person.refresh_token),
-        without(auth._own_token, 'claims["type"] != kind', "False"),
+        without(credentials._own_token, 'claims["type"] != kind', "False"),
     ),
     Attack(
         "JWT without exp",
         presenting(changed(exp=None)),
         all_of(
-            without(auth._verified, '["exp", ', "["),
-            without(auth._own_token, 'claims["exp"]', 'claims.get("exp", 2**40)'),
+            without(credentials._verified, '["exp", ', "["),
+            without(credentials._own_token, 'claims["exp"]', 'claims.get("exp", 2**40)'),
         ),
     ),
     Attack("expired JWT", too_late, LASTING),

@@ -20,6 +20,8 @@ api = APIBlueprint(
     "api_keys", __name__, url_prefix="/api/organizations/<org_id>/api-keys", abp_tags=[Tag(name="Organizations")]
 )
 
+EXAMPLE_PREFIX = "wm_0d1e2f3a4b5c"
+
 
 def _reject_duplicates(scopes: list[Scope]) -> list[Scope]:
     if len(set(scopes)) < len(scopes):
@@ -40,7 +42,7 @@ class KeyPath(OrganizationPath):
 class KeyBody(Body):
     """The name and the scopes of a key. Without `expires_at` it is valid until it is revoked."""
 
-    name: Name
+    name: Name = Field(examples=["Kiosk"])
     scopes: Annotated[
         list[Scope],
         AfterValidator(_reject_duplicates),
@@ -53,8 +55,8 @@ class KeyResponse(ResponseModel):
     """An API key without its secret. `prefix` is the start of the key."""
 
     id: Id
-    prefix: str
-    name: str
+    prefix: str = Field(examples=[EXAMPLE_PREFIX])
+    name: str = Field(examples=["Kiosk"])
     scopes: list[Scope]
     created_by: Id | None = Field(description="The player who created the key")
     created_at: Timestamp
@@ -63,7 +65,7 @@ class KeyResponse(ResponseModel):
 
 
 class NewKeyResponse(KeyResponse):
-    key: str = Field(description="The whole key, which is shown only once")
+    key: str = Field(description="The whole key, which is shown only once", examples=[f"{EXAMPLE_PREFIX}_{'5' * 64}"])
 
 
 class KeysResponse(ResponseModel):

@@ -30,7 +30,7 @@ class ActorResponse(ResponseModel):
 
     kind: Literal["player", "key", "operator"]
     id: Id | None
-    name: str | None
+    name: str | None = Field(examples=["ada"])
 
 
 class AuditEntryResponse(ResponseModel):
@@ -38,13 +38,13 @@ class AuditEntryResponse(ResponseModel):
 
     id: Id
     at: Timestamp
-    action: str
+    action: str = Field(examples=["code.changed"])
     actor: ActorResponse
     address: str | None
     request_id: str | None
     object_id: str | None
-    old: dict[str, Any] | None
-    new: dict[str, Any] | None
+    old: dict[str, Any] | None = Field(examples=[{"description": "Under the bridge", "max_scans": None}])
+    new: dict[str, Any] | None = Field(examples=[{"description": "On the bridge", "max_scans": 100}])
 
 
 class AuditResponse(ResponseModel):

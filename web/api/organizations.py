@@ -111,7 +111,7 @@ class OrganizationResponse(ResponseModel):
     name: str
     slug: str
     url: str | None
-    role: Role
+    role: Role = Field(examples=["owner"])
     fair_play: FairPlayResponse | None = Field(description="For admins and owners; null for other roles")
     created_at: Timestamp
     updated_at: Timestamp

@@ -69,7 +69,7 @@ class ProfileResponse(ResponseModel):
     username: str
     email: str | None
     timezone: str
-    guest: bool = Field(description="True while the player has no password and a generated username")
+    guest: bool = Field(description="True while the player has no password and a generated username", examples=[False])
     created_at: Timestamp
 
 

@@ -3,62 +3,32 @@
 Both happen before the body is read. A view without a requirement is a programming error.
 """
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
 from typing import Any, Literal, TypeVar, cast
 from uuid import UUID
 
-import jwt
 from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
 from shared.accounts import sessions
-from shared.accounts.external_tokens import ExternalIdentity
 from shared.errors import Forbidden, NotFound, Unauthenticated
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.keys import key_for
 from shared.organizations import api_keys
 from shared.organizations import store as organizations
-from shared.organizations.api_keys import ApiKey, Scope
+from shared.organizations.api_keys import Scope
 from shared.organizations.rules import Role, includes_role
 from shared.settings import Settings
 from web.http import external_auth
+from web.http.credentials import ALGORITHM, Caller, presented_api_key, verified_caller
 from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
-ALGORITHM = "HS256"
 
 RequirementKind = Literal["public", "player", "refresh", "self", "role", "socket"]
-
-
-@dataclass(frozen=True)
-class Caller:
-    """The sender of the request: a player with a session, or an API key."""
-
-    player_id: UUID | None
-    session_id: UUID | None
-    generation: int | None = None
-    """Generation of the refresh token, if that is what the request carries."""
-    key: ApiKey | None = None
-
-    @property
-    def id(self) -> UUID:
-        """Id of the key or the player: the owner of idempotency keys, rate limits and audit log entries."""
-        caller_id = self.key.id if self.key else self.player_id
-        if caller_id is None:
-            raise LookupError("a caller is a player or a key")
-        return caller_id
-
-    @property
-    def session(self) -> tuple[UUID, UUID]:
-        """Ids of the player and the session. Raise Forbidden for an API key."""
-        if self.player_id is None or self.session_id is None:
-            raise Forbidden
-        return self.player_id, self.session_id
 
 
 @dataclass(frozen=True)
@@ -159,7 +129,7 @@ def check_access() -> None:
     if _is_open(needed):
         path_ids()
         return
-    if (text := _presented_key()) is not None:
+    if (text := presented_api_key()) is not None:
         g.caller, g.role = authorize_api_key(text, needed.scope)
         return
     if needed.role is not None:
@@ -182,29 +152,15 @@ def _is_open(needed: Requirement) -> bool:
 
 def authenticate(*, refresh: bool = False) -> Caller:
     """Return the player of the Authorization header. Raise Unauthenticated, and Forbidden for an API key."""
-    if (text := _presented_key()) is not None:
+    if (text := presented_api_key()) is not None:
         return authorize_api_key(text, None)[0]
-    caller = _verified_caller("refresh" if refresh else "access")
+    caller = verified_caller("refresh" if refresh else "access")
     if not refresh:
         player_id, session_id = caller.session
         with db.connection() as conn:
             if not sessions.is_session_active(conn, session_id, player_id):
                 raise Unauthenticated
     return caller
-
-
-def _presented_key() -> str | None:
-    """Return the bearer token of the Authorization header if it looks like an API key, else None."""
-    token = _bearer()
-    return token if token.startswith("wm_") else None
-
-
-def _bearer() -> str:
-    """Return the bearer token of the Authorization header. Raise Unauthenticated."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Bearer":
-        raise Unauthenticated
-    return token
 
 
 def authorize_api_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
@@ -228,72 +184,12 @@ def authorize_api_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     return Caller(None, None, key=key), key.role
 
 
-def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
-    """Return the rate-limit key of the presented token: the player (or external identity) of an access token, the
-    session of a refresh token. None if the token is invalid.
-
-    Checks signature and expiry, not revocation, which would need a store.
-    """
-    try:
-        identity = None if refresh else _external_identity(_bearer())
-        if identity is not None:
-            return identity.id
-        caller = _own_token(_bearer(), "refresh" if refresh else "access")
-    except Unauthenticated:
-        return None
-    # The session, because a stolen refresh token is used beside the player's own session.
-    return caller.session_id if refresh else caller.player_id
-
-
-def _verified_caller(kind: Literal["access", "refresh"]) -> Caller:
-    """Return the caller of a bearer token with a valid signature and expiry. Raise Unauthenticated.
-
-    The session may have ended.
-    """
-    token = _bearer()
-    if kind == "access" and (identity := _external_identity(token)) is not None:
-        return Caller(*external_auth.get_or_create_session(identity))
-    return _own_token(token, kind)
-
-
-def _external_identity(token: str) -> ExternalIdentity | None:
-    """Return the identity of an external issuer's token. None for any other token. Raise Unauthenticated."""
-    issuer = external_auth.issuer()
-    return issuer.verify(token) if issuer is not None else None
-
-
-def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
-    """Return the caller of a token that Waymark issued. Raise Unauthenticated."""
-    try:
-        claims = _verified(token, key_for("session tokens", current_settings()))
-        caller = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
-        is_over = int(claims["exp"]) <= time.time()
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
-        raise Unauthenticated from None
-    if claims["type"] != kind or is_over:
-        raise Unauthenticated
-    return caller
-
-
-# Cached by token: flask-jwt-extended, which issues these tokens, would decode each four times per request. That took a
-# tenth of the time to accept a scan.
-@lru_cache(maxsize=4_096)
-def _verified(token: str, key: bytes) -> dict[str, Any]:
-    """Return the claims of a token with a valid signature. Raise PyJWTError.
-
-    The caller checks `exp` again, because the result is cached.
-    """
-    required = ["exp", "type", "sub", "family"]
-    claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": required})
-    return claims
-
-
 def authorize_member(needed: Role) -> tuple[Caller, Role]:
     """Authenticate a player and check their role in the organization of the path, in one round trip to PostgreSQL.
 
     Raise Unauthenticated, NotFound or Forbidden.
     """
-    caller = _verified_caller("access")
+    caller = verified_caller("access")
     try:
         org_id = parse_id((request.view_args or {})["org_id"])
     except ValueError:

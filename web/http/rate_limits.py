@@ -20,7 +20,8 @@ from flask_limiter import ApplicationLimit, Limiter
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import Invalid
-from web.http.auth import optional_caller, rate_limit_key_of_credentials, requirement_of
+from web.http.auth import optional_caller, requirement_of
+from web.http.credentials import rate_limit_key_of_credentials
 from web.http.rate_limit_storage import SCHEME
 from web.http.settings import current_settings
 

@@ -30,7 +30,6 @@ from shared.infra.pubsub_messages import to_json, to_message
 from shared.infra.redis import client, key
 from shared.settings import as_origin
 from web.http.auth import (
-    Caller,
     authenticate,
     authorize,
     current_caller,
@@ -39,6 +38,7 @@ from web.http.auth import (
     requires_login,
     requires_websocket_access,
 )
+from web.http.credentials import Caller
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
 from web.http.settings import current_settings
