@@ -1,1 +1,1 @@
-"""Many codes at once, from a file or a list, and out again into one."""
+"""Imports: many codes at once, from a CSV file or a list. And their export to CSV."""

@@ -1,75 +1,71 @@
-"""The end of an import, in one transaction: what rows are to each other and to what there is, then all codes at once.
+"""The end of an import, in one transaction: find conflicts between rows and with existing codes, then add all codes.
 
-Whoever is killed here has added nothing, and whoever comes next begins this again; so no code is ever added twice.
+A worker that crashes here has added nothing. The next worker repeats the transaction, so no code is added twice.
 """
 
 from collections.abc import Iterable
 from uuid import UUID
 
-from shared.analytics import cache_versions as statistics
-from shared.codes.store import DEFINITION_COLUMNS
+from shared.analytics import cache_versions
 from shared.imports import store
 from shared.imports.rules import ImportJob, unresolved_destinations
 from shared.infra.db import Conn, exactly_one
 
 
 class _CodeTaken(Exception):
-    """Somebody else has made one of these codes since we looked."""
+    """Another transaction created one of these codes after the check for conflicts."""
 
 
 def commit(conn: Conn, job: ImportJob) -> int:
-    """Add the codes whose rows are right, or none if one is wrong and the import is not partial; and end the import.
-    Returns how many were added.
+    """Add the codes of valid rows, and finish the import. Return how many codes were added.
 
-    Every row must have been judged. The last statement lets no cached statistics outlive the transaction.
+    If a row is invalid and the import is not partial, no code is added. Every row must have been validated.
     """
     while True:
         _find_conflicts(conn, job)
-        good, failed = _counts(conn, job.id)
+        valid, failed = _counts(conn, job.id)
         if failed and not job.partial:
             rows = "1 row is" if failed == 1 else f"{failed:,} rows are"
-            store.finish(conn, job.id, added=False, message=f"{rows} wrong, of {good + failed:,}: nothing was added")
+            message = f"{rows} invalid, of {valid + failed:,}: nothing was added"
+            store.finish(conn, job.id, added=False, message=message)
             return 0
         try:
             with conn.transaction():
-                _add(conn, job, good)
+                _add_codes(conn, job, valid)
             break
         except _CodeTaken:
             continue
     store.finish(conn, job.id, added=True)
-    statistics.bump_version(conn, job.org_id)
-    return good
+    # Last: no cached statistics outlive the transaction.
+    cache_versions.bump_version(conn, job.org_id)
+    return valid
 
 
 def _find_conflicts(conn: Conn, job: ImportJob) -> None:
-    """Find what is wrong with rows that are right by themselves: their code is taken, leads to one that will not be
-    there, or stands in the file twice. In this order: a row that is wrong makes no double of another."""
+    """Mark valid rows whose code is taken, whose destination will not exist, or whose code an earlier row creates."""
+    # In this order: the code of an invalid row is free for another row.
     conn.execute(
         """
         UPDATE import_candidates c SET field = 'code', message = 'is taken'
-        WHERE c.import_id = %s AND c.message IS NULL
+        WHERE c.import_id = %(id)s AND c.message IS NULL
           AND EXISTS (SELECT FROM qr_codes q WHERE q.code = c.code AND q.deleted_at IS NULL)
         """,
-        (job.id,),
+        {"id": job.id},
+    )
+    unresolved = unresolved_destinations(
+        _destinations(conn, job.id), _existing_destinations(conn, job), _duplicate_codes(conn, job.id)
     )
     conn.execute(
         """
         UPDATE import_candidates
         SET field = 'destination_code', message = 'neither this organization nor this import has such a code'
-        WHERE import_id = %s AND line = ANY(%s)
+        WHERE import_id = %(id)s AND line = ANY (%(lines)s)
         """,
-        (
-            job.id,
-            list(
-                unresolved_destinations(
-                    _destinations(conn, job.id), _existing_destinations(conn, job), _duplicate_codes(conn, job.id)
-                )
-            ),
-        ),
+        {"id": job.id, "lines": list(unresolved)},
     )
     conn.execute(
         """
-        UPDATE import_candidates c SET field = 'code', message = 'stands in line ' || d.first || ' already'
+        UPDATE import_candidates c SET field = 'code', message = 'is already in line ' || d.first
         FROM (SELECT line, min(line) OVER (PARTITION BY code) AS first FROM import_candidates
               WHERE import_id = %(id)s AND message IS NULL) d
         WHERE c.import_id = %(id)s AND c.line = d.line AND d.first < d.line
@@ -82,35 +78,37 @@ def _destinations(conn: Conn, import_id: UUID) -> Iterable[tuple[int, str, str]]
     return conn.execute(
         """
         SELECT line, code, destination_code FROM import_candidates
-        WHERE import_id = %s AND message IS NULL AND destination_code IS NOT NULL
+        WHERE import_id = %(id)s AND message IS NULL AND destination_code IS NOT NULL
         """,
-        (import_id,),
+        {"id": import_id},
     ).fetchall()
 
 
 def _duplicate_codes(conn: Conn, import_id: UUID) -> dict[str, int]:
-    """The codes that several rows make, and how many."""
+    """Return the codes that several rows create, with the number of these rows."""
     rows = conn.execute(
         """
-        SELECT code, count(*) FROM import_candidates WHERE import_id = %s AND message IS NULL
+        SELECT code, count(*) FROM import_candidates WHERE import_id = %(id)s AND message IS NULL
         GROUP BY code HAVING count(*) > 1
         """,
-        (import_id,),
+        {"id": import_id},
     )
     return {row[0]: row[1] for row in rows}
 
 
 def _existing_destinations(conn: Conn, job: ImportJob) -> Iterable[str]:
-    """Those destinations that the organization has, or the import brings."""
+    """Return the destinations that the organization has, or that the import creates."""
     rows = conn.execute(
         """
-        WITH wanted AS (
+        WITH destinations AS (
             SELECT DISTINCT destination_code AS code FROM import_candidates
             WHERE import_id = %(id)s AND message IS NULL AND destination_code IS NOT NULL
         )
-        SELECT code FROM wanted JOIN qr_codes q USING (code) WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
+        SELECT code FROM destinations JOIN qr_codes q USING (code)
+        WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
         UNION ALL
-        SELECT code FROM wanted JOIN import_candidates c USING (code) WHERE c.import_id = %(id)s AND c.message IS NULL
+        SELECT code FROM destinations JOIN import_candidates c USING (code)
+        WHERE c.import_id = %(id)s AND c.message IS NULL
         """,
         {"id": job.id, "org_id": job.org_id},
     )
@@ -118,44 +116,47 @@ def _existing_destinations(conn: Conn, job: ImportJob) -> Iterable[str]:
 
 
 def _counts(conn: Conn, import_id: UUID) -> tuple[int, int]:
-    """How many rows are right, and how many wrong."""
-    row = exactly_one(
+    """Return how many rows are valid, and how many are not."""
+    valid, failed = exactly_one(
         conn.execute(
             """
-            SELECT count(*) FILTER (WHERE message IS NULL), count(message) FROM import_candidates WHERE import_id = %s
+            SELECT count(*) FILTER (WHERE message IS NULL), count(message) FROM import_candidates
+            WHERE import_id = %(id)s
             """,
-            (import_id,),
+            {"id": import_id},
         )
     )
-    return row[0], row[1]
+    return valid, failed
 
 
-def _add(conn: Conn, job: ImportJob, good: int) -> None:
-    """Add the codes of the rows that are right, so many. Raises _Overtaken.
-
-    In the order of their texts: two imports of the same codes wait for each other, and neither for both.
-    """
-    names = ", ".join(DEFINITION_COLUMNS)
-    values = ", ".join(f"d.{name}" for name in DEFINITION_COLUMNS)
+def _add_codes(conn: Conn, job: ImportJob, valid: int) -> None:
+    """Add the codes of all valid rows. Raise _CodeTaken if one of them exists by now."""
+    # In the order of code texts: of two imports of the same codes one waits for the other, and never both.
     added = conn.execute(
-        f"""
-        INSERT INTO qr_codes (id, org_id, {names})
-        SELECT c.id, %s, {values}
+        """
+        INSERT INTO qr_codes (
+            id, org_id, code, description, scan_type, requires_location, latitude, longitude, radius_m, reward_item,
+            reward_quantity, destination_code, target_url, active, starts_at, expires_at, max_scans, per_player_limit,
+            cooldown_seconds, rotating, tags
+        )
+        SELECT c.id, %(org_id)s, d.code, d.description, d.scan_type, d.requires_location, d.latitude, d.longitude,
+               d.radius_m, d.reward_item, d.reward_quantity, d.destination_code, d.target_url, d.active, d.starts_at,
+               d.expires_at, d.max_scans, d.per_player_limit, d.cooldown_seconds, d.rotating, d.tags
         FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::qr_codes, c.definition) d
-        WHERE c.import_id = %s AND c.message IS NULL
+        WHERE c.import_id = %(id)s AND c.message IS NULL
         ORDER BY c.code
         ON CONFLICT (code) WHERE deleted_at IS NULL DO NOTHING
-        """,  # noqa: S608 - constants
-        (job.org_id, job.id),
+        """,
+        {"id": job.id, "org_id": job.org_id},
     ).rowcount
-    if added < good:
+    if added < valid:
         raise _CodeTaken
     conn.execute(
         """
         INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level, data, solution, max_attempts)
         SELECT c.id, e.puzzle_type, e.difficulty_level, e.data, e.solution, e.max_attempts
         FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::encounters, c.encounter) e
-        WHERE c.import_id = %s AND c.message IS NULL AND c.encounter IS NOT NULL
+        WHERE c.import_id = %(id)s AND c.message IS NULL AND c.encounter IS NOT NULL
         """,
-        (job.id,),
+        {"id": job.id},
     )

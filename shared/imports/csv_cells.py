@@ -1,4 +1,4 @@
-"""Codes as rows of text: the columns of a file, and how a cell says what a field is. Pure, and the same both ways."""
+"""The columns of a CSV file, and how cells become fields and fields cells. Pure."""
 
 import json
 import re
@@ -11,15 +11,15 @@ from shared.infra import strict_json
 from shared.infra.timestamps import format_rfc3339
 
 NULL = "null"
-"""No limit, in a column where an empty cell means the default."""
+"""The cell of a field without a limit, in a column where an empty cell means the default."""
 NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,399})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")
-"""RFC 8259, 6: a number, as long as anyone could mean it."""
+"""A number of RFC 8259, section 6, of limited length."""
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
-"""What a spreadsheet would compute, or would once a quote is taken off it."""
+"""Text that a spreadsheet computes, perhaps after it removes a quote."""
 
 
 class InvalidCell(Exception):
-    """A cell that says nothing its column knows."""
+    """A cell has a value that its column does not accept."""
 
     def __init__(self, column: str, message: str) -> None:
         super().__init__(message)
@@ -27,17 +27,18 @@ class InvalidCell(Exception):
 
 
 def escape_formula(text: str) -> str:
-    """The text, kept from being a formula by a quote before it."""
+    """Return the text with a quote before it if a spreadsheet would compute it as a formula."""
     return "'" + text if FORMULA.match(text) else text
 
 
 def unescape_formula(cell: str) -> str:
-    """The text without the quote that `guarded` put before it."""
+    """Return the text without the quote of `escape_formula`."""
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def _flag(cell: str) -> Any:
-    return {"true": True, "false": False}.get(cell.strip().lower(), cell)  # spreadsheets write TRUE
+    # Spreadsheets write TRUE.
+    return {"true": True, "false": False}.get(cell.strip().lower(), cell)
 
 
 def _number(cell: str) -> Any:
@@ -58,7 +59,8 @@ def _tags(cell: str) -> Any:
 
 def _data(cell: str) -> Any:
     try:
-        return strict_json.loads(unescape_formula(cell), "", depth=2)  # as deep as it stands in the body of a request
+        # As deep as in the body of a request.
+        return strict_json.loads(unescape_formula(cell), "", depth=2)
     except Invalid as invalid:
         raise InvalidCell("encounter_data", invalid.field_errors[0].message) from None
 
@@ -89,17 +91,17 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "rotating": _flag,
     "tags": _tags,
 }
-"""How each column is read. What is not of its kind stays text, and the field's own rule refuses it."""
+"""The function that reads each column. A cell that it cannot read stays text, which the rule of the field rejects."""
 COLUMNS = tuple(READERS)
 TEXT_COLUMNS = frozenset(column for column, reader in READERS.items() if reader in (unescape_formula, _tags))
-"""Where a blank is a blank."""
+"""Columns in which a cell of blanks is not empty."""
 SOLUTION = "encounter_solution"
 NESTED_FIELDS = ("reward", "encounter")
-"""Fields that take several columns, each named after both."""
+"""Fields with several columns, named after the field and its part."""
 
 
 def read(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
-    """A row as the body of a request: what its cells say. An empty cell says nothing. Raises Illegible."""
+    """Return a row as the body of a request. An empty cell sets no field. Raise InvalidCell."""
     body: dict[str, Any] = {"scan_type": None}
     for column, cell in zip(columns, cells, strict=True):
         if not (cell if column in TEXT_COLUMNS else cell.strip()):
@@ -114,12 +116,12 @@ def read(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
 
 
 def column_for(loc: Sequence[str | int]) -> str:
-    """The column that a field of the body stands in."""
+    """Return the column of a field of the body."""
     return f"{loc[0]}_{loc[1]}" if loc[0] in NESTED_FIELDS and len(loc) > 1 else str(loc[0])
 
 
 def write(code: CodeDefinition) -> dict[str, str]:
-    """A code as cells, by column. Text is kept from being a formula; a number is none, though it begin with a minus."""
+    """Return a code as cells, by column. Formulas in text are escaped; a negative number is not a formula."""
     values: dict[str, Any] = {name: value for name, value in vars(code).items() if name in READERS}
     if code.reward is not None:
         values |= {"reward_item": code.reward.item, "reward_quantity": code.reward.quantity}

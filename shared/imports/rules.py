@@ -1,7 +1,7 @@
-"""What becomes of a row by itself, and of rows that lead to each other. Pure, but for the ids that codes are given."""
+"""How a row is validated, alone and among the rows that lead to each other. Pure, except for new ids."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
 
@@ -16,9 +16,9 @@ from shared.imports.csv_reader import CsvRow
 from shared.infra.ids import uuid7
 
 MAX_SYNCHRONOUS_ROWS = 1_000
-"""Rows that are added while the client waits; more are a worker's."""
+"""Rows that the request itself adds. Workers add larger files."""
 MAX_OUTCOMES = 1_000
-"""Rows that an answer names."""
+"""Rows that a response lists."""
 
 ImportStatus = Literal["queued", "running", "done", "failed"]
 RowStatus = Literal["added", "failed", "not_added"]
@@ -26,8 +26,7 @@ RowStatus = Literal["added", "failed", "not_added"]
 
 @dataclass(frozen=True)
 class ImportJob:
-    """Many codes handed in together. `total`, `validated_rows`, `done` and `failed` are rows: all, those looked at,
-    those added and those that were wrong."""
+    """An import. `total`, `validated_rows`, `done` and `failed` count rows: all, validated, added and invalid ones."""
 
     id: UUID
     org_id: UUID
@@ -49,7 +48,7 @@ class ImportJob:
 
     @property
     def progress(self) -> float:
-        """0.0 to 1.0: half of the way is to look at every row, the other half to add them."""
+        """Return 0.0 to 1.0. Validating all rows is one half, adding them the other."""
         if self.status == "done":
             return 1.0
         return (self.validated_rows + self.done) / (2 * self.total) if self.total else 0.0
@@ -57,7 +56,7 @@ class ImportJob:
 
 @dataclass(frozen=True)
 class RowResult:
-    """A row that was looked at by itself: the code to add, or which field is wrong and why."""
+    """The result of validating a row alone: the code to add, or the invalid field and the reason."""
 
     line: int
     id: UUID
@@ -66,61 +65,59 @@ class RowResult:
     message: str | None = None
 
 
-def validate_row(columns: Sequence[str], row: CsvRow, mint: Callable[[], str]) -> RowResult:
-    """A row of a file, by the rules of a single code. `mint` makes its code where it names none."""
+def validate_row(columns: Sequence[str], row: CsvRow, generate_text: Callable[[], str]) -> RowResult:
+    """Validate a row of a file by the rules of a single code. A row without a code text gets a generated one."""
     if len(row.cells) != len(columns):
-        many = "more" if len(row.cells) > len(columns) else "fewer"
-        return RowResult(row.line, uuid7(), message=f"has {many} cells than the header, which has {len(columns)}")
+        difference = "more" if len(row.cells) > len(columns) else "fewer"
+        return RowResult(row.line, uuid7(), message=f"has {difference} cells than the header, which has {len(columns)}")
     try:
         body = csv_cells.read(columns, row.cells)
-    except InvalidCell as illegible:
-        return RowResult(row.line, uuid7(), field=illegible.column, message=illegible.message)
-    judged = validate_code(row.line, body, mint)
-    if judged.field is None:
-        return judged
-    return RowResult(
-        judged.line, judged.id, field=csv_cells.column_for(judged.field.split(".")), message=judged.message
-    )
+    except InvalidCell as error:
+        return RowResult(row.line, uuid7(), field=error.column, message=error.message)
+    result = validate_code(row.line, body, generate_text)
+    if result.field is None:
+        return result
+    return replace(result, field=csv_cells.column_for(result.field.split(".")))
 
 
-def validate_code(line: int, body: Mapping[str, Any], mint: Callable[[], str]) -> RowResult:
-    """A code of a list, by the rules of a single one; the field that is wrong is named as in its body."""
+def validate_code(line: int, body: Mapping[str, Any], generate_text: Callable[[], str]) -> RowResult:
+    """Validate a code of a list by the rules of a single one. An invalid field is named as in its body."""
     qr_id = uuid7()
     try:
-        read = CodeBody.model_validate(body)
+        model = CodeBody.model_validate(body)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        loc = ".".join(str(part) for part in found["loc"])[:200]
-        return RowResult(line, qr_id, field=loc, message=found["msg"].removeprefix("Value error, "))
-    code = CodeDefinition(**to_definition_fields(dict(read)) | {"code": read.code or mint()})
-    for fault in rules.find_errors(code):
-        return RowResult(line, qr_id, field=fault.loc.removeprefix("body."), message=fault.message)
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        loc = ".".join(str(part) for part in first["loc"])[:200]
+        return RowResult(line, qr_id, field=loc, message=first["msg"].removeprefix("Value error, "))
+    code = CodeDefinition(**to_definition_fields(dict(model)) | {"code": model.code or generate_text()})
+    for field_error in rules.find_errors(code):
+        return RowResult(line, qr_id, field=field_error.loc.removeprefix("body."), message=field_error.message)
     return RowResult(line, qr_id, code)
 
 
 def unresolved_destinations(
-    leads: Iterable[tuple[int, str, str]], known: Iterable[str], copies: Mapping[str, int]
+    transports: Iterable[tuple[int, str, str]], known: Iterable[str], copies: Mapping[str, int]
 ) -> set[int]:
-    """Of rows whose codes lead to others, `(line, code, destination)`, those that do not arrive: their destination is
-    not known, or is stranded itself, in every row that makes it. Rings arrive: each of their codes will be there.
+    """Return the lines of rows whose destination will not exist: it is not known, or all rows that create it are
+    unresolved themselves. A cycle is resolved, because each of its codes will exist.
 
-    `copies` says of codes that several rows make how many do.
+    `transports` are `(line, code, destination)`. `copies` counts the rows of each code that several rows create.
     """
     known = set(known)
-    leading_to: dict[str, list[tuple[int, str]]] = {}
-    falling = []
-    for line, code, destination in leads:
-        leading_to.setdefault(destination, []).append((line, code))
+    rows_to: dict[str, list[tuple[int, str]]] = {}
+    queue = []
+    for line, code, destination in transports:
+        rows_to.setdefault(destination, []).append((line, code))
         if destination not in known:
-            falling.append((line, code))
-    left = dict(copies)
-    found: set[int] = set()
-    while falling:
-        line, code = falling.pop()
-        if line in found:
+            queue.append((line, code))
+    remaining = dict(copies)
+    unresolved: set[int] = set()
+    while queue:
+        line, code = queue.pop()
+        if line in unresolved:
             continue
-        found.add(line)
-        left[code] = left.get(code, 1) - 1
-        if not left[code]:
-            falling += leading_to.get(code, ())
-    return found
+        unresolved.add(line)
+        remaining[code] = remaining.get(code, 1) - 1
+        if not remaining[code]:
+            queue += rows_to.get(code, ())
+    return unresolved

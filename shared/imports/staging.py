@@ -1,4 +1,4 @@
-"""The rows of an import on their way: copied in as the file has them, and again as codes once they are judged."""
+"""Staged rows of imports: copied as the file has them, and copied again as candidates once they are validated."""
 
 import json
 from collections.abc import Iterable
@@ -9,69 +9,76 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.codes import store as codes
+from shared.codes.rules import CodeDefinition
 from shared.imports.csv_reader import CsvRow
 from shared.imports.rules import RowResult
 from shared.infra.db import Conn
 from shared.infra.timestamps import format_rfc3339
 
-PIECE = 10_000
+COPY_SIZE = 10_000
+"""Rows of one COPY. A longer one looks like a stalled transaction, which the relay terminates."""
 
 
 def copy_rows(conn: Conn, import_id: UUID, rows: Iterable[CsvRow]) -> int:
-    """COPY a file's rows in while they are read. Returns how many there were.
-
-    Piece by piece: a COPY that takes long looks like a process that fell silent, and those are ended.
-    """
-    n, rows = 0, iter(rows)
-    while (copied := _copy_rows(conn, import_id, islice(rows, PIECE))) == PIECE:
-        n += copied
-    return n + copied
+    """Copy the rows of a file while they are read. Return how many there were."""
+    total, rows = 0, iter(rows)
+    while (copied := _copy_rows(conn, import_id, islice(rows, COPY_SIZE))) == COPY_SIZE:
+        total += copied
+    return total + copied
 
 
 def _copy_rows(conn: Conn, import_id: UUID, rows: Iterable[CsvRow]) -> int:
-    n = 0
-    statement = "COPY import_rows (import_id, line, cells) FROM STDIN (FORMAT binary)"  # a third of the work of text
+    copied = 0
+    # The binary format takes a third of the time of text.
+    statement = "COPY import_rows (import_id, line, cells) FROM STDIN (FORMAT binary)"
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         copy.set_types(["uuid", "int4", "text[]"])
         for row in rows:
             copy.write_row((import_id, row.line, list(row.cells)))
-            n += 1
-    return n
+            copied += 1
+    return copied
 
 
 def next_rows(conn: Conn, import_id: UUID, *, after: int, limit: int) -> list[CsvRow]:
-    """The next rows behind a line."""
+    """Return the next rows after a line, in order."""
     with conn.cursor(row_factory=class_row(CsvRow)) as cursor:
         return cursor.execute(
-            "SELECT line, cells FROM import_rows WHERE import_id = %s AND line > %s ORDER BY line LIMIT %s",
-            (import_id, after, limit),
+            """
+            SELECT line, cells FROM import_rows WHERE import_id = %(id)s AND line > %(after)s
+            ORDER BY line LIMIT %(limit)s
+            """,
+            {"id": import_id, "after": after, "limit": limit},
         ).fetchall()
 
 
-def copy_candidates(conn: Conn, import_id: UUID, judged: Iterable[RowResult]) -> None:
-    """COPY in what became of rows."""
+def copy_candidates(conn: Conn, import_id: UUID, results: Iterable[RowResult]) -> None:
+    """Copy the results of validated rows: candidates and failures."""
     statement = """
         COPY import_candidates (import_id, line, id, code, destination_code, definition, encounter, field, message)
         FROM STDIN
     """
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
-        for one in judged:
-            code = one.definition
-            if code is None:
-                told: tuple[str | None, ...] = (None, None, None, None)
-            else:
-                encounter = None
-                if code.encounter is not None:
-                    encounter = _json({name: value for name, value in vars(code.encounter).items() if name != "id"})
-                told = (code.code, code.destination_code, _json(codes.to_columns(code)), encounter)
-            copy.write_row((import_id, one.line, one.id, *told, one.field, one.message))
+        for result in results:
+            columns = _candidate_columns(result.definition)
+            copy.write_row((import_id, result.line, result.id, *columns, result.field, result.message))
+
+
+def _candidate_columns(code: CodeDefinition | None) -> tuple[str | None, ...]:
+    if code is None:
+        return (None, None, None, None)
+    encounter = None
+    if code.encounter is not None:
+        encounter = _to_json({name: value for name, value in vars(code.encounter).items() if name != "id"})
+    return (code.code, code.destination_code, _to_json(codes.to_columns(code)), encounter)
 
 
 def analyze(conn: Conn) -> None:
-    """Let the planner know what was copied in: it would join a hundred thousand rows as if they were one. Outside a
-    transaction, for until its end nobody else could."""
+    """Update the planner's statistics of candidates: without, it joins a hundred thousand rows as if they were one.
+
+    Call it outside of a transaction: until that ended, no other ANALYZE could run.
+    """
     conn.execute("ANALYZE import_candidates")
 
 
-def _json(value: Any) -> str:
+def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=format_rfc3339)

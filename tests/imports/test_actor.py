@@ -136,7 +136,7 @@ def test_progress_is_told_on_the_way(
     ]
     told = find(conn, import_id)
     assert (told.status, told.done, told.failed) == ("failed", 0, 1)
-    assert told.message == "1 row is wrong, of 1,100: nothing was added"
+    assert told.message == "1 row is invalid, of 1,100: nothing was added"
     assert told.outcomes[0]["line"] == 2
     assert {outcome["status"] for outcome in told.outcomes[1:]} == {"not_added"}
     assert stored(conn) == set()

@@ -87,7 +87,7 @@ def test_one_bad_row_and_nothing_is_added(client: Any, conn: Conn, staff: Staff)
 
     assert answer.status_code == 422
     assert answer.content_type == "application/problem+json"
-    assert answer.json["detail"] == "3 rows are wrong, of 3: nothing was added"
+    assert answer.json["detail"] == "3 rows are invalid, of 3: nothing was added"
     assert [fault["loc"] for fault in answer.json["errors"]] == [
         "body.lines.2.code",
         "body.lines.4.latitude",
@@ -128,9 +128,9 @@ def test_what_is_taken_and_what_stands_there_twice_are_told_apart(client: Any, c
         assert failed == [
             (2, "failed", "code", "is taken"),
             (3, "failed", "code", "is taken"),
-            (5, "failed", "code", "stands in line 4 already"),
+            (5, "failed", "code", "is already in line 4"),
             (7, "failed", "code", "is taken"),
-            (8, "failed", "code", "stands in line 4 already"),
+            (8, "failed", "code", "is already in line 4"),
         ]
     assert stored(conn) == {"mine", "theirs", "new", "New"}
 
@@ -162,7 +162,7 @@ def test_a_row_that_leads_nowhere_makes_no_double_of_a_right_one(client: Any, co
     assert {row[:3] for row in rows(answer)} == {
         (2, "failed", "destination_code"), (3, "added", None), (4, "added", None), (5, "failed", "code"),
     }  # fmt: skip
-    assert "stands in line 4 already" in {row[3] for row in rows(answer)}
+    assert "is already in line 4" in {row[3] for row in rows(answer)}
     assert stored(conn) == {"abc", "abd"}
 
 

@@ -41,7 +41,7 @@ def codes(client: Any, staff: Staff) -> dict[str, Any]:
 def test_every_code_is_a_row_oldest_first(
     client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "PAGE", 3)
+    monkeypatch.setattr(imports, "PAGE_SIZE", 3)
     made = [create(client, staff).json["code"] for _ in range(7)]
     make_code(conn, make_org(conn))
 
@@ -59,7 +59,7 @@ def test_no_codes_are_a_header(client: Any, staff: Staff) -> None:
 
 
 def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "PAGE", 2)
+    monkeypatch.setattr(imports, "PAGE_SIZE", 2)
     for _ in range(5):
         create(client, staff)
     pages = []

@@ -41,11 +41,6 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/analytics/timelines.py", "_position_sql(VISITS)"): "the name of a reader, a constant",
     ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
     ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
-    ("shared/imports/commit.py", "', '.join(DEFINITION_COLUMNS)"): "the columns of a code, a constant",
-    (
-        "shared/imports/commit.py",
-        "', '.join((f'd.{name}' for name in DEFINITION_COLUMNS))",
-    ): "the columns of a code, a constant",
     ("shared/quests/definitions.py", "', '.join(fields)"): FIELDS,
     ("shared/quests/definitions.py", "', '.join((f'%({name})s' for name in fields))"): FIELDS,
     ("shared/quests/definitions.py", "', '.join((f'EXCLUDED.{name}' for name in fields))"): FIELDS,

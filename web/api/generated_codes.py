@@ -1,4 +1,4 @@
-"""Generated codes over HTTP: any text made into a picture, read by whoever knows its id, until its time is over."""
+"""Generated codes over HTTP: an image of any text. Any client that knows the id can read it until it expires."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -6,7 +6,7 @@ from uuid import UUID, uuid5
 
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from werkzeug.datastructures import MIMEAccept
 from werkzeug.exceptions import NotAcceptable
 
@@ -34,14 +34,14 @@ from web.http.schemas import Body, Id, Integer, ResponseModel, Timestamp
 api = APIBlueprint("generated_codes", __name__, abp_tags=[Tag(name="Generated codes")])
 
 ANONYMOUS_NAMESPACE = UUID("c3a5c1f6-8f0e-4b57-9a55-0b6f3f0f8f1d")
-"""Namespace of the owners of Idempotency-Keys where nobody has to sign in: one owner per address."""
+"""Namespace of the owners of Idempotency-Keys of anonymous clients: one owner for each address."""
 JSON = "application/json"
 FORMATS: dict[str, Format] = {"image/png": "png", "image/svg+xml": "svg", "application/pdf": "pdf"}
 
 
 def _in_largest_symbol(text: str) -> str:
-    if (n := len(text.encode())) > MAX_DATA_BYTES:
-        raise ValueError(f"is {n:,} bytes of UTF-8; the largest symbol holds {MAX_DATA_BYTES:,}")
+    if (size := len(text.encode())) > MAX_DATA_BYTES:
+        raise ValueError(f"is {size:,} bytes of UTF-8; the largest symbol holds {MAX_DATA_BYTES:,}")
     return text
 
 
@@ -49,12 +49,18 @@ Data = Annotated[str, StringConstraints(min_length=1, max_length=MAX_DATA_BYTES)
 
 
 class GenerateBody(Body):
-    """What the code says, how it looks, and for how long. `size` in pixels; without expiration_hours it never ends."""
+    """The text of a code, its image, and its expiration."""
 
-    data: Data = Field(description="At most 2,953 bytes of UTF-8, and no more than the level of error correction holds")
-    expiration_hours: Annotated[Integer, Field(ge=EXPIRATION_HOURS[0], le=EXPIRATION_HOURS[1])] | None = None
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"data": "https://example.com/menu", "expiration_hours": 48, "size": 400}]}
+    )
+
+    data: Data = Field(description="At most 2,953 bytes of UTF-8; less with more error correction")
+    expiration_hours: Annotated[Integer, Field(ge=EXPIRATION_HOURS[0], le=EXPIRATION_HOURS[1])] | None = Field(
+        None, description="Without it, the code never expires"
+    )
     format: Format = "png"
-    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE)] = 300
+    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE)] = Field(300, description="In pixels")
     error_correction: ErrorCorrection = "M"
 
 
@@ -63,6 +69,21 @@ class GeneratedPath(BaseModel):
 
 
 class GeneratedResponse(ResponseModel):
+    """A generated code, and where its image is."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "qr_id": "0197a6b0-0000-7000-8000-000000000004",
+                    "expires_at": "2026-02-14T10:00:00Z",
+                    "status": "pending",
+                    "image_url": "/retrieve/0197a6b0-0000-7000-8000-000000000004/image",
+                }
+            ]
+        }
+    )
+
     qr_id: Id
     expires_at: Timestamp | None
     status: GeneratedCodeStatus
@@ -70,7 +91,20 @@ class GeneratedResponse(ResponseModel):
 
 
 class RetrievedResponse(ResponseModel):
-    """`failed` is a code that was set aside: its picture could not be made."""
+    """A generated code. The status `failed` means that its image could not be rendered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "qr_id": "0197a6b0-0000-7000-8000-000000000004",
+                    "status": "ready",
+                    "qr_code": "/retrieve/0197a6b0-0000-7000-8000-000000000004/image",
+                    "expires_at": "2026-02-14T10:00:00Z",
+                }
+            ]
+        }
+    )
 
     qr_id: Id
     status: GeneratedCodeStatus
@@ -82,21 +116,26 @@ class RetrievedResponse(ResponseModel):
 @requires_login_if("generate_requires_auth")
 @documents_idempotency_key
 def create_generated_code(body: GenerateBody) -> Response:
-    """Ask for a code of any text. It is there at once; a worker draws it, unless somebody looks at it first."""
-    asked = GenerateRequest(data=body.data, format=body.format, size=body.size, error_correction=body.error_correction)
-    lasts = None if body.expiration_hours is None else timedelta(hours=body.expiration_hours)
-    maker = optional_caller()
+    """Create a code of any text
+
+    Requires a login if the operator sets `GENERATE_REQUIRES_AUTH`. A worker renders the image shortly. A request
+    for the image does not wait for the worker.
+    """
+    params = GenerateRequest(data=body.data, format=body.format, size=body.size, error_correction=body.error_correction)
+    ttl = None if body.expiration_hours is None else timedelta(hours=body.expiration_hours)
+    caller = optional_caller()
 
     def add() -> Response:
-        _check(asked)
+        _check_fits(params)
         with transaction() as conn:
-            made = store.add(conn, maker.player_id if maker else None, asked, ttl=lasts)
-        told = GeneratedResponse(
-            qr_id=made.id, expires_at=made.expires_at, status=made.status, image_url=_image_url(made.id)
+            code = store.add(conn, caller.player_id if caller else None, params, ttl=ttl)
+        response = GeneratedResponse(
+            qr_id=code.id, expires_at=code.expires_at, status=code.status, image_url=_image_url(code.id)
         )
-        return json_response(told.model_dump(mode="json"), 201, Location=f"/retrieve/{made.id}")
+        return json_response(response.model_dump(mode="json"), 201, Location=f"/retrieve/{code.id}")
 
-    response = run_once(maker.id if maker else uuid5(ANONYMOUS_NAMESPACE, request.remote_addr or ""), add)
+    owner_id = caller.id if caller else uuid5(ANONYMOUS_NAMESPACE, request.remote_addr or "")
+    response = run_once(owner_id, add)
     background_sender.submit(GeneratedCodesPending())
     return response
 
@@ -105,7 +144,7 @@ def create_generated_code(body: GenerateBody) -> Response:
     "/retrieve/<qr_id>",
     responses={
         200: {
-            "description": "What is known of it, or where Accept prefers a picture, that",
+            "description": "The code, or its image if the Accept header prefers an image type",
             "content": IMAGE_RESPONSES["content"]
             | {JSON: {"schema": RetrievedResponse.model_json_schema(mode="serialization")}},
         },
@@ -117,16 +156,20 @@ def create_generated_code(body: GenerateBody) -> Response:
 )
 @public
 def get_generated_code(path: GeneratedPath) -> Response:
-    """A generated code, or its picture where `Accept` prefers that. Knowing the id is enough."""
+    """Get a generated code or its image
+
+    Public: the id is the secret. The response is JSON, or an image in the type that `Accept` prefers. An expired code
+    gets 410.
+    """
     with db.connection() as conn:
-        found = _find(conn, path.qr_id)
-    as_format = FORMATS.get(preferred_type(request.accept_mimetypes, found.format))
+        code = _find(conn, path.qr_id)
+    as_format = FORMATS.get(preferred_type(request.accept_mimetypes, code.format))
     if as_format is not None:
-        response = _image(found, as_format)
+        response = _image_response(code, as_format)
     else:
         response = json_response(
             RetrievedResponse(
-                qr_id=found.id, status=found.status, qr_code=_image_url(found.id), expires_at=found.expires_at
+                qr_id=code.id, status=code.status, qr_code=_image_url(code.id), expires_at=code.expires_at
             ).model_dump(mode="json")
         )
     response.vary.add("Accept")
@@ -139,87 +182,97 @@ def get_generated_code(path: GeneratedPath) -> Response:
 )
 @public
 def get_generated_image(path: GeneratedPath) -> Response:
-    """The picture, in the format that was asked for; drawn on the spot if no worker has come to it yet."""
+    """Get the image of a generated code
+
+    Public: the id is the secret. The image has the requested format. If no worker has rendered it yet, this request
+    does.
+    """
     with db.connection() as conn:
-        found = _find(conn, path.qr_id)
-    return _image(found, found.format)
+        code = _find(conn, path.qr_id)
+    return _image_response(code, code.format)
 
 
 @api.delete("/retrieve/<qr_id>", responses={204: None, 403: None, 410: None})
 @requires_login
 def delete_generated_code(path: GeneratedPath) -> tuple[str, int]:
-    """Remove a generated code with its pictures. Its maker may."""
+    """Delete a generated code
+
+    Only for the player who created it. Its images are deleted with it.
+    """
     with db.transaction() as conn:
-        found = _find(conn, path.qr_id)
-        if found.created_by != current_player_id():
+        code = _find(conn, path.qr_id)
+        if code.created_by != current_player_id():
             raise Forbidden
-        store.delete(conn, found.id)
+        store.delete(conn, code.id)
     return "", 204
 
 
 def preferred_type(accept: MIMEAccept, own: Format) -> str:
-    """The type that the client likes best (RFC 9110, 12.5.1): of equals JSON, then the code's own format.
+    """Return the type that the client prefers (RFC 9110, section 12.5.1): of equals JSON, then the code's own format.
 
-    A client that takes none of what there is gets JSON all the same, as the RFC allows.
+    A client that accepts none of the types gets JSON, as the RFC allows.
     """
-    pictures = sorted(FORMATS, key=lambda kind: FORMATS[kind] != own)
-    best = max((JSON, *pictures), key=accept.quality)
+    image_types = sorted(FORMATS, key=lambda content_type: FORMATS[content_type] != own)
+    best = max((JSON, *image_types), key=accept.quality)
     return best if accept.quality(best) > 0 else JSON
 
 
 def _find(conn: Conn, qr_id: UUID) -> GeneratedCode:
-    """Raises Gone from the instant of its expiry, also after cleanup; NotFound where there never was such a code."""
-    found = store.find(conn, qr_id)
-    if found is None:
+    """Return the code. Raise Gone if it has expired, also after cleanup, and NotFound if it never existed."""
+    code = store.find(conn, qr_id)
+    if code is None:
         raise Gone if store.has_tombstone(conn, qr_id) else NotFound
-    if found.is_expired:
+    if code.is_expired:
         raise Gone
-    return found
+    return code
 
 
-def _image(found: GeneratedCode, as_format: Format) -> Response:
+def _image_response(code: GeneratedCode, as_format: Format) -> Response:
     with db.connection() as conn:
-        image = store.get_image(conn, found.id, as_format)
+        image = store.get_image(conn, code.id, as_format)
     if image is None:
-        image = _draw(found, as_format)
-    response = Response(image.data, content_type=found.image_spec(as_format).content_type)
+        image = _render(code, as_format)
+    response = Response(image.data, content_type=code.image_spec(as_format).content_type)
     response.set_etag(image.digest)
-    # To be asked for again each time: it may be gone by then. A 304 costs the client nothing but the question.
+    # Clients revalidate each time, because the code may have expired. A 304 has no body.
     response.headers["Cache-Control"] = "private, no-cache"
-    response.headers["Content-Disposition"] = f'inline; filename="{found.id}.{as_format}"'
-    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"  # who knows the id may show it
+    response.headers["Content-Disposition"] = f'inline; filename="{code.id}.{as_format}"'
+    # Pages of any origin may show the image.
+    response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     if as_format == "svg":
         response.headers["Content-Security-Policy"] = POLICY
     response.make_conditional(request)
     return response
 
 
-def _draw(found: GeneratedCode, as_format: Format) -> StoredImage:
-    """Draw and store a picture that is not there yet. What is answered is what is stored, whoever was first."""
-    if found.status == "failed":
+def _render(code: GeneratedCode, as_format: Format) -> StoredImage:
+    """Render and store an image that does not exist yet. Return the stored one: the first that was stored stays."""
+    if code.status == "failed":
         raise ImageDeadLettered
-    if found.has_failed_attempt:
-        raise Unavailable("A worker is trying this picture once more; ask again shortly.")
+    if code.has_failed_attempt:
+        raise Unavailable("A worker is rendering this image again. Retry shortly.")
     from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
 
     try:
-        drawn = image_rendering.render(found, as_format)
-    except ImageTooSmall as error:  # an SVG was asked for at this size, and a PNG is preferred now
-        raise NotAcceptable(f"As a PNG this code needs {error.smallest} pixels, and was asked for at fewer.") from None
+        rendered = image_rendering.render(code, as_format)
+    except ImageTooSmall as error:
+        # The code was requested as SVG in this size, and this client prefers a PNG.
+        raise NotAcceptable(f"A PNG of this code needs {error.smallest} pixels; it has {code.size}.") from None
     with db.transaction() as conn:
-        store.store_image(conn, found.id, as_format, drawn)
-        kept = store.get_image(conn, found.id, as_format)
-    if kept is None:  # deleted meanwhile
+        store.store_image(conn, code.id, as_format, rendered)
+        stored = store.get_image(conn, code.id, as_format)
+    # The code was deleted meanwhile.
+    if stored is None:
         raise NotFound
-    return kept
+    return stored
 
 
-def _check(asked: GenerateRequest) -> None:
-    """Raises TextTooLong or PictureTooSmall, naming the field of the body."""
+def _check_fits(params: GenerateRequest) -> None:
+    """Raise TextTooLong or ImageTooSmall, with the field of the body."""
     from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
 
     try:
-        image_rendering.check_fits(asked)
+        image_rendering.check_fits(params)
     except TextTooLong as error:
         raise TextTooLong(error.limit, error.level, "body.data") from None
     except ImageTooSmall as error:

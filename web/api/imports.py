@@ -1,4 +1,4 @@
-"""Many codes at once over HTTP: from a list or a CSV file, and out again into one."""
+"""Imports over HTTP: many codes from a list or a CSV file. And their export to CSV."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ from web.http.uploads import spooled_body
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])
 
 MAX_BYTES = 10 * 2**20
-PAGE = 200
+PAGE_SIZE = 200
 """Codes of an export that are in memory at once: each may have a puzzle of a mebibyte."""
 CSV_EXAMPLE = "code,scan_type,reward_item,reward_quantity,tags\r\nspy123,item_drop,spy_gadget,1,city-walk|old-town\r\n"
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": CSV_EXAMPLE}}
@@ -47,7 +47,7 @@ class ImportPath(OrganizationPath):
 
 
 class ImportQuery(Query):
-    partial: QueryBool = Field(False, description="Add the rows that are right, even if others are wrong")
+    partial: QueryBool = Field(False, description="Add the valid rows even if others are invalid")
 
 
 class BulkBody(Body):
@@ -60,33 +60,64 @@ class BulkBody(Body):
     )
 
     codes: Annotated[
-        list[dict[str, Any]], Field(max_length=MAX_SYNCHRONOUS_ROWS, description="Each as for making a single one")
+        list[dict[str, Any]], Field(max_length=MAX_SYNCHRONOUS_ROWS, description="Each as the body of a single code")
     ]
 
 
 class ImportRowResponse(ResponseModel):
-    """What became of a row."""
+    """The outcome of a row."""
 
-    line: int = Field(description="Of the file, where the row begins; in a list its place, from 1")
+    line: int = Field(description="The line of the file where the row starts; in a list its position, from 1")
     status: RowStatus
-    field: str | None = Field(description="The column that is wrong; null: the row as a whole")
+    field: str | None = Field(description="The invalid column; null: the row as a whole")
     message: str | None
     code: str | None
     qr_id: Id | None
 
 
 class ImportResponse(ResponseModel):
-    """Codes handed in together."""
+    """An import and the outcome of its rows."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "0197a6b0-0000-7000-8000-000000000005",
+                    "status": "done",
+                    "partial": False,
+                    "total": 1,
+                    "done": 1,
+                    "failed": 0,
+                    "progress": 1.0,
+                    "message": None,
+                    "rows": [
+                        {
+                            "line": 2,
+                            "status": "added",
+                            "field": None,
+                            "message": None,
+                            "code": "spy123",
+                            "qr_id": "0197a6b0-0000-7000-8000-000000000002",
+                        }
+                    ],
+                    "status_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
+                    "/imports/0197a6b0-0000-7000-8000-000000000005",
+                }
+            ]
+        }
+    )
 
     id: Id
     status: ImportStatus
     partial: bool
     total: int
-    done: int = Field(description="Rows added")
-    failed: int = Field(description="Rows that are wrong")
+    done: int = Field(description="Rows that were added")
+    failed: int = Field(description="Invalid rows")
     progress: float = Field(ge=0, le=1)
     message: str | None = Field(description="Why nothing was added")
-    rows: list[ImportRowResponse] = Field(description="At most 1,000, failures first; failures only until it is over")
+    rows: list[ImportRowResponse] = Field(
+        description="Up to 1,000, failures first. While the import is running, failures only"
+    )
     status_url: str
 
 
@@ -95,9 +126,13 @@ class ImportResponse(ResponseModel):
 @idempotent
 @max_body_bytes(MAX_BYTES)
 def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> Response:
-    """Make up to 1,000 codes: all or none, unless `partial`."""
-    judged = [rules.validate_code(place, code, codes.generate_code_text) for place, code in enumerate(body.codes, 1)]
-    return _add(path.org_id, judged, lambda line: f"body.codes.{line - 1}", partial=query.partial)
+    """Create up to 1,000 codes
+
+    For admins and owners, and API keys with the scope `codes:write`. If a code is invalid, none is created, unless
+    `partial` is true.
+    """
+    results = [rules.validate_code(line, code, codes.generate_code_text) for line, code in enumerate(body.codes, 1)]
+    return _add(path.org_id, results, lambda line: f"body.codes.{line - 1}", partial=query.partial)
 
 
 @api.post(
@@ -109,10 +144,12 @@ def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody
 @documents_idempotency_key
 @accepts_file("text/csv", MAX_BYTES)
 def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
-    """Make codes from CSV of at most 10 MiB and 100,000 rows: all or none, unless `partial`.
+    """Create codes from a CSV file
 
-    The first line names the columns, in any order. Up to 1,000 rows are answered 201; more are added by a worker, and
-    `status_url` tells how far it is.
+    For admins and owners, and API keys with the scope `codes:write`. The file has up to 10 MiB and 100,000 rows. Its
+    first line names the columns, in any order. Up to 1,000 rows are added at once, with 201. A worker adds larger
+    files: the response is 202, and `status_url` has the progress. If a row is invalid, no code is created, unless
+    `partial` is true.
     """
     with spooled_body() as file:
         table = open_csv(file)
@@ -121,10 +158,10 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
             response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, partial=query.partial))
             background_sender.submit(ImportsPending())
             return response
-    judged = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in rows]
+    results = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in rows]
 
     def add() -> Response:
-        return _add(path.org_id, judged, lambda line: f"body.lines.{line}", partial=query.partial)
+        return _add(path.org_id, results, lambda line: f"body.lines.{line}", partial=query.partial)
 
     return run_once(current_caller().id, add)
 
@@ -132,48 +169,56 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
 @api.get("/imports/<import_id>", responses={200: ImportResponse})
 @requires_role("admin", scope="codes:write")
 def get_import(path: ImportPath) -> dict[str, Any]:
-    """How far an import is, and what became of its rows. Kept for a week after its end."""
+    """Get the progress or the outcome of an import
+
+    For admins and owners, and API keys with the scope `codes:write`. A finished import is purged after a week.
+    """
     with db.connection() as conn:
-        return _import(conn, _find(conn, path.org_id, path.import_id))
+        return _to_response(conn, _find(conn, path.org_id, path.import_id))
 
 
 @api.get(
     "/qr-codes/export",
-    responses={200: {"description": "Every code, one a row, in the columns that import takes", "content": CSV}},
+    responses={200: {"description": "One row for each code, in the columns of an import", "content": CSV}},
 )
 @requires_role("analyst", scope="codes:read")
 def export_codes_csv(path: OrganizationPath) -> Response:
-    """All codes as CSV, oldest first. Solutions of puzzles are told to admins and owners only."""
+    """Export all codes as CSV
+
+    For all members, and API keys with the scope `codes:read`. The oldest code comes first. Only admins and owners get
+    the solutions of puzzles.
+    """
     columns = [
         name for name in csv_cells.COLUMNS if name != csv_cells.SOLUTION or includes_role(current_role(), "admin")
     ]
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    written = SlotBoundIterator(lambda: prime(_format(path.org_id, columns)))
+    pages = SlotBoundIterator(lambda: prime(_export_pages(path.org_id, columns)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
-    return Response(written, headers=headers, content_type="text/csv; charset=utf-8")
+    return Response(pages, headers=headers, content_type="text/csv; charset=utf-8")
 
 
-def _add(org_id: UUID, judged: Sequence[RowResult], place: Callable[[int], str], *, partial: bool) -> Response:
-    """Add codes while the client waits. Raises RowsRefused, with which nothing stays; `place` names a row in it."""
+def _add(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str], *, partial: bool) -> Response:
+    """Add codes while the client waits. Raise InvalidRows if none is added; `loc_of` locates a line in the request."""
     with transaction() as conn:
-        job = store.create(conn, org_id, partial=partial, validated_rows=len(judged))
-        staging.copy_candidates(conn, job.id, judged)
+        job = store.create(conn, org_id, partial=partial, validated_rows=len(results))
+        staging.copy_candidates(conn, job.id, results)
         commit.commit(conn, job)
-        told = _import(conn, _find(conn, org_id, job.id))
-        if told["status"] == "failed":
-            wrong = [row for row in told["rows"] if row["status"] == "failed"]
-            faults = [
-                FieldError(".".join(filter(None, (place(row["line"]), row["field"]))), row["message"]) for row in wrong
+        response = _to_response(conn, _find(conn, org_id, job.id))
+        if response["status"] == "failed":
+            errors = [
+                FieldError(".".join(filter(None, (loc_of(row["line"]), row["field"]))), row["message"])
+                for row in response["rows"]
+                if row["status"] == "failed"
             ]
-            raise InvalidRows(told["message"], faults, told["rows"])
-        new = {"codes": told["done"], "failed": told["failed"]}
+            raise InvalidRows(response["message"], errors, response["rows"])
+        new = {"codes": response["done"], "failed": response["failed"]}
         record(conn, "codes.imported", org_id=org_id, object_id=job.id, new=new)
-    return json_response(told, 201, Location=told["status_url"])
+    return json_response(response, 201, Location=response["status_url"])
 
 
 def _start_import(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
-    """Put a file's rows where workers find them."""
+    """Stage the rows of a file for workers."""
     file.seek(0)
     with transaction() as conn:
         table = open_csv(file)
@@ -181,44 +226,45 @@ def _start_import(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
         total = staging.copy_rows(conn, job.id, table.rows)
         store.set_total(conn, job.id, total)
         record(conn, "import.started", org_id=org_id, object_id=job.id, new={"rows": total, "partial": partial})
-        told = _import(conn, _find(conn, org_id, job.id))
-    return json_response(told, 202, Location=told["status_url"], Retry_After="1")
+        response = _to_response(conn, _find(conn, org_id, job.id))
+    return json_response(response, 202, Location=response["status_url"], Retry_After="1")
 
 
 def _find(conn: Conn, org_id: UUID, import_id: UUID) -> ImportJob:
-    found = store.find(conn, org_id, import_id)
-    if found is None:
+    job = store.find(conn, org_id, import_id)
+    if job is None:
         raise NotFound
-    return found
+    return job
 
 
-def _import(conn: Conn, found: ImportJob) -> dict[str, Any]:
-    told = vars(found) | {
-        "progress": found.progress,
-        "rows": found.outcomes if found.is_finished else store.list_failures(conn, found.id),
-        "status_url": f"/api/organizations/{found.org_id}/imports/{found.id}",
+def _to_response(conn: Conn, job: ImportJob) -> dict[str, Any]:
+    fields = vars(job) | {
+        "progress": job.progress,
+        "rows": job.outcomes if job.is_finished else store.list_failures(conn, job.id),
+        "status_url": f"/api/organizations/{job.org_id}/imports/{job.id}",
     }
-    return ImportResponse.model_validate(told).model_dump(mode="json")
+    return ImportResponse.model_validate(fields).model_dump(mode="json")
 
 
-def _format(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
-    """The header, then the codes there are now, page by page: a client that reads slowly holds no connection."""
+def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
+    """Yield the header, then all codes page by page. Between pages no connection is held: clients may read slowly."""
     text = StringIO()
-    sheet = csv.DictWriter(text, columns, extrasaction="ignore")
-    sheet.writeheader()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore")
+    writer.writeheader()
     after = LOWEST
     with db.connection() as conn:
         until = codes.max_id(conn, org_id) or LOWEST
     while True:
         with db.connection() as conn:
-            page = codes.list_range(conn, org_id, after=after, until=until, limit=PAGE)
+            page = codes.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
             destinations = {code.destination_code for code in page if code.destination_code}
-            there = codes.find_existing(conn, org_id, destinations, until=until)
+            existing = codes.find_existing(conn, org_id, destinations, until=until)
         for code in page:
-            leads = code.destination_code if code.destination_code in there else None  # import takes none to nowhere
-            sheet.writerow(csv_cells.write(replace(code, destination_code=leads)))
+            # An import accepts existing destinations only.
+            destination = code.destination_code if code.destination_code in existing else None
+            writer.writerow(csv_cells.write(replace(code, destination_code=destination)))
         yield text.getvalue()
-        if len(page) < PAGE:
+        if len(page) < PAGE_SIZE:
             return
         after = page[-1].id
         text.seek(0)
