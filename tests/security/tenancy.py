@@ -151,7 +151,7 @@ ATTACKS = [
     Attack(
         "another organization's render",
         under_own_path("GET", "/renders/{}", their_render),
-        without(renders.find, "j.org_id = %(org_id)s AND ", ""),
+        without_org(renders.find, "org_id"),
     ),
     Attack(
         "another organization's import",

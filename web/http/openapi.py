@@ -5,7 +5,6 @@ view requires and accepts, and are added here. Examples are built from the examp
 """
 
 import inspect
-import re
 from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
@@ -17,7 +16,7 @@ from flask_openapi.models import SecurityScheme
 from werkzeug.routing import Rule
 
 from web.http.auth import Requirement, requirement_of
-from web.http.idempotency import HEADER
+from web.http.idempotency import HEADER, KEY_SCHEMA
 from web.http.openapi_examples import add_examples
 from web.http.rate_limits import UNLIMITED_ENDPOINTS
 
@@ -221,7 +220,7 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
 
 
 def _key_example(schema: dict[str, Any]) -> str:
-    return KEY_EXAMPLE if re.search(schema.get("pattern", ""), KEY_EXAMPLE) else RANDOM_UUID_EXAMPLE
+    return KEY_EXAMPLE if schema == KEY_SCHEMA else RANDOM_UUID_EXAMPLE
 
 
 def _error_statuses(requirement: Requirement, rule: Rule) -> set[str]:
