@@ -1,6 +1,6 @@
-"""What the Quest Catalog says, cached in Redis, and still served for a while when the catalog is away.
+"""A client of the Quest Catalog. Quests are cached in Redis, and served stale while the catalog is unreachable.
 
-An answer that makes no sense is no answer: nothing is tracked, claimed or cached on the strength of it.
+An invalid response counts as no response: nothing is tracked, claimed or cached because of it.
 """
 
 import json
@@ -58,7 +58,7 @@ def list_quests() -> list[Quest]:
 
 
 def clear_cache() -> None:
-    """Forget what this process knows, and that it is to leave the catalog alone; Redis remembers."""
+    """Clear the cache of this process and its pause after a failure. The cache in Redis stays."""
     _memory.clear()
     _missing.clear()
     _rest.until = 0.0
@@ -66,7 +66,7 @@ def clear_cache() -> None:
 
 @dataclass(frozen=True)
 class _CachedQuests:
-    """What the catalog said, and until when that is as good as asking again."""
+    """Quests of the catalog, and until when they are fresh."""
 
     quests: list[Quest]
     fresh_until: float
@@ -77,12 +77,12 @@ class _CachedQuests:
 
     @property
     def is_usable_stale(self) -> bool:
-        """Whether it may still serve while the catalog is away."""
+        """True if the quests may be served while the catalog is unreachable."""
         return time.time() < self.fresh_until + settings().grpc_cache_stale_hours * 3600
 
 
 class _Rest:
-    """When this process may ask the catalog again."""
+    """The pause after a failure: when this process may call the catalog again."""
 
     until = 0.0
 
@@ -95,8 +95,10 @@ _lock = threading.Lock()
 
 
 def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
-    """What this process remembers, else Redis, else the catalog; with the catalog away, what is old: in Redis, or, with
-    that away too, here."""
+    """Return the quests from this process, else from Redis, else from the catalog.
+
+    If the catalog is unreachable, return stale ones: from Redis, or from this process if Redis is unavailable too.
+    """
     trusted_until, remembered = _memory.get(name, (0.0, None))
     if remembered is not None and time.monotonic() < trusted_until:
         return remembered.quests
@@ -149,24 +151,24 @@ def _fetch(name: str, ask: Callable[[], list[Quest]]) -> _CachedQuests:
 def _ask(name: str) -> Quest:
     from shared.quests import quest_pb2  # noqa: PLC0415 - when first used
 
-    told = _call("GetQuestInfo", quest_pb2.QuestRequest(quest_name=name))
-    if told.name != name:
-        raise _invalid_response(name, f"told of {told.name!r}")
-    return _read(told)
+    response = _call("GetQuestInfo", quest_pb2.QuestRequest(quest_name=name))
+    if response.name != name:
+        raise _invalid_response(name, f"returned {response.name!r}")
+    return _read(response)
 
 
 def _ask_all() -> list[Quest]:
     from shared.quests import quest_pb2  # noqa: PLC0415
 
-    told = _call("GetAllQuests", quest_pb2.QuestListRequest())
-    if len(told.quests) > MAX_QUESTS:
-        raise _invalid_response(ALL, f"told of {len(told.quests)} quests")
+    response = _call("GetAllQuests", quest_pb2.QuestListRequest())
+    if len(response.quests) > MAX_QUESTS:
+        raise _invalid_response(ALL, f"returned {len(response.quests)} quests")
     found = {}
-    for each in told.quests:
+    for each in response.quests:
         try:
             found[each.name] = _read(each)
         except CatalogInvalidResponse:
-            continue  # said in the log; the others stand
+            continue  # it is in the log, and the others are valid
     return [found[name] for name in sorted(found)]
 
 
@@ -188,20 +190,20 @@ def _call(method: str, request: Any) -> Any:
         raise CatalogUnavailable from error
 
 
-def _read(told: Any) -> Quest:
+def _read(response: Any) -> Quest:
     """An answer as the rules take it. An empty reward is none, as some catalogs write it."""
     reward = None
-    if told.HasField("rewards") and (told.rewards.reward_item or told.rewards.reward_qty):
-        reward = QuestReward(told.rewards.reward_item, told.rewards.reward_qty)
+    if response.HasField("rewards") and (response.rewards.reward_item or response.rewards.reward_qty):
+        reward = QuestReward(response.rewards.reward_item, response.rewards.reward_qty)
         if not (0 < len(reward.item) <= 100 and "\x00" not in reward.item):
-            raise _invalid_response(told.name, "a reward without a name that could be stored")
+            raise _invalid_response(response.name, "a reward without a name that could be stored")
         if not 0 < reward.quantity <= MAX_QUANTITY:
-            raise _invalid_response(told.name, f"a reward of {reward.quantity}")
-    if not 0 < len(told.name) <= 200 or "\x00" in told.name:
-        raise _invalid_response(told.name, "a name that could not be stored")
-    if told.streak < 1 or told.duplication < 1:
-        raise _invalid_response(told.name, f"streak {told.streak}, duplication {told.duplication}")
-    return Quest(told.name, told.streak, told.duplication, told.auto_claim, reward)
+            raise _invalid_response(response.name, f"a reward of {reward.quantity}")
+    if not 0 < len(response.name) <= 200 or "\x00" in response.name:
+        raise _invalid_response(response.name, "a name that could not be stored")
+    if response.streak < 1 or response.duplication < 1:
+        raise _invalid_response(response.name, f"streak {response.streak}, duplication {response.duplication}")
+    return Quest(response.name, response.streak, response.duplication, response.auto_claim, reward)
 
 
 def _invalid_response(name: str, why: str) -> CatalogInvalidResponse:
@@ -220,9 +222,9 @@ def _read_redis(name: str) -> _CachedQuests | None:
     if not isinstance(found, bytes):
         return None
     try:
-        told = json.loads(found)
-        quests = [Quest.from_terms(terms, each) for each, terms in told["quests"]]
-        return _CachedQuests(quests, float(told["fresh_until"]))
+        response = json.loads(found)
+        quests = [Quest.from_terms(terms, each) for each, terms in response["quests"]]
+        return _CachedQuests(quests, float(response["fresh_until"]))
     except (ValueError, TypeError, LookupError) as error:
         log.warning("catalog_cache_unreadable", quest=name, error=repr(error))
         return None
@@ -231,9 +233,9 @@ def _read_redis(name: str) -> _CachedQuests | None:
 def _write_redis(name: str, found: list[Quest]) -> _CachedQuests:
     fresh = settings().grpc_cache_ttl_seconds
     kept = _CachedQuests(found, time.time() + fresh)
-    told = {"fresh_until": kept.fresh_until, "quests": [(each.name, each.terms()) for each in found]}
+    response = {"fresh_until": kept.fresh_until, "quests": [(each.name, each.terms()) for each in found]}
     life = int(fresh + settings().grpc_cache_stale_hours * 3600) or 1
-    cache.try_redis(lambda client: client.set(_key(name), json.dumps(told), ex=life))
+    cache.try_redis(lambda client: client.set(_key(name), json.dumps(response), ex=life))
     return kept
 
 

@@ -1,5 +1,4 @@
-"""Commands carried out: the state read, the rule asked, the events appended; and once more where somebody else came
-between."""
+"""Executes commands: reads states, applies the rules, appends events. Retries what a concurrent update prevented."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -42,15 +41,14 @@ class QuestCommand:
 
 
 CommandResult = Sequence[QuestEvent] | Exception
-"""What it brought about, or why it did not."""
+"""The events of a command, or the error that refused it."""
 
 
 def execute(conn: Conn, asked: Sequence[QuestCommand], now: datetime) -> list[CommandResult]:
-    """What each one asked for, in order; together they take two statements. Refusals are given back, not raised: one
-    player's concern the others nothing.
+    """Execute the commands with two statements in all. Return their results in order.
 
-    At first nothing is locked. What somebody else came between is tried again behind a lock, so that of many who want
-    the same thing each has to look twice.
+    Errors are returned, not raised, so one player's error does not affect the others. The first attempt takes no locks.
+    Commands that a concurrent update prevented are retried behind a lock.
     """
     outcomes: dict[int, CommandResult] = {}
     for attempt in range(ATTEMPTS):
@@ -74,7 +72,7 @@ def _attempt(conn: Conn, asked: dict[int, QuestCommand], now: datetime) -> dict[
 
 
 def events_or_raise(outcome: CommandResult) -> Sequence[QuestEvent]:
-    """The events of an outcome. Raises the refusal where it is one."""
+    """Return the events of a result, or raise its error."""
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

@@ -39,7 +39,7 @@ class QuestDefinition:
 
 @dataclass(frozen=True)
 class CatalogQuest:
-    """A quest as the catalog tells it."""
+    """A quest as the catalog publishes it."""
 
     id: int
     name: str
@@ -128,7 +128,7 @@ def upsert(conn: Conn, definition: QuestDefinition) -> bool:
 
 
 def quests_sharing_rewards(conn: Conn, loaded: Sequence[QuestDefinition]) -> list[str]:
-    """The other quests, by name, whose reward these are about to change, for it has the same name as one of theirs."""
+    """Return the names of other quests that share a reward with one of these, which would change it."""
     rewards = [definition.reward for definition in loaded if definition.reward is not None]
     rows = conn.execute(
         """
@@ -154,7 +154,7 @@ def is_empty(conn: Conn) -> bool:
 
 
 def set_organization(conn: Conn, name: str, org_id: UUID | None) -> bool:
-    """Let scans of this organization's codes advance a quest; with None, no scans any more. False: no such quest."""
+    """Let scans of this organization's codes advance a quest, or no scans. Return False if it does not exist."""
     return bool(
         conn.execute(
             """

@@ -26,10 +26,10 @@ class _Request(Generic[Item, Result]):
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Carries out items in batches, `at_once` of them side by side: while PostgreSQL has one, the next is prepared.
+    """Runs items in batches, `at_once` of them in parallel: while PostgreSQL runs one, the next is prepared.
 
-    Who comes while fewer are under way goes at once and alone: light load waits for nobody. When a batch is done, the
-    first of those who came meanwhile carries out all of theirs; nobody works for others for longer than one batch.
+    A caller that comes while fewer run starts a batch of its own, so light load does not wait. When a batch ends, the
+    first waiting caller runs the items of all that wait. No caller runs more than one batch for others.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a player is told live of their quests: how far they are, that one is done, what they got. Pure."""
+"""The live events of a player's quests: progress, completions and rewards. Pure."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from shared.quests.rules import QuestEvent, QuestState, evolve
 
 LiveEvent = tuple[str, dict[str, Any]]
-"""An event's type and its data, as they stand in the event log."""
+"""An event's type and its data, as in the event log."""
 
 
 def live_events(quest: str, state: QuestState, events: Iterable[QuestEvent]) -> Iterator[LiveEvent]:
-    """The live events that go with these events of a quest, in order. What moved nothing is not told."""
+    """Yield the live events for these events of a quest, in order. An event without progress has none."""
     for event in events:
         state = evolve(state, event)
         match event.type:

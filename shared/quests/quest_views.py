@@ -21,7 +21,7 @@ class RewardView:
 
 @dataclass(frozen=True)
 class QuestView:
-    """A quest and one player's state of it. Which codes it means is not told: finding them is the game."""
+    """A quest and one player's state of it. Its codes are not part of it, because players have to find them."""
 
     quest: Quest
     state: QuestState

@@ -1,4 +1,4 @@
-"""Taking scans back that turned out not to count: what would have been without them. Pure."""
+"""Retracts annulled scans: computes the events that lead to the state without them. Pure."""
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import date, datetime
@@ -11,12 +11,12 @@ EPOCH_DAY = date.min
 
 
 def retract_events(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at: datetime) -> list[QuestEvent]:
-    """The events that compensate scans which count no longer. `events` are all of one player and quest, in order.
+    """Return the events that compensate scans which no longer count.
 
-    Every other action is decided again, by the terms it was judged by; progress, streak and completions become what
-    they would have been. Of the completions no longer earned the newest go first, and what was claimed for them is
-    taken back; one that is earned only now is paid if the quest pays by itself. Where every completion does, one that
-    came to be worth something else is taken back and paid anew.
+    `events` are all of one player and quest, in order. Every other action is decided again, by the definition of its
+    time. Progress, streak and completions become what they would have been. Of the completions that are no longer
+    earned, the newest go first, and their claimed rewards are revoked. A completion that is earned only now is paid if
+    the quest pays automatically. In such a quest, a completion whose reward changes is revoked and paid again.
     """
     gone = {UUID(scan) for event in events if event.type == "scans_retracted" for scan in event.data["scan_ids"]}
     taken = [event.scan_id for event in events if event.scan_id in scan_ids and event.scan_id not in gone]
@@ -69,7 +69,7 @@ def _action(event: QuestEvent) -> QuestAction:
 
 
 def _unrevoked_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]:
-    """What was claimed for each completion, and not taken back since."""
+    """Return the claimed reward of each completion, unless it was revoked."""
     found: dict[int, dict[str, Any]] = {}
     for event in events:
         if event.type == "reward_claimed":

@@ -1,7 +1,7 @@
-"""How quests move. Pure: `decide` tells which events an action brings about, `evolve` what they make of a state.
+"""The rules of quests. Pure: `decide` returns the events of an action, `evolve` the state after an event.
 
-An event carries the facts it was judged by, so that folding a player's events gives their state whatever became of the
-catalog since.
+An event carries the inputs of its decision, so a player's state can be computed from their events alone, whatever the
+catalog says now.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -199,7 +199,7 @@ def status_of(events: Sequence[QuestEvent]) -> QuestStatus:
 
 
 def indexes_of(code: str, tags: Sequence[str], *, codes: Sequence[str], wanted_tags: Sequence[str]) -> tuple[int, ...]:
-    """Where in a quest's list of codes, or of tags, a code stands; empty if it is not meant."""
+    """Return the indexes of a code in a quest's list of codes, or of its tags. Empty if the quest does not name it."""
     if codes:
         return tuple(place for place, wanted in enumerate(codes) if wanted == code)
     return tuple(place for place, wanted in enumerate(wanted_tags) if wanted in tags)
@@ -267,7 +267,7 @@ def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:
 
 
 def _is_too_old(state: QuestState, action: QuestAction, quest: Quest) -> bool:
-    """Whether an action that arrived late lies too long before the round that is open to be of it."""
+    """True if an action that arrived late is too old to be a step of the current round."""
     times = [action.at, *(step.at for step in state.steps)]
     return quest.within is not None and max(times) - min(times) > quest.within
 

@@ -1,6 +1,6 @@
 """Quests that scans advance, in the transaction that settles, releases or annuls them.
 
-Callers hold the locks of the scans' players, so nobody else has a player's scans advance a quest meanwhile.
+Callers hold the locks of the scans' players, so no other transaction advances their quests by scans meanwhile.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -98,8 +98,10 @@ def advance(conn: Conn, scan_ids: Sequence[UUID]) -> None:
 
 
 def retract(conn: Conn, scan_ids: Sequence[UUID]) -> None:
-    """Take these scans back, which were a success and have just been annulled: progress and streak become what they
-    would have been without them, and what is no longer earned is taken back."""
+    """Retract successful scans that have just been annulled.
+
+    Progress and streak become what they would have been without them. Rewards that are no longer earned are revoked.
+    """
     keys = store.quests_with_scans(conn, scan_ids)
     now = datetime.now(UTC)
 
@@ -152,4 +154,4 @@ def _write(
         written = store.append_events(conn, changes)
         open_ = {change.key for change in changes} - written
     if open_:
-        raise RuntimeError(f"{len(open_)} quests were moved by somebody who does not hold their player's lock")
+        raise RuntimeError(f"{len(open_)} quests were changed without the lock on their player")

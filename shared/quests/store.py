@@ -1,8 +1,8 @@
 """Quests' events and states in PostgreSQL.
 
-Events are appended at a version that the writer has seen to be free: of two writers that saw the same one, the first to
-commit wins, and the other is told so and looks again. State, claims, ledger and live events are written by the same
-statement, so that none is ever there without the others.
+Events are appended at the version that the writer has read. Of two writers with the same version, the first to commit
+wins, and the other reads again. One statement writes state, claims, ledger and live events, so none exists without the
+others.
 """
 
 import json
@@ -43,8 +43,7 @@ class Change:
 
 @dataclass(frozen=True)
 class PlayerQuest:
-    """A player's state, and what else an action of theirs is judged by: their zone, and the quest's options that the
-    catalog has no words for."""
+    """A player's state of a quest, their time zone, and the quest's options that the catalog does not publish."""
 
     state: QuestState
     zone: ZoneInfo
@@ -97,7 +96,7 @@ def load_states(conn: Conn, player_id: UUID) -> dict[str, QuestState]:
 
 
 def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, QuestState]:
-    """The states there are, which nobody else changes until the transaction ends."""
+    """Lock the existing states until the transaction ends, and return them."""
     rows = conn.execute(
         f"""
         SELECT s.player_id, s.quest, {STATE}
@@ -111,7 +110,7 @@ def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestK
 
 
 VERSION_MATCHES = "s.version = g.before"
-"""What lets a writer go on: nobody appended anything since they looked."""
+"""The condition of an append: the state has not changed since it was read."""
 APPEND = """
     WITH changes AS (
         SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS g (
@@ -163,8 +162,8 @@ APPEND = """
 
 
 def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
-    """Write changes: one statement, however many. Returns which were written; of the others, somebody else has changed
-    the state since it was read."""
+    """Write the changes in one statement. Return the keys that were written; the other states have changed since they
+    were read."""
     if not changes:
         return set()
     documents = {

@@ -1,4 +1,4 @@
-"""Quests written down by hand, in YAML: read, checked, and told what is wrong with them."""
+"""Reads and validates quests in YAML."""
 
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -112,7 +112,7 @@ def parse(text: str) -> list[QuestDefinition]:
         raise QuestFileError("\n".join(_line(problem, found) for problem in error.errors())) from None
     for place, quest in enumerate(quests):
         if quest.name in {other.name for other in quests[:place]}:
-            raise QuestFileError(f"quests.{place} ({quest.name}): name stands there twice")
+            raise QuestFileError(f"quests.{place} ({quest.name}): name occurs twice")
         for other in quests[:place]:
             if _is_ambiguous(quest.reward, other.reward):
                 raise QuestFileError(f"quests.{place} ({quest.name}): reward: {other.name} gives another of that name")

@@ -57,7 +57,7 @@ def our_catalog(shipped: None, set_settings: Settings) -> Iterator[str]:
 
 
 class Stand(quest_pb2_grpc.QuestServiceServicer):
-    """A catalog that says what it is told to, and counts how often it is asked."""
+    """A catalog that returns what a test sets, and counts its calls."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -66,7 +66,7 @@ class Stand(quest_pb2_grpc.QuestServiceServicer):
         )
 
     def say(self, **fields: Any) -> None:
-        """Tell of this quest from now on."""
+        """Return this quest from now on."""
         self.answer = lambda _context: quest_pb2.QuestResponse(**fields)
 
     def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> Any:
@@ -92,7 +92,7 @@ def stand(conn: Conn, set_settings: Settings) -> Iterator[Stand]:
 
 
 def closed_port() -> int:
-    """Where nobody listens."""
+    """Return an address without a listener."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

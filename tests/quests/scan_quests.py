@@ -34,7 +34,7 @@ def make_landmarks(conn: Conn, org_id: UUID, n: int = 3, **fields: Any) -> list[
 
 
 def visit(conn: Conn, player_id: UUID, code_id: UUID, **fields: Any) -> UUID:
-    """A scan, handed in and judged."""
+    """Submit and judge a scan."""
     scan_id = submit_scan(conn, player_id, code_id, **{"nonce": str(uuid7())} | fields)
     worker.judge_pending()
     return scan_id
@@ -81,7 +81,7 @@ def owned(conn: Conn, player_id: UUID, item: str = "ruby") -> int:
 
 
 def assert_in_order(conn: Conn) -> None:
-    """Stored states are folds of their events; each claim was paid once, and paid back if it was taken back."""
+    """Assert that states are folds of their events, that each claim was paid once, and each revoked one paid back."""
     keys = conn.execute("SELECT player_id, quest FROM quest_states").fetchall()
     logs = store.load_events(conn, [(player_id, quest) for player_id, quest in keys])
     assert len(logs) == len(keys)

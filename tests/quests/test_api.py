@@ -40,9 +40,7 @@ def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
     assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
 
 
-def test_after_as_many_rounds_as_allowed_there_is_no_more(
-    client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer
-) -> None:
+def test_no_round_starts_after_the_last_allowed_one(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     stand.say(name="sign-in-three-times", streak=1, duplication=2, rewards={"reward_item": "coin", "reward_qty": 1})
     told = [client.post(SIGNIN, headers=ada.headers).json["status"] for _ in range(4)]
     claims = [client.post(CLAIM, json=THREE, headers=ada.headers) for _ in range(3)]
@@ -109,7 +107,7 @@ def test_a_claim_that_is_malformed(client: Any, our_catalog: str, conn: Conn, ad
 
 
 @pytest.mark.parametrize("path", [SIGNIN, SIGNUP, CLAIM])
-def test_nobody_but_who_is_signed_in(client: Any, our_catalog: str, path: str) -> None:
+def test_anonymous_requests_get_401(client: Any, our_catalog: str, path: str) -> None:
     assert client.post(path, json=THREE).status_code == 401
     assert client.get("/api/v1/quests").status_code == 401
     assert client.get("/api/v1/quests/events").status_code == 401
@@ -178,7 +176,7 @@ def test_what_could_never_move_is_not_shown(
     set_settings(signin_quest="sign-in-three-times")
     days = shown()["seven-days-in-a-row"]
     assert [days[name] for name in ("daily", "grace_days", "progress")] == [True, 1, 1]
-    conn.execute("DELETE FROM quests WHERE name = 'sign-up'")  # of a catalog that is not ours
+    conn.execute("DELETE FROM quests WHERE name = 'sign-up'")  # of an external catalog
     assert list(shown()) == ["seven-days-in-a-row", "sign-in-three-times", "sign-up"]
 
 
@@ -222,7 +220,7 @@ def test_lists_page_by_page(client: Any, our_catalog: str, ada: SignedInPlayer) 
         assert client.get(f"{path}?cursor=x", headers=ada.headers).status_code == 422
 
 
-def test_the_player_is_told_live(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
+def test_progress_is_published_to_the_player(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
     for _ in range(3):
         client.post(SIGNIN, headers=ada.headers)
     client.post(CLAIM, json=THREE, headers=ada.headers)
@@ -235,7 +233,7 @@ def test_the_player_is_told_live(client: Any, our_catalog: str, conn: Conn, ada:
     ]
 
 
-def test_with_the_catalog_away_what_is_cached_serves_and_what_is_not_is_a_503(
+def test_without_the_catalog_cached_quests_work_and_others_get_503(
     client: Any,
     our_catalog: str,
     conn: Conn,

@@ -50,13 +50,13 @@ def test_every_key_in_redis_has_a_life(stand: Stand) -> None:
     assert 24 * 3600 < client().ttl(name) <= 24 * 3600 + 60
 
 
-def test_with_redis_away_the_catalog_is_asked(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_redis_the_catalog_is_called(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     stand.say(**THREE)
     monkeypatch.setattr("shared.infra.cache._query", lambda _question: None)
     assert catalog_client.get_quest("three").streak == 3
 
 
-def test_a_quest_that_is_gone_is_gone_though_it_was_cached(stand: Stand, set_settings: Settings) -> None:
+def test_a_deleted_quest_is_not_served_from_the_cache(stand: Stand, set_settings: Settings) -> None:
     set_settings(grpc_cache_ttl_seconds=0)
     stand.say(**THREE)
     catalog_client.get_quest("three")
@@ -102,7 +102,7 @@ def test_a_reward_may_be_left_out(stand: Stand, reward: Any) -> None:
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
-def test_a_catalog_that_is_away_is_left_alone_for_a_moment(
+def test_an_unreachable_catalog_is_not_called_for_a_moment(
     stand: Stand, status: grpc.StatusCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(catalog_client, "REST_SECONDS", 60)
@@ -117,7 +117,7 @@ def test_a_catalog_that_is_away_is_left_alone_for_a_moment(
 
 
 @pytest.mark.parametrize("status", [grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.UNKNOWN, grpc.StatusCode.ABORTED])
-def test_one_answer_that_fails_keeps_nobody_from_asking_for_another(stand: Stand, status: grpc.StatusCode) -> None:
+def test_one_failed_call_does_not_block_others(stand: Stand, status: grpc.StatusCode) -> None:
     stand.answer = abort(status)
     with pytest.raises(CatalogUnavailable):
         catalog_client.get_quest("three")
@@ -167,7 +167,7 @@ def test_an_answer_that_is_late_is_none(stand: Stand, set_settings: Settings) ->
 
 @pytest.fixture
 def babbler(conn: Conn, set_settings: Settings) -> Iterator[None]:
-    """Speaks HTTP/2 and gRPC, but its messages are no protobuf of ours."""
+    """Speaks HTTP/2 and gRPC, but its messages are not Waymark's protobuf."""
 
     class Anything(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, details: Any) -> Any:  # noqa: ARG002
@@ -219,7 +219,7 @@ def test_one_bad_quest_does_not_hide_the_others(stand: Stand) -> None:
     assert [quest.name for quest in catalog_client.list_quests()] == ["a", "b"]
 
 
-def test_an_old_answer_serves_while_the_catalog_is_away(stand: Stand, set_settings: Settings) -> None:
+def test_stale_quests_are_served_without_the_catalog(stand: Stand, set_settings: Settings) -> None:
     set_settings(grpc_cache_ttl_seconds=0)
     stand.say(**THREE)
     catalog_client.get_quest("three")
@@ -243,7 +243,7 @@ def test_what_cannot_be_read_in_redis_is_not_there(stand: Stand, kept: bytes) ->
 
 
 @pytest.mark.parametrize("hours", [0, 1])
-def test_with_redis_away_too_what_this_process_remembers_serves_as_long(
+def test_without_redis_this_process_serves_stale_quests(
     stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch, hours: int
 ) -> None:
     set_settings(grpc_cache_ttl_seconds=0, grpc_cache_stale_hours=hours)
@@ -287,7 +287,7 @@ def test_while_one_asks_again_the_others_take_what_is_old(
 
 
 def test_a_token_is_asked_for_and_sent(shipped: None, set_settings: Settings) -> None:
-    set_settings(grpc_token="a secret of ours")
+    set_settings(grpc_token="a secret token")
     server, _, port = make_server("127.0.0.1:0")
     server.start()
     try:

@@ -20,7 +20,7 @@ from tests.support.factories import make_org
 from workers import catalog_server as server
 from workers.cli import quests as cli
 
-# As the contract has it, in its words, and nothing of ours.
+# The contract, word for word.
 CONTRACT = """
 syntax = "proto3";
 package quest;
@@ -144,7 +144,7 @@ def test_reflection_lists_the_service(our_catalog: str) -> None:
         assert [method.name for method in described.service[0].method] == ["GetQuestInfo", "GetAllQuests"]
 
 
-def test_health_is_told_without_a_token(shipped: None, set_settings: Any) -> None:
+def test_health_needs_no_token(shipped: None, set_settings: Any) -> None:
     set_settings(grpc_token="secret")
     serving, well, port = server.make_server("127.0.0.1:0")
     well.set("quest.QuestService", health_pb2.HealthCheckResponse.SERVING)
@@ -223,10 +223,10 @@ def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
     cli.set_organization("three-landmarks", None)
     assert "scans, inactive" in cli.list_quests()
     conn.execute("DELETE FROM organizations")
-    assert definitions.find(conn, "three-landmarks"), "it was nobody's any more"
+    assert definitions.find(conn, "three-landmarks"), "the quest lost its organization"
 
 
-def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_database_is_reported_in_one_line(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     def away() -> str:
         raise psycopg.OperationalError("connection failed:\nis it running?")
 
@@ -238,7 +238,7 @@ def test_a_database_that_is_away_is_told_in_a_line(conn: Conn, monkeypatch: pyte
         cli.main(["list"])
 
 
-def test_a_reward_that_other_quests_share_tells_of_them(conn: Conn, tmp_path: Path) -> None:
+def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: Path) -> None:
     file = tmp_path / "quests.yaml"
     told = []
     for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
@@ -280,14 +280,14 @@ GOOD = "{name: good, streak: 1, duplication: 1"
         (f"quests: [{GOOD}, daily: true, scans: {{tags: [x], within_hours: 1}}}}]", "a daily quest has neither"),
         (f"quests: [{GOOD}, scans: {{tags: [x, y], in_order: true}}}}]", "streak must be 2"),
         ("quests: [{name: a, streak: 3, duplication: 1, scans: {codes: [abc, abc]}}]", "streak must be at most 1"),
-        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name stands there twice"),
+        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name occurs twice"),
         (
             f"quests: [{GOOD}, {GOLD} 1}}}}, {{name: b, streak: 1, duplication: 1, {GOLD} 2}}}}]",
             "quests.1 (b): reward: good gives another of that name",
         ),
     ],
 )
-def test_what_is_wrong_with_a_file_is_told_and_nothing_loaded(
+def test_an_invalid_file_is_reported_and_not_loaded(
     conn: Conn, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
 ) -> None:
     file = tmp_path / "quests.yaml"

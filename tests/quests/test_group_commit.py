@@ -47,7 +47,7 @@ def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
     assert together.submit(5) == 10
 
 
-def test_many_rounds_leave_nobody_behind() -> None:
+def test_many_rounds_complete_every_item() -> None:
     together: GroupCommit[int, int] = GroupCommit(list, limit=7)
 
     def work() -> list[int]:

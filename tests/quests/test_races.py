@@ -149,7 +149,7 @@ def player_of_landmarks(conn: Conn) -> tuple[UUID, list[UUID]]:
 def test_a_retry_that_meets_its_first_request(
     client: Any, our_catalog: str, app: Any, conn: Conn, ada: SignedInPlayer
 ) -> None:
-    """The same key at once: one is done, the others are told that it runs, or get its answer."""
+    """With the same key, one request runs, and the others get its response or a conflict."""
 
     def sign_in(_: int = 0) -> int:
         headers = {**ada.headers, "Idempotency-Key": "k"}

@@ -100,7 +100,7 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
     assert conn.execute("SELECT count(*) FROM quest_replay_checkpoints").fetchone() == (0,)
 
 
-def test_of_two_replays_of_all_players_one_goes_away(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_replay_of_all_players_exits(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
     fill(conn, players=1, each=8)
     with db.dedicated_connection() as other:
         other.execute("SELECT pg_advisory_lock(%s)", (worker.LOCK,))
@@ -109,7 +109,7 @@ def test_of_two_replays_of_all_players_one_goes_away(conn: Conn, capsys: pytest.
     assert worker.replay(None, restart=False, batch=3, stopping=threading.Event()) == 0
 
 
-def test_the_exit_status_tells(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_status_reports_differences(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
     fill(conn, players=1, each=8)
     going_on = threading.Event()
     assert worker.replay(None, restart=False, batch=3, stopping=going_on) == 0

@@ -1,4 +1,4 @@
-"""Taking scans back: what is left is what would have been without them."""
+"""Retracting scans leads to the state without them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ def test_progress_is_restored() -> None:
     assert (state.progress, state.completions) == (0, 1), "the first and the third make the round"
 
 
-def test_what_was_claimed_for_it_is_taken_back_and_can_be_earned_again() -> None:
+def test_its_claim_is_revoked_and_can_be_earned_again() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 1), ClaimReward(NOON))
     compensating = retract_events(log, {UUID(int=1000)}, NOON)
     assert types(compensating) == ["scans_retracted", "reward_revoked"]

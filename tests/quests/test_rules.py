@@ -138,7 +138,7 @@ MINUTE = timedelta(minutes=1)
         (LANDMARKS, [act(MINUTE, A), act(MINUTE, B), act(MINUTE, C), act(MINUTE, A)], 1, 1),
         (LANDMARKS, [act(MINUTE, A), act(62 * MINUTE, B)], 1, 0),
         (LANDMARKS, [act(MINUTE, A), act(61 * MINUTE, B)], 2, 0),
-        (LANDMARKS, [act(62 * MINUTE, A), act(MINUTE, B)], 1, 0),  # handed in late, and out of order
+        (LANDMARKS, [act(62 * MINUTE, A), act(MINUTE, B)], 1, 0),  # submitted late, and out of order
         (TRAIL, [act(MINUTE, A, 0), act(MINUTE, B, 1), act(MINUTE, C, 2)], 0, 1),
         (TRAIL, [act(MINUTE, B, 1), act(MINUTE, A, 0), act(MINUTE, C, 2)], 1, 0),
         (TRAIL, [act(MINUTE, A, 0, 2), act(MINUTE, B, 1), act(MINUTE, A, 0, 2)], 0, 1),  # there and back again
@@ -153,7 +153,7 @@ def test_visits(quest: Quest, actions: list[QuestAction], progress: int, complet
 
 
 @pytest.mark.parametrize("quest", [LANDMARKS, TRAIL])
-def test_a_visit_that_is_handed_in_late_leaves_a_newer_round_alone(quest: Quest) -> None:
+def test_a_visit_submitted_late_does_not_change_a_newer_round(quest: Quest) -> None:
     state, _ = play(quest, act(100 * MINUTE, B, 0), act(110 * MINUTE, C, 1))
     events = decide(state, act(MINUTE, A, 0, 2), quest)
     assert [(event.type, event.data["reason"]) for event in events] == [("action_ignored", "too_old")]
@@ -175,7 +175,7 @@ def test_places(code: str, tags: list[str], codes: list[str], wanted: list[str],
     assert indexes_of(code, tags, codes=codes, wanted_tags=wanted) == places
 
 
-def test_what_moved_nothing_is_noted_and_not_told() -> None:
+def test_an_action_without_effect_is_stored_and_not_published() -> None:
     state, _ = play(LANDMARKS, act(MINUTE, A))
     events = decide(state, act(MINUTE, A), LANDMARKS)
     assert [(event.type, event.data["reason"]) for event in events] == [("action_ignored", "already_visited")]

@@ -1,4 +1,4 @@
-"""Quests that scans advance, in the transaction that settles them; and scans taken back."""
+"""Quests that scans advance, in the transaction that settles them, and retracted scans."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -92,7 +92,7 @@ def test_codes_in_order_within_their_time(conn: Conn) -> None:
 
 @pytest.mark.parametrize(("zone", "steps"), [("UTC", 1), ("Pacific/Auckland", 2), ("no/such", 1)])
 def test_days_are_the_players_own(conn: Conn, zone: str, steps: int) -> None:
-    """Ten in the morning and two in the afternoon, UTC: in Auckland midnight lies between them."""
+    """Ten in the morning and two in the afternoon, UTC: in Auckland they are on two days."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, daily=True)
     (code,) = make_landmarks(conn, org, 1)
@@ -103,7 +103,7 @@ def test_days_are_the_players_own(conn: Conn, zone: str, steps: int) -> None:
     assert come_to(conn, player)[0] == steps
 
 
-def test_a_quest_that_is_switched_off_stands_still_and_stays_claimable(conn: Conn) -> None:
+def test_an_inactive_quest_does_not_advance_and_stays_claimable(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, streak=1, within_seconds=None)
     (code,) = make_landmarks(conn, org, 1)
@@ -182,7 +182,7 @@ def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Con
     assert_in_order(conn)
 
 
-def test_a_reward_that_changed_meanwhile_is_taken_back_exactly(conn: Conn) -> None:
+def test_a_reward_that_changed_meanwhile_is_revoked_exactly(conn: Conn) -> None:
     """Without the first scan the one round there is is that of the ruby's successor."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, streak=2, auto_claim=True)

@@ -35,7 +35,7 @@ codes = st.integers(0, 2)
 
 
 class Crash(BaseException):
-    """The process is gone."""
+    """The process dies."""
 
 
 def a_catalog(name: str) -> Quest:
