@@ -6,7 +6,7 @@ from bench.table import show
 
 
 def main() -> bool:
-    """Run both, print their tables; whether every goal was met."""
+    """Run both and print their tables. Return whether every goal was met."""
     drawn = show("Images rendered", images_drawing.measure())
     images_drawing.show_older_backend()
     with stack(images_cache.seed) as where:

@@ -31,15 +31,17 @@ from web.http import auth
 
 ROUNDS, SECONDS, CONNECTIONS = 5, 2.0, 8
 ORGANIZATIONS, CODES = 20, 10_000
-ZIPF = 1.1  # the exponent that page requests have
+# The exponent of page requests.
+ZIPF = 1.1
 REQUESTS = 20_000
-STATISTICS, CHANGES = 0.05, 0.005  # of all requests; the rest is for images
+# Shares of all requests. The rest is for images.
+STATISTICS, CHANGES = 0.05, 0.005
 PUBLIC_URL = "https://waymark.example"
 CONSTANT = random.Random(1).randbytes(700)
 
 
 def seed(conn: Conn) -> None:
-    """One player who owns twenty organizations, with ten thousand codes among them."""
+    """Create a player who owns twenty organizations with ten thousand codes."""
     conn.execute("INSERT INTO players (username) VALUES ('bench')")
     conn.execute(
         "INSERT INTO sessions (id, player_id, expires_at)"
@@ -64,18 +66,18 @@ def seed(conn: Conn) -> None:
 
 @dataclass(frozen=True)
 class World:
-    """What a client knows: its token, and each code's organization, id and text, the most popular first."""
+    """The token of a client, and organization, id and text of each code, the most popular first."""
 
     token: str
     codes: list[tuple[UUID, UUID, str]]
 
     @classmethod
-    def look(cls) -> "World":
+    def load(cls) -> "World":
         app = Flask(__name__)
         auth.init_app(app, settings())
         with db.connection() as conn, app.app_context():
-            player_id, family_id = db.exactly_one(conn.execute("SELECT player_id, id FROM sessions"))
-            token = create_access_token(str(player_id), additional_claims={"family": str(family_id)})
+            player_id, session_id = db.exactly_one(conn.execute("SELECT player_id, id FROM sessions"))
+            token = create_access_token(str(player_id), additional_claims={"family": str(session_id)})
             codes = conn.execute("SELECT org_id, id, code FROM qr_codes").fetchall()
         random.Random(2).shuffle(codes)
         return cls(token, cast("list[tuple[UUID, UUID, str]]", codes))
@@ -112,15 +114,15 @@ class World:
 
 def measure(where: Stack) -> list[Figure]:
     """Measure rates in alternating rounds of Waymark and the rival, after one to warm up. Then measure the mix."""
-    world = World.look()
+    world = World.load()
     with (
-        serving(where.data, "web", "web.app:create_app()", PUBLIC_URL=PUBLIC_URL) as ours,
+        serving(where.data, "web", "web.app:create_app()", PUBLIC_URL=PUBLIC_URL) as waymark,
         serving(where.data, "rival-web", "bench.images_cache:create_rival()") as rival,
     ):
-        return [*rates(world, ours, rival), *hit_ratios(world, ours)]
+        return [*rates(world, waymark, rival), *hit_ratios(world, waymark)]
 
 
-def rates(world: World, ours: int, rival: int) -> list[Figure]:
+def rates(world: World, waymark: int, rival: int) -> list[Figure]:
     """Return the responses per second with one image."""
     tag = ImageSpec(f"{PUBLIC_URL}/s/{world.codes[0][2]}").digest()
     requests = {b"200": world.image(0), b"304": world.image(0, f'If-None-Match: "{tag}"')}
@@ -129,7 +131,7 @@ def rates(world: World, ours: int, rival: int) -> list[Figure]:
         return saturate(port, iter(lambda: request, b""), connections=CONNECTIONS, seconds=SECONDS, expected=status)
 
     _, *rounds = [
-        (*(rate(ours, *each) for each in requests.items()), rate(rival, b"200", requests[b"200"]))
+        (*(rate(waymark, *pair) for pair in requests.items()), rate(rival, b"200", requests[b"200"]))
         for _ in range(1 + ROUNDS)
     ]
     cached, unchanged, constant = (median(side) for side in zip(*rounds, strict=True))
@@ -148,13 +150,13 @@ def hit_ratios(world: World, port: int) -> list[Figure]:
 
     def figure(name: Any, goal: float) -> Figure:
         hits, misses = (after[name, result] - before[name, result] for result in caches.RESULTS)
-        return Figure(f"{name} found in the cache, of {CODES:,} codes", "requests", hits, hits + misses, "≥", goal)
+        return Figure(f"{name} in the cache, of {CODES:,} codes", "requests", hits, hits + misses, "≥", goal)
 
     return [figure("images", 0.95), figure("statistics", 0.80)]
 
 
 def send(port: int, requests: Iterator[bytes]) -> None:
-    """Send one request after another, each answered 200."""
+    """Send requests one after another, and assert that each gets 200."""
     connection = Connection(port)
     for request in requests:
         ask(connection, request)
@@ -168,7 +170,7 @@ def pool() -> ConnectionPool:
 
 
 def create_rival() -> Flask:
-    """The rival's application."""
+    """Return the application of the rival."""
     app = Flask(__name__)
     app.config.update(JWT_SECRET_KEY=os.environ["JWT_SECRET"], JWT_ALGORITHM="HS256")
     JWTManager(app)
@@ -178,7 +180,7 @@ def create_rival() -> Flask:
     def image(org_id: str, qr_id: str) -> Response:  # noqa: ARG001
         claims = get_jwt()
         with pool().connection() as conn:
-            alive = conn.execute(
+            session = conn.execute(
                 """
                 SELECT FROM sessions
                 WHERE id = %s AND player_id = %s AND revoked_at IS NULL AND expires_at > now()
@@ -188,7 +190,7 @@ def create_rival() -> Flask:
             role = conn.execute(
                 "SELECT role FROM memberships WHERE org_id = %s AND player_id = %s", (org_id, claims["sub"])
             ).fetchone()
-        if alive is None or role is None:
+        if session is None or role is None:
             return Response(status=403)
         return Response(CONSTANT, mimetype="image/png")
 
@@ -196,7 +198,7 @@ def create_rival() -> Flask:
 
 
 def main() -> bool:
-    """Run it by itself; whether every goal was met."""
+    """Run it and print the table. Return whether every goal was met."""
     with stack(seed) as where:
         return show("Images served", measure(where))
 

@@ -18,8 +18,10 @@ from shared.images.readback import is_readable
 from shared.images.render import render
 
 TEXT = "https://waymark.example/s/AbCdEfGhIjKl?from=poster"
-MODULES = 41  # of which 8 are quiet zone
-ROUNDS, SECONDS = 9, 0.25  # long enough for warm caches, short enough that both sides meet the same weather
+# Eight of them are quiet zone.
+MODULES = 41
+# Long enough for warm caches, and short enough that both sides meet the same load.
+ROUNDS, SECONDS = 9, 0.25
 
 CASES: tuple[tuple[Format, int, float], ...] = (("png", 410, 22), ("png", 2009, 40), ("svg", 410, 5), ("pdf", 410, 5))
 """Format, size and goal."""
@@ -30,33 +32,31 @@ def measure() -> list[Figure]:
     return [compare(ImageSpec(TEXT, kind, size), goal) for kind, size, goal in CASES]
 
 
-def compare(picture: ImageSpec, goal: float) -> Figure:
-    if not is_readable(picture, render(picture)):
-        raise RuntimeError(f"cannot be read back: {picture}")
-    ours, rival = in_turns(lambda: render(picture), lambda: by_segno(picture))
-    name = f"{picture.format.upper()} of {picture.size}"
-    return Figure(name, "per CPU second", 1 / ours, 1 / rival, "≥", goal)
+def compare(spec: ImageSpec, goal: float) -> Figure:
+    if not is_readable(spec, render(spec)):
+        raise RuntimeError(f"not readable: {spec}")
+    waymark, rival = alternate(lambda: render(spec), lambda: by_segno(spec))
+    name = f"{spec.format.upper()} of {spec.size}"
+    return Figure(name, "per CPU second", 1 / waymark, 1 / rival, "≥", goal)
 
 
-def by_segno(picture: ImageSpec) -> bytes:
-    written = BytesIO()
-    scale = picture.size // MODULES
-    segno.make(picture.text, error=picture.level, micro=False, boost_error=False).save(
-        written, picture.format, scale=scale
-    )
-    return written.getvalue()
+def by_segno(spec: ImageSpec) -> bytes:
+    output = BytesIO()
+    scale = spec.size // MODULES
+    segno.make(spec.text, error=spec.level, micro=False, boost_error=False).save(output, spec.format, scale=scale)
+    return output.getvalue()
 
 
-def in_turns(*sides: Callable[[], bytes]) -> list[float]:
-    """CPU seconds a call takes on each side: the median of the rounds."""
-    took: list[list[float]] = [[] for _ in sides]
+def alternate(*sides: Callable[[], bytes]) -> list[float]:
+    """Return the CPU seconds per call of each side: the median of the rounds."""
+    seconds: list[list[float]] = [[] for _ in sides]
     for _ in range(ROUNDS):
-        for side, times in zip(sides, took, strict=True):
-            times.append(seconds_a_call(side))
-    return [median(times) for times in took]
+        for side, times in zip(sides, seconds, strict=True):
+            times.append(seconds_per_call(side))
+    return [median(times) for times in seconds]
 
 
-def seconds_a_call(call: Callable[[], object]) -> float:
+def seconds_per_call(call: Callable[[], object]) -> float:
     calls, start = 0, time.process_time()
     while (elapsed := time.process_time() - start) < SECONDS:
         call()
@@ -65,22 +65,22 @@ def seconds_a_call(call: Callable[[], object]) -> float:
 
 
 def show_older_backend() -> None:
-    """Our CPU times beside those an older backend documents; on which machine it had them, it does not say."""
-    picture = ImageSpec(TEXT)
+    """Print the CPU times beside those that an older backend documents, for an unknown machine."""
+    spec = ImageSpec(TEXT)
     many = [ImageSpec(f"{TEXT}{n}") for n in range(50)]
     table: list[tuple[str, float, Callable[[], object]]] = [
-        ("one PNG", 17.3, lambda: render(picture)),
-        ("one SVG", 14.3, lambda: render(ImageSpec(TEXT, "svg"))),
-        ("one PNG of 2000 px", 58.4, lambda: render(ImageSpec(TEXT, size=2000))),
-        ("10 PNG, each", 13.9, lambda: [render(one) for one in many[:10]]),
-        ("50 PNG, each", 17.9, lambda: [render(one) for one in many]),
-        ("ETag", 0.006, picture.digest),
+        ("a PNG", 17.3, lambda: render(spec)),
+        ("an SVG", 14.3, lambda: render(ImageSpec(TEXT, "svg"))),
+        ("a PNG of 2000 px", 58.4, lambda: render(ImageSpec(TEXT, size=2000))),
+        ("10 PNG, each", 13.9, lambda: [render(spec) for spec in many[:10]]),
+        ("50 PNG, each", 17.9, lambda: [render(spec) for spec in many]),
+        ("ETag", 0.006, spec.digest),
     ]
     print("\nBeside an older backend's documentation (another machine)")
-    print(f"{'':20}{'ours, ms':>12}{'older, ms':>12}")
+    print(f"{'':20}{'Waymark, ms':>12}{'older, ms':>12}")
     for name, older, call in table:
-        each = {"10": 10, "50": 50}.get(name[:2], 1)
-        ours = median(seconds_a_call(call) for _ in range(5)) * 1000 / each
-        print(f"{name:20}{ours:12.3f}{older:12.3f}")
-    size = len(render(picture))
-    print(f"{'size of one PNG':20}{size:6,d} bytes{'< 1 KB':>12}")
+        count = {"10": 10, "50": 50}.get(name[:2], 1)
+        waymark = median(seconds_per_call(call) for _ in range(5)) * 1000 / count
+        print(f"{name:20}{waymark:12.3f}{older:12.3f}")
+    size = len(render(spec))
+    print(f"{'size of a PNG':20}{size:6,d} bytes{'< 1 KB':>12}")

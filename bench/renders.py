@@ -1,6 +1,6 @@
 """Bulk renders: images into a ZIP by two worker processes, and their memory. `python -m bench renders`.
 
-The rival is what a script would do: segno's `make` and `save` into a zipfile, in one process, which reads nothing back.
+The rival is what a script would do: segno's `make` and `save` into a zipfile, in one process, which decodes nothing.
 Both make PNGs of about 300 pixels of the same 37 characters at level M. Waymark is timed from the render's row to its
 end, by real workers that another render has warmed up. That includes claims, heartbeats, decoding each image, and
 writing and syncing parts and archive. The rival makes fewer images, because its rate is the same for any number. Every
@@ -34,7 +34,7 @@ from shared.renders import rules, store
 from shared.renders.rules import RenderOptions
 from shared.settings import settings
 
-PICTURES, RIVALS_PICTURES, WARM_UP = 10_000, 1_000, 1_000
+IMAGES, RIVAL_IMAGES, WARM_UP = 10_000, 1_000, 1_000
 FEW, MANY = 1_000, 100_000
 ROUNDS = 3
 PROCESSES = 2
@@ -45,7 +45,7 @@ WORKER = ("dramatiq", "workers.main", "--processes", str(PROCESSES), "--threads"
 
 
 def seed(conn: Conn) -> None:
-    """An organization with as many codes as a render may have."""
+    """Create an organization with as many codes as a render may have."""
     conn.execute(
         """
         WITH org AS (INSERT INTO organizations (name, slug) VALUES ('Bench', 'bench') RETURNING id)
@@ -59,14 +59,14 @@ def seed(conn: Conn) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """How long a render took, in seconds, and how much memory the largest worker process came to, in megabytes."""
+    """The duration of a render in seconds, and the memory of the largest worker process in megabytes."""
 
     seconds: float
     megabytes: float
 
 
 class Workers:
-    """Two processes of workers, and renders for them."""
+    """Two worker processes, and renders for them."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -76,32 +76,32 @@ class Workers:
 
     def render(self, count: int) -> Run:
         """Run one render of `count` codes to its end."""
-        asked, codes = RenderOptions(size=SIZE), self.codes[:count]
-        began = time.perf_counter()
+        options, codes = RenderOptions(size=SIZE), self.codes[:count]
+        start = time.perf_counter()
         with db.transaction() as conn:
-            render_id = store.add(conn, self.org_id, None, asked, codes)
+            render_id = store.add(conn, self.org_id, None, options, codes)
         send(RendersPending())
         largest, status = 0, "queued"
         while status in rules.OPEN_STATUSES:
-            if time.perf_counter() - began > LIMIT_SECONDS:
-                sys.exit(f"{count} images were not made in {LIMIT_SECONDS:.0f} s")
+            if time.perf_counter() - start > LIMIT_SECONDS:
+                sys.exit(f"{count} images were not rendered in {LIMIT_SECONDS:.0f} s")
             time.sleep(0.02)
             with db.connection() as conn:
                 status = exactly_one(conn.execute("SELECT status FROM render_jobs WHERE id = %s", (render_id,)))[0]
             largest = max(largest, *self._memory())
-        took = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         self._check(render_id, count)
-        return Run(took, largest / 2**20)
+        return Run(seconds, largest / 2**20)
 
     def _memory(self) -> list[int]:
-        """Of the processes that have done something."""
-        found = [0]
+        """Return the resident memory of every process, in bytes."""
+        sizes = [0]
         for child in self._process.children(recursive=True):
             try:
-                found.append(child.memory_info().rss)
+                sizes.append(child.memory_info().rss)
             except psutil.NoSuchProcess:
                 continue
-        return found
+        return sizes
 
     @staticmethod
     def _check(render_id: UUID, count: int) -> None:
@@ -116,27 +116,27 @@ class Workers:
                 raise RuntimeError(f"{len(names)} images in the archive, not {count}")
             for name in names[::100]:
                 expected = f"{PUBLIC_URL}/s/{name.partition('-')[2].removesuffix('.png')}"
-                if read(archive.read(name)) != expected:
-                    raise RuntimeError(f"{name} does not say {expected}")
+                if decode(archive.read(name)) != expected:
+                    raise RuntimeError(f"{name} does not encode {expected}")
         LocalStorage(settings().files_path).delete(str(render.file_name))
 
 
-def read(png: bytes) -> str:
+def decode(png: bytes) -> str:
     with Image.open(BytesIO(png)) as image:
-        found: Any = zxingcpp.read_barcode(np.asarray(image.convert("L")))
-    return str(found.text)
+        barcode: Any = zxingcpp.read_barcode(np.asarray(image.convert("L")))
+    return str(barcode.text)
 
 
-def rivals(count: int) -> float:
+def time_rival(count: int) -> float:
     """Return the seconds that the rival takes for `count` images."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     with zipfile.ZipFile(settings().files_path.parent / "rival.zip", "w") as archive:
         for n in range(1, count + 1):
-            written = BytesIO()
+            output = BytesIO()
             symbol = segno.make(f"{PUBLIC_URL}/s/AbCdEf{n:06}", error="m", micro=False, boost_error=False)
-            symbol.save(written, "png", scale=SCALE)
-            archive.writestr(f"AbCdEf{n:06}.png", written.getvalue())
-    return time.perf_counter() - began
+            symbol.save(output, "png", scale=SCALE)
+            archive.writestr(f"AbCdEf{n:06}.png", output.getvalue())
+    return time.perf_counter() - start
 
 
 def measure(where: Stack) -> list[Figure]:
@@ -147,11 +147,11 @@ def measure(where: Stack) -> list[Figure]:
         workers = Workers(process.pid)
         workers.render(WARM_UP)
         few = workers.render(FEW)
-        rounds = [(workers.render(PICTURES), rivals(RIVALS_PICTURES)) for _ in range(ROUNDS)]
-        ours = median(PICTURES / run.seconds for run, _ in rounds)
-        theirs = median(RIVALS_PICTURES / seconds for _, seconds in rounds)
-        figures = [Figure(f"{PICTURES:,} PNG into a ZIP, {PROCESSES} workers", "pictures/s", ours, theirs, "≥", 12)]
-        if MANY > PICTURES:
+        rounds = [(workers.render(IMAGES), time_rival(RIVAL_IMAGES)) for _ in range(ROUNDS)]
+        waymark = median(IMAGES / run.seconds for run, _ in rounds)
+        rival = median(RIVAL_IMAGES / seconds for _, seconds in rounds)
+        figures = [Figure(f"{IMAGES:,} PNG into a ZIP, {PROCESSES} workers", "images/s", waymark, rival, "≥", 12)]
+        if MANY > IMAGES:
             many = workers.render(MANY)
             name = f"memory of a worker, {MANY:,} images beside {FEW:,}"
             figures.append(Figure(name, "MB", many.megabytes, few.megabytes, "≤", 1.25))
@@ -159,6 +159,6 @@ def measure(where: Stack) -> list[Figure]:
 
 
 def main() -> bool:
-    """Run it, print the table; whether every goal was met."""
+    """Run it and print the table. Return whether every goal was met."""
     with stack(seed) as where:
         return show("Renders", measure(where))

@@ -64,7 +64,7 @@ class CustomizationResponse(ResponseModel):
     background_color: str
     style: Style
     logo_size_percent: int
-    has_logo: bool
+    has_logo: bool = Field(examples=[False])
 
 
 @api.get("", responses={200: CustomizationResponse})
@@ -72,7 +72,7 @@ class CustomizationResponse(ResponseModel):
 def get_customization(path: CodePath) -> dict[str, Any]:
     """Get the appearance of a code's image
 
-    Returns the defaults for a code without a customization.
+    Needs the role member. Returns the defaults for a code without a customization.
     """
     with db.connection() as conn:
         return _to_response(_find(conn, path).customization)
@@ -83,8 +83,8 @@ def get_customization(path: CodePath) -> dict[str, Any]:
 def put_customization(path: CodePath, body: CustomizationBody) -> dict[str, Any]:
     """Set colors, style and logo size of a code's image
 
-    The foreground must be darker than the background, with a contrast ratio of 3.0 or more (WCAG 2.2). Waymark renders
-    and decodes the image first: an unreadable appearance gets 422.
+    Needs the role admin. The foreground must be darker than the background, with a contrast ratio of 3.0 or more (WCAG
+    2.2). Waymark renders and decodes the image first: an unreadable appearance gets 422.
     """
     if errors := check_colors(body.foreground_color, body.background_color):
         raise Invalid(*errors)
@@ -103,7 +103,7 @@ def put_customization(path: CodePath, body: CustomizationBody) -> dict[str, Any]
 def delete_customization(path: CodePath) -> tuple[str, int]:
     """Reset a code's image to black squares on white
 
-    Also removes the logo. Repeating the request has no further effect.
+    Needs the role admin. Also removes the logo. Repeating the request has no further effect.
     """
     with db.transaction() as conn:
         _, before = _lock(conn, path)
@@ -125,8 +125,8 @@ def delete_customization(path: CodePath) -> tuple[str, int]:
 def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     """Upload a logo for a code's image
 
-    PNG or JPEG, at most 1 MiB and 4,000,000 pixels. Only its pixels are stored, scaled to at most 600 x 600. A logo
-    that makes the image unreadable gets 422.
+    Needs the role admin. PNG or JPEG, at most 1 MiB and 4,000,000 pixels. Only its pixels are stored, scaled to at most
+    600 x 600. A logo that makes the image unreadable gets 422.
     """
     from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
 
@@ -149,7 +149,7 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
 def delete_logo(path: CodePath) -> tuple[str, int]:
     """Remove the logo of a code's image
 
-    Colors and style are unchanged. Repeating the request has no further effect.
+    Needs the role admin. Colors and style are unchanged. Repeating the request has no further effect.
     """
     with db.transaction() as conn:
         _, before = _lock(conn, path)

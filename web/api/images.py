@@ -77,8 +77,9 @@ NOT_MODIFIED = {"description": "If-None-Match names the current image. Nothing w
 def get_code_image(path: CodePath, query: ImageQuery) -> Response:
     """Get the image of a code
 
-    The symbol encodes PUBLIC_URL/s/{code} and has the customized appearance. A customized image is decoded before it is
-    served. The ETag is known without rendering, so a request with a current If-None-Match gets 304 at little cost.
+    Needs the role member. The symbol encodes PUBLIC_URL/s/{code} and has the customized appearance. A customized image
+    is decoded before it is served. The ETag is known without rendering, so a request with a current If-None-Match gets
+    304 at little cost.
     """
     with db.connection() as conn:
         appearance = store.find_appearance(conn, path.org_id, path.qr_id)
@@ -95,7 +96,7 @@ def get_code_image(path: CodePath, query: ImageQuery) -> Response:
 def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Response:
     """Get the image of an organization's business code
 
-    The symbol encodes PUBLIC_URL/b/{slug}, the public page of the organization.
+    Needs the role member. The symbol encodes PUBLIC_URL/b/{slug}, the public page of the organization.
     """
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)

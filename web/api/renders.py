@@ -38,6 +38,8 @@ api = APIBlueprint(
 MAX_BODY_BYTES = 10 * 2**20
 """100,000 ids take four megabytes."""
 MAX_ERRORS_LISTED = 20
+RENDER_EXAMPLE = "0197a6b0-0000-7000-8000-000000000003"
+RENDER_PATH_EXAMPLE = f"/api/organizations/0197a6b0-0000-7000-8000-000000000001/renders/{RENDER_EXAMPLE}"
 CONTENT_TYPES: dict[Output, str] = {"zip": "application/zip", "label_sheet": "application/pdf"}
 Template = Literal[
     "a4-3x8", "a4-2x7", "a4-3x7", "a4-3x6", "a4-2x4", "a4-5x13", "letter-3x10", "letter-2x10", "letter-2x5"
@@ -126,6 +128,36 @@ class RenderResponse(ResponseModel):
     valid without a token for one hour; each response contains a new one. `expires_at` applies to the file.
     """
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "render_id": RENDER_EXAMPLE,
+                    "status": "done",
+                    "total": 120,
+                    "done": 119,
+                    "failed": 1,
+                    "progress": 1.0,
+                    "reason": None,
+                    "errors": [
+                        {"qr_id": "0197a6b0-0000-7000-8000-000000000002", "message": "This code has been deleted."}
+                    ],
+                    "output": "label_sheet",
+                    "format": "png",
+                    "size": 300,
+                    "error_correction": "M",
+                    "label": {"template": "a4-3x8", "caption": "description"},
+                    "created_at": "2026-02-12T10:00:00Z",
+                    "finished_at": "2026-02-12T10:00:04Z",
+                    "status_url": RENDER_PATH_EXAMPLE,
+                    "download_url": f"{RENDER_PATH_EXAMPLE}/download?expires=1770894004&signature=9f2c",
+                    "bytes": 182044,
+                    "expires_at": "2026-02-19T10:00:04Z",
+                }
+            ]
+        }
+    )
+
     render_id: Id
     status: RenderStatus
     total: int
@@ -159,9 +191,9 @@ class RendersResponse(ResponseModel):
 def create_render(path: OrganizationPath, body: RenderBody) -> Response:
     """Render the images of many codes into one file
 
-    Up to 100,000 codes as a ZIP of images or a PDF of labels. The codes are selected now, and workers render their
-    current text and appearance. Poll `status_url`, or wait for the events `render_progress` and `render_done`. A retry
-    with the same Idempotency-Key starts no second render.
+    Needs the role admin. Up to 100,000 codes as a ZIP of images or a PDF of labels. The codes are selected now, and
+    workers render their current text and appearance. Poll `status_url`, or wait for the events `render_progress` and
+    `render_done`. A retry with the same Idempotency-Key starts no second render.
     """
 
     def add() -> Response:
@@ -184,7 +216,7 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
 def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
     """List the renders of an organization
 
-    Newest first. `errors` is empty here: get a single render to see which codes failed.
+    Needs the role admin. Newest first. `errors` is empty here: get a single render to see which codes failed.
     """
     before = decode_id(query.cursor)
     with db.connection() as conn:
@@ -198,7 +230,7 @@ def list_renders(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
 def get_render(path: RenderPath) -> dict[str, Any]:
     """Get the progress of a render
 
-    Once it is done, `download_url` links to its file.
+    Needs the role admin. Once the render is done, `download_url` links to its file.
     """
     with db.connection() as conn:
         render = _find(conn, path.org_id, path.render_id)
@@ -212,8 +244,8 @@ def get_render(path: RenderPath) -> dict[str, Any]:
 def download_render(path: RenderPath) -> Response:
     """Download the file of a render
 
-    Available from the end of the render until `expires_at`, then 410. Authenticate with a token, or use the signed
-    `download_url` of the render without one. Supports Range requests.
+    Needs the role admin, or a signed link. Available from the end of the render until `expires_at`, then 410. The
+    `download_url` of a render needs no token for one hour. Supports Range requests.
     """
     if "signature" in request.args:
         _check_link(path.render_id)
@@ -238,8 +270,8 @@ def download_render(path: RenderPath) -> Response:
 def cancel_render(path: RenderPath) -> tuple[str, int]:
     """Cancel a render, or delete its file
 
-    An open render is canceled: workers stop before the next image. The file of a finished render expires at once.
-    Repeating the request has no further effect.
+    Needs the role admin. An open render is canceled: workers stop before the next image. The file of a finished render
+    expires at once. Repeating the request has no further effect.
     """
     with db.transaction() as conn:
         if not store.cancel(conn, path.org_id, path.render_id):
