@@ -179,7 +179,7 @@ class HistoryPosition(NamedTuple):
 def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, limit: int) -> HistoryPosition | None:
     """Erase the personal data of up to `limit` scans of the player, in the order of their history after `after`.
 
-    Return the position of the last one, or None if there are no more. Player, code, time, kind of device and verdict
+    Return the position of the last one, or None after the end. Player, code, time, kind of device and verdict
     remain: counts are made of them. Locked scans are skipped.
     """
     row = conn.execute(

@@ -1,13 +1,10 @@
 """Scans over HTTP: stored once per nonce, readable by player and staff, listed in pages."""
 
-import re
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 import redis
@@ -18,9 +15,9 @@ from shared.infra.message_sender import background_sender
 from shared.messages import ScansPending
 from shared.scans import store
 from shared.scans.rules import Coordinates
-from shared.scans.store import SELECT_HISTORY, NewScan
+from shared.scans.store import NewScan
 from tests.conftest import Player
-from tests.support.factories import AMSTERDAM, make_code, make_org, make_player
+from tests.support.factories import AMSTERDAM, make_code, make_org
 from workers.scans import judge_pending
 
 Register = Callable[..., Player]
@@ -276,100 +273,3 @@ def test_idempotency_key_and_nonce_must_be_equal(post: Any) -> None:
     response = post(nonce="a", headers={"Idempotency-Key": "b"})
     assert response.status_code == 422
     assert response.json["errors"][0]["loc"] == "header.Idempotency-Key"
-
-
-def test_history_pages_are_newest_first_and_complete(client: Any, player: Player, conn: Conn, post: Any) -> None:
-    make_code(conn, code="spy123")
-    moment = datetime.now(UTC) - timedelta(hours=1)
-    settled = [post(scanned_at=(moment + timedelta(seconds=k // 2)).isoformat()).json["scan_id"] for k in range(7)]
-    judge_pending()
-    pending = post().json["scan_id"]
-
-    scans, cursor = [], ""
-    while cursor is not None:
-        page = client.get(f"/player/{player.id}/history?limit=3&cursor={cursor}", headers=player.headers).json
-        assert len(page["scans"]) <= 3
-        scans += page["scans"]
-        cursor = page["next_cursor"]
-    assert scans[0] == {
-        "scan_id": pending,
-        "qr_code": "spy123",
-        "scan_time": scans[0]["scan_time"],
-        "success": None,
-        "status": "pending",
-        "reason": None,
-    }
-    assert {entry["scan_id"] for entry in scans} == {pending, *settled}
-    assert len(scans) == 8
-    assert [e["scan_time"] for e in scans] == sorted((e["scan_time"] for e in scans), reverse=True)
-    assert sorted((e["success"], e["reason"] or "") for e in scans[1:]) == [(False, "player_limit")] * 6 + [(True, "")]
-
-
-def test_history_page_reads_one_range_of_its_index(conn: Conn) -> None:
-    """The statement of the store, for a player with 50,000 scans: no sort, no filter, no row beyond the page."""
-    player, other = make_player(conn), make_player(conn)
-    conn.execute("ALTER TABLE player_scans DISABLE TRIGGER player_scans_append_events")
-    conn.execute(
-        """
-        INSERT INTO player_scans (player_id, qr_code, scan_time)
-        SELECT (ARRAY[%s, %s]::uuid[])[1 + n %% 2], 'x', now() - n * interval '1 minute'
-        FROM generate_series(1, 100000) n
-        """,
-        (player, other),
-    )
-    conn.execute("ALTER TABLE player_scans ENABLE TRIGGER player_scans_append_events")
-    conn.execute("VACUUM ANALYZE player_scans")
-    middle = datetime.now(UTC) - timedelta(minutes=50_000)
-    plan = conn.execute(
-        "EXPLAIN (ANALYZE, TIMING OFF) " + SELECT_HISTORY,
-        {"player_id": player, "before_time": middle, "before_id": uuid4(), "limit": 50},
-    ).fetchall()
-    text = "\n".join(row[0] for row in plan)
-    assert "Index Scan Backward using player_scans_history" in text
-    assert "Sort" not in text
-    assert "Filter" not in text
-    (rows,) = re.findall(r"player_scans_history.*?rows=\d+ width=\d+\) \(actual rows=(\d+)", text)
-    assert int(rows) == 50
-
-
-@pytest.mark.parametrize("what", ["history", "inventory"])
-def test_history_and_inventory_of_another_player_are_forbidden(
-    client: Any, player: Player, conn: Conn, what: str
-) -> None:
-    assert client.get(f"/player/{make_player(conn)}/{what}", headers=player.headers).status_code == 403
-    assert client.get(f"/player/{player.id}/{what}").status_code == 401
-    assert client.get(f"/player/x/{what}", headers=player.headers).status_code == 404
-
-
-@pytest.mark.parametrize("query", ["limit=0", "limit=201", "limit=x", "cursor=!", "cursor=WyJhIiwiYiJd"])
-def test_invalid_page_parameter_returns_422(client: Any, player: Player, query: str) -> None:
-    response = client.get(f"/player/{player.id}/history?{query}", headers=player.headers)
-    assert response.status_code == 422
-    assert response.json["errors"][0]["loc"] == f"query.{query.split('=', maxsplit=1)[0]}"
-
-
-def test_inventory_is_the_sum_of_ledger_entries(client: Any, player: Player, conn: Conn) -> None:
-    entries = [("gem", 3), ("gem", -1), ("map", 1), ("lamp", 2), ("lamp", -2)]
-    for item, quantity in entries:
-        conn.execute(
-            """
-            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-            VALUES (%s, %s, %s, 'scan', %s)
-            """,
-            (player.id, item, quantity, uuid4()),
-        )
-    inventory = client.get(f"/player/{player.id}/inventory", headers=player.headers).json
-    assert inventory == {"items": [{"item": "gem", "quantity": 2}, {"item": "map", "quantity": 1}]}
-
-
-def test_public_code_has_no_coordinates(client: Any, player: Player, conn: Conn) -> None:
-    make_code(conn, code="spy123", description="A spy's letterbox", place=AMSTERDAM)
-    response = client.get("/qr/spy123", headers=player.headers)
-    assert response.json == {
-        "code": "spy123",
-        "description": "A spy's letterbox",
-        "scan_type": "item_drop",
-        "requires_location": True,
-    }
-    assert client.get("/qr/other", headers=player.headers).status_code == 404
-    assert client.get("/qr/spy123").status_code == 401
