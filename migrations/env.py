@@ -1,11 +1,12 @@
-"""How Alembic connects: one connection that holds an advisory lock, so that two releases at once take turns."""
+"""Alembic's connection. It holds an advisory lock, so two migrations of one database never overlap."""
 
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
 from shared.settings import settings
 
-LOCK = 5_217_230_001  # any number that nothing else in this database locks
+# Any number that nothing else in this database locks.
+LOCK = 5_217_230_001
 
 url = settings().database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
 engine = create_engine(url, poolclass=pool.NullPool)

@@ -16,4 +16,4 @@ DROP TABLE
     audit_log, api_keys, memberships, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
 DROP FUNCTION append_scan_events, guard_verdict, fill_qr_code, guard_audit_log, waymark_uuid7;
--- PostGIS stays: it can be older than this schema, and other schemas can use it.
+-- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

@@ -188,6 +188,24 @@ CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NUL
 CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
 
+-- With pg_trgm, a search for a part of a code's text or description reads an index. Without it, the search reads the
+-- codes of the organization.
+DO $$
+BEGIN
+    IF EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_trgm') THEN
+        BEGIN
+            CREATE EXTENSION IF NOT EXISTS pg_trgm;
+        EXCEPTION WHEN insufficient_privilege THEN
+            RAISE NOTICE 'pg_trgm is available, but this role may not create it: no index for searches';
+        END;
+    END IF;
+    -- An administrator may have created the extension in a schema that this role does not search.
+    IF EXISTS (SELECT FROM pg_opclass WHERE opcname = 'gin_trgm_ops' AND pg_opclass_is_visible(oid)) THEN
+        CREATE INDEX qr_codes_text ON qr_codes USING gin (code gin_trgm_ops, description gin_trgm_ops)
+            WHERE deleted_at IS NULL;
+    END IF;
+END $$;
+
 -- With PostGIS, a geography column serves maps and proximity queries. `latitude` and `longitude` remain authoritative.
 DO $$
 BEGIN

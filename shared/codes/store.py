@@ -73,6 +73,21 @@ SELECT_CODE = """
     FROM qr_codes q LEFT JOIN encounters e ON e.qr_code_id = q.id
     WHERE q.deleted_at IS NULL
 """
+# Executed without preparing it, so that each search is planned for its own pattern: a rare one reads the index
+# `qr_codes_text`, a common one the newest codes. `ANY` of one organization keeps it in the order. With `org_id = …`,
+# the order is that of the primary key, and the plan may walk through the codes of every organization.
+SELECT_PAGE = (
+    SELECT_CODE
+    + """
+      AND q.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND q.id < %(before)s
+      AND (%(pattern)s::text IS NULL OR q.code ILIKE %(pattern)s OR q.description ILIKE %(pattern)s)
+      AND (%(tag)s::text IS NULL OR q.tags @> ARRAY[%(tag)s::text])
+      AND (%(scan_type)s::text IS NULL OR q.scan_type = %(scan_type)s)
+      AND (%(active)s::boolean IS NULL OR q.active = %(active)s)
+    ORDER BY q.org_id DESC, q.id DESC
+    LIMIT %(limit)s
+"""
+)
 
 
 def _to_stored_code(
@@ -121,16 +136,7 @@ def list_for_organization(
     pattern = None if text is None else "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
     with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
         return cursor.execute(
-            SELECT_CODE
-            + """
-              AND q.org_id = %(org_id)s AND q.id < %(before)s
-              AND (%(pattern)s::text IS NULL OR q.code ILIKE %(pattern)s OR q.description ILIKE %(pattern)s)
-              AND (%(tag)s::text IS NULL OR q.tags @> ARRAY[%(tag)s::text])
-              AND (%(scan_type)s::text IS NULL OR q.scan_type = %(scan_type)s)
-              AND (%(active)s::boolean IS NULL OR q.active = %(active)s)
-            ORDER BY q.id DESC
-            LIMIT %(limit)s
-            """,
+            SELECT_PAGE,
             {
                 "org_id": org_id,
                 "before": before or HIGHEST,
@@ -140,6 +146,7 @@ def list_for_organization(
                 "active": conditions.active,
                 "limit": limit,
             },
+            prepare=False,
         ).fetchall()
 
 

@@ -26,6 +26,7 @@ SCHEMA = """
     UNION ALL
     SELECT proname, '', prosrc, '', '' FROM pg_proc
     WHERE pronamespace = 'public'::regnamespace AND proname <> 'test_empty_database'
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = pg_proc.oid AND deptype = 'e')
     ORDER BY 1, 2, 3
 """
 
