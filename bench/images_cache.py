@@ -26,6 +26,7 @@ from shared.images.image_spec import ImageSpec
 from shared.infra import cache as caches
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.keys import derive_key
 from shared.settings import settings
 from web.http import auth
 
@@ -172,7 +173,7 @@ def pool() -> ConnectionPool:
 def create_rival() -> Flask:
     """Return the application of the rival."""
     app = Flask(__name__)
-    app.config.update(JWT_SECRET_KEY=os.environ["JWT_SECRET"], JWT_ALGORITHM="HS256")
+    app.config.update(JWT_SECRET_KEY=derive_key(os.environ["JWT_SECRET"], "session tokens"), JWT_ALGORITHM="HS256")
     JWTManager(app)
 
     @app.get("/api/organizations/<org_id>/qr-codes/<qr_id>/image")

@@ -16,6 +16,7 @@ from psycopg_pool import ConnectionPool
 
 from bench.scans_rival_worker import judge_and_tell, judge_scan
 from shared.infra.ids import uuid7
+from shared.infra.keys import derive_key
 
 PLAIN_TABLE = """
     CREATE TABLE IF NOT EXISTS plain_scans (
@@ -35,7 +36,7 @@ def create_app() -> Flask:
     with connect(os.environ["DATABASE_URL"]) as conn:
         conn.execute(PLAIN_TABLE)
     app = Flask(__name__)
-    app.config.update(JWT_SECRET_KEY=os.environ["JWT_SECRET"], JWT_ALGORITHM="HS256")
+    app.config.update(JWT_SECRET_KEY=derive_key(os.environ["JWT_SECRET"], "session tokens"), JWT_ALGORITHM="HS256")
     JWTManager(app)
 
     @app.post("/scan")
