@@ -32,7 +32,7 @@ def registration_owner(username: str) -> UUID:
 def lock(conn: Conn, caller_id: UUID, key: str) -> bool:
     """Lock the key until the transaction ends. Return False if another request holds it."""
     number = int.from_bytes(sha256(f"{caller_id} {key}".encode()).digest()[:8], "big", signed=True)
-    row = conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (number,)).fetchone()
+    row = conn.execute("SELECT pg_try_advisory_xact_lock(%(number)s)", {"number": number}).fetchone()
     return row is not None and bool(row[0])
 
 
@@ -98,13 +98,13 @@ def erase_player(conn: Conn, player_id: UUID) -> None:
     Responses to the player's own requests, and those that created the player, are deleted. In responses to other
     callers the username becomes the new one, so a retry still returns the first response.
     """
-    conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %s", (player_id,))
+    conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %(player_id)s", {"player_id": player_id})
     conn.execute(ERASE_RESPONSES, {"player_id": player_id})
 
 
 def release_registration(conn: Conn, username: str) -> None:
     """Delete the responses to registrations of this username: it can be registered again, under any key."""
-    conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %s", (registration_owner(username),))
+    conn.execute("DELETE FROM idempotency_keys WHERE caller_id = %(owner)s", {"owner": registration_owner(username)})
 
 
 def purge(conn: Conn, *, limit: int) -> int:

@@ -1,4 +1,4 @@
-"""Players who are signed in, and staff of every role, put straight into PostgreSQL: no password has to be hashed."""
+"""Signed-in players, staff of every role, and API keys, inserted into PostgreSQL without hashing passwords."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,7 +20,7 @@ from tests.support.factories import make_org, make_player
 
 @dataclass(frozen=True)
 class SignedInPlayer:
-    """A player with a login of their own."""
+    """A player with a session."""
 
     id: UUID
     session_id: UUID
@@ -37,18 +37,18 @@ def bearer(token: str) -> dict[str, str]:
 
 
 def sign_in(app: Flask, conn: Conn, username: str | None = None) -> SignedInPlayer:
-    """A new player, logged in."""
-    player_id, family_id = make_player(conn, username), uuid7()
-    sessions.create_session(conn, family_id, player_id, ttl=timedelta(days=1))
-    claims: dict[str, Any] = {"family": str(family_id)}
+    """Create a player with a session."""
+    player_id, session_id = make_player(conn, username), uuid7()
+    sessions.create_session(conn, session_id, player_id, ttl=timedelta(days=1))
+    claims: dict[str, Any] = {"family": str(session_id)}
     with app.app_context():
         access = create_access_token(str(player_id), additional_claims=claims)
         refresh = create_refresh_token(str(player_id), additional_claims=claims | {"generation": 0})
-    return SignedInPlayer(player_id, family_id, access, refresh)
+    return SignedInPlayer(player_id, session_id, access, refresh)
 
 
 def give_password(conn: Conn, player_id: UUID, password: str, email: str | None = None) -> None:
-    """Make a player, who would be a guest, an account. The hash is a cheap one."""
+    """Turn a guest into an account, with a cheap hash."""
     hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
     conn.execute(
         "INSERT INTO credentials (player_id, password_hash, email) VALUES (%s, %s, %s)",
@@ -58,7 +58,7 @@ def give_password(conn: Conn, player_id: UUID, password: str, email: str | None 
 
 @dataclass(frozen=True)
 class Staff:
-    """An organization with one member of each role, and a player who is none."""
+    """An organization with one member of each role, and a player who is not a member."""
 
     org_id: UUID
     owner: SignedInPlayer
@@ -76,16 +76,16 @@ class Staff:
         return f"{self.path}/qr-codes"
 
     def __getitem__(self, role: str) -> SignedInPlayer:
-        person: SignedInPlayer = getattr(self, role)
-        return person
+        player: SignedInPlayer = getattr(self, role)
+        return player
 
 
 def make_staff(app: Flask, conn: Conn) -> Staff:
     org_id = make_org(conn)
-    people = {role: sign_in(app, conn) for role in (*ROLES, "stranger")}
+    players = {role: sign_in(app, conn) for role in (*ROLES, "stranger")}
     for role in ROLES:
-        add_member(conn, org_id, people[role].id, role)
-    return Staff(org_id, **people)
+        add_member(conn, org_id, players[role].id, role)
+    return Staff(org_id, **players)
 
 
 def add_member(conn: Conn, org_id: UUID, player_id: UUID, role: str) -> None:
@@ -94,7 +94,7 @@ def add_member(conn: Conn, org_id: UUID, player_id: UUID, role: str) -> None:
 
 @dataclass(frozen=True)
 class ApiKeyCaller:
-    """What signs in with an API key."""
+    """An API key, with its text."""
 
     id: UUID
     stored: ApiKeyInfo
@@ -106,7 +106,7 @@ class ApiKeyCaller:
 
 
 def make_key(conn: Conn, org_id: UUID, *scopes: Scope) -> ApiKeyCaller:
-    """A key of the organization with these scopes, or with all."""
-    minted = NewApiKey.new()
-    stored = api_keys.add(conn, org_id, minted, name="Kiosk", scopes=list(scopes or SCOPES))
-    return ApiKeyCaller(stored.id, stored, minted.text)
+    """Create a key of the organization with these scopes, or with all."""
+    new_key = NewApiKey.new()
+    stored = api_keys.add(conn, org_id, new_key, name="Kiosk", scopes=list(scopes or SCOPES))
+    return ApiKeyCaller(stored.id, stored, new_key.text)
