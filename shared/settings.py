@@ -1,4 +1,4 @@
-"""Settings: one frozen object, built from the environment, failing loudly with the variable's name."""
+"""Settings: one frozen object from the environment. Startup fails with the name of a wrong variable."""
 
 import re
 from functools import cache
@@ -27,12 +27,12 @@ SigningAlgorithm = Literal[
 
 
 class SettingsError(SystemExit):
-    """The environment does not make sense; the message names each variable and what it accepts."""
+    """The settings are invalid. The message names each variable and the values that it accepts."""
 
 
 def _postgres_url(url: SecretStr) -> SecretStr:
     raw = url.get_secret_value()
-    if raw.startswith("postgres://"):  # Heroku's spelling
+    if raw.startswith("postgres://"):  # as on Heroku
         raw = raw.replace("postgres://", "postgresql://", 1)
     if not raw.startswith("postgresql://"):
         raise ValueError("must be a postgresql:// URL")
@@ -53,7 +53,7 @@ def _public_url(url: str) -> str:
 
 
 def as_origin(url: str) -> str:
-    """Scheme, host and port as a browser writes them (RFC 6454, 6.2): lower case, a default port left out."""
+    """Return scheme, host and port as browsers send them (RFC 6454, 6.2): lower case, without a default port."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be origins such as https://game.example, separated by commas")
@@ -87,7 +87,7 @@ RateLimit = Annotated[str, AfterValidator(_limit)]
 
 
 class Settings(BaseSettings):
-    """Every setting, named as its environment variable in lower case."""
+    """All settings. A field has the name of its environment variable, in lower case."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -181,15 +181,15 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        for refusal in find_conflicts(self):
-            raise ValueError(refusal)
-        for refusal in find_production_errors(self) if self.is_production else ():
-            raise ValueError(refusal)
+        for message in find_conflicts(self):
+            raise ValueError(message)
+        for message in find_production_errors(self) if self.is_production else ():
+            raise ValueError(message)
         return self
 
     @property
     def external_auth_allowed_algorithms(self) -> tuple[SigningAlgorithm, ...]:
-        """How tokens of the outside service may be signed."""
+        """Return the signing algorithms that tokens of the external issuer may use."""
         return self.external_auth_algorithms or (
             ("HS256",) if self.external_auth_secret else ("RS256", "ES256", "EdDSA")
         )
@@ -200,43 +200,43 @@ class Settings(BaseSettings):
 
     @property
     def public_base_url(self) -> str:
-        """Where printed codes lead: PUBLIC_URL, without a slash at its end."""
+        """Return PUBLIC_URL, to which printed codes lead, without a slash at its end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
 
     @property
     def files_path(self) -> Path:
-        """The directory of stored files, unless a bucket is set."""
+        """Return the directory of stored files. Not used if a bucket is set."""
         return self.files_dir or self.waymark_data / "files"
 
     @property
     def websocket_limit(self) -> int:
-        """Sockets a web process holds; each keeps one of its threads, the rest stay with HTTP."""
+        """Return the maximum number of WebSockets of a web process. Each holds a thread, and HTTP has the others."""
         return self.web_threads // 2 if self.max_websockets is None else self.max_websockets
 
     @property
     def verdict_wait_limit(self) -> int:
-        """Requests of a web process that may hold a thread for a verdict (Prefer: wait) at once."""
+        """Return the maximum number of requests of a web process that wait for a verdict (Prefer: wait)."""
         return max(1, (self.web_threads - self.websocket_limit) * 3 // 4)
 
     @property
     def download_limit(self) -> int:
-        """Files and exports that a web process sends at once: each keeps a thread for as long as its client reads."""
+        """Return the maximum number of concurrent downloads of a web process. Each holds a thread."""
         return max(1, (self.web_threads - self.websocket_limit) // 8)
 
     @property
     def password_hash_queue_limit(self) -> int:
-        """Requests of a web process that may hold a thread for a password's hash at once, waiting for it or not."""
+        """Return the maximum number of requests of a web process that hash a password or wait for it."""
         return max(self.password_hash_concurrency, (self.web_threads - self.websocket_limit) // 16)
 
     @property
     def sends_grpc_token_in_clear(self) -> bool:
-        """Whether GRPC_TOKEN crosses a network as everybody there could read it."""
+        """Return whether GRPC_TOKEN is sent to another host without TLS."""
         host = self.grpc_server_url.rpartition(":")[0]
         return bool(self.grpc_token) and not self.grpc_tls and not _is_loopback(host)
 
     @property
     def catalog_listen_address(self) -> str:
-        """Where our own catalog listens: GRPC_LISTEN, else where its clients look for it."""
+        """Return the address of Waymark's catalog server: GRPC_LISTEN, else GRPC_SERVER_URL."""
         return self.grpc_listen or self.grpc_server_url
 
     @property
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The process's settings; a missing or wrong variable ends the process with its name."""
+    """Return the settings of this process. Raises SettingsError, which exits, for a missing or wrong variable."""
     try:
         return Settings()
     except ValidationError as error:

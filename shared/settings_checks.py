@@ -32,12 +32,12 @@ def find_conflicts(settings: "Settings") -> Iterator[str]:
         yield "MAX_WEBSOCKETS must be below WEB_THREADS, so that HTTP always has a thread"
     if settings.external_auth_issuer is None:
         if settings.external_auth_keys_file or settings.external_auth_secret:
-            yield "EXTERNAL_AUTH_ISSUER must be set: tokens that name no issuer are not taken"
+            yield "EXTERNAL_AUTH_ISSUER must be set: tokens without an issuer are rejected"
         return
     if settings.external_auth_audience is None:
-        yield "EXTERNAL_AUTH_AUDIENCE must be set: tokens made for others are not taken"
+        yield "EXTERNAL_AUTH_AUDIENCE must be set: tokens for another audience are rejected"
     if (settings.external_auth_keys_file is None) == (settings.external_auth_secret is None):
-        yield "EXTERNAL_AUTH_KEYS_FILE or EXTERNAL_AUTH_SECRET must be set, and not both"
+        yield "EXTERNAL_AUTH_KEYS_FILE or EXTERNAL_AUTH_SECRET must be set, but not both"
     if any(
         name.startswith("HS") != (settings.external_auth_secret is not None)
         for name in settings.external_auth_allowed_algorithms
@@ -54,17 +54,17 @@ def find_production_errors(settings: "Settings") -> Iterator[str]:
     """Yield a message for each setting that production does not allow."""
     for name, secret in (("JWT_SECRET", settings.jwt_secret), ("EXTERNAL_AUTH_SECRET", settings.external_auth_secret)):
         if secret is not None and _is_guessable(secret.get_secret_value()):
-            yield f"{name} looks made up; use e.g. `openssl rand -hex 32`"
+            yield f"{name} is easy to guess. Use a random value, for example from `openssl rand -hex 32`"
     if settings.grpc_token and _is_weak(settings.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
-        yield f"GRPC_TOKEN must be {MIN_TOKEN_CHARACTERS} characters or more, and no example's"
+        yield f"GRPC_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters, and not be from an example"
     for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
         password = _password(url.get_secret_value())
         if password is not None and _is_weak(password, MIN_PASSWORD_CHARACTERS):
-            yield f"{name}: the password must be {MIN_PASSWORD_CHARACTERS} characters or more, and no example's"
+            yield f"{name}: the password needs at least {MIN_PASSWORD_CHARACTERS} characters, none from an example"
     if settings.public_url is None:
-        yield "PUBLIC_URL must be set in production: it is printed inside the codes"
+        yield "PUBLIC_URL must be set in production: printed codes contain it"
     if settings.sends_grpc_token_in_clear:
-        yield "GRPC_TLS must be on in production where GRPC_TOKEN goes to another host"
+        yield "GRPC_TLS must be on in production if GRPC_TOKEN is sent to another host"
     if os.environ.get("FLASK_DEBUG", "").lower() not in ("", "0", "false", "no"):
         yield "FLASK_DEBUG must be off in production"
     if sys.flags.dev_mode:
@@ -91,14 +91,14 @@ def _is_guessable(secret: str) -> bool:
 
 
 def _is_weak(secret: str, least: int) -> bool:
-    """Short, one piece over and over, or out of an example."""
+    """Return whether a secret is short, a repeated pattern, or from an example."""
     is_repeated = secret in (secret * 2)[1:-1]
     plain = re.sub(r"[^a-z0-9]", "", secret.lower())
     return len(secret) < least or is_repeated or plain in DEFAULT_PASSWORDS or bool(WELL_KNOWN.search(plain))
 
 
 def _password(url: str) -> str | None:
-    """In a URL of PostgreSQL or Redis; None where there is none, as with certificates and private networks."""
+    """Return the password in a URL of PostgreSQL or Redis. None if it has none, as with certificates."""
     parts = urlsplit(url)
     password = parse_qs(parts.query).get("password", [None])[-1]
     return password if parts.password is None else unquote(parts.password)

@@ -73,7 +73,7 @@ def purge_all() -> CleanupReport:
         generated_image_bytes=image_bytes,
         generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH_SIZE),
         imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH_SIZE),
-        events=_in_batches(lambda conn, limit: event_log.forget(conn, before=first_event, limit=limit), BATCH_SIZE),
+        events=_in_batches(lambda conn, limit: event_log.purge(conn, before=first_event, limit=limit), BATCH_SIZE),
         render_files=_delete_unneeded_files(),
         renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
         visits=_in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),

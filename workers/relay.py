@@ -61,7 +61,7 @@ def publish_events(conn: Conn, stopping: threading.Event) -> None:
             if stalled := db.terminate_stalled_transactions(conn, settings().scan_lease_seconds):
                 log.warning("stalled_transactions_terminated", count=stalled)
             event_log_restore.restore_positions(conn)
-            mark = event_log.read_mark(conn, CONSUMER) or LogPosition(
+            mark = event_log.load_position(conn, CONSUMER) or LogPosition(
                 0, 0
             )  # who folds may have renumbered the log as well
         batch = event_log.read(conn, mark, limit=BATCH)
@@ -70,7 +70,7 @@ def publish_events(conn: Conn, stopping: threading.Event) -> None:
             if stopping.is_set():
                 return
             mark = batch[-1].position
-            event_log.write_mark(conn, CONSUMER, mark)
+            event_log.save_position(conn, CONSUMER, mark)
         if len(batch) < BATCH:
             wait(conn, BLOCKED_POLL_SECONDS if event_log.has_blocked_events(conn) else IDLE_SECONDS)
 

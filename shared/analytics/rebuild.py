@@ -80,7 +80,7 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
     """Replace what is told of scans of the days from `first` until before `end`; returns how many scans that are. The
     caller holds the lock, and commits."""
     given = _parameters(subjects, first, end)
-    mark = event_log.read_mark(conn, ROLLUPS) or LOG_START
+    mark = event_log.load_position(conn, ROLLUPS) or LOG_START
     for table in ("scan_rollup_15m", "scan_rollup_daily", "scan_rollup_daily_reasons", "scan_daily_players"):
         _clear(conn, table, given)
     conn.execute(
@@ -121,7 +121,7 @@ def rebuild_visits(conn: Conn, subjects: RebuildTarget, first: date, end: date) 
     if first >= end:
         return
     given = _parameters(subjects, first, end)
-    mark = event_log.read_mark(conn, VISITS) or LOG_START
+    mark = event_log.load_position(conn, VISITS) or LOG_START
     for table in ("visit_rollup_15m", "visit_rollup_daily"):
         _clear(conn, table, given)
     conn.execute(

@@ -18,7 +18,7 @@ LogName = Literal["events", "visits"]
 
 def roll_up_scans(conn: Conn, *, limit: int) -> int:
     """Add up to `limit` further events to the rollups; returns how many. The caller holds the lock, and commits."""
-    mark = event_log.read_mark(conn, ROLLUPS) or LOG_START
+    mark = event_log.load_position(conn, ROLLUPS) or LOG_START
     read, upto = _batch_end(conn, "events", mark, limit)
     if upto is not None:
         conn.execute(
@@ -31,13 +31,13 @@ def roll_up_scans(conn: Conn, *, limit: int) -> int:
             """,  # noqa: S608 - put together from constants
             _range_params(mark, upto),
         )
-        event_log.write_mark(conn, ROLLUPS, upto)
+        event_log.save_position(conn, ROLLUPS, upto)
     return read
 
 
 def roll_up_visits(conn: Conn, *, limit: int) -> int:
     """Add up to `limit` further visits to the rollups; returns how many. The caller holds the lock, and commits."""
-    mark = event_log.read_mark(conn, VISITS) or LOG_START
+    mark = event_log.load_position(conn, VISITS) or LOG_START
     read, upto = _batch_end(conn, "visits", mark, limit)
     if upto is not None:
         conn.execute(
@@ -50,7 +50,7 @@ def roll_up_visits(conn: Conn, *, limit: int) -> int:
             """,  # noqa: S608 - put together from constants
             _range_params(mark, upto),
         )
-        event_log.write_mark(conn, VISITS, upto)
+        event_log.save_position(conn, VISITS, upto)
     return read
 
 

@@ -1,4 +1,4 @@
-"""Constraints that clients run into, as the domain's errors: the one place that knows their names."""
+"""Map the constraints that clients can violate to domain errors. No other module knows their names."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -21,7 +21,7 @@ OPTIONS: dict[str, Any] = {
     "autocommit": True,
     "application_name": "waymark",
     "connect_timeout": 3,
-    # A server that fell silent, as after a failover, is given up within half a minute, also in the middle of an answer.
+    # A server that sends nothing, as after a failover, is given up within 30 seconds, also in the middle of a result.
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
@@ -30,7 +30,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def _check(conn: Conn) -> None:
-    """Ask PostgreSQL only when an idle connection has something to read: the server ended it, or a notice came."""
+    """Check an idle connection only if it has something to read: the server closed it or sent a notice."""
     poll = select.poll()
     poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
     if poll.poll(0):
@@ -39,14 +39,16 @@ def _check(conn: Conn) -> None:
 
 @per_process
 def pool() -> ConnectionPool[Conn]:
-    """This process's pool. Never called before a fork: sockets must not be shared by processes."""
+    """Return this process's pool. Do not call it before a fork: processes must not share sockets."""
     return ConnectionPool(
         settings().database_url.get_secret_value(),
-        min_size=min(4, settings().database_pool_size),  # a burst does not wait for the first few
+        # Open at the start, so that a burst does not wait for the first connections.
+        min_size=min(4, settings().database_pool_size),
         max_size=settings().database_pool_size,
         timeout=POOL_TIMEOUT_SECONDS,
         max_idle=300,
-        reconnect_timeout=POOL_TIMEOUT_SECONDS,  # then who needs a connection tries anew: no backoff outlasts an outage
+        # After that, the next caller reconnects: no backoff outlasts an outage.
+        reconnect_timeout=POOL_TIMEOUT_SECONDS,
         check=_check,
         open=True,
         kwargs=OPTIONS,
@@ -54,14 +56,13 @@ def pool() -> ConnectionPool[Conn]:
 
 
 def dedicated_connection() -> Conn:
-    """A connection of its own, outside the pool: for LISTEN, session locks and commands."""
+    """Open a connection outside the pool, for LISTEN, session locks and commands."""
     return Connection.connect(settings().database_url.get_secret_value(), **OPTIONS)
 
 
 @contextmanager
 def connection() -> Iterator[Conn]:
-    """A pooled connection for statements that stand alone. The pool's own context would commit, too, where there is
-    nothing to."""
+    """Yield a pooled connection in autocommit. The pool's own context would add a commit."""
     own = pool()
     conn = own.getconn()
     try:
@@ -72,16 +73,16 @@ def connection() -> Iterator[Conn]:
 
 @contextmanager
 def transaction() -> Iterator[Conn]:
-    """A pooled connection inside one transaction: committed at the end, rolled back on any exception."""
+    """Yield a pooled connection in a transaction. It commits at the end, and rolls back on any exception."""
     with pool().connection() as conn, conn.transaction():
         yield conn
 
 
 def exactly_one(cursor: Cursor[Row]) -> Row:
-    """The row of a statement that always gives one."""
+    """Return the row of a statement that always returns one."""
     row = cursor.fetchone()
     if row is None:
-        raise LookupError("a statement that always gives a row gave none")
+        raise LookupError("the statement returned no row")
     return row
 
 

@@ -1,9 +1,9 @@
-"""The event log: append-only, read in commit order, the memory behind everything live.
+"""The event log: append-only, read in commit order, the source of live events and rollups.
 
-Events are inserted by the statements that bring them about: the trigger on player_scans, and settling.
+The statement that causes an event also appends it: the trigger on player_scans, or the settlement.
 
-A position is (transaction id, event id). Sequence numbers become visible out of order, so readers stop below the oldest
-transaction still running (`pg_snapshot_xmin`): nothing can appear behind a position once it was read.
+A position is (transaction id, event id). Sequence numbers become visible out of order, so consumers stop below the
+oldest running transaction (`pg_snapshot_xmin`). No event can then appear before a position that was already read.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,18 @@ from psycopg.rows import class_row
 
 from shared.infra.db import Conn, exactly_one
 
-NOTIFY_CHANNEL = "events"  # NOTIFY: there is something to read
+NOTIFY_CHANNEL = "events"
+"""PostgreSQL channel on which new events are notified."""
 POSITIONS_LOCK = crc32(b"waymark:rollups")
-RELAY, ROLLUPS, VISITS = "relay", "rollups", "visits"  # who reads on from a mark; the last one, in the log of visits
+RELAY, ROLLUPS = "relay", "rollups"
+VISITS = "visits"
+"""Position of the rollups in the log of visits. The other two are positions in the event log."""
 CONSUMERS = (RELAY, ROLLUPS)
 """An event is purged only after each of them has read it."""
 
 
 class LogPosition(NamedTuple):
-    """A place in the log; later places compare greater."""
+    """A place in the log. Later places compare greater."""
 
     xid: int
     id: int
@@ -34,7 +37,7 @@ class LogPosition(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "LogPosition | None":
-        """The position a client resumes from, or None if Waymark never issued it."""
+        """Return the position in a client's `since`, or None if it is malformed."""
         xid, dash, number = text.partition("-")
         if not (dash and xid.isascii() and number.isascii() and xid.isdigit() and number.isdigit()):
             return None
@@ -44,14 +47,14 @@ class LogPosition(NamedTuple):
 
 
 class Snapshot(NamedTuple):
-    """Which transactions were visible at one moment (PostgreSQL's pg_snapshot: xmin:xmax:running)."""
+    """The transactions that were visible at one moment (PostgreSQL's pg_snapshot: xmin:xmax:running)."""
 
     xmin: int
     xmax: int
     running: frozenset[int]
 
     def sees(self, xid: int) -> bool:
-        """Whether the transaction had been committed by then."""
+        """Return whether the transaction was committed at that moment."""
         return xid < self.xmin or (xid < self.xmax and xid not in self.running)
 
     @classmethod
@@ -78,94 +81,119 @@ class Event:
 
 
 def notify_relay(conn: Conn) -> None:
-    """Have the relay woken when the caller's transaction commits."""
+    """Wake the relay when the caller's transaction commits."""
     conn.execute("SELECT pg_notify(%s, '')", (NOTIFY_CHANNEL,))
 
 
 def read(
     conn: Conn, after: LogPosition, *, limit: int, player_id: UUID | None = None, org_id: UUID | None = None
 ) -> list[Event]:
-    """Settled events past a position, oldest first: of one player, of one organization, or all."""
-    stream, owner = "", None
-    if player_id is not None:
-        stream, owner = "AND player_id = %(owner)s", player_id
-    elif org_id is not None:
-        stream, owner = "AND org_id = %(owner)s", org_id
+    """Return settled events after a position, oldest first: of one player, of one organization, or all."""
+    # They end below the oldest transaction that still runs, so that no event can appear before one of them later.
     with conn.cursor(row_factory=class_row(Event)) as cursor:
-        return cursor.execute(
-            f"""
-            SELECT xid::text::bigint AS xid, id, type, player_id, org_id, data, at
-            FROM events
-            WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s)
-              AND xid < pg_snapshot_xmin(pg_current_snapshot())
-              {stream}
-            ORDER BY xid, id
-            LIMIT %(limit)s
-            """,  # noqa: S608 - `stream` is one of three constants
-            {"xid": str(after.xid), "id": after.id, "owner": owner, "limit": limit},
-        ).fetchall()
+        params = {"xid": str(after.xid), "id": after.id, "limit": limit, "player_id": player_id, "org_id": org_id}
+        if player_id is not None:
+            cursor.execute(
+                """
+                SELECT xid::text::bigint AS xid, id, type, player_id, org_id, data, at FROM events
+                WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                  AND player_id = %(player_id)s
+                ORDER BY events.xid, id LIMIT %(limit)s
+                """,
+                params,
+            )
+        elif org_id is not None:
+            cursor.execute(
+                """
+                SELECT xid::text::bigint AS xid, id, type, player_id, org_id, data, at FROM events
+                WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                  AND org_id = %(org_id)s
+                ORDER BY events.xid, id LIMIT %(limit)s
+                """,
+                params,
+            )
+        else:
+            cursor.execute(
+                """
+                SELECT xid::text::bigint AS xid, id, type, player_id, org_id, data, at FROM events
+                WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
+                ORDER BY events.xid, id LIMIT %(limit)s
+                """,
+                params,
+            )
+        return cursor.fetchall()
 
 
 def current_snapshot(conn: Conn) -> Snapshot:
-    """What is visible right now."""
+    """Return the snapshot of this statement."""
     row = exactly_one(conn.execute("SELECT pg_current_snapshot()::text"))
     return Snapshot.parse(row[0])
 
 
 def has_blocked_events(conn: Conn) -> bool:
-    """Whether events wait behind an older transaction that still runs."""
+    """Return whether events wait for an older transaction that still runs."""
     row = exactly_one(
         conn.execute("SELECT EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()))")
     )
     return bool(row[0])
 
 
-def forget(conn: Conn, *, before: datetime, limit: int) -> int:
-    """Delete up to `limit` events older than `before` that every reader has passed. Return their number."""
+def purge(conn: Conn, *, before: datetime, limit: int) -> int:
+    """Delete up to `limit` events older than `before` that every consumer has read. Return their number.
+
+    The position of the last one is saved as `retention_horizon`.
+    """
+    # The innermost query reads the oldest events only: younger ones need not be examined.
     row = exactly_one(
         conn.execute(
             """
-        WITH deleted AS (
-            DELETE FROM events WHERE (xid, id) IN (
-                SELECT xid, id FROM (  -- the oldest first, and no further: what is young is not looked through
-                    SELECT xid, id, at FROM events
-                    WHERE (SELECT count(*) FROM log_positions WHERE name = ANY(%(readers)s)) = cardinality(%(readers)s)
-                      AND (xid, id) <= (SELECT xid, id FROM log_positions WHERE name = ANY(%(readers)s)
-                                        ORDER BY xid, id LIMIT 1)
-                    ORDER BY xid, id
-                    LIMIT %(limit)s) oldest
-                WHERE at < %(before)s
+            WITH deleted AS (
+                DELETE FROM events WHERE (xid, id) IN (
+                    SELECT xid, id FROM (
+                        SELECT xid, id, at FROM events
+                        WHERE (SELECT count(*) FROM log_positions WHERE name = ANY (%(consumers)s))
+                              = cardinality(%(consumers)s)
+                          AND (xid, id) <= (
+                              SELECT xid, id FROM log_positions WHERE name = ANY (%(consumers)s)
+                              ORDER BY xid, id LIMIT 1
+                          )
+                        ORDER BY xid, id
+                        LIMIT %(limit)s
+                    ) oldest
+                    WHERE at < %(before)s
+                )
+                RETURNING xid, id
+            ), last_deleted AS (
+                SELECT xid, id FROM deleted ORDER BY xid DESC, id DESC LIMIT 1
+            ), saved_horizon AS (
+                INSERT INTO log_positions (name, xid, id) SELECT 'retention_horizon', xid, id FROM last_deleted
+                ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
+                WHERE (EXCLUDED.xid, EXCLUDED.id) > (log_positions.xid, log_positions.id)
             )
-            RETURNING xid, id
-        ), last AS (
-            SELECT xid, id FROM deleted ORDER BY xid DESC, id DESC LIMIT 1
-        ), saved_horizon AS (
-            INSERT INTO log_positions (name, xid, id) SELECT 'retention_horizon', xid, id FROM last
-            ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
-            WHERE (EXCLUDED.xid, EXCLUDED.id) > (log_positions.xid, log_positions.id)
-        )
-        SELECT count(*) FROM deleted
-        """,
-            {"before": before, "limit": limit, "readers": list(CONSUMERS)},
+            SELECT count(*) FROM deleted
+            """,
+            {"before": before, "limit": limit, "consumers": list(CONSUMERS)},
         )
     )
     return int(row[0])
 
 
-def read_mark(conn: Conn, name: str) -> LogPosition | None:
-    """How far a reader of the log has come. `retention_horizon` is the last event that retention removed."""
-    row = conn.execute("SELECT xid::text::bigint, id FROM log_positions WHERE name = %s", (name,)).fetchone()
+def load_position(conn: Conn, name: str) -> LogPosition | None:
+    """Return the position of a consumer, or None. `retention_horizon` is the last event that retention removed."""
+    row = conn.execute(
+        "SELECT xid::text::bigint, id FROM log_positions WHERE name = %(name)s", {"name": name}
+    ).fetchone()
     return LogPosition(*row) if row else None
 
 
-def write_mark(conn: Conn, name: str, position: LogPosition) -> None:
-    """Remember how far a reader of the log has come."""
+def save_position(conn: Conn, name: str, position: LogPosition) -> None:
+    """Save the position of a consumer."""
     conn.execute(
         """
-        INSERT INTO log_positions (name, xid, id) VALUES (%s, %s::text::xid8, %s)
+        INSERT INTO log_positions (name, xid, id) VALUES (%(name)s, %(xid)s::text::xid8, %(id)s)
         ON CONFLICT (name) DO UPDATE SET xid = EXCLUDED.xid, id = EXCLUDED.id
         """,
-        (name, str(position.xid), position.id),
+        {"name": name, "xid": str(position.xid), "id": position.id},
     )
 
 

@@ -11,21 +11,25 @@ from shared.infra.logging import get_logger
 
 log = get_logger()
 
-FIRST_XID = 3  # the first transaction id that PostgreSQL ever gives; those of its own setup go into the hundreds
-LOGS = (("events", CONSUMERS), ("visits", (VISITS,)))
-NEXT_XID = "pg_snapshot_xmax(pg_current_snapshot())"
-"""No row that is visible, and was written by this cluster, has this transaction id or a later one."""
+REASON = "restored from another cluster"
+
+FIRST_XID = 3
+"""The first transaction id of a PostgreSQL cluster. Its own setup uses some hundred."""
 
 
 def has_future_positions(conn: Conn) -> bool:
-    """Whether a mark or a row of a log comes from a cluster that had come further. Looks at the ends of two indexes."""
+    """Return whether a position, event or visit has a transaction id that this cluster has not reached."""
+    # No visible row that this cluster wrote has the xmax of the snapshot, or a later id. Reads the ends of indexes.
     row = exactly_one(
         conn.execute(
-            f"""
-            SELECT EXISTS (SELECT FROM log_positions WHERE xid >= {NEXT_XID} AND name <> 'retention_horizon')
-                OR EXISTS (SELECT FROM events WHERE xid >= {NEXT_XID})
-                OR EXISTS (SELECT FROM visits WHERE xid >= {NEXT_XID})
-            """  # noqa: S608 - a constant
+            """
+            SELECT EXISTS (
+                       SELECT FROM log_positions
+                       WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) AND name <> 'retention_horizon'
+                   )
+                OR EXISTS (SELECT FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))
+                OR EXISTS (SELECT FROM visits WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))
+            """
         )
     )
     return bool(row[0])
@@ -42,39 +46,88 @@ def restore_positions(conn: Conn) -> bool:
         event_log.lock_positions(conn)
         if not has_future_positions(conn):
             return False  # another process was faster
-        for name, readers in LOGS:
-            _restore_log(conn, name, readers)
-        row = exactly_one(conn.execute(f"SELECT {NEXT_XID}::text::bigint"))
-        event_log.write_mark(
-            conn, "retention_horizon", LogPosition(row[0], 0)
-        )  # a client that resumes from an earlier position gets `reset`
+        _restore_events(conn)
+        _restore_visits(conn)
+        # A client that resumes from an earlier position gets `reset`.
+        row = exactly_one(conn.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"))
+        event_log.save_position(conn, "retention_horizon", LogPosition(row[0], 0))
     return True
 
 
-def _restore_log(conn: Conn, name: str, readers: tuple[str, ...]) -> None:
-    """Give the rows between two positions one transaction id, so each row stays on its side of every position.
+# Both logs are restored alike: the rows between two positions get one transaction id, so each row stays on its side of
+# every position. Rows written after the restore have larger ids, and do not change.
 
-    Rows written after the restore have later ids, and do not change.
-    """
+
+def _restore_events(conn: Conn) -> None:
+    consumers = list(CONSUMERS)
     last = exactly_one(
         conn.execute(
-            f"""
+            """
             SELECT max(id) FROM (
-                SELECT id FROM {name} WHERE xid >= {NEXT_XID}
-                UNION ALL SELECT id FROM log_positions WHERE name = ANY(%s) AND xid >= {NEXT_XID}) ahead
-            """,  # noqa: S608 - names from the source code
-            (list(readers),),
+                SELECT id FROM events WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+                UNION ALL
+                SELECT id FROM log_positions
+                WHERE name = ANY (%(consumers)s) AND xid >= pg_snapshot_xmax(pg_current_snapshot())
+            ) restored
+            """,
+            {"consumers": consumers},
         )
     )[0]
     if last is None:
         return
-    given = {"readers": list(readers), "oldest": FIRST_XID, "last": last}
-    marks_before = """(%(oldest)s + (
-        SELECT count(*) FROM log_positions r WHERE r.name = ANY(%(readers)s) AND (r.xid, r.id) < (o.xid, o.id)
-    ))::text::xid8"""
-    rows = conn.execute(f"UPDATE {name} o SET xid = {marks_before} WHERE id <= %(last)s", given)  # noqa: S608
-    conn.execute(
-        f"UPDATE log_positions o SET xid = {marks_before}, id = %(last)s WHERE name = ANY(%(readers)s)",  # noqa: S608
-        given,
+    rows = conn.execute(
+        """
+        UPDATE events e SET xid = (%(first_xid)s + (
+            SELECT count(*) FROM log_positions p
+            WHERE p.name = ANY (%(consumers)s) AND (p.xid, p.id) < (e.xid, e.id)
+        ))::text::xid8
+        WHERE id <= %(last)s
+        """,
+        {"consumers": consumers, "first_xid": FIRST_XID, "last": last},
     )
-    log.warning("event_log_restored", log=name, rows=rows.rowcount, reason="restored from another cluster")
+    _restore_consumers(conn, consumers, last)
+    log.warning("event_log_restored", log="events", rows=rows.rowcount, reason=REASON)
+
+
+def _restore_visits(conn: Conn) -> None:
+    consumers = [VISITS]
+    last = exactly_one(
+        conn.execute(
+            """
+            SELECT max(id) FROM (
+                SELECT id FROM visits WHERE xid >= pg_snapshot_xmax(pg_current_snapshot())
+                UNION ALL
+                SELECT id FROM log_positions
+                WHERE name = ANY (%(consumers)s) AND xid >= pg_snapshot_xmax(pg_current_snapshot())
+            ) restored
+            """,
+            {"consumers": consumers},
+        )
+    )[0]
+    if last is None:
+        return
+    rows = conn.execute(
+        """
+        UPDATE visits v SET xid = (%(first_xid)s + (
+            SELECT count(*) FROM log_positions p
+            WHERE p.name = ANY (%(consumers)s) AND (p.xid, p.id) < (v.xid, v.id)
+        ))::text::xid8
+        WHERE id <= %(last)s
+        """,
+        {"consumers": consumers, "first_xid": FIRST_XID, "last": last},
+    )
+    _restore_consumers(conn, consumers, last)
+    log.warning("event_log_restored", log="visits", rows=rows.rowcount, reason=REASON)
+
+
+def _restore_consumers(conn: Conn, consumers: list[str], last: int) -> None:
+    conn.execute(
+        """
+        UPDATE log_positions p SET id = %(last)s, xid = (%(first_xid)s + (
+            SELECT count(*) FROM log_positions earlier
+            WHERE earlier.name = ANY (%(consumers)s) AND (earlier.xid, earlier.id) < (p.xid, p.id)
+        ))::text::xid8
+        WHERE name = ANY (%(consumers)s)
+        """,
+        {"consumers": consumers, "first_xid": FIRST_XID, "last": last},
+    )

@@ -5,13 +5,13 @@ import time
 from uuid import UUID
 
 LOWEST = UUID(int=0)
-"""Before every id, where the oldest come first."""
+"""Below every id: the cursor before the first page, oldest first."""
 HIGHEST = UUID(int=2**128 - 1)
-"""Before every id, where the newest come first."""
+"""Above every id: the cursor before the first page, newest first."""
 
 
 def uuid7() -> UUID:
-    """48 bits of Unix milliseconds, 12 of their fraction (RFC 9562, 6.2, method 3), then random bits.
+    """Return 48 bits of Unix milliseconds, 12 bits of their fraction (RFC 9562, 6.2, method 3), and random bits.
 
     Ids of one process sort in the order of their creation, to 0.25 µs.
     """

@@ -1,4 +1,4 @@
-"""One leader among processes of a kind: a session-scoped advisory lock in PostgreSQL, freed when its holder dies."""
+"""Elect one leader among processes, by an advisory lock of a PostgreSQL session. It ends with the session."""
 
 import threading
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Leadership:
         self._lock = threading.Lock()
 
     def is_held(self) -> bool:
-        """Ask PostgreSQL, so that a process that was stopped or cut off does not act as leader."""
+        """Check the connection, so that a process that was suspended or cut off does not act as leader."""
         with self._lock:
             try:
                 self.conn.execute("SELECT")

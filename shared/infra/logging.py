@@ -1,4 +1,4 @@
-"""Structured logs: JSON lines in production, readable ones on a terminal, each with its request's id."""
+"""Structured logs: JSON lines in production, readable lines on a terminal, with the request id."""
 
 import json
 import logging
@@ -11,11 +11,12 @@ import structlog
 
 from shared.settings import settings
 
-MAX_VALUE = 2_048  # characters of one logged value
+MAX_VALUE = 2_048
+"""Characters of one logged value."""
 
 
 def _one_line(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Take line breaks and terminal escapes out of values, so that no input can forge a line of the log."""
+    """Escape line breaks and terminal control characters, so that no input can forge a line of the log."""
     for name, value in event.items():
         if isinstance(value, str) and not (len(value) <= MAX_VALUE and value.isprintable()) and name != "exception":
             short = value[:MAX_VALUE]
@@ -23,7 +24,8 @@ def _one_line(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
     return event
 
 
-ENCODE = json.JSONEncoder(default=repr).encode  # made once: json.dumps makes one for each line
+# One encoder for all lines: json.dumps would create one per line.
+ENCODE = json.JSONEncoder(default=repr).encode
 
 
 def _as_json(event: structlog.typing.EventDict, **_options: Any) -> str:
@@ -31,7 +33,7 @@ def _as_json(event: structlog.typing.EventDict, **_options: Any) -> str:
 
 
 def configure(process: str) -> None:
-    """Send structlog's and the libraries' logs to stdout in one shape. `process` is the Procfile's name for it."""
+    """Send the logs of structlog and of libraries to stdout in one format. `process` is the name in the Procfile."""
 
     def name_process(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
         event["process"] = process
@@ -56,7 +58,8 @@ def configure(process: str) -> None:
     structlog.configure(
         processors=[*stamps, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),  # a line is one write: processes share the pipe
+        # One write per line, because processes share the pipe.
+        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
         cache_logger_on_first_use=True,
     )
 
@@ -70,13 +73,13 @@ def configure(process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.INFO))
-    for noisy in ("apscheduler", "werkzeug"):  # a line for every tick and every request
+    # These log a line per tick and per request.
+    for noisy in ("apscheduler", "werkzeug"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
 def log_many(event: str, lines: Iterable[dict[str, Any]]) -> None:
-    """Log many lines of one kind, each with its own values, a few times quicker than one by one: where they are JSON,
-    what they have in common is made once, and they are written together."""
+    """Log an event once per line of values. With JSON logs, common fields are computed once and written together."""
     log = get_logger()
     if not log.is_enabled_for(logging.INFO):
         return
@@ -102,13 +105,13 @@ def get_logger() -> Any:
 
 @contextmanager
 def bound_request_id(value: str | None) -> Iterator[None]:
-    """Every line logged inside carries this request's id."""
+    """Add this request id to every line that is logged inside."""
     with structlog.contextvars.bound_contextvars(request_id=value):
         yield
 
 
 def bind_request_id(value: str) -> None:
-    """Every line that this thread logs from now on carries this request's id, and no earlier one's."""
+    """Add this request id to every line that this thread logs from now on, in place of an earlier one."""
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(request_id=value)
 

@@ -1,4 +1,4 @@
-"""Values that a process makes once, on first use: after its fork, and only where they are needed."""
+"""Values that a process creates once, on first use: after its fork, and only if needed."""
 
 import threading
 from collections.abc import Callable
@@ -8,8 +8,10 @@ T = TypeVar("T")
 
 
 class per_process(Generic[T]):  # noqa: N801 - a decorator
-    """Makes a function of no arguments answer with one value for the whole process. `functools.cache` would let threads
-    that come at the same moment make one each."""
+    """Make a function without arguments return one value for the whole process.
+
+    With `functools.cache`, concurrent threads could create one each.
+    """
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make

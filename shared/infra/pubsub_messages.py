@@ -20,7 +20,7 @@ ACCESS_CHANGES_CHANNEL = "access_changes"
 
 
 def to_message(event: Event) -> dict[str, Any]:
-    """The object a client receives. `id` is where to resume from."""
+    """Return the object that a client receives. It resumes from `id`."""
     told: dict[str, Any] = {"id": str(event.position), "event": event.type}
     if event.player_id is not None:
         told["player_id"] = str(event.player_id)
@@ -28,12 +28,12 @@ def to_message(event: Event) -> dict[str, Any]:
 
 
 def to_json(told: dict[str, Any]) -> str:
-    """A message's text: one line, as compact as it gets."""
+    """Return a message as one line of compact JSON."""
     return json.dumps(told, separators=(",", ":"))
 
 
 class PublishedEvent(NamedTuple):
-    """One event on its way to the sockets of a player and of an organization."""
+    """An event for the sockets of a player and of an organization."""
 
     position: LogPosition
     player_id: str
@@ -42,13 +42,13 @@ class PublishedEvent(NamedTuple):
 
 
 def encode(batch: Iterable[Event]) -> bytes:
-    """A batch as lines of `xid id player org json`: a web process reads only the lines that it has sockets for."""
+    """Return a batch as lines of `xid id player org json`, so that a web process parses no JSON."""
     lines = (f"{e.xid} {e.id} {e.player_id or '-'} {e.org_id or '-'} {to_json(to_message(e))}" for e in batch)
     return "\n".join(lines).encode()
 
 
 def decode(payload: bytes) -> Iterable[PublishedEvent]:
-    """What `encode` made."""
+    """Yield the events of an encoded batch. Raises ValueError if it is malformed."""
     for line in payload.decode().split("\n"):
         xid, number, player_id, org_id, text = line.split(" ", 4)
         yield PublishedEvent(LogPosition(int(xid), int(number)), player_id, org_id, text)

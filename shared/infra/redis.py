@@ -1,4 +1,4 @@
-"""Redis: every client comes from here, so that time limits, TLS and key names are the same everywhere.
+"""Redis clients. All are created here, so that timeouts, TLS and key names are the same everywhere.
 
 Redis carries messages, live events and caches. PostgreSQL stores the data: losing Redis delays work, and loses none.
 """
@@ -17,7 +17,7 @@ PING_SECONDS = 5.0
 
 
 def make_client(**options: Any) -> "redis.Redis":
-    """A client that gives up on a silent server after two seconds, and has up to 100 connections."""
+    """Return a client with timeouts of two seconds and up to 100 connections."""
     url = settings().redis_url.get_secret_value()
     if url.startswith("rediss://") and not settings().redis_tls_verify:
         options |= {"ssl_cert_reqs": None, "ssl_check_hostname": False}
@@ -33,7 +33,7 @@ def make_client(**options: Any) -> "redis.Redis":
 
 @per_process
 def client() -> "redis.Redis":
-    """This process's client; its pool is safe to share between threads, and made anew after a fork."""
+    """Return this process's client. Threads share it; a fork gets new connections."""
     return make_client()
 
 
@@ -47,26 +47,26 @@ def listen(*, channels: Iterable[str] = (), patterns: Iterable[str] = ()) -> Ite
             subscriber.subscribe(*channels)
         if patterns:
             subscriber.psubscribe(*patterns)
-        heard = time.monotonic()
+        last_received = time.monotonic()
         while True:
             received = subscriber.get_message(timeout=PING_SECONDS)
             if received is not None:
-                heard = time.monotonic()
+                last_received = time.monotonic()
                 if received["type"] != "pong":
                     yield received
-            elif time.monotonic() - heard > 3 * PING_SECONDS:
-                raise redis.ConnectionError("the server fell silent")
+            elif time.monotonic() - last_received > 3 * PING_SECONDS:
+                raise redis.ConnectionError("the server stopped answering")
             else:
                 subscriber.ping()
 
 
 def key(*parts: object) -> str:
-    """A name under this installation's prefix, for keys and pub/sub channels alike."""
+    """Return the name of a key or pub/sub channel, with this installation's prefix."""
     return ":".join((settings().redis_prefix, *map(str, parts)))
 
 
 def require_no_eviction() -> None:
-    """In production, end a process that would put its queues where Redis may drop them.
+    """In production, exit if Redis may evict queues.
 
     The policy is read through INFO, since managed servers block CONFIG. If Redis is unavailable, the
     process starts: accepting scans needs no Redis.

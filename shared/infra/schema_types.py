@@ -1,4 +1,4 @@
-"""What bodies are made of: field types with their limits, for those who take bodies and those who read files."""
+"""Field types with their limits, for request bodies and for files."""
 
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from typing import Annotated
@@ -11,7 +11,7 @@ from shared.infra.urls import MAX_URL, WEB_URL, is_web_url
 
 
 class Body(BaseModel):
-    """A request body. Unknown fields are refused by name, so that a misspelt one is not lost silently."""
+    """A request body. Unknown fields are errors, so that a misspelled one is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -48,7 +48,7 @@ def _positive_zero(value: float) -> float:
 
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Integer = Annotated[int, BeforeValidator(_integral), Field(strict=True)]
-"""A whole number, also one that is written as 5.0: JSON knows one kind of number only. Say its limits."""
+"""A whole number, also if it is written as 5.0: JSON has one type of number. A field adds its limits."""
 Int32 = Annotated[Integer, Field(ge=-(2**31), lt=2**31)]
 PositiveInt = Annotated[Int32, Field(ge=1)]
 StrictBool = Annotated[bool, Field(strict=True)]
@@ -63,7 +63,7 @@ Latitude = Annotated[FiniteFloat, Field(ge=-90, le=90), AfterValidator(_positive
 Longitude = Annotated[FiniteFloat, Field(ge=-180, le=180), AfterValidator(_positive_zero)]
 Text = Annotated[str, StringConstraints(max_length=2_000)]
 SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
-"""Text on one line, not blank. Say how long it may be."""
+"""Text on one line, not blank. A field adds its maximum length."""
 HttpUrl = Annotated[
     str, AfterValidator(_web_url), WithJsonSchema({"type": "string", "pattern": WEB_URL, "maxLength": MAX_URL})
 ]

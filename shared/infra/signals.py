@@ -1,11 +1,11 @@
-"""SIGTERM and SIGINT as an event that a process's loop waits on."""
+"""SIGTERM and SIGINT as an event."""
 
 import signal
 import threading
 
 
 def stop_event() -> threading.Event:
-    """An event that is set when the process is asked to stop."""
+    """Return an event that is set when the process receives SIGTERM or SIGINT."""
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

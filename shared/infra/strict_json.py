@@ -6,11 +6,11 @@ from typing import Any, NoReturn, TypeAlias
 from shared.errors import FieldError, Invalid
 
 MAX_DEPTH = 64
-"""Of JSON within JSON: far more than anyone needs, and less than what any of our tools gives up at."""
+"""Nesting of objects and arrays. Every tool in use can handle more."""
 CONTAINER_TYPES = (str, dict, list)
-"""What has to be looked at; numbers, true, false and null are what they are."""
+"""Types of values that must be checked. Numbers, true, false and null need no check."""
 JsonPath: TypeAlias = "tuple[str | int, JsonPath | None]"
-"""A member, by its name or number, and the place of what holds it."""
+"""The name or index of a member, and the path of its container."""
 
 
 def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: Any) -> Any:

@@ -148,7 +148,7 @@ def test_of_two_at_once_one_folds(conn: Conn) -> None:
 def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(conn, make_player(conn), make_code(conn))
     both_read = Rendezvous(patience=2)
-    read_mark = event_log.read_mark
+    read_mark = event_log.load_position
 
     def read(conn: Conn, name: str) -> LogPosition | None:
         found = read_mark(conn, name)
@@ -157,7 +157,7 @@ def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeyp
         return found
 
     monkeypatch.setattr(event_log, "try_lock_positions", lambda _conn: True)
-    monkeypatch.setattr(event_log, "read_mark", read)
+    monkeypatch.setattr(event_log, "load_position", read)
     run_concurrently([analytics.roll_up_batch] * 2)
     monkeypatch.undo()
     assert rolled_up(conn) != counted(conn)
@@ -189,7 +189,7 @@ def test_it_works_in_batches(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_batch_that_fails_leaves_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(conn, make_player(conn), make_code(conn))
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "write_mark", lambda *_: 1 / 0)
+        broken.setattr(event_log, "save_position", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             roll_up()
     assert not any(rolled_up(conn).values())

@@ -27,7 +27,7 @@ def tell(conn: Conn, *names: str, at: str = "now()") -> list[LogPosition]:
 
 def read_upto(conn: Conn, position: LogPosition) -> None:
     for reader in event_log.CONSUMERS:
-        event_log.write_mark(conn, reader, position)
+        event_log.save_position(conn, reader, position)
 
 
 def kept(conn: Conn) -> list[str]:
@@ -39,7 +39,7 @@ def test_events_are_kept_for_their_retention(conn: Conn) -> None:
     read_upto(conn, positions[-1])
     cleanup.clean_up()
     assert kept(conn) == ["new"]
-    assert event_log.read_mark(conn, "retention_horizon") == positions[0]
+    assert event_log.load_position(conn, "retention_horizon") == positions[0]
 
 
 @pytest.mark.parametrize("behind", event_log.CONSUMERS)
@@ -47,7 +47,7 @@ def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
     """The relay has not published it, or it is not in the rollups."""
     positions = tell(conn, "read", "unread", at=LONG_AGO)
     read_upto(conn, positions[-1])
-    event_log.write_mark(conn, behind, positions[0])
+    event_log.save_position(conn, behind, positions[0])
     cleanup.clean_up()
     assert kept(conn) == ["unread"]
 
@@ -58,7 +58,7 @@ def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing:
     conn.execute("DELETE FROM log_positions WHERE name = %s", (missing,))
     cleanup.clean_up()
     assert kept(conn) == ["old"]
-    assert event_log.read_mark(conn, "retention_horizon") is None
+    assert event_log.load_position(conn, "retention_horizon") is None
 
 
 def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monke
     for _ in range(2):
         cleanup.clean_up()
         assert kept(conn) == []
-        assert event_log.read_mark(conn, "retention_horizon") == positions[-1]
+        assert event_log.load_position(conn, "retention_horizon") == positions[-1]
 
 
 def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: Conn) -> None:

@@ -69,7 +69,7 @@ def test_ids_out_of_order_do_not_move_to_the_other_side_of_a_mark(conn: Conn) ->
 
 def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     append_event(conn, "read")
-    event_log.write_mark(conn, RELAY, event_log.read(conn, LogPosition(0, 0), limit=1)[0].position)
+    event_log.save_position(conn, RELAY, event_log.read(conn, LogPosition(0, 0), limit=1)[0].position)
     append_event(conn, "unread")
     restore(conn)
     append_event(conn, "new")

@@ -98,7 +98,7 @@ def test_who_leaves_before_the_end_leaves_nothing_open(storage: Storage, read: i
 
 def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """And goes up to a bucket in parts."""
-    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
     put(storage, "renders/a/1", *[LARGE] * 9)
 
     blocks = list(storage.read("renders/a/1"))
@@ -108,7 +108,7 @@ def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatc
 
 
 def test_a_file_is_visible_only_once_complete(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
     with storage.write("renders/a/1") as out:
         for _ in range(5):
             out.write(LARGE)
@@ -119,7 +119,7 @@ def test_a_file_is_visible_only_once_complete(storage: Storage, monkeypatch: pyt
 
 
 def test_of_a_file_that_fails_nothing_is_left(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
 
     def fail() -> None:
         with storage.write("renders/a/1") as out:
@@ -135,7 +135,7 @@ def test_of_a_file_that_fails_nothing_is_left(storage: Storage, monkeypatch: pyt
 
 
 def test_drafts_of_a_dead_process_are_purged(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(s3, "PART", 5 * 2**20)
+    monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
     unfinished = storage.write("renders/a/1")
     out = unfinished.__enter__()
     for _ in range(5):
@@ -187,11 +187,11 @@ def test_listing_by_the_beginning_of_names(storage: Storage) -> None:
     "name", ["", "/etc/passwd", "../x", "a/../b", "a//b", "A", "a b", ".a", "a/.b", "a\n", "a/", "a\\b", "é"]
 )
 def test_no_name_leads_out(storage: Storage, name: str) -> None:
-    with pytest.raises(ValueError, match="not the name"):
+    with pytest.raises(ValueError, match="not a file name"):
         check_name(name)
-    with pytest.raises(ValueError, match="not the name"):
+    with pytest.raises(ValueError, match="not a file name"):
         storage.size(name)
-    with pytest.raises(ValueError, match="not the name"):
+    with pytest.raises(ValueError, match="not a file name"):
         put(storage, name, b"x")
 
 
@@ -232,4 +232,4 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
         [sys.executable, "-c", FILL, str(tmp_path)], cwd=CHECKOUT, env=os.environ, capture_output=True, text=True
     )
 
-    assert done.stdout.splitlines() == ["FULL There is no room left for files.", "[] []"], done.stderr
+    assert done.stdout.splitlines() == ["FULL The storage for files is full.", "[] []"], done.stderr

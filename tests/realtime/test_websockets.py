@@ -140,7 +140,7 @@ def test_resuming_under_load_has_no_gap_and_no_double(
 def test_a_place_that_cannot_be_resumed_from_is_a_reset(
     connect: Connect, relay: Relay, player: Player, conn: Conn, since: str
 ) -> None:
-    event_log.write_mark(conn, "retention_horizon", LogPosition(2, 1))
+    event_log.save_position(conn, "retention_horizon", LogPosition(2, 1))
     relay()
     socket = connect(player, query=f"?since={since}")
     say(conn, player, "news")

@@ -70,7 +70,7 @@ def test_files_and_drafts_are_purged_independently(
 
     def fail(*_: Any) -> Any:
         calls.append(failing)
-        raise StorageError("The storage for files refused: AccessDenied.")
+        raise StorageError("The storage for files reported an error: AccessDenied.")
 
     with monkeypatch.context() as patched:
         patched.setattr(LocalStorage, "purge_drafts", purge)

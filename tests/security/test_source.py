@@ -59,7 +59,6 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
             "RETRY_LATER",
         )
     },
-    ("shared/infra/event_log_restore.py", "name"): "one of LOGS, a constant",
     ("web/api/quests.py", "conn"): "runs a quest command, not a statement",
     ("migrations/__init__.py", "(HERE / 'versions' / name).read_text()"): "a file of `versions/`",
 }

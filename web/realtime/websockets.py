@@ -224,7 +224,7 @@ def _start(subscription: Subscription) -> None:
     since = request.args.get("since")
     with db.connection() as conn:
         now = event_log.current_snapshot(conn)
-        horizon = event_log.read_mark(conn, "retention_horizon") if since is not None else None
+        horizon = event_log.load_position(conn, "retention_horizon") if since is not None else None
     position = LogPosition.parse(since) if since is not None else None
     if position and (position.xid > now.xmax or (horizon is not None and position < horizon)):
         position = None

@@ -1,7 +1,7 @@
 """The interface of a storage for files.
 
-A name is made of lower-case letters, digits, `-`, `.` and `/`. A file appears whole or not at all, and is never
-changed: who wants other bytes writes another name.
+A name has lower-case letters, digits, `-`, `.` and `/`. A file appears whole or not at all, and never changes: other
+content gets another name.
 """
 
 import re
@@ -12,26 +12,26 @@ from typing import NamedTuple, Protocol
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*(\.[a-z0-9]+)?")
 BLOCK_SIZE = 256 * 1024
-"""Bytes that are read and written at a time, so that memory stays flat."""
+"""Bytes per read and write, so that memory use is constant."""
 
 
 class StorageError(Exception):
-    """The storage could not do what was asked; the message is fit for staff. It may work when it is tried again."""
+    """The storage failed. The message is safe to show to staff, and a retry may succeed."""
 
 
 class StorageFull(StorageError):
-    """There is no room left for files."""
+    """The storage for files is full."""
 
     def __init__(self) -> None:
         super().__init__(self.__doc__)
 
 
 class FileMissing(StorageError):
-    """There is no file of this name."""
+    """The file does not exist."""
 
 
 class Writer(Protocol):
-    """An open file that no reader sees yet."""
+    """An open file that is not visible to readers yet."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -41,15 +41,16 @@ class Closable(Protocol):
 
 
 class StoredFile(NamedTuple):
-    """A file by its name, and when it was written."""
+    """The name of a file, and the time at which it was written."""
 
     name: str
     at: datetime
 
 
 class Blocks(Iterator[bytes]):
-    """An open file, block by block; at its end it is closed. Who leaves earlier closes it: a generator that was never
-    begun would not."""
+    """The blocks of an open file, which is closed at the end. A caller that stops earlier must call `close`."""
+
+    # Not a generator: closing one that was never started would not close the file.
 
     def __init__(self, blocks: Iterator[bytes], file: Closable) -> None:
         self._blocks, self._file = blocks, file
@@ -62,28 +63,28 @@ class Blocks(Iterator[bytes]):
 
 
 class Storage(Protocol):
-    """What both kinds can do. Everything raises StorageError where the storage fails."""
+    """The operations of a storage. Each raises StorageError if the storage fails."""
 
     def write(self, name: str) -> AbstractContextManager[Writer]:
-        """A new file. It is there, and durable, once the context is left in order; else there is nothing of it."""
+        """Create a file. It exists, durably, once the context ends without an exception; otherwise nothing remains."""
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
-        """The bytes from `start` to before `stop`, in blocks. Raises FileMissing, at once."""
+        """Return the bytes from `start` to before `stop`, in blocks. Raises FileMissing before the first block."""
 
     def size(self, name: str) -> int:
-        """How many bytes it has. Raises FileMissing."""
+        """Return the size in bytes. Raises FileMissing."""
 
     def delete(self, name: str) -> None:
-        """Remove the file, if there is one."""
+        """Delete the file, if it exists."""
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
-        """Every file whose name begins like this, in no order. `prefix` ends in `/`."""
+        """Yield every file whose name starts with `prefix`, in no order. `prefix` ends in `/`."""
 
     def purge_drafts(self, before: datetime) -> int:
-        """Remove what is left of files that were begun before then and never finished. Returns how many."""
+        """Delete unfinished files that were started before then. Return their number."""
 
 
 def check_name(name: str) -> None:
-    """Raises ValueError for a name that could lead out of the storage."""
+    """Raise ValueError for a name that could lead out of the storage."""
     if not NAME_PATTERN.fullmatch(name):
-        raise ValueError(f"not the name of a file: {name!r}")
+        raise ValueError(f"not a file name: {name!r}")

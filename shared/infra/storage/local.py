@@ -1,4 +1,4 @@
-"""Files in a directory. A draft is written beside them, synced, and renamed: there whole, or not at all."""
+"""Files in a directory. A draft is written in another directory, synced and renamed, so a file is always whole."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class LocalStorage:
-    """Everything below one directory, which web and workers share."""
+    """The files below one directory, which web and workers share."""
 
     def __init__(self, root: Path) -> None:
         self._files = root / "kept"
@@ -45,7 +45,7 @@ class LocalStorage:
     def _rename(draft: Path, path: Path) -> None:
         try:
             draft.rename(path)
-        except FileNotFoundError:  # its directory was just removed for being empty
+        except FileNotFoundError:  # the empty directory was deleted meanwhile
             path.parent.mkdir(parents=True, exist_ok=True)
             draft.rename(path)
         directory = os.open(path.parent, os.O_RDONLY)
@@ -68,7 +68,7 @@ class LocalStorage:
         with _translate_errors():
             path.unlink(missing_ok=True)
         with suppress(OSError):
-            path.parent.rmdir()  # if it is empty
+            path.parent.rmdir()  # only if it is empty
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")
@@ -80,14 +80,14 @@ class LocalStorage:
                     yield StoredFile(path.relative_to(self._files).as_posix(), at)
 
     def purge_drafts(self, before: datetime) -> int:
-        gone = 0
+        deleted = 0
         with _translate_errors():
             for path in self._drafts.iterdir() if self._drafts.exists() else ():
                 with suppress(FileNotFoundError):
                     if path.stat().st_mtime < before.timestamp():
                         path.unlink()
-                        gone += 1
-        return gone
+                        deleted += 1
+        return deleted
 
     def _path(self, name: str) -> Path:
         check_name(name)
@@ -96,11 +96,11 @@ class LocalStorage:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """What the disk refuses, as the storage's errors: without the server's paths."""
+    """Raise errors of the disk as StorageError, without paths of the server."""
     try:
         yield
     except FileNotFoundError as error:
-        raise FileMissing("The file is not there.") from error
+        raise FileMissing("The file does not exist.") from error
     except OSError as error:
         if error.errno in DISK_FULL_ERRNOS:
             raise StorageFull from error

@@ -1,7 +1,7 @@
-"""Files in a bucket of S3 or of what speaks like it. Credentials come from where boto3 looks for them.
+"""Files in a bucket of S3 or a compatible service. boto3 finds the credentials.
 
-A file larger than a part goes up in parts (a multipart upload), so that memory stays flat; it appears when the last one
-is confirmed. A lifecycle rule that aborts incomplete uploads would do what `purge_drafts` does.
+A file larger than a part is a multipart upload, so that memory use is constant. It appears when the last part is
+confirmed. A lifecycle rule that aborts incomplete uploads does the same as `purge_drafts`.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ from botocore.exceptions import BotoCoreError, ClientError
 from shared.infra.storage.base import BLOCK_SIZE, Blocks, FileMissing, StorageError, StoredFile, check_name
 from shared.settings import Settings
 
-PART = 8 * 2**20
-"""Bytes of an upload's part: S3 takes 5 MiB and more, and 10,000 parts, so a file of up to 80 GB."""
+PART_BYTES = 8 * 2**20
+"""Bytes per part. S3 accepts parts of 5 MiB or more, and 10,000 parts: files of up to 80 GB."""
 KEY_PREFIX = "renders/"
-"""What all names begin with: the bucket may hold other applications' files."""
+"""The prefix of all names. Other applications may share the bucket."""
 NOT_FOUND_CODES = ("404", "NoSuchKey", "NotFound")
 
 
 class S3Storage:
-    """One bucket."""
+    """The files of one bucket."""
 
     def __init__(self, client: Any, bucket: str) -> None:
         self._client = client
@@ -37,7 +37,7 @@ class S3Storage:
             connect_timeout=5,
             read_timeout=30,
             retries={"mode": "standard", "max_attempts": 4},
-            request_checksum_calculation="when_required",  # not everything that speaks S3 knows the newer checksums
+            request_checksum_calculation="when_required",  # compatible services may lack the newer checksums
             response_checksum_validation="when_required",
         )
         client = boto3.client(
@@ -80,11 +80,11 @@ class S3Storage:
         with _translate_errors():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             for page in pages:
-                for found in page.get("Contents", ()):
-                    yield StoredFile(found["Key"], found["LastModified"])
+                for item in page.get("Contents", ()):
+                    yield StoredFile(item["Key"], item["LastModified"])
 
     def purge_drafts(self, before: datetime) -> int:
-        gone = 0
+        aborted = 0
         with _translate_errors():
             uploads = self._client.get_paginator("list_multipart_uploads")
             for page in uploads.paginate(Bucket=self._bucket, Prefix=KEY_PREFIX):
@@ -92,8 +92,8 @@ class S3Storage:
                     if draft["Initiated"] < before:
                         where = {"Bucket": self._bucket, "Key": draft["Key"], "UploadId": draft["UploadId"]}
                         self._client.abort_multipart_upload(**where)
-                        gone += 1
-        return gone
+                        aborted += 1
+        return aborted
 
     def _at(self, name: str) -> dict[str, str]:
         check_name(name)
@@ -101,33 +101,33 @@ class S3Storage:
 
 
 class _Upload:
-    """A file on its way up."""
+    """An unfinished upload."""
 
     def __init__(self, client: Any, where: dict[str, str]) -> None:
         self._client = client
         self._where = where
-        self._waiting = bytearray()
+        self._buffer = bytearray()
         self._id: str | None = None
         self._parts: list[dict[str, Any]] = []
 
     def write(self, data: bytes) -> None:
-        self._waiting += data
-        while len(self._waiting) >= PART:
+        self._buffer += data
+        while len(self._buffer) >= PART_BYTES:
             with _translate_errors():
-                self._send(bytes(self._waiting[:PART]))
-            del self._waiting[:PART]
+                self._send(bytes(self._buffer[:PART_BYTES]))
+            del self._buffer[:PART_BYTES]
 
     def finish(self) -> None:
-        """Send the rest, and let the file appear."""
+        """Send the rest. The file then exists."""
         if self._id is None:
-            self._client.put_object(**self._where, Body=bytes(self._waiting))
+            self._client.put_object(**self._where, Body=bytes(self._buffer))
             return
-        if self._waiting:
-            self._send(bytes(self._waiting))
+        if self._buffer:
+            self._send(bytes(self._buffer))
         self._client.complete_multipart_upload(**self._where, UploadId=self._id, MultipartUpload={"Parts": self._parts})
 
     def abort(self) -> None:
-        """Leave nothing of it."""
+        """Delete what was sent."""
         if self._id is not None:
             with suppress(BotoCoreError, ClientError):
                 self._client.abort_multipart_upload(**self._where, UploadId=self._id)
@@ -142,16 +142,16 @@ class _Upload:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """What the bucket refuses, as the storage's errors: without its name or its address."""
+    """Raise errors of the bucket as StorageError, without its name and address."""
     try:
         yield
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in NOT_FOUND_CODES:
-            raise FileMissing("The file is not there.") from error
-        raise StorageError(f"The storage for files refused: {code or 'unknown'}.") from error
+            raise FileMissing("The file does not exist.") from error
+        raise StorageError(f"The storage for files reported an error: {code or 'unknown'}.") from error
     except BotoCoreError as error:
-        raise StorageError(f"The storage for files does not answer: {type(error).__name__}.") from error
+        raise StorageError(f"The storage for files is unavailable: {type(error).__name__}.") from error
 
 
 def _blocks(body: Any) -> Iterator[bytes]:
