@@ -129,6 +129,7 @@ def test_labels_have_the_appearance_of_their_codes(conn: Conn, org: UUID) -> Non
 
     data = sheet(conn, org, codes, "a4-2x4")
 
+    assert b"/Subtype /Image" in data
     with pypdfium2.PdfDocument(data) as document:
         bitmap = document[0].render(scale=2)
         page = bitmap.to_numpy()[:, :, :3][:, :, ::-1].copy()

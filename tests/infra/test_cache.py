@@ -292,7 +292,7 @@ class TestMetrics:
         response = client.get("/metrics")
 
         assert response.status_code == 200
-        assert all(line.startswith("#") for line in response.text.splitlines())
+        assert [line.split()[1] for line in response.text.splitlines()] == ["HELP", "TYPE"]
 
 
 def test_local_hits_need_no_redis_and_are_reported_later(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
