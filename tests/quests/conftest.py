@@ -7,24 +7,27 @@ from typing import Any
 
 import grpc
 import pytest
+from flask import Flask
 
 from shared.infra.db import Conn
 from shared.quests import catalog_client, definitions, grpc_channel, quest_pb2, quest_pb2_grpc, yaml_loader
 from shared.settings import settings
 from tests.support.callers import SignedInPlayer, sign_in
+from web.http.settings import EXTENSION
 from workers.catalog_server import make_server
 
 Settings = Callable[..., None]
 
 
 @pytest.fixture
-def set_settings(monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Change settings for a test: `set_settings(grpc_cache_ttl_seconds=0)`. Clear what the old ones created."""
+def set_settings(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Return a function that changes settings, also those of the application: `set_settings(grpc_tls=True)`."""
 
     def change(**values: Any) -> None:
         for name, value in values.items():
             monkeypatch.setenv(name.upper(), str(value))
         settings.cache_clear()
+        monkeypatch.setitem(app.extensions, EXTENSION, settings())
         start_over()
 
     yield change

@@ -35,7 +35,7 @@ def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
     for _ in range(3):
         act(player)
     told = Counter(run_concurrently([lambda: act(player, claims=True)] * 100))
-    assert told == {"done": 1, "NotCompleted": 99}
+    assert told == {"done": 1, "QuestNotCompleted": 99}
     assert scans.list_inventory(conn, player) == [("coin", 10)]
     assert_in_order(conn)
 
@@ -79,7 +79,7 @@ def test_two_claims_that_both_read_before_either_writes(conn: Conn, monkeypatch:
     player = make_player(conn)
     for _ in range(3):
         act(player)
-    assert sorted(claim_between(monkeypatch, player)) == ["NotCompleted", "done"]
+    assert sorted(claim_between(monkeypatch, player)) == ["QuestNotCompleted", "done"]
     assert owned(conn, player, "coin") == 10
 
 
