@@ -110,18 +110,17 @@ def test_personal_data_can_be_set_to_null(conn: Conn, org_id: UUID) -> None:
     assert (entry.action, entry.address, entry.request_id, entry.new) == ("code.created", None, None, None)
 
 
-@pytest.mark.parametrize(
-    "filters",
-    [
-        {},
-        {"action": "code.deleted"},
-        {"actor": UUID(int=1)},
-        {"actor": UUID(int=2)},
-        {"object_id": "c1"},
-        {"action": "code.deleted", "object_id": "c1"},
-    ],
+FILTERS: tuple[dict[str, Any], ...] = (
+    {},
+    {"action": "code.deleted"},
+    {"actor": UUID(int=1)},
+    {"actor": UUID(int=2)},
+    {"object_id": "c1"},
+    {"action": "code.deleted", "object_id": "c1"},
 )
-def test_a_page_reads_matching_entries_only(conn: Conn, org_id: UUID, filters: dict[str, Any]) -> None:
+
+
+def test_a_page_reads_matching_entries_only(conn: Conn, org_id: UUID) -> None:
     """Of 50,000 entries the 50 oldest match. The statement is the store's."""
     conn.execute(
         """
@@ -136,14 +135,13 @@ def test_a_page_reads_matching_entries_only(conn: Conn, org_id: UUID, filters: d
         {"org": org_id, "one": UUID(int=1), "two": UUID(int=2)},
     )
     conn.execute("ANALYZE audit_log")
-    plan = conn.execute(
-        "EXPLAIN (ANALYZE, TIMING OFF) " + store.SELECT_ENTRIES,
-        {"org_id": org_id, "before": HIGHEST, "limit": 20, "action": None, "actor": None, "object_id": None} | filters,
-        prepare=False,
-    ).fetchall()
-    text = "\n".join(row[0] for row in plan)
+    no_filters = {"action": None, "actor": None, "object_id": None}
 
-    assert "on audit_log" in text
-    assert "Seq Scan on audit_log" not in text
-    assert "Sort" not in text
-    assert "Rows Removed" not in text
+    for filters in FILTERS:
+        params = {"org_id": org_id, "before": HIGHEST, "limit": 20} | no_filters | filters
+        rows = conn.execute("EXPLAIN (ANALYZE, TIMING OFF) " + store.SELECT_ENTRIES, params, prepare=False).fetchall()
+        plan = "\n".join(row[0] for row in rows)
+        assert "on audit_log" in plan, filters
+        assert "Seq Scan on audit_log" not in plan, filters
+        assert "Sort" not in plan, filters
+        assert "Rows Removed" not in plan, filters

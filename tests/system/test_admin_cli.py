@@ -103,11 +103,12 @@ def test_create_owner_creates_an_account_and_its_organization(client: Any, conn:
     ]
 
 
-def test_reset_password_revokes_all_sessions(client: Any, conn: Conn, player: Player) -> None:
-    process = run_process("reset-password", player.username.upper(), "--password-stdin", password=NEW_PASSWORD)
+def test_reset_password_revokes_all_sessions(
+    client: Any, conn: Conn, player: Player, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_main("reset-password", player.username.upper(), "--password-stdin", password=NEW_PASSWORD)
 
-    assert (process.returncode, process.stderr) == (0, "")
-    assert "revoked 1 session\n" in process.stdout
+    assert "revoked 1 session\n" in capsys.readouterr().out
     assert client.get("/users/me", headers=player.headers).status_code == 401
     assert log_in(client, player, PASSWORD) == 401
     assert log_in(client, player, NEW_PASSWORD) == 200
