@@ -29,34 +29,35 @@ P = ParamSpec("P")
 
 
 class QueueWakeups:
-    """One subscriber per worker process; sets the event of every consumer whose queue has news."""
+    """The Redis subscriber of a worker process. Sets the events of the consumers whose queue has new messages."""
 
     def __init__(self) -> None:
         self._events: dict[str, list[threading.Event]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def event(self, queue: str) -> threading.Event:
-        """An event that is set whenever something was put on the queue."""
-        news = threading.Event()
+    def register(self, queue: str) -> threading.Event:
+        """Return an event that is set whenever a message is put on the queue."""
+        event = threading.Event()
         with self._lock:
-            self._events.setdefault(wakeup_channel(queue), []).append(news)
+            self._events.setdefault(wakeup_channel(queue), []).append(event)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="wakes", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="queue-wakeups", daemon=True)
                 self._thread.start()
-        return news
+        return event
 
-    def forget(self, news: threading.Event) -> None:
+    def unregister(self, event: threading.Event) -> None:
+        """Stop setting this event."""
         with self._lock:
             for events in self._events.values():
-                if news in events:
-                    events.remove(news)
+                if event in events:
+                    events.remove(event)
 
     def _set(self, channel: str | None = None) -> None:
         with self._lock:
             for name, events in self._events.items():
-                for news in events if channel in (None, name) else ():
-                    news.set()
+                for event in events if channel in (None, name) else ():
+                    event.set()
 
     def _run(self) -> None:
         pause = threading.Event()
@@ -64,7 +65,8 @@ class QueueWakeups:
             try:
                 for received in listen(patterns=[wakeup_channel("*")]):
                     if received["type"] == "psubscribe":
-                        self._set()  # wakeups may have been published before the subscription
+                        # Wakeups may have been published before the subscription.
+                        self._set()
                     else:
                         self._set(received["channel"].decode())
             except redis.RedisError as error:
@@ -76,36 +78,41 @@ queue_wakeups = QueueWakeups()
 
 
 class PushConsumer(_RedisConsumer):
-    """Dramatiq's consumer, waiting for a wake where it would sleep."""
+    """Dramatiq's consumer, which waits for a wakeup where it would sleep."""
 
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        super().__init__(broker, queue_name, prefetch, timeout=0)  # its own sleeps become none
+        # Without a timeout, the base class does not sleep.
+        super().__init__(broker, queue_name, prefetch, timeout=0)
         self.idle_seconds = timeout / 1000
-        self.news = queue_wakeups.event(queue_name)
+        self.wakeup = queue_wakeups.register(queue_name)
         self.heartbeat = Heartbeat(f"worker-{queue_name}")
 
     def __next__(self) -> MessageProxy | None:
         self.heartbeat.beat()
-        self.news.clear()  # before the fetch: news that comes during it is not slept through
+        # Cleared before the fetch: a wakeup during the fetch is not lost.
+        self.wakeup.clear()
         message = cast("MessageProxy | None", super().__next__())
         if message is None:
-            self.news.wait(self.idle_seconds)
+            self.wakeup.wait(self.idle_seconds)
         return message
 
     def ack(self, message: MessageProxy) -> None:
         super().ack(message)
-        self.news.set()  # there is room for another
+        # The prefetch limit leaves room for another message.
+        self.wakeup.set()
 
     def nack(self, message: MessageProxy) -> None:
         super().nack(message)
-        self.news.set()
+        self.wakeup.set()
 
     def close(self) -> None:
-        queue_wakeups.forget(self.news)
+        queue_wakeups.unregister(self.wakeup)
         super().close()
 
 
 class PushBroker(RedisBroker):
+    """Dramatiq's broker with consumers that are woken."""
+
     @property
     def consumer_class(self) -> type[Consumer]:
         return PushConsumer
@@ -133,7 +140,7 @@ class WorkerLifecycle(Middleware):
 
 
 class RequestIdMiddleware(Middleware):
-    """Lines logged by an actor carry the id of the request that sent its message."""
+    """Adds the id of the request that sent a message to the log lines of its actor."""
 
     def __init__(self) -> None:
         self._bound: dict[str, Any] = {}
@@ -172,5 +179,5 @@ dramatiq.set_broker(worker_broker)
 
 
 def actor_for(message: type[Message]) -> Callable[[Callable[P, None]], "dramatiq.Actor[P, None]"]:
-    """Make a function the actor for a message; it is called with the message's fields."""
+    """Register a function as the actor of a message. It gets the fields of the message as arguments."""
     return dramatiq.actor(actor_name=message.__name__, queue_name=message.queue, broker=worker_broker)

@@ -1,4 +1,4 @@
-"""What the hourly cleanup forgets, and what it never touches."""
+"""What the hourly cleanup purges, and what it leaves."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -18,60 +18,60 @@ from workers.analytics import roll_up
 LONG_AGO = "now() - interval '31 days'"
 
 
-def tell(conn: Conn, *names: str, at: str = "now()") -> list[LogPosition]:
+def append(conn: Conn, *names: str, at: str = "now()") -> list[LogPosition]:
     for name in names:
         factories.append_event(conn, name)
         conn.execute(f"UPDATE events SET at = {at} WHERE type = %s", (name,))
     return [event.position for event in event_log.read(conn, LogPosition(0, 0), limit=100)]
 
 
-def read_upto(conn: Conn, position: LogPosition) -> None:
-    for reader in event_log.CONSUMERS:
-        event_log.save_position(conn, reader, position)
+def set_positions(conn: Conn, position: LogPosition) -> None:
+    for consumer in event_log.CONSUMERS:
+        event_log.save_position(conn, consumer, position)
 
 
-def kept(conn: Conn) -> list[str]:
+def stored_events(conn: Conn) -> list[str]:
     return [row[0] for row in conn.execute("SELECT type FROM events ORDER BY xid, id")]
 
 
-def test_events_are_kept_for_their_retention(conn: Conn) -> None:
-    positions = tell(conn, "old", at=LONG_AGO) and tell(conn, "new")
-    read_upto(conn, positions[-1])
+def test_events_are_purged_after_their_retention(conn: Conn) -> None:
+    positions = append(conn, "old", at=LONG_AGO) and append(conn, "new")
+    set_positions(conn, positions[-1])
     cleanup.clean_up()
-    assert kept(conn) == ["new"]
+    assert stored_events(conn) == ["new"]
     assert event_log.load_position(conn, "retention_horizon") == positions[0]
 
 
 @pytest.mark.parametrize("behind", event_log.CONSUMERS)
-def test_what_a_reader_has_yet_to_read_is_kept(conn: Conn, behind: str) -> None:
-    """The relay has not published it, or it is not in the rollups."""
-    positions = tell(conn, "read", "unread", at=LONG_AGO)
-    read_upto(conn, positions[-1])
+def test_events_that_a_consumer_has_not_read_are_not_purged(conn: Conn, behind: str) -> None:
+    """The relay has not published it, or it is not in the rollups yet."""
+    positions = append(conn, "read", "unread", at=LONG_AGO)
+    set_positions(conn, positions[-1])
     event_log.save_position(conn, behind, positions[0])
     cleanup.clean_up()
-    assert kept(conn) == ["unread"]
+    assert stored_events(conn) == ["unread"]
 
 
 @pytest.mark.parametrize("missing", event_log.CONSUMERS)
-def test_before_every_reader_has_begun_nothing_is_forgotten(conn: Conn, missing: str) -> None:
-    read_upto(conn, tell(conn, "old", at=LONG_AGO)[-1])
+def test_no_event_is_purged_before_every_consumer_started(conn: Conn, missing: str) -> None:
+    set_positions(conn, append(conn, "old", at=LONG_AGO)[-1])
     conn.execute("DELETE FROM log_positions WHERE name = %s", (missing,))
     cleanup.clean_up()
-    assert kept(conn) == ["old"]
+    assert stored_events(conn) == ["old"]
     assert event_log.load_position(conn, "retention_horizon") is None
 
 
-def test_it_works_in_batches_and_running_again_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_event_purge_runs_in_batches_and_is_idempotent(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cleanup, "BATCH_SIZE", 2)
-    positions = tell(conn, *"abcde", at=LONG_AGO)
-    read_upto(conn, positions[-1])
+    positions = append(conn, *"abcde", at=LONG_AGO)
+    set_positions(conn, positions[-1])
     for _ in range(2):
         cleanup.clean_up()
-        assert kept(conn) == []
+        assert stored_events(conn) == []
         assert event_log.load_position(conn, "retention_horizon") == positions[-1]
 
 
-def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: Conn) -> None:
+def test_visits_are_purged_once_rolled_up_and_old(conn: Conn) -> None:
     code = make_code(conn)
     for at in (LONG_AGO, "now() - interval '399 days'", "now() - interval '402 days'", "now() - interval '500 days'"):
         conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {at}, 'phone')", (code,))
@@ -84,8 +84,8 @@ def test_visits_are_kept_for_their_retention_and_until_they_are_rolled_up(conn: 
     assert conn.execute("SELECT sum(count) FROM visit_rollup_daily WHERE subject_id = %s", (code,)).fetchone() == (4,)
 
 
-def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> None:
-    """A slice that counted after they went, and did not know of it yet, would lose them for good."""
+def test_visits_are_not_purged_during_a_rebuild(conn: Conn) -> None:
+    """A slice of the rebuild that counted after the purge would lose them."""
     conn.execute(f"INSERT INTO visits (qr_code_id, at, device) VALUES (%s, {LONG_AGO}, 'phone')", (make_code(conn),))
     roll_up()
     with db.dedicated_connection() as rebuilder, rebuilder.transaction():
@@ -97,7 +97,7 @@ def test_visits_are_not_forgotten_while_their_days_are_rebuilt(conn: Conn) -> No
     assert visits.purge(conn, before=datetime.now(UTC).date(), limit=10) == 1
 
 
-def test_logins_and_idempotency_keys_that_are_over_are_forgotten(conn: Conn) -> None:
+def test_expired_sessions_and_idempotency_keys_are_purged(conn: Conn) -> None:
     player = make_player(conn)
     for days in (-1, 1):
         expires_at = datetime.now(UTC) + timedelta(days=days)

@@ -1,4 +1,4 @@
-"""Who makes generated codes."""
+"""The creator of generated codes."""
 
 import pytest
 from flask import Flask

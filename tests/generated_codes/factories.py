@@ -1,4 +1,4 @@
-"""Generated codes, by HTTP or straight into PostgreSQL, what a reader finds in a picture, and time that goes by."""
+"""Create generated codes over HTTP or in PostgreSQL, decode their images, and let them expire."""
 
 from io import BytesIO
 from typing import Any
@@ -17,12 +17,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def ask(conn: Conn, data: str = DATA, created_by: UUID | None = None, **fields: Any) -> UUID:
-    """A pending code that never expires."""
+    """Insert a pending code that never expires. Return its id."""
     return store.add(conn, created_by, GenerateRequest(data=data, **fields), ttl=None).id
 
 
 def generate(client: Any, maker: SignedInPlayer | None = None, **body: Any) -> Any:
-    """Ask over HTTP."""
+    """Create a code over HTTP."""
     return client.post("/generate", json={"data": DATA} | body, headers=maker.headers if maker else {})
 
 
@@ -31,18 +31,18 @@ def count(conn: Conn, table: str = "generated_codes") -> int:
 
 
 def find(conn: Conn, code_id: UUID) -> GeneratedCode:
-    found = store.find(conn, code_id)
-    assert found is not None
-    return found
+    code = store.find(conn, code_id)
+    assert code is not None
+    return code
 
 
 def expire(conn: Conn, code_id: UUID, by: str = "0") -> None:
-    """Let its time be over: at this very instant, or earlier."""
+    """Let a code expire now, or some time ago."""
     conn.execute("UPDATE generated_codes SET expires_at = now() - %s::interval WHERE id = %s", (by, code_id))
 
 
 def read(png: bytes) -> str:
-    """What an independent decoder reads in a PNG."""
+    """Decode a PNG with an independent decoder."""
     with Image.open(BytesIO(png)) as image:
         (symbol,) = read_barcodes(image)
     return str(symbol.text)

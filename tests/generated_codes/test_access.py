@@ -1,4 +1,4 @@
-"""Who may make, read and delete generated codes."""
+"""Which clients may create, read and delete generated codes."""
 
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ def open_to_all(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     change_settings(app, monkeypatch, generate_requires_auth=False)
 
 
-def test_strangers_may_read_but_not_make(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
+def test_anonymous_clients_read_but_do_not_create(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     assert generate(client).status_code == 401
     url = generate(client, maker).json["image_url"]
 
@@ -28,28 +28,26 @@ def test_strangers_may_read_but_not_make(client: Any, conn: Conn, maker: SignedI
 
 
 @pytest.mark.usefixtures("open_to_all")
-def test_where_it_is_open_anybody_may_make_one_that_nobody_may_delete(
-    client: Any, conn: Conn, maker: SignedInPlayer
-) -> None:
-    made = generate(client)
+def test_codes_of_anonymous_clients_cannot_be_deleted(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
+    created = generate(client)
 
-    assert made.status_code == 201
-    assert find(conn, UUID(made.json["qr_id"])).created_by is None
-    assert client.delete(f"/retrieve/{made.json['qr_id']}").status_code == 401
-    assert client.delete(f"/retrieve/{made.json['qr_id']}", headers=maker.headers).status_code == 403
+    assert created.status_code == 201
+    assert find(conn, UUID(created.json["qr_id"])).created_by is None
+    assert client.delete(f"/retrieve/{created.json['qr_id']}").status_code == 401
+    assert client.delete(f"/retrieve/{created.json['qr_id']}", headers=maker.headers).status_code == 403
 
 
 @pytest.mark.usefixtures("open_to_all")
-def test_where_it_is_open_credentials_still_count(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
-    made = generate(client, maker)
+def test_invalid_credentials_are_rejected_if_login_is_optional(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
+    created = generate(client, maker)
 
-    assert find(conn, UUID(made.json["qr_id"])).created_by == maker.id
+    assert find(conn, UUID(created.json["qr_id"])).created_by == maker.id
     wrong = client.post("/generate", json={"data": DATA}, headers={"Authorization": "Bearer nonsense"})
     assert wrong.status_code == 401
 
 
 @pytest.mark.usefixtures("open_to_all")
-def test_where_it_is_open_keys_belong_to_an_address(client: Any, conn: Conn) -> None:
+def test_anonymous_idempotency_keys_belong_to_an_address(client: Any, conn: Conn) -> None:
     def post(address: str, data: str = DATA) -> Any:
         return client.post(
             "/generate",
@@ -65,7 +63,7 @@ def test_where_it_is_open_keys_belong_to_an_address(client: Any, conn: Conn) -> 
     assert count(conn) == 2
 
 
-def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
+def test_its_creator_deletes_a_code_and_its_images(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     url = f"/retrieve/{ask(conn, created_by=maker.id)}"
     worker.render_pending()
 
@@ -75,7 +73,7 @@ def test_its_maker_deletes_it_with_its_pictures(client: Any, conn: Conn, maker: 
     assert (count(conn), count(conn, "generated_images")) == (0, 0)
 
 
-def test_nobody_else_deletes_it(app: Flask, client: Any, conn: Conn, maker: SignedInPlayer) -> None:
+def test_other_players_cannot_delete_a_code(app: Flask, client: Any, conn: Conn, maker: SignedInPlayer) -> None:
     url = f"/retrieve/{ask(conn, created_by=maker.id)}"
 
     assert client.delete(url, headers=sign_in(app, conn).headers).status_code == 403
@@ -87,11 +85,11 @@ def test_nobody_else_deletes_it(app: Flask, client: Any, conn: Conn, maker: Sign
 @pytest.mark.parametrize(
     "wrong", ["0197a6b0-0000-7000-8000-000000000000", "1", "none", "0" * 32, "%00", "\u0661" * 36], ids=ascii
 )
-def test_what_is_not_there(client: Any, maker: SignedInPlayer, path: str, wrong: str) -> None:
-    """Ids that are unknown, and those that are none: no credentials are needed, so both are 404."""
-    answer = client.get(path.format(wrong))
+def test_unknown_codes_are_not_found(client: Any, maker: SignedInPlayer, path: str, wrong: str) -> None:
+    """Unknown ids and malformed ids. Reading needs no credentials, so both get 404."""
+    response = client.get(path.format(wrong))
 
-    assert answer.status_code == 404
-    assert answer.content_type == "application/problem+json"
+    assert response.status_code == 404
+    assert response.content_type == "application/problem+json"
     assert client.delete(f"/retrieve/{wrong}").status_code == 401
     assert client.delete(f"/retrieve/{wrong}", headers=maker.headers).status_code == 404

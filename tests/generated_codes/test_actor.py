@@ -1,4 +1,4 @@
-"""Workers that draw: everything, once, under races, and after every kind of interruption."""
+"""Workers render every code once: in races, and after interruptions."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.support.concurrency import Rendezvous, run_concurrently, wait_until_b
 from workers import generated_codes as worker
 
 LEASE = timedelta(seconds=30)
-PICTURE = StoredImage("digest", b"picture")
+IMAGE = StoredImage("digest", b"image")
 
 
 def statuses(conn: Conn) -> Counter[str]:
@@ -31,21 +31,21 @@ def end_leases(conn: Conn) -> None:
     conn.execute("UPDATE generated_codes SET lease_until = now() WHERE status = 'pending' AND lease_until IS NOT NULL")
 
 
-def test_one_nudge_draws_everything(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_message_renders_all_codes(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.generated_codes, "batch_size", 4)
-    asked = {ask(conn, f"text {k}"): f"text {k}" for k in range(10)}
+    texts = {ask(conn, f"text {k}"): f"text {k}" for k in range(10)}
 
     worker.render_pending()
 
     assert statuses(conn) == {"ready": 10}
-    for code_id, text in asked.items():
+    for code_id, text in texts.items():
         image = store.get_image(conn, code_id, "png")
         assert image is not None
         assert read(image.data) == text
         assert image.digest == find(conn, code_id).image_spec().digest()
 
 
-def test_drawing_again_changes_nothing(conn: Conn) -> None:
+def test_rendering_again_changes_nothing(conn: Conn) -> None:
     ask(conn)
     worker.render_pending()
     before = conn.execute("SELECT * FROM generated_codes, generated_images").fetchall()
@@ -58,22 +58,21 @@ def test_drawing_again_changes_nothing(conn: Conn) -> None:
 # Races ----------------------------------------------------------------------------------------------------------------
 
 
-def test_workers_side_by_side_draw_each_code_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn: list[UUID] = []
-    draw = image_rendering.render
+def test_concurrent_workers_render_each_code_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[UUID] = []
+    render = image_rendering.render
 
-    def counted(code: GeneratedCode) -> StoredImage:
-        drawn.append(code.id)
-        return draw(code)
+    def render_and_record(code: GeneratedCode) -> StoredImage:
+        rendered.append(code.id)
+        return render(code)
 
-    monkeypatch.setattr(image_rendering, "render", counted)
+    monkeypatch.setattr(image_rendering, "render", render_and_record)
     monkeypatch.setattr(worker.generated_codes, "batch_size", 3)
-    asked = [ask(conn) for _ in range(40)]
+    code_ids = [ask(conn) for _ in range(40)]
 
     run_concurrently([worker.render_pending] * 4)
-    worker.render_pending()  # what a worker left to another that had just gone
 
-    assert sorted(drawn) == sorted(asked)
+    assert sorted(rendered) == sorted(code_ids)
     assert statuses(conn) == {"ready": 40}
 
 
@@ -90,80 +89,80 @@ def test_a_worker_that_lost_its_lease_stores_nothing(
         statement = "SELECT id FROM generated_codes WHERE id = ANY (%s)"
         monkeypatch.setattr(leases, "lock_held", lambda own, _table, _token, ids: own.execute(statement, (ids,)))
 
-    stored = store.settle(conn, late, {code_id: PICTURE})
+    stored = store.settle(conn, late, {code_id: IMAGE})
 
     assert (stored == 0) is is_guarded
     assert statuses(conn) == ({"pending": 1} if is_guarded else {"ready": 1})
 
 
-def test_a_late_picture_does_not_replace_the_one_that_was_shown(conn: Conn) -> None:
+def test_a_late_image_does_not_replace_the_first(conn: Conn) -> None:
     code_id, late = ask(conn), uuid4()
     leases.claim_new(conn, PENDING_CODES, late, LEASE, limit=1)
-    store.store_image(conn, code_id, "png", PICTURE)  # somebody looked at it meanwhile
+    store.store_image(conn, code_id, "png", IMAGE)
 
     assert store.settle(conn, late, {code_id: StoredImage("other", b"other")}) == 0
 
-    assert store.get_image(conn, code_id, "png") == PICTURE
+    assert store.get_image(conn, code_id, "png") == IMAGE
 
 
-def test_who_asks_while_a_worker_draws_is_given_the_picture(app: Flask, client: Any, conn: Conn) -> None:
+def test_a_request_renders_while_a_worker_renders(app: Flask, client: Any, conn: Conn) -> None:
     code_id, token = ask(conn), uuid4()
     (claimed,) = leases.claim_new(conn, PENDING_CODES, token, LEASE, limit=1)
 
-    answer = client.get(f"/retrieve/{code_id}/image")
+    response = client.get(f"/retrieve/{code_id}/image")
 
-    assert answer.status_code == 200
+    assert response.status_code == 200
     assert store.settle(conn, token, {code_id: image_rendering.render(claimed)}) == 0
-    assert client.get(f"/retrieve/{code_id}/image").headers["ETag"] == answer.headers["ETag"]
+    assert client.get(f"/retrieve/{code_id}/image").headers["ETag"] == response.headers["ETag"]
     assert find(conn, code_id).status == "ready"
 
 
-def test_who_asks_while_a_worker_stores_is_given_what_it_stored(app: Flask, conn: Conn) -> None:
-    """Both have drawn; the worker's transaction is open when the other one comes to store."""
+def test_a_request_gets_the_image_that_a_worker_is_storing(app: Flask, conn: Conn) -> None:
+    """Both have rendered. The transaction of the worker is open when the request stores its image."""
     code_id, token = ask(conn), uuid4()
     leases.claim_new(conn, PENDING_CODES, token, LEASE, limit=1)
     ready = Rendezvous()
 
     def store_slowly() -> bytes:
         with db.transaction() as own:
-            store.settle(own, token, {code_id: PICTURE})
+            store.settle(own, token, {code_id: IMAGE})
             ready.wait()
             wait_until_blocked(conn)
-        return PICTURE.data
+        return IMAGE.data
 
-    def look() -> bytes:
+    def request() -> bytes:
         ready.wait()
         return bytes(app.test_client().get(f"/retrieve/{code_id}/image").data)
 
-    assert run_concurrently([store_slowly, look]) == [PICTURE.data, PICTURE.data]
+    assert run_concurrently([store_slowly, request]) == [IMAGE.data, IMAGE.data]
     assert count(conn, "generated_images") == 1
 
 
-def test_many_who_ask_at_once_are_given_the_same(app: Flask, conn: Conn) -> None:
+def test_concurrent_requests_get_the_same_image(app: Flask, conn: Conn) -> None:
     url = f"/retrieve/{ask(conn)}/image"
 
-    answers = run_concurrently([lambda: app.test_client().get(url)] * 8)
+    responses = run_concurrently([lambda: app.test_client().get(url)] * 8)
 
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({(answer.data, answer.headers["ETag"]) for answer in answers}) == 1
+    assert {response.status_code for response in responses} == {200}
+    assert len({(response.data, response.headers["ETag"]) for response in responses}) == 1
     assert count(conn, "generated_images") == 1
 
 
 @pytest.mark.parametrize(
     "write",
     [
-        lambda conn, token, code_id: store.settle(conn, token, {code_id: PICTURE}),
-        lambda conn, token, code_id: store.store_image(conn, code_id, "png", PICTURE),
+        lambda conn, token, code_id: store.settle(conn, token, {code_id: IMAGE}),
+        lambda conn, token, code_id: store.store_image(conn, code_id, "png", IMAGE),
     ],
-    ids=["by a worker", "on the spot"],
+    ids=["by a worker", "by a request"],
 )
-@pytest.mark.parametrize("by", ["its maker", "cleanup"])
-def test_a_code_deleted_while_it_is_drawn_leaves_no_picture(
-    conn: Conn, write: Callable[[Conn, UUID, UUID], Any], by: str
+@pytest.mark.parametrize("deleted_by", ["its creator", "cleanup"])
+def test_a_code_deleted_while_it_is_rendered_leaves_no_image(
+    conn: Conn, write: Callable[[Conn, UUID, UUID], Any], deleted_by: str
 ) -> None:
     code_id, token = ask(conn), uuid4()
     leases.claim_new(conn, PENDING_CODES, token, LEASE, limit=1)
-    if by == "cleanup":
+    if deleted_by == "cleanup":
         expire(conn, code_id)
         store.purge_expired(conn, limit=1)
     else:
@@ -182,7 +181,7 @@ def test_a_code_deleted_while_it_is_drawn_leaves_no_picture(
     [(SystemExit, leases.CRASHED), (ZeroDivisionError("no such luck"), "ZeroDivisionError: no such luck")],
     ids=["kills its worker", "fails"],
 )
-def test_a_code_that_stops_its_worker_is_dead_lettered_and_the_others_are_rendered(
+def test_a_code_that_stops_three_workers_is_dead_lettered(
     conn: Conn, monkeypatch: pytest.MonkeyPatch, error: BaseException, reason: str
 ) -> None:
     codes = [ask(conn) for _ in range(5)]
@@ -207,8 +206,8 @@ def test_a_code_that_stops_its_worker_is_dead_lettered_and_the_others_are_render
     assert row == (codes[2], reason)
 
 
-def test_nothing_is_stored_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The crash between a picture and the end of its transaction."""
+def test_a_crash_before_the_commit_stores_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker crashes between the insertion of an image and the commit."""
     ask(conn)
 
     settle = store.settle
@@ -224,8 +223,8 @@ def test_nothing_is_stored_by_half(conn: Conn, monkeypatch: pytest.MonkeyPatch) 
     assert (statuses(conn), count(conn, "generated_images")) == ({"pending": 1}, 0)
 
 
-def test_a_request_that_came_from_elsewhere_is_drawn_too(conn: Conn) -> None:
-    """A row by hand is pending, and the sweep's nudge finds it."""
+def test_a_row_inserted_by_hand_is_rendered(conn: Conn) -> None:
+    """It is pending, so the next poll finds it."""
     conn.execute("INSERT INTO generated_codes (data, format, size, error_correction) VALUES ('a', 'png', 100, 'L')")
 
     worker.render_pending()
@@ -233,10 +232,10 @@ def test_a_request_that_came_from_elsewhere_is_drawn_too(conn: Conn) -> None:
     assert statuses(conn) == {"ready": 1}
 
 
-def test_the_longest_text_of_each_format_is_drawn(conn: Conn) -> None:
-    asked = GenerateRequest(data="a" * 2_953, size=2_000, error_correction="L")
+def test_the_longest_text_is_rendered_in_each_format(conn: Conn) -> None:
+    params = GenerateRequest(data="a" * 2_953, size=2_000, error_correction="L")
     for as_format in ("png", "svg", "pdf"):
-        ask(conn, asked.data, format=as_format, size=asked.size, error_correction="L")
+        ask(conn, params.data, format=as_format, size=params.size, error_correction="L")
 
     worker.render_pending()
 

@@ -1,4 +1,4 @@
-"""Cleanup: what has expired goes, with its pictures, in batches; nothing else does, however often it runs."""
+"""Cleanup deletes expired codes and their images, in batches, and nothing else."""
 
 import os
 import subprocess
@@ -19,35 +19,35 @@ from workers import cleanup
 from workers import generated_codes as worker
 
 
-def drawn(conn: Conn, n: int) -> list[UUID]:
-    """Codes with their pictures, all of which expired an hour ago."""
-    asked = [ask(conn) for _ in range(n)]
+def make_expired_codes(conn: Conn, n: int) -> list[UUID]:
+    """Create codes with images that expired an hour ago."""
+    code_ids = [ask(conn) for _ in range(n)]
     worker.render_pending()
-    for code_id in asked:
+    for code_id in code_ids:
         expire(conn, code_id, by="1 hour")
-    return asked
+    return code_ids
 
 
-def test_expired_codes_go_with_their_pictures_and_the_report_says_so(conn: Conn) -> None:
-    stays = ask(conn)
-    drawn(conn, 3)
-    row = conn.execute("SELECT sum(octet_length(data)) FROM generated_images WHERE code_id <> %s", (stays,)).fetchone()
+def test_expired_codes_and_images_are_deleted_and_reported(conn: Conn) -> None:
+    active = ask(conn)
+    make_expired_codes(conn, 3)
+    row = conn.execute("SELECT sum(octet_length(data)) FROM generated_images WHERE code_id <> %s", (active,)).fetchone()
     assert row is not None
 
     report = cleanup.purge_all()
 
     assert (report.generated_codes, report.generated_image_bytes) == (3, row[0])
-    assert [code_id for (code_id,) in conn.execute("SELECT id FROM generated_codes")] == [stays]
-    assert [code_id for (code_id,) in conn.execute("SELECT code_id FROM generated_images")] == [stays]
+    assert [code_id for (code_id,) in conn.execute("SELECT id FROM generated_codes")] == [active]
+    assert [code_id for (code_id,) in conn.execute("SELECT code_id FROM generated_images")] == [active]
 
 
-def test_nothing_goes_before_its_time(conn: Conn) -> None:
+def test_active_codes_are_not_deleted(conn: Conn) -> None:
     for expiry in ("now() + interval '1 second' * 30", "'infinity'", "NULL"):
         code_id = ask(conn)
         conn.execute(f"UPDATE generated_codes SET expires_at = {expiry} WHERE id = %s", (code_id,))
     player, code = make_player(conn), make_code(conn)
     submit_scan(conn, player, code)
-    conn.execute("UPDATE events SET at = now() - interval '1 year'")  # no relay has published it
+    conn.execute("UPDATE events SET at = now() - interval '1 year'")
     conn.execute("UPDATE player_scans SET received_at = now() - interval '1 year'")
 
     report = cleanup.purge_all()
@@ -56,25 +56,25 @@ def test_nothing_goes_before_its_time(conn: Conn) -> None:
     assert (count(conn), count(conn, "player_scans"), count(conn, "events")) == (3, 1, 1)
 
 
-def test_it_works_in_batches(conn: Conn) -> None:
-    drawn(conn, 5)
+def test_purge_deletes_in_batches(conn: Conn) -> None:
+    make_expired_codes(conn, 5)
 
-    removed = [store.purge_expired(conn, limit=2) for _ in range(4)]
+    results = [store.purge_expired(conn, limit=2) for _ in range(4)]
 
-    assert [one.codes for one in removed] == [2, 2, 1, 0]
-    assert [one.image_bytes > 0 for one in removed] == [True, True, True, False]
+    assert [result.codes for result in results] == [2, 2, 1, 0]
+    assert [result.image_bytes > 0 for result in results] == [True, True, True, False]
 
 
-def test_all_batches_are_run(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn(conn, 5)
+def test_cleanup_runs_all_batches(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_expired_codes(conn, 5)
     monkeypatch.setattr(cleanup, "CODES_BATCH_SIZE", 2)
 
     assert cleanup.purge_all().generated_codes == 5
     assert count(conn) == 0
 
 
-def test_side_by_side_each_code_is_counted_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn(conn, 60)
+def test_concurrent_cleanups_count_each_code_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_expired_codes(conn, 60)
     monkeypatch.setattr(cleanup, "CODES_BATCH_SIZE", 3)
 
     reports = run_concurrently([cleanup.purge_all] * 4)
@@ -84,7 +84,7 @@ def test_side_by_side_each_code_is_counted_once(conn: Conn, monkeypatch: pytest.
     assert (count(conn), count(conn, "generated_images"), count(conn, "generated_tombstones")) == (0, 0, 60)
 
 
-def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_cleanups_delete_sessions_and_keys_once(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     conn.execute(
         """
         INSERT INTO idempotency_keys (caller_id, key, request_digest, response_status, response_headers,
@@ -107,8 +107,8 @@ def test_side_by_side_sessions_and_keys_go_once(conn: Conn, monkeypatch: pytest.
     assert sum(report.sessions for report in reports) == 200
 
 
-def test_running_it_again_changes_nothing(conn: Conn) -> None:
-    drawn(conn, 2)
+def test_second_cleanup_changes_nothing(conn: Conn) -> None:
+    make_expired_codes(conn, 2)
     cleanup.clean_up()
 
     cleanup.clean_up()
@@ -116,19 +116,19 @@ def test_running_it_again_changes_nothing(conn: Conn) -> None:
     assert set(cleanup.purge_all().__dict__.values()) == {0}
 
 
-def test_it_waits_for_nobody(conn: Conn) -> None:
-    """A code that somebody holds is left for the next run."""
-    held, _free = drawn(conn, 2)
+def test_cleanup_skips_locked_codes(conn: Conn) -> None:
+    """The next run deletes a code that another transaction has locked."""
+    locked, _free = make_expired_codes(conn, 2)
     with db.transaction() as other:
-        other.execute("SELECT FROM generated_codes WHERE id = %s FOR NO KEY UPDATE", (held,))
+        other.execute("SELECT FROM generated_codes WHERE id = %s FOR NO KEY UPDATE", (locked,))
 
         assert store.purge_expired(conn, limit=9).codes == 1
 
     assert store.purge_expired(conn, limit=9).codes == 1
 
 
-def test_a_crash_in_the_middle_leaves_the_code_and_its_picture(conn: Conn) -> None:
-    drawn(conn, 1)
+def test_a_crash_during_the_purge_deletes_nothing(conn: Conn) -> None:
+    make_expired_codes(conn, 1)
 
     def crash() -> None:
         with db.transaction() as own:
@@ -141,15 +141,15 @@ def test_a_crash_in_the_middle_leaves_the_code_and_its_picture(conn: Conn) -> No
     assert (count(conn), count(conn, "generated_images"), count(conn, "generated_tombstones")) == (1, 1, 0)
 
 
-def test_no_picture_is_without_its_code(conn: Conn) -> None:
-    """The schema holds it: there is no moment at which a picture could be left behind."""
+def test_deleting_a_code_deletes_its_images(conn: Conn) -> None:
+    """By a foreign key, so no image is ever without its code."""
     ask(conn)
     worker.render_pending()
     conn.execute("DELETE FROM generated_codes")
     assert count(conn, "generated_images") == 0
 
 
-def test_tombstones_stand_for_a_year(conn: Conn) -> None:
+def test_tombstones_are_purged_after_a_year(conn: Conn) -> None:
     for age in ("364 days", "366 days", "1000 days"):
         conn.execute(
             "INSERT INTO generated_tombstones (id, expires_at) VALUES (%s, now() - %s::interval)", (uuid4(), age)
@@ -159,28 +159,28 @@ def test_tombstones_stand_for_a_year(conn: Conn) -> None:
     assert count(conn, "generated_tombstones") == 1
 
 
-def test_by_hand_it_prints_what_was_removed(conn: Conn) -> None:
-    drawn(conn, 3)
+def test_cleanup_command_prints_its_report(conn: Conn) -> None:
+    make_expired_codes(conn, 3)
 
-    done = run_by_hand()
+    process = run_command()
 
-    assert done.returncode == 0, done.stderr
-    told = {line[:24].strip(): line[24:].strip() for line in done.stdout.splitlines()}
-    assert told["generated codes"] == "3"
-    assert told["idempotency keys"] == "0"
+    assert process.returncode == 0, process.stderr
+    report = {line[:24].strip(): line[24:].strip() for line in process.stdout.splitlines()}
+    assert report["generated codes"] == "3"
+    assert report["idempotency keys"] == "0"
     assert count(conn) == 0
 
 
-def test_by_hand_it_needs_no_redis(conn: Conn) -> None:
-    drawn(conn, 1)
+def test_cleanup_command_needs_no_redis(conn: Conn) -> None:
+    make_expired_codes(conn, 1)
 
-    done = run_by_hand(REDIS_URL="redis://127.0.0.1:1")
+    process = run_command(REDIS_URL="redis://127.0.0.1:1")
 
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     assert count(conn) == 0
 
 
-def run_by_hand(**environment: Any) -> "subprocess.CompletedProcess[str]":
+def run_command(**environment: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "workers.cli.cleanup"],
         cwd=CHECKOUT,

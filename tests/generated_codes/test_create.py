@@ -1,4 +1,4 @@
-"""Asking for a code over HTTP: there at once, drawn by a worker, or refused by the name of the field."""
+"""Create codes over HTTP: pending at first, then rendered by a worker; or rejected with the invalid field."""
 
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -17,78 +17,76 @@ from tests.support.callers import SignedInPlayer
 from workers import generated_codes as worker
 
 
-def test_a_code_is_there_at_once_and_ready_when_a_worker_has_drawn_it(
-    client: Any, conn: Conn, maker: SignedInPlayer
-) -> None:
-    made = generate(client, maker)
+def test_a_code_is_pending_until_a_worker_renders_it(client: Any, conn: Conn, maker: SignedInPlayer) -> None:
+    created = generate(client, maker)
 
-    assert made.status_code == 201
-    code_id = made.json["qr_id"]
+    assert created.status_code == 201
+    code_id = created.json["qr_id"]
     assert UUID(code_id).version == 7
-    assert made.json == {
+    assert created.json == {
         "qr_id": code_id,
         "expires_at": None,
         "status": "pending",
         "image_url": f"/retrieve/{code_id}/image",
     }
-    assert made.headers["Location"] == f"/retrieve/{code_id}"
-    told = {"qr_id": code_id, "status": "pending", "qr_code": f"/retrieve/{code_id}/image", "expires_at": None}
-    assert client.get(f"/retrieve/{code_id}").json == told
+    assert created.headers["Location"] == f"/retrieve/{code_id}"
+    expected = {"qr_id": code_id, "status": "pending", "qr_code": f"/retrieve/{code_id}/image", "expires_at": None}
+    assert client.get(f"/retrieve/{code_id}").json == expected
     worker.render_pending()
-    assert client.get(f"/retrieve/{code_id}").json == told | {"status": "ready"}
-    assert read(client.get(made.json["image_url"]).data) == DATA
+    assert client.get(f"/retrieve/{code_id}").json == expected | {"status": "ready"}
+    assert read(client.get(created.json["image_url"]).data) == DATA
 
 
-def test_it_is_committed_before_anybody_is_nudged(
+def test_the_code_is_committed_before_the_message_is_sent(
     client: Any, maker: SignedInPlayer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    codes_at_submit = []
 
-    def look(message: Message) -> None:
+    def count_codes(message: Message) -> None:
         with db.connection() as other:
-            seen.append((message, count(other)))
+            codes_at_submit.append((message, count(other)))
 
-    monkeypatch.setattr(background_sender, "submit", look)
+    monkeypatch.setattr(background_sender, "submit", count_codes)
     for headers in ({}, {"Idempotency-Key": "k"}):
         client.post("/generate", json={"data": DATA}, headers=maker.headers | headers)
-    assert seen == [(GeneratedCodesPending(), 1), (GeneratedCodesPending(), 2)]
+    assert codes_at_submit == [(GeneratedCodesPending(), 1), (GeneratedCodesPending(), 2)]
 
 
 @pytest.mark.parametrize("hours", [1, 24, 87_600, 24.0])
-def test_it_expires_so_many_hours_after_it_was_made(
+def test_a_code_expires_after_its_expiration_hours(
     client: Any, conn: Conn, maker: SignedInPlayer, hours: float
 ) -> None:
-    told = generate(client, maker, expiration_hours=hours).json["expires_at"]
+    expires_at = generate(client, maker, expiration_hours=hours).json["expires_at"]
 
-    assert told.endswith("Z")
+    assert expires_at.endswith("Z")
     row = conn.execute("SELECT created_at FROM generated_codes").fetchone()
     assert row is not None
-    assert datetime.fromisoformat(told) == row[0].astimezone(UTC) + timedelta(hours=hours)
+    assert datetime.fromisoformat(expires_at) == row[0].astimezone(UTC) + timedelta(hours=hours)
 
 
 @pytest.mark.parametrize(
-    ("as_format", "content_type", "begins"),
+    ("as_format", "content_type", "first_bytes"),
     [("png", "image/png", PNG), ("svg", "image/svg+xml", b"<"), ("pdf", "application/pdf", b"%PDF-")],
 )
-def test_it_is_drawn_as_asked(
-    client: Any, maker: SignedInPlayer, as_format: str, content_type: str, begins: bytes
+def test_the_image_has_the_requested_properties(
+    client: Any, maker: SignedInPlayer, as_format: str, content_type: str, first_bytes: bytes
 ) -> None:
     url = generate(client, maker, format=as_format, size=512, error_correction="H").json["image_url"]
     worker.render_pending()
 
-    answer = client.get(url)
+    response = client.get(url)
 
-    assert answer.status_code == 200
-    assert answer.mimetype == content_type
-    assert answer.data.startswith(begins)
-    assert answer.headers["Content-Disposition"].endswith(f'.{as_format}"')
+    assert response.status_code == 200
+    assert response.mimetype == content_type
+    assert response.data.startswith(first_bytes)
+    assert response.headers["Content-Disposition"].endswith(f'.{as_format}"')
     if as_format == "png":
-        with Image.open(BytesIO(answer.data)) as image:
+        with Image.open(BytesIO(response.data)) as image:
             assert image.size == (512, 512)
 
 
 @pytest.mark.parametrize(
-    ("body", "field", "says"),
+    ("body", "field", "message"),
     [
         ({"data": ""}, "data", "at least 1"),
         ({"data": "a" * 2_954}, "data", "2953"),
@@ -120,33 +118,31 @@ def test_it_is_drawn_as_asked(
     ],
     ids=lambda value: ascii(value)[:50],
 )
-def test_what_cannot_be_is_refused_by_name(
-    client: Any, conn: Conn, maker: SignedInPlayer, body: dict[str, Any], field: str, says: str
+def test_invalid_requests_name_the_field(
+    client: Any, conn: Conn, maker: SignedInPlayer, body: dict[str, Any], field: str, message: str
 ) -> None:
-    answer = generate(client, maker, **body)
+    response = generate(client, maker, **body)
 
-    assert answer.status_code == 422, answer.text
-    (fault,) = answer.json["errors"]
-    assert fault["loc"] == f"body.{field}"
-    assert says in fault["message"]
+    assert response.status_code == 422, response.text
+    (error,) = response.json["errors"]
+    assert error["loc"] == f"body.{field}"
+    assert message in error["message"]
     assert count(conn) == 0
 
 
-@pytest.mark.parametrize(("level", "most"), [("L", 2_953), ("M", 2_331), ("Q", 1_663), ("H", 1_273)])
-def test_each_level_holds_what_the_standard_says(client: Any, maker: SignedInPlayer, level: str, most: int) -> None:
-    made = generate(client, maker, data="a" * most, error_correction=level, size=740)
+@pytest.mark.parametrize(("level", "capacity"), [("L", 2_953), ("M", 2_331), ("Q", 1_663), ("H", 1_273)])
+def test_capacity_of_each_error_correction_level(client: Any, maker: SignedInPlayer, level: str, capacity: int) -> None:
+    created = generate(client, maker, data="a" * capacity, error_correction=level, size=740)
 
-    assert made.status_code == 201
-    assert read(client.get(made.json["image_url"]).data) == "a" * most
+    assert created.status_code == 201
+    assert read(client.get(created.json["image_url"]).data) == "a" * capacity
 
 
-def test_a_drawing_that_divides_pixels_fits_any_size_but_is_not_to_be_had_as_a_png(
-    client: Any, maker: SignedInPlayer
-) -> None:
-    made = generate(client, maker, data="a" * 2_331, format="svg", size=100)
+def test_a_dense_svg_fits_any_size_and_its_png_does_not(client: Any, maker: SignedInPlayer) -> None:
+    created = generate(client, maker, data="a" * 2_331, format="svg", size=100)
 
-    assert made.status_code == 201
-    assert client.get(made.json["image_url"]).status_code == 200
-    refused = client.get(f"/retrieve/{made.json['qr_id']}", headers={"Accept": "image/png"})
-    assert refused.status_code == 406
-    assert "185" in refused.json["detail"]
+    assert created.status_code == 201
+    assert client.get(created.json["image_url"]).status_code == 200
+    response = client.get(f"/retrieve/{created.json['qr_id']}", headers={"Accept": "image/png"})
+    assert response.status_code == 406
+    assert "185" in response.json["detail"]

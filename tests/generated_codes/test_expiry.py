@@ -1,4 +1,4 @@
-"""A code is gone at the instant of its expiry, by the database's clock, whether or not cleanup has run."""
+"""A code expires by the clock of the database, before and after cleanup."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from workers import generated_codes as worker
 from workers.cleanup import purge_all
 
 
-@pytest.fixture(params=["nobody came", "drawn", "cleaned up"])
+@pytest.fixture(params=["pending", "rendered", "cleaned up"])
 def expired(request: pytest.FixtureRequest, conn: Conn, maker: SignedInPlayer) -> str:
-    """The path of a code whose time is over at this very instant."""
+    """Return the path of a code that expires now."""
     code_id = ask(conn, created_by=maker.id)
-    if request.param != "nobody came":
+    if request.param != "pending":
         worker.render_pending()
     expire(conn, code_id)
     if request.param == "cleaned up":
@@ -23,23 +23,21 @@ def expired(request: pytest.FixtureRequest, conn: Conn, maker: SignedInPlayer) -
     return f"/retrieve/{code_id}"
 
 
-def test_it_is_gone_at_the_instant_whether_or_not_cleanup_has_run(
-    client: Any, maker: SignedInPlayer, expired: str
-) -> None:
-    etag = '"whatever the client has"'
-    for answer in (
+def test_an_expired_code_gets_410_before_and_after_cleanup(client: Any, maker: SignedInPlayer, expired: str) -> None:
+    etag = '"any"'
+    for response in (
         client.get(expired),
         client.get(expired, headers={"Accept": "image/png", "If-None-Match": "*"}),
         client.get(f"{expired}/image"),
         client.get(f"{expired}/image", headers={"If-None-Match": etag}),
         client.delete(expired, headers=maker.headers),
     ):
-        assert answer.status_code == 410
-        assert answer.content_type == "application/problem+json"
-        assert answer.headers["Cache-Control"] == "no-store"
+        assert response.status_code == 410
+        assert response.content_type == "application/problem+json"
+        assert response.headers["Cache-Control"] == "no-store"
 
 
-def test_it_is_there_until_the_instant(client: Any, conn: Conn) -> None:
+def test_a_code_is_served_until_its_expiry(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
     conn.execute("UPDATE generated_codes SET expires_at = now() + interval '1 minute'")
 
@@ -48,8 +46,8 @@ def test_it_is_there_until_the_instant(client: Any, conn: Conn) -> None:
     assert client.get(f"/retrieve/{code_id}/image").status_code == 200
 
 
-def test_the_clock_is_the_databases(client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Given a web process whose clock is years off: it is not asked."""
+def test_expiry_uses_the_clock_of_the_database(client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the web process is years ahead."""
     code_id = ask(conn)
     conn.execute("UPDATE generated_codes SET expires_at = now() + interval '1 minute'")
     monkeypatch.setattr("time.time", lambda: 4e9)

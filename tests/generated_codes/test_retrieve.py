@@ -1,4 +1,4 @@
-"""Retrieving over HTTP: what is told, which format, whether it is new, and who draws it."""
+"""Retrieve codes over HTTP: content negotiation, conditional requests, and rendering on request."""
 
 from typing import Any
 
@@ -40,68 +40,76 @@ BROWSER = "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"
         ("image/png;q=0", JSON),
     ],
 )
-def test_the_client_says_what_it_likes_best(client: Any, conn: Conn, accept: str | None, expected: str) -> None:
+def test_accept_header_selects_the_type(client: Any, conn: Conn, accept: str | None, expected: str) -> None:
     url = f"/retrieve/{ask(conn)}"
 
-    answer = client.get(url, headers={} if accept is None else {"Accept": accept})
+    response = client.get(url, headers={} if accept is None else {"Accept": accept})
 
-    assert (answer.status_code, answer.mimetype) == (200, expected)
-    assert answer.headers["Vary"] == "Accept"
+    assert (response.status_code, response.mimetype) == (200, expected)
+    assert response.headers["Vary"] == "Accept"
 
 
-def test_of_pictures_it_likes_alike_the_client_gets_the_one_that_was_asked_for(client: Any, conn: Conn) -> None:
+def test_equal_image_types_prefer_the_requested_format(client: Any, conn: Conn) -> None:
     url = f"/retrieve/{ask(conn, format='pdf')}"
 
     assert client.get(url, headers={"Accept": "image/*, application/pdf"}).mimetype == PDF
     assert client.get(url, headers={"Accept": "image/*"}).mimetype == "image/png"
 
 
-def test_a_picture_that_no_worker_came_to_is_drawn_on_the_spot_and_kept(client: Any, conn: Conn) -> None:
+def test_a_request_renders_and_stores_a_pending_image(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
 
     first = client.get(f"/retrieve/{code_id}/image")
 
     assert read(first.data) == DATA
     assert find(conn, code_id).status == "ready"
-    kept = store.get_image(conn, code_id, "png")
-    assert kept is not None
-    assert kept.data == first.data
+    stored = store.get_image(conn, code_id, "png")
+    assert stored is not None
+    assert stored.data == first.data
     assert worker.generated_codes.run_new() == 0
 
 
-def test_what_is_stored_is_served_whatever_would_be_drawn_today(client: Any, conn: Conn) -> None:
-    """So that a picture and its ETag stay while the renderer changes."""
+def test_a_stored_image_is_served_unchanged(client: Any, conn: Conn) -> None:
+    """A new version of the renderer changes neither the image nor its ETag."""
     code_id = ask(conn)
-    store.store_image(conn, code_id, "png", store.StoredImage("digest-of-old", b"drawn by an older renderer"))
+    store.store_image(conn, code_id, "png", store.StoredImage("digest-of-old", b"rendered by an older version"))
 
-    answer = client.get(f"/retrieve/{code_id}/image")
+    response = client.get(f"/retrieve/{code_id}/image")
 
-    assert answer.data == b"drawn by an older renderer"
-    assert answer.headers["ETag"] == '"digest-of-old"'
+    assert response.data == b"rendered by an older version"
+    assert response.headers["ETag"] == '"digest-of-old"'
 
 
 @pytest.mark.parametrize("path", ["/retrieve/{}/image", "/retrieve/{}"])
-def test_who_has_the_picture_is_told_so(client: Any, conn: Conn, path: str) -> None:
+def test_a_matching_etag_gets_304(client: Any, conn: Conn, path: str) -> None:
     url = path.format(ask(conn))
     first = client.get(url, headers={"Accept": "image/png"})
     etag = first.headers["ETag"]
     assert not etag.startswith("W/")
     assert first.headers["Cache-Control"] == "private, no-cache"
 
-    for has in (etag, f'"other", {etag}', "*"):
-        answer = client.get(url, headers={"Accept": "image/png", "If-None-Match": has})
-        assert (answer.status_code, answer.data) == (304, b"")
-        assert answer.headers["ETag"] == etag
+    for if_none_match in (etag, f'"other", {etag}', "*"):
+        response = client.get(url, headers={"Accept": "image/png", "If-None-Match": if_none_match})
+        assert (response.status_code, response.data) == (304, b"")
+        assert response.headers["ETag"] == etag
     assert client.get(url, headers={"Accept": "image/png", "If-None-Match": '"other"'}).data == first.data
 
 
-def test_the_etag_tells_formats_apart(client: Any, conn: Conn) -> None:
+def test_formats_have_different_etags(client: Any, conn: Conn) -> None:
     url = f"/retrieve/{ask(conn)}"
 
-    assert len({client.get(url, headers={"Accept": kind}).headers["ETag"] for kind in ("image/png", SVG, PDF)}) == 3
+    assert (
+        len(
+            {
+                client.get(url, headers={"Accept": content_type}).headers["ETag"]
+                for content_type in ("image/png", SVG, PDF)
+            }
+        )
+        == 3
+    )
 
 
-def test_heads_are_those_of_the_answers(client: Any, conn: Conn) -> None:
+def test_head_requests_have_the_headers_of_get(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
     worker.render_pending()
     for path, accept in (
@@ -109,37 +117,37 @@ def test_heads_are_those_of_the_answers(client: Any, conn: Conn) -> None:
         (f"/retrieve/{code_id}", SVG),
         (f"/retrieve/{code_id}/image", "*/*"),
     ):
-        got, head = (client.open(path, method=method, headers={"Accept": accept}) for method in ("GET", "HEAD"))
+        get, head = (client.open(path, method=method, headers={"Accept": accept}) for method in ("GET", "HEAD"))
         assert (head.status_code, head.data) == (200, b"")
         for name in ("Content-Type", "Content-Length", "ETag", "Cache-Control"):
-            assert head.headers.get(name) == got.headers.get(name)
+            assert head.headers.get(name) == get.headers.get(name)
 
 
-def test_an_svg_that_is_opened_as_a_page_can_do_nothing(client: Any, conn: Conn) -> None:
-    answer = client.get(f"/retrieve/{ask(conn, '<script>alert(1)</script>', format='svg')}/image")
+def test_an_svg_page_runs_no_script(client: Any, conn: Conn) -> None:
+    response = client.get(f"/retrieve/{ask(conn, '<script>alert(1)</script>', format='svg')}/image")
 
-    assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    assert b"script" not in answer.data
+    assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert b"script" not in response.data
 
 
-def test_a_code_that_was_set_aside_says_so(client: Any, conn: Conn) -> None:
+def test_a_dead_lettered_code_gets_its_error(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
     conn.execute("UPDATE generated_codes SET status = 'failed', last_error = 'ValueError: inside'")
 
     assert client.get(f"/retrieve/{code_id}").json["status"] == "failed"
-    refused = client.get(f"/retrieve/{code_id}/image")
-    assert refused.status_code == 409
-    assert "inside" not in refused.text
+    response = client.get(f"/retrieve/{code_id}/image")
+    assert response.status_code == 409
+    assert "inside" not in response.text
 
 
-def test_a_code_that_may_have_killed_workers_is_not_tried_here(client: Any, conn: Conn) -> None:
+def test_requests_do_not_render_a_code_with_failed_attempts(client: Any, conn: Conn) -> None:
     code_id = ask(conn)
     conn.execute("UPDATE generated_codes SET attempts = 2, lease_until = now()")
 
-    answer = client.get(f"/retrieve/{code_id}/image")
+    response = client.get(f"/retrieve/{code_id}/image")
 
-    assert answer.status_code == 503
-    assert "Retry-After" in answer.headers
+    assert response.status_code == 503
+    assert "Retry-After" in response.headers
     worker.render_pending()
     assert client.get(f"/retrieve/{code_id}/image").status_code == 200

@@ -84,7 +84,7 @@ def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
     ],
     ids=str,
 )
-def test_whoever_is_killed_adds_no_code_twice(
+def test_a_killed_worker_adds_no_code_twice(
     conn: Conn,
     handed_in: Callable[..., UUID],
     monkeypatch: pytest.MonkeyPatch,
@@ -111,7 +111,7 @@ def test_whoever_is_killed_adds_no_code_twice(
     assert left(conn) == 0
 
 
-def test_progress_is_told_on_the_way(
+def test_progress_is_visible_while_an_import_runs(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_id = handed_in(b"code,scan_type\r\n0-bad,chess\r\n" + many(ROWS - 1).split(b"\r\n", 1)[1])
@@ -143,7 +143,7 @@ def test_progress_is_told_on_the_way(
     assert left(conn) == 0
 
 
-def test_an_import_that_kills_its_worker_three_times_is_set_aside(
+def test_an_import_that_kills_three_workers_is_dead_lettered(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the other one goes on."""
@@ -174,7 +174,7 @@ def test_an_import_that_kills_its_worker_three_times_is_set_aside(
     assert left(conn) == 0
 
 
-def test_one_that_fails_in_its_own_way_is_set_aside_with_its_reason(
+def test_an_import_that_fails_is_dead_lettered_with_its_error(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_id = handed_in()
@@ -190,7 +190,7 @@ def test_one_that_fails_in_its_own_way_is_set_aside_with_its_reason(
     assert left(conn) == 0
 
 
-def test_a_database_that_goes_away_costs_no_attempt(
+def test_an_unavailable_database_costs_no_attempt(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_id = handed_in()
@@ -208,7 +208,7 @@ def test_a_database_that_goes_away_costs_no_attempt(
     assert find(conn, import_id).status == "done"
 
 
-def test_many_restarts_are_no_fault_of_an_import_that_gets_on(
+def test_restarts_do_not_exhaust_an_import_with_progress(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "CHUNK_SIZE", 150)
@@ -224,7 +224,7 @@ def test_many_restarts_are_no_fault_of_an_import_that_gets_on(
     assert find(conn, import_id).status == "done"
 
 
-def test_who_stops_gives_back_what_it_holds(
+def test_a_stopping_worker_releases_its_import(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import_id = handed_in()
@@ -245,7 +245,7 @@ def test_who_stops_gives_back_what_it_holds(
     assert find(conn, import_id).status == "done"
 
 
-class TestAWorkerThatWasHalted:
+class TestHaltedWorker:
     """Its lease is over; another has taken the import, and ended it. Then it goes on where it stood."""
 
     def run(self, conn: Conn, hand_in: Callable[..., UUID], patch: pytest.MonkeyPatch, place: str) -> ImportJob:
@@ -274,7 +274,7 @@ class TestAWorkerThatWasHalted:
 
         assert (found.status, found.done, len(found.outcomes)) == ("done", ROWS, 1_000)
 
-    def test_negative_control_without_the_fence_it_takes_the_outcome_back(
+    def test_negative_control_overwrites_the_outcome(
         self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(leases, "renew_lease", lambda own, _table, _token, import_id, _lease: find(own, import_id))
@@ -285,7 +285,7 @@ class TestAWorkerThatWasHalted:
 
 
 @pytest.mark.parametrize("query", ["", "?partial=true"])
-def test_a_code_that_is_made_at_the_last_moment_is_taken(
+def test_a_code_created_before_the_commit_is_taken(
     conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     """Between the look at what is taken and the insertion. What leads to it falls as well."""
@@ -311,7 +311,7 @@ def test_a_code_that_is_made_at_the_last_moment_is_taken(
     assert len(stored(conn)) == (ROWS if query else 1)
 
 
-def test_the_same_codes_at_once_are_added_once(app: Flask, conn: Conn, handed_in: Callable[..., UUID]) -> None:
+def test_concurrent_imports_add_the_same_codes_once(app: Flask, conn: Conn, handed_in: Callable[..., UUID]) -> None:
     """In opposite orders: neither waits for the other for ever."""
     head, *rows = many(ROWS).splitlines(keepends=True)
     imports = [handed_in(head + b"".join(order), "?partial=true") for order in (rows, rows[::-1])]
@@ -325,7 +325,7 @@ def test_the_same_codes_at_once_are_added_once(app: Flask, conn: Conn, handed_in
     assert len(stored(conn)) == ROWS
 
 
-def test_imports_that_are_over_are_kept_for_a_week(conn: Conn, handed_in: Callable[..., UUID]) -> None:
+def test_finished_imports_are_purged_after_a_week(conn: Conn, handed_in: Callable[..., UUID]) -> None:
     imports = [handed_in(many(ROWS, prefix)) for prefix in ("old", "new", "open")]
     worker.run_pending()
     conn.execute("UPDATE imports SET finished_at = now() - interval '8 days' WHERE id = %s", (imports[0],))

@@ -21,7 +21,7 @@ def rows(answer: Any) -> list[tuple[Any, ...]]:
     return [(row["line"], row["status"], row["field"], row["message"]) for row in answer.json["rows"]]
 
 
-def test_a_list_is_made_as_single_codes_are(client: Any, staff: Staff) -> None:
+def test_a_list_creates_codes_like_single_requests(client: Any, staff: Staff) -> None:
     code = DROP | {"code": "spy123", "encounter": PUZZLE, "reward": {"item": "gem", "quantity": 2}, "tags": ["b", "a"]}
 
     answer = bulk(client, staff, code, DROP)
@@ -39,7 +39,7 @@ def test_a_list_is_made_as_single_codes_are(client: Any, staff: Staff) -> None:
     assert client.get(answer.json["status_url"], headers=staff.admin.headers).json == answer.json
 
 
-def test_a_file_is_made_as_single_codes_are(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_file_creates_codes_like_single_requests(client: Any, conn: Conn, staff: Staff) -> None:
     row = {
         "tags": "east|hidden",
         "scan_type": "encounter",
@@ -73,14 +73,14 @@ def test_a_file_is_made_as_single_codes_are(client: Any, conn: Conn, staff: Staf
 
 
 @pytest.mark.parametrize("make", [bulk, lambda c, s: upload(c, s, b"scan_type\n")])
-def test_nothing_is_a_list_too(client: Any, staff: Staff, make: Any) -> None:
+def test_an_empty_list_or_file_is_accepted(client: Any, staff: Staff, make: Any) -> None:
     answer = make(client, staff)
 
     assert answer.status_code == 201
     assert (answer.json["total"], answer.json["rows"], answer.json["progress"]) == (0, [], 1.0)
 
 
-def test_one_bad_row_and_nothing_is_added(client: Any, conn: Conn, staff: Staff) -> None:
+def test_one_invalid_row_rejects_the_import(client: Any, conn: Conn, staff: Staff) -> None:
     answer = upload(
         client, staff, b'scan_type,code,latitude,longitude\nitem_drop,"a1\n1",1,1\nitem_drop,abc,91,0\nx,\n'
     )
@@ -105,7 +105,7 @@ def test_one_bad_row_and_nothing_is_added(client: Any, conn: Conn, staff: Staff)
     assert conn.execute("SELECT FROM imports").rowcount == left(conn) == 0
 
 
-def test_partial_adds_what_is_right(client: Any, conn: Conn, staff: Staff) -> None:
+def test_partial_import_adds_the_valid_rows(client: Any, conn: Conn, staff: Staff) -> None:
     answer = bulk(
         client, staff, DROP | {"code": "abc"}, {"scan_type": "chess"}, DROP | {"code": "abd"}, query="?partial=true"
     )
@@ -116,7 +116,7 @@ def test_partial_adds_what_is_right(client: Any, conn: Conn, staff: Staff) -> No
     assert stored(conn) == {"abc", "abd"}
 
 
-def test_what_is_taken_and_what_stands_there_twice_are_told_apart(client: Any, conn: Conn, staff: Staff) -> None:
+def test_taken_and_repeated_codes_have_different_messages(client: Any, conn: Conn, staff: Staff) -> None:
     make_code(conn, staff.org_id, code="mine")
     make_code(conn, make_org(conn), code="theirs", description="secret")
     data = table(*(DROP | {"code": code} for code in ("mine", "theirs", "new", "new", "New", "mine", "new")))
@@ -135,7 +135,7 @@ def test_what_is_taken_and_what_stands_there_twice_are_told_apart(client: Any, c
     assert stored(conn) == {"mine", "theirs", "new", "New"}
 
 
-def test_a_code_may_lead_to_one_of_the_same_file(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_destination_may_be_in_the_same_file(client: Any, conn: Conn, staff: Staff) -> None:
     make_code(conn, staff.org_id, code="gate")
     make_code(conn, make_org(conn), code="theirs")
     leads = {"a-1": "a-2", "a-2": "gate", "b-1": "b-2", "b-2": "nowhere", "c-1": "theirs", "r-1": "r-2", "r-2": "r-1"}
@@ -148,7 +148,7 @@ def test_a_code_may_lead_to_one_of_the_same_file(client: Any, conn: Conn, staff:
     assert stored(conn) == {"gate", "theirs", "a-1", "a-2", "r-1", "r-2"}
 
 
-def test_a_row_that_leads_nowhere_makes_no_double_of_a_right_one(client: Any, conn: Conn, staff: Staff) -> None:
+def test_an_invalid_row_does_not_repeat_a_valid_one(client: Any, conn: Conn, staff: Staff) -> None:
     """Nor does it take along what leads to the code that they both make."""
     data = table(
         {"code": "abc", "scan_type": "item_drop", "destination_code": "nowhere"},
@@ -166,7 +166,7 @@ def test_a_row_that_leads_nowhere_makes_no_double_of_a_right_one(client: Any, co
     assert stored(conn) == {"abc", "abd"}
 
 
-def test_a_thousand_at_once_and_one_more_by_a_worker(client: Any, conn: Conn, staff: Staff) -> None:
+def test_more_than_a_thousand_rows_are_added_by_a_worker(client: Any, conn: Conn, staff: Staff) -> None:
     answer = upload(client, staff, many(MAX_SYNCHRONOUS_ROWS, "few"))
     assert (answer.status_code, len(answer.json["rows"])) == (201, 1_000)
     assert [fault["loc"] for fault in bulk(client, staff, *[DROP] * (MAX_SYNCHRONOUS_ROWS + 1)).json["errors"]] == [
@@ -195,7 +195,7 @@ def test_a_thousand_at_once_and_one_more_by_a_worker(client: Any, conn: Conn, st
 
 
 @pytest.mark.parametrize("n", [2, MAX_SYNCHRONOUS_ROWS + 2])
-def test_a_repeated_upload_adds_nothing(client: Any, conn: Conn, staff: Staff, n: int) -> None:
+def test_a_retried_upload_adds_nothing(client: Any, conn: Conn, staff: Staff, n: int) -> None:
     data = table(*[DROP] * n)  # whose codes are made: nothing else would tell the second upload from a first
 
     first, again = (upload(client, staff, data, Idempotency_Key="once") for _ in range(2))
@@ -214,7 +214,7 @@ def test_a_repeated_upload_adds_nothing(client: Any, conn: Conn, staff: Staff, n
     assert len(stored(conn)) == n
 
 
-def test_the_same_upload_at_once_is_made_once(app: Flask, conn: Conn, staff: Staff) -> None:
+def test_concurrent_retries_of_an_upload_import_once(app: Flask, conn: Conn, staff: Staff) -> None:
     data = table(DROP, DROP)
 
     answers = run_concurrently([lambda: upload(app.test_client(), staff, data, Idempotency_Key="once")] * 8)
@@ -224,7 +224,7 @@ def test_the_same_upload_at_once_is_made_once(app: Flask, conn: Conn, staff: Sta
     assert len(stored(conn)) == 2
 
 
-def test_statistics_count_what_was_imported(client: Any, staff: Staff) -> None:
+def test_statistics_count_imported_codes(client: Any, staff: Staff) -> None:
     def counted() -> Any:
         return client.get(f"{staff.path}/stats", headers=staff.analyst.headers).json["codes"]
 
@@ -237,7 +237,7 @@ def test_statistics_count_what_was_imported(client: Any, staff: Staff) -> None:
 
 
 @pytest.mark.parametrize(("role", "status"), [("owner", 201), ("admin", 201), ("analyst", 403), ("stranger", 403)])
-def test_files_are_for_admins(client: Any, staff: Staff, role: str, status: int) -> None:
+def test_imports_require_the_admin_role(client: Any, staff: Staff, role: str, status: int) -> None:
     assert upload(client, staff, table(DROP), by=staff[role]).status_code == status
 
 
@@ -250,7 +250,7 @@ def test_an_import_belongs_to_its_organization(app: Flask, client: Any, conn: Co
     assert client.get(theirs, headers=other.owner.headers).status_code == 404
 
 
-def test_only_a_thousand_rows_are_named_failures_first(client: Any, staff: Staff) -> None:
+def test_outcomes_list_a_thousand_rows_failures_first(client: Any, staff: Staff) -> None:
     bad = many(700, "bad").replace(b"item_drop", b"chess").split(b"\n", 1)[1]
     answer = upload(client, staff, many(MAX_SYNCHRONOUS_ROWS, "good") + bad, query="?partial=true")
     worker.run_pending()

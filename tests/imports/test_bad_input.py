@@ -60,15 +60,15 @@ class TestRefused:
         ],
         ids=lambda value: repr(value[:20]),
     )
-    def test_what_is_no_file_of_codes(self, client: Any, staff: Staff, data: bytes, loc: str) -> None:
+    def test_files_without_codes_are_rejected(self, client: Any, staff: Staff, data: bytes, loc: str) -> None:
         assert_refused(upload(client, staff, data, Idempotency_Key="k"), loc)
 
-    def test_what_cannot_be_read_is_refused_as_a_whole(self, client: Any, staff: Staff) -> None:
+    def test_an_unreadable_row_rejects_a_partial_import(self, client: Any, staff: Staff) -> None:
         answer = upload(client, staff, GOOD + b'"never closed', query="?partial=true")
 
         assert_refused(answer, f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}")
 
-    def test_a_byte_too_many(self, client: Any, staff: Staff) -> None:
+    def test_a_body_over_the_limit(self, client: Any, staff: Staff) -> None:
         data = padded(MAX_BYTES + 1)
         assert len(data) == MAX_BYTES + 1
 
@@ -77,7 +77,7 @@ class TestRefused:
         assert answer.status_code == 413
         assert str(MAX_BYTES) in answer.json["detail"]
 
-    def test_a_byte_too_many_by_somebody_who_does_not_say_how_many(self, app: Flask, staff: Staff) -> None:
+    def test_a_chunked_body_over_the_limit(self, app: Flask, staff: Staff) -> None:
         """Chunked: gunicorn says that the end is known when it comes."""
 
         sent = 0
@@ -101,11 +101,11 @@ class TestRefused:
     @pytest.mark.parametrize(
         "content_type", ["application/json", "text/plain", "multipart/form-data", "", "text/csv; charset=latin-1"]
     )
-    def test_another_type(self, client: Any, staff: Staff, content_type: str) -> None:
+    def test_other_content_types_are_rejected(self, client: Any, staff: Staff, content_type: str) -> None:
         assert upload(client, staff, GOOD, Content_Type=content_type).status_code == 415
 
     @pytest.mark.parametrize("partial", ["maybe", "1", "", "True"])
-    def test_a_wrong_query(self, client: Any, staff: Staff, partial: str) -> None:
+    def test_an_invalid_query_is_rejected(self, client: Any, staff: Staff, partial: str) -> None:
         answer = upload(client, staff, GOOD, query=f"?partial={partial}")
 
         assert answer.status_code == 422
@@ -122,7 +122,7 @@ class TestRefused:
         ],
         ids=lambda value: repr(value)[:30],
     )
-    def test_lists(self, client: Any, staff: Staff, codes: list[Any], loc: str) -> None:
+    def test_invalid_lists_name_the_field(self, client: Any, staff: Staff, codes: list[Any], loc: str) -> None:
         answer = bulk(client, staff, *codes)
 
         assert answer.status_code == 422
@@ -139,7 +139,7 @@ class TestRefused:
         assert upload(client, staff, b"\xff", by=staff.member, Content_Type="text/plain").status_code == 403
 
 
-def test_bodies_beyond_the_usual_mebibyte(client: Any, conn: Conn, staff: Staff) -> None:
+def test_bodies_over_one_mebibyte_are_accepted(client: Any, conn: Conn, staff: Staff) -> None:
     """Ten for many codes, in a list or a file; elsewhere one."""
     answer = upload(client, staff, padded(MAX_BYTES))
     assert answer.status_code == 202, answer.text
@@ -149,7 +149,7 @@ def test_bodies_beyond_the_usual_mebibyte(client: Any, conn: Conn, staff: Staff)
     assert answer.status_code == 413
 
 
-def test_a_row_of_ten_thousand_columns_costs_nobody_else(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_row_of_ten_thousand_columns_is_rejected_quickly(client: Any, conn: Conn, staff: Staff) -> None:
     data = HEAD + b"item_drop,a\nitem_drop" + b",x" * 10_000 + b"\nitem_drop,b\n"
 
     answer = upload(client, staff, data, query="?partial=true")

@@ -33,18 +33,18 @@ from tests.imports.sample_codes import BODIES, TEXT
         (" =1", " =1"),
     ],
 )
-def test_formulas_are_neutralized_and_come_back(text: str, cell: str) -> None:
+def test_formulas_are_escaped_and_unescaped(text: str, cell: str) -> None:
     assert escape_formula(text) == cell
     assert unescape_formula(cell) == text
 
 
 @given(TEXT)
-def test_any_text_comes_back(text: str) -> None:
+def test_any_text_survives_a_round_trip(text: str) -> None:
     assert unescape_formula(escape_formula(text)) == text
     assert escape_formula(text)[:1] not in ("=", "+", "-", "@", "\t", "\r") or not text
 
 
-def test_a_quote_that_people_put_before_a_formula_is_taken_off() -> None:
+def test_the_quote_before_a_formula_is_removed() -> None:
     assert unescape_formula("'=1+1") == "=1+1"
     assert unescape_formula("'hello") == "'hello"
 
@@ -89,12 +89,12 @@ def read(**row: str) -> dict[str, Any]:
     ],
     ids=str,
 )
-def test_a_cell_says_what_its_column_knows(row: dict[str, str], body: dict[str, Any]) -> None:
+def test_cells_become_fields(row: dict[str, str], body: dict[str, Any]) -> None:
     assert read(**row) == {"scan_type": None} | body
 
 
 @pytest.mark.parametrize("data", ["{", "{'a': 1}", "NaN", '{"a": NaN}', "[" * 90 + "]" * 90, '{"a": "\\u0000"}'])
-def test_data_that_is_no_json(data: str) -> None:
+def test_invalid_json_is_rejected(data: str) -> None:
     with pytest.raises(csv_cells.InvalidCell) as refused:
         read(encounter_data=data)
     assert refused.value.column == "encounter_data"
@@ -102,7 +102,7 @@ def test_data_that_is_no_json(data: str) -> None:
 
 @settings(max_examples=300)
 @given(BODIES)
-def test_what_is_written_is_read_again(body: dict[str, Any]) -> None:
+def test_written_rows_are_read_unchanged(body: dict[str, Any]) -> None:
     code = rules.validate_code(1, body, generate_code_text).definition
     assert code is not None, body
 
@@ -122,7 +122,7 @@ def through_a_file(code: CodeDefinition) -> rules.RowResult:
     return rules.validate_row(table.columns, row, generate_code_text)
 
 
-def test_numbers_are_no_formulas_and_text_is_none_either() -> None:
+def test_negative_numbers_are_not_escaped() -> None:
     code = CodeDefinition(code="-spy", scan_type=None, latitude=-4.5, longitude=-0.1, description="=HYPERLINK()")
 
     written = csv_cells.write(code)

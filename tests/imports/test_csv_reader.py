@@ -48,7 +48,7 @@ def refused(data: bytes) -> FieldError:
         (b'scan_type,latitude\nx,"52,37"\n', [(2, ["x", "52,37"])]),
     ],
 )
-def test_what_files_look_like(data: bytes, rows: list[Any]) -> None:
+def test_rows_of_a_file(data: bytes, rows: list[Any]) -> None:
     assert read(data) == rows
 
 
@@ -83,7 +83,7 @@ def test_what_files_look_like(data: bytes, rows: list[Any]) -> None:
     ],
     ids=lambda value: repr(value[:40]),
 )
-def test_what_is_refused(data: bytes, loc: str, words: str) -> None:
+def test_invalid_files_name_the_line(data: bytes, loc: str, words: str) -> None:
     fault = refused(data)
 
     assert fault.loc == loc
@@ -91,7 +91,7 @@ def test_what_is_refused(data: bytes, loc: str, words: str) -> None:
     assert len(fault.message) < 700
 
 
-def test_as_many_rows_as_there_may_be() -> None:
+def test_the_maximum_of_rows() -> None:
     assert len(read(HEAD + b"x,\n" * MAX_ROWS + b"\n\n")) == MAX_ROWS
 
 

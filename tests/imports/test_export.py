@@ -38,7 +38,7 @@ def codes(client: Any, staff: Staff) -> dict[str, Any]:
     return found
 
 
-def test_every_code_is_a_row_oldest_first(
+def test_export_has_one_row_per_code_oldest_first(
     client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imports, "PAGE_SIZE", 3)
@@ -54,11 +54,11 @@ def test_every_code_is_a_row_oldest_first(
     assert answer.headers["Content-Disposition"] == f'attachment; filename="qr-codes-{slug[0]}.csv"'
 
 
-def test_no_codes_are_a_header(client: Any, staff: Staff) -> None:
+def test_export_without_codes_is_a_header(client: Any, staff: Staff) -> None:
     assert export(client, staff).data.decode() == ",".join(csv_cells.COLUMNS) + "\r\n"
 
 
-def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_export_is_streamed_without_a_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(imports, "PAGE_SIZE", 2)
     for _ in range(5):
         create(client, staff)
@@ -81,7 +81,7 @@ def test_it_is_streamed_and_holds_no_connection(client: Any, staff: Staff, monke
     assert len(set(pages)) == 3
 
 
-def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_concurrent_exports_are_limited(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
     held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
 
@@ -92,7 +92,7 @@ def test_only_so_many_are_written_at_once(client: Any, staff: Staff, monkeypatch
     assert [export(client, staff).text.count("\r\n") for _ in range(2)] == [1, 1]
 
 
-def test_codes_whose_ids_are_ahead_are_written_too(client: Any, conn: Conn, staff: Staff) -> None:
+def test_export_includes_codes_with_future_ids(client: Any, conn: Conn, staff: Staff) -> None:
     """As gen_random_uuid() gives them."""
     made = [create(client, staff).json["code"] for _ in range(2)]
     conn.execute(
@@ -103,9 +103,7 @@ def test_codes_whose_ids_are_ahead_are_written_too(client: Any, conn: Conn, staf
     assert [row["code"] for row in read(export(client, staff))] == made[::-1]
 
 
-def test_a_destination_that_was_removed_is_left_out_and_the_file_can_be_imported(
-    app: Flask, client: Any, conn: Conn, staff: Staff
-) -> None:
+def test_export_omits_deleted_destinations(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
     """Also one that another organization has since."""
     for code, to in (("gone", None), ("kept", None), ("lost", "gone"), ("found", "kept")):
         assert create(client, staff, code=code, destination_code=to).status_code == 201
@@ -119,7 +117,7 @@ def test_a_destination_that_was_removed_is_left_out_and_the_file_can_be_imported
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 
 
-def test_a_puzzle_as_large_as_one_may_be_comes_back(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
+def test_the_largest_puzzle_survives_a_round_trip(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
     """Its quotes are doubled in the file."""
     puzzle = PUZZLE | {"data": {"letters": [""] * 250_000}}
     made = create(client, staff, scan_type="encounter", encounter=puzzle)
@@ -131,7 +129,7 @@ def test_a_puzzle_as_large_as_one_may_be_comes_back(app: Flask, client: Any, con
 
 
 @pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False)])
-def test_solutions_are_for_those_who_make_codes(client: Any, staff: Staff, role: str, told: bool) -> None:
+def test_only_admins_export_solutions(client: Any, staff: Staff, role: str, told: bool) -> None:
     create(client, staff, scan_type="encounter", encounter=PUZZLE)
 
     answer = export(client, staff, by=staff[role])
@@ -141,7 +139,7 @@ def test_solutions_are_for_those_who_make_codes(client: Any, staff: Staff, role:
     assert read(answer)[0]["encounter_puzzle_type"] == "decryption"
 
 
-def test_no_cell_is_a_formula(client: Any, staff: Staff) -> None:
+def test_exported_formulas_are_escaped(client: Any, staff: Staff) -> None:
     for start in ("=", "+", "-", "@", "\t", "\r"):
         text = f"{start}cmd|' /C calc'!A0"
         create(
@@ -164,7 +162,7 @@ def test_no_cell_is_a_formula(client: Any, staff: Staff) -> None:
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(bodies=st.lists(BODIES, max_size=6, unique_by=lambda body: body["code"]), leads=st.booleans())
-def test_what_is_exported_and_imported_are_the_same_codes(
+def test_exported_codes_are_imported_unchanged(
     app: Flask, client: Any, conn: Conn, staff: Staff, bodies: list[dict[str, Any]], leads: bool
 ) -> None:
     """Once the first ones are deleted; by another organization."""

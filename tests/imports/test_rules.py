@@ -58,7 +58,7 @@ def judged(**row: str) -> tuple[str | None, str | None]:
     ],
     ids=str,
 )
-def test_a_row_is_judged_by_the_rules_of_a_single_code(row: dict[str, str], field: str | None) -> None:
+def test_a_row_follows_the_rules_of_a_single_code(row: dict[str, str], field: str | None) -> None:
     found, message = judged(**{"scan_type": "item_drop"} | row)
 
     assert found == field
@@ -66,14 +66,14 @@ def test_a_row_is_judged_by_the_rules_of_a_single_code(row: dict[str, str], fiel
 
 
 @pytest.mark.parametrize(("cells", "words"), [(("x",), "fewer"), (("x", "", ""), "more")])
-def test_a_row_has_as_many_cells_as_the_header(cells: tuple[str, ...], words: str) -> None:
+def test_a_row_needs_the_cells_of_the_header(cells: tuple[str, ...], words: str) -> None:
     found = validate_row(("scan_type", "code"), CsvRow(2, cells), generate_code_text)
 
     assert found.field is None
     assert found.message == f"has {words} cells than the header, which has 2"
 
 
-def test_a_code_of_a_list_names_its_fields_as_its_body_does() -> None:
+def test_a_code_of_a_list_names_the_fields_of_its_body() -> None:
     assert (
         validate_code(1, {"scan_type": "item_drop", "reward": {"item": "gem"}}, generate_code_text).field
         == "reward.quantity"
@@ -97,7 +97,7 @@ def test_a_code_of_a_list_names_its_fields_as_its_body_does() -> None:
         ([("a", "x"), ("b", "a"), ("a", "y")], ["a", "b"], {0, 1, 2}),
     ],
 )
-def test_codes_that_lead_nowhere(leads: list[Any], known: list[str], found: set[int]) -> None:
+def test_unresolved_destinations(leads: list[Any], known: list[str], found: set[int]) -> None:
     assert strands(leads, known) == found
 
 
@@ -110,7 +110,7 @@ def strands(pairs: list[tuple[str, str]], known: Iterable[str]) -> set[int]:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefghijk"))))
-def test_stranded_is_what_is_left_when_nothing_more_falls(pairs: list[tuple[str, str]]) -> None:
+def test_unresolved_destinations_are_a_fixed_point(pairs: list[tuple[str, str]]) -> None:
     """By the definition: take away what leads to something that no row makes, until nothing does."""
     there = dict(enumerate(pairs))
     while falling := {line for line, (_, to) in there.items() if to not in {code for code, _ in there.values()}}:
@@ -120,7 +120,7 @@ def test_stranded_is_what_is_left_when_nothing_more_falls(pairs: list[tuple[str,
     assert strands(pairs, {code for code, _ in pairs}) == set(range(len(pairs))) - set(there)
 
 
-def test_a_long_chain_falls_at_once() -> None:
+def test_a_long_chain_is_unresolved_without_recursion() -> None:
     chain = [(str(n), str(n + 1)) for n in range(100_000)]
 
     assert len(strands(chain, {code for code, _ in chain})) == 100_000

@@ -53,7 +53,7 @@ def test_a_message_wakes_a_worker(client: Client, conn: Any) -> None:
     assert asked <= pictures(conn)
 
 
-def test_workers_that_are_killed_lose_nothing(server: RunningServer, client: Client, conn: Any) -> None:
+def test_killed_workers_lose_no_code(server: RunningServer, client: Client, conn: Any) -> None:
     """Leases that they leave behind are ended here, rather than waited for."""
     asked: set[str] = set()
     for _ in range(3):
@@ -66,7 +66,7 @@ def test_workers_that_are_killed_lose_nothing(server: RunningServer, client: Cli
     assert asked <= pictures(conn)
 
 
-def test_nothing_is_lost_when_redis_loses_its_data(server: RunningServer, client: Client, conn: Any) -> None:
+def test_codes_survive_the_loss_of_redis_data(server: RunningServer, client: Client, conn: Any) -> None:
     """The message is lost with the queue. The scheduler's poll finds the row."""
     with redis.Redis.from_url(server.urls["REDIS_URL"]) as queue:
         asked = generate(client, 20)
@@ -75,7 +75,7 @@ def test_nothing_is_lost_when_redis_loses_its_data(server: RunningServer, client
         eventually(lambda: asked <= ready(conn))
 
 
-def test_with_a_silent_redis_it_is_made_and_drawn_on_the_spot(server: RunningServer, client: Client) -> None:
+def test_a_silent_redis_delays_no_code(server: RunningServer, client: Client) -> None:
     stopped = server.pids("redis")
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)

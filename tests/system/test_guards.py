@@ -48,7 +48,7 @@ def workers(stage: Stage, log: Path, module: str = "workers.main") -> AbstractCo
     [("leased", ""), ("locked", ""), ("leased", "fence")],
     ids=["leased", "locked", "negative control"],
 )
-def test_a_worker_halted_past_its_lease_finds_its_scan_taken(
+def test_a_worker_halted_past_its_lease_writes_nothing(
     stage_without_workers: Stage, gated: Gated, gate: Path, tmp_path: Path, stops: str, without: str
 ) -> None:
     """With locks it would also hold up everyone's live events, so the relay has its transaction ended."""
@@ -68,7 +68,7 @@ def test_a_worker_halted_past_its_lease_finds_its_scan_taken(
 
 
 @pytest.mark.parametrize("without", ["", "stock"], ids=["guarded", "negative control"])
-def test_two_workers_with_the_last_item_in_hand(
+def test_two_workers_judging_the_last_item(
     stage_without_workers: Stage, gated: Gated, gate: Path, without: str
 ) -> None:
     stage = stage_without_workers

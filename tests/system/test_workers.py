@@ -18,7 +18,7 @@ pytestmark = pytest.mark.system
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.long)])
-def test_a_worker_killed_in_the_middle_of_2000_scans_loses_none_and_judges_none_twice(stage: Stage, kills: int) -> None:
+def test_a_killed_worker_loses_no_scan_and_judges_none_twice(stage: Stage, kills: int) -> None:
     for kill in range(kills):
         with stage.load.under_way(stage.game.scans(2_000, seed=kill)):
             stage.load.until_accepted(1_000)
@@ -29,7 +29,7 @@ def test_a_worker_killed_in_the_middle_of_2000_scans_loses_none_and_judges_none_
 
 
 @pytest.mark.parametrize("halts", [1, pytest.param(10, marks=pytest.mark.long)])
-def test_a_halted_worker_is_replaced_and_changes_nothing_when_it_goes_on(
+def test_a_halted_worker_changes_nothing_when_it_resumes(
     stage: Stage, log_file: Callable[[str], Path], halts: int
 ) -> None:
     """Halted for longer than its lease, at several places of its work."""
