@@ -51,9 +51,9 @@ def _start(day: date, tz: tzinfo) -> datetime:
 
 
 def utc_offsets(tz: tzinfo, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
-    """From when on which offset from UTC holds, between two times in UTC; changes are found to a quarter of an hour.
+    """Return the offsets from UTC between two times in UTC, each with its start. Changes are found to 15 minutes.
 
-    A zone that changes twice within a day, as none does, would be told without the first change.
+    Of two changes within a day, which no zone has, only the second would be found.
     """
     found = [(since, _offset(tz, since))]
     steps = max(0, -((since - until) // DAY))

@@ -1,7 +1,7 @@
-"""Rebuilding: rollups made anew from the scans and visits themselves, a slice of days at a time, beside live folding.
+"""Rebuilds rollups from scans and visits, a slice of days at a time, while new events continue to be rolled up.
 
-A slice is replaced as it has to be at the mark: what was settled or corrected after it is still to be folded, so it is
-taken back from what the scans say now. Folding waits for a slice, and nobody else does.
+A slice gets the counts at the log position of the rollups. Later verdicts and corrections are still to be rolled up, so
+they are subtracted from the counts of the current rows. Only the rollup waits for a slice.
 """
 
 from dataclasses import dataclass
@@ -77,8 +77,10 @@ def next_day(conn: Conn, subjects: RebuildTarget, since: date) -> date | None:
 
 
 def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> int:
-    """Replace what is told of scans of the days from `first` until before `end`; returns how many scans that are. The
-    caller holds the lock, and commits."""
+    """Replace the scan rollups of the days from `first` until before `end`. Return the number of scans.
+
+    The caller holds the lock, and commits.
+    """
     given = _parameters(subjects, first, end)
     mark = event_log.load_position(conn, ROLLUPS) or LOG_START
     for table in ("scan_rollup_15m", "scan_rollup_daily", "scan_rollup_daily_reasons", "scan_daily_players"):
@@ -115,7 +117,7 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
 
 
 def rebuild_visits(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> None:
-    """The same for visits, except for days whose visits were forgotten: there the rollups are all that is left."""
+    """Do the same for visits, except on days whose visits were purged: there only the rollups are left."""
     forgotten: date | None = exactly_one(conn.execute("SELECT max(purged_before) FROM visit_purges"))[0]
     first = max(first, forgotten) if forgotten else first
     if first >= end:
@@ -153,7 +155,7 @@ def _clear(conn: Conn, table: str, given: dict[str, Any]) -> None:
     """Days are whole quarters of an hour, so a slice has the same quarters as days."""
     buckets, days = "at >= %(since)s AND at < %(until)s", "day >= %(day)s AND day < %(end)s"
     which = buckets if table.endswith("_15m") else days
-    conn.execute(f"DELETE FROM {table} WHERE subject_id = ANY(%(ids)s) AND {which}", given)  # noqa: S608 - names of ours
+    conn.execute(f"DELETE FROM {table} WHERE subject_id = ANY(%(ids)s) AND {which}", given)  # noqa: S608 - names from the source code
 
 
 def _parameters(subjects: RebuildTarget, first: date, end: date) -> dict[str, Any]:

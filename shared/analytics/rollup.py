@@ -1,8 +1,7 @@
-"""Folding: what was settled and visited since the last time is added to the rollups, once.
+"""Adds new verdicts and visits to the rollups, each once.
 
-The mark is a place in the event log (another one in the visits), and moves in the transaction that adds. It stays below
-the oldest transaction still running, so nothing can appear behind it. One folds at a time, under an advisory lock: no
-row is locked that settling needs, and nobody who reads waits.
+The log position (one for events, one for visits) moves in the transaction that adds. It stays below the oldest running
+transaction, so no row can appear behind it. An advisory lock serializes rollups: settlement and readers never wait.
 """
 
 from typing import Literal
@@ -55,7 +54,7 @@ def roll_up_visits(conn: Conn, *, limit: int) -> int:
 
 
 def _batch_end(conn: Conn, log: LogName, mark: LogPosition, limit: int) -> tuple[int, LogPosition | None]:
-    """How many rows a batch has, and the last of them. What lies between is fixed: nothing can be inserted there."""
+    """Return the number of rows in the next batch, and the position of the last. No row can be inserted before it."""
     row = conn.execute(
         f"""
         SELECT count(*) OVER (), xid::text::bigint, id FROM (

@@ -1,18 +1,18 @@
 """What is counted, as SQL: facts (an event, a settled scan, a visit) become deltas, and deltas are added to rollups.
 
-Folding, rebuilding and reading the tail use the same words here, so that they cannot count differently.
+Rollup, rebuild and the counts of unaggregated events use the same SQL, so they cannot count differently.
 
 - A scan counts once it is settled, at the time it happened, whatever its verdict.
-- `success`, `held` and `annulled` follow what staff decide: a correction takes back what was, and adds what is.
+- `success`, `held` and `annulled` follow what staff decide: a correction subtracts the old status and adds the new one.
 - The reasons are those of failures, which are final.
-- A scan that was too late counts at the time that its client told, and is neither the first one nor the last.
-- A scan counts for its code and for the code's organization: its subjects. One that names no code counts for nobody.
+- A scan that was too late counts at the time that its client reported, and is neither the first nor the last.
+- A scan counts for its code and for the code's organization: its subjects. One without a code is not counted.
 """
 
 from datetime import date
 
 FIRST_DAY, END_DAY = date(2, 1, 1), date(9998, 1, 1)
-"""What can be told in every time zone. A row that was inserted by hand may lie outside of it, and is not counted."""
+"""Days that every time zone can represent. A row that was inserted by hand may be outside, and is not counted."""
 
 EVENT_FACTS = f"""
     SELECT q.id AS code_id, q.org_id, s.player_id, s.scan_time, coalesce(s.device, 'other') AS device, s.reason,

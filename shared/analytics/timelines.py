@@ -1,6 +1,6 @@
-"""Timelines in PostgreSQL: so many days, each with its counts, whatever happened on them. One statement, one snapshot.
+"""Timelines in PostgreSQL: successive days, each with its counts, also without scans. One statement, one snapshot.
 
-A year is 365 rows of `scan_rollup_daily`, however many scans they stand for. In another time zone than UTC, it is also
+A year is 365 rows of `scan_rollup_daily`, however many scans they count. In another time zone than UTC, it is also
 the rows of `scan_rollup_15m` between the midnights there and in UTC.
 """
 
@@ -17,7 +17,7 @@ from shared.infra.db import Conn, exactly_one
 
 @dataclass(frozen=True)
 class Timeline:
-    """Successive days, and what was counted on each. Players are told in UTC only."""
+    """Successive days and their counts. Players are counted in UTC only."""
 
     days: Sequence[date]
     count: Sequence[int]

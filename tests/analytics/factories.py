@@ -21,7 +21,7 @@ def settle(
     reason: str = "expired",
     device: str | None = None,
 ) -> UUID:
-    """A scan that arrives with its verdict: PostgreSQL itself tells it."""
+    """Insert a scan with its verdict. The trigger appends the event."""
     told = reason if status in ("failure", "held") else None
     scan_id = exactly_one(
         conn.execute(

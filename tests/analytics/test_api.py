@@ -61,10 +61,10 @@ def test_they_are_counted_once_an_hour(conn: Conn, staff: Staff, stats: Any) -> 
     assert again[-1]["cache"]["statistics"] == {"hits": 3, "misses": 1, "hit_ratio": 0.75}
 
 
-def test_what_is_behind_is_kept_for_seconds_only(
+def test_incomplete_counts_are_cached_for_seconds(
     conn: Conn, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So many events wait to be folded that they are left out."""
+    """Too many events are unaggregated, so they are not counted."""
     scan_all(conn, staff)
     with monkeypatch.context() as few:
         few.setattr(unaggregated, "LONGEST", 3)
@@ -92,7 +92,7 @@ def test_codes_that_changed_are_counted_anew_by_every_process(
     assert stats(client=other)["codes"] == 0
 
 
-def test_rollups_made_anew_are_told_at_once(conn: Conn, stats: Any) -> None:
+def test_rebuilt_rollups_are_visible_at_once(conn: Conn, stats: Any) -> None:
     before = stats()["as_of"]
     rebuild_all(conn)
     assert stats()["as_of"] > before
@@ -155,7 +155,7 @@ def test_scans_of_a_removed_code_still_count(client: Any, conn: Conn, staff: Sta
     assert (told["codes"], told["scans"]) == (0, SCANS)
 
 
-def test_with_redis_away_they_are_counted_each_time(
+def test_without_redis_they_are_counted_each_time(
     conn: Conn, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.infra.cache._query", lambda _question: None)

@@ -49,7 +49,7 @@ def test_where_a_day_begins_and_how_long_it_is(tz: str, day: date, starts: str, 
 
 
 @given(ZONES, MOMENTS)
-def test_every_moment_lies_in_its_day(tz: str, at: datetime) -> None:
+def test_every_instant_is_within_its_day(tz: str, at: datetime) -> None:
     local = at.astimezone(ZoneInfo(tz)).date()
     before, start, end, after = day_bounds([local + timedelta(days=k) for k in (-1, 0, 1)], ZoneInfo(tz))
 

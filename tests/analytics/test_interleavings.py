@@ -33,7 +33,7 @@ MOVES = {("held", "success"), ("held", "annulled"), ("success", "annulled")}
 
 
 class Session:
-    """Somebody else's connection, whose transaction stays open until it is told to commit."""
+    """Another connection, whose transaction stays open until a test commits it."""
 
     def __init__(self, conn: Conn) -> None:
         self.conn = conn

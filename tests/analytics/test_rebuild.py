@@ -108,7 +108,7 @@ def test_a_code_made_meanwhile_still_counts_for_its_organization(conn: Conn) -> 
     assert rolled_up(conn) == counted(conn)
 
 
-def test_visits_that_were_forgotten_stay_in_the_rollups(conn: Conn) -> None:
+def test_purged_visits_stay_in_the_rollups(conn: Conn) -> None:
     code = make_code(conn)
     visit(conn, code, NOON - timedelta(days=1))
     visit(conn, code, NOON)
@@ -123,7 +123,7 @@ def test_visits_that_were_forgotten_stay_in_the_rollups(conn: Conn) -> None:
     assert rolled_up(conn) == before
 
 
-def test_a_wrong_id_is_told(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_id_is_reported(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="No code"):
         rebuild_rollups.main(["--code", str(UUID(int=0))])
     with pytest.raises(SystemExit):

@@ -60,7 +60,7 @@ def test_running_again_changes_nothing(conn: Conn) -> None:
         assert_all_counted(conn)
 
 
-def test_a_scan_of_no_code_counts_for_nobody(conn: Conn) -> None:
+def test_a_scan_without_a_code_is_not_counted(conn: Conn) -> None:
     settle(conn, make_player(conn), None, "failure", reason="unknown_code")
     roll_up()
     assert not any(rolled_up(conn).values())

@@ -132,7 +132,7 @@ def test_hours_are_those_of_the_clocks_there(conn: Conn, ask: Any, code: UUID, t
     assert {hour: count for hour, count in enumerate(told) if count} == hours
 
 
-def test_a_scan_dated_long_ago_by_hand_is_told(conn: Conn, code: UUID, staff: Staff) -> None:
+def test_a_scan_dated_long_ago_by_hand_is_reported(conn: Conn, code: UUID, staff: Staff) -> None:
     settle(conn, make_player(conn), code, at=datetime(2, 1, 1, 12, tzinfo=UTC))
     settle(conn, make_player(conn), code)
     roll_up()

@@ -60,7 +60,7 @@ def test_days_are_all_there_in_order_and_zero(ask: Any, code: UUID, period: str,
         assert all(day == {"date": day["date"]} | nothing for day in told["data"])
 
 
-def test_thirty_days_in_utc_unless_told_otherwise(ask: Any) -> None:
+def test_thirty_days_in_utc_by_default(ask: Any) -> None:
     told = ask()
     assert (told["period"], told["tz"], len(told["data"])) == ("30d", "UTC", 30)
 
@@ -115,7 +115,7 @@ def test_a_tail_that_is_too_long_is_left_out_and_as_of_says_so(
     player = make_player(conn)
     settle(conn, player, code, at=now)
     roll_up()
-    monkeypatch.setattr(unaggregated, "LONGEST", 4)  # each is announced, and told once it is settled
+    monkeypatch.setattr(unaggregated, "LONGEST", 4)  # each scan has an event, and another once it is settled
     for _ in range(2):
         settle(conn, player, code, at=now)
     told = ask(tz=tz)
