@@ -213,6 +213,6 @@ ATTACKS = [
     Attack(
         "another creator's generated code, deleted",
         another_makers_picture,
-        without(generated_codes.delete_generated_code, "found.created_by != current_player_id()", "False"),
+        without(generated_codes.delete_generated_code, "code.created_by != current_player_id()", "False"),
     ),
 ]
