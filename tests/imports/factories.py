@@ -1,4 +1,4 @@
-"""Files of codes, handed in over HTTP and run by a worker."""
+"""Upload files and lists of codes over HTTP."""
 
 import csv
 from io import StringIO
@@ -9,7 +9,7 @@ from tests.support.callers import SignedInPlayer, Staff
 
 
 def table(*rows: dict[str, Any], delimiter: str = ",") -> bytes:
-    """Rows as a file; its columns are those of the first one."""
+    """Return rows as a CSV file. Its columns are those of the first row."""
     text = StringIO()
     sheet = csv.DictWriter(text, rows[0], delimiter=delimiter)
     sheet.writeheader()
@@ -17,24 +17,24 @@ def table(*rows: dict[str, Any], delimiter: str = ",") -> bytes:
     return text.getvalue().encode()
 
 
-def many(n: int, prefix: str = "many", **fields: Any) -> bytes:
-    return table(*({"code": f"{prefix}-{k}", "scan_type": "item_drop"} | fields for k in range(n)))
+def many(count: int, prefix: str = "many", **fields: Any) -> bytes:
+    return table(*({"code": f"{prefix}-{k}", "scan_type": "item_drop"} | fields for k in range(count)))
 
 
 def upload(
     client: Any, staff: Staff, data: bytes, by: SignedInPlayer | None = None, query: str = "", **headers: str
 ) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    extra = {name.replace("_", "-"): value for name, value in headers.items()}
     return client.post(
         f"{staff.codes}/import{query}",
         data=data,
-        headers=(by or staff.admin).headers | {"Content-Type": "text/csv"} | named,
+        headers=(by or staff.admin).headers | {"Content-Type": "text/csv"} | extra,
     )
 
 
 def bulk(client: Any, staff: Staff, *codes: Any, query: str = "", **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return client.post(f"{staff.codes}/bulk{query}", json={"codes": list(codes)}, headers=staff.admin.headers | named)
+    extra = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.post(f"{staff.codes}/bulk{query}", json={"codes": list(codes)}, headers=staff.admin.headers | extra)
 
 
 def export(client: Any, staff: Staff, by: SignedInPlayer | None = None) -> Any:
@@ -45,6 +45,6 @@ def stored(conn: Conn) -> set[str]:
     return {str(row[0]) for row in conn.execute("SELECT code FROM qr_codes WHERE deleted_at IS NULL")}
 
 
-def left(conn: Conn) -> int:
-    """Rows that still stand on their way."""
+def staged_rows(conn: Conn) -> int:
+    """Return the number of staged rows and candidates."""
     return sum(conn.execute(f"SELECT FROM {name}").rowcount for name in ("import_rows", "import_candidates"))

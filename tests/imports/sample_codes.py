@@ -1,4 +1,4 @@
-"""Codes of every kind, as those describe them who make them; with the characters that files trip over."""
+"""Bodies of all kinds of codes, with characters that are difficult in files."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -33,14 +33,14 @@ ENCOUNTERS = fields(
     {"puzzle_type": st.sampled_from(["decryption", "pattern", "hacking"]), "difficulty_level": st.integers(1, 10)},
     {
         "data": st.dictionaries(TEXT, VALUES, max_size=3),
-        "solution": TEXT.map("x{}".format),  # of which something is left to compare
+        "solution": TEXT.map("x{}".format),
         "max_attempts": st.integers(1, 2**31 - 1),
     },
 ).filter(lambda puzzle: "solution" not in puzzle or is_solvable(puzzle["puzzle_type"], puzzle["solution"]))
 COUNTS = st.none() | st.integers(1, 2**31 - 1)
-PLACES = st.tuples(st.floats(-90, 90), st.floats(-180, 180), st.booleans())
+COORDINATES = st.tuples(st.floats(-90, 90), st.floats(-180, 180), st.booleans())
 BODIES = st.builds(
-    lambda body, place, urls: body | (urls if body["scan_type"] is None else {}) | _placed(place),
+    lambda body, coordinates, urls: body | (urls if body["scan_type"] is None else {}) | _coordinates(coordinates),
     fields(
         {"code": CODES, "scan_type": st.sampled_from([None, "item_drop", "encounter", "transportation"])},
         {
@@ -59,13 +59,13 @@ BODIES = st.builds(
             "tags": st.lists(TAG, max_size=4),
         },
     ),
-    st.none() | PLACES,
+    st.none() | COORDINATES,
     st.just({"target_url": "http://example.com"}),
 ).filter(lambda body: body.get("starts_at", "") < body.get("expires_at", "~"))
-"""Bodies that are right by themselves."""
+"""Valid bodies."""
 
 
-def _placed(place: tuple[float, float, bool] | None) -> dict[str, Any]:
-    if place is None:
+def _coordinates(coordinates: tuple[float, float, bool] | None) -> dict[str, Any]:
+    if coordinates is None:
         return {}
-    return {"latitude": place[0], "longitude": place[1], "requires_location": place[2]}
+    return {"latitude": coordinates[0], "longitude": coordinates[1], "requires_location": coordinates[2]}

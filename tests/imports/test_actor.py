@@ -1,4 +1,4 @@
-"""Imports run by workers: chunk by chunk, added once, whatever becomes of the worker, and set aside if it was them."""
+"""Workers run imports chunk by chunk and add their codes once, also after crashes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +13,7 @@ from shared.imports import commit, rules, staging, store
 from shared.imports.rules import ImportJob, RowResult
 from shared.infra import db, leases
 from shared.infra.db import Conn
-from tests.imports.factories import left, many, stored, table, upload
+from tests.imports.factories import many, staged_rows, stored, table, upload
 from tests.support.callers import Staff
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org
@@ -26,7 +26,7 @@ DROP = {"scan_type": "item_drop"}
 
 
 class Killed(BaseException):
-    """The process is gone in the middle of it."""
+    """The process was killed."""
 
 
 @pytest.fixture(autouse=True)
@@ -35,23 +35,23 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def handed_in(client: Any, staff: Staff) -> Callable[..., UUID]:
-    """Hands a file in for a worker."""
+def start_import(client: Any, staff: Staff) -> Callable[..., UUID]:
+    """Uploads a file that a worker imports, and returns the id of the import."""
 
-    def hand_in(data: bytes = b"", query: str = "") -> UUID:
-        answer = upload(client, staff, data or many(ROWS), query=query)
-        assert answer.status_code == 202
-        return UUID(answer.json["id"])
+    def start(data: bytes = b"", query: str = "") -> UUID:
+        response = upload(client, staff, data or many(ROWS), query=query)
+        assert response.status_code == 202
+        return UUID(response.json["id"])
 
-    return hand_in
+    return start
 
 
 def find(conn: Conn, import_id: UUID) -> ImportJob:
     org_id = db.exactly_one(conn.execute("SELECT org_id FROM imports WHERE id = %s", (import_id,)))[0]
-    found = store.find(conn, org_id, import_id)
-    if found is None:
+    job = store.find(conn, org_id, import_id)
+    if job is None:
         raise NotFound
-    return found
+    return job
 
 
 def end_leases(conn: Conn) -> None:
@@ -59,7 +59,7 @@ def end_leases(conn: Conn) -> None:
 
 
 def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
-    """The same, but it kills its process when it is called for the `at`-th time."""
+    """Return the function, which kills its process at the call with this number, from 1."""
     calls = 0
 
     def kill(*args: Any, **kwargs: Any) -> Any:
@@ -74,7 +74,7 @@ def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
 
 @pytest.mark.parametrize("query", ["", "?partial=true"])
 @pytest.mark.parametrize(
-    ("place", "name", "at"),
+    ("module", "name", "at"),
     [
         (rules, "validate_row", 1),
         (rules, "validate_row", 700),
@@ -86,69 +86,69 @@ def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
 )
 def test_a_killed_worker_adds_no_code_twice(
     conn: Conn,
-    handed_in: Callable[..., UUID],
+    start_import: Callable[..., UUID],
     monkeypatch: pytest.MonkeyPatch,
     query: str,
-    place: Any,
+    module: Any,
     name: str,
     at: int,
 ) -> None:
-    import_id = handed_in(many(ROWS) + b"bad,chess\r\n" if query else b"", query)
+    import_id = start_import(many(ROWS) + b"bad,chess\r\n" if query else b"", query)
     with monkeypatch.context() as deadly:
-        deadly.setattr(place, name, killing(getattr(place, name), at))
+        deadly.setattr(module, name, killing(getattr(module, name), at))
         with pytest.raises(Killed):
             worker.run_pending()
     assert stored(conn) == set()
     worker.run_pending()
-    assert not find(conn, import_id).is_finished, "leased by the dead"
+    assert not find(conn, import_id).is_finished, "its lease is active"
 
     end_leases(conn)
     worker.run_pending()
 
-    done = find(conn, import_id)
-    assert (done.status, done.done, done.failed) == ("done", ROWS, bool(query))
+    job = find(conn, import_id)
+    assert (job.status, job.done, job.failed) == ("done", ROWS, bool(query))
     assert stored(conn) == {f"many-{k}" for k in range(ROWS)}
-    assert left(conn) == 0
+    assert staged_rows(conn) == 0
 
 
 def test_progress_is_visible_while_an_import_runs(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_id = handed_in(b"code,scan_type\r\n0-bad,chess\r\n" + many(ROWS - 1).split(b"\r\n", 1)[1])
-    seen: list[tuple[Any, ...]] = []
-    advance = store.record_progress
+    import_id = start_import(b"code,scan_type\r\n0-bad,chess\r\n" + many(ROWS - 1).split(b"\r\n", 1)[1])
+    progress: list[tuple[Any, ...]] = []
+    record_progress = store.record_progress
 
-    def look(own: Conn, *args: Any, **kwargs: Any) -> None:
-        told = find(conn, import_id)
-        seen.append(
-            (told.status, told.validated_rows, round(told.progress, 3), len(store.list_failures(conn, import_id)))
+    def observe(own: Conn, *args: Any, **kwargs: Any) -> None:
+        job = find(conn, import_id)
+        progress.append(
+            (job.status, job.validated_rows, round(job.progress, 3), len(store.list_failures(conn, import_id)))
         )
-        advance(own, *args, **kwargs)
+        record_progress(own, *args, **kwargs)
 
-    monkeypatch.setattr(store, "record_progress", look)
+    monkeypatch.setattr(store, "record_progress", observe)
     worker.run_pending()
 
-    assert seen == [
+    assert progress == [
         ("running", 0, 0.0, 0),
         ("running", 300, 0.136, 1),
         ("running", 600, 0.273, 1),
         ("running", 900, 0.409, 1),
     ]
-    told = find(conn, import_id)
-    assert (told.status, told.done, told.failed) == ("failed", 0, 1)
-    assert told.message == "1 row is invalid, of 1,100: nothing was added"
-    assert told.outcomes[0]["line"] == 2
-    assert {outcome["status"] for outcome in told.outcomes[1:]} == {"not_added"}
+    job = find(conn, import_id)
+    assert (job.status, job.done, job.failed) == ("failed", 0, 1)
+    assert job.message == "1 row is invalid, of 1,100: nothing was added"
+    assert job.outcomes[0]["line"] == 2
+    assert {outcome["status"] for outcome in job.outcomes[1:]} == {"not_added"}
     assert stored(conn) == set()
-    assert left(conn) == 0
+    assert staged_rows(conn) == 0
 
 
 def test_an_import_that_kills_three_workers_is_dead_lettered(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the other one goes on."""
-    deadly = handed_in(many(ROWS, "deadly"), "?partial=true")
-    other = handed_in(many(ROWS, "other"))
+    deadly = start_import(many(ROWS, "deadly"), "?partial=true")
+    other = start_import(many(ROWS, "other"))
     judge_row = rules.validate_row
 
     def die(columns: Any, row: Any, mint: Any) -> RowResult:
@@ -167,39 +167,39 @@ def test_an_import_that_kills_three_workers_is_dead_lettered(
         assert kills <= store.PENDING_IMPORTS.max_attempts
 
     assert kills == store.PENDING_IMPORTS.max_attempts
-    told = find(conn, deadly)
-    assert (told.status, told.done, told.message) == ("failed", 0, worker.DEAD_LETTER_MESSAGE)
+    job = find(conn, deadly)
+    assert (job.status, job.done, job.message) == ("failed", 0, worker.DEAD_LETTER_MESSAGE)
     assert db.exactly_one(conn.execute("SELECT last_error FROM imports WHERE id = %s", (deadly,))) == (leases.CRASHED,)
     assert stored(conn) == {f"other-{k}" for k in range(ROWS)}
-    assert left(conn) == 0
+    assert staged_rows(conn) == 0
 
 
 def test_an_import_that_fails_is_dead_lettered_with_its_error(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_id = handed_in()
+    import_id = start_import()
 
     def fail(*_: Any) -> None:
-        raise ZeroDivisionError("no such luck")
+        raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(commit, "commit", fail)
     worker.run_pending()
 
     assert find(conn, import_id).status == "failed"
-    assert db.exactly_one(conn.execute("SELECT last_error FROM imports")) == ("ZeroDivisionError: no such luck",)
-    assert left(conn) == 0
+    assert db.exactly_one(conn.execute("SELECT last_error FROM imports")) == ("ZeroDivisionError: division by zero",)
+    assert staged_rows(conn) == 0
 
 
 def test_an_unavailable_database_costs_no_attempt(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_id = handed_in()
+    import_id = start_import()
 
-    def go_away(*_: Any) -> None:
+    def fail_to_connect(*_: Any) -> None:
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as broken:
-        broken.setattr(commit, "commit", go_away)
+        broken.setattr(commit, "commit", fail_to_connect)
         for _ in range(store.PENDING_IMPORTS.max_attempts + 1):
             with pytest.raises(psycopg.OperationalError):
                 worker.run_pending()
@@ -209,10 +209,10 @@ def test_an_unavailable_database_costs_no_attempt(
 
 
 def test_restarts_do_not_exhaust_an_import_with_progress(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker, "CHUNK_SIZE", 150)
-    import_id = handed_in()
+    import_id = start_import()
     for _ in range(7):
         with monkeypatch.context() as deadly:
             deadly.setattr(rules, "validate_row", killing(rules.validate_row, 151))
@@ -225,13 +225,13 @@ def test_restarts_do_not_exhaust_an_import_with_progress(
 
 
 def test_a_stopping_worker_releases_its_import(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import_id = handed_in()
-    advance = store.record_progress
+    import_id = start_import()
+    record_progress = store.record_progress
 
     def stop(*args: Any, **kwargs: Any) -> None:
-        advance(*args, **kwargs)
+        record_progress(*args, **kwargs)
         worker_lifecycle.stopping.set()
 
     with monkeypatch.context() as stopping:
@@ -246,87 +246,87 @@ def test_a_stopping_worker_releases_its_import(
 
 
 class TestHaltedWorker:
-    """Its lease is over; another has taken the import, and ended it. Then it goes on where it stood."""
+    """Its lease expired, and another worker finished the import. Then it resumes."""
 
-    def run(self, conn: Conn, hand_in: Callable[..., UUID], patch: pytest.MonkeyPatch, place: str) -> ImportJob:
-        import_id = hand_in(table(*[DROP] * ROWS))
-        step = getattr(staging, place)
+    def run(self, conn: Conn, start: Callable[..., UUID], patch: pytest.MonkeyPatch, name: str) -> ImportJob:
+        import_id = start(table(*[DROP] * ROWS))
+        step = getattr(staging, name)
 
-        def halt_behind(*args: Any, **kwargs: Any) -> Any:
-            found = step(*args, **kwargs)
-            patch.setattr(staging, place, step)
+        def halt_after(*args: Any, **kwargs: Any) -> Any:
+            result = step(*args, **kwargs)
+            patch.setattr(staging, name, step)
             end_leases(conn)
             worker.run_pending()
             assert find(conn, import_id).done == ROWS
-            return found
+            return result
 
-        patch.setattr(staging, place, halt_behind)
+        patch.setattr(staging, name, halt_after)
         worker.run_pending()
         assert len(stored(conn)) == ROWS
-        assert left(conn) == 0
+        assert staged_rows(conn) == 0
         return find(conn, import_id)
 
-    @pytest.mark.parametrize("place", ["next_rows", "analyze"])
+    @pytest.mark.parametrize("name", ["next_rows", "analyze"])
     def test_changes_nothing(
-        self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, place: str
+        self, conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, name: str
     ) -> None:
-        found = self.run(conn, handed_in, monkeypatch, place)
+        job = self.run(conn, start_import, monkeypatch, name)
 
-        assert (found.status, found.done, len(found.outcomes)) == ("done", ROWS, 1_000)
+        assert (job.status, job.done, len(job.outcomes)) == ("done", ROWS, 1_000)
 
     def test_negative_control_overwrites_the_outcome(
-        self, conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+        self, conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(leases, "renew_lease", lambda own, _table, _token, import_id, _lease: find(own, import_id))
 
-        found = self.run(conn, handed_in, monkeypatch, "analyze")
+        job = self.run(conn, start_import, monkeypatch, "analyze")
 
-        assert (found.status, found.done, len(found.outcomes)) == ("done", 0, 0)
+        assert (job.status, job.done, len(job.outcomes)) == ("done", 0, 0)
 
 
 @pytest.mark.parametrize("query", ["", "?partial=true"])
 def test_a_code_created_before_the_commit_is_taken(
-    conn: Conn, handed_in: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, query: str
+    conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
-    """Between the look at what is taken and the insertion. What leads to it falls as well."""
+    """After the check for conflicts. Rows whose destination it is become invalid too."""
     data = many(ROWS).replace(b"code,scan_type", b"code,scan_type,destination_code").replace(b"drop\r", b"drop,\r")
-    import_id = handed_in(data + b"lead,transportation,many-5\r\n", query)
+    import_id = start_import(data + b"lead,transportation,many-5\r\n", query)
     counts = commit._counts
-    theirs = make_org(conn)
+    other_org = make_org(conn)
 
-    def overtake(own: Conn, job_id: UUID) -> tuple[int, int]:
-        counted = counts(own, job_id)
+    def create_code_meanwhile(own: Conn, job_id: UUID) -> tuple[int, int]:
+        result = counts(own, job_id)
         if "many-5" not in stored(conn):
-            make_code(conn, theirs, code="many-5")
-        return counted
+            make_code(conn, other_org, code="many-5")
+        return result
 
-    monkeypatch.setattr(commit, "_counts", overtake)
+    monkeypatch.setattr(commit, "_counts", create_code_meanwhile)
     worker.run_pending()
 
-    told = find(conn, import_id)
-    failed = [(row["code"], row["field"], row["message"]) for row in told.outcomes if row["status"] == "failed"]
+    job = find(conn, import_id)
+    failed = [(row["code"], row["field"], row["message"]) for row in job.outcomes if row["status"] == "failed"]
     assert failed[0] == ("many-5", "code", "is taken")
     assert [row[:2] for row in failed[1:]] == [("lead", "destination_code")]
-    assert (told.status, told.done) == (("done", ROWS - 1) if query else ("failed", 0))
+    assert (job.status, job.done) == (("done", ROWS - 1) if query else ("failed", 0))
     assert len(stored(conn)) == (ROWS if query else 1)
 
 
-def test_concurrent_imports_add_the_same_codes_once(app: Flask, conn: Conn, handed_in: Callable[..., UUID]) -> None:
-    """In opposite orders: neither waits for the other for ever."""
+def test_concurrent_imports_add_the_same_codes_once(app: Flask, conn: Conn, start_import: Callable[..., UUID]) -> None:
+    """In opposite orders, without a deadlock."""
     head, *rows = many(ROWS).splitlines(keepends=True)
-    imports = [handed_in(head + b"".join(order), "?partial=true") for order in (rows, rows[::-1])]
+    imports = [start_import(head + b"".join(order), "?partial=true") for order in (rows, rows[::-1])]
 
     run_concurrently([worker.run_pending] * 2)
     worker.run_pending()
 
-    told = [find(conn, import_id) for import_id in imports]
-    assert {one.status for one in told} == {"done"}
-    assert sum(one.done for one in told) == sum(one.failed for one in told) == ROWS
+    jobs = [find(conn, import_id) for import_id in imports]
+    assert {job.status for job in jobs} == {"done"}
+    assert sum(job.done for job in jobs) == sum(job.failed for job in jobs) == ROWS
     assert len(stored(conn)) == ROWS
 
 
-def test_finished_imports_are_purged_after_a_week(conn: Conn, handed_in: Callable[..., UUID]) -> None:
-    imports = [handed_in(many(ROWS, prefix)) for prefix in ("old", "new", "open")]
+def test_finished_imports_are_purged_after_a_week(conn: Conn, start_import: Callable[..., UUID]) -> None:
+    imports = [start_import(many(ROWS, prefix)) for prefix in ("old", "new", "open")]
     worker.run_pending()
     conn.execute("UPDATE imports SET finished_at = now() - interval '8 days' WHERE id = %s", (imports[0],))
     conn.execute("UPDATE imports SET finished_at = now() - interval '6 days' WHERE id = %s", (imports[1],))

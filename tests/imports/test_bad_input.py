@@ -1,4 +1,4 @@
-"""Files that are none, or too much of one: a clear error each, and nothing half done."""
+"""Invalid and oversized uploads get a clear error and change nothing."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +9,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
-from tests.imports.factories import bulk, left, many, stored, upload
+from tests.imports.factories import bulk, many, staged_rows, stored, upload
 from tests.support.callers import Staff
 from web.api.imports import MAX_BYTES
 
@@ -21,27 +21,27 @@ HEAD = b"scan_type,description\n"
 def unchanged(conn: Conn) -> Iterator[None]:
     yield
     assert stored(conn) == set()
-    assert conn.execute("SELECT FROM imports").rowcount == left(conn) == 0
+    assert conn.execute("SELECT FROM imports").rowcount == staged_rows(conn) == 0
     assert conn.execute("SELECT FROM idempotency_keys").rowcount == 0
 
 
 def padded(size: int) -> bytes:
-    """A good file of so many bytes."""
+    """Return a valid file of this size in bytes."""
     rows = (size - len(HEAD)) // 1_000 - 1
     data = HEAD + (b"item_drop," + b"a" * 989 + b"\n") * rows
     rest = size - len(data)
     return data + b"item_drop," + b"a" * (rest - 11) + b"\n"
 
 
-def assert_refused(answer: Any, loc: str) -> None:
-    assert answer.status_code == 422, answer.text
-    assert answer.content_type == "application/problem+json"
-    assert answer.json["errors"][0]["loc"] == loc
-    assert len(answer.data) < 2_000
+def assert_rejected(response: Any, loc: str) -> None:
+    assert response.status_code == 422, response.text
+    assert response.content_type == "application/problem+json"
+    assert response.json["errors"][0]["loc"] == loc
+    assert len(response.data) < 2_000
 
 
 @pytest.mark.usefixtures("unchanged")
-class TestRefused:
+class TestRejected:
     @pytest.mark.parametrize(
         ("data", "loc"),
         [
@@ -61,25 +61,24 @@ class TestRefused:
         ids=lambda value: repr(value[:20]),
     )
     def test_files_without_codes_are_rejected(self, client: Any, staff: Staff, data: bytes, loc: str) -> None:
-        assert_refused(upload(client, staff, data, Idempotency_Key="k"), loc)
+        assert_rejected(upload(client, staff, data, Idempotency_Key="k"), loc)
 
     def test_an_unreadable_row_rejects_a_partial_import(self, client: Any, staff: Staff) -> None:
-        answer = upload(client, staff, GOOD + b'"never closed', query="?partial=true")
+        response = upload(client, staff, GOOD + b'"never closed', query="?partial=true")
 
-        assert_refused(answer, f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}")
+        assert_rejected(response, f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}")
 
     def test_a_body_over_the_limit(self, client: Any, staff: Staff) -> None:
         data = padded(MAX_BYTES + 1)
         assert len(data) == MAX_BYTES + 1
 
-        answer = upload(client, staff, data)
+        response = upload(client, staff, data)
 
-        assert answer.status_code == 413
-        assert str(MAX_BYTES) in answer.json["detail"]
+        assert response.status_code == 413
+        assert str(MAX_BYTES) in response.json["detail"]
 
     def test_a_chunked_body_over_the_limit(self, app: Flask, staff: Staff) -> None:
-        """Chunked: gunicorn says that the end is known when it comes."""
-
+        """Without Content-Length, gunicorn marks the input as terminated."""
         sent = 0
 
         class Endless:
@@ -106,10 +105,10 @@ class TestRefused:
 
     @pytest.mark.parametrize("partial", ["maybe", "1", "", "True"])
     def test_an_invalid_query_is_rejected(self, client: Any, staff: Staff, partial: str) -> None:
-        answer = upload(client, staff, GOOD, query=f"?partial={partial}")
+        response = upload(client, staff, GOOD, query=f"?partial={partial}")
 
-        assert answer.status_code == 422
-        assert answer.json["errors"][0]["loc"] == "query.partial"
+        assert response.status_code == 422
+        assert response.json["errors"][0]["loc"] == "query.partial"
 
     @pytest.mark.parametrize(
         ("codes", "loc"),
@@ -123,10 +122,10 @@ class TestRefused:
         ids=lambda value: repr(value)[:30],
     )
     def test_invalid_lists_name_the_field(self, client: Any, staff: Staff, codes: list[Any], loc: str) -> None:
-        answer = bulk(client, staff, *codes)
+        response = bulk(client, staff, *codes)
 
-        assert answer.status_code == 422
-        assert answer.json["errors"][0]["loc"] == loc
+        assert response.status_code == 422
+        assert response.json["errors"][0]["loc"] == loc
 
     def test_a_list_of_more_than_ten_mebibytes(self, client: Any, staff: Staff) -> None:
         assert (
@@ -140,22 +139,22 @@ class TestRefused:
 
 
 def test_bodies_over_one_mebibyte_are_accepted(client: Any, conn: Conn, staff: Staff) -> None:
-    """Ten for many codes, in a list or a file; elsewhere one."""
-    answer = upload(client, staff, padded(MAX_BYTES))
-    assert answer.status_code == 202, answer.text
-    answer = bulk(client, staff, *[{"scan_type": "item_drop", "description": "a" * 2_000}] * 1_000)
-    assert answer.status_code == 201
-    answer = client.post(staff.codes, json={"scan_type": "item_drop", "x": "a" * 2**20}, headers=staff.admin.headers)
-    assert answer.status_code == 413
+    """Imports accept ten, other requests one."""
+    response = upload(client, staff, padded(MAX_BYTES))
+    assert response.status_code == 202, response.text
+    response = bulk(client, staff, *[{"scan_type": "item_drop", "description": "a" * 2_000}] * 1_000)
+    assert response.status_code == 201
+    response = client.post(staff.codes, json={"scan_type": "item_drop", "x": "a" * 2**20}, headers=staff.admin.headers)
+    assert response.status_code == 413
 
 
-def test_a_row_of_ten_thousand_columns_is_rejected_quickly(client: Any, conn: Conn, staff: Staff) -> None:
+def test_a_row_of_ten_thousand_columns_fails_alone(client: Any, conn: Conn, staff: Staff) -> None:
     data = HEAD + b"item_drop,a\nitem_drop" + b",x" * 10_000 + b"\nitem_drop,b\n"
 
-    answer = upload(client, staff, data, query="?partial=true")
+    response = upload(client, staff, data, query="?partial=true")
 
     assert (
-        answer.json["rows"][0] | {"line": 3, "message": "has more cells than the header, which has 2"}
-        == (answer.json["rows"][0])
+        response.json["rows"][0] | {"line": 3, "message": "has more cells than the header, which has 2"}
+        == (response.json["rows"][0])
     )
-    assert (answer.json["done"], answer.json["failed"]) == (2, 1)
+    assert (response.json["done"], response.json["failed"]) == (2, 1)

@@ -1,4 +1,4 @@
-"""Codes as cells and back: nothing is lost, nothing is computed by a spreadsheet."""
+"""Codes become cells and cells codes, without loss and without formulas."""
 
 import csv
 from io import BytesIO, StringIO
@@ -24,7 +24,7 @@ from tests.imports.sample_codes import BODIES, TEXT
         ("@sum", "'@sum"),
         ("\tx", "'\tx"),
         ("\rx", "'\rx"),
-        ("'=1", "''=1"),  # or it would lose its own quote
+        ("'=1", "''=1"),
         ("''=1", "'''=1"),
         ("'quoted'", "'quoted'"),
         ("'", "'"),
@@ -95,9 +95,9 @@ def test_cells_become_fields(row: dict[str, str], body: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("data", ["{", "{'a': 1}", "NaN", '{"a": NaN}', "[" * 90 + "]" * 90, '{"a": "\\u0000"}'])
 def test_invalid_json_is_rejected(data: str) -> None:
-    with pytest.raises(csv_cells.InvalidCell) as refused:
+    with pytest.raises(csv_cells.InvalidCell) as rejected:
         read(encounter_data=data)
-    assert refused.value.column == "encounter_data"
+    assert rejected.value.column == "encounter_data"
 
 
 @settings(max_examples=300)

@@ -1,4 +1,4 @@
-"""Files read row by row: what they may look like, and what is refused by its line."""
+"""Read files row by row. Errors name the line."""
 
 import tracemalloc
 from io import BytesIO
@@ -16,11 +16,11 @@ def read(data: bytes) -> list[tuple[int, list[str]]]:
     return [(row.line, list(row.cells)) for row in open_csv(BytesIO(data)).rows]
 
 
-def refused(data: bytes) -> FieldError:
+def rejected(data: bytes) -> FieldError:
     with pytest.raises(Invalid) as error:
         read(data)
-    (fault,) = error.value.field_errors
-    return fault
+    (error,) = error.value.field_errors
+    return error
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def refused(data: bytes) -> FieldError:
         (HEAD + b"\n\r\n,\nx,\n\n", [(5, ["x", ""])]),
         (HEAD + b'x,a"b\n', [(2, ["x", 'a"b'])]),
         (HEAD + b"x\n", [(2, ["x"])]),
-        (HEAD + b"x,a,b,c,d\n", [(2, ["x", "a", "b"])]),  # one too many says it
+        (HEAD + b"x,a,b,c,d\n", [(2, ["x", "a", "b"])]),
         (HEAD + b"x,a,,\n", [(2, ["x", "a", ""])]),
         (b"scan_type,description,, \nx,a,,\ny,b\nz,c,\n", [(2, ["x", "a"]), (3, ["y", "b"]), (4, ["z", "c"])]),
         (b"scan_type,description,,\nx,a,b,\ny,b,,,\n", [(2, ["x", "a", "b"]), (3, ["y", "b", ""])]),
@@ -84,11 +84,11 @@ def test_rows_of_a_file(data: bytes, rows: list[Any]) -> None:
     ids=lambda value: repr(value[:40]),
 )
 def test_invalid_files_name_the_line(data: bytes, loc: str, words: str) -> None:
-    fault = refused(data)
+    error = rejected(data)
 
-    assert fault.loc == loc
-    assert words in fault.message
-    assert len(fault.message) < 700
+    assert error.loc == loc
+    assert words in error.message
+    assert len(error.message) < 700
 
 
 def test_the_maximum_of_rows() -> None:

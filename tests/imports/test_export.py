@@ -1,4 +1,4 @@
-"""Codes written to a file, and the same codes read from it."""
+"""Export codes to a file, and import the same codes from it."""
 
 import csv
 from io import StringIO
@@ -13,7 +13,7 @@ from shared.codes import store
 from shared.imports import csv_cells
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE, create
-from tests.imports.factories import bulk, export, left, stored, upload
+from tests.imports.factories import bulk, export, staged_rows, stored, upload
 from tests.imports.sample_codes import BODIES
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_org
@@ -21,37 +21,37 @@ from web.api import imports
 from web.http import file_responses
 
 
-def read(answer: Any) -> list[dict[str, str]]:
-    return list(csv.DictReader(StringIO(answer.data.decode(), newline="")))
+def read(response: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(response.data.decode(), newline="")))
 
 
 def codes(client: Any, staff: Staff) -> dict[str, Any]:
-    """Every code of an organization by its text, without what import gives anew."""
-    answer = client.get(f"{staff.codes}?limit=200", headers=staff.admin.headers)
-    found = {}
-    for code in answer.json["items"]:
+    """Return the codes of an organization by their text, without the fields that an import sets anew."""
+    response = client.get(f"{staff.codes}?limit=200", headers=staff.admin.headers)
+    codes_by_text = {}
+    for code in response.json["items"]:
         for name in ("id", "created_at", "updated_at", "image_url"):
             del code[name]
         if code["encounter"]:
             del code["encounter"]["id"]
-        found[code["code"]] = code
-    return found
+        codes_by_text[code["code"]] = code
+    return codes_by_text
 
 
 def test_export_has_one_row_per_code_oldest_first(
     client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(imports, "PAGE_SIZE", 3)
-    made = [create(client, staff).json["code"] for _ in range(7)]
+    created = [create(client, staff).json["code"] for _ in range(7)]
     make_code(conn, make_org(conn))
 
-    answer = export(client, staff)
+    response = export(client, staff)
 
-    assert [row["code"] for row in read(answer)] == made
-    assert answer.content_type == "text/csv; charset=utf-8"
+    assert [row["code"] for row in read(response)] == created
+    assert response.content_type == "text/csv; charset=utf-8"
     slug = conn.execute("SELECT slug FROM organizations WHERE id = %s", (staff.org_id,)).fetchone()
     assert slug is not None
-    assert answer.headers["Content-Disposition"] == f'attachment; filename="qr-codes-{slug[0]}.csv"'
+    assert response.headers["Content-Disposition"] == f'attachment; filename="qr-codes-{slug[0]}.csv"'
 
 
 def test_export_without_codes_is_a_header(client: Any, staff: Staff) -> None:
@@ -70,14 +70,14 @@ def test_export_is_streamed_without_a_connection(client: Any, staff: Staff, monk
         return oldest_first(*args, **kwargs)
 
     monkeypatch.setattr(store, "list_range", note)
-    answer = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
-    pieces = iter(answer.response)
-    first = next(pieces)
+    response = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
+    pages = iter(response.response)
+    first = next(pages)
 
     assert first.count(b"\r\n") == 3
     assert len(pages) == 1
-    create(client, staff)  # later than the export
-    assert sum(piece.count(b"\r\n") for piece in pieces) == 3
+    create(client, staff)
+    assert sum(piece.count(b"\r\n") for piece in pages) == 3
     assert len(set(pages)) == 3
 
 
@@ -85,26 +85,26 @@ def test_concurrent_exports_are_limited(client: Any, staff: Staff, monkeypatch: 
     monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(1))
     held = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
 
-    refused = export(client, staff)
+    rejected = export(client, staff)
 
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "2")
+    assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "2")
     held.close()
     assert [export(client, staff).text.count("\r\n") for _ in range(2)] == [1, 1]
 
 
 def test_export_includes_codes_with_future_ids(client: Any, conn: Conn, staff: Staff) -> None:
-    """As gen_random_uuid() gives them."""
-    made = [create(client, staff).json["code"] for _ in range(2)]
+    """As ids of gen_random_uuid() are."""
+    created = [create(client, staff).json["code"] for _ in range(2)]
     conn.execute(
         "UPDATE qr_codes SET id = 'ffffffff-ffff-4fff-bfff-ffffffffffff' WHERE org_id = %s AND code = %s",
-        (staff.org_id, made[0]),
+        (staff.org_id, created[0]),
     )
 
-    assert [row["code"] for row in read(export(client, staff))] == made[::-1]
+    assert [row["code"] for row in read(export(client, staff))] == created[::-1]
 
 
 def test_export_omits_deleted_destinations(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
-    """Also one that another organization has since."""
+    """Also if another organization has a code of this text by now."""
     for code, to in (("gone", None), ("kept", None), ("lost", "gone"), ("found", "kept")):
         assert create(client, staff, code=code, destination_code=to).status_code == 201
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE code = 'gone'")
@@ -118,25 +118,25 @@ def test_export_omits_deleted_destinations(app: Flask, client: Any, conn: Conn, 
 
 
 def test_the_largest_puzzle_survives_a_round_trip(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
-    """Its quotes are doubled in the file."""
+    """The file doubles its quotes."""
     puzzle = PUZZLE | {"data": {"letters": [""] * 250_000}}
-    made = create(client, staff, scan_type="encounter", encounter=puzzle)
-    assert made.status_code == 201, made.text
+    created = create(client, staff, scan_type="encounter", encounter=puzzle)
+    assert created.status_code == 201, created.text
     exported = export(client, staff)
     conn.execute("UPDATE qr_codes SET deleted_at = now()")
 
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 
 
-@pytest.mark.parametrize(("role", "told"), [("owner", True), ("admin", True), ("analyst", False)])
-def test_only_admins_export_solutions(client: Any, staff: Staff, role: str, told: bool) -> None:
+@pytest.mark.parametrize(("role", "has_solutions"), [("owner", True), ("admin", True), ("analyst", False)])
+def test_only_admins_export_solutions(client: Any, staff: Staff, role: str, has_solutions: bool) -> None:
     create(client, staff, scan_type="encounter", encounter=PUZZLE)
 
-    answer = export(client, staff, by=staff[role])
+    response = export(client, staff, by=staff[role])
 
-    assert ("open sesame" in answer.text) is told
-    assert ("encounter_solution" in answer.text) is told
-    assert read(answer)[0]["encounter_puzzle_type"] == "decryption"
+    assert ("open sesame" in response.text) is has_solutions
+    assert ("encounter_solution" in response.text) is has_solutions
+    assert read(response)[0]["encounter_puzzle_type"] == "decryption"
 
 
 def test_exported_formulas_are_escaped(client: Any, staff: Staff) -> None:
@@ -165,24 +165,24 @@ def test_exported_formulas_are_escaped(client: Any, staff: Staff) -> None:
 def test_exported_codes_are_imported_unchanged(
     app: Flask, client: Any, conn: Conn, staff: Staff, bodies: list[dict[str, Any]], leads: bool
 ) -> None:
-    """Once the first ones are deleted; by another organization."""
+    """By another organization, after the codes are deleted."""
     if leads and len(bodies) > 1:
         bodies = [body | {"destination_code": bodies[k - 1]["code"]} for k, body in enumerate(bodies)]
     other = make_staff(app, conn)
     try:
-        made = bulk(client, staff, *bodies)
-        assert made.status_code == 201, made.text
+        created = bulk(client, staff, *bodies)
+        assert created.status_code == 201, created.text
         before = codes(client, staff)
         exported = export(client, staff).data
         conn.execute("UPDATE qr_codes SET deleted_at = now()")
 
-        answer = upload(client, other, exported)
+        response = upload(client, other, exported)
 
-        assert answer.status_code == 201, answer.text
+        assert response.status_code == 201, response.text
         assert codes(client, other) == before
         assert list(codes(client, other)) == list(before), "in the same order"
         assert export(client, other).data == exported
     finally:
         conn.execute("UPDATE qr_codes SET deleted_at = now()")
     assert stored(conn) == set()
-    assert left(conn) == 0
+    assert staged_rows(conn) == 0

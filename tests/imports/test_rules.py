@@ -1,4 +1,4 @@
-"""What becomes of a row, and of codes that lead to each other."""
+"""How rows are validated, and which destinations are unresolved."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ from shared.imports.rules import unresolved_destinations, validate_code, validat
 PUZZLE = {"encounter_puzzle_type": "pattern", "encounter_difficulty_level": "1"}
 
 
-def judged(**row: str) -> tuple[str | None, str | None]:
-    found = validate_row(tuple(row), CsvRow(7, tuple(row.values())), generate_code_text)
-    assert found.line == 7
-    assert (found.definition is None) is (found.message is not None)
-    return found.field, found.message
+def validate(**row: str) -> tuple[str | None, str | None]:
+    result = validate_row(tuple(row), CsvRow(7, tuple(row.values())), generate_code_text)
+    assert result.line == 7
+    assert (result.definition is None) is (result.message is not None)
+    return result.field, result.message
 
 
 @pytest.mark.parametrize(
@@ -59,18 +59,18 @@ def judged(**row: str) -> tuple[str | None, str | None]:
     ids=str,
 )
 def test_a_row_follows_the_rules_of_a_single_code(row: dict[str, str], field: str | None) -> None:
-    found, message = judged(**{"scan_type": "item_drop"} | row)
+    invalid_field, message = validate(**{"scan_type": "item_drop"} | row)
 
-    assert found == field
+    assert invalid_field == field
     assert (message is None) is (field is None)
 
 
 @pytest.mark.parametrize(("cells", "words"), [(("x",), "fewer"), (("x", "", ""), "more")])
 def test_a_row_needs_the_cells_of_the_header(cells: tuple[str, ...], words: str) -> None:
-    found = validate_row(("scan_type", "code"), CsvRow(2, cells), generate_code_text)
+    result = validate_row(("scan_type", "code"), CsvRow(2, cells), generate_code_text)
 
-    assert found.field is None
-    assert found.message == f"has {words} cells than the header, which has 2"
+    assert result.field is None
+    assert result.message == f"has {words} cells than the header, which has 2"
 
 
 def test_a_code_of_a_list_names_the_fields_of_its_body() -> None:
@@ -84,7 +84,7 @@ def test_a_code_of_a_list_names_the_fields_of_its_body() -> None:
 
 
 @pytest.mark.parametrize(
-    ("leads", "known", "found"),
+    ("transports", "known", "unresolved"),
     [
         ([], [], set()),
         ([("a", "b")], ["b"], set()),
@@ -97,12 +97,12 @@ def test_a_code_of_a_list_names_the_fields_of_its_body() -> None:
         ([("a", "x"), ("b", "a"), ("a", "y")], ["a", "b"], {0, 1, 2}),
     ],
 )
-def test_unresolved_destinations(leads: list[Any], known: list[str], found: set[int]) -> None:
-    assert strands(leads, known) == found
+def test_unresolved_destinations(transports: list[Any], known: list[str], unresolved: set[int]) -> None:
+    assert unresolved_rows(transports, known) == unresolved
 
 
-def strands(pairs: list[tuple[str, str]], known: Iterable[str]) -> set[int]:
-    """Of rows by their place."""
+def unresolved_rows(pairs: list[tuple[str, str]], known: Iterable[str]) -> set[int]:
+    """Return the indexes of unresolved rows."""
     rows = [(line, code, to) for line, (code, to) in enumerate(pairs)]
     return unresolved_destinations(
         rows, known, {code: n for code, n in Counter(code for code, _ in pairs).items() if n > 1}
@@ -111,16 +111,16 @@ def strands(pairs: list[tuple[str, str]], known: Iterable[str]) -> set[int]:
 
 @given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("abcdefghijk"))))
 def test_unresolved_destinations_are_a_fixed_point(pairs: list[tuple[str, str]]) -> None:
-    """By the definition: take away what leads to something that no row makes, until nothing does."""
+    """Compare with the definition: remove rows whose destination no row creates, until none is left."""
     there = dict(enumerate(pairs))
     while falling := {line for line, (_, to) in there.items() if to not in {code for code, _ in there.values()}}:
         for line in falling:
             del there[line]
 
-    assert strands(pairs, {code for code, _ in pairs}) == set(range(len(pairs))) - set(there)
+    assert unresolved_rows(pairs, {code for code, _ in pairs}) == set(range(len(pairs))) - set(there)
 
 
 def test_a_long_chain_is_unresolved_without_recursion() -> None:
     chain = [(str(n), str(n + 1)) for n in range(100_000)]
 
-    assert len(strands(chain, {code for code, _ in chain})) == 100_000
+    assert len(unresolved_rows(chain, {code for code, _ in chain})) == 100_000
