@@ -62,23 +62,23 @@ def test_export_is_streamed_without_a_connection(client: Any, staff: Staff, monk
     monkeypatch.setattr(imports, "PAGE_SIZE", 2)
     for _ in range(5):
         create(client, staff)
-    pages = []
-    oldest_first = store.list_range
+    queried = []
+    list_range = store.list_range
 
-    def note(*args: Any, **kwargs: Any) -> Any:
-        pages.append(kwargs["after"])
-        return oldest_first(*args, **kwargs)
+    def record(*args: Any, **kwargs: Any) -> Any:
+        queried.append(kwargs["after"])
+        return list_range(*args, **kwargs)
 
-    monkeypatch.setattr(store, "list_range", note)
+    monkeypatch.setattr(store, "list_range", record)
     response = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
     pages = iter(response.response)
     first = next(pages)
 
     assert first.count(b"\r\n") == 3
-    assert len(pages) == 1
+    assert len(queried) == 1
     create(client, staff)
-    assert sum(piece.count(b"\r\n") for piece in pages) == 3
-    assert len(set(pages)) == 3
+    assert sum(page.count(b"\r\n") for page in pages) == 3
+    assert len(set(queried)) == 3
 
 
 def test_concurrent_exports_are_limited(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
