@@ -1,4 +1,4 @@
-"""Pages of other origins: only those on the list may call, and read what they are told, refusals included."""
+"""CORS: only origins on the allow-list can call the API and read its responses, errors included."""
 
 from collections.abc import Callable
 from typing import Any
@@ -26,18 +26,18 @@ def client(serve: Callable[..., Any]) -> Any:
     return serve(ALLOWED_ORIGINS=f"{GAME},http://[::1]:3000")
 
 
-def test_a_preflight_is_answered_before_anybody_signs_in(client: Any) -> None:
+def test_preflight_needs_no_credentials(client: Any) -> None:
     headers = WANTED | {"Access-Control-Request-Headers": "authorization, content-type,idempotency-key"}
-    answer = client.options("/scan", headers=headers)
+    response = client.options("/scan", headers=headers)
 
-    assert answer.status_code == 204
-    assert answer.data == b""
-    assert answer.headers["Access-Control-Allow-Origin"] == GAME
-    assert {"POST", "PATCH", "DELETE"} <= set(answer.headers["Access-Control-Allow-Methods"].split(", "))
-    assert {"Authorization", "Prefer", "Range"} <= set(answer.headers["Access-Control-Allow-Headers"].split(", "))
-    assert answer.headers["Access-Control-Max-Age"] == "600"
-    assert "Access-Control-Allow-Credentials" not in answer.headers
-    assert "Origin" in answer.headers["Vary"]
+    assert response.status_code == 204
+    assert response.data == b""
+    assert response.headers["Access-Control-Allow-Origin"] == GAME
+    assert {"POST", "PATCH", "DELETE"} <= set(response.headers["Access-Control-Allow-Methods"].split(", "))
+    assert {"Authorization", "Prefer", "Range"} <= set(response.headers["Access-Control-Allow-Headers"].split(", "))
+    assert response.headers["Access-Control-Max-Age"] == "600"
+    assert "Access-Control-Allow-Credentials" not in response.headers
+    assert "Origin" in response.headers["Vary"]
 
 
 @pytest.mark.parametrize(
@@ -51,35 +51,35 @@ def test_a_preflight_is_answered_before_anybody_signs_in(client: Any) -> None:
     ],
     ids=str,
 )
-def test_other_preflights_are_refused(client: Any, changes: dict[str, str]) -> None:
-    answer = client.options("/scan", headers=WANTED | changes)
+def test_preflight_of_another_origin_method_or_header_is_403(client: Any, changes: dict[str, str]) -> None:
+    response = client.options("/scan", headers=WANTED | changes)
 
-    assert answer.status_code == 403
-    assert answer.content_type == "application/problem+json"
-    assert "Access-Control-Allow-Methods" not in answer.headers
-    assert answer.headers.get("Access-Control-Allow-Origin") in (None, (WANTED | changes)["Origin"])
+    assert response.status_code == 403
+    assert response.content_type == "application/problem+json"
+    assert "Access-Control-Allow-Methods" not in response.headers
+    assert response.headers.get("Access-Control-Allow-Origin") in (None, (WANTED | changes)["Origin"])
 
 
 @pytest.mark.parametrize("origin", OTHERS)
-def test_other_origins_may_read_nothing(client: Any, origin: str) -> None:
-    answer = client.get("/healthz", headers={"Origin": origin})
+def test_other_origin_gets_no_cors_headers(client: Any, origin: str) -> None:
+    response = client.get("/healthz", headers={"Origin": origin})
 
-    assert answer.status_code == 200
-    assert "Access-Control-Allow-Origin" not in answer.headers
-    assert "Origin" in answer.headers["Vary"]
+    assert response.status_code == 200
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Origin" in response.headers["Vary"]
 
 
-def test_an_origin_with_an_address_of_ipv6_is_no_pattern(client: Any) -> None:
+def test_origin_with_an_ipv6_address_is_not_a_pattern(client: Any) -> None:
     for origin, allowed in (
         ("http://[::1]:3000", "http://[::1]:3000"),
         ("http://::3000", None),
         ("http://1:3000", None),
     ):
-        answer = client.get("/healthz", headers={"Origin": origin})
-        assert answer.headers.get("Access-Control-Allow-Origin") == allowed
+        response = client.get("/healthz", headers={"Origin": origin})
+        assert response.headers.get("Access-Control-Allow-Origin") == allowed
 
 
-def test_refusals_can_be_read_too(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_responses_have_cors_headers(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
@@ -91,11 +91,11 @@ def test_refusals_can_be_read_too(client: Any, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(client.application.view_functions, "health.readyz", public(broken))
     asked.append(client.get("/readyz", headers={"Origin": GAME}))
 
-    assert [answer.status_code for answer in asked] == [401, 404, 415, 500]
-    for answer in asked:
-        assert answer.headers["Access-Control-Allow-Origin"] == GAME
+    assert [response.status_code for response in asked] == [401, 404, 415, 500]
+    for response in asked:
+        assert response.headers["Access-Control-Allow-Origin"] == GAME
         assert {"Retry-After", "RateLimit-Remaining", "ETag", "X-Request-ID"} <= set(
-            answer.headers["Access-Control-Expose-Headers"].split(", ")
+            response.headers["Access-Control-Expose-Headers"].split(", ")
         )
 
 
@@ -105,18 +105,18 @@ def public(view: Callable[..., Any]) -> Callable[..., Any]:
     return public(view)
 
 
-def test_a_spent_budget_can_be_read_too(serve: Callable[..., Any], conn: Any) -> None:
+def test_rate_limited_response_has_cors_headers(serve: Callable[..., Any], conn: Any) -> None:
     client = serve(ALLOWED_ORIGINS=GAME, RATE_LIMITS_ENABLED="true", RATE_LIMIT_DEFAULT="1 per minute")
     headers = sign_in(client.application, conn).headers | {"Origin": GAME}
 
-    answer = [client.get("/users/me", headers=headers) for _ in range(2)][-1]
+    response = [client.get("/users/me", headers=headers) for _ in range(2)][-1]
 
-    assert answer.status_code == 429
-    assert answer.headers["Access-Control-Allow-Origin"] == GAME
+    assert response.status_code == 429
+    assert response.headers["Access-Control-Allow-Origin"] == GAME
     assert client.options("/users/me", headers=WANTED).status_code == 204
 
 
-def test_without_an_origin_nothing_changes(client: Any) -> None:
+def test_request_without_origin_gets_no_cors_headers(client: Any) -> None:
     plain = client.options("/scan")
 
     assert plain.status_code == 200
@@ -125,17 +125,17 @@ def test_without_an_origin_nothing_changes(client: Any) -> None:
     assert "Access-Control-Allow-Origin" not in client.get("/healthz").headers
 
 
-def test_nobody_is_on_the_list_unless_somebody_is(serve: Callable[..., Any]) -> None:
+def test_empty_allow_list_allows_no_origin(serve: Callable[..., Any]) -> None:
     client = serve(ALLOWED_ORIGINS="")
 
     assert client.options("/scan", headers=WANTED).status_code == 403
-    answer = client.get("/healthz", headers={"Origin": GAME})
-    assert "Access-Control-Allow-Origin" not in answer.headers
-    assert "Vary" not in answer.headers
+    response = client.get("/healthz", headers={"Origin": GAME})
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert "Vary" not in response.headers
 
 
-def test_what_varies_already_goes_on_varying(client: Any) -> None:
+def test_vary_of_a_view_is_kept_with_origin_added(client: Any) -> None:
     from shared.infra.ids import uuid7
 
-    answer = client.get(f"/retrieve/{uuid7()}", headers={"Origin": GAME})
-    assert answer.headers["Vary"].count("Origin") == 1
+    response = client.get(f"/retrieve/{uuid7()}", headers={"Origin": GAME})
+    assert response.headers["Vary"].count("Origin") == 1

@@ -1,4 +1,4 @@
-"""What gunicorn is told of the sockets it accepts."""
+"""The gunicorn worker and its configuration: timeouts, lingering connections and the read deadline."""
 
 import selectors
 import socket
@@ -19,7 +19,7 @@ from web import gunicorn_conf
 from web.server import gunicorn_worker
 
 
-def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silent_client_and_client_that_does_not_read_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gunicorn_conf, "IDLE_TIMEOUT_SECONDS", 1)
     with socket.create_server((LOOPBACK, 0)) as listening:
         gunicorn_conf.when_ready(SimpleNamespace(LISTENERS=[SimpleNamespace(sock=listening)]))
@@ -30,33 +30,33 @@ def test_a_client_that_is_silent_or_does_not_read_is_given_up(monkeypatch: pytes
                 accepted.sendall(bytes(64 * 2**20))
 
 
-def test_a_connection_over_which_nothing_came_keeps_no_thread() -> None:
+def test_connection_without_data_holds_no_thread() -> None:
     worker: Any = object.__new__(gunicorn_worker.LimitedThreadWorker)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        conn = TConn(Config(), ours, ("", 0), ("", 0))
+    server_socket, client_socket = socket.socketpair()
+    with server_socket, client_socket:
+        conn = TConn(Config(), server_socket, ("", 0), ("", 0))
 
         assert worker.handle(conn) is _DEFER
         assert not conn.initialized
 
 
 @pytest.mark.parametrize(("end", "expected"), [("data", b"G"), ("silence", None), ("close", b""), ("break", b"")])
-def test_a_look_takes_nothing_and_waits_for_nothing(end: str, expected: bytes | None) -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
+def test_peek_neither_consumes_nor_blocks(end: str, expected: bytes | None) -> None:
+    server_socket, client_socket = socket.socketpair()
+    with server_socket, client_socket:
         if end == "data":
-            theirs.sendall(b"GET")
+            client_socket.sendall(b"GET")
         if end == "close":
-            theirs.close()
+            client_socket.close()
         if end == "break":
-            ours.close()
+            server_socket.close()
 
-        assert gunicorn_worker.peek(ours) == expected
-        assert end != "data" or ours.recv(3) == b"GET"
+        assert gunicorn_worker.peek(server_socket) == expected
+        assert end != "data" or server_socket.recv(3) == b"GET"
 
 
 class Clock:
-    """A clock that stands until it is told."""
+    """A clock that advances only when a test sets it."""
 
     now = 0.0
 
@@ -66,30 +66,30 @@ class Clock:
 
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """One that holds a connection, its client's end, and a clock."""
+    """Return a worker with a connection, the client's end of it, and a clock."""
     worker: Any = object.__new__(gunicorn_worker.LimitedThreadWorker)
     worker.poller, worker.lingering, worker.nr_conns = selectors.DefaultSelector(), {}, 1
     worker.limiter, worker.serialized = ConcurrencyLimiter(1, print), ConcurrencyLimiter(1, print)
     worker.clock = Clock()
     monkeypatch.setattr(gunicorn_worker, "time", worker.clock)
-    ours, worker.client = socket.socketpair()
-    worker.conn = TConn(Config(), ours, ("", 0), ("", 0))
-    with ours, worker.client, worker.poller:
+    server_socket, worker.client = socket.socketpair()
+    worker.conn = TConn(Config(), server_socket, ("", 0), ("", 0))
+    with server_socket, worker.client, worker.poller:
         yield worker
 
 
 def finish(worker: Any) -> None:
-    """As after an answer that said `Connection: close`."""
+    """Finish a request as after a response with `Connection: close`."""
     served: Future[Any] = Future()
     served.set_result(False)
     worker.finish_request(worker.conn, served)
 
 
-def test_a_client_that_does_not_close_holds_up_nobody(worker: Any) -> None:
-    """Where gunicorn waits for it, the connection is closed by the time its call returns."""
+def test_client_that_does_not_close_blocks_no_other(worker: Any) -> None:
+    """gunicorn itself would wait until the connection is closed."""
     finish(worker)
 
-    assert worker.client.recv(1) == b"", "it is told that nothing more comes"
+    assert worker.client.recv(1) == b"", "the client sees the end of the response"
     worker.wait_for_and_dispatch_events(0)
     assert worker.conn.sock.fileno() != -1
     assert worker.nr_conns == 1
@@ -101,7 +101,7 @@ def test_a_client_that_does_not_close_holds_up_nobody(worker: Any) -> None:
 
 
 @pytest.mark.parametrize("way", ["close", "chatter", "break"])
-def test_a_connection_is_closed_with_its_client_or_when_that_says_too_much(worker: Any, way: str) -> None:
+def test_lingering_connection_closes_with_its_client_or_at_a_limit(worker: Any, way: str) -> None:
     worker.client.sendall(b"more")
     finish(worker)
     worker.wait_for_and_dispatch_events(0)
@@ -119,7 +119,7 @@ def test_a_connection_is_closed_with_its_client_or_when_that_says_too_much(worke
     assert (worker.nr_conns, worker.lingering) == (0, {})
 
 
-def test_a_connection_that_is_broken_already_is_closed(worker: Any) -> None:
+def test_broken_connection_is_closed(worker: Any) -> None:
     worker.conn.sock.close()
     worker.conn.sock = socket.socket()
     finish(worker)
@@ -128,7 +128,7 @@ def test_a_connection_that_is_broken_already_is_closed(worker: Any) -> None:
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_who_closes_a_kept_connection_needs_no_thread(worker: Any, is_closed: bool) -> None:
+def test_closing_a_keep_alive_connection_needs_no_thread(worker: Any, is_closed: bool) -> None:
     started: list[Any] = []
     worker.limiter = ConcurrencyLimiter(1, lambda conn, _turn: started.append(conn))
     worker.keepalived_conns = deque([worker.conn])
@@ -147,11 +147,11 @@ def test_who_closes_a_kept_connection_needs_no_thread(worker: Any, is_closed: bo
     assert not worker.keepalived_conns
 
 
-def test_whoever_else_closes_a_connection_that_lingers_closes_nothing_of_the_pollers(worker: Any) -> None:
-    """A WebSocket's thread does, a moment after its request has ended; the number is somebody else's then."""
-    theirs = worker.conn.sock
+def test_closing_a_lingering_socket_elsewhere_leaves_the_poller_intact(worker: Any) -> None:
+    """The thread of a WebSocket does so shortly after its request. The descriptor may then have another owner."""
+    client_socket = worker.conn.sock
     finish(worker)
-    theirs.close()
+    client_socket.close()
 
     assert [key.fileobj.fileno() for key in worker.poller.get_map().values()] == [worker.conn.sock.fileno()]
     assert worker.conn.sock.fileno() != -1
@@ -160,17 +160,17 @@ def test_whoever_else_closes_a_connection_that_lingers_closes_nothing_of_the_pol
     assert (worker.nr_conns, worker.lingering, len(worker.poller.get_map())) == (0, {}, 0)
 
 
-def test_the_time_that_a_request_stands_in_line_is_not_its_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_in_the_queue_extends_the_read_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(gunicorn_worker, "time", clock)
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        requests = gunicorn_worker.RequestReader(TConn(Config(), ours, ("", 0), ("", 0)), 30, 16_384)
-        ours.setblocking(True)
+    server_socket, client_socket = socket.socketpair()
+    with server_socket, client_socket:
+        requests = gunicorn_worker.RequestReader(TConn(Config(), server_socket, ("", 0), ("", 0)), 30, 16_384)
+        server_socket.setblocking(True)
         requests.unreader._clock = clock.monotonic
-        theirs.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
+        client_socket.sendall(b"POST /auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n")
         requests.unread(next(requests))
         clock.now = 1_000
-        theirs.sendall(b"hello")
+        client_socket.sendall(b"hello")
 
         assert next(requests).body.read() == b"hello"

@@ -61,7 +61,7 @@ class Caller:
 
 @pytest.fixture(scope="module")
 def caller(app: Flask) -> Caller:
-    """One for all: nothing here is accepted, so nothing changes."""
+    """Return one caller for all tests: every request is rejected, so nothing changes."""
     with db.connection() as conn:
         staff = make_staff(app, conn)
         return Caller(app.test_client(), staff, make_code(conn, staff.org_id))
@@ -101,32 +101,32 @@ class TestEveryBody:
         ],
         ids=lambda data: repr(data[:20]),
     )
-    def test_what_is_no_json_object(self, caller: Caller, route: Route, data: bytes) -> None:
+    def test_body_other_than_a_json_object_is_422(self, caller: Caller, route: Route, data: bytes) -> None:
         assert_problem(caller.send(route, data), 422, "body")
 
     @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400"])
-    def test_numbers_that_json_has_not(self, caller: Caller, route: Route, number: str) -> None:
+    def test_nan_and_infinity_are_422(self, caller: Caller, route: Route, number: str) -> None:
         assert_problem(caller.send(route, f'{{"description": {number}}}'), 422, "body")
 
     @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "text/csv", ""])
-    def test_another_type(self, caller: Caller, route: Route, content_type: str) -> None:
+    def test_other_content_type_is_415(self, caller: Caller, route: Route, content_type: str) -> None:
         assert_problem(caller.send(route, json.dumps(route[2]), content_type), 415)
 
-    def test_more_than_a_mebibyte(self, caller: Caller, route: Route) -> None:
-        """Or ten, where many ids are taken."""
+    def test_body_over_its_limit_is_413(self, caller: Caller, route: Route) -> None:
+        """The limit is 1 MiB, and 10 MiB for routes that accept many ids."""
         limit = (10 if route is RENDER else 1) * 2**20
         assert_problem(caller.body(route, route[2] | {"description": "a" * limit}), 413)
 
     @pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800", "\udfff\ud800"], ids=ascii)
-    def test_text_that_cannot_be_stored(self, caller: Caller, route: Route, text: str) -> None:
+    def test_text_that_postgresql_cannot_store_is_422(self, caller: Caller, route: Route, text: str) -> None:
         field = next(iter(route[2]))
         assert_problem(caller.body(route, route[2] | {field: text}), 422, f"body.{field}")
 
-    def test_an_unknown_field(self, caller: Caller, route: Route) -> None:
+    def test_unknown_field_is_named(self, caller: Caller, route: Route) -> None:
         assert_problem(caller.body(route, route[2] | {"nmae": "Museum"}), 422, "body.nmae")
 
     @pytest.mark.parametrize("value", [1, True, [], {}, [["a"]]], ids=repr)
-    def test_a_wrong_type(self, caller: Caller, route: Route, value: Any) -> None:
+    def test_wrong_type_is_named(self, caller: Caller, route: Route, value: Any) -> None:
         field = next(iter(route[2]))
         assert_problem(caller.body(route, route[2] | {field: value}), 422, f"body.{field}")
 
@@ -140,7 +140,7 @@ class TestEveryBody:
     ],
     ids=lambda value: value if isinstance(value, str) else name(value),
 )
-def test_a_missing_field(caller: Caller, route: Route, field: str) -> None:
+def test_missing_field_is_named(caller: Caller, route: Route, field: str) -> None:
     body = {other: value for other, value in route[2].items() if other != field}
     assert_problem(caller.body(route, body), 422, f"body.{field}")
 
@@ -217,15 +217,15 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     [(route, field, value) for route, field, values in WRONG for value in values],
     ids=lambda value: name(value) if isinstance(value, tuple) else ascii(value)[:40],
 )
-def test_a_wrong_field_is_named(caller: Caller, route: Route, field: str, value: Any) -> None:
+def test_wrong_field_is_named(caller: Caller, route: Route, field: str, value: Any) -> None:
     answer = caller.body(route, route[2] | {field.partition(".")[0]: value})
 
     assert_problem(answer, 422, f"body.{field}")
 
 
 @pytest.mark.parametrize("depth", [62, 63, 400, 5_000])
-def test_what_is_nested_too_deeply_is_refused_before_any_of_our_tools_gives_up(caller: Caller, depth: int) -> None:
-    """Both ways of nesting; `body.encounter.data` stands two deep itself."""
+def test_deeply_nested_json_is_422(caller: Caller, depth: int) -> None:
+    """Objects and arrays. `body.encounter.data` is at depth two itself."""
     for opening, closing in (('{"a":', "}"), ("[", "]")):
         data = '{"a":' + opening * (depth - 1) + "1" + closing * (depth - 1) + "}"
         puzzle = f'{{"puzzle_type": "chess", "difficulty_level": 1, "data": {data}}}'
@@ -241,7 +241,7 @@ def test_what_is_nested_too_deeply_is_refused_before_any_of_our_tools_gives_up(c
     + [("cursor", value) for value in ("x", "", "%00", "W10", "bnVsbA", "a" * 501)],
     ids=lambda value: value[:20],
 )
-def test_a_wrong_place_in_a_list(caller: Caller, path: str, field: str, value: str) -> None:
+def test_wrong_list_item_is_named_by_index(caller: Caller, path: str, field: str, value: str) -> None:
     answer = caller.client.get(
         f"{path.format(org=caller.staff.path)}?{field}={value}", headers=caller.staff.member.headers
     )
@@ -253,7 +253,7 @@ def test_a_wrong_place_in_a_list(caller: Caller, path: str, field: str, value: s
     ("field", "value"),
     [("q", "%00"), ("q", "a" * 201), ("tag", "%00"), ("tag", "a" * 65), ("scan_type", "x"), ("active", "maybe")],
 )
-def test_a_wrong_filter(caller: Caller, field: str, value: str) -> None:
+def test_wrong_query_parameter_is_named(caller: Caller, field: str, value: str) -> None:
     answer = caller.client.get(f"{caller.staff.codes}?{field}={value}", headers=caller.staff.member.headers)
 
     assert_problem(answer, 422, f"query.{field}")
@@ -267,7 +267,7 @@ MALFORMED_IDS = ["1", "none", "0" * 32, "{" + AN_ID + "}", AN_ID + "0", "%00", "
     "path",
     ["/api/organizations/{id}", "/api/organizations/{id}/qr-codes", "{org}/qr-codes/{id}", "{org}/members/{id}"],
 )
-def test_a_malformed_id(caller: Caller, path: str, wrong: str) -> None:
+def test_malformed_id_is_404_after_authentication(caller: Caller, path: str, wrong: str) -> None:
     """401 without credentials, else 404."""
     path = path.format(id=wrong, org=caller.staff.path)
     method = "DELETE" if "/members/" in path else "GET"
@@ -294,7 +294,7 @@ def test_permission_comes_before_validation(caller: Caller, route: Route, data: 
 
 
 class Cut:
-    """A chunked body that gunicorn cannot make sense of."""
+    """A chunked body that gunicorn cannot parse."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
@@ -304,7 +304,7 @@ class Cut:
 
 
 @pytest.mark.parametrize("error", [InvalidChunkSize("zz"), ChunkMissingTerminator(b"")], ids=repr)
-def test_a_body_that_is_framed_wrongly(caller: Caller, error: Exception) -> None:
+def test_wrongly_framed_body_is_400(caller: Caller, error: Exception) -> None:
     answer = caller.client.post(
         "/auth/login",
         headers={"Transfer-Encoding": "chunked", "Content-Type": JSON_TYPE},

@@ -1,4 +1,4 @@
-"""The OpenAPI document is true to the service, and its page needs nothing from outside."""
+"""The service matches its OpenAPI document, and the documentation page loads its own files only."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -31,12 +31,12 @@ service = create_app()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
 
 NOT_SAID_IN_SCHEMAS: list[Any] = [positive_data_acceptance]
-"""Fields that contradict each other, made-up cursors and reused keys are refused, and no JSON Schema can say so."""
+"""Contradictory fields, invented cursors and reused keys are rejected, which JSON Schema cannot express."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def quest_catalog() -> Iterator[None]:
-    """Our own, so that what needs it is not a 503."""
+    """Start a catalog server, so that routes which need it do not return 503."""
     server, _, port = make_server("127.0.0.1:0")
     server.start()
     with pytest.MonkeyPatch.context() as changed:
@@ -51,7 +51,7 @@ def quest_catalog() -> Iterator[None]:
 
 @pytest.fixture
 def owner(client: Any, player: Player) -> dict[str, str]:
-    """A player with an organization and a code: the ids that make paths lead somewhere."""
+    """Return ids of existing objects of a player, for the parameters of paths."""
     org = client.post("/api/organizations", json={"name": "Org"}, headers=player.headers).json["id"]
     code = client.post(
         f"/api/organizations/{org}/qr-codes", json={"scan_type": "item_drop"}, headers=player.headers
@@ -89,8 +89,8 @@ def examples(n: int) -> Callable[[Any], Any]:
 
 @schema.parametrize()
 @examples(15)
-def test_signed_in_it_answers_as_documented(case: Case[Any], owner: dict[str, str], player: Player) -> None:
-    """Requests that were made to be good go to things that exist."""
+def test_signed_in_responses_match_the_document(case: Case[Any], owner: dict[str, str], player: Player) -> None:
+    """Valid requests use ids of existing objects."""
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         named = owner
         if case.path.startswith("/retrieve/"):
@@ -111,27 +111,29 @@ HARMLESS = re.compile(r"query: violates `additionalProperties`|header: violates 
 
 
 def is_harmless(failure: Exception) -> bool:
-    """Accepted although it broke the schema, but only by a query parameter that nobody reads (an image's `?v=2`), or by
-    credentials that the test replaced with good ones."""
+    """Return whether the service was right to accept a request that violates the schema.
+
+    Only an unused query parameter (`?v=2` of an image), or credentials that the test replaced, are harmless.
+    """
     broken = re.findall(r"^ +- (.+)$", getattr(failure, "message", ""), re.MULTILINE)
     return bool(broken) and all(map(HARMLESS.match, broken))
 
 
 @schema.parametrize()
 @examples(5)
-def test_signed_out_it_answers_as_documented(case: Case[Any], clean: None) -> None:
+def test_signed_out_responses_match_the_document(case: Case[Any], clean: None) -> None:
     case.call_and_validate(excluded_checks=NOT_SAID_IN_SCHEMAS)
 
 
 OUTSIDERS = ("the owner of another organization", "an API key of another organization")
 REFUSED = {401, 403, 404, 405}  # also methods that there are not
 FIRST_READ = REFUSED | {400, 413, 415, 422}
-"""Where there is no organization in the path, what was sent may be looked at before whose it is."""
+"""Without an organization in the path, a request may be validated before its owner is known."""
 
 
 @pytest.fixture
-def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-    """The ids of one organization, put straight into PostgreSQL, and the credentials of another."""
+def other_organization(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+    """Return ids of one organization, inserted into PostgreSQL, and the credentials of another."""
     with db.connection() as conn:
         staff, others = make_staff(app, conn), make_staff(app, conn)
         code = make_code(conn, staff.org_id)
@@ -153,11 +155,11 @@ def theirs(app: Any) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
 
 @schema.include(path_regex="_id}").exclude(path_regex="^/retrieve/").parametrize()
 @examples(4)
-def test_another_organizations_credentials_open_nothing(
-    case: Case[Any], theirs: tuple[dict[str, str], dict[str, dict[str, str]]]
+def test_credentials_of_another_organization_are_rejected(
+    case: Case[Any], other_organization: tuple[dict[str, str], dict[str, dict[str, str]]]
 ) -> None:
-    """Whatever is sent with them, and however well-formed it is."""
-    ids, credentials = theirs
+    """For valid and invalid requests."""
+    ids, credentials = other_organization
     case.path_parameters = {name: ids[name] for name in case.path_parameters}
     for whose, headers in credentials.items():
         response = case.call(headers=headers)
@@ -178,7 +180,7 @@ def test_every_route_is_in_the_document() -> None:
             assert method.lower() in paths[path], f"{method} {path}"
 
 
-def test_every_operation_says_which_scope_a_key_needs() -> None:
+def test_every_operation_documents_the_scope_of_a_key() -> None:
     paths = specification(service)["paths"]
     for name, permission in PERMISSIONS.items():
         method, path = name.split(" ")
@@ -188,22 +190,22 @@ def test_every_operation_says_which_scope_a_key_needs() -> None:
         assert scopes == ([[permission.scope]] if permission.scope else []), name
 
 
-def test_every_route_states_what_it_requires() -> None:
+def test_every_route_has_a_requirement() -> None:
     for view in service.view_functions.values():
         requirement_of(view)
 
 
-def test_a_route_that_states_nothing_is_refused_not_opened() -> None:
+def test_route_without_a_requirement_is_500() -> None:
     app = create_app()
     app.add_url_rule("/forgotten", view_func=lambda: "secret")
     assert app.test_client().get("/forgotten").status_code == 500
 
 
-def test_the_version_is_3_1(client: Any) -> None:
+def test_version_of_the_document_is_3_1(client: Any) -> None:
     assert client.get("/openapi.json").json["openapi"] == "3.1.0"
 
 
-def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(client: Any) -> None:
+def test_page_loads_own_files_only_and_runs_no_inline_script(client: Any) -> None:
     page = client.get("/docs")
     assert "script-src 'self';" in page.headers["Content-Security-Policy"]
     links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -214,6 +216,6 @@ def test_the_page_loads_nothing_from_elsewhere_and_runs_nothing_inline(client: A
         assert client.get(link).status_code == 200
 
 
-def test_assets_do_not_lead_out_of_their_folder(client: Any) -> None:
+def test_asset_path_cannot_leave_its_folder(client: Any) -> None:
     for name in ("..%2f__init__.py", "%2e%2e/__init__.py", "../../../etc/passwd", "nothing.js"):
         assert client.get(f"/docs/{name}").status_code == 404

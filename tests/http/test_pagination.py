@@ -10,29 +10,29 @@ PARTS = st.lists(st.text(st.characters(codec="utf-8")), min_size=1, max_size=3)
 
 
 @given(PARTS)
-def test_a_cursor_gives_back_its_parts(parts: list[str]) -> None:
+def test_cursor_round_trip_returns_its_parts(parts: list[str]) -> None:
     assert decode_cursor(encode_cursor(*parts), len(parts)) == tuple(parts)
 
 
 @given(PARTS)
-def test_a_cursor_needs_no_escaping_in_a_url(parts: list[str]) -> None:
+def test_cursor_needs_no_escaping_in_a_url(parts: list[str]) -> None:
     assert encode_cursor(*parts).replace("-", "").replace("_", "").isalnum()
 
 
 @given(st.text())
-def test_any_other_text_is_refused_by_name(text: str) -> None:
+def test_malformed_cursor_is_named(text: str) -> None:
     with pytest.raises(InvalidCursor) as refused:
         decode_cursor(text, 2)
     assert refused.value.field_errors[0].loc == "query.cursor"
 
 
 @pytest.mark.parametrize("text", [encode_cursor("a"), encode_cursor("a", "b", "c"), "bnVsbA", "WzEsMl0", "W" * 5000])
-def test_another_shape_is_refused(text: str) -> None:
+def test_cursor_with_other_parts_is_invalid(text: str) -> None:
     with pytest.raises(InvalidCursor):
         decode_cursor(text, 2)
 
 
-def test_a_cursor_of_one_id() -> None:
+def test_cursor_of_one_id_round_trip() -> None:
     place = uuid4()
     assert decode_id(None) is None
     assert decode_id(encode_cursor(str(place))) == place
@@ -41,8 +41,8 @@ def test_a_cursor_of_one_id() -> None:
 
 
 @given(st.lists(st.uuids(), unique=True, max_size=20), st.integers(1, 7))
-def test_pages_hold_everything_once_in_order(items: list[UUID], limit: int) -> None:
-    """Given a list read page by page, one item more than the limit at a time, as the views do."""
+def test_pages_have_every_item_once_in_order(items: list[UUID], limit: int) -> None:
+    """Read a list page by page, one item more than the limit at a time, as the views do."""
     items.sort()
     seen: list[UUID] = []
     after: UUID | None = None

@@ -1,4 +1,4 @@
-"""Budgets: whose they are, what an answer tells of them, and what becomes of them without Redis."""
+"""Rate limits: what a request counts for, the response headers, and limits without Redis."""
 
 import socket
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def statuses(client: Any, n: int, path: str = "/users/me", **options: Any) -> li
     return [client.get(path, **options).status_code for _ in range(n)]
 
 
-def test_an_answer_tells_what_is_left(limited: Limited, conn: Any) -> None:
+def test_headers_report_the_remaining_requests(limited: Limited, conn: Any) -> None:
     client = limited(DEFAULT="2 per minute")
     headers = sign_in(client.application, conn).headers
 
@@ -49,7 +49,7 @@ def test_an_answer_tells_what_is_left(limited: Limited, conn: Any) -> None:
     assert third.json["request_id"] == third.headers["X-Request-ID"]
 
 
-def test_each_player_has_a_budget_of_their_own(limited: Limited, conn: Any) -> None:
+def test_each_player_has_a_separate_limit(limited: Limited, conn: Any) -> None:
     client = limited(DEFAULT="1 per minute")
     ada, grace = (sign_in(client.application, conn) for _ in range(2))
 
@@ -59,7 +59,7 @@ def test_each_player_has_a_budget_of_their_own(limited: Limited, conn: Any) -> N
     assert statuses(client, 1, headers=ada.headers, environ_base=other_address) == [429]
 
 
-def test_routes_have_budgets_of_their_own(limited: Limited, conn: Any) -> None:
+def test_routes_have_separate_limits(limited: Limited, conn: Any) -> None:
     client = limited(SCAN="1 per minute", DEFAULT="1 per minute", GENERATE="1 per minute")
     ada = sign_in(client.application, conn)
     scan = {"player_id": str(ada.id), "qr_code": "x"}
@@ -70,8 +70,8 @@ def test_routes_have_budgets_of_their_own(limited: Limited, conn: Any) -> None:
     assert made == [201, 429]
 
 
-def test_what_proves_nothing_counts_against_the_address(limited: Limited, conn: Any) -> None:
-    """Not even PostgreSQL is asked once its budget is spent; who is known goes on from the same address."""
+def test_unverified_credentials_count_for_the_address(limited: Limited, conn: Any) -> None:
+    """Over the limit, a request does not reach PostgreSQL. Authenticated callers at that address are not affected."""
     client = limited(ANONYMOUS="3 per minute")
     ada = sign_in(client.application, conn)
     refused = [
@@ -86,22 +86,24 @@ def test_what_proves_nothing_counts_against_the_address(limited: Limited, conn: 
     assert statuses(client, 1, environ_base={"REMOTE_ADDR": "203.0.113.9"}) == [401]
 
 
-def test_guessing_from_one_address_ends_before_argon2(limited: Limited, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_guesses_of_one_address_are_rejected_before_hashing(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = limited(LOGIN="2 per minute")
     hashed: list[str] = []
     monkeypatch.setattr(passwords, "verify_password", lambda password, _: hashed.append(password))
 
-    answers = [client.post("/auth/login", json=GUESS | {"username": f"ada{n}"}) for n in range(3)]
+    responses = [client.post("/auth/login", json=GUESS | {"username": f"ada{n}"}) for n in range(3)]
 
-    assert [each.status_code for each in answers] == [401, 401, 429]
+    assert [each.status_code for each in responses] == [401, 401, 429]
     assert len(hashed) == 2
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_guessing_one_name_from_many_addresses_ends_too(
+def test_login_guesses_for_one_username_are_limited_across_addresses(
     limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch, known: bool
 ) -> None:
-    """Whether or not the name exists, and however it is spelled: the answers are the same."""
+    """The responses are the same for existing and unknown names, in any letter case."""
     client = limited(LOGIN_PER_USERNAME="2 per minute")
     monkeypatch.setattr(passwords, "verify_password", lambda *_: False)
     if known:
@@ -110,23 +112,23 @@ def test_guessing_one_name_from_many_addresses_ends_too(
     def guess(name: str, n: int) -> Any:
         return client.post("/auth/login", json=GUESS | {"username": name}, environ_base={"REMOTE_ADDR": f"10.0.0.{n}"})
 
-    answers = [guess(name, n) for n, name in enumerate(("ada", "ADA", "Ada", "ada", "grace"))]
+    responses = [guess(name, n) for n, name in enumerate(("ada", "ADA", "Ada", "ada", "grace"))]
 
-    assert [each.status_code for each in answers] == [401, 401, 429, 429, 401]
-    assert {each.json["detail"] for each in answers[:2]} == {answers[4].json["detail"]}
+    assert [each.status_code for each in responses] == [401, 401, 429, 429, 401]
+    assert {each.json["detail"] for each in responses[:2]} == {responses[4].json["detail"]}
 
 
-def test_a_login_that_names_nobody_is_judged_by_its_address_alone(limited: Limited) -> None:
+def test_login_without_a_username_counts_for_its_address_only(limited: Limited) -> None:
     client = limited(LOGIN="4 per minute", LOGIN_PER_USERNAME="1 per minute")
 
-    answers = [client.post("/auth/login", data=body, content_type="application/json") for body in ("[]", "{", "{}")]
-    answers += [client.post("/auth/login", json=body) for body in ({"username": 7}, {"username": 7})]
+    responses = [client.post("/auth/login", data=body, content_type="application/json") for body in ("[]", "{", "{}")]
+    responses += [client.post("/auth/login", json=body) for body in ({"username": 7}, {"username": 7})]
 
-    assert [each.status_code for each in answers] == [422, 422, 422, 422, 429]
+    assert [each.status_code for each in responses] == [422, 422, 422, 422, 429]
 
 
-def test_an_api_key_has_one_wide_budget_once_it_is_known(limited: Limited, conn: Any) -> None:
-    """Until then it counts as a guess; and no guess spends what a good key has."""
+def test_authenticated_api_key_has_its_own_limit(limited: Limited, conn: Any) -> None:
+    """Before, it counts as a guess. Guesses do not count for a valid key."""
     client = limited(ANONYMOUS="2 per minute", API_KEY="3 per minute", SCAN="1 per minute", DEFAULT="1 per minute")
     staff = make_staff(client.application, conn)
     headers = make_key(conn, staff.org_id, "codes:read", "scan").headers
@@ -137,7 +139,7 @@ def test_an_api_key_has_one_wide_budget_once_it_is_known(limited: Limited, conn:
     assert statuses(client, 4, staff.codes, headers=headers) == [200, 200, 200, 429]
 
 
-def test_a_stolen_refresh_token_spends_its_own_login_only(limited: Limited, conn: Any) -> None:
+def test_refresh_limit_is_per_session(limited: Limited, conn: Any) -> None:
     client = limited(REFRESH="1 per minute")
     stolen, ada = sign_in(client.application, conn), sign_in(client.application, conn)
 
@@ -149,22 +151,22 @@ def test_a_stolen_refresh_token_spends_its_own_login_only(limited: Limited, conn
 
 
 @pytest.mark.parametrize(("proxies", "expected"), [(0, [401, 401, 429, 429]), (1, [401, 401, 429, 429])])
-def test_rotating_x_forwarded_for_does_not_help(limited: Limited, proxies: int, expected: list[int]) -> None:
-    """Nobody's word is taken without proxies; with one, only what it added at the right itself."""
+def test_rotating_x_forwarded_for_does_not_evade_the_limit(limited: Limited, proxies: int, expected: list[int]) -> None:
+    """Without proxies the header is ignored. With one, only the rightmost entry counts."""
     client = limited(ANONYMOUS="2 per minute", proxies=proxies)
     told = [f"198.51.100.{n}, 203.0.113.7" if proxies else f"198.51.100.{n}" for n in range(4)]
 
     assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == expected
 
 
-def test_a_proxy_tells_its_clients_apart(limited: Limited) -> None:
+def test_one_trusted_proxy_separates_its_clients(limited: Limited) -> None:
     client = limited(ANONYMOUS="1 per minute", proxies=1)
     told = ["203.0.113.7", "203.0.113.7", "203.0.113.8"]
 
     assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429, 401]
 
 
-def test_two_proxies(limited: Limited) -> None:
+def test_two_trusted_proxies_separate_their_clients(limited: Limited) -> None:
     client = limited(ANONYMOUS="1 per minute", proxies=2)
     told = [f"198.51.100.{n}, 203.0.113.7, 10.0.0.{n}" for n in range(2)]
 
@@ -186,16 +188,16 @@ def test_two_proxies(limited: Limited) -> None:
         (None, "unknown"),
     ],
 )
-def test_an_address_is_counted_as_one_household_has_it(told: str | None, counted: str) -> None:
+def test_ipv6_addresses_count_by_their_56_bit_network(told: str | None, counted: str) -> None:
     assert normalize_address(told) == counted
 
 
 @given(st.text())
-def test_whatever_a_proxy_tells_is_an_address_or_unknown(told: str) -> None:
+def test_normalized_address_is_stable_for_any_text(told: str) -> None:
     assert normalize_address(normalize_address(told).partition("/")[0]) in (normalize_address(told), "unknown")
 
 
-def test_what_a_platform_asks_is_free(limited: Limited) -> None:
+def test_probes_and_preflights_have_no_limit(limited: Limited) -> None:
     client = limited(DEFAULT="1 per minute")
 
     for path in ("/healthz", "/metrics"):
@@ -203,9 +205,11 @@ def test_what_a_platform_asks_is_free(limited: Limited) -> None:
     assert client.options("/users/me").status_code == client.options("/users/me").status_code == 200
 
 
-def test_sockets_are_limited_before_they_are_sockets(limited: Limited) -> None:
-    """Tickets by a budget of their own: a hall of browsers comes back at once when a process ends. Without one, or with
-    a bad token besides, it is a guess like any other."""
+def test_sockets_are_limited_before_the_upgrade(limited: Limited) -> None:
+    """Tickets have a separate limit: many browsers behind one address reconnect when a process ends.
+
+    Without a ticket, or with an invalid token, a request counts as anonymous.
+    """
     client = limited(WEBSOCKET_TICKET="3 per minute", ANONYMOUS="2 per minute")
 
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
@@ -223,15 +227,13 @@ def test_without_redis_each_process_counts_for_itself(
     ada = sign_in(client.application, conn)
     scan = {"player_id": str(ada.id), "qr_code": "x"}
 
-    answers = [client.post("/scan", json=scan, headers=ada.headers) for _ in range(3)]
+    responses = [client.post("/scan", json=scan, headers=ada.headers) for _ in range(3)]
 
-    assert [each.status_code for each in answers] == [202, 202, 429]
-    assert [each.headers["RateLimit-Remaining"] for each in answers] == ["1", "0", "0"]
+    assert [each.status_code for each in responses] == [202, 202, 429]
+    assert [each.headers["RateLimit-Remaining"] for each in responses] == ["1", "0", "0"]
 
 
-def test_a_redis_that_says_nothing_is_waited_for_once_and_looked_for_now_and_then(
-    limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_redis_is_retried_with_backoff(limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server((LOOPBACK, 0)) as silent, time_machine.travel(datetime.now(UTC), tick=False) as clock:
         monkeypatch.setenv("REDIS_URL", f"redis://{LOOPBACK}:{silent.getsockname()[1]}/0")
         client = limited(DEFAULT="20 per minute")
@@ -245,7 +247,7 @@ def test_a_redis_that_says_nothing_is_waited_for_once_and_looked_for_now_and_the
 
 
 def callers(server: socket.socket) -> int:
-    """How many have connected since this was asked last."""
+    """Return how many clients have connected since the last call."""
     server.setblocking(False)
     n = 0
     with suppress(BlockingIOError):
@@ -255,8 +257,8 @@ def callers(server: socket.socket) -> int:
     return n
 
 
-def test_redis_counts_again_once_it_is_back(limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: Any, **__: Any) -> None:
+def test_redis_counts_again_once_it_is_available(limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable(*_: Any, **__: Any) -> None:
         raise redis.ConnectionError
 
     with time_machine.travel(datetime.now(UTC), tick=False) as clock:
@@ -264,7 +266,7 @@ def test_redis_counts_again_once_it_is_back(limited: Limited, conn: Any, monkeyp
         ada = sign_in(client.application, conn)
         assert statuses(client, 1, headers=ada.headers) == [200]
         with monkeypatch.context() as without_redis:
-            without_redis.setattr(redis.Redis, "evalsha", away)
+            without_redis.setattr(redis.Redis, "evalsha", unavailable)
             assert statuses(client, 4, headers=ada.headers) == [200, 200, 200, 429]
         clock.shift(40)  # longer than it ever rests
         with patch.object(rate_limit_storage, "log") as log:
@@ -272,21 +274,21 @@ def test_redis_counts_again_once_it_is_back(limited: Limited, conn: Any, monkeyp
         assert [call.args[0] for call in log.info.call_args_list] == ["rate_limit_storage_recovered"]
 
 
-def test_as_many_as_there_are_threads_may_ask_redis_at_once(serve: Callable[..., Any]) -> None:
-    """With fewer connections a crowd would be taken for a Redis that is gone, and have its budgets twice."""
+def test_every_thread_can_have_a_connection_to_redis(serve: Callable[..., Any]) -> None:
+    """With fewer connections a burst would look like an unavailable Redis, and be counted in memory."""
     (limiter,) = serve(RATE_LIMITS_ENABLED="true").application.extensions["limiter"]
 
     assert limiter.storage._client.connection_pool.max_connections > settings().web_threads > 100
 
 
-def test_a_refused_login_is_not_read_at_length(limited: Limited) -> None:
-    """Its body is looked at for the name, before its budget is known."""
+def test_long_login_body_is_413_and_counted(limited: Limited) -> None:
+    """The body is read for the username before the limit is checked."""
     client = limited(LOGIN="1 per minute")
     long = '{"username": "' + "a" * 20_000 + '"}'
 
-    answers = [client.post("/auth/login", data=long, content_type="application/json") for _ in range(2)]
+    responses = [client.post("/auth/login", data=long, content_type="application/json") for _ in range(2)]
 
-    assert [each.status_code for each in answers] == [413, 429]
+    assert [each.status_code for each in responses] == [413, 429]
 
 
 def test_processes_share_their_counters(limited: Limited, conn: Any) -> None:
@@ -297,7 +299,7 @@ def test_processes_share_their_counters(limited: Limited, conn: Any) -> None:
     assert statuses(client, 1, headers=ada.headers) + statuses(other, 2, headers=ada.headers) == [200, 200, 429]
 
 
-def test_counters_stand_under_our_prefix_and_end_by_themselves(limited: Limited, conn: Any) -> None:
+def test_counters_have_the_prefix_and_expire(limited: Limited, conn: Any) -> None:
     client = limited()
     statuses(client, 1, headers=sign_in(client.application, conn).headers)
 
@@ -305,14 +307,14 @@ def test_counters_stand_under_our_prefix_and_end_by_themselves(limited: Limited,
     assert 0 < redises.client().pttl(counter) <= 60_000
 
 
-def test_limits_that_are_off_cost_nothing(serve: Callable[..., Any]) -> None:
+def test_disabled_limits_register_no_limiter(serve: Callable[..., Any]) -> None:
     client = serve(RATE_LIMITS_ENABLED="false")
 
     assert "limiter" not in client.application.extensions
     assert not any(name.startswith("RateLimit") for name, _ in client.get("/openapi.json").headers)
 
 
-def test_each_budget_has_routes_and_a_setting(app: Any) -> None:
+def test_each_limit_has_routes_and_a_setting(app: Any) -> None:
     assert set(
         rate_limits.LIMIT_BY_ENDPOINT
     ) | rate_limits.PER_USERNAME_ENDPOINTS | rate_limits.UNLIMITED_ENDPOINTS <= set(app.view_functions)

@@ -1,4 +1,4 @@
-"""Requests that come slowly, or not whole: read for so long, and no longer."""
+"""Slow and incomplete requests: read until the deadline, and no longer."""
 
 import socket
 import struct
@@ -21,7 +21,7 @@ class Clock:
 
 
 class Wire:
-    """A client's side of it: what it sends, and how long it takes over each piece."""
+    """A socket whose client sends the given pieces, each after a delay."""
 
     def __init__(self, clock: Clock, pieces: list[tuple[float, bytes]]) -> None:
         self._clock, self._pieces = clock, iter(pieces)
@@ -45,27 +45,27 @@ def pieces(patience: DeadlineReader) -> Iterator[bytes]:
         yield data
 
 
-def test_a_byte_now_and_then_is_not_waited_for_without_end() -> None:
+def test_request_sent_byte_by_byte_times_out() -> None:
     dribbled: list[bytes] = []
     with pytest.raises(ReadTimeout):
         dribbled.extend(pieces(reader(*[(9.0, b"x")] * 100)))
     assert len(dribbled) == 4  # 36 seconds after the first was there to be read
 
 
-def test_an_upload_may_take_as_long_as_it_goes_on() -> None:
+def test_steady_upload_extends_the_deadline() -> None:
     steady = [(1.0, bytes(2_000))] * 500
 
     assert sum(map(len, pieces(reader(*steady)))) == 1_000_000
 
 
-def test_the_next_request_has_its_own_time() -> None:
+def test_next_request_has_a_new_deadline() -> None:
     patience = reader(*[(20.0, b"x")] * 4)
     for _ in range(2):
         patience.start_request()
         assert [patience.chunk(), patience.chunk()] == [b"x", b"x"]
 
 
-def test_a_body_that_ends_early_is_no_body() -> None:
+def test_body_that_ends_early_is_an_error() -> None:
     patience = reader((0.0, b"head"))
     assert patience.chunk() == b"head"
     patience.is_body = True
@@ -73,27 +73,27 @@ def test_a_body_that_ends_early_is_no_body() -> None:
         patience.chunk()
 
 
-def test_between_requests_the_end_is_an_end() -> None:
+def test_end_of_connection_between_requests_is_not_an_error() -> None:
     assert reader().chunk() == b""
 
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.integers(1, 5_000)), max_size=100))
-def test_nobody_is_read_from_for_longer_than_their_bytes_are_worth(told: list[tuple[float, int]]) -> None:
+def test_read_time_is_bounded_by_the_bytes_received(values: list[tuple[float, int]]) -> None:
     clock = Clock()
-    patience = DeadlineReader(Wire(clock, [(s, bytes(n)) for s, n in told]), seconds=30, rate=1_000, clock=clock)
+    patience = DeadlineReader(Wire(clock, [(s, bytes(n)) for s, n in values]), seconds=30, rate=1_000, clock=clock)
     received = 0
     try:
         for data in pieces(patience):
             received += len(data)
     except ReadTimeout:
         assert clock.now - 1_000 > 30 + received / 1_000
-    slowest = max((seconds for seconds, _ in told), default=0)
+    slowest = max((seconds for seconds, _ in values), default=0)
     assert clock.now - 1_000 <= 30 + received / 1_000 + 2 * slowest
 
 
-def test_silence_is_slow_too() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        ours.setblocking(False)  # as the system says it: no data yet
+def test_silence_times_out() -> None:
+    server_socket, client_socket = socket.socketpair()
+    with server_socket, client_socket:
+        server_socket.setblocking(False)  # as the system says it: no data yet
         with pytest.raises(ReadTimeout):
-            DeadlineReader(ours, 30, 1_000).chunk()
+            DeadlineReader(server_socket, 30, 1_000).chunk()

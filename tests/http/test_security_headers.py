@@ -1,4 +1,4 @@
-"""What every answer tells browsers not to do, and what pages and pictures say of themselves."""
+"""Security headers of all responses, pages and images."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,38 +12,38 @@ from web.http.security_headers import CONTENT_SECURITY_POLICY, SECURITY_HEADERS
 @pytest.mark.parametrize(
     ("path", "status"), [("/healthz", 200), ("/users/me", 401), ("/nothing", 404), ("/openapi.json", 200)]
 )
-def test_every_answer_is_protected(client: Any, path: str, status: int) -> None:
-    answer = client.get(path)
+def test_every_response_has_security_headers(client: Any, path: str, status: int) -> None:
+    response = client.get(path)
 
-    assert answer.status_code == status
-    assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+    assert response.status_code == status
+    assert {name: response.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
 @pytest.mark.parametrize("path", ["/docs", "/s/nothing", "/b/nothing"])
-def test_pages_run_nothing_inline_and_stand_in_no_frame(client: Any, path: str) -> None:
-    answer = client.get(path)
-    policy = dict(part.strip().partition(" ")[::2] for part in answer.headers["Content-Security-Policy"].split(";"))
+def test_pages_allow_no_inline_script_and_no_frame(client: Any, path: str) -> None:
+    response = client.get(path)
+    policy = dict(part.strip().partition(" ")[::2] for part in response.headers["Content-Security-Policy"].split(";"))
 
-    assert answer.content_type.startswith("text/html")
+    assert response.content_type.startswith("text/html")
     assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == policy["frame-ancestors"] == "'none'"
     assert policy.get("script-src", "'none'") in ("'self'", "'none'")
     assert "unsafe" not in policy.get("style-src", "")
-    assert answer.headers["Referrer-Policy"] == "no-referrer"
-    assert answer.headers["X-Frame-Options"] == "DENY"
+    assert response.headers["Referrer-Policy"] == "no-referrer"
+    assert response.headers["X-Frame-Options"] == "DENY"
 
 
-def test_a_picture_that_is_opened_as_a_page_is_in_a_sandbox(client: Any, staff: Staff) -> None:
-    answer = client.get(f"{staff.path}/qr-business/image?format=svg", headers=staff.member.headers)
+def test_image_opened_as_a_page_is_sandboxed(client: Any, staff: Staff) -> None:
+    response = client.get(f"{staff.path}/qr-business/image?format=svg", headers=staff.member.headers)
 
-    assert answer.status_code == 200
-    assert "sandbox" in answer.headers["Content-Security-Policy"].split("; ")
-    assert "script-src" not in answer.headers["Content-Security-Policy"]
+    assert response.status_code == 200
+    assert "sandbox" in response.headers["Content-Security-Policy"].split("; ")
+    assert "script-src" not in response.headers["Content-Security-Policy"]
     png = client.get(f"{staff.path}/qr-business/image", headers=staff.member.headers)
     assert png.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
 
 
-def test_generated_pictures_may_be_shown_elsewhere(client: Any, staff: Staff) -> None:
-    """Whoever knows the id may see them, also on a page of another site; what needs credentials may not."""
+def test_generated_images_can_be_embedded_by_other_sites(client: Any, staff: Staff) -> None:
+    """The id is enough to see a generated image, also on a page of another site. Others need credentials."""
     made = client.post("/generate", json={"data": "x"}, headers=staff.member.headers).json
 
     shown = client.get(f"/retrieve/{made['qr_id']}/image")
@@ -67,23 +67,23 @@ def test_generated_pictures_may_be_shown_elsewhere(client: Any, staff: Staff) ->
         ("2", "http", False),
     ],
 )
-def test_https_stays_https_where_a_trusted_proxy_says_so(
+def test_hsts_follows_the_scheme_of_a_trusted_proxy(
     serve: Callable[..., Any], proxies: str, told: str, strict: bool
 ) -> None:
-    answer = serve(TRUSTED_PROXIES=proxies).get("/healthz", headers={"X-Forwarded-Proto": told})
+    response = serve(TRUSTED_PROXIES=proxies).get("/healthz", headers={"X-Forwarded-Proto": told})
 
-    assert ("Strict-Transport-Security" in answer.headers) is strict
+    assert ("Strict-Transport-Security" in response.headers) is strict
 
 
 @pytest.mark.parametrize("proxies", ["0", "1"])
-def test_a_forged_host_comes_back_nowhere(serve: Callable[..., Any], proxies: str, conn: Any) -> None:
+def test_forged_host_is_in_no_response(serve: Callable[..., Any], proxies: str, conn: Any) -> None:
     from tests.support.callers import make_staff
 
     client = serve(TRUSTED_PROXIES=proxies)
     staff = make_staff(client.application, conn)
     forged = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example"}
     forged |= staff.admin.headers
-    answers = [
+    responses = [
         client.post("/scan", json={"player_id": str(staff.admin.id), "qr_code": "x"}, headers=forged),
         client.post(staff.codes, json={"scan_type": "item_drop"}, headers=forged),
         client.post(f"{staff.path}/renders", json={"all": True}, headers=forged),
@@ -93,6 +93,6 @@ def test_a_forged_host_comes_back_nowhere(serve: Callable[..., Any], proxies: st
         client.get("/docs", headers=forged),
     ]
 
-    for answer in answers:
-        assert "evil.example" not in answer.text
-        assert "evil.example" not in str(answer.headers)
+    for response in responses:
+        assert "evil.example" not in response.text
+        assert "evil.example" not in str(response.headers)

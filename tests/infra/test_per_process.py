@@ -1,4 +1,4 @@
-"""What a process makes once."""
+"""Values that a process creates once."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from shared.infra.per_process import per_process
 
 
-def test_threads_that_come_at_once_get_the_same() -> None:
+def test_concurrent_threads_get_the_same_value() -> None:
     start = threading.Barrier(8)
 
     @per_process
@@ -22,7 +22,7 @@ def test_threads_that_come_at_once_get_the_same() -> None:
         assert len({id(made) for made in threads.map(ask, range(8))}) == 1
 
 
-def test_a_value_is_made_again_after_a_reset() -> None:
+def test_reset_creates_a_new_value() -> None:
     made = per_process(object)
     first = made()
     assert made.reset() is first

@@ -1,4 +1,4 @@
-"""Settings fail loudly, and production refuses what only a demo may have."""
+"""Invalid settings stop the process, and production rejects weak ones."""
 
 import os
 import subprocess
@@ -92,7 +92,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         (PRODUCTION | {"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
     ],
 )
-def test_a_wrong_setting_ends_the_process_with_its_name(load: Any, changes: dict[str, Any], named: str) -> None:
+def test_wrong_setting_exits_with_its_name(load: Any, changes: dict[str, Any], named: str) -> None:
     with pytest.raises(SettingsError) as ended:
         load(**changes)
     assert named in str(ended.value)
@@ -110,11 +110,11 @@ def test_a_wrong_setting_ends_the_process_with_its_name(load: Any, changes: dict
     ],
     ids=str,
 )
-def test_production_starts_with_secrets_of_its_own(load: Any, changes: dict[str, str]) -> None:
+def test_production_accepts_strong_secrets(load: Any, changes: dict[str, str]) -> None:
     assert load(**PRODUCTION | changes).is_production
 
 
-def test_production_refuses_to_be_debugged() -> None:
+def test_production_rejects_python_dev_mode() -> None:
     command = (sys.executable, "-X", "dev", "-c", "from shared.settings import settings; settings()")
     ended = subprocess.run(command, env=os.environ | PRODUCTION, capture_output=True, text=True)
 
@@ -123,7 +123,7 @@ def test_production_refuses_to_be_debugged() -> None:
 
 
 @given(st.binary(min_size=32, max_size=64))
-def test_no_random_secret_is_taken_for_an_example(raw: bytes) -> None:
+def test_random_secret_is_not_taken_for_an_example(raw: bytes) -> None:
     digest = sha256(raw).digest() * 2
     for secret in (digest[:48].hex(), b64encode(digest[:33] + raw).decode()):
         assert not WELL_KNOWN.search(secret.lower())
@@ -133,8 +133,8 @@ def test_production_warnings_name_the_setting(load: Any) -> None:
     odd = {"PUBLIC_URL": "http://w.example", "ALLOWED_ORIGINS": "http://g.example", "RATE_LIMITS_ENABLED": "false"}
 
     assert not list(find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
-    (told,) = find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
-    assert told.startswith("TRUSTED_PROXIES ")
+    (values,) = find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
+    assert values.startswith("TRUSTED_PROXIES ")
     assert [
         each.partition(" ")[0] for each in find_production_warnings(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG"))
     ] == [
@@ -155,24 +155,24 @@ def test_production_warnings_name_the_setting(load: Any) -> None:
         {"GRPC_SERVER_URL": "localhost:50051", "GRPC_TOKEN": TOKEN, "GRPC_CA_FILE": ""},
     ],
 )
-def test_a_grpc_token_over_tls_or_loopback_is_not_in_clear(load: Any, changes: dict[str, Any]) -> None:
+def test_grpc_token_over_tls_or_loopback_is_allowed(load: Any, changes: dict[str, Any]) -> None:
     assert not load(**PRODUCTION | changes).sends_grpc_token_in_clear
     assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN=TOKEN, GRPC_TLS="false").sends_grpc_token_in_clear
 
 
-def test_herokus_spelling_is_understood(load: Any) -> None:
+def test_postgres_scheme_of_heroku_is_accepted(load: Any) -> None:
     assert load(DATABASE_URL="postgres://u:p@db/w").database_url.get_secret_value() == "postgresql://u:p@db/w"
 
 
-def test_secrets_do_not_show(load: Any) -> None:
+def test_repr_has_no_secrets(load: Any) -> None:
     shown = repr(load())
     assert "0123456789abcdef" not in shown
     assert ":p@" not in shown
 
 
-def test_origins_are_compared_as_browsers_write_them(load: Any) -> None:
-    told = load(ALLOWED_ORIGINS="https://Game.example:443, http://localhost:3000").allowed_origins
-    assert told == ("https://game.example", "http://localhost:3000")
+def test_origins_are_normalized_as_browsers_send_them(load: Any) -> None:
+    values = load(ALLOWED_ORIGINS="https://Game.example:443, http://localhost:3000").allowed_origins
+    assert values == ("https://game.example", "http://localhost:3000")
 
 
 def test_settings_are_frozen(load: Any) -> None:
@@ -181,7 +181,7 @@ def test_settings_are_frozen(load: Any) -> None:
 
 
 @pytest.mark.parametrize(("policy", "refused"), [("allkeys-lru", True), ("volatile-lru", False), ("noeviction", False)])
-def test_production_refuses_a_redis_that_evicts(
+def test_production_rejects_a_redis_that_evicts(
     clean: None, monkeypatch: pytest.MonkeyPatch, policy: str, refused: bool
 ) -> None:
     producing = settings().model_copy(update={"waymark_env": "production"})

@@ -1,4 +1,4 @@
-"""One contract, held by a directory and by a bucket alike."""
+"""The storage contract, for a directory and for a bucket."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ LARGE = bytes(range(256)) * 1024 * 5  # more than a block
 
 @pytest.fixture(scope="session")
 def bucket() -> Iterator[Any]:
-    """A client of moto's server, on a port of its own, with an empty bucket."""
+    """Start a moto server and return a storage on an empty bucket."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(LOOPBACK, free_port(), verbose=False)
@@ -61,14 +61,14 @@ def names(storage: Storage, prefix: str = "renders/") -> list[str]:
     return sorted(name for name, _ in storage.list_files(prefix))
 
 
-def test_what_is_written_is_read(storage: Storage) -> None:
+def test_written_file_can_be_read(storage: Storage) -> None:
     put(storage, "renders/a/1", b"one", b"two")
 
     assert b"".join(storage.read("renders/a/1")) == b"onetwo"
     assert storage.size("renders/a/1") == 6
 
 
-def test_an_empty_file_is_one_too(storage: Storage) -> None:
+def test_empty_file_exists(storage: Storage) -> None:
     put(storage, "renders/a/1")
 
     assert (storage.size("renders/a/1"), b"".join(storage.read("renders/a/1"))) == (0, b"")
@@ -77,14 +77,14 @@ def test_an_empty_file_is_one_too(storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("start", "stop"), [(0, 1), (5, 5), (7, None), (BLOCK_SIZE - 1, BLOCK_SIZE + 1), (0, len(LARGE))]
 )
-def test_ranges(storage: Storage, start: int, stop: int | None) -> None:
+def test_ranges_return_their_bytes(storage: Storage, start: int, stop: int | None) -> None:
     put(storage, "renders/a/1", LARGE)
 
     assert b"".join(storage.read("renders/a/1", start, stop)) == LARGE[start:stop]
 
 
 @pytest.mark.parametrize("read", [0, 1])
-def test_who_leaves_before_the_end_leaves_nothing_open(storage: Storage, read: int) -> None:
+def test_closing_early_leaves_nothing_open(storage: Storage, read: int) -> None:
     put(storage, "renders/a/1", LARGE)
     blocks = storage.read("renders/a/1")
     for _ in range(read):
@@ -96,8 +96,8 @@ def test_who_leaves_before_the_end_leaves_nothing_open(storage: Storage, read: i
     assert getattr(file, "_raw_stream", file).closed
 
 
-def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And goes up to a bucket in parts."""
+def test_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bucket receives it in parts."""
     monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
     put(storage, "renders/a/1", *[LARGE] * 9)
 
@@ -107,7 +107,7 @@ def test_a_large_file_is_read_and_written_in_blocks(storage: Storage, monkeypatc
     assert max(map(len, blocks)) <= BLOCK_SIZE
 
 
-def test_a_file_is_visible_only_once_complete(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_file_is_visible_only_once_complete(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
     with storage.write("renders/a/1") as out:
         for _ in range(5):
@@ -118,7 +118,7 @@ def test_a_file_is_visible_only_once_complete(storage: Storage, monkeypatch: pyt
     assert names(storage) == ["renders/a/1"]
 
 
-def test_of_a_file_that_fails_nothing_is_left(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_write_leaves_nothing(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART_BYTES", 5 * 2**20)
 
     def fail() -> None:
@@ -158,7 +158,7 @@ def test_uploads_of_other_applications_are_left_alone(bucket: s3.S3Storage) -> N
 
 
 @pytest.mark.parametrize("use", ["size", "read"])
-def test_what_is_not_there(storage: Storage, use: str) -> None:
+def test_missing_file_is_an_error(storage: Storage, use: str) -> None:
     with pytest.raises(FileMissing):
         getattr(storage, use)("renders/no")
 
@@ -173,7 +173,7 @@ def test_deleting_twice_is_no_error(storage: Storage) -> None:
     assert names(storage) == ["renders/a/2"]
 
 
-def test_listing_by_the_beginning_of_names(storage: Storage) -> None:
+def test_list_files_by_prefix(storage: Storage) -> None:
     for name in ("renders/a/1", "renders/a/2", "renders/b/1"):
         put(storage, name, b"x")
 
@@ -186,7 +186,7 @@ def test_listing_by_the_beginning_of_names(storage: Storage) -> None:
 @pytest.mark.parametrize(
     "name", ["", "/etc/passwd", "../x", "a/../b", "a//b", "A", "a b", ".a", "a/.b", "a\n", "a/", "a\\b", "é"]
 )
-def test_no_name_leads_out(storage: Storage, name: str) -> None:
+def test_name_cannot_leave_the_storage(storage: Storage, name: str) -> None:
     with pytest.raises(ValueError, match="not a file name"):
         check_name(name)
     with pytest.raises(ValueError, match="not a file name"):
@@ -195,7 +195,7 @@ def test_no_name_leads_out(storage: Storage, name: str) -> None:
         put(storage, name, b"x")
 
 
-def test_a_bucket_that_does_not_answer_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_bucket_is_an_error_without_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
     import boto3
     from botocore.config import Config
 
@@ -227,7 +227,7 @@ print(list(storage.list_files("renders/")), list((Path(sys.argv[1]) / "drafts").
 """
 
 
-def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+def test_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FILL, str(tmp_path)], cwd=CHECKOUT, env=os.environ, capture_output=True, text=True
     )

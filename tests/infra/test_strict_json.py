@@ -1,4 +1,4 @@
-"""What JSON is refused for, by the place that is named; and that all others cost no words."""
+"""Rejected JSON is named by its path, and valid JSON needs no path to be formatted."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ from shared.infra import strict_json
         (r'["é", "\u0001", 1e5, null, true]', None),
     ],
 )
-def test_what_cannot_be_stored_is_named(text: str, named: str | None) -> None:
+def test_value_that_cannot_be_stored_is_named(text: str, named: str | None) -> None:
     if named is None:
         assert strict_json.loads(text.encode()) == json.loads(text)
         return
@@ -34,7 +34,7 @@ def test_what_cannot_be_stored_is_named(text: str, named: str | None) -> None:
 
 
 def test_paths_are_formatted_only_for_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body of a mebibyte holds half a million values, and took seconds."""
+    """A body of 1 MiB can have half a million values, whose paths would take seconds to format."""
 
     def words(*_: Any) -> str:
         raise AssertionError("formatted without an error")

@@ -70,14 +70,14 @@ def test_web_urls(text: str) -> None:
         "https://" + "a:" * 50_000,
     ],
 )
-def test_what_is_no_web_url(text: str) -> None:
+def test_rejected_urls(text: str) -> None:
     assert not is_web_url(text)
 
 
 @given(st.one_of(st.text(), st.from_regex(r"https?:[\\/]{0,3}.*"), st.text("htps:/\\@?#.[]a1").map("https://".__add__)))
 @example("https://a:1")
 @example("https://a.\U00018cd6")
-def test_what_is_one_leads_to_the_host_it_shows(text: str) -> None:
+def test_accepted_url_leads_to_the_host_it_shows(text: str) -> None:
     if is_web_url(text):
         parts = urlsplit(text)
         assert parts.scheme in ("http", "https")

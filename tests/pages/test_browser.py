@@ -1,4 +1,4 @@
-"""What a real browser makes of it: the documentation runs under its policy, and pages call the API if they may."""
+"""A real browser: the documentation works under its policy, and CORS decides which pages can call the API."""
 
 import shutil
 from collections.abc import Iterator
@@ -24,8 +24,8 @@ pytestmark = [
 WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
 FETCH = """async ([url, token]) => {
     try {
-        const told = await fetch(url, {headers: {Authorization: `Bearer ${token}`, 'X-Request-ID': 'from-a-page'}});
-        return [told.status, told.headers.get('X-Request-ID'), await told.text()];
+        const response = await fetch(url, {headers: {Authorization: `Bearer ${token}`, 'X-Request-ID': 'from-a-page'}});
+        return [response.status, response.headers.get('X-Request-ID'), await response.text()];
     } catch (error) {
         return error.name;
     }
@@ -39,7 +39,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def site(folder: Path) -> Iterator[str]:
-    """A site of somebody else's; its origin."""
+    """Serve another site, and return its origin."""
     with ThreadingHTTPServer((LOOPBACK, 0), partial(Quiet, directory=str(folder))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://{LOOPBACK}:{server.server_port}"
@@ -48,7 +48,7 @@ def site(folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, str, str]]:
-    """A browser, our origin, one that is on the list and one that is not."""
+    """Return a browser, and three origins: Waymark's, one on the allow-list and another one."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "index.html").write_text("<!doctype html><title>A page</title>")
     with ExitStack() as exits:
@@ -61,11 +61,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, 
         yield browser, f"http://{LOOPBACK}:{port}", allowed, other
 
 
-def test_the_documentation_runs_under_its_policy(stage: tuple[Any, str, str, str]) -> None:
+def test_documentation_works_under_its_policy(stage: tuple[Any, str, str, str]) -> None:
     browser, ours, *_ = stage
     page = browser.new_page()
     complaints: list[str] = []
-    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.on("console", lambda values: complaints.append(values.text) if values.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.add_init_script(WATCH)
     page.goto(f"{ours}/docs")
@@ -77,7 +77,7 @@ def test_the_documentation_runs_under_its_policy(stage: tuple[Any, str, str, str
     page.close()
 
 
-def test_a_page_of_an_allowed_origin_may_call_and_read(
+def test_page_of_an_allowed_origin_can_call_the_api(
     stage: tuple[Any, str, str, str], client: Any, staff: Staff
 ) -> None:
     browser, ours, allowed, _ = stage
@@ -93,7 +93,9 @@ def test_a_page_of_an_allowed_origin_may_call_and_read(
     page.close()
 
 
-def test_a_page_of_another_origin_may_not(stage: tuple[Any, str, str, str], client: Any, staff: Staff) -> None:
+def test_page_of_another_origin_cannot_call_the_api(
+    stage: tuple[Any, str, str, str], client: Any, staff: Staff
+) -> None:
     browser, ours, _, other = stage
     page = browser.new_page()
     page.goto(other)
@@ -104,7 +106,7 @@ def test_a_page_of_another_origin_may_not(stage: tuple[Any, str, str, str], clie
     page.close()
 
 
-def test_our_pages_stand_in_no_frame_and_run_nothing(stage: tuple[Any, str, str, str]) -> None:
+def test_pages_cannot_be_framed_and_run_no_script(stage: tuple[Any, str, str, str]) -> None:
     browser, ours, allowed, _ = stage
     page = browser.new_page()
     page.add_init_script(WATCH)

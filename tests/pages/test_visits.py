@@ -1,4 +1,4 @@
-"""What a phone's own camera opens: led on or told why not, counted once, and never against the stock for a machine."""
+"""Opened codes: redirects and pages, each visit counted once, and no stock used by bots."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,7 +25,7 @@ EVIL = """<script>alert(1)</script>"'&"""
 
 @pytest.fixture
 def visit_log(monkeypatch: pytest.MonkeyPatch) -> VisitBuffer:
-    """One that stores only when it is told to."""
+    """Return a buffer that stores only when it is flushed."""
     fresh = VisitBuffer()
     monkeypatch.setattr(fresh, "_run", lambda: None)
     monkeypatch.setattr(web_visits, "visit_buffer", fresh)
@@ -59,28 +59,28 @@ def taken(conn: Conn, code: UUID) -> int:
     return int(row[0])
 
 
-def test_a_code_that_only_redirects_leads_on_and_is_counted(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
+def test_redirecting_code_redirects_and_is_counted(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = poster(conn)
 
-    answer = open_code(code)
+    response = open_code(code)
 
-    assert (answer.status_code, answer.headers["Location"]) == (302, TARGET)
-    assert answer.headers["Cache-Control"] == "no-store"
+    assert (response.status_code, response.headers["Location"]) == (302, TARGET)
+    assert response.headers["Cache-Control"] == "no-store"
     assert stored(conn) == []
     assert visit_log.flush()
     assert stored(conn) == [(code, "phone")]
     assert taken(conn, code) == 1
 
 
-def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
+def test_game_code_shows_a_page(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = make_code(conn, description=EVIL)
 
-    answer = open_code(code)
+    response = open_code(code)
 
-    assert answer.status_code == 200
-    assert "&lt;script&gt;" in answer.text
-    assert "<script" not in answer.text
-    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+    assert response.status_code == 200
+    assert "&lt;script&gt;" in response.text
+    assert "<script" not in response.text
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     visit_log.flush()
     assert stored(conn) == [(code, "phone")]
     assert taken(conn, code) == 0
@@ -98,14 +98,14 @@ def test_a_code_of_the_game_has_a_page(conn: Conn, open_code: Any, visit_log: Vi
         ({"target_url": "https:\\\\evil.example"}, 404, "not in use"),
     ],
 )
-def test_a_page_says_why_not(
+def test_unavailable_code_shows_the_reason(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, fields: dict[str, Any], status: int, word: str
 ) -> None:
     if "target_url" in fields:
         conn.execute("ALTER TABLE qr_codes DROP CONSTRAINT qr_codes_target_url_check")
     try:
         poster(conn, code="poster", **fields)
-        answer = open_code("poster")
+        response = open_code("poster")
     finally:
         if "target_url" in fields:
             conn.execute("TRUNCATE qr_codes CASCADE")
@@ -113,22 +113,22 @@ def test_a_page_says_why_not(
                 "ALTER TABLE qr_codes ADD CONSTRAINT qr_codes_target_url_check CHECK (target_url ~* '^https?://')"
             )
 
-    assert answer.status_code == status
-    assert word in answer.text
-    assert answer.content_type == "text/html; charset=utf-8"
+    assert response.status_code == status
+    assert word in response.text
+    assert response.content_type == "text/html; charset=utf-8"
     visit_log.flush()
     assert stored(conn) == []
 
 
 @pytest.mark.parametrize("text", ["nobody", "ab", "x" * 65, "a b c", "%00%00%00", "%ff%fe%fd", "'; DROP TABLE visits"])
-def test_what_is_no_code(open_code: Any, text: str) -> None:
+def test_unknown_code_is_404(open_code: Any, text: str) -> None:
     assert open_code(text).status_code == 404
 
 
 @pytest.mark.parametrize(
     "target", ["//evil.example", "\\\\evil.example", "javascript:alert(1)", "https://a@evil.example"]
 )
-def test_nobody_is_led_where_no_code_may_lead(client: Any, staff: Any, target: str) -> None:
+def test_unsafe_target_url_is_422(client: Any, staff: Any, target: str) -> None:
     refused = client.post(staff.codes, json={"scan_type": None, "target_url": target}, headers=staff.admin.headers)
     assert refused.status_code == 422
     assert refused.json["errors"][0]["loc"] == "body.target_url"
@@ -144,7 +144,7 @@ MACHINES: list[dict[str, str]] = [
 
 @pytest.mark.parametrize("request_", MACHINES, ids=str)
 @pytest.mark.parametrize("max_scans", [None, 1])
-def test_machines_are_led_on_apart_and_use_up_nothing(
+def test_bots_are_redirected_counted_apart_and_use_no_stock(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, request_: dict[str, str], max_scans: int | None
 ) -> None:
     code = poster(conn, max_scans=max_scans)
@@ -157,12 +157,12 @@ def test_machines_are_led_on_apart_and_use_up_nothing(
     assert taken(conn, code) == 0
 
 
-def test_a_stock_is_held_exactly(conn: Conn, app: Any, visit_log: VisitBuffer) -> None:
-    """Forty people at once, of whom ten are led on."""
+def test_concurrent_visits_use_exactly_the_stock(conn: Conn, app: Any, visit_log: VisitBuffer) -> None:
+    """Forty concurrent visitors, of whom ten are redirected."""
     code = poster(conn, max_scans=10)
     ask = partial(app.test_client().get, f"/s/{code_text(conn, code)}", headers={"User-Agent": PHONE})
 
-    statuses = [answer.status_code for answer in run_concurrently([ask] * 40)]
+    statuses = [response.status_code for response in run_concurrently([ask] * 40)]
 
     assert (statuses.count(302), statuses.count(410)) == (10, 30)
     visit_log.flush()
@@ -170,19 +170,19 @@ def test_a_stock_is_held_exactly(conn: Conn, app: Any, visit_log: VisitBuffer) -
     assert taken(conn, code) == 10
 
 
-def test_negative_control_without_taking_first_more_are_led_on(
+def test_stock_negative_control_without_reservation(
     conn: Conn, app: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn, max_scans=10)
     monkeypatch.setattr(store, "use_stock", lambda *_: True)
     ask = partial(app.test_client().get, f"/s/{code_text(conn, code)}", headers={"User-Agent": PHONE})
 
-    statuses = [answer.status_code for answer in run_concurrently([ask] * 40)]
+    statuses = [response.status_code for response in run_concurrently([ask] * 40)]
 
     assert statuses.count(302) > 10
 
 
-def test_a_stock_that_is_set_later_counts_the_visits_before(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
+def test_stock_set_later_counts_earlier_visits(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = poster(conn)
     for _ in range(3):
         open_code(code)
@@ -192,17 +192,17 @@ def test_a_stock_that_is_set_later_counts_the_visits_before(conn: Conn, open_cod
     assert [open_code(code).status_code for _ in range(2)] == [302, 410]
 
 
-def test_while_postgresql_is_away_visits_are_kept(
+def test_visits_are_buffered_while_postgresql_is_unavailable(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn)
     open_code(code)
 
-    def away(*_: Any) -> None:
+    def unavailable(*_: Any) -> None:
         raise psycopg.OperationalError("connection refused")
 
     with monkeypatch.context() as broken:
-        broken.setattr(store, "add", away)
+        broken.setattr(store, "add", unavailable)
         assert not visit_log.flush()
     open_code(code)
 
@@ -210,10 +210,10 @@ def test_while_postgresql_is_away_visits_are_kept(
     assert stored(conn) == [(code, "phone")] * 2
 
 
-def test_a_round_that_fails_halfway_stores_nothing_twice(
+def test_failed_flush_stores_no_visit_twice(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The visits were inserted, the stock could not be counted: both are undone, and done again."""
+    """The visits are inserted, but the stock is not. Both are rolled back, and repeated."""
     code = poster(conn)
     open_code(code)
     conn.execute("ALTER TABLE qr_codes ADD CONSTRAINT spoiled CHECK (use_count < 1)")
@@ -235,7 +235,7 @@ def unheard() -> Iterator[Conn]:
     raise psycopg.OperationalError("server closed the connection unexpectedly")
 
 
-def test_a_round_whose_confirmation_is_lost_is_not_stored_again(
+def test_flush_with_a_lost_confirmation_is_not_repeated(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn)
@@ -250,7 +250,7 @@ def test_a_round_whose_confirmation_is_lost_is_not_stored_again(
     assert (stored(conn), taken(conn, code)) == ([(code, "phone")] * 2, 2)
 
 
-def test_a_round_that_breaks_before_its_commit_is_stored_again(
+def test_flush_that_fails_before_its_commit_is_repeated(
     conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code = poster(conn)
@@ -275,9 +275,7 @@ def test_a_server_that_never_came_that_far_has_stored_nothing(conn: Conn) -> Non
     assert not store.is_stored(conn, str(2**40))
 
 
-def test_no_more_are_kept_than_the_bound(
-    conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_buffer_is_bounded(conn: Conn, open_code: Any, visit_log: VisitBuffer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(visit_buffer, "MAX_BUFFERED", 3)
     code = poster(conn)
     assert [open_code(code).status_code for _ in range(5)] == [302] * 5
@@ -285,7 +283,7 @@ def test_no_more_are_kept_than_the_bound(
     assert len(stored(conn)) == 3
 
 
-def test_flushing_side_by_side_stores_each_once(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
+def test_concurrent_flushes_store_each_visit_once(conn: Conn, open_code: Any, visit_log: VisitBuffer) -> None:
     code = poster(conn)
     for _ in range(20):
         open_code(code)
@@ -302,7 +300,7 @@ def test_no_user_agent_is_stored_anywhere(conn: Conn, open_code: Any, visit_log:
     assert "Unmistakable" not in str(rows)
 
 
-def test_a_scan_is_told_with_its_device(client: Any, conn: Conn, player: Any) -> None:
+def test_scan_stores_its_device(client: Any, conn: Conn, player: Any) -> None:
     client.post(
         "/scan",
         json={"player_id": str(player.id), "qr_code": "spy123"},

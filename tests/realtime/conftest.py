@@ -1,4 +1,4 @@
-"""A real server and a real relay in threads of the test process, and sockets that talk to them."""
+"""A real server and relay in threads of the test process, and WebSocket clients."""
 
 import json
 import threading
@@ -18,14 +18,14 @@ from workers import relay as relaying
 
 @pytest.fixture
 def server(app: Any, clean: None) -> Iterator[str]:
-    """Where the application listens."""
+    """Serve the application and return its address."""
     with serving(app) as address:
         yield address
 
 
 @pytest.fixture
 def relay(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Starts the relay; stopped at the end. A second call is a second relay process's life."""
+    """Return a function that starts a relay. Each call starts another one; all stop at the end."""
     monkeypatch.setattr(relaying, "IDLE_SECONDS", 0.05)
     stopping = threading.Event()
     threads: list[threading.Thread] = []
@@ -46,15 +46,15 @@ def relay(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
 
 
 class Socket:
-    """A client's socket."""
+    """The client's end of a WebSocket."""
 
     def __init__(self, url: str, **options: Any) -> None:
         self.ws = websocket.create_connection(url, timeout=PATIENCE, **options)
 
     def next(self) -> dict[str, Any]:
-        told = json.loads(self.ws.recv())
-        assert isinstance(told, dict)
-        return told
+        message = json.loads(self.ws.recv())
+        assert isinstance(message, dict)
+        return message
 
     def take(self, n: int) -> list[dict[str, Any]]:
         return [self.next() for _ in range(n)]
@@ -70,7 +70,7 @@ class Socket:
         return False
 
     def closed_with(self, *, nothing_before: bool = False) -> int:
-        """The code the server closes with, whatever it still says before."""
+        """Return the code with which the server closes the socket. Messages before it are skipped or forbidden."""
         while True:
             opcode, data = self.ws.recv_data()
             if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -80,7 +80,7 @@ class Socket:
 
 @pytest.fixture
 def connect(server: str) -> Iterator[Callable[..., Socket]]:
-    """Opens a player's socket: `connect(player)`, or any path with any headers."""
+    """Return a function that opens a player's socket: `connect(player)`, or any path with any headers."""
     opened: list[Socket] = []
 
     def make(player: Player | None = None, path: str | None = None, query: str = "", **options: Any) -> Socket:
@@ -100,17 +100,17 @@ Relay = Callable[[], None]
 
 
 def say(conn: Conn, player: Player, *names: str, org_id: Any = None) -> None:
-    """Commit one event a name, each in a transaction of its own."""
+    """Append one event per name, each in a separate transaction."""
     for name in names:
         factories.append_event(conn, "test", player.id, org_id, name=name)
 
 
-def names(told: list[dict[str, Any]]) -> list[str]:
-    return [message["name"] for message in told]
+def names(messages: list[dict[str, Any]]) -> list[str]:
+    return [message["name"] for message in messages]
 
 
 def refused(connect: Connect, *args: Any, **options: Any) -> int:
-    """The status that stands in the socket's way."""
-    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+    """Return the HTTP status with which the upgrade is rejected."""
+    with pytest.raises(websocket.WebSocketBadStatusException) as rejected:
         connect(*args, **options)
-    return refusal.value.status_code
+    return rejected.value.status_code

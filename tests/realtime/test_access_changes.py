@@ -1,4 +1,4 @@
-"""Sockets whose login or role ends: closed at once, and told nothing more."""
+"""Sockets close immediately when their session or role ends, and receive nothing after that."""
 
 import threading
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from tests.support.polling import eventually
 from web.realtime import fanout, websocket_io, websockets
 
 
-def test_a_socket_ends_with_its_login(
+def test_socket_closes_when_its_session_ends(
     connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
@@ -26,7 +26,7 @@ def test_a_socket_ends_with_its_login(
     assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
 
 
-def test_a_socket_ends_with_the_role_that_opened_it(
+def test_socket_closes_when_its_role_ends(
     connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
@@ -40,16 +40,16 @@ def test_a_socket_ends_with_the_role_that_opened_it(
 
 
 def settle_down(socket: Socket, say_something: Callable[[], None]) -> None:
-    """Until the socket has been heard of and looked at: what follows finds it idle."""
+    """Wait until the socket is subscribed and idle."""
     say_something()
     assert socket.next()
 
 
 @pytest.mark.parametrize("way", ["logout", "reuse", "password", "another login"])
-def test_an_idle_socket_is_closed_at_once_when_its_login_ends(
+def test_idle_socket_closes_immediately_when_its_session_ends(
     connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    """However long the last look would still have held. The player's other logins keep their sockets."""
+    """The cached check does not delay it. Sockets of the player's other sessions stay open."""
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
     login = {"username": player.username, "password": PASSWORD}
     other = client.post("/auth/login", json=login).json
@@ -78,7 +78,7 @@ def test_an_idle_socket_is_closed_at_once_when_its_login_ends(
 
 
 @pytest.mark.parametrize("way", ["another role", "removed"])
-def test_an_idle_socket_of_staff_is_closed_at_once_when_the_role_ends(
+def test_idle_staff_socket_closes_immediately_when_the_role_ends(
     connect: Connect, relay: Relay, client: Any, register: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
@@ -103,7 +103,7 @@ def test_an_idle_socket_of_staff_is_closed_at_once_when_the_role_ends(
 
 
 class HeldSends:
-    """Sending, held in the middle of a message as it is by a client that does not read, until it is let go."""
+    """Sends that block until they are released, as with a client that does not read."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.held, self.free = threading.Event(), threading.Event()
@@ -118,7 +118,7 @@ class HeldSends:
 
 @pytest.mark.parametrize("page", [1, 500])
 @pytest.mark.parametrize("redis_is_away", [False, True])
-def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
+def test_replay_stops_when_the_session_ends(
     connect: Connect,
     relay: Relay,
     client: Any,
@@ -128,8 +128,7 @@ def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
     page: int,
     redis_is_away: bool,
 ) -> None:
-    """However far back they resume, and however slowly they read: the message in hand is the last one. With nobody to
-    tell of the end, the rest of a page may follow."""
+    """The message that is being sent is the last one. Without Redis the rest of a page may follow."""
     monkeypatch.setattr(websockets, "REPLAY_PAGE", page)
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0 if redis_is_away else 3_600.0)
     if redis_is_away:
@@ -147,16 +146,19 @@ def test_who_is_told_what_was_missed_hears_no_more_once_the_login_has_ended(
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
     if not redis_is_away:
         eventually(
-            lambda: any(feed.needs_recheck for feed in client.application.extensions[fanout.EXTENSION].list_all())
+            lambda: any(
+                subscription.needs_recheck
+                for subscription in client.application.extensions[fanout.EXTENSION].list_all()
+            )
         )
     sends.free.set()
 
-    told = names(resumed.take(5 if redis_is_away and page > 1 else 1))
-    assert told == ["1", "2", "3", "4", "5"][: len(told)]
+    received = names(resumed.take(5 if redis_is_away and page > 1 else 1))
+    assert received == ["1", "2", "3", "4", "5"][: len(received)]
     assert resumed.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
 
 
-def test_a_queue_is_not_sent_to_its_end_once_the_login_has_ended(
+def test_queued_events_are_dropped_when_the_session_ends(
     connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
@@ -167,21 +169,21 @@ def test_a_queue_is_not_sent_to_its_end_once_the_login_has_ended(
     say(conn, player, "in hand")
     assert sends.held.wait(20)
     say(conn, player, "waiting")
-    (feed,) = client.application.extensions[fanout.EXTENSION].list_all()
-    eventually(lambda: bool(feed._queue))
+    (subscription,) = client.application.extensions[fanout.EXTENSION].list_all()
+    eventually(lambda: bool(subscription._queue))
 
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
-    eventually(lambda: feed.needs_recheck)
+    eventually(lambda: subscription.needs_recheck)
     sends.free.set()
 
     assert socket.next()["name"] == "in hand"
     assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
 
 
-def test_with_redis_away_an_idle_socket_is_looked_at_when_it_is_pinged(
+def test_idle_socket_is_rechecked_at_its_ping_without_redis(
     connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody was told of the end: the negative control of the two above."""
+    """No access change is published: the negative control of the two tests above."""
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
     monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
     monkeypatch.setattr("web.api.accounts.publish_access_change", lambda *_ids: None)

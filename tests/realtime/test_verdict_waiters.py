@@ -1,4 +1,4 @@
-"""Waiting for a verdict: woken through Redis, bounded in time and number, and never the start of a deadlock."""
+"""Verdict waiters: woken through Redis, limited in time and number."""
 
 import threading
 from uuid import uuid4
@@ -16,21 +16,21 @@ from web.realtime.verdict_waiters import VerdictWaiters, preferred_wait
 
 @pytest.fixture
 def fanout(clean: None) -> Fanout:
-    """A process that has heard of nothing yet."""
+    """Return a fan-out that has not started."""
     return Fanout(VerdictWaiters(8))
 
 
-def test_whoever_waits_first_starts_the_listening_and_is_woken(fanout: Fanout) -> None:
+def test_first_waiter_starts_the_subscriber_and_is_woken(fanout: Fanout) -> None:
     scan_id = uuid4()
     with fanout.wait_for_verdict(scan_id, 10) as wait:
         assert wait is not None
-        assert wait()  # the subscription stands: news may have been missed, so look
+        assert wait()  # the subscription is active: messages before it may have been missed
         client().publish(key(VERDICTS_CHANNEL), f"{uuid4()} {scan_id}")
         assert wait()
 
 
-def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fanout: Fanout) -> None:
-    """Read once for all who wait, by the time they wake; of a pending scan there is nothing to tell."""
+def test_waiters_receive_the_settled_scan(conn: Conn, fanout: Fanout) -> None:
+    """The scan is read once for all its waiters. A pending scan is not delivered."""
     player = make_player(conn)
     settled, pending = (submit_scan(conn, player, make_code(conn)) for _ in range(2))
     conn.execute("UPDATE player_scans SET status = 'success', settled_at = now() WHERE id = %s", (settled,))
@@ -44,7 +44,7 @@ def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fano
         assert third is not None
         assert first()
         assert second()
-        assert third()  # the subscription stands
+        assert third()  # the subscription is active
         client().publish(key(VERDICTS_CHANNEL), f"{settled} {pending}")
         assert first()
         assert second()
@@ -52,12 +52,12 @@ def test_whoever_waits_for_what_was_settled_is_told_the_verdict(conn: Conn, fano
     assert [wait.scan and wait.scan.status for wait in (first, second, third)] == ["success", "success", None]
 
 
-def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away() -> None:
+def test_waiters_are_woken_without_postgresql(fanout: Fanout, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unavailable() -> None:
         raise psycopg.OperationalError("the connection is lost")
 
     scan_id = uuid4()
-    monkeypatch.setattr("web.realtime.fanout.db.connection", away)
+    monkeypatch.setattr("web.realtime.fanout.db.connection", unavailable)
     with fanout.wait_for_verdict(scan_id, 10) as wait:
         assert wait is not None
         assert wait()
@@ -66,7 +66,7 @@ def test_without_postgresql_whoever_waits_looks_for_themselves(fanout: Fanout, m
         assert wait.scan is None
 
 
-def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
+def test_verdict_of_another_scan_wakes_no_waiter(fanout: Fanout) -> None:
     with fanout.wait_for_verdict(uuid4(), 1) as wait:
         assert wait is not None
         assert wait()
@@ -74,7 +74,7 @@ def test_news_of_other_scans_wakes_nobody(fanout: Fanout) -> None:
         assert not wait()
 
 
-def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
+def test_wake_before_the_wait_is_not_lost() -> None:
     waits, scan_id = VerdictWaiters(1), uuid4()
     with waits.register(scan_id, 10) as wait:
         waits.wake([scan_id])
@@ -82,8 +82,8 @@ def test_a_wake_that_comes_before_the_wait_is_kept() -> None:
         assert wait()
 
 
-def test_only_so_many_requests_wait_at_once() -> None:
-    """The others are answered at once, so that waiting never takes every thread of a process."""
+def test_request_above_the_limit_does_not_wait() -> None:
+    """It gets its response immediately, so that waiting requests never hold every thread."""
     waits = VerdictWaiters(1)
     with waits.register(uuid4(), 10) as first:
         assert first is not None
@@ -93,7 +93,7 @@ def test_only_so_many_requests_wait_at_once() -> None:
         assert third is not None
 
 
-def test_a_process_that_ends_lets_its_waiting_requests_go() -> None:
+def test_close_ends_all_waiters() -> None:
     waits = VerdictWaiters(1)
     with waits.register(uuid4(), 10) as wait:
         assert wait is not None
@@ -120,5 +120,5 @@ def test_a_process_that_ends_lets_its_waiting_requests_go() -> None:
         ("wait=²", 0),
     ],
 )
-def test_what_a_prefer_header_asks_for(header: str | None, seconds: float) -> None:
+def test_preferred_wait(header: str | None, seconds: float) -> None:
     assert preferred_wait(header, 0) == seconds

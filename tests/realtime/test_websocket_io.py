@@ -1,4 +1,4 @@
-"""Frames stay whole, and times are told in UTC."""
+"""Frames are sent whole, and times are in UTC."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ from web.realtime.websocket_io import SerializedSocket
 
 
 class Raw:
-    """The socket without its guard: the negative control."""
+    """The unguarded socket: the negative control."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -26,8 +26,8 @@ class Raw:
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_a_pong_never_lands_inside_a_message(guarded: bool) -> None:
-    """A message that fills the buffer is sent by one thread while another one answers pings."""
+def test_pong_is_not_written_inside_a_message(guarded: bool) -> None:
+    """One thread sends a message that fills the buffer while another answers pings."""
     near, far = socket.socketpair()
     near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
     writer = SerializedSocket(near) if guarded else Raw(near)
@@ -41,17 +41,17 @@ def test_a_pong_never_lands_inside_a_message(guarded: bool) -> None:
     with ThreadPoolExecutor(2) as threads:
         sent: list[Future[Any]] = [threads.submit(writer.send, text), threads.submit(answer_pings)]
         start.set()
-        told = b""
-        while len(told) < len(text) + 200 * len(pong):
-            told += far.recv(1_000)
+        values = b""
+        while len(values) < len(text) + 200 * len(pong):
+            values += far.recv(1_000)
         for done in sent:
             done.result()
-    assert (text in told) is guarded
+    assert (text in values) is guarded
     near.close()
     far.close()
 
 
-def test_times_are_told_in_utc_whatever_the_servers_zone_is() -> None:
+def test_times_are_in_utc_in_any_time_zone_of_the_server() -> None:
     in_new_york = datetime(2026, 2, 12, 5, 0, tzinfo=timezone(timedelta(hours=-5)))
     assert to_message(Event(1, 1, "test", uuid4(), None, {}, in_new_york))["at"] == "2026-02-12T10:00:00Z"
     assert to_message(Event(1, 1, "test", None, None, {}, datetime(2026, 2, 12, tzinfo=UTC)))["at"].endswith("Z")

@@ -26,9 +26,7 @@ from web.realtime import websocket_io, websockets
 from workers.scans import judge_pending
 
 
-def test_a_scan_is_followed_from_announcement_to_verdict(
-    connect: Connect, relay: Relay, player: Player, conn: Conn
-) -> None:
+def test_scan_and_verdict_are_delivered(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
     org = make_org(conn)
     code = make_code(conn, org, code="spy123", reward_item="spy_gadget")
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
@@ -50,7 +48,7 @@ def test_a_scan_is_followed_from_announcement_to_verdict(
         assert len({scanned["id"], settled["id"], granted["id"]}) == 3
 
 
-def test_a_row_inserted_by_hand_shows_up(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+def test_inserted_row_is_delivered(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
     code = make_code(conn, code="spy123")
     relay()
     socket = connect(player)
@@ -65,10 +63,8 @@ def test_a_row_inserted_by_hand_shows_up(connect: Connect, relay: Relay, player:
     }
 
 
-def test_what_was_committed_before_the_upgrade_is_no_news(
-    connect: Connect, relay: Relay, player: Player, conn: Conn
-) -> None:
-    """Even where the relay publishes it only now."""
+def test_event_before_the_upgrade_is_not_delivered(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+    """Also if the relay publishes it afterwards."""
     say(conn, player, "before")
     socket = connect(player)
     say(conn, player, "after")
@@ -76,10 +72,10 @@ def test_what_was_committed_before_the_upgrade_is_no_news(
     assert socket.next()["name"] == "after"
 
 
-def test_an_older_transaction_that_commits_last_is_not_skipped(
+def test_older_transaction_that_commits_last_is_delivered(
     connect: Connect, relay: Relay, player: Player, conn: Conn
 ) -> None:
-    """Ids become visible out of order; what commits late still comes, in the log's order, once."""
+    """Ids become visible out of order. A late commit is delivered once, in the order of the log."""
     relay()
     socket = connect(player)
     with db.transaction() as slow:
@@ -90,7 +86,7 @@ def test_an_older_transaction_that_commits_last_is_not_skipped(
     assert socket.hears_nothing()
 
 
-def test_resuming_gives_what_was_missed_and_goes_on_live(
+def test_resume_replays_missed_events_and_continues_live(
     connect: Connect, relay: Relay, player: Player, conn: Conn
 ) -> None:
     relay()
@@ -101,16 +97,16 @@ def test_resuming_gives_what_was_missed_and_goes_on_live(
     say(conn, player, "three", "four")
     resumed = connect(player, query=f"?since={seen[0]['id']}")
     say(conn, player, "five")
-    told = resumed.take(4)
-    assert names(told) == ["two", "three", "four", "five"]
-    assert told[0]["id"] == seen[1]["id"]
+    received = resumed.take(4)
+    assert names(received) == ["two", "three", "four", "five"]
+    assert received[0]["id"] == seen[1]["id"]
     assert resumed.hears_nothing()
 
 
-def test_resuming_under_load_has_no_gap_and_no_double(
+def test_resume_under_load_has_no_gap_and_no_duplicate(
     connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sockets that come and go while events are committed by several writers see every one once, in one order."""
+    """Reconnecting sockets receive every event of several writers once, in order."""
     monkeypatch.setattr(websockets, "REPLAY_PAGE", 7)
     relay()
     total, writers = 300, 3
@@ -137,9 +133,7 @@ def test_resuming_under_load_has_no_gap_and_no_double(
 
 
 @pytest.mark.parametrize("since", ["nonsense", "1-1", "9999999999999-1", "%00"])
-def test_a_place_that_cannot_be_resumed_from_is_a_reset(
-    connect: Connect, relay: Relay, player: Player, conn: Conn, since: str
-) -> None:
+def test_unknown_position_is_a_reset(connect: Connect, relay: Relay, player: Player, conn: Conn, since: str) -> None:
     event_log.save_position(conn, "retention_horizon", LogPosition(2, 1))
     relay()
     socket = connect(player, query=f"?since={since}")
@@ -148,16 +142,16 @@ def test_a_place_that_cannot_be_resumed_from_is_a_reset(
     assert socket.next()["name"] == "news"
 
 
-def test_a_relay_that_dies_loses_nothing(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
-    """What is committed while no relay runs is published by the next one, from the mark."""
+def test_events_are_published_by_the_next_relay(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+    """A new relay continues from the stored position."""
     socket = connect(player)
     say(conn, player, "one", "two")
     relay()
     assert names(socket.take(2)) == ["one", "two"]
 
 
-def test_a_relay_that_repeats_itself_is_heard_once(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
-    """Two relays for a moment, or a mark that was lost: the same events again, and no double at the client."""
+def test_repeated_events_are_delivered_once(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
+    """As with two relays at the same time, or a lost position."""
     relay()
     socket = connect(player)
     say(conn, player, "one")
@@ -169,8 +163,8 @@ def test_a_relay_that_repeats_itself_is_heard_once(connect: Connect, relay: Rela
     assert socket.hears_nothing()
 
 
-def test_what_redis_forgot_is_read_from_the_log(connect: Connect, player: Player, conn: Conn) -> None:
-    """The subscriber's connection is cut; after it is back, sockets read on from the log. No relay runs here at all."""
+def test_subscription_replays_events_lost_by_redis(connect: Connect, player: Player, conn: Conn) -> None:
+    """No relay runs here: after the subscriber reconnects, its sockets read the log."""
     socket = connect(player)
     say(conn, player, "missed")
     assert socket.hears_nothing()
@@ -178,7 +172,7 @@ def test_what_redis_forgot_is_read_from_the_log(connect: Connect, player: Player
     assert socket.next()["name"] == "missed"
 
 
-def test_streams_are_apart(connect: Connect, relay: Relay, register: Any, conn: Conn) -> None:
+def test_players_receive_their_own_events_only(connect: Connect, relay: Relay, register: Any, conn: Conn) -> None:
     mine, other = register(), register()
     relay()
     socket = connect(mine)
@@ -187,14 +181,14 @@ def test_streams_are_apart(connect: Connect, relay: Relay, register: Any, conn: 
     assert socket.next()["name"] == "mine"
 
 
-# Who may -------------------------------------------------------------------------------------------------------------
+# Access ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_ticket_opens_one_socket(connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn) -> None:
-    answer = client.post("/ws/ticket", headers=player.headers)
-    assert answer.status_code == 201
-    assert answer.json["expires_in"] == 30
-    query = f"?ticket={answer.json['ticket']}"
+def test_ticket_opens_one_socket(connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn) -> None:
+    response = client.post("/ws/ticket", headers=player.headers)
+    assert response.status_code == 201
+    assert response.json["expires_in"] == 30
+    query = f"?ticket={response.json['ticket']}"
     relay()
     socket = connect(path=f"/ws/{player.id}", query=query)
     say(conn, player, "news")
@@ -218,13 +212,15 @@ def test_redis_stores_only_a_digest_of_a_ticket(client: Any, player: Player) -> 
     assert 0 < redis_client().ttl(stored) <= websockets.TICKET_SECONDS
 
 
-def test_a_ticket_dies_with_its_login(connect: Connect, client: Any, player: Player) -> None:
+def test_ticket_is_invalid_when_its_session_ends(connect: Connect, client: Any, player: Player) -> None:
     ticket = client.post("/ws/ticket", headers=player.headers).json["ticket"]
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
     assert refused(connect, path=f"/ws/{player.id}", query=f"?ticket={ticket}") == 401
 
 
-def test_sockets_are_refused_before_the_upgrade(connect: Connect, register: Any, conn: Conn, player: Player) -> None:
+def test_unauthorized_sockets_are_rejected_before_the_upgrade(
+    connect: Connect, register: Any, conn: Conn, player: Player
+) -> None:
     org, other = make_org(conn), register()
     assert refused(connect, path=f"/ws/{player.id}") == 401
     assert refused(connect, path=f"/ws/{player.id}", query="?ticket=made-up") == 401
@@ -277,18 +273,18 @@ def test_lost_connection_to_redis_is_not_a_defect(connect: Connect, player: Play
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
-def test_a_foreign_origin_is_refused(connect: Connect, player: Player, origin: str) -> None:
+def test_socket_of_another_origin_is_403(connect: Connect, player: Player, origin: str) -> None:
     assert refused(connect, player, origin=origin) == 403
 
 
-def test_an_origin_on_the_allow_list_is_let_in(
+def test_socket_of_an_allowed_origin_opens(
     connect: Connect, app: Flask, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_settings(app, monkeypatch, allowed_origins=("https://game.example",))
     assert connect(player, origin="https://game.example").hears_nothing()
 
 
-def test_one_socket_too_many_is_refused_and_http_still_answers(
+def test_socket_above_the_limit_is_503_and_http_still_works(
     connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(client.application.extensions, websockets.SLOTS, threading.BoundedSemaphore(2))
@@ -304,26 +300,26 @@ def test_one_socket_too_many_is_refused_and_http_still_answers(
             return False
         return True
 
-    eventually(opens)  # the place is free once the server has noticed
+    eventually(opens)  # the slot is free once the server has noticed
 
 
-def test_a_message_too_large_ends_the_socket(connect: Connect, player: Player) -> None:
+def test_message_over_the_limit_closes_the_socket(connect: Connect, player: Player) -> None:
     socket = connect(player)
     socket.ws.send("x" * (websockets.MAX_MESSAGE_BYTES + 1))
     assert socket.closed_with() == 1009
 
 
-def test_a_client_that_talks_too_much_is_sent_away(connect: Connect, player: Player) -> None:
+def test_too_many_client_messages_close_the_socket(connect: Connect, player: Player) -> None:
     socket = connect(player)
     for _ in range(websockets.MAX_CLIENT_MESSAGES + 1):
         socket.ws.send("hello")
     assert socket.closed_with() == websockets.POLICY_VIOLATION
 
 
-def test_a_client_too_slow_for_its_queue_is_closed_and_can_resume(
+def test_slow_client_is_closed_and_can_resume(
     connect: Connect, relay: Relay, app: Flask, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The socket's thread is held in a send while its queue overflows, as it is when a client does not read."""
+    """A send blocks while the queue overflows, as with a client that does not read."""
     monkeypatch.setattr(fanouts, "QUEUE_LENGTH", 3)
     held, free = threading.Event(), threading.Event()
     send = websocket_io.send
@@ -336,13 +332,15 @@ def test_a_client_too_slow_for_its_queue_is_closed_and_can_resume(
     relay()
     socket = connect(player)
     say(conn, player, "hello")
-    assert socket.next()["name"] == "hello"  # the subscriber stands: what comes now comes through the queue
+    assert socket.next()["name"] == "hello"  # the subscriber is active: later events arrive through the queue
     monkeypatch.setattr(websockets, "send", slow_send)
     say(conn, player, "0")
     assert held.wait(20)
     say(conn, player, *map(str, range(1, 6)))
-    (feed,) = [feed for feed in app.extensions[fanouts.EXTENSION].list_all() if feed.owner == player.id]
-    eventually(lambda: feed.has_overflowed)
+    (subscription,) = [
+        subscription for subscription in app.extensions[fanouts.EXTENSION].list_all() if subscription.owner == player.id
+    ]
+    eventually(lambda: subscription.has_overflowed)
     free.set()
     first = socket.next()
     assert socket.closed_with() == websockets.TRY_AGAIN_LATER

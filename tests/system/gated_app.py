@@ -1,7 +1,7 @@
-"""An application whose requests go on once a file `open` exists in its directory, and which writes down how many of
-them run, and ran at most.
+"""An application whose requests wait until a file `open` exists, and which counts how many run at a time.
 
-`/hold` and `/crowd` wait for that, `/aside` does after it has stepped aside; all else is answered at once.
+`/hold` and `/crowd` wait for the file, and so does `/aside`, after it has released its permit. Other paths respond
+immediately. The file `count` has the number of running requests, and the maximum.
 """
 
 import os

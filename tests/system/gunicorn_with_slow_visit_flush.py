@@ -1,4 +1,4 @@
-"""The service's gunicorn, whose visits wait for its end."""
+"""The configuration with visits that are stored only when the process stops."""
 
 from shared.visits import visit_buffer
 from web.gunicorn_conf import *  # noqa: F403

@@ -1,4 +1,4 @@
-"""The service's gunicorn, without the hook that stores what is left: for a negative control."""
+"""The configuration without the exit hook that stores visits, for a negative control."""
 
 from shared.visits import visit_buffer
 from web.gunicorn_conf import *  # noqa: F403

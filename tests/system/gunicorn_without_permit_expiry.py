@@ -1,4 +1,4 @@
-"""The service's gunicorn, whose turns last until they are given up."""
+"""The configuration without expiry of permits, for a negative control."""
 
 from shared.infra import concurrency
 from web.gunicorn_conf import *  # noqa: F403

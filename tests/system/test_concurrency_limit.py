@@ -1,4 +1,4 @@
-"""A real gunicorn: how many of its requests run at once, and who waits for whom."""
+"""A real gunicorn: how many requests run at a time, and which wait."""
 
 import http.client
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ UNCROWDED = "tests/system/gunicorn_without_serialization.py"
 
 
 class Gate:
-    """The gated application behind gunicorn, and clients that each wait for their answer."""
+    """The gated application behind gunicorn, and clients that wait for their responses."""
 
     def __init__(self, directory: Path, port: int, clients: ThreadPoolExecutor) -> None:
         self._directory, self._port, self._clients = directory, port, clients
@@ -39,12 +39,12 @@ class Gate:
 
     @property
     def counts(self) -> list[int]:
-        """How many run, and how many ran at most."""
+        """Return how many requests run now, and the most that ran at a time."""
         found = self._directory / "count"
         return [int(number) for number in found.read_text().split()] if found.exists() else [0, 0]
 
     def let_all_through(self) -> int:
-        """How many ran at most."""
+        """Let all requests finish. Return the most that ran at a time."""
         (self._directory / "open").touch()
         self._clients.shutdown()
         return self.counts[1]

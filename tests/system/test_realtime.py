@@ -1,4 +1,4 @@
-"""Sockets of one process, and logins that another one ends."""
+"""Sockets of one process, and sessions that another process revokes."""
 
 import pytest
 
@@ -12,8 +12,8 @@ from workers.cli import admin
 pytestmark = pytest.mark.system
 
 
-def test_an_idle_socket_is_closed_when_an_operator_ends_its_login(player: Player) -> None:
-    """Sooner than it would be looked at of its own accord."""
+def test_idle_socket_closes_when_an_operator_revokes_its_session(player: Player) -> None:
+    """Before its next periodic check."""
     assert PATIENCE < PING_SECONDS
     with web() as (port, _):
         socket = Socket(f"ws://127.0.0.1:{port}/ws/{player.id}", header=player.headers)

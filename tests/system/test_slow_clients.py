@@ -1,4 +1,4 @@
-"""A real gunicorn, and clients that dribble, lie about lengths or send too much."""
+"""A real gunicorn, and clients that send slowly, with wrong lengths, or too much."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Of a web process that gives a request a second and a half, and a little more for a long one."""
+    """Start a web process that allows a request 1.5 seconds, and more for a long one. Return its port."""
     log = tmp_path_factory.mktemp("edges") / "web.log"
     patience = {"REQUEST_READ_TIMEOUT_SECONDS": "1.5", "REQUEST_MIN_BYTES_PER_SECOND": "1000000", "WEB_THREADS": "4"}
     with serving(log, **patience) as port:
@@ -57,18 +57,18 @@ def exchange(port: int, *pieces: bytes, ends: bool = False) -> bytes:
                 sock.sendall(piece)
             if ends:
                 sock.shutdown(socket.SHUT_WR)
-        answer = http.client.HTTPResponse(sock)
+        response = http.client.HTTPResponse(sock)
         with suppress(OSError, http.client.HTTPException):
-            answer.begin()
-            return f"{answer.status} ".encode() + answer.read()
+            response.begin()
+            return f"{response.status} ".encode() + response.read()
     return b""
 
 
-def test_a_head_that_dribbles_is_cut_off(port: int) -> None:
+def test_slow_request_head_is_cut_off(port: int) -> None:
     assert dribble(port, b"GET /healthz HTTP/1.1\r\nX-Slow: ", b"x") == b""
 
 
-def test_a_body_that_dribbles_is_cut_off_with_408(port: int) -> None:
+def test_slow_request_body_is_408(port: int) -> None:
     said = dribble(port, HEAD + b"Content-Length: 16000\r\n\r\n{", b" ")
     assert said.startswith(b"HTTP/1.1 408 ")
     assert b"application/problem+json" in said
@@ -83,10 +83,10 @@ def test_silent_clients_beyond_the_thread_count_block_no_request(port: int) -> N
         sock.close()
 
 
-def test_a_long_body_that_does_not_say_how_long_it_is(port: int) -> None:
+def test_long_body_without_a_length_is_413(port: int) -> None:
     chunk = b"10000\r\n" + b" " * 65536 + b"\r\n"
-    answer = exchange(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40, b"0\r\n\r\n")
-    assert answer[:4] in (b"413 ", b"")  # the response may come while the client sends, which then sees a reset
+    response = exchange(port, HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[chunk] * 40, b"0\r\n\r\n")
+    assert response[:4] in (b"413 ", b"")  # the response may come while the client sends, which then sees a reset
     assert exchange(port, HEAD + b"Content-Length: 9999999\r\n\r\n{}").startswith(b"413 ")
 
 
@@ -100,42 +100,42 @@ def test_a_long_body_that_does_not_say_how_long_it_is(port: int) -> None:
         b"Transfer-Encoding: chunked, identity\r\n",
     ],
 )
-def test_lengths_that_can_be_read_in_two_ways_are_refused(port: int, lie: bytes) -> None:
+def test_ambiguous_lengths_are_rejected(port: int, lie: bytes) -> None:
     assert exchange(port, HEAD + lie + b"\r\n{}").startswith((b"400 ", b"501 "))
 
 
-def test_too_many_headers_or_too_large_ones(port: int) -> None:
+def test_too_many_or_too_large_headers_are_rejected(port: int) -> None:
     many = b"".join(b"X-%d: x\r\n" % n for n in range(101))
-    for told in (many, b"X-Large: " + b"x" * 9_000 + b"\r\n"):
-        assert exchange(port, b"GET /healthz HTTP/1.1\r\n" + told + b"\r\n").startswith(b"431 ")
+    for values in (many, b"X-Large: " + b"x" * 9_000 + b"\r\n"):
+        assert exchange(port, b"GET /healthz HTTP/1.1\r\n" + values + b"\r\n").startswith(b"431 ")
     assert exchange(port, b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n\r\n").startswith((b"414 ", b"400 "))
 
 
-def test_a_file_that_breaks_off_is_not_imported(port: int, app: Any, conn: Any, staff: Staff) -> None:
-    """Its rows so far would be a whole file."""
+def test_truncated_file_is_not_imported(port: int, app: Any, conn: Any, staff: Staff) -> None:
+    """Its rows so far would be a valid file."""
     head = (
         f"POST {staff.codes}/import HTTP/1.1\r\nHost: waymark\r\nContent-Type: text/csv\r\nContent-Length: 999\r\n"
         f"Authorization: {staff.admin.headers['Authorization']}\r\n\r\n"
     )
-    answer = exchange(port, head.encode(), b"code,scan_type\nfirst,item_drop\n", ends=True)
+    response = exchange(port, head.encode(), b"code,scan_type\nfirst,item_drop\n", ends=True)
 
-    assert answer.startswith(b"400 ")
+    assert response.startswith(b"400 ")
     assert conn.execute("SELECT count(*) FROM qr_codes").fetchone() == (0,)
 
 
-def test_a_body_that_comes_in_time_is_read_as_ever(port: int, app: Any, conn: Any) -> None:
+def test_body_that_arrives_in_time_is_read(port: int, app: Any, conn: Any) -> None:
     ada = sign_in(app, conn)
     body = json.dumps({"player_id": str(ada.id), "qr_code": "x"})
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
     for _ in range(3):
         connection.request("POST", "/scan", body, ada.headers | {"Content-Type": "application/json"})
-        answer = connection.getresponse()
-        assert (answer.status, json.load(answer)["status"]) == (202, "pending")
+        response = connection.getresponse()
+        assert (response.status, json.load(response)["status"]) == (202, "pending")
     connection.close()
 
 
 def test_loopback_is_not_a_trusted_proxy_by_default(port: int) -> None:
-    """gunicorn believes it by itself."""
+    """gunicorn trusts it by default."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
     connection.request("GET", "/healthz", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "203.0.113.7"})
     assert "Strict-Transport-Security" not in connection.getresponse().headers

@@ -1,4 +1,4 @@
-"""What only real HTTP shows: requests that race, requests in flight at the end, threads that sockets must not take."""
+"""Real HTTP: racing requests, requests in flight when web stops, and threads that sockets must not hold."""
 
 import signal
 import socket
@@ -27,17 +27,17 @@ pytestmark = pytest.mark.system
 SOCKETS = int(ENVIRONMENT["MAX_WEBSOCKETS"])
 
 
-def test_fifty_posts_with_one_nonce_are_one_scan(stage: Stage) -> None:
+def test_fifty_posts_with_one_nonce_create_one_scan(stage: Stage) -> None:
     scan = Scan(stage.game.players[0], stage.game.codes["once"])
-    told = run_concurrently([partial(stage.load.hand_in, scan)] * 50)
-    assert len(told) == 50
-    assert len(set(told)) == 1
+    values = run_concurrently([partial(stage.load.hand_in, scan)] * 50)
+    assert len(values) == 50
+    assert len(set(values)) == 1
     assert stage.load.answers == {202: 50}
     stage.assert_settled_once()
     assert verdicts(stage.database_url, scan.code) == {"success": 1}
 
 
-def test_a_hundred_players_race_for_the_last_item_and_one_gets_it(stage: Stage, app: Any) -> None:
+def test_one_of_a_hundred_players_gets_the_last_item(stage: Stage, app: Any) -> None:
     code = make_code(
         stage.load, stage.game.owner, stage.game.org_id, max_scans=1, reward={"item": "crown", "quantity": 1}
     )
@@ -60,13 +60,13 @@ def test_waiting_requests_are_answered_when_web_stops(stage: Stage) -> None:
 
     for _ in range(2 * SOCKETS):
         next_socket(stage).close()
-    told = stage.server.pids("web")
+    values = stage.server.pids("web")
     with halted(stage.server.pids("worker")), ThreadPoolExecutor(len(scans)) as threads:
         waiting = [threads.submit(wait_for_verdict, scan) for scan in scans]
         eventually(lambda: accepted(stage, scans) == len(scans))
-        send(signal.SIGTERM, told[:1])
-        assert [answer.result().status for answer in waiting] == [202] * len(scans)
-    restarted(stage.server, "web", than=told)
+        send(signal.SIGTERM, values[:1])
+        assert [response.result().status for response in waiting] == [202] * len(scans)
+    restarted(stage.server, "web", than=values)
     stage.load.hand_in_all(scans)
     stage.assert_settled_once()
 
@@ -78,13 +78,13 @@ def accepted(stage: Stage, scans: list[Scan]) -> int:
 
 
 def open_socket(stage: Stage) -> websocket.WebSocket | None:
-    """A player's socket; None if there is no room for it."""
+    """Open a player's socket. Return None above the limit."""
     player = stage.game.players[0]
     url = f"ws{stage.server.base_url.removeprefix('http')}/ws/{player.id}"
     try:
         return websocket.create_connection(url, header=player.headers)
-    except websocket.WebSocketBadStatusException as refusal:
-        if refusal.status_code == 503:
+    except websocket.WebSocketBadStatusException as rejected:
+        if rejected.status_code == 503:
             return None
         raise
 
@@ -102,17 +102,17 @@ def test_idle_sockets_leave_http_its_threads(stage: Stage) -> None:
             open_sockets.callback(next_socket(stage).close)
         assert open_socket(stage) is None
         waiting = [Scan(other, stage.game.codes["open"]) for other in stage.game.players]
-        answers = run_concurrently(
+        responses = run_concurrently(
             [partial(stage.load.ask, "POST", "/scan", scan.player, scan.body(), Prefer="wait=5") for scan in waiting]
         )
-        assert {answer.status for answer in answers} <= {200, 202}
+        assert {response.status for response in responses} <= {200, 202}
         assert stage.load.ask("GET", "/healthz").status == 200
     stage.load.hand_in_all(waiting)
     stage.assert_settled_once()
 
 
-def test_clients_that_stop_in_the_middle_of_a_request_are_given_up(stage: Stage) -> None:
-    """More of them than the process has threads: half a head, and a body that never comes."""
+def test_clients_that_stop_in_a_request_time_out(stage: Stage) -> None:
+    """More clients than the process has threads: with half a head, and without the body."""
     url = urlsplit(stage.server.base_url)
     halves = [
         b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
@@ -125,17 +125,17 @@ def test_clients_that_stop_in_the_middle_of_a_request_are_given_up(stage: Stage)
         assert stage.load.ask("GET", "/healthz").status == 200
 
 
-def test_one_request_id_leads_from_the_answer_to_the_verdict(stage: Stage) -> None:
+def test_request_id_links_the_response_and_the_verdict(stage: Stage) -> None:
     scan, request_id = Scan(stage.game.players[0], stage.game.codes["once"]), f"client-made.{stage.game.org_id}"
-    answer = stage.load.ask("POST", "/scan", scan.player, scan.body(), X_Request_ID=request_id)
-    assert answer.headers["X-Request-ID"] == request_id
+    response = stage.load.ask("POST", "/scan", scan.player, scan.body(), X_Request_ID=request_id)
+    assert response.headers["X-Request-ID"] == request_id
 
     def lines(process: str, event: str) -> list[dict[str, Any]]:
         wanted = {"process": process, "event": event, "request_id": request_id}
         return [line for line in log_lines(stage.server) if line.items() >= wanted.items()]
 
     (settled,) = eventually(lambda: lines("worker", "scan_settled"))
-    assert settled["scan_id"] == answer.json()["scan_id"]
+    assert settled["scan_id"] == response.json()["scan_id"]
     (answered,) = eventually(lambda: lines("web", "request_finished"))
     assert (answered["method"], answered["path"], answered["status"]) == ("POST", "/scan", 202)
 
