@@ -3,7 +3,6 @@
 import json
 import re
 import secrets
-from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -90,7 +89,7 @@ SELECT_PAGE = (
 )
 
 
-def _to_stored_code(
+def to_stored_code(
     *,
     reward_item: str | None,
     reward_quantity: int | None,
@@ -103,6 +102,7 @@ def _to_stored_code(
     tags: list[str],
     **columns: Any,
 ) -> StoredCode:
+    """Return the code of a row of SELECT_CODE, with its reward and its puzzle."""
     encounter = None
     if encounter_id is not None:
         encounter = EncounterDefinition(puzzle_type, difficulty_level, data, solution, max_attempts, encounter_id)
@@ -114,7 +114,7 @@ def _to_stored_code(
 
 def find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode | None:
     """Return a code of the organization, or None if it has no such code."""
-    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
         return cursor.execute(
             SELECT_CODE + "AND q.org_id = %(org_id)s AND q.id = %(qr_id)s", {"org_id": org_id, "qr_id": qr_id}
         ).fetchone()
@@ -124,7 +124,7 @@ def find_by_code(conn: Conn, code: str) -> StoredCode | None:
     """Return the code with this text, of any organization."""
     if not re.fullmatch(CODE_PATTERN, code):
         return None
-    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
         return cursor.execute(SELECT_CODE + "AND q.code = %(code)s", {"code": code}).fetchone()
 
 
@@ -134,7 +134,7 @@ def list_for_organization(
     """Return codes of the organization, newest first, after the code `before`."""
     text = conditions.text
     pattern = None if text is None else "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
-    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
         return cursor.execute(
             SELECT_PAGE,
             {
@@ -148,44 +148,6 @@ def list_for_organization(
             },
             prepare=False,
         ).fetchall()
-
-
-def list_range(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: int) -> list[StoredCode]:
-    """Return codes of the organization with ids above `after`, up to `until` included, in order of id."""
-    with conn.cursor(row_factory=kwargs_row(_to_stored_code)) as cursor:
-        return cursor.execute(
-            SELECT_CODE
-            + """
-              AND q.org_id = %(org_id)s AND q.id > %(after)s AND q.id <= %(until)s
-            ORDER BY q.id
-            LIMIT %(limit)s
-            """,
-            {"org_id": org_id, "after": after, "until": until, "limit": limit},
-        ).fetchall()
-
-
-def max_id(conn: Conn, org_id: UUID) -> UUID | None:
-    """Return the greatest id of the organization's codes, or None. It can be ahead of this server's clock."""
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        qr_id: UUID | None = cursor.execute(
-            """
-            SELECT id FROM qr_codes WHERE org_id = %(org_id)s AND deleted_at IS NULL ORDER BY id DESC LIMIT 1
-            """,
-            {"org_id": org_id},
-        ).fetchone()
-    return qr_id
-
-
-def find_existing(conn: Conn, org_id: UUID, texts: Collection[str], *, until: UUID) -> set[str]:
-    """Return those of these texts that are codes of the organization with ids up to `until`."""
-    rows = conn.execute(
-        """
-        SELECT code FROM qr_codes
-        WHERE org_id = %(org_id)s AND code = ANY(%(texts)s) AND id <= %(until)s AND deleted_at IS NULL
-        """,
-        {"org_id": org_id, "texts": list(texts), "until": until},
-    )
-    return {row[0] for row in rows}
 
 
 def code_exists(conn: Conn, org_id: UUID, code: str) -> bool:

@@ -9,7 +9,7 @@ from flask import Flask
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.codes import store
+from shared.codes import export as code_export
 from shared.imports import csv_cells
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE, create
@@ -63,13 +63,13 @@ def test_export_is_streamed_without_a_connection(client: Any, staff: Staff, monk
     for _ in range(5):
         create(client, staff)
     queried = []
-    list_range = store.list_range
+    list_range = code_export.list_range
 
     def record(*args: Any, **kwargs: Any) -> Any:
         queried.append(kwargs["after"])
         return list_range(*args, **kwargs)
 
-    monkeypatch.setattr(store, "list_range", record)
+    monkeypatch.setattr(code_export, "list_range", record)
     response = client.get(f"{staff.codes}/export", headers=staff.admin.headers, buffered=False)
     pages = iter(response.response)
     first = next(pages)

@@ -12,6 +12,7 @@ from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field
 
+from shared.codes import export
 from shared.codes import store as codes
 from shared.errors import FieldError, InvalidRows, NotFound
 from shared.imports import commit, csv_cells, rules, staging, store
@@ -253,12 +254,12 @@ def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
     writer.writeheader()
     after = LOWEST
     with db.connection() as conn:
-        until = codes.max_id(conn, org_id) or LOWEST
+        until = export.max_id(conn, org_id) or LOWEST
     while True:
         with db.connection() as conn:
-            page = codes.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
+            page = export.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
             destinations = {code.destination_code for code in page if code.destination_code}
-            existing = codes.find_existing(conn, org_id, destinations, until=until)
+            existing = export.find_existing(conn, org_id, destinations, until=until)
         for code in page:
             # An import accepts existing destinations only.
             destination = code.destination_code if code.destination_code in existing else None
