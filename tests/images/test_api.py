@@ -1,7 +1,5 @@
 """Images over HTTP."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -273,12 +271,3 @@ def test_lookups_are_counted_for_the_organization(get: Any, staff: Staff, path: 
     counts = cache.lookup_counts(staff.org_id)
     assert counts is not None
     assert (counts[images.name, "miss"], counts[images.name, "hit"]) == (1, 2)
-
-
-def test_the_web_loads_no_renderer_until_one_is_needed() -> None:
-    heavy = "{'zxingcpp', 'segno', 'numpy', 'PIL', 'isal', 'zlib_ng'}"
-    program = f"import sys; from web.app import create_app; create_app(); print(sorted({heavy} & set(sys.modules)))"
-
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-
-    assert done.stdout.strip() == "[]"
