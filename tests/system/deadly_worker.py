@@ -1,4 +1,4 @@
-"""Workers that one scan kills: `dramatiq tests.system.deadly_worker`."""
+"""Workers that one code kills: `dramatiq tests.system.deadly_worker`."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Workers that stop at a gate on their way to a verdict: `dramatiq tests.system.gated_worker`.
+"""Workers that wait at a gate before a verdict: `dramatiq tests.system.gated_worker`.
 
 GATE        the file whose making opens the gate
 STOPS       "leased", with a claim and nothing else; or "locked", having read all that judging needs

@@ -1,4 +1,4 @@
-"""Real processes: what was answered 201 is drawn, whatever becomes of workers and of Redis."""
+"""Real processes: an accepted code is rendered, also if workers are killed or Redis loses its data."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def conn(server: RunningServer) -> Iterator[Any]:
-    """To the server's own database."""
+    """A connection to the database of the server."""
     with psycopg.connect(server.urls["DATABASE_URL"], autocommit=True) as own:
         yield own
 
@@ -31,48 +31,48 @@ def client(app: Any, conn: Any, server: RunningServer) -> Client:
     return Client(server.base_url, sign_in(app, conn).access_token)
 
 
-def generate(client: Client, n: int) -> set[str]:
+def generate(client: Client, count: int) -> set[str]:
     with ThreadPoolExecutor(4) as threads:
-        made = threads.map(lambda k: client.post("/generate", {"data": f"text {k}"}), range(n))
-        return {told["qr_id"] for told in made}
+        created = threads.map(lambda k: client.post("/generate", {"data": f"text {k}"}), range(count))
+        return {code["qr_id"] for code in created}
 
 
 def ready(conn: Any) -> set[str]:
     return {str(row[0]) for row in conn.execute("SELECT id FROM generated_codes WHERE status = 'ready'")}
 
 
-def pictures(conn: Any) -> set[str]:
+def codes_with_image(conn: Any) -> set[str]:
     return {str(row[0]) for row in conn.execute("SELECT code_id FROM generated_images")}
 
 
 def test_a_message_wakes_a_worker(client: Client, conn: Any) -> None:
-    asked = generate(client, 20)
+    expected = generate(client, 20)
 
-    eventually(lambda: asked <= ready(conn))
+    eventually(lambda: expected <= ready(conn))
 
-    assert asked <= pictures(conn)
+    assert expected <= codes_with_image(conn)
 
 
 def test_killed_workers_lose_no_code(server: RunningServer, client: Client, conn: Any) -> None:
-    """Leases that they leave behind are ended here, rather than waited for."""
-    asked: set[str] = set()
+    """Their leases are expired here, to save time."""
+    expected: set[str] = set()
     for _ in range(3):
-        asked |= generate(client, 40)
+        expected |= generate(client, 40)
         eventually(lambda: server.kill("worker"))
         conn.execute("UPDATE generated_codes SET lease_until = now() WHERE status = 'pending' AND attempts > 0")
 
-    eventually(lambda: asked <= ready(conn))
+    eventually(lambda: expected <= ready(conn))
 
-    assert asked <= pictures(conn)
+    assert expected <= codes_with_image(conn)
 
 
 def test_codes_survive_the_loss_of_redis_data(server: RunningServer, client: Client, conn: Any) -> None:
     """The message is lost with the queue. The scheduler's poll finds the row."""
     with redis.Redis.from_url(server.urls["REDIS_URL"]) as queue:
-        asked = generate(client, 20)
+        expected = generate(client, 20)
         queue.flushall()
 
-        eventually(lambda: asked <= ready(conn))
+        eventually(lambda: expected <= ready(conn))
 
 
 def test_a_silent_redis_delays_no_code(server: RunningServer, client: Client) -> None:
@@ -80,10 +80,10 @@ def test_a_silent_redis_delays_no_code(server: RunningServer, client: Client) ->
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        told = client.post("/generate", {"data": "no Redis"})
-        picture = client.fetch("GET", told["image_url"])
+        code = client.post("/generate", {"data": "no Redis"})
+        image = client.fetch("GET", code["image_url"])
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
 
-    assert picture.startswith(PNG)
+    assert image.startswith(PNG)

@@ -1,4 +1,4 @@
-"""Real processes: an import that was answered 202 is run once, whatever becomes of workers and of Redis."""
+"""Real processes: an accepted import runs once, also if workers are killed or Redis loses its data."""
 
 import http.client
 import json
@@ -22,13 +22,13 @@ from web.api.imports import MAX_BYTES
 pytestmark = pytest.mark.system
 
 ROWS = 10_000
-KEPT_BYTES = 40 * 2**20
-"""What a process may grow by: a hundred thousand rows as objects would be several times as much."""
+MAX_GROWTH_BYTES = 40 * 2**20
+"""Of a process. A hundred thousand rows as objects take several times as much."""
 
 
 @pytest.fixture
 def conn(server: RunningServer) -> Iterator[Any]:
-    """To the server's own database."""
+    """A connection to the database of the server."""
     with psycopg.connect(server.urls["DATABASE_URL"], autocommit=True) as own:
         yield own
 
@@ -43,9 +43,9 @@ def client(server: RunningServer, staff: Staff) -> Client:
     return Client(server.base_url, staff.admin.access_token)
 
 
-def hand_in(client: Client, staff: Staff, data: bytes, query: str = "", **headers: str) -> str:
-    told = client.post(f"{staff.codes}/import{query}", data, Content_Type="text/csv", **headers)
-    return str(told["status_url"])
+def start_import(client: Client, staff: Staff, data: bytes, query: str = "", **headers: str) -> str:
+    job = client.post(f"{staff.codes}/import{query}", data, Content_Type="text/csv", **headers)
+    return str(job["status_url"])
 
 
 def counts(conn: Any, status_url: str) -> tuple[str, int, int]:
@@ -55,7 +55,7 @@ def counts(conn: Any, status_url: str) -> tuple[str, int, int]:
     return row[0], row[1], row[2]
 
 
-def is_judged(conn: Any, status_url: str, share: float) -> bool:
+def is_validated(conn: Any, status_url: str, share: float) -> bool:
     _, validated, total = counts(conn, status_url)
     return validated >= share * total
 
@@ -68,22 +68,22 @@ def codes(conn: Any, staff: Staff) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("query", ["", "?partial=true"])
-@pytest.mark.parametrize("share", [0.2, 1.0], ids=["while it looks at rows", "while it adds codes"])
+@pytest.mark.parametrize("share", [0.2, 1.0], ids=["while it validates rows", "while it adds codes"])
 def test_a_worker_that_is_killed_adds_no_code_twice(
     server: RunningServer, client: Client, conn: Any, staff: Staff, share: float, query: str
 ) -> None:
-    """Its lease is ended here, rather than waited for."""
+    """Its lease is expired here, to save time."""
     bad = b"bad,chess\r\n" if query else b""
-    url = hand_in(client, staff, many(ROWS, staff.org_id.hex[-12:]) + bad, query)
-    eventually(lambda: is_judged(conn, url, share))
+    url = start_import(client, staff, many(ROWS, staff.org_id.hex[-12:]) + bad, query)
+    eventually(lambda: is_validated(conn, url, share))
 
     assert server.kill("worker")
     conn.execute("UPDATE imports SET lease_until = now() WHERE finished_at IS NULL")
 
     eventually(lambda: counts(conn, url)[0] == "done")
-    told = client.get(url)
-    assert (told["done"], told["failed"], told["progress"]) == (ROWS, bool(bad), 1.0)
-    assert [row["line"] for row in told["rows"][:1]] == [ROWS + 2 if bad else 2]
+    job = client.get(url)
+    assert (job["done"], job["failed"], job["progress"]) == (ROWS, bool(bad), 1.0)
+    assert [row["line"] for row in job["rows"][:1]] == [ROWS + 2 if bad else 2]
     assert codes(conn, staff) == (ROWS, ROWS)
     assert (
         conn.execute("SELECT FROM import_rows").rowcount == conn.execute("SELECT FROM import_candidates").rowcount == 0
@@ -92,7 +92,7 @@ def test_a_worker_that_is_killed_adds_no_code_twice(
 
 def test_a_lost_message_is_sent_again(server: RunningServer, client: Client, conn: Any, staff: Staff) -> None:
     with redis.Redis.from_url(server.urls["REDIS_URL"]) as queue:
-        url = hand_in(client, staff, many(2_000, staff.org_id.hex[-12:]))
+        url = start_import(client, staff, many(2_000, staff.org_id.hex[-12:]))
         queue.flushall()
 
         eventually(lambda: counts(conn, url)[0] == "done")
@@ -111,11 +111,11 @@ def test_a_chunked_body_without_a_length(server: RunningServer, staff: Staff, si
         staff.admin.headers | {"Content-Type": "text/csv"},
         encode_chunked=True,
     )
-    answer = connection.getresponse()
-    told = json.loads(answer.read())
+    response = connection.getresponse()
+    body = json.loads(response.read())
     connection.close()
 
-    assert answer.status == status, told
+    assert response.status == status, body
 
 
 @pytest.mark.long
@@ -124,13 +124,14 @@ def test_a_hundred_thousand_rows_take_bounded_memory(
 ) -> None:
     row = {"description": "At the station, platform 7", "latitude": "52.3731", "longitude": "4.8926", "tags": "east"}
 
-    def run(n: int, prefix: str) -> dict[str, int]:
-        began = time.monotonic()
-        url = hand_in(client, staff, many(n, f"{prefix}{staff.org_id.hex[-12:]}", **row))
-        accepted = time.monotonic()
+    def run(count: int, prefix: str) -> dict[str, int]:
+        started_at = time.monotonic()
+        url = start_import(client, staff, many(count, f"{prefix}{staff.org_id.hex[-12:]}", **row))
+        accepted_at = time.monotonic()
         eventually(lambda: counts(conn, url)[0] == "done", within=300)
-        print(f"{n:,} rows: accepted in {accepted - began:.1f} s, done in {time.monotonic() - began:.1f} s")
-        assert client.fetch("GET", f"{staff.codes}/export").count(prefix.encode()) == n
+        accepted, done = accepted_at - started_at, time.monotonic() - started_at
+        print(f"{count:,} rows: accepted in {accepted:.1f} s, done in {done:.1f} s")
+        assert client.fetch("GET", f"{staff.codes}/export").count(prefix.encode()) == count
         return {name: memory(server, name) for name in ("web", "worker")}
 
     before = run(2_000, "few")
@@ -138,7 +139,7 @@ def test_a_hundred_thousand_rows_take_bounded_memory(
 
     for name in before:
         print(f"{name}: {before[name] / 2**20:.0f} MiB before, {after[name] / 2**20:.0f} MiB after")
-    assert all(after[name] - before[name] < KEPT_BYTES for name in before)
+    assert all(after[name] - before[name] < MAX_GROWTH_BYTES for name in before)
 
 
 def memory(server: RunningServer, name: str) -> int:

@@ -1,4 +1,4 @@
-"""Workers that are killed, halted and replaced in the middle of their work."""
+"""Workers that are killed, halted or stopped while they work."""
 
 import signal
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def test_a_killed_worker_loses_no_scan_and_judges_none_twice(stage: Stage, kills
         with stage.load.under_way(stage.game.scans(2_000, seed=kill)):
             stage.load.until_accepted(1_000)
             killed = stage.server.kill("worker")
-            assert len(killed) > 1, "its children too"
+            assert len(killed) > 1, "with its children"
             restarted(stage.server, "worker", than=killed)
     stage.assert_settled_once()
 
@@ -32,7 +32,7 @@ def test_a_killed_worker_loses_no_scan_and_judges_none_twice(stage: Stage, kills
 def test_a_halted_worker_changes_nothing_when_it_resumes(
     stage: Stage, log_file: Callable[[str], Path], halts: int
 ) -> None:
-    """Halted for longer than its lease, at several places of its work."""
+    """It is halted for longer than its lease."""
     with own_process(stage.server, log_file("second"), "dramatiq", "workers.main", "--processes", "1") as second:
         second.until_it_says("ready for action")
         for halt in range(halts):
@@ -53,9 +53,9 @@ def settled(stage: Stage, scans: list[UUID]) -> bool:
 def test_stopped_workers_finish_their_leases(stage: Stage) -> None:
     with stage.load.under_way(stage.game.scans(300)):
         stage.load.until_accepted(100)
-        told = stage.server.pids("worker")
-        send(signal.SIGTERM, told[:1])
-        restarted(stage.server, "worker", than=told)
+        pids = stage.server.pids("worker")
+        send(signal.SIGTERM, pids[:1])
+        restarted(stage.server, "worker", than=pids)
     stage.assert_settled_once()
 
 
@@ -68,7 +68,7 @@ def test_a_scan_inserted_by_hand_is_published_and_judged(stage: Stage) -> None:
         )
         eventually(lambda: len(follower.told) >= 3)
         assert pending(conn) == 0
-    assert [told["event"] for told in follower.told] == ["qr_scan", "scan_result", "reward_granted"]
+    assert [event["event"] for event in follower.told] == ["qr_scan", "scan_result", "reward_granted"]
     scanned, settled, granted = follower.told
     assert scanned["qr_code"] == settled["qr_code"] == code
     assert (settled["status"], granted["reward"]) == ("success", "key")
