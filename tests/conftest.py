@@ -107,10 +107,13 @@ def conn(clean: None) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def app() -> Any:
+def app() -> Iterator[Any]:
     from web.app import create_app
+    from web.realtime import fanout
 
-    return create_app()
+    app = create_app()
+    yield app
+    app.extensions[fanout.EXTENSION].close()
 
 
 @pytest.fixture

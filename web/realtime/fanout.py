@@ -160,7 +160,8 @@ class Fanout:
                 for message in listen(channels=map(key, CHANNELS)):
                     self._handle_message(message)
             except (redis.RedisError, OSError) as error:
-                log.warning("live_events_unavailable", error=repr(error))
+                if not self.is_closing:
+                    log.warning("live_events_unavailable", error=repr(error))
             except Exception:  # a defect, or a malformed message: reconnecting reads the log
                 log.exception("unhandled_exception")
             self._closing.wait(RECONNECT_SECONDS)
