@@ -76,8 +76,8 @@ class CodeStatsResponse(ResponseModel):
         description="Settled scans by the hour of day, 0-23 in `tz`"
     )
     visits: VisitsResponse
-    first_scan_at: Timestamp | None = Field(description="Without those that were handed in too late")
-    last_scan_at: Timestamp | None = Field(description="Without those that were handed in too late")
+    first_scan_at: Timestamp | None = Field(description="Without scans that were submitted too late")
+    last_scan_at: Timestamp | None = Field(description="Without scans that were submitted too late")
     tz: str
     as_of: Timestamp
 
@@ -86,7 +86,7 @@ class StatsResponse(CodeStatsResponse):
     """Scans as of a moment, at most an hour ago. Codes are never behind: changing them counts everything anew."""
 
     codes: int
-    cache: CachesResponse | None = Field(description="Of this moment; null while Redis is away")
+    cache: CachesResponse | None = Field(description="The current counts; null while Redis is unavailable")
 
 
 @api.get("/stats", responses={200: StatsResponse})
@@ -129,7 +129,7 @@ def _count_code(subject: RollupSubject, tz: str) -> bytes:
 
 
 def _entry(found: Statistics, tz: str, **more: int) -> bytes:
-    """What is behind is told, and not kept for an hour."""
+    """Return the cache entry. Incomplete counts are cached for a short time only."""
     told = json.dumps({**more, **_to_response(found, tz)}).encode()
     return told if found.scans.is_complete else cache.ShortLived(told)
 

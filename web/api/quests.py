@@ -165,9 +165,11 @@ def _carry_out(found: Quest | DomainError, *, claims: bool) -> Sequence[QuestEve
 
 
 def _find(name: str) -> Quest | DomainError:
-    """As the catalog has it; one that scans advance, and that the catalog does not tell of, as we have it. Asked for
-    before the transaction of the answer, which must not wait for a catalog; if there is none, a stored answer still
-    stands."""
+    """Return the quest from the catalog, else the stored one that scans advance, else the error.
+
+    Call this before the transaction of the response, which must not wait for the catalog. Without a catalog, a stored
+    response is still valid.
+    """
     try:
         return catalog_client.get_quest(name)
     except (NotFound, Unavailable) as error:
