@@ -50,11 +50,11 @@ def live(app: Flask, conn: Conn) -> Life:
     gate = make_code(conn, staff.org_id, scan_type="transportation", destination_code="Lisbon")
     far = make_code(conn, staff.org_id, Coordinates(38.7, -9.1))
     for number, scanned in enumerate((code, puzzle, gate, far, code)):
-        visit(conn, ada.id, scanned, place=HERE, nonce=f"nonce-of-ada-{number}", accuracy_m=12.3456)
+        visit(conn, ada.id, scanned, coordinates=HERE, nonce=f"nonce-of-ada-{number}", accuracy_m=12.3456)
     unknown = {"player_id": str(ada.id), "qr_code": "text-by-ada", "nonce": "nonce-of-ada"}
     headers = ada.headers | {"X-Request-ID": "request-of-ada"}
     assert client.post("/scan", json=unknown, headers=headers).status_code == 202
-    visit(conn, ada.id, code, place=HERE)
+    visit(conn, ada.id, code, coordinates=HERE)
     held = make_held_scan(conn, ada.id, code)
     conn.execute(
         """

@@ -39,7 +39,7 @@ def test_a_worker_erases_scans_beyond_the_limit_of_the_request(
     ada = sign_in(app, conn)
     code = make_code(conn, per_player_limit=None)
     for _ in range(7):
-        visit(conn, ada.id, code, place=HERE)
+        visit(conn, ada.id, code, coordinates=HERE)
 
     def count_with_coordinates() -> Any:
         return db.exactly_one(conn.execute("SELECT count(*) FROM player_scans WHERE latitude IS NOT NULL"))[0]
@@ -68,7 +68,7 @@ def test_an_erasure_does_not_deadlock_with_judging(
 ) -> None:
     """The worker has locked the scan and waits for the player, which the erasure has locked."""
     ada = sign_in(app, conn)
-    submit_scan(conn, ada.id, make_code(conn, place=HERE), HERE, accuracy_m=12.3456)
+    submit_scan(conn, ada.id, make_code(conn, coordinates=HERE), HERE, accuracy_m=12.3456)
     with ThreadPoolExecutor(1) as threads, db.transaction() as own:
         assert store.lock_account(own, ada.id) is not None
         judging_ = threads.submit(judging.scans.run_new)

@@ -73,7 +73,7 @@ def test_each_row_is_exported_once_at_any_page_size(
 ) -> None:
     ada, code = sign_in(app, conn), make_code(conn, per_player_limit=None)
     for _ in range(5):
-        visit(conn, ada.id, code, place=HERE)
+        visit(conn, ada.id, code, coordinates=HERE)
     in_one_page = export_data(client, ada.headers)
     assert len(in_one_page["scans"]) == len(in_one_page["inventory"]) == 5
     assert len(in_one_page["events"]) == 15

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from script.stack.ports import free_port
-from tests.support.factories import AMSTERDAM, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF, make_code, make_org
+from tests.support.factories import AMSTERDAM, SIX_KILOMETERS_OFF, SIXTY_METERS_OFF, make_code, make_org
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 POSTGIS = Path("/usr/share/postgresql/15/extension/postgis.control")
@@ -58,7 +58,7 @@ def test_location_column_equals_latitude_and_longitude(url: str) -> None:
     migrate(url)
     with psycopg.connect(url, autocommit=True) as conn:
         org = make_org(conn)
-        near, far = make_code(conn, org, SIXTY_METRES_OFF), make_code(conn, org, SIX_KILOMETRES_OFF)
+        near, far = make_code(conn, org, SIXTY_METERS_OFF), make_code(conn, org, SIX_KILOMETERS_OFF)
         nowhere = make_code(conn, org)
         found = conn.execute(
             """
@@ -69,7 +69,7 @@ def test_location_column_equals_latitude_and_longitude(url: str) -> None:
         ).fetchall()
         assert found == [(near,)]
         assert conn.execute("SELECT id FROM qr_codes WHERE location IS NULL").fetchall() == [(nowhere,)]
-        conn.execute("UPDATE qr_codes SET latitude = %s WHERE id = %s", (SIXTY_METRES_OFF.latitude, far))
+        conn.execute("UPDATE qr_codes SET latitude = %s WHERE id = %s", (SIXTY_METERS_OFF.latitude, far))
         in_step = "ST_Y(location::geometry) = latitude AND ST_X(location::geometry) = longitude"
         assert conn.execute(f"SELECT count(*) FROM qr_codes WHERE {in_step}").fetchone() == (2,)
         indexes = conn.execute("SELECT indexdef FROM pg_indexes WHERE indexname = 'qr_codes_location'").fetchone()

@@ -24,7 +24,7 @@ from tests.quests.scan_quests import (
 from tests.support.factories import (
     AMSTERDAM,
     LISBON,
-    SIX_KILOMETRES_OFF,
+    SIX_KILOMETERS_OFF,
     code_text,
     make_code,
     make_held_scan,
@@ -67,13 +67,13 @@ def test_one_batch_sees_what_its_earlier_scans_did_and_pays_by_itself(conn: Conn
 def test_only_successes_of_the_organizations_own_codes_count(conn: Conn) -> None:
     org, other, player = make_org(conn), make_org(conn), make_player(conn)
     make_quest(conn, org)
-    (ours,) = make_landmarks(conn, org, 1, place=AMSTERDAM)
+    (ours,) = make_landmarks(conn, org, 1, coordinates=AMSTERDAM)
     (theirs,) = make_landmarks(conn, other, 1)
-    visit(conn, player, ours, place=SIX_KILOMETRES_OFF)
+    visit(conn, player, ours, coordinates=SIX_KILOMETERS_OFF)
     visit(conn, player, theirs)
     visit(conn, player, make_code(conn, org, tags=["elsewhere"]))
     assert state_of(conn, player).version == 0
-    visit(conn, player, ours, place=AMSTERDAM)
+    visit(conn, player, ours, coordinates=AMSTERDAM)
     assert come_to(conn, player) == (1, 0, 0)
 
 
@@ -118,8 +118,8 @@ def test_a_held_scan_counts_when_it_is_released(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
     first, second = make_landmarks(conn, org, 2)
-    visit(conn, player, first, place=AMSTERDAM)
-    held = visit(conn, player, second, place=LISBON)
+    visit(conn, player, first, coordinates=AMSTERDAM)
+    held = visit(conn, player, second, coordinates=LISBON)
     assert come_to(conn, player) == (1, 0, 0)
     release(held)
     assert come_to(conn, player) == (2, 0, 0)

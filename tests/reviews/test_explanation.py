@@ -20,7 +20,7 @@ from tests.support.database import table_names
 from tests.support.factories import (
     AMSTERDAM,
     LISBON,
-    SIX_KILOMETRES_OFF,
+    SIX_KILOMETERS_OFF,
     code_text,
     make_code,
     make_org,
@@ -47,7 +47,7 @@ def by_rule(response: Any) -> dict[str, tuple[str, dict[str, Any]]]:
 
 def test_failure_is_explained_by_its_stored_inputs(conn: Conn, staff: Staff, explain: Any) -> None:
     code = make_code(conn, staff.org_id, AMSTERDAM, radius_m=75)
-    failed = scan(conn, make_player(conn), code, SIX_KILOMETRES_OFF, accuracy_m=20.0)
+    failed = scan(conn, make_player(conn), code, SIX_KILOMETERS_OFF, accuracy_m=20.0)
     conn.execute("UPDATE qr_codes SET radius_m = 50000, active = false, latitude = 0, longitude = 0")
 
     explained = explain(failed).json
@@ -111,7 +111,7 @@ def test_pending_scan_is_409_and_dead_lettered_one_was_not_tried(conn: Conn, sta
 
 
 def test_players_see_no_decision_inputs(client: Any, conn: Conn, staff: Staff) -> None:
-    far = scan(conn, staff.stranger.id, make_code(conn, staff.org_id, AMSTERDAM), SIX_KILOMETRES_OFF)
+    far = scan(conn, staff.stranger.id, make_code(conn, staff.org_id, AMSTERDAM), SIX_KILOMETERS_OFF)
     for path in (f"/scan/{far}", f"/player/{staff.stranger.id}/history"):
         text = client.get(path, headers=staff.stranger.headers).text
         assert "not_present" in text
@@ -145,7 +145,7 @@ def test_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) -> N
     player = make_player(conn)
     code = make_code(conn, staff.org_id, AMSTERDAM, code="spy123", max_scans=3)
     conn.execute("UPDATE organizations SET fair_play = %s", (Jsonb(BURST),))
-    scan(conn, player, code, SIX_KILOMETRES_OFF)
+    scan(conn, player, code, SIX_KILOMETERS_OFF)
     before = row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()
 
     simulated = simulate(player, "spy123", AMSTERDAM, nonce="n").json
@@ -158,7 +158,7 @@ def test_simulation_writes_nothing(conn: Conn, staff: Staff, simulate: Any) -> N
     )
     assert {step["outcome"] for step in simulated["rules"]} == {"passed"}
     assert by_rule(simulated)["sold_out"][1] == {"use_count": 0, "max_scans": 3}
-    assert simulate(player, "https://w.example/s/spy123", SIX_KILOMETRES_OFF).json["reason"] == "not_present"
+    assert simulate(player, "https://w.example/s/spy123", SIX_KILOMETERS_OFF).json["reason"] == "not_present"
     assert (row_counts(conn), conn.execute("SELECT * FROM qr_codes, players ORDER BY 1, 2").fetchall()) == before
 
 
@@ -170,7 +170,7 @@ def test_snapshot_of_a_simulation_rejects_writes(conn: Conn) -> None:
 CASES = st.fixed_dictionaries(
     {
         "requires": st.booleans(),
-        "coordinates": st.sampled_from([None, AMSTERDAM, SIX_KILOMETRES_OFF, LISBON]),
+        "coordinates": st.sampled_from([None, AMSTERDAM, SIX_KILOMETERS_OFF, LISBON]),
         "accuracy": st.sampled_from([None, 5.0, 5_000.0, 3_000_000.0]),
         "limit": st.sampled_from([None, 1, 2]),
         "cooldown": st.sampled_from([None, 60, 7_200]),

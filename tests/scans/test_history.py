@@ -111,7 +111,7 @@ def test_inventory_is_the_sum_of_ledger_entries(client: Any, player: Player, con
 
 
 def test_public_code_has_no_coordinates(client: Any, player: Player, conn: Conn) -> None:
-    make_code(conn, code="spy123", description="A spy's letterbox", place=AMSTERDAM)
+    make_code(conn, code="spy123", description="A spy's letterbox", coordinates=AMSTERDAM)
     response = client.get("/qr/spy123", headers=player.headers)
     assert response.json == {
         "code": "spy123",

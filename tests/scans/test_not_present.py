@@ -15,10 +15,10 @@ from shared.scans import store
 from shared.scans.rules import Coordinates
 from shared.scans.store import StoredScan
 from tests.conftest import Player
-from tests.support.factories import AMSTERDAM, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF, make_code
+from tests.support.factories import AMSTERDAM, SIX_KILOMETERS_OFF, SIXTY_METERS_OFF, make_code
 from workers.scans import judge_pending
 
-DISTANCES = {"60 m": SIXTY_METRES_OFF, "6 km": SIX_KILOMETRES_OFF}
+DISTANCES = {"60 m": SIXTY_METERS_OFF, "6 km": SIX_KILOMETERS_OFF}
 
 
 class Reader:
@@ -72,7 +72,7 @@ class Reader:
 def read_both(
     client: Any, conn: Conn, register: Callable[[], Player], monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[], list[dict[str, bytes]]]:
-    make_code(conn, code="spy123", place=AMSTERDAM)
+    make_code(conn, code="spy123", coordinates=AMSTERDAM)
 
     def read() -> list[dict[str, bytes]]:
         with ThreadPoolExecutor(1) as worker:

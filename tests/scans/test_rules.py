@@ -26,7 +26,7 @@ from shared.scans.rules import (
     judge,
     judge_all,
 )
-from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, SIXTY_METRES_OFF
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETERS_OFF, SIXTY_METERS_OFF
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -65,9 +65,9 @@ SUCCESS = ("success", None)
         # presence
         (replace(scan, coordinates=None), drop, Usage(), None, SUCCESS),
         (replace(scan, coordinates=None), here, Usage(), None, failure("location_required")),
-        (replace(scan, coordinates=SIXTY_METRES_OFF), here, Usage(), None, failure("not_present")),
-        (replace(scan, coordinates=SIXTY_METRES_OFF), replace(here, radius_m=70), Usage(), None, SUCCESS),
-        (replace(scan, coordinates=SIX_KILOMETRES_OFF), drop, Usage(), None, SUCCESS),
+        (replace(scan, coordinates=SIXTY_METERS_OFF), here, Usage(), None, failure("not_present")),
+        (replace(scan, coordinates=SIXTY_METERS_OFF), replace(here, radius_m=70), Usage(), None, SUCCESS),
+        (replace(scan, coordinates=SIX_KILOMETERS_OFF), drop, Usage(), None, SUCCESS),
         (replace(scan, accuracy_m=100.0), here, Usage(), None, SUCCESS),
         (replace(scan, accuracy_m=101.0), here, Usage(), None, failure("better_location_needed")),
         (replace(scan, accuracy_m=101.0), replace(here, radius_m=500), Usage(), None, SUCCESS),
@@ -97,7 +97,7 @@ SUCCESS = ("success", None)
         (scan, drop, Usage(), replace(in_lisbon, at=NOON - timedelta(hours=3)), SUCCESS),
         (scan, drop, Usage(), replace(in_lisbon, accuracy_m=3_000_000.0), ("held", "impossible_travel")),
         (replace(scan, coordinates=None), drop, Usage(), in_lisbon, SUCCESS),
-        (scan, drop, Usage(), LocationFix(NOON, SIXTY_METRES_OFF), SUCCESS),  # GPS jitter
+        (scan, drop, Usage(), LocationFix(NOON, SIXTY_METERS_OFF), SUCCESS),  # GPS jitter
         # order: the first check that applies decides
         (
             replace(scan, coordinates=None),
@@ -109,7 +109,7 @@ SUCCESS = ("success", None)
         (replace(scan, coordinates=None), replace(here, expires_at=NOON), Usage(9), None, failure("expired")),
         (scan, replace(drop, max_scans=1, use_count=1), Usage(1), in_lisbon, failure("player_limit")),
         (
-            replace(scan, coordinates=SIX_KILOMETRES_OFF, accuracy_m=500.0),
+            replace(scan, coordinates=SIX_KILOMETERS_OFF, accuracy_m=500.0),
             here,
             Usage(),
             None,
@@ -159,7 +159,7 @@ def test_distance_is_symmetric_and_bounded(a: Coordinates, b: Coordinates) -> No
 @pytest.mark.parametrize(
     ("a", "b", "expected"),
     [
-        (AMSTERDAM, SIXTY_METRES_OFF, 60),
+        (AMSTERDAM, SIXTY_METERS_OFF, 60),
         (Coordinates(0, 179.9999), Coordinates(0, -179.9999), 22),  # across the date line
         (Coordinates(89.9999, 0), Coordinates(89.9999, 180), 22),  # across the pole
         (Coordinates(52.3731, 4.8926), Coordinates(38.7075, -9.1364), 1_863_000),

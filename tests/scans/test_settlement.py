@@ -19,7 +19,7 @@ from shared.settings import settings
 from tests.support.factories import (
     AMSTERDAM,
     LISBON,
-    SIX_KILOMETRES_OFF,
+    SIX_KILOMETERS_OFF,
     make_code,
     make_encounter,
     make_org,
@@ -51,7 +51,7 @@ def test_judging_pays_rewards_and_records_events(conn: Conn) -> None:
     drop = make_code(conn, org, AMSTERDAM, reward_quantity=3)
     player = make_player(conn)
     inside = submit_scan(conn, player, drop, AMSTERDAM)
-    outside = submit_scan(conn, make_player(conn), drop, SIX_KILOMETRES_OFF)
+    outside = submit_scan(conn, make_player(conn), drop, SIX_KILOMETERS_OFF)
     unknown = store.accept(conn, store.NewScan(player, "no-such-code"))
 
     worker.judge_pending()

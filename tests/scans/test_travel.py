@@ -12,7 +12,7 @@ from shared.infra.ids import uuid7
 from shared.scans.rules import CodeRules, Coordinates, JudgingLimits, LocationFix, Scan, Usage, distance_between, judge
 from shared.scans.travel import GPS_JITTER_M, is_within_jitter
 from tests.reviews.factories import status
-from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF, make_code, make_player, submit_scan
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETERS_OFF, make_code, make_player, submit_scan
 from workers.scans import judge_pending
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
@@ -27,7 +27,7 @@ SYDNEY = Coordinates(-33.8568, 151.2153)
 
 def ride(less_m: float) -> timedelta:
     """Return the time for six kilometers minus `less_m` at the maximum speed."""
-    return timedelta(seconds=(distance_between(AMSTERDAM, SIX_KILOMETRES_OFF) - less_m) / 300)
+    return timedelta(seconds=(distance_between(AMSTERDAM, SIX_KILOMETERS_OFF) - less_m) / 300)
 
 
 def scan(
@@ -51,12 +51,12 @@ def fix(
         (scan(LISBON, NOON), [fix(AMSTERDAM, NOON - FLIGHT + SECOND)], True),
         (scan(None, NOON), [fix(AMSTERDAM, NOON)], False),
         # accuracy: both count in the player's favor, each up to the limit
-        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=100), [fix(AMSTERDAM, NOON - ride(99))], False),
-        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=100), [fix(AMSTERDAM, NOON - ride(101))], True),
-        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=60), [fix(AMSTERDAM, NOON - ride(109), accuracy=50)], False),
-        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=60), [fix(AMSTERDAM, NOON - ride(111), accuracy=50)], True),
-        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=2e7), [fix(AMSTERDAM, NOON - ride(199), accuracy=2e7)], False),
-        (scan(SIX_KILOMETRES_OFF, NOON, accuracy=2e7), [fix(AMSTERDAM, NOON - ride(201), accuracy=2e7)], True),
+        (scan(SIX_KILOMETERS_OFF, NOON, accuracy=100), [fix(AMSTERDAM, NOON - ride(99))], False),
+        (scan(SIX_KILOMETERS_OFF, NOON, accuracy=100), [fix(AMSTERDAM, NOON - ride(101))], True),
+        (scan(SIX_KILOMETERS_OFF, NOON, accuracy=60), [fix(AMSTERDAM, NOON - ride(109), accuracy=50)], False),
+        (scan(SIX_KILOMETERS_OFF, NOON, accuracy=60), [fix(AMSTERDAM, NOON - ride(111), accuracy=50)], True),
+        (scan(SIX_KILOMETERS_OFF, NOON, accuracy=2e7), [fix(AMSTERDAM, NOON - ride(199), accuracy=2e7)], False),
+        (scan(SIX_KILOMETERS_OFF, NOON, accuracy=2e7), [fix(AMSTERDAM, NOON - ride(201), accuracy=2e7)], True),
         (scan(LISBON, NOON, accuracy=2e7), [fix(AMSTERDAM, NOON)], True),
         (scan(LISBON, NOON), [fix(AMSTERDAM, NOON, accuracy=2e7)], True),
         # GPS jitter

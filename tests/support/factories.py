@@ -12,8 +12,8 @@ from shared.scans.rules import Coordinates
 from shared.scans.store import NewScan
 
 AMSTERDAM = Coordinates(52.3731, 4.8926)  # Dam square
-SIXTY_METRES_OFF = Coordinates(52.37364, 4.8926)
-SIX_KILOMETRES_OFF = Coordinates(52.427, 4.8926)
+SIXTY_METERS_OFF = Coordinates(52.37364, 4.8926)
+SIX_KILOMETERS_OFF = Coordinates(52.427, 4.8926)
 LISBON = Coordinates(38.7075, -9.1364)
 
 
@@ -29,16 +29,16 @@ def make_org(conn: Conn, slug: str | None = None) -> UUID:
     )
 
 
-def make_code(conn: Conn, org_id: UUID | None = None, place: Coordinates | None = None, **fields: Any) -> UUID:
-    """An item drop of one gem by default. `place` makes it require presence there."""
+def make_code(conn: Conn, org_id: UUID | None = None, coordinates: Coordinates | None = None, **fields: Any) -> UUID:
+    """An item drop of one gem by default. `coordinates` makes it require presence there."""
     fields = {
         "code": f"c{secrets.token_hex(6)}",
         "scan_type": "item_drop",
         "reward_item": "gem",
         "reward_quantity": 1,
     } | fields
-    if place is not None:
-        fields |= {"requires_location": True, "latitude": place.latitude, "longitude": place.longitude}
+    if coordinates is not None:
+        fields |= {"requires_location": True, "latitude": coordinates.latitude, "longitude": coordinates.longitude}
     fields["org_id"] = org_id or make_org(conn)
     columns = ", ".join(fields)
     values = ", ".join(f"%({name})s" for name in fields)
@@ -63,9 +63,11 @@ def code_text(conn: Conn, code_id: UUID) -> str:
     return str(row[0])
 
 
-def submit_scan(conn: Conn, player_id: UUID, code_id: UUID, place: Coordinates | None = None, **fields: Any) -> UUID:
+def submit_scan(
+    conn: Conn, player_id: UUID, code_id: UUID, coordinates: Coordinates | None = None, **fields: Any
+) -> UUID:
     """Accept a scan of a code."""
-    return store.accept(conn, NewScan(player_id, code_text(conn, code_id), place, **fields))
+    return store.accept(conn, NewScan(player_id, code_text(conn, code_id), coordinates, **fields))
 
 
 def make_held_scan(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:

@@ -15,7 +15,7 @@ from urllib3.exceptions import HTTPError
 
 from shared.scans.rules import Coordinates
 from tests.support.callers import SignedInPlayer
-from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETRES_OFF
+from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETERS_OFF
 from tests.support.polling import eventually
 
 PATIENCE = 90.0
@@ -28,12 +28,14 @@ class Scan:
 
     player: SignedInPlayer
     code: str
-    place: Coordinates | None = None
+    coordinates: Coordinates | None = None
     nonce: str = field(default_factory=lambda: uuid4().hex)
 
     def body(self) -> dict[str, Any]:
-        place = {"latitude": self.place.latitude, "longitude": self.place.longitude} if self.place else {}
-        return {"player_id": str(self.player.id), "qr_code": self.code, "nonce": self.nonce} | place
+        at = {}
+        if self.coordinates:
+            at = {"latitude": self.coordinates.latitude, "longitude": self.coordinates.longitude}
+        return {"player_id": str(self.player.id), "qr_code": self.code, "nonce": self.nonce} | at
 
 
 class Load:
@@ -141,7 +143,7 @@ class Game:
                 made.append(dice.choice(made))
             elif special == "here":
                 made.append(
-                    Scan(dice.choice(others), self.codes[special], dice.choice([AMSTERDAM, SIX_KILOMETRES_OFF]))
+                    Scan(dice.choice(others), self.codes[special], dice.choice([AMSTERDAM, SIX_KILOMETERS_OFF]))
                 )
             elif special == "open" and dice.random() < 0.1:
                 made.append(Scan(traveller, self.codes[special], dice.choice([AMSTERDAM, LISBON])))
