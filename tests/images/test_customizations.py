@@ -87,6 +87,12 @@ def colors(data: bytes) -> set[str]:
     return {"#{:02X}{:02X}{:02X}".format(*color) for _, color in counts or ()}  # type: ignore[misc]
 
 
+def has_red(data: bytes) -> bool:
+    """True if the image shows the crimson of the logo, also after the losses of JPEG."""
+    channels = [tuple(bytes.fromhex(color[1:])) for color in colors(data)]
+    return any(red > 180 and green < 80 and blue < 110 for red, green, blue in channels)
+
+
 def test_a_new_code_has_the_default_appearance(customization: Any) -> None:
     assert customization() == DEFAULTS
 
@@ -239,14 +245,16 @@ def test_a_logo_is_rendered_at_level_h(
     put: Any, upload: Any, customization: Any, get_image: Any, kind: str, name: str
 ) -> None:
     put(**CUSTOM)
+    without_logo = get_image(size=600, error_correction="L")
 
     response = upload(logo(kind), name)
     custom = get_image(size=600, error_correction="L")
 
     assert response.status_code == 200
     assert response.json == customization() == CUSTOM | {"has_logo": True}
-    assert decode(custom.data)[1] == "H"
-    assert len(colors(custom.data)) > 2
+    assert (decode(without_logo.data)[1], decode(custom.data)[1]) == ("L", "H")
+    assert has_red(custom.data)
+    assert not has_red(without_logo.data)
     for level in "MQH":
         assert get_image(size=600, error_correction=level).headers["ETag"] == custom.headers["ETag"]
 

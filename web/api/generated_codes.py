@@ -25,7 +25,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.message_sender import background_sender
 from shared.messages import GeneratedCodesPending
-from web.api.images import IMAGE_RESPONSES, NOT_MODIFIED, POLICY
+from web.api.images import CONTENT_SECURITY_POLICY, IMAGE_RESPONSES, NOT_MODIFIED
 from web.http.auth import current_player_id, optional_caller, public, requires_login, requires_login_if
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.responses import json_response
@@ -240,7 +240,7 @@ def _image_response(code: GeneratedCode, as_format: Format) -> Response:
     # Pages of any origin may show the image.
     response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     if as_format == "svg":
-        response.headers["Content-Security-Policy"] = POLICY
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     response.make_conditional(request)
     return response
 

@@ -23,7 +23,9 @@ from web.http.settings import current_settings
 api = APIBlueprint("images", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Images")])
 
 CACHE_CONTROL = "private, max-age=86400"
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+CONTENT_SECURITY_POLICY = (
+    "default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
+)
 """Sent with an SVG, so that a browser that opens it as a page runs no script and loads nothing."""
 
 
@@ -130,7 +132,7 @@ def _image_response(spec: ImageSpec, name: str, org_id: UUID, get_logo: Callable
     if request.if_none_match.contains_weak(digest):
         return Response(status=304, headers=headers)
     if spec.format == "svg":
-        headers["Content-Security-Policy"] = POLICY
+        headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
     data = images.get_or_create(digest, lambda: _render(spec, get_logo()), org_id)
     return Response(data, headers=headers, content_type=spec.content_type)
 
