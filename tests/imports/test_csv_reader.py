@@ -17,9 +17,9 @@ def read(data: bytes) -> list[tuple[int, list[str]]]:
 
 
 def rejected(data: bytes) -> FieldError:
-    with pytest.raises(Invalid) as error:
+    with pytest.raises(Invalid) as raised:
         read(data)
-    (error,) = error.value.field_errors
+    (error,) = raised.value.field_errors
     return error
 
 
