@@ -1,4 +1,4 @@
-"""Statistics over HTTP: a code, or an organization, in figures."""
+"""Statistics of a code and of an organization."""
 
 import json
 from typing import Annotated, Any
@@ -24,7 +24,7 @@ class StatsQuery(Query):
 
 
 class ScansResponse(ResponseModel):
-    """Scans by status; `total` is all of them, pending ones too."""
+    """Scans by status. `total` counts all of them, including pending ones."""
 
     total: int
     success: int
@@ -35,7 +35,7 @@ class ScansResponse(ResponseModel):
 
 
 class DevicesResponse(ResponseModel):
-    """By the kind of device, as its User-Agent says."""
+    """Counts by kind of device, from the User-Agent header."""
 
     phone: int
     tablet: int
@@ -44,7 +44,7 @@ class DevicesResponse(ResponseModel):
 
 
 class VisitsResponse(ResponseModel):
-    """Who opened /s/{code}: people in `total` and `devices`; crawlers, link previews and prefetches in `bots`."""
+    """Requests to /s/{code}. `total` and `devices` count people, `bots` crawlers, link previews, prefetches."""
 
     total: int
     bots: int
@@ -52,11 +52,11 @@ class VisitsResponse(ResponseModel):
 
 
 class CacheResponse(ResponseModel):
-    """Looks into a cache on this organization's behalf."""
+    """Lookups in a cache for this organization."""
 
     hits: int
     misses: int
-    hit_ratio: float | None = Field(description="0.0-1.0; null before the first look")
+    hit_ratio: float | None = Field(description="0.0 to 1.0. Null before the first lookup")
 
 
 class CachesResponse(ResponseModel):
@@ -65,15 +65,17 @@ class CachesResponse(ResponseModel):
 
 
 class CodeStatsResponse(ResponseModel):
-    """A code's scans and visits as of a moment, at most an hour ago."""
+    """Scans and visits of a code. They are at most one hour old: `as_of` is their time."""
 
     scans: ScansResponse
-    success_rate: float | None = Field(description="Of settled scans, 0.0-1.0; null before the first one")
-    reasons: dict[str, int] = Field(description="Failures by their reason")
-    unique_players: int = Field(description="Who ever had a scan settled")
+    success_rate: float | None = Field(
+        description="Successes among the settled scans, 0.0 to 1.0. Null before the first settled scan"
+    )
+    reasons: dict[str, int] = Field(description="Failures by reason")
+    unique_players: int = Field(description="Players with at least one settled scan")
     devices: DevicesResponse
     hours: Annotated[list[int], Field(min_length=24, max_length=24)] = Field(
-        description="Settled scans by the hour of day, 0-23 in `tz`"
+        description="Settled scans by hour of day, 0 to 23 in `tz`"
     )
     visits: VisitsResponse
     first_scan_at: Timestamp | None = Field(description="Without scans that were submitted too late")
@@ -83,38 +85,44 @@ class CodeStatsResponse(ResponseModel):
 
 
 class StatsResponse(CodeStatsResponse):
-    """Scans as of a moment, at most an hour ago. Codes are never behind: changing them counts everything anew."""
+    """Scans and visits of an organization. They are at most one hour old. `codes` is always current."""
 
     codes: int
-    cache: CachesResponse | None = Field(description="The current counts; null while Redis is unavailable")
+    cache: CachesResponse | None = Field(description="Current values. Null while Redis is unavailable")
 
 
 @api.get("/stats", responses={200: StatsResponse})
 @requires_role("analyst", scope="analytics")
 def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, Any]:
-    """The organization in figures."""
+    """Get the statistics of an organization
+
+    Needs the role analyst, or an API key with the scope `analytics`. Bots are not counted as visitors.
+    """
     with db.connection() as conn:
-        tag = cache_versions.cache_version(conn, path.org_id)
+        version = cache_versions.cache_version(conn, path.org_id)
     subject = RollupSubject(path.org_id, path.org_id)
-    counted = cache.statistics.get_or_create(
-        f"{path.org_id}:{tag}:{query.tz}", lambda: _count_organization(subject, query.tz), path.org_id
+    entry = cache.statistics.get_or_create(
+        f"{path.org_id}:{version}:{query.tz}", lambda: _count_organization(subject, query.tz), path.org_id
     )
-    return {**json.loads(counted), "cache": _caches(path.org_id)}
+    return {**json.loads(entry), "cache": _caches(path.org_id)}
 
 
 @api.get("/qr-codes/<qr_id>/stats", responses={200: CodeStatsResponse})
 @requires_role("analyst", scope="analytics")
 def code_stats(path: CodePath, query: StatsQuery) -> Any:
-    """A code in figures."""
+    """Get the statistics of a code
+
+    Needs the role analyst, or an API key with the scope `analytics`. Bots are not counted as visitors.
+    """
     with db.connection() as conn:
-        tag = cache_versions.code_cache_version(conn, path.org_id, path.qr_id)
-    if tag is None:
+        version = cache_versions.code_cache_version(conn, path.org_id, path.qr_id)
+    if version is None:
         raise NotFound
     subject = RollupSubject(path.qr_id, path.org_id)
-    counted = cache.statistics.get_or_create(
-        f"{path.qr_id}:{tag}:{query.tz}", lambda: _count_code(subject, query.tz), path.org_id
+    entry = cache.statistics.get_or_create(
+        f"{path.qr_id}:{version}:{query.tz}", lambda: _count_code(subject, query.tz), path.org_id
     )
-    return json.loads(counted)
+    return json.loads(entry)
 
 
 def _count_organization(subject: RollupSubject, tz: str) -> bytes:
@@ -128,20 +136,20 @@ def _count_code(subject: RollupSubject, tz: str) -> bytes:
         return _entry(statistics.statistics(conn, subject, tz), tz)
 
 
-def _entry(found: Statistics, tz: str, **more: int) -> bytes:
-    """Return the cache entry. Incomplete counts are cached for a short time only."""
-    told = json.dumps({**more, **_to_response(found, tz)}).encode()
-    return told if found.scans.is_complete else cache.ShortLived(told)
+def _entry(statistics: Statistics, tz: str, **more: int) -> bytes:
+    """Return the cache entry. Statistics that lack unaggregated events expire soon."""
+    entry = json.dumps({**more, **_to_response(statistics, tz)}).encode()
+    return entry if statistics.scans.is_complete else cache.ShortLived(entry)
 
 
-def _to_response(found: Statistics, tz: str) -> dict[str, Any]:
-    scans, visits = found.scans, found.visits
+def _to_response(statistics: Statistics, tz: str) -> dict[str, Any]:
+    scans, visits = statistics.scans, statistics.visits
     return {
         "scans": {
-            "total": scans.settled + found.pending,
+            "total": scans.settled + statistics.pending,
             "success": scans.success,
             "failure": scans.failure,
-            "pending": found.pending,
+            "pending": statistics.pending,
             "held": scans.held,
             "annulled": scans.annulled,
         },
@@ -149,7 +157,7 @@ def _to_response(found: Statistics, tz: str) -> dict[str, Any]:
         "reasons": scans.reasons,
         "unique_players": scans.players,
         "devices": DevicesResponse.model_validate(scans).model_dump(),
-        "hours": found.hours,
+        "hours": statistics.hours,
         "visits": {
             "total": visits.total,
             "bots": visits.bots,
@@ -166,9 +174,9 @@ def _caches(org_id: UUID) -> dict[str, Any] | None:
     counts = cache.lookup_counts(org_id)
     if counts is None:
         return None
-    return {each.name: _ratio(counts[each.name, "hit"], counts[each.name, "miss"]) for each in cache.CACHES}
+    return {one.name: _ratio(counts[one.name, "hit"], counts[one.name, "miss"]) for one in cache.CACHES}
 
 
 def _ratio(hits: int, misses: int) -> dict[str, Any]:
-    looks = hits + misses
-    return {"hits": hits, "misses": misses, "hit_ratio": hits / looks if looks else None}
+    lookups = hits + misses
+    return {"hits": hits, "misses": misses, "hit_ratio": hits / lookups if lookups else None}

@@ -1,4 +1,4 @@
-"""Quests over HTTP: sign-ins and sign-ups tracked, rewards claimed, own progress shown."""
+"""Quests: track sign-ins and sign-ups, claim rewards, list the caller's progress."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,16 +43,16 @@ class ClaimedResponse(ResponseModel):
 
 
 class QuestResponse(ResponseModel):
-    """A quest, and how far the caller is: `progress` of `streak` in the round that is open."""
+    """A quest and the caller's progress: `progress` of `streak` steps since the last completion."""
 
     name: str
     description: str
     streak: int
     duplication: int = Field(description="How often it can be completed")
     auto_claim: bool
-    daily: bool = Field(description="A day counts once, in the player's own time zone")
-    grace_days: int = Field(description="Days that may be missed between two that count; one more ends the streak")
-    by_scans: bool = Field(description="Whether scans advance it")
+    daily: bool = Field(description="Each day counts once, in the player's time zone")
+    grace_days: int = Field(description="Days that may be missed between two counted days. One more ends the streak")
+    by_scans: bool = Field(description="True if scans advance it")
     reward: QuestRewardResponse | None
     status: QuestStatus
     progress: int
@@ -67,11 +67,11 @@ class QuestsResponse(ResponseModel):
 
 
 class EventResponse(ResponseModel):
-    """Something that happened on a quest, with the facts it was judged by."""
+    """An event of a quest, with the data that decided it."""
 
     id: Id
     quest: str
-    version: int = Field(description="Its place among the events of this quest, from 1")
+    version: int = Field(description="The position among the player's events of this quest, from 1")
     type: Literal[
         "quest_step",
         "quest_completed",
@@ -94,7 +94,10 @@ class EventsResponse(ResponseModel):
 @requires_login
 @documents_idempotency_key
 def track_signin() -> Response:
-    """Track a sign-in: a step on the quest named by SIGNIN_QUEST."""
+    """Track a sign-in
+
+    Counts a step of the quest that `SIGNIN_QUEST` names. Any player may call it.
+    """
     return _track("Sign-in tracked", current_settings().signin_quest)
 
 
@@ -102,7 +105,10 @@ def track_signin() -> Response:
 @requires_login
 @documents_idempotency_key
 def track_signup() -> Response:
-    """Track a sign-up: a step on the quest named by SIGNUP_QUEST."""
+    """Track a sign-up
+
+    Counts a step of the quest that `SIGNUP_QUEST` names. Any player may call it.
+    """
     return _track("Sign-up tracked", current_settings().signup_quest)
 
 
@@ -110,12 +116,16 @@ def track_signup() -> Response:
 @requires_login
 @documents_idempotency_key
 def claim_reward(body: ClaimBody) -> Response:
-    """Claim the reward of a completion, once. 409: not completed yet, no reward, or claimed as often as allowed."""
-    found = _find(body.quest_name)
+    """Claim the reward of a completed quest
+
+    Each completion is claimed once, however many requests race. 409 if the quest is not completed, has no reward, or
+    was claimed as often as allowed.
+    """
+    quest = _find(body.quest_name)
 
     def claim() -> dict[str, Any]:
-        won = next(event.data for event in _carry_out(found, claims=True) if event.type == "reward_claimed")
-        return {"message": "Reward claimed successfully", "reward": {"item": won["item"], "qty": won["quantity"]}}
+        reward = next(event.data for event in _execute(quest, is_claim=True) if event.type == "reward_claimed")
+        return {"message": "Reward claimed successfully", "reward": {"item": reward["item"], "qty": reward["quantity"]}}
 
     return run_once(current_player_id(), claim)
 
@@ -123,52 +133,59 @@ def claim_reward(body: ClaimBody) -> Response:
 @api.get("/quests", responses={200: QuestsResponse})
 @requires_login
 def list_quests(query: PageQuery) -> dict[str, Any]:
-    """What there is to do, by name, and the caller's own progress."""
+    """List quests with the caller's progress
+
+    Ordered by name. Any player may call it.
+    """
     after = decode_cursor(query.cursor, 1)[0] if query.cursor else ""
     known = catalog_client.list_quests()
     with db.connection() as conn:
-        found = [each for each in list_for_player(conn, current_player_id(), known) if each.name > after]
-    page, next_cursor = paginate(found[: query.limit + 1], query.limit, lambda each: (each.name,))
-    items = [QuestResponse.model_validate(each) for each in page]
+        quests = [quest for quest in list_for_player(conn, current_player_id(), known) if quest.name > after]
+    page, next_cursor = paginate(quests[: query.limit + 1], query.limit, lambda quest: (quest.name,))
+    items = [QuestResponse.model_validate(quest) for quest in page]
     return QuestsResponse(items=items, next_cursor=next_cursor).model_dump(mode="json")
 
 
 @api.get("/quests/events", responses={200: EventsResponse})
 @requires_login
 def list_events(query: PageQuery) -> dict[str, Any]:
-    """The caller's own events, newest first: what their progress is made of."""
+    """List the caller's quest events
+
+    Newest first. The caller's progress is computed from these events.
+    """
     with db.connection() as conn:
         before = decode_id(query.cursor)
-        found = store.list_events(conn, current_player_id(), limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda each: (str(each.id),))
-    items = [EventResponse.model_validate(each) for each in page]
+        events = store.list_events(conn, current_player_id(), limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(events, query.limit, lambda event: (str(event.id),))
+    items = [EventResponse.model_validate(event) for event in page]
     return EventsResponse(items=items, next_cursor=next_cursor).model_dump(mode="json")
 
 
 def _track(message: str, quest_name: str) -> Response:
-    found = _find(quest_name)
+    quest = _find(quest_name)
 
     def track() -> dict[str, Any]:
-        return {"message": message, "status": status_of(_carry_out(found, claims=False))}
+        return {"message": message, "status": status_of(_execute(quest, is_claim=False))}
 
     return run_once(current_player_id(), track)
 
 
-def _carry_out(found: Quest | DomainError, *, claims: bool) -> Sequence[QuestEvent]:
-    if isinstance(found, DomainError):
-        raise found
-    asked = QuestCommand(current_player_id(), found, claims)
+def _execute(quest: Quest | DomainError, *, is_claim: bool) -> Sequence[QuestEvent]:
+    if isinstance(quest, DomainError):
+        raise quest
+    command = QuestCommand(current_player_id(), quest, is_claim)
     if idempotency_key() is None:
-        return commands.events_or_raise(commands.group_commit.submit(asked))
-    with transaction() as conn:  # that of the answer
-        return commands.events_or_raise(commands.execute(conn, [asked], datetime.now(UTC))[0])
+        return commands.events_or_raise(commands.group_commit.submit(command))
+    # The transaction that stores the response.
+    with transaction() as conn:
+        return commands.events_or_raise(commands.execute(conn, [command], datetime.now(UTC))[0])
 
 
 def _find(name: str) -> Quest | DomainError:
-    """Return the quest from the catalog, else the stored one that scans advance, else the error.
+    """Return the quest of the catalog, else Waymark's own quest if scans advance it, else the error to raise.
 
-    Call this before the transaction of the response, which must not wait for the catalog. Without a catalog, a stored
-    response is still valid.
+    Called before the transaction of the response, which must not wait for a catalog. The error is raised later, so that
+    a stored response of an earlier request is still returned.
     """
     try:
         return catalog_client.get_quest(name)

@@ -1,4 +1,4 @@
-"""Timelines over HTTP, as JSON and as CSV: of a code, and of an organization as a whole."""
+"""Timelines of a code and of an organization, as JSON and as CSV."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,23 +30,25 @@ class TimelineQuery(StatsQuery):
 
 class TimelineDay(ResponseModel):
     date: str = Field(json_schema_extra={"format": "date"})
-    count: int = Field(description="Settled scans, by the time they were scanned at")
+    count: int = Field(description="Settled scans by their scan time")
     success: int
-    unique_players: int | None = Field(description="Whose scans they were; null in other time zones than UTC")
-    visits: int = Field(description="Of people, to /s/{code}")
+    unique_players: int | None = Field(description="Players of these scans. Null in time zones other than UTC")
+    visits: int = Field(description="Requests of people to /s/{code}")
 
 
 class TimelineResponse(ResponseModel):
-    """Successive days, the last one today in `tz`; zero where nothing was."""
+    """Successive days. The last one is today in `tz`. Days without scans are zero."""
 
     period: Period
     tz: str
-    as_of: Timestamp = Field(description="Up to when everything is counted: now, unless a great deal is still to be")
+    as_of: Timestamp = Field(
+        description="Everything before this time is counted. Earlier than now only while the rollups are far behind"
+    )
     data: list[TimelineDay]
 
 
 CSV: dict[str, Any] = {
-    "description": f"The same days as lines of {', '.join(COLUMNS)}; a field is empty where JSON has null",
+    "description": f"The same days as rows of {', '.join(COLUMNS)}. A field is empty where JSON has null",
     "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
     "content": {
         "text/csv": {"schema": {"type": "string"}, "example": f"{','.join(COLUMNS)}\r\n2026-02-12,5,4,3,12\r\n"}
@@ -57,28 +59,41 @@ CSV: dict[str, Any] = {
 @api.get("/qr-codes/<qr_id>/timeline", responses={200: TimelineResponse})
 @requires_role("analyst", scope="analytics")
 def code_timeline(path: CodePath, query: TimelineQuery) -> dict[str, Any]:
-    """A code's scans and visits, day by day."""
+    """Get the timeline of a code
+
+    One point per day, for charts. Needs the role analyst, or an API key with the scope `analytics`.
+    """
     return _to_response(_of_code(path, query), query)
 
 
 @api.get("/timeline", responses={200: TimelineResponse})
 @requires_role("analyst", scope="analytics")
 def organization_timeline(path: OrganizationPath, query: TimelineQuery) -> dict[str, Any]:
-    """Scans and visits of all of the organization's codes, day by day; a player who scanned several is one."""
+    """Get the timeline of an organization
+
+    One point per day for all codes together. A player who scanned several codes counts once a day. Needs the role
+    analyst, or an API key with the scope `analytics`.
+    """
     return _to_response(_of_organization(path.org_id, query), query)
 
 
 @api.get("/qr-codes/<qr_id>/timeline.csv", responses={200: CSV})
 @requires_role("analyst", scope="analytics")
 def code_timeline_csv(path: CodePath, query: TimelineQuery) -> Response:
-    """A code's scans and visits, day by day, for a spreadsheet."""
+    """Download the timeline of a code as CSV
+
+    One row per day. Needs the role analyst, or an API key with the scope `analytics`.
+    """
     return _csv(_of_code(path, query), query)
 
 
 @api.get("/timeline.csv", responses={200: CSV})
 @requires_role("analyst", scope="analytics")
 def organization_timeline_csv(path: OrganizationPath, query: TimelineQuery) -> Response:
-    """The organization's, for a spreadsheet."""
+    """Download the timeline of an organization as CSV
+
+    One row per day. Needs the role analyst, or an API key with the scope `analytics`.
+    """
     return _csv(_of_organization(path.org_id, query), query)
 
 
@@ -94,19 +109,19 @@ def _of_organization(org_id: UUID, query: TimelineQuery) -> Timeline:
         return timeline(conn, RollupSubject(org_id, org_id), query.period, query.tz, datetime.now(UTC))
 
 
-def _to_response(found: Timeline, query: TimelineQuery) -> dict[str, Any]:
+def _to_response(days: Timeline, query: TimelineQuery) -> dict[str, Any]:
     data = [
         {"date": day.isoformat(), "count": count, "success": success, "unique_players": players, "visits": visits}
-        for day, count, success, players, visits in found
+        for day, count, success, players, visits in days
     ]
-    return {"period": query.period, "tz": query.tz, "as_of": format_rfc3339(found.as_of), "data": data}
+    return {"period": query.period, "tz": query.tz, "as_of": format_rfc3339(days.as_of), "data": data}
 
 
-def _csv(found: Timeline, query: TimelineQuery) -> Response:
-    """RFC 4180. Dates and numbers only: nothing that a spreadsheet would run."""
-    lines = [",".join("" if value is None else str(value) for value in line) for line in (COLUMNS, *found)]
+def _csv(days: Timeline, query: TimelineQuery) -> Response:
+    """Return CSV (RFC 4180). It holds dates and numbers only, so no cell is a formula."""
+    rows = [",".join("" if value is None else str(value) for value in row) for row in (COLUMNS, *days)]
     return Response(
-        "".join(f"{line}\r\n" for line in lines),
+        "".join(f"{row}\r\n" for row in rows),
         content_type="text/csv; charset=utf-8; header=present",
         headers={"Content-Disposition": f'attachment; filename="timeline-{query.period}.csv"'},
     )
