@@ -62,13 +62,13 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, 
 
 
 def test_documentation_works_under_its_policy(stage: tuple[Any, str, str, str]) -> None:
-    browser, ours, *_ = stage
+    browser, waymark, *_ = stage
     page = browser.new_page()
     complaints: list[str] = []
     page.on("console", lambda values: complaints.append(values.text) if values.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.add_init_script(WATCH)
-    page.goto(f"{ours}/docs")
+    page.goto(f"{waymark}/docs")
     page.locator(".opblock-summary-path", has_text="/auth/login").first.click()
     page.get_by_role("button", name="Try it out").first.click()
 
@@ -80,14 +80,14 @@ def test_documentation_works_under_its_policy(stage: tuple[Any, str, str, str]) 
 def test_page_of_an_allowed_origin_can_call_the_api(
     stage: tuple[Any, str, str, str], client: Any, staff: Staff
 ) -> None:
-    browser, ours, allowed, _ = stage
+    browser, waymark, allowed, _ = stage
     page = browser.new_page()
     page.goto(allowed)
 
-    status, request_id, text = page.evaluate(FETCH, [f"{ours}/users/me", staff.member.access_token])
+    status, request_id, text = page.evaluate(FETCH, [f"{waymark}/users/me", staff.member.access_token])
     assert (status, request_id) == (200, "from-a-page")
     assert str(staff.member.id) in text
-    status, _, text = page.evaluate(FETCH, [f"{ours}/users/me", "none"])
+    status, _, text = page.evaluate(FETCH, [f"{waymark}/users/me", "none"])
     assert status == 401
     assert "application" not in text
     page.close()
@@ -96,21 +96,21 @@ def test_page_of_an_allowed_origin_can_call_the_api(
 def test_page_of_another_origin_cannot_call_the_api(
     stage: tuple[Any, str, str, str], client: Any, staff: Staff
 ) -> None:
-    browser, ours, _, other = stage
+    browser, waymark, _, other = stage
     page = browser.new_page()
     page.goto(other)
 
-    assert page.evaluate(FETCH, [f"{ours}/users/me", staff.member.access_token]) == "TypeError"
+    assert page.evaluate(FETCH, [f"{waymark}/users/me", staff.member.access_token]) == "TypeError"
     embedded = "url => fetch(url, {mode: 'no-cors'}).catch(error => error.name)"
-    assert page.evaluate(embedded, f"{ours}/healthz") == "TypeError"  # not even to show, unseen
+    assert page.evaluate(embedded, f"{waymark}/healthz") == "TypeError"
     page.close()
 
 
 def test_pages_cannot_be_framed_and_run_no_script(stage: tuple[Any, str, str, str]) -> None:
-    browser, ours, allowed, _ = stage
+    browser, waymark, allowed, _ = stage
     page = browser.new_page()
     page.add_init_script(WATCH)
-    page.goto(f"{ours}/s/nothing")
+    page.goto(f"{waymark}/s/nothing")
     assert page.locator("h1").inner_text() == "Not found"
     assert page.evaluate("violations") == []
     page.goto(allowed)
@@ -121,7 +121,7 @@ def test_pages_cannot_be_framed_and_run_no_script(stage: tuple[Any, str, str, st
             frame.src = url;
             document.body.append(frame);
         })""",
-        f"{ours}/docs",
+        f"{waymark}/docs",
     )
     assert framed
     assert "Waymark" not in page.frames[-1].content()
