@@ -83,6 +83,15 @@ def cheap_hashes() -> None:
     passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
+@pytest.fixture(autouse=True)
+def restored_logs() -> Iterator[None]:
+    """Restore logging after each test: applications and command lines configure it."""
+    from tests.support.logs import restored_logging
+
+    with restored_logging():
+        yield
+
+
 @pytest.fixture
 def clean() -> None:
     """Empty stores."""

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -30,6 +30,20 @@ ENCODE = json.JSONEncoder(default=repr).encode
 
 def _as_json(event: structlog.typing.EventDict, **_options: Any) -> str:
     return ENCODE(event)
+
+
+class CurrentStdout:
+    """Write to the current `sys.stdout`, which can be replaced or closed after a logger was created."""
+
+    def write(self, text: str) -> int:
+        return sys.stdout.write(text)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+STDOUT = cast("TextIO", CurrentStdout())
+"""The stream of every logger."""
 
 
 def configure(process: str) -> None:
@@ -59,11 +73,11 @@ def configure(process: str) -> None:
         processors=[*stamps, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         # One write per line, because processes share the pipe.
-        logger_factory=structlog.WriteLoggerFactory(sys.stdout),
+        logger_factory=structlog.WriteLoggerFactory(STDOUT),
         cache_logger_on_first_use=True,
     )
 
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(STDOUT)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*stamps, structlog.stdlib.add_logger_name],

@@ -1,12 +1,17 @@
 """Logs: one line per event, in JSON in production, and no input can forge a line."""
 
 import json
+import logging
 import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+import structlog
+
+from shared.infra.logging import configure
+from tests.support.logs import restored_logging
 
 BEGIN = """
 import logging, structlog
@@ -62,6 +67,33 @@ with bound_request_id("r-1"):
 def test_log_many_respects_the_level(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOG_LEVEL", "WARNING")
     assert logged('from shared.infra.logging import log_many\nlog_many("scan_settled", [{"scan_id": "s-1"}])') == []
+
+
+def test_loggers_write_to_the_current_stdout() -> None:
+    """Also loggers that were configured and used while stdout was a stream that is closed now."""
+    values = logged("""
+import io
+from contextlib import redirect_stdout
+from shared.infra.logging import log_many
+with io.StringIO() as closed, redirect_stdout(closed):
+    configure("worker")
+    log.info("scan_settled")
+    assert "scan_settled" in closed.getvalue()
+log.info("scan_settled")
+log_many("scan_settled", [{"scan_id": "s-1"}])
+logging.getLogger("library").warning("beware")
+""")
+    assert [line["event"] for line in values] == ["scan_settled", "scan_settled", "beware"]
+
+
+def test_restored_logging_undoes_configure() -> None:
+    root = logging.getLogger()
+    before = structlog.is_configured(), structlog.get_config(), root.handlers[:], root.level
+    with restored_logging():
+        configure("worker")
+        assert structlog.get_config() != before[1]
+        assert root.handlers != before[2]
+    assert (structlog.is_configured(), structlog.get_config(), root.handlers, root.level) == before
 
 
 def test_exception_is_one_line() -> None:

@@ -42,7 +42,6 @@ def run_process(*arguments: str, password: str = "") -> subprocess.CompletedProc
 def run_main(*arguments: str, password: str = PASSWORD) -> None:
     """Run the command in this process. The password is typed at the terminal, or piped into standard input."""
     with pytest.MonkeyPatch.context() as patches:
-        patches.setattr(admin, "configure", lambda _process: None)
         patches.setattr(db, "close_pool", lambda: None)
         patches.setattr(getpass, "getpass", lambda _prompt: password)
         patches.setattr(sys, "stdin", io.StringIO(f"{password}\n"))
