@@ -179,6 +179,8 @@ def test_sessions_are_listed_and_revoked(
         ("session.revoked", str(ids[0])),
         ("session.revoked", str(player.id)),
     ]
+    values = conn.execute("SELECT new FROM audit_log WHERE actor_kind = 'operator' ORDER BY id").fetchall()
+    assert values == [(None,), ({"sessions": 2},)]
 
 
 def test_api_keys_are_listed_by_prefix_and_revoked(conn: Conn, staff: Staff, access_changes: list[UUID]) -> None:
