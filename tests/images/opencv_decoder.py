@@ -22,9 +22,12 @@ SAMPLES = 4
 """Samples along a module."""
 
 
-def opencv_reads(spec: ImageSpec, data: bytes) -> bool:
-    """True if OpenCV decodes the text of the spec from these bytes: in UTF-8, or in Shift-JIS for kanji mode."""
-    width = len(encode(spec.text, spec.level))
+def opencv_reads(spec: ImageSpec, data: bytes, width: int = 0) -> bool:
+    """True if OpenCV decodes the text of the spec from these bytes: in UTF-8, or in Shift-JIS for kanji mode.
+
+    `width` of the symbol in modules saves encoding it again.
+    """
+    width = width or len(encode(spec.text, spec.level))
     if spec.format == "png":
         layout = fit(width, spec.size)
         module, before = layout.module, layout.before

@@ -27,7 +27,7 @@ def check_with_both_decoders(expected_version: int, alphabet: str) -> None:
         spec = ImageSpec(text, size=len(modules) + 8, level=level)
         data = render_png(spec, modules, None, None)
         assert is_readable(spec, data)
-        assert opencv_reads(spec, data)
+        assert opencv_reads(spec, data, len(modules))
 
 
 @pytest.mark.parametrize("alphabet", ALPHABETS)
