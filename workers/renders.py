@@ -32,7 +32,9 @@ log = get_logger()
 
 CONCURRENT_CHUNKS = 2
 CONCURRENT_ASSEMBLIES = 1
-ASSEMBLY_TIME_LIMIT = timedelta(minutes=5)
+TIME_LIMIT = timedelta(minutes=5)
+"""Since the last heartbeat. A bucket that does not respond fails within it: four attempts of 30 seconds, and as many to
+abort the upload."""
 RETRY_PAUSE = timedelta(seconds=5)
 """After the first failure of the storage; it doubles with each."""
 INTERNAL_ERROR = "A part of it could not be made."
@@ -205,7 +207,13 @@ def _lease() -> timedelta:
 
 
 chunk_jobs = JobRunner(
-    chunks.PENDING_CHUNKS, RendersPending(), render_chunk, render_chunk, lease=_lease, concurrency=CONCURRENT_CHUNKS
+    chunks.PENDING_CHUNKS,
+    RendersPending(),
+    render_chunk,
+    render_chunk,
+    lease=_lease,
+    concurrency=CONCURRENT_CHUNKS,
+    time_limit=TIME_LIMIT,
 )
 assembly_jobs = JobRunner(
     assemblies.PENDING_ASSEMBLIES,
@@ -214,5 +222,5 @@ assembly_jobs = JobRunner(
     dead_letter_assembly,
     lease=_lease,
     concurrency=CONCURRENT_ASSEMBLIES,
-    time_limit=ASSEMBLY_TIME_LIMIT,
+    time_limit=TIME_LIMIT,
 )
