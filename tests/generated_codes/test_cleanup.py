@@ -42,6 +42,8 @@ def test_expired_codes_and_images_are_deleted_and_reported(conn: Conn) -> None:
 
 
 def test_active_codes_are_not_deleted(conn: Conn) -> None:
+    # Other tests leave files of renders.
+    cleanup.purge_all()
     for expiry in ("now() + interval '1 second' * 30", "'infinity'", "NULL"):
         code_id = ask(conn)
         conn.execute(f"UPDATE generated_codes SET expires_at = {expiry} WHERE id = %s", (code_id,))
