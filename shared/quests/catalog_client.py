@@ -21,18 +21,18 @@ from shared.settings import settings
 
 log = get_logger()
 
-REST_SECONDS = 1.0
-"""After a failure the catalog is left alone this long, so that not every request waits for it in vain."""
+PAUSE_SECONDS = 1.0
+"""After a failure the catalog is not called for this long, so not every request waits for its timeout."""
 LOCAL_TTL_SECONDS = 1.0
-"""How long a process trusts what it read from Redis; changes of the catalog take GRPC_CACHE_TTL_SECONDS anyway."""
+"""How long a process uses quests without reading Redis. A change of the catalog takes GRPC_CACHE_TTL_SECONDS anyway."""
 MAX_QUESTS = 10_000
 MAX_QUANTITY = 1_000_000
 NOT_FOUND_TTL_SECONDS = 1.0
-"""How long a process believes that there is no such quest."""
+"""How long a process remembers that the catalog does not have a quest."""
 CACHE_FORMAT = 1
-"""Of what is written to Redis: another release may write it otherwise, and looks elsewhere."""
+"""The format of the entries in Redis, a part of their keys. A release with another format reads other keys."""
 ALL = "*"
-"""The name under which the whole list is cached: no quest has it."""
+"""The name of the cache entry for the list of all quests. No quest has this name."""
 
 
 class QuestNotFound(NotFound):
@@ -40,28 +40,28 @@ class QuestNotFound(NotFound):
 
 
 class CatalogUnavailable(Unavailable):
-    """The quest catalog is not answering; try again shortly."""
+    """The quest catalog is unavailable. Retry shortly."""
 
 
 class CatalogInvalidResponse(Unavailable):
-    """The quest catalog's answer makes no sense; nothing was done. Try again later."""
+    """The response of the quest catalog is invalid, and nothing was changed. Retry later."""
 
 
 def get_quest(name: str) -> Quest:
-    """The quest of this name. Raises NoSuchQuest, CatalogAway, CatalogGarbled."""
-    return _cached(name, lambda: [_ask(name)])[0]
+    """Return the quest of this name. Raises QuestNotFound, CatalogUnavailable, CatalogInvalidResponse."""
+    return _cached(name, lambda: [_fetch_quest(name)])[0]
 
 
 def list_quests() -> list[Quest]:
-    """Every quest, by name. Raises CatalogAway, CatalogGarbled."""
-    return _cached(ALL, _ask_all)
+    """Return all quests, by name. Raises CatalogUnavailable, CatalogInvalidResponse."""
+    return _cached(ALL, _fetch_all)
 
 
 def clear_cache() -> None:
     """Clear the cache of this process and its pause after a failure. The cache in Redis stays."""
     _memory.clear()
     _missing.clear()
-    _rest.until = 0.0
+    _pause.until = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,20 +81,20 @@ class _CachedQuests:
         return time.time() < self.fresh_until + settings().grpc_cache_stale_hours * 3600
 
 
-class _Rest:
+class _Pause:
     """The pause after a failure: when this process may call the catalog again."""
 
     until = 0.0
 
 
-_rest = _Rest()
+_pause = _Pause()
 _memory: dict[str, tuple[float, _CachedQuests]] = {}
 _missing: dict[str, float] = {}
 _renewing: set[str] = set()
 _lock = threading.Lock()
 
 
-def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
+def _cached(name: str, fetch: Callable[[], list[Quest]]) -> list[Quest]:
     """Return the quests from this process, else from Redis, else from the catalog.
 
     If the catalog is unreachable, return stale ones: from Redis, or from this process if Redis is unavailable too.
@@ -102,22 +102,22 @@ def _cached(name: str, ask: Callable[[], list[Quest]]) -> list[Quest]:
     trusted_until, remembered = _memory.get(name, (0.0, None))
     if remembered is not None and time.monotonic() < trusted_until:
         return remembered.quests
-    kept = _read_redis(name) or remembered
-    if kept is not None and kept.is_fresh and kept is not remembered:
-        return _remember(name, kept)
-    if kept is None or not kept.is_usable_stale:
-        return _remember(name, _fetch(name, ask))
-    return _refresh(name, ask, kept)
+    cached = _read_redis(name) or remembered
+    if cached is not None and cached.is_fresh and cached is not remembered:
+        return _remember(name, cached)
+    if cached is None or not cached.is_usable_stale:
+        return _remember(name, _fetch(name, fetch))
+    return _refresh(name, fetch, cached)
 
 
-def _refresh(name: str, ask: Callable[[], list[Quest]], old: _CachedQuests) -> list[Quest]:
-    """Asked for again by one thread of this process; the others take what is old and wait for nothing."""
+def _refresh(name: str, fetch: Callable[[], list[Quest]], old: _CachedQuests) -> list[Quest]:
+    """Fetch again in one thread of this process. The other threads return the old quests without waiting."""
     with _lock:
         if name in _renewing:
             return old.quests
         _renewing.add(name)
     try:
-        return _remember(name, _fetch(name, ask))
+        return _remember(name, _fetch(name, fetch))
     except (CatalogUnavailable, CatalogInvalidResponse) as error:
         log.warning("catalog_served_stale", quest=name, error=type(error).__name__)
         return _remember(name, old)
@@ -125,20 +125,20 @@ def _refresh(name: str, ask: Callable[[], list[Quest]], old: _CachedQuests) -> l
         _renewing.discard(name)
 
 
-def _remember(name: str, kept: _CachedQuests) -> list[Quest]:
+def _remember(name: str, cached: _CachedQuests) -> list[Quest]:
     if len(_memory) >= MAX_QUESTS:
         _memory.clear()
-    _memory[name] = time.monotonic() + LOCAL_TTL_SECONDS, kept
-    return kept.quests
+    _memory[name] = time.monotonic() + LOCAL_TTL_SECONDS, cached
+    return cached.quests
 
 
-def _fetch(name: str, ask: Callable[[], list[Quest]]) -> _CachedQuests:
+def _fetch(name: str, fetch: Callable[[], list[Quest]]) -> _CachedQuests:
     if time.monotonic() < _missing.get(name, 0.0):
         raise QuestNotFound
-    if time.monotonic() < _rest.until:
+    if time.monotonic() < _pause.until:
         raise CatalogUnavailable
     try:
-        return _write_redis(name, ask())
+        return _write_redis(name, fetch())
     except QuestNotFound:
         if len(_missing) >= MAX_QUESTS:
             _missing.clear()
@@ -148,7 +148,7 @@ def _fetch(name: str, ask: Callable[[], list[Quest]]) -> _CachedQuests:
         raise
 
 
-def _ask(name: str) -> Quest:
+def _fetch_quest(name: str) -> Quest:
     from shared.quests import quest_pb2  # noqa: PLC0415 - when first used
 
     response = _call("GetQuestInfo", quest_pb2.QuestRequest(quest_name=name))
@@ -157,19 +157,20 @@ def _ask(name: str) -> Quest:
     return _read(response)
 
 
-def _ask_all() -> list[Quest]:
+def _fetch_all() -> list[Quest]:
     from shared.quests import quest_pb2  # noqa: PLC0415
 
     response = _call("GetAllQuests", quest_pb2.QuestListRequest())
     if len(response.quests) > MAX_QUESTS:
         raise _invalid_response(ALL, f"returned {len(response.quests)} quests")
-    found = {}
-    for each in response.quests:
+    quests = {}
+    for listed in response.quests:
         try:
-            found[each.name] = _read(each)
+            quests[listed.name] = _read(listed)
         except CatalogInvalidResponse:
-            continue  # it is in the log, and the others are valid
-    return [found[name] for name in sorted(found)]
+            # Logged. The other quests are valid.
+            continue
+    return [quests[name] for name in sorted(quests)]
 
 
 def _call(method: str, request: Any) -> Any:
@@ -183,60 +184,62 @@ def _call(method: str, request: Any) -> Any:
             raise QuestNotFound from None
         details = error.details() if isinstance(error, grpc.Call) else repr(error)
         log.warning("catalog_unavailable", method=method, status=getattr(status, "name", None), details=details)
-        if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED):  # unreadable, or too large
+        # Unreadable, or too large.
+        if status in (grpc.StatusCode.INTERNAL, grpc.StatusCode.RESOURCE_EXHAUSTED):
             raise CatalogInvalidResponse from error
-        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):  # it is, not this one answer
-            _rest.until = time.monotonic() + REST_SECONDS
+        # The whole catalog failed, not only this call.
+        if status in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            _pause.until = time.monotonic() + PAUSE_SECONDS
         raise CatalogUnavailable from error
 
 
 def _read(response: Any) -> Quest:
-    """An answer as the rules take it. An empty reward is none, as some catalogs write it."""
+    """Return the quest of a response. Some catalogs send an empty reward for none. Raises CatalogInvalidResponse."""
     reward = None
     if response.HasField("rewards") and (response.rewards.reward_item or response.rewards.reward_qty):
         reward = QuestReward(response.rewards.reward_item, response.rewards.reward_qty)
         if not (0 < len(reward.item) <= 100 and "\x00" not in reward.item):
-            raise _invalid_response(response.name, "a reward without a name that could be stored")
+            raise _invalid_response(response.name, "a reward whose name cannot be stored")
         if not 0 < reward.quantity <= MAX_QUANTITY:
             raise _invalid_response(response.name, f"a reward of {reward.quantity}")
     if not 0 < len(response.name) <= 200 or "\x00" in response.name:
-        raise _invalid_response(response.name, "a name that could not be stored")
+        raise _invalid_response(response.name, "a name that cannot be stored")
     if response.streak < 1 or response.duplication < 1:
         raise _invalid_response(response.name, f"streak {response.streak}, duplication {response.duplication}")
     return Quest(response.name, response.streak, response.duplication, response.auto_claim, reward)
 
 
-def _invalid_response(name: str, why: str) -> CatalogInvalidResponse:
-    log.error("catalog_invalid_response", quest=name, why=why)
+def _invalid_response(name: str, reason: str) -> CatalogInvalidResponse:
+    log.error("catalog_invalid_response", quest=name, reason=reason)
     return CatalogInvalidResponse()
 
 
 def _key(name: str) -> str:
-    """Named by the catalog too: another address is another catalog."""
+    """Return the key of an entry. The address is a part of it, because another address is another catalog."""
     return key("quest_catalog", CACHE_FORMAT, sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
 
 
 def _read_redis(name: str) -> _CachedQuests | None:
-    """What Redis has; what cannot be read is not there."""
-    found = cache.try_redis(lambda client: client.get(_key(name)))
-    if not isinstance(found, bytes):
+    """Return the entry in Redis, or None if there is none, it is unreadable, or Redis is unavailable."""
+    stored = cache.try_redis(lambda client: client.get(_key(name)))
+    if not isinstance(stored, bytes):
         return None
     try:
-        response = json.loads(found)
-        quests = [Quest.from_terms(terms, each) for each, terms in response["quests"]]
-        return _CachedQuests(quests, float(response["fresh_until"]))
+        entry = json.loads(stored)
+        quests = [Quest.from_terms(terms, quest_name) for quest_name, terms in entry["quests"]]
+        return _CachedQuests(quests, float(entry["fresh_until"]))
     except (ValueError, TypeError, LookupError) as error:
         log.warning("catalog_cache_unreadable", quest=name, error=repr(error))
         return None
 
 
-def _write_redis(name: str, found: list[Quest]) -> _CachedQuests:
+def _write_redis(name: str, quests: list[Quest]) -> _CachedQuests:
     fresh = settings().grpc_cache_ttl_seconds
-    kept = _CachedQuests(found, time.time() + fresh)
-    response = {"fresh_until": kept.fresh_until, "quests": [(each.name, each.terms()) for each in found]}
-    life = int(fresh + settings().grpc_cache_stale_hours * 3600) or 1
-    cache.try_redis(lambda client: client.set(_key(name), json.dumps(response), ex=life))
-    return kept
+    cached = _CachedQuests(quests, time.time() + fresh)
+    entry = {"fresh_until": cached.fresh_until, "quests": [(quest.name, quest.terms()) for quest in quests]}
+    ttl = int(fresh + settings().grpc_cache_stale_hours * 3600) or 1
+    cache.try_redis(lambda client: client.set(_key(name), json.dumps(entry), ex=ttl))
+    return cached
 
 
 def _delete_redis(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Executes commands: reads states, applies the rules, appends events. Retries what a concurrent update prevented."""
+"""Executes commands: reads states, applies the rules, appends events. Retries after a concurrent update."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,7 +20,7 @@ MAX_BATCH = 200
 
 
 class TooManyConcurrentUpdates(Unavailable):
-    """Too much happens at once on this quest of yours; try again shortly."""
+    """Too many concurrent updates to this quest. Retry shortly."""
 
 
 class QuestAdvancedByScans(Conflict):
@@ -29,7 +29,7 @@ class QuestAdvancedByScans(Conflict):
 
 @dataclass(frozen=True)
 class QuestCommand:
-    """What one player asks for on one quest: to have an action tracked, or a completion paid."""
+    """A request of a player on a quest: to track an action, or to claim the reward of a completion."""
 
     player_id: UUID
     quest: Quest
@@ -44,84 +44,83 @@ CommandResult = Sequence[QuestEvent] | Exception
 """The events of a command, or the error that refused it."""
 
 
-def execute(conn: Conn, asked: Sequence[QuestCommand], now: datetime) -> list[CommandResult]:
+def execute(conn: Conn, commands: Sequence[QuestCommand], now: datetime) -> list[CommandResult]:
     """Execute the commands with two statements in all. Return their results in order.
 
     Errors are returned, not raised, so one player's error does not affect the others. The first attempt takes no locks.
     Commands that a concurrent update prevented are retried behind a lock.
     """
-    outcomes: dict[int, CommandResult] = {}
+    results: dict[int, CommandResult] = {}
     for attempt in range(ATTEMPTS):
-        open_ = {number: request for number, request in enumerate(asked) if number not in outcomes}
+        open_ = {number: command for number, command in enumerate(commands) if number not in results}
         if not open_:
             break
         if attempt == 0:
-            outcomes |= _attempt(conn, open_, now)
+            results |= _attempt(conn, open_, now)
         else:
             with conn.transaction():
-                store.lock_states(conn, (request.key for request in open_.values()))
-                outcomes |= _attempt(conn, open_, now)
-    return [outcomes.get(number, TooManyConcurrentUpdates()) for number in range(len(asked))]
+                store.lock_states(conn, (command.key for command in open_.values()))
+                results |= _attempt(conn, open_, now)
+    return [results.get(number, TooManyConcurrentUpdates()) for number in range(len(commands))]
 
 
-def _attempt(conn: Conn, asked: dict[int, QuestCommand], now: datetime) -> dict[int, CommandResult]:
-    standings = store.load_player_quests(conn, (request.key for request in asked.values()))
-    decided, changes = _decide(asked, standings, now)
+def _attempt(conn: Conn, commands: dict[int, QuestCommand], now: datetime) -> dict[int, CommandResult]:
+    player_quests = store.load_player_quests(conn, (command.key for command in commands.values()))
+    decided, changes = _decide(commands, player_quests, now)
     unwritten = {change.key for change in changes} - store.append_events(conn, changes)
-    return {number: outcome for number, outcome in decided.items() if asked[number].key not in unwritten}
+    return {number: result for number, result in decided.items() if commands[number].key not in unwritten}
 
 
-def events_or_raise(outcome: CommandResult) -> Sequence[QuestEvent]:
+def events_or_raise(result: CommandResult) -> Sequence[QuestEvent]:
     """Return the events of a result, or raise its error."""
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
-def execute_batch(asked: Sequence[QuestCommand]) -> list[CommandResult]:
-    """What requests that came at the same moment asked for, on a connection of their own. Where one of them makes the
-    statement fail, each is tried by itself."""
+def execute_batch(commands: Sequence[QuestCommand]) -> list[CommandResult]:
+    """Execute the commands of concurrent requests on one connection. If the statement fails, execute each alone."""
     try:
         with db.connection() as conn:
-            return execute(conn, asked, datetime.now(UTC))
+            return execute(conn, commands, datetime.now(UTC))
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        if len(asked) == 1:
+        if len(commands) == 1:
             return [error]
-    return [outcome for request in asked for outcome in execute_batch([request])]
+    return [result for command in commands for result in execute_batch([command])]
 
 
 group_commit: GroupCommit[QuestCommand, CommandResult] = GroupCommit(execute_batch, limit=MAX_BATCH)
-"""Requests of this process, gathered while the ones before them are committed."""
+"""The commands of this process: those that arrive while a batch is committed form the next."""
 
 
 def _decide(
-    asked: dict[int, QuestCommand], standings: dict[PlayerQuestKey, PlayerQuest], now: datetime
+    commands: dict[int, QuestCommand], player_quests: dict[PlayerQuestKey, PlayerQuest], now: datetime
 ) -> tuple[dict[int, CommandResult], list[Change]]:
-    """Outcomes, and the changes that they make together: a player's second request sees what the first one did."""
-    outcomes: dict[int, CommandResult] = {}
+    """Return the results, and the changes to append. A player's second command sees the effect of the first."""
+    results: dict[int, CommandResult] = {}
     changes: dict[PlayerQuestKey, Change] = {}
-    for number, request in asked.items():
-        standing = standings.get(request.key)
-        if standing is None:
-            outcomes[number] = NotFound()
+    for number, command in commands.items():
+        player_quest = player_quests.get(command.key)
+        if player_quest is None:
+            results[number] = NotFound()
             continue
-        if standing.by_scans and not request.is_claim:
-            outcomes[number] = QuestAdvancedByScans()
+        if player_quest.by_scans and not command.is_claim:
+            results[number] = QuestAdvancedByScans()
             continue
-        change = changes.get(request.key)
-        state = change.after if change else standing.state
-        quest = request.quest
-        if standing.daily:
-            quest = replace(quest, daily=True, grace_days=standing.grace_days)
-        command = ClaimReward(now) if request.is_claim else QuestAction(now, now.astimezone(standing.zone).date())
+        change = changes.get(command.key)
+        state = change.after if change else player_quest.state
+        quest = command.quest
+        if player_quest.daily:
+            quest = replace(quest, daily=True, grace_days=player_quest.grace_days)
+        day = now.astimezone(player_quest.zone).date()
         try:
-            events = decide(state, command, quest)
-        except DomainError as refusal:
-            outcomes[number] = refusal
+            events = decide(state, ClaimReward(now) if command.is_claim else QuestAction(now, day), quest)
+        except DomainError as error:
+            results[number] = error
             continue
-        outcomes[number] = events
-        before, earlier = (change.before, change.events) if change else (standing.state, ())
-        changes[request.key] = Change(*request.key, before, fold(events, state), (*earlier, *events))
-    return outcomes, list(changes.values())
+        results[number] = events
+        before, earlier = (change.before, change.events) if change else (player_quest.state, ())
+        changes[command.key] = Change(*command.key, before, fold(events, state), (*earlier, *events))
+    return results, list(changes.values())

@@ -1,7 +1,7 @@
-"""The catalog's tables: what there is to do, and what it gives."""
+"""The tables of the quest catalog: quests and rewards."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -12,7 +12,7 @@ from shared.quests.rules import Quest, QuestReward
 
 @dataclass(frozen=True)
 class RewardDefinition:
-    """A reward as it is written down. Quests that give the same one name it alike."""
+    """A reward as a file defines it. Quests that give the same reward use the same name."""
 
     name: str
     item: str
@@ -21,7 +21,7 @@ class RewardDefinition:
 
 @dataclass(frozen=True)
 class QuestDefinition:
-    """A quest as it is written down. The last six are of quests that scans advance."""
+    """A quest as a file defines it. `codes` to `within_seconds` belong to quests that scans advance."""
 
     name: str
     streak: int
@@ -58,7 +58,7 @@ class CatalogQuest:
 
     @property
     def quest(self) -> Quest:
-        """By the rules' words. What advances it is left out: it is read where it is needed."""
+        """Return the quest as the rules take it, without the codes that advance it."""
         reward = QuestReward(self.item, self.quantity) if self.item and self.quantity else None
         return Quest(
             self.name,
@@ -72,7 +72,7 @@ class CatalogQuest:
         )
 
 
-LISTED = """
+SELECT_QUEST = """
     SELECT q.id, q.name, q.streak, q.duplication, q.auto_claim, r.id AS reward_id, r.name AS reward_name, r.item,
            r.quantity, q.description, q.by_scans, q.active, q.daily, q.grace_days
     FROM quests q LEFT JOIN rewards r ON r.id = q.reward_id
@@ -80,51 +80,68 @@ LISTED = """
 
 
 def find(conn: Conn, name: str) -> CatalogQuest | None:
-    """One quest, switched on or not: what was completed stays to be claimed."""
+    """Return a quest, active or not, because a completion of an inactive quest can still be claimed."""
     with conn.cursor(row_factory=class_row(CatalogQuest)) as cursor:
-        return cursor.execute(LISTED + "WHERE q.name = %s", (name,)).fetchone()
+        return cursor.execute(SELECT_QUEST + "WHERE q.name = %(name)s", {"name": name}).fetchone()
 
 
 def list_all(conn: Conn) -> list[CatalogQuest]:
-    """Every quest, by name."""
+    """Return all quests, by name."""
     with conn.cursor(row_factory=class_row(CatalogQuest)) as cursor:
-        return cursor.execute(LISTED + "ORDER BY q.name").fetchall()
+        return cursor.execute(SELECT_QUEST + "ORDER BY q.name").fetchall()
 
 
 def upsert(conn: Conn, definition: QuestDefinition) -> bool:
-    """Write a quest down, in place of the one of that name. Whether scans advance it, and whose, stays as it is.
-    Returns whether anything changed."""
-    fields = asdict(definition) | {"codes": list(definition.codes), "tags": list(definition.tags)}
-    reward = fields.pop("reward")
-    changed = False
-    fields["reward_id"] = None
-    if reward is not None:
-        fields["reward_id"], changed = exactly_one(
-            conn.execute(
-                """
-                WITH written AS (
-                    INSERT INTO rewards (name, item, quantity) VALUES (%(name)s, %(item)s, %(quantity)s)
-                    ON CONFLICT (name) DO UPDATE SET item = EXCLUDED.item, quantity = EXCLUDED.quantity
-                    WHERE (rewards.item, rewards.quantity) <> (EXCLUDED.item, EXCLUDED.quantity)
-                    RETURNING id
-                )
-                SELECT id, true FROM written UNION ALL SELECT id, false FROM rewards WHERE name = %(name)s LIMIT 1
-                """,
-                reward,
-            )
-        )
-    columns = ", ".join(fields)
-    values = ", ".join(f"%({name})s" for name in fields)
-    told = ", ".join(f"EXCLUDED.{name}" for name in fields)
-    mine = ", ".join(f"quests.{name}" for name in fields)
-    written = conn.execute(
-        f"""
-        INSERT INTO quests ({columns}) VALUES ({values})
-        ON CONFLICT (name) DO UPDATE SET ({columns}) = ROW ({told}) WHERE ({mine}) IS DISTINCT FROM ({told})
-        """,  # noqa: S608 - the names of our own fields
-        fields,
+    """Insert a quest, or replace the one of this name. Return whether anything changed.
+
+    A replaced quest keeps its organization and stays active or inactive.
+    """
+    reward_id, is_reward_changed = None, False
+    if definition.reward is not None:
+        reward_id, is_reward_changed = _upsert_reward(conn, definition.reward)
+    upserted = conn.execute(
+        """
+        INSERT INTO quests AS q (name, description, streak, duplication, auto_claim, reward_id, daily, grace_days,
+                                 codes, tags, in_order, within_seconds)
+        VALUES (%(name)s, %(description)s, %(streak)s, %(duplication)s, %(auto_claim)s, %(reward_id)s, %(daily)s,
+                %(grace_days)s, %(codes)s, %(tags)s, %(in_order)s, %(within_seconds)s)
+        ON CONFLICT (name) DO UPDATE
+        SET description = EXCLUDED.description, streak = EXCLUDED.streak, duplication = EXCLUDED.duplication,
+            auto_claim = EXCLUDED.auto_claim, reward_id = EXCLUDED.reward_id, daily = EXCLUDED.daily,
+            grace_days = EXCLUDED.grace_days, codes = EXCLUDED.codes, tags = EXCLUDED.tags,
+            in_order = EXCLUDED.in_order, within_seconds = EXCLUDED.within_seconds
+        WHERE (q.description, q.streak, q.duplication, q.auto_claim, q.reward_id, q.daily, q.grace_days, q.codes,
+               q.tags, q.in_order, q.within_seconds)
+              IS DISTINCT FROM
+              (EXCLUDED.description, EXCLUDED.streak, EXCLUDED.duplication, EXCLUDED.auto_claim, EXCLUDED.reward_id,
+               EXCLUDED.daily, EXCLUDED.grace_days, EXCLUDED.codes, EXCLUDED.tags, EXCLUDED.in_order,
+               EXCLUDED.within_seconds)
+        """,
+        vars(definition) | {"codes": list(definition.codes), "tags": list(definition.tags), "reward_id": reward_id},
     )
-    return bool(changed or written.rowcount)
+    return bool(is_reward_changed or upserted.rowcount)
+
+
+def _upsert_reward(conn: Conn, reward: RewardDefinition) -> tuple[int, bool]:
+    """Insert or replace a reward. Return its id, and whether anything changed."""
+    reward_id, is_changed = exactly_one(
+        conn.execute(
+            """
+            WITH upserted_rewards AS (
+                INSERT INTO rewards (name, item, quantity) VALUES (%(name)s, %(item)s, %(quantity)s)
+                ON CONFLICT (name) DO UPDATE SET item = EXCLUDED.item, quantity = EXCLUDED.quantity
+                WHERE (rewards.item, rewards.quantity) <> (EXCLUDED.item, EXCLUDED.quantity)
+                RETURNING id
+            )
+            SELECT id, true FROM upserted_rewards
+            UNION ALL
+            SELECT id, false FROM rewards WHERE name = %(name)s
+            LIMIT 1
+            """,
+            vars(reward),
+        )
+    )
+    return reward_id, is_changed
 
 
 def quests_sharing_rewards(conn: Conn, loaded: Sequence[QuestDefinition]) -> list[str]:
@@ -133,22 +150,23 @@ def quests_sharing_rewards(conn: Conn, loaded: Sequence[QuestDefinition]) -> lis
     rows = conn.execute(
         """
         SELECT DISTINCT q.name FROM quests q JOIN rewards r ON r.id = q.reward_id
-        JOIN unnest(%s::text[], %s::text[], %s::int[]) AS g (name, item, quantity) ON g.name = r.name
-        WHERE (r.item, r.quantity) <> (g.item, g.quantity) AND q.name <> ALL (%s::text[])
+        JOIN unnest(%(names)s::text[], %(items)s::text[], %(quantities)s::int[]) AS loaded (name, item, quantity)
+             ON loaded.name = r.name
+        WHERE (r.item, r.quantity) <> (loaded.item, loaded.quantity) AND q.name <> ALL (%(quests)s::text[])
         ORDER BY q.name
         """,
-        (
-            [reward.name for reward in rewards],
-            [reward.item for reward in rewards],
-            [reward.quantity for reward in rewards],
-            [definition.name for definition in loaded],
-        ),
+        {
+            "names": [reward.name for reward in rewards],
+            "items": [reward.item for reward in rewards],
+            "quantities": [reward.quantity for reward in rewards],
+            "quests": [definition.name for definition in loaded],
+        },
     )
     return [name for (name,) in rows]
 
 
 def is_empty(conn: Conn) -> bool:
-    """Whether there is no quest at all. Held by the caller's transaction: of two who ask, the second waits."""
+    """Return whether the catalog has no quest. Lock the table until the transaction ends, so another caller waits."""
     conn.execute("LOCK TABLE quests IN SHARE ROW EXCLUSIVE MODE")
     return not exactly_one(conn.execute("SELECT EXISTS (SELECT FROM quests)"))[0]
 

@@ -1,4 +1,4 @@
-"""Group commit for requests: those that come while one batch is committed make up the next."""
+"""Group commit: the requests that arrive while one batch is committed form the next batch."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -9,11 +9,12 @@ Result = TypeVar("Result")
 
 
 class _Request(Generic[Item, Result]):
-    """A thread that waits for its item's result, or to carry out a batch that its own item is the first of."""
+    """A thread that waits for the result of its item, or for its turn to run a batch that starts with its item."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.turn = threading.Lock()  # much cheaper than an event: held until it is this thread's turn
+        # Held until it is this thread's turn. Much cheaper than an event.
+        self.turn = threading.Lock()
         self.turn.acquire()
         self.batch: list[_Request[Item, Result]] = []
         self.results: list[Result] = []
@@ -26,51 +27,49 @@ class _Request(Generic[Item, Result]):
 
 
 class GroupCommit(Generic[Item, Result]):
-    """Runs items in batches, `at_once` of them in parallel: while PostgreSQL runs one, the next is prepared.
+    """Runs items in batches, `concurrency` of them in parallel: while PostgreSQL runs one, the next is prepared.
 
-    A caller that comes while fewer run starts a batch of its own, so light load does not wait. When a batch ends, the
+    A caller that arrives while fewer run starts a batch of its own, so light load does not wait. When a batch ends, the
     first waiting caller runs the items of all that wait. No caller runs more than one batch for others.
     """
 
-    def __init__(
-        self, carry_out: Callable[[Sequence[Item]], Sequence[Result]], *, limit: int, at_once: int = 2
-    ) -> None:
-        self._carry_out = carry_out
+    def __init__(self, run: Callable[[Sequence[Item]], Sequence[Result]], *, limit: int, concurrency: int = 2) -> None:
+        self._run = run
         self._limit = limit
-        self._free = at_once
+        self._free = concurrency
         self._lock = threading.Lock()
         self._waiting: list[_Request[Item, Result]] = []
 
     def submit(self, item: Item) -> Result:
-        """The item's own result. Raises what its batch raised."""
-        place = _Request[Item, Result](item)
+        """Return the result of the item. Raises the error of its batch."""
+        request = _Request[Item, Result](item)
         with self._lock:
             if self._free:
                 self._free -= 1
-                place.batch = [place]
+                request.batch = [request]
             else:
-                self._waiting.append(place)
-        if not place.batch:
-            place.turn.acquire()
-        if place.batch:
-            self._run_batch(place.batch)
-        return place.result()
+                self._waiting.append(request)
+        if not request.batch:
+            request.turn.acquire()
+        if request.batch:
+            self._run_batch(request.batch)
+        return request.result()
 
     def _run_batch(self, batch: Sequence[_Request[Item, Result]]) -> None:
-        """Carry out a batch, and hand on to the next."""
+        """Run a batch, then let the first of the waiting callers run the next."""
         try:
-            results = self._carry_out([place.item for place in batch])
-            for place, result in zip(batch, results, strict=True):
-                place.results.append(result)
-        except BaseException as error:  # noqa: BLE001 - raised again, by each of them
-            for place in batch:
-                place.error = error
+            results = self._run([request.item for request in batch])
+            for request, result in zip(batch, results, strict=True):
+                request.results.append(result)
+        except BaseException as error:  # noqa: BLE001 - raised again in each of their threads
+            for request in batch:
+                request.error = error
         finally:
             with self._lock:
-                following, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
-                if following:
-                    following[0].batch = following
+                next_batch, self._waiting = self._waiting[: self._limit], self._waiting[self._limit :]
+                if next_batch:
+                    next_batch[0].batch = next_batch
                 else:
                     self._free += 1
-            for place in (*batch[1:], *following[:1]):
-                place.turn.release()
+            for request in (*batch[1:], *next_batch[:1]):
+                request.turn.release()

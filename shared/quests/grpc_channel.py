@@ -1,6 +1,6 @@
-"""The gRPC channel to the Quest Catalog: one per process, made on first use, which is after the fork.
+"""The gRPC channel to the Quest Catalog: one per process, opened at the first call, which is after the fork.
 
-gRPC is loaded when something is asked over it: what the cache knows costs a web process nothing of it.
+gRPC is imported at the first call. A web process that is served from the cache never imports it.
 """
 
 import json
@@ -40,7 +40,7 @@ OPTIONS = (
 
 @per_process
 def stub() -> Any:
-    """The catalog's methods. Every call has a deadline; what is UNAVAILABLE is tried again within it."""
+    """Return the stub of the catalog. A call that fails with UNAVAILABLE is retried within its deadline."""
     import grpc  # noqa: PLC0415 - when first used
 
     from shared.quests.quest_pb2_grpc import QuestServiceStub  # noqa: PLC0415
@@ -57,7 +57,7 @@ def stub() -> Any:
 
 
 def call(method: str, request: Any) -> Any:
-    """What the catalog answers. Raises grpc.RpcError."""
+    """Call a method of the catalog. Return its response. Raises grpc.RpcError."""
     token = settings().grpc_token
     metadata = (("authorization", f"Bearer {token.get_secret_value()}"),) if token else None
     return getattr(stub(), method)(request, timeout=settings().grpc_deadline_seconds, metadata=metadata)

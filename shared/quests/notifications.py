@@ -19,8 +19,8 @@ def live_events(quest: str, state: QuestState, events: Iterable[QuestEvent]) -> 
             case "quest_completed":
                 yield "quest_completed", {"quest": quest, "completions": state.completions}
             case "reward_claimed":
-                won = {"reward": event.data["item"], "quantity": event.data["quantity"]}
-                yield "reward_granted", {"quest": quest, **won}
+                reward = {"reward": event.data["item"], "quantity": event.data["quantity"]}
+                yield "reward_granted", {"quest": quest, **reward}
             case "scans_retracted":
                 yield "quest_progress", {"quest": quest, "progress": state.progress}
 

@@ -1,4 +1,4 @@
-"""What a player sees of the quests: those that can be moved now, and those they have moved."""
+"""Quests as a player sees them: those that can be advanced now, and those that the player has advanced."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from shared.settings import settings
 
 @dataclass(frozen=True)
 class RewardView:
-    """A reward, as the contract spells it."""
+    """A reward, with the field names of the API."""
 
     item: str
     qty: int
@@ -86,23 +86,27 @@ class QuestView:
 
 
 def list_for_player(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[QuestView]:
-    """The quests that sign-ins and sign-ups advance, our own ones that scans do, and those that the player has moved,
-    by name: nothing that could never move."""
-    ours = {each.name: each for each in definitions.list_all(conn)}
+    """Return the quests that sign-ins, sign-ups or scans advance, and those that the player has advanced, by name.
+
+    `catalog` has the quests of the catalog server. Quests that nothing can advance are left out.
+    """
+    local = {quest.name: quest for quest in definitions.list_all(conn)}
     states = store.load_states(conn, player_id)
-    quests = {each.name: each for each in (*(own.quest for own in ours.values() if own.by_scans), *catalog)}
-    return list(_views(quests, ours, states))
+    quests = {quest.name: quest for quest in (*(row.quest for row in local.values() if row.by_scans), *catalog)}
+    return list(_views(quests, local, states))
 
 
 def _views(
-    quests: dict[str, Quest], ours: dict[str, CatalogQuest], states: dict[str, QuestState]
+    quests: dict[str, Quest], local: dict[str, CatalogQuest], states: dict[str, QuestState]
 ) -> Iterator[QuestView]:
     tracked = {settings().signin_quest, settings().signup_quest}
     for name, quest in sorted(quests.items()):
-        own, state = ours.get(name), states.get(name, QuestState())
-        moves = own.active if own is not None and own.by_scans else name in tracked
-        if own is None and (moves or state.version):
+        row, state = local.get(name), states.get(name, QuestState())
+        can_advance = row.active if row is not None and row.by_scans else name in tracked
+        if not (can_advance or state.version):
+            continue
+        if row is None:
             yield QuestView(quest, state, "")
-        elif own is not None and (moves or state.version):
-            options = replace(quest, daily=own.daily, grace_days=own.grace_days, by_scans=own.by_scans)
-            yield QuestView(options, state, own.description)
+        else:
+            options = replace(quest, daily=row.daily, grace_days=row.grace_days, by_scans=row.by_scans)
+            yield QuestView(options, state, row.description)

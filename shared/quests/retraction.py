@@ -15,36 +15,44 @@ def retract_events(events: Sequence[QuestEvent], scan_ids: Collection[UUID], at:
 
     `events` are all of one player and quest, in order. Every other action is decided again, by the definition of its
     time. Progress, streak and completions become what they would have been. Of the completions that are no longer
-    earned, the newest go first, and their claimed rewards are revoked. A completion that is earned only now is paid if
+    earned, the newest are revoked first, with their claimed rewards. A completion that is earned only now is paid if
     the quest pays automatically. In such a quest, a completion whose reward changes is revoked and paid again.
     """
-    gone = {UUID(scan) for event in events if event.type == "scans_retracted" for scan in event.data["scan_ids"]}
-    taken = [event.scan_id for event in events if event.scan_id in scan_ids and event.scan_id not in gone]
-    if not taken:
+    retracted_before = {
+        UUID(scan) for event in events if event.type == "scans_retracted" for scan in event.data["scan_ids"]
+    }
+    newly_retracted = [
+        event.scan_id for event in events if event.scan_id in scan_ids and event.scan_id not in retracted_before
+    ]
+    if not newly_retracted:
         return []
     before = fold(events)
-    after, automatic = _replay_without(events, gone.union(scan_ids))
-    told = {"scan_ids": sorted(map(str, taken)), "before": state_to_json(before), "after": state_to_json(after)}
-    retracted = [QuestEvent("scans_retracted", at, told)]
-    standing = _unrevoked_claims(events)
-    is_automatic = len(automatic) == after.completions
-    kept = {
-        completion
-        for completion, won in standing.items()
-        if completion <= after.completions and (not is_automatic or automatic[completion - 1]["reward"] == won)
+    after, automatic = _replay_without(events, retracted_before.union(scan_ids))
+    data = {
+        "scan_ids": sorted(map(str, newly_retracted)),
+        "before": state_to_json(before),
+        "after": state_to_json(after),
     }
-    for completion in sorted(standing.keys() - kept, reverse=True):
-        won = {"completion": completion, **standing[completion]}
-        retracted.append(QuestEvent("reward_revoked", at, won))
+    retracted = [QuestEvent("scans_retracted", at, data)]
+    unrevoked = _unrevoked_claims(events)
+    is_automatic = len(automatic) == after.completions
+    still_earned = {
+        completion
+        for completion, reward in unrevoked.items()
+        if completion <= after.completions and (not is_automatic or automatic[completion - 1]["reward"] == reward)
+    }
+    for completion in sorted(unrevoked.keys() - still_earned, reverse=True):
+        reward = {"completion": completion, **unrevoked[completion]}
+        retracted.append(QuestEvent("reward_revoked", at, reward))
     for completion, terms in enumerate(automatic, 1):
-        if completion not in kept:
-            won = {"completion": completion, **terms["reward"]}
-            retracted.append(QuestEvent("reward_claimed", at, won | {"terms": terms}))
+        if completion not in still_earned:
+            reward = {"completion": completion, **terms["reward"]}
+            retracted.append(QuestEvent("reward_claimed", at, reward | {"terms": terms}))
     return retracted
 
 
 def _replay_without(events: Iterable[QuestEvent], without: Collection[UUID]) -> tuple[QuestState, list[dict[str, Any]]]:
-    """The state that the remaining actions lead to, and the terms of each completion that claims by itself."""
+    """Return the state after the remaining actions, and the terms of each completion that is claimed automatically."""
     state, automatic = QuestState(), []
     for event in events:
         if event.type not in ("quest_step", "action_ignored") or event.scan_id in without:
@@ -57,7 +65,7 @@ def _replay_without(events: Iterable[QuestEvent], without: Collection[UUID]) -> 
 
 
 def _action(event: QuestEvent) -> QuestAction:
-    """The action that an event came of."""
+    """Return the action that an event was decided for."""
     data = event.data
     return QuestAction(
         at=datetime.fromisoformat(data["scanned_at"]) if "scanned_at" in data else event.at,
@@ -70,10 +78,10 @@ def _action(event: QuestEvent) -> QuestAction:
 
 def _unrevoked_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]:
     """Return the claimed reward of each completion, unless it was revoked."""
-    found: dict[int, dict[str, Any]] = {}
+    claims: dict[int, dict[str, Any]] = {}
     for event in events:
         if event.type == "reward_claimed":
-            found[event.data["completion"]] = {name: event.data[name] for name in ("item", "quantity")}
+            claims[event.data["completion"]] = {name: event.data[name] for name in ("item", "quantity")}
         elif event.type == "reward_revoked":
-            del found[event.data["completion"]]
-    return found
+            del claims[event.data["completion"]]
+    return claims

@@ -29,7 +29,7 @@ IgnoredReason = Literal[
     "out_of_order",
     "too_old",
 ]
-"""Why an action moved nothing."""
+"""Why an action was ignored."""
 
 
 class QuestNotCompleted(Conflict):
@@ -46,7 +46,7 @@ class RewardFullyClaimed(Conflict):
 
 @dataclass(frozen=True)
 class QuestReward:
-    """What a completion is worth."""
+    """The reward of a completion."""
 
     item: str
     quantity: int
@@ -54,10 +54,11 @@ class QuestReward:
 
 @dataclass(frozen=True)
 class Quest:
-    """What a quest asks for and gives.
+    """A quest: `streak` steps make a completion, and `duplication` completions are possible.
 
-    `daily`: a day counts once, and more than `grace_days` days missed between two that count begin the streak anew.
-    `by_scans`: scans advance it, each code once a round, or `in_order`; a round that takes longer than `within` lapses.
+    `daily`: one step counts per day. The streak starts again after more than `grace_days` days without a step.
+    `by_scans`: scans advance it. Each code counts once per round, or in the order of the quest if `in_order`. A round
+    that takes longer than `within` lapses.
     """
 
     name: str
@@ -72,21 +73,21 @@ class Quest:
     within: timedelta | None = None
 
     def terms(self) -> dict[str, Any]:
-        """What an event remembers of the quest: the terms that it was judged by."""
-        told: dict[str, Any] = {"streak": self.streak, "duplication": self.duplication, "auto_claim": self.auto_claim}
+        """Return the terms of the quest, ready for JSON. An event stores the terms by which it was decided."""
+        terms: dict[str, Any] = {"streak": self.streak, "duplication": self.duplication, "auto_claim": self.auto_claim}
         if self.reward is not None:
-            told["reward"] = {"item": self.reward.item, "quantity": self.reward.quantity}
+            terms["reward"] = {"item": self.reward.item, "quantity": self.reward.quantity}
         if self.daily:
-            told |= {"daily": True, "grace_days": self.grace_days}
+            terms |= {"daily": True, "grace_days": self.grace_days}
         if self.by_scans:
-            told |= {"by_scans": True, "in_order": self.in_order}
+            terms |= {"by_scans": True, "in_order": self.in_order}
         if self.within is not None:
-            told["within_seconds"] = self.within.total_seconds()
-        return told
+            terms["within_seconds"] = self.within.total_seconds()
+        return terms
 
     @classmethod
     def from_terms(cls, terms: Mapping[str, Any], name: str = "") -> "Quest":
-        """The quest as an event remembers it."""
+        """Return the quest with these terms, as an event stores them."""
         fields = dict(terms)
         if (reward := fields.pop("reward", None)) is not None:
             fields["reward"] = QuestReward(**reward)
@@ -97,7 +98,7 @@ class Quest:
 
 @dataclass(frozen=True)
 class Step:
-    """A code that was visited in the round that is open."""
+    """A code that was scanned in the current round."""
 
     code_id: UUID
     at: datetime
@@ -105,7 +106,7 @@ class Step:
 
 @dataclass(frozen=True)
 class QuestState:
-    """How far one player has come with one quest. `version` counts the events that made it so."""
+    """The progress of a player in a quest. `version` is the number of its events."""
 
     version: int = 0
     progress: int = 0
@@ -121,8 +122,10 @@ class QuestState:
 
 @dataclass(frozen=True)
 class QuestAction:
-    """Something tracked: a sign-in, or a scan. `day` is the player's own; `indexes` are those in the quest's order that
-    the scanned code can take."""
+    """A tracked action: a sign-in, a sign-up or a scan. `day` is the date in the player's time zone.
+
+    `indexes` are the positions of the scanned code in an ordered quest.
+    """
 
     at: datetime
     day: date
@@ -133,14 +136,14 @@ class QuestAction:
 
 @dataclass(frozen=True)
 class ClaimReward:
-    """A player asks for the reward of their oldest unclaimed completion."""
+    """Claims the reward of the oldest unclaimed completion."""
 
     at: datetime
 
 
 @dataclass(frozen=True)
 class QuestEvent:
-    """Something that happened on a quest, with the facts it was judged by, ready for JSON."""
+    """A change of a quest's state, with the inputs of its decision. The data is ready for JSON."""
 
     type: EventType
     at: datetime
@@ -149,12 +152,12 @@ class QuestEvent:
 
 
 def decide(state: QuestState, command: QuestAction | ClaimReward, quest: Quest) -> list[QuestEvent]:
-    """The events that a command brings about. Raises NothingToClaim, ClaimedOut, NotCompleted."""
+    """Return the events of a command. Raises NoReward, RewardFullyClaimed, QuestNotCompleted."""
     return _claim(state, command, quest) if isinstance(command, ClaimReward) else _track(state, command, quest)
 
 
 def evolve(state: QuestState, event: QuestEvent) -> QuestState:
-    """The state after an event."""
+    """Return the state after an event."""
     version, data = state.version + 1, event.data
     match event.type:
         case "quest_step":
@@ -179,7 +182,7 @@ def evolve(state: QuestState, event: QuestEvent) -> QuestState:
 
 
 def fold(events: Iterable[QuestEvent], state: QuestState | None = None) -> QuestState:
-    """What events make of a state, of none at first."""
+    """Return the state after these events. Without `state`, start from the initial one."""
     state = QuestState() if state is None else state
     for event in events:
         state = evolve(state, event)
@@ -187,7 +190,7 @@ def fold(events: Iterable[QuestEvent], state: QuestState | None = None) -> Quest
 
 
 def status_of(events: Sequence[QuestEvent]) -> QuestStatus:
-    """What an action came to, in the contract's words."""
+    """Return the `status` of the response to an action with these events."""
     types = {event.type for event in events}
     if "reward_claimed" in types:
         return "claimed"
@@ -201,12 +204,12 @@ def status_of(events: Sequence[QuestEvent]) -> QuestStatus:
 def indexes_of(code: str, tags: Sequence[str], *, codes: Sequence[str], wanted_tags: Sequence[str]) -> tuple[int, ...]:
     """Return the indexes of a code in a quest's list of codes, or of its tags. Empty if the quest does not name it."""
     if codes:
-        return tuple(place for place, wanted in enumerate(codes) if wanted == code)
-    return tuple(place for place, wanted in enumerate(wanted_tags) if wanted in tags)
+        return tuple(index for index, wanted_code in enumerate(codes) if wanted_code == code)
+    return tuple(index for index, wanted_tag in enumerate(wanted_tags) if wanted_tag in tags)
 
 
 def state_to_json(state: QuestState) -> dict[str, Any]:
-    """A state for JSON, but for its version and its claims."""
+    """Return the state ready for JSON, without its version and its claims."""
     return {
         "progress": state.progress,
         "completions": state.completions,
@@ -215,13 +218,13 @@ def state_to_json(state: QuestState) -> dict[str, Any]:
     }
 
 
-def state_from_json(told: Mapping[str, Any]) -> QuestState:
-    """What `write_state` wrote."""
+def state_from_json(content: Mapping[str, Any]) -> QuestState:
+    """Return the state from the result of `state_to_json`."""
     return QuestState(
-        progress=told["progress"],
-        completions=told["completions"],
-        steps=tuple(Step(UUID(code), datetime.fromisoformat(at)) for code, at in told["steps"]),
-        last_day=date.fromisoformat(told["last_day"]) if told["last_day"] else None,
+        progress=content["progress"],
+        completions=content["completions"],
+        steps=tuple(Step(UUID(code), datetime.fromisoformat(at)) for code, at in content["steps"]),
+        last_day=date.fromisoformat(content["last_day"]) if content["last_day"] else None,
     )
 
 
@@ -234,31 +237,31 @@ def _claim(state: QuestState, command: ClaimReward, quest: Quest) -> list[QuestE
 
 
 def _claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping[str, Any]) -> QuestEvent:
-    won = {"completion": state.claims + 1, "item": reward.item, "quantity": reward.quantity}
-    return QuestEvent("reward_claimed", at, won | {"terms": terms})
+    claim = {"completion": state.claims + 1, "item": reward.item, "quantity": reward.quantity}
+    return QuestEvent("reward_claimed", at, claim | {"terms": terms})
 
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
     lapsed = _is_lapsed(state, action, quest)
     reason = _ignored_reason(QuestState() if lapsed else state, action, quest, state.completions)
-    told: dict[str, Any] = {"terms": quest.terms()}
+    data: dict[str, Any] = {"terms": quest.terms()}
     if quest.daily:
-        told["day"] = action.day.isoformat()
+        data["day"] = action.day.isoformat()
     if action.code_id is not None:
-        told |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "indexes": list(action.indexes)}
+        data |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "indexes": list(action.indexes)}
     if reason is not None:
-        return [QuestEvent("action_ignored", action.at, told | {"reason": reason}, action.scan_id)]
-    events = [QuestEvent("quest_step", action.at, told | ({"lapsed": True} if lapsed else {}), action.scan_id)]
+        return [QuestEvent("action_ignored", action.at, data | {"reason": reason}, action.scan_id)]
+    events = [QuestEvent("quest_step", action.at, data | ({"lapsed": True} if lapsed else {}), action.scan_id)]
     after = evolve(state, events[0])
     if after.progress >= quest.streak:
-        events.append(QuestEvent("quest_completed", action.at, {"terms": told["terms"]}))
+        events.append(QuestEvent("quest_completed", action.at, {"terms": data["terms"]}))
         if quest.auto_claim and quest.reward is not None:
-            events.append(_claimed(after, action.at, quest.reward, told["terms"]))
+            events.append(_claimed(after, action.at, quest.reward, data["terms"]))
     return events
 
 
 def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:
-    """Whether what was done so far in this round, or this streak, counts no longer."""
+    """Return whether the steps of the current round or streak have expired."""
     if quest.daily:
         return state.last_day is not None and (action.day - state.last_day).days > 1 + quest.grace_days
     if quest.within is None or not state.steps:
@@ -273,7 +276,7 @@ def _is_too_old(state: QuestState, action: QuestAction, quest: Quest) -> bool:
 
 
 def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest, completions: int) -> IgnoredReason | None:
-    """Why an action moves nothing, if it does not."""
+    """Return why the action is ignored, or None if it is a step."""
     if completions >= quest.duplication:
         return "max_completions_reached"
     if quest.daily:

@@ -21,7 +21,7 @@ ATTEMPTS = 3
 
 @dataclass(frozen=True)
 class MatchedQuest:
-    """A scan that a quest means, and the quest."""
+    """A scan, and a quest that it advances."""
 
     scan_id: UUID
     player_id: UUID
@@ -67,34 +67,38 @@ class MatchedQuest:
     @property
     def action(self) -> QuestAction:
         day = self.scan_time.astimezone(store.time_zone_or_utc(self.timezone)).date()
-        places = indexes_of(self.code, self.code_tags, codes=self.codes, wanted_tags=self.tags) if self.in_order else ()
-        return QuestAction(self.scan_time, day, self.scan_id, self.code_id, places)
+        indexes = (
+            indexes_of(self.code, self.code_tags, codes=self.codes, wanted_tags=self.tags) if self.in_order else ()
+        )
+        return QuestAction(self.scan_time, day, self.scan_id, self.code_id, indexes)
 
 
 SELECT_MATCHES = """
     SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, c.code, c.tags AS code_tags, p.timezone, q.name,
            q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily, q.grace_days, q.codes, q.tags,
            q.in_order, q.within_seconds
-    FROM unnest(%b::uuid[]) WITH ORDINALITY AS given (id, turn)
-    JOIN player_scans s ON s.id = given.id AND s.status = 'success'
+    FROM unnest(%(scan_ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
+    JOIN player_scans s ON s.id = scan_order.id AND s.status = 'success'
     JOIN qr_codes c ON c.id = s.qr_code_id
     JOIN quests q ON q.active AND q.org_id = c.org_id AND (c.code = ANY (q.codes) OR c.tags && q.tags)
     LEFT JOIN rewards r ON r.id = q.reward_id
     JOIN players p ON p.id = s.player_id
     WHERE NOT EXISTS (SELECT FROM quest_events e WHERE e.scan_id = s.id AND e.quest = q.name)
-    ORDER BY given.turn, q.name
+    ORDER BY scan_order.position, q.name
 """
 
 
 def advance(conn: Conn, scan_ids: Sequence[UUID]) -> None:
-    """Advance every active quest that means these scans, which have just become a success, in order. Costs one look
-    where no quest is active; doing it twice changes nothing."""
+    """Advance the active quests of these scans, which have just become successful, in this order.
+
+    Without an active quest it costs one short query. Doing it twice changes nothing.
+    """
     if not scan_ids or not _is_any_active(conn):
         return
     with conn.cursor(row_factory=class_row(MatchedQuest)) as cursor:
-        meant = cursor.execute(SELECT_MATCHES, (list(scan_ids),)).fetchall()
+        matches = cursor.execute(SELECT_MATCHES, {"scan_ids": list(scan_ids)}).fetchall()
     now = datetime.now(UTC)
-    _write(conn, {each.key for each in meant}, lambda states: _advance(meant, states, now))
+    _write(conn, {match.key for match in matches}, lambda states: _advance(matches, states, now))
 
 
 def retract(conn: Conn, scan_ids: Sequence[UUID]) -> None:
@@ -105,11 +109,13 @@ def retract(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     keys = store.quests_with_scans(conn, scan_ids)
     now = datetime.now(UTC)
 
-    def compensated(states: dict[PlayerQuestKey, QuestState]) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
+    def decide_retractions(
+        states: dict[PlayerQuestKey, QuestState],
+    ) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
         for key, events in store.load_events(conn, states).items():
             yield key, retract_events(events, set(scan_ids), now)
 
-    _write(conn, keys, compensated)
+    _write(conn, keys, decide_retractions)
 
 
 def _is_any_active(conn: Conn) -> bool:
@@ -117,40 +123,40 @@ def _is_any_active(conn: Conn) -> bool:
 
 
 def _advance(
-    meant: Iterable[MatchedQuest], states: dict[PlayerQuestKey, QuestState], now: datetime
+    matches: Iterable[MatchedQuest], states: dict[PlayerQuestKey, QuestState], now: datetime
 ) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
-    """What each scan brings about, seeing what those before it did."""
+    """Yield the events of each scan. A scan sees the effects of those before it."""
     states = dict(states)
-    for each in meant:
-        if each.key in states:
-            events = [replace(event, at=now) for event in decide(states[each.key], each.action, each.quest)]
-            states[each.key] = fold(events, states[each.key])
-            yield each.key, events
+    for match in matches:
+        if match.key in states:
+            events = [replace(event, at=now) for event in decide(states[match.key], match.action, match.quest)]
+            states[match.key] = fold(events, states[match.key])
+            yield match.key, events
 
 
 def _write(
     conn: Conn,
     keys: Iterable[PlayerQuestKey],
-    decided: Callable[[dict[PlayerQuestKey, QuestState]], Iterable[tuple[PlayerQuestKey, Sequence[QuestEvent]]]],
+    decide_events: Callable[[dict[PlayerQuestKey, QuestState]], Iterable[tuple[PlayerQuestKey, Sequence[QuestEvent]]]],
 ) -> None:
-    """Append what is decided on these states. Players are locked, so only a claim can come between, and only before the
-    state is locked too, or when there was none: the second attempt sees it."""
+    """Append the events that `decide_events` returns for the states of these keys."""
+    # The players are locked, so only a claim can change a state meanwhile: before the state is locked, or while it does
+    # not exist yet. The second attempt sees it.
     open_ = set(keys)
     for _ in range(ATTEMPTS):
         if not open_:
             return
         states = {key: QuestState() for key in open_} | store.lock_states(conn, open_)
         events: dict[PlayerQuestKey, list[QuestEvent]] = {key: [] for key in open_}
-        for key, happened in decided(states):
-            events[key] += happened
+        for key, new_events in decide_events(states):
+            events[key] += new_events
         changes = [
-            Change(*key, states[key], fold(happened, states[key]), happened)
-            for key, happened in sorted(events.items())
-            if happened
+            Change(*key, states[key], fold(new_events, states[key]), new_events)
+            for key, new_events in sorted(events.items())
+            if new_events
         ]
-        store.revoke_rewards(
-            conn, changes
-        )  # first, for some of it may be paid anew; their states are there, and locked
+        # Before the append, because it may claim the same completion again. These states exist and are locked.
+        store.revoke_rewards(conn, changes)
         written = store.append_events(conn, changes)
         open_ = {change.key for change in changes} - written
     if open_:

@@ -23,7 +23,7 @@ from shared.quests.notifications import live_events
 from shared.quests.rules import QuestEvent, QuestState, state_from_json, state_to_json
 
 PlayerQuestKey = tuple[UUID, str]
-"""Whose, and which quest."""
+"""A player's id and the name of a quest."""
 
 
 @dataclass(frozen=True)
@@ -65,23 +65,21 @@ class StoredEvent:
     at: datetime
 
 
-STATE = """coalesce(s.version, 0), coalesce(s.progress, 0), coalesce(s.completions, 0), coalesce(s.claims, 0),
-           coalesce(s.steps, '[]'), s.last_day"""
-
-
 def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, PlayerQuest]:
-    """How far each player has come. Players who are not there are left out."""
+    """Return each player's state of each quest. Players who do not exist are left out."""
     rows = conn.execute(
-        f"""
-        SELECT p.id, g.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
-               coalesce(q.by_scans, false), {STATE}
-        FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest)
-        JOIN players p ON p.id = g.player_id
-        LEFT JOIN quests q ON q.name = g.quest
+        """
+        SELECT p.id, keys.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
+               coalesce(q.by_scans, false), coalesce(s.version, 0), coalesce(s.progress, 0),
+               coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_day
+        FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
+        JOIN players p ON p.id = keys.player_id
+        LEFT JOIN quests q ON q.name = keys.quest
         LEFT JOIN LATERAL (
-            SELECT * FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest LIMIT 1) s ON true
-        """,  # noqa: S608 - a constant
-        _columns(keys),
+            SELECT * FROM quest_states s WHERE s.player_id = keys.player_id AND s.quest = keys.quest LIMIT 1
+        ) s ON true
+        """,
+        _key_params(keys),
     ).fetchall()
     return {
         (player_id, quest): PlayerQuest(read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans)
@@ -90,30 +88,41 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
 
 
 def load_states(conn: Conn, player_id: UUID) -> dict[str, QuestState]:
-    """How far a player has come, by quest."""
-    rows = conn.execute(f"SELECT s.quest, {STATE} FROM quest_states s WHERE s.player_id = %s", (player_id,))  # noqa: S608
+    """Return the player's states, by quest."""
+    rows = conn.execute(
+        """
+        SELECT quest, version, progress, completions, claims, steps, last_day FROM quest_states
+        WHERE player_id = %(player_id)s
+        """,
+        {"player_id": player_id},
+    )
     return {quest: read_row(state) for quest, *state in rows}
 
 
 def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, QuestState]:
     """Lock the existing states until the transaction ends, and return them."""
+    # In the order of keys, so two writers never wait for each other. LATERAL keeps the order and reads by index.
     rows = conn.execute(
-        f"""
-        SELECT s.player_id, s.quest, {STATE}
-        FROM (SELECT * FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest) ORDER BY player_id, quest) g
+        """
+        SELECT s.player_id, s.quest, s.version, s.progress, s.completions, s.claims, s.steps, s.last_day
+        FROM (
+            SELECT * FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
+            ORDER BY player_id, quest
+        ) keys
         CROSS JOIN LATERAL (
-            SELECT * FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest FOR NO KEY UPDATE) s
-        """,  # noqa: S608 - a constant
-        _columns(keys),
+            SELECT * FROM quest_states s WHERE s.player_id = keys.player_id AND s.quest = keys.quest FOR NO KEY UPDATE
+        ) s
+        """,
+        _key_params(keys),
     ).fetchall()
     return {(player_id, quest): read_row(state) for player_id, quest, *state in rows}
 
 
-VERSION_MATCHES = "s.version = g.before"
-"""The condition of an append: the state has not changed since it was read."""
+# A state is written only if its version is still the one that was read: `s.version = c.before`. States are locked in
+# the order of keys, so two writers never wait for each other. LATERAL keeps the order and reads by index.
 APPEND = """
     WITH changes AS (
-        SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS g (
+        SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS c (
             player_id uuid, quest text, before int, version int, progress int, completions int, claims int, steps jsonb,
             last_day date)
     ), new_events AS (
@@ -126,15 +135,16 @@ APPEND = """
         ON CONFLICT DO NOTHING
         RETURNING player_id, quest
     ), locked_states AS (
-        -- In order, so that no two writers wait for each other; by the index, whatever the statistics say.
-        SELECT g.* FROM (SELECT * FROM changes WHERE before > 0 ORDER BY player_id, quest) g
+        SELECT c.* FROM (SELECT * FROM changes WHERE before > 0 ORDER BY player_id, quest) c
         CROSS JOIN LATERAL (
-            SELECT FROM quest_states s WHERE s.player_id = g.player_id AND s.quest = g.quest AND {seen}
-            FOR NO KEY UPDATE) s
+            SELECT FROM quest_states s
+            WHERE s.player_id = c.player_id AND s.quest = c.quest AND s.version = c.before
+            FOR NO KEY UPDATE
+        ) s
     ), updated_states AS (
-        UPDATE quest_states s SET version = g.version, progress = g.progress, completions = g.completions,
-                                  claims = g.claims, steps = g.steps, last_day = g.last_day
-        FROM locked_states g WHERE s.player_id = g.player_id AND s.quest = g.quest
+        UPDATE quest_states s SET version = l.version, progress = l.progress, completions = l.completions,
+                                  claims = l.claims, steps = l.steps, last_day = l.last_day
+        FROM locked_states l WHERE s.player_id = l.player_id AND s.quest = l.quest
         RETURNING s.player_id, s.quest
     ), saved_states AS (
         SELECT * FROM inserted_states UNION ALL SELECT * FROM updated_states
@@ -152,7 +162,7 @@ APPEND = """
         SELECT player_id, item, quantity, 'quest', id FROM inserted_claims
     ), live_events AS (
         INSERT INTO events (type, player_id, data)
-        SELECT type, player_id, data FROM jsonb_to_recordset(%(live_events)s::jsonb) AS t (
+        SELECT type, player_id, data FROM jsonb_to_recordset(%(live_events)s::jsonb) AS e (
             player_id uuid, quest text, turn int, type text, data jsonb)
         JOIN saved_states USING (player_id, quest)
         ORDER BY player_id, quest, turn
@@ -168,41 +178,46 @@ def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
         return set()
     documents = {
         "changes": json.dumps([_change_row(change) for change in changes]),
-        "events": json.dumps([told for change in changes for told in _event_rows(change)]),
-        "live_events": json.dumps([event for change in changes for event in _told(change)]),
+        "events": json.dumps([row for change in changes for row in _event_rows(change)]),
+        "live_events": json.dumps([row for change in changes for row in _live_event_rows(change)]),
     }
     with conn.pipeline():
-        cursor = conn.execute(APPEND.format(seen=VERSION_MATCHES), documents)
+        cursor = conn.execute(APPEND, documents)
         log.notify_relay(conn)
     return {(player_id, quest) for player_id, quest in cursor.fetchall()}
 
 
 def revoke_rewards(conn: Conn, changes: Iterable[Change]) -> None:
-    """Pay claims back that a change says are no longer earned, in the transaction that appends it."""
-    gone = [
-        (change.player_id, change.quest, event.data["completion"], event.at)
+    """Revoke the claims of these changes that are no longer earned. The caller appends the changes and commits."""
+    revoked = [
+        {
+            "player_id": change.player_id,
+            "quest": change.quest,
+            "completion": event.data["completion"],
+            "at": event.at,
+        }
         for change in changes
         for event in change.events
         if event.type == "reward_revoked"
     ]
-    if gone:
+    if revoked:
         conn.cursor().executemany(
             """
             WITH revoked_claims AS (
                 UPDATE quest_claims SET revoked_at = %(at)s
-                WHERE player_id = %(player)s AND quest = %(quest)s AND completion = %(completion)s
+                WHERE player_id = %(player_id)s AND quest = %(quest)s AND completion = %(completion)s
                   AND revoked_at IS NULL
                 RETURNING id, player_id, item, quantity
             )
             INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
             SELECT player_id, item, -quantity, 'annulment', id FROM revoked_claims
             """,
-            [dict(zip(("player", "quest", "completion", "at"), claim, strict=True)) for claim in gone],
+            revoked,
         )
 
 
 def time_zone_or_utc(name: str) -> ZoneInfo:
-    """The time zone of this name in the IANA database; UTC where it has none such."""
+    """Return the time zone of this name, or UTC if the IANA database does not have it."""
     try:
         return _zone(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -213,42 +228,44 @@ _zone = cache(ZoneInfo)
 
 
 def list_events(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[StoredEvent]:
-    """A player's events, newest first, from past `before` on."""
+    """Return a player's events, newest first. With `before`, only older ones than that."""
     with conn.cursor(row_factory=class_row(StoredEvent)) as cursor:
         return cursor.execute(
             """
             SELECT id, quest, version, type, data, scan_id, at FROM quest_events
-            WHERE player_id = %s AND id < %s ORDER BY id DESC LIMIT %s
+            WHERE player_id = %(player_id)s AND id < %(before)s ORDER BY id DESC LIMIT %(limit)s
             """,
-            (player_id, before or HIGHEST, limit),
+            {"player_id": player_id, "before": before or HIGHEST, "limit": limit},
         ).fetchall()
 
 
 def load_events(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, list[QuestEvent]]:
-    """Every event of these players' quests, in order."""
-    found: dict[PlayerQuestKey, list[QuestEvent]] = {}
+    """Return all events of these players' quests, in order."""
+    events: dict[PlayerQuestKey, list[QuestEvent]] = {}
     rows = conn.execute(
         """
         SELECT player_id, quest, type, at, data, scan_id
-        FROM unnest(%b::uuid[], %b::text[]) AS g (player_id, quest) JOIN quest_events USING (player_id, quest)
+        FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
+        JOIN quest_events USING (player_id, quest)
         ORDER BY player_id, quest, version
         """,
-        _columns(keys),
+        _key_params(keys),
     )
     for player_id, quest, *event in rows:
-        found.setdefault((player_id, quest), []).append(QuestEvent(*event))
-    return found
+        events.setdefault((player_id, quest), []).append(QuestEvent(*event))
+    return events
 
 
 def quests_with_scans(conn: Conn, scan_ids: Sequence[UUID]) -> list[PlayerQuestKey]:
-    """Whose quests these scans are part of, and which."""
+    """Return the players' quests that these scans advanced, in order."""
     return conn.execute(
-        "SELECT DISTINCT player_id, quest FROM quest_events WHERE scan_id = ANY(%b) ORDER BY 1, 2", (list(scan_ids),)
+        "SELECT DISTINCT player_id, quest FROM quest_events WHERE scan_id = ANY(%(scan_ids)b) ORDER BY 1, 2",
+        {"scan_ids": list(scan_ids)},
     ).fetchall()
 
 
 def read_row(row: Sequence[Any]) -> QuestState:
-    """A state out of the columns of STATE."""
+    """Return a state from the columns version, progress, completions, claims, steps and last_day."""
     version, progress, completions, claims, steps, last_day = row
     if not steps:
         return QuestState(version, progress, completions, claims, (), last_day)
@@ -256,9 +273,9 @@ def read_row(row: Sequence[Any]) -> QuestState:
     return QuestState(version, progress, completions, claims, read.steps, last_day)
 
 
-def _columns(keys: Iterable[PlayerQuestKey]) -> tuple[list[UUID], list[str]]:
-    wanted = list(dict.fromkeys(keys))
-    return [player_id for player_id, _ in wanted], [quest for _, quest in wanted]
+def _key_params(keys: Iterable[PlayerQuestKey]) -> dict[str, list[Any]]:
+    unique = list(dict.fromkeys(keys))
+    return {"player_ids": [player_id for player_id, _ in unique], "quests": [quest for _, quest in unique]}
 
 
 def _change_row(change: Change) -> dict[str, Any]:
@@ -286,6 +303,6 @@ def _event_rows(change: Change) -> Iterable[dict[str, Any]]:
         }
 
 
-def _told(change: Change) -> Iterable[dict[str, Any]]:
+def _live_event_rows(change: Change) -> Iterable[dict[str, Any]]:
     for turn, (type_, data) in enumerate(live_events(change.quest, change.before, change.events)):
         yield {"player_id": str(change.player_id), "quest": change.quest, "turn": turn, "type": type_, "data": data}

@@ -15,12 +15,12 @@ StrictInt = Annotated[int, Field(strict=True)]
 StrictBool = Annotated[bool, Field(strict=True)]
 Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
 SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""Text on one line. Say how long it may be."""
+"""Text on one line. Each use adds its maximum length."""
 Tag = Annotated[SingleLine, StringConstraints(max_length=100)]
 
 
 class QuestFileError(Exception):
-    """The file holds no quests that could be loaded; the message says where, and what would be right."""
+    """The file is invalid. The message has the position, the field and the accepted values."""
 
 
 class _Entry(BaseModel):
@@ -40,9 +40,9 @@ class ScansEntry(_Entry):
     within_hours: Annotated[float, Field(gt=0, le=24 * 366)] | None = None
 
     @model_validator(mode="after")
-    def _one_of_them(self) -> Self:
+    def _codes_or_tags(self) -> Self:
         if (self.codes is None) == (self.tags is None):
-            raise ValueError("must name codes or tags, one of them")
+            raise ValueError("must have either codes or tags")
         return self
 
     @property
@@ -69,13 +69,13 @@ class QuestEntry(_Entry):
     def _check_combination(self) -> Self:
         scans = self.scans
         if self.grace_days and not self.daily:
-            raise ValueError("grace_days is for quests that are daily")
+            raise ValueError("grace_days needs daily: true")
         if self.daily and scans and (scans.in_order or scans.within_hours):
-            raise ValueError("a daily quest has neither in_order nor within_hours")
+            raise ValueError("a daily quest cannot have in_order or within_hours")
         if scans and scans.in_order and self.streak != scans.count:
-            raise ValueError(f"streak must be {scans.count}, as many as are listed in order")
+            raise ValueError(f"streak must be {scans.count}, the number of entries in order")
         if scans and scans.codes and not (self.daily or scans.in_order) and self.streak > scans.distinct:
-            raise ValueError(f"streak must be at most {scans.distinct}, as many as there are codes")
+            raise ValueError(f"streak must be at most {scans.distinct}, the number of codes")
         return self
 
     def definition(self) -> QuestDefinition:
@@ -101,21 +101,23 @@ class QuestsFile(_Entry):
 
 
 def parse(text: str) -> list[QuestDefinition]:
-    """The quests in a YAML text, all of them or none. Raises LoadError."""
+    """Return the quests of a YAML text. Raises QuestFileError if any of them is invalid."""
     try:
-        found = yaml.safe_load(text)
+        document = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError) as error:
-        raise QuestFileError(f"This is not YAML: {error}") from None
+        raise QuestFileError(f"Invalid YAML: {error}") from None
     try:
-        quests = QuestsFile.model_validate(found).quests
+        quests = QuestsFile.model_validate(document).quests
     except ValidationError as error:
-        raise QuestFileError("\n".join(_line(problem, found) for problem in error.errors())) from None
-    for place, quest in enumerate(quests):
-        if quest.name in {other.name for other in quests[:place]}:
-            raise QuestFileError(f"quests.{place} ({quest.name}): name occurs twice")
-        for other in quests[:place]:
+        raise QuestFileError("\n".join(_line(problem, document) for problem in error.errors())) from None
+    for index, quest in enumerate(quests):
+        if quest.name in {other.name for other in quests[:index]}:
+            raise QuestFileError(f"quests.{index} ({quest.name}): duplicate name")
+        for other in quests[:index]:
             if _is_ambiguous(quest.reward, other.reward):
-                raise QuestFileError(f"quests.{place} ({quest.name}): reward: {other.name} gives another of that name")
+                raise QuestFileError(
+                    f"quests.{index} ({quest.name}): reward: {other.name} defines another reward with this name"
+                )
     return [quest.definition() for quest in quests]
 
 
@@ -123,14 +125,14 @@ def _is_ambiguous(one: RewardEntry | None, other: RewardEntry | None) -> bool:
     return one is not None and other is not None and one.name == other.name and one != other
 
 
-def _line(problem: Any, found: Any) -> str:
-    """Where, by number and by name, and what is wrong."""
+def _line(problem: Any, document: Any) -> str:
+    """Return one line: the position and the name of the quest, the field, and the error."""
     loc = list(problem["loc"])
     named = ""
     if len(loc) > 1 and isinstance(loc[1], int):
-        entry = found["quests"][loc[1]]
+        entry = document["quests"][loc[1]]
         named = f" ({entry['name']})" if isinstance(entry, dict) and isinstance(entry.get("name"), str) else ""
     where = ".".join(map(str, loc[:2])) + named
     field = ".".join(map(str, loc[2:]))
-    told = problem["msg"].removeprefix("Value error, ")
-    return f"{where}: {field}: {told}" if field else f"{where or 'the file'}: {told}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {field}: {message}" if field else f"{where or 'the file'}: {message}"

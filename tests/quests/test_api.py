@@ -254,7 +254,7 @@ def test_without_the_catalog_cached_quests_work_and_others_get_503(
     assert refused.status_code == 503
     assert refused.headers["Retry-After"]
     assert refused.content_type == "application/problem+json"
-    assert refused.json["detail"] == "The quest catalog is not answering; try again shortly."
+    assert refused.json["detail"] == "The quest catalog is unavailable. Retry shortly."
     assert counts(conn)[1:4] == before[1:4]
     assert counts(conn)[0] == before[0] + 2, "the sign-in that completed, and nothing of the sign-up"
 

@@ -105,7 +105,7 @@ def test_a_reward_may_be_left_out(stand: Stand, reward: Any) -> None:
 def test_an_unreachable_catalog_is_not_called_for_a_moment(
     stand: Stand, status: grpc.StatusCode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(catalog_client, "REST_SECONDS", 60)
+    monkeypatch.setattr(catalog_client, "PAUSE_SECONDS", 60)
     stand.answer = abort(status)
     with pytest.raises(CatalogUnavailable):
         catalog_client.get_quest("three")
@@ -195,7 +195,7 @@ def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: C
     for path, body in (("signin", None), ("claim_reward", {"quest_name": name})):
         answer = client.post(f"/api/v1/track/{path}", json=body, headers=ada.headers)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-        assert "makes no sense" in answer.json["detail"]
+        assert "is invalid" in answer.json["detail"]
     row = conn.execute("SELECT (SELECT count(*) FROM quest_events), (SELECT count(*) FROM events)").fetchone()
     assert row == (0, 0)
 

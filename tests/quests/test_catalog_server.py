@@ -133,7 +133,7 @@ def test_a_name_that_cannot_be_is_not_found(our_catalog: str) -> None:
     from shared.quests import catalog_client
 
     with pytest.raises(catalog_client.QuestNotFound):
-        catalog_client._ask("sign\0-up")
+        catalog_client._fetch_quest("sign\0-up")
 
 
 def test_reflection_lists_the_service(our_catalog: str) -> None:
@@ -265,8 +265,8 @@ GOOD = "{name: good, streak: 1, duplication: 1"
     [
         ("", "the file: "),
         ("quests: []", "quests: List should have at least 1 item"),
-        ("quests: {", "This is not YAML"),
-        ("quests: !!python/object/apply:os.system [echo]", "This is not YAML"),
+        ("quests: {", "Invalid YAML"),
+        ("quests: !!python/object/apply:os.system [echo]", "Invalid YAML"),
         (f"quests: [{GOOD}, color: red}}]", "quests.0 (good): color: Extra inputs"),
         ("quests: [{name: Bad Name, streak: 1, duplication: 1}]", "quests.0 (Bad Name): name: String should match"),
         ("quests: [{streak: 1, duplication: 1}]", "quests.0: name: Field required"),
@@ -274,16 +274,16 @@ GOOD = "{name: good, streak: 1, duplication: 1"
         ("quests: [{name: a, streak: true, duplication: 1}]", "quests.0 (a): streak: "),
         (f"quests: [{GOOD}, reward: {{name: x, item: y, quantity: -1}}}}]", "(good): reward.quantity: "),
         (f'quests: [{GOOD}, reward: {{name: x, item: "a\\0b", quantity: 1}}}}]', "(good): reward.item: "),
-        (f"quests: [{GOOD}, grace_days: 1}}]", "grace_days is for quests that are daily"),
-        (f"quests: [{GOOD}, scans: {{}}}}]", "must name codes or tags"),
-        (f"quests: [{GOOD}, scans: {{codes: [abc], tags: [x]}}}}]", "must name codes or tags"),
-        (f"quests: [{GOOD}, daily: true, scans: {{tags: [x], within_hours: 1}}}}]", "a daily quest has neither"),
+        (f"quests: [{GOOD}, grace_days: 1}}]", "grace_days needs daily: true"),
+        (f"quests: [{GOOD}, scans: {{}}}}]", "must have either codes or tags"),
+        (f"quests: [{GOOD}, scans: {{codes: [abc], tags: [x]}}}}]", "must have either codes or tags"),
+        (f"quests: [{GOOD}, daily: true, scans: {{tags: [x], within_hours: 1}}}}]", "a daily quest cannot have"),
         (f"quests: [{GOOD}, scans: {{tags: [x, y], in_order: true}}}}]", "streak must be 2"),
         ("quests: [{name: a, streak: 3, duplication: 1, scans: {codes: [abc, abc]}}]", "streak must be at most 1"),
-        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name occurs twice"),
+        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): duplicate name"),
         (
             f"quests: [{GOOD}, {GOLD} 1}}}}, {{name: b, streak: 1, duplication: 1, {GOLD} 2}}}}]",
-            "quests.1 (b): reward: good gives another of that name",
+            "quests.1 (b): reward: good defines another reward with this name",
         ),
     ],
 )

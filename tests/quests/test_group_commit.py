@@ -33,7 +33,7 @@ def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
         held.wait(10)
         return [item * 2 for item in items]
 
-    together = GroupCommit(carry_out, limit=30, at_once=1)
+    together = GroupCommit(carry_out, limit=30, concurrency=1)
     with ThreadPoolExecutor(100) as threads:
         first = threads.submit(together.submit, 0)
         entered.wait(10)

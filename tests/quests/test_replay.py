@@ -21,14 +21,14 @@ from workers.cli import replay_quests as worker
 
 
 def replayed(
-    batch: int = 7, mark: ReplayCheckpoint | None = None, player_id: UUID | None = None
+    batch: int = 7, checkpoint: ReplayCheckpoint | None = None, player_id: UUID | None = None
 ) -> tuple[ReplayCheckpoint, list[str]]:
-    """The last mark, and every difference."""
-    mark, differences = mark or ReplayCheckpoint(), []
-    for done in replay.replay(mark, player_id=player_id, batch=batch):
-        mark = done.mark
+    """The last checkpoint, and every difference."""
+    checkpoint, differences = checkpoint or ReplayCheckpoint(), []
+    for done in replay.replay(checkpoint, player_id=player_id, batch=batch):
+        checkpoint = done.checkpoint
         differences += [str(difference) for difference in done.differences]
-    return mark, differences
+    return checkpoint, differences
 
 
 def test_what_was_played_is_what_its_events_say(conn: Conn) -> None:
@@ -38,20 +38,20 @@ def test_what_was_played_is_what_its_events_say(conn: Conn) -> None:
     for player in players:
         scans = [visit(conn, player, code) for code in make_landmarks(conn, org, 4)]
         annul(scans[1])
-    mark, differences = replayed()
+    checkpoint, differences = replayed()
     assert differences == []
-    assert mark.states == 8
-    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (mark.events,)
-    assert mark.folded_digest == mark.stored_digest != b""
+    assert checkpoint.states == 8
+    assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (checkpoint.events,)
+    assert checkpoint.folded_digest == checkpoint.stored_digest != b""
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 16, 17, 1000])
 def test_however_it_is_cut_the_hash_is_the_same(conn: Conn, batch: int) -> None:
     events = fill(conn, players=5, each=16)
-    mark, differences = replayed(batch)
+    checkpoint, differences = replayed(batch)
     whole, _ = replayed(10_000)
-    assert (mark, differences) == (whole, [])
-    assert (mark.events, mark.states) == (events, 10)
+    assert (checkpoint, differences) == (whole, [])
+    assert (checkpoint.events, checkpoint.states) == (events, 10)
 
 
 def test_each_difference_is_named(conn: Conn) -> None:
@@ -60,14 +60,14 @@ def test_each_difference_is_named(conn: Conn) -> None:
     conn.execute("UPDATE quest_states SET progress = 2, claims = 9 WHERE player_id = %s AND quest = 'walk'", (ids[0],))
     conn.execute("DELETE FROM quest_states WHERE player_id = %s AND quest = 'sign-in'", (ids[1],))
     conn.execute("DELETE FROM quest_events WHERE player_id = %s AND quest = 'walk'", (ids[3],))
-    mark, differences = replayed(5)
+    checkpoint, differences = replayed(5)
     assert differences == [
         f"player {ids[0]}, walk: progress 2, by events 0; claims 9, by events 2",
         f"player {ids[1]}, sign-in: events without a state",
         f"player {ids[3]}, walk: a state without events",
     ]
-    assert mark.differences == 3
-    assert mark.folded_digest != mark.stored_digest
+    assert checkpoint.differences == 3
+    assert checkpoint.folded_digest != checkpoint.stored_digest
 
 
 def test_one_player_alone(conn: Conn) -> None:
@@ -92,7 +92,7 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
     told = capsys.readouterr().out
     assert runs == 3
     assert told.count("Stopped after") == 3
-    assert told.count("Going on after") == 3
+    assert told.count("Continuing after") == 3
     assert f"{events:,} events folded into 10 states" in told
     assert "No difference" in told
     whole, _ = replayed()
@@ -105,7 +105,7 @@ def test_a_second_replay_of_all_players_exits(conn: Conn, capsys: pytest.Capture
     with db.dedicated_connection() as other:
         other.execute("SELECT pg_advisory_lock(%s)", (worker.LOCK,))
         assert worker.replay(None, restart=True, batch=3, stopping=threading.Event()) == 1
-    assert capsys.readouterr().out == "Another replay of all players is under way\n"
+    assert capsys.readouterr().out == "Another replay of all players is running\n"
     assert worker.replay(None, restart=False, batch=3, stopping=threading.Event()) == 0
 
 
@@ -133,11 +133,11 @@ def test_the_command(conn: Conn) -> None:
 def test_a_million_events_in_flat_memory(conn: Conn) -> None:
     events = fill(conn, players=1_000, each=500)
     assert events >= 1_000_000
-    mark, sizes = ReplayCheckpoint(), []
-    for done in replay.replay(mark):
-        mark = done.mark
+    checkpoint, sizes = ReplayCheckpoint(), []
+    for done in replay.replay(checkpoint):
+        checkpoint = done.checkpoint
         assert done.differences == []
         sizes.append(psutil.Process().memory_info().rss)
-    assert mark.events == events
-    assert mark.folded_digest == mark.stored_digest
+    assert checkpoint.events == events
+    assert checkpoint.folded_digest == checkpoint.stored_digest
     assert max(sizes) - sizes[4] < 64 * 2**20

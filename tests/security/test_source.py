@@ -26,7 +26,6 @@ DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
 """By what is found and where."""
 
 OURS = "a name that is written down in the module's only callers"
-FIELDS = "the names of a dataclass's own fields"
 SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/accounts/export.py", "section.page"): "of a Section, all of which are constants of the module",
     ("shared/analytics/rollup.py", "date(2, 1, 1)"): "a constant",
@@ -41,11 +40,6 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/analytics/timelines.py", "_position_sql(VISITS)"): "the name of a reader, a constant",
     ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
     ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
-    ("shared/quests/definitions.py", "', '.join(fields)"): FIELDS,
-    ("shared/quests/definitions.py", "', '.join((f'%({name})s' for name in fields))"): FIELDS,
-    ("shared/quests/definitions.py", "', '.join((f'EXCLUDED.{name}' for name in fields))"): FIELDS,
-    ("shared/quests/definitions.py", "', '.join((f'quests.{name}' for name in fields))"): FIELDS,
-    ("shared/quests/store.py", "APPEND.format(seen=VERSION_MATCHES)"): "two constants",
     **{
         ("shared/infra/leases.py", f"_statement({name}, table)"): "composed from the constants of a LeasedTable"
         for name in (

@@ -31,46 +31,47 @@ def replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threa
     """
     if player_id is not None:
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
-    with db.dedicated_connection() as conn:  # its own, which is held all the while
+    # The lock belongs to this connection, which stays open until the replay ends.
+    with db.dedicated_connection() as conn:
         if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)))[0]:
-            print("Another replay of all players is under way")
+            print("Another replay of all players is running")
             return 1
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
 
 
 def _replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threading.Event) -> int:
-    mark = ReplayCheckpoint()
+    checkpoint = ReplayCheckpoint()
     if player_id is None:
         with db.connection() as conn:
             if restart:
-                replaying.drop_mark(conn, ALL_PLAYERS)
-            mark = replaying.read_mark(conn, ALL_PLAYERS) or mark
-    if mark.events:
-        print(f"Going on after {mark.events:,} events")
-    before, began = mark.events, time.perf_counter()
-    for done in replaying.replay(mark, player_id=player_id, batch=batch):
-        mark = done.mark
+                replaying.delete_checkpoint(conn, ALL_PLAYERS)
+            checkpoint = replaying.load_checkpoint(conn, ALL_PLAYERS) or checkpoint
+    if checkpoint.events:
+        print(f"Continuing after {checkpoint.events:,} events")
+    before, began = checkpoint.events, time.perf_counter()
+    for done in replaying.replay(checkpoint, player_id=player_id, batch=batch):
+        checkpoint = done.checkpoint
         for difference in done.differences:
             print(difference)
         if player_id is None:
             with db.connection() as conn:
-                replaying.write_mark(conn, ALL_PLAYERS, mark)
+                replaying.save_checkpoint(conn, ALL_PLAYERS, checkpoint)
         if stopping.is_set():
-            print(f"Stopped after {mark.events:,} events; the next replay goes on from here")
+            print(f"Stopped after {checkpoint.events:,} events. The next replay continues here")
             return 130
     if player_id is None:
         with db.connection() as conn:
-            replaying.drop_mark(conn, ALL_PLAYERS)
-    return report(mark, mark.events - before, time.perf_counter() - began)
+            replaying.delete_checkpoint(conn, ALL_PLAYERS)
+    return report(checkpoint, checkpoint.events - before, time.perf_counter() - began)
 
 
-def report(mark: ReplayCheckpoint, events: int, seconds: float) -> int:
-    """What a replay found; 1 if anything differs."""
-    print(f"{mark.events:,} events folded into {mark.states:,} states, {events / seconds:,.0f} events/s")
-    print(f"by events {mark.folded_digest.hex() or '-'}")
-    print(f"stored    {mark.stored_digest.hex() or '-'}")
-    print(f"{mark.differences:,} differences" if mark.differences else "No difference")
-    return 1 if mark.differences else 0
+def report(checkpoint: ReplayCheckpoint, events: int, seconds: float) -> int:
+    """Print the result of a replay. Return the exit status, 1 if a state differs."""
+    print(f"{checkpoint.events:,} events folded into {checkpoint.states:,} states, {events / seconds:,.0f} events/s")
+    print(f"folded    {checkpoint.folded_digest.hex() or '-'}")
+    print(f"stored    {checkpoint.stored_digest.hex() or '-'}")
+    print(f"{checkpoint.differences:,} differences" if checkpoint.differences else "No difference")
+    return 1 if checkpoint.differences else 0
 
 
 def main(arguments: list[str]) -> int:
