@@ -31,7 +31,7 @@ from web.http import (
     auth,
     cors,
     file_responses,
-    openapi,
+    openapi_texts,
     problems,
     proxy_headers,
     rate_limits,
@@ -57,8 +57,8 @@ def create_app() -> OpenAPI:
         static_folder=None,
         template_folder="pages/templates",
         doc_ui=False,
-        info=openapi.INFO,
-        security_schemes=openapi.SECURITY_SCHEMES,
+        info=openapi_texts.INFO,
+        security_schemes=openapi_texts.SECURITY_SCHEMES,
         validation_error_callback=problems.on_validation_error,
     )
     app.json = StrictJSONProvider(app)

@@ -131,5 +131,5 @@ def bind_request_id(value: str) -> None:
 
 
 def current_request_id() -> str | None:
-    found = structlog.contextvars.get_contextvars().get("request_id")
-    return found if isinstance(found, str) else None
+    request_id = structlog.contextvars.get_contextvars().get("request_id")
+    return request_id if isinstance(request_id, str) else None

@@ -21,15 +21,15 @@ ACCESS_CHANGES_CHANNEL = "access_changes"
 
 def to_message(event: Event) -> dict[str, Any]:
     """Return the object that a client receives. It resumes from `id`."""
-    told: dict[str, Any] = {"id": str(event.position), "event": event.type}
+    message: dict[str, Any] = {"id": str(event.position), "event": event.type}
     if event.player_id is not None:
-        told["player_id"] = str(event.player_id)
-    return told | event.data | {"at": format_rfc3339(event.at)}
+        message["player_id"] = str(event.player_id)
+    return message | event.data | {"at": format_rfc3339(event.at)}
 
 
-def to_json(told: dict[str, Any]) -> str:
+def to_json(message: dict[str, Any]) -> str:
     """Return a message as one line of compact JSON."""
-    return json.dumps(told, separators=(",", ":"))
+    return json.dumps(message, separators=(",", ":"))
 
 
 class PublishedEvent(NamedTuple):

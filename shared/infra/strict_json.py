@@ -17,7 +17,7 @@ def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: A
     """Return the value. Raise Invalid with `loc` or the path in it. `depth` is the depth of the text itself."""
     try:
         text = source.decode("utf-8") if isinstance(source, bytes) else source
-        found = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
     except UnicodeDecodeError:
         raise Invalid(FieldError(loc, "must be UTF-8")) from None
     except RecursionError:
@@ -26,8 +26,8 @@ def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: A
         if isinstance(error, json.JSONDecodeError):
             raise Invalid(FieldError(loc, f"is not JSON: {error.msg} at character {error.pos}")) from None
         raise Invalid(FieldError(loc, str(error))) from None
-    check_values(found, loc, depth)
-    return found
+    check_values(value, loc, depth)
+    return value
 
 
 def _refuse_constant(name: str) -> NoReturn:

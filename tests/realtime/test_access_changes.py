@@ -12,7 +12,7 @@ from tests.conftest import PASSWORD, Player
 from tests.realtime.conftest import Connect, Relay, Socket, names, say
 from tests.support.factories import make_org
 from tests.support.polling import eventually
-from web.realtime import fanout, websocket_io, websockets
+from web.realtime import event_stream, fanout, websocket_io, websockets
 
 
 def test_socket_closes_when_its_session_ends(
@@ -23,7 +23,7 @@ def test_socket_closes_when_its_session_ends(
     socket = connect(player)
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
     say(conn, player, "secret")
-    assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+    assert socket.closed_with(nothing_before=True) == event_stream.POLICY_VIOLATION
 
 
 def test_socket_closes_when_its_role_ends(
@@ -36,7 +36,7 @@ def test_socket_closes_when_its_role_ends(
     socket = connect(player, f"/ws/organizations/{org}")
     conn.execute("UPDATE memberships SET role = 'member'")
     say(conn, player, "secret", org_id=org)
-    assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+    assert socket.closed_with(nothing_before=True) == event_stream.POLICY_VIOLATION
 
 
 def settle_down(socket: Socket, say_something: Callable[[], None]) -> None:
@@ -71,7 +71,7 @@ def test_idle_socket_closes_immediately_when_its_session_ends(
         client.post("/auth/logout", headers=others)
         mine, kept = kept, mine
 
-    assert mine.closed_with() == websockets.POLICY_VIOLATION
+    assert mine.closed_with() == event_stream.POLICY_VIOLATION
     say(conn, player, "still here")
     while kept.next().get("name") != "still here":
         pass
@@ -96,7 +96,7 @@ def test_idle_staff_socket_closes_immediately_when_the_role_ends(
     else:
         assert client.delete(member, headers=owner.headers).status_code == 204
 
-    assert socket.closed_with() == websockets.POLICY_VIOLATION
+    assert socket.closed_with() == event_stream.POLICY_VIOLATION
     say(conn, owner, "still here", org_id=org)
     while kept.next().get("name") != "still here":
         pass
@@ -108,7 +108,7 @@ class HeldSends:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.held, self.free = threading.Event(), threading.Event()
         self._send = websocket_io.send
-        monkeypatch.setattr(websockets, "send", self)
+        monkeypatch.setattr(event_stream, "send", self)
 
     def __call__(self, ws: Any, text: str) -> None:
         self.held.set()
@@ -129,10 +129,10 @@ def test_replay_stops_when_the_session_ends(
     redis_is_away: bool,
 ) -> None:
     """The message that is being sent is the last one. Without Redis the rest of a page may follow."""
-    monkeypatch.setattr(websockets, "REPLAY_PAGE", page)
+    monkeypatch.setattr(event_stream, "REPLAY_PAGE", page)
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0 if redis_is_away else 3_600.0)
     if redis_is_away:
-        monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
+        monkeypatch.setattr(event_stream, "PING_SECONDS", 0.5)
         monkeypatch.setattr("web.api.accounts.publish_access_change", lambda *_ids: None)
     relay()
     first = connect(player)
@@ -155,7 +155,7 @@ def test_replay_stops_when_the_session_ends(
 
     received = names(resumed.take(5 if redis_is_away and page > 1 else 1))
     assert received == ["1", "2", "3", "4", "5"][: len(received)]
-    assert resumed.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+    assert resumed.closed_with(nothing_before=True) == event_stream.POLICY_VIOLATION
 
 
 def test_queued_events_are_dropped_when_the_session_ends(
@@ -177,7 +177,7 @@ def test_queued_events_are_dropped_when_the_session_ends(
     sends.free.set()
 
     assert socket.next()["name"] == "in hand"
-    assert socket.closed_with(nothing_before=True) == websockets.POLICY_VIOLATION
+    assert socket.closed_with(nothing_before=True) == event_stream.POLICY_VIOLATION
 
 
 def test_idle_socket_is_rechecked_at_its_ping_without_redis(
@@ -185,14 +185,14 @@ def test_idle_socket_is_rechecked_at_its_ping_without_redis(
 ) -> None:
     """No access change is published: the negative control of the two tests above."""
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
-    monkeypatch.setattr(websockets, "PING_SECONDS", 0.5)
+    monkeypatch.setattr(event_stream, "PING_SECONDS", 0.5)
     monkeypatch.setattr("web.api.accounts.publish_access_change", lambda *_ids: None)
     socket = connect(player)
     assert socket.hears_nothing(0.1)
 
     assert client.post("/auth/logout", headers=player.headers).status_code == 204
 
-    assert socket.closed_with() == websockets.POLICY_VIOLATION
+    assert socket.closed_with() == event_stream.POLICY_VIOLATION
 
 
 def test_logging_out_needs_no_redis(client: Any, player: Player, monkeypatch: pytest.MonkeyPatch) -> None:

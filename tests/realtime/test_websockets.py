@@ -21,8 +21,8 @@ from tests.realtime.conftest import Connect, Relay, names, refused, say
 from tests.support.app_settings import change_settings
 from tests.support.factories import make_code, make_org, submit_scan
 from tests.support.polling import eventually
+from web.realtime import event_stream, websocket_io, websockets
 from web.realtime import fanout as fanouts
-from web.realtime import websocket_io, websockets
 from workers.scans import judge_pending
 
 
@@ -107,7 +107,7 @@ def test_resume_under_load_has_no_gap_and_no_duplicate(
     connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reconnecting sockets receive every event of several writers once, in order."""
-    monkeypatch.setattr(websockets, "REPLAY_PAGE", 7)
+    monkeypatch.setattr(event_stream, "REPLAY_PAGE", 7)
     relay()
     total, writers = 300, 3
 
@@ -311,9 +311,9 @@ def test_message_over_the_limit_closes_the_socket(connect: Connect, player: Play
 
 def test_too_many_client_messages_close_the_socket(connect: Connect, player: Player) -> None:
     socket = connect(player)
-    for _ in range(websockets.MAX_CLIENT_MESSAGES + 1):
+    for _ in range(event_stream.MAX_CLIENT_MESSAGES + 1):
         socket.ws.send("hello")
-    assert socket.closed_with() == websockets.POLICY_VIOLATION
+    assert socket.closed_with() == event_stream.POLICY_VIOLATION
 
 
 def test_slow_client_is_closed_and_can_resume(
@@ -333,7 +333,7 @@ def test_slow_client_is_closed_and_can_resume(
     socket = connect(player)
     say(conn, player, "hello")
     assert socket.next()["name"] == "hello"  # the subscriber is active: later events arrive through the queue
-    monkeypatch.setattr(websockets, "send", slow_send)
+    monkeypatch.setattr(event_stream, "send", slow_send)
     say(conn, player, "0")
     assert held.wait(20)
     say(conn, player, *map(str, range(1, 6)))
@@ -343,7 +343,7 @@ def test_slow_client_is_closed_and_can_resume(
     eventually(lambda: subscription.has_overflowed)
     free.set()
     first = socket.next()
-    assert socket.closed_with() == websockets.TRY_AGAIN_LATER
+    assert socket.closed_with() == event_stream.TRY_AGAIN_LATER
 
     resumed = connect(player, query=f"?since={first['id']}")
     assert names(resumed.take(5)) == ["1", "2", "3", "4", "5"]

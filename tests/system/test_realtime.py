@@ -6,7 +6,7 @@ from tests.conftest import Player
 from tests.realtime.conftest import Socket
 from tests.support.threaded_server import PATIENCE
 from tests.system.test_visits import web
-from web.realtime.websockets import PING_SECONDS, POLICY_VIOLATION
+from web.realtime.event_stream import PING_SECONDS, POLICY_VIOLATION
 from workers.cli import admin
 
 pytestmark = pytest.mark.system

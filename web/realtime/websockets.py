@@ -1,7 +1,7 @@
 """Live events over WebSockets: of a player, and of an organization for its staff.
 
 `open_subscription` decides before the upgrade: it checks credentials, origin, handshake and the socket limit, and
-takes the snapshot from which events are sent. Then the socket's thread sends what its subscription receives.
+takes the snapshot from which events are sent. Then `stream` sends what the subscription receives.
 """
 
 import secrets
@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
-import psycopg
-import psycopg_pool
 from flask import Flask, Response, current_app, g, request
 from flask_openapi import APIBlueprint, Tag
 from flask_sock import Sock
@@ -24,9 +22,7 @@ from werkzeug.routing import BaseConverter
 from shared.accounts import sessions
 from shared.errors import Forbidden, NotFound, TooManyWebSockets, Unauthenticated
 from shared.infra import db, event_log
-from shared.infra.concurrency import release_permit
 from shared.infra.event_log import LogPosition
-from shared.infra.pubsub_messages import to_json, to_message
 from shared.infra.redis import client, key
 from shared.settings import as_origin
 from web.http.auth import (
@@ -42,20 +38,14 @@ from web.http.credentials import Caller
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
 from web.http.settings import current_settings
-from web.realtime.fanout import Fanout, Subscription, current_fanout
-from web.realtime.websocket_io import configure, send
+from web.realtime.event_stream import PING_SECONDS, stream
+from web.realtime.fanout import Subscription, current_fanout
 
-PING_SECONDS = 25
 RECHECK_SECONDS = 1.0
 """The longest that a socket stays open after its session or role has ended, if Redis lost the message about it."""
 MAX_MESSAGE_BYTES = 4_096
-MAX_CLIENT_MESSAGES = 100
-"""Messages of a client between two pings. None is expected, and a socket that exceeds the limit is closed."""
-REPLAY_PAGE = 500
 TICKET_SECONDS = 30
 SLOTS = "waymark_websocket_slots"
-
-GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER = 1001, 1008, 1013
 
 api = APIBlueprint("websockets", __name__, abp_tags=[Tag(name="Live events")])
 sock = Sock()
@@ -94,14 +84,18 @@ def create_ticket() -> Response:
 @requires_websocket_access
 def player_events(ws: Server, player_id: str) -> None:
     """Send the events of the player."""
-    stream(ws, g.subscription)
+    _stream(ws)
 
 
 @sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
 @requires_websocket_access
 def organization_events(ws: Server, org_id: str) -> None:
     """Send the events of the organization's codes, to its staff."""
-    stream(ws, g.subscription)
+    _stream(ws)
+
+
+def _stream(ws: Server) -> None:
+    stream(ws, g.subscription, g.listener, current_fanout(), send_reset=g.pop("send_reset", False))
 
 
 def init_app(app: Flask, websocket_limit: int) -> None:
@@ -230,84 +224,3 @@ def _start(subscription: Subscription) -> None:
         position = None
     g.send_reset = since is not None and position is None
     subscription.start_at(now, position)
-
-
-def stream(ws: Server, subscription: Subscription) -> None:
-    """Send events until the client or the process closes the socket, access is revoked, or the queue overflows."""
-    release_permit()
-    configure(ws)
-    listener: Listener = g.listener
-    fanout = current_fanout()
-    if g.pop("send_reset", False):
-        send(ws, to_json({"event": "reset"}))
-    subscription.attach(ws.event)
-    received, next_ping = 0, time.monotonic() + PING_SECONDS
-    while ws.connected:
-        ws.event.wait(max(0.0, next_ping - time.monotonic()))
-        ws.event.clear()
-        if time.monotonic() >= next_ping:
-            received, next_ping = 0, time.monotonic() + PING_SECONDS
-        while ws.connected and ws.receive(timeout=0) is not None:
-            received += 1
-        if fanout.is_closing:
-            ws.close(GOING_AWAY, "This process is stopping. Reconnect with since.")
-            return
-        if received > MAX_CLIENT_MESSAGES:
-            ws.close(POLICY_VIOLATION, "Too many messages from the client.")
-            return
-        try:
-            needs_recheck, subscription.needs_recheck = subscription.needs_recheck, False
-            if not listener.may_listen(needs_recheck=needs_recheck):
-                ws.close(POLICY_VIOLATION, "Access was revoked.")
-                return
-            if subscription.must_replay:
-                replay(ws, subscription, fanout)
-        except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
-            # PostgreSQL is unavailable. Its events are sent once it is available again.
-            subscription.needs_recheck = subscription.needs_recheck or needs_recheck
-            ws.event.wait(1.0)
-            ws.event.set()
-            continue
-        if subscription.must_replay:
-            ws.event.set()
-            continue
-        while not _is_interrupted(subscription, fanout) and (text := subscription.pop()) is not None:
-            send(ws, text)
-            if subscription.has_overflowed:
-                ws.close(TRY_AGAIN_LATER, "The client reads too slowly. Reconnect with since.")
-                return
-
-
-def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
-    """Send one page of the log after the subscription's position.
-
-    `must_replay` stays true while there may be more, so that access is checked between pages.
-    """
-    # The snapshot is taken before the page: every event that it sees as settled is in that page or before it, so live
-    # events continue from there without a gap.
-    owner = {f"{subscription.stream}_id": subscription.owner}
-    subscription.is_replaying, subscription.must_replay = True, False
-    try:
-        with db.connection() as conn:
-            settled = LogPosition(event_log.current_snapshot(conn).xmin, 0)
-            page = event_log.read(conn, subscription.position, limit=REPLAY_PAGE, **owner)
-        for event in page:
-            if _is_interrupted(subscription, fanout):
-                subscription.must_replay = True
-                return
-            if subscription.accepts(event.position):
-                send(ws, to_json(to_message(event)))
-        if len(page) < REPLAY_PAGE:
-            subscription.position = max(subscription.position, settled)
-        else:
-            subscription.must_replay = True
-    except BaseException:
-        subscription.must_replay = True
-        raise
-    finally:
-        subscription.is_replaying = False
-
-
-def _is_interrupted(subscription: Subscription, fanout: Fanout) -> bool:
-    """Return whether something must be checked before the next event. A slow client can make one send take long."""
-    return subscription.needs_recheck or fanout.is_closing

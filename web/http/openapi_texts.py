@@ -1,0 +1,119 @@
+"""Texts and fixed parts of the OpenAPI document."""
+
+from pathlib import Path
+from typing import Any
+
+from flask_openapi.models import SecurityScheme
+
+INFO = {
+    "title": "Waymark",
+    "version": "0.1.0",
+    "summary": "QR codes that live in the real world: created, printed, scanned, verified and shown live.",
+    "description": (Path(__file__).parent / "openapi_introduction.md").read_text(),
+    "license": {"name": "MIT", "identifier": "MIT"},
+}
+TAGS = {
+    "Accounts": "Guests, accounts, log-in, tokens, and the data stored about a player.",
+    "Organizations": "Organizations, their members, API keys and audit log.",
+    "QR codes": "The codes of an organization: create, list, change, import and export.",
+    "Images": "Images of codes as PNG, SVG or PDF, and their appearance.",
+    "Pages": "Pages and redirects for phones that open a printed code.",
+    "Renders": "Bulk jobs: images of many codes as one ZIP or as label sheets.",
+    "Scans": "Submit scans and read verdicts, history and inventory; solve puzzles.",
+    "Reviews of scans": "Staff's decisions about held and successful scans.",
+    "Generated codes": "Codes of any text, without an organization.",
+    "Analytics": "Statistics and timelines of scans and visits.",
+    "Quests": "Series of actions that earn rewards.",
+    "Live events": "WebSockets with events as they are committed.",
+    "Operations": "Health checks and metrics for the platform.",
+}
+SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A player's access token, from POST /auth/login",
+    },
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "wm_<prefix>_<secret>",
+        "description": "An organization's API key, for operations that name a scope which the key has",
+    },
+}
+PROBLEM = {
+    "type": "object",
+    "description": "An error (RFC 9457)",
+    "required": ["type", "title", "status", "detail", "instance", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "What is wrong, and what is allowed"},
+        "instance": {"type": "string", "description": "The path of the request"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "description": "With status 422: one entry per wrong field",
+            "items": {
+                "type": "object",
+                "required": ["loc", "message"],
+                "properties": {"loc": {"type": "string"}, "message": {"type": "string"}},
+            },
+        },
+        "rows": {"type": "array", "items": {"type": "object"}, "description": "Of an import: the result of each row"},
+    },
+}
+STATUS_DESCRIPTIONS = {
+    "400": "Malformed HTTP, or not a WebSocket handshake",
+    "401": "Missing or invalid credentials",
+    "403": "Authenticated, but not allowed",
+    "404": "Not found, or not visible to the caller",
+    "406": "Not available in a format that Accept allows",
+    "409": "Conflict with what is stored",
+    "410": "Expired or deleted",
+    "413": "The body is too large",
+    "415": "The body has a wrong content type",
+    "416": "The file has no such range. Content-Range has its size.",
+    "422": "Malformed. `errors` names each wrong field.",
+    "429": "Rate limit exceeded. Retry after the seconds in Retry-After.",
+    "503": "A store is unavailable, or this process is full. Retry after the seconds in Retry-After.",
+}
+DETAILS = {
+    "400": "This is not a WebSocket handshake of version 13.",
+    "401": "Credentials are missing or not valid.",
+    "403": "You are not allowed to do this.",
+    "404": "Not found, or not visible to you.",
+    "406": "Available as application/json, image/png and image/svg+xml.",
+    "409": "This conflicts with what is stored.",
+    "410": "This has expired.",
+    "413": "The body is larger than 1048576 bytes, the limit of this route.",
+    "415": "The body must be application/json.",
+    "416": "The file has 2,048 bytes, and none in the requested range.",
+    "422": "body.latitude: Input should be less than or equal to 90",
+    "429": "Too many requests. Retry after the seconds in Retry-After.",
+    "503": "A store is unavailable. Retry shortly.",
+}
+RATE_LIMIT_HEADERS = {
+    "RateLimit-Limit": "Requests allowed per window, of the limit with the smallest remaining share",
+    "RateLimit-Remaining": "Requests left in this window",
+    "RateLimit-Reset": "Seconds until the window ends",
+}
+RETRY_AFTER = {"description": "Seconds", "schema": {"type": "integer"}, "example": 2}
+KEY_DESCRIPTION = (
+    "Makes a retry harmless: the same key with the same body returns the stored response, for 24 hours. "
+    "409 while the first request runs, 422 with another body."
+)
+WEBSOCKETS = {
+    "/ws/{player_id}": ("Follow a player's live events", "For the player only."),
+    "/ws/organizations/{org_id}": ("Follow an organization's live events", "Needs the role analyst."),
+}
+SOCKET_DESCRIPTION = (
+    " A WebSocket that sends one JSON object per message, in the order of commits. Pass the `id` of the last message "
+    "as `since` to resume without a gap. Browsers authenticate with a `ticket` from POST /ws/ticket, other clients "
+    "with an Authorization header. Refused before the upgrade with 401, 403 or 404, and with 503 above the limit of "
+    "the process."
+)
+KEY_EXAMPLE = "order-1042"
+RANDOM_UUID_EXAMPLE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+UUID_EXAMPLE = "0197a6b0-3c1e-7d52-9a4f-2b8c6d1e0f35"

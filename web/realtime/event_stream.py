@@ -1,0 +1,107 @@
+"""Send the events of a subscription over its WebSocket: missed ones from the event log, then live ones."""
+
+import time
+from typing import Protocol
+
+import psycopg
+import psycopg_pool
+from simple_websocket import Server
+
+from shared.infra import db, event_log
+from shared.infra.concurrency import release_permit
+from shared.infra.event_log import LogPosition
+from shared.infra.pubsub_messages import to_json, to_message
+from web.realtime.fanout import Fanout, Subscription
+from web.realtime.websocket_io import configure, send
+
+PING_SECONDS = 25
+MAX_CLIENT_MESSAGES = 100
+"""Messages of a client between two pings. None is expected, and a socket that exceeds the limit is closed."""
+REPLAY_PAGE = 500
+
+GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER = 1001, 1008, 1013
+
+
+class Access(Protocol):
+    """The access of the player at the other end of a socket."""
+
+    def may_listen(self, *, needs_recheck: bool) -> bool: ...
+
+
+def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fanout, *, send_reset: bool) -> None:
+    """Send events until the client or the process closes the socket, access is revoked, or the queue overflows."""
+    release_permit()
+    configure(ws)
+    if send_reset:
+        send(ws, to_json({"event": "reset"}))
+    subscription.attach(ws.event)
+    received, next_ping = 0, time.monotonic() + PING_SECONDS
+    while ws.connected:
+        ws.event.wait(max(0.0, next_ping - time.monotonic()))
+        ws.event.clear()
+        if time.monotonic() >= next_ping:
+            received, next_ping = 0, time.monotonic() + PING_SECONDS
+        while ws.connected and ws.receive(timeout=0) is not None:
+            received += 1
+        if fanout.is_closing:
+            ws.close(GOING_AWAY, "This process is stopping. Reconnect with since.")
+            return
+        if received > MAX_CLIENT_MESSAGES:
+            ws.close(POLICY_VIOLATION, "Too many messages from the client.")
+            return
+        try:
+            needs_recheck, subscription.needs_recheck = subscription.needs_recheck, False
+            if not listener.may_listen(needs_recheck=needs_recheck):
+                ws.close(POLICY_VIOLATION, "Access was revoked.")
+                return
+            if subscription.must_replay:
+                replay(ws, subscription, fanout)
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
+            # PostgreSQL is unavailable. Its events are sent once it is available again.
+            subscription.needs_recheck = subscription.needs_recheck or needs_recheck
+            ws.event.wait(1.0)
+            ws.event.set()
+            continue
+        if subscription.must_replay:
+            ws.event.set()
+            continue
+        while not _is_interrupted(subscription, fanout) and (text := subscription.pop()) is not None:
+            send(ws, text)
+            if subscription.has_overflowed:
+                ws.close(TRY_AGAIN_LATER, "The client reads too slowly. Reconnect with since.")
+                return
+
+
+def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
+    """Send one page of the log after the subscription's position.
+
+    `must_replay` stays true while there may be more, so that access is checked between pages.
+    """
+    # The snapshot is taken before the page: every event that it sees as settled is in that page or before it, so live
+    # events continue from there without a gap.
+    owner = {f"{subscription.stream}_id": subscription.owner}
+    subscription.is_replaying, subscription.must_replay = True, False
+    try:
+        with db.connection() as conn:
+            settled = LogPosition(event_log.current_snapshot(conn).xmin, 0)
+            page = event_log.read(conn, subscription.position, limit=REPLAY_PAGE, **owner)
+        for event in page:
+            if _is_interrupted(subscription, fanout):
+                subscription.must_replay = True
+                return
+            if subscription.accepts(event.position):
+                send(ws, to_json(to_message(event)))
+        if len(page) < REPLAY_PAGE:
+            subscription.position = max(subscription.position, settled)
+        else:
+            subscription.must_replay = True
+    except BaseException:
+        subscription.must_replay = True
+        raise
+    finally:
+        subscription.is_replaying = False
+
+
+def _is_interrupted(subscription: Subscription, fanout: Fanout) -> bool:
+    """Return whether something must be checked before the next event. A slow client can make one send take long."""
+    return subscription.needs_recheck or fanout.is_closing
