@@ -87,7 +87,7 @@ CREATE TABLE memberships (
     created_at  timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT memberships_pkey PRIMARY KEY (org_id, player_id)
 );
-CREATE INDEX memberships_player ON memberships (player_id);
+CREATE INDEX memberships_player ON memberships (player_id, org_id);
 
 -- Credentials of an organization's machines.
 CREATE TABLE api_keys (
@@ -128,7 +128,7 @@ CREATE TABLE audit_log (
 CREATE INDEX audit_log_org ON audit_log (org_id, id) WHERE org_id IS NOT NULL;
 CREATE INDEX audit_log_action ON audit_log (org_id, action, id) WHERE org_id IS NOT NULL;
 CREATE INDEX audit_log_actor ON audit_log (org_id, coalesce(player_id, api_key_id), id) WHERE org_id IS NOT NULL;
-CREATE INDEX audit_log_object ON audit_log (object_id, id) WHERE object_id IS NOT NULL;
+CREATE INDEX audit_log_object ON audit_log (object_id, org_id, id) WHERE object_id IS NOT NULL;
 CREATE INDEX audit_log_player ON audit_log (player_id, id) WHERE player_id IS NOT NULL;
 
 -- Entries are append-only. An update may only blank the columns that can hold an erased person's data.

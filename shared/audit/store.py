@@ -106,15 +106,17 @@ def record_outcome(
     )
 
 
+# `ANY` of one organization keeps it in the order: sorted by the id alone, a plan may walk the primary key through the
+# entries of every organization.
 SELECT_ENTRIES = """
     SELECT a.id, a.at, a.action, a.actor_kind, coalesce(a.player_id, a.api_key_id) AS actor_id,
            coalesce(p.username, k.name) AS actor_name, a.address, a.request_id, a.object_id, a.old, a.new
     FROM audit_log a LEFT JOIN players p ON p.id = a.player_id LEFT JOIN api_keys k ON k.id = a.api_key_id
-    WHERE a.org_id = %(org_id)s AND a.id < %(before)s
+    WHERE a.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND a.id < %(before)s
       AND (%(action)s::text IS NULL OR a.action = %(action)s)
       AND (%(actor)s::uuid IS NULL OR coalesce(a.player_id, a.api_key_id) = %(actor)s)
       AND (%(object_id)s::text IS NULL OR a.object_id = %(object_id)s)
-    ORDER BY a.id DESC LIMIT %(limit)s
+    ORDER BY a.org_id DESC, a.id DESC LIMIT %(limit)s
 """
 
 

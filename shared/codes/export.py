@@ -8,30 +8,33 @@ from psycopg.rows import kwargs_row, scalar_row
 from shared.codes.store import SELECT_CODE, StoredCode, to_stored_code
 from shared.infra.db import Conn
 
+# `ANY` of one organization keeps it in the order, as in SELECT_PAGE of shared/codes/store.py.
+SELECT_RANGE = (
+    SELECT_CODE
+    + """
+      AND q.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND q.id > %(after)s AND q.id <= %(until)s
+    ORDER BY q.org_id, q.id
+    LIMIT %(limit)s
+"""
+)
+SELECT_MAX_ID = """
+    SELECT id FROM qr_codes WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND deleted_at IS NULL
+    ORDER BY org_id DESC, id DESC LIMIT 1
+"""
+
 
 def list_range(conn: Conn, org_id: UUID, *, after: UUID, until: UUID, limit: int) -> list[StoredCode]:
     """Return codes of the organization with ids above `after`, up to `until` included, in order of id."""
     with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
         return cursor.execute(
-            SELECT_CODE
-            + """
-              AND q.org_id = %(org_id)s AND q.id > %(after)s AND q.id <= %(until)s
-            ORDER BY q.id
-            LIMIT %(limit)s
-            """,
-            {"org_id": org_id, "after": after, "until": until, "limit": limit},
+            SELECT_RANGE, {"org_id": org_id, "after": after, "until": until, "limit": limit}
         ).fetchall()
 
 
 def max_id(conn: Conn, org_id: UUID) -> UUID | None:
     """Return the greatest id of the organization's codes, or None. It can be ahead of this server's clock."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        qr_id: UUID | None = cursor.execute(
-            """
-            SELECT id FROM qr_codes WHERE org_id = %(org_id)s AND deleted_at IS NULL ORDER BY id DESC LIMIT 1
-            """,
-            {"org_id": org_id},
-        ).fetchone()
+        qr_id: UUID | None = cursor.execute(SELECT_MAX_ID, {"org_id": org_id}).fetchone()
     return qr_id
 
 

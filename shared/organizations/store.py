@@ -121,16 +121,21 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
         ).fetchone()
 
 
+# `ANY` of one player keeps it in the order: sorted by the organization alone, a plan may walk through the members of
+# every organization.
+SELECT_OF_PLAYER = """
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
+    FROM memberships m JOIN organizations o ON o.id = m.org_id
+    WHERE m.player_id = ANY (ARRAY[%(player_id)s::uuid]) AND m.org_id < %(before)s
+    ORDER BY m.player_id DESC, m.org_id DESC LIMIT %(limit)s
+"""
+
+
 def list_for_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[Organization]:
     """Return the organizations that the player is a member of, newest first, after the organization `before`."""
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
-            """
-            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
-            FROM memberships m JOIN organizations o ON o.id = m.org_id
-            WHERE m.player_id = %(player_id)s AND m.org_id < %(before)s ORDER BY m.org_id DESC LIMIT %(limit)s
-            """,
-            {"player_id": player_id, "before": before or HIGHEST, "limit": limit},
+            SELECT_OF_PLAYER, {"player_id": player_id, "before": before or HIGHEST, "limit": limit}
         ).fetchall()
 
 
@@ -198,17 +203,20 @@ def save(conn: Conn, organization: Organization) -> None:
     )
 
 
+# `ANY` of one organization keeps it in the order: sorted by the player alone, a plan may walk through the members of
+# every organization.
+SELECT_MEMBERS = """
+    SELECT m.player_id, p.username, m.role, m.created_at
+    FROM memberships m JOIN players p ON p.id = m.player_id
+    WHERE m.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND m.player_id > %(after)s
+    ORDER BY m.org_id, m.player_id LIMIT %(limit)s
+"""
+
+
 def list_members(conn: Conn, org_id: UUID, *, limit: int, after: UUID | None = None) -> list[Member]:
     """Return members in the order in which they registered, after the player `after`."""
     with conn.cursor(row_factory=class_row(Member)) as cursor:
-        return cursor.execute(
-            """
-            SELECT m.player_id, p.username, m.role, m.created_at
-            FROM memberships m JOIN players p ON p.id = m.player_id
-            WHERE m.org_id = %(org_id)s AND m.player_id > %(after)s ORDER BY m.player_id LIMIT %(limit)s
-            """,
-            {"org_id": org_id, "after": after or LOWEST, "limit": limit},
-        ).fetchall()
+        return cursor.execute(SELECT_MEMBERS, {"org_id": org_id, "after": after or LOWEST, "limit": limit}).fetchall()
 
 
 def find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member | None:

@@ -20,19 +20,30 @@ class FailedCode:
     message: str
 
 
+# `ANY` of one organization keeps it in the order: sorted by the id alone, a plan may walk the primary key through the
+# rows of every organization.
+SELECT_CODE_IDS = """
+    SELECT id FROM qr_codes
+    WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND deleted_at IS NULL
+      AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
+    ORDER BY org_id, id LIMIT %(limit)s
+"""
+SELECT_PAGE = """
+    SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
+           total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
+           coalesce(expires_at <= now(), false) AS is_expired
+    FROM render_jobs
+    WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND id < %(before)s
+    ORDER BY org_id DESC, id DESC LIMIT %(limit)s
+"""
+
+
 def select_code_ids(conn: Conn, org_id: UUID, tag: str | None) -> list[UUID]:
     """Return the codes of an organization, or those with a tag, in order of creation.
 
     At most MAX_CODES + 1 are returned, so that the caller can detect too many.
     """
-    rows = conn.execute(
-        """
-        SELECT id FROM qr_codes
-        WHERE org_id = %(org_id)s AND deleted_at IS NULL AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
-        ORDER BY id LIMIT %(limit)s
-        """,
-        {"org_id": org_id, "tag": tag, "limit": MAX_CODES + 1},
-    ).fetchall()
+    rows = conn.execute(SELECT_CODE_IDS, {"org_id": org_id, "tag": tag, "limit": MAX_CODES + 1}).fetchall()
     return [row[0] for row in rows]
 
 
@@ -97,17 +108,7 @@ def find(conn: Conn, org_id: UUID, render_id: UUID) -> Render | None:
 def list_for_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None = None) -> list[Render]:
     """Return renders of an organization, newest first. With `before`, only older ones than that."""
     with conn.cursor(row_factory=class_row(Render)) as cursor:
-        return cursor.execute(
-            """
-            SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
-                   total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
-                   coalesce(expires_at <= now(), false) AS is_expired
-            FROM render_jobs
-            WHERE org_id = %(org_id)s AND id < %(before)s
-            ORDER BY id DESC LIMIT %(limit)s
-            """,
-            {"org_id": org_id, "before": before or HIGHEST, "limit": limit},
-        ).fetchall()
+        return cursor.execute(SELECT_PAGE, {"org_id": org_id, "before": before or HIGHEST, "limit": limit}).fetchall()
 
 
 def get_many(conn: Conn, render_ids: Collection[UUID]) -> dict[UUID, Render]:
