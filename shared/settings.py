@@ -149,6 +149,7 @@ class Settings(BaseSettings):
     scan_lease_seconds: float = Field(10, gt=0, le=60)
     pending_poll_seconds: float = Field(5, gt=0, le=30)
     event_retention_days: int = Field(30, ge=1)
+    leader_silence_seconds: float = Field(15, ge=5, le=300)
 
     rollup_interval_seconds: float = Field(5, gt=0, le=60)
     visit_retention_days: int = Field(400, ge=1)

@@ -66,7 +66,7 @@ def publish_events(conn: Conn, stopping: threading.Event) -> None:
             )  # who folds may have renumbered the log as well
         batch = event_log.read(conn, mark, limit=BATCH)
         if batch:
-            publish(batch, stopping, heartbeat)
+            publish(conn, batch, stopping, heartbeat)
             if stopping.is_set():
                 return
             mark = batch[-1].position
@@ -81,7 +81,7 @@ def wait(conn: Conn, seconds: float) -> None:
         pass
 
 
-def publish(batch: list[Event], stopping: threading.Event, heartbeat: Heartbeat) -> None:
+def publish(conn: Conn, batch: list[Event], stopping: threading.Event, heartbeat: Heartbeat) -> None:
     """Publish the batch. Retry while Redis is unavailable, so no event is skipped."""
     while not stopping.is_set():
         heartbeat.beat()
@@ -90,6 +90,7 @@ def publish(batch: list[Event], stopping: threading.Event, heartbeat: Heartbeat)
             return
         except redis.RedisError as error:
             log.warning("redis_unavailable", events=len(batch), error=str(error))
+            conn.execute("SELECT")  # PostgreSQL ends the leadership of a silent connection
             stopping.wait(0.5)
 
 

@@ -1,4 +1,8 @@
-"""Elect one leader among processes, by an advisory lock of a PostgreSQL session. It ends with the session."""
+"""Elect one leader among processes, by an advisory lock of a PostgreSQL session. It ends with the session.
+
+PostgreSQL ends the session of a leader that sends no statement for LEADER_SILENCE_SECONDS, as a suspended process or a
+lost host. Another process then leads. The earlier leader cannot write with its connection afterwards.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -11,6 +15,7 @@ from shared.infra import db
 from shared.infra.db import exactly_one
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import get_logger
+from shared.settings import settings
 
 log = get_logger()
 
@@ -18,14 +23,20 @@ RETRY_SECONDS = 1.0
 
 
 class Leadership:
-    """The leadership of the connection that holds the lock. It ends with that connection."""
+    """The leadership of the connection that holds the lock. It ends with that connection.
+
+    A leader writes to PostgreSQL with this connection only, and sends a statement at least every 5 seconds.
+    """
 
     def __init__(self, conn: db.Conn) -> None:
         self.conn = conn
         self._lock = threading.Lock()
 
     def is_held(self) -> bool:
-        """Check the connection, so that a process that was suspended or cut off does not act as leader."""
+        """Check the connection, so that a process that was suspended or cut off does not act as leader.
+
+        The check is a statement, so it also extends the leadership.
+        """
         with self._lock:
             try:
                 self.conn.execute("SELECT")
@@ -52,7 +63,7 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
             while not stopping.is_set():
                 heartbeat.beat()
                 try:
-                    leads = exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (number,)))[0]
+                    leads = _try_lock(conn, number)
                 except psycopg.OperationalError:
                     break  # open another connection
                 if leads:
@@ -64,3 +75,20 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                     waiting = True
                 stopping.wait(RETRY_SECONDS)
     yield None
+
+
+def _try_lock(conn: db.Conn, number: int) -> bool:
+    """Lock the number if no other session holds it. Let PostgreSQL end this session if the process falls silent."""
+    # The second timeout applies inside a transaction, the third while PostgreSQL sends a result that nothing receives.
+    row = exactly_one(
+        conn.execute(
+            """
+            SELECT pg_try_advisory_lock(%(number)s),
+                   set_config('idle_session_timeout', %(silence)s, false),
+                   set_config('idle_in_transaction_session_timeout', %(silence)s, false),
+                   set_config('tcp_user_timeout', %(silence)s, false)
+            """,
+            {"number": number, "silence": str(round(settings().leader_silence_seconds * 1000))},
+        )
+    )
+    return bool(row[0])

@@ -21,6 +21,7 @@ from tests.support.polling import eventually
 ENVIRONMENT: dict[str, str] = {
     "LOG_FORMAT": "json",
     "SCAN_LEASE_SECONDS": "2",
+    "LEADER_SILENCE_SECONDS": "5",
     "PENDING_POLL_SECONDS": "0.5",
     "WEB_THREADS": "12",
     "MAX_WEBSOCKETS": "6",

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 import redis
 
+from tests.support.polling import eventually
 from tests.system.conftest import Stage
 from tests.system.load import Scan
-from tests.system.processes import OwnProcess, halted, own_process, restarted
+from tests.system.processes import OwnProcess, halted, log_lines, own_process, restarted
 
 pytestmark = pytest.mark.system
 
@@ -43,6 +44,20 @@ def test_a_second_scheduler_waits_and_takes_over(stage: Stage, log_file: Callabl
         stage.assert_settled_once()
 
 
+@pytest.mark.parametrize("name", ["relay", "scheduler"])
+def test_standby_leads_while_the_leader_is_suspended(stage: Stage, log_file: Callable[[str], Path], name: str) -> None:
+    with own_process(stage.server, log_file(name), f"workers.{name}") as second:
+        second.until_it_says("leader_standby")
+        before = standbys(stage, name)
+        with halted(stage.server.pids(name)):
+            second.until_it_says("leader_elected")
+            stage.load.hand_in(Scan(stage.game.players[0], stage.game.codes["once"]))
+            stage.assert_settled_once()
+        eventually(lambda: standbys(stage, name) > before)
+        assert leaders(stage, name) == 1
+        assert "leader_standby" not in second.output().partition("leader_elected")[2]
+
+
 def take_over(stage: Stage, name: str, second: OwnProcess) -> None:
     """Kill the leader, and start it again only when the other one leads."""
     assert "leader_elected" not in second.output()
@@ -52,6 +67,11 @@ def take_over(stage: Stage, name: str, second: OwnProcess) -> None:
         second.until_it_says("leader_elected")
     restarted(stage.server, name, than=killed)
     assert leaders(stage, name) == 1
+
+
+def standbys(stage: Stage, name: str) -> int:
+    """Return how often the server's process became a standby."""
+    return sum(line["event"] == "leader_standby" and line["name"] == name for line in log_lines(stage.server))
 
 
 def leaders(stage: Stage, name: str) -> int:

@@ -1,0 +1,132 @@
+"""PostgreSQL ends the leadership of a silent process. Nothing that the process does later has an effect."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from zlib import crc32
+
+import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from shared.infra import db
+from shared.infra.db import Conn, exactly_one
+from shared.infra.event_log import Event
+from shared.infra.heartbeats import Heartbeat
+from shared.infra.leader_election import leadership
+from shared.settings import settings
+from tests.support.polling import eventually
+from workers import relay
+
+SILENCE_SECONDS = "5"
+LIMITED, UNLIMITED = "limited", "unlimited"
+
+
+@pytest.fixture
+def leader_writes(conn: Conn) -> Iterator[None]:
+    conn.execute("CREATE TABLE leader_writes (name text NOT NULL)")
+    yield
+    conn.execute("DROP TABLE leader_writes")
+
+
+@contextmanager
+def leader(name: str, *options: str) -> Iterator["subprocess.Popen[str]"]:
+    process = subprocess.Popen(
+        (sys.executable, "-m", "tests.infra.leading_process", name, *options),
+        env=os.environ | {"LEADER_SILENCE_SECONDS": SILENCE_SECONDS, "LOG_LEVEL": "ERROR"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert printed(process) == "leads"
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def printed(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def write(process: "subprocess.Popen[str]") -> str:
+    """Let the process write. Return what it prints."""
+    assert process.stdin is not None
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return printed(process)
+
+
+def test_suspended_leader_is_replaced_and_cannot_write(conn: Conn, leader_writes: None) -> None:
+    """The negative control has no limit of its silence, and leads until the end."""
+    with leader(LIMITED) as suspended, leader(UNLIMITED, "unlimited") as control:
+        processes = (suspended, control)
+        assert [write(each) for each in processes] == ["wrote", "wrote"]
+        for each in processes:
+            each.send_signal(signal.SIGSTOP)
+
+        with leadership(LIMITED, threading.Event()) as standby:
+            assert standby is not None
+            assert not can_lead(conn, UNLIMITED)
+            conn.execute("TRUNCATE leader_writes")
+            for each in processes:
+                each.send_signal(signal.SIGCONT)
+            assert [write(each) for each in processes] == ["lost", "wrote"]
+            assert standby.is_held()
+
+    assert conn.execute("SELECT name FROM leader_writes").fetchall() == [(UNLIMITED,)]
+
+
+def can_lead(conn: Conn, name: str) -> bool:
+    return bool(exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (crc32(f"waymark:{name}".encode()),)))[0])
+
+
+def test_promise_of_twenty_seconds_holds_with_the_default() -> None:
+    retries_and_reconnects = 5
+    assert settings().leader_silence_seconds + retries_and_reconnects <= 20
+
+
+@pytest.mark.parametrize("state", ["outside a transaction", "in a transaction"])
+def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    monkeypatch.setenv("LEADER_SILENCE_SECONDS", SILENCE_SECONDS)
+    settings.cache_clear()
+    try:
+        with leadership("silent", threading.Event()) as first:
+            assert first is not None
+            if state == "in a transaction":
+                first.conn.execute("BEGIN")
+            with leadership("silent", threading.Event()) as second:
+                assert second is not None
+            assert not first.is_held()
+    finally:
+        settings.cache_clear()
+
+
+def test_relay_leads_while_redis_is_unavailable(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control is a connection that sends nothing."""
+    monkeypatch.setattr(relay, "client", lambda: redis.Redis(port=9, retry=Retry(NoBackoff(), 0)))
+    stopping = threading.Event()
+    with db.dedicated_connection() as publishing, db.dedicated_connection() as silent:
+        for each in (publishing, silent):
+            each.execute("SET idle_session_timeout = '2s'")
+        event = Event(1, 1, "scan_result", None, None, {}, datetime.now(UTC))
+        retries = threading.Thread(target=relay.publish, args=(publishing, [event], stopping, Heartbeat("relay")))
+        retries.start()
+        try:
+            eventually(lambda: not is_connected(conn, silent))
+            assert is_connected(conn, publishing)
+        finally:
+            stopping.set()
+            retries.join()
+
+
+def is_connected(conn: Conn, other: Conn) -> bool:
+    return conn.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (other.info.backend_pid,)).rowcount == 1
