@@ -280,10 +280,10 @@ class TestMetrics:
         assert help_line.startswith("# HELP qr_cache_requests_total ")
         assert type_line == "# TYPE qr_cache_requests_total counter"
         assert samples == [
-            'qr_cache_requests_total{cache="images",result="hit"} 3',
-            'qr_cache_requests_total{cache="images",result="miss"} 1',
-            'qr_cache_requests_total{cache="statistics",result="hit"} 0',
-            'qr_cache_requests_total{cache="statistics",result="miss"} 0',
+            'qr_cache_requests_total{cache="images",result="hit"} 3.0',
+            'qr_cache_requests_total{cache="images",result="miss"} 1.0',
+            'qr_cache_requests_total{cache="statistics",result="hit"} 0.0',
+            'qr_cache_requests_total{cache="statistics",result="miss"} 0.0',
         ]
         assert response.text.endswith("\n")
 
