@@ -19,17 +19,18 @@ from workers.time_limits import ACTOR_SECONDS, time_limits
 log = get_logger()
 
 BATCH = 3_000
-"""Events, of which a scan has two or three. Bounded, because readers of the event log wait behind each batch."""
-ROUNDS = 100  # then let other messages of this worker have their turn
+"""Events, or visits. A scan has two or three events. Readers of the event log wait for the transaction of a batch."""
+ROUNDS = 100
+"""Batches per message. Then other messages of this worker process are handled."""
 MIN_SLICE_SCANS, MAX_SLICE_SCANS = 2_000, 10_000
-"""Scans in a slice of a rebuild: with fewer, the next one is longer, with more, shorter."""
+"""Scans in a slice of a rebuild. The next slice has more days after fewer scans, and fewer days after more."""
 MAX_DAYS = 64
 
 
 @actor_for(RollUp)
 @time_limits.limit(ACTOR_SECONDS)
 def roll_up() -> None:
-    """Fold whatever is new. Safe to run twice, also side by side: one folds, the others find the lock taken."""
+    """Add all unaggregated events and visits to the rollups. Safe to run twice and side by side: one has the lock."""
     for _ in range(ROUNDS):
         if not roll_up_batch() or worker_lifecycle.stopping.is_set():
             return
@@ -37,10 +38,11 @@ def roll_up() -> None:
 
 
 def roll_up_batch() -> bool:
-    """Fold a batch of each kind; whether there may be more."""
+    """Add a batch of events and a batch of visits to the rollups. Return whether there may be more."""
     time_limits.extend()
     with db.transaction() as conn:
-        conn.execute("SELECT set_config('synchronous_commit', 'off', true)")  # what a crash undoes is folded again
+        # A batch that a crash of PostgreSQL loses is added again, because its position is lost with it.
+        conn.execute("SELECT set_config('synchronous_commit', 'off', true)")
         if not event_log.try_lock_positions(conn):
             return False
         event_log_restore.restore_positions(conn)
@@ -52,9 +54,10 @@ def roll_up_batch() -> bool:
 
 
 def rebuild(subjects: RebuildTarget) -> int:
-    """Make these rollups anew, slice by slice; returns how many scans are in them."""
+    """Rebuild the rollups of these subjects, slice by slice. Return the number of scans in them."""
+    # Each slice subtracts the unaggregated events, so fewer of them make it faster.
     while roll_up_batch():
-        pass  # each slice has to separate what is unaggregated
+        pass
     span, total, end = 1, 0, FIRST_DAY
     while not worker_lifecycle.stopping.is_set():
         with db.connection() as conn:
@@ -62,15 +65,12 @@ def rebuild(subjects: RebuildTarget) -> int:
         if first is None:
             break
         end = min(first + timedelta(days=span), END_DAY)
-        found = _replace(subjects, first, end)
-        total += found
-        span = (
-            max(1, span // 2)
-            if found > MAX_SLICE_SCANS
-            else min(MAX_DAYS, 2 * span)
-            if found < MIN_SLICE_SCANS
-            else span
-        )
+        scans = _replace(subjects, first, end)
+        total += scans
+        if scans > MAX_SLICE_SCANS:
+            span = max(1, span // 2)
+        elif scans < MIN_SLICE_SCANS:
+            span = min(MAX_DAYS, 2 * span)
     with db.transaction() as conn:
         event_log.lock_positions(conn)
         rebuilding.delete_stale_players(conn, rebuilding.with_new_codes(conn, subjects))

@@ -1,4 +1,4 @@
-"""The broker as workers use it: set before any actor is imported, with consumers that are woken instead of polling.
+"""The broker of the workers, set before any actor is imported. Its consumers wait for wakeups instead of polling.
 
 Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. This one polls as rarely but listens
 on Redis pub/sub meanwhile, so a message is fetched within a millisecond. If the wakeup is lost, the poll finds it.
@@ -129,7 +129,7 @@ class WorkerLifecycle(Middleware):
         require_no_eviction()
         time_limits.enable()
         gc.collect()
-        # Imported objects stay for ever: looking through them in each collection took a sixth of judging.
+        # Imported objects are never freed. Scanning them in each collection took a sixth of the time of judging.
         gc.freeze()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:

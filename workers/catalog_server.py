@@ -37,13 +37,13 @@ MAX_REQUEST_BYTES = 64 * 1024
 
 
 class QuestCatalogService(quest_pb2_grpc.QuestServiceServicer):
-    """Answers from PostgreSQL, each time anew: clients cache."""
+    """Reads each response from PostgreSQL. Clients cache."""
 
     def GetQuestInfo(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestResponse:  # noqa: N802
         name = request.quest_name
         found: Any = None if "\x00" in name else _read(context, lambda conn: definitions.find(conn, name))
         if found is None:
-            context.abort(grpc.StatusCode.NOT_FOUND, "there is no quest of this name")
+            context.abort(grpc.StatusCode.NOT_FOUND, "quest not found")
         return _format(found)
 
     def GetAllQuests(self, request: Any, context: grpc.ServicerContext) -> quest_pb2.QuestListResponse:  # noqa: ARG002, N802
@@ -56,7 +56,7 @@ def _read(context: grpc.ServicerContext, read: Callable[[Conn], Any]) -> Any:
             return read(conn)
     except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
         log.warning("database_unavailable", error=str(error))
-        context.abort(grpc.StatusCode.UNAVAILABLE, "the catalog's database is not answering")
+        context.abort(grpc.StatusCode.UNAVAILABLE, "the database of the catalog is unavailable")
 
 
 def _format(found: CatalogQuest) -> quest_pb2.QuestResponse:
@@ -79,26 +79,28 @@ def _format(found: CatalogQuest) -> quest_pb2.QuestResponse:
 
 
 class TokenInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
-    """Asks for GRPC_TOKEN, of everybody but those who ask for the server's health."""
+    """Requires GRPC_TOKEN for every call except health checks."""
 
     def __init__(self, token: str) -> None:
         self._expected = f"Bearer {token}"
 
-        def refuse(_request: Any, context: grpc.ServicerContext) -> None:
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "a token is needed: authorization: Bearer <GRPC_TOKEN>")
+        def reject(_request: Any, context: grpc.ServicerContext) -> None:
+            context.abort(
+                grpc.StatusCode.UNAUTHENTICATED, "missing or wrong token: send authorization: Bearer <GRPC_TOKEN>"
+            )
 
-        self._refusal = grpc.unary_unary_rpc_method_handler(refuse)
+        self._rejection = grpc.unary_unary_rpc_method_handler(reject)
 
     def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
         given = str(dict(details.invocation_metadata).get("authorization", ""))
         is_health = details.method.startswith(f"/{health.SERVICE_NAME}/")
         if is_health or hmac.compare_digest(given.encode(), self._expected.encode()):
             return continuation(details)
-        return self._refusal
+        return self._rejection
 
 
 def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
-    """The server, its health, and the port that it will listen on."""
+    """Return the server, its health service, and the port on which it will listen."""
     token = settings().grpc_token
     server = grpc.server(
         futures.ThreadPoolExecutor(THREADS, thread_name_prefix="catalog"),
@@ -106,21 +108,21 @@ def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
         options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)),
     )
     quest_pb2_grpc.add_QuestServiceServicer_to_server(QuestCatalogService(), server)  # type: ignore[no-untyped-call]
-    well = health.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(well, server)
+    health_service = health.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     certificate, private = settings().grpc_cert_file, settings().grpc_key_file
     if certificate and private:
         credentials = grpc.ssl_server_credentials([(private.read_bytes(), certificate.read_bytes())])
-        return server, well, server.add_secure_port(address, credentials)
-    return server, well, server.add_insecure_port(address)
+        return server, health_service, server.add_secure_port(address, credentials)
+    return server, health_service, server.add_insecure_port(address)
 
 
 def serve() -> None:
     """Serve until SIGTERM or SIGINT, then finish the calls in progress."""
     stopping = stop_event()
     try:
-        server, well, port = make_server(settings().catalog_listen_address)
+        server, health_service, port = make_server(settings().catalog_listen_address)
     except RuntimeError as error:
         raise SystemExit(f"The catalog cannot listen on {settings().catalog_listen_address}: {error}") from None
     server.start()
@@ -138,14 +140,14 @@ def serve() -> None:
             log.warning("database_unavailable", error=str(error))
             status = health_pb2.HealthCheckResponse.NOT_SERVING
         for name in ("", SERVICE):
-            well.set(name, status)
+            health_service.set(name, status)
         stopping.wait(HEALTH_SECONDS)
-    well.enter_graceful_shutdown()
+    health_service.enter_graceful_shutdown()
     server.stop(GRACE_SECONDS).wait()
 
 
 def check(address: str) -> str:
-    """Ask the server that listens here for its health, as clients would: by their authority and their name for it."""
+    """Check the health of the server at this address, with the authority and the server name that clients use."""
     name, port = settings().grpc_server_url.rpartition(":")[0], address.rpartition(":")[2]
     here = address.replace("0.0.0.0:", "127.0.0.1:").replace("[::]:", "[::1]:")
     if settings().grpc_cert_file:
@@ -156,22 +158,22 @@ def check(address: str) -> str:
         channel = grpc.insecure_channel(here)
     with channel:
         try:
-            told = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
+            response = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
         except grpc.RpcError as error:
-            raise SystemExit(f"The catalog on port {port} does not answer: {error.details()}") from None
-    if told.status != health_pb2.HealthCheckResponse.SERVING:
-        raise SystemExit(f"The catalog on port {port} does not serve")
-    return f"The catalog on port {port} serves"
+            raise SystemExit(f"The catalog on port {port} is unreachable: {error.details()}") from None
+    if response.status != health_pb2.HealthCheckResponse.SERVING:
+        raise SystemExit(f"The catalog on port {port} is not serving")
+    return f"The catalog on port {port} is serving"
 
 
 def load_default_quests() -> bool:
-    """Fill an empty catalog with the shipped quests; one that has any is its operator's. Always True."""
+    """Load the default quests into an empty catalog. A catalog with quests is left unchanged. Return True."""
     with db.transaction() as conn:
         if definitions.is_empty(conn):
-            shipped = yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text())
-            for definition in shipped:
+            default_quests = yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text())
+            for definition in default_quests:
                 definitions.upsert(conn, definition)
-            log.info("default_quests_loaded", quests=len(shipped))
+            log.info("default_quests_loaded", quests=len(default_quests))
     return True
 
 

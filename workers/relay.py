@@ -1,7 +1,7 @@
-"""The relay: tails the event log and publishes what is new to Redis pub/sub, in commit order. One leads.
+"""The relay: reads the event log and publishes new events to Redis, in commit order. One process leads.
 
-PostgreSQL remembers how far it has come, so that a relay that dies takes nothing with it: the next one publishes on
-from the mark, perhaps repeating a little, which sockets know to skip.
+Its position is stored in PostgreSQL, so the next relay continues where a crashed one stopped. It may publish some
+events again, which WebSockets skip.
 """
 
 import threading
@@ -24,9 +24,12 @@ from shared.settings import settings
 log = get_logger()
 
 BATCH = 500
-IDLE_SECONDS = 1.0  # the slow poll, should a notification be lost
+LOG_START = LogPosition(0, 0)
+IDLE_SECONDS = 1.0
+"""The poll that finds events whose notification was lost."""
 STALL_CHECK_SECONDS = 1.0
-BLOCKED_POLL_SECONDS = 0.005  # while an older transaction still runs, and what came after it may not be read yet
+BLOCKED_POLL_SECONDS = 0.005
+"""While events wait for an older transaction that still runs."""
 CONSUMER = "relay"
 
 
@@ -47,12 +50,13 @@ def main() -> None:
 
 def publish_events(conn: Conn, stopping: threading.Event) -> None:
     """Publish events as they become readable, until `stopping` is set."""
+    # A position that a crash of PostgreSQL loses only repeats some events.
+    conn.execute("SET synchronous_commit = off")
     # LISTEN precedes the first read, so no event is missed.
-    conn.execute("SET synchronous_commit = off")  # a mark that is lost only repeats a little
     conn.execute("LISTEN qr_scan")
-    conn.execute(f"LISTEN {event_log.NOTIFY_CHANNEL}")
+    conn.execute("LISTEN events")
     heartbeat = Heartbeat(CONSUMER)
-    mark = LogPosition(0, 0)
+    position = LOG_START
     next_check = time.monotonic()
     while not stopping.is_set():
         heartbeat.beat()
@@ -61,22 +65,21 @@ def publish_events(conn: Conn, stopping: threading.Event) -> None:
             if stalled := db.terminate_stalled_transactions(conn, settings().scan_lease_seconds):
                 log.warning("stalled_transactions_terminated", count=stalled)
             event_log_restore.restore_positions(conn)
-            mark = event_log.load_position(conn, CONSUMER) or LogPosition(
-                0, 0
-            )  # who folds may have renumbered the log as well
-        batch = event_log.read(conn, mark, limit=BATCH)
+            # The rollups may have restored the log, too.
+            position = event_log.load_position(conn, CONSUMER) or LOG_START
+        batch = event_log.read(conn, position, limit=BATCH)
         if batch:
             publish(conn, batch, stopping, heartbeat)
             if stopping.is_set():
                 return
-            mark = batch[-1].position
-            event_log.save_position(conn, CONSUMER, mark)
+            position = batch[-1].position
+            event_log.save_position(conn, CONSUMER, position)
         if len(batch) < BATCH:
             wait(conn, BLOCKED_POLL_SECONDS if event_log.has_blocked_events(conn) else IDLE_SECONDS)
 
 
 def wait(conn: Conn, seconds: float) -> None:
-    """Sleep until a notification comes, and swallow those that came with it."""
+    """Wait for a notification, and discard those that arrived with it."""
     for _ in conn.notifies(timeout=seconds, stop_after=1):
         pass
 

@@ -1,1 +1,1 @@
-"""What was scanned, counted."""
+"""Statistics of scans and visits."""

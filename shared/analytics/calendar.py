@@ -1,4 +1,4 @@
-"""Days as people live them: which ones a period has, where they begin, and what hour it was. Pure."""
+"""Days in a time zone: the days of a period, when they start, and the offsets from UTC. Pure."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -17,12 +17,12 @@ DAY = timedelta(days=1)
 
 @cache
 def zone_names() -> frozenset[str]:
-    """The IANA time zones that are known here; those without a place are the machine's own, and none."""
+    """Return the names of the IANA time zones of this machine. `localtime` and `Factory` are not time zones."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 def time_zone(name: str) -> ZoneInfo:
-    """The time zone of this name, which is looked up before any file is. Raises ValueError."""
+    """Return the time zone of this name. Raises ValueError for an unknown name, before any file is opened."""
     if name not in zone_names():
         raise ValueError("must be an IANA time zone such as Europe/Amsterdam")
     return ZoneInfo(name)
@@ -33,17 +33,17 @@ def is_utc(name: str) -> bool:
 
 
 def period_days(period: Period, tz: tzinfo, now: datetime) -> list[date]:
-    """The days of a period, the last one today."""
+    """Return the days of a period. The last one is today."""
     today, n = now.astimezone(tz).date(), DAYS[period]
-    return [today - timedelta(days=n - 1 - place) for place in range(n)]
+    return [today - timedelta(days=n - 1 - index) for index in range(n)]
 
 
-def day_bounds(of: Sequence[date], tz: tzinfo) -> list[datetime]:
-    """When each of these successive days begins, and when the last one ends, in UTC.
+def day_bounds(days: Sequence[date], tz: tzinfo) -> list[datetime]:
+    """Return the start of each of these successive days, and the end of the last one, in UTC.
 
-    Where clocks skip midnight the day begins as they do; where it comes twice, the first time.
+    If clocks skip midnight, the day starts after the skipped time. If midnight occurs twice, it starts at the first.
     """
-    return [_start(day, tz) for day in (*of, of[-1] + DAY)]
+    return [_start(day, tz) for day in (*days, days[-1] + DAY)]
 
 
 def _start(day: date, tz: tzinfo) -> datetime:
@@ -51,19 +51,19 @@ def _start(day: date, tz: tzinfo) -> datetime:
 
 
 def utc_offsets(tz: tzinfo, since: datetime, until: datetime) -> list[tuple[datetime, timedelta]]:
-    """Return the offsets from UTC between two times in UTC, each with its start. Changes are found to 15 minutes.
+    """Return the offsets from UTC between two times in UTC, each with its start, to 15 minutes.
 
-    Of two changes within a day, which no zone has, only the second would be found.
+    No time zone has two changes within a day.
     """
-    found = [(since, _offset(tz, since))]
+    offsets = [(since, _offset(tz, since))]
     steps = max(0, -((since - until) // DAY))
     for n in range(steps):
         before, after = since + n * DAY, min(since + (n + 1) * DAY, until)
-        if _offset(tz, after) != found[-1][1]:
-            quarters = range(int((after - before) / BUCKET) + 2)
-            place = bisect_left(quarters, True, key=lambda k: _offset(tz, before + k * BUCKET) != found[-1][1])
-            found.append((before + place * BUCKET, _offset(tz, after)))
-    return found
+        if _offset(tz, after) != offsets[-1][1]:
+            buckets = range(int((after - before) / BUCKET) + 2)
+            index = bisect_left(buckets, True, key=lambda k: _offset(tz, before + k * BUCKET) != offsets[-1][1])
+            offsets.append((before + index * BUCKET, _offset(tz, after)))
+    return offsets
 
 
 def _offset(tz: tzinfo, at: datetime) -> timedelta:

@@ -20,7 +20,7 @@ from shared.infra.event_log import ROLLUPS, VISITS
 
 @dataclass(frozen=True)
 class RebuildTarget:
-    """Whose rollups are made anew: an organization's with those of all its codes, or one code's."""
+    """The subjects whose rollups are rebuilt: an organization with all its codes, or one code."""
 
     org_id: UUID
     code_ids: list[UUID]
@@ -32,31 +32,35 @@ class RebuildTarget:
 
 
 def organizations(conn: Conn) -> list[UUID]:
+    """Return the ids of all organizations."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute("SELECT id FROM organizations ORDER BY id").fetchall()
 
 
 def of_organization(conn: Conn, org_id: UUID) -> RebuildTarget:
-    """With the codes that were removed: their scans still count."""
+    """Return the organization with all its codes. Deleted codes are included, because their scans still count."""
     with conn.cursor(row_factory=scalar_row) as cursor:
-        codes = cursor.execute("SELECT id FROM qr_codes WHERE org_id = %s ORDER BY id", (org_id,)).fetchall()
+        codes = cursor.execute(
+            "SELECT id FROM qr_codes WHERE org_id = %(org_id)s ORDER BY id", {"org_id": org_id}
+        ).fetchall()
     return RebuildTarget(org_id, codes, with_org=True)
 
 
 def with_new_codes(conn: Conn, subjects: RebuildTarget) -> RebuildTarget:
-    """With the codes that were made since. Read under the lock: what they were scanned by then is in the organization's
-    rollups, which a slice without them would replace."""
+    """Return the target with the codes that were created since. The caller holds the lock on log positions."""
+    # The organization's rollups already have the scans of new codes. A slice without these codes would replace them.
     return of_organization(conn, subjects.org_id) if subjects.with_org else subjects
 
 
 def for_code(conn: Conn, code_id: UUID) -> RebuildTarget | None:
-    row = conn.execute("SELECT org_id FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
+    """Return the target for one code, or None if it does not exist."""
+    row = conn.execute("SELECT org_id FROM qr_codes WHERE id = %(id)s", {"id": code_id}).fetchone()
     return RebuildTarget(row[0], [code_id], with_org=False) if row else None
 
 
 def next_day(conn: Conn, subjects: RebuildTarget, since: date) -> date | None:
-    """The first UTC day from `since` on for which there is a scan, a visit or a rollup."""
-    found: date | None = exactly_one(
+    """Return the first UTC day from `since` on that has a scan, a visit or a rollup, or None."""
+    day: date | None = exactly_one(
         conn.execute(
             """
             SELECT least(
@@ -73,7 +77,41 @@ def next_day(conn: Conn, subjects: RebuildTarget, since: date) -> date | None:
             _parameters(subjects, since, END_DAY),
         )
     )[0]
-    return found
+    return day
+
+
+# `unaggregated` has the status that each scan had at the log position: null if it was not settled.
+REBUILD_SCANS = (
+    """
+    WITH unaggregated AS MATERIALIZED (
+        SELECT DISTINCT ON (1) data ->> 'scan_id' AS scan_id, data ->> 'previous_status' AS previous_status
+        FROM events
+        WHERE org_id = %(org)s AND type = 'scan_result' AND (xid, id) > (%(xid)s::text::xid8, %(id)s)
+        ORDER BY 1, xid, id
+    ), facts AS (
+        SELECT s.qr_code_id AS code_id, %(org)s::uuid AS org_id, s.player_id, s.scan_time,
+               coalesce(s.device, 'other') AS device, s.reason,
+               CASE WHEN u.scan_id IS NULL THEN s.status ELSE u.previous_status END AS status,
+               NULL AS previous_status
+        FROM player_scans s LEFT JOIN unaggregated u ON u.scan_id = s.id::text
+        WHERE s.qr_code_id = ANY(%(codes)s) AND s.scan_time >= %(since)s AND s.scan_time < %(until)s
+          AND s.status <> 'pending' AND (u.scan_id IS NULL OR u.previous_status IS NOT NULL)
+    ), deltas AS MATERIALIZED ("""
+    + SCAN_DELTAS
+    + " WHERE subject_id = ANY(%(ids)s)), "
+    + ADD_SCANS
+)
+REBUILD_VISITS = (
+    """
+    WITH new_visits AS (
+        SELECT qr_code_id, at, device FROM visits
+        WHERE qr_code_id = ANY(%(codes)s) AND at >= %(since)s AND at < %(until)s
+          AND (xid, id) <= (%(xid)s::text::xid8, %(id)s)
+    ), deltas AS MATERIALIZED ("""
+    + VISIT_DELTAS
+    + " WHERE subject_id = ANY(%(ids)s)), "
+    + ADD_VISITS
+)
 
 
 def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> int:
@@ -81,81 +119,76 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
 
     The caller holds the lock, and commits.
     """
-    given = _parameters(subjects, first, end)
-    mark = event_log.load_position(conn, ROLLUPS) or LOG_START
-    for table in ("scan_rollup_15m", "scan_rollup_daily", "scan_rollup_daily_reasons", "scan_daily_players"):
-        _clear(conn, table, given)
-    conn.execute(
-        f"""
-        WITH unfolded AS MATERIALIZED (  -- what each scan was at the mark: null, not settled
-            SELECT DISTINCT ON (1) data ->> 'scan_id' AS scan_id, data ->> 'previous_status' AS previous_status
-            FROM events
-            WHERE org_id = %(org)s AND type = 'scan_result' AND (xid, id) > (%(xid)s::text::xid8, %(id)s)
-            ORDER BY 1, xid, id
-        ), facts AS (
-            SELECT s.qr_code_id AS code_id, %(org)s::uuid AS org_id, s.player_id, s.scan_time,
-                   coalesce(s.device, 'other') AS device, s.reason,
-                   CASE WHEN u.scan_id IS NULL THEN s.status ELSE u.previous_status END AS status,
-                   NULL AS previous_status
-            FROM player_scans s LEFT JOIN unfolded u ON u.scan_id = s.id::text
-            WHERE s.qr_code_id = ANY(%(codes)s) AND s.scan_time >= %(since)s AND s.scan_time < %(until)s
-              AND s.status <> 'pending' AND (u.scan_id IS NULL OR u.previous_status IS NOT NULL)
-        ), deltas AS MATERIALIZED ({SCAN_DELTAS} WHERE subject_id = ANY(%(ids)s)), {ADD_SCANS}
-        """,  # noqa: S608 - put together from constants
-        given | {"xid": str(mark.xid), "id": mark.id},
-    )
+    params = _parameters(subjects, first, end)
+    position = event_log.load_position(conn, ROLLUPS) or LOG_START
+    _delete_scan_rollups(conn, params)
+    conn.execute(REBUILD_SCANS, params | {"xid": str(position.xid), "id": position.id})
     row = exactly_one(
         conn.execute(
             """
             SELECT coalesce(sum(count), 0) FROM scan_rollup_daily
             WHERE subject_id = ANY(%(codes)s) AND day >= %(day)s AND day < %(end)s
             """,
-            given,
+            params,
         )
     )
     return int(row[0])
 
 
 def rebuild_visits(conn: Conn, subjects: RebuildTarget, first: date, end: date) -> None:
-    """Do the same for visits, except on days whose visits were purged: there only the rollups are left."""
-    forgotten: date | None = exactly_one(conn.execute("SELECT max(purged_before) FROM visit_purges"))[0]
-    first = max(first, forgotten) if forgotten else first
+    """Do the same for visits. Skip the days whose visits were purged: only their rollups are left."""
+    purged_before: date | None = exactly_one(conn.execute("SELECT max(purged_before) FROM visit_purges"))[0]
+    first = max(first, purged_before) if purged_before else first
     if first >= end:
         return
-    given = _parameters(subjects, first, end)
-    mark = event_log.load_position(conn, VISITS) or LOG_START
-    for table in ("visit_rollup_15m", "visit_rollup_daily"):
-        _clear(conn, table, given)
-    conn.execute(
-        f"""
-        WITH new_visits AS (
-            SELECT qr_code_id, at, device FROM visits
-            WHERE qr_code_id = ANY(%(codes)s) AND at >= %(since)s AND at < %(until)s
-              AND (xid, id) <= (%(xid)s::text::xid8, %(id)s)
-        ), deltas AS MATERIALIZED ({VISIT_DELTAS} WHERE subject_id = ANY(%(ids)s)), {ADD_VISITS}
-        """,  # noqa: S608 - put together from constants
-        given | {"xid": str(mark.xid), "id": mark.id},
-    )
+    params = _parameters(subjects, first, end)
+    position = event_log.load_position(conn, VISITS) or LOG_START
+    _delete_visit_rollups(conn, params)
+    conn.execute(REBUILD_VISITS, params | {"xid": str(position.xid), "id": position.id})
 
 
 def delete_stale_players(conn: Conn, subjects: RebuildTarget) -> None:
-    """Take away players of no day. The caller holds the lock, and has replaced every slice."""
+    """Delete all-time players without a day. The caller holds the lock, and has replaced every slice."""
     conn.execute(
         """
         DELETE FROM scan_all_time_players e USING (
             SELECT subject_id, player_id FROM scan_all_time_players WHERE subject_id = ANY(%(ids)s)
-            EXCEPT SELECT subject_id, player_id FROM scan_daily_players WHERE subject_id = ANY(%(ids)s)) strangers
-        WHERE e.subject_id = strangers.subject_id AND e.player_id = strangers.player_id
+            EXCEPT
+            SELECT subject_id, player_id FROM scan_daily_players WHERE subject_id = ANY(%(ids)s)
+        ) stale_players
+        WHERE e.subject_id = stale_players.subject_id AND e.player_id = stale_players.player_id
         """,
         {"ids": subjects.ids},
     )
 
 
-def _clear(conn: Conn, table: str, given: dict[str, Any]) -> None:
-    """Days are whole quarters of an hour, so a slice has the same quarters as days."""
-    buckets, days = "at >= %(since)s AND at < %(until)s", "day >= %(day)s AND day < %(end)s"
-    which = buckets if table.endswith("_15m") else days
-    conn.execute(f"DELETE FROM {table} WHERE subject_id = ANY(%(ids)s) AND {which}", given)  # noqa: S608 - names from the source code
+def _delete_scan_rollups(conn: Conn, params: dict[str, Any]) -> None:
+    # A day is a whole number of buckets, so a slice has the same buckets as days.
+    conn.execute(
+        """
+        WITH deleted_buckets AS (
+            DELETE FROM scan_rollup_15m WHERE subject_id = ANY(%(ids)s) AND at >= %(since)s AND at < %(until)s
+        ), deleted_days AS (
+            DELETE FROM scan_rollup_daily WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s AND day < %(end)s
+        ), deleted_reasons AS (
+            DELETE FROM scan_rollup_daily_reasons WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s AND day < %(end)s
+        )
+        DELETE FROM scan_daily_players WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s AND day < %(end)s
+        """,
+        params,
+    )
+
+
+def _delete_visit_rollups(conn: Conn, params: dict[str, Any]) -> None:
+    conn.execute(
+        """
+        WITH deleted_buckets AS (
+            DELETE FROM visit_rollup_15m WHERE subject_id = ANY(%(ids)s) AND at >= %(since)s AND at < %(until)s
+        )
+        DELETE FROM visit_rollup_daily WHERE subject_id = ANY(%(ids)s) AND day >= %(day)s AND day < %(end)s
+        """,
+        params,
+    )
 
 
 def _parameters(subjects: RebuildTarget, first: date, end: date) -> dict[str, Any]:

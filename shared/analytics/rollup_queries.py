@@ -1,29 +1,31 @@
-"""What is counted, as SQL: facts (an event, a settled scan, a visit) become deltas, and deltas are added to rollups.
+"""SQL that counts: facts (an event, a settled scan, a visit) become deltas, and deltas are added to rollups.
 
-Rollup, rebuild and the counts of unaggregated events use the same SQL, so they cannot count differently.
+Rollup, rebuild and the counts of unaggregated events use the same constants, so they cannot count differently.
 
 - A scan counts once it is settled, at the time it happened, whatever its verdict.
 - `success`, `held` and `annulled` follow what staff decide: a correction subtracts the old status and adds the new one.
 - The reasons are those of failures, which are final.
-- A scan that was too late counts at the time that its client reported, and is neither the first nor the last.
+- A scan that was too late counts at the time that its client reported. It is neither the first nor the last scan.
 - A scan counts for its code and for the code's organization: its subjects. One without a code is not counted.
 """
 
 from datetime import date
 
 FIRST_DAY, END_DAY = date(2, 1, 1), date(9998, 1, 1)
-"""Days that every time zone can represent. A row that was inserted by hand may be outside, and is not counted."""
+"""The days that are counted, as in EVENT_FACTS. Every time zone can represent them. Only rows that were inserted by
+hand are outside."""
 
-EVENT_FACTS = f"""
+EVENT_FACTS = """
     SELECT q.id AS code_id, q.org_id, s.player_id, s.scan_time, coalesce(s.device, 'other') AS device, s.reason,
            e.data ->> 'status' AS status, e.data ->> 'previous_status' AS previous_status
     FROM scan_events e
     JOIN player_scans s
-        ON s.id = CASE WHEN e.data ->> 'scan_id' ~ '^[0-9a-f-]{{36}}$' THEN (e.data ->> 'scan_id')::uuid END
+        ON s.id = CASE WHEN e.data ->> 'scan_id' ~ '^[0-9a-f-]{36}$' THEN (e.data ->> 'scan_id')::uuid END
     JOIN qr_codes q ON q.id = s.qr_code_id
-    WHERE e.type = 'scan_result' AND s.scan_time >= '{FIRST_DAY}Z' AND s.scan_time < '{END_DAY}Z'
-"""  # noqa: S608 - two constants
-"""Of the events in `scan_events`. What an event does not say is in the scan, and does not change once it is settled."""
+    WHERE e.type = 'scan_result' AND s.scan_time >= '0002-01-01Z' AND s.scan_time < '9998-01-01Z'
+"""
+"""The facts of `scan_events`. Columns that are not in the event come from the scan, where they never change after it is
+settled."""
 
 SCAN_DELTAS = """
     SELECT subject_id, player_id, scan_time, (scan_time AT TIME ZONE 'UTC')::date AS day,
@@ -90,7 +92,7 @@ ADD_SCANS = """
         desktop = r.desktop + EXCLUDED.desktop, other = r.other + EXCLUDED.other,
         first_at = least(r.first_at, EXCLUDED.first_at), last_at = greatest(r.last_at, EXCLUDED.last_at)
 """
-"""Adds `deltas` to the rollups: one upsert a row, however many scans it stands for."""
+"""Adds `deltas` to the rollups: one upsert per row, independent of the number of scans in it."""
 
 ADD_VISITS = """
     buckets AS (

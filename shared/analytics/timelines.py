@@ -1,7 +1,7 @@
-"""Timelines in PostgreSQL: successive days, each with its counts, also without scans. One statement, one snapshot.
+"""Timelines in PostgreSQL: successive days with their counts, including days without scans, in one statement.
 
-A year is 365 rows of `scan_rollup_daily`, however many scans they count. In another time zone than UTC, it is also
-the rows of `scan_rollup_15m` between the midnights there and in UTC.
+A year reads 365 rows of `scan_rollup_daily`. In another time zone than UTC, it also reads the rows of
+`scan_rollup_15m` between the midnights there and in UTC.
 """
 
 from collections.abc import Iterator, Sequence
@@ -30,13 +30,16 @@ class Timeline:
         return zip(self.days, self.count, self.success, self.unique_players, self.visits, strict=True)
 
 
-IN_UTC = f"""
-    {UNAGGREGATED}
+IN_UTC = (
+    UNAGGREGATED
+    + """
     SELECT array_agg(coalesce(r.count, 0) + coalesce(t.count, 0) ORDER BY n),
            array_agg(coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
            array_agg(coalesce(r.unique_players, 0) + coalesce(t.unique_players, 0) ORDER BY n),
            array_agg(coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
-           {AS_OF}
+           """
+    + AS_OF
+    + """
     FROM generate_series(0, %(days)s - 1) n
     CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
     LEFT JOIN (
@@ -53,10 +56,14 @@ IN_UTC = f"""
                ) AS unique_players
         FROM deltas GROUP BY day) t USING (day)
     LEFT JOIN (SELECT day, sum(count) AS count FROM visit_deltas GROUP BY day) w USING (day)
-"""  # noqa: S608 - put together from constants
+"""
+)
 
-IN_A_ZONE = f"""
-    {UNAGGREGATED}, edges AS MATERIALIZED (
+# A day in a time zone is the UTC day of the same date, without the scans before it starts, and with those from the end
+# of the UTC day until it ends. Only the buckets between the two midnights are read, not those of the whole year.
+IN_TIME_ZONE = (
+    UNAGGREGATED
+    + """, edges AS MATERIALIZED (
         SELECT n, sign * q.count AS count, sign * q.success AS success, sign * v.count AS visits
         FROM generate_series(0, %(days)s) n
         CROSS JOIN LATERAL (
@@ -78,7 +85,9 @@ IN_A_ZONE = f"""
            array_agg(s.success + coalesce(r.success, 0) + coalesce(t.success, 0) ORDER BY n),
            array_agg(NULL::integer ORDER BY n),
            array_agg(s.visits + coalesce(v.count, 0) + coalesce(w.count, 0) ORDER BY n),
-           {AS_OF}
+           """
+    + AS_OF
+    + """
     FROM shifts s
     CROSS JOIN LATERAL (SELECT %(first)s::date + n) d (day)
     LEFT JOIN (
@@ -95,22 +104,22 @@ IN_A_ZONE = f"""
         SELECT width_bucket(floor(extract(epoch FROM at))::bigint, %(starts)s::bigint[]) - 1 AS n, sum(count) AS count
         FROM visit_deltas GROUP BY 1) w USING (n)
     WHERE n < %(days)s
-"""  # noqa: S608 - put together from constants
-"""A day there is the UTC day of the same date, less what comes before it begins there, and with what comes after it has
-ended: the quarters between the two midnights, not those of the whole year."""
+"""
+)
 
 
 def timeline(conn: Conn, subject: RollupSubject, period: Period, tz: str, now: datetime) -> Timeline:
-    """The days of a period that ends today, by the clocks of a time zone that exists."""
-    found = time_zone(tz)
-    of = period_days(period, found, now)
-    given = subject.parameters() | {"first": of[0], "days": len(of)}
-    with conn.cursor(row_factory=args_row(lambda *counted: Timeline(of, *counted))) as cursor:
+    """Return the days of a period that ends today. `tz` is the name of an existing time zone."""
+    zone = time_zone(tz)
+    days = period_days(period, zone, now)
+    params = subject.parameters() | {"first": days[0], "days": len(days)}
+    with conn.cursor(row_factory=args_row(lambda *counts: Timeline(days, *counts))) as cursor:
         if is_utc(tz):
-            return exactly_one(cursor.execute(IN_UTC, given))
-        seconds = (str(int(start.timestamp())) for start in day_bounds(of, found))
-        given["starts"] = f"{{{','.join(seconds)}}}"  # as text: to write an array of times takes longer than to answer
+            return exactly_one(cursor.execute(IN_UTC, params))
+        seconds = (str(int(start.timestamp())) for start in day_bounds(days, zone))
+        # As text: adapting an array of times takes longer than the statement.
+        params["starts"] = f"{{{','.join(seconds)}}}"
         with conn.pipeline(), conn.transaction():
-            # PostgreSQL cannot know how short each look is, thinks of a long query, and would compile it first.
+            # PostgreSQL overestimates the cost, and would compile the statement first.
             conn.execute("SET LOCAL jit = off")
-            return exactly_one(cursor.execute(IN_A_ZONE, given))
+            return exactly_one(cursor.execute(IN_TIME_ZONE, params))

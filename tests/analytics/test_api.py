@@ -67,7 +67,7 @@ def test_incomplete_counts_are_cached_for_seconds(
     """Too many events are unaggregated, so they are not counted."""
     scan_all(conn, staff)
     with monkeypatch.context() as few:
-        few.setattr(unaggregated, "LONGEST", 3)
+        few.setattr(unaggregated, "MAX_UNAGGREGATED", 3)
         assert stats()["scans"]["success"] == 0
     (entry,) = redis_client().keys(f"*statistics:{staff.org_id}*")
     assert 0 < redis_client().ttl(entry) <= cache.SHORT_LIVED_TTL_SECONDS

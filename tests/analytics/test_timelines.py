@@ -115,7 +115,7 @@ def test_a_tail_that_is_too_long_is_left_out_and_as_of_says_so(
     player = make_player(conn)
     settle(conn, player, code, at=now)
     roll_up()
-    monkeypatch.setattr(unaggregated, "LONGEST", 4)  # each scan has an event, and another once it is settled
+    monkeypatch.setattr(unaggregated, "MAX_UNAGGREGATED", 4)  # each scan has an event, and another once it is settled
     for _ in range(2):
         settle(conn, player, code, at=now)
     told = ask(tz=tz)

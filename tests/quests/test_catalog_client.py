@@ -325,7 +325,7 @@ def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path
         set_settings(grpc_server_url=f"localhost:{port}", grpc_tls=True, grpc_ca_file=cert, grpc_deadline_seconds=10)
         assert catalog_client.get_quest("sign-up").streak == 1
         well.set("", SERVING)
-        assert check(f"127.0.0.1:{port}").endswith("serves")
+        assert check(f"127.0.0.1:{port}").endswith("is serving")
         set_settings(grpc_tls=False, grpc_deadline_seconds=1)
         client().flushall()
         with pytest.raises(CatalogUnavailable):

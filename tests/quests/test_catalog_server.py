@@ -167,12 +167,12 @@ def test_the_check_of_a_container(
     serving.start()
     well.set("", health_pb2.HealthCheckResponse.SERVING)
     server.main(["check"])
-    assert capsys.readouterr().out == f"The catalog on port {port} serves\n"
+    assert capsys.readouterr().out == f"The catalog on port {port} is serving\n"
     well.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
-    with pytest.raises(SystemExit, match="does not serve"):
+    with pytest.raises(SystemExit, match="is not serving"):
         server.main(["check"])
     serving.stop(None).wait()
-    with pytest.raises(SystemExit, match="does not answer"):
+    with pytest.raises(SystemExit, match="is unreachable"):
         server.main(["check"])
 
 

@@ -25,21 +25,8 @@ DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
 }
 """By what is found and where."""
 
-OURS = "a name that is written down in the module's only callers"
 SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/accounts/export.py", "section.page"): "of a Section, all of which are constants of the module",
-    ("shared/analytics/rollup.py", "date(2, 1, 1)"): "a constant",
-    ("shared/analytics/rollup.py", "date(9998, 1, 1)"): "a constant",
-    ("shared/analytics/rollup.py", "log"): "`events` or `visits`: a Literal",
-    ("shared/analytics/rebuild.py", "table"): OURS,
-    ("shared/analytics/statistics.py", "_position_sql(ROLLUPS)"): "the name of a reader, a constant",
-    ("shared/analytics/statistics.py", "_position_sql(VISITS)"): "the name of a reader, a constant",
-    ("shared/analytics/statistics.py", "date(2, 1, 1)"): "a constant",
-    ("shared/analytics/statistics.py", "date(9998, 1, 1)"): "a constant",
-    ("shared/analytics/timelines.py", "_position_sql(ROLLUPS)"): "the name of a reader, a constant",
-    ("shared/analytics/timelines.py", "_position_sql(VISITS)"): "the name of a reader, a constant",
-    ("shared/analytics/timelines.py", "date(2, 1, 1)"): "a constant",
-    ("shared/analytics/timelines.py", "date(9998, 1, 1)"): "a constant",
     **{
         ("shared/infra/leases.py", f"_statement({name}, table)"): "composed from the constants of a LeasedTable"
         for name in (
