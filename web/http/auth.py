@@ -42,7 +42,7 @@ class Requirement:
     only_if_setting: str | None = None
     """Name of the setting that turns the requirement on."""
     allows_signed_link: bool = False
-    """Whether a signed link replaces credentials. The view verifies the signature."""
+    """True if a signed link replaces credentials. The view verifies the signature."""
 
 
 def _with_requirement(requirement: Requirement) -> Callable[[View], View]:
@@ -233,7 +233,7 @@ def parse_id(text: str) -> UUID:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Check the access of every request from here on. Raises SettingsError if an external key file is unusable."""
+    """Check the access of every request. Raise SettingsError if an external key file is unusable."""
     app.config.update(
         JWT_SECRET_KEY=key_for("session tokens", settings),
         JWT_ALGORITHM=ALGORITHM,

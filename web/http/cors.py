@@ -1,6 +1,6 @@
 """Cross-origin requests (the Fetch standard, 3.2): only origins on the allow-list can call the API.
 
-This module replaces flask-cors, which takes an origin with brackets for a pattern, ignores case, sends `Vary: Origin`
+This module replaces flask-cors, which treats an origin with brackets as a pattern, ignores case, sends `Vary: Origin`
 only for two origins or more, and answers a rejected preflight with 200.
 """
 

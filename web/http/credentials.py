@@ -72,7 +72,7 @@ def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
         caller = _own_token(_bearer(), "refresh" if refresh else "access")
     except Unauthenticated:
         return None
-    # The session, because a stolen refresh token is used beside the player's own session.
+    # By session: requests with a stolen refresh token do not count for the player's other sessions.
     return caller.session_id if refresh else caller.player_id
 
 

@@ -38,7 +38,7 @@ class KeyFile:
         self._keys = self._read()
 
     def keys(self) -> KeySet:
-        """Return the keys in the file. While it is missing or invalid, return the last valid keys, and log it once."""
+        """Return the keys in the file. While it is missing or invalid, log it once and return the last valid keys."""
         try:
             version = self._stat()
         except OSError:
@@ -84,7 +84,7 @@ class ExternalIssuer:
         return identity
 
 
-# Cached by token, as Waymark's own tokens are. New keys are a new set, and so a new entry.
+# Cached by token, as Waymark's own tokens are. Changed keys are a new set, so they never match an old entry.
 _is_from_issuer = lru_cache(maxsize=4_096)(external_tokens.is_from_issuer)
 _verified = lru_cache(maxsize=4_096)(verify)
 

@@ -56,7 +56,7 @@ def slots(n: int) -> SimpleQueue[None]:
 class SlotBoundIterator(Iterator[Piece], Generic[Piece]):
     """A response body that holds a download slot until it is exhausted, closed or garbage collected.
 
-    Raises TooManyDownloads, before `begin` is called, if no slot is free.
+    Raise TooManyDownloads, before `begin` is called, if no slot is free.
     """
 
     def __init__(self, begin: Callable[[], Iterator[Piece]]) -> None:
@@ -102,8 +102,8 @@ class ByteRange(NamedTuple):
 def parse_range(header: str | None, size: int) -> ByteRange | None:
     """Return the single range of a Range header.
 
-    Return None for the whole file: if the header is missing, malformed, of another unit, or has several ranges, to
-    which a server may send everything. Raises ValueError, with the Content-Range, if the file has no byte of the range.
+    Return None for the whole file: if the header is missing, malformed, of another unit, or has several ranges, which
+    a server may ignore. Raise ValueError, with the Content-Range, if the file has no byte of the range.
     """
     if EMPTY_SUFFIX_RANGE.fullmatch(header or ""):
         raise ValueError(f"bytes */{size}")

@@ -55,13 +55,13 @@ def idempotency_key() -> str | None:
 
 def request_digest() -> bytes:
     """Return a digest that is equal for a retry and differs for another request."""
-    # An upload was spooled to a file: its digest was computed on the way.
+    # The upload was spooled to a file, and its digest computed meanwhile.
     if spooled_digest := g.get("body_digest"):
         body = spooled_digest
     else:
         body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)
     content = f"{request.method} {request.full_path}\n{body}"
-    # Keyed, because bodies may contain passwords, which a plain hash would leave open to guessing.
+    # Keyed, because bodies may contain passwords, which could be guessed from a plain hash.
     return hmac.digest(key_for("request digests", current_settings()), content.encode("utf-8", "replace"), sha256)
 
 
@@ -71,7 +71,7 @@ def idempotent(view: View) -> View:
 
 
 def idempotent_secret(view: View) -> View:
-    """Do as `idempotent` for a view whose response contains a secret: the response is stored encrypted."""
+    """Make a view honor Idempotency-Key if its response contains a secret. The response is stored encrypted."""
     return _idempotent(view, encrypted=True)
 
 
@@ -92,7 +92,7 @@ def documents_idempotency_key(view: View, form: dict[str, Any] = KEY_SCHEMA) -> 
 def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None, *, encrypted: bool = False) -> Response:
     """Return the response stored under the request's key, or run `create` and store its response.
 
-    Without a key, run `create`. `owner` is the caller whose keys they are; `key` replaces the request's own key.
+    Without a key, run `create`. The key is unique per `owner`, the caller. `key` replaces the request's own key.
     An `encrypted` response can be read with the installation's secret only.
 
     Raise IdempotencyKeyInUse while the first request runs, and IdempotencyKeyReused if its body or path was another.

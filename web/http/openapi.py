@@ -34,7 +34,7 @@ from web.http.rate_limits import UNLIMITED_ENDPOINTS
 
 
 def specification(app: OpenAPI) -> dict[str, Any]:
-    """Return the OpenAPI document: what the framework knows of the views, completed. It is built once."""
+    """Return the OpenAPI document: the framework's, completed from the requirements of the views. It is built once."""
     if "specification" not in app.extensions:
         app.openapi_version = "3.1.0"
         spec = app.api_doc
@@ -155,7 +155,7 @@ def _problem_example(status: str) -> dict[str, Any]:
 
 
 def _socket(path: str, summary: str, description: str) -> dict[str, Any]:
-    """Return the request that opens a WebSocket, for which OpenAPI has no terms of its own."""
+    """Return the operation that opens a WebSocket, as a GET request. OpenAPI cannot describe WebSockets."""
     name = path[path.index("{") + 1 : path.index("}")]
     return {
         "operationId": f"socket_{name}",

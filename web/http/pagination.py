@@ -36,7 +36,7 @@ def encode_cursor(*parts: str) -> str:
 
 
 def decode_cursor(text: str, n: int) -> tuple[str, ...]:
-    """Return the `n` parts of a cursor. The caller checks what they mean. Raises InvalidCursor."""
+    """Return the `n` parts of a cursor. The caller validates them. Raise InvalidCursor."""
     try:
         parts = json.loads(b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
@@ -47,7 +47,7 @@ def decode_cursor(text: str, n: int) -> tuple[str, ...]:
 
 
 def decode_id(cursor: str | None) -> UUID | None:
-    """Return the id in a cursor of one id, or None for the first page. Raises InvalidCursor."""
+    """Return the id in a cursor of one id, or None for the first page. Raise InvalidCursor."""
     if cursor is None:
         return None
     (text,) = decode_cursor(cursor, 1)

@@ -24,7 +24,7 @@ def init_app(app: Flask, trusted_proxies: int) -> None:
 
 def _with_scheme(app: "WSGIApplication", trusted_proxies: int) -> "WSGIApplication":
     # Some proxies append to X-Forwarded-Proto, as all do to X-Forwarded-For. Most replace it, which leaves fewer
-    # entries than proxies, the first of them from a trusted one. ProxyFix would ignore a header that short.
+    # entries than proxies, and the first is from a trusted proxy. ProxyFix would ignore such a short header.
     def run(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         schemes = [entry.strip() for entry in environ.get("HTTP_X_FORWARDED_PROTO", "").split(",")]
         scheme = schemes[-min(trusted_proxies, len(schemes))]

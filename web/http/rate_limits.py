@@ -74,7 +74,7 @@ KNOWN_API_KEYS = "waymark_known_api_keys"
 
 @dataclass(frozen=True)
 class RateLimitKeys:
-    """What a request counts for: a limit, and the player, API key, session or address."""
+    """A limit, and the player, API key, session or address that a request counts for."""
 
     limit: LimitName
     key: str
@@ -82,7 +82,7 @@ class RateLimitKeys:
 
 
 def init_app(app: Flask, *, is_enabled: bool, max_connections: int) -> None:
-    """Check limits before each request from here on, and report them in headers.
+    """Check limits before each request, and report them in headers.
 
     Hooks that were registered earlier run for rejected requests too.
     """
@@ -174,7 +174,7 @@ def _digest(text: str) -> bytes:
 
 
 def _attempted_username() -> str | None:
-    """Return a digest of the username in the body, in its normal form. It need not exist."""
+    """Return a digest of the username in the body, in its normal form. The player need not exist."""
     try:
         body = request.get_json(silent=True)
     except (Invalid, RequestEntityTooLarge):  # reported when the body is validated

@@ -1,4 +1,4 @@
-"""What every request passes besides authentication: its id, the limits of its body, and the access log."""
+"""Request ids, limits of request bodies, and the access log."""
 
 import re
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def serialize_requests(view: View) -> View:
 
 
 def register_serialized_routes(app: Flask) -> None:
-    """Publish the methods and paths of the serialized routes to the server. Call it after the last route."""
+    """Publish the methods and paths of the serialized routes to the server. Call it after every route is registered."""
     app.extensions[SERIALIZED_ROUTES] = {
         (method, rule.rule)
         for rule in app.url_map.iter_rules()

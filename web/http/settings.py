@@ -1,4 +1,4 @@
-"""The settings of the current application. create_app() reads them; no other module of web does."""
+"""The settings of the current application. Only create_app() reads them from the environment."""
 
 from typing import cast
 

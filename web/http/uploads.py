@@ -16,7 +16,7 @@ READ_SIZE = 64 * 1024
 def spooled_body() -> Iterator[BinaryIO]:
     """Yield the body as a file, at its start. A body over 256 KiB is on disk. The file is deleted on exit.
 
-    Raises RequestEntityTooLarge as soon as the body exceeds the view's limit, also without a Content-Length.
+    Raise RequestEntityTooLarge as soon as the body exceeds the view's limit, also without a Content-Length.
     """
     digest = sha256()
     with SpooledTemporaryFile(MAX_MEMORY_BYTES) as file:

@@ -103,5 +103,5 @@ def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
 
 
 def _is_interrupted(subscription: Subscription, fanout: Fanout) -> bool:
-    """Return whether something must be checked before the next event. A slow client can make one send take long."""
+    """Return whether to check access or stop before the next event: one send to a slow client can take seconds."""
     return subscription.needs_recheck or fanout.is_closing

@@ -46,13 +46,13 @@ class Subscription:
         """"player" or "org"."""
         self.owner = owner
         self.listener = listener
-        """The player whose access it is: the owner, or a member of the organization's staff."""
+        """The player at the other end: the owner, or a member of the organization's staff."""
         self.needs_recheck = True
-        """True if the listener may have lost access: also at first, because it may happen during the upgrade."""
+        """True if the listener may have lost access. Initially true: access can be revoked during the upgrade."""
         self.position = LogPosition(0, 0)
         """Events up to here were sent, or precede the subscription."""
         self.start: Snapshot | None = None
-        """Without a position to resume from: events that were committed before the upgrade are not sent."""
+        """Without a position to resume from, the snapshot of the upgrade. Events committed before it are not sent."""
         self.must_replay = False
         """True if the log has events that did not arrive through Redis."""
         self.is_replaying = False
@@ -94,7 +94,7 @@ class Subscription:
         return self.start is None or not self.start.sees(position.xid)
 
     def attach(self, event: threading.Event) -> None:
-        """Signal the socket's own event from here on: one wait covers new events, client messages and closing."""
+        """Signal the socket's own event from now on. One wait then covers new events, client messages and closing."""
         self.has_events = event
         event.set()
 
@@ -182,7 +182,7 @@ class Fanout:
     def _deliver_verdicts(self, settled: list[UUID]) -> None:
         """Read the settled scans once for all their waiters, which costs half as much as a query of each waiter.
 
-        Without PostgreSQL the waiters are woken all the same, and query for themselves.
+        If PostgreSQL is unavailable, each waiter is woken and queries its own scan.
         """
         awaited = self.waiters.filter_awaited(settled)
         if not awaited:

@@ -1,4 +1,4 @@
-"""Requests that wait for a verdict (`Prefer: wait`): woken through Redis, and never more than a limit per process."""
+"""Requests that wait for a verdict (`Prefer: wait`). Redis wakes them, and each process has a limit on their number."""
 
 import threading
 import time
@@ -23,7 +23,7 @@ class Waiter:
         self._woken = threading.Event()
 
     def __call__(self) -> bool:
-        """Wait until the scan may have a verdict. Return False when the time is over or the process is stopping."""
+        """Wait until the scan may have a verdict. Return False when the time is up or the process is stopping."""
         release_permit()
         if self.is_closed or not self._woken.wait(max(0.0, self._deadline - time.monotonic())):
             return False

@@ -10,7 +10,7 @@ from wsproto.events import TextMessage
 from wsproto.utilities import LocalProtocolError
 
 SEND_TIMEOUT_SECONDS = 10
-"""How long a client may leave its receive buffer full."""
+"""A socket is closed if its client's receive buffer stays full for this time."""
 
 
 class SerializedSocket:
@@ -33,7 +33,7 @@ class SerializedSocket:
 
 
 def send(ws: Server, text: str) -> None:
-    """Send one message. Raises ConnectionClosed if the client closed the socket or has not read for 10 seconds."""
+    """Send one message. Raise ConnectionClosed if the client closed the socket or has not read for 10 seconds."""
     try:
         ws.sock.send(ws.ws.send(TextMessage(data=text)))
     except (OSError, LocalProtocolError) as error:
@@ -42,7 +42,7 @@ def send(ws: Server, text: str) -> None:
 
 
 def configure(ws: Server) -> None:
-    """Send whole frames on this socket, with a send timeout. Raises ConnectionClosed if the client closed it."""
+    """Send whole frames on this socket, with a send timeout. Raise ConnectionClosed if the client closed it."""
     ws.sock = SerializedSocket(ws.sock)
     try:
         ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_SECONDS, 0))

@@ -168,7 +168,7 @@ class Listener:
             raise Forbidden
 
     def may_listen(self, *, needs_recheck: bool) -> bool:
-        """Return whether the caller still has access. The last result is reused for a second, if not in doubt."""
+        """Return whether the caller still has access. Without `needs_recheck`, reuse a result for a second."""
         if not needs_recheck and time.monotonic() - self.checked_at < RECHECK_SECONDS:
             return True
         try:
@@ -179,7 +179,7 @@ class Listener:
 
 
 def _authenticate() -> Caller:
-    """Return the caller by the Authorization header or by a ticket, which this deletes. Raises Unauthenticated."""
+    """Return the caller of the Authorization header, or of a ticket, and delete the ticket. Raise Unauthenticated."""
     ticket = request.args.get("ticket")
     if ticket is None or "Authorization" in request.headers:
         return authenticate()
