@@ -21,7 +21,7 @@ LEASE = timedelta(seconds=60)
 transaction ends, the row is locked, and no worker claims it."""
 TIME_LIMIT = timedelta(minutes=15)
 """For one chunk, and for adding up to 100,000 codes."""
-DEAD_LETTER_MESSAGE = f"It failed {store.PENDING_IMPORTS.max_attempts} times: nothing was added"
+DEAD_LETTER_MESSAGE = f"This import failed {store.PENDING_IMPORTS.max_attempts} times. No code was added."
 
 
 @actor_for(ImportsPending)

@@ -16,19 +16,28 @@ from shared.infra.schema_types import (
     Latitude,
     Longitude,
     PositiveInt,
-    SingleLine,
     StrictBool,
     Text,
+    TextFormat,
     Timestamp,
+    single_line,
 )
 
-CodeText = Annotated[str, StringConstraints(pattern=rules.CODE_PATTERN)]
-TagText = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^|\x00-\x1f\x7f]+$")]
+CodeText = Annotated[str, TextFormat(rules.CODE_PATTERN, "must be 3 to 64 letters, digits, _ or -")]
+TagText = Annotated[
+    str,
+    TextFormat(
+        r"^[^|\x00-\x1f\x7f]+$",
+        "must be 1 to 64 characters on one line, without |",
+        min_length=1,
+        max_length=64,
+    ),
+]
 MaxScans = Annotated[Integer, Field(ge=1, le=10**12)]
 
 
 class RewardBody(Body):
-    item: Annotated[SingleLine, StringConstraints(min_length=1, max_length=100)]
+    item: Annotated[str, single_line(100)]
     quantity: Annotated[PositiveInt, Field(le=1_000_000)]
 
 

@@ -25,8 +25,9 @@ def commit(conn: Conn, job: ImportJob) -> int:
         _find_conflicts(conn, job)
         valid, failed = _counts(conn, job.id)
         if failed and not job.partial:
-            rows = "1 row is" if failed == 1 else f"{failed:,} rows are"
-            message = f"{rows} invalid, of {valid + failed:,}: nothing was added"
+            message = (
+                f"{failed:,} of {valid + failed:,} rows {'is' if failed == 1 else 'are'} invalid. No code was added."
+            )
             store.finish(conn, job.id, added=False, message=message)
             return 0
         try:

@@ -14,6 +14,7 @@ from shared.imports import csv_cells
 from shared.imports.csv_cells import InvalidCell
 from shared.imports.csv_reader import CsvRow
 from shared.infra.ids import uuid7
+from shared.infra.validation_messages import errors_of
 
 MAX_SYNCHRONOUS_ROWS = 1_000
 """Rows that the request itself adds. Workers add larger files."""
@@ -86,9 +87,8 @@ def validate_code(line: int, body: Mapping[str, Any], generate_text: Callable[[]
     try:
         model = CodeBody.model_validate(body)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        loc = ".".join(str(part) for part in first["loc"])[:200]
-        return RowResult(line, qr_id, field=loc, message=first["msg"].removeprefix("Value error, "))
+        parts, message = next(errors_of(error))
+        return RowResult(line, qr_id, field=".".join(map(str, parts))[:200], message=message)
     code = CodeDefinition(**to_definition_fields(dict(model)) | {"code": model.code or generate_text()})
     for field_error in rules.find_errors(code):
         return RowResult(line, qr_id, field=field_error.loc.removeprefix("body."), message=field_error.message)

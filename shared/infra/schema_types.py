@@ -1,10 +1,21 @@
 """Field types with their limits, for request bodies and for files."""
 
+from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    PlainSerializer,
+    StringConstraints,
+)
 from pydantic.json_schema import WithJsonSchema
+from pydantic_core import CoreSchema, core_schema
 
 from shared.infra.timestamps import format_rfc3339
 from shared.infra.urls import MAX_URL, WEB_URL, is_web_url
@@ -14,6 +25,26 @@ class Body(BaseModel):
     """A request body. Unknown fields are errors, so that a misspelled one is not ignored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class TextFormat:
+    """The pattern of a text, and the message that states it in words: no error message contains a pattern."""
+
+    pattern: str
+    message: str
+    min_length: int | None = None
+    max_length: int | None = None
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        text = core_schema.str_schema(pattern=self.pattern, min_length=self.min_length, max_length=self.max_length)
+        return core_schema.custom_error_schema(text, "text_format", custom_error_message=self.message)
+
+
+def single_line(max_length: int) -> TextFormat:
+    """Return the format of a text on one line that is not blank."""
+    pattern = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
+    return TextFormat(pattern, f"must be one line of 1 to {max_length:,} characters, and not blank", 1, max_length)
 
 
 def _rfc3339(value: object) -> object:
@@ -62,8 +93,6 @@ Timestamp = Annotated[
 Latitude = Annotated[FiniteFloat, Field(ge=-90, le=90), AfterValidator(_positive_zero)]
 Longitude = Annotated[FiniteFloat, Field(ge=-180, le=180), AfterValidator(_positive_zero)]
 Text = Annotated[str, StringConstraints(max_length=2_000)]
-SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$")]
-"""Text on one line, not blank. A field adds its maximum length."""
 HttpUrl = Annotated[
     str, AfterValidator(_web_url), WithJsonSchema({"type": "string", "pattern": WEB_URL, "maxLength": MAX_URL})
 ]

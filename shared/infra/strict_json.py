@@ -24,20 +24,20 @@ def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: A
         raise Invalid(FieldError(loc, "is nested too deeply")) from None
     except ValueError as error:
         if isinstance(error, json.JSONDecodeError):
-            raise Invalid(FieldError(loc, f"is not JSON: {error.msg} at character {error.pos}")) from None
+            raise Invalid(FieldError(loc, f"is not JSON: invalid at character {error.pos}")) from None
         raise Invalid(FieldError(loc, str(error))) from None
     check_values(value, loc, depth)
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"holds {name}, which is not a JSON number")
+    raise ValueError(f"contains {name}, which is not a JSON number")
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise ValueError("holds a number that is too large")
+        raise ValueError("contains a number that is too large")
     return value
 
 

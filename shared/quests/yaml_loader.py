@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from shared.infra.schema_types import TextFormat
+from shared.infra.validation_messages import errors_of
 from shared.quests.definitions import QuestDefinition, RewardDefinition
 
 DEFAULT_QUESTS = Path(__file__).with_name("default_quests.yaml")
@@ -13,10 +15,15 @@ NAME = r"^[a-z0-9](-?[a-z0-9])*$"
 
 StrictInt = Annotated[int, Field(strict=True)]
 StrictBool = Annotated[bool, Field(strict=True)]
-Code = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{3,64}$")]
-SingleLine = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]+$")]
-"""Text on one line. Each use adds its maximum length."""
-Tag = Annotated[SingleLine, StringConstraints(max_length=100)]
+Code = Annotated[str, TextFormat(r"^[A-Za-z0-9_-]{3,64}$", "must be 3 to 64 letters, digits, _ or -")]
+
+
+def _one_line(max_length: int) -> TextFormat:
+    message = f"must be one line of 1 to {max_length} characters"
+    return TextFormat(r"^[^\x00-\x1f\x7f]+$", message, max_length=max_length)
+
+
+Tag = Annotated[str, _one_line(100)]
 
 
 class QuestFileError(Exception):
@@ -28,8 +35,8 @@ class _Entry(BaseModel):
 
 
 class RewardEntry(_Entry):
-    name: Annotated[SingleLine, StringConstraints(max_length=200)]
-    item: Annotated[SingleLine, StringConstraints(max_length=100)]
+    name: Annotated[str, _one_line(200)]
+    item: Annotated[str, _one_line(100)]
     quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
 
 
@@ -55,8 +62,13 @@ class ScansEntry(_Entry):
 
 
 class QuestEntry(_Entry):
-    name: Annotated[str, StringConstraints(pattern=NAME, max_length=100)]
-    description: Annotated[str, StringConstraints(max_length=2_000, pattern=r"^[^\x00]*$")] = ""
+    name: Annotated[
+        str,
+        TextFormat(NAME, "must be 1 to 100 lowercase letters and digits, with single hyphens between", max_length=100),
+    ]
+    description: Annotated[
+        str, TextFormat(r"^[^\x00]*$", "must have at most 2,000 characters, without NUL", max_length=2_000)
+    ] = ""
     streak: Annotated[StrictInt, Field(ge=1, le=10_000)]
     duplication: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
     auto_claim: StrictBool = False
@@ -109,7 +121,9 @@ def parse(text: str) -> list[QuestDefinition]:
     try:
         quests = QuestsFile.model_validate(document).quests
     except ValidationError as error:
-        raise QuestFileError("\n".join(_line(problem, document) for problem in error.errors())) from None
+        raise QuestFileError(
+            "\n".join(_line(list(loc), message, document) for loc, message in errors_of(error))
+        ) from None
     for index, quest in enumerate(quests):
         if quest.name in {other.name for other in quests[:index]}:
             raise QuestFileError(f"quests.{index} ({quest.name}): duplicate name")
@@ -125,14 +139,12 @@ def _is_ambiguous(one: RewardEntry | None, other: RewardEntry | None) -> bool:
     return one is not None and other is not None and one.name == other.name and one != other
 
 
-def _line(problem: Any, document: Any) -> str:
+def _line(loc: list[str | int], message: str, document: Any) -> str:
     """Return one line: the position and the name of the quest, the field, and the error."""
-    loc = list(problem["loc"])
     named = ""
     if len(loc) > 1 and isinstance(loc[1], int):
         entry = document["quests"][loc[1]]
         named = f" ({entry['name']})" if isinstance(entry, dict) and isinstance(entry.get("name"), str) else ""
     where = ".".join(map(str, loc[:2])) + named
     field = ".".join(map(str, loc[2:]))
-    message = problem["msg"].removeprefix("Value error, ")
     return f"{where}: {field}: {message}" if field else f"{where or 'the file'}: {message}"

@@ -312,3 +312,24 @@ def test_wrongly_framed_body_is_400(caller: Caller, error: Exception) -> None:
     )
     assert_problem(answer, 400)
     assert answer.headers["Connection"] == "close"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "detail"),
+    [
+        ("GET", "/nowhere", 404, "There is no such path."),
+        ("PUT", "/scan", 405, "This path does not support the method. The Allow header lists those that it supports."),
+        (
+            "GET",
+            "/ws/0197a6b0-3c1e-7d52-9a4f-2b8c6d1e0f35",
+            400,
+            "WebSocket handshakes, and only those, go to /ws/{player_id} and /ws/organizations/{org_id}.",
+        ),
+    ],
+)
+def test_errors_of_the_framework_have_messages_of_waymark(
+    client: Any, method: str, path: str, status: int, detail: str
+) -> None:
+    response = client.open(path, method=method)
+
+    assert (response.status_code, response.json["detail"]) == (status, detail)

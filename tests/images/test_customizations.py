@@ -321,7 +321,7 @@ def test_a_file_of_another_format_is_rejected(upload: Any, customization: Any, d
     assert customization() == DEFAULTS
 
 
-@pytest.mark.parametrize(("size", "limit"), [(2**20 + 1, "1048576"), (2**21 + 1, "2097152")])
+@pytest.mark.parametrize(("size", "limit"), [(2**20 + 1, "1,048,576"), (2**21 + 1, "2,097,152")])
 def test_a_too_large_logo_is_rejected(upload: Any, customization: Any, size: int, limit: str) -> None:
     response = upload(logo().ljust(size, b"\x00"))
 

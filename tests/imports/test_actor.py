@@ -136,7 +136,7 @@ def test_progress_is_visible_while_an_import_runs(
     ]
     job = find(conn, import_id)
     assert (job.status, job.done, job.failed) == ("failed", 0, 1)
-    assert job.message == "1 row is invalid, of 1,100: nothing was added"
+    assert job.message == "1 of 1,100 rows is invalid. No code was added."
     assert job.outcomes[0]["line"] == 2
     assert {outcome["status"] for outcome in job.outcomes[1:]} == {"not_added"}
     assert stored(conn) == set()

@@ -91,7 +91,7 @@ def test_one_invalid_row_rejects_the_import(client: Any, conn: Conn, staff: Staf
 
     assert response.status_code == 422
     assert response.content_type == "application/problem+json"
-    assert response.json["detail"] == "3 rows are invalid, of 3: nothing was added"
+    assert response.json["detail"] == "3 of 3 rows are invalid. No code was added."
     assert [error["loc"] for error in response.json["errors"]] == [
         "body.lines.2.code",
         "body.lines.4.latitude",

@@ -75,7 +75,7 @@ class TestRejected:
         response = upload(client, staff, data)
 
         assert response.status_code == 413
-        assert str(MAX_BYTES) in response.json["detail"]
+        assert f"{MAX_BYTES:,}" in response.json["detail"]
 
     def test_a_chunked_body_over_the_limit(self, app: Flask, staff: Staff) -> None:
         """Without Content-Length, gunicorn marks the input as terminated."""

@@ -96,7 +96,7 @@ class StatsResponse(CodeStatsResponse):
 def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, Any]:
     """Get the statistics of an organization
 
-    Needs the role analyst, or an API key with the scope `analytics`. Bots are not counted as visitors.
+    Needs the role analyst. Bots are not counted as visitors.
     """
     with db.connection() as conn:
         version = cache_versions.cache_version(conn, path.org_id)
@@ -112,7 +112,7 @@ def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, A
 def code_stats(path: CodePath, query: StatsQuery) -> Any:
     """Get the statistics of a code
 
-    Needs the role analyst, or an API key with the scope `analytics`. Bots are not counted as visitors.
+    Needs the role analyst. Bots are not counted as visitors.
     """
     with db.connection() as conn:
         version = cache_versions.code_cache_version(conn, path.org_id, path.qr_id)

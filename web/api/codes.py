@@ -142,8 +142,8 @@ class CodesResponse(ResponseModel):
 def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Create a code
 
-    Needs the role admin or an API key with the scope `codes:write`. 409 if the code text is taken. A retry with the
-    same `Idempotency-Key` returns the first code.
+    Needs the role admin. 409 if the code text is taken. A retry with the same `Idempotency-Key` returns the first
+    code.
     """
     new = CodeDefinition(**to_definition_fields(dict(body)) | {"code": body.code or store.generate_code_text()})
     with transaction() as conn:
@@ -160,8 +160,8 @@ def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any],
 def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
     """List codes
 
-    Needs the role member or an API key with the scope `codes:read`. Newest first. Filters combine: a code must match
-    all of them.
+    Needs the role member. Newest first. Filters combine: a code must match all of them. Only admins and owners get
+    the solutions of puzzles.
     """
     before = decode_id(query.cursor)
     conditions = CodeFilter(query.q, query.tag, query.scan_type, query.active)
@@ -176,7 +176,7 @@ def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
 def get_code(path: CodePath) -> dict[str, Any]:
     """Get a code
 
-    Needs the role member or an API key with the scope `codes:read`.
+    Needs the role member. Only admins and owners get the solution of a puzzle.
     """
     with db.connection() as conn:
         return _to_response(_find(conn, path.org_id, path.qr_id))
@@ -187,8 +187,8 @@ def get_code(path: CodePath) -> dict[str, Any]:
 def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     """Update a code
 
-    Needs the role admin or an API key with the scope `codes:write`. Changes only the fields in the body; null clears an
-    optional field. Verdicts on earlier scans do not change. 409 if the new code text is taken.
+    Needs the role admin. Changes only the fields in the body. A null clears an optional field. Verdicts on earlier
+    scans do not change. 409 if the new code text is taken.
     """
     changes = body.changes()
     with db.transaction() as conn:
@@ -216,7 +216,7 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
 def delete_code(path: CodePath) -> tuple[str, int]:
     """Delete a code
 
-    Needs the role admin or an API key with the scope `codes:write`. Its scans remain, and its text can be used again.
+    Needs the role admin. Its scans remain, and its text can be used again.
     """
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from flask import request
 from flask_openapi import APIBlueprint, FileStorage, Tag
-from pydantic import Field, StringConstraints
+from pydantic import Field
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import FieldError, Invalid, NotFound, UnreadableImage
@@ -25,7 +25,7 @@ from shared.infra.db import Conn
 from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
 from web.http.request_context import max_body_bytes
-from web.http.schemas import Body, CodePath, Integer, ResponseModel
+from web.http.schemas import Body, CodePath, Integer, ResponseModel, TextFormat
 
 api = APIBlueprint(
     "customizations",
@@ -39,7 +39,7 @@ MAX_UPLOAD_BYTES = 2 * 2**20
 """Limit of the whole request: the logo and the rest of the multipart body."""
 MAX_TRIES = 3
 """How often an appearance is rendered, if other requests change it meanwhile."""
-Color = Annotated[str, StringConstraints(pattern=COLOR_PATTERN)]
+Color = Annotated[str, TextFormat(COLOR_PATTERN, "must be a color such as #1B3A5C")]
 
 
 class CustomizationBody(Body):

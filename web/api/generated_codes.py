@@ -118,8 +118,8 @@ class RetrievedResponse(ResponseModel):
 def create_generated_code(body: GenerateBody) -> Response:
     """Create a code of any text
 
-    Requires a login if the operator sets `GENERATE_REQUIRES_AUTH`. A worker renders the image shortly. A request
-    for the image does not wait for the worker.
+    Needs a login, unless the operator sets `GENERATE_REQUIRES_AUTH=false`. A worker renders the image shortly. A
+    request for the image does not wait for the worker. A retry with the same `Idempotency-Key` returns the first code.
     """
     params = GenerateRequest(data=body.data, format=body.format, size=body.size, error_correction=body.error_correction)
     ttl = None if body.expiration_hours is None else timedelta(hours=body.expiration_hours)

@@ -129,8 +129,8 @@ class ImportResponse(ResponseModel):
 def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> Response:
     """Create up to 1,000 codes
 
-    For admins and owners, and API keys with the scope `codes:write`. If a code is invalid, none is created, unless
-    `partial` is true.
+    Needs the role admin. If a code is invalid, none is created, unless `partial` is true. The body may have up to 10
+    MiB. A retry with the same `Idempotency-Key` creates nothing.
     """
     results = [rules.validate_code(line, code, codes.generate_code_text) for line, code in enumerate(body.codes, 1)]
     return _add(path.org_id, results, lambda line: f"body.codes.{line - 1}", partial=query.partial)
@@ -147,10 +147,10 @@ def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody
 def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     """Create codes from a CSV file
 
-    For admins and owners, and API keys with the scope `codes:write`. The file has up to 10 MiB and 100,000 rows. Its
-    first line names the columns, in any order. Up to 1,000 rows are added at once, with 201. A worker adds larger
-    files: the response is 202, and `status_url` has the progress. If a row is invalid, no code is created, unless
-    `partial` is true.
+    Needs the role admin. The file has up to 10 MiB and 100,000 rows. Its first line names the columns, in any order.
+    Up to 1,000 rows are added at once, with 201. A worker adds larger files: the response is 202, and `status_url` has
+    the progress. If a row is invalid, no code is created, unless `partial` is true. A retry with the same
+    `Idempotency-Key` creates nothing.
     """
     with spooled_body() as file:
         table = open_csv(file)
@@ -172,7 +172,7 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
 def get_import(path: ImportPath) -> dict[str, Any]:
     """Get the progress or the outcome of an import
 
-    For admins and owners, and API keys with the scope `codes:write`. A finished import is purged after a week.
+    Needs the role admin. A finished import is purged after a week.
     """
     with db.connection() as conn:
         return _to_response(conn, _find(conn, path.org_id, path.import_id))
@@ -186,8 +186,7 @@ def get_import(path: ImportPath) -> dict[str, Any]:
 def export_codes_csv(path: OrganizationPath) -> Response:
     """Export all codes as CSV
 
-    For all members, and API keys with the scope `codes:read`. The oldest code comes first. Only admins and owners get
-    the solutions of puzzles.
+    Needs the role analyst. The oldest code comes first. Only admins and owners get the solutions of puzzles.
     """
     columns = [
         name for name in csv_cells.COLUMNS if name != csv_cells.SOLUTION or includes_role(current_role(), "admin")

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, model_validator
 
 from shared.errors import FieldError, Forbidden, Invalid, LastOwner, NotFound
 from shared.infra import db
@@ -28,6 +28,7 @@ from web.http.schemas import (
     PatchBody,
     PositiveInt,
     ResponseModel,
+    TextFormat,
     Timestamp,
     Username,
 )
@@ -35,7 +36,9 @@ from web.http.schemas import (
 api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
 
 WindowSeconds = Annotated[PositiveInt, Field(le=MAX_WINDOW_SECONDS, description="Up to 30 days")]
-Slug = Annotated[str, StringConstraints(max_length=64, pattern=SLUG)]
+Slug = Annotated[
+    str, TextFormat(SLUG, "must be 1 to 64 lowercase letters and digits, with single hyphens between", max_length=64)
+]
 
 
 class MemberPath(OrganizationPath):

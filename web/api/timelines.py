@@ -61,7 +61,7 @@ CSV: dict[str, Any] = {
 def code_timeline(path: CodePath, query: TimelineQuery) -> dict[str, Any]:
     """Get the timeline of a code
 
-    One point per day, for charts. Needs the role analyst, or an API key with the scope `analytics`.
+    One point per day, for charts. Needs the role analyst.
     """
     return _to_response(_of_code(path, query), query)
 
@@ -72,7 +72,7 @@ def organization_timeline(path: OrganizationPath, query: TimelineQuery) -> dict[
     """Get the timeline of an organization
 
     One point per day for all codes together. A player who scanned several codes counts once a day. Needs the role
-    analyst, or an API key with the scope `analytics`.
+    analyst.
     """
     return _to_response(_of_organization(path.org_id, query), query)
 
@@ -82,7 +82,7 @@ def organization_timeline(path: OrganizationPath, query: TimelineQuery) -> dict[
 def code_timeline_csv(path: CodePath, query: TimelineQuery) -> Response:
     """Download the timeline of a code as CSV
 
-    One row per day. Needs the role analyst, or an API key with the scope `analytics`.
+    One row per day. Needs the role analyst.
     """
     return _csv(_of_code(path, query), query)
 
@@ -92,7 +92,7 @@ def code_timeline_csv(path: CodePath, query: TimelineQuery) -> Response:
 def organization_timeline_csv(path: OrganizationPath, query: TimelineQuery) -> Response:
     """Download the timeline of an organization as CSV
 
-    One row per day. Needs the role analyst, or an API key with the scope `analytics`.
+    One row per day. Needs the role analyst.
     """
     return _csv(_of_organization(path.org_id, query), query)
 

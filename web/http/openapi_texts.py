@@ -87,10 +87,10 @@ DETAILS = {
     "406": "Available as application/json, image/png and image/svg+xml.",
     "409": "This conflicts with what is stored.",
     "410": "This has expired.",
-    "413": "The body is larger than 1048576 bytes, the limit of this route.",
+    "413": "The body is larger than 1,048,576 bytes, the limit of this route.",
     "415": "The body must be application/json.",
     "416": "The file has 2,048 bytes, and none in the requested range.",
-    "422": "body.latitude: Input should be less than or equal to 90",
+    "422": "body.latitude: must be at most 90",
     "429": "Too many requests. Retry after the seconds in Retry-After.",
     "503": "A store is unavailable. Retry shortly.",
 }

@@ -11,10 +11,12 @@ from flask import Flask, Response, g, request
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
 from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge, TooManyRequests
+from werkzeug.routing.exceptions import WebsocketMismatch
 
 from shared import errors
 from shared.errors import FieldError, Invalid
 from shared.infra.logging import get_logger
+from shared.infra.validation_messages import errors_of
 from web.http.responses import json_response
 
 log = get_logger()
@@ -29,6 +31,13 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
+
+HTTP_MESSAGES = {
+    400: "The request is malformed.",
+    404: "There is no such path.",
+    405: "This path does not support the method. The Allow header lists those that it supports.",
+}
+"""By status, for errors that the framework raises before or beside a view."""
 
 
 def problem(status: int, detail: str, field_errors: tuple[FieldError, ...] = (), **extensions: Any) -> Response:
@@ -55,10 +64,7 @@ def problem(status: int, detail: str, field_errors: tuple[FieldError, ...] = (),
 def field_errors_of(error: ValidationError) -> tuple[FieldError, ...]:
     """Return pydantic's errors as field errors. The suffix of the model's name is the part: `Body`, `Query` …"""
     part = _part(error.title)
-    return tuple(
-        FieldError(".".join((part, *map(str, detail["loc"]))), detail["msg"].removeprefix("Value error, "))
-        for detail in error.errors(include_url=False, include_context=False, include_input=False)
-    )
+    return tuple(FieldError(".".join((part, *map(str, loc))), message) for loc, message in errors_of(error))
 
 
 def _part(title: str) -> str:
@@ -66,6 +72,15 @@ def _part(title: str) -> str:
         if title.endswith(suffix):
             return part
     return "body"
+
+
+def _http_message(error: HTTPException) -> str:
+    """Return the message of Waymark for an error of the framework. An error that a view raises has its own."""
+    if error.description and error.description != type(error).description:
+        return error.description
+    if isinstance(error, WebsocketMismatch):
+        return "WebSocket handshakes, and only those, go to /ws/{player_id} and /ws/organizations/{org_id}."
+    return HTTP_MESSAGES.get(error.code or 500, f"{error.name}.")
 
 
 def on_validation_error(error: ValidationError) -> Response:
@@ -112,10 +127,10 @@ def init_app(app: Flask) -> None:
             return problem(429, "Too many requests. Retry after the seconds in Retry-After.")
         if isinstance(error, RequestEntityTooLarge):
             limit = request.max_content_length
-            return problem(413, f"The body is larger than {limit} bytes, the limit of this route.")
+            return problem(413, f"The body is larger than {limit:,} bytes, the limit of this route.")
         if isinstance(error, ClientDisconnected) and isinstance(error.__context__, TimeoutError):
             return problem(408, "The body did not arrive in time.")
-        response = problem(error.code or 500, error.description or "")
+        response = problem(error.code or 500, _http_message(error))
         for name, value in error.get_headers():
             if name == "Allow":
                 response.headers[name] = value

@@ -12,7 +12,6 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
-    StringConstraints,
     model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue, WithJsonSchema
@@ -30,10 +29,11 @@ from shared.infra.schema_types import (
     Latitude,
     Longitude,
     PositiveInt,
-    SingleLine,
     StrictBool,
     Text,
+    TextFormat,
     Timestamp,
+    single_line,
 )
 
 __all__ = [
@@ -53,10 +53,10 @@ __all__ = [
     "Query",
     "QueryBool",
     "ResponseModel",
-    "SingleLine",
     "StrictBool",
     "StrictJSONProvider",
     "Text",
+    "TextFormat",
     "TimeZone",
     "Timestamp",
     "Username",
@@ -137,8 +137,8 @@ def _true_or_false(value: object) -> object:
 
 QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 Id = Annotated[UUID, BeforeValidator(_hyphenated), WithJsonSchema({"type": "string", "format": "uuid"})]
-Username = Annotated[str, StringConstraints(pattern=USERNAME)]
-Name = Annotated[SingleLine, StringConstraints(min_length=1, max_length=200)]
+Username = Annotated[str, TextFormat(USERNAME, "must be 3 to 32 letters, digits or _ . -")]
+Name = Annotated[str, single_line(200)]
 TimeZone = Annotated[
     str, AfterValidator(_time_zone), Field(description="IANA time zone", examples=["Europe/Amsterdam"])
 ]
