@@ -28,9 +28,9 @@ class Client:
     token: str | None = None
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Any:
-        """Send JSON, and return the JSON that comes back. Raises AnswerError for a status of 400 and above."""
-        told = self.fetch(method, path, body, **headers)
-        return json.loads(told) if told else None
+        """Send JSON, and return the JSON of the response. Raise AnswerError for a status of 400 and above."""
+        text = self.fetch(method, path, body, **headers)
+        return json.loads(text) if text else None
 
     def fetch(self, method: str, path: str, body: Any = None, **headers: str) -> bytes:
         """Send a request with a body of any type, and return a response of any type, such as an image."""
@@ -75,8 +75,8 @@ class Player(Client):
 
     @classmethod
     def register(cls, base_url: str, username: str, password: str) -> Player:
-        told = Client(base_url).post("/auth/register", {"username": username, "password": password})
-        return cls(base_url, told["access_token"], told["player_id"], told["username"])
+        created = Client(base_url).post("/auth/register", {"username": username, "password": password})
+        return cls(base_url, created["access_token"], created["player_id"], created["username"])
 
     def listen(self, *, since: str | None = None) -> Listener:
         """Follow the player's own events, from now on or from where another socket left off."""
@@ -98,14 +98,14 @@ class Listener:
     def verdict(self, scan_id: str) -> dict[str, Any]:
         """Wait for the scan's `scan_result` and return it. Raise TimeoutError if it does not arrive."""
 
-        def told() -> dict[str, Any] | None:
+        def find_result() -> dict[str, Any] | None:
             wanted = (m for m in self.messages if m["event"] == "scan_result" and m["scan_id"] == scan_id)
             return next(wanted, None)
 
         with self._news:
-            if not self._news.wait_for(told, PATIENCE):
+            if not self._news.wait_for(find_result, PATIENCE):
                 raise TimeoutError(f"no scan_result for {scan_id} within {PATIENCE:.0f} s")
-            found = told()
+            found = find_result()
         assert found is not None  # noqa: S101 - waited for
         return found
 

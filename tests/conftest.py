@@ -156,8 +156,8 @@ def register(client: Any) -> Callable[..., Player]:
         username = username or f"p{secrets.token_hex(6)}"
         answer = client.post("/auth/register", json={"username": username, "password": PASSWORD})
         assert answer.status_code == 201, answer.text
-        told = answer.json
-        return Player(UUID(told["player_id"]), told["username"], told["access_token"], told["refresh_token"])
+        body = answer.json
+        return Player(UUID(body["player_id"]), body["username"], body["access_token"], body["refresh_token"])
 
     return make
 

@@ -154,27 +154,27 @@ def test_refresh_limit_is_per_session(limited: Limited, conn: Any) -> None:
 def test_rotating_x_forwarded_for_does_not_evade_the_limit(limited: Limited, proxies: int, expected: list[int]) -> None:
     """Without proxies the header is ignored. With one, only the rightmost entry counts."""
     client = limited(ANONYMOUS="2 per minute", proxies=proxies)
-    told = [f"198.51.100.{n}, 203.0.113.7" if proxies else f"198.51.100.{n}" for n in range(4)]
+    forwarded = [f"198.51.100.{n}, 203.0.113.7" if proxies else f"198.51.100.{n}" for n in range(4)]
 
-    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == expected
+    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in forwarded] == expected
 
 
 def test_one_trusted_proxy_separates_its_clients(limited: Limited) -> None:
     client = limited(ANONYMOUS="1 per minute", proxies=1)
-    told = ["203.0.113.7", "203.0.113.7", "203.0.113.8"]
+    forwarded = ["203.0.113.7", "203.0.113.7", "203.0.113.8"]
 
-    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429, 401]
+    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in forwarded] == [401, 429, 401]
 
 
 def test_two_trusted_proxies_separate_their_clients(limited: Limited) -> None:
     client = limited(ANONYMOUS="1 per minute", proxies=2)
-    told = [f"198.51.100.{n}, 203.0.113.7, 10.0.0.{n}" for n in range(2)]
+    forwarded = [f"198.51.100.{n}, 203.0.113.7, 10.0.0.{n}" for n in range(2)]
 
-    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in told] == [401, 429]
+    assert [statuses(client, 1, headers={"X-Forwarded-For": each})[0] for each in forwarded] == [401, 429]
 
 
 @pytest.mark.parametrize(
-    ("told", "counted"),
+    ("address", "counted"),
     [
         ("203.0.113.7", "203.0.113.7"),
         ("203.0.113.7:51234", "203.0.113.7"),
@@ -188,13 +188,13 @@ def test_two_trusted_proxies_separate_their_clients(limited: Limited) -> None:
         (None, "unknown"),
     ],
 )
-def test_ipv6_addresses_count_by_their_56_bit_network(told: str | None, counted: str) -> None:
-    assert normalize_address(told) == counted
+def test_ipv6_addresses_count_by_their_56_bit_network(address: str | None, counted: str) -> None:
+    assert normalize_address(address) == counted
 
 
 @given(st.text())
-def test_normalized_address_is_stable_for_any_text(told: str) -> None:
-    assert normalize_address(normalize_address(told).partition("/")[0]) in (normalize_address(told), "unknown")
+def test_normalized_address_is_stable_for_any_text(address: str) -> None:
+    assert normalize_address(normalize_address(address).partition("/")[0]) in (normalize_address(address), "unknown")
 
 
 def test_probes_and_preflights_have_no_limit(limited: Limited) -> None:

@@ -53,7 +53,7 @@ def test_generated_images_can_be_embedded_by_other_sites(client: Any, staff: Sta
 
 
 @pytest.mark.parametrize(
-    ("proxies", "told", "strict"),
+    ("proxies", "forwarded", "strict"),
     [
         ("0", "https", False),
         ("1", "https", True),
@@ -68,9 +68,9 @@ def test_generated_images_can_be_embedded_by_other_sites(client: Any, staff: Sta
     ],
 )
 def test_hsts_follows_the_scheme_of_a_trusted_proxy(
-    serve: Callable[..., Any], proxies: str, told: str, strict: bool
+    serve: Callable[..., Any], proxies: str, forwarded: str, strict: bool
 ) -> None:
-    response = serve(TRUSTED_PROXIES=proxies).get("/healthz", headers={"X-Forwarded-Proto": told})
+    response = serve(TRUSTED_PROXIES=proxies).get("/healthz", headers={"X-Forwarded-Proto": forwarded})
 
     assert ("Strict-Transport-Security" in response.headers) is strict
 
