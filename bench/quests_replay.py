@@ -29,19 +29,18 @@ def measure() -> list[Figure]:
 
 
 def _ours(events: int) -> float:
-    mark, sizes = ReplayCheckpoint(), []
+    checkpoint, sizes = ReplayCheckpoint(), []
     began = time.perf_counter()
-    for done in replay.replay(mark):
-        mark = done.mark
+    for done in replay.replay(checkpoint):
+        checkpoint = done.checkpoint
         sizes.append(psutil.Process().memory_info().rss)
     seconds = time.perf_counter() - began
-    if mark.events != events or mark.differences or mark.folded_digest != mark.stored_digest:
-        raise RuntimeError(f"{mark.differences} differences after {mark.events} of {events} events")
+    if checkpoint.events != events or checkpoint.differences or checkpoint.folded_digest != checkpoint.stored_digest:
+        raise RuntimeError(f"{checkpoint.differences} differences after {checkpoint.events} of {events} events")
     if (grown := max(sizes) - median(sizes[:5])) > MAX_GROWTH_BYTES:
         raise RuntimeError(f"memory grew by {grown / 2**20:.0f} MiB")
-    print(
-        f"{events:,} events, {mark.states:,} states, hash {mark.folded_digest.hex()}, memory + {grown / 2**20:.1f} MiB"
-    )
+    digest, states = checkpoint.folded_digest.hex(), checkpoint.states
+    print(f"{events:,} events, {states:,} states, hash {digest}, memory + {grown / 2**20:.1f} MiB")
     return events / seconds
 
 
