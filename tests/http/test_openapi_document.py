@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from web.http.openapi import specification
 from web.http.openapi_examples import MISSING, build_example
+from web.http.schemas import Body, ResponseModel
 
 CODE = {"code": "spy123"}
 BINARY = {"image/png", "image/svg+xml", "application/pdf", "application/zip", "multipart/form-data"}
@@ -132,6 +133,20 @@ def test_every_request_example_is_accepted(app: Flask, spec: dict[str, Any]) -> 
                 except ValidationError as error:
                     wrong[f"{method} {path}"] = [detail["msg"] for detail in error.errors()]
     assert not wrong
+
+
+def test_no_two_models_of_bodies_share_a_name(app: Flask) -> None:
+    """The document names a schema after its model, so the second of a name would replace the first."""
+    modules: dict[str, set[str]] = {}
+    queue: list[type[BaseModel]] = [Body, ResponseModel]
+    while queue:
+        model = queue.pop()
+        queue += model.__subclasses__()
+        # Models of paths are not in the schemas.
+        if model.__module__.startswith(("shared.", "web.")) and not model.__name__.endswith("Path"):
+            modules.setdefault(model.__name__, set()).add(model.__module__)
+
+    assert {name: names for name, names in modules.items() if len(names) > 1} == {}
 
 
 def test_every_parameter_has_a_valid_example_or_a_closed_form(spec: dict[str, Any]) -> None:

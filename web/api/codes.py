@@ -61,7 +61,7 @@ class RewardResponse(ResponseModel):
     quantity: int
 
 
-class EncounterResponse(ResponseModel):
+class CodeEncounterResponse(ResponseModel):
     id: Id
     puzzle_type: PuzzleType
     difficulty_level: int
@@ -115,7 +115,7 @@ class CodeResponse(ResponseModel):
     longitude: float | None
     radius_m: float
     reward: RewardResponse | None
-    encounter: EncounterResponse | None
+    encounter: CodeEncounterResponse | None
     destination_code: str | None
     target_url: str | None
     active: bool
