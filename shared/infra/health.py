@@ -1,6 +1,9 @@
 """Readiness of the dependencies. `python -m shared.infra.health` exits 0 if all are ready, else prints the others."""
 
+import argparse
 import sys
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 import psycopg
@@ -11,6 +14,8 @@ from shared.infra import db
 from shared.infra.message_sender import broker
 from shared.infra.redis import client
 
+DEPENDENCIES = ("postgresql", "migrations", "redis", "broker")
+RETRY_SECONDS = 1.0
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 
 
@@ -19,12 +24,11 @@ def required_migration() -> str:
     return max(path.name.partition("_")[0] for path in VERSIONS.glob("[0-9]*_*.py"))
 
 
-def unready_dependencies() -> list[str]:
-    """Return the names of the dependencies that are not ready, of: postgresql, migrations, redis, broker."""
-    return [name for name, is_ready in (*_check_database().items(), *_check_redis().items()) if not is_ready]
+def check_database() -> dict[str, bool]:
+    """Return whether PostgreSQL answers, and whether its schema is at the required migration or ahead of it.
 
-
-def _check_database() -> dict[str, bool]:
+    A rolling deployment migrates before it replaces the processes, so their schema is ahead until then.
+    """
     try:
         with db.connection() as conn:
             row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
@@ -32,10 +36,11 @@ def _check_database() -> dict[str, bool]:
         return {"postgresql": True, "migrations": False}
     except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
         return {"postgresql": False, "migrations": False}
-    return {"postgresql": True, "migrations": row is not None and row[0] == required_migration()}
+    return {"postgresql": True, "migrations": row is not None and int(row[0]) >= int(required_migration())}
 
 
-def _check_redis() -> dict[str, bool]:
+def check_redis() -> dict[str, bool]:
+    """Return whether Redis and the broker answer."""
     try:
         client().ping()
         broker().client.ping()
@@ -44,7 +49,52 @@ def _check_redis() -> dict[str, bool]:
     return {"redis": True, "broker": True}
 
 
+Check = Callable[[], dict[str, bool]]
+
+
+def unready_dependencies(
+    only: Collection[str] = DEPENDENCIES, *, database: Check = check_database, redis: Check = check_redis
+) -> list[str]:
+    """Return the names in `only` that are not ready. Contact only the stores that these names need."""
+    is_ready: dict[str, bool] = {}
+    if not {"postgresql", "migrations"}.isdisjoint(only):
+        is_ready |= database()
+    if not {"redis", "broker"}.isdisjoint(only):
+        is_ready |= redis()
+    return [name for name in DEPENDENCIES if name in only and not is_ready[name]]
+
+
+def dependency_names(text: str) -> tuple[str, ...]:
+    """Return the names in a list separated by commas. Raise ValueError if one is not a dependency."""
+    names = tuple(text.split(","))
+    if not set(names).issubset(DEPENDENCIES):
+        raise ValueError(f"must be names of {', '.join(DEPENDENCIES)}, separated by commas")
+    return names
+
+
+def main(arguments: list[str]) -> str | None:
+    """Return None if the dependencies are or become ready, else a message that names the others."""
+    parser = argparse.ArgumentParser(prog="python -m shared.infra.health", description="Check the dependencies.")
+    parser.add_argument("--only", type=_names, default=DEPENDENCIES, metavar="NAMES", help="default: all of them")
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="retry for this long; default: 0")
+    options = parser.parse_args(arguments)
+    deadline = time.monotonic() + options.wait
+    try:
+        while unready := unready_dependencies(options.only):
+            if time.monotonic() >= deadline:
+                return f"not ready: {', '.join(unready)}"
+            time.sleep(RETRY_SECONDS)
+    finally:
+        db.close_pool()
+    return None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    try:
+        return dependency_names(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 if __name__ == "__main__":
-    unready = unready_dependencies()
-    db.close_pool()
-    sys.exit(f"not ready: {', '.join(unready)}" if unready else 0)
+    sys.exit(main(sys.argv[1:]))

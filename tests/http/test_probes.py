@@ -1,22 +1,30 @@
 """Probes have no rate limit, so their load on the stores must not depend on the number of requests."""
 
 import threading
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import redis
 from flask import Flask
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from shared.infra import health
 from shared.infra import redis as redises
+from shared.infra.db import Conn
 from shared.infra.local_cache import CachedResult
 from web.api import health as health_api
 from web.api import metrics as metrics_api
+from web.realtime import fanout
+from web.realtime.fanout import Fanout
+from web.realtime.verdict_waiters import VerdictWaiters
 
 HOUR = 3_600.0
 REQUESTS = 60
 PROBES = {
-    "/readyz": (health_api.EXTENSION, "cmdstat_ping"),
+    "/readyz": (health_api.REDIS_EXTENSION, "cmdstat_ping"),
     "/metrics": (metrics_api.EXTENSION, "cmdstat_hgetall"),
 }
 
@@ -63,17 +71,104 @@ def test_application_caches_its_probes(app: Flask, clean: None, path: str) -> No
     assert app.extensions[extension]._seconds == 1.0
 
 
-def test_readiness_is_checked_again_after_its_time(app: Flask, clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    app.extensions[health_api.EXTENSION].clear()
+@pytest.fixture
+def uncached(app: Flask, clean: None) -> Iterator[Callable[[], None]]:
+    """Yield a function that clears the cached readiness, as when its second is over."""
+
+    def clear() -> None:
+        for name in (health_api.DATABASE_EXTENSION, health_api.REDIS_EXTENSION):
+            app.extensions[name].clear()
+
+    clear()
+    yield clear
+    clear()
+
+
+@pytest.fixture
+def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "client", lambda: redis.Redis(port=9, retry=Retry(NoBackoff(), 0)))
+
+
+def test_readiness_is_checked_again_after_its_time(
+    app: Flask, uncached: Callable[[], None], request: pytest.FixtureRequest
+) -> None:
     assert app.test_client().get("/readyz").status_code == 200
-    monkeypatch.setattr(health, "_check_redis", lambda: {"redis": False, "broker": False})
-    app.extensions[health_api.EXTENSION].clear()  # as when the second is over
+    request.getfixturevalue("no_redis")
+    assert app.test_client().get("/readyz").status_code == 200
+    uncached()
 
     response = app.test_client().get("/readyz")
-    app.extensions[health_api.EXTENSION].clear()
 
     assert (response.status_code, response.get_json()["detail"]) == (503, "Not ready: redis, broker.")
     assert response.headers["Retry-After"] == "2"
+
+
+@pytest.mark.usefixtures("uncached", "no_redis")
+@pytest.mark.parametrize(
+    ("only", "missing"),
+    [
+        ("postgresql,migrations", None),
+        ("migrations", None),
+        ("redis", "redis"),
+        ("postgresql,broker", "broker"),
+        ("broker,redis", "redis, broker"),
+    ],
+)
+def test_only_limits_the_checks(app: Flask, only: str, missing: str | None) -> None:
+    response = app.test_client().get(f"/readyz?only={only}")
+
+    if missing is None:
+        assert response.status_code == 200
+    else:
+        assert (response.status_code, response.get_json()["detail"]) == (503, f"Not ready: {missing}.")
+
+
+@pytest.mark.parametrize(
+    ("only", "extension"), [("migrations", health_api.REDIS_EXTENSION), ("redis", health_api.DATABASE_EXTENSION)]
+)
+def test_only_contacts_the_stores_it_names(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, only: str, extension: str
+) -> None:
+    def fail() -> dict[str, bool]:
+        raise AssertionError("another store was contacted")
+
+    monkeypatch.setitem(app.extensions, extension, CachedResult(fail, HOUR))
+    assert app.test_client().get(f"/readyz?only={only}").status_code == 200
+
+
+@pytest.mark.parametrize("query", ["only=", "only=mysql", "only=redis,", "only=redis,%20broker", "only=REDIS"])
+def test_only_refuses_unknown_names(app: Flask, clean: None, query: str) -> None:
+    response = app.test_client().get(f"/readyz?{query}")
+
+    assert response.status_code == 422
+    assert [error["loc"] for error in response.get_json()["errors"]] == ["query.only"]
+
+
+@pytest.mark.parametrize(("distance", "status"), [(0, 200), (1, 200), (30, 200), (-1, 503)])
+def test_schema_may_be_ahead_but_not_behind(
+    app: Flask, conn: Conn, uncached: Callable[[], None], distance: int, status: int
+) -> None:
+    current = health.required_migration()
+    conn.execute("UPDATE alembic_version SET version_num = %s", (f"{int(current) + distance:04}",))
+    try:
+        response = app.test_client().get("/readyz?only=migrations")
+        assert response.status_code == status
+        if status == 503:
+            assert response.get_json()["detail"] == "Not ready: migrations."
+    finally:
+        conn.execute("UPDATE alembic_version SET version_num = %s", (current,))
+
+
+def test_draining_process_accepts_nothing_but_is_alive(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert app.test_client().get("/healthz?accepting").json == {"status": "ok"}
+    draining = Fanout(VerdictWaiters(1))
+    draining.close()
+    monkeypatch.setitem(app.extensions, fanout.EXTENSION, draining)
+
+    response = app.test_client().get("/healthz?accepting")
+
+    assert (response.status_code, response.get_json()["detail"]) == (503, "draining")
+    assert app.test_client().get("/healthz").status_code == 200
 
 
 def test_healthz_needs_no_store(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

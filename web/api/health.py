@@ -1,22 +1,41 @@
 """Probes of a platform: is this process alive, and is it ready for requests."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from flask import Flask, Response, current_app
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from shared.infra import health
 from shared.infra.local_cache import CachedResult
 from web.http import problems
 from web.http.auth import public
 from web.http.responses import json_response
-from web.http.schemas import ResponseModel
+from web.http.schemas import Query, ResponseModel
+from web.realtime import fanout
 
 CACHE_SECONDS = 1.0
-EXTENSION = "waymark_readiness"
+DATABASE_EXTENSION = "waymark_database_readiness"
+REDIS_EXTENSION = "waymark_redis_readiness"
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="Operations")])
+
+
+def _dependency_names(text: str) -> str:
+    health.dependency_names(text)
+    return text
+
+
+class HealthQuery(Query):
+    accepting: Literal[""] | None = Field(None, description="Also check that the process is not shutting down")
+
+
+class ReadinessQuery(Query):
+    only: Annotated[str, AfterValidator(_dependency_names)] | None = Field(
+        None,
+        description="The dependencies to check, separated by commas: postgresql, migrations, redis, broker",
+        examples=["postgresql,migrations"],
+    )
 
 
 class HealthResponse(ResponseModel):
@@ -26,29 +45,37 @@ class HealthResponse(ResponseModel):
 
 
 def init_app(app: Flask) -> None:
-    """Create this process's cache of its readiness."""
-    app.extensions[EXTENSION] = CachedResult(health.unready_dependencies, CACHE_SECONDS)
+    """Create this process's caches of the state of its stores."""
+    app.extensions[DATABASE_EXTENSION] = CachedResult(health.check_database, CACHE_SECONDS)
+    app.extensions[REDIS_EXTENSION] = CachedResult(health.check_redis, CACHE_SECONDS)
 
 
-@api.get("/healthz", responses={200: HealthResponse})
+@api.get("/healthz", responses={200: HealthResponse, 503: {"description": "The process is shutting down."}})
 @public
-def healthz() -> dict[str, Any]:
+def healthz(query: HealthQuery) -> Any:
     """Check that this process is alive
 
-    Contacts no store. Without rate limit.
+    With `?accepting`, the response is 503 once the process is shutting down. Contacts no store. Without rate limit.
     """
+    if query.accepting is not None and current_app.extensions[fanout.EXTENSION].is_closing:
+        return problems.problem(503, "draining")
     return {"status": "ok"}
 
 
 @api.get("/readyz", responses={200: HealthResponse, 503: {"description": "The detail names what is missing."}})
 @public
-def readyz() -> Response:
+def readyz(query: ReadinessQuery) -> Response:
     """Check that this process is ready
 
-    Ready means that PostgreSQL, Redis and the broker respond, and the database schema is current. Without rate limit:
-    the result is cached for a second, so the load on the stores does not depend on the number of requests.
+    Ready means that PostgreSQL, Redis and the broker respond, and the database schema is current or newer. `only`
+    limits the checks. Without rate limit: each result is cached for a second, so the load on the stores does not depend
+    on the number of requests.
     """
-    readiness: CachedResult[list[str]] = current_app.extensions[EXTENSION]
-    if missing := readiness.get():
+    missing = health.unready_dependencies(
+        health.DEPENDENCIES if query.only is None else health.dependency_names(query.only),
+        database=current_app.extensions[DATABASE_EXTENSION].get,
+        redis=current_app.extensions[REDIS_EXTENSION].get,
+    )
+    if missing:
         return problems.problem(503, f"Not ready: {', '.join(missing)}.")
     return json_response({"status": "ok"})
