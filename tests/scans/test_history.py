@@ -75,7 +75,8 @@ def test_history_page_reads_one_range_of_its_index(conn: Conn) -> None:
     text = "\n".join(row[0] for row in plan)
     assert "Index Scan Backward using player_scans_history" in text
     assert "Sort" not in text
-    assert "Filter" not in text
+    # The join of a page with an empty table of codes may have a filter of its own.
+    assert not re.search(r"(?<!Join )Filter:", text)
     (rows,) = re.findall(r"player_scans_history.*?rows=\d+ width=\d+\) \(actual rows=(\d+)", text)
     assert int(rows) == 50
 

@@ -11,7 +11,7 @@ import pytest
 
 from script.stack.running_server import CHECKOUT
 from shared.infra.db import Conn
-from shared.quests import catalog_client, definitions, yaml_loader
+from shared.quests import catalog_client, definitions, grpc_channel, yaml_loader
 from shared.settings import settings
 from tests.generated_codes.factories import ask as ask_for_image
 from tests.renders.factories import add_render, make_codes, work
@@ -93,6 +93,13 @@ def csv_files(_conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Request]
     ]
 
 
+def start_over() -> None:
+    """Drop the settings, the channel and the quests that this process has cached."""
+    settings.cache_clear()
+    grpc_channel.stub.reset()
+    catalog_client.clear_cache()
+
+
 def cached_quest(conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Request]]:
     for definition in yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text()):
         definitions.upsert(conn, definition)
@@ -101,15 +108,14 @@ def cached_quest(conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Reques
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRPC_SERVER_URL", f"127.0.0.1:{port}")
         patch.setenv("GRPC_DEADLINE_SECONDS", "10")
-        settings.cache_clear()
+        start_over()
         catalog_client.get_quest("sign-in-three-times")
         claim = {"json": {"quest_name": "sign-in-three-times"}, "headers": staff.member.headers}
         yield [
             *[("POST", "/api/v1/track/signin", 200, {"headers": staff.member.headers})] * 3,
             ("POST", "/api/v1/track/claim_reward", 200, claim),
         ]
-    settings.cache_clear()
-    catalog_client.clear_cache()
+    start_over()
     server.stop(None).wait()
 
 
