@@ -124,19 +124,20 @@ class JobRunner(Generic[T]):
         if len(rows) == self.batch_size:
             # More rows may be pending: wake another thread, here or in another process.
             background_sender.submit(self.message)
+        batch = {"table": self.table.name, "rows": len(rows), "first_id": str(rows[0].id)}
         try:
             with time_limits.limit(self.time_limit.total_seconds()):
                 work(token, rows)
         except LeaseLost:
-            log.info("lease_lost", table=self.table.name, rows=len(rows))
+            log.info("lease_lost", **batch)
         except psycopg.OperationalError as error:
             # PostgreSQL is unavailable, or a lock timed out: not the rows' fault.
-            log.warning("lease_released", table=self.table.name, rows=len(rows), error=str(error))
+            log.warning("lease_released", **batch, error=str(error))
             with db.connection() as conn:
                 leases.release_lease(conn, self.table, token)
             raise
         except Exception as error:
-            log.exception("attempt_failed", table=self.table.name, rows=len(rows))
+            log.exception("attempt_failed", **batch)
             with db.connection() as conn:
                 ids = [row.id for row in rows]
                 leases.fail_lease(conn, self.table, token, ids, f"{type(error).__name__}: {error}")

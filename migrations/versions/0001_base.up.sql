@@ -357,7 +357,7 @@ CREATE TRIGGER player_scans_guard_verdict BEFORE UPDATE OF status ON player_scan
 CREATE FUNCTION scan_has_personal_data(scan player_scans) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT scan.latitude IS NOT NULL OR scan.accuracy IS NOT NULL OR scan.distance_m IS NOT NULL
         OR scan.client_time IS NOT NULL OR scan.nonce IS NOT NULL OR scan.request_digest IS NOT NULL
-        OR scan.request_id IS NOT NULL OR scan.compare_coordinates IS NOT NULL
+        OR scan.request_id IS NOT NULL OR scan.compare_coordinates IS NOT NULL OR scan.last_error IS NOT NULL
         OR coalesce(jsonb_path_exists(scan.decision_inputs, '$.*.*'), false)
         OR (scan.qr_code_id IS NULL AND scan.status <> 'pending' AND scan.qr_code <> 'erased')
 $$;

@@ -194,7 +194,7 @@ def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, 
         ), erased_scans AS (
             UPDATE player_scans s
             SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL, nonce = NULL,
-                request_digest = NULL, request_id = NULL, compare_coordinates = NULL,
+                request_digest = NULL, request_id = NULL, compare_coordinates = NULL, last_error = NULL,
                 decision_inputs = (SELECT jsonb_object_agg(rule, '{}'::jsonb)
                                    FROM jsonb_object_keys(s.decision_inputs) AS rule),
                 qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END

@@ -13,6 +13,8 @@ from shared.audit import store as audit
 from shared.audit.store import OPERATOR, Actor
 from shared.infra import db, idempotency
 from shared.infra.db import Conn
+from shared.scans import rules
+from shared.scans.rules import Scan
 from tests.accounts.personal_data import HERE, KNOWN, NAME, Life, erase, find_traces, keyed, live
 from tests.quests.scan_quests import visit
 from tests.renders.factories import make_render
@@ -61,6 +63,30 @@ def test_a_pending_scan_gets_its_verdict_and_is_erased(app: Flask, client: Any, 
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (1,)
     finish_erasures()
     assert find_traces(conn, "4.8926891", "12.3456") == []
+
+
+def test_the_error_of_a_scan_that_failed_to_be_judged_is_erased(
+    app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Messages of PostgreSQL quote the row: its coordinates are in `last_error`."""
+    ada = sign_in(app, conn)
+    submit_scan(conn, ada.id, make_code(conn), HERE)
+
+    def fail(scans: list[Scan], *_: Any) -> Any:
+        raise ValueError(f"Failing row contains ({scans[0].coordinates})")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(rules, "judge_all", fail)
+        judge_pending()
+    assert {column for column, _ in find_traces(conn, "4.8926891")} == {"player_scans"}
+    assert conn.execute("SELECT reason, last_error FROM player_scans").fetchone() == (
+        "not_judged",
+        "ValueError: Failing row contains (Coordinates(latitude=52.3731237, longitude=4.8926891))",
+    )
+
+    erase(client, ada)
+    finish_erasures()
+    assert find_traces(conn, "4.8926891") == []
 
 
 def test_an_erasure_does_not_deadlock_with_judging(
