@@ -2,13 +2,13 @@
 
 from bench import images_cache, images_drawing
 from bench.stack import stack
-from bench.table import show
+from bench.table import Table
 
 
-def main() -> bool:
-    """Run both and print their tables. Return whether every goal was met."""
-    drawn = show("Images rendered", images_drawing.measure())
+def main(scale: float = 1.0) -> list[Table]:
+    """Run both and return their tables."""
+    drawn = Table("Images rendered", images_drawing.measure(scale))
     images_drawing.show_older_backend()
     with stack(images_cache.seed) as where:
-        served = show("Images served", images_cache.measure(where))
-    return drawn and served
+        served = Table("Images served", images_cache.measure(where, scale))
+    return [drawn, served]

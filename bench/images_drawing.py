@@ -12,7 +12,7 @@ from statistics import median
 
 import segno
 
-from bench.table import Figure
+from bench.table import Figure, Round
 from shared.images.image_spec import Format, ImageSpec
 from shared.images.readback import is_readable
 from shared.images.render import render
@@ -27,17 +27,17 @@ CASES: tuple[tuple[Format, int, float], ...] = (("png", 410, 22), ("png", 2009, 
 """Format, size and goal."""
 
 
-def measure() -> list[Figure]:
+def measure(scale: float) -> list[Figure]:
     """Return the images per second of Waymark and of segno."""
-    return [compare(ImageSpec(TEXT, kind, size), goal) for kind, size, goal in CASES]
+    return [compare(ImageSpec(TEXT, kind, size), goal, SECONDS * scale) for kind, size, goal in CASES]
 
 
-def compare(spec: ImageSpec, goal: float) -> Figure:
+def compare(spec: ImageSpec, goal: float, seconds: float) -> Figure:
     if not is_readable(spec, render(spec)):
         raise RuntimeError(f"not readable: {spec}")
-    waymark, rival = alternate(lambda: render(spec), lambda: by_segno(spec))
+    rounds = alternate(lambda: render(spec), lambda: by_segno(spec), seconds)
     name = f"{spec.format.upper()} of {spec.size}"
-    return Figure(name, "per CPU second", 1 / waymark, 1 / rival, "≥", goal)
+    return Figure.of_rounds(name, "per CPU second", rounds, "≥", goal)
 
 
 def by_segno(spec: ImageSpec) -> bytes:
@@ -47,18 +47,15 @@ def by_segno(spec: ImageSpec) -> bytes:
     return output.getvalue()
 
 
-def alternate(*sides: Callable[[], bytes]) -> list[float]:
-    """Return the CPU seconds per call of each side: the median of the rounds."""
-    seconds: list[list[float]] = [[] for _ in sides]
-    for _ in range(ROUNDS):
-        for side, times in zip(sides, seconds, strict=True):
-            times.append(seconds_per_call(side))
-    return [median(times) for times in seconds]
+def alternate(waymark: Callable[[], object], rival: Callable[[], object], seconds: float) -> list[Round]:
+    """Return the calls per CPU second of each side in each round."""
+    return [(1 / seconds_per_call(waymark, seconds), 1 / seconds_per_call(rival, seconds)) for _ in range(ROUNDS)]
 
 
-def seconds_per_call(call: Callable[[], object]) -> float:
+def seconds_per_call(call: Callable[[], object], seconds: float) -> float:
+    """Call for this many CPU seconds, at least once. Return the CPU seconds of one call."""
     calls, start = 0, time.process_time()
-    while (elapsed := time.process_time() - start) < SECONDS:
+    while (elapsed := time.process_time() - start) < seconds or not calls:
         call()
         calls += 1
     return elapsed / calls
@@ -80,7 +77,7 @@ def show_older_backend() -> None:
     print(f"{'':20}{'Waymark, ms':>12}{'older, ms':>12}")
     for name, older, call in table:
         count = {"10": 10, "50": 50}.get(name[:2], 1)
-        waymark = median(seconds_per_call(call) for _ in range(5)) * 1000 / count
+        waymark = median(seconds_per_call(call, SECONDS / 2) for _ in range(3)) * 1000 / count
         print(f"{name:20}{waymark:12.3f}{older:12.3f}")
     size = len(render(spec))
     print(f"{'size of a PNG':20}{size:6,d} bytes{'< 1 KB':>12}")

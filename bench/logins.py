@@ -1,40 +1,36 @@
-"""Logins: what many at once cost scans, and what their time reveals about usernames. `python -m bench logins`.
-
-`python -m bench.logins 0.1` runs it with a tenth of everything, to see whether it works.
-"""
+"""Logins: what many at once cost scans, and what their time reveals about usernames. `python -m bench logins`."""
 
 import json
 import random
 import selectors
-import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from itertools import count
+from itertools import chain, count
 from multiprocessing import get_context
-from statistics import median, quantiles
+from statistics import median
 
 from bench.distributions import kolmogorov_smirnov, mann_whitney
 from bench.scans_accept import OUR_WEB
 from bench.scans_data import Player, scan_requests, seed, sign_in
 from bench.scans_load import Connection, Requests, ask, pace
 from bench.scans_settle import OUR_WORKER
-from bench.stack import running, serving, stack
-from bench.table import Figure, show
+from bench.stack import running, scaled, serving, stack
+from bench.table import Figure, Table, percentile
 from shared.accounts import passwords
 from shared.infra import db
 from shared.infra.db import Conn
 
 PASSWORD = "correct horse battery"  # noqa: S105 - of no account
-LOGINS, RATE, SECONDS, ROUNDS = 200, 100, 10.0, 4
-SAMPLES, WARM_UP = 500, 20
+LOGINS, RATE, SECONDS, ROUNDS = 200, 100, 8.0, 3
+SAMPLES, WARM_UP = 300, 10
 ALPHA = 0.01
 """How rarely either test may be wrong about two equal distributions. Below it, the usernames are distinguishable."""
 LIMITS_OFF = {"RATE_LIMITS_ENABLED": "false", "TRUSTED_PROXIES": "1"}
 
 
-def main(part: float = 1.0) -> bool:
-    """Run both, print what they found; whether every goal was met."""
+def main(scale: float = 1.0) -> list[Table]:
+    """Run both and return the table. Usernames that can be distinguished fail a goal that is not a ratio."""
     with stack(seed) as where:
         players = sign_in()
         with db.connection() as conn:
@@ -43,9 +39,9 @@ def main(part: float = 1.0) -> bool:
             serving(where.data, "web", OUR_WEB, **LIMITS_OFF) as port,
             running(where.data, "worker", *OUR_WORKER),
         ):
-            figure = beside_logins(port, players, part)
-            is_even = told_apart(port, max(10, int(SAMPLES * part)))
-    return show("Logins", [figure]) and is_even
+            figure = beside_logins(port, players, scale)
+            are_alike = compare_refused_logins(port, scaled(SAMPLES, scale, 10))
+    return [Table("Logins", [figure], other_goals_met=are_alike)]
 
 
 def give_passwords(conn: Conn) -> None:
@@ -63,23 +59,25 @@ def login(username: str, password: str, address: str) -> bytes:
     return f"{head}Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-def beside_logins(port: int, players: list[Player], part: float) -> Figure:
-    """The verdicts of scans at a steady rate, in turn quiet and from the moment on at which many log in at once."""
+def beside_logins(port: int, players: list[Player], scale: float) -> Figure:
+    """Measure the verdicts of scans at a steady rate, in turn quiet and from the moment at which many log in."""
     scans = scan_requests(players, "/scan", "Prefer: wait=10")
-    seconds: dict[str, list[float]] = {"quiet": [], "crowded": []}
+    seconds: dict[str, list[list[float]]] = {"quiet": [], "crowded": []}
+    duration = SECONDS * max(scale, 0.3)
     answers: Counter[str] = Counter()
     pace(port, scans, rate=RATE, seconds=3)
-    for _ in range(max(1, round(ROUNDS * part))):
-        seconds["quiet"] += pace(port, scans, rate=RATE, seconds=SECONDS * max(part, 0.3))
+    for _ in range(scaled(ROUNDS, scale)):
+        seconds["quiet"].append(pace(port, scans, rate=RATE, seconds=duration))
         with ProcessPoolExecutor(1, get_context("spawn")) as elsewhere:  # its work must not delay what is measured
             elsewhere.submit(int).result()
             crowd = elsewhere.submit(all_at_once, port)
-            seconds["crowded"] += pace(port, scans, rate=RATE, seconds=SECONDS * max(part, 0.3))
+            seconds["crowded"].append(pace(port, scans, rate=RATE, seconds=duration))
             answers.update(crowd.result())
     print(f"\n{LOGINS} logins at once were answered: {dict(answers)}")
-    quiet, crowded = (quantiles([1_000 * sample for sample in seconds[name]], n=100) for name in ("quiet", "crowded"))
-    print(f"verdict seen, p50: {quiet[49]:.1f} ms quiet, {crowded[49]:.1f} ms while they log in")
-    return Figure(f"verdict seen while {LOGINS} log in / while none does, p99", "ms", crowded[98], quiet[98], "≤", 2.0)
+    p50 = {name: percentile([*chain.from_iterable(rounds)], 50) for name, rounds in seconds.items()}
+    print(f"verdict seen, p50: {p50['quiet']:.1f} ms quiet, {p50['crowded']:.1f} ms while they log in")
+    name = f"verdict seen while {LOGINS} log in / while none does"
+    return Figure.of_latencies(name, 99, seconds["crowded"], seconds["quiet"], "≤", 2.0)
 
 
 def all_at_once(port: int) -> list[str]:
@@ -99,8 +97,8 @@ def all_at_once(port: int) -> list[str]:
     return statuses
 
 
-def told_apart(port: int, samples: int) -> bool:
-    """Measure whether the time of a refused login depends on the username. Both kinds come in random order."""
+def compare_refused_logins(port: int, samples: int) -> bool:
+    """Return whether the durations of refused logins are alike for both kinds of username, sent in random order."""
     requests = {name: wrong_logins(prefix) for name, prefix in (("known", "bench"), ("unknown", "nobod"))}
     connection = Connection(port)
     for _ in range(WARM_UP):
@@ -126,7 +124,3 @@ def wrong_logins(prefix: str) -> Requests:
     """Yield logins with usernames of one kind and length, a wrong password, and another address each time."""
     for n in count():
         yield login(f"{prefix}{n % 1_000}", "not the password", f"10.1.{n // 250 % 250}.{n % 250 + 1}")
-
-
-if __name__ == "__main__":
-    sys.exit(0 if main(float(sys.argv[1]) if len(sys.argv) > 1 else 1.0) else 1)

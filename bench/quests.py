@@ -3,11 +3,11 @@
 from bench import quests_claims, quests_replay
 from bench.quests_claims import seed
 from bench.stack import stack
-from bench.table import show
+from bench.table import Table
 
 
-def main() -> bool:
-    """Run both, print their table; whether every goal was met."""
+def main(scale: float = 1.0) -> list[Table]:
+    """Run both and return their table."""
     with stack(seed) as where:
-        figures = [*quests_claims.measure(where), *quests_replay.measure()]
-    return show("Quests", figures)
+        figures = [*quests_claims.measure(where, scale), *quests_replay.measure(scale)]
+    return [Table("Quests", figures)]

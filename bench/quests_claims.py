@@ -11,13 +11,12 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from statistics import median
 from uuid import UUID
 
 import grpc
 from psycopg_pool import ConnectionPool
 
-from bench.stack import Stack, running
+from bench.stack import Stack, running, scaled
 from bench.table import Figure
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.readiness import listener_problem
@@ -29,7 +28,7 @@ from shared.quests.definitions import QuestDefinition, RewardDefinition
 from shared.settings import settings
 
 PLAYERS, THREADS, ROUNDS = 1_000, 64, 3
-CLAIMS, RIVAL_CLAIMS = 10_000, 1_600
+CLAIMS, RIVAL_CLAIMS = 5_000, 800
 QUEST = QuestDefinition("bench", 1, 1_000_000, reward=RewardDefinition("Bench", "coin", 1))
 READY_SECONDS = 30.0
 
@@ -51,8 +50,9 @@ def seed(conn: Conn) -> None:
     conn.execute("VACUUM ANALYZE")
 
 
-def measure(where: Stack) -> list[Figure]:
-    """Measure alternating rounds of Waymark and the rival. Return the medians."""
+def measure(where: Stack, scale: float) -> list[Figure]:
+    """Measure alternating rounds of Waymark and the rival."""
+    claims, rival_claims = scaled(CLAIMS, scale, THREADS), scaled(RIVAL_CLAIMS, scale, THREADS)
     address = f"{LOOPBACK}:{free_port()}"
     os.environ["GRPC_SERVER_URL"] = address
     settings.cache_clear()
@@ -64,12 +64,11 @@ def measure(where: Stack) -> list[Figure]:
             time.sleep(0.05)
         with where.rival() as conn:
             players = [row[0] for row in conn.execute("SELECT id FROM players ORDER BY id")]
-        rounds = [(_ours(players), _rivals(where, players, address)) for _ in range(ROUNDS)]
-    ours, rival = (median(side) for side in zip(*rounds, strict=True))
-    return [Figure("rewards claimed, one process", "claims/s", ours, rival, "≥", 5)]
+        rounds = [(_waymark(players, claims), _rival(where, players, address, rival_claims)) for _ in range(ROUNDS)]
+    return [Figure.of_rounds("rewards claimed, one process", "claims/s", rounds, "≥", 5)]
 
 
-def _ours(players: list[UUID]) -> float:
+def _waymark(players: list[UUID], claims: int) -> float:
     def claim(player_id: UUID) -> None:
         commands.events_or_raise(
             commands.group_commit.submit(QuestCommand(player_id, catalog_client.get_quest(QUEST.name), is_claim=True))
@@ -77,12 +76,12 @@ def _ours(players: list[UUID]) -> float:
 
     with db.connection() as conn:
         before = _paid(conn)
-        rate = _rate(claim, players, CLAIMS)
-        _assert_paid(_paid(conn) - before, CLAIMS)
+        rate = _rate(claim, players, claims)
+        _assert_paid(_paid(conn) - before, claims)
     return rate
 
 
-def _rivals(where: Stack, players: list[UUID], address: str) -> float:
+def _rival(where: Stack, players: list[UUID], address: str, rival_claims: int) -> float:
     with (
         ConnectionPool(
             where.rival_url, min_size=settings().database_pool_size, max_size=settings().database_pool_size
@@ -113,8 +112,8 @@ def _rivals(where: Stack, players: list[UUID], address: str) -> float:
                 own.execute("UPDATE rival_states SET claims = claims + 1 WHERE player_id = %s", (player_id,))
 
         before = _paid(conn)
-        rate = _rate(claim, players, RIVAL_CLAIMS)
-        _assert_paid(_paid(conn) - before, RIVAL_CLAIMS)
+        rate = _rate(claim, players, rival_claims)
+        _assert_paid(_paid(conn) - before, rival_claims)
     return rate
 
 

@@ -13,7 +13,6 @@ import time
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
-from statistics import median
 from typing import Any
 from uuid import UUID
 
@@ -23,8 +22,8 @@ import segno
 import zxingcpp
 from PIL import Image
 
-from bench.stack import Stack, running, stack
-from bench.table import Figure, show
+from bench.stack import Stack, running, scaled, stack
+from bench.table import Figure, Table
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
 from shared.infra.message_sender import send
@@ -34,7 +33,7 @@ from shared.renders import rules, store
 from shared.renders.rules import RenderOptions
 from shared.settings import settings
 
-IMAGES, RIVAL_IMAGES, WARM_UP = 10_000, 1_000, 1_000
+IMAGES, RIVAL_IMAGES, WARM_UP = 10_000, 500, 1_000
 FEW, MANY = 1_000, 100_000
 ROUNDS = 3
 PROCESSES = 2
@@ -139,26 +138,28 @@ def time_rival(count: int) -> float:
     return time.perf_counter() - start
 
 
-def measure(where: Stack) -> list[Figure]:
+def measure(where: Stack, scale: float) -> list[Figure]:
     """Measure alternating rounds of Waymark and the rival, then the memory of one large render."""
+    images, rival_images = scaled(IMAGES, scale, 100), scaled(RIVAL_IMAGES, scale, 10)
+    few_images, many_images = scaled(FEW, scale, 100), scaled(MANY, scale, 1_000)
     os.environ["PUBLIC_URL"] = PUBLIC_URL
     settings.cache_clear()
     with running(where.data, "worker", *WORKER, PUBLIC_URL=PUBLIC_URL) as process:
         workers = Workers(process.pid)
         workers.render(WARM_UP)
-        few = workers.render(FEW)
-        rounds = [(workers.render(IMAGES), time_rival(RIVAL_IMAGES)) for _ in range(ROUNDS)]
-        waymark = median(IMAGES / run.seconds for run, _ in rounds)
-        rival = median(RIVAL_IMAGES / seconds for _, seconds in rounds)
-        figures = [Figure(f"{IMAGES:,} PNG into a ZIP, {PROCESSES} workers", "images/s", waymark, rival, "≥", 12)]
-        if MANY > IMAGES:
-            many = workers.render(MANY)
-            name = f"memory of a worker, {MANY:,} images beside {FEW:,}"
-            figures.append(Figure(name, "MB", many.megabytes, few.megabytes, "≤", 1.25))
-    return figures
+        few = workers.render(few_images)
+        rounds = [
+            (images / workers.render(images).seconds, rival_images / time_rival(rival_images)) for _ in range(ROUNDS)
+        ]
+        many = workers.render(many_images)
+    memory = f"memory of a worker, {many_images:,} images beside {few_images:,}"
+    return [
+        Figure.of_rounds(f"{images:,} PNG into a ZIP, {PROCESSES} workers", "images/s", rounds, "≥", 12),
+        Figure(memory, "MB", many.megabytes, few.megabytes, "≤", 1.25),
+    ]
 
 
-def main() -> bool:
-    """Run it and print the table. Return whether every goal was met."""
+def main(scale: float = 1.0) -> list[Table]:
+    """Run it and return the table."""
     with stack(seed) as where:
-        return show("Renders", measure(where))
+        return [Table("Renders", measure(where, scale))]

@@ -3,16 +3,16 @@
 from bench import scans_accept, scans_latency, scans_settle
 from bench.scans_data import seed, sign_in
 from bench.stack import stack
-from bench.table import show
+from bench.table import Table
 
 
-def main() -> bool:
-    """Run all three, print their table; whether every goal was met."""
+def main(scale: float = 1.0) -> list[Table]:
+    """Run all three and return their table."""
     with stack(seed) as where:
         players = sign_in()
         figures = [
-            *scans_settle.measure(where),
-            *scans_latency.measure(where, players),
-            *scans_accept.measure(where, players),  # last: no worker settles the scans that it accepts
+            *scans_settle.measure(where, scale),
+            *scans_latency.measure(where, players, scale),
+            *scans_accept.measure(where, players, scale),  # last: no worker settles the scans that it accepts
         ]
-    return show("Scans", figures)
+    return [Table("Scans", figures)]

@@ -4,8 +4,6 @@ Both sides have one gunicorn process with the same threads, and eight keep-alive
 runs: what is measured is accepting, and the cores are left to it.
 """
 
-from statistics import median
-
 from bench.scans_data import Player, scan_requests
 from bench.scans_load import saturate
 from bench.stack import Stack, serving
@@ -16,17 +14,16 @@ OUR_WEB = "web.app:create_app()"
 RIVAL_WEB = "bench.scans_rival_web:create_app()"
 
 
-def measure(where: Stack, players: list[Player]) -> list[Figure]:
-    """Measure alternating rounds of Waymark and the rival, after one of each to warm up. Return the medians."""
+def measure(where: Stack, players: list[Player], scale: float) -> list[Figure]:
+    """Measure alternating rounds of Waymark and the rival, after one of each to warm up."""
     requests = scan_requests(players, "/scan")
 
     def rate(port: int) -> float:
-        return saturate(port, requests, connections=CONNECTIONS, seconds=SECONDS)
+        return saturate(port, requests, connections=CONNECTIONS, seconds=SECONDS * scale)
 
     with (
         serving(where.data, "web", OUR_WEB) as our_port,
         serving(where.data, "rival-web", RIVAL_WEB, DATABASE_URL=where.rival_url) as rival_port,
     ):
         _, *rounds = [(rate(our_port), rate(rival_port)) for _ in range(1 + ROUNDS)]
-    ours, rival = (median(side) for side in zip(*rounds, strict=True))
-    return [Figure("accepted (202, committed)", "requests/s", ours, rival, "≥", 0.9)]
+    return [Figure.of_rounds("accepted (202, committed)", "requests/s", rounds, "≥", 0.9)]

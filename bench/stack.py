@@ -40,6 +40,11 @@ MINE = (
 )
 
 
+def scaled(size: int, scale: float, minimum: int = 1) -> int:
+    """Return the part of a size that `--scale` asks for."""
+    return max(minimum, round(size * scale))
+
+
 @dataclass(frozen=True)
 class Stack:
     """A directory for logs, and a database for each side; they share the servers."""

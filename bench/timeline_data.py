@@ -3,6 +3,7 @@ than by others. One code has ten million, one a million, one ten thousand."""
 
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -47,14 +48,25 @@ def codes(conn: Conn) -> dict[str, tuple[UUID, UUID]]:
 
 def fill(conn: Conn, scale: float) -> None:
     """Insert the scans, without events and without the indexes that no timeline uses. Then vacuum the table."""
-    conn.execute("SET session_replication_role = replica")
     conn.execute("ALTER TABLE encounter_attempts SET UNLOGGED")  # it references the next
     conn.execute("ALTER TABLE player_scans SET UNLOGGED")
     for index in ("history", "counted", "locations", "qr_code"):
         conn.execute(f"DROP INDEX player_scans_{index}")
-    for n, (code, scans) in enumerate(SCANS.items()):
-        conn.execute(
-            """
+    with ThreadPoolExecutor(2) as threads:
+        for insert in [threads.submit(insert_half, half, scale) for half in (0, 1)]:
+            insert.result()
+    conn.execute("SET maintenance_work_mem = '512MB'")
+    conn.execute("CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id)")
+    conn.execute("VACUUM ANALYZE player_scans")
+
+
+def insert_half(half: int, scale: float) -> None:
+    """Insert half of the scans of each code, by a connection of its own. Two of them use two cores."""
+    with db.transaction() as conn:
+        conn.execute("SET LOCAL session_replication_role = replica")
+        for n, (code, scans) in enumerate(SCANS.items()):
+            conn.execute(
+                """
             INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, scan_time, status, reason, device,
                                       settled_at)
             SELECT (to_char(%(n)s, 'FM00000000') || '-0000-7000-8000-' || lpad(to_hex(k), 12, '0'))::uuid,
@@ -65,14 +77,10 @@ def fill(conn: Conn, scale: float) -> None:
                        + interval '5 hours' + (random() + random()) * interval '9 hours',
                    CASE WHEN k %% 8 = 0 THEN 'failure' ELSE 'success' END, CASE WHEN k %% 8 = 0 THEN 'cooldown' END,
                    (ARRAY['phone', 'phone', 'phone', 'tablet', 'desktop'])[1 + k %% 5], now()
-            FROM generate_series(1, %(scans)s) k, qr_codes q WHERE q.code = %(code)s
+            FROM generate_series(1 + %(half)s, %(scans)s, 2) k, qr_codes q WHERE q.code = %(code)s
             """,
-            {"n": n, "players": PLAYERS, "scans": int(scans * scale), "code": code},
-        )
-    conn.execute("SET maintenance_work_mem = '512MB'")
-    conn.execute("CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id)")
-    conn.execute("RESET session_replication_role")
-    conn.execute("VACUUM ANALYZE player_scans")
+                {"n": n, "half": half, "players": PLAYERS, "scans": int(scans * scale), "code": code},
+            )
 
 
 def roll_up(conn: Conn, scale: float) -> None:
