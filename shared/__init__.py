@@ -1,1 +1,1 @@
-"""What web and workers share: rules (pure), stores (SQL), messages, and the clients of PostgreSQL and Redis."""
+"""The code of both web and workers: rules (pure), stores (SQL), messages, clients of PostgreSQL and Redis."""

@@ -38,7 +38,7 @@ DRAFT_RETENTION = timedelta(days=1)
 
 @dataclass(frozen=True)
 class CleanupReport:
-    """How many rows and files of each kind were deleted, and how many bytes the generated images had."""
+    """The numbers of deleted rows and files, and the size of the deleted generated images."""
 
     generated_codes: int
     generated_image_bytes: int

@@ -1,4 +1,4 @@
-"""What `dramatiq workers.main` loads: the broker first, then every actor."""
+"""The module that `dramatiq workers.main` loads: the broker first, then every actor."""
 
 from workers.broker import worker_broker as broker
 

@@ -20,7 +20,7 @@ from shared.infra.ids import uuid7
 
 @dataclass(frozen=True)
 class RequestOrigin:
-    """Where a request came from, for the audit log."""
+    """The origin of a request, for the audit log."""
 
     address: str | None = None
     request_id: str | None = None

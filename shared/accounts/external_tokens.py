@@ -49,7 +49,7 @@ class ExternalIdentity:
 
 @dataclass(frozen=True)
 class IssuerPolicy:
-    """Which tokens are accepted: their issuer, audience and algorithms, and the claim that names the subject."""
+    """The tokens that are accepted: their issuer, audience and algorithms, and the claim of the subject."""
 
     issuer: str
     audience: str

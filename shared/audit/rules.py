@@ -1,4 +1,4 @@
-"""What an audit log entry stores of a change. Pure."""
+"""The values of a change that an audit log entry stores. Pure."""
 
 import json
 from collections.abc import Collection, Mapping

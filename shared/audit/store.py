@@ -17,7 +17,7 @@ ActorKind = Literal["player", "key", "operator"]
 
 @dataclass(frozen=True)
 class Actor:
-    """Who makes a change, and from where: a player, an API key, or an operator at the command line."""
+    """The actor of a change and its origin: a player, an API key, or an operator at the command line."""
 
     kind: ActorKind
     id: UUID | None = None

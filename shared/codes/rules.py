@@ -17,7 +17,7 @@ CODE_PATTERN = r"^[A-Za-z0-9_-]{3,64}$"
 
 @dataclass(frozen=True)
 class CodeReward:
-    """What a success gives."""
+    """The item and the quantity that a success gives."""
 
     item: str
     quantity: int

@@ -1,4 +1,4 @@
-"""What a generated code is, and which limits it has. Pure."""
+"""Generated codes and their limits. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

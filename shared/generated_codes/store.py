@@ -34,7 +34,7 @@ class StoredImage:
 
 @dataclass(frozen=True)
 class PurgeResult:
-    """How many codes a purge deleted, and how many bytes their images had."""
+    """The number of codes that a purge deleted, and the size of their images."""
 
     codes: int
     image_bytes: int

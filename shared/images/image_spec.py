@@ -23,7 +23,9 @@ CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml", 
 
 @dataclass(frozen=True)
 class ImageSpec:
-    """What to render. Colors are `#RRGGBB`; `logo` is the SHA-256 of the sanitized logo's bytes, in hexadecimal.
+    """Everything that determines an image. Colors are `#RRGGBB`.
+
+    `logo` is the SHA-256 of the sanitized logo's bytes, in hexadecimal.
 
     `level` is used as it is. The caller of a spec with a logo takes it from `effective_level`.
     """

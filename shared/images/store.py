@@ -14,7 +14,7 @@ from shared.infra.db import Conn
 
 @dataclass(frozen=True)
 class CodeAppearance:
-    """What determines the image of a code, apart from the options of a request."""
+    """The properties of a code that determine its image, apart from the options of a request."""
 
     code: str
     customization: Customization

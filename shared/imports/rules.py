@@ -1,4 +1,4 @@
-"""How a row is validated, alone and among the rows that lead to each other. Pure, except for new ids."""
+"""Validation of rows, alone and among the rows that lead to each other. Pure, except for new ids."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -45,7 +45,8 @@ def restore_positions(conn: Conn) -> bool:
     with conn.transaction():
         event_log.lock_positions(conn)
         if not has_future_positions(conn):
-            return False  # another process was faster
+            # Another process was faster.
+            return False
         _restore_events(conn)
         _restore_visits(conn)
         # A client that resumes from an earlier position gets `reset`.

@@ -30,7 +30,7 @@ from shared.infra.db import Conn, exactly_one
 
 
 class LeasedRow(Protocol):
-    """What all rows of leased tables have."""
+    """A row of any leased table."""
 
     @property
     def id(self) -> UUID: ...

@@ -66,7 +66,7 @@ def key(*parts: object) -> str:
 
 
 def require_no_eviction() -> None:
-    """In production, exit if Redis may evict queues.
+    """Exit if this is production and Redis may evict queues.
 
     The policy is read through INFO, since managed servers block CONFIG. If Redis is unavailable, the
     process starts: accepting scans needs no Redis.

@@ -58,7 +58,8 @@ def _rfc3339(value: object) -> object:
 def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("must be an RFC 3339 time with its offset, such as 2026-02-12T10:00:00Z")
-    if not MINYEAR < value.year < MAXYEAR:  # so that every time zone can represent it
+    # Every time zone can represent the years between.
+    if not MINYEAR < value.year < MAXYEAR:
         raise ValueError("must be a time between the years 2 and 9998")
     return value.astimezone(UTC)
 

@@ -45,7 +45,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class ReplayCheckpoint:
-    """How far a replay has come: the last player and quest compared, and the results up to there.
+    """The progress of a replay: the last player and quest compared, and the results up to there.
 
     The digests are chained over all folded and all stored states.
     """

@@ -20,7 +20,7 @@ MAX_CACHED_LOGOS = 8
 
 @dataclass(frozen=True)
 class ChunkCode:
-    """What determines the image of a code and its caption."""
+    """The properties of a code that determine its image and its caption."""
 
     id: UUID
     text: str

@@ -1,4 +1,4 @@
-"""What staff can do with a verdict, and how it came about, check by check. Pure."""
+"""The actions of staff on a verdict, and its explanation, check by check. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

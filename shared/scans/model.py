@@ -72,7 +72,7 @@ class JudgingLimits:
 
 @dataclass(frozen=True)
 class CodeRules:
-    """When a code can be used, and what a success gives."""
+    """The conditions under which a code can be used, and its reward, encounter or destination."""
 
     id: UUID
     code: str
@@ -128,7 +128,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class LocationFix:
-    """Where and when a player was, by one counted scan.
+    """The coordinates and the time of a player at one counted scan.
 
     `org_id` is the organization of its code, `api_key_id` its submitter (None: the player).
     """
@@ -147,7 +147,7 @@ class LocationFix:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What judging decided on one scan.
+    """The decision on one scan.
 
     `decision_inputs` holds what each check up to the deciding one looked at, for staff only; None for most successes.
     `compare_coordinates` is true if later scans of other players are compared with this one's coordinates.
@@ -170,8 +170,8 @@ class Verdict:
 class JudgingContext:
     """Everything that judging a batch looks at, besides the scans.
 
-    `codes` by id; `usages` by player and code; `location_fixes` by player, in order of time; `fair_play` by
-    organization, for those that have rules; `nearby_activity` by scan, for the scans of those organizations.
+    `codes` by id. `usages` by player and code. `location_fixes` by player, in order of time. `fair_play` by
+    organization, for those that have rules. `nearby_activity` by scan, for the scans of those organizations.
     """
 
     codes: Mapping[UUID, CodeRules]

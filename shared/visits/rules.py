@@ -1,4 +1,4 @@
-"""What a code URL leads to, and which requests a person made. Pure."""
+"""The target of a code URL, and the detection of requests by people. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Resolution = Literal["redirect", "page", "not_started", "gone", "not_found"]
 
 @dataclass(frozen=True)
 class LinkTarget:
-    """What decides where /s/{code} leads. `now` is the time of PostgreSQL."""
+    """The state of a code that decides the response to /s/{code}. `now` is the time of PostgreSQL."""
 
     id: UUID
     code: str

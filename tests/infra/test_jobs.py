@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from structlog.testing import capture_logs
 
 from shared.infra import db, leases
 from shared.infra.db import Conn
@@ -86,6 +88,28 @@ def test_concurrent_runs_work_on_each_row_once(conn: Conn, parcels: list[UUID]) 
     run_concurrently([warehouse.runner.run_pending] * 4)
 
     assert sorted(row for batch in warehouse.batches for row in batch) == parcels
+
+
+@pytest.mark.parametrize(
+    ("error", "event"),
+    [
+        (LeaseLost, "lease_lost"),
+        (psycopg.OperationalError, "lease_released"),
+        (ZeroDivisionError, "attempt_failed"),
+    ],
+)
+def test_a_batch_without_success_is_logged_with_its_first_row(
+    conn: Conn, parcels: list[UUID], error: type[Exception], event: str
+) -> None:
+    def stop(_ids: list[UUID]) -> None:
+        raise error
+
+    with capture_logs() as lines, suppress(psycopg.OperationalError):
+        Warehouse(stop, batch_size=9).runner.run_new()
+
+    (line,) = lines
+    assert (line["event"], line["table"], line["rows"]) == (event, "parcels", 5)
+    assert UUID(line["first_id"]) in parcels
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit], ids=["fails", "kills its worker"])

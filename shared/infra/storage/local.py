@@ -68,7 +68,8 @@ class LocalStorage:
         with _translate_errors():
             path.unlink(missing_ok=True)
         with suppress(OSError):
-            path.parent.rmdir()  # only if it is empty
+            # Fails if the directory is not empty.
+            path.parent.rmdir()
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")

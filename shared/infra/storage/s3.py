@@ -37,7 +37,8 @@ class S3Storage:
             connect_timeout=5,
             read_timeout=30,
             retries={"mode": "standard", "max_attempts": 4},
-            request_checksum_calculation="when_required",  # compatible services may lack the newer checksums
+            # Compatible services may lack the newer checksums.
+            request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
         )
         client = boto3.client(
