@@ -1,19 +1,59 @@
 """Alembic's connection. It holds an advisory lock, so two migrations of one database never overlap."""
 
+import time
+
+import psycopg
+import sqlalchemy
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from shared.infra.logging import get_logger
 from shared.settings import settings
+
+log = get_logger()
 
 # Any number that nothing else in this database locks.
 LOCK = 5_217_230_001
+POLL_SECONDS = 1.0
+ATTEMPTS = 20
+MAX_PAUSE_SECONDS = 10.0
+
+
+def wait_for_lock(connection: sqlalchemy.Connection) -> None:
+    """Poll the lock, each time in a short transaction.
+
+    CREATE INDEX CONCURRENTLY of the other migration waits for every older transaction. A transaction that waited for
+    the lock would therefore deadlock with it.
+    """
+    while not connection.execute(text("SELECT pg_try_advisory_lock(:lock)"), {"lock": LOCK}).scalar_one():
+        connection.commit()
+        time.sleep(POLL_SECONDS)
+    connection.commit()
+
+
+def migrate(connection: sqlalchemy.Connection) -> None:
+    """Run the migrations. Retry one that waits for a lock for too long, because other statements wait behind it."""
+    connection.execute(text("SET lock_timeout = '3s'"))
+    connection.commit()
+    for attempt in range(1, ATTEMPTS + 1):
+        context.configure(connection=connection, transaction_per_migration=True)
+        try:
+            with context.begin_transaction():
+                context.run_migrations()
+        except (psycopg.errors.LockNotAvailable, sqlalchemy.exc.OperationalError) as error:
+            cause = getattr(error, "orig", error)
+            if attempt == ATTEMPTS or not isinstance(cause, psycopg.errors.LockNotAvailable):
+                raise
+            connection.rollback()
+            log.warning("migration_retried", attempt=attempt, error=str(cause).splitlines()[0])
+            time.sleep(min(0.5 * 2**attempt, MAX_PAUSE_SECONDS))
+        else:
+            return
+
 
 url = settings().database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
 engine = create_engine(url, poolclass=pool.NullPool)
 
-with engine.connect() as connection:
-    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": LOCK})
-    connection.commit()
-    context.configure(connection=connection, transaction_per_migration=True)
-    with context.begin_transaction():
-        context.run_migrations()
+with engine.connect() as opened:
+    wait_for_lock(opened)
+    migrate(opened)
