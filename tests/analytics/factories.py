@@ -22,14 +22,14 @@ def settle(
     device: str | None = None,
 ) -> UUID:
     """Insert a scan with its verdict. The trigger appends the event."""
-    told = reason if status in ("failure", "held") else None
+    result = reason if status in ("failure", "held") else None
     scan_id = exactly_one(
         conn.execute(
             """
             INSERT INTO player_scans (player_id, qr_code_id, qr_code, scan_time, status, reason, device, settled_at)
             VALUES (%s, %s, 'text', %s, %s, %s, %s, now()) RETURNING id
             """,
-            (player, code, at, status, told, device),
+            (player, code, at, status, result, device),
         )
     )[0]
     return UUID(str(scan_id))

@@ -40,11 +40,11 @@ def stats(client: Any, staff: Staff) -> Any:
 def test_an_organization_in_figures(conn: Conn, staff: Staff, stats: Any) -> None:
     scan_all(conn, staff)
 
-    told = stats()
+    result = stats()
 
-    assert told["as_of"].endswith("Z")
-    assert {name: told[name] for name in ("codes", "scans")} == {"codes": 1, "scans": SCANS}
-    assert told["cache"] == {
+    assert result["as_of"].endswith("Z")
+    assert {name: result[name] for name in ("codes", "scans")} == {"codes": 1, "scans": SCANS}
+    assert result["cache"] == {
         "images": {"hits": 0, "misses": 0, "hit_ratio": None},
         "statistics": {"hits": 0, "misses": 1, "hit_ratio": 0.0},
     }
@@ -56,7 +56,7 @@ def test_they_are_counted_once_an_hour(conn: Conn, staff: Staff, stats: Any) -> 
 
     again = [stats() for _ in range(3)]
 
-    assert {told["as_of"] for told in again} == {first["as_of"]}
+    assert {result["as_of"] for result in again} == {first["as_of"]}
     assert again[-1]["scans"]["total"] == 0
     assert again[-1]["cache"]["statistics"] == {"hits": 3, "misses": 1, "hit_ratio": 0.75}
 
@@ -140,9 +140,9 @@ def test_each_organization_has_its_own(app: Flask, client: Any, conn: Conn, staf
     stats()
     other = make_staff(app, conn)
 
-    told = client.get(f"{other.path}/stats", headers=other.analyst.headers).json
+    result = client.get(f"{other.path}/stats", headers=other.analyst.headers).json
 
-    assert (told["codes"], told["scans"]["total"], told["cache"]["statistics"]["misses"]) == (0, 0, 1)
+    assert (result["codes"], result["scans"]["total"], result["cache"]["statistics"]["misses"]) == (0, 0, 1)
 
 
 def test_scans_of_a_removed_code_still_count(client: Any, conn: Conn, staff: Staff, stats: Any) -> None:
@@ -150,9 +150,9 @@ def test_scans_of_a_removed_code_still_count(client: Any, conn: Conn, staff: Sta
     for code in client.get(staff.codes, headers=staff.admin.headers).json["items"]:
         client.delete(f"{staff.codes}/{code['id']}", headers=staff.admin.headers)
 
-    told = stats()
+    result = stats()
 
-    assert (told["codes"], told["scans"]) == (0, SCANS)
+    assert (result["codes"], result["scans"]) == (0, SCANS)
 
 
 def test_without_redis_they_are_counted_each_time(
@@ -162,7 +162,7 @@ def test_without_redis_they_are_counted_each_time(
     stats()
     scan_all(conn, staff)
 
-    told = stats()
+    result = stats()
 
-    assert told["scans"] == SCANS
-    assert told["cache"] is None
+    assert result["scans"] == SCANS
+    assert result["cache"] is None

@@ -71,8 +71,8 @@ def test_offsets_hold_until_the_next(tz: str, since: datetime, n: int, quarter: 
     at = min(since + quarter * timedelta(minutes=15), until)
 
     assert found[0][0] == since
-    told = [shift for begins, shift in found if begins <= at][-1]
-    assert told == at.astimezone(ZoneInfo(tz)).utcoffset()
+    result = [shift for begins, shift in found if begins <= at][-1]
+    assert result == at.astimezone(ZoneInfo(tz)).utcoffset()
 
 
 def test_a_zone_that_never_changes_has_one_offset() -> None:

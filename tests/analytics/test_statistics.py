@@ -73,9 +73,9 @@ def test_everything_is_counted(conn: Conn, ask: Any, code: UUID, then: str) -> N
     if then == "rebuild":
         rebuild_all(conn)
 
-    told = ask(f"/qr-codes/{code}/stats")
-    assert {name: told[name] for name in FIGURES} == FIGURES
-    assert "cache" not in told
+    result = ask(f"/qr-codes/{code}/stats")
+    assert {name: result[name] for name in FIGURES} == FIGURES
+    assert "cache" not in result
     of_all = ask("/stats")
     assert {name: of_all[name] for name in FIGURES} == FIGURES
     assert (of_all["codes"], of_all["as_of"][-1]) == (1, "Z")
@@ -91,10 +91,10 @@ def test_what_was_too_late_is_neither_first_nor_last(conn: Conn, ask: Any, code:
     if then == "rebuild":
         rebuild_all(conn)
 
-    told = ask("/stats")
+    result = ask("/stats")
 
-    assert (told["first_scan_at"], told["last_scan_at"]) == ("2026-03-28T12:00:00Z",) * 2
-    assert told["reasons"] == {"too_late": 3}
+    assert (result["first_scan_at"], result["last_scan_at"]) == ("2026-03-28T12:00:00Z",) * 2
+    assert result["reasons"] == {"too_late": 3}
 
 
 def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
@@ -106,10 +106,10 @@ def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: St
 
 
 def test_nothing_happened(ask: Any, code: UUID) -> None:
-    told = ask(f"/qr-codes/{code}/stats")
-    assert set(told["scans"].values()) == {0}
-    assert (told["success_rate"], told["first_scan_at"], told["last_scan_at"]) == (None, None, None)
-    assert (told["reasons"], told["hours"], told["unique_players"]) == ({}, [0] * 24, 0)
+    result = ask(f"/qr-codes/{code}/stats")
+    assert set(result["scans"].values()) == {0}
+    assert (result["success_rate"], result["first_scan_at"], result["last_scan_at"]) == (None, None, None)
+    assert (result["reasons"], result["hours"], result["unique_players"]) == ({}, [0] * 24, 0)
 
 
 @pytest.mark.parametrize(
@@ -127,9 +127,9 @@ def test_hours_are_those_of_the_clocks_there(conn: Conn, ask: Any, code: UUID, t
         settle(conn, make_player(conn), code, at=at.replace(tzinfo=UTC))
     roll_up()
 
-    told = ask(f"/qr-codes/{code}/stats", tz=tz)["hours"]
+    result = ask(f"/qr-codes/{code}/stats", tz=tz)["hours"]
 
-    assert {hour: count for hour, count in enumerate(told) if count} == hours
+    assert {hour: count for hour, count in enumerate(result) if count} == hours
 
 
 def test_a_scan_dated_long_ago_by_hand_is_reported(conn: Conn, code: UUID, staff: Staff) -> None:

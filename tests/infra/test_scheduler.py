@@ -14,9 +14,9 @@ from workers import scheduler
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
-    told: list[Message] = []
-    monkeypatch.setattr(scheduler, "send", told.append)
-    return told
+    result: list[Message] = []
+    monkeypatch.setattr(scheduler, "send", result.append)
+    return result
 
 
 def test_two_schedulers_fire_a_job_once(sent: list[Message], conn: Conn) -> None:

@@ -112,7 +112,7 @@ def assert_in_order(conn: Conn) -> None:
     assert unowed == []
 
 
-def told(conn: Conn, player_id: UUID) -> list[tuple[str, dict[str, Any]]]:
+def read_live_events(conn: Conn, player_id: UUID) -> list[tuple[str, dict[str, Any]]]:
     """What the player heard of quests, in order."""
     return conn.execute(
         "SELECT type, data FROM events WHERE player_id = %s AND data ? 'quest' ORDER BY xid, id", (player_id,)

@@ -29,8 +29,8 @@ def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
     client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer
 ) -> None:
     for status in ("in_progress", "in_progress", "completed", "in_progress"):
-        told = client.post(SIGNIN, headers=ada.headers)
-        assert (told.status_code, told.json) == (200, {"message": "Sign-in tracked", "status": status})
+        result = client.post(SIGNIN, headers=ada.headers)
+        assert (result.status_code, result.json) == (200, {"message": "Sign-in tracked", "status": status})
 
     claimed = client.post(CLAIM, json=THREE, headers=ada.headers)
     again = client.post(CLAIM, json=THREE, headers=ada.headers)
@@ -42,19 +42,19 @@ def test_three_sign_ins_complete_the_quest_and_the_fourth_starts_the_next_round(
 
 def test_no_round_starts_after_the_last_allowed_one(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     stand.say(name="sign-in-three-times", streak=1, duplication=2, rewards={"reward_item": "coin", "reward_qty": 1})
-    told = [client.post(SIGNIN, headers=ada.headers).json["status"] for _ in range(4)]
+    result = [client.post(SIGNIN, headers=ada.headers).json["status"] for _ in range(4)]
     claims = [client.post(CLAIM, json=THREE, headers=ada.headers) for _ in range(3)]
 
-    assert told == ["completed", "completed", "max_completions_reached", "max_completions_reached"]
+    assert result == ["completed", "completed", "max_completions_reached", "max_completions_reached"]
     assert [claim.status_code for claim in claims] == [200, 200, 409]
     assert claims[-1].json["detail"] == "This reward was claimed as often as allowed."
     assert scans.list_inventory(conn, ada.id) == [("coin", 2)]
 
 
 def test_sign_up_is_once(client: Any, our_catalog: str, ada: SignedInPlayer) -> None:
-    told = [client.post(SIGNUP, headers=ada.headers).json for _ in range(2)]
-    assert told[0] == {"message": "Sign-up tracked", "status": "completed"}
-    assert told[1] == {"message": "Sign-up tracked", "status": "max_completions_reached"}
+    result = [client.post(SIGNUP, headers=ada.headers).json for _ in range(2)]
+    assert result[0] == {"message": "Sign-up tracked", "status": "completed"}
+    assert result[1] == {"message": "Sign-up tracked", "status": "max_completions_reached"}
     assert client.post(CLAIM, json={"quest_name": "sign-up"}, headers=ada.headers).status_code == 200
     over = client.post(CLAIM, json={"quest_name": "sign-up"}, headers=ada.headers)
     assert (over.status_code, over.json["detail"]) == (409, "This reward was claimed as often as allowed.")
@@ -115,8 +115,8 @@ def test_anonymous_requests_get_401(client: Any, our_catalog: str, path: str) ->
 
 def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
     headers = {**ada.headers, "Idempotency-Key": "first"}
-    told = [client.post(SIGNIN, headers=headers) for _ in range(5)]
-    assert {answer.json["status"] for answer in told} == {"in_progress"}
+    result = [client.post(SIGNIN, headers=headers) for _ in range(5)]
+    assert {answer.json["status"] for answer in result} == {"in_progress"}
     assert counts(conn)[0] == 1
     assert client.post(SIGNUP, headers=headers).status_code == 422
 
@@ -131,12 +131,12 @@ def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: C
 def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: SignedInPlayer) -> None:
     stand.say(name="sign-in-three-times", streak=3, duplication=1)
     headers = {**ada.headers, "Idempotency-Key": "first"}
-    told = client.post(SIGNIN, headers=headers)
+    result = client.post(SIGNIN, headers=headers)
     redis_client().flushdb()
     catalog_client.clear_cache()
     stand.answer = lambda context: context.abort(grpc.StatusCode.UNKNOWN, "no")
     again = client.post(SIGNIN, headers=headers)
-    assert (again.status_code, again.json) == (200, told.json)
+    assert (again.status_code, again.json) == (200, result.json)
     headers["Idempotency-Key"] = "second"
     assert client.post(SIGNIN, headers=headers).status_code == 503
 
@@ -152,13 +152,13 @@ def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, c
     stand.answer = slow
     with ThreadPoolExecutor(1) as thread:
         headers = {**ada.headers, "Idempotency-Key": "first"}
-        told = thread.submit(lambda: app.test_client().post(SIGNIN, headers=headers).status_code)
+        result = thread.submit(lambda: app.test_client().post(SIGNIN, headers=headers).status_code)
         assert asked.wait(10)
         open_ = conn.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in tr%'"
         ).fetchone()
         answered.set()
-        assert (open_, told.result()) == ((0,), 200)
+        assert (open_, result.result()) == ((0,), 200)
 
 
 def test_what_could_never_move_is_not_shown(
@@ -213,9 +213,9 @@ def test_lists_page_by_page(client: Any, our_catalog: str, ada: SignedInPlayer) 
         whole = [each[key] for each in client.get(path, headers=ada.headers).json["items"]]
         paged, cursor = [], ""
         while cursor is not None:
-            told = client.get(f"{path}?limit=1{cursor and f'&cursor={cursor}'}", headers=ada.headers).json
-            paged += [each[key] for each in told["items"]]
-            cursor = told["next_cursor"]
+            result = client.get(f"{path}?limit=1{cursor and f'&cursor={cursor}'}", headers=ada.headers).json
+            paged += [each[key] for each in result["items"]]
+            cursor = result["next_cursor"]
         assert paged == whole
         assert client.get(f"{path}?cursor=x", headers=ada.headers).status_code == 422
 
@@ -224,9 +224,9 @@ def test_progress_is_published_to_the_player(client: Any, our_catalog: str, conn
     for _ in range(3):
         client.post(SIGNIN, headers=ada.headers)
     client.post(CLAIM, json=THREE, headers=ada.headers)
-    told = conn.execute("SELECT type, data FROM events WHERE player_id = %s ORDER BY xid, id", (ada.id,)).fetchall()
+    result = conn.execute("SELECT type, data FROM events WHERE player_id = %s ORDER BY xid, id", (ada.id,)).fetchall()
     quest = {"quest": "sign-in-three-times"}
-    assert told == [
+    assert result == [
         *(("quest_progress", {**quest, "progress": n, "streak": 3}) for n in (1, 2, 3)),
         ("quest_completed", {**quest, "completions": 1}),
         ("reward_granted", {**quest, "reward": "coin", "quantity": 10}),

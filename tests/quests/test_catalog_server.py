@@ -150,10 +150,10 @@ def test_health_needs_no_token(shipped: None, set_settings: Any) -> None:
     well.set("quest.QuestService", health_pb2.HealthCheckResponse.SERVING)
     serving.start()
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        told = health_pb2_grpc.HealthStub(channel).Check(
+        health = health_pb2_grpc.HealthStub(channel).Check(
             health_pb2.HealthCheckRequest(service="quest.QuestService"), timeout=20
         )
-        assert told.status == health_pb2.HealthCheckResponse.SERVING
+        assert health.status == health_pb2.HealthCheckResponse.SERVING
     serving.stop(None).wait()
 
 
@@ -240,11 +240,11 @@ def test_an_unreachable_database_is_reported_in_one_line(conn: Conn, monkeypatch
 
 def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: Path) -> None:
     file = tmp_path / "quests.yaml"
-    told = []
+    messages = []
     for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
         file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
-        told.append(cli.load(file).splitlines()[1:])
-    assert told == [[], [], ["These quests share a changed reward: a, b"], []]
+        messages.append(cli.load(file).splitlines()[1:])
+    assert messages == [[], [], ["These quests share a changed reward: a, b"], []]
     assert {(each.name, each.quantity) for each in definitions.list_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
 
 
@@ -261,7 +261,7 @@ GOOD = "{name: good, streak: 1, duplication: 1"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", "the file: "),
         ("quests: []", "quests: must have at least 1 entry"),
@@ -288,13 +288,13 @@ GOOD = "{name: good, streak: 1, duplication: 1"
     ],
 )
 def test_an_invalid_file_is_reported_and_not_loaded(
-    conn: Conn, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+    conn: Conn, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     file = tmp_path / "quests.yaml"
     file.write_text(text)
     with pytest.raises(yaml_loader.QuestFileError) as refused:
         cli.load(file)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert definitions.list_all(conn) == []
 
 

@@ -34,8 +34,8 @@ def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
     player = make_player(conn)
     for _ in range(3):
         act(player)
-    told = Counter(run_concurrently([lambda: act(player, claims=True)] * 100))
-    assert told == {"done": 1, "QuestNotCompleted": 99}
+    outcomes = Counter(run_concurrently([lambda: act(player, claims=True)] * 100))
+    assert outcomes == {"done": 1, "QuestNotCompleted": 99}
     assert scans.list_inventory(conn, player) == [("coin", 10)]
     assert_in_order(conn)
 

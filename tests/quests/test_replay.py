@@ -89,14 +89,14 @@ def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture
         assert runs < 100
         if runs == 3:
             stopping.clear()
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     assert runs == 3
-    assert told.count("Stopped after") == 3
-    assert told.count("Continuing after") == 3
-    assert f"{events:,} events folded into 10 states" in told
-    assert "No difference" in told
+    assert output.count("Stopped after") == 3
+    assert output.count("Continuing after") == 3
+    assert f"{events:,} events folded into 10 states" in output
+    assert "No difference" in output
     whole, _ = replayed()
-    assert whole.folded_digest.hex() in told
+    assert whole.folded_digest.hex() in output
     assert conn.execute("SELECT count(*) FROM quest_replay_checkpoints").fetchone() == (0,)
 
 

@@ -46,23 +46,23 @@ def play(
 ) -> tuple[QuestState, list[str]]:
     """The state after some commands, and what each came to."""
     state = state or QuestState()
-    told: list[str] = []
+    statuses: list[str] = []
     for command in commands:
         events = decide(state, command, quest)
-        state, told = fold(events, state), [*told, status_of(events)]
-    return state, told
+        state, statuses = fold(events, state), [*statuses, status_of(events)]
+    return state, statuses
 
 
 def test_a_round_is_completed_by_as_many_actions_as_the_streak_has() -> None:
-    state, told = play(THREE, *[act()] * 7)
-    assert told == ["in_progress", "in_progress", "completed"] * 2 + ["max_completions_reached"]
+    state, statuses = play(THREE, *[act()] * 7)
+    assert statuses == ["in_progress", "in_progress", "completed"] * 2 + ["max_completions_reached"]
     assert (state.progress, state.completions, state.claims) == (0, 2, 0)
 
 
 def test_a_completion_is_claimed_once() -> None:
     state, _ = play(THREE, *[act()] * 3)
-    state, told = play(THREE, ClaimReward(NOON), state=state)
-    assert told == ["claimed"]
+    state, statuses = play(THREE, ClaimReward(NOON), state=state)
+    assert statuses == ["claimed"]
     with pytest.raises(QuestNotCompleted):
         decide(state, ClaimReward(NOON), THREE)
     state, _ = play(THREE, *[act()] * 3, ClaimReward(NOON), state=state)
@@ -72,15 +72,15 @@ def test_a_completion_is_claimed_once() -> None:
 
 def test_without_a_reward_nothing_is_claimed_also_by_itself() -> None:
     quest = Quest("none", streak=1, duplication=1, auto_claim=True)
-    state, told = play(quest, act())
-    assert told == ["completed"]
+    state, statuses = play(quest, act())
+    assert statuses == ["completed"]
     with pytest.raises(NoReward):
         decide(state, ClaimReward(NOON), quest)
 
 
 def test_auto_claim_pays_with_the_completion() -> None:
-    state, told = play(replace(THREE, auto_claim=True), *[act()] * 6)
-    assert told == ["in_progress", "in_progress", "claimed"] * 2
+    state, statuses = play(replace(THREE, auto_claim=True), *[act()] * 6)
+    assert statuses == ["in_progress", "in_progress", "claimed"] * 2
     assert state.claims == 2
 
 
@@ -103,11 +103,11 @@ def test_a_streak_that_the_catalog_shortened_is_completed_by_the_next_action() -
 )
 def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> None:
     quest = Quest("days", streak=10, duplication=1, daily=True, grace_days=grace)
-    state, told = QuestState(), []
+    state, steps = QuestState(), []
     for day in days:
         state = fold(decide(state, act(day=date(2026, 11, day)), quest), state)
-        told.append(state.progress)
-    assert told == progress
+        steps.append(state.progress)
+    assert steps == progress
 
 
 def test_a_day_that_comes_too_late_is_noted_with_what_is_true() -> None:
@@ -119,8 +119,8 @@ def test_a_day_that_comes_too_late_is_noted_with_what_is_true() -> None:
 
 def test_a_streak_by_days_goes_on_into_the_next_round() -> None:
     quest = Quest("days", streak=2, duplication=5, daily=True)
-    state, told = play(quest, *[act(day=date(2026, 11, day)) for day in (1, 2, 2, 3, 4)])
-    assert told == ["in_progress", "completed", "in_progress", "in_progress", "completed"]
+    state, statuses = play(quest, *[act(day=date(2026, 11, day)) for day in (1, 2, 2, 3, 4)])
+    assert statuses == ["in_progress", "completed", "in_progress", "in_progress", "completed"]
     assert state.completions == 2
 
 
@@ -157,8 +157,8 @@ def test_a_visit_submitted_late_does_not_change_a_newer_round(quest: Quest) -> N
     state, _ = play(quest, act(100 * MINUTE, B, 0), act(110 * MINUTE, C, 1))
     events = decide(state, act(MINUTE, A, 0, 2), quest)
     assert [(event.type, event.data["reason"]) for event in events] == [("action_ignored", "too_old")]
-    after, told = play(quest, act(MINUTE, A, 0, 2), act(120 * MINUTE, A, 2), state=state)
-    assert (after.completions, told) == (1, ["in_progress", "completed"])
+    after, statuses = play(quest, act(MINUTE, A, 0, 2), act(120 * MINUTE, A, 2), state=state)
+    assert (after.completions, statuses) == (1, ["in_progress", "completed"])
 
 
 @pytest.mark.parametrize(
@@ -244,9 +244,9 @@ def test_terms_and_states_read_as_they_were_written(quest: Quest, commands: Any)
 @given(QUESTS, COMMANDS)
 def test_the_player_hears_of_each_step_completion_and_reward(quest: Quest, commands: Any) -> None:
     _, log = run(quest, commands)
-    told = [type_ for type_, _ in live_events("q", QuestState(), log)]
+    names = [type_ for type_, _ in live_events("q", QuestState(), log)]
     words = {"quest_step": "quest_progress", "quest_completed": "quest_completed", "reward_claimed": "reward_granted"}
-    assert told == [words[event.type] for event in log if event.type in words]
+    assert names == [words[event.type] for event in log if event.type in words]
 
 
 def test_an_event_of_a_kind_unknown_counts_and_changes_nothing() -> None:

@@ -16,9 +16,9 @@ from tests.quests.scan_quests import (
     make_landmarks,
     make_quest,
     owned,
+    read_live_events,
     release,
     state_of,
-    told,
     visit,
 )
 from tests.support.factories import (
@@ -47,7 +47,7 @@ def test_three_visits_in_any_order_complete_it(conn: Conn) -> None:
     assert come_to(conn, player) == (2, 0, 0)
     visit(conn, player, second)
     assert come_to(conn, player) == (0, 1, 0)
-    assert [type_ for type_, _ in told(conn, player)] == [*["quest_progress"] * 3, "quest_completed"]
+    assert [type_ for type_, _ in read_live_events(conn, player)] == [*["quest_progress"] * 3, "quest_completed"]
     assert_in_order(conn)
 
 
@@ -173,7 +173,7 @@ def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Con
     annul(scans[1])
 
     assert (come_to(conn, player), owned(conn, player)) == ((2, 0, 0), 0)
-    assert told(conn, player)[-1] == ("quest_progress", {"quest": "walk", "progress": 2})
+    assert read_live_events(conn, player)[-1] == ("quest_progress", {"quest": "walk", "progress": 2})
     assert_in_order(conn)
     visit(conn, player, codes[1])
     assert (come_to(conn, player), owned(conn, player)) == ((0, 1, 1), 3)

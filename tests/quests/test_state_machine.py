@@ -69,20 +69,20 @@ class Game(RuleBasedStateMachine):
     def sign_in(self, player: int, retries: int) -> None:
         """With a key the answer may get lost, and the request come again."""
         key = str(uuid7()) if retries else None
-        told = [self.call(player, "signin", key=key) for _ in range(1 + retries)]
-        assert {answer.status_code for answer in told} == {200}
-        assert len({answer.text for answer in told}) == 1
+        responses = [self.call(player, "signin", key=key) for _ in range(1 + retries)]
+        assert {answer.status_code for answer in responses} == {200}
+        assert len({answer.text for answer in responses}) == 1
         self.signed_in[player] += 1
 
     @rule(player=players, name=st.sampled_from([*QUESTS, "nothing"]), retries=st.integers(0, 2))
     def claim(self, player: int, name: str, retries: int) -> None:
         before = state_of(self.conn, self.people[player].id, name)
         key = str(uuid7()) if retries else None
-        told = [self.call(player, "claim_reward", {"quest_name": name}, key) for _ in range(1 + retries)]
+        responses = [self.call(player, "claim_reward", {"quest_name": name}, key) for _ in range(1 + retries)]
         expected = 404 if name == "nothing" else 200 if before.is_claimable else 409
-        assert told[0].status_code == expected
+        assert responses[0].status_code == expected
         if expected == 200:
-            assert {answer.text for answer in told} == {told[0].text}
+            assert {answer.text for answer in responses} == {responses[0].text}
             assert state_of(self.conn, self.people[player].id, name).claims == before.claims + 1
 
     @rule(player=players, claims=st.booleans())

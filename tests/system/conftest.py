@@ -58,7 +58,7 @@ class Stage:
         path = f"/ws/organizations/{self.game.org_id}"
         with self.follow_player() as player, Follower(self.server.base_url, path, self.game.owner) as organization:
             self.load.hand_in(Scan(self.game.players[-1], self.game.codes["open"]))
-            eventually(lambda: player.told and organization.told)
+            eventually(lambda: player.received and organization.received)
             yield player, organization
 
     def assert_heard_all(self, of_player: Follower, of_organization: Follower) -> None:

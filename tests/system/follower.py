@@ -26,7 +26,7 @@ class Follower:
 
     def __init__(self, base_url: str, path: str, person: SignedInPlayer, hang_up_after: int | None = None) -> None:
         """hang_up_after: close each socket after this number of events."""
-        self.told: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.opened = 0
         self.closed_with: list[int] = []
         self.refused: list[int] = []
@@ -52,14 +52,14 @@ class Follower:
     @property
     def heard(self) -> Heard:
         """Which event of which scan, in order."""
-        return [(told["event"], told["scan_id"]) for told in self.told]
+        return [(event["event"], event["scan_id"]) for event in self.received]
 
     def until_opened(self, times: int) -> None:
         eventually(lambda: self.opened >= times)
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            since = f"?since={self.told[-1]['id']}" if self.told else ""
+            since = f"?since={self.received[-1]['id']}" if self.received else ""
             try:
                 self._ws = websocket.create_connection(self._url + since, header=self._person.headers, timeout=PATIENCE)
             except websocket.WebSocketBadStatusException as refusal:
@@ -74,13 +74,13 @@ class Follower:
                 self._ws.close(timeout=1)
 
     def _listen(self, ws: websocket.WebSocket) -> None:
-        enough = len(self.told) + self._hang_up_after if self._hang_up_after else None
-        while len(self.told) != enough and not self._ending.is_set():
+        enough = len(self.received) + self._hang_up_after if self._hang_up_after else None
+        while len(self.received) != enough and not self._ending.is_set():
             opcode, data = ws.recv_data()
             if opcode == websocket.ABNF.OPCODE_CLOSE:
                 self.closed_with.append(int.from_bytes(data[:2], "big"))
                 return
-            self.told.append(json.loads(data))
+            self.received.append(json.loads(data))
 
 
 def logged(database_url: str, *, player: UUID | None = None, org: UUID | None = None) -> Heard:
@@ -97,6 +97,6 @@ def assert_heard_all(follower: Follower, log: Callable[[], Heard]) -> None:
     """The follower hears everything that is in the log, once and in order."""
     whole = log()
     assert whole
-    eventually(lambda: len(follower.told) >= len(whole))
+    eventually(lambda: len(follower.received) >= len(whole))
     assert follower.heard == whole
-    assert len({told["id"] for told in follower.told}) == len(whole)
+    assert len({event["id"] for event in follower.received}) == len(whole)

@@ -83,4 +83,4 @@ def verdicts(database_url: str, code: str) -> dict[str, int]:
         rows = conn.execute(
             "SELECT coalesce(reason, status), count(*) FROM player_scans WHERE qr_code = %s GROUP BY 1", (code,)
         )
-        return {str(told): int(count) for told, count in rows}
+        return {str(value): int(count) for value, count in rows}

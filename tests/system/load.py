@@ -163,8 +163,10 @@ SPECIALS: dict[str, dict[str, Any]] = {
 
 def register(load: Load) -> SignedInPlayer:
     """A player by name and password, over HTTP."""
-    told = load.make("/auth/register", None, {"username": f"p{uuid4().hex[:12]}", "password": "correct horse battery"})
-    return SignedInPlayer(UUID(told["player_id"]), UUID(int=0), told["access_token"], told["refresh_token"])
+    account = load.make(
+        "/auth/register", None, {"username": f"p{uuid4().hex[:12]}", "password": "correct horse battery"}
+    )
+    return SignedInPlayer(UUID(account["player_id"]), UUID(int=0), account["access_token"], account["refresh_token"])
 
 
 def make_game(load: Load, owner: SignedInPlayer, players: Sequence[SignedInPlayer]) -> Game:

@@ -34,9 +34,9 @@ def test_web_stopped_under_load_loses_no_acknowledged_scan(stage: Stage, stops: 
         for stop in range(stops):
             with stage.load.under_way(stage.game.scans(400, seed=stop)):
                 stage.load.until_accepted(150)
-                told = stage.server.pids("web")
-                send(signal.SIGTERM, told[:1])
-                restarted(stage.server, "web", than=told)
+                pids = stage.server.pids("web")
+                send(signal.SIGTERM, pids[:1])
+                restarted(stage.server, "web", than=pids)
                 for follower in (player, organization):
                     follower.until_opened(stop + 2)
         assert player.closed_with == organization.closed_with == [GOING_AWAY] * stops

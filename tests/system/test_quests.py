@@ -41,9 +41,9 @@ def test_a_new_server_tracks_claims_and_publishes_them(server: RunningServer, ad
     with Follower(server.base_url, f"/ws/{ada.id}", ada) as follower:
         assert [status(client) for _ in range(3)] == ["in_progress", "in_progress", "completed"]
         claimed = client.post("/api/v1/track/claim_reward", {"quest_name": "sign-in-three-times"})
-        eventually(lambda: len(follower.told) >= 5)
+        eventually(lambda: len(follower.received) >= 5)
     assert claimed["reward"] == {"item": "coin", "qty": 10}
-    assert [told["event"] for told in follower.told] == [
+    assert [event["event"] for event in follower.received] == [
         *["quest_progress"] * 3,
         "quest_completed",
         "reward_granted",
@@ -60,8 +60,8 @@ def test_scans_advance_a_quest_through_every_process(
     codes = make_landmarks(stores, org, per_player_limit=1)
     texts = stores.execute("SELECT code FROM qr_codes WHERE id = ANY(%s)", (codes,)).fetchall()
     for (code,) in texts:
-        told = client.call("POST", "/scan", {"player_id": str(ada.id), "qr_code": code}, Prefer="wait=10")
-        assert told["status"] == "success"
+        scan = client.call("POST", "/scan", {"player_id": str(ada.id), "qr_code": code}, Prefer="wait=10")
+        assert scan["status"] == "success"
     held = {each["item"]: each["quantity"] for each in client.call("GET", f"/player/{ada.id}/inventory")["items"]}
     assert held == {"gem": 3, "ruby": 3}
 

@@ -144,8 +144,8 @@ def test_staff_receive_progress_and_the_log_has_no_signature(app: Any, conn: Any
     studio = Studio(app, conn, server, codes=130)
     with Follower(server.base_url, f"/ws/organizations/{studio.org_id}", studio.admin) as follower:
         url = studio.create_render(size=601)
-        eventually(lambda: any(event["event"] == "render_done" for event in follower.told))
-    events = [(event["event"], event["done"]) for event in follower.told]
+        eventually(lambda: any(event["event"] == "render_done" for event in follower.received))
+    events = [(event["event"], event["done"]) for event in follower.received]
     assert events[-1] == ("render_done", 130)
     assert {event for event, _ in events[:-1]} == {"render_progress"}
     assert len(events) == 4

@@ -66,9 +66,9 @@ def test_a_scan_inserted_by_hand_is_published_and_judged(stage: Stage) -> None:
             "INSERT INTO player_scans (player_id, qr_code_id) VALUES (%s, (SELECT id FROM qr_codes WHERE code = %s))",
             (player.id, code),
         )
-        eventually(lambda: len(follower.told) >= 3)
+        eventually(lambda: len(follower.received) >= 3)
         assert pending(conn) == 0
-    assert [event["event"] for event in follower.told] == ["qr_scan", "scan_result", "reward_granted"]
-    scanned, settled, granted = follower.told
+    assert [event["event"] for event in follower.received] == ["qr_scan", "scan_result", "reward_granted"]
+    scanned, settled, granted = follower.received
     assert scanned["qr_code"] == settled["qr_code"] == code
     assert (settled["status"], granted["reward"]) == ("success", "key")
