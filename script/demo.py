@@ -105,26 +105,26 @@ def codes() -> dict[str, dict[str, Any]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/demo")
-    parser.add_argument("--exit", action="store_true", help="stop afterwards; status 0 only if all came out right")
+    parser.add_argument(
+        "--exit", action="store_true", help="stop afterwards; status 0 only if all results are as expected"
+    )
     leaves = parser.parse_args().exit
     data = Path(os.environ.get("WAYMARK_DATA") or DATA).absolute()
     stores = {name: os.environ.get(name) or None for name in ("DATABASE_URL", "REDIS_URL")}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print(f"Starting PostgreSQL, Redis and every process; their log is {data / 'server.log'}", flush=True)
+    print(f"Starting PostgreSQL, Redis and all processes. Their log is {data / 'server.log'}", flush=True)
     try:
         with running_server(data=data, port=int(os.environ.get("PORT") or 8000), env=stores) as server:
             right = play(server, data)
             if leaves or not right:
                 return 0 if right else 1
-            print(
-                f"\nStill serving at {server.base_url}, its API at {server.base_url}/docs. Ctrl-C stops it.", flush=True
-            )
+            print(f"\nServing at {server.base_url} until Ctrl-C. The API is at {server.base_url}/docs", flush=True)
             server.process.wait()
     except ServerFailedError as error:
         print(f"The demo cannot start: {error}", file=sys.stderr)
         return 1
     except (AnswerError, TimeoutError) as error:
-        print(f"\nThe demo came to a halt: {error}", file=sys.stderr)
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopping")
@@ -132,7 +132,7 @@ def main() -> int:
 
 
 def play(server: RunningServer, data: Path) -> bool:
-    """Play every scene, and print what came of it. True if it all came out right."""
+    """Play every scene and print its result. Return whether all results are as expected."""
     run = secrets.token_hex(3)
     owner = Player.register(server.base_url, f"owner-{run}", secrets.token_urlsafe(12))
     players = {
@@ -142,7 +142,9 @@ def play(server: RunningServer, data: Path) -> bool:
     org = owner.post("/api/organizations", {"name": f"Amsterdam Quest {run}"})
     prints = print_codes(owner, org, codes(), run, data / "demo")
     printed = {name: one.text for name, one in prints.items()}
-    print(f"{len(printed)} codes printed to {data / 'demo'} and read back: see contact-sheet.png\n", flush=True)
+    print(
+        f"Printed {len(printed)} codes to {data / 'demo'}, and decoded each print: see contact-sheet.png\n", flush=True
+    )
 
     listeners = {name: player.listen() for name, player in players.items()}
     right = True
@@ -159,12 +161,12 @@ def play(server: RunningServer, data: Path) -> bool:
         print(f"\n{name} has made {len(history)} scans and owns {owns}", end="")
         listeners[name].close()
     right &= resumes(players["ada"], listeners["ada"])
-    print("\n\nEverything came out right." if right else "\n\nSOMETHING CAME OUT WRONG.", flush=True)
+    print("\n\nAll results are as expected." if right else "\n\nSOME RESULTS ARE NOT AS EXPECTED.", flush=True)
     return right
 
 
 def act(scene: Scene, scanned: str, player: Player, listener: Listener) -> bool:
-    """Submit one scan, follow its verdict on the socket, and print a line. True if it is the expected one."""
+    """Submit one scan, wait for its verdict on the socket, and print a line. Return whether it is the expected one."""
     body: dict[str, Any] = {"player_id": player.player_id, "qr_code": scanned, "nonce": secrets.token_hex(8)}
     if scene.place:
         body |= {"latitude": scene.place[0], "longitude": scene.place[1], "accuracy": scene.accuracy}
@@ -189,26 +191,25 @@ def act(scene: Scene, scanned: str, player: Player, listener: Listener) -> bool:
 
 
 def gives(scan: dict[str, Any]) -> str:
-    """What a scan gave, in a few words."""
+    """Return what a scan gave, in a few words."""
     if "reward" in scan:
         return f"{scan['quantity']} {scan['reward']}"
     if "encounter" in scan:
         puzzle = scan["encounter"]
         return f"{puzzle['puzzle_type']}, difficulty {puzzle['difficulty_level']}: {puzzle['data'].get('cipher', '')}"
     if "destination" in scan:
-        return f"a ride to {scan['destination']['description']}"
+        return f"leads to {scan['destination']['description']}"
     return ""
 
 
 def resumes(player: Player, before: Listener) -> bool:
-    """Check that a socket which resumes from the first message gets each later one again, once and in order."""
+    """Return whether a socket that resumes after the first message receives each later one once and in order."""
     first, *rest = (message["id"] for message in before.messages)
     again = player.listen(since=first)
     received = [message["id"] for message in again.wait(len(rest))]
     again.close()
-    print(
-        f"\n\n{player.username} reconnected, resumed after event {first} and got {len(received)} events again", end=""
-    )
+    name = player.username.partition("-")[0]
+    print(f"\n\n{name} reconnected, resumed after event {first}, and received {len(received)} events again", end="")
     return received == rest
 
 

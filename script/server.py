@@ -102,15 +102,15 @@ def sole_owner(options: Options) -> Iterator[None]:
 
 
 async def serve(options: Options, console: Console) -> None:
-    """Bring everything up and keep it up until a signal comes, be it half-way."""
-    told_to_stop = asyncio.Event()
+    """Start everything, and run it until a signal arrives, also during the start."""
+    stop_requested = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:  # nohup means it
-            asyncio.get_running_loop().add_signal_handler(number, told_to_stop.set)
+            asyncio.get_running_loop().add_signal_handler(number, stop_requested.set)
     supervisor = Supervisor(console, options.data / "pids.json")
     stores = embedded_stores(options.data)
     starting = asyncio.create_task(start(options, console, supervisor, stores))
-    stopping = asyncio.create_task(told_to_stop.wait())
+    stopping = asyncio.create_task(stop_requested.wait())
     try:
         await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():

@@ -12,7 +12,6 @@ from shared.infra.schema_types import (
     Body,
     FiniteFloat,
     HttpUrl,
-    Integer,
     Latitude,
     Longitude,
     PositiveInt,
@@ -20,6 +19,7 @@ from shared.infra.schema_types import (
     Text,
     TextFormat,
     Timestamp,
+    WholeNumber,
     single_line,
 )
 
@@ -33,19 +33,19 @@ TagText = Annotated[
         max_length=64,
     ),
 ]
-MaxScans = Annotated[Integer, Field(ge=1, le=10**12)]
+MaxScans = Annotated[int, WholeNumber(1, 10**12)]
 
 
 class RewardBody(Body):
     item: Annotated[str, single_line(100)]
-    quantity: Annotated[PositiveInt, Field(le=1_000_000)]
+    quantity: Annotated[int, WholeNumber(1, 1_000_000)]
 
 
 class EncounterBody(Body):
     """A puzzle. It replaces the puzzle of the code as a whole."""
 
     puzzle_type: PuzzleType
-    difficulty_level: Annotated[PositiveInt, Field(le=10)]
+    difficulty_level: Annotated[int, WholeNumber(1, 10)]
     data: dict[str, Any] = Field(default_factory=dict, description="Shown to the player")
     solution: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     max_attempts: PositiveInt | None = None

@@ -41,6 +41,23 @@ class TextFormat:
         return core_schema.custom_error_schema(text, "text_format", custom_error_message=self.message)
 
 
+@dataclass(frozen=True)
+class WholeNumber:
+    """A whole number from `minimum` to `maximum`, also if it is written as 5.0: JSON has one type of number."""
+
+    minimum: int
+    maximum: int
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        # The limits belong to the inner schema. Limits of a field with a function are left out of its JSON schema.
+        number = core_schema.int_schema(strict=True, ge=self.minimum, le=self.maximum)
+        return core_schema.custom_error_schema(
+            core_schema.no_info_before_validator_function(_integral, number),
+            "whole_number",
+            custom_error_message=f"must be a whole number from {self.minimum:,} to {self.maximum:,}",
+        )
+
+
 def single_line(max_length: int) -> TextFormat:
     """Return the format of a text on one line that is not blank."""
     pattern = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
@@ -79,10 +96,7 @@ def _positive_zero(value: float) -> float:
 
 
 FiniteFloat = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Integer = Annotated[int, BeforeValidator(_integral), Field(strict=True)]
-"""A whole number, also if it is written as 5.0: JSON has one type of number. A field adds its limits."""
-Int32 = Annotated[Integer, Field(ge=-(2**31), lt=2**31)]
-PositiveInt = Annotated[Int32, Field(ge=1)]
+PositiveInt = Annotated[int, WholeNumber(1, 2**31 - 1)]
 StrictBool = Annotated[bool, Field(strict=True)]
 Timestamp = Annotated[
     datetime,

@@ -45,7 +45,7 @@ def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
         # Texts of Waymark's validators.
         case "value_error":
             return text.removeprefix("Value error, ")
-        case "text_format":
+        case "text_format" | "whole_number":
             return text
         case "literal_error":
             return f"must be {context['expected'].replace(chr(39), '')}"

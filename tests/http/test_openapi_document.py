@@ -135,6 +135,30 @@ def test_every_request_example_is_accepted(app: Flask, spec: dict[str, Any]) -> 
     assert not wrong
 
 
+def test_every_number_in_a_request_has_its_limits(spec: dict[str, Any]) -> None:
+    unlimited = []
+
+    def visit(schema: Any, where: str) -> None:
+        if isinstance(schema, dict):
+            if "$ref" in schema:
+                name = schema["$ref"].rpartition("/")[2]
+                visit(spec["components"]["schemas"][name], name)
+            elif schema.get("type") == "integer" and not {"minimum", "maximum"} <= schema.keys():
+                unlimited.append(where)
+            for name, member in schema.items():
+                visit(member, f"{where}.{name}")
+        elif isinstance(schema, list):
+            for member in schema:
+                visit(member, where)
+
+    for name, operation in operations(spec).items():
+        for parameter in operation.get("parameters", ()):
+            visit(parameter["schema"], f"{name} {parameter['name']}")
+        for content_type, media in operation.get("requestBody", {}).get("content", {}).items():
+            visit(media.get("schema", {}), f"{name} {content_type}")
+    assert unlimited == []
+
+
 def test_no_two_models_of_bodies_share_a_name(app: Flask) -> None:
     """The document names a schema after its model, so the second of a name would replace the first."""
     modules: dict[str, set[str]] = {}

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from shared.infra.schema_types import FiniteFloat, HttpUrl, Integer, StrictBool, TextFormat, Timestamp, single_line
+from shared.infra.schema_types import FiniteFloat, HttpUrl, StrictBool, TextFormat, Timestamp, WholeNumber, single_line
 from shared.infra.validation_messages import errors_of
 
 
@@ -20,7 +20,8 @@ class Everything(BaseModel):
     code: Annotated[str, TextFormat(r"^[a-z]{3}$", "must be 3 lowercase letters")] = "abc"
     name: Annotated[str, single_line(5)] = "name"
     short: Annotated[str, StringConstraints(min_length=1, max_length=2_000)] = "x"
-    whole: Annotated[Integer, Field(ge=1, le=50_000)] = 1
+    whole: Annotated[int, WholeNumber(1, 50_000)] = 1
+    parsed_range: Annotated[int, Field(ge=1, le=50_000)] = 1
     parsed: int = 1
     number: Annotated[FiniteFloat, Field(gt=0.5, le=90.0)] = 1.0
     flag: StrictBool = True
@@ -47,10 +48,13 @@ TIME = "must be an RFC 3339 time such as 2026-02-12T10:00:00Z"
         ("name", " ", "must be one line of 1 to 5 characters, and not blank"),
         ("short", "", "must have at least 1 character"),
         ("short", "x" * 2_001, "must have at most 2,000 characters"),
-        ("whole", 0, "must be at least 1"),
-        ("whole", 50_001, "must be at most 50,000"),
-        ("whole", 1.5, "must be a whole number"),
-        ("whole", "1", "must be a whole number"),
+        ("whole", 0, "must be a whole number from 1 to 50,000"),
+        ("whole", 50_001, "must be a whole number from 1 to 50,000"),
+        ("whole", 1.5, "must be a whole number from 1 to 50,000"),
+        ("whole", "1", "must be a whole number from 1 to 50,000"),
+        ("whole", True, "must be a whole number from 1 to 50,000"),
+        ("parsed_range", 0, "must be at least 1"),
+        ("parsed_range", 50_001, "must be at most 50,000"),
         ("parsed", "x", "must be a whole number"),
         ("parsed", 1.5, "must be a whole number"),
         ("parsed", "9" * 5_000, "must be a whole number"),

@@ -109,13 +109,13 @@ def test_a_tag_selects_codes_at_creation(conn: Conn, staff: Staff, post: Callabl
         ({}, "body", "exactly one of"),
         ({"all": True, "tag": "east"}, "body", "exactly one of"),
         ({"all": False}, "body.all", "true"),
-        ({"all": 1}, "body.all", "boolean"),
+        ({"all": 1}, "body.all", "true"),
         ({"qr_ids": []}, "body.qr_ids", "at least 1"),
         ({"qr_ids": ["x"]}, "body.qr_ids.0", "UUID"),
         ({"qr_ids": [str(UUID(int=7))] * 2}, "body.qr_ids.1", "twice"),
         ({"tag": "unused"}, "body.tag", "no code"),
         ({"all": True, "size": 99}, "body.size", "100"),
-        ({"all": True, "size": 2001}, "body.size", "2000"),
+        ({"all": True, "size": 2001}, "body.size", "2,000"),
         ({"all": True, "format": "gif"}, "body.format", "png"),
         ({"all": True, "error_correction": "X"}, "body.error_correction", "L"),
         ({"all": True, "output": "tar"}, "body.output", "zip"),
@@ -163,7 +163,7 @@ def test_100_001_ids_are_too_many(conn: Conn, post: Callable[..., Any]) -> None:
 
     assert response.status_code == 422
     assert response.json["errors"][0]["loc"] == "body.qr_ids"
-    assert "100000" in response.json["errors"][0]["message"]
+    assert "100,000" in response.json["errors"][0]["message"]
     assert conn.execute("SELECT FROM render_jobs").rowcount == 0
 
 

@@ -146,7 +146,7 @@ def create_guest() -> tuple[dict[str, Any], int]:
 def upgrade(body: RegisterBody) -> dict[str, Any]:
     """Upgrade a guest to an account
 
-    The player keeps their id, scans, rewards and quests. This session continues with a new pair of tokens; all other
+    The player keeps their id, scans, rewards and quests. This session continues with a new pair of tokens. All other
     sessions of the guest are revoked. 409 if the player has an account or the username is taken.
     """
     player_id, session_id = current_caller().session

@@ -34,7 +34,7 @@ class ActorResponse(ResponseModel):
 
 
 class AuditEntryResponse(ResponseModel):
-    """A change. `old` and `new` hold the fields that changed; the values of secret fields are redacted."""
+    """A change. `old` and `new` hold the fields that changed. The values of secret fields are redacted."""
 
     id: Id
     at: Timestamp

@@ -25,7 +25,7 @@ from shared.infra.db import Conn
 from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
 from web.http.request_context import max_body_bytes
-from web.http.schemas import Body, CodePath, Integer, ResponseModel, TextFormat
+from web.http.schemas import Body, CodePath, ResponseModel, TextFormat, WholeNumber
 
 api = APIBlueprint(
     "customizations",
@@ -48,7 +48,7 @@ class CustomizationBody(Body):
     foreground_color: Color = Field("#000000", description="Must be darker than the background")
     background_color: Color = Field("#FFFFFF", description="Needs a contrast ratio of 3.0 or more")
     style: Style = Field("squares", description="Shape of the modules")
-    logo_size_percent: Annotated[Integer, Field(ge=10, le=30, description="Relative to the symbol's width")] = 20
+    logo_size_percent: Annotated[int, WholeNumber(10, 30)] = Field(20, description="Relative to the symbol's width")
 
 
 class LogoForm(Body):

@@ -29,7 +29,7 @@ from web.api.images import CONTENT_SECURITY_POLICY, IMAGE_RESPONSES, NOT_MODIFIE
 from web.http.auth import current_player_id, optional_caller, public, requires_login, requires_login_if
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, Integer, ResponseModel, Timestamp
+from web.http.schemas import Body, Id, ResponseModel, Timestamp, WholeNumber
 
 api = APIBlueprint("generated_codes", __name__, abp_tags=[Tag(name="Generated codes")])
 
@@ -56,11 +56,11 @@ class GenerateBody(Body):
     )
 
     data: Data = Field(description="At most 2,953 bytes of UTF-8; less with more error correction")
-    expiration_hours: Annotated[Integer, Field(ge=EXPIRATION_HOURS[0], le=EXPIRATION_HOURS[1])] | None = Field(
+    expiration_hours: Annotated[int, WholeNumber(*EXPIRATION_HOURS)] | None = Field(
         None, description="Without it, the code never expires"
     )
     format: Format = "png"
-    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE)] = Field(300, description="In pixels")
+    size: Annotated[int, WholeNumber(MIN_SIZE, MAX_SIZE)] = Field(300, description="In pixels")
     error_correction: ErrorCorrection = "M"
 
 

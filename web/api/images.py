@@ -31,12 +31,13 @@ CONTENT_SECURITY_POLICY = (
 
 def _only_digits(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError(f"must be a whole number of pixels from {MIN_SIZE} to {MAX_SIZE}")
+        raise ValueError(f"must be a whole number of pixels from {MIN_SIZE} to {MAX_SIZE:,}")
     return value
 
 
+# The limits come before the function: its JSON schema leaves out limits that follow it.
 Size = Annotated[
-    int, BeforeValidator(_only_digits), Field(ge=MIN_SIZE, le=MAX_SIZE, description="Pixels, width and height")
+    int, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Pixels, width and height"), BeforeValidator(_only_digits)
 ]
 
 

@@ -51,7 +51,7 @@ def init_app(app: Flask) -> None:
 def metrics() -> Response:
     """Get metrics for Prometheus
 
-    Counters of the whole installation; no samples while Redis is unavailable. Without rate limit: the result is cached
+    Counters of the whole installation. No samples while Redis is unavailable. Without rate limit: the result is cached
     for a second. Block this route at the proxy if its numbers are not public.
     """
     text: CachedResult[bytes] = current_app.extensions[EXTENSION]

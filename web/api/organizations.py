@@ -26,16 +26,16 @@ from web.http.schemas import (
     Name,
     OrganizationPath,
     PatchBody,
-    PositiveInt,
     ResponseModel,
     TextFormat,
     Timestamp,
     Username,
+    WholeNumber,
 )
 
 api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
 
-WindowSeconds = Annotated[PositiveInt, Field(le=MAX_WINDOW_SECONDS, description="Up to 30 days")]
+WindowSeconds = Annotated[int, WholeNumber(1, MAX_WINDOW_SECONDS), Field(description="Up to 30 days")]
 Slug = Annotated[
     str, TextFormat(SLUG, "must be 1 to 64 lowercase letters and digits, with single hyphens between", max_length=64)
 ]
@@ -57,7 +57,7 @@ class IdenticalCoordinatesBody(Body):
     """Hold a scan if at least `players` players, within the window, submitted exactly the same coordinates."""
 
     window_seconds: WindowSeconds
-    players: Annotated[PositiveInt, Field(ge=2, le=1_000)] = 2
+    players: Annotated[int, WholeNumber(2, 1_000)] = 2
 
 
 class BurstBody(Body):
@@ -67,8 +67,8 @@ class BurstBody(Body):
     """
 
     window_seconds: WindowSeconds
-    per_player: Annotated[PositiveInt, Field(le=100_000)] | None = None
-    per_code: Annotated[PositiveInt, Field(le=100_000)] | None = None
+    per_player: Annotated[int, WholeNumber(1, 100_000)] | None = None
+    per_code: Annotated[int, WholeNumber(1, 100_000)] | None = None
 
     @model_validator(mode="after")
     def _requires_a_limit(self) -> Self:
@@ -78,7 +78,7 @@ class BurstBody(Body):
 
 
 class FairPlayBody(Body):
-    """Rules that hold scans for review. They replace the current rules; null turns a rule off."""
+    """Rules that hold scans for review. They replace the current rules. A null turns a rule off."""
 
     identical_coordinates: IdenticalCoordinatesBody | None = None
     burst: BurstBody | None = None

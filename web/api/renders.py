@@ -28,7 +28,7 @@ from web.http.idempotency import documents_idempotency_key, run_once, transactio
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.request_context import max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, Integer, OrganizationPath, ResponseModel, StrictBool, Timestamp
+from web.http.schemas import Body, Id, OrganizationPath, ResponseModel, StrictBool, Timestamp, WholeNumber
 from web.http.settings import current_settings
 
 api = APIBlueprint(
@@ -82,7 +82,7 @@ class RenderBody(Body):
     tag: TagText | None = None
     all: LiteralTrue | None = None
     format: Format = Field("png", description="Format of the images in a ZIP; a label sheet is one PDF")
-    size: Annotated[Integer, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Size of the images in a ZIP")] = 300
+    size: Annotated[int, WholeNumber(MIN_SIZE, MAX_SIZE)] = Field(300, description="Size of the images in a ZIP")
     error_correction: ErrorCorrection = Field("M", description="Always H for a code with a logo")
     output: Output = "zip"
     label: LabelBody | None = Field(None, description="Options of a label sheet")
@@ -125,7 +125,7 @@ class RenderResponse(ResponseModel):
     """A render. `done` and `failed` count codes.
 
     `errors` lists the first 500 codes that failed, and `reason` explains why a whole render failed. `download_url` is
-    valid without a token for one hour; each response contains a new one. `expires_at` applies to the file.
+    valid without a token for one hour. Each response contains a new one. `expires_at` applies to the file.
     """
 
     model_config = ConfigDict(

@@ -8,7 +8,7 @@ from flask_openapi.models import SecurityScheme
 INFO = {
     "title": "Waymark",
     "version": "0.1.0",
-    "summary": "QR codes that live in the real world: created, printed, scanned, verified and shown live.",
+    "summary": "A self-hosted platform for QR codes: create and print them, verify scans, and follow them live.",
     "description": (Path(__file__).parent / "openapi_introduction.md").read_text(),
     "license": {"name": "MIT", "identifier": "MIT"},
 }

@@ -24,8 +24,6 @@ from shared.infra.schema_types import (
     Body,
     FiniteFloat,
     HttpUrl,
-    Int32,
-    Integer,
     Latitude,
     Longitude,
     PositiveInt,
@@ -33,6 +31,7 @@ from shared.infra.schema_types import (
     Text,
     TextFormat,
     Timestamp,
+    WholeNumber,
     single_line,
 )
 
@@ -42,8 +41,6 @@ __all__ = [
     "FiniteFloat",
     "HttpUrl",
     "Id",
-    "Int32",
-    "Integer",
     "Latitude",
     "Longitude",
     "Name",
@@ -60,6 +57,7 @@ __all__ = [
     "TimeZone",
     "Timestamp",
     "Username",
+    "WholeNumber",
 ]
 
 

@@ -36,7 +36,7 @@ def open_code(path: CodeTextPath) -> Response | Redirect:
     """Open a code
 
     Printed codes lead here. Redirects to the `target_url` of a code that only redirects, or shows a page. The visit is
-    counted; visits by bots are counted separately and use no stock.
+    counted. Visits by bots are counted separately and use no stock.
     """
     with db.connection() as conn:
         code = store.find_target(conn, path.code)
