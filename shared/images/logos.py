@@ -8,6 +8,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shared.errors import InvalidLogo
 
+FORMATS = ("PNG", "JPEG")
 MAX_BYTES = 1 << 20
 MAX_PIXELS = 4_000_000
 """Limit of the upload, 16 MB in RGBA. It is read from the header, before any pixel is decoded."""
@@ -32,7 +33,7 @@ def sanitize_logo(data: bytes) -> bytes:
     if data.count(START_OF_SCAN) > MAX_SCANS:
         raise InvalidLogo("is a JPEG of too many scans, or contains other images")
     try:
-        with Image.open(BytesIO(data), formats=["PNG", "JPEG"]) as upload:
+        with Image.open(BytesIO(data), formats=FORMATS) as upload:
             _check_header(upload)
             pixels = _to_eight_bits(ImageOps.exif_transpose(upload)).convert("RGBA")
     except UnidentifiedImageError:

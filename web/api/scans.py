@@ -22,6 +22,7 @@ from shared.scans.rules import MESSAGES, Coordinates
 from shared.scans.store import NewScan, StoredScan
 from shared.visits.user_agents import device_kind
 from web.http.auth import current_caller, requires_login, requires_login_or_key, requires_self
+from web.http.credentials import Caller
 from web.http.idempotency import HEADER, idempotency_key
 from web.http.pagination import InvalidCursor, PageQuery, decode_cursor, encode_cursor
 from web.http.responses import json_response
@@ -183,8 +184,8 @@ def submit_scan(body: ScanBody) -> Response:
     player, of codes of its organization. A retry with the same `nonce` or `Idempotency-Key` returns the first scan. The
     same nonce with another scan is 409.
     """
-    key = current_caller().key
-    if key is None and body.player_id != current_caller().player_id:
+    caller = current_caller()
+    if not _may_submit_for(caller, body.player_id):
         raise Forbidden("player_id must be your own.")
     wait_seconds = preferred_wait(request.headers.get("Prefer"), current_settings().scan_default_wait)
     scan = to_new_scan(body)
@@ -192,7 +193,9 @@ def submit_scan(body: ScanBody) -> Response:
     with current_fanout().wait_for_verdict(scan_id, wait_seconds) as waiter:
         with db.connection() as conn:
             device = device_kind(request.headers.get("User-Agent"))
-            accepted_id = store.accept(conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=key)
+            accepted_id = store.accept(
+                conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=caller.key
+            )
         if accepted_id == scan_id:
             background_sender.submit(ScansPending())
             settled = _await_verdict(scan_id, waiter)
@@ -267,6 +270,11 @@ def to_new_scan(body: ScanBody) -> NewScan:
     if body.latitude is not None and body.longitude is not None:
         coordinates = Coordinates(body.latitude, body.longitude)
     return NewScan(body.player_id, body.qr_code, coordinates, body.accuracy, body.scanned_at, body.nonce or key)
+
+
+def _may_submit_for(caller: Caller, player_id: UUID) -> bool:
+    """Return whether the caller is this player or an API key. The store checks which codes the key may scan."""
+    return caller.key is not None or caller.player_id == player_id
 
 
 def _history_position(cursor: str) -> tuple[datetime, UUID]:

@@ -17,6 +17,7 @@ from web.http import external_auth
 from web.http.settings import current_settings
 
 ALGORITHM = "HS256"
+REQUIRED_CLAIMS = ["exp", "type", "sub", "family"]
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
     try:
         claims = _verified(token, key_for("session tokens", current_settings()))
         caller = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
-        is_over = int(claims["exp"]) <= time.time()
+        has_expired = _has_expired(claims)
     except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
         raise Unauthenticated from None
-    if claims["type"] != kind or is_over:
+    if claims["type"] != kind or has_expired:
         raise Unauthenticated
     return caller
 
@@ -114,6 +115,9 @@ def _verified(token: str, key: bytes) -> dict[str, Any]:
 
     The caller checks `exp` again, because the result is cached.
     """
-    required = ["exp", "type", "sub", "family"]
-    claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": required})
+    claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": REQUIRED_CLAIMS})
     return claims
+
+
+def _has_expired(claims: dict[str, Any]) -> bool:
+    return int(claims["exp"]) <= time.time()
