@@ -1,12 +1,14 @@
-"""What an attack is, the scene that it plays on, and how exactly one guard is taken out to show that it was needed."""
+"""Attacks, the scene of an attack, and ways to remove exactly one guard.
 
-import ast
-import inspect
-import textwrap
+A guard is removed at a seam: a function that a module calls by name, a setting, a constraint of a table, a condition of
+an SQL statement. No removal depends on the text of Python source.
+"""
+
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from types import CodeType, FunctionType
+from types import FunctionType
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -17,6 +19,7 @@ from pydantic import BaseModel
 from shared.infra.db import Conn
 from tests.support.callers import SignedInPlayer, Staff
 from tests.support.factories import code_text, make_code
+from web.http.auth import Requirement
 
 
 @dataclass(frozen=True)
@@ -64,28 +67,34 @@ class Attack:
     without_guard: Without
 
 
-def without(function: Callable[..., Any], guard: str, instead: str, *more: tuple[str, str]) -> Without:
-    """A mutation: compile the function with `instead` in place of the guard's source text. More guards likewise."""
+def without_condition(function: Callable[..., object], condition: str) -> Without:
+    """Replace one condition in the SQL of a function by `true`.
+
+    It matches with any line breaks, and with or without an alias before its column.
+    """
+    words = r"\s*".join(map(re.escape, condition.split()))
+    pattern = re.compile(rf"\b(?:\w+\.)?{words}")
 
     @contextmanager
     def mutated(_scene: Scene) -> Iterator[None]:
-        original = inspect.unwrap(function)
-        assert isinstance(original, FunctionType)
-        source = textwrap.dedent(inspect.getsource(original))
-        for old, new in ((guard, instead), *more):
-            assert source.count(old) == 1, f"{original.__qualname__} no longer says {old!r}, once"
-            source = source.replace(old, new)
-        tree = ast.parse(source)
-        tree.body[0].decorator_list = []  # type: ignore[attr-defined]
-        module = compile(tree, inspect.getfile(original), "exec")
-        kept = original.__code__
-        original.__code__ = next(part for part in module.co_consts if isinstance(part, CodeType))
+        assert isinstance(function, FunctionType)
+        original = function.__code__
+        constants = original.co_consts
+        found = [pattern.findall(each) for each in constants if isinstance(each, str) and each != function.__doc__]
+        assert sum(map(len, found)) == 1, f"{function.__qualname__} does not have the condition {condition!r} once"
+        mutants = [pattern.sub("true", each) if isinstance(each, str) else each for each in constants]
+        function.__code__ = original.replace(co_consts=tuple(mutants))
         try:
             yield
         finally:
-            original.__code__ = kept
+            function.__code__ = original
 
     return mutated
+
+
+def requiring(endpoint: str, requirement: Requirement) -> Without:
+    """Let a view require something else of its caller."""
+    return lambda scene: patch.object(scene.app.view_functions[endpoint], "requirement", requirement)
 
 
 def taking_any_field(model: type[BaseModel]) -> Without:

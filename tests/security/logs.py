@@ -1,13 +1,15 @@
 """Attacks on readers of the log: forged lines, and escape sequences for the terminal."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import MagicMock, patch
 
 import structlog
 
 from shared.infra import logging as our_logging
-from tests.security.attack import Attack, Scene, without
+from tests.security.attack import Attack, Scene
 from web.http import request_context
 
 FORGED = '\r\n{"event": "settled", "status": "success"}\x1b[2J\x1b[31m'
@@ -26,8 +28,15 @@ def forged_line(scene: Scene) -> bool:
     return any(sign in line for line in (event, theirs) for sign in ("\r", "\n", "\x1b[2J"))
 
 
+@contextmanager
+def without_escaping(_scene: Scene) -> Iterator[None]:
+    try:
+        with patch.object(our_logging, "_one_line", lambda _logger, _method, event: event):
+            yield
+    finally:
+        our_logging.configure("web")
+
+
 ATTACKS = [
-    Attack(
-        "CR LF and ANSI in logs", forged_line, without(our_logging._one_line, "isinstance(value, str) and", "False and")
-    ),
+    Attack("CR LF and ANSI in logs", forged_line, without_escaping),
 ]

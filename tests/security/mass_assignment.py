@@ -1,15 +1,19 @@
 """Attacks by mass assignment: fields that a body has not, in the hope that they are taken over with the others."""
 
 from typing import Any
+from uuid import UUID
 
+from shared.infra.db import Conn
 from shared.organizations import store as organizations
-from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, taking_any_field, without
+from shared.organizations.store import lock_owners
+from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, taking_any_field
 from web.api.accounts import RegisterBody
 from web.api.codes import CodePatchBody
-from web.api.organizations import OrganizationPatchBody, update_member
+from web.api.organizations import OrganizationPatchBody
 from web.api.profile import ProfilePatchBody
 from web.api.scans import ScanBody
 from web.http import auth
+from web.http.auth import current_player_id
 
 
 def accepted(method: str, path: str, **body: Any) -> Attempt:
@@ -38,6 +42,10 @@ def own_role(scene: Scene) -> bool:
     return organizations.get_role(scene.conn, scene.victim.org_id, member.id) == "owner"
 
 
+def lock_owners_and_caller(conn: Conn, org_id: UUID) -> set[UUID]:
+    return lock_owners(conn, org_id) | {current_player_id()}
+
+
 ATTACKS = [
     Attack(
         "mass assignment: role at registration",
@@ -54,7 +62,7 @@ ATTACKS = [
         own_role,
         all_of(
             replaced(auth, "includes_role", lambda *_: True),
-            without(update_member, "if current_player_id() not in owners:", "if False:"),
+            replaced(organizations, "lock_owners", lock_owners_and_caller),
         ),
     ),
     Attack(

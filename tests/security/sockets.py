@@ -6,7 +6,7 @@ from unittest.mock import patch
 
 import websocket
 
-from tests.security.attack import Attack, Attempt, Scene, replaced, without
+from tests.security.attack import Attack, Attempt, Scene, replaced
 from tests.support.callers import SignedInPlayer
 from tests.support.threaded_server import PATIENCE, serving
 from web.http.credentials import Caller
@@ -98,7 +98,7 @@ ATTACKS = [
     Attack(
         "another player's socket",
         another_players,
-        without(websockets.Listener.check, "player_id not in (None, listener)", "False"),
+        replaced(websockets, "path_ids", dict),
     ),
     Attack(
         "another organization's socket", another_organizations, replaced(websockets, "authorize", lambda *_: "owner")

@@ -1,9 +1,9 @@
 """Attacks with foreign ids: objects of another organization under the caller's own path, another organization, another
 player."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import ANY
 from uuid import UUID
 
 from shared.analytics import cache_versions as analytics
@@ -18,15 +18,13 @@ from shared.renders import store as renders
 from shared.reviews import store as reviews
 from tests.renders import factories
 from tests.renders.factories import make_codes
-from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, without
+from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, requiring, without_condition
 from tests.support.callers import make_key
 from tests.support.factories import make_encounter, make_held_scan, submit_scan
 from web.api import generated_codes, scans
 from web.http import auth
+from web.http.auth import Requirement
 from workers.scans import judge_pending
-
-ANY = "%s::uuid IS NOT NULL AND"
-"""In the place of `org_id = %s AND`: the parameter is taken, and asks for nothing."""
 
 
 def under_own_path(method: str, path: str, their: Callable[[Scene], object], json: Any = None) -> Attempt:
@@ -115,104 +113,101 @@ def another_makers_picture(scene: Scene) -> bool:
     return scene.lets("DELETE", f"/retrieve/{made}", scene.attacker.owner)
 
 
-def without_org(function: Callable[..., Any], column: str) -> Without:
-    named = f"{column} = %(org_id)s AND"
-    if named in inspect.getsource(function):
-        return without(function, named, "")
-    return without(function, f"{column} = %s AND", ANY)
+def without_org(function: Callable[..., object]) -> Without:
+    return without_condition(function, "org_id = %(org_id)s")
 
 
 ATTACKS = [
     Attack(
         "another organization's code",
         under_own_path("GET", "/qr-codes/{}", Scene.their_code),
-        without_org(codes.find, "q.org_id"),
+        without_org(codes.find),
     ),
     Attack(
         "another organization's code, changed",
         under_own_path("PATCH", "/qr-codes/{}", Scene.their_code, {"active": False}),
-        without_org(codes.find, "q.org_id"),
+        without_org(codes.find),
     ),
     Attack(
         "another organization's code, deleted",
         under_own_path("DELETE", "/qr-codes/{}", Scene.their_code),
-        all_of(without_org(codes.find, "q.org_id"), without_org(codes.delete, "org_id")),
+        all_of(without_org(codes.find), without_org(codes.delete)),
     ),
     Attack(
         "another organization's image",
         under_own_path("GET", "/qr-codes/{}/image", Scene.their_code),
-        without(images.find_appearance, "q.org_id = %(org_id)s AND ", ""),
+        without_org(images.find_appearance),
     ),
     Attack(
         "another organization's statistics",
         under_own_path("GET", "/qr-codes/{}/stats", Scene.their_code),
-        without_org(analytics.code_cache_version, "q.org_id"),
+        without_org(analytics.code_cache_version),
     ),
     Attack(
         "another organization's render",
         under_own_path("GET", "/renders/{}", their_render),
-        without_org(renders.find, "org_id"),
+        without_org(renders.find),
     ),
     Attack(
         "another organization's import",
         under_own_path("GET", "/imports/{}", their_import),
-        without_org(imports.find, "org_id"),
+        without_org(imports.find),
     ),
     Attack(
         "another organization's held scan, released",
         under_own_path("POST", "/scans/{}/release", their_held_scan),
-        all_of(without_org(reviews.lock, "q.org_id"), without_org(reviews.find, "q.org_id")),
+        all_of(without_org(reviews.lock), without_org(reviews.find)),
     ),
     Attack(
         "another organization's code in a render",
         rendering_their_code,
-        without(renders.find_unknown_indexes, " AND q.org_id = %(org_id)s", ""),
+        without_org(renders.find_unknown_indexes),
     ),
     Attack(
         "another organization's code as destination",
         sending_players_to_their_code,
-        without(codes.code_exists, "org_id = %(org_id)s", "%(org_id)s::uuid IS NOT NULL"),
+        without_org(codes.code_exists),
     ),
     Attack(
         "another organization's member removed",
         their_member_goes,
-        all_of(without_org(organizations.find_member, "m.org_id"), without_org(organizations.remove_member, "org_id")),
+        all_of(without_org(organizations.find_member), without_org(organizations.remove_member)),
     ),
     Attack(
         "another organization's API key, revoked",
         under_own_path("DELETE", "/api-keys/{}", their_key),
-        without_org(api_keys.revoke, "org_id"),
+        without_org(api_keys.revoke),
     ),
     Attack("a stranger in an organization", a_stranger_reads, replaced(auth, "_require_role", lambda *_: "owner")),
     Attack("a role too low", a_member_makes_codes, replaced(auth, "includes_role", lambda *_: True)),
     Attack(
         "another player's history",
         another_players_history,
-        without(auth.check_access, 'path_ids()["player_id"] != g.caller.player_id', "False"),
+        requiring("scans.list_history", Requirement("player")),
     ),
     Attack(
         "another player's scan",
         another_players_scan,
-        without(scans._may_read, "scan.player_id == reader.player_id", "True"),
+        replaced(scans, "_may_read", lambda *_: True),
     ),
     Attack(
         "a scan for another player",
         a_scan_for_another_player,
-        without(scans.submit_scan, "body.player_id != current_caller().player_id", "False"),
+        replaced(scans, "_may_submit_for", lambda *_: True),
     ),
     Attack(
         "another player's puzzle",
         another_players_puzzle,
-        without(encounters.lock_scans, "s.player_id = %(player_id)s AND", "%(player_id)s::uuid IS NOT NULL AND"),
+        without_condition(encounters.lock_scans, "player_id = %(player_id)s"),
     ),
     Attack(
         "another caller's Idempotency-Key",
         another_callers_answer,
-        without(idempotency.find, "caller_id = %(caller_id)s AND", ""),
+        without_condition(idempotency.find, "caller_id = %(caller_id)s"),
     ),
     Attack(
         "another creator's generated code, deleted",
         another_makers_picture,
-        without(generated_codes.delete_generated_code, "code.created_by != current_player_id()", "False"),
+        replaced(generated_codes, "current_player_id", lambda: ANY),
     ),
 ]

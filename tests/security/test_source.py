@@ -21,7 +21,6 @@ DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
         "a token without verification",
         "shared/accounts/external_tokens.py",
     ): "asks whose token it says to be; verified afterwards",
-    ("runs text", "tests/security/attack.py"): "a guard is taken out of a function by compiling it without",
 }
 """By what is found and where."""
 
