@@ -8,6 +8,7 @@ import sys
 from alembic import command
 
 from migrations import config
+from shared.infra import db
 from shared.infra.logging import configure
 
 
@@ -15,6 +16,7 @@ def main(direction: str = "upgrade", revision: str = "head") -> None:
     configure("release")
     if direction not in ("upgrade", "downgrade"):
         raise SystemExit("usage: python -m migrations [upgrade|downgrade] [revision]")
+    db.require_database()
     getattr(command, direction)(config(), revision)
 
 

@@ -36,6 +36,10 @@ def _postgres_url(url: SecretStr) -> SecretStr:
         raw = raw.replace("postgres://", "postgresql://", 1)
     if not raw.startswith("postgresql://"):
         raise ValueError("must be a postgresql:// URL")
+    # Otherwise libpq takes part of a password for a host or a port, and its error messages name it.
+    userinfo, _, hosts = re.split("[/?#]", raw.removeprefix("postgresql://"), maxsplit=1)[0].rpartition("@")
+    if "@" in userinfo or not all(re.fullmatch(r"(\[[^][]*]|[^][:]*)(:[0-9]*)?", host) for host in hosts.split(",")):
+        raise ValueError("must be a postgresql:// URL with a percent-encoded password")
     return SecretStr(raw)
 
 

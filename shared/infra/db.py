@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from psycopg import Connection, Cursor
+from psycopg import Connection, Cursor, OperationalError
 from psycopg_pool import ConnectionPool
 
 from shared.infra.per_process import per_process
@@ -58,6 +58,19 @@ def pool() -> ConnectionPool[Conn]:
 def dedicated_connection() -> Conn:
     """Open a connection outside the pool, for LISTEN, session locks and commands."""
     return Connection.connect(settings().database_url.get_secret_value(), **OPTIONS)
+
+
+def require_database() -> None:
+    """Exit with one line if PostgreSQL is unavailable. Commands call this first."""
+    try:
+        dedicated_connection().close()
+    except OperationalError as error:
+        raise SystemExit(f"PostgreSQL is unavailable: {describe(error)}") from None
+
+
+def describe(error: Exception) -> str:
+    """Return the error in one line. psycopg names host and port, not the password."""
+    return " ".join(str(error).split())
 
 
 @contextmanager

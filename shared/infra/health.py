@@ -1,6 +1,7 @@
 """Readiness of the dependencies. `python -m shared.infra.health` exits 0 if all are ready, else prints the others."""
 
 import argparse
+import logging
 import sys
 import time
 from collections.abc import Callable, Collection
@@ -78,6 +79,7 @@ def main(arguments: list[str]) -> str | None:
     parser.add_argument("--only", type=_names, default=DEPENDENCIES, metavar="NAMES", help="default: all of them")
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="retry for this long; default: 0")
     options = parser.parse_args(arguments)
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # one line names what is not ready
     deadline = time.monotonic() + options.wait
     try:
         while unready := unready_dependencies(options.only):

@@ -49,16 +49,19 @@ class Leadership:
 def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | None]:
     """Wait until this process is the leader called `name`. Yield None if `stopping` is set first."""
     number = crc32(f"waymark:{name}".encode())
-    waiting = False
+    waiting = unavailable = False
     heartbeat = Heartbeat(name)
     while not stopping.is_set():
         heartbeat.beat()
         try:
             conn = db.dedicated_connection()
         except psycopg.OperationalError as error:
-            log.warning("database_unavailable", error=str(error))
+            if not unavailable:
+                log.warning("database_unavailable", error=db.describe(error))
+                unavailable = True
             stopping.wait(RETRY_SECONDS)
             continue
+        unavailable = False
         with conn:
             while not stopping.is_set():
                 heartbeat.beat()

@@ -160,6 +160,29 @@ def test_grpc_token_over_tls_or_loopback_is_allowed(load: Any, changes: dict[str
     assert load(GRPC_SERVER_URL="catalog:50051", GRPC_TOKEN=TOKEN, GRPC_TLS="false").sends_grpc_token_in_clear
 
 
+@pytest.mark.parametrize("password", ["tK3n/Z81", "tK3n@Z81", "tK3n#Z81", "tK3n?Z81"])
+def test_password_that_breaks_the_url_is_refused_and_not_printed(load: Any, password: str) -> None:
+    with pytest.raises(SettingsError) as exited:
+        load(DATABASE_URL=f"postgresql://u:{password}@db/w")
+    assert "DATABASE_URL: Value error, must be a postgresql:// URL with a percent-encoded" in str(exited.value)
+    assert "tK3n" not in str(exited.value)
+    assert "Z81" not in str(exited.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:tK3n%2FZ81@db:5432/w?sslmode=require",
+        "postgresql://u:p@[::1]:5432/w",
+        "postgresql://u:p@first:5432,second:5433/w?target_session_attrs=read-write",
+        "postgresql://u@%2Fvar%2Frun%2Fpostgresql/w",
+        "postgresql:///w?host=/var/run/postgresql",
+    ],
+)
+def test_every_form_of_a_postgresql_url_is_accepted(load: Any, url: str) -> None:
+    assert load(DATABASE_URL=url).database_url.get_secret_value() == url
+
+
 def test_postgres_scheme_of_heroku_is_accepted(load: Any) -> None:
     assert load(DATABASE_URL="postgres://u:p@db/w").database_url.get_secret_value() == "postgresql://u:p@db/w"
 

@@ -231,6 +231,7 @@ def run(arguments: argparse.Namespace) -> str:
 def main(arguments: list[str]) -> None:
     parsed = parse(arguments)
     configure("admin")
+    db.require_database()
     try:
         print(run(parsed))
     except DomainError as error:

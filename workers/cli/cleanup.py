@@ -10,6 +10,7 @@ from workers.cleanup import purge_all
 
 def main() -> None:
     configure("cleanup")
+    db.require_database()
     try:
         print(purge_all())
     finally:

@@ -65,6 +65,7 @@ def main(arguments: list[str]) -> None:
     commands.add_parser("deactivate", help="let no scans advance a quest").add_argument("quest")
     options = parser.parse_args(arguments)
     configure("quests")
+    db.require_database()
     try:
         match options.command:
             case "load":

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> None:
     targets.add_argument("--code", type=UUID, metavar="ID", help="of a code")
     options = parser.parse_args(arguments)
     configure("rebuild_rollups")
+    db.require_database()
     try:
         scans = sum(rebuild(target) for target in find_targets(options.org, options.code))
     finally:

@@ -81,6 +81,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--batch", type=int, default=replaying.BATCH, metavar="EVENTS", help="events per read")
     options = parser.parse_args(arguments)
     configure("replay_quests")
+    db.require_database()
     try:
         return replay(options.player, restart=options.restart, batch=max(1, options.batch), stopping=stop_event())
     finally:
