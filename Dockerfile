@@ -13,8 +13,9 @@ RUN /opt/waymark/bin/pip install --no-deps --require-hashes --requirement requir
 
 FROM python:3.12-slim
 
-RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin waymark \
-    && install --directory --owner waymark /var/lib/waymark /run/waymark
+RUN groupadd --system --gid 10001 waymark \
+    && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin waymark \
+    && install --directory --owner 10001 --group 10001 /var/lib/waymark /run/waymark
 COPY --from=build /opt/waymark /opt/waymark
 WORKDIR /srv/waymark
 COPY . .
@@ -28,7 +29,8 @@ ENV PATH=/opt/waymark/bin:$PATH \
     HEARTBEAT_DIR=/run/waymark \
     PORT=8000
 
-USER waymark
+# A number, so that Kubernetes can check `runAsNonRoot`.
+USER 10001:10001
 EXPOSE 8000
 
 # Healthy if the web process answers. No store is queried, because a restart of this container brings none back. bash

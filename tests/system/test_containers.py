@@ -114,6 +114,9 @@ def test_the_image_runs_what_the_procfile_says_without_privileges() -> None:
     dockerfile = (CHECKOUT / "Dockerfile").read_text()
     web = read_procfile(CHECKOUT / "Procfile")["web"].replace('"', "")
     assert yaml.safe_load(dockerfile.rpartition("CMD ")[2]) == web.split()
-    assert "\nUSER waymark\n" in dockerfile
+    # With a name, Kubernetes refuses to start a container that has `runAsNonRoot: true`.
+    assert "\nUSER 10001:10001\n" in dockerfile
+    assert "groupadd --system --gid 10001 " in dockerfile
+    assert "useradd --system --uid 10001 --gid 10001 " in dockerfile
     assert "pip install --no-deps --require-hashes --requirement requirements.txt" in dockerfile
     assert "pip check" in dockerfile
