@@ -150,6 +150,9 @@ def _slowdown(bound: Literal["≥", "≤"], before: float, now: float) -> float:
 
 def print_changes(path: Path, changes: list[Change]) -> None:
     """Print the figures that became slower, or that there are none."""
+    if not changes:
+        print(f"\n{path} has no figure of this run: nothing was compared.")
+        return
     slower = [each for each in changes if each.is_slower]
     if not slower:
         print(f"\nNone of {len(changes)} figures became slower than in {path} by more than the noise.")

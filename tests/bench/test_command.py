@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from bench.__main__ import main
+from bench.__main__ import main, show
 from bench.machine import Machine
 from bench.own_process import run_in_own_process
 from bench.results import Run
+from bench.table import Figure, Table
 
 MACHINE = Machine(cores=2, busy_percent=5.0, commit_ms=1.5, ping_ms=0.1)
 
@@ -44,3 +45,15 @@ def test_baseline_of_another_scale_is_reported_before_the_run(
 def test_failed_benchmark_ends_the_run_with_its_name() -> None:
     with pytest.raises(SystemExit, match="nonsense failed with exit status 1"):
         run_in_own_process("nonsense", 1.0)
+
+
+def test_table_is_printed_with_the_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    show(Table("Scans", [Figure("settled", "scans/s", 1_200.0, 100.0, "≥", 10)]), Run(MACHINE, scale=0.5))
+
+    title, note, scale, headings, line = capsys.readouterr().out.strip().splitlines()
+
+    assert title == "Scans"
+    assert note == str(MACHINE)
+    assert scale == "Scale 0.5: the goals are for scale 1."
+    assert headings.split() == ["Waymark", "rival", "ratio", "goal", "met"]
+    assert line.split() == ["settled,", "scans/s", "1,200", "100", "12.00", "≥", "10.00", "yes"]

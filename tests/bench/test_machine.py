@@ -22,3 +22,11 @@ def test_machine_is_printed_in_one_line() -> None:
     assert str(Machine(cores=2, busy_percent=12.0, commit_ms=1.234, ping_ms=0.0512)) == (
         "Machine: 2 cores, 88 % idle before the run, insert + commit 1.23 ms, ping 0.051 ms"
     )
+
+
+@pytest.mark.system
+def test_commits_and_pings_are_measured_on_stores_of_their_own() -> None:
+    measured = machine.measure(5.0)
+    assert measured.commit_ms > 0
+    assert measured.ping_ms > 0
+    assert measured.busy_percent == 5.0

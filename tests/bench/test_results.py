@@ -90,3 +90,21 @@ def test_other_files_are_not_compared(tmp_path: Path, content: str) -> None:
 def test_missing_file_is_not_compared(tmp_path: Path) -> None:
     with pytest.raises(UnreadableResults, match="cannot be read"):
         Baseline.read(tmp_path / "missing.json")
+
+
+def test_slower_figures_are_printed_with_both_ratios(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = [
+        results.change("Scans", rate(1000, 1000, 1000), rate(500, 500, 500)),
+        results.change("Scans", latency(20, 20, 20), latency(20, 20, 20)),
+    ]
+
+    results.print_changes(tmp_path, changes)
+
+    printed = capsys.readouterr().out
+    assert "1 of 2 figures" in printed
+    assert printed.splitlines()[-1].split() == ["Scans:", "settled", "10.00", "5.00", "+100%", "5%"]
+
+
+def test_runs_without_a_common_figure_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results.print_changes(tmp_path, [])
+    assert "nothing was compared" in capsys.readouterr().out
