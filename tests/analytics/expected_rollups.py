@@ -1,4 +1,4 @@
-"""What the rollups should be, counted one by one in Python from the scans and the visits; and what they are."""
+"""The expected rollups, counted in Python from scans and visits, and the actual ones."""
 
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ DAY_COLUMNS = ("count", "success", "held", "annulled", "unique_players", "phone"
 
 
 def counted(conn: Conn) -> Rows:
-    """From the rows themselves."""
+    """Count the rows themselves."""
     quarters: dict[Any, Counter[str]] = defaultdict(Counter)
     days: dict[Any, Counter[str]] = defaultdict(Counter)
     times: dict[Any, list[datetime]] = defaultdict(list)
@@ -88,7 +88,7 @@ COLUMNS = {"scan_rollup_daily": f"subject_id, day, {', '.join(DAY_COLUMNS)}, fir
 
 
 def rolled_up(conn: Conn) -> Rows:
-    """What the tables hold."""
+    """Return the rows of the tables."""
     return {
         table: {
             tuple(row[:width]): tuple(row[width:])

@@ -1,4 +1,4 @@
-"""Scans that are settled, corrections by staff, and visits, put straight into PostgreSQL with the events they bring."""
+"""Settled scans, reviews and visits, inserted into PostgreSQL with their events."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -36,7 +36,7 @@ def settle(
 
 
 def correct(conn: Conn, scan_id: UUID, status: str) -> None:
-    """What staff decide on a scan that has its verdict."""
+    """Review a settled scan."""
     with conn.transaction():
         was = exactly_one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
         conn.execute("UPDATE player_scans SET status = %s WHERE id = %s", (status, scan_id))

@@ -1,4 +1,4 @@
-"""Statistics over HTTP: cached, and never behind a change of the codes."""
+"""Statistics over HTTP are cached, and never older than a change of the codes."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def stats(client: Any, staff: Staff) -> Any:
     return ask
 
 
-def test_an_organization_in_figures(conn: Conn, staff: Staff, stats: Any) -> None:
+def test_statistics_of_an_organization(conn: Conn, staff: Staff, stats: Any) -> None:
     scan_all(conn, staff)
 
     result = stats()
@@ -50,7 +50,7 @@ def test_an_organization_in_figures(conn: Conn, staff: Staff, stats: Any) -> Non
     }
 
 
-def test_they_are_counted_once_an_hour(conn: Conn, staff: Staff, stats: Any) -> None:
+def test_statistics_are_cached_for_an_hour(conn: Conn, staff: Staff, stats: Any) -> None:
     first = stats()
     scan_all(conn, staff)
 
@@ -76,10 +76,8 @@ def test_incomplete_counts_are_cached_for_seconds(
     assert redis_client().ttl(entry) > cache.SHORT_LIVED_TTL_SECONDS
 
 
-def test_codes_that_changed_are_counted_anew_by_every_process(
-    client: Any, conn: Conn, staff: Staff, stats: Any
-) -> None:
-    """Two application instances: what one answered 200 to, the other knows."""
+def test_a_change_of_codes_is_visible_in_every_process(client: Any, conn: Conn, staff: Staff, stats: Any) -> None:
+    """Of two application instances, each sees the changes that the other confirmed."""
     other = create_app().test_client()
     assert stats(client=other)["codes"] == 0
 
@@ -98,7 +96,7 @@ def test_rebuilt_rollups_are_visible_at_once(conn: Conn, stats: Any) -> None:
     assert stats()["as_of"] > before
 
 
-def test_negative_control_without_a_new_tag_they_are_out_of_date(
+def test_negative_control_without_a_new_version_statistics_are_stale(
     client: Any, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_versions, "bump_version", lambda *_args: None)
@@ -108,10 +106,10 @@ def test_negative_control_without_a_new_tag_they_are_out_of_date(
     assert stats()["codes"] == 0
 
 
-def test_counting_that_began_before_a_change_is_not_found_after_it(
+def test_statistics_computed_before_a_change_are_not_served_after(
     client: Any, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The change is committed after the figures were counted, and before they are kept."""
+    """The change is committed after the statistics were computed, and before they are cached."""
     count = statistics.count_codes
 
     def overtaken(conn: Conn, org_id: Any) -> int:
@@ -126,7 +124,7 @@ def test_counting_that_began_before_a_change_is_not_found_after_it(
     assert stats()["codes"] == 1
 
 
-def test_a_change_that_was_undone_by_an_error_changes_nothing(client: Any, staff: Staff, stats: Any) -> None:
+def test_a_rolled_back_change_keeps_the_cache_version(client: Any, staff: Staff, stats: Any) -> None:
     client.post(staff.codes, json={"scan_type": "item_drop", "code": "spy123"}, headers=staff.admin.headers)
     before = stats()["as_of"]
     again = client.post(staff.codes, json={"scan_type": "item_drop", "code": "spy123"}, headers=staff.admin.headers)
@@ -135,7 +133,9 @@ def test_a_change_that_was_undone_by_an_error_changes_nothing(client: Any, staff
     assert stats()["as_of"] == before
 
 
-def test_each_organization_has_its_own(app: Flask, client: Any, conn: Conn, staff: Staff, stats: Any) -> None:
+def test_each_organization_has_its_own_statistics(
+    app: Flask, client: Any, conn: Conn, staff: Staff, stats: Any
+) -> None:
     scan_all(conn, staff)
     stats()
     other = make_staff(app, conn)
@@ -145,7 +145,7 @@ def test_each_organization_has_its_own(app: Flask, client: Any, conn: Conn, staf
     assert (result["codes"], result["scans"]["total"], result["cache"]["statistics"]["misses"]) == (0, 0, 1)
 
 
-def test_scans_of_a_removed_code_still_count(client: Any, conn: Conn, staff: Staff, stats: Any) -> None:
+def test_scans_of_a_deleted_code_still_count(client: Any, conn: Conn, staff: Staff, stats: Any) -> None:
     scan_all(conn, staff)
     for code in client.get(staff.codes, headers=staff.admin.headers).json["items"]:
         client.delete(f"{staff.codes}/{code['id']}", headers=staff.admin.headers)
@@ -155,7 +155,7 @@ def test_scans_of_a_removed_code_still_count(client: Any, conn: Conn, staff: Sta
     assert (result["codes"], result["scans"]) == (0, SCANS)
 
 
-def test_without_redis_they_are_counted_each_time(
+def test_without_redis_statistics_are_computed_each_time(
     conn: Conn, staff: Staff, stats: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("shared.infra.cache._query", lambda _question: None)

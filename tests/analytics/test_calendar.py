@@ -1,4 +1,4 @@
-"""Days as people live them, in every time zone and where clocks are changed."""
+"""Days in every time zone, also when clocks change."""
 
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -41,7 +41,7 @@ def test_a_period_has_its_days_and_ends_today(period: str, tz: str, today: int) 
         ("Pacific/Kiritimati", date(2026, 3, 29), "2026-03-28T10:00", 24),
     ],
 )
-def test_where_a_day_begins_and_how_long_it_is(tz: str, day: date, starts: str, hours: float) -> None:
+def test_the_start_and_the_length_of_a_day(tz: str, day: date, starts: str, hours: float) -> None:
     start, end = day_bounds([day], ZoneInfo(tz))
 
     assert start == datetime.fromisoformat(f"{starts}Z")
@@ -49,7 +49,7 @@ def test_where_a_day_begins_and_how_long_it_is(tz: str, day: date, starts: str, 
 
 
 @given(ZONES, MOMENTS)
-def test_every_instant_is_within_its_day(tz: str, at: datetime) -> None:
+def test_every_time_is_within_its_day(tz: str, at: datetime) -> None:
     local = at.astimezone(ZoneInfo(tz)).date()
     before, start, end, after = day_bounds([local + timedelta(days=k) for k in (-1, 0, 1)], ZoneInfo(tz))
 
@@ -83,12 +83,12 @@ def test_a_zone_that_never_changes_has_one_offset() -> None:
     "name",
     ["Mars/Base", "", "utc", "../../etc/passwd", "/etc/localtime", "localtime", "Factory", "Europe", "UTC\n", "+01:00"],
 )
-def test_a_zone_that_is_none(name: str) -> None:
+def test_an_unknown_time_zone_raises_value_error(name: str) -> None:
     with pytest.raises(ValueError, match="IANA time zone"):
         time_zone(name)
 
 
-def test_the_names_of_utc() -> None:
+def test_every_name_of_utc_is_recognized() -> None:
     assert is_utc("UTC")
     assert is_utc("Etc/UTC")
     assert not is_utc("Europe/London")

@@ -1,4 +1,4 @@
-"""Rollups equal the raw counts after any interleaving of inserts, late commits, corrections, folding and rebuilding."""
+"""Rollups equal the raw counts after any interleaving of inserts, late commits, reviews, rollups and rebuilds."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -62,7 +62,7 @@ def sessions() -> Iterator[list[Session]]:
 
 @given(st.lists(ACTIONS, min_size=5, max_size=40))
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_interleaving_comes_out_as_counted(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
+def test_rollups_equal_raw_counts_after_any_interleaving(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
     """Inserts and corrections that commit late, folding once and side by side, rebuilding in between."""
     interleave(conn, actions)
 
@@ -70,7 +70,7 @@ def test_any_interleaving_comes_out_as_counted(conn: Conn, actions: list[tuple[A
 @pytest.mark.long
 @given(st.lists(ACTIONS, min_size=5, max_size=80))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_longer_interleaving_comes_out_as_counted(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
+def test_rollups_equal_raw_counts_after_longer_interleavings(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
     interleave(conn, actions)
 
 

@@ -1,4 +1,4 @@
-"""Rollups made anew are the same rows, whatever was wrong with them and whatever goes on beside."""
+"""A rebuild writes correct rows, whatever the old rows were, and during other changes."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -24,7 +24,7 @@ def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def spoil(conn: Conn) -> None:
-    """Rows that are wrong, rows that are missing, and rows that should not be there."""
+    """Make some rows wrong, delete some, and insert superfluous ones."""
     stranger = make_player(conn)
     conn.execute("UPDATE scan_rollup_daily SET count = count + 7, unique_players = 0")
     conn.execute("DELETE FROM scan_rollup_15m")
@@ -36,7 +36,7 @@ def spoil(conn: Conn) -> None:
         conn.execute("INSERT INTO visit_rollup_15m VALUES (%s, '2026-03-28 12:15Z', 1)", (subject,))
 
 
-def test_rebuilding_makes_the_same_rows(conn: Conn) -> None:
+def test_a_rebuild_writes_the_same_rows(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     codes = [make_code(conn, org), make_code(conn, org), make_code(conn)]
     for k, status in enumerate(STATUSES * 6):
@@ -72,8 +72,8 @@ def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
     assert rolled_up(conn) == before
 
 
-def test_rebuilding_counts_as_of_the_mark(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was settled and corrected after the mark is still to be folded, and must not count twice."""
+def test_a_rebuild_counts_up_to_the_log_position(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scans settled or reviewed after the log position are rolled up later, and must not count twice."""
     code, player = make_code(conn), make_player(conn)
     held = settle(conn, player, code, "held")
     good = settle(conn, player, code)
@@ -95,7 +95,7 @@ def test_rebuilding_counts_as_of_the_mark(conn: Conn, monkeypatch: pytest.Monkey
     assert rolled_up(conn) == counted(conn)
 
 
-def test_a_code_made_meanwhile_still_counts_for_its_organization(conn: Conn) -> None:
+def test_a_code_created_during_a_rebuild_counts_for_its_organization(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     settle(conn, player, make_code(conn, org))
     listed = rebuild.of_organization(conn, org)

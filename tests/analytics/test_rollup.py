@@ -1,4 +1,4 @@
-"""Rollups equal what is counted one by one, whatever happens side by side."""
+"""Rollups equal the raw counts, also with concurrent changes."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ def assert_all_counted(conn: Conn) -> None:
     assert rolled_up(conn) == counted(conn)
 
 
-def test_what_workers_settle_is_folded(conn: Conn) -> None:
+def test_settled_scans_are_rolled_up(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
     for _ in range(3):
         accept(conn, NewScan(player, code_text(conn, code)), device="phone")
@@ -43,7 +43,7 @@ def test_what_workers_settle_is_folded(conn: Conn) -> None:
     ]
 
 
-def test_every_status_and_every_reason(conn: Conn) -> None:
+def test_every_status_and_every_reason_is_counted(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     code = make_code(conn, org)
     for status in STATUSES:
@@ -74,7 +74,7 @@ def test_a_pending_scan_does_not_count_yet(conn: Conn) -> None:
 
 @pytest.mark.parametrize(("first", "then"), [("held", "success"), ("held", "annulled"), ("success", "annulled")])
 @pytest.mark.parametrize("folded_between", [True, False])
-def test_a_correction_moves_what_was_counted(conn: Conn, first: str, then: str, folded_between: bool) -> None:
+def test_a_review_moves_a_scan_between_the_counts(conn: Conn, first: str, then: str, folded_between: bool) -> None:
     code, player = make_code(conn), make_player(conn)
     scan = settle(conn, player, code, first)
     if folded_between:
@@ -89,7 +89,7 @@ def test_a_correction_moves_what_was_counted(conn: Conn, first: str, then: str, 
     assert row == (1, int(then == "success"), 1)
 
 
-def test_events_that_say_nothing_of_a_scan_are_passed_over(conn: Conn) -> None:
+def test_events_without_a_scan_are_ignored(conn: Conn) -> None:
     player = make_player(conn)
     append_event(conn, "scan_result", player)
     append_event(conn, "scan_result", player, scan_id="x")
@@ -100,15 +100,15 @@ def test_events_that_say_nothing_of_a_scan_are_passed_over(conn: Conn) -> None:
 
 
 @pytest.mark.parametrize("at", ["infinity", "-infinity", "0001-06-01Z", "9998-06-01Z"])
-def test_a_row_by_hand_from_outside_of_time_is_not_counted(conn: Conn, at: Any) -> None:
+def test_a_scan_outside_of_the_counted_days_is_ignored(conn: Conn, at: Any) -> None:
     settle(conn, make_player(conn), make_code(conn), at=at)
     roll_up()
     rebuild_all(conn)
     assert not any(rolled_up(conn).values())
 
 
-def test_what_commits_late_is_not_skipped(conn: Conn) -> None:
-    """Its events have lower numbers than those that were folded before it could be seen."""
+def test_events_of_a_late_commit_are_rolled_up(conn: Conn) -> None:
+    """Its events have lower ids than those that were rolled up before its commit."""
     code, player = make_code(conn), make_player(conn)
     with db.dedicated_connection() as late:
         with late.transaction():
@@ -120,7 +120,9 @@ def test_what_commits_late_is_not_skipped(conn: Conn) -> None:
         assert_all_counted(conn)
 
 
-def test_negative_control_a_reader_of_whatever_is_visible_skips_it(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negative_control_reading_all_visible_events_skips_late_ones(
+    conn: Conn, monkeypatch: pytest.MonkeyPatch
+) -> None:
     code, player = make_code(conn), make_player(conn)
 
     bound = " AND xid < pg_snapshot_xmin(pg_current_snapshot())"
@@ -135,7 +137,7 @@ def test_negative_control_a_reader_of_whatever_is_visible_skips_it(conn: Conn, m
     assert rolled_up(conn) != counted(conn)
 
 
-def test_of_two_at_once_one_folds(conn: Conn) -> None:
+def test_concurrent_rollups_count_each_event_once(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
     for _ in range(20):
         settle(conn, player, code)
@@ -143,7 +145,7 @@ def test_of_two_at_once_one_folds(conn: Conn) -> None:
     assert_all_counted(conn)
 
 
-def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_negative_control_without_the_lock_events_count_twice(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(conn, make_player(conn), make_code(conn))
     both_read = Rendezvous(patience=2)
     read_mark = event_log.load_position
@@ -161,7 +163,7 @@ def test_negative_control_without_the_lock_two_fold_the_same(conn: Conn, monkeyp
     assert rolled_up(conn) != counted(conn)
 
 
-def test_who_folds_makes_settling_and_reading_wait_for_nothing(conn: Conn) -> None:
+def test_a_rollup_blocks_neither_settling_nor_reading(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
     settle(conn, player, code)
     with db.dedicated_connection() as folder, folder.transaction():
@@ -175,7 +177,7 @@ def test_who_folds_makes_settling_and_reading_wait_for_nothing(conn: Conn) -> No
     assert_all_counted(conn)
 
 
-def test_it_works_in_batches(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rollup_works_in_batches(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(analytics, "BATCH", 2)
     code, player = make_code(conn), make_player(conn)
     for k in range(7):
@@ -184,7 +186,7 @@ def test_it_works_in_batches(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Non
     assert_all_counted(conn)
 
 
-def test_a_batch_that_fails_leaves_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_batch_changes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     settle(conn, make_player(conn), make_code(conn))
     with monkeypatch.context() as broken:
         broken.setattr(event_log, "save_position", lambda *_: 1 / 0)

@@ -1,4 +1,4 @@
-"""A code, and an organization, in figures: all of them, rolled up or not, by the clocks of any place."""
+"""Statistics of codes and organizations, rolled up or not, in any time zone."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -32,7 +32,7 @@ def ask(client: Any, staff: Staff) -> Any:
 
 
 def happen(conn: Conn, code: UUID) -> None:
-    """One thing after another, of which some is rolled up in between."""
+    """Insert scans one after another, and roll up some of them meanwhile."""
     ada, grace = make_player(conn), make_player(conn)
     settle(conn, ada, code, at=NOON, device="phone")
     settle(conn, ada, code, "failure", NOON + timedelta(hours=1), reason="cooldown", device="phone")
@@ -65,7 +65,7 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("then", ["leave a tail", "roll up", "rebuild"])
-def test_everything_is_counted(conn: Conn, ask: Any, code: UUID, then: str) -> None:
+def test_statistics_equal_the_raw_counts(conn: Conn, ask: Any, code: UUID, then: str) -> None:
     happen(conn, code)
     happen(conn, make_code(conn, make_org(conn)))
     if then == "roll up":
@@ -82,7 +82,7 @@ def test_everything_is_counted(conn: Conn, ask: Any, code: UUID, then: str) -> N
 
 
 @pytest.mark.parametrize("then", ["leave a tail", "roll up", "rebuild"])
-def test_what_was_too_late_is_neither_first_nor_last(conn: Conn, ask: Any, code: UUID, then: str) -> None:
+def test_a_late_scan_is_neither_first_nor_last(conn: Conn, ask: Any, code: UUID, then: str) -> None:
     for at in (NOON - timedelta(days=20_000), NOON - timedelta(hours=1), NOON + timedelta(hours=1)):
         settle(conn, make_player(conn), code, "failure", at, reason="too_late")
     settle(conn, make_player(conn), code)
@@ -97,7 +97,7 @@ def test_what_was_too_late_is_neither_first_nor_last(conn: Conn, ask: Any, code:
     assert result["reasons"] == {"too_late": 3}
 
 
-def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
+def test_a_player_of_two_codes_counts_once_for_the_organization(conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
     ada = make_player(conn)
     settle(conn, ada, code)
     roll_up()
@@ -105,7 +105,7 @@ def test_a_player_of_two_codes_is_one_of_the_organizations(conn: Conn, staff: St
     assert ask("/stats")["unique_players"] == 1
 
 
-def test_nothing_happened(ask: Any, code: UUID) -> None:
+def test_statistics_without_scans_are_zero(ask: Any, code: UUID) -> None:
     result = ask(f"/qr-codes/{code}/stats")
     assert set(result["scans"].values()) == {0}
     assert (result["success_rate"], result["first_scan_at"], result["last_scan_at"]) == (None, None, None)
@@ -121,7 +121,7 @@ def test_nothing_happened(ask: Any, code: UUID) -> None:
         ("America/New_York", {18: 2, 20: 1}),
     ],
 )
-def test_hours_are_those_of_the_clocks_there(conn: Conn, ask: Any, code: UUID, tz: str, hours: dict[int, int]) -> None:
+def test_hours_are_counted_in_the_time_zone(conn: Conn, ask: Any, code: UUID, tz: str, hours: dict[int, int]) -> None:
     """22:10 and 22:20 UTC on the day before and the day of the change, then midnight UTC."""
     for at in (datetime(2026, 3, 28, 22, 10), datetime(2026, 3, 29, 22, 20), datetime(2026, 3, 30, 0, 30)):  # noqa: DTZ001
         settle(conn, make_player(conn), code, at=at.replace(tzinfo=UTC))
@@ -139,7 +139,7 @@ def test_a_scan_dated_long_ago_by_hand_is_reported(conn: Conn, code: UUID, staff
     assert sum(statistics(conn, RollupSubject(code, staff.org_id), "Europe/Amsterdam").hours) == 2
 
 
-def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
+def test_a_scan_dated_far_ahead_by_hand_costs_no_time(
     conn: Conn, code: UUID, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     walked: list[datetime] = []
@@ -157,7 +157,7 @@ def test_a_scan_dated_far_ahead_by_hand_makes_no_long_walk(
     assert max(walked) < datetime.now(UTC) + timedelta(days=2)
 
 
-def test_they_are_cached_by_time_zone_and_counted_anew_after_a_change(
+def test_statistics_are_cached_by_time_zone_until_a_change(
     client: Any, conn: Conn, staff: Staff, ask: Any, code: UUID
 ) -> None:
     first = ask(f"/qr-codes/{code}/stats")
@@ -170,7 +170,7 @@ def test_they_are_cached_by_time_zone_and_counted_anew_after_a_change(
     assert ask(f"/qr-codes/{code}/stats")["scans"]["total"] == 1
 
 
-def test_what_is_refused(client: Any, staff: Staff, ask: Any, code: UUID) -> None:
+def test_an_invalid_time_zone_or_code_is_rejected(client: Any, staff: Staff, ask: Any, code: UUID) -> None:
     for path in ("/stats", f"/qr-codes/{code}/stats"):
         (fault,) = ask(path, 422, tz="Mars/Base")["errors"]
         assert fault == {"loc": "query.tz", "message": "must be an IANA time zone such as Europe/Amsterdam"}

@@ -1,4 +1,4 @@
-"""Timelines over HTTP: the days, what is counted on each, and what is refused."""
+"""Timelines over HTTP: days, counts and errors."""
 
 import csv
 from collections import Counter
@@ -46,7 +46,7 @@ def ask(client: Any, staff: Staff) -> Any:
 
 @pytest.mark.parametrize("period", DAYS)
 @pytest.mark.parametrize("tz", SOME_ZONES)
-def test_days_are_all_there_in_order_and_zero(ask: Any, code: UUID, period: str, tz: str) -> None:
+def test_a_timeline_has_every_day_in_order(ask: Any, code: UUID, period: str, tz: str) -> None:
     for path in ("/timeline", f"/qr-codes/{code}/timeline"):
         result = ask(path, period=period, tz=tz)
 
@@ -66,7 +66,9 @@ def test_thirty_days_in_utc_by_default(ask: Any) -> None:
 
 
 @pytest.mark.parametrize("rolled", [True, False])
-def test_what_is_counted(conn: Conn, ask: Any, staff: Staff, code: UUID, now: datetime, rolled: bool) -> None:
+def test_a_timeline_equals_the_raw_counts(
+    conn: Conn, ask: Any, staff: Staff, code: UUID, now: datetime, rolled: bool
+) -> None:
     ada, grace = make_player(conn), make_player(conn)
     other = make_code(conn, staff.org_id)
     settle(conn, ada, code, at=now)
@@ -90,7 +92,7 @@ def test_what_is_counted(conn: Conn, ask: Any, staff: Staff, code: UUID, now: da
     assert {day["unique_players"] for day in elsewhere} == {None}
 
 
-def test_the_tail_adds_to_the_rollups_and_counts_a_player_once(conn: Conn, ask: Any, code: UUID, now: datetime) -> None:
+def test_unaggregated_scans_add_to_the_rollups_once_per_player(conn: Conn, ask: Any, code: UUID, now: datetime) -> None:
     ada = make_player(conn)
     first = settle(conn, ada, code, at=now)
     visit(conn, code, now)
@@ -109,7 +111,7 @@ def test_the_tail_adds_to_the_rollups_and_counts_a_player_once(conn: Conn, ask: 
 
 
 @pytest.mark.parametrize("tz", ["UTC", "Europe/Amsterdam"])
-def test_a_tail_that_is_too_long_is_left_out_and_as_of_says_so(
+def test_too_many_unaggregated_events_are_left_out_and_as_of_is_earlier(
     conn: Conn, ask: Any, code: UUID, now: datetime, monkeypatch: pytest.MonkeyPatch, tz: str
 ) -> None:
     player = make_player(conn)
@@ -144,14 +146,16 @@ def test_a_tail_that_is_too_long_is_left_out_and_as_of_says_so(
         ({"tz": "a\x00b"}, "query.tz", "NUL"),
     ],
 )
-def test_what_is_refused(ask: Any, code: UUID, path: str, query: dict[str, str], loc: str, word: str) -> None:
+def test_an_invalid_period_or_time_zone_returns_422(
+    ask: Any, code: UUID, path: str, query: dict[str, str], loc: str, word: str
+) -> None:
     refused = ask(path.format(code=code), 422, **query)
     (fault,) = (refused if isinstance(refused, dict) else refused.json)["errors"]
     assert fault["loc"] == loc
     assert word in fault["message"]
 
 
-def test_as_csv(conn: Conn, ask: Any, code: UUID, now: datetime) -> None:
+def test_a_timeline_as_csv_has_one_line_per_day(conn: Conn, ask: Any, code: UUID, now: datetime) -> None:
     settle(conn, make_player(conn), code, at=now)
     for path in ("/timeline.csv", f"/qr-codes/{code}/timeline.csv"):
         answer = ask(path, period="7d")
@@ -165,7 +169,7 @@ def test_as_csv(conn: Conn, ask: Any, code: UUID, now: datetime) -> None:
     assert ask("/timeline.csv", tz="Asia/Tokyo").text.splitlines()[1].split(",")[1:] == ["0", "0", "", "0"]
 
 
-def test_a_code_that_was_removed_is_not_there(client: Any, conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
+def test_a_timeline_of_a_deleted_code_returns_404(client: Any, conn: Conn, staff: Staff, ask: Any, code: UUID) -> None:
     settle(conn, make_player(conn), code, at=datetime.now(UTC))
     client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers)
     ask(f"/qr-codes/{code}/timeline", 404)
@@ -178,10 +182,10 @@ def test_a_code_that_was_removed_is_not_there(client: Any, conn: Conn, staff: St
     st.integers(0, 365),
 )
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_in_any_zone_each_scan_counts_on_its_local_day(
+def test_in_any_time_zone_each_scan_counts_on_its_local_day(
     conn: Conn, tz: str, scans: list[tuple[int, bool, bool]], shift: int
 ) -> None:
-    """Rolled up or not, at any time of the year: as many per day as a calendar and a clock on the wall would say."""
+    """At any time of the year, rolled up or not, each day has the scans of its local date."""
     now = datetime(2026, 12, 31, 17, 31, tzinfo=UTC) - timedelta(days=shift)
     org, player = make_org(conn), make_player(conn)
     code = make_code(conn, org)

@@ -1,4 +1,4 @@
-"""A catalog that answers, and players who follow it."""
+"""A catalog server for tests, and players with progress."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def set_settings(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settin
 
 
 def start_over() -> None:
-    """As in a process that has just been started."""
+    """Clear the caches, as in a process that has just started."""
     grpc_channel.stub.reset()
     catalog_client.clear_cache()
 
@@ -51,7 +51,7 @@ def shipped(conn: Conn) -> None:
 
 @pytest.fixture
 def our_catalog(shipped: None, set_settings: Settings) -> Iterator[str]:
-    """Our own server; gives its address."""
+    """Run Waymark's catalog server. Return its address."""
     server, _, port = make_server("127.0.0.1:0")
     server.start()
     set_settings(grpc_server_url=f"127.0.0.1:{port}", grpc_deadline_seconds=10)
@@ -83,7 +83,7 @@ class Stand(quest_pb2_grpc.QuestServiceServicer):
 
 @pytest.fixture
 def stand(conn: Conn, set_settings: Settings) -> Iterator[Stand]:
-    """A catalog at which each test says what is answered."""
+    """Run a catalog whose responses each test sets."""
     servicer = Stand()
     server = grpc.server(futures.ThreadPoolExecutor(4))
     quest_pb2_grpc.add_QuestServiceServicer_to_server(servicer, server)  # type: ignore[no-untyped-call]

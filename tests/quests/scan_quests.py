@@ -1,4 +1,4 @@
-"""Quests that scans advance, put straight into PostgreSQL; and what must hold of everything that was played."""
+"""Quests that scans advance, inserted into PostgreSQL, and the invariants of all quests."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -41,12 +41,12 @@ def visit(conn: Conn, player_id: UUID, code_id: UUID, **fields: Any) -> UUID:
 
 
 def annul(*scan_ids: UUID) -> None:
-    """As staff does."""
+    """Review the scan, as staff do."""
     _review(reviews.annul, scan_ids)
 
 
 def release(scan_id: UUID) -> None:
-    """As staff does."""
+    """Review the scan, as staff do."""
     _review(reviews.release, [scan_id])
 
 
@@ -113,7 +113,7 @@ def assert_in_order(conn: Conn) -> None:
 
 
 def read_live_events(conn: Conn, player_id: UUID) -> list[tuple[str, dict[str, Any]]]:
-    """What the player heard of quests, in order."""
+    """Return the live events of the player's quests, in order."""
     return conn.execute(
         "SELECT type, data FROM events WHERE player_id = %s AND data ? 'quest' ORDER BY xid, id", (player_id,)
     ).fetchall()

@@ -1,4 +1,4 @@
-"""Sign-ins, sign-ups and claims over HTTP, against our own catalog."""
+"""Sign-ins, sign-ups and claims over HTTP, with Waymark's catalog server."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +51,7 @@ def test_no_round_starts_after_the_last_allowed_one(client: Any, stand: Stand, c
     assert scans.list_inventory(conn, ada.id) == [("coin", 2)]
 
 
-def test_sign_up_is_once(client: Any, our_catalog: str, ada: SignedInPlayer) -> None:
+def test_a_sign_up_counts_once(client: Any, our_catalog: str, ada: SignedInPlayer) -> None:
     result = [client.post(SIGNUP, headers=ada.headers).json for _ in range(2)]
     assert result[0] == {"message": "Sign-up tracked", "status": "completed"}
     assert result[1] == {"message": "Sign-up tracked", "status": "max_completions_reached"}
@@ -64,7 +64,7 @@ def test_registering_and_logging_in_advance_nothing(client: Any, our_catalog: st
     assert counts(conn)[:2] == [0, 0]
 
 
-def test_a_quest_that_claims_by_itself(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
+def test_a_quest_with_auto_claim_pays_at_completion(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     stand.say(
         name="sign-in-three-times",
         streak=2,
@@ -90,7 +90,9 @@ def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: Si
 
 
 @pytest.mark.parametrize("name", ["no-such-quest", "sign up", "SIGN-UP", "\N{GRINNING FACE}", "*", "a" * 200])
-def test_a_quest_that_is_not_there(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, name: str) -> None:
+def test_an_unknown_quest_returns_404(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, name: str
+) -> None:
     refused = client.post(CLAIM, json={"quest_name": name}, headers=ada.headers)
     assert (refused.status_code, refused.json["detail"]) == (404, "There is no quest of this name.")
     assert counts(conn) == [0] * 6
@@ -99,7 +101,9 @@ def test_a_quest_that_is_not_there(client: Any, our_catalog: str, conn: Conn, ad
 @pytest.mark.parametrize(
     "body", [{}, {"quest_name": ""}, {"quest_name": "a" * 10_000}, {"quest_name": 1}, {**THREE, "player_id": "x"}]
 )
-def test_a_claim_that_is_malformed(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, body: Any) -> None:
+def test_a_malformed_claim_returns_422(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, body: Any
+) -> None:
     refused = client.post(CLAIM, json=body, headers=ada.headers)
     assert refused.status_code == 422
     assert refused.json["errors"][0]["loc"].startswith("body.")
@@ -113,7 +117,9 @@ def test_anonymous_requests_get_401(client: Any, our_catalog: str, path: str) ->
     assert client.get("/api/v1/quests/events").status_code == 401
 
 
-def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
+def test_a_retry_with_the_same_key_is_counted_once(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer
+) -> None:
     headers = {**ada.headers, "Idempotency-Key": "first"}
     result = [client.post(SIGNIN, headers=headers) for _ in range(5)]
     assert {answer.json["status"] for answer in result} == {"in_progress"}
@@ -128,7 +134,7 @@ def test_a_retry_with_its_key_is_harmless(client: Any, our_catalog: str, conn: C
     assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
 
 
-def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: SignedInPlayer) -> None:
+def test_a_stored_response_is_returned_without_the_catalog(client: Any, stand: Stand, ada: SignedInPlayer) -> None:
     stand.say(name="sign-in-three-times", streak=3, duplication=1)
     headers = {**ada.headers, "Idempotency-Key": "first"}
     result = client.post(SIGNIN, headers=headers)
@@ -141,7 +147,7 @@ def test_a_stored_answer_needs_no_catalog(client: Any, stand: Stand, ada: Signed
     assert client.post(SIGNIN, headers=headers).status_code == 503
 
 
-def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
+def test_waiting_for_the_catalog_holds_no_connection(app: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     asked, answered = threading.Event(), threading.Event()
 
     def slow(_context: grpc.ServicerContext) -> Any:
@@ -161,10 +167,10 @@ def test_who_waits_for_the_catalog_holds_no_connection(app: Any, stand: Stand, c
         assert (open_, result.result()) == ((0,), 200)
 
 
-def test_what_could_never_move_is_not_shown(
+def test_quests_that_nothing_advances_are_not_listed(
     client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, set_settings: Settings
 ) -> None:
-    """Only a quest that sign-ins or sign-ups advance, or that was moved while they did."""
+    """Only quests that sign-ins or sign-ups advance, or that have progress, are listed."""
 
     def shown() -> dict[str, Any]:
         return {each["name"]: each for each in client.get("/api/v1/quests", headers=ada.headers).json["items"]}
@@ -259,7 +265,7 @@ def test_without_the_catalog_cached_quests_work_and_others_get_503(
     assert counts(conn)[0] == before[0] + 2, "the sign-in that completed, and nothing of the sign-up"
 
 
-def test_what_sign_ins_advance_is_a_setting(
+def test_the_quest_of_sign_ins_is_a_setting(
     client: Any, our_catalog: str, ada: SignedInPlayer, set_settings: Settings
 ) -> None:
     set_settings(signin_quest="sign-up")

@@ -1,4 +1,4 @@
-"""Asking a catalog: cached answers, answers that make no sense, and none at all."""
+"""The catalog client: cached, invalid and missing responses."""
 
 import subprocess
 import threading
@@ -25,7 +25,7 @@ THREE: dict[str, Any] = {"name": "three", "streak": 3, "duplication": 10}
 COINS = {"reward_item": "coin", "reward_qty": 10}
 
 
-def test_an_answer_is_asked_for_once_and_shared_by_processes(stand: Stand) -> None:
+def test_a_response_is_fetched_once_and_shared_by_processes(stand: Stand) -> None:
     stand.say(**THREE, auto_claim=True, rewards=COINS)
     expected = Quest("three", 3, 10, auto_claim=True, reward=QuestReward("coin", 10))
     assert [catalog_client.get_quest("three") for _ in range(5)] == [expected] * 5
@@ -34,7 +34,7 @@ def test_an_answer_is_asked_for_once_and_shared_by_processes(stand: Stand) -> No
     assert stand.asked == 1
 
 
-def test_an_answer_that_is_too_old_is_asked_for_again(stand: Stand, set_settings: Settings) -> None:
+def test_an_expired_response_is_fetched_again(stand: Stand, set_settings: Settings) -> None:
     set_settings(grpc_cache_ttl_seconds=0)
     stand.say(**THREE)
     catalog_client.get_quest("three")
@@ -43,7 +43,7 @@ def test_an_answer_that_is_too_old_is_asked_for_again(stand: Stand, set_settings
     assert catalog_client.get_quest("three").streak == 5
 
 
-def test_every_key_in_redis_has_a_life(stand: Stand) -> None:
+def test_every_key_in_redis_has_a_time_to_live(stand: Stand) -> None:
     stand.say(**THREE)
     catalog_client.get_quest("three")
     (name,) = client().keys(key("quest_catalog", "*"))
@@ -88,7 +88,7 @@ def abort(status: grpc.StatusCode) -> Any:
         (THREE | {"rewards": {"reward_name": "x" * 5_000_000, **COINS}}, CatalogInvalidResponse),
     ],
 )
-def test_an_answer_that_makes_no_sense_is_none(stand: Stand, fields: Any, error: type[Exception]) -> None:
+def test_an_invalid_response_counts_as_no_response(stand: Stand, fields: Any, error: type[Exception]) -> None:
     stand.say(**fields)
     with pytest.raises(error):
         catalog_client.get_quest("three")
@@ -125,9 +125,7 @@ def test_one_failed_call_does_not_block_others(stand: Stand, status: grpc.Status
     assert catalog_client.get_quest("another").streak == 3
 
 
-def test_a_quest_that_is_not_there_is_not_asked_for_again_at_once(
-    stand: Stand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_quest_is_not_fetched_again_for_a_second(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(catalog_client, "NOT_FOUND_TTL_SECONDS", 60)
     monkeypatch.setattr(catalog_client, "MAX_QUESTS", 3)
     for _ in range(5):
@@ -140,7 +138,7 @@ def test_a_quest_that_is_not_there_is_not_asked_for_again_at_once(
     assert len(catalog_client._missing) <= 3
 
 
-def test_what_is_unavailable_is_tried_again(stand: Stand) -> None:
+def test_an_unavailable_catalog_is_retried(stand: Stand) -> None:
     def third_time_lucky(context: grpc.ServicerContext) -> Any:
         if stand.asked < 3:
             context.abort(grpc.StatusCode.UNAVAILABLE, "starting")
@@ -151,7 +149,7 @@ def test_what_is_unavailable_is_tried_again(stand: Stand) -> None:
     assert stand.asked == 3
 
 
-def test_an_answer_that_is_late_is_none(stand: Stand, set_settings: Settings) -> None:
+def test_a_response_after_the_deadline_is_ignored(stand: Stand, set_settings: Settings) -> None:
     set_settings(grpc_deadline_seconds=0.2)
     waited = threading.Event()
 
@@ -182,14 +180,14 @@ def babbler(conn: Conn, set_settings: Settings) -> Iterator[None]:
     server.stop(None).wait()
 
 
-def test_garbage_is_no_answer(babbler: None) -> None:
+def test_a_response_that_is_not_protobuf_is_invalid(babbler: None) -> None:
     with pytest.raises(CatalogInvalidResponse):
         catalog_client.get_quest("three")
     with pytest.raises(CatalogInvalidResponse):
         catalog_client.list_quests()
 
 
-def test_nothing_is_half_done_on_a_bad_answer(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
+def test_an_invalid_response_changes_nothing(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
     name = "sign-in-three-times"
     stand.say(name=name, streak=1, duplication=1, rewards={"reward_item": "coin", "reward_qty": -5})
     for path, body in (("signin", None), ("claim_reward", {"quest_name": name})):
@@ -232,7 +230,7 @@ def test_stale_quests_are_served_without_the_catalog(stand: Stand, set_settings:
 @pytest.mark.parametrize(
     "kept", [b"{", b"[]", b"\xff", b'{"quests": [["three", {"color": "red"}]], "fresh_until": 9e9}', b'{"quests": 1}']
 )
-def test_what_cannot_be_read_in_redis_is_not_there(stand: Stand, kept: bytes) -> None:
+def test_an_unreadable_cache_entry_is_ignored(stand: Stand, kept: bytes) -> None:
     stand.say(**THREE)
     catalog_client.get_quest("three")
     (name,) = client().keys(key("quest_catalog", "*"))
@@ -259,7 +257,7 @@ def test_without_redis_this_process_serves_stale_quests(
             catalog_client.get_quest("three")
 
 
-def test_while_one_asks_again_the_others_take_what_is_old(
+def test_one_thread_fetches_again_while_others_get_stale_quests(
     stand: Stand, set_settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_settings(grpc_cache_ttl_seconds=0)
@@ -286,7 +284,7 @@ def test_while_one_asks_again_the_others_take_what_is_old(
 # Who may ask, and over what ------------------------------------------------------------------------------------------
 
 
-def test_a_token_is_asked_for_and_sent(shipped: None, set_settings: Settings) -> None:
+def test_a_required_token_is_sent(shipped: None, set_settings: Settings) -> None:
     set_settings(grpc_token="a secret token")
     server, _, port = make_server("127.0.0.1:0")
     server.start()
@@ -316,7 +314,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
     return cert, private
 
 
-def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path, Path]) -> None:
+def test_quests_are_fetched_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path, Path]) -> None:
     cert, private = certificate
     set_settings(grpc_cert_file=cert, grpc_key_file=private)
     server, well, port = make_server("localhost:0")
@@ -334,7 +332,7 @@ def test_over_tls(shipped: None, set_settings: Settings, certificate: tuple[Path
         server.stop(None).wait()
 
 
-def test_one_channel_for_the_whole_process(stand: Stand) -> None:
+def test_all_threads_share_one_channel(stand: Stand) -> None:
     from shared.quests import grpc_channel
 
     start_over()

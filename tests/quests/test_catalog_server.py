@@ -1,4 +1,4 @@
-"""Our catalog, read by others: a plain client made from the contract's words, reflection, health; and its commands."""
+"""The catalog server: a plain client made from the protocol, reflection, health, and the commands."""
 
 import subprocess
 import sys
@@ -83,7 +83,7 @@ except catalog_client.QuestNotFound as error:
 
 @pytest.fixture(scope="module")
 def contract(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory with what protoc makes of the contract."""
+    """Generate the client from the protocol with protoc. Return its directory."""
     directory = tmp_path_factory.mktemp("contract")
     (directory / "contract.proto").write_text(CONTRACT)
     protoc = [sys.executable, "-m", "grpc_tools.protoc", "-I.", "--python_out=.", "--grpc_python_out="]
@@ -106,7 +106,7 @@ def run(code: str, *arguments: str, cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_a_plain_client_reads_our_catalog(our_catalog: str, contract: Path) -> None:
+def test_a_plain_client_reads_the_catalog_server(our_catalog: str, contract: Path) -> None:
     assert run(PLAIN_CLIENT, our_catalog, cwd=contract).splitlines() == [
         "sign-in-three-times 3 10 False True True",
         "Welcome back|coin|10",
@@ -115,7 +115,7 @@ def test_a_plain_client_reads_our_catalog(our_catalog: str, contract: Path) -> N
     ]
 
 
-def test_our_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
+def test_the_catalog_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PLAIN_SERVER], cwd=contract, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as plain:
@@ -129,7 +129,7 @@ def test_our_client_reads_a_plain_server(conn: Conn, contract: Path) -> None:
     assert lines[1:] == ["['old-quest']", "There is no quest of this name."]
 
 
-def test_a_name_that_cannot_be_is_not_found(our_catalog: str) -> None:
+def test_an_impossible_name_is_not_found(our_catalog: str) -> None:
     from shared.quests import catalog_client
 
     with pytest.raises(catalog_client.QuestNotFound):
@@ -157,7 +157,7 @@ def test_health_needs_no_token(shipped: None, set_settings: Any) -> None:
     serving.stop(None).wait()
 
 
-def test_the_check_of_a_container(
+def test_the_health_check_of_a_container_reports_the_state(
     shipped: None, set_settings: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(server, "configure", lambda _process: None)
@@ -190,7 +190,7 @@ def test_the_generated_code_is_current(tmp_path: Path) -> None:
 # Loading -------------------------------------------------------------------------------------------------------------
 
 
-def test_shipped_quests_fill_an_empty_catalog_and_no_other(conn: Conn) -> None:
+def test_default_quests_are_loaded_into_an_empty_catalog_only(conn: Conn) -> None:
     server.load_default_quests()
     names = [each.name for each in definitions.list_all(conn)]
     assert {"sign-in-three-times", "sign-up"} <= set(names)
@@ -212,7 +212,7 @@ def test_loading_twice_changes_nothing(conn: Conn) -> None:
     assert conn.execute("SELECT * FROM quests ORDER BY id").fetchall() == before
 
 
-def test_loading_keeps_what_is_switched_on(conn: Conn, tmp_path: Path) -> None:
+def test_loading_keeps_a_quest_active(conn: Conn, tmp_path: Path) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
     assert cli.set_organization("three-landmarks", "dam") == "Activated three-landmarks for dam"
@@ -249,7 +249,7 @@ def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: P
 
 
 @pytest.mark.parametrize(("name", "slug"), [("sign-up", "dam"), ("nothing", "dam"), ("three-landmarks", "nobody")])
-def test_what_cannot_be_switched_on(conn: Conn, name: str, slug: str) -> None:
+def test_activating_an_unsuitable_quest_fails(conn: Conn, name: str, slug: str) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
     with pytest.raises(SystemExit, match=r"^No (organization|quest) "):
@@ -309,7 +309,7 @@ def test_an_invalid_file_is_reported_and_not_loaded(
         {"tags": [], "codes": ["abc"], "streak": 2},
     ],
 )
-def test_the_tables_hold_the_same_rules(conn: Conn, fields: Any) -> None:
+def test_the_tables_reject_what_the_file_format_rejects(conn: Conn, fields: Any) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         make_quest(conn, None, **fields)
     assert definitions.upsert(conn, QuestDefinition("fine", 1, 1))

@@ -1,4 +1,4 @@
-"""Requests that come while a batch is carried out make up the next one."""
+"""Requests that arrive while a batch runs form the next batch."""
 
 import threading
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from shared.quests.group_commit import GroupCommit
 from tests.support.concurrency import run_concurrently
 
 
-def test_alone_it_is_carried_out_at_once_and_by_itself() -> None:
+def test_a_single_item_runs_at_once() -> None:
     batches: list[Sequence[int]] = []
 
     def carry_out(items: Sequence[int]) -> list[int]:
@@ -22,8 +22,8 @@ def test_alone_it_is_carried_out_at_once_and_by_itself() -> None:
     assert batches == [[0], [1], [2]]
 
 
-def test_everyone_gets_their_own_result_and_waits_are_shared() -> None:
-    """While the first batch is held up all others gather, in batches no larger than allowed."""
+def test_waiting_items_form_one_batch_with_a_result_each() -> None:
+    """The other items wait while the first batch is blocked, and form batches up to the limit."""
     batches: list[int] = []
     held, entered = threading.Event(), threading.Event()
 
@@ -56,7 +56,7 @@ def test_many_rounds_complete_every_item() -> None:
     assert run_concurrently([work] * 16) == [list(range(200))] * 16
 
 
-def test_what_a_batch_raises_each_of_it_raises_and_the_next_goes_on() -> None:
+def test_an_error_of_a_batch_reaches_each_caller_and_no_other() -> None:
     def carry_out(items: Sequence[int]) -> list[int]:
         if 13 in items:
             raise ZeroDivisionError

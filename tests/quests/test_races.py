@@ -1,4 +1,4 @@
-"""A hundred at once, each with its negative control."""
+"""Races of a hundred requests, each with its negative control."""
 
 from collections import Counter
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ QUEST = Quest("three", streak=3, duplication=10, reward=QuestReward("coin", 10))
 
 
 def act(player_id: UUID, *, claims: bool = False, quest: Quest = QUEST) -> str:
-    """One request, on a connection of its own; what came of it."""
+    """Execute one command on its own connection. Return its result."""
     with db.connection() as conn:
         (outcome,) = commands.execute(conn, [QuestCommand(player_id, quest, claims)], datetime.now(UTC))
     return type(outcome).__name__ if isinstance(outcome, DomainError) else "done"
@@ -48,7 +48,7 @@ def test_a_hundred_sign_ins_are_a_hundred_steps(conn: Conn) -> None:
     assert_in_order(conn)
 
 
-def test_sign_ins_and_claims_mixed_pay_what_is_owed(conn: Conn) -> None:
+def test_concurrent_sign_ins_and_claims_pay_each_completion_once(conn: Conn) -> None:
     player = make_player(conn)
     for _ in range(4):
         run_concurrently([lambda: act(player), lambda: act(player, claims=True)] * 10)
@@ -60,7 +60,7 @@ def test_sign_ins_and_claims_mixed_pay_what_is_owed(conn: Conn) -> None:
 
 
 def claim_between(monkeypatch: pytest.MonkeyPatch, player: UUID) -> list[str]:
-    """Two claims, of which each has read the state before either writes."""
+    """Run two claims that both read the state before either writes."""
     meeting, standings = Rendezvous(), store.load_player_quests
     seen: list[int] = []
 
@@ -82,7 +82,7 @@ def ignore_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "APPEND", store.APPEND.replace(condition, ""))
 
 
-def test_two_claims_that_both_read_before_either_writes(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_claims_that_read_the_same_state_one_is_paid(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     player = make_player(conn)
     for _ in range(3):
         act(player)
@@ -90,7 +90,7 @@ def test_two_claims_that_both_read_before_either_writes(conn: Conn, monkeypatch:
     assert owned(conn, player, "coin") == 10
 
 
-def test_negative_control_without_the_version_the_constraint_refuses(
+def test_negative_control_without_the_version_the_constraint_rejects(
     conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     player = make_player(conn)
@@ -102,7 +102,7 @@ def test_negative_control_without_the_version_the_constraint_refuses(
     assert owned(conn, player, "coin") == 10
 
 
-def test_negative_control_without_version_and_constraints_it_is_paid_twice(
+def test_negative_control_without_constraints_a_claim_is_paid_twice(
     conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     player = make_player(conn)
@@ -128,7 +128,7 @@ def test_negative_control_without_version_and_constraints_it_is_paid_twice(
 def test_claims_race_the_scans_that_complete_the_quest(
     conn: Conn, player_of_landmarks: tuple[UUID, list[UUID]]
 ) -> None:
-    """Settling never loses a race: it holds the state, and the claim looks again."""
+    """Settling locks the state, and the claim reads it again."""
     player, codes = player_of_landmarks
     quest = Quest("walk", streak=3, duplication=2, reward=QuestReward("ruby", 3), by_scans=True)
     for round_ in range(2):
@@ -153,7 +153,7 @@ def player_of_landmarks(conn: Conn) -> tuple[UUID, list[UUID]]:
     return make_player(conn), make_landmarks(conn, org)
 
 
-def test_a_retry_that_meets_its_first_request(
+def test_concurrent_retries_run_one_request(
     client: Any, our_catalog: str, app: Any, conn: Conn, ada: SignedInPlayer
 ) -> None:
     """With the same key, one request runs, and the others get its response or a conflict."""

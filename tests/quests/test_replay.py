@@ -1,4 +1,4 @@
-"""States rebuilt from events, compared with what is stored, in whatever pieces."""
+"""Replays compare states computed from events with stored states, in batches of any size."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ from workers.cli import replay_quests as worker
 def replayed(
     batch: int = 7, checkpoint: ReplayCheckpoint | None = None, player_id: UUID | None = None
 ) -> tuple[ReplayCheckpoint, list[str]]:
-    """The last checkpoint, and every difference."""
+    """Return the last checkpoint, and all differences."""
     checkpoint, differences = checkpoint or ReplayCheckpoint(), []
     for done in replay.replay(checkpoint, player_id=player_id, batch=batch):
         checkpoint = done.checkpoint
@@ -31,7 +31,7 @@ def replayed(
     return checkpoint, differences
 
 
-def test_what_was_played_is_what_its_events_say(conn: Conn) -> None:
+def test_replayed_states_equal_stored_states(conn: Conn) -> None:
     org, players = make_org(conn), [make_player(conn) for _ in range(4)]
     make_quest(conn, org, auto_claim=True)
     make_quest(conn, org, "daily", daily=True)
@@ -46,7 +46,7 @@ def test_what_was_played_is_what_its_events_say(conn: Conn) -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5, 16, 17, 1000])
-def test_however_it_is_cut_the_hash_is_the_same(conn: Conn, batch: int) -> None:
+def test_the_digest_does_not_depend_on_the_batch_size(conn: Conn, batch: int) -> None:
     events = fill(conn, players=5, each=16)
     checkpoint, differences = replayed(batch)
     whole, _ = replayed(10_000)
@@ -54,7 +54,7 @@ def test_however_it_is_cut_the_hash_is_the_same(conn: Conn, batch: int) -> None:
     assert (checkpoint.events, checkpoint.states) == (events, 10)
 
 
-def test_each_difference_is_named(conn: Conn) -> None:
+def test_each_difference_is_reported(conn: Conn) -> None:
     fill(conn, players=4, each=8)
     ids = [row[0] for row in conn.execute("SELECT DISTINCT player_id FROM quest_states ORDER BY 1")]
     conn.execute("UPDATE quest_states SET progress = 2, claims = 9 WHERE player_id = %s AND quest = 'walk'", (ids[0],))
@@ -70,7 +70,7 @@ def test_each_difference_is_named(conn: Conn) -> None:
     assert checkpoint.folded_digest != checkpoint.stored_digest
 
 
-def test_one_player_alone(conn: Conn) -> None:
+def test_a_replay_of_one_player_reads_only_their_events(conn: Conn) -> None:
     fill(conn, players=3, each=8)
     rows = conn.execute("SELECT DISTINCT player_id FROM quest_states ORDER BY 1").fetchall()
     conn.execute("UPDATE quest_states SET progress = 1 WHERE player_id = %s", rows[0])
@@ -79,7 +79,7 @@ def test_one_player_alone(conn: Conn) -> None:
     assert replayed(3, player_id=rows[2][0])[1] == []
 
 
-def test_an_interrupted_replay_goes_on(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_replay_continues(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
     events = fill(conn, players=5, each=16)
     stopping = threading.Event()
     stopping.set()
@@ -118,8 +118,8 @@ def test_the_exit_status_reports_differences(conn: Conn, capsys: pytest.CaptureF
     assert "2 differences" in capsys.readouterr().out
 
 
-def test_the_command(conn: Conn) -> None:
-    """As an operator calls it, in a process of its own."""
+def test_the_command_replays_all_players(conn: Conn) -> None:
+    """Run the command in a separate process."""
     fill(conn, players=1, each=8)
     player = conn.execute("SELECT player_id FROM quest_states LIMIT 1").fetchone()
     assert player is not None
@@ -130,7 +130,7 @@ def test_the_command(conn: Conn) -> None:
 
 
 @pytest.mark.long
-def test_a_million_events_in_flat_memory(conn: Conn) -> None:
+def test_a_million_events_are_replayed_in_constant_memory(conn: Conn) -> None:
     events = fill(conn, players=1_000, each=500)
     assert events >= 1_000_000
     checkpoint, sizes = ReplayCheckpoint(), []

@@ -55,7 +55,7 @@ def test_progress_is_restored() -> None:
     assert (state.progress, state.completions) == (0, 1), "the first and the third make the round"
 
 
-def test_its_claim_is_revoked_and_can_be_earned_again() -> None:
+def test_a_revoked_claim_can_be_earned_again() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 1), ClaimReward(NOON))
     compensating = retract_events(log, {UUID(int=1000)}, NOON)
     assert types(compensating) == ["scans_retracted", "reward_revoked"]
@@ -66,13 +66,13 @@ def test_its_claim_is_revoked_and_can_be_earned_again() -> None:
     assert types(again) == ["quest_step", "quest_completed"]
 
 
-def test_a_scan_that_moved_nothing_takes_the_place_of_the_one_that_did() -> None:
+def test_an_ignored_scan_replaces_the_retracted_one() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 0))
     state = fold([*log, *retract_events(log, {UUID(int=1000)}, NOON)])
     assert (state.progress, [step.code_id for step in state.steps]) == (1, [CODES[0]])
 
 
-def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_itself() -> None:
+def test_a_completion_earned_by_a_retraction_is_paid_with_auto_claim() -> None:
     """The scan in the middle ended the round of the first, and the last one is too old for its own."""
     quest = Quest(
         "q", streak=2, duplication=5, auto_claim=True, reward=COINS, by_scans=True, within=timedelta(minutes=10)
@@ -85,7 +85,7 @@ def test_a_completion_that_is_earned_only_now_is_paid_where_the_quest_pays_by_it
     assert state.claims == state.completions == 1
 
 
-def test_retracting_twice_is_retracting_once() -> None:
+def test_retracting_twice_changes_nothing() -> None:
     log = log_of(VISITS, scan(0, 0), scan(1, 1), scan(2, 2))
     log += retract_events(log, {UUID(int=1001)}, NOON)
     assert retract_events(log, {UUID(int=1001)}, NOON) == []
@@ -93,7 +93,7 @@ def test_retracting_twice_is_retracting_once() -> None:
 
 
 def played(quests: Iterable[Quest], commands: Iterable[QuestAction | ClaimReward]) -> list[QuestEvent]:
-    """Each command by the quest as it was then."""
+    """Decide each command by the quest of its time."""
     log: list[QuestEvent] = []
     for quest, command in zip(quests, commands, strict=False):
         try:
@@ -115,7 +115,7 @@ def played(quests: Iterable[Quest], commands: Iterable[QuestAction | ClaimReward
 )
 @example(replace(VISITS, auto_claim=True), [(code, 0, []) for code in range(4)], 2, {0}, set())
 def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first: set[int], second: set[int]) -> None:
-    """Also where the reward was changed meanwhile."""
+    """The reward of the quest was changed meanwhile."""
     commands: list[QuestAction | ClaimReward] = [
         ClaimReward(NOON) if each is None else scan(number, each[0], each[1], tuple(each[2]))
         for number, each in enumerate(plan)
@@ -145,7 +145,7 @@ def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first
 
 
 def paid(log: list[QuestEvent]) -> Counter[str]:
-    """What a player has of it."""
+    """Return the quantity that a player has."""
     balance = Counter[str]()
     for event in log:
         if event.type in ("reward_claimed", "reward_revoked"):

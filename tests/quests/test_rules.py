@@ -1,4 +1,4 @@
-"""What an action brings about, as tables; and that folding is all there is to a state."""
+"""The events of actions, as tables, and states as the fold of their events."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -44,7 +44,7 @@ def act(after: timedelta = timedelta(), code: UUID | None = None, *places: int, 
 def play(
     quest: Quest, *commands: QuestAction | ClaimReward, state: QuestState | None = None
 ) -> tuple[QuestState, list[str]]:
-    """The state after some commands, and what each came to."""
+    """Return the state after these commands, and the status of each."""
     state = state or QuestState()
     statuses: list[str] = []
     for command in commands:
@@ -53,7 +53,7 @@ def play(
     return state, statuses
 
 
-def test_a_round_is_completed_by_as_many_actions_as_the_streak_has() -> None:
+def test_a_round_takes_as_many_actions_as_the_streak() -> None:
     state, statuses = play(THREE, *[act()] * 7)
     assert statuses == ["in_progress", "in_progress", "completed"] * 2 + ["max_completions_reached"]
     assert (state.progress, state.completions, state.claims) == (0, 2, 0)
@@ -70,7 +70,7 @@ def test_a_completion_is_claimed_once() -> None:
         decide(state, ClaimReward(NOON), THREE)
 
 
-def test_without_a_reward_nothing_is_claimed_also_by_itself() -> None:
+def test_a_quest_without_a_reward_is_never_claimed() -> None:
     quest = Quest("none", streak=1, duplication=1, auto_claim=True)
     state, statuses = play(quest, act())
     assert statuses == ["completed"]
@@ -101,7 +101,7 @@ def test_a_streak_that_the_catalog_shortened_is_completed_by_the_next_action() -
         ([3, 2, 4], 0, [1, 1, 2]),  # a clock, or a traveller, that goes back
     ],
 )
-def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> None:
+def test_a_daily_streak_counts_one_step_per_day(days: list[int], grace: int, progress: list[int]) -> None:
     quest = Quest("days", streak=10, duplication=1, daily=True, grace_days=grace)
     state, steps = QuestState(), []
     for day in days:
@@ -110,14 +110,14 @@ def test_a_streak_by_days(days: list[int], grace: int, progress: list[int]) -> N
     assert steps == progress
 
 
-def test_a_day_that_comes_too_late_is_noted_with_what_is_true() -> None:
+def test_a_late_day_is_ignored_with_its_reason() -> None:
     quest = Quest("days", streak=10, duplication=1, daily=True)
     state, _ = play(quest, act(day=date(2026, 11, 3)))
     reasons = [decide(state, act(day=date(2026, 11, day)), quest)[0].data["reason"] for day in (2, 3)]
     assert reasons == ["day_in_past", "day_already_counted"]
 
 
-def test_a_streak_by_days_goes_on_into_the_next_round() -> None:
+def test_a_daily_streak_continues_in_the_next_round() -> None:
     quest = Quest("days", streak=2, duplication=5, daily=True)
     state, statuses = play(quest, *[act(day=date(2026, 11, day)) for day in (1, 2, 2, 3, 4)])
     assert statuses == ["in_progress", "completed", "in_progress", "in_progress", "completed"]
@@ -146,7 +146,9 @@ MINUTE = timedelta(minutes=1)
         (TRAIL, [act(MINUTE, A, 0), act(62 * MINUTE, A, 0), act(63 * MINUTE, B, 1)], 2, 0),
     ],
 )
-def test_visits(quest: Quest, actions: list[QuestAction], progress: int, completions: int) -> None:
+def test_each_code_counts_once_per_round(
+    quest: Quest, actions: list[QuestAction], progress: int, completions: int
+) -> None:
     state, _ = play(quest, *actions)
     assert (state.progress, state.completions) == (progress, completions)
     assert len(state.steps) == progress
@@ -171,7 +173,9 @@ def test_a_visit_submitted_late_does_not_change_a_newer_round(quest: Quest) -> N
         ("A", [], ["a"], [], ()),
     ],
 )
-def test_places(code: str, tags: list[str], codes: list[str], wanted: list[str], places: tuple[int, ...]) -> None:
+def test_indexes_of_codes_and_tags(
+    code: str, tags: list[str], codes: list[str], wanted: list[str], places: tuple[int, ...]
+) -> None:
     assert indexes_of(code, tags, codes=codes, wanted_tags=wanted) == places
 
 
@@ -235,20 +239,20 @@ def test_a_state_is_the_fold_of_its_events_and_within_its_bounds(quest: Quest, c
 
 
 @given(QUESTS, COMMANDS)
-def test_terms_and_states_read_as_they_were_written(quest: Quest, commands: Any) -> None:
+def test_terms_and_states_survive_json(quest: Quest, commands: Any) -> None:
     state, _ = run(quest, commands)
     assert Quest.from_terms(quest.terms(), "q") == quest
     assert replace(state_from_json(state_to_json(state)), version=state.version, claims=state.claims) == state
 
 
 @given(QUESTS, COMMANDS)
-def test_the_player_hears_of_each_step_completion_and_reward(quest: Quest, commands: Any) -> None:
+def test_each_step_completion_and_reward_is_a_live_event(quest: Quest, commands: Any) -> None:
     _, log = run(quest, commands)
     names = [type_ for type_, _ in live_events("q", QuestState(), log)]
     words = {"quest_step": "quest_progress", "quest_completed": "quest_completed", "reward_claimed": "reward_granted"}
     assert names == [words[event.type] for event in log if event.type in words]
 
 
-def test_an_event_of_a_kind_unknown_counts_and_changes_nothing() -> None:
+def test_an_unknown_event_changes_only_the_version() -> None:
     state = QuestState(version=4, progress=2)
     assert evolve(state, QuestEvent("action_ignored", NOON)) == replace(state, version=5)

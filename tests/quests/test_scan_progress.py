@@ -38,7 +38,7 @@ HOUR = timedelta(hours=1)
 NOW = datetime.now(UTC)
 
 
-def test_three_visits_in_any_order_complete_it(conn: Conn) -> None:
+def test_three_scans_in_any_order_complete_a_quest(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
     first, second, third = make_landmarks(conn, org)
@@ -51,7 +51,7 @@ def test_three_visits_in_any_order_complete_it(conn: Conn) -> None:
     assert_in_order(conn)
 
 
-def test_one_batch_sees_what_its_earlier_scans_did_and_pays_by_itself(conn: Conn) -> None:
+def test_a_batch_sees_effects_of_earlier_scans_and_pays(conn: Conn) -> None:
     org, players = make_org(conn), [make_player(conn) for _ in range(3)]
     make_quest(conn, org, auto_claim=True)
     codes = make_landmarks(conn, org)
@@ -64,7 +64,7 @@ def test_one_batch_sees_what_its_earlier_scans_did_and_pays_by_itself(conn: Conn
     assert_in_order(conn)
 
 
-def test_only_successes_of_the_organizations_own_codes_count(conn: Conn) -> None:
+def test_only_successful_scans_of_the_organization_count(conn: Conn) -> None:
     org, other, player = make_org(conn), make_org(conn), make_player(conn)
     make_quest(conn, org)
     (ours,) = make_landmarks(conn, org, 1, coordinates=AMSTERDAM)
@@ -77,7 +77,7 @@ def test_only_successes_of_the_organizations_own_codes_count(conn: Conn) -> None
     assert come_to(conn, player) == (1, 0, 0)
 
 
-def test_codes_in_order_within_their_time(conn: Conn) -> None:
+def test_ordered_codes_count_within_the_time_limit(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     codes = make_landmarks(conn, org, tags=[])
     names = [code_text(conn, code) for code in codes]
@@ -91,7 +91,7 @@ def test_codes_in_order_within_their_time(conn: Conn) -> None:
 
 
 @pytest.mark.parametrize(("zone", "steps"), [("UTC", 1), ("Pacific/Auckland", 2), ("no/such", 1)])
-def test_days_are_the_players_own(conn: Conn, zone: str, steps: int) -> None:
+def test_days_are_counted_in_the_players_time_zone(conn: Conn, zone: str, steps: int) -> None:
     """Ten in the morning and two in the afternoon, UTC: in Auckland they are on two days."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, daily=True)
@@ -145,7 +145,7 @@ def test_a_held_scan_that_is_released_late_leaves_a_newer_round_alone(conn: Conn
     assert_in_order(conn)
 
 
-def test_doing_it_twice_changes_nothing(conn: Conn) -> None:
+def test_advancing_twice_changes_nothing(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
     scan_id = visit(conn, player, make_landmarks(conn, org, 1)[0])
@@ -154,7 +154,7 @@ def test_doing_it_twice_changes_nothing(conn: Conn) -> None:
     assert state_of(conn, player) == before
 
 
-def test_one_scan_advances_every_quest_that_means_it(conn: Conn) -> None:
+def test_one_scan_advances_every_matching_quest(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, "one")
     make_quest(conn, org, "two", streak=1, auto_claim=True)
@@ -163,7 +163,7 @@ def test_one_scan_advances_every_quest_that_means_it(conn: Conn) -> None:
     assert come_to(conn, player, "two") == (0, 1, 1)
 
 
-def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Conn) -> None:
+def test_an_annulled_scan_revokes_progress_and_reward(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, auto_claim=True)
     codes = make_landmarks(conn, org)
@@ -183,7 +183,7 @@ def test_an_annulled_scan_takes_progress_completion_and_reward_with_it(conn: Con
 
 
 def test_a_reward_that_changed_meanwhile_is_revoked_exactly(conn: Conn) -> None:
-    """Without the first scan the one round there is is that of the ruby's successor."""
+    """Without the first scan, the only round gives the successor of the ruby."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, streak=2, auto_claim=True)
     codes = make_landmarks(conn, org, 4)
@@ -209,14 +209,12 @@ def test_scans_of_several_players_are_annulled_together(conn: Conn) -> None:
     assert len(kept) == 3
 
 
-def test_a_scan_that_advanced_nothing_is_annulled_like_any_other(conn: Conn) -> None:
+def test_a_scan_without_effect_on_quests_can_be_annulled(conn: Conn) -> None:
     annul(visit(conn, make_player(conn), make_code(conn)))
     assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (0,)
 
 
-def test_without_an_active_quest_settling_asks_once_and_writes_nothing(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_an_active_quest_settling_costs_one_query(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, None)
     (code,) = make_landmarks(conn, org, 1)
@@ -225,7 +223,7 @@ def test_without_an_active_quest_settling_asks_once_and_writes_nothing(
     assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (0,)
 
 
-def test_nothing_is_settled_without_its_quests(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settling_and_advancing_commit_together(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The crash between two lines: a scan and what it advanced are committed together."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
@@ -242,7 +240,7 @@ def test_nothing_is_settled_without_its_quests(conn: Conn, monkeypatch: pytest.M
     assert conn.execute("SELECT status FROM player_scans").fetchone() == ("pending",)
 
 
-def test_moved_by_names_each_quest_once(conn: Conn) -> None:
+def test_quests_with_scans_lists_each_quest_once(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org)
     scans = [visit(conn, player, code) for code in make_landmarks(conn, org)]

@@ -1,4 +1,4 @@
-"""Whatever happens, and wherever it crashes: states are folds, nothing owed is unpaid, nothing is paid twice."""
+"""After any actions and crashes, states are folds, and each completion is paid once."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -67,7 +67,7 @@ class Game(RuleBasedStateMachine):
 
     @rule(player=players, retries=st.integers(0, 2))
     def sign_in(self, player: int, retries: int) -> None:
-        """With a key the answer may get lost, and the request come again."""
+        """The response to a request with a key gets lost, and the request is repeated."""
         key = str(uuid7()) if retries else None
         responses = [self.call(player, "signin", key=key) for _ in range(1 + retries)]
         assert {answer.status_code for answer in responses} == {200}
@@ -103,7 +103,7 @@ class Game(RuleBasedStateMachine):
 
     @rule(player=players, code=codes, crashes=st.booleans())
     def scan(self, player: int, code: int, crashes: bool) -> None:
-        """A worker that dies before its commit leaves the scan to the next one."""
+        """A worker crashes before its commit, and another one settles the scan."""
         scan_id = submit_scan(self.conn, self.people[player].id, self.codes[code], nonce=str(uuid7()))
         if crashes:
             with patch.object(settlement, "add_uses", side_effect=Crash), pytest.raises(Crash):
@@ -140,7 +140,7 @@ class Game(RuleBasedStateMachine):
                 assert (state.progress, state.completions) == self.without_annulled(person.id, quest)
 
     def without_annulled(self, player_id: UUID, quest: Quest) -> tuple[int, int]:
-        """Progress and completions counted anew, from the scans that stand."""
+        """Return progress and completions, counted from the scans that are not annulled."""
         rows = self.conn.execute(
             "SELECT qr_code_id FROM player_scans WHERE player_id = %s AND status = 'success' ORDER BY settled_at",
             (player_id,),
