@@ -57,7 +57,18 @@ def pytest_sessionfinish() -> None:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="also fuzzing, long kill runs and big replays")
+    parser.addoption(
+        "--long", action="store_true", help="also fuzzing, long kill runs, big replays and all examples of properties"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try fewer examples of each property in an ordinary run. With `--long`, try Hypothesis's default of 100."""
+    from hypothesis import settings
+
+    settings.register_profile("ordinary", max_examples=30)
+    if not config.getoption("--long"):
+        settings.load_profile("ordinary")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

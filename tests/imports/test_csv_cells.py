@@ -100,7 +100,7 @@ def test_invalid_json_is_rejected(data: str) -> None:
     assert rejected.value.column == "encounter_data"
 
 
-@settings(max_examples=300)
+@settings(max_examples=3 * settings().max_examples)
 @given(BODIES)
 def test_written_rows_are_read_unchanged(body: dict[str, Any]) -> None:
     code = rules.validate_code(1, body, generate_code_text).definition
