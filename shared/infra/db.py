@@ -116,7 +116,8 @@ def terminate_stalled_transactions(conn: Conn, seconds: float) -> int:
         """
         SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND usename = current_user AND application_name = 'waymark'
-          AND xact_start IS NOT NULL AND wait_event = 'ClientRead' AND state_change < now() - make_interval(secs => %s)
+          AND xact_start IS NOT NULL AND wait_event = 'ClientRead'
+          AND state_change < now() - make_interval(secs => %(seconds)s)
         """,
-        (seconds,),
+        {"seconds": seconds},
     ).rowcount

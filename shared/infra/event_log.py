@@ -82,7 +82,7 @@ class Event:
 
 def notify_relay(conn: Conn) -> None:
     """Wake the relay when the caller's transaction commits."""
-    conn.execute("SELECT pg_notify(%s, '')", (NOTIFY_CHANNEL,))
+    conn.execute("SELECT pg_notify(%(channel)s, '')", {"channel": NOTIFY_CHANNEL})
 
 
 def read(
@@ -199,13 +199,14 @@ def save_position(conn: Conn, name: str, position: LogPosition) -> None:
 
 def try_lock_positions(conn: Conn) -> bool:
     """Lock the positions of the rollups until the transaction ends. Return False if another transaction holds them."""
-    return bool(exactly_one(conn.execute("SELECT pg_try_advisory_xact_lock(%s)", (POSITIONS_LOCK,)))[0])
+    row = exactly_one(conn.execute("SELECT pg_try_advisory_xact_lock(%(lock)s)", {"lock": POSITIONS_LOCK}))
+    return bool(row[0])
 
 
 def lock_positions(conn: Conn) -> None:
     """Lock the positions of the rollups until the transaction ends. Wait while another transaction holds them."""
     # Not a row lock: it would give this transaction an id, and no consumer reads past a transaction that still runs.
-    conn.execute("SELECT pg_advisory_xact_lock(%s)", (POSITIONS_LOCK,))
+    conn.execute("SELECT pg_advisory_xact_lock(%(lock)s)", {"lock": POSITIONS_LOCK})
 
 
 def erase_player(conn: Conn, player_id: UUID) -> None:

@@ -26,7 +26,7 @@ class Visit:
 
 
 def find_target(conn: Conn, code: str) -> LinkTarget | None:
-    """Return the code with this text, None if there is none."""
+    """Return the code with this text, or None."""
     if not re.fullmatch(CODE_PATTERN, code):
         return None
     with conn.cursor(row_factory=class_row(LinkTarget)) as cursor:
@@ -34,48 +34,56 @@ def find_target(conn: Conn, code: str) -> LinkTarget | None:
             """
             SELECT id, code, description, scan_type, target_url, active, starts_at, expires_at, max_scans, use_count,
                    now()
-            FROM qr_codes WHERE code = %s AND deleted_at IS NULL
+            FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
             """,
-            (code,),
+            {"code": code},
         ).fetchone()
 
 
 def use_stock(conn: Conn, code_id: UUID) -> bool:
     """Count one visit against `max_scans`. Return False if no stock is left. The lock of the row makes it exact."""
     updated = conn.execute(
-        "UPDATE qr_codes SET use_count = use_count + 1 WHERE id = %s AND (max_scans IS NULL OR use_count < max_scans)",
-        (code_id,),
+        """
+        UPDATE qr_codes SET use_count = use_count + 1
+        WHERE id = %(id)s AND (max_scans IS NULL OR use_count < max_scans)
+        """,
+        {"id": code_id},
     )
     return updated.rowcount == 1
 
 
 def add(conn: Conn, visits: Sequence[Visit]) -> str:
-    """Store visits, and add those of people without `used_stock` to the use counts. Return the id of the transaction,
-    which `is_stored` takes.
+    """Store visits, and add those of people without `used_stock` to the use counts.
 
-    The caller owns the transaction.
+    Return the id of the transaction, for `is_stored`. The caller owns the transaction.
     """
+    # Codes are locked in the order of ids, so two processes that store visits never wait for each other.
     with conn.pipeline():
         added = conn.execute(
             """
-            WITH added AS (
+            WITH inserted_visits AS (
                 INSERT INTO visits (qr_code_id, at, device)
-                SELECT * FROM unnest(%b::uuid[], %b::timestamptz[], %b::text[])
+                SELECT * FROM unnest(%(code_ids)b::uuid[], %(times)b::timestamptz[], %(devices)b::text[])
             )
             SELECT pg_current_xact_id()::text
             """,
-            ([v.qr_code_id for v in visits], [v.at for v in visits], [v.device for v in visits]),
+            {
+                "code_ids": [visit.qr_code_id for visit in visits],
+                "times": [visit.at for visit in visits],
+                "devices": [visit.device for visit in visits],
+            },
         )
         conn.execute(
             """
-            WITH redirected AS (
-                SELECT q.id, v.count
-                FROM (SELECT id, count(*) FROM unnest(%b::uuid[]) u (id) GROUP BY id) v JOIN qr_codes q USING (id)
+            WITH locked_codes AS (
+                SELECT q.id, uses.count
+                FROM (SELECT id, count(*) FROM unnest(%(code_ids)b::uuid[]) used (id) GROUP BY id) uses
+                JOIN qr_codes q USING (id)
                 WHERE q.scan_type IS NULL ORDER BY q.id FOR NO KEY UPDATE OF q
             )
-            UPDATE qr_codes q SET use_count = use_count + redirected.count FROM redirected WHERE q.id = redirected.id
+            UPDATE qr_codes q SET use_count = use_count + l.count FROM locked_codes l WHERE q.id = l.id
             """,
-            ([v.qr_code_id for v in visits if v.device != "bot" and not v.used_stock],),
+            {"code_ids": [visit.qr_code_id for visit in visits if visit.device != "bot" and not visit.used_stock]},
         )
     return str(exactly_one(added)[0])
 
@@ -83,12 +91,12 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
 def is_stored(conn: Conn, xid: str) -> bool:
     """True if the transaction was committed. Raise OperationalError while PostgreSQL is still ending it."""
     try:
-        status = exactly_one(conn.execute("SELECT pg_xact_status(%s::text::xid8)", (xid,)))[0]
+        status = exactly_one(conn.execute("SELECT pg_xact_status(%(xid)s::text::xid8)", {"xid": xid}))[0]
     except psycopg.errors.InvalidParameterValue:
         # Another server, restored from an older backup.
         return False
     if status == "in progress":
-        raise psycopg.OperationalError("the last batch of visits is still being committed")
+        raise psycopg.OperationalError("PostgreSQL is still committing the last batch of visits")
     return bool(status == "committed")
 
 
@@ -97,25 +105,27 @@ def purge(conn: Conn, *, before: date, limit: int) -> int:
 
     The lock excludes a rebuild, which would compute the rollups from the remaining visits.
     """
+    # The innermost query reads the oldest visits only: recent ones need not be examined.
     with conn.transaction():
         event_log.lock_positions(conn)
         deleted = conn.execute(
             """
-            WITH deleted AS (
+            WITH deleted_visits AS (
                 DELETE FROM visits WHERE (xid, id) IN (
-                    -- The oldest first, so that recent visits are not read.
                     SELECT xid, id FROM (
                         SELECT xid, id, at FROM visits
                         WHERE (xid, id) <= (SELECT xid, id FROM log_positions WHERE name = 'visits')
                         ORDER BY xid, id
-                        LIMIT %(limit)s) oldest
+                        LIMIT %(limit)s
+                    ) oldest
                     WHERE at < %(before)s::date::timestamp AT TIME ZONE 'UTC'
                 )
                 RETURNING xid
             ), saved_horizon AS (
-                INSERT INTO visit_purges SELECT %(before)s WHERE EXISTS (SELECT FROM deleted) ON CONFLICT DO NOTHING
+                INSERT INTO visit_purges SELECT %(before)s WHERE EXISTS (SELECT FROM deleted_visits)
+                ON CONFLICT DO NOTHING
             )
-            SELECT count(*) FROM deleted
+            SELECT count(*) FROM deleted_visits
             """,
             {"before": before, "limit": limit},
         )

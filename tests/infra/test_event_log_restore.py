@@ -74,7 +74,7 @@ def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.Mon
     restore(conn)
     append_event(conn, "new")
     published: list[str] = []
-    monkeypatch.setattr(relay, "publish", lambda batch, *_: published.extend(event.type for event in batch))
+    monkeypatch.setattr(relay, "publish", lambda _conn, batch, *_: published.extend(event.type for event in batch))
 
     for _ in range(2):
         stopping = threading.Event()

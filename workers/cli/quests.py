@@ -45,7 +45,7 @@ def set_organization(name: str, org_slug: str | None) -> str:
     with db.transaction() as conn:
         org_id = None
         if org_slug is not None:
-            row = conn.execute("SELECT id FROM organizations WHERE slug = %s", (org_slug,)).fetchone()
+            row = conn.execute("SELECT id FROM organizations WHERE slug = %(slug)s", {"slug": org_slug}).fetchone()
             if row is None:
                 raise SystemExit(f"No organization with slug {org_slug!r}")
             org_id = row[0]

@@ -33,7 +33,7 @@ def replay(player_id: UUID | None, *, restart: bool, batch: int, stopping: threa
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
     # The lock belongs to this connection, which stays open until the replay ends.
     with db.dedicated_connection() as conn:
-        if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%s)", (LOCK,)))[0]:
+        if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}))[0]:
             print("Another replay of all players is running")
             return 1
         return _replay(player_id, restart=restart, batch=batch, stopping=stopping)
