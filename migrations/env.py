@@ -51,7 +51,7 @@ def migrate(connection: sqlalchemy.Connection) -> None:
             return
 
 
-url = settings().database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
+url = settings().direct_database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
 engine = create_engine(url, poolclass=pool.NullPool)
 
 with engine.connect() as opened:

@@ -97,6 +97,10 @@ class Settings(BaseSettings):
 
     waymark_env: Literal["development", "production"] = "development"
     database_url: Annotated[SecretStr, AfterValidator(_postgres_url)]
+    database_direct_url: Annotated[
+        Annotated[SecretStr, AfterValidator(_postgres_url)] | None, BeforeValidator(_none_if_empty)
+    ] = None
+    database_prepared: bool = True
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)]
     redis_tls_verify: bool = True
     redis_prefix: str = Field("waymark", pattern=r"^[a-z0-9_-]{1,32}$")
@@ -198,6 +202,11 @@ class Settings(BaseSettings):
         return self.external_auth_algorithms or (
             ("HS256",) if self.external_auth_secret else ("RS256", "ES256", "EdDSA")
         )
+
+    @property
+    def direct_database_url(self) -> SecretStr:
+        """Return the URL of PostgreSQL without a pooler between: DATABASE_DIRECT_URL, else DATABASE_URL."""
+        return self.database_direct_url or self.database_url
 
     @property
     def is_production(self) -> bool:

@@ -57,7 +57,11 @@ def find_production_errors(settings: "Settings") -> Iterator[str]:
             yield f"{name} is easy to guess. Use a random value, for example from `openssl rand -hex 32`"
     if settings.grpc_token and _is_weak(settings.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
         yield f"GRPC_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters, and not be from an example"
-    for name, url in (("DATABASE_URL", settings.database_url), ("REDIS_URL", settings.redis_url)):
+    for name, url in (
+        ("DATABASE_URL", settings.database_url),
+        ("DATABASE_DIRECT_URL", settings.direct_database_url),
+        ("REDIS_URL", settings.redis_url),
+    ):
         password = _password(url.get_secret_value())
         if password is not None and _is_weak(password, MIN_PASSWORD_CHARACTERS):
             yield f"{name}: the password needs at least {MIN_PASSWORD_CHARACTERS} characters, none from an example"

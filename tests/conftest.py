@@ -18,7 +18,14 @@ os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
 os.environ["WAYMARK_ENV"] = "development"
 os.environ["RATE_LIMITS_ENABLED"] = "false"  # tests of limits make applications of their own
 os.environ["GRPC_SERVER_URL"] = "127.0.0.1:9"  # no server listens there: a test that needs a catalog starts one
-for name in ("PUBLIC_URL", "ALLOWED_ORIGINS", "TRUSTED_PROXIES", "SCAN_DEFAULT_WAIT"):
+for name in (
+    "DATABASE_DIRECT_URL",
+    "DATABASE_PREPARED",
+    "PUBLIC_URL",
+    "ALLOWED_ORIGINS",
+    "TRUSTED_PROXIES",
+    "SCAN_DEFAULT_WAIT",
+):
     os.environ.pop(name, None)
 
 

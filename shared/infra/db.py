@@ -51,13 +51,14 @@ def pool() -> ConnectionPool[Conn]:
         reconnect_timeout=POOL_TIMEOUT_SECONDS,
         check=_check,
         open=True,
-        kwargs=OPTIONS,
+        # Without prepared statements, which a pooler in transaction mode may send to another connection.
+        kwargs=OPTIONS if settings().database_prepared else OPTIONS | {"prepare_threshold": None},
     )
 
 
 def dedicated_connection() -> Conn:
-    """Open a connection outside the pool, for LISTEN, session locks and commands."""
-    return Connection.connect(settings().database_url.get_secret_value(), **OPTIONS)
+    """Open a connection to DATABASE_DIRECT_URL, outside the pool, for LISTEN, session locks and commands."""
+    return Connection.connect(settings().direct_database_url.get_secret_value(), **OPTIONS)
 
 
 def require_database() -> None:

@@ -15,7 +15,7 @@ from shared.infra import db
 from shared.infra.db import exactly_one
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import get_logger
-from shared.settings import settings
+from shared.settings import SettingsError, settings
 
 log = get_logger()
 
@@ -28,20 +28,30 @@ class Leadership:
     A leader writes to PostgreSQL with this connection only, and sends a statement at least every 5 seconds.
     """
 
-    def __init__(self, conn: db.Conn) -> None:
+    def __init__(self, conn: db.Conn, number: int) -> None:
         self.conn = conn
+        self._number = number
         self._lock = threading.Lock()
 
     def is_held(self) -> bool:
         """Check the connection, so that a process that was suspended or cut off does not act as leader.
 
-        The check is a statement, so it also extends the leadership.
+        The check is a statement, so it also extends the leadership. Exit if another session holds the lock: a pooler in
+        transaction mode is between, and several processes would lead.
         """
         with self._lock:
             try:
-                self.conn.execute("SELECT")
+                held = self.conn.execute(
+                    """
+                    SELECT FROM pg_locks
+                    WHERE locktype = 'advisory' AND granted AND pid = pg_backend_pid() AND objid = %s::bigint::oid
+                    """,
+                    (self._number,),
+                )
             except psycopg.Error:
                 return False
+            if held.rowcount == 0:
+                raise SettingsError("DATABASE_DIRECT_URL must be the URL of PostgreSQL, not of a pooler")
             return True
 
 
@@ -71,7 +81,7 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                     break  # open another connection
                 if leads:
                     log.info("leader_elected", name=name)
-                    yield Leadership(conn)
+                    yield Leadership(conn, number)
                     return
                 if not waiting:
                     log.info("leader_standby", name=name)

@@ -39,10 +39,7 @@ class Stage:
     server: RunningServer
     load: Load
     game: Game
-
-    @property
-    def database_url(self) -> str:
-        return self.server.urls["DATABASE_URL"]
+    database_url: str
 
     def assert_settled_once(self) -> None:
         invariants.assert_settled_once(self.database_url, self.load.accepted)
@@ -106,12 +103,13 @@ def stage_without_workers(server_without_workers: RunningServer, app: Any) -> It
         conn.execute("UPDATE qr_codes SET use_count = 0")
 
 
-def set_up(server: RunningServer, app: Any) -> Stage:
+def set_up(server: RunningServer, app: Any, database_url: str | None = None) -> Stage:
     """A new game. The players are put into PostgreSQL: to hash their passwords would take longer than most tests."""
     load = Load(server.base_url)
-    with psycopg.connect(server.urls["DATABASE_URL"], autocommit=True) as conn:
+    database_url = database_url or server.urls["DATABASE_URL"]
+    with psycopg.connect(database_url, autocommit=True) as conn:
         players = [sign_in(app, conn) for _ in range(PLAYERS)]
-    return Stage(server, load, make_game(load, register(load), players))
+    return Stage(server, load, make_game(load, register(load), players), database_url)
 
 
 @pytest.fixture

@@ -1,0 +1,84 @@
+"""Debian's PgBouncer in transaction mode, in front of a PostgreSQL."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from script.stack.ports import LOOPBACK, free_port
+from tests.support.polling import eventually
+
+PATH = os.environ.get("PATH", "") + ":/usr/sbin"
+PROGRAM = shutil.which("pgbouncer", path=PATH)
+needs_pgbouncer = pytest.mark.skipif(
+    PROGRAM is None, reason="pgbouncer is not installed here (apt-get install pgbouncer)"
+)
+
+CONFIG = """
+[databases]
+waymark = host={host} port={server_port} dbname={dbname} user={user} password={password}
+
+[pgbouncer]
+listen_addr = {address}
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {pool_size}
+max_client_conn = 500
+ignore_startup_parameters = extra_float_digits,options
+logfile = {folder}/log
+"""
+
+
+@contextmanager
+def pooler(database_url: str, *, pool_size: int = 8) -> Iterator[str]:
+    """Run PgBouncer. Yield the URL of the database through it."""
+    assert PROGRAM is not None
+    folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
+    parts = urlsplit(database_url)
+    (folder / "pgbouncer.ini").write_text(
+        CONFIG.format(
+            host=parts.hostname,
+            server_port=parts.port,
+            dbname=parts.path.strip("/"),
+            user=parts.username,
+            password=parts.password,
+            address=LOOPBACK,
+            port=port,
+            pool_size=pool_size,
+            folder=folder,
+        )
+    )
+    become: dict[str, Any] = {}
+    if os.geteuid() == 0:  # PgBouncer does not run as root
+        nobody = pwd.getpwnam("nobody")
+        become = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+        for each in (folder, folder / "pgbouncer.ini"):
+            os.chown(each, nobody.pw_uid, nobody.pw_gid)
+    process = subprocess.Popen((PROGRAM, str(folder / "pgbouncer.ini")), stderr=subprocess.DEVNULL, **become)
+    url = f"postgresql://waymark@{LOOPBACK}:{port}/waymark"
+    try:
+        eventually(lambda: accepts(url))
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(folder)
+
+
+def accepts(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
