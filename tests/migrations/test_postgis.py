@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    """An empty database on a server of its own, run by an unprivileged user."""
+    """A database with the schema, on a server of its own that an unprivileged user runs."""
     folder, port = Path(tempfile.mkdtemp(prefix="postgis-")), free_port()
     become: dict[str, Any] = {"env": {"PATH": os.environ["PATH"], "LC_ALL": "C"}, "cwd": folder}
     if os.geteuid() == 0:
@@ -43,7 +43,9 @@ def url() -> Iterator[str]:
     options = f"-p {port} -k '' -c listen_addresses=127.0.0.1 -c fsync=off"
     run("pg_ctl", "start", "-w", "-l", str(folder / "log"), "-o", options)
     try:
-        yield f"postgresql://waymark@127.0.0.1:{port}/postgres"
+        url = f"postgresql://waymark@127.0.0.1:{port}/postgres"
+        migrate(url)
+        yield url
     finally:
         run("pg_ctl", "stop", "-m", "immediate")
         shutil.rmtree(folder)
@@ -55,7 +57,6 @@ def migrate(url: str, *arguments: str) -> None:
 
 
 def test_location_column_equals_latitude_and_longitude(url: str) -> None:
-    migrate(url)
     with psycopg.connect(url, autocommit=True) as conn:
         org = make_org(conn)
         near, far = make_code(conn, org, SIXTY_METERS_OFF), make_code(conn, org, SIX_KILOMETERS_OFF)
@@ -78,7 +79,6 @@ def test_location_column_equals_latitude_and_longitude(url: str) -> None:
 
 
 def test_it_goes_down_and_up_again_on_the_older_server(url: str) -> None:
-    migrate(url)
     migrate(url, "downgrade", "base")
     with psycopg.connect(url) as conn:
         assert conn.execute("SELECT to_regclass('qr_codes')").fetchone() == (None,)
