@@ -13,7 +13,7 @@ from tests.conftest import PASSWORD
 from tests.support.callers import bearer, give_password, sign_in
 
 
-def test_get_returns_what_was_registered(client: Any) -> None:
+def test_get_returns_the_registered_account(client: Any) -> None:
     body = {"username": "Ada", "password": "correct horse battery", "email": "ada@example.com"}
     session = client.post("/auth/register", json=body).json
 

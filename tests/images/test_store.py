@@ -37,7 +37,7 @@ def test_a_new_code_has_the_default_appearance(conn: Conn, org_id: UUID, qr_id: 
     assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", DEFAULT_CUSTOMIZATION)
 
 
-def test_find_appearance_returns_what_was_saved(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
+def test_find_appearance_returns_the_saved_customization(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
     customize(qr_id, CUSTOM)
     assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", CUSTOM)
 

@@ -62,7 +62,7 @@ def test_released_permit_returns_the_next_request() -> None:
     assert room.turns.release_and_take_next(found[1]) is None
 
 
-def test_who_steps_aside_makes_room_and_leaves_none_behind() -> None:
+def test_a_released_permit_starts_the_next_item_once() -> None:
     room = Room(1)
     for who in range(3):
         room.turns.submit(who)

@@ -22,7 +22,7 @@ def restore(conn: Conn) -> None:
         conn.execute(f"UPDATE {table} SET xid = (xid::text::bigint + 1000000000)::text::xid8")
 
 
-def test_what_was_folded_is_not_folded_again_and_all_else_is(conn: Conn) -> None:
+def test_after_a_restore_only_unread_rows_are_rolled_up(conn: Conn) -> None:
     code, player = make_code(conn), make_player(conn)
     held = settle(conn, player, code, "held")
     visit(conn, code)
@@ -67,7 +67,7 @@ def test_ids_out_of_order_do_not_move_to_the_other_side_of_a_mark(conn: Conn) ->
     assert rolled_up(conn) == counted(conn)
 
 
-def test_the_relay_publishes_what_it_had_not(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_a_restore_the_relay_publishes_unread_events(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     append_event(conn, "read")
     event_log.save_position(conn, RELAY, event_log.read(conn, LogPosition(0, 0), limit=1)[0].position)
     append_event(conn, "unread")

@@ -76,7 +76,7 @@ TIME = "must be an RFC 3339 time such as 2026-02-12T10:00:00Z"
         ("url", "x", "must be an http:// or https:// URL with a host, and without credentials or backslashes"),
     ],
 )
-def test_message_states_what_is_allowed(field: str, value: Any, message: str) -> None:
+def test_message_states_the_allowed_values(field: str, value: Any, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         Everything.model_validate({"required": "x"} | {field: value})
 

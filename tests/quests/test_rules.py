@@ -84,7 +84,7 @@ def test_auto_claim_pays_with_the_completion() -> None:
     assert state.claims == 2
 
 
-def test_a_streak_that_the_catalog_shortened_is_completed_by_the_next_action() -> None:
+def test_the_next_action_completes_a_streak_that_was_shortened() -> None:
     state, _ = play(replace(THREE, streak=10), *[act()] * 5)
     assert play(THREE, act(), state=state)[1] == ["completed"]
 

@@ -103,7 +103,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("line", BAD)
-def test_what_is_dangerous_is_found(line: str) -> None:
+def test_dangerous_calls_are_found(line: str) -> None:
     """The negative control: without it, an empty list could mean that nothing is looked for."""
     assert BAD[line] in {finding.what for finding in dangers({"a.py": line})}
 

@@ -44,9 +44,7 @@ def outcome(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, output.strip(), errors
 
 
-def test_concurrent_scripts_replace_an_interrupted_install_once_and_later_ones_reuse_it(
-    venv: Path, requirements: Path
-) -> None:
+def test_concurrent_scripts_replace_an_interrupted_install_once(venv: Path, requirements: Path) -> None:
     venv.mkdir()
     (venv / MARKER).write_text(json.dumps({"complete": False, "requirements": {}}))
     (venv / "half").touch()

@@ -49,7 +49,7 @@ def test_ready_dependencies_exit_with_0(conn: Conn) -> None:
     assert run() == (0, "")
 
 
-def test_message_names_what_is_not_ready(conn: Conn, behind: None) -> None:
+def test_message_lists_the_stores_that_are_not_ready(conn: Conn, behind: None) -> None:
     assert run() == (1, "not ready: migrations\n")
     assert run("--only", "postgresql,redis") == (0, "")
     assert run("--only", "redis", REDIS_URL="redis://127.0.0.1:9/0") == (1, "not ready: redis\n")

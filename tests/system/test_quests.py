@@ -66,9 +66,7 @@ def test_scans_advance_a_quest_through_every_process(
     assert held == {"gem": 3, "ruby": 3}
 
 
-def test_a_catalog_that_is_killed_is_started_again_and_missed_only_by_who_asks_something_new(
-    server: RunningServer, ada: SignedInPlayer
-) -> None:
+def test_cached_quests_are_served_while_a_killed_catalog_restarts(server: RunningServer, ada: SignedInPlayer) -> None:
     client = Client(server.base_url, ada.access_token)
     status(client)
     before = server.pids("catalog")
@@ -85,7 +83,8 @@ def test_a_catalog_that_is_killed_is_started_again_and_missed_only_by_who_asks_s
 def succeeded(client: Client) -> str | None:
     try:
         return status(client)
-    except AnswerError:  # 503: requested just after the catalog became unreachable
+    except AnswerError:
+        # 503: the pause after a failed call is not over.
         return None
 
 
