@@ -20,6 +20,7 @@ from shared.settings import SettingsError, settings
 log = get_logger()
 
 RETRY_SECONDS = 1.0
+POOLER = "DATABASE_DIRECT_URL must be the URL of PostgreSQL, not of a pooler in transaction mode"
 
 
 class Leadership:
@@ -51,7 +52,7 @@ class Leadership:
             except psycopg.Error:
                 return False
             if held.rowcount == 0:
-                raise SettingsError("DATABASE_DIRECT_URL must be the URL of PostgreSQL, not of a pooler")
+                raise SettingsError(POOLER)
             return True
 
 
@@ -77,6 +78,8 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                 heartbeat.beat()
                 try:
                     leads = _try_lock(conn, number)
+                    if leads:
+                        _refuse_pooler(conn)
                 except psycopg.OperationalError:
                     break  # open another connection
                 if leads:
@@ -105,3 +108,11 @@ def _try_lock(conn: db.Conn, number: int) -> bool:
         )
     )
     return bool(row[0])
+
+
+def _refuse_pooler(conn: db.Conn) -> None:
+    """Exit if a second client gets the same session, as from a pooler in transaction mode."""
+    session = exactly_one(conn.execute("SELECT pg_backend_pid()"))
+    with db.dedicated_connection() as other:
+        if exactly_one(other.execute("SELECT pg_backend_pid()")) == session:
+            raise SettingsError(POOLER)

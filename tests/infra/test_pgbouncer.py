@@ -1,6 +1,8 @@
 """PgBouncer in transaction mode: pooled statements run through it, and session state needs DATABASE_DIRECT_URL."""
 
 import os
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -8,9 +10,10 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
+from script.stack.running_server import CHECKOUT
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.leader_election import leadership
+from shared.infra.leader_election import POOLER, Leadership, leadership
 from shared.settings import SettingsError, settings
 from tests.support.pgbouncer import needs_pgbouncer, pooler
 
@@ -87,10 +90,23 @@ def test_leader_uses_the_direct_url(use: Callable[..., None], pooled_url: str) -
             assert lead.is_held()
 
 
-def test_leader_through_a_pooler_exits(use: Callable[..., None], pooled_url: str) -> None:
+@pytest.mark.parametrize("module", ["workers.scheduler", "workers.relay"])
+def test_leader_through_a_pooler_exits(pooled_url: str, module: str) -> None:
+    environment = os.environ | {"DATABASE_URL": pooled_url, "DATABASE_PREPARED": "false"}
+    outcome = subprocess.run(
+        (sys.executable, "-m", module), env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=60
+    )
+    assert outcome.returncode == 1
+    assert outcome.stderr == f"{POOLER}\n"
+
+
+def test_leader_exits_once_another_session_holds_its_lock(use: Callable[..., None], pooled_url: str) -> None:
+    """As through a busy pooler, where the leader gets another session later."""
     use(DATABASE_URL=pooled_url)
-    with leadership("pooled", threading.Event()) as lead:
-        assert lead is not None
+    with db.dedicated_connection() as conn:
+        conn.execute("SELECT pg_advisory_lock(1)")
+        lead = Leadership(conn, 1)
+        assert lead.is_held()
         with occupied_connection(pooled_url), pytest.raises(SettingsError, match="DATABASE_DIRECT_URL"):
             lead.is_held()
 
