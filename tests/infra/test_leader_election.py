@@ -94,7 +94,7 @@ def test_promise_of_twenty_seconds_holds_with_the_default() -> None:
     assert settings().leader_silence_seconds + retries_and_reconnects <= 20
 
 
-@pytest.mark.parametrize("state", ["outside a transaction", "in a transaction"])
+@pytest.mark.parametrize("state", ["outside a transaction", "in a transaction", "while it receives a result"])
 def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     monkeypatch.setenv("LEADER_SILENCE_SECONDS", SILENCE_SECONDS)
     settings.cache_clear()
@@ -103,9 +103,13 @@ def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.Monkey
             assert first is not None
             if state == "in a transaction":
                 first.conn.execute("BEGIN")
+            elif state == "while it receives a result":
+                first.conn.pgconn.send_query(b"SELECT repeat('x', 100000000)")
+                first.conn.pgconn.flush()
             with leadership("silent", threading.Event()) as second:
                 assert second is not None
             assert not first.is_held()
+            first.conn.close()
     finally:
         settings.cache_clear()
 
