@@ -1,6 +1,5 @@
 """Domain errors, one per thing that can go wrong. `web/http/problems.py` maps each kind to its HTTP status."""
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -144,15 +143,6 @@ class IdempotencyKeyReused(Invalid):
 
 class TooManyWebSockets(Unavailable):
     """This process has reached its limit of WebSockets. Retry shortly."""
-
-
-class PasswordHashingBusy(Unavailable):
-    """Too many passwords are being checked. Retry shortly."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        # Random, so that rejected clients do not all return at the same time.
-        self.retry_after = 1 + secrets.randbelow(8)
 
 
 class TooManyDownloads(Unavailable):

@@ -118,7 +118,7 @@ class Settings(BaseSettings):
 
     access_token_minutes: int = Field(15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(30, ge=1, le=365)
-    password_hash_concurrency: int = Field(2, ge=1, le=64)
+    password_hash_concurrency: int = Field(1, ge=1, le=64)
 
     request_read_timeout_seconds: float = Field(30, gt=0, le=600)
     request_min_bytes_per_second: int = Field(16_384, ge=1)
@@ -144,8 +144,7 @@ class Settings(BaseSettings):
     external_auth_subject_claim: str = Field("sub", min_length=1, max_length=100)
     external_auth_link_existing_players: bool = False
 
-    web_threads: int = Field(256, ge=4, le=4096)
-    max_websockets: int | None = Field(None, ge=0, le=4000)
+    max_websockets: int = Field(2_000, ge=0, le=20_000)
     database_pool_size: int = Field(12, ge=1, le=200)
     worker_threads: int = Field(4, ge=1, le=64)
     worker_processes: int = Field(1, ge=1, le=64)
@@ -221,26 +220,6 @@ class Settings(BaseSettings):
     def files_path(self) -> Path:
         """Return the directory of stored files. Not used if a bucket is set."""
         return self.files_dir or self.waymark_data / "files"
-
-    @property
-    def websocket_limit(self) -> int:
-        """Return the maximum number of WebSockets of a web process. Each holds a thread, and HTTP has the others."""
-        return self.web_threads // 2 if self.max_websockets is None else self.max_websockets
-
-    @property
-    def verdict_wait_limit(self) -> int:
-        """Return the maximum number of requests of a web process that wait for a verdict (Prefer: wait)."""
-        return max(1, (self.web_threads - self.websocket_limit) * 3 // 4)
-
-    @property
-    def download_limit(self) -> int:
-        """Return the maximum number of concurrent downloads of a web process. Each holds a thread."""
-        return max(1, (self.web_threads - self.websocket_limit) // 8)
-
-    @property
-    def password_hash_queue_limit(self) -> int:
-        """Return the maximum number of requests of a web process that hash a password or wait for it."""
-        return max(self.password_hash_concurrency, (self.web_threads - self.websocket_limit) // 16)
 
     @property
     def sends_grpc_token_in_clear(self) -> bool:

@@ -28,8 +28,6 @@ def find_conflicts(settings: "Settings") -> Iterator[str]:
         yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
     if (settings.grpc_cert_file is None) != (settings.grpc_key_file is None):
         yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
-    if settings.websocket_limit >= settings.web_threads:
-        yield "MAX_WEBSOCKETS must be below WEB_THREADS, so that HTTP always has a thread"
     if settings.external_auth_issuer is None:
         if settings.external_auth_keys_file or settings.external_auth_secret:
             yield "EXTERNAL_AUTH_ISSUER must be set: tokens without an issuer are rejected"

@@ -42,7 +42,7 @@ from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
 from web.pages import docs, visits
 from web.pages import organizations as organization_pages
-from web.realtime import fanout, websockets
+from web.realtime import fanout, verdict_waiters, websockets
 
 
 def create_app() -> OpenAPI:
@@ -69,7 +69,7 @@ def create_app() -> OpenAPI:
     request_context.assign_request_ids(app)
     security_headers.init_app(app)
     cors.init_app(app)
-    rate_limits.init_app(app, is_enabled=settings.rate_limits_enabled, max_connections=settings.web_threads + 1)
+    rate_limits.init_app(app, is_enabled=settings.rate_limits_enabled)
     auth.init_app(app, settings)
     request_context.check_request_bodies(app)
     slices = (
@@ -96,9 +96,9 @@ def create_app() -> OpenAPI:
     )
     for part in (*slices, health, metrics):
         app.register_api(part.api)
-    file_responses.init_app(app, settings.download_limit)
-    fanout.init_app(app, settings.verdict_wait_limit)
-    websockets.init_app(app, settings.websocket_limit)
+    file_responses.init_app(app, file_responses.MAX_DOWNLOADS)
+    fanout.init_app(app, verdict_waiters.MAX_WAITERS)
+    websockets.init_app(app, settings.max_websockets)
     health.init_app(app)
     metrics.init_app(app)
     docs.init_app(app)

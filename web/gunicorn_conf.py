@@ -1,31 +1,29 @@
-"""Configuration of gunicorn: threads for flask-sock, timeouts for slow clients, and an orderly stop."""
+"""Configuration of gunicorn: its gevent worker, and an orderly stop.
+
+The master process loads this file before it forks, and the worker patches the standard library after that. So this
+file imports neither gevent nor what must be patched.
+"""
 
 import gc
+import resource
 import signal
 import socket
 from types import FrameType
 
 from shared.settings import settings as read_settings
-from web.server.gunicorn_worker import LimitedThreadWorker
-from web.server.read_deadline import IDLE_TIMEOUT_SECONDS, DeadlineReader, timeval
 
 _settings = read_settings()
-
-
-class worker_class(LimitedThreadWorker):  # noqa: N801 - gunicorn's name for it
-    """The worker with Waymark's settings."""
-
-    concurrency = min(_settings.database_pool_size, _settings.web_threads)
-    read_timeout_seconds = _settings.request_read_timeout_seconds
-    min_bytes_per_second = _settings.request_min_bytes_per_second
-
+UNREAD_TIMEOUT_SECONDS = 30
+"""How long a client may acknowledge nothing of what was sent to it."""
 
 bind = f"{_settings.host}:{_settings.port}"
-threads = _settings.web_threads
-worker_connections = 4 * _settings.web_threads + 1_000
+worker_class = "gevent"
+worker_connections = _settings.max_websockets + 2_000
 timeout = 30
 graceful_timeout = 8
-keepalive = 30
+# Also the deadline for the head of a request. Load balancers close idle connections after 60 to 90 seconds, and must do
+# so first: otherwise they send a request on a connection that is just being closed.
+keepalive = 95
 limit_request_line = 8190  # a signed link or a cursor is far shorter
 limit_request_fields = 100
 limit_request_field_size = 8190
@@ -35,41 +33,55 @@ accesslog = None  # the application writes its own access log
 
 
 def when_ready(server) -> None:  # type: ignore[no-untyped-def]
-    """Set timeouts on the listening sockets, which accepted sockets inherit.
+    """Disconnect clients that read nothing, and allow a file descriptor for each connection.
 
-    A client that stops in the middle of a request, or does not read its response, would hold a thread otherwise. A
-    WebSocket is not affected: it reads only when there is data.
+    Accepted sockets inherit the option. Linux also counts the time in which the client's buffer is full (tcp(7)).
     """
-    limit = timeval(IDLE_TIMEOUT_SECONDS)
-    for listener in server.LISTENERS:
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        listener.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
-
-
-def pre_request(worker, req) -> None:  # type: ignore[no-untyped-def]
-    """Mark that the head of the request is complete: everything read from now on is its body."""
-    if isinstance(req.unreader, DeadlineReader):
-        req.unreader.is_body = True
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        for listener in server.LISTENERS:
+            listener.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1_000 * UNREAD_TIMEOUT_SECONDS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = worker_connections + 1_000
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, limit), hard))
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
-    """On SIGTERM, close WebSockets and verdict waiters before gunicorn waits for its threads.
+    """On SIGTERM, close idle connections, WebSockets and verdict waiters before gunicorn waits for its requests.
 
     Imported modules are frozen: garbage collection would take a tenth of a second to scan them each time.
     """
+    import gevent
+
+    from web.middleware import IdleConnections, PasswordQueue, RequestDeadline
     from web.realtime import fanout
+
+    app = worker.wsgi
+    idle = IdleConnections(worker.cfg.keepalive)
+    worker.timeout_ctx = idle.wait
+    worker.wsgi = RequestDeadline(
+        PasswordQueue(app, _settings.password_hash_concurrency),
+        _settings.request_read_timeout_seconds,
+        _settings.request_min_bytes_per_second,
+    )
 
     gc.collect()
     gc.freeze()
 
     gunicorn_handler = signal.getsignal(signal.SIGTERM)
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        running = getattr(worker.wsgi, "extensions", {}).get(fanout.EXTENSION)
+    def close() -> None:
+        running = getattr(app, "extensions", {}).get(fanout.EXTENSION)
         if running is not None:
             running.close()
+        idle.close()
+
+    def stop(number: int, frame: FrameType | None) -> None:
         if callable(gunicorn_handler):
             gunicorn_handler(number, frame)
+        # The event loop may run this handler, and the loop itself cannot wait for a lock.
+        gevent.spawn(close)
 
     signal.signal(signal.SIGTERM, stop)
 

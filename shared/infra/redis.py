@@ -13,11 +13,12 @@ from shared.infra.per_process import per_process
 from shared.settings import SettingsError, settings
 
 SOCKET_TIMEOUT_SECONDS = 2.0
+MAX_CONNECTIONS, POOL_TIMEOUT_SECONDS = 50, 2.0
 PING_SECONDS = 5.0
 
 
 def make_client(**options: Any) -> "redis.Redis":
-    """Return a client with timeouts of two seconds and up to 100 connections."""
+    """Return a client with timeouts of two seconds. Beyond 50 connections, callers wait up to two seconds for one."""
     url = settings().redis_url.get_secret_value()
     if url.startswith("rediss://") and not settings().redis_tls_verify:
         options |= {"ssl_cert_reqs": None, "ssl_check_hostname": False}
@@ -28,12 +29,17 @@ def make_client(**options: Any) -> "redis.Redis":
         "health_check_interval": 15,
         "client_name": "waymark",
     } | options
-    return redis.Redis.from_url(url, **options)
+    # redis-py's own pool raises an error instead, so a burst of requests would look like an unavailable Redis.
+    return redis.Redis.from_pool(
+        redis.BlockingConnectionPool.from_url(
+            url, max_connections=MAX_CONNECTIONS, timeout=POOL_TIMEOUT_SECONDS, **options
+        )
+    )
 
 
 @per_process
 def client() -> "redis.Redis":
-    """Return this process's client. Threads share it; a fork gets new connections."""
+    """Return this process's client. Requests share it; a fork gets new connections."""
     return make_client()
 
 

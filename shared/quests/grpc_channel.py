@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from shared.infra.event_loop import runs_on_gevent
 from shared.infra.logging import get_logger
 from shared.infra.per_process import per_process
 from shared.settings import settings
@@ -44,6 +45,11 @@ def stub() -> Any:
     import grpc  # noqa: PLC0415 - when first used
 
     from shared.quests.quest_pb2_grpc import QuestServiceStub  # noqa: PLC0415
+
+    if runs_on_gevent():
+        from grpc.experimental import gevent  # noqa: PLC0415
+
+        gevent.init_gevent()
 
     address = settings().grpc_server_url
     if settings().grpc_tls:

@@ -10,7 +10,6 @@ from flask import Flask
 from shared.accounts import export
 from shared.accounts.export import SECTIONS
 from shared.infra.db import Conn
-from shared.settings import settings
 from tests.accounts.personal_data import EMAIL, HERE, NAME, Life, live, player_columns
 from tests.quests.scan_quests import visit
 from tests.support.callers import sign_in
@@ -85,7 +84,7 @@ def test_each_row_is_exported_once_at_any_page_size(
 
 def test_an_export_needs_a_download_slot(client: Any, life: Life, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(client.application.extensions, file_responses.SLOTS, file_responses.slots(0))
-    assert settings().download_limit
+    assert file_responses.MAX_DOWNLOADS
 
     assert client.get("/users/me/export", headers=life.ada.headers).status_code == 503
     assert client.get("/users/me/export").status_code == 401

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from script.stack.ports import LOOPBACK
 from shared.accounts import passwords
 from shared.infra import redis as redises
 from shared.infra.ids import uuid7
-from shared.settings import Settings, settings
+from shared.settings import Settings
 from tests.support.callers import bearer, make_key, make_staff, sign_in
 from web.app import create_app
 from web.http import rate_limit_storage, rate_limits
@@ -274,11 +275,17 @@ def test_redis_counts_again_once_it_is_available(limited: Limited, conn: Any, mo
         assert [call.args[0] for call in log.info.call_args_list] == ["rate_limit_storage_recovered"]
 
 
-def test_every_thread_can_have_a_connection_to_redis(serve: Callable[..., Any]) -> None:
-    """With fewer connections a burst would look like an unavailable Redis, and be counted in memory."""
+def test_burst_waits_for_connections_to_redis(monkeypatch: pytest.MonkeyPatch, serve: Callable[..., Any]) -> None:
+    """Otherwise a burst would look like an unavailable Redis, and be counted in memory."""
+    monkeypatch.setattr(redises, "MAX_CONNECTIONS", 1)
     (limiter,) = serve(RATE_LIMITS_ENABLED="true").application.extensions["limiter"]
-
-    assert limiter.storage._client.connection_pool.max_connections > settings().web_threads > 100
+    pool = limiter.storage._client.connection_pool
+    taken = pool.get_connection()
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(limiter.storage._client.ping)
+        assert not waiting.done()
+        pool.release(taken)
+        assert waiting.result(20)
 
 
 def test_long_login_body_is_413_and_counted(limited: Limited) -> None:

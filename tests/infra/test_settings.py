@@ -61,7 +61,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"JWT_SECRET": "short"}, "JWT_SECRET"),
         ({"PORT": "http"}, "PORT"),
         ({"PUBLIC_URL": "javascript:alert(1)"}, "PUBLIC_URL"),
-        ({"WEB_THREADS": "8", "MAX_WEBSOCKETS": "8"}, "MAX_WEBSOCKETS"),
+        ({"MAX_WEBSOCKETS": "-1"}, "MAX_WEBSOCKETS"),
         ({"SCAN_DEFAULT_WAIT": "11"}, "SCAN_DEFAULT_WAIT"),
         ({"RATE_LIMIT_SCAN": "often"}, "RATE_LIMIT_SCAN"),
         ({"RATE_LIMIT_SCAN": "0 per minute"}, "RATE_LIMIT_SCAN"),

@@ -48,8 +48,8 @@ def test_the_attack_succeeds_where_its_guard_is_taken_out(scene: Scene, attack: 
         assert attack.attempt(scene)
 
 
-ELSEWHERE = {"idle sockets beyond the threads"}
-"""Shown by real processes, in test_threads.py."""
+ELSEWHERE = {"idle sockets beyond the limit"}
+"""Shown by real processes, in test_idle_sockets.py."""
 
 
 def test_documented_attacks_equal_tested_attacks() -> None:

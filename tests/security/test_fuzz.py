@@ -30,7 +30,7 @@ MEMORY_GROWS_BY = 96 * MIB
 """Over what a web process has after the first tenth: caches fill, and the allocator keeps what it once had."""
 ENDING = {("DELETE", "/users/me"), ("POST", "/auth/logout"), ("POST", "/users/me/password"), ("POST", "/auth/refresh")}
 """Would end the logins that the others are made with."""
-ENVIRONMENT = {"LOG_FORMAT": "json", "LOG_LEVEL": "WARNING", "RATE_LIMITS_ENABLED": "false", "WEB_THREADS": "32"}
+ENVIRONMENT = {"LOG_FORMAT": "json", "LOG_LEVEL": "WARNING", "RATE_LIMITS_ENABLED": "false"}
 
 
 @pytest.fixture(scope="module")

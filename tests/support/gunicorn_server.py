@@ -22,11 +22,7 @@ def serving(
     """Its port, once it answers; what it prints goes to the log."""
     port = free_port()
     argv = (sys.executable, "-m", "gunicorn", "--config", config, application)
-    full = (
-        os.environ
-        | {"PORT": str(port), "HOST": LOOPBACK, "WEB_THREADS": "8", "PYTHONPATH": str(CHECKOUT)}
-        | environment
-    )
+    full = os.environ | {"PORT": str(port), "HOST": LOOPBACK, "PYTHONPATH": str(CHECKOUT)} | environment
     with open_log(log) as output:
         process = subprocess.Popen(
             Command(argv, environment=full, directory=CHECKOUT).leashed(),

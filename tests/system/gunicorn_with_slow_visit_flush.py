@@ -1,6 +1,11 @@
 """The configuration with visits that are stored only when the process stops."""
 
-from shared.visits import visit_buffer
 from web.gunicorn_conf import *  # noqa: F403
+from web.gunicorn_conf import post_worker_init as initialize
 
-visit_buffer.FLUSH_SECONDS = 3600
+
+def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def, no-redef]
+    from shared.visits import visit_buffer
+
+    visit_buffer.FLUSH_SECONDS = 3600
+    initialize(worker)

@@ -1,9 +1,6 @@
 """The configuration without the exit hook that stores visits, for a negative control."""
 
-from shared.visits import visit_buffer
-from web.gunicorn_conf import *  # noqa: F403
-
-visit_buffer.FLUSH_SECONDS = 3600
+from tests.system.gunicorn_with_slow_visit_flush import *  # noqa: F403
 
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def, no-redef]

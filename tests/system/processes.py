@@ -23,7 +23,6 @@ ENVIRONMENT: dict[str, str] = {
     "SCAN_LEASE_SECONDS": "2",
     "LEADER_SILENCE_SECONDS": "5",
     "PENDING_POLL_SECONDS": "0.5",
-    "WEB_THREADS": "12",
     "MAX_WEBSOCKETS": "6",
 }
 """What every process of these tests is given: short leases, so that faults are found soon, and few sockets."""

@@ -1,4 +1,4 @@
-"""Real HTTP: racing requests, requests in flight when web stops, and threads that sockets must not hold."""
+"""Real HTTP: racing requests, requests in flight when web stops, and clients that hold connections."""
 
 import signal
 import socket
@@ -96,7 +96,7 @@ def next_socket(stage: Stage) -> websocket.WebSocket:
     return opened
 
 
-def test_idle_sockets_leave_http_its_threads(stage: Stage) -> None:
+def test_idle_sockets_block_no_request(stage: Stage) -> None:
     with ExitStack() as open_sockets:
         for _ in range(SOCKETS):
             open_sockets.callback(next_socket(stage).close)
@@ -111,15 +111,15 @@ def test_idle_sockets_leave_http_its_threads(stage: Stage) -> None:
     stage.assert_settled_once()
 
 
-def test_clients_that_stop_in_a_request_time_out(stage: Stage) -> None:
-    """More clients than the process has threads: with half a head, and without the body."""
+def test_400_incomplete_requests_block_no_other(stage: Stage) -> None:
+    """Half of the clients send an incomplete head, the others no body."""
     url = urlsplit(stage.server.base_url)
     halves = [
         b"GET /healthz HTTP/1.1\r\nHost: x\r\n",
         b"POST /auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
     ]
     with ExitStack() as stopped:
-        for k in range(2 * int(ENVIRONMENT["WEB_THREADS"])):
+        for k in range(400):
             client = stopped.enter_context(socket.create_connection((url.hostname, url.port)))
             client.sendall(halves[k % 2])
         assert stage.load.ask("GET", "/healthz").status == 200

@@ -4,7 +4,6 @@ Access and refresh tokens name their session, a row in PostgreSQL. Revoking the 
 """
 
 import re
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -19,7 +18,7 @@ from pydantic.json_schema import WithJsonSchema
 from shared.accounts import passwords, sessions, store
 from shared.accounts.rules import EMAIL, PASSWORD_CHARACTERS, is_email
 from shared.accounts.store import Account, Credentials
-from shared.errors import AlreadyRegistered, FieldError, Invalid, PasswordHashingBusy, Unauthenticated, Unavailable
+from shared.errors import AlreadyRegistered, FieldError, Invalid, Unauthenticated, Unavailable
 from shared.infra import db
 from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
@@ -173,7 +172,7 @@ def log_in(body: LoginBody) -> dict[str, Any]:
     """Log in
 
     Starts a new session. 401 if the username or the password is wrong: the response and its time are the same for an
-    unknown username. 503 while the queue for password hashing is full.
+    unknown username.
     """
     return _log_in(body.username, body.password)
 
@@ -219,7 +218,7 @@ def _log_in(username: str, password: str) -> dict[str, Any]:
     for _ in range(MAX_LOGIN_ATTEMPTS):
         with db.connection() as conn:
             credentials = store.find_credentials(conn, username)
-        # No connection is held while hashing: the pool is smaller than the hashing queue.
+        # No connection is held while hashing, which takes long.
         is_correct = passwords.verify_password(password, credentials.password_hash if credentials else None)
         if credentials is None or not is_correct:
             raise Unauthenticated("The username or the password is wrong.")
@@ -237,11 +236,10 @@ def _log_in(username: str, password: str) -> dict[str, Any]:
 
 
 def _rehash(credentials: Credentials, password: str) -> None:
-    """Store a hash with the current parameters, unless the hashing queue is full. The next log-in tries again."""
-    with suppress(PasswordHashingBusy):
-        new_hash = passwords.hash_password(password)
-        with db.connection() as conn:
-            store.replace_password_hash(conn, credentials.player_id, old=credentials.password_hash, new=new_hash)
+    """Store a hash with the current parameters."""
+    new_hash = passwords.hash_password(password)
+    with db.connection() as conn:
+        store.replace_password_hash(conn, credentials.player_id, old=credentials.password_hash, new=new_hash)
 
 
 def _check_guest(account: Account | None) -> None:

@@ -22,6 +22,7 @@ from shared.images.image_spec import Style
 from shared.images.store import CodeAppearance
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.event_loop import run_in_thread
 from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
 from web.http.request_context import max_body_bytes
@@ -130,7 +131,8 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     """
     from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
 
-    sanitized = sanitize_logo(_uploaded_bytes(form))
+    data = _uploaded_bytes(form)
+    sanitized = run_in_thread(lambda: sanitize_logo(data))
     digest = store.logo_digest(sanitized)
 
     def save(conn: Conn, before: Customization, changed: Customization) -> None:
@@ -208,7 +210,7 @@ def _check_readable(code: str, customization: Customization, logo: bytes | None,
     from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
 
     try:
-        render_verified(customization.image_spec(code_url(code)), logo)
+        run_in_thread(lambda: render_verified(customization.image_spec(code_url(code)), logo))
     except UnreadableImage as error:
         raise Invalid(FieldError(loc, str(error))) from None
 

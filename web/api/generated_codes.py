@@ -23,6 +23,7 @@ from shared.generated_codes.store import StoredImage
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.event_loop import run_in_thread
 from shared.infra.message_sender import background_sender
 from shared.messages import GeneratedCodesPending
 from web.api.images import CONTENT_SECURITY_POLICY, IMAGE_RESPONSES, NOT_MODIFIED
@@ -254,7 +255,7 @@ def _render(code: GeneratedCode, as_format: Format) -> StoredImage:
     from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
 
     try:
-        rendered = image_rendering.render(code, as_format)
+        rendered = run_in_thread(lambda: image_rendering.render(code, as_format))
     except ImageTooSmall as error:
         # The code was requested as SVG in this size, and this client prefers a PNG.
         raise NotAcceptable(f"A PNG of this code needs {error.smallest} pixels; it has {code.size}.") from None

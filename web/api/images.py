@@ -15,6 +15,7 @@ from shared.images.customizations import DEFAULT_CUSTOMIZATION
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format, ImageSpec
 from shared.infra import db
 from shared.infra.cache import images
+from shared.infra.event_loop import run_in_thread
 from shared.organizations import store as organizations
 from web.http.auth import requires_role
 from web.http.schemas import CodePath, OrganizationPath, Query
@@ -142,7 +143,7 @@ def _render(spec: ImageSpec, logo: bytes | None) -> bytes:
     from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
 
     try:
-        return render_verified(spec, logo)
+        return run_in_thread(lambda: render_verified(spec, logo))
     except ImageTooSmall as error:
         raise ImageTooSmall(error.smallest, "query.size") from None
     except TextTooLong as error:

@@ -20,6 +20,7 @@ from shared.imports.csv_reader import open_csv
 from shared.imports.rules import MAX_SYNCHRONOUS_ROWS, ImportJob, ImportStatus, RowResult, RowStatus
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.event_loop import yielding
 from shared.infra.ids import LOWEST
 from shared.infra.message_sender import background_sender
 from shared.messages import ImportsPending
@@ -132,7 +133,8 @@ def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody
     Needs the role admin. If a code is invalid, none is created, unless `partial` is true. The body may have up to 10
     MiB. A retry with the same `Idempotency-Key` creates nothing.
     """
-    results = [rules.validate_code(line, code, codes.generate_code_text) for line, code in enumerate(body.codes, 1)]
+    lines = enumerate(yielding(body.codes), 1)
+    results = [rules.validate_code(line, code, codes.generate_code_text) for line, code in lines]
     return _add(path.org_id, results, lambda line: f"body.codes.{line - 1}", partial=query.partial)
 
 
@@ -159,7 +161,7 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
             response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, partial=query.partial))
             background_sender.submit(ImportsPending())
             return response
-    results = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in rows]
+    results = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in yielding(rows)]
 
     def add() -> Response:
         return _add(path.org_id, results, lambda line: f"body.lines.{line}", partial=query.partial)
@@ -223,7 +225,7 @@ def _start_import(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
     with transaction() as conn:
         table = open_csv(file)
         job = store.create(conn, org_id, table.columns, partial=partial)
-        total = staging.copy_rows(conn, job.id, table.rows)
+        total = staging.copy_rows(conn, job.id, yielding(table.rows))
         store.set_total(conn, job.id, total)
         record(conn, "import.started", org_id=org_id, object_id=job.id, new={"rows": total, "partial": partial})
         response = _to_response(conn, _find(conn, org_id, job.id))

@@ -115,8 +115,7 @@ def update_profile(body: ProfilePatchBody) -> dict[str, Any]:
 def change_password(body: PasswordBody) -> tuple[str, int]:
     """Change your password
 
-    Revokes all your other sessions. 403 if the current password is wrong, 409 for a guest. 503 while the queue for
-    password hashing is full.
+    Revokes all your other sessions. 403 if the current password is wrong, 409 for a guest.
     """
     player_id, session_id = current_caller().session
     with db.connection() as conn:

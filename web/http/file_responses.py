@@ -19,6 +19,8 @@ log = get_logger()
 
 Piece = TypeVar("Piece")
 SLOTS = "waymark_download_slots"
+MAX_DOWNLOADS = 32
+"""Concurrent downloads of one process."""
 # The last 0 bytes: well-formed, and unsatisfiable for every file (RFC 9110, 14.1.2).
 EMPTY_SUFFIX_RANGE = re.compile(r"bytes[ \t]*=[ \t]*-0+[ \t]*", re.IGNORECASE)
 HEADERS = {
@@ -29,7 +31,7 @@ HEADERS = {
 
 
 def init_app(app: Flask, limit: int) -> None:
-    """Let this process send up to `limit` files at a time. Each holds a thread while its client reads."""
+    """Let this process send up to `limit` files at a time."""
     app.extensions[SLOTS] = slots(limit)
 
 

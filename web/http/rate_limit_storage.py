@@ -24,19 +24,13 @@ INCREMENT_SCRIPT = (Path(__file__).parent / "rate_limit_increment.lua").read_tex
 
 
 class RedisRateLimitStorage(Storage):
-    """A storage of the `limits` library. It keeps a request's counts in `g`, so headers need no second round trip.
-
-    `max_connections` must be at least the number of threads: with fewer, a burst would look like a Redis failure.
-    """
+    """A storage of the `limits` library. It keeps a request's counts in `g`, so headers need no second round trip."""
 
     STORAGE_SCHEME = [SCHEME]  # noqa: RUF012 - as the library declares it
 
-    def __init__(
-        self, uri: str | None = None, wrap_exceptions: bool = False, *, max_connections: int, **options: Any
-    ) -> None:
+    def __init__(self, uri: str | None = None, wrap_exceptions: bool = False, **options: Any) -> None:
         super().__init__(uri, wrap_exceptions, **options)
         self._client = make_client(
-            max_connections=max_connections,
             socket_timeout=SOCKET_TIMEOUT_SECONDS,
             socket_connect_timeout=SOCKET_TIMEOUT_SECONDS,
             health_check_interval=0,

@@ -81,7 +81,7 @@ class RateLimitKeys:
     username: str | None = None  # a digest of the attempted username
 
 
-def init_app(app: Flask, *, is_enabled: bool, max_connections: int) -> None:
+def init_app(app: Flask, *, is_enabled: bool) -> None:
     """Check limits before each request, and report them in headers.
 
     Hooks that were registered earlier run for rejected requests too.
@@ -102,7 +102,6 @@ def init_app(app: Flask, *, is_enabled: bool, max_connections: int) -> None:
             ),
         ],
         storage_uri=f"{SCHEME}://",
-        storage_options={"max_connections": max_connections},
         in_memory_fallback_enabled=True,
     )
     limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED_ENDPOINTS)

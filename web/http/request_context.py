@@ -6,9 +6,7 @@ from typing import Any, TypeVar
 
 from flask import Flask, Response, current_app, g, request
 
-from shared.accounts.passwords import check_capacity
 from shared.errors import FieldError, Invalid, UnsupportedMediaType
-from shared.infra.concurrency import SERIALIZED_ROUTES
 from shared.infra.ids import uuid7
 from shared.infra.logging import bind_request_id, get_logger
 from web.http.schemas import Query
@@ -17,6 +15,8 @@ log = get_logger()
 
 View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 1024 * 1024
+SERIALIZED_ROUTES = "serialized_routes"
+"""Key of the application's extensions: the set of (method, path) pairs that hash a password."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -64,7 +64,7 @@ def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
 
 
 def serialize_requests(view: View) -> View:
-    """Mark a view that hashes a password. Its requests run one at a time, and get 503 while the queue is full."""
+    """Mark a view that hashes a password. The server queues its requests and runs a few of them at a time."""
     view.is_serialized = True  # type: ignore[attr-defined]
     return view
 
@@ -88,8 +88,6 @@ def check_request_bodies(app: Flask) -> None:
         parameters = getattr(view, "__annotations__", {})
         if request.method == "OPTIONS":
             return
-        if getattr(view, "is_serialized", False):
-            check_capacity()
         if "query" in parameters and request.query_string:
             _reject_repeated(parameters["query"])
         if "form" in parameters and request.mimetype != "multipart/form-data":

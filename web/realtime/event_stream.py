@@ -8,7 +8,6 @@ import psycopg_pool
 from simple_websocket import Server
 
 from shared.infra import db, event_log
-from shared.infra.concurrency import release_permit
 from shared.infra.event_log import LogPosition
 from shared.infra.pubsub_messages import to_json, to_message
 from web.realtime.fanout import Fanout, Subscription
@@ -30,7 +29,6 @@ class Access(Protocol):
 
 def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fanout, *, send_reset: bool) -> None:
     """Send events until the client or the process closes the socket, access is revoked, or the queue overflows."""
-    release_permit()
     configure(ws)
     if send_reset:
         send(ws, to_json({"event": "reset"}))

@@ -39,7 +39,7 @@ CHANNELS = (EVENTS_CHANNEL, VERDICTS_CHANNEL, ACCESS_CHANGES_CHANNEL)
 
 
 class Subscription:
-    """The queue and the log position of one WebSocket. The subscriber's thread fills it, the socket's empties it."""
+    """The queue and the log position of one WebSocket. The subscriber fills it, the socket's request empties it."""
 
     def __init__(self, stream: str, owner: UUID, listener: UUID) -> None:
         self.stream = stream

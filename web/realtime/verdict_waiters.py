@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from shared.infra.concurrency import release_permit
 from shared.scans.store import StoredScan
 
 MAX_WAIT_SECONDS = 10.0
+MAX_WAITERS = 2_000
+"""Waiting requests of one process."""
 
 
 class Waiter:
@@ -24,7 +25,6 @@ class Waiter:
 
     def __call__(self) -> bool:
         """Wait until the scan may have a verdict. Return False when the time is up or the process is stopping."""
-        release_permit()
         if self.is_closed or not self._woken.wait(max(0.0, self._deadline - time.monotonic())):
             return False
         self._woken.clear()

@@ -1,7 +1,6 @@
 """Send over a WebSocket: whole frames, one at a time, with a timeout."""
 
 import socket
-import struct
 import threading
 from typing import Any
 
@@ -16,7 +15,7 @@ SEND_TIMEOUT_SECONDS = 10
 class SerializedSocket:
     """A socket that sends each frame whole, and one at a time."""
 
-    # The socket's thread sends messages while the library's own thread sends pings and pongs. The library calls
+    # The request sends messages while the library's own thread sends pings and pongs. The library calls
     # `socket.send`, which may write only the start of a frame if the client reads slowly.
 
     def __init__(self, sock: socket.socket) -> None:
@@ -45,6 +44,6 @@ def configure(ws: Server) -> None:
     """Send whole frames on this socket, with a send timeout. Raise ConnectionClosed if the client closed it."""
     ws.sock = SerializedSocket(ws.sock)
     try:
-        ws.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", SEND_TIMEOUT_SECONDS, 0))
+        ws.sock.settimeout(SEND_TIMEOUT_SECONDS)
     except OSError as error:
         raise ConnectionClosed from error

@@ -1,4 +1,4 @@
-"""Idle sockets beyond the threads, with real gunicorn: HTTP is answered all the same."""
+"""Idle sockets beyond the limit, with real gunicorn: HTTP is answered all the same."""
 
 from contextlib import ExitStack
 from typing import Any
@@ -14,27 +14,26 @@ from tests.system.test_visits import web
 
 pytestmark = pytest.mark.system
 
-THREADS = 4
+LIMIT, SOCKETS = 2, 4
 UNANSWERED_SECONDS = 3.0
 
 
 @pytest.mark.parametrize(
-    ("config", "is_answered"),
-    [("web/gunicorn_conf.py", True), ("tests/security/gunicorn_without_websocket_limit.py", False)],
+    ("config", "rejected"),
+    [("web/gunicorn_conf.py", SOCKETS - LIMIT), ("tests/security/gunicorn_without_websocket_limit.py", 0)],
     ids=["guarded", "negative control"],
 )
-def test_idle_sockets_beyond_the_threads(
-    app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch, config: str, is_answered: bool
+def test_idle_sockets_beyond_the_limit(
+    app: Flask, conn: Conn, monkeypatch: pytest.MonkeyPatch, config: str, rejected: int
 ) -> None:
     player = sign_in(app, conn)
-    monkeypatch.setenv("WEB_THREADS", str(THREADS))
-    monkeypatch.setenv("MAX_WEBSOCKETS", str(THREADS - 2))
+    monkeypatch.setenv("MAX_WEBSOCKETS", str(LIMIT))
     with web(config) as (port, _), ExitStack() as idle:
-        opened: list[Any] = [connect(f"127.0.0.1:{port}", f"/ws/{player.id}", player) for _ in range(THREADS)]
+        opened: list[Any] = [connect(f"127.0.0.1:{port}", f"/ws/{player.id}", player) for _ in range(SOCKETS)]
         for socket in filter(None, opened):
             idle.callback(socket.close)
-        assert opened.count(None) == (2 if is_answered else 0)
-        assert answers(port) is is_answered
+        assert opened.count(None) == rejected
+        assert answers(port)
 
 
 def answers(port: int) -> bool:

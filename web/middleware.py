@@ -1,0 +1,126 @@
+"""What gunicorn's gevent worker needs around the application: deadlines, and a queue for password hashing.
+
+Only the gunicorn process loads this module. The application itself does not depend on gevent.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from io import BytesIO, RawIOBase
+from itertools import islice
+from math import inf
+from typing import Any
+
+import gevent
+from gevent.lock import BoundedSemaphore
+from gunicorn.http.errors import ParseException
+
+from web.http.request_context import MAX_BODY_BYTES, SERIALIZED_ROUTES
+
+Environ = dict[str, Any]
+Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+PIECE_BYTES = 8_192
+
+
+class IdleConnections:
+    """The connections that wait for the head of a request, each for at most `seconds`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._waiting: dict[gevent.Greenlet, gevent.Timeout] = {}
+
+    def wait(self) -> "IdleConnections":
+        """Return the context in which gunicorn waits. It ends without an error at the deadline or by `close`."""
+        return self
+
+    def __enter__(self) -> None:
+        self._waiting[gevent.getcurrent()] = gevent.Timeout.start_new(self._seconds, False)
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
+        timeout = self._waiting.pop(gevent.getcurrent())
+        timeout.close()
+        return error is timeout
+
+    def close(self) -> None:
+        """Close these connections, because the process is stopping."""
+        loop = gevent.get_hub().loop
+        for greenlet, timeout in list(self._waiting.items()):
+            loop.run_callback(self._end, greenlet, timeout)
+
+    def _end(self, greenlet: gevent.Greenlet, timeout: gevent.Timeout) -> None:
+        # A request may have arrived since the call of `close`.
+        if self._waiting.get(greenlet) is timeout:
+            greenlet.throw(timeout)
+
+
+class TimedBody(RawIOBase):
+    """A request body that raises TimeoutError at a deadline. Its connection is then closed after the response.
+
+    Raises ConnectionError if the body is shorter than its declared length, because a truncated file may look complete.
+    """
+
+    def __init__(self, environ: Environ, seconds: float, min_bytes_per_second: float) -> None:
+        self._body, self._connection = environ["wsgi.input"], environ["gunicorn.socket"]
+        self._missing = int(environ.get("CONTENT_LENGTH") or 0)
+        self._rate = min_bytes_per_second
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            data = self._read(len(buffer))
+        except TimeoutError:
+            self._deadline = -inf
+            with suppress(OSError):
+                self._connection.shutdown(socket.SHUT_RD)
+            raise
+        if len(data) < min(len(buffer), self._missing):
+            raise ConnectionError("The body ended early.")
+        self._missing -= len(data)
+        self._deadline += len(data) / self._rate
+        buffer[: len(data)] = data
+        return len(data)
+
+    def _read(self, size: int) -> bytes:
+        # A long read has the time that its bytes may take.
+        remaining = self._deadline - time.monotonic() + size / self._rate
+        if remaining <= 0:
+            raise TimeoutError
+        with gevent.Timeout(remaining, TimeoutError):
+            data: bytes = self._body.read(size)
+        return data
+
+
+class RequestDeadline:
+    """Bodies arrive within `seconds`, plus one second per `min_bytes_per_second` bytes."""
+
+    def __init__(self, app: Application, seconds: float, min_bytes_per_second: float) -> None:
+        self._app, self._limits = app, (seconds, min_bytes_per_second)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        environ["wsgi.input"] = TimedBody(environ, *self._limits)
+        return self._app(environ, start_response)
+
+
+class PasswordQueue:
+    """Runs `limit` requests to the routes that hash passwords at a time. The others wait in order, with their body."""
+
+    def __init__(self, app: Application, limit: int) -> None:
+        self._app, self._slots = app, BoundedSemaphore(limit)
+
+    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+        routes = getattr(self._app, "extensions", {}).get(SERIALIZED_ROUTES, ())
+        if (environ["REQUEST_METHOD"], environ["PATH_INFO"]) not in routes:
+            return self._app(environ, start_response)
+        # The body is read first, so that a client that sends slowly does not delay other logins. If that fails, or the
+        # body is too long, the application reads it again and rejects it.
+        if int(environ.get("CONTENT_LENGTH") or 0) <= MAX_BODY_BYTES:
+            pieces = iter(partial(environ["wsgi.input"].read, PIECE_BYTES), b"")
+            with suppress(OSError, ParseException):
+                environ["wsgi.input"] = BytesIO(b"".join(islice(pieces, MAX_BODY_BYTES // PIECE_BYTES + 1)))
+        with self._slots:
+            return self._app(environ, start_response)

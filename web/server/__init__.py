@@ -1,1 +1,0 @@
-"""The gunicorn worker class and its read deadlines."""
