@@ -100,7 +100,7 @@ def test_settings_in_the_pages_exist() -> None:
     example = (CHECKOUT / ".env.example").read_text()
     in_example = re.findall(r"^#?([A-Z_0-9]+)=", example, re.MULTILINE)
     settings = {name.upper() for name in Settings.model_fields} | set(in_example)
-    others = {"WAYMARK_VENV", "PR_SET_PDEATHSIG", "SCHED_IDLE"}
+    others = {"WAYMARK_VENV", "PR_SET_PDEATHSIG", "SCHED_IDLE", "SO_SNDTIMEO", "TCP_USER_TIMEOUT"}
     named = {
         name
         for page in PAGES
