@@ -78,6 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("ordinary")
 
 
+# First, because xdist reads the groups in a hook of its own.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
         for item in items:
