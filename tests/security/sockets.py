@@ -46,7 +46,7 @@ def another_organizations(scene: Scene) -> bool:
     return opened(scene, f"/ws/organizations/{scene.victim.org_id}", scene.attacker.owner)
 
 
-def nobodys(scene: Scene) -> bool:
+def without_credentials(scene: Scene) -> bool:
     """Without credentials, and with a ticket that was made up."""
     path = f"/ws/{scene.victim.owner.id}"
     return opened(scene, path, None) or opened(scene, f"{path}?ticket=made-up", None)
@@ -87,7 +87,7 @@ def of_any_size(scene: Scene) -> AbstractContextManager[object]:
     return patch.dict(scene.app.config["SOCK_SERVER_OPTIONS"], max_message_size=None)
 
 
-def anybody(scene: Scene) -> AbstractContextManager[object]:
+def any_caller(scene: Scene) -> AbstractContextManager[object]:
     """Without authentication, the caller is the player of the path."""
     owner = scene.victim.owner
     return patch.object(websockets, "_authenticate", lambda: Caller(owner.id, owner.session_id))
@@ -103,7 +103,7 @@ ATTACKS = [
     Attack(
         "another organization's socket", another_organizations, replaced(websockets, "authorize", lambda *_: "owner")
     ),
-    Attack("a socket without credentials", nobodys, anybody),
+    Attack("a socket without credentials", without_credentials, any_caller),
     Attack("oversized frames", stays_open_after(text(LARGE)), of_any_size),
     Attack("an oversized message in small frames", stays_open_after(*MANY_PIECES), of_any_size),
 ]
