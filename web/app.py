@@ -24,6 +24,7 @@ from web.api import (
     quests,
     renders,
     reviews,
+    scan_list,
     scans,
     timelines,
 )
@@ -87,6 +88,7 @@ def create_app() -> OpenAPI:
         visits,
         scans,
         reviews,
+        scan_list,
         encounters,
         generated_codes,
         analytics,

@@ -321,8 +321,8 @@ CREATE INDEX player_scans_locations ON player_scans
     (player_id, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), scan_time)
     WHERE status IN ('success', 'held') AND latitude IS NOT NULL;
 CREATE INDEX player_scans_coordinates ON player_scans (latitude, longitude, scan_time) WHERE compare_coordinates;
--- A page of an organization's reviews reads its own scans only.
-CREATE INDEX player_scans_reviews ON player_scans (status, org_id, id) WHERE status IN ('held', 'annulled');
+-- A page of an organization's scans with one verdict is one range, in the order of the page.
+CREATE INDEX player_scans_verdicts ON player_scans (org_id, status, (coalesce(reason, '')), scan_time, id);
 -- Where and when a player was, by each counted scan. Its `submitter_id` and its conditions are those of the index
 -- `player_scans_locations`.
 CREATE VIEW location_fixes AS

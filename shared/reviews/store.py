@@ -1,4 +1,4 @@
-"""Reviews in PostgreSQL: list scans for staff, release or annul them with all effects."""
+"""Reviews in PostgreSQL: find a scan for staff, release or annul it with all effects."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,6 @@ from psycopg.rows import class_row
 from shared.analytics import cache_versions
 from shared.infra import event_log
 from shared.infra.db import Conn
-from shared.infra.ids import HIGHEST
 from shared.quests.scan_progress import advance, retract
 from shared.reviews.rules import RESULTING_STATUS, DecisionInputs, ReviewAction
 from shared.scans import settlement
@@ -26,6 +25,7 @@ class Review:
     username: str
     qr_id: UUID
     qr_code: str
+    description: str
     encounter_type: str | None
     status: ScanStatus
     reason: str | None
@@ -43,25 +43,12 @@ class Review:
 
 
 SELECT_REVIEW = """
-    SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.scan_type AS encounter_type, s.status,
-           s.reason, s.outcome, s.decision_inputs, s.latitude, s.longitude, s.accuracy, s.distance_m,
-           s.scan_time AS scanned_at, s.received_at, s.settled_at, s.reviewed_by, s.reviewed_at
+    SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.description,
+           q.scan_type AS encounter_type, s.status, s.reason, s.outcome, s.decision_inputs, s.latitude, s.longitude,
+           s.accuracy, s.distance_m, s.scan_time AS scanned_at, s.received_at, s.settled_at, s.reviewed_by,
+           s.reviewed_at
     FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id JOIN players p ON p.id = s.player_id
 """
-
-
-# A page reads one range of the index `player_scans_reviews`, however many scans other organizations have. Two
-# conditions look redundant. `IN` lets a plan that is made for any status use the partial index. The pair of columns,
-# instead of `org_id = …`, keeps the organization in the order: sorted by the id alone, a plan may walk the primary key,
-# through the scans of every organization.
-SELECT_PAGE = (
-    SELECT_REVIEW
-    + """
-    WHERE s.status = %(status)s AND s.status IN ('held', 'annulled')
-      AND (s.org_id, s.id) < (%(org_id)s, %(before)s) AND s.org_id >= %(org_id)s
-    ORDER BY s.org_id DESC, s.id DESC LIMIT %(limit)s
-"""
-)
 
 
 def find(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
@@ -71,16 +58,6 @@ def find(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
             SELECT_REVIEW + "WHERE q.org_id = %(org_id)s AND s.id = %(scan_id)s",
             {"org_id": org_id, "scan_id": scan_id},
         ).fetchone()
-
-
-def list_for_organization(
-    conn: Conn, org_id: UUID, status: ScanStatus, *, limit: int, before: UUID | None = None
-) -> list[Review]:
-    """Return held or annulled scans of an organization's codes, newest first, after the scan `before`."""
-    with conn.cursor(row_factory=class_row(Review)) as cursor:
-        return cursor.execute(
-            SELECT_PAGE, {"org_id": org_id, "status": status, "before": before or HIGHEST, "limit": limit}
-        ).fetchall()
 
 
 def lock(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:

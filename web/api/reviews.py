@@ -1,4 +1,4 @@
-"""Reviews over HTTP: list, release, annul, explain and simulate scans."""
+"""Reviews over HTTP: release, annul, explain and simulate scans."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -12,88 +12,23 @@ from shared.infra import db
 from shared.infra.ids import uuid7
 from shared.reviews import explanation, rules, simulation, store
 from shared.reviews.rules import DecisionInputs, ReviewAction
-from shared.reviews.store import Review
 from shared.scans.judging_limits import from_settings
-from shared.scans.rules import MESSAGES, Scan
+from shared.scans.rules import MESSAGES, Scan, ScanStatus
+from web.api.scan_list import ReviewResponse, to_response
 from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
 from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
-from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
+from web.http.schemas import Id, OrganizationPath, ResponseModel
 from web.http.settings import current_settings
 
 api = APIBlueprint(
     "reviews", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
 )
 PARTICIPLES: Mapping[ReviewAction, str] = {"release": "released", "annul": "annulled"}
-ScanStatus = Literal["pending", "success", "failure", "held", "annulled"]
 
 
 class ReviewPath(OrganizationPath):
     scan_id: Id
-
-
-class ReviewsQuery(PageQuery):
-    status: Literal["held", "annulled"] = "held"
-
-
-class ReviewResponse(ResponseModel):
-    """A scan as staff see it, with distances in meters. `reward` and `quantity` are what it gives, or would give."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "scan_id": "0197a6b0-0000-7000-8000-000000000001",
-                    "player_id": "0197a6b0-0000-7000-8000-000000000000",
-                    "username": "ada",
-                    "qr_id": "0197a6b0-0000-7000-8000-000000000002",
-                    "qr_code": "spy123",
-                    "encounter_type": "item_drop",
-                    "status": "held",
-                    "reason": "impossible_travel",
-                    "held_for": "impossible_travel",
-                    "reward": "gem",
-                    "quantity": 1,
-                    "latitude": 38.7075,
-                    "longitude": -9.1364,
-                    "accuracy": 12.5,
-                    "distance_m": 4.2,
-                    "scanned_at": "2026-02-12T10:00:00Z",
-                    "received_at": "2026-02-12T10:00:01Z",
-                    "settled_at": "2026-02-12T10:00:01.050000Z",
-                    "reviewed_by": None,
-                    "reviewed_at": None,
-                }
-            ]
-        }
-    )
-
-    scan_id: Id
-    player_id: Id
-    username: str
-    qr_id: Id
-    qr_code: str
-    encounter_type: Literal["item_drop", "encounter", "transportation"] | None
-    status: ScanStatus
-    reason: str | None
-    held_for: str | None = Field(description="Why it was held, also after a review")
-    reward: str | None
-    quantity: int | None
-    latitude: float | None
-    longitude: float | None
-    accuracy: float | None
-    distance_m: float | None
-    scanned_at: Timestamp
-    received_at: Timestamp
-    settled_at: Timestamp | None
-    reviewed_by: Id | None = Field(description="The player who released or annulled it")
-    reviewed_at: Timestamp | None
-
-
-class ReviewsResponse(ResponseModel):
-    items: list[ReviewResponse]
-    next_cursor: str | None
 
 
 class StepResponse(ResponseModel):
@@ -151,20 +86,6 @@ class SimulationResponse(ResponseModel):
     destination: DestinationResponse | None = None
     distance_m: float | None = None
     rules: list[StepResponse]
-
-
-@api.get("", responses={200: ReviewsResponse})
-@requires_role("admin")
-def list_reviews(path: OrganizationPath, query: ReviewsQuery) -> dict[str, Any]:
-    """List held or annulled scans
-
-    Needs the role admin. Newest first.
-    """
-    before = decode_id(query.cursor)
-    with db.connection() as conn:
-        reviews = store.list_for_organization(conn, path.org_id, query.status, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(reviews, query.limit, lambda review: (str(review.scan_id),))
-    return {"items": [_to_response(review) for review in page], "next_cursor": next_cursor}
 
 
 @api.post("/<scan_id>/release", responses={200: ReviewResponse, 409: None})
@@ -276,19 +197,7 @@ def _review(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
         reviewed = store.find(conn, path.org_id, path.scan_id)
     if reviewed is None:
         raise NotFound
-    return _to_response(reviewed)
-
-
-def _to_response(review: Review) -> dict[str, Any]:
-    held_for = review.reason
-    if review.reason is None and review.decision_inputs:
-        held_for = rules.deciding_rule(review.decision_inputs)
-    fields = vars(review) | {
-        "held_for": held_for,
-        "reward": review.outcome.get("reward"),
-        "quantity": review.outcome.get("quantity"),
-    }
-    return ReviewResponse.model_validate(fields).model_dump(mode="json")
+    return to_response(reviewed)
 
 
 def _steps(reason: str | None, inputs: DecisionInputs) -> list[dict[str, Any]]:

@@ -1,0 +1,162 @@
+"""The scans of an organization's codes, newest first, for staff. Every page reads a bounded part of an index."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST
+from shared.reviews.store import SELECT_REVIEW, Review
+from shared.scans.checks import CHECKS
+from shared.scans.rules import REASONS, Reason, ScanStatus
+
+MAX_CODES_READ_APART = 200
+"""Up to so many codes, the scans of each are read from the index of codes."""
+HELD_REASONS = frozenset(check.reason for check in CHECKS if check.status == "held")
+VERDICTS: tuple[tuple[str, str | None], ...] = (
+    ("pending", None),
+    ("success", None),
+    ("annulled", None),
+    *(("held" if reason in HELD_REASONS else "failure", reason) for reason in REASONS),
+)
+"""Every status with each of its reasons."""
+
+
+@dataclass(frozen=True)
+class ScanFilter:
+    """Conditions on scans; None is no condition. `since` (inclusive) and `until` (exclusive) bound the time of the
+    scan. `code` is a code text."""
+
+    status: ScanStatus | None = None
+    reason: Reason | None = None
+    code: str | None = None
+    tag: str | None = None
+    player_id: UUID | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+    def verdicts(self) -> list[tuple[str, str | None]]:
+        """Return the verdicts that satisfy the conditions on status and reason."""
+        return [
+            (status, reason)
+            for status, reason in VERDICTS
+            if self.status in (None, status) and self.reason in (None, reason)
+        ]
+
+
+@dataclass(frozen=True)
+class ScanPosition:
+    """The position of a scan in the list: its time and its id."""
+
+    scan_time: datetime
+    id: UUID
+
+
+# Each statement finds the ids of a page first, so that a plan cannot start from the codes or the players. They are
+# executed without being prepared: each is planned for its own conditions.
+#
+# Every verdict is one range of the index `player_scans_verdicts`, in the order of the list: a rare status costs no more
+# than a frequent one.
+BY_VERDICT = """
+    WITH page AS MATERIALIZED (
+        SELECT s.id
+        FROM unnest(%(statuses)s::text[], %(reasons)s::text[]) AS verdicts (status, reason)
+        CROSS JOIN LATERAL (
+            SELECT s.id, s.scan_time FROM player_scans s
+            WHERE s.org_id = %(org_id)s AND s.status = verdicts.status AND coalesce(s.reason, '') = verdicts.reason
+              AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s) AND s.scan_time >= %(since)s
+              AND (%(code_ids)s::uuid[] IS NULL OR s.qr_code_id = ANY (%(code_ids)s))
+            ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
+        ) s
+        ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
+    )
+"""
+BY_CODE = """
+    WITH page AS MATERIALIZED (
+        SELECT s.id
+        FROM unnest(%(code_ids)s::uuid[]) AS codes (id)
+        CROSS JOIN LATERAL (
+            SELECT s.id, s.scan_time FROM player_scans s
+            WHERE s.qr_code_id = codes.id AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
+              AND s.scan_time >= %(since)s
+            ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
+        ) s
+        ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
+    )
+"""
+BY_PLAYER = """
+    WITH page AS MATERIALIZED (
+        SELECT s.id FROM player_scans s
+        WHERE s.player_id = %(player_id)s AND s.org_id = %(org_id)s
+          AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s) AND s.scan_time >= %(since)s
+          AND (%(code_ids)s::uuid[] IS NULL OR s.qr_code_id = ANY (%(code_ids)s))
+          AND (s.status, coalesce(s.reason, '')) IN (
+              SELECT status, reason FROM unnest(%(statuses)s::text[], %(reasons)s::text[]) AS verdicts (status, reason)
+          )
+        ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
+    )
+"""
+PAGE = SELECT_REVIEW + "JOIN page ON page.id = s.id ORDER BY s.scan_time DESC, s.id DESC"
+PAGE_BY_VERDICT, PAGE_BY_CODE, PAGE_BY_PLAYER = BY_VERDICT + PAGE, BY_CODE + PAGE, BY_PLAYER + PAGE
+
+
+def list_scans(
+    conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int, before: ScanPosition | None = None
+) -> list[Review]:
+    """Return scans of the organization's codes, newest first, after the scan `before`."""
+    verdicts = conditions.verdicts()
+    code_ids = _find_code_ids(conn, org_id, conditions)
+    if not verdicts or code_ids == []:
+        return []
+    with conn.cursor(row_factory=class_row(Review)) as cursor:
+        return cursor.execute(
+            _statement(conditions, code_ids),
+            {
+                "org_id": org_id,
+                "statuses": [status for status, _ in verdicts],
+                "reasons": [reason or "" for _, reason in verdicts],
+                "code_ids": code_ids,
+                "player_id": conditions.player_id,
+                "since": conditions.since or "-infinity",
+                "limit": limit,
+                **_bound(conditions.until, before),
+            },
+            prepare=False,
+        ).fetchall()
+
+
+def _statement(conditions: ScanFilter, code_ids: list[UUID] | None) -> str:
+    if conditions.player_id is not None:
+        return PAGE_BY_PLAYER
+    has_verdict = conditions.status is not None or conditions.reason is not None
+    if code_ids is None or has_verdict or len(code_ids) > MAX_CODES_READ_APART:
+        return PAGE_BY_VERDICT
+    return PAGE_BY_CODE
+
+
+def _bound(until: datetime | None, before: ScanPosition | None) -> dict[str, object]:
+    """Return the position that all scans of the page precede."""
+    # The lowest id of the time `until`: scans of that time are left out.
+    if until is not None and (before is None or until <= before.scan_time):
+        return {"before_time": until, "before_id": UUID(int=0)}
+    if before is not None:
+        return {"before_time": before.scan_time, "before_id": before.id}
+    return {"before_time": "infinity", "before_id": HIGHEST}
+
+
+def _find_code_ids(conn: Conn, org_id: UUID, conditions: ScanFilter) -> list[UUID] | None:
+    """Return the ids of the codes that satisfy the conditions on codes, deleted ones too. None without conditions."""
+    if conditions.code is None and conditions.tag is None:
+        return None
+    rows = conn.execute(
+        """
+        SELECT id FROM qr_codes
+        WHERE org_id = %(org_id)s AND (%(code)s::text IS NULL OR code = %(code)s)
+          AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
+        """,
+        {"org_id": org_id, "code": conditions.code, "tag": conditions.tag},
+        prepare=False,
+    )
+    return [row[0] for row in rows]

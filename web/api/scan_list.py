@@ -1,0 +1,147 @@
+"""The scans of an organization over HTTP, for staff: a list with filters."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from flask_openapi import APIBlueprint, Tag
+from pydantic import ConfigDict, Field, StringConstraints
+
+from shared.infra import db
+from shared.organizations.rules import includes_role
+from shared.reviews import rules, scan_list
+from shared.reviews.scan_list import ScanFilter, ScanPosition
+from shared.reviews.store import Review
+from shared.scans.rules import Reason, ScanStatus
+from web.http.auth import current_role, requires_role
+from web.http.pagination import InvalidCursor, PageQuery, decode_cursor, paginate
+from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
+
+api = APIBlueprint(
+    "scan_list", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
+)
+HIDDEN_FROM_ANALYSTS = ("username", "latitude", "longitude", "accuracy", "distance_m", "reviewed_by")
+"""They are null for an analyst: names, and where players were."""
+
+
+class ScansQuery(PageQuery):
+    status: Literal["any", "pending", "success", "failure", "held", "annulled"] = Field(
+        "held", description="Status of the scans; `any` lists all"
+    )
+    reason: Reason | None = Field(None, description="Why the scans failed or are held")
+    code: Annotated[str, StringConstraints(min_length=1, max_length=2048)] | None = Field(None, description="Code text")
+    tag: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = Field(
+        None, description="Tag of the codes"
+    )
+    player: Id | None = Field(None, description="Id of the player")
+    since: Timestamp | None = Field(None, description="Earliest time of the scan")
+    until: Timestamp | None = Field(None, description="The times of the scans are before this one")
+
+    def conditions(self) -> ScanFilter:
+        status = None if self.status == "any" else self.status
+        return ScanFilter(status, self.reason, self.code, self.tag, self.player, self.since, self.until)
+
+
+class ReviewResponse(ResponseModel):
+    """A scan as staff see it, with distances in meters. `reward` and `quantity` are what it gives, or would give.
+
+    For an analyst, the name of the player, the position and the reviewer are null.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "scan_id": "0197a6b0-0000-7000-8000-000000000001",
+                    "player_id": "0197a6b0-0000-7000-8000-000000000000",
+                    "username": "ada",
+                    "qr_id": "0197a6b0-0000-7000-8000-000000000002",
+                    "qr_code": "spy123",
+                    "description": "Poster at the harbor",
+                    "encounter_type": "item_drop",
+                    "status": "held",
+                    "reason": "impossible_travel",
+                    "held_for": "impossible_travel",
+                    "reward": "gem",
+                    "quantity": 1,
+                    "latitude": 38.7075,
+                    "longitude": -9.1364,
+                    "accuracy": 12.5,
+                    "distance_m": 4.2,
+                    "scanned_at": "2026-02-12T10:00:00Z",
+                    "received_at": "2026-02-12T10:00:01Z",
+                    "settled_at": "2026-02-12T10:00:01.050000Z",
+                    "reviewed_by": None,
+                    "reviewed_at": None,
+                }
+            ]
+        }
+    )
+
+    scan_id: Id
+    player_id: Id
+    username: str | None
+    qr_id: Id
+    qr_code: str
+    description: str = Field(description="Of the code, as it is now")
+    encounter_type: Literal["item_drop", "encounter", "transportation"] | None
+    status: ScanStatus
+    reason: str | None
+    held_for: str | None = Field(description="Why it was held, also after a review")
+    reward: str | None
+    quantity: int | None
+    latitude: float | None
+    longitude: float | None
+    accuracy: float | None
+    distance_m: float | None
+    scanned_at: Timestamp
+    received_at: Timestamp
+    settled_at: Timestamp | None
+    reviewed_by: Id | None = Field(description="The player who released or annulled it")
+    reviewed_at: Timestamp | None
+
+
+class ReviewsResponse(ResponseModel):
+    items: list[ReviewResponse]
+    next_cursor: str | None
+
+
+@api.get("", responses={200: ReviewsResponse})
+@requires_role("analyst")
+def list_scans(path: OrganizationPath, query: ScansQuery) -> dict[str, Any]:
+    """List scans
+
+    Needs the role analyst. Returns scans of the organization's codes, newest first by the time of the scan; by default
+    the held ones. Conditions combine. For an analyst, names and positions are null.
+    """
+    before = _position(query.cursor) if query.cursor else None
+    with db.connection() as conn:
+        scans = scan_list.list_scans(conn, path.org_id, query.conditions(), limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(scans, query.limit, lambda scan: (scan.scanned_at.isoformat(), str(scan.scan_id)))
+    is_admin = includes_role(current_role(), "admin")
+    return {"items": [to_response(scan, is_admin=is_admin) for scan in page], "next_cursor": next_cursor}
+
+
+def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:
+    """Return the scan for staff."""
+    held_for = review.reason if review.status == "held" else None
+    if review.reviewed_at is not None and review.decision_inputs:
+        held_for = rules.deciding_rule(review.decision_inputs)
+    fields = vars(review) | {
+        "held_for": held_for,
+        "reward": review.outcome.get("reward"),
+        "quantity": review.outcome.get("quantity"),
+    }
+    hidden = {} if is_admin else dict.fromkeys(HIDDEN_FROM_ANALYSTS)
+    return ReviewResponse.model_validate(fields | hidden).model_dump(mode="json")
+
+
+def _position(cursor: str) -> ScanPosition:
+    at, scan_id = decode_cursor(cursor, 2)
+    try:
+        scan_time = datetime.fromisoformat(at)
+        if scan_time.tzinfo is None:
+            raise InvalidCursor
+        return ScanPosition(scan_time, UUID(scan_id))
+    except ValueError:
+        raise InvalidCursor from None
