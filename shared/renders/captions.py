@@ -5,20 +5,24 @@ text, which is ASCII.
 """
 
 import unicodedata
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from shared.renders.label_templates import Caption
 
 SIZES = (10.0, 8.0, 7.0, 6.0, 5.0)
 """In points. The largest that fits is used. Text below five points is illegible."""
 
+MAX_LENGTH = 1_200
+"""In characters: what the label with the most room, of letter-2x5, holds at five points."""
+
 LEADING = 1.2
 ELLIPSIS = "\u2026"
 RIGHT_TO_LEFT = ("R", "AL", "AN")
 
-Measure = Callable[[str, float], float]
-"""Return the width of a text at a size, both in points."""
+Measure = Callable[[str], float]
+"""Return the width of a character, as a multiple of the size of the text."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +34,13 @@ class FittedText:
 
 
 def caption_text(kind: Caption | None, code: str, description: str, glyphs: Container[int]) -> str:
-    """Return the caption on one line; empty without a caption. `glyphs` are the characters of the font."""
+    """Return the caption on one line, at most MAX_LENGTH characters; empty without a caption. `glyphs` are the
+    characters of the font."""
     if kind in (None, "none"):
         return ""
     text = " ".join("".join(c if c.isprintable() else " " for c in description).split())
+    if len(text) > MAX_LENGTH:
+        text = text[: MAX_LENGTH - 1].rstrip() + ELLIPSIS
     if kind == "code" or not text or not is_supported(text, glyphs):
         return code
     return text
@@ -45,37 +52,37 @@ def is_supported(text: str, glyphs: Container[int]) -> bool:
 
 
 def fit(text: str, width: float, height: float, measure: Measure) -> FittedText:
-    """Fit the text into a box of this many points.
+    """Fit the text into a box of this many points, in linear time.
 
     It is whole at the largest size that fits, or truncated at the smallest size.
     """
+    # The width of a part is the difference of two ends, so no character is measured twice.
+    ends = [0.0, *accumulate(measure(c) for c in text)]
     for size in SIZES:
-        lines = _wrap(text, width, lambda part, size=size: measure(part, size))  # type: ignore[misc]
         max_lines = max(1, int(height / (size * LEADING)))
+        lines = _wrap(text, ends, width / size, max_lines + 1)
         if len(lines) <= max_lines:
-            return FittedText(size, tuple(lines))
-    *first, last = lines[:max_lines]
-    while last and measure(last + ELLIPSIS, size) > width:
-        last = last[:-1]
-    return FittedText(size, (*first, last.rstrip() + ELLIPSIS))
+            return FittedText(size, tuple(text[start:end] for start, end in lines))
+    start, end = lines[max_lines - 1]
+    room = width / size - measure(ELLIPSIS)
+    while end > start and ends[end] - ends[start] > room:
+        end -= 1
+    return FittedText(size, (*(text[a:b] for a, b in lines[: max_lines - 1]), text[start:end].rstrip() + ELLIPSIS))
 
 
-def _wrap(text: str, width: float, measure: Callable[[str], float]) -> list[str]:
-    """Break the text between words, and inside words that are wider than the box."""
-    lines: list[str] = []
-    line = ""
-    for word in text.split(" "):
-        longer = f"{line} {word}" if line else word
-        if measure(longer) <= width:
-            line = longer
+def _wrap(text: str, ends: Sequence[float], room: float, max_lines: int) -> list[tuple[int, int]]:
+    """Return start and end of up to `max_lines` lines: broken between words, and inside words that are wider than
+    `room`. `ends` are the distances from the start of the text to the start of each character, and to the end."""
+    lines: list[tuple[int, int]] = []
+    start = space = 0
+    for index, character in enumerate(text):
+        if character == " ":
+            space = index
             continue
-        if line:
-            lines.append(line)
-        line = word
-        while measure(line) > width and len(line) > 1:
-            cut = len(line) - 1
-            while cut > 1 and measure(line[:cut]) > width:
-                cut -= 1
-            lines.append(line[:cut])
-            line = line[cut:]
-    return [*lines, line] if line else lines
+        while ends[index + 1] - ends[start] > room and index > start:
+            end, following = (space, space + 1) if space > start else (index, index)
+            lines.append((start, end))
+            if len(lines) == max_lines:
+                return lines
+            start = following
+    return [*lines, (start, len(text))]

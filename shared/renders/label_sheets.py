@@ -28,6 +28,7 @@ from shared.images.symbol import Modules, encode
 from shared.images.vector import pdf_color, pdf_modules
 from shared.infra.storage.base import Writer
 from shared.renders import captions
+from shared.renders.captions import FittedText
 from shared.renders.chunk_codes import ChunkCode, LogoCache
 from shared.renders.label_templates import TEMPLATES, LabelTemplate
 from shared.renders.rules import Render, RenderOptions
@@ -70,7 +71,7 @@ class Label:
     logo: bytes | None
     corner: tuple[float, float]
     side: float
-    caption: str
+    caption: FittedText | None
 
     @property
     def module(self) -> float:
@@ -142,7 +143,14 @@ def layout_label(
     caption = captions.caption_text(options.caption, code.text, code.description, glyphs())
     left, top = template.corner(index)
     across = PADDING if caption else (width - side) / 2
-    return Label(spec, dark, box, logo, (left + across, top + (height - side) / 2), side, caption)
+    fitted = fit_caption(caption, template, side) if caption else None
+    return Label(spec, dark, box, logo, (left + across, top + (height - side) / 2), side, fitted)
+
+
+def fit_caption(caption: str, template: LabelTemplate, side: float) -> FittedText:
+    """Fit the caption into the space to the right of a symbol of this width in millimeters."""
+    width, height = template.label[0] - side - 2.5 * PADDING, template.label[1] - 2 * PADDING
+    return captions.fit(caption, width * MM, height * MM, lambda c: pdfmetrics.stringWidth(c, FONT, 1))
 
 
 def render_pages(template: LabelTemplate, count: int, labels: dict[int, Label]) -> bytes:
@@ -213,23 +221,19 @@ def _render_label(canvas: Canvas, template: LabelTemplate, index: int, label: La
         width, height = (length * longest for length in image.getSize())
         middle = x + side / 2, y - side / 2
         canvas.drawImage(image, middle[0] - width / 2, middle[1] - height / 2, width, height, mask="auto")
-    if label.caption:
-        _render_caption(canvas, template, index, label)
+    if label.caption is not None:
+        _render_caption(canvas, template, index, label, label.caption)
 
 
-def _render_caption(canvas: Canvas, template: LabelTemplate, index: int, label: Label) -> None:
+def _render_caption(canvas: Canvas, template: LabelTemplate, index: int, label: Label, caption: FittedText) -> None:
     """Write the caption to the right of the symbol, vertically centered."""
     left = label.corner[0] + label.side + PADDING / 2
-    corner = template.corner(index)
-    width = (corner[0] + template.label[0] - PADDING - left) * MM
-    height = (template.label[1] - 2 * PADDING) * MM
-    fitted = captions.fit(label.caption, width, height, lambda text, size: pdfmetrics.stringWidth(text, FONT, size))
-    leading = fitted.size * captions.LEADING
-    middle = (template.page[1] - corner[1] - template.label[1] / 2) * MM
-    text = canvas.beginText(left * MM, middle + (len(fitted.lines) / 2 - 0.8) * leading)
-    text.setFont(FONT, fitted.size, leading)
+    leading = caption.size * captions.LEADING
+    middle = (template.page[1] - template.corner(index)[1] - template.label[1] / 2) * MM
+    text = canvas.beginText(left * MM, middle + (len(caption.lines) / 2 - 0.8) * leading)
+    text.setFont(FONT, caption.size, leading)
     text.setFillGray(0)
-    for line in fitted.lines:
+    for line in caption.lines:
         text.textLine(line)
     canvas.drawText(text)
 

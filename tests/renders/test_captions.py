@@ -11,9 +11,9 @@ from shared.renders.label_templates import Caption
 LATIN = frozenset(range(32, 0x250)) | {ord(ELLIPSIS)}
 
 
-def mono(text: str, size: float) -> float:
+def mono(text: str) -> float:
     """Measure a font in which every character is half as wide as high."""
-    return len(text) * size / 2
+    return len(text) / 2
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,11 @@ def test_caption_text(kind: Caption | None, description: str, expected: str) -> 
     assert caption_text(kind, "spy123", description, LATIN) == expected
 
 
+def test_a_long_caption_is_shortened_before_it_is_fitted() -> None:
+    text = caption_text("description", "spy123", "x" * (captions.MAX_LENGTH + 1), LATIN)
+    assert text == "x" * (captions.MAX_LENGTH - 1) + ELLIPSIS
+
+
 def test_right_to_left_text_is_not_supported() -> None:
     assert not captions.is_supported("שלום", frozenset(map(ord, "שלום")))
 
@@ -49,12 +54,27 @@ def test_right_to_left_text_is_not_supported() -> None:
         ("Dam square", 24, 20, 8, ("Dam", "square")),
         ("abcdefghij", 25, 100, 10, ("abcde", "fghij")),
         ("a b c d e f g h i j", 5, 6, 5, ("a…",)),
+        ("ab cdefghijkl m", 20, 60, 10, ("ab", "cdef", "ghij", "kl m")),
+        ("abcde abcde", 25, 24, 10, ("abcde", "abcde")),
     ],
 )
 def test_fit(text: str, width: float, height: float, size: float, lines: tuple[str, ...]) -> None:
     fitted = fit(text, width, height, mono)
     assert fitted.lines == lines
     assert fitted.size <= size
+
+
+@pytest.mark.parametrize("text", ["W" * 2_000, "i" * 2_000, "word " * 400], ids=["wide", "narrow", "words"])
+def test_no_character_is_measured_twice(text: str) -> None:
+    measured: list[str] = []
+
+    def measure(character: str) -> float:
+        measured.append(character)
+        return mono(character)
+
+    fit(text, 90, 90, measure)
+
+    assert "".join(measured).removesuffix(ELLIPSIS) == text
 
 
 LETTERS = st.text(st.characters(codec="latin-1", categories=["L", "N", "Zs"]), min_size=1, max_size=200)
@@ -64,7 +84,7 @@ LETTERS = st.text(st.characters(codec="latin-1", categories=["L", "N", "Zs"]), m
 def test_a_caption_fits_its_box(text: str, width: int, height: int) -> None:
     text = " ".join(text.split()) or "x"
     fitted = fit(text, width, height, mono)
-    assert all(mono(line, fitted.size) <= width for line in fitted.lines)
+    assert all(mono(line) * fitted.size <= width for line in fitted.lines)
     assert len(fitted.lines) == 1 or len(fitted.lines) * fitted.size * captions.LEADING <= height
     whole = "".join(fitted.lines).replace(" ", "")
     assert whole == text.replace(" ", "") or whole.endswith(ELLIPSIS)

@@ -1,8 +1,11 @@
 """Attacks with files: archive names that leave the archive, and small images and texts that cost much to process."""
 
+import sys
 import zipfile
+from collections.abc import Sequence
 from functools import cache
 from io import BytesIO
+from typing import Any
 from unittest.mock import patch
 from uuid import UUID
 
@@ -11,6 +14,7 @@ from PIL import Image, ImageFile
 from shared.accounts import rules as accounts
 from shared.codes.schemas import CodeBody
 from shared.images import logos
+from shared.renders import captions
 from tests.images.test_logos import bomb
 from tests.renders import factories
 from tests.security import regexes
@@ -61,6 +65,50 @@ def many_pixels_decoded(scene: Scene) -> bool:
     return (30_000, 30_000) in begun
 
 
+MAX_STEPS = 100_000
+"""In lines of Python: many times what it takes to fit 1,200 letters at five sizes."""
+
+
+class TooManySteps(Exception):
+    """The attack succeeded: the work does not end soon."""
+
+
+def caption_without_a_space(_scene: Scene) -> bool:
+    """Return True if wrapping takes more than MAX_STEPS. Unlike a duration, they are the same on every machine."""
+    steps = 0
+
+    def count(*_: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps > MAX_STEPS:
+            raise TooManySteps
+        return count
+
+    text = captions.caption_text("description", "spy123", "W" * 2_000, frozenset(range(0x2100)))
+    tracer = sys.gettrace()
+    sys.settrace(count)
+    try:
+        captions.fit(text, 95, 96, lambda c: 0.99)
+    except TooManySteps:
+        return True
+    finally:
+        sys.settrace(tracer)
+    return False
+
+
+def wrap_by_trying_each_cut(text: str, ends: Sequence[float], room: float, _: int) -> list[tuple[int, int]]:
+    """Wrap as a first draft would: remove letters from the end until the rest fits."""
+    lines: list[tuple[int, int]] = []
+    start = 0
+    while start < len(text):
+        end = len(text)
+        while ends[end] - ends[start] > room and end > start + 1:
+            end -= 1
+        lines.append((start, end))
+        start = end
+    return lines
+
+
 ATTACKS = [
     Attack(
         "names that escape a ZIP",
@@ -71,6 +119,11 @@ ATTACKS = [
         "a PNG of 30,000 x 30,000 pixels as logo",
         many_pixels_decoded,
         all_of(replaced(logos, "MAX_PIXELS", 10**12), replaced(Image, "MAX_IMAGE_PIXELS", None)),
+    ),
+    Attack(
+        "a caption of 2,000 letters without a space",
+        caption_without_a_space,
+        replaced(captions, "_wrap", wrap_by_trying_each_cut),
     ),
     Attack("100 kB of regex bait", regexes.bait_taken, replaced(accounts, "EMAIL", r"^([a-z0-9]+\.?)+@example$")),
 ]

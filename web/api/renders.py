@@ -59,7 +59,9 @@ class LabelBody(Body):
     """The template of a label sheet (paper, columns, rows), and the caption beside each code."""
 
     template: Template = Field("a4-3x8", description=", ".join(f"{n}: {t.sold_as}" for n, t in TEMPLATES.items()))
-    caption: Caption = "code"
+    caption: Caption = Field(
+        "code", description="Shortened to what the label holds at five points, and to 1,200 characters at most"
+    )
 
 
 class RenderBody(Body):
