@@ -1,14 +1,12 @@
 """Configuration of gunicorn: its gevent worker, and an orderly stop.
 
 The master process loads this file before it forks, and the worker patches the standard library after that. So this
-file imports neither gevent nor what must be patched.
+file imports nothing that must be patched.
 """
 
 import gc
 import resource
-import signal
 import socket
-from types import FrameType
 
 from shared.settings import settings as read_settings
 
@@ -17,12 +15,12 @@ UNREAD_TIMEOUT_SECONDS = 30
 """How long a client may acknowledge nothing of what was sent to it."""
 
 bind = f"{_settings.host}:{_settings.port}"
-worker_class = "gevent"
+worker_class = "web.gunicorn_worker.Worker"
 worker_connections = _settings.max_websockets + 2_000
 timeout = 30
 graceful_timeout = 8
-# Also the deadline for the head of a request. Load balancers close idle connections after 60 to 90 seconds, and must do
-# so first: otherwise they send a request on a connection that is just being closed.
+# Load balancers close idle connections after 60 to 90 seconds, and must do so first: otherwise they send a request on a
+# connection that is just being closed.
 keepalive = 95
 limit_request_line = 8190  # a signed link or a cursor is far shorter
 limit_request_fields = 100
@@ -48,42 +46,19 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
-    """On SIGTERM, close idle connections, WebSockets and verdict waiters before gunicorn waits for its requests.
+    """Wrap the application in deadlines and the queue of password hashing.
 
     Imported modules are frozen: garbage collection would take a tenth of a second to scan them each time.
     """
-    import gevent
+    from web.middleware import PasswordQueue, RequestDeadline
 
-    from web.middleware import IdleConnections, PasswordQueue, RequestDeadline
-    from web.realtime import fanout
-
-    app = worker.wsgi
-    idle = IdleConnections(worker.cfg.keepalive)
-    worker.timeout_ctx = idle.wait
     worker.wsgi = RequestDeadline(
-        PasswordQueue(app, _settings.password_hash_concurrency),
+        PasswordQueue(worker.wsgi, _settings.password_hash_concurrency),
         _settings.request_read_timeout_seconds,
         _settings.request_min_bytes_per_second,
     )
-
     gc.collect()
     gc.freeze()
-
-    gunicorn_handler = signal.getsignal(signal.SIGTERM)
-
-    def close() -> None:
-        running = getattr(app, "extensions", {}).get(fanout.EXTENSION)
-        if running is not None:
-            running.close()
-        idle.close()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if callable(gunicorn_handler):
-            gunicorn_handler(number, frame)
-        # The event loop may run this handler, and the loop itself cannot wait for a lock.
-        gevent.spawn(close)
-
-    signal.signal(signal.SIGTERM, stop)
 
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]

@@ -24,37 +24,6 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 PIECE_BYTES = 8_192
 
 
-class IdleConnections:
-    """The connections that wait for the head of a request, each for at most `seconds`."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._waiting: dict[gevent.Greenlet, gevent.Timeout] = {}
-
-    def wait(self) -> "IdleConnections":
-        """Return the context in which gunicorn waits. It ends without an error at the deadline or by `close`."""
-        return self
-
-    def __enter__(self) -> None:
-        self._waiting[gevent.getcurrent()] = gevent.Timeout.start_new(self._seconds, False)
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> bool:
-        timeout = self._waiting.pop(gevent.getcurrent())
-        timeout.close()
-        return error is timeout
-
-    def close(self) -> None:
-        """Close these connections, because the process is stopping."""
-        loop = gevent.get_hub().loop
-        for greenlet, timeout in list(self._waiting.items()):
-            loop.run_callback(self._end, greenlet, timeout)
-
-    def _end(self, greenlet: gevent.Greenlet, timeout: gevent.Timeout) -> None:
-        # A request may have arrived since the call of `close`.
-        if self._waiting.get(greenlet) is timeout:
-            greenlet.throw(timeout)
-
-
 class TimedBody(RawIOBase):
     """A request body that raises TimeoutError at a deadline. Its connection is then closed after the response.
 

@@ -1,4 +1,4 @@
-"""Deadlines of requests, idle connections, and the queue of requests that hash a password, on gevent's event loop."""
+"""Deadlines of request bodies, and the queue of requests that hash a password, on gevent's event loop."""
 
 import socket
 from collections.abc import Iterable, Iterator
@@ -12,7 +12,7 @@ from gevent.event import Event
 
 from web import middleware
 from web.http.request_context import MAX_BODY_BYTES, SERIALIZED_ROUTES
-from web.middleware import IdleConnections, PasswordQueue, TimedBody
+from web.middleware import PasswordQueue, TimedBody
 
 WAIT_SECONDS = 20.0
 
@@ -73,50 +73,6 @@ def test_body_that_ends_early_is_an_error(connection: socket.socket) -> None:
     environ = {"wsgi.input": BytesIO(b"half"), "gunicorn.socket": connection, "CONTENT_LENGTH": "8"}
     with pytest.raises(ConnectionError):
         pieces(TimedBody(environ, 30, 1_000))
-
-
-@pytest.mark.parametrize("seconds", [0.01, WAIT_SECONDS])
-def test_idle_connection_ends_at_its_deadline_or_when_the_process_stops(seconds: float) -> None:
-    idle = IdleConnections(seconds)
-    is_waiting = Event()
-
-    def wait_for_request() -> str:
-        with idle.wait():
-            is_waiting.set()
-            gevent.sleep(2 * WAIT_SECONDS)
-            return "request"
-        return "no request"
-
-    connection = gevent.spawn(wait_for_request)
-    assert is_waiting.wait(WAIT_SECONDS)
-    if seconds == WAIT_SECONDS:
-        idle.close()
-
-    assert connection.get(timeout=WAIT_SECONDS) == "no request"
-
-
-def test_request_that_arrives_while_the_process_stops_is_served() -> None:
-    idle = IdleConnections(WAIT_SECONDS)
-    is_waiting, arrives = Event(), Event()
-
-    def wait_for_request() -> str:
-        with idle.wait():
-            is_waiting.set()
-            arrives.wait()
-        gevent.sleep(0.01)
-        return "response"
-
-    connection = gevent.spawn(wait_for_request)
-    assert is_waiting.wait(WAIT_SECONDS)
-    arrives.set()
-    idle.close()
-
-    assert connection.get(timeout=WAIT_SECONDS) == "response"
-
-
-def test_other_timeouts_end_the_request_that_they_belong_to() -> None:
-    with pytest.raises(gevent.Timeout), IdleConnections(WAIT_SECONDS).wait(), gevent.Timeout(0.01):
-        gevent.sleep(WAIT_SECONDS)
 
 
 class Gate:

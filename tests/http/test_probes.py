@@ -167,7 +167,7 @@ def test_draining_process_accepts_nothing_but_is_alive(app: Flask, monkeypatch: 
 
     response = app.test_client().get("/healthz?accepting")
 
-    assert (response.status_code, response.get_json()["detail"]) == (503, "draining")
+    assert (response.status_code, response.get_json()["code"]) == (503, "draining")
     assert app.test_client().get("/healthz").status_code == 200
 
 

@@ -14,7 +14,7 @@ MODULES = [
     for path in sorted((ROOT / package).rglob("*.py"))
     if path.name not in ("__init__.py", "gunicorn_conf.py")
 ]
-READS_SETTINGS = {"web/app.py", "web/gunicorn_conf.py"}
+READS_SETTINGS = {"web/app.py", "web/gunicorn_conf.py", "web/gunicorn_worker.py"}
 
 IMPORT_ALL = """
 import importlib, os, sys, threading

@@ -20,10 +20,10 @@ HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Start a web process that allows a head 2 seconds and a body 1.5, and more for a long one. Return its port."""
+    """Start a web process that allows a head and a body 1.5 seconds, and more for a long body. Return its port."""
     log = tmp_path_factory.mktemp("edges") / "web.log"
     patience = {"REQUEST_READ_TIMEOUT_SECONDS": "1.5", "REQUEST_MIN_BYTES_PER_SECOND": "1000000"}
-    with serving(log, **patience, GUNICORN_CMD_ARGS="--keep-alive=2") as port:
+    with serving(log, **patience) as port:
         yield port
 
 
