@@ -16,7 +16,7 @@ from shared.audit.store import Actor
 from shared.generated_codes import store as generated_codes
 from shared.infra import event_log, idempotency
 from shared.infra.db import Conn
-from shared.organizations import store as organizations
+from shared.organizations import members
 from shared.renders import store as renders
 from shared.scans import store as scans
 
@@ -34,7 +34,7 @@ def erase(conn: Conn, player_id: UUID) -> None:
     # Locks the player, then organizations by id, then scans, skipping locked ones: settling locks scans before the
     # player, so waiting for a scan here would be a deadlock.
     actor = Actor("player", player_id)
-    for org_id in organizations.erase_player(conn, player_id):
+    for org_id in members.erase_player(conn, player_id):
         audit.record(conn, actor, "member.removed", org_id=org_id, object_id=player_id)
     account = store.get_account(conn, player_id)
     if account is not None:

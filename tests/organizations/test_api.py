@@ -6,7 +6,7 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from shared.organizations import store
+from shared.organizations import members
 from tests.support.callers import SignedInPlayer, Staff, add_member, sign_in
 
 URL = "/api/organizations"
@@ -90,9 +90,9 @@ def test_a_slug_of_another_organization_is_409(client: Any, ada: SignedInPlayer)
 
 
 def test_an_owner_adds_a_member_by_username(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
-    members = f"{staff.path}/members"
+    path = f"{staff.path}/members"
 
-    response = client.post(members, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)
+    response = client.post(path, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)
 
     assert response.status_code == 201
     assert response.json | {"created_at": ""} == {
@@ -102,10 +102,10 @@ def test_an_owner_adds_a_member_by_username(client: Any, conn: Conn, staff: Staf
         "created_at": "",
     }
     assert client.get(staff.codes, headers=ada.headers).status_code == 200
-    second = client.post(members, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
+    second = client.post(path, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
     assert second.status_code == 409
-    assert store.get_role(conn, staff.org_id, ada.id) == "analyst"
-    unknown = client.post(members, json={"username": "unknown", "role": "member"}, headers=staff.owner.headers)
+    assert members.get_role(conn, staff.org_id, ada.id) == "analyst"
+    unknown = client.post(path, json={"username": "unknown", "role": "member"}, headers=staff.owner.headers)
     assert unknown.status_code == 422
     assert unknown.json["errors"][0]["loc"] == "body.username"
 
@@ -138,4 +138,4 @@ def test_members_can_leave_but_not_remove_others(client: Any, conn: Conn, staff:
         removal = client.delete(f"{staff.path}/members/{staff.owner.id}", headers=member.headers)
         assert removal.status_code == 403
         assert client.delete(f"{staff.path}/members/{member.id}", headers=member.headers).status_code == 204
-        assert store.get_role(conn, staff.org_id, member.id) is None
+        assert members.get_role(conn, staff.org_id, member.id) is None

@@ -12,7 +12,7 @@ from shared.accounts import erasure
 from shared.accounts import store as accounts
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.organizations import store
+from shared.organizations import members as store
 from tests.support.callers import SignedInPlayer, Staff, add_member, sign_in
 from tests.support.concurrency import Rendezvous, run_concurrently, wait_until_blocked
 from tests.support.factories import make_player

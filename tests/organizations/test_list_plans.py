@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+import shared.organizations.members
 import shared.organizations.store
 import shared.renders.store
 from shared.audit.store import SELECT_ENTRIES
@@ -62,7 +63,7 @@ LISTINGS = {
     "export": Listing("qr_codes", INSERT_CODES, SELECT_RANGE, "qr_codes_org"),
     "newest code": Listing("qr_codes", INSERT_CODES, SELECT_MAX_ID, "qr_codes_org", rows=1),
     "API keys": Listing("api_keys", INSERT_KEYS, api_keys.SELECT_PAGE, "api_keys_org"),
-    "members": Listing("memberships", INSERT_MEMBERS, shared.organizations.store.SELECT_MEMBERS, "memberships_pkey"),
+    "members": Listing("memberships", INSERT_MEMBERS, shared.organizations.members.SELECT_MEMBERS, "memberships_pkey"),
     # Never prepared, so never planned for any value.
     "audit log": Listing("audit_log", INSERT_ENTRIES, SELECT_ENTRIES, "audit_log_org", modes=("force_custom_plan",)),
 }

@@ -96,7 +96,7 @@ ATTACKS = [
     Attack(
         "API key on a route for people",
         asking("/members", of=theirs),
-        requiring("organizations.list_members", Requirement("role", "member", scope="codes:read")),
+        requiring("members.list_members", Requirement("role", "member", scope="codes:read")),
     ),
     Attack("revoked API key", revoked, without_condition(api_keys.authenticate, "revoked_at IS NULL")),
     Attack("expired API key", expired, without_condition(api_keys.authenticate, "expires_at > now()")),

@@ -4,8 +4,9 @@ from typing import Any
 from uuid import UUID
 
 from shared.infra.db import Conn
+from shared.organizations import members
 from shared.organizations import store as organizations
-from shared.organizations.store import lock_owners
+from shared.organizations.members import lock_owners
 from tests.security.attack import Attack, Attempt, Scene, all_of, replaced, taking_any_field
 from web.api.accounts import RegisterBody
 from web.api.codes import CodePatchBody
@@ -39,7 +40,7 @@ def own_role(scene: Scene) -> bool:
     """A member who makes themselves an owner."""
     member = scene.victim.member
     scene.ask("PATCH", f"{scene.victim.path}/members/{member.id}", member, {"role": "owner"})
-    return organizations.get_role(scene.conn, scene.victim.org_id, member.id) == "owner"
+    return members.get_role(scene.conn, scene.victim.org_id, member.id) == "owner"
 
 
 def lock_owners_and_caller(conn: Conn, org_id: UUID) -> set[UUID]:
@@ -62,7 +63,7 @@ ATTACKS = [
         own_role,
         all_of(
             replaced(auth, "includes_role", lambda *_: True),
-            replaced(organizations, "lock_owners", lock_owners_and_caller),
+            replaced(members, "lock_owners", lock_owners_and_caller),
         ),
     ),
     Attack(

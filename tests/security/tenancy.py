@@ -12,8 +12,7 @@ from shared.encounters import store as encounters
 from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra import idempotency
-from shared.organizations import api_keys
-from shared.organizations import store as organizations
+from shared.organizations import api_keys, members
 from shared.renders import store as renders
 from shared.reviews import store as reviews
 from tests.renders import factories
@@ -67,7 +66,7 @@ def their_member_goes(scene: Scene) -> bool:
     """The owner of one organization removes a member of another."""
     member = scene.victim.member.id
     scene.ask("DELETE", f"{scene.attacker.path}/members/{member}", scene.attacker.owner)
-    return organizations.get_role(scene.conn, scene.victim.org_id, member) is None
+    return members.get_role(scene.conn, scene.victim.org_id, member) is None
 
 
 def a_stranger_reads(scene: Scene) -> bool:
@@ -171,7 +170,7 @@ ATTACKS = [
     Attack(
         "another organization's member removed",
         their_member_goes,
-        all_of(without_org(organizations.find_member), without_org(organizations.remove_member)),
+        all_of(without_org(members.find_member), without_org(members.remove_member)),
     ),
     Attack(
         "another organization's API key, revoked",

@@ -11,8 +11,7 @@ from flask import Flask
 
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.organizations import api_keys
-from shared.organizations import store as organizations
+from shared.organizations import api_keys, members
 from shared.organizations.api_keys import SCOPES, ApiKey
 from shared.organizations.rules import ROLES, includes_role
 from tests.security.role_fixtures import BODIES, NOTHING, World
@@ -209,7 +208,7 @@ def test_route_lets_exactly_the_permitted_callers_pass(app: Flask, name: str) ->
             {"member", "analyst", "a stranger", "another organization's owner"},
         ),
         (api_keys, "authenticate", lambda conn, _text: ANY_KEY, {"a revoked key", "an expired key"}),
-        (organizations, "get_session_and_role", lambda *_: (True, "owner"), {"a revoked session"}),
+        (members, "get_session_and_role", lambda *_: (True, "owner"), {"a revoked session"}),
         (codes, "record", lambda *_, **__: None, {"admin", "owner", "a key with the scope"}),
     ],
 )

@@ -8,7 +8,7 @@ from redis import Redis
 
 from shared.accounts import passwords, sessions
 from shared.errors import Unauthenticated
-from shared.organizations import store as organizations
+from shared.organizations import members
 from tests.accounts.forged_tokens import changed, claims_of, signed, unsigned
 from tests.conftest import PASSWORD
 from tests.security import anonymous_limits
@@ -95,7 +95,7 @@ ANY_TYPE = replaced(credentials, "_verified", lambda token, _key: claims_of(toke
 LASTING = replaced(credentials, "_has_expired", lambda _claims: False)
 NEVER_REVOKED = all_of(
     without_condition(sessions.is_session_active, "revoked_at IS NULL"),
-    without_condition(organizations.get_session_and_role, "revoked_at IS NULL"),
+    without_condition(members.get_session_and_role, "revoked_at IS NULL"),
 )
 
 ATTACKS = [

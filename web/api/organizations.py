@@ -1,4 +1,4 @@
-"""Organizations and their members over HTTP."""
+"""Organizations over HTTP."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Self
@@ -7,13 +7,12 @@ from uuid import UUID
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, model_validator
 
-from shared.errors import FieldError, Forbidden, Invalid, LastOwner, NotFound
+from shared.errors import Forbidden
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.pubsub_messages import publish_access_change
 from shared.organizations import store
-from shared.organizations.rules import SLUG, Role, has_owner_after, includes_role
-from shared.organizations.store import Member, Organization
+from shared.organizations.rules import SLUG, Role, includes_role
+from shared.organizations.store import Organization
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
 from web.http.audit_log import record, record_change
 from web.http.auth import current_player_id, requires_login, requires_role
@@ -29,7 +28,6 @@ from web.http.schemas import (
     ResponseModel,
     TextFormat,
     Timestamp,
-    Username,
     WholeNumber,
 )
 
@@ -39,10 +37,6 @@ WindowSeconds = Annotated[int, WholeNumber(1, MAX_WINDOW_SECONDS), Field(descrip
 Slug = Annotated[
     str, TextFormat(SLUG, "must be 1 to 64 lowercase letters and digits, with single hyphens between", max_length=64)
 ]
-
-
-class MemberPath(OrganizationPath):
-    player_id: Id
 
 
 class OrganizationBody(Body):
@@ -125,31 +119,6 @@ class OrganizationsResponse(ResponseModel):
     next_cursor: str | None
 
 
-class MemberBody(Body):
-    """The username of the new member, and their role."""
-
-    username: Username
-    role: Role
-
-
-class MemberPatchBody(Body):
-    role: Role
-
-
-class MemberResponse(ResponseModel):
-    """A member. `created_at` is when they joined."""
-
-    player_id: Id
-    username: str
-    role: Role
-    created_at: Timestamp
-
-
-class MembersResponse(ResponseModel):
-    items: list[MemberResponse]
-    next_cursor: str | None
-
-
 @api.post("", responses={201: OrganizationResponse, 409: None})
 @requires_login
 @idempotent
@@ -211,92 +180,12 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
         return _to_response(after)
 
 
-@api.get("/<org_id>/members", responses={200: MembersResponse})
-@requires_role("member")
-def list_members(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
-    """List members
-
-    Needs the role member. In the order in which the players registered.
-    """
-    after = decode_id(query.cursor)
-    with db.connection() as conn:
-        members = store.list_members(conn, path.org_id, limit=query.limit + 1, after=after)
-    page, next_cursor = paginate(members, query.limit, lambda member: (str(member.player_id),))
-    return {"items": [_to_member(member) for member in page], "next_cursor": next_cursor}
-
-
-@api.post("/<org_id>/members", responses={201: MemberResponse, 409: None})
-@requires_role("owner")
-@idempotent
-def add_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any], int]:
-    """Add a member
-
-    Needs the role owner. 409 if the player is already a member.
-    """
-    with transaction() as conn:
-        player_id = store.add_member(conn, path.org_id, body.username, body.role)
-        if player_id is None:
-            raise Invalid(FieldError("body.username", "no player has this username"))
-        record(conn, "member.added", org_id=path.org_id, object_id=player_id, new={"role": body.role})
-        return _to_member(_find_member(conn, path.org_id, player_id)), 201
-
-
-@api.patch("/<org_id>/members/<player_id>", responses={200: MemberResponse, 409: None})
-@requires_role("owner")
-def update_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
-    """Change a member's role
-
-    Needs the role owner. 409 for the last owner.
-    """
-    with db.transaction() as conn:
-        owners = store.lock_owners(conn, path.org_id)
-        # A concurrent request may have removed the caller since the role was checked.
-        if current_player_id() not in owners:
-            raise Forbidden
-        if not has_owner_after(owners, path.player_id, body.role):
-            raise LastOwner
-        old = {"role": _find_member(conn, path.org_id, path.player_id).role}
-        new = {"role": body.role}
-        store.set_role(conn, path.org_id, path.player_id, body.role)
-        record_change(conn, "member.changed", old, new, org_id=path.org_id, object_id=path.player_id)
-        response = _to_member(_find_member(conn, path.org_id, path.player_id))
-    publish_access_change(path.player_id)
-    return response
-
-
-@api.delete("/<org_id>/members/<player_id>", responses={204: None, 409: None})
-@requires_role("member")
-def remove_member(path: MemberPath) -> tuple[str, int]:
-    """Remove a member, or leave
-
-    Needs the role owner, except to leave. 409 for the last owner.
-    """
-    with db.transaction() as conn:
-        owners = store.lock_owners(conn, path.org_id)
-        if current_player_id() not in owners and path.player_id != current_player_id():
-            raise Forbidden
-        if not has_owner_after(owners, path.player_id, None):
-            raise LastOwner
-        old = {"role": _find_member(conn, path.org_id, path.player_id).role}
-        store.remove_member(conn, path.org_id, path.player_id)
-        record(conn, "member.removed", org_id=path.org_id, object_id=path.player_id, old=old)
-    publish_access_change(path.player_id)
-    return "", 204
-
-
 def _find(conn: Conn, org_id: UUID) -> Organization:
     """Return the organization. Raise Forbidden if the caller was removed since the role was checked."""
     organization = store.find(conn, org_id, current_player_id())
     if organization is None:
         raise Forbidden
     return organization
-
-
-def _find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member:
-    member = store.find_member(conn, org_id, player_id)
-    if member is None:
-        raise NotFound
-    return member
 
 
 def _active_rules(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
@@ -317,7 +206,3 @@ def _audit_fields(organization: Organization) -> dict[str, Any]:
 def _to_response(organization: Organization) -> dict[str, Any]:
     fair_play = (organization.fair_play or {}) if includes_role(organization.role, "admin") else None
     return OrganizationResponse.model_validate(vars(organization) | {"fair_play": fair_play}).model_dump(mode="json")
-
-
-def _to_member(member: Member) -> dict[str, Any]:
-    return MemberResponse.model_validate(member).model_dump(mode="json")

@@ -15,7 +15,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.infra.message_sender import background_sender
 from shared.messages import ScansPending
-from shared.organizations import store as organizations
+from shared.organizations import members
 from shared.organizations.rules import includes_role
 from shared.scans import store
 from shared.scans.rules import MESSAGES, Coordinates
@@ -299,7 +299,7 @@ def _may_read(conn: Conn, scan: StoredScan) -> bool:
         return scan.api_key_id == reader.key.id
     if scan.player_id == reader.player_id:
         return True
-    role = organizations.get_role(conn, scan.org_id, reader.id) if scan.org_id else None
+    role = members.get_role(conn, scan.org_id, reader.id) if scan.org_id else None
     return role is not None and includes_role(role, "analyst")
 
 

@@ -17,7 +17,7 @@ from shared.errors import Forbidden, NotFound, Unauthenticated
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.keys import key_for
-from shared.organizations import api_keys
+from shared.organizations import api_keys, members
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import Scope
 from shared.organizations.rules import Role, includes_role
@@ -195,7 +195,7 @@ def authorize_member(needed: Role) -> tuple[Caller, Role]:
     except ValueError:
         org_id = None
     with db.connection() as conn:
-        is_alive, role = organizations.get_session_and_role(conn, org_id, *caller.session)
+        is_alive, role = members.get_session_and_role(conn, org_id, *caller.session)
         if not is_alive:
             raise Unauthenticated
         return caller, _require_role(conn, path_ids()["org_id"], role, needed)
@@ -205,7 +205,7 @@ def authorize(player_id: UUID, org_id: UUID, needed: Role) -> Role:
     """Return the player's role in the organization. Raise NotFound if it does not exist, Forbidden if the role is less
     than `needed`."""
     with db.connection() as conn:
-        return _require_role(conn, org_id, organizations.get_role(conn, org_id, player_id), needed)
+        return _require_role(conn, org_id, members.get_role(conn, org_id, player_id), needed)
 
 
 def _require_role(conn: Conn, org_id: UUID, role: Role | None, needed: Role) -> Role:
