@@ -46,6 +46,12 @@ class Unavailable(DomainError):
     retry_after = 2  # seconds
 
 
+class LimitReached(DomainError):
+    """A limit of this caller is reached. Retry later."""
+
+    retry_after = 10  # seconds
+
+
 @dataclass(frozen=True)
 class FieldError:
     """A wrong field: `loc`, such as `body.latitude`, and a message that says what is allowed."""
@@ -143,6 +149,15 @@ class IdempotencyKeyReused(Invalid):
 
 class TooManyWebSockets(Unavailable):
     """This process has reached its limit of WebSockets. Retry shortly."""
+
+
+class TooManyWebSocketsOfClient(LimitReached):
+    """A player or an address has as many open WebSockets as `setting` allows."""
+
+    def __init__(self, setting: str, holder: str, count: int, limit: int) -> None:
+        super().__init__(
+            f"{count} of {limit} WebSockets of {holder} are open in this process ({setting}). Close one, then retry."
+        )
 
 
 class TooManyDownloads(Unavailable):

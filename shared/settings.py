@@ -145,6 +145,8 @@ class Settings(BaseSettings):
     external_auth_link_existing_players: bool = False
 
     max_websockets: int = Field(2_000, ge=0, le=20_000)
+    max_websockets_per_client: int = Field(8, ge=1, le=20_000)
+    max_websockets_per_address: int = Field(500, ge=1, le=20_000)
     database_pool_size: int = Field(12, ge=1, le=200)
     worker_threads: int = Field(4, ge=1, le=64)
     worker_processes: int = Field(1, ge=1, le=64)

@@ -102,7 +102,7 @@ def create_app() -> OpenAPI:
         app.register_api(part.api)
     file_responses.init_app(app, file_responses.MAX_DOWNLOADS)
     fanout.init_app(app, verdict_waiters.MAX_WAITERS)
-    websockets.init_app(app, settings.max_websockets)
+    websockets.init_app(app)
     health.init_app(app)
     metrics.init_app(app)
     docs.init_app(app)

@@ -1,6 +1,8 @@
 """Sockets end to end: trigger, event log, relay, Redis pub/sub, fan-out, client."""
 
+import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
@@ -23,6 +25,7 @@ from tests.support.factories import make_code, make_org, submit_scan
 from tests.support.polling import eventually
 from web.realtime import event_stream, websocket_io, websockets
 from web.realtime import fanout as fanouts
+from web.realtime.websocket_slots import WebSocketSlots
 from workers.scans import judge_pending
 
 
@@ -284,12 +287,34 @@ def test_socket_of_an_allowed_origin_opens(
     assert connect(player, origin="https://game.example").hears_nothing()
 
 
-def test_socket_above_the_limit_is_503_and_http_still_works(
-    connect: Connect, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("limit", "status", "detail"),
+    [
+        ("max_websockets_per_client", 429, "2 of 2 WebSockets of your player are open in this process"),
+        ("max_websockets_per_address", 429, "2 of 2 WebSockets of your address are open in this process"),
+        ("max_websockets", 503, "This process has reached its limit of WebSockets"),
+    ],
+    ids=["player", "address", "process"],
+)
+def test_socket_above_a_limit_is_refused_and_http_still_works(
+    connect: Connect,
+    client: Any,
+    player: Player,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    status: int,
+    detail: str,
 ) -> None:
-    monkeypatch.setitem(client.application.extensions, websockets.SLOTS, threading.BoundedSemaphore(2))
+    change_settings(client.application, monkeypatch, **{limit: 2})
+    monkeypatch.setitem(client.application.extensions, websockets.SLOTS, WebSocketSlots())
     open_ones = [connect(player), connect(player)]
-    assert refused(connect, player) == 503
+    with pytest.raises(websocket.WebSocketBadStatusException) as refusal:
+        connect(player)
+    assert refusal.value.status_code == status
+    assert refusal.value.resp_body
+    assert refusal.value.resp_headers
+    assert json.loads(refusal.value.resp_body)["detail"].startswith(detail)
+    assert int(refusal.value.resp_headers["retry-after"]) > 0
     assert client.get("/healthz").status_code == 200
     open_ones[0].ws.close()
 
@@ -301,6 +326,17 @@ def test_socket_above_the_limit_is_503_and_http_still_works(
         return True
 
     eventually(opens)  # the slot is free once the server has noticed
+
+
+def test_limit_of_one_player_leaves_sockets_to_others(
+    connect: Connect, app: Flask, register: Callable[[], Player], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_settings(app, monkeypatch, max_websockets_per_client=1)
+    monkeypatch.setitem(app.extensions, websockets.SLOTS, WebSocketSlots())
+    ada, grace = register(), register()
+    connect(ada)
+    assert refused(connect, ada) == 429
+    assert connect(grace).hears_nothing()
 
 
 def test_message_over_the_limit_closes_the_socket(connect: Connect, player: Player) -> None:

@@ -1,6 +1,6 @@
 """Attacks on live events: sockets of others, pages that open them for their visitors, frames that fill a memory."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest.mock import patch
 
@@ -10,7 +10,9 @@ from tests.security.attack import Attack, Attempt, Scene, replaced
 from tests.support.callers import SignedInPlayer
 from tests.support.threaded_server import PATIENCE, serving
 from web.http.credentials import Caller
+from web.http.settings import EXTENSION
 from web.realtime import websockets
+from web.realtime.websocket_slots import WebSocketSlots
 
 PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE
 
@@ -93,7 +95,32 @@ def any_caller(scene: Scene) -> AbstractContextManager[object]:
     return patch.object(websockets, "_authenticate", lambda: Caller(owner.id, owner.session_id))
 
 
+def all_sockets_of_a_process(scene: Scene) -> bool:
+    """Return True if one player holds every socket of a process, so another player is refused."""
+    with ExitStack() as held, serving(scene.app) as address:
+        held.enter_context(with_settings(scene, max_websockets=10))
+        held.enter_context(patch.dict(scene.app.extensions, {websockets.SLOTS: WebSocketSlots()}))
+        mallory, ada = scene.attacker.owner, scene.victim.owner
+        for _ in range(10):
+            if socket := connect(address, f"/ws/{mallory.id}", mallory):
+                held.callback(socket.close)
+        socket = connect(address, f"/ws/{ada.id}", ada)
+        if socket:
+            held.callback(socket.close)
+        return socket is None
+
+
+def with_settings(scene: Scene, **values: int) -> AbstractContextManager[object]:
+    current = scene.app.extensions[EXTENSION]
+    return patch.dict(scene.app.extensions, {EXTENSION: current.model_copy(update=values)})
+
+
 ATTACKS = [
+    Attack(
+        "all sockets of a process",
+        all_sockets_of_a_process,
+        lambda scene: with_settings(scene, max_websockets_per_client=1_000),
+    ),
     Attack("foreign Origin on a socket", anothers_page, replaced(websockets, "_check_origin", lambda: None)),
     Attack(
         "another player's socket",

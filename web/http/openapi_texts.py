@@ -76,7 +76,7 @@ STATUS_DESCRIPTIONS = {
     "415": "The body has a wrong content type",
     "416": "The file has no such range. Content-Range has its size.",
     "422": "Malformed. `errors` names each wrong field.",
-    "429": "Rate limit exceeded. Retry after the seconds in Retry-After.",
+    "429": "A rate limit or a limit of open sockets is reached. Retry after the seconds in Retry-After.",
     "503": "A store is unavailable, or this process is full. Retry after the seconds in Retry-After.",
 }
 DETAILS = {
@@ -111,8 +111,8 @@ WEBSOCKETS = {
 SOCKET_DESCRIPTION = (
     " A WebSocket that sends one JSON object per message, in the order of commits. Pass the `id` of the last message "
     "as `since` to resume without a gap. Browsers authenticate with a `ticket` from POST /ws/ticket, other clients "
-    "with an Authorization header. Refused before the upgrade with 401, 403 or 404, and with 503 above the limit of "
-    "the process."
+    "with an Authorization header. Refused before the upgrade with 401, 403 or 404, with 429 above the limit of the "
+    "player (8 by default) or the address (500), and with 503 above the limit of the process."
 )
 KEY_EXAMPLE = "order-1042"
 RANDOM_UUID_EXAMPLE = "7c9e6679-7425-40de-944b-e07fc1f90ae7"

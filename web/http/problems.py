@@ -29,6 +29,7 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
     errors.Gone: HTTPStatus.GONE,
     errors.UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     errors.Invalid: HTTPStatus.UNPROCESSABLE_ENTITY,
+    errors.LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
     errors.Unavailable: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
@@ -102,7 +103,7 @@ def init_app(app: Flask) -> None:
         if isinstance(error, Invalid) and error.field_errors:
             return _invalid(error.field_errors)
         response = problem(status, str(error))
-        if isinstance(error, errors.Unavailable):
+        if isinstance(error, errors.Unavailable | errors.LimitReached):
             response.headers["Retry-After"] = str(error.retry_after)
         return response
 

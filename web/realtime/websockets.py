@@ -1,11 +1,10 @@
 """Live events over WebSockets: of a player, and of an organization for its staff.
 
-`open_subscription` decides before the upgrade: it checks credentials, origin, handshake and the socket limit, and
+`open_subscription` decides before the upgrade: it checks credentials, origin, handshake and the socket limits, and
 takes the snapshot from which events are sent. Then `stream` sends what the subscription receives.
 """
 
 import secrets
-import threading
 import time
 from dataclasses import dataclass
 from hashlib import sha256
@@ -35,11 +34,13 @@ from web.http.auth import (
     requires_websocket_access,
 )
 from web.http.credentials import Caller
+from web.http.rate_limits import normalize_address
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
 from web.http.settings import current_settings
 from web.realtime.event_stream import PING_SECONDS, stream
 from web.realtime.fanout import Subscription, current_fanout
+from web.realtime.websocket_slots import WebSocketSlots
 
 RECHECK_SECONDS = 1.0
 """The longest that a socket stays open after its session or role has ended, if Redis lost the message about it."""
@@ -98,10 +99,10 @@ def _stream(ws: Server) -> None:
     stream(ws, g.subscription, g.listener, current_fanout(), send_reset=g.pop("send_reset", False))
 
 
-def init_app(app: Flask, websocket_limit: int) -> None:
-    """Register the WebSocket routes. This process accepts up to `websocket_limit` sockets."""
+def init_app(app: Flask) -> None:
+    """Register the WebSocket routes."""
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": MAX_MESSAGE_BYTES}
-    app.extensions[SLOTS] = threading.Semaphore(websocket_limit)
+    app.extensions[SLOTS] = WebSocketSlots()
     app.url_map.converters["but_ticket"] = NotTicketConverter
     app.before_request(open_subscription)
     app.teardown_request(close_subscription)
@@ -122,10 +123,12 @@ def open_subscription() -> None:
     g.listener.check(ids.get("player_id"))
     _check_origin()
     _check_handshake()
-    fanout, slots = current_fanout(), _slots()
-    if fanout.is_closing or not slots.acquire(blocking=False):
+    fanout = current_fanout()
+    if fanout.is_closing:
         raise TooManyWebSockets
-    g.holds_slot = True
+    slots: WebSocketSlots = current_app.extensions[SLOTS]
+    address = normalize_address(request.remote_addr)
+    g.release_slot = slots.acquire(caller.session[0], address, current_settings())
     g.subscription = Subscription(
         "org" if "org_id" in ids else "player", ids.get("org_id") or caller.session[0], caller.session[0]
     )
@@ -138,13 +141,9 @@ def close_subscription(_error: BaseException | None) -> None:
     subscription = g.pop("subscription", None)
     if subscription is not None:
         current_fanout().remove(subscription)
-    if g.pop("holds_slot", False):
-        _slots().release()
-
-
-def _slots() -> threading.Semaphore:
-    slots: threading.Semaphore = current_app.extensions[SLOTS]
-    return slots
+    release_slot = g.pop("release_slot", None)
+    if release_slot is not None:
+        release_slot()
 
 
 @dataclass
