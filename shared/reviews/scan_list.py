@@ -110,30 +110,23 @@ def list_scans(
     code_ids = _find_code_ids(conn, org_id, conditions)
     if not verdicts or code_ids == []:
         return []
-    with conn.cursor(row_factory=class_row(Review)) as cursor:
-        return cursor.execute(
-            _statement(conditions, code_ids),
-            {
-                "org_id": org_id,
-                "statuses": [status for status, _ in verdicts],
-                "reasons": [reason or "" for _, reason in verdicts],
-                "code_ids": code_ids,
-                "player_id": conditions.player_id,
-                "since": conditions.since or "-infinity",
-                "limit": limit,
-                **_bound(conditions.until, before),
-            },
-            prepare=False,
-        ).fetchall()
-
-
-def _statement(conditions: ScanFilter, code_ids: list[UUID] | None) -> str:
-    if conditions.player_id is not None:
-        return PAGE_BY_PLAYER
     has_verdict = conditions.status is not None or conditions.reason is not None
-    if code_ids is None or has_verdict or len(code_ids) > MAX_CODES_READ_APART:
-        return PAGE_BY_VERDICT
-    return PAGE_BY_CODE
+    params = {
+        "org_id": org_id,
+        "statuses": [status for status, _ in verdicts],
+        "reasons": [reason or "" for _, reason in verdicts],
+        "code_ids": code_ids,
+        "player_id": conditions.player_id,
+        "since": conditions.since or "-infinity",
+        "limit": limit,
+        **_bound(conditions.until, before),
+    }
+    with conn.cursor(row_factory=class_row(Review)) as cursor:
+        if conditions.player_id is not None:
+            return cursor.execute(PAGE_BY_PLAYER, params, prepare=False).fetchall()
+        if code_ids is None or has_verdict or len(code_ids) > MAX_CODES_READ_APART:
+            return cursor.execute(PAGE_BY_VERDICT, params, prepare=False).fetchall()
+        return cursor.execute(PAGE_BY_CODE, params, prepare=False).fetchall()
 
 
 def _bound(until: datetime | None, before: ScanPosition | None) -> dict[str, object]:

@@ -104,7 +104,7 @@ PERMISSIONS: dict[str, Permission] = {
     f"GET {CODE}/stats": Permission("analyst", "analytics"),
     f"GET {CODE}/timeline": Permission("analyst", "analytics"),
     f"GET {CODE}/timeline.csv": Permission("analyst", "analytics"),
-    f"GET {ORG}/scans": Permission("admin"),
+    f"GET {ORG}/scans": Permission("analyst"),
     f"POST {ORG}/scans/{{scan_id}}/release": Permission("admin"),
     f"POST {ORG}/scans/{{scan_id}}/annul": Permission("admin"),
     f"GET {ORG}/scans/{{scan_id}}/explain": Permission("admin"),
