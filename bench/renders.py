@@ -40,7 +40,9 @@ PROCESSES = 2
 PUBLIC_URL = "https://waymark.example"
 SIZE, SCALE = 300, 8
 LIMIT_SECONDS = 600.0
-WORKER = ("dramatiq", "workers.main", "--processes", str(PROCESSES), "--threads", "4")  # as in the Procfile
+# As bulk in the Procfile.
+QUEUES = ("renders", "analytics", "maintenance")
+WORKER = ("dramatiq", "workers.main", "--processes", str(PROCESSES), "--threads", "8", "--queues", *QUEUES)
 
 
 def seed(conn: Conn) -> None:
@@ -144,7 +146,7 @@ def measure(where: Stack, scale: float) -> list[Figure]:
     few_images, many_images = scaled(FEW, scale, 100), scaled(MANY, scale, 1_000)
     os.environ["PUBLIC_URL"] = PUBLIC_URL
     settings.cache_clear()
-    with running(where.data, "worker", *WORKER, PUBLIC_URL=PUBLIC_URL) as process:
+    with running(where.data, "bulk", *WORKER, PUBLIC_URL=PUBLIC_URL) as process:
         workers = Workers(process.pid)
         workers.render(WARM_UP)
         few = workers.render(few_images)

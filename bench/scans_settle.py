@@ -21,7 +21,8 @@ from shared.messages import ScansPending
 
 SCANS, RIVAL_SCANS = 12_000, 1_800  # a few seconds' work each
 ROUNDS = 3
-OUR_WORKER = ("dramatiq", "workers.main", "--processes", "1", "--threads", "4")  # as in the Procfile
+# As worker in the Procfile.
+OUR_WORKER = ("dramatiq", "workers.main", "--processes", "1", "--threads", "4", "--queues", "scans", "images")
 RIVAL_WORKER = ("dramatiq", "bench.scans_rival_worker", "--processes", "1")
 LIMIT_SECONDS = 60.0
 

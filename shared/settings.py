@@ -150,6 +150,8 @@ class Settings(BaseSettings):
     database_pool_size: int = Field(12, ge=1, le=200)
     worker_threads: int = Field(4, ge=1, le=64)
     worker_processes: int = Field(1, ge=1, le=64)
+    bulk_threads: int = Field(8, ge=1, le=64)
+    bulk_processes: int = Field(1, ge=1, le=64)
 
     scan_default_wait: float = Field(0, ge=0, le=10)
     scan_max_age_hours: float = Field(72, gt=0, le=24 * 90)

@@ -21,7 +21,7 @@ from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.message_sender import broker, wakeup_channel
 from shared.infra.redis import listen, make_client, require_no_eviction
-from shared.messages import Message
+from shared.messages import Message, ScansPending
 from workers.time_limits import time_limits
 
 log = get_logger()
@@ -131,6 +131,10 @@ class WorkerLifecycle(Middleware):
         gc.collect()
         # Imported objects are never freed. Scanning them in each collection took a sixth of the time of judging.
         gc.freeze()
+
+    def before_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+        if worker.consumer_whitelist and ScansPending.queue not in worker.consumer_whitelist:
+            configure("bulk")
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         self.stopping.set()

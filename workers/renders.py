@@ -1,7 +1,7 @@
 """Work on renders: render pending chunks, assemble the parts of finished ones, delete files.
 
 Rendering uses the processor, of which threads do not make more. A process renders two chunks at a time at most, one
-while the other waits for a disk or for PostgreSQL. Its other threads are left to scans.
+while the other waits for a disk or for PostgreSQL. Its other threads are left to imports, rollups and cleanup.
 """
 
 import time

@@ -72,10 +72,10 @@ def server() -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="session")
 def server_without_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
-    """Nothing here is judged unless a test starts workers."""
+    """Nothing here is judged or rendered unless a test starts workers."""
     procfile = tmp_path_factory.mktemp("system") / "Procfile"
     lines = (CHECKOUT / "Procfile").read_text().splitlines()
-    procfile.write_text("".join(f"{line}\n" for line in lines if not line.startswith("worker:")))
+    procfile.write_text("".join(f"{line}\n" for line in lines if not line.startswith(("worker:", "bulk:"))))
     with discreet_server("--procfile", str(procfile)) as running:
         yield running
 

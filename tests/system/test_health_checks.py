@@ -25,9 +25,10 @@ from tests.system.processes import halted, send
 
 pytestmark = pytest.mark.system
 
-WORKER = ("dramatiq", "workers.main", "--processes", "2", "--threads", "1")
+DRAMATIQ = ("dramatiq", "workers.main", "--processes", "2", "--threads", "1")
 PROCESSES = {
-    "worker": WORKER,
+    "worker": (*DRAMATIQ, "--queues", "scans", "images"),
+    "bulk": (*DRAMATIQ, "--queues", "renders", "analytics", "maintenance"),
     "scheduler": ("workers.scheduler",),
     "relay": ("workers.relay",),
     "catalog": ("workers.catalog_server",),

@@ -77,7 +77,7 @@ def test_a_worker_that_is_killed_adds_no_code_twice(
     url = start_import(client, staff, many(ROWS, staff.org_id.hex[-12:]) + bad, query)
     eventually(lambda: is_validated(conn, url, share))
 
-    assert server.kill("worker")
+    assert server.kill("bulk")
     conn.execute("UPDATE imports SET lease_until = now() WHERE finished_at IS NULL")
 
     eventually(lambda: counts(conn, url)[0] == "done")
@@ -132,7 +132,7 @@ def test_a_hundred_thousand_rows_take_bounded_memory(
         accepted, done = accepted_at - started_at, time.monotonic() - started_at
         print(f"{count:,} rows: accepted in {accepted:.1f} s, done in {done:.1f} s")
         assert client.fetch("GET", f"{staff.codes}/export").count(prefix.encode()) == count
-        return {name: memory(server, name) for name in ("web", "worker")}
+        return {name: memory(server, name) for name in ("web", "bulk")}
 
     before = run(2_000, "few")
     after = run(100_000, "many")

@@ -83,8 +83,8 @@ def test_a_render_survives_a_killed_worker(app: Any, conn: Any, server: RunningS
     # Chunks of sixty codes.
     url = studio.create_render(size=601)
     eventually(lambda: studio.count_done(url))
-    killed = eventually(lambda: server.kill("worker"))
-    restarted(server, "worker", than=killed)
+    killed = eventually(lambda: server.kill("bulk"))
+    restarted(server, "bulk", than=killed)
 
     studio.assert_complete(studio.wait_for_end(url))
 
@@ -106,8 +106,8 @@ def test_5000_codes_while_workers_are_killed_every_few_seconds(app: Any, conn: A
         assert time.monotonic() < deadline
         eventually(partial(has_progressed, studio, url, studio.count_done(url)))
         if kills < 12:
-            killed = eventually(lambda: server.kill("worker"))
-            restarted(server, "worker", than=killed)
+            killed = eventually(lambda: server.kill("bulk"))
+            restarted(server, "bulk", than=killed)
             kills += 1
     assert kills > 3
     studio.assert_complete(studio.wait_for_end(url))
