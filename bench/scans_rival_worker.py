@@ -101,8 +101,11 @@ def _write(conn: Connection[DictRow], scan_id: str, row: DictRow, verdict: Verdi
     conn.execute("UPDATE qr_codes SET use_count = use_count + 1 WHERE id = %s", (row["qr_code_id"],))
     item, quantity = verdict.outcome["reward"], verdict.outcome["quantity"]
     conn.execute(
-        "INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id) VALUES (%s, %s, %s, 'scan', %s)",
-        (row["player_id"], item, quantity, scan_id),
+        """
+        INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+        VALUES (%s, %s, %s, %s, 'scan', %s)
+        """,
+        (row["player_id"], row["org_id"], item, quantity, scan_id),
     )
     reward = {"reward": item, "quantity": quantity}
     conn.execute(

@@ -417,18 +417,23 @@ CREATE TRIGGER player_scans_append_events AFTER INSERT ON player_scans
 
 -- Ledger --------------------------------------------------------------------------------------------------------------
 
--- A player's inventory: a balance is a sum of entries. Each entry has one source, so nothing is given twice.
+-- A player's inventory: a balance is a sum of entries, per issuer and item. Each entry has one source, so nothing is
+-- given twice.
 CREATE TABLE inventory_ledger (
     id         uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     player_id  uuid NOT NULL REFERENCES players,
+    -- The issuer; null: a quest of the installation. Not a foreign key: each entry would lock its organization, and
+    -- entries outlive it.
+    org_id     uuid,
     item       text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
     quantity   integer NOT NULL CHECK (quantity <> 0),
     source     text NOT NULL CHECK (source IN ('scan', 'annulment', 'encounter', 'quest')),
     source_id  uuid NOT NULL,
     at         timestamptz NOT NULL DEFAULT now(),
-    CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id)
+    CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id),
+    CONSTRAINT inventory_ledger_issuer CHECK (org_id IS NOT NULL OR source NOT IN ('scan', 'encounter'))
 );
-CREATE INDEX inventory_ledger_balance ON inventory_ledger (player_id, item) INCLUDE (quantity);
+CREATE INDEX inventory_ledger_balance ON inventory_ledger (player_id, org_id, item) INCLUDE (quantity);
 
 -- Generated codes -----------------------------------------------------------------------------------------------------
 
@@ -665,6 +670,7 @@ CREATE TABLE quest_claims (
     player_id   uuid NOT NULL,
     quest       text NOT NULL,
     completion  integer NOT NULL CHECK (completion >= 1),
+    org_id      uuid,  -- the issuer, as in the ledger
     item        text NOT NULL,
     quantity    integer NOT NULL CHECK (quantity >= 1),
     at          timestamptz NOT NULL,

@@ -82,8 +82,9 @@ SECTIONS = (
         "inventory",
         {"id": LOWEST},
         """
-        SELECT id, item, quantity, source, source_id, at FROM inventory_ledger
-        WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        SELECT l.id, l.org_id, o.name AS organization, l.item, l.quantity, l.source, l.source_id, l.at
+        FROM inventory_ledger l LEFT JOIN organizations o ON o.id = l.org_id
+        WHERE l.player_id = %(player)s AND l.id > %(id)s ORDER BY l.id LIMIT %(limit)s
         """,
     ),
     Section(

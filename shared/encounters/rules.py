@@ -6,6 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
+from uuid import UUID
 
 PuzzleType = Literal["decryption", "pattern", "hacking"]
 MAX_ANSWER_LENGTH = 1_000
@@ -15,13 +16,14 @@ MINUS = re.compile(r"(?<![^\W_])-(?=\d)")
 
 @dataclass(frozen=True)
 class Puzzle:
-    """A puzzle and the reward of its code. `solution` is never sent to players."""
+    """A puzzle and the reward of its code, which `org_id` issues. `solution` is never sent to players."""
 
     puzzle_type: PuzzleType
     solution: str | None
     max_attempts: int | None
     reward: str | None = None
     quantity: int | None = None
+    org_id: UUID | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from shared.encounters.rules import Attempts, Puzzle
 from shared.infra import event_log
 from shared.infra.db import Conn
 
-PaidReward = tuple[str | None, int | None]
+PaidReward = tuple[str | None, int | None, UUID | None]
+"""Item, quantity and issuer. All None if a puzzle gives no reward."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +29,8 @@ def find(conn: Conn, encounter_id: UUID) -> Puzzle | None:
     with conn.cursor(row_factory=class_row(Puzzle)) as cursor:
         return cursor.execute(
             """
-            SELECT e.puzzle_type, e.solution, e.max_attempts, q.reward_item AS reward, q.reward_quantity AS quantity
+            SELECT e.puzzle_type, e.solution, e.max_attempts, q.reward_item AS reward, q.reward_quantity AS quantity,
+                   q.org_id
             FROM encounters e JOIN qr_codes q ON q.id = e.qr_code_id
             WHERE e.id = %(encounter_id)s
             """,
@@ -102,8 +104,8 @@ def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzl
         )
         conn.execute(
             """
-            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-            SELECT player_id, %(reward)s, %(quantity)s, 'encounter', id
+            INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+            SELECT player_id, org_id, %(reward)s, %(quantity)s, 'encounter', id
             FROM player_scans WHERE id = %(scan_id)s AND %(reward)s::text IS NOT NULL
             """,
             params,
@@ -113,7 +115,8 @@ def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzl
             INSERT INTO events (type, player_id, org_id, data)
             SELECT new_events.type, s.player_id, s.org_id, jsonb_strip_nulls(jsonb_build_object(
                 'scan_id', s.id, 'qr_code', new_events.qr_code, 'encounter_id', %(encounter_id)s::uuid,
-                'reward', %(reward)s::text, 'quantity', %(quantity)s::integer))
+                'reward', %(reward)s::text, 'quantity', %(quantity)s::integer,
+                'org_id', CASE WHEN %(reward)s::text IS NOT NULL THEN s.org_id END))
             FROM player_scans s CROSS JOIN LATERAL (
                 SELECT 1, 'encounter_solved', s.qr_code
                 UNION ALL
@@ -128,9 +131,9 @@ def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzl
 
 
 def get_paid_reward(conn: Conn, scan_id: UUID) -> PaidReward:
-    """Return item and quantity paid for the solved puzzle of this scan; both None if it had no reward."""
+    """Return what was paid for the solved puzzle of this scan."""
     row = conn.execute(
-        "SELECT item, quantity FROM inventory_ledger WHERE source = 'encounter' AND source_id = %(scan_id)s",
+        "SELECT item, quantity, org_id FROM inventory_ledger WHERE source = 'encounter' AND source_id = %(scan_id)s",
         {"scan_id": scan_id},
     ).fetchone()
-    return row or (None, None)
+    return row or (None, None, None)

@@ -114,6 +114,8 @@ def _decide(
         quest = command.quest
         if player_quest.daily:
             quest = replace(quest, daily=True, grace_days=player_quest.grace_days)
+        if player_quest.org_id is not None and quest.reward is not None:
+            quest = replace(quest, reward=replace(quest.reward, org_id=player_quest.org_id))
         day = now.astimezone(player_quest.zone).date()
         try:
             events = decide(state, ClaimReward(now) if command.is_claim else QuestAction(now, day), quest)

@@ -39,7 +39,7 @@ class QuestDefinition:
 
 @dataclass(frozen=True)
 class CatalogQuest:
-    """A quest as the catalog publishes it."""
+    """A quest as the catalog publishes it. `organization` is the slug of the issuer of its reward."""
 
     id: int
     name: str
@@ -55,11 +55,13 @@ class CatalogQuest:
     active: bool
     daily: bool
     grace_days: int
+    org_id: UUID | None
+    organization: str | None
 
     @property
     def quest(self) -> Quest:
         """Return the quest as the rules take it, without the codes that advance it."""
-        reward = QuestReward(self.item, self.quantity) if self.item and self.quantity else None
+        reward = QuestReward(self.item, self.quantity, self.org_id) if self.item and self.quantity else None
         return Quest(
             self.name,
             self.streak,
@@ -74,8 +76,9 @@ class CatalogQuest:
 
 SELECT_QUEST = """
     SELECT q.id, q.name, q.streak, q.duplication, q.auto_claim, r.id AS reward_id, r.name AS reward_name, r.item,
-           r.quantity, q.description, q.by_scans, q.active, q.daily, q.grace_days
-    FROM quests q LEFT JOIN rewards r ON r.id = q.reward_id
+           r.quantity, q.description, q.by_scans, q.active, q.daily, q.grace_days,
+           q.org_id, o.slug AS organization
+    FROM quests q LEFT JOIN rewards r ON r.id = q.reward_id LEFT JOIN organizations o ON o.id = q.org_id
 """
 
 
@@ -172,11 +175,14 @@ def is_empty(conn: Conn) -> bool:
 
 
 def set_organization(conn: Conn, name: str, org_id: UUID | None) -> bool:
-    """Let scans of this organization's codes advance a quest, or no scans. Return False if it does not exist."""
+    """Let scans of this organization's codes advance a quest, or no scans. Return False if it does not exist.
+
+    An inactive quest keeps its organization, which still issues the rewards that are claimed later.
+    """
     return bool(
         conn.execute(
             """
-            UPDATE quests SET active = %(org_id)s::uuid IS NOT NULL, org_id = %(org_id)s
+            UPDATE quests SET active = %(org_id)s::uuid IS NOT NULL, org_id = coalesce(%(org_id)s, org_id)
             WHERE name = %(name)s AND by_scans
             """,
             {"name": name, "org_id": org_id},

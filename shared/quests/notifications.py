@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from shared.quests.rules import QuestEvent, QuestState, evolve
+from shared.quests.rules import QuestEvent, QuestReward, QuestState, evolve
 
 LiveEvent = tuple[str, dict[str, Any]]
 """An event's type and its data, as in the event log."""
@@ -19,8 +19,8 @@ def live_events(quest: str, state: QuestState, events: Iterable[QuestEvent]) -> 
             case "quest_completed":
                 yield "quest_completed", {"quest": quest, "completions": state.completions}
             case "reward_claimed":
-                reward = {"reward": event.data["item"], "quantity": event.data["quantity"]}
-                yield "reward_granted", {"quest": quest, **reward}
+                reward = QuestReward.from_json(event.data).to_json()
+                yield "reward_granted", {"quest": quest, "reward": reward.pop("item"), **reward}
             case "scans_retracted":
                 yield "quest_progress", {"quest": quest, "progress": state.progress}
 

@@ -17,6 +17,7 @@ class RewardView:
 
     item: str
     qty: int
+    org_id: UUID | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class QuestView:
     @property
     def reward(self) -> RewardView | None:
         reward = self.quest.reward
-        return None if reward is None else RewardView(reward.item, reward.quantity)
+        return None if reward is None else RewardView(reward.item, reward.quantity, reward.org_id)
 
     @property
     def progress(self) -> int:
@@ -108,5 +109,6 @@ def _views(
         if row is None:
             yield QuestView(quest, state, "")
         else:
-            options = replace(quest, daily=row.daily, grace_days=row.grace_days, by_scans=row.by_scans)
+            reward = quest.reward and replace(quest.reward, org_id=row.org_id)
+            options = replace(quest, daily=row.daily, grace_days=row.grace_days, by_scans=row.by_scans, reward=reward)
             yield QuestView(options, state, row.description)

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from shared.quests.rules import Quest, QuestAction, QuestEvent, QuestState, decide, fold, state_to_json
+from shared.quests.rules import Quest, QuestAction, QuestEvent, QuestReward, QuestState, decide, fold, state_to_json
 
 EPOCH_DAY = date.min
 
@@ -81,7 +81,7 @@ def _unrevoked_claims(events: Iterable[QuestEvent]) -> dict[int, dict[str, Any]]
     claims: dict[int, dict[str, Any]] = {}
     for event in events:
         if event.type == "reward_claimed":
-            claims[event.data["completion"]] = {name: event.data[name] for name in ("item", "quantity")}
+            claims[event.data["completion"]] = QuestReward.from_json(event.data).to_json()
         elif event.type == "reward_revoked":
             del claims[event.data["completion"]]
     return claims

@@ -46,10 +46,22 @@ class RewardFullyClaimed(Conflict):
 
 @dataclass(frozen=True)
 class QuestReward:
-    """The reward of a completion."""
+    """The reward of a completion. `org_id` is its issuer, or None for a quest of the installation."""
 
     item: str
     quantity: int
+    org_id: UUID | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the reward ready for JSON, without the issuer of a quest of the installation."""
+        issuer = {} if self.org_id is None else {"org_id": str(self.org_id)}
+        return {"item": self.item, "quantity": self.quantity} | issuer
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> "QuestReward":
+        """Return the reward from the result of `to_json`."""
+        org_id = content.get("org_id")
+        return cls(content["item"], content["quantity"], None if org_id is None else UUID(org_id))
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ class Quest:
         """Return the terms of the quest, ready for JSON. An event stores the terms by which it was decided."""
         terms: dict[str, Any] = {"streak": self.streak, "duplication": self.duplication, "auto_claim": self.auto_claim}
         if self.reward is not None:
-            terms["reward"] = {"item": self.reward.item, "quantity": self.reward.quantity}
+            terms["reward"] = self.reward.to_json()
         if self.daily:
             terms |= {"daily": True, "grace_days": self.grace_days}
         if self.by_scans:
@@ -90,7 +102,7 @@ class Quest:
         """Return the quest with these terms, as an event stores them."""
         fields = dict(terms)
         if (reward := fields.pop("reward", None)) is not None:
-            fields["reward"] = QuestReward(**reward)
+            fields["reward"] = QuestReward.from_json(reward)
         if (seconds := fields.pop("within_seconds", None)) is not None:
             fields["within"] = timedelta(seconds=seconds)
         return cls(name, **fields)
@@ -237,8 +249,8 @@ def _claim(state: QuestState, command: ClaimReward, quest: Quest) -> list[QuestE
 
 
 def _claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping[str, Any]) -> QuestEvent:
-    claim = {"completion": state.claims + 1, "item": reward.item, "quantity": reward.quantity}
-    return QuestEvent("reward_claimed", at, claim | {"terms": terms})
+    claim = {"completion": state.claims + 1, **reward.to_json(), "terms": terms}
+    return QuestEvent("reward_claimed", at, claim)
 
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:

@@ -31,6 +31,7 @@ class MatchedQuest:
     code_tags: list[str]
     timezone: str
     name: str
+    org_id: UUID
     streak: int
     duplication: int
     auto_claim: bool
@@ -49,7 +50,7 @@ class MatchedQuest:
 
     @property
     def quest(self) -> Quest:
-        reward = QuestReward(self.item, self.quantity) if self.item and self.quantity else None
+        reward = QuestReward(self.item, self.quantity, self.org_id) if self.item and self.quantity else None
         within = None if self.within_seconds is None else timedelta(seconds=self.within_seconds)
         return Quest(
             self.name,
@@ -75,7 +76,7 @@ class MatchedQuest:
 
 SELECT_MATCHES = """
     SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, c.code, c.tags AS code_tags, p.timezone, q.name,
-           q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily, q.grace_days, q.codes, q.tags,
+           q.org_id, q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily, q.grace_days, q.codes, q.tags,
            q.in_order, q.within_seconds
     FROM unnest(%(scan_ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
     JOIN player_scans s ON s.id = scan_order.id AND s.status = 'success'

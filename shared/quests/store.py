@@ -50,6 +50,7 @@ class PlayerQuest:
     daily: bool = False
     grace_days: int = 0
     by_scans: bool = False
+    org_id: UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
     rows = conn.execute(
         """
         SELECT p.id, keys.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
-               coalesce(q.by_scans, false), coalesce(s.version, 0), coalesce(s.progress, 0),
+               coalesce(q.by_scans, false), q.org_id, coalesce(s.version, 0), coalesce(s.progress, 0),
                coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_day
         FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
         JOIN players p ON p.id = keys.player_id
@@ -82,8 +83,10 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
         _key_params(keys),
     ).fetchall()
     return {
-        (player_id, quest): PlayerQuest(read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans)
-        for player_id, quest, timezone, daily, grace_days, by_scans, *state in rows
+        (player_id, quest): PlayerQuest(
+            read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans, org_id
+        )
+        for player_id, quest, timezone, daily, grace_days, by_scans, org_id, *state in rows
     }
 
 
@@ -153,13 +156,14 @@ APPEND = """
         SELECT e.* FROM new_events e JOIN saved_states USING (player_id, quest)
         RETURNING player_id, quest, id, type, data, at
     ), inserted_claims AS (
-        INSERT INTO quest_claims (id, player_id, quest, completion, item, quantity, at)
-        SELECT id, player_id, quest, (data ->> 'completion')::int, data ->> 'item', (data ->> 'quantity')::int, at
+        INSERT INTO quest_claims (id, player_id, quest, completion, org_id, item, quantity, at)
+        SELECT id, player_id, quest, (data ->> 'completion')::int, (data ->> 'org_id')::uuid, data ->> 'item',
+               (data ->> 'quantity')::int, at
         FROM inserted_events WHERE type = 'reward_claimed'
-        RETURNING id, player_id, item, quantity
+        RETURNING id, player_id, org_id, item, quantity
     ), ledger_entries AS (
-        INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-        SELECT player_id, item, quantity, 'quest', id FROM inserted_claims
+        INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+        SELECT player_id, org_id, item, quantity, 'quest', id FROM inserted_claims
     ), live_events AS (
         INSERT INTO events (type, player_id, data)
         SELECT type, player_id, data FROM jsonb_to_recordset(%(live_events)s::jsonb) AS e (
@@ -207,10 +211,10 @@ def revoke_rewards(conn: Conn, changes: Iterable[Change]) -> None:
                 UPDATE quest_claims SET revoked_at = %(at)s
                 WHERE player_id = %(player_id)s AND quest = %(quest)s AND completion = %(completion)s
                   AND revoked_at IS NULL
-                RETURNING id, player_id, item, quantity
+                RETURNING id, player_id, org_id, item, quantity
             )
-            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-            SELECT player_id, item, -quantity, 'annulment', id FROM revoked_claims
+            INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+            SELECT player_id, org_id, item, -quantity, 'annulment', id FROM revoked_claims
             """,
             revoked,
         )

@@ -118,8 +118,8 @@ def _reverse_rewards(conn: Conn, scan: Review) -> None:
     # Each ledger entry gets one opposite: the constraint `inventory_ledger_source_key` allows no second one.
     conn.execute(
         """
-        INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-        SELECT player_id, item, -quantity, 'annulment', id
+        INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+        SELECT player_id, org_id, item, -quantity, 'annulment', id
         FROM inventory_ledger WHERE source IN ('scan', 'encounter') AND source_id = %(scan_id)s
         """,
         {"scan_id": scan.scan_id},

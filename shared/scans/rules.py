@@ -114,7 +114,7 @@ def _outcome(code: CodeRules) -> Mapping[str, Any]:
     """Return what a success gives. The reward of an encounter is paid when it is solved, so it is not in here."""
     match code.scan_type:
         case "item_drop" if code.reward_item is not None:
-            return {"reward": code.reward_item, "quantity": code.reward_quantity}
+            return {"reward": code.reward_item, "quantity": code.reward_quantity, "org_id": str(code.org_id)}
         case "encounter" if code.encounter is not None:
             return {"encounter": dict(code.encounter)}
         case "transportation" if code.destination is not None:

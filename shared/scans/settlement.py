@@ -160,8 +160,8 @@ def grant_rewards(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """
     conn.execute(
         """
-        INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-        SELECT player_id, outcome ->> 'reward', (outcome -> 'quantity')::integer, 'scan', id
+        INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+        SELECT player_id, org_id, outcome ->> 'reward', (outcome -> 'quantity')::integer, 'scan', id
         FROM player_scans WHERE id = ANY(%(ids)b) AND status = 'success' AND outcome ? 'reward'
         """,
         {"ids": scan_ids},

@@ -56,6 +56,16 @@ class StoredScan:
         return self.status != "pending"
 
 
+@dataclass(frozen=True)
+class InventoryItem:
+    """A player's balance of one item of one issuer: an organization, or None for quests of the installation."""
+
+    item: str
+    quantity: int
+    org_id: UUID | None
+    organization: str | None
+
+
 SELECT_SCAN = """
     SELECT s.id AS scan_id, s.player_id, s.qr_code, q.org_id, q.scan_type AS encounter_type, s.status, s.success,
            s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at, s.api_key_id
@@ -157,16 +167,24 @@ def list_history(
         ).fetchall()
 
 
-def list_inventory(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
-    """Return a player's items and quantities: the sums of the ledger."""
-    rows = conn.execute(
-        """
-        SELECT item, sum(quantity) FROM inventory_ledger WHERE player_id = %(player_id)s
-        GROUP BY item HAVING sum(quantity) <> 0 ORDER BY item
-        """,
-        {"player_id": player_id},
-    ).fetchall()
-    return [(item, int(quantity)) for item, quantity in rows]
+def list_inventory(conn: Conn, player_id: UUID) -> list[InventoryItem]:
+    """Return a player's items: the sums of the ledger, per issuer and item.
+
+    Items of the installation come first, then those of each organization by its name.
+    """
+    with conn.cursor(row_factory=class_row(InventoryItem)) as cursor:
+        return cursor.execute(
+            """
+            SELECT balances.item, balances.quantity, balances.org_id, o.name AS organization
+            FROM (
+                SELECT org_id, item, sum(quantity) AS quantity FROM inventory_ledger WHERE player_id = %(player_id)s
+                GROUP BY org_id, item HAVING sum(quantity) <> 0
+            ) balances
+            LEFT JOIN organizations o ON o.id = balances.org_id
+            ORDER BY balances.org_id IS NOT NULL, o.name, balances.org_id, balances.item
+            """,
+            {"player_id": player_id},
+        ).fetchall()
 
 
 class HistoryPosition(NamedTuple):

@@ -135,7 +135,7 @@ class TestUpgrade:
         by_password = client.post("/auth/login", json={"username": "ada", "password": PASSWORD}).json
         for token in (response.json["access_token"], by_password["access_token"]):
             inventory = client.get(f"/player/{player_id}/inventory", headers=bearer(token)).json
-            assert inventory["items"] == [{"item": "gem", "quantity": 1}]
+            assert [(held["item"], held["quantity"]) for held in inventory["items"]] == [("gem", 1)]
             assert len(client.get(f"/player/{player_id}/history", headers=bearer(token)).json["scans"]) == 1
         profile = client.get("/users/me", headers=bearer(response.json["access_token"])).json
         assert (profile["username"], profile["email"], profile["guest"]) == ("Ada", "ada@example.com", False)

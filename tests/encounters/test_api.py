@@ -8,10 +8,9 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from shared.scans import store as scans
 from tests.encounters.factories import RIGHT, WRONG, answer, balance, make_puzzle, open_puzzle
 from tests.support.callers import SignedInPlayer, Staff, sign_in
-from tests.support.factories import AMSTERDAM, LISBON, make_code, make_org, submit_scan
+from tests.support.factories import AMSTERDAM, LISBON, issuer_of, list_items, make_code, make_org, submit_scan
 from workers.scans import judge_pending
 
 
@@ -22,16 +21,17 @@ def ada(app: Flask, conn: Conn) -> SignedInPlayer:
 
 def test_right_answer_pays_the_reward_and_appends_events(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
     code, puzzle = make_puzzle(conn, reward_quantity=3)
-    scan_id = open_puzzle(conn, ada, code)
+    scan_id, issuer = open_puzzle(conn, ada, code), issuer_of(conn, code)
 
     response = answer(client, ada, puzzle, "Open  SESAME")
 
-    assert (response.status_code, response.json) == (200, {"solved": True, "reward": "gem", "quantity": 3})
-    assert scans.list_inventory(conn, ada.id) == [("gem", 3)]
+    gems = {"reward": "gem", "quantity": 3, "org_id": issuer}
+    assert (response.status_code, response.json) == (200, {"solved": True, **gems})
+    assert list_items(conn, ada.id) == [("gem", 3)]
     events = conn.execute(
         "SELECT type, data FROM events WHERE player_id = %s AND org_id IS NOT NULL ORDER BY xid, id OFFSET 2", (ada.id,)
     ).fetchall()
-    paid = {"scan_id": str(scan_id), "encounter_id": str(puzzle), "reward": "gem", "quantity": 3}
+    paid = {"scan_id": str(scan_id), "encounter_id": str(puzzle), **gems}
     row = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code,)).fetchone()
     assert row is not None
     assert events == [("encounter_solved", paid | {"qr_code": row[0]}), ("reward_granted", paid)]
@@ -72,7 +72,12 @@ def test_puzzle_without_a_reward_can_be_solved(client: Any, conn: Conn, ada: Sig
     code, puzzle = make_puzzle(conn, reward_item=None, reward_quantity=None)
     open_puzzle(conn, ada, code)
     for _ in range(2):
-        assert answer(client, ada, puzzle).json == {"solved": True, "reward": None, "quantity": None}
+        assert answer(client, ada, puzzle).json == {
+            "solved": True,
+            "reward": None,
+            "quantity": None,
+            "org_id": None,
+        }
     assert conn.execute("SELECT type FROM events ORDER BY xid DESC, id DESC LIMIT 1").fetchone() == (
         "encounter_solved",
     )
@@ -146,7 +151,8 @@ def test_each_scan_opens_the_puzzle_once(client: Any, conn: Conn, ada: SignedInP
     assert answer(client, ada, puzzle, WRONG).json["solved"] is True
     open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
-    assert answer(client, ada, puzzle, RIGHT).json == {"solved": True, "reward": "gem", "quantity": 1}
+    solved = {"solved": True, "reward": "gem", "quantity": 1, "org_id": issuer_of(conn, code)}
+    assert answer(client, ada, puzzle, RIGHT).json == solved
     assert balance(conn, ada.id) == 2
 
 
@@ -160,8 +166,9 @@ def test_last_solution_is_repeated_if_a_later_scan_has_no_attempts_left(
         first = answer(client, ada, puzzle).json
     open_puzzle(conn, ada, code)
     assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 0}
+    solved = {"solved": True, "reward": "gem", "quantity": 2, "org_id": issuer_of(conn, code)}
     for text in (RIGHT, WRONG):
-        assert answer(client, ada, puzzle, text).json == first == {"solved": True, "reward": "gem", "quantity": 2}
+        assert answer(client, ada, puzzle, text).json == first == solved
     assert balance(conn, ada.id) == 3
 
 

@@ -13,6 +13,7 @@ from shared.infra.db import Conn
 from tests.encounters.factories import RIGHT, WRONG, answer, balance, make_puzzle, open_puzzle
 from tests.support.callers import SignedInPlayer, sign_in
 from tests.support.concurrency import run_concurrently
+from tests.support.factories import issuer_of
 
 
 @pytest.fixture
@@ -73,7 +74,8 @@ def test_concurrent_right_answers_are_paid_once(
                 "ALTER TABLE inventory_ledger ADD CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id)"
             )
     if guarded:
-        assert results == [(200, {"solved": True, "reward": "gem", "quantity": 1})] * 30
+        solved = {"solved": True, "reward": "gem", "quantity": 1, "org_id": issuer_of(conn, code)}
+        assert results == [(200, solved)] * 30
         assert balance(conn, ada.id) == 1
     else:
         assert paid == 5

@@ -101,7 +101,8 @@ def assert_in_order(conn: Conn) -> None:
         """
         SELECT c.id, c.item, c.quantity FROM quest_claims c
         WHERE (SELECT coalesce(sum(quantity), 0) FROM inventory_ledger l
-               WHERE l.source_id = c.id AND l.item = c.item AND l.player_id = c.player_id)
+               WHERE l.source_id = c.id AND l.item = c.item AND l.player_id = c.player_id
+                 AND l.org_id IS NOT DISTINCT FROM c.org_id)
               <> CASE WHEN revoked_at IS NULL THEN c.quantity ELSE 0 END
         """
     ).fetchall()

@@ -10,10 +10,10 @@ import pytest
 from shared.infra.db import Conn
 from shared.infra.redis import client as redis_client
 from shared.quests import catalog_client, quest_pb2
-from shared.scans import store as scans
 from tests.conftest import Player
 from tests.quests.conftest import Settings, Stand, closed_port
 from tests.support.callers import SignedInPlayer, sign_in
+from tests.support.factories import list_items
 
 SIGNIN, SIGNUP, CLAIM = (f"/api/v1/track/{name}" for name in ("signin", "signup", "claim_reward"))
 THREE = {"quest_name": "sign-in-three-times"}
@@ -35,7 +35,7 @@ def test_three_sign_ins_complete_the_quest(client: Any, our_catalog: str, conn: 
 
     assert claimed.json == {"message": "Reward claimed successfully", "reward": {"item": "coin", "qty": 10}}
     assert (again.status_code, again.json["detail"]) == (409, "This quest is not completed yet.")
-    assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
+    assert list_items(conn, ada.id) == [("coin", 10)]
 
 
 def test_no_round_starts_after_the_last_allowed_one(client: Any, stand: Stand, conn: Conn, ada: SignedInPlayer) -> None:
@@ -46,7 +46,7 @@ def test_no_round_starts_after_the_last_allowed_one(client: Any, stand: Stand, c
     assert result == ["completed", "completed", "max_completions_reached", "max_completions_reached"]
     assert [claim.status_code for claim in claims] == [200, 200, 409]
     assert claims[-1].json["detail"] == "This reward was claimed as often as allowed."
-    assert scans.list_inventory(conn, ada.id) == [("coin", 2)]
+    assert list_items(conn, ada.id) == [("coin", 2)]
 
 
 def test_a_sign_up_counts_once(client: Any, our_catalog: str, ada: SignedInPlayer) -> None:
@@ -75,7 +75,7 @@ def test_a_quest_with_auto_claim_pays_at_completion(client: Any, stand: Stand, c
         "claimed",
         "max_completions_reached",
     ]
-    assert scans.list_inventory(conn, ada.id) == [("coin", 7)]
+    assert list_items(conn, ada.id) == [("coin", 7)]
     assert client.post(CLAIM, json=THREE, headers=ada.headers).status_code == 409
 
 
@@ -84,7 +84,7 @@ def test_a_quest_without_a_reward(client: Any, stand: Stand, conn: Conn, ada: Si
     assert client.post(SIGNIN, headers=ada.headers).json["status"] == "completed"
     refused = client.post(CLAIM, json=THREE, headers=ada.headers)
     assert (refused.status_code, refused.json["detail"]) == (409, "This quest gives no reward.")
-    assert scans.list_inventory(conn, ada.id) == []
+    assert list_items(conn, ada.id) == []
 
 
 @pytest.mark.parametrize("name", ["no-such-quest", "sign up", "SIGN-UP", "\N{GRINNING FACE}", "*", "a" * 200])
@@ -129,7 +129,7 @@ def test_a_retry_with_the_same_key_is_counted_once(
     headers["Idempotency-Key"] = "claim"
     claims = [client.post(CLAIM, json=THREE, headers=headers) for _ in range(3)]
     assert [claim.status_code for claim in claims] == [200] * 3
-    assert scans.list_inventory(conn, ada.id) == [("coin", 10)]
+    assert list_items(conn, ada.id) == [("coin", 10)]
 
 
 def test_a_stored_response_is_returned_without_the_catalog(client: Any, stand: Stand, ada: SignedInPlayer) -> None:
@@ -195,7 +195,7 @@ def test_progress_and_events_are_the_players_own(client: Any, our_catalog: str, 
 
     assert list(mine) == ["sign-in-three-times", "sign-up"], "the others are not switched on"
     three = mine["sign-in-three-times"]
-    assert three["reward"] == {"item": "coin", "qty": 10}
+    assert three["reward"] == {"item": "coin", "qty": 10, "org_id": None}
     assert [three[name] for name in ("streak", "duplication", "progress", "completions", "claims", "claimable")] == [
         *(3, 10, 1, 1, 1, 0)
     ]

@@ -14,11 +14,10 @@ from shared.infra.db import Conn
 from shared.quests import commands, store
 from shared.quests.commands import QuestCommand
 from shared.quests.rules import Quest, QuestReward
-from shared.scans import store as scans
 from tests.quests.scan_quests import assert_in_order, come_to, make_landmarks, make_quest, owned, visit
 from tests.support.callers import SignedInPlayer
 from tests.support.concurrency import Rendezvous, run_concurrently
-from tests.support.factories import make_player
+from tests.support.factories import list_items, make_player
 
 QUEST = Quest("three", streak=3, duplication=10, reward=QuestReward("coin", 10))
 
@@ -36,7 +35,7 @@ def test_a_hundred_claims_of_one_completion_pay_once(conn: Conn) -> None:
         act(player)
     outcomes = Counter(run_concurrently([lambda: act(player, claims=True)] * 100))
     assert outcomes == {"done": 1, "QuestNotCompleted": 99}
-    assert scans.list_inventory(conn, player) == [("coin", 10)]
+    assert list_items(conn, player) == [("coin", 10)]
     assert_in_order(conn)
 
 
@@ -55,7 +54,7 @@ def test_concurrent_sign_ins_and_claims_pay_each_completion_once(conn: Conn) -> 
     while act(player, claims=True) == "done":
         pass
     assert come_to(conn, player, "three") == (0, 10, 10)
-    assert scans.list_inventory(conn, player) == [("coin", 100)]
+    assert list_items(conn, player) == [("coin", 100)]
     assert_in_order(conn)
 
 

@@ -32,6 +32,7 @@ from shared.quests.rules import (
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 COINS = QuestReward("coin", 10)
+BADGE = QuestReward("badge", 1, UUID(int=9))
 THREE = Quest("three", streak=3, duplication=2, reward=COINS)
 A, B, C, D = (UUID(int=n) for n in range(1, 5))
 
@@ -199,7 +200,7 @@ QUESTS = st.builds(
     streak=st.integers(1, 4),
     duplication=st.integers(1, 3),
     auto_claim=st.booleans(),
-    reward=st.sampled_from([None, COINS]),
+    reward=st.sampled_from([None, BADGE]),
     by_scans=st.just(True),
     in_order=st.booleans(),
     within=st.sampled_from([None, timedelta(minutes=5)]),

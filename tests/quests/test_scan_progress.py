@@ -1,14 +1,17 @@
 """Quests that scans advance, in the transaction that settles them, and retracted scans."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from shared.infra.db import Conn
-from shared.quests import definitions, scan_progress, store
+from shared.quests import commands, definitions, scan_progress, store
+from shared.quests.commands import QuestCommand
 from shared.quests.definitions import RewardDefinition
 from shared.scans import settlement
+from shared.scans.store import list_inventory
 from tests.quests.scan_quests import (
     annul,
     assert_in_order,
@@ -61,6 +64,7 @@ def test_a_batch_sees_effects_of_earlier_scans_and_pays(conn: Conn) -> None:
     worker.judge_pending()
     assert {come_to(conn, player) for player in players} == {(0, 1, 1)}
     assert {owned(conn, player) for player in players} == {3}
+    assert {held.org_id for player in players for held in list_inventory(conn, player)} == {org}
     assert_in_order(conn)
 
 
@@ -103,15 +107,21 @@ def test_days_are_counted_in_the_players_time_zone(conn: Conn, zone: str, steps:
     assert come_to(conn, player)[0] == steps
 
 
-def test_an_inactive_quest_does_not_advance_and_stays_claimable(conn: Conn) -> None:
+def test_an_inactive_quest_does_not_advance_and_its_organization_still_issues_the_reward(conn: Conn) -> None:
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, streak=1, within_seconds=None)
-    (code,) = make_landmarks(conn, org, 1)
+    (code,) = make_landmarks(conn, org, 1, reward_item=None, reward_quantity=None)
     visit(conn, player, code)
     assert definitions.set_organization(conn, "walk", None)
     visit(conn, player, code)
     assert come_to(conn, player) == (0, 1, 0)
-    assert [each.name for each in definitions.list_all(conn) if not each.active] == ["walk"]
+    (quest,) = [each.quest for each in definitions.list_all(conn) if not each.active]
+    # As a catalog server returns it, which does not publish the issuer.
+    published = replace(quest, reward=quest.reward and replace(quest.reward, org_id=None))
+    (result,) = commands.execute(conn, [QuestCommand(player, published, is_claim=True)], datetime.now(UTC))
+    assert [event.data["org_id"] for event in commands.events_or_raise(result)] == [str(org)]
+    assert [(held.item, held.org_id) for held in list_inventory(conn, player)] == [("ruby", org)]
+    assert_in_order(conn)
 
 
 def test_a_held_scan_counts_when_it_is_released(conn: Conn) -> None:

@@ -11,7 +11,7 @@ from shared.scans import store as scans
 from tests.encounters.factories import answer, balance, make_puzzle
 from tests.reviews.factories import events_of, hold, location_code, scan, status, use_count
 from tests.support.callers import Staff, make_staff, sign_in
-from tests.support.factories import AMSTERDAM, LISBON, make_code, make_org, make_player
+from tests.support.factories import AMSTERDAM, LISBON, list_items, make_code, make_org, make_player
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def test_released_scan_has_all_effects_of_a_success(conn: Conn, staff: Staff, re
 
     assert released.status_code == 200
     assert status(conn, held) == ("success", None)
-    assert scans.list_inventory(conn, player) == [("gem", 3)]
+    assert list_items(conn, player) == [("gem", 3)]
     assert use_count(conn, code) == 1
-    gem = {"reward": "gem", "quantity": 3}
+    gem = {"reward": "gem", "quantity": 3, "org_id": str(staff.org_id)}
     verdict = {"status": "success", "previous_status": "held"}
     assert events_of(conn, held) == [
         ("scan_result", {"status": "held", "reason": "impossible_travel"}),
@@ -62,12 +62,12 @@ def test_events_of_the_player_do_not_name_the_reviewer(conn: Conn, staff: Staff,
 def test_annulled_success_has_no_effect_left(conn: Conn, staff: Staff, review: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id, max_scans=1)
     won = scan(conn, player, code)
-    assert scans.list_inventory(conn, player) == [("gem", 1)]
+    assert list_items(conn, player) == [("gem", 1)]
 
     assert review(won, "annul").json["status"] == "annulled"
 
     assert status(conn, won) == ("annulled", None)
-    assert scans.list_inventory(conn, player) == []
+    assert list_items(conn, player) == []
     assert use_count(conn, code) == 0
     assert events_of(conn, won)[2:] == [
         ("scan_reviewed", {"status": "annulled", "previous_status": "success", "reviewed_by": str(staff.admin.id)}),
@@ -76,7 +76,7 @@ def test_annulled_success_has_no_effect_left(conn: Conn, staff: Staff, review: A
     # Neither the stock nor the player's limit counts the annulled scan.
     again = scan(conn, player, code)
     assert status(conn, again) == ("success", None)
-    assert scans.list_inventory(conn, player) == [("gem", 1)]
+    assert list_items(conn, player) == [("gem", 1)]
 
 
 def test_annulled_hold_writes_no_ledger_entry(conn: Conn, staff: Staff, review: Any) -> None:

@@ -12,12 +12,11 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from shared.infra import db, event_log
 from shared.infra.db import Conn
-from shared.scans import store as scans
 from tests.encounters.factories import RIGHT, WRONG, make_puzzle
 from tests.reviews.factories import location_code, status, use_count
 from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
 from tests.support.database import empty_database
-from tests.support.factories import AMSTERDAM, LISBON, code_text, make_code
+from tests.support.factories import AMSTERDAM, LISBON, code_text, list_items, make_code
 from workers.scans import judge_pending
 
 
@@ -125,7 +124,7 @@ class Game(RuleBasedStateMachine):
         with db.connection() as conn:
             for player in self.players:
                 owed = owed_to(conn, player.id)
-                assert scans.list_inventory(conn, player.id) == ([("gem", owed)] if owed else [])
+                assert list_items(conn, player.id) == ([("gem", owed)] if owed else [])
                 moved = conn.execute(
                     "SELECT FROM player_scans WHERE player_id = %s AND status = 'success' AND qr_code_id = %s",
                     (player.id, self.codes[2]),

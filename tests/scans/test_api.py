@@ -17,7 +17,7 @@ from shared.scans import store
 from shared.scans.rules import Coordinates
 from shared.scans.store import NewScan
 from tests.conftest import Player
-from tests.support.factories import AMSTERDAM, make_code, make_org
+from tests.support.factories import AMSTERDAM, issuer_of, make_code, make_org
 from workers.scans import judge_pending
 
 Register = Callable[..., Player]
@@ -53,7 +53,7 @@ def test_scan_is_committed_before_the_response(post: Any, conn: Conn) -> None:
 
 
 def test_get_scan_returns_the_verdict(post: Any, client: Any, player: Player, conn: Conn) -> None:
-    make_code(conn, code="spy123", reward_item="spy_gadget")
+    code = make_code(conn, code="spy123", reward_item="spy_gadget")
     scan_id = post(**at(AMSTERDAM)).json["scan_id"]
     judge_pending()
     verdict = client.get(f"/scan/{scan_id}", headers=player.headers).json
@@ -67,6 +67,7 @@ def test_get_scan_returns_the_verdict(post: Any, client: Any, player: Player, co
         "encounter_type": "item_drop",
         "reward": "spy_gadget",
         "quantity": 1,
+        "org_id": issuer_of(conn, code),
     }
 
 

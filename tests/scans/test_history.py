@@ -6,12 +6,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from shared.infra.db import Conn
 from shared.scans.store import SELECT_HISTORY
 from tests.conftest import Player
-from tests.support.factories import AMSTERDAM, make_code, make_player
+from tests.support.factories import AMSTERDAM, make_code, make_org, make_player
 from workers.scans import judge_pending
 
 
@@ -97,18 +98,36 @@ def test_invalid_page_parameter_returns_422(client: Any, player: Player, query: 
     assert response.json["errors"][0]["loc"] == f"query.{query.split('=', maxsplit=1)[0]}"
 
 
-def test_inventory_is_the_sum_of_ledger_entries(client: Any, player: Player, conn: Conn) -> None:
-    entries = [("gem", 3), ("gem", -1), ("map", 1), ("lamp", 2), ("lamp", -2)]
-    for item, quantity in entries:
+def test_inventory_is_the_sum_of_ledger_entries_per_issuer(client: Any, player: Player, conn: Conn) -> None:
+    zoo, museum = make_org(conn, "zoo"), make_org(conn, "museum")
+    for issuer, item, quantity in [
+        *((zoo, "gem", 3), (zoo, "gem", -1), (zoo, "map", 1), (zoo, "lamp", 2), (zoo, "lamp", -2)),
+        *((museum, "gem", 5), (None, "gem", 7), (None, "badge", 1)),
+    ]:
         conn.execute(
             """
-            INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id)
-            VALUES (%s, %s, %s, 'scan', %s)
+            INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+            VALUES (%s, %s, %s, %s, 'quest', %s)
             """,
-            (player.id, item, quantity, uuid4()),
+            (player.id, issuer, item, quantity, uuid4()),
         )
-    inventory = client.get(f"/player/{player.id}/inventory", headers=player.headers).json
-    assert inventory == {"items": [{"item": "gem", "quantity": 2}, {"item": "map", "quantity": 1}]}
+    inventory = client.get(f"/player/{player.id}/inventory", headers=player.headers).json["items"]
+    assert [tuple(held.values()) for held in inventory] == [
+        ("badge", 1, None, None),
+        ("gem", 7, None, None),
+        ("gem", 5, str(museum), "museum"),
+        ("gem", 2, str(zoo), "zoo"),
+        ("map", 1, str(zoo), "zoo"),
+    ]
+
+
+@pytest.mark.parametrize("source", ["scan", "encounter"])
+def test_ledger_refuses_a_scan_reward_without_issuer(player: Player, conn: Conn, source: str) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="inventory_ledger_issuer"):
+        conn.execute(
+            "INSERT INTO inventory_ledger (player_id, item, quantity, source, source_id) VALUES (%s, 'gem', 1, %s, %s)",
+            (player.id, source, uuid4()),
+        )
 
 
 def test_public_code_has_no_coordinates(client: Any, player: Player, conn: Conn) -> None:

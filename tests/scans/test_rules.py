@@ -32,7 +32,7 @@ NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 LIMITS = JudgingLimits(max_age=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 PLAYER, ORG, CODE = uuid7(), uuid7(), uuid7()
-GEM = {"reward": "gem", "quantity": 2}
+GEM = {"reward": "gem", "quantity": 2, "org_id": str(ORG)}
 
 drop = CodeRules(id=CODE, code="spy123", org_id=ORG, scan_type="item_drop", reward_item="gem", reward_quantity=2)
 here = replace(drop, requires_location=True, coordinates=AMSTERDAM, radius_m=50)

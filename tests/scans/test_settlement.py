@@ -20,6 +20,7 @@ from tests.support.factories import (
     AMSTERDAM,
     LISBON,
     SIX_KILOMETERS_OFF,
+    list_items,
     make_code,
     make_encounter,
     make_org,
@@ -59,7 +60,7 @@ def test_judging_pays_rewards_and_records_events(conn: Conn) -> None:
     assert verdict(conn, inside) == ("success", None)
     assert verdict(conn, outside) == ("failure", "not_present")
     assert verdict(conn, unknown) == ("failure", "unknown_code")
-    assert store.list_inventory(conn, player) == [("gem", 3)]
+    assert list_items(conn, player) == [("gem", 3)]
     assert event_types(conn) == {"qr_scan": 3, "scan_result": 3, "reward_granted": 1}
     assert conn.execute("SELECT use_count FROM qr_codes WHERE id = %s", (drop,)).fetchone() == (1,)
     assert conn.execute("SELECT count(*) FROM events WHERE org_id = %s", (org,)).fetchone() == (5,)
@@ -83,7 +84,7 @@ def test_outcome_of_an_encounter_has_no_solution(conn: Conn) -> None:
     assert scan is not None
     puzzle = {"id": str(encounter), "puzzle_type": "decryption", "difficulty_level": 3, "data": {"cipher": "bcd"}}
     assert scan.outcome == {"encounter": puzzle}
-    assert store.list_inventory(conn, player) == []
+    assert list_items(conn, player) == []
 
 
 def test_transportation_sets_the_location_of_the_player(conn: Conn) -> None:
@@ -110,7 +111,7 @@ def test_held_scan_pays_nothing_and_counts_against_the_stock(conn: Conn) -> None
     assert verdict(conn, first) == ("success", None)
     assert verdict(conn, held) == ("held", "impossible_travel")
     assert verdict(conn, late) == ("failure", "sold_out")
-    assert store.list_inventory(conn, player) == [("gem", 1)]
+    assert list_items(conn, player) == [("gem", 1)]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +176,7 @@ def test_worker_with_an_expired_lease_writes_nothing(conn: Conn) -> None:
         settlement.settle(own, locked, rules.judge_all(locked, context, from_settings(settings())))
     with db.transaction() as own:
         assert settlement.lock_scans(own, expired, claimed) == []
-    assert store.list_inventory(conn, player) == [("gem", 1)]
+    assert list_items(conn, player) == [("gem", 1)]
 
 
 @pytest.mark.parametrize("error", [SystemExit, ZeroDivisionError], ids=["kills its worker", "fails"])

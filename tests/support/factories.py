@@ -63,6 +63,18 @@ def code_text(conn: Conn, code_id: UUID) -> str:
     return str(row[0])
 
 
+def issuer_of(conn: Conn, code_id: UUID) -> str:
+    """The id of the code's organization, as in responses."""
+    row = conn.execute("SELECT org_id FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
+def list_items(conn: Conn, player_id: UUID) -> list[tuple[str, int]]:
+    """The player's items and quantities, whatever organization issued them."""
+    return [(held.item, held.quantity) for held in store.list_inventory(conn, player_id)]
+
+
 def submit_scan(
     conn: Conn, player_id: UUID, code_id: UUID, coordinates: Coordinates | None = None, **fields: Any
 ) -> UUID:

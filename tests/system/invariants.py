@@ -30,7 +30,8 @@ BROKEN_BY = {
         LEFT JOIN inventory_ledger l ON l.source = 'scan' AND l.source_id = s.id
         WHERE s.status = 'success' AND q.scan_type = 'item_drop' AND q.reward_item IS NOT NULL
         GROUP BY s.id HAVING count(l.id) <> 1
-            OR bool_or((l.player_id, l.item, l.quantity) <> (s.player_id, q.reward_item, q.reward_quantity))
+            OR bool_or((l.player_id, l.org_id, l.item, l.quantity)
+                       <> (s.player_id, q.org_id, q.reward_item, q.reward_quantity))
     """,
     "a reward that no success is behind": """
         SELECT l.id FROM inventory_ledger l LEFT JOIN player_scans s ON l.source_id = s.id

@@ -48,7 +48,8 @@ def test_a_new_server_tracks_claims_and_publishes_them(server: RunningServer, ad
         "quest_completed",
         "reward_granted",
     ]
-    assert client.call("GET", f"/player/{ada.id}/inventory") == {"items": [{"item": "coin", "quantity": 10}]}
+    coins = {"item": "coin", "quantity": 10, "org_id": None, "organization": None}
+    assert client.call("GET", f"/player/{ada.id}/inventory") == {"items": [coins]}
 
 
 def test_scans_advance_a_quest_through_every_process(
@@ -62,8 +63,11 @@ def test_scans_advance_a_quest_through_every_process(
     for (code,) in texts:
         scan = client.call("POST", "/scan", {"player_id": str(ada.id), "qr_code": code}, Prefer="wait=10")
         assert scan["status"] == "success"
-    held = {each["item"]: each["quantity"] for each in client.call("GET", f"/player/{ada.id}/inventory")["items"]}
-    assert held == {"gem": 3, "ruby": 3}
+    inventory = client.call("GET", f"/player/{ada.id}/inventory")["items"]
+    assert [(each["item"], each["quantity"], each["org_id"]) for each in inventory] == [
+        ("gem", 3, org),
+        ("ruby", 3, org),
+    ]
 
 
 def test_cached_quests_are_served_while_a_killed_catalog_restarts(server: RunningServer, ada: SignedInPlayer) -> None:

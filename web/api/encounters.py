@@ -1,6 +1,7 @@
 """Puzzles over HTTP."""
 
 from typing import Annotated, Any
+from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, StringConstraints
@@ -28,11 +29,18 @@ class SolveBody(Body):
 class SolveResponse(ResponseModel):
     """Solved, with the reward that was paid, or not, with the attempts that are left."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"solved": True, "reward": "gem", "quantity": 3}]})
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"solved": True, "reward": "gem", "quantity": 3, "org_id": "0197a6b0-0000-7000-8000-000000000003"}
+            ]
+        }
+    )
 
     solved: bool
     reward: str | None = None
     quantity: int | None = None
+    org_id: Id | None = Field(None, description="Issuer of the reward")
     attempts_left: int | None = Field(None, description="Only if not solved; null: no limit")
 
 
@@ -57,8 +65,7 @@ def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
         open_puzzle = next((attempts for attempts in puzzles if is_open(puzzle, attempts)), None)
         attempts = open_puzzle or next(solved, puzzles[-1])
         if attempts.is_solved:
-            reward, quantity = store.get_paid_reward(conn, attempts.scan_id)
-            return {"solved": True, "reward": reward, "quantity": quantity}
+            return _solved(*store.get_paid_reward(conn, attempts.scan_id))
         if not is_open(puzzle, attempts):
             raise NoAttemptsLeft
         if not is_solvable(puzzle.puzzle_type, puzzle.solution):
@@ -68,4 +75,9 @@ def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
             left = attempts_left(puzzle, attempts)
             return {"solved": False, "attempts_left": None if left is None else left - 1}
         store.record_solution(conn, attempts.scan_id, path.encounter_id, puzzle)
-        return {"solved": True, "reward": puzzle.reward, "quantity": puzzle.quantity}
+        return _solved(puzzle.reward, puzzle.quantity, puzzle.org_id)
+
+
+def _solved(reward: str | None, quantity: int | None, org_id: UUID | None) -> dict[str, Any]:
+    issuer = str(org_id) if reward is not None else None
+    return {"solved": True, "reward": reward, "quantity": quantity, "org_id": issuer}

@@ -35,6 +35,7 @@ class TrackedResponse(ResponseModel):
 class QuestRewardResponse(ResponseModel):
     item: str
     qty: int
+    org_id: Id | None = Field(None, description="Issuer of the item; null: the installation")
 
 
 class ClaimedResponse(ResponseModel):
@@ -124,8 +125,11 @@ def claim_reward(body: ClaimBody) -> Response:
     quest = _find(body.quest_name)
 
     def claim() -> dict[str, Any]:
-        reward = next(event.data for event in _execute(quest, is_claim=True) if event.type == "reward_claimed")
-        return {"message": "Reward claimed successfully", "reward": {"item": reward["item"], "qty": reward["quantity"]}}
+        claimed = next(event.data for event in _execute(quest, is_claim=True) if event.type == "reward_claimed")
+        reward = {"item": claimed["item"], "qty": claimed["quantity"]}
+        # Clients of the older quest service expect exactly these two fields of a quest of the installation.
+        issuer = {"org_id": claimed["org_id"]} if "org_id" in claimed else {}
+        return {"message": "Reward claimed successfully", "reward": reward | issuer}
 
     return run_once(current_player_id(), claim)
 

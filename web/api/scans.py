@@ -118,6 +118,7 @@ class ScanResponse(ResponseModel):
                     "encounter_type": "item_drop",
                     "reward": "gem",
                     "quantity": 1,
+                    "org_id": "0197a6b0-0000-7000-8000-000000000003",
                     "scanned_at": "2026-02-12T10:00:00Z",
                     "received_at": "2026-02-12T10:00:01Z",
                     "settled_at": "2026-02-12T10:00:01.050000Z",
@@ -135,6 +136,7 @@ class ScanResponse(ResponseModel):
     encounter_type: Literal["item_drop", "encounter", "transportation"] | None = None
     reward: str | None = None
     quantity: int | None = None
+    org_id: Id | None = Field(None, description="Issuer of the reward")
     encounter: EncounterResponse | None = None
     destination: DestinationResponse | None = None
     scanned_at: Timestamp
@@ -157,8 +159,12 @@ class HistoryResponse(ResponseModel):
 
 
 class InventoryItemResponse(ResponseModel):
+    """The balance of one item of one issuer. Equal names of two issuers are two items."""
+
     item: str
     quantity: int
+    org_id: Id | None = Field(description="Issuer of the item; null: quests of the installation")
+    organization: str | None = Field(description="Name of the issuer; null: quests of the installation, or erased")
 
 
 class InventoryResponse(ResponseModel):
@@ -238,11 +244,13 @@ def list_history(path: PlayerPath, query: PageQuery) -> dict[str, Any]:
 def get_inventory(path: PlayerPath) -> dict[str, Any]:
     """Get a player's inventory
 
-    For the player only. Each quantity is the sum of the item's ledger entries.
+    For the player only. One entry per issuer and item: the sum of its ledger entries. Only its issuer redeems an item.
     """
     with db.connection() as conn:
-        inventory = store.list_inventory(conn, path.player_id)
-    return {"items": [{"item": item, "quantity": quantity} for item, quantity in inventory]}
+        items = store.list_inventory(conn, path.player_id)
+    return InventoryResponse(items=[InventoryItemResponse.model_validate(item) for item in items]).model_dump(
+        mode="json"
+    )
 
 
 @api.get("/qr/<code>", responses={200: PublicCodeResponse})

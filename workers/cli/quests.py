@@ -29,13 +29,14 @@ def load(file: Path) -> str:
 
 
 def list_quests() -> str:
-    """Return one line per quest: name, streak and duplication, reward, and whether scans advance it."""
+    """Return one line per quest: name, streak and duplication, reward, whether scans advance it, its issuer."""
     with db.connection() as conn:
         quests = definitions.list_all(conn)
     return "\n".join(
         f"{quest.name:32}{quest.streak:>6} x {quest.duplication:<8}"
         f"{f'{quest.quantity} {quest.item}' if quest.item else '-':24}"
-        f"{('scans, active' if quest.active else 'scans, inactive') if quest.by_scans else ''}".rstrip()
+        f"{('scans, active' if quest.active else 'scans, inactive') if quest.by_scans else ''}"
+        f"{f', {quest.organization}' if quest.organization else ''}".rstrip()
         for quest in quests
     )
 
