@@ -11,8 +11,8 @@ GeneratedCodeStatus = Literal["pending", "ready", "failed"]
 
 MAX_DATA_BYTES = 2953
 """In UTF-8: the capacity of the largest symbol, version 40-L, in byte mode (ISO/IEC 18004:2015, table 7)."""
-EXPIRATION_HOURS = (1, 87_600)
-"""The shortest and the longest expiration: ten years."""
+EXPIRATION_HOURS = (0, 87_600)
+"""0 means never, as clients of an older service send it. The longest expiration is ten years."""
 TOMBSTONE_RETENTION = timedelta(days=365)
 """After this time past its expiry, an expired code is reported as not found."""
 

@@ -51,6 +51,13 @@ def get_slug(conn: Conn, org_id: UUID) -> str:
     return slug
 
 
+def get_url(conn: Conn, org_id: UUID) -> str | None:
+    """Return the website of an organization, or None."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        url: str | None = cursor.execute("SELECT url FROM organizations WHERE id = %(id)s", {"id": org_id}).fetchone()
+    return url
+
+
 def find_id_by_slug(conn: Conn, slug: str) -> UUID | None:
     with conn.cursor(row_factory=scalar_row) as cursor:
         org_id: UUID | None = cursor.execute(

@@ -99,7 +99,7 @@ def test_the_image_has_the_requested_properties(
         ({"data": "\ud800"}, "data", "surrogate"),
         ({"data": 5}, "data", "string"),
         ({"data": None}, "data", "string"),
-        ({"expiration_hours": 0}, "expiration_hours", "1"),
+        ({"expiration_hours": -1}, "expiration_hours", "0"),
         ({"expiration_hours": 87_601}, "expiration_hours", "87,600"),
         ({"expiration_hours": 1.5}, "expiration_hours", "whole number"),
         ({"expiration_hours": "24"}, "expiration_hours", "whole number"),

@@ -122,12 +122,12 @@ def test_every_request_example_is_accepted(app: Flask, spec: dict[str, Any]) -> 
     """The models check more than a schema can express, such as fields that exclude each other."""
     wrong = {}
     for rule in app.url_map.iter_rules():
-        body = getattr(app.view_functions[rule.endpoint], "__annotations__", {}).get("body", BaseModel)
+        body = getattr(app.view_functions[rule.endpoint], "__annotations__", {}).get("body")
         path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
         for method in rule.methods or ():
             operation = operations(spec).get(f"{method} {path}", {})
             media = operation.get("requestBody", {}).get("content", {}).get("application/json")
-            if media is not None:
+            if media is not None and body is not None:
                 try:
                     body.model_validate(examples(media, spec)[0])
                 except ValidationError as error:

@@ -28,6 +28,7 @@ DEFAULTS: dict[str, Any] = {
     "style": "squares",
     "logo_size_percent": 20,
     "has_logo": False,
+    "contrast_ratio": 21.0,
 }
 CUSTOM: dict[str, Any] = {
     "foreground_color": "#1a2B3c",
@@ -35,6 +36,7 @@ CUSTOM: dict[str, Any] = {
     "style": "dots",
     "logo_size_percent": 25,
 }
+CUSTOM_RATIO = {"contrast_ratio": 13.63}
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
 
 
@@ -104,7 +106,7 @@ def test_put_changes_the_image(put: Any, customization: Any, get_image: Any) -> 
     custom = get_image(size=400)
 
     assert response.status_code == 200
-    assert response.json == customization() == CUSTOM | {"has_logo": False}
+    assert response.json == customization() == CUSTOM | CUSTOM_RATIO | {"has_logo": False}
     assert get_image().headers["ETag"] != plain.headers["ETag"]
     assert open_png(custom.data).size == (400, 400)
     assert {"#1A2B3C", "#FFF8E7"} <= colors(custom.data)
@@ -251,7 +253,7 @@ def test_a_logo_is_rendered_at_level_h(
     custom = get_image(size=600, error_correction="L")
 
     assert response.status_code == 200
-    assert response.json == customization() == CUSTOM | {"has_logo": True}
+    assert response.json == customization() == CUSTOM | CUSTOM_RATIO | {"has_logo": True}
     assert (decode(without_logo.data)[1], decode(custom.data)[1]) == ("L", "H")
     assert has_red(custom.data)
     assert not has_red(without_logo.data)
@@ -290,7 +292,7 @@ def test_deleting_a_logo_restores_the_image_without_it(
     upload(logo())
 
     assert client.delete(f"{code}/customization/logo", headers=staff.admin.headers).status_code == 204
-    assert customization() == CUSTOM | {"has_logo": False}
+    assert customization() == CUSTOM | CUSTOM_RATIO | {"has_logo": False}
     assert get_image().headers["ETag"] == before.headers["ETag"]
 
 

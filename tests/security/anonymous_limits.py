@@ -55,6 +55,13 @@ def many_addresses(_scene: Scene) -> bool:
         return all(guess(send, name, address=f"203.0.113.{n}") == 401 for n, name in enumerate(names))
 
 
+def forms(_scene: Scene) -> bool:
+    """One name is guessed at with forms, which the limit of the name does not see."""
+    with limited(LOGIN_PER_USERNAME="2 per 5 minutes") as send:
+        form = {"username": "ada", "password": "wrong horse battery"}
+        return all(send("POST", "/auth/login", address=f"203.0.113.{n}", data=form) == 401 for n in range(GUESSES))
+
+
 def endless_tokens(_scene: Scene) -> bool:
     """Made-up tokens are all looked at."""
     with limited(ANONYMOUS="2 per minute") as send:
@@ -82,6 +89,11 @@ ATTACKS = [
         "guessing passwords of one username from many addresses",
         many_addresses,
         replaced(rate_limits, "PER_USERNAME_ENDPOINTS", set()),
+    ),
+    Attack(
+        "guessing passwords of one username with forms",
+        forms,
+        replaced(rate_limits, "is_form", lambda: False),
     ),
     Attack(
         "an unlimited number of invented tokens",

@@ -90,7 +90,7 @@ def _player(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID
 
 
 def _code(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
-    if rule.startswith("/retrieve/"):
+    if "/retrieve/" in rule:
         return generate(world.conn, created_by=who.id if isinstance(who, SignedInPlayer) else None)
     code_id = make_code(world.conn, world.mine.org_id)
     if "customization" in rule:
@@ -181,6 +181,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /scan": _json(_scanned),
     "POST /encounters/{encounter_id}/solve": _json(lambda *_: {"answer": RIGHT}),
     "POST /ws/ticket": NOTHING,
+    "POST /qr/generate": _json(lambda *_: {"data": "https://example.com"}),
     "POST /generate": _json(lambda *_: {"data": "https://example.com"}),
     "POST /api/v1/track/signin": NOTHING,
     "POST /api/v1/track/signup": NOTHING,

@@ -28,6 +28,7 @@ CODE = f"{ORG}/qr-codes/{{qr_id}}"
 
 PERMISSIONS: dict[str, Permission] = {
     "GET /healthz": Permission("public"),
+    "GET /health": Permission("public"),
     "GET /readyz": Permission("public", passes=(200, 503)),
     "GET /metrics": Permission("public"),
     "GET /openapi.json": Permission("public"),
@@ -38,6 +39,7 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /s/{code}": Permission("public"),
     "GET /retrieve/{qr_id}": Permission("public"),
     "GET /retrieve/{qr_id}/image": Permission("public"),
+    "GET /qr/retrieve/{qr_id}": Permission("public"),
     "POST /auth/register": Permission("public"),
     "POST /auth/login": Permission("public", passes=(401,)),  # with an unknown username
     "POST /auth/guest": Permission("public"),
@@ -59,6 +61,7 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /ws/{player_id}": Permission("self", passes=HANDSHAKE),
     "GET /ws/organizations/{org_id}": Permission("analyst", passes=HANDSHAKE),
     "POST /generate": Permission("player"),
+    "POST /qr/generate": Permission("player"),
     "DELETE /retrieve/{qr_id}": Permission("player", others=403),
     "POST /api/v1/track/signin": Permission("player", passes=CATALOG),
     "POST /api/v1/track/signup": Permission("player", passes=CATALOG),

@@ -4,12 +4,14 @@ Access and refresh tokens name their session, a row in PostgreSQL. Revoking the 
 """
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from flask import Response, request
 from flask_jwt_extended import create_access_token, create_refresh_token
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, StringConstraints
@@ -23,10 +25,11 @@ from shared.infra import db
 from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
 from shared.infra.pubsub_messages import publish_access_change
+from web.http import password_grant
 from web.http.audit_log import record
 from web.http.auth import current_caller, public, requires_login, requires_refresh_token
 from web.http.idempotency import HEADER, documents_idempotency_key, idempotency_key, run_once, transaction
-from web.http.request_context import max_body_bytes, serialize_requests
+from web.http.request_context import accepts_form, max_body_bytes, serialize_requests
 from web.http.schemas import Body, Id, ResponseModel, Username
 from web.http.settings import current_settings
 
@@ -164,17 +167,34 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
     return _session_response(player_id, body.username, session_id, generation)
 
 
-@api.post("/auth/login", responses={200: SessionResponse, 401: None})
+@api.post(
+    "/auth/login",
+    request_body={
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": LoginBody.model_json_schema(),
+                "example": {"username": "ada", "password": "correct horse"},
+            },
+            password_grant.FORM_TYPE: password_grant.FORM,
+        },
+    },
+    responses={200: SessionResponse, 400: None, 401: None},
+)
 @public
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
-def log_in(body: LoginBody) -> dict[str, Any]:
+@accepts_form
+def log_in() -> dict[str, Any] | Response:
     """Log in
 
     Starts a new session. 401 if the username or the password is wrong: the response and its time are the same for an
-    unknown username.
+    unknown username. OAuth 2.0 clients can send a form with `grant_type=password` instead of JSON. Errors of a form
+    have the member `error` of RFC 6749.
     """
-    return _log_in(body.username, body.password)
+    if password_grant.is_form():
+        return password_grant.answer(_log_in_as)
+    return _log_in_as(request.get_json())
 
 
 @api.post("/auth/refresh", responses={200: SessionResponse})
@@ -211,6 +231,11 @@ def log_out() -> tuple[str, int]:
         sessions.revoke_session(conn, session_id, "logout")
     publish_access_change(player_id)
     return "", 204
+
+
+def _log_in_as(credentials: Mapping[str, Any]) -> dict[str, Any]:
+    body = LoginBody.model_validate(credentials)
+    return _log_in(body.username, body.password)
 
 
 def _log_in(username: str, password: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from shared.errors import FieldError, Invalid, NotFound, UnreadableImage
 from shared.images import store
 from shared.images.code_url import code_url
-from shared.images.contrast import COLOR_PATTERN, check_colors
+from shared.images.contrast import COLOR_PATTERN, check_colors, contrast_ratio, round_down
 from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization, CustomizationChanged
 from shared.images.image_spec import Style
 from shared.images.store import CodeAppearance
@@ -66,6 +66,9 @@ class CustomizationResponse(ResponseModel):
     style: Style
     logo_size_percent: int
     has_logo: bool = Field(examples=[False])
+    contrast_ratio: float = Field(
+        ge=1, le=21, examples=[21.0], description="Of the two colors (WCAG 2.2), rounded down to two decimals"
+    )
 
 
 @api.get("", responses={200: CustomizationResponse})
@@ -242,4 +245,5 @@ def _to_response(customization: Customization) -> dict[str, Any]:
         style=customization.style,
         logo_size_percent=customization.logo_size_percent,
         has_logo=customization.logo_digest is not None,
+        contrast_ratio=round_down(contrast_ratio(customization.foreground_color, customization.background_color)),
     ).model_dump(mode="json")

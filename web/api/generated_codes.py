@@ -58,7 +58,7 @@ class GenerateBody(Body):
 
     data: Data = Field(description="At most 2,953 bytes of UTF-8; less with more error correction")
     expiration_hours: Annotated[int, WholeNumber(*EXPIRATION_HOURS)] | None = Field(
-        None, description="Without it, the code never expires"
+        None, description="Without it, or with 0, the code never expires"
     )
     format: Format = "png"
     size: Annotated[int, WholeNumber(MIN_SIZE, MAX_SIZE)] = Field(300, description="In pixels")
@@ -122,8 +122,13 @@ def create_generated_code(body: GenerateBody) -> Response:
     Needs a login, unless the operator sets `GENERATE_REQUIRES_AUTH=false`. A worker renders the image shortly. A
     request for the image does not wait for the worker. A retry with the same `Idempotency-Key` returns the first code.
     """
+    return create(body)
+
+
+def create(body: GenerateBody) -> Response:
+    """Create a code, or return the response stored under the request's Idempotency-Key."""
     params = GenerateRequest(data=body.data, format=body.format, size=body.size, error_correction=body.error_correction)
-    ttl = None if body.expiration_hours is None else timedelta(hours=body.expiration_hours)
+    ttl = timedelta(hours=body.expiration_hours) if body.expiration_hours else None
     caller = optional_caller()
 
     def add() -> Response:
@@ -162,9 +167,14 @@ def get_generated_code(path: GeneratedPath) -> Response:
     Public: the id is the secret. The response is JSON, or an image in the type that `Accept` prefers. An expired code
     gets 410.
     """
+    return retrieve(path.qr_id, (JSON,))
+
+
+def retrieve(qr_id: UUID, first: tuple[str, ...] = ()) -> Response:
+    """Return a code or its image. Of equally preferred types `first` comes first, else the code's own format."""
     with db.connection() as conn:
-        code = _find(conn, path.qr_id)
-    as_format = FORMATS.get(preferred_type(request.accept_mimetypes, code.format))
+        code = _find(conn, qr_id)
+    as_format = FORMATS.get(preferred_type(request.accept_mimetypes, code.format, first))
     if as_format is not None:
         response = _image_response(code, as_format)
     else:
@@ -208,14 +218,16 @@ def delete_generated_code(path: GeneratedPath) -> tuple[str, int]:
     return "", 204
 
 
-def preferred_type(accept: MIMEAccept, own: Format) -> str:
-    """Return the type that the client prefers (RFC 9110, section 12.5.1): of equals JSON, then the code's own format.
+def preferred_type(accept: MIMEAccept, own: Format, first: tuple[str, ...] = (JSON,)) -> str:
+    """Return the type that the client prefers (RFC 9110, section 12.5.1).
 
-    A client that accepts none of the types gets JSON, as the RFC allows.
+    Of equally preferred types, `first` comes first, then the image types with the code's own format before the others.
+    A client that accepts none of the types gets the first one, as the RFC allows.
     """
     image_types = sorted(FORMATS, key=lambda content_type: FORMATS[content_type] != own)
-    best = max((JSON, *image_types), key=accept.quality)
-    return best if accept.quality(best) > 0 else JSON
+    types = list(dict.fromkeys((*first, *image_types, JSON)))
+    best = max(types, key=accept.quality)
+    return best if accept.quality(best) > 0 else types[0]
 
 
 def _find(conn: Conn, qr_id: UUID) -> GeneratedCode:

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from io import StringIO
 from itertools import islice
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from shared.codes import export
 from shared.codes import store as codes
@@ -32,7 +32,7 @@ from web.http.file_responses import SlotBoundIterator, prime
 from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, OrganizationPath, Query, QueryBool, ResponseModel
+from web.http.schemas import Body, Id, OrganizationPath, Query, QueryBool, ResponseModel, Text
 from web.http.uploads import spooled_body
 
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])
@@ -53,6 +53,8 @@ class ImportQuery(Query):
 
 
 class BulkBody(Body):
+    """The codes to create: each as the body of a single code, or as a label only."""
+
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -61,9 +63,23 @@ class BulkBody(Body):
         }
     )
 
-    codes: Annotated[
-        list[dict[str, Any]], Field(max_length=MAX_SYNCHRONOUS_ROWS, description="Each as the body of a single code")
-    ]
+    codes: Annotated[list[dict[str, Any]], Field(max_length=MAX_SYNCHRONOUS_ROWS)] | None = Field(
+        None, description="Each as the body of a single code"
+    )
+    labels: Annotated[list[Text], Field(min_length=1, max_length=MAX_SYNCHRONOUS_ROWS)] | None = Field(
+        None,
+        description="Instead of `codes`: the description of each code, as clients of an older service send them. The "
+        "codes lead to the organization's `url`. Without one, they are scanned in the game, without a reward",
+        examples=[["Table 1", "Table 2"]],
+    )
+
+    @model_validator(mode="after")
+    def _one_list(self) -> Self:
+        if (self.codes is None) == (self.labels is None):
+            raise ValueError("needs codes or labels, and not both")
+        if self.labels is not None and not any(label.strip() for label in self.labels):
+            raise ValueError("needs a label that is not blank")
+        return self
 
 
 class ImportRowResponse(ResponseModel):
@@ -131,11 +147,23 @@ def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody
     """Create up to 1,000 codes
 
     Needs the role admin. If a code is invalid, none is created, unless `partial` is true. The body may have up to 10
-    MiB. A retry with the same `Idempotency-Key` creates nothing.
+    MiB. A body with `labels` creates a code for each label that is not blank. A retry with the same `Idempotency-Key`
+    creates nothing.
     """
-    lines = enumerate(yielding(body.codes), 1)
+    part, rows = "codes", body.codes
+    if rows is None:
+        part, rows = "labels", _labeled(path.org_id, body.labels or [])
+    lines = enumerate(yielding(rows), 1)
     results = [rules.validate_code(line, code, codes.generate_code_text) for line, code in lines]
-    return _add(path.org_id, results, lambda line: f"body.codes.{line - 1}", partial=query.partial)
+    return _add(path.org_id, results, lambda line: f"body.{part}.{line - 1}", partial=query.partial)
+
+
+def _labeled(org_id: UUID, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a body for each label: a code that leads to the organization's website, else one for the game."""
+    with db.connection() as conn:
+        url = organizations.get_url(conn, org_id)
+    fields = {"scan_type": "item_drop"} if url is None else {"scan_type": None, "target_url": url}
+    return [fields | {"description": label.strip()} for label in labels if label.strip()]
 
 
 @api.post(

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
-from shared.errors import DomainError, NotFound, Unavailable
+from shared.errors import DomainError, FieldError, Invalid, NotFound, Unavailable
 from shared.infra import db
 from shared.quests import catalog_client, commands, definitions, store
 from shared.quests.commands import QuestCommand
@@ -17,14 +17,25 @@ from shared.quests.rules import Quest, QuestEvent, QuestStatus, status_of
 from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import documents_idempotency_key, idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_cursor, decode_id, paginate
-from web.http.schemas import Body, Id, ResponseModel, Timestamp
+from web.http.schemas import Id, OptionalBody, Query, ResponseModel, Timestamp
 from web.http.settings import current_settings
 
 api = APIBlueprint("quests", __name__, url_prefix="/api/v1", abp_tags=[Tag(name="Quests")])
 
 
-class ClaimBody(Body):
-    quest_name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+QuestName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class ClaimBody(OptionalBody):
+    """The quest whose reward is claimed, if the query does not name it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"quest_name": "sign-in-three-times"}]})
+
+    quest_name: QuestName | None = Field(None, description="Name of the quest")
+
+
+class ClaimQuery(Query):
+    quest_name: QuestName | None = Field(None, description="Name of the quest, instead of the body")
 
 
 class TrackedResponse(ResponseModel):
@@ -116,13 +127,15 @@ def track_signup() -> Response:
 @api.post("/track/claim_reward", responses={200: ClaimedResponse, 404: None, 409: None})
 @requires_login
 @documents_idempotency_key
-def claim_reward(body: ClaimBody) -> Response:
+def claim_reward(query: ClaimQuery, body: ClaimBody) -> Response:
     """Claim the reward of a completed quest
 
-    Each completion is claimed once, however many requests race. 409 if the quest is not completed, has no reward, or
-    was claimed as often as allowed.
+    The body names the quest, or the query does, as older clients send it. Each completion is claimed once, however many
+    requests race. 409 if the quest is not completed, has no reward, or was claimed as often as allowed.
     """
-    quest = _find(body.quest_name)
+    if (query.quest_name is None) == (body.quest_name is None):
+        raise Invalid(FieldError("body.quest_name", "is required, unless the query has it"))
+    quest = _find(query.quest_name or body.quest_name or "")
 
     def claim() -> dict[str, Any]:
         claimed = next(event.data for event in _execute(quest, is_claim=True) if event.type == "reward_claimed")

@@ -22,6 +22,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from shared.errors import Invalid
 from web.http.auth import optional_caller, requirement_of
 from web.http.credentials import rate_limit_key_of_credentials
+from web.http.password_grant import is_form
 from web.http.rate_limit_storage import SCHEME
 from web.http.settings import current_settings
 
@@ -47,6 +48,8 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "accounts.refresh": "refresh",
     "accounts.register": "register",
     "accounts.upgrade": "register",
+    "compatibility.generate_code": "generate",
+    "compatibility.retrieve_code": "image",
     "generated_codes.create_generated_code": "generate",
     "generated_codes.get_generated_image": "image",
     "images.get_business_image": "image",
@@ -63,7 +66,7 @@ PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
 """Routes that also count the `username` in their body, so guessing from many addresses is limited too."""
 API_KEY_LIMITS = {"default", "scan"}
 """Limits that `api_key` replaces for an API key, because it acts for many players."""
-UNLIMITED_ENDPOINTS = {"health.healthz", "health.readyz", "metrics.metrics"}
+UNLIMITED_ENDPOINTS = {"compatibility.get_health", "health.healthz", "health.readyz", "metrics.metrics"}
 """Routes that a platform polls. Their cost does not depend on the number of requests."""
 MAX_REMEMBERED_KEYS = 4_096
 # Providers assign a household more than one /64 (RFC 6177, 2; RIPE-690, 4.2).
@@ -175,7 +178,7 @@ def _digest(text: str) -> bytes:
 def _attempted_username() -> str | None:
     """Return a digest of the username in the body, in its normal form. The player need not exist."""
     try:
-        body = request.get_json(silent=True)
+        body = request.form if is_form() else request.get_json(silent=True)
     except (Invalid, RequestEntityTooLarge):  # reported when the body is validated
         return None
     name = body.get("username") if isinstance(body, dict) else None

@@ -9,7 +9,7 @@ from flask import Flask, Response, current_app, g, request
 from shared.errors import FieldError, Invalid, UnsupportedMediaType
 from shared.infra.ids import uuid7
 from shared.infra.logging import bind_request_id, get_logger
-from web.http.schemas import Query
+from web.http.schemas import Body, OptionalBody, Query
 
 log = get_logger()
 
@@ -63,6 +63,12 @@ def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
     return decorate
 
 
+def accepts_form(view: View) -> View:
+    """Mark a view without a `body` parameter that takes a JSON object or a form without files, and parses it itself."""
+    view.accepts_form = True  # type: ignore[attr-defined]
+    return view
+
+
 def serialize_requests(view: View) -> View:
     """Mark a view that hashes a password. The server queues its requests and runs a few of them at a time."""
     view.is_serialized = True  # type: ignore[attr-defined]
@@ -88,6 +94,10 @@ def check_request_bodies(app: Flask) -> None:
         parameters = getattr(view, "__annotations__", {})
         if request.method == "OPTIONS":
             return
+        if issubclass(parameters.get("body", Body), OptionalBody) and not _has_body():
+            # Some clients send the content type of JSON with every request. Without a body there is nothing to parse.
+            request.environ.pop("CONTENT_TYPE", None)
+            parameters = {name: model for name, model in parameters.items() if name != "body"}
         if "query" in parameters and request.query_string:
             _reject_repeated(parameters["query"])
         if "form" in parameters and request.mimetype != "multipart/form-data":
@@ -96,7 +106,10 @@ def check_request_bodies(app: Flask) -> None:
         charset = request.mimetype_params.get("charset", "utf-8").lower()
         if media_type is not None and (request.mimetype != media_type or charset != "utf-8"):
             raise UnsupportedMediaType(f"The body must be {media_type}, in UTF-8.")
-        if "body" in parameters:
+        takes_form = getattr(view, "accepts_form", False)
+        if takes_form and request.mimetype == "application/x-www-form-urlencoded":
+            request.form  # noqa: B018 - parsed here once, within the limit of the body
+        elif takes_form or "body" in parameters:
             if request.mimetype != "application/json":
                 raise UnsupportedMediaType
             # Without a length, werkzeug truncates a long body at the limit. Reading beyond it raises an error.
@@ -105,6 +118,11 @@ def check_request_bodies(app: Flask) -> None:
                 request.stream.read(1)
             if not isinstance(request.get_json(), dict):  # parsed once, and cached for the view
                 raise Invalid(FieldError("body", "must be a JSON object"))
+
+
+def _has_body() -> bool:
+    """Return whether the request has a body, which may be empty if it is chunked."""
+    return bool(request.content_length) or "Transfer-Encoding" in request.headers
 
 
 def _reject_repeated(query: type[Query]) -> None:

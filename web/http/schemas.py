@@ -44,6 +44,7 @@ __all__ = [
     "Latitude",
     "Longitude",
     "Name",
+    "OptionalBody",
     "OrganizationPath",
     "PatchBody",
     "PositiveInt",
@@ -75,6 +76,15 @@ class PatchBody(Body):
     def changes(self) -> dict[str, Any]:
         """Return the fields in the body, with their values."""
         return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class OptionalBody(Body):
+    """A body that a request may leave out. Each field has a default, which it then has."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_if_absent(cls, values: Any) -> Any:
+        return {} if values is None else values
 
 
 class Query(BaseModel):
