@@ -15,5 +15,5 @@ DROP TABLE
     encounters, qr_customizations, qr_codes,
     audit_log, api_keys, memberships, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
-DROP FUNCTION append_scan_events, guard_verdict, fill_qr_code, guard_audit_log, waymark_uuid7;
+DROP FUNCTION append_scan_events, guard_verdict, set_success, fill_qr_code, guard_audit_log, waymark_uuid7;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.
