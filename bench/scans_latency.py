@@ -1,14 +1,20 @@
-"""Time from `POST /scan` to the verdict in the client's hands, through every process: quiet, and at 200 a second.
+"""Time from `POST /scan` to the verdict in the client's hands, and the CPU time of all processes behind it.
 
-Waymark is called with `Prefer: wait=10`. The rival's route sends its message and waits as Dramatiq documents it, by
-`get_result(block=True)` on the Redis result backend. Each side has one web and one worker process.
+Waymark is called with `Prefer: wait=10`. The rivals' route sends its message and waits as Dramatiq documents it, by
+`get_result(block=True)` on the Redis result backend. Each side has one web and one worker process, Waymark its relay
+too. The tuned rival differs from stock Dramatiq in `dramatiq_worker_timeout`: by default, a consumer that finds no
+message sleeps for up to a second.
 """
 
 import random
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+
+import psutil
 
 from bench.scans_accept import OUR_WEB, RIVAL_WEB
 from bench.scans_data import Player, clear, scan_requests
@@ -20,65 +26,122 @@ from shared.infra import db
 from shared.infra.db import Conn
 
 WARM_UP = 5
-SAMPLES = 99
-PAUSE_SECONDS = (0.1, 0.5)  # before each sample, of either side in turn: each is left alone for 0.2 to over 1 s
-RATE, SECONDS, ROUNDS = 200, 5.0, 3
-WARM_UP_SECONDS = 4.0
+SAMPLES, STOCK_SAMPLES = 99, 30
+PAUSE_SECONDS = (0.1, 0.4)  # before each sample, of either side in turn: each is left alone for 0.2 to 0.8 s
+SECONDS, ROUNDS = 4.0, 3
+WARM_UP_SECONDS = 3.0
+GOALS = {200: 0.6, 100: 0.6, 300: 0.1}
+"""The goals by scans per second. The first is the rate of the CPU figure."""
+OUR_RELAY = ("python", "-m", "workers.relay")
+TUNED = {"dramatiq_worker_timeout": "50"}  # milliseconds
 
-Sides = dict[str, tuple[int, Requests]]
-"""By name: a web process's port, and what it is sent."""
+Rounds = list[list[float]]
+"""The seconds of each request, round by round."""
 
-Latencies = dict[str, list[list[float]]]
-"""By name: the seconds of each request, round by round."""
+
+@dataclass(frozen=True)
+class Side:
+    """A web process's port, what it is sent, and all processes of this side but the stores."""
+
+    port: int
+    requests: Requests
+    processes: Sequence[psutil.Process]
 
 
 def measure(where: Stack, players: list[Player], scale: float) -> list[Figure]:
-    """Start both sides, and send requests to each in turn."""
+    """Send requests to Waymark and a rival in turn, first to the tuned one. The CPU time is the first figure."""
+    stores = psutil.Process().children()
     with db.connection() as conn, where.rival() as rival:
         clear(conn)
         clear(rival)
-    theirs = {"DATABASE_URL": where.rival_url}
+    drained = partial(_wait_until_settled, where)
+    figures: list[Figure] = []
     with ExitStack() as exits:
-        our_port = exits.enter_context(serving(where.data, "web", OUR_WEB))
-        rival_port = exits.enter_context(serving(where.data, "rival-web", RIVAL_WEB, **theirs))
-        exits.enter_context(running(where.data, "worker", *OUR_WORKER))
-        exits.enter_context(running(where.data, "rival-worker", *RIVAL_WORKER, **theirs))
-        sides = {
-            "waymark": (our_port, scan_requests(players, "/scan", "Prefer: wait=10")),
-            "rival": (rival_port, scan_requests(players, "/scan-and-wait")),
-        }
-        drained = partial(_wait_until_settled, where)
-        quiet, loaded = _quiet(sides, scaled(SAMPLES, scale, 6)), _loaded(sides, drained, scale)
-        return _figures("quiet", quiet) + _figures(f"at {RATE}/s", loaded)
+        sides = (exits.enter_context(_waymark(where, players)), exits.enter_context(_rival(where, players, **TUNED)))
+        for rate, goal in GOALS.items():
+            latencies, cpu = _loaded(sides, stores, rate, drained, scale)
+            if not figures:
+                figures.append(Figure.of_rounds(f"CPU time of all processes per scan, {rate}/s", "ms", cpu, "≤", 0.8))
+            figures += _figures(f"verdict, {rate}/s", (50, 99), latencies, goal)
+        figures += _figures("verdict, one at a time", (50,), _quiet(sides, scaled(SAMPLES, scale, 6)), 0.3)
+    # Not beside the tuned rival: both would poll Redis.
+    with ExitStack() as exits:
+        sides = (exits.enter_context(_waymark(where, players)), exits.enter_context(_rival(where, players)))
+        latencies = _quiet(sides, scaled(STOCK_SAMPLES, scale, 6))
+        return figures + _figures("verdict, one at a time, stock Dramatiq", (50,), latencies, None)
 
 
-def _quiet(sides: Sides, samples: int) -> Latencies:
-    """Send one request at a time. A third of the samples is a round."""
-    connections = {name: Connection(port) for name, (port, _) in sides.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+@contextmanager
+def _waymark(where: Stack, players: list[Player]) -> Iterator[Side]:
+    before = psutil.Process().children()
+    with (
+        serving(where.data, "web", OUR_WEB) as port,
+        running(where.data, "worker", *OUR_WORKER),
+        running(where.data, "relay", *OUR_RELAY),
+    ):
+        requests = scan_requests(players, "/scan", "Prefer: wait=10")
+        yield Side(port, requests, [process for process in psutil.Process().children() if process not in before])
+
+
+@contextmanager
+def _rival(where: Stack, players: list[Player], **environment: str) -> Iterator[Side]:
+    before = psutil.Process().children()
+    environment |= {"DATABASE_URL": where.rival_url}
+    with (
+        serving(where.data, "rival-web", RIVAL_WEB, **environment) as port,
+        running(where.data, "rival-worker", *RIVAL_WORKER, **environment),
+    ):
+        requests = scan_requests(players, "/scan-and-wait")
+        yield Side(port, requests, [process for process in psutil.Process().children() if process not in before])
+
+
+def _quiet(sides: Sequence[Side], samples: int) -> list[Rounds]:
+    """Send one request at a time. A third of the samples is a round. Return the latencies by side."""
+    connections = [Connection(side.port) for side in sides]
+    seconds: Rounds = [[] for _ in sides]
     for _ in range(WARM_UP + samples):
-        for name, (_, requests) in sides.items():
+        for side, connection, latencies in zip(sides, connections, seconds, strict=True):
             time.sleep(random.uniform(*PAUSE_SECONDS))
-            seconds[name].append(ask(connections[name], next(requests)))
-    for connection in connections.values():
+            latencies.append(ask(connection, next(side.requests)))
+    for connection in connections:
         connection.close()
     third = samples // 3
-    starts = [WARM_UP + n * third for n in range(3)]
-    return {name: [all_[start : start + third] for start in starts] for name, all_ in seconds.items()}
+    return [[all_[WARM_UP + n * third :][:third] for n in range(3)] for all_ in seconds]
 
 
-def _loaded(sides: Sides, drained: Callable[[], None], scale: float) -> Latencies:
+def _loaded(
+    sides: Sequence[Side], stores: Sequence[psutil.Process], rate: int, drained: Callable[[], None], scale: float
+) -> tuple[list[Rounds], list[tuple[float, float]]]:
     """Send requests at a fixed rate, whether or not earlier ones were answered. A first round of each side warms up.
 
-    No round starts while a worker still has a backlog, which would slow down the other side.
+    Return the latencies by side, and the milliseconds of CPU time per request of both sides by round. No round starts
+    while a worker still has a backlog, which would slow down the other side.
     """
-    rounds: Latencies = {name: [] for name in sides}
-    for round_ in range(1 + ROUNDS):
-        for name, (port, requests) in sides.items():
-            seconds = (SECONDS if round_ else WARM_UP_SECONDS) * scale
-            rounds[name].append(pace(port, requests, rate=RATE, seconds=seconds))
+    latencies: list[Rounds] = [[] for _ in sides]
+    cpu = []
+    for side in sides:
+        pace(side.port, side.requests, rate=rate, seconds=WARM_UP_SECONDS * scale)
+        drained()
+    for _ in range(ROUNDS):
+        spent = []
+        for side, rounds in zip(sides, latencies, strict=True):
+            start = _cpu_seconds([*stores, *side.processes])
+            rounds.append(pace(side.port, side.requests, rate=rate, seconds=SECONDS * scale))
             drained()
-    return {name: each[1:] for name, each in rounds.items()}
+            spent.append(1_000 * (_cpu_seconds([*stores, *side.processes]) - start) / len(rounds[-1]))
+        waymark, rival = spent
+        cpu.append((waymark, rival))
+    return latencies, cpu
+
+
+def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
+    """Return the CPU time of these processes and of their children, also of those that have ended."""
+    total = 0.0
+    for process in [*chain.from_iterable(process.children(recursive=True) for process in processes), *processes]:
+        # A child that has ended counts in its parent, which is read after it.
+        with suppress(psutil.NoSuchProcess):
+            total += sum(process.cpu_times()[:4])
+    return total
 
 
 def _wait_until_settled(where: Stack) -> None:
@@ -93,8 +156,6 @@ def _pending(conn: Conn) -> int:
     return conn.execute("SELECT FROM player_scans WHERE status = 'pending'").rowcount
 
 
-def _figures(name: str, latencies: Latencies) -> list[Figure]:
-    return [
-        Figure.of_latencies(f"verdict seen, {name}", percent, latencies["waymark"], latencies["rival"], "≤", 0.1)
-        for percent in (50, 99)
-    ]
+def _figures(name: str, percents: Sequence[int], latencies: list[Rounds], goal: float | None) -> list[Figure]:
+    waymark, rival = latencies
+    return [Figure.of_latencies(name, percent, waymark, rival, "≤", goal) for percent in percents]

@@ -14,7 +14,7 @@ Round = tuple[float, float]
 
 @dataclass(frozen=True)
 class Figure:
-    """One comparison. The goal is a bound on Waymark's figure divided by the rival's.
+    """One comparison. The goal is a bound on Waymark's figure divided by the rival's, or None for information.
 
     `rounds` has the repetitions of the measurement. It is empty if there was only one.
     """
@@ -24,11 +24,13 @@ class Figure:
     waymark: float
     rival: float
     bound: Literal["≥", "≤"]
-    goal: float
+    goal: float | None
     rounds: tuple[Round, ...] = ()
 
     @classmethod
-    def of_rounds(cls, name: str, unit: str, rounds: Iterable[Round], bound: Literal["≥", "≤"], goal: float) -> Self:
+    def of_rounds(
+        cls, name: str, unit: str, rounds: Iterable[Round], bound: Literal["≥", "≤"], goal: float | None
+    ) -> Self:
         """Return the figure of both sides' medians."""
         rounds = tuple(rounds)
         waymark, rival = (median(side) for side in zip(*rounds, strict=True))
@@ -42,7 +44,7 @@ class Figure:
         waymark: Sequence[Sequence[float]],
         rival: Sequence[Sequence[float]],
         bound: Literal["≥", "≤"],
-        goal: float,
+        goal: float | None,
     ) -> Self:
         """Return the figure of a percentile in ms over all rounds. Each round has at least two latencies in seconds."""
         rounds = [
@@ -57,6 +59,8 @@ class Figure:
 
     @property
     def is_met(self) -> bool:
+        if self.goal is None:
+            return True
         return self.ratio >= self.goal if self.bound == "≥" else self.ratio <= self.goal
 
     def cells(self) -> tuple[str, ...]:
@@ -66,8 +70,8 @@ class Figure:
             f"{self.name}, {self.unit}",
             *values,
             format_ratio(self.ratio),
-            f"{self.bound} {format_ratio(self.goal)}",
-            "yes" if self.is_met else "NO",
+            "" if self.goal is None else f"{self.bound} {format_ratio(self.goal)}",
+            "" if self.goal is None else "yes" if self.is_met else "NO",
         )
 
 

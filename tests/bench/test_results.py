@@ -108,3 +108,9 @@ def test_slower_figures_are_printed_with_both_ratios(tmp_path: Path, capsys: pyt
 def test_runs_without_a_common_figure_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results.print_changes(tmp_path, [])
     assert "nothing was compared" in capsys.readouterr().out
+
+
+def test_figure_without_a_goal_is_met() -> None:
+    figure = Figure.of_rounds("verdict", "ms", [(20.0, 10.0)], "≤", None)
+    assert figure.is_met
+    assert figure.cells() == ("verdict, ms", "20.0", "10.0", "2.00", "", "")
