@@ -160,6 +160,10 @@ class TooManyWebSocketsOfClient(LimitReached):
         )
 
 
+class TooManyLogins(Unavailable):
+    """Too many log-ins and registrations are waiting. Retry shortly."""
+
+
 class TooManyDownloads(Unavailable):
     """This process has reached its limit of downloads. Retry shortly."""
 

@@ -17,11 +17,13 @@ import gevent
 from gevent.lock import BoundedSemaphore
 from gunicorn.http.errors import ParseException
 
-from web.http.request_context import MAX_BODY_BYTES, SERIALIZED_ROUTES
+from web.http.request_context import MAX_BODY_BYTES, QUEUE_FULL, SERIALIZED_ROUTES
 
 Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 PIECE_BYTES = 8_192
+MAX_WAITING = 400
+"""Log-ins that wait in one process, for up to a minute."""
 
 
 class TimedBody(RawIOBase):
@@ -76,10 +78,14 @@ class RequestDeadline:
 
 
 class PasswordQueue:
-    """Runs `limit` requests to the routes that hash passwords at a time. The others wait in order, with their body."""
+    """Runs `limit` requests to the routes that hash passwords at a time. The others wait in order, with their body.
+
+    The application rejects requests beyond MAX_WAITING.
+    """
 
     def __init__(self, app: Application, limit: int) -> None:
         self._app, self._slots = app, BoundedSemaphore(limit)
+        self._waiting = 0
 
     def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
         routes = getattr(self._app, "extensions", {}).get(SERIALIZED_ROUTES, ())
@@ -91,5 +97,15 @@ class PasswordQueue:
             pieces = iter(partial(environ["wsgi.input"].read, PIECE_BYTES), b"")
             with suppress(OSError, ParseException):
                 environ["wsgi.input"] = BytesIO(b"".join(islice(pieces, MAX_BODY_BYTES // PIECE_BYTES + 1)))
-        with self._slots:
+        if self._waiting >= MAX_WAITING:
+            environ[QUEUE_FULL] = True
             return self._app(environ, start_response)
+        self._waiting += 1
+        try:
+            self._slots.acquire()
+        finally:
+            self._waiting -= 1
+        try:
+            return self._app(environ, start_response)
+        finally:
+            self._slots.release()

@@ -9,7 +9,7 @@ from flask import Flask
 from shared.accounts import passwords
 from shared.infra import db, event_loop
 from shared.infra.db import Conn
-from web.http.request_context import SERIALIZED_ROUTES
+from web.http.request_context import QUEUE_FULL, SERIALIZED_ROUTES
 
 
 def test_a_hash_is_argon2id_and_matches_its_password_only() -> None:
@@ -78,3 +78,11 @@ def test_only_views_that_hash_are_serialized(app: Flask) -> None:
         ("POST", "/users/me/password"),
         ("DELETE", "/users/me"),
     }
+
+
+def test_log_in_that_finds_no_room_in_the_queue_is_503(client: Any) -> None:
+    credentials = {"username": "ada", "password": "correct horse"}
+    rejected = client.post("/auth/login", json=credentials, environ_overrides={QUEUE_FULL: True})
+
+    assert (rejected.status_code, rejected.headers["Retry-After"]) == (503, "2")
+    assert client.post("/auth/login", json=credentials).status_code == 401

@@ -11,7 +11,7 @@ import pytest
 from gevent.event import Event
 
 from web import middleware
-from web.http.request_context import MAX_BODY_BYTES, SERIALIZED_ROUTES
+from web.http.request_context import MAX_BODY_BYTES, QUEUE_FULL, SERIALIZED_ROUTES
 from web.middleware import PasswordQueue, TimedBody
 
 WAIT_SECONDS = 20.0
@@ -81,10 +81,11 @@ class Gate:
     def __init__(self) -> None:
         self.extensions = {SERIALIZED_ROUTES: {("POST", "/login")}}
         self.is_open = Event()
-        self.running = self.most = 0
+        self.running = self.most = self.rejected = 0
         self.bodies: list[bytes] = []
 
     def __call__(self, environ: dict[str, Any], _start_response: object) -> list[bytes]:
+        self.rejected += QUEUE_FULL in environ
         self.running += 1
         self.most = max(self.most, self.running)
         self.is_open.wait(WAIT_SECONDS)
@@ -130,3 +131,17 @@ def test_long_body_is_left_to_the_application() -> None:
     post(PasswordQueue(gate, 1), body=body, CONTENT_LENGTH=str(MAX_BODY_BYTES + 1)).get(timeout=WAIT_SECONDS)
 
     assert gate.bodies == [b"long"]
+
+
+def test_log_ins_beyond_the_queue_are_marked_for_rejection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(middleware, "MAX_WAITING", 2)
+    gate = Gate()
+    queue = PasswordQueue(gate, 1)
+    requests = [post(queue) for _ in range(5)]
+    gevent.sleep(0)
+    assert (gate.running, gate.rejected) == (1 + 2, 2)
+    gate.is_open.set()
+    gevent.joinall(requests, timeout=WAIT_SECONDS, raise_error=True)
+
+    post(queue).get(timeout=WAIT_SECONDS)
+    assert gate.rejected == 2, "the queue has room again"

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from flask import Flask, Response, current_app, g, request
 
-from shared.errors import FieldError, Invalid, UnsupportedMediaType
+from shared.errors import FieldError, Invalid, TooManyLogins, UnsupportedMediaType
 from shared.infra.ids import uuid7
 from shared.infra.logging import bind_request_id, get_logger
 from web.http.schemas import Body, OptionalBody, Query
@@ -17,6 +18,8 @@ View = TypeVar("View", bound=Callable[..., Any])
 MAX_BODY_BYTES = 1024 * 1024
 SERIALIZED_ROUTES = "serialized_routes"
 """Key of the application's extensions: the set of (method, path) pairs that hash a password."""
+QUEUE_FULL = "waymark.password_queue_full"
+"""Set in the environment of a request that found no room in the queue of password hashing."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -70,9 +73,19 @@ def accepts_form(view: View) -> View:
 
 
 def serialize_requests(view: View) -> View:
-    """Mark a view that hashes a password. The server queues its requests and runs a few of them at a time."""
-    view.is_serialized = True  # type: ignore[attr-defined]
-    return view
+    """Mark a view that hashes a password. The server queues its requests and runs a few of them at a time.
+
+    A request that the queue has no room for gets 503, unless it is rejected for another reason.
+    """
+
+    @wraps(view)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        if QUEUE_FULL in request.environ:
+            raise TooManyLogins
+        return view(*args, **kwargs)
+
+    wrapper.is_serialized = True  # type: ignore[attr-defined]
+    return cast("View", wrapper)
 
 
 def register_serialized_routes(app: Flask) -> None:
