@@ -16,10 +16,11 @@ from uuid import UUID
 from psycopg.rows import dict_row
 
 from shared.infra import db
+from shared.infra.event_loop import yielding
 from shared.infra.ids import LOWEST
 from shared.infra.timestamps import format_rfc3339
 
-PAGE = 2_000
+PAGE = 500
 """Rows per statement."""
 
 
@@ -174,7 +175,7 @@ def document(player_id: UUID, now: datetime) -> Iterator[str]:
         yield f',\n"{section.name}": ['
         separator = "\n"
         for rows in _pages(section, player_id):
-            yield separator + ",\n".join(map(_dumps, rows))
+            yield separator + ",\n".join(map(_dumps, yielding(rows)))
             separator = ",\n"
         yield "]"
     yield "}\n"

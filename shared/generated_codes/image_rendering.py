@@ -3,15 +3,18 @@
 from shared.generated_codes.rules import GenerateRequest
 from shared.generated_codes.store import StoredImage
 from shared.images.image_spec import Format
-from shared.images.layout import fit
+from shared.images.layout import QUIET_ZONE, fit
 from shared.images.render import render as render_bytes
-from shared.images.symbol import encode
+from shared.images.symbol import BYTES, LARGEST_WIDTH, encode
 
 
 def check_fits(request: GenerateRequest) -> None:
-    """Raise TextTooLong or ImageTooSmall if the image is impossible. Encodes the text, and renders nothing."""
+    """Raise TextTooLong or ImageTooSmall if the image is impossible. Encodes a text only if its length is no answer."""
+    # Vector formats have no smallest size: they divide a pixel. Byte mode is the longest encoding.
+    has_room = request.format != "png" or request.size >= LARGEST_WIDTH + 2 * QUIET_ZONE
+    if has_room and len(request.data.encode()) <= BYTES[request.error_correction]:
+        return
     symbol = encode(request.data, request.error_correction)
-    # Vector formats have no smallest size: they divide a pixel.
     if request.format == "png":
         fit(len(symbol), request.size)
 

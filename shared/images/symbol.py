@@ -15,6 +15,8 @@ Modules = NDArray[np.bool_]
 BYTES: dict[ErrorCorrection, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
 """Capacity of version 40 in byte mode: ISO/IEC 18004:2015, table 7. Digits, capitals and kanji take less space."""
 
+LARGEST_WIDTH = 177
+"""Modules along one side of version 40."""
 FINDER = 7
 """Modules along one side of a finder pattern."""
 

@@ -1,7 +1,8 @@
 """CPU work beside gevent's event loop, on which a web process serves all its requests.
 
 Every other request waits for the work that a request does on the loop. So work of more than five milliseconds runs in a
-native thread, where it must not use PostgreSQL or Redis, or it yields. Other processes do it in the calling thread.
+native thread, where it must not use PostgreSQL or Redis, or it yields. Files are read in native threads, too. Other
+processes do it in the calling thread.
 """
 
 import os
@@ -14,7 +15,8 @@ from typing import Any, TypeVar
 from shared.infra.per_process import per_process
 
 T = TypeVar("T")
-ITEMS_BETWEEN_YIELDS = 100
+WORK_SECONDS = 0.003
+"""Work on the event loop until it serves other requests."""
 NICENESS = 15
 """Added to the niceness of a background thread. The threads that argon2 starts inherit it."""
 
@@ -36,11 +38,13 @@ def run_in_background_thread(work: Callable[[], T]) -> T:
 
 
 def yielding(items: Iterable[T]) -> Iterator[T]:
-    """Yield the items, and let the event loop serve other requests after every 100 of them."""
-    for number, item in enumerate(items, 1):
-        yield item
-        if number % ITEMS_BETWEEN_YIELDS == 0:
+    """Yield the items, and let the event loop serve other requests whenever 3 ms have passed."""
+    until = time.monotonic() + WORK_SECONDS
+    for item in items:
+        if time.monotonic() > until:
             time.sleep(0)
+            until = time.monotonic() + WORK_SECONDS
+        yield item
 
 
 @per_process

@@ -14,6 +14,7 @@ import psycopg
 import psycopg_pool
 
 from shared.infra import db
+from shared.infra.event_loop import yielding
 from shared.infra.logging import get_logger
 from shared.visits import store
 from shared.visits.store import Visit
@@ -102,8 +103,9 @@ class VisitBuffer:
                 sent = self._uncertain
                 if sent is None or not store.is_stored(conn, sent.xid):
                     self._uncertain, batch = None, self._waiting[:BATCH]
+                    visits = [visit.visit() for visit in yielding(batch)]
                     with conn.transaction():
-                        xid = store.add(conn, [visit.visit() for visit in batch])
+                        xid = store.add(conn, visits)
                         self._uncertain = sent = UncertainBatch(xid, len(batch))
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
             log.warning("visits_not_stored", count=len(self._waiting), error=str(error))

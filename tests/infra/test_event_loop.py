@@ -89,6 +89,58 @@ def test_without_gevent_work_runs_in_the_calling_thread() -> None:
     )
 
 
+DNS = """
+import gevent, psycopg
+
+class SlowResolver:
+    def getaddrinfo(self, *_arguments):
+        gevent.sleep(0.1)
+        raise OSError("unknown")
+
+gevent.get_hub().resolver = SlowResolver()
+ticks = 0
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        gevent.sleep(0.001)
+
+gevent.spawn(tick)
+try:
+    psycopg.connect("postgresql://postgres.invalid/waymark")
+except psycopg.OperationalError:
+    print(ticks > 10)
+"""
+
+
+def test_event_loop_goes_on_while_the_name_of_postgresql_is_resolved() -> None:
+    """libpq would block in its own lookup."""
+    assert run(PATCHED + DNS) == "True"
+
+
+YIELDING = """
+import gevent, time
+from gevent.monkey import get_original
+from shared.infra.event_loop import yielding
+
+ticks = 0
+def tick():
+    global ticks
+    while True:
+        ticks += 1
+        gevent.sleep(0)
+
+gevent.spawn(tick)
+for _ in yielding(range(5)):
+    get_original("time", "sleep")(0.005)
+print(ticks >= 4)
+"""
+
+
+def test_event_loop_goes_on_between_long_items() -> None:
+    assert run(PATCHED + YIELDING) == "True"
+
+
 GRPC = """
 import gevent, grpc
 from shared.quests import grpc_channel, quest_pb2

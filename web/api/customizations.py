@@ -132,10 +132,8 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     Needs the role admin. PNG or JPEG, at most 1 MiB and 4,000,000 pixels. Only its pixels are stored, scaled to at most
     600 x 600. A logo that makes the image unreadable gets 422.
     """
-    from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
-
     data = _uploaded_bytes(form)
-    sanitized = run_in_thread(lambda: sanitize_logo(data))
+    sanitized = run_in_thread(lambda: _sanitize(data))
     digest = store.logo_digest(sanitized)
 
     def save(conn: Conn, before: Customization, changed: Customization) -> None:
@@ -176,6 +174,12 @@ def _uploaded_bytes(form: LogoForm) -> bytes:
     return data
 
 
+def _sanitize(data: bytes) -> bytes:
+    from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
+
+    return sanitize_logo(data)
+
+
 def _change(
     path: CodePath,
     change: Callable[[Customization], Customization],
@@ -210,10 +214,15 @@ def _change(
 
 def _check_readable(code: str, customization: Customization, logo: bytes | None, *, loc: str) -> None:
     """Raise Invalid with this `loc` if the image of the code, at its default size, cannot be decoded."""
-    from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
+    spec = customization.image_spec(code_url(code))
+
+    def render() -> None:
+        from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
+
+        render_verified(spec, logo)
 
     try:
-        run_in_thread(lambda: render_verified(customization.image_spec(code_url(code)), logo))
+        run_in_thread(render)
     except UnreadableImage as error:
         raise Invalid(FieldError(loc, str(error))) from None
 

@@ -264,10 +264,14 @@ def _render(code: GeneratedCode, as_format: Format) -> StoredImage:
         raise ImageDeadLettered
     if code.has_failed_attempt:
         raise Unavailable("A worker is rendering this image again. Retry shortly.")
-    from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
+
+    def render() -> StoredImage:
+        from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer on first use
+
+        return image_rendering.render(code, as_format)
 
     try:
-        rendered = run_in_thread(lambda: image_rendering.render(code, as_format))
+        rendered = run_in_thread(render)
     except ImageTooSmall as error:
         # The code was requested as SVG in this size, and this client prefers a PNG.
         raise NotAcceptable(f"A PNG of this code needs {error.smallest} pixels; it has {code.size}.") from None
@@ -282,10 +286,14 @@ def _render(code: GeneratedCode, as_format: Format) -> StoredImage:
 
 def _check_fits(params: GenerateRequest) -> None:
     """Raise TextTooLong or ImageTooSmall, with the field of the body."""
-    from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer
+
+    def check_fits() -> None:
+        from shared.generated_codes import image_rendering  # noqa: PLC0415 - loads the renderer on first use
+
+        image_rendering.check_fits(params)
 
     try:
-        image_rendering.check_fits(params)
+        run_in_thread(check_fits)
     except TextTooLong as error:
         raise TextTooLong(error.limit, error.level, "body.data") from None
     except ImageTooSmall as error:

@@ -140,10 +140,13 @@ def _image_response(spec: ImageSpec, name: str, org_id: UUID, get_logo: Callable
 
 
 def _render(spec: ImageSpec, logo: bytes | None) -> bytes:
-    from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
+    def render() -> bytes:
+        from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
+
+        return render_verified(spec, logo)
 
     try:
-        return run_in_thread(lambda: render_verified(spec, logo))
+        return run_in_thread(render)
     except ImageTooSmall as error:
         raise ImageTooSmall(error.smallest, "query.size") from None
     except TextTooLong as error:

@@ -32,7 +32,7 @@ from web.http.file_responses import SlotBoundIterator, prime
 from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, OrganizationPath, Query, QueryBool, ResponseModel, Text
+from web.http.schemas import Id, LargeBody, OrganizationPath, Query, QueryBool, ResponseModel, Text
 from web.http.uploads import spooled_body
 
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])
@@ -52,7 +52,7 @@ class ImportQuery(Query):
     partial: QueryBool = Field(False, description="Add the valid rows even if others are invalid")
 
 
-class BulkBody(Body):
+class BulkBody(LargeBody):
     """The codes to create: each as the body of a single code, or as a label only."""
 
     model_config = ConfigDict(
@@ -184,7 +184,7 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     """
     with spooled_body() as file:
         table = open_csv(file)
-        rows = list(islice(table.rows, MAX_SYNCHRONOUS_ROWS + 1))
+        rows = list(islice(yielding(table.rows), MAX_SYNCHRONOUS_ROWS + 1))
         if len(rows) > MAX_SYNCHRONOUS_ROWS:
             response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, partial=query.partial))
             background_sender.submit(ImportsPending())
@@ -232,7 +232,7 @@ def _add(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str
     """Add codes while the client waits. Raise InvalidRows if none is added; `loc_of` locates a line in the request."""
     with transaction() as conn:
         job = store.create(conn, org_id, partial=partial, validated_rows=len(results))
-        staging.copy_candidates(conn, job.id, results)
+        staging.copy_candidates(conn, job.id, yielding(results))
         commit.commit(conn, job)
         response = _to_response(conn, _find(conn, org_id, job.id))
         if response["status"] == "failed":
@@ -289,7 +289,7 @@ def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
             page = export.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
             destinations = {code.destination_code for code in page if code.destination_code}
             existing = export.find_existing(conn, org_id, destinations, until=until)
-        for code in page:
+        for code in yielding(page):
             # An import accepts existing destinations only.
             destination = code.destination_code if code.destination_code in existing else None
             writer.writerow(csv_cells.write(replace(code, destination_code=destination)))

@@ -14,6 +14,7 @@ from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.event_loop import yielding
 from shared.infra.keys import key_for
 from shared.infra.message_sender import background_sender
 from shared.infra.storage.factory import storage
@@ -28,7 +29,7 @@ from web.http.idempotency import documents_idempotency_key, run_once, transactio
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.request_context import max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, OrganizationPath, ResponseModel, StrictBool, Timestamp, WholeNumber
+from web.http.schemas import Body, Id, LargeBody, OrganizationPath, ResponseModel, StrictBool, Timestamp, WholeNumber
 from web.http.settings import current_settings
 
 api = APIBlueprint(
@@ -64,7 +65,7 @@ class LabelBody(Body):
     )
 
 
-class RenderBody(Body):
+class RenderBody(LargeBody):
     """The codes, by exactly one of `qr_ids`, `tag` and `all`, and the options of their images."""
 
     model_config = ConfigDict(
@@ -293,8 +294,8 @@ def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
         if len(qr_ids) > MAX_CODES:
             raise Invalid(FieldError(field, f"selects more than {MAX_CODES:,} codes, the limit of a render"))
         return qr_ids
-    first = {qr_id: index for index, qr_id in reversed(list(enumerate(body.qr_ids)))}
-    repeated = [index for index, qr_id in enumerate(body.qr_ids) if first[qr_id] != index]
+    first: dict[UUID, int] = {}
+    repeated = [index for index, qr_id in enumerate(yielding(body.qr_ids)) if first.setdefault(qr_id, index) != index]
     if repeated:
         raise Invalid(*(FieldError(f"body.qr_ids.{index}", "occurs twice") for index in repeated[:MAX_ERRORS_LISTED]))
     if unknown := store.find_unknown_indexes(conn, org_id, body.qr_ids, limit=MAX_ERRORS_LISTED):

@@ -21,9 +21,11 @@ from shared.errors import FieldError, IdempotencyKeyInUse, IdempotencyKeyReused,
 from shared.infra import db
 from shared.infra import idempotency as store
 from shared.infra.db import Conn
+from shared.infra.event_loop import run_in_thread
 from shared.infra.idempotency import StoredResponse
 from shared.infra.keys import key_for
 from web.http.auth import current_caller
+from web.http.schemas import MAX_BYTES_ON_LOOP
 from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
@@ -55,14 +57,22 @@ def idempotency_key() -> str | None:
 
 def request_digest() -> bytes:
     """Return a digest that is equal for a retry and differs for another request."""
+    # Keyed, because bodies may contain passwords, which could be guessed from a plain hash.
+    secret = key_for("request digests", current_settings())
+    head = f"{request.method} {request.full_path}\n"
     # The upload was spooled to a file, and its digest computed meanwhile.
     if spooled_digest := g.get("body_digest"):
-        body = spooled_digest
-    else:
-        body = json.dumps(request.get_json(), sort_keys=True) if request.is_json else request.get_data(as_text=True)
-    content = f"{request.method} {request.full_path}\n{body}"
-    # Keyed, because bodies may contain passwords, which could be guessed from a plain hash.
-    return hmac.digest(key_for("request digests", current_settings()), content.encode("utf-8", "replace"), sha256)
+        return _digest(secret, head + spooled_digest)
+    if not request.is_json:
+        return _digest(secret, head + request.get_data(as_text=True))
+    content = request.get_json()
+    if len(request.get_data()) <= MAX_BYTES_ON_LOOP:
+        return _digest(secret, head + json.dumps(content, sort_keys=True))
+    return run_in_thread(lambda: _digest(secret, head + json.dumps(content, sort_keys=True)))
+
+
+def _digest(secret: bytes, text: str) -> bytes:
+    return hmac.digest(secret, text.encode("utf-8", "replace"), sha256)
 
 
 def idempotent(view: View) -> View:

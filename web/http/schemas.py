@@ -1,7 +1,7 @@
 """Base models and field types of requests and responses, path models of several slices, and the JSON provider."""
 
-from functools import cache
-from typing import Annotated, Any, ClassVar
+from functools import cache, partial
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from flask.json.provider import DefaultJSONProvider
@@ -20,6 +20,7 @@ from pydantic_core import CoreSchema
 from shared.accounts.rules import USERNAME
 from shared.analytics.calendar import time_zone
 from shared.infra import strict_json
+from shared.infra.event_loop import run_in_thread
 from shared.infra.schema_types import (
     Body,
     FiniteFloat,
@@ -41,6 +42,7 @@ __all__ = [
     "FiniteFloat",
     "HttpUrl",
     "Id",
+    "LargeBody",
     "Latitude",
     "Longitude",
     "Name",
@@ -60,6 +62,18 @@ __all__ = [
     "Username",
     "WholeNumber",
 ]
+
+
+MAX_BYTES_ON_LOOP = 64 * 1024
+"""A longer JSON text is read and written in a native thread."""
+
+
+class LargeBody(Body):
+    """A body of up to several megabytes, which is validated in a native thread."""
+
+    @classmethod
+    def model_validate(cls, *args: Any, **kwargs: Any) -> Self:
+        return run_in_thread(partial(super().model_validate, *args, **kwargs))
 
 
 class PatchBody(Body):
@@ -166,4 +180,6 @@ class StrictJSONProvider(DefaultJSONProvider):
     sort_keys = False
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
-        return strict_json.loads(s, **kwargs)
+        if len(s) <= MAX_BYTES_ON_LOOP:
+            return strict_json.loads(s, **kwargs)
+        return run_in_thread(lambda: strict_json.loads(s, **kwargs))

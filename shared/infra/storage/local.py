@@ -1,14 +1,19 @@
-"""Files in a directory. A draft is written in another directory, synced and renamed, so a file is always whole."""
+"""Files in a directory. A draft is written in another directory, synced and renamed, so a file is always whole.
+
+A web process reads files in native threads: a disk on the network can take seconds.
+"""
 
 import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 from uuid import uuid4
 
+from shared.infra.event_loop import run_in_thread
 from shared.infra.storage.base import BLOCK_SIZE, Blocks, FileMissing, StorageError, StorageFull, StoredFile, check_name
 
 DRAFTS = "drafts"
@@ -56,12 +61,13 @@ class LocalStorage:
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
         with _translate_errors():
-            file = self._path(name).open("rb", buffering=0)
+            path = self._path(name)
+            file = run_in_thread(lambda: path.open("rb", buffering=0))
         return Blocks(_blocks(file, start, stop), file)
 
     def size(self, name: str) -> int:
         with _translate_errors():
-            return self._path(name).stat().st_size
+            return run_in_thread(self._path(name).stat).st_size
 
     def delete(self, name: str) -> None:
         path = self._path(name)
@@ -114,7 +120,7 @@ def _blocks(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
         left = None if stop is None else stop - start
         while left is None or left > 0:
             with _translate_errors():
-                block = file.read(BLOCK_SIZE if left is None else min(BLOCK_SIZE, left))
+                block = run_in_thread(partial(file.read, BLOCK_SIZE if left is None else min(BLOCK_SIZE, left)))
             if not block:
                 return
             if left is not None:
