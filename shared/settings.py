@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     rate_limit_api_key: RateLimit = "6000 per minute"
 
     external_auth_issuer: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    external_auth_without_issuer: bool = False
     external_auth_audience: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
     external_auth_keys_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
     external_auth_secret: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None

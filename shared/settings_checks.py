@@ -28,11 +28,22 @@ def find_conflicts(settings: "Settings") -> Iterator[str]:
         yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
     if (settings.grpc_cert_file is None) != (settings.grpc_key_file is None):
         yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
-    if settings.external_auth_issuer is None:
+    yield from _find_external_auth_conflicts(settings)
+
+
+def _find_external_auth_conflicts(settings: "Settings") -> Iterator[str]:
+    if settings.external_auth_without_issuer:
+        if settings.external_auth_issuer is not None or settings.external_auth_audience is not None:
+            yield "EXTERNAL_AUTH_WITHOUT_ISSUER must be off if EXTERNAL_AUTH_ISSUER or EXTERNAL_AUTH_AUDIENCE is set"
+        if settings.external_auth_secret is None:
+            yield "EXTERNAL_AUTH_SECRET must be set if EXTERNAL_AUTH_WITHOUT_ISSUER is on"
+        if "external_auth_subject_claim" not in settings.model_fields_set:
+            yield "EXTERNAL_AUTH_SUBJECT_CLAIM must be set if EXTERNAL_AUTH_WITHOUT_ISSUER is on: the claim with the id"
+    elif settings.external_auth_issuer is None:
         if settings.external_auth_keys_file or settings.external_auth_secret:
             yield "EXTERNAL_AUTH_ISSUER must be set: tokens without an issuer are rejected"
         return
-    if settings.external_auth_audience is None:
+    elif settings.external_auth_audience is None:
         yield "EXTERNAL_AUTH_AUDIENCE must be set: tokens for another audience are rejected"
     if (settings.external_auth_keys_file is None) == (settings.external_auth_secret is None):
         yield "EXTERNAL_AUTH_KEYS_FILE or EXTERNAL_AUTH_SECRET must be set, but not both"
@@ -84,6 +95,8 @@ def find_production_warnings(settings: "Settings") -> Iterator[str]:
             yield f"ALLOWED_ORIGINS has {origin} without TLS: an attacker on the path can call the API as its users"
     if settings.log_level == "DEBUG":
         yield "LOG_LEVEL is DEBUG: libraries may log secrets"
+    if settings.external_auth_without_issuer:
+        yield "EXTERNAL_AUTH_WITHOUT_ISSUER is on: every token that is signed with the secret is a log-in"
     if not settings.rate_limits_enabled:
         yield "RATE_LIMITS_ENABLED is off: nothing limits the guessing of passwords"
 

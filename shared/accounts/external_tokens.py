@@ -1,7 +1,7 @@
 """Access tokens of an external issuer: verify them, and return the identity they name (RFC 7519, RFC 8725).
 
-Only `iss` and `kid` are read before the signature is verified. The settings and the key decide the algorithm, never the
-token. A public key is never used as an HMAC secret.
+Before the signature is verified, only `kid` is read, and whether this issuer or Waymark issued the token. The settings
+and the key decide the algorithm, never the token. A public key is never used as an HMAC secret.
 """
 
 import json
@@ -22,6 +22,13 @@ LEEWAY_SECONDS = 30
 """Difference of the issuer's clock that `nbf` and `iat` may have. The caller of `verify` gives `exp` none."""
 MAX_EXPIRY = 253_402_300_799
 """The end of the year 9999, in seconds since 1970."""
+NO_ISSUER = ""
+"""The issuer of identities from tokens without `iss`. No setting can name it, so the identities are apart."""
+MAX_NUMBER = 2**63 - 1
+TOKEN_KIND_CLAIMS = ("type", "token_type", "token_use", "typ")
+"""Claims by which services mark refresh tokens and others that are not access tokens. No standard defines one."""
+OWN_CLAIM = "family"
+"""A claim of every token that Waymark issues, without `iss` either."""
 ALGORITHMS_BY_KEY_TYPE: dict[tuple[str, str | None], tuple[SigningAlgorithm, ...]] = {
     ("RSA", None): ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     ("EC", "P-256"): ("ES256",),
@@ -49,10 +56,13 @@ class ExternalIdentity:
 
 @dataclass(frozen=True)
 class IssuerPolicy:
-    """The tokens that are accepted: their issuer, audience and algorithms, and the claim of the subject."""
+    """The tokens that are accepted: their issuer, audience and algorithms, and the claim of the subject.
 
-    issuer: str
-    audience: str
+    Without an issuer, tokens must have neither `iss` nor `aud`.
+    """
+
+    issuer: str | None
+    audience: str | None
     claim: str
     algorithms: tuple[SigningAlgorithm, ...]
 
@@ -93,12 +103,17 @@ def parse_jwks(text: str, allowed: tuple[SigningAlgorithm, ...]) -> KeySet:
     return KeySet(tuple(keys))
 
 
-def is_from_issuer(token: str, issuer: str) -> bool:
-    """Return whether the token's `iss` is this issuer. The signature is not verified."""
+def is_from_issuer(token: str, issuer: str | None) -> bool:
+    """Return whether the token's `iss` is this issuer. None: whether it has none, and Waymark did not issue it.
+
+    The signature is not verified.
+    """
     try:
         claims = jwt.decode(token, options={"verify_signature": False})
     except (PyJWTError, ValueError, RecursionError):
         return False
+    if issuer is None:
+        return "iss" not in claims and OWN_CLAIM not in claims
     return bool(claims.get("iss") == issuer)
 
 
@@ -113,14 +128,28 @@ def verify(token: str, policy: IssuerPolicy, keys: KeySet) -> ExternalIdentity:
             audience=policy.audience,
             issuer=policy.issuer,
             leeway=LEEWAY_SECONDS,
-            options={"require": ["exp", "iss", "aud", policy.claim]},
+            options={"require": ["exp", policy.claim, *(() if policy.issuer is None else ("iss", "aud"))]},
         )
         expires_at = min(int(claims["exp"]), MAX_EXPIRY)
-        subject = claims[policy.claim]
+        subject = _subject(claims[policy.claim])
     except (PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
         raise Unauthenticated from None
-    if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+    if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
+        raise Unauthenticated
+    # Without an audience, only these claims separate an access token from the other tokens of its service.
+    if policy.issuer is None and any(claims.get(name, "access") != "access" for name in TOKEN_KIND_CLAIMS):
         raise Unauthenticated
     # The session's id comes from the signed part: one signature can be encoded in several ways.
     signed = token.rpartition(".")[0]
-    return ExternalIdentity(policy.issuer, subject, expires_at, UUID(bytes=sha256(signed.encode()).digest()[:16]))
+    return ExternalIdentity(
+        policy.issuer or NO_ISSUER, subject, expires_at, UUID(bytes=sha256(signed.encode()).digest()[:16])
+    )
+
+
+def _subject(value: object) -> str:
+    """Return the subject identifier: a text, or a whole number as older services have it. Raise ValueError."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_NUMBER:
+        return str(value)
+    if not isinstance(value, str):
+        raise ValueError("is neither a text nor a whole number")
+    return value

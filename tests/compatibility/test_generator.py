@@ -45,7 +45,7 @@ def test_image_comes_first_at_the_older_path(client: Any, accept: str | None, mi
     assert response.data.startswith(PNG) == (mimetype == "image/png")
 
 
-def test_expired_code_is_gone_at_the_older_path(client: Any, conn: Conn) -> None:
+def test_expired_code_is_410_at_the_older_path(client: Any, conn: Conn) -> None:
     qr_id = client.post("/qr/generate", json={"data": DATA, "expiration_hours": 1}).json["qr_id"]
     expire(conn, UUID(qr_id))
     assert client.get(f"/qr/retrieve/{qr_id}").status_code == 410

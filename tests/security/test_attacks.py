@@ -16,6 +16,7 @@ from tests.security import (
     keys,
     logs,
     mass_assignment,
+    older_tokens,
     production,
     sockets,
     tenancy,
@@ -26,7 +27,19 @@ from tests.security.source import CHECKOUT
 from tests.support.callers import make_staff
 from web.http.credentials import _verified
 
-SUBJECTS = (tokens, keys, tenancy, mass_assignment, sockets, content, files, address_rotation, logs, production)
+SUBJECTS = (
+    tokens,
+    older_tokens,
+    keys,
+    tenancy,
+    mass_assignment,
+    sockets,
+    content,
+    files,
+    address_rotation,
+    logs,
+    production,
+)
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 

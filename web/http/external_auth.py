@@ -73,7 +73,7 @@ class ExternalIssuer:
         self.policy, self._source = policy, source
 
     def verify(self, token: str) -> ExternalIdentity | None:
-        """Return the token's identity. None if another issuer issued it. Raise Unauthenticated if it is invalid."""
+        """Return the token's identity. None if the issuer did not issue it. Raise Unauthenticated if it is invalid."""
         if not _is_from_issuer(token, self.policy.issuer):
             return None
         keys = self._source.keys() if isinstance(self._source, KeyFile) else self._source
@@ -102,7 +102,7 @@ def issuer() -> ExternalIssuer | None:
 
 def create_issuer(settings: Settings) -> ExternalIssuer | None:
     """Return the external issuer in the settings, or None. Raise SettingsError if its key file is not usable."""
-    if settings.external_auth_issuer is None or settings.external_auth_audience is None:
+    if settings.external_auth_issuer is None and not settings.external_auth_without_issuer:
         return None
     policy = IssuerPolicy(
         settings.external_auth_issuer,
