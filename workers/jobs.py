@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from shared.infra import db, leases
+from shared.infra import db, fair_claims, leases
 from shared.infra.db import Conn
 from shared.infra.leases import LeasedTable, LeaseLost, T
 from shared.infra.logging import get_logger
@@ -34,7 +34,8 @@ RETRY_EVERY = 10
 
 
 class JobRunner(Generic[T]):
-    """Works on the pending rows of one table. `work` gets up to `batch_size` new rows, or one row that is retried.
+    """Works on the pending rows of one table. `work` gets up to `batch_size` new rows, or one row that is retried. It
+    gets the rows of a fair table one by one, and those of each organization in turn.
 
     At most `concurrency` threads of a process work on this table. `time_limit` is for one batch; a heartbeat of the
     work starts it anew.
@@ -90,19 +91,27 @@ class JobRunner(Generic[T]):
         raise AssertionError
 
     def run_new(self) -> int:
-        """Work on up to a batch of new rows. Return how many were claimed."""
+        """Work on up to a batch of new rows, or on the next row of a fair table. Return how many were claimed."""
+        if self.table.is_fair:
+            return self._run(
+                lambda conn, token: fair_claims.claim_next(conn, self.table, token, self._lease()), self._work
+            )
         return self._run(
             lambda conn, token: leases.claim_new(conn, self.table, token, self._lease(), limit=self.batch_size),
             self._work,
         )
 
     def run_expired(self) -> int:
-        """Retry one expired row alone, or dead-letter rows without attempts left. Return how many were claimed."""
+        """Retry one expired row alone, or dead-letter rows without attempts left. Return how many were claimed.
+
+        The expired rows of a fair table are retried in their turn, by `run_new`.
+        """
         with db.connection() as conn:
             if not leases.has_expired(conn, self.table):
                 return 0
-        return self._run(
-            lambda conn, token: leases.claim_retry(conn, self.table, token, self._lease()), self._work
+        return (
+            not self.table.is_fair
+            and self._run(lambda conn, token: leases.claim_retry(conn, self.table, token, self._lease()), self._work)
         ) or self._run(
             lambda conn, token: leases.claim_exhausted(conn, self.table, token, self._lease(), limit=self.batch_size),
             self._dead_letter,

@@ -31,7 +31,7 @@ from workers.time_limits import ACTOR_SECONDS, time_limits
 log = get_logger()
 
 CONCURRENT_CHUNKS = 2
-CONCURRENT_ASSEMBLIES = 1
+CONCURRENT_ASSEMBLIES = 2
 TIME_LIMIT = timedelta(minutes=5)
 """Since the last heartbeat. A bucket that does not respond fails within it: four attempts of 30 seconds, and as many to
 abort the upload."""

@@ -512,13 +512,16 @@ CREATE TABLE imports (
     lease_token          uuid,
     lease_until          timestamptz,
     attempts             smallint NOT NULL DEFAULT 0,  -- since the last progress
+    claimed_at           timestamptz,  -- last: organizations take turns
     created_at           timestamptz NOT NULL DEFAULT now(),
     finished_at          timestamptz,
     CONSTRAINT imports_finished CHECK ((status IN ('done', 'failed')) = (finished_at IS NOT NULL)),
     CONSTRAINT imports_message_required CHECK (status <> 'failed' OR message IS NOT NULL),
     CONSTRAINT imports_counts CHECK (done + failed <= total AND validated_rows <= total)
 );
-CREATE INDEX imports_open ON imports (id) WHERE finished_at IS NULL;
+CREATE INDEX imports_open ON imports (org_id, id) WHERE finished_at IS NULL;
+CREATE INDEX imports_leased ON imports (org_id) WHERE lease_token IS NOT NULL;
+CREATE INDEX imports_turns ON imports (org_id, claimed_at);
 CREATE INDEX imports_age ON imports (finished_at) WHERE finished_at IS NOT NULL;
 
 -- The rows of a file, as they are in the file. Deleted when the import finishes.
@@ -575,6 +578,7 @@ CREATE TABLE render_jobs (
     lease_token       uuid,
     lease_until       timestamptz,
     attempts          smallint NOT NULL DEFAULT 0,
+    claimed_at        timestamptz,  -- last: organizations take turns
     last_error        text,  -- of the last attempt, for operators
     storage_failures  smallint NOT NULL DEFAULT 0,
     CONSTRAINT render_jobs_counts CHECK (
@@ -588,11 +592,14 @@ CREATE TABLE render_jobs (
     CONSTRAINT render_jobs_reason_required CHECK (status <> 'failed' OR reason IS NOT NULL)
 ) WITH (fillfactor = 85);  -- progress changes often: leaves room for HOT updates
 CREATE INDEX render_jobs_org ON render_jobs (org_id, id);
-CREATE INDEX render_jobs_open ON render_jobs (id) WHERE status IN ('queued', 'running');
+CREATE INDEX render_jobs_pending ON render_jobs (org_id, id) WHERE status = 'running';
+CREATE INDEX render_jobs_leased ON render_jobs (org_id) WHERE lease_token IS NOT NULL;
+CREATE INDEX render_jobs_turns ON render_jobs (org_id, claimed_at);
 CREATE INDEX render_jobs_age ON render_jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE render_chunks (
     id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id            uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,  -- of the job
     job_id            uuid NOT NULL REFERENCES render_jobs ON DELETE CASCADE,
     number            integer NOT NULL CHECK (number >= 0),
     first_index       integer NOT NULL,  -- of its first code among all codes of the job
@@ -605,6 +612,7 @@ CREATE TABLE render_chunks (
     lease_token       uuid,
     lease_until       timestamptz,
     attempts          smallint NOT NULL DEFAULT 0,
+    claimed_at        timestamptz,  -- last: organizations take turns
     last_error        text,  -- of the last attempt, for operators
     storage_failures  smallint NOT NULL DEFAULT 0,
     current_index     integer,  -- the image in progress, once this chunk crashed a worker
@@ -613,8 +621,10 @@ CREATE TABLE render_chunks (
     CONSTRAINT render_chunks_complete CHECK (
         status <> 'done' OR (part_name IS NOT NULL AND done + failed = cardinality(qr_ids)))
 ) WITH (fillfactor = 85);
--- Workers take the first chunks of all jobs before any second chunk: a small job does not wait for a large one.
-CREATE INDEX render_chunks_pending ON render_chunks (number, job_id) WHERE status = 'pending';
+-- Of an organization, the first chunks of all jobs precede any second chunk: a small job does not wait for a large one.
+CREATE INDEX render_chunks_pending ON render_chunks (org_id, number, job_id) WHERE status = 'pending';
+CREATE INDEX render_chunks_leased ON render_chunks (org_id) WHERE lease_token IS NOT NULL;
+CREATE INDEX render_chunks_turns ON render_chunks (org_id, claimed_at);
 
 -- Quests --------------------------------------------------------------------------------------------------------------
 

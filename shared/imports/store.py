@@ -22,6 +22,7 @@ PENDING_IMPORTS = LeasedTable(
     """,
     row=class_row(ImportJob),
     pending="finished_at IS NULL",
+    is_fair=True,
 )
 
 
@@ -86,12 +87,15 @@ def start(conn: Conn, import_id: UUID) -> None:
 
 
 def record_progress(conn: Conn, import_id: UUID, *, validated: int, failed: int, line: int) -> None:
-    """Count rows that were validated, up to this line. Attempts are counted since the last progress."""
+    """Count rows that were validated, up to this line, and end the lease: the next import may have its turn.
+
+    Attempts are counted since the last progress.
+    """
     conn.execute(
         """
         UPDATE imports
         SET validated_rows = validated_rows + %(validated)s, failed = failed + %(failed)s,
-            last_validated_line = %(line)s, attempts = 1
+            last_validated_line = %(line)s, attempts = 0, lease_token = NULL, lease_until = NULL
         WHERE id = %(id)s
         """,
         {"id": import_id, "validated": validated, "failed": failed, "line": line},

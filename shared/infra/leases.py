@@ -50,7 +50,8 @@ class LeaseLost(Exception):
 class LeasedTable(Generic[T]):
     """A table of pending work. Every field but `row` is SQL text that the source code contains.
 
-    `row` makes a T from `columns`. `pending` is the condition of rows that need work, and `order` is their order.
+    `row` makes a T from `columns`. `pending` is the condition of rows that need work, and `order` is their order. The
+    rows of a fair table are claimed by `fair_claims`.
     """
 
     name: LiteralString
@@ -59,6 +60,7 @@ class LeasedTable(Generic[T]):
     pending: LiteralString = "status = 'pending'"
     order: LiteralString = "id"
     max_attempts: int = 3
+    is_fair: bool = False
 
 
 # SKIP LOCKED lets several workers claim side by side. A claim does not wait for the disk: if PostgreSQL crashes and
@@ -115,7 +117,8 @@ RETRY_LATER: LiteralString = """
 
 
 @cache
-def _statement(text: LiteralString, table: LeasedTable[Any]) -> bytes:
+def statement(text: LiteralString, table: LeasedTable[Any]) -> bytes:
+    """Return the statement with the constants of this table."""
     return (
         sql.SQL(text)
         .format(
@@ -133,7 +136,7 @@ def claim_new(conn: Conn, table: LeasedTable[T], token: UUID, lease: timedelta, 
     with conn.cursor(row_factory=table.row) as cursor:
         params = {"token": token, "lease": lease, "limit": limit}
         # Binary results of a batch are read in half the time.
-        return cursor.execute(_statement(CLAIM_NEW, table), params, binary=True).fetchall()
+        return cursor.execute(statement(CLAIM_NEW, table), params, binary=True).fetchall()
 
 
 def claim_retry(conn: Conn, table: LeasedTable[T], token: UUID, lease: timedelta) -> list[T]:
@@ -152,13 +155,13 @@ def _claim_expired(
     params = {"token": token, "lease": lease, "limit": limit, "exhausted": exhausted, "crashed": CRASHED}
     with conn.cursor(row_factory=table.row) as cursor:
         return cursor.execute(
-            _statement(CLAIM_EXPIRED, table), params | {"max_attempts": table.max_attempts}, binary=True
+            statement(CLAIM_EXPIRED, table), params | {"max_attempts": table.max_attempts}, binary=True
         ).fetchall()
 
 
 def has_expired(conn: Conn, table: LeasedTable[Any]) -> bool:
     """True if the lease of any pending row has expired."""
-    return bool(exactly_one(conn.execute(_statement(HAS_EXPIRED, table)))[0])
+    return bool(exactly_one(conn.execute(statement(HAS_EXPIRED, table)))[0])
 
 
 def lock_held(conn: Conn, table: LeasedTable[Any], token: UUID, ids: Sequence[UUID]) -> Cursor[tuple[Any, ...]]:
@@ -167,7 +170,7 @@ def lock_held(conn: Conn, table: LeasedTable[Any], token: UUID, ids: Sequence[UU
 
     This is the fence: a transaction that settles rows settles the locked ones only.
     """
-    return conn.execute(_statement(LOCK_HELD, table), {"ids": list(ids), "token": token})
+    return conn.execute(statement(LOCK_HELD, table), {"ids": list(ids), "token": token})
 
 
 def lock_one(conn: Conn, table: LeasedTable[Any], token: UUID, row_id: UUID) -> None:
@@ -180,7 +183,7 @@ def renew_lease(conn: Conn, table: LeasedTable[T], token: UUID, row_id: UUID, le
     """Extend the lease of a row: a heartbeat. Return the row as it is now. Raise LeaseLost if it is no longer held."""
     with conn.cursor(row_factory=table.row) as cursor:
         row = cursor.execute(
-            _statement(RENEW, table), {"id": row_id, "token": token, "lease": lease}, binary=True
+            statement(RENEW, table), {"id": row_id, "token": token, "lease": lease}, binary=True
         ).fetchone()
     if row is None:
         raise LeaseLost
@@ -189,12 +192,12 @@ def renew_lease(conn: Conn, table: LeasedTable[T], token: UUID, row_id: UUID, le
 
 def release_lease(conn: Conn, table: LeasedTable[Any], token: UUID) -> None:
     """End the leases of this token without counting the attempt: the worker stops, or PostgreSQL was unavailable."""
-    conn.execute(_statement(RELEASE, table), {"token": token})
+    conn.execute(statement(RELEASE, table), {"token": token})
 
 
 def fail_lease(conn: Conn, table: LeasedTable[Any], token: UUID, ids: Sequence[UUID], error: str) -> None:
     """End the leases of these rows now and keep the attempt counted: the work failed. Each row is retried alone."""
-    conn.execute(_statement(FAIL, table), {"token": token, "ids": list(ids), "error": error[:MAX_ERROR_LENGTH]})
+    conn.execute(statement(FAIL, table), {"token": token, "ids": list(ids), "error": error[:MAX_ERROR_LENGTH]})
 
 
 def retry_later(conn: Conn, table: LeasedTable[Any], token: UUID, row_id: UUID, pause: timedelta, error: str) -> int:
@@ -204,7 +207,7 @@ def retry_later(conn: Conn, table: LeasedTable[Any], token: UUID, row_id: UUID, 
     Needs the column `storage_failures`.
     """
     row = conn.execute(
-        _statement(RETRY_LATER, table), {"id": row_id, "token": token, "pause": pause, "error": error}
+        statement(RETRY_LATER, table), {"id": row_id, "token": token, "pause": pause, "error": error}
     ).fetchone()
     if row is None:
         raise LeaseLost

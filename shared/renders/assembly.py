@@ -28,6 +28,7 @@ PENDING_ASSEMBLIES = LeasedTable(
     row=class_row(Assembly),
     pending="status = 'running' AND open_chunks = 0",
     max_attempts=MAX_CRASHES,
+    is_fair=True,
 )
 
 

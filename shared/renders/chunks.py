@@ -37,9 +37,11 @@ PENDING_CHUNKS = LeasedTable(
     name="render_chunks",
     columns="id, job_id, number, first_index, qr_ids, attempts, current_index, crash_indexes",
     row=class_row(Chunk),
-    # The first chunks of all renders precede any second chunk: a small render does not wait for a large one.
+    # Of an organization, the first chunks of all renders precede any second chunk: a small render does not wait for a
+    # large one.
     order="number, job_id",
     max_attempts=MAX_CHUNK_CLAIMS,
+    is_fair=True,
 )
 
 

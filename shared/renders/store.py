@@ -84,8 +84,8 @@ def add(conn: Conn, org_id: UUID, requested_by: UUID | None, options: RenderOpti
     )
     with conn.cursor() as cursor:
         cursor.executemany(
-            "INSERT INTO render_chunks (job_id, number, first_index, qr_ids) VALUES (%s, %s, %s, %s)",
-            [(render_id, number, first, list(ids)) for number, (first, ids) in enumerate(chunks)],
+            "INSERT INTO render_chunks (org_id, job_id, number, first_index, qr_ids) VALUES (%s, %s, %s, %s, %s)",
+            [(org_id, render_id, number, first, list(ids)) for number, (first, ids) in enumerate(chunks)],
         )
     return render_id
 

@@ -14,7 +14,7 @@ from shared.imports.rules import ImportJob, RowResult
 from shared.infra import db, leases
 from shared.infra.db import Conn
 from tests.imports.factories import many, staged_rows, stored, table, upload
-from tests.support.callers import Staff
+from tests.support.callers import Staff, make_staff
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org
 from workers import cleanup
@@ -245,6 +245,23 @@ def test_a_stopping_worker_releases_its_import(
     assert find(conn, import_id).status == "done"
 
 
+def test_imports_of_organizations_take_turns_after_each_chunk(
+    app: Flask, conn: Conn, client: Any, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "CHUNK_SIZE", 600)
+    first, second = start_import(many(ROWS, "first")), start_import(many(ROWS, "second"))
+    worker.imports.run_new()
+    other = UUID(upload(client, make_staff(app, conn), many(ROWS, "other")).json["id"])
+
+    progress = []
+    while worker.imports.run_new():
+        jobs = [find(conn, each) for each in (first, second, other)]
+        progress.append(tuple(job.validated_rows + job.done for job in jobs))
+
+    assert progress[:5] == [(600, 0, 600), (1_100, 0, 600), (1_100, 0, 1_100), (2_200, 0, 1_100), (2_200, 0, 2_200)]
+    assert progress[-1] == (2_200,) * 3
+
+
 class TestHaltedWorker:
     """Its lease expired, and another worker finished the import. Then it resumes."""
 
@@ -277,7 +294,7 @@ class TestHaltedWorker:
     def test_negative_control_overwrites_the_outcome(
         self, conn: Conn, start_import: Callable[..., UUID], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(leases, "renew_lease", lambda own, _table, _token, import_id, _lease: find(own, import_id))
+        monkeypatch.setattr(leases, "lock_one", lambda *_: None)
 
         job = self.run(conn, start_import, monkeypatch, "analyze")
 

@@ -16,7 +16,7 @@ def parcels(conn: Conn) -> Iterator[list[UUID]]:
         CREATE TABLE parcels (
             id uuid PRIMARY KEY DEFAULT waymark_uuid7(), status text NOT NULL DEFAULT 'pending',
             attempts smallint NOT NULL DEFAULT 0, lease_token uuid, lease_until timestamptz, last_error text,
-            storage_failures smallint NOT NULL DEFAULT 0
+            storage_failures smallint NOT NULL DEFAULT 0, org_id uuid, claimed_at timestamptz
         )
         """
     )

@@ -8,7 +8,7 @@ import pytest
 
 from shared.generated_codes.store import PENDING_CODES
 from shared.imports.store import PENDING_IMPORTS
-from shared.infra import db, leases
+from shared.infra import db, fair_claims, leases
 from shared.infra.db import Conn
 from shared.infra.leases import LeasedTable, LeaseLost
 from shared.renders.assembly import PENDING_ASSEMBLIES
@@ -223,7 +223,7 @@ def test_a_lost_lease_negative_control(conn: Conn, parcels: list[UUID], lost_tok
     unfenced = leases.FAIL.replace("AND lease_token = %(token)s AND {pending}", "")
     assert unfenced != leases.FAIL
 
-    conn.execute(leases._statement(unfenced, PARCELS), {"ids": parcels, "error": "late"})
+    conn.execute(leases.statement(unfenced, PARCELS), {"ids": parcels, "error": "late"})
 
     assert conn.execute("SELECT * FROM parcels ORDER BY id").fetchall() != before
 
@@ -260,8 +260,24 @@ def test_every_statement_runs_on_every_leased_table(conn: Conn, table: LeasedTab
 @pytest.mark.parametrize("table", LEASED_TABLES, ids=lambda table: table.name)
 def test_claims_of_every_leased_table_use_its_index_of_pending_rows(conn: Conn, table: LeasedTable[Any]) -> None:
     """A claim reads pending rows only, however many rows are finished."""
-    statement = leases._statement(leases.HAS_EXPIRED, table)
+    statement = leases.statement(leases.HAS_EXPIRED, table)
     with db.transaction() as own:
         own.execute("SET LOCAL enable_seqscan = off")
         plan = "\n".join(row[0] for row in own.execute(b"EXPLAIN " + statement))
     assert any(f"{table.name}_{kind}" in plan for kind in ("pending", "open")), plan
+
+
+FAIR_TABLES = [table for table in LEASED_TABLES if table.is_fair]
+
+
+@pytest.mark.parametrize("table", FAIR_TABLES, ids=lambda table: table.name)
+def test_fair_claims_read_one_row_of_each_organization(conn: Conn, table: LeasedTable[Any]) -> None:
+    """And the last turn of an organization, however many rows are pending or finished."""
+    statement = leases.statement(fair_claims.CLAIM_NEXT, table)
+    params = {"token": uuid4(), "lease": LEASE, "max_attempts": 3}
+    with db.transaction() as own:
+        own.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
+        plan = "\n".join(row[0] for row in own.execute(b"EXPLAIN " + statement, params))
+    assert "Seq Scan" not in plan, plan
+    assert f"{table.name}_leased" in plan, plan
+    assert f"Index Only Scan Backward using {table.name}_turns" in plan, plan

@@ -27,6 +27,7 @@ from tests.renders.factories import (
     work,
 )
 from tests.support.concurrency import run_concurrently
+from tests.support.factories import make_org
 from workers import renders as worker
 
 LEASE = timedelta(seconds=30)
@@ -73,6 +74,38 @@ def test_a_small_render_does_not_wait_for_a_large_one(conn: Conn, org: UUID) -> 
 
     assert find(conn, small).status == "done"
     assert find(conn, large).status == "running"
+
+
+@pytest.mark.usefixtures("small_chunks")
+@pytest.mark.parametrize("sizes", [[60], [1] * 20], ids=["one large render", "many small renders"])
+def test_the_renders_of_another_organization_delay_a_code_by_one_chunk(conn: Conn, org: UUID, sizes: list[int]) -> None:
+    codes = make_codes(conn, org, max(sizes))
+    for size in sizes:
+        add_render(conn, org, codes[:size])
+    render_one_chunk()
+    assemble_one()
+    other_org = make_org(conn)
+    render_id = add_render(conn, other_org, make_codes(conn, other_org, 1))
+
+    render_one_chunk()
+    assemble_one()
+
+    assert find(conn, render_id).status == "done"
+
+
+def test_assemblies_take_turns(conn: Conn, org: UUID) -> None:
+    codes = make_codes(conn, org, 1)
+    first, second = (add_render(conn, org, codes) for _ in range(2))
+    other_org = make_org(conn)
+    other = add_render(conn, other_org, make_codes(conn, other_org, 1))
+    while render_one_chunk():
+        pass
+
+    ended = []
+    while assemble_one():
+        ended += [each for each in (first, second, other) if find(conn, each).status == "done" and each not in ended]
+
+    assert ended == [first, other, second]
 
 
 # Lost leases ----------------------------------------------------------------------------------------------------------

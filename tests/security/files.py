@@ -14,6 +14,7 @@ from PIL import Image, ImageFile
 from shared.accounts import rules as accounts
 from shared.codes.schemas import CodeBody
 from shared.images import logos
+from shared.infra import fair_claims
 from shared.renders import captions
 from tests.images.test_logos import bomb
 from tests.renders import factories
@@ -63,6 +64,19 @@ def many_pixels_decoded(scene: Scene) -> bool:
     with patch.object(ImageFile.ImageFile, "load", load):
         upload(scene, small_png_of_many_pixels())
     return (30_000, 30_000) in begun
+
+
+def backlog_before_another_organization(scene: Scene) -> bool:
+    """Return True if the attacker's queued renders are rendered before a code of another organization."""
+    conn, ids = scene.conn, [scene.own_code()]
+    for _ in range(3):
+        factories.add_render(conn, scene.attacker.org_id, ids)
+    factories.render_one_chunk()
+    render = factories.add_render(conn, scene.victim.org_id, [scene.their_code()])
+    factories.render_one_chunk()
+    delayed = factories.find(conn, render).done == 0
+    factories.work()
+    return delayed
 
 
 MAX_STEPS = 100_000
@@ -119,6 +133,11 @@ ATTACKS = [
         "a PNG of 30,000 x 30,000 pixels as logo",
         many_pixels_decoded,
         all_of(replaced(logos, "MAX_PIXELS", 10**12), replaced(Image, "MAX_IMAGE_PIXELS", None)),
+    ),
+    Attack(
+        "a backlog of renders before those of another organization",
+        backlog_before_another_organization,
+        replaced(fair_claims, "CLAIM_NEXT", fair_claims.CLAIM_NEXT.replace("leased_rows, last_turn NULLS FIRST, ", "")),
     ),
     Attack(
         "a caption of 2,000 letters without a space",

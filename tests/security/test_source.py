@@ -27,7 +27,7 @@ DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
 SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/accounts/export.py", "section.page"): "of a Section, all of which are constants of the module",
     **{
-        ("shared/infra/leases.py", f"_statement({name}, table)"): "composed from the constants of a LeasedTable"
+        ("shared/infra/leases.py", f"statement({name}, table)"): "composed from the constants of a LeasedTable"
         for name in (
             "CLAIM_NEW",
             "CLAIM_EXPIRED",
@@ -39,6 +39,7 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
             "RETRY_LATER",
         )
     },
+    ("shared/infra/fair_claims.py", "statement(CLAIM_NEXT, table)"): "composed from the constants of a LeasedTable",
     ("web/api/quests.py", "conn"): "runs a quest command, not a statement",
     ("migrations/__init__.py", "(HERE / 'versions' / name).read_text()"): "a file of `versions/`",
     ("migrations/__init__.py", "statement"): "a constant of a revision",
