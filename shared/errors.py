@@ -93,7 +93,19 @@ class CodeTaken(Conflict):
 
 
 class AlreadyMember(Conflict):
-    """This player is already a member."""
+    """This player is already a member with this role or a higher one."""
+
+
+class AlreadyInvited(Conflict):
+    """This player already has an open invitation. Revoke it first."""
+
+
+class TooManyInvitations(Conflict):
+    """This organization has 200 open invitations, the limit. Revoke one first."""
+
+
+class InvitationEnded(Gone):
+    """This invitation is no longer valid."""
 
 
 class LastOwner(Conflict):

@@ -134,6 +134,7 @@ class Settings(BaseSettings):
     rate_limit_generate: RateLimit = "60 per minute"
     rate_limit_render: RateLimit = "30 per minute"
     rate_limit_image: RateLimit = "600 per minute"
+    rate_limit_invitation: RateLimit = "30 per minute"
     rate_limit_api_key: RateLimit = "6000 per minute"
 
     external_auth_issuer: Annotated[str | None, BeforeValidator(_none_if_empty)] = None

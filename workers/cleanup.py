@@ -17,6 +17,7 @@ from shared.infra.logging import get_logger
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
+from shared.organizations import invitations
 from shared.renders import store as renders
 from shared.renders.rules import is_file_needed, render_id_of
 from shared.settings import settings
@@ -49,6 +50,7 @@ class CleanupReport:
     renders: int
     visits: int
     sessions: int
+    invitations: int
     idempotency_keys: int
 
     def __str__(self) -> str:
@@ -78,6 +80,7 @@ def purge_all() -> CleanupReport:
         renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
         visits=_in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
         sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
+        invitations=_in_batches(lambda conn, limit: invitations.purge(conn, limit=limit), BATCH_SIZE),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH_SIZE),
     )
 

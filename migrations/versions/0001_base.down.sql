@@ -13,7 +13,7 @@ DROP TABLE
     log_positions, events,
     encounter_attempts, player_scans,
     encounters, qr_customizations, qr_codes,
-    audit_log, api_keys, memberships, organizations,
+    audit_log, api_keys, invitations, memberships, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
 DROP FUNCTION append_scan_events, guard_verdict, set_success, fill_qr_code, guard_audit_log, waymark_uuid7;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

@@ -89,6 +89,30 @@ CREATE TABLE memberships (
 );
 CREATE INDEX memberships_player ON memberships (player_id, org_id);
 
+-- Offers of a role: to any player who has the link, or to one player.
+CREATE TABLE invitations (
+    id            uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id        uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+    role          text NOT NULL CHECK (role IN ('owner', 'admin', 'analyst', 'member')),
+    player_id     uuid REFERENCES players ON DELETE CASCADE,  -- null: a link
+    token_digest  bytea CONSTRAINT invitations_token_key UNIQUE CHECK (octet_length(token_digest) = 32),  -- SHA-256
+    uses          integer NOT NULL CHECK (uses BETWEEN 1 AND 1000),
+    uses_left     integer NOT NULL,  -- 0: used up, declined or revoked
+    created_by    uuid REFERENCES players,  -- null: an operator, or an owner who erased their account
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    expires_at    timestamptz NOT NULL,
+    CONSTRAINT invitations_uses_left CHECK (uses_left BETWEEN 0 AND uses),
+    CONSTRAINT invitations_link_or_player CHECK ((player_id IS NULL) = (token_digest IS NOT NULL)),
+    CONSTRAINT invitations_player_once CHECK (player_id IS NULL OR uses = 1)
+);
+-- A player has at most one open invitation to an organization.
+CREATE UNIQUE INDEX invitations_player_key ON invitations (org_id, player_id)
+    WHERE player_id IS NOT NULL AND uses_left > 0;
+CREATE INDEX invitations_org ON invitations (org_id, id) WHERE uses_left > 0;
+CREATE INDEX invitations_player ON invitations (player_id, id) WHERE player_id IS NOT NULL;
+CREATE INDEX invitations_created_by ON invitations (created_by, id) WHERE created_by IS NOT NULL;
+CREATE INDEX invitations_expiry ON invitations (expires_at);
+
 -- Credentials of an organization's machines.
 CREATE TABLE api_keys (
     id            uuid PRIMARY KEY DEFAULT waymark_uuid7(),

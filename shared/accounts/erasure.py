@@ -16,7 +16,7 @@ from shared.audit.store import Actor
 from shared.generated_codes import store as generated_codes
 from shared.infra import event_log, idempotency
 from shared.infra.db import Conn
-from shared.organizations import members
+from shared.organizations import invitations, members
 from shared.renders import store as renders
 from shared.scans import store as scans
 
@@ -52,6 +52,7 @@ def erase_traces(conn: Conn, player_id: UUID) -> None:
     store.erase_location(conn, player_id)
     generated_codes.erase_player(conn, player_id)
     renders.erase_player(conn, player_id)
+    invitations.erase_player(conn, player_id)
     idempotency.erase_player(conn, player_id)
     audit.erase_player(conn, player_id)
     event_log.erase_player(conn, player_id)

@@ -67,6 +67,24 @@ SECTIONS = (
         """,
     ),
     Section(
+        "invitations_received",
+        {"id": LOWEST},
+        """
+        SELECT i.id, i.org_id, o.name, i.role, i.uses_left > 0 AND i.expires_at > now() AS open, i.created_at,
+               i.expires_at
+        FROM invitations i JOIN organizations o ON o.id = i.org_id
+        WHERE i.player_id = %(player)s AND i.id > %(id)s ORDER BY i.id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "invitations_created",
+        {"id": LOWEST},
+        """
+        SELECT id, org_id, role, uses, uses_left, created_at, expires_at FROM invitations
+        WHERE created_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
+        """,
+    ),
+    Section(
         "scans",
         {"scan_time": "-infinity", "scan_id": LOWEST},
         """

@@ -5,12 +5,13 @@ from contextlib import contextmanager
 
 from psycopg.errors import IntegrityError
 
-from shared.errors import AlreadyMember, CodeTaken, DomainError, SlugTaken, UsernameTaken
+from shared.errors import AlreadyInvited, AlreadyMember, CodeTaken, DomainError, SlugTaken, UsernameTaken
 
 CONSTRAINT_ERRORS: Mapping[str, type[DomainError]] = {
     "players_username_key": UsernameTaken,
     "organizations_slug_key": SlugTaken,
     "memberships_pkey": AlreadyMember,
+    "invitations_player_key": AlreadyInvited,
     "qr_codes_code_key": CodeTaken,
 }
 

@@ -6,13 +6,12 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
-from shared.errors import LastOwner
+from shared.errors import AlreadyMember, LastOwner
 from shared.infra import db
-from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import LOWEST
-from shared.organizations import store
-from shared.organizations.rules import Role, has_owner_after
+from shared.organizations import invitations, store
+from shared.organizations.rules import ROLES, Role, can_invite, has_owner_after, includes_role
 
 
 @dataclass(frozen=True)
@@ -85,22 +84,20 @@ def find_member(conn: Conn, org_id: UUID, player_id: UUID) -> Member | None:
         ).fetchone()
 
 
-@translate_constraint_errors()
-def add_member(conn: Conn, org_id: UUID, username: str, role: Role) -> UUID | None:
-    """Add the player with this username, in any letter case. None if no player has it. Raise AlreadyMember."""
-    # FOR SHARE: the statement waits for an erasure of the player, or goes first. An erased owner would otherwise count
-    # as one, and the last real owner could leave.
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        player_id: UUID | None = cursor.execute(
-            """
-            INSERT INTO memberships (org_id, player_id, role)
-            SELECT %(org_id)s, id, %(role)s FROM players
-            WHERE lower(username) = lower(%(username)s) AND erased_at IS NULL FOR SHARE
-            RETURNING player_id
-            """,
-            {"org_id": org_id, "role": role, "username": username},
-        ).fetchone()
-    return player_id
+def require_lower_role(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> Role | None:
+    """Return the player's role, None for a player who is not a member. Raise AlreadyMember if it includes `role`."""
+    current = get_role(conn, org_id, player_id)
+    if current is not None and includes_role(current, role):
+        raise AlreadyMember
+    return current
+
+
+def add_member(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> None:
+    """Add a player who accepted an invitation. The caller holds the locks of `invitations.lock`."""
+    conn.execute(
+        "INSERT INTO memberships (org_id, player_id, role) VALUES (%(org_id)s, %(player_id)s, %(role)s)",
+        {"org_id": org_id, "player_id": player_id, "role": role},
+    )
 
 
 def lock_owners(conn: Conn, org_id: UUID) -> set[UUID]:
@@ -116,7 +113,11 @@ def lock_owners(conn: Conn, org_id: UUID) -> set[UUID]:
 
 
 def set_role(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> bool:
-    """Change a member's role. Return False if the player is not a member."""
+    """Change a member's role. Return False if the player is not a member.
+
+    Revoke the member's invitations to roles that the new role may not give.
+    """
+    invitations.revoke_by_creator(conn, org_id, player_id, [other for other in ROLES if can_invite(role, other)])
     changed = conn.execute(
         "UPDATE memberships SET role = %(role)s WHERE org_id = %(org_id)s AND player_id = %(player_id)s",
         {"org_id": org_id, "player_id": player_id, "role": role},
@@ -125,7 +126,12 @@ def set_role(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> bool:
 
 
 def remove_member(conn: Conn, org_id: UUID, player_id: UUID) -> bool:
-    """Remove a member. Return False if the player is not a member."""
+    """Remove a member. Return False if the player is not a member.
+
+    Revoke the invitations that the player created, and those for the player: neither leads back.
+    """
+    invitations.revoke_by_creator(conn, org_id, player_id, [])
+    invitations.revoke_for_player(conn, org_id, player_id)
     deleted = conn.execute(
         "DELETE FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s",
         {"org_id": org_id, "player_id": player_id},

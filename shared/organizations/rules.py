@@ -1,8 +1,9 @@
-"""Rules of organizations: roles, the last owner, slugs. Pure."""
+"""Rules of organizations: roles, invitations, the last owner, slugs. Pure."""
 
 import re
 import unicodedata
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Literal, get_args
 from uuid import UUID
 
@@ -10,11 +11,27 @@ Role = Literal["member", "analyst", "admin", "owner"]
 SLUG = r"^[a-z0-9](-?[a-z0-9])*$"
 ROLES: tuple[Role, ...] = get_args(Role)
 """From the fewest permissions to the most. Each role includes the ones before it."""
+MAX_OPEN_INVITATIONS = 200
+"""Of one organization."""
+MAX_INVITATION_USES = 1_000
+INVITATION_LIFETIME = timedelta(days=7)
+"""Of an invitation without a time of its own."""
+MAX_INVITATION_LIFETIME = timedelta(days=90)
 
 
 def includes_role(role: Role, needed: Role) -> bool:
     """Return whether a role has all permissions of the needed one."""
     return ROLES.index(role) >= ROLES.index(needed)
+
+
+def can_invite(inviter: Role | None, role: Role) -> bool:
+    """Return whether a member with the role `inviter` may invite players with `role`. False for None, a non-member.
+
+    Owners may invite to every role, admins to roles below their own.
+    """
+    if inviter is None or not includes_role(inviter, "admin"):
+        return False
+    return inviter == "owner" or not includes_role(role, inviter)
 
 
 def has_owner_after(owners: Collection[UUID], player_id: UUID, role: Role | None) -> bool:

@@ -72,11 +72,18 @@ def live(app: Flask, conn: Conn) -> Life:
         "UPDATE render_jobs SET requested_by = %s WHERE id = %s", (ada.id, make_render(conn, staff.org_id, code))
     )
     members = f"{staff.path}/members"
-    analyst = {"username": NAME, "role": "analyst"}
-    assert client.post(members, json=analyst, headers=staff.owner.headers | keyed()).status_code == 201
+    for role in ("analyst", "owner"):  # the second invitation is still open
+        body = {"username": NAME, "role": role}
+        invited = client.post(members, json=body, headers=staff.owner.headers | keyed())
+        assert invited.status_code == 202
+        if role == "analyst":
+            accepted = client.post(f"{invited.json['url']}/accept", headers=headers | keyed())
+            assert accepted.status_code == 200
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'member')", (make_org(conn), ada.id))
     admin = {"role": "admin"}
     assert client.patch(f"{members}/{ada.id}", json=admin, headers=staff.owner.headers).status_code == 200
+    link = {"role": "member"}
+    assert client.post(f"{staff.path}/invitations", json=link, headers=headers | keyed()).status_code == 201
     key = {"name": "kiosk", "scopes": ["scan"]}
     assert client.post(f"{staff.path}/api-keys", json=key, headers=headers | keyed()).status_code == 201
     for username in (NAME.upper(), NAME):

@@ -200,6 +200,8 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("idempotency_keys", "caller_id"): "deleted",
     ("idempotency_keys", "player_id"): "remains, with the generated name; deleted within 24 hours",
     ("inventory_ledger", "player_id"): "remains: balances are sums of entries",
+    ("invitations", "player_id"): "deleted",
+    ("invitations", "created_by"): "remains: an id without a name; revoked",
     ("memberships", "player_id"): "deleted; 409 for the last owner",
     ("external_identities", "player_id"): "deleted",
     ("player_scans", "player_id"): "remains: counts are made of scans; location, device time and nonce are erased",

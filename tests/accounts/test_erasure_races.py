@@ -184,7 +184,7 @@ def test_stored_responses_that_name_the_player_are_erased_by_an_index(app: Flask
     sign_in(app, conn, "grace")
     for name in (NAME, "grace"):
         body, headers = {"username": name, "role": "member"}, staff.owner.headers | keyed()
-        assert client.post(f"{staff.path}/members", json=body, headers=headers).status_code == 201
+        assert client.post(f"{staff.path}/members", json=body, headers=headers).status_code == 202
     conn.execute(
         """
         INSERT INTO idempotency_keys (caller_id, key, request_digest, response_status, response_headers, response_body)

@@ -125,13 +125,18 @@ def test_a_logo_is_recorded_by_size_and_digest(client: Any, conn: Conn, staff: S
 
 
 def test_changes_of_members_reviews_and_renders_are_recorded(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
-    sign_in(app, conn, "grace")
+    grace = sign_in(app, conn, "grace")
     code_id = make_code(conn, staff.org_id)
     held = make_held_scan(conn, staff.member.id, code_id)
-    added = client.post(
-        f"{staff.path}/members", json={"username": "grace", "role": "member"}, headers=staff.owner.headers
-    )
-    member = f"{staff.path}/members/{added.json['player_id']}"
+    invited = {"username": "grace", "role": "member"}
+    invitations = f"{staff.path}/invitations"
+    invitation = client.post(invitations, json=invited, headers=staff.owner.headers).json
+    client.post(f"{invitation['url']}/decline", headers=grace.headers)
+    invitation = client.post(invitations, json=invited, headers=staff.owner.headers).json
+    client.delete(f"{invitations}/{invitation['id']}", headers=staff.owner.headers)
+    invitation = client.post(invitations, json=invited, headers=staff.owner.headers).json
+    client.post(f"{invitation['url']}/accept", headers=grace.headers)
+    member = f"{staff.path}/members/{grace.id}"
     client.patch(member, json={"role": "admin"}, headers=staff.owner.headers)
     client.delete(member, headers=staff.owner.headers)
     for _ in range(2):  # the second release changes nothing
@@ -143,8 +148,14 @@ def test_changes_of_members_reviews_and_renders_are_recorded(app: Flask, client:
     entries = [(entry["action"], entry["old"], entry["new"]) for entry in reversed(list_entries(client, staff))]
 
     render = {"output": "zip", "format": "png", "size": 300, "error_correction": "M", "template": None, "caption": None}
+    offer = {"role": "member", "player_id": str(grace.id), "uses": 1}
     assert entries == [
-        ("member.added", None, {"role": "member"}),
+        ("invitation.created", None, offer),
+        ("invitation.declined", offer, None),
+        ("invitation.created", None, offer),
+        ("invitation.revoked", offer, None),
+        ("invitation.created", None, offer),
+        ("member.added", None, {"role": "member", "invitation_id": invitation["id"]}),
         ("member.changed", {"role": "member"}, {"role": "admin"}),
         ("member.removed", {"role": "admin"}, None),
         ("scan.released", {"status": "held"}, {"status": "success"}),

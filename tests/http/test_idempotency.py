@@ -32,7 +32,7 @@ def count(conn: Conn, table: str = "qr_codes") -> int:
         ("/generate", {"data": "https://example.com"}, "generated_codes"),
         ("{org}/qr-codes", {"scan_type": "item_drop"}, "qr_codes"),
         ("{org}/qr-codes/bulk", {"codes": [{"scan_type": "item_drop"}]}, "qr_codes"),
-        ("{org}/members", {"username": "grace", "role": "member"}, "memberships"),
+        ("{org}/invitations", {"role": "member", "uses": 3}, "invitations"),
         ("{org}/api-keys", {"name": "Kiosk", "scopes": ["scan"]}, "api_keys"),
     ],
 )

@@ -22,6 +22,7 @@ ERASE = ("DELETE", "/users/me", {"current_password": "correct horse"})
 FOUND = ("POST", "/api/organizations", {"name": "Museum"})
 ORGANIZATION = ("PATCH", "{org}", {"name": "Museum"})
 JOIN = ("POST", "{org}/members", {"username": "grace", "role": "member"})
+INVITE = ("POST", "{org}/invitations", {"role": "member"})
 MEMBER = ("PATCH", "{org}/members/{player_id}", {"role": "admin"})
 KEY = ("POST", "{org}/api-keys", {"name": "Kiosk", "scopes": ["scan"]})
 MAKE = ("POST", "{org}/qr-codes", {"scan_type": "item_drop"})
@@ -35,7 +36,7 @@ CUSTOMIZE = ("PUT", "{org}/qr-codes/{qr_id}/customization", {"style": "dots"})
 Route = tuple[str, str, dict[str, Any]]
 OPEN: list[Route] = [REGISTER, LOGIN]
 SIGNED_IN: list[Route] = [PROFILE, UPGRADE, RENAME, PASSWORD, ERASE, FOUND, GENERATE, SOLVE]
-OF_STAFF: list[Route] = [ORGANIZATION, JOIN, MEMBER, KEY, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
+OF_STAFF: list[Route] = [ORGANIZATION, JOIN, INVITE, MEMBER, KEY, MAKE, RENDER, CHANGE, CUSTOMIZE, SIMULATE]
 ROUTES = OPEN + SIGNED_IN + OF_STAFF
 JSON_TYPE = "application/json"
 

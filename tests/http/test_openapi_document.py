@@ -16,7 +16,7 @@ CODE = {"code": "spy123"}
 BINARY = {"image/png", "image/svg+xml", "application/pdf", "application/zip", "multipart/form-data"}
 """Content that an example in the document cannot show."""
 VERBS = (
-    "Add|Annul|Answer|Cancel|Change|Check|Claim|Create|Delete|Download|Exchange|Erase|Explain|Export|Follow|Generate|Get|Import|"
+    "Accept|Add|Annul|Answer|Cancel|Change|Check|Claim|Create|Decline|Delete|Download|Exchange|Erase|Explain|Export|Follow|Generate|Get|Import|"
     "List|Log|Open|Refresh|Register|Release|Remove|Render|Reset|Retrieve|Revoke|Set|Simulate|Start|Submit|Track|Update|Upgrade|"
     "Upload"
 )

@@ -89,27 +89,6 @@ def test_a_slug_of_another_organization_is_409(client: Any, ada: SignedInPlayer)
     assert client.patch(f"{URL}/{other['id']}", json={"slug": "other"}, headers=ada.headers).status_code == 200
 
 
-def test_an_owner_adds_a_member_by_username(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> None:
-    path = f"{staff.path}/members"
-
-    response = client.post(path, json={"username": "ADA", "role": "analyst"}, headers=staff.owner.headers)
-
-    assert response.status_code == 201
-    assert response.json | {"created_at": ""} == {
-        "player_id": str(ada.id),
-        "username": "ada",
-        "role": "analyst",
-        "created_at": "",
-    }
-    assert client.get(staff.codes, headers=ada.headers).status_code == 200
-    second = client.post(path, json={"username": "ada", "role": "owner"}, headers=staff.owner.headers)
-    assert second.status_code == 409
-    assert members.get_role(conn, staff.org_id, ada.id) == "analyst"
-    unknown = client.post(path, json={"username": "unknown", "role": "member"}, headers=staff.owner.headers)
-    assert unknown.status_code == 422
-    assert unknown.json["errors"][0]["loc"] == "body.username"
-
-
 def test_any_member_pages_through_the_members(client: Any, staff: Staff) -> None:
     first = client.get(f"{staff.path}/members?limit=3", headers=staff.member.headers).json
     second = client.get(

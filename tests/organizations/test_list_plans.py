@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+import shared.organizations.invitations
 import shared.organizations.members
 import shared.organizations.store
 import shared.renders.store
@@ -43,6 +44,11 @@ INSERT_MEMBERS = """
     )
     INSERT INTO memberships (org_id, player_id, role) SELECT %(org_id)s, id, 'member' FROM new_players
 """
+INSERT_INVITATIONS = """
+    INSERT INTO invitations (org_id, role, token_digest, uses, uses_left, expires_at)
+    SELECT %(org_id)s, 'member', sha256((%(org_id)s::text || n)::bytea), 1, 1, now() + interval '7 days'
+    FROM generate_series(1, %(rows)s) n
+"""
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,9 @@ LISTINGS = {
     "newest code": Listing("qr_codes", INSERT_CODES, SELECT_MAX_ID, "qr_codes_org", rows=1),
     "API keys": Listing("api_keys", INSERT_KEYS, api_keys.SELECT_PAGE, "api_keys_org"),
     "members": Listing("memberships", INSERT_MEMBERS, shared.organizations.members.SELECT_MEMBERS, "memberships_pkey"),
+    "invitations": Listing(
+        "invitations", INSERT_INVITATIONS, shared.organizations.invitations.SELECT_PAGE, "invitations_org"
+    ),
     # Never prepared, so never planned for any value.
     "audit log": Listing("audit_log", INSERT_ENTRIES, SELECT_ENTRIES, "audit_log_org", modes=("force_custom_plan",)),
 }

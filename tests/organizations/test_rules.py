@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.organizations.rules import ROLES, SLUG, Role, has_owner_after, includes_role, slugify
+from shared.organizations.rules import ROLES, SLUG, Role, can_invite, has_owner_after, includes_role, slugify
 
 ADA, BOB = uuid4(), uuid4()
 
@@ -16,6 +16,14 @@ def test_each_role_includes_those_before_it() -> None:
     assert list(ROLES) == ["member", "analyst", "admin", "owner"]
     for index, role in enumerate(ROLES):
         assert tuple(needed for needed in ROLES if includes_role(role, needed)) == ROLES[: index + 1]
+
+
+@pytest.mark.parametrize(
+    ("inviter", "roles"),
+    [(None, ()), ("member", ()), ("analyst", ()), ("admin", ("member", "analyst")), ("owner", ROLES)],
+)
+def test_roles_to_which_a_member_may_invite(inviter: Role | None, roles: tuple[Role, ...]) -> None:
+    assert tuple(role for role in ROLES if can_invite(inviter, role)) == roles
 
 
 @pytest.mark.parametrize(

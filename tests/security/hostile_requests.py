@@ -40,6 +40,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "/auth/login": {"username": "grace", "password": "correct horse"},
     "/api/organizations": {"name": "Museum", "slug": "museum", "url": "https://a.example"},
     "/members": {"username": "grace", "role": "member"},
+    "/invitations": {"role": "member", "username": "grace", "uses": 1, "expires_at": "2030-01-01T00:00:00Z"},
     "/qr-codes": {"scan_type": "item_drop", "reward": {"item": "gem", "quantity": 1}, "tags": ["a"], "latitude": 52.3},
     "/bulk": {"codes": [{"scan_type": "item_drop"}, {"scan_type": None, "target_url": "https://a.example"}]},
     "/customization": {"foreground_color": "#000000", "style": "dots", "logo_size_percent": 20},

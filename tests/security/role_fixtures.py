@@ -22,7 +22,7 @@ from tests.generated_codes.factories import ask as generate
 from tests.renders.factories import make_render
 from tests.security.route_permissions import CODE, ORG
 from tests.support.callers import ApiKeyCaller, SignedInPlayer, Staff, add_member, bearer, make_key, make_staff, sign_in
-from tests.support.factories import code_text, make_code, make_held_scan
+from tests.support.factories import code_text, make_code, make_held_scan, make_invitation, make_org
 
 Body = dict[str, Any]
 """What Flask's test client is given besides the path and the headers."""
@@ -117,6 +117,10 @@ def _puzzle(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     return encounter_id
 
 
+def _invited(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
+    return who.id if isinstance(who, SignedInPlayer) else world.person().id
+
+
 def _slug(world: World) -> str:
     row = world.conn.execute("SELECT slug FROM organizations WHERE id = %s", (world.mine.org_id,)).fetchone()
     assert row is not None
@@ -129,6 +133,8 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "qr_id": _code,
     "scan_id": _scan,
     "key_id": lambda world, *_: world.key().id,
+    "invitation_id": lambda world, *_: make_invitation(world.conn, world.mine.org_id, world.person().id),
+    "token": lambda world, _rule, who: make_invitation(world.conn, make_org(world.conn), _invited(world, who)),
     "import_id": lambda world, *_: imports.create(world.conn, world.mine.org_id, partial=False).id,
     "render_id": lambda world, *_: make_render(world.conn, world.mine.org_id, make_code(world.conn, world.mine.org_id)),
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
@@ -189,6 +195,9 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /api/organizations": _json(lambda *_: {"name": "Museum"}),
     f"PATCH {ORG}": _json(lambda *_: {"name": anew()}),
     f"POST {ORG}/members": _json(lambda world, _who: {"username": _somebody(world), "role": "member"}),
+    f"POST {ORG}/invitations": _json(lambda *_: {"role": "member"}),
+    "POST /invitations/{token}/accept": NOTHING,
+    "POST /invitations/{token}/decline": NOTHING,
     f"PATCH {ORG}/members/{{player_id}}": _json(lambda *_: {"role": "analyst"}),
     f"POST {ORG}/api-keys": _json(lambda *_: {"name": "Kiosk", "scopes": ["scan"]}),
     f"POST {ORG}/qr-codes": _json(lambda *_: {"scan_type": "item_drop"}),

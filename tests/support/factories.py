@@ -29,6 +29,19 @@ def make_org(conn: Conn, slug: str | None = None) -> UUID:
     )
 
 
+def make_invitation(conn: Conn, org_id: UUID, player_id: UUID, role: str = "member") -> UUID:
+    """An open invitation of this player."""
+    return _id(
+        conn.execute(
+            """
+            INSERT INTO invitations (org_id, role, player_id, uses, uses_left, expires_at)
+            VALUES (%s, %s, %s, 1, 1, now() + interval '7 days') RETURNING id
+            """,
+            (org_id, role, player_id),
+        ).fetchone()
+    )
+
+
 def make_code(conn: Conn, org_id: UUID | None = None, coordinates: Coordinates | None = None, **fields: Any) -> UUID:
     """An item drop of one gem by default. `coordinates` makes it require presence there."""
     fields = {

@@ -4,14 +4,17 @@ from typing import Any
 from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
+from pydantic import Field
 
-from shared.errors import FieldError, Forbidden, Invalid, LastOwner, NotFound
+from shared.errors import Forbidden, LastOwner, NotFound
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.pubsub_messages import publish_access_change
+from shared.organizations import invitations
 from shared.organizations import members as store
 from shared.organizations.members import Member
 from shared.organizations.rules import Role, has_owner_after
+from web.api.invitations import NewInvitationResponse, invite_by_username, invite_player
 from web.http.audit_log import record, record_change
 from web.http.auth import current_player_id, requires_role
 from web.http.idempotency import idempotent, transaction
@@ -28,10 +31,10 @@ class MemberPath(OrganizationPath):
 
 
 class MemberBody(Body):
-    """The username of the new member, and their role."""
+    """The username of the invited player, and the offered role."""
 
-    username: Username
-    role: Role
+    username: Username = Field(description="The invited player", examples=["ada"])
+    role: Role = Field(description="The role that the player gets by accepting", examples=["analyst"])
 
 
 class MemberPatchBody(Body):
@@ -66,30 +69,30 @@ def list_members(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
     return {"items": [_to_member(member) for member in page], "next_cursor": next_cursor}
 
 
-@api.post("", responses={201: MemberResponse, 409: None})
-@requires_role("owner")
+@api.post("", responses={202: NewInvitationResponse, 409: None})
+@requires_role("admin")
 @idempotent
-def add_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any], int]:
-    """Add a member
+def invite_member(path: OrganizationPath, body: MemberBody) -> tuple[dict[str, Any], int]:
+    """Start an invitation by username
 
-    Needs the role owner. 409 if the player is already a member.
+    The same as `POST …/invitations` with a username: the player becomes a member when they accept. Needs the role admin
+    for the roles member and analyst, the role owner for all roles. 409 if the player is a member with at least this
+    role, or has an open invitation.
     """
     with transaction() as conn:
-        player_id = store.add_member(conn, path.org_id, body.username, body.role)
-        if player_id is None:
-            raise Invalid(FieldError("body.username", "no player has this username"))
-        record(conn, "member.added", org_id=path.org_id, object_id=player_id, new={"role": body.role})
-        return _to_member(_find_member(conn, path.org_id, player_id)), 201
+        return invite_by_username(conn, path.org_id, body.username, body.role), 202
 
 
-@api.patch("/<player_id>", responses={200: MemberResponse, 409: None})
+@api.patch("/<player_id>", responses={200: MemberResponse, 202: NewInvitationResponse, 409: None})
 @requires_role("owner")
-def update_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
+def update_member(path: MemberPath, body: MemberPatchBody) -> tuple[dict[str, Any], int]:
     """Change a member's role
 
-    Needs the role owner. 409 for the last owner.
+    Needs the role owner. The role owner is offered: 202 with an invitation, and the member becomes an owner when they
+    accept. 409 for the last owner, or if the member has an open invitation.
     """
     with db.transaction() as conn:
+        invitations.lock_player(conn, path.player_id)
         owners = store.lock_owners(conn, path.org_id)
         # A concurrent request may have removed the caller since the role was checked.
         if current_player_id() not in owners:
@@ -97,12 +100,14 @@ def update_member(path: MemberPath, body: MemberPatchBody) -> dict[str, Any]:
         if not has_owner_after(owners, path.player_id, body.role):
             raise LastOwner
         old = {"role": _find_member(conn, path.org_id, path.player_id).role}
+        if body.role == "owner" and path.player_id not in owners:
+            return invite_player(conn, path.org_id, path.player_id, body.role), 202
         new = {"role": body.role}
         store.set_role(conn, path.org_id, path.player_id, body.role)
         record_change(conn, "member.changed", old, new, org_id=path.org_id, object_id=path.player_id)
         response = _to_member(_find_member(conn, path.org_id, path.player_id))
     publish_access_change(path.player_id)
-    return response
+    return response, 200
 
 
 @api.delete("/<player_id>", responses={204: None, 409: None})

@@ -39,6 +39,7 @@ LimitName = Literal[
     "generate",
     "render",
     "image",
+    "invitation",
 ]
 """Each has a setting: RATE_LIMIT_ and the name in capitals."""
 
@@ -56,6 +57,8 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "images.get_code_image": "image",
     "imports.import_codes_csv": "render",
     "imports.import_codes_json": "render",
+    "invitations.create_invitation": "invitation",
+    "members.invite_member": "invitation",
     "profile.change_password": "login",
     "profile.delete_account": "login",
     "renders.create_render": "render",

@@ -20,6 +20,8 @@ SERIALIZED_ROUTES = "serialized_routes"
 """Key of the application's extensions: the set of (method, path) pairs that hash a password."""
 QUEUE_FULL = "waymark.password_queue_full"
 """Set in the environment of a request that found no room in the queue of password hashing."""
+SECRET_PATHS = re.compile(r"^(/invitations/)[^/]+")
+"""Paths whose second segment is a secret. The access log does not contain it."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
@@ -42,7 +44,8 @@ def assign_request_ids(app: Flask) -> None:
     def finish_request(response: Response) -> Response:
         response.headers["X-Request-ID"] = g.request_id
         response.headers.setdefault("Cache-Control", "no-store")
-        log.info("request_finished", method=request.method, path=request.path, status=response.status_code)
+        path = SECRET_PATHS.sub(r"\1{token}", request.path)
+        log.info("request_finished", method=request.method, path=path, status=response.status_code)
         return response
 
 
