@@ -4,6 +4,7 @@ import struct
 from io import BytesIO
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from shared.errors import InvalidLogo
@@ -18,6 +19,9 @@ MAX_SIDE = 600
 
 MAX_SCANS = 64
 """Limit of a progressive JPEG. Usual files have about ten scans; thousands of tiny ones take minutes to decode."""
+
+DEPTH_OFFSET = 24
+"""Position in a PNG of its bits per sample."""
 
 # This marker never occurs in coded data, where a zero follows every FF.
 START_OF_SCAN = b"\xff\xda"
@@ -35,7 +39,7 @@ def sanitize_logo(data: bytes) -> bytes:
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as upload:
             _check_header(upload)
-            pixels = _to_eight_bits(ImageOps.exif_transpose(upload)).convert("RGBA")
+            pixels = ImageOps.exif_transpose(_to_rgba(upload, data))
     except UnidentifiedImageError:
         raise InvalidLogo("must be a PNG or a JPEG") from None
     except Image.DecompressionBombError:
@@ -57,8 +61,34 @@ def _check_header(upload: Image.Image) -> None:
         raise InvalidLogo("must not be animated")
 
 
-def _to_eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit gray down to 8 bits. Pillow's own conversion would clip it."""
-    if not image.mode.startswith("I"):
+def _to_rgba(upload: Image.Image, data: bytes) -> Image.Image:
+    """Return 8 bits per channel. Where a PNG names a transparent color (chunk tRNS), its pixels become transparent.
+
+    Pillow compares that color with samples that it has already scaled to 8 bits.
+    """
+    color = upload.info.get("transparency")
+    if upload.format != "PNG" or upload.mode in ("1", "P", "LA", "RGBA"):
+        return upload.convert("RGBA")
+    depth = data[DEPTH_OFFSET]
+    if depth == 16:
+        samples = _sixteen_bits(upload, data)
+        image = Image.fromarray((samples >> 8).astype(np.uint8).squeeze()).convert("RGBA")
+        if color is not None:
+            is_transparent = (samples == np.array(color)).all(axis=2)
+            image.putalpha(Image.fromarray(np.where(is_transparent, 0, 255).astype(np.uint8)))
+        image.info = upload.info
         return image
-    return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    if color is not None and upload.mode == "L":
+        upload.info["transparency"] = color * 255 // (2**depth - 1)
+    return upload.convert("RGBA")
+
+
+def _sixteen_bits(upload: Image.Image, data: bytes) -> NDArray[np.uint16]:
+    """Return the samples of a PNG with 16 bits, height x width x channels."""
+    if upload.mode != "RGB":
+        return np.asarray(upload).astype(np.uint16)[:, :, None]
+    # Pillow reads the upper byte of each sample, and as little-endian samples the lower one.
+    with Image.open(BytesIO(data), formats=["PNG"]) as lower:
+        lower.tile = [tile._replace(args="RGB;16L") for tile in lower.tile]
+        samples: NDArray[np.uint16] = (np.asarray(upload).astype(np.uint16) << 8) + np.asarray(lower)
+    return samples
