@@ -1,5 +1,6 @@
 """QR symbols of ISO/IEC 18004: a square of modules, True where dark, without the quiet zone."""
 
+import re
 from functools import partial
 
 import numpy as np
@@ -17,6 +18,12 @@ BYTES: dict[ErrorCorrection, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
 
 LARGEST_WIDTH = 177
 """Modules along one side of version 40."""
+KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
+JAPANESE = re.compile(
+    # Punctuation without the wave dash; kana; kanji; fullwidth forms without the backslash.
+    "[\u3000-\u301b\u301d-\u303f\u3041-\u3096\u3099-\u30ff\u4e00-\u9fff\uff01-\uff3b\uff3d-\uff5d]+"
+)
+
 FINDER = 7
 """Modules along one side of a finder pattern."""
 
@@ -29,7 +36,7 @@ def encode(text: str, level: ErrorCorrection) -> Modules:
     if not text:
         raise Invalid(FieldError("data", "must not be empty"))
     # zxing-cpp's encoder is fast and mixes modes. Beyond ASCII it silently uses Latin-1 or Shift-JIS, which not even
-    # its own reader always recognizes. segno writes kanji mode, or UTF-8 in byte mode, as phones expect.
+    # its own reader always recognizes. segno writes UTF-8 in byte mode, as phones expect, and kanji mode.
     modules = _encode_ascii(text, level) if text.isascii() else _encode_unicode(text, level)
     if modules is None:
         raise TextTooLong(BYTES[level], level)
@@ -71,15 +78,17 @@ def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
 
 
 def _is_kanji(text: str) -> bool:
-    """True if kanji mode has every character (ISO/IEC 18004:2015, 7.4.6), and all readers agree on them."""
+    """True for Japanese text of which kanji mode has every character (ISO/IEC 18004:2015, 7.4.6).
+
+    Readers without a table of Shift-JIS garble kanji mode, which only readers of Japanese expect. Readers disagree on
+    the characters in which JIS X 0208 and Windows-31J differ, such as the wave dash: JAPANESE leaves them out.
+    """
+    if not (JAPANESE.fullmatch(text) and KANA.search(text)):
+        return False
     try:
-        coded = text.encode("shift_jis")
-        # Readers decode the fullwidth backslash as the ASCII one.
-        if coded != text.encode("cp932") or "\uff3c" in text:
-            return False
-        data = np.frombuffer(coded, ">u2")
+        # Characters beyond Shift-JIS, or an odd number of bytes.
+        data = np.frombuffer(text.encode("shift_jis"), ">u2")
     except ValueError:
-        # The text has characters beyond Shift-JIS, or an odd number of bytes.
         return False
     return bool(np.all((data >= 0x8140) & (data <= 0x9FFC) | (data >= 0xE040) & (data <= 0xEBBF)))
 

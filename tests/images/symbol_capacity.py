@@ -13,7 +13,7 @@ ALPHABETS = {
     "bytes": "abcdefghijklmnopqrstuvwxyz~!?&=#_",
     # Two bytes each.
     "utf-8": "éèñßüабвгд",
-    "kanji": "点茗日本語漢字東京大阪",
+    "kanji": "あいうえおカタカナひらがな",
 }
 LENGTH_BITS = {"numeric": (10, 12, 14), "alphanumeric": (9, 11, 13), "bytes": (8, 16, 16), "kanji": (8, 10, 12)}
 LEVELS = {"L": consts.ERROR_LEVEL_L, "M": consts.ERROR_LEVEL_M, "Q": consts.ERROR_LEVEL_Q, "H": consts.ERROR_LEVEL_H}
