@@ -12,10 +12,14 @@ Style = Literal["squares", "dots", "rounded"]
 MIN_SIZE, MAX_SIZE = 100, 2000
 """What clients may request: pixels of a PNG, user units of an SVG, points of a PDF. The renderer has no such limits."""
 
+DEFAULT_DPI = 300
+MIN_DPI, MAX_DPI = 72, 2400
+"""Pixels per inch that a PNG states, from which programs for print take its size."""
+
 MAX_TEXT_BYTES = 2953
 """Longest text, in bytes of UTF-8: the capacity of a symbol in byte mode at level L, whatever the text."""
 
-RENDERER_VERSION = "1"
+RENDERER_VERSION = "2"
 """Part of every digest. Increase it with each change of pixels, so that caches and clients load the new image."""
 
 CONTENT_TYPES: dict[Format, str] = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf"}
@@ -39,6 +43,7 @@ class ImageSpec:
     style: Style = "squares"
     logo: str | None = None
     logo_percent: int = 20
+    dpi: int = DEFAULT_DPI
 
     def digest(self) -> str:
         """Return a SHA-256 in hexadecimal, without rendering. Equal images of one renderer have the same digest."""
@@ -53,6 +58,7 @@ class ImageSpec:
             self.style,
             self.logo,
             self.logo_percent if self.logo else None,
+            self.dpi if self.format == "png" else None,
         )
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

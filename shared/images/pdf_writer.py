@@ -15,7 +15,8 @@ def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
     """Return a PDF with a page of size x size points and this content stream. `image` is in RGBA."""
     resources = f"/XObject <</{IMAGE} 5 0 R>>".encode() if image else b""
     objects = [
-        b"<</Type /Catalog /Pages 2 0 R>>",
+        # Viewers print at the true size, instead of fitting the page into the printer's margins.
+        b"<</Type /Catalog /Pages 2 0 R /ViewerPreferences <</PrintScaling /None>>>>",
         b"<</Type /Pages /Kids [3 0 R] /Count 1>>",
         b"<</Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents 4 0 R /Resources <<%b>>>>"
         % (size, size, resources),
@@ -27,7 +28,7 @@ def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
         objects.append(_stream(f"{form} /ColorSpace /DeviceRGB /SMask 6 0 R", image.convert("RGB").tobytes()))
         objects.append(_stream(f"{form} /ColorSpace /DeviceGray", alpha))
     # Four bytes above 127 mark the file as binary.
-    pdf = bytearray(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+    pdf = bytearray(b"%PDF-1.6\n%\xe2\xe3\xcf\xd3\n")
     offsets = []
     for number, content in enumerate(objects, 1):
         offsets.append(len(pdf))

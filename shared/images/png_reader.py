@@ -34,6 +34,8 @@ def read_gray(png: bytes) -> NDArray[np.uint8] | None:
             data.append(content)
         elif name == b"PLTE" and kind == PALETTE and len(content) == 6:
             levels = _luminance(content)
+        elif name == b"pHYs":
+            continue  # the resolution, which changes no pixel
         else:
             return None
     if kind == PALETTE and levels is BLACK_AND_WHITE:

@@ -11,6 +11,8 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # A scanline is stored as its difference from the line above: repeated rows are zeros, and compress to nearly nothing.
 FILTER_UP = 2
 FASTEST = 1
+METERS_PER_INCH = 0.0254
+PER_METER = 1
 
 
 class Kind(IntEnum):
@@ -28,14 +30,16 @@ def write(
     width: int,
     depth: int,
     kind: Kind,
+    dpi: int,
     palette: bytes = b"",
 ) -> bytes:
     """Return a PNG in which row `i` occurs `repeats[i]` times.
 
     `rows` is n x bytes of a scanline, with `depth` bits per sample. `palette` is red, green, blue for each index of a
-    PALETTE image.
+    PALETTE image. The PNG states `dpi` as its resolution in pixels per inch.
     """
     height = int(repeats.sum())
+    pixels_per_meter = round(dpi / METERS_PER_INCH)
     lines = np.zeros((height, 1 + rows.shape[1]), np.uint8)
     lines[:, 0] = FILTER_UP
     first = np.cumsum(repeats) - repeats
@@ -46,6 +50,7 @@ def write(
         (
             SIGNATURE,
             _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, 0)),
+            _chunk(b"pHYs", struct.pack(">IIB", pixels_per_meter, pixels_per_meter, PER_METER)),
             _chunk(b"PLTE", palette) if palette else b"",
             _chunk(b"IDAT", isal_zlib.compress(lines, FASTEST)),
             _chunk(b"IEND", b""),

@@ -45,6 +45,7 @@ def _two_colors(spec: ImageSpec, dark: Modules, layout: Layout) -> bytes:
         repeats,
         width=spec.size,
         depth=1,
+        dpi=spec.dpi,
         kind=png_writer.Kind.GRAY if is_gray else png_writer.Kind.PALETTE,
         palette=b"" if is_gray else bytes((*foreground, *background)),
     )
@@ -74,6 +75,7 @@ def _sixteen_shades(spec: ImageSpec, shades: NDArray[np.uint8]) -> bytes:
         np.ones(spec.size, np.intp),
         width=spec.size,
         depth=4,
+        dpi=spec.dpi,
         kind=png_writer.Kind.PALETTE,
         palette=_palette(spec).tobytes(),
     )
@@ -90,6 +92,7 @@ def _true_colors(spec: ImageSpec, shades: NDArray[np.uint8], layout: Layout, box
         np.ones(spec.size, np.intp),
         width=spec.size,
         depth=8,
+        dpi=spec.dpi,
         kind=png_writer.Kind.RGB,
     )
 

@@ -18,6 +18,7 @@ BYTES: dict[ErrorCorrection, int] = {"L": 2953, "M": 2331, "Q": 1663, "H": 1273}
 
 LARGEST_WIDTH = 177
 """Modules along one side of version 40."""
+
 KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa]")
 JAPANESE = re.compile(
     # Punctuation without the wave dash; kana; kanji; fullwidth forms without the backslash.

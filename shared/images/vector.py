@@ -1,14 +1,12 @@
 """Rendering of a symbol as an SVG or a PDF. A module is size / (width + 8) long: the quiet zone is 4 modules.
 
-segno writes the SVG, and Waymark adds round modules and a logo. Waymark writes the PDF itself: segno's contains the
-time of day, supports neither round modules nor logos, and writes a color channel of 1 (of 255) as full intensity.
+In an SVG, every dark area of square modules is one filled outline, which cutters and print shops take as it is. segno
+would stroke each row of modules. Its PDF contains the time of day, and it supports neither round modules nor logos.
 """
 
 from base64 import b64encode
 from io import BytesIO
-from types import SimpleNamespace
 
-import segno
 from PIL import Image
 
 from shared.images import pdf_writer
@@ -16,8 +14,8 @@ from shared.images.contrast import rgb
 from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE, LogoBox
 from shared.images.shapes import corners
-from shared.images.symbol import Modules, version
-from shared.images.vector_paths import PDF, SVG, path, rows
+from shared.images.symbol import Modules
+from shared.images.vector_paths import PDF, SVG, outlines, path, rows
 
 
 def render_svg(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
@@ -25,36 +23,27 @@ def render_svg(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes 
     foreground, background = (_format(color) for color in (spec.foreground, spec.background))
     shapes = corners(dark, spec.style)
     whole = dark & (shapes == 0)
-    output = BytesIO()
-    symbol = segno.QRCode(to_segno(whole, spec.level))  # type: ignore[call-arg]  # missing in segno's stub
-    symbol.save(
-        output,
-        kind="svg",
-        border=QUIET_ZONE,
-        dark=foreground,
-        light=background,
-        xmldecl=False,
-        svgclass=None,
-        lineclass=None,
-        # Writes a viewBox instead of width and height.
-        omitsize=True,
-        nl=False,
-    )
-    extras = []
+    modules = outlines(whole)
     if spec.style != "squares":
-        outline = path(dark & ~whole, shapes, SVG)
-        extras.append(f'<path transform="translate({QUIET_ZONE} {QUIET_ZONE})" fill="{foreground}" d="{outline}"/>')
+        modules += path(dark & ~whole, shapes, SVG)
+    total = len(dark) + 2 * QUIET_ZONE
+    image = ""
     if box is not None and logo is not None:
-        start = QUIET_ZONE + (len(dark) - box.logo) / 2
-        data = b64encode(logo).decode()
-        extras.append(
+        start = (len(dark) - box.logo) / 2
+        data = f"data:image/png;base64,{b64encode(logo).decode()}"
+        # Programs that read SVG 1.1 only know xlink:href.
+        image = (
             f'<image x="{start:g}" y="{start:g}" width="{box.logo:g}" height="{box.logo:g}"'
-            f' href="data:image/png;base64,{data}"/>'
+            f' href="{data}" xlink:href="{data}"/>'
         )
-    head, _, body = output.getvalue().decode().partition("<svg ")
+    links = ' xmlns:xlink="http://www.w3.org/1999/xlink"' if image else ""
     edges = ' shape-rendering="crispEdges"' if spec.style == "squares" else ""
-    body = body.removesuffix("</svg>")
-    return "".join((head, f'<svg width="{spec.size}" height="{spec.size}"{edges} ', body, *extras, "</svg>\n")).encode()
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg"{links} width="{spec.size}" height="{spec.size}"'
+        f' viewBox="0 0 {total} {total}"{edges}><path fill="{background}" d="M0 0H{total}V{total}H0Z"/>'
+        f'<g transform="translate({QUIET_ZONE} {QUIET_ZONE})">'
+        f'<path fill="{foreground}" fill-rule="evenodd" d="{modules}"/>{image}</g></svg>\n'
+    ).encode()
 
 
 def render_pdf(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes | None) -> bytes:
@@ -92,12 +81,6 @@ def pdf_modules(spec: ImageSpec, dark: Modules) -> str:
 def pdf_color(color: str) -> str:
     """Return red, green and blue as operands of PDF's `rg`."""
     return " ".join(f"{channel / 255:.4g}" for channel in rgb(color))
-
-
-def to_segno(modules: Modules, level: str) -> SimpleNamespace:
-    """Return the object that `segno.QRCode` wraps. Its writers use neither the segments nor the mask."""
-    matrix = tuple(map(bytearray, modules.view("uint8")))
-    return SimpleNamespace(matrix=matrix, version=version(modules), error=level, mask=None, segments=())
 
 
 def _format(color: str) -> str:

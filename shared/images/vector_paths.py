@@ -32,6 +32,47 @@ def rows(dark: Modules, template: str) -> str:
     return _fill(template, np.stack((start, y, end - start), axis=1))
 
 
+def outlines(dark: Modules) -> str:
+    """Return the outlines of all dark areas and of the holes in them, as a path of SVG for the even-odd rule.
+
+    Where the areas touch in one point, it is a corner of both.
+    """
+    cells = np.pad(dark, 1).view(np.uint8)
+    above, below = cells[:-1], cells[1:]
+    # Around each point of the grid are four modules. An odd number of dark ones makes a corner, and two that touch in
+    # the point make two.
+    quarters = above[:, :-1] + above[:, 1:] + below[:, :-1] + below[:, 1:]
+    crossing = (quarters == 2) & (above[:, :-1] == below[:, 1:])
+    grid_y, grid_x = np.nonzero((quarters & 1) | crossing)
+    copies = 1 + crossing[grid_y, grid_x]
+    ys, xs = np.repeat(grid_y, copies), np.repeat(grid_x, copies)
+    # Corners are in the order of rows. In each row, the first is joined with the second, the third with the fourth, and
+    # so on: corner n with n ^ 1. The same holds for columns.
+    columns = np.argsort(xs, kind="stable")
+    joined = np.empty_like(columns)
+    joined[columns] = columns.reshape(-1, 2)[:, ::-1].ravel()
+    return _follow(xs.tolist(), ys.tolist(), joined.tolist())
+
+
+def _follow(xs: list[int], ys: list[int], joined: list[int]) -> str:
+    """Return the path that follows each outline, alternately along a row and along a column."""
+    templates: list[str] = []
+    numbers: list[int] = []
+    is_open = [True] * len(xs)
+    for start in range(0, len(xs), 2):
+        if not is_open[start]:
+            continue
+        at, lines = start, 0
+        numbers.append(xs[at])
+        while lines == 0 or at != start:
+            is_open[at] = is_open[at ^ 1] = False
+            numbers += ys[at], xs[at ^ 1]
+            at = joined[at ^ 1]
+            lines += 1
+        templates.append("M%d %dH%d" + "V%dH%d" * (lines - 1) + "Z")
+    return "".join(templates) % tuple(numbers)
+
+
 class PathSyntax(NamedTuple):
     """The path commands of a format, each with its points, x before y."""
 

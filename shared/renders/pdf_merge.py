@@ -27,7 +27,7 @@ class PdfMerger:
         self._next = FIRST
         self.written = 0
         # Four bytes above 127 mark the file as binary.
-        self._write(b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n")
+        self._write(b"%PDF-1.6\n%\xe2\xe3\xcf\xd3\n")
 
     def add(self, pdf: bytes) -> None:
         """Append every page."""
@@ -55,7 +55,9 @@ class PdfMerger:
     def finish(self) -> int:
         """Write catalog, page tree and cross-reference table. Return the size of the file in bytes."""
         kids = " ".join(f"{number} 0 R" for number in self._pages)
-        self._object(CATALOG, f"<< /Type /Catalog /Pages {PAGES} 0 R >>".encode())
+        # Viewers print at the true size, instead of fitting the page into the printer's margins.
+        preferences = "/ViewerPreferences << /PrintScaling /None >>"
+        self._object(CATALOG, f"<< /Type /Catalog /Pages {PAGES} 0 R {preferences} >>".encode())
         self._object(PAGES, f"<< /Type /Pages /Count {len(self._pages)} /Kids [ {kids} ] >>".encode())
         start = self.written
         self._write(b"xref\n0 %d\n0000000000 65535 f \n" % self._next)

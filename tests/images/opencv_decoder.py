@@ -6,6 +6,7 @@ It decides what is dark, removes the mask, corrects errors, and decodes.
 """
 
 from io import BytesIO
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -15,8 +16,7 @@ from PIL import Image
 from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE, fit
 from shared.images.readback import PIXELS_PER_MODULE, GrayImage, gray_pixels
-from shared.images.symbol import encode
-from shared.images.vector import to_segno
+from shared.images.symbol import Modules, encode, version
 
 SAMPLES = 4
 """Samples along a module."""
@@ -47,6 +47,12 @@ def opencv_can_read(spec: ImageSpec) -> bool:
     output = BytesIO()
     symbol.save(output, kind="png", scale=SAMPLES, border=QUIET_ZONE)
     return bool(_decode(np.asarray(Image.open(output).convert("L"))))
+
+
+def to_segno(modules: Modules, level: str) -> SimpleNamespace:
+    """Return the object that `segno.QRCode` wraps. Its writers use neither the segments nor the mask."""
+    matrix = tuple(map(bytearray, modules.view("uint8")))
+    return SimpleNamespace(matrix=matrix, version=version(modules), error=level, mask=None, segments=())
 
 
 def _decode(pixels: GrayImage) -> bytes:

@@ -112,6 +112,7 @@ WRONG: list[tuple[str, list[str]]] = [
     ),
     ("format", ["gif", "PNG", "", "png\x00", "../png"]),
     ("error_correction", ["X", "m", "", "MM"]),
+    ("dpi", ["71", "2401", "", "300.5"]),
 ]
 
 
@@ -127,6 +128,15 @@ def test_an_invalid_parameter_is_named(get: Any, path: str, business: str, name:
         assert response.status_code == 422
         assert response.content_type == "application/problem+json"
         assert [error["loc"] for error in response.json["errors"]] == [f"query.{name}"]
+
+
+def test_a_png_states_the_requested_resolution(get: Any, path: str, business: str) -> None:
+    for url in (path, business):
+        default, printed = get(url), get(url, dpi=600)
+        assert [round(open_png(image.data).info["dpi"][0]) for image in (default, printed)] == [300, 600]
+        assert default.headers["ETag"] != printed.headers["ETag"]
+        refused = get(url, format="svg", dpi=300)
+        assert (refused.status_code, refused.json["errors"][0]["loc"]) == (422, "query.dpi")
 
 
 @pytest.mark.parametrize("query", ["size=300&size=99", "size=300&size=300", "format=png&format=svg"])

@@ -54,6 +54,15 @@ def test_two_colors_take_one_bit_per_pixel() -> None:
     assert len(png) < 1024
 
 
+@pytest.mark.parametrize("logo", [None, LOGO])
+@pytest.mark.parametrize("style", ["squares", "dots"])
+@pytest.mark.parametrize("dpi", [72, 300, 2400])
+def test_the_resolution_is_stated(dpi: int, style: Style, logo: bytes | None) -> None:
+    spec = ImageSpec(TEXT, style=style, level="H", logo="0" * 64 if logo else None, dpi=dpi)
+    with Image.open(BytesIO(render(spec, logo))) as image:
+        assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.1)
+
+
 @pytest.mark.parametrize("style", ["dots", "rounded"])
 def test_finder_patterns_and_margin_are_square(style: Style) -> None:
     pixels = colors(render(ImageSpec(TEXT, size=333, style=style)))

@@ -11,6 +11,9 @@ import pypdfium2  # type: ignore[import-untyped]
 import pytest
 import resvg_py
 import segno
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +21,7 @@ from shared.images.image_spec import Format, ImageSpec, Style
 from shared.images.readback import PIXELS_PER_MODULE, gray_pixels, is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
+from shared.images.vector_paths import outlines
 from tests.images.opencv_decoder import opencv_reads
 from tests.images.sample_images import LOGO, colors
 
@@ -97,6 +101,49 @@ def test_all_formats_show_the_same_pixels(kind: Format, style: Style) -> None:
     vector = rasterize(spec, render(spec, LOGO), across).astype(int)
     raster = colors(render(png, LOGO)).astype(int)
     assert np.mean(np.abs(vector - raster)) < 2.5
+
+
+@given(hnp.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.booleans()))
+def test_outlines_enclose_exactly_the_dark_modules(dark: NDArray[np.bool_]) -> None:
+    height, width = dark.shape
+    svg = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
+        f'<path fill="white" d="M0 0H{width}V{height}H0Z"/><path fill-rule="evenodd" d="{outlines(dark)}"/></svg>'
+    )
+    pixels = colors(bytes(resvg_py.svg_to_bytes(svg_string=svg, skip_system_fonts=True)))
+    assert np.array_equal(pixels[:, :, 0] == 0, dark)
+    assert set(np.unique(pixels)) <= {0, 255}
+
+
+@pytest.mark.parametrize("across", [37, 100, 333, 3000])
+def test_an_svg_has_no_light_lines_at_any_scale(across: int) -> None:
+    """Filled row by row, the edges between rows would be lighter where they do not meet a pixel."""
+    spec = ImageSpec(TEXT, "svg", 500)
+    data = render(spec).replace(b' shape-rendering="crispEdges"', b"")
+    module = across / (len(encode(TEXT, "M")) + 8)
+    # The inner square of the first finder pattern, without its edges.
+    start, end = int(6 * module) + 2, int(9 * module) - 1
+    inside = rasterize(spec, data, across)[start:end, start:end]
+    assert (inside == 0).all()
+
+
+def test_square_modules_of_an_svg_are_filled_and_not_stroked() -> None:
+    root = ET.fromstring(render(ImageSpec(TEXT, "svg")))  # noqa: S314
+    background, modules = root.iter(f"{SVG}path")
+    assert (background.get("d"), modules.get("fill-rule")) == ("M0 0H37V37H0Z", "evenodd")
+    assert not [element for element in root.iter() if element.get("stroke")]
+
+
+def test_a_logo_is_embedded_for_programs_of_svg_1_1_and_2() -> None:
+    data = render(ImageSpec(TEXT, "svg", level="H", logo="0" * 64), LOGO)
+    (image,) = ET.fromstring(data).iter(f"{SVG}image")  # noqa: S314
+    assert image.get("{http://www.w3.org/1999/xlink}href") == image.get("href")
+    assert str(image.get("href")).startswith("data:image/png;base64,")
+
+
+def test_viewers_print_a_pdf_at_its_true_size() -> None:
+    with pypdfium2.PdfDocument(render(ImageSpec(TEXT, "pdf"))) as document:
+        assert not pypdfium2.raw.FPDF_VIEWERREF_GetPrintScaling(document)
 
 
 def test_a_color_never_becomes_markup() -> None:

@@ -232,6 +232,11 @@ def test_a_chunk_is_whole_pages() -> None:
         assert rules.chunk_size(options) % template.per_page == 0
 
 
+def test_viewers_print_labels_at_their_true_size(conn: Conn, org: UUID) -> None:
+    with pypdfium2.PdfDocument(sheet(conn, org, make_codes(conn, org, 1), "a4-3x8")) as document:
+        assert not pypdfium2.raw.FPDF_VIEWERREF_GetPrintScaling(document)
+
+
 def test_the_cross_reference_table_is_complete(conn: Conn, org: UUID) -> None:
     data = sheet(conn, org, make_codes(conn, org, 75), "a4-3x8")
 

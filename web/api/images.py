@@ -1,6 +1,7 @@
 """Images over HTTP: of an organization's codes, and of its business code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,7 +13,16 @@ from shared.errors import FieldError, ImageTooSmall, Invalid, LogoChanged, NotFo
 from shared.images import store
 from shared.images.code_url import code_url
 from shared.images.customizations import DEFAULT_CUSTOMIZATION
-from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format, ImageSpec
+from shared.images.image_spec import (
+    DEFAULT_DPI,
+    MAX_DPI,
+    MAX_SIZE,
+    MIN_DPI,
+    MIN_SIZE,
+    ErrorCorrection,
+    Format,
+    ImageSpec,
+)
 from shared.infra import db
 from shared.infra.cache import images
 from shared.infra.event_loop import run_in_thread
@@ -40,6 +50,10 @@ def _only_digits(value: object) -> object:
 Size = Annotated[
     int, Field(ge=MIN_SIZE, le=MAX_SIZE, description="Pixels, width and height"), BeforeValidator(_only_digits)
 ]
+Resolution = Annotated[
+    int | None,
+    Field(ge=MIN_DPI, le=MAX_DPI, description=f"Pixels per inch that a PNG states; {DEFAULT_DPI} by default"),
+]
 
 
 class ImageQuery(Query):
@@ -48,6 +62,7 @@ class ImageQuery(Query):
     format: Format = "png"
     size: Size = 300
     error_correction: ErrorCorrection = Field("M", description="Always H if the code has a logo")
+    dpi: Resolution = None
 
 
 class BusinessImageQuery(Query):
@@ -56,6 +71,7 @@ class BusinessImageQuery(Query):
     format: Format = "png"
     size: Size = 500
     error_correction: ErrorCorrection = "Q"
+    dpi: Resolution = None
 
 
 IMAGE_RESPONSES: dict[str, Any] = {
@@ -92,6 +108,7 @@ def get_code_image(path: CodePath, query: ImageQuery) -> Response:
     spec = appearance.customization.image_spec(
         code_url(appearance.code), query.format, query.size, query.error_correction
     )
+    spec = _with_resolution(spec, query.dpi)
     return _image_response(spec, f"qr-{appearance.code}", path.org_id, lambda: _get_logo(path.qr_id, spec))
 
 
@@ -107,7 +124,16 @@ def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Res
     spec = DEFAULT_CUSTOMIZATION.image_spec(
         f"{current_settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
     )
+    spec = _with_resolution(spec, query.dpi)
     return _image_response(spec, f"qr-business-{slug}", path.org_id, lambda: None)
+
+
+def _with_resolution(spec: ImageSpec, dpi: int | None) -> ImageSpec:
+    if dpi is None:
+        return spec
+    if spec.format != "png":
+        raise Invalid(FieldError("query.dpi", "applies to a PNG only: an SVG or a PDF has no pixels"))
+    return replace(spec, dpi=dpi)
 
 
 def _get_logo(qr_id: UUID, spec: ImageSpec) -> bytes | None:
