@@ -140,6 +140,17 @@ class NotReviewable(Conflict):
     """This verdict cannot be changed: only held scans can be released, only held or successful ones annulled."""
 
 
+class QuotaExceeded(Conflict):
+    """An organization or a player has as much as a quota allows. `setting` is the name of the quota.
+
+    `things` and `hint` complete the message: what is counted, and how to make room.
+    """
+
+    def __init__(self, setting: str, used: int, limit: int, things: str, hint: str) -> None:
+        self.setting, self.used, self.limit = setting, used, limit
+        super().__init__(f"{used:,} of {limit:,} {things} are in use ({setting}). {hint}")
+
+
 class IdempotencyKeyInUse(Conflict):
     """The first request with this Idempotency-Key is still running."""
 

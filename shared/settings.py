@@ -127,7 +127,10 @@ class Settings(BaseSettings):
     rate_limit_anonymous: RateLimit = "300 per minute"
     rate_limit_websocket_ticket: RateLimit = "3000 per minute"
     rate_limit_login: RateLimit = "60 per minute"
-    rate_limit_login_per_username: RateLimit = "10 per 5 minutes"
+    rate_limit_login_per_username_and_address: RateLimit = "10 per 5 minutes"
+    rate_limit_login_per_username: RateLimit = "1000 per hour"
+    rate_limit_guest: RateLimit = "1000 per hour"
+    rate_limit_page: RateLimit = "3000 per minute"
     rate_limit_register: RateLimit = "60 per minute"
     rate_limit_refresh: RateLimit = "30 per minute"
     rate_limit_scan: RateLimit = "120 per minute"
@@ -149,6 +152,13 @@ class Settings(BaseSettings):
     max_websockets: int = Field(2_000, ge=0, le=20_000)
     max_websockets_per_client: int = Field(8, ge=1, le=20_000)
     max_websockets_per_address: int = Field(500, ge=1, le=20_000)
+    max_organizations_per_account: int = Field(20, ge=0)
+    max_codes_per_organization: int = Field(250_000, ge=0)
+    max_api_keys_per_organization: int = Field(100, ge=0)
+    max_files_mb_per_organization: int = Field(10_000, ge=0)
+    max_generated_codes_per_player: int = Field(1_000, ge=0)
+    max_generated_mb_per_player: int = Field(100, ge=0)
+
     database_pool_size: int = Field(12, ge=1, le=200)
     worker_threads: int = Field(4, ge=1, le=64)
     worker_processes: int = Field(1, ge=1, le=64)

@@ -26,6 +26,10 @@ def find_conflicts(settings: "Settings") -> Iterator[str]:
     """Yield a message for each conflict between settings, in any environment."""
     if len(settings.jwt_secret.get_secret_value().encode()) < MIN_SECRET_BYTES:
         yield f"JWT_SECRET must be at least {MIN_SECRET_BYTES} bytes"
+    if _unit(settings.rate_limit_login_per_username) < _unit(settings.rate_limit_login_per_username_and_address):
+        yield (
+            "RATE_LIMIT_LOGIN_PER_USERNAME must not have a shorter unit than RATE_LIMIT_LOGIN_PER_USERNAME_AND_ADDRESS"
+        )
     if (settings.grpc_cert_file is None) != (settings.grpc_key_file is None):
         yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
     yield from _find_external_auth_conflicts(settings)
@@ -99,6 +103,11 @@ def find_production_warnings(settings: "Settings") -> Iterator[str]:
         yield "EXTERNAL_AUTH_WITHOUT_ISSUER is on: every token that is signed with the secret is a log-in"
     if not settings.rate_limits_enabled:
         yield "RATE_LIMITS_ENABLED is off: nothing limits the guessing of passwords"
+
+
+def _unit(limit: str) -> int:
+    """Return the position of a rate limit's unit, from the shortest. Limits are checked in this order."""
+    return next(index for index, unit in enumerate(("second", "minute", "hour", "day")) if unit in limit)
 
 
 def _is_guessable(secret: str) -> bool:

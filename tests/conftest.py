@@ -235,7 +235,8 @@ def limited(serve: Callable[..., Any]) -> Callable[..., Any]:
 
     def make(*, proxies: int = 0, **limits: str) -> Any:
         named = {f"RATE_LIMIT_{name}": limit for name, limit in limits.items()}
-        wide = dict.fromkeys(("RATE_LIMIT_LOGIN", "RATE_LIMIT_LOGIN_PER_USERNAME"), "1000 per minute")
+        names = ("LOGIN", "LOGIN_PER_USERNAME_AND_ADDRESS", "LOGIN_PER_USERNAME")
+        wide = {f"RATE_LIMIT_{name}": "1000 per minute" for name in names}
         return serve(RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES=str(proxies), **(wide | named))
 
     return make

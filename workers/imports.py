@@ -8,12 +8,15 @@ from uuid import UUID
 
 from shared.audit import store as audit
 from shared.codes.store import generate_code_text
+from shared.errors import QuotaExceeded
 from shared.imports import commit, rules, staging, store
 from shared.imports.csv_reader import CsvRow
 from shared.imports.rules import ImportJob
 from shared.infra import db, leases
+from shared.infra.db import Conn
 from shared.infra.logging import get_logger
 from shared.messages import ImportsPending
+from shared.settings import settings
 from workers.broker import actor_for
 from workers.jobs import JobRunner
 
@@ -63,12 +66,22 @@ def _finish(job: ImportJob, token: UUID) -> None:
         staging.analyze(conn)
     with db.transaction() as conn:
         leases.lock_one(conn, store.PENDING_IMPORTS, token, job.id)
-        if added := commit.commit(conn, job):
+        if added := _commit(conn, job):
             new = {"codes": added, "failed": job.total - added}
             audit.record_outcome(
                 conn, "codes.imported", of="import.started", org_id=job.org_id, object_id=job.id, new=new
             )
     log.info("import_finished", import_id=str(job.id), total=job.total)
+
+
+def _commit(conn: Conn, job: ImportJob) -> int:
+    """Add the codes. If they do not fit the quota, fail the import with that message. Return how many were added."""
+    try:
+        with conn.transaction():
+            return commit.commit(conn, job, max_codes=settings().max_codes_per_organization)
+    except QuotaExceeded as error:
+        store.finish(conn, job.id, added=False, message=f"{error} No code was added.")
+        return 0
 
 
 def dead_letter(token: UUID, claimed: list[ImportJob]) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import psycopg
 
+from shared.errors import QuotaExceeded
 from shared.infra import db
 from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
@@ -19,6 +20,7 @@ from shared.infra.message_sender import background_sender
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import AssembliesPending, RenderFilesUnneeded, RendersPending
+from shared.organizations import usage
 from shared.renders import assembly as assemblies
 from shared.renders import chunk_codes, chunks, rules, store
 from shared.renders.assembly import Assembly
@@ -112,11 +114,15 @@ def assemble(token: UUID, claimed: list[Assembly]) -> None:
         file, size = pipeline.assemble_file(storage(), render, names, token, heartbeat)
         with db.transaction() as conn:
             assemblies.finish(conn, token, assembly, file, size, timedelta(days=settings().render_retention_days))
+            limit_mb = settings().max_files_mb_per_organization
+            usage.check_files(conn, render.org_id, added_bytes=size, limit_mb=limit_mb)
     except LeaseLost:
         _delete(file)
         raise
     except psycopg.OperationalError:
         raise
+    except QuotaExceeded as error:
+        _fail(token, assembly, str(error))
     except pipeline.PartsMissing as missing:
         log.warning("render_parts_missing", render_id=str(render.id), parts=len(missing.names), first=missing.names[0])
         with db.transaction() as conn:

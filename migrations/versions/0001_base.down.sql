@@ -12,8 +12,10 @@ DROP TABLE
     inventory_ledger,
     log_positions, events,
     encounter_attempts, player_scans,
+    organization_usage,
     encounters, qr_customizations, qr_codes,
     audit_log, api_keys, invitations, memberships, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
 DROP FUNCTION append_scan_events, guard_verdict, set_success, fill_qr_code, guard_audit_log, waymark_uuid7;
+DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

@@ -268,6 +268,57 @@ CREATE TABLE qr_customizations (
 -- A PNG does not compress again. PostgreSQL 15 has no STORAGE clause in CREATE TABLE.
 ALTER TABLE qr_customizations ALTER COLUMN logo SET STORAGE EXTERNAL;
 
+-- What an organization uses of its quotas. Triggers update the row. A transaction that changes a count locks the row
+-- until it ends, so the count that it then reads is exact. The triggers run after the rows that they count are locked.
+CREATE TABLE organization_usage (
+    org_id      uuid PRIMARY KEY REFERENCES organizations ON DELETE CASCADE,
+    codes       bigint NOT NULL DEFAULT 0 CHECK (codes >= 0),  -- without deleted ones
+    logo_bytes  bigint NOT NULL DEFAULT 0 CHECK (logo_bytes >= 0)
+) WITH (fillfactor = 50);  -- changes with every new code: leaves room for HOT updates
+
+CREATE FUNCTION count_added_codes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO organization_usage (org_id, codes)
+        SELECT org_id, count(*) FROM added WHERE deleted_at IS NULL GROUP BY org_id ORDER BY org_id
+        ON CONFLICT (org_id) DO UPDATE SET codes = organization_usage.codes + EXCLUDED.codes;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER qr_codes_count_added AFTER INSERT ON qr_codes
+    REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION count_added_codes();
+
+CREATE FUNCTION count_removed_codes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE organization_usage u SET codes = u.codes - r.codes
+        FROM (SELECT org_id, count(*) AS codes FROM removed WHERE deleted_at IS NULL GROUP BY org_id) r
+        WHERE u.org_id = r.org_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER qr_codes_count_removed AFTER DELETE ON qr_codes
+    REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION count_removed_codes();
+
+-- For each row, because judging updates codes all the time, and a trigger for the statement would run each time.
+CREATE FUNCTION count_deleted_code() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE organization_usage SET codes = codes + CASE WHEN NEW.deleted_at IS NULL THEN 1 ELSE -1 END
+        WHERE org_id = NEW.org_id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER qr_codes_count_deleted AFTER UPDATE OF deleted_at ON qr_codes
+    FOR EACH ROW WHEN ((OLD.deleted_at IS NULL) <> (NEW.deleted_at IS NULL)) EXECUTE FUNCTION count_deleted_code();
+
+CREATE FUNCTION count_logo_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    added bigint := coalesce(octet_length(NEW.logo), 0) - coalesce(octet_length(OLD.logo), 0);
+BEGIN
+    IF added <> 0 THEN
+        UPDATE organization_usage u SET logo_bytes = u.logo_bytes + added
+            FROM qr_codes q WHERE q.id = coalesce(NEW.qr_code_id, OLD.qr_code_id) AND u.org_id = q.org_id;
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER qr_customizations_count_logo_bytes AFTER INSERT OR UPDATE OF logo OR DELETE ON qr_customizations
+    FOR EACH ROW EXECUTE FUNCTION count_logo_bytes();
+
 CREATE TABLE encounters (
     id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     qr_code_id        uuid NOT NULL UNIQUE REFERENCES qr_codes ON DELETE CASCADE,

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from shared.errors import QuotaExceeded
 from shared.generated_codes.rules import TOMBSTONE_RETENTION, GeneratedCode, GenerateRequest
 from shared.images.image_spec import Format
 from shared.infra import leases
@@ -38,6 +39,31 @@ class PurgeResult:
 
     codes: int
     image_bytes: int
+
+
+def check_quota(conn: Conn, player_id: UUID, *, limit: int, limit_mb: int) -> None:
+    """Raise QuotaExceeded if the player has `limit` codes, or images of `limit_mb`. Expired codes do not count.
+
+    Call it before `add`. The player stays locked until the transaction ends.
+    """
+    # The count is a statement of its own: it must see the codes that were added while this one waited for the lock.
+    conn.execute("SELECT FROM players WHERE id = %(id)s FOR NO KEY UPDATE", {"id": player_id})
+    codes, image_bytes = exactly_one(
+        conn.execute(
+            """
+            SELECT count(DISTINCT g.id), coalesce(sum(octet_length(i.data)), 0)
+            FROM generated_codes g LEFT JOIN generated_images i ON i.code_id = g.id
+            WHERE g.created_by = %(player_id)s AND (g.expires_at IS NULL OR g.expires_at > now())
+            """,
+            {"player_id": player_id},
+        )
+    )
+    hint = "Delete one, or wait until one expires."
+    if codes >= limit:
+        raise QuotaExceeded("MAX_GENERATED_CODES_PER_PLAYER", codes, limit, "generated codes of this player", hint)
+    megabytes = int(image_bytes) // 1_000_000
+    if megabytes >= limit_mb:
+        raise QuotaExceeded("MAX_GENERATED_MB_PER_PLAYER", megabytes, limit_mb, "MB for images of this player", hint)
 
 
 def add(conn: Conn, created_by: UUID | None, request: GenerateRequest, *, ttl: timedelta | None) -> GeneratedCode:

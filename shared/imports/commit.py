@@ -10,16 +10,18 @@ from shared.analytics import cache_versions
 from shared.imports import store
 from shared.imports.rules import ImportJob, unresolved_destinations
 from shared.infra.db import Conn, exactly_one
+from shared.organizations import usage
 
 
 class _CodeTaken(Exception):
     """Another transaction created one of these codes after the check for conflicts."""
 
 
-def commit(conn: Conn, job: ImportJob) -> int:
+def commit(conn: Conn, job: ImportJob, *, max_codes: int) -> int:
     """Add the codes of valid rows, and finish the import. Return how many codes were added.
 
-    If a row is invalid and the import is not partial, no code is added. Every row must have been validated.
+    If a row is invalid and the import is not partial, no code is added. Every row must have been validated. Raise
+    QuotaExceeded if the organization would have more than `max_codes`.
     """
     while True:
         _find_conflicts(conn, job)
@@ -36,6 +38,7 @@ def commit(conn: Conn, job: ImportJob) -> int:
             break
         except _CodeTaken:
             continue
+    usage.check_codes(conn, job.org_id, added=valid, limit=max_codes)
     store.finish(conn, job.id, added=True)
     # Last: no cached statistics outlive the transaction.
     cache_versions.bump_version(conn, job.org_id)

@@ -15,8 +15,10 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from shared.errors import QuotaExceeded
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
+from shared.organizations import store as organizations
 from shared.organizations.rules import Role
 
 Scope = Literal["scan", "codes:read", "codes:write", "renders", "analytics"]
@@ -116,6 +118,24 @@ def add(
                     "created_by": created_by,
                 },
             )
+        )
+
+
+def check_quota(conn: Conn, org_id: UUID, limit: int) -> None:
+    """Raise QuotaExceeded if the organization has `limit` keys. Its row stays locked until the transaction ends.
+
+    Call it before `add`. Revoked keys do not count.
+    """
+    # The count is a statement of its own: it must see the keys that were added while this one waited for the lock.
+    organizations.lock(conn, org_id)
+    (keys,) = exactly_one(
+        conn.execute(
+            "SELECT count(*) FROM api_keys WHERE org_id = %(org_id)s AND revoked_at IS NULL", {"org_id": org_id}
+        )
+    )
+    if keys >= limit:
+        raise QuotaExceeded(
+            "MAX_API_KEYS_PER_ORGANIZATION", keys, limit, "API keys of this organization", "Revoke one first."
         )
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
+from shared.errors import QuotaExceeded
 from shared.infra import db
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
@@ -101,6 +102,29 @@ def list_for_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | N
         return cursor.execute(
             SELECT_OF_PLAYER, {"player_id": player_id, "before": before or HIGHEST, "limit": limit}
         ).fetchall()
+
+
+def check_quota(conn: Conn, owner: UUID, limit: int) -> None:
+    """Raise QuotaExceeded if the player owns `limit` organizations. The player stays locked until the transaction ends.
+
+    Call it before `add`.
+    """
+    # The player before any organization, as an erasure does. The count is a statement of its own: it must see the
+    # organizations that were added while this one waited for the lock.
+    conn.execute("SELECT FROM players WHERE id = %(id)s FOR NO KEY UPDATE", {"id": owner})
+    (owned,) = db.exactly_one(
+        conn.execute(
+            "SELECT count(*) FROM memberships WHERE player_id = %(player_id)s AND role = 'owner'", {"player_id": owner}
+        )
+    )
+    if owned >= limit:
+        raise QuotaExceeded(
+            "MAX_ORGANIZATIONS_PER_ACCOUNT",
+            owned,
+            limit,
+            "organizations of this account",
+            "Give up or delete one first.",
+        )
 
 
 @translate_constraint_errors()

@@ -21,6 +21,7 @@ from shared.infra import redis as redises
 from shared.infra.ids import uuid7
 from shared.settings import Settings
 from tests.support.callers import bearer, make_key, make_staff, sign_in
+from tests.support.factories import code_text, make_code
 from web.app import create_app
 from web.http import rate_limit_storage, rate_limits
 from web.http.rate_limits import normalize_address
@@ -117,6 +118,50 @@ def test_login_guesses_for_one_username_are_limited_across_addresses(
 
     assert [each.status_code for each in responses] == [401, 401, 429, 429, 401]
     assert {each.json["detail"] for each in responses[:2]} == {responses[4].json["detail"]}
+
+
+def test_guesses_of_one_address_lock_no_owner_out(limited: Limited, conn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rejected guesses do not count for the username. Sessions of the owner continue at any address."""
+    client = limited(LOGIN_PER_USERNAME_AND_ADDRESS="2 per minute", LOGIN_PER_USERNAME="4 per minute")
+    monkeypatch.setattr(passwords, "verify_password", lambda *_: False)
+    ada = sign_in(client.application, conn, "ada")
+
+    def guess(address: str) -> Any:
+        return client.post("/auth/login", json=GUESS, environ_base={"REMOTE_ADDR": address})
+
+    responses = [guess("203.0.113.7") for _ in range(6)]
+    assert [each.status_code for each in responses] == [401, 401, 429, 429, 429, 429]
+    assert responses[-1].json["detail"] == (
+        "The limit RATE_LIMIT_LOGIN_PER_USERNAME_AND_ADDRESS (2 per minute) is used up. "
+        "Retry after the seconds in Retry-After."
+    )
+    assert [guess(f"203.0.113.{n}").status_code for n in (8, 9, 10)] == [401, 401, 429]
+    here = {"REMOTE_ADDR": "203.0.113.7"}
+    assert statuses(client, 1, headers=ada.headers, environ_base=here) == [200]
+    assert client.post("/auth/refresh", headers=bearer(ada.refresh_token), environ_base=here).status_code == 200
+
+
+def test_three_hundred_guests_behind_one_address_can_play(serve: Callable[..., Any], conn: Any) -> None:
+    """With the default limits: a school at its first poster. Each opens the page, becomes a guest and scans."""
+    client = serve(RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0")
+    code = code_text(conn, make_code(conn))
+    seen = set()
+    for _ in range(300):
+        opened, guest = client.get(f"/s/{code}"), client.post("/auth/guest")
+        scan = {"player_id": guest.json["player_id"], "qr_code": code}
+        scanned = client.post("/scan", json=scan, headers=bearer(guest.json["access_token"]))
+        seen.add((opened.status_code, guest.status_code, scanned.status_code))
+    assert seen == {(200, 201, 202)}
+
+
+def test_guests_of_one_address_are_limited(limited: Limited) -> None:
+    client = limited(GUEST="2 per hour")
+
+    responses = [client.post("/auth/guest") for _ in range(3)]
+
+    assert [each.status_code for each in responses] == [201, 201, 429]
+    assert responses[2].json["detail"].startswith("The limit RATE_LIMIT_GUEST (2 per hour) is used up.")
+    assert client.post("/auth/guest", environ_base={"REMOTE_ADDR": "203.0.113.9"}).status_code == 201
 
 
 def test_login_without_a_username_counts_for_its_address_only(limited: Limited) -> None:

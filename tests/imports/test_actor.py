@@ -179,7 +179,7 @@ def test_an_import_that_fails_is_dead_lettered_with_its_error(
 ) -> None:
     import_id = start_import()
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(commit, "commit", fail)
@@ -195,7 +195,7 @@ def test_an_unavailable_database_costs_no_attempt(
 ) -> None:
     import_id = start_import()
 
-    def fail_to_connect(*_: Any) -> None:
+    def fail_to_connect(*_: Any, **__: Any) -> None:
         raise psycopg.OperationalError("server closed the connection unexpectedly")
 
     with monkeypatch.context() as broken:

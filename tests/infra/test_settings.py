@@ -65,6 +65,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"SCAN_DEFAULT_WAIT": "11"}, "SCAN_DEFAULT_WAIT"),
         ({"RATE_LIMIT_SCAN": "often"}, "RATE_LIMIT_SCAN"),
         ({"RATE_LIMIT_SCAN": "0 per minute"}, "RATE_LIMIT_SCAN"),
+        ({"RATE_LIMIT_LOGIN_PER_USERNAME": "100 per second"}, "RATE_LIMIT_LOGIN_PER_USERNAME_AND_ADDRESS"),
         ({"ALLOWED_ORIGINS": "*"}, "ALLOWED_ORIGINS"),
         ({"ALLOWED_ORIGINS": "null"}, "ALLOWED_ORIGINS"),
         ({"TRUSTED_PROXIES": "all"}, "TRUSTED_PROXIES"),

@@ -62,6 +62,24 @@ def forms(_scene: Scene) -> bool:
         return all(send("POST", "/auth/login", address=f"203.0.113.{n}", data=form) == 401 for n in range(GUESSES))
 
 
+def locked_out(_scene: Scene) -> bool:
+    """Return True if wrong passwords from one address keep the owner from logging in at another."""
+    with limited(LOGIN_PER_USERNAME="15 per hour") as send:
+        for _ in range(20):
+            guess(send, "ada")
+        return guess(send, "ada", address="198.51.100.7") == 429
+
+
+def guests_of_one_address(_scene: Scene) -> bool:
+    with limited(GUEST="2 per hour") as send:
+        return all(send("POST", "/auth/guest") == 201 for _ in range(GUESSES))
+
+
+def limit_of(name: str) -> str:
+    """Return the setting of a limit, except that log-ins are not counted per username and address."""
+    return "" if name == "login_per_username_and_address" else str(getattr(settings(), f"rate_limit_{name}"))
+
+
 def endless_tokens(_scene: Scene) -> bool:
     """Made-up tokens are all looked at."""
     with limited(ANONYMOUS="2 per minute") as send:
@@ -89,6 +107,12 @@ ATTACKS = [
         "guessing passwords of one username from many addresses",
         many_addresses,
         replaced(rate_limits, "PER_USERNAME_ENDPOINTS", set()),
+    ),
+    Attack("locking an owner out with wrong passwords", locked_out, replaced(rate_limits, "_limit", limit_of)),
+    Attack(
+        "an unlimited number of guests",
+        guests_of_one_address,
+        replaced(rate_limits, "LIMIT_BY_ENDPOINT", {}),
     ),
     Attack(
         "guessing passwords of one username with forms",

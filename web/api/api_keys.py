@@ -15,6 +15,7 @@ from web.http.auth import current_player_id, requires_role
 from web.http.idempotency import idempotent_secret, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import Body, Id, Name, OrganizationPath, ResponseModel, Timestamp
+from web.http.settings import current_settings
 
 api = APIBlueprint(
     "api_keys", __name__, url_prefix="/api/organizations/<org_id>/api-keys", abp_tags=[Tag(name="Organizations")]
@@ -73,17 +74,19 @@ class KeysResponse(ResponseModel):
     next_cursor: str | None
 
 
-@api.post("", responses={201: NewKeyResponse})
+@api.post("", responses={201: NewKeyResponse, 409: None})
 @requires_role("admin")
 @idempotent_secret
 def create_api_key(path: OrganizationPath, body: KeyBody) -> tuple[dict[str, Any], int]:
     """Create an API key
 
     Needs the role admin. The key acts for the organization, not for its creator, until it expires or is revoked.
-    Only a retry with the same Idempotency-Key returns the key again, for 24 hours.
+    Only a retry with the same Idempotency-Key returns the key again, for 24 hours. 409 if the organization has as many
+    keys as its quota allows.
     """
     new_key = NewApiKey.new()
     with transaction() as conn:
+        api_keys.check_quota(conn, path.org_id, current_settings().max_api_keys_per_organization)
         key = api_keys.add(conn, path.org_id, new_key, **dict(body), created_by=current_player_id())
         record(conn, "key.created", org_id=path.org_id, object_id=key.id, new=_audit_fields(key))
     return _to_response(key) | {"key": new_key.text}, 201

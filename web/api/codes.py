@@ -16,14 +16,17 @@ from shared.codes.schemas import CodeBody, CodeFields, CodeText, to_definition_f
 from shared.codes.store import CodeFilter, StoredCode
 from shared.encounters.rules import PuzzleType
 from shared.errors import CodeTaken, FieldError, Invalid, NotFound
+from shared.images import store as images
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.organizations import usage
 from shared.organizations.rules import includes_role
 from web.http.audit_log import record, record_change
 from web.http.auth import current_role, requires_role
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import CodePath, Id, OrganizationPath, PatchBody, QueryBool, ResponseModel, Timestamp
+from web.http.settings import current_settings
 
 api = APIBlueprint(
     "codes", __name__, url_prefix="/api/organizations/<org_id>/qr-codes", abp_tags=[Tag(name="QR codes")]
@@ -142,13 +145,15 @@ class CodesResponse(ResponseModel):
 def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Create a code
 
-    Needs the role admin. 409 if the code text is taken. A retry with the same `Idempotency-Key` returns the first
+    Needs the role admin. 409 if the code text is taken, or if the organization has as many codes as its quota allows. A
+    retry with the same `Idempotency-Key` returns the first
     code.
     """
     new = CodeDefinition(**to_definition_fields(dict(body)) | {"code": body.code or store.generate_code_text()})
     with transaction() as conn:
         _check(conn, path.org_id, new, destination=new.destination_code)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_generated(conn, path.org_id, new)
+        usage.check_codes(conn, path.org_id, added=1, limit=current_settings().max_codes_per_organization)
         code = _find(conn, path.org_id, qr_id)
         record(conn, "code.created", org_id=path.org_id, object_id=qr_id, new=_audit_fields(code))
         cache_versions.bump_version(conn, path.org_id)
@@ -222,6 +227,7 @@ def delete_code(path: CodePath) -> tuple[str, int]:
         store.lock(conn, path.org_id, path.qr_id)
         code = _find(conn, path.org_id, path.qr_id)
         store.delete(conn, path.org_id, path.qr_id)
+        images.remove_customization(conn, path.qr_id)
         record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audit_fields(code))
         cache_versions.bump_version(conn, path.org_id)
     return "", 204

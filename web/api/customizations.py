@@ -23,10 +23,12 @@ from shared.images.store import CodeAppearance
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.event_loop import run_in_thread
+from shared.organizations import usage
 from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
 from web.http.request_context import max_body_bytes
 from web.http.schemas import Body, CodePath, ResponseModel, TextFormat, WholeNumber
+from web.http.settings import current_settings
 
 api = APIBlueprint(
     "customizations",
@@ -123,14 +125,14 @@ def delete_customization(path: CodePath) -> tuple[str, int]:
     return "", 204
 
 
-@api.put("/logo", responses={200: CustomizationResponse})
+@api.put("/logo", responses={200: CustomizationResponse, 409: None})
 @requires_role("admin", scope="codes:write")
 @max_body_bytes(MAX_UPLOAD_BYTES)
 def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     """Upload a logo for a code's image
 
     Needs the role admin. PNG or JPEG, at most 1 MiB and 4,000,000 pixels. Only its pixels are stored, scaled to at most
-    600 x 600. A logo that makes the image unreadable gets 422.
+    600 x 600. A logo that makes the image unreadable gets 422. 409 if the quota for files is used up.
     """
     data = _uploaded_bytes(form)
     sanitized = run_in_thread(lambda: _sanitize(data))
@@ -138,6 +140,8 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
 
     def save(conn: Conn, before: Customization, changed: Customization) -> None:
         store.save_logo(conn, path.qr_id, sanitized)
+        limit_mb = current_settings().max_files_mb_per_organization
+        usage.check_files(conn, path.org_id, added_bytes=len(sanitized), limit_mb=limit_mb)
         new = _logo_audit_fields(changed) | {"bytes": len(sanitized)}
         record(conn, "logo.set", org_id=path.org_id, object_id=path.qr_id, old=_logo_audit_fields(before), new=new)
 

@@ -31,6 +31,7 @@ from web.http.auth import current_player_id, optional_caller, public, requires_l
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.responses import json_response
 from web.http.schemas import Body, Id, ResponseModel, Timestamp, WholeNumber
+from web.http.settings import current_settings
 
 api = APIBlueprint("generated_codes", __name__, abp_tags=[Tag(name="Generated codes")])
 
@@ -113,7 +114,7 @@ class RetrievedResponse(ResponseModel):
     expires_at: Timestamp | None
 
 
-@api.post("/generate", responses={201: GeneratedResponse})
+@api.post("/generate", responses={201: GeneratedResponse, 409: None})
 @requires_login_if("generate_requires_auth")
 @documents_idempotency_key
 def create_generated_code(body: GenerateBody) -> Response:
@@ -121,6 +122,7 @@ def create_generated_code(body: GenerateBody) -> Response:
 
     Needs a login, unless the operator sets `GENERATE_REQUIRES_AUTH=false`. A worker renders the image shortly. A
     request for the image does not wait for the worker. A retry with the same `Idempotency-Key` returns the first code.
+    409 if the player has as many codes, or as many bytes of images, as a quota allows.
     """
     return create(body)
 
@@ -134,6 +136,14 @@ def create(body: GenerateBody) -> Response:
     def add() -> Response:
         _check_fits(params)
         with transaction() as conn:
+            if caller:
+                limits = current_settings()
+                store.check_quota(
+                    conn,
+                    caller.id,
+                    limit=limits.max_generated_codes_per_player,
+                    limit_mb=limits.max_generated_mb_per_player,
+                )
             code = store.add(conn, caller.player_id if caller else None, params, ttl=ttl)
         response = GeneratedResponse(
             qr_id=code.id, expires_at=code.expires_at, status=code.status, image_url=_image_url(code.id)

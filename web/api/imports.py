@@ -33,6 +33,7 @@ from web.http.idempotency import documents_idempotency_key, idempotent, run_once
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
 from web.http.schemas import Id, LargeBody, OrganizationPath, Query, QueryBool, ResponseModel, Text
+from web.http.settings import current_settings
 from web.http.uploads import spooled_body
 
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])
@@ -148,7 +149,7 @@ def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody
 
     Needs the role admin. If a code is invalid, none is created, unless `partial` is true. The body may have up to 10
     MiB. A body with `labels` creates a code for each label that is not blank. A retry with the same `Idempotency-Key`
-    creates nothing.
+    creates nothing. 409 if the codes do not fit the organization's quota.
     """
     part, rows = "codes", body.codes
     if rows is None:
@@ -180,7 +181,7 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     Needs the role admin. The file has up to 10 MiB and 100,000 rows. Its first line names the columns, in any order.
     Up to 1,000 rows are added at once, with 201. A worker adds larger files: the response is 202, and `status_url` has
     the progress. If a row is invalid, no code is created, unless `partial` is true. A retry with the same
-    `Idempotency-Key` creates nothing.
+    `Idempotency-Key` creates nothing. 409 if the codes do not fit the organization's quota. A larger file then fails.
     """
     with spooled_body() as file:
         table = open_csv(file)
@@ -233,7 +234,7 @@ def _add(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str
     with transaction() as conn:
         job = store.create(conn, org_id, partial=partial, validated_rows=len(results))
         staging.copy_candidates(conn, job.id, yielding(results))
-        commit.commit(conn, job)
+        commit.commit(conn, job, max_codes=current_settings().max_codes_per_organization)
         response = _to_response(conn, _find(conn, org_id, job.id))
         if response["status"] == "failed":
             errors = [

@@ -30,6 +30,7 @@ from web.http.schemas import (
     Timestamp,
     WholeNumber,
 )
+from web.http.settings import current_settings
 
 api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
 
@@ -125,9 +126,11 @@ class OrganizationsResponse(ResponseModel):
 def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Create an organization
 
-    The caller becomes its owner. 409 if the slug is taken.
+    The caller becomes its owner. 409 if the slug is taken, or if the caller owns as many organizations as the quota
+    allows.
     """
     with transaction() as conn:
+        store.check_quota(conn, current_player_id(), current_settings().max_organizations_per_account)
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
         organization = _find(conn, org_id)
         record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(organization))

@@ -19,6 +19,7 @@ from shared.infra.keys import key_for
 from shared.infra.message_sender import background_sender
 from shared.infra.storage.factory import storage
 from shared.messages import RenderFilesUnneeded, RendersPending
+from shared.organizations import usage
 from shared.renders import signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
 from shared.renders.rules import LINK_TTL, MAX_CODES, Output, Render, RenderOptions, RenderStatus
@@ -187,7 +188,7 @@ class RendersResponse(ResponseModel):
     next_cursor: str | None
 
 
-@api.post("", responses={202: RenderResponse})
+@api.post("", responses={202: RenderResponse, 409: None})
 @requires_role("admin", scope="renders")
 @max_body_bytes(MAX_BODY_BYTES)
 @documents_idempotency_key
@@ -196,7 +197,7 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
 
     Needs the role admin. Up to 100,000 codes as a ZIP of images or a PDF of labels. The codes are selected now, and
     workers render their current text and appearance. Poll `status_url`, or wait for the events `render_progress` and
-    `render_done`. A retry with the same Idempotency-Key starts no second render.
+    `render_done`. A retry with the same Idempotency-Key starts no second render. 409 if the quota for files is used up.
     """
 
     def add() -> Response:
@@ -204,6 +205,8 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
             qr_ids = _selected(conn, path.org_id, body)
             options = body.to_options()
             render_id = store.add(conn, path.org_id, current_caller().player_id, options, qr_ids)
+            limit_mb = current_settings().max_files_mb_per_organization
+            usage.check_files(conn, path.org_id, added_bytes=0, limit_mb=limit_mb)
             new = vars(options) | {"codes": len(qr_ids)}
             record(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
             payload = _to_response(_find(conn, path.org_id, render_id), [])

@@ -62,6 +62,12 @@ PROBLEM = {
             },
         },
         "rows": {"type": "array", "items": {"type": "object"}, "description": "Of an import: the result of each row"},
+        "quota": {
+            "type": "object",
+            "description": "With status 409, if a quota is used up: its setting, what is used, and the limit",
+            "required": ["name", "used", "limit"],
+            "properties": {"name": {"type": "string"}, "used": {"type": "integer"}, "limit": {"type": "integer"}},
+        },
     },
 }
 STATUS_DESCRIPTIONS = {
@@ -91,7 +97,7 @@ DETAILS = {
     "415": "The body must be application/json.",
     "416": "The file has 2,048 bytes, and none in the requested range.",
     "422": "body.latitude: must be at most 90",
-    "429": "Too many requests. Retry after the seconds in Retry-After.",
+    "429": "The limit RATE_LIMIT_SCAN (120 per minute) is used up. Retry after the seconds in Retry-After.",
     "503": "A store is unavailable. Retry shortly.",
 }
 RATE_LIMIT_HEADERS = {

@@ -10,7 +10,7 @@ import redis
 from flask import Flask, Response, g, request
 from gunicorn.http.errors import ParseException
 from pydantic import ValidationError
-from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge, TooManyRequests
+from werkzeug.exceptions import ClientDisconnected, HTTPException, RequestEntityTooLarge
 from werkzeug.routing.exceptions import WebsocketMismatch
 
 from shared import errors
@@ -102,6 +102,9 @@ def init_app(app: Flask) -> None:
             return problem(status, error.message, error.field_errors, rows=error.rows)
         if isinstance(error, Invalid) and error.field_errors:
             return _invalid(error.field_errors)
+        if isinstance(error, errors.QuotaExceeded):
+            quota = {"name": error.setting, "used": error.used, "limit": error.limit}
+            return problem(status, str(error), quota=quota)
         response = problem(status, str(error))
         if isinstance(error, errors.Unavailable | errors.LimitReached):
             response.headers["Retry-After"] = str(error.retry_after)
@@ -124,8 +127,6 @@ def init_app(app: Flask) -> None:
 
     @app.errorhandler(HTTPException)
     def on_http_error(error: HTTPException) -> Response:
-        if isinstance(error, TooManyRequests):
-            return problem(429, "Too many requests. Retry after the seconds in Retry-After.")
         if isinstance(error, RequestEntityTooLarge):
             limit = request.max_content_length
             return problem(413, f"The body is larger than {limit:,} bytes, the limit of this route.")

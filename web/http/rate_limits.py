@@ -31,8 +31,11 @@ LimitName = Literal[
     "anonymous",
     "websocket_ticket",
     "api_key",
+    "page",
     "login",
+    "login_per_username_and_address",
     "login_per_username",
+    "guest",
     "register",
     "refresh",
     "scan",
@@ -44,7 +47,7 @@ LimitName = Literal[
 """Each has a setting: RATE_LIMIT_ and the name in capitals."""
 
 LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
-    "accounts.create_guest": "register",
+    "accounts.create_guest": "guest",
     "accounts.log_in": "login",
     "accounts.refresh": "refresh",
     "accounts.register": "register",
@@ -60,13 +63,15 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "invitations.create_invitation": "invitation",
     "members.invite_member": "invitation",
     "profile.change_password": "login",
+    "organization_pages.open_organization": "page",
     "profile.delete_account": "login",
     "renders.create_render": "render",
     "scans.submit_scan": "scan",
+    "visits.open_code": "page",
 }
 """The limit of these routes. All others have `default`."""
 PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
-"""Routes that also count the `username` in their body, so guessing from many addresses is limited too."""
+"""Routes that also count the `username` in their body: at one address, and at all together."""
 API_KEY_LIMITS = {"default", "scan"}
 """Limits that `api_key` replaces for an API key, because it acts for many players."""
 UNLIMITED_ENDPOINTS = {"compatibility.get_health", "health.healthz", "health.readyz", "metrics.metrics"}
@@ -100,11 +105,24 @@ def init_app(app: Flask, *, is_enabled: bool) -> None:
     limiter = Limiter(
         lambda: _keys().key,
         application_limits=[
-            ApplicationLimit(lambda: _limit(_keys().limit), scope=lambda _: _keys().limit),
+            ApplicationLimit(
+                lambda: _limit(_keys().limit),
+                scope=lambda _: _keys().limit,
+                error_message=lambda: _message(_keys().limit),
+            ),
+            # In this order, and shorter units first: a guess that the first limit rejects does not count for the
+            # second. So one address cannot use up a username's limit, and lock its owner out.
+            ApplicationLimit(
+                lambda: _limit("login_per_username_and_address") if _keys().username else "",
+                key_function=lambda: f"{_keys().username} {_keys().key}",
+                scope="login_per_username_and_address",
+                error_message=lambda: _message("login_per_username_and_address"),
+            ),
             ApplicationLimit(
                 lambda: _limit("login_per_username") if _keys().username else "",
                 key_function=lambda: _keys().username or "",
                 scope="login_per_username",
+                error_message=lambda: _message("login_per_username"),
             ),
         ],
         storage_uri=f"{SCHEME}://",
@@ -207,6 +225,10 @@ def normalize_address(address: str | None) -> str:
             return str(parsed.ipv4_mapped)
         return str(ip_network((parsed, IPV6_PREFIX_LENGTH), strict=False))
     return str(parsed)
+
+
+def _message(name: LimitName) -> str:
+    return f"The limit RATE_LIMIT_{name.upper()} ({_limit(name)}) is used up. Retry after the seconds in Retry-After."
 
 
 def _limit(name: LimitName) -> str:

@@ -1,0 +1,59 @@
+"""What an organization uses of its quotas: codes, and bytes of logos and render files.
+
+Triggers keep the counts in `organization_usage`. Its row is the last that a transaction locks.
+"""
+
+from uuid import UUID
+
+from shared.errors import QuotaExceeded
+from shared.infra.db import Conn, exactly_one
+
+MEGABYTE = 1_000_000
+
+
+def check_codes(conn: Conn, org_id: UUID, *, added: int, limit: int) -> None:
+    """Raise QuotaExceeded if the organization has more codes than `limit`, with those that this transaction added."""
+    # Adding the codes has locked the row, so no other transaction adds codes before this one ends.
+    row = conn.execute("SELECT codes FROM organization_usage WHERE org_id = %(org_id)s", {"org_id": org_id}).fetchone()
+    codes = int(row[0]) if row else 0
+    if added and codes > limit:
+        hint = "Delete some first." if added == 1 else f"{added:,} more do not fit. Delete some first."
+        raise QuotaExceeded("MAX_CODES_PER_ORGANIZATION", codes - added, limit, "codes of this organization", hint)
+
+
+def check_files(conn: Conn, org_id: UUID, *, added_bytes: int, limit_mb: int) -> None:
+    """Raise QuotaExceeded if logos and render files have more than `limit_mb`, with what this transaction stored.
+
+    With nothing stored, raise it if nothing more fits. The usage stays locked until the transaction ends.
+    """
+    _lock(conn, org_id)
+    (used,) = exactly_one(
+        conn.execute(
+            """
+            SELECT u.logo_bytes + (
+                SELECT coalesce(sum(file_bytes), 0) FROM render_jobs
+                WHERE org_id = %(org_id)s AND status = 'done' AND expires_at > now())
+            FROM organization_usage u WHERE u.org_id = %(org_id)s
+            """,
+            {"org_id": org_id},
+        )
+    )
+    before, limit = int(used) - added_bytes, limit_mb * MEGABYTE
+    if used > limit or before >= limit:
+        raise QuotaExceeded(
+            "MAX_FILES_MB_PER_ORGANIZATION",
+            before // MEGABYTE,
+            limit_mb,
+            "MB for render files and logos of this organization",
+            "Delete a render or a logo first.",
+        )
+
+
+def _lock(conn: Conn, org_id: UUID) -> None:
+    """Lock the usage of an organization until the transaction ends."""
+    # A row that does not exist cannot be locked. The read is a statement of its own: it must see what another
+    # transaction committed while this one waited.
+    conn.execute(
+        "INSERT INTO organization_usage (org_id) VALUES (%(org_id)s) ON CONFLICT DO NOTHING", {"org_id": org_id}
+    )
+    conn.execute("SELECT FROM organization_usage WHERE org_id = %(org_id)s FOR NO KEY UPDATE", {"org_id": org_id})
