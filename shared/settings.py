@@ -1,7 +1,7 @@
 """Settings: one frozen object from the environment. Startup fails with the name of a wrong variable."""
 
 import re
-from functools import cache
+from functools import cache, cached_property
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -87,6 +87,12 @@ def _limit(text: str) -> str:
     return text
 
 
+def _code_path(template: str) -> str:
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/\{(code|slug)\}", template):
+        raise ValueError("must be paths such as /q/{code} or /qr/b/{slug}, separated by commas")
+    return template
+
+
 RateLimit = Annotated[str, AfterValidator(_limit)]
 
 
@@ -165,6 +171,9 @@ class Settings(BaseSettings):
     bulk_threads: int = Field(8, ge=1, le=64)
     bulk_processes: int = Field(1, ge=1, le=64)
 
+    extra_code_paths: Annotated[
+        tuple[Annotated[str, AfterValidator(_code_path)], ...], NoDecode, BeforeValidator(_split_commas)
+    ] = ()
     scan_default_wait: float = Field(0, ge=0, le=10)
     scan_max_age_hours: float = Field(72, gt=0, le=24 * 90)
     scan_max_accuracy_m: float = Field(100, gt=0)
@@ -231,6 +240,11 @@ class Settings(BaseSettings):
     def public_base_url(self) -> str:
         """Return PUBLIC_URL, to which printed codes lead, without a slash at its end."""
         return self.public_url or f"http://127.0.0.1:{self.port}"
+
+    @cached_property
+    def extra_code_path_prefixes(self) -> tuple[str, ...]:
+        """Return EXTRA_CODE_PATHS without the placeholders: /q, /qr/b."""
+        return tuple(template.rpartition("/")[0] for template in self.extra_code_paths)
 
     @property
     def files_path(self) -> Path:

@@ -45,7 +45,7 @@ from web.http import (
 )
 from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
-from web.pages import docs, visits
+from web.pages import docs, extra_code_paths, visits
 from web.pages import organizations as organization_pages
 from web.realtime import fanout, verdict_waiters, websockets
 
@@ -112,5 +112,6 @@ def create_app() -> OpenAPI:
     health.init_app(app)
     metrics.init_app(app)
     docs.init_app(app)
+    extra_code_paths.init_app(app, settings.extra_code_paths)
     request_context.register_serialized_routes(app)
     return app

@@ -1,6 +1,6 @@
 """Simulated scans: the verdict that a scan would get now, without writing anything."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from uuid import UUID
 
@@ -25,12 +25,12 @@ def is_player(conn: Conn, player_id: UUID) -> bool:
     return conn.execute("SELECT FROM players WHERE id = %(id)s", {"id": player_id}).fetchone() is not None
 
 
-def find_code_id(conn: Conn, org_id: UUID, scanned: str) -> UUID | None:
+def find_code_id(conn: Conn, org_id: UUID, scanned: str, extra_paths: Sequence[str] = ()) -> UUID | None:
     """Return the id of the organization's code in a scanned text, or None if there is none."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         code_id: UUID | None = cursor.execute(
             "SELECT id FROM qr_codes WHERE code = %(code)s AND org_id = %(org_id)s AND deleted_at IS NULL",
-            {"code": extract_code(scanned), "org_id": org_id},
+            {"code": extract_code(scanned, extra_paths), "org_id": org_id},
         ).fetchone()
     return code_id
 

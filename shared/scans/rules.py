@@ -50,8 +50,15 @@ __all__ = [
 ]
 
 
-def extract_code(scanned: str) -> str:
-    """Return the code text in `scanned`: the last segment of an http(s) URL ending in /s/{code}, else `scanned`."""
+CODE_PATH = "/s"
+"""The path before the code text in a code URL."""
+
+
+def extract_code(scanned: str, extra_paths: Sequence[str] = ()) -> str:
+    """Return the code text in `scanned`: the last segment of an http(s) URL ending in /s/{code}, else `scanned`.
+
+    `extra_paths` are paths of older services, such as `/q`, that precede a code text like `/s`.
+    """
     # urlsplit would drop line breaks.
     if scanned[:4].lower() != "http" or not scanned.isprintable():
         return scanned
@@ -60,8 +67,8 @@ def extract_code(scanned: str) -> str:
     except ValueError:
         # For example a broken IPv6 host: an unknown code like any other.
         return scanned
-    *_, parent, last = ("", *parts.path.rstrip("/").split("/"))
-    if parts.scheme in ("http", "https") and parts.netloc and parent == "s" and last:
+    parent, _, last = parts.path.rstrip("/").rpartition("/")
+    if parts.scheme in ("http", "https") and parts.netloc and parent.endswith((CODE_PATH, *extra_paths)) and last:
         return last
     return scanned
 

@@ -89,9 +89,11 @@ def accept(
     request_id: str | None = None,
     device: str | None = None,
     key: ApiKey | None = None,
+    extra_paths: Sequence[str] = (),
 ) -> UUID:
     """Insert a pending scan and return its id, or the id of the earlier scan with this nonce.
 
+    `extra_paths` are those of `rules.extract_code`.
     The scan time is the client's, but never later than now. For an API key, codes of other organizations are unknown.
     Raises PlayerNotFound if `key` is given and the player does not exist. Raises NonceReused if the scan with this
     nonce has another content or was not submitted with `key`.
@@ -114,7 +116,7 @@ def accept(
         {
             "id": scan_id or uuid7(),
             "player_id": scan.player_id,
-            "code": extract_code(scan.qr_code),
+            "code": extract_code(scan.qr_code, extra_paths),
             "latitude": scan.coordinates and scan.coordinates.latitude,
             "longitude": scan.coordinates and scan.coordinates.longitude,
             "accuracy": scan.accuracy_m,

@@ -188,6 +188,24 @@ def test_extract_code(scanned: str, code: str) -> None:
     assert extract_code(scanned) == code
 
 
+@pytest.mark.parametrize(
+    ("scanned", "code"),
+    [
+        ("https://older.example/q/spy123", "spy123"),
+        ("HTTPS://OLDER.example/q/spy123/?utm_source=poster", "spy123"),
+        ("https://older.example/qr/b/city-museum", "city-museum"),
+        ("https://waymark.example/s/spy123", "spy123"),
+        ("https://older.example/xq/spy123", None),
+        ("https://older.example/b/spy123", None),
+        ("https://older.example/qr/spy123", None),
+        ("/q/spy123", None),
+        ("spy123", "spy123"),
+    ],
+)
+def test_extract_code_of_an_extra_path(scanned: str, code: str | None) -> None:
+    assert extract_code(scanned, ("/q", "/qr/b")) == (code or scanned)
+
+
 @settings(deadline=None)
 @given(st.text(max_size=300))
 @example("%00")

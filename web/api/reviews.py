@@ -154,7 +154,9 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
             id=uuid7(),
             player_id=new_scan.player_id,
             qr_code=new_scan.qr_code,
-            qr_code_id=simulation.find_code_id(conn, path.org_id, new_scan.qr_code),
+            qr_code_id=simulation.find_code_id(
+                conn, path.org_id, new_scan.qr_code, current_settings().extra_code_path_prefixes
+            ),
             scan_time=min(new_scan.scanned_at or now, now),
             received_at=now,
             coordinates=new_scan.coordinates,

@@ -200,7 +200,13 @@ def submit_scan(body: ScanBody) -> Response:
         with db.connection() as conn:
             device = device_kind(request.headers.get("User-Agent"))
             accepted_id = store.accept(
-                conn, scan, scan_id=scan_id, request_id=g.request_id, device=device, key=caller.key
+                conn,
+                scan,
+                scan_id=scan_id,
+                request_id=g.request_id,
+                device=device,
+                key=caller.key,
+                extra_paths=current_settings().extra_code_path_prefixes,
             )
         if accepted_id == scan_id:
             background_sender.submit(ScansPending())
