@@ -9,7 +9,7 @@ from shared.analytics import cache_versions, rollup
 from shared.analytics import rebuild as rebuilding
 from shared.analytics.rebuild import RebuildTarget
 from shared.analytics.rollup_queries import END_DAY, FIRST_DAY
-from shared.infra import db, event_log, event_log_restore
+from shared.infra import db, event_log
 from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
 from shared.messages import RollUp
@@ -19,7 +19,7 @@ from workers.time_limits import ACTOR_SECONDS, time_limits
 log = get_logger()
 
 BATCH = 3_000
-"""Events, or visits. A scan has two or three events. Readers of the event log wait for the transaction of a batch."""
+"""Events, or visits. A scan has two or three events."""
 ROUNDS = 100
 """Batches per message. Then other messages of this worker process are handled."""
 MIN_SLICE_SCANS, MAX_SLICE_SCANS = 2_000, 10_000
@@ -45,7 +45,6 @@ def roll_up_batch() -> bool:
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")
         if not event_log.try_lock_positions(conn):
             return False
-        event_log_restore.restore_positions(conn)
         scans = rollup.roll_up_scans(conn, limit=BATCH)
         visits = rollup.roll_up_visits(conn, limit=BATCH)
     if scans or visits:

@@ -17,6 +17,7 @@ from shared.infra import db
 from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
+from shared.infra.relay_wakeup import wake_relay
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import AssembliesPending, RenderFilesUnneeded, RendersPending
@@ -92,6 +93,7 @@ def render_chunk(token: UUID, claimed: list[Chunk]) -> None:
         with db.transaction() as conn:
             chunks.retry_later(conn, token, chunk, RETRY_PAUSE, reason)
         return
+    wake_relay()
     log.info("chunk_rendered", render_id=str(render.id), chunk=chunk.number, failed=len(failed))
     if is_last:
         background_sender.submit(AssembliesPending())
@@ -133,6 +135,7 @@ def assemble(token: UUID, claimed: list[Assembly]) -> None:
         with db.transaction() as conn:
             assemblies.retry_later(conn, token, assembly, RETRY_PAUSE, reason)
     else:
+        wake_relay()
         log.info("render_finished", render_id=str(render.id), reason=None)
         delete_unneeded_files(render.id)
 
@@ -161,6 +164,7 @@ def delete_unneeded_files(render_id: UUID) -> int:
 def _fail(token: UUID, assembly: Assembly, reason: str) -> None:
     with db.transaction() as conn:
         assemblies.fail(conn, token, assembly, reason)
+    wake_relay()
     log.info("render_finished", render_id=str(assembly.id), reason=reason)
     delete_unneeded_files(assembly.id)
 

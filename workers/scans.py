@@ -10,6 +10,7 @@ from shared.infra.logging import get_logger, log_many
 from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
+from shared.infra.relay_wakeup import add_wakeup
 from shared.messages import ScansPending
 from shared.scans import rules, settlement
 from shared.scans.judging_limits import from_settings
@@ -72,9 +73,12 @@ def _report(settled: list[Scan], verdicts: dict[UUID, Verdict]) -> None:
 
 
 def publish_verdicts(scans: list[Scan]) -> None:
-    """Wake the web processes in which a client waits for one of these verdicts. They read it from PostgreSQL."""
+    """Wake the web processes in which a client waits for one of these verdicts, and the relay, for their events."""
     try:
-        client().publish(key(VERDICTS_CHANNEL), " ".join(scan.id.hex for scan in scans))
+        with client().pipeline(transaction=False) as commands:
+            commands.publish(key(VERDICTS_CHANNEL), " ".join(scan.id.hex for scan in scans))
+            add_wakeup(commands)
+            commands.execute()
     except redis.RedisError as error:
         log.warning("verdict_publish_failed", error=str(error))
 

@@ -1,4 +1,4 @@
-DROP VIEW location_fixes;
+DROP VIEW location_fixes, event_log_end;
 DROP FUNCTION scan_has_personal_data;  -- depends on a table
 DROP TABLE
     idempotency_keys,
@@ -10,12 +10,13 @@ DROP TABLE
     import_candidates, import_rows, imports,
     generated_tombstones, generated_images, generated_codes,
     inventory_ledger,
-    log_positions, events,
+    log_servers, log_positions, events,
     encounter_attempts, player_scans,
     organization_usage,
     encounters, qr_customizations, qr_codes,
     audit_log, api_keys, invitations, memberships, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
-DROP FUNCTION append_scan_events, guard_verdict, set_success, fill_qr_code, guard_audit_log, waymark_uuid7;
+DROP FUNCTION
+    append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, guard_audit_log, waymark_uuid7;
 DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

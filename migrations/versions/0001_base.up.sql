@@ -464,34 +464,63 @@ CREATE TABLE encounter_attempts (
 
 -- Event log -----------------------------------------------------------------------------------------------------------
 
--- Consumers read it in commit order: by (xid, id), up to the oldest transaction that is still running.
+-- Consumers read it in the order of positions. The relay assigns them to committed events, densely: ids become visible
+-- out of order. Until then, an event has no position, and only the indexes of its id and its transaction have it.
 CREATE TABLE events (
-    xid        xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    id         bigint GENERATED ALWAYS AS IDENTITY,
-    type       text NOT NULL,
-    player_id  uuid,
-    org_id     uuid,
-    data       jsonb NOT NULL DEFAULT '{}',
-    at         timestamptz NOT NULL DEFAULT clock_timestamp(),
-    PRIMARY KEY (xid, id)
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- in the order of inserts
+    position      bigint,
+    xid           xid8 NOT NULL DEFAULT pg_current_xact_id(),  -- meaningless in another server, and once numbered
+    needs_notify  boolean NOT NULL DEFAULT false,  -- the relay notifies channel `qr_scan` when it numbers the event
+    type          text NOT NULL,
+    player_id     uuid,
+    org_id        uuid,
+    data          jsonb NOT NULL DEFAULT '{}',
+    at            timestamptz NOT NULL DEFAULT clock_timestamp()
 );
-CREATE INDEX events_player ON events (player_id, xid, id) WHERE player_id IS NOT NULL;
-CREATE INDEX events_org ON events (org_id, xid, id) WHERE org_id IS NOT NULL;
+CREATE UNIQUE INDEX events_position ON events (position) WHERE position IS NOT NULL;
+CREATE INDEX events_player ON events (player_id, position) WHERE player_id IS NOT NULL AND position IS NOT NULL;
+CREATE INDEX events_org ON events (org_id, position) WHERE org_id IS NOT NULL AND position IS NOT NULL;
+CREATE INDEX events_unnumbered ON events (xid) WHERE position IS NULL;
 
--- How far each consumer has read a log.
+-- How far each consumer has read the log, and the last position that retention removed.
 CREATE TABLE log_positions (
-    name  text PRIMARY KEY,
-    xid   xid8 NOT NULL,
-    id    bigint NOT NULL
+    name      text PRIMARY KEY,
+    position  bigint NOT NULL
 );
+
+-- The servers that assigned positions. One that took over, by a restore or a failover, skips the positions between
+-- these two: the server before it may have assigned them to events that are lost.
+CREATE TABLE log_servers (
+    first_position     bigint PRIMARY KEY,
+    previous_position  bigint NOT NULL,
+    server             text NOT NULL
+);
+
+-- The last position of the log, or 0, also if its events were purged.
+CREATE VIEW event_log_end AS
+    SELECT greatest(
+        (SELECT max(position) FROM events),
+        (SELECT position FROM log_positions WHERE name = 'retention_horizon'),
+        (SELECT max(first_position) - 1 FROM log_servers),
+        0) AS position;
+
+-- Notify channel `qr_scan` of a scan. NOTIFY fails at 8,000 bytes: it gets at most 200 characters of the code text.
+CREATE FUNCTION notify_scan(player_id uuid, qr_code text, scan_id uuid) RETURNS void LANGUAGE sql AS $$
+    SELECT pg_notify('qr_scan', json_build_object(
+        'player_id', player_id, 'qr_code', left(qr_code, 200), 'scan_id', scan_id)::text)
+$$;
 
 -- Append each inserted scan to the event log, also one inserted by hand. A scan that arrives with its verdict, such as
 -- imported history, has two events: rollups count the verdict, and a review can correct it. The trigger runs once per
--- statement, so a batch pays once. NOTIFY fails at 8,000 bytes: it gets at most 200 characters of the code text.
+-- statement, so a batch pays once.
+--
+-- It notifies only of scans without a device, as those inserted by hand: from NOTIFY to the end of the commit, PostgreSQL
+-- holds a lock of the whole server. Of the others, the relay notifies in batches.
 CREATE FUNCTION append_scan_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO events (type, player_id, org_id, data)
-        SELECT new_events.type, s.player_id, s.org_id, new_events.data
+    INSERT INTO events (type, player_id, org_id, data, needs_notify)
+        SELECT new_events.type, s.player_id, s.org_id, new_events.data,
+               new_events.type = 'qr_scan' AND s.device IS NOT NULL
         FROM inserted s CROSS JOIN LATERAL (
             SELECT 1, 'qr_scan', jsonb_build_object('scan_id', s.id, 'qr_code', s.qr_code)
             UNION ALL
@@ -500,9 +529,7 @@ BEGIN
             WHERE s.status <> 'pending'
         ) new_events (number, type, data)
         ORDER BY s.id, new_events.number;
-    PERFORM pg_notify('qr_scan', json_build_object(
-            'player_id', s.player_id, 'qr_code', left(s.qr_code, 200), 'scan_id', s.id)::text)
-        FROM inserted s;
+    PERFORM notify_scan(s.player_id, s.qr_code, s.id) FROM inserted s WHERE s.device IS NULL;
     RETURN NULL;
 END $$;
 CREATE TRIGGER player_scans_append_events AFTER INSERT ON player_scans
@@ -797,16 +824,16 @@ CREATE TABLE quest_replay_checkpoints (
 
 -- Visits --------------------------------------------------------------------------------------------------------------
 
--- Requests to /s/{code}, without the visitor's identity. Read in commit order like the event log, by (xid, id).
+-- Requests to /s/{code}, without the visitor's identity.
 CREATE TABLE visits (
-    xid         xid8 NOT NULL DEFAULT pg_current_xact_id(),
-    id          bigint GENERATED ALWAYS AS IDENTITY,
-    qr_code_id  uuid NOT NULL,
-    at          timestamptz NOT NULL,
-    device      text NOT NULL CHECK (device IN ('phone', 'tablet', 'desktop', 'other', 'bot')),
-    PRIMARY KEY (xid, id)
+    id            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    qr_code_id    uuid NOT NULL,
+    at            timestamptz NOT NULL,
+    device        text NOT NULL CHECK (device IN ('phone', 'tablet', 'desktop', 'other', 'bot')),
+    is_rolled_up  boolean NOT NULL DEFAULT false
 );
 CREATE INDEX visits_qr_code ON visits (qr_code_id, at);
+CREATE INDEX visits_unaggregated ON visits (id) WHERE NOT is_rolled_up;
 
 -- Days whose visits were purged. A rebuild keeps the rollups of these days.
 CREATE TABLE visit_purges (

@@ -166,11 +166,10 @@ SECTIONS = (
     ),
     Section(
         "events",
-        {"xid": "0", "id": 0},
+        {"position": 0},
         """
-        SELECT xid::text AS xid, id, type, org_id, data, at FROM events
-        WHERE player_id = %(player)s AND (xid, id) > (%(xid)s::text::xid8, %(id)s) ORDER BY events.xid, id
-        LIMIT %(limit)s
+        SELECT position, type, org_id, data, at FROM events
+        WHERE player_id = %(player)s AND position > %(position)s ORDER BY position LIMIT %(limit)s
         """,
     ),
     Section(

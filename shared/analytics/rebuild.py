@@ -11,11 +11,10 @@ from uuid import UUID
 
 from psycopg.rows import scalar_row
 
-from shared.analytics.rollup import LOG_START
 from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, END_DAY, SCAN_DELTAS, VISIT_DELTAS
 from shared.infra import event_log
 from shared.infra.db import Conn, exactly_one
-from shared.infra.event_log import ROLLUPS, VISITS
+from shared.infra.event_log import ROLLUPS
 
 
 @dataclass(frozen=True)
@@ -80,14 +79,20 @@ def next_day(conn: Conn, subjects: RebuildTarget, since: date) -> date | None:
     return day
 
 
-# `unaggregated` has the status that each scan had at the log position: null if it was not settled.
+# `unaggregated` has the status that each scan had at the log position: null if it was not settled. The events without a
+# position are after it, in the order of their ids.
 REBUILD_SCANS = (
     """
     WITH unaggregated AS MATERIALIZED (
         SELECT DISTINCT ON (1) data ->> 'scan_id' AS scan_id, data ->> 'previous_status' AS previous_status
-        FROM events
-        WHERE org_id = %(org)s AND type = 'scan_result' AND (xid, id) > (%(xid)s::text::xid8, %(id)s)
-        ORDER BY 1, xid, id
+        FROM (
+            SELECT position, id, data FROM events
+            WHERE position > %(position)s AND org_id = %(org)s AND type = 'scan_result'
+            UNION ALL
+            SELECT position, id, data FROM events
+            WHERE position IS NULL AND org_id = %(org)s AND type = 'scan_result'
+        ) later_events
+        ORDER BY 1, position, id
     ), facts AS (
         SELECT s.qr_code_id AS code_id, %(org)s::uuid AS org_id, s.player_id, s.scan_time,
                coalesce(s.device, 'other') AS device, s.reason,
@@ -106,7 +111,7 @@ REBUILD_VISITS = (
     WITH new_visits AS (
         SELECT qr_code_id, at, device FROM visits
         WHERE qr_code_id = ANY(%(codes)s) AND at >= %(since)s AND at < %(until)s
-          AND (xid, id) <= (%(xid)s::text::xid8, %(id)s)
+          AND is_rolled_up
     ), deltas AS MATERIALIZED ("""
     + VISIT_DELTAS
     + " WHERE subject_id = ANY(%(ids)s)), "
@@ -120,9 +125,9 @@ def rebuild_scans(conn: Conn, subjects: RebuildTarget, first: date, end: date) -
     The caller holds the lock, and commits.
     """
     params = _parameters(subjects, first, end)
-    position = event_log.load_position(conn, ROLLUPS) or LOG_START
+    position = event_log.load_position(conn, ROLLUPS)
     _delete_scan_rollups(conn, params)
-    conn.execute(REBUILD_SCANS, params | {"xid": str(position.xid), "id": position.id})
+    conn.execute(REBUILD_SCANS, params | {"position": position})
     row = exactly_one(
         conn.execute(
             """
@@ -142,9 +147,8 @@ def rebuild_visits(conn: Conn, subjects: RebuildTarget, first: date, end: date) 
     if first >= end:
         return
     params = _parameters(subjects, first, end)
-    position = event_log.load_position(conn, VISITS) or LOG_START
     _delete_visit_rollups(conn, params)
-    conn.execute(REBUILD_VISITS, params | {"xid": str(position.xid), "id": position.id})
+    conn.execute(REBUILD_VISITS, params)
 
 
 def delete_stale_players(conn: Conn, subjects: RebuildTarget) -> None:

@@ -1,23 +1,21 @@
 """Adds new verdicts and visits to the rollups, each once.
 
-The log position (one for events, one for visits) moves in the transaction that adds. It stays below the oldest running
-transaction, so no row can appear behind it. An advisory lock serializes rollups: settlement and readers never wait.
+The log position of the events moves in the transaction that adds them, and each visit is marked in the statement that
+adds it. An advisory lock serializes rollups: settlement and readers never wait.
 """
+
+from psycopg.rows import scalar_row
 
 from shared.analytics.rollup_queries import ADD_SCANS, ADD_VISITS, EVENT_FACTS, SCAN_DELTAS, VISIT_DELTAS
 from shared.infra import event_log
-from shared.infra.db import Conn
-from shared.infra.event_log import ROLLUPS, VISITS, LogPosition
-
-LOG_START = LogPosition(0, 0)
-
+from shared.infra.db import Conn, exactly_one
+from shared.infra.event_log import ROLLUPS
 
 ROLL_UP_SCANS = (
     """
     WITH scan_events AS (
         SELECT type, data FROM events
-        WHERE (xid, id) > (%(after_xid)s::text::xid8, %(after_id)s)
-          AND (xid, id) <= (%(last_xid)s::text::xid8, %(last_id)s)
+        WHERE position > %(after)s AND position <= %(last)s
     ), facts AS ("""
     + EVENT_FACTS
     + "), deltas AS MATERIALIZED ("
@@ -28,31 +26,13 @@ ROLL_UP_SCANS = (
 ROLL_UP_VISITS = (
     """
     WITH new_visits AS (
-        SELECT qr_code_id, at, device FROM visits
-        WHERE (xid, id) > (%(after_xid)s::text::xid8, %(after_id)s)
-          AND (xid, id) <= (%(last_xid)s::text::xid8, %(last_id)s)
+        UPDATE visits SET is_rolled_up = true
+        WHERE id = ANY (%(ids)s) RETURNING qr_code_id, at, device
     ), deltas AS MATERIALIZED ("""
     + VISIT_DELTAS
     + "), "
     + ADD_VISITS
 )
-# Rows below the oldest running transaction: no row can be inserted before the last of them.
-LAST_EVENT = """
-    SELECT count(*) OVER (), xid::text::bigint, id FROM (
-        SELECT xid, id FROM events
-        WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY xid, id LIMIT %(limit)s
-    ) batch
-    ORDER BY xid DESC, id DESC LIMIT 1
-"""
-LAST_VISIT = """
-    SELECT count(*) OVER (), xid::text::bigint, id FROM (
-        SELECT xid, id FROM visits
-        WHERE (xid, id) > (%(xid)s::text::xid8, %(id)s) AND xid < pg_snapshot_xmin(pg_current_snapshot())
-        ORDER BY xid, id LIMIT %(limit)s
-    ) batch
-    ORDER BY xid DESC, id DESC LIMIT 1
-"""
 
 
 def roll_up_scans(conn: Conn, *, limit: int) -> int:
@@ -60,13 +40,20 @@ def roll_up_scans(conn: Conn, *, limit: int) -> int:
 
     The caller holds the lock on log positions, and commits.
     """
-    position = event_log.load_position(conn, ROLLUPS) or LOG_START
-    row = conn.execute(LAST_EVENT, _batch_params(position, limit)).fetchone()
-    if row is None:
-        return 0
-    count, last = row[0], LogPosition(row[1], row[2])
-    conn.execute(ROLL_UP_SCANS, _range_params(position, last))
-    event_log.save_position(conn, ROLLUPS, last)
+    position = event_log.load_position(conn, ROLLUPS)
+    count, last = exactly_one(
+        conn.execute(
+            """
+            SELECT count(*), max(position) FROM (
+                SELECT position FROM events WHERE position > %(after)s ORDER BY position LIMIT %(limit)s
+            ) batch
+            """,
+            {"after": position, "limit": limit},
+        )
+    )
+    if count:
+        conn.execute(ROLL_UP_SCANS, {"after": position, "last": last})
+        event_log.save_position(conn, ROLLUPS, last)
     return int(count)
 
 
@@ -75,19 +62,10 @@ def roll_up_visits(conn: Conn, *, limit: int) -> int:
 
     The caller holds the lock on log positions, and commits.
     """
-    position = event_log.load_position(conn, VISITS) or LOG_START
-    row = conn.execute(LAST_VISIT, _batch_params(position, limit)).fetchone()
-    if row is None:
-        return 0
-    count, last = row[0], LogPosition(row[1], row[2])
-    conn.execute(ROLL_UP_VISITS, _range_params(position, last))
-    event_log.save_position(conn, VISITS, last)
-    return int(count)
-
-
-def _batch_params(after: LogPosition, limit: int) -> dict[str, str | int]:
-    return {"xid": str(after.xid), "id": after.id, "limit": limit}
-
-
-def _range_params(after: LogPosition, last: LogPosition) -> dict[str, str | int]:
-    return {"after_xid": str(after.xid), "after_id": after.id, "last_xid": str(last.xid), "last_id": last.id}
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        ids = cursor.execute(
+            "SELECT id FROM visits WHERE NOT is_rolled_up ORDER BY id LIMIT %(limit)s", {"limit": limit}
+        ).fetchall()
+    if ids:
+        conn.execute(ROLL_UP_VISITS, {"ids": ids})
+    return len(ids)

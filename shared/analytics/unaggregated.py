@@ -24,17 +24,17 @@ class RollupSubject:
 UNAGGREGATED = (
     """
     WITH events_read AS MATERIALIZED (
-        SELECT type, data, at FROM events WHERE org_id = %(org)s AND (xid, id) > (
-            coalesce((SELECT xid FROM log_positions WHERE name = 'rollups'), '0'::xid8),
-            coalesce((SELECT id FROM log_positions WHERE name = 'rollups'), 0)
+        (
+            SELECT type, data, at FROM events
+            WHERE position > coalesce((SELECT position FROM log_positions WHERE name = 'rollups'), 0)
+              AND org_id = %(org)s
+            ORDER BY position LIMIT %(limit)s + 1
         )
-        ORDER BY xid, id LIMIT %(limit)s + 1
+        UNION ALL
+        SELECT type, data, at FROM events WHERE position IS NULL AND org_id = %(org)s
+        LIMIT %(limit)s + 1
     ), visits_read AS MATERIALIZED (
-        SELECT qr_code_id, at, device FROM visits WHERE (xid, id) > (
-            coalesce((SELECT xid FROM log_positions WHERE name = 'visits'), '0'::xid8),
-            coalesce((SELECT id FROM log_positions WHERE name = 'visits'), 0)
-        )
-        ORDER BY xid, id LIMIT %(limit)s + 1
+        SELECT qr_code_id, at, device FROM visits WHERE NOT is_rolled_up ORDER BY id LIMIT %(limit)s + 1
     ), complete AS MATERIALIZED (
         SELECT (SELECT count(*) FROM events_read) <= %(limit)s AS events,
                (SELECT count(*) FROM visits_read) <= %(limit)s AS visits

@@ -10,7 +10,6 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from shared.encounters.rules import Attempts, Puzzle
-from shared.infra import event_log
 from shared.infra.db import Conn
 
 PaidReward = tuple[str | None, int | None, UUID | None]
@@ -127,7 +126,6 @@ def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzl
             """,
             params,
         )
-        event_log.notify_relay(conn)
 
 
 def get_paid_reward(conn: Conn, scan_id: UUID) -> PaidReward:

@@ -109,7 +109,7 @@ def close_pool() -> None:
 def terminate_stalled_transactions(conn: Conn, seconds: float) -> int:
     """Terminate Waymark's transactions whose process has sent nothing for `seconds`. Return their number.
 
-    Such a process was halted, or its machine was. Its locks block others, and its transaction blocks the event log.
+    Such a process was halted, or its machine was. Its locks block others.
 
     PostgreSQL's own idle_in_transaction_session_timeout overlooks them: the Flush behind a pipeline's Sync disarms it.
     """

@@ -10,6 +10,7 @@ from dramatiq.brokers.redis import RedisBroker
 from shared.infra.logging import bound_request_id, current_request_id, get_logger
 from shared.infra.per_process import per_process
 from shared.infra.redis import client, key, make_client
+from shared.infra.relay_wakeup import add_wakeup
 from shared.messages import Message
 
 log = get_logger()
@@ -36,7 +37,10 @@ def wakeup_channel(queue: str) -> str:
 
 
 def send(message: Message) -> None:
-    """Put the message on its queue and wake the consumers. Raise redis.RedisError if Redis is unavailable."""
+    """Put the message on its queue, and wake the consumers. Wake the relay too: the commit before often has events.
+
+    Raise redis.RedisError if Redis is unavailable.
+    """
     broker().enqueue(
         dramatiq.Message(
             queue_name=message.queue,
@@ -46,7 +50,10 @@ def send(message: Message) -> None:
             options={"request_id": current_request_id()},
         )
     )
-    client().publish(wakeup_channel(message.queue), b"")
+    with client().pipeline(transaction=False) as commands:
+        commands.publish(wakeup_channel(message.queue), b"")
+        add_wakeup(commands)
+        commands.execute()
 
 
 class BackgroundSender:

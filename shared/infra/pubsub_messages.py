@@ -7,7 +7,7 @@ from uuid import UUID
 
 import redis
 
-from shared.infra.event_log import Event, LogPosition
+from shared.infra.event_log import Event
 from shared.infra.logging import get_logger
 from shared.infra.redis import client, key
 from shared.infra.timestamps import format_rfc3339
@@ -35,23 +35,23 @@ def to_json(message: dict[str, Any]) -> str:
 class PublishedEvent(NamedTuple):
     """An event for the sockets of a player and of an organization."""
 
-    position: LogPosition
+    position: int
     player_id: str
     org_id: str
     text: str
 
 
 def encode(batch: Iterable[Event]) -> bytes:
-    """Return a batch as lines of `xid id player org json`, so that a web process parses no JSON."""
-    lines = (f"{e.xid} {e.id} {e.player_id or '-'} {e.org_id or '-'} {to_json(to_message(e))}" for e in batch)
+    """Return a batch as lines of `position player org json`, so that a web process parses no JSON."""
+    lines = (f"{e.position} {e.player_id or '-'} {e.org_id or '-'} {to_json(to_message(e))}" for e in batch)
     return "\n".join(lines).encode()
 
 
 def decode(payload: bytes) -> Iterable[PublishedEvent]:
     """Yield the events of an encoded batch. Raises ValueError if it is malformed."""
     for line in payload.decode().split("\n"):
-        xid, number, player_id, org_id, text = line.split(" ", 4)
-        yield PublishedEvent(LogPosition(int(xid), int(number)), player_id, org_id, text)
+        position, player_id, org_id, text = line.split(" ", 3)
+        yield PublishedEvent(int(position), player_id, org_id, text)
 
 
 def publish_access_change(*ids: UUID) -> None:

@@ -10,6 +10,7 @@ import psycopg
 from shared.errors import Conflict, DomainError, NotFound, Unavailable
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.relay_wakeup import wake_relay
 from shared.quests import store
 from shared.quests.group_commit import GroupCommit
 from shared.quests.rules import ClaimReward, Quest, QuestAction, QuestEvent, decide, fold
@@ -82,7 +83,9 @@ def execute_batch(commands: Sequence[QuestCommand]) -> list[CommandResult]:
     """Execute the commands of concurrent requests on one connection. If the statement fails, execute each alone."""
     try:
         with db.connection() as conn:
-            return execute(conn, commands, datetime.now(UTC))
+            results = execute(conn, commands, datetime.now(UTC))
+        wake_relay()
+        return results
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:

@@ -16,7 +16,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from psycopg.rows import class_row
 
-from shared.infra import event_log as log
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 from shared.quests.notifications import live_events
@@ -185,9 +184,7 @@ def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
         "events": json.dumps([row for change in changes for row in _event_rows(change)]),
         "live_events": json.dumps([row for change in changes for row in _live_event_rows(change)]),
     }
-    with conn.pipeline():
-        cursor = conn.execute(APPEND, documents)
-        log.notify_relay(conn)
+    cursor = conn.execute(APPEND, documents)
     return {(player_id, quest) for player_id, quest in cursor.fetchall()}
 
 

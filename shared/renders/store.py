@@ -6,7 +6,6 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.infra import event_log
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
 from shared.renders.rules import MAX_CODES, MAX_ERRORS_LISTED, ROW_RETENTION, Render, RenderOptions, split_into_chunks
@@ -200,7 +199,6 @@ def append_event(conn: Conn, render_id: UUID, event: str) -> None:
         """,
         {"event": event, "id": render_id},
     )
-    event_log.notify_relay(conn)
 
 
 def purge(conn: Conn, *, limit: int) -> int:

@@ -8,7 +8,6 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.analytics import cache_versions
-from shared.infra import event_log
 from shared.infra.db import Conn
 from shared.quests.scan_progress import advance, retract
 from shared.reviews.rules import RESULTING_STATUS, DecisionInputs, ReviewAction
@@ -164,4 +163,3 @@ def _append_events(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) ->
         },
     )
     settlement.append_events(conn, [scan.scan_id], scan.status)
-    event_log.notify_relay(conn)

@@ -13,7 +13,7 @@ from uuid import UUID
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
-from shared.infra import event_log, leases
+from shared.infra import leases
 from shared.infra.db import Conn
 from shared.infra.leases import LeasedTable
 from shared.quests.scan_progress import advance
@@ -188,7 +188,7 @@ def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
 
 
 def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:
-    """Append the verdicts of these scans to the event log, in this order, and notify the relay.
+    """Append the verdicts of these scans to the event log, in this order.
 
     `previous_status` is the status that a review has changed. Organizations read these events too, so they hold only
     what the player may know.
@@ -213,7 +213,6 @@ def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | N
         """,
         {"ids": scan_ids, "previous_status": previous_status},
     )
-    event_log.notify_relay(conn)
 
 
 def add_uses(conn: Conn, uses: Mapping[UUID, int]) -> None:

@@ -111,16 +111,14 @@ def purge(conn: Conn, *, before: date, limit: int) -> int:
         deleted = conn.execute(
             """
             WITH deleted_visits AS (
-                DELETE FROM visits WHERE (xid, id) IN (
-                    SELECT xid, id FROM (
-                        SELECT xid, id, at FROM visits
-                        WHERE (xid, id) <= (SELECT xid, id FROM log_positions WHERE name = 'visits')
-                        ORDER BY xid, id
+                DELETE FROM visits WHERE id IN (
+                    SELECT id FROM (
+                        SELECT id, at FROM visits WHERE is_rolled_up ORDER BY id
                         LIMIT %(limit)s
                     ) oldest
                     WHERE at < %(before)s::date::timestamp AT TIME ZONE 'UTC'
                 )
-                RETURNING xid
+                RETURNING id
             ), saved_horizon AS (
                 INSERT INTO visit_purges SELECT %(before)s WHERE EXISTS (SELECT FROM deleted_visits)
                 ON CONFLICT DO NOTHING

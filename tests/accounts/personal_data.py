@@ -11,12 +11,12 @@ from shared.audit.store import OPERATOR
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.scans.rules import Coordinates
+from tests.analytics.factories import roll_up
 from tests.conftest import PASSWORD
 from tests.quests.scan_quests import make_quest, visit
 from tests.renders.factories import make_render
 from tests.support.callers import SignedInPlayer, Staff, give_password, make_staff, sign_in
 from tests.support.factories import make_code, make_encounter, make_held_scan, make_org
-from workers.analytics import roll_up
 
 HERE = Coordinates(52.3731237, 4.8926891)
 """Coordinates with seven digits that no other row has."""

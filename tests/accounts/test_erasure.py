@@ -87,7 +87,7 @@ def test_counts_ledgers_and_quests_remain(client: Any, conn: Conn, life: Life) -
                 "SELECT * FROM quest_events WHERE player_id = %s ORDER BY id",
                 "SELECT * FROM quest_states WHERE player_id = %s",
                 "SELECT * FROM quest_claims WHERE player_id = %s",
-                "SELECT xid, id, type, data - 'qr_code' FROM events WHERE player_id = %s ORDER BY xid, id",
+                "SELECT id, type, data - 'qr_code' FROM events WHERE player_id = %s ORDER BY id",
             )
         ]
 

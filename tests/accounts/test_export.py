@@ -13,7 +13,7 @@ from shared.infra.db import Conn
 from tests.accounts.personal_data import EMAIL, HERE, NAME, Life, live, player_columns
 from tests.quests.scan_quests import visit
 from tests.support.callers import sign_in
-from tests.support.factories import make_code
+from tests.support.factories import make_code, number_events
 from web.http import file_responses
 
 
@@ -73,6 +73,7 @@ def test_each_row_is_exported_once_at_any_page_size(
     ada, code = sign_in(app, conn), make_code(conn, per_player_limit=None)
     for _ in range(5):
         visit(conn, ada.id, code, coordinates=HERE)
+    number_events()
     in_one_page = export_data(client, ada.headers)
     assert len(in_one_page["scans"]) == len(in_one_page["inventory"]) == 5
     assert len(in_one_page["events"]) == 15

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from shared.analytics import rebuild
 from shared.infra.db import Conn, exactly_one
-from tests.support.factories import append_event
+from tests.support.factories import append_event, number_events
 from workers import analytics
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
@@ -48,6 +48,12 @@ def correct(conn: Conn, scan_id: UUID, status: str) -> None:
 
 def visit(conn: Conn, code: UUID, at: datetime = NOON, device: str = "phone") -> None:
     conn.execute("INSERT INTO visits (qr_code_id, at, device) VALUES (%s, %s, %s)", (code, at, device))
+
+
+def roll_up() -> None:
+    """Number all committed events, and add them and all visits to the rollups."""
+    number_events()
+    analytics.roll_up()
 
 
 def rebuild_all(conn: Conn) -> None:

@@ -12,11 +12,10 @@ from hypothesis import strategies as st
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.analytics.expected_rollups import counted, rolled_up
-from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
+from tests.analytics.factories import NOON, correct, rebuild_all, roll_up, settle, visit
 from tests.support.concurrency import run_concurrently
 from tests.support.database import empty_database
 from tests.support.factories import make_code, make_org, make_player
-from workers.analytics import roll_up
 
 TIMES = st.integers(0, 4 * 24 * 60).map(lambda minutes: NOON + timedelta(minutes=minutes))
 WHO = st.integers(0, 2)

@@ -8,10 +8,9 @@ import pytest
 from shared.analytics import rebuild
 from shared.infra.db import Conn
 from tests.analytics.expected_rollups import counted, rolled_up
-from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
-from tests.support.factories import make_code, make_org, make_player
+from tests.analytics.factories import NOON, correct, rebuild_all, roll_up, settle, visit
+from tests.support.factories import make_code, make_org, make_player, number_events
 from workers import analytics
-from workers.analytics import roll_up
 from workers.cli import rebuild_rollups
 
 STATUSES = ("success", "failure", "held", "annulled")
@@ -103,6 +102,7 @@ def test_a_code_created_during_a_rebuild_counts_for_its_organization(conn: Conn)
     settle(conn, make_player(conn), later)
     visit(conn, later)
 
+    number_events()
     analytics.rebuild(listed)
 
     assert rolled_up(conn) == counted(conn)

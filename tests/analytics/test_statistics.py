@@ -10,10 +10,9 @@ from shared.analytics.calendar import utc_offsets
 from shared.analytics.statistics import statistics
 from shared.analytics.unaggregated import RollupSubject
 from shared.infra.db import Conn
-from tests.analytics.factories import NOON, correct, rebuild_all, settle, visit
+from tests.analytics.factories import NOON, correct, rebuild_all, roll_up, settle, visit
 from tests.support.callers import Staff
 from tests.support.factories import make_code, make_org, make_player, submit_scan
-from workers.analytics import roll_up
 
 
 @pytest.fixture

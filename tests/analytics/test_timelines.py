@@ -16,10 +16,9 @@ from shared.analytics.calendar import DAYS, zone_names
 from shared.analytics.timelines import timeline
 from shared.analytics.unaggregated import RollupSubject
 from shared.infra.db import Conn
-from tests.analytics.factories import correct, settle, visit
+from tests.analytics.factories import correct, roll_up, settle, visit
 from tests.support.callers import Staff
 from tests.support.factories import make_code, make_org, make_player
-from workers.analytics import roll_up
 
 SOME_ZONES = ["UTC", "Europe/Amsterdam", "America/St_Johns", "Asia/Kathmandu", "Pacific/Kiritimati", "America/Havana"]
 

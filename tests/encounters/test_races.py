@@ -8,11 +8,11 @@ import pytest
 from flask import Flask
 
 from shared.encounters import store
-from shared.infra import event_log
 from shared.infra.db import Conn
 from tests.encounters.factories import RIGHT, WRONG, answer, balance, make_puzzle, open_puzzle
 from tests.support.callers import SignedInPlayer, sign_in
 from tests.support.concurrency import run_concurrently
+from tests.support.crashes import Crash, crash_after
 from tests.support.factories import issuer_of
 
 
@@ -98,12 +98,9 @@ def test_crash_before_the_commit_pays_nothing(
     code, puzzle = make_puzzle(conn, max_attempts=1)
     open_puzzle(conn, ada, code)
 
-    def crash(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "notify_relay", crash)
-        with pytest.raises(KeyboardInterrupt):
+        crash_after(broken, store, "record_solution")
+        with pytest.raises(Crash):
             answer(client, ada, puzzle)
     assert balance(conn, ada.id) == 0
     assert answer(client, ada, puzzle).json["solved"] is True

@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from zlib import crc32
 
 import pytest
@@ -15,12 +14,11 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from shared.infra import db
+from shared.infra import db, relay_wakeup
 from shared.infra.db import Conn, exactly_one
-from shared.infra.event_log import Event
-from shared.infra.heartbeats import Heartbeat
 from shared.infra.leader_election import leadership
 from shared.settings import settings
+from tests.support.factories import append_event
 from tests.support.polling import eventually
 from workers import relay
 
@@ -116,13 +114,14 @@ def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.Monkey
 
 def test_relay_leads_while_redis_is_unavailable(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """The negative control is a connection that sends nothing."""
-    monkeypatch.setattr(relay, "client", lambda: redis.Redis(port=9, retry=Retry(NoBackoff(), 0)))
+    for module in (relay, relay_wakeup):
+        monkeypatch.setattr(module, "client", lambda: redis.Redis(port=9, retry=Retry(NoBackoff(), 0)))
+    append_event(conn, "test")
     stopping = threading.Event()
     with db.dedicated_connection() as publishing, db.dedicated_connection() as silent:
         for each in (publishing, silent):
             each.execute("SET idle_session_timeout = '2s'")
-        event = Event(1, 1, "scan_result", None, None, {}, datetime.now(UTC))
-        retries = threading.Thread(target=relay.publish, args=(publishing, [event], stopping, Heartbeat("relay")))
+        retries = threading.Thread(target=relay.relay_events, args=(publishing, stopping))
         retries.start()
         try:
             eventually(lambda: not is_connected(conn, silent))

@@ -116,5 +116,5 @@ def assert_in_order(conn: Conn) -> None:
 def read_live_events(conn: Conn, player_id: UUID) -> list[tuple[str, dict[str, Any]]]:
     """Return the live events of the player's quests, in order."""
     return conn.execute(
-        "SELECT type, data FROM events WHERE player_id = %s AND data ? 'quest' ORDER BY xid, id", (player_id,)
+        "SELECT type, data FROM events WHERE player_id = %s AND data ? 'quest' ORDER BY id", (player_id,)
     ).fetchall()

@@ -228,7 +228,7 @@ def test_progress_is_published_to_the_player(client: Any, our_catalog: str, conn
     for _ in range(3):
         client.post(SIGNIN, headers=ada.headers)
     client.post(CLAIM, json=THREE, headers=ada.headers)
-    result = conn.execute("SELECT type, data FROM events WHERE player_id = %s ORDER BY xid, id", (ada.id,)).fetchall()
+    result = conn.execute("SELECT type, data FROM events WHERE player_id = %s ORDER BY id", (ada.id,)).fetchall()
     quest = {"quest": "sign-in-three-times"}
     assert result == [
         *(("quest_progress", {**quest, "progress": n, "streak": 3}) for n in (1, 2, 3)),

@@ -10,6 +10,7 @@ import websocket
 
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.relay_wakeup import wake_relay
 from tests.conftest import Player
 from tests.support import factories
 from tests.support.threaded_server import PATIENCE, serving
@@ -24,15 +25,14 @@ def server(app: Any, clean: None) -> Iterator[str]:
 
 
 @pytest.fixture
-def relay(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+def relay(clean: None) -> Iterator[Callable[[], None]]:
     """Return a function that starts a relay. Each call starts another one; all stop at the end."""
-    monkeypatch.setattr(relaying, "IDLE_SECONDS", 0.05)
     stopping = threading.Event()
     threads: list[threading.Thread] = []
 
     def follow() -> None:
         with db.dedicated_connection() as conn:
-            relaying.publish_events(conn, stopping)
+            relaying.relay_events(conn, stopping)
 
     def start() -> None:
         threads.append(threading.Thread(target=follow, daemon=True))
@@ -40,6 +40,7 @@ def relay(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[],
 
     yield start
     stopping.set()
+    wake_relay()
     for thread in threads:
         thread.join(PATIENCE)
         assert not thread.is_alive()

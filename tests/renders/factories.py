@@ -75,7 +75,7 @@ def expire_leases(conn: Conn) -> None:
 
 def events(conn: Conn) -> list[tuple[str, dict[str, Any]]]:
     """Return type and data of every event."""
-    return [(row[0], row[1]) for row in conn.execute("SELECT type, data FROM events ORDER BY xid, id")]
+    return [(row[0], row[1]) for row in conn.execute("SELECT type, data FROM events ORDER BY id")]
 
 
 def read_file(conn: Conn, render_id: UUID) -> bytes:

@@ -46,7 +46,7 @@ def events_of(conn: Conn, scan_id: UUID) -> list[tuple[str, dict[str, Any]]]:
     rows = conn.execute(
         """
         SELECT type, data - 'scan_id' - 'qr_code' FROM events
-        WHERE data ->> 'scan_id' = %s AND type <> 'qr_scan' ORDER BY xid, id
+        WHERE data ->> 'scan_id' = %s AND type <> 'qr_scan' ORDER BY id
         """,
         (str(scan_id),),
     )

@@ -5,12 +5,13 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from shared.infra import event_log
 from shared.infra.db import Conn
+from shared.scans import settlement
 from shared.scans import store as scans
 from tests.encounters.factories import answer, balance, make_puzzle
 from tests.reviews.factories import events_of, hold, location_code, scan, status, use_count
 from tests.support.callers import Staff, make_staff, sign_in
+from tests.support.crashes import Crash, crash_after
 from tests.support.factories import AMSTERDAM, LISBON, list_items, make_code, make_org, make_player
 
 
@@ -266,12 +267,9 @@ def test_crash_during_a_review_changes_nothing(
     held = hold(conn, player, code, staff.org_id)
     ledger = conn.execute("SELECT count(*) FROM inventory_ledger").fetchone()
 
-    def crash(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "notify_relay", crash)
-        with pytest.raises(KeyboardInterrupt):
+        crash_after(broken, settlement, "append_events")
+        with pytest.raises(Crash):
             review(held, action)
     assert (status(conn, held)[0], use_count(conn, code)) == ("held", 1)
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == ledger

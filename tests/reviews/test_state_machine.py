@@ -10,18 +10,17 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from shared.infra import db, event_log
+from shared.encounters import store as encounters
+from shared.infra import db
 from shared.infra.db import Conn
+from shared.scans import settlement
 from tests.encounters.factories import RIGHT, WRONG, make_puzzle
 from tests.reviews.factories import location_code, status, use_count
 from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
+from tests.support.crashes import Crash, crash_after
 from tests.support.database import empty_database
 from tests.support.factories import AMSTERDAM, LISBON, code_text, list_items, make_code
 from workers.scans import judge_pending
-
-
-class Crash(BaseException):
-    """The process dies."""
 
 
 class Game(RuleBasedStateMachine):
@@ -52,7 +51,8 @@ class Game(RuleBasedStateMachine):
         client = self.app.test_client()
         if crash:
             with pytest.MonkeyPatch.context() as broken:
-                broken.setattr(event_log, "notify_relay", crash_now)
+                crash_after(broken, settlement, "append_events")
+                crash_after(broken, encounters, "record_solution")
                 # A request without an event does not crash.
                 with suppress(Crash):
                     client.post(path, json=body, headers=caller.headers)
@@ -73,7 +73,7 @@ class Game(RuleBasedStateMachine):
     def judge(self, *, crash: bool) -> None:
         if crash:
             with pytest.MonkeyPatch.context() as broken:
-                broken.setattr(event_log, "notify_relay", crash_now)
+                crash_after(broken, settlement, "append_events")
                 try:
                     judge_pending()
                 except Crash:
@@ -157,10 +157,6 @@ def owed_to(conn: Conn, player_id: UUID) -> int:
     ).fetchone()
     assert row is not None
     return int(row[0])
-
-
-def crash_now(*_: Any) -> None:
-    raise Crash
 
 
 def run(app: Flask, examples: int, steps: int) -> None:

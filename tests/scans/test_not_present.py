@@ -98,7 +98,7 @@ def test_negative_control_a_leaked_distance_is_noticed(
         row = conn.execute("SELECT distance_m FROM player_scans WHERE id = %s", (scan_id,)).fetchone()
         assert scan is not None
         assert row is not None
-        return replace(scan, qr_code=f"{scan.qr_code} at {row[0]:.0f} m")
+        return scan if row[0] is None else replace(scan, qr_code=f"{scan.qr_code} at {row[0]:.0f} m")
 
     monkeypatch.setattr(store, "find", find_with_distance)
     near, far = read_both()

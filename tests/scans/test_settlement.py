@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from shared.infra import db, event_log, leases
+from shared.infra import db, leases
 from shared.infra.db import Conn
 from shared.scans import rules, settlement, store
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Scan, Verdict
 from shared.scans.settlement import PENDING_SCANS
 from shared.settings import settings
+from tests.support.crashes import Crash, crash_after
 from tests.support.factories import (
     AMSTERDAM,
     LISBON,
@@ -223,12 +224,9 @@ def test_lock_timeout_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPat
 def test_crash_during_settling_leaves_scan_and_ledger_unchanged(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     submit_scan(conn, make_player(conn), make_code(conn))
 
-    def crash(*_: Any) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as broken:
-        broken.setattr(event_log, "notify_relay", crash)
-        with pytest.raises(KeyboardInterrupt):
+        crash_after(broken, settlement, "append_events")
+        with pytest.raises(Crash):
             worker.judge_pending()
     assert statuses(conn) == {("pending", None): 1}
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == (0,)

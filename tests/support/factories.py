@@ -2,11 +2,15 @@
 
 import json
 import secrets
+from itertools import chain
 from typing import Any
 from uuid import UUID
 
-from shared.infra import event_log
+from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.event_log import Event
+from shared.infra.event_sequencer import Sequencer
+from shared.infra.relay_wakeup import wake_relay
 from shared.scans import store
 from shared.scans.rules import Coordinates
 from shared.scans.store import NewScan
@@ -117,7 +121,14 @@ def append_event(
         "INSERT INTO events (type, player_id, org_id, data) VALUES (%s, %s, %s, %s)",
         (type_, player_id, org_id, json.dumps(data)),
     )
-    event_log.notify_relay(conn)
+    wake_relay()
+
+
+def number_events() -> list[Event]:
+    """Number all committed events, as a relay that has just become the leader. Return them."""
+    with db.dedicated_connection() as conn:
+        sequencer = Sequencer(conn)
+        return list(chain.from_iterable(iter(lambda: sequencer.number(limit=100), [])))
 
 
 def _id(row: tuple[Any, ...] | None) -> UUID:

@@ -87,7 +87,7 @@ def logged(database_url: str, *, player: UUID | None = None, org: UUID | None = 
     """What the event log holds of a player or an organization, in its order."""
     with psycopg.connect(database_url) as conn:
         rows = conn.execute(
-            "SELECT type, data->>'scan_id' FROM events WHERE player_id = %s OR org_id = %s ORDER BY xid, id",
+            "SELECT type, data->>'scan_id' FROM events WHERE player_id = %s OR org_id = %s ORDER BY position",
             (player, org),
         )
         return [(str(type_), str(scan_id)) for type_, scan_id in rows]
@@ -95,8 +95,8 @@ def logged(database_url: str, *, player: UUID | None = None, org: UUID | None = 
 
 def assert_heard_all(follower: Follower, log: Callable[[], Heard]) -> None:
     """The follower hears everything that is in the log, once and in order."""
+    assert log()
+    eventually(lambda: len(follower.received) >= len(log()))
     whole = log()
-    assert whole
-    eventually(lambda: len(follower.received) >= len(whole))
     assert follower.heard == whole
     assert len({event["id"] for event in follower.received}) == len(whole)

@@ -11,6 +11,7 @@ from shared.encounters.rules import MAX_ANSWER_LENGTH, attempts_left, is_correct
 from shared.errors import NoAttemptsLeft, NoSolution, NotFound, PuzzleNotUnlocked
 from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import idempotent, transaction
+from web.http.relay_wakeup import wake_relay_after_request
 from web.http.schemas import Body, Id, ResponseModel
 
 api = APIBlueprint("encounters", __name__, url_prefix="/encounters", abp_tags=[Tag(name="Scans")])
@@ -75,6 +76,7 @@ def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
             left = attempts_left(puzzle, attempts)
             return {"solved": False, "attempts_left": None if left is None else left - 1}
         store.record_solution(conn, attempts.scan_id, path.encounter_id, puzzle)
+        wake_relay_after_request()
         return _solved(puzzle.reward, puzzle.quantity, puzzle.org_id)
 
 

@@ -28,6 +28,7 @@ from web.http.auth import allow_signed_link, current_caller, requires_role
 from web.http.file_responses import openapi_responses, send_file
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.relay_wakeup import wake_relay_after_request
 from web.http.request_context import max_body_bytes
 from web.http.responses import json_response
 from web.http.schemas import Body, Id, LargeBody, OrganizationPath, ResponseModel, StrictBool, Timestamp, WholeNumber
@@ -283,6 +284,7 @@ def cancel_render(path: RenderPath) -> tuple[str, int]:
         if not store.cancel(conn, path.org_id, path.render_id):
             raise NotFound
         record(conn, "render.canceled", org_id=path.org_id, object_id=path.render_id)
+    wake_relay_after_request()
     background_sender.submit(RenderFilesUnneeded(str(path.render_id)))
     return "", 204
 

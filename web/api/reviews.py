@@ -18,6 +18,7 @@ from web.api.scan_list import ReviewResponse, to_response
 from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
 from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
+from web.http.relay_wakeup import wake_relay_after_request
 from web.http.schemas import Id, OrganizationPath, ResponseModel
 from web.http.settings import current_settings
 
@@ -188,6 +189,7 @@ def _review(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
             case "change":
                 apply = store.release if action == "release" else store.annul
                 apply(conn, scan, path.org_id, current_player_id())
+                wake_relay_after_request()
                 record(
                     conn,
                     f"scan.{PARTICIPLES[action]}",

@@ -8,7 +8,6 @@ import psycopg_pool
 from simple_websocket import Server
 
 from shared.infra import db, event_log
-from shared.infra.event_log import LogPosition
 from shared.infra.pubsub_messages import to_json, to_message
 from web.realtime.fanout import Fanout, Subscription
 from web.realtime.websocket_io import configure, send
@@ -75,13 +74,13 @@ def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
 
     `must_replay` stays true while there may be more, so that access is checked between pages.
     """
-    # The snapshot is taken before the page: every event that it sees as settled is in that page or before it, so live
-    # events continue from there without a gap.
+    # The end is read before the page: every event up to it is in that page or before it, so live events continue from
+    # there without a gap.
     owner = {f"{subscription.stream}_id": subscription.owner}
     subscription.is_replaying, subscription.must_replay = True, False
     try:
         with db.connection() as conn:
-            settled = LogPosition(event_log.current_snapshot(conn).xmin, 0)
+            end = event_log.last_position(conn)
             page = event_log.read(conn, subscription.position, limit=REPLAY_PAGE, **owner)
         for event in page:
             if _is_interrupted(subscription, fanout):
@@ -90,7 +89,7 @@ def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
             if subscription.accepts(event.position):
                 send(ws, to_json(to_message(event)))
         if len(page) < REPLAY_PAGE:
-            subscription.position = max(subscription.position, settled)
+            subscription.position = max(subscription.position, end)
         else:
             subscription.must_replay = True
     except BaseException:

@@ -17,7 +17,6 @@ import redis
 from flask import Flask, current_app
 
 from shared.infra import db
-from shared.infra.event_log import LogPosition, Snapshot
 from shared.infra.logging import get_logger
 from shared.infra.pubsub_messages import (
     ACCESS_CHANGES_CHANNEL,
@@ -49,23 +48,14 @@ class Subscription:
         """The player at the other end: the owner, or a member of the organization's staff."""
         self.needs_recheck = True
         """True if the listener may have lost access. Initially true: access can be revoked during the upgrade."""
-        self.position = LogPosition(0, 0)
+        self.position = 0
         """Events up to here were sent, or precede the subscription."""
-        self.start: Snapshot | None = None
-        """Without a position to resume from, the snapshot of the upgrade. Events committed before it are not sent."""
         self.must_replay = False
         """True if the log has events that did not arrive through Redis."""
         self.is_replaying = False
         self.has_overflowed = False
         self.has_events = threading.Event()
         self._queue: deque[PublishedEvent] = deque()
-
-    def start_at(self, now: Snapshot, since: LogPosition | None) -> None:
-        """Set the first event to send. The queue already receives events, so none is lost in between."""
-        if since is None:
-            self.start, self.position = now, LogPosition(now.xmin, 0)
-        else:
-            self.must_replay, self.position = True, since
 
     def push(self, event: PublishedEvent) -> None:
         """Queue one event. If the queue is full, a slow socket overflows, and a replaying one reads on from the log."""
@@ -86,12 +76,12 @@ class Subscription:
                 return event.text
         return None
 
-    def accepts(self, position: LogPosition) -> bool:
+    def accepts(self, position: int) -> bool:
         """Return whether this event is still to be sent. If it is, it counts as sent from now on."""
         if position <= self.position:
             return False
         self.position = position
-        return self.start is None or not self.start.sees(position.xid)
+        return True
 
     def attach(self, event: threading.Event) -> None:
         """Signal the socket's own event from now on. One wait then covers new events, client messages and closing."""

@@ -1,7 +1,7 @@
 """Live events over WebSockets: of a player, and of an organization for its staff.
 
 `open_subscription` decides before the upgrade: it checks credentials, origin, handshake and the socket limits, and
-takes the snapshot from which events are sent. Then `stream` sends what the subscription receives.
+takes the position after which events are sent. Then `stream` sends what the subscription receives.
 """
 
 import secrets
@@ -21,7 +21,6 @@ from werkzeug.routing import BaseConverter
 from shared.accounts import sessions
 from shared.errors import Forbidden, NotFound, TooManyWebSockets, Unauthenticated
 from shared.infra import db, event_log
-from shared.infra.event_log import LogPosition
 from shared.infra.redis import client, key
 from shared.settings import as_origin
 from web.http.auth import (
@@ -213,13 +212,13 @@ def _check_handshake() -> None:
 
 
 def _start(subscription: Subscription) -> None:
-    """Start now, or after the event of `?since=`. If that event was purged or never existed, send `reset` first."""
+    """Start now, or after the event of `?since=`. If the log does not have all that followed it, send `reset` first."""
+    # The subscription's queue already receives events, so none is lost meanwhile.
     since = request.args.get("since")
+    position = event_log.parse_position(since) if since is not None else None
     with db.connection() as conn:
-        now = event_log.current_snapshot(conn)
-        horizon = event_log.load_position(conn, "retention_horizon") if since is not None else None
-    position = LogPosition.parse(since) if since is not None else None
-    if position and (position.xid > now.xmax or (horizon is not None and position < horizon)):
-        position = None
-    g.send_reset = since is not None and position is None
-    subscription.start_at(now, position)
+        if position is not None and event_log.can_resume(conn, position):
+            subscription.position, subscription.must_replay = position, True
+        else:
+            subscription.position = event_log.last_position(conn)
+            g.send_reset = since is not None
