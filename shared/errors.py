@@ -89,7 +89,11 @@ class SlugTaken(Conflict):
 
 
 class CodeTaken(Conflict):
-    """This code text is taken."""
+    """This code text is taken. A text stays with its code after a rename, and with its organization forever."""
+
+
+class CodeDeleted(Gone):
+    """This code was deleted."""
 
 
 class AlreadyMember(Conflict):

@@ -201,7 +201,7 @@ CREATE TABLE qr_codes (
     use_count          bigint NOT NULL DEFAULT 0 CHECK (use_count >= 0),  -- scans and visits, up to max_scans
     created_at         timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
-    deleted_at         timestamptz,  -- a tombstone: scans still find their organization, and the code text is free
+    deleted_at         timestamptz,  -- a tombstone: scans still find their organization
     CONSTRAINT qr_codes_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
     CONSTRAINT qr_codes_location_required CHECK (NOT requires_location OR latitude IS NOT NULL),
     CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
@@ -211,6 +211,36 @@ CREATE TABLE qr_codes (
 CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
+
+-- Each code text that was ever used, and the code that it leads to: the code that has it now, or had it before a rename.
+-- A text stays with its organization. The row outlives the code and the organization, because prints do.
+CREATE TABLE code_texts (
+    code        text PRIMARY KEY,
+    org_id      uuid NOT NULL,  -- not a foreign key: the organization may be erased
+    qr_code_id  uuid REFERENCES qr_codes ON DELETE SET NULL,  -- null: the alias was deleted, or the code erased
+    created_at  timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX code_texts_qr_code ON code_texts (qr_code_id) WHERE qr_code_id IS NOT NULL;
+
+-- A code gets a text that is new, or that leads to no other code of its organization. Of two transactions that want one
+-- text, the second waits for the first here.
+CREATE FUNCTION claim_code_text() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.code = OLD.code THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO code_texts AS t (code, org_id, qr_code_id) VALUES (NEW.code, NEW.org_id, NEW.id)
+    ON CONFLICT (code) DO UPDATE SET qr_code_id = EXCLUDED.qr_code_id
+        WHERE t.org_id = EXCLUDED.org_id AND NOT EXISTS (
+            SELECT FROM qr_codes q WHERE q.id = t.qr_code_id AND q.id <> EXCLUDED.qr_code_id AND q.deleted_at IS NULL);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the code text % is taken', NEW.code
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'qr_codes_code_key';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER qr_codes_claim_text AFTER INSERT OR UPDATE OF code ON qr_codes
+    FOR EACH ROW EXECUTE FUNCTION claim_code_text();
 
 -- With pg_trgm, a search for a part of a code's text or description reads an index. Without it, the search reads the
 -- codes of the organization.

@@ -1,4 +1,8 @@
-"""Codes in PostgreSQL, with their puzzles. A deleted code leaves a tombstone, and its text can be used again."""
+"""Codes in PostgreSQL, with their puzzles.
+
+A text leads to its code, also after a rename. A deleted code leaves a tombstone. Its text stays with the organization,
+which can use it again.
+"""
 
 import json
 import re
@@ -8,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import kwargs_row, scalar_row
+from psycopg.rows import kwargs_row
 
 from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, ScanType
-from shared.errors import CodeTaken
+from shared.errors import CodeDeleted
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
@@ -121,11 +125,20 @@ def find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode | None:
 
 
 def find_by_code(conn: Conn, code: str) -> StoredCode | None:
-    """Return the code with this text, of any organization."""
+    """Return the code that this text leads to, of any organization. None if no code ever had it.
+
+    Raises CodeDeleted if the code or the alias was deleted.
+    """
     if not re.fullmatch(CODE_PATTERN, code):
         return None
+    text = conn.execute("SELECT qr_code_id FROM code_texts WHERE code = %(code)s", {"code": code}).fetchone()
+    if text is None:
+        return None
     with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
-        return cursor.execute(SELECT_CODE + "AND q.code = %(code)s", {"code": code}).fetchone()
+        found = cursor.execute(SELECT_CODE + "AND q.id = %(qr_id)s", {"qr_id": text[0]}).fetchone()
+    if found is None:
+        raise CodeDeleted
+    return found
 
 
 def list_for_organization(
@@ -164,10 +177,12 @@ def generate_code_text() -> str:
     return "".join(secrets.choice(BASE58) for _ in range(GENERATED_LENGTH))
 
 
+@translate_constraint_errors()
 def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
     """Insert a code and its puzzle, and return its id. Raises CodeTaken; the transaction stays usable."""
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        qr_id: UUID | None = cursor.execute(
+    qr_id = uuid7()
+    with conn.transaction():
+        conn.execute(
             """
             INSERT INTO qr_codes (id, org_id, code, description, scan_type, requires_location, latitude, longitude,
                                   radius_m, reward_item, reward_quantity, destination_code, target_url, active,
@@ -176,15 +191,11 @@ def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
                     %(longitude)s, %(radius_m)s, %(reward_item)s, %(reward_quantity)s, %(destination_code)s,
                     %(target_url)s, %(active)s, %(starts_at)s, %(expires_at)s, %(max_scans)s, %(per_player_limit)s,
                     %(cooldown_seconds)s, %(rotating)s, %(tags)s)
-            ON CONFLICT (code) WHERE deleted_at IS NULL DO NOTHING
-            RETURNING id
             """,
-            to_columns(new) | {"id": uuid7(), "org_id": org_id},
-        ).fetchone()
-    if qr_id is None:
-        raise CodeTaken
-    if new.encounter is not None:
-        _save_encounter(conn, qr_id, new.encounter)
+            to_columns(new) | {"id": qr_id, "org_id": org_id},
+        )
+        if new.encounter is not None:
+            _save_encounter(conn, qr_id, new.encounter)
     return qr_id
 
 
@@ -201,7 +212,7 @@ def lock(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
 
 @translate_constraint_errors()
 def save(conn: Conn, changed: StoredCode) -> None:
-    """Update all fields of a code and its puzzle. Raises CodeTaken."""
+    """Update all fields of a code and its puzzle. After a rename, the old text is an alias. Raises CodeTaken."""
     conn.execute(
         """
         UPDATE qr_codes

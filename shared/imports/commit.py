@@ -7,14 +7,12 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from shared.analytics import cache_versions
+from shared.errors import CodeTaken
 from shared.imports import store
 from shared.imports.rules import ImportJob, unresolved_destinations
+from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn, exactly_one
 from shared.organizations import usage
-
-
-class _CodeTaken(Exception):
-    """Another transaction created one of these codes after the check for conflicts."""
 
 
 def commit(conn: Conn, job: ImportJob, *, max_codes: int) -> int:
@@ -34,9 +32,10 @@ def commit(conn: Conn, job: ImportJob, *, max_codes: int) -> int:
             return 0
         try:
             with conn.transaction():
-                _add_codes(conn, job, valid)
+                _add_codes(conn, job)
             break
-        except _CodeTaken:
+        except CodeTaken:
+            # Another transaction used one of these texts after the check for conflicts.
             continue
     usage.check_codes(conn, job.org_id, added=valid, limit=max_codes)
     store.finish(conn, job.id, added=True)
@@ -52,9 +51,11 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
         """
         UPDATE import_candidates c SET field = 'code', message = 'is taken'
         WHERE c.import_id = %(id)s AND c.message IS NULL
-          AND EXISTS (SELECT FROM qr_codes q WHERE q.code = c.code AND q.deleted_at IS NULL)
+          AND EXISTS (
+              SELECT FROM code_texts t WHERE t.code = c.code AND (t.org_id <> %(org_id)s OR EXISTS (
+                  SELECT FROM qr_codes q WHERE q.id = t.qr_code_id AND q.deleted_at IS NULL)))
         """,
-        {"id": job.id},
+        {"id": job.id, "org_id": job.org_id},
     )
     unresolved = unresolved_destinations(
         _destinations(conn, job.id), _existing_destinations(conn, job), _duplicate_codes(conn, job.id)
@@ -108,7 +109,7 @@ def _existing_destinations(conn: Conn, job: ImportJob) -> Iterable[str]:
             SELECT DISTINCT destination_code AS code FROM import_candidates
             WHERE import_id = %(id)s AND message IS NULL AND destination_code IS NOT NULL
         )
-        SELECT code FROM destinations JOIN qr_codes q USING (code)
+        SELECT destinations.code FROM destinations JOIN code_texts t USING (code) JOIN qr_codes q ON q.id = t.qr_code_id
         WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
         UNION ALL
         SELECT code FROM destinations JOIN import_candidates c USING (code)
@@ -133,10 +134,11 @@ def _counts(conn: Conn, import_id: UUID) -> tuple[int, int]:
     return valid, failed
 
 
-def _add_codes(conn: Conn, job: ImportJob, valid: int) -> None:
-    """Add the codes of all valid rows. Raise _CodeTaken if one of them exists by now."""
+@translate_constraint_errors()
+def _add_codes(conn: Conn, job: ImportJob) -> None:
+    """Add the codes of all valid rows. Raise CodeTaken if one of their texts is taken by now."""
     # In the order of code texts: of two imports of the same codes one waits for the other, and never both.
-    added = conn.execute(
+    conn.execute(
         """
         INSERT INTO qr_codes (
             id, org_id, code, description, scan_type, requires_location, latitude, longitude, radius_m, reward_item,
@@ -149,12 +151,9 @@ def _add_codes(conn: Conn, job: ImportJob, valid: int) -> None:
         FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::qr_codes, c.definition) d
         WHERE c.import_id = %(id)s AND c.message IS NULL
         ORDER BY c.code
-        ON CONFLICT (code) WHERE deleted_at IS NULL DO NOTHING
         """,
         {"id": job.id, "org_id": job.org_id},
-    ).rowcount
-    if added < valid:
-        raise _CodeTaken
+    )
     conn.execute(
         """
         INSERT INTO encounters (qr_code_id, puzzle_type, difficulty_level, data, solution, max_attempts)

@@ -29,7 +29,11 @@ def find_code_id(conn: Conn, org_id: UUID, scanned: str, extra_paths: Sequence[s
     """Return the id of the organization's code in a scanned text, or None if there is none."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         code_id: UUID | None = cursor.execute(
-            "SELECT id FROM qr_codes WHERE code = %(code)s AND org_id = %(org_id)s AND deleted_at IS NULL",
+            """
+            SELECT id FROM qr_codes
+            WHERE id = (SELECT qr_code_id FROM code_texts WHERE code = %(code)s) AND org_id = %(org_id)s
+              AND deleted_at IS NULL
+            """,
             {"code": extract_code(scanned, extra_paths), "org_id": org_id},
         ).fetchone()
     return code_id

@@ -106,8 +106,8 @@ def accept(
                least(coalesce(%(scanned_at)s, now()), now()), %(scanned_at)s, %(nonce)s, %(request_digest)s,
                %(request_id)s, %(device)s, %(api_key_id)s
         FROM (SELECT) request
-        LEFT JOIN qr_codes q ON q.code = %(code)s AND q.deleted_at IS NULL
-                                AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
+        LEFT JOIN qr_codes q ON q.id = (SELECT qr_code_id FROM code_texts WHERE code = %(code)s)
+                                AND q.deleted_at IS NULL AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
         WHERE %(api_key_id)s::uuid IS NULL
            OR EXISTS (SELECT FROM players WHERE id = %(player_id)s AND erased_at IS NULL)
         ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING

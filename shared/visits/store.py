@@ -7,9 +7,9 @@ from datetime import date, datetime
 from uuid import UUID
 
 import psycopg
-from psycopg.rows import class_row
 
 from shared.codes.rules import CODE_PATTERN
+from shared.errors import CodeDeleted
 from shared.infra import event_log
 from shared.infra.db import Conn, exactly_one
 from shared.visits.rules import LinkTarget
@@ -26,18 +26,26 @@ class Visit:
 
 
 def find_target(conn: Conn, code: str) -> LinkTarget | None:
-    """Return the code with this text, or None."""
+    """Return the code that this text leads to. None if no code ever had it.
+
+    Raises CodeDeleted if the code or the alias was deleted.
+    """
     if not re.fullmatch(CODE_PATTERN, code):
         return None
-    with conn.cursor(row_factory=class_row(LinkTarget)) as cursor:
-        return cursor.execute(
-            """
-            SELECT id, code, description, scan_type, target_url, active, starts_at, expires_at, max_scans, use_count,
-                   now()
-            FROM qr_codes WHERE code = %(code)s AND deleted_at IS NULL
-            """,
-            {"code": code},
-        ).fetchone()
+    row = conn.execute(
+        """
+        SELECT q.id, q.code, q.description, q.scan_type, q.target_url, q.active, q.starts_at, q.expires_at, q.max_scans,
+               q.use_count, now()
+        FROM code_texts t LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
+        WHERE t.code = %(code)s
+        """,
+        {"code": code},
+    ).fetchone()
+    if row is None:
+        return None
+    if row[0] is None:
+        raise CodeDeleted
+    return LinkTarget(*row)
 
 
 def use_stock(conn: Conn, code_id: UUID) -> bool:

@@ -1,5 +1,6 @@
 """Codes in PostgreSQL: stored completely, unique until deleted, filtered."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +14,10 @@ from shared.codes import store
 from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, find_errors
 from shared.codes.store import CodeFilter
 from shared.encounters.rules import is_solvable
-from shared.errors import CodeTaken
+from shared.errors import CodeDeleted, CodeTaken
 from shared.infra import db
 from shared.infra.db import Conn
+from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import make_org
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
@@ -123,19 +125,84 @@ def identity(code: store.StoredCode) -> dict[str, Any]:
     return {name: getattr(code, name) for name in ("id", "org_id", "created_at", "updated_at")}
 
 
-def test_code_text_is_unique_across_organizations_until_deleted(conn: Conn) -> None:
+def rename(conn: Conn, org_id: UUID, qr_id: UUID, text: str) -> None:
+    stored = store.find(conn, org_id, qr_id)
+    assert stored is not None
+    store.save(conn, replace(stored, code=text))
+
+
+def test_code_text_never_passes_to_another_organization(conn: Conn) -> None:
     first, second = make_org(conn), make_org(conn)
     (qr_id,) = add(conn, first, definition("spy123"))
+    (other,) = add(conn, second, definition("SPY123"))  # case matters
 
-    with pytest.raises(CodeTaken):
-        add(conn, second, definition("spy123"))
-    add(conn, second, definition("SPY123"))  # case matters
+    def is_refused() -> bool:
+        for attempt in (lambda: add(conn, second, definition("spy123")), lambda: rename(conn, second, other, "spy123")):
+            with pytest.raises(CodeTaken):
+                attempt()
+        return True
 
+    assert is_refused()
+    rename(conn, first, qr_id, "spy124")
+    assert is_refused(), "an alias"
     assert not store.delete(conn, second, qr_id)
     assert store.delete(conn, first, qr_id)
     assert not store.delete(conn, first, qr_id)
-    add(conn, second, definition("spy123"))
-    assert store.find(conn, first, qr_id) is None
+    assert is_refused(), "the alias of a deleted code"
+    conn.execute("DELETE FROM qr_codes WHERE org_id = %s", (first,))
+    conn.execute("DELETE FROM organizations WHERE id = %s", (first,))
+    assert is_refused(), "the alias of an erased organization"
+
+
+def test_organization_uses_a_text_again_that_leads_to_no_code(conn: Conn) -> None:
+    org_id = make_org(conn)
+    first, second = add(conn, org_id, definition("spy123"), definition("spy124"))
+    rename(conn, org_id, first, "renamed")
+    for refused in (lambda: add(conn, org_id, definition("spy123")), lambda: rename(conn, org_id, second, "spy123")):
+        with pytest.raises(CodeTaken):
+            refused()
+    rename(conn, org_id, first, "spy123")
+    assert found(conn, "renamed") == found(conn, "spy123") == first, "the alias is the text again"
+
+    store.delete(conn, org_id, first)
+    for deleted in ("renamed", "spy123"):
+        with pytest.raises(CodeDeleted):
+            store.find_by_code(conn, deleted)
+    (third,) = add(conn, org_id, definition("renamed"))
+    rename(conn, org_id, second, "spy123")
+    assert (found(conn, "renamed"), found(conn, "spy123"), found(conn, "spy124")) == (third, second, second)
+
+
+def found(conn: Conn, text: str) -> UUID | None:
+    code = store.find_by_code(conn, text)
+    return code.id if code else None
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_racing_rename_and_creation_leave_a_text_with_its_organization(conn: Conn, guarded: bool) -> None:
+    """One organization renames its code while another creates a code with the freed text."""
+    first, second = make_org(conn), make_org(conn)
+    (qr_id,) = add(conn, first, definition("spy123"))
+    if not guarded:
+        conn.execute("ALTER TABLE qr_codes DISABLE TRIGGER qr_codes_claim_text")
+
+    def create() -> bool:
+        with db.transaction() as own:
+            try:
+                store.add(own, second, definition("spy123"))
+            except CodeTaken:
+                return False
+        return True
+
+    try:
+        with ThreadPoolExecutor() as threads:
+            with db.transaction() as own:
+                rename(own, first, qr_id, "spy124")
+                creation = threads.submit(create)
+                wait_until_blocked(conn)
+            assert creation.result() is not guarded
+    finally:
+        conn.execute("ALTER TABLE qr_codes ENABLE TRIGGER qr_codes_claim_text")
 
 
 def test_transaction_survives_a_taken_code_text(conn: Conn) -> None:
@@ -166,8 +233,11 @@ def test_find_by_code(conn: Conn) -> None:
     assert getattr(store.find_by_code(conn, "spy123"), "id", None) == qr_id
     for text in ("spy12", "", "spy123\n", "spy\x00123", "\ud800", "a" * 5_000):
         assert store.find_by_code(conn, text) is None
+    rename(conn, org_id, qr_id, "spy124")
+    assert found(conn, "spy123") == found(conn, "spy124") == qr_id
     store.delete(conn, org_id, qr_id)
-    assert store.find_by_code(conn, "spy123") is None
+    with pytest.raises(CodeDeleted):
+        store.find_by_code(conn, "spy123")
 
 
 def test_filters(conn: Conn) -> None:

@@ -48,3 +48,9 @@ def stored(conn: Conn) -> set[str]:
 def staged_rows(conn: Conn) -> int:
     """Return the number of staged rows and candidates."""
     return sum(conn.execute(f"SELECT FROM {name}").rowcount for name in ("import_rows", "import_candidates"))
+
+
+def erase_codes(conn: Conn) -> None:
+    """Leave no code and no text, as in another installation."""
+    conn.execute("DELETE FROM qr_codes")
+    conn.execute("DELETE FROM code_texts")

@@ -3,6 +3,7 @@
 import csv
 from io import StringIO
 from typing import Any
+from uuid import UUID
 
 import pytest
 from flask import Flask
@@ -13,7 +14,7 @@ from shared.codes import export as code_export
 from shared.imports import csv_cells
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE, create
-from tests.imports.factories import bulk, export, staged_rows, stored, upload
+from tests.imports.factories import bulk, erase_codes, export, staged_rows, stored, upload
 from tests.imports.sample_codes import BODIES
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_org
@@ -94,26 +95,21 @@ def test_concurrent_exports_are_limited(client: Any, staff: Staff, monkeypatch: 
 
 def test_export_includes_codes_with_future_ids(client: Any, conn: Conn, staff: Staff) -> None:
     """As ids of gen_random_uuid() are."""
-    created = [create(client, staff).json["code"] for _ in range(2)]
-    conn.execute(
-        "UPDATE qr_codes SET id = 'ffffffff-ffff-4fff-bfff-ffffffffffff' WHERE org_id = %s AND code = %s",
-        (staff.org_id, created[0]),
-    )
+    make_code(conn, staff.org_id, code="future", id=UUID("ffffffff-ffff-4fff-bfff-ffffffffffff"))
+    make_code(conn, staff.org_id, code="newest")
 
-    assert [row["code"] for row in read(export(client, staff))] == created[::-1]
+    assert [row["code"] for row in read(export(client, staff))] == ["newest", "future"]
 
 
 def test_export_omits_deleted_destinations(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
-    """Also if another organization has a code of this text by now."""
     for code, to in (("gone", None), ("kept", None), ("lost", "gone"), ("found", "kept")):
         assert create(client, staff, code=code, destination_code=to).status_code == 201
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE code = 'gone'")
-    make_code(conn, make_org(conn), code="gone")
 
     exported = export(client, staff)
 
     assert [row["destination_code"] for row in read(exported)] == ["", "", "kept"]
-    conn.execute("UPDATE qr_codes SET deleted_at = now()")
+    erase_codes(conn)
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 
 
@@ -123,7 +119,7 @@ def test_the_largest_puzzle_survives_a_round_trip(app: Flask, client: Any, conn:
     created = create(client, staff, scan_type="encounter", encounter=puzzle)
     assert created.status_code == 201, created.text
     exported = export(client, staff)
-    conn.execute("UPDATE qr_codes SET deleted_at = now()")
+    erase_codes(conn)
 
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 
@@ -163,7 +159,7 @@ def test_exported_formulas_are_escaped(client: Any, staff: Staff) -> None:
 def test_exported_codes_are_imported_unchanged(
     app: Flask, client: Any, conn: Conn, staff: Staff, bodies: list[dict[str, Any]], leads: bool
 ) -> None:
-    """By another organization, after the codes are deleted."""
+    """By an organization of another installation."""
     if leads and len(bodies) > 1:
         bodies = [body | {"destination_code": bodies[k - 1]["code"]} for k, body in enumerate(bodies)]
     other = make_staff(app, conn)
@@ -172,7 +168,7 @@ def test_exported_codes_are_imported_unchanged(
         assert created.status_code == 201, created.text
         before = codes(client, staff)
         exported = export(client, staff).data
-        conn.execute("UPDATE qr_codes SET deleted_at = now()")
+        erase_codes(conn)
 
         response = upload(client, other, exported)
 
@@ -181,6 +177,6 @@ def test_exported_codes_are_imported_unchanged(
         assert list(codes(client, other)) == list(before), "in the same order"
         assert export(client, other).data == exported
     finally:
-        conn.execute("UPDATE qr_codes SET deleted_at = now()")
+        erase_codes(conn)
     assert stored(conn) == set()
     assert staged_rows(conn) == 0

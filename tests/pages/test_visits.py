@@ -93,7 +93,7 @@ def test_game_code_shows_a_page(conn: Conn, open_code: Any, visit_log: VisitBuff
         ({"active": False}, 410, "has expired"),
         ({"max_scans": 3, "use_count": 3}, 410, "has expired"),
         ({"starts_at": "2999-01-01T00:00Z"}, 404, "not open yet"),
-        ({"deleted_at": "2026-01-01T00:00Z"}, 404, "not in use"),
+        ({"deleted_at": "2026-01-01T00:00Z"}, 410, "no longer in use"),
         ({"target_url": "https://museum.example@evil.example/"}, 404, "not in use"),
         ({"target_url": "https:\\\\evil.example"}, 404, "not in use"),
     ],

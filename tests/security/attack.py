@@ -92,6 +92,24 @@ def without_condition(function: Callable[..., object], condition: str) -> Withou
     return mutated
 
 
+def without_condition_of(sql_function: str, condition: str) -> Without:
+    """Replace one condition in a function of the database by `true`."""
+
+    @contextmanager
+    def mutated(scene: Scene) -> Iterator[None]:
+        found = scene.conn.execute("SELECT pg_get_functiondef(%s::regproc)", (sql_function,)).fetchone()
+        assert found is not None
+        definition = str(found[0])
+        assert definition.count(condition) == 1, f"{sql_function} does not have the condition {condition!r} once"
+        scene.conn.execute(definition.replace(condition, "true"))
+        try:
+            yield
+        finally:
+            scene.conn.execute(definition)
+
+    return mutated
+
+
 def requiring(endpoint: str, requirement: Requirement) -> Without:
     """Let a view require something else of its caller."""
     return lambda scene: patch.object(scene.app.view_functions[endpoint], "requirement", requirement)

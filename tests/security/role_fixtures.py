@@ -93,6 +93,8 @@ def _code(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     if "/retrieve/" in rule:
         return generate(world.conn, created_by=who.id if isinstance(who, SignedInPlayer) else None)
     code_id = make_code(world.conn, world.mine.org_id)
+    if "{alias}" in rule:
+        world.conn.execute("UPDATE qr_codes SET code = code || '-2' WHERE id = %s", (code_id,))
     if "customization" in rule:
         images.lock_customization(world.conn, code_id)
         images.save_logo(world.conn, code_id, logo())
@@ -121,6 +123,17 @@ def _invited(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     return who.id if isinstance(who, SignedInPlayer) else world.person().id
 
 
+def _alias(world: World) -> str:
+    """An alias of the newest code, which the same path names."""
+    row = world.conn.execute(
+        """
+        SELECT t.code FROM code_texts t JOIN qr_codes q ON q.id = t.qr_code_id
+        WHERE t.code <> q.code ORDER BY q.id DESC LIMIT 1
+        """
+    ).fetchone()
+    return str(row[0]) if row else "none"
+
+
 def _slug(world: World) -> str:
     row = world.conn.execute("SELECT slug FROM organizations WHERE id = %s", (world.mine.org_id,)).fetchone()
     assert row is not None
@@ -140,6 +153,7 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
     "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),
     "slug": lambda world, *_: _slug(world),
+    "alias": lambda world, *_: _alias(world),
     "name": lambda *_: "css/swagger-ui.css",
 }
 

@@ -96,6 +96,8 @@ PERMISSIONS: dict[str, Permission] = {
     f"GET {CODE}": Permission("member", "codes:read"),
     f"PATCH {CODE}": Permission("admin", "codes:write"),
     f"DELETE {CODE}": Permission("admin", "codes:write"),
+    f"GET {CODE}/aliases": Permission("member", "codes:read"),
+    f"DELETE {CODE}/aliases/{{alias}}": Permission("admin", "codes:write"),
     f"GET {CODE}/image": Permission("member", "codes:read"),
     f"GET {ORG}/qr-business/image": Permission("member", "codes:read"),
     f"GET {CODE}/customization": Permission("member", "codes:read"),

@@ -17,7 +17,17 @@ from shared.renders import store as renders
 from shared.reviews import store as reviews
 from tests.renders import factories
 from tests.renders.factories import make_codes
-from tests.security.attack import Attack, Attempt, Scene, Without, all_of, replaced, requiring, without_condition
+from tests.security.attack import (
+    Attack,
+    Attempt,
+    Scene,
+    Without,
+    all_of,
+    replaced,
+    requiring,
+    without_condition,
+    without_condition_of,
+)
 from tests.support.callers import make_key
 from tests.support.factories import make_encounter, make_held_scan, submit_scan
 from web.api import generated_codes, scans
@@ -59,6 +69,14 @@ def rendering_their_code(scene: Scene) -> bool:
 
 def sending_players_to_their_code(scene: Scene) -> bool:
     body = {"scan_type": "transportation", "destination_code": scene.text_of(scene.their_code())}
+    return scene.lets("POST", scene.attacker.codes, scene.attacker.owner, body)
+
+
+def taking_over_their_prints(scene: Scene) -> bool:
+    """A code with the text of a deleted code of another organization: its posters would lead there."""
+    code = scene.their_code()
+    codes.delete(scene.conn, scene.victim.org_id, code)
+    body = {"scan_type": "item_drop", "code": scene.text_of(code)}
     return scene.lets("POST", scene.attacker.codes, scene.attacker.owner, body)
 
 
@@ -166,6 +184,11 @@ ATTACKS = [
         "another organization's code as destination",
         sending_players_to_their_code,
         without_org(codes.code_exists),
+    ),
+    Attack(
+        "another organization's printed codes, taken over",
+        taking_over_their_prints,
+        without_condition_of("claim_code_text", "t.org_id = EXCLUDED.org_id"),
     ),
     Attack(
         "another organization's member removed",

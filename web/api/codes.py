@@ -146,8 +146,8 @@ def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any],
     """Create a code
 
     Needs the role admin. 409 if the code text is taken, or if the organization has as many codes as its quota allows. A
-    retry with the same `Idempotency-Key` returns the first
-    code.
+    text that was used stays with its organization, which can use it again once its code is deleted. A retry with the
+    same `Idempotency-Key` returns the first code.
     """
     new = CodeDefinition(**to_definition_fields(dict(body)) | {"code": body.code or store.generate_code_text()})
     with transaction() as conn:
@@ -193,7 +193,7 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     """Update a code
 
     Needs the role admin. Changes only the fields in the body. A null clears an optional field. Verdicts on earlier
-    scans do not change. 409 if the new code text is taken.
+    scans do not change. 409 if the new code text is taken. After a rename, the old text leads to the code as an alias.
     """
     changes = body.changes()
     with db.transaction() as conn:
@@ -221,7 +221,7 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
 def delete_code(path: CodePath) -> tuple[str, int]:
     """Delete a code
 
-    Needs the role admin. Its scans remain, and its text can be used again.
+    Needs the role admin. Its scans remain. Its texts answer 410, and only this organization can use them again.
     """
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)

@@ -259,12 +259,13 @@ def get_inventory(path: PlayerPath) -> dict[str, Any]:
     )
 
 
-@api.get("/qr/<code>", responses={200: PublicCodeResponse})
+@api.get("/qr/<code>", responses={200: PublicCodeResponse, 410: None})
 @requires_login
 def get_public_code(path: CodePath) -> dict[str, Any]:
     """Get a code by its text
 
-    For any signed-in player. Returns what players may know of the code, never its coordinates.
+    For any signed-in player. Returns what players may know of the code, never its coordinates. A text that the code had
+    before a rename leads to it. 410 for the text of a deleted code.
     """
     with db.connection() as conn:
         code = codes.find_by_code(conn, path.code)

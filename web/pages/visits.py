@@ -5,6 +5,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 from werkzeug.wrappers import Response as Redirect
 
+from shared.errors import CodeDeleted
 from shared.infra import db
 from shared.visits import store
 from shared.visits.rules import LinkTarget, is_prefetch, resolve
@@ -28,18 +29,21 @@ class CodeTextPath(BaseModel):
         200: html_response("A page about a code that is scanned in the game", "Game code"),
         302: {"description": "Redirect to the target_url of a code that only redirects"},
         404: html_response("A page for a code that does not exist or is not open yet", "Not found"),
-        410: html_response("A page for a code that has expired, is inactive or has no stock left", "Expired"),
+        410: html_response("A page for a code that has expired, is inactive, deleted or out of stock", "Expired"),
     },
 )
 @public
 def open_code(path: CodeTextPath) -> Response | Redirect:
     """Open a code
 
-    Printed codes lead here. Redirects to the `target_url` of a code that only redirects, or shows a page. The visit is
-    counted. Visits by bots are counted separately and use no stock.
+    Printed codes lead here, also by a text that the code had before a rename. Redirects to the `target_url` of a code
+    that only redirects, or shows a page. The visit is counted. Visits by bots are counted separately and use no stock.
     """
-    with db.connection() as conn:
-        code = store.find_target(conn, path.code)
+    try:
+        with db.connection() as conn:
+            code = store.find_target(conn, path.code)
+    except CodeDeleted:
+        return render_page("deleted.html", 410)
     resolution = "not_found" if code is None else resolve(code)
     if code is None or resolution == "not_found":
         return render_page("not_found.html", 404)
