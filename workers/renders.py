@@ -26,6 +26,7 @@ from shared.renders import assembly as assemblies
 from shared.renders import chunk_codes, chunks, rules, store
 from shared.renders.assembly import Assembly
 from shared.renders.chunks import Chunk
+from shared.renders.image_timer import ChunkTooSlow
 from shared.settings import settings
 from workers.broker import actor_for
 from workers.jobs import JobRunner
@@ -87,6 +88,9 @@ def render_chunk(token: UUID, claimed: list[Chunk]) -> None:
         # The runner releases the lease: no image is to blame.
         with db.connection() as conn:
             chunks.set_current_index(conn, token, chunk, None)
+        raise
+    except ChunkTooSlow:
+        # The runner counts the attempt. The next one renders each label alone, and finds the slow one.
         raise
     except Exception as error:  # noqa: BLE001 - retried a few times, whatever it is
         reason = _failure_reason(error, "chunk_postponed", render.id)

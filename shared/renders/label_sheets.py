@@ -5,44 +5,29 @@ loads the renderer, reportlab and pdfium.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from io import BytesIO
-from pathlib import Path
 from uuid import UUID
 
 import psycopg
 import pypdfium2  # type: ignore[import-untyped]
 from reportlab import rl_config  # type: ignore[import-untyped]
 from reportlab.lib.utils import ImageReader  # type: ignore[import-untyped]
-from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
-from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
 from reportlab.pdfgen.canvas import Canvas  # type: ignore[import-untyped]
 
-from shared.errors import FieldError, Invalid
-from shared.images.code_url import code_url
-from shared.images.image_spec import ImageSpec
-from shared.images.layout import QUIET_ZONE, LogoBox, logo_box
+from shared.images.layout import QUIET_ZONE
 from shared.images.readback import PDFIUM, decodes_to
-from shared.images.symbol import Modules, encode
 from shared.images.vector import pdf_color, pdf_modules
 from shared.infra.storage.base import Writer
 from shared.renders import captions
 from shared.renders.captions import FittedText
 from shared.renders.chunk_codes import ChunkCode, LogoCache
+from shared.renders.image_timer import ImageTimer
+from shared.renders.label_layout import FONT, MM, PADDING, Label, glyphs, layout_label
 from shared.renders.label_templates import TEMPLATES, LabelTemplate
-from shared.renders.rules import Render, RenderOptions
+from shared.renders.rules import Render
 from shared.renders.store import FailedCode
 from shared.renders.zip_part import DEAD_LETTERED, DELETED, error_message, with_current_logo
-
-MM = 72 / 25.4
-"""Points per millimeter."""
-
-PADDING = 1.0
-"""Millimeters between the edge of a label and its content. The quiet zone is part of the content."""
-
-MIN_MODULE = 0.25
-"""Smallest module, in millimeters: three dots of a printer of 300 dots per inch."""
 
 MARK, MARK_WIDTH = 1.5, 0.1
 """Length and width, in millimeters, of the arms of the cross at each corner of a label."""
@@ -50,33 +35,10 @@ MARK, MARK_WIDTH = 1.5, 0.1
 PIXELS_PER_MODULE = 4
 """Resolution at which a page is rasterized to be decoded."""
 
-FONT = "WaymarkSans"
 UNREADABLE = "The label cannot be decoded. Choose a template with larger labels."
 
 # Binary streams are a fifth smaller.
 rl_config.useA85 = 0
-
-
-@dataclass(frozen=True)
-class Label:
-    """The content of one label.
-
-    `corner` is the upper left corner of the symbol with its quiet zone, from the upper left of the page. `side` is its
-    width and height. Both are in millimeters.
-    """
-
-    spec: ImageSpec
-    dark: Modules
-    box: LogoBox | None
-    logo: bytes | None
-    corner: tuple[float, float]
-    side: float
-    caption: FittedText | None
-
-    @property
-    def module(self) -> float:
-        """The size of a module in millimeters."""
-        return self.side / (len(self.dark) + 2 * QUIET_ZONE)
 
 
 def write_part(
@@ -85,6 +47,7 @@ def write_part(
     codes: Sequence[ChunkCode | None],
     qr_ids: Sequence[UUID],
     *,
+    timer: ImageTimer,
     dead_lettered: frozenset[int],
     alone: bool,
     before_each: Callable[[int | None], None],
@@ -92,7 +55,8 @@ def write_part(
     """Write the pages of a chunk as a PDF. Return the codes whose labels stay empty.
 
     `alone`: render and decode each label by itself first, so that a crash can be attributed to a label. `before_each`
-    gets the index of the next label, or None before work on all of them, and ends the work by raising.
+    gets the index of the next label, or None before work on all of them, and ends the work by raising. Raise
+    ChunkTooSlow if the pages take too long.
     """
     template, logos = TEMPLATES[str(job.template)], LogoCache()
     # Loading the font takes a while, which must not count as work on the first label.
@@ -105,18 +69,25 @@ def write_part(
             failed[index] = DELETED if code is None else DEAD_LETTERED
             continue
         try:
-            _, labels[index] = with_current_logo(job, code, partial(layout_label, job, template, index, logos))
+            _, label = with_current_logo(job, code, partial(_layout_in_time, timer, job, template, logos, index))
             if alone:
-                label = {index % template.per_page: labels[index]}
-                find_unreadable(render_pages(template, template.per_page, label), template, label, lambda: None)
+                on_page = {index % template.per_page: label}
+                with timer.limit_image():
+                    find_unreadable(render_pages(template, template.per_page, on_page), template, on_page, 0)
+            labels[index] = label
         except psycopg.Error:
             raise
         except Exception as error:  # noqa: BLE001 - one label must not fail the others
             failed[index] = error_message(error, qr_id)
     while True:
         before_each(None)
-        pages = render_pages(template, len(qr_ids), labels)
-        unreadable = find_unreadable(pages, template, labels, lambda: before_each(None))
+        with timer.limit_pages():
+            pages = render_pages(template, len(qr_ids), labels)
+        unreadable: list[int] = []
+        for number in range(-(-(max(labels, default=-1) + 1) // template.per_page)):
+            before_each(None)
+            with timer.limit_pages():
+                unreadable += find_unreadable(pages, template, labels, number)
         if not unreadable:
             break
         failed |= dict.fromkeys(unreadable, UNREADABLE)
@@ -125,32 +96,13 @@ def write_part(
     return [FailedCode(qr_ids[index], failed[index]) for index in sorted(failed)]
 
 
-def layout_label(
-    options: RenderOptions, template: LabelTemplate, index: int, logos: LogoCache, code: ChunkCode
+def _layout_in_time(
+    timer: ImageTimer, job: Render, template: LabelTemplate, logos: LogoCache, index: int, code: ChunkCode
 ) -> Label:
-    """Return the label of a code at this index of its chunk. Raise DomainError."""
-    spec = code.customization.image_spec(code_url(code.text), "pdf", options.size, options.error_correction)
-    dark = encode(spec.text, spec.level)
-    logo = logos.get(code)
-    box = None
-    if logo is not None:
-        box = logo_box(len(dark), spec.logo_percent)
-        dark[box.area] = False
-    width, height = template.label
-    side = min(width, height) - 2 * PADDING
-    if side / (len(dark) + 2 * QUIET_ZONE) < MIN_MODULE:
-        raise Invalid(FieldError("symbol", f"has {len(dark)} modules, too many for a label of this template"))
-    caption = captions.caption_text(options.caption, code.text, code.description, glyphs())
-    left, top = template.corner(index)
-    across = PADDING if caption else (width - side) / 2
-    fitted = fit_caption(caption, template, side) if caption else None
-    return Label(spec, dark, box, logo, (left + across, top + (height - side) / 2), side, fitted)
-
-
-def fit_caption(caption: str, template: LabelTemplate, side: float) -> FittedText:
-    """Fit the caption into the space to the right of a symbol of this width in millimeters."""
-    width, height = template.label[0] - side - 2.5 * PADDING, template.label[1] - 2 * PADDING
-    return captions.fit(caption, width * MM, height * MM, lambda c: pdfmetrics.stringWidth(c, FONT, 1))
+    # The logo is cached before the time limit starts, which must not interrupt a statement of PostgreSQL.
+    logos.get(code)
+    with timer.limit_image():
+        return layout_label(job, template, index, logos, code)
 
 
 def render_pages(template: LabelTemplate, count: int, labels: dict[int, Label]) -> bytes:
@@ -169,25 +121,21 @@ def render_pages(template: LabelTemplate, count: int, labels: dict[int, Label]) 
     return output.getvalue()
 
 
-def find_unreadable(
-    pages: bytes, template: LabelTemplate, labels: dict[int, Label], heartbeat: Callable[[], None]
-) -> list[int]:
-    """Return the indexes of the labels that cannot be decoded from these pages."""
+def find_unreadable(pages: bytes, template: LabelTemplate, labels: dict[int, Label], number: int) -> list[int]:
+    """Return the indexes of the labels that cannot be decoded from the page with this number, from 0."""
+    on_page = {index: label for index, label in labels.items() if index // template.per_page == number}
+    if not on_page:
+        return []
+    # Pixels per millimeter.
+    scale = PIXELS_PER_MODULE / min(label.module for label in on_page.values())
+    with PDFIUM, pypdfium2.PdfDocument(pages) as document:
+        bitmap = document[number].render(scale=scale / MM, grayscale=True)
+        page = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()
     unreadable = []
-    for number in range(-(-(max(labels, default=-1) + 1) // template.per_page)):
-        heartbeat()
-        on_page = {index: label for index, label in labels.items() if index // template.per_page == number}
-        if not on_page:
-            continue
-        # Pixels per millimeter.
-        scale = PIXELS_PER_MODULE / min(label.module for label in on_page.values())
-        with PDFIUM, pypdfium2.PdfDocument(pages) as document:
-            bitmap = document[number].render(scale=scale / MM, grayscale=True)
-            page = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()
-        for index, label in on_page.items():
-            left, top, side = (round(length * scale) for length in (*label.corner, label.side))
-            if not decodes_to(label.spec, page[max(top, 0) : top + side, max(left, 0) : left + side]):
-                unreadable.append(index)
+    for index, label in on_page.items():
+        left, top, side = (round(length * scale) for length in (*label.corner, label.side))
+        if not decodes_to(label.spec, page[max(top, 0) : top + side, max(left, 0) : left + side]):
+            unreadable.append(index)
     return unreadable
 
 
@@ -236,11 +184,3 @@ def _render_caption(canvas: Canvas, template: LabelTemplate, index: int, label: 
     for line in caption.lines:
         text.textLine(line)
     canvas.drawText(text)
-
-
-@cache
-def glyphs() -> frozenset[int]:
-    """Return the characters of the font. The first call loads it."""
-    font = TTFont(FONT, str(Path(__file__).parent / "fonts" / "DejaVuSans.ttf"))
-    pdfmetrics.registerFont(font)
-    return frozenset(font.face.charToGlyph)

@@ -12,6 +12,7 @@ from shared.infra.storage.base import FileMissing, Storage
 from shared.renders import zip_part
 from shared.renders.chunk_codes import ChunkCode
 from shared.renders.chunks import Chunk
+from shared.renders.image_timer import ImageTimer
 from shared.renders.pdf_merge import PdfMerger
 from shared.renders.rules import Render, dead_lettered_indexes, file_name, part_name, tracks_each_image
 from shared.renders.store import FailedCode
@@ -46,11 +47,12 @@ def render_part(
 ) -> tuple[str, list[FailedCode]]:
     """Write the part of a chunk into the storage. Return its name, and the codes without an image in it.
 
-    `before_each` gets the index of the next image, or None. It ends the work by raising.
+    `before_each` gets the index of the next image, or None. It ends the work by raising. Raise ChunkTooSlow if work on
+    all images of a label sheet takes too long.
     """
     name = part_name(job.id, chunk.number, token)
     dead_lettered = dead_lettered_indexes(chunk.attempts, chunk.crash_indexes, len(chunk.qr_ids))
-    with files.write(name) as out:
+    with files.write(name) as out, ImageTimer() as timer:
         if job.output == "label_sheet":
             from shared.renders import label_sheets  # noqa: PLC0415 - loads reportlab and pdfium
 
@@ -59,6 +61,7 @@ def render_part(
                 job,
                 codes,
                 chunk.qr_ids,
+                timer=timer,
                 dead_lettered=dead_lettered,
                 alone=tracks_each_image(chunk.attempts),
                 before_each=before_each,
@@ -72,6 +75,7 @@ def render_part(
             first=chunk.first_index,
             total=job.total,
             at=job.created_at,
+            timer=timer,
             dead_lettered=dead_lettered,
             before_each=before_each,
         )

@@ -7,6 +7,7 @@ this module loads the renderer.
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from shared.infra.logging import get_logger
 from shared.infra.storage.base import FileMissing, Storage, Writer
 from shared.renders import chunk_codes, manifest, zip_writer
 from shared.renders.chunk_codes import ChunkCode, LogoCache
+from shared.renders.image_timer import ImageTimer
 from shared.renders.rules import Render, RenderOptions, image_name
 from shared.renders.store import FailedCode
 
@@ -33,7 +35,7 @@ LENGTHS = struct.Struct("<QQQ")
 MAX_RELOADS = 3
 """How often a code is loaded again, if its logo is replaced meanwhile."""
 DELETED = "This code has been deleted."
-DEAD_LETTERED = "Workers crashed while they rendered this image."
+DEAD_LETTERED = "Three workers crashed or hung while they rendered this image."
 UNREADABLE = "This image cannot be decoded. Choose a larger size."
 INTERNAL_ERROR = "This image could not be rendered."
 
@@ -73,6 +75,7 @@ def write_part(
     first: int,
     total: int,
     at: datetime,
+    timer: ImageTimer,
     dead_lettered: frozenset[int],
     before_each: Callable[[int], None],
 ) -> list[FailedCode]:
@@ -89,7 +92,7 @@ def write_part(
         message = DEAD_LETTERED if index in dead_lettered else DELETED if code is None else ""
         if code is not None and not message:
             try:
-                code, data = with_current_logo(job, code, lambda code: render_verified(job, code, logos))
+                code, data = with_current_logo(job, code, partial(_render_in_time, timer, job, logos))
             except psycopg.Error:
                 raise
             except Exception as error:  # noqa: BLE001 - one image must not fail the others
@@ -105,6 +108,13 @@ def write_part(
     out.write(bytes(lines))
     out.write(LENGTHS.pack(segment.written, len(segment.records), len(lines)))
     return failed
+
+
+def _render_in_time(timer: ImageTimer, job: Render, logos: LogoCache, code: ChunkCode) -> bytes:
+    # The logo is cached before the time limit starts, which must not interrupt a statement of PostgreSQL.
+    logos.get(code)
+    with timer.limit_image():
+        return render_verified(job, code, logos)
 
 
 def error_message(error: Exception, qr_id: UUID) -> str:

@@ -202,10 +202,10 @@ def test_the_label_of_a_deleted_code_stays_empty(conn: Conn, org: UUID) -> None:
 
 
 def test_a_too_long_text_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared.renders import label_sheets
+    from shared.renders import label_layout
 
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
-    monkeypatch.setattr(label_sheets, "code_url", lambda code: "https://x.example/" + code * 12)
+    monkeypatch.setattr(label_layout, "code_url", lambda code: "https://x.example/" + code * 12)
     render_id = add_render(conn, org, [short, long], output="label_sheet", template="a4-5x13", caption="none")
 
     work()

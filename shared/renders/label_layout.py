@@ -1,0 +1,88 @@
+"""The layout of a label: symbol, logo and caption, measured in millimeters. Importing this module loads reportlab."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
+from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
+
+from shared.errors import FieldError, Invalid
+from shared.images.code_url import code_url
+from shared.images.image_spec import ImageSpec
+from shared.images.layout import QUIET_ZONE, LogoBox, logo_box
+from shared.images.symbol import Modules, encode
+from shared.renders import captions
+from shared.renders.captions import FittedText
+from shared.renders.chunk_codes import ChunkCode, LogoCache
+from shared.renders.label_templates import LabelTemplate
+from shared.renders.rules import RenderOptions
+
+MM = 72 / 25.4
+"""Points per millimeter."""
+
+PADDING = 1.0
+"""Millimeters between the edge of a label and its content. The quiet zone is part of the content."""
+
+MIN_MODULE = 0.25
+"""Smallest module, in millimeters: three dots of a printer of 300 dots per inch."""
+
+FONT = "WaymarkSans"
+
+
+@dataclass(frozen=True)
+class Label:
+    """The content of one label.
+
+    `corner` is the upper left corner of the symbol with its quiet zone, from the upper left of the page. `side` is its
+    width and height. Both are in millimeters.
+    """
+
+    spec: ImageSpec
+    dark: Modules
+    box: LogoBox | None
+    logo: bytes | None
+    corner: tuple[float, float]
+    side: float
+    caption: FittedText | None
+
+    @property
+    def module(self) -> float:
+        """The size of a module in millimeters."""
+        return self.side / (len(self.dark) + 2 * QUIET_ZONE)
+
+
+def layout_label(
+    options: RenderOptions, template: LabelTemplate, index: int, logos: LogoCache, code: ChunkCode
+) -> Label:
+    """Return the label of a code at this index of its chunk. Raise DomainError."""
+    spec = code.customization.image_spec(code_url(code.text), "pdf", options.size, options.error_correction)
+    dark = encode(spec.text, spec.level)
+    logo = logos.get(code)
+    box = None
+    if logo is not None:
+        box = logo_box(len(dark), spec.logo_percent)
+        dark[box.area] = False
+    width, height = template.label
+    side = min(width, height) - 2 * PADDING
+    if side / (len(dark) + 2 * QUIET_ZONE) < MIN_MODULE:
+        raise Invalid(FieldError("symbol", f"has {len(dark)} modules, too many for a label of this template"))
+    caption = captions.caption_text(options.caption, code.text, code.description, glyphs())
+    left, top = template.corner(index)
+    across = PADDING if caption else (width - side) / 2
+    fitted = fit_caption(caption, template, side) if caption else None
+    return Label(spec, dark, box, logo, (left + across, top + (height - side) / 2), side, fitted)
+
+
+def fit_caption(caption: str, template: LabelTemplate, side: float) -> FittedText:
+    """Fit the caption into the space to the right of a symbol of this width in millimeters."""
+    width, height = template.label[0] - side - 2.5 * PADDING, template.label[1] - 2 * PADDING
+    return captions.fit(caption, width * MM, height * MM, lambda c: pdfmetrics.stringWidth(c, FONT, 1))
+
+
+@cache
+def glyphs() -> frozenset[int]:
+    """Return the characters of the font. The first call loads it."""
+    font = TTFont(FONT, str(Path(__file__).parent / "fonts" / "DejaVuSans.ttf"))
+    pdfmetrics.registerFont(font)
+    return frozenset(font.face.charToGlyph)
