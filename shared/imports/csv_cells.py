@@ -8,6 +8,7 @@ from typing import Any
 from shared.codes.rules import CodeDefinition
 from shared.errors import Invalid
 from shared.infra import strict_json
+from shared.infra.blanks import trim
 from shared.infra.timestamps import format_rfc3339
 
 NULL = "null"
@@ -36,13 +37,17 @@ def unescape_formula(cell: str) -> str:
     return cell[1:] if cell.startswith("'") and FORMULA.match(cell) else cell
 
 
+def _word(cell: str) -> str:
+    return trim(unescape_formula(trim(cell)))
+
+
 def _flag(cell: str) -> Any:
     # Spreadsheets write TRUE.
-    return {"true": True, "false": False}.get(cell.strip().lower(), cell)
+    return {"true": True, "false": False}.get(trim(cell).lower(), cell)
 
 
 def _number(cell: str) -> Any:
-    cell = cell.strip()
+    cell = trim(cell)
     if not NUMBER.fullmatch(cell):
         return cell
     number = float(cell) if re.search(r"[.eE]", cell) else int(cell)
@@ -50,7 +55,7 @@ def _number(cell: str) -> Any:
 
 
 def _limit(cell: str) -> Any:
-    return None if cell.strip().lower() == NULL else _number(cell)
+    return None if trim(cell).lower() == NULL else _number(cell)
 
 
 def _tags(cell: str) -> Any:
@@ -66,25 +71,25 @@ def _data(cell: str) -> Any:
 
 
 READERS: Mapping[str, Callable[[str], Any]] = {
-    "code": unescape_formula,
+    "code": _word,
     "description": unescape_formula,
-    "scan_type": unescape_formula,
+    "scan_type": _word,
     "requires_location": _flag,
     "latitude": _number,
     "longitude": _number,
     "radius_m": _number,
     "reward_item": unescape_formula,
     "reward_quantity": _number,
-    "encounter_puzzle_type": unescape_formula,
+    "encounter_puzzle_type": _word,
     "encounter_difficulty_level": _number,
     "encounter_data": _data,
     "encounter_solution": unescape_formula,
     "encounter_max_attempts": _number,
-    "destination_code": unescape_formula,
-    "target_url": unescape_formula,
+    "destination_code": _word,
+    "target_url": _word,
     "active": _flag,
-    "starts_at": str.strip,
-    "expires_at": str.strip,
+    "starts_at": trim,
+    "expires_at": trim,
     "max_scans": _number,
     "per_player_limit": _limit,
     "cooldown_seconds": _number,
@@ -104,7 +109,7 @@ def read(columns: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
     """Return a row as the body of a request. An empty cell sets no field. Raise InvalidCell."""
     body: dict[str, Any] = {"scan_type": None}
     for column, cell in zip(columns, cells, strict=True):
-        if not (cell if column in TEXT_COLUMNS else cell.strip()):
+        if not (cell if column in TEXT_COLUMNS else trim(cell)):
             continue
         value = READERS[column](cell)
         part, _, name = column.partition("_")

@@ -9,13 +9,22 @@ from typing import BinaryIO
 
 from shared.errors import FieldError, Invalid
 from shared.imports.csv_cells import COLUMNS
+from shared.infra.blanks import trim
 
 MAX_ROWS = 100_000
 MAX_ROW_BYTES = 3 * 2**20
 """Room for the data of a puzzle, a mebibyte with doubled quotes, and the other cells."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-ZIP = b"PK\x03\x04"
-SEPARATOR = re.compile(r'"?sep=([;,])"?\s*', re.IGNORECASE)
+OTHER_FILES = {
+    b"PK\x03\x04": "is a ZIP archive, perhaps a workbook: save it as CSV UTF-8",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is a workbook of an old Excel (.xls): save it as CSV UTF-8",
+    b"\x1f\x8b": "is compressed with gzip: unpack it first",
+    b"\xff\xfe": "is UTF-16, which Excel calls Unicode Text: save it as CSV UTF-8",
+    b"\xfe\xff": "is UTF-16, which Excel calls Unicode Text: save it as CSV UTF-8",
+}
+"""The first bytes of files that are often sent instead of CSV, and what to do."""
+DELIMITERS = ",;\t|"
+SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[\r\n]*', re.IGNORECASE)
 """A first line that spreadsheets write and read: the delimiter of the cells."""
 DECIMAL = re.compile(r"\s*-?[0-9]+,[0-9]+\s*")
 DECIMALS = ("latitude", "longitude", "radius_m")
@@ -47,24 +56,24 @@ def open_csv(file: BinaryIO) -> CsvFile:
     """Read the header of a file. Raise Invalid if it is missing or unknown. Iterating over the rows raises Invalid for
     rows that cannot be read.
 
-    The file is UTF-8, with or without a byte order mark. Cells are separated by commas, or by semicolons with decimal
-    commas, as some spreadsheets write. Trailing columns without a name and without content are skipped.
+    The file is UTF-8, with or without a byte order mark. Cells are separated by commas, or by semicolons, tabs or bars
+    with decimal commas, as some spreadsheets write. Trailing columns without a name and without content are skipped.
     """
     lines = _lines(file)
     head = next(lines, "")
     separator = SEPARATOR.fullmatch(head)
     if separator:
         head = next(lines, "")
-    if not head.strip():
+    if not trim(head):
         raise _malformed("has no header: the first line must name the columns")
-    delimiter = separator[1] if separator else ";" if head.count(";") > head.count(",") else ","
+    delimiter = separator[1] if separator else max(DELIMITERS, key=head.count)
     rows = _rows(lines, head, delimiter, first=2 if separator else 1)
-    columns = [name.strip() for name in next(rows).cells]
+    columns = [trim(name) for name in next(rows).cells]
     header_cells = len(columns)
     while columns and not columns[-1]:
         columns.pop()
     _check(columns)
-    decimals = [index for index, name in enumerate(columns) if name in DECIMALS and delimiter == ";"]
+    decimals = [index for index, name in enumerate(columns) if name in DECIMALS and delimiter != ","]
     return CsvFile(tuple(columns), _non_empty_rows(rows, len(columns), header_cells, decimals))
 
 
@@ -90,9 +99,9 @@ def _non_empty_rows(rows: Iterator[CsvRow], width: int, header_cells: int, decim
     """
     filled = empty = 0
     for row in rows:
-        if any(row.cells):
+        if any(trim(cell) for cell in row.cells):
             filled += 1
-            has_surplus = len(row.cells) > header_cells or any(row.cells[width:])
+            has_surplus = len(row.cells) > header_cells or any(trim(cell) for cell in row.cells[width:])
             cells = list(row.cells[: width + 1 if has_surplus else width])
             for index in decimals:
                 if index < len(cells) and DECIMAL.fullmatch(cells[index]):
@@ -147,17 +156,18 @@ def _lines(file: BinaryIO) -> Iterator[str]:
     while raw := file.readline(MAX_ROW_BYTES + 1):
         number += 1
         if number == 1:
-            if raw.startswith(ZIP):
-                raise _malformed("is a ZIP archive, perhaps a workbook, instead of CSV: save it as CSV UTF-8")
+            for start, message in OTHER_FILES.items():
+                if raw.startswith(start):
+                    raise _malformed(message)
             raw = raw.removeprefix(BYTE_ORDER_MARK)
         if len(raw) > MAX_ROW_BYTES:
             raise _at(number, f"is longer than {MAX_ROW_BYTES:,} bytes")
         if b"\0" in raw:
-            raise _at(number, "contains a NUL character")
+            raise _at(number, "is not text in UTF-8: save the file as CSV UTF-8")
         try:
             yield raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise _at(number, "is not UTF-8: save the file as CSV UTF-8") from None
+            raise _at(number, "is not text in UTF-8: save the file as CSV UTF-8") from None
 
 
 def _unreadable(line: int, error: str) -> Invalid:

@@ -11,7 +11,7 @@ from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
 from tests.imports.factories import bulk, many, staged_rows, stored, upload
 from tests.support.callers import Staff
-from web.api.imports import MAX_BYTES
+from web.api.imports import MAX_CSV_BYTES
 
 GOOD = many(MAX_SYNCHRONOUS_ROWS + 1)
 HEAD = b"scan_type,description\n"
@@ -55,7 +55,7 @@ class TestRejected:
             (HEAD + b"item_drop," + b"a" * 3 * 2**20 + b"\n", "body.lines.2"),
             (HEAD + b"item_drop," + b"a" * (2**20 - 100) + b"\n", "body.lines.2.description"),
             (HEAD + b"item_drop" + b"," * 10_000 + b"\n", "body.lines.2"),
-            (b"," * MAX_BYTES, "body.lines.1"),
+            (b"," * MAX_CSV_BYTES, "body.lines.1"),
             (HEAD + b"item_drop,\n" * 100_001, "body"),
         ],
         ids=lambda value: repr(value[:20]),
@@ -69,13 +69,13 @@ class TestRejected:
         assert_rejected(response, f"body.lines.{MAX_SYNCHRONOUS_ROWS + 3}")
 
     def test_a_body_over_the_limit(self, client: Any, staff: Staff) -> None:
-        data = padded(MAX_BYTES + 1)
-        assert len(data) == MAX_BYTES + 1
+        data = padded(MAX_CSV_BYTES + 1)
+        assert len(data) == MAX_CSV_BYTES + 1
 
         response = upload(client, staff, data)
 
         assert response.status_code == 413
-        assert f"{MAX_BYTES:,}" in response.json["detail"]
+        assert f"{MAX_CSV_BYTES:,}" in response.json["detail"]
 
     def test_a_chunked_body_over_the_limit(self, app: Flask, staff: Staff) -> None:
         """Without Content-Length, gunicorn marks the input as terminated."""
@@ -95,7 +95,7 @@ class TestRejected:
         _, status, _ = run_wsgi_app(app, environ)
 
         assert status.startswith("413")
-        assert sent <= MAX_BYTES + 2**17
+        assert sent <= MAX_CSV_BYTES + 2**17
 
     @pytest.mark.parametrize(
         "content_type", ["application/json", "text/plain", "multipart/form-data", "", "text/csv; charset=latin-1"]
@@ -140,7 +140,7 @@ class TestRejected:
 
 def test_bodies_over_one_mebibyte_are_accepted(client: Any, conn: Conn, staff: Staff) -> None:
     """Imports accept ten, other requests one."""
-    response = upload(client, staff, padded(MAX_BYTES))
+    response = upload(client, staff, padded(MAX_CSV_BYTES))
     assert response.status_code == 202, response.text
     response = bulk(client, staff, *[{"scan_type": "item_drop", "description": "a" * 2_000}] * 1_000)
     assert response.status_code == 201

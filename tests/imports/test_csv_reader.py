@@ -1,5 +1,6 @@
 """Read files row by row. Errors name the line."""
 
+import gzip
 import tracemalloc
 from io import BytesIO
 from typing import Any
@@ -43,6 +44,10 @@ def rejected(data: bytes) -> FieldError:
         (b"scan_type,description,,\nx,a,b,\ny,b,,,\n", [(2, ["x", "a", "b"]), (3, ["y", "b", ""])]),
         (b"\xef\xbb\xbfsep=;\r\nscan_type;description\r\nx;a,b\r\n", [(3, ["x", "a,b"])]),
         (b"SEP=,\nscan_type,description\nx,a;b\n", [(3, ["x", "a;b"])]),
+        (b"sep=\t\nscan_type\tlatitude\nx\t52,37\n", [(3, ["x", "52.37"])]),
+        (b"scan_type\tdescription\nx\ta,b\n", [(2, ["x", "a,b"])]),
+        (b"scan_type|tags\nx|a\n", [(2, ["x", "a"])]),
+        ("\u200bscan_type\xa0,description\n \xa0,\u200b\n,\nx,a\n".encode(), [(4, ["x", "a"])]),
         (b"scan_type;latitude;max_scans\nx; -4,5 ;1,5\n", [(2, ["x", " -4.5 ", "1,5"])]),
         (b"scan_type;latitude;radius_m\nx;1.234,5;1,2,3\n", [(2, ["x", "1.234,5", "1,2,3"])]),
         (b'scan_type,latitude\nx,"52,37"\n', [(2, ["x", "52,37"])]),
@@ -68,9 +73,13 @@ def test_rows_of_a_file(data: bytes, rows: list[Any]) -> None:
         (b"scan_type,code,code,scan_type\n", "body", "more than once: code, scan_type"),
         (b"code\n", "body", "no column scan_type"),
         (b"PK\x03\x04\x14\x00", "body", "ZIP archive"),
-        (HEAD + "x,é\n".encode("latin-1"), "body.lines.2", "not UTF-8"),
-        (HEAD + b"x,a\nx,b\x00c\n", "body.lines.3", "NUL"),
-        ("scan_type\nx\n".encode("utf-16"), "body.lines.1", "NUL"),
+        (HEAD + "x,é\n".encode("latin-1"), "body.lines.2", "not text in UTF-8"),
+        (HEAD + b"x,a\nx,b\x00c\n", "body.lines.3", "not text in UTF-8"),
+        ("scan_type\nx\n".encode("utf-16"), "body", "is UTF-16, which Excel calls Unicode Text"),
+        (b"\xfe\xff" + "scan_type\n".encode("utf-16-be"), "body", "is UTF-16"),
+        ("scan_type\nx\n".encode("utf-16-le"), "body.lines.1", "not text in UTF-8"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 9, "body", "workbook of an old Excel (.xls)"),
+        (gzip.compress(HEAD, mtime=0), "body", "compressed with gzip"),
         (HEAD + b'x,a\nx,"never closed\nx,b\n', "body.lines.3", "never closed"),
         (HEAD + b'x,"a"b\n', "body.lines.2", "follows a closing quote"),
         (b"scan_type,description\rx,a\r", "body.lines.1", "carriage return without"),

@@ -17,7 +17,7 @@ from script.stack import RunningServer
 from tests.imports.factories import many
 from tests.support.callers import Staff, make_staff
 from tests.support.polling import eventually
-from web.api.imports import MAX_BYTES
+from web.api.imports import MAX_CSV_BYTES
 
 pytestmark = pytest.mark.system
 
@@ -100,7 +100,7 @@ def test_a_lost_message_is_sent_again(server: RunningServer, client: Client, con
     assert codes(conn, staff) == (2_000, 2_000)
 
 
-@pytest.mark.parametrize(("size", "status"), [(1_000, 201), (MAX_BYTES + 1, 413)])
+@pytest.mark.parametrize(("size", "status"), [(1_000, 201), (MAX_CSV_BYTES + 1, 413)])
 def test_a_chunked_body_without_a_length(server: RunningServer, staff: Staff, size: int, status: int) -> None:
     data = b"scan_type,description\n".ljust(size, b"\n")
     connection = http.client.HTTPConnection(urlsplit(server.base_url).netloc, timeout=30)

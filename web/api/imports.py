@@ -32,13 +32,15 @@ from web.http.file_responses import SlotBoundIterator, prime
 from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Id, LargeBody, OrganizationPath, Query, QueryBool, ResponseModel, Text
+from web.http.schemas import CsvQuery, Id, LargeBody, OrganizationPath, Query, QueryBool, ResponseModel, Text
 from web.http.settings import current_settings
 from web.http.uploads import spooled_body
 
 api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="QR codes")])
 
-MAX_BYTES = 10 * 2**20
+MAX_JSON_BYTES, MAX_CSV_BYTES = 10 * 2**20, 64 * 2**20
+CSV_TYPES = ("text/csv", "application/csv", "text/tab-separated-values", "application/vnd.ms-excel")
+"""Media types that browsers and systems give to a CSV file; Windows takes the last one from its registry."""
 PAGE_SIZE = 200
 """Codes of an export that are in memory at once: each may have a puzzle of a mebibyte."""
 CSV_EXAMPLE = "code,scan_type,reward_item,reward_quantity,tags\r\nspy123,item_drop,spy_gadget,1,city-walk|old-town\r\n"
@@ -143,7 +145,7 @@ class ImportResponse(ResponseModel):
 @api.post("/qr-codes/bulk", responses={201: ImportResponse, 409: None})
 @requires_role("admin", scope="codes:write")
 @idempotent
-@max_body_bytes(MAX_BYTES)
+@max_body_bytes(MAX_JSON_BYTES)
 def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody) -> Response:
     """Create up to 1,000 codes
 
@@ -174,11 +176,12 @@ def _labeled(org_id: UUID, labels: Sequence[str]) -> list[dict[str, Any]]:
 )
 @requires_role("admin", scope="codes:write")
 @documents_idempotency_key
-@accepts_file("text/csv", MAX_BYTES)
+@accepts_file(CSV_TYPES, MAX_CSV_BYTES)
 def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     """Create codes from a CSV file
 
-    Needs the role admin. The file has up to 10 MiB and 100,000 rows. Its first line names the columns, in any order.
+    Needs the role admin. The file has up to 64 MiB and 100,000 rows, in UTF-8. Its first line names the columns, in any
+    order. Cells are separated by commas, semicolons, tabs or bars. Blanks around cells and blank rows are ignored.
     Up to 1,000 rows are added at once, with 201. A worker adds larger files: the response is 202, and `status_url` has
     the progress. If a row is invalid, no code is created, unless `partial` is true. A retry with the same
     `Idempotency-Key` creates nothing. 409 if the codes do not fit the organization's quota. A larger file then fails.
@@ -214,7 +217,7 @@ def get_import(path: ImportPath) -> dict[str, Any]:
     responses={200: {"description": "One row for each code, in the columns of an import", "content": CSV}},
 )
 @requires_role("analyst", scope="codes:read")
-def export_codes_csv(path: OrganizationPath) -> Response:
+def export_codes_csv(path: OrganizationPath, query: CsvQuery) -> Response:
     """Export all codes as CSV
 
     Needs the role analyst. The oldest code comes first. Only admins and owners get the solutions of puzzles.
@@ -224,7 +227,7 @@ def export_codes_csv(path: OrganizationPath) -> Response:
     ]
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    pages = SlotBoundIterator(lambda: prime(_export_pages(path.org_id, columns)))
+    pages = SlotBoundIterator(lambda: prime(_export_pages(path.org_id, columns, query.start)))
     headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
     return Response(pages, headers=headers, content_type="text/csv; charset=utf-8")
 
@@ -277,9 +280,10 @@ def _to_response(conn: Conn, job: ImportJob) -> dict[str, Any]:
     return ImportResponse.model_validate(fields).model_dump(mode="json")
 
 
-def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[str]:
-    """Yield the header, then all codes page by page. Between pages no connection is held: clients may read slowly."""
+def _export_pages(org_id: UUID, columns: Sequence[str], start: str) -> Iterator[str]:
+    """Yield `start`, the header, then all codes page by page. Between pages no connection is held."""
     text = StringIO()
+    text.write(start)
     writer = csv.DictWriter(text, columns, extrasaction="ignore")
     writer.writeheader()
     after = LOWEST

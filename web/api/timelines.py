@@ -17,7 +17,7 @@ from shared.infra import db
 from shared.infra.timestamps import format_rfc3339
 from web.api.analytics import StatsQuery
 from web.http.auth import requires_role
-from web.http.schemas import CodePath, OrganizationPath, ResponseModel, Timestamp
+from web.http.schemas import CodePath, CsvQuery, OrganizationPath, ResponseModel, Timestamp
 
 api = APIBlueprint("timelines", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Analytics")])
 
@@ -26,6 +26,10 @@ COLUMNS = ("date", "count", "success", "unique_players", "visits")
 
 class TimelineQuery(StatsQuery):
     period: Period = "30d"
+
+
+class TimelineCsvQuery(TimelineQuery, CsvQuery):
+    """Options of a timeline as a CSV file."""
 
 
 class TimelineDay(ResponseModel):
@@ -79,7 +83,7 @@ def organization_timeline(path: OrganizationPath, query: TimelineQuery) -> dict[
 
 @api.get("/qr-codes/<qr_id>/timeline.csv", responses={200: CSV})
 @requires_role("analyst", scope="analytics")
-def code_timeline_csv(path: CodePath, query: TimelineQuery) -> Response:
+def code_timeline_csv(path: CodePath, query: TimelineCsvQuery) -> Response:
     """Download the timeline of a code as CSV
 
     One row per day. Needs the role analyst.
@@ -89,7 +93,7 @@ def code_timeline_csv(path: CodePath, query: TimelineQuery) -> Response:
 
 @api.get("/timeline.csv", responses={200: CSV})
 @requires_role("analyst", scope="analytics")
-def organization_timeline_csv(path: OrganizationPath, query: TimelineQuery) -> Response:
+def organization_timeline_csv(path: OrganizationPath, query: TimelineCsvQuery) -> Response:
     """Download the timeline of an organization as CSV
 
     One row per day. Needs the role analyst.
@@ -117,11 +121,11 @@ def _to_response(days: Timeline, query: TimelineQuery) -> dict[str, Any]:
     return {"period": query.period, "tz": query.tz, "as_of": format_rfc3339(days.as_of), "data": data}
 
 
-def _csv(days: Timeline, query: TimelineQuery) -> Response:
+def _csv(days: Timeline, query: TimelineCsvQuery) -> Response:
     """Return CSV (RFC 4180). It holds dates and numbers only, so no cell is a formula."""
     rows = [",".join("" if value is None else str(value) for value in row) for row in (COLUMNS, *days)]
     return Response(
-        "".join(f"{row}\r\n" for row in rows),
+        query.start + "".join(f"{row}\r\n" for row in rows),
         content_type="text/csv; charset=utf-8; header=present",
         headers={"Content-Disposition": f'attachment; filename="timeline-{query.period}.csv"'},
     )

@@ -1,7 +1,8 @@
 """Request ids, limits of request bodies, and the access log."""
 
+import codecs
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, TypeVar, cast
 
@@ -59,11 +60,11 @@ def max_body_bytes(max_bytes: int) -> Callable[[View], View]:
     return decorate
 
 
-def accepts_file(media_type: str, max_bytes: int) -> Callable[[View], View]:
-    """Mark a view whose request body is a file: UTF-8 text of this media type, at most `max_bytes`."""
+def accepts_file(media_types: Sequence[str], max_bytes: int) -> Callable[[View], View]:
+    """Mark a view whose request body is a file: UTF-8 text of one of these media types, at most `max_bytes`."""
 
     def decorate(view: View) -> View:
-        view.media_type = media_type  # type: ignore[attr-defined]
+        view.media_types = media_types  # type: ignore[attr-defined]
         return max_body_bytes(max_bytes)(view)
 
     return decorate
@@ -118,10 +119,9 @@ def check_request_bodies(app: Flask) -> None:
             _reject_repeated(parameters["query"])
         if "form" in parameters and request.mimetype != "multipart/form-data":
             raise UnsupportedMediaType("The body must be multipart/form-data.")
-        media_type = getattr(view, "media_type", None)
-        charset = request.mimetype_params.get("charset", "utf-8").lower()
-        if media_type is not None and (request.mimetype != media_type or charset != "utf-8"):
-            raise UnsupportedMediaType(f"The body must be {media_type}, in UTF-8.")
+        media_types = getattr(view, "media_types", None)
+        if media_types is not None and not (request.mimetype in media_types and _is_utf8()):
+            raise UnsupportedMediaType(f"The body must be {media_types[0]}, in UTF-8.")
         takes_form = getattr(view, "accepts_form", False)
         if takes_form and request.mimetype == "application/x-www-form-urlencoded":
             request.form  # noqa: B018 - parsed here once, within the limit of the body
@@ -134,6 +134,14 @@ def check_request_bodies(app: Flask) -> None:
                 request.stream.read(1)
             if not isinstance(request.get_json(), dict):  # parsed once, and cached for the view
                 raise Invalid(FieldError("body", "must be a JSON object"))
+
+
+def _is_utf8() -> bool:
+    """Return whether the body claims no other encoding than UTF-8, in any spelling of its name."""
+    try:
+        return codecs.lookup(request.mimetype_params.get("charset", "utf-8")).name in ("utf-8", "ascii")
+    except (LookupError, ValueError):
+        return False
 
 
 def _has_body() -> bool:

@@ -39,6 +39,7 @@ from shared.infra.schema_types import (
 __all__ = [
     "Body",
     "CodePath",
+    "CsvQuery",
     "FiniteFloat",
     "HttpUrl",
     "Id",
@@ -74,6 +75,15 @@ class LargeBody(Body):
     @classmethod
     def model_validate(cls, *args: Any, **kwargs: Any) -> Self:
         return run_in_thread(partial(super().model_validate, *args, **kwargs))
+
+
+def _true_or_false(value: object) -> object:
+    if value not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return value == "true"
+
+
+QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 
 
 class PatchBody(Body):
@@ -131,6 +141,22 @@ class Query(BaseModel):
         return super().model_json_schema(*args, **kwargs)
 
 
+BYTE_ORDER_MARK = "\ufeff"
+
+
+class CsvQuery(Query):
+    """Options of a CSV file."""
+
+    bom: QueryBool = Field(
+        False, description="Begin with a byte order mark, so that Excel reads UTF-8", examples=[True]
+    )
+
+    @property
+    def start(self) -> str:
+        """What comes before the header."""
+        return BYTE_ORDER_MARK if self.bom else ""
+
+
 class ResponseModel(BaseModel):
     """A response body. Times and ids are formatted as in the wire contract."""
 
@@ -151,13 +177,6 @@ def _time_zone(name: str) -> str:
     return name
 
 
-def _true_or_false(value: object) -> object:
-    if value not in ("true", "false"):
-        raise ValueError("must be true or false")
-    return value == "true"
-
-
-QueryBool = Annotated[bool, BeforeValidator(_true_or_false)]
 Id = Annotated[UUID, BeforeValidator(_hyphenated), WithJsonSchema({"type": "string", "format": "uuid"})]
 Username = Annotated[str, TextFormat(USERNAME, "must be 3 to 32 letters, digits or _ . -")]
 Name = Annotated[str, single_line(200)]
