@@ -1,4 +1,6 @@
-"""Password hashes: argon2id (RFC 9106). Each needs 64 MiB of memory and 0.1 to 0.2 seconds of every processor.
+"""Passwords: their hashes, and which are too common.
+
+Hashes are argon2id (RFC 9106). Each needs 64 MiB of memory and 0.1 to 0.2 seconds of every processor.
 
 Web hashes in native threads at low priority, and its server runs few of these requests at a time. So a burst of log-ins
 takes the processors from no other request.
@@ -8,11 +10,24 @@ import secrets
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn_rs_py import zxcvbn
 
 from shared.infra.event_loop import run_in_background_thread
 from shared.infra.per_process import per_process
 
 HASHER = PasswordHasher()
+MIN_GUESSES_LOG10 = 5.0
+"""Passwords that an attacker finds with fewer guesses are too common: those of zxcvbn's list of 30,000, words and names
+with simple changes, repetitions, and sequences. All addresses together can try a username 1,000 times an hour."""
+EXAMINED_CHARACTERS = 24
+"""The start of a password that is examined. No common password is longer, and the time grows with the length."""
+TOO_COMMON = "is too common. Use several words, or more characters"
+
+
+def is_too_common(password: str, username: str) -> bool:
+    """Return whether a password is easy to guess for anyone who knows the username."""
+    guesses = zxcvbn(password[:EXAMINED_CHARACTERS], [username]).guesses_log10
+    return not password.strip() or guesses < MIN_GUESSES_LOG10
 
 
 def hash_password(password: str) -> str:

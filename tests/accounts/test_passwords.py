@@ -1,15 +1,23 @@
 """Password hashes, and the routes that compute them."""
 
+import sys
+from collections.abc import Callable
+from io import StringIO
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 from flask import Flask
+from hypothesis import given
+from hypothesis import strategies as st
 
 from shared.accounts import passwords
 from shared.infra import db, event_loop
 from shared.infra.db import Conn
+from tests.conftest import PASSWORD, Player
+from tests.support.callers import bearer
 from web.http.request_context import QUEUE_FULL, SERIALIZED_ROUTES
+from workers.cli import admin
 
 
 def test_a_hash_is_argon2id_and_matches_its_password_only() -> None:
@@ -19,6 +27,46 @@ def test_a_hash_is_argon2id_and_matches_its_password_only() -> None:
     assert passwords.verify_password("correct horse", stored)
     assert not passwords.verify_password("correct horse ", stored)
     assert not passwords.verify_password("correct horse", "not a hash")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        *("12345678", "password", "Password1", "P@ssw0rd", "qwertyuiop", "iloveyou1", "liverpool1", "hunter2hunter2"),
+        *(" " * 8, "\u3000" * 8, " \t\u00a0\u2003 \u3000  ", "aaaaaaaa", "abcabcabc", "x" * 256, "11111111"),
+        *("lovelace", "Lovelace1", "ecalevol"),
+    ],
+)
+def test_a_common_password_is_refused_everywhere(
+    client: Any, register: Callable[..., Player], conn: Conn, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    ada, guest = register("lovelace"), client.post("/auth/guest").json
+    body = {"username": "Lovelace.2", "password": password}
+    change = {"current_password": PASSWORD, "new_password": password}
+
+    registered = client.post("/auth/register", json=body)
+    upgraded = client.post("/auth/upgrade", json=body, headers=bearer(guest["access_token"]))
+    changed = client.post("/users/me/password", json=change, headers=ada.headers)
+    monkeypatch.setattr(sys, "stdin", StringIO(f"{password}\n"))
+    with pytest.raises(admin.CommandError, match="too common"):
+        admin.run(admin.parse(["reset-password", "lovelace", "--password-stdin"]))
+
+    for response, field in ((registered, "password"), (upgraded, "password"), (changed, "new_password")):
+        assert response.status_code == 422
+        assert response.json["errors"] == [{"loc": f"body.{field}", "message": passwords.TOO_COMMON}]
+    assert client.post("/auth/login", json={"username": "lovelace", "password": PASSWORD}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "password", ["correct horse", "long enough", "battery staple", "vR8qLz2M", "parrot-lamp", "wonderwoman & friends"]
+)
+def test_an_uncommon_password_is_accepted(password: str) -> None:
+    assert not passwords.is_too_common(password, "ada")
+
+
+@given(st.text(max_size=256), st.text(max_size=32))
+def test_any_text_can_be_examined(password: str, username: str) -> None:
+    assert passwords.is_too_common(password, username) in (True, False)
 
 
 def test_a_missing_hash_costs_as_much_as_a_wrong_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,14 @@ def limit_of(name: str) -> str:
     return "" if name == "login_per_username_and_address" else str(getattr(settings(), f"rate_limit_{name}"))
 
 
+def common_password(scene: Scene) -> bool:
+    """Return True if an account can have a password that an attacker tries first."""
+    return any(
+        scene.lets("POST", "/auth/register", None, {"username": "grace", "password": password})
+        for password in ("12345678", " " * 8, "password1", "Grace123")
+    )
+
+
 def endless_tokens(_scene: Scene) -> bool:
     """Made-up tokens are all looked at."""
     with limited(ANONYMOUS="2 per minute") as send:
@@ -108,6 +116,7 @@ ATTACKS = [
         many_addresses,
         replaced(rate_limits, "PER_USERNAME_ENDPOINTS", set()),
     ),
+    Attack("guessing a common password", common_password, replaced(passwords, "is_too_common", lambda *_: False)),
     Attack("locking an owner out with wrong passwords", locked_out, replaced(rate_limits, "_limit", limit_of)),
     Attack(
         "an unlimited number of guests",

@@ -14,7 +14,7 @@ from uuid import UUID
 from flask import Response, request
 from flask_jwt_extended import create_access_token, create_refresh_token
 from flask_openapi import APIBlueprint, Tag
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo, field_validator
 from pydantic.json_schema import WithJsonSchema
 
 from shared.accounts import passwords, sessions, store
@@ -57,7 +57,11 @@ def _email(text: str) -> str:
     return text
 
 
-Password = Annotated[str, StringConstraints(min_length=PASSWORD_CHARACTERS[0], max_length=PASSWORD_CHARACTERS[1])]
+Password = Annotated[
+    str,
+    StringConstraints(min_length=PASSWORD_CHARACTERS[0], max_length=PASSWORD_CHARACTERS[1]),
+    Field(description="A common password is refused", examples=["correct horse"]),
+]
 Email = Annotated[str, AfterValidator(_email), WithJsonSchema({"type": "string", "pattern": EMAIL})]
 
 
@@ -67,6 +71,13 @@ class RegisterBody(Body):
     username: Username
     password: Password
     email: Email | None = None
+
+    @field_validator("password")
+    @classmethod
+    def _uncommon(cls, password: str, info: ValidationInfo) -> str:
+        if passwords.is_too_common(password, info.data.get("username", "")):
+            raise ValueError(passwords.TOO_COMMON)
+        return password
 
 
 class LoginBody(Body):

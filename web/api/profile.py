@@ -119,7 +119,10 @@ def change_password(body: PasswordBody) -> tuple[str, int]:
     """
     player_id, session_id = current_caller().session
     with db.connection() as conn:
-        current_hash = _password_hash(store.get_account(conn, player_id))
+        account = store.get_account(conn, player_id)
+    current_hash = _password_hash(account)
+    if passwords.is_too_common(body.new_password, account.username if account else ""):
+        raise Invalid(FieldError("body.new_password", passwords.TOO_COMMON))
     if not passwords.verify_password(body.current_password, current_hash):
         raise WrongPassword
     new_hash = passwords.hash_password(body.new_password)

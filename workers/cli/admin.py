@@ -157,7 +157,7 @@ def _table(rows: Iterable[tuple[str, ...]], *, empty: str) -> str:
     return "\n".join("  ".join(row) for row in rows) or empty
 
 
-def _read_password(*, from_stdin: bool) -> str:
+def _read_password(username: str, *, from_stdin: bool) -> str:
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
@@ -170,6 +170,8 @@ def _read_password(*, from_stdin: bool) -> str:
     least, most = PASSWORD_CHARACTERS
     if not least <= len(password) <= most:
         raise CommandError(f"A password must have {least} to {most} characters")
+    if passwords.is_too_common(password, username):
+        raise CommandError(f"This password {passwords.TOO_COMMON}")
     return password
 
 
@@ -212,10 +214,11 @@ def run(arguments: argparse.Namespace) -> str:
     """Run the command, and return its output."""
     match arguments.command:
         case "create-owner":
-            password = _read_password(from_stdin=arguments.password_stdin)
+            password = _read_password(arguments.username, from_stdin=arguments.password_stdin)
             return create_owner(arguments.username, arguments.organization, password)
         case "reset-password":
-            return reset_password(arguments.username, _read_password(from_stdin=arguments.password_stdin))
+            password = _read_password(arguments.username, from_stdin=arguments.password_stdin)
+            return reset_password(arguments.username, password)
         case "sessions":
             return sessions(arguments.username)
         case "revoke-sessions":
