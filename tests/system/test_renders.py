@@ -20,6 +20,7 @@ from tests.support.factories import make_org
 from tests.support.polling import eventually
 from tests.system.follower import Follower
 from tests.system.processes import restarted
+from workers.renders import CONCURRENT_CHUNKS
 
 pytestmark = pytest.mark.system
 
@@ -87,6 +88,36 @@ def test_a_render_survives_a_killed_worker(app: Any, conn: Any, server: RunningS
     restarted(server, "bulk", than=killed)
 
     studio.assert_complete(studio.wait_for_end(url))
+
+
+def test_another_organization_delays_a_code_by_one_chunk(app: Any, conn: Any, server: RunningServer) -> None:
+    """It has a backlog of chunks, and canceled label sheets with a caption that took minutes to fit."""
+    busy, other = Studio(app, conn, server, codes=1_500), Studio(app, conn, server, codes=1)
+    long = conn.execute(
+        "UPDATE qr_codes SET description = %s WHERE code = %s RETURNING id", ("W" * 2_000, busy.codes[0])
+    ).fetchone()[0]
+    label = {"template": "a4-3x8", "caption": "description"}
+    for _ in range(4):
+        body = {"qr_ids": [str(long)], "output": "label_sheet", "label": label}
+        busy.client.call("DELETE", busy.client.post(busy.path, body)["status_url"])
+    backlog = busy.create_render(size=601)
+    eventually(lambda: busy.count_done(backlog))
+
+    url = other.create_render()
+    other.assert_complete(other.wait_for_end(url))
+
+    before, after = conn.execute(
+        """
+        SELECT count(*) FILTER (WHERE b.claimed_at < c.claimed_at), count(*) FILTER (WHERE b.claimed_at > c.claimed_at)
+        FROM render_chunks c JOIN render_jobs j ON j.id = c.job_id AND j.org_id = %s
+        JOIN render_chunks b ON b.org_id = %s AND coalesce(b.claimed_at, 'infinity') > j.created_at
+        """,
+        (other.org_id, busy.org_id),
+    ).fetchone()
+    busy.client.call("DELETE", backlog)
+    # Each thread that renders may have claimed a chunk just before the render was committed.
+    assert before <= CONCURRENT_CHUNKS
+    assert after > 0
 
 
 def has_progressed(studio: Studio, url: str, done: int) -> bool:

@@ -43,6 +43,17 @@ def test_a_halted_worker_changes_nothing_when_it_resumes(
         stage.assert_settled_once()
 
 
+def test_killing_bulk_stops_no_worker(stage: Stage) -> None:
+    workers = stage.server.pids("worker")
+    with stage.load.under_way(stage.game.scans(300)):
+        stage.load.until_accepted(100)
+        killed = stage.server.kill("bulk")
+        assert not set(killed) & set(workers)
+        restarted(stage.server, "bulk", than=killed)
+    stage.assert_settled_once()
+    assert stage.server.pids("worker") == workers
+
+
 def settled(stage: Stage, scans: list[UUID]) -> bool:
     with psycopg.connect(stage.database_url) as conn:
         return not conn.execute(
