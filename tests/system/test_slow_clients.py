@@ -4,7 +4,8 @@ import http.client
 import json
 import socket
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,42 @@ def exchange(port: int, *pieces: bytes, ends: bool = False) -> bytes:
 
 def test_slow_request_head_is_cut_off(port: int) -> None:
     assert dribble(port, b"GET /healthz HTTP/1.1\r\nX-Slow: ", b"x") == b""
+
+
+@contextmanager
+def incomplete_heads(port: int) -> Iterator[list[socket.socket]]:
+    """Open 400 connections, each with the start of a request."""
+    with ExitStack() as opened:
+        yield [opened.enter_context(started(port, b"GET /healthz HTTP/1.1\r\nX-Slow: ")) for _ in range(400)]
+
+
+def started(port: int, start: bytes) -> socket.socket:
+    sock = socket.create_connection((LOOPBACK, port), timeout=30)
+    sock.sendall(start)
+    sock.setblocking(False)
+    return sock
+
+
+def is_open(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.recv(1))
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+
+
+def test_incomplete_heads_block_no_request(tmp_path: Path) -> None:
+    """Requests are answered while all these connections are still open, within half of their time."""
+    with serving(tmp_path / "web.log", REQUEST_READ_TIMEOUT_SECONDS="60") as port, incomplete_heads(port) as held:
+        assert all(is_alive(port) for _ in range(10))
+        assert all(map(is_open, held))
+
+
+def test_incomplete_heads_are_closed(port: int) -> None:
+    with incomplete_heads(port) as held:
+        eventually(lambda: not any(map(is_open, held)))
+    assert is_alive(port)
 
 
 def test_slow_request_body_is_408(port: int) -> None:
