@@ -12,7 +12,7 @@ from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
 from shared.infra.relay_wakeup import add_wakeup
 from shared.messages import ScansPending
-from shared.scans import rules, settlement
+from shared.scans import judging_queries, rules, settlement
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
@@ -33,12 +33,12 @@ def judge_pending() -> None:
 def judge(token: UUID, claimed: list[Scan]) -> None:
     """Judge scans in the order of their scan times, and settle them."""
     ordered = sorted(claimed, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
+    limits = from_settings(settings())
     try:
-        with db.transaction() as conn:
-            held = settlement.lock_scans(conn, token, ordered)
-            context = settlement.load_context(conn, held)
-            verdicts = rules.judge_all(held, context, from_settings(settings()))
-            settlement.settle(conn, held, verdicts)
+        with settlement.settling(), db.pipelined_transaction() as conn:
+            held, context = judging_queries.lock_and_read(conn, token, ordered, limits)
+            verdicts = rules.judge_all(held, context, limits)
+            settlement.settle(conn, held, verdicts, has_quests=context.has_quests)
     except settlement.StockChanged:
         with db.connection() as conn:
             leases.release_lease(conn, settlement.PENDING_SCANS, token)
@@ -49,10 +49,10 @@ def judge(token: UUID, claimed: list[Scan]) -> None:
 
 def dead_letter(token: UUID, claimed: list[Scan]) -> None:
     """Settle scans without attempts left as failures with the reason `not_judged`, which staff see."""
-    with db.transaction() as conn:
-        held = settlement.lock_scans(conn, token, claimed)
+    with db.pipelined_transaction() as conn:
+        held, _ = judging_queries.lock_and_read(conn, token, claimed, from_settings(settings()))
         verdicts = {scan.id: Verdict("failure", "not_judged") for scan in held}
-        settlement.settle(conn, held, verdicts)
+        settlement.settle(conn, held, verdicts, has_quests=False)
     _report(held, verdicts)
 
 

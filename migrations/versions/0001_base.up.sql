@@ -1,5 +1,6 @@
 -- Contents: ids; people; organizations, keys, audit; codes, customizations, encounters; scans; event log; ledger;
--- generated codes; imports; renders; quests; visits; rollups; idempotency. A function is defined above its trigger.
+-- judging; settling; generated codes; imports; renders; quests; visits; rollups; idempotency. A function is defined above
+-- its trigger.
 
 -- Ids -----------------------------------------------------------------------------------------------------------------
 
@@ -584,6 +585,316 @@ CREATE TABLE inventory_ledger (
     CONSTRAINT inventory_ledger_issuer CHECK (org_id IS NOT NULL OR source NOT IN ('scan', 'encounter'))
 );
 CREATE INDEX inventory_ledger_balance ON inventory_ledger (player_id, org_id, item) INCLUDE (quantity);
+
+-- Judging -------------------------------------------------------------------------------------------------------------
+
+-- A batch of scans is locked, and all that its verdicts depend on is read, in one call. The functions are plpgsql:
+-- their plans are kept, and each statement sees what was committed before it, so the reads see the state after the
+-- locks. Each kind of row is locked in the order of ids, so that two workers never wait for each other. NO KEY UPDATE
+-- lets new scans of the same players and codes be inserted.
+
+-- Lock those of these scans that are still leased under this token, and return their ids.
+CREATE FUNCTION lock_leased_scans(ids uuid[], token uuid) RETURNS uuid[] LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN ARRAY(
+        SELECT s.id FROM player_scans s WHERE s.id = ANY (ids) AND s.lease_token = token AND s.status = 'pending'
+        ORDER BY s.id FOR NO KEY UPDATE);
+END $$;
+
+-- Keep other workers from judging these players: limits and travel hold when two of them judge one player.
+CREATE FUNCTION lock_players(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM players p WHERE p.id = ANY (ids) ORDER BY p.id FOR NO KEY UPDATE;
+END $$;
+
+-- Keep other workers from judging scans of these codes' organizations that have fair-play rules.
+CREATE FUNCTION lock_fair_play_organizations(code_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM organizations o
+        WHERE o.fair_play IS NOT NULL AND o.id IN (SELECT q.org_id FROM qr_codes q WHERE q.id = ANY (code_ids))
+        ORDER BY o.id FOR NO KEY UPDATE;
+END $$;
+
+-- Keep other workers from judging scans of those of these codes that have a stock.
+CREATE FUNCTION lock_limited_codes(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM FROM qr_codes q WHERE q.id = ANY (ids) AND q.max_scans IS NOT NULL ORDER BY q.id FOR NO KEY UPDATE;
+END $$;
+
+-- The columns of a code that judging reads.
+CREATE VIEW judged_codes AS
+    SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m, q.active,
+           q.deleted_at IS NOT NULL AS deleted, q.starts_at, q.expires_at, q.max_scans, q.use_count,
+           q.per_player_limit, q.cooldown_seconds, q.reward_item, q.reward_quantity,
+           CASE WHEN e.id IS NOT NULL THEN json_build_object(
+               'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data
+           ) END AS encounter,
+           CASE WHEN q.destination_code IS NOT NULL THEN json_build_object(
+               'code', q.destination_code, 'description', d.description) END AS destination
+    FROM qr_codes q
+    LEFT JOIN encounters e ON e.qr_code_id = q.id
+    LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL;
+
+-- How often each of these players has used each of these codes, and when: [player, code, count, [[scan time, time of
+-- receipt]]]. First uses, most of all, have no row. Counting stops at the player's limit. Times are read as far as a
+-- cooldown reaches by either clock: no scan is received more than 90 days, the highest SCAN_MAX_AGE_HOURS, after it
+-- happened.
+CREATE FUNCTION judged_usages(scans player_scans[]) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT json_agg(json_build_array(pairs.player_id, q.id, counted.count, recent.times))
+        FROM (
+            SELECT s.player_id, s.qr_code_id, min(s.scan_time) AS first_time, max(s.scan_time) AS last_time,
+                   min(s.received_at) AS first_received
+            FROM unnest(scans) s GROUP BY s.player_id, s.qr_code_id
+        ) pairs
+        JOIN qr_codes q ON q.id = pairs.qr_code_id
+        CROSS JOIN LATERAL (SELECT make_interval(secs => q.cooldown_seconds) AS length) cooldown
+        CROSS JOIN LATERAL (
+            SELECT count(*) FROM (
+                SELECT FROM player_scans u
+                WHERE u.player_id = pairs.player_id AND u.qr_code_id = q.id AND u.status IN ('success', 'held')
+                LIMIT coalesce(q.per_player_limit, 0)
+            ) counted_scans
+        ) counted
+        CROSS JOIN LATERAL (
+            SELECT json_agg(json_build_array(u.scan_time, u.received_at)) AS times
+            FROM player_scans u
+            WHERE u.player_id = pairs.player_id AND u.qr_code_id = q.id AND u.status IN ('success', 'held')
+              AND u.scan_time > pairs.first_time - cooldown.length - interval '90 days'
+              AND (u.scan_time > pairs.first_time - cooldown.length AND u.scan_time < pairs.last_time + cooldown.length
+                   OR u.received_at > pairs.first_received - cooldown.length)
+        ) recent
+        WHERE counted.count > 0 OR recent.times IS NOT NULL);
+END $$;
+
+-- The location fixes that the travel of these scans' players is compared with: [scan, player, scan time, latitude,
+-- longitude, accuracy, time of receipt, organization, API key], perhaps more than once. The last fix of each player and
+-- submitter, and the last accurate one if that is another. For scans that were submitted late, those right before and
+-- right after too. With `fixes_of_org`, fixes at codes of other organizations are left out. Accurate fixes older than
+-- seven days are not read: within this time a player can get anywhere.
+CREATE FUNCTION judged_fixes(scans player_scans[], max_accuracy_m double precision, online_delay interval,
+                             fixes_of_org uuid) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    since timestamptz := (SELECT min(s.scan_time) - interval '7 days' FROM unnest(scans) s);
+BEGIN
+    RETURN (
+        WITH submitters AS MATERIALIZED (
+            SELECT DISTINCT s.player_id, coalesce(s.api_key_id, '00000000-0000-0000-0000-000000000000') AS submitter_id
+            FROM unnest(scans) s
+        ), late_scans AS MATERIALIZED (
+            SELECT s.player_id, coalesce(s.api_key_id, '00000000-0000-0000-0000-000000000000') AS submitter_id,
+                   s.scan_time
+            FROM unnest(scans) s WHERE s.received_at - s.scan_time > online_delay
+        ), last_fixes AS MATERIALIZED (
+            SELECT fix.* FROM submitters CROSS JOIN LATERAL (
+                SELECT * FROM location_fixes f
+                WHERE f.player_id = submitters.player_id AND f.submitter_id = submitters.submitter_id
+                  AND (fixes_of_org IS NULL OR f.org_id = fixes_of_org)
+                ORDER BY f.scan_time DESC LIMIT 1
+            ) fix
+        ), fixes AS (
+            SELECT * FROM last_fixes
+            UNION ALL
+            SELECT fix.* FROM last_fixes CROSS JOIN LATERAL (
+                SELECT * FROM location_fixes f
+                WHERE f.player_id = last_fixes.player_id AND f.submitter_id = last_fixes.submitter_id
+                  AND (fixes_of_org IS NULL OR f.org_id = fixes_of_org)
+                  AND coalesce(f.accuracy, 0) <= max_accuracy_m AND f.scan_time > since
+                ORDER BY f.scan_time DESC LIMIT 1
+            ) fix
+            WHERE last_fixes.accuracy > max_accuracy_m
+            UNION ALL
+            SELECT fix.* FROM late_scans CROSS JOIN LATERAL (
+                (SELECT * FROM location_fixes f
+                 WHERE f.player_id = late_scans.player_id AND f.submitter_id = late_scans.submitter_id
+                   AND (fixes_of_org IS NULL OR f.org_id = fixes_of_org)
+                   AND f.scan_time <= late_scans.scan_time
+                 ORDER BY f.scan_time DESC LIMIT 1)
+                UNION ALL
+                (SELECT * FROM location_fixes f
+                 WHERE f.player_id = late_scans.player_id AND f.submitter_id = late_scans.submitter_id
+                   AND (fixes_of_org IS NULL OR f.org_id = fixes_of_org)
+                   AND f.scan_time >= late_scans.scan_time
+                 ORDER BY f.scan_time LIMIT 1)
+                UNION ALL
+                (SELECT * FROM location_fixes f
+                 WHERE f.player_id = late_scans.player_id AND f.submitter_id = late_scans.submitter_id
+                   AND (fixes_of_org IS NULL OR f.org_id = fixes_of_org)
+                   AND coalesce(f.accuracy, 0) <= max_accuracy_m AND f.scan_time > since
+                   AND f.scan_time <= late_scans.scan_time
+                 ORDER BY f.scan_time DESC LIMIT 1)
+                UNION ALL
+                (SELECT * FROM location_fixes f
+                 WHERE f.player_id = late_scans.player_id AND f.submitter_id = late_scans.submitter_id
+                   AND (fixes_of_org IS NULL OR f.org_id = fixes_of_org)
+                   AND coalesce(f.accuracy, 0) <= max_accuracy_m AND f.scan_time > since
+                   AND f.scan_time >= late_scans.scan_time
+                 ORDER BY f.scan_time LIMIT 1)
+            ) fix
+        )
+        SELECT json_agg(json_build_array(id, player_id, scan_time, latitude, longitude, accuracy, received_at, org_id,
+                                         api_key_id))
+        FROM fixes);
+END $$;
+
+-- The activity around each scan whose organization has fair-play rules, as far as these rules look: [scan, players at
+-- identical coordinates, scans of the player before and after, scans of the code before and after].
+CREATE FUNCTION judged_activity(scans player_scans[]) RETURNS json LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (
+        SELECT json_agg(json_build_array(
+            s.id,
+            ARRAY(
+                SELECT DISTINCT other.player_id FROM player_scans other
+                WHERE other.compare_coordinates AND other.latitude = s.latitude AND other.longitude = s.longitude
+                  AND other.scan_time > s.scan_time - identical.size AND other.scan_time < s.scan_time + identical.size
+                  AND other.player_id <> s.player_id AND other.org_id = q.org_id AND other.status IN ('success', 'held')
+                LIMIT identical.players),
+            (SELECT count(*) FROM (
+                SELECT FROM player_scans other
+                WHERE other.player_id = s.player_id AND other.org_id = q.org_id AND other.status IN ('success', 'held')
+                  AND other.scan_time > s.scan_time - burst.size AND other.scan_time <= s.scan_time
+                LIMIT burst.per_player) player_before),
+            (SELECT count(*) FROM (
+                SELECT FROM player_scans other
+                WHERE other.player_id = s.player_id AND other.org_id = q.org_id AND other.status IN ('success', 'held')
+                  AND other.scan_time >= s.scan_time AND other.scan_time < s.scan_time + burst.size
+                LIMIT burst.per_player) player_after),
+            (SELECT count(*) FROM (
+                SELECT FROM player_scans other
+                WHERE other.qr_code_id = s.qr_code_id AND other.status IN ('success', 'held')
+                  AND other.scan_time > s.scan_time - burst.size AND other.scan_time <= s.scan_time
+                LIMIT burst.per_code) code_before),
+            (SELECT count(*) FROM (
+                SELECT FROM player_scans other
+                WHERE other.qr_code_id = s.qr_code_id AND other.status IN ('success', 'held')
+                  AND other.scan_time >= s.scan_time AND other.scan_time < s.scan_time + burst.size
+                LIMIT burst.per_code) code_after)))
+        FROM unnest(scans) s
+        JOIN qr_codes q ON q.id = s.qr_code_id
+        JOIN organizations o ON o.id = q.org_id AND o.fair_play IS NOT NULL
+        CROSS JOIN LATERAL (
+            SELECT make_interval(secs => (o.fair_play #>> '{identical_coordinates,window_seconds}')::float) AS size,
+                   coalesce((o.fair_play #>> '{identical_coordinates,players}')::integer, 0) AS players
+        ) identical
+        CROSS JOIN LATERAL (
+            SELECT make_interval(secs => (o.fair_play #>> '{burst,window_seconds}')::float) AS size,
+                   coalesce((o.fair_play #>> '{burst,per_player}')::integer, 0) AS per_player,
+                   coalesce((o.fair_play #>> '{burst,per_code}')::integer, 0) AS per_code
+        ) burst);
+END $$;
+
+-- Return everything that judging these scans looks at, besides the scans. `quests`: whether they can advance a quest.
+CREATE FUNCTION judging_context(scans player_scans[], max_accuracy_m double precision, online_delay interval,
+                                fixes_of_org uuid) RETURNS json LANGUAGE plpgsql AS $$
+DECLARE
+    code_ids uuid[] := ARRAY(SELECT DISTINCT s.qr_code_id FROM unnest(scans) s WHERE s.qr_code_id IS NOT NULL);
+    org_ids uuid[] := ARRAY(SELECT DISTINCT q.org_id FROM qr_codes q WHERE q.id = ANY (code_ids));
+    fair_play json := (
+        SELECT json_agg(json_build_array(o.id, o.fair_play)) FROM organizations o
+        WHERE o.id = ANY (org_ids) AND o.fair_play IS NOT NULL);
+BEGIN
+    RETURN json_build_object(
+        'codes', (SELECT json_agg(c) FROM judged_codes c WHERE c.id = ANY (code_ids)),
+        'usages', judged_usages(scans),
+        'fixes', judged_fixes(scans, max_accuracy_m, online_delay, fixes_of_org),
+        'fair_play', fair_play,
+        'activity', CASE WHEN fair_play IS NOT NULL THEN judged_activity(scans) END,
+        'quests', EXISTS (SELECT FROM quests q WHERE q.active AND q.org_id = ANY (org_ids)));
+END $$;
+
+-- Lock these scans, then their players, organizations and codes, until the transaction ends. Return the ids of those
+-- that are still leased under this token, and the context of judging them, which is valid until then.
+CREATE FUNCTION lock_and_read_scans(ids uuid[], token uuid, max_accuracy_m double precision, online_delay interval)
+    RETURNS json LANGUAGE plpgsql SET lock_timeout = '5s' SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    held uuid[] := lock_leased_scans(ids, token);
+    scans player_scans[] := ARRAY(SELECT s FROM player_scans s WHERE s.id = ANY (held));
+    code_ids uuid[] := ARRAY(SELECT DISTINCT s.qr_code_id FROM unnest(scans) s WHERE s.qr_code_id IS NOT NULL);
+BEGIN
+    PERFORM lock_players(ARRAY(SELECT DISTINCT s.player_id FROM unnest(scans) s));
+    PERFORM lock_fair_play_organizations(code_ids);
+    PERFORM lock_limited_codes(code_ids);
+    RETURN json_build_object('held', held, 'context', judging_context(scans, max_accuracy_m, online_delay, NULL));
+END $$;
+
+-- Settling ------------------------------------------------------------------------------------------------------------
+
+-- Enter the rewards of these scans in the ledger. A second entry for one scan violates `inventory_ledger_source_key`.
+CREATE FUNCTION grant_rewards(scan_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
+        SELECT s.player_id, s.org_id, s.outcome ->> 'reward', (s.outcome -> 'quantity')::integer, 'scan', s.id
+        FROM player_scans s WHERE s.id = ANY (scan_ids) AND s.status = 'success' AND s.outcome ? 'reward';
+END $$;
+
+-- Set each player's location to the destination of their last scan in this order.
+CREATE FUNCTION move_players(scan_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE players p SET location_code = arrivals.code
+        FROM (
+            SELECT DISTINCT ON (s.player_id) s.player_id, s.outcome #>> '{destination,code}' AS code
+            FROM unnest(scan_ids) WITH ORDINALITY AS scan_order (id, position) JOIN player_scans s USING (id)
+            WHERE s.status = 'success' AND s.outcome ? 'destination'
+            ORDER BY s.player_id, scan_order.position DESC
+        ) arrivals
+        WHERE p.id = arrivals.player_id;
+END $$;
+
+-- False if a code is used beyond its stock. The lock of `lock_limited_codes` prevents that, except for a code whose
+-- stock was set or lowered after the lock.
+CREATE FUNCTION is_in_stock(uses bigint, use_count bigint, max_scans bigint) RETURNS boolean LANGUAGE sql IMMUTABLE AS $$
+    SELECT uses <= 0 OR max_scans IS NULL OR use_count <= max_scans
+$$;
+
+-- Add to the use counts of these codes, or subtract. Call it last before the commit: other transactions wait here for a
+-- popular code. Each code is locked in the order of ids, so two workers never wait for each other.
+CREATE FUNCTION add_uses(code_ids uuid[], added bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    all_in_stock boolean;
+BEGIN
+    WITH locked_codes AS (
+        SELECT q.id, u.uses FROM unnest(code_ids, added) u (id, uses) JOIN qr_codes q USING (id)
+        ORDER BY q.id FOR NO KEY UPDATE OF q
+    ), updated_codes AS (
+        UPDATE qr_codes q SET use_count = q.use_count + l.uses FROM locked_codes l WHERE q.id = l.id
+        RETURNING l.uses, q.use_count, q.max_scans
+    )
+    SELECT bool_and(is_in_stock(c.uses, c.use_count, c.max_scans)) INTO all_in_stock FROM updated_codes c;
+    IF NOT all_in_stock THEN
+        RAISE EXCEPTION 'a code has less stock than when its scans were judged'
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'qr_codes_stock';
+    END IF;
+END $$;
+
+-- Write the verdicts of pending scans, in the order of the scans, with their rewards, moves and uses. Return the time.
+CREATE FUNCTION settle_scans(verdicts jsonb, code_ids uuid[], uses bigint[]) RETURNS timestamptz LANGUAGE plpgsql
+    SET plan_cache_mode = 'force_generic_plan' AS $$
+DECLARE
+    rewarded uuid[] := ARRAY(SELECT (v ->> 'id')::uuid FROM jsonb_array_elements(verdicts) v
+                             WHERE v -> 'outcome' ? 'reward');
+    moved uuid[] := ARRAY(SELECT (v ->> 'id')::uuid FROM jsonb_array_elements(verdicts) v
+                          WHERE v -> 'outcome' ? 'destination');
+BEGIN
+    UPDATE player_scans s
+        SET status = v.status, reason = v.reason, distance_m = v.distance_m, outcome = v.outcome,
+            decision_inputs = v.decision_inputs, compare_coordinates = v.compare_coordinates,
+            settled_at = statement_timestamp(), lease_token = NULL
+        FROM jsonb_to_recordset(verdicts) AS v (id uuid, status text, reason text, distance_m double precision,
+                                                outcome jsonb, decision_inputs jsonb, compare_coordinates boolean)
+        WHERE s.id = v.id AND s.status = 'pending';
+    IF rewarded <> '{}' THEN
+        PERFORM grant_rewards(rewarded);
+    END IF;
+    IF moved <> '{}' THEN
+        PERFORM move_players(moved);
+    END IF;
+    IF code_ids <> '{}' THEN
+        PERFORM add_uses(code_ids, uses);
+    END IF;
+    RETURN statement_timestamp();
+END $$;
 
 -- Generated codes -----------------------------------------------------------------------------------------------------
 

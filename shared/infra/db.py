@@ -92,6 +92,14 @@ def transaction() -> Iterator[Conn]:
         yield conn
 
 
+@contextmanager
+def pipelined_transaction() -> Iterator[Conn]:
+    """Yield a pooled connection in a transaction that waits only where a result is read: BEGIN travels with the first
+    statement, COMMIT with the last ones. Their errors are raised at the end."""
+    with connection() as conn, conn.pipeline(), conn.transaction():
+        yield conn
+
+
 def exactly_one(cursor: Cursor[Row]) -> Row:
     """Return the row of a statement that always returns one."""
     row = cursor.fetchone()

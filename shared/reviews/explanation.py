@@ -17,7 +17,7 @@ def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> Dec
 
     Leaves out earlier uses, location fixes and nearby activity: they cannot be reconstructed.
     """
-    code = judging_queries.load_codes(conn, [review.qr_id])[review.qr_id]
+    code = judging_queries.load_code(conn, review.qr_id)
     scan = Scan(
         id=review.scan_id,
         player_id=review.player_id,

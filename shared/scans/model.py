@@ -172,6 +172,7 @@ class JudgingContext:
 
     `codes` by id. `usages` by player and code. `location_fixes` by player, in order of time. `fair_play` by
     organization, for those that have rules. `nearby_activity` by scan, for the scans of those organizations.
+    `has_quests` is true if successes may advance quests.
     """
 
     codes: Mapping[UUID, CodeRules]
@@ -179,3 +180,4 @@ class JudgingContext:
     location_fixes: Mapping[UUID, Sequence[LocationFix]]
     fair_play: Mapping[UUID, FairPlay] = field(default_factory=dict)
     nearby_activity: Mapping[UUID, NearbyActivity] = field(default_factory=dict)
+    has_quests: bool = False

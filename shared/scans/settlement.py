@@ -1,27 +1,26 @@
-"""Settle scans in PostgreSQL: lock what judging reads, then write verdicts and all their effects in one transaction.
+"""Settle scans in PostgreSQL: write verdicts and all their effects in one transaction.
 
-Verdicts, ledger entries, use counts, locations, quest progress and events are committed together. `lock_scans` fences
-them: a worker whose lease was lost writes nothing.
+Verdicts, ledger entries, use counts, locations, quest progress and events are committed together. `lock_and_read` in
+`judging_queries` fences them: a worker whose lease was lost writes nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from psycopg import Cursor
+from psycopg.errors import CheckViolation
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
-from shared.infra import leases
 from shared.infra.db import Conn
 from shared.infra.leases import LeasedTable
 from shared.quests.scan_progress import advance
-from shared.scans import judging_queries
-from shared.scans.judging_limits import from_settings
 from shared.scans.judging_queries import coordinates_or_none
-from shared.scans.rules import JudgingContext, Scan, Verdict
-from shared.settings import settings
+from shared.scans.rules import Scan, Verdict
 
 
 def _to_scan(
@@ -53,79 +52,40 @@ class StockChanged(Exception):
     """A code has less stock than when its scans were judged. Judge them again."""
 
 
-def lock_scans(conn: Conn, token: UUID, scans: Sequence[Scan]) -> list[Scan]:
-    """Lock the scans that this lease still holds, then their players, organizations and codes. Return those scans.
+@contextmanager
+def settling() -> Iterator[None]:
+    """Raise StockChanged in place of PostgreSQL's error. Enclose the transaction of `settle`."""
+    try:
+        yield
+    except CheckViolation as error:
+        if error.diag.constraint_name == "qr_codes_stock":
+            raise StockChanged from error
+        raise
 
-    Raises LockNotAvailable after 5 seconds.
+
+def lock_players(conn: Conn, ids: Sequence[UUID]) -> None:
+    """Keep workers from judging these players until the transaction ends."""
+    conn.execute("SELECT lock_players(%(ids)b)", {"ids": ids})
+
+
+def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], *, has_quests: bool) -> Cursor[Any]:
+    """Write verdicts with all their effects. The caller holds the locks of `lock_and_read` and commits. In a pipeline,
+    nothing waits for the result, unless a scan can advance a quest.
+
+    Return the time of the verdicts as a cursor. Raises StockChanged, perhaps at the end of the pipeline, if a code has
+    less stock than the verdicts use.
     """
-    # Each kind of row in id order, so two workers never wait for each other. The lock of a player makes limits and
-    # travel hold when two workers judge one player; the lock of a code makes its stock hold. NO KEY UPDATE lets new
-    # scans of the same players and codes be inserted. For a few scans, planning took as long as running: generic plans.
-    with conn.pipeline():
-        conn.execute(
-            """
-            SELECT set_config('lock_timeout', '5s', true), set_config('plan_cache_mode', 'force_generic_plan', true)
-            """
-        )
-        held = leases.lock_held(conn, PENDING_SCANS, token, [scan.id for scan in scans])
-        lock_players(conn, {scan.player_id for scan in scans})
-        lock_fair_play_organizations(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
-        lock_limited_codes(conn, {scan.qr_code_id for scan in scans if scan.qr_code_id})
-    if held.rowcount == len(scans):
-        return list(scans)
-    ids = {row[0] for row in held.fetchall()}
-    return [scan for scan in scans if scan.id in ids]
+    uses = Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts_as_use)
+    settled = _save_verdicts(conn, verdicts, {} if has_quests else uses)
+    append_events(conn, [scan.id for scan in scans])
+    if has_quests:
+        advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
+        # Last, because other transactions wait here for a popular code.
+        add_uses(conn, uses)
+    return settled
 
 
-def lock_players(conn: Conn, ids: Iterable[UUID]) -> None:
-    """Keep other workers from judging these players until the transaction ends."""
-    # In id order, so two workers never wait for each other.
-    conn.execute("SELECT FROM players WHERE id = ANY(%(ids)b) ORDER BY id FOR NO KEY UPDATE", {"ids": list(ids)})
-
-
-def lock_fair_play_organizations(conn: Conn, code_ids: Iterable[UUID]) -> None:
-    """Keep other workers from judging scans of these codes' organizations that have fair-play rules."""
-    # In id order, so two workers never wait for each other.
-    conn.execute(
-        """
-        SELECT FROM organizations
-        WHERE fair_play IS NOT NULL AND id IN (SELECT org_id FROM qr_codes WHERE id = ANY(%(code_ids)b))
-        ORDER BY id FOR NO KEY UPDATE
-        """,
-        {"code_ids": list(code_ids)},
-    )
-
-
-def lock_limited_codes(conn: Conn, ids: Iterable[UUID]) -> None:
-    """Keep other workers from judging scans of those of these codes that have a stock."""
-    # In id order, so two workers never wait for each other.
-    conn.execute(
-        "SELECT FROM qr_codes WHERE id = ANY(%(ids)b) AND max_scans IS NOT NULL ORDER BY id FOR NO KEY UPDATE",
-        {"ids": list(ids)},
-    )
-
-
-def load_context(conn: Conn, scans: Sequence[Scan]) -> JudgingContext:
-    """Return everything that judging these scans looks at. After `lock_scans` it is valid until the commit."""
-    return judging_queries.load_context(conn, scans, from_settings(settings()))
-
-
-def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict]) -> None:
-    """Write verdicts with all their effects. The caller holds the locks of `lock_scans` and commits.
-
-    Raises StockChanged if a code has less stock than the verdicts use.
-    """
-    ids = [scan.id for scan in scans]
-    with conn.pipeline():
-        _save_verdicts(conn, verdicts)
-        grant_rewards(conn, ids)
-        move_players(conn, [scan.id for scan in scans if "destination" in verdicts[scan.id].outcome])
-        append_events(conn, ids)
-    advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
-    add_uses(conn, Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts_as_use))
-
-
-def _save_verdicts(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
+def _save_verdicts(conn: Conn, verdicts: Mapping[UUID, Verdict], uses: Mapping[UUID, int]) -> Cursor[Any]:
     # One JSON document is several times cheaper to write than an array for each column.
     rows = [
         {
@@ -139,17 +99,9 @@ def _save_verdicts(conn: Conn, verdicts: Mapping[UUID, Verdict]) -> None:
         | ({"compare_coordinates": True} if verdict.compare_coordinates else {})
         for scan_id, verdict in verdicts.items()
     ]
-    conn.execute(
-        """
-        UPDATE player_scans s SET status = v.status, reason = v.reason, distance_m = v.distance_m,
-                                  outcome = v.outcome, decision_inputs = v.decision_inputs,
-                                  compare_coordinates = v.compare_coordinates,
-                                  settled_at = statement_timestamp(), lease_token = NULL
-        FROM jsonb_to_recordset(%(verdicts)s) AS v (id uuid, status text, reason text, distance_m double precision,
-                                                    outcome jsonb, decision_inputs jsonb, compare_coordinates boolean)
-        WHERE s.id = v.id AND s.status = 'pending'
-        """,
-        {"verdicts": Jsonb(rows)},
+    return conn.execute(
+        "SELECT settle_scans(%(verdicts)s, %(code_ids)b, %(uses)b)",
+        {"verdicts": Jsonb(rows), "code_ids": list(uses), "uses": list(uses.values())},
     )
 
 
@@ -158,33 +110,12 @@ def grant_rewards(conn: Conn, scan_ids: Sequence[UUID]) -> None:
 
     A second entry for one scan violates the constraint `inventory_ledger_source_key` and aborts the transaction.
     """
-    conn.execute(
-        """
-        INSERT INTO inventory_ledger (player_id, org_id, item, quantity, source, source_id)
-        SELECT player_id, org_id, outcome ->> 'reward', (outcome -> 'quantity')::integer, 'scan', id
-        FROM player_scans WHERE id = ANY(%(ids)b) AND status = 'success' AND outcome ? 'reward'
-        """,
-        {"ids": scan_ids},
-    )
+    conn.execute("SELECT grant_rewards(%(ids)b)", {"ids": scan_ids})
 
 
 def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Set each player's location to the destination of their last scan in this order."""
-    if not scan_ids:
-        return
-    conn.execute(
-        """
-        UPDATE players p SET location_code = arrivals.code
-        FROM (
-            SELECT DISTINCT ON (player_id) player_id, outcome #>> '{destination,code}' AS code
-            FROM unnest(%(ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position) JOIN player_scans USING (id)
-            WHERE status = 'success' AND outcome ? 'destination'
-            ORDER BY player_id, position DESC
-        ) arrivals
-        WHERE p.id = arrivals.player_id
-        """,
-        {"ids": scan_ids},
-    )
+    conn.execute("SELECT move_players(%(ids)b)", {"ids": scan_ids})
 
 
 def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:
@@ -216,31 +147,9 @@ def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | N
 
 
 def add_uses(conn: Conn, uses: Mapping[UUID, int]) -> None:
-    """Add to the use counts of these codes, or subtract. Raise StockChanged if a code is used beyond its stock.
+    """Add to the use counts of these codes, or subtract. Violates the constraint `qr_codes_stock` if a code is used
+    beyond its stock.
 
     Call it last before the commit: other transactions wait here for a popular code.
     """
-    if not uses:
-        return
-    # In id order, so two workers never wait for each other.
-    updated = conn.execute(
-        """
-        WITH locked_codes AS (
-            SELECT q.id, u.uses FROM unnest(%(ids)b::uuid[], %(uses)b::bigint[]) u (id, uses) JOIN qr_codes q USING (id)
-            ORDER BY q.id FOR NO KEY UPDATE OF q
-        )
-        UPDATE qr_codes q SET use_count = use_count + locked_codes.uses FROM locked_codes WHERE q.id = locked_codes.id
-        RETURNING locked_codes.uses, q.use_count, q.max_scans
-        """,
-        {"ids": list(uses), "uses": list(uses.values())},
-    )
-    check_stock(updated.fetchall())
-
-
-def check_stock(rows: Iterable[tuple[int, int, int | None]]) -> None:
-    """Raise StockChanged if a row of uses, use count and stock is over its stock.
-
-    `lock_limited_codes` prevents that, except for a code whose stock was set or lowered after the lock.
-    """
-    if any(uses > 0 and max_scans is not None and use_count > max_scans for uses, use_count, max_scans in rows):
-        raise StockChanged
+    conn.execute("SELECT add_uses(%(ids)b, %(uses)b)", {"ids": list(uses), "uses": list(uses.values())})

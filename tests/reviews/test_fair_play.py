@@ -12,13 +12,14 @@ from psycopg.types.json import Jsonb
 
 from shared.infra import db, leases
 from shared.infra.db import Conn
-from shared.scans import rules, settlement
+from shared.scans import judging_queries, rules, settlement
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Coordinates
 from shared.settings import settings
 from tests.reviews.factories import status
 from tests.support.callers import Staff
 from tests.support.factories import AMSTERDAM, make_code, make_org, make_player, submit_scan
+from tests.support.sql_guards import without_guards
 from workers.scans import judge_pending
 
 NOW = datetime.now(UTC)
@@ -126,15 +127,11 @@ def test_failed_and_annulled_scans_are_no_activity(conn: Conn) -> None:
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
 @pytest.mark.parametrize("fair_play", [SAME, {"burst": {"window_seconds": 60, "per_player": None, "per_code": 1}}])
-def test_lock_of_the_organization_guards_fair_play(
-    conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool, fair_play: dict[str, Any]
-) -> None:
+def test_lock_of_the_organization_guards_fair_play(conn: Conn, guarded: bool, fair_play: dict[str, Any]) -> None:
     """Without the lock, the second worker loads its context before the first one settles."""
     org_id = make_org_with(conn, fair_play)
     code = make_code(conn, org_id)
     scans = [submit_scan(conn, make_player(conn), code, SPOT) for _ in range(2)]
-    if not guarded:
-        monkeypatch.setattr(settlement, "lock_fair_play_organizations", lambda *_: None)
     tokens = [uuid4() for _ in scans]
     claimed = [
         leases.claim_new(conn, settlement.PENDING_SCANS, token, timedelta(seconds=10), limit=1) for token in tokens
@@ -142,17 +139,17 @@ def test_lock_of_the_organization_guards_fair_play(
     done = threading.Event()
 
     def settle(index: int, before_judging: Callable[[], None]) -> None:
+        limits = from_settings(settings())
         with db.transaction() as own:
-            locked = settlement.lock_scans(own, tokens[index], claimed[index])
-            context = settlement.load_context(own, locked)
+            locked, context = judging_queries.lock_and_read(own, tokens[index], claimed[index], limits)
             before_judging()
-            settlement.settle(own, locked, rules.judge_all(locked, context, from_settings(settings())))
+            settlement.settle(own, locked, rules.judge_all(locked, context, limits), has_quests=False)
 
     def second() -> None:
         settle(1, lambda: None)
         done.set()
 
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1) as pool, without_guards(conn, *([] if guarded else ["lock_fair_play_organizations"])):
         other: Any = None
 
         def start_second() -> None:

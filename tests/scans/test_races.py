@@ -11,7 +11,7 @@ import pytest
 
 from shared.infra import db, leases
 from shared.infra.db import Conn
-from shared.scans import rules, settlement
+from shared.scans import judging_queries, rules, settlement
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Verdict
 from shared.scans.settlement import PENDING_SCANS
@@ -24,6 +24,7 @@ from tests.support.factories import (
     make_player,
     submit_scan,
 )
+from tests.support.sql_guards import without_guards
 from workers import scans as worker
 
 LEASE = timedelta(seconds=10)
@@ -68,11 +69,10 @@ def test_stock_set_during_judging_holds(conn: Conn, monkeypatch: pytest.MonkeyPa
         conn.execute("UPDATE qr_codes SET max_scans = 1 WHERE id = %s", (code,))
         return judge(*args)
 
-    if not guarded:
-        monkeypatch.setattr(settlement, "check_stock", lambda _: None)
-    for decide in (set_stock_and_judge, judge):
-        monkeypatch.setattr(rules, "judge_all", decide)
-        worker.scans.run_new()
+    with without_guards(conn, *([] if guarded else ["is_in_stock"])):
+        for decide in (set_stock_and_judge, judge):
+            monkeypatch.setattr(rules, "judge_all", decide)
+            worker.scans.run_new()
     assert statuses(conn)["success", None] == (1 if guarded else 3)
 
 
@@ -92,12 +92,11 @@ def interleave(conn: Conn, first: UUID, second: UUID) -> None:
     assert {claimed[token][0].id for token in tokens} == {first, second}
 
     def settle(token: UUID, before_judging: Any) -> None:
+        limits = from_settings(settings())
         with db.transaction() as own:
-            locked = settlement.lock_scans(own, token, claimed[token])
-            context = settlement.load_context(own, locked)
+            locked, context = judging_queries.lock_and_read(own, token, claimed[token], limits)
             before_judging()
-            verdicts = rules.judge_all(locked, context, from_settings(settings()))
-            settlement.settle(own, locked, verdicts)
+            settlement.settle(own, locked, rules.judge_all(locked, context, limits), has_quests=False)
         done.set()
 
     with ThreadPoolExecutor(1) as pool:
@@ -122,21 +121,18 @@ def until_settled_or_blocked(conn: Conn, done: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_lock_of_the_code_guards_its_stock(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
+def test_lock_of_the_code_guards_its_stock(conn: Conn, guarded: bool) -> None:
     code = make_code(conn, max_scans=1)
     scans = [submit_scan(conn, make_player(conn), code) for _ in range(2)]
-    if not guarded:
-        monkeypatch.setattr(settlement, "lock_limited_codes", lambda *_: None)
-        monkeypatch.setattr(settlement, "check_stock", lambda _: None)
-    interleave(conn, *scans)
+    with without_guards(conn, *([] if guarded else ["lock_limited_codes", "is_in_stock"])):
+        interleave(conn, *scans)
     assert statuses(conn)["success", None] == (1 if guarded else 2)
 
 
 @pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
-def test_lock_of_the_player_guards_travel(conn: Conn, monkeypatch: pytest.MonkeyPatch, guarded: bool) -> None:
+def test_lock_of_the_player_guards_travel(conn: Conn, guarded: bool) -> None:
     org, player = make_org(conn), make_player(conn)
     scans = [submit_scan(conn, player, make_code(conn, org), coordinates) for coordinates in (AMSTERDAM, LISBON)]
-    if not guarded:
-        monkeypatch.setattr(settlement, "lock_players", lambda *_: None)
-    interleave(conn, *scans)
+    with without_guards(conn, *([] if guarded else ["lock_players"])):
+        interleave(conn, *scans)
     assert statuses(conn)["success", None] == (1 if guarded else 2)

@@ -9,13 +9,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from shared.infra import db, leases
+from shared.infra import leases
 from shared.infra.db import Conn
-from shared.scans import rules, settlement, store
-from shared.scans.judging_limits import from_settings
+from shared.scans import judging_queries, rules, settlement, store
 from shared.scans.rules import Scan, Verdict
 from shared.scans.settlement import PENDING_SCANS
-from shared.settings import settings
 from tests.support.crashes import Crash, crash_after
 from tests.support.factories import (
     AMSTERDAM,
@@ -169,14 +167,11 @@ def test_worker_with_an_expired_lease_writes_nothing(conn: Conn) -> None:
     expire_leases(conn)
     assert [scan.id for scan in leases.claim_retry(conn, PENDING_SCANS, current, LEASE)] == [scan_id]
 
-    with db.transaction() as own:
-        assert settlement.lock_scans(own, expired, claimed) == []
-    with db.transaction() as own:
-        locked = settlement.lock_scans(own, current, claimed)
-        context = settlement.load_context(own, locked)
-        settlement.settle(own, locked, rules.judge_all(locked, context, from_settings(settings())))
-    with db.transaction() as own:
-        assert settlement.lock_scans(own, expired, claimed) == []
+    worker.judge(expired, claimed)
+    assert verdict(conn, scan_id) == ("pending", None)
+    worker.judge(current, claimed)
+    assert verdict(conn, scan_id) == ("success", None)
+    worker.judge(expired, claimed)
     assert list_items(conn, player) == [("gem", 1)]
 
 
@@ -213,7 +208,7 @@ def test_lock_timeout_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPat
         raise psycopg.errors.LockNotAvailable("canceling statement due to lock timeout")
 
     with monkeypatch.context() as broken:
-        broken.setattr(settlement, "lock_limited_codes", time_out)
+        broken.setattr(judging_queries, "lock_and_read", time_out)
         with pytest.raises(psycopg.OperationalError):
             worker.judge_pending()
     assert conn.execute("SELECT attempts, lease_until FROM player_scans").fetchone() == (0, None)
