@@ -53,7 +53,8 @@ def run_commands(server: RunningServer, directory: Path, *pages: Path) -> str:
 def test_tour_of_the_readme_ends_in_a_reward_and_an_image(server: RunningServer, tmp_path: Path) -> None:
     printed = run_commands(server, tmp_path, README).splitlines()
 
-    assert printed[:3] == ["not_present", "success", "[{'item': 'spy_gadget', 'quantity': 1}]"]
+    assert printed[:2] == ["not_present", "success"]
+    assert "'item': 'spy_gadget', 'quantity': 1" in printed[2]
     assert (tmp_path / "code.svg").read_text().startswith("<svg")
 
 
