@@ -7,11 +7,11 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.codes import rules
 from shared.codes.rules import CodeReward, EncounterDefinition, ScanType
+from shared.codes.target_urls import TargetUrl
 from shared.encounters.rules import PuzzleType
 from shared.infra.schema_types import (
     Body,
     FiniteFloat,
-    HttpUrl,
     Latitude,
     Longitude,
     PositiveInt,
@@ -62,7 +62,7 @@ class CodeFields(Body):
     reward: RewardBody | None = None
     encounter: EncounterBody | None = None
     destination_code: CodeText | None = Field(None, description="A code of this organization")
-    target_url: HttpUrl | None = None
+    target_url: TargetUrl | None = None
     active: StrictBool = True
     starts_at: Timestamp | None = None
     expires_at: Timestamp | None = None

@@ -7,6 +7,7 @@ from uuid import UUID
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, model_validator
 
+from shared.codes.target_urls import TargetUrl
 from shared.errors import Forbidden
 from shared.infra import db
 from shared.infra.db import Conn
@@ -20,7 +21,6 @@ from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import (
     Body,
-    HttpUrl,
     Id,
     Name,
     OrganizationPath,
@@ -45,7 +45,7 @@ class OrganizationBody(Body):
 
     name: Name
     slug: Slug | None = None
-    url: HttpUrl | None = None
+    url: TargetUrl | None = None
 
 
 class IdenticalCoordinatesBody(Body):
@@ -82,7 +82,7 @@ class FairPlayBody(Body):
 class OrganizationPatchBody(PatchBody):
     name: Name = ""
     slug: Slug = ""
-    url: HttpUrl | None = None
+    url: TargetUrl | None = None
     fair_play: FairPlayBody | None = None
 
 

@@ -4,7 +4,6 @@ from functools import partial
 
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, NotFound
-from werkzeug.wrappers import Response as Redirect
 
 from shared.settings import SettingsError
 from web.http.auth import public
@@ -34,11 +33,11 @@ def _is_used(app: Flask, path: str) -> bool:
     return True
 
 
-def _open_code(text: str) -> Response | Redirect:
+def _open_code(text: str) -> Response:
     return visits.open_code(visits.CodeTextPath(code=text))
 
 
-def _open_slug(text: str) -> Response | Redirect:
+def _open_slug(text: str) -> Response:
     """Open the organization with this slug, else the code with this text."""
     response = organizations.open_organization(organizations.SlugPath(slug=text))
     return response if response.status_code != NotFound.code else _open_code(text)

@@ -1,14 +1,15 @@
 """The business code of an organization: redirect to its website, or show a page with its name."""
 
-from flask import Response, redirect
+from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
-from werkzeug.wrappers import Response as Redirect
 
+from shared.codes.target_urls import leads_to_code
 from shared.infra import db
 from shared.organizations import store
 from web.http.auth import public
 from web.pages.layout import html_response, render_page
+from web.pages.redirects import Redirect
 
 api = APIBlueprint("organization_pages", __name__, url_prefix="/b", abp_tags=[Tag(name="Pages")])
 
@@ -21,6 +22,7 @@ class SlugPath(BaseModel):
 
 @api.get(
     "/<slug>",
+    strict_slashes=False,
     responses={
         200: html_response("A page with the name of an organization without a url", "City Museum"),
         302: {"description": "Redirect to the url of the organization"},
@@ -28,7 +30,7 @@ class SlugPath(BaseModel):
     },
 )
 @public
-def open_organization(path: SlugPath) -> Response | Redirect:
+def open_organization(path: SlugPath) -> Response:
     """Open an organization's page
 
     The business code of an organization leads here. Redirects to its `url`, or shows a page with its name.
@@ -37,6 +39,6 @@ def open_organization(path: SlugPath) -> Response | Redirect:
         organization = store.get_public(conn, path.slug) if "\x00" not in path.slug else None
     if organization is None:
         return render_page("not_found.html", 404)
-    if organization.url is not None:
-        return redirect(organization.url)
+    if organization.url is not None and not leads_to_code(organization.url, (request.host_url,)):
+        return Redirect(organization.url)
     return render_page("organization.html", name=organization.name)

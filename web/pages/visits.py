@@ -1,10 +1,10 @@
 """A code that is opened with a phone's camera: redirect to its target, or show a page about it. Visits are counted."""
 
-from flask import Response, redirect, request
+from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
-from werkzeug.wrappers import Response as Redirect
 
+from shared.codes.target_urls import leads_to_code
 from shared.errors import CodeDeleted
 from shared.infra import db
 from shared.visits import store
@@ -13,6 +13,7 @@ from shared.visits.user_agents import is_crawler
 from shared.visits.visit_buffer import RawVisit, visit_buffer
 from web.http.auth import public
 from web.pages.layout import html_response, render_page
+from web.pages.redirects import Redirect
 
 api = APIBlueprint("visits", __name__, url_prefix="/s", abp_tags=[Tag(name="Pages")])
 
@@ -25,6 +26,7 @@ class CodeTextPath(BaseModel):
 
 @api.get(
     "/<code>",
+    strict_slashes=False,
     responses={
         200: html_response("A page about a code that is scanned in the game", "Game code"),
         302: {"description": "Redirect to the target_url of a code that only redirects"},
@@ -33,7 +35,7 @@ class CodeTextPath(BaseModel):
     },
 )
 @public
-def open_code(path: CodeTextPath) -> Response | Redirect:
+def open_code(path: CodeTextPath) -> Response:
     """Open a code
 
     Printed codes lead here, also by a text that the code had before a rename. Redirects to the `target_url` of a code
@@ -47,12 +49,15 @@ def open_code(path: CodeTextPath) -> Response | Redirect:
     resolution = "not_found" if code is None else resolve(code)
     if code is None or resolution == "not_found":
         return render_page("not_found.html", 404)
+    if resolution == "redirect" and leads_to_code(str(code.target_url), (request.host_url,)):
+        # Stored before PUBLIC_URL changed, or with another name of this host.
+        return render_page("not_found.html", 404)
     if resolution == "not_started":
         return render_page("not_started.html", 404)
     if resolution == "gone" or not _count(code):
         return render_page("gone.html", 410)
     if resolution == "redirect":
-        return redirect(str(code.target_url))
+        return Redirect(str(code.target_url))
     return render_page("code.html", description=code.description)
 
 
