@@ -1,5 +1,6 @@
 """Judging scans. Pure: values in, verdicts out, without clock, store or environment."""
 
+import re
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from shared.infra.blanks import trim
 from shared.scans.checks import CHECKS, CODE_CHECKS, Check, JudgingInput
 from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY, Activity, BatchActivity, FairPlay, NearbyActivity
 from shared.scans.model import (
@@ -54,11 +56,16 @@ CODE_PATH = "/s"
 """The path before the code text in a code URL."""
 
 
-def extract_code(scanned: str, extra_paths: Sequence[str] = ()) -> str:
-    """Return the code text in `scanned`: the last segment of an http(s) URL ending in /s/{code}, else `scanned`.
+SYMBOLOGY_IDENTIFIER = re.compile(r"^\][A-Za-z][0-9A-Za-z]")
 
+
+def extract_code(scanned: str, extra_paths: Sequence[str] = ()) -> str:
+    """Return the code text in `scanned`: the last segment of an http(s) URL ending in /s/{code}, else the text itself.
+
+    Blanks and line ends around it are left out, and the identifier that some scanners put before it (ISO/IEC 15424).
     `extra_paths` are paths of older services, such as `/q`, that precede a code text like `/s`.
     """
+    scanned = trim(SYMBOLOGY_IDENTIFIER.sub("", trim(scanned))) or scanned
     # urlsplit would drop line breaks.
     if scanned[:4].lower() != "http" or not scanned.isprintable():
         return scanned

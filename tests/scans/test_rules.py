@@ -182,6 +182,14 @@ def test_known_distances(a: Coordinates, b: Coordinates, expected: float) -> Non
         ("ftp://waymark.example/s/spy123", "ftp://waymark.example/s/spy123"),
         ("http://[broken/s/spy123", "http://[broken/s/spy123"),
         ("httpcode", "httpcode"),
+        ("spy123\r\n", "spy123"),
+        ("spy123\r", "spy123"),
+        (" \xa0spy123\u200b", "spy123"),
+        ("https://waymark.example/s/spy123\r\n", "spy123"),
+        ("]Q1https://waymark.example/s/spy123", "spy123"),
+        (" ]Q3spy123\t", "spy123"),
+        ("]Q1", "]Q1"),
+        (" \r\n", " \r\n"),
     ],
 )
 def test_extract_code(scanned: str, code: str) -> None:
