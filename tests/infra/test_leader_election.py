@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 from zlib import crc32
 
 import pytest
@@ -20,6 +21,7 @@ from shared.infra.leader_election import leadership
 from shared.settings import settings
 from tests.support.factories import append_event
 from tests.support.polling import eventually
+from tests.support.swallowing_proxy import swallowing_proxy
 from workers import relay
 
 SILENCE_SECONDS = "5"
@@ -34,10 +36,10 @@ def leader_writes(conn: Conn) -> Iterator[None]:
 
 
 @contextmanager
-def leader(name: str, *options: str) -> Iterator["subprocess.Popen[str]"]:
+def leader(name: str, *options: str, url: str) -> Iterator["subprocess.Popen[str]"]:
     process = subprocess.Popen(
         (sys.executable, "-m", "tests.infra.leading_process", name, *options),
-        env=os.environ | {"LEADER_SILENCE_SECONDS": SILENCE_SECONDS, "LOG_LEVEL": "ERROR"},
+        env=os.environ | {"LEADER_SILENCE_SECONDS": SILENCE_SECONDS, "LOG_LEVEL": "ERROR", "DATABASE_DIRECT_URL": url},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -63,24 +65,35 @@ def write(process: "subprocess.Popen[str]") -> str:
     return printed(process)
 
 
-def test_suspended_leader_is_replaced_and_cannot_write(conn: Conn, leader_writes: None) -> None:
+@pytest.mark.parametrize("fault", ["suspended", "network drops packets"])
+def test_silent_leader_is_replaced_and_cannot_write(conn: Conn, leader_writes: None, fault: str) -> None:
     """The negative control has no limit of its silence, and leads until the end."""
-    with leader(LIMITED) as suspended, leader(UNLIMITED, "unlimited") as control:
-        processes = (suspended, control)
-        assert [write(each) for each in processes] == ["wrote", "wrote"]
-        for each in processes:
-            each.send_signal(signal.SIGSTOP)
+    url = urlsplit(settings().direct_database_url.get_secret_value())
+    with swallowing_proxy((str(url.hostname), url.port or 5432)) as proxy:
+        proxied = url._replace(netloc=url.netloc.replace(f":{url.port}", f":{proxy.port}")).geturl()
+        with leader(LIMITED, url=proxied) as silent, leader(UNLIMITED, "unlimited", url=proxied) as control:
+            processes = (silent, control)
+            assert [write(each) for each in processes] == ["wrote", "wrote"]
+            if fault == "suspended":
+                send(signal.SIGSTOP, processes)
+            else:
+                proxy.swallows.set()
 
-        with leadership(LIMITED, threading.Event()) as standby:
-            assert standby is not None
-            assert not can_lead(conn, UNLIMITED)
-            conn.execute("TRUNCATE leader_writes")
-            for each in processes:
-                each.send_signal(signal.SIGCONT)
-            assert [write(each) for each in processes] == ["lost", "wrote"]
-            assert standby.is_held()
+            with leadership(LIMITED, threading.Event()) as standby:
+                assert standby is not None
+                assert not can_lead(conn, UNLIMITED)
+                conn.execute("TRUNCATE leader_writes")
+                send(signal.SIGCONT, processes)
+                proxy.swallows.clear()
+                assert [write(each) for each in processes] == ["lost", "wrote"]
+                assert standby.is_held()
 
     assert conn.execute("SELECT name FROM leader_writes").fetchall() == [(UNLIMITED,)]
+
+
+def send(number: signal.Signals, processes: Iterable["subprocess.Popen[str]"]) -> None:
+    for each in processes:
+        each.send_signal(number)
 
 
 def can_lead(conn: Conn, name: str) -> bool:

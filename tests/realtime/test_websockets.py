@@ -4,6 +4,7 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -12,6 +13,7 @@ import pytest
 import websocket
 from flask import Flask
 
+from shared.accounts import sessions
 from shared.infra import db, event_log
 from shared.infra.db import Conn
 from shared.infra.event_log import RETENTION_HORIZON
@@ -21,8 +23,10 @@ from shared.infra.redis import key
 from tests.conftest import Player
 from tests.realtime.conftest import Connect, Relay, names, refused, say
 from tests.support.app_settings import change_settings
+from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org, number_events, submit_scan
 from tests.support.polling import eventually
+from web.http.auth import authenticate
 from web.realtime import event_stream, websocket_io, websockets
 from web.realtime import fanout as fanouts
 from web.realtime.websocket_slots import WebSocketSlots
@@ -385,3 +389,33 @@ def test_slow_client_is_closed_and_can_resume(
 
     resumed = connect(player, query=f"?since={first['id']}")
     assert names(resumed.take(5)) == ["1", "2", "3", "4", "5"]
+
+
+def test_sockets_do_not_compress(connect: Connect, player: Player) -> None:
+    """A compressor takes 300 KB for each socket."""
+    offer = ["Sec-WebSocket-Extensions: permessage-deflate"]
+    headers = [f"{name}: {value}" for name, value in player.headers.items()]
+    assert "sec-websocket-extensions" not in connect(player, header=headers + offer).ws.getheaders()
+
+
+def test_sockets_of_a_session_share_a_check_of_their_access(
+    app: Flask, client: Any, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks: list[object] = []
+    check = sessions.is_session_active
+
+    def count_and_check(*arguments: Any) -> bool:
+        checks.append(arguments)
+        return check(*arguments)
+
+    monkeypatch.setattr(sessions, "is_session_active", count_and_check)
+    with app.test_request_context(headers=player.headers):
+        caller = authenticate()
+        listeners = [websockets.Listener.shared(caller, None) for _ in range(8)]
+    checks.clear()
+    assert run_concurrently([partial(each.may_listen, needs_recheck=False) for each in listeners]) == [True] * 8
+    assert len(checks) == 1
+    client.post("/auth/logout", headers=player.headers)
+    checks.clear()
+    assert [each.may_listen(needs_recheck=True) for each in listeners] == [False] * 8
+    assert len(checks) >= 8, "a revocation makes each socket check again"

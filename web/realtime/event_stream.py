@@ -38,7 +38,9 @@ def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fan
         ws.event.clear()
         if time.monotonic() >= next_ping:
             received, next_ping = 0, time.monotonic() + PING_SECONDS
-        while ws.connected and ws.receive(timeout=0) is not None:
+        # Not while the buffer is empty: `receive` then waits for the event loop, even with a timeout of 0.
+        while ws.connected and ws.input_buffer:
+            ws.receive(timeout=0)
             received += 1
         if fanout.is_closing:
             ws.close(GOING_AWAY, "This process is stopping. Reconnect with since.")

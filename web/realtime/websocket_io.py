@@ -2,11 +2,11 @@
 
 import socket
 import threading
+from functools import lru_cache
 from typing import Any
 
 from simple_websocket import ConnectionClosed, Server
-from wsproto.events import TextMessage
-from wsproto.utilities import LocalProtocolError
+from wsproto.frame_protocol import FrameProtocol
 
 SEND_TIMEOUT_SECONDS = 10
 """A socket is closed if its client's receive buffer stays full for this time."""
@@ -31,11 +31,19 @@ class SerializedSocket:
         return getattr(self._sock, name)
 
 
+@lru_cache(maxsize=256)
+def text_frame(text: str) -> bytes:
+    """Return the frame of a text message (RFC 6455, 5.2). It is the same for every socket, because none compresses."""
+    return bytes(FrameProtocol(client=False, extensions=[]).send_data(text))
+
+
 def send(ws: Server, text: str) -> None:
     """Send one message. Raise ConnectionClosed if the client closed the socket or has not read for 10 seconds."""
+    if not ws.connected:
+        raise ConnectionClosed
     try:
-        ws.sock.send(ws.ws.send(TextMessage(data=text)))
-    except (OSError, LocalProtocolError) as error:
+        ws.sock.send(text_frame(text))
+    except OSError as error:
         ws.connected = False
         raise ConnectionClosed from error
 

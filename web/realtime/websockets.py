@@ -5,10 +5,12 @@ takes the position after which events are sent. Then `stream` sends what the sub
 """
 
 import secrets
+import threading
 import time
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from flask import Flask, Response, current_app, g, request
 from flask_openapi import APIBlueprint, Tag
@@ -46,6 +48,7 @@ RECHECK_SECONDS = 1.0
 MAX_MESSAGE_BYTES = 4_096
 TICKET_SECONDS = 30
 SLOTS = "waymark_websocket_slots"
+LISTENERS = "waymark_websocket_listeners"
 
 api = APIBlueprint("websockets", __name__, abp_tags=[Tag(name="Live events")])
 sock = Sock()
@@ -102,6 +105,7 @@ def init_app(app: Flask) -> None:
     """Register the WebSocket routes."""
     app.config["SOCK_SERVER_OPTIONS"] = {"ping_interval": PING_SECONDS, "max_message_size": MAX_MESSAGE_BYTES}
     app.extensions[SLOTS] = WebSocketSlots()
+    app.extensions[LISTENERS] = WeakValueDictionary()
     app.url_map.converters["but_ticket"] = NotTicketConverter
     app.before_request(open_subscription)
     app.teardown_request(close_subscription)
@@ -118,7 +122,7 @@ def open_subscription() -> None:
         return
     caller = _authenticate()
     ids = path_ids()
-    g.listener = Listener(caller, ids.get("org_id"))
+    g.listener = Listener.shared(caller, ids.get("org_id"))
     g.listener.check(ids.get("player_id"))
     _check_origin()
     _check_handshake()
@@ -132,6 +136,8 @@ def open_subscription() -> None:
         "org" if "org_id" in ids else "player", ids.get("org_id") or caller.session[0], caller.session[0]
     )
     fanout.add(g.subscription)
+    # The library would accept compression, which takes 300 KB of memory per socket.
+    request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     _start(g.subscription)
 
 
@@ -145,30 +151,47 @@ def close_subscription(_error: BaseException | None) -> None:
         release_slot()
 
 
-@dataclass
 class Listener:
-    """The player at the other end of a socket. The socket ends with the player's session or role."""
+    """A session at the other end of one or more sockets. They end with the session, or the player's role."""
 
-    caller: Caller
-    org_id: UUID | None
-    checked_at: float = 0.0
+    def __init__(self, caller: Caller, org_id: UUID | None) -> None:
+        self._session, self._org_id = caller.session, org_id
+        self._checked_at = 0.0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def shared(cls, caller: Caller, org_id: UUID | None) -> "Listener":
+        """Return the listener of all sockets of this session, so that one check per second is enough for them."""
+        listeners: WeakValueDictionary[Any, Listener] = current_app.extensions[LISTENERS]
+        return listeners.setdefault((*caller.session, org_id), cls(caller, org_id))
 
     def check(self, player_id: UUID | None = None) -> None:
         """Raise Unauthenticated, Forbidden or NotFound if the caller has no access, or lost it."""
-        self.checked_at = time.monotonic()
-        listener, session_id = self.caller.session
+        started_at = time.monotonic()
+        listener, session_id = self._session
         with db.connection() as conn:
             if not sessions.is_session_active(conn, session_id, listener):
                 raise Unauthenticated
-        if self.org_id is not None:
-            authorize(listener, self.org_id, "analyst")
+        if self._org_id is not None:
+            authorize(listener, self._org_id, "analyst")
         elif player_id not in (None, listener):
             raise Forbidden
+        self._checked_at = started_at
 
     def may_listen(self, *, needs_recheck: bool) -> bool:
         """Return whether the caller still has access. Without `needs_recheck`, reuse a result for a second."""
-        if not needs_recheck and time.monotonic() - self.checked_at < RECHECK_SECONDS:
+        if needs_recheck:
+            return self._has_access()
+        if self._is_fresh():
             return True
+        # An event wakes all sockets at once. The others wait for the one that checks.
+        with self._lock:
+            return self._is_fresh() or self._has_access()
+
+    def _is_fresh(self) -> bool:
+        return time.monotonic() - self._checked_at < RECHECK_SECONDS
+
+    def _has_access(self) -> bool:
         try:
             self.check()
         except (Unauthenticated, Forbidden, NotFound):
