@@ -110,7 +110,7 @@ def at_later_position(event: bytes, number: int) -> bytes:
 
 
 def allow_files(count: int) -> None:
-    """Allow this process and its children so many open files. Exit if the system does not."""
+    """Allow this process and its children `count` open files. Exit if the system does not."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < count:
         if hard != resource.RLIM_INFINITY and hard < count:
