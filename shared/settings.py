@@ -6,6 +6,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -207,6 +208,8 @@ class Settings(BaseSettings):
     grpc_key_file: Annotated[FilePath | None, BeforeValidator(_none_if_empty)] = None
     grpc_token: SecretStr | None = None
     signin_quest: str = Field("sign-in-three-times", min_length=1, max_length=200)
+    track_requires_key: bool = False
+    track_organizations: Annotated[tuple[UUID, ...], NoDecode, BeforeValidator(_split_commas)] = ()
     signup_quest: str = Field("sign-up", min_length=1, max_length=200)
 
     cache_max_mb: int = Field(64, ge=1, le=65_536)

@@ -101,6 +101,8 @@ def find_production_warnings(settings: "Settings") -> Iterator[str]:
         yield "LOG_LEVEL is DEBUG: libraries may log secrets"
     if settings.external_auth_without_issuer:
         yield "EXTERNAL_AUTH_WITHOUT_ISSUER is on: every token that is signed with the secret is a log-in"
+    if settings.track_requires_key and not settings.track_organizations:
+        yield "TRACK_ORGANIZATIONS is empty, and TRACK_REQUIRES_KEY is on: keys of any organization can submit sign-ins"
     if not settings.rate_limits_enabled:
         yield "RATE_LIMITS_ENABLED is off: nothing limits the guessing of passwords"
 

@@ -123,7 +123,7 @@ CREATE TABLE api_keys (
     digest        bytea NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256 of the whole key
     scopes        text[] NOT NULL CHECK (
                       cardinality(scopes) > 0
-                      AND scopes <@ ARRAY['scan', 'codes:read', 'codes:write', 'renders', 'analytics']),
+                      AND scopes <@ ARRAY['scan', 'codes:read', 'codes:write', 'renders', 'analytics', 'track']),
     created_by    uuid REFERENCES players,
     created_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz,
@@ -1090,6 +1090,7 @@ CREATE TABLE quests (
     reward_id       integer REFERENCES rewards,
     daily           boolean NOT NULL DEFAULT false,  -- one step per day, in the player's time zone
     grace_days      smallint NOT NULL DEFAULT 0 CHECK (grace_days BETWEEN 0 AND 30),  -- that may pass without a step
+    min_interval_seconds  integer NOT NULL DEFAULT 0 CHECK (min_interval_seconds BETWEEN 0 AND 2678400),
     -- The columns below belong to quests that scans advance. Such a quest names codes or tags.
     codes           text[] NOT NULL DEFAULT '{}',
     tags            text[] NOT NULL DEFAULT '{}',
@@ -1133,6 +1134,7 @@ CREATE TABLE quest_states (
     claims       integer NOT NULL,
     steps        jsonb NOT NULL,
     last_day     date,
+    last_step_at timestamptz,  -- of a quest with a minimum interval
     CONSTRAINT quest_states_pkey PRIMARY KEY (player_id, quest)
 ) WITH (fillfactor = 85);
 

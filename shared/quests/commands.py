@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from shared.errors import Conflict, DomainError, NotFound, Unavailable
+from shared.errors import Conflict, DomainError, PlayerNotFound, Unavailable
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.relay_wakeup import wake_relay
@@ -107,7 +107,7 @@ def _decide(
     for number, command in commands.items():
         player_quest = player_quests.get(command.key)
         if player_quest is None:
-            results[number] = NotFound()
+            results[number] = PlayerNotFound()
             continue
         if player_quest.by_scans and not command.is_claim:
             results[number] = QuestAdvancedByScans()
@@ -119,6 +119,7 @@ def _decide(
             quest = replace(quest, daily=True, grace_days=player_quest.grace_days)
         if player_quest.org_id is not None and quest.reward is not None:
             quest = replace(quest, reward=replace(quest.reward, org_id=player_quest.org_id))
+        quest = replace(quest, min_interval=player_quest.min_interval)
         day = now.astimezone(player_quest.zone).date()
         try:
             events = decide(state, ClaimReward(now) if command.is_claim else QuestAction(now, day), quest)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -34,6 +35,7 @@ class QuestDefinition:
     tags: Sequence[str] = ()
     in_order: bool = False
     within_seconds: int | None = None
+    min_interval_seconds: int = 0
     reward: RewardDefinition | None = None
 
 
@@ -55,6 +57,7 @@ class CatalogQuest:
     active: bool
     daily: bool
     grace_days: int
+    min_interval_seconds: int
     org_id: UUID | None
     organization: str | None
 
@@ -71,12 +74,13 @@ class CatalogQuest:
             daily=self.daily,
             grace_days=self.grace_days,
             by_scans=self.by_scans,
+            min_interval=timedelta(seconds=self.min_interval_seconds) if self.min_interval_seconds else None,
         )
 
 
 SELECT_QUEST = """
     SELECT q.id, q.name, q.streak, q.duplication, q.auto_claim, r.id AS reward_id, r.name AS reward_name, r.item,
-           r.quantity, q.description, q.by_scans, q.active, q.daily, q.grace_days,
+           r.quantity, q.description, q.by_scans, q.active, q.daily, q.grace_days, q.min_interval_seconds,
            q.org_id, o.slug AS organization
     FROM quests q LEFT JOIN rewards r ON r.id = q.reward_id LEFT JOIN organizations o ON o.id = q.org_id
 """
@@ -105,20 +109,22 @@ def upsert(conn: Conn, definition: QuestDefinition) -> bool:
     upserted = conn.execute(
         """
         INSERT INTO quests AS q (name, description, streak, duplication, auto_claim, reward_id, daily, grace_days,
-                                 codes, tags, in_order, within_seconds)
+                                 codes, tags, in_order, within_seconds, min_interval_seconds)
         VALUES (%(name)s, %(description)s, %(streak)s, %(duplication)s, %(auto_claim)s, %(reward_id)s, %(daily)s,
-                %(grace_days)s, %(codes)s, %(tags)s, %(in_order)s, %(within_seconds)s)
+                %(grace_days)s, %(codes)s, %(tags)s, %(in_order)s, %(within_seconds)s,
+                %(min_interval_seconds)s)
         ON CONFLICT (name) DO UPDATE
         SET description = EXCLUDED.description, streak = EXCLUDED.streak, duplication = EXCLUDED.duplication,
             auto_claim = EXCLUDED.auto_claim, reward_id = EXCLUDED.reward_id, daily = EXCLUDED.daily,
             grace_days = EXCLUDED.grace_days, codes = EXCLUDED.codes, tags = EXCLUDED.tags,
-            in_order = EXCLUDED.in_order, within_seconds = EXCLUDED.within_seconds
+            in_order = EXCLUDED.in_order, within_seconds = EXCLUDED.within_seconds,
+            min_interval_seconds = EXCLUDED.min_interval_seconds
         WHERE (q.description, q.streak, q.duplication, q.auto_claim, q.reward_id, q.daily, q.grace_days, q.codes,
-               q.tags, q.in_order, q.within_seconds)
+               q.tags, q.in_order, q.within_seconds, q.min_interval_seconds)
               IS DISTINCT FROM
               (EXCLUDED.description, EXCLUDED.streak, EXCLUDED.duplication, EXCLUDED.auto_claim, EXCLUDED.reward_id,
                EXCLUDED.daily, EXCLUDED.grace_days, EXCLUDED.codes, EXCLUDED.tags, EXCLUDED.in_order,
-               EXCLUDED.within_seconds)
+               EXCLUDED.within_seconds, EXCLUDED.min_interval_seconds)
         """,
         vars(definition) | {"codes": list(definition.codes), "tags": list(definition.tags), "reward_id": reward_id},
     )

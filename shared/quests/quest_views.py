@@ -53,6 +53,10 @@ class QuestView:
         return self.quest.grace_days
 
     @property
+    def min_interval_seconds(self) -> int:
+        return int(self.quest.min_interval.total_seconds()) if self.quest.min_interval else 0
+
+    @property
     def by_scans(self) -> bool:
         return self.quest.by_scans
 
@@ -110,5 +114,12 @@ def _views(
             yield QuestView(quest, state, "")
         else:
             reward = quest.reward and replace(quest.reward, org_id=row.org_id)
-            options = replace(quest, daily=row.daily, grace_days=row.grace_days, by_scans=row.by_scans, reward=reward)
+            options = replace(
+                quest,
+                daily=row.daily,
+                grace_days=row.grace_days,
+                min_interval=row.quest.min_interval,
+                by_scans=row.by_scans,
+                reward=reward,
+            )
             yield QuestView(options, state, row.description)

@@ -169,7 +169,8 @@ def _states(
     last_player, last_quest = up_to or AFTER_LAST
     rows = conn.execute(
         """
-        SELECT player_id, quest, version, progress, completions, claims, steps, last_day FROM quest_states
+        SELECT player_id, quest, version, progress, completions, claims, steps, last_day, last_step_at
+        FROM quest_states
         WHERE (player_id, quest) > (%(after_player)s, %(after_quest)s)
           AND (player_id, quest) <= (%(last_player)s, %(last_quest)s)
           AND (%(player_id)s::uuid IS NULL OR player_id = %(player_id)s)

@@ -28,6 +28,7 @@ IgnoredReason = Literal[
     "already_visited",
     "out_of_order",
     "too_old",
+    "too_soon",
 ]
 """Why an action was ignored."""
 
@@ -70,7 +71,7 @@ class Quest:
 
     `daily`: one step counts per day. The streak starts again after more than `grace_days` days without a step.
     `by_scans`: scans advance it. Each code counts once per round, or in the order of the quest if `in_order`. A round
-    that takes longer than `within` lapses.
+    that takes longer than `within` lapses. An action within `min_interval` after the last step is not a step.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Quest:
     by_scans: bool = False
     in_order: bool = False
     within: timedelta | None = None
+    min_interval: timedelta | None = None
 
     def terms(self) -> dict[str, Any]:
         """Return the terms of the quest, ready for JSON. An event stores the terms by which it was decided."""
@@ -95,6 +97,8 @@ class Quest:
             terms |= {"by_scans": True, "in_order": self.in_order}
         if self.within is not None:
             terms["within_seconds"] = self.within.total_seconds()
+        if self.min_interval is not None:
+            terms["min_interval_seconds"] = self.min_interval.total_seconds()
         return terms
 
     @classmethod
@@ -105,6 +109,8 @@ class Quest:
             fields["reward"] = QuestReward.from_json(reward)
         if (seconds := fields.pop("within_seconds", None)) is not None:
             fields["within"] = timedelta(seconds=seconds)
+        if (seconds := fields.pop("min_interval_seconds", None)) is not None:
+            fields["min_interval"] = timedelta(seconds=seconds)
         return cls(name, **fields)
 
 
@@ -118,7 +124,10 @@ class Step:
 
 @dataclass(frozen=True)
 class QuestState:
-    """The progress of a player in a quest. `version` is the number of its events."""
+    """The progress of a player in a quest. `version` is the number of its events.
+
+    `last_day` is set in a daily quest, `last_step_at` in one with a minimum interval.
+    """
 
     version: int = 0
     progress: int = 0
@@ -126,6 +135,7 @@ class QuestState:
     claims: int = 0
     steps: tuple[Step, ...] = ()
     last_day: date | None = None
+    last_step_at: datetime | None = None
 
     @property
     def is_claimable(self) -> bool:
@@ -174,15 +184,17 @@ def evolve(state: QuestState, event: QuestEvent) -> QuestState:
     match event.type:
         case "quest_step":
             lapsed = "lapsed" in data
-            steps, last_day = () if lapsed else state.steps, state.last_day
+            steps, last_day, last_step_at = () if lapsed else state.steps, state.last_day, state.last_step_at
             if "day" in data:
                 last_day = date.fromisoformat(data["day"])
             elif "code_id" in data:
                 steps = (*steps, Step(UUID(data["code_id"]), datetime.fromisoformat(data["scanned_at"])))
+            if "stepped_at" in data:
+                last_step_at = datetime.fromisoformat(data["stepped_at"])
             progress = 1 if lapsed else state.progress + 1
-            return QuestState(version, progress, state.completions, state.claims, steps, last_day)
+            return QuestState(version, progress, state.completions, state.claims, steps, last_day, last_step_at)
         case "quest_completed":
-            return QuestState(version, 0, state.completions + 1, state.claims, (), state.last_day)
+            return replace(state, version=version, progress=0, completions=state.completions + 1, steps=())
         case "reward_claimed":
             return replace(state, version=version, claims=state.claims + 1)
         case "reward_revoked":
@@ -227,6 +239,7 @@ def state_to_json(state: QuestState) -> dict[str, Any]:
         "completions": state.completions,
         "steps": [[str(step.code_id), step.at.isoformat()] for step in state.steps],
         "last_day": state.last_day and state.last_day.isoformat(),
+        "last_step_at": state.last_step_at and state.last_step_at.isoformat(),
     }
 
 
@@ -235,9 +248,15 @@ def state_from_json(content: Mapping[str, Any]) -> QuestState:
     return QuestState(
         progress=content["progress"],
         completions=content["completions"],
-        steps=tuple(Step(UUID(code), datetime.fromisoformat(at)) for code, at in content["steps"]),
+        steps=steps_from_json(content["steps"]),
         last_day=date.fromisoformat(content["last_day"]) if content["last_day"] else None,
+        last_step_at=datetime.fromisoformat(content["last_step_at"]) if content["last_step_at"] else None,
     )
+
+
+def steps_from_json(steps: Iterable[Sequence[str]]) -> tuple[Step, ...]:
+    """Return the steps of a result of `state_to_json`."""
+    return tuple(Step(UUID(code), datetime.fromisoformat(at)) for code, at in steps)
 
 
 def _claim(state: QuestState, command: ClaimReward, quest: Quest) -> list[QuestEvent]:
@@ -255,7 +274,8 @@ def _claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mappin
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
     lapsed = _is_lapsed(state, action, quest)
-    reason = _ignored_reason(QuestState() if lapsed else state, action, quest, state.completions)
+    current = QuestState(last_step_at=state.last_step_at) if lapsed else state
+    reason = _ignored_reason(current, action, quest, state.completions)
     data: dict[str, Any] = {"terms": quest.terms()}
     if quest.daily:
         data["day"] = action.day.isoformat()
@@ -263,6 +283,8 @@ def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEv
         data |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "indexes": list(action.indexes)}
     if reason is not None:
         return [QuestEvent("action_ignored", action.at, data | {"reason": reason}, action.scan_id)]
+    if quest.min_interval is not None:
+        data["stepped_at"] = action.at.isoformat()
     events = [QuestEvent("quest_step", action.at, data | ({"lapsed": True} if lapsed else {}), action.scan_id)]
     after = evolve(state, events[0])
     if after.progress >= quest.streak:
@@ -287,10 +309,19 @@ def _is_too_old(state: QuestState, action: QuestAction, quest: Quest) -> bool:
     return quest.within is not None and max(times) - min(times) > quest.within
 
 
+def _is_too_soon(state: QuestState, action: QuestAction, quest: Quest) -> bool:
+    """True if an action is within the minimum interval after the last step, or before it."""
+    if quest.min_interval is None or state.last_step_at is None:
+        return False
+    return action.at - state.last_step_at < quest.min_interval
+
+
 def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest, completions: int) -> IgnoredReason | None:
     """Return why the action is ignored, or None if it is a step."""
     if completions >= quest.duplication:
         return "max_completions_reached"
+    if _is_too_soon(state, action, quest):
+        return "too_soon"
     if quest.daily:
         if state.last_day is None or action.day > state.last_day:
             return None

@@ -43,6 +43,7 @@ class MatchedQuest:
     tags: list[str]
     in_order: bool
     within_seconds: int | None
+    min_interval_seconds: int
 
     @property
     def key(self) -> PlayerQuestKey:
@@ -63,6 +64,7 @@ class MatchedQuest:
             by_scans=True,
             in_order=self.in_order,
             within=within,
+            min_interval=timedelta(seconds=self.min_interval_seconds) if self.min_interval_seconds else None,
         )
 
     @property
@@ -77,7 +79,7 @@ class MatchedQuest:
 SELECT_MATCHES = """
     SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, c.code, c.tags AS code_tags, p.timezone, q.name,
            q.org_id, q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily, q.grace_days, q.codes, q.tags,
-           q.in_order, q.within_seconds
+           q.in_order, q.within_seconds, q.min_interval_seconds
     FROM unnest(%(scan_ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
     JOIN player_scans s ON s.id = scan_order.id AND s.status = 'success'
     JOIN qr_codes c ON c.id = s.qr_code_id

@@ -8,7 +8,7 @@ others.
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from psycopg.rows import class_row
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 from shared.quests.notifications import live_events
-from shared.quests.rules import QuestEvent, QuestState, state_from_json, state_to_json
+from shared.quests.rules import QuestEvent, QuestState, state_to_json, steps_from_json
 
 PlayerQuestKey = tuple[UUID, str]
 """A player's id and the name of a quest."""
@@ -50,6 +50,7 @@ class PlayerQuest:
     grace_days: int = 0
     by_scans: bool = False
     org_id: UUID | None = None
+    min_interval: timedelta | None = None
 
 
 @dataclass(frozen=True)
@@ -66,14 +67,15 @@ class StoredEvent:
 
 
 def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestKey, PlayerQuest]:
-    """Return each player's state of each quest. Players who do not exist are left out."""
+    """Return each player's state of each quest. Players who do not exist or are erased are left out."""
     rows = conn.execute(
         """
         SELECT p.id, keys.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
-               coalesce(q.by_scans, false), q.org_id, coalesce(s.version, 0), coalesce(s.progress, 0),
-               coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_day
+               coalesce(q.by_scans, false), q.org_id, make_interval(secs => nullif(q.min_interval_seconds, 0)),
+               coalesce(s.version, 0), coalesce(s.progress, 0),
+               coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_day, s.last_step_at
         FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
-        JOIN players p ON p.id = keys.player_id
+        JOIN players p ON p.id = keys.player_id AND p.erased_at IS NULL
         LEFT JOIN quests q ON q.name = keys.quest
         LEFT JOIN LATERAL (
             SELECT * FROM quest_states s WHERE s.player_id = keys.player_id AND s.quest = keys.quest LIMIT 1
@@ -83,9 +85,9 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
     ).fetchall()
     return {
         (player_id, quest): PlayerQuest(
-            read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans, org_id
+            read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans, org_id, min_interval
         )
-        for player_id, quest, timezone, daily, grace_days, by_scans, org_id, *state in rows
+        for player_id, quest, timezone, daily, grace_days, by_scans, org_id, min_interval, *state in rows
     }
 
 
@@ -93,7 +95,7 @@ def load_states(conn: Conn, player_id: UUID) -> dict[str, QuestState]:
     """Return the player's states, by quest."""
     rows = conn.execute(
         """
-        SELECT quest, version, progress, completions, claims, steps, last_day FROM quest_states
+        SELECT quest, version, progress, completions, claims, steps, last_day, last_step_at FROM quest_states
         WHERE player_id = %(player_id)s
         """,
         {"player_id": player_id},
@@ -106,7 +108,8 @@ def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestK
     # In the order of keys, so two writers never wait for each other. LATERAL keeps the order and reads by index.
     rows = conn.execute(
         """
-        SELECT s.player_id, s.quest, s.version, s.progress, s.completions, s.claims, s.steps, s.last_day
+        SELECT s.player_id, s.quest, s.version, s.progress, s.completions, s.claims, s.steps, s.last_day,
+               s.last_step_at
         FROM (
             SELECT * FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
             ORDER BY player_id, quest
@@ -126,13 +129,14 @@ APPEND = """
     WITH changes AS (
         SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS c (
             player_id uuid, quest text, before int, version int, progress int, completions int, claims int, steps jsonb,
-            last_day date)
+            last_day date, last_step_at timestamptz)
     ), new_events AS (
         SELECT * FROM jsonb_to_recordset(%(events)s::jsonb) AS e (
             player_id uuid, quest text, version int, id uuid, type text, data jsonb, scan_id uuid, at timestamptz)
     ), inserted_states AS (
-        INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_day)
-        SELECT player_id, quest, version, progress, completions, claims, steps, last_day FROM changes
+        INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_day,
+                                  last_step_at)
+        SELECT player_id, quest, version, progress, completions, claims, steps, last_day, last_step_at FROM changes
         WHERE before = 0 ORDER BY player_id, quest
         ON CONFLICT DO NOTHING
         RETURNING player_id, quest
@@ -145,7 +149,8 @@ APPEND = """
         ) s
     ), updated_states AS (
         UPDATE quest_states s SET version = l.version, progress = l.progress, completions = l.completions,
-                                  claims = l.claims, steps = l.steps, last_day = l.last_day
+                                  claims = l.claims, steps = l.steps, last_day = l.last_day,
+                                  last_step_at = l.last_step_at
         FROM locked_states l WHERE s.player_id = l.player_id AND s.quest = l.quest
         RETURNING s.player_id, s.quest
     ), saved_states AS (
@@ -266,12 +271,10 @@ def quests_with_scans(conn: Conn, scan_ids: Sequence[UUID]) -> list[PlayerQuestK
 
 
 def read_row(row: Sequence[Any]) -> QuestState:
-    """Return a state from the columns version, progress, completions, claims, steps and last_day."""
-    version, progress, completions, claims, steps, last_day = row
-    if not steps:
-        return QuestState(version, progress, completions, claims, (), last_day)
-    read = state_from_json({"progress": progress, "completions": completions, "steps": steps, "last_day": None})
-    return QuestState(version, progress, completions, claims, read.steps, last_day)
+    """Return a state from the columns version, progress, completions, claims, steps, last_day and last_step_at."""
+    version, progress, completions, claims, steps, last_day, last_step_at = row
+    read = steps_from_json(steps) if steps else ()
+    return QuestState(version, progress, completions, claims, read, last_day, last_step_at)
 
 
 def _key_params(keys: Iterable[PlayerQuestKey]) -> dict[str, list[Any]]:

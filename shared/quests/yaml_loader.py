@@ -75,6 +75,7 @@ class QuestEntry(_Entry):
     reward: RewardEntry | None = None
     daily: StrictBool = False
     grace_days: Annotated[StrictInt, Field(ge=0, le=30)] = 0
+    min_interval_seconds: Annotated[StrictInt, Field(ge=0, le=31 * 24 * 3600)] = 0
     scans: ScansEntry | None = None
 
     @model_validator(mode="after")
@@ -100,6 +101,7 @@ class QuestEntry(_Entry):
             auto_claim=self.auto_claim,
             daily=self.daily,
             grace_days=self.grace_days,
+            min_interval_seconds=self.min_interval_seconds,
             codes=scans.codes or (),
             tags=scans.tags or (),
             in_order=scans.in_order,

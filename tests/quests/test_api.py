@@ -2,18 +2,22 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
+import time_machine
 
 from shared.infra.db import Conn
 from shared.infra.redis import client as redis_client
 from shared.quests import catalog_client, quest_pb2
+from shared.quests.replay import ReplayCheckpoint, replay
 from tests.conftest import Player
 from tests.quests.conftest import Settings, Stand, closed_port
-from tests.support.callers import SignedInPlayer, sign_in
-from tests.support.factories import list_items
+from tests.support.callers import SignedInPlayer, Staff, make_key, sign_in
+from tests.support.factories import list_items, make_player
 
 SIGNIN, SIGNUP, CLAIM = (f"/api/v1/track/{name}" for name in ("signin", "signup", "claim_reward"))
 THREE = {"quest_name": "sign-in-three-times"}
@@ -56,6 +60,27 @@ def test_a_sign_up_counts_once(client: Any, our_catalog: str, ada: SignedInPlaye
     assert client.post(CLAIM, json={"quest_name": "sign-up"}, headers=ada.headers).status_code == 200
     over = client.post(CLAIM, json={"quest_name": "sign-up"}, headers=ada.headers)
     assert (over.status_code, over.json["detail"]) == (409, "This reward was claimed as often as allowed.")
+
+
+def test_sign_ins_within_the_minimum_interval_do_not_count(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer
+) -> None:
+    conn.execute("UPDATE quests SET min_interval_seconds = 60")
+    now = datetime.now(UTC)
+    statuses = []
+    for seconds in (0, 0, 0, 59, 60, 119, 121, 122):
+        with time_machine.travel(now + timedelta(seconds=seconds), tick=False):
+            statuses.append(client.post(SIGNIN, headers=ada.headers).json["status"])
+    assert statuses == [*["in_progress"] * 6, "completed", "in_progress"]
+
+    quest = client.get("/api/v1/quests", headers=ada.headers).json["items"][0]
+    assert (quest["min_interval_seconds"], quest["progress"]) == (60, 0)
+    events = client.get("/api/v1/quests/events", headers=ada.headers).json["items"]
+    assert [event["data"].get("reason") for event in events] == [
+        *("too_soon", None, None, "too_soon", None, "too_soon", "too_soon", "too_soon", None)
+    ]
+    (batch,) = replay(ReplayCheckpoint())
+    assert (batch.differences, batch.checkpoint.states) == ([], 1)
 
 
 def test_registering_and_logging_in_advance_nothing(client: Any, our_catalog: str, conn: Conn, player: Player) -> None:
@@ -273,3 +298,62 @@ def test_the_quest_of_sign_ins_is_a_setting(
     set_settings(signin_quest="three-landmarks")
     refused = client.post(SIGNIN, headers=ada.headers)
     assert (refused.status_code, refused.json["detail"]) == (409, "This quest is advanced by scans.")
+
+
+def test_service_tracks_the_actions_of_any_player(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, staff: Staff
+) -> None:
+    key = make_key(conn, staff.org_id, "track")
+
+    def track(path: str = SIGNIN, **body: Any) -> tuple[int, str]:
+        response = client.post(path, json=body, headers=key.headers)
+        return response.status_code, response.json.get("status")
+
+    assert [track(player_id=str(ada.id)) for _ in range(3)] == [
+        *[(200, "in_progress")] * 2,
+        (200, "completed"),
+    ]
+    assert track(SIGNUP, player_id=str(ada.id)) == (200, "completed")
+    assert track()[0] == 422
+    assert track(player_id="3")[0] == 422
+    assert track(player_id=str(uuid4()))[0] == 404
+    erased = make_player(conn)
+    conn.execute("UPDATE players SET erased_at = now() WHERE id = %s", (erased,))
+    assert track(player_id=str(erased))[0] == 404
+    assert client.post(CLAIM, json=THREE, headers=key.headers).status_code == 403
+    assert client.post(CLAIM, json=THREE, headers=ada.headers).status_code == 200
+
+
+def test_retry_of_a_service_counts_once(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, staff: Staff
+) -> None:
+    headers = make_key(conn, staff.org_id, "track").headers | {"Idempotency-Key": "1"}
+    for _ in range(2):
+        assert client.post(SIGNIN, json={"player_id": str(ada.id)}, headers=headers).json["status"] == "in_progress"
+    assert client.get("/api/v1/quests", headers=ada.headers).json["items"][0]["progress"] == 1
+
+
+def test_players_track_only_their_own_actions(client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer) -> None:
+    assert client.post(SIGNIN, json={"player_id": str(ada.id)}, headers=ada.headers).status_code == 200
+    assert client.post(SIGNIN, json={"player_id": str(make_player(conn))}, headers=ada.headers).status_code == 403
+
+
+@pytest.mark.parametrize("path", [SIGNIN, SIGNUP])
+def test_only_a_service_tracks_actions_if_a_key_is_required(
+    client: Any, our_catalog: str, conn: Conn, ada: SignedInPlayer, staff: Staff, set_settings: Settings, path: str
+) -> None:
+    body = {"player_id": str(ada.id)}
+    set_settings(track_requires_key="true")
+    refused = client.post(path, headers=ada.headers)
+    assert (refused.status_code, refused.json["detail"]) == (
+        403,
+        "Only a service with an API key of the scope track can submit this.",
+    )
+    tracking, scanning = make_key(conn, staff.org_id, "track"), make_key(conn, staff.org_id, "scan")
+    assert client.post(path, json=body, headers=tracking.headers).status_code == 200
+    assert client.post(path, json=body, headers=scanning.headers).status_code == 403
+
+    set_settings(track_organizations=str(uuid4()))
+    assert client.post(path, json=body, headers=tracking.headers).status_code == 403
+    set_settings(track_organizations=f"{uuid4()}, {staff.org_id}")
+    assert client.post(path, json=body, headers=tracking.headers).status_code == 200

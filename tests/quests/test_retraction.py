@@ -24,7 +24,7 @@ from shared.quests.rules import (
     decide,
     fold,
 )
-from tests.quests.test_rules import COINS, MINUTE, NOON, QUESTS
+from tests.quests.test_rules import BADGE, COINS, MINUTE, NOON, QUESTS
 
 RUBIES = QuestReward("ruby", 3)
 VISITS = Quest("visits", streak=2, duplication=5, by_scans=True, reward=COINS)
@@ -140,7 +140,7 @@ def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first
     if quest.auto_claim and quest.reward:
         assert state.claims == state.completions
         assert paid(log) == paid(log_without)
-    assert state.claims == paid(log)["coin"] / COINS.quantity + paid(log)["ruby"] / RUBIES.quantity
+    assert state.claims == sum(paid(log)[each.item] / each.quantity for each in (COINS, BADGE, RUBIES))
     assert state.version == len(log)
 
 

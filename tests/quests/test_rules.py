@@ -125,6 +125,29 @@ def test_a_daily_streak_continues_in_the_next_round() -> None:
     assert state.completions == 2
 
 
+@pytest.mark.parametrize(
+    ("seconds", "progress"),
+    [
+        ([0, 1, 2], [1, 1, 1]),
+        ([0, 59, 60], [1, 1, 2]),
+        ([0, 59, 118, 120], [1, 1, 2, 2]),
+        ([0, 60, 120, 150, 180], [1, 2, 0, 0, 1]),  # the interval counts across completions
+        ([60, 0, 120], [1, 1, 2]),  # an action that arrives late
+    ],
+)
+def test_an_action_counts_after_the_minimum_interval(seconds: list[int], progress: list[int]) -> None:
+    quest = replace(THREE, min_interval=timedelta(seconds=60))
+    state, steps, reasons = QuestState(), [], set()
+    for second in seconds:
+        events = decide(state, act(timedelta(seconds=second)), quest)
+        state = fold(events, state)
+        steps.append(state.progress)
+        reasons |= {event.data["reason"] for event in events if event.type == "action_ignored"}
+    assert steps == progress
+    assert reasons == {"too_soon"}
+    assert Quest.from_terms(quest.terms(), quest.name) == quest
+
+
 LANDMARKS = Quest("landmarks", streak=3, duplication=2, by_scans=True, within=timedelta(hours=1), reward=COINS)
 TRAIL = replace(LANDMARKS, name="trail", in_order=True)
 MINUTE = timedelta(minutes=1)
@@ -194,6 +217,7 @@ QUESTS = st.builds(
     duplication=st.integers(1, 3),
     auto_claim=st.booleans(),
     reward=st.sampled_from([None, COINS]),
+    min_interval=st.sampled_from([None, timedelta(minutes=2)]),
 ) | st.builds(
     Quest,
     name=st.just("q"),
@@ -204,6 +228,7 @@ QUESTS = st.builds(
     by_scans=st.just(True),
     in_order=st.booleans(),
     within=st.sampled_from([None, timedelta(minutes=5)]),
+    min_interval=st.sampled_from([None, timedelta(minutes=2)]),
 )
 ACTIONS = st.builds(
     lambda minutes, code, places: act(minutes * MINUTE, code, *places),

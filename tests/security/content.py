@@ -134,6 +134,7 @@ ANY_URL = all_of(
 ANY_COLOR = all_of(
     taking_any_text(CustomizationBody, "foreground_color"),
     replaced(customizations, "check_colors", lambda *_: []),
+    replaced(customizations, "contrast_ratio", lambda *_: 21.0),
     replaced(customizations, "_check_readable", lambda *_, **__: None),
     without_check("qr_customizations", "qr_customizations_foreground"),
 )

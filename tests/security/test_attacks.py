@@ -19,6 +19,7 @@ from tests.security import (
     membership,
     older_tokens,
     production,
+    quest_tracking,
     quotas,
     sockets,
     tenancy,
@@ -32,6 +33,7 @@ from web.http.credentials import _verified
 SUBJECTS = (
     tokens,
     older_tokens,
+    quest_tracking,
     keys,
     quotas,
     tenancy,

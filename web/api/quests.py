@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field, JsonValue, StringConstraints
 
-from shared.errors import DomainError, FieldError, Invalid, NotFound, Unavailable
+from shared.errors import DomainError, FieldError, Forbidden, Invalid, NotFound, Unavailable
 from shared.infra import db
 from shared.quests import catalog_client, commands, definitions, store
 from shared.quests.commands import QuestCommand
 from shared.quests.quest_views import list_for_player
 from shared.quests.rules import Quest, QuestEvent, QuestStatus, status_of
-from web.http.auth import current_player_id, requires_login
+from web.http.auth import current_caller, current_player_id, requires_login, requires_login_or_key
 from web.http.idempotency import documents_idempotency_key, idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_cursor, decode_id, paginate
 from web.http.schemas import Id, OptionalBody, Query, ResponseModel, Timestamp
@@ -36,6 +37,15 @@ class ClaimBody(OptionalBody):
 
 class ClaimQuery(Query):
     quest_name: QuestName | None = Field(None, description="Name of the quest, instead of the body")
+
+
+class TrackBody(OptionalBody):
+    """The player whose action is tracked, if an API key submits it. A player may leave the body out."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{}]})
+
+    player_id: Id | None = Field(None, description="Required for an API key. For a player, their own id")
+    user_id: JsonValue = Field(None, description="Ignored. Clients of an older service send it", examples=[3])
 
 
 class TrackedResponse(ResponseModel):
@@ -64,6 +74,7 @@ class QuestResponse(ResponseModel):
     auto_claim: bool
     daily: bool = Field(description="Each day counts once, in the player's time zone")
     grace_days: int = Field(description="Days that may be missed between two counted days. One more ends the streak")
+    min_interval_seconds: int = Field(description="An action so soon after the last step does not count")
     by_scans: bool = Field(description="True if scans advance it")
     reward: QuestRewardResponse | None
     status: QuestStatus
@@ -102,26 +113,28 @@ class EventsResponse(ResponseModel):
     next_cursor: str | None
 
 
-@api.post("/track/signin", responses={200: TrackedResponse, 404: None, 409: None})
-@requires_login
+@api.post("/track/signin", responses={200: TrackedResponse, 403: None, 404: None, 409: None})
+@requires_login_or_key("track")
 @documents_idempotency_key
-def track_signin() -> Response:
+def track_signin(body: TrackBody) -> Response:
     """Track a sign-in
 
-    Counts a step of the quest that `SIGNIN_QUEST` names. Any player may call it.
+    Counts a step of the quest that `SIGNIN_QUEST` names. For the player, or an API key with the scope `track` for any
+    player. With `TRACK_REQUIRES_KEY=true`, only for such a key.
     """
-    return _track("Sign-in tracked", current_settings().signin_quest)
+    return _track(body.player_id, "Sign-in tracked", current_settings().signin_quest)
 
 
-@api.post("/track/signup", responses={200: TrackedResponse, 404: None, 409: None})
-@requires_login
+@api.post("/track/signup", responses={200: TrackedResponse, 403: None, 404: None, 409: None})
+@requires_login_or_key("track")
 @documents_idempotency_key
-def track_signup() -> Response:
+def track_signup(body: TrackBody) -> Response:
     """Track a sign-up
 
-    Counts a step of the quest that `SIGNUP_QUEST` names. Any player may call it.
+    Counts a step of the quest that `SIGNUP_QUEST` names. For the player, or an API key with the scope `track` for any
+    player. With `TRACK_REQUIRES_KEY=true`, only for such a key.
     """
-    return _track("Sign-up tracked", current_settings().signup_quest)
+    return _track(body.player_id, "Sign-up tracked", current_settings().signup_quest)
 
 
 @api.post("/track/claim_reward", responses={200: ClaimedResponse, 404: None, 409: None})
@@ -138,7 +151,11 @@ def claim_reward(query: ClaimQuery, body: ClaimBody) -> Response:
     quest = _find(query.quest_name or body.quest_name or "")
 
     def claim() -> dict[str, Any]:
-        claimed = next(event.data for event in _execute(quest, is_claim=True) if event.type == "reward_claimed")
+        claimed = next(
+            event.data
+            for event in _execute(current_player_id(), quest, is_claim=True)
+            if event.type == "reward_claimed"
+        )
         reward = {"item": claimed["item"], "qty": claimed["quantity"]}
         # Clients of the older quest service expect exactly these two fields of a quest of the installation.
         issuer = {"org_id": claimed["org_id"]} if "org_id" in claimed else {}
@@ -178,19 +195,36 @@ def list_events(query: PageQuery) -> dict[str, Any]:
     return EventsResponse(items=items, next_cursor=next_cursor).model_dump(mode="json")
 
 
-def _track(message: str, quest_name: str) -> Response:
+def _track(player_id: UUID | None, message: str, quest_name: str) -> Response:
+    player_id = _tracked_player(player_id)
     quest = _find(quest_name)
 
     def track() -> dict[str, Any]:
-        return {"message": message, "status": status_of(_execute(quest, is_claim=False))}
+        return {"message": message, "status": status_of(_execute(player_id, quest, is_claim=False))}
 
-    return run_once(current_player_id(), track)
+    return run_once(current_caller().id, track)
 
 
-def _execute(quest: Quest | DomainError, *, is_claim: bool) -> Sequence[QuestEvent]:
+def _tracked_player(player_id: UUID | None) -> UUID:
+    """Return the player whose action the caller may track. Raise Forbidden or Invalid."""
+    caller, settings = current_caller(), current_settings()
+    if caller.key is not None:
+        if settings.track_organizations and caller.key.org_id not in settings.track_organizations:
+            raise Forbidden("Keys of this organization cannot track actions here.")
+        if player_id is None:
+            raise Invalid(FieldError("body.player_id", "is required for an API key"))
+        return player_id
+    if settings.track_requires_key:
+        raise Forbidden("Only a service with an API key of the scope track can submit this.")
+    if player_id is not None and player_id != caller.player_id:
+        raise Forbidden("player_id must be your own.")
+    return current_player_id()
+
+
+def _execute(player_id: UUID, quest: Quest | DomainError, *, is_claim: bool) -> Sequence[QuestEvent]:
     if isinstance(quest, DomainError):
         raise quest
-    command = QuestCommand(current_player_id(), quest, is_claim)
+    command = QuestCommand(player_id, quest, is_claim)
     if idempotency_key() is None:
         return commands.events_or_raise(commands.group_commit.submit(command))
     # The transaction that stores the response.

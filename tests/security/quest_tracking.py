@@ -1,0 +1,66 @@
+"""Attacks on quests that sign-ins advance: pay them without coming back."""
+
+from typing import Any
+from unittest.mock import patch
+from uuid import uuid4
+
+from shared.infra import db
+from shared.quests import catalog_client, definitions, rules
+from shared.quests.definitions import QuestDefinition
+from shared.quests.rules import Quest, QuestReward
+from shared.settings import settings
+from tests.security.attack import Attack, Scene, replaced
+from tests.support.callers import SignedInPlayer, make_key
+from web.api import quests
+from web.http import auth
+from web.http.settings import EXTENSION
+
+SIGNIN = "/api/v1/track/signin"
+THREE = Quest("sign-in-three-times", streak=3, duplication=1, reward=QuestReward("coin", 10))
+
+
+def track(scene: Scene, who: Any, body: dict[str, str] | None = None, **changes: Any) -> Any:
+    """Submit a sign-in under these settings. The catalog has the quest."""
+    values = settings().model_copy(update=changes)
+    with (
+        patch.object(catalog_client, "get_quest", lambda _name: THREE),
+        patch.dict(scene.app.extensions, {EXTENSION: values}),
+    ):
+        return scene.client.post(SIGNIN, json=body or {}, headers=who.headers)
+
+
+def thrice_at_once(scene: Scene) -> bool:
+    """Three sign-ins in a second complete a quest of three visits."""
+    with db.connection() as conn:
+        definitions.upsert(conn, QuestDefinition(THREE.name, 3, 1, min_interval_seconds=3600))
+    statuses = [track(scene, scene.attacker.owner).json["status"] for _ in range(3)]
+    return bool(statuses[-1] == "completed")
+
+
+def by_the_player(scene: Scene) -> bool:
+    """A player submits a sign-in that only the log-in service may submit."""
+    player: SignedInPlayer = scene.attacker.owner
+    return bool(track(scene, player, track_requires_key=True).status_code == 200)
+
+
+def by_own_organization(scene: Scene) -> bool:
+    """A player creates an organization and a key that submits the sign-ins."""
+    key = make_key(scene.conn, scene.attacker.org_id, "track")
+    body = {"player_id": str(scene.attacker.owner.id)}
+    allowed = (scene.victim.org_id, uuid4())
+    return bool(track(scene, key, body, track_requires_key=True, track_organizations=allowed).status_code == 200)
+
+
+ATTACKS = [
+    Attack("three visits in a second", thrice_at_once, replaced(rules, "_is_too_soon", lambda *_: False)),
+    Attack(
+        "a sign-in that only a service may submit",
+        by_the_player,
+        replaced(quests, "_tracked_player", lambda _player_id: auth.current_player_id()),
+    ),
+    Attack(
+        "sign-ins with a key of the player's organization",
+        by_own_organization,
+        replaced(quests, "_tracked_player", lambda player_id: player_id),
+    ),
+]
