@@ -51,7 +51,7 @@ def main(scale: float = 1.0) -> list[Table]:
 
 
 def create_database(where: Stack, name: str, scans: int) -> str:
-    """Return the URL of a new database with so many scans."""
+    """Return the URL of a new database with this number of scans."""
     began = time.perf_counter()
     db.close_pool()
     with where.rival() as conn:

@@ -23,7 +23,7 @@ INDEXES_OF_SCANS = """
 
 
 def seed(conn: Conn) -> None:
-    """Insert codes of two organizations, and one that nobody has scanned. The even ones belong to `bench`."""
+    """Insert codes of two organizations, and one without scans. The even ones belong to `bench`."""
     ClientCursor(conn).execute(
         """
         INSERT INTO organizations (name, slug) VALUES ('Bench', 'bench'), ('Other', 'other');

@@ -13,7 +13,7 @@ from shared.scans.checks import CHECKS
 from shared.scans.rules import REASONS, Reason, ScanStatus
 
 MAX_CODES_READ_APART = 200
-"""Up to so many codes, the scans of each are read from the index of codes."""
+"""Up to this number of codes, the scans of each are read from the index of codes."""
 HELD_REASONS = frozenset(check.reason for check in CHECKS if check.status == "held")
 VERDICTS: tuple[tuple[str, str | None], ...] = (
     ("pending", None),

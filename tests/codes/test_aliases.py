@@ -61,7 +61,7 @@ def test_aliases_are_listed_by_text_page_by_page(client: Any, staff: Staff, rena
 
 
 @pytest.mark.parametrize("deleted", ["alias", "code"])
-def test_deleted_text_is_gone_for_everyone(
+def test_deleted_text_is_410_for_everyone(
     client: Any, conn: Conn, staff: Staff, player: Player, renamed: str, deleted: str
 ) -> None:
     if deleted == "alias":

@@ -310,7 +310,7 @@ def test_scan_of_the_api_is_notified_once_by_the_relay(conn: Conn, sequencer: Se
 def test_row_inserted_by_hand_is_notified_once(
     conn: Conn, sequencer: Sequencer, listeners: list[Conn], device: str | None
 ) -> None:
-    """Without a device, at its commit, also while no relay runs. With one, the relay cannot tell it from others."""
+    """Without a device, at its commit, also while no relay runs. With one, the relay takes it for one of the API."""
     scan = uuid4()
     conn.execute(
         "INSERT INTO player_scans (id, player_id, qr_code_id, device) VALUES (%s, %s, %s, %s)",

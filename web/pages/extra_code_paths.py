@@ -34,10 +34,11 @@ def _is_used(app: Flask, path: str) -> bool:
 
 
 def _open_code(text: str) -> Response:
-    return visits.open_code(visits.CodeTextPath(code=text))
+    response: Response = visits.open_code(visits.CodeTextPath(code=text))
+    return response
 
 
 def _open_slug(text: str) -> Response:
     """Open the organization with this slug, else the code with this text."""
-    response = organizations.open_organization(organizations.SlugPath(slug=text))
+    response: Response = organizations.open_organization(organizations.SlugPath(slug=text))
     return response if response.status_code != NotFound.code else _open_code(text)
