@@ -5,26 +5,27 @@ time limits of Dramatiq do. It takes effect when the thread runs Python again. C
 `workers/time_limits.py`. The seconds are counted, not read from a clock: a halted process uses none.
 """
 
-import ctypes
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from dramatiq.middleware import raise_thread_exception
+
 from shared.errors import DomainError
 
 TICK_SECONDS = 1.0
-IMAGE_SECONDS = 20
-"""A hundred times the duration of the slowest kind of image."""
-CHUNK_SECONDS = 120
+IMAGE_SECONDS = 10
+"""Shorter than a lease. The slowest kind of image takes 30 milliseconds of processor time."""
+CHUNK_SECONDS = 60
 """For the images of a chunk together, without the storage and PostgreSQL."""
 
 
 class ImageTooSlow(DomainError):
-    """Rendering this image took longer than 20 seconds."""
+    """Rendering this image took longer than 10 seconds."""
 
 
 class ChunkTooSlow(DomainError):
-    """Rendering this image and those before it took longer than 2 minutes. Render fewer codes, or smaller images."""
+    """This image was not rendered: those before it took longer than one minute. Render it again."""
 
 
 class ImageTimer:
@@ -58,8 +59,8 @@ class ImageTimer:
 
     @contextmanager
     def limit_pages(self) -> Iterator[None]:
-        """Raise ChunkTooSlow in the block, which works on all images, after CHUNK_SECONDS."""
-        with self._limit(CHUNK_SECONDS, ChunkTooSlow):
+        """Raise ChunkTooSlow in the block, which works on several images, after IMAGE_SECONDS."""
+        with self._limit(IMAGE_SECONDS, ChunkTooSlow):
             yield
 
     @contextmanager
@@ -69,10 +70,9 @@ class ImageTimer:
                 self._seconds_left, self._error = seconds, error
             yield
         finally:
-            # An exception that was raised, but has not taken effect, is withdrawn: it must not hit what follows.
             with self._lock:
                 self._error = None
-                _raise_in_thread(self._thread_id, None)
+            _let_exception_take_effect()
 
     def _count(self) -> None:
         while not self._ended.wait(TICK_SECONDS):
@@ -82,11 +82,10 @@ class ImageTimer:
                 self._seconds_left -= 1
                 self._chunk_seconds_left -= 1
                 if self._seconds_left <= 0:
-                    _raise_in_thread(self._thread_id, self._error)
+                    raise_thread_exception(self._thread_id, self._error)
                     self._error = None
 
 
-def _raise_in_thread(thread_id: int, error: type[DomainError] | None) -> None:
-    """Raise an exception in another thread, or withdraw one that has not taken effect."""
-    exception = None if error is None else ctypes.py_object(error)
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), exception)
+def _let_exception_take_effect() -> None:
+    """Do nothing. An exception that another thread raised here takes effect at the call of a Python function at the
+    latest, so it cannot hit what follows."""

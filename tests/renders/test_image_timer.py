@@ -27,7 +27,7 @@ def hang(*_: Any) -> Any:
 
 def test_python_code_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     limit(monkeypatch, tick=0.01, image=2)
-    with ImageTimer() as timer, pytest.raises(ImageTooSlow, match="longer than 20 seconds"), timer.limit_image():
+    with ImageTimer() as timer, pytest.raises(ImageTooSlow, match="longer than 10 seconds"), timer.limit_image():
         hang()
 
 
@@ -107,7 +107,7 @@ def test_a_slow_label_fails_alone(
         return run_step(*arguments)
 
     monkeypatch.setattr(label_sheets, step, hang_at_one)
-    limit(monkeypatch, tick=0.02, image=10, chunk=20)
+    limit(monkeypatch, tick=0.02, image=10)
 
     work()
 
