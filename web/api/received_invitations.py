@@ -15,6 +15,7 @@ from web.http.audit_log import record
 from web.http.auth import current_player_id, public, requires_login
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
+from web.http.request_context import takes_any_query
 from web.http.schemas import Id, ResponseModel, Timestamp
 
 api = APIBlueprint("received_invitations", __name__, abp_tags=[Tag(name="Organizations")])
@@ -78,6 +79,7 @@ def list_received_invitations(query: PageQuery) -> dict[str, Any]:
 
 @api.get("/invitations/<token>", responses={200: OfferResponse, 404: None, 410: None})
 @public
+@takes_any_query
 def get_invitation(path: TokenPath) -> dict[str, Any]:
     """Get an invitation
 

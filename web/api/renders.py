@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlencode
 from uuid import UUID
 
-from flask import Response, request
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
@@ -31,7 +31,17 @@ from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.relay_wakeup import wake_relay_after_request
 from web.http.request_context import max_body_bytes
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, LargeBody, OrganizationPath, ResponseModel, StrictBool, Timestamp, WholeNumber
+from web.http.schemas import (
+    Body,
+    Id,
+    LargeBody,
+    OrganizationPath,
+    Query,
+    ResponseModel,
+    StrictBool,
+    Timestamp,
+    WholeNumber,
+)
 from web.http.settings import current_settings
 
 api = APIBlueprint(
@@ -184,6 +194,11 @@ class RenderResponse(ResponseModel):
     expires_at: Timestamp | None
 
 
+class DownloadQuery(Query):
+    expires: str | None = Field(None, description="Of a signed link: when it expires, in seconds since 1970")
+    signature: str | None = Field(None, description="Of a signed link")
+
+
 class RendersResponse(ResponseModel):
     items: list[RenderResponse]
     next_cursor: str | None
@@ -248,14 +263,14 @@ def get_render(path: RenderPath) -> dict[str, Any]:
 @api.get("/<render_id>/download", responses={**openapi_responses("application/zip", "application/pdf"), 410: None})
 @allow_signed_link
 @requires_role("admin", scope="renders")
-def download_render(path: RenderPath) -> Response:
+def download_render(path: RenderPath, query: DownloadQuery) -> Response:
     """Download the file of a render
 
     Needs the role admin, or a signed link. Available from the end of the render until `expires_at`, then 410. The
     `download_url` of a render needs no token for one hour. Supports Range requests.
     """
-    if "signature" in request.args:
-        _check_link(path.render_id)
+    if query.signature is not None:
+        _check_link(path.render_id, query.expires or "", query.signature)
     with db.connection() as conn:
         render = _find(conn, path.org_id, path.render_id)
     if render.file_name is None or render.file_bytes is None:
@@ -338,7 +353,7 @@ def _signed_query(render: Render) -> str:
     return urlencode({"expires": expires, "signature": signature})
 
 
-def _check_link(render_id: UUID) -> None:
+def _check_link(render_id: UUID, expires: str, signature: str) -> None:
     key, now = key_for("download links", current_settings()), datetime.now(UTC)
-    if not signed_links.is_valid(key, render_id, request.args.get("expires", ""), request.args["signature"], now):
+    if not signed_links.is_valid(key, render_id, expires, signature, now):
         raise Forbidden("This link has expired, or its signature is not valid.")

@@ -83,7 +83,8 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
         statuses.add("429")
     if "requestBody" in operation:
         statuses |= {"413", "415", "422"}
-    if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+    # An unknown query parameter.
+    if getattr(view, "query_names", ()) is not None:
         statuses.add("422")
     if schema := getattr(view, "idempotency_key_schema", None):
         statuses |= {"409", "422"}

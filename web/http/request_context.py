@@ -11,7 +11,8 @@ from flask import Flask, Response, current_app, g, request
 from shared.errors import FieldError, Invalid, TooManyLogins, UnsupportedMediaType
 from shared.infra.ids import uuid7
 from shared.infra.logging import bind_request_id, get_logger
-from web.http.schemas import Body, OptionalBody, Query
+from web.http.auth import requirement_of
+from web.http.schemas import Body, OptionalBody
 
 log = get_logger()
 
@@ -102,21 +103,54 @@ def register_serialized_routes(app: Flask) -> None:
     }
 
 
+def takes_query(*names: str) -> Callable[[View], View]:
+    """Name the query parameters of a view without a `query` parameter, which reads them itself."""
+
+    def decorate(view: View) -> View:
+        view.query_names = names  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def takes_any_query(view: View) -> View:
+    """Mark a page that people open from a link or a printed code: other services add parameters to such URLs."""
+    view.query_names = None  # type: ignore[attr-defined]
+    return view
+
+
+def check_query(view: Callable[..., Any] | None) -> None:
+    """Raise Invalid for each query parameter that the view does not take, and for each that is given repeatedly."""
+    if not request.query_string:
+        return
+    model = getattr(view, "__annotations__", {}).get("query")
+    known = getattr(view, "query_names", () if model is None else tuple(model.model_fields))
+    if known is None:
+        return
+    hint = f"is not a parameter of this route. It takes {', '.join(known) or 'none'}"
+    errors = [FieldError(f"query.{name}", hint) for name in request.args if name not in known]
+    repeated = [name for name in known if len(request.args.getlist(name)) > 1]
+    errors += [FieldError(f"query.{name}", "must be given once") for name in repeated]
+    if errors:
+        raise Invalid(*errors)
+
+
 def check_request_bodies(app: Flask) -> None:
-    """Reject a body of the wrong type, and a repeated query parameter: after authentication, before validation."""
+    """Reject a body of the wrong type, and unknown query parameters: after authentication, before validation."""
 
     @app.before_request
     def check_request_body() -> None:
         view = current_app.view_functions.get(request.endpoint or "")
         parameters = getattr(view, "__annotations__", {})
-        if request.method == "OPTIONS":
+        if request.method == "OPTIONS" or view is None:
             return
+        # A WebSocket's caller is not authenticated yet. Its query is checked after that.
+        if requirement_of(view).kind != "socket":
+            check_query(view)
         if issubclass(parameters.get("body", Body), OptionalBody) and not _has_body():
             # Some clients send the content type of JSON with every request. Without a body there is nothing to parse.
             request.environ.pop("CONTENT_TYPE", None)
             parameters = {name: model for name, model in parameters.items() if name != "body"}
-        if "query" in parameters and request.query_string:
-            _reject_repeated(parameters["query"])
         if "form" in parameters and request.mimetype != "multipart/form-data":
             raise UnsupportedMediaType("The body must be multipart/form-data.")
         media_types = getattr(view, "media_types", None)
@@ -147,9 +181,3 @@ def _is_utf8() -> bool:
 def _has_body() -> bool:
     """Return whether the request has a body, which may be empty if it is chunked."""
     return bool(request.content_length) or "Transfer-Encoding" in request.headers
-
-
-def _reject_repeated(query: type[Query]) -> None:
-    for name in query.model_fields:
-        if len(request.args.getlist(name)) > 1:
-            raise Invalid(FieldError(f"query.{name}", "must be given once"))

@@ -8,6 +8,7 @@ from flask import Flask, Response, current_app, send_from_directory
 
 from web.http.auth import public
 from web.http.openapi import specification
+from web.http.request_context import takes_any_query
 
 if TYPE_CHECKING:
     from flask_openapi import OpenAPI
@@ -40,6 +41,7 @@ def get_document() -> Response:
 
 
 @public
+@takes_any_query
 def get_page() -> Response:
     """Return the page of Swagger UI."""
     response = send_from_directory(FOLDER / "templates", "docs.html")

@@ -7,6 +7,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from shared.settings import SettingsError
 from web.http.auth import public
+from web.http.request_context import takes_any_query
 from web.pages import organizations, visits
 
 SAMPLE = "spy123"
@@ -18,7 +19,7 @@ def init_app(app: Flask, templates: tuple[str, ...]) -> None:
         prefix, _, placeholder = template.rpartition("/")
         if _is_used(app, f"{prefix}/{SAMPLE}"):
             raise SettingsError(f"EXTRA_CODE_PATHS must not contain {template}: Waymark itself uses this path")
-        view = public(partial(_open_slug if placeholder == "{slug}" else _open_code))
+        view = public(takes_any_query(partial(_open_slug if placeholder == "{slug}" else _open_code)))
         app.add_url_rule(f"{prefix}/<text>", f"extra_code_paths:{prefix}", view)
 
 

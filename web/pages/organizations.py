@@ -8,6 +8,7 @@ from shared.codes.target_urls import leads_to_code
 from shared.infra import db
 from shared.organizations import store
 from web.http.auth import public
+from web.http.request_context import takes_any_query
 from web.pages.layout import html_response, render_page
 from web.pages.redirects import Redirect
 
@@ -30,6 +31,7 @@ class SlugPath(BaseModel):
     },
 )
 @public
+@takes_any_query
 def open_organization(path: SlugPath) -> Response:
     """Open an organization's page
 

@@ -12,6 +12,7 @@ from shared.visits.rules import LinkTarget, is_prefetch, resolve
 from shared.visits.user_agents import is_crawler
 from shared.visits.visit_buffer import RawVisit, visit_buffer
 from web.http.auth import public
+from web.http.request_context import takes_any_query
 from web.pages.layout import html_response, render_page
 from web.pages.redirects import Redirect
 
@@ -35,6 +36,7 @@ class CodeTextPath(BaseModel):
     },
 )
 @public
+@takes_any_query
 def open_code(path: CodeTextPath) -> Response:
     """Open a code
 

@@ -36,6 +36,7 @@ from web.http.auth import (
 )
 from web.http.credentials import Caller
 from web.http.rate_limits import normalize_address
+from web.http.request_context import check_query, takes_query
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
 from web.http.settings import current_settings
@@ -84,6 +85,7 @@ def create_ticket() -> Response:
 
 
 @sock.route("/ws/<but_ticket:player_id>")  # type: ignore[untyped-decorator]
+@takes_query("ticket", "since")
 @requires_websocket_access
 def player_events(ws: Server, player_id: str) -> None:
     """Send the events of the player."""
@@ -91,6 +93,7 @@ def player_events(ws: Server, player_id: str) -> None:
 
 
 @sock.route("/ws/organizations/<org_id>")  # type: ignore[untyped-decorator]
+@takes_query("ticket", "since")
 @requires_websocket_access
 def organization_events(ws: Server, org_id: str) -> None:
     """Send the events of the organization's codes, to its staff."""
@@ -124,6 +127,7 @@ def open_subscription() -> None:
     ids = path_ids()
     g.listener = Listener.shared(caller, ids.get("org_id"))
     g.listener.check(ids.get("player_id"))
+    check_query(current_app.view_functions[request.endpoint])
     _check_origin()
     _check_handshake()
     fanout = current_fanout()
