@@ -144,6 +144,10 @@ class NotReviewable(Conflict):
     """This verdict cannot be changed: only held scans can be released, only held or successful ones annulled."""
 
 
+class OutOfStock(Conflict):
+    """The code has no uses left. Repeat the request with {"force": true} to release the scan beyond its stock."""
+
+
 class QuotaExceeded(Conflict):
     """An organization or a player has as much as a quota allows. `setting` is the name of the quota.
 

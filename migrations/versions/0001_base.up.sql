@@ -850,7 +850,8 @@ $$;
 
 -- Add to the use counts of these codes, or subtract. Call it last before the commit: other transactions wait here for a
 -- popular code. Each code is locked in the order of ids, so two workers never wait for each other.
-CREATE FUNCTION add_uses(code_ids uuid[], added bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+CREATE FUNCTION add_uses(code_ids uuid[], added bigint[], beyond_stock boolean DEFAULT false) RETURNS void
+    LANGUAGE plpgsql AS $$
 DECLARE
     all_in_stock boolean;
 BEGIN
@@ -862,7 +863,7 @@ BEGIN
         RETURNING l.uses, q.use_count, q.max_scans
     )
     SELECT bool_and(is_in_stock(c.uses, c.use_count, c.max_scans)) INTO all_in_stock FROM updated_codes c;
-    IF NOT all_in_stock THEN
+    IF NOT (all_in_stock OR beyond_stock) THEN
         RAISE EXCEPTION 'a code has less stock than when its scans were judged'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'qr_codes_stock';
     END IF;

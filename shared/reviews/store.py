@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.analytics import cache_versions
+from shared.errors import OutOfStock
 from shared.infra.db import Conn
 from shared.quests.scan_progress import advance, retract
 from shared.reviews.rules import RESULTING_STATUS, DecisionInputs, ReviewAction
@@ -75,13 +76,21 @@ def lock(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
     return review
 
 
-def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
-    """Make a held scan a success, with all effects of a success. The caller holds the locks of `lock`."""
+def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID, *, beyond_stock: bool = False) -> None:
+    """Make a held scan a success, with all effects of a success. The caller holds the locks of `lock`.
+
+    Raise OutOfStock if the code has no uses left, unless `beyond_stock`. The transaction is then aborted.
+    """
     _save_review(conn, scan, "release", reviewer_id)
     settlement.grant_rewards(conn, [scan.scan_id])
     settlement.move_players(conn, [scan.scan_id])
     _append_events(conn, scan, org_id, reviewer_id)
     advance(conn, [scan.scan_id])
+    try:
+        with settlement.settling():
+            settlement.add_uses(conn, {scan.qr_id: 1}, beyond_stock=beyond_stock)
+    except settlement.StockChanged:
+        raise OutOfStock from None
     cache_versions.bump_version(conn, org_id)
 
 
@@ -97,7 +106,7 @@ def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
     _append_events(conn, scan, org_id, reviewer_id)
     if scan.status == "success":
         retract(conn, [scan.scan_id])
-    settlement.add_uses(conn, {scan.qr_id: -1})
+        settlement.add_uses(conn, {scan.qr_id: -1})
     cache_versions.bump_version(conn, org_id)
 
 

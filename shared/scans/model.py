@@ -162,8 +162,13 @@ class Verdict:
 
     @property
     def counts_as_use(self) -> bool:
-        """True if the scan counts against stock and limits. A held scan does until staff annul it."""
+        """True if the scan counts against the limits of its player. A held scan does until staff annul it."""
         return self.status in ("success", "held")
+
+    @property
+    def uses_stock(self) -> bool:
+        """True if the scan uses one of the code's stock. A held scan does when staff release it."""
+        return self.status == "success"
 
 
 @dataclass(frozen=True)

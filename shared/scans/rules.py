@@ -167,7 +167,7 @@ def judge_all(
         verdict = judge(scan, code, usage, neighbors, limits, fair_play, nearby_activity, explain)
         verdicts[scan.id] = verdict
         if verdict.counts_as_use and code and pair:
-            if code.max_scans is not None:
+            if code.max_scans is not None and verdict.uses_stock:
                 codes[code.id] = replace(code, use_count=code.use_count + 1)
             usages[pair] = Usage(usage.count + 1, (*usage.times, (scan.scan_time, scan.received_at)))
             if scan.coordinates:

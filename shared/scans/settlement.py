@@ -75,7 +75,7 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
     Return the time of the verdicts as a cursor. Raises StockChanged, perhaps at the end of the pipeline, if a code has
     less stock than the verdicts use.
     """
-    uses = Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].counts_as_use)
+    uses = Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].uses_stock)
     settled = _save_verdicts(conn, verdicts, {} if has_quests else uses)
     append_events(conn, [scan.id for scan in scans])
     if has_quests:
@@ -146,10 +146,13 @@ def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | N
     )
 
 
-def add_uses(conn: Conn, uses: Mapping[UUID, int]) -> None:
+def add_uses(conn: Conn, uses: Mapping[UUID, int], *, beyond_stock: bool = False) -> None:
     """Add to the use counts of these codes, or subtract. Violates the constraint `qr_codes_stock` if a code is used
-    beyond its stock.
+    beyond its stock, unless that is allowed.
 
     Call it last before the commit: other transactions wait here for a popular code.
     """
-    conn.execute("SELECT add_uses(%(ids)b, %(uses)b)", {"ids": list(uses), "uses": list(uses.values())})
+    conn.execute(
+        "SELECT add_uses(%(ids)b, %(uses)b, %(beyond_stock)s)",
+        {"ids": list(uses), "uses": list(uses.values()), "beyond_stock": beyond_stock},
+    )

@@ -29,7 +29,7 @@ def review(client: Any, staff: Staff) -> Any:
 def test_released_scan_has_all_effects_of_a_success(conn: Conn, staff: Staff, review: Any) -> None:
     player, code = make_player(conn), make_code(conn, staff.org_id, reward_quantity=3, max_scans=5)
     held = hold(conn, player, code, staff.org_id)
-    assert (balance(conn, player), use_count(conn, code)) == (0, 1)
+    assert (balance(conn, player), use_count(conn, code)) == (0, 0)
 
     released = review(held, "release")
 
@@ -49,6 +49,24 @@ def test_released_scan_has_all_effects_of_a_success(conn: Conn, staff: Staff, re
     assert (shown["scan_id"], shown["status"], shown["reason"]) == (str(held), "success", None)
     assert (shown["held_for"], shown["reviewed_by"]) == ("impossible_travel", str(staff.admin.id))
     assert shown["reviewed_at"].endswith("Z")
+
+
+def test_held_scan_uses_no_stock_until_it_is_released(client: Any, conn: Conn, staff: Staff, review: Any) -> None:
+    """The next honest player gets the last one. A release beyond the stock is refused, unless it is forced."""
+    cheat, honest, code = make_player(conn), make_player(conn), make_code(conn, staff.org_id, max_scans=1)
+    held = hold(conn, cheat, code, staff.org_id)
+    won = scan(conn, honest, code)
+    assert (status(conn, won), use_count(conn, code)) == (("success", None), 1)
+
+    refused = review(held, "release")
+
+    assert (refused.status_code, status(conn, held)[0], balance(conn, cheat)) == (409, "held", 0)
+    assert "force" in refused.json["detail"]
+    url = f"{staff.path}/scans/{held}/release"
+    forced = client.post(url, json={"force": True}, headers=staff.admin.headers)
+    assert (forced.json["status"], balance(conn, cheat), use_count(conn, code)) == ("success", 1, 2)
+    review(held, "annul")
+    assert (balance(conn, cheat), use_count(conn, code)) == (0, 1)
 
 
 def test_events_of_the_player_do_not_name_the_reviewer(conn: Conn, staff: Staff, review: Any) -> None:
@@ -271,6 +289,6 @@ def test_crash_during_a_review_changes_nothing(
         crash_after(broken, settlement, "append_events")
         with pytest.raises(Crash):
             review(held, action)
-    assert (status(conn, held)[0], use_count(conn, code)) == ("held", 1)
+    assert (status(conn, held)[0], use_count(conn, code)) == ("held", 0)
     assert conn.execute("SELECT count(*) FROM inventory_ledger").fetchone() == ledger
     assert review(held, action).status_code == 200

@@ -49,10 +49,10 @@ def test_concurrent_release_and_annulment_leave_no_reward(app: Flask, conn: Conn
 def test_lock_of_the_scan_serializes_annulments(
     app: Flask, conn: Conn, staff: Staff, guarded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without the lock both read a held scan, and both subtract its use."""
-    code = make_code(conn, staff.org_id)
+    """Without the lock both read a success, and both subtract its use."""
+    code = make_code(conn, staff.org_id, reward_item=None, reward_quantity=None)
     scan(conn, make_player(conn), code)
-    held = hold(conn, make_player(conn), code, staff.org_id)
+    won = scan(conn, make_player(conn), code)
     lock, meeting = store.lock, Rendezvous(0.3 if guarded else 10)
 
     def read_and_meet(conn: Conn, org_id: UUID, scan_id: UUID) -> Any:
@@ -61,7 +61,7 @@ def test_lock_of_the_scan_serializes_annulments(
         return scan
 
     monkeypatch.setattr(store, "lock", read_and_meet)
-    run_concurrently([lambda: review(app, staff, held, "annul")] * 2)
+    run_concurrently([lambda: review(app, staff, won, "annul")] * 2)
     assert use_count(conn, code) == (1 if guarded else 0)
 
 

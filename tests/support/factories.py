@@ -104,7 +104,6 @@ def make_held_scan(conn: Conn, player_id: UUID, code_id: UUID) -> UUID:
     return _id(
         conn.execute(
             """
-            WITH used AS (UPDATE qr_codes SET use_count = use_count + 1 WHERE id = %(code)s)
             INSERT INTO player_scans (player_id, qr_code_id, status, reason, settled_at)
             VALUES (%(player)s, %(code)s, 'held', 'impossible_travel', now()) RETURNING id
             """,

@@ -42,8 +42,8 @@ BROKEN_BY = {
         LEFT JOIN events e ON e.type = 'reward_granted' AND e.data->>'scan_id' = l.source_id::text
         WHERE l.source = 'scan' GROUP BY l.id HAVING count(e.id) <> 1
     """,
-    "a stock that is not the scans taken from it": """
-        SELECT q.id FROM qr_codes q LEFT JOIN player_scans s ON s.qr_code_id = q.id AND s.status IN ('success', 'held')
+    "a stock that is not the scans that used it": """
+        SELECT q.id FROM qr_codes q LEFT JOIN player_scans s ON s.qr_code_id = q.id AND s.status = 'success'
         GROUP BY q.id HAVING count(s.id) <> q.use_count OR count(s.id) > q.max_scans
     """,
     "a player's limit exceeded": """

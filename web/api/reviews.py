@@ -19,7 +19,7 @@ from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_n
 from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
 from web.http.relay_wakeup import wake_relay_after_request
-from web.http.schemas import Id, OrganizationPath, ResponseModel
+from web.http.schemas import Id, OptionalBody, OrganizationPath, ResponseModel, StrictBool
 from web.http.settings import current_settings
 
 api = APIBlueprint(
@@ -30,6 +30,14 @@ PARTICIPLES: Mapping[ReviewAction, str] = {"release": "released", "annul": "annu
 
 class ReviewPath(OrganizationPath):
     scan_id: Id
+
+
+class ReleaseBody(OptionalBody):
+    """How to release a scan."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"force": True}]})
+
+    force: StrictBool = Field(False, description="Release the scan even if its code has no uses left")
 
 
 class StepResponse(ResponseModel):
@@ -91,13 +99,13 @@ class SimulationResponse(ResponseModel):
 
 @api.post("/<scan_id>/release", responses={200: ReviewResponse, 409: None})
 @requires_role("admin")
-def release_scan(path: ReviewPath) -> dict[str, Any]:
+def release_scan(path: ReviewPath, body: ReleaseBody) -> dict[str, Any]:
     """Release a scan
 
-    Needs the role admin. A held scan becomes a success, and its reward is paid. A repeated release changes nothing. Any
-    other scan is 409.
+    Needs the role admin. A held scan becomes a success: its reward is paid, and it uses one of the code's `max_scans`.
+    409 if none is left, unless `force` is true. A repeated release changes nothing. Any other scan is 409.
     """
-    return _review(path, "release")
+    return _review(path, "release", beyond_stock=body.force)
 
 
 @api.post("/<scan_id>/annul", responses={200: ReviewResponse, 409: None})
@@ -178,7 +186,7 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
     return {name: value for name, value in response.model_dump(mode="json").items() if value is not None}
 
 
-def _review(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
+def _review(path: ReviewPath, action: ReviewAction, *, beyond_stock: bool = False) -> dict[str, Any]:
     with db.transaction() as conn:
         scan = store.lock(conn, path.org_id, path.scan_id)
         if scan is None:
@@ -187,8 +195,10 @@ def _review(path: ReviewPath, action: ReviewAction) -> dict[str, Any]:
             case "conflict":
                 raise NotReviewable
             case "change":
-                apply = store.release if action == "release" else store.annul
-                apply(conn, scan, path.org_id, current_player_id())
+                if action == "release":
+                    store.release(conn, scan, path.org_id, current_player_id(), beyond_stock=beyond_stock)
+                else:
+                    store.annul(conn, scan, path.org_id, current_player_id())
                 wake_relay_after_request()
                 record(
                     conn,
