@@ -67,7 +67,7 @@ def seed(conn: Conn) -> None:
 def clear(conn: Conn) -> None:
     """Take away what earlier rounds left; yesterday's scans stay."""
     conn.execute("DELETE FROM player_scans WHERE scan_time > now() - interval '12 hours'")
-    conn.execute("TRUNCATE events, inventory_ledger")
+    conn.execute("TRUNCATE events, log_positions, log_servers, inventory_ledger")
     conn.execute("VACUUM ANALYZE")
 
 

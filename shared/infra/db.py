@@ -57,7 +57,7 @@ def pool() -> ConnectionPool[Conn]:
 
 
 def dedicated_connection() -> Conn:
-    """Open a connection to DATABASE_DIRECT_URL, outside the pool, for LISTEN, session locks and commands."""
+    """Open a connection to DATABASE_DIRECT_URL, outside the pool, for session locks and commands."""
     return Connection.connect(settings().direct_database_url.get_secret_value(), **OPTIONS)
 
 

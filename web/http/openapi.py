@@ -171,8 +171,8 @@ def _socket(path: str, summary: str, description: str) -> dict[str, Any]:
                 "name": "since",
                 "in": "query",
                 "schema": {"type": "string"},
-                "description": "The `id` of the last message that the client received",
-                "example": "184-12",
+                "description": "The `id` of the last message that the client received. If unknown: `reset`",
+                "example": "184",
             },
         ],
         "responses": {
