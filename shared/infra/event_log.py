@@ -22,6 +22,8 @@ CONSUMERS = (RELAY, ROLLUPS)
 RETENTION_HORIZON = "retention_horizon"
 """The name of the position of the last event that retention removed."""
 MAX_POSITION = 2**63 - 1
+SKIPPED_POSITIONS = 1_000_000_000
+"""The gap that another server leaves. More than one assigns between a backup and its loss, or sends to one socket."""
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,12 @@ from zlib import crc32
 import psycopg
 
 from shared.infra.db import Conn, exactly_one
-from shared.infra.event_log import Event
+from shared.infra.event_log import SKIPPED_POSITIONS, Event
 from shared.infra.logging import get_logger
 
 log = get_logger()
 
 SEQUENCER_LOCK = crc32(b"waymark:sequencer")
-SKIPPED_POSITIONS = 1_000_000_000
-"""More than a server assigns between a backup and its loss."""
 SURVEY_SECONDS = 60.0
 
 

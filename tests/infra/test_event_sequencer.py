@@ -10,7 +10,8 @@ import pytest
 
 from shared.infra import db, event_log, event_sequencer
 from shared.infra.db import Conn, exactly_one
-from shared.infra.event_sequencer import SKIPPED_POSITIONS, Sequencer
+from shared.infra.event_log import SKIPPED_POSITIONS
+from shared.infra.event_sequencer import Sequencer
 from shared.scans.store import NewScan, accept
 from tests.infra.other_database import other_database, restore_log
 from tests.support.concurrency import run_concurrently, wait_until_blocked

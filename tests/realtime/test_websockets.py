@@ -171,6 +171,25 @@ def test_repeated_events_are_delivered_once(connect: Connect, relay: Relay, play
     assert socket.hears_nothing()
 
 
+@pytest.mark.parametrize("reconnects", [False, True])
+def test_open_socket_gets_a_reset_when_another_server_takes_over(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, reconnects: bool
+) -> None:
+    """As after a failover: events that were sent may be lost."""
+    socket = connect(player)
+    say(conn, player, "one")
+    relay()
+    assert socket.next()["name"] == "one"
+    conn.execute("UPDATE log_servers SET server = 'the primary that was lost'")
+    number_events()
+    if reconnects:
+        redis_client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+        assert socket.next() == {"event": "reset"}
+    say(conn, player, "two")
+    assert reconnects or socket.next() == {"event": "reset"}
+    assert socket.next()["name"] == "two"
+
+
 def test_subscription_replays_events_lost_by_redis(connect: Connect, player: Player, conn: Conn) -> None:
     """No relay runs here: after the subscriber reconnects, its sockets read the log."""
     socket = connect(player)

@@ -9,7 +9,7 @@ from simple_websocket import Server
 
 from shared.infra import db, event_log
 from shared.infra.pubsub_messages import to_json, to_message
-from web.realtime.fanout import Fanout, Subscription
+from web.realtime.fanout import RESET, Fanout, Subscription
 from web.realtime.websocket_io import configure, send
 
 PING_SECONDS = 25
@@ -30,7 +30,7 @@ def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fan
     """Send events until the client or the process closes the socket, access is revoked, or the queue overflows."""
     configure(ws)
     if send_reset:
-        send(ws, to_json({"event": "reset"}))
+        send(ws, RESET)
     subscription.attach(ws.event)
     received, next_ping = 0, time.monotonic() + PING_SECONDS
     while ws.connected:
@@ -84,6 +84,11 @@ def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
         with db.connection() as conn:
             end = event_log.last_position(conn)
             page = event_log.read(conn, subscription.position, limit=REPLAY_PAGE, **owner)
+        if subscription.crosses_gap(end):
+            # The client loads its state again, so it needs none of this page.
+            send(ws, RESET)
+            subscription.position = end
+            return
         for event in page:
             if _is_interrupted(subscription, fanout):
                 subscription.must_replay = True

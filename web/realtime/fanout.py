@@ -17,6 +17,7 @@ import redis
 from flask import Flask, current_app
 
 from shared.infra import db
+from shared.infra.event_log import SKIPPED_POSITIONS
 from shared.infra.logging import get_logger
 from shared.infra.pubsub_messages import (
     ACCESS_CHANGES_CHANNEL,
@@ -24,6 +25,7 @@ from shared.infra.pubsub_messages import (
     VERDICTS_CHANNEL,
     PublishedEvent,
     decode,
+    to_json,
 )
 from shared.infra.redis import key, listen
 from shared.scans import store
@@ -32,6 +34,7 @@ from web.realtime.verdict_waiters import VerdictWaiters, Waiter
 log = get_logger()
 
 EXTENSION = "waymark_fanout"
+RESET = to_json({"event": "reset"})
 QUEUE_LENGTH = 1_000
 RECONNECT_SECONDS = 0.5
 CHANNELS = (EVENTS_CHANNEL, VERDICTS_CHANNEL, ACCESS_CHANGES_CHANNEL)
@@ -71,10 +74,17 @@ class Subscription:
     def pop(self) -> str | None:
         """Return the next message, or None. Skips events that were already sent or precede the subscription."""
         while self._queue:
+            if self.crosses_gap(self._queue[0].position):
+                self.position = self._queue[0].position - 1
+                return RESET
             event = self._queue.popleft()
             if self.accepts(event.position):
                 return event.text
         return None
+
+    def crosses_gap(self, position: int) -> bool:
+        """Return whether another server assigned this position, so that events that were sent may be lost."""
+        return position - self.position >= SKIPPED_POSITIONS
 
     def accepts(self, position: int) -> bool:
         """Return whether this event is still to be sent. If it is, it counts as sent from now on."""
