@@ -92,6 +92,16 @@ class CodeTaken(Conflict):
     """This code text is taken. A text stays with its code after a rename, and with its organization forever."""
 
 
+class DestinationInUse(Conflict):
+    """Other codes lead to this code. Change their destination first."""
+
+    MAX_NAMED = 20
+
+    def __init__(self, codes: Sequence[str], total: int) -> None:
+        more = f" and {total - len(codes):,} more" if total > len(codes) else ""
+        super().__init__(f"This code is the destination of {', '.join(codes)}{more}. Change their destination first.")
+
+
 class CodeDeleted(Gone):
     """This code was deleted."""
 
@@ -169,6 +179,13 @@ class InvalidRows(Invalid):
     def __init__(self, message: str, field_errors: Sequence[FieldError], rows: Sequence[Mapping[str, Any]]) -> None:
         super().__init__(*field_errors)
         self.message, self.rows = message, rows
+
+
+class UnknownDestination(Invalid):
+    """The destination is not another code of this organization."""
+
+    def __init__(self, message: str = "is not a code of this organization") -> None:
+        super().__init__(FieldError("body.destination_code", message))
 
 
 class IdempotencyKeyReused(Invalid):

@@ -189,7 +189,7 @@ CREATE TABLE qr_codes (
                        CONSTRAINT qr_codes_radius CHECK (radius_m BETWEEN 5 AND 50000),
     reward_item        text CHECK (length(reward_item) BETWEEN 1 AND 100),
     reward_quantity    integer CHECK (reward_quantity BETWEEN 1 AND 1000000),
-    destination_code   text,
+    destination_id     uuid,
     target_url         text CHECK (target_url ~* '^https?://'),
     active             boolean NOT NULL DEFAULT true,
     starts_at          timestamptz,
@@ -207,10 +207,15 @@ CREATE TABLE qr_codes (
     CONSTRAINT qr_codes_location_required CHECK (NOT requires_location OR latitude IS NOT NULL),
     CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
     CONSTRAINT qr_codes_scan_type_or_target_url CHECK (scan_type IS NOT NULL OR target_url IS NOT NULL),
-    CONSTRAINT qr_codes_id_org_key UNIQUE (id, org_id)  -- for the foreign key of player_scans
+    CONSTRAINT qr_codes_id_org_key UNIQUE (id, org_id),  -- for foreign keys
+    -- A destination is another code of the organization. A deleted code is a tombstone and has none.
+    CONSTRAINT qr_codes_destination_fkey FOREIGN KEY (destination_id, org_id) REFERENCES qr_codes (id, org_id)
+        ON DELETE SET NULL (destination_id),
+    CONSTRAINT qr_codes_other_destination CHECK (destination_id <> id)
 ) WITH (fillfactor = 85);  -- `use_count` changes with every batch: leaves room for HOT updates
 CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX qr_codes_destination ON qr_codes (destination_id) WHERE destination_id IS NOT NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
 
 -- Each code text that was ever used, and the code that it leads to: the code that has it now, or had it before a rename.
@@ -629,11 +634,11 @@ CREATE VIEW judged_codes AS
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data
            ) END AS encounter,
-           CASE WHEN q.destination_code IS NOT NULL THEN json_build_object(
-               'code', q.destination_code, 'description', d.description) END AS destination
+           CASE WHEN d.id IS NOT NULL THEN json_build_object(
+               'code', d.code, 'description', d.description) END AS destination
     FROM qr_codes q
     LEFT JOIN encounters e ON e.qr_code_id = q.id
-    LEFT JOIN qr_codes d ON d.code = q.destination_code AND d.org_id = q.org_id AND d.deleted_at IS NULL;
+    LEFT JOIN qr_codes d ON d.id = q.destination_id;
 
 -- How often each of these players has used each of these codes, and when: [player, code, count, [[scan time, time of
 -- receipt]]]. First uses, most of all, have no row. Counting stops at the player's limit. Times are read as far as a

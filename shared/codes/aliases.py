@@ -33,12 +33,11 @@ def list_for_code(conn: Conn, qr_id: UUID, *, limit: int, after: str = "") -> li
 
 
 def delete(conn: Conn, qr_id: UUID, alias: str) -> bool:
-    """Let an alias of a code lead nowhere. Return False if the code has no such alias.
-
-    The caller holds the lock of the code, so no other request renames it meanwhile.
-    """
+    """Let an alias of a code lead nowhere. Return False if the code has no such alias."""
     if not re.fullmatch(CODE_PATTERN, alias):
         return False
+    # FOR UPDATE waits for renames of the code, and for imports that look up destinations: they hold KEY SHARE.
+    conn.execute("SELECT FROM qr_codes WHERE id = %(qr_id)s FOR UPDATE", {"qr_id": qr_id})
     deleted = conn.execute(
         """
         UPDATE code_texts t SET qr_code_id = NULL FROM qr_codes q

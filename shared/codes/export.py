@@ -39,11 +39,11 @@ def max_id(conn: Conn, org_id: UUID) -> UUID | None:
 
 
 def find_existing(conn: Conn, org_id: UUID, texts: Collection[str], *, until: UUID) -> set[str]:
-    """Return those of these texts that are codes of the organization with ids up to `until`."""
+    """Return those of these texts that lead to codes of the organization with ids up to `until`."""
     rows = conn.execute(
         """
-        SELECT code FROM qr_codes
-        WHERE org_id = %(org_id)s AND code = ANY(%(texts)s) AND id <= %(until)s AND deleted_at IS NULL
+        SELECT t.code FROM code_texts t JOIN qr_codes q ON q.id = t.qr_code_id
+        WHERE t.code = ANY(%(texts)s) AND q.org_id = %(org_id)s AND q.id <= %(until)s AND q.deleted_at IS NULL
         """,
         {"org_id": org_id, "texts": list(texts), "until": until},
     )

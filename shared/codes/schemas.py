@@ -61,7 +61,9 @@ class CodeFields(Body):
     radius_m: Annotated[FiniteFloat, Field(ge=5, le=50_000, description="Meters")] = 50.0
     reward: RewardBody | None = None
     encounter: EncounterBody | None = None
-    destination_code: CodeText | None = Field(None, description="A code of this organization")
+    destination_code: CodeText | None = Field(
+        None, description="Another code of this organization, by its text or an alias. It follows a rename"
+    )
     target_url: TargetUrl | None = None
     active: StrictBool = True
     starts_at: Timestamp | None = None

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import kwargs_row
+from psycopg.rows import kwargs_row, scalar_row
 
 from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, ScanType
-from shared.errors import CodeDeleted
+from shared.errors import CodeDeleted, DestinationInUse, UnknownDestination
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
@@ -24,28 +24,6 @@ from shared.infra.ids import HIGHEST, uuid7
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 # 70 bits: too many to guess.
 GENERATED_LENGTH = 12
-DEFINITION_COLUMNS = (
-    "code",
-    "description",
-    "scan_type",
-    "requires_location",
-    "latitude",
-    "longitude",
-    "radius_m",
-    "reward_item",
-    "reward_quantity",
-    "destination_code",
-    "target_url",
-    "active",
-    "starts_at",
-    "expires_at",
-    "max_scans",
-    "per_player_limit",
-    "cooldown_seconds",
-    "rotating",
-    "tags",
-)
-"""The columns that an organization sets."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,10 +48,10 @@ class CodeFilter:
 
 SELECT_CODE = """
     SELECT q.id, q.org_id, q.code, q.description, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
-           q.reward_item, q.reward_quantity, q.destination_code, q.target_url, q.active, q.starts_at, q.expires_at,
-           q.max_scans, q.per_player_limit, q.cooldown_seconds, q.rotating, q.tags, q.created_at, q.updated_at,
-           e.id AS encounter_id, e.puzzle_type, e.difficulty_level, e.data, e.solution, e.max_attempts
-    FROM qr_codes q LEFT JOIN encounters e ON e.qr_code_id = q.id
+           q.reward_item, q.reward_quantity, d.code AS destination_code, q.target_url, q.active, q.starts_at,
+           q.expires_at, q.max_scans, q.per_player_limit, q.cooldown_seconds, q.rotating, q.tags, q.created_at,
+           q.updated_at, e.id AS encounter_id, e.puzzle_type, e.difficulty_level, e.data, e.solution, e.max_attempts
+    FROM qr_codes q LEFT JOIN encounters e ON e.qr_code_id = q.id LEFT JOIN qr_codes d ON d.id = q.destination_id
     WHERE q.deleted_at IS NULL
 """
 # Executed without preparing it, so that each search is planned for its own pattern: a rare one reads the index
@@ -163,15 +141,6 @@ def list_for_organization(
         ).fetchall()
 
 
-def code_exists(conn: Conn, org_id: UUID, code: str) -> bool:
-    """Return whether the organization has a code with this text."""
-    row = conn.execute(
-        "SELECT FROM qr_codes WHERE code = %(code)s AND org_id = %(org_id)s AND deleted_at IS NULL",
-        {"code": code, "org_id": org_id},
-    ).fetchone()
-    return row is not None
-
-
 def generate_code_text() -> str:
     """Return a random code text."""
     return "".join(secrets.choice(BASE58) for _ in range(GENERATED_LENGTH))
@@ -179,20 +148,23 @@ def generate_code_text() -> str:
 
 @translate_constraint_errors()
 def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
-    """Insert a code and its puzzle, and return its id. Raises CodeTaken; the transaction stays usable."""
-    qr_id = uuid7()
+    """Insert a code and its puzzle, and return its id.
+
+    Raises UnknownDestination. Raises CodeTaken; the transaction stays usable.
+    """
+    qr_id, destination_id = uuid7(), _lock_destination(conn, org_id, new.destination_code)
     with conn.transaction():
         conn.execute(
             """
             INSERT INTO qr_codes (id, org_id, code, description, scan_type, requires_location, latitude, longitude,
-                                  radius_m, reward_item, reward_quantity, destination_code, target_url, active,
+                                  radius_m, reward_item, reward_quantity, destination_id, target_url, active,
                                   starts_at, expires_at, max_scans, per_player_limit, cooldown_seconds, rotating, tags)
             VALUES (%(id)s, %(org_id)s, %(code)s, %(description)s, %(scan_type)s, %(requires_location)s, %(latitude)s,
-                    %(longitude)s, %(radius_m)s, %(reward_item)s, %(reward_quantity)s, %(destination_code)s,
+                    %(longitude)s, %(radius_m)s, %(reward_item)s, %(reward_quantity)s, %(destination_id)s,
                     %(target_url)s, %(active)s, %(starts_at)s, %(expires_at)s, %(max_scans)s, %(per_player_limit)s,
                     %(cooldown_seconds)s, %(rotating)s, %(tags)s)
             """,
-            to_columns(new) | {"id": qr_id, "org_id": org_id},
+            to_columns(new) | {"id": qr_id, "org_id": org_id, "destination_id": destination_id},
         )
         if new.encounter is not None:
             _save_encounter(conn, qr_id, new.encounter)
@@ -212,20 +184,26 @@ def lock(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
 
 @translate_constraint_errors()
 def save(conn: Conn, changed: StoredCode) -> None:
-    """Update all fields of a code and its puzzle. After a rename, the old text is an alias. Raises CodeTaken."""
+    """Update all fields of a code and its puzzle. After a rename, the old text is an alias.
+
+    Raises CodeTaken and UnknownDestination.
+    """
+    destination_id = _lock_destination(conn, changed.org_id, changed.destination_code)
+    if destination_id == changed.id:
+        raise UnknownDestination("must be another code")
     conn.execute(
         """
         UPDATE qr_codes
         SET code = %(code)s, description = %(description)s, scan_type = %(scan_type)s,
             requires_location = %(requires_location)s, latitude = %(latitude)s, longitude = %(longitude)s,
             radius_m = %(radius_m)s, reward_item = %(reward_item)s, reward_quantity = %(reward_quantity)s,
-            destination_code = %(destination_code)s, target_url = %(target_url)s, active = %(active)s,
+            destination_id = %(destination_id)s, target_url = %(target_url)s, active = %(active)s,
             starts_at = %(starts_at)s, expires_at = %(expires_at)s, max_scans = %(max_scans)s,
             per_player_limit = %(per_player_limit)s, cooldown_seconds = %(cooldown_seconds)s, rotating = %(rotating)s,
             tags = %(tags)s, updated_at = now()
         WHERE id = %(id)s
         """,
-        to_columns(changed) | {"id": changed.id},
+        to_columns(changed) | {"id": changed.id, "destination_id": destination_id},
     )
     if changed.encounter is not None:
         _save_encounter(conn, changed.id, changed.encounter)
@@ -234,7 +212,26 @@ def save(conn: Conn, changed: StoredCode) -> None:
 
 
 def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
-    """Turn a code of the organization into a tombstone, to which its scans still refer. Return whether it existed."""
+    """Turn a code of the organization into a tombstone, to which its scans still refer. Return whether it existed.
+
+    Raises DestinationInUse if other codes lead to it.
+    """
+    # FOR UPDATE waits for transactions that make it the destination of a code: they hold KEY SHARE. The read is a
+    # statement of its own: it must see what they committed.
+    conn.execute(
+        "SELECT FROM qr_codes WHERE org_id = %(org_id)s AND id = %(qr_id)s FOR UPDATE",
+        {"org_id": org_id, "qr_id": qr_id},
+    )
+    leading = conn.execute(
+        """
+        SELECT code, count(*) OVER () FROM qr_codes
+        WHERE destination_id = %(qr_id)s AND org_id = %(org_id)s AND deleted_at IS NULL
+        ORDER BY code LIMIT %(limit)s
+        """,
+        {"qr_id": qr_id, "org_id": org_id, "limit": DestinationInUse.MAX_NAMED},
+    ).fetchall()
+    if leading:
+        raise DestinationInUse([code for code, _ in leading], leading[0][1])
     deleted = conn.execute(
         """
         UPDATE qr_codes SET deleted_at = now(), updated_at = now()
@@ -243,6 +240,24 @@ def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
         {"org_id": org_id, "qr_id": qr_id},
     )
     return deleted.rowcount == 1
+
+
+def _lock_destination(conn: Conn, org_id: UUID, code: str | None) -> UUID | None:
+    """Return the code of the organization that this text leads to. It cannot be deleted until the transaction ends."""
+    if code is None:
+        return None
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        destination_id: UUID | None = cursor.execute(
+            """
+            SELECT q.id FROM code_texts t JOIN qr_codes q ON q.id = t.qr_code_id
+            WHERE t.code = %(code)s AND q.org_id = %(org_id)s AND q.deleted_at IS NULL
+            FOR KEY SHARE OF q
+            """,
+            {"code": code, "org_id": org_id},
+        ).fetchone()
+    if destination_id is None:
+        raise UnknownDestination
+    return destination_id
 
 
 def _save_encounter(conn: Conn, qr_id: UUID, encounter: EncounterDefinition) -> None:
@@ -267,7 +282,10 @@ def _save_encounter(conn: Conn, qr_id: UUID, encounter: EncounterDefinition) -> 
 
 
 def to_columns(code: CodeDefinition) -> dict[str, Any]:
-    """Return the values of DEFINITION_COLUMNS. The puzzle is in a table of its own."""
+    """Return the values of the columns that an organization sets, with the destination by its text.
+
+    The puzzle is in a table of its own.
+    """
     columns = {field.name: getattr(code, field.name) for field in fields(CodeDefinition)}
     reward, _encounter = columns.pop("reward"), columns.pop("encounter")
     return columns | {

@@ -102,15 +102,23 @@ def _duplicate_codes(conn: Conn, import_id: UUID) -> dict[str, int]:
 
 
 def _existing_destinations(conn: Conn, job: ImportJob) -> Iterable[str]:
-    """Return the destinations that the organization has, or that the import creates."""
+    """Return the destinations that the organization has, or that the import creates.
+
+    Those that it has cannot be deleted until the transaction ends.
+    """
+    # In id order, so two imports never wait for each other.
     rows = conn.execute(
         """
         WITH destinations AS (
             SELECT DISTINCT destination_code AS code FROM import_candidates
             WHERE import_id = %(id)s AND message IS NULL AND destination_code IS NOT NULL
+        ), locked_codes AS MATERIALIZED (
+            SELECT destinations.code
+            FROM destinations JOIN code_texts t USING (code) JOIN qr_codes q ON q.id = t.qr_code_id
+            WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
+            ORDER BY q.id FOR KEY SHARE OF q
         )
-        SELECT destinations.code FROM destinations JOIN code_texts t USING (code) JOIN qr_codes q ON q.id = t.qr_code_id
-        WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
+        SELECT code FROM locked_codes
         UNION ALL
         SELECT code FROM destinations JOIN import_candidates c USING (code)
         WHERE c.import_id = %(id)s AND c.message IS NULL
@@ -142,13 +150,17 @@ def _add_codes(conn: Conn, job: ImportJob) -> None:
         """
         INSERT INTO qr_codes (
             id, org_id, code, description, scan_type, requires_location, latitude, longitude, radius_m, reward_item,
-            reward_quantity, destination_code, target_url, active, starts_at, expires_at, max_scans, per_player_limit,
+            reward_quantity, destination_id, target_url, active, starts_at, expires_at, max_scans, per_player_limit,
             cooldown_seconds, rotating, tags
         )
         SELECT c.id, %(org_id)s, d.code, d.description, d.scan_type, d.requires_location, d.latitude, d.longitude,
-               d.radius_m, d.reward_item, d.reward_quantity, d.destination_code, d.target_url, d.active, d.starts_at,
-               d.expires_at, d.max_scans, d.per_player_limit, d.cooldown_seconds, d.rotating, d.tags
+               d.radius_m, d.reward_item, d.reward_quantity, coalesce(destination.id, t.qr_code_id), d.target_url,
+               d.active, d.starts_at, d.expires_at, d.max_scans, d.per_player_limit, d.cooldown_seconds, d.rotating,
+               d.tags
         FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::qr_codes, c.definition) d
+        LEFT JOIN import_candidates destination ON destination.import_id = c.import_id
+            AND destination.code = c.destination_code AND destination.message IS NULL
+        LEFT JOIN code_texts t ON t.code = c.destination_code
         WHERE c.import_id = %(id)s AND c.message IS NULL
         ORDER BY c.code
         """,

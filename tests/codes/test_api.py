@@ -119,8 +119,10 @@ def test_destination_must_be_a_code_of_the_same_organization(client: Any, conn: 
             assert response.status_code == 422
             assert response.json["errors"][0]["loc"] == "body.destination_code"
 
-    client.delete(f"{staff.codes}/{gate['id']}", headers=staff.admin.headers)
-    assert update(client, staff, lift["id"], description="Out of order").status_code == 200
+    refused = client.delete(f"{staff.codes}/{gate['id']}", headers=staff.admin.headers)
+    assert (refused.status_code, lift["code"] in refused.json["detail"]) == (409, True)
+    assert update(client, staff, gate["id"], code="portal").status_code == 200
+    assert update(client, staff, lift["id"], description="Out of order").json["destination_code"] == "portal"
 
 
 @pytest.mark.parametrize(

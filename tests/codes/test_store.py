@@ -14,7 +14,7 @@ from shared.codes import store
 from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, find_errors
 from shared.codes.store import CodeFilter
 from shared.encounters.rules import is_solvable
-from shared.errors import CodeDeleted, CodeTaken
+from shared.errors import CodeDeleted, CodeTaken, DestinationInUse, UnknownDestination
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.support.concurrency import wait_until_blocked
@@ -55,7 +55,6 @@ def repair(code: CodeDefinition) -> CodeDefinition:
         longitude=coordinates[1],
         starts_at=times[0],
         target_url=code.target_url if code.scan_type else "https://example.com",
-        destination_code=None if code.destination_code == code.code else code.destination_code,
     )
 
 
@@ -70,7 +69,7 @@ DEFINITIONS = st.builds(
     radius_m=st.floats(5, 50_000),
     reward=st.none() | st.builds(CodeReward, TEXT.filter(bool), st.integers(1, 1_000_000)),
     encounter=st.none() | ENCOUNTERS,
-    destination_code=st.none() | st.from_regex(CODE_PATTERN, fullmatch=True),
+    destination_code=st.none(),
     target_url=st.none() | st.just("https://example.com"),
     active=st.booleans(),
     starts_at=st.none() | TIMES,
@@ -203,6 +202,78 @@ def test_racing_rename_and_creation_leave_a_text_with_its_organization(conn: Con
             assert creation.result() is not guarded
     finally:
         conn.execute("ALTER TABLE qr_codes ENABLE TRIGGER qr_codes_claim_text")
+
+
+def lead(conn: Conn, org_id: UUID, text: str, to: str) -> UUID:
+    return store.add(conn, org_id, definition(text, scan_type="transportation", destination_code=to))
+
+
+def test_destination_follows_a_rename(conn: Conn) -> None:
+    org_id = make_org(conn)
+    (gate,) = add(conn, org_id, definition("gate"))
+    lift = lead(conn, org_id, "lift", "gate")
+    rename(conn, org_id, gate, "portal")
+    stairs = lead(conn, org_id, "stairs", "gate")
+
+    assert [getattr(store.find(conn, org_id, qr_id), "destination_code", None) for qr_id in (lift, stairs)] == [
+        "portal"
+    ] * 2
+    rename(conn, org_id, lift, "elevator")
+    stored = store.find(conn, org_id, gate)
+    assert stored is not None
+    for text in ("gate", "portal"):
+        with pytest.raises(UnknownDestination):
+            store.save(conn, replace(stored, destination_code=text))
+
+
+def test_destination_in_use_cannot_be_deleted(conn: Conn) -> None:
+    org_id = make_org(conn)
+    gate, *_ = add(conn, org_id, definition("gate"))
+    leading = [lead(conn, org_id, f"lift-{k:02}", "gate") for k in range(22)]
+
+    with pytest.raises(DestinationInUse, match=r"destination of lift-00, .*, lift-19 and 2 more.") as refusal:
+        store.delete(conn, org_id, gate)
+    assert "lift-20" not in str(refusal.value)
+    for qr_id in leading:
+        store.delete(conn, org_id, qr_id)
+    assert store.delete(conn, org_id, gate)
+
+
+def test_code_that_becomes_a_destination_meanwhile_is_not_deleted(conn: Conn) -> None:
+    org_id = make_org(conn)
+    (gate,) = add(conn, org_id, definition("gate"))
+
+    def delete() -> bool:
+        with db.transaction() as own:
+            return store.delete(own, org_id, gate)
+
+    with ThreadPoolExecutor() as threads:
+        with db.transaction() as own:
+            lead(own, org_id, "lift", "gate")
+            deletion = threads.submit(delete)
+            wait_until_blocked(conn)
+        assert isinstance(deletion.exception(), DestinationInUse)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+def test_code_that_is_deleted_meanwhile_does_not_become_a_destination(
+    conn: Conn, guarded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    org_id = make_org(conn)
+    (gate,) = add(conn, org_id, definition("gate"))
+    if not guarded:
+        monkeypatch.setattr(store, "_lock_destination", lambda *_: gate)
+
+    def add_lift() -> UUID:
+        with db.transaction() as own:
+            return lead(own, org_id, "lift", "gate")
+
+    with ThreadPoolExecutor() as threads:
+        with db.transaction() as own:
+            store.delete(own, org_id, gate)
+            addition = threads.submit(add_lift)
+            wait_until_blocked(conn)
+        assert isinstance(addition.exception(), UnknownDestination) is guarded
 
 
 def test_transaction_survives_a_taken_code_text(conn: Conn) -> None:

@@ -160,6 +160,8 @@ def test_a_destination_may_be_in_the_same_file(client: Any, conn: Conn, staff: S
     assert {row["code"] for row in response.json["rows"] if row["status"] == "failed"} == {"b-1", "b-2", "c-1"}
     assert {row["field"] for row in response.json["rows"] if row["status"] == "failed"} == {"destination_code"}
     assert stored(conn) == {"gate", "taken", "a-1", "a-2", "r-1", "r-2"}
+    leads = conn.execute("SELECT q.code, d.code FROM qr_codes q JOIN qr_codes d ON d.id = q.destination_id").fetchall()
+    assert dict(leads) == {"a-1": "a-2", "a-2": "gate", "r-1": "r-2", "r-2": "r-1"}
 
 
 def test_an_invalid_row_does_not_repeat_a_valid_one(client: Any, conn: Conn, staff: Staff) -> None:

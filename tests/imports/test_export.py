@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.codes import export as code_export
 from shared.imports import csv_cells
 from shared.infra.db import Conn
-from tests.codes.factories import PUZZLE, create
+from tests.codes.factories import PUZZLE, create, update
 from tests.imports.factories import bulk, erase_codes, export, staged_rows, stored, upload
 from tests.imports.sample_codes import BODIES
 from tests.support.callers import Staff, make_staff
@@ -101,14 +101,19 @@ def test_export_includes_codes_with_future_ids(client: Any, conn: Conn, staff: S
     assert [row["code"] for row in read(export(client, staff))] == ["newest", "future"]
 
 
-def test_export_omits_deleted_destinations(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
-    for code, to in (("gone", None), ("kept", None), ("lost", "gone"), ("found", "kept")):
+def test_export_omits_destinations_that_it_does_not_contain(
+    app: Flask, client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code, to in (("kept", None), ("found", "kept"), ("lost", None)):
         assert create(client, staff, code=code, destination_code=to).status_code == 201
-    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE code = 'gone'")
+    newest = code_export.max_id(conn, staff.org_id)
+    assert create(client, staff, code="newer").status_code == 201
+    assert update(client, staff, str(newest), destination_code="newer").status_code == 200
+    monkeypatch.setattr(code_export, "max_id", lambda *_: newest)
 
     exported = export(client, staff)
 
-    assert [row["destination_code"] for row in read(exported)] == ["", "", "kept"]
+    assert [row["destination_code"] for row in read(exported)] == ["", "kept", ""]
     erase_codes(conn)
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 

@@ -88,8 +88,9 @@ def test_outcome_of_an_encounter_has_no_solution(conn: Conn) -> None:
 
 def test_transportation_sets_the_location_of_the_player(conn: Conn) -> None:
     org = make_org(conn)
-    make_code(conn, org, code="harbour", description="The old harbour")
-    code = make_code(conn, org, scan_type="transportation", destination_code="harbour")
+    make_code(conn, org, code="port", description="The old harbour")
+    code = make_code(conn, org, scan_type="transportation", destination_code="port")
+    conn.execute("UPDATE qr_codes SET code = 'harbour' WHERE code = 'port'")
     player = make_player(conn)
     scan_id = submit_scan(conn, player, code)
     worker.judge_pending()

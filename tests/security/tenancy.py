@@ -25,6 +25,7 @@ from tests.security.attack import (
     all_of,
     replaced,
     requiring,
+    without_check,
     without_condition,
     without_condition_of,
 )
@@ -183,7 +184,10 @@ ATTACKS = [
     Attack(
         "another organization's code as destination",
         sending_players_to_their_code,
-        without_org(codes.code_exists),
+        all_of(
+            without_condition(codes._lock_destination, "q.org_id = %(org_id)s"),
+            without_check("qr_codes", "qr_codes_destination_fkey"),
+        ),
     ),
     Attack(
         "another organization's printed codes, taken over",

@@ -47,7 +47,10 @@ def make_invitation(conn: Conn, org_id: UUID, player_id: UUID, role: str = "memb
 
 
 def make_code(conn: Conn, org_id: UUID | None = None, coordinates: Coordinates | None = None, **fields: Any) -> UUID:
-    """An item drop of one gem by default. `coordinates` makes it require presence there."""
+    """An item drop of one gem by default. `coordinates` makes it require presence there.
+
+    `destination_code` is another code of the organization, which is created unless it exists.
+    """
     fields = {
         "code": f"c{secrets.token_hex(6)}",
         "scan_type": "item_drop",
@@ -56,7 +59,11 @@ def make_code(conn: Conn, org_id: UUID | None = None, coordinates: Coordinates |
     } | fields
     if coordinates is not None:
         fields |= {"requires_location": True, "latitude": coordinates.latitude, "longitude": coordinates.longitude}
-    fields["org_id"] = org_id or make_org(conn)
+    org_id = org_id or make_org(conn)
+    fields["org_id"] = org_id
+    if (text := fields.pop("destination_code", None)) is not None:
+        known = conn.execute("SELECT id FROM qr_codes WHERE code = %s", (text,)).fetchone()
+        fields["destination_id"] = _id(known) if known else make_code(conn, org_id, code=text)
     columns = ", ".join(fields)
     values = ", ".join(f"%({name})s" for name in fields)
     return _id(conn.execute(f"INSERT INTO qr_codes ({columns}) VALUES ({values}) RETURNING id", fields).fetchone())

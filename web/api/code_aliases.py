@@ -68,7 +68,6 @@ def delete_code_alias(path: CodeAliasPath) -> tuple[str, int]:
     for any of its codes.
     """
     with db.transaction() as conn:
-        store.lock(conn, path.org_id, path.qr_id)
         if store.find(conn, path.org_id, path.qr_id) is None or not aliases.delete(conn, path.qr_id, path.alias):
             raise NotFound
         record(conn, "alias.deleted", org_id=path.org_id, object_id=path.qr_id, old={"code": path.alias})

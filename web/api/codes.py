@@ -15,7 +15,7 @@ from shared.codes.rules import CodeDefinition, ScanType
 from shared.codes.schemas import CodeBody, CodeFields, CodeText, to_definition_fields
 from shared.codes.store import CodeFilter, StoredCode
 from shared.encounters.rules import PuzzleType
-from shared.errors import CodeTaken, FieldError, Invalid, NotFound
+from shared.errors import CodeTaken, Invalid, NotFound
 from shared.images import store as images
 from shared.infra import db
 from shared.infra.db import Conn
@@ -151,7 +151,7 @@ def create_code(path: OrganizationPath, body: CodeBody) -> tuple[dict[str, Any],
     """
     new = CodeDefinition(**to_definition_fields(dict(body)) | {"code": body.code or store.generate_code_text()})
     with transaction() as conn:
-        _check(conn, path.org_id, new, destination=new.destination_code)
+        _check(new)
         qr_id = store.add(conn, path.org_id, new) if body.code else _add_generated(conn, path.org_id, new)
         usage.check_codes(conn, path.org_id, added=1, limit=current_settings().max_codes_per_organization)
         code = _find(conn, path.org_id, qr_id)
@@ -200,8 +200,7 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
         store.lock(conn, path.org_id, path.qr_id)
         before = _find(conn, path.org_id, path.qr_id)
         changed = replace(before, **to_definition_fields(changes))
-        # An unchanged destination is not looked up: it may have been deleted since.
-        _check(conn, path.org_id, changed, destination=changes.get("destination_code"))
+        _check(changed)
         store.save(conn, changed)
         record_change(
             conn,
@@ -216,12 +215,13 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
         return _to_response(_find(conn, path.org_id, path.qr_id))
 
 
-@api.delete("/<code_id:qr_id>", responses={204: None})
+@api.delete("/<code_id:qr_id>", responses={204: None, 409: None})
 @requires_role("admin", scope="codes:write")
 def delete_code(path: CodePath) -> tuple[str, int]:
     """Delete a code
 
-    Needs the role admin. Its scans remain. Its texts answer 410, and only this organization can use them again.
+    Needs the role admin. Its scans remain. Its texts answer 410, and only this organization can use them again. 409 if
+    it is the destination of other codes, which the message names.
     """
     with db.transaction() as conn:
         store.lock(conn, path.org_id, path.qr_id)
@@ -233,12 +233,9 @@ def delete_code(path: CodePath) -> tuple[str, int]:
     return "", 204
 
 
-def _check(conn: Conn, org_id: UUID, code: CodeDefinition, *, destination: str | None) -> None:
-    """Raise Invalid if the code contradicts itself or `destination` is not a code of the organization."""
-    errors = rules.find_errors(code)
-    if not errors and destination is not None and not store.code_exists(conn, org_id, destination):
-        errors = (FieldError("body.destination_code", "is not a code of this organization"),)
-    if errors:
+def _check(code: CodeDefinition) -> None:
+    """Raise Invalid if the code contradicts itself."""
+    if errors := rules.find_errors(code):
         raise Invalid(*errors)
 
 
