@@ -11,6 +11,8 @@ import socket
 from shared.settings import settings as read_settings
 
 _settings = read_settings()
+WORKER_GRACE_SECONDS = 5
+"""How long a stopping worker waits for open requests, up to 3 seconds more because gunicorn looks once a second."""
 UNREAD_TIMEOUT_SECONDS = 30
 """How long a client may acknowledge nothing of what was sent to it."""
 
@@ -18,7 +20,8 @@ bind = f"{_settings.host}:{_settings.port}"
 worker_class = "web.gunicorn_worker.Worker"
 worker_connections = _settings.max_websockets + 2_000
 timeout = 30
-graceful_timeout = 8
+# After this time the master kills its workers. They must have stored buffered visits before.
+graceful_timeout = 9
 # Load balancers close idle connections after 60 to 90 seconds, and must do so first: otherwise they send a request on a
 # connection that is just being closed.
 keepalive = 95
@@ -46,7 +49,7 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
-    """Wrap the application in deadlines and the queue of password hashing.
+    """Wrap the application in deadlines and the queue of password hashing, and limit the wait for open requests.
 
     Imported modules are frozen: garbage collection would take a tenth of a second to scan them each time.
     """
@@ -57,6 +60,7 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
         _settings.request_read_timeout_seconds,
         _settings.request_min_bytes_per_second,
     )
+    worker.cfg.set("graceful_timeout", WORKER_GRACE_SECONDS)
     gc.collect()
     gc.freeze()
 

@@ -1,16 +1,22 @@
-"""A real gunicorn, and clients that send slowly, with wrong lengths, or too much."""
+"""A real gunicorn, and clients that send slowly, with wrong lengths, or too much, or that read nothing."""
 
 import http.client
 import json
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from script.stack.ports import LOOPBACK
+from shared.infra.event_log import Event
+from shared.infra.pubsub_messages import EVENTS_CHANNEL, encode
+from shared.infra.redis import client, key
 from tests.support.callers import Staff, sign_in
 from tests.support.gunicorn_server import is_alive, serving
 from tests.support.polling import eventually
@@ -21,10 +27,13 @@ HEAD = b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Type: application
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Start a web process that allows a head and a body 1.5 seconds, and more for a long body. Return its port."""
+    """Start a web process that allows a head and a body 1.5 seconds, and more for a long body. Return its port.
+
+    Its clients must read within a second.
+    """
     log = tmp_path_factory.mktemp("edges") / "web.log"
     patience = {"REQUEST_READ_TIMEOUT_SECONDS": "1.5", "REQUEST_MIN_BYTES_PER_SECOND": "1000000"}
-    with serving(log, **patience) as port:
+    with serving(log, config="tests/system/gunicorn_with_short_timeouts.py", **patience) as port:
         yield port
 
 
@@ -63,6 +72,48 @@ def exchange(port: int, *pieces: bytes, ends: bool = False) -> bytes:
             response.begin()
             return f"{response.status} ".encode() + response.read()
     return b""
+
+
+def connect_with_small_buffer(port: int) -> socket.socket:
+    """Connect a client whose buffer fills soon. It then reads nothing."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    sock.connect((LOOPBACK, port))
+    return sock
+
+
+def was_disconnected(sock: socket.socket) -> bool:
+    """Return whether the server closed its end. The client, whose buffer is full, does not notice."""
+    address = sock.getsockname()
+    return not any(each.raddr == address and each.pid is not None for each in psutil.net_connections("tcp"))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="an option of Linux")
+def test_client_that_reads_no_response_is_disconnected(port: int) -> None:
+    with connect_with_small_buffer(port) as reader:
+        reader.sendall(40 * b"GET /openapi.json HTTP/1.1\r\nHost: waymark\r\n\r\n")
+        eventually(lambda: was_disconnected(reader))
+    assert is_alive(port)
+
+
+def test_socket_that_reads_no_event_is_disconnected(port: int, app: Any, conn: Any) -> None:
+    ada = sign_in(app, conn)
+    positions = count(1_000_000)
+
+    def publish_until_disconnected() -> bool:
+        event = Event(next(positions), "test", ada.id, None, {"text": 100_000 * "x"}, datetime.now(UTC))
+        client().publish(key(EVENTS_CHANNEL), encode([event]))
+        return was_disconnected(listener)
+
+    with connect_with_small_buffer(port) as listener:
+        listener.sendall(
+            f"GET /ws/{ada.id} HTTP/1.1\r\nHost: waymark\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+            f"Authorization: {ada.headers['Authorization']}\r\n\r\n".encode()
+        )
+        assert listener.recv(12) == b"HTTP/1.1 101"
+        eventually(publish_until_disconnected)
+    assert is_alive(port)
 
 
 def test_slow_request_head_is_cut_off(port: int) -> None:

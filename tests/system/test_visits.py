@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,3 +102,17 @@ def test_what_waits_is_stored_by_the_hook_that_ends_a_process(conn: Conn, config
         assert process.wait(30) == 0
 
     assert stored(conn) == kept
+
+
+def test_request_that_does_not_end_loses_no_visit(conn: Conn) -> None:
+    """The worker gives the request up before gunicorn's master kills the worker."""
+    code = make_code(conn, scan_type=None, target_url="https://museum.example/")
+    with web("tests/system/gunicorn_with_slow_visit_flush.py") as (port, process):
+        assert opened(port, code_text(conn, code)) == 302
+        with socket.create_connection((LOOPBACK, port)) as endless:
+            endless.sendall(b"POST /auth/login HTTP/1.1\r\nHost: waymark\r\nContent-Length: 99\r\n\r\n{")
+            assert opened(port, "nobody") == 404
+            process.terminate()
+            process.wait(30)
+
+    assert stored(conn) == 1
