@@ -24,7 +24,10 @@ class SerializedSocket:
 
     def send(self, data: bytes) -> int:
         with self._lock:
-            self._sock.sendall(data)
+            # gevent's `sendall` costs as much as the rest of a delivery. A frame usually fits into the buffer.
+            sent: int = self._sock.send(data)
+            if sent < len(data):
+                self._sock.sendall(memoryview(data)[sent:])
         return len(data)
 
     def __getattr__(self, name: str) -> Any:
