@@ -9,7 +9,7 @@ import pytest
 from shared.infra.db import Conn, exactly_one
 from tests.conftest import PASSWORD, Player
 from tests.support.callers import SignedInPlayer, Staff, bearer
-from tests.support.factories import list_items, make_code
+from tests.support.factories import list_items, make_code, number_events
 from workers import analytics
 from workers.scans import judge_pending
 
@@ -90,6 +90,7 @@ def test_scan_inserted_with_its_success_has_a_verdict(
     notified = list(conn.notifies(timeout=0))
     conn.execute("UNLISTEN *")
     judge_pending()
+    number_events()
     analytics.roll_up_batch()
     analytics.roll_up_batch()
 
