@@ -15,9 +15,50 @@ class DomainError(Exception):
 class Unauthenticated(DomainError):
     """Credentials are missing or not valid."""
 
+    reason: str | None = None
+    """Why a token or key is rejected. None for other credentials, such as a password."""
+
+
+class CredentialsMissing(Unauthenticated):
+    """Credentials are missing. Send an access token or an API key with the scheme Bearer."""
+
+    reason = "missing"
+
+
+class CredentialsMalformed(Unauthenticated):
+    """The bearer token is malformed. Send an access token or an API key as it was issued."""
+
+    reason = "malformed"
+
+
+class CredentialsInvalid(Unauthenticated):
+    """The bearer token is not valid here. Log in again, or check the API key."""
+
+    reason = "invalid"
+
+
+class CredentialsExpired(Unauthenticated):
+    """The bearer token has expired. Use a refresh token, log in again, or create another API key."""
+
+    reason = "expired"
+
+
+class CredentialsRevoked(Unauthenticated):
+    """The session of this token has ended, or the API key was revoked. Log in again, or create another API key."""
+
+    reason = "revoked"
+
 
 class Forbidden(DomainError):
     """You are not allowed to do this."""
+
+
+class ScopeMissing(Forbidden):
+    """An API key lacks the scope of the operation."""
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+        super().__init__(f"This key lacks the scope {scope}.")
 
 
 class NotFound(DomainError):

@@ -12,9 +12,9 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 
 import jwt
 from jwt import PyJWK
-from jwt.exceptions import PyJWTError
+from jwt.exceptions import ExpiredSignatureError, PyJWTError
 
-from shared.errors import Unauthenticated
+from shared.errors import CredentialsExpired, CredentialsInvalid
 from shared.settings import SigningAlgorithm
 
 MAX_SUBJECT = 255
@@ -86,7 +86,7 @@ class KeySet:
         """Return the key with this `kid`. A token may leave out the `kid` of a single key. Raise Unauthenticated."""
         matching = [key for key in self.keys if key_id is None or key.id in (None, key_id)]
         if len(matching) != 1:
-            raise Unauthenticated
+            raise CredentialsInvalid
         return matching[0]
 
 
@@ -132,13 +132,15 @@ def verify(token: str, policy: IssuerPolicy, keys: KeySet) -> ExternalIdentity:
         )
         expires_at = min(int(claims["exp"]), MAX_EXPIRY)
         subject = _subject(claims[policy.claim])
+    except ExpiredSignatureError:
+        raise CredentialsExpired from None
     except (PyJWTError, ValueError, TypeError, OverflowError, RecursionError):
-        raise Unauthenticated from None
+        raise CredentialsInvalid from None
     if not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
-        raise Unauthenticated
+        raise CredentialsInvalid
     # Without an audience, only these claims separate an access token from the other tokens of its service.
     if policy.issuer is None and any(claims.get(name, "access") != "access" for name in TOKEN_KIND_CLAIMS):
-        raise Unauthenticated
+        raise CredentialsInvalid
     # The session's id comes from the signed part: one signature can be encoded in several ways.
     signed = token.rpartition(".")[0]
     return ExternalIdentity(

@@ -15,7 +15,13 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
-from shared.errors import QuotaExceeded
+from shared.errors import (
+    CredentialsExpired,
+    CredentialsInvalid,
+    CredentialsMalformed,
+    CredentialsRevoked,
+    QuotaExceeded,
+)
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
 from shared.organizations import store as organizations
@@ -139,27 +145,32 @@ def check_quota(conn: Conn, org_id: UUID, limit: int) -> None:
         )
 
 
-def authenticate(conn: Conn, text: str) -> ApiKey | None:
-    """Return the key if it exists and is neither revoked nor expired, else None.
+def authenticate(conn: Conn, text: str) -> ApiKey:
+    """Return the key. Raise Unauthenticated if it is malformed, unknown, revoked or expired.
 
     Stores the time of use if the last one is older than a minute.
     """
     match = KEY_PATTERN.fullmatch(text)
     if match is None:
-        return None
+        raise CredentialsMalformed
     row = conn.execute(
         """
-        SELECT id, org_id, scopes, prefix, digest, coalesce(last_used_at < now() - interval '1 minute', true)
-        FROM api_keys
-        WHERE prefix = %(prefix)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
+        SELECT id, org_id, scopes, prefix, digest, coalesce(last_used_at < now() - interval '1 minute', true),
+               revoked_at IS NULL, coalesce(expires_at > now(), true)
+        FROM api_keys WHERE prefix = %(prefix)s
         """,
         {"prefix": match["prefix"]},
     ).fetchone()
     if row is None:
-        return None
-    key_id, org_id, scopes, prefix, digest, is_use_due = row
+        raise CredentialsInvalid
+    key_id, org_id, scopes, prefix, digest, is_use_due, is_active, is_current = row
+    # Before the state of the key: only its holder learns that.
     if not hmac.compare_digest(digest, key_digest(text)):
-        return None
+        raise CredentialsInvalid
+    if not is_active:
+        raise CredentialsRevoked
+    if not is_current:
+        raise CredentialsExpired
     if is_use_due:
         _record_use(conn, key_id)
     return ApiKey(key_id, org_id, tuple(scopes), prefix)

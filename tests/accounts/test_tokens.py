@@ -51,7 +51,7 @@ def test_an_invalid_access_token_is_401(app: Flask, conn: Conn, client: Any, att
 
     assert response.status_code == 401
     assert response.content_type == "application/problem+json"
-    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert response.headers["WWW-Authenticate"].startswith('Bearer error="invalid_token", error_description="')
 
 
 def test_a_token_is_rejected_from_its_expiry_on(app: Flask, conn: Conn, client: Any) -> None:

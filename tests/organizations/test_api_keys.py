@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from shared.errors import CredentialsExpired, CredentialsInvalid, CredentialsRevoked, Unauthenticated
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys
@@ -48,8 +49,10 @@ def test_authenticate_rejects_malformed_and_unknown_keys(conn: Conn, org_id: UUI
     last = "0" if text[-1] != "0" else "1"
 
     for wrong in ("", "wm_", text[:-1], text + "0", text[:-1] + last, text.upper(), f" {text}", text + "\n", "wm_\x00"):
-        assert api_keys.authenticate(conn, wrong) is None
-    assert api_keys.authenticate(conn, NewApiKey.new().text) is None
+        with pytest.raises(Unauthenticated):
+            api_keys.authenticate(conn, wrong)
+    with pytest.raises(CredentialsInvalid):
+        api_keys.authenticate(conn, NewApiKey.new().text)
 
 
 def test_authenticate_rejects_revoked_and_expired_keys(conn: Conn, org_id: UUID) -> None:
@@ -58,9 +61,11 @@ def test_authenticate_rejects_revoked_and_expired_keys(conn: Conn, org_id: UUID)
     conn.execute("UPDATE api_keys SET expires_at = now() WHERE id = %s", (expired.id,))
     conn.execute("UPDATE api_keys SET expires_at = now() + interval '1 minute' WHERE id = %s", (valid.id,))
 
-    assert api_keys.authenticate(conn, revoked.text) is None
-    assert api_keys.authenticate(conn, expired.text) is None
-    assert api_keys.authenticate(conn, valid.text)
+    with pytest.raises(CredentialsRevoked):
+        api_keys.authenticate(conn, revoked.text)
+    with pytest.raises(CredentialsExpired):
+        api_keys.authenticate(conn, expired.text)
+    assert api_keys.authenticate(conn, valid.text).id == valid.id
 
 
 def last_used(conn: Conn) -> datetime | None:
@@ -91,7 +96,7 @@ def test_authenticate_does_not_wait_for_a_locked_key(conn: Conn, org_id: UUID) -
 
     with db.transaction() as revoking:
         revoking.execute("SELECT FROM api_keys FOR UPDATE")
-        assert api_keys.authenticate(conn, text)
+        api_keys.authenticate(conn, text)
     assert last_used(conn) is None
 
 

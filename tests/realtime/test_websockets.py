@@ -300,6 +300,13 @@ def test_lost_connection_to_redis_is_not_a_defect(connect: Connect, player: Play
     assert not log.exception.called
 
 
+def test_scheme_of_a_socket_is_case_insensitive(connect: Connect, player: Player) -> None:
+    path = f"/ws/{player.id}"
+
+    assert connect(path=path, header={"Authorization": f"bearer {player.access_token}"}).hears_nothing()
+    assert refused(connect, path=path, header={"Authorization": f"basic {player.access_token}"}) == 401
+
+
 @pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
 def test_socket_of_another_origin_is_403(connect: Connect, player: Player, origin: str) -> None:
     assert refused(connect, player, origin=origin) == 403

@@ -77,9 +77,8 @@ def read_from_a_backup(scene: Scene) -> bool:
     return any(needle in row for needle in needles for row in rows)
 
 
-def authenticate_with_all_scopes(conn: Conn, text: str) -> ApiKey | None:
-    key = authenticate(conn, text)
-    return replace(key, scopes=SCOPES) if key else None
+def authenticate_with_all_scopes(conn: Conn, text: str) -> ApiKey:
+    return replace(authenticate(conn, text), scopes=SCOPES)
 
 
 ATTACKS = [

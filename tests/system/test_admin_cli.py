@@ -14,6 +14,7 @@ import pytest
 from flask import Flask
 
 from shared.accounts import passwords
+from shared.errors import CredentialsRevoked
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys
@@ -193,7 +194,8 @@ def test_api_keys_are_listed_by_prefix_and_revoked(conn: Conn, staff: Staff, acc
     assert new_key.text not in output
     assert admin.revoke_key(key.id) == f"Revoked API key {new_key.prefix} (kiosk)"
 
-    assert api_keys.authenticate(conn, new_key.text) is None
+    with pytest.raises(CredentialsRevoked):
+        api_keys.authenticate(conn, new_key.text)
     assert access_changes == [key.id]
     assert admin.list_keys(slug) == f"No API keys of {slug}"
     assert operator_entries(conn) == [("operator", "key.revoked", str(key.id))]

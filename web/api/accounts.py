@@ -20,7 +20,15 @@ from pydantic.json_schema import WithJsonSchema
 from shared.accounts import passwords, sessions, store
 from shared.accounts.rules import EMAIL, PASSWORD_CHARACTERS, is_email
 from shared.accounts.store import Account, Credentials
-from shared.errors import AlreadyRegistered, FieldError, Invalid, Unauthenticated, Unavailable
+from shared.errors import (
+    AlreadyRegistered,
+    CredentialsInvalid,
+    CredentialsRevoked,
+    FieldError,
+    Invalid,
+    Unauthenticated,
+    Unavailable,
+)
 from shared.infra import db
 from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
@@ -172,7 +180,7 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
         sessions.revoke_sessions(conn, player_id, "password", but=session_id)
         generation = sessions.rotate_for_upgrade(conn, session_id, ttl=_session_ttl())
         if generation is None:
-            raise Unauthenticated
+            raise CredentialsRevoked
         record(conn, "account.upgraded", object_id=player_id)
     publish_access_change(player_id)
     return _session_response(player_id, body.username, session_id, generation)
@@ -219,14 +227,14 @@ def refresh() -> dict[str, Any]:
     player_id, session_id = current_caller().session
     generation = current_caller().generation
     if not isinstance(generation, int):
-        raise Unauthenticated
+        raise CredentialsInvalid
     with db.transaction() as conn:
         rotated = sessions.rotate_refresh_token(conn, session_id, player_id, generation, ttl=_session_ttl())
         if rotated is None and sessions.revoke_session(conn, session_id, "reuse"):
             record(conn, "session.revoked", object_id=session_id, new={"reason": "reuse"})
     if rotated is None:
         publish_access_change(player_id)
-        raise Unauthenticated
+        raise CredentialsRevoked("This refresh token was already used, or its session has ended. Log in again.")
     return _session_response(player_id, rotated.username, session_id, rotated.generation)
 
 
@@ -280,7 +288,7 @@ def _rehash(credentials: Credentials, password: str) -> None:
 
 def _check_guest(account: Account | None) -> None:
     if account is None:
-        raise Unauthenticated
+        raise CredentialsRevoked
     if not account.is_guest:
         raise AlreadyRegistered
 

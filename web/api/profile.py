@@ -12,7 +12,7 @@ from shared.accounts.export import document
 from shared.accounts.rules import PASSWORD_CHARACTERS
 from shared.accounts.store import Account, Profile
 from shared.audit.rules import diff
-from shared.errors import FieldError, GuestAccount, Invalid, NotFound, Unauthenticated, WrongPassword
+from shared.errors import CredentialsRevoked, FieldError, GuestAccount, Invalid, NotFound, WrongPassword
 from shared.infra import db
 from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import publish_access_change
@@ -170,7 +170,7 @@ def delete_account(body: EraseBody) -> tuple[str, int]:
     with db.transaction() as conn:
         account = store.lock_account(conn, player_id)
         if account is None:
-            raise Unauthenticated
+            raise CredentialsRevoked
         if verified is None or account.password_hash != verified.password_hash:
             # A concurrent request has changed the password since it was verified.
             raise WrongPassword

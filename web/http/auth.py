@@ -13,7 +13,7 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
 from shared.accounts import sessions
-from shared.errors import Forbidden, NotFound, Unauthenticated
+from shared.errors import CredentialsRevoked, Forbidden, NotFound, ScopeMissing
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.keys import key_for
@@ -159,7 +159,7 @@ def authenticate(*, refresh: bool = False) -> Caller:
         player_id, session_id = caller.session
         with db.connection() as conn:
             if not sessions.is_session_active(conn, session_id, player_id):
-                raise Unauthenticated
+                raise CredentialsRevoked
     return caller
 
 
@@ -170,8 +170,6 @@ def authorize_api_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     """
     with db.connection() as conn:
         key = api_keys.authenticate(conn, text)
-        if key is None:
-            raise Unauthenticated
         org_id = path_ids().get("org_id", key.org_id)
         if org_id != key.org_id and not organizations.exists(conn, org_id):
             raise NotFound
@@ -180,7 +178,7 @@ def authorize_api_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     if org_id != key.org_id:
         raise Forbidden
     if scope not in key.scopes:
-        raise Forbidden(f"This key lacks the scope {scope}.")
+        raise ScopeMissing(scope)
     return Caller(None, None, key=key), key.role
 
 
@@ -197,7 +195,7 @@ def authorize_member(needed: Role) -> tuple[Caller, Role]:
     with db.connection() as conn:
         is_alive, role = members.get_session_and_role(conn, org_id, *caller.session)
         if not is_alive:
-            raise Unauthenticated
+            raise CredentialsRevoked
         return caller, _require_role(conn, path_ids()["org_id"], role, needed)
 
 

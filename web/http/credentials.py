@@ -1,5 +1,6 @@
 """The credentials of a request: the caller that its bearer token or API key names."""
 
+import re
 import time
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,13 +11,22 @@ import jwt
 from flask import request
 
 from shared.accounts.external_tokens import ExternalIdentity
-from shared.errors import Forbidden, Unauthenticated
+from shared.errors import (
+    CredentialsExpired,
+    CredentialsInvalid,
+    CredentialsMalformed,
+    CredentialsMissing,
+    Forbidden,
+    Unauthenticated,
+)
 from shared.infra.keys import key_for
 from shared.organizations.api_keys import ApiKey
 from web.http import external_auth
 from web.http.settings import current_settings
 
 ALGORITHM = "HS256"
+TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+"""The form of a bearer token (RFC 6750, 2.1)."""
 REQUIRED_CLAIMS = ["exp", "type", "sub", "family"]
 
 
@@ -47,17 +57,20 @@ class Caller:
 
 
 def presented_api_key() -> str | None:
-    """Return the bearer token of the Authorization header if it looks like an API key, else None."""
-    token = _bearer()
+    """Return the bearer token of the request if it looks like an API key, else None. Raise Unauthenticated."""
+    token = bearer_token()
     return token if token.startswith("wm_") else None
 
 
-def _bearer() -> str:
-    """Return the bearer token of the Authorization header. Raise Unauthenticated."""
+def bearer_token() -> str:
+    """Return the bearer token of the request. Raise CredentialsMissing or CredentialsMalformed."""
+    # The scheme is case-insensitive, and spaces separate it from the token (RFC 9110, 11.1 and 11.4).
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme != "Bearer":
-        raise Unauthenticated
-    return token
+    if scheme.lower() != "bearer":
+        raise CredentialsMissing
+    if not TOKEN.fullmatch(token.strip(" ")):
+        raise CredentialsMalformed
+    return token.strip(" ")
 
 
 def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
@@ -67,14 +80,24 @@ def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
     Checks signature and expiry, not revocation, which would need a store.
     """
     try:
-        identity = None if refresh else _external_identity(_bearer())
+        token = bearer_token()
+        identity = None if refresh else _external_identity(token)
         if identity is not None:
             return identity.id
-        caller = _own_token(_bearer(), "refresh" if refresh else "access")
+        caller = _own_token(token, "refresh" if refresh else "access")
     except Unauthenticated:
         return None
     # By session: requests with a stolen refresh token do not count for the player's other sessions.
     return caller.session_id if refresh else caller.player_id
+
+
+def player_of_expired_token() -> UUID | None:
+    """Return the player of an access token whose signature is valid, and which has expired. None for other tokens."""
+    try:
+        caller, has_expired = _signed_caller(bearer_token(), "access")
+    except Unauthenticated:
+        return None
+    return caller.player_id if has_expired else None
 
 
 def verified_caller(kind: Literal["access", "refresh"]) -> Caller:
@@ -82,7 +105,7 @@ def verified_caller(kind: Literal["access", "refresh"]) -> Caller:
 
     The session may have ended.
     """
-    token = _bearer()
+    token = bearer_token()
     if kind == "access" and (identity := _external_identity(token)) is not None:
         return Caller(*external_auth.get_or_create_session(identity))
     return _own_token(token, kind)
@@ -96,15 +119,24 @@ def _external_identity(token: str) -> ExternalIdentity | None:
 
 def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
     """Return the caller of a token that Waymark issued. Raise Unauthenticated."""
+    caller, has_expired = _signed_caller(token, kind)
+    if has_expired:
+        raise CredentialsExpired
+    return caller
+
+
+def _signed_caller(token: str, kind: Literal["access", "refresh"]) -> tuple[Caller, bool]:
+    """Return the caller of a token that Waymark signed, and whether the token has expired. Raise Unauthenticated."""
     try:
         claims = _verified(token, key_for("session tokens", current_settings()))
         caller = Caller(UUID(claims["sub"]), UUID(claims["family"]), claims.get("generation"))
         has_expired = _has_expired(claims)
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError):
-        raise Unauthenticated from None
-    if claims["type"] != kind or has_expired:
-        raise Unauthenticated
-    return caller
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        is_malformed = isinstance(error, jwt.DecodeError) and not isinstance(error, jwt.InvalidSignatureError)
+        raise CredentialsMalformed if is_malformed else CredentialsInvalid from None
+    if claims["type"] != kind:
+        raise CredentialsInvalid(f"This token is not of the type {kind}. Send the {kind} token of the session.")
+    return caller, has_expired
 
 
 # Cached by token: flask-jwt-extended, which issues these tokens, would decode each four times per request. That took a
@@ -113,9 +145,10 @@ def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
 def _verified(token: str, key: bytes) -> dict[str, Any]:
     """Return the claims of a token with a valid signature. Raise PyJWTError.
 
-    The caller checks `exp` again, because the result is cached.
+    The caller checks `exp`, because the result is cached.
     """
-    claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options={"require": REQUIRED_CLAIMS})
+    options: Any = {"require": REQUIRED_CLAIMS, "verify_exp": False}
+    claims: dict[str, Any] = jwt.decode(token, key, algorithms=[ALGORITHM], options=options)
     return claims
 
 

@@ -12,7 +12,7 @@ from jwt.exceptions import PyJWTError
 from shared.accounts import external_tokens
 from shared.accounts.external_provisioning import RequestOrigin, get_or_create_player
 from shared.accounts.external_tokens import ExternalIdentity, IssuerPolicy, KeySet, SigningKey, verify
-from shared.errors import Unauthenticated
+from shared.errors import CredentialsExpired
 from shared.infra import db
 from shared.infra.logging import get_logger
 from shared.settings import Settings, SettingsError
@@ -80,7 +80,7 @@ class ExternalIssuer:
         identity = _verified(token, self.policy, keys)
         # The result is cached, so the expiry is checked again.
         if identity.expires_at <= time.time():
-            raise Unauthenticated
+            raise CredentialsExpired
         return identity
 
 

@@ -149,6 +149,8 @@ def _problem_example(status: str) -> dict[str, Any]:
         "instance": "/scan",
         "request_id": UUID_EXAMPLE,
     }
+    if status == "401":
+        example["reason"] = "expired"
     if status == "422":
         loc, _, message = DETAILS[status].partition(": ")
         example["errors"] = [{"loc": loc, "message": message}]

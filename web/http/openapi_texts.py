@@ -62,6 +62,11 @@ PROBLEM = {
             },
         },
         "rows": {"type": "array", "items": {"type": "object"}, "description": "Of an import: the result of each row"},
+        "reason": {
+            "type": "string",
+            "enum": ["missing", "malformed", "invalid", "expired", "revoked"],
+            "description": "With status 401: why the bearer token is rejected. Absent for a wrong password.",
+        },
         "quota": {
             "type": "object",
             "description": "With status 409, if a quota is used up: its setting, what is used, and the limit",
@@ -72,7 +77,7 @@ PROBLEM = {
 }
 STATUS_DESCRIPTIONS = {
     "400": "Malformed HTTP, or not a WebSocket handshake",
-    "401": "Missing or invalid credentials",
+    "401": "Missing or invalid credentials. `reason` and the header WWW-Authenticate say why.",
     "403": "Authenticated, but not allowed",
     "404": "Not found, or not visible to the caller",
     "406": "Not available in a format that Accept allows",
@@ -87,7 +92,7 @@ STATUS_DESCRIPTIONS = {
 }
 DETAILS = {
     "400": "This is not a WebSocket handshake of version 13.",
-    "401": "Credentials are missing or not valid.",
+    "401": "The bearer token has expired. Use a refresh token, log in again, or create another API key.",
     "403": "You are not allowed to do this.",
     "404": "Not found, or not visible to you.",
     "406": "Available as application/json, image/png and image/svg+xml.",

@@ -56,10 +56,17 @@ def problem(status: int, detail: str, field_errors: tuple[FieldError, ...] = (),
     response = json_response(body | extensions, status)
     response.content_type = "application/problem+json"
     if status == HTTPStatus.UNAUTHORIZED:
-        response.headers["WWW-Authenticate"] = "Bearer"
+        response.headers["WWW-Authenticate"] = _challenge(extensions.get("reason"), detail)
     if status == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["Retry-After"] = str(errors.Unavailable.retry_after)
     return response
+
+
+def _challenge(reason: str | None, detail: str) -> str:
+    """Return the challenge of RFC 6750, section 3. It has no error if the request had no bearer token."""
+    if reason in (None, "missing"):
+        return "Bearer"
+    return f'Bearer error="invalid_token", error_description="{detail}"'
 
 
 def field_errors_of(error: ValidationError) -> tuple[FieldError, ...]:
@@ -102,6 +109,12 @@ def init_app(app: Flask) -> None:
             return problem(status, error.message, error.field_errors, rows=error.rows)
         if isinstance(error, Invalid) and error.field_errors:
             return _invalid(error.field_errors)
+        if isinstance(error, errors.Unauthenticated) and error.reason is not None:
+            return problem(status, str(error), reason=error.reason)
+        if isinstance(error, errors.ScopeMissing):
+            response = problem(status, str(error))
+            response.headers["WWW-Authenticate"] = f'Bearer error="insufficient_scope", scope="{error.scope}"'
+            return response
         if isinstance(error, errors.QuotaExceeded):
             quota = {"name": error.setting, "used": error.used, "limit": error.limit}
             return problem(status, str(error), quota=quota)

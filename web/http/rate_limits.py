@@ -19,9 +19,14 @@ from flask import Flask, Response, current_app, g, request
 from flask_limiter import ApplicationLimit, Limiter
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from shared.errors import Invalid
+from shared.errors import Invalid, Unauthenticated
 from web.http.auth import optional_caller, requirement_of
-from web.http.credentials import rate_limit_key_of_credentials
+from web.http.credentials import (
+    bearer_token,
+    player_of_expired_token,
+    presented_api_key,
+    rate_limit_key_of_credentials,
+)
 from web.http.password_grant import is_form
 from web.http.rate_limit_storage import SCHEME
 from web.http.settings import current_settings
@@ -99,7 +104,7 @@ def init_app(app: Flask, *, is_enabled: bool) -> None:
     """
     if not is_enabled:
         return
-    # API keys that this process has authenticated, by a digest of their header. A key proves nothing by itself: an
+    # API keys that this process has authenticated, by a digest of their text. A key proves nothing by itself: an
     # unknown one counts as a guess.
     app.extensions[KNOWN_API_KEYS] = {}
     limiter = Limiter(
@@ -167,17 +172,29 @@ def _find_keys(endpoint: str) -> RateLimitKeys:
             normalize_address(request.remote_addr),
             _attempted_username() if endpoint in PER_USERNAME_ENDPOINTS else None,
         )
-    presented = request.headers.get("Authorization", "")
-    if presented.startswith("Bearer wm_") and (key_id := _known_api_keys().get(_digest(presented))) is not None:
+    if (key_id := _known_api_key()) is not None:
         return RateLimitKeys("api_key" if limit in API_KEY_LIMITS else limit, str(key_id))
     if (key := rate_limit_key_of_credentials(refresh=requirement.kind == "refresh")) is not None:
         return RateLimitKeys(limit, str(key))
+    # Expired tokens of all players at one address must not use up the limit of that address. An expired token may be
+    # known to others, so it does not count for the player's valid ones.
+    if (player_id := player_of_expired_token()) is not None:
+        return RateLimitKeys("anonymous", str(player_id))
     if "Authorization" not in request.headers:
         if requirement.kind == "socket" and "ticket" in request.args:
             return RateLimitKeys("websocket_ticket", normalize_address(request.remote_addr))
         if requirement.only_if_setting or requirement.allows_signed_link:
             return RateLimitKeys(limit, normalize_address(request.remote_addr))
     return RateLimitKeys("anonymous", normalize_address(request.remote_addr))
+
+
+def _known_api_key() -> UUID | None:
+    """Return the id of the presented API key, if this process has authenticated it before."""
+    try:
+        text = presented_api_key()
+    except Unauthenticated:
+        return None
+    return _known_api_keys().get(_digest(text)) if text else None
 
 
 def _known_api_keys() -> dict[bytes, UUID]:
@@ -189,7 +206,7 @@ def _remember_api_key(key_id: UUID) -> None:
     known = _known_api_keys()
     if len(known) >= MAX_REMEMBERED_KEYS:
         known.clear()
-    known[_digest(request.headers["Authorization"])] = key_id
+    known[_digest(bearer_token())] = key_id
 
 
 def _digest(text: str) -> bytes:

@@ -21,7 +21,14 @@ from werkzeug.exceptions import BadRequest
 from werkzeug.routing import BaseConverter
 
 from shared.accounts import sessions
-from shared.errors import Forbidden, NotFound, TooManyWebSockets, Unauthenticated
+from shared.errors import (
+    CredentialsInvalid,
+    CredentialsRevoked,
+    Forbidden,
+    NotFound,
+    TooManyWebSockets,
+    Unauthenticated,
+)
 from shared.infra import db, event_log
 from shared.infra.redis import client, key
 from shared.settings import as_origin
@@ -175,7 +182,7 @@ class Listener:
         listener, session_id = self._session
         with db.connection() as conn:
             if not sessions.is_session_active(conn, session_id, listener):
-                raise Unauthenticated
+                raise CredentialsRevoked
         if self._org_id is not None:
             authorize(listener, self._org_id, "analyst")
         elif player_id not in (None, listener):
@@ -210,7 +217,7 @@ def _authenticate() -> Caller:
         return authenticate()
     stored = client().getdel(_ticket_key(ticket))
     if not isinstance(stored, bytes):
-        raise Unauthenticated
+        raise CredentialsInvalid("This ticket was used, has expired or is unknown. Create one with POST /ws/ticket.")
     player_id, session_id = map(UUID, stored.decode().split())
     return Caller(player_id, session_id)
 
