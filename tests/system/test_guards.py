@@ -51,7 +51,7 @@ def workers(stage: Stage, log: Path, module: str = "workers.main") -> AbstractCo
 def test_a_worker_halted_past_its_lease_writes_nothing(
     stage_without_workers: Stage, gated: Gated, gate: Path, tmp_path: Path, stops: str, without: str
 ) -> None:
-    """A halted worker with locks delays all live events, so the relay terminates its transaction."""
+    """A halted worker with locks delays other workers, so the relay terminates its transaction."""
     stage = stage_without_workers
     with gated(stops, without) as late, psycopg.connect(stage.database_url, autocommit=True) as conn:
         stage.load.hand_in(Scan(stage.game.players[0], stage.game.codes["thrice"]))
