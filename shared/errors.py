@@ -159,12 +159,16 @@ class TooManyInvitations(Conflict):
     """This organization has 200 open invitations, the limit. Revoke one first."""
 
 
+class OrganizationClosed(Gone):
+    """This organization is closed. An owner can restore it within seven days."""
+
+
 class InvitationEnded(Gone):
     """This invitation is no longer valid."""
 
 
 class LastOwner(Conflict):
-    """The last owner cannot leave or lose the role. Make another member an owner first."""
+    """The last owner cannot leave or lose the role. Offer the role to another member, or delete the organization."""
 
 
 class NonceReused(Conflict):

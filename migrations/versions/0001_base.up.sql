@@ -76,8 +76,12 @@ CREATE TABLE organizations (
     url         text CHECK (url ~* '^https?://'),
     fair_play   jsonb CHECK (jsonb_typeof(fair_play) = 'object'),  -- null: no fair-play check is on
     created_at  timestamptz NOT NULL DEFAULT now(),
-    updated_at  timestamptz NOT NULL DEFAULT now()
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    closed_at   timestamptz,  -- from then on nothing is paid; in the future while a new owner has yet to accept
+    erased_at   timestamptz,  -- the row stays as a tombstone: scans, ledgers and code texts refer to it
+    CONSTRAINT organizations_erased_closed CHECK (erased_at IS NULL OR closed_at IS NOT NULL)
 );
+CREATE INDEX organizations_closed ON organizations (closed_at) WHERE closed_at IS NOT NULL AND erased_at IS NULL;
 -- Judging reads this index for every batch. Few organizations are in it.
 CREATE INDEX organizations_fair_play ON organizations (id) WHERE fair_play IS NOT NULL;
 
@@ -206,7 +210,8 @@ CREATE TABLE qr_codes (
     CONSTRAINT qr_codes_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
     CONSTRAINT qr_codes_location_required CHECK (NOT requires_location OR latitude IS NOT NULL),
     CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
-    CONSTRAINT qr_codes_scan_type_or_target_url CHECK (scan_type IS NOT NULL OR target_url IS NOT NULL),
+    CONSTRAINT qr_codes_scan_type_or_target_url CHECK (
+        scan_type IS NOT NULL OR target_url IS NOT NULL OR deleted_at IS NOT NULL),
     CONSTRAINT qr_codes_id_org_key UNIQUE (id, org_id),  -- for foreign keys
     -- A destination is another code of the organization. A deleted code is a tombstone and has none.
     CONSTRAINT qr_codes_destination_fkey FOREIGN KEY (destination_id, org_id) REFERENCES qr_codes (id, org_id)
@@ -215,6 +220,7 @@ CREATE TABLE qr_codes (
 ) WITH (fillfactor = 85);  -- `use_count` changes with every batch: leaves room for HOT updates
 CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
+CREATE INDEX qr_codes_tombstones ON qr_codes (org_id, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX qr_codes_destination ON qr_codes (destination_id) WHERE destination_id IS NOT NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
 
@@ -626,10 +632,10 @@ BEGIN
     PERFORM FROM qr_codes q WHERE q.id = ANY (ids) AND q.max_scans IS NOT NULL ORDER BY q.id FOR NO KEY UPDATE;
 END $$;
 
--- The columns of a code that judging reads.
+-- The columns of a code that judging reads. No code of a closed organization is active.
 CREATE VIEW judged_codes AS
-    SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m, q.active,
-           q.deleted_at IS NOT NULL AS deleted, q.starts_at, q.expires_at, q.max_scans, q.use_count,
+    SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
+           q.active AND coalesce(o.closed_at > now(), true) AS active, q.deleted_at IS NOT NULL AS deleted, q.starts_at, q.expires_at, q.max_scans, q.use_count,
            q.per_player_limit, q.cooldown_seconds, q.reward_item, q.reward_quantity,
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data
@@ -637,6 +643,7 @@ CREATE VIEW judged_codes AS
            CASE WHEN d.id IS NOT NULL THEN json_build_object(
                'code', d.code, 'description', d.description) END AS destination
     FROM qr_codes q
+    JOIN organizations o ON o.id = q.org_id
     LEFT JOIN encounters e ON e.qr_code_id = q.id
     LEFT JOIN qr_codes d ON d.id = q.destination_id;
 

@@ -5,18 +5,20 @@ transaction of the request. A worker erases the rest: scans beyond 10,000, scans
 requests that were still running. `pending_erasures` lists the players to look at again (docs/decisions/0022).
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from uuid import UUID
 
 from psycopg.rows import scalar_row
 
 from shared.accounts import sessions, store
+from shared.accounts.leaving import Choice, leave_organizations
 from shared.audit import store as audit
 from shared.audit.store import Actor
 from shared.generated_codes import store as generated_codes
 from shared.infra import event_log, idempotency
 from shared.infra.db import Conn
-from shared.organizations import invitations, members
+from shared.organizations import invitations
 from shared.renders import store as renders
 from shared.scans import store as scans
 
@@ -26,16 +28,15 @@ MAX_REQUEST_AGE = timedelta(minutes=10)
 """Any request that began before an erasure has ended after this time."""
 
 
-def erase(conn: Conn, player_id: UUID) -> None:
+def erase(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choice]) -> None:
     """Erase a player. The caller holds the lock of `lock_account`, and commits.
 
-    Raise LastOwner if an organization would be left without an owner.
+    `choices` says what becomes of the organizations of which the player is the last owner. Raise LastOwner without one,
+    and Invalid for a wrong one.
     """
     # Locks the player, then organizations by id, then scans, skipping locked ones: settling locks scans before the
     # player, so waiting for a scan here would be a deadlock.
-    actor = Actor("player", player_id)
-    for org_id in members.erase_player(conn, player_id):
-        audit.record(conn, actor, "member.removed", org_id=org_id, object_id=player_id)
+    leave_organizations(conn, player_id, choices)
     account = store.get_account(conn, player_id)
     if account is not None:
         idempotency.release_registration(conn, account.username)
@@ -44,7 +45,7 @@ def erase(conn: Conn, player_id: UUID) -> None:
     erase_traces(conn, player_id)
     scans.erase_player(conn, player_id, None, limit=SCANS_PER_REQUEST)
     conn.execute("INSERT INTO pending_erasures (player_id) VALUES (%(player_id)s)", {"player_id": player_id})
-    audit.record(conn, actor, "account.erased", org_id=None, object_id=player_id)
+    audit.record(conn, Actor("player", player_id), "account.erased", org_id=None, object_id=player_id)
 
 
 def erase_traces(conn: Conn, player_id: UUID) -> None:

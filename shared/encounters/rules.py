@@ -16,7 +16,10 @@ MINUS = re.compile(r"(?<![^\W_])-(?=\d)")
 
 @dataclass(frozen=True)
 class Puzzle:
-    """A puzzle and the reward of its code, which `org_id` issues. `solution` is never sent to players."""
+    """A puzzle and the reward of its code, which `org_id` issues. `solution` is never sent to players.
+
+    `is_closed` is true if the organization is closed: then no answer is accepted.
+    """
 
     puzzle_type: PuzzleType
     solution: str | None
@@ -24,6 +27,7 @@ class Puzzle:
     reward: str | None = None
     quantity: int | None = None
     org_id: UUID | None = None
+    is_closed: bool = False
 
 
 @dataclass(frozen=True)

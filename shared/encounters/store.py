@@ -29,8 +29,8 @@ def find(conn: Conn, encounter_id: UUID) -> Puzzle | None:
         return cursor.execute(
             """
             SELECT e.puzzle_type, e.solution, e.max_attempts, q.reward_item AS reward, q.reward_quantity AS quantity,
-                   q.org_id
-            FROM encounters e JOIN qr_codes q ON q.id = e.qr_code_id
+                   q.org_id, coalesce(o.closed_at <= now(), false) AS is_closed
+            FROM encounters e JOIN qr_codes q ON q.id = e.qr_code_id JOIN organizations o ON o.id = q.org_id
             WHERE e.id = %(encounter_id)s
             """,
             {"encounter_id": encounter_id},

@@ -146,7 +146,8 @@ def check_quota(conn: Conn, org_id: UUID, limit: int) -> None:
 
 
 def authenticate(conn: Conn, text: str) -> ApiKey:
-    """Return the key. Raise Unauthenticated if it is malformed, unknown, revoked or expired.
+    """Return the key. Raise Unauthenticated if it is malformed, unknown, revoked or expired, or belongs to a closed
+    organization.
 
     Stores the time of use if the last one is older than a minute.
     """
@@ -155,9 +156,10 @@ def authenticate(conn: Conn, text: str) -> ApiKey:
         raise CredentialsMalformed
     row = conn.execute(
         """
-        SELECT id, org_id, scopes, prefix, digest, coalesce(last_used_at < now() - interval '1 minute', true),
-               revoked_at IS NULL, coalesce(expires_at > now(), true)
-        FROM api_keys WHERE prefix = %(prefix)s
+        SELECT k.id, k.org_id, k.scopes, k.prefix, k.digest,
+               coalesce(k.last_used_at < now() - interval '1 minute', true),
+               k.revoked_at IS NULL AND coalesce(o.closed_at > now(), true), coalesce(k.expires_at > now(), true)
+        FROM api_keys k JOIN organizations o ON o.id = k.org_id WHERE k.prefix = %(prefix)s
         """,
         {"prefix": match["prefix"]},
     ).fetchone()

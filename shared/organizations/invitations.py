@@ -42,7 +42,8 @@ class Invitation:
 SELECT_INVITATION = """
     SELECT i.id, i.org_id, o.name AS organization, i.role, i.player_id, p.username, i.uses, i.uses_left, i.created_by,
            creators.username AS invited_by, i.created_at, i.expires_at,
-           i.uses_left > 0 AND i.expires_at > statement_timestamp() AS is_open
+           i.uses_left > 0 AND i.expires_at > statement_timestamp()
+               AND coalesce(o.closed_at > statement_timestamp(), true) AS is_open
     FROM invitations i
     JOIN organizations o ON o.id = i.org_id
     LEFT JOIN players p ON p.id = i.player_id
@@ -61,7 +62,7 @@ SELECT_PAGE_OF_PLAYER = (
     SELECT_INVITATION
     + """
     WHERE i.player_id = ANY (ARRAY[%(player_id)s::uuid]) AND i.uses_left > 0 AND i.expires_at > now()
-      AND i.id < %(before)s
+      AND i.id < %(before)s AND coalesce(o.closed_at > now(), true)
     ORDER BY i.player_id DESC, i.id DESC LIMIT %(limit)s
 """
 )
@@ -92,7 +93,8 @@ def add(
 ) -> Invitation:
     """Store an invitation of one player, or a link with this token. Raise AlreadyInvited.
 
-    The caller holds the lock of the organization, and that of `lock_player` before it.
+    The caller holds the lock of the organization. The player is a member, or the caller took the lock of `lock_player`
+    before: the player cannot be erased meanwhile.
     """
     invitation_id = uuid7()
     # An expired invitation no longer prevents the next one.

@@ -6,12 +6,12 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
-from shared.errors import AlreadyMember, LastOwner
+from shared.errors import AlreadyMember
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import LOWEST
 from shared.organizations import invitations, store
-from shared.organizations.rules import ROLES, Role, can_invite, has_owner_after, includes_role
+from shared.organizations.rules import ROLES, Role, can_invite, includes_role
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,11 @@ def get_role(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
 
 def get_session_and_role(
     conn: Conn, org_id: UUID | None, player_id: UUID, session_id: UUID
-) -> tuple[bool, Role | None]:
-    """Return whether the session is active, and the player's role in the organization: None if not a member.
+) -> tuple[bool, Role | None, bool]:
+    """Return whether the session is active, the player's role in the organization, and whether that is closed.
 
-    Both are read in one round trip, because every request of a member needs both.
+    The role is None if the player is not a member. All are read in one round trip, because every request of a member
+    needs them.
     """
     return db.exactly_one(
         conn.execute(
@@ -49,7 +50,8 @@ def get_session_and_role(
                        WHERE id = %(session_id)s AND player_id = %(player_id)s AND revoked_at IS NULL
                          AND expires_at > now()
                    ),
-                   (SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s)
+                   (SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s),
+                   EXISTS (SELECT FROM organizations WHERE id = %(org_id)s AND closed_at <= now())
             """,
             {"org_id": org_id, "player_id": player_id, "session_id": session_id},
         )
@@ -137,21 +139,3 @@ def remove_member(conn: Conn, org_id: UUID, player_id: UUID) -> bool:
         {"org_id": org_id, "player_id": player_id},
     )
     return deleted.rowcount == 1
-
-
-def erase_player(conn: Conn, player_id: UUID) -> list[UUID]:
-    """Remove the player from all organizations, and return their ids.
-
-    Raise LastOwner if an organization would be left without an owner.
-    """
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        org_ids: list[UUID] = cursor.execute(
-            "SELECT org_id FROM memberships WHERE player_id = %(player_id)s ORDER BY org_id", {"player_id": player_id}
-        ).fetchall()
-    # One organization after the other, by id: two erasures cannot wait for each other.
-    for org_id in org_ids:
-        owners = lock_owners(conn, org_id)
-        if player_id in owners and not has_owner_after(owners, player_id, None):
-            raise LastOwner(f"You are the last owner of organization {org_id}. Make another member an owner first.")
-        remove_member(conn, org_id, player_id)
-    return org_ids

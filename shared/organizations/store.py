@@ -30,18 +30,28 @@ class Organization:
     fair_play: dict[str, Any] | None
     created_at: datetime
     updated_at: datetime
+    closed_at: datetime | None
+    is_closed: bool
 
 
 @dataclass(frozen=True)
 class PublicOrganization:
-    """The public part of an organization: its name, and the target of its own code."""
+    """The public part of an organization: its name, the target of its own code, and whether it is closed."""
 
     name: str
     url: str | None
+    is_closed: bool
 
 
 def exists(conn: Conn, org_id: UUID) -> bool:
-    row = conn.execute("SELECT FROM organizations WHERE id = %(id)s", {"id": org_id}).fetchone()
+    """Return whether the organization exists, also if it is closed. An erased one does not."""
+    row = conn.execute("SELECT FROM organizations WHERE id = %(id)s AND erased_at IS NULL", {"id": org_id}).fetchone()
+    return row is not None
+
+
+def is_closed(conn: Conn, org_id: UUID) -> bool:
+    """Return whether the organization is closed or erased."""
+    row = conn.execute("SELECT FROM organizations WHERE id = %(id)s AND closed_at <= now()", {"id": org_id}).fetchone()
     return row is not None
 
 
@@ -70,7 +80,13 @@ def find_id_by_slug(conn: Conn, slug: str) -> UUID | None:
 def get_public(conn: Conn, slug: str) -> PublicOrganization | None:
     """Return the public part of the organization with this slug."""
     with conn.cursor(row_factory=class_row(PublicOrganization)) as cursor:
-        return cursor.execute("SELECT name, url FROM organizations WHERE slug = %(slug)s", {"slug": slug}).fetchone()
+        return cursor.execute(
+            """
+            SELECT name, url, coalesce(closed_at <= now(), false) AS is_closed FROM organizations
+            WHERE slug = %(slug)s
+            """,
+            {"slug": slug},
+        ).fetchone()
 
 
 def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
@@ -78,7 +94,8 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
             """
-            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
+            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at,
+                   o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
             FROM memberships m JOIN organizations o ON o.id = m.org_id
             WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s
             """,
@@ -89,7 +106,8 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
 # `ANY` of one player keeps it in the order: sorted by the organization alone, a plan may walk through the members of
 # every organization.
 SELECT_OF_PLAYER = """
-    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at,
+           o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
     FROM memberships m JOIN organizations o ON o.id = m.org_id
     WHERE m.player_id = ANY (ARRAY[%(player_id)s::uuid]) AND m.org_id < %(before)s
     ORDER BY m.player_id DESC, m.org_id DESC LIMIT %(limit)s

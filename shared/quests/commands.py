@@ -7,7 +7,7 @@ from uuid import UUID
 
 import psycopg
 
-from shared.errors import Conflict, DomainError, PlayerNotFound, Unavailable
+from shared.errors import Conflict, DomainError, OrganizationClosed, PlayerNotFound, Unavailable
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.relay_wakeup import wake_relay
@@ -108,6 +108,9 @@ def _decide(
         player_quest = player_quests.get(command.key)
         if player_quest is None:
             results[number] = PlayerNotFound()
+            continue
+        if player_quest.is_closed:
+            results[number] = OrganizationClosed()
             continue
         if player_quest.by_scans and not command.is_claim:
             results[number] = QuestAdvancedByScans()

@@ -51,6 +51,8 @@ class PlayerQuest:
     by_scans: bool = False
     org_id: UUID | None = None
     min_interval: timedelta | None = None
+    is_closed: bool = False
+    """True if the organization is closed: then its quest pays nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,12 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
         """
         SELECT p.id, keys.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
                coalesce(q.by_scans, false), q.org_id, make_interval(secs => nullif(q.min_interval_seconds, 0)),
-               coalesce(s.version, 0), coalesce(s.progress, 0),
+               coalesce(o.closed_at <= now(), false), coalesce(s.version, 0), coalesce(s.progress, 0),
                coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_day, s.last_step_at
         FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
         JOIN players p ON p.id = keys.player_id AND p.erased_at IS NULL
         LEFT JOIN quests q ON q.name = keys.quest
+        LEFT JOIN organizations o ON o.id = q.org_id
         LEFT JOIN LATERAL (
             SELECT * FROM quest_states s WHERE s.player_id = keys.player_id AND s.quest = keys.quest LIMIT 1
         ) s ON true
@@ -85,9 +88,9 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
     ).fetchall()
     return {
         (player_id, quest): PlayerQuest(
-            read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans, org_id, min_interval
+            read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans, org_id, min_interval, is_closed
         )
-        for player_id, quest, timezone, daily, grace_days, by_scans, org_id, min_interval, *state in rows
+        for player_id, quest, timezone, daily, grace_days, by_scans, org_id, min_interval, is_closed, *state in rows
     }
 
 

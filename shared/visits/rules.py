@@ -13,7 +13,10 @@ Resolution = Literal["redirect", "page", "not_started", "gone", "not_found"]
 
 @dataclass(frozen=True)
 class LinkTarget:
-    """The state of a code that decides the response to /s/{code}. `now` is the time of PostgreSQL."""
+    """The state of a code that decides the response to /s/{code}. `now` is the time of PostgreSQL.
+
+    No code of a closed organization is active.
+    """
 
     id: UUID
     code: str

@@ -34,9 +34,12 @@ def find_target(conn: Conn, code: str) -> LinkTarget | None:
         return None
     row = conn.execute(
         """
-        SELECT q.id, q.code, q.description, q.scan_type, q.target_url, q.active, q.starts_at, q.expires_at, q.max_scans,
-               q.use_count, now()
-        FROM code_texts t LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
+        SELECT q.id, q.code, q.description, q.scan_type, q.target_url,
+               q.active AND coalesce(o.closed_at > now(), true), q.starts_at, q.expires_at, q.max_scans, q.use_count,
+               now()
+        FROM code_texts t
+        LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
+        LEFT JOIN organizations o ON o.id = q.org_id
         WHERE t.code = %(code)s
         """,
         {"code": code},

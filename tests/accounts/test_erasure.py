@@ -167,6 +167,70 @@ def test_the_last_owner_gets_409_and_nothing_changes(app: Flask, client: Any, co
     assert erase(client, staff.owner, **KNOWN).status_code == 204
 
 
+def test_a_last_owner_deletes_or_offers_each_organization(app: Flask, client: Any, conn: Conn) -> None:
+    """The second of three organizations has another owner, so it needs no choice."""
+    kept, shared, offered = (make_staff(app, conn) for _ in range(3))
+    for staff in (shared, offered):
+        add_member(conn, staff.org_id, kept.owner.id, "owner")
+    conn.execute("DELETE FROM memberships WHERE player_id = %s", (offered.owner.id,))
+    choices = {str(kept.org_id): "delete", str(offered.org_id): str(offered.admin.id)}
+
+    assert erase(client, kept.owner, organizations=choices).status_code == 204
+
+    assert client.get(kept.codes, headers=kept.admin.headers).status_code == 410
+    assert client.get(shared.codes, headers=shared.owner.headers).status_code == 200
+    assert client.get(offered.codes, headers=offered.admin.headers).status_code == 200
+    # No player becomes an owner without accepting.
+    assert client.get(offered.path, headers=offered.admin.headers).json["role"] == "admin"
+    (offer,) = client.get("/users/me/invitations", headers=offered.admin.headers).json["items"]
+    assert (offer["role"], offer["org_id"], offer["invited_by"]) == ("owner", str(offered.org_id), None)
+
+    assert client.post(f"{offer['url']}/accept", headers=offered.admin.headers).status_code == 200
+    organization = client.get(offered.path, headers=offered.admin.headers).json
+    assert (organization["role"], organization["closed_at"]) == ("owner", None)
+
+
+def test_an_offered_organization_closes_unless_the_member_accepts(app: Flask, client: Any, conn: Conn) -> None:
+    staff = make_staff(app, conn)
+    choices = {str(staff.org_id): str(staff.member.id)}
+    client.patch(f"{staff.path}/members/{staff.member.id}", json={"role": "owner"}, headers=staff.owner.headers)
+
+    assert erase(client, staff.owner, organizations=choices).status_code == 204
+
+    (offer,) = client.get("/users/me/invitations", headers=staff.member.headers).json["items"]
+    organization = client.get(staff.path, headers=staff.admin.headers).json
+    assert organization["closed_at"][:16] == offer["expires_at"][:16]
+    assert client.post(f"{offer['url']}/decline", headers=staff.member.headers).status_code == 204
+    assert client.get(staff.codes, headers=staff.admin.headers).status_code == 200
+    conn.execute("UPDATE organizations SET closed_at = closed_at - interval '7 days'")
+    assert client.get(staff.codes, headers=staff.admin.headers).status_code == 410
+
+
+@pytest.mark.parametrize("choice", ["stranger", "owner", "other organization"])
+def test_a_wrong_choice_is_422_and_nothing_changes(app: Flask, client: Any, conn: Conn, choice: str) -> None:
+    staff, other = make_staff(app, conn), make_staff(app, conn)
+    choices: dict[UUID, str] = {staff.org_id: "delete"}
+    if choice == "other organization":
+        choices[other.org_id] = "delete"
+    else:
+        choices[staff.org_id] = str(staff[choice].id)
+
+    response = erase(client, staff.owner, organizations={str(org_id): chosen for org_id, chosen in choices.items()})
+
+    assert response.status_code == 422
+    wrong = other if choice == "other organization" else staff
+    assert response.json["errors"][0]["loc"] == f"body.organizations.{wrong.org_id}"
+    assert client.get(staff.codes, headers=staff.owner.headers).status_code == 200
+    assert conn.execute("SELECT count(*) FROM invitations").fetchone() == (0,)
+
+
+def test_a_closed_organization_needs_no_choice(app: Flask, client: Any, conn: Conn) -> None:
+    staff = make_staff(app, conn)
+    conn.execute("UPDATE organizations SET closed_at = now()")
+
+    assert erase(client, staff.owner).status_code == 204
+
+
 def test_of_two_concurrent_erasures_of_owners_one_fails(app: Flask, conn: Conn) -> None:
     staff = make_staff(app, conn)
     other = sign_in(app, conn)

@@ -99,7 +99,7 @@ def test_an_erasure_does_not_deadlock_with_judging(
         assert store.lock_account(own, ada.id) is not None
         judging_ = threads.submit(judging.scans.run_new)
         wait_until_blocked(conn)
-        erasure.erase(own, ada.id)
+        erasure.erase(own, ada.id, {})
         own.execute("SAVEPOINT not_aborted")
     assert judging_.result(20) == 1
     assert conn.execute("SELECT status FROM player_scans").fetchone() == ("success",)

@@ -31,7 +31,7 @@ def use(token: ExternalIdentity, *, link_existing: bool = False) -> UUID:
 
 def erase(conn: Conn, player_id: UUID) -> None:
     store.lock_account(conn, player_id)
-    erasure.erase(conn, player_id)
+    erasure.erase(conn, player_id, {})
 
 
 def is_erased(conn: Conn, player_id: UUID) -> bool:

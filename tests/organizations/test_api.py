@@ -34,6 +34,8 @@ def test_the_creator_is_the_owner(client: Any, ada: SignedInPlayer) -> None:
         "url": "https://museum.example/visit",
         "role": "owner",
         "fair_play": {"identical_coordinates": None, "burst": None},
+        "closed_at": None,
+        "erased_after": None,
     }
     assert response.headers["Location"] == f"{URL}/{organization['id']}"
     assert client.get(response.headers["Location"], headers=ada.headers).json == response.json

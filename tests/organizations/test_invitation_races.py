@@ -129,7 +129,7 @@ def test_a_player_being_erased_cannot_become_a_member(app: Flask, conn: Conn, st
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
             accounts.lock_account(own, ada.id)
-            erasure.erase(own, ada.id)
+            erasure.erase(own, ada.id, {})
             accepting = threads.submit(accept, app, link, ada)
             wait_until_blocked(conn)
         assert accepting.result() == 401
@@ -146,7 +146,7 @@ def test_a_player_being_erased_cannot_be_invited(app: Flask, conn: Conn, staff: 
     with ThreadPoolExecutor(1) as threads:
         with db.transaction() as own:
             accounts.lock_account(own, ada.id)
-            erasure.erase(own, ada.id)
+            erasure.erase(own, ada.id, {})
             inviting = threads.submit(invite)
             wait_until_blocked(conn)
         assert inviting.result() == 422

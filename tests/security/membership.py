@@ -1,4 +1,4 @@
-"""Attacks on membership: roles without consent, foreign and revoked invitations, invitations read out of a backup."""
+"""Attacks on membership: roles without consent, foreign and revoked invitations, and organizations that are deleted."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,14 +7,17 @@ from unittest.mock import MagicMock, patch
 from uuid import UUID
 
 from shared.infra.db import Conn
-from shared.organizations import invitations, members
+from shared.organizations import api_keys, invitations, members
 from shared.organizations.invitations import Invitation
-from tests.security.attack import Attack, Scene, replaced
-from tests.support.callers import SignedInPlayer
+from shared.visits import store as visits
+from tests.security.attack import Attack, Scene, replaced, requiring, without_condition
+from tests.support.callers import SignedInPlayer, make_key
 from tests.support.database import table_names
 from web.api import invitations as invitation_views
 from web.api import members as member_views
 from web.http import idempotency, request_context
+from web.http.auth import Requirement
+from web.pages import visits as visit_pages
 
 JsonObject = dict[str, Any]
 
@@ -114,6 +117,35 @@ def links_in_the_log(scene: Scene) -> bool:
     return url in str(log.info.call_args)
 
 
+def delete(scene: Scene) -> None:
+    (name,) = scene.conn.execute("SELECT name FROM organizations WHERE id = %s", (scene.victim.org_id,)).fetchone() or (
+        "",
+    )
+    assert scene.lets("DELETE", scene.victim.path, scene.victim.owner, {"name": name})
+
+
+def key_of_a_deleted_organization(scene: Scene) -> bool:
+    machine = make_key(scene.conn, scene.victim.org_id)
+    delete(scene)
+    body = {"player_id": str(scene.victim.stranger.id), "qr_code": "spy123"}
+    return bool(scene.client.post("/scan", headers=machine.headers, json=body).status_code == 202)
+
+
+def routes_of_a_deleted_organization(scene: Scene) -> bool:
+    delete(scene)
+    return scene.lets("GET", scene.victim.codes, scene.victim.admin)
+
+
+def codes_of_a_deleted_organization(scene: Scene) -> bool:
+    """A poster that leads to a website of the organization."""
+    text = scene.text_of(
+        scene.their_code(scan_type=None, target_url="https://a.example", reward_item=None, reward_quantity=None)
+    )
+    delete(scene)
+    with patch.object(visit_pages, "visit_buffer"):
+        return scene.lets("GET", f"/s/{text}")
+
+
 ATTACKS = [
     Attack(
         "a player made a member without accepting",
@@ -145,6 +177,21 @@ ATTACKS = [
         "invitation links in a stolen backup",
         links_in_a_backup,
         replaced(idempotency, "_encrypt", lambda text, _: text),
+    ),
+    Attack(
+        "API key of a deleted organization",
+        key_of_a_deleted_organization,
+        without_condition(api_keys.authenticate, "coalesce(o.closed_at > now(), true)"),
+    ),
+    Attack(
+        "routes of a deleted organization",
+        routes_of_a_deleted_organization,
+        requiring("codes.list_codes", Requirement("role", "member", "codes:read", in_closed=True)),
+    ),
+    Attack(
+        "codes of a deleted organization",
+        codes_of_a_deleted_organization,
+        without_condition(visits.find_target, "coalesce(o.closed_at > now(), true)"),
     ),
     Attack(
         "invitation links in the access log",

@@ -208,6 +208,8 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /api/v1/track/claim_reward": _json(lambda *_: {"quest_name": "sign-up"}),
     "POST /api/organizations": _json(lambda *_: {"name": "Museum"}),
     f"PATCH {ORG}": _json(lambda *_: {"name": anew()}),
+    f"DELETE {ORG}": _json(lambda world, who: {"name": _slug(world)}),
+    f"POST {ORG}/restore": NOTHING,
     f"POST {ORG}/members": _json(lambda world, _who: {"username": _somebody(world), "role": "member"}),
     f"POST {ORG}/invitations": _json(lambda *_: {"role": "member"}),
     "POST /invitations/{token}/accept": NOTHING,

@@ -72,6 +72,8 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /api/organizations": Permission("player"),
     f"GET {ORG}": Permission("member"),
     f"PATCH {ORG}": Permission("owner"),
+    f"DELETE {ORG}": Permission("owner"),
+    f"POST {ORG}/restore": Permission("owner", unaudited="it is open"),
     f"GET {ORG}/members": Permission("member"),
     f"POST {ORG}/members": Permission("admin"),
     f"PATCH {ORG}/members/{{player_id}}": Permission("owner"),

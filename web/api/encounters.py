@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.encounters import store
 from shared.encounters.rules import MAX_ANSWER_LENGTH, attempts_left, is_correct, is_open, is_solvable
-from shared.errors import NoAttemptsLeft, NoSolution, NotFound, PuzzleNotUnlocked
+from shared.errors import NoAttemptsLeft, NoSolution, NotFound, OrganizationClosed, PuzzleNotUnlocked
 from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import idempotent, transaction
 from web.http.relay_wakeup import wake_relay_after_request
@@ -45,7 +45,7 @@ class SolveResponse(ResponseModel):
     attempts_left: int | None = Field(None, description="Only if not solved; null: no limit")
 
 
-@api.post("/<encounter_id>/solve", responses={200: SolveResponse, 403: None, 409: None})
+@api.post("/<encounter_id>/solve", responses={200: SolveResponse, 403: None, 409: None, 410: None})
 @requires_login
 @idempotent
 def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
@@ -53,13 +53,16 @@ def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
 
     For players whose scan of the puzzle's code succeeded, else 403. Each such scan opens the puzzle once. An answer
     counts for the oldest open one. If none is open, the response to the last solution is repeated, and nothing is paid
-    again. 409 if no attempts are left. A retry with the same `Idempotency-Key` costs no attempt.
+    again. 409 if no attempts are left, 410 if the organization is closed. A retry with the same `Idempotency-Key` costs
+    no attempt.
     """
     with transaction() as conn:
         puzzles = store.list_attempts(conn, store.lock_scans(conn, path.encounter_id, current_player_id()))
         puzzle = store.find(conn, path.encounter_id)
         if puzzle is None:
             raise NotFound
+        if puzzle.is_closed:
+            raise OrganizationClosed
         if not puzzles:
             raise PuzzleNotUnlocked
         solved = (attempts for attempts in reversed(puzzles) if attempts.is_solved)

@@ -167,7 +167,10 @@ def invite_by_username(
 def invite_player(
     conn: Conn, org_id: UUID, player_id: UUID, role: Role, expires_at: datetime | None = None
 ) -> dict[str, Any]:
-    """Store an invitation of this player, and return the response. The caller holds the lock of `lock_player`."""
+    """Store an invitation of this player, and return the response.
+
+    The caller holds the lock of `lock_player`, or that of the organization, and the player is a member.
+    """
     _lock(conn, org_id, role)
     members.require_lower_role(conn, org_id, player_id, role)
     invitation = invitations.add(

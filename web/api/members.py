@@ -6,12 +6,12 @@ from uuid import UUID
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
-from shared.errors import Forbidden, LastOwner, NotFound
+from shared.errors import Forbidden, LastOwner, NotFound, OrganizationClosed
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.pubsub_messages import publish_access_change
-from shared.organizations import invitations
 from shared.organizations import members as store
+from shared.organizations import store as organizations
 from shared.organizations.members import Member
 from shared.organizations.rules import Role, has_owner_after
 from web.api.invitations import NewInvitationResponse, invite_by_username, invite_player
@@ -92,7 +92,6 @@ def update_member(path: MemberPath, body: MemberPatchBody) -> tuple[dict[str, An
     accept. 409 for the last owner, or if the member has an open invitation.
     """
     with db.transaction() as conn:
-        invitations.lock_player(conn, path.player_id)
         owners = store.lock_owners(conn, path.org_id)
         # A concurrent request may have removed the caller since the role was checked.
         if current_player_id() not in owners:
@@ -111,17 +110,20 @@ def update_member(path: MemberPath, body: MemberPatchBody) -> tuple[dict[str, An
 
 
 @api.delete("/<player_id>", responses={204: None, 409: None})
-@requires_role("member")
+@requires_role("member", in_closed=True)
 def remove_member(path: MemberPath) -> tuple[str, int]:
     """Remove a member, or leave
 
-    Needs the role owner, except to leave. 409 for the last owner.
+    Needs the role owner, except to leave. 409 for the last owner, who can only leave an organization that is closed.
     """
     with db.transaction() as conn:
         owners = store.lock_owners(conn, path.org_id)
         if current_player_id() not in owners and path.player_id != current_player_id():
             raise Forbidden
-        if not has_owner_after(owners, path.player_id, None):
+        is_closed = organizations.is_closed(conn, path.org_id)
+        if is_closed and path.player_id != current_player_id():
+            raise OrganizationClosed
+        if not is_closed and not has_owner_after(owners, path.player_id, None):
             raise LastOwner
         old = {"role": _find_member(conn, path.org_id, path.player_id).role}
         store.remove_member(conn, path.org_id, path.player_id)

@@ -12,7 +12,7 @@ from shared.errors import Forbidden
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import store
-from shared.organizations.rules import SLUG, Role, includes_role
+from shared.organizations.rules import RESTORE_PERIOD, SLUG, Role, includes_role
 from shared.organizations.store import Organization
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
 from web.http.audit_log import record, record_change
@@ -113,6 +113,10 @@ class OrganizationResponse(ResponseModel):
     fair_play: FairPlayResponse | None = Field(description="For admins and owners; null for other roles")
     created_at: Timestamp
     updated_at: Timestamp
+    closed_at: Timestamp | None = Field(description="Time of closing, past or planned; null: none", examples=[None])
+    erased_after: Timestamp | None = Field(
+        description="Until then, an owner can restore it. Then it is erased.", examples=[None]
+    )
 
 
 class OrganizationsResponse(ResponseModel):
@@ -132,9 +136,9 @@ def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, di
     with transaction() as conn:
         store.check_quota(conn, current_player_id(), current_settings().max_organizations_per_account)
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
-        organization = _find(conn, org_id)
+        organization = find_organization(conn, org_id)
         record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(organization))
-        return _to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
+        return to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
 @api.get("", responses={200: OrganizationsResponse})
@@ -148,18 +152,18 @@ def list_organizations(query: PageQuery) -> dict[str, Any]:
     with db.connection() as conn:
         organizations = store.list_for_player(conn, current_player_id(), limit=query.limit + 1, before=before)
     page, next_cursor = paginate(organizations, query.limit, lambda organization: (str(organization.id),))
-    return {"items": [_to_response(organization) for organization in page], "next_cursor": next_cursor}
+    return {"items": [to_response(organization) for organization in page], "next_cursor": next_cursor}
 
 
 @api.get("/<org_id>", responses={200: OrganizationResponse})
-@requires_role("member")
+@requires_role("member", in_closed=True)
 def get_organization(path: OrganizationPath) -> dict[str, Any]:
     """Get an organization
 
-    Needs the role member.
+    Needs the role member. Works in a closed organization too.
     """
     with db.connection() as conn:
-        return _to_response(_find(conn, path.org_id))
+        return to_response(find_organization(conn, path.org_id))
 
 
 @api.patch("/<org_id>", responses={200: OrganizationResponse, 409: None})
@@ -175,15 +179,15 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
         changes["fair_play"] = _active_rules(body.fair_play)
     with db.transaction() as conn:
         store.lock(conn, path.org_id)
-        before = _find(conn, path.org_id)
+        before = find_organization(conn, path.org_id)
         store.save(conn, replace(before, **changes))
-        after = _find(conn, path.org_id)
+        after = find_organization(conn, path.org_id)
         states = _audit_fields(before), _audit_fields(after)
         record_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)
-        return _to_response(after)
+        return to_response(after)
 
 
-def _find(conn: Conn, org_id: UUID) -> Organization:
+def find_organization(conn: Conn, org_id: UUID) -> Organization:
     """Return the organization. Raise Forbidden if the caller was removed since the role was checked."""
     organization = store.find(conn, org_id, current_player_id())
     if organization is None:
@@ -206,6 +210,8 @@ def _audit_fields(organization: Organization) -> dict[str, Any]:
     }
 
 
-def _to_response(organization: Organization) -> dict[str, Any]:
+def to_response(organization: Organization) -> dict[str, Any]:
     fair_play = (organization.fair_play or {}) if includes_role(organization.role, "admin") else None
-    return OrganizationResponse.model_validate(vars(organization) | {"fair_play": fair_play}).model_dump(mode="json")
+    erased_after = organization.closed_at and organization.closed_at + RESTORE_PERIOD
+    extra = {"fair_play": fair_play, "erased_after": erased_after}
+    return OrganizationResponse.model_validate(vars(organization) | extra).model_dump(mode="json")

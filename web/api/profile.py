@@ -1,7 +1,7 @@
 """A player's own account over HTTP: profile, password, export of personal data, erasure."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
@@ -57,9 +57,20 @@ class PasswordBody(Body):
 
 
 class EraseBody(Body):
-    """The current password. A guest has none and leaves it out."""
+    """The current password, which a guest leaves out, and what becomes of organizations without another owner."""
 
-    current_password: CurrentPassword | None = None
+    current_password: CurrentPassword | None = Field(
+        None, description="Required, except for guests", examples=["correct horse"]
+    )
+    organizations: dict[Id, Id | Literal["delete"]] = Field(
+        {},
+        max_length=1_000,
+        description=(
+            "For each organization of which you are the last owner, by its id: the `player_id` of a member who is "
+            'offered it, or "delete"'
+        ),
+        examples=[{"0197a6b1-0a2b-7c3d-8e4f-5a6b7c8d9e0f": "delete"}],
+    )
 
 
 class ProfileResponse(ResponseModel):
@@ -157,7 +168,8 @@ def delete_account(body: EraseBody) -> tuple[str, int]:
 
     Erases your username, email address and locations, the codes that you generated, and all your sessions. Counts and
     ledgers remain under a generated name. Needs the current password, unless you are a guest. 409 if you are the last
-    owner of an organization.
+    owner of an organization that `organizations` does not name. A member who is offered it becomes the owner by
+    accepting an invitation. If they do not accept within seven days, the organization is closed.
     """
     player_id = current_player_id()
     with db.connection() as conn:
@@ -174,7 +186,7 @@ def delete_account(body: EraseBody) -> tuple[str, int]:
         if verified is None or account.password_hash != verified.password_hash:
             # A concurrent request has changed the password since it was verified.
             raise WrongPassword
-        erasure.erase(conn, player_id)
+        erasure.erase(conn, player_id, body.organizations)
     background_sender.submit(ErasuresPending())
     publish_access_change(player_id)
     return "", 204

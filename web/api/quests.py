@@ -137,14 +137,15 @@ def track_signup(body: TrackBody) -> Response:
     return _track(body.player_id, "Sign-up tracked", current_settings().signup_quest)
 
 
-@api.post("/track/claim_reward", responses={200: ClaimedResponse, 404: None, 409: None})
+@api.post("/track/claim_reward", responses={200: ClaimedResponse, 404: None, 409: None, 410: None})
 @requires_login
 @documents_idempotency_key
 def claim_reward(query: ClaimQuery, body: ClaimBody) -> Response:
     """Claim the reward of a completed quest
 
     The body names the quest, or the query does, as older clients send it. Each completion is claimed once, however many
-    requests race. 409 if the quest is not completed, has no reward, or was claimed as often as allowed.
+    requests race. 409 if the quest is not completed, has no reward, or was claimed as often as allowed. 410 if its
+    organization is closed.
     """
     if (query.quest_name is None) == (body.quest_name is None):
         raise Invalid(FieldError("body.quest_name", "is required, unless the query has it"))

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from shared.errors import InvitationEnded, NotFound
 from shared.infra import db
 from shared.infra.pubsub_messages import publish_access_change
-from shared.organizations import invitations, members
+from shared.organizations import closing, invitations, members
 from shared.organizations.rules import Role
 from web.api.invitations import audit_fields
 from web.http.audit_log import record
@@ -111,6 +111,8 @@ def accept_invitation(path: TokenPath) -> dict[str, Any]:
         if not invitation.is_open:
             raise InvitationEnded
         invitations.use(conn, invitation.id)
+        if invitation.role == "owner":
+            closing.keep_open(conn, invitation.org_id)
         org_id, new = invitation.org_id, {"role": invitation.role, "invitation_id": invitation.id}
         if old_role is None:
             members.add_member(conn, org_id, player_id, invitation.role)

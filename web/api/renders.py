@@ -10,7 +10,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from shared.codes.schemas import TagText
-from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound
+from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound, OrganizationClosed
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
@@ -19,6 +19,7 @@ from shared.infra.keys import key_for
 from shared.infra.message_sender import background_sender
 from shared.infra.storage.factory import storage
 from shared.messages import RenderFilesUnneeded, RendersPending
+from shared.organizations import store as organizations
 from shared.organizations import usage
 from shared.renders import signed_links, store
 from shared.renders.label_templates import TEMPLATES, Caption
@@ -273,6 +274,8 @@ def download_render(path: RenderPath, query: DownloadQuery) -> Response:
         _check_link(path.render_id, query.expires or "", query.signature)
     with db.connection() as conn:
         render = _find(conn, path.org_id, path.render_id)
+        if organizations.is_closed(conn, path.org_id):
+            raise OrganizationClosed
     if render.file_name is None or render.file_bytes is None:
         raise NotFound("This render has no file.")
     if render.is_expired:

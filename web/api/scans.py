@@ -9,13 +9,14 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from shared.codes import store as codes
-from shared.errors import FieldError, Forbidden, Invalid, NotFound
+from shared.errors import FieldError, Forbidden, Invalid, NotFound, OrganizationClosed
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.infra.message_sender import background_sender
 from shared.messages import ScansPending
 from shared.organizations import members
+from shared.organizations import store as organizations
 from shared.organizations.rules import includes_role
 from shared.scans import store
 from shared.scans.rules import MESSAGES, Coordinates
@@ -265,12 +266,14 @@ def get_public_code(path: CodePath) -> dict[str, Any]:
     """Get a code by its text
 
     For any signed-in player. Returns what players may know of the code, never its coordinates. A text that the code had
-    before a rename leads to it. 410 for the text of a deleted code.
+    before a rename leads to it. 410 for the text of a deleted code, and if its organization is closed.
     """
     with db.connection() as conn:
         code = codes.find_by_code(conn, path.code)
-    if code is None:
-        raise NotFound
+        if code is None:
+            raise NotFound
+        if organizations.is_closed(conn, code.org_id):
+            raise OrganizationClosed
     return PublicCodeResponse.model_validate(code).model_dump(mode="json")
 
 

@@ -13,7 +13,7 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
 from shared.accounts import sessions
-from shared.errors import CredentialsRevoked, Forbidden, NotFound, ScopeMissing
+from shared.errors import CredentialsRevoked, Forbidden, NotFound, OrganizationClosed, ScopeMissing
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.keys import key_for
@@ -41,6 +41,8 @@ class Requirement:
     """Scope that an API key needs. None: no API key can call the view."""
     only_if_setting: str | None = None
     """Name of the setting that turns the requirement on."""
+    in_closed: bool = False
+    """True if members of a closed organization can call the view too."""
     allows_signed_link: bool = False
     """True if a signed link replaces credentials. The view verifies the signature."""
 
@@ -70,9 +72,12 @@ def requires_login_or_key(scope: Scope) -> Callable[[View], View]:
     return _with_requirement(Requirement("player", scope=scope))
 
 
-def requires_role(role: Role, *, scope: Scope | None = None) -> Callable[[View], View]:
-    """A member of the organization in the path with at least this role, or an API key of it with this scope."""
-    return _with_requirement(Requirement("role", role, scope))
+def requires_role(role: Role, *, scope: Scope | None = None, in_closed: bool = False) -> Callable[[View], View]:
+    """A member of the organization in the path with at least this role, or an API key of it with this scope.
+
+    A closed organization is 410, unless `in_closed` is true.
+    """
+    return _with_requirement(Requirement("role", role, scope, in_closed=in_closed))
 
 
 def requires_login_if(setting: str) -> Callable[[View], View]:
@@ -133,7 +138,7 @@ def check_access() -> None:
         g.caller, g.role = authorize_api_key(text, needed.scope)
         return
     if needed.role is not None:
-        g.caller, g.role = authorize_member(needed.role)
+        g.caller, g.role = authorize_member(needed.role, in_closed=needed.in_closed)
         return
     g.caller = authenticate(refresh=needed.kind == "refresh")
     if needed.kind == "self" and path_ids()["player_id"] != g.caller.player_id:
@@ -182,10 +187,10 @@ def authorize_api_key(text: str, scope: Scope | None) -> tuple[Caller, Role]:
     return Caller(None, None, key=key), key.role
 
 
-def authorize_member(needed: Role) -> tuple[Caller, Role]:
+def authorize_member(needed: Role, *, in_closed: bool) -> tuple[Caller, Role]:
     """Authenticate a player and check their role in the organization of the path, in one round trip to PostgreSQL.
 
-    Raise Unauthenticated, NotFound or Forbidden.
+    Raise Unauthenticated, NotFound, Forbidden or OrganizationClosed.
     """
     caller = verified_caller("access")
     try:
@@ -193,17 +198,25 @@ def authorize_member(needed: Role) -> tuple[Caller, Role]:
     except ValueError:
         org_id = None
     with db.connection() as conn:
-        is_alive, role = members.get_session_and_role(conn, org_id, *caller.session)
+        is_alive, role, is_closed = members.get_session_and_role(conn, org_id, *caller.session)
         if not is_alive:
             raise CredentialsRevoked
-        return caller, _require_role(conn, path_ids()["org_id"], role, needed)
+        role = _require_role(conn, path_ids()["org_id"], role, needed)
+    if is_closed and not in_closed:
+        raise OrganizationClosed
+    return caller, role
 
 
 def authorize(player_id: UUID, org_id: UUID, needed: Role) -> Role:
-    """Return the player's role in the organization. Raise NotFound if it does not exist, Forbidden if the role is less
-    than `needed`."""
+    """Return the player's role in the organization.
+
+    Raise NotFound if it does not exist, Forbidden if the role is less than `needed`, and OrganizationClosed.
+    """
     with db.connection() as conn:
-        return _require_role(conn, org_id, members.get_role(conn, org_id, player_id), needed)
+        role = _require_role(conn, org_id, members.get_role(conn, org_id, player_id), needed)
+        if organizations.is_closed(conn, org_id):
+            raise OrganizationClosed
+    return role
 
 
 def _require_role(conn: Conn, org_id: UUID, role: Role | None, needed: Role) -> Role:

@@ -28,6 +28,7 @@ class SlugPath(BaseModel):
         200: html_response("A page with the name of an organization without a url", "City Museum"),
         302: {"description": "Redirect to the url of the organization"},
         404: html_response("A page for an unknown slug", "Not found"),
+        410: html_response("A page for a closed organization", "Closed"),
     },
 )
 @public
@@ -41,6 +42,8 @@ def open_organization(path: SlugPath) -> Response:
         organization = store.get_public(conn, path.slug) if "\x00" not in path.slug else None
     if organization is None:
         return render_page("not_found.html", 404)
+    if organization.is_closed:
+        return render_page("gone.html", 410)
     if organization.url is not None and not leads_to_code(organization.url, (request.host_url,)):
         return Redirect(organization.url)
     return render_page("organization.html", name=organization.name)

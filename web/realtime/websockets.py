@@ -26,6 +26,7 @@ from shared.errors import (
     CredentialsRevoked,
     Forbidden,
     NotFound,
+    OrganizationClosed,
     TooManyWebSockets,
     Unauthenticated,
 )
@@ -205,7 +206,7 @@ class Listener:
     def _has_access(self) -> bool:
         try:
             self.check()
-        except (Unauthenticated, Forbidden, NotFound):
+        except (Unauthenticated, Forbidden, NotFound, OrganizationClosed):
             return False
         return True
 
