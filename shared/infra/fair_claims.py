@@ -15,21 +15,27 @@ from uuid import UUID
 from shared.infra.db import Conn
 from shared.infra.leases import LeasedTable, T, statement
 
-# The recursion reads one row of each organization, not every pending row. Of each organization several rows are
-# candidates, because other workers may be claiming the first: SKIP LOCKED passes to the next. A locked row is checked
-# again, so its conditions are repeated.
+# The recursion reads one row of each organization, not every pending row. Several organizations and rows may be next:
+# while another worker claims the first, SKIP LOCKED passes to the next. A locked row is checked again, so its
+# conditions are repeated.
 CLAIM_NEXT: LiteralString = """
     WITH RECURSIVE found AS (
         (SELECT org_id FROM {table} WHERE {pending} ORDER BY org_id LIMIT 1)
         UNION ALL
         SELECT (SELECT t.org_id FROM {table} t WHERE {pending} AND t.org_id > found.org_id ORDER BY t.org_id LIMIT 1)
         FROM found WHERE found.org_id IS NOT NULL
-    ), waiting_orgs AS MATERIALIZED (
+    ), next_orgs AS MATERIALIZED (
         SELECT found.org_id,
                (SELECT count(*) FROM {table} t
                 WHERE t.org_id = found.org_id AND t.lease_token IS NOT NULL AND t.lease_until > now()) AS leased_rows,
                (SELECT max(t.claimed_at) FROM {table} t WHERE t.org_id = found.org_id) AS last_turn
-        FROM found WHERE found.org_id IS NOT NULL
+        FROM found
+        WHERE EXISTS (
+            SELECT FROM {table} t
+            WHERE t.org_id = found.org_id AND {pending}
+              AND (lease_until IS NULL OR (lease_until <= now() AND attempts < %(max_attempts)s))
+        )
+        ORDER BY leased_rows, last_turn NULLS FIRST LIMIT 8
     )
     UPDATE {table}
     SET lease_token = %(token)s, lease_until = now() + %(lease)s, attempts = attempts + 1, last_error = NULL,
@@ -37,7 +43,7 @@ CLAIM_NEXT: LiteralString = """
     FROM (SELECT set_config('synchronous_commit', 'off', true)) asynchronous
     WHERE id = (
         SELECT due.id
-        FROM waiting_orgs o
+        FROM next_orgs o
         CROSS JOIN LATERAL (
             SELECT t.id AS first_id FROM {table} t
             WHERE t.org_id = o.org_id AND {pending}

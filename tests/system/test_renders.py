@@ -19,7 +19,7 @@ from tests.support.callers import add_member, sign_in
 from tests.support.factories import make_org
 from tests.support.polling import eventually
 from tests.system.follower import Follower
-from tests.system.processes import restarted
+from tests.system.processes import log_lines, restarted
 from workers.renders import CONCURRENT_CHUNKS
 
 pytestmark = pytest.mark.system
@@ -115,6 +115,7 @@ def test_another_organization_delays_a_code_by_one_chunk(app: Any, conn: Any, se
         (other.org_id, busy.org_id),
     ).fetchone()
     busy.client.call("DELETE", backlog)
+    assert {line["process"] for line in log_lines(server) if line["event"] == "chunk_rendered"} == {"bulk"}
     # Each thread that renders may have claimed a chunk just before the render was committed.
     assert before <= CONCURRENT_CHUNKS
     assert after > 0
