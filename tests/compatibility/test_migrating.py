@@ -153,7 +153,7 @@ def test_quest_players_keep_tokens_progress_and_rewards(
     for name, value in SETTINGS.items():
         monkeypatch.setenv(name, value)
     settings.cache_clear()
-    older = create_app().test_client()
+    older: Any = create_app().test_client()
     try:
         ada, grace = ({"headers": bearer(token(SECRET, user_id=number))} for number in (3, 4))
         me = older.get("/users/me", **ada).json

@@ -16,6 +16,7 @@ from workers.scans import judge_pending
 @pytest.fixture
 def older(clean: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setenv("EXTRA_CODE_PATHS", "/q/{code}, /qr/b/{slug}")
+    monkeypatch.setenv("RATE_LIMITS_ENABLED", "true")
     settings.cache_clear()
     yield create_app().test_client()
     monkeypatch.undo()

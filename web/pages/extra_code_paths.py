@@ -1,7 +1,5 @@
 """Paths of an older service on printed codes, from the setting EXTRA_CODE_PATHS."""
 
-from functools import partial
-
 from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, NotFound
 
@@ -19,7 +17,7 @@ def init_app(app: Flask, templates: tuple[str, ...]) -> None:
         prefix, _, placeholder = template.rpartition("/")
         if _is_used(app, f"{prefix}/{SAMPLE}"):
             raise SettingsError(f"EXTRA_CODE_PATHS must not contain {template}: Waymark itself uses this path")
-        view = public(takes_any_query(partial(_open_slug if placeholder == "{slug}" else _open_code)))
+        view = _open_slug if placeholder == "{slug}" else _open_code
         app.add_url_rule(f"{prefix}/<text>", f"extra_code_paths:{prefix}", view)
 
 
@@ -34,11 +32,15 @@ def _is_used(app: Flask, path: str) -> bool:
     return True
 
 
+@public
+@takes_any_query
 def _open_code(text: str) -> Response:
     response: Response = visits.open_code(visits.CodeTextPath(code=text))
     return response
 
 
+@public
+@takes_any_query
 def _open_slug(text: str) -> Response:
     """Open the organization with this slug, else the code with this text."""
     response: Response = organizations.open_organization(organizations.SlugPath(slug=text))
