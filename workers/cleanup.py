@@ -23,6 +23,7 @@ from shared.renders.rules import is_file_needed, render_id_of
 from shared.settings import settings
 from shared.visits import store as visits
 from workers.broker import actor_for, worker_lifecycle
+from workers.organizations import erase_closed
 from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
@@ -41,6 +42,7 @@ DRAFT_RETENTION = timedelta(days=1)
 class CleanupReport:
     """The numbers of deleted rows and files, and the size of the deleted generated images."""
 
+    organizations: int
     generated_codes: int
     generated_image_bytes: int
     generated_tombstones: int
@@ -69,8 +71,11 @@ def purge_all() -> CleanupReport:
     now = datetime.now(UTC)
     first_event = now - timedelta(days=settings().event_retention_days)
     first_visit_day = (now - timedelta(days=settings().visit_retention_days)).date()
+    # Before the files: those of erased renders are then deleted.
+    organizations = erase_closed()
     codes, image_bytes = _purge_generated_codes()
     return CleanupReport(
+        organizations=organizations,
         generated_codes=codes,
         generated_image_bytes=image_bytes,
         generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH_SIZE),

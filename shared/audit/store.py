@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
 from shared.audit.rules import dumps
@@ -178,3 +178,27 @@ def erase_player(conn: Conn, player_id: UUID) -> None:
 
 def _to_json(fields: dict[str, Any] | None) -> Jsonb | None:
     return Jsonb(fields, dumps) if fields else None
+
+
+def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> UUID | None:
+    """Erase old and new values of up to `limit` entries of the organization with an id above `after`.
+
+    Return the last id, or None after the end. The entries remain: what changed, by which actor, and when.
+    """
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        last: UUID | None = cursor.execute(
+            """
+            WITH page AS MATERIALIZED (
+                SELECT id FROM audit_log WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND id > %(after)s
+                ORDER BY org_id, id LIMIT %(limit)s
+            ), locked_entries AS MATERIALIZED (
+                SELECT a.id FROM audit_log a JOIN page USING (id)
+                WHERE a.old IS NOT NULL OR a.new IS NOT NULL ORDER BY a.id FOR NO KEY UPDATE OF a
+            ), erased_entries AS (
+                UPDATE audit_log a SET old = NULL, new = NULL FROM locked_entries l WHERE a.id = l.id
+            )
+            SELECT id FROM page ORDER BY id DESC LIMIT 1
+            """,
+            {"org_id": org_id, "after": after, "limit": limit},
+        ).fetchone()
+    return last

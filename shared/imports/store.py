@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import class_row, dict_row, scalar_row
 
 from shared.imports.rules import MAX_OUTCOMES, ImportJob
 from shared.infra.db import Conn, exactly_one
@@ -146,3 +146,25 @@ def purge(conn: Conn, *, limit: int) -> int:
         """,
         {"retention": RETENTION, "limit": limit},
     ).rowcount
+
+
+def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> UUID | None:
+    """Delete up to `limit` imports of the organization with an id above `after`, open ones too.
+
+    Return the last id, or None after the end. A worker that still works on one of them has lost its lease.
+    """
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        last: UUID | None = cursor.execute(
+            """
+        WITH deleted_imports AS (
+            DELETE FROM imports WHERE id = ANY (ARRAY (
+                SELECT id FROM imports WHERE org_id = %(org_id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+                FOR UPDATE
+            ))
+            RETURNING id
+        )
+        SELECT id FROM deleted_imports ORDER BY id DESC LIMIT 1
+        """,
+            {"org_id": org_id, "after": after, "limit": limit},
+        ).fetchone()
+    return last

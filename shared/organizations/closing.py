@@ -4,7 +4,7 @@ A closed organization pays nothing, and only its members see it. It is erased af
 lock the row, and then read the clock: an organization is restored whole, or not at all.
 """
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import scalar_row
@@ -38,6 +38,17 @@ def restore(conn: Conn, org_id: UUID) -> bool:
         {"id": org_id, "period": RESTORE_PERIOD},
     )
     return restored.rowcount == 1
+
+
+def list_all(conn: Conn, *, only_closed: bool) -> list[tuple[UUID, str, str, datetime | None]]:
+    """Return id, slug, name and `closed_at` of organizations that are not erased, by slug."""
+    return conn.execute(
+        """
+        SELECT id, slug, name, closed_at FROM organizations
+        WHERE erased_at IS NULL AND (closed_at IS NOT NULL OR NOT %(only_closed)s) ORDER BY slug
+        """,
+        {"only_closed": only_closed},
+    ).fetchall()
 
 
 def list_due(conn: Conn) -> list[UUID]:

@@ -194,3 +194,16 @@ def set_organization(conn: Conn, name: str, org_id: UUID | None) -> bool:
             {"name": name, "org_id": org_id},
         ).rowcount
     )
+
+
+def erase_organization(conn: Conn, org_id: UUID) -> None:
+    """Delete the quests of the organization, and their rewards that no other quest has. Progress of players remains."""
+    conn.execute(
+        """
+        WITH deleted_quests AS (DELETE FROM quests WHERE org_id = %(org_id)s RETURNING id, reward_id)
+        DELETE FROM rewards r USING deleted_quests d
+        WHERE r.id = d.reward_id AND NOT EXISTS (
+            SELECT FROM quests q WHERE q.reward_id = r.id AND q.id NOT IN (SELECT id FROM deleted_quests))
+        """,
+        {"org_id": org_id},
+    )

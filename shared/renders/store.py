@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
@@ -240,3 +240,25 @@ def erase_player(conn: Conn, player_id: UUID) -> None:
     conn.execute(
         "UPDATE render_jobs SET requested_by = NULL WHERE requested_by = %(player_id)s", {"player_id": player_id}
     )
+
+
+def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> UUID | None:
+    """Delete up to `limit` renders of the organization with an id above `after`, open ones too.
+
+    Return the last id, or None after the end. The next cleanup deletes the files, which no render needs.
+    """
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        last: UUID | None = cursor.execute(
+            """
+        WITH deleted_jobs AS (
+            DELETE FROM render_jobs WHERE id = ANY (ARRAY (
+                SELECT id FROM render_jobs WHERE org_id = %(org_id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
+                FOR UPDATE
+            ))
+            RETURNING id
+        )
+        SELECT id FROM deleted_jobs ORDER BY id DESC LIMIT 1
+        """,
+            {"org_id": org_id, "after": after, "limit": limit},
+        ).fetchone()
+    return last
