@@ -126,7 +126,11 @@ class WrongPassword(Forbidden):
 
 
 class SlugTaken(Conflict):
-    """This slug is taken."""
+    """This slug is taken. A slug stays with its organization forever."""
+
+
+class SlugDeleted(Gone):
+    """This slug is no longer in use."""
 
 
 class CodeTaken(Conflict):

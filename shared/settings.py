@@ -159,6 +159,7 @@ class Settings(BaseSettings):
     max_websockets: int = Field(2_000, ge=0, le=20_000)
     max_websockets_per_client: int = Field(8, ge=1, le=20_000)
     max_websockets_per_address: int = Field(500, ge=1, le=20_000)
+    organization_creation: Literal["everyone", "accounts", "operators"] = "accounts"
     max_organizations_per_account: int = Field(20, ge=0)
     max_codes_per_organization: int = Field(250_000, ge=0)
     max_api_keys_per_organization: int = Field(100, ge=0)

@@ -32,6 +32,7 @@ from web.api import (
     reviews,
     scan_list,
     scans,
+    slug_aliases,
     timelines,
 )
 from web.http import (
@@ -84,6 +85,7 @@ def create_app() -> OpenAPI:
         profile,
         organizations,
         closing,
+        slug_aliases,
         members,
         invitations,
         received_invitations,

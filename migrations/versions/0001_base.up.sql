@@ -85,6 +85,33 @@ CREATE INDEX organizations_closed ON organizations (closed_at) WHERE closed_at I
 -- Judging reads this index for every batch. Few organizations are in it.
 CREATE INDEX organizations_fair_play ON organizations (id) WHERE fair_play IS NOT NULL;
 
+-- Each slug that was ever used. It stays with its organization, because prints outlive a change and the organization.
+CREATE TABLE organization_slugs (
+    slug        text PRIMARY KEY,
+    org_id      uuid NOT NULL,  -- not a foreign key: the organization may be erased
+    created_at  timestamptz NOT NULL DEFAULT now(),
+    deleted_at  timestamptz  -- of an alias that leads nowhere
+);
+CREATE INDEX organization_slugs_org ON organization_slugs (org_id);
+
+-- An organization gets a slug that is new, or that it had before. Of two transactions that want one slug, the second
+-- waits for the first here.
+CREATE FUNCTION claim_slug() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF TG_OP = 'UPDATE' AND NEW.slug = OLD.slug THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO organization_slugs AS s (slug, org_id) VALUES (NEW.slug, NEW.id)
+    ON CONFLICT (slug) DO UPDATE SET deleted_at = NULL WHERE s.org_id = EXCLUDED.org_id;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'the slug % is taken', NEW.slug
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'organizations_slug_key';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER organizations_claim_slug AFTER INSERT OR UPDATE OF slug ON organizations
+    FOR EACH ROW EXECUTE FUNCTION claim_slug();
+
 CREATE TABLE memberships (
     org_id      uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
     player_id   uuid NOT NULL REFERENCES players ON DELETE CASCADE,

@@ -102,7 +102,7 @@ SECTIONS = (
         {"id": LOWEST},
         """
         SELECT l.id, l.org_id, o.name AS organization, l.item, l.quantity, l.source, l.source_id, l.at
-        FROM inventory_ledger l LEFT JOIN organizations o ON o.id = l.org_id
+        FROM inventory_ledger l LEFT JOIN organizations o ON o.id = l.org_id AND o.erased_at IS NULL
         WHERE l.player_id = %(player)s AND l.id > %(id)s ORDER BY l.id LIMIT %(limit)s
         """,
     ),

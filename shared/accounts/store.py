@@ -132,6 +132,19 @@ def get_profile(conn: Conn, player_id: UUID) -> Profile | None:
         ).fetchone()
 
 
+def has_account(conn: Conn, player_id: UUID) -> bool:
+    """Return whether the player signs in with a password or an external identity. Guests do not."""
+    row = conn.execute(
+        """
+        SELECT FROM players p WHERE p.id = %(id)s AND (
+            EXISTS (SELECT FROM credentials c WHERE c.player_id = p.id)
+            OR EXISTS (SELECT FROM external_identities e WHERE e.player_id = p.id))
+        """,
+        {"id": player_id},
+    ).fetchone()
+    return row is not None
+
+
 def set_timezone(conn: Conn, player_id: UUID, timezone: str) -> None:
     conn.execute(
         "UPDATE players SET timezone = %(timezone)s WHERE id = %(id)s AND erased_at IS NULL",

@@ -218,17 +218,14 @@ def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
     """
     # FOR UPDATE waits for transactions that make it the destination of a code: they hold KEY SHARE. The read is a
     # statement of its own: it must see what they committed.
-    conn.execute(
-        "SELECT FROM qr_codes WHERE org_id = %(org_id)s AND id = %(qr_id)s FOR UPDATE",
-        {"org_id": org_id, "qr_id": qr_id},
-    )
+    conn.execute("SELECT FROM qr_codes WHERE id = %(qr_id)s FOR UPDATE", {"qr_id": qr_id})
     leading = conn.execute(
         """
         SELECT code, count(*) OVER () FROM qr_codes
-        WHERE destination_id = %(qr_id)s AND org_id = %(org_id)s AND deleted_at IS NULL
+        WHERE destination_id = %(qr_id)s AND deleted_at IS NULL
         ORDER BY code LIMIT %(limit)s
         """,
-        {"qr_id": qr_id, "org_id": org_id, "limit": DestinationInUse.MAX_NAMED},
+        {"qr_id": qr_id, "limit": DestinationInUse.MAX_NAMED},
     ).fetchall()
     if leading:
         raise DestinationInUse([code for code, _ in leading], leading[0][1])

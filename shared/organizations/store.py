@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from shared.errors import QuotaExceeded
+from shared.errors import QuotaExceeded, SlugTaken
 from shared.infra import db
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
@@ -145,34 +145,34 @@ def check_quota(conn: Conn, owner: UUID, limit: int) -> None:
         )
 
 
-@translate_constraint_errors()
 def add(conn: Conn, owner: UUID, name: str, slug: str | None, url: str | None) -> UUID:
     """Store an organization with its first owner, and return its id. Without a slug, make one from the name.
 
     Raise SlugTaken if another organization has the slug.
     """
     org_id = uuid7()
-    if slug is not None:
-        conn.execute(
-            "INSERT INTO organizations (id, name, slug, url) VALUES (%(id)s, %(name)s, %(slug)s, %(url)s)",
-            {"id": org_id, "name": name, "slug": slug, "url": url},
-        )
-    else:
-        for candidate in _slug_candidates(name):
-            added = conn.execute(
-                """
-                INSERT INTO organizations (id, name, slug, url) VALUES (%(id)s, %(name)s, %(slug)s, %(url)s)
-                ON CONFLICT ON CONSTRAINT organizations_slug_key DO NOTHING
-                """,
-                {"id": org_id, "name": name, "slug": candidate, "url": url},
-            )
-            if added.rowcount:
-                break
+    for candidate in _slug_candidates(name) if slug is None else (slug,):
+        try:
+            _insert(conn, org_id, name, candidate, url)
+            break
+        except SlugTaken:
+            if slug is not None:
+                raise
     conn.execute(
         "INSERT INTO memberships (org_id, player_id, role) VALUES (%(org_id)s, %(player_id)s, 'owner')",
         {"org_id": org_id, "player_id": owner},
     )
     return org_id
+
+
+@translate_constraint_errors()
+def _insert(conn: Conn, org_id: UUID, name: str, slug: str, url: str | None) -> None:
+    """Insert an organization. Raise SlugTaken; the transaction stays usable."""
+    with conn.transaction():
+        conn.execute(
+            "INSERT INTO organizations (id, name, slug, url) VALUES (%(id)s, %(name)s, %(slug)s, %(url)s)",
+            {"id": org_id, "name": name, "slug": slug, "url": url},
+        )
 
 
 def _slug_candidates(name: str) -> Iterator[str]:

@@ -182,7 +182,7 @@ def list_inventory(conn: Conn, player_id: UUID) -> list[InventoryItem]:
                 SELECT org_id, item, sum(quantity) AS quantity FROM inventory_ledger WHERE player_id = %(player_id)s
                 GROUP BY org_id, item HAVING sum(quantity) <> 0
             ) balances
-            LEFT JOIN organizations o ON o.id = balances.org_id
+            LEFT JOIN organizations o ON o.id = balances.org_id AND o.erased_at IS NULL
             ORDER BY balances.org_id IS NOT NULL, o.name, balances.org_id, balances.item
             """,
             {"player_id": player_id},

@@ -7,7 +7,9 @@ from flask import Flask
 
 from shared.infra.db import Conn
 from shared.organizations import members
-from tests.support.callers import SignedInPlayer, Staff, add_member, sign_in
+from shared.settings import Settings
+from tests.support.app_settings import change_settings
+from tests.support.callers import SignedInPlayer, Staff, add_member, give_password, sign_in
 
 URL = "/api/organizations"
 
@@ -39,6 +41,31 @@ def test_the_creator_is_the_owner(client: Any, ada: SignedInPlayer) -> None:
     }
     assert response.headers["Location"] == f"{URL}/{organization['id']}"
     assert client.get(response.headers["Location"], headers=ada.headers).json == response.json
+
+
+@pytest.mark.parametrize(
+    ("setting", "permitted"),
+    [("everyone", ["guest", "account", "external"]), ("accounts", ["account", "external"]), ("operators", [])],
+)
+def test_a_setting_says_who_creates_organizations(
+    app: Flask, client: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch, setting: str, permitted: list[str]
+) -> None:
+    change_settings(app, monkeypatch, organization_creation=setting)
+    players = {kind: sign_in(app, conn, f"an-{kind}") for kind in ("guest", "account", "external")}
+    give_password(conn, players["account"].id, "correct horse")
+    conn.execute("INSERT INTO external_identities VALUES ('https://id.example', '1', %s)", (players["external"].id,))
+
+    responses = {kind: create(client, player) for kind, player in players.items()}
+
+    assert [kind for kind, response in responses.items() if response.status_code == 201] == permitted
+    details = {response.json["detail"] for response in responses.values() if response.status_code == 403}
+    assert all("create organizations" in detail for detail in details)
+    assert ("POST /auth/upgrade" in str(details)) is (setting == "accounts")
+
+
+def test_guests_cannot_create_organizations_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ORGANIZATION_CREATION")
+    assert Settings().organization_creation == "accounts"
 
 
 def test_equal_names_get_different_slugs_and_a_taken_slug_is_409(client: Any, ada: SignedInPlayer) -> None:

@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from shared.infra.db import Conn
-from tests.support.callers import Staff
+from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_org
 
 EVIL = """<script>alert(1)</script>"'&"""
@@ -56,6 +57,48 @@ def test_name_is_escaped(client: Any, change: Any) -> None:
 
     assert "<script" not in response.text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&#39;&amp;" in response.text
+
+
+def test_old_slug_redirects_until_its_alias_is_deleted(
+    client: Any, app: Flask, conn: Conn, change: Any, staff: Staff
+) -> None:
+    change(slug="city")
+    aliases = f"{staff.path}/aliases"
+    redirected = client.get("/b/museum")
+    assert (redirected.status_code, redirected.headers["Location"]) == (302, "/b/city")
+    assert redirected.headers["Cache-Control"] == "no-store"
+    listed = client.get(aliases, headers=staff.member.headers).json["items"]
+    assert "museum" in [alias["slug"] for alias in listed]
+
+    assert client.delete(f"{aliases}/city", headers=staff.owner.headers).status_code == 404, "it is the current slug"
+    other = make_staff(app, conn)
+    assert client.delete(f"{other.path}/aliases/museum", headers=other.owner.headers).status_code == 404
+    assert client.delete(f"{aliases}/museum", headers=staff.owner.headers).status_code == 204
+    assert client.delete(f"{aliases}/museum", headers=staff.owner.headers).status_code == 404
+    entry = conn.execute("SELECT old FROM audit_log WHERE action = 'alias.deleted'").fetchone()
+    assert entry == ({"slug": "museum"},)
+    page = client.get("/b/museum")
+    assert (page.status_code, "no longer in use" in page.text) == (410, True)
+
+
+@pytest.mark.parametrize("state", ["alias", "deleted alias", "erased organization"])
+def test_no_other_organization_can_use_a_slug(client: Any, conn: Conn, change: Any, staff: Staff, state: str) -> None:
+    change(slug="city")
+    if state == "deleted alias":
+        client.delete(f"{staff.path}/aliases/museum", headers=staff.owner.headers)
+    if state == "erased organization":
+        conn.execute("DELETE FROM organizations")
+    stranger = staff.stranger.headers
+
+    refused = client.post("/api/organizations", json={"name": "Thief", "slug": "museum"}, headers=stranger)
+    assert (refused.status_code, "stays with" in refused.json["detail"]) == (409, True)
+    made = client.post("/api/organizations", json={"name": "Museum"}, headers=stranger).json
+    assert made["slug"].startswith("museum-"), "no generated slug either"
+    renamed = client.patch(f"/api/organizations/{made['id']}", json={"slug": "museum"}, headers=stranger)
+    assert renamed.status_code == 409
+    if state != "erased organization":
+        change(slug="museum")
+        assert client.get("/b/museum").status_code == 200
 
 
 @pytest.mark.parametrize("slug", ["nowhere", "MUSEUM", "museum%00", "%f0%28%8c%28", "a" * 5_000, "..", "%3Cscript%3E"])

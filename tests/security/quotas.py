@@ -7,6 +7,7 @@ from unittest.mock import patch
 from shared.generated_codes import store as generated_codes
 from shared.organizations import api_keys, store, usage
 from tests.security.attack import Attack, Scene, replaced
+from web.api import organizations
 from web.http.settings import EXTENSION
 
 LIMIT = 2
@@ -25,11 +26,23 @@ def endless(path: Callable[[Scene], str], body: Any, quota: str) -> Callable[[Sc
     return attempt
 
 
+def a_guest_with_an_organization(scene: Scene) -> bool:
+    """Guests are free, so a quota per account would not limit them."""
+    settings = scene.app.extensions[EXTENSION].model_copy(update={"organization_creation": "accounts"})
+    with patch.dict(scene.app.extensions, {EXTENSION: settings}):
+        return scene.lets("POST", "/api/organizations", scene.attacker.stranger, {"name": "Zoo"})
+
+
 def codes(scene: Scene) -> str:
     return scene.attacker.codes
 
 
 ATTACKS = [
+    Attack(
+        "organizations of guests",
+        a_guest_with_an_organization,
+        replaced(organizations, "_check_creation", lambda *_: None),
+    ),
     Attack(
         "organizations without end",
         endless(lambda _: "/api/organizations", {"name": "Zoo"}, "max_organizations_per_account"),

@@ -123,8 +123,13 @@ def _invited(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     return who.id if isinstance(who, SignedInPlayer) else world.person().id
 
 
-def _alias(world: World) -> str:
-    """An alias of the newest code, which the same path names."""
+def _alias(world: World, rule: str) -> str:
+    """An alias of the organization, or of the newest code, which the same path names."""
+    if "qr_id" not in rule:
+        slug = anew()
+        world.conn.execute("UPDATE organizations SET slug = %s WHERE id = %s", (slug, world.mine.org_id))
+        world.conn.execute("UPDATE organizations SET slug = %s WHERE id = %s", (anew(), world.mine.org_id))
+        return slug
     row = world.conn.execute(
         """
         SELECT t.code FROM code_texts t JOIN qr_codes q ON q.id = t.qr_code_id
@@ -153,7 +158,7 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
     "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),
     "slug": lambda world, *_: _slug(world),
-    "alias": lambda world, *_: _alias(world),
+    "alias": lambda world, rule, _who: _alias(world, rule),
     "name": lambda *_: "css/swagger-ui.css",
 }
 

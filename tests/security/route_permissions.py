@@ -88,6 +88,8 @@ PERMISSIONS: dict[str, Permission] = {
     f"GET {ORG}/api-keys": Permission("admin"),
     f"POST {ORG}/api-keys": Permission("admin"),
     f"DELETE {ORG}/api-keys/{{key_id}}": Permission("admin"),
+    f"GET {ORG}/aliases": Permission("member"),
+    f"DELETE {ORG}/aliases/{{alias}}": Permission("owner"),
     f"GET {ORG}/audit": Permission("admin"),
     f"GET {ORG}/qr-codes": Permission("member", "codes:read"),
     f"POST {ORG}/qr-codes": Permission("admin", "codes:write"),

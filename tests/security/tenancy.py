@@ -81,6 +81,13 @@ def taking_over_their_prints(scene: Scene) -> bool:
     return scene.lets("POST", scene.attacker.codes, scene.attacker.owner, body)
 
 
+def taking_over_their_business_code(scene: Scene) -> bool:
+    """A slug that another organization has changed: its printed business code would lead there."""
+    scene.conn.execute("UPDATE organizations SET slug = 'museum' WHERE id = %s", (scene.victim.org_id,))
+    scene.conn.execute("UPDATE organizations SET slug = 'city' WHERE id = %s", (scene.victim.org_id,))
+    return scene.lets("PATCH", scene.attacker.path, scene.attacker.owner, {"slug": "museum"})
+
+
 def their_member_goes(scene: Scene) -> bool:
     """The owner of one organization removes a member of another."""
     member = scene.victim.member.id
@@ -193,6 +200,11 @@ ATTACKS = [
         "another organization's printed codes, taken over",
         taking_over_their_prints,
         without_condition_of("claim_code_text", "t.org_id = EXCLUDED.org_id"),
+    ),
+    Attack(
+        "another organization's business code, taken over",
+        taking_over_their_business_code,
+        without_condition_of("claim_slug", "s.org_id = EXCLUDED.org_id"),
     ),
     Attack(
         "another organization's member removed",

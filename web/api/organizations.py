@@ -7,6 +7,7 @@ from uuid import UUID
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, model_validator
 
+from shared.accounts import store as accounts
 from shared.codes.target_urls import TargetUrl
 from shared.errors import Forbidden
 from shared.infra import db
@@ -124,16 +125,17 @@ class OrganizationsResponse(ResponseModel):
     next_cursor: str | None
 
 
-@api.post("", responses={201: OrganizationResponse, 409: None})
+@api.post("", responses={201: OrganizationResponse, 403: None, 409: None})
 @requires_login
 @idempotent
 def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Create an organization
 
-    The caller becomes its owner. 409 if the slug is taken, or if the caller owns as many organizations as the quota
-    allows.
+    The caller becomes its owner. `ORGANIZATION_CREATION` sets which callers may: players with an account by default, so
+    guests get 403. 409 if the slug is taken, or if the caller owns as many organizations as the quota allows.
     """
     with transaction() as conn:
+        _check_creation(conn)
         store.check_quota(conn, current_player_id(), current_settings().max_organizations_per_account)
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
         organization = find_organization(conn, org_id)
@@ -172,7 +174,7 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
     """Change an organization
 
     Needs the role owner. Changes only the fields in the body. A null `url` removes it, a null `fair_play` turns its
-    rules off. 409 if the slug is taken.
+    rules off. 409 if the slug is taken. An old slug redirects to the new one, as an alias.
     """
     changes = body.changes()
     if "fair_play" in changes:
@@ -193,6 +195,15 @@ def find_organization(conn: Conn, org_id: UUID) -> Organization:
     if organization is None:
         raise Forbidden
     return organization
+
+
+def _check_creation(conn: Conn) -> None:
+    """Raise Forbidden if the setting does not let the caller create organizations."""
+    match current_settings().organization_creation:
+        case "operators":
+            raise Forbidden("Only operators of this installation can create organizations.")
+        case "accounts" if not accounts.has_account(conn, current_player_id()):
+            raise Forbidden("Guests cannot create organizations. Create an account with POST /auth/upgrade first.")
 
 
 def _active_rules(fair_play: FairPlayBody | None) -> dict[str, Any] | None:

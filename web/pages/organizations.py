@@ -1,12 +1,13 @@
 """The business code of an organization: redirect to its website, or show a page with its name."""
 
-from flask import Response, request
+from flask import Response, request, url_for
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
 from shared.codes.target_urls import leads_to_code
+from shared.errors import SlugDeleted
 from shared.infra import db
-from shared.organizations import store
+from shared.organizations import slugs, store
 from web.http.auth import public
 from web.http.request_context import takes_any_query
 from web.pages.layout import html_response, render_page
@@ -26,9 +27,9 @@ class SlugPath(BaseModel):
     strict_slashes=False,
     responses={
         200: html_response("A page with the name of an organization without a url", "City Museum"),
-        302: {"description": "Redirect to the url of the organization"},
+        302: {"description": "Redirect to the url of the organization, or from an old slug to the current one"},
         404: html_response("A page for an unknown slug", "Not found"),
-        410: html_response("A page for a closed organization", "Closed"),
+        410: html_response("A page for a deleted alias, or an organization that was closed", "No longer in use"),
     },
 )
 @public
@@ -36,12 +37,20 @@ class SlugPath(BaseModel):
 def open_organization(path: SlugPath) -> Response:
     """Open an organization's page
 
-    The business code of an organization leads here. Redirects to its `url`, or shows a page with its name.
+    The business code of an organization leads here, also by a slug that it had before. Redirects to its `url`, or shows
+    a page with its name.
     """
-    with db.connection() as conn:
-        organization = store.get_public(conn, path.slug) if "\x00" not in path.slug else None
-    if organization is None:
+    try:
+        with db.connection() as conn:
+            current_slug = slugs.find_current(conn, path.slug)
+            organization = store.get_public(conn, path.slug) if current_slug == path.slug else None
+    except SlugDeleted:
+        return render_page("deleted.html", 410)
+    if current_slug is None:
         return render_page("not_found.html", 404)
+    if organization is None:
+        location = url_for("organization_pages.open_organization", slug=current_slug)
+        return Response(status=302, headers={"Location": location})
     if organization.is_closed:
         return render_page("gone.html", 410)
     if organization.url is not None and not leads_to_code(organization.url, (request.host_url,)):
