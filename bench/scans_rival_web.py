@@ -58,8 +58,8 @@ def create_app() -> Flask:
         """The verdict, by Dramatiq's result backend: `message.get_result(block=True)`."""
         scan_id = insert(
             """
-            INSERT INTO player_scans (id, player_id, qr_code, qr_code_id, latitude, longitude, accuracy, device)
-            SELECT %(id)s, %(player_id)s, code, id, %(latitude)s, %(longitude)s, %(accuracy)s, 'phone'
+            INSERT INTO player_scans (id, player_id, qr_code, qr_code_id, org_id, latitude, longitude, accuracy, device)
+            SELECT %(id)s, %(player_id)s, code, id, org_id, %(latitude)s, %(longitude)s, %(accuracy)s, 'other'
             FROM qr_codes WHERE code = %(qr_code)s
             """
         )

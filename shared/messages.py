@@ -2,7 +2,7 @@
 
 A message says that rows are pending, and carries ids at most. It may arrive twice or never: the worker claims rows, so
 running a message twice is harmless, and the scheduler sends a lost one again. `shared/infra/message_sender.py` sends
-them.
+them. Equal messages without fields that wait for a worker are one.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,15 @@ class Message:
 
 
 @dataclass(frozen=True)
+class ScansAccepted(Message):
+    """Scans were accepted: judge all new ones."""
+
+    queue = "scans"
+
+
+@dataclass(frozen=True)
 class ScansPending(Message):
-    """Scans are pending: judge all of them."""
+    """Scans are pending: judge all of them, also those whose worker crashed."""
 
     queue = "scans"
 

@@ -1,121 +1,111 @@
 """The broker of the workers, set before any actor is imported. Its consumers wait for wakeups instead of polling.
 
-Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. This one polls as rarely but listens
-on Redis pub/sub meanwhile, so a message is fetched within a millisecond. If the wakeup is lost, the poll finds it.
-There is no Retries middleware: attempts and due times are in PostgreSQL.
+Dramatiq's Redis consumer sleeps between polls, up to a second when it is quiet. This one blocks on a sorted set of
+wakeups meanwhile. Most messages have no fields: the wakeup is the message. One command takes it, where a message on a
+queue needs one to fetch it and one to acknowledge it. There is no Retries middleware: attempts and due times are in
+PostgreSQL.
 """
 
 import gc
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, ParamSpec, cast
 
 import dramatiq
 import redis
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 
 from shared.infra import db
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import bound_request_id, configure, get_logger
-from shared.infra.message_sender import broker, wakeup_channel
-from shared.infra.redis import listen, make_client, require_no_eviction
+from shared.infra.message_sender import QUEUED, broker, wakeup_set
+from shared.infra.redis import make_client, require_no_eviction
 from shared.messages import Message, ScansPending
 from workers.time_limits import time_limits
 
 log = get_logger()
 P = ParamSpec("P")
+LIMITS = {ScansPending.queue: 2}
+"""How many messages of a queue a process handles at a time. Wakeups that come meanwhile are taken together, or by
+another process: large batches of scans cost less."""
 
 
-class QueueWakeups:
-    """The Redis subscriber of a worker process. Sets the events of the consumers whose queue has new messages."""
+class WakeupConsumer(_RedisConsumer):
+    """Dramatiq's consumer, which takes messages without fields from the wakeups of its queue.
 
-    def __init__(self) -> None:
-        self._events: dict[str, list[threading.Event]] = {}
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def register(self, queue: str) -> threading.Event:
-        """Return an event that is set whenever a message is put on the queue."""
-        event = threading.Event()
-        with self._lock:
-            self._events.setdefault(wakeup_channel(queue), []).append(event)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="queue-wakeups", daemon=True)
-                self._thread.start()
-        return event
-
-    def unregister(self, event: threading.Event) -> None:
-        """Stop setting this event."""
-        with self._lock:
-            for events in self._events.values():
-                if event in events:
-                    events.remove(event)
-
-    def _set(self, channel: str | None = None) -> None:
-        with self._lock:
-            for name, events in self._events.items():
-                for event in events if channel in (None, name) else ():
-                    event.set()
-
-    def _run(self) -> None:
-        pause = threading.Event()
-        while True:
-            try:
-                for received in listen(patterns=[wakeup_channel("*")]):
-                    if received["type"] == "psubscribe":
-                        # Wakeups may have been published before the subscription.
-                        self._set()
-                    else:
-                        self._set(received["channel"].decode())
-            except redis.RedisError as error:
-                log.warning("wakeups_unavailable", error=str(error))
-                pause.wait(1.0)
-
-
-queue_wakeups = QueueWakeups()
-
-
-class PushConsumer(_RedisConsumer):
-    """Dramatiq's consumer, which waits for a wakeup where it would sleep."""
+    One consumer takes a wakeup, the one that waits longest. It fetches from the queue itself if a wakeup says so, and
+    after each wait without one: other workers' messages return there when they crash.
+    """
 
     def __init__(self, broker: RedisBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         # Without a timeout, the base class does not sleep.
-        super().__init__(broker, queue_name, prefetch, timeout=0)
-        self.idle_seconds = timeout / 1000
-        self.wakeup = queue_wakeups.register(queue_name)
+        super().__init__(broker, queue_name, min(prefetch, LIMITS.get(queue_name, prefetch)), timeout=0)
+        self.idle_seconds = min(timeout / 1000, 1.0)
         self.heartbeat = Heartbeat(f"worker-{queue_name}")
+        self.has_room = threading.Event()
+        # Without the pool, a wakeup costs a third less.
+        self.redis = broker.client.client()
 
     def __next__(self) -> MessageProxy | None:
         self.heartbeat.beat()
-        # Cleared before the fetch: a wakeup during the fetch is not lost.
-        self.wakeup.clear()
-        message = cast("MessageProxy | None", super().__next__())
-        if message is None:
-            self.wakeup.wait(self.idle_seconds)
-        return message
+        if self.message_cache:
+            return cast("MessageProxy | None", super().__next__())
+        self.has_room.clear()
+        if self.outstanding_message_count >= self.prefetch:
+            self.has_room.wait(self.idle_seconds)
+            return None
+        try:
+            taken = self.redis.bzpopmin(wakeup_set(self.queue_name), timeout=self.idle_seconds)
+        except (redis.ConnectionError, redis.TimeoutError) as error:
+            raise ConnectionClosed(error) from None
+        name = taken[1].decode() if taken else QUEUED
+        if name == QUEUED:
+            return cast("MessageProxy | None", super().__next__())
+        message: dramatiq.Message[None] = dramatiq.Message(self.queue_name, name, (), {}, {})
+        self.queued_message_ids.add(message.message_id)
+        return MessageProxy(message)
 
     def ack(self, message: MessageProxy) -> None:
-        super().ack(message)
-        # The prefetch limit leaves room for another message.
-        self.wakeup.set()
+        if _is_queued(message):
+            super().ack(message)
+        self.queued_message_ids.discard(message.message_id)
+        self.has_room.set()
 
     def nack(self, message: MessageProxy) -> None:
-        super().nack(message)
-        self.wakeup.set()
+        if _is_queued(message):
+            super().nack(message)
+        self.queued_message_ids.discard(message.message_id)
+        self.has_room.set()
 
     def close(self) -> None:
-        queue_wakeups.unregister(self.wakeup)
+        self.redis.close()
         super().close()
 
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        messages = list(messages)
+        super().requeue([message for message in messages if _is_queued(message)])
+        # If Redis is unavailable, the next poll replaces them.
+        with suppress(redis.RedisError):
+            for message in messages:
+                if not _is_queued(message):
+                    self.redis.zadd(wakeup_set(self.queue_name), {message.actor_name: time.time()}, nx=True)
 
-class PushBroker(RedisBroker):
+
+def _is_queued(message: MessageProxy) -> bool:
+    return "redis_message_id" in message.options
+
+
+class WakeupBroker(RedisBroker):
     """Dramatiq's broker with consumers that are woken."""
 
     @property
     def consumer_class(self) -> type[Consumer]:
-        return PushConsumer
+        return WakeupConsumer
 
 
 class WorkerLifecycle(Middleware):
@@ -172,7 +162,7 @@ class RequestIdMiddleware(Middleware):
 
 
 worker_lifecycle = WorkerLifecycle()
-worker_broker = PushBroker(
+worker_broker = WakeupBroker(
     client=make_client(),
     namespace=broker().namespace,
     middleware=[worker_lifecycle, RequestIdMiddleware()],

@@ -58,27 +58,28 @@ class JobRunner(Generic[T]):
         self._slots = threading.BoundedSemaphore(concurrency)
         self._more_work = threading.Event()
 
-    def run_pending(self) -> None:
+    def run_pending(self, *, retry: bool = True) -> None:
         """Work until no row can be claimed, or MAX_RUN_SECONDS are over. Safe to run twice and side by side.
 
         If all slots are taken, return at once: a thread that holds one looks for rows once more before it stops.
+        Without `retry`, do not look for expired rows.
         """
         self._more_work.set()
         while self._more_work.is_set() and self._slots.acquire(blocking=False):
             try:
                 self._more_work.clear()
-                if not self._run_until_idle():
+                if not self._run_until_idle(retry):
                     return
             finally:
                 self._slots.release()
 
-    def _run_until_idle(self) -> bool:
+    def _run_until_idle(self, retry: bool) -> bool:
         """Return True when no row can be claimed, and False when the process stops or the time is up."""
         run_until = time.monotonic() + MAX_RUN_SECONDS
         for batch in count():
             claimed = self.run_new()
             is_idle = claimed < self.batch_size
-            if is_idle or batch % RETRY_EVERY == 0:
+            if retry and (is_idle or batch % RETRY_EVERY == 0):
                 retried = self.run_expired()
                 is_idle = is_idle and not retried
             if worker_lifecycle.stopping.is_set():
@@ -150,4 +151,5 @@ class JobRunner(Generic[T]):
             with db.connection() as conn:
                 ids = [row.id for row in rows]
                 leases.fail_lease(conn, self.table, token, ids, f"{type(error).__name__}: {error}")
+            background_sender.submit(self.message)
         return len(rows)

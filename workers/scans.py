@@ -1,20 +1,22 @@
 """Judge pending scans: decide by the rules, and settle each scan once."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
 import redis
 
 from shared.infra import db, leases
+from shared.infra.db import exactly_one
 from shared.infra.logging import get_logger, log_many
 from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
 from shared.infra.relay_wakeup import add_wakeup
-from shared.messages import ScansPending
-from shared.scans import judging_queries, rules, settlement
+from shared.messages import ScansAccepted, ScansPending
+from shared.scans import judging_queries, rules, settlement, verdict_messages
 from shared.scans.judging_limits import from_settings
-from shared.scans.rules import Scan, Verdict
+from shared.scans.rules import JudgingContext, JudgingLimits, Scan, Verdict
 from shared.settings import settings
 from workers.broker import actor_for
 from workers.jobs import JobRunner
@@ -22,42 +24,48 @@ from workers.jobs import JobRunner
 log = get_logger()
 
 BATCH_SIZE = 400
+Decide = Callable[[list[Scan], JudgingContext], dict[UUID, Verdict]]
+
+
+@actor_for(ScansAccepted)
+def judge_accepted() -> None:
+    """Judge all new scans."""
+    scans.run_pending(retry=False)
 
 
 @actor_for(ScansPending)
 def judge_pending() -> None:
-    """Judge all pending scans."""
+    """Judge all pending scans, also those whose worker crashed."""
     scans.run_pending()
 
 
 def judge(token: UUID, claimed: list[Scan]) -> None:
     """Judge scans in the order of their scan times, and settle them."""
-    ordered = sorted(claimed, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
     limits = from_settings(settings())
+    ordered = sorted(claimed, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
+    _settle(token, ordered, limits, lambda held, context: rules.judge_all(held, context, limits))
+
+
+def dead_letter(token: UUID, claimed: list[Scan]) -> None:
+    """Settle scans without attempts left as failures with the reason `not_judged`, which staff see."""
+    verdict = Verdict("failure", "not_judged")
+    _settle(token, claimed, from_settings(settings()), lambda held, _: {scan.id: verdict for scan in held})
+
+
+def _settle(token: UUID, scans: list[Scan], limits: JudgingLimits, decide: Decide) -> None:
     try:
         with settlement.settling(), db.pipelined_transaction() as conn:
-            held, context = judging_queries.lock_and_read(conn, token, ordered, limits)
-            verdicts = rules.judge_all(held, context, limits)
-            settlement.settle(conn, held, verdicts, has_quests=context.has_quests)
+            held, context = judging_queries.lock_and_read(conn, token, scans, limits)
+            if not held:
+                raise leases.LeaseLost
+            verdicts = decide(held, context)
+            settled = settlement.settle(conn, held, verdicts, has_quests=context.has_quests)
     except settlement.StockChanged:
         with db.connection() as conn:
             leases.release_lease(conn, settlement.PENDING_SCANS, token)
         background_sender.submit(ScansPending())
         return
-    _report(held, verdicts)
-
-
-def dead_letter(token: UUID, claimed: list[Scan]) -> None:
-    """Settle scans without attempts left as failures with the reason `not_judged`, which staff see."""
-    with db.pipelined_transaction() as conn:
-        held, _ = judging_queries.lock_and_read(conn, token, claimed, from_settings(settings()))
-        verdicts = {scan.id: Verdict("failure", "not_judged") for scan in held}
-        settlement.settle(conn, held, verdicts, has_quests=False)
-    _report(held, verdicts)
-
-
-def _report(settled: list[Scan], verdicts: dict[UUID, Verdict]) -> None:
-    publish_verdicts(settled)
+    publish_verdicts(verdict_messages.encode(held, verdicts, context.codes, exactly_one(settled)[0]))
     log_many(
         "scan_settled",
         (
@@ -67,16 +75,16 @@ def _report(settled: list[Scan], verdicts: dict[UUID, Verdict]) -> None:
                 "reason": verdicts[scan.id].reason,
                 "request_id": scan.request_id,
             }
-            for scan in settled
+            for scan in held
         ),
     )
 
 
-def publish_verdicts(scans: list[Scan]) -> None:
-    """Wake the web processes in which a client waits for one of these verdicts, and the relay, for their events."""
+def publish_verdicts(message: bytes) -> None:
+    """Pass verdicts to the web processes in which clients wait for them, and wake the relay for their events."""
     try:
         with client().pipeline(transaction=False) as commands:
-            commands.publish(key(VERDICTS_CHANNEL), " ".join(scan.id.hex for scan in scans))
+            commands.publish(key(VERDICTS_CHANNEL), message)
             add_wakeup(commands)
             commands.execute()
     except redis.RedisError as error:

@@ -1,12 +1,14 @@
 """Time limits: a piece of work that hangs ends its process, as a crash would.
 
 No Python code can interrupt a thread inside C, as in an image decoder. Such a thread may even hold the interpreter
-lock, so that no other thread runs. The timer of faulthandler runs outside the interpreter: when it fires, it prints
-the stack of every thread and ends the process. The supervisor starts another, and the thread and its slot are free.
+lock, so that no other thread runs. The kernel's timer runs outside the interpreter: when it fires, faulthandler prints
+the stack of every thread, and SIGALRM ends the process. The supervisor starts another, and the thread and its slot are
+free. Setting the timer costs one system call, which each batch can afford.
 The attempt was counted when the row was claimed, so a row that hangs three times is dead-lettered.
 """
 
 import faulthandler
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -29,6 +31,7 @@ class TimeLimits:
 
     def enable(self) -> None:
         """Enforce time limits from now on: in worker processes, but not in tests and commands."""
+        faulthandler.register(signal.SIGALRM, file=STDERR, chain=True)
         self._is_enabled = True
 
     @contextmanager
@@ -56,11 +59,8 @@ class TimeLimits:
                 self._deadlines.pop(threading.get_ident(), None)
             else:
                 self._deadlines[threading.get_ident()] = deadline
-            if self._deadlines:
-                seconds = max(min(self._deadlines.values()) - time.monotonic(), 0.001)
-                faulthandler.dump_traceback_later(seconds, exit=True, file=STDERR)
-            else:
-                faulthandler.cancel_dump_traceback_later()
+            left = max(min(self._deadlines.values()) - time.monotonic(), 0.001) if self._deadlines else 0
+            signal.setitimer(signal.ITIMER_REAL, left)
 
 
 time_limits = TimeLimits()

@@ -630,6 +630,9 @@ CREATE INDEX inventory_ledger_balance ON inventory_ledger (player_id, org_id, it
 -- their plans are kept, and each statement sees what was committed before it, so the reads see the state after the
 -- locks. Each kind of row is locked in the order of ids, so that two workers never wait for each other. NO KEY UPDATE
 -- lets new scans of the same players and codes be inserted.
+--
+-- Plans are generic: for a few scans, planning takes as long as running. They find each row by its index: a plan that was
+-- made while the tables were small would otherwise read whole tables, or the whole backlog of pending scans.
 
 -- Lock those of these scans that are still leased under this token, and return their ids.
 CREATE FUNCTION lock_leased_scans(ids uuid[], token uuid) RETURNS uuid[] LANGUAGE plpgsql AS $$
@@ -846,7 +849,8 @@ END $$;
 -- Lock these scans, then their players, organizations and codes, until the transaction ends. Return the ids of those
 -- that are still leased under this token, and the context of judging them, which is valid until then.
 CREATE FUNCTION lock_and_read_scans(ids uuid[], token uuid, max_accuracy_m double precision, online_delay interval)
-    RETURNS json LANGUAGE plpgsql SET lock_timeout = '5s' SET plan_cache_mode = 'force_generic_plan' AS $$
+    RETURNS json LANGUAGE plpgsql SET lock_timeout = '5s' SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     held uuid[] := lock_leased_scans(ids, token);
     scans player_scans[] := ARRAY(SELECT s FROM player_scans s WHERE s.id = ANY (held));
@@ -908,14 +912,36 @@ BEGIN
     END IF;
 END $$;
 
--- Write the verdicts of pending scans, in the order of the scans, with their rewards, moves and uses. Return the time.
+-- Append the verdicts of these scans to the event log, in this order. `previous_status` is the status that a review has
+-- changed. Organizations read these events too, so they hold only what the player may know.
+CREATE FUNCTION append_verdict_events(scan_ids uuid[], previous_status text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO events (type, player_id, org_id, data)
+        SELECT new_events.type, s.player_id, s.org_id, new_events.data || rewards.reward
+        FROM unnest(scan_ids) WITH ORDINALITY AS scan_order (id, position)
+        JOIN player_scans s USING (id)
+        CROSS JOIN LATERAL (
+            SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END
+        ) rewards (reward)
+        CROSS JOIN LATERAL (
+            SELECT 1, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
+                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason,
+                'previous_status', previous_status))
+            UNION ALL
+            SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE rewards.reward <> '{}'
+        ) new_events (turn, type, data)
+        ORDER BY scan_order.position, new_events.turn;
+END $$;
+
+-- Write the verdicts of pending scans with their rewards, moves, events and uses, in the order of the scans. Return the
+-- time of the verdicts.
 CREATE FUNCTION settle_scans(verdicts jsonb, code_ids uuid[], uses bigint[]) RETURNS timestamptz LANGUAGE plpgsql
-    SET plan_cache_mode = 'force_generic_plan' AS $$
+    SET plan_cache_mode = 'force_generic_plan'
+    SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    rewarded uuid[] := ARRAY(SELECT (v ->> 'id')::uuid FROM jsonb_array_elements(verdicts) v
-                             WHERE v -> 'outcome' ? 'reward');
-    moved uuid[] := ARRAY(SELECT (v ->> 'id')::uuid FROM jsonb_array_elements(verdicts) v
-                          WHERE v -> 'outcome' ? 'destination');
+    scan_ids uuid[] := ARRAY(
+        SELECT (v ->> 'id')::uuid FROM jsonb_array_elements(verdicts) WITH ORDINALITY AS elements (v, position)
+        ORDER BY position);
 BEGIN
     UPDATE player_scans s
         SET status = v.status, reason = v.reason, distance_m = v.distance_m, outcome = v.outcome,
@@ -924,12 +950,13 @@ BEGIN
         FROM jsonb_to_recordset(verdicts) AS v (id uuid, status text, reason text, distance_m double precision,
                                                 outcome jsonb, decision_inputs jsonb, compare_coordinates boolean)
         WHERE s.id = v.id AND s.status = 'pending';
-    IF rewarded <> '{}' THEN
-        PERFORM grant_rewards(rewarded);
+    IF verdicts @? '$[*].outcome.reward' THEN
+        PERFORM grant_rewards(scan_ids);
     END IF;
-    IF moved <> '{}' THEN
-        PERFORM move_players(moved);
+    IF verdicts @? '$[*].outcome.destination' THEN
+        PERFORM move_players(scan_ids);
     END IF;
+    PERFORM append_verdict_events(scan_ids, NULL);
     IF code_ids <> '{}' THEN
         PERFORM add_uses(code_ids, uses);
     END IF;

@@ -3,7 +3,6 @@
 Connections are in autocommit: a single statement is one round trip; `transaction()` says where more belong together.
 """
 
-import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -30,11 +29,10 @@ OPTIONS: dict[str, Any] = {
 
 
 def _check(conn: Conn) -> None:
-    """Check an idle connection only if it has something to read: the server closed it or sent a notice."""
-    poll = select.poll()
-    poll.register(conn.fileno(), select.POLLIN | select.POLLHUP | select.POLLERR)
-    if poll.poll(0):
-        ConnectionPool.check_connection(conn)
+    """Raise OperationalError if the server has closed this idle connection, as far as it is known without asking."""
+    # The first call may read what the server sent last, the second one then finds the end of the connection.
+    conn.pgconn.consume_input()
+    conn.pgconn.consume_input()
 
 
 @per_process

@@ -15,7 +15,8 @@ from shared.messages import Message
 
 log = get_logger()
 
-MAX_PAUSE_SECONDS = 0.05
+QUEUED = ""
+"""The wakeup that makes a consumer fetch from its queue."""
 
 
 @per_process
@@ -31,37 +32,40 @@ def broker() -> RedisBroker:
     )
 
 
-def wakeup_channel(queue: str) -> str:
-    """Return the pub/sub channel of a queue's wakeups: consumers listen to it between their polls."""
+def wakeup_set(queue: str) -> str:
+    """Return the key of a queue's wakeups: the names of its messages without fields that wait, by time."""
     return key("wakeups", queue)
 
 
 def send(message: Message) -> None:
-    """Put the message on its queue, and wake the consumers. Wake the relay too: the commit before often has events.
+    """Send the message to an idle worker. Wake the relay too: the commit before often has events.
 
-    Raise redis.RedisError if Redis is unavailable.
+    A message with fields is put on its queue, and wakes its consumers. Raise redis.RedisError if Redis is unavailable.
     """
-    broker().enqueue(
-        dramatiq.Message(
-            queue_name=message.queue,
-            actor_name=type(message).__name__,
-            args=(),
-            kwargs=asdict(message),  # type: ignore[call-overload]
-            options={"request_id": current_request_id()},
-        )
-    )
+    fields = asdict(message)  # type: ignore[call-overload]
     with client().pipeline(transaction=False) as commands:
-        commands.publish(wakeup_channel(message.queue), b"")
+        if fields:
+            broker().enqueue(
+                dramatiq.Message(
+                    queue_name=message.queue,
+                    actor_name=type(message).__name__,
+                    args=(),
+                    kwargs=fields,
+                    options={"request_id": current_request_id()},
+                )
+            )
+        # Of equal wakeups, the first keeps its place.
+        commands.zadd(wakeup_set(message.queue), {QUEUED if fields else type(message).__name__: time.time()}, nx=True)
         add_wakeup(commands)
         commands.execute()
 
 
 class BackgroundSender:
-    """Sends messages from its own thread: the first at once, later ones together in the next round.
+    """Sends messages from its own thread. Those that are submitted while it sends wait for the next round, in which
+    equal ones are sent once.
 
-    Equal messages that wait are sent once: a hundred scans accepted together need one message, and sending one costs
-    half of what accepting a scan does. The request that committed a row never waits for Redis and never fails with it.
-    A message that cannot be sent is logged and dropped. The scheduler's poll replaces it.
+    The request that committed a row never waits for Redis and never fails with it. A message that cannot be sent is
+    logged and dropped. The scheduler's poll replaces it.
     """
 
     def __init__(self) -> None:
@@ -95,10 +99,7 @@ class BackgroundSender:
         while True:
             self._has_messages.wait()
             self._has_messages.clear()
-            started_at = time.monotonic()
             self.flush()
-            # A busy process sends fewer messages.
-            time.sleep(min(10 * (time.monotonic() - started_at), MAX_PAUSE_SECONDS))
 
 
 background_sender = BackgroundSender()

@@ -69,15 +69,13 @@ def lock_players(conn: Conn, ids: Sequence[UUID]) -> None:
 
 
 def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], *, has_quests: bool) -> Cursor[Any]:
-    """Write verdicts with all their effects. The caller holds the locks of `lock_and_read` and commits. In a pipeline,
-    nothing waits for the result, unless a scan can advance a quest.
+    """Write verdicts with all their effects, in the order of the scans. The caller holds the locks of `lock_and_read`,
+    and commits within `settling`. In a pipeline, nothing waits for the result unless a scan can advance a quest.
 
-    Return the time of the verdicts as a cursor. Raises StockChanged, perhaps at the end of the pipeline, if a code has
-    less stock than the verdicts use.
+    Return the time of the verdicts as a cursor.
     """
     uses = Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].uses_stock)
-    settled = _save_verdicts(conn, verdicts, {} if has_quests else uses)
-    append_events(conn, [scan.id for scan in scans])
+    settled = _settle_scans(conn, [(scan.id, verdicts[scan.id]) for scan in scans], {} if has_quests else uses)
     if has_quests:
         advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
         # Last, because other transactions wait here for a popular code.
@@ -85,7 +83,7 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
     return settled
 
 
-def _save_verdicts(conn: Conn, verdicts: Mapping[UUID, Verdict], uses: Mapping[UUID, int]) -> Cursor[Any]:
+def _settle_scans(conn: Conn, verdicts: Sequence[tuple[UUID, Verdict]], uses: Mapping[UUID, int]) -> Cursor[Any]:
     # One JSON document is several times cheaper to write than an array for each column.
     rows = [
         {
@@ -97,7 +95,7 @@ def _save_verdicts(conn: Conn, verdicts: Mapping[UUID, Verdict], uses: Mapping[U
         }
         | ({"decision_inputs": verdict.decision_inputs} if verdict.decision_inputs else {})
         | ({"compare_coordinates": True} if verdict.compare_coordinates else {})
-        for scan_id, verdict in verdicts.items()
+        for scan_id, verdict in verdicts
     ]
     return conn.execute(
         "SELECT settle_scans(%(verdicts)s, %(code_ids)b, %(uses)b)",
@@ -121,27 +119,10 @@ def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
 def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:
     """Append the verdicts of these scans to the event log, in this order.
 
-    `previous_status` is the status that a review has changed. Organizations read these events too, so they hold only
-    what the player may know.
+    `previous_status` is the status that a review has changed.
     """
     conn.execute(
-        """
-        INSERT INTO events (type, player_id, org_id, data)
-        SELECT new_events.type, s.player_id, s.org_id, new_events.data || rewards.reward
-        FROM unnest(%(ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
-        JOIN player_scans s USING (id)
-        CROSS JOIN LATERAL (
-            SELECT CASE WHEN s.status = 'success' AND s.outcome ? 'reward' THEN s.outcome ELSE '{}' END
-        ) rewards (reward)
-        CROSS JOIN LATERAL (
-            SELECT 1, 'scan_result', jsonb_strip_nulls(jsonb_build_object(
-                'scan_id', s.id, 'qr_code', s.qr_code, 'status', s.status, 'reason', s.reason,
-                'previous_status', %(previous_status)s::text))
-            UNION ALL
-            SELECT 2, 'reward_granted', jsonb_build_object('scan_id', s.id) WHERE rewards.reward <> '{}'
-        ) new_events (turn, type, data)
-        ORDER BY scan_order.position, new_events.turn
-        """,
+        "SELECT append_verdict_events(%(ids)b, %(previous_status)s)",
         {"ids": scan_ids, "previous_status": previous_status},
     )
 

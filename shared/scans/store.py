@@ -151,12 +151,6 @@ def find(conn: Conn, scan_id: UUID) -> StoredScan | None:
         return cursor.execute(SELECT_SCAN + "WHERE s.id = %(id)s", {"id": scan_id}).fetchone()
 
 
-def find_many(conn: Conn, scan_ids: Sequence[UUID]) -> list[StoredScan]:
-    """Return those of these scans that exist, in no order."""
-    with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
-        return cursor.execute(SELECT_SCAN + "WHERE s.id = ANY(%(ids)b)", {"ids": scan_ids}).fetchall()
-
-
 def list_history(
     conn: Conn, player_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
 ) -> list[StoredScan]:

@@ -167,6 +167,17 @@ def test_a_backlog_does_not_hide_expired_rows(conn: Conn, parcels: list[UUID]) -
     assert warehouse.batches == [[parcels[1]], [parcels[0]], *([parcel] for parcel in parcels[2:])]
 
 
+def test_expired_rows_are_left_to_a_run_that_retries(conn: Conn, parcels: list[UUID]) -> None:
+    leases.claim_new(conn, PARCELS, uuid4(), LEASE, limit=1)
+    expire_leases(conn)
+    warehouse = Warehouse(batch_size=9)
+
+    warehouse.runner.run_pending(retry=False)
+    assert warehouse.batches == [parcels[1:]]
+    warehouse.runner.run_pending()
+    assert warehouse.batches == [parcels[1:], parcels[:1]]
+
+
 def test_a_stopping_process_claims_nothing_more(conn: Conn, parcels: list[UUID]) -> None:
     warehouse = Warehouse(lambda _ids: worker_lifecycle.stopping.set(), batch_size=2)
 

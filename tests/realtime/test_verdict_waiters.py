@@ -1,17 +1,20 @@
 """Verdict waiters: woken through Redis, limited in time and number."""
 
 import threading
-from uuid import uuid4
+from datetime import UTC, datetime
+from uuid import UUID, uuid4
 
 import psycopg
 import pytest
 
-from shared.infra.db import Conn
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
-from tests.support.factories import make_code, make_player, submit_scan
+from shared.scans import verdict_messages
+from shared.scans.rules import Scan, Verdict
 from web.realtime.fanout import Fanout
 from web.realtime.verdict_waiters import VerdictWaiters, preferred_wait
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -20,58 +23,43 @@ def fanout(clean: None) -> Fanout:
     return Fanout(VerdictWaiters(8))
 
 
-def test_first_waiter_starts_the_subscriber_and_is_woken(fanout: Fanout) -> None:
-    scan_id = uuid4()
-    with fanout.wait_for_verdict(scan_id, 10) as wait:
-        assert wait is not None
-        assert wait()  # the subscription is active: messages before it may have been missed
-        client().publish(key(VERDICTS_CHANNEL), f"{uuid4()} {scan_id}")
-        assert wait()
+def publish(*settled: Scan) -> None:
+    """Publish verdicts as a worker does."""
+    verdicts = {scan.id: Verdict("success") for scan in settled}
+    client().publish(key(VERDICTS_CHANNEL), verdict_messages.encode(settled, verdicts, {}, NOW))
 
 
-def test_waiters_receive_the_settled_scan(conn: Conn, fanout: Fanout) -> None:
-    """The scan is read once for all its waiters. A pending scan is not delivered."""
-    player = make_player(conn)
-    settled, pending = (submit_scan(conn, player, make_code(conn)) for _ in range(2))
-    conn.execute("UPDATE player_scans SET status = 'success', settled_at = now() WHERE id = %s", (settled,))
-    with (
-        fanout.wait_for_verdict(settled, 10) as first,
-        fanout.wait_for_verdict(settled, 10) as second,
-        fanout.wait_for_verdict(pending, 1) as third,
-    ):
-        assert first is not None
-        assert second is not None
-        assert third is not None
-        assert first()
-        assert second()
-        assert third()  # the subscription is active
-        client().publish(key(VERDICTS_CHANNEL), f"{settled} {pending}")
-        assert first()
-        assert second()
-        assert third()
-    assert [wait.scan and wait.scan.status for wait in (first, second, third)] == ["success", "success", None]
+def make_scan(scan_id: UUID | None = None) -> Scan:
+    return Scan(scan_id or uuid4(), uuid4(), "spy123", None, NOW, NOW)
 
 
-def test_waiters_are_woken_without_postgresql(fanout: Fanout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_first_waiter_starts_the_subscriber_and_gets_its_verdict_without_postgresql(
+    fanout: Fanout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def unavailable() -> None:
         raise psycopg.OperationalError("the connection is lost")
 
-    scan_id = uuid4()
-    monkeypatch.setattr("web.realtime.fanout.db.connection", unavailable)
-    with fanout.wait_for_verdict(scan_id, 10) as wait:
-        assert wait is not None
-        assert wait()
-        client().publish(key(VERDICTS_CHANNEL), str(scan_id))
-        assert wait()
-        assert wait.scan is None
+    monkeypatch.setattr("shared.infra.db.connection", unavailable)
+    scan = make_scan()
+    with fanout.wait_for_verdict(scan.id, 10) as first, fanout.wait_for_verdict(scan.id, 10) as second:
+        for wait in (first, second):
+            assert wait is not None
+            assert wait()  # the subscription is active: messages before it may have been missed
+        publish(make_scan(), scan)
+        for wait in (first, second):
+            assert wait is not None
+            assert wait()
+            assert wait.scan is not None
+            assert (wait.scan.scan_id, wait.scan.status) == (scan.id, "success")
 
 
 def test_verdict_of_another_scan_wakes_no_waiter(fanout: Fanout) -> None:
     with fanout.wait_for_verdict(uuid4(), 1) as wait:
         assert wait is not None
         assert wait()
-        client().publish(key(VERDICTS_CHANNEL), str(uuid4()))
+        publish(make_scan())
         assert not wait()
+        assert wait.scan is None
 
 
 def test_wake_before_the_wait_is_not_lost() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from shared.infra import leases
 from shared.infra.db import Conn
+from shared.infra.leases import LeaseLost
 from shared.scans import judging_queries, rules, settlement, store
 from shared.scans.rules import Scan, Verdict
 from shared.scans.settlement import PENDING_SCANS
@@ -168,11 +169,13 @@ def test_worker_with_an_expired_lease_writes_nothing(conn: Conn) -> None:
     expire_leases(conn)
     assert [scan.id for scan in leases.claim_retry(conn, PENDING_SCANS, current, LEASE)] == [scan_id]
 
-    worker.judge(expired, claimed)
+    with pytest.raises(LeaseLost):
+        worker.judge(expired, claimed)
     assert verdict(conn, scan_id) == ("pending", None)
     worker.judge(current, claimed)
     assert verdict(conn, scan_id) == ("success", None)
-    worker.judge(expired, claimed)
+    with pytest.raises(LeaseLost):
+        worker.judge(expired, claimed)
     assert list_items(conn, player) == [("gem", 1)]
 
 
@@ -221,7 +224,7 @@ def test_crash_during_settling_leaves_scan_and_ledger_unchanged(conn: Conn, monk
     submit_scan(conn, make_player(conn), make_code(conn))
 
     with monkeypatch.context() as broken:
-        crash_after(broken, settlement, "append_events")
+        crash_after(broken, settlement, "settle")
         with pytest.raises(Crash):
             worker.judge_pending()
     assert statuses(conn) == {("pending", None): 1}

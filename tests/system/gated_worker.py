@@ -57,7 +57,7 @@ def remove_guards(*names: str) -> None:
     patch(db, "OPTIONS", db.OPTIONS | {"options": "-c search_path=unguarded,public"})
 
 
-def say_committed(_: list[Scan]) -> None:
+def say_committed(_: bytes) -> None:
     print("settled and committed", flush=True)
 
 

@@ -59,9 +59,11 @@ def test_a_worker_halted_past_its_lease_writes_nothing(
         with halted(late.pids), workers(stage, tmp_path / "prompt.log"):
             eventually(lambda: pending(conn) == 0)
             gate.touch()
-        eventually(lambda: any(word in late.output() for word in ("settled and committed", "actor_failed")))
+        eventually(
+            lambda: any(word in late.output() for word in ("settled and committed", "lease_lost", "actor_failed"))
+        )
         if without:
-            twice = {"a verdict without exactly one event", "a stock that is not the scans taken from it"}
+            twice = {"a verdict without exactly one event", "a stock that is not the scans that used it"}
             assert violations(conn).keys() == twice
         else:
             stage.assert_settled_once()

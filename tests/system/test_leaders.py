@@ -87,7 +87,7 @@ def senders_of_sweeps(client: "redis.Redis", count: int = 3) -> set[str]:
     found: list[str] = []
     with client.monitor() as monitor:
         for said in monitor.listen():
-            if "ScansPending" in said["command"] and "enqueue" in said["command"]:
+            if "ScansPending" in said["command"] and "ZADD" in said["command"]:
                 found.append(str(said["client_port"]))
             if len(found) == count:
                 break

@@ -47,7 +47,7 @@ def test_one_of_a_hundred_players_gets_the_last_item(stage: Stage, app: Any) -> 
     stage.assert_settled_once()
     assert verdicts(stage.database_url, code) == {"success": 1, "sold_out": 99}
     held = [stage.load.ask("GET", f"/player/{player.id}/inventory", player).json()["items"] for player in players]
-    assert [items for items in held if items] == [[{"item": "crown", "quantity": 1}]]
+    assert [[(item["item"], item["quantity"]) for item in items] for items in held if items] == [[("crown", 1)]]
 
 
 def test_waiting_requests_are_answered_when_web_stops(stage: Stage) -> None:

@@ -11,12 +11,9 @@ from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
 
-import psycopg
-import psycopg_pool
 import redis
 from flask import Flask, current_app
 
-from shared.infra import db
 from shared.infra.event_log import SKIPPED_POSITIONS
 from shared.infra.logging import get_logger
 from shared.infra.pubsub_messages import (
@@ -28,7 +25,7 @@ from shared.infra.pubsub_messages import (
     to_json,
 )
 from shared.infra.redis import key, listen
-from shared.scans import store
+from shared.scans import verdict_messages
 from web.realtime.verdict_waiters import VerdictWaiters, Waiter
 
 log = get_logger()
@@ -173,26 +170,11 @@ class Fanout:
             if payload == len(CHANNELS):
                 self._resync_all()
         elif message["channel"] == key(VERDICTS_CHANNEL).encode():
-            self._deliver_verdicts([UUID(scan_id) for scan_id in payload.decode().split()])
+            self.waiters.deliver(verdict_messages.decode(payload, self.waiters.is_awaited))
         elif message["channel"] == key(ACCESS_CHANGES_CHANNEL).encode():
             self._mark_for_recheck({UUID(listener) for listener in payload.decode().split()})
         else:
             self._deliver(payload)
-
-    def _deliver_verdicts(self, settled: list[UUID]) -> None:
-        """Read the settled scans once for all their waiters, which costs half as much as a query of each waiter.
-
-        If PostgreSQL is unavailable, each waiter is woken and queries its own scan.
-        """
-        awaited = self.waiters.filter_awaited(settled)
-        if not awaited:
-            return
-        try:
-            with db.connection() as conn:
-                self.waiters.deliver(scan for scan in store.find_many(conn, awaited) if scan.is_settled)
-        except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
-            pass
-        self.waiters.wake(awaited)
 
     def _mark_for_recheck(self, listeners: set[UUID]) -> None:
         for subscription in self.list_all():

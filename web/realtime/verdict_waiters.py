@@ -18,7 +18,7 @@ class Waiter:
 
     def __init__(self, seconds: float) -> None:
         self.scan: StoredScan | None = None
-        """The scan with its verdict, if the process that woke this request has read it."""
+        """The scan with its verdict, if the worker has sent it."""
         self.is_closed = False
         self._deadline = time.monotonic() + min(seconds, MAX_WAIT_SECONDS)
         self._woken = threading.Event()
@@ -64,15 +64,14 @@ class VerdictWaiters:
                     del self._waiters[scan_id]
             self._slots.release()
 
-    def filter_awaited(self, scan_ids: Iterable[UUID]) -> list[UUID]:
-        """Return the scans that have a waiter."""
-        with self._lock:
-            return [scan_id for scan_id in scan_ids if scan_id in self._waiters]
+    def is_awaited(self, scan_id: UUID) -> bool:
+        """Return whether a request waits for this scan."""
+        return scan_id in self._waiters
 
     def deliver(self, settled: Iterable[StoredScan]) -> None:
         """Pass these scans to the requests that wait for them."""
-        with self._lock:
-            for scan in settled:
+        for scan in settled:
+            with self._lock:
                 for waiter in self._waiters.get(scan.scan_id, ()):
                     waiter.scan = scan
                     waiter.wake()
