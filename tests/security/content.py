@@ -89,7 +89,7 @@ def script_in_a_logo(scene: Scene) -> bool:
     about.add_text("Comment", SCRIPT)
     path = upload(scene, drawn("PNG", pnginfo=about) + SCRIPT.encode())
     svg = scene.client.get(f"{path}/image?format=svg", headers=scene.attacker.owner.headers).text
-    (data,) = (part.split('"')[0] for part in svg.split("data:image/png;base64,")[1:])
+    data, *_ = (part.split('"')[0] for part in svg.split("data:image/png;base64,")[1:])
     return SCRIPT.encode() in b64decode(data)
 
 
