@@ -35,9 +35,10 @@ def leave_organizations(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choi
     # One organization after the other, by id: two erasures cannot wait for each other.
     last_owner_of = {org_id for org_id in org_ids if _is_last_owner(conn, org_id, player_id)}
     if undecided := sorted(last_owner_of - choices.keys()):
+        names = ", ".join(f"{store.get_name(conn, org_id)} ({org_id})" for org_id in undecided)
         raise LastOwner(
-            f"You are the last owner of {', '.join(map(str, undecided))}. In organizations, give for each of them the "
-            'id of a member who is offered it, or "delete".'
+            f"You are the last owner of {names}. For each id, organizations must have the player_id of a member who is "
+            'offered the organization, or "delete".'
         )
     if foreign := sorted(choices.keys() - last_owner_of):
         raise Invalid(FieldError(f"body.organizations.{foreign[0]}", "you are not its last owner"))

@@ -62,6 +62,13 @@ def get_slug(conn: Conn, org_id: UUID) -> str:
     return slug
 
 
+def get_name(conn: Conn, org_id: UUID) -> str:
+    """Return the name of an organization that exists."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        name: str = db.exactly_one(cursor.execute("SELECT name FROM organizations WHERE id = %(id)s", {"id": org_id}))
+    return name
+
+
 def get_url(conn: Conn, org_id: UUID) -> str | None:
     """Return the website of an organization, or None."""
     with conn.cursor(row_factory=scalar_row) as cursor:

@@ -206,14 +206,14 @@ def test_an_offered_organization_closes_unless_the_member_accepts(app: Flask, cl
     assert client.get(staff.codes, headers=staff.admin.headers).status_code == 410
 
 
-@pytest.mark.parametrize("choice", ["stranger", "owner", "other organization"])
+@pytest.mark.parametrize("choice", ["nonsense", "stranger", "owner", "other organization"])
 def test_a_wrong_choice_is_422_and_nothing_changes(app: Flask, client: Any, conn: Conn, choice: str) -> None:
     staff, other = make_staff(app, conn), make_staff(app, conn)
     choices: dict[UUID, str] = {staff.org_id: "delete"}
     if choice == "other organization":
         choices[other.org_id] = "delete"
     else:
-        choices[staff.org_id] = str(staff[choice].id)
+        choices[staff.org_id] = choice if choice == "nonsense" else str(staff[choice].id)
 
     response = erase(client, staff.owner, organizations={str(org_id): chosen for org_id, chosen in choices.items()})
 

@@ -2,10 +2,12 @@
 
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, StringConstraints
+from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic.json_schema import WithJsonSchema
 
 from shared.accounts import erasure, passwords, sessions, store
 from shared.accounts.export import document
@@ -56,13 +58,23 @@ class PasswordBody(Body):
     new_password: Password
 
 
+def _choice(value: object) -> object:
+    try:
+        return value if value == "delete" else UUID(str(value))
+    except ValueError:
+        raise ValueError('must be "delete" or the player_id of a member') from None
+
+
+OrganizationChoice = Annotated[UUID | Literal["delete"], BeforeValidator(_choice), WithJsonSchema({"type": "string"})]
+
+
 class EraseBody(Body):
     """The current password, which a guest leaves out, and what becomes of organizations without another owner."""
 
     current_password: CurrentPassword | None = Field(
         None, description="Required, except for guests", examples=["correct horse"]
     )
-    organizations: dict[Id, Id | Literal["delete"]] = Field(
+    organizations: dict[Id, OrganizationChoice] = Field(
         {},
         max_length=1_000,
         description=(

@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field
 
 from shared.errors import InvitationEnded, NotFound
 from shared.infra import db
-from shared.infra.pubsub_messages import publish_access_change
 from shared.organizations import closing, invitations, members
 from shared.organizations.rules import Role
 from web.api.invitations import audit_fields
@@ -120,7 +119,6 @@ def accept_invitation(path: TokenPath) -> dict[str, Any]:
         else:
             members.set_role(conn, org_id, player_id, invitation.role)
             record(conn, "member.changed", org_id=org_id, object_id=player_id, old={"role": old_role}, new=new)
-    publish_access_change(player_id)
     return AcceptedResponse.model_validate(invitation).model_dump(mode="json")
 
 
