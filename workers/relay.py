@@ -75,7 +75,7 @@ def relay_events(conn: Conn, stopping: threading.Event) -> None:
             continue
         if batch:
             published = batch[-1].position
-        if len(batch) < BATCH:
+        if len(batch) < BATCH and not sequencer.has_more:
             wait(stopping, after_batch=bool(batch))
     event_log.save_position(conn, RELAY, published)
 

@@ -42,6 +42,8 @@ class Sequencer:
 
     def __init__(self, conn: Conn) -> None:
         self._conn = conn
+        self.has_more = False
+        """True if the last batch was full, also if the events in it already had positions."""
         # Plans are made while tables are small, and kept. They must use the indexes when tables are large.
         conn.execute(
             """
@@ -113,6 +115,7 @@ class Sequencer:
             )
         rows = numbered.fetchall()
         unread, last_id, skipped = rows[0][:3]
+        self.has_more = unread == limit and not skipped
         if not skipped:
             self._snapshot = Snapshot.parse(exactly_one(locked)[0])
             if unread:

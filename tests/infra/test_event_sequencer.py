@@ -127,6 +127,20 @@ def test_backlog_is_numbered_in_batches(conn: Conn, sequencer: Sequencer) -> Non
     assert [position for position, _ in log(conn)] == list(range(1, 11))
 
 
+def test_more_is_left_behind_events_that_have_positions(conn: Conn, sequencer: Sequencer) -> None:
+    """A late commit with low ids makes the sequencer read on from there."""
+    with db.dedicated_connection() as late, late.transaction():
+        for name in "ab":
+            append_event(late, name)
+        for name in "cde":
+            append_event(conn, name)
+        assert [event.type for event in sequencer.number(limit=2)] == ["c", "d"]
+    numbered = [event.type for event in sequencer.number(limit=2)]
+    while sequencer.has_more:
+        numbered += [event.type for event in sequencer.number(limit=2)]
+    assert numbered == ["a", "b", "e"]
+
+
 def test_dead_entries_behind_a_long_transaction_are_not_read(conn: Conn) -> None:
     """Negative control: the whole index of events without a position has all of them."""
     dead = 20_000

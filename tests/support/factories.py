@@ -2,7 +2,6 @@
 
 import json
 import secrets
-from itertools import chain
 from typing import Any
 from uuid import UUID
 
@@ -134,7 +133,10 @@ def number_events() -> list[Event]:
     """Number all committed events, as a relay that has just become the leader. Return them."""
     with db.dedicated_connection() as conn:
         sequencer = Sequencer(conn)
-        return list(chain.from_iterable(iter(lambda: sequencer.number(limit=100), [])))
+        numbered = sequencer.number(limit=100)
+        while sequencer.has_more:
+            numbered += sequencer.number(limit=100)
+        return numbered
 
 
 def _id(row: tuple[Any, ...] | None) -> UUID:
