@@ -48,6 +48,14 @@ def test_printed_code_opens_like_its_own_path(older: Any, conn: Conn) -> None:
     assert older.post("/q/Xy_9-aBcD12").status_code == 405
 
 
+def test_printed_code_has_the_limit_of_pages(older: Any, conn: Conn) -> None:
+    """A school opens its first poster from one address."""
+    make_code(conn, code="Xy_9-aBcD12")
+
+    for path in ("/s/Xy_9-aBcD12", "/q/Xy_9-aBcD12", "/qr/b/Xy_9-aBcD12"):
+        assert older.get(path).headers["RateLimit-Limit"] == "3000"
+
+
 def test_printed_business_code_opens_the_organization(older: Any, conn: Conn) -> None:
     staff = make_staff(older.application, conn)
     conn.execute(

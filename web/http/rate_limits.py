@@ -75,6 +75,8 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "visits.open_code": "page",
 }
 """The limit of these routes. All others have `default`."""
+EXTRA_PAGES = "extra_code_paths:"
+"""The start of the endpoints that `EXTRA_CODE_PATHS` adds: pages of printed codes."""
 PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
 """Routes that also count the `username` in their body: at one address, and at all together."""
 API_KEY_LIMITS = {"default", "scan"}
@@ -164,7 +166,7 @@ def _keys() -> RateLimitKeys:
 
 
 def _find_keys(endpoint: str) -> RateLimitKeys:
-    limit = LIMIT_BY_ENDPOINT.get(endpoint, "default")
+    limit = LIMIT_BY_ENDPOINT.get(endpoint, "page" if endpoint.startswith(EXTRA_PAGES) else "default")
     requirement = requirement_of(current_app.view_functions[endpoint])
     if requirement.kind == "public":
         return RateLimitKeys(

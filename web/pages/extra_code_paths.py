@@ -5,6 +5,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 
 from shared.settings import SettingsError
 from web.http.auth import public
+from web.http.rate_limits import EXTRA_PAGES
 from web.http.request_context import takes_any_query
 from web.pages import organizations, visits
 
@@ -18,7 +19,7 @@ def init_app(app: Flask, templates: tuple[str, ...]) -> None:
         if _is_used(app, f"{prefix}/{SAMPLE}"):
             raise SettingsError(f"EXTRA_CODE_PATHS must not contain {template}: Waymark itself uses this path")
         view = _open_slug if placeholder == "{slug}" else _open_code
-        app.add_url_rule(f"{prefix}/<text>", f"extra_code_paths:{prefix}", view)
+        app.add_url_rule(f"{prefix}/<text>", f"{EXTRA_PAGES}{prefix}", view)
 
 
 def _is_used(app: Flask, path: str) -> bool:
