@@ -233,7 +233,7 @@ class InvalidRows(Invalid):
 class UnknownDestination(Invalid):
     """The destination is not another code of this organization."""
 
-    def __init__(self, message: str = "is not a code of this organization") -> None:
+    def __init__(self, message: str = "This organization has no such code.") -> None:
         super().__init__(FieldError("body.destination_code", message))
 
 
@@ -278,7 +278,7 @@ class TextTooLong(Invalid):
 
     def __init__(self, limit: int, level: str, loc: str = "data") -> None:
         self.limit, self.level = limit, level
-        super().__init__(FieldError(loc, f"is too long: level {level} holds {limit:,} bytes"))
+        super().__init__(FieldError(loc, f"This text is too long. A symbol of level {level} holds {limit:,} bytes."))
 
 
 class ImageTooSmall(Invalid):
@@ -286,7 +286,7 @@ class ImageTooSmall(Invalid):
 
     def __init__(self, smallest: int, loc: str = "size") -> None:
         self.smallest = smallest
-        super().__init__(FieldError(loc, f"is too small for this symbol: it needs at least {smallest} pixels"))
+        super().__init__(FieldError(loc, f"Use at least {smallest} pixels for this symbol."))
 
 
 class InvalidLogo(Invalid):

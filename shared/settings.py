@@ -21,6 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from shared.settings_checks import find_conflicts, find_production_errors
+from shared.validation_messages import errors_of
 
 SigningAlgorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "HS256", "HS384", "HS512"
@@ -36,24 +37,30 @@ def _postgres_url(url: SecretStr) -> SecretStr:
     if raw.startswith("postgres://"):  # as on Heroku
         raw = raw.replace("postgres://", "postgresql://", 1)
     if not raw.startswith("postgresql://"):
-        raise ValueError("must be a postgresql:// URL")
+        raise ValueError("Use a postgresql:// URL.")
     # Otherwise libpq takes part of a password for a host or a port, and its error messages name it.
     userinfo, _, hosts = re.split("[/?#]", raw.removeprefix("postgresql://"), maxsplit=1)[0].rpartition("@")
     if "@" in userinfo or not all(re.fullmatch(r"(\[[^][]*]|[^][:]*)(:[0-9]*)?", host) for host in hosts.split(",")):
-        raise ValueError("must be a postgresql:// URL with a percent-encoded password")
+        raise ValueError("Use a postgresql:// URL with a percent-encoded password.")
     return SecretStr(raw)
 
 
 def _redis_url(url: SecretStr) -> SecretStr:
     if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be a redis://, rediss:// or unix:// URL")
+        raise ValueError("Use a redis://, rediss:// or unix:// URL.")
     return url
+
+
+def _redis_prefix(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9_-]{1,32}", text):
+        raise ValueError("Use 1 to 32 lowercase letters, digits, - or _.")
+    return text
 
 
 def _public_url(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or parts.query or parts.fragment:
-        raise ValueError("must be an http(s) URL without query or fragment")
+        raise ValueError("Use an http:// or https:// URL without query and fragment.")
     return url.rstrip("/")
 
 
@@ -61,7 +68,7 @@ def as_origin(url: str) -> str:
     """Return scheme, host and port as browsers send them (RFC 6454, 6.2): lower case, without a default port."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be origins such as https://game.example, separated by commas")
+        raise ValueError("Use origins such as https://game.example, separated by commas.")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     port = "" if parts.port in (None, {"http": 80, "https": 443}[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{host}{port}"
@@ -84,17 +91,24 @@ def _split_commas(value: object) -> object:
 
 def _limit(text: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]{0,8} per ([1-9][0-9]{0,3} )?(second|minute|hour|day)s?", text):
-        raise ValueError('must be a limit such as "10 per minute" or "100 per 5 minutes"')
+        raise ValueError('Use a limit such as "10 per minute" or "100 per 5 minutes".')
     return text
 
 
 def _code_path(template: str) -> str:
     if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+/\{(code|slug)\}", template):
-        raise ValueError("must be paths such as /q/{code} or /qr/b/{slug}, separated by commas")
+        raise ValueError("Use paths such as /q/{code} or /qr/b/{slug}, separated by commas.")
     return template
 
 
+def _host_and_port(text: str) -> str:
+    if not re.fullmatch(r"[^/\s]+:[0-9]{1,5}", text):
+        raise ValueError("Use a host and a port, such as 127.0.0.1:50051.")
+    return text
+
+
 RateLimit = Annotated[str, AfterValidator(_limit)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 
 
 class Settings(BaseSettings):
@@ -110,7 +124,7 @@ class Settings(BaseSettings):
     database_prepared: bool = True
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)]
     redis_tls_verify: bool = True
-    redis_prefix: str = Field("waymark", pattern=r"^[a-z0-9_-]{1,32}$")
+    redis_prefix: Annotated[str, AfterValidator(_redis_prefix)] = "waymark"
     jwt_secret: SecretStr
     host: str = "0.0.0.0"  # noqa: S104 - behind a platform's router; script/server sets 127.0.0.1
     port: int = Field(8000, ge=1, le=65535)
@@ -198,8 +212,8 @@ class Settings(BaseSettings):
     render_retention_days: int = Field(7, ge=1, le=365)
     render_lease_seconds: float = Field(30, ge=1, le=600)
 
-    grpc_server_url: str = Field("127.0.0.1:50051", pattern=r"^[^/\s]+:[0-9]{1,5}$")
-    grpc_listen: str | None = Field(None, pattern=r"^[^/\s]+:[0-9]{1,5}$")
+    grpc_server_url: HostAndPort = "127.0.0.1:50051"
+    grpc_listen: HostAndPort | None = None
     grpc_deadline_seconds: float = Field(1, gt=0, le=30)
     grpc_cache_ttl_seconds: float = Field(60, ge=0, le=3600)
     grpc_cache_stale_hours: float = Field(24, ge=0, le=24 * 30)
@@ -219,9 +233,9 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
         for message in find_conflicts(self):
-            raise ValueError(message)
+            raise ValueError(f"{message}.")
         for message in find_production_errors(self) if self.is_production else ():
-            raise ValueError(message)
+            raise ValueError(f"{message}.")
         return self
 
     @property
@@ -278,7 +292,6 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         lines = [
-            f"  {'.'.join(str(part) for part in problem['loc']).upper() or 'environment'}: {problem['msg']}"
-            for problem in error.errors(include_input=False)
+            f"  {'.'.join(map(str, loc)).upper() or 'environment'}: {message}" for loc, message in errors_of(error)
         ]
         raise SettingsError("Waymark cannot start with these settings:\n" + "\n".join(lines)) from None

@@ -41,7 +41,7 @@ def leave_organizations(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choi
             'offered the organization, or "delete".'
         )
     if foreign := sorted(choices.keys() - last_owner_of):
-        raise Invalid(FieldError(f"body.organizations.{foreign[0]}", "you are not its last owner"))
+        raise Invalid(FieldError(f"body.organizations.{foreign[0]}", "You are not its last owner. Omit it."))
     for org_id in org_ids:
         if org_id in last_owner_of:
             _settle(conn, org_id, player_id, choices[org_id])
@@ -63,7 +63,7 @@ def _settle(conn: Conn, org_id: UUID, player_id: UUID, choice: Choice) -> None:
         return
     # The member cannot be erased before this transaction ends: their erasure locks the organization, too.
     if choice == player_id or members.get_role(conn, org_id, choice) is None:
-        raise Invalid(FieldError(f"body.organizations.{org_id}", 'must be "delete" or the player_id of another member'))
+        raise Invalid(FieldError(f"body.organizations.{org_id}", 'Use "delete" or the player_id of another member.'))
     invitations.revoke_for_player(conn, org_id, choice)
     expires_at = datetime.now(UTC) + INVITATION_LIFETIME
     offer = invitations.add(conn, org_id, "owner", player_id=choice, expires_at=expires_at, created_by=None)

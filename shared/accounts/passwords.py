@@ -21,7 +21,7 @@ MIN_GUESSES_LOG10 = 5.0
 with simple changes, repetitions, and sequences. All addresses together can try a username 1,000 times an hour."""
 EXAMINED_CHARACTERS = 24
 """The start of a password that is examined. No common password is longer, and the time grows with the length."""
-TOO_COMMON = "is too common. Use several words, or more characters"
+TOO_COMMON = "This password is too common. Use several words, or more characters."
 
 
 def is_too_common(password: str, username: str) -> bool:

@@ -24,7 +24,7 @@ def zone_names() -> frozenset[str]:
 def time_zone(name: str) -> ZoneInfo:
     """Return the time zone of this name. Raises ValueError for an unknown name, before any file is opened."""
     if name not in zone_names():
-        raise ValueError("must be an IANA time zone such as Europe/Amsterdam")
+        raise ValueError("Use an IANA time zone such as Europe/Amsterdam.")
     return ZoneInfo(name)
 
 

@@ -93,17 +93,20 @@ def find_errors(code: CodeDefinition) -> tuple[FieldError, ...]:
 
 def _contradictions(code: CodeDefinition) -> Iterator[tuple[str, str]]:
     if code.latitude is None and code.longitude is not None:
-        yield "latitude", "must come with longitude"
+        yield "latitude", "Give latitude and longitude together."
     if code.longitude is None and code.latitude is not None:
-        yield "longitude", "must come with latitude"
+        yield "longitude", "Give latitude and longitude together."
     if code.requires_location and code.latitude is None and code.longitude is None:
-        yield "requires_location", "requires latitude and longitude"
+        yield "requires_location", "Give latitude and longitude, or set this to false."
     if code.scan_type is None and code.target_url is None:
-        yield "target_url", "is required if scan_type is null"
+        yield "target_url", "Give a URL, or a scan_type."
     if code.starts_at is not None and code.expires_at is not None and code.starts_at >= code.expires_at:
-        yield "expires_at", "must be later than starts_at"
+        yield "expires_at", "Use a time after starts_at."
     puzzle = code.encounter
     if puzzle is not None and puzzle.solution is not None and not is_solvable(puzzle.puzzle_type, puzzle.solution):
-        yield "encounter.solution", f"has no characters that count in a {puzzle.puzzle_type} puzzle"
+        yield (
+            "encounter.solution",
+            f"Nothing in this solution counts in a {puzzle.puzzle_type} puzzle.",
+        )
     if code.destination_code == code.code:
-        yield "destination_code", "must be another code"
+        yield "destination_code", "Use another code than this one."

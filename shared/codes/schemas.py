@@ -23,12 +23,12 @@ from shared.infra.schema_types import (
     single_line,
 )
 
-CodeText = Annotated[str, TextFormat(rules.CODE_PATTERN, "must be 3 to 64 letters, digits, _ or -")]
+CodeText = Annotated[str, TextFormat(rules.CODE_PATTERN, "Use 3 to 64 letters, digits, - or _.")]
 TagText = Annotated[
     str,
     TextFormat(
         r"^[^|\x00-\x1f\x7f]+$",
-        "must be 1 to 64 characters on one line, without |",
+        "Use 1 to 64 characters on one line, without |.",
         min_length=1,
         max_length=64,
     ),

@@ -190,7 +190,7 @@ def save(conn: Conn, changed: StoredCode) -> None:
     """
     destination_id = _lock_destination(conn, changed.org_id, changed.destination_code)
     if destination_id == changed.id:
-        raise UnknownDestination("must be another code")
+        raise UnknownDestination("Use another code than this one.")
     conn.execute(
         """
         UPDATE qr_codes

@@ -20,7 +20,7 @@ def leads_to_code(url: str, base_urls: Iterable[str] = ()) -> bool:
 
 def _leads_elsewhere(url: str) -> str:
     if leads_to_code(url):
-        raise ValueError("must not be the address of a printed code of this installation: it could lead in a circle")
+        raise ValueError("Use a URL that is not a printed code of this installation. It could lead in a circle.")
     return url
 
 

@@ -45,16 +45,18 @@ def check_colors(foreground: str, background: str) -> list[FieldError]:
     The foreground must be darker: many readers cannot decode light modules on a dark background.
     """
     malformed = [
-        FieldError(f"body.{field}", "must be a color such as #1A2B3C")
+        FieldError(f"body.{field}", "Use a color such as #1A2B3C.")
         for field, color in (("foreground_color", foreground), ("background_color", background))
         if not re.fullmatch(COLOR_PATTERN, color)
     ]
     if malformed:
         return malformed
     if _luminance(foreground) > _luminance(background):
-        return [FieldError("body.foreground_color", "must be darker than background_color")]
+        return [FieldError("body.foreground_color", "Use a color that is darker than background_color.")]
     ratio = contrast_ratio(foreground, background)
     if ratio < MIN_CONTRAST:
-        message = f"has a contrast of {round_down(ratio):.2f} with background_color; at least {MIN_CONTRAST} is needed"
+        message = (
+            f"Use a contrast of at least {MIN_CONTRAST} with background_color. This color has {round_down(ratio):.2f}."
+        )
         return [FieldError("body.foreground_color", message)]
     return []

@@ -33,19 +33,19 @@ DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyErro
 def sanitize_logo(data: bytes) -> bytes:
     """Return the logo as a PNG of at most 600 x 600 pixels: upright, RGBA, no metadata. Raise InvalidLogo."""
     if len(data) > MAX_BYTES:
-        raise InvalidLogo("must be at most 1 MiB")
+        raise InvalidLogo("Use a file of at most 1 MiB.")
     if data.count(START_OF_SCAN) > MAX_SCANS:
-        raise InvalidLogo("is a JPEG of too many scans, or contains other images")
+        raise InvalidLogo("Use a JPEG with fewer scans, which contains no other images.")
     try:
         with Image.open(BytesIO(data), formats=FORMATS) as upload:
             _check_header(upload)
             pixels = ImageOps.exif_transpose(_to_rgba(upload, data))
     except UnidentifiedImageError:
-        raise InvalidLogo("must be a PNG or a JPEG") from None
+        raise InvalidLogo("Use a PNG or a JPEG.") from None
     except Image.DecompressionBombError:
-        raise InvalidLogo(f"must have at most {MAX_PIXELS:,} pixels") from None
+        raise InvalidLogo(f"Use an image of at most {MAX_PIXELS:,} pixels.") from None
     except DECODE_ERRORS:
-        raise InvalidLogo("is damaged") from None
+        raise InvalidLogo("This file is damaged. Export it again.") from None
     pixels.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
     # A new image: saving the upload's would copy the metadata that Pillow read from it.
     bare = Image.frombytes("RGBA", pixels.size, pixels.tobytes())
@@ -56,9 +56,9 @@ def sanitize_logo(data: bytes) -> bytes:
 
 def _check_header(upload: Image.Image) -> None:
     if upload.width * upload.height > MAX_PIXELS:
-        raise InvalidLogo(f"must have at most {MAX_PIXELS:,} pixels")
+        raise InvalidLogo(f"Use an image of at most {MAX_PIXELS:,} pixels.")
     if upload.format == "PNG" and getattr(upload, "is_animated", False):
-        raise InvalidLogo("must not be animated")
+        raise InvalidLogo("Use an image that is not animated.")
 
 
 def _to_rgba(upload: Image.Image, data: bytes) -> Image.Image:

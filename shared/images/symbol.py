@@ -35,7 +35,7 @@ def encode(text: str, level: ErrorCorrection) -> Modules:
     Raise TextTooLong, or Invalid for an empty text and for lone surrogates.
     """
     if not text:
-        raise Invalid(FieldError("data", "must not be empty"))
+        raise Invalid(FieldError("data", "Use at least one character."))
     # zxing-cpp's encoder is fast and mixes modes. Beyond ASCII it silently uses Latin-1 or Shift-JIS, which not even
     # its own reader always recognizes. segno writes UTF-8 in byte mode, as phones expect, and kanji mode.
     modules = _encode_ascii(text, level) if text.isascii() else _encode_unicode(text, level)
@@ -68,7 +68,7 @@ def _encode_ascii(text: str, level: ErrorCorrection) -> Modules | None:
 def _encode_unicode(text: str, level: ErrorCorrection) -> Modules | None:
     """Return the symbol. None if the text is too long."""
     if any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(FieldError("data", "must be text that UTF-8 can encode"))
+        raise Invalid(FieldError("data", "Use text that UTF-8 can encode."))
     make = partial(segno.make_qr, text, error=level, boost_error=False)
     try:
         kanji = _is_kanji(text)

@@ -49,7 +49,7 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
     # In this order: the code of an invalid row is free for another row.
     conn.execute(
         """
-        UPDATE import_candidates c SET field = 'code', message = 'is taken'
+        UPDATE import_candidates c SET field = 'code', message = 'This code text is taken.'
         WHERE c.import_id = %(id)s AND c.message IS NULL
           AND EXISTS (
               SELECT FROM code_texts t WHERE t.code = c.code AND (t.org_id <> %(org_id)s OR EXISTS (
@@ -63,14 +63,14 @@ def _find_conflicts(conn: Conn, job: ImportJob) -> None:
     conn.execute(
         """
         UPDATE import_candidates
-        SET field = 'destination_code', message = 'neither this organization nor this import has such a code'
+        SET field = 'destination_code', message = 'Neither this organization nor this import has such a code.'
         WHERE import_id = %(id)s AND line = ANY (%(lines)s)
         """,
         {"id": job.id, "lines": list(unresolved)},
     )
     conn.execute(
         """
-        UPDATE import_candidates c SET field = 'code', message = 'is already in line ' || d.first
+        UPDATE import_candidates c SET field = 'code', message = 'This code is already in line ' || d.first || '.'
         FROM (SELECT line, min(line) OVER (PARTITION BY code) AS first FROM import_candidates
               WHERE import_id = %(id)s AND message IS NULL) d
         WHERE c.import_id = %(id)s AND c.line = d.line AND d.first < d.line

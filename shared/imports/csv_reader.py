@@ -16,11 +16,11 @@ MAX_ROW_BYTES = 3 * 2**20
 """Room for the data of a puzzle, a mebibyte with doubled quotes, and the other cells."""
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 OTHER_FILES = {
-    b"PK\x03\x04": "is a ZIP archive, perhaps a workbook: save it as CSV UTF-8",
-    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "is a workbook of an old Excel (.xls): save it as CSV UTF-8",
-    b"\x1f\x8b": "is compressed with gzip: unpack it first",
-    b"\xff\xfe": "is UTF-16, which Excel calls Unicode Text: save it as CSV UTF-8",
-    b"\xfe\xff": "is UTF-16, which Excel calls Unicode Text: save it as CSV UTF-8",
+    b"PK\x03\x04": "This is a ZIP archive, perhaps a workbook. Save it as CSV UTF-8.",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "This is a workbook of an old Excel (.xls). Save it as CSV UTF-8.",
+    b"\x1f\x8b": "This file is compressed with gzip. Unpack it first.",
+    b"\xff\xfe": "This is UTF-16, which Excel calls Unicode Text. Save it as CSV UTF-8.",
+    b"\xfe\xff": "This is UTF-16, which Excel calls Unicode Text. Save it as CSV UTF-8.",
 }
 """The first bytes of files that are often sent instead of CSV, and what to do."""
 DELIMITERS = ",;\t|"
@@ -65,7 +65,7 @@ def open_csv(file: BinaryIO) -> CsvFile:
     if separator:
         head = next(lines, "")
     if not trim(head):
-        raise _malformed("has no header: the first line must name the columns")
+        raise _malformed("This file has no header. Name the columns in its first line.")
     delimiter = separator[1] if separator else max(DELIMITERS, key=head.count)
     rows = _rows(lines, head, delimiter, first=2 if separator else 1)
     columns = [trim(name) for name in next(rows).cells]
@@ -83,12 +83,12 @@ def _check(columns: Sequence[str]) -> None:
     if unknown:
         shown = ", ".join(repr(name[:40]) for name in unknown[:MAX_NAMED])
         more = f" and {len(unknown) - MAX_NAMED:,} more" if len(unknown) > MAX_NAMED else ""
-        raise _malformed(f"has unknown columns: {shown}{more}. The columns are {', '.join(COLUMNS)}")
+        raise _malformed(f"This file has unknown columns: {shown}{more}. The columns are {', '.join(COLUMNS)}.")
     repeated = sorted(name for name, count in Counter(columns).items() if count > 1)
     if repeated:
-        raise _malformed(f"names these columns more than once: {', '.join(repeated)}")
+        raise _malformed(f"This file names columns more than once: {', '.join(repeated)}.")
     if "scan_type" not in columns:
-        raise _malformed("has no column scan_type, which is required")
+        raise _malformed("This file has no column scan_type, which is required.")
 
 
 def _non_empty_rows(rows: Iterator[CsvRow], width: int, header_cells: int, decimals: Sequence[int]) -> Iterator[CsvRow]:
@@ -110,7 +110,7 @@ def _non_empty_rows(rows: Iterator[CsvRow], width: int, header_cells: int, decim
         else:
             empty += 1
         if max(filled, empty) > MAX_ROWS:
-            raise _malformed(f"has more than {MAX_ROWS:,} rows")
+            raise _malformed(f"This file has more than {MAX_ROWS:,} rows. Split it.")
 
 
 def _rows(lines: Iterator[str], head: str, delimiter: str, *, first: int) -> Iterator[CsvRow]:
@@ -146,7 +146,7 @@ class _RowLines:
         text, self._next = self._next or next(self._lines), ""
         self._bytes += len(text)
         if self._bytes > MAX_ROW_BYTES:
-            raise _at(self._line, f"starts a row of more than {MAX_ROW_BYTES:,} bytes: a closing quote may be missing")
+            raise _at(self._line, f"This row has more than {MAX_ROW_BYTES:,} bytes. A closing quote may be missing.")
         return text
 
 
@@ -161,24 +161,24 @@ def _lines(file: BinaryIO) -> Iterator[str]:
                     raise _malformed(message)
             raw = raw.removeprefix(BYTE_ORDER_MARK)
         if len(raw) > MAX_ROW_BYTES:
-            raise _at(number, f"is longer than {MAX_ROW_BYTES:,} bytes")
+            raise _at(number, f"This line is longer than {MAX_ROW_BYTES:,} bytes.")
         if b"\0" in raw:
-            raise _at(number, "is not text in UTF-8: save the file as CSV UTF-8")
+            raise _at(number, "This line is not text in UTF-8. Save the file as CSV UTF-8.")
         try:
             yield raw.decode("utf-8")
         except UnicodeDecodeError:
-            raise _at(number, "is not text in UTF-8: save the file as CSV UTF-8") from None
+            raise _at(number, "This line is not text in UTF-8. Save the file as CSV UTF-8.") from None
 
 
 def _unreadable(line: int, error: str) -> Invalid:
     """Translate an error of Python's CSV reader."""
     if "unexpected end of data" in error:
-        return _at(line, "starts a row with a quote that is never closed")
+        return _at(line, "This row has a quote that is never closed.")
     if "new-line character" in error:
-        return _at(line, "contains a carriage return without a line feed: lines must end in LF or CRLF")
+        return _at(line, "This line has a carriage return without a line feed. End lines in LF or CRLF.")
     if "expected after" in error:
-        return _at(line, "starts a row in which text follows a closing quote: double the quotes inside of a cell")
-    return _at(line, f"cannot be read as CSV: {error}")
+        return _at(line, "In this row, text follows a closing quote. Double the quotes inside of a cell.")
+    return _at(line, "This row cannot be read as CSV (RFC 4180).")
 
 
 def _at(line: int, message: str) -> Invalid:

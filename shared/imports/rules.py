@@ -14,7 +14,7 @@ from shared.imports import csv_cells
 from shared.imports.csv_cells import InvalidCell
 from shared.imports.csv_reader import CsvRow
 from shared.infra.ids import uuid7
-from shared.infra.validation_messages import errors_of
+from shared.validation_messages import errors_of
 
 MAX_SYNCHRONOUS_ROWS = 1_000
 """Rows that the request itself adds. Workers add larger files."""
@@ -70,7 +70,9 @@ def validate_row(columns: Sequence[str], row: CsvRow, generate_text: Callable[[]
     """Validate a row of a file by the rules of a single code. A row without a code text gets a generated one."""
     if len(row.cells) != len(columns):
         difference = "more" if len(row.cells) > len(columns) else "fewer"
-        return RowResult(row.line, uuid7(), message=f"has {difference} cells than the header, which has {len(columns)}")
+        return RowResult(
+            row.line, uuid7(), message=f"Use {len(columns)} cells, as in the header. This row has {difference}."
+        )
     try:
         body = csv_cells.read(columns, row.cells)
     except InvalidCell as error:

@@ -69,7 +69,7 @@ def dependency_names(text: str) -> tuple[str, ...]:
     """Return the names in a list separated by commas. Raise ValueError if one is not a dependency."""
     names = tuple(text.split(","))
     if not set(names).issubset(DEPENDENCIES):
-        raise ValueError(f"must be names of {', '.join(DEPENDENCIES)}, separated by commas")
+        raise ValueError(f"Use names of {', '.join(DEPENDENCIES)}, separated by commas.")
     return names
 
 

@@ -54,36 +54,36 @@ class WholeNumber:
         return core_schema.custom_error_schema(
             core_schema.no_info_before_validator_function(_integral, number),
             "whole_number",
-            custom_error_message=f"must be a whole number from {self.minimum:,} to {self.maximum:,}",
+            custom_error_message=f"Use a whole number from {self.minimum:,} to {self.maximum:,}.",
         )
 
 
 def single_line(max_length: int) -> TextFormat:
     """Return the format of a text on one line that is not blank."""
     pattern = r"^[^\x00-\x1f\x7f]*[^\x00-\x20\x7f][^\x00-\x1f\x7f]*$"
-    return TextFormat(pattern, f"must be one line of 1 to {max_length:,} characters, and not blank", 1, max_length)
+    return TextFormat(pattern, f"Use one line of 1 to {max_length:,} characters, not only blanks.", 1, max_length)
 
 
 def _rfc3339(value: object) -> object:
     if isinstance(value, datetime):
         return value
     if not isinstance(value, str) or len(value) > 40 or "T" not in value.upper():
-        raise ValueError("must be an RFC 3339 time such as 2026-02-12T10:00:00Z")
+        raise ValueError("Use an RFC 3339 time such as 2026-02-12T10:00:00Z.")
     return value
 
 
 def _in_utc(value: datetime) -> datetime:
     if value.tzinfo is None:
-        raise ValueError("must be an RFC 3339 time with its offset, such as 2026-02-12T10:00:00Z")
+        raise ValueError("Use an RFC 3339 time with its offset, such as 2026-02-12T10:00:00Z.")
     # Every time zone can represent the years between.
     if not MINYEAR < value.year < MAXYEAR:
-        raise ValueError("must be a time between the years 2 and 9998")
+        raise ValueError("Use a time between the years 2 and 9998.")
     return value.astimezone(UTC)
 
 
 def _web_url(text: str) -> str:
     if not is_web_url(text):
-        raise ValueError("must be an http:// or https:// URL with a host, and without credentials or backslashes")
+        raise ValueError("Use an http:// or https:// URL with a host, without credentials and backslashes.")
     return text
 
 

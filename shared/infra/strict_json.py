@@ -19,25 +19,27 @@ def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: A
         text = source.decode("utf-8") if isinstance(source, bytes) else source
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
     except UnicodeDecodeError:
-        raise Invalid(FieldError(loc, "must be UTF-8")) from None
+        raise Invalid(FieldError(loc, "Use UTF-8.")) from None
     except RecursionError:
-        raise Invalid(FieldError(loc, "is nested too deeply")) from None
+        raise Invalid(
+            FieldError(loc, f"This is nested too deeply. Use at most {MAX_DEPTH} levels of objects and arrays.")
+        ) from None
     except ValueError as error:
         if isinstance(error, json.JSONDecodeError):
-            raise Invalid(FieldError(loc, f"is not JSON: invalid at character {error.pos}")) from None
+            raise Invalid(FieldError(loc, f"This is not JSON. The error is at character {error.pos}.")) from None
         raise Invalid(FieldError(loc, str(error))) from None
     check_values(value, loc, depth)
     return value
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"contains {name}, which is not a JSON number")
+    raise ValueError(f"Use JSON numbers. {name} is not one.")
 
 
 def _finite(digits: str) -> float:
     value = float(digits)
     if value in (float("inf"), float("-inf")):
-        raise ValueError("contains a number that is too large")
+        raise ValueError("Use smaller numbers. One exceeds the range of a 64-bit float.")
     return value
 
 
@@ -48,7 +50,12 @@ def check_values(value: Any, loc: str, depth: int = 0) -> None:
     while open_values:
         value, place, depth = open_values.pop()
         if depth > MAX_DEPTH:
-            raise Invalid(FieldError(_format_path(place), f"must not be nested more than {MAX_DEPTH} deep"))
+            raise Invalid(
+                FieldError(
+                    _format_path(place),
+                    f"This is nested too deeply. Use at most {MAX_DEPTH} levels of objects and arrays.",
+                )
+            )
         if isinstance(value, str):
             _check_text(value, place)
         elif isinstance(value, dict):
@@ -64,9 +71,9 @@ def check_values(value: Any, loc: str, depth: int = 0) -> None:
 
 def _check_text(text: str, place: JsonPath) -> None:
     if "\x00" in text:
-        raise Invalid(FieldError(_format_path(place), "must not contain NUL"))
+        raise Invalid(FieldError(_format_path(place), "Remove the NUL character."))
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
-        raise Invalid(FieldError(_format_path(place), "must not contain lone surrogates"))
+        raise Invalid(FieldError(_format_path(place), "Remove lone surrogates, which UTF-8 cannot encode."))
 
 
 def _format_path(place: "JsonPath | None") -> str:

@@ -7,19 +7,19 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from shared.infra.schema_types import TextFormat
-from shared.infra.validation_messages import errors_of
 from shared.quests.definitions import QuestDefinition, RewardDefinition
+from shared.validation_messages import errors_of
 
 DEFAULT_QUESTS = Path(__file__).with_name("default_quests.yaml")
 NAME = r"^[a-z0-9](-?[a-z0-9])*$"
 
 StrictInt = Annotated[int, Field(strict=True)]
 StrictBool = Annotated[bool, Field(strict=True)]
-Code = Annotated[str, TextFormat(r"^[A-Za-z0-9_-]{3,64}$", "must be 3 to 64 letters, digits, _ or -")]
+Code = Annotated[str, TextFormat(r"^[A-Za-z0-9_-]{3,64}$", "Use 3 to 64 letters, digits, - or _.")]
 
 
 def _one_line(max_length: int) -> TextFormat:
-    message = f"must be one line of 1 to {max_length} characters"
+    message = f"Use one line of 1 to {max_length} characters."
     return TextFormat(r"^[^\x00-\x1f\x7f]+$", message, max_length=max_length)
 
 
@@ -49,7 +49,7 @@ class ScansEntry(_Entry):
     @model_validator(mode="after")
     def _codes_or_tags(self) -> Self:
         if (self.codes is None) == (self.tags is None):
-            raise ValueError("must have either codes or tags")
+            raise ValueError("Give either codes or tags.")
         return self
 
     @property
@@ -64,10 +64,10 @@ class ScansEntry(_Entry):
 class QuestEntry(_Entry):
     name: Annotated[
         str,
-        TextFormat(NAME, "must be 1 to 100 lowercase letters and digits, with single hyphens between", max_length=100),
+        TextFormat(NAME, "Use 1 to 100 lowercase letters and digits, with single hyphens between.", max_length=100),
     ]
     description: Annotated[
-        str, TextFormat(r"^[^\x00]*$", "must have at most 2,000 characters, without NUL", max_length=2_000)
+        str, TextFormat(r"^[^\x00]*$", "Use at most 2,000 characters, without NUL.", max_length=2_000)
     ] = ""
     streak: Annotated[StrictInt, Field(ge=1, le=10_000)]
     duplication: Annotated[StrictInt, Field(ge=1, le=1_000_000)]
@@ -82,13 +82,13 @@ class QuestEntry(_Entry):
     def _check_combination(self) -> Self:
         scans = self.scans
         if self.grace_days and not self.daily:
-            raise ValueError("grace_days needs daily: true")
+            raise ValueError("Set daily to true, or remove grace_days.")
         if self.daily and scans and (scans.in_order or scans.within_hours):
-            raise ValueError("a daily quest cannot have in_order or within_hours")
+            raise ValueError("A daily quest cannot have in_order or within_hours.")
         if scans and scans.in_order and self.streak != scans.count:
-            raise ValueError(f"streak must be {scans.count}, the number of entries in order")
+            raise ValueError(f"Set streak to {scans.count}, the number of entries in order.")
         if scans and scans.codes and not (self.daily or scans.in_order) and self.streak > scans.distinct:
-            raise ValueError(f"streak must be at most {scans.distinct}, the number of codes")
+            raise ValueError(f"Set streak to at most {scans.distinct}, the number of codes.")
         return self
 
     def definition(self) -> QuestDefinition:

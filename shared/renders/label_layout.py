@@ -66,7 +66,7 @@ def layout_label(
     width, height = template.label
     side = min(width, height) - 2 * PADDING
     if side / (len(dark) + 2 * QUIET_ZONE) < MIN_MODULE:
-        raise Invalid(FieldError("symbol", f"has {len(dark)} modules, too many for a label of this template"))
+        raise Invalid(FieldError("symbol", f"Use a template with larger labels. This symbol has {len(dark)} modules."))
     caption = captions.caption_text(options.caption, code.text, code.description, glyphs())
     left, top = template.corner(index)
     across = PADDING if caption else (width - side) / 2

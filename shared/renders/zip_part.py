@@ -122,7 +122,7 @@ def error_message(error: Exception, qr_id: UUID) -> str:
     if isinstance(error, UnreadableImage):
         return UNREADABLE
     if isinstance(error, Invalid) and error.field_errors:
-        return f"The image's {error.field_errors[0].loc} {error.field_errors[0].message}."
+        return f"The image cannot be rendered. {error.field_errors[0].message}"
     if isinstance(error, DomainError):
         return str(error)
     log.error("image_failed", qr_id=str(qr_id), exc_info=error)

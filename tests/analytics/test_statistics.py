@@ -172,6 +172,6 @@ def test_statistics_are_cached_by_time_zone_until_a_change(
 def test_an_invalid_time_zone_or_code_is_rejected(client: Any, staff: Staff, ask: Any, code: UUID) -> None:
     for path in ("/stats", f"/qr-codes/{code}/stats"):
         (fault,) = ask(path, 422, tz="Mars/Base")["errors"]
-        assert fault == {"loc": "query.tz", "message": "must be an IANA time zone such as Europe/Amsterdam"}
+        assert fault == {"loc": "query.tz", "message": "Use an IANA time zone such as Europe/Amsterdam."}
     client.delete(f"{staff.codes}/{code}", headers=staff.admin.headers)
     ask(f"/qr-codes/{code}/stats", 404)

@@ -137,7 +137,7 @@ def test_too_many_unaggregated_events_are_left_out_and_as_of_is_earlier(
 @pytest.mark.parametrize(
     ("query", "loc", "word"),
     [
-        ({"period": "8d"}, "query.period", "must be 7d, 30d, 90d or 1y"),
+        ({"period": "8d"}, "query.period", "Use 7d, 30d, 90d or 1y."),
         ({"period": ""}, "query.period", "90d or 1y"),
         ({"tz": "Mars/Base"}, "query.tz", "IANA time zone such as Europe/Amsterdam"),
         ({"tz": "../etc/passwd"}, "query.tz", "IANA"),

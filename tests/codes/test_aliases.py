@@ -104,7 +104,7 @@ def test_no_other_organization_can_use_a_text(
     assert (refused.status_code, update(client, other, own, code="old").status_code) == (409, 409)
     assert "stays with" in refused.json["detail"]
     for response in (bulk(client, other, body), upload(client, other, table(body))):
-        assert (response.status_code, response.json["errors"][0]["message"]) == (422, "is taken")
+        assert (response.status_code, response.json["errors"][0]["message"]) == (422, "This code text is taken.")
     assert owners(conn, "old") in ([staff.org_id], [])
 
 

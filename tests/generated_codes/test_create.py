@@ -114,7 +114,7 @@ def test_the_image_has_the_requested_properties(
         ({"error_correction": "m"}, "error_correction", "L, M, Q or H"),
         ({"data": "a" * 2_331, "size": 184}, "size", "185"),
         ({"data": "a" * 1_000, "size": 100}, "size", "at least"),
-        ({"date": DATA}, "date", "not a known field"),
+        ({"date": DATA}, "date", "This field is unknown"),
     ],
     ids=lambda value: ascii(value)[:50],
 )

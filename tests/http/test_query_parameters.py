@@ -36,7 +36,7 @@ def test_unknown_parameters_are_422_on_every_route(client: Any, world: World, na
 
     assert response.status_code == 422, response.text
     assert [error["loc"] for error in response.json["errors"]] == ["query.skip", "query.perod"]
-    assert "is not a parameter of this route. It takes " in response.json["errors"][0]["message"]
+    assert "This is not a parameter of this route. It takes " in response.json["errors"][0]["message"]
 
 
 @pytest.mark.parametrize("name", sorted(PAGES))
@@ -48,8 +48,8 @@ def test_message_names_the_parameters_of_the_route(client: Any, staff: Staff) ->
     timeline = client.get(f"{staff.path}/timeline?perod=7d", headers=staff.analyst.headers)
     stats = client.post("/ws/ticket?since=1", headers=staff.analyst.headers)
 
-    assert timeline.json["detail"] == "query.perod: is not a parameter of this route. It takes tz, period"
-    assert stats.json["detail"] == "query.since: is not a parameter of this route. It takes none"
+    assert timeline.json["detail"] == "query.perod: This is not a parameter of this route. It takes tz, period."
+    assert stats.json["detail"] == "query.since: This is not a parameter of this route. It takes none."
 
 
 def test_credentials_are_checked_first(client: Any, staff: Staff) -> None:
@@ -62,7 +62,7 @@ def test_socket_checks_credentials_before_its_query(client: Any, staff: Staff) -
     path = f"/ws/{staff.owner.id}?sinc=1"
     assert client.get(path, headers=UPGRADE).status_code == 401
     response = client.get(path, headers=UPGRADE | staff.owner.headers)
-    assert response.json["detail"] == "query.sinc: is not a parameter of this route. It takes ticket, since"
+    assert response.json["detail"] == "query.sinc: This is not a parameter of this route. It takes ticket, since."
 
 
 def test_each_parameter_is_given_once(client: Any, staff: Staff) -> None:

@@ -127,18 +127,21 @@ def test_metadata_is_removed_and_orientation_applied(kind: str) -> None:
     ],
 )
 def test_other_formats_are_rejected(data: bytes) -> None:
-    assert rejection(data) == "must be a PNG or a JPEG"
+    assert rejection(data) == "Use a PNG or a JPEG."
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_truncated_file_is_rejected(kind: str) -> None:
     data = image_bytes(noise(64, 64), kind)
-    assert rejection(data[: len(data) // 2]) == "is damaged"
+    assert rejection(data[: len(data) // 2]) == "This file is damaged. Export it again."
 
 
 def test_an_animated_png_is_rejected() -> None:
     frames = [Image.new("RGB", (10, 10), (shade, 0, 0)) for shade in (0, 100, 200)]
-    assert rejection(image_bytes(frames[0], save_all=True, append_images=frames[1:])) == "must not be animated"
+    assert (
+        rejection(image_bytes(frames[0], save_all=True, append_images=frames[1:]))
+        == "Use an image that is not animated."
+    )
 
 
 def test_too_many_bytes_are_rejected() -> None:

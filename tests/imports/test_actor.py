@@ -322,7 +322,7 @@ def test_a_code_created_before_the_commit_is_taken(
 
     job = find(conn, import_id)
     failed = [(row["code"], row["field"], row["message"]) for row in job.outcomes if row["status"] == "failed"]
-    assert failed[0] == ("many-5", "code", "is taken")
+    assert failed[0] == ("many-5", "code", "This code text is taken.")
     assert [row[:2] for row in failed[1:]] == [("lead", "destination_code")]
     assert (job.status, job.done) == (("done", ROWS - 1) if query else ("failed", 0))
     assert len(stored(conn)) == (ROWS if query else 1)

@@ -130,11 +130,11 @@ def test_taken_and_repeated_codes_have_different_messages(client: Any, conn: Con
         assert response.status_code == status
         failed = [row for row in rows(response) if row[1] == "failed"]
         assert failed == [
-            (2, "failed", "code", "is taken"),
-            (3, "failed", "code", "is taken"),
-            (5, "failed", "code", "is already in line 4"),
-            (7, "failed", "code", "is taken"),
-            (8, "failed", "code", "is already in line 4"),
+            (2, "failed", "code", "This code text is taken."),
+            (3, "failed", "code", "This code text is taken."),
+            (5, "failed", "code", "This code is already in line 4."),
+            (7, "failed", "code", "This code text is taken."),
+            (8, "failed", "code", "This code is already in line 4."),
         ]
     assert stored(conn) == {"mine", "taken", "new", "New"}
 
@@ -178,7 +178,7 @@ def test_an_invalid_row_does_not_repeat_a_valid_one(client: Any, conn: Conn, sta
     assert {row[:3] for row in rows(response)} == {
         (2, "failed", "destination_code"), (3, "added", None), (4, "added", None), (5, "failed", "code"),
     }  # fmt: skip
-    assert "is already in line 4" in {row[3] for row in rows(response)}
+    assert "This code is already in line 4." in {row[3] for row in rows(response)}
     assert stored(conn) == {"abc", "abd"}
 
 

@@ -154,7 +154,7 @@ def test_a_row_of_ten_thousand_columns_fails_alone(client: Any, conn: Conn, staf
     response = upload(client, staff, data, query="?partial=true")
 
     assert (
-        response.json["rows"][0] | {"line": 3, "message": "has more cells than the header, which has 2"}
+        response.json["rows"][0] | {"line": 3, "message": "Use 2 cells, as in the header. This row has more."}
         == (response.json["rows"][0])
     )
     assert (response.json["done"], response.json["failed"]) == (2, 1)

@@ -34,7 +34,7 @@ def test_excel_with_european_settings(client: Any, staff: Staff, name: str, pref
 @pytest.mark.parametrize("query", ["", "?partial=true"])
 @pytest.mark.parametrize(
     ("name", "loc", "words"),
-    [("w02-utf16le-tab.csv", "body", "Unicode Text"), ("w03-cp1252.csv", "body.lines.3", "save the file as CSV UTF-8")],
+    [("w02-utf16le-tab.csv", "body", "Unicode Text"), ("w03-cp1252.csv", "body.lines.3", "Save the file as CSV UTF-8")],
 )
 def test_other_encodings_say_what_to_do(
     client: Any, conn: Conn, staff: Staff, name: str, loc: str, words: str, query: str

@@ -70,7 +70,7 @@ def test_a_row_needs_the_cells_of_the_header(cells: tuple[str, ...], words: str)
     result = validate_row(("scan_type", "code"), CsvRow(2, cells), generate_code_text)
 
     assert result.field is None
-    assert result.message == f"has {words} cells than the header, which has 2"
+    assert result.message == f"Use 2 cells, as in the header. This row has {words}."
 
 
 def test_a_code_of_a_list_names_the_fields_of_its_body() -> None:

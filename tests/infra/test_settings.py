@@ -165,7 +165,7 @@ def test_grpc_token_over_tls_or_loopback_is_allowed(load: Any, changes: dict[str
 def test_password_that_breaks_the_url_is_refused_and_not_printed(load: Any, password: str) -> None:
     with pytest.raises(SettingsError) as exited:
         load(DATABASE_URL=f"postgresql://u:{password}@db/w")
-    assert "DATABASE_URL: Value error, must be a postgresql:// URL with a percent-encoded" in str(exited.value)
+    assert "DATABASE_URL: Use a postgresql:// URL with a percent-encoded" in str(exited.value)
     assert "tK3n" not in str(exited.value)
     assert "Z81" not in str(exited.value)
 

@@ -212,7 +212,7 @@ def test_a_too_long_text_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.
 
     (error,) = store.list_errors(conn, render_id)
     assert error.qr_id == long
-    assert "too many for a label of this template" in error.message
+    assert "Use a template with larger labels." in error.message
 
 
 def test_captions_are_searchable_text(conn: Conn, org: UUID) -> None:

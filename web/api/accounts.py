@@ -61,7 +61,7 @@ documents_uuid_key = partial(documents_idempotency_key, form=UUID4_SCHEMA)
 
 def _email(text: str) -> str:
     if not is_email(text):
-        raise ValueError("must be an email address")
+        raise ValueError("Use an email address such as ada@example.com.")
     return text
 
 
@@ -303,7 +303,7 @@ def _hashed_key() -> str | None:
         return None
     if not re.fullmatch(UUID4_SCHEMA["pattern"], key):
         raise Invalid(
-            FieldError(f"header.{HEADER}", "must be a random UUID (version 4): it gives access to the guest's account")
+            FieldError(f"header.{HEADER}", "Use a random UUID (version 4). It gives access to the guest's account.")
         )
     return sha256(key.lower().encode()).hexdigest()
 

@@ -26,13 +26,13 @@ EXAMPLE_PREFIX = "wm_0d1e2f3a4b5c"
 
 def _reject_duplicates(scopes: list[Scope]) -> list[Scope]:
     if len(set(scopes)) < len(scopes):
-        raise ValueError("must name each scope once")
+        raise ValueError("Name each scope once.")
     return scopes
 
 
 def _in_future(value: datetime) -> datetime:
     if value <= datetime.now(UTC):
-        raise ValueError("must be in the future")
+        raise ValueError("Use a time in the future.")
     return value
 
 

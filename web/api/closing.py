@@ -36,7 +36,7 @@ def close_organization(path: OrganizationPath, body: ClosingBody) -> tuple[dict[
     with db.transaction() as conn:
         before = _lock_as_owner(conn, path.org_id)
         if body.name != before.name:
-            raise Invalid(FieldError("body.name", "must be the name of this organization"))
+            raise Invalid(FieldError("body.name", "Use the name of this organization."))
         if not before.is_closed:
             closing.close(conn, path.org_id)
             record(conn, "organization.closed", org_id=path.org_id, object_id=path.org_id)

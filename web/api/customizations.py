@@ -42,7 +42,7 @@ MAX_UPLOAD_BYTES = 2 * 2**20
 """Limit of the whole request: the logo and the rest of the multipart body."""
 MAX_TRIES = 3
 """How often an appearance is rendered, if other requests change it meanwhile."""
-Color = Annotated[str, TextFormat(COLOR_PATTERN, "must be a color such as #1B3A5C")]
+Color = Annotated[str, TextFormat(COLOR_PATTERN, "Use a color such as #1A2B3C.")]
 
 
 class CustomizationBody(Body):
@@ -169,7 +169,7 @@ def delete_logo(path: CodePath) -> tuple[str, int]:
 def _uploaded_bytes(form: LogoForm) -> bytes:
     # A text field of this name is not in `files`.
     if len(request.files.getlist("logo")) != 1:
-        raise Invalid(FieldError("form.logo", "must be one file"))
+        raise Invalid(FieldError("form.logo", "Give one file."))
     data = form.logo.stream.read(MAX_LOGO_BYTES + 1)
     if len(data) > MAX_LOGO_BYTES:
         # The error response reports this limit.

@@ -43,7 +43,7 @@ FORMATS: dict[str, Format] = {"image/png": "png", "image/svg+xml": "svg", "appli
 
 def _in_largest_symbol(text: str) -> str:
     if (size := len(text.encode())) > MAX_DATA_BYTES:
-        raise ValueError(f"is {size:,} bytes of UTF-8; the largest symbol holds {MAX_DATA_BYTES:,}")
+        raise ValueError(f"Use at most {MAX_DATA_BYTES:,} bytes of UTF-8. This text has {size:,}.")
     return text
 
 

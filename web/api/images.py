@@ -42,7 +42,7 @@ CONTENT_SECURITY_POLICY = (
 
 def _only_digits(value: object) -> object:
     if isinstance(value, str) and not (value.isascii() and value.isdigit()):
-        raise ValueError(f"must be a whole number of pixels from {MIN_SIZE} to {MAX_SIZE:,}")
+        raise ValueError(f"Use a whole number of pixels from {MIN_SIZE} to {MAX_SIZE:,}.")
     return value
 
 
@@ -132,7 +132,7 @@ def _with_resolution(spec: ImageSpec, dpi: int | None) -> ImageSpec:
     if dpi is None:
         return spec
     if spec.format != "png":
-        raise Invalid(FieldError("query.dpi", "applies to a PNG only: an SVG or a PDF has no pixels"))
+        raise Invalid(FieldError("query.dpi", "Use dpi with a PNG only. An SVG or a PDF has no pixels."))
     return replace(spec, dpi=dpi)
 
 
@@ -178,4 +178,4 @@ def _render(spec: ImageSpec, logo: bytes | None) -> bytes:
     except TextTooLong as error:
         raise TextTooLong(error.limit, error.level, "query.error_correction") from None
     except UnreadableImage:
-        raise Invalid(FieldError("query.size", "is too small: the image cannot be decoded at this size")) from None
+        raise Invalid(FieldError("query.size", "Use a larger size. The image cannot be decoded at this one.")) from None

@@ -79,9 +79,9 @@ class BulkBody(LargeBody):
     @model_validator(mode="after")
     def _one_list(self) -> Self:
         if (self.codes is None) == (self.labels is None):
-            raise ValueError("needs codes or labels, and not both")
+            raise ValueError("Give either codes or labels.")
         if self.labels is not None and not any(label.strip() for label in self.labels):
-            raise ValueError("needs a label that is not blank")
+            raise ValueError("Use at least one label that is not blank.")
         return self
 
 

@@ -37,7 +37,7 @@ api = APIBlueprint(
 def _within_limit(value: datetime) -> datetime:
     now = datetime.now(UTC)
     if not now < value <= now + MAX_INVITATION_LIFETIME:
-        raise ValueError(f"must be in the future, and at most {MAX_INVITATION_LIFETIME.days} days from now")
+        raise ValueError(f"Use a time in the next {MAX_INVITATION_LIFETIME.days} days.")
     return value
 
 
@@ -60,7 +60,7 @@ class InvitationBody(Body):
     @model_validator(mode="after")
     def _has_one_use(self) -> "InvitationBody":
         if self.uses > 1 and (self.username is not None or self.role == "owner"):
-            raise ValueError("uses must be 1 with a username or the role owner")
+            raise ValueError("Set uses to 1 for a username or the role owner.")
         return self
 
 
@@ -160,7 +160,7 @@ def invite_by_username(
     """Store an invitation of the player with this username, and return the response. Raise Invalid if there is none."""
     player_id = accounts.find_id(conn, username)
     if player_id is None or not invitations.lock_player(conn, player_id):
-        raise Invalid(FieldError("body.username", "no player has this username"))
+        raise Invalid(FieldError("body.username", "No player has this username."))
     return invite_player(conn, org_id, player_id, role, expires_at)
 
 

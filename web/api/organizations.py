@@ -37,7 +37,7 @@ api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", a
 
 WindowSeconds = Annotated[int, WholeNumber(1, MAX_WINDOW_SECONDS), Field(description="Up to 30 days")]
 Slug = Annotated[
-    str, TextFormat(SLUG, "must be 1 to 64 lowercase letters and digits, with single hyphens between", max_length=64)
+    str, TextFormat(SLUG, "Use 1 to 64 lowercase letters and digits, with single hyphens between.", max_length=64)
 ]
 
 
@@ -69,7 +69,7 @@ class BurstBody(Body):
     @model_validator(mode="after")
     def _requires_a_limit(self) -> Self:
         if self.per_player is None and self.per_code is None:
-            raise ValueError("per_player or per_code is required")
+            raise ValueError("Give per_player or per_code.")
         return self
 
 

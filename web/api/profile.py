@@ -188,7 +188,7 @@ def delete_account(body: EraseBody) -> tuple[str, int]:
         verified = store.get_account(conn, player_id)
     if verified is not None and verified.password_hash is not None:
         if body.current_password is None:
-            raise Invalid(FieldError("body.current_password", "is required"))
+            raise Invalid(FieldError("body.current_password", "This field is required."))
         if not passwords.verify_password(body.current_password, verified.password_hash):
             raise WrongPassword
     with db.transaction() as conn:

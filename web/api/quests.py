@@ -148,7 +148,7 @@ def claim_reward(query: ClaimQuery, body: ClaimBody) -> Response:
     organization is closed.
     """
     if (query.quest_name is None) == (body.quest_name is None):
-        raise Invalid(FieldError("body.quest_name", "is required, unless the query has it"))
+        raise Invalid(FieldError("body.quest_name", "Give quest_name in the body or in the query."))
     quest = _find(query.quest_name or body.quest_name or "")
 
     def claim() -> dict[str, Any]:
@@ -213,7 +213,7 @@ def _tracked_player(player_id: UUID | None) -> UUID:
         if settings.track_organizations and caller.key.org_id not in settings.track_organizations:
             raise Forbidden("Keys of this organization cannot track actions here.")
         if player_id is None:
-            raise Invalid(FieldError("body.player_id", "is required for an API key"))
+            raise Invalid(FieldError("body.player_id", "Give player_id with an API key."))
         return player_id
     if settings.track_requires_key:
         raise Forbidden("Only a service with an API key of the scope track can submit this.")

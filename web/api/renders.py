@@ -62,7 +62,7 @@ Template = Literal[
 
 def _only_true(value: bool) -> bool:
     if not value:
-        raise ValueError("must be true, or omitted")
+        raise ValueError("Use true, or omit this field.")
     return value
 
 
@@ -107,13 +107,13 @@ class RenderBody(LargeBody):
     @classmethod
     def _label_needs_sheet(cls, label: LabelBody | None, fields: ValidationInfo) -> LabelBody | None:
         if label is not None and fields.data.get("output") == "zip":
-            raise ValueError("requires the output label_sheet")
+            raise ValueError("Set output to label_sheet, or omit this field.")
         return label
 
     @model_validator(mode="after")
     def _one_selection(self) -> Self:
         if sum(selection is not None for selection in (self.qr_ids, self.tag, self.all)) != 1:
-            raise ValueError("exactly one of qr_ids, tag and all is required")
+            raise ValueError("Give exactly one of qr_ids, tag and all.")
         return self
 
     def to_options(self) -> RenderOptions:
@@ -313,16 +313,16 @@ def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
         qr_ids = store.select_code_ids(conn, org_id, body.tag)
         field = "body.all" if body.tag is None else "body.tag"
         if not qr_ids:
-            raise Invalid(FieldError(field, "selects no code"))
+            raise Invalid(FieldError(field, "No code is selected."))
         if len(qr_ids) > MAX_CODES:
-            raise Invalid(FieldError(field, f"selects more than {MAX_CODES:,} codes, the limit of a render"))
+            raise Invalid(FieldError(field, f"Select at most {MAX_CODES:,} codes, the limit of a render."))
         return qr_ids
     first: dict[UUID, int] = {}
     repeated = [index for index, qr_id in enumerate(yielding(body.qr_ids)) if first.setdefault(qr_id, index) != index]
     if repeated:
-        raise Invalid(*(FieldError(f"body.qr_ids.{index}", "occurs twice") for index in repeated[:MAX_ERRORS_LISTED]))
+        raise Invalid(*(FieldError(f"body.qr_ids.{index}", "Name it once.") for index in repeated[:MAX_ERRORS_LISTED]))
     if unknown := store.find_unknown_indexes(conn, org_id, body.qr_ids, limit=MAX_ERRORS_LISTED):
-        raise Invalid(*(FieldError(f"body.qr_ids.{index}", "is not a code of this organization") for index in unknown))
+        raise Invalid(*(FieldError(f"body.qr_ids.{index}", "This organization has no such code.") for index in unknown))
     return body.qr_ids
 
 

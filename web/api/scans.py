@@ -82,7 +82,7 @@ class ScanBody(Body):
     @model_validator(mode="after")
     def _both_coordinates(self) -> Self:
         if (self.latitude is None) != (self.longitude is None):
-            raise ValueError("latitude and longitude must be given together")
+            raise ValueError("Give latitude and longitude together.")
         return self
 
 
@@ -282,9 +282,9 @@ def to_new_scan(body: ScanBody) -> NewScan:
     """Return the scan of a request. Raise Invalid if its Idempotency-Key cannot be its nonce."""
     key = idempotency_key()
     if key is not None and len(key) > 64:
-        raise Invalid(FieldError(f"header.{HEADER}", "must have 1 to 64 characters: it is the nonce of the scan"))
+        raise Invalid(FieldError(f"header.{HEADER}", "Use 1 to 64 characters. The header is the nonce of the scan."))
     if key is not None and body.nonce not in (None, key):
-        raise Invalid(FieldError(f"header.{HEADER}", "must equal the nonce in the body"))
+        raise Invalid(FieldError(f"header.{HEADER}", "Use the nonce of the body, or omit this header."))
     coordinates = None
     if body.latitude is not None and body.longitude is not None:
         coordinates = Coordinates(body.latitude, body.longitude)

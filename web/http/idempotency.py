@@ -51,7 +51,7 @@ def idempotency_key() -> str | None:
     """Return the request's key. Raise Invalid if it is not 1-255 printable ASCII characters."""
     key = request.headers.get(HEADER)
     if key is not None and not (1 <= len(key) <= 255 and key.isascii() and key.isprintable()):
-        raise Invalid(FieldError(f"header.{HEADER}", "must be 1-255 printable ASCII characters"))
+        raise Invalid(FieldError(f"header.{HEADER}", "Use 1 to 255 printable ASCII characters."))
     return key
 
 

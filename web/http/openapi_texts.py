@@ -101,7 +101,7 @@ DETAILS = {
     "413": "The body is larger than 1,048,576 bytes, the limit of this route.",
     "415": "The body must be application/json.",
     "416": "The file has 2,048 bytes, and none in the requested range.",
-    "422": "body.latitude: must be at most 90",
+    "422": "body.latitude: Use a number of at most 90.",
     "429": "The limit RATE_LIMIT_SCAN (120 per minute) is used up. Retry after the seconds in Retry-After.",
     "503": "A store is unavailable. Retry shortly.",
 }

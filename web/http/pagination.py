@@ -27,7 +27,7 @@ class InvalidCursor(Invalid):
     """This cursor is not valid. Pass the next_cursor of an earlier response."""
 
     def __init__(self) -> None:
-        super().__init__(FieldError("query.cursor", "must be the next_cursor of an earlier response"))
+        super().__init__(FieldError("query.cursor", "Use the next_cursor of an earlier response."))
 
 
 def encode_cursor(*parts: str) -> str:

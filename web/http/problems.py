@@ -16,7 +16,7 @@ from werkzeug.routing.exceptions import WebsocketMismatch
 from shared import errors
 from shared.errors import FieldError, Invalid
 from shared.infra.logging import get_logger
-from shared.infra.validation_messages import errors_of
+from shared.validation_messages import errors_of
 from web.http.responses import json_response
 
 log = get_logger()

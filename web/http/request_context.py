@@ -127,10 +127,10 @@ def check_query(view: Callable[..., Any] | None) -> None:
     known = getattr(view, "query_names", () if model is None else tuple(model.model_fields))
     if known is None:
         return
-    hint = f"is not a parameter of this route. It takes {', '.join(known) or 'none'}"
+    hint = f"This is not a parameter of this route. It takes {', '.join(known) or 'none'}."
     errors = [FieldError(f"query.{name}", hint) for name in request.args if name not in known]
     repeated = [name for name in known if len(request.args.getlist(name)) > 1]
-    errors += [FieldError(f"query.{name}", "must be given once") for name in repeated]
+    errors += [FieldError(f"query.{name}", "Give this parameter once.") for name in repeated]
     if errors:
         raise Invalid(*errors)
 
@@ -167,7 +167,7 @@ def check_request_bodies(app: Flask) -> None:
                 request.get_data()
                 request.stream.read(1)
             if not isinstance(request.get_json(), dict):  # parsed once, and cached for the view
-                raise Invalid(FieldError("body", "must be a JSON object"))
+                raise Invalid(FieldError("body", "Use a JSON object."))
 
 
 def _is_utf8() -> bool:

@@ -79,7 +79,7 @@ class LargeBody(Body):
 
 def _true_or_false(value: object) -> object:
     if value not in ("true", "false"):
-        raise ValueError("must be true or false")
+        raise ValueError("Use true or false.")
     return value == "true"
 
 
@@ -168,7 +168,7 @@ def _hyphenated(value: object) -> object:
     if isinstance(value, UUID):
         return value
     if not isinstance(value, str) or len(value) != 36:
-        raise ValueError("must be a UUID such as 0197a6b0-0000-7000-8000-000000000000")
+        raise ValueError("Use a UUID such as 0197a6b0-0000-7000-8000-000000000000.")
     return value
 
 
@@ -178,7 +178,7 @@ def _time_zone(name: str) -> str:
 
 
 Id = Annotated[UUID, BeforeValidator(_hyphenated), WithJsonSchema({"type": "string", "format": "uuid"})]
-Username = Annotated[str, TextFormat(USERNAME, "must be 3 to 32 letters, digits or _ . -")]
+Username = Annotated[str, TextFormat(USERNAME, "Use 3 to 32 letters, digits, _, . or -.")]
 Name = Annotated[str, single_line(200)]
 TimeZone = Annotated[
     str, AfterValidator(_time_zone), Field(description="IANA time zone", examples=["Europe/Amsterdam"])

@@ -171,19 +171,19 @@ def _read_password(username: str, *, from_stdin: bool) -> str:
     if not least <= len(password) <= most:
         raise CommandError(f"A password must have {least} to {most} characters")
     if passwords.is_too_common(password, username):
-        raise CommandError(f"This password {passwords.TOO_COMMON}")
+        raise CommandError(passwords.TOO_COMMON)
     return password
 
 
 def _username(text: str) -> str:
     if not is_username(text):
-        raise argparse.ArgumentTypeError("must be 3-32 letters, digits, _ . or -")
+        raise argparse.ArgumentTypeError("Use 3 to 32 letters, digits, _, . or -.")
     return text
 
 
 def _name(text: str) -> str:
     if not (1 <= len(text) <= 200 and text.isprintable() and text.strip()):
-        raise argparse.ArgumentTypeError("must be 1-200 characters on one line")
+        raise argparse.ArgumentTypeError("Use 1 to 200 characters on one line.")
     return text
 
 
