@@ -4,7 +4,7 @@ An event carries the inputs of its decision, so a player's state can be computed
 catalog says now.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
@@ -225,10 +225,15 @@ def status_of(events: Sequence[QuestEvent]) -> QuestStatus:
     return "in_progress"
 
 
-def indexes_of(code: str, tags: Sequence[str], *, codes: Sequence[str], wanted_tags: Sequence[str]) -> tuple[int, ...]:
-    """Return the indexes of a code in a quest's list of codes, or of its tags. Empty if the quest does not name it."""
+def indexes_of(
+    texts: Collection[str], tags: Sequence[str], *, codes: Sequence[str], wanted_tags: Sequence[str]
+) -> tuple[int, ...]:
+    """Return the indexes of a code in a quest's list of codes, or of its tags. Empty if the quest does not name it.
+
+    `texts` has the text of the code and its aliases.
+    """
     if codes:
-        return tuple(index for index, wanted_code in enumerate(codes) if wanted_code == code)
+        return tuple(index for index, wanted_code in enumerate(codes) if wanted_code in texts)
     return tuple(index for index, wanted_tag in enumerate(wanted_tags) if wanted_tag in tags)
 
 

@@ -27,7 +27,7 @@ class MatchedQuest:
     player_id: UUID
     scan_time: datetime
     code_id: UUID
-    code: str
+    code_texts: list[str]
     code_tags: list[str]
     timezone: str
     name: str
@@ -70,20 +70,21 @@ class MatchedQuest:
     @property
     def action(self) -> QuestAction:
         day = self.scan_time.astimezone(store.time_zone_or_utc(self.timezone)).date()
-        indexes = (
-            indexes_of(self.code, self.code_tags, codes=self.codes, wanted_tags=self.tags) if self.in_order else ()
-        )
+        indexes: tuple[int, ...] = ()
+        if self.in_order:
+            indexes = indexes_of(self.code_texts, self.code_tags, codes=self.codes, wanted_tags=self.tags)
         return QuestAction(self.scan_time, day, self.scan_id, self.code_id, indexes)
 
 
 SELECT_MATCHES = """
-    SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, c.code, c.tags AS code_tags, p.timezone, q.name,
-           q.org_id, q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily, q.grace_days, q.codes, q.tags,
-           q.in_order, q.within_seconds, q.min_interval_seconds
+    SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, named.code_texts, c.tags AS code_tags,
+           p.timezone, q.name, q.org_id, q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily,
+           q.grace_days, q.codes, q.tags, q.in_order, q.within_seconds, q.min_interval_seconds
     FROM unnest(%(scan_ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
     JOIN player_scans s ON s.id = scan_order.id AND s.status = 'success'
     JOIN qr_codes c ON c.id = s.qr_code_id
-    JOIN quests q ON q.active AND q.org_id = c.org_id AND (c.code = ANY (q.codes) OR c.tags && q.tags)
+    CROSS JOIN LATERAL (SELECT array_agg(t.code) AS code_texts FROM code_texts t WHERE t.qr_code_id = c.id) named
+    JOIN quests q ON q.active AND q.org_id = c.org_id AND (named.code_texts && q.codes OR c.tags && q.tags)
     LEFT JOIN rewards r ON r.id = q.reward_id
     JOIN players p ON p.id = s.player_id
     WHERE NOT EXISTS (SELECT FROM quest_events e WHERE e.scan_id = s.id AND e.quest = q.name)

@@ -200,7 +200,7 @@ def test_a_visit_submitted_late_does_not_change_a_newer_round(quest: Quest) -> N
 def test_indexes_of_codes_and_tags(
     code: str, tags: list[str], codes: list[str], wanted: list[str], places: tuple[int, ...]
 ) -> None:
-    assert indexes_of(code, tags, codes=codes, wanted_tags=wanted) == places
+    assert indexes_of([code, "alias"], tags, codes=codes, wanted_tags=wanted) == places
 
 
 def test_an_action_without_effect_is_stored_and_not_published() -> None:

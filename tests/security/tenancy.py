@@ -12,9 +12,11 @@ from shared.encounters import store as encounters
 from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra import idempotency
+from shared.infra.db import Conn
 from shared.organizations import api_keys, members
 from shared.renders import store as renders
 from shared.reviews import store as reviews
+from shared.scans import store as scan_store
 from tests.renders import factories
 from tests.renders.factories import make_codes
 from tests.security.attack import (
@@ -30,7 +32,7 @@ from tests.security.attack import (
     without_condition_of,
 )
 from tests.support.callers import make_key
-from tests.support.factories import make_encounter, make_held_scan, submit_scan
+from tests.support.factories import make_code, make_encounter, make_held_scan, submit_scan
 from web.api import generated_codes, scans
 from web.http import auth
 from web.http.auth import Requirement
@@ -79,6 +81,32 @@ def taking_over_their_prints(scene: Scene) -> bool:
     codes.delete(scene.conn, scene.victim.org_id, code)
     body = {"scan_type": "item_drop", "code": scene.text_of(code)}
     return scene.lets("POST", scene.attacker.codes, scene.attacker.owner, body)
+
+
+def issuing_their_item(scene: Scene) -> bool:
+    """A code that gives any number of the item that another organization redeems at its counter."""
+    player = scene.victim.stranger
+    for org_id, quantity in ((scene.victim.org_id, 1), (scene.attacker.org_id, 1_000)):
+        submit_scan(
+            scene.conn,
+            player.id,
+            make_code(scene.conn, org_id, reward_item="coffee", reward_quantity=quantity),
+        )
+    judge_pending()
+    items = scene.ask("GET", f"/player/{player.id}/inventory", player).json["items"]
+    return any(held["quantity"] > 1 for held in items if held["org_id"] == str(scene.victim.org_id))
+
+
+def list_inventory_by_name(conn: Conn, player_id: UUID) -> list[scan_store.InventoryItem]:
+    """One balance per name, as if the first organization that gave such an item had issued all of them."""
+    rows = conn.execute(
+        """
+        SELECT item, sum(quantity), (array_agg(org_id ORDER BY quantity))[1], NULL FROM inventory_ledger
+        WHERE player_id = %s GROUP BY item
+        """,
+        (player_id,),
+    )
+    return [scan_store.InventoryItem(*row) for row in rows]
 
 
 def taking_over_their_business_code(scene: Scene) -> bool:
@@ -200,6 +228,11 @@ ATTACKS = [
         "another organization's printed codes, taken over",
         taking_over_their_prints,
         without_condition_of("claim_code_text", "t.org_id = EXCLUDED.org_id"),
+    ),
+    Attack(
+        "another organization's item, issued",
+        issuing_their_item,
+        replaced(scan_store, "list_inventory", list_inventory_by_name),
     ),
     Attack(
         "another organization's business code, taken over",
