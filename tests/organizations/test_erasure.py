@@ -162,6 +162,7 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("inventory_ledger", "org_id"): "remains: the issuer of an item",
     ("invitations", "org_id"): "deleted",
     ("memberships", "org_id"): "deleted",
+    ("organization_slugs", "org_id"): "remains: no other organization can use the slug",
     ("organization_usage", "org_id"): "remains: numbers",
     ("player_scans", "org_id"): "remains: what players did",
     ("qr_codes", "org_id"): "tombstones: scans refer to them",

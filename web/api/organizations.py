@@ -1,21 +1,21 @@
 """Organizations over HTTP."""
 
 from dataclasses import replace
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from shared.accounts import store as accounts
 from shared.codes.target_urls import TargetUrl
-from shared.errors import Forbidden
+from shared.errors import FieldError, Forbidden, Invalid, OrganizationClosed
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.organizations import store
+from shared.organizations import closing, store
 from shared.organizations.rules import RESTORE_PERIOD, SLUG, Role, includes_role
 from shared.organizations.store import Organization
-from shared.scans.fair_play import MAX_WINDOW_SECONDS
+from web.api.fair_play import FairPlayBody, FairPlayResponse, active_rules
 from web.http.audit_log import record, record_change
 from web.http.auth import current_player_id, requires_login, requires_role
 from web.http.idempotency import idempotent, transaction
@@ -29,13 +29,11 @@ from web.http.schemas import (
     ResponseModel,
     TextFormat,
     Timestamp,
-    WholeNumber,
 )
 from web.http.settings import current_settings
 
 api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", abp_tags=[Tag(name="Organizations")])
 
-WindowSeconds = Annotated[int, WholeNumber(1, MAX_WINDOW_SECONDS), Field(description="Up to 30 days")]
 Slug = Annotated[
     str, TextFormat(SLUG, "Use 1 to 64 lowercase letters and digits, with single hyphens between.", max_length=64)
 ]
@@ -49,37 +47,6 @@ class OrganizationBody(Body):
     url: TargetUrl | None = None
 
 
-class IdenticalCoordinatesBody(Body):
-    """Hold a scan if at least `players` players, within the window, submitted exactly the same coordinates."""
-
-    window_seconds: WindowSeconds
-    players: Annotated[int, WholeNumber(2, 1_000)] = 2
-
-
-class BurstBody(Body):
-    """Hold a scan if the window has `per_player` other scans of its player, or `per_code` of its code.
-
-    At least one of the two is required.
-    """
-
-    window_seconds: WindowSeconds
-    per_player: Annotated[int, WholeNumber(1, 100_000)] | None = None
-    per_code: Annotated[int, WholeNumber(1, 100_000)] | None = None
-
-    @model_validator(mode="after")
-    def _requires_a_limit(self) -> Self:
-        if self.per_player is None and self.per_code is None:
-            raise ValueError("Give per_player or per_code.")
-        return self
-
-
-class FairPlayBody(Body):
-    """Rules that hold scans for review. They replace the current rules. A null turns a rule off."""
-
-    identical_coordinates: IdenticalCoordinatesBody | None = None
-    burst: BurstBody | None = None
-
-
 class OrganizationPatchBody(PatchBody):
     name: Name = ""
     slug: Slug = ""
@@ -87,20 +54,10 @@ class OrganizationPatchBody(PatchBody):
     fair_play: FairPlayBody | None = None
 
 
-class IdenticalCoordinatesResponse(ResponseModel):
-    window_seconds: int
-    players: int
+class ClosingBody(Body):
+    """The name of the organization, typed again."""
 
-
-class BurstResponse(ResponseModel):
-    window_seconds: int
-    per_player: int | None
-    per_code: int | None
-
-
-class FairPlayResponse(ResponseModel):
-    identical_coordinates: IdenticalCoordinatesResponse | None = None
-    burst: BurstResponse | None = None
+    name: str = Field(max_length=200, description="Must equal the name of the organization", examples=["City Museum"])
 
 
 class OrganizationResponse(ResponseModel):
@@ -138,9 +95,9 @@ def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, di
         _check_creation(conn)
         store.check_quota(conn, current_player_id(), current_settings().max_organizations_per_account)
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
-        organization = find_organization(conn, org_id)
+        organization = _find(conn, org_id)
         record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(organization))
-        return to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
+        return _to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
 @api.get("", responses={200: OrganizationsResponse})
@@ -154,7 +111,7 @@ def list_organizations(query: PageQuery) -> dict[str, Any]:
     with db.connection() as conn:
         organizations = store.list_for_player(conn, current_player_id(), limit=query.limit + 1, before=before)
     page, next_cursor = paginate(organizations, query.limit, lambda organization: (str(organization.id),))
-    return {"items": [to_response(organization) for organization in page], "next_cursor": next_cursor}
+    return {"items": [_to_response(organization) for organization in page], "next_cursor": next_cursor}
 
 
 @api.get("/<org_id>", responses={200: OrganizationResponse})
@@ -165,7 +122,7 @@ def get_organization(path: OrganizationPath) -> dict[str, Any]:
     Needs the role member. Works in a closed organization too.
     """
     with db.connection() as conn:
-        return to_response(find_organization(conn, path.org_id))
+        return _to_response(_find(conn, path.org_id))
 
 
 @api.patch("/<org_id>", responses={200: OrganizationResponse, 409: None})
@@ -178,18 +135,60 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
     """
     changes = body.changes()
     if "fair_play" in changes:
-        changes["fair_play"] = _active_rules(body.fair_play)
+        changes["fair_play"] = active_rules(body.fair_play)
     with db.transaction() as conn:
         store.lock(conn, path.org_id)
-        before = find_organization(conn, path.org_id)
+        before = _find(conn, path.org_id)
         store.save(conn, replace(before, **changes))
-        after = find_organization(conn, path.org_id)
+        after = _find(conn, path.org_id)
         states = _audit_fields(before), _audit_fields(after)
         record_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)
-        return to_response(after)
+        return _to_response(after)
 
 
-def find_organization(conn: Conn, org_id: UUID) -> Organization:
+@api.delete("/<org_id>", responses={202: OrganizationResponse})
+@requires_role("owner", in_closed=True)
+def close_organization(path: OrganizationPath, body: ClosingBody) -> tuple[dict[str, Any], int]:
+    """Delete an organization
+
+    Needs the role owner, and the name of the organization in the body. It is closed at once: its codes and pages answer
+    410, its API keys stop, and nothing is paid. It is erased after seven days. Until then an owner can restore it.
+    """
+    with db.transaction() as conn:
+        before = _lock_as_owner(conn, path.org_id)
+        if body.name != before.name:
+            raise Invalid(FieldError("body.name", "Use the name of this organization."))
+        if not before.is_closed:
+            closing.close(conn, path.org_id)
+            record(conn, "organization.closed", org_id=path.org_id, object_id=path.org_id)
+        return _to_response(_find(conn, path.org_id)), 202
+
+
+@api.post("/<org_id>/restore", responses={200: OrganizationResponse, 410: None})
+@requires_role("owner", in_closed=True)
+def restore_organization(path: OrganizationPath) -> dict[str, Any]:
+    """Restore a deleted organization
+
+    Needs the role owner. Everything works again as before. 410 after seven days. Without effect if it is open.
+    """
+    with db.transaction() as conn:
+        if _lock_as_owner(conn, path.org_id).is_closed:
+            if not closing.restore(conn, path.org_id):
+                raise OrganizationClosed("This organization was closed more than seven days ago, and is being erased.")
+            record(conn, "organization.restored", org_id=path.org_id, object_id=path.org_id)
+        return _to_response(_find(conn, path.org_id))
+
+
+def _lock_as_owner(conn: Conn, org_id: UUID) -> Organization:
+    """Lock the organization and return it. Raise Forbidden if the caller is no longer an owner."""
+    store.lock(conn, org_id)
+    organization = _find(conn, org_id)
+    if organization.role != "owner":
+        raise Forbidden
+    return organization
+
+
+def _find(conn: Conn, org_id: UUID) -> Organization:
     """Return the organization. Raise Forbidden if the caller was removed since the role was checked."""
     organization = store.find(conn, org_id, current_player_id())
     if organization is None:
@@ -206,12 +205,6 @@ def _check_creation(conn: Conn) -> None:
             raise Forbidden("Guests cannot create organizations. Create an account with POST /auth/upgrade first.")
 
 
-def _active_rules(fair_play: FairPlayBody | None) -> dict[str, Any] | None:
-    """Return the rules to store, or None if all are off: judging reads only organizations with rules."""
-    rules = fair_play.model_dump() if fair_play else {}
-    return rules if any(rules.values()) else None
-
-
 def _audit_fields(organization: Organization) -> dict[str, Any]:
     return {
         "name": organization.name,
@@ -221,7 +214,7 @@ def _audit_fields(organization: Organization) -> dict[str, Any]:
     }
 
 
-def to_response(organization: Organization) -> dict[str, Any]:
+def _to_response(organization: Organization) -> dict[str, Any]:
     fair_play = (organization.fair_play or {}) if includes_role(organization.role, "admin") else None
     erased_after = organization.closed_at and organization.closed_at + RESTORE_PERIOD
     extra = {"fair_play": fair_play, "erased_after": erased_after}
