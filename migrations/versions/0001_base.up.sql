@@ -227,11 +227,15 @@ CREATE TABLE qr_codes (
     expires_at         timestamptz,
     max_scans          bigint CHECK (max_scans >= 1),
     per_player_limit   integer DEFAULT 1 CHECK (per_player_limit >= 1),
-    cooldown_seconds   integer CHECK (cooldown_seconds >= 1),
+    cooldown_seconds   integer CHECK (cooldown_seconds >= 0),
+    -- How late a scan may arrive. Null: as the installation allows; 0: live only.
+    offline_hours      double precision CONSTRAINT qr_codes_offline_hours CHECK (offline_hours BETWEEN 0 AND 2160),
     rotating           boolean NOT NULL DEFAULT false,
     tags               text[] NOT NULL DEFAULT '{}',
     use_count          bigint NOT NULL DEFAULT 0 CHECK (use_count >= 0),  -- scans and visits, up to max_scans
     created_at         timestamptz NOT NULL DEFAULT now(),
+    -- Its creation, placement or activation, whichever was last. No scan from before this time can succeed.
+    usable_since       timestamptz NOT NULL DEFAULT now(),
     updated_at         timestamptz NOT NULL DEFAULT now(),
     deleted_at         timestamptz,  -- a tombstone: scans still find their organization
     CONSTRAINT qr_codes_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
@@ -250,6 +254,15 @@ CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_tombstones ON qr_codes (org_id, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX qr_codes_destination ON qr_codes (destination_id) WHERE destination_id IS NOT NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
+
+CREATE FUNCTION restart_use() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.usable_since := now();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER qr_codes_restart_use BEFORE UPDATE OF active, latitude ON qr_codes
+    FOR EACH ROW WHEN (NEW.active > OLD.active OR (NEW.latitude IS NOT NULL AND OLD.latitude IS NULL))
+    EXECUTE FUNCTION restart_use();
 
 -- Each code text that was ever used, and the code that it leads to: the code that has it now, or had it before a rename.
 -- A text stays with its organization. The row outlives the code and the organization, because prints do.
@@ -419,6 +432,8 @@ CREATE TABLE player_scans (
     -- The submitter; null: the player. Not a foreign key: each scan would lock the row of its key, and API keys are
     -- never deleted.
     api_key_id           uuid,
+    -- An API key submitted it for a code outside its organization. Counted, but the player never sees it.
+    outside_history      boolean NOT NULL GENERATED ALWAYS AS (api_key_id IS NOT NULL AND qr_code_id IS NULL) STORED,
     -- Derived from the User-Agent, which is not stored. Null: the row was inserted by hand.
     device               text CONSTRAINT player_scans_device CHECK (device IN ('phone', 'tablet', 'desktop', 'other')),
     status               text NOT NULL DEFAULT 'pending'
@@ -427,7 +442,7 @@ CREATE TABLE player_scans (
     reason               text CHECK (reason IN (
                              'too_late', 'unknown_code', 'forged_code', 'stale_code', 'inactive', 'not_started',
                              'expired', 'location_required', 'better_location_needed', 'not_present', 'player_limit',
-                             'cooldown', 'sold_out', 'impossible_travel', 'identical_coordinates', 'burst',
+                             'cooldown', 'sold_out', 'impossible_travel', 'identical_coordinates', 'burst', 'late',
                              'not_judged')),
     distance_m           double precision,
     outcome              jsonb NOT NULL DEFAULT '{}',  -- what a success gives: reward, encounter or destination
@@ -451,9 +466,11 @@ CREATE TABLE player_scans (
         WHEN 'success' THEN true WHEN 'failure' THEN false WHEN 'annulled' THEN false
     END)
 ) WITH (fillfactor = 70);  -- a claim changes no indexed column: leaves room for HOT updates
-CREATE UNIQUE INDEX player_scans_nonce_key ON player_scans (player_id, nonce) WHERE nonce IS NOT NULL;
+-- Per player and submitter: an API key, or zero for the player. No key uses up the nonces of a player.
+CREATE UNIQUE INDEX player_scans_nonce_key ON player_scans
+    (player_id, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX player_scans_pending ON player_scans (id) WHERE status = 'pending';
-CREATE INDEX player_scans_history ON player_scans (player_id, scan_time, id);
+CREATE INDEX player_scans_history ON player_scans (player_id, outside_history, scan_time, id);
 CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id);
 -- Player limits and cooldowns are judged by the scans that counted.
 CREATE INDEX player_scans_counted ON player_scans (player_id, qr_code_id, scan_time)
@@ -588,7 +605,7 @@ $$;
 CREATE FUNCTION append_scan_events() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO events (type, player_id, org_id, data, needs_notify)
-        SELECT new_events.type, s.player_id, s.org_id, new_events.data,
+        SELECT new_events.type, CASE WHEN NOT s.outside_history THEN s.player_id END, s.org_id, new_events.data,
                new_events.type = 'qr_scan' AND s.device IS NOT NULL
         FROM inserted s CROSS JOIN LATERAL (
             SELECT 1, 'qr_scan', jsonb_build_object('scan_id', s.id, 'qr_code', s.qr_code)
@@ -665,8 +682,9 @@ END $$;
 -- The columns of a code that judging reads. No code of a closed organization is active.
 CREATE VIEW judged_codes AS
     SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
-           q.active AND coalesce(o.closed_at > now(), true) AS active, q.deleted_at IS NOT NULL AS deleted, q.starts_at, q.expires_at, q.max_scans, q.use_count,
-           q.per_player_limit, q.cooldown_seconds, q.reward_item, q.reward_quantity,
+           q.active AND coalesce(o.closed_at > now(), true) AS active, q.deleted_at IS NOT NULL AS deleted, q.starts_at,
+           q.expires_at, q.max_scans, q.use_count, q.per_player_limit, q.cooldown_seconds, q.offline_hours,
+           q.usable_since, q.reward_item, q.reward_quantity,
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data
            ) END AS encounter,
@@ -792,6 +810,7 @@ BEGIN
                 WHERE other.compare_coordinates AND other.latitude = s.latitude AND other.longitude = s.longitude
                   AND other.scan_time > s.scan_time - identical.size AND other.scan_time < s.scan_time + identical.size
                   AND other.player_id <> s.player_id AND other.org_id = q.org_id AND other.status IN ('success', 'held')
+                  AND (other.api_key_id IS NULL) = (s.api_key_id IS NULL)
                 LIMIT identical.players),
             (SELECT count(*) FROM (
                 SELECT FROM player_scans other
@@ -917,7 +936,7 @@ END $$;
 CREATE FUNCTION append_verdict_events(scan_ids uuid[], previous_status text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO events (type, player_id, org_id, data)
-        SELECT new_events.type, s.player_id, s.org_id, new_events.data || rewards.reward
+        SELECT new_events.type, CASE WHEN NOT s.outside_history THEN s.player_id END, s.org_id, new_events.data || rewards.reward
         FROM unnest(scan_ids) WITH ORDINALITY AS scan_order (id, position)
         JOIN player_scans s USING (id)
         CROSS JOIN LATERAL (

@@ -37,7 +37,7 @@ class EncounterDefinition:
 
 @dataclass(frozen=True, kw_only=True)
 class CodeDefinition:
-    """All fields of a code that an organization sets: degrees, meters, seconds."""
+    """All fields of a code that an organization sets: degrees, meters, seconds, hours."""
 
     code: str
     description: str = ""
@@ -56,6 +56,7 @@ class CodeDefinition:
     max_scans: int | None = None
     per_player_limit: int | None = 1
     cooldown_seconds: int | None = None
+    offline_hours: float | None = None
     rotating: bool = False
     tags: tuple[str, ...] = ()
 

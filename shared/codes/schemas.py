@@ -70,7 +70,12 @@ class CodeFields(Body):
     expires_at: Timestamp | None = None
     max_scans: MaxScans | None = Field(None, description="Successful scans by all players; null: no limit")
     per_player_limit: PositiveInt | None = Field(1, description="Successful scans by one player; null: no limit")
-    cooldown_seconds: PositiveInt | None = None
+    cooldown_seconds: Annotated[int, WholeNumber(0, 2**31 - 1)] | None = Field(
+        None, description="Seconds between two successful scans by one player; 0 or null: none"
+    )
+    offline_hours: Annotated[FiniteFloat, Field(ge=0, le=24 * 90)] | None = Field(
+        None, description="Hours by which a scan may arrive late; 0: live only; null: as the installation allows"
+    )
     rotating: StrictBool = False
     tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)
 

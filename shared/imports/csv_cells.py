@@ -93,6 +93,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "max_scans": _number,
     "per_player_limit": _limit,
     "cooldown_seconds": _number,
+    "offline_hours": _number,
     "rotating": _flag,
     "tags": _tags,
 }

@@ -89,7 +89,7 @@ BY_CODE = """
 BY_PLAYER = """
     WITH page AS MATERIALIZED (
         SELECT s.id FROM player_scans s
-        WHERE s.player_id = %(player_id)s AND s.org_id = %(org_id)s
+        WHERE s.player_id = %(player_id)s AND NOT s.outside_history AND s.org_id = %(org_id)s
           AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s) AND s.scan_time >= %(since)s
           AND (%(code_ids)s::uuid[] IS NULL OR s.qr_code_id = ANY (%(code_ids)s))
           AND (s.status, coalesce(s.reason, '')) IN (

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from shared.infra.timestamps import format_rfc3339
 from shared.scans.fair_play import FairPlay, NearbyActivity
-from shared.scans.model import CodeRules, JudgingLimits, LocationFix, Reason, Scan, Usage
+from shared.scans.model import ONLINE_DELAY, CodeRules, JudgingLimits, LocationFix, Reason, Scan, Usage
 from shared.scans.travel import TravelLeg, distance_between, is_within_jitter, leg_from
 
 Inputs = Mapping[str, Any]
@@ -43,7 +43,10 @@ class JudgingInput:
     @property
     def compares_coordinates(self) -> bool:
         """True if the scan's coordinates are compared with those of other players."""
-        return self.fair_play.identical_coordinates is not None and self.scan.coordinates is not None
+        rule = self.fair_play.identical_coordinates
+        return (
+            rule is not None and self.scan.coordinates is not None and (self.scan.api_key_id is None or rule.api_keys)
+        )
 
 
 class Check(NamedTuple):
@@ -55,8 +58,14 @@ class Check(NamedTuple):
     status: Literal["failure", "held"] = "failure"
 
 
+def _max_delay(case: JudgingInput) -> timedelta:
+    """Return how late the scan may arrive. A live one may take a moment."""
+    offline = case.code.offline
+    return case.limits.max_age if offline is None else max(offline, ONLINE_DELAY)
+
+
 def _too_late(case: JudgingInput) -> bool:
-    return case.scan.received_at - case.scan.scan_time > case.limits.max_age
+    return case.scan.delay > _max_delay(case)
 
 
 def _unknown(case: JudgingInput) -> bool:
@@ -68,7 +77,16 @@ def _inactive(case: JudgingInput) -> bool:
 
 
 def _not_started(case: JudgingInput) -> bool:
-    return case.code.starts_at is not None and case.scan.scan_time < case.code.starts_at
+    return (case.code.starts_at is not None and case.scan.scan_time < case.code.starts_at) or _precedes_use(case)
+
+
+def _precedes_use(case: JudgingInput) -> bool:
+    """True if the code did not exist, or could not be used, at the time of the scan.
+
+    Of a live scan the time of receipt counts: the clock of its phone may be slow.
+    """
+    at = case.scan.scan_time if case.scan.is_late else case.scan.received_at
+    return case.code.usable_since is not None and at < case.code.usable_since
 
 
 def _expired(case: JudgingInput) -> bool:
@@ -80,9 +98,12 @@ def _lacks_location(case: JudgingInput) -> bool:
 
 
 def _inaccurate(case: JudgingInput) -> bool:
-    # Independent of the distance: the response must not depend on how far away the player is.
+    # The response must not depend on how far away the player is. A player indoors, outside the radius by an accuracy
+    # larger than it, gets another try.
     accuracy = case.scan.accuracy_m
-    return case.code.requires_location and accuracy is not None and accuracy > case.allowed_accuracy_m
+    if not case.code.requires_location or accuracy is None:
+        return False
+    return accuracy > case.allowed_accuracy_m or (accuracy > case.code.radius_m and _is_too_far(case))
 
 
 def _is_too_far(case: JudgingInput) -> bool:
@@ -131,7 +152,7 @@ def _shares_coordinates(case: JudgingInput) -> bool:
     rule = case.fair_play.identical_coordinates
     return (
         rule is not None
-        and case.scan.coordinates is not None
+        and case.compares_coordinates
         and len(case.nearby_activity.colocated_players) + 1 >= rule.players
     )
 
@@ -142,6 +163,18 @@ def _is_burst(case: JudgingInput) -> bool:
         (rule.per_player is not None and case.nearby_activity.player_scans >= rule.per_player)
         or (rule.per_code is not None and case.nearby_activity.code_scans >= rule.per_code)
     )
+
+
+def _is_held_as_late(case: JudgingInput) -> bool:
+    rule = case.fair_play.late
+    return rule is not None and case.scan.delay > rule.after
+
+
+def _late_inputs(case: JudgingInput) -> Inputs:
+    rule = case.fair_play.late
+    if rule is None:
+        return {}
+    return {"delay_seconds": case.scan.delay.total_seconds(), "after_seconds": rule.after.total_seconds()}
 
 
 def _travel_inputs(case: JudgingInput) -> Inputs:
@@ -189,8 +222,10 @@ def _burst_inputs(case: JudgingInput) -> Inputs:
 
 
 def _delay_inputs(case: JudgingInput) -> Inputs:
-    delay = case.scan.received_at - case.scan.scan_time
-    return {"delay_seconds": delay.total_seconds(), "max_age_seconds": case.limits.max_age.total_seconds()}
+    return {
+        "delay_seconds": case.scan.delay.total_seconds(),
+        "max_age_seconds": _max_delay(case).total_seconds(),
+    }
 
 
 def _presence_inputs(case: JudgingInput) -> Inputs:
@@ -228,7 +263,11 @@ CODE_CHECKS = (
     Check("too_late", _too_late, _delay_inputs),
     Check("unknown_code", _unknown, lambda case: {"removed": case.code.deleted, "scan_type": case.code.scan_type}),
     Check("inactive", _inactive, lambda case: {"active": case.code.active}),
-    Check("not_started", _not_started, lambda case: {"starts_at": _time(case.code.starts_at)}),
+    Check(
+        "not_started",
+        _not_started,
+        lambda case: {"starts_at": _time(case.code.starts_at), "usable_since": _time(case.code.usable_since)},
+    ),
     Check("expired", _expired, lambda case: {"expires_at": _time(case.code.expires_at)}),
 )
 """Checks that need no distance."""
@@ -250,6 +289,7 @@ FAIR_PLAY_CHECKS = (
     Check("impossible_travel", _is_impossible_travel, _travel_inputs, "held"),
     Check("identical_coordinates", _shares_coordinates, _coordinates_inputs, "held"),
     Check("burst", _is_burst, _burst_inputs, "held"),
+    Check("late", _is_held_as_late, _late_inputs, "held"),
 )
 """Checks that hold a scan which would otherwise be a success."""
 CHECKS: tuple[Check, ...] = CODE_CHECKS + PRESENCE_CHECKS + USAGE_CHECKS + FAIR_PLAY_CHECKS

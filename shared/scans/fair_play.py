@@ -1,4 +1,4 @@
-"""Fair-play rules of an organization: identical coordinates and bursts. Off by default. Pure."""
+"""Fair-play rules of an organization: identical coordinates, bursts and late scans. Off by default. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -12,10 +12,14 @@ MAX_WINDOW_SECONDS = 30 * 86_400
 
 @dataclass(frozen=True)
 class IdenticalCoordinates:
-    """Hold a scan if at least `players` players, its own included, scanned at identical coordinates in the window."""
+    """Hold a scan if at least `players` players, its own included, scanned at identical coordinates in the window.
+
+    Scans by API keys, as of a kiosk that never moves, are compared only with each other, and only if `api_keys`.
+    """
 
     window: timedelta
     players: int = 2
+    api_keys: bool = False
 
 
 @dataclass(frozen=True)
@@ -28,19 +32,31 @@ class Burst:
 
 
 @dataclass(frozen=True)
+class Late:
+    """Hold a scan that arrives later than `after` its own time."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True)
 class FairPlay:
     """The rules that an organization has switched on."""
 
     identical_coordinates: IdenticalCoordinates | None = None
     burst: Burst | None = None
+    late: Late | None = None
 
     @classmethod
     def read(cls, stored: Mapping[str, Any] | None) -> "FairPlay":
         """Return the rules stored in `organizations.fair_play`. A rule that is null or absent is off."""
-        identical, burst = ((stored or {}).get(name) for name in ("identical_coordinates", "burst"))
+        identical, burst, late = ((stored or {}).get(name) for name in ("identical_coordinates", "burst", "late"))
         return cls(
-            identical and IdenticalCoordinates(timedelta(seconds=identical["window_seconds"]), identical["players"]),
+            identical
+            and IdenticalCoordinates(
+                timedelta(seconds=identical["window_seconds"]), identical["players"], identical.get("api_keys", False)
+            ),
             burst and Burst(timedelta(seconds=burst["window_seconds"]), burst["per_player"], burst["per_code"]),
+            late and Late(timedelta(seconds=late["after_seconds"])),
         )
 
 
@@ -79,6 +95,7 @@ class Activity(NamedTuple):
     code_id: UUID
     org_id: UUID
     coordinates: object
+    """None, or the coordinates and whether an API key submitted them."""
 
 
 @dataclass

@@ -14,8 +14,8 @@ from psycopg.types.json import Jsonb
 
 from shared.infra.db import Conn, exactly_one
 from shared.scans.fair_play import FairPlay, NearbyActivity
+from shared.scans.model import ONLINE_DELAY
 from shared.scans.rules import CodeRules, Coordinates, JudgingContext, JudgingLimits, LocationFix, Scan, Usage
-from shared.scans.travel import ONLINE_DELAY
 
 Json = Any
 
@@ -127,6 +127,8 @@ def _to_code(row: Json) -> CodeRules:
         use_count=row["use_count"],
         per_player_limit=row["per_player_limit"],
         cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
+        offline=None if row["offline_hours"] is None else timedelta(hours=row["offline_hours"]),
+        usable_since=_time(row["usable_since"]),
         reward_item=row["reward_item"],
         reward_quantity=row["reward_quantity"],
         encounter=row["encounter"],

@@ -8,6 +8,9 @@ from uuid import UUID
 
 from shared.scans.fair_play import FairPlay, NearbyActivity
 
+ONLINE_DELAY = timedelta(minutes=1)
+"""A scan that arrives within this time was submitted live."""
+
 ScanType = Literal["item_drop", "encounter", "transportation"]
 ScanStatus = Literal["pending", "success", "failure", "held", "annulled"]
 Reason = Literal[
@@ -27,6 +30,7 @@ Reason = Literal[
     "impossible_travel",
     "identical_coordinates",
     "burst",
+    "late",
     "not_judged",
 ]
 REASONS: tuple[str, ...] = get_args(Reason)
@@ -49,6 +53,7 @@ MESSAGES: Mapping[str, str] = {
     "impossible_travel": "This scan is under review.",
     "identical_coordinates": "This scan is under review.",
     "burst": "This scan is under review.",
+    "late": "This scan is under review.",
     "not_judged": "This scan could not be judged.",
 }
 
@@ -72,7 +77,11 @@ class JudgingLimits:
 
 @dataclass(frozen=True)
 class CodeRules:
-    """The conditions under which a code can be used, and its reward, encounter or destination."""
+    """The conditions under which a code can be used, and its reward, encounter or destination.
+
+    `offline` is how late its scans may arrive; None: as the installation allows. No scan from before `usable_since` can
+    succeed.
+    """
 
     id: UUID
     code: str
@@ -89,6 +98,8 @@ class CodeRules:
     use_count: int = 0
     per_player_limit: int | None = 1
     cooldown: timedelta | None = None
+    offline: timedelta | None = None
+    usable_since: datetime | None = None
     reward_item: str | None = None
     reward_quantity: int | None = None
     encounter: Mapping[str, Any] | None = None
@@ -113,6 +124,16 @@ class Scan:
     accuracy_m: float | None = None
     request_id: str | None = None
     api_key_id: UUID | None = None
+
+    @property
+    def delay(self) -> timedelta:
+        """Return how long after its own time it arrived."""
+        return self.received_at - self.scan_time
+
+    @property
+    def is_late(self) -> bool:
+        """True if it was not submitted live."""
+        return self.delay > ONLINE_DELAY
 
 
 @dataclass(frozen=True)

@@ -204,4 +204,5 @@ def _at(fix: LocationFix) -> datetime:
 
 
 def _activity(scan: Scan, code: CodeRules) -> Activity:
-    return Activity(scan.scan_time, scan.player_id, code.id, code.org_id, scan.coordinates)
+    coordinates = scan.coordinates and (scan.coordinates, scan.api_key_id is not None)
+    return Activity(scan.scan_time, scan.player_id, code.id, code.org_id, coordinates)

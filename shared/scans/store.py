@@ -74,7 +74,8 @@ SELECT_SCAN = """
 SELECT_HISTORY = (
     SELECT_SCAN
     + """
-    WHERE s.player_id = %(player_id)s AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
+    WHERE s.player_id = %(player_id)s AND NOT s.outside_history
+      AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
     ORDER BY s.scan_time DESC, s.id DESC
     LIMIT %(limit)s
 """
@@ -96,7 +97,7 @@ def accept(
     `extra_paths` are those of `rules.extract_code`.
     The scan time is the client's, but never later than now. For an API key, codes of other organizations are unknown.
     Raises PlayerNotFound if `key` is given and the player does not exist. Raises NonceReused if the scan with this
-    nonce has another content or was not submitted with `key`.
+    nonce has another content.
     """
     row = conn.execute(
         """
@@ -110,7 +111,8 @@ def accept(
                                 AND q.deleted_at IS NULL AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
         WHERE %(api_key_id)s::uuid IS NULL
            OR EXISTS (SELECT FROM players WHERE id = %(player_id)s AND erased_at IS NULL)
-        ON CONFLICT (player_id, nonce) WHERE nonce IS NOT NULL DO NOTHING
+        ON CONFLICT (player_id, (coalesce(api_key_id, '00000000-0000-0000-0000-000000000000')), nonce)
+            WHERE nonce IS NOT NULL DO NOTHING
         RETURNING id
         """,
         {
@@ -132,15 +134,17 @@ def accept(
     if row is None:
         row = conn.execute(
             """
-            SELECT id, request_digest, api_key_id FROM player_scans
+            SELECT id, request_digest FROM player_scans
             WHERE player_id = %(player_id)s AND nonce = %(nonce)s
+              AND coalesce(api_key_id, '00000000-0000-0000-0000-000000000000')
+                  = coalesce(%(api_key_id)s::uuid, '00000000-0000-0000-0000-000000000000')
             """,
-            {"player_id": scan.player_id, "nonce": scan.nonce},
+            {"player_id": scan.player_id, "nonce": scan.nonce, "api_key_id": key and key.id},
         ).fetchone()
         # No scan caused a conflict, and scans are never deleted.
         if row is None:
             raise PlayerNotFound
-        if row[1] != scan.digest() or (key is not None and row[2] != key.id):
+        if row[1] != scan.digest():
             raise NonceReused
     return UUID(str(row[0]))
 
@@ -184,14 +188,15 @@ def list_inventory(conn: Conn, player_id: UUID) -> list[InventoryItem]:
 
 
 class HistoryPosition(NamedTuple):
-    """The position of a scan in its player's history."""
+    """The position of a scan among all scans of its player. Those that the player sees in the history come first."""
 
+    outside_history: bool
     scan_time: datetime
     id: UUID
 
 
 def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, limit: int) -> HistoryPosition | None:
-    """Erase the personal data of up to `limit` scans of the player, in the order of their history after `after`.
+    """Erase the personal data of up to `limit` scans of the player, in the order of HistoryPosition after `after`.
 
     Return the position of the last one, or None after the end. Player, code, time, kind of device and verdict
     remain: counts are made of them. Locked scans are skipped.
@@ -199,9 +204,10 @@ def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, 
     row = conn.execute(
         """
         WITH page AS MATERIALIZED (
-            SELECT id, scan_time FROM player_scans
-            WHERE player_id = %(player_id)s AND (scan_time, id) > (%(scan_time)s, %(id)s)
-            ORDER BY scan_time, id LIMIT %(limit)s
+            SELECT outside_history, scan_time, id FROM player_scans
+            WHERE player_id = %(player_id)s
+              AND (outside_history, scan_time, id) > (%(outside_history)s, %(scan_time)s, %(id)s)
+            ORDER BY outside_history, scan_time, id LIMIT %(limit)s
         ), locked_scans AS MATERIALIZED (
             SELECT s.id FROM player_scans s WHERE s.id IN (SELECT id FROM page) AND scan_has_personal_data(s)
             FOR NO KEY UPDATE SKIP LOCKED
@@ -214,10 +220,12 @@ def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, 
                 qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END
             FROM locked_scans l WHERE s.id = l.id
         )
-        SELECT scan_time, id FROM page ORDER BY scan_time DESC, id DESC LIMIT 1
+        SELECT outside_history, scan_time, id FROM page
+        ORDER BY outside_history DESC, scan_time DESC, id DESC LIMIT 1
         """,
         {
             "player_id": player_id,
+            "outside_history": after.outside_history if after else False,
             "scan_time": after.scan_time if after else "-infinity",
             "id": after.id if after else LOWEST,
             "limit": limit,

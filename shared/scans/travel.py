@@ -5,15 +5,13 @@ from typing import NamedTuple
 from uuid import UUID
 
 from shared.scans.geodesic import distance_m
-from shared.scans.model import Coordinates, LocationFix, Scan
+from shared.scans.model import ONLINE_DELAY, Coordinates, LocationFix, Scan
 
 GPS_JITTER_M = 1_000
 """Two fixes of a phone at rest can differ by tens of meters. Shorter distances than this never count as travel."""
 MAX_METERS_PER_DEGREE = 111_700
 """The longest degree of the ellipsoid: of latitude at a pole, of longitude at the equator."""
 ZERO = timedelta()
-ONLINE_DELAY = timedelta(minutes=1)
-"""A scan that is received this soon after it happened was submitted online."""
 
 
 class TravelLeg(NamedTuple):

@@ -30,6 +30,7 @@ DEFAULTS: dict[str, Any] = {
     "max_scans": None,
     "per_player_limit": 1,
     "cooldown_seconds": None,
+    "offline_hours": None,
     "rotating": False,
     "tags": [],
 }
@@ -69,6 +70,7 @@ def test_create_returns_every_field(client: Any, staff: Staff) -> None:
         "max_scans": 1e12,
         "per_player_limit": None,
         "cooldown_seconds": 60,
+        "offline_hours": 0.5,
         "rotating": True,
         "tags": ["east", "hidden", "east"],
     }

@@ -77,6 +77,7 @@ DEFINITIONS = st.builds(
     max_scans=st.none() | st.integers(1, 10**12),
     per_player_limit=COUNTS,
     cooldown_seconds=COUNTS,
+    offline_hours=st.none() | st.floats(0, 2160),
     rotating=st.booleans(),
     tags=st.lists(TEXT.filter(bool), max_size=4).map(tuple),
 ).map(repair)

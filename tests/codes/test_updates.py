@@ -11,10 +11,11 @@ from shared.codes import store
 from shared.codes.rules import EncounterDefinition
 from shared.codes.store import StoredCode
 from shared.infra import db
-from shared.infra.db import Conn
+from shared.infra.db import Conn, exactly_one
 from tests.codes.factories import PUZZLE, create, update
 from tests.support.callers import Staff
 from tests.support.concurrency import wait_until_blocked
+from tests.support.factories import make_code
 
 
 def test_update_changes_only_the_fields_in_the_body(client: Any, staff: Staff) -> None:
@@ -114,3 +115,21 @@ class TestConcurrentUpdates:
         monkeypatch.setattr(store, "lock", lambda *_args: None)
 
         assert self.lost_update(app, conn, staff)
+
+
+def test_activation_and_placement_restart_the_use_of_a_code(client: Any, conn: Conn, staff: Staff) -> None:
+    """No scan from before can succeed. Other changes, such as a use or a move, keep the time."""
+    code = make_code(conn, staff.org_id, active=False)
+
+    def restarted(**fields: Any) -> bool:
+        before = exactly_one(conn.execute("SELECT usable_since FROM qr_codes WHERE id = %s", (code,)))
+        response = client.patch(f"{staff.codes}/{code}", json=fields, headers=staff.admin.headers)
+        assert response.status_code == 200, response.json
+        return before != exactly_one(conn.execute("SELECT usable_since FROM qr_codes WHERE id = %s", (code,)))
+
+    assert restarted(active=True)
+    assert not restarted(active=True)
+    assert restarted(latitude=52.0, longitude=4.0)
+    assert not restarted(latitude=52.1, longitude=4.1)
+    assert not restarted(active=False, description="moved")
+    assert restarted(active=True)

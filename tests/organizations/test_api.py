@@ -35,7 +35,7 @@ def test_the_creator_is_the_owner(client: Any, ada: SignedInPlayer) -> None:
         "slug": "museum",
         "url": "https://museum.example/visit",
         "role": "owner",
-        "fair_play": {"identical_coordinates": None, "burst": None},
+        "fair_play": {"identical_coordinates": None, "burst": None, "late": None},
         "closed_at": None,
         "erased_after": None,
     }

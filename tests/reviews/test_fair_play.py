@@ -87,6 +87,43 @@ def test_fair_play_holds_scans(
     assert [status(conn, scan_id) for scan_id in scans] == expected
 
 
+@pytest.mark.parametrize("one_batch", [True, False], ids=["one batch", "one by one"])
+@pytest.mark.parametrize(
+    ("api_keys", "by_key", "expected"),
+    [
+        (False, (True, True), [SUCCESS, SUCCESS]),  # a kiosk that never moves
+        (True, (True, True), [SUCCESS, HELD]),
+        (True, (True, False), [SUCCESS, SUCCESS]),
+        (True, (False, True), [SUCCESS, SUCCESS]),
+        (False, (False, False), [SUCCESS, HELD]),
+    ],
+)
+def test_coordinates_of_api_keys_are_compared_with_each_other_if_enabled(
+    conn: Conn, one_batch: bool, api_keys: bool, by_key: tuple[bool, bool], expected: list[Any]
+) -> None:
+    org_id = make_org_with(conn, {"identical_coordinates": {"window_seconds": 60, "players": 2, "api_keys": api_keys}})
+    code, kiosk = make_code(conn, org_id), uuid4()
+    scans = []
+    for is_key in by_key:
+        scan_id = submit_scan(conn, make_player(conn), code, SPOT)
+        if is_key:
+            conn.execute("UPDATE player_scans SET api_key_id = %s WHERE id = %s", (kiosk, scan_id))
+        scans.append(scan_id)
+        if not one_batch:
+            judge_pending()
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in scans] == expected
+
+
+def test_late_scans_are_held_if_the_organization_wants(conn: Conn) -> None:
+    code = make_code(conn, make_org_with(conn, {"late": {"after_seconds": 3_600}}))
+    scans = [
+        submit_scan(conn, make_player(conn), code, scanned_at=NOW - timedelta(minutes=minutes)) for minutes in (30, 90)
+    ]
+    judge_pending()
+    assert [status(conn, scan_id) for scan_id in scans] == [SUCCESS, ("held", "late")]
+
+
 def test_late_scan_is_part_of_the_burst_after_it(conn: Conn) -> None:
     code, player = make_code(conn, make_org_with(conn, PER_PLAYER), per_player_limit=None), make_player(conn)
     for minutes in (0.2, 0.4, 0):
@@ -176,7 +213,7 @@ def patch(client: Any, staff: Staff) -> Any:
     return send
 
 
-OFF = {"identical_coordinates": None, "burst": None}
+OFF = {"identical_coordinates": None, "burst": None, "late": None}
 
 
 def test_fair_play_is_off_until_an_owner_sets_it(client: Any, conn: Conn, staff: Staff, patch: Any) -> None:
@@ -184,10 +221,15 @@ def test_fair_play_is_off_until_an_owner_sets_it(client: Any, conn: Conn, staff:
         return client.get(staff.path, headers=staff[role].headers).json["fair_play"]
 
     assert read("owner") == OFF
-    on = {"identical_coordinates": {"window_seconds": 86_400}, "burst": {"window_seconds": 60, "per_code": 30}}
+    on = {
+        "identical_coordinates": {"window_seconds": 86_400},
+        "burst": {"window_seconds": 60, "per_code": 30},
+        "late": {"after_seconds": 7_200},
+    }
     stored = {
-        "identical_coordinates": {"window_seconds": 86_400, "players": 2},
+        "identical_coordinates": {"window_seconds": 86_400, "players": 2, "api_keys": False},
         "burst": {"window_seconds": 60, "per_player": None, "per_code": 30},
+        "late": {"after_seconds": 7_200},
     }
     assert patch(on).json["fair_play"] == stored
     assert (read("admin"), read("analyst"), read("member")) == (stored, None, None)

@@ -85,18 +85,26 @@ def test_key_cannot_read_a_scan_that_the_player_submitted(
     assert client.get(accepted.json["result_url"], headers=kiosk.headers).status_code == 404
 
 
-def test_retry_returns_the_first_scan_to_its_readers_only(
+def test_nonce_is_unique_per_player_and_submitter(
     client: Any, conn: Conn, staff: Staff, kiosk: ApiKeyCaller, ada: SignedInPlayer
 ) -> None:
     make_code(conn, staff.org_id, code="spy123")
     first = scan(client, kiosk, ada.id, nonce="n1")
 
     assert scan(client, kiosk, ada.id, nonce="n1").json == first.json
-    assert scan(client, ada, ada.id, nonce="n1").json == first.json
     assert scan(client, kiosk, ada.id, nonce="n1", qr_code="other").status_code == 409
-    assert scan(client, make_key(conn, staff.org_id), ada.id, nonce="n1").status_code == 409
-    # Nonces of two players are independent.
-    assert scan(client, kiosk, make_player(conn), nonce="n1").status_code == 202
+    # Nonces of two submitters, and of two players, are independent.
+    others = [
+        scan(client, submitter, player_id, nonce="n1")
+        for submitter, player_id in (
+            (ada, ada.id),
+            (make_key(conn, staff.org_id), ada.id),
+            (kiosk, make_player(conn)),
+        )
+    ]
+    assert [other.status_code for other in others] == [202] * 3
+    assert len({response.json["scan_id"] for response in (first, *others)}) == 4
+    assert scan(client, ada, ada.id, nonce="n1").json == others[0].json
 
 
 def test_scans_of_a_revoked_key_are_judged(

@@ -30,6 +30,7 @@ from tests.support.factories import AMSTERDAM, LISBON, SIX_KILOMETERS_OFF, SIXTY
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 LIMITS = JudgingLimits(max_age=timedelta(hours=72), max_accuracy_m=100, max_speed_mps=300)
 PLAYER, ORG, CODE = uuid7(), uuid7(), uuid7()
 GEM = {"reward": "gem", "quantity": 2, "org_id": str(ORG)}
@@ -62,6 +63,29 @@ SUCCESS = ("success", None)
         (scan, replace(drop, starts_at=NOON + MINUTE), Usage(), None, failure("not_started")),
         (scan, replace(drop, expires_at=NOON), Usage(), None, failure("expired")),
         (scan, replace(drop, expires_at=NOON + MINUTE), Usage(), None, SUCCESS),
+        (replace(scan, received_at=NOON + HOUR), replace(drop, offline=HOUR), Usage(), None, SUCCESS),
+        (replace(scan, received_at=NOON + 2 * HOUR), replace(drop, offline=HOUR), Usage(), None, failure("too_late")),
+        (replace(scan, received_at=NOON + 100 * HOUR), replace(drop, offline=200 * HOUR), Usage(), None, SUCCESS),
+        # live only
+        (replace(scan, received_at=NOON + MINUTE), replace(drop, offline=0 * HOUR), Usage(), None, SUCCESS),
+        (
+            replace(scan, received_at=NOON + 2 * MINUTE),
+            replace(drop, offline=0 * HOUR),
+            Usage(),
+            None,
+            failure("too_late"),
+        ),
+        # before the code was created, placed or activated; the phone's clock may be a minute slow
+        (replace(scan, received_at=NOON + HOUR), replace(drop, usable_since=NOON), Usage(), None, SUCCESS),
+        (
+            replace(scan, received_at=NOON + HOUR),
+            replace(drop, usable_since=NOON + MINUTE),
+            Usage(),
+            None,
+            failure("not_started"),
+        ),
+        (replace(scan, received_at=NOON + MINUTE), replace(drop, usable_since=NOON + MINUTE), Usage(), None, SUCCESS),
+        (scan, replace(drop, usable_since=NOON + MINUTE), Usage(), None, failure("not_started")),
         # presence
         (replace(scan, coordinates=None), drop, Usage(), None, SUCCESS),
         (replace(scan, coordinates=None), here, Usage(), None, failure("location_required")),
@@ -72,6 +96,13 @@ SUCCESS = ("success", None)
         (replace(scan, accuracy_m=101.0), here, Usage(), None, failure("better_location_needed")),
         (replace(scan, accuracy_m=101.0), replace(here, radius_m=500), Usage(), None, SUCCESS),
         (replace(scan, accuracy_m=9e9), drop, Usage(), None, SUCCESS),
+        # outside the radius by an accuracy larger than it: the same answer at any distance
+        *(
+            (replace(scan, coordinates=place, accuracy_m=accuracy), here, Usage(), None, failure(reason))
+            for place in (SIXTY_METERS_OFF, SIX_KILOMETERS_OFF)
+            for accuracy, reason in ((50.0, "not_present"), (65.0, "better_location_needed"))
+        ),
+        (replace(scan, accuracy_m=65.0), here, Usage(), None, SUCCESS),
         # limits
         (scan, drop, once_before, None, failure("player_limit")),
         (scan, replace(drop, per_player_limit=2), once_before, None, SUCCESS),

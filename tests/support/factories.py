@@ -2,6 +2,7 @@
 
 import json
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +47,7 @@ def make_invitation(conn: Conn, org_id: UUID, player_id: UUID, role: str = "memb
 
 
 def make_code(conn: Conn, org_id: UUID | None = None, coordinates: Coordinates | None = None, **fields: Any) -> UUID:
-    """An item drop of one gem by default. `coordinates` makes it require presence there.
+    """An item drop of one gem by default, usable for a hundred days. `coordinates` makes it require presence there.
 
     `destination_code` is another code of the organization, which is created unless it exists.
     """
@@ -55,6 +56,7 @@ def make_code(conn: Conn, org_id: UUID | None = None, coordinates: Coordinates |
         "scan_type": "item_drop",
         "reward_item": "gem",
         "reward_quantity": 1,
+        "usable_since": datetime.now(UTC) - timedelta(days=100),
     } | fields
     if coordinates is not None:
         fields |= {"requires_location": True, "latitude": coordinates.latitude, "longitude": coordinates.longitude}

@@ -98,6 +98,7 @@ class CodeResponse(ResponseModel):
                     "max_scans": 100,
                     "per_player_limit": 1,
                     "cooldown_seconds": None,
+                    "offline_hours": None,
                     "rotating": False,
                     "tags": ["east"],
                     "image_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
@@ -127,6 +128,7 @@ class CodeResponse(ResponseModel):
     max_scans: int | None
     per_player_limit: int | None
     cooldown_seconds: int | None
+    offline_hours: float | None
     rotating: bool
     tags: list[str]
     image_url: str = Field(description="Path of the image")

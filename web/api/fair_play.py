@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from shared.scans.fair_play import MAX_WINDOW_SECONDS
-from web.http.schemas import Body, ResponseModel, WholeNumber
+from web.http.schemas import Body, ResponseModel, StrictBool, WholeNumber
 
 WindowSeconds = Annotated[int, WholeNumber(1, MAX_WINDOW_SECONDS), Field(description="Up to 30 days")]
 
@@ -15,6 +15,10 @@ class IdenticalCoordinatesBody(Body):
 
     window_seconds: WindowSeconds
     players: Annotated[int, WholeNumber(2, 1_000)] = 2
+    api_keys: StrictBool = Field(
+        False,
+        description="Compare scans that API keys submitted, with each other. A kiosk that never moves needs false",
+    )
 
 
 class BurstBody(Body):
@@ -34,16 +38,24 @@ class BurstBody(Body):
         return self
 
 
+class LateBody(Body):
+    """Hold a scan that arrives later than this after its own time."""
+
+    after_seconds: Annotated[int, WholeNumber(60, 90 * 86_400)]
+
+
 class FairPlayBody(Body):
     """Rules that hold scans for review. They replace the current rules. A null turns a rule off."""
 
     identical_coordinates: IdenticalCoordinatesBody | None = None
     burst: BurstBody | None = None
+    late: LateBody | None = None
 
 
 class IdenticalCoordinatesResponse(ResponseModel):
     window_seconds: int
     players: int
+    api_keys: bool = False
 
 
 class BurstResponse(ResponseModel):
@@ -52,9 +64,14 @@ class BurstResponse(ResponseModel):
     per_code: int | None
 
 
+class LateResponse(ResponseModel):
+    after_seconds: int
+
+
 class FairPlayResponse(ResponseModel):
     identical_coordinates: IdenticalCoordinatesResponse | None = None
     burst: BurstResponse | None = None
+    late: LateResponse | None = None
 
 
 def active_rules(fair_play: FairPlayBody | None) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from shared.organizations.rules import includes_role
 from shared.reviews import rules, scan_list
 from shared.reviews.scan_list import ScanFilter, ScanPosition
 from shared.reviews.store import Review
+from shared.scans.model import ONLINE_DELAY
 from shared.scans.rules import Reason, ScanStatus
 from web.http.auth import current_role, requires_role
 from web.http.pagination import InvalidCursor, PageQuery, decode_cursor, paginate
@@ -70,6 +71,7 @@ class ReviewResponse(ResponseModel):
                     "distance_m": 4.2,
                     "scanned_at": "2026-02-12T10:00:00Z",
                     "received_at": "2026-02-12T10:00:01Z",
+                    "late": False,
                     "settled_at": "2026-02-12T10:00:01.050000Z",
                     "reviewed_by": None,
                     "reviewed_at": None,
@@ -96,6 +98,7 @@ class ReviewResponse(ResponseModel):
     distance_m: float | None
     scanned_at: Timestamp
     received_at: Timestamp
+    late: bool = Field(description="It arrived more than a minute after its own time, as scans made offline do")
     settled_at: Timestamp | None
     reviewed_by: Id | None = Field(description="The player who released or annulled it")
     reviewed_at: Timestamp | None
@@ -131,6 +134,7 @@ def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:
         "held_for": held_for,
         "reward": review.outcome.get("reward"),
         "quantity": review.outcome.get("quantity"),
+        "late": review.received_at - review.scanned_at > ONLINE_DELAY,
     }
     hidden = {} if is_admin else dict.fromkeys(HIDDEN_FROM_ANALYSTS)
     return ReviewResponse.model_validate(fields | hidden).model_dump(mode="json")

@@ -50,6 +50,7 @@ BY_NAME: dict[str, Any] = {
     "max_scans": 100,
     "max_attempts": 3,
     "cooldown_seconds": 3_600,
+    "offline_hours": 24,
     "window_seconds": 60,
     "players": 3,
     "per_player": 20,
