@@ -936,7 +936,8 @@ END $$;
 CREATE FUNCTION append_verdict_events(scan_ids uuid[], previous_status text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO events (type, player_id, org_id, data)
-        SELECT new_events.type, CASE WHEN NOT s.outside_history THEN s.player_id END, s.org_id, new_events.data || rewards.reward
+        SELECT new_events.type, CASE WHEN NOT s.outside_history THEN s.player_id END, s.org_id,
+               new_events.data || rewards.reward
         FROM unnest(scan_ids) WITH ORDINALITY AS scan_order (id, position)
         JOIN player_scans s USING (id)
         CROSS JOIN LATERAL (
