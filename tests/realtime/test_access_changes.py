@@ -26,15 +26,18 @@ def test_socket_closes_when_its_session_ends(
     assert socket.closed_with(nothing_before=True) == event_stream.POLICY_VIOLATION
 
 
-def test_socket_closes_when_its_role_ends(
-    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    "change", ["UPDATE memberships SET role = 'member'", "UPDATE organizations SET closed_at = now()"]
+)
+def test_socket_closes_when_its_role_or_its_organization_ends(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch, change: str
 ) -> None:
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 0.0)
     org = make_org(conn)
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
     relay()
     socket = connect(player, f"/ws/organizations/{org}")
-    conn.execute("UPDATE memberships SET role = 'member'")
+    conn.execute(change)
     say(conn, player, "secret", org_id=org)
     assert socket.closed_with(nothing_before=True) == event_stream.POLICY_VIOLATION
 
