@@ -1,6 +1,8 @@
 """The OpenAPI document describes every operation, and its examples match their schemas."""
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ from flask import Flask
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, ValidationError
 
+from shared.scans.rules import REASONS
 from web.http.openapi import specification
 from web.http.openapi_examples import MISSING, build_example
 from web.http.schemas import Body, ResponseModel
@@ -16,8 +19,8 @@ CODE = {"code": "spy123"}
 BINARY = {"image/png", "image/svg+xml", "application/pdf", "application/zip", "multipart/form-data"}
 """Content that an example in the document cannot show."""
 VERBS = (
-    "Accept|Add|Annul|Answer|Cancel|Change|Check|Claim|Create|Decline|Delete|Download|Exchange|Erase|Explain|Export|Follow|Generate|Get|Import|"
-    "List|Log|Open|Refresh|Register|Release|Remove|Render|Reset|Restore|Retrieve|Revoke|Set|Simulate|Start|Submit|Track|Update|Upgrade|"
+    "Accept|Add|Annul|Answer|Cancel|Change|Check|Claim|Create|Decline|Delete|Download|Exchange|Erase|Explain|Export|Follow|Generate|Get|Import|Invite|"
+    "List|Log|Open|Refresh|Register|Release|Remove|Render|Reset|Restore|Retrieve|Revoke|Set|Simulate|Solve|Start|Submit|Track|Update|Upgrade|"
     "Upload"
 )
 
@@ -135,28 +138,100 @@ def test_every_request_example_is_accepted(app: Flask, spec: dict[str, Any]) -> 
     assert not wrong
 
 
-def test_every_number_in_a_request_has_its_limits(spec: dict[str, Any]) -> None:
-    unlimited = []
+def schemas(spec: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every schema in the document, and where it is. The last part of the place is the name of the field."""
 
-    def visit(schema: Any, where: str) -> None:
-        if isinstance(schema, dict):
-            if "$ref" in schema:
-                name = schema["$ref"].rpartition("/")[2]
-                visit(spec["components"]["schemas"][name], name)
-            elif schema.get("type") == "integer" and not {"minimum", "maximum"} <= schema.keys():
-                unlimited.append(where)
-            for name, member in schema.items():
-                visit(member, f"{where}.{name}")
-        elif isinstance(schema, list):
+    def visit(schema: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        if isinstance(schema, list):
             for member in schema:
-                visit(member, where)
+                yield from visit(member, where)
+        elif isinstance(schema, dict):
+            yield where, schema
+            for name, member in schema.get("properties", {}).items():
+                yield from visit(member, f"{where} {name}")
+            for keyword in ("anyOf", "oneOf", "allOf", "items", "additionalProperties"):
+                yield from visit(schema.get(keyword), where)
 
+    for kind in ("schemas", "headers"):
+        for name, schema in spec["components"][kind].items():
+            yield from visit(schema.get("schema", schema), name)
     for name, operation in operations(spec).items():
         for parameter in operation.get("parameters", ()):
-            visit(parameter["schema"], f"{name} {parameter['name']}")
-        for content_type, media in operation.get("requestBody", {}).get("content", {}).items():
-            visit(media.get("schema", {}), f"{name} {content_type}")
-    assert unlimited == []
+            yield from visit(parameter["schema"], f"{name} {parameter['name']}")
+        for part, content_type, media in bodies(operation):
+            yield from visit(media.get("schema", {}), f"{name} {part} {content_type}")
+        for status, response in operation["responses"].items():
+            for header, value in response.get("headers", {}).items():
+                yield from visit(value.get("schema", {}), f"{name} {status} {header}")
+
+
+def undescribed(spec: dict[str, Any]) -> list[str]:
+    properties = [
+        f"{where} {name}"
+        for where, schema in schemas(spec)
+        for name, member in schema.get("properties", {}).items()
+        if not member.get("description")
+    ]
+    parameters = [
+        f"{name} {parameter['name']}"
+        for name, operation in operations(spec).items()
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description")
+    ]
+    return properties + parameters
+
+
+def unlimited(spec: dict[str, Any]) -> list[str]:
+    return [
+        where
+        for where, schema in schemas(spec)
+        if "integer" in (schema.get("type"), *(schema["type"] if isinstance(schema.get("type"), list) else ()))
+        and not {"minimum", "maximum"} <= schema.keys()
+        and not {"enum", "const"} & schema.keys()
+    ]
+
+
+def test_every_property_and_parameter_is_described(spec: dict[str, Any]) -> None:
+    assert undescribed(spec) == []
+
+
+def test_every_whole_number_has_its_limits(spec: dict[str, Any]) -> None:
+    assert unlimited(spec) == []
+
+
+def test_every_reason_is_one_of_a_closed_list(spec: dict[str, Any]) -> None:
+    """The reason of a render is a sentence."""
+    verdicts = [
+        (where, [option for option in member.get("anyOf", [member]) if option.get("type") != "null"])
+        for where, schema in schemas(spec)
+        for name, member in schema.get("properties", {}).items()
+        if name in ("reason", "held_for") and where != "RenderResponse"
+    ]
+    counts = spec["components"]["schemas"]["CodeStatsResponse"]["properties"]["reasons"]
+
+    assert len(verdicts) >= 6
+    assert [where for where, options in verdicts if not all(option.get("enum") for option in options)] == []
+    assert [where for where, options in verdicts if where != "Problem" and options[0]["enum"] != list(REASONS)] == []
+    assert ", ".join(REASONS) in counts["description"]
+
+
+def test_operation_ids_are_unique_names_of_methods(spec: dict[str, Any]) -> None:
+    names = [operation["operationId"] for operation in operations(spec).values()]
+
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert {name.partition("_")[0].capitalize() for name in names} - set(VERBS.split("|")) == set()
+
+
+def test_responses_with_202_state_where_to_look(spec: dict[str, Any]) -> None:
+    """An invitation or a closed organization has no progress."""
+    polled = {
+        operation["operationId"]: operation["responses"]["202"].get("headers", {}).keys()
+        for operation in operations(spec).values()
+        if "202" in operation["responses"]
+    }
+    without = {"invite_member", "update_member", "delete_organization"}
+    assert {name for name, headers in polled.items() if not {"Location", "Retry-After"} <= headers} == without
 
 
 def test_no_two_models_of_bodies_share_a_name(app: Flask) -> None:
@@ -187,6 +262,9 @@ def test_wrong_example_is_noticed(spec: dict[str, Any]) -> None:
     """The negative control of the tests above."""
     assert errors({"title": 1}, spec["components"]["schemas"]["Problem"], spec)
     assert errors("no-uuid", {"type": "string", "format": "uuid"}, spec)
+    wrong = {"type": "object", "properties": {"count": {"anyOf": [{"type": "null"}, {"type": "integer"}]}}}
+    other = {"components": {"schemas": {"Wrong": wrong}, "headers": {}}, "paths": {}}
+    assert undescribed(other) == unlimited(other) == ["Wrong count"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from shared.analytics.unaggregated import RollupSubject
 from shared.errors import NotFound
 from shared.infra import cache, db
 from shared.infra.timestamps import format_rfc3339
+from shared.scans.rules import REASONS, Reason
 from web.http.auth import requires_role
 from web.http.schemas import CodePath, OrganizationPath, Query, ResponseModel, Timestamp, TimeZone
 
@@ -71,7 +72,7 @@ class CodeStatsResponse(ResponseModel):
     success_rate: float | None = Field(
         description="Successes among the settled scans, 0.0 to 1.0. Null before the first settled scan"
     )
-    reasons: dict[str, int] = Field(description="Failures by reason")
+    reasons: dict[Reason, int] = Field(description=f"Failures by reason: {', '.join(REASONS)}")
     unique_players: int = Field(description="Players with at least one settled scan")
     devices: DevicesResponse
     hours: Annotated[list[int], Field(min_length=24, max_length=24)] = Field(

@@ -13,7 +13,7 @@ from shared.infra.ids import uuid7
 from shared.reviews import explanation, rules, simulation, store
 from shared.reviews.rules import DecisionInputs, ReviewAction
 from shared.scans.judging_limits import from_settings
-from shared.scans.rules import MESSAGES, Scan, ScanStatus
+from shared.scans.rules import MESSAGES, Reason, Scan, ScanStatus
 from web.api.scan_list import ReviewResponse, to_response
 from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
 from web.http.audit_log import record
@@ -53,7 +53,7 @@ class ExplanationResponse(ResponseModel):
 
     scan_id: Id
     status: ScanStatus
-    reason: str | None = Field(description="The check that decided; null if all passed")
+    reason: Reason | None = Field(description="The check that decided; null if all passed")
     recorded: bool = Field(
         description="True: inputs as they were at the verdict. False: inputs from the stored scan and the code as it "
         "is now"
@@ -86,7 +86,7 @@ class SimulationResponse(ResponseModel):
     )
 
     status: Literal["success", "failure", "held"]
-    reason: str | None = None
+    reason: Reason | None = None
     message: str | None = None
     encounter_type: Literal["item_drop", "encounter", "transportation"] | None = None
     reward: str | None = None

@@ -88,8 +88,8 @@ class ReviewResponse(ResponseModel):
     description: str = Field(description="Of the code, as it is now")
     encounter_type: Literal["item_drop", "encounter", "transportation"] | None
     status: ScanStatus
-    reason: str | None
-    held_for: str | None = Field(description="Why it was held, also after a review")
+    reason: Reason | None
+    held_for: Reason | None = Field(description="Why it was held, also after a review")
     reward: str | None
     quantity: int | None
     latitude: float | None

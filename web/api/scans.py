@@ -20,7 +20,7 @@ from shared.organizations import members
 from shared.organizations import store as organizations
 from shared.organizations.rules import includes_role
 from shared.scans import store
-from shared.scans.rules import MESSAGES, Coordinates
+from shared.scans.rules import MESSAGES, Coordinates, Reason
 from shared.scans.store import NewScan, StoredScan
 from shared.visits.user_agents import device_kind
 from web.http.auth import current_caller, requires_login, requires_login_or_key, requires_self
@@ -133,7 +133,7 @@ class ScanResponse(ResponseModel):
     player_id: Id
     qr_code: str
     status: Literal["pending", "success", "failure", "held", "annulled"]
-    reason: str | None = None
+    reason: Reason | None = None
     message: str | None = None
     encounter_type: Literal["item_drop", "encounter", "transportation"] | None = None
     reward: str | None = None
@@ -152,7 +152,7 @@ class HistoryEntryResponse(ResponseModel):
     scan_time: Timestamp
     success: bool | None
     status: Literal["pending", "success", "failure", "held", "annulled"]
-    reason: str | None
+    reason: Reason | None
 
 
 class HistoryResponse(ResponseModel):

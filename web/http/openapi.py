@@ -6,6 +6,7 @@ view requires and accepts, and are added here. Examples are built from the examp
 
 import inspect
 from collections.abc import Iterator
+from copy import deepcopy
 from http import HTTPStatus
 from typing import Any, cast
 
@@ -15,19 +16,24 @@ from werkzeug.routing import Rule
 
 from web.http.auth import Requirement, requirement_of
 from web.http.idempotency import HEADER, KEY_SCHEMA
+from web.http.openapi_descriptions import add_descriptions
 from web.http.openapi_examples import add_examples
 from web.http.openapi_texts import (
     DETAILS,
     KEY_DESCRIPTION,
     KEY_EXAMPLE,
+    OPERATION_IDS,
+    PREFER,
     PROBLEM,
     RANDOM_UUID_EXAMPLE,
     RATE_LIMIT_HEADERS,
+    RESPONSE_HEADERS,
     RETRY_AFTER,
     SOCKET_DESCRIPTION,
     STATUS_DESCRIPTIONS,
     TAGS,
     UUID_EXAMPLE,
+    WAITING_OPERATIONS,
     WEBSOCKETS,
 )
 from web.http.rate_limits import UNLIMITED_ENDPOINTS
@@ -50,9 +56,12 @@ def specification(app: OpenAPI) -> dict[str, Any]:
         for rule, operation in _operations(app, spec):
             view = app.view_functions[rule.endpoint]
             _add_summary(operation, view)
+            operation["operationId"] = OPERATION_IDS.get(rule.endpoint, rule.endpoint.rpartition(".")[2])
             _add_common_responses(rule, operation, view)
+            _add_headers(operation)
         for path, (summary, description) in WEBSOCKETS.items():
             spec["paths"][path] = {"get": _socket(path, summary, description + SOCKET_DESCRIPTION)}
+        add_descriptions(spec)
         add_examples(spec)
         app.extensions["specification"] = spec
     return cast("dict[str, Any]", app.extensions["specification"])
@@ -119,6 +128,15 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
         operation["security"].append({})
 
 
+def _add_headers(operation: dict[str, Any]) -> None:
+    """Add the headers of successful responses, and the one with which a client waits for a verdict."""
+    name = operation["operationId"]
+    if name in WAITING_OPERATIONS:
+        operation.setdefault("parameters", []).append(deepcopy(PREFER))
+    for status, response in operation["responses"].items():
+        response.setdefault("headers", {}).update(deepcopy(RESPONSE_HEADERS.get((name, status), {})))
+
+
 def _key_example(schema: dict[str, Any]) -> str:
     return KEY_EXAMPLE if schema == KEY_SCHEMA else RANDOM_UUID_EXAMPLE
 
@@ -161,7 +179,7 @@ def _socket(path: str, summary: str, description: str) -> dict[str, Any]:
     """Return the operation that opens a WebSocket, as a GET request. OpenAPI cannot describe WebSockets."""
     name = path[path.index("{") + 1 : path.index("}")]
     return {
-        "operationId": f"socket_{name}",
+        "operationId": "follow_player" if name == "player_id" else "follow_organization",
         "summary": summary,
         "description": description,
         "tags": ["Live events"],

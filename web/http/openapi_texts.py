@@ -41,14 +41,41 @@ SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
         "description": "An organization's API key, for operations that name a scope which the key has",
     },
 }
+OPERATION_IDS = {
+    "accounts.refresh": "refresh_session",
+    "accounts.register": "register_player",
+    "accounts.upgrade": "upgrade_guest",
+    "analytics.code_stats": "get_code_stats",
+    "analytics.organization_stats": "get_organization_stats",
+    "audit.list_entries": "list_audit_entries",
+    "closing.close_organization": "delete_organization",
+    "compatibility.generate_code": "generate_code_in_older_form",
+    "compatibility.get_health": "check_liveness_in_older_form",
+    "compatibility.retrieve_code": "retrieve_code_in_older_form",
+    "customizations.delete_customization": "reset_customization",
+    "customizations.put_customization": "set_customization",
+    "customizations.put_logo": "upload_logo",
+    "encounters.solve": "solve_encounter",
+    "health.healthz": "check_liveness",
+    "health.readyz": "check_readiness",
+    "metrics.metrics": "get_metrics",
+    "profile.export_data": "export_account",
+    "quests.list_events": "list_quest_events",
+    "timelines.code_timeline": "get_code_timeline",
+    "timelines.code_timeline_csv": "download_code_timeline",
+    "timelines.organization_timeline": "get_organization_timeline",
+    "timelines.organization_timeline_csv": "download_organization_timeline",
+    "websockets.create_ticket": "create_websocket_ticket",
+}
+"""By endpoint, where the name of the view is not unique or not clear as the name of a client's method."""
 PROBLEM = {
     "type": "object",
     "description": "An error (RFC 9457)",
     "required": ["type", "title", "status", "detail", "instance", "request_id"],
     "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
+        "type": {"type": "string", "description": "Always `about:blank`: the status says what kind of error it is"},
+        "title": {"type": "string", "description": "The phrase of the status"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599, "description": "The status of the response"},
         "detail": {"type": "string", "description": "What is wrong, and what is allowed"},
         "instance": {"type": "string", "description": "The path of the request"},
         "request_id": {"type": ["string", "null"]},
@@ -58,7 +85,10 @@ PROBLEM = {
             "items": {
                 "type": "object",
                 "required": ["loc", "message"],
-                "properties": {"loc": {"type": "string"}, "message": {"type": "string"}},
+                "properties": {
+                    "loc": {"type": "string", "description": "The wrong field, such as `body.latitude`"},
+                    "message": {"type": "string", "description": "What to use instead, in a sentence"},
+                },
             },
         },
         "rows": {"type": "array", "items": {"type": "object"}, "description": "Of an import: the result of each row"},
@@ -71,7 +101,11 @@ PROBLEM = {
             "type": "object",
             "description": "With status 409, if a quota is used up: its setting, what is used, and the limit",
             "required": ["name", "used", "limit"],
-            "properties": {"name": {"type": "string"}, "used": {"type": "integer"}, "limit": {"type": "integer"}},
+            "properties": {
+                "name": {"type": "string", "description": "Name of the setting"},
+                "used": {"type": "integer", "description": "What is in use now"},
+                "limit": {"type": "integer", "description": "The greatest number that is allowed"},
+            },
         },
     },
 }
@@ -115,6 +149,43 @@ KEY_DESCRIPTION = (
     "Makes a retry harmless: the same key with the same body returns the stored response, for 24 hours. "
     "409 while the first request runs, 422 with another body."
 )
+PREFER = {
+    "name": "Prefer",
+    "in": "header",
+    "schema": {"type": "string", "pattern": "^wait=([0-9]|10)$"},
+    "description": "`wait=N` waits up to N seconds, at most 10, for the verdict (RFC 7240)",
+    "example": "wait=5",
+}
+WAITING_OPERATIONS = ("submit_scan", "get_scan")
+LOCATION = {
+    "description": "Path of the new object, or of its progress",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "/scan/0197a6b0-3c1e-7d52-9a4f-2b8c6d1e0f35",
+}
+POLLING = {
+    "description": "Seconds until the first poll",
+    "required": True,
+    "schema": {"type": "integer"},
+    "example": 1,
+}
+VERDICT_HEADERS = {
+    "Content-Location": {"description": "Path of the scan", "required": True, "schema": {"type": "string"}},
+    "Preference-Applied": {"description": "`wait`, if the request has `Prefer: wait=N`", "schema": {"type": "string"}},
+}
+RESPONSE_HEADERS = {
+    ("submit_scan", "200"): VERDICT_HEADERS,
+    ("get_scan", "200"): VERDICT_HEADERS,
+    ("submit_scan", "202"): {"Location": LOCATION, "Retry-After": POLLING},
+    ("create_render", "202"): {"Location": LOCATION, "Retry-After": POLLING},
+    ("import_codes_csv", "202"): {"Location": LOCATION, "Retry-After": POLLING},
+    ("import_codes_csv", "201"): {"Location": LOCATION},
+    ("import_codes_json", "201"): {"Location": LOCATION},
+    ("create_code", "201"): {"Location": LOCATION},
+    ("create_organization", "201"): {"Location": LOCATION},
+    ("create_generated_code", "201"): {"Location": LOCATION},
+}
+"""Headers of successful responses, by operation and status."""
 WEBSOCKETS = {
     "/ws/{player_id}": ("Follow a player's live events", "For the player only."),
     "/ws/organizations/{org_id}": ("Follow an organization's live events", "Needs the role analyst."),
