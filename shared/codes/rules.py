@@ -87,6 +87,25 @@ def non_default_fields(code: CodeDefinition) -> dict[str, Any]:
     return changed
 
 
+def find_warnings(code: CodeDefinition) -> tuple[str, ...]:
+    """Return why a success of this code gives nothing, in sentences; empty if it gives something.
+
+    Such a code is valid: its reward may follow later.
+    """
+    match code:
+        case CodeDefinition(scan_type="item_drop", reward=None):
+            return ("Scans of this item_drop give nothing. Set a reward.",)
+        case CodeDefinition(scan_type="encounter", encounter=None):
+            return ("Scans of this encounter give no puzzle. Set an encounter.",)
+        case CodeDefinition(scan_type="encounter", encounter=EncounterDefinition(solution=None)):
+            return ("Players cannot solve this puzzle. Set a solution.",)
+        case CodeDefinition(scan_type="encounter", reward=None):
+            return ("The right answer to this puzzle gives nothing. Set a reward.",)
+        case CodeDefinition(scan_type="transportation", destination_code=None):
+            return ("Scans of this transportation lead nowhere. Set a destination_code.",)
+    return ()
+
+
 def find_errors(code: CodeDefinition) -> tuple[FieldError, ...]:
     """Return the errors of fields that contradict each other. Each field by itself is valid already."""
     return tuple(FieldError(f"body.{name}", message) for name, message in _contradictions(code))

@@ -45,7 +45,10 @@ def test_code_needs_only_a_scan_type(client: Any, staff: Staff) -> None:
     qr_id, created_at = code.pop("id"), code.pop("created_at")
     assert code.pop("updated_at") == created_at
     assert code.pop("image_url") == f"{staff.codes}/{qr_id}/image"
-    assert code == DEFAULTS | {"scan_type": "item_drop"}
+    assert code == DEFAULTS | {
+        "scan_type": "item_drop",
+        "warnings": ["Scans of this item_drop give nothing. Set a reward."],
+    }
     assert response.headers["Location"] == f"{staff.codes}/{qr_id}"
     assert client.get(response.headers["Location"], headers=staff.admin.headers).json == response.json
 
@@ -83,6 +86,16 @@ def test_create_returns_every_field(client: Any, staff: Staff) -> None:
         "expires_at": "2026-02-12T10:00:00.500000Z",
         "tags": ["east", "hidden"],
     }
+
+
+def test_warnings_are_in_every_response_until_a_reward_is_set(client: Any, staff: Staff) -> None:
+    code = create(client, staff).json
+    listed = client.get(staff.codes, headers=staff.admin.headers).json["items"]
+    changed = update(client, staff, code["id"], reward={"item": "gem", "quantity": 1}).json
+
+    assert len(code["warnings"]) == 1
+    assert listed == [code]
+    assert changed["warnings"] == []
 
 
 def test_taken_code_text_is_409_until_its_code_is_deleted(client: Any, staff: Staff) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.codes.rules import CodeDefinition, find_errors
+from shared.codes.rules import CodeDefinition, CodeReward, EncounterDefinition, find_errors, find_warnings
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 
@@ -39,3 +39,28 @@ def definition(**fields: Any) -> CodeDefinition:
 )
 def test_find_errors(code: CodeDefinition, locs: list[str]) -> None:
     assert [error.loc for error in find_errors(code)] == locs
+
+
+GEM = CodeReward("gem", 1)
+PUZZLE = EncounterDefinition("pattern", 1, solution="12")
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        (definition(), "Set a reward."),
+        (definition(reward=GEM), None),
+        (definition(scan_type="encounter"), "Set an encounter."),
+        (definition(scan_type="encounter", reward=GEM), "Set an encounter."),
+        (definition(scan_type="encounter", reward=GEM, encounter=EncounterDefinition("pattern", 1)), "Set a solution."),
+        (definition(scan_type="encounter", encounter=PUZZLE), "Set a reward."),
+        (definition(scan_type="encounter", encounter=PUZZLE, reward=GEM), None),
+        (definition(scan_type="transportation"), "Set a destination_code."),
+        (definition(scan_type="transportation", destination_code="spy124"), None),
+        (definition(scan_type=None, target_url="https://example.com"), None),
+    ],
+)
+def test_code_that_gives_nothing_has_a_warning(code: CodeDefinition, words: str | None) -> None:
+    warnings = find_warnings(code)
+
+    assert [warning.endswith(words or "") for warning in warnings] == [True] * (words is not None)

@@ -101,6 +101,7 @@ class CodeResponse(ResponseModel):
                     "offline_hours": None,
                     "rotating": False,
                     "tags": ["east"],
+                    "warnings": [],
                     "image_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
                     "/qr-codes/0197a6b0-0000-7000-8000-000000000002/image",
                     "created_at": "2026-02-12T10:00:00Z",
@@ -131,6 +132,7 @@ class CodeResponse(ResponseModel):
     offline_hours: float | None
     rotating: bool
     tags: list[str]
+    warnings: list[str] = Field(description="Why a success gives nothing, in sentences. Empty if it gives something")
     image_url: str = Field(description="Path of the image")
     created_at: Timestamp
     updated_at: Timestamp
@@ -266,5 +268,8 @@ def _path(org_id: UUID, qr_id: UUID) -> str:
 
 def _to_response(code: StoredCode) -> dict[str, Any]:
     hidden = None if includes_role(current_role(), "admin") else {"encounter": {"solution"}}
-    fields = vars(code) | {"image_url": f"{_path(code.org_id, code.id)}/image"}
+    fields = vars(code) | {
+        "warnings": rules.find_warnings(code),
+        "image_url": f"{_path(code.org_id, code.id)}/image",
+    }
     return CodeResponse.model_validate(fields).model_dump(mode="json", exclude=hidden)
