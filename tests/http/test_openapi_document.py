@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from shared.scans.rules import REASONS
 from web.http.openapi import specification
 from web.http.openapi_examples import MISSING, build_example
+from web.http.openapi_texts import OPERATION_IDS, RESPONSE_HEADERS, WAITING_OPERATIONS
 from web.http.schemas import Body, ResponseModel
 
 CODE = {"code": "spy123"}
@@ -215,11 +216,13 @@ def test_every_reason_is_one_of_a_closed_list(spec: dict[str, Any]) -> None:
     assert ", ".join(REASONS) in counts["description"]
 
 
-def test_operation_ids_are_unique_names_of_methods(spec: dict[str, Any]) -> None:
+def test_operation_ids_are_unique_names_of_methods(app: Flask, spec: dict[str, Any]) -> None:
     names = [operation["operationId"] for operation in operations(spec).values()]
 
     assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
     assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert OPERATION_IDS.keys() - app.view_functions.keys() == set()
+    assert {*WAITING_OPERATIONS, *(name for name, _ in RESPONSE_HEADERS)} - set(names) == set()
     assert {name.partition("_")[0].capitalize() for name in names} - set(VERBS.split("|")) == set()
 
 
