@@ -129,12 +129,20 @@ class SlugTaken(Conflict):
     """This slug is taken. A slug stays with its organization forever."""
 
 
+class TooManySlugs(Conflict):
+    """This organization has used 20 slugs, the limit. Use one of them again."""
+
+
 class SlugDeleted(Gone):
     """This slug is no longer in use."""
 
 
 class CodeTaken(Conflict):
     """This code text is taken. A text stays with its code after a rename, and with its organization forever."""
+
+
+class TooManyAliases(Conflict):
+    """This code has 100 aliases, the limit. Delete one first."""
 
 
 class DestinationInUse(Conflict):

@@ -78,6 +78,7 @@ CREATE TABLE organizations (
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     closed_at   timestamptz,  -- from then on nothing is paid; in the future while a new owner has yet to accept
+    restored_at timestamptz,  -- the last time: no scan from before it can succeed
     erased_at   timestamptz,  -- the row stays as a tombstone: scans, ledgers and code texts refer to it
     CONSTRAINT organizations_erased_closed CHECK (erased_at IS NULL OR closed_at IS NOT NULL)
 );
@@ -679,12 +680,13 @@ BEGIN
     PERFORM FROM qr_codes q WHERE q.id = ANY (ids) AND q.max_scans IS NOT NULL ORDER BY q.id FOR NO KEY UPDATE;
 END $$;
 
--- The columns of a code that judging reads. No code of a closed organization is active.
+-- The columns of a code that judging reads. No code of a closed organization is active. A restored organization starts
+-- the use of its codes again, as an activation does: nothing is paid for the time in which it was closed.
 CREATE VIEW judged_codes AS
     SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
            q.active AND coalesce(o.closed_at > now(), true) AS active, q.deleted_at IS NOT NULL AS deleted, q.starts_at,
            q.expires_at, q.max_scans, q.use_count, q.per_player_limit, q.cooldown_seconds, q.offline_hours,
-           q.usable_since, q.reward_item, q.reward_quantity,
+           greatest(q.usable_since, o.restored_at) AS usable_since, q.reward_item, q.reward_quantity,
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data
            ) END AS encounter,

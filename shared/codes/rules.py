@@ -13,6 +13,8 @@ ScanType = Literal["item_drop", "encounter", "transportation"]
 
 CODE_PATTERN = r"^[A-Za-z0-9_-]{3,64}$"
 """The form of a code text: characters that need no escaping in a URL."""
+MAX_ALIASES = 100
+"""Of one code. Quests compare every text of a scanned code."""
 
 
 @dataclass(frozen=True)

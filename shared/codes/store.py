@@ -14,10 +14,10 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row, scalar_row
 
-from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, ScanType
-from shared.errors import CodeDeleted, DestinationInUse, UnknownDestination
+from shared.codes.rules import CODE_PATTERN, MAX_ALIASES, CodeDefinition, CodeReward, EncounterDefinition, ScanType
+from shared.errors import CodeDeleted, DestinationInUse, TooManyAliases, UnknownDestination
 from shared.infra.constraint_errors import translate_constraint_errors
-from shared.infra.db import Conn
+from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
 
 # Without 0, O, I and l, which are misread.
@@ -212,6 +212,16 @@ def save(conn: Conn, changed: StoredCode) -> None:
         _save_encounter(conn, changed.id, changed.encounter)
     else:
         conn.execute("DELETE FROM encounters WHERE qr_code_id = %(id)s", {"id": changed.id})
+
+
+def check_aliases(conn: Conn, qr_id: UUID) -> None:
+    """Raise TooManyAliases if a rename left more aliases than MAX_ALIASES. The caller holds the lock of `lock`."""
+    (texts,) = exactly_one(
+        conn.execute("SELECT count(*) FROM code_texts WHERE qr_code_id = %(qr_id)s", {"qr_id": qr_id})
+    )
+    # One text is the current one.
+    if texts > MAX_ALIASES + 1:
+        raise TooManyAliases
 
 
 def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:

@@ -135,8 +135,9 @@ def lock_player(conn: Conn, player_id: UUID) -> bool:
 
     Call it before the lock of an organization, because an erasure locks in this order.
     """
+    # Not FOR SHARE: an acceptance counts the player's organizations under this lock.
     locked = conn.execute(
-        "SELECT FROM players WHERE id = %(id)s AND erased_at IS NULL FOR SHARE", {"id": player_id}
+        "SELECT FROM players WHERE id = %(id)s AND erased_at IS NULL FOR NO KEY UPDATE", {"id": player_id}
     ).fetchone()
     return locked is not None
 

@@ -11,6 +11,8 @@ Role = Literal["member", "analyst", "admin", "owner"]
 SLUG = r"^[a-z0-9](-?[a-z0-9])*$"
 ROLES: tuple[Role, ...] = get_args(Role)
 """From the fewest permissions to the most. Each role includes the ones before it."""
+MAX_SLUGS = 20
+"""Of one organization, deleted aliases included. A slug is taken forever, so an organization gets few of them."""
 RESTORE_PERIOD = timedelta(days=7)
 """From the closing of an organization to its erasure."""
 MAX_OPEN_INVITATIONS = 200

@@ -10,12 +10,12 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from shared.errors import QuotaExceeded, SlugTaken
+from shared.errors import QuotaExceeded, SlugTaken, TooManySlugs
 from shared.infra import db
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
-from shared.organizations.rules import Role, slugify
+from shared.organizations.rules import MAX_SLUGS, Role, slugify
 
 
 @dataclass(frozen=True)
@@ -214,3 +214,12 @@ def save(conn: Conn, organization: Organization) -> None:
             "fair_play": fair_play,
         },
     )
+
+
+def check_slugs(conn: Conn, org_id: UUID) -> None:
+    """Raise TooManySlugs if a change left more slugs than MAX_SLUGS. The caller holds the lock of `lock`."""
+    (used,) = db.exactly_one(
+        conn.execute("SELECT count(*) FROM organization_slugs WHERE org_id = %(id)s", {"id": org_id})
+    )
+    if used > MAX_SLUGS:
+        raise TooManySlugs

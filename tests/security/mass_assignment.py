@@ -13,7 +13,7 @@ from web.api.codes import CodePatchBody
 from web.api.organizations import OrganizationPatchBody
 from web.api.profile import ProfilePatchBody
 from web.api.scans import ScanBody
-from web.http import auth
+from web.http import auth, request_context
 from web.http.auth import current_player_id
 
 
@@ -47,7 +47,15 @@ def lock_owners_and_caller(conn: Conn, org_id: UUID) -> set[UUID]:
     return lock_owners(conn, org_id) | {current_player_id()}
 
 
+def misspelled_filter(scene: Scene) -> bool:
+    """A machine that means to read one tag reads, prints or counts every code."""
+    return scene.lets("GET", f"{scene.victim.codes}?tags=east", scene.victim.member)
+
+
 ATTACKS = [
+    Attack(
+        "a misspelled filter, ignored", misspelled_filter, replaced(request_context, "check_query", lambda _view: None)
+    ),
     Attack(
         "mass assignment: role at registration",
         accepted("POST", "/auth/register", username="mallory", password="correct horse", role="owner"),

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
+from shared.codes import store as code_store
 from shared.generated_codes import store as generated_codes
 from shared.organizations import api_keys, store, usage
 from tests.security.attack import Attack, Scene, replaced
@@ -31,6 +32,36 @@ def a_guest_with_an_organization(scene: Scene) -> bool:
     settings = scene.app.extensions[EXTENSION].model_copy(update={"organization_creation": "accounts"})
     with patch.dict(scene.app.extensions, {EXTENSION: settings}):
         return scene.lets("POST", "/api/organizations", scene.attacker.stranger, {"name": "Zoo"})
+
+
+def files_beyond_the_quota(scene: Scene) -> bool:
+    scene.own_code()
+    settings = scene.app.extensions[EXTENSION].model_copy(update={"max_files_mb_per_organization": 0})
+    with patch.dict(scene.app.extensions, {EXTENSION: settings}):
+        return scene.lets("POST", f"{scene.attacker.path}/renders", scene.attacker.owner, {"all": True})
+
+
+def organizations_of_an_accomplice(scene: Scene) -> bool:
+    """The accomplice creates organizations, and gives them to the attacker, who owns one already."""
+    body = {"role": "owner"}
+    url = scene.ask("POST", f"{scene.victim.path}/invitations", scene.victim.owner, body).json["url"]
+    settings = scene.app.extensions[EXTENSION].model_copy(update={"max_organizations_per_account": 1})
+    with patch.dict(scene.app.extensions, {EXTENSION: settings}):
+        return scene.lets("POST", f"{url}/accept", scene.attacker.owner)
+
+
+def every_slug(scene: Scene) -> bool:
+    """Each change takes a slug from all other organizations, forever."""
+    owner = scene.attacker.owner
+    with patch.object(store, "MAX_SLUGS", LIMIT):
+        return all(scene.lets("PATCH", scene.attacker.path, owner, {"slug": f"zoo{n}"}) for n in range(LIMIT))
+
+
+def endless_aliases(scene: Scene) -> bool:
+    """Each makes the judging of a scan slower."""
+    code = f"{scene.attacker.codes}/{scene.own_code()}"
+    with patch.object(code_store, "MAX_ALIASES", LIMIT):
+        return all(scene.lets("PATCH", code, scene.attacker.owner, {"code": f"zoo{n}"}) for n in range(LIMIT + 1))
 
 
 def codes(scene: Scene) -> str:
@@ -68,4 +99,12 @@ ATTACKS = [
         endless(lambda _: "/generate", {"data": "x"}, "max_generated_codes_per_player"),
         replaced(generated_codes, "check_quota", lambda *_, **__: None),
     ),
+    Attack("files without end", files_beyond_the_quota, replaced(usage, "check_files", lambda *_, **__: None)),
+    Attack(
+        "organizations of an accomplice",
+        organizations_of_an_accomplice,
+        replaced(store, "check_quota", lambda *_: None),
+    ),
+    Attack("slugs without end", every_slug, replaced(store, "check_slugs", lambda *_: None)),
+    Attack("aliases without end", endless_aliases, replaced(code_store, "check_aliases", lambda *_: None)),
 ]

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from shared.organizations import closing
 from shared.scans import checks, store
+from shared.scans.checks import JudgingInput
 from shared.scans.model import Verdict
 from tests.security.attack import Attack, Scene, replaced
 from tests.support.callers import SignedInPlayer, make_key
@@ -69,11 +71,78 @@ def history_filled(scene: Scene) -> bool:
     return bool(scene.ask("GET", f"/player/{victim.id}/history", victim).json["scans"])
 
 
+def close(scene: Scene) -> None:
+    closing.close(scene.conn, scene.victim.org_id)
+
+
+def scanned_while_closed(scene: Scene) -> bool:
+    """The scan waits offline until the organization is restored."""
+    player, code = scene.attacker.member, scene.text_of(scene.their_code())
+    close(scene)
+    closing.restore(scene.conn, scene.victim.org_id)
+    submit(scene, player, player, qr_code=code, scanned_at=(datetime.now(UTC) - timedelta(hours=2)).isoformat())
+    return pays(scene, player)
+
+
+def scanned_in_closed(scene: Scene) -> bool:
+    player, code = scene.attacker.member, scene.text_of(scene.their_code())
+    close(scene)
+    submit(scene, player, player, qr_code=code)
+    return pays(scene, player)
+
+
+@contextmanager
+def with_codes_of_closed_organizations(scene: Scene) -> Iterator[None]:
+    ((view,),) = scene.conn.execute("SELECT pg_get_viewdef('judged_codes')").fetchall()
+    mutant = view.replace("COALESCE((o.closed_at > now()), true)", "true")
+    assert mutant != view
+    scene.conn.execute("CREATE OR REPLACE VIEW judged_codes AS " + mutant)
+    try:
+        yield
+    finally:
+        scene.conn.execute("CREATE OR REPLACE VIEW judged_codes AS " + view)
+
+
+def scanned_late_at_a_live_code(scene: Scene) -> bool:
+    """A photo of the code, sent to a player who dates the scan back to their visit."""
+    player, code = scene.attacker.member, scene.text_of(scene.their_code(offline_hours=0))
+    submit(scene, player, player, qr_code=code, scanned_at=(datetime.now(UTC) - timedelta(hours=2)).isoformat())
+    return pays(scene, player)
+
+
+def kiosk_players_held(scene: Scene) -> bool:
+    """An honest player scans at a kiosk, whose position is that of all its players."""
+    rules = '{"identical_coordinates": {"players": 2, "window_seconds": 600}}'
+    scene.conn.execute("UPDATE organizations SET fair_play = %s WHERE id = %s", (rules, scene.victim.org_id))
+    kiosk, code = make_key(scene.conn, scene.victim.org_id), scene.text_of(scene.their_code())
+    place = {"latitude": AMSTERDAM.latitude, "longitude": AMSTERDAM.longitude}
+    for player in (scene.attacker.member, scene.victim.stranger):
+        submit(scene, kiosk, player, qr_code=code, **place)
+        judge_pending()
+    return not pays(scene, scene.victim.stranger)
+
+
 ATTACKS = [
     Attack(
         "a reward for a time before the code existed",
         scanned_before_it_existed,
         replaced(checks, "_precedes_use", lambda _case: False),
+    ),
+    Attack(
+        "a reward for a time when the organization was closed",
+        scanned_while_closed,
+        replaced(checks, "_precedes_use", lambda _case: False),
+    ),
+    Attack("a reward from a deleted organization", scanned_in_closed, with_codes_of_closed_organizations),
+    Attack(
+        "a late scan of a code that is live only",
+        scanned_late_at_a_live_code,
+        replaced(checks, "_max_delay", lambda case: case.limits.max_age),
+    ),
+    Attack(
+        "players of a kiosk, held for its position",
+        kiosk_players_held,
+        replaced(JudgingInput, "compares_coordinates", property(lambda case: case.scan.coordinates is not None)),
     ),
     Attack(
         "a stock used up by held scans",

@@ -1,11 +1,15 @@
 """Attacks on live events: sockets of others, pages that open them for their visitors, frames that fill a memory."""
 
+import secrets
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import websocket
 
+from shared.settings import Settings
 from tests.security.attack import Attack, Attempt, Scene, replaced
 from tests.support.callers import SignedInPlayer
 from tests.support.threaded_server import PATIENCE, serving
@@ -14,6 +18,7 @@ from web.http.settings import EXTENSION
 from web.realtime import websockets
 from web.realtime.websocket_slots import WebSocketSlots
 
+ACQUIRE = WebSocketSlots.acquire
 PONG, CLOSE = websocket.ABNF.OPCODE_PONG, websocket.ABNF.OPCODE_CLOSE
 
 
@@ -97,17 +102,34 @@ def any_caller(scene: Scene) -> AbstractContextManager[object]:
 
 def all_sockets_of_a_process(scene: Scene) -> bool:
     """Return True if one player holds every socket of a process, so another player is refused."""
-    with ExitStack() as held, serving(scene.app) as address:
-        held.enter_context(with_settings(scene, max_websockets=10))
+    return is_refused(scene, [scene.attacker.owner] * 10)
+
+
+def all_sockets_by_many_players(scene: Scene) -> bool:
+    """Return True if one address holds every socket of a process as several players, so another player is refused."""
+    guests = [scene.attacker[role] for role in ("owner", "admin", "analyst", "member", "stranger")]
+    return is_refused(scene, guests * 2, max_websockets_per_address=5)
+
+
+def is_refused(scene: Scene, holders: list[SignedInPlayer], **limits: int) -> bool:
+    """Return whether a player of another address gets none of 10 sockets, after these players opened one each."""
+    with ExitStack() as held, serving(scene.app) as server:
+        held.enter_context(with_settings(scene, max_websockets=10, **limits))
         held.enter_context(patch.dict(scene.app.extensions, {websockets.SLOTS: WebSocketSlots()}))
-        mallory, ada = scene.attacker.owner, scene.victim.owner
-        for _ in range(10):
-            if socket := connect(address, f"/ws/{mallory.id}", mallory):
-                held.callback(socket.close)
-        socket = connect(address, f"/ws/{ada.id}", ada)
+        with patch.object(websockets, "normalize_address", lambda _: "203.0.113.7"):
+            for player in holders:
+                if socket := connect(server, f"/ws/{player.id}", player):
+                    held.callback(socket.close)
+        ada = scene.victim.owner
+        with patch.object(websockets, "normalize_address", lambda _: "198.51.100.1"):
+            socket = connect(server, f"/ws/{ada.id}", ada)
         if socket:
             held.callback(socket.close)
         return socket is None
+
+
+def acquire_from_any_address(slots: WebSocketSlots, client: UUID, _: str, settings: Settings) -> Callable[[], None]:
+    return ACQUIRE(slots, client, secrets.token_hex(), settings)
 
 
 def with_settings(scene: Scene, **values: int) -> AbstractContextManager[object]:
@@ -120,6 +142,11 @@ ATTACKS = [
         "all sockets of a process",
         all_sockets_of_a_process,
         lambda scene: with_settings(scene, max_websockets_per_client=1_000),
+    ),
+    Attack(
+        "all sockets of a process, from one address",
+        all_sockets_by_many_players,
+        replaced(WebSocketSlots, "acquire", acquire_from_any_address),
     ),
     Attack("foreign Origin on a socket", anothers_page, replaced(websockets, "_check_origin", lambda: None)),
     Attack(

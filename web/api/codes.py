@@ -197,7 +197,8 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     """Update a code
 
     Needs the role admin. Changes only the fields in the body. A null clears an optional field. Verdicts on earlier
-    scans do not change. 409 if the new code text is taken. After a rename, the old text leads to the code as an alias.
+    scans do not change. After a rename, the old text leads to the code as an alias. 409 if the new code text is taken,
+    or if the code has 100 aliases.
     """
     changes = body.changes()
     with db.transaction() as conn:
@@ -206,6 +207,8 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
         changed = replace(before, **to_definition_fields(changes))
         _check(changed)
         store.save(conn, changed)
+        if changed.code != before.code:
+            store.check_aliases(conn, path.qr_id)
         record_change(
             conn,
             "code.changed",

@@ -131,7 +131,8 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
     """Change an organization
 
     Needs the role owner. Changes only the fields in the body. A null `url` removes it, a null `fair_play` turns its
-    rules off. 409 if the slug is taken. An old slug redirects to the new one, as an alias.
+    rules off. An old slug redirects to the new one, as an alias. 409 if the slug is taken, or if the organization has
+    used 20 slugs.
     """
     changes = body.changes()
     if "fair_play" in changes:
@@ -140,6 +141,8 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
         store.lock(conn, path.org_id)
         before = _find(conn, path.org_id)
         store.save(conn, replace(before, **changes))
+        if "slug" in changes:
+            store.check_slugs(conn, path.org_id)
         after = _find(conn, path.org_id)
         states = _audit_fields(before), _audit_fields(after)
         record_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)

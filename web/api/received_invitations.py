@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from shared.errors import InvitationEnded, NotFound
 from shared.infra import db
-from shared.organizations import closing, invitations, members
+from shared.organizations import closing, invitations, members, store
 from shared.organizations.rules import Role
 from web.api.invitations import audit_fields
 from web.http.audit_log import record
@@ -16,6 +16,7 @@ from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.request_context import takes_any_query
 from web.http.schemas import Id, ResponseModel, Timestamp
+from web.http.settings import current_settings
 
 api = APIBlueprint("received_invitations", __name__, abp_tags=[Tag(name="Organizations")])
 
@@ -100,8 +101,9 @@ def get_invitation(path: TokenPath) -> dict[str, Any]:
 def accept_invitation(path: TokenPath) -> dict[str, Any]:
     """Accept an invitation
 
-    The caller becomes a member with the offered role. A member gets it if it is higher than their own, else 409. 404
-    for an invitation of another player. 410 if it was used up, declined or revoked, or has expired.
+    The caller becomes a member with the offered role. A member gets it if it is higher than their own, else 409. 409
+    also for the role owner if the caller owns as many organizations as the quota allows. 404 for an invitation of
+    another player. 410 if it was used up, declined or revoked, or has expired.
     """
     player_id = current_player_id()
     with transaction() as conn:
@@ -111,6 +113,7 @@ def accept_invitation(path: TokenPath) -> dict[str, Any]:
             raise InvitationEnded
         invitations.use(conn, invitation.id)
         if invitation.role == "owner":
+            store.check_quota(conn, player_id, current_settings().max_organizations_per_account)
             closing.keep_open(conn, invitation.org_id)
         org_id, new = invitation.org_id, {"role": invitation.role, "invitation_id": invitation.id}
         if old_role is None:
