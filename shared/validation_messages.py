@@ -52,7 +52,8 @@ def _message(kind: str, text: str, context: Mapping[str, Any]) -> str:
         case "text_format" | "whole_number":
             return text
         case "literal_error":
-            return f"Use {context['expected'].replace(chr(39), '')}."
+            expected = context["expected"].replace("'", "")
+            return f"Use {expected}." if expected else "Leave this empty."
         case "greater_than_equal":
             return f"Use a number of at least {_number(context['ge'])}."
         case "greater_than":

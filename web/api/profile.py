@@ -62,7 +62,7 @@ def _choice(value: object) -> object:
     try:
         return value if value == "delete" else UUID(str(value))
     except ValueError:
-        raise ValueError('must be "delete" or the player_id of a member') from None
+        raise ValueError('Use "delete" or the player_id of a member.') from None
 
 
 OrganizationChoice = Annotated[UUID | Literal["delete"], BeforeValidator(_choice), WithJsonSchema({"type": "string"})]
