@@ -1,7 +1,8 @@
 """Elect one leader among processes, by an advisory lock of a PostgreSQL session. It ends with the session.
 
 PostgreSQL ends the session of a leader that sends no statement for LEADER_SILENCE_SECONDS, as a suspended process or a
-lost host. Another process then leads. The earlier leader cannot write with its connection afterwards.
+lost host. It has no timeout for a session that waits in a pipeline, before its COMMIT: a standby ends that one. Another
+process then leads. The earlier leader cannot write with its connection afterwards.
 """
 
 import threading
@@ -80,6 +81,8 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                     leads = _try_lock(conn, number)
                     if leads:
                         _refuse_pooler(conn)
+                    else:
+                        db.terminate_stalled_transactions(conn, settings().leader_silence_seconds)
                 except psycopg.OperationalError:
                     break  # open another connection
                 if leads:
