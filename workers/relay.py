@@ -70,8 +70,11 @@ def relay_events(conn: Conn, stopping: threading.Event) -> None:
             # Events that no relay has published come first: an earlier relay ended, or Redis was unavailable.
             batch = event_log.read(conn, published, limit=BATCH)
         if batch and not publish(batch):
-            # Events are numbered meanwhile, for the other consumers.
-            stopping.wait(RETRY_SECONDS)
+            # Events are numbered meanwhile, for the other consumers. An attempt can take seconds, in which many come.
+            retry_at = time.monotonic() + RETRY_SECONDS
+            while sequencer.has_more and time.monotonic() < retry_at:
+                sequencer.number(limit=BATCH)
+            stopping.wait(retry_at - time.monotonic())
             continue
         if batch:
             published = batch[-1].position

@@ -122,6 +122,27 @@ def test_relay_that_dies_at_any_step_loses_no_event_and_notifies_once(
     listener.close()
 
 
+def test_relay_numbers_all_events_between_two_attempts_to_publish(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Redis that hangs takes seconds for each attempt. Rollups and NOTIFY do not wait for it."""
+    stopping = threading.Event()
+    numbered: list[int] = []
+
+    def fail(_batch: list[Event]) -> bool:
+        numbered.append(event_log.last_position(conn))
+        if len(numbered) == 2:
+            stopping.set()
+        return False
+
+    monkeypatch.setattr(relay, "publish", fail)
+    monkeypatch.setattr(relay, "BATCH", 2)
+    start = event_log.last_position(conn)
+    for _ in range(9):
+        append_event(conn, "test")
+    with db.dedicated_connection() as own:
+        relay.relay_events(own, stopping)
+    assert [last - start for last in numbered] == [2, 9]
+
+
 def test_two_relays_publish_every_event(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each publishes what the other one numbers, too, so none of them leaves a gap to a socket."""
     published: dict[int, list[int]] = {}
