@@ -36,8 +36,9 @@ class Snapshot(NamedTuple):
 class Sequencer:
     """Numbers events over one connection, which has its own settings from then on.
 
-    It knows what is left to number: events with an id above `_seen`, and those of transactions that `_snapshot` did not
-    see. So it reads no entry of the indexes that is dead but not vacuumed, as behind a long transaction.
+    It knows what is left to number: events with an id above `_seen`, those of transactions that `_snapshot` did not
+    see, and those that were locked. So it reads no entry of the indexes that is dead but not vacuumed, as behind a long
+    transaction.
     """
 
     def __init__(self, conn: Conn) -> None:
@@ -54,10 +55,13 @@ class Sequencer:
         )
         self._skip_positions_of_lost_server()
         self._seen, self._snapshot = self._survey()
+        self._postponed: list[int] = []
         self._next_survey = time.monotonic() + SURVEY_SECONDS
 
     def number(self, *, limit: int) -> list[Event]:
-        """Give up to `limit` committed events their positions, in the order of ids. Commit, and return these events.
+        """Give committed events their positions, in the order of ids. Commit, and return these events.
+
+        They are up to `limit` events, and up to `limit` that were locked before.
 
         PostgreSQL notifies channel `qr_scan` of the scans among them that the trigger left to the relay.
         """
@@ -66,7 +70,7 @@ class Sequencer:
             self._next_survey = time.monotonic() + SURVEY_SECONDS
         conn = self._conn
         # Two statements: the second sees what the transaction that held the lock has committed. The older snapshot of
-        # the first is the one to remember. Events that a transaction has locked, such as an erasure, are left to later.
+        # the first is the one to remember. Events that a transaction has locked, such as an erasure, are postponed.
         with conn.pipeline(), conn.transaction():
             locked = conn.execute(
                 "SELECT pg_current_snapshot()::text, pg_advisory_xact_lock(%(lock)s)", {"lock": SEQUENCER_LOCK}
@@ -84,9 +88,14 @@ class Sequencer:
                         WHERE position IS NULL AND xid = ANY (%(running)s::text[]::xid8[]) AND id <= %(seen)s
                     ) found
                     ORDER BY id LIMIT %(limit)s
+                ), postponed AS MATERIALIZED (
+                    SELECT id, position FROM events WHERE id = ANY (%(postponed)s::bigint[])
+                ), unnumbered AS MATERIALIZED (
+                    SELECT id FROM unread WHERE position IS NULL
+                    UNION
+                    SELECT id FROM postponed WHERE position IS NULL
                 ), locked AS MATERIALIZED (
-                    SELECT id FROM events
-                    WHERE id = ANY (ARRAY (SELECT id FROM unread WHERE position IS NULL))
+                    SELECT id FROM events WHERE id = ANY (ARRAY (SELECT id FROM unnumbered))
                     ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
                 ), numbered AS (
                     UPDATE events e SET position = last.position + locked.turn
@@ -96,12 +105,14 @@ class Sequencer:
                     RETURNING e.*
                 ), summary AS (
                     SELECT count(*) AS unread, max(id) AS last_id,
-                           count(*) FILTER (WHERE position IS NULL) - (SELECT count(*) FROM locked) AS skipped
+                           ARRAY (SELECT id FROM unnumbered EXCEPT SELECT id FROM locked) AS skipped
                     FROM unread
                 )
                 SELECT s.unread, s.last_id, s.skipped, n.position, n.type, n.player_id, n.org_id, n.data, n.at,
-                       CASE WHEN n.needs_notify
-                           THEN notify_scan(n.player_id, n.data ->> 'qr_code', (n.data ->> 'scan_id')::uuid)
+                       CASE WHEN n.needs_notify THEN notify_scan(
+                           coalesce(n.player_id, (SELECT player_id FROM player_scans
+                                                  WHERE id = (n.data ->> 'scan_id')::uuid)),
+                           n.data ->> 'qr_code', (n.data ->> 'scan_id')::uuid)
                        END
                 FROM summary s LEFT JOIN numbered n ON true
                 ORDER BY n.position
@@ -111,16 +122,18 @@ class Sequencer:
                     "limit": limit,
                     "xmax": self._snapshot.xmax,
                     "running": self._snapshot.running,
+                    "postponed": self._postponed[:limit],
                 },
             )
         rows = numbered.fetchall()
         unread, last_id, skipped = rows[0][:3]
-        self.has_more = unread == limit and not skipped
-        if not skipped:
-            self._snapshot = Snapshot.parse(exactly_one(locked)[0])
-            if unread:
-                # A full batch ends at its last id, and what follows is unread.
-                self._seen = last_id if unread == limit else max(self._seen, last_id)
+        self.has_more = unread == limit
+        # Those that were not tried come first in the next batch.
+        self._postponed = [*self._postponed[limit:], *skipped]
+        self._snapshot = Snapshot.parse(exactly_one(locked)[0])
+        if unread:
+            # A full batch ends at its last id, and what follows is unread.
+            self._seen = last_id if unread == limit else max(self._seen, last_id)
         return [Event(*row[3:9]) for row in rows if row[3] is not None]
 
     def _survey(self) -> tuple[int, Snapshot]:

@@ -101,15 +101,17 @@ def test_long_transaction_delays_no_other_event(conn: Conn, sequencer: Sequencer
 
 
 def test_event_in_a_locked_row_is_numbered_later(conn: Conn, sequencer: Sequencer) -> None:
-    """An erasure that takes long delays only the events of its player."""
+    """An erasure that takes long delays only the events of its player, also if a batch of others follows."""
     ada = make_player(conn)
     append_event(conn, "scan_result", ada, qr_code="text of an unknown code")
     append_event(conn, "other")
     with db.dedicated_connection() as erasing, erasing.transaction():
         event_log.erase_player(erasing, ada)
         assert number(sequencer) == ["other"]
-        append_event(conn, "later")
-        assert number(sequencer) == ["later"]
+        for name in "abc":
+            append_event(conn, name)
+        numbered_meanwhile = [event.type for _ in range(2) for event in sequencer.number(limit=2)]
+        assert numbered_meanwhile == ["a", "b", "c"]
     (numbered,) = sequencer.number(limit=BATCH)
     assert (numbered.type, numbered.data["qr_code"]) == ("scan_result", "erased")
     assert number(sequencer) == []
@@ -337,3 +339,24 @@ def test_row_inserted_by_hand_is_notified_once(
         sequencer.number(limit=BATCH)
     later = [scan] if device else []
     assert [notified(each) for each in listeners] == [later, later]
+
+
+@pytest.mark.parametrize("device", [None, "phone"])
+def test_notification_names_the_player_although_the_event_does_not(
+    conn: Conn, sequencer: Sequencer, listeners: list[Conn], device: str | None
+) -> None:
+    """A scan that an API key submits for a code outside its organization has an event that its player does not see."""
+    scan, player = uuid4(), make_player(conn)
+    conn.execute(
+        "INSERT INTO player_scans (id, player_id, qr_code, api_key_id, device) VALUES (%s, %s, 'unknown', %s, %s)",
+        (scan, player, uuid4(), device),
+    )
+    (event,) = sequencer.number(limit=BATCH)
+    assert event.player_id is None
+    listeners[0].execute("SELECT")
+    (notification,) = listeners[0].notifies(timeout=0)
+    assert json.loads(notification.payload) == {
+        "player_id": str(player),
+        "qr_code": "unknown",
+        "scan_id": str(scan),
+    }
