@@ -111,6 +111,8 @@ class TestEveryBody:
 
     @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "text/csv", ""])
     def test_other_content_type_is_415(self, caller: Caller, route: Route, content_type: str) -> None:
+        if (route[1], content_type) == ("/auth/login", "application/x-www-form-urlencoded"):
+            pytest.skip("a form logs in, as clients of OAuth 2 send it")
         assert_problem(caller.send(route, json.dumps(route[2]), content_type), 415)
 
     def test_body_over_its_limit_is_413(self, caller: Caller, route: Route) -> None:
@@ -203,7 +205,7 @@ WRONG: list[tuple[Route, str, list[Any]]] = [
     (MAKE, "expires_at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "2026-02-12T10:00:00+99:00"]),
     (MAKE, "max_scans", [0, -1, 10**12 + 1, 1.5, "1"]),
     (MAKE, "per_player_limit", [0, 2**31, 1.5, True]),
-    (MAKE, "cooldown_seconds", [0, 2**31, "60"]),
+    (MAKE, "cooldown_seconds", [-1, 2**31, "60"]),
     (MAKE, "rotating", ["false"]),
     (MAKE, "tags", ["east", ["a"] * 51]),
     (MAKE, "tags.1", [["a", ""], ["a", "a|b"], ["a", "b" * 65], ["a", 1], ["a", None], ["a", "b\tc"], ["a", "\x00"]]),

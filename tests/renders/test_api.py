@@ -112,8 +112,8 @@ def test_a_tag_selects_codes_at_creation(conn: Conn, staff: Staff, post: Callabl
         ({"all": 1}, "body.all", "true"),
         ({"qr_ids": []}, "body.qr_ids", "at least 1"),
         ({"qr_ids": ["x"]}, "body.qr_ids.0", "UUID"),
-        ({"qr_ids": [str(UUID(int=7))] * 2}, "body.qr_ids.1", "twice"),
-        ({"tag": "unused"}, "body.tag", "no code"),
+        ({"qr_ids": [str(UUID(int=7))] * 2}, "body.qr_ids.1", "Name it once"),
+        ({"tag": "unused"}, "body.tag", "No code is selected"),
         ({"all": True, "size": 99}, "body.size", "100"),
         ({"all": True, "size": 2001}, "body.size", "2,000"),
         ({"all": True, "format": "gif"}, "body.format", "png"),
@@ -177,7 +177,7 @@ def test_a_selection_of_too_many_codes_gets_422(
     response = post(all=True)
 
     assert (response.status_code, response.json["errors"][0]["loc"]) == (422, "body.all")
-    assert "more than 3 codes" in response.json["errors"][0]["message"]
+    assert "at most 3 codes" in response.json["errors"][0]["message"]
     conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (first,))
     assert post(all=True).json["total"] == 3
 

@@ -198,7 +198,7 @@ def test_a_symbol_that_does_not_fit_fails_alone(conn: Conn, org: UUID, monkeypat
     assert (job.status, job.done, job.failed) == ("done", 1, 1)
     (error,) = store.list_errors(conn, render_id)
     assert error.qr_id == long
-    assert "too small" in error.message
+    assert "at least 149 pixels" in error.message
 
 
 def test_a_render_without_images_fails(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
