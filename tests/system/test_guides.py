@@ -21,6 +21,8 @@ CURL = """
 curl() { command curl --fail-with-body "$@" || { echo "curl $*" >> failures; return 22; }; }
 """
 
+TOUR_FILES = ".waymark/tour"
+
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 
 
@@ -50,12 +52,36 @@ def run_commands(server: RunningServer, directory: Path, *pages: Path) -> str:
 
 @needs_curl
 @pytest.mark.system
-def test_tour_of_the_readme_ends_in_a_reward_and_an_image(server: RunningServer, tmp_path: Path) -> None:
-    printed = run_commands(server, tmp_path, README).splitlines()
+def test_tour_of_the_readme_ends_twice_in_a_reward_and_an_image(server: RunningServer, tmp_path: Path) -> None:
+    for _ in range(2):
+        printed = run_commands(server, tmp_path, README).splitlines()
+        image = tmp_path / TOUR_FILES / "code.svg"
 
-    assert printed[:2] == ["not_present", "success"]
-    assert "'item': 'spy_gadget', 'quantity': 1" in printed[2]
-    assert (tmp_path / "code.svg").read_text().startswith("<svg")
+        assert printed[:2] == ["not_present", "success"]
+        assert "'item': 'spy_gadget', 'quantity': 1" in printed[2]
+        assert image.read_text().startswith("<svg")
+        image.unlink()
+    assert [file.name for file in tmp_path.iterdir()] == [".waymark"]
+
+
+@pytest.mark.parametrize("name", ["README.md", *(f"docs/{guide}.md" for guide in GUIDES)])
+def test_commands_write_only_to_a_directory_that_git_ignores(name: str) -> None:
+    page = CHECKOUT / name
+    written = re.findall(r"(?:^| )(?:-o|>) *(\S+)", shell_commands(page), re.MULTILINE)
+
+    assert f"/{TOUR_FILES.split('/', maxsplit=1)[0]}/" in (CHECKOUT / ".gitignore").read_text().splitlines()
+    assert f"files={TOUR_FILES}\n" in README.read_text()
+    assert [path for path in written if not path.startswith(("$files/", "/dev/null", "&"))] == []
+    assert "psql" not in shell_commands(page)
+
+
+def test_field_prints_a_response_without_the_field() -> None:
+    helpers = re.findall(r"^```sh\n(.*?)^```", README.read_text(), re.MULTILINE | re.DOTALL)[1]
+    for response, field in (('{"title": "Conflict"}', "id"), ("<html>", "id"), ('{"items": []}', "items.0.id")):
+        commands = helpers.replace("mkdir", ": mkdir") + f"printf %s '{response}' | field {field}"
+        done = subprocess.run(["sh", "-c", commands], capture_output=True, text=True, check=False)  # noqa: S607
+        assert response in done.stderr
+        assert done.returncode != 0
 
 
 @needs_curl
