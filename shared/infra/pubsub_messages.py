@@ -55,9 +55,10 @@ def decode(payload: bytes) -> Iterable[PublishedEvent]:
 
 
 def publish_access_change(*ids: UUID) -> None:
-    """Publish that a session or a role of these players has ended, or that these API keys have. Call after the commit.
+    """Publish that a session or a role of these players has ended, or that these API keys or organizations have.
 
-    Each web process then checks the access of their sockets. If Redis is unavailable, it does so before the next event.
+    Call it after the commit. Each web process then checks the access of their sockets. If Redis is unavailable, it does
+    so before the next event.
     """
     try:
         client().publish(key(ACCESS_CHANGES_CHANNEL), " ".join(map(str, ids)))

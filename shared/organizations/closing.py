@@ -32,7 +32,9 @@ def restore(conn: Conn, org_id: UUID) -> bool:
     # clock_timestamp, because the transaction may have begun before the lock was free.
     restored = conn.execute(
         """
-        UPDATE organizations SET closed_at = NULL, restored_at = now(), updated_at = now()
+        UPDATE organizations
+        SET closed_at = NULL, restored_at = CASE WHEN closed_at <= now() THEN now() ELSE restored_at END,
+            updated_at = now()
         WHERE id = %(id)s AND erased_at IS NULL AND closed_at > clock_timestamp() - %(period)s
         """,
         {"id": org_id, "period": RESTORE_PERIOD},

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 from unittest.mock import MagicMock
 from uuid import UUID
@@ -250,3 +251,13 @@ def test_an_organization_that_is_being_erased_is_not_restored(
             restored = threads.submit(wait_and_restore)
             wait_until_blocked(conn)
         assert restored.result(10) is is_restored
+
+
+@pytest.mark.parametrize(("after", "restarts"), [(timedelta(0), True), (timedelta(days=1), False)])
+def test_restore_starts_the_use_of_codes_again_unless_the_closing_was_ahead(
+    conn: Conn, staff: Staff, after: timedelta, restarts: bool
+) -> None:
+    closing.close(conn, staff.org_id, after=after)
+    assert closing.restore(conn, staff.org_id)
+    row = conn.execute("SELECT restored_at IS NOT NULL FROM organizations WHERE id = %s", (staff.org_id,)).fetchone()
+    assert row == (restarts,)

@@ -80,8 +80,8 @@ def test_idle_socket_closes_immediately_when_its_session_ends(
         pass
 
 
-@pytest.mark.parametrize("way", ["another role", "removed"])
-def test_idle_staff_socket_closes_immediately_when_the_role_ends(
+@pytest.mark.parametrize("way", ["another role", "removed", "organization deleted"])
+def test_idle_staff_socket_closes_immediately_when_its_access_ends(
     connect: Connect, relay: Relay, client: Any, register: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     monkeypatch.setattr(websockets, "RECHECK_SECONDS", 3_600.0)
@@ -94,6 +94,11 @@ def test_idle_staff_socket_closes_immediately_when_the_role_ends(
     for each in (socket, kept):
         settle_down(each, lambda: say(conn, owner, "hello", org_id=org))
 
+    if way == "organization deleted":
+        closed = client.delete(f"/api/organizations/{org}", json={"name": "Museum"}, headers=owner.headers)
+        assert closed.status_code == 202
+        assert {each.closed_with() for each in (socket, kept)} == {event_stream.POLICY_VIOLATION}
+        return
     if way == "another role":
         assert client.patch(member, json={"role": "member"}, headers=owner.headers).status_code == 200
     else:

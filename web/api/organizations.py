@@ -12,6 +12,7 @@ from shared.codes.target_urls import TargetUrl
 from shared.errors import FieldError, Forbidden, Invalid, OrganizationClosed
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.pubsub_messages import publish_access_change
 from shared.organizations import closing, store
 from shared.organizations.rules import RESTORE_PERIOD, SLUG, Role, includes_role
 from shared.organizations.store import Organization
@@ -164,7 +165,9 @@ def close_organization(path: OrganizationPath, body: ClosingBody) -> tuple[dict[
         if not before.is_closed:
             closing.close(conn, path.org_id)
             record(conn, "organization.closed", org_id=path.org_id, object_id=path.org_id)
-        return _to_response(_find(conn, path.org_id)), 202
+        response = _to_response(_find(conn, path.org_id))
+    publish_access_change(path.org_id)
+    return response, 202
 
 
 @api.post("/<org_id>/restore", responses={200: OrganizationResponse, 410: None})

@@ -200,7 +200,7 @@ def delete_account(body: EraseBody) -> tuple[str, int]:
             raise WrongPassword
         erasure.erase(conn, player_id, body.organizations)
     background_sender.submit(ErasuresPending())
-    publish_access_change(player_id)
+    publish_access_change(player_id, *(org_id for org_id, choice in body.organizations.items() if choice == "delete"))
     return "", 204
 
 

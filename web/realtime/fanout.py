@@ -172,13 +172,14 @@ class Fanout:
         elif message["channel"] == key(VERDICTS_CHANNEL).encode():
             self.waiters.deliver(verdict_messages.decode(payload, self.waiters.is_awaited))
         elif message["channel"] == key(ACCESS_CHANGES_CHANNEL).encode():
-            self._mark_for_recheck({UUID(listener) for listener in payload.decode().split()})
+            self._mark_for_recheck(set(map(UUID, payload.decode().split())))
         else:
             self._deliver(payload)
 
-    def _mark_for_recheck(self, listeners: set[UUID]) -> None:
+    def _mark_for_recheck(self, ids: set[UUID]) -> None:
+        """Let the sockets of these players and organizations check their access."""
         for subscription in self.list_all():
-            if subscription.listener in listeners:
+            if subscription.listener in ids or subscription.owner in ids:
                 subscription.needs_recheck = True
                 subscription.has_events.set()
 

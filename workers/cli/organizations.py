@@ -21,6 +21,7 @@ from shared.errors import DomainError
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.logging import configure
+from shared.infra.pubsub_messages import publish_access_change
 from shared.infra.timestamps import format_rfc3339
 from shared.organizations import closing, invitations, members, store
 from shared.organizations.rules import INVITATION_LIFETIME, RESTORE_PERIOD
@@ -54,6 +55,7 @@ def delete(slug: str, name: str) -> str:
             raise CommandError(f"{slug} is already closed")
         closing.close(conn, org_id)
         audit.record(conn, OPERATOR, "organization.closed", org_id=org_id, object_id=org_id)
+    publish_access_change(org_id)
     return f"Closed {slug} ({org_id}). It can be restored for {RESTORE_PERIOD.days} days"
 
 
