@@ -9,11 +9,17 @@ from uuid import UUID
 from shared.scans.rules import CodeRules, Scan, Verdict
 from shared.scans.store import StoredScan
 
+MAX_LINE_BYTES = 4_096
+"""A longer verdict, as of a large puzzle, is read from PostgreSQL: Redis disconnects subscribers 32 MB behind."""
+
 
 def encode(
     settled: Sequence[Scan], verdicts: Mapping[UUID, Verdict], codes: Mapping[UUID, CodeRules], settled_at: datetime
 ) -> bytes:
-    """Return the settled scans as lines of `id json`, so that a web process parses those of its own clients only."""
+    """Return the settled scans as lines of `id json`, so that a web process parses those of its own clients only.
+
+    A line beyond MAX_LINE_BYTES has only the id.
+    """
     return b"\n".join(
         _to_line(scan, verdicts[scan.id], codes.get(scan.qr_code_id) if scan.qr_code_id else None, settled_at)
         for scan in settled
@@ -34,15 +40,19 @@ def _to_line(scan: Scan, verdict: Verdict, code: CodeRules | None, settled_at: d
         "settled_at": settled_at.isoformat(),
         "api_key_id": scan.api_key_id and scan.api_key_id.hex,
     }
-    return f"{scan.id.hex} {json.dumps(fields)}".encode()
+    line = f"{scan.id.hex} {json.dumps(fields)}".encode()
+    return line if len(line) <= MAX_LINE_BYTES else scan.id.hex.encode()
 
 
-def decode(payload: bytes, is_awaited: Callable[[UUID], bool]) -> Iterator[StoredScan]:
-    """Yield the settled scans for which `is_awaited` is true. Raises ValueError if the message is malformed."""
+def decode(payload: bytes, is_awaited: Callable[[UUID], bool]) -> Iterator[tuple[UUID, StoredScan | None]]:
+    """Yield the ids for which `is_awaited` is true, with the settled scan, or None if the message has only the id.
+
+    Raises ValueError if the message is malformed.
+    """
     for line in payload.split(b"\n"):
         scan_id = UUID(line[:32].decode())
         if is_awaited(scan_id):
-            yield _to_stored_scan(scan_id, json.loads(line[33:]))
+            yield scan_id, _to_stored_scan(scan_id, json.loads(line[33:])) if line[32:] else None
 
 
 def _to_stored_scan(scan_id: UUID, fields: dict[str, Any]) -> StoredScan:

@@ -68,11 +68,11 @@ class VerdictWaiters:
         """Return whether a request waits for this scan."""
         return scan_id in self._waiters
 
-    def deliver(self, settled: Iterable[StoredScan]) -> None:
-        """Pass these scans to the requests that wait for them."""
-        for scan in settled:
+    def deliver(self, settled: Iterable[tuple[UUID, StoredScan | None]]) -> None:
+        """Pass these scans to the requests that wait for them. Those without content read their scan again."""
+        for scan_id, scan in settled:
             with self._lock:
-                for waiter in self._waiters.get(scan.scan_id, ()):
+                for waiter in self._waiters.get(scan_id, ()):
                     waiter.scan = scan
                     waiter.wake()
 
