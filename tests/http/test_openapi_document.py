@@ -10,11 +10,14 @@ from flask import Flask
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import BaseModel, ValidationError
 
+from script.stack.running_server import CHECKOUT
 from shared.scans.rules import REASONS
+from shared.settings import settings
 from web.http.openapi import specification
 from web.http.openapi_examples import MISSING, build_example
 from web.http.openapi_texts import OPERATION_IDS, RESPONSE_HEADERS, WAITING_OPERATIONS
 from web.http.schemas import Body, ResponseModel
+from web.realtime.event_stream import PING_SECONDS
 
 CODE = {"code": "spy123"}
 BINARY = {"image/png", "image/svg+xml", "application/pdf", "application/zip", "multipart/form-data"}
@@ -99,6 +102,17 @@ def test_introduction_covers_what_all_operations_share(spec: dict[str, Any]) -> 
         "Waiting for a verdict",
         "WebSockets",
     ]
+
+
+def test_introduction_and_guide_describe_the_same_events(spec: dict[str, Any]) -> None:
+    texts = (spec["info"]["description"], (CHECKOUT / "docs" / "api-guide.md").read_text())
+    tables = [re.findall(r"^\| event \|.*\n(?:\|.*\n)+", text, re.MULTILINE) for text in texts]
+    named = [set(re.findall(r"`(\w+)`", "".join(tables[0]))), set(re.findall(r"`(\w+)`", "".join(tables[1])))]
+    limits = (PING_SECONDS, settings().event_retention_days, settings().max_websockets_per_client)
+
+    assert named[0] | {"id"} == named[1]
+    assert {"qr_scan", "reset", "render_done", "scan_reviewed", "previous_status"} <= named[0]
+    assert [(limit, text) for limit in limits for text in texts if not re.search(rf"\b{limit}\b", text)] == []
 
 
 def test_every_body_has_an_example(spec: dict[str, Any]) -> None:

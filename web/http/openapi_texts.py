@@ -192,8 +192,9 @@ WEBSOCKETS = {
 }
 SOCKET_DESCRIPTION = (
     " A WebSocket that sends one JSON object per message, in the order of commits. Pass the `id` of the last message "
-    "as `since` to resume without a gap. Browsers authenticate with a `ticket` from POST /ws/ticket, other clients "
-    "with an Authorization header. Refused before the upgrade with 401, 403 or 404, with 429 above the limit of the "
+    "as `since` to resume without a gap. Events are stored for 30 days. The server sends a ping every 25 seconds. "
+    "Browsers authenticate with a `ticket` from POST /ws/ticket, other clients with an Authorization header. "
+    "Refused before the upgrade with 401, 403 or 404, with 429 above the limit of the "
     "player (8 by default) or the address (500), and with 503 above the limit of the process."
 )
 KEY_EXAMPLE = "order-1042"
