@@ -1,8 +1,10 @@
 """Attacks with files: archive names that leave the archive, and small images and texts that cost much to process."""
 
 import sys
+import time
 import zipfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from functools import cache
 from io import BytesIO
 from typing import Any
@@ -15,7 +17,8 @@ from shared.accounts import rules as accounts
 from shared.codes.schemas import CodeBody
 from shared.images import logos
 from shared.infra import fair_claims
-from shared.renders import captions
+from shared.renders import captions, image_timer, zip_part
+from shared.renders.image_timer import ImageTimer
 from tests.images.test_logos import bomb
 from tests.renders import factories
 from tests.security import regexes
@@ -77,6 +80,24 @@ def backlog_before_another_organization(scene: Scene) -> bool:
     delayed = factories.find(conn, render).done == 0
     factories.work()
     return delayed
+
+
+def image_without_an_end(scene: Scene) -> bool:
+    """Return True if an image of the attacker's keeps its worker for longer than an image may take."""
+    render = factories.add_render(scene.conn, scene.attacker.org_id, [scene.own_code()])
+    render_verified = zip_part.render_verified
+
+    def slow(*args: Any) -> bytes:
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            pass
+        return render_verified(*args)
+
+    with ExitStack() as patches:
+        patches.enter_context(patch.object(zip_part, "render_verified", slow))
+        patches.enter_context(patch.multiple(image_timer, TICK_SECONDS=0.01, IMAGE_SECONDS=5))
+        factories.work()
+    return factories.find(scene.conn, render).done == 1
 
 
 MAX_STEPS = 100_000
@@ -144,5 +165,6 @@ ATTACKS = [
         caption_without_a_space,
         replaced(captions, "_wrap", wrap_by_trying_each_cut),
     ),
+    Attack("an image without an end", image_without_an_end, replaced(ImageTimer, "_count", lambda _: None)),
     Attack("100 kB of regex bait", regexes.bait_taken, replaced(accounts, "EMAIL", r"^([a-z0-9]+\.?)+@example$")),
 ]
