@@ -1075,6 +1075,7 @@ CREATE TABLE import_candidates (
     encounter         jsonb,  -- by the columns of encounters
     field             text,
     message           text,  -- null: the row is valid
+    warnings          text[] NOT NULL DEFAULT '{}',
     PRIMARY KEY (import_id, line),
     CONSTRAINT import_candidates_validated CHECK (message IS NOT NULL OR (code IS NOT NULL AND definition IS NOT NULL))
 );

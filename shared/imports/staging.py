@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.codes import store as codes
-from shared.codes.rules import CodeDefinition
+from shared.codes.rules import CodeDefinition, find_warnings
 from shared.imports.csv_reader import CsvRow
 from shared.imports.rules import RowResult
 from shared.infra.db import Conn
@@ -54,13 +54,15 @@ def next_rows(conn: Conn, import_id: UUID, *, after: int, limit: int) -> list[Cs
 def copy_candidates(conn: Conn, import_id: UUID, results: Iterable[RowResult]) -> None:
     """Copy the results of validated rows: candidates and failures."""
     statement = """
-        COPY import_candidates (import_id, line, id, code, destination_code, definition, encounter, field, message)
-        FROM STDIN
+        COPY import_candidates (
+            import_id, line, id, code, destination_code, definition, encounter, field, message, warnings
+        ) FROM STDIN
     """
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for result in results:
             columns = _candidate_columns(result.definition)
-            copy.write_row((import_id, result.line, result.id, *columns, result.field, result.message))
+            warnings = list(find_warnings(result.definition)) if result.definition else []
+            copy.write_row((import_id, result.line, result.id, *columns, result.field, result.message, warnings))
 
 
 def _candidate_columns(code: CodeDefinition | None) -> tuple[str | None, ...]:

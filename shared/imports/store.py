@@ -73,7 +73,8 @@ def list_failures(conn: Conn, import_id: UUID) -> list[dict[str, Any]]:
     with conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
             """
-            SELECT line, 'failed' AS status, field, message, code, NULL AS qr_id FROM import_candidates
+            SELECT line, 'failed' AS status, field, message, code, NULL AS qr_id, '{}'::text[] AS warnings
+            FROM import_candidates
             WHERE import_id = %(id)s AND message IS NOT NULL
             ORDER BY line LIMIT %(limit)s
             """,
@@ -120,7 +121,8 @@ def finish(conn: Conn, import_id: UUID, *, added: bool, message: str | None = No
                     SELECT line,
                            CASE WHEN message IS NOT NULL THEN 'failed' WHEN %(added)s THEN 'added' ELSE 'not_added' END
                                AS status,
-                           field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id
+                           field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id,
+                           CASE WHEN message IS NULL THEN warnings ELSE '{}' END AS warnings
                     FROM import_candidates WHERE import_id = %(id)s
                     ORDER BY message IS NULL, line LIMIT %(limit)s
                 ) o

@@ -120,6 +120,14 @@ def test_partial_import_adds_the_valid_rows(client: Any, conn: Conn, staff: Staf
     assert stored(conn) == {"abc", "abd"}
 
 
+def test_added_codes_that_give_nothing_have_warnings(client: Any, staff: Staff) -> None:
+    listed = bulk(client, staff, DROP, DROP | {"reward": {"item": "gem", "quantity": 1}}, {"scan_type": "chess"}).json
+    partial = bulk(client, staff, DROP, {"scan_type": "chess"}, query="?partial=true").json
+
+    assert [bool(row["warnings"]) for row in listed["rows"]] == [False, True, False]
+    assert [row["warnings"] for row in partial["rows"]] == [[], ["Scans of this item_drop give nothing. Set a reward."]]
+
+
 def test_taken_and_repeated_codes_have_different_messages(client: Any, conn: Conn, staff: Staff) -> None:
     make_code(conn, staff.org_id, code="mine")
     make_code(conn, make_org(conn), code="taken", description="secret")

@@ -94,6 +94,7 @@ class ImportRowResponse(ResponseModel):
     message: str | None
     code: str | None
     qr_id: Id | None
+    warnings: list[str] = Field(description="Why the code gives nothing, in sentences. Empty if it gives something")
 
 
 class ImportResponse(ResponseModel):
@@ -119,6 +120,7 @@ class ImportResponse(ResponseModel):
                             "message": None,
                             "code": "spy123",
                             "qr_id": "0197a6b0-0000-7000-8000-000000000002",
+                            "warnings": [],
                         }
                     ],
                     "status_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
