@@ -30,11 +30,15 @@ class QuestAdvancedByScans(Conflict):
 
 @dataclass(frozen=True)
 class QuestCommand:
-    """A request of a player on a quest: to track an action, or to claim the reward of a completion."""
+    """A request on a quest of a player: to track an action, or to claim the reward of a completion.
+
+    `by_key` is true if an API key submitted it, perhaps of an organization that the player does not know.
+    """
 
     player_id: UUID
     quest: Quest
     is_claim: bool
+    by_key: bool = False
 
     @property
     def key(self) -> PlayerQuestKey:
@@ -130,6 +134,13 @@ def _decide(
             results[number] = error
             continue
         results[number] = events
+        if not _is_recorded(command, events):
+            continue
         before, earlier = (change.before, change.events) if change else (player_quest.state, ())
         changes[command.key] = Change(*command.key, before, fold(events, state), (*earlier, *events))
     return results, list(changes.values())
+
+
+def _is_recorded(command: QuestCommand, events: Sequence[QuestEvent]) -> bool:
+    """Return whether the events are stored. An ignored action of an API key is not: keys could fill a player's list."""
+    return not command.by_key or any(event.type != "action_ignored" for event in events)

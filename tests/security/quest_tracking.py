@@ -5,7 +5,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 from shared.infra import db
-from shared.quests import catalog_client, definitions, rules
+from shared.quests import catalog_client, commands, definitions, rules
 from shared.quests.definitions import QuestDefinition
 from shared.quests.rules import Quest, QuestReward
 from shared.settings import settings
@@ -51,6 +51,16 @@ def by_own_organization(scene: Scene) -> bool:
     return bool(track(scene, key, body, track_requires_key=True, track_organizations=allowed).status_code == 200)
 
 
+def events_filled(scene: Scene) -> bool:
+    """A key of any organization submits sign-ins for a player, again and again."""
+    with db.connection() as conn:
+        definitions.upsert(conn, QuestDefinition(THREE.name, 3, 1, min_interval_seconds=3600))
+    victim, key = scene.victim.owner, make_key(scene.conn, scene.attacker.org_id, "track")
+    for _ in range(3):
+        assert track(scene, key, {"player_id": str(victim.id)}).json["status"] == "in_progress"
+    return len(scene.ask("GET", "/api/v1/quests/events", victim).json["items"]) > 1
+
+
 ATTACKS = [
     Attack("three visits in a second", thrice_at_once, replaced(rules, "_is_too_soon", lambda *_: False)),
     Attack(
@@ -62,5 +72,10 @@ ATTACKS = [
         "sign-ins with a key of the player's organization",
         by_own_organization,
         replaced(quests, "_tracked_player", lambda player_id: player_id),
+    ),
+    Attack(
+        "a player's quest events filled by a stranger's API key",
+        events_filled,
+        replaced(commands, "_is_recorded", lambda *_: True),
     ),
 ]

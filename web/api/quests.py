@@ -225,7 +225,7 @@ def _tracked_player(player_id: UUID | None) -> UUID:
 def _execute(player_id: UUID, quest: Quest | DomainError, *, is_claim: bool) -> Sequence[QuestEvent]:
     if isinstance(quest, DomainError):
         raise quest
-    command = QuestCommand(player_id, quest, is_claim)
+    command = QuestCommand(player_id, quest, is_claim, by_key=current_caller().key is not None)
     if idempotency_key() is None:
         return commands.events_or_raise(commands.group_commit.submit(command))
     # The transaction that stores the response.
