@@ -241,6 +241,11 @@ CREATE TABLE qr_codes (
     deleted_at         timestamptz,  -- a tombstone: scans still find their organization
     CONSTRAINT qr_codes_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
     CONSTRAINT qr_codes_location_required CHECK (NOT requires_location OR latitude IS NOT NULL),
+    -- Workers cannot read other times, and then judge no scan of the code.
+    CONSTRAINT qr_codes_times CHECK (
+        (starts_at IS NULL OR starts_at >= '0001-01-02 00:00Z' AND starts_at < '9999-12-31 00:00Z')
+        AND (expires_at IS NULL OR expires_at >= '0001-01-02 00:00Z' AND expires_at < '9999-12-31 00:00Z')
+        AND usable_since >= '0001-01-02 00:00Z' AND usable_since < '9999-12-31 00:00Z'),
     CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
     CONSTRAINT qr_codes_scan_type_or_target_url CHECK (
         scan_type IS NOT NULL OR target_url IS NOT NULL OR deleted_at IS NOT NULL),
@@ -458,6 +463,10 @@ CREATE TABLE player_scans (
     last_error           text,  -- of the last attempt, for operators
     CONSTRAINT player_scans_qr_code_fkey FOREIGN KEY (qr_code_id, org_id) REFERENCES qr_codes (id, org_id),
     CONSTRAINT player_scans_org_of_code CHECK ((qr_code_id IS NULL) = (org_id IS NULL)),
+    -- Workers cannot read other times. A scan that no worker can read never gets a verdict.
+    CONSTRAINT player_scans_times CHECK (
+        scan_time >= '0001-01-02 00:00Z' AND scan_time < '9999-12-31 00:00Z'
+        AND received_at >= '0001-01-02 00:00Z' AND received_at < '9999-12-31 00:00Z'),
     CONSTRAINT player_scans_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
     CONSTRAINT player_scans_one_verdict CHECK ((status = 'pending') = (settled_at IS NULL)),
     CONSTRAINT player_scans_reason_required CHECK (status NOT IN ('failure', 'held') OR reason IS NOT NULL),

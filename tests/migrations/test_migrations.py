@@ -72,6 +72,9 @@ def code(conn: Conn) -> Any:
         ("radius_m = 4", "qr_codes_radius"),
         ("scan_type = NULL", "qr_codes_scan_type_or_target_url"),
         ("code = 'a b'", "qr_codes_code_form"),
+        ("starts_at = '-infinity'", "qr_codes_times"),
+        ("expires_at = 'infinity'", "qr_codes_times"),
+        ("usable_since = '10000-01-01'", "qr_codes_times"),
     ],
 )
 def test_a_code_that_breaks_a_rule_is_refused(conn: Conn, code: Any, change: str, constraint: str) -> None:
@@ -100,6 +103,18 @@ def test_row_inserted_by_hand_is_pending_and_notified(conn: Conn, code: Any) -> 
     assert '"qr_code" : "spy123"' in notified.payload
     assert conn.execute("SELECT status, success, qr_code FROM player_scans").fetchone() == ("pending", None, "spy123")
     assert conn.execute("SELECT type, player_id FROM events").fetchone() == ("qr_scan", player[0])
+
+
+@pytest.mark.parametrize("column", ["scan_time", "received_at"])
+@pytest.mark.parametrize("time", ["infinity", "-infinity", "10000-01-01", "0044-03-15 BC"])
+def test_scan_at_a_time_that_no_worker_can_read_is_refused(conn: Conn, code: Any, column: str, time: str) -> None:
+    conn.execute("INSERT INTO players (username) VALUES ('ada')")
+    with pytest.raises(psycopg.errors.CheckViolation) as refused:
+        conn.execute(
+            f"INSERT INTO player_scans (player_id, qr_code_id, {column}) SELECT id, %s, %s FROM players",
+            (code, time),
+        )
+    assert refused.value.diag.constraint_name == "player_scans_times"
 
 
 def test_verdict_inserted_by_hand_appends_its_event(conn: Conn, code: Any) -> None:
