@@ -1,6 +1,6 @@
 """Judge pending scans: decide by the rules, and settle each scan once."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -16,7 +16,7 @@ from shared.infra.relay_wakeup import add_wakeup
 from shared.messages import ScansAccepted, ScansPending
 from shared.scans import judging_queries, rules, settlement, verdict_messages
 from shared.scans.judging_limits import from_settings
-from shared.scans.rules import JudgingContext, JudgingLimits, Scan, Verdict
+from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
 from workers.broker import actor_for
 from workers.jobs import JobRunner
@@ -24,7 +24,6 @@ from workers.jobs import JobRunner
 log = get_logger()
 
 BATCH_SIZE = 400
-Decide = Callable[[list[Scan], JudgingContext], dict[UUID, Verdict]]
 
 
 @actor_for(ScansAccepted)
@@ -43,22 +42,12 @@ def judge(token: UUID, claimed: list[Scan]) -> None:
     """Judge scans in the order of their scan times, and settle them."""
     limits = from_settings(settings())
     ordered = sorted(claimed, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
-    _settle(token, ordered, limits, lambda held, context: rules.judge_all(held, context, limits))
-
-
-def dead_letter(token: UUID, claimed: list[Scan]) -> None:
-    """Settle scans without attempts left as failures with the reason `not_judged`, which staff see."""
-    verdict = Verdict("failure", "not_judged")
-    _settle(token, claimed, from_settings(settings()), lambda held, _: {scan.id: verdict for scan in held})
-
-
-def _settle(token: UUID, scans: list[Scan], limits: JudgingLimits, decide: Decide) -> None:
     try:
         with settlement.settling(), db.pipelined_transaction() as conn:
-            held, context = judging_queries.lock_and_read(conn, token, scans, limits)
+            held, context = judging_queries.lock_and_read(conn, token, ordered, limits)
             if not held:
                 raise leases.LeaseLost
-            verdicts = decide(held, context)
+            verdicts = rules.judge_all(held, context, limits)
             settled = settlement.settle(conn, held, verdicts, has_quests=context.has_quests)
     except settlement.StockChanged:
         with db.connection() as conn:
@@ -66,18 +55,21 @@ def _settle(token: UUID, scans: list[Scan], limits: JudgingLimits, decide: Decid
         background_sender.submit(ScansPending())
         return
     publish_verdicts(verdict_messages.encode(held, verdicts, context.codes, exactly_one(settled)[0]))
-    log_many(
-        "scan_settled",
-        (
-            {
-                "scan_id": str(scan.id),
-                "status": verdicts[scan.id].status,
-                "reason": verdicts[scan.id].reason,
-                "request_id": scan.request_id,
-            }
-            for scan in held
-        ),
-    )
+    log_verdicts(held, verdicts)
+
+
+def dead_letter(token: UUID, claimed: list[Scan]) -> None:
+    """Settle scans without attempts left as failures with the reason `not_judged`, which staff see."""
+    # Without the context of judging: perhaps no worker can read it.
+    verdicts = {scan.id: Verdict("failure", "not_judged") for scan in claimed}
+    with db.transaction() as conn:
+        ids = {row[0] for row in leases.lock_held(conn, settlement.PENDING_SCANS, token, list(verdicts))}
+        held = [scan for scan in claimed if scan.id in ids]
+        if not held:
+            raise leases.LeaseLost
+        settlement.settle(conn, held, verdicts, has_quests=False)
+    publish_verdicts(verdict_messages.encode_ids(held))
+    log_verdicts(held, verdicts)
 
 
 def publish_verdicts(message: bytes) -> None:
@@ -89,6 +81,21 @@ def publish_verdicts(message: bytes) -> None:
             commands.execute()
     except redis.RedisError as error:
         log.warning("verdict_publish_failed", error=str(error))
+
+
+def log_verdicts(settled: Iterable[Scan], verdicts: Mapping[UUID, Verdict]) -> None:
+    log_many(
+        "scan_settled",
+        (
+            {
+                "scan_id": str(scan.id),
+                "status": verdicts[scan.id].status,
+                "reason": verdicts[scan.id].reason,
+                "request_id": scan.request_id,
+            }
+            for scan in settled
+        ),
+    )
 
 
 scans = JobRunner(

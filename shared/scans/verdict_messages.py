@@ -1,7 +1,7 @@
 """The pub/sub message with which a worker passes verdicts to the web processes in which clients wait for them."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,11 @@ def encode(
         _to_line(scan, verdicts[scan.id], codes.get(scan.qr_code_id) if scan.qr_code_id else None, settled_at)
         for scan in settled
     )
+
+
+def encode_ids(settled: Iterable[Scan]) -> bytes:
+    """Return the settled scans as lines with their ids only."""
+    return b"\n".join(scan.id.hex.encode() for scan in settled)
 
 
 def _to_line(scan: Scan, verdict: Verdict, code: CodeRules | None, settled_at: datetime) -> bytes:

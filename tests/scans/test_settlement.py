@@ -205,6 +205,19 @@ def test_scan_that_stops_its_worker_is_dead_lettered(
     assert statuses(conn) == {("success", None): 9, ("failure", "not_judged"): 1}
 
 
+def test_scan_whose_context_cannot_be_read_is_dead_lettered(conn: Conn) -> None:
+    """As with rules of fair play that a database client has written."""
+    unreadable, other = make_org(conn), make_org(conn)
+    fair_play = '{"burst": {"window_seconds": "a minute"}}'
+    conn.execute("UPDATE organizations SET fair_play = %s WHERE id = %s", (fair_play, unreadable))
+    for org in (unreadable, other):
+        submit_scan(conn, make_player(conn), make_code(conn, org))
+    for _ in range(4):
+        worker.judge_pending()
+        expire_leases(conn)
+    assert statuses(conn) == {("success", None): 1, ("failure", "not_judged"): 1}
+
+
 def test_lock_timeout_costs_no_attempt(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
     submit_scan(conn, make_player(conn), make_code(conn))
 
