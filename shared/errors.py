@@ -171,6 +171,10 @@ class TooManyInvitations(Conflict):
     """This organization has 200 open invitations, the limit. Revoke one first."""
 
 
+class TooManyImports(Conflict):
+    """This organization has 10 open imports, the limit. Retry when one of them has finished."""
+
+
 class OrganizationClosed(Gone):
     """This organization is closed. An owner can restore it within seven days."""
 

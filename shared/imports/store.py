@@ -7,7 +7,8 @@ from uuid import UUID
 
 from psycopg.rows import class_row, dict_row, scalar_row
 
-from shared.imports.rules import MAX_OUTCOMES, ImportJob
+from shared.errors import TooManyImports
+from shared.imports.rules import MAX_OPEN_IMPORTS, MAX_OUTCOMES, ImportJob
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
 from shared.infra.leases import LeasedTable
@@ -24,6 +25,18 @@ PENDING_IMPORTS = LeasedTable(
     pending="finished_at IS NULL",
     is_fair=True,
 )
+
+
+def check_open(conn: Conn, org_id: UUID) -> None:
+    """Raise TooManyImports if the organization has MAX_OPEN_IMPORTS open imports."""
+    # Without a lock: staging a file takes seconds. Files that arrive at once may exceed the limit by a few.
+    (count,) = exactly_one(
+        conn.execute(
+            "SELECT count(*) FROM imports WHERE org_id = %(org_id)s AND finished_at IS NULL", {"org_id": org_id}
+        )
+    )
+    if count >= MAX_OPEN_IMPORTS:
+        raise TooManyImports
 
 
 def create(

@@ -6,7 +6,9 @@ from unittest.mock import patch
 
 from shared.codes import store as code_store
 from shared.generated_codes import store as generated_codes
+from shared.imports import store as imports
 from shared.organizations import api_keys, store, usage
+from tests.imports.factories import many, upload
 from tests.security.attack import Attack, Scene, replaced
 from web.api import organizations
 from web.http.settings import EXTENSION
@@ -39,6 +41,13 @@ def files_beyond_the_quota(scene: Scene) -> bool:
     settings = scene.app.extensions[EXTENSION].model_copy(update={"max_files_mb_per_organization": 0})
     with patch.dict(scene.app.extensions, {EXTENSION: settings}):
         return scene.lets("POST", f"{scene.attacker.path}/renders", scene.attacker.owner, {"all": True})
+
+
+def staged_files(scene: Scene) -> bool:
+    """Files of up to 64 MiB, faster than workers add their codes."""
+    with patch.object(imports, "MAX_OPEN_IMPORTS", 1):
+        files = [many(1_001, prefix) for prefix in ("a", "b")]
+        return all(upload(scene.client, scene.attacker, each).status_code == 202 for each in files)
 
 
 def organizations_of_an_accomplice(scene: Scene) -> bool:
@@ -105,6 +114,7 @@ ATTACKS = [
         organizations_of_an_accomplice,
         replaced(store, "check_quota", lambda *_: None),
     ),
+    Attack("staged files without end", staged_files, replaced(imports, "check_open", lambda *_: None)),
     Attack("slugs without end", every_slug, replaced(store, "check_slugs", lambda *_: None)),
     Attack("aliases without end", endless_aliases, replaced(code_store, "check_aliases", lambda *_: None)),
 ]

@@ -182,11 +182,12 @@ def _labeled(org_id: UUID, labels: Sequence[str]) -> list[dict[str, Any]]:
 def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     """Create codes from a CSV file
 
-    Needs the role admin. The file has up to 64 MiB and 100,000 rows, in UTF-8. Its first line names the columns, in any
-    order. Cells are separated by commas, semicolons, tabs or bars. Blanks around cells and blank rows are ignored.
+    Needs the role admin. The file has up to 64 MiB and 100,000 rows, in UTF-8. Its first line names the columns, in
+    any order. Cells are separated by commas, semicolons, tabs or bars. Blanks around cells and blank rows are ignored.
     Up to 1,000 rows are added at once, with 201. A worker adds larger files: the response is 202, and `status_url` has
     the progress. If a row is invalid, no code is created, unless `partial` is true. A retry with the same
-    `Idempotency-Key` creates nothing. 409 if the codes do not fit the organization's quota. A larger file then fails.
+    `Idempotency-Key` creates nothing. 409 if the codes do not fit the organization's quota, or if the organization has
+    10 open imports. A larger file that does not fit the quota fails later.
     """
     with spooled_body() as file:
         table = open_csv(file)
@@ -257,6 +258,7 @@ def _start_import(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
     """Stage the rows of a file for workers."""
     file.seek(0)
     with transaction() as conn:
+        store.check_open(conn, org_id)
         table = open_csv(file)
         job = store.create(conn, org_id, table.columns, partial=partial)
         total = staging.copy_rows(conn, job.id, yielding(table.rows))
