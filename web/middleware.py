@@ -23,7 +23,7 @@ Environ = dict[str, Any]
 Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 PIECE_BYTES = 8_192
 MAX_WAITING = 400
-"""Log-ins that wait in one process, for up to a minute."""
+"""Log-ins that wait in one process, for about a minute."""
 
 
 class TimedBody(RawIOBase):

@@ -18,7 +18,7 @@ T = TypeVar("T")
 WORK_SECONDS = 0.003
 """Work on the event loop until it serves other requests."""
 NICENESS = 15
-"""Added to the niceness of a background thread. The threads that argon2 starts inherit it."""
+"""Added to the niceness of a background thread."""
 
 
 def runs_on_gevent() -> bool:

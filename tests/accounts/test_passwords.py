@@ -1,5 +1,6 @@
 """Password hashes, and the routes that compute them."""
 
+import subprocess
 import sys
 from collections.abc import Callable
 from io import StringIO
@@ -27,6 +28,14 @@ def test_a_hash_is_argon2id_and_matches_its_password_only() -> None:
     assert passwords.verify_password("correct horse", stored)
     assert not passwords.verify_password("correct horse ", stored)
     assert not passwords.verify_password("correct horse", "not a hash")
+
+
+def test_a_hash_occupies_one_core() -> None:
+    """Other tests hash with parameters that take no time, so a process of its own shows the real ones."""
+    program = "from shared.accounts.passwords import hash_password; print(hash_password('correct horse'))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("$argon2id$v=19$m=65536,t=3,p=1$")
 
 
 @pytest.mark.parametrize(
