@@ -105,6 +105,14 @@ def cheap_hashes() -> None:
 
 
 @pytest.fixture(autouse=True)
+def visits_stay_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Store visits only when a test flushes them: the thread would store those of one test during the next."""
+    from shared.visits.visit_buffer import VisitBuffer
+
+    monkeypatch.setattr(VisitBuffer, "_run", lambda _buffer: None)
+
+
+@pytest.fixture(autouse=True)
 def restored_logs() -> Iterator[None]:
     """Restore logging after each test: applications and command lines configure it."""
     from tests.support.logs import restored_logging

@@ -29,9 +29,9 @@ def test_contrast_ratio_follows_wcag(foreground: str, background: str, ratio: fl
         ("#000000", "#FFFFFF", []),
         # The ratio is 3.03.
         ("#949494", "#FFFFFF", []),
-        ("#959595", "#FFFFFF", [("body.foreground_color", "a contrast of 2.99 ")]),
+        ("#959595", "#FFFFFF", [("body.foreground_color", "2.99")]),
         ("#FFFFFF", "#000000", [("body.foreground_color", "darker")]),
-        ("#123456", "#123456", [("body.foreground_color", "a contrast of 1.00 ")]),
+        ("#123456", "#123456", [("body.foreground_color", "1.00")]),
         ("red", "#FFFFFF", [("body.foreground_color", "#1A2B3C")]),
         ("#FFF", "white", [("body.foreground_color", "#1A2B3C"), ("body.background_color", "#1A2B3C")]),
         ("#000000\n", "#FFFFFF", [("body.foreground_color", "#1A2B3C")]),

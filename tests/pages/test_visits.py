@@ -27,7 +27,6 @@ EVIL = """<script>alert(1)</script>"'&"""
 def visit_log(monkeypatch: pytest.MonkeyPatch) -> VisitBuffer:
     """Return a buffer that stores only when it is flushed."""
     fresh = VisitBuffer()
-    monkeypatch.setattr(fresh, "_run", lambda: None)
     monkeypatch.setattr(web_visits, "visit_buffer", fresh)
     return fresh
 

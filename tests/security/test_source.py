@@ -19,6 +19,10 @@ DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
     ): "a test looks into a token, and believes nothing of it",
     (
         "a token without verification",
+        "tests/security/older_tokens.py",
+    ): "an attack in which the guard is removed",
+    (
+        "a token without verification",
         "shared/accounts/external_tokens.py",
     ): "asks whose token it says to be; verified afterwards",
 }
