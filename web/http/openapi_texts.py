@@ -152,8 +152,8 @@ KEY_DESCRIPTION = (
 PREFER = {
     "name": "Prefer",
     "in": "header",
-    "schema": {"type": "string", "pattern": "^wait=([0-9]|10)$"},
-    "description": "`wait=N` waits up to N seconds, at most 10, for the verdict (RFC 7240)",
+    "schema": {"type": "string"},
+    "description": "`wait=N` waits up to N seconds, at most 10, for the verdict (RFC 7240). Others are ignored",
     "example": "wait=5",
 }
 WAITING_OPERATIONS = ("submit_scan", "get_scan")
