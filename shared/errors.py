@@ -171,8 +171,12 @@ class TooManyInvitations(Conflict):
     """This organization has 200 open invitations, the limit. Revoke one first."""
 
 
+class TooManyRenders(Conflict):
+    """This organization has 100 open renders, the limit. Retry when one of them has finished, or cancel one."""
+
+
 class TooManyImports(Conflict):
-    """This organization has 10 open imports, the limit. Retry when one of them has finished."""
+    """This organization has 30 open imports, the limit. Retry when one of them has finished."""
 
 
 class OrganizationClosed(Gone):

@@ -1137,6 +1137,7 @@ CREATE INDEX render_jobs_org ON render_jobs (org_id, id);
 CREATE INDEX render_jobs_pending ON render_jobs (org_id, id) WHERE status = 'running';
 CREATE INDEX render_jobs_leased ON render_jobs (org_id) WHERE lease_token IS NOT NULL;
 CREATE INDEX render_jobs_turns ON render_jobs (org_id, claimed_at);
+CREATE INDEX render_jobs_open ON render_jobs (org_id) WHERE finished_at IS NULL;
 CREATE INDEX render_jobs_age ON render_jobs (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE render_chunks (

@@ -18,7 +18,7 @@ from shared.validation_messages import errors_of
 
 MAX_SYNCHRONOUS_ROWS = 1_000
 """Rows that the request itself adds. Workers add larger files."""
-MAX_OPEN_IMPORTS = 10
+MAX_OPEN_IMPORTS = 30
 """Of one organization. The rows of an open import stay in PostgreSQL until workers have added them."""
 MAX_OUTCOMES = 1_000
 """Rows that a response lists."""

@@ -14,6 +14,8 @@ Output = Literal["zip", "label_sheet"]
 RenderStatus = Literal["queued", "running", "done", "failed", "canceled"]
 
 OPEN_STATUSES: tuple[RenderStatus, ...] = ("queued", "running")
+MAX_OPEN_RENDERS = 100
+"""Of one organization. The parts of open renders take space that no quota counts yet."""
 MAX_CODES = 100_000
 CHUNK_SIZE = 250
 """For images of a few hundred pixels: a tenth of a second of work, after which another render gets its turn."""

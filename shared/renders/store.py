@@ -6,9 +6,18 @@ from uuid import UUID
 
 from psycopg.rows import class_row, scalar_row
 
+from shared.errors import TooManyRenders
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
-from shared.renders.rules import MAX_CODES, MAX_ERRORS_LISTED, ROW_RETENTION, Render, RenderOptions, split_into_chunks
+from shared.renders.rules import (
+    MAX_CODES,
+    MAX_ERRORS_LISTED,
+    MAX_OPEN_RENDERS,
+    ROW_RETENTION,
+    Render,
+    RenderOptions,
+    split_into_chunks,
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,18 @@ SELECT_PAGE = """
     WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND id < %(before)s
     ORDER BY org_id DESC, id DESC LIMIT %(limit)s
 """
+
+
+def check_open(conn: Conn, org_id: UUID) -> None:
+    """Raise TooManyRenders if the organization has MAX_OPEN_RENDERS open renders."""
+    # Without a lock: requests that arrive at once may exceed the limit by a few.
+    (count,) = exactly_one(
+        conn.execute(
+            "SELECT count(*) FROM render_jobs WHERE org_id = %(org_id)s AND finished_at IS NULL", {"org_id": org_id}
+        )
+    )
+    if count >= MAX_OPEN_RENDERS:
+        raise TooManyRenders
 
 
 def select_code_ids(conn: Conn, org_id: UUID, tag: str | None) -> list[UUID]:

@@ -8,6 +8,7 @@ from shared.codes import store as code_store
 from shared.generated_codes import store as generated_codes
 from shared.imports import store as imports
 from shared.organizations import api_keys, store, usage
+from shared.renders import store as renders
 from tests.imports.factories import many, upload
 from tests.security.attack import Attack, Scene, replaced
 from web.api import organizations
@@ -48,6 +49,14 @@ def staged_files(scene: Scene) -> bool:
     with patch.object(imports, "MAX_OPEN_IMPORTS", 1):
         files = [many(1_001, prefix) for prefix in ("a", "b")]
         return all(upload(scene.client, scene.attacker, each).status_code == 202 for each in files)
+
+
+def open_renders(scene: Scene) -> bool:
+    """Renders whose parts fill the disk before the first is assembled, and counted."""
+    scene.own_code()
+    path, owner = f"{scene.attacker.path}/renders", scene.attacker.owner
+    with patch.object(renders, "MAX_OPEN_RENDERS", LIMIT):
+        return all(scene.lets("POST", path, owner, {"all": True}) for _ in range(LIMIT + 1))
 
 
 def organizations_of_an_accomplice(scene: Scene) -> bool:
@@ -114,6 +123,7 @@ ATTACKS = [
         organizations_of_an_accomplice,
         replaced(store, "check_quota", lambda *_: None),
     ),
+    Attack("open renders without end", open_renders, replaced(renders, "check_open", lambda *_: None)),
     Attack("staged files without end", staged_files, replaced(imports, "check_open", lambda *_: None)),
     Attack("slugs without end", every_slug, replaced(store, "check_slugs", lambda *_: None)),
     Attack("aliases without end", endless_aliases, replaced(code_store, "check_aliases", lambda *_: None)),

@@ -187,7 +187,7 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     Up to 1,000 rows are added at once, with 201. A worker adds larger files: the response is 202, and `status_url` has
     the progress. If a row is invalid, no code is created, unless `partial` is true. A retry with the same
     `Idempotency-Key` creates nothing. 409 if the codes do not fit the organization's quota, or if the organization has
-    10 open imports. A larger file that does not fit the quota fails later.
+    30 open imports. A larger file that does not fit the quota fails later.
     """
     with spooled_body() as file:
         table = open_csv(file)

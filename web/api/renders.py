@@ -214,11 +214,13 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
 
     Needs the role admin. Up to 100,000 codes as a ZIP of images or a PDF of labels. The codes are selected now, and
     workers render their current text and appearance. Poll `status_url`, or wait for the events `render_progress` and
-    `render_done`. A retry with the same Idempotency-Key starts no second render. 409 if the quota for files is used up.
+    `render_done`. A retry with the same Idempotency-Key starts no second render. 409 if the quota for files is used up,
+    or if the organization has 100 open renders.
     """
 
     def add() -> Response:
         with transaction() as conn:
+            store.check_open(conn, path.org_id)
             qr_ids = _selected(conn, path.org_id, body)
             options = body.to_options()
             render_id = store.add(conn, path.org_id, current_caller().player_id, options, qr_ids)
