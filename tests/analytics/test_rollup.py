@@ -106,7 +106,7 @@ def test_events_without_a_scan_are_ignored(conn: Conn) -> None:
     assert_all_counted(conn)
 
 
-@pytest.mark.parametrize("at", ["infinity", "-infinity", "0001-06-01Z", "9998-06-01Z"])
+@pytest.mark.parametrize("at", ["0001-06-01Z", "9998-06-01Z"])
 def test_a_scan_outside_of_the_counted_days_is_ignored(conn: Conn, at: Any) -> None:
     settle(conn, make_player(conn), make_code(conn), at=at)
     roll_up()

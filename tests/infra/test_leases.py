@@ -279,5 +279,6 @@ def test_fair_claims_read_one_row_of_each_organization(conn: Conn, table: Leased
         own.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_sort = off; SET LOCAL enable_bitmapscan = off")
         plan = "\n".join(row[0] for row in own.execute(b"EXPLAIN " + statement, params))
     assert "Seq Scan" not in plan, plan
-    assert f"{table.name}_leased" in plan, plan
+    # Both begin with the organization. In an empty table, they cost the same.
+    assert any(f"{table.name}_{index}" in plan for index in ("leased", "turns")), plan
     assert f"Index Only Scan Backward using {table.name}_turns" in plan, plan
