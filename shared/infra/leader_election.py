@@ -1,8 +1,9 @@
 """Elect one leader among processes, by an advisory lock of a PostgreSQL session. It ends with the session.
 
 PostgreSQL ends the session of a leader that sends no statement for LEADER_SILENCE_SECONDS, as a suspended process or a
-lost host. It has no timeout for a session that waits in a pipeline, before its COMMIT: a standby ends that one. Another
-process then leads. The earlier leader cannot write with its connection afterwards.
+lost host. Its timeouts overlook a session that is in a pipeline, or idle after one, because the Flush behind a Sync
+disarms them: a standby ends these. Another process then leads. The earlier leader cannot write with its connection
+afterwards.
 """
 
 import threading
@@ -82,7 +83,7 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                     if leads:
                         _refuse_pooler(conn)
                     else:
-                        db.terminate_stalled_transactions(conn, settings().leader_silence_seconds)
+                        _end_silent_leader(conn, number)
                 except psycopg.OperationalError:
                     break  # open another connection
                 if leads:
@@ -111,6 +112,20 @@ def _try_lock(conn: db.Conn, number: int) -> bool:
         )
     )
     return bool(row[0])
+
+
+def _end_silent_leader(conn: db.Conn, number: int) -> None:
+    """Terminate the session that holds the number if its process has sent nothing for LEADER_SILENCE_SECONDS."""
+    conn.execute(
+        """
+        SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
+        JOIN pg_locks l ON l.pid = a.pid AND l.database = a.datid
+        WHERE a.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.classid = 0
+          AND l.objid = %(number)s::bigint::oid AND a.wait_event = 'ClientRead'
+          AND a.state_change < now() - make_interval(secs => %(silence)s)
+        """,
+        {"number": number, "silence": settings().leader_silence_seconds},
+    )
 
 
 def _refuse_pooler(conn: db.Conn) -> None:

@@ -111,7 +111,14 @@ def test_promise_of_twenty_seconds_holds_with_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "state", ["outside a transaction", "in a transaction", "in a pipeline", "while it receives a result"]
+    "state",
+    [
+        "outside a transaction",
+        "in a transaction",
+        "in a pipeline",
+        "after a pipeline",
+        "while it receives a result",
+    ],
 )
 def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
     monkeypatch.setenv("LEADER_SILENCE_SECONDS", SILENCE_SECONDS)
@@ -128,6 +135,9 @@ def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.Monkey
                     first.conn.pgconn.send_query_params(command, None)
                 first.conn.pgconn.flush()
                 eventually(lambda: not can_lock(conn, 1))
+            elif state == "after a pipeline":
+                with first.conn.pipeline(), first.conn.transaction():
+                    first.conn.execute("SELECT")
             elif state == "while it receives a result":
                 first.conn.pgconn.send_query(b"SELECT repeat('x', 100000000)")
                 first.conn.pgconn.flush()
