@@ -73,9 +73,10 @@ def insert_half(url: str, half: int, scans: int) -> None:
         conn.execute(
             """
             INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy,
-                                      scan_time, received_at, status, reason, device, settled_at)
+                                      scan_time, received_at, status, success, reason, device, settled_at)
             SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, p.id, q.id, q.org_id, q.code,
-                   q.latitude, q.longitude, 5, times.at, times.at, verdicts.status, verdicts.reason, 'phone', times.at
+                   q.latitude, q.longitude, 5, times.at, times.at, verdicts.status,
+                   nullif(verdicts.status = 'success', false), verdicts.reason, 'phone', times.at
             FROM generate_series(%(half)s, %(scans)s - 1, 2) n
             CROSS JOIN LATERAL (SELECT now() - make_interval(secs => (%(scans)s - n) * 15e6 / %(scans)s)) times (at)
             CROSS JOIN LATERAL (

@@ -50,7 +50,7 @@ def fill(conn: Conn, scale: float) -> None:
     """Insert the scans, without events and without the indexes that no timeline uses. Then vacuum the table."""
     conn.execute("ALTER TABLE encounter_attempts SET UNLOGGED")  # it references the next
     conn.execute("ALTER TABLE player_scans SET UNLOGGED")
-    for index in ("history", "counted", "locations", "qr_code"):
+    for index in ("history", "counted", "locations", "qr_code", "verdicts"):
         conn.execute(f"DROP INDEX player_scans_{index}")
     with ThreadPoolExecutor(2) as threads:
         for insert in [threads.submit(insert_half, half, scale) for half in (0, 1)]:
@@ -67,15 +67,16 @@ def insert_half(half: int, scale: float) -> None:
         for n, (code, scans) in enumerate(SCANS.items()):
             conn.execute(
                 """
-            INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, scan_time, status, reason, device,
-                                      settled_at)
+            INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, scan_time, status, success, reason,
+                                      device, settled_at)
             SELECT (to_char(%(n)s, 'FM00000000') || '-0000-7000-8000-' || lpad(to_hex(k), 12, '0'))::uuid,
                    ('00000000-0000-7000-9000-' ||
                        lpad(to_hex(floor(power(random(), 2) * %(players)s)::integer), 12, '0'))::uuid, q.id, q.org_id,
                    q.code,
                    date_trunc('day', now()) - (power(random(), 2) * 364)::integer * interval '1 day'
                        + interval '5 hours' + (random() + random()) * interval '9 hours',
-                   CASE WHEN k %% 8 = 0 THEN 'failure' ELSE 'success' END, CASE WHEN k %% 8 = 0 THEN 'cooldown' END,
+                   CASE WHEN k %% 8 = 0 THEN 'failure' ELSE 'success' END, k %% 8 <> 0,
+                   CASE WHEN k %% 8 = 0 THEN 'cooldown' END,
                    (ARRAY['phone', 'phone', 'phone', 'tablet', 'desktop'])[1 + k %% 5], now()
             FROM generate_series(1 + %(half)s, %(scans)s, 2) k, qr_codes q WHERE q.code = %(code)s
             """,
