@@ -79,17 +79,11 @@ def pytest_configure(config: pytest.Config) -> None:
         settings.load_profile("ordinary")
 
 
-# First, because xdist reads the groups in a hook of its own.
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="runs with --long only"))
-    for item in items:
-        # One process of a parallel run starts the servers, and runs every test that uses one.
-        if {"server", "server_without_workers"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("server"))
     # The slow ones first, so that they do not hold up the end of a parallel run.
     items.sort(key=lambda item: item.get_closest_marker("system") is None)
 

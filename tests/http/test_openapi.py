@@ -11,7 +11,11 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import FailureGroup
-from schemathesis.specs.openapi.checks import positive_data_acceptance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    positive_data_acceptance,
+    status_code_conformance,
+)
 
 from shared.imports import store as imports
 from shared.infra import db
@@ -31,14 +35,12 @@ service = create_app()
 schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
 
 
-@schema.hook
-def map_headers(_context: Any, headers: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Leave out the wait for a verdict: no worker judges the scans."""
-    return {name: value for name, value in headers.items() if name != "Prefer"} if headers else headers
+def unsuitable_checks(case: Case[Any]) -> list[Any]:
+    """Return the checks of what JSON Schema cannot express.
 
-
-NOT_SAID_IN_SCHEMAS: list[Any] = [positive_data_acceptance]
-"""Contradictory fields, invented cursors and reused keys are rejected, which JSON Schema cannot express."""
+    Contradictory fields, invented cursors and reused keys are rejected. Of /qr/generate, GET is the code "generate".
+    """
+    return [positive_data_acceptance, *([allow_header_conformance] if case.path == "/qr/generate" else ())]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -95,9 +97,10 @@ def examples(n: int) -> Callable[[Any], Any]:
 
 
 @schema.parametrize()
-@examples(15)
+@examples(8)
 def test_signed_in_responses_match_the_document(case: Case[Any], owner: dict[str, str], player: Player) -> None:
     """Valid requests use ids of existing objects."""
+    case.headers.pop("Prefer", None)  # no worker judges the scans
     if case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE:
         named = owner
         if case.path.startswith("/retrieve/"):
@@ -108,7 +111,7 @@ def test_signed_in_responses_match_the_document(case: Case[Any], owner: dict[str
         if isinstance(case.body, dict) and "player_id" in case.body:
             case.body["player_id"] = str(player.id)
     try:
-        case.call_and_validate(headers=player.headers, excluded_checks=NOT_SAID_IN_SCHEMAS)
+        case.call_and_validate(headers=player.headers, excluded_checks=unsuitable_checks(case))
     except FailureGroup as found:
         if not all(map(is_harmless, found.exceptions)):
             raise
@@ -127,15 +130,16 @@ def is_harmless(failure: Exception) -> bool:
 
 
 @schema.parametrize()
-@examples(5)
+@examples(3)
 def test_signed_out_responses_match_the_document(case: Case[Any], clean: None) -> None:
-    case.call_and_validate(excluded_checks=NOT_SAID_IN_SCHEMAS)
+    case.call_and_validate(excluded_checks=unsuitable_checks(case))
 
 
 OUTSIDERS = ("the owner of another organization", "an API key of another organization")
 REFUSED = {401, 403, 404, 405}  # also methods that there are not
 FIRST_READ = REFUSED | {400, 413, 415, 422}
 """Without an organization in the path, a request may be validated before its owner is known."""
+READ_FIRST = {"/api/organizations/{org_id}/renders/{render_id}/download"}  # a signed link needs no account
 
 
 @pytest.fixture
@@ -161,20 +165,21 @@ def other_organization(app: Any) -> tuple[dict[str, str], dict[str, dict[str, st
 
 
 @schema.include(path_regex="_id}").exclude(path_regex="^/retrieve/").parametrize()
-@examples(4)
+@examples(2)
 def test_credentials_of_another_organization_are_rejected(
     case: Case[Any], other_organization: tuple[dict[str, str], dict[str, dict[str, str]]]
 ) -> None:
     """For valid and invalid requests."""
+    case.headers.pop("Prefer", None)  # no worker judges the scans
     ids, credentials = other_organization
-    case.path_parameters = {name: ids[name] for name in case.path_parameters}
+    case.path_parameters = {name: ids.get(name, value) for name, value in case.path_parameters.items()}
     for whose, headers in credentials.items():
         response = case.call(headers=headers)
         if case.method.upper() == "OPTIONS":
             continue
         case.validate_response(response, checks=[not_a_server_error, status_code_conformance])
-        allowed = REFUSED if "org_id" in case.path_parameters else FIRST_READ
-        assert response.status_code in allowed, f"{whose}: {response.status_code}"
+        allowed = FIRST_READ if case.path in READ_FIRST or "org_id" not in case.path_parameters else REFUSED
+        assert response.status_code in allowed, f"{whose}: {response.status_code} for {case.method} {case.path}"
 
 
 def test_every_route_is_in_the_document() -> None:

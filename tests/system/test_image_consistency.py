@@ -21,7 +21,7 @@ from tests.support.concurrency import run_concurrently
 from tests.support.polling import eventually
 
 CHECKOUT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("two web processes")]
+pytestmark = pytest.mark.system
 
 
 class Web:
