@@ -203,6 +203,10 @@ class NoAttemptsLeft(Conflict):
     """No attempts at this puzzle are left."""
 
 
+class PuzzleClosed(Gone):
+    """The time to answer this puzzle is over."""
+
+
 class NoSolution(Conflict):
     """This puzzle has no solution yet."""
 

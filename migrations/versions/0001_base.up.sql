@@ -231,6 +231,10 @@ CREATE TABLE qr_codes (
     cooldown_seconds   integer CHECK (cooldown_seconds >= 0),
     -- How late a scan may arrive. Null: as the installation allows; 0: live only.
     offline_hours      double precision CONSTRAINT qr_codes_offline_hours CHECK (offline_hours BETWEEN 0 AND 2160),
+    -- For how long the puzzle that a scan opens can be answered.
+    answer_within_hours double precision NOT NULL DEFAULT 24
+                       CONSTRAINT qr_codes_answer_within_hours
+                       CHECK (answer_within_hours > 0 AND answer_within_hours <= 8760),
     rotating           boolean NOT NULL DEFAULT false,
     tags               text[] NOT NULL DEFAULT '{}',
     use_count          bigint NOT NULL DEFAULT 0 CHECK (use_count >= 0),  -- scans and visits, up to max_scans
@@ -551,12 +555,25 @@ CREATE FUNCTION scan_has_personal_data(scan player_scans) RETURNS boolean LANGUA
         OR (scan.qr_code_id IS NULL AND scan.status <> 'pending' AND scan.qr_code <> 'erased')
 $$;
 
--- Each scan that gave an encounter lets the player try its puzzle.
+-- Each scan that gave an encounter lets the player try its puzzle, under the terms of the time of the scan. A later change
+-- of the code changes neither reward nor attempts.
 CREATE TABLE encounter_attempts (
-    scan_id        uuid PRIMARY KEY REFERENCES player_scans,
-    wrong_answers  integer NOT NULL DEFAULT 0 CHECK (wrong_answers >= 0),
-    solved_at      timestamptz
+    scan_id          uuid PRIMARY KEY REFERENCES player_scans,
+    player_id        uuid NOT NULL REFERENCES players,
+    encounter_id     uuid NOT NULL,  -- not a foreign key: the puzzle may be removed from its code
+    max_attempts     integer CHECK (max_attempts >= 1),
+    reward_item      text CHECK (length(reward_item) BETWEEN 1 AND 100),
+    reward_quantity  integer CHECK (reward_quantity BETWEEN 1 AND 1000000),
+    solution_digest  bytea CHECK (octet_length(solution_digest) = 32),  -- null: the puzzle had no solution
+    answer_within    interval NOT NULL,
+    closes_at        timestamptz,  -- null: the scan is held, and a release opens the puzzle
+    wrong_answers    integer NOT NULL DEFAULT 0 CHECK (wrong_answers >= 0),
+    solved_at        timestamptz,
+    CONSTRAINT encounter_attempts_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL))
 );
+CREATE INDEX encounter_attempts_encounter ON encounter_attempts (player_id, encounter_id, scan_id);
+CREATE INDEX encounter_attempts_list ON encounter_attempts (player_id, scan_id);
+CREATE INDEX encounter_attempts_open ON encounter_attempts (player_id, closes_at) WHERE solved_at IS NULL;
 
 -- Event log -----------------------------------------------------------------------------------------------------------
 
@@ -699,6 +716,7 @@ CREATE VIEW judged_codes AS
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data
            ) END AS encounter,
+           e.solution, e.max_attempts, q.answer_within_hours,
            CASE WHEN d.id IS NOT NULL THEN json_build_object(
                'code', d.code, 'description', d.description) END AS destination
     FROM qr_codes q
@@ -902,6 +920,13 @@ BEGIN
         FROM player_scans s WHERE s.id = ANY (scan_ids) AND s.status = 'success' AND s.outcome ? 'reward';
 END $$;
 
+-- Start the time to answer the puzzles of these scans, which staff have released.
+CREATE FUNCTION open_puzzles(scan_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE encounter_attempts SET closes_at = statement_timestamp() + answer_within
+        WHERE scan_id = ANY (scan_ids) AND closes_at IS NULL;
+END $$;
+
 -- Set each player's location to the destination of their last scan in this order.
 CREATE FUNCTION move_players(scan_ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
@@ -986,6 +1011,20 @@ BEGIN
     END IF;
     IF verdicts @? '$[*].outcome.destination' THEN
         PERFORM move_players(scan_ids);
+    END IF;
+    IF verdicts @? '$[*].puzzle' THEN
+        INSERT INTO encounter_attempts (scan_id, player_id, encounter_id, max_attempts, reward_item, reward_quantity,
+                                        solution_digest, answer_within, closes_at)
+            SELECT s.id, s.player_id, p.encounter_id, p.max_attempts, p.reward, p.quantity,
+                   decode(p.solution_digest, 'hex'), answer.within,
+                   CASE WHEN s.status = 'success' THEN s.settled_at + answer.within END
+            FROM jsonb_to_recordset(verdicts) AS v (id uuid, puzzle jsonb)
+            JOIN player_scans s USING (id)
+            CROSS JOIN LATERAL jsonb_to_record(v.puzzle) AS p (
+                encounter_id uuid, max_attempts integer, reward text, quantity integer, solution_digest text,
+                answer_within_hours double precision)
+            CROSS JOIN LATERAL (SELECT make_interval(secs => p.answer_within_hours * 3600) AS within) answer
+            WHERE v.puzzle IS NOT NULL;
     END IF;
     PERFORM append_verdict_events(scan_ids, NULL);
     IF code_ids <> '{}' THEN

@@ -13,6 +13,8 @@ ScanType = Literal["item_drop", "encounter", "transportation"]
 
 CODE_PATTERN = r"^[A-Za-z0-9_-]{3,64}$"
 """The form of a code text: characters that need no escaping in a URL."""
+MAX_PUZZLE_BYTES = 16_384
+"""Of the data of a puzzle as JSON. Each scan of its code stores a copy."""
 MAX_ALIASES = 100
 """Of one code. Quests compare every text of a scanned code."""
 
@@ -59,6 +61,7 @@ class CodeDefinition:
     per_player_limit: int | None = 1
     cooldown_seconds: int | None = None
     offline_hours: float | None = None
+    answer_within_hours: float = 24.0
     rotating: bool = False
     tags: tuple[str, ...] = ()
 

@@ -1,9 +1,10 @@
 """The fields of a code as clients send them: one definition for request bodies and CSV rows."""
 
+import json
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from shared.codes import rules
 from shared.codes.rules import CodeReward, EncounterDefinition, ScanType
@@ -36,6 +37,16 @@ TagText = Annotated[
 MaxScans = Annotated[int, WholeNumber(1, 10**12)]
 
 
+def _is_short(data: dict[str, Any]) -> dict[str, Any]:
+    size = len(json.dumps(data, ensure_ascii=False).encode())
+    if size > rules.MAX_PUZZLE_BYTES:
+        raise ValueError(f"Use at most {rules.MAX_PUZZLE_BYTES:,} bytes as JSON. These are {size:,}.")
+    return data
+
+
+PuzzleData = Annotated[dict[str, Any], AfterValidator(_is_short)]
+
+
 class RewardBody(Body):
     item: Annotated[str, single_line(100)]
     quantity: Annotated[int, WholeNumber(1, 1_000_000)]
@@ -46,7 +57,7 @@ class EncounterBody(Body):
 
     puzzle_type: PuzzleType
     difficulty_level: Annotated[int, WholeNumber(1, 10)]
-    data: dict[str, Any] = Field(default_factory=dict, description="Shown to the player")
+    data: PuzzleData = Field(default_factory=dict, description="Shown to the player; at most 16,384 bytes as JSON")
     solution: Annotated[str, StringConstraints(min_length=1, max_length=1_000)] | None = None
     max_attempts: PositiveInt | None = None
 
@@ -75,6 +86,9 @@ class CodeFields(Body):
     )
     offline_hours: Annotated[FiniteFloat, Field(ge=0, le=24 * 90)] | None = Field(
         None, description="Hours by which a scan may arrive late; 0: live only; null: as the installation allows"
+    )
+    answer_within_hours: Annotated[FiniteFloat, Field(gt=0, le=8_760)] = Field(
+        24.0, description="Hours after a scan in which the puzzle that it opened can be answered"
     )
     rotating: StrictBool = False
     tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)

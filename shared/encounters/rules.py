@@ -3,6 +3,7 @@
 import hmac
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal
@@ -15,27 +16,49 @@ MINUS = re.compile(r"(?<![^\W_])-(?=\d)")
 
 
 @dataclass(frozen=True)
-class Puzzle:
-    """A puzzle and the reward of its code, which `org_id` issues. `solution` is never sent to players.
-
-    `is_closed` is true if the organization is closed: then no answer is accepted.
-    """
+class Solution:
+    """The SHA-256 of a solution in the form of `normalize`."""
 
     puzzle_type: PuzzleType
-    solution: str | None
-    max_attempts: int | None
+    digest: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenedPuzzle:
+    """A puzzle under the terms of the scan that opened it, and the attempts of its player so far.
+
+    `org_id` issues the reward. `is_closed` is true if the time for answers is over.
+    """
+
+    scan_id: UUID
+    org_id: UUID
+    solution: Solution | None = None
+    max_attempts: int | None = None
     reward: str | None = None
     quantity: int | None = None
-    org_id: UUID | None = None
-    is_closed: bool = False
-
-
-@dataclass(frozen=True)
-class Attempts:
-    """Attempts at the puzzle that one scan opened."""
-
     wrong_answers: int = 0
     is_solved: bool = False
+    is_closed: bool = False
+    is_organization_closed: bool = False
+
+    @property
+    def attempts_left(self) -> int | None:
+        """Return how many more wrong answers are accepted; None if there is no limit."""
+        return None if self.max_attempts is None else max(0, self.max_attempts - self.wrong_answers)
+
+    @property
+    def is_open(self) -> bool:
+        """True if another answer is accepted."""
+        return not self.is_solved and not self.is_closed and self.attempts_left != 0
+
+
+def choose(puzzles: Sequence[OpenedPuzzle]) -> OpenedPuzzle:
+    """Return the puzzle that an answer is for: the oldest open one, else the last solved one, else the last.
+
+    `puzzles` are of one player and one encounter, oldest first, and not empty.
+    """
+    is_open = next((puzzle for puzzle in puzzles if puzzle.is_open), None)
+    return is_open or next((puzzle for puzzle in reversed(puzzles) if puzzle.is_solved), puzzles[-1])
 
 
 def normalize(puzzle_type: PuzzleType, text: str) -> str:
@@ -59,22 +82,20 @@ def is_solvable(puzzle_type: PuzzleType, solution: str | None) -> bool:
     return solution is not None and normalize(puzzle_type, solution) != ""
 
 
-def is_correct(puzzle: Puzzle, answer: str) -> bool:
-    """Return whether the answer solves the puzzle. The time does not depend on how much of it is right."""
-    solution, attempt = (normalize(puzzle.puzzle_type, text) for text in (puzzle.solution or "", answer))
+def to_solution(puzzle_type: PuzzleType, solution: str | None) -> Solution | None:
+    """Return the solution in the form in which answers are compared with it. None if no answer can be right."""
+    if solution is None or not is_solvable(puzzle_type, solution):
+        return None
+    return Solution(puzzle_type, _digest(normalize(puzzle_type, solution)))
+
+
+def is_correct(solutions: Sequence[Solution], answer: str) -> bool:
+    """Return whether the answer is one of the solutions. The time does not depend on how much of it is right."""
     # Digests have one length, so the time does not depend on the length of the solution either.
-    is_equal = hmac.compare_digest(_digest(solution), _digest(attempt))
-    return is_equal and solution != ""
-
-
-def attempts_left(puzzle: Puzzle, attempts: Attempts) -> int | None:
-    """Return how many more wrong answers are accepted; None if there is no limit."""
-    return None if puzzle.max_attempts is None else max(0, puzzle.max_attempts - attempts.wrong_answers)
-
-
-def is_open(puzzle: Puzzle, attempts: Attempts) -> bool:
-    """Return whether another answer is accepted."""
-    return not attempts.is_solved and attempts_left(puzzle, attempts) != 0
+    results = [
+        hmac.compare_digest(solution.digest, _digest(normalize(solution.puzzle_type, answer))) for solution in solutions
+    ]
+    return any(results)
 
 
 def _casefold(text: str) -> str:

@@ -1,44 +1,37 @@
 """Solving puzzles, in PostgreSQL.
 
-Each successful scan of the code opens its puzzle once. Attempts are counted, and the reward is paid, per scan.
+Each successful scan of the code opens its puzzle once. Attempts are counted, and the reward is paid, per scan, under
+the terms of the time of the scan.
 """
 
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import kwargs_row, scalar_row
 
-from shared.encounters.rules import Attempts, Puzzle
-from shared.infra.db import Conn
+from shared.encounters.rules import OpenedPuzzle, PuzzleType, Solution, to_solution
+from shared.infra.db import Conn, exactly_one
 
 PaidReward = tuple[str | None, int | None, UUID | None]
 """Item, quantity and issuer. All None if a puzzle gives no reward."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class OpenPuzzle(Attempts):
-    """The attempts at the puzzle that the scan `scan_id` opened."""
+def find_solution(conn: Conn, encounter_id: UUID) -> Solution | None:
+    """Return the current solution of a puzzle. None if it has none, or was removed from its code."""
+    row = conn.execute(
+        "SELECT puzzle_type, solution FROM encounters WHERE id = %(encounter_id)s", {"encounter_id": encounter_id}
+    ).fetchone()
+    return to_solution(*row) if row else None
 
-    scan_id: UUID
 
-
-def find(conn: Conn, encounter_id: UUID) -> Puzzle | None:
-    """Return the puzzle as it is now, with the reward of its code, even if the code was deleted."""
-    with conn.cursor(row_factory=class_row(Puzzle)) as cursor:
-        return cursor.execute(
-            """
-            SELECT e.puzzle_type, e.solution, e.max_attempts, q.reward_item AS reward, q.reward_quantity AS quantity,
-                   q.org_id, coalesce(o.closed_at <= now(), false) AS is_closed
-            FROM encounters e JOIN qr_codes q ON q.id = e.qr_code_id JOIN organizations o ON o.id = q.org_id
-            WHERE e.id = %(encounter_id)s
-            """,
-            {"encounter_id": encounter_id},
-        ).fetchone()
+def exists(conn: Conn, encounter_id: UUID) -> bool:
+    """Return whether a code has this puzzle."""
+    row = conn.execute("SELECT FROM encounters WHERE id = %(encounter_id)s", {"encounter_id": encounter_id}).fetchone()
+    return row is not None
 
 
 def lock_scans(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[UUID]:
-    """Lock the player's successful scans that opened a puzzle of this code. Return their ids, oldest first.
+    """Lock the player's successful scans that opened this puzzle. Return their ids, oldest first.
 
     Until the transaction ends, no other request answers for them and no review annuls them.
     """
@@ -47,59 +40,63 @@ def lock_scans(conn: Conn, encounter_id: UUID, player_id: UUID) -> list[UUID]:
     with conn.cursor(row_factory=scalar_row) as cursor:
         return cursor.execute(
             """
-            SELECT s.id FROM player_scans s
-            WHERE s.player_id = %(player_id)s AND s.status = 'success' AND s.outcome ? 'encounter'
-              AND s.qr_code_id = (SELECT qr_code_id FROM encounters WHERE id = %(encounter_id)s)
-            ORDER BY s.id FOR NO KEY UPDATE
+            SELECT s.id FROM encounter_attempts a JOIN player_scans s ON s.id = a.scan_id
+            WHERE a.player_id = %(player_id)s AND a.encounter_id = %(encounter_id)s AND s.status = 'success'
+            ORDER BY s.id FOR NO KEY UPDATE OF s
             """,
             {"player_id": player_id, "encounter_id": encounter_id},
         ).fetchall()
 
 
-def list_attempts(conn: Conn, scan_ids: list[UUID]) -> list[OpenPuzzle]:
-    """Return the attempts at the puzzles that these scans opened, in this order."""
-    with conn.cursor(row_factory=class_row(OpenPuzzle)) as cursor:
+def list_opened(conn: Conn, scan_ids: list[UUID]) -> list[OpenedPuzzle]:
+    """Return the puzzles that these scans opened, oldest first."""
+    with conn.cursor(row_factory=kwargs_row(_to_opened_puzzle)) as cursor:
         return cursor.execute(
             """
-            SELECT scan_order.id AS scan_id, coalesce(a.wrong_answers, 0) AS wrong_answers,
-                   a.solved_at IS NOT NULL AS is_solved
-            FROM unnest(%(scan_ids)b::uuid[]) WITH ORDINALITY AS scan_order (id, position)
-            LEFT JOIN encounter_attempts a ON a.scan_id = scan_order.id
-            ORDER BY scan_order.position
+            SELECT s.id AS scan_id, s.org_id, s.outcome #>> '{encounter,puzzle_type}' AS puzzle_type,
+                   a.solution_digest, a.max_attempts, a.reward_item AS reward, a.reward_quantity AS quantity,
+                   a.wrong_answers, a.solved_at IS NOT NULL AS is_solved,
+                   coalesce(a.closes_at <= now(), false) AS is_closed,
+                   coalesce(o.closed_at <= now(), false) AS is_organization_closed
+            FROM player_scans s JOIN encounter_attempts a ON a.scan_id = s.id JOIN organizations o ON o.id = s.org_id
+            WHERE s.id = ANY (%(scan_ids)b) ORDER BY s.id
             """,
             {"scan_ids": scan_ids},
         ).fetchall()
 
 
+def _to_opened_puzzle(*, puzzle_type: PuzzleType, solution_digest: bytes | None, **columns: Any) -> OpenedPuzzle:
+    solution = None if solution_digest is None else Solution(puzzle_type, solution_digest)
+    return OpenedPuzzle(solution=solution, **columns)
+
+
 def record_wrong_answer(conn: Conn, scan_id: UUID) -> None:
     """Count a wrong answer."""
-    conn.execute(
-        """
-        INSERT INTO encounter_attempts (scan_id, wrong_answers) VALUES (%(scan_id)s, 1)
-        ON CONFLICT (scan_id) DO UPDATE SET wrong_answers = encounter_attempts.wrong_answers + 1
-        """,
-        {"scan_id": scan_id},
+    exactly_one(
+        conn.execute(
+            """
+            UPDATE encounter_attempts SET wrong_answers = wrong_answers + 1 WHERE scan_id = %(scan_id)s
+            RETURNING wrong_answers
+            """,
+            {"scan_id": scan_id},
+        )
     )
 
 
-def record_solution(conn: Conn, scan_id: UUID, encounter_id: UUID, puzzle: Puzzle) -> None:
-    """Mark the puzzle solved, pay the reward of its code, and append the events.
+def record_solution(conn: Conn, encounter_id: UUID, puzzle: OpenedPuzzle) -> None:
+    """Mark the puzzle solved, pay its reward, and append the events.
 
     A second reward for one scan violates the constraint `inventory_ledger_source_key` and aborts the transaction.
     """
     params: dict[str, Any] = {
-        "scan_id": scan_id,
+        "scan_id": puzzle.scan_id,
         "encounter_id": encounter_id,
         "reward": puzzle.reward,
         "quantity": puzzle.quantity,
     }
     with conn.pipeline():
         conn.execute(
-            """
-            INSERT INTO encounter_attempts (scan_id, solved_at) VALUES (%(scan_id)s, now())
-            ON CONFLICT (scan_id) DO UPDATE SET solved_at = EXCLUDED.solved_at
-            """,
-            {"scan_id": scan_id},
+            "UPDATE encounter_attempts SET solved_at = now() WHERE scan_id = %(scan_id)s", {"scan_id": puzzle.scan_id}
         )
         conn.execute(
             """

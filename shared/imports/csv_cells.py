@@ -94,6 +94,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "per_player_limit": _limit,
     "cooldown_seconds": _number,
     "offline_hours": _number,
+    "answer_within_hours": _number,
     "rotating": _flag,
     "tags": _tags,
 }

@@ -84,6 +84,7 @@ def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID, *, beyond
     _save_review(conn, scan, "release", reviewer_id)
     settlement.grant_rewards(conn, [scan.scan_id])
     settlement.move_players(conn, [scan.scan_id])
+    settlement.open_puzzles(conn, [scan.scan_id])
     _append_events(conn, scan, org_id, reviewer_id)
     advance(conn, [scan.scan_id])
     try:

@@ -132,6 +132,9 @@ def _to_code(row: Json) -> CodeRules:
         reward_item=row["reward_item"],
         reward_quantity=row["reward_quantity"],
         encounter=row["encounter"],
+        solution=row["solution"],
+        max_attempts=row["max_attempts"],
+        answer_within_hours=row["answer_within_hours"],
         destination=row["destination"],
     )
 

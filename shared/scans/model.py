@@ -103,6 +103,9 @@ class CodeRules:
     reward_item: str | None = None
     reward_quantity: int | None = None
     encounter: Mapping[str, Any] | None = None
+    solution: str | None = None
+    max_attempts: int | None = None
+    answer_within_hours: float = 24.0
     destination: Mapping[str, Any] | None = None
 
 
@@ -171,7 +174,8 @@ class Verdict:
     """The decision on one scan.
 
     `decision_inputs` holds what each check up to the deciding one looked at, for staff only; None for most successes.
-    `compare_coordinates` is true if later scans of other players are compared with this one's coordinates.
+    `compare_coordinates` is true if later scans of other players are compared with this one's coordinates. `puzzle`
+    holds the terms of the puzzle that the scan opens. Only its solution grades answers, so players never see it.
     """
 
     status: ScanStatus
@@ -180,6 +184,7 @@ class Verdict:
     outcome: Mapping[str, Any] = field(default_factory=dict)
     decision_inputs: Mapping[Reason, Mapping[str, Any]] | None = None
     compare_coordinates: bool = False
+    puzzle: Mapping[str, Any] | None = None
 
     @property
     def counts_as_use(self) -> bool:

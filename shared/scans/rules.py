@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from shared.encounters.rules import to_solution
 from shared.infra.blanks import trim
 from shared.scans.checks import CHECKS, CODE_CHECKS, Check, JudgingInput
 from shared.scans.fair_play import NO_ACTIVITY, NO_FAIR_PLAY, Activity, BatchActivity, FairPlay, NearbyActivity
@@ -115,9 +116,18 @@ def judge(
                 _outcome(case.code) if is_held else {},
                 _decision_inputs(case, check),
                 is_held and case.compares_coordinates,
+                _puzzle(case.code) if is_held else None,
             )
     decision_inputs = _decision_inputs(case, CHECKS[-1]) if explain else None
-    return Verdict("success", None, case.distance_m, _outcome(case.code), decision_inputs, case.compares_coordinates)
+    return Verdict(
+        "success",
+        None,
+        case.distance_m,
+        _outcome(case.code),
+        decision_inputs,
+        case.compares_coordinates,
+        _puzzle(case.code),
+    )
 
 
 def _decision_inputs(case: JudgingInput, last: Check) -> dict[Reason, Mapping[str, Any]]:
@@ -134,6 +144,21 @@ def _outcome(code: CodeRules) -> Mapping[str, Any]:
         case "transportation" if code.destination is not None:
             return {"destination": dict(code.destination)}
     return {}
+
+
+def _puzzle(code: CodeRules) -> Mapping[str, Any] | None:
+    """Return the terms of the puzzle that a success opens: reward, attempts, hours, and the digest of the solution."""
+    if code.scan_type != "encounter" or code.encounter is None:
+        return None
+    solution = to_solution(code.encounter["puzzle_type"], code.solution)
+    return {
+        "encounter_id": code.encounter["id"],
+        "max_attempts": code.max_attempts,
+        "reward": code.reward_item,
+        "quantity": code.reward_quantity,
+        "solution_digest": solution and solution.digest.hex(),
+        "answer_within_hours": code.answer_within_hours,
+    }
 
 
 def judge_all(

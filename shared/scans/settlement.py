@@ -95,6 +95,7 @@ def _settle_scans(conn: Conn, verdicts: Sequence[tuple[UUID, Verdict]], uses: Ma
         }
         | ({"decision_inputs": verdict.decision_inputs} if verdict.decision_inputs else {})
         | ({"compare_coordinates": True} if verdict.compare_coordinates else {})
+        | ({"puzzle": verdict.puzzle} if verdict.puzzle else {})
         for scan_id, verdict in verdicts
     ]
     return conn.execute(
@@ -114,6 +115,11 @@ def grant_rewards(conn: Conn, scan_ids: Sequence[UUID]) -> None:
 def move_players(conn: Conn, scan_ids: Sequence[UUID]) -> None:
     """Set each player's location to the destination of their last scan in this order."""
     conn.execute("SELECT move_players(%(ids)b)", {"ids": scan_ids})
+
+
+def open_puzzles(conn: Conn, scan_ids: Sequence[UUID]) -> None:
+    """Start the time to answer the puzzles of these scans, which were held until now."""
+    conn.execute("SELECT open_puzzles(%(ids)b)", {"ids": scan_ids})
 
 
 def append_events(conn: Conn, scan_ids: Sequence[UUID], previous_status: str | None = None) -> None:

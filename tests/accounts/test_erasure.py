@@ -263,6 +263,7 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("generated_codes", "created_by"): "deleted with their images",
     ("idempotency_keys", "caller_id"): "deleted",
     ("idempotency_keys", "player_id"): "remains, with the generated name; deleted within 24 hours",
+    ("encounter_attempts", "player_id"): "remains: rewards are owed per scan",
     ("inventory_ledger", "player_id"): "remains: balances are sums of entries",
     ("invitations", "player_id"): "deleted",
     ("invitations", "created_by"): "remains: an id without a name; revoked",

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "per_player_limit": 1,
     "cooldown_seconds": None,
     "offline_hours": None,
+    "answer_within_hours": 24.0,
     "rotating": False,
     "tags": [],
 }
@@ -74,6 +75,7 @@ def test_create_returns_every_field(client: Any, staff: Staff) -> None:
         "per_player_limit": None,
         "cooldown_seconds": 60,
         "offline_hours": 0.5,
+        "answer_within_hours": 1.5,
         "rotating": True,
         "tags": ["east", "hidden", "east"],
     }

@@ -78,6 +78,7 @@ DEFINITIONS = st.builds(
     per_player_limit=COUNTS,
     cooldown_seconds=COUNTS,
     offline_hours=st.none() | st.floats(0, 2160),
+    answer_within_hours=st.floats(0, 8760, exclude_min=True),
     rotating=st.booleans(),
     tags=st.lists(TEXT.filter(bool), max_size=4).map(tuple),
 ).map(repair)

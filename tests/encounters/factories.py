@@ -29,6 +29,11 @@ def open_puzzle(conn: Conn, player: SignedInPlayer, code_id: UUID) -> UUID:
     return scan_id
 
 
+def close_puzzle(conn: Conn, scan_id: UUID) -> None:
+    """Let the time to answer the puzzle of a scan end now."""
+    assert conn.execute("UPDATE encounter_attempts SET closes_at = now() WHERE scan_id = %s", (scan_id,)).rowcount == 1
+
+
 def answer(client: Any, player: SignedInPlayer, encounter_id: UUID, text: Any = RIGHT, key: str | None = None) -> Any:
     headers = player.headers | ({"Idempotency-Key": key} if key else {})
     return client.post(f"/encounters/{encounter_id}/solve", json={"answer": text}, headers=headers)

@@ -1,6 +1,7 @@
 """Puzzles over HTTP: for players who scanned their code, paid once, and without revealing the solution."""
 
 import logging
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,7 +9,7 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from tests.encounters.factories import RIGHT, WRONG, answer, balance, make_puzzle, open_puzzle
+from tests.encounters.factories import RIGHT, WRONG, answer, balance, close_puzzle, make_puzzle, open_puzzle
 from tests.support.callers import SignedInPlayer, Staff, sign_in
 from tests.support.factories import AMSTERDAM, LISBON, issuer_of, list_items, make_code, make_org, submit_scan
 from workers.scans import judge_pending
@@ -207,16 +208,33 @@ def change(client: Any, staff: Staff) -> Any:
 PUZZLE = {"puzzle_type": "hacking", "difficulty_level": 9, "solution": "xyzzy", "max_attempts": 5}
 
 
-def test_replaced_puzzle_is_graded_by_its_new_solution(
+def test_changed_code_changes_no_puzzle_that_is_open(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any
 ) -> None:
-    code, puzzle = make_puzzle(conn, staff.org_id, max_attempts=2)
-    open_puzzle(conn, ada, code)
-    answer(client, ada, puzzle, WRONG)
-    change(code, encounter=PUZZLE)
+    """Reward, attempts, time and solution are those of the scan, also without the puzzle."""
+    code, puzzle = make_puzzle(conn, staff.org_id, max_attempts=2, per_player_limit=None)
+    for _ in range(2):
+        open_puzzle(conn, ada, code)
+    raised = {"item": "crown", "quantity": 9}
+    change(code, encounter=PUZZLE, reward=raised, answer_within_hours=0.0001, active=False)
+    assert answer(client, ada, puzzle, WRONG).json == {"solved": False, "attempts_left": 1}
+    gem = {"solved": True, "reward": "gem", "quantity": 1, "org_id": str(staff.org_id)}
+    assert answer(client, ada, puzzle, RIGHT).json == gem
 
-    assert answer(client, ada, puzzle, RIGHT).json == {"solved": False, "attempts_left": 3}
-    assert answer(client, ada, puzzle, "xyzzy").json["solved"] is True
+    change(code, encounter=None, scan_type="item_drop")
+    assert answer(client, ada, puzzle, RIGHT).json == gem
+    assert list_items(conn, ada.id) == [("gem", 2)]
+
+
+@pytest.mark.parametrize("text", [RIGHT, "xyzzy"])
+def test_corrected_solution_counts_beside_the_first(
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer, change: Any, text: str
+) -> None:
+    code, puzzle = make_puzzle(conn, staff.org_id)
+    open_puzzle(conn, ada, code)
+    change(code, encounter=PUZZLE)
+    assert answer(client, ada, puzzle, "neither").json["solved"] is False
+    assert answer(client, ada, puzzle, text).json["solved"] is True
 
 
 def test_replaced_puzzle_pays_no_scan_twice(
@@ -229,14 +247,64 @@ def test_replaced_puzzle_pays_no_scan_twice(
     assert answer(client, ada, puzzle, "xyzzy").json == first
 
     change(code, encounter=None)
-    assert answer(client, ada, puzzle).status_code == 404
-    # A new puzzle with a new id.
+    assert answer(client, ada, puzzle).json == first
+    # A new puzzle with a new id, which no scan has opened.
     change(code, encounter=PUZZLE)
     row = conn.execute("SELECT id FROM encounters WHERE qr_code_id = %s", (code,)).fetchone()
     assert row is not None
     assert row[0] != puzzle
-    assert answer(client, ada, row[0], "xyzzy").json == first
+    assert answer(client, ada, row[0], "xyzzy").status_code == 403
     assert balance(conn, ada.id) == 1
+
+
+def test_unanswered_puzzle_closes(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+    code, puzzle = make_puzzle(conn, per_player_limit=None, answer_within_hours=1.5)
+    solved, unsolved = (open_puzzle(conn, ada, code) for _ in range(2))
+    first = answer(client, ada, puzzle).json
+    assert within(conn, unsolved) == within(conn, solved) == timedelta(hours=1.5)
+    close_puzzle(conn, unsolved)
+
+    # The response to the solution is repeated. The other puzzle is not paid.
+    assert answer(client, ada, puzzle).json == first
+    assert balance(conn, ada.id) == 1
+    close_puzzle(conn, solved)
+    assert answer(client, ada, puzzle).json == first
+    conn.execute("UPDATE encounter_attempts SET solved_at = NULL")
+    response = answer(client, ada, puzzle, key="late")
+    assert (response.status_code, response.json["detail"]) == (410, "The time to answer this puzzle is over.")
+    open_puzzle(conn, ada, code)
+    assert answer(client, ada, puzzle).json["solved"] is True
+
+
+def test_time_of_a_held_scan_begins_with_its_release(
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
+) -> None:
+    code, puzzle = make_puzzle(conn, staff.org_id)
+    submit_scan(conn, ada.id, make_code(conn, staff.org_id), LISBON)
+    held = submit_scan(conn, ada.id, code, AMSTERDAM)
+    judge_pending()
+    conn.execute("UPDATE player_scans SET settled_at = now() - interval '3 days' WHERE id = %s", (held,))
+    assert answer(client, ada, puzzle).status_code == 403
+
+    released = client.post(f"{staff.path}/scans/{held}/release", headers=staff.admin.headers)
+
+    assert released.status_code == 200
+    assert timedelta(hours=23.9) < within(conn, held) - timedelta(days=3) < timedelta(hours=24.1)
+    assert answer(client, ada, puzzle).json["solved"] is True
+
+
+def within(conn: Conn, scan_id: UUID) -> timedelta:
+    """Return for how long after its verdict the puzzle of a scan is open."""
+    row = conn.execute(
+        """
+        SELECT a.closes_at - s.settled_at FROM encounter_attempts a JOIN player_scans s ON s.id = a.scan_id
+        WHERE s.id = %s
+        """,
+        (scan_id,),
+    ).fetchone()
+    assert row is not None
+    assert isinstance(row[0], timedelta)
+    return row[0]
 
 
 def test_scan_paid_as_an_item_drop_opens_no_puzzle(

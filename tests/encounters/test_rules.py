@@ -1,6 +1,9 @@
 """Grading of answers, as a table and as properties."""
 
 import unicodedata
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given, settings
@@ -8,15 +11,23 @@ from hypothesis import strategies as st
 
 from shared.encounters.rules import (
     MAX_ANSWER_LENGTH,
-    Attempts,
-    Puzzle,
+    OpenedPuzzle,
     PuzzleType,
-    attempts_left,
+    choose,
     is_correct,
-    is_open,
     is_solvable,
     normalize,
+    to_solution,
 )
+
+
+def solves(kind: PuzzleType, solution: str | None, answer: str) -> bool:
+    known = to_solution(kind, solution)
+    return is_correct([known] if known else [], answer)
+
+
+def opened(**state: Any) -> OpenedPuzzle:
+    return OpenedPuzzle(scan_id=UUID(int=1), org_id=UUID(int=2), **state)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +68,7 @@ from shared.encounters.rules import (
     ],
 )
 def test_is_correct(kind: PuzzleType, solution: str, answer: str, expected: bool) -> None:
-    assert is_correct(Puzzle(kind, solution, None), answer) is expected
+    assert solves(kind, solution, answer) is expected
 
 
 kinds = st.sampled_from(["decryption", "pattern", "hacking"])
@@ -67,15 +78,15 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x0
 @settings(deadline=None)
 @given(kinds, texts)
 def test_solution_solves_every_solvable_puzzle(kind: PuzzleType, text: str) -> None:
-    assert is_correct(Puzzle(kind, text, None), text) is is_solvable(kind, text)
+    assert solves(kind, text, text) is is_solvable(kind, text)
 
 
 @settings(deadline=None)
 @given(kinds, texts)
 def test_no_answer_solves_a_puzzle_without_a_solution(kind: PuzzleType, text: str) -> None:
     for empty in (None, "", " -, \u200b" if kind == "pattern" else ""):
-        assert not is_correct(Puzzle(kind, empty, None), text)
-    assert not is_correct(Puzzle("decryption", " \u200b", None), " ")
+        assert not solves(kind, empty, text)
+    assert not solves("decryption", " \u200b", " ")
 
 
 @settings(deadline=None)
@@ -84,8 +95,8 @@ def test_no_answer_solves_a_puzzle_without_a_solution(kind: PuzzleType, text: st
 )
 def test_sequence_equals_its_numbers_with_any_separator(numbers: list[int], separator: str) -> None:
     answer = separator.join(map(str, numbers))
-    assert is_correct(Puzzle("pattern", str(numbers), None), answer)
-    assert not is_correct(Puzzle("pattern", str([*numbers, 7]), None), answer)
+    assert solves("pattern", str(numbers), answer)
+    assert not solves("pattern", str([*numbers, 7]), answer)
     assert normalize("pattern", answer).split() == [str(number) for number in numbers]
 
 
@@ -100,22 +111,41 @@ def test_text_equals_itself_in_any_normal_form(text: str) -> None:
 @pytest.mark.parametrize("unit", ["-", "9", "\ufdfa", "a\u0301"])
 def test_longest_answer_is_graded(kind: PuzzleType, unit: str) -> None:
     text = unit * (MAX_ANSWER_LENGTH // len(unit))
-    assert is_correct(Puzzle(kind, text, None), text) is ((kind, unit) != ("pattern", "-"))
+    assert solves(kind, text, text) is ((kind, unit) != ("pattern", "-"))
 
 
 @pytest.mark.parametrize(
-    ("limit", "attempts", "left", "expected"),
+    ("limit", "state", "left", "expected"),
     [
-        (None, Attempts(999), None, True),
-        (3, Attempts(0), 3, True),
-        (3, Attempts(2), 1, True),
-        (3, Attempts(3), 0, False),
-        (3, Attempts(5), 0, False),  # the limit was lowered
-        (3, Attempts(1, is_solved=True), 2, False),
-        (None, Attempts(0, is_solved=True), None, False),
+        (None, {"wrong_answers": 999}, None, True),
+        (3, {}, 3, True),
+        (3, {"wrong_answers": 2}, 1, True),
+        (3, {"wrong_answers": 3}, 0, False),
+        (3, {"wrong_answers": 1, "is_solved": True}, 2, False),
+        (None, {"is_solved": True}, None, False),
+        (None, {"is_closed": True}, None, False),
     ],
 )
-def test_attempts_left(limit: int | None, attempts: Attempts, left: int | None, expected: bool) -> None:
-    puzzle = Puzzle("hacking", "x", limit)
-    assert attempts_left(puzzle, attempts) == left
-    assert is_open(puzzle, attempts) is expected
+def test_attempts_left(limit: int | None, state: dict[str, Any], left: int | None, expected: bool) -> None:
+    puzzle = opened(max_attempts=limit, **state)
+    assert puzzle.attempts_left == left
+    assert puzzle.is_open is expected
+
+
+OPEN, SOLVED, CLOSED = opened(), opened(is_solved=True), opened(is_closed=True)
+
+
+@pytest.mark.parametrize(
+    ("puzzles", "expected"),
+    [
+        ([OPEN], 0),
+        ([CLOSED, OPEN, OPEN], 1),
+        ([SOLVED, OPEN, SOLVED], 1),
+        ([SOLVED, CLOSED, SOLVED, CLOSED], 2),
+        ([CLOSED, CLOSED], 1),
+    ],
+)
+def test_answer_is_for_the_oldest_open_puzzle(puzzles: list[OpenedPuzzle], expected: int) -> None:
+    # Each with an id of its own.
+    numbered = [replace(puzzle, scan_id=UUID(int=number)) for number, puzzle in enumerate(puzzles)]
+    assert choose(numbered) is numbered[expected]

@@ -56,6 +56,7 @@ BODIES = st.builds(
             "per_player_limit": COUNTS,
             "cooldown_seconds": COUNTS | st.just(0),
             "offline_hours": st.none() | st.floats(0, 2160),
+            "answer_within_hours": st.floats(0, 8760, exclude_min=True),
             "rotating": st.booleans(),
             "tags": st.lists(TAG, max_size=4),
         },

@@ -120,10 +120,16 @@ def test_export_omits_destinations_that_it_does_not_contain(
 
 def test_the_largest_puzzle_survives_a_round_trip(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
     """The file doubles its quotes."""
-    puzzle = PUZZLE | {"data": {"letters": [""] * 250_000}}
+    puzzle = PUZZLE | {"data": {"letters": [""] * 4_090}}
     created = create(client, staff, scan_type="encounter", encounter=puzzle)
     assert created.status_code == 201, created.text
     exported = export(client, staff)
+    puzzle["data"]["letters"].append("A letter too many")
+    refused = create(client, staff, scan_type="encounter", encounter=puzzle)
+    assert (refused.status_code, refused.json["errors"]) == (
+        422,
+        [{"loc": "body.encounter.data", "message": "Use at most 16,384 bytes as JSON. These are 16,394."}],
+    )
     erase_codes(conn)
 
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201

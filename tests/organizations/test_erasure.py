@@ -28,7 +28,15 @@ from workers.cleanup import purge_all
 
 WORD = "walrus"
 """In everything that the organization defines."""
-REMAINS = {"player_scans", "events", "inventory_ledger", "quest_events", "quest_claims", "quest_states"}
+REMAINS = {
+    "player_scans",
+    "encounter_attempts",
+    "events",
+    "inventory_ledger",
+    "quest_events",
+    "quest_claims",
+    "quest_states",
+}
 """Tables with what players did, in which the word remains."""
 
 

@@ -155,12 +155,15 @@ def test_judge(
     assert (verdict.status, verdict.reason) == expected
 
 
+PUZZLE = {"id": "e", "puzzle_type": "hacking"}
+
+
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
         (drop, GEM),
         (replace(drop, reward_item=None, reward_quantity=None), {}),
-        (replace(drop, scan_type="encounter", encounter={"id": "e"}), {"encounter": {"id": "e"}}),
+        (replace(drop, scan_type="encounter", encounter=PUZZLE), {"encounter": PUZZLE}),
         (replace(drop, scan_type="transportation", destination={"code": "x"}), {"destination": {"code": "x"}}),
     ],
 )

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+from shared.encounters import store as puzzles
+from shared.encounters.rules import OpenedPuzzle
+from shared.infra.db import Conn
 from shared.organizations import closing
 from shared.scans import checks, store
 from shared.scans.checks import JudgingInput
 from shared.scans.model import Verdict
-from tests.security.attack import Attack, Scene, replaced
+from tests.security.attack import Attack, Scene, Without, replaced
 from tests.support.callers import SignedInPlayer, make_key
-from tests.support.factories import AMSTERDAM, LISBON
+from tests.support.factories import AMSTERDAM, LISBON, make_encounter
 from workers.scans import judge_pending
 
 
@@ -122,6 +127,37 @@ def kiosk_players_held(scene: Scene) -> bool:
     return not pays(scene, scene.victim.stranger)
 
 
+def answered(scene: Scene, changes: str) -> bool:
+    """A puzzle that the player opened, then changed by this SQL. Return whether the answer gives ten crowns."""
+    player, code = scene.attacker.member, scene.their_code(scan_type="encounter", reward_item="crown")
+    puzzle = make_encounter(scene.conn, code)
+    submit(scene, player, player, qr_code=scene.text_of(code))
+    judge_pending()
+    scene.conn.execute(changes)
+    solved = scene.ask("POST", f"/encounters/{puzzle}/solve", player, {"answer": "open sesame"}).json
+    return bool(solved.get("quantity") == 10)
+
+
+def raised_reward(scene: Scene) -> bool:
+    """The solution waits until the organization raises the reward."""
+    return answered(scene, "UPDATE qr_codes SET reward_quantity = 10")
+
+
+def answered_late(scene: Scene) -> bool:
+    """The solution arrives after it was published."""
+    return answered(scene, "UPDATE encounter_attempts SET closes_at = now(), reward_quantity = 10")
+
+
+def opened_with(**terms: Any) -> Without:
+    """List opened puzzles with other terms than those of their scans."""
+
+    def list_opened(conn: Conn, scan_ids: list[UUID]) -> list[OpenedPuzzle]:
+        return [replace(puzzle, **terms) for puzzle in original(conn, scan_ids)]
+
+    original = puzzles.list_opened
+    return replaced(puzzles, "list_opened", list_opened)
+
+
 ATTACKS = [
     Attack(
         "a reward for a time before the code existed",
@@ -144,6 +180,8 @@ ATTACKS = [
         kiosk_players_held,
         replaced(JudgingInput, "compares_coordinates", property(lambda case: case.scan.coordinates is not None)),
     ),
+    Attack("a raised reward for an old puzzle", raised_reward, opened_with(quantity=10)),
+    Attack("a puzzle answered after its time", answered_late, opened_with(is_closed=False)),
     Attack(
         "a stock used up by held scans",
         stock_used_up,

@@ -99,6 +99,7 @@ class CodeResponse(ResponseModel):
                     "per_player_limit": 1,
                     "cooldown_seconds": None,
                     "offline_hours": None,
+                    "answer_within_hours": 24.0,
                     "rotating": False,
                     "tags": ["east"],
                     "warnings": [],
@@ -130,6 +131,7 @@ class CodeResponse(ResponseModel):
     per_player_limit: int | None
     cooldown_seconds: int | None
     offline_hours: float | None
+    answer_within_hours: float
     rotating: bool
     tags: list[str]
     warnings: list[str] = Field(description="Why a success gives nothing, in sentences. Empty if it gives something")

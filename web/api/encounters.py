@@ -7,8 +7,8 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.encounters import store
-from shared.encounters.rules import MAX_ANSWER_LENGTH, attempts_left, is_correct, is_open, is_solvable
-from shared.errors import NoAttemptsLeft, NoSolution, NotFound, OrganizationClosed, PuzzleNotUnlocked
+from shared.encounters.rules import MAX_ANSWER_LENGTH, choose, is_correct
+from shared.errors import NoAttemptsLeft, NoSolution, NotFound, OrganizationClosed, PuzzleClosed, PuzzleNotUnlocked
 from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import idempotent, transaction
 from web.http.relay_wakeup import wake_relay_after_request
@@ -51,34 +51,35 @@ class SolveResponse(ResponseModel):
 def solve(path: EncounterPath, body: SolveBody) -> dict[str, Any]:
     """Answer a puzzle
 
-    For players whose scan of the puzzle's code succeeded, else 403. Each such scan opens the puzzle once. An answer
-    counts for the oldest open one. If none is open, the response to the last solution is repeated, and nothing is paid
-    again. 409 if no attempts are left, 410 if the organization is closed. A retry with the same `Idempotency-Key` costs
+    For players whose scan of the puzzle's code succeeded, else 403. Each such scan opens the puzzle once, with the
+    reward and the attempts of that time. An answer counts for the oldest open one. If none is open, the response to the
+    last solution is repeated, and nothing is paid again. 409 if no attempts are left. 410 if `answer_within_hours` of
+    the code have passed since the scan, or if the organization is closed. A retry with the same `Idempotency-Key` costs
     no attempt.
     """
     with transaction() as conn:
-        puzzles = store.list_attempts(conn, store.lock_scans(conn, path.encounter_id, current_player_id()))
-        puzzle = store.find(conn, path.encounter_id)
-        if puzzle is None:
-            raise NotFound
-        if puzzle.is_closed:
-            raise OrganizationClosed
+        puzzles = store.list_opened(conn, store.lock_scans(conn, path.encounter_id, current_player_id()))
         if not puzzles:
-            raise PuzzleNotUnlocked
-        solved = (attempts for attempts in reversed(puzzles) if attempts.is_solved)
-        open_puzzle = next((attempts for attempts in puzzles if is_open(puzzle, attempts)), None)
-        attempts = open_puzzle or next(solved, puzzles[-1])
-        if attempts.is_solved:
-            return _solved(*store.get_paid_reward(conn, attempts.scan_id))
-        if not is_open(puzzle, attempts):
+            raise PuzzleNotUnlocked if store.exists(conn, path.encounter_id) else NotFound
+        puzzle = choose(puzzles)
+        if puzzle.is_organization_closed:
+            raise OrganizationClosed
+        if puzzle.is_solved:
+            return _solved(*store.get_paid_reward(conn, puzzle.scan_id))
+        if puzzle.is_closed:
+            raise PuzzleClosed
+        if puzzle.attempts_left == 0:
             raise NoAttemptsLeft
-        if not is_solvable(puzzle.puzzle_type, puzzle.solution):
+        # The current solution counts too: a corrected one helps players whose puzzle is open.
+        known = (puzzle.solution, store.find_solution(conn, path.encounter_id))
+        solutions = [solution for solution in known if solution is not None]
+        if not solutions:
             raise NoSolution
-        if not is_correct(puzzle, body.answer):
-            store.record_wrong_answer(conn, attempts.scan_id)
-            left = attempts_left(puzzle, attempts)
+        if not is_correct(solutions, body.answer):
+            store.record_wrong_answer(conn, puzzle.scan_id)
+            left = puzzle.attempts_left
             return {"solved": False, "attempts_left": None if left is None else left - 1}
-        store.record_solution(conn, attempts.scan_id, path.encounter_id, puzzle)
+        store.record_solution(conn, path.encounter_id, puzzle)
         wake_relay_after_request()
         return _solved(puzzle.reward, puzzle.quantity, puzzle.org_id)
 

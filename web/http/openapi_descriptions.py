@@ -17,6 +17,7 @@ BY_NAME = {
     "all": "Select all codes of the organization",
     "annulled": "Scans that staff annulled",
     "answer": "The player's answer. Case and surrounding blanks do not count",
+    "answer_within_hours": "Hours after a scan in which the puzzle that it opened can be answered",
     "api_keys": "True if scans that API keys submitted are compared with each other",
     "as_of": "Everything before this time is counted",
     "at": "When it happened",

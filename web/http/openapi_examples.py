@@ -51,6 +51,7 @@ BY_NAME: dict[str, Any] = {
     "max_attempts": 3,
     "cooldown_seconds": 3_600,
     "offline_hours": 24,
+    "answer_within_hours": 24.0,
     "window_seconds": 60,
     "players": 3,
     "per_player": 20,
