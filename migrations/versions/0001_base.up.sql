@@ -486,8 +486,9 @@ CREATE UNIQUE INDEX player_scans_nonce_key ON player_scans
 CREATE INDEX player_scans_pending ON player_scans (id) WHERE status = 'pending';
 CREATE INDEX player_scans_history ON player_scans (player_id, outside_history, scan_time, id);
 CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id);
--- Player limits and cooldowns are judged by the scans that counted.
-CREATE INDEX player_scans_counted ON player_scans (player_id, qr_code_id, scan_time)
+-- Player limits and cooldowns are judged by the scans that counted. The table of players' progress reads the players of
+-- each code, from this index alone.
+CREATE INDEX player_scans_counted ON player_scans (qr_code_id, player_id, scan_time) INCLUDE (status)
     WHERE status IN ('success', 'held');
 -- Travel compares the counted scans of one player and one submitter: an API key, or zero for the player. The scans that
 -- an API key submits do not slow down the search for the player's own.

@@ -142,10 +142,11 @@ def write(code: CodeDefinition) -> dict[str, str]:
     }
     if code.per_player_limit is None:
         values["per_player_limit"] = NULL
-    return {column: _format(values.get(column)) for column in COLUMNS}
+    return {column: format_cell(values.get(column)) for column in COLUMNS}
 
 
-def _format(value: Any) -> str:
+def format_cell(value: Any) -> str:
+    """Return a JSON value other than a list or an object as a cell. A formula in text is escaped; null is empty."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
-from shared.infra.db import Conn
+from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST
 from shared.reviews.store import SELECT_REVIEW, Review
 from shared.scans.checks import CHECKS
@@ -127,6 +127,16 @@ def list_scans(
         if code_ids is None or has_verdict or len(code_ids) > MAX_CODES_READ_APART:
             return cursor.execute(PAGE_BY_VERDICT, params, prepare=False).fetchall()
         return cursor.execute(PAGE_BY_CODE, params, prepare=False).fetchall()
+
+
+def count_held(conn: Conn, org_id: UUID) -> int:
+    """Return how many scans of the organization's codes are held."""
+    (held,) = exactly_one(
+        conn.execute(
+            "SELECT count(*) FROM player_scans WHERE org_id = %(org_id)s AND status = 'held'", {"org_id": org_id}
+        )
+    )
+    return int(held)
 
 
 def _bound(until: datetime | None, before: ScanPosition | None) -> dict[str, object]:

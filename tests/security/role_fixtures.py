@@ -231,4 +231,5 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"POST {ORG}/scans/{{scan_id}}/release": NOTHING,
     f"POST {ORG}/scans/{{scan_id}}/annul": NOTHING,
     f"POST {ORG}/scans/simulate": _json(_scanned),
+    f"POST {ORG}/players/names": _json(lambda world, _who: {"ids": [str(world.person().id)]}),
 }

@@ -1,12 +1,15 @@
-"""The scans of an organization over HTTP, for staff: a list with filters."""
+"""The scans of an organization over HTTP, for staff: a list with filters, as JSON and as CSV, and a count."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, StringConstraints
 
+from shared.imports.csv_cells import format_cell
 from shared.infra import db
 from shared.organizations.rules import includes_role
 from shared.reviews import rules, scan_list
@@ -15,17 +18,20 @@ from shared.reviews.store import Review
 from shared.scans.model import ONLINE_DELAY
 from shared.scans.rules import Reason, ScanStatus
 from web.http.auth import current_role, requires_role
+from web.http.csv_responses import Rows, csv_openapi, csv_response
 from web.http.pagination import InvalidCursor, PageQuery, decode_cursor, paginate
-from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
+from web.http.schemas import CsvQuery, Id, OrganizationPath, Query, ResponseModel, Timestamp
 
 api = APIBlueprint(
-    "scan_list", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
+    "scan_list", __name__, url_prefix="/api/organizations/<org_id>", abp_tags=[Tag(name="Reviews of scans")]
 )
 HIDDEN_FROM_ANALYSTS = ("username", "latitude", "longitude", "accuracy", "distance_m", "reviewed_by")
 """They are null for an analyst: names, and where players were."""
+PAGE_SIZE = 200
+"""Scans of a CSV file that are in memory at once: each may have a puzzle of a mebibyte."""
 
 
-class ScansQuery(PageQuery):
+class ScanConditionsQuery(Query):
     status: Literal["any", "pending", "success", "failure", "held", "annulled"] = Field(
         "held", description="Status of the scans; `any` lists all"
     )
@@ -41,6 +47,14 @@ class ScansQuery(PageQuery):
     def conditions(self) -> ScanFilter:
         status = None if self.status == "any" else self.status
         return ScanFilter(status, self.reason, self.code, self.tag, self.player, self.since, self.until)
+
+
+class ScansQuery(PageQuery, ScanConditionsQuery):
+    """Conditions on scans, and the page of their list."""
+
+
+class ScansCsvQuery(CsvQuery, ScanConditionsQuery):
+    """Conditions on scans, and options of the file."""
 
 
 class ReviewResponse(ResponseModel):
@@ -109,7 +123,20 @@ class ReviewsResponse(ResponseModel):
     next_cursor: str | None
 
 
-@api.get("", responses={200: ReviewsResponse})
+class HeldCountResponse(ResponseModel):
+    held: int = Field(description="Scans that wait for a review", examples=[3])
+
+
+COLUMNS = tuple(ReviewResponse.model_fields)
+CSV = csv_openapi(
+    f"The scans of the list as rows of {', '.join(COLUMNS)}. A field is empty where JSON has null",
+    f"{','.join(COLUMNS)}\r\n0197a6b0-0000-7000-8000-000000000001,0197a6b0-0000-7000-8000-000000000000,ada,"
+    "0197a6b0-0000-7000-8000-000000000002,spy123,Poster at the harbor,item_drop,success,,,gem,1,52.3731,4.8926,12.5,"
+    "4.2,2026-02-12T10:00:00Z,2026-02-12T10:00:01Z,false,2026-02-12T10:00:01.050000Z,,\r\n",
+)
+
+
+@api.get("/scans", responses={200: ReviewsResponse})
 @requires_role("analyst")
 def list_scans(path: OrganizationPath, query: ScansQuery) -> dict[str, Any]:
     """List scans
@@ -125,6 +152,33 @@ def list_scans(path: OrganizationPath, query: ScansQuery) -> dict[str, Any]:
     return {"items": [to_response(scan, is_admin=is_admin) for scan in page], "next_cursor": next_cursor}
 
 
+@api.get("/scans.csv", responses=CSV)
+@requires_role("analyst")
+def download_scans(path: OrganizationPath, query: ScansCsvQuery) -> Response:
+    """Download scans as CSV
+
+    Needs the role analyst. One row per scan of the list with the same conditions, newest first; by default the held
+    ones. Text that a spreadsheet would compute starts with a quote. For an analyst, names and positions are empty.
+    """
+    conditions, is_admin = query.conditions(), includes_role(current_role(), "admin")
+
+    def read_pages() -> Iterator[Rows]:
+        return _read_pages(path.org_id, conditions, is_admin=is_admin)
+
+    return csv_response(COLUMNS, read_pages, query, filename="scans.csv")
+
+
+@api.get("/scans/held/count", responses={200: HeldCountResponse})
+@requires_role("admin")
+def get_held_count(path: OrganizationPath) -> dict[str, Any]:
+    """Get the number of held scans
+
+    Needs the role admin.
+    """
+    with db.connection() as conn:
+        return {"held": scan_list.count_held(conn, path.org_id)}
+
+
 def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:
     """Return the scan for staff."""
     held_for = review.reason if review.status == "held" else None
@@ -138,6 +192,17 @@ def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:
     }
     hidden = {} if is_admin else dict.fromkeys(HIDDEN_FROM_ANALYSTS)
     return ReviewResponse.model_validate(fields | hidden).model_dump(mode="json")
+
+
+def _read_pages(org_id: UUID, conditions: ScanFilter, *, is_admin: bool) -> Iterator[Rows]:
+    before = None
+    while True:
+        with db.connection() as conn:
+            page = scan_list.list_scans(conn, org_id, conditions, limit=PAGE_SIZE, before=before)
+        yield ([format_cell(value) for value in to_response(scan, is_admin=is_admin).values()] for scan in page)
+        if len(page) < PAGE_SIZE:
+            return
+        before = ScanPosition(page[-1].scanned_at, page[-1].scan_id)
 
 
 def _position(cursor: str) -> ScanPosition:
