@@ -45,15 +45,17 @@ def judge(token: UUID, claimed: list[Scan]) -> None:
     try:
         with settlement.settling(), db.pipelined_transaction() as conn:
             held, context = judging_queries.lock_and_read(conn, token, ordered, limits)
-            if not held:
-                raise leases.LeaseLost
-            verdicts = rules.judge_all(held, context, limits)
-            settled = settlement.settle(conn, held, verdicts, has_quests=context.has_quests)
+            if held:
+                verdicts = rules.judge_all(held, context, limits)
+                settled = settlement.settle(conn, held, verdicts, has_quests=context.has_quests)
     except settlement.StockChanged:
         with db.connection() as conn:
             leases.release_lease(conn, settlement.PENDING_SCANS, token)
         background_sender.submit(ScansPending())
         return
+    if not held:
+        # After the commit, which postpones scans.
+        raise leases.LeaseLost
     publish_verdicts(verdict_messages.encode(held, verdicts, context.codes, exactly_one(settled)[0]))
     log_verdicts(held, verdicts)
 

@@ -1,7 +1,7 @@
 DROP FUNCTION settle_scans, append_verdict_events, add_uses, is_in_stock, move_players, open_puzzles,
     grant_rewards;
 DROP FUNCTION lock_and_read_scans, judging_context, judged_activity, judged_fixes, judged_usages, lock_limited_codes,
-    lock_fair_play_organizations, lock_players, lock_leased_scans;
+    lock_fair_play_organizations, postpone_scans, lock_players, lock_leased_scans;
 DROP VIEW judged_codes, location_fixes, event_log_end;
 DROP FUNCTION scan_has_personal_data;  -- depends on a table
 DROP TABLE

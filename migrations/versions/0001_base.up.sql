@@ -435,6 +435,7 @@ CREATE TABLE player_scans (
     accuracy             double precision CHECK (accuracy >= 0 AND accuracy < 'infinity'),  -- metres, from the phone
     scan_time            timestamptz NOT NULL DEFAULT now(),  -- when it happened, never later than received_at
     client_time          timestamptz,  -- when it happened, by the client's own clock
+    client_sent_at       timestamptz,  -- when the client sent the batch of this scan, by its own clock; null: sent alone
     received_at          timestamptz NOT NULL DEFAULT now(),
     nonce                text CHECK (length(nonce) BETWEEN 1 AND 64),
     request_digest       bytea,  -- distinguishes a retry from another scan with the same nonce
@@ -484,6 +485,9 @@ CREATE TABLE player_scans (
 CREATE UNIQUE INDEX player_scans_nonce_key ON player_scans
     (player_id, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), nonce) WHERE nonce IS NOT NULL;
 CREATE INDEX player_scans_pending ON player_scans (id) WHERE status = 'pending';
+-- The pending scans of one batch have one time of receipt. They are judged in the order of their ids.
+CREATE INDEX player_scans_pending_batch ON player_scans (player_id, received_at, id)
+    WHERE status = 'pending' AND client_sent_at IS NOT NULL;
 CREATE INDEX player_scans_history ON player_scans (player_id, outside_history, scan_time, id);
 CREATE INDEX player_scans_qr_code ON player_scans (qr_code_id, scan_time, id);
 -- Player limits and cooldowns are judged by the scans that counted. The table of players' progress reads the players of
@@ -550,8 +554,9 @@ CREATE TRIGGER player_scans_guard_verdict BEFORE UPDATE OF status ON player_scan
 -- Return whether a scan holds data about its player beyond what is counted. An erasure sets these columns to null.
 CREATE FUNCTION scan_has_personal_data(scan player_scans) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT scan.latitude IS NOT NULL OR scan.accuracy IS NOT NULL OR scan.distance_m IS NOT NULL
-        OR scan.client_time IS NOT NULL OR scan.nonce IS NOT NULL OR scan.request_digest IS NOT NULL
-        OR scan.request_id IS NOT NULL OR scan.compare_coordinates IS NOT NULL OR scan.last_error IS NOT NULL
+        OR scan.client_time IS NOT NULL OR scan.client_sent_at IS NOT NULL OR scan.nonce IS NOT NULL
+        OR scan.request_digest IS NOT NULL OR scan.request_id IS NOT NULL OR scan.compare_coordinates IS NOT NULL
+        OR scan.last_error IS NOT NULL
         OR coalesce(jsonb_path_exists(scan.decision_inputs, '$.*.*'), false)
         OR (scan.qr_code_id IS NULL AND scan.status <> 'pending' AND scan.qr_code <> 'erased')
 $$;
@@ -705,6 +710,29 @@ END $$;
 CREATE FUNCTION lock_limited_codes(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM FROM qr_codes q WHERE q.id = ANY (ids) AND q.max_scans IS NOT NULL ORDER BY q.id FOR NO KEY UPDATE;
+END $$;
+
+-- Release those of these scans, leased by the caller, whose batch has an earlier scan of the same player that another
+-- worker judges or that waits for a retry: they are judged in the order of their own time. They are claimed again after a
+-- second, and the attempt does not count. Return their ids. The caller holds the locks of the scans and of their players,
+-- so no earlier scan is settled meanwhile.
+CREATE FUNCTION postpone_scans(scans player_scans[]) RETURNS uuid[] LANGUAGE plpgsql AS $$
+DECLARE
+    held uuid[] := ARRAY(SELECT s.id FROM unnest(scans) s);
+    postponed uuid[] := ARRAY(
+        SELECT s.id FROM unnest(scans) s
+        WHERE s.client_sent_at IS NOT NULL AND EXISTS (
+            SELECT FROM player_scans earlier
+            WHERE earlier.player_id = s.player_id AND earlier.received_at = s.received_at AND earlier.id < s.id
+              AND earlier.api_key_id IS NOT DISTINCT FROM s.api_key_id
+              AND earlier.status = 'pending' AND earlier.client_sent_at IS NOT NULL AND earlier.id <> ALL (held)));
+BEGIN
+    IF postponed <> '{}' THEN
+        UPDATE player_scans s
+            SET lease_token = NULL, lease_until = now() + interval '1 second', attempts = s.attempts - 1
+            WHERE s.id = ANY (postponed);
+    END IF;
+    RETURN postponed;
 END $$;
 
 -- The columns of a code that judging reads. No code of a closed organization is active. A restored organization starts
@@ -896,7 +924,7 @@ BEGIN
 END $$;
 
 -- Lock these scans, then their players, organizations and codes, until the transaction ends. Return the ids of those
--- that are still leased under this token, and the context of judging them, which is valid until then.
+-- that are still leased under this token and not postponed, and the context of judging them, which is valid until then.
 CREATE FUNCTION lock_and_read_scans(ids uuid[], token uuid, max_accuracy_m double precision, online_delay interval)
     RETURNS json LANGUAGE plpgsql SET lock_timeout = '5s' SET plan_cache_mode = 'force_generic_plan'
     SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
@@ -904,8 +932,14 @@ DECLARE
     held uuid[] := lock_leased_scans(ids, token);
     scans player_scans[] := ARRAY(SELECT s FROM player_scans s WHERE s.id = ANY (held));
     code_ids uuid[] := ARRAY(SELECT DISTINCT s.qr_code_id FROM unnest(scans) s WHERE s.qr_code_id IS NOT NULL);
+    postponed uuid[];
 BEGIN
     PERFORM lock_players(ARRAY(SELECT DISTINCT s.player_id FROM unnest(scans) s));
+    IF EXISTS (SELECT FROM unnest(scans) s WHERE s.client_sent_at IS NOT NULL) THEN
+        postponed := postpone_scans(scans);
+        scans := ARRAY(SELECT s FROM unnest(scans) s WHERE s.id <> ALL (postponed));
+        held := ARRAY(SELECT s.id FROM unnest(scans) s);
+    END IF;
     PERFORM lock_fair_play_organizations(code_ids);
     PERFORM lock_limited_codes(code_ids);
     RETURN json_build_object('held', held, 'context', judging_context(scans, max_accuracy_m, online_delay, NULL));

@@ -28,8 +28,11 @@ class NewScan:
     nonce: str | None = None
 
     def digest(self) -> bytes:
-        """Return a digest that distinguishes a retry from another scan with the same nonce."""
-        content = (self.qr_code, self.coordinates, self.accuracy_m, self.scanned_at and self.scanned_at.timestamp())
+        """Return a digest that distinguishes a retry from another scan with the same nonce.
+
+        A client may repeat a live scan from its offline queue, with the time that it did not send before.
+        """
+        content = (self.qr_code, self.coordinates, self.accuracy_m)
         return sha256(repr(content).encode()).digest()
 
 
@@ -213,8 +216,9 @@ def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, 
             FOR NO KEY UPDATE SKIP LOCKED
         ), erased_scans AS (
             UPDATE player_scans s
-            SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL, nonce = NULL,
-                request_digest = NULL, request_id = NULL, compare_coordinates = NULL, last_error = NULL,
+            SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL,
+                client_sent_at = NULL, nonce = NULL, request_digest = NULL, request_id = NULL,
+                compare_coordinates = NULL, last_error = NULL,
                 decision_inputs = (SELECT jsonb_object_agg(rule, '{}'::jsonb)
                                    FROM jsonb_object_keys(s.decision_inputs) AS rule),
                 qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END

@@ -1,5 +1,5 @@
-"""Attacks on the rate limits of anonymous clients: the networks of one household, many addresses on one username,
-unlimited tokens, and a body that costs more to read than a password to verify."""
+"""Attacks on the rate limits: the networks of one household, many addresses on one username, unlimited tokens, scans in
+batches, and a body that costs more to read than a password to verify."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -94,6 +94,14 @@ def endless_tokens(_scene: Scene) -> bool:
         return all(send("GET", "/users/me", headers=bearer(f"made-up-{n}")) == 401 for n in range(GUESSES))
 
 
+def scans_in_batches(scene: Scene) -> bool:
+    """Ten times the scans that the limit allows, ten in a request."""
+    body = {"sent_at": "2026-02-12T10:00:00Z", "scans": [{}] * 10}
+    with limited(SCAN="10 per minute") as send:
+        headers = scene.attacker.member.headers
+        return all(send("POST", "/scans/batch", json=body, headers=headers) == 202 for _ in range(10))
+
+
 def costly_body(scene: Scene) -> bool:
     """A log-in is read to its end, however long it is."""
     body = '{"username": [' + "0," * 2**18 + "0]}"
@@ -127,6 +135,9 @@ ATTACKS = [
         "guessing passwords of one username with forms",
         forms,
         replaced(rate_limits, "is_form", lambda: False),
+    ),
+    Attack(
+        "more scans than the limit allows, in batches", scans_in_batches, replaced(rate_limits, "BATCH_ENDPOINTS", {})
     ),
     Attack(
         "an unlimited number of invented tokens",

@@ -204,6 +204,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "DELETE /users/me": _json(lambda *_: {}),
     "POST /users/me/password": _json(lambda *_: {"current_password": PASSWORD, "new_password": PASSWORD}),
     "POST /scan": _json(_scanned),
+    "POST /scans/batch": _json(lambda *_: {"sent_at": "2026-02-12T10:00:00Z", "scans": []}),
     "POST /encounters/{encounter_id}/solve": _json(lambda *_: {"answer": RIGHT}),
     "POST /ws/ticket": NOTHING,
     "POST /qr/generate": _json(lambda *_: {"data": "https://example.com"}),

@@ -52,6 +52,7 @@ PERMISSIONS: dict[str, Permission] = {
     "POST /users/me/password": Permission("player", passes=(409,)),  # guests have no password
     "GET /users/me/export": Permission("player"),
     "POST /scan": Permission("player", "scan"),
+    "POST /scans/batch": Permission("player", "scan"),
     "GET /scan/{scan_id}": Permission("player", "scan", others=404),
     "GET /qr/{code}": Permission("player"),
     "GET /player/{player_id}/history": Permission("self"),

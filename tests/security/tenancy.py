@@ -33,7 +33,7 @@ from tests.security.attack import (
 )
 from tests.support.callers import make_key
 from tests.support.factories import make_code, make_encounter, make_held_scan, submit_scan
-from web.api import generated_codes, scans
+from web.api import generated_codes, scan_batches, scans
 from web.http import auth
 from web.http.auth import Requirement
 from workers.scans import judge_pending
@@ -143,6 +143,13 @@ def another_players_scan(scene: Scene) -> bool:
 def a_scan_for_another_player(scene: Scene) -> bool:
     body = {"player_id": str(scene.victim.owner.id), "qr_code": "spy123"}
     return scene.lets("POST", "/scan", scene.attacker.owner, body)
+
+
+def a_scan_in_a_batch_for_another_player(scene: Scene) -> bool:
+    scanned_at = "2026-02-12T10:00:00Z"
+    scan = {"player_id": str(scene.victim.owner.id), "qr_code": "spy123", "nonce": "n", "scanned_at": scanned_at}
+    response = scene.ask("POST", "/scans/batch", scene.attacker.owner, {"sent_at": scanned_at, "scans": [scan]})
+    return bool(response.json["scans"][0]["status"] == "pending")
 
 
 def another_players_puzzle(scene: Scene) -> bool:
@@ -264,7 +271,12 @@ ATTACKS = [
     Attack(
         "a scan for another player",
         a_scan_for_another_player,
-        replaced(scans, "_may_submit_for", lambda *_: True),
+        replaced(scans, "may_submit_for", lambda *_: True),
+    ),
+    Attack(
+        "a scan for another player, in a batch",
+        a_scan_in_a_batch_for_another_player,
+        replaced(scan_batches, "may_submit_for", lambda *_: True),
     ),
     Attack(
         "another player's puzzle",

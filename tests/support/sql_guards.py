@@ -10,6 +10,7 @@ from shared.infra.db import Conn, exactly_one
 UNGUARDED = {
     "lock_leased_scans": "(ids uuid[], token uuid) RETURNS uuid[] LANGUAGE sql AS 'SELECT ids'",
     "lock_players": "(ids uuid[]) RETURNS void LANGUAGE plpgsql AS 'BEGIN END'",
+    "postpone_scans": "(scans player_scans[]) RETURNS uuid[] LANGUAGE sql AS $$ SELECT '{}'::uuid[] $$",
     "lock_fair_play_organizations": "(code_ids uuid[]) RETURNS void LANGUAGE plpgsql AS 'BEGIN END'",
     "lock_limited_codes": "(ids uuid[]) RETURNS void LANGUAGE plpgsql AS 'BEGIN END'",
     "is_in_stock": """

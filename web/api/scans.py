@@ -35,6 +35,8 @@ from web.realtime.verdict_waiters import Waiter, preferred_wait
 
 api = APIBlueprint("scans", __name__, abp_tags=[Tag(name="Scans")])
 
+NOT_YOUR_OWN = "player_id must be your own."
+
 
 class ScanPath(Body):
     scan_id: Id
@@ -84,6 +86,12 @@ class ScanBody(Body):
         if (self.latitude is None) != (self.longitude is None):
             raise ValueError("Give latitude and longitude together.")
         return self
+
+    @property
+    def coordinates(self) -> Coordinates | None:
+        if self.latitude is None or self.longitude is None:
+            return None
+        return Coordinates(self.latitude, self.longitude)
 
 
 class ScanAcceptedResponse(ResponseModel):
@@ -189,12 +197,12 @@ def submit_scan(body: ScanBody) -> Response:
 
     Returns 202 once the scan is stored. With `Prefer: wait=N`, returns 200 with the verdict if it is ready within N
     seconds, at most 10. A player submits scans for themselves. An API key with the scope `scan` submits scans for any
-    player, of codes of its organization. A retry with the same `nonce` or `Idempotency-Key` returns the first scan. The
-    same nonce with another scan is 409.
+    player, of codes of its organization. A retry with the same `nonce` or `Idempotency-Key` returns the first scan,
+    also if the retry adds `scanned_at`. The same nonce with another code or position is 409.
     """
     caller = current_caller()
-    if not _may_submit_for(caller, body.player_id):
-        raise Forbidden("player_id must be your own.")
+    if not may_submit_for(caller, body.player_id):
+        raise Forbidden(NOT_YOUR_OWN)
     wait_seconds = preferred_wait(request.headers.get("Prefer"), current_settings().scan_default_wait)
     scan = to_new_scan(body)
     scan_id = uuid7()
@@ -285,13 +293,10 @@ def to_new_scan(body: ScanBody) -> NewScan:
         raise Invalid(FieldError(f"header.{HEADER}", "Use 1 to 64 characters. The header is the nonce of the scan."))
     if key is not None and body.nonce not in (None, key):
         raise Invalid(FieldError(f"header.{HEADER}", "Use the nonce of the body, or omit this header."))
-    coordinates = None
-    if body.latitude is not None and body.longitude is not None:
-        coordinates = Coordinates(body.latitude, body.longitude)
-    return NewScan(body.player_id, body.qr_code, coordinates, body.accuracy, body.scanned_at, body.nonce or key)
+    return NewScan(body.player_id, body.qr_code, body.coordinates, body.accuracy, body.scanned_at, body.nonce or key)
 
 
-def _may_submit_for(caller: Caller, player_id: UUID) -> bool:
+def may_submit_for(caller: Caller, player_id: UUID) -> bool:
     """Return whether the caller is this player or an API key. The store checks which codes the key may scan."""
     return caller.key is not None or caller.player_id == player_id
 

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from flask import Flask, Response, current_app, g, request
 from flask_limiter import ApplicationLimit, Limiter
+from limits import parse
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import Invalid, Unauthenticated
@@ -71,12 +72,15 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "organization_pages.open_organization": "page",
     "profile.delete_account": "login",
     "renders.create_render": "render",
+    "scan_batches.submit_batch": "scan",
     "scans.submit_scan": "scan",
     "visits.open_code": "page",
 }
 """The limit of these routes. All others have `default`."""
 EXTRA_PAGES = "extra_code_paths:"
 """The start of the endpoints that `EXTRA_CODE_PATHS` adds: pages of printed codes."""
+BATCH_ENDPOINTS = {"scan_batches.submit_batch": "scans"}
+"""Routes that count each entry of a list in their body, by the name of the list."""
 PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
 """Routes that also count the `username` in their body: at one address, and at all together."""
 API_KEY_LIMITS = {"default", "scan"}
@@ -97,6 +101,7 @@ class RateLimitKeys:
     limit: LimitName
     key: str
     username: str | None = None  # a digest of the attempted username
+    cost: int = 1
 
 
 def init_app(app: Flask, *, is_enabled: bool) -> None:
@@ -116,6 +121,7 @@ def init_app(app: Flask, *, is_enabled: bool) -> None:
                 lambda: _limit(_keys().limit),
                 scope=lambda _: _keys().limit,
                 error_message=lambda: _message(_keys().limit),
+                cost=lambda: _keys().cost,
             ),
             # In this order, and shorter units first: a guess that the first limit rejects does not count for the
             # second. So one address cannot use up a username's limit, and lock its owner out.
@@ -175,9 +181,10 @@ def _find_keys(endpoint: str) -> RateLimitKeys:
             _attempted_username() if endpoint in PER_USERNAME_ENDPOINTS else None,
         )
     if (key_id := _known_api_key()) is not None:
-        return RateLimitKeys("api_key" if limit in API_KEY_LIMITS else limit, str(key_id))
+        limit = "api_key" if limit in API_KEY_LIMITS else limit
+        return RateLimitKeys(limit, str(key_id), cost=_cost(endpoint, limit))
     if (key := rate_limit_key_of_credentials(refresh=requirement.kind == "refresh")) is not None:
-        return RateLimitKeys(limit, str(key))
+        return RateLimitKeys(limit, str(key), cost=_cost(endpoint, limit))
     # Expired tokens of all players at one address must not use up the limit of that address. An expired token may be
     # known to others, so it does not count for the player's valid ones.
     if (player_id := player_of_expired_token()) is not None:
@@ -188,6 +195,19 @@ def _find_keys(endpoint: str) -> RateLimitKeys:
         if requirement.only_if_setting or requirement.allows_signed_link:
             return RateLimitKeys(limit, normalize_address(request.remote_addr))
     return RateLimitKeys("anonymous", normalize_address(request.remote_addr))
+
+
+def _cost(endpoint: str, limit: LimitName) -> int:
+    """Return how many requests this one counts for: the entries of a batch, but never more than the limit allows."""
+    if (name := BATCH_ENDPOINTS.get(endpoint)) is None:
+        return 1
+    try:
+        body = request.get_json(silent=True)
+    except (Invalid, RequestEntityTooLarge):  # reported when the body is validated
+        return 1
+    entries = body.get(name) if isinstance(body, dict) else None
+    size = len(entries) if isinstance(entries, list) else 1
+    return max(1, min(size, parse(_limit(limit)).amount))
 
 
 def _known_api_key() -> UUID | None:

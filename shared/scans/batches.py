@@ -1,0 +1,121 @@
+"""Batches of scans made offline, in PostgreSQL: accept many in one statement, each once."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from shared.errors import NonceReused, PlayerNotFound
+from shared.infra.db import Conn
+from shared.infra.ids import uuid7
+from shared.organizations.api_keys import ApiKey
+from shared.scans.rules import extract_code
+from shared.scans.store import NewScan
+
+MAX_SCANS = 100
+MAX_AGE = timedelta(days=365_000)
+"""PostgreSQL can subtract it from the current time. All younger scans are already too late."""
+
+AcceptResult = UUID | PlayerNotFound | NonceReused
+"""The id of a scan, or why it is refused."""
+
+
+def age_of(scanned_at: datetime, sent_at: datetime) -> timedelta:
+    """Return how long before `sent_at` a scan was made. Both are times of the client's clock, which may be wrong.
+
+    A scan that the client made after it was sent has no age.
+    """
+    return min(max(sent_at - scanned_at, timedelta()), MAX_AGE)
+
+
+def accept_all(
+    conn: Conn,
+    scans: Sequence[NewScan],
+    *,
+    sent_at: datetime,
+    request_id: str | None = None,
+    device: str | None = None,
+    key: ApiKey | None = None,
+    extra_paths: Sequence[str] = (),
+) -> list[AcceptResult]:
+    """Insert pending scans, which have a nonce and a time. Return one result for each, in order.
+
+    The result is the id of the scan, the id of the earlier scan with this nonce, or the error that refuses it alone.
+    `sent_at` is the time of sending by the client's clock. The scan time is the time of receipt minus the age of the
+    scan. The other parameters are those of `store.accept`.
+    """
+    ages = [age_of(scan.scanned_at or sent_at, sent_at) for scan in scans]
+    # Ids follow the time of the scans: workers claim them in this order, and judge those of the same time in it.
+    by_time = sorted(range(len(scans)), key=lambda number: ages[number], reverse=True)
+    ids = dict(zip(by_time, sorted(uuid7() for _ in scans), strict=True))
+    inserted = conn.execute(
+        # In the order of nonces, so that two batches with the same scans never wait for each other.
+        """
+        INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
+                                  client_time, client_sent_at, nonce, request_digest, request_id, device, api_key_id)
+        SELECT s.id, s.player_id, q.id, q.org_id, s.code, s.latitude, s.longitude, s.accuracy, now() - s.age,
+               s.client_time, %(sent_at)s, s.nonce, s.request_digest, %(request_id)s, %(device)s, %(api_key_id)s
+        FROM unnest(%(ids)b::uuid[], %(player_ids)b::uuid[], %(codes)b::text[], %(latitudes)b::float8[],
+                    %(longitudes)b::float8[], %(accuracies)b::float8[], %(ages)b::interval[],
+                    %(client_times)b::timestamptz[], %(nonces)b::text[], %(request_digests)b::bytea[])
+             WITH ORDINALITY AS s (id, player_id, code, latitude, longitude, accuracy, age, client_time, nonce,
+                                   request_digest, number)
+        LEFT JOIN code_texts t ON t.code = s.code
+        LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
+                                AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
+        WHERE %(api_key_id)s::uuid IS NULL
+           OR EXISTS (SELECT FROM players p WHERE p.id = s.player_id AND p.erased_at IS NULL)
+        ORDER BY s.player_id, s.nonce, s.number
+        ON CONFLICT (player_id, (coalesce(api_key_id, '00000000-0000-0000-0000-000000000000')), nonce)
+            WHERE nonce IS NOT NULL DO NOTHING
+        """,
+        {
+            "ids": [ids[number] for number in range(len(scans))],
+            "player_ids": [scan.player_id for scan in scans],
+            "codes": [extract_code(scan.qr_code, extra_paths) for scan in scans],
+            "latitudes": [scan.coordinates and scan.coordinates.latitude for scan in scans],
+            "longitudes": [scan.coordinates and scan.coordinates.longitude for scan in scans],
+            "accuracies": [scan.accuracy_m for scan in scans],
+            "ages": ages,
+            "client_times": [scan.scanned_at for scan in scans],
+            "nonces": [scan.nonce for scan in scans],
+            "request_digests": [scan.digest() for scan in scans],
+            "sent_at": sent_at,
+            "request_id": request_id,
+            "device": device,
+            "api_key_id": key and key.id,
+            "org_id": key and key.org_id,
+        },
+    )
+    if inserted.rowcount == len(scans):
+        return [ids[number] for number in range(len(scans))]
+    stored = _find_by_nonce(conn, scans, key)
+    return [_result(scan, stored) for scan in scans]
+
+
+def _find_by_nonce(
+    conn: Conn, scans: Sequence[NewScan], key: ApiKey | None
+) -> Mapping[tuple[UUID, str], tuple[UUID, bytes]]:
+    """Return id and digest of the stored scans with these nonces, by player and nonce."""
+    rows = conn.execute(
+        """
+        SELECT s.player_id, s.nonce, s.id, s.request_digest
+        FROM unnest(%(player_ids)b::uuid[], %(nonces)b::text[]) AS wanted (player_id, nonce)
+        JOIN player_scans s ON s.player_id = wanted.player_id AND s.nonce = wanted.nonce
+                           AND coalesce(s.api_key_id, '00000000-0000-0000-0000-000000000000')
+                               = coalesce(%(api_key_id)s::uuid, '00000000-0000-0000-0000-000000000000')
+        """,
+        {
+            "player_ids": [scan.player_id for scan in scans],
+            "nonces": [scan.nonce for scan in scans],
+            "api_key_id": key and key.id,
+        },
+    ).fetchall()
+    return {(player_id, nonce): (scan_id, digest) for player_id, nonce, scan_id, digest in rows}
+
+
+def _result(scan: NewScan, stored: Mapping[tuple[UUID, str], tuple[UUID, bytes]]) -> AcceptResult:
+    # No scan was stored under this nonce, and scans are never deleted: the player of an API key does not exist.
+    if (found := stored.get((scan.player_id, scan.nonce or ""))) is None:
+        return PlayerNotFound()
+    scan_id, digest = found
+    return scan_id if digest == scan.digest() else NonceReused()
