@@ -155,6 +155,23 @@ class DestinationInUse(Conflict):
         super().__init__(f"This code is the destination of {', '.join(codes)}{more}. Change their destination first.")
 
 
+class CodeRotates(Invalid):
+    """A code that rotates has no image to print. `loc` names the code."""
+
+    MESSAGE = "This code rotates: an image of it stops working after a minute. Show it on a screen instead."
+
+    def __init__(self, loc: str) -> None:
+        super().__init__(FieldError(loc, self.MESSAGE))
+
+
+class CodeDoesNotRotate(Conflict):
+    """This code does not rotate. Set rotating to true first."""
+
+
+class TooManyScreens(Conflict):
+    """This code has 20 screens, the limit. Revoke one first."""
+
+
 class CodeDeleted(Gone):
     """This code was deleted."""
 

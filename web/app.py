@@ -34,6 +34,7 @@ from web.api import (
     scan_batches,
     scan_list,
     scans,
+    screens,
     slug_aliases,
     timelines,
 )
@@ -52,6 +53,7 @@ from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
 from web.pages import docs, extra_code_paths, visits
 from web.pages import organizations as organization_pages
+from web.pages import screens as screen_pages
 from web.realtime import fanout, verdict_waiters, websockets
 
 
@@ -100,6 +102,8 @@ def create_app() -> OpenAPI:
         organization_pages,
         renders,
         visits,
+        screens,
+        screen_pages,
         scans,
         scan_batches,
         reviews,

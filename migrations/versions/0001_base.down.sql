@@ -17,11 +17,12 @@ DROP TABLE
     log_servers, log_positions, events,
     encounter_attempts, player_scans,
     organization_usage,
-    encounters, qr_customizations, code_texts, qr_codes,
+    code_screens, encounters, qr_customizations, code_texts, qr_codes,
     audit_log, api_keys, invitations, memberships, organization_slugs, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
 DROP FUNCTION
     append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug, guard_audit_log,
     waymark_uuid7;
-DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, restart_use;
+DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, restart_use,
+    renew_rotation_secret;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

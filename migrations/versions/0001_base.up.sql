@@ -236,6 +236,9 @@ CREATE TABLE qr_codes (
                        CONSTRAINT qr_codes_answer_within_hours
                        CHECK (answer_within_hours > 0 AND answer_within_hours <= 8760),
     rotating           boolean NOT NULL DEFAULT false,
+    rotation_seconds   integer NOT NULL DEFAULT 30
+                       CONSTRAINT qr_codes_rotation_seconds CHECK (rotation_seconds BETWEEN 5 AND 3600),
+    rotation_secret    bytea,  -- key of the MACs on screens; only judging and screens read it
     tags               text[] NOT NULL DEFAULT '{}',
     use_count          bigint NOT NULL DEFAULT 0 CHECK (use_count >= 0),  -- scans and visits, up to max_scans
     created_at         timestamptz NOT NULL DEFAULT now(),
@@ -250,6 +253,7 @@ CREATE TABLE qr_codes (
         (starts_at IS NULL OR starts_at >= '0001-01-02 00:00Z' AND starts_at < '9999-12-31 00:00Z')
         AND (expires_at IS NULL OR expires_at >= '0001-01-02 00:00Z' AND expires_at < '9999-12-31 00:00Z')
         AND usable_since >= '0001-01-02 00:00Z' AND usable_since < '9999-12-31 00:00Z'),
+    CONSTRAINT qr_codes_rotation_secret CHECK (rotating = (rotation_secret IS NOT NULL)),
     CONSTRAINT qr_codes_reward_pair CHECK ((reward_item IS NULL) = (reward_quantity IS NULL)),
     CONSTRAINT qr_codes_scan_type_or_target_url CHECK (
         scan_type IS NOT NULL OR target_url IS NOT NULL OR deleted_at IS NOT NULL),
@@ -273,6 +277,19 @@ END $$;
 CREATE TRIGGER qr_codes_restart_use BEFORE UPDATE OF active, latitude ON qr_codes
     FOR EACH ROW WHEN (NEW.active > OLD.active OR (NEW.latitude IS NOT NULL AND OLD.latitude IS NULL))
     EXECUTE FUNCTION restart_use();
+
+-- A code that starts to rotate gets a new random secret, also one that is inserted by hand. One that stops loses it.
+CREATE FUNCTION renew_rotation_secret() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- Two UUIDs of version 4 have 244 random bits from the generator of PostgreSQL for cryptography.
+    NEW.rotation_secret := CASE WHEN NEW.rotating
+        THEN sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())) END;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER qr_codes_insert_rotation BEFORE INSERT ON qr_codes
+    FOR EACH ROW WHEN (NEW.rotating) EXECUTE FUNCTION renew_rotation_secret();
+CREATE TRIGGER qr_codes_update_rotation BEFORE UPDATE OF rotating ON qr_codes
+    FOR EACH ROW WHEN (NEW.rotating <> OLD.rotating) EXECUTE FUNCTION renew_rotation_secret();
 
 -- Each code text that was ever used, and the code that it leads to: the code that has it now, or had it before a rename.
 -- A text stays with its organization. The row outlives the code and the organization, because prints do.
@@ -411,6 +428,20 @@ END $$;
 CREATE TRIGGER qr_customizations_count_logo_bytes AFTER INSERT OR UPDATE OF logo OR DELETE ON qr_customizations
     FOR EACH ROW EXECUTE FUNCTION count_logo_bytes();
 
+-- Links that show a rotating code on a screen without a login. A revoked link is deleted.
+CREATE TABLE code_screens (
+    id            uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id        uuid NOT NULL,
+    qr_code_id    uuid NOT NULL,
+    name          text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    token_digest  bytea NOT NULL CONSTRAINT code_screens_token_key UNIQUE CHECK (octet_length(token_digest) = 32),
+    created_at    timestamptz NOT NULL DEFAULT now(),
+    last_seen_at  timestamptz,  -- to the minute
+    CONSTRAINT code_screens_qr_code_fkey FOREIGN KEY (qr_code_id, org_id) REFERENCES qr_codes (id, org_id)
+        ON DELETE CASCADE
+);
+CREATE INDEX code_screens_qr_code ON code_screens (qr_code_id, id);
+
 CREATE TABLE encounters (
     id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     qr_code_id        uuid NOT NULL UNIQUE REFERENCES qr_codes ON DELETE CASCADE,
@@ -440,6 +471,7 @@ CREATE TABLE player_scans (
     nonce                text CHECK (length(nonce) BETWEEN 1 AND 64),
     request_digest       bytea,  -- distinguishes a retry from another scan with the same nonce
     request_id           text,
+    step_mac             text CHECK (length(step_mac) <= 40),  -- of a rotating code: step and MAC, from the scanned URL
     -- The submitter; null: the player. Not a foreign key: each scan would lock the row of its key, and API keys are
     -- never deleted.
     api_key_id           uuid,
@@ -741,6 +773,7 @@ CREATE VIEW judged_codes AS
     SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
            q.active AND coalesce(o.closed_at > now(), true) AS active, q.deleted_at IS NOT NULL AS deleted, q.starts_at,
            q.expires_at, q.max_scans, q.use_count, q.per_player_limit, q.cooldown_seconds, q.offline_hours,
+           q.rotation_seconds, encode(q.rotation_secret, 'base64') AS rotation_secret,
            greatest(q.usable_since, o.restored_at) AS usable_since, q.reward_item, q.reward_quantity,
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data

@@ -32,11 +32,13 @@ def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> 
                 DELETE FROM qr_customizations USING locked_codes l WHERE qr_code_id = l.id
             ), deleted_encounters AS (
                 DELETE FROM encounters USING locked_codes l WHERE qr_code_id = l.id
+            ), deleted_screens AS (
+                DELETE FROM code_screens USING locked_codes l WHERE qr_code_id = l.id
             ), erased_codes AS (
                 UPDATE qr_codes q
                 SET description = '', requires_location = false, latitude = NULL, longitude = NULL, reward_item = NULL,
-                    reward_quantity = NULL, destination_id = NULL, target_url = NULL, active = false, tags = '{}',
-                    deleted_at = coalesce(q.deleted_at, now()), updated_at = now()
+                    reward_quantity = NULL, destination_id = NULL, target_url = NULL, active = false,
+                    rotating = false, tags = '{}', deleted_at = coalesce(q.deleted_at, now()), updated_at = now()
                 FROM locked_codes l WHERE q.id = l.id
             )
             SELECT id FROM page ORDER BY id DESC LIMIT 1

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
+from shared.codes.rotation import DEFAULT_SECONDS
 from shared.encounters.rules import PuzzleType, is_solvable
 from shared.errors import FieldError
 
@@ -63,6 +64,7 @@ class CodeDefinition:
     offline_hours: float | None = None
     answer_within_hours: float = 24.0
     rotating: bool = False
+    rotation_seconds: int = DEFAULT_SECONDS
     tags: tuple[str, ...] = ()
 
 
@@ -93,10 +95,19 @@ def non_default_fields(code: CodeDefinition) -> dict[str, Any]:
 
 
 def find_warnings(code: CodeDefinition) -> tuple[str, ...]:
-    """Return why a success of this code gives nothing, in sentences; empty if it gives something.
+    """Return why a success of this code gives nothing, and why photographs of it work, in sentences; empty if neither.
 
     Such a code is valid: its reward may follow later.
     """
+    photographs: tuple[str, ...] = ()
+    if code.rotating and code.offline_hours is None:
+        photographs = (
+            "A photograph of this rotating code works as long as scans may arrive late. Set offline_hours, 0 for none.",
+        )
+    return (*_reward_warnings(code), *photographs)
+
+
+def _reward_warnings(code: CodeDefinition) -> tuple[str, ...]:
     match code:
         case CodeDefinition(scan_type="item_drop", reward=None):
             return ("Scans of this item_drop give nothing. Set a reward.",)

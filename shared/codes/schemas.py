@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from shared.codes import rules
+from shared.codes.rotation import DEFAULT_SECONDS, MAX_SECONDS, MIN_SECONDS
 from shared.codes.rules import CodeReward, EncounterDefinition, ScanType
 from shared.codes.target_urls import TargetUrl
 from shared.encounters.rules import PuzzleType
@@ -90,7 +91,12 @@ class CodeFields(Body):
     answer_within_hours: Annotated[FiniteFloat, Field(gt=0, le=8_760)] = Field(
         24.0, description="Hours after a scan in which the puzzle that it opened can be answered"
     )
-    rotating: StrictBool = False
+    rotating: StrictBool = Field(
+        False, description="True: the code is shown on screens only, and its image changes every `rotation_seconds`"
+    )
+    rotation_seconds: Annotated[int, WholeNumber(MIN_SECONDS, MAX_SECONDS)] = Field(
+        DEFAULT_SECONDS, description="Seconds for which a rotating code shows one image"
+    )
     tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)
 
 

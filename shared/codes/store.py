@@ -50,8 +50,8 @@ SELECT_CODE = """
     SELECT q.id, q.org_id, q.code, q.description, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
            q.reward_item, q.reward_quantity, d.code AS destination_code, q.target_url, q.active, q.starts_at,
            q.expires_at, q.max_scans, q.per_player_limit, q.cooldown_seconds, q.offline_hours, q.answer_within_hours,
-           q.rotating, q.tags, q.created_at,
-           q.updated_at, e.id AS encounter_id, e.puzzle_type, e.difficulty_level, e.data, e.solution, e.max_attempts
+           q.rotating, q.rotation_seconds, q.tags, q.created_at, q.updated_at, e.id AS encounter_id, e.puzzle_type,
+           e.difficulty_level, e.data, e.solution, e.max_attempts
     FROM qr_codes q LEFT JOIN encounters e ON e.qr_code_id = q.id LEFT JOIN qr_codes d ON d.id = q.destination_id
     WHERE q.deleted_at IS NULL
 """
@@ -160,11 +160,12 @@ def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
             INSERT INTO qr_codes (id, org_id, code, description, scan_type, requires_location, latitude, longitude,
                                   radius_m, reward_item, reward_quantity, destination_id, target_url, active,
                                   starts_at, expires_at, max_scans, per_player_limit, cooldown_seconds,
-                                  offline_hours, answer_within_hours, rotating, tags)
+                                  offline_hours, answer_within_hours, rotating, rotation_seconds, tags)
             VALUES (%(id)s, %(org_id)s, %(code)s, %(description)s, %(scan_type)s, %(requires_location)s, %(latitude)s,
                     %(longitude)s, %(radius_m)s, %(reward_item)s, %(reward_quantity)s, %(destination_id)s,
                     %(target_url)s, %(active)s, %(starts_at)s, %(expires_at)s, %(max_scans)s, %(per_player_limit)s,
-                    %(cooldown_seconds)s, %(offline_hours)s, %(answer_within_hours)s, %(rotating)s, %(tags)s)
+                    %(cooldown_seconds)s, %(offline_hours)s, %(answer_within_hours)s, %(rotating)s,
+                    %(rotation_seconds)s, %(tags)s)
             """,
             to_columns(new) | {"id": qr_id, "org_id": org_id, "destination_id": destination_id},
         )
@@ -203,7 +204,7 @@ def save(conn: Conn, changed: StoredCode) -> None:
             starts_at = %(starts_at)s, expires_at = %(expires_at)s, max_scans = %(max_scans)s,
             per_player_limit = %(per_player_limit)s, cooldown_seconds = %(cooldown_seconds)s,
             offline_hours = %(offline_hours)s, answer_within_hours = %(answer_within_hours)s, rotating = %(rotating)s,
-            tags = %(tags)s, updated_at = now()
+            rotation_seconds = %(rotation_seconds)s, tags = %(tags)s, updated_at = now()
         WHERE id = %(id)s
         """,
         to_columns(changed) | {"id": changed.id, "destination_id": destination_id},

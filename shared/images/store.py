@@ -18,10 +18,12 @@ class CodeAppearance:
 
     code: str
     customization: Customization
+    rotating: bool = False
 
 
-def _to_appearance(code: str, style: Any, **columns: Any) -> CodeAppearance:
-    return CodeAppearance(code, DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns))
+def _to_appearance(code: str, rotating: bool, style: Any, **columns: Any) -> CodeAppearance:
+    customization = DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns)
+    return CodeAppearance(code, customization, rotating)
 
 
 def find_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> CodeAppearance | None:
@@ -29,7 +31,8 @@ def find_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> CodeAppearance | N
     with conn.cursor(row_factory=kwargs_row(_to_appearance)) as cursor:
         return cursor.execute(
             """
-            SELECT q.code, c.foreground_color, c.background_color, c.style, c.logo_size_percent, c.logo_digest
+            SELECT q.code, q.rotating, c.foreground_color, c.background_color, c.style, c.logo_size_percent,
+                   c.logo_digest
             FROM qr_codes q LEFT JOIN qr_customizations c ON c.qr_code_id = q.id
             WHERE q.org_id = %(org_id)s AND q.id = %(qr_id)s AND q.deleted_at IS NULL
             """,

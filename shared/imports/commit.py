@@ -151,12 +151,12 @@ def _add_codes(conn: Conn, job: ImportJob) -> None:
         INSERT INTO qr_codes (
             id, org_id, code, description, scan_type, requires_location, latitude, longitude, radius_m, reward_item,
             reward_quantity, destination_id, target_url, active, starts_at, expires_at, max_scans, per_player_limit,
-            cooldown_seconds, offline_hours, answer_within_hours, rotating, tags
+            cooldown_seconds, offline_hours, answer_within_hours, rotating, rotation_seconds, tags
         )
         SELECT c.id, %(org_id)s, d.code, d.description, d.scan_type, d.requires_location, d.latitude, d.longitude,
                d.radius_m, d.reward_item, d.reward_quantity, coalesce(destination.id, t.qr_code_id), d.target_url,
                d.active, d.starts_at, d.expires_at, d.max_scans, d.per_player_limit, d.cooldown_seconds,
-               d.offline_hours, d.answer_within_hours, d.rotating, d.tags
+               d.offline_hours, d.answer_within_hours, d.rotating, d.rotation_seconds, d.tags
         FROM import_candidates c CROSS JOIN LATERAL jsonb_populate_record(NULL::qr_codes, c.definition) d
         LEFT JOIN import_candidates destination ON destination.import_id = c.import_id
             AND destination.code = c.destination_code AND destination.message IS NULL

@@ -96,6 +96,7 @@ READERS: Mapping[str, Callable[[str], Any]] = {
     "offline_hours": _number,
     "answer_within_hours": _number,
     "rotating": _flag,
+    "rotation_seconds": _number,
     "tags": _tags,
 }
 """The function that reads each column. A cell that it cannot read stays text, which the rule of the field rejects."""

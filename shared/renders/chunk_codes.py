@@ -8,8 +8,9 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row
 
-from shared.errors import LogoChanged
+from shared.errors import CodeRotates, LogoChanged
 from shared.images import store as images
+from shared.images.code_url import code_url
 from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization
 from shared.infra import db
 from shared.infra.db import Conn
@@ -26,6 +27,14 @@ class ChunkCode:
     text: str
     description: str
     customization: Customization
+    rotating: bool = False
+
+    @property
+    def url(self) -> str:
+        """The URL that the symbol encodes. Raise CodeRotates for a code that only screens show."""
+        if self.rotating:
+            raise CodeRotates("qr_id")
+        return code_url(self.text)
 
 
 def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[ChunkCode | None]:
@@ -33,8 +42,8 @@ def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[ChunkCode
     with conn.cursor(row_factory=kwargs_row(_code)) as cursor:
         return cursor.execute(
             """
-            SELECT q.id, q.code, q.description, c.foreground_color, c.background_color, c.style, c.logo_size_percent,
-                   c.logo_digest
+            SELECT q.id, q.code, q.rotating, q.description, c.foreground_color, c.background_color, c.style,
+                   c.logo_size_percent, c.logo_digest
             FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY requested (id, index)
             JOIN render_jobs j ON j.id = %(render_id)s
             LEFT JOIN qr_codes q ON q.id = requested.id AND q.org_id = j.org_id AND q.deleted_at IS NULL
@@ -45,12 +54,18 @@ def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[ChunkCode
         ).fetchall()
 
 
-def _code(id: UUID | None, code: str, description: str, style: Any, **columns: Any) -> ChunkCode | None:  # noqa: A002
+def _code(
+    id: UUID | None,  # noqa: A002
+    code: str,
+    rotating: bool,
+    description: str,
+    style: Any,
+    **columns: Any,
+) -> ChunkCode | None:
     if id is None:
         return None
-    return ChunkCode(
-        id, code, description, DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns)
-    )
+    customization = DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns)
+    return ChunkCode(id, code, description, customization, rotating)
 
 
 class LogoCache:

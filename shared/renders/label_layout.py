@@ -8,7 +8,6 @@ from reportlab.pdfbase import pdfmetrics  # type: ignore[import-untyped]
 from reportlab.pdfbase.ttfonts import TTFont  # type: ignore[import-untyped]
 
 from shared.errors import FieldError, Invalid
-from shared.images.code_url import code_url
 from shared.images.image_spec import ImageSpec
 from shared.images.layout import QUIET_ZONE, LogoBox, logo_box
 from shared.images.symbol import Modules, encode
@@ -56,7 +55,7 @@ def layout_label(
     options: RenderOptions, template: LabelTemplate, index: int, logos: LogoCache, code: ChunkCode
 ) -> Label:
     """Return the label of a code at this index of its chunk. Raise DomainError."""
-    spec = code.customization.image_spec(code_url(code.text), "pdf", options.size, options.error_correction)
+    spec = code.customization.image_spec(code.url, "pdf", options.size, options.error_correction)
     dark = encode(spec.text, spec.level)
     logo = logos.get(code)
     box = None

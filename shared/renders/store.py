@@ -82,6 +82,31 @@ def find_unknown_indexes(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, li
     return [int(row[0]) - 1 for row in rows]
 
 
+def find_rotating_indexes(conn: Conn, qr_ids: Sequence[UUID], *, limit: int) -> list[int]:
+    """Return up to `limit` indexes of codes that rotate. Only screens show them."""
+    rows = conn.execute(
+        """
+        SELECT requested.number FROM unnest(%(qr_ids)s::uuid[]) WITH ORDINALITY requested (id, number)
+        JOIN qr_codes q USING (id) WHERE q.rotating
+        ORDER BY requested.number LIMIT %(limit)s
+        """,
+        {"qr_ids": list(qr_ids), "limit": limit},
+    ).fetchall()
+    return [int(row[0]) - 1 for row in rows]
+
+
+def has_printable(conn: Conn, qr_ids: Sequence[UUID]) -> bool:
+    """Return whether any of these codes does not rotate."""
+    return bool(
+        exactly_one(
+            conn.execute(
+                "SELECT EXISTS (SELECT FROM qr_codes WHERE id = ANY (%(qr_ids)s) AND NOT rotating)",
+                {"qr_ids": list(qr_ids)},
+            )
+        )[0]
+    )
+
+
 def add(conn: Conn, org_id: UUID, requested_by: UUID | None, options: RenderOptions, qr_ids: Sequence[UUID]) -> UUID:
     """Store a queued render of these codes with its chunks. Return its id."""
     render_id = uuid7()

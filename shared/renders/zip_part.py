@@ -42,7 +42,7 @@ INTERNAL_ERROR = "This image could not be rendered."
 
 def render_verified(options: RenderOptions, code: ChunkCode, logos: LogoCache) -> bytes:
     """Return the image as the image endpoint serves it, decoded first whatever its appearance. Raise DomainError."""
-    spec = code.customization.image_spec(code_url(code.text), options.format, options.size, options.error_correction)
+    spec = code.customization.image_spec(code.url, options.format, options.size, options.error_correction)
     data = render(spec, logos.get(code))
     if not is_readable(spec, data):
         raise UnreadableImage

@@ -27,6 +27,7 @@ def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> Dec
         received_at=review.received_at,
         coordinates=judging_queries.coordinates_or_none(review.latitude, review.longitude),
         accuracy_m=review.accuracy,
+        step_mac=review.step_mac,
     )
     case = JudgingInput(scan, code, Usage(), (), limits, NO_FAIR_PLAY, NO_ACTIVITY, review.distance_m)
     return {

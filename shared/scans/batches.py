@@ -8,7 +8,7 @@ from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.organizations.api_keys import ApiKey
-from shared.scans.rules import extract_code
+from shared.scans.rules import extract_code, extract_step_mac
 from shared.scans.store import NewScan
 
 MAX_SCANS = 100
@@ -51,14 +51,17 @@ def accept_all(
         # In the order of nonces, so that two batches with the same scans never wait for each other.
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, client_sent_at, nonce, request_digest, request_id, device, api_key_id)
+                                  client_time, client_sent_at, nonce, request_digest, request_id, device, api_key_id,
+                                  step_mac)
         SELECT s.id, s.player_id, q.id, q.org_id, s.code, s.latitude, s.longitude, s.accuracy, now() - s.age,
-               s.client_time, %(sent_at)s, s.nonce, s.request_digest, %(request_id)s, %(device)s, %(api_key_id)s
+               s.client_time, %(sent_at)s, s.nonce, s.request_digest, %(request_id)s, %(device)s, %(api_key_id)s,
+               CASE WHEN q.rotating THEN s.step_mac END
         FROM unnest(%(ids)b::uuid[], %(player_ids)b::uuid[], %(codes)b::text[], %(latitudes)b::float8[],
                     %(longitudes)b::float8[], %(accuracies)b::float8[], %(ages)b::interval[],
-                    %(client_times)b::timestamptz[], %(nonces)b::text[], %(request_digests)b::bytea[])
+                    %(client_times)b::timestamptz[], %(nonces)b::text[], %(request_digests)b::bytea[],
+                    %(step_macs)b::text[])
              WITH ORDINALITY AS s (id, player_id, code, latitude, longitude, accuracy, age, client_time, nonce,
-                                   request_digest, number)
+                                   request_digest, step_mac, number)
         LEFT JOIN code_texts t ON t.code = s.code
         LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
                                 AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
@@ -79,6 +82,7 @@ def accept_all(
             "client_times": [scan.scanned_at for scan in scans],
             "nonces": [scan.nonce for scan in scans],
             "request_digests": [scan.digest() for scan in scans],
+            "step_macs": [extract_step_mac(scan.qr_code, extra_paths) for scan in scans],
             "sent_at": sent_at,
             "request_id": request_id,
             "device": device,

@@ -72,6 +72,39 @@ def _unknown(case: JudgingInput) -> bool:
     return case.code.deleted or case.code.scan_type is None
 
 
+def _is_forged(case: JudgingInput) -> bool:
+    rotation = case.code.rotation
+    return rotation is not None and rotation.verify(case.scan.step_mac) is None
+
+
+def _is_stale(case: JudgingInput) -> bool:
+    """True if the step was not on the screen at the time of the scan, or one step before or after.
+
+    A live scan may show a step as late as its receipt: the clock of its phone may be slow.
+    """
+    rotation, scan = case.code.rotation, case.scan
+    if rotation is None:
+        return False
+    step = rotation.verify(scan.step_mac)
+    until = scan.scan_time if scan.is_late else scan.received_at
+    return step is not None and not rotation.is_current(step, scan.scan_time, until)
+
+
+def _forgery_inputs(case: JudgingInput) -> Inputs:
+    rotation, step_mac = case.code.rotation, case.scan.step_mac
+    if rotation is None:
+        return {"rotating": False}
+    return {"rotating": True, "mac_given": step_mac is not None, "genuine": rotation.verify(step_mac) is not None}
+
+
+def _staleness_inputs(case: JudgingInput) -> Inputs:
+    rotation = case.code.rotation
+    step = rotation.verify(case.scan.step_mac) if rotation else None
+    if rotation is None or step is None:
+        return {}
+    return {"steps_old": rotation.step_at(case.scan.scan_time) - step, "rotation_seconds": rotation.seconds}
+
+
 def _inactive(case: JudgingInput) -> bool:
     return not case.code.active
 
@@ -262,6 +295,8 @@ def _time(value: datetime | None) -> str | None:
 CODE_CHECKS = (
     Check("too_late", _too_late, _delay_inputs),
     Check("unknown_code", _unknown, lambda case: {"removed": case.code.deleted, "scan_type": case.code.scan_type}),
+    Check("forged_code", _is_forged, _forgery_inputs),
+    Check("stale_code", _is_stale, _staleness_inputs),
     Check("inactive", _inactive, lambda case: {"active": case.code.active}),
     Check(
         "not_started",

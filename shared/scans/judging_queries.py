@@ -4,6 +4,7 @@ PostgreSQL reads it in one call and returns it as JSON. Read under the locks of 
 commit. Read without them, it is a snapshot.
 """
 
+from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from uuid import UUID
 
 from psycopg.types.json import Jsonb
 
+from shared.codes.rotation import Rotation
 from shared.infra.db import Conn, exactly_one
 from shared.scans.fair_play import FairPlay, NearbyActivity
 from shared.scans.model import ONLINE_DELAY
@@ -129,6 +131,7 @@ def _to_code(row: Json) -> CodeRules:
         cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
         offline=None if row["offline_hours"] is None else timedelta(hours=row["offline_hours"]),
         usable_since=_time(row["usable_since"]),
+        rotation=_rotation(row["rotation_seconds"], row["rotation_secret"]),
         reward_item=row["reward_item"],
         reward_quantity=row["reward_quantity"],
         encounter=row["encounter"],
@@ -137,6 +140,10 @@ def _to_code(row: Json) -> CodeRules:
         answer_within_hours=row["answer_within_hours"],
         destination=row["destination"],
     )
+
+
+def _rotation(seconds: int, secret: str | None) -> Rotation | None:
+    return None if secret is None else Rotation(seconds, b64decode(secret))
 
 
 def _group_fixes(rows: Iterable[Json]) -> dict[UUID, list[LocationFix]]:

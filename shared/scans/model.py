@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 from uuid import UUID
 
+from shared.codes.rotation import Rotation
 from shared.scans.fair_play import FairPlay, NearbyActivity
 
 ONLINE_DELAY = timedelta(minutes=1)
@@ -80,7 +81,7 @@ class CodeRules:
     """The conditions under which a code can be used, and its reward, encounter or destination.
 
     `offline` is how late its scans may arrive; None: as the installation allows. No scan from before `usable_since` can
-    succeed.
+    succeed. `rotation` is None for a code that does not rotate.
     """
 
     id: UUID
@@ -100,6 +101,7 @@ class CodeRules:
     cooldown: timedelta | None = None
     offline: timedelta | None = None
     usable_since: datetime | None = None
+    rotation: Rotation | None = None
     reward_item: str | None = None
     reward_quantity: int | None = None
     encounter: Mapping[str, Any] | None = None
@@ -115,7 +117,10 @@ UNKNOWN_CODE = CodeRules(UUID(int=0), "", UUID(int=0), deleted=True)
 
 @dataclass(frozen=True)
 class Scan:
-    """A pending scan as it was accepted. `api_key_id` is its submitter, or None if the player submitted it."""
+    """A pending scan as it was accepted. `api_key_id` is its submitter, or None if the player submitted it.
+
+    `step_mac` is the `{step}.{mac}` of a rotating code.
+    """
 
     id: UUID
     player_id: UUID
@@ -127,6 +132,7 @@ class Scan:
     accuracy_m: float | None = None
     request_id: str | None = None
     api_key_id: UUID | None = None
+    step_mac: str | None = None
 
     @property
     def delay(self) -> timedelta:

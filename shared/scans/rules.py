@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 from uuid import UUID
 
+from shared.codes.rotation import find_step_mac
 from shared.encounters.rules import to_solution
 from shared.infra.blanks import trim
 from shared.scans.checks import CHECKS, CODE_CHECKS, Check, JudgingInput
@@ -48,6 +49,7 @@ __all__ = [
     "Verdict",
     "distance_between",
     "extract_code",
+    "extract_step_mac",
     "judge",
     "judge_all",
 ]
@@ -66,19 +68,37 @@ def extract_code(scanned: str, extra_paths: Sequence[str] = ()) -> str:
     Blanks and line ends around it are left out, and the identifier that some scanners put before it (ISO/IEC 15424).
     `extra_paths` are paths of older services, such as `/q`, that precede a code text like `/s`.
     """
-    scanned = trim(SYMBOLOGY_IDENTIFIER.sub("", trim(scanned))) or scanned
+    scanned = _strip(scanned)
+    url = _split_code_url(scanned, extra_paths)
+    return scanned if url is None else _last_segment(url)
+
+
+def extract_step_mac(scanned: str, extra_paths: Sequence[str] = ()) -> str | None:
+    """Return the `{step}.{mac}` of a rotating code in a scanned code URL. None if it has none of this form."""
+    url = _split_code_url(_strip(scanned), extra_paths)
+    return None if url is None else find_step_mac(url.query)
+
+
+def _strip(scanned: str) -> str:
+    return trim(SYMBOLOGY_IDENTIFIER.sub("", trim(scanned))) or scanned
+
+
+def _split_code_url(scanned: str, extra_paths: Sequence[str]) -> SplitResult | None:
     # urlsplit would drop line breaks.
     if scanned[:4].lower() != "http" or not scanned.isprintable():
-        return scanned
+        return None
     try:
-        parts = urlsplit(scanned)
+        url = urlsplit(scanned)
     except ValueError:
         # For example a broken IPv6 host: an unknown code like any other.
-        return scanned
-    parent, _, last = parts.path.rstrip("/").rpartition("/")
-    if parts.scheme in ("http", "https") and parts.netloc and parent.endswith((CODE_PATH, *extra_paths)) and last:
-        return last
-    return scanned
+        return None
+    parent, _, last = url.path.rstrip("/").rpartition("/")
+    is_code_url = url.scheme in ("http", "https") and url.netloc and parent.endswith((CODE_PATH, *extra_paths)) and last
+    return url if is_code_url else None
+
+
+def _last_segment(url: SplitResult) -> str:
+    return url.path.rstrip("/").rpartition("/")[2]
 
 
 # Unpacked once: `judge` runs for every scan.

@@ -13,7 +13,7 @@ from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, LOWEST, uuid7
 from shared.organizations.api_keys import ApiKey
-from shared.scans.rules import Coordinates, extract_code
+from shared.scans.rules import Coordinates, extract_code, extract_step_mac
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,10 @@ def accept(
     row = conn.execute(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, nonce, request_digest, request_id, device, api_key_id)
+                                  client_time, nonce, request_digest, request_id, device, api_key_id, step_mac)
         SELECT %(id)s, %(player_id)s, q.id, q.org_id, %(code)s, %(latitude)s, %(longitude)s, %(accuracy)s,
                least(coalesce(%(scanned_at)s, now()), now()), %(scanned_at)s, %(nonce)s, %(request_digest)s,
-               %(request_id)s, %(device)s, %(api_key_id)s
+               %(request_id)s, %(device)s, %(api_key_id)s, CASE WHEN q.rotating THEN %(step_mac)s END
         FROM (SELECT) request
         LEFT JOIN qr_codes q ON q.id = (SELECT qr_code_id FROM code_texts WHERE code = %(code)s)
                                 AND q.deleted_at IS NULL AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
@@ -130,6 +130,7 @@ def accept(
             "request_digest": scan.digest() if scan.nonce else None,
             "request_id": request_id,
             "device": device,
+            "step_mac": extract_step_mac(scan.qr_code, extra_paths),
             "api_key_id": key and key.id,
             "org_id": key and key.org_id,
         },

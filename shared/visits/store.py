@@ -36,7 +36,7 @@ def find_target(conn: Conn, code: str) -> LinkTarget | None:
         """
         SELECT q.id, q.code, q.description, q.scan_type, q.target_url,
                q.active AND coalesce(o.closed_at > now(), true), q.starts_at, q.expires_at, q.max_scans, q.use_count,
-               now()
+               now(), q.rotation_seconds, q.rotation_secret
         FROM code_texts t
         LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
         LEFT JOIN organizations o ON o.id = q.org_id

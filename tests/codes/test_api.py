@@ -33,6 +33,7 @@ DEFAULTS: dict[str, Any] = {
     "offline_hours": None,
     "answer_within_hours": 24.0,
     "rotating": False,
+    "rotation_seconds": 30,
     "tags": [],
 }
 
@@ -77,6 +78,7 @@ def test_create_returns_every_field(client: Any, staff: Staff) -> None:
         "offline_hours": 0.5,
         "answer_within_hours": 1.5,
         "rotating": True,
+        "rotation_seconds": 60,
         "tags": ["east", "hidden", "east"],
     }
 

@@ -80,6 +80,7 @@ DEFINITIONS = st.builds(
     offline_hours=st.none() | st.floats(0, 2160),
     answer_within_hours=st.floats(0, 8760, exclude_min=True),
     rotating=st.booleans(),
+    rotation_seconds=st.integers(5, 3600),
     tags=st.lists(TEXT.filter(bool), max_size=4).map(tuple),
 ).map(repair)
 

@@ -48,7 +48,9 @@ def test_null_clears_optional_fields(client: Any, staff: Staff) -> None:
     assert {name: cleared[name] for name in fields} == dict.fromkeys(fields)
 
 
-@pytest.mark.parametrize("name", ["code", "description", "requires_location", "radius_m", "active", "rotating", "tags"])
+@pytest.mark.parametrize(
+    "name", ["code", "description", "requires_location", "radius_m", "active", "rotating", "rotation_seconds", "tags"]
+)
 def test_null_for_a_required_field_returns_422(client: Any, staff: Staff, name: str) -> None:
     code = create(client, staff).json
 

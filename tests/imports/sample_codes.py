@@ -58,6 +58,7 @@ BODIES = st.builds(
             "offline_hours": st.none() | st.floats(0, 2160),
             "answer_within_hours": st.floats(0, 8760, exclude_min=True),
             "rotating": st.booleans(),
+            "rotation_seconds": st.integers(5, 3600),
             "tags": st.lists(TAG, max_size=4),
         },
     ),

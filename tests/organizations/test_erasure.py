@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from PIL import Image
 
-from shared.codes import erasure
+from shared.codes import erasure, screens
 from shared.imports import store as imports
 from shared.infra import db
 from shared.infra.db import Conn
@@ -60,6 +60,7 @@ def furnish(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> dict[
     logo.seek(0)
     image = f"{staff.codes}/{code}/customization/logo"
     assert client.put(image, data={"logo": (logo, "logo.png")}, headers=owner).status_code == 200
+    screens.add(conn, staff.org_id, make_code(conn, staff.org_id, rotating=True), WORD, "token")
     visit(conn, ada.id, code)
     visit(conn, ada.id, puzzle)
     deleted = make_code(conn, staff.org_id, target_url=f"https://{WORD}.example", **fields)
@@ -164,6 +165,7 @@ def test_codes_are_erased_in_pages(conn: Conn, staff: Staff, monkeypatch: pytest
 AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("api_keys", "org_id"): "revoked, without name: scans and the audit log refer to them",
     ("audit_log", "org_id"): "remains, without old and new values",
+    ("code_screens", "org_id"): "deleted",
     ("code_texts", "org_id"): "remains: no other organization can use the text",
     ("events", "org_id"): "remains until its retention ends",
     ("imports", "org_id"): "deleted",

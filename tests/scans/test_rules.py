@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.codes.rotation import Rotation
 from shared.infra.ids import uuid7
 from shared.scans.rules import (
     MESSAGES,
@@ -38,6 +39,8 @@ GEM = {"reward": "gem", "quantity": 2, "org_id": str(ORG)}
 drop = CodeRules(id=CODE, code="spy123", org_id=ORG, scan_type="item_drop", reward_item="gem", reward_quantity=2)
 here = replace(drop, requires_location=True, coordinates=AMSTERDAM, radius_m=50)
 scan = Scan(uuid7(), PLAYER, "spy123", CODE, scan_time=NOON, received_at=NOON, coordinates=AMSTERDAM)
+ROTATION = Rotation(30, b"k" * 32)
+turning = replace(drop, rotation=ROTATION)
 once_before = Usage(1, ((NOON - MINUTE, NOON - MINUTE),))
 in_lisbon = LocationFix(NOON - 10 * MINUTE, LISBON)
 
@@ -49,6 +52,11 @@ def failure(reason: str) -> tuple[str, str]:
 SUCCESS = ("success", None)
 
 
+def shown(steps_before: int) -> Scan:
+    """Return the scan with the step that screens showed this number of steps before it."""
+    return replace(scan, step_mac=ROTATION.sign(ROTATION.step_at(NOON) - steps_before))
+
+
 @pytest.mark.parametrize(
     ("scan", "code", "usage", "fix", "expected"),
     [
@@ -58,6 +66,28 @@ SUCCESS = ("success", None)
         (scan, None, Usage(), None, failure("unknown_code")),
         (scan, replace(drop, deleted=True), Usage(), None, failure("unknown_code")),
         (scan, replace(drop, scan_type=None), Usage(), None, failure("unknown_code")),
+        (scan, turning, Usage(), None, failure("forged_code")),
+        (replace(scan, step_mac=ROTATION.sign(0)[:-1]), turning, Usage(), None, failure("forged_code")),
+        (shown(0), turning, Usage(), None, SUCCESS),
+        (shown(0), drop, Usage(), None, SUCCESS),
+        (shown(1), turning, Usage(), None, SUCCESS),
+        (shown(2), turning, Usage(), None, failure("stale_code")),
+        # a server or a phone whose clock is ahead or slow by a step
+        (shown(-1), turning, Usage(), None, SUCCESS),
+        (shown(-2), turning, Usage(), None, failure("stale_code")),
+        # offline: by the time of the scan
+        (replace(shown(1), received_at=NOON + HOUR), turning, Usage(), None, SUCCESS),
+        (replace(shown(2), received_at=NOON + HOUR), turning, Usage(), None, failure("stale_code")),
+        (replace(shown(-2), received_at=NOON + HOUR), turning, Usage(), None, failure("stale_code")),
+        (replace(shown(0), received_at=NOON + 100 * HOUR), turning, Usage(), None, failure("too_late")),
+        # live, from a phone whose clock is a minute slow
+        (replace(shown(-2), received_at=NOON + MINUTE), turning, Usage(), None, SUCCESS),
+        (replace(shown(-3), received_at=NOON + MINUTE), turning, Usage(), None, SUCCESS),
+        (replace(shown(-4), received_at=NOON + MINUTE), turning, Usage(), None, failure("stale_code")),
+        # before the other checks of the code, after its existence
+        (shown(2), replace(turning, active=False), Usage(), None, failure("stale_code")),
+        (scan, replace(turning, expires_at=NOON), Usage(), None, failure("forged_code")),
+        (scan, replace(turning, deleted=True), Usage(), None, failure("unknown_code")),
         (scan, replace(drop, active=False), Usage(), None, failure("inactive")),
         (scan, replace(drop, starts_at=NOON), Usage(), None, SUCCESS),
         (scan, replace(drop, starts_at=NOON + MINUTE), Usage(), None, failure("not_started")),

@@ -11,6 +11,8 @@ from uuid import UUID
 from flask import Flask
 from PIL import Image
 
+from shared.codes import screens
+from shared.codes.screens import Screen
 from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra.db import Conn
@@ -92,7 +94,7 @@ def _player(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID
 def _code(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     if "/retrieve/" in rule:
         return generate(world.conn, created_by=who.id if isinstance(who, SignedInPlayer) else None)
-    code_id = make_code(world.conn, world.mine.org_id)
+    code_id = make_code(world.conn, world.mine.org_id, rotating="/rotating" in rule or "/screens" in rule)
     if "{alias}" in rule:
         world.conn.execute("UPDATE qr_codes SET code = code || '-2' WHERE id = %s", (code_id,))
     if "customization" in rule:
@@ -139,6 +141,19 @@ def _alias(world: World, rule: str) -> str:
     return str(row[0]) if row else "none"
 
 
+def _screen(world: World, qr_id: UUID | None = None) -> Screen:
+    """A screen of this code, or of the newest rotating one, which the same path names. Its token is its name."""
+    rows = world.conn.execute("SELECT id FROM qr_codes WHERE rotating ORDER BY id DESC LIMIT 1").fetchall()
+    token = anew()
+    return screens.add(world.conn, world.mine.org_id, qr_id or rows[0][0], token, token)
+
+
+def _token(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> object:
+    if rule.startswith("/screen/"):
+        return _screen(world, make_code(world.conn, world.mine.org_id, rotating=True)).name
+    return make_invitation(world.conn, make_org(world.conn), _invited(world, who))
+
+
 def _slug(world: World) -> str:
     row = world.conn.execute("SELECT slug FROM organizations WHERE id = %s", (world.mine.org_id,)).fetchone()
     assert row is not None
@@ -152,7 +167,8 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "scan_id": _scan,
     "key_id": lambda world, *_: world.key().id,
     "invitation_id": lambda world, *_: make_invitation(world.conn, world.mine.org_id, world.person().id),
-    "token": lambda world, _rule, who: make_invitation(world.conn, make_org(world.conn), _invited(world, who)),
+    "token": _token,
+    "screen_id": lambda world, *_: _screen(world).id,
     "import_id": lambda world, *_: imports.create(world.conn, world.mine.org_id, partial=False).id,
     "render_id": lambda world, *_: make_render(world.conn, world.mine.org_id, make_code(world.conn, world.mine.org_id)),
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
@@ -226,6 +242,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"POST {ORG}/qr-codes/bulk": _json(lambda *_: {"codes": [{"scan_type": "item_drop"}]}),
     f"POST {ORG}/qr-codes/import": lambda *_: {"data": "scan_type\nitem_drop\n", "content_type": "text/csv"},
     f"PATCH {CODE}": _json(lambda *_: {"description": anew()}),
+    f"POST {CODE}/screens": _json(lambda *_: {"name": "Entrance"}),
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"POST {ORG}/renders": _json(lambda world, _who: {"qr_ids": [str(make_code(world.conn, world.mine.org_id))]}),

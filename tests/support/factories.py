@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from shared.codes.rotation import Rotation
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.event_log import Event
@@ -86,6 +87,17 @@ def code_text(conn: Conn, code_id: UUID) -> str:
     row = conn.execute("SELECT code FROM qr_codes WHERE id = %s", (code_id,)).fetchone()
     assert row is not None
     return str(row[0])
+
+
+def current_text(conn: Conn, code_id: UUID, steps_old: int = 0) -> str:
+    """Return the code URL that the screens of a rotating code show, or showed this number of steps ago."""
+    row = conn.execute(
+        "SELECT code, rotation_seconds, rotation_secret, now() FROM qr_codes WHERE id = %s", (code_id,)
+    ).fetchone()
+    assert row is not None
+    code, seconds, secret, now = row
+    rotation = Rotation(seconds, secret)
+    return f"https://any.example/s/{code}?t={rotation.sign(rotation.step_at(now) - steps_old)}"
 
 
 def issuer_of(conn: Conn, code_id: UUID) -> str:

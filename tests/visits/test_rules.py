@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.codes.rotation import Rotation
 from shared.visits.rules import LinkTarget, is_prefetch, resolve
 from shared.visits.user_agents import MAX_LENGTH, device_kind, is_crawler
 
@@ -25,6 +26,7 @@ POSTER = LinkTarget(
     use_count=0,
     now=NOW,
 )
+ROTATION = Rotation(30, b"k" * 32)
 DROP = replace(POSTER, scan_type="item_drop")
 SECOND = timedelta(seconds=1)
 EVIL = [
@@ -140,3 +142,15 @@ def test_browsers_are_not_crawlers(user_agent: str | None) -> None:
 def test_device_kind_reads_a_bounded_prefix(text: str) -> None:
     assert device_kind(text) in ("phone", "tablet", "desktop", "other")
     assert device_kind(text + "x" * MAX_LENGTH + "iPhone") == device_kind(text + "x" * MAX_LENGTH)
+
+
+@pytest.mark.parametrize(
+    ("steps_old", "resolution"), [(None, "out_of_date"), (0, "redirect"), (1, "redirect"), (2, "out_of_date")]
+)
+def test_rotating_code_needs_a_current_step(steps_old: int | None, resolution: str) -> None:
+    code = replace(POSTER, rotation_secret=ROTATION.secret)
+    step_mac = None if steps_old is None else ROTATION.sign(ROTATION.step_at(NOW) - steps_old)
+
+    assert resolve(code, step_mac) == resolution
+    assert resolve(POSTER, step_mac) == "redirect"
+    assert resolve(replace(code, active=False), step_mac) == "gone"

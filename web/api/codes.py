@@ -101,6 +101,7 @@ class CodeResponse(ResponseModel):
                     "offline_hours": None,
                     "answer_within_hours": 24.0,
                     "rotating": False,
+                    "rotation_seconds": 30,
                     "tags": ["east"],
                     "warnings": [],
                     "image_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
@@ -133,9 +134,12 @@ class CodeResponse(ResponseModel):
     offline_hours: float | None
     answer_within_hours: float
     rotating: bool
+    rotation_seconds: int
     tags: list[str]
-    warnings: list[str] = Field(description="Why a success gives nothing, in sentences. Empty if it gives something")
-    image_url: str = Field(description="Path of the image")
+    warnings: list[str] = Field(
+        description="Why a success gives nothing, or photographs of a rotating code work, in sentences; else empty"
+    )
+    image_url: str = Field(description="Path of the image; that of a rotating code is for admins")
     created_at: Timestamp
     updated_at: Timestamp
 
@@ -275,6 +279,6 @@ def _to_response(code: StoredCode) -> dict[str, Any]:
     hidden = None if includes_role(current_role(), "admin") else {"encounter": {"solution"}}
     fields = vars(code) | {
         "warnings": rules.find_warnings(code),
-        "image_url": f"{_path(code.org_id, code.id)}/image",
+        "image_url": f"{_path(code.org_id, code.id)}/{'rotating/image' if code.rotating else 'image'}",
     }
     return CodeResponse.model_validate(fields).model_dump(mode="json", exclude=hidden)

@@ -13,9 +13,10 @@ from flask_openapi import APIBlueprint, FileStorage, Tag
 from pydantic import Field
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from shared.codes.rotation import SAMPLE_STEP_MAC
 from shared.errors import FieldError, Invalid, NotFound, UnreadableImage
 from shared.images import store
-from shared.images.code_url import code_url
+from shared.images.code_url import code_url, rotating_code_url
 from shared.images.contrast import COLOR_PATTERN, check_colors, contrast_ratio, round_down
 from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization, CustomizationChanged
 from shared.images.image_spec import Style
@@ -207,7 +208,7 @@ def _change(
         if (logo is None) != (changed.logo_digest is None):
             # The logo was replaced or removed between the two reads.
             continue
-        _check_readable(appearance.code, changed, logo, loc=loc)
+        _check_readable(appearance, changed, logo, loc=loc)
         with db.transaction() as conn:
             current, before = _lock(conn, path)
             if (current.code, change(before)) == (appearance.code, changed):
@@ -216,9 +217,11 @@ def _change(
     raise CustomizationChanged
 
 
-def _check_readable(code: str, customization: Customization, logo: bytes | None, *, loc: str) -> None:
+def _check_readable(appearance: CodeAppearance, customization: Customization, logo: bytes | None, *, loc: str) -> None:
     """Raise Invalid with this `loc` if the image of the code, at its default size, cannot be decoded."""
-    spec = customization.image_spec(code_url(code))
+    code = appearance.code
+    url = rotating_code_url(code, SAMPLE_STEP_MAC) if appearance.rotating else code_url(code)
+    spec = customization.image_spec(url)
 
     def render() -> None:
         from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use

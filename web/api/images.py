@@ -9,7 +9,16 @@ from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BeforeValidator, Field
 
-from shared.errors import FieldError, ImageTooSmall, Invalid, LogoChanged, NotFound, TextTooLong, UnreadableImage
+from shared.errors import (
+    CodeRotates,
+    FieldError,
+    ImageTooSmall,
+    Invalid,
+    LogoChanged,
+    NotFound,
+    TextTooLong,
+    UnreadableImage,
+)
 from shared.images import store
 from shared.images.code_url import code_url
 from shared.images.customizations import DEFAULT_CUSTOMIZATION
@@ -23,8 +32,9 @@ from shared.images.image_spec import (
     Format,
     ImageSpec,
 )
+from shared.images.store import CodeAppearance
 from shared.infra import db
-from shared.infra.cache import images
+from shared.infra.cache import ShortLived, images
 from shared.infra.event_loop import run_in_thread
 from shared.organizations import store as organizations
 from web.http.auth import requires_role
@@ -89,6 +99,7 @@ IMAGE_RESPONSES: dict[str, Any] = {
         for content_type in ("image/png", "image/svg+xml", "application/pdf")
     },
 }
+CURRENT_IMAGE = {**IMAGE_RESPONSES, "headers": {"Cache-Control": {"schema": {"type": "string"}}}}
 NOT_MODIFIED = {"description": "If-None-Match names the current image. Nothing was rendered."}
 
 
@@ -99,12 +110,14 @@ def get_code_image(path: CodePath, query: ImageQuery) -> Response:
 
     Needs the role member. The symbol encodes PUBLIC_URL/s/{code} and has the customized appearance. A customized image
     is decoded before it is served. The ETag is known without rendering, so a request with a current If-None-Match gets
-    304 at little cost.
+    304 at little cost. 422 for a rotating code, which is only shown on screens.
     """
     with db.connection() as conn:
         appearance = store.find_appearance(conn, path.org_id, path.qr_id)
     if appearance is None:
         raise NotFound
+    if appearance.rotating:
+        raise CodeRotates("path.qr_id")
     spec = appearance.customization.image_spec(
         code_url(appearance.code), query.format, query.size, query.error_correction
     )
@@ -126,6 +139,20 @@ def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Res
     )
     spec = _with_resolution(spec, query.dpi)
     return _image_response(spec, f"qr-business-{slug}", path.org_id, lambda: None)
+
+
+def current_step_response(
+    appearance: CodeAppearance, url: str, qr_id: UUID, org_id: UUID, query: ImageQuery
+) -> Response:
+    """Return the image of the current step of a rotating code, with `url`. No client stores it."""
+    spec = appearance.customization.image_spec(url, query.format, query.size, query.error_correction)
+    spec = _with_resolution(spec, query.dpi)
+    # Stored for a few seconds, because many screens may show one code.
+    data = images.get_or_create(spec.digest(), lambda: ShortLived(_render(spec, _get_logo(qr_id, spec))), org_id)
+    headers = {"Cache-Control": "no-store", "Content-Disposition": "inline"}
+    if spec.format == "svg":
+        headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    return Response(data, headers=headers, content_type=spec.content_type)
 
 
 def _with_resolution(spec: ImageSpec, dpi: int | None) -> ImageSpec:

@@ -10,7 +10,7 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from shared.codes.schemas import TagText
-from shared.errors import FieldError, Forbidden, Gone, Invalid, NotFound, OrganizationClosed
+from shared.errors import CodeRotates, FieldError, Forbidden, Gone, Invalid, NotFound, OrganizationClosed
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE, ErrorCorrection, Format
 from shared.infra import db
 from shared.infra.db import Conn
@@ -214,8 +214,9 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
 
     Needs the role admin. Up to 100,000 codes as a ZIP of images or a PDF of labels. The codes are selected now, and
     workers render their current text and appearance. Poll `status_url`, or wait for the events `render_progress` and
-    `render_done`. A retry with the same Idempotency-Key starts no second render. 409 if the quota for files is used up,
-    or if the organization has 100 open renders.
+    `render_done`. A rotating code is 422 if `qr_ids` names it, or if no other is selected, and otherwise an error of
+    the render. A retry with the same Idempotency-Key starts no second render. 409 if the quota for files is used up, or
+    if the organization has 100 open renders.
     """
 
     def add() -> Response:
@@ -310,7 +311,8 @@ def cancel_render(path: RenderPath) -> tuple[str, int]:
 
 
 def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
-    """Return the selected codes in order. Raise Invalid for duplicate and unknown codes, and for too many or none."""
+    """Return the selected codes in order. Raise Invalid for duplicate, unknown and rotating codes, and for
+    too many or none."""
     if body.qr_ids is None:
         qr_ids = store.select_code_ids(conn, org_id, body.tag)
         field = "body.all" if body.tag is None else "body.tag"
@@ -318,6 +320,8 @@ def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
             raise Invalid(FieldError(field, "No code is selected."))
         if len(qr_ids) > MAX_CODES:
             raise Invalid(FieldError(field, f"Select at most {MAX_CODES:,} codes, the limit of a render."))
+        if not store.has_printable(conn, qr_ids):
+            raise CodeRotates(field)
         return qr_ids
     first: dict[UUID, int] = {}
     repeated = [index for index, qr_id in enumerate(yielding(body.qr_ids)) if first.setdefault(qr_id, index) != index]
@@ -325,6 +329,8 @@ def _selected(conn: Conn, org_id: UUID, body: RenderBody) -> list[UUID]:
         raise Invalid(*(FieldError(f"body.qr_ids.{index}", "Name it once.") for index in repeated[:MAX_ERRORS_LISTED]))
     if unknown := store.find_unknown_indexes(conn, org_id, body.qr_ids, limit=MAX_ERRORS_LISTED):
         raise Invalid(*(FieldError(f"body.qr_ids.{index}", "This organization has no such code.") for index in unknown))
+    if rotating := store.find_rotating_indexes(conn, body.qr_ids, limit=MAX_ERRORS_LISTED):
+        raise Invalid(*(FieldError(f"body.qr_ids.{index}", CodeRotates.MESSAGE) for index in rotating))
     return body.qr_ids
 
 

@@ -17,6 +17,7 @@ TAGS = {
     "Organizations": "Organizations, their members, API keys and audit log.",
     "QR codes": "The codes of an organization: create, list, change, import and export.",
     "Images": "Images of codes as PNG, SVG or PDF, and their appearance.",
+    "Screens": "Rotating codes: the current image, and links that show it on screens without a login.",
     "Pages": "Pages and redirects for phones that open a printed code.",
     "Renders": "Bulk jobs: images of many codes as one ZIP or as label sheets.",
     "Scans": "Submit scans and read verdicts, history and inventory; solve puzzles.",

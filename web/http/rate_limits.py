@@ -73,6 +73,10 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "profile.delete_account": "login",
     "renders.create_render": "render",
     "scan_batches.submit_batch": "scan",
+    "screen_pages.open_screen": "page",
+    "screens.get_rotating_image": "image",
+    "screens.get_screen_image": "page",
+    "screens.get_screen_state": "page",
     "scans.submit_scan": "scan",
     "visits.open_code": "page",
 }

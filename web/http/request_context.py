@@ -22,7 +22,7 @@ SERIALIZED_ROUTES = "serialized_routes"
 """Key of the application's extensions: the set of (method, path) pairs that hash a password."""
 QUEUE_FULL = "waymark.password_queue_full"
 """Set in the environment of a request that found no room in the queue of password hashing."""
-SECRET_PATHS = re.compile(r"^(/invitations/)[^/]+")
+SECRET_PATHS = re.compile(r"^(/(?:invitations|screen)/)[^/]+")
 """Paths whose second segment is a secret. The access log does not contain it."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 

@@ -4,6 +4,7 @@ from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
+from shared.codes.rotation import find_step_mac
 from shared.codes.target_urls import leads_to_code
 from shared.errors import CodeDeleted
 from shared.infra import db
@@ -32,7 +33,10 @@ class CodeTextPath(BaseModel):
         200: html_response("A page about a code that is scanned in the game", "Game code"),
         302: {"description": "Redirect to the target_url of a code that only redirects"},
         404: html_response("A page for a code that does not exist or is not open yet", "Not found"),
-        410: html_response("A page for a code that has expired, is inactive, deleted or out of stock", "Expired"),
+        410: html_response(
+            "A page for a code that has expired, is inactive, deleted or out of stock, or whose image is out of date",
+            "Expired",
+        ),
     },
 )
 @public
@@ -42,13 +46,17 @@ def open_code(path: CodeTextPath) -> Response:
 
     Printed codes lead here, also by a text that the code had before a rename. Redirects to the `target_url` of a code
     that only redirects, or shows a page. The visit is counted. Visits by bots are counted separately and use no stock.
+    A rotating code needs the `t` of the image on the screen now. Without it, the response is 410 and the visit does
+    not count.
     """
     try:
         with db.connection() as conn:
             code = store.find_target(conn, path.code)
     except CodeDeleted:
         return render_page("deleted.html", 410)
-    resolution = "not_found" if code is None else resolve(code)
+    resolution = (
+        "not_found" if code is None else resolve(code, find_step_mac(request.query_string.decode("ascii", "replace")))
+    )
     if code is None or resolution == "not_found":
         return render_page("not_found.html", 404)
     if resolution == "redirect" and leads_to_code(str(code.target_url), (request.host_url,)):
@@ -56,6 +64,8 @@ def open_code(path: CodeTextPath) -> Response:
         return render_page("not_found.html", 404)
     if resolution == "not_started":
         return render_page("not_started.html", 404)
+    if resolution == "out_of_date":
+        return render_page("out_of_date.html", 410)
     if resolution == "gone" or not _count(code):
         return render_page("gone.html", 410)
     if resolution == "redirect":
