@@ -150,9 +150,17 @@ class DestinationInUse(Conflict):
 
     MAX_NAMED = 20
 
-    def __init__(self, codes: Sequence[str], total: int) -> None:
+    def __init__(self, codes: Sequence[str], total: int, *, deleted: int = 1) -> None:
+        subject = "This code is" if deleted == 1 else "Some of these codes are"
         more = f" and {total - len(codes):,} more" if total > len(codes) else ""
-        super().__init__(f"This code is the destination of {', '.join(codes)}{more}. Change their destination first.")
+        super().__init__(f"{subject} the destination of {', '.join(codes)}{more}. Change their destination first.")
+
+
+class SelectionChanged(Conflict):
+    """Another number of codes than expected is selected, so nothing was changed."""
+
+    def __init__(self, selected: str, expected: int | None) -> None:
+        super().__init__(f"This selects {selected} codes, not {expected or 0:,}. Nothing was changed. List them again.")
 
 
 class CodeRotates(Invalid):

@@ -12,6 +12,7 @@ from web.api import (
     api_keys,
     audit,
     code_aliases,
+    code_maps,
     codes,
     compatibility,
     customizations,
@@ -21,6 +22,7 @@ from web.api import (
     images,
     imports,
     invitations,
+    many_codes,
     members,
     metrics,
     organizations,
@@ -36,6 +38,7 @@ from web.api import (
     scans,
     screens,
     slug_aliases,
+    tags,
     timelines,
 )
 from web.http import (
@@ -94,7 +97,9 @@ def create_app() -> OpenAPI:
         received_invitations,
         api_keys,
         audit,
-        codes,
+        many_codes,  # with the routes of codes, because it shares a path with them
+        code_maps,
+        tags,
         code_aliases,
         imports,
         images,

@@ -3,7 +3,7 @@ DROP FUNCTION settle_scans, append_verdict_events, add_uses, is_in_stock, move_p
 DROP FUNCTION lock_and_read_scans, judging_context, judged_activity, judged_fixes, judged_usages, lock_limited_codes,
     lock_fair_play_organizations, postpone_scans, lock_players, lock_leased_scans;
 DROP VIEW judged_codes, location_fixes, event_log_end;
-DROP FUNCTION scan_has_personal_data;  -- depends on a table
+DROP FUNCTION scan_has_personal_data, matching_codes;  -- they depend on tables
 DROP TABLE
     idempotency_keys,
     statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,
@@ -24,5 +24,5 @@ DROP FUNCTION
     append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug, guard_audit_log,
     waymark_uuid7;
 DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, restart_use,
-    renew_rotation_secret;
+    renew_rotation_secret, is_in_box;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

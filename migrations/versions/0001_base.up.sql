@@ -268,6 +268,9 @@ CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_tombstones ON qr_codes (org_id, id) WHERE deleted_at IS NOT NULL;
 CREATE INDEX qr_codes_destination ON qr_codes (destination_id) WHERE destination_id IS NOT NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
+-- A map reads the codes in its view.
+CREATE INDEX qr_codes_places ON qr_codes (org_id, latitude, longitude)
+    WHERE deleted_at IS NULL AND latitude IS NOT NULL;
 
 CREATE FUNCTION restart_use() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -297,9 +300,12 @@ CREATE TABLE code_texts (
     code        text PRIMARY KEY,
     org_id      uuid NOT NULL,  -- not a foreign key: the organization may be erased
     qr_code_id  uuid REFERENCES qr_codes ON DELETE SET NULL,  -- null: the alias was deleted, or the code erased
+    is_alias    boolean NOT NULL DEFAULT false,  -- its code was renamed since
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX code_texts_qr_code ON code_texts (qr_code_id) WHERE qr_code_id IS NOT NULL;
+-- A search for a part of a code's text reads the aliases of the organization. There are few.
+CREATE INDEX code_texts_aliases ON code_texts (org_id, code, qr_code_id) WHERE is_alias;
 
 -- A code gets a text that is new, or that leads to no other code of its organization. Of two transactions that want one
 -- text, the second waits for the first here.
@@ -309,17 +315,44 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO code_texts AS t (code, org_id, qr_code_id) VALUES (NEW.code, NEW.org_id, NEW.id)
-    ON CONFLICT (code) DO UPDATE SET qr_code_id = EXCLUDED.qr_code_id
+    ON CONFLICT (code) DO UPDATE SET qr_code_id = EXCLUDED.qr_code_id, is_alias = false
         WHERE t.org_id = EXCLUDED.org_id AND NOT EXISTS (
             SELECT FROM qr_codes q WHERE q.id = t.qr_code_id AND q.id <> EXCLUDED.qr_code_id AND q.deleted_at IS NULL);
     IF NOT FOUND THEN
         RAISE EXCEPTION 'the code text % is taken', NEW.code
             USING ERRCODE = 'unique_violation', CONSTRAINT = 'qr_codes_code_key';
     END IF;
+    IF TG_OP = 'UPDATE' THEN
+        UPDATE code_texts SET is_alias = true WHERE code = OLD.code AND qr_code_id = NEW.id;
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER qr_codes_claim_text AFTER INSERT OR UPDATE OF code ON qr_codes
     FOR EACH ROW EXECUTE FUNCTION claim_code_text();
+
+-- The codes of an organization that a filter matches. A null matches every code. `pattern` is of ILIKE, for the text, the
+-- aliases and the description. The planner inlines the function: `ANY` of one organization keeps it in the order. With
+-- `org_id = …`, the order is that of the primary key, and the plan may walk through the codes of every organization.
+CREATE FUNCTION matching_codes(org_id uuid, pattern text, tag text, scan_type text, active boolean)
+RETURNS SETOF qr_codes LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT q.* FROM qr_codes q
+    WHERE q.org_id = ANY (ARRAY[$1]) AND q.deleted_at IS NULL
+      AND ($2 IS NULL OR q.code ILIKE $2 OR q.description ILIKE $2
+           OR q.id = ANY (ARRAY(
+               SELECT t.qr_code_id FROM code_texts t
+               WHERE t.org_id = $1 AND t.is_alias AND t.qr_code_id IS NOT NULL AND t.code ILIKE $2)))
+      AND ($3 IS NULL OR q.tags @> ARRAY[$3])
+      AND ($4 IS NULL OR q.scan_type = $4)
+      AND ($5 IS NULL OR q.active = $5)
+$$;
+
+-- The planner inlines it. Across the date line, `west` is greater than `east`.
+CREATE FUNCTION is_in_box(latitude double precision, longitude double precision, west double precision,
+                          south double precision, east double precision, north double precision)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT $1 BETWEEN $4 AND $6
+       AND CASE WHEN $3 <= $5 THEN $2 BETWEEN $3 AND $5 ELSE $2 >= $3 OR $2 <= $5 END
+$$;
 
 -- With pg_trgm, a search for a part of a code's text or description reads an index. Without it, the search reads the
 -- codes of the organization.

@@ -21,7 +21,7 @@ class RollupSubject:
         return {"subject": self.id, "org": self.org_id, "limit": MAX_UNAGGREGATED}
 
 
-UNAGGREGATED = (
+UNAGGREGATED_FACTS = (
     """
     WITH events_read AS MATERIALIZED (
         (
@@ -44,7 +44,12 @@ UNAGGREGATED = (
         SELECT qr_code_id, at, device FROM visits_read WHERE (SELECT visits FROM complete)
     ), facts AS ("""
     + EVENT_FACTS
-    + "), deltas AS MATERIALIZED ("
+    + ")"
+)
+"""The start of a statement, with the CTE members `facts` and `new_visits` of an organization."""
+UNAGGREGATED = (
+    UNAGGREGATED_FACTS
+    + ", deltas AS MATERIALIZED ("
     + SCAN_DELTAS
     + " WHERE subject_id = %(subject)s), visit_deltas AS MATERIALIZED ("
     + VISIT_DELTAS

@@ -1,6 +1,6 @@
 """The definition of a code, and which combinations of its fields are valid. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -18,6 +18,7 @@ MAX_PUZZLE_BYTES = 16_384
 """Of the data of a puzzle as JSON. Each scan of its code stores a copy."""
 MAX_ALIASES = 100
 """Of one code. Quests compare every text of a scanned code."""
+MAX_TAGS = 50
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,11 @@ def _reward_warnings(code: CodeDefinition) -> tuple[str, ...]:
     return ()
 
 
+def change_tags(tags: Sequence[str], added: Sequence[str], removed: Collection[str]) -> tuple[str, ...]:
+    """Return the tags with others added at the end, each once, and without the removed ones."""
+    return tuple(tag for tag in dict.fromkeys((*tags, *added)) if tag not in removed)
+
+
 def find_errors(code: CodeDefinition) -> tuple[FieldError, ...]:
     """Return the errors of fields that contradict each other. Each field by itself is valid already."""
     return tuple(FieldError(f"body.{name}", message) for name, message in _contradictions(code))
@@ -138,6 +144,8 @@ def _contradictions(code: CodeDefinition) -> Iterator[tuple[str, str]]:
         yield "target_url", "Give a URL, or a scan_type."
     if code.starts_at is not None and code.expires_at is not None and code.starts_at >= code.expires_at:
         yield "expires_at", "Use a time after starts_at."
+    if len(code.tags) > MAX_TAGS:
+        yield "tags", f"Use at most {MAX_TAGS} tags."
     puzzle = code.encounter
     if puzzle is not None and puzzle.solution is not None and not is_solvable(puzzle.puzzle_type, puzzle.solution):
         yield (

@@ -97,7 +97,7 @@ class CodeFields(Body):
     rotation_seconds: Annotated[int, WholeNumber(MIN_SECONDS, MAX_SECONDS)] = Field(
         DEFAULT_SECONDS, description="Seconds for which a rotating code shows one image"
     )
-    tags: Annotated[list[TagText], Field(max_length=50)] = Field(default_factory=list)
+    tags: Annotated[list[TagText], Field(max_length=rules.MAX_TAGS)] = Field(default_factory=list)
 
 
 class CodeBody(CodeFields):

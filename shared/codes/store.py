@@ -7,6 +7,7 @@ which can use it again.
 import json
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,8 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row, scalar_row
 
-from shared.codes.rules import CODE_PATTERN, MAX_ALIASES, CodeDefinition, CodeReward, EncounterDefinition, ScanType
+from shared.codes.filters import CodeFilter
+from shared.codes.rules import CODE_PATTERN, MAX_ALIASES, CodeDefinition, CodeReward, EncounterDefinition
 from shared.errors import CodeDeleted, DestinationInUse, TooManyAliases, UnknownDestination
 from shared.infra.constraint_errors import translate_constraint_errors
 from shared.infra.db import Conn, exactly_one
@@ -36,36 +38,21 @@ class StoredCode(CodeDefinition):
     updated_at: datetime
 
 
-@dataclass(frozen=True)
-class CodeFilter:
-    """Conditions on codes; None is no condition. `text` is part of the code text or the description, in any case."""
-
-    text: str | None = None
-    tag: str | None = None
-    scan_type: ScanType | None = None
-    active: bool | None = None
-
-
-SELECT_CODE = """
+CODE_COLUMNS = """
     SELECT q.id, q.org_id, q.code, q.description, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
            q.reward_item, q.reward_quantity, d.code AS destination_code, q.target_url, q.active, q.starts_at,
            q.expires_at, q.max_scans, q.per_player_limit, q.cooldown_seconds, q.offline_hours, q.answer_within_hours,
            q.rotating, q.rotation_seconds, q.tags, q.created_at, q.updated_at, e.id AS encounter_id, e.puzzle_type,
            e.difficulty_level, e.data, e.solution, e.max_attempts
-    FROM qr_codes q LEFT JOIN encounters e ON e.qr_code_id = q.id LEFT JOIN qr_codes d ON d.id = q.destination_id
-    WHERE q.deleted_at IS NULL
 """
-# Executed without preparing it, so that each search is planned for its own pattern: a rare one reads the index
-# `qr_codes_text`, a common one the newest codes. `ANY` of one organization keeps it in the order. With `org_id = …`,
-# the order is that of the primary key, and the plan may walk through the codes of every organization.
+JOINED = "LEFT JOIN encounters e ON e.qr_code_id = q.id LEFT JOIN qr_codes d ON d.id = q.destination_id"
+SELECT_CODE = CODE_COLUMNS + " FROM qr_codes q " + JOINED + " WHERE q.deleted_at IS NULL "
 SELECT_PAGE = (
-    SELECT_CODE
+    CODE_COLUMNS
+    + " FROM matching_codes(%(org_id)s, %(pattern)s, %(tag)s, %(scan_type)s, %(active)s) q "
+    + JOINED
     + """
-      AND q.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND q.id < %(before)s
-      AND (%(pattern)s::text IS NULL OR q.code ILIKE %(pattern)s OR q.description ILIKE %(pattern)s)
-      AND (%(tag)s::text IS NULL OR q.tags @> ARRAY[%(tag)s::text])
-      AND (%(scan_type)s::text IS NULL OR q.scan_type = %(scan_type)s)
-      AND (%(active)s::boolean IS NULL OR q.active = %(active)s)
+    WHERE q.id < %(before)s
     ORDER BY q.org_id DESC, q.id DESC
     LIMIT %(limit)s
 """
@@ -124,21 +111,20 @@ def list_for_organization(
     conn: Conn, org_id: UUID, conditions: CodeFilter, *, limit: int, before: UUID | None = None
 ) -> list[StoredCode]:
     """Return codes of the organization, newest first, after the code `before`."""
-    text = conditions.text
-    pattern = None if text is None else "%" + re.sub(r"([\\%_])", r"\\\1", text) + "%"
     with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
         return cursor.execute(
             SELECT_PAGE,
-            {
-                "org_id": org_id,
-                "before": before or HIGHEST,
-                "pattern": pattern,
-                "tag": conditions.tag,
-                "scan_type": conditions.scan_type,
-                "active": conditions.active,
-                "limit": limit,
-            },
+            conditions.parameters(org_id) | {"before": before or HIGHEST, "limit": limit},
             prepare=False,
+        ).fetchall()
+
+
+def list_by_ids(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID]) -> list[StoredCode]:
+    """Return those of these codes that the organization has, in order of id. Each may have a puzzle of a mebibyte."""
+    with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
+        return cursor.execute(
+            SELECT_CODE + "AND q.org_id = %(org_id)s AND q.id = ANY (%(qr_ids)s) ORDER BY q.id",
+            {"org_id": org_id, "qr_ids": list(qr_ids)},
         ).fetchall()
 
 
@@ -174,14 +160,18 @@ def add(conn: Conn, org_id: UUID, new: CodeDefinition) -> UUID:
     return qr_id
 
 
-def lock(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
-    """Lock a code: until the transaction ends, no other request changes it and no worker settles its scans.
+def lock(conn: Conn, org_id: UUID, *qr_ids: UUID) -> None:
+    """Lock codes: until the transaction ends, no other request changes them and no worker settles their scans.
 
-    Call it before `find`: a statement that waits for the lock and reads would see the code as it was before the wait.
+    Call it before the read: a statement that waits for the lock and reads would see a code as it was before the wait.
     """
+    # By id, as judging locks them.
     conn.execute(
-        "SELECT FROM qr_codes WHERE org_id = %(org_id)s AND id = %(qr_id)s FOR NO KEY UPDATE",
-        {"org_id": org_id, "qr_id": qr_id},
+        """
+        SELECT FROM qr_codes WHERE org_id = %(org_id)s AND id = ANY (%(qr_ids)s)
+        ORDER BY id FOR NO KEY UPDATE
+        """,
+        {"org_id": org_id, "qr_ids": list(qr_ids)},
     )
 
 
@@ -225,32 +215,33 @@ def check_aliases(conn: Conn, qr_id: UUID) -> None:
         raise TooManyAliases
 
 
-def delete(conn: Conn, org_id: UUID, qr_id: UUID) -> bool:
-    """Turn a code of the organization into a tombstone, to which its scans still refer. Return whether it existed.
+def delete(conn: Conn, org_id: UUID, *qr_ids: UUID) -> int:
+    """Turn codes of the organization into tombstones, to which their scans still refer. Return how many existed.
 
-    Raises DestinationInUse if other codes lead to it.
+    Raises DestinationInUse if codes that stay lead to one of them.
     """
-    # FOR UPDATE waits for transactions that make it the destination of a code: they hold KEY SHARE. The read is a
-    # statement of its own: it must see what they committed.
-    conn.execute("SELECT FROM qr_codes WHERE id = %(qr_id)s FOR UPDATE", {"qr_id": qr_id})
+    params = {"org_id": org_id, "qr_ids": list(qr_ids)}
+    # FOR UPDATE waits for transactions that make one of them the destination of a code: they hold KEY SHARE. The locks
+    # are taken by id, as judging takes them. The read is a statement of its own: it must see what was committed.
+    conn.execute("SELECT FROM qr_codes WHERE id = ANY (%(qr_ids)s) ORDER BY id FOR UPDATE", params)
     leading = conn.execute(
         """
-        SELECT code, count(*) OVER () FROM qr_codes
-        WHERE destination_id = %(qr_id)s AND deleted_at IS NULL
+        SELECT code, count(*) OVER () FROM qr_codes q
+        WHERE destination_id = ANY (%(qr_ids)s) AND deleted_at IS NULL
+          AND NOT EXISTS (SELECT FROM unnest(%(qr_ids)s::uuid[]) deleted (id) WHERE deleted.id = q.id)
         ORDER BY code LIMIT %(limit)s
         """,
-        {"qr_id": qr_id, "limit": DestinationInUse.MAX_NAMED},
+        params | {"limit": DestinationInUse.MAX_NAMED},
     ).fetchall()
     if leading:
-        raise DestinationInUse([code for code, _ in leading], leading[0][1])
-    deleted = conn.execute(
+        raise DestinationInUse([code for code, _ in leading], leading[0][1], deleted=len(qr_ids))
+    return conn.execute(
         """
         UPDATE qr_codes SET deleted_at = now(), updated_at = now()
-        WHERE org_id = %(org_id)s AND id = %(qr_id)s AND deleted_at IS NULL
+        WHERE org_id = %(org_id)s AND id = ANY (%(qr_ids)s) AND deleted_at IS NULL
         """,
-        {"org_id": org_id, "qr_id": qr_id},
-    )
-    return deleted.rowcount == 1
+        params,
+    ).rowcount
 
 
 def _lock_destination(conn: Conn, org_id: UUID, code: str | None) -> UUID | None:

@@ -100,6 +100,6 @@ def logo_digest(sanitized: bytes) -> str:
     return sha256(sanitized).hexdigest()
 
 
-def remove_customization(conn: Conn, qr_id: UUID) -> None:
-    """Delete the customization of a code. Its image has the defaults again."""
-    conn.execute("DELETE FROM qr_customizations WHERE qr_code_id = %(qr_id)s", {"qr_id": qr_id})
+def remove_customization(conn: Conn, *qr_ids: UUID) -> None:
+    """Delete the customizations of codes. Their images have the defaults again."""
+    conn.execute("DELETE FROM qr_customizations WHERE qr_code_id = ANY (%(qr_ids)s)", {"qr_ids": list(qr_ids)})

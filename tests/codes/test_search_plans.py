@@ -6,11 +6,11 @@ from uuid import UUID
 
 import pytest
 
-from shared.codes import store
-from shared.codes.store import CodeFilter
+from shared.codes import aliases, store
+from shared.codes.filters import CodeFilter
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST
-from tests.support.factories import make_org
+from tests.support.factories import make_code, make_org
 
 PAGE = 51
 
@@ -42,7 +42,10 @@ def test_pages_of_codes_read_an_index(conn: Conn, codes: int) -> None:
 
     if has_trigram_index(conn):
         for pattern in ("%no such code%", "%Flyer 1998%"):
-            assert {node["Index Name"] for node in scans_of_codes(conn, org, pattern)} == {"qr_codes_text"}
+            # And by its id, a code whose alias matches.
+            read = scans_of_codes(conn, org, pattern)
+            assert [node["Index Name"] for node in read].count("qr_codes_text") == 2
+            assert sum(node["Actual Rows"] for node in read) < PAGE
     for common in (None, "%Flyer%", "%e%"):
         (scan,) = scans_of_codes(conn, org, common)
         assert scan["Index Name"] == "qr_codes_org"
@@ -75,10 +78,32 @@ def test_a_search_finds_the_same_codes_with_and_without_the_index(conn: Conn) ->
     assert [bool(found) for found in with_index] == [True, True, True, True, False, False, False]
 
 
+def test_a_search_finds_aliases_of_codes_that_exist(conn: Conn) -> None:
+    org, other = make_org(conn), make_org(conn)
+    renamed, deleted, foreign = (
+        make_code(conn, owner, code=f"printed-{n}") for n, owner in enumerate((org, org, other))
+    )
+    for qr_id in (renamed, deleted, foreign):
+        conn.execute("UPDATE qr_codes SET code = 'now-' || code WHERE id = %s", (qr_id,))
+        conn.execute("UPDATE qr_codes SET code = 'x-' || right(code, 1) || 'z' WHERE id = %s", (qr_id,))
+    conn.execute("UPDATE qr_codes SET deleted_at = now() WHERE id = %s", (deleted,))
+
+    def find(text: str) -> list[UUID]:
+        return [code.id for code in store.list_for_organization(conn, org, CodeFilter(text=text), limit=PAGE)]
+
+    assert find("PRINTED-") == find("now-printed-0") == [renamed]
+    assert find("printed-2") == []
+    aliases.delete(conn, renamed, "printed-0")
+    aliases.delete(conn, renamed, "now-printed-0")
+    assert find("printed-") == []
+    conn.execute("UPDATE qr_codes SET code = 'printed-0' WHERE id = %s", (renamed,))
+    conn.execute("UPDATE qr_codes SET code = 'x-0z' WHERE id = %s", (renamed,))
+    assert find("printed-0") == find("x-0z") == [renamed]
+
+
 def scans_of_codes(conn: Conn, org_id: UUID, pattern: str | None) -> list[dict[str, Any]]:
     """The nodes of the plan that read codes by an index, with what they read. Destinations (`d`) are left out."""
-    params = {"org_id": org_id, "before": HIGHEST, "pattern": pattern, "limit": PAGE}
-    params |= {"tag": None, "scan_type": None, "active": None}
+    params = CodeFilter().parameters(org_id) | {"before": HIGHEST, "pattern": pattern, "limit": PAGE}
     explained = conn.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + store.SELECT_PAGE, params, prepare=False)
     (plan,) = exactly_one(explained)[0]
     codes = (node for node in nodes(plan["Plan"]) if node.get("Alias") != "d")

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.codes import store
+from shared.codes.filters import CodeFilter
 from shared.codes.rules import CODE_PATTERN, CodeDefinition, CodeReward, EncounterDefinition, find_errors
-from shared.codes.store import CodeFilter
 from shared.encounters.rules import is_solvable
 from shared.errors import CodeDeleted, CodeTaken, DestinationInUse, UnknownDestination
 from shared.infra import db
@@ -248,7 +248,7 @@ def test_code_that_becomes_a_destination_meanwhile_is_not_deleted(conn: Conn) ->
 
     def delete() -> bool:
         with db.transaction() as own:
-            return store.delete(own, org_id, gate)
+            return bool(store.delete(own, org_id, gate))
 
     with ThreadPoolExecutor() as threads:
         with db.transaction() as own:

@@ -199,6 +199,10 @@ def _scanned(world: World, who: SignedInPlayer | ApiKeyCaller) -> Body:
     return {"player_id": str(who.id if isinstance(who, SignedInPlayer) else world.person().id), "qr_code": "spy123"}
 
 
+def _selection(world: World) -> Body:
+    return {"ids": [str(make_code(world.conn, world.mine.org_id))]}
+
+
 PASSWORD = "correct horse"
 NOTHING: Callable[[World, SignedInPlayer | ApiKeyCaller], Body] = lambda *_: {}  # noqa: E731 - one of many
 
@@ -241,6 +245,9 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"POST {ORG}/qr-codes": _json(lambda *_: {"scan_type": "item_drop"}),
     f"POST {ORG}/qr-codes/bulk": _json(lambda *_: {"codes": [{"scan_type": "item_drop"}]}),
     f"POST {ORG}/qr-codes/import": lambda *_: {"data": "scan_type\nitem_drop\n", "content_type": "text/csv"},
+    f"PATCH {ORG}/qr-codes": _json(lambda world, _who: _selection(world) | {"add_tags": [anew()]}),
+    f"DELETE {ORG}/qr-codes": _json(lambda world, _who: _selection(world)),
+    f"GET {ORG}/qr-codes/places": lambda *_: {"query_string": "bbox=-180,-90,180,90&zoom=0"},
     f"PATCH {CODE}": _json(lambda *_: {"description": anew()}),
     f"POST {CODE}/screens": _json(lambda *_: {"name": "Entrance"}),
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),

@@ -7,6 +7,7 @@ from unittest.mock import ANY
 from uuid import UUID
 
 from shared.analytics import cache_versions as analytics
+from shared.codes import selection
 from shared.codes import store as codes
 from shared.encounters import store as encounters
 from shared.images import store as images
@@ -55,6 +56,22 @@ def their_render(scene: Scene) -> UUID:
 
 def their_held_scan(scene: Scene) -> UUID:
     return make_held_scan(scene.conn, scene.victim.member.id, scene.their_code())
+
+
+def many_of_their_codes(method: str, **body: Any) -> Callable[[Scene], bool]:
+    """Return an attempt to change or delete codes of both organizations in one request."""
+
+    def attempt(scene: Scene) -> bool:
+        ids = {"ids": [str(scene.own_code()), str(scene.their_code())]}
+        return scene.lets(method, scene.attacker.codes, scene.attacker.owner, ids | body)
+
+    return attempt
+
+
+def their_code_on_a_map(scene: Scene) -> bool:
+    scene.their_code(latitude=1, longitude=1)
+    path = f"{scene.attacker.codes}/places?bbox=0,0,2,2&zoom=1"
+    return bool(scene.ask("GET", path, scene.attacker.owner).json["rows"])
 
 
 def their_key(scene: Scene) -> UUID:
@@ -192,6 +209,21 @@ ATTACKS = [
         "another organization's code, deleted",
         under_own_path("DELETE", "/qr-codes/{}", Scene.their_code),
         all_of(without_org(codes.find), without_org(codes.delete)),
+    ),
+    Attack(
+        "another organization's codes, changed together",
+        many_of_their_codes("PATCH", set={"active": False}),
+        all_of(without_org(selection.lock_ids), without_org(codes.list_by_ids)),
+    ),
+    Attack(
+        "another organization's codes, deleted together",
+        many_of_their_codes("DELETE"),
+        all_of(without_org(selection.lock_ids), without_org(codes.delete)),
+    ),
+    Attack(
+        "another organization's codes on a map",
+        their_code_on_a_map,
+        without_condition_of("matching_codes", "q.org_id = ANY (ARRAY[$1])"),
     ),
     Attack(
         "another organization's image",

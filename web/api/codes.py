@@ -1,5 +1,6 @@
 """Codes over HTTP: create, list, update, delete."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 from uuid import UUID
@@ -9,23 +10,36 @@ from pydantic import ConfigDict, Field, StringConstraints
 from werkzeug.routing import BaseConverter
 
 from shared.analytics import cache_versions
+from shared.analytics.code_usage import CodeUsage, usage_by_code
 from shared.audit.rules import redact
-from shared.codes import rules, store
+from shared.codes import rules, selection, store
+from shared.codes.filters import CodeFilter
 from shared.codes.rules import CodeDefinition, ScanType
 from shared.codes.schemas import CodeBody, CodeFields, CodeText, to_definition_fields
-from shared.codes.store import CodeFilter, StoredCode
+from shared.codes.store import StoredCode
 from shared.encounters.rules import PuzzleType
-from shared.errors import CodeTaken, Invalid, NotFound
+from shared.errors import CodeTaken, Forbidden, Invalid, NotFound, ScopeMissing
 from shared.images import store as images
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.timestamps import format_rfc3339
 from shared.organizations import usage
 from shared.organizations.rules import includes_role
 from web.http.audit_log import record, record_change
-from web.http.auth import current_role, requires_role
+from web.http.auth import current_caller, current_role, requires_role
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.schemas import CodePath, Id, OrganizationPath, PatchBody, QueryBool, ResponseModel, Timestamp
+from web.http.schemas import (
+    CodePath,
+    Id,
+    OrganizationPath,
+    PatchBody,
+    Query,
+    QueryBool,
+    ResponseModel,
+    TextFormat,
+    Timestamp,
+)
 from web.http.settings import current_settings
 
 api = APIBlueprint(
@@ -38,7 +52,7 @@ SECRET_FIELDS = {"solution"}
 class CodeIdConverter(BaseConverter):
     """A code's id in a path: any segment except the names of other routes."""
 
-    regex = r"(?!(?:bulk|import|export)\Z)[^/]+"
+    regex = r"(?!(?:bulk|import|export|places|blank)\Z)[^/]+"
 
 
 class CodePatchBody(PatchBody, CodeFields):
@@ -50,13 +64,22 @@ class CodePatchBody(PatchBody, CodeFields):
     scan_type: ScanType | None = None
 
 
-class CodesQuery(PageQuery):
+class CodeFilterQuery(Query):
     q: Annotated[str, StringConstraints(max_length=200)] | None = Field(
-        None, description="Part of the code text or the description"
+        None, description="Part of the code text, of an alias or of the description"
     )
     tag: Annotated[str, StringConstraints(max_length=64)] | None = None
     scan_type: ScanType | None = None
     active: QueryBool | None = None
+
+    def to_filter(self) -> CodeFilter:
+        return CodeFilter(self.q, self.tag, self.scan_type, self.active)
+
+
+class CodesQuery(CodeFilterQuery, PageQuery):
+    include: Annotated[str, TextFormat(r"^(usage|total)(,(usage|total))?$", "Use usage, total, or usage,total.")] = (
+        Field("", description="`total`, `usage`, or both with a comma between", examples=["usage,total"])
+    )
 
 
 class RewardResponse(ResponseModel):
@@ -144,8 +167,19 @@ class CodeResponse(ResponseModel):
     updated_at: Timestamp
 
 
+class ListedCodeResponse(CodeResponse):
+    """A code of a list, with its usage if it is included."""
+
+    scans: int | None = Field(None, description="With `include=usage`: settled scans")
+    last_scan_at: Timestamp | None = Field(None, description="With `include=usage`: the time of the last settled scan")
+    use_count: int | None = Field(None, description="With `include=usage`: scans and visits against `max_scans`")
+
+
 class CodesResponse(ResponseModel):
-    items: list[CodeResponse]
+    items: list[ListedCodeResponse]
+    total: int | None = Field(
+        None, description="With `include=total`: codes that match. 10,001 stands for more than 10,000", examples=[1]
+    )
     next_cursor: str | None
 
 
@@ -176,14 +210,23 @@ def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
     """List codes
 
     Needs the role member. Newest first. Filters combine: a code must match all of them. Only admins and owners get
-    the solutions of puzzles.
+    the solutions of puzzles. `include=usage` needs the role analyst, or a key with the scope `analytics` as well. It
+    counts scans as the statistics do.
     """
     before = decode_id(query.cursor)
-    conditions = CodeFilter(query.q, query.tag, query.scan_type, query.active)
+    conditions = query.to_filter()
+    with_usage, with_total = ("usage" in query.include, "total" in query.include)
+    if with_usage:
+        _require_analytics()
     with db.connection() as conn:
         codes = store.list_for_organization(conn, path.org_id, conditions, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(codes, query.limit, lambda code: (str(code.id),))
-    return {"items": [_to_response(code) for code in page], "next_cursor": next_cursor}
+        page, next_cursor = paginate(codes, query.limit, lambda code: (str(code.id),))
+        items = [_to_response(code) for code in page]
+        if with_usage:
+            usages = usage_by_code(conn, path.org_id, [code.id for code in page])
+            items = [item | _usage_fields(usages[code.id]) for item, code in zip(items, page, strict=True)]
+        total = {"total": selection.count(conn, path.org_id, conditions)} if with_total else {}
+    return {"items": items, **total, "next_cursor": next_cursor}
 
 
 @api.get("/<code_id:qr_id>", responses={200: CodeResponse})
@@ -206,26 +249,8 @@ def update_code(path: CodePath, body: CodePatchBody) -> dict[str, Any]:
     scans do not change. After a rename, the old text leads to the code as an alias. 409 if the new code text is taken,
     or if the code has 100 aliases.
     """
-    changes = body.changes()
-    with db.transaction() as conn:
-        store.lock(conn, path.org_id, path.qr_id)
-        before = _find(conn, path.org_id, path.qr_id)
-        changed = replace(before, **to_definition_fields(changes))
-        _check(changed)
-        store.save(conn, changed)
-        if changed.code != before.code:
-            store.check_aliases(conn, path.qr_id)
-        record_change(
-            conn,
-            "code.changed",
-            rules.non_default_fields(before),
-            rules.non_default_fields(changed),
-            org_id=path.org_id,
-            object_id=path.qr_id,
-            secret=SECRET_FIELDS,
-        )
-        cache_versions.bump_version(conn, path.org_id)
-        return _to_response(_find(conn, path.org_id, path.qr_id))
+    changes = to_definition_fields(body.changes())
+    return change_code(path, "code.changed", lambda code: replace(code, **changes))
 
 
 @api.delete("/<code_id:qr_id>", responses={204: None, 409: None})
@@ -244,6 +269,29 @@ def delete_code(path: CodePath) -> tuple[str, int]:
         record(conn, "code.deleted", org_id=path.org_id, object_id=path.qr_id, old=_audit_fields(code))
         cache_versions.bump_version(conn, path.org_id)
     return "", 204
+
+
+def change_code(path: CodePath, action: str, change: Callable[[StoredCode], StoredCode]) -> dict[str, Any]:
+    """Change a code in a transaction, with an entry of the audit log. Return it as a response."""
+    with db.transaction() as conn:
+        store.lock(conn, path.org_id, path.qr_id)
+        before = _find(conn, path.org_id, path.qr_id)
+        changed = change(before)
+        _check(changed)
+        store.save(conn, changed)
+        if changed.code != before.code:
+            store.check_aliases(conn, path.qr_id)
+        record_change(
+            conn,
+            action,
+            rules.non_default_fields(before),
+            rules.non_default_fields(changed),
+            org_id=path.org_id,
+            object_id=path.qr_id,
+            secret=SECRET_FIELDS,
+        )
+        cache_versions.bump_version(conn, path.org_id)
+        return _to_response(_find(conn, path.org_id, path.qr_id))
 
 
 def _check(code: CodeDefinition) -> None:
@@ -265,6 +313,20 @@ def _find(conn: Conn, org_id: UUID, qr_id: UUID) -> StoredCode:
     if code is None:
         raise NotFound
     return code
+
+
+def _require_analytics() -> None:
+    """Raise Forbidden unless the caller may read statistics."""
+    key = current_caller().key
+    if key is not None and "analytics" not in key.scopes:
+        raise ScopeMissing("analytics")
+    if key is None and not includes_role(current_role(), "analyst"):
+        raise Forbidden("Only analysts, admins and owners see the usage of codes.")
+
+
+def _usage_fields(usage: CodeUsage) -> dict[str, Any]:
+    last = usage.last_scan_at
+    return {"scans": usage.scans, "last_scan_at": last and format_rfc3339(last), "use_count": usage.use_count}
 
 
 def _audit_fields(code: CodeDefinition) -> dict[str, Any]:

@@ -58,6 +58,8 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "accounts.refresh": "refresh",
     "accounts.register": "register",
     "accounts.upgrade": "register",
+    "codes.delete_many_codes": "render",
+    "codes.update_many_codes": "render",
     "compatibility.generate_code": "generate",
     "compatibility.retrieve_code": "image",
     "generated_codes.create_generated_code": "generate",
