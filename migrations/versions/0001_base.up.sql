@@ -75,6 +75,9 @@ CREATE TABLE organizations (
                 CHECK (slug ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(slug) <= 64),
     url         text CHECK (url ~* '^https?://'),
     fair_play   jsonb CHECK (jsonb_typeof(fair_play) = 'object'),  -- null: no fair-play check is on
+    -- How long positions of settled scans are stored. Null: for ever.
+    position_retention_days  integer DEFAULT 90
+                CONSTRAINT organizations_position_retention CHECK (position_retention_days BETWEEN 1 AND 3650),
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     closed_at   timestamptz,  -- from then on nothing is paid; in the future while a new owner has yet to accept
@@ -525,6 +528,7 @@ CREATE TABLE player_scans (
     decision_inputs      jsonb,  -- what each check of a failed or held scan looked at
     compare_coordinates  boolean,  -- whether fair play compares its coordinates with other players'
     settled_at           timestamptz,
+    position_cleared_at  timestamptz,  -- when its position was removed, after its retention
     reviewed_by          uuid,
     reviewed_at          timestamptz,
     lease_token          uuid,
@@ -538,6 +542,8 @@ CREATE TABLE player_scans (
         scan_time >= '0001-01-02 00:00Z' AND scan_time < '9999-12-31 00:00Z'
         AND received_at >= '0001-01-02 00:00Z' AND received_at < '9999-12-31 00:00Z'),
     CONSTRAINT player_scans_coordinates_pair CHECK ((latitude IS NULL) = (longitude IS NULL)),
+    CONSTRAINT player_scans_position_cleared CHECK (
+        position_cleared_at IS NULL OR (latitude IS NULL AND accuracy IS NULL)),
     CONSTRAINT player_scans_one_verdict CHECK ((status = 'pending') = (settled_at IS NULL)),
     CONSTRAINT player_scans_reason_required CHECK (status NOT IN ('failure', 'held') OR reason IS NOT NULL),
     CONSTRAINT player_scans_pending_no_reason CHECK (status <> 'pending' OR reason IS NULL),
@@ -564,6 +570,9 @@ CREATE INDEX player_scans_counted ON player_scans (qr_code_id, player_id, scan_t
 CREATE INDEX player_scans_locations ON player_scans
     (player_id, coalesce(api_key_id, '00000000-0000-0000-0000-000000000000'), scan_time)
     WHERE status IN ('success', 'held') AND latitude IS NOT NULL;
+-- Positions whose retention ends, the oldest first. A held scan keeps its position until it is reviewed.
+CREATE INDEX player_scans_positions ON player_scans (org_id, scan_time)
+    WHERE status IN ('success', 'failure', 'annulled') AND (latitude IS NOT NULL OR accuracy IS NOT NULL);
 CREATE INDEX player_scans_coordinates ON player_scans (latitude, longitude, scan_time) WHERE compare_coordinates;
 -- A page of an organization's scans with one verdict is one range, in the order of the page.
 CREATE INDEX player_scans_verdicts ON player_scans (org_id, status, (coalesce(reason, '')), scan_time, id);

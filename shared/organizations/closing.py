@@ -95,6 +95,10 @@ def erase(conn: Conn, org_id: UUID) -> None:
         {"id": org_id},
     )
     conn.execute(
-        "UPDATE organizations SET name = 'erased', url = NULL, fair_play = NULL, erased_at = now() WHERE id = %(id)s",
+        """
+        UPDATE organizations
+        SET name = 'erased', url = NULL, fair_play = NULL, position_retention_days = DEFAULT, erased_at = now()
+        WHERE id = %(id)s
+        """,
         {"id": org_id},
     )

@@ -28,6 +28,7 @@ class Organization:
     url: str | None
     role: Role
     fair_play: dict[str, Any] | None
+    position_retention_days: int | None
     created_at: datetime
     updated_at: datetime
     closed_at: datetime | None
@@ -101,8 +102,8 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
             """
-            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at,
-                   o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
+            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.created_at,
+                   o.updated_at, o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
             FROM memberships m JOIN organizations o ON o.id = m.org_id
             WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s
             """,
@@ -113,8 +114,8 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
 # `ANY` of one player keeps it in the order: sorted by the organization alone, a plan may walk through the members of
 # every organization.
 SELECT_OF_PLAYER = """
-    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.created_at, o.updated_at,
-           o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.created_at,
+           o.updated_at, o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
     FROM memberships m JOIN organizations o ON o.id = m.org_id
     WHERE m.player_id = ANY (ARRAY[%(player_id)s::uuid]) AND m.org_id < %(before)s
     ORDER BY m.player_id DESC, m.org_id DESC LIMIT %(limit)s
@@ -198,12 +199,13 @@ def lock(conn: Conn, org_id: UUID) -> None:
 
 @translate_constraint_errors()
 def save(conn: Conn, organization: Organization) -> None:
-    """Store an organization's name, slug, URL and fair-play rules. Raise SlugTaken."""
+    """Store an organization's name, slug, URL, fair-play rules and retention. Raise SlugTaken."""
     fair_play = organization.fair_play and Jsonb(organization.fair_play)
     conn.execute(
         """
         UPDATE organizations
-        SET name = %(name)s, slug = %(slug)s, url = %(url)s, fair_play = %(fair_play)s, updated_at = now()
+        SET name = %(name)s, slug = %(slug)s, url = %(url)s, fair_play = %(fair_play)s,
+            position_retention_days = %(position_retention_days)s, updated_at = now()
         WHERE id = %(id)s
         """,
         {
@@ -212,6 +214,7 @@ def save(conn: Conn, organization: Organization) -> None:
             "slug": organization.slug,
             "url": organization.url,
             "fair_play": fair_play,
+            "position_retention_days": organization.position_retention_days,
         },
     )
 

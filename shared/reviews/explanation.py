@@ -15,7 +15,8 @@ UNKNOWN_INPUTS = ("used", "use_count", "seconds")
 def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> DecisionInputs:
     """Return the inputs by check, from the stored scan, its distance, and the code as it is now.
 
-    Leaves out earlier uses, location fixes and nearby activity: they cannot be reconstructed.
+    Leaves out earlier uses, location fixes and nearby activity: they cannot be reconstructed. Of a scan whose position
+    was cleared, only the distance is known.
     """
     code = judging_queries.load_code(conn, review.qr_id)
     scan = Scan(
@@ -30,7 +31,12 @@ def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> Dec
         step_mac=review.step_mac,
     )
     case = JudgingInput(scan, code, Usage(), (), limits, NO_FAIR_PLAY, NO_ACTIVITY, review.distance_m)
-    return {
+    inputs = {
         check.reason: {name: value for name, value in check.inputs(case).items() if name not in UNKNOWN_INPUTS}
         for check in CHECKS
     }
+    if review.position_cleared_at is not None:
+        # The scan had them, and judging looked at them.
+        inputs["location_required"]["position_given"] = True
+        inputs["better_location_needed"].pop("accuracy_m")
+    return inputs

@@ -38,6 +38,7 @@ class Review:
     scanned_at: datetime
     received_at: datetime
     settled_at: datetime | None
+    position_cleared_at: datetime | None
     reviewed_by: UUID | None
     reviewed_at: datetime | None
     step_mac: str | None
@@ -46,8 +47,8 @@ class Review:
 SELECT_REVIEW = """
     SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.description,
            q.scan_type AS encounter_type, s.status, s.reason, s.outcome, s.decision_inputs, s.latitude, s.longitude,
-           s.accuracy, s.distance_m, s.scan_time AS scanned_at, s.received_at, s.settled_at, s.reviewed_by,
-           s.reviewed_at, s.step_mac
+           s.accuracy, s.distance_m, s.scan_time AS scanned_at, s.received_at, s.settled_at,
+           s.position_cleared_at, s.reviewed_by, s.reviewed_at, s.step_mac
     FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id JOIN players p ON p.id = s.player_id
 """
 

@@ -5,12 +5,15 @@ from typing import NamedTuple
 from uuid import UUID
 
 from shared.scans.geodesic import distance_m
-from shared.scans.model import ONLINE_DELAY, Coordinates, LocationFix, Scan
+from shared.scans.model import ONLINE_DELAY, Coordinates, JudgingLimits, LocationFix, Scan
 
 GPS_JITTER_M = 1_000
 """Two fixes of a phone at rest can differ by tens of meters. Shorter distances than this never count as travel."""
 MAX_METERS_PER_DEGREE = 111_700
 """The longest degree of the ellipsoid: of latitude at a pole, of longitude at the equator."""
+MAX_DISTANCE_M = 20_004_000
+"""No two points of the ellipsoid are further apart: half a meridian."""
+MAX_TRAVEL_DAYS = 3_650
 ZERO = timedelta()
 
 
@@ -30,6 +33,16 @@ class TravelLeg(NamedTuple):
 def distance_between(a: Coordinates, b: Coordinates) -> float:
     """Return the geodesic distance in meters."""
     return distance_m(a.latitude, a.longitude, b.latitude, b.longitude)
+
+
+def position_lifetime(limits: JudgingLimits) -> timedelta:
+    """Return how long after a scan its position can decide about the travel of another scan.
+
+    The other one may arrive late by the limit of the installation. From its time on, the player can be anywhere once
+    the longest distance is covered.
+    """
+    longest = timedelta(seconds=min(MAX_DISTANCE_M / limits.max_speed_mps, MAX_TRAVEL_DAYS * 86_400))
+    return limits.max_age + longest + ONLINE_DELAY
 
 
 def leg_from(fix: LocationFix, scan: Scan, here: Coordinates, max_accuracy_m: float) -> TravelLeg:

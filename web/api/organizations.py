@@ -30,6 +30,7 @@ from web.http.schemas import (
     ResponseModel,
     TextFormat,
     Timestamp,
+    WholeNumber,
 )
 from web.http.settings import current_settings
 
@@ -38,6 +39,9 @@ api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", a
 Slug = Annotated[
     str, TextFormat(SLUG, "Use 1 to 64 lowercase letters and digits, with single hyphens between.", max_length=64)
 ]
+
+
+RETENTION = "Days after which latitude, longitude and accuracy of settled scans are cleared; null: never"
 
 
 class OrganizationBody(Body):
@@ -53,6 +57,9 @@ class OrganizationPatchBody(PatchBody):
     slug: Slug = ""
     url: TargetUrl | None = None
     fair_play: FairPlayBody | None = None
+    position_retention_days: Annotated[int, WholeNumber(1, 3_650)] | None = Field(
+        90, description=RETENTION, examples=[90]
+    )
 
 
 class ClosingBody(Body):
@@ -70,6 +77,7 @@ class OrganizationResponse(ResponseModel):
     url: str | None
     role: Role = Field(examples=["owner"])
     fair_play: FairPlayResponse | None = Field(description="For admins and owners; null for other roles")
+    position_retention_days: int | None = Field(description=RETENTION, examples=[90])
     created_at: Timestamp
     updated_at: Timestamp
     closed_at: Timestamp | None = Field(description="Time of closing, past or planned; null: none", examples=[None])
@@ -217,6 +225,7 @@ def _audit_fields(organization: Organization) -> dict[str, Any]:
         "slug": organization.slug,
         "url": organization.url,
         "fair_play": organization.fair_play,
+        "position_retention_days": organization.position_retention_days,
     }
 
 

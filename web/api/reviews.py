@@ -19,7 +19,7 @@ from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_n
 from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
 from web.http.relay_wakeup import wake_relay_after_request
-from web.http.schemas import Id, OptionalBody, OrganizationPath, ResponseModel, StrictBool
+from web.http.schemas import Id, OptionalBody, OrganizationPath, ResponseModel, StrictBool, Timestamp
 from web.http.settings import current_settings
 
 api = APIBlueprint(
@@ -57,6 +57,10 @@ class ExplanationResponse(ResponseModel):
     recorded: bool = Field(
         description="True: inputs as they were at the verdict. False: inputs from the stored scan and the code as it "
         "is now"
+    )
+    position_cleared_at: Timestamp | None = Field(
+        description="When the position and the accuracy of the scan were cleared, after their retention; null: they "
+        "were not"
     )
     rules: list[StepResponse]
 
@@ -125,7 +129,8 @@ def annul_scan(path: ReviewPath) -> dict[str, Any]:
 def explain_scan(path: ReviewPath) -> dict[str, Any]:
     """Explain a verdict
 
-    Needs the role admin. Returns each check with its inputs and its outcome. 409 while the scan is pending.
+    Needs the role admin. Returns each check with its inputs and its outcome, and whether the position was cleared. 409
+    while the scan is pending.
     """
     with db.connection() as conn:
         scan = store.find(conn, path.org_id, path.scan_id)
@@ -141,6 +146,7 @@ def explain_scan(path: ReviewPath) -> dict[str, Any]:
             "status": scan.status,
             "reason": reason,
             "recorded": bool(scan.decision_inputs),
+            "position_cleared_at": scan.position_cleared_at,
             "rules": _steps(reason, inputs),
         }
     ).model_dump(mode="json")
