@@ -14,7 +14,7 @@ from shared.images.code_url import code_url
 from shared.images.layout import QUIET_ZONE
 from shared.images.symbol import encode
 from shared.infra.db import Conn
-from shared.renders import rules, store, zip_part
+from shared.renders import chunk_codes, rules, store, zip_part
 from shared.renders.label_templates import TEMPLATES, LabelTemplate
 from tests.images.sample_images import LOGO
 from tests.renders.factories import add_render, customize, expire_leases, find, list_files, make_codes, read_file, work
@@ -202,10 +202,8 @@ def test_the_label_of_a_deleted_code_stays_empty(conn: Conn, org: UUID) -> None:
 
 
 def test_a_too_long_text_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
-    from shared.renders import label_layout
-
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
-    monkeypatch.setattr(label_layout, "code_url", lambda code: "https://x.example/" + code * 12)
+    monkeypatch.setattr(chunk_codes, "code_url", lambda code: "https://x.example/" + code * 12)
     render_id = add_render(conn, org, [short, long], output="label_sheet", template="a4-5x13", caption="none")
 
     work()

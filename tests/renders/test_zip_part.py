@@ -15,7 +15,7 @@ from shared.images.readback import is_readable
 from shared.images.render import render
 from shared.images.symbol import encode
 from shared.infra.db import Conn
-from shared.renders import store, zip_part
+from shared.renders import chunk_codes, store, zip_part
 from tests.images.sample_images import LOGO, image_bytes
 from tests.renders.factories import (
     add_render,
@@ -153,6 +153,19 @@ def test_a_code_that_is_deleted_during_its_render_fails_alone(
 # Images that fail -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("output", [{}, {"output": "label_sheet", "template": "a4-3x8", "caption": "code"}])
+def test_a_rotating_code_fails_alone(conn: Conn, org: UUID, output: Any) -> None:
+    """It may have started to rotate after the render was created."""
+    rotating, *_ = codes = [make_code(conn, org, rotating=True), make_code(conn, org)]
+    render_id = add_render(conn, org, codes, **output)
+
+    work()
+
+    job, (error,) = find(conn, render_id), store.list_errors(conn, render_id)
+    assert (job.status, job.done, job.failed) == ("done", 1, 1)
+    assert (error.qr_id, "This code rotates" in error.message) == (rotating, True)
+
+
 def test_an_unreadable_image_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     codes = make_codes(conn, org, 4)
     bad = code_url(code_text(conn, codes[1]))
@@ -189,7 +202,7 @@ def test_a_wrong_image_is_detected_from_its_bytes(conn: Conn, org: UUID, monkeyp
 def test_a_symbol_that_does_not_fit_fails_alone(conn: Conn, org: UUID, monkeypatch: pytest.MonkeyPatch) -> None:
     short, long = make_code(conn, org, code="abc"), make_code(conn, org, code="x" * 64)
     # As with a long PUBLIC_URL.
-    monkeypatch.setattr(zip_part, "code_url", lambda code: "https://x.example/" + code * 12)
+    monkeypatch.setattr(chunk_codes, "code_url", lambda code: "https://x.example/" + code * 12)
     render_id = add_render(conn, org, [short, long], size=100, error_correction="H")
 
     work()
