@@ -29,7 +29,7 @@ from shared.infra.db import Conn, exactly_one
 from shared.infra.message_sender import send
 from shared.infra.storage.local import LocalStorage
 from shared.messages import RendersPending
-from shared.renders import rules, store
+from shared.renders import code_selection, rules, store
 from shared.renders.rules import RenderOptions
 from shared.settings import settings
 
@@ -73,7 +73,7 @@ class Workers:
         self._process = psutil.Process(pid)
         with db.connection() as conn:
             self.org_id: UUID = exactly_one(conn.execute("SELECT id FROM organizations"))[0]
-            self.codes = store.select_code_ids(conn, self.org_id, None)
+            self.codes = code_selection.select_code_ids(conn, self.org_id, None)
 
     def render(self, count: int) -> Run:
         """Run one render of `count` codes to its end."""

@@ -200,6 +200,18 @@ class TooManyRenders(Conflict):
     """This organization has 100 open renders, the limit. Retry when one of them has finished, or cancel one."""
 
 
+class LabelTemplateTaken(Conflict):
+    """A label template of this organization, or a built-in one, has this name."""
+
+
+class BuiltInLabelTemplate(Conflict):
+    """A built-in label template cannot be changed. Create one with your measures."""
+
+
+class TooManyLabelTemplates(Conflict):
+    """This organization has 100 label templates, the limit. Delete one first."""
+
+
 class TooManyImports(Conflict):
     """This organization has 30 open imports, the limit. Retry when one of them has finished."""
 

@@ -18,6 +18,7 @@ from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
 from shared.organizations import invitations
+from shared.renders import erasure as render_erasure
 from shared.renders import store as renders
 from shared.renders.rules import is_file_needed, render_id_of
 from shared.scans import positions
@@ -89,7 +90,7 @@ def purge_all() -> CleanupReport:
         imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH_SIZE),
         events=_in_batches(lambda conn, limit: event_log.purge(conn, before=first_event, limit=limit), BATCH_SIZE),
         render_files=_delete_unneeded_files(),
-        renders=_in_batches(lambda conn, limit: renders.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
+        renders=_in_batches(lambda conn, limit: render_erasure.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
         visits=_in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
         sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
         invitations=_in_batches(lambda conn, limit: invitations.purge(conn, limit=limit), BATCH_SIZE),

@@ -20,7 +20,7 @@ from shared.infra.ids import LOWEST
 from shared.infra.logging import get_logger
 from shared.organizations import closing
 from shared.quests import definitions
-from shared.renders import store as renders
+from shared.renders import erasure as renders
 from workers.broker import worker_lifecycle
 from workers.time_limits import time_limits
 

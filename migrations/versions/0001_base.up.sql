@@ -1241,6 +1241,32 @@ CREATE INDEX import_candidates_errors ON import_candidates (import_id, line) WHE
 
 -- Renders -------------------------------------------------------------------------------------------------------------
 
+-- Sheets of labels of an organization, in millimeters. A render stores the measures that it was requested with.
+CREATE TABLE label_templates (
+    id               uuid PRIMARY KEY DEFAULT waymark_uuid7(),
+    org_id           uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+    name             text NOT NULL CHECK (length(name) BETWEEN 1 AND 200),
+    page_width_mm    double precision NOT NULL CHECK (page_width_mm BETWEEN 20 AND 500),
+    page_height_mm   double precision NOT NULL CHECK (page_height_mm BETWEEN 20 AND 500),
+    left_margin_mm   double precision NOT NULL CHECK (left_margin_mm BETWEEN 0 AND 500),
+    top_margin_mm    double precision NOT NULL CHECK (top_margin_mm BETWEEN 0 AND 500),
+    columns          smallint NOT NULL CHECK (columns BETWEEN 1 AND 200),
+    rows             smallint NOT NULL CHECK (rows BETWEEN 1 AND 200),
+    label_width_mm   double precision NOT NULL CHECK (label_width_mm BETWEEN 10 AND 500),
+    label_height_mm  double precision NOT NULL CHECK (label_height_mm BETWEEN 10 AND 500),
+    column_pitch_mm  double precision NOT NULL CHECK (column_pitch_mm BETWEEN 0 AND 500),
+    row_pitch_mm     double precision NOT NULL CHECK (row_pitch_mm BETWEEN 0 AND 500),
+    created_at       timestamptz NOT NULL DEFAULT now(),
+    updated_at       timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT label_templates_name_key UNIQUE (org_id, name),
+    CONSTRAINT label_templates_count CHECK (columns * rows <= 200),
+    CONSTRAINT label_templates_on_page CHECK (
+        left_margin_mm + (columns - 1) * column_pitch_mm + label_width_mm <= page_width_mm + 0.01
+        AND top_margin_mm + (rows - 1) * row_pitch_mm + label_height_mm <= page_height_mm + 0.01),
+    CONSTRAINT label_templates_apart CHECK (
+        (columns = 1 OR column_pitch_mm >= label_width_mm - 0.01) AND (rows = 1 OR row_pitch_mm >= label_height_mm - 0.01))
+);
+
 -- A bulk render: the row is the request and its result. The work is in its chunks.
 CREATE TABLE render_jobs (
     id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),
@@ -1250,8 +1276,10 @@ CREATE TABLE render_jobs (
     format            text NOT NULL CHECK (format IN ('png', 'svg', 'pdf')),
     size              integer NOT NULL CHECK (size BETWEEN 100 AND 2000),
     error_correction  text NOT NULL CHECK (error_correction IN ('L', 'M', 'Q', 'H')),
-    template          text,  -- of a label sheet
+    template          text,  -- name of a label sheet's template
+    sheet             jsonb CHECK (jsonb_typeof(sheet) = 'object'),  -- its measures then: a later change has no effect
     caption           text CHECK (caption IN ('description', 'code', 'none')),
+    start_at          smallint CHECK (start_at >= 1),  -- the first label of the first sheet with a code
     total             integer NOT NULL CONSTRAINT render_jobs_total CHECK (total BETWEEN 1 AND 100000),
     -- Progress: the sums over its chunks. The transaction that changes a chunk changes them as well.
     done_codes        integer NOT NULL DEFAULT 0,
@@ -1275,7 +1303,7 @@ CREATE TABLE render_jobs (
     CONSTRAINT render_jobs_counts CHECK (
         done_codes >= 0 AND failed_codes >= 0 AND done_codes + failed_codes <= total AND open_chunks >= 0),
     CONSTRAINT render_jobs_label_complete CHECK (
-        (output = 'label_sheet') = (template IS NOT NULL) AND (template IS NULL) = (caption IS NULL)),
+        num_nonnulls(template, sheet, caption, start_at) = CASE output WHEN 'label_sheet' THEN 4 ELSE 0 END),
     CONSTRAINT render_jobs_finished CHECK ((status IN ('queued', 'running')) = (finished_at IS NULL)),
     CONSTRAINT render_jobs_file_complete CHECK (
         (status = 'done') = (file_name IS NOT NULL) AND (file_name IS NULL) = (file_bytes IS NULL)

@@ -19,7 +19,7 @@ from shared.generated_codes import store as generated_codes
 from shared.infra import event_log, idempotency
 from shared.infra.db import Conn
 from shared.organizations import invitations
-from shared.renders import store as renders
+from shared.renders import erasure as renders
 from shared.scans import store as scans
 
 SCANS_PER_REQUEST = 10_000

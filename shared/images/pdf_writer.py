@@ -7,19 +7,21 @@ import zlib
 
 from PIL import Image
 
-IMAGE = "Im0"
-"""The name of the bitmap in the content stream."""
+IMAGE, FONT = "Im0", "F0"
+"""The names of the bitmap and of the font, Helvetica in its own encoding, in the content stream."""
 
 
-def write(drawing: str, size: int, image: Image.Image | None = None) -> bytes:
-    """Return a PDF with a page of size x size points and this content stream. `image` is in RGBA."""
-    resources = f"/XObject <</{IMAGE} 5 0 R>>".encode() if image else b""
+def write(drawing: str, size: tuple[float, float], image: Image.Image | None = None) -> bytes:
+    """Return a PDF with a page of this width and height in points, and this content stream. `image` is in RGBA."""
+    # Every viewer has the font, so the file does not contain it.
+    font = f"/Font <</{FONT} <</Type /Font /Subtype /Type1 /BaseFont /Helvetica>>>>" if f"/{FONT} " in drawing else ""
+    resources = (f"/XObject <</{IMAGE} 5 0 R>>" if image else "") + font
+    box = f"0 0 {size[0]:.6g} {size[1]:.6g}"
     objects = [
         # Viewers print at the true size, instead of fitting the page into the printer's margins.
         b"<</Type /Catalog /Pages 2 0 R /ViewerPreferences <</PrintScaling /None>>>>",
         b"<</Type /Pages /Kids [3 0 R] /Count 1>>",
-        b"<</Type /Page /Parent 2 0 R /MediaBox [0 0 %d %d] /Contents 4 0 R /Resources <<%b>>>>"
-        % (size, size, resources),
+        f"<</Type /Page /Parent 2 0 R /MediaBox [{box}] /Contents 4 0 R /Resources <<{resources}>>>>".encode(),
         _stream("", drawing.encode("ascii")),
     ]
     if image:

@@ -56,7 +56,7 @@ def render_pdf(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes 
         pdf_modules(spec, dark),
     ]
     if box is None or logo is None:
-        return pdf_writer.write("\n".join(drawing), size)
+        return pdf_writer.write("\n".join(drawing), (size, size))
     with Image.open(BytesIO(logo), formats=["PNG"]) as opened:
         image = opened.convert("RGBA")
     width, height = (box.logo * length / max(image.size) for length in image.size)
@@ -64,7 +64,7 @@ def render_pdf(spec: ImageSpec, dark: Modules, box: LogoBox | None, logo: bytes 
     drawing.append(
         f"{width:g} 0 0 {-height:g} {middle - width / 2:g} {middle + height / 2:g} cm /{pdf_writer.IMAGE} Do"
     )
-    return pdf_writer.write("\n".join(drawing), size, image)
+    return pdf_writer.write("\n".join(drawing), (size, size), image)
 
 
 def pdf_modules(spec: ImageSpec, dark: Modules) -> str:

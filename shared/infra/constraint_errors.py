@@ -5,7 +5,15 @@ from contextlib import contextmanager
 
 from psycopg.errors import IntegrityError
 
-from shared.errors import AlreadyInvited, AlreadyMember, CodeTaken, DomainError, SlugTaken, UsernameTaken
+from shared.errors import (
+    AlreadyInvited,
+    AlreadyMember,
+    CodeTaken,
+    DomainError,
+    LabelTemplateTaken,
+    SlugTaken,
+    UsernameTaken,
+)
 
 CONSTRAINT_ERRORS: Mapping[str, type[DomainError]] = {
     "players_username_key": UsernameTaken,
@@ -13,6 +21,7 @@ CONSTRAINT_ERRORS: Mapping[str, type[DomainError]] = {
     "memberships_pkey": AlreadyMember,
     "invitations_player_key": AlreadyInvited,
     "qr_codes_code_key": CodeTaken,
+    "label_templates_name_key": LabelTemplateTaken,
 }
 
 

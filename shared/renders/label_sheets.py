@@ -24,7 +24,7 @@ from shared.renders.captions import FittedText
 from shared.renders.chunk_codes import ChunkCode, LogoCache
 from shared.renders.image_timer import ImageTimer
 from shared.renders.label_layout import FONT, MM, PADDING, Label, glyphs, layout_label
-from shared.renders.label_templates import TEMPLATES, LabelTemplate
+from shared.renders.label_templates import LabelTemplate
 from shared.renders.rules import Render
 from shared.renders.store import FailedCode
 from shared.renders.zip_part import DEAD_LETTERED, DELETED, error_message, with_current_logo
@@ -48,19 +48,23 @@ def write_part(
     qr_ids: Sequence[UUID],
     *,
     timer: ImageTimer,
+    skipped: int,
     dead_lettered: frozenset[int],
     alone: bool,
     before_each: Callable[[int | None], None],
 ) -> list[FailedCode]:
     """Write the pages of a chunk as a PDF. Return the codes whose labels stay empty.
 
-    `alone`: render and decode each label by itself first, so that a crash can be attributed to a label. `before_each`
-    gets the index of the next label, or None before work on all of them, and ends the work by raising. Raise
-    ChunkTooSlow if the pages take too long.
+    `skipped`: how many labels of the first page stay blank. `alone`: render and decode each label by itself first, so
+    that a crash can be attributed to a label. `before_each` gets the index of the next label, or None before work on
+    all of them, and ends the work by raising. Raise ChunkTooSlow if the pages take too long.
     """
-    template, logos = TEMPLATES[str(job.template)], LogoCache()
+    if job.sheet is None:
+        raise ValueError("A label sheet needs the measures of a template.")
+    template, logos = job.sheet, LogoCache()
     # Loading the font takes a while, which must not count as work on the first label.
     glyphs()
+    # By position: the code at an index of the chunk is on the label at index + skipped.
     labels: dict[int, Label] = {}
     failed: dict[int, str] = {}
     for index, (qr_id, code) in enumerate(zip(qr_ids, codes, strict=True)):
@@ -68,13 +72,14 @@ def write_part(
         if code is None or index in dead_lettered:
             failed[index] = DELETED if code is None else DEAD_LETTERED
             continue
+        position = index + skipped
         try:
-            _, label = with_current_logo(job, code, partial(_layout_in_time, timer, job, template, logos, index))
+            _, label = with_current_logo(job, code, partial(_layout_in_time, timer, job, template, logos, position))
             if alone:
-                on_page = {index % template.per_page: label}
+                on_page = {position % template.per_page: label}
                 with timer.limit_image():
                     find_unreadable(render_pages(template, template.per_page, on_page), template, on_page, 0)
-            labels[index] = label
+            labels[position] = label
         except psycopg.Error:
             raise
         except Exception as error:  # noqa: BLE001 - one label must not fail the others
@@ -82,7 +87,7 @@ def write_part(
     while True:
         before_each(None)
         with timer.limit_pages():
-            pages = render_pages(template, len(qr_ids), labels)
+            pages = render_pages(template, skipped + len(qr_ids), labels)
         unreadable: list[int] = []
         for number in range(-(-(max(labels, default=-1) + 1) // template.per_page)):
             before_each(None)
@@ -90,8 +95,8 @@ def write_part(
                 unreadable += find_unreadable(pages, template, labels, number)
         if not unreadable:
             break
-        failed |= dict.fromkeys(unreadable, UNREADABLE)
-        labels = {index: label for index, label in labels.items() if index not in unreadable}
+        failed |= {position - skipped: UNREADABLE for position in unreadable}
+        labels = {position: label for position, label in labels.items() if position not in unreadable}
     out.write(pages)
     return [FailedCode(qr_ids[index], failed[index]) for index in sorted(failed)]
 

@@ -14,7 +14,14 @@ from shared.renders.chunk_codes import ChunkCode
 from shared.renders.chunks import Chunk
 from shared.renders.image_timer import ImageTimer
 from shared.renders.pdf_merge import PdfMerger
-from shared.renders.rules import Render, dead_lettered_indexes, file_name, part_name, tracks_each_image
+from shared.renders.rules import (
+    Render,
+    dead_lettered_indexes,
+    file_name,
+    part_name,
+    skipped_labels,
+    tracks_each_image,
+)
 from shared.renders.store import FailedCode
 from shared.renders.zip_part import ZipPart
 
@@ -62,6 +69,7 @@ def render_part(
                 codes,
                 chunk.qr_ids,
                 timer=timer,
+                skipped=skipped_labels(job, chunk.first_index),
                 dead_lettered=dead_lettered,
                 alone=tracks_each_image(chunk.attempts),
                 before_each=before_each,

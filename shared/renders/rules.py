@@ -8,7 +8,7 @@ from typing import Literal
 from uuid import UUID
 
 from shared.images.image_spec import ErrorCorrection, Format
-from shared.renders.label_templates import TEMPLATES, Caption
+from shared.renders.label_templates import Caption, LabelTemplate
 
 Output = Literal["zip", "label_sheet"]
 RenderStatus = Literal["queued", "running", "done", "failed", "canceled"]
@@ -39,14 +39,20 @@ ROW_RETENTION = timedelta(days=30)
 
 @dataclass(frozen=True, kw_only=True)
 class RenderOptions:
-    """Options of a render. `template` and `caption` apply to label sheets only, `format` and `size` to ZIPs only."""
+    """Options of a render. `format` and `size` apply to ZIPs only, and those from `template` on to label sheets only.
+
+    `template` is the name of the template, and `sheet` its measures when the render was requested. `start_at` is the
+    first label of the first sheet that gets a code, from 1.
+    """
 
     output: Output = "zip"
     format: Format = "png"
     size: int = 300
     error_correction: ErrorCorrection = "M"
     template: str | None = None
+    sheet: LabelTemplate | None = None
     caption: Caption | None = None
+    start_at: int | None = None
 
     @property
     def file_extension(self) -> str:
@@ -80,8 +86,8 @@ class Render(RenderOptions):
 
 def chunk_size(options: RenderOptions) -> int:
     """Return how many codes form a chunk: whole pages of a label sheet."""
-    if options.template is not None:
-        per_page = TEMPLATES[options.template].per_page
+    if options.sheet is not None:
+        per_page = options.sheet.per_page
         return per_page * max(1, SLOW_CHUNK_SIZE // per_page)
     return CHUNK_SIZE if options.format == "png" and options.size <= SLOW_SIZE else SLOW_CHUNK_SIZE
 
@@ -89,7 +95,14 @@ def chunk_size(options: RenderOptions) -> int:
 def split_into_chunks(qr_ids: Sequence[UUID], options: RenderOptions) -> list[tuple[int, Sequence[UUID]]]:
     """Return the codes in chunks, in their order, each with the index of its first code."""
     size = chunk_size(options)
-    return [(first, qr_ids[first : first + size]) for first in range(0, len(qr_ids), size)]
+    # The labels that the first chunk skips take the place of codes, so that every chunk begins a page.
+    ends = range(size - skipped_labels(options, 0), len(qr_ids) + size, size)
+    return [(first, qr_ids[first:end]) for first, end in zip((0, *ends), ends, strict=False) if first < len(qr_ids)]
+
+
+def skipped_labels(options: RenderOptions, first_index: int) -> int:
+    """Return how many labels stay blank before the first one of the chunk that starts with the code at this index."""
+    return options.start_at - 1 if options.start_at is not None and first_index == 0 else 0
 
 
 def tracks_each_image(attempts: int) -> bool:

@@ -1,19 +1,20 @@
-"""Renders in PostgreSQL: created, read, canceled, purged."""
+"""Renders in PostgreSQL: created, read, canceled."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, kwargs_row
+from psycopg.types.json import Jsonb
 
 from shared.errors import TooManyRenders
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, uuid7
+from shared.renders.label_templates import LabelTemplate
 from shared.renders.rules import (
-    MAX_CODES,
     MAX_ERRORS_LISTED,
     MAX_OPEN_RENDERS,
-    ROW_RETENTION,
     Render,
     RenderOptions,
     split_into_chunks,
@@ -30,20 +31,18 @@ class FailedCode:
 
 # `ANY` of one organization keeps it in the order: sorted by the id alone, a plan may walk the primary key through the
 # rows of every organization.
-SELECT_CODE_IDS = """
-    SELECT id FROM qr_codes
-    WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND deleted_at IS NULL
-      AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
-    ORDER BY org_id, id LIMIT %(limit)s
-"""
 SELECT_PAGE = """
-    SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
-           total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
-           coalesce(expires_at <= now(), false) AS is_expired
+    SELECT id, org_id, output, format, size, error_correction, template, sheet, caption, start_at, created_at,
+           status, reason, total, done_codes AS done, failed_codes AS failed, finished_at, file_name,
+           file_bytes, expires_at, coalesce(expires_at <= now(), false) AS is_expired
     FROM render_jobs
     WHERE org_id = ANY (ARRAY[%(org_id)s::uuid]) AND id < %(before)s
     ORDER BY org_id DESC, id DESC LIMIT %(limit)s
 """
+
+
+def _to_render(sheet: dict[str, Any] | None, **columns: Any) -> Render:
+    return Render(sheet=None if sheet is None else LabelTemplate(**sheet), **columns)
 
 
 def check_open(conn: Conn, org_id: UUID) -> None:
@@ -58,55 +57,6 @@ def check_open(conn: Conn, org_id: UUID) -> None:
         raise TooManyRenders
 
 
-def select_code_ids(conn: Conn, org_id: UUID, tag: str | None) -> list[UUID]:
-    """Return the codes of an organization, or those with a tag, in order of creation.
-
-    At most MAX_CODES + 1 are returned, so that the caller can detect too many.
-    """
-    rows = conn.execute(SELECT_CODE_IDS, {"org_id": org_id, "tag": tag, "limit": MAX_CODES + 1}).fetchall()
-    return [row[0] for row in rows]
-
-
-def find_unknown_indexes(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID], *, limit: int) -> list[int]:
-    """Return up to `limit` indexes of ids that are not codes of the organization."""
-    rows = conn.execute(
-        """
-        SELECT requested.number FROM unnest(%(qr_ids)s::uuid[]) WITH ORDINALITY requested (id, number)
-        WHERE NOT EXISTS (
-            SELECT FROM qr_codes q WHERE q.id = requested.id AND q.org_id = %(org_id)s AND q.deleted_at IS NULL
-        )
-        ORDER BY requested.number LIMIT %(limit)s
-        """,
-        {"qr_ids": list(qr_ids), "org_id": org_id, "limit": limit},
-    ).fetchall()
-    return [int(row[0]) - 1 for row in rows]
-
-
-def find_rotating_indexes(conn: Conn, qr_ids: Sequence[UUID], *, limit: int) -> list[int]:
-    """Return up to `limit` indexes of codes that rotate. Only screens show them."""
-    rows = conn.execute(
-        """
-        SELECT requested.number FROM unnest(%(qr_ids)s::uuid[]) WITH ORDINALITY requested (id, number)
-        JOIN qr_codes q USING (id) WHERE q.rotating
-        ORDER BY requested.number LIMIT %(limit)s
-        """,
-        {"qr_ids": list(qr_ids), "limit": limit},
-    ).fetchall()
-    return [int(row[0]) - 1 for row in rows]
-
-
-def has_printable(conn: Conn, qr_ids: Sequence[UUID]) -> bool:
-    """Return whether any of these codes does not rotate."""
-    return bool(
-        exactly_one(
-            conn.execute(
-                "SELECT EXISTS (SELECT FROM qr_codes WHERE id = ANY (%(qr_ids)s) AND NOT rotating)",
-                {"qr_ids": list(qr_ids)},
-            )
-        )[0]
-    )
-
-
 def add(conn: Conn, org_id: UUID, requested_by: UUID | None, options: RenderOptions, qr_ids: Sequence[UUID]) -> UUID:
     """Store a queued render of these codes with its chunks. Return its id."""
     render_id = uuid7()
@@ -114,15 +64,17 @@ def add(conn: Conn, org_id: UUID, requested_by: UUID | None, options: RenderOpti
     conn.execute(
         """
         INSERT INTO render_jobs
-            (id, org_id, requested_by, output, format, size, error_correction, template, caption, total, open_chunks)
+            (id, org_id, requested_by, output, format, size, error_correction, template, sheet, caption, start_at,
+             total, open_chunks)
         VALUES (%(id)s, %(org_id)s, %(requested_by)s, %(output)s, %(format)s, %(size)s, %(error_correction)s,
-                %(template)s, %(caption)s, %(total)s, %(open_chunks)s)
+                %(template)s, %(sheet)s, %(caption)s, %(start_at)s, %(total)s, %(open_chunks)s)
         """,
         vars(options)
         | {
             "id": render_id,
             "org_id": org_id,
             "requested_by": requested_by,
+            "sheet": options.sheet and Jsonb(asdict(options.sheet)),
             "total": len(qr_ids),
             "open_chunks": len(chunks),
         },
@@ -137,12 +89,12 @@ def add(conn: Conn, org_id: UUID, requested_by: UUID | None, options: RenderOpti
 
 def find(conn: Conn, org_id: UUID, render_id: UUID) -> Render | None:
     """Return a render of an organization."""
-    with conn.cursor(row_factory=class_row(Render)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_to_render)) as cursor:
         return cursor.execute(
             """
-            SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
-                   total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
-                   coalesce(expires_at <= now(), false) AS is_expired
+            SELECT id, org_id, output, format, size, error_correction, template, sheet, caption, start_at, created_at,
+                   status, reason, total, done_codes AS done, failed_codes AS failed, finished_at, file_name,
+                   file_bytes, expires_at, coalesce(expires_at <= now(), false) AS is_expired
             FROM render_jobs
             WHERE org_id = %(org_id)s AND id = %(id)s
             """,
@@ -152,18 +104,18 @@ def find(conn: Conn, org_id: UUID, render_id: UUID) -> Render | None:
 
 def list_for_organization(conn: Conn, org_id: UUID, *, limit: int, before: UUID | None = None) -> list[Render]:
     """Return renders of an organization, newest first. With `before`, only older ones than that."""
-    with conn.cursor(row_factory=class_row(Render)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_to_render)) as cursor:
         return cursor.execute(SELECT_PAGE, {"org_id": org_id, "before": before or HIGHEST, "limit": limit}).fetchall()
 
 
 def get_many(conn: Conn, render_ids: Collection[UUID]) -> dict[UUID, Render]:
     """Return renders of any organization, by id. For workers only."""
-    with conn.cursor(row_factory=class_row(Render)) as cursor:
+    with conn.cursor(row_factory=kwargs_row(_to_render)) as cursor:
         renders = cursor.execute(
             """
-            SELECT id, org_id, output, format, size, error_correction, template, caption, created_at, status, reason,
-                   total, done_codes AS done, failed_codes AS failed, finished_at, file_name, file_bytes, expires_at,
-                   coalesce(expires_at <= now(), false) AS is_expired
+            SELECT id, org_id, output, format, size, error_correction, template, sheet, caption, start_at, created_at,
+                   status, reason, total, done_codes AS done, failed_codes AS failed, finished_at, file_name,
+                   file_bytes, expires_at, coalesce(expires_at <= now(), false) AS is_expired
             FROM render_jobs
             WHERE id = ANY (%(ids)s)
             """,
@@ -247,21 +199,6 @@ def append_event(conn: Conn, render_id: UUID, event: str) -> None:
     )
 
 
-def purge(conn: Conn, *, limit: int) -> int:
-    """Delete up to `limit` renders that ended, and whose file expired, more than ROW_RETENTION ago."""
-    # SKIP LOCKED lets several cleanups run side by side. No other lock is taken, so the order does not matter.
-    return conn.execute(
-        """
-        DELETE FROM render_jobs WHERE id IN (
-            SELECT id FROM render_jobs
-            WHERE finished_at < now() - %(retention)s AND coalesce(expires_at, finished_at) < now() - %(retention)s
-            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
-        )
-        """,
-        {"retention": ROW_RETENTION, "limit": limit},
-    ).rowcount
-
-
 def add_progress(conn: Conn, render_id: UUID, *, done: int, failed: int, chunks: int) -> int:
     """Add finished chunks to the counters of a render. Return how many of its chunks are pending.
 
@@ -279,32 +216,3 @@ def add_progress(conn: Conn, render_id: UUID, *, done: int, failed: int, chunks:
         {"id": render_id, "done": done, "failed": failed, "chunks": chunks},
     )
     return int(exactly_one(counters)[0])
-
-
-def erase_player(conn: Conn, player_id: UUID) -> None:
-    """Remove the player from the renders that they requested. The renders belong to the organization and remain."""
-    conn.execute(
-        "UPDATE render_jobs SET requested_by = NULL WHERE requested_by = %(player_id)s", {"player_id": player_id}
-    )
-
-
-def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> UUID | None:
-    """Delete up to `limit` renders of the organization with an id above `after`, open ones too.
-
-    Return the last id, or None after the end. The next cleanup deletes the files, which no render needs.
-    """
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        last: UUID | None = cursor.execute(
-            """
-        WITH deleted_jobs AS (
-            DELETE FROM render_jobs WHERE id = ANY (ARRAY (
-                SELECT id FROM render_jobs WHERE org_id = %(org_id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s
-                FOR UPDATE
-            ))
-            RETURNING id
-        )
-        SELECT id FROM deleted_jobs ORDER BY id DESC LIMIT 1
-        """,
-            {"org_id": org_id, "after": after, "limit": limit},
-        ).fetchone()
-    return last

@@ -171,6 +171,7 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("imports", "org_id"): "deleted",
     ("inventory_ledger", "org_id"): "remains: the issuer of an item",
     ("invitations", "org_id"): "deleted",
+    ("label_templates", "org_id"): "deleted",
     ("memberships", "org_id"): "deleted",
     ("organization_slugs", "org_id"): "remains: no other organization can use the slug",
     ("organization_usage", "org_id"): "remains: numbers",

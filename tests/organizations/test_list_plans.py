@@ -16,6 +16,7 @@ from shared.codes.export import SELECT_MAX_ID, SELECT_RANGE
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, LOWEST
 from shared.organizations import api_keys
+from shared.renders.code_selection import SELECT_CODE_IDS
 from tests.support.factories import make_org
 
 PAGE = 51
@@ -65,7 +66,7 @@ class Listing:
 
 LISTINGS = {
     "renders": Listing("render_jobs", INSERT_RENDERS, shared.renders.store.SELECT_PAGE, "render_jobs_org"),
-    "codes of a render": Listing("qr_codes", INSERT_CODES, shared.renders.store.SELECT_CODE_IDS, "qr_codes_org"),
+    "codes of a render": Listing("qr_codes", INSERT_CODES, SELECT_CODE_IDS, "qr_codes_org"),
     "export": Listing("qr_codes", INSERT_CODES, SELECT_RANGE, "qr_codes_org"),
     "newest code": Listing("qr_codes", INSERT_CODES, SELECT_MAX_ID, "qr_codes_org", rows=1),
     "API keys": Listing("api_keys", INSERT_KEYS, api_keys.SELECT_PAGE, "api_keys_org"),

@@ -13,6 +13,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.storage.factory import storage
 from shared.renders import rules, store
+from shared.renders.label_templates import TEMPLATES
 from shared.renders.rules import Render, RenderOptions
 from tests.images.camera_view import decode
 from tests.support.factories import code_text, make_code
@@ -35,7 +36,9 @@ def customize(conn: Conn, code: UUID, logo: bytes | None = None, **fields: Any) 
 
 
 def add_render(conn: Conn, org_id: UUID, qr_ids: list[UUID], **options: Any) -> UUID:
-    """Store a queued render."""
+    """Store a queued render. A label sheet has a built-in template, and starts at its first label."""
+    if options.get("output") == "label_sheet":
+        options = {"sheet": TEMPLATES[options["template"]], "start_at": 1} | options
     with db.transaction() as own:
         return store.add(own, org_id, None, RenderOptions(**options), qr_ids)
 

@@ -10,13 +10,13 @@ from flask import Flask
 from shared.infra.db import Conn
 from shared.infra.message_sender import background_sender
 from shared.messages import Message, RenderFilesUnneeded, RendersPending
-from shared.renders import rules, store
-from shared.renders.label_templates import TEMPLATES
+from shared.renders import code_selection, rules
+from shared.renders.label_templates import SOLD_AS, TEMPLATES
 from tests.renders.factories import decode_images, find, list_files, make_codes, read_file, read_images, urls, work
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_org
 from web.api import renders
-from web.api.renders import LabelBody
+from web.api.render_schemas import LabelBody
 
 
 @pytest.fixture
@@ -121,6 +121,9 @@ def test_a_tag_selects_codes_at_creation(conn: Conn, staff: Staff, post: Callabl
         ({"all": True, "output": "tar"}, "body.output", "zip"),
         ({"all": True, "output": "label_sheet", "label": {"template": "a3-1x1"}}, "body.label.template", "a4-3x8"),
         ({"all": True, "output": "label_sheet", "label": {"caption": "logo"}}, "body.label.caption", "none"),
+        ({"all": True, "output": "label_sheet", "label": {"start_at": 0}}, "body.label.start_at", "from 1"),
+        ({"all": True, "output": "label_sheet", "label": {"start_at": 25}}, "body.label.start_at", "from 1 to 24"),
+        ({"all": True, "output": "label_sheet", "label": {"start_at": 201}}, "body.label.start_at", "200"),
         ({"all": True, "label": {}}, "body.label", "label_sheet"),
         ({"all": True, "output": "zip", "label": {"caption": "none"}}, "body.label", "label_sheet"),
         ({"all": True, "color": "red"}, "body.color", ""),
@@ -128,8 +131,9 @@ def test_a_tag_selects_codes_at_creation(conn: Conn, staff: Staff, post: Callabl
     ids=str,
 )
 def test_an_invalid_field_is_named(
-    conn: Conn, post: Callable[..., Any], body: dict[str, Any], loc: str, message: str
+    conn: Conn, staff: Staff, post: Callable[..., Any], body: dict[str, Any], loc: str, message: str
 ) -> None:
+    make_code(conn, staff.org_id)
     response = post(**body)
 
     assert response.status_code == 422
@@ -170,7 +174,7 @@ def test_100_001_ids_are_too_many(conn: Conn, post: Callable[..., Any]) -> None:
 def test_a_selection_of_too_many_codes_gets_422(
     conn: Conn, staff: Staff, post: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (store, renders):
+    for module in (code_selection, renders):
         monkeypatch.setattr(module, "MAX_CODES", 3)
     first, *_ = make_codes(conn, staff.org_id, 4)
 
@@ -193,11 +197,22 @@ def test_a_body_beyond_10_mib_gets_413(client: Any, staff: Staff) -> None:
     assert response.status_code == 413
 
 
-def test_the_schema_lists_every_template() -> None:
+def test_the_schema_names_every_built_in_template() -> None:
     schema = LabelBody.model_json_schema()["properties"]["template"]
 
-    assert set(schema["enum"]) == set(TEMPLATES)
-    assert len(TEMPLATES) >= 6
+    assert all(f"{name}: {SOLD_AS[name]}" in schema["description"] for name in TEMPLATES)
+
+
+def test_a_render_repeats_the_options_of_its_labels(conn: Conn, staff: Staff, post: Callable[..., Any]) -> None:
+    make_code(conn, staff.org_id)
+    label = {"template": "letter-2x5", "caption": "none", "start_at": 10}
+
+    assert post(all=True, output="label_sheet", label=label).json["label"] == label
+    assert post(all=True, output="label_sheet").json["label"] == {
+        "template": "a4-3x8",
+        "caption": "code",
+        "start_at": 1,
+    }
 
 
 # Repeated requests, and other organizations --------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.renders import rules
+from shared.renders.label_templates import TEMPLATES, LabelTemplate
 from shared.renders.rules import Render, RenderOptions, dead_lettered_indexes, image_name, is_file_needed, render_id_of
 
 RENDER = Render(
@@ -36,6 +37,28 @@ def test_chunks_contain_all_codes_in_order(n: int, options: RenderOptions) -> No
     assert [code for _, chunk in chunks for code in chunk] == codes
     assert [codes[first] for first, _ in chunks] == [chunk[0] for _, chunk in chunks]
     assert max(len(chunk) for _, chunk in chunks) <= rules.chunk_size(options)
+
+
+SHEETS = st.builds(
+    lambda columns, rows: replace(TEMPLATES["a4-3x8"], columns=columns, rows=rows), st.integers(1, 9), st.integers(1, 9)
+)
+
+
+@given(st.integers(1, 500), SHEETS, st.data())
+def test_every_code_is_on_the_label_that_start_at_gives_it(n: int, sheet: LabelTemplate, data: st.DataObject) -> None:
+    start_at = data.draw(st.integers(1, sheet.per_page))
+    options = RenderOptions(output="label_sheet", template="t", sheet=sheet, caption="none", start_at=start_at)
+    codes = [UUID(int=k) for k in range(n)]
+
+    labels: dict[int, UUID] = {}
+    pages = 0
+    for first, chunk in rules.split_into_chunks(codes, options):
+        skipped = rules.skipped_labels(options, first)
+        labels |= {pages * sheet.per_page + skipped + index: code for index, code in enumerate(chunk)}
+        pages += -(-(skipped + len(chunk)) // sheet.per_page)
+
+    assert labels == dict(enumerate(codes, start_at - 1))
+    assert pages == -(-(start_at - 1 + n) // sheet.per_page)
 
 
 @pytest.mark.parametrize(

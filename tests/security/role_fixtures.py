@@ -17,6 +17,8 @@ from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra.db import Conn
 from shared.organizations.api_keys import SCOPES, Scope
+from shared.renders import label_template_store as label_templates
+from shared.renders.label_templates import TEMPLATES
 from shared.scans import store as scans
 from shared.scans.store import NewScan
 from tests.encounters.factories import RIGHT, make_puzzle, open_puzzle
@@ -171,6 +173,7 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "screen_id": lambda world, *_: _screen(world).id,
     "import_id": lambda world, *_: imports.create(world.conn, world.mine.org_id, partial=False).id,
     "render_id": lambda world, *_: make_render(world.conn, world.mine.org_id, make_code(world.conn, world.mine.org_id)),
+    "template": lambda world, *_: label_templates.add(world.conn, world.mine.org_id, anew(), TEMPLATES["a4-3x8"]),
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
     "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),
     "slug": lambda world, *_: _slug(world),
@@ -253,6 +256,8 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"POST {ORG}/renders": _json(lambda world, _who: {"qr_ids": [str(make_code(world.conn, world.mine.org_id))]}),
+    f"POST {ORG}/label-templates": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),
+    f"PUT {ORG}/label-templates/{{template}}": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),
     f"POST {ORG}/scans/{{scan_id}}/release": NOTHING,
     f"POST {ORG}/scans/{{scan_id}}/annul": NOTHING,
     f"POST {ORG}/scans/simulate": _json(_scanned),

@@ -15,7 +15,9 @@ from shared.imports import store as imports
 from shared.infra import idempotency
 from shared.infra.db import Conn
 from shared.organizations import api_keys, members
+from shared.renders import code_selection, label_template_store
 from shared.renders import store as renders
+from shared.renders.label_templates import TEMPLATES
 from shared.reviews import store as reviews
 from shared.scans import store as scan_store
 from tests.renders import factories
@@ -52,6 +54,10 @@ def under_own_path(method: str, path: str, their: Callable[[Scene], object], jso
 
 def their_render(scene: Scene) -> UUID:
     return factories.add_render(scene.conn, scene.victim.org_id, make_codes(scene.conn, scene.victim.org_id, 1))
+
+
+def their_label_template(scene: Scene) -> UUID:
+    return label_template_store.add(scene.conn, scene.victim.org_id, "Wine labels", TEMPLATES["a4-3x8"])
 
 
 def their_held_scan(scene: Scene) -> UUID:
@@ -253,7 +259,12 @@ ATTACKS = [
     Attack(
         "another organization's code in a render",
         rendering_their_code,
-        without_org(renders.find_unknown_indexes),
+        without_org(code_selection.find_unknown_indexes),
+    ),
+    Attack(
+        "another organization's label template",
+        under_own_path("GET", "/label-templates/{}", their_label_template),
+        without_org(label_template_store.find),
     ),
     Attack(
         "another organization's code as destination",
