@@ -163,3 +163,14 @@ def test_concurrent_retries_run_one_request(
 
     assert set(run_concurrently([sign_in] * 20)) <= {200, 409}
     assert conn.execute("SELECT count(*) FROM quest_events").fetchone() == (1,)
+
+
+def test_claims_of_one_press_pay_once(client: Any, our_catalog: str, app: Any, conn: Conn, ada: SignedInPlayer) -> None:
+    assert client.post("/api/v1/track/signup", headers=ada.headers).json["status"] == "completed"
+
+    def claim() -> int:
+        body = {"quest_name": "sign-up"}
+        return int(app.test_client().post("/api/v1/track/claim_reward", json=body, headers=ada.headers).status_code)
+
+    assert Counter(run_concurrently([claim] * 20)) == {200: 1, 409: 19}
+    assert len(list_items(conn, ada.id)) == 1
