@@ -252,6 +252,42 @@ class PuzzleNotUnlocked(Forbidden):
     """Scan the code of this puzzle before you answer it."""
 
 
+class BalanceTooLow(Conflict):
+    """The player has less of this item than the token is for."""
+
+
+class NotRedeemable(Conflict):
+    """This item cannot be redeemed."""
+
+
+class UnknownToken(NotFound):
+    """This organization has no such token. Scan it again, or ask the player to create a new one."""
+
+
+class TokenExpired(Gone):
+    """This token has expired. Ask the player to create a new one."""
+
+
+class AlreadyRedeemed(Conflict):
+    """A token was used before. `redemption` says when, and at which service counter."""
+
+    def __init__(self, message: str, redemption: Mapping[str, Any]) -> None:
+        self.redemption = redemption
+        super().__init__(message)
+
+
+class NotYourRedemption(Forbidden):
+    """Only the member or the API key that confirmed a redemption can undo it."""
+
+
+class AlreadyUndone(Conflict):
+    """This redemption was undone before."""
+
+
+class TooLateToUndo(Conflict):
+    """This redemption can no longer be undone: that is possible for 15 minutes."""
+
+
 class NoVerdictYet(Conflict):
     """This scan has no verdict yet. Retry shortly."""
 

@@ -18,6 +18,7 @@ from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
 from shared.organizations import invitations
+from shared.redemptions import store as redemptions
 from shared.renders import erasure as render_erasure
 from shared.renders import store as renders
 from shared.renders.rules import is_file_needed, render_id_of
@@ -60,6 +61,7 @@ class CleanupReport:
     visits: int
     sessions: int
     invitations: int
+    redemption_tokens: int
     idempotency_keys: int
 
     def __str__(self) -> str:
@@ -94,6 +96,7 @@ def purge_all() -> CleanupReport:
         visits=_in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
         sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
         invitations=_in_batches(lambda conn, limit: invitations.purge(conn, limit=limit), BATCH_SIZE),
+        redemption_tokens=_in_batches(lambda conn, limit: redemptions.purge_tokens(conn, limit=limit), BATCH_SIZE),
         idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH_SIZE),
     )
 

@@ -20,6 +20,7 @@ from shared.infra.ids import LOWEST
 from shared.infra.logging import get_logger
 from shared.organizations import closing
 from shared.quests import definitions
+from shared.redemptions import store as redemptions
 from shared.renders import erasure as renders
 from workers.broker import worker_lifecycle
 from workers.time_limits import time_limits
@@ -66,6 +67,7 @@ def _erase(org_id: UUID) -> bool:
         if not closing.lock_due(conn, org_id):
             return False
         definitions.erase_organization(conn, org_id)
+        redemptions.erase_organization(conn, org_id)
         closing.erase(conn, org_id)
         audit.record(conn, OPERATOR, "organization.erased", org_id=org_id, object_id=org_id)
     log.info("organization_erased", org_id=str(org_id))

@@ -13,7 +13,7 @@ DROP TABLE
     render_chunks, render_jobs, label_templates,
     import_candidates, import_rows, imports,
     generated_tombstones, generated_images, generated_codes,
-    inventory_ledger,
+    items, redemptions, redemption_tokens, inventory_ledger,
     log_servers, log_positions, events,
     encounter_attempts, player_scans,
     organization_usage,
@@ -21,8 +21,8 @@ DROP TABLE
     audit_log, api_keys, invitations, memberships, organization_slugs, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
 DROP FUNCTION
-    append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug, guard_audit_log,
-    waymark_uuid7;
+    guard_balance, append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug,
+    guard_audit_log, waymark_uuid7;
 DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, restart_use,
     renew_rotation_secret, is_in_box;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

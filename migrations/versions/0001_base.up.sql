@@ -1,5 +1,5 @@
 -- Contents: ids; people; organizations, keys, audit; codes, customizations, encounters; scans; event log; ledger;
--- judging; settling; generated codes; imports; renders; quests; visits; rollups; idempotency. A function is defined above
+-- redemptions; judging; settling; generated codes; imports; renders; quests; visits; rollups; idempotency. A function is defined above
 -- its trigger.
 
 -- Ids -----------------------------------------------------------------------------------------------------------------
@@ -158,7 +158,8 @@ CREATE TABLE api_keys (
     digest        bytea NOT NULL CHECK (octet_length(digest) = 32),  -- SHA-256 of the whole key
     scopes        text[] NOT NULL CHECK (
                       cardinality(scopes) > 0
-                      AND scopes <@ ARRAY['scan', 'codes:read', 'codes:write', 'renders', 'analytics', 'track']),
+                      AND scopes <@ ARRAY['scan', 'codes:read', 'codes:write', 'renders', 'analytics', 'redeem',
+                                           'track']),
     created_by    uuid REFERENCES players,
     created_at    timestamptz NOT NULL DEFAULT now(),
     expires_at    timestamptz,
@@ -731,7 +732,7 @@ CREATE TRIGGER player_scans_append_events AFTER INSERT ON player_scans
 -- Ledger --------------------------------------------------------------------------------------------------------------
 
 -- A player's inventory: a balance is a sum of entries, per issuer and item. Each entry has one source, so nothing is
--- given twice.
+-- given or redeemed twice.
 CREATE TABLE inventory_ledger (
     id         uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     player_id  uuid NOT NULL REFERENCES players,
@@ -739,14 +740,94 @@ CREATE TABLE inventory_ledger (
     -- entries outlive it.
     org_id     uuid,
     item       text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
-    quantity   integer NOT NULL CHECK (quantity <> 0),
-    source     text NOT NULL CHECK (source IN ('scan', 'annulment', 'encounter', 'quest')),
+    quantity   integer NOT NULL,
+    -- What an annulment could not reverse, because it was redeemed before. Negative: what an undo covers of that.
+    shortfall  integer NOT NULL DEFAULT 0,
+    source     text NOT NULL
+               CHECK (source IN ('scan', 'annulment', 'encounter', 'quest', 'redemption', 'redemption_undo')),
     source_id  uuid NOT NULL,
     at         timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT inventory_ledger_source_key UNIQUE (source, source_id),
-    CONSTRAINT inventory_ledger_issuer CHECK (org_id IS NOT NULL OR source NOT IN ('scan', 'encounter'))
+    CONSTRAINT inventory_ledger_not_empty CHECK (quantity <> 0 OR shortfall <> 0),
+    CONSTRAINT inventory_ledger_shortfall CHECK (shortfall = 0 OR source IN ('annulment', 'redemption_undo')),
+    CONSTRAINT inventory_ledger_issuer CHECK (
+        org_id IS NOT NULL OR source NOT IN ('scan', 'encounter', 'redemption', 'redemption_undo'))
 );
 CREATE INDEX inventory_ledger_balance ON inventory_ledger (player_id, org_id, item) INCLUDE (quantity);
+
+-- No balance falls below zero. An annulment takes what is left, and records the rest as its shortfall. The undo of a
+-- redemption covers open shortfalls first: it returns no item whose scan was annulled. Any other entry that would take
+-- more than the balance is an error.
+CREATE FUNCTION guard_balance() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    balance bigint;
+    open_shortfall bigint;
+BEGIN
+    -- Entries that lower balances of one player are made one after the other. Scans lock their player, too. The sums are
+    -- read by a statement of its own: it sees what was committed while this one waited.
+    PERFORM FROM players p WHERE p.id = NEW.player_id FOR NO KEY UPDATE;
+    SELECT coalesce(sum(l.quantity), 0), coalesce(sum(l.shortfall), 0) INTO balance, open_shortfall
+        FROM inventory_ledger l
+        WHERE l.player_id = NEW.player_id AND l.org_id IS NOT DISTINCT FROM NEW.org_id AND l.item = NEW.item;
+    IF NEW.source = 'annulment' THEN
+        NEW.shortfall := greatest(-NEW.quantity - balance, 0);
+        NEW.quantity := NEW.quantity + NEW.shortfall;
+    ELSIF NEW.source = 'redemption_undo' THEN
+        NEW.shortfall := -least(NEW.quantity, open_shortfall);
+        NEW.quantity := NEW.quantity + NEW.shortfall;
+    ELSIF balance + NEW.quantity < 0 THEN
+        RAISE EXCEPTION 'the balance of % is %, too low for %', NEW.item, balance, -NEW.quantity
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'inventory_ledger_balance';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER inventory_ledger_guard_balance BEFORE INSERT ON inventory_ledger
+    FOR EACH ROW WHEN (NEW.quantity < 0 OR NEW.source = 'redemption_undo') EXECUTE FUNCTION guard_balance();
+
+-- Redemptions ---------------------------------------------------------------------------------------------------------
+
+-- What a player shows at a service counter. A used token stays until it is purged.
+CREATE TABLE redemption_tokens (
+    digest      bytea PRIMARY KEY CHECK (octet_length(digest) = 32),  -- SHA-256
+    player_id   uuid NOT NULL REFERENCES players ON DELETE CASCADE,
+    org_id      uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,  -- the issuer of the item
+    item        text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
+    quantity    integer NOT NULL CHECK (quantity > 0),
+    expires_at  timestamptz NOT NULL
+);
+CREATE INDEX redemption_tokens_player ON redemption_tokens (player_id);
+CREATE INDEX redemption_tokens_expiry ON redemption_tokens (expires_at);
+
+-- Items that were handed out. The service counter is a member or an API key. An undone redemption stays.
+CREATE TABLE redemptions (
+    id            uuid PRIMARY KEY,
+    token_digest  bytea NOT NULL CONSTRAINT redemptions_token_key UNIQUE,  -- a token is used once
+    player_id     uuid NOT NULL REFERENCES players,
+    org_id        uuid NOT NULL REFERENCES organizations,
+    item          text NOT NULL,
+    quantity      integer NOT NULL CHECK (quantity > 0),
+    confirmed_by  uuid REFERENCES players,
+    api_key_id    uuid REFERENCES api_keys,
+    at            timestamptz NOT NULL DEFAULT now(),
+    undone_at     timestamptz,
+    CONSTRAINT redemptions_one_counter CHECK (num_nonnulls(confirmed_by, api_key_id) = 1)
+);
+-- One index per filter, newest first: a page reads only its own redemptions.
+CREATE INDEX redemptions_org ON redemptions (org_id, at, id);
+CREATE INDEX redemptions_item ON redemptions (org_id, item, at, id);
+CREATE INDEX redemptions_counter ON redemptions (org_id, coalesce(confirmed_by, api_key_id), at, id);
+CREATE INDEX redemptions_player ON redemptions (player_id, id);
+CREATE INDEX redemptions_confirmed_by ON redemptions (confirmed_by, id) WHERE confirmed_by IS NOT NULL;
+
+-- What may be redeemed of an item. An item without a row, which none was redeemed of, has no limits.
+CREATE TABLE items (
+    org_id      uuid NOT NULL REFERENCES organizations ON DELETE CASCADE,
+    item        text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
+    stock       bigint CHECK (stock >= 0),  -- may be redeemed in all; null: no limit
+    expires_at  timestamptz,
+    redeemed    bigint NOT NULL DEFAULT 0 CHECK (redeemed >= 0),  -- in all, without undone redemptions
+    CONSTRAINT items_pkey PRIMARY KEY (org_id, item)
+);
 
 -- Judging -------------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from shared.generated_codes import store as generated_codes
 from shared.infra import event_log, idempotency
 from shared.infra.db import Conn
 from shared.organizations import invitations
+from shared.redemptions import store as redemptions
 from shared.renders import erasure as renders
 from shared.scans import store as scans
 
@@ -53,6 +54,7 @@ def erase_traces(conn: Conn, player_id: UUID) -> None:
     store.erase_location(conn, player_id)
     generated_codes.erase_player(conn, player_id)
     renders.erase_player(conn, player_id)
+    redemptions.erase_player(conn, player_id)
     invitations.erase_player(conn, player_id)
     idempotency.erase_player(conn, player_id)
     audit.erase_player(conn, player_id)

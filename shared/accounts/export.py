@@ -102,9 +102,26 @@ SECTIONS = (
         "inventory",
         {"id": LOWEST},
         """
-        SELECT l.id, l.org_id, o.name AS organization, l.item, l.quantity, l.source, l.source_id, l.at
+        SELECT l.id, l.org_id, o.name AS organization, l.item, l.quantity, l.shortfall, l.source, l.source_id, l.at
         FROM inventory_ledger l LEFT JOIN organizations o ON o.id = l.org_id AND o.erased_at IS NULL
         WHERE l.player_id = %(player)s AND l.id > %(id)s ORDER BY l.id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "redemptions",
+        {"id": LOWEST},
+        """
+        SELECT r.id, r.org_id, o.name AS organization, r.item, r.quantity, r.at, r.undone_at
+        FROM redemptions r LEFT JOIN organizations o ON o.id = r.org_id AND o.erased_at IS NULL
+        WHERE r.player_id = %(player)s AND r.id > %(id)s ORDER BY r.id LIMIT %(limit)s
+        """,
+    ),
+    Section(
+        "redemptions_confirmed",
+        {"id": LOWEST},
+        """
+        SELECT id, org_id, item, quantity, at, undone_at FROM redemptions
+        WHERE confirmed_by = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
         """,
     ),
     Section(

@@ -27,7 +27,7 @@ from shared.infra.ids import HIGHEST, uuid7
 from shared.organizations import store as organizations
 from shared.organizations.rules import Role
 
-Scope = Literal["scan", "codes:read", "codes:write", "renders", "analytics", "track"]
+Scope = Literal["scan", "codes:read", "codes:write", "renders", "analytics", "redeem", "track"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 KEY_PATTERN = re.compile(r"(?P<prefix>wm_[0-9a-f]{12})_[0-9a-f]{64}")
 """The form of a key, also for scanners that search files for secrets."""

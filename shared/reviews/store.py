@@ -97,10 +97,11 @@ def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID, *, beyond
     cache_versions.bump_version(conn, org_id)
 
 
-def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
+def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> dict[str, int]:
     """Reverse all effects of a scan, the reward of its puzzle included. The caller holds the locks of `lock`.
 
-    The scan no longer counts against the stock of its code or the limit of its player.
+    Return the shortfall: what could not be reversed because it was redeemed, by item. The scan no longer counts against
+    the stock of its code or the limit of its player.
     """
     if scan.status == "success":
         _restore_location(conn, scan)
@@ -111,6 +112,7 @@ def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
         retract(conn, [scan.scan_id])
         settlement.add_uses(conn, {scan.qr_id: -1})
     cache_versions.bump_version(conn, org_id)
+    return _shortfall(conn, scan.player_id)
 
 
 def _save_review(conn: Conn, scan: Review, action: ReviewAction, reviewer_id: UUID) -> None:
@@ -135,6 +137,18 @@ def _reverse_rewards(conn: Conn, scan: Review) -> None:
         """,
         {"scan_id": scan.scan_id},
     )
+
+
+def _shortfall(conn: Conn, player_id: UUID) -> dict[str, int]:
+    # The entries of this transaction: `at` is its start, and the player is locked.
+    rows = conn.execute(
+        """
+        SELECT item, sum(shortfall) FROM inventory_ledger
+        WHERE player_id = %(player_id)s AND source = 'annulment' AND at = now() AND shortfall > 0 GROUP BY item
+        """,
+        {"player_id": player_id},
+    )
+    return {item: int(shortfall) for item, shortfall in rows}
 
 
 def _restore_location(conn: Conn, scan: Review) -> None:

@@ -14,6 +14,7 @@ from shared.scans.rules import Coordinates
 from tests.analytics.factories import roll_up
 from tests.conftest import PASSWORD
 from tests.quests.scan_quests import make_quest, visit
+from tests.redemptions.factories import add_token, redeem
 from tests.renders.factories import make_render
 from tests.support.callers import SignedInPlayer, Staff, give_password, make_staff, sign_in
 from tests.support.factories import make_code, make_encounter, make_held_scan, make_org
@@ -86,6 +87,8 @@ def live(app: Flask, conn: Conn) -> Life:
     assert client.post(f"{staff.path}/invitations", json=link, headers=headers | keyed()).status_code == 201
     key = {"name": "kiosk", "scopes": ["scan"]}
     assert client.post(f"{staff.path}/api-keys", json=key, headers=headers | keyed()).status_code == 201
+    redeem(conn, ada.id, staff.org_id, ada)
+    add_token(conn, ada.id, staff.org_id)
     for username in (NAME.upper(), NAME):
         assert client.patch("/users/me", json={"username": username}, headers=headers).status_code == 200
     audit.record(conn, OPERATOR, "session.revoked", org_id=None, object_id=ada.id, new={"username": NAME})

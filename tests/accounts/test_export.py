@@ -97,6 +97,7 @@ NOT_EXPORTED: dict[tuple[str, str], str] = {
     ("player_scans", "reviewed_by"): "exported as an audit log entry",
     ("quest_claims", "player_id"): "each claim is an event of a quest",
     ("quest_replay_checkpoints", "player_id"): "the position of a replay",
+    ("redemption_tokens", "player_id"): "a digest, deleted within two days",
     ("scan_daily_players", "player_id"): "derived from scans",
     ("scan_all_time_players", "player_id"): "derived from scans",
 }

@@ -24,7 +24,7 @@ BINARY = {"image/png", "image/svg+xml", "application/pdf", "application/zip", "m
 """Content that an example in the document cannot show."""
 VERBS = (
     "Accept|Add|Annul|Answer|Cancel|Change|Check|Claim|Create|Decline|Delete|Download|Exchange|Erase|Explain|Export|Follow|Generate|Get|Import|Invite|"
-    "List|Log|Open|Refresh|Register|Release|Remove|Render|Reset|Restore|Retrieve|Revoke|Set|Simulate|Solve|Start|Submit|Track|Update|Upgrade|"
+    "List|Log|Open|Redeem|Refresh|Register|Release|Remove|Render|Reset|Restore|Retrieve|Revoke|Set|Simulate|Solve|Start|Submit|Track|Undo|Update|Upgrade|"
     "Upload"
 )
 

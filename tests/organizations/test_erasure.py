@@ -20,6 +20,7 @@ from tests.accounts.personal_data import find_traces
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import roll_up
 from tests.quests.scan_quests import make_quest, visit
+from tests.redemptions.factories import add_token, redeem
 from tests.renders.factories import add_render, list_files, work
 from tests.support.callers import SignedInPlayer, Staff, make_key, make_staff, sign_in
 from tests.support.factories import code_text, make_code, make_encounter, make_invitation
@@ -36,6 +37,7 @@ REMAINS = {
     "quest_events",
     "quest_claims",
     "quest_states",
+    "redemptions",
 }
 """Tables with what players did, in which the word remains."""
 
@@ -67,6 +69,10 @@ def furnish(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> dict[
     assert client.delete(f"{staff.codes}/{deleted}", headers=owner).status_code == 204
     render = add_render(conn, staff.org_id, [code])
     work()
+    redeem(conn, ada.id, staff.org_id, staff.admin, item=WORD)
+    limits = client.put(f"{staff.path}/items/{WORD}", json={"stock": 9}, headers=owner)
+    assert limits.status_code == 200
+    add_token(conn, ada.id, staff.org_id, item=WORD)
     imports.create(conn, staff.org_id, [WORD], partial=False)
     make_invitation(conn, staff.org_id, staff.stranger.id)
     roll_up()
@@ -170,6 +176,7 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("events", "org_id"): "remains until its retention ends",
     ("imports", "org_id"): "deleted",
     ("inventory_ledger", "org_id"): "remains: the issuer of an item",
+    ("items", "org_id"): "deleted",
     ("invitations", "org_id"): "deleted",
     ("label_templates", "org_id"): "deleted",
     ("memberships", "org_id"): "deleted",
@@ -179,6 +186,8 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("qr_codes", "org_id"): "tombstones: scans refer to them",
     ("quest_claims", "org_id"): "remains: the issuer of an item",
     ("quests", "org_id"): "deleted",
+    ("redemption_tokens", "org_id"): "deleted",
+    ("redemptions", "org_id"): "remains: what players did",
     ("render_chunks", "org_id"): "deleted",
     ("render_jobs", "org_id"): "deleted",
     ("statistics_cache_versions", "org_id"): "remains: a random number",

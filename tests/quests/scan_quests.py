@@ -50,7 +50,7 @@ def release(scan_id: UUID) -> None:
     _review(reviews.release, [scan_id])
 
 
-def _review(decide: Callable[[Conn, Review, UUID, UUID], None], scan_ids: Iterable[UUID]) -> None:
+def _review(decide: Callable[[Conn, Review, UUID, UUID], object], scan_ids: Iterable[UUID]) -> None:
     with db.transaction() as conn:
         for scan_id in scan_ids:
             row = conn.execute(

@@ -23,6 +23,7 @@ from shared.scans import store as scans
 from shared.scans.store import NewScan
 from tests.encounters.factories import RIGHT, make_puzzle, open_puzzle
 from tests.generated_codes.factories import ask as generate
+from tests.redemptions.factories import COFFEE, add_token, grant, redeem
 from tests.renders.factories import make_render
 from tests.security.route_permissions import CODE, ORG
 from tests.support.callers import ApiKeyCaller, SignedInPlayer, Staff, add_member, bearer, make_key, make_staff, sign_in
@@ -175,6 +176,8 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "render_id": lambda world, *_: make_render(world.conn, world.mine.org_id, make_code(world.conn, world.mine.org_id)),
     "template": lambda world, *_: label_templates.add(world.conn, world.mine.org_id, anew(), TEMPLATES["a4-3x8"]),
     "encounter_id": lambda world, _rule, who: _puzzle(world, who),
+    "redemption_id": lambda world, _rule, who: redeem(world.conn, world.person().id, world.mine.org_id, who),
+    "item": lambda *_: anew(),
     "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),
     "slug": lambda world, *_: _slug(world),
     "alias": lambda world, rule, _who: _alias(world, rule),
@@ -206,6 +209,16 @@ def _selection(world: World) -> Body:
     return {"ids": [str(make_code(world.conn, world.mine.org_id))]}
 
 
+def _granted(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
+    grant(world.conn, who.id, world.mine.org_id)
+    return who.id
+
+
+def _redeemable(world: World, who: SignedInPlayer | ApiKeyCaller) -> Body:
+    _granted(world, who if isinstance(who, SignedInPlayer) else world.person())
+    return {"item": COFFEE}
+
+
 PASSWORD = "correct horse"
 NOTHING: Callable[[World, SignedInPlayer | ApiKeyCaller], Body] = lambda *_: {}  # noqa: E731 - one of many
 
@@ -229,6 +242,12 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /scan": _json(_scanned),
     "POST /scans/batch": _json(lambda *_: {"sent_at": "2026-02-12T10:00:00Z", "scans": []}),
     "POST /encounters/{encounter_id}/solve": _json(lambda *_: {"answer": RIGHT}),
+    "POST /redemptions/token": _json(_redeemable),
+    f"PUT {ORG}/items/{{item}}": _json(lambda *_: {"stock": 5}),
+    f"POST {ORG}/redemptions": _json(
+        lambda world, _who: {"token": add_token(world.conn, _granted(world, world.person()), world.mine.org_id)}
+    ),
+    f"POST {ORG}/redemptions/{{redemption_id}}/undo": NOTHING,
     "POST /ws/ticket": NOTHING,
     "POST /qr/generate": _json(lambda *_: {"data": "https://example.com"}),
     "POST /generate": _json(lambda *_: {"data": "https://example.com"}),

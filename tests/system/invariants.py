@@ -46,6 +46,9 @@ BROKEN_BY = {
         SELECT q.id FROM qr_codes q LEFT JOIN player_scans s ON s.qr_code_id = q.id AND s.status = 'success'
         GROUP BY q.id HAVING count(s.id) <> q.use_count OR count(s.id) > q.max_scans
     """,
+    "a balance below zero": """
+        SELECT player_id FROM inventory_ledger GROUP BY player_id, org_id, item HAVING sum(quantity) < 0
+    """,
     "a player's limit exceeded": """
         SELECT s.player_id FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id
         WHERE s.status IN ('success', 'held')

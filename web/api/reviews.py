@@ -118,8 +118,8 @@ def annul_scan(path: ReviewPath) -> dict[str, Any]:
     """Annul a scan
 
     Needs the role admin. A held or successful scan becomes annulled. Ledger entries reverse its rewards, and it no
-    longer counts against the code's stock and the player's limit. A repeated annulment changes nothing. Any other scan
-    is 409.
+    longer counts against the code's stock and the player's limit. What was redeemed before cannot be reversed: the
+    audit log has it as `shortfall`. A repeated annulment changes nothing. Any other scan is 409.
     """
     return _review(path, "annul")
 
@@ -201,10 +201,11 @@ def _review(path: ReviewPath, action: ReviewAction, *, beyond_stock: bool = Fals
             case "conflict":
                 raise NotReviewable
             case "change":
+                new: dict[str, Any] = {"status": rules.RESULTING_STATUS[action]}
                 if action == "release":
                     store.release(conn, scan, path.org_id, current_player_id(), beyond_stock=beyond_stock)
-                else:
-                    store.annul(conn, scan, path.org_id, current_player_id())
+                elif shortfall := store.annul(conn, scan, path.org_id, current_player_id()):
+                    new["shortfall"] = shortfall
                 wake_relay_after_request()
                 record(
                     conn,
@@ -212,7 +213,7 @@ def _review(path: ReviewPath, action: ReviewAction, *, beyond_stock: bool = Fals
                     org_id=path.org_id,
                     object_id=path.scan_id,
                     old={"status": scan.status},
-                    new={"status": rules.RESULTING_STATUS[action]},
+                    new=new,
                 )
         reviewed = store.find(conn, path.org_id, path.scan_id)
     if reviewed is None:

@@ -22,6 +22,7 @@ TAGS = {
     "Renders": "Bulk jobs: images of many codes as one ZIP or as label sheets.",
     "Scans": "Submit scans and read verdicts, history and inventory; solve puzzles.",
     "Reviews of scans": "Staff's decisions about held and successful scans.",
+    "Redemptions": "Hand out the items that players earned, once, and limit what can be redeemed.",
     "Generated codes": "Codes of any text, without an organization.",
     "Analytics": "Statistics and timelines of scans and visits.",
     "Quests": "Series of actions that earn rewards.",
@@ -97,6 +98,10 @@ PROBLEM = {
             "type": "string",
             "enum": ["missing", "malformed", "invalid", "expired", "revoked"],
             "description": "With status 401: why the bearer token is rejected. Absent for a wrong password.",
+        },
+        "redemption": {
+            "type": "object",
+            "description": "With status 409, if a token was used before: the redemption that used it, as in the list",
         },
         "quota": {
             "type": "object",

@@ -118,6 +118,8 @@ def init_app(app: Flask) -> None:
         if isinstance(error, errors.QuotaExceeded):
             quota = {"name": error.setting, "used": error.used, "limit": error.limit}
             return problem(status, str(error), quota=quota)
+        if isinstance(error, errors.AlreadyRedeemed):
+            return problem(status, str(error), redemption=error.redemption)
         response = problem(status, str(error))
         if isinstance(error, errors.Unavailable | errors.LimitReached):
             response.headers["Retry-After"] = str(error.retry_after)

@@ -1,0 +1,1 @@
+"""Redemptions: a player shows a token at a service counter, and the item is handed out once."""

@@ -1,0 +1,88 @@
+"""The items of an organization in PostgreSQL: what can be redeemed of each, and how many were."""
+
+from datetime import datetime
+from uuid import UUID
+
+from psycopg.rows import class_row
+
+from shared.infra.db import Conn, exactly_one
+from shared.redemptions.rules import Item, check_limits
+
+
+def get(conn: Conn, org_id: UUID, item: str) -> Item:
+    """Return the item. One that was never limited or redeemed has no limits."""
+    with conn.cursor(row_factory=class_row(Item)) as cursor:
+        found = cursor.execute(
+            "SELECT item, stock, expires_at, redeemed FROM items WHERE org_id = %(org_id)s AND item = %(item)s",
+            {"org_id": org_id, "item": item},
+        ).fetchone()
+    return found or Item(item)
+
+
+def lock(conn: Conn, org_id: UUID, item: str) -> Item:
+    """Lock the item until the transaction ends, and return it. Its row is created if it has none."""
+    # Two statements: the second sees the row that another transaction has just created or changed.
+    conn.execute(
+        "INSERT INTO items (org_id, item) VALUES (%(org_id)s, %(item)s) ON CONFLICT DO NOTHING",
+        {"org_id": org_id, "item": item},
+    )
+    with conn.cursor(row_factory=class_row(Item)) as cursor:
+        return exactly_one(
+            cursor.execute(
+                """
+                SELECT item, stock, expires_at, redeemed FROM items
+                WHERE org_id = %(org_id)s AND item = %(item)s FOR NO KEY UPDATE
+                """,
+                {"org_id": org_id, "item": item},
+            )
+        )
+
+
+def set_limits(conn: Conn, org_id: UUID, item: str, stock: int | None, expires_at: datetime | None) -> Item:
+    """Set the limits of an item that is locked. Return the item."""
+    with conn.cursor(row_factory=class_row(Item)) as cursor:
+        return exactly_one(
+            cursor.execute(
+                """
+                UPDATE items SET stock = %(stock)s, expires_at = %(expires_at)s
+                WHERE org_id = %(org_id)s AND item = %(item)s
+                RETURNING item, stock, expires_at, redeemed
+                """,
+                {"org_id": org_id, "item": item, "stock": stock, "expires_at": expires_at},
+            )
+        )
+
+
+def take(conn: Conn, org_id: UUID, item: str, quantity: int, now: datetime) -> None:
+    """Count this quantity as redeemed. Raise NotRedeemable if the limits of the item do not allow it."""
+    check_limits(lock(conn, org_id, item), quantity, now)
+    add_redeemed(conn, org_id, item, quantity)
+
+
+def add_redeemed(conn: Conn, org_id: UUID, item: str, quantity: int) -> None:
+    """Add to the number of redeemed items, or subtract."""
+    conn.execute(
+        "UPDATE items SET redeemed = redeemed + %(quantity)s WHERE org_id = %(org_id)s AND item = %(item)s",
+        {"org_id": org_id, "item": item, "quantity": quantity},
+    )
+
+
+def list_items(conn: Conn, org_id: UUID, *, limit: int, after: str = "") -> list[Item]:
+    """Return the items that were redeemed or limited, or that a code or a quest of the organization gives, by name."""
+    with conn.cursor(row_factory=class_row(Item)) as cursor:
+        return cursor.execute(
+            """
+            SELECT names.item, i.stock, i.expires_at, coalesce(i.redeemed, 0) AS redeemed
+            FROM (
+                SELECT item FROM items WHERE org_id = %(org_id)s
+                UNION
+                SELECT reward_item FROM qr_codes
+                WHERE org_id = %(org_id)s AND deleted_at IS NULL AND reward_item IS NOT NULL
+                UNION
+                SELECT r.item FROM quests q JOIN rewards r ON r.id = q.reward_id WHERE q.org_id = %(org_id)s
+            ) names
+            LEFT JOIN items i ON i.org_id = %(org_id)s AND i.item = names.item
+            WHERE names.item > %(after)s ORDER BY names.item LIMIT %(limit)s
+            """,
+            {"org_id": org_id, "after": after, "limit": limit},
+        ).fetchall()
