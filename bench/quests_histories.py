@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
@@ -19,9 +20,9 @@ def history(quest: Quest, n: int) -> tuple[QuestState, list[QuestEvent]]:
     state, log = QuestState(), list[QuestEvent]()
     while len(log) < n:
         at = START + timedelta(minutes=len(log))
-        commands: list[QuestAction | ClaimReward] = [QuestAction(at, at.date(), uuid7(), code) for code in CODES]
+        commands: list[QuestAction | ClaimReward] = [QuestAction(at, ZoneInfo("UTC"), uuid7(), code) for code in CODES]
         if quest is SIGNIN:
-            commands = [*[QuestAction(at, at.date())] * 3, ClaimReward(at)]
+            commands = [*[QuestAction(at, ZoneInfo("UTC"))] * 3, ClaimReward(at)]
         for command in commands:
             events = decide(state, command, quest)
             state, log = fold(events, state), [*log, *events]
@@ -47,9 +48,9 @@ def fill(conn: Conn, players: int, each: int) -> int:
         )
         conn.execute(
             """
-            INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps)
-            SELECT id, %s, %s, %s, %s, %s, '[]' FROM players WHERE username ~ '^hist[0-9]+$'
+            INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_action_at)
+            SELECT id, %s, %s, %s, %s, %s, '[]', %s::timestamptz FROM players WHERE username ~ '^hist[0-9]+$'
             """,
-            (quest.name, state.version, state.progress, state.completions, state.claims),
+            (quest.name, state.version, state.progress, state.completions, state.claims, state.last_action_at),
         )
     return events

@@ -1484,15 +1484,16 @@ CREATE INDEX quest_events_player ON quest_events (player_id, id);
 CREATE UNIQUE INDEX quest_events_scan_key ON quest_events (scan_id, quest) WHERE scan_id IS NOT NULL;
 
 CREATE TABLE quest_states (
-    player_id    uuid NOT NULL REFERENCES players,
-    quest        text COLLATE "C" NOT NULL,
-    version      integer NOT NULL,  -- of the last event folded in: a writer names the version it has read
-    progress     integer NOT NULL,
-    completions  integer NOT NULL,
-    claims       integer NOT NULL,
-    steps        jsonb NOT NULL,
-    last_day     date,
-    last_step_at timestamptz,  -- of a quest with a minimum interval
+    player_id       uuid NOT NULL REFERENCES players,
+    quest           text COLLATE "C" NOT NULL,
+    version         integer NOT NULL,  -- of the last event folded in: a writer names the version it has read
+    progress        integer NOT NULL,
+    completions     integer NOT NULL,
+    claims          integer NOT NULL,
+    steps           jsonb NOT NULL,
+    last_step_at    timestamptz,  -- of a daily quest, or one with a minimum interval
+    last_action_at  timestamptz,  -- when the newest scan was made, or the newest action in a daily quest
+    last_zone       text,  -- the time zone of the player then, in a daily quest
     CONSTRAINT quest_states_pkey PRIMARY KEY (player_id, quest)
 ) WITH (fillfactor = 85);
 

@@ -128,7 +128,8 @@ SECTIONS = (
         "quests",
         {"quest": ""},
         """
-        SELECT quest, version, progress, completions, claims, steps, last_day, last_step_at FROM quest_states
+        SELECT quest, version, progress, completions, claims, steps, last_step_at, last_action_at, last_zone
+        FROM quest_states
         WHERE player_id = %(player)s AND quest > %(quest)s ORDER BY quest LIMIT %(limit)s
         """,
     ),

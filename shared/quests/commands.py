@@ -127,9 +127,8 @@ def _decide(
         if player_quest.org_id is not None and quest.reward is not None:
             quest = replace(quest, reward=replace(quest.reward, org_id=player_quest.org_id))
         quest = replace(quest, min_interval=player_quest.min_interval)
-        day = now.astimezone(player_quest.zone).date()
         try:
-            events = decide(state, ClaimReward(now) if command.is_claim else QuestAction(now, day), quest)
+            events = decide(state, ClaimReward(now) if command.is_claim else QuestAction(now, player_quest.zone), quest)
         except DomainError as error:
             results[number] = error
             continue

@@ -23,6 +23,10 @@ def live_events(quest: str, state: QuestState, events: Iterable[QuestEvent]) -> 
                 yield "reward_granted", {"quest": quest, "reward": reward.pop("item"), **reward}
             case "scans_retracted":
                 yield "quest_progress", {"quest": quest, "progress": state.progress}
+            case "scans_reordered":
+                yield "quest_progress", {"quest": quest, "progress": state.progress, "streak": _streak(event)}
+                for completions in range(event.data["before"]["completions"] + 1, state.completions + 1):
+                    yield "quest_completed", {"quest": quest, "completions": completions}
 
 
 def _streak(event: QuestEvent) -> int:

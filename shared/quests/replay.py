@@ -137,12 +137,13 @@ def _events(conn: Conn, after: tuple[UUID, str, int], player_id: UUID | None, li
         "player_id": player_id,
         "limit": limit,
     }
-    # Only these events change a state by their data. Two statements: each reads one range of the primary key.
+    # All other events change a state by their type alone. Two statements: each reads one range of the primary key.
     if player_id is None:
         return conn.execute(
             """
             SELECT player_id, quest, version, type, at,
-                   CASE WHEN type IN ('quest_step', 'scans_retracted') THEN data - 'terms' - 'indexes' ELSE '{}' END
+                   CASE WHEN type IN ('quest_step', 'action_ignored', 'scans_reordered', 'scans_retracted')
+                    THEN data - 'terms' - 'indexes' ELSE '{}' END
             FROM quest_events
             WHERE (player_id, quest, version) > (%(after_player)b, %(after_quest)b, %(after_version)b)
             ORDER BY player_id, quest, version LIMIT %(limit)b
@@ -152,7 +153,8 @@ def _events(conn: Conn, after: tuple[UUID, str, int], player_id: UUID | None, li
     return conn.execute(
         """
         SELECT player_id, quest, version, type, at,
-               CASE WHEN type IN ('quest_step', 'scans_retracted') THEN data - 'terms' - 'indexes' ELSE '{}' END
+               CASE WHEN type IN ('quest_step', 'action_ignored', 'scans_reordered', 'scans_retracted')
+                    THEN data - 'terms' - 'indexes' ELSE '{}' END
         FROM quest_events
         WHERE (player_id, quest, version) > (%(after_player)b, %(after_quest)b, %(after_version)b)
           AND player_id = %(player_id)b
@@ -169,7 +171,7 @@ def _states(
     last_player, last_quest = up_to or AFTER_LAST
     rows = conn.execute(
         """
-        SELECT player_id, quest, version, progress, completions, claims, steps, last_day, last_step_at
+        SELECT player_id, quest, version, progress, completions, claims, steps, last_step_at, last_action_at, last_zone
         FROM quest_states
         WHERE (player_id, quest) > (%(after_player)s, %(after_quest)s)
           AND (player_id, quest) <= (%(last_player)s, %(last_quest)s)

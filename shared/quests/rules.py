@@ -1,7 +1,7 @@
 """The rules of quests. Pure: `decide` returns the events of an action, `evolve` the state after an event.
 
-An event carries the inputs of its decision, so a player's state can be computed from their events alone, whatever the
-catalog says now.
+Actions are decided in the order of their own time. `reordering.py` decides one that arrives late. An event carries the
+inputs of its decision, so a player's state can be computed from their events alone, whatever the catalog says now.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -9,8 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from shared.errors import Conflict
+from shared.quests.days import STEP_INTERVAL, days_between, time_zone_or_utc
 
 QuestStatus = Literal["in_progress", "completed", "claimed", "max_completions_reached"]
 EventType = Literal[
@@ -18,19 +20,22 @@ EventType = Literal[
     "quest_completed",
     "reward_claimed",
     "action_ignored",
+    "scans_reordered",
     "scans_retracted",
     "reward_revoked",
 ]
+ACTION_EVENTS = ("quest_step", "action_ignored", "scans_reordered")
+"""Types of the first event of an action, which has its data."""
 IgnoredReason = Literal[
     "max_completions_reached",
     "day_already_counted",
-    "day_in_past",
     "already_visited",
     "out_of_order",
-    "too_old",
     "too_soon",
+    "too_old",
+    "undoes_completion",
 ]
-"""Why an action was ignored."""
+"""Why an action was ignored. The last two are of actions that arrive late."""
 
 
 class QuestNotCompleted(Conflict):
@@ -69,7 +74,8 @@ class QuestReward:
 class Quest:
     """A quest: `streak` steps make a completion, and `duplication` completions are possible.
 
-    `daily`: one step counts per day. The streak starts again after more than `grace_days` days without a step.
+    `daily`: one step counts per day, and per 20 hours. The streak starts again after more than `grace_days` days
+    without an action.
     `by_scans`: scans advance it. Each code counts once per round, or in the order of the quest if `in_order`. A round
     that takes longer than `within` lapses. An action within `min_interval` after the last step is not a step.
     """
@@ -85,6 +91,11 @@ class Quest:
     in_order: bool = False
     within: timedelta | None = None
     min_interval: timedelta | None = None
+
+    @property
+    def step_interval(self) -> timedelta | None:
+        """Return the least time between two steps, if there is one."""
+        return max(self.min_interval or STEP_INTERVAL, STEP_INTERVAL) if self.daily else self.min_interval
 
     def terms(self) -> dict[str, Any]:
         """Return the terms of the quest, ready for JSON. An event stores the terms by which it was decided."""
@@ -126,7 +137,8 @@ class Step:
 class QuestState:
     """The progress of a player in a quest. `version` is the number of its events.
 
-    `last_day` is set in a daily quest, `last_step_at` in one with a minimum interval.
+    `last_step_at` is set in a quest with a least time between two steps. `last_action_at` is the time of the newest
+    action of a scan or in a daily quest, and `last_zone` the player's time zone then, in a daily quest.
     """
 
     version: int = 0
@@ -134,8 +146,9 @@ class QuestState:
     completions: int = 0
     claims: int = 0
     steps: tuple[Step, ...] = ()
-    last_day: date | None = None
     last_step_at: datetime | None = None
+    last_action_at: datetime | None = None
+    last_zone: str | None = None
 
     @property
     def is_claimable(self) -> bool:
@@ -144,16 +157,47 @@ class QuestState:
 
 @dataclass(frozen=True)
 class QuestAction:
-    """A tracked action: a sign-in, a sign-up or a scan. `day` is the date in the player's time zone.
+    """A tracked action: a sign-in, a sign-up or a scan, in the player's time zone.
 
     `indexes` are the positions of the scanned code in an ordered quest.
     """
 
     at: datetime
-    day: date
+    zone: ZoneInfo
     scan_id: UUID | None = None
     code_id: UUID | None = None
     indexes: tuple[int, ...] = ()
+
+    @property
+    def day(self) -> date:
+        """Return the local date."""
+        return self.at.astimezone(self.zone).date()
+
+    @property
+    def order(self) -> tuple[datetime, tuple[int, ...], str]:
+        """Return the place among other actions. Of two codes scanned at one time, the first of the quest is first."""
+        return self.at, self.indexes, str(self.code_id)
+
+    def data(self, quest: Quest) -> dict[str, Any]:
+        """Return the data of its event: what the decision depends on, ready for JSON."""
+        data: dict[str, Any] = {"terms": quest.terms()}
+        if quest.daily:
+            data |= {"day": self.day.isoformat(), "time_zone": self.zone.key}
+        if self.code_id is not None:
+            data |= {"code_id": str(self.code_id), "scanned_at": self.at.isoformat(), "indexes": list(self.indexes)}
+        return data
+
+    @classmethod
+    def of_event(cls, event: "QuestEvent") -> "QuestAction":
+        """Return the action that an event was decided for."""
+        data = event.data
+        return cls(
+            at=_acted_at(event),
+            zone=time_zone_or_utc(data.get("time_zone", "UTC")),
+            scan_id=event.scan_id,
+            code_id=UUID(data["code_id"]) if "code_id" in data else None,
+            indexes=tuple(data.get("indexes", ())),
+        )
 
 
 @dataclass(frozen=True)
@@ -184,25 +228,41 @@ def evolve(state: QuestState, event: QuestEvent) -> QuestState:
     match event.type:
         case "quest_step":
             lapsed = "lapsed" in data
-            steps, last_day, last_step_at = () if lapsed else state.steps, state.last_day, state.last_step_at
-            if "day" in data:
-                last_day = date.fromisoformat(data["day"])
-            elif "code_id" in data:
-                steps = (*steps, Step(UUID(data["code_id"]), datetime.fromisoformat(data["scanned_at"])))
+            steps, last_step_at = () if lapsed else state.steps, state.last_step_at
+            if "day" not in data and "code_id" in data:
+                steps = (*steps, Step(UUID(data["code_id"]), _acted_at(event)))
             if "stepped_at" in data:
                 last_step_at = datetime.fromisoformat(data["stepped_at"])
             progress = 1 if lapsed else state.progress + 1
-            return QuestState(version, progress, state.completions, state.claims, steps, last_day, last_step_at)
+            stepped = replace(state, version=version, progress=progress, steps=steps, last_step_at=last_step_at)
+            return _after_action(stepped, event)
+        case "action_ignored":
+            return _after_action(replace(state, version=version), event)
         case "quest_completed":
             return replace(state, version=version, progress=0, completions=state.completions + 1, steps=())
         case "reward_claimed":
             return replace(state, version=version, claims=state.claims + 1)
         case "reward_revoked":
             return replace(state, version=version, claims=state.claims - 1)
-        case "scans_retracted":
+        case "scans_reordered" | "scans_retracted":
             return replace(state_from_json(data["after"]), version=version, claims=state.claims)
         case _:
             return replace(state, version=version)
+
+
+def _after_action(state: QuestState, event: QuestEvent) -> QuestState:
+    """Return the state with the time and zone of the action, if it is the newest one."""
+    if not ("scanned_at" in event.data or "time_zone" in event.data):
+        return state
+    at = _acted_at(event)
+    if state.last_action_at is not None and at < state.last_action_at:
+        return state
+    return replace(state, last_action_at=at, last_zone=event.data.get("time_zone"))
+
+
+def _acted_at(event: QuestEvent) -> datetime:
+    """Return the own time of the action. A scan happened before its event."""
+    return datetime.fromisoformat(event.data["scanned_at"]) if "scanned_at" in event.data else event.at
 
 
 def fold(events: Iterable[QuestEvent], state: QuestState | None = None) -> QuestState:
@@ -243,8 +303,9 @@ def state_to_json(state: QuestState) -> dict[str, Any]:
         "progress": state.progress,
         "completions": state.completions,
         "steps": [[str(step.code_id), step.at.isoformat()] for step in state.steps],
-        "last_day": state.last_day and state.last_day.isoformat(),
         "last_step_at": state.last_step_at and state.last_step_at.isoformat(),
+        "last_action_at": state.last_action_at and state.last_action_at.isoformat(),
+        "last_zone": state.last_zone,
     }
 
 
@@ -254,8 +315,9 @@ def state_from_json(content: Mapping[str, Any]) -> QuestState:
         progress=content["progress"],
         completions=content["completions"],
         steps=steps_from_json(content["steps"]),
-        last_day=date.fromisoformat(content["last_day"]) if content["last_day"] else None,
-        last_step_at=datetime.fromisoformat(content["last_step_at"]) if content["last_step_at"] else None,
+        last_step_at=_time_or_none(content["last_step_at"]),
+        last_action_at=_time_or_none(content["last_action_at"]),
+        last_zone=content["last_zone"],
     )
 
 
@@ -264,75 +326,66 @@ def steps_from_json(steps: Iterable[Sequence[str]]) -> tuple[Step, ...]:
     return tuple(Step(UUID(code), datetime.fromisoformat(at)) for code, at in steps)
 
 
+def _time_or_none(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
+
+
 def _claim(state: QuestState, command: ClaimReward, quest: Quest) -> list[QuestEvent]:
     if quest.reward is None:
         raise NoReward
     if state.is_claimable:
-        return [_claimed(state, command.at, quest.reward, quest.terms())]
+        return [claimed(state, command.at, quest.reward, quest.terms())]
     raise RewardFullyClaimed if state.claims >= quest.duplication else QuestNotCompleted
 
 
-def _claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping[str, Any]) -> QuestEvent:
+def claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping[str, Any]) -> QuestEvent:
+    """Return the claim of the oldest completion that is not claimed yet."""
     claim = {"completion": state.claims + 1, **reward.to_json(), "terms": terms}
     return QuestEvent("reward_claimed", at, claim)
 
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
     lapsed = _is_lapsed(state, action, quest)
-    current = QuestState(last_step_at=state.last_step_at) if lapsed else state
-    reason = _ignored_reason(current, action, quest, state.completions)
-    data: dict[str, Any] = {"terms": quest.terms()}
-    if quest.daily:
-        data["day"] = action.day.isoformat()
-    if action.code_id is not None:
-        data |= {"code_id": str(action.code_id), "scanned_at": action.at.isoformat(), "indexes": list(action.indexes)}
+    current = replace(state, progress=0, steps=()) if lapsed else state
+    reason = _ignored_reason(current, action, quest)
+    data = action.data(quest)
     if reason is not None:
         return [QuestEvent("action_ignored", action.at, data | {"reason": reason}, action.scan_id)]
-    if quest.min_interval is not None:
+    if quest.step_interval is not None:
         data["stepped_at"] = action.at.isoformat()
     events = [QuestEvent("quest_step", action.at, data | ({"lapsed": True} if lapsed else {}), action.scan_id)]
     after = evolve(state, events[0])
     if after.progress >= quest.streak:
         events.append(QuestEvent("quest_completed", action.at, {"terms": data["terms"]}))
         if quest.auto_claim and quest.reward is not None:
-            events.append(_claimed(after, action.at, quest.reward, data["terms"]))
+            events.append(claimed(after, action.at, quest.reward, data["terms"]))
     return events
 
 
 def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:
     """Return whether the steps of the current round or streak have expired."""
     if quest.daily:
-        return state.last_day is not None and (action.day - state.last_day).days > 1 + quest.grace_days
+        if state.last_action_at is None or state.last_zone is None:
+            return False
+        zone = time_zone_or_utc(state.last_zone)
+        return days_between(state.last_action_at, zone, action.at, action.zone) > 1 + quest.grace_days
     if quest.within is None or not state.steps:
         return False
     return action.at - min(step.at for step in state.steps) > quest.within
 
 
-def _is_too_old(state: QuestState, action: QuestAction, quest: Quest) -> bool:
-    """True if an action that arrived late is too old to be a step of the current round."""
-    times = [action.at, *(step.at for step in state.steps)]
-    return quest.within is not None and max(times) - min(times) > quest.within
-
-
-def _is_too_soon(state: QuestState, action: QuestAction, quest: Quest) -> bool:
-    """True if an action is within the minimum interval after the last step, or before it."""
-    if quest.min_interval is None or state.last_step_at is None:
-        return False
-    return action.at - state.last_step_at < quest.min_interval
-
-
-def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest, completions: int) -> IgnoredReason | None:
+def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest) -> IgnoredReason | None:
     """Return why the action is ignored, or None if it is a step."""
-    if completions >= quest.duplication:
+    if state.completions >= quest.duplication:
         return "max_completions_reached"
-    if _is_too_soon(state, action, quest):
-        return "too_soon"
+    last_step_at, interval = state.last_step_at, quest.step_interval
+    if last_step_at is not None and interval is not None:
+        if quest.daily and action.day <= last_step_at.astimezone(action.zone).date():
+            return "day_already_counted"
+        if action.at - last_step_at < interval:
+            return "too_soon"
     if quest.daily:
-        if state.last_day is None or action.day > state.last_day:
-            return None
-        return "day_already_counted" if action.day == state.last_day else "day_in_past"
-    if _is_too_old(state, action, quest):
-        return "too_old"
+        return None
     if quest.in_order:
         return None if len(state.steps) in action.indexes else "out_of_order"
     if quest.by_scans and action.code_id in {step.code_id for step in state.steps}:

@@ -12,6 +12,8 @@ from psycopg.rows import class_row
 
 from shared.infra.db import Conn, exactly_one
 from shared.quests import store
+from shared.quests.days import time_zone_or_utc
+from shared.quests.reordering import decide_late, is_late
 from shared.quests.retraction import retract_events
 from shared.quests.rules import Quest, QuestAction, QuestEvent, QuestReward, QuestState, decide, fold, indexes_of
 from shared.quests.store import Change, PlayerQuestKey
@@ -69,11 +71,11 @@ class MatchedQuest:
 
     @property
     def action(self) -> QuestAction:
-        day = self.scan_time.astimezone(store.time_zone_or_utc(self.timezone)).date()
+        zone = time_zone_or_utc(self.timezone)
         indexes: tuple[int, ...] = ()
         if self.in_order:
             indexes = indexes_of(self.code_texts, self.code_tags, codes=self.codes, wanted_tags=self.tags)
-        return QuestAction(self.scan_time, day, self.scan_id, self.code_id, indexes)
+        return QuestAction(self.scan_time, zone, self.scan_id, self.code_id, indexes)
 
 
 SELECT_MATCHES = """
@@ -93,16 +95,18 @@ SELECT_MATCHES = """
 
 
 def advance(conn: Conn, scan_ids: Sequence[UUID]) -> None:
-    """Advance the active quests of these scans, which have just become successful, in this order.
+    """Advance the active quests of these scans, which have just become successful, in the order of their own time.
 
+    A scan that is older than others, which have advanced its quest, counts as if it had arrived before them.
     Without an active quest it costs one short query. Doing it twice changes nothing.
     """
     if not scan_ids or not _is_any_active(conn):
         return
     with conn.cursor(row_factory=class_row(MatchedQuest)) as cursor:
         matches = cursor.execute(SELECT_MATCHES, {"scan_ids": list(scan_ids)}).fetchall()
+    matches.sort(key=lambda match: match.action.order)
     now = datetime.now(UTC)
-    _write(conn, {match.key for match in matches}, lambda states: _advance(matches, states, now))
+    _write(conn, {match.key for match in matches}, lambda states: _advance(conn, matches, states, now))
 
 
 def retract(conn: Conn, scan_ids: Sequence[UUID]) -> None:
@@ -127,15 +131,24 @@ def _is_any_active(conn: Conn) -> bool:
 
 
 def _advance(
-    matches: Iterable[MatchedQuest], states: dict[PlayerQuestKey, QuestState], now: datetime
+    conn: Conn, matches: Sequence[MatchedQuest], states: dict[PlayerQuestKey, QuestState], now: datetime
 ) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
     """Yield the events of each scan. A scan sees the effects of those before it."""
-    states = dict(states)
+    current = dict(states)
+    late = [match for match in matches if match.key in states and is_late(states[match.key], match.action)]
+    histories = store.load_events(conn, {match.key for match in late}) if late else {}
     for match in matches:
-        if match.key in states:
-            events = [replace(event, at=now) for event in decide(states[match.key], match.action, match.quest)]
-            states[match.key] = fold(events, states[match.key])
-            yield match.key, events
+        if match.key not in states:
+            continue
+        history = histories.setdefault(match.key, [])
+        if is_late(states[match.key], match.action):
+            decided = decide_late(history, match.action, match.quest)
+        else:
+            decided = decide(current[match.key], match.action, match.quest)
+        events = [replace(event, at=now) for event in decided]
+        current[match.key] = fold(events, current[match.key])
+        history += events
+        yield match.key, events
 
 
 def _write(

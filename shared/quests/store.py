@@ -9,15 +9,15 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from psycopg.rows import class_row
 
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
+from shared.quests.days import time_zone_or_utc
 from shared.quests.notifications import live_events
 from shared.quests.rules import QuestEvent, QuestState, state_to_json, steps_from_json
 
@@ -75,7 +75,7 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
         SELECT p.id, keys.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
                coalesce(q.by_scans, false), q.org_id, make_interval(secs => nullif(q.min_interval_seconds, 0)),
                coalesce(o.closed_at <= now(), false), coalesce(s.version, 0), coalesce(s.progress, 0),
-               coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_day, s.last_step_at
+               coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_step_at, s.last_action_at, s.last_zone
         FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
         JOIN players p ON p.id = keys.player_id AND p.erased_at IS NULL
         LEFT JOIN quests q ON q.name = keys.quest
@@ -98,7 +98,8 @@ def load_states(conn: Conn, player_id: UUID) -> dict[str, QuestState]:
     """Return the player's states, by quest."""
     rows = conn.execute(
         """
-        SELECT quest, version, progress, completions, claims, steps, last_day, last_step_at FROM quest_states
+        SELECT quest, version, progress, completions, claims, steps, last_step_at, last_action_at, last_zone
+        FROM quest_states
         WHERE player_id = %(player_id)s
         """,
         {"player_id": player_id},
@@ -111,8 +112,8 @@ def lock_states(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[PlayerQuestK
     # In the order of keys, so two writers never wait for each other. LATERAL keeps the order and reads by index.
     rows = conn.execute(
         """
-        SELECT s.player_id, s.quest, s.version, s.progress, s.completions, s.claims, s.steps, s.last_day,
-               s.last_step_at
+        SELECT s.player_id, s.quest, s.version, s.progress, s.completions, s.claims, s.steps, s.last_step_at,
+               s.last_action_at, s.last_zone
         FROM (
             SELECT * FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
             ORDER BY player_id, quest
@@ -132,15 +133,15 @@ APPEND = """
     WITH changes AS (
         SELECT * FROM jsonb_to_recordset(%(changes)s::jsonb) AS c (
             player_id uuid, quest text, before int, version int, progress int, completions int, claims int, steps jsonb,
-            last_day date, last_step_at timestamptz)
+            last_step_at timestamptz, last_action_at timestamptz, last_zone text)
     ), new_events AS (
         SELECT * FROM jsonb_to_recordset(%(events)s::jsonb) AS e (
             player_id uuid, quest text, version int, id uuid, type text, data jsonb, scan_id uuid, at timestamptz)
     ), inserted_states AS (
-        INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_day,
-                                  last_step_at)
-        SELECT player_id, quest, version, progress, completions, claims, steps, last_day, last_step_at FROM changes
-        WHERE before = 0 ORDER BY player_id, quest
+        INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps, last_step_at,
+                                  last_action_at, last_zone)
+        SELECT player_id, quest, version, progress, completions, claims, steps, last_step_at, last_action_at, last_zone
+        FROM changes WHERE before = 0 ORDER BY player_id, quest
         ON CONFLICT DO NOTHING
         RETURNING player_id, quest
     ), locked_states AS (
@@ -152,8 +153,8 @@ APPEND = """
         ) s
     ), updated_states AS (
         UPDATE quest_states s SET version = l.version, progress = l.progress, completions = l.completions,
-                                  claims = l.claims, steps = l.steps, last_day = l.last_day,
-                                  last_step_at = l.last_step_at
+                                  claims = l.claims, steps = l.steps, last_step_at = l.last_step_at,
+                                  last_action_at = l.last_action_at, last_zone = l.last_zone
         FROM locked_states l WHERE s.player_id = l.player_id AND s.quest = l.quest
         RETURNING s.player_id, s.quest
     ), saved_states AS (
@@ -225,17 +226,6 @@ def revoke_rewards(conn: Conn, changes: Iterable[Change]) -> None:
         )
 
 
-def time_zone_or_utc(name: str) -> ZoneInfo:
-    """Return the time zone of this name, or UTC if the IANA database does not have it."""
-    try:
-        return _zone(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return _zone("UTC")
-
-
-_zone = cache(ZoneInfo)
-
-
 def list_events(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[StoredEvent]:
     """Return a player's events, newest first. With `before`, only older ones than that."""
     with conn.cursor(row_factory=class_row(StoredEvent)) as cursor:
@@ -274,10 +264,11 @@ def quests_with_scans(conn: Conn, scan_ids: Sequence[UUID]) -> list[PlayerQuestK
 
 
 def read_row(row: Sequence[Any]) -> QuestState:
-    """Return a state from the columns version, progress, completions, claims, steps, last_day and last_step_at."""
-    version, progress, completions, claims, steps, last_day, last_step_at = row
+    """Return a state from the columns version, progress, completions, claims, steps, last_step_at, last_action_at,
+    last_zone."""
+    version, progress, completions, claims, steps, *last = row
     read = steps_from_json(steps) if steps else ()
-    return QuestState(version, progress, completions, claims, read, last_day, last_step_at)
+    return QuestState(version, progress, completions, claims, read, *last)
 
 
 def _key_params(keys: Iterable[PlayerQuestKey]) -> dict[str, list[Any]]:

@@ -9,6 +9,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.quests import definitions, store
 from shared.quests.definitions import QuestDefinition, RewardDefinition
+from shared.quests.recount import actions_of, recount, retracted_scans
 from shared.quests.rules import QuestState, fold
 from shared.reviews import store as reviews
 from shared.reviews.store import Review
@@ -81,13 +82,21 @@ def owned(conn: Conn, player_id: UUID, item: str = "ruby") -> int:
 
 
 def assert_in_order(conn: Conn) -> None:
-    """Assert that states are folds of their events, that each claim was paid once, and each revoked one paid back."""
+    """Assert that states are folds of their events, and what the actions lead to in the order of their own time. Each
+    claim was paid once, and each revoked one paid back."""
     keys = conn.execute("SELECT player_id, quest FROM quest_states").fetchall()
     logs = store.load_events(conn, [(player_id, quest) for player_id, quest in keys])
     assert len(logs) == len(keys)
     for (player_id, quest), events in logs.items():
         state = state_of(conn, player_id, quest)
         assert fold(events) == state
+        if any(event.scan_id for event in events):
+            in_time = recount(actions_of(events, retracted_scans(events))).state
+            assert (state.progress, state.completions, state.steps) == (
+                in_time.progress,
+                in_time.completions,
+                in_time.steps,
+            )
         assert 0 <= state.claims <= state.completions
         standing = conn.execute(
             """

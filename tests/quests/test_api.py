@@ -209,6 +209,17 @@ def test_quests_that_nothing_advances_are_not_listed(
     assert list(shown()) == ["seven-days-in-a-row", "sign-in-three-times", "sign-up"]
 
 
+def test_three_time_zones_in_a_minute_make_one_daily_step(
+    client: Any, our_catalog: str, ada: SignedInPlayer, set_settings: Settings
+) -> None:
+    set_settings(signin_quest="seven-days-in-a-row")
+    for zone in ("Pacific/Honolulu", "UTC", "Pacific/Kiritimati"):
+        client.patch("/users/me", json={"timezone": zone}, headers=ada.headers)
+        assert client.post(SIGNIN, headers=ada.headers).json["status"] == "in_progress"
+    days, _ = client.get("/api/v1/quests", headers=ada.headers).json["items"]
+    assert (days["name"], days["progress"]) == ("seven-days-in-a-row", 1)
+
+
 def test_progress_and_events_are_the_players_own(client: Any, our_catalog: str, app: Any, conn: Conn) -> None:
     ada, grace = sign_in(app, conn, "ada"), sign_in(app, conn, "grace")
     for _ in range(4):

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
-from itertools import compress
+from itertools import accumulate, compress
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from shared.quests.rules import (
     decide,
     fold,
 )
-from tests.quests.test_rules import BADGE, COINS, MINUTE, NOON, QUESTS
+from tests.quests.test_rules import BADGE, COINS, MINUTE, NOON, QUESTS, UTC_ZONE
 
 RUBIES = QuestReward("ruby", 3)
 VISITS = Quest("visits", streak=2, duplication=5, by_scans=True, reward=COINS)
@@ -33,7 +33,7 @@ CODES = [UUID(int=n) for n in range(1, 5)]
 
 def scan(number: int, code: int = 0, minutes: int = 0, places: tuple[int, ...] = ()) -> QuestAction:
     at = NOON + minutes * MINUTE
-    return QuestAction(at, at.date(), UUID(int=1000 + number), CODES[code], places)
+    return QuestAction(at, UTC_ZONE, UUID(int=1000 + number), CODES[code], places)
 
 
 def log_of(quest: Quest, *commands: QuestAction | ClaimReward) -> list[QuestEvent]:
@@ -73,13 +73,11 @@ def test_an_ignored_scan_replaces_the_retracted_one() -> None:
 
 
 def test_a_completion_earned_by_a_retraction_is_paid_with_auto_claim() -> None:
-    """The scan in the middle ended the round of the first, and the last one is too old for its own."""
-    quest = Quest(
-        "q", streak=2, duplication=5, auto_claim=True, reward=COINS, by_scans=True, within=timedelta(minutes=10)
-    )
-    log = log_of(quest, scan(0, 0, 5), scan(1, 1, 20), scan(2, 2, 8))
+    """The first scan began a round that lapsed before the last one. The second one would have begun another."""
+    quest = replace(VISITS, auto_claim=True, in_order=True, within=timedelta(minutes=10))
+    log = log_of(quest, scan(0, 0, 0, (0,)), scan(1, 0, 8, (0,)), scan(2, 1, 12, (1,)))
     assert fold(log).completions == 0
-    compensating = retract_events(log, {UUID(int=1001)}, NOON)
+    compensating = retract_events(log, {UUID(int=1000)}, NOON)
     assert types(compensating) == ["scans_retracted", "reward_claimed"]
     state = fold([*log, *compensating])
     assert state.claims == state.completions == 1
@@ -115,10 +113,11 @@ def played(quests: Iterable[Quest], commands: Iterable[QuestAction | ClaimReward
 )
 @example(replace(VISITS, auto_claim=True), [(code, 0, []) for code in range(4)], 2, {0}, set())
 def test_retracting_restores_exactly(quest: Quest, plan: Any, change: int, first: set[int], second: set[int]) -> None:
-    """The reward of the quest was changed meanwhile."""
+    """The reward of the quest was changed meanwhile. Each scan is made one minute or more after the one before."""
+    minutes = list(accumulate(1 + (each[1] // 4 if each else 0) for each in plan))
     commands: list[QuestAction | ClaimReward] = [
-        ClaimReward(NOON) if each is None else scan(number, each[0], each[1], tuple(each[2]))
-        for number, each in enumerate(plan)
+        ClaimReward(NOON) if each is None else scan(number, each[0], minute, tuple(each[2]))
+        for number, (each, minute) in enumerate(zip(plan, minutes, strict=True))
     ]
     terms = [quest] * change + [replace(quest, reward=quest.reward and RUBIES)] * (20 - change)
     log = played(terms, commands)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from uuid import UUID
 
 import pytest
@@ -10,8 +11,8 @@ from shared.infra.db import Conn
 from shared.quests import commands, definitions, scan_progress, store
 from shared.quests.commands import QuestCommand
 from shared.quests.definitions import RewardDefinition
-from shared.scans import settlement
-from shared.scans.store import list_inventory
+from shared.scans import batches, settlement
+from shared.scans.store import NewScan, list_inventory
 from tests.quests.scan_quests import (
     annul,
     assert_in_order,
@@ -89,24 +90,67 @@ def test_ordered_codes_count_within_the_time_limit(conn: Conn) -> None:
     # The quest names it by its alias from now on.
     conn.execute("UPDATE qr_codes SET code = 'renamed' WHERE id = %s", (codes[0],))
     start = NOW - 10 * HOUR
-    for after, code, progress in ((0, 1, 0), (0, 0, 1), (0.5, 2, 1), (1.5, 1, 1), (2, 0, 1), (2.5, 1, 2), (3, 2, 0)):
+    for after, code, progress in ((-0.5, 1, 0), (0, 0, 1), (0.5, 2, 1), (1.5, 1, 1), (2, 0, 1), (2.5, 1, 2), (3, 2, 0)):
         visit(conn, player, codes[code], scanned_at=start + after * HOUR)
         assert come_to(conn, player)[0] == progress, after
     assert come_to(conn, player) == (0, 1, 0)
     assert_in_order(conn)
 
 
-@pytest.mark.parametrize(("zone", "steps"), [("UTC", 1), ("Pacific/Auckland", 2), ("no/such", 1)])
+@pytest.mark.parametrize(("zone", "steps"), [("UTC", 2), ("Pacific/Auckland", 1), ("no/such", 2)])
 def test_days_are_counted_in_the_players_time_zone(conn: Conn, zone: str, steps: int) -> None:
-    """Ten in the morning and two in the afternoon, UTC: in Auckland they are on two days."""
+    """Noon, and nine in the morning of the next day, UTC. In Auckland it is one day: the 1st and the 22nd hour."""
     org, player = make_org(conn), make_player(conn)
     make_quest(conn, org, daily=True)
     (code,) = make_landmarks(conn, org, 1)
     conn.execute("UPDATE players SET timezone = %s WHERE id = %s", (zone, player))
-    day = (NOW - timedelta(days=2)).replace(hour=9, minute=0)
+    day = (NOW - timedelta(days=2)).replace(hour=12, minute=0)
     visit(conn, player, code, scanned_at=day)
-    visit(conn, player, code, scanned_at=day + 5 * HOUR)
+    visit(conn, player, code, scanned_at=day + 21 * HOUR)
     assert come_to(conn, player)[0] == steps
+
+
+@pytest.mark.parametrize("order", permutations(range(3)), ids=str)
+@pytest.mark.parametrize("way", ["live", "batches", "one batch"])
+def test_an_ordered_quest_does_not_depend_on_the_order_of_upload(conn: Conn, order: tuple[int, ...], way: str) -> None:
+    """One scan per player and code, so a scan out of order could not be repeated."""
+    org, player = make_org(conn), make_player(conn)
+    codes = make_landmarks(conn, org, tags=[], per_player_limit=1)
+    names = [code_text(conn, code) for code in codes]
+    make_quest(conn, org, tags=[], codes=names, in_order=True, within_seconds=3600, auto_claim=True)
+    times = [NOW - 5 * HOUR + timedelta(minutes=number) for number in range(3)]
+    scans = [NewScan(player, names[n], scanned_at=times[n], nonce=str(n)) for n in order]
+    match way:
+        case "live":
+            for n in order:
+                visit(conn, player, codes[n], scanned_at=times[n])
+        case "batches":
+            for scan in scans:
+                batches.accept_all(conn, [scan], sent_at=NOW)
+                worker.judge_pending()
+        case "one batch":
+            batches.accept_all(conn, scans, sent_at=NOW)
+            worker.judge_pending()
+    assert come_to(conn, player) == (0, 1, 1)
+    assert owned(conn, player) == 3
+    names_of_events = [type_ for type_, _ in read_live_events(conn, player)]
+    assert names_of_events[-2:] == ["quest_completed", "reward_granted"]
+    assert_in_order(conn)
+
+
+def test_a_late_batch_joins_the_scans_before_it(conn: Conn) -> None:
+    """Two of its scans are older than the stored ones, one is newer."""
+    org, player = make_org(conn), make_player(conn)
+    codes = make_landmarks(conn, org, 5, tags=[])
+    names = [code_text(conn, code) for code in codes]
+    make_quest(conn, org, tags=[], codes=names, streak=5, in_order=True)
+    times = [NOW - 5 * HOUR + timedelta(minutes=number) for number in range(5)]
+    for numbers in ((2, 3), (4, 0, 1)):
+        scans = [NewScan(player, names[n], scanned_at=times[n], nonce=str(n)) for n in numbers]
+        batches.accept_all(conn, scans, sent_at=NOW)
+        worker.judge_pending()
+    assert come_to(conn, player) == (0, 1, 0)
+    assert_in_order(conn)
 
 
 def test_an_inactive_quest_does_not_advance_and_its_organization_still_issues_the_reward(conn: Conn) -> None:

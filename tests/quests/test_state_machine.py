@@ -1,7 +1,7 @@
-"""After any actions and crashes, states are folds, and each completion is paid once."""
+"""After any actions, uploads and crashes, states are folds, and each completion is paid once."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 from uuid import UUID
@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
+from shared.infra.timestamps import format_rfc3339
 from shared.quests import catalog_client, commands, store
 from shared.quests.definitions import RewardDefinition
 from shared.quests.rules import Quest, QuestReward
@@ -27,11 +28,15 @@ from workers import scans as worker
 SIGNIN = Quest("sign-in-three-times", streak=3, duplication=2, reward=QuestReward("coin", 10))
 WALK = Quest("walk", streak=2, duplication=2, auto_claim=True, reward=QuestReward("ruby", 3), by_scans=True)
 TRAIL = Quest("trail", streak=2, duplication=2, reward=QuestReward("pearl", 1), by_scans=True, in_order=True)
-QUESTS = {quest.name: quest for quest in (SIGNIN, WALK, TRAIL)}
+DAYS = Quest("days", streak=2, duplication=9, reward=QuestReward("ring", 1), by_scans=True, daily=True)
 PEARL = RewardDefinition("A pearl", "pearl", 1)
+QUESTS = {quest.name: quest for quest in (SIGNIN, WALK, TRAIL, DAYS)}
+RING = RewardDefinition("A ring", "ring", 1)
 
 players = st.integers(0, 1)
 codes = st.integers(0, 2)
+hours = st.integers(0, 60)
+"""How long ago a scan was made offline."""
 
 
 class Crash(BaseException):
@@ -56,6 +61,8 @@ class Game(RuleBasedStateMachine):
         texts = [code_text(self.conn, code) for code in self.codes]
         make_quest(self.conn, org, "walk", streak=2, auto_claim=True)
         make_quest(self.conn, org, "trail", streak=2, tags=[], codes=texts[:2], in_order=True, reward=PEARL)
+        make_quest(self.conn, org, "days", streak=2, duplication=9, daily=True, reward=RING)
+        self.texts = texts
         self.people: list[SignedInPlayer] = [sign_in(self.app, self.conn) for _ in range(2)]
         self.scans: list[UUID] = []
         self.annulled: set[UUID] = set()
@@ -112,6 +119,43 @@ class Game(RuleBasedStateMachine):
         worker.judge_pending()
         self.scans.append(scan_id)
 
+    @rule(
+        player=players,
+        items=st.lists(st.tuples(codes, hours, st.booleans()), max_size=4),
+        sends=st.integers(1, 3),
+        waits=st.booleans(),
+    )
+    def upload(self, player: int, items: list[tuple[int, int, bool]], sends: int, waits: bool) -> None:
+        """Some scans were sent live before, and their responses got lost. So do those to the first batches."""
+        now, owner = datetime.now(UTC), self.people[player]
+        scans = [
+            {
+                "player_id": str(owner.id),
+                "qr_code": self.texts[code],
+                "nonce": str(uuid7()),
+                "scanned_at": format_rfc3339(now - timedelta(hours=age)),
+            }
+            for code, age, _ in items
+        ]
+        for scan, (*_, was_live) in zip(scans, items, strict=True):
+            if was_live:
+                live = {name: scan[name] for name in ("player_id", "qr_code", "nonce")}
+                self.app.test_client().post("/scan", json=live, headers=owner.headers)
+        entries = []
+        for _ in range(sends):
+            if waits:
+                worker.judge_pending()
+            batch = {"sent_at": format_rfc3339(datetime.now(UTC)), "scans": scans}
+            response = self.app.test_client().post("/scans/batch", json=batch, headers=owner.headers)
+            entries.append(response.json["scans"])
+        worker.judge_pending()
+        assert all(each == entries[0] for each in entries)
+        self.scans += [UUID(entry["scan_id"]) for entry in entries[0]]
+
+    @rule(player=players, zone=st.sampled_from(["Pacific/Honolulu", "UTC", "Pacific/Kiritimati"]))
+    def travel(self, player: int, zone: str) -> None:
+        self.conn.execute("UPDATE players SET timezone = %s WHERE id = %s", (zone, self.people[player].id))
+
     @rule(data=st.data())
     def annul(self, data: st.DataObject) -> None:
         open_ = [scan for scan in self.scans if scan not in self.annulled]
@@ -140,9 +184,12 @@ class Game(RuleBasedStateMachine):
                 assert (state.progress, state.completions) == self.without_annulled(person.id, quest)
 
     def without_annulled(self, player_id: UUID, quest: Quest) -> tuple[int, int]:
-        """Return progress and completions, counted from the scans that are not annulled."""
+        """Return progress and completions, counted from the scans that are not annulled, in the order of their time."""
         rows = self.conn.execute(
-            "SELECT qr_code_id FROM player_scans WHERE player_id = %s AND status = 'success' ORDER BY settled_at",
+            """
+            SELECT qr_code_id FROM player_scans WHERE player_id = %s AND status = 'success'
+            ORDER BY scan_time, qr_code_id
+            """,
             (player_id,),
         )
         visited: list[UUID] = []

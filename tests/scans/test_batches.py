@@ -137,7 +137,7 @@ def test_a_scan_that_was_sent_live_is_that_scan(send: Send, client: Any, player:
 
 
 def test_another_code_or_position_with_the_same_nonce_is_refused(send: Send, player: Player, conn: Conn) -> None:
-    place = {"latitude": 52.0, "longitude": 4.0}
+    place: dict[str, Any] = {"latitude": 52.0, "longitude": 4.0}
     entries = send(item(player), item(player, qr_code="other"), item(player, **place), item(player)).json["scans"]
     assert [entry["status"] for entry in entries] == ["pending", "refused", "refused", "pending"]
     assert entries[1]["errors"] == [

@@ -100,6 +100,7 @@ class EventResponse(ResponseModel):
         "quest_completed",
         "reward_claimed",
         "action_ignored",
+        "scans_reordered",
         "scans_retracted",
         "reward_revoked",
     ]
