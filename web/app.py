@@ -43,6 +43,7 @@ from web.api import (
     scan_list,
     scans,
     screens,
+    sessions,
     slug_aliases,
     tags,
     timelines,
@@ -96,6 +97,7 @@ def create_app() -> OpenAPI:
     slices = (
         accounts,
         profile,
+        sessions,
         organizations,
         slug_aliases,
         members,

@@ -41,13 +41,16 @@ CREATE TABLE sessions (
     id              uuid PRIMARY KEY,
     player_id       uuid NOT NULL REFERENCES players ON DELETE CASCADE,
     generation      integer NOT NULL DEFAULT 0,  -- of the only refresh token that is still valid
+    -- Derived from the User-Agent of the log-in, which is not stored. Null: an external token started the session.
+    device          text CONSTRAINT sessions_device CHECK (device IN ('phone', 'tablet', 'desktop', 'other')),
     created_at      timestamptz NOT NULL DEFAULT now(),
+    last_used_at    timestamptz NOT NULL DEFAULT date_trunc('hour', now(), 'UTC'),  -- to the hour
     expires_at      timestamptz NOT NULL,
     revoked_at      timestamptz,
     revoked_reason  text CHECK (revoked_reason IN ('logout', 'reuse', 'password', 'erased', 'operator')),
     CONSTRAINT sessions_revoked_pair CHECK ((revoked_at IS NULL) = (revoked_reason IS NULL))
-);
-CREATE INDEX sessions_player ON sessions (player_id);
+) WITH (fillfactor = 80);  -- `last_used_at` and `generation` change often: leaves room for HOT updates
+CREATE INDEX sessions_player ON sessions (player_id, created_at, id);
 CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 -- Players who sign in with tokens of another service, by the claim that identifies them there.

@@ -45,7 +45,7 @@ SECTIONS = (
         "sessions",
         {"id": LOWEST},
         """
-        SELECT id, created_at, expires_at, revoked_at, revoked_reason FROM sessions
+        SELECT id, device, created_at, last_used_at, expires_at, revoked_at, revoked_reason FROM sessions
         WHERE player_id = %(player)s AND id > %(id)s ORDER BY id LIMIT %(limit)s
         """,
     ),

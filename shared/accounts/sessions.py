@@ -12,16 +12,27 @@ from uuid import UUID
 from psycopg.rows import class_row, scalar_row
 
 from shared.infra.db import Conn
+from shared.infra.ids import HIGHEST
 
 RevocationReason = Literal["logout", "reuse", "password", "erased", "operator"]
+
+# `ANY` of one player keeps it in the order, as for organizations (docs/decisions/0035).
+SELECT_PAGE = """
+    SELECT id, device, created_at, last_used_at, expires_at FROM sessions
+    WHERE player_id = ANY (ARRAY[%(player_id)s::uuid]) AND revoked_at IS NULL AND expires_at > now()
+      AND (created_at, id) < (%(before_time)s, %(before_id)s)
+    ORDER BY player_id DESC, created_at DESC, id DESC LIMIT %(limit)s
+"""
 
 
 @dataclass(frozen=True)
 class Session:
-    """An active session."""
+    """An active session. `last_used_at` is the hour of its last request. `device` is null for an external token."""
 
     id: UUID
+    device: str | None
     created_at: datetime
+    last_used_at: datetime
     expires_at: datetime
 
 
@@ -33,40 +44,70 @@ class RotatedSession:
     username: str
 
 
-def create_session(conn: Conn, session_id: UUID, player_id: UUID, *, ttl: timedelta) -> None:
+def create_session(conn: Conn, session_id: UUID, player_id: UUID, *, ttl: timedelta, device: str | None = None) -> None:
     """Store a new session. Its first refresh token has generation 0."""
     conn.execute(
-        "INSERT INTO sessions (id, player_id, expires_at) VALUES (%(id)s, %(player_id)s, now() + %(ttl)s)",
-        {"id": session_id, "player_id": player_id, "ttl": ttl},
+        """
+        INSERT INTO sessions (id, player_id, device, expires_at)
+        VALUES (%(id)s, %(player_id)s, %(device)s, now() + %(ttl)s)
+        """,
+        {"id": session_id, "player_id": player_id, "device": device, "ttl": ttl},
     )
 
 
 def create_session_if_password(
-    conn: Conn, session_id: UUID, player_id: UUID, password_hash: str, *, ttl: timedelta
+    conn: Conn,
+    session_id: UUID,
+    player_id: UUID,
+    password_hash: str,
+    *,
+    ttl: timedelta,
+    device: str | None = None,
 ) -> bool:
     """Store a new session if the player's password hash is still the one that was verified. Return whether it is."""
     # FOR SHARE: a concurrent password change either waits and revokes this session too, or commits first.
     created = conn.execute(
         """
-        INSERT INTO sessions (id, player_id, expires_at)
-        SELECT %(id)s, player_id, now() + %(ttl)s FROM credentials
+        INSERT INTO sessions (id, player_id, device, expires_at)
+        SELECT %(id)s, player_id, %(device)s, now() + %(ttl)s FROM credentials
         WHERE player_id = %(player_id)s AND password_hash = %(password_hash)s FOR SHARE
         """,
-        {"id": session_id, "player_id": player_id, "password_hash": password_hash, "ttl": ttl},
+        {
+            "id": session_id,
+            "player_id": player_id,
+            "password_hash": password_hash,
+            "device": device,
+            "ttl": ttl,
+        },
     )
     return created.rowcount == 1
 
 
 def is_session_active(conn: Conn, session_id: UUID, player_id: UUID) -> bool:
-    """Return whether the session of this player exists, and is neither revoked nor expired."""
+    """Return whether the session of this player exists, and is neither revoked nor expired. Record its use."""
     row = conn.execute(
         """
-        SELECT FROM sessions
+        SELECT last_used_at < date_trunc('hour', now(), 'UTC') FROM sessions
         WHERE id = %(id)s AND player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now()
         """,
         {"id": session_id, "player_id": player_id},
     ).fetchone()
+    if row is not None and row[0]:
+        record_use(conn, session_id)
     return row is not None
+
+
+def record_use(conn: Conn, session_id: UUID) -> None:
+    """Store the current hour as that of the session's last use. Call it once per hour, not for every request."""
+    # SKIP LOCKED: requests of the same session do not wait for each other, and one of them records the use.
+    conn.execute(
+        """
+        UPDATE sessions SET last_used_at = date_trunc('hour', now(), 'UTC') WHERE id = (
+            SELECT id FROM sessions WHERE id = %(id)s AND last_used_at < date_trunc('hour', now(), 'UTC')
+            FOR NO KEY UPDATE SKIP LOCKED)
+        """,
+        {"id": session_id},
+    )
 
 
 def session_owner(conn: Conn, session_id: UUID) -> UUID | None:
@@ -83,10 +124,20 @@ def list_sessions(conn: Conn, player_id: UUID) -> list[Session]:
     with conn.cursor(row_factory=class_row(Session)) as cursor:
         return cursor.execute(
             """
-            SELECT id, created_at, expires_at FROM sessions
+            SELECT id, device, created_at, last_used_at, expires_at FROM sessions
             WHERE player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now() ORDER BY created_at
             """,
             {"player_id": player_id},
+        ).fetchall()
+
+
+def list_page(conn: Conn, player_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None) -> list[Session]:
+    """Return the player's active sessions, newest first, after the session with the time and id `before`."""
+    before_time, before_id = before or ("infinity", HIGHEST)
+    with conn.cursor(row_factory=class_row(Session)) as cursor:
+        return cursor.execute(
+            SELECT_PAGE,
+            {"player_id": player_id, "before_time": before_time, "before_id": before_id, "limit": limit},
         ).fetchall()
 
 
@@ -102,7 +153,8 @@ def rotate_refresh_token(
         return cursor.execute(
             """
             UPDATE sessions s
-            SET generation = s.generation + 1, expires_at = greatest(s.expires_at, now() + %(ttl)s)
+            SET generation = s.generation + 1, expires_at = greatest(s.expires_at, now() + %(ttl)s),
+                last_used_at = date_trunc('hour', now(), 'UTC')
             FROM players p
             WHERE s.id = %(id)s AND s.player_id = %(player_id)s AND s.generation = %(generation)s
               AND s.revoked_at IS NULL AND s.expires_at > now() AND p.id = s.player_id
@@ -135,6 +187,18 @@ def revoke_session(conn: Conn, session_id: UUID, reason: RevocationReason) -> bo
     revoked = conn.execute(
         "UPDATE sessions SET revoked_at = now(), revoked_reason = %(reason)s WHERE id = %(id)s AND revoked_at IS NULL",
         {"id": session_id, "reason": reason},
+    )
+    return revoked.rowcount == 1
+
+
+def revoke_own_session(conn: Conn, player_id: UUID, session_id: UUID) -> bool:
+    """Revoke an active session of the player. Return False if the player has no such session."""
+    revoked = conn.execute(
+        """
+        UPDATE sessions SET revoked_at = now(), revoked_reason = 'logout'
+        WHERE id = %(id)s AND player_id = %(player_id)s AND revoked_at IS NULL AND expires_at > now()
+        """,
+        {"id": session_id, "player_id": player_id},
     )
     return revoked.rowcount == 1
 

@@ -36,8 +36,9 @@ def get_role(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
 
 def get_session_and_role(
     conn: Conn, org_id: UUID | None, player_id: UUID, session_id: UUID
-) -> tuple[bool, Role | None, bool]:
-    """Return whether the session is active, the player's role in the organization, and whether that is closed.
+) -> tuple[bool, bool, Role | None, bool]:
+    """Return whether the session is active, whether its use is to be recorded, the player's role in the organization,
+    and whether that is closed.
 
     The role is None if the player is not a member. All are read in one round trip, because every request of a member
     needs them.
@@ -45,13 +46,12 @@ def get_session_and_role(
     return db.exactly_one(
         conn.execute(
             """
-            SELECT EXISTS (
-                       SELECT FROM sessions
-                       WHERE id = %(session_id)s AND player_id = %(player_id)s AND revoked_at IS NULL
-                         AND expires_at > now()
-                   ),
+            SELECT s.id IS NOT NULL, coalesce(s.last_used_at < date_trunc('hour', now(), 'UTC'), false),
                    (SELECT role FROM memberships WHERE org_id = %(org_id)s AND player_id = %(player_id)s),
                    EXISTS (SELECT FROM organizations WHERE id = %(org_id)s AND closed_at <= now())
+            FROM (SELECT) request
+            LEFT JOIN sessions s ON s.id = %(session_id)s AND s.player_id = %(player_id)s AND s.revoked_at IS NULL
+                                    AND s.expires_at > now()
             """,
             {"org_id": org_id, "player_id": player_id, "session_id": session_id},
         )

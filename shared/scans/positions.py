@@ -8,7 +8,7 @@ from datetime import timedelta
 from shared.infra.db import Conn
 
 RETENTION_OF_UNKNOWN_CODES = timedelta(days=90)
-"""Scans of unknown codes belong to no organization. Theirs is the default of organizations."""
+"""Scans of unknown codes belong to no organization. They have the default of organizations."""
 
 
 def clear(conn: Conn, *, needed: timedelta, max_age: timedelta, limit: int) -> int:

@@ -36,6 +36,7 @@ def test_the_creator_is_the_owner(client: Any, ada: SignedInPlayer) -> None:
         "url": "https://museum.example/visit",
         "role": "owner",
         "fair_play": {"identical_coordinates": None, "burst": None, "late": None},
+        "position_retention_days": 90,
         "closed_at": None,
         "erased_after": None,
     }

@@ -48,7 +48,7 @@ def settle_down(socket: Socket, say_something: Callable[[], None]) -> None:
     assert socket.next()
 
 
-@pytest.mark.parametrize("way", ["logout", "reuse", "password", "another login"])
+@pytest.mark.parametrize("way", ["logout", "reuse", "password", "revoked", "another login"])
 def test_idle_socket_closes_immediately_when_its_session_ends(
     connect: Connect, relay: Relay, client: Any, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
@@ -70,6 +70,10 @@ def test_idle_socket_closes_immediately_when_its_session_ends(
     elif way == "password":
         body = {"current_password": PASSWORD, "new_password": "battery staple"}
         client.post("/users/me/password", json=body, headers=others)
+    elif way == "revoked":
+        listed = client.get("/users/me/sessions", headers=others).json["items"]
+        (session_id,) = [session["id"] for session in listed if not session["current"]]
+        assert client.delete(f"/users/me/sessions/{session_id}", headers=others).status_code == 204
     else:
         client.post("/auth/logout", headers=others)
         mine, kept = kept, mine

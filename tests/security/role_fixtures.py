@@ -4,6 +4,7 @@ attempt, and a body for each route that takes one."""
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from io import BytesIO
 from typing import Any
 from uuid import UUID
@@ -11,11 +12,13 @@ from uuid import UUID
 from flask import Flask
 from PIL import Image
 
+from shared.accounts import sessions
 from shared.codes import screens
 from shared.codes.screens import Screen
 from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra.db import Conn
+from shared.infra.ids import uuid7
 from shared.organizations.api_keys import SCOPES, Scope
 from shared.renders import label_template_store as label_templates
 from shared.renders.label_templates import TEMPLATES
@@ -124,6 +127,14 @@ def _puzzle(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     return encounter_id
 
 
+def _session(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
+    """Another session of the caller, or of some player."""
+    session_id = uuid7()
+    player_id = who.id if isinstance(who, SignedInPlayer) else world.person().id
+    sessions.create_session(world.conn, session_id, player_id, ttl=timedelta(days=1))
+    return session_id
+
+
 def _invited(world: World, who: SignedInPlayer | ApiKeyCaller) -> UUID:
     return who.id if isinstance(who, SignedInPlayer) else world.person().id
 
@@ -168,6 +179,7 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "player_id": _player,
     "qr_id": _code,
     "scan_id": _scan,
+    "session_id": lambda world, _rule, who: _session(world, who),
     "key_id": lambda world, *_: world.key().id,
     "invitation_id": lambda world, *_: make_invitation(world.conn, world.mine.org_id, world.person().id),
     "token": _token,

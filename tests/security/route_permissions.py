@@ -54,6 +54,8 @@ PERMISSIONS: dict[str, Permission] = {
     "DELETE /users/me": Permission("player"),
     "POST /users/me/password": Permission("player", passes=(409,)),  # guests have no password
     "GET /users/me/export": Permission("player"),
+    "GET /users/me/sessions": Permission("player"),
+    "DELETE /users/me/sessions/{session_id}": Permission("player", others=404),
     "POST /scan": Permission("player", "scan"),
     "POST /scans/batch": Permission("player", "scan"),
     "GET /scan/{scan_id}": Permission("player", "scan", others=404),

@@ -25,6 +25,7 @@ from tests.security import (
     rotating_codes,
     scans,
     sockets,
+    staff_views,
     tenancy,
     tokens,
 )
@@ -43,6 +44,7 @@ SUBJECTS = (
     redemptions,
     rotating_codes,
     tenancy,
+    staff_views,
     membership,
     mass_assignment,
     sockets,

@@ -208,7 +208,7 @@ def test_route_lets_exactly_the_permitted_callers_pass(app: Flask, name: str) ->
             {"member", "analyst", "a stranger", "another organization's owner"},
         ),
         (api_keys, "authenticate", lambda conn, _text: ANY_KEY, {"a revoked key", "an expired key"}),
-        (members, "get_session_and_role", lambda *_: (True, "owner", False), {"a revoked session"}),
+        (members, "get_session_and_role", lambda *_: (True, False, "owner", False), {"a revoked session"}),
         (codes, "record", lambda *_, **__: None, {"admin", "owner", "a key with the scope"}),
     ],
 )

@@ -33,6 +33,7 @@ from shared.infra import db
 from shared.infra.idempotency import registration_owner
 from shared.infra.ids import uuid7
 from shared.infra.pubsub_messages import publish_access_change
+from shared.visits.user_agents import device_kind
 from web.http import password_grant
 from web.http.audit_log import record
 from web.http.auth import current_caller, public, requires_login, requires_refresh_token
@@ -123,7 +124,7 @@ def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
     def add() -> tuple[dict[str, Any], int]:
         with transaction() as conn:
             store.add_player(conn, player_id, body.username, password_hash, body.email)
-            sessions.create_session(conn, session_id, player_id, ttl=_session_ttl())
+            sessions.create_session(conn, session_id, player_id, ttl=_session_ttl(), device=_device())
             record(conn, "account.created", object_id=player_id, player_id=player_id)
         return {"player_id": str(player_id)}, 201
 
@@ -156,7 +157,7 @@ def create_guest() -> tuple[dict[str, Any], int]:
         account = store.lock_account(conn, guest_id)
         if account is None or not account.is_guest:
             raise AlreadyRegistered
-        sessions.create_session(conn, session_id, guest_id, ttl=_session_ttl())
+        sessions.create_session(conn, session_id, guest_id, ttl=_session_ttl(), device=_device())
     return _session_response(guest_id, account.username, session_id, generation=0), 201
 
 
@@ -269,7 +270,12 @@ def _log_in(username: str, password: str) -> dict[str, Any]:
         session_id = uuid7()
         with db.connection() as conn:
             created = sessions.create_session_if_password(
-                conn, session_id, credentials.player_id, credentials.password_hash, ttl=_session_ttl()
+                conn,
+                session_id,
+                credentials.player_id,
+                credentials.password_hash,
+                ttl=_session_ttl(),
+                device=_device(),
             )
         if created:
             if passwords.needs_rehash(credentials.password_hash):
@@ -318,6 +324,11 @@ def _session_response(player_id: UUID, username: str, session_id: UUID, generati
         token_type="Bearer",  # noqa: S106 - the name of the scheme
         expires_in=current_settings().access_token_minutes * 60,
     ).model_dump(mode="json")
+
+
+def _device() -> str:
+    """Return the kind of device that starts a session."""
+    return device_kind(request.headers.get("User-Agent"))
 
 
 def _session_ttl() -> timedelta:

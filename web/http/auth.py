@@ -198,9 +198,11 @@ def authorize_member(needed: Role, *, in_closed: bool) -> tuple[Caller, Role]:
     except ValueError:
         org_id = None
     with db.connection() as conn:
-        is_alive, role, is_closed = members.get_session_and_role(conn, org_id, *caller.session)
+        is_alive, is_use_due, role, is_closed = members.get_session_and_role(conn, org_id, *caller.session)
         if not is_alive:
             raise CredentialsRevoked
+        if is_use_due:
+            sessions.record_use(conn, caller.session[1])
         role = _require_role(conn, path_ids()["org_id"], role, needed)
     if is_closed and not in_closed:
         raise OrganizationClosed

@@ -129,6 +129,7 @@ BY_NAME = {
     "rule": "Name of the check: the reason that it gives",
     "rules": "The checks in their order",
     "scan_id": "Id of the scan",
+    "session_id": "Id of the session",
     "scan_time": "When the player scanned",
     "scan_type": "What a success gives: an item, a puzzle or a destination; null: the code only redirects",
     "scanned_at": "When the player scanned, by the client's clock",
