@@ -362,6 +362,14 @@ class UnreadableImage(Invalid):
     """Scanners cannot read an image with these colors, this style and this logo."""
 
 
+class DesignRejected(Invalid):
+    """This design is not readable. `suggestion` has the fields that would make it so; None if none was found."""
+
+    def __init__(self, *field_errors: FieldError, suggestion: dict[str, str | int] | None) -> None:
+        super().__init__(*field_errors)
+        self.suggestion = suggestion
+
+
 class LogoChanged(Unavailable):
     """The logo is being replaced. Retry shortly."""
 

@@ -286,6 +286,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"POST {CODE}/screens": _json(lambda *_: {"name": "Entrance"}),
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
+    f"POST {CODE}/customization/preview": lambda *_: {"data": {"style": "dots", "logo": (BytesIO(logo()), "logo.png")}},
     f"POST {ORG}/renders": _json(lambda world, _who: {"qr_ids": [str(make_code(world.conn, world.mine.org_id))]}),
     f"POST {ORG}/label-templates": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),
     f"PUT {ORG}/label-templates/{{template}}": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),

@@ -130,6 +130,7 @@ PERMISSIONS: dict[str, Permission] = {
     f"GET {CODE}/customization": Permission("member", "codes:read"),
     f"PUT {CODE}/customization": Permission("admin", "codes:write"),
     f"DELETE {CODE}/customization": Permission("admin", "codes:write"),
+    f"POST {CODE}/customization/preview": Permission("admin", "codes:write", unaudited="it stores nothing"),
     f"PUT {CODE}/customization/logo": Permission("admin", "codes:write"),
     f"DELETE {CODE}/customization/logo": Permission("admin", "codes:write"),
     f"POST {ORG}/renders": Permission("admin", "renders"),

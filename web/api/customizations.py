@@ -19,7 +19,7 @@ from shared.images import store
 from shared.images.code_url import code_url, rotating_code_url
 from shared.images.contrast import COLOR_PATTERN, check_colors, contrast_ratio, round_down
 from shared.images.customizations import DEFAULT_CUSTOMIZATION, Customization, CustomizationChanged
-from shared.images.image_spec import Style
+from shared.images.image_spec import ImageSpec, Style
 from shared.images.store import CodeAppearance
 from shared.infra import db
 from shared.infra.db import Conn
@@ -135,8 +135,7 @@ def put_logo(path: CodePath, form: LogoForm) -> dict[str, Any]:
     Needs the role admin. PNG or JPEG, at most 1 MiB and 4,000,000 pixels. Only its pixels are stored, scaled to at most
     600 x 600. A logo that makes the image unreadable gets 422. 409 if the quota for files is used up.
     """
-    data = _uploaded_bytes(form)
-    sanitized = run_in_thread(lambda: _sanitize(data))
+    sanitized = sanitize(uploaded_logo(form.logo))
     digest = store.logo_digest(sanitized)
 
     def save(conn: Conn, before: Customization, changed: Customization) -> None:
@@ -167,11 +166,12 @@ def delete_logo(path: CodePath) -> tuple[str, int]:
     return "", 204
 
 
-def _uploaded_bytes(form: LogoForm) -> bytes:
+def uploaded_logo(upload: FileStorage | None) -> bytes:
+    """Return the bytes of the field `logo`. Raise Invalid if it is not one file, and RequestEntityTooLarge."""
     # A text field of this name is not in `files`.
-    if len(request.files.getlist("logo")) != 1:
+    if upload is None or len(request.files.getlist("logo")) != 1:
         raise Invalid(FieldError("form.logo", "Give one file."))
-    data = form.logo.stream.read(MAX_LOGO_BYTES + 1)
+    data = upload.stream.read(MAX_LOGO_BYTES + 1)
     if len(data) > MAX_LOGO_BYTES:
         # The error response reports this limit.
         request.max_content_length = MAX_LOGO_BYTES
@@ -179,10 +179,15 @@ def _uploaded_bytes(form: LogoForm) -> bytes:
     return data
 
 
-def _sanitize(data: bytes) -> bytes:
-    from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
+def sanitize(data: bytes) -> bytes:
+    """Return the logo as Waymark stores it. Raise InvalidLogo."""
 
-    return sanitize_logo(data)
+    def work() -> bytes:
+        from shared.images.logos import sanitize_logo  # noqa: PLC0415 - loads Pillow on first use
+
+        return sanitize_logo(data)
+
+    return run_in_thread(work)
 
 
 def _change(
@@ -208,7 +213,10 @@ def _change(
         if (logo is None) != (changed.logo_digest is None):
             # The logo was replaced or removed between the two reads.
             continue
-        _check_readable(appearance, changed, logo, loc=loc)
+        try:
+            check_readable(changed.image_spec(image_text(appearance)), logo)
+        except UnreadableImage as error:
+            raise Invalid(FieldError(loc, str(error))) from None
         with db.transaction() as conn:
             current, before = _lock(conn, path)
             if (current.code, change(before)) == (appearance.code, changed):
@@ -217,21 +225,21 @@ def _change(
     raise CustomizationChanged
 
 
-def _check_readable(appearance: CodeAppearance, customization: Customization, logo: bytes | None, *, loc: str) -> None:
-    """Raise Invalid with this `loc` if the image of the code, at its default size, cannot be decoded."""
+def image_text(appearance: CodeAppearance) -> str:
+    """Return what the image of the code encodes; of a rotating code, a text of the same length."""
     code = appearance.code
-    url = rotating_code_url(code, SAMPLE_STEP_MAC) if appearance.rotating else code_url(code)
-    spec = customization.image_spec(url)
+    return rotating_code_url(code, SAMPLE_STEP_MAC) if appearance.rotating else code_url(code)
+
+
+def check_readable(spec: ImageSpec, logo: bytes | None) -> None:
+    """Raise UnreadableImage if this image of a code cannot be decoded."""
 
     def render() -> None:
         from shared.images.verification import render_verified  # noqa: PLC0415 - loads the renderer on first use
 
         render_verified(spec, logo)
 
-    try:
-        run_in_thread(render)
-    except UnreadableImage as error:
-        raise Invalid(FieldError(loc, str(error))) from None
+    run_in_thread(render)
 
 
 def _lock(conn: Conn, path: CodePath) -> tuple[CodeAppearance, Customization]:

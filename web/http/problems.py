@@ -95,8 +95,8 @@ def on_validation_error(error: ValidationError) -> Response:
     return _invalid(field_errors_of(error))
 
 
-def _invalid(field_errors: tuple[FieldError, ...]) -> Response:
-    return problem(422, f"{field_errors[0].loc}: {field_errors[0].message}", field_errors)
+def _invalid(field_errors: tuple[FieldError, ...], **extensions: Any) -> Response:
+    return problem(422, f"{field_errors[0].loc}: {field_errors[0].message}", field_errors, **extensions)
 
 
 def init_app(app: Flask) -> None:
@@ -107,6 +107,8 @@ def init_app(app: Flask) -> None:
         status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
         if isinstance(error, errors.InvalidRows):
             return problem(status, error.message, error.field_errors, rows=error.rows)
+        if isinstance(error, errors.DesignRejected) and error.suggestion is not None:
+            return _invalid(error.field_errors, suggestion=error.suggestion)
         if isinstance(error, Invalid) and error.field_errors:
             return _invalid(error.field_errors)
         if isinstance(error, errors.Unauthenticated) and error.reason is not None:

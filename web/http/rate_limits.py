@@ -62,6 +62,7 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "codes.update_many_codes": "render",
     "compatibility.generate_code": "generate",
     "compatibility.retrieve_code": "image",
+    "design_previews.render_design_preview": "image",
     "generated_codes.create_generated_code": "generate",
     "generated_codes.get_generated_image": "image",
     "images.get_business_image": "image",
