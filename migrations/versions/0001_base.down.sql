@@ -4,6 +4,7 @@ DROP FUNCTION lock_and_read_scans, judging_context, judged_activity, judged_fixe
     lock_fair_play_organizations, postpone_scans, lock_players, lock_leased_scans;
 DROP VIEW judged_codes, location_fixes, event_log_end;
 DROP FUNCTION scan_has_personal_data, matching_codes;  -- they depend on tables
+DROP VIEW opened_puzzles;
 DROP TABLE
     idempotency_keys,
     statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,

@@ -659,6 +659,23 @@ CREATE INDEX encounter_attempts_encounter ON encounter_attempts (player_id, enco
 CREATE INDEX encounter_attempts_list ON encounter_attempts (player_id, scan_id);
 CREATE INDEX encounter_attempts_open ON encounter_attempts (player_id, closes_at) WHERE solved_at IS NULL;
 
+-- Puzzles of successful scans, as their players see them. An open one accepts another answer. Only a solved one shows its
+-- reward.
+CREATE VIEW opened_puzzles AS
+    SELECT a.player_id, a.scan_id, a.encounter_id, s.qr_code, q.description,
+           s.outcome #>> '{encounter,puzzle_type}' AS puzzle_type,
+           (s.outcome #> '{encounter,difficulty_level}')::integer AS difficulty_level,
+           s.outcome #> '{encounter,data}' AS data, greatest(0, a.max_attempts - a.wrong_answers) AS attempts_left,
+           a.solved_at IS NOT NULL AS solved, a.solved_at, a.closes_at,
+           CASE WHEN a.solved_at IS NOT NULL THEN a.reward_item END AS reward,
+           CASE WHEN a.solved_at IS NOT NULL THEN a.reward_quantity END AS quantity,
+           a.solved_at IS NULL AND a.closes_at > now() AND coalesce(a.wrong_answers < a.max_attempts, true)
+               AND coalesce(o.closed_at > now(), true) AS is_open
+    FROM encounter_attempts a
+    JOIN player_scans s ON s.id = a.scan_id AND s.status = 'success'
+    JOIN qr_codes q ON q.id = s.qr_code_id
+    JOIN organizations o ON o.id = s.org_id;
+
 -- Event log -----------------------------------------------------------------------------------------------------------
 
 -- Consumers read it in the order of positions. The relay assigns them to committed events, densely: ids become visible

@@ -60,6 +60,21 @@ class StoredScan:
 
 
 @dataclass(frozen=True)
+class HistoryEntry:
+    """A scan in the history of its player, with what it gave. `reward` is also that of a solved puzzle."""
+
+    scan_id: UUID
+    qr_code: str
+    description: str | None
+    scan_time: datetime
+    success: bool | None
+    status: str
+    reason: str | None
+    reward: str | None
+    quantity: int | None
+
+
+@dataclass(frozen=True)
 class InventoryItem:
     """A player's balance of one item of one issuer: an organization, or None for quests of the installation."""
 
@@ -74,15 +89,20 @@ SELECT_SCAN = """
            s.reason, s.outcome, s.scan_time, s.received_at, s.settled_at, s.api_key_id
     FROM player_scans s LEFT JOIN qr_codes q ON q.id = s.qr_code_id
 """
-SELECT_HISTORY = (
-    SELECT_SCAN
-    + """
+SELECT_HISTORY = """
+    SELECT s.id AS scan_id, s.qr_code, q.description, s.scan_time, s.success, s.status, s.reason,
+           CASE WHEN s.success THEN coalesce(
+               s.outcome ->> 'reward', CASE WHEN a.solved_at IS NOT NULL THEN a.reward_item END) END AS reward,
+           CASE WHEN s.success THEN coalesce(
+               (s.outcome -> 'quantity')::integer,
+               CASE WHEN a.solved_at IS NOT NULL THEN a.reward_quantity END) END AS quantity
+    FROM player_scans s
+    LEFT JOIN qr_codes q ON q.id = s.qr_code_id LEFT JOIN encounter_attempts a ON a.scan_id = s.id
     WHERE s.player_id = %(player_id)s AND NOT s.outside_history
       AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
     ORDER BY s.scan_time DESC, s.id DESC
     LIMIT %(limit)s
 """
-)
 
 
 def accept(
@@ -161,10 +181,10 @@ def find(conn: Conn, scan_id: UUID) -> StoredScan | None:
 
 def list_history(
     conn: Conn, player_id: UUID, *, limit: int, before: tuple[datetime, UUID] | None = None
-) -> list[StoredScan]:
+) -> list[HistoryEntry]:
     """Return a player's scans, newest first, after the scan with the time and id `before`."""
     before_time, before_id = before or ("infinity", HIGHEST)
-    with conn.cursor(row_factory=class_row(StoredScan)) as cursor:
+    with conn.cursor(row_factory=class_row(HistoryEntry)) as cursor:
         return cursor.execute(
             SELECT_HISTORY,
             {"player_id": player_id, "before_time": before_time, "before_id": before_id, "limit": limit},

@@ -12,7 +12,7 @@ import pytest
 from shared.infra.db import Conn
 from shared.scans.store import SELECT_HISTORY
 from tests.conftest import Player
-from tests.support.factories import AMSTERDAM, make_code, make_org, make_player
+from tests.support.factories import AMSTERDAM, make_code, make_encounter, make_org, make_player
 from workers.scans import judge_pending
 
 
@@ -47,11 +47,42 @@ def test_history_pages_are_newest_first_and_complete(client: Any, player: Player
         "success": None,
         "status": "pending",
         "reason": None,
+        "description": "",
+        "reward": None,
+        "quantity": None,
     }
     assert {entry["scan_id"] for entry in scans} == {pending, *settled}
     assert len(scans) == 8
     assert [e["scan_time"] for e in scans] == sorted((e["scan_time"] for e in scans), reverse=True)
     assert sorted((e["success"], e["reason"] or "") for e in scans[1:]) == [(False, "player_limit")] * 6 + [(True, "")]
+
+
+def test_history_has_what_each_scan_gave(client: Any, player: Player, conn: Conn, post: Any) -> None:
+    """A scan, a puzzle before and after its solution, a failure, an unknown code, an annulled scan."""
+    make_code(conn, code="drop", description="Gate", reward_quantity=3)
+    encounters = [
+        make_encounter(conn, make_code(conn, code=code, scan_type="encounter", reward_item="lamp"))
+        for code in ("open", "solved")
+    ]
+    make_code(conn, code="annulled")
+    for code in ("drop", "open", "solved", "drop", "unknown", "annulled"):
+        post(qr_code=code)
+        judge_pending()
+    solve = {"json": {"answer": "open sesame"}, "headers": player.headers}
+    assert client.post(f"/encounters/{encounters[1]}/solve", **solve).json["solved"] is True
+    conn.execute("UPDATE player_scans SET status = 'annulled' WHERE qr_code = 'annulled'")
+
+    scans = client.get(f"/player/{player.id}/history", headers=player.headers).json["scans"]
+
+    given = [(scan["qr_code"], scan["description"], scan["reward"], scan["quantity"]) for scan in reversed(scans)]
+    assert given == [
+        ("drop", "Gate", "gem", 3),
+        ("open", "", None, None),
+        ("solved", "", "lamp", 1),
+        ("drop", "Gate", None, None),
+        ("unknown", None, None, None),
+        ("annulled", "", None, None),
+    ]
 
 
 def test_history_page_reads_one_range_of_its_index(conn: Conn) -> None:
@@ -82,10 +113,8 @@ def test_history_page_reads_one_range_of_its_index(conn: Conn) -> None:
     assert int(rows) == 50
 
 
-@pytest.mark.parametrize("what", ["history", "inventory"])
-def test_history_and_inventory_of_another_player_are_forbidden(
-    client: Any, player: Player, conn: Conn, what: str
-) -> None:
+@pytest.mark.parametrize("what", ["history", "inventory", "puzzles"])
+def test_lists_of_another_player_are_forbidden(client: Any, player: Player, conn: Conn, what: str) -> None:
     assert client.get(f"/player/{make_player(conn)}/{what}", headers=player.headers).status_code == 403
     assert client.get(f"/player/{player.id}/{what}").status_code == 401
     assert client.get(f"/player/x/{what}", headers=player.headers).status_code == 404

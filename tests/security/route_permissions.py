@@ -61,6 +61,7 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /scan/{scan_id}": Permission("player", "scan", others=404),
     "GET /qr/{code}": Permission("player"),
     "GET /player/{player_id}/history": Permission("self"),
+    "GET /player/{player_id}/puzzles": Permission("self"),
     "GET /player/{player_id}/inventory": Permission("self"),
     "POST /encounters/{encounter_id}/solve": Permission("player", others=403),
     "POST /redemptions/token": Permission("player"),

@@ -158,6 +158,10 @@ def another_players_history(scene: Scene) -> bool:
     return scene.lets("GET", f"/player/{scene.victim.owner.id}/history", scene.attacker.owner)
 
 
+def another_players_puzzles(scene: Scene) -> bool:
+    return scene.lets("GET", f"/player/{scene.victim.owner.id}/puzzles", scene.attacker.owner)
+
+
 def another_players_scan(scene: Scene) -> bool:
     scan = submit_scan(scene.conn, scene.victim.owner.id, scene.their_code())
     return scene.lets("GET", f"/scan/{scan}", scene.attacker.owner)
@@ -305,6 +309,11 @@ ATTACKS = [
         "another player's history",
         another_players_history,
         requiring("scans.list_history", Requirement("player")),
+    ),
+    Attack(
+        "another player's puzzles",
+        another_players_puzzles,
+        requiring("encounters.list_puzzles", Requirement("player")),
     ),
     Attack(
         "another player's scan",

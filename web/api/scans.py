@@ -161,6 +161,9 @@ class HistoryEntryResponse(ResponseModel):
     success: bool | None
     status: Literal["pending", "success", "failure", "held", "annulled"]
     reason: Reason | None
+    description: str | None = Field(description="Text of the code for people; null: no such code")
+    reward: str | None = Field(description="The item that the scan, or its solved puzzle, gave; null: none")
+    quantity: int | None = Field(description="Number of items; null: none")
 
 
 class HistoryResponse(ResponseModel):
