@@ -3,7 +3,9 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
+from typing import Any
 from uuid import UUID
 
 from flask import Flask
@@ -17,6 +19,7 @@ from shared.settings import settings
 from web.http import auth
 
 PLAYERS, CODES, PAST_CODES = 1_000, 200, 50
+BATCH = 100
 LATITUDE, LONGITUDE = 52.3731, 4.8926
 STEP = 0.00002  # degrees from one code to the next: all within 600 m, so no player travels impossibly fast
 OFF, OFF_EVERY = 0.0009, 10  # every tenth scan is made 100 m away, which is outside the radius
@@ -109,12 +112,28 @@ def sign_in() -> list[Player]:
 def scan_requests(players: list[Player], path: str, *headers: str) -> Iterator[bytes]:
     """Requests of one player after another, each of the player's next code, on the spot."""
     for n in count():
-        player, code = players[n % PLAYERS], (n + n // PLAYERS) % CODES
-        body = {
-            "player_id": str(player.id),
-            "qr_code": f"bench{code}",
-            "latitude": LATITUDE + code * STEP,
-            "longitude": LONGITUDE,
-            "accuracy": 5,
-        }
+        player = players[n % PLAYERS]
+        body = _body(player, (n + n // PLAYERS) % CODES)
         yield post(path, player.token, json.dumps(body).encode(), *headers)
+
+
+def batch_requests(players: list[Player], path: str) -> Iterator[bytes]:
+    """Requests of one player after another, each with scans of half of the codes, made offline on the spot."""
+    now = datetime.now(UTC).isoformat()
+    templates = []
+    for player in players:
+        scans = [_body(player, code) | {"scanned_at": now, "nonce": f"NUMBER-{code}"} for code in range(BATCH)]
+        templates.append(json.dumps({"sent_at": now, "scans": scans}).encode())
+    for n in count():
+        player, template = players[n % PLAYERS], templates[n % PLAYERS]
+        yield post(path, player.token, template.replace(b"NUMBER", str(n).encode()))
+
+
+def _body(player: Player, code: int) -> dict[str, Any]:
+    return {
+        "player_id": str(player.id),
+        "qr_code": f"bench{code}",
+        "latitude": LATITUDE + code * STEP,
+        "longitude": LONGITUDE,
+        "accuracy": 5,
+    }

@@ -175,6 +175,62 @@ def test_a_timeline_of_a_deleted_code_returns_404(client: Any, conn: Conn, staff
     assert ask()["data"][-1]["count"] == 1
 
 
+@pytest.mark.parametrize(
+    ("tz", "days"),
+    [
+        # No midnight in April, and 23:30 twice in October.
+        (
+            "Africa/Cairo",
+            {
+                "2026-04-23": ["2026-04-23T21:59:59"],
+                "2026-04-24": ["2026-04-23T22:00:00"],
+                "2026-10-29": ["2026-10-29T20:30:00", "2026-10-29T21:30:00"],
+                "2026-10-30": ["2026-10-29T22:00:00"],
+            },
+        ),
+        # No midnight in September, and the hour before it twice in April.
+        (
+            "America/Santiago",
+            {
+                "2026-09-05": ["2026-09-06T03:59:59"],
+                "2026-09-06": ["2026-09-06T04:00:00"],
+                "2026-04-04": ["2026-04-05T02:30:00", "2026-04-05T03:30:00"],
+                "2026-04-05": ["2026-04-05T04:00:00"],
+            },
+        ),
+        # Offsets of 45 minutes, and clocks that change by 30.
+        ("Asia/Kathmandu", {"2026-05-01": ["2026-05-01T18:14:59"], "2026-05-02": ["2026-05-01T18:15:00"]}),
+        ("Pacific/Chatham", {"2026-06-01": ["2026-06-01T11:14:59"], "2026-06-02": ["2026-06-01T11:15:00"]}),
+        (
+            "Australia/Lord_Howe",
+            {
+                "2026-10-03": ["2026-10-03T13:29:59"],
+                "2026-10-04": ["2026-10-03T13:30:00", "2026-10-04T12:59:59"],
+                "2026-10-05": ["2026-10-04T13:00:00"],
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("rolled", [True, False])
+def test_a_day_without_midnight_or_with_two_counts_its_own_scans(
+    conn: Conn, tz: str, days: dict[str, list[str]], rolled: bool
+) -> None:
+    org, player = make_org(conn), make_player(conn)
+    code = make_code(conn, org)
+    for times in days.values():
+        for at in times:
+            settle(conn, player, code, at=datetime.fromisoformat(f"{at}Z"))
+    if rolled:
+        roll_up()
+    now = datetime(2026, 11, 28, 12, tzinfo=UTC)
+    for subject in (RollupSubject(code, org), RollupSubject(org, org)):
+        counted = {str(day): count for day, count, *_ in timeline(conn, subject, "1y", tz, now)}
+        assert len(counted) == 365
+        assert {day: count for day, count in counted.items() if count} == {day: len(days[day]) for day in days}
+        in_utc = sum(count for _, count, *_ in timeline(conn, subject, "1y", "UTC", now))
+        assert in_utc == sum(counted.values())
+
+
 @given(
     st.sampled_from(sorted(zone_names())),
     st.lists(st.tuples(st.integers(0, 400 * 24 * 60), st.booleans(), st.booleans()), max_size=30),

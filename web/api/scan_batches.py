@@ -16,7 +16,7 @@ from shared.scans.store import NewScan
 from shared.visits.user_agents import device_kind
 from web.api.scans import NOT_YOUR_OWN, ScanBody, may_submit_for
 from web.http.auth import current_caller, requires_login_or_key
-from web.http.idempotency import documents_idempotency_key, run_once, transaction
+from web.http.idempotency import connection, documents_idempotency_key, run_once
 from web.http.problems import field_errors_of
 from web.http.responses import json_response
 from web.http.schemas import Body, Id, ResponseModel, Timestamp
@@ -125,7 +125,7 @@ def submit_batch(body: BatchBody) -> Response:
 def _accept(body: BatchBody) -> Response:
     items = [_validate(number, item) for number, item in enumerate(body.scans)]
     scans = {number: item for number, item in enumerate(items) if isinstance(item, NewScan)}
-    with transaction() as conn:
+    with connection() as conn:
         results = batches.accept_all(
             conn,
             list(scans.values()),

@@ -47,6 +47,17 @@ def transaction() -> Iterator[Conn]:
             yield conn
 
 
+@contextmanager
+def connection() -> Iterator[Conn]:
+    """Join the transaction that holds this request's Idempotency-Key, or use a connection in autocommit."""
+    conn: Conn | None = g.get("conn")
+    if conn is not None:
+        yield conn
+    else:
+        with db.connection() as conn:
+            yield conn
+
+
 def idempotency_key() -> str | None:
     """Return the request's key. Raise Invalid if it is not 1-255 printable ASCII characters."""
     key = request.headers.get(HEADER)
