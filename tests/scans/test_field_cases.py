@@ -78,7 +78,7 @@ def test_null_island_and_swapped_coordinates_are_no_journey(client: Any, staff: 
     refused = [submit(staff.member, code, *fix) for fix in ((0, 0), (4.8926, 52.3731), (52.5, 4.8926))]
 
     assert {verdict["reason"] for verdict in refused} == {"not_present"}
-    # Nothing tells the player why.
+    # The responses do not say why.
     assert all(verdict == refused[0] for verdict in refused)
     assert submit(staff.member, code, 52.3731, 4.8926)["status"] == "success"
 
