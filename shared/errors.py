@@ -166,7 +166,7 @@ class SelectionChanged(Conflict):
 class CodeRotates(Invalid):
     """A code that rotates has no image to print. `loc` names the code."""
 
-    MESSAGE = "This code rotates: an image of it stops working after a minute. Show it on a screen instead."
+    MESSAGE = "This code rotates: a printed image of it would soon stop working. Show it on a screen instead."
 
     def __init__(self, loc: str) -> None:
         super().__init__(FieldError(loc, self.MESSAGE))

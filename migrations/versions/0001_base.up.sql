@@ -916,7 +916,8 @@ CREATE VIEW judged_codes AS
     SELECT q.id, q.code, q.org_id, q.scan_type, q.requires_location, q.latitude, q.longitude, q.radius_m,
            q.active AND coalesce(o.closed_at > now(), true) AS active, q.deleted_at IS NOT NULL AS deleted, q.starts_at,
            q.expires_at, q.max_scans, q.use_count, q.per_player_limit, q.cooldown_seconds, q.offline_hours,
-           q.rotation_seconds, encode(q.rotation_secret, 'base64') AS rotation_secret,
+           CASE WHEN q.rotating THEN json_build_array(
+               q.rotation_seconds, encode(q.rotation_secret, 'base64')) END AS rotation,
            greatest(q.usable_since, o.restored_at) AS usable_since, q.reward_item, q.reward_quantity,
            CASE WHEN e.id IS NOT NULL THEN json_build_object(
                'id', e.id, 'puzzle_type', e.puzzle_type, 'difficulty_level', e.difficulty_level, 'data', e.data

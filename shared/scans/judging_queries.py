@@ -131,7 +131,7 @@ def _to_code(row: Json) -> CodeRules:
         cooldown=timedelta(seconds=row["cooldown_seconds"]) if row["cooldown_seconds"] else None,
         offline=None if row["offline_hours"] is None else timedelta(hours=row["offline_hours"]),
         usable_since=_time(row["usable_since"]),
-        rotation=_rotation(row["rotation_seconds"], row["rotation_secret"]),
+        rotation=_rotation_or_none(row["rotation"]),
         reward_item=row["reward_item"],
         reward_quantity=row["reward_quantity"],
         encounter=row["encounter"],
@@ -142,8 +142,8 @@ def _to_code(row: Json) -> CodeRules:
     )
 
 
-def _rotation(seconds: int, secret: str | None) -> Rotation | None:
-    return None if secret is None else Rotation(seconds, b64decode(secret))
+def _rotation_or_none(row: Json) -> Rotation | None:
+    return None if row is None else Rotation(row[0], b64decode(row[1]))
 
 
 def _group_fixes(rows: Iterable[Json]) -> dict[UUID, list[LocationFix]]:

@@ -1,5 +1,6 @@
 """Rotating codes over HTTP: the current step, screens, and what they refuse."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,10 +10,13 @@ import pytest
 from flask import Flask
 
 from shared.codes import screens
+from shared.codes import store as codes
+from shared.infra import db
 from shared.infra.db import Conn
 from tests.codes.factories import create, update
 from tests.images.camera_view import decode
 from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
+from tests.support.concurrency import wait_until_blocked
 from tests.support.factories import current_text, make_code
 from workers.scans import judge_pending
 
@@ -223,6 +227,21 @@ def test_code_has_at_most_twenty_screens(client: Any, conn: Conn, staff: Staff, 
     assert [make_screen(client, path, staff).status_code for _ in range(2)] == [201, 409]
 
 
+def test_concurrent_screens_do_not_exceed_the_limit(
+    app: Flask, conn: Conn, staff: Staff, path: str, code: UUID
+) -> None:
+    for number in range(screens.MAX_SCREENS - 1):
+        screens.add(conn, staff.org_id, code, f"Screen {number}", str(number))
+
+    with ThreadPoolExecutor(1) as thread, db.transaction() as other:
+        codes.lock(other, staff.org_id, code)
+        screens.add(other, staff.org_id, code, "The last one", "token")
+        response = thread.submit(make_screen, app.test_client(), path, staff)
+        wait_until_blocked(conn)
+
+    assert response.result().status_code == 409
+
+
 def test_retry_returns_the_link_again(client: Any, staff: Staff, path: str) -> None:
     headers = staff.admin.headers | {"Idempotency-Key": "one"}
     first, again = (client.post(f"{path}/screens", json={"name": "A"}, headers=headers) for _ in range(2))
@@ -276,7 +295,7 @@ def test_static_images_are_refused_with_the_reason(client: Any, conn: Conn, staf
         "body.all",
     ]
     assert {answer.json["errors"][0]["message"] for answer in (image, *renders)} == {
-        "This code rotates: an image of it stops working after a minute. Show it on a screen instead."
+        "This code rotates: a printed image of it would soon stop working. Show it on a screen instead."
     }
     assert code["image_url"] == f"{path}/rotating/image"
     assert any("photograph" in warning for warning in code["warnings"])

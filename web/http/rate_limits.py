@@ -78,7 +78,7 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "scan_batches.submit_batch": "scan",
     "screen_pages.open_screen": "page",
     "screens.get_rotating_image": "image",
-    "screens.get_screen_image": "page",
+    "screens.get_screen_image": "image",
     "screens.get_screen_state": "page",
     "scans.submit_scan": "scan",
     "visits.open_code": "page",
