@@ -11,6 +11,7 @@ from shared.accounts import store
 from shared.accounts.generated_names import ADJECTIVES, ANIMALS, guest_name
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
+from shared.redemptions.rules import token_digest
 from tests.conftest import PASSWORD
 from tests.support.callers import bearer, sign_in
 from tests.support.concurrency import Rendezvous, run_concurrently
@@ -127,6 +128,8 @@ class TestUpgrade:
         player_id = UUID(guest["player_id"])
         submit_scan(conn, player_id, make_code(conn))
         judge_pending()
+        body = {"item": "gem"}
+        shown = client.post("/redemptions/token", json=body, headers=bearer(guest["access_token"])).json["token"]
 
         response = client.post("/auth/upgrade", json=ADA, headers=bearer(guest["access_token"]))
 
@@ -137,6 +140,8 @@ class TestUpgrade:
             inventory = client.get(f"/player/{player_id}/inventory", headers=bearer(token)).json
             assert [(held["item"], held["quantity"]) for held in inventory["items"]] == [("gem", 1)]
             assert len(client.get(f"/player/{player_id}/history", headers=bearer(token)).json["scans"]) == 1
+        holders = conn.execute("SELECT player_id FROM redemption_tokens WHERE digest = %s", (token_digest(shown),))
+        assert holders.fetchall() == [(player_id,)]
         profile = client.get("/users/me", headers=bearer(response.json["access_token"])).json
         assert (profile["username"], profile["email"], profile["guest"]) == ("Ada", "ada@example.com", False)
 

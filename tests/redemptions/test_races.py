@@ -11,6 +11,8 @@ from flask import Flask
 from psycopg.errors import CheckViolation
 
 from shared.infra.db import Conn, exactly_one
+from shared.quests.definitions import RewardDefinition
+from tests.quests.scan_quests import make_landmarks, make_quest
 from tests.redemptions.factories import (
     COFFEE,
     add_token,
@@ -171,6 +173,21 @@ def test_undo_after_an_annulment_covers_its_shortfall(
 
     assert (undone.status_code, undone.json["balance"]) == (200, 1)
     assert balances(conn, ada.id) == (1, 0)
+
+
+def test_a_redeemed_quest_reward_is_a_shortfall_after_the_annulment(
+    app: Flask, client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
+) -> None:
+    make_quest(conn, staff.org_id, streak=1, auto_claim=True, reward=RewardDefinition("cup", COFFEE, 1))
+    (landmark,) = make_landmarks(conn, staff.org_id, 1, reward_item=None, reward_quantity=None)
+    scan_id = scan(conn, ada.id, landmark)
+    assert confirm(client, staff, token_of(client, ada)).status_code == 201
+
+    assert annul(app, staff, scan_id).status_code == 200
+
+    assert balances(conn, ada.id) == (0, 1)
+    (entry,) = exactly_one(conn.execute("SELECT new FROM audit_log WHERE action = 'scan.annulled'"))
+    assert entry["shortfall"] == {COFFEE: 1}
 
 
 def test_limits_set_during_redemptions_deadlock_with_none(

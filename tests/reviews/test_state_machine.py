@@ -1,4 +1,5 @@
-"""Players and staff act in any order, and processes crash: each reward is paid once; annulled scans give nothing."""
+"""Players and staff act in any order, and processes crash: each reward is paid once and redeemed once; annulled scans
+give nothing."""
 
 from contextlib import suppress
 from typing import Any
@@ -8,13 +9,24 @@ import pytest
 from flask import Flask
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
 
 from shared.encounters import store as encounters
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.redemptions import store as redemptions
 from shared.scans import settlement
 from tests.encounters.factories import RIGHT, WRONG, make_puzzle
+from tests.redemptions.factories import add_token, balances, redeemed
 from tests.reviews.factories import location_code, status, use_count
 from tests.support.callers import SignedInPlayer, Staff, make_staff, sign_in
 from tests.support.crashes import Crash, crash_after
@@ -28,6 +40,7 @@ class Game(RuleBasedStateMachine):
 
     app: Flask
     scans_made = Bundle("scans_made")
+    redemptions_made = Bundle("redemptions_made")
 
     @initialize()
     def start(self) -> None:
@@ -45,19 +58,25 @@ class Game(RuleBasedStateMachine):
             self.codes = [drop, puzzle, transportation]
             self.texts = [code_text(conn, code) for code in self.codes]
         self.n = 0
+        self.owed = [0, 0]
+        self.balances = [0, 0]
+        self.shortfalls = [0, 0]
 
-    def post(self, caller: SignedInPlayer, path: str, body: Any, crash: bool) -> Any:
+    def post(self, caller: SignedInPlayer, path: str, body: Any, crash: bool, key: str | None = None) -> Any:
         """Post. With `crash`, first crash before the commit, then lose the response after it."""
         client = self.app.test_client()
+        headers = caller.headers | ({"Idempotency-Key": key} if key else {})
         if crash:
             with pytest.MonkeyPatch.context() as broken:
                 crash_after(broken, settlement, "append_events")
                 crash_after(broken, encounters, "record_solution")
+                crash_after(broken, redemptions, "pay")
+                crash_after(broken, redemptions, "pay_back")
                 # A request without an event does not crash.
                 with suppress(Crash):
-                    client.post(path, json=body, headers=caller.headers)
-            client.post(path, json=body, headers=caller.headers)
-        return client.post(path, json=body, headers=caller.headers)
+                    client.post(path, json=body, headers=headers)
+            client.post(path, json=body, headers=headers)
+        return client.post(path, json=body, headers=headers)
 
     @rule(target=scans_made, who=st.integers(0, 1), what=st.integers(0, 2), far=st.booleans(), crash=st.booleans())
     def scan(self, who: int, what: int, far: bool, crash: bool) -> UUID:
@@ -120,14 +139,52 @@ class Game(RuleBasedStateMachine):
         attempts_left = sum(2 - wrong_answers for wrong_answers, _ in puzzles)
         return 200 if attempts_left >= (1 if right else posts) else 409
 
+    @rule(target=redemptions_made, who=st.integers(0, 1), quantity=st.integers(1, 5), crash=st.booleans())
+    def redeem(self, who: int, quantity: int, crash: bool) -> Any:
+        self.n += 1
+        with db.connection() as conn:
+            token = add_token(conn, self.players[who].id, self.staff.org_id, quantity, "gem")
+        path, body = f"{self.staff.path}/redemptions", {"token": token}
+        response = self.post(self.staff.admin, path, body, crash, f"n{self.n}")
+        if self.balances[who] < quantity:
+            assert response.status_code == 409
+            return multiple()
+        assert response.status_code == 201
+        self.balances[who] -= quantity
+        assert response.json["balance"] == self.balances[who]
+        again = self.post(self.staff.admin, path, body, crash=False)
+        assert (again.status_code, again.json["redemption"]["id"]) == (409, response.json["id"])
+        return who, quantity, response.json["id"]
+
+    @rule(redemption=consumes(redemptions_made), crash=st.booleans())
+    def undo(self, redemption: Any, crash: bool) -> None:
+        self.n += 1
+        who, quantity, redemption_id = redemption
+        path = f"{self.staff.path}/redemptions/{redemption_id}/undo"
+        response = self.post(self.staff.admin, path, None, crash, f"n{self.n}")
+        assert response.status_code == 200
+        covered = min(quantity, self.shortfalls[who])
+        self.shortfalls[who] -= covered
+        self.balances[who] += quantity - covered
+        assert response.json["balance"] == self.balances[who]
+        assert self.post(self.staff.admin, path, None, crash=False).status_code == 409
+
+    def follow(self, who: int, owed: int) -> None:
+        """Change the balance of the model by what scans give now. An annulment takes what is left."""
+        change, self.owed[who] = owed - self.owed[who], owed
+        self.shortfalls[who] += max(0, -change - self.balances[who])
+        self.balances[who] = max(0, self.balances[who] + change)
+
     @invariant()
     def rewards_are_paid_once(self) -> None:
         if not hasattr(self, "players"):
             return
         with db.connection() as conn:
-            for player in self.players:
-                owed = owed_to(conn, player.id)
-                assert list_items(conn, player.id) == ([("gem", owed)] if owed else [])
+            for who, player in enumerate(self.players):
+                self.follow(who, owed_to(conn, player.id))
+                balance = self.balances[who]
+                assert list_items(conn, player.id) == ([("gem", balance)] if balance else [])
+                assert balances(conn, player.id) == (balance, self.shortfalls[who])
                 moved = conn.execute(
                     "SELECT FROM player_scans WHERE player_id = %s AND status = 'success' AND qr_code_id = %s",
                     (player.id, self.codes[2]),
@@ -143,7 +200,9 @@ class Game(RuleBasedStateMachine):
             duplicates = "SELECT source, source_id FROM inventory_ledger GROUP BY 1, 2 HAVING count(*) > 1"
             assert not conn.execute(duplicates).rowcount
             granted = conn.execute("SELECT count(*) FROM events WHERE type = 'reward_granted'").fetchone()
-            assert granted == conn.execute("SELECT count(*) FROM inventory_ledger WHERE quantity > 0").fetchone()
+            gifts = "SELECT count(*) FROM inventory_ledger WHERE quantity > 0 AND source <> 'redemption_undo'"
+            assert granted == conn.execute(gifts).fetchone()
+            assert redeemed(conn, self.staff.org_id) == sum(self.owed) + sum(self.shortfalls) - sum(self.balances)
             wrong = conn.execute("SELECT FROM encounter_attempts WHERE wrong_answers > 2").rowcount
             assert not wrong
 
