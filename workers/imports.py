@@ -80,7 +80,7 @@ def _commit(conn: Conn, job: ImportJob) -> int:
         with conn.transaction():
             return commit.commit(conn, job, max_codes=settings().max_codes_per_organization)
     except QuotaExceeded as error:
-        store.finish(conn, job.id, added=False, message=f"{error} No code was added.")
+        store.finish(conn, job.id, "failed", f"{error} No code was added.")
         return 0
 
 
@@ -89,7 +89,7 @@ def dead_letter(token: UUID, claimed: list[ImportJob]) -> None:
     (job,) = claimed
     with db.transaction() as conn:
         leases.lock_one(conn, store.PENDING_IMPORTS, token, job.id)
-        store.finish(conn, job.id, added=False, message=DEAD_LETTER_MESSAGE)
+        store.finish(conn, job.id, "failed", DEAD_LETTER_MESSAGE)
     log.error("import_dead_lettered", import_id=str(job.id))
 
 

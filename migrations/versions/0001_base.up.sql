@@ -1291,14 +1291,16 @@ CREATE TABLE imports (
     id                   uuid PRIMARY KEY DEFAULT waymark_uuid7(),
     org_id               uuid NOT NULL REFERENCES organizations,
     partial              boolean NOT NULL,
+    dry_run              boolean NOT NULL DEFAULT false,  -- rows are checked, and no code is created
     columns              text[] NOT NULL DEFAULT '{}',  -- of the file, in its order
-    status               text NOT NULL DEFAULT 'queued' CHECK (status IN ('queued', 'running', 'done', 'failed')),
+    status               text NOT NULL DEFAULT 'queued'
+                         CHECK (status IN ('queued', 'running', 'done', 'checked', 'failed')),
     total                integer NOT NULL DEFAULT 0 CHECK (total BETWEEN 0 AND 100000),
     validated_rows       integer NOT NULL DEFAULT 0,
     last_validated_line  integer NOT NULL DEFAULT 0,  -- the next worker continues after it
     done                 integer NOT NULL DEFAULT 0,  -- codes created
     failed               integer NOT NULL DEFAULT 0,  -- invalid rows
-    message              text,  -- why no code was created
+    message              text,  -- why no code was or would be created
     outcomes             jsonb NOT NULL DEFAULT '[]',  -- of the first rows of a finished import, failures first
     last_error           text,  -- of the last attempt, for operators
     lease_token          uuid,
@@ -1307,7 +1309,8 @@ CREATE TABLE imports (
     claimed_at           timestamptz,  -- last: organizations take turns
     created_at           timestamptz NOT NULL DEFAULT now(),
     finished_at          timestamptz,
-    CONSTRAINT imports_finished CHECK ((status IN ('done', 'failed')) = (finished_at IS NOT NULL)),
+    CONSTRAINT imports_finished CHECK ((status IN ('done', 'checked', 'failed')) = (finished_at IS NOT NULL)),
+    CONSTRAINT imports_dry_run CHECK (status <> 'checked' OR (dry_run AND done = 0)),
     CONSTRAINT imports_message_required CHECK (status <> 'failed' OR message IS NOT NULL),
     CONSTRAINT imports_counts CHECK (done + failed <= total AND validated_rows <= total)
 );
@@ -1336,6 +1339,7 @@ CREATE TABLE import_candidates (
     field             text,
     message           text,  -- null: the row is valid
     warnings          text[] NOT NULL DEFAULT '{}',
+    is_generated      boolean NOT NULL DEFAULT false,  -- its code text, which another may replace
     PRIMARY KEY (import_id, line),
     CONSTRAINT import_candidates_validated CHECK (message IS NOT NULL OR (code IS NOT NULL AND definition IS NOT NULL))
 );

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from shared.analytics import cache_versions
-from shared.errors import CodeTaken
+from shared.codes import store as codes
+from shared.errors import CodeTaken, QuotaExceeded
 from shared.imports import store
 from shared.imports.rules import ImportJob, unresolved_destinations
 from shared.infra.constraint_errors import translate_constraint_errors
@@ -19,16 +20,20 @@ def commit(conn: Conn, job: ImportJob, *, max_codes: int) -> int:
     """Add the codes of valid rows, and finish the import. Return how many codes were added.
 
     If a row is invalid and the import is not partial, no code is added. Every row must have been validated. Raise
-    QuotaExceeded if the organization would have more than `max_codes`.
+    QuotaExceeded if the organization would have more than `max_codes`. A dry run adds none, and raises nothing.
     """
     while True:
+        _replace_taken_texts(conn, job.id)
         _find_conflicts(conn, job)
         valid, failed = _counts(conn, job.id)
+        if job.dry_run:
+            store.finish(conn, job.id, "checked", _quota_message(conn, job.org_id, valid, max_codes))
+            return 0
         if failed and not job.partial:
             message = (
                 f"{failed:,} of {valid + failed:,} rows {'is' if failed == 1 else 'are'} invalid. No code was added."
             )
-            store.finish(conn, job.id, added=False, message=message)
+            store.finish(conn, job.id, "failed", message)
             return 0
         try:
             with conn.transaction():
@@ -38,10 +43,47 @@ def commit(conn: Conn, job: ImportJob, *, max_codes: int) -> int:
             # Another transaction used one of these texts after the check for conflicts.
             continue
     usage.check_codes(conn, job.org_id, added=valid, limit=max_codes)
-    store.finish(conn, job.id, added=True)
+    store.finish(conn, job.id, "done")
     # Last: no cached statistics outlive the transaction.
     cache_versions.bump_version(conn, job.org_id)
     return valid
+
+
+def _quota_message(conn: Conn, org_id: UUID, valid: int, max_codes: int) -> str | None:
+    """Return why the codes of a dry run do not fit the quota, or None if they do."""
+    try:
+        usage.check_codes(conn, org_id, added=valid, limit=max_codes, is_dry_run=True)
+    except QuotaExceeded as error:
+        return str(error)
+    return None
+
+
+def _replace_taken_texts(conn: Conn, import_id: UUID) -> None:
+    """Generate another text for each row whose generated text is taken, or also in another row."""
+    while lines := conn.execute(
+        """
+        SELECT c.line FROM (
+            SELECT line, code, is_generated, count(*) OVER (PARTITION BY code) AS rows_with_code
+            FROM import_candidates WHERE import_id = %(id)s AND message IS NULL
+        ) c
+        WHERE c.is_generated
+          AND (c.rows_with_code > 1 OR EXISTS (SELECT FROM code_texts t WHERE t.code = c.code))
+        """,
+        {"id": import_id},
+    ).fetchall():
+        conn.execute(
+            """
+            UPDATE import_candidates c
+            SET code = n.code, definition = jsonb_set(c.definition, '{code}', to_jsonb(n.code))
+            FROM unnest(%(lines)s::integer[], %(codes)s::text[]) n (line, code)
+            WHERE c.import_id = %(id)s AND c.line = n.line
+            """,
+            {
+                "id": import_id,
+                "lines": [line for (line,) in lines],
+                "codes": [codes.generate_code_text() for _ in lines],
+            },
+        )
 
 
 def _find_conflicts(conn: Conn, job: ImportJob) -> None:

@@ -1,6 +1,6 @@
 """Validation of rows, alone and among the rows that lead to each other. Pure, except for new ids."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 from uuid import UUID
@@ -23,8 +23,11 @@ MAX_OPEN_IMPORTS = 30
 MAX_OUTCOMES = 1_000
 """Rows that a response lists."""
 
-ImportStatus = Literal["queued", "running", "done", "failed"]
-RowStatus = Literal["added", "failed", "not_added"]
+ImportStatus = Literal["queued", "running", "done", "checked", "failed"]
+RowStatus = Literal["added", "valid", "failed", "not_added"]
+FinalStatus = Literal["done", "checked", "failed"]
+STATUS_OF_VALID_ROW: Mapping[FinalStatus, RowStatus] = {"done": "added", "checked": "valid", "failed": "not_added"}
+"""By the status of the import."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class ImportJob:
     id: UUID
     org_id: UUID
     partial: bool
+    dry_run: bool
     columns: Sequence[str]
     status: ImportStatus
     total: int
@@ -47,12 +51,12 @@ class ImportJob:
 
     @property
     def is_finished(self) -> bool:
-        return self.status in ("done", "failed")
+        return self.status in STATUS_OF_VALID_ROW
 
     @property
     def progress(self) -> float:
         """Return 0.0 to 1.0. Validating all rows is one half, adding them the other."""
-        if self.status == "done":
+        if self.status in ("done", "checked"):
             return 1.0
         return (self.validated_rows + self.done) / (2 * self.total) if self.total else 0.0
 
@@ -66,6 +70,8 @@ class RowResult:
     definition: CodeDefinition | None = None
     field: str | None = None
     message: str | None = None
+    is_generated: bool = False
+    """True if the code text was generated."""
 
 
 def validate_row(columns: Sequence[str], row: CsvRow, generate_text: Callable[[], str]) -> RowResult:
@@ -96,7 +102,14 @@ def validate_code(line: int, body: Mapping[str, Any], generate_text: Callable[[]
     code = CodeDefinition(**to_definition_fields(dict(model)) | {"code": model.code or generate_text()})
     for field_error in rules.find_errors(code):
         return RowResult(line, qr_id, field=field_error.loc.removeprefix("body."), message=field_error.message)
-    return RowResult(line, qr_id, code)
+    return RowResult(line, qr_id, code, is_generated=model.code is None)
+
+
+def blank_rows(count: int, tags: Sequence[str], generate_text: Callable[[], str]) -> Iterator[RowResult]:
+    """Yield inactive codes without a place, to be printed ahead. Placing and activating one lets it be scanned."""
+    for line in range(1, count + 1):
+        code = CodeDefinition(code=generate_text(), scan_type="item_drop", active=False, tags=tuple(tags))
+        yield RowResult(line, uuid7(), code, is_generated=True)
 
 
 def unresolved_destinations(

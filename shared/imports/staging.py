@@ -55,14 +55,15 @@ def copy_candidates(conn: Conn, import_id: UUID, results: Iterable[RowResult]) -
     """Copy the results of validated rows: candidates and failures."""
     statement = """
         COPY import_candidates (
-            import_id, line, id, code, destination_code, definition, encounter, field, message, warnings
+            import_id, line, id, code, destination_code, definition, encounter, field, message, warnings, is_generated
         ) FROM STDIN
     """
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for result in results:
             columns = _candidate_columns(result.definition)
             warnings = list(find_warnings(result.definition)) if result.definition else []
-            copy.write_row((import_id, result.line, result.id, *columns, result.field, result.message, warnings))
+            error = (result.field, result.message)
+            copy.write_row((import_id, result.line, result.id, *columns, *error, warnings, result.is_generated))
 
 
 def _candidate_columns(code: CodeDefinition | None) -> tuple[str | None, ...]:

@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row, dict_row, scalar_row
 
 from shared.errors import TooManyImports
-from shared.imports.rules import MAX_OPEN_IMPORTS, MAX_OUTCOMES, ImportJob
+from shared.imports.rules import MAX_OPEN_IMPORTS, MAX_OUTCOMES, STATUS_OF_VALID_ROW, FinalStatus, ImportJob
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import uuid7
 from shared.infra.leases import LeasedTable
@@ -18,8 +18,8 @@ RETENTION = timedelta(days=7)
 PENDING_IMPORTS = LeasedTable(
     name="imports",
     columns="""
-        id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done, failed, message,
-        outcomes, attempts
+        id, org_id, partial, dry_run, columns, status, total, validated_rows, last_validated_line, done, failed,
+        message, outcomes, attempts
     """,
     row=class_row(ImportJob),
     pending="finished_at IS NULL",
@@ -27,36 +27,46 @@ PENDING_IMPORTS = LeasedTable(
 )
 
 
-def check_open(conn: Conn, org_id: UUID) -> None:
-    """Raise TooManyImports if the organization has MAX_OPEN_IMPORTS open imports."""
-    # Without a lock: staging a file takes seconds. Files that arrive at once may exceed the limit by a few.
+def check_open(conn: Conn, org_id: UUID, *, more: int = 0) -> None:
+    """Raise TooManyImports if the organization has more than MAX_OPEN_IMPORTS open imports, with `more` to come.
+
+    Exact in a transaction that has added its own import, and then locked the organization's usage.
+    """
     (count,) = exactly_one(
         conn.execute(
             "SELECT count(*) FROM imports WHERE org_id = %(org_id)s AND finished_at IS NULL", {"org_id": org_id}
         )
     )
-    if count >= MAX_OPEN_IMPORTS:
+    if count + more > MAX_OPEN_IMPORTS:
         raise TooManyImports
 
 
 def create(
-    conn: Conn, org_id: UUID, columns: Sequence[str] = (), *, partial: bool, validated_rows: int = 0
+    conn: Conn,
+    org_id: UUID,
+    columns: Sequence[str] = (),
+    *,
+    partial: bool,
+    dry_run: bool = False,
+    validated_rows: int = 0,
 ) -> ImportJob:
     """Insert an import. The caller stages its rows in the same transaction: `validated_rows` of them as candidates."""
     with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return exactly_one(
             cursor.execute(
                 """
-                INSERT INTO imports (id, org_id, columns, partial, total, validated_rows)
-                VALUES (%(id)s, %(org_id)s, %(columns)s, %(partial)s, %(validated_rows)s, %(validated_rows)s)
-                RETURNING id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done,
-                          failed, message, outcomes, attempts
+                INSERT INTO imports (id, org_id, columns, partial, dry_run, total, validated_rows)
+                VALUES (%(id)s, %(org_id)s, %(columns)s, %(partial)s, %(dry_run)s, %(validated_rows)s,
+                        %(validated_rows)s)
+                RETURNING id, org_id, partial, dry_run, columns, status, total, validated_rows, last_validated_line,
+                          done, failed, message, outcomes, attempts
                 """,
                 {
                     "id": uuid7(),
                     "org_id": org_id,
                     "columns": list(columns),
                     "partial": partial,
+                    "dry_run": dry_run,
                     "validated_rows": validated_rows,
                 },
             )
@@ -73,8 +83,8 @@ def find(conn: Conn, org_id: UUID, import_id: UUID) -> ImportJob | None:
     with conn.cursor(row_factory=class_row(ImportJob)) as cursor:
         return cursor.execute(
             """
-            SELECT id, org_id, partial, columns, status, total, validated_rows, last_validated_line, done, failed,
-                   message, outcomes, attempts
+            SELECT id, org_id, partial, dry_run, columns, status, total, validated_rows, last_validated_line, done,
+                   failed, message, outcomes, attempts
             FROM imports WHERE org_id = %(org_id)s AND id = %(id)s
             """,
             {"org_id": org_id, "id": import_id},
@@ -116,10 +126,10 @@ def record_progress(conn: Conn, import_id: UUID, *, validated: int, failed: int,
     )
 
 
-def finish(conn: Conn, import_id: UUID, *, added: bool, message: str | None = None) -> None:
+def finish(conn: Conn, import_id: UUID, status: FinalStatus, message: str | None = None) -> None:
     """End an import: store its counts and the outcome of its first rows, failures first, and delete the staged rows.
 
-    `message` says why no code was added, if none was.
+    `message` says why no code was added, or would be.
     """
     conn.execute(
         """
@@ -131,20 +141,24 @@ def finish(conn: Conn, import_id: UUID, *, added: bool, message: str | None = No
             ),
             outcomes = (
                 SELECT coalesce(jsonb_agg(o), '[]') FROM (
-                    SELECT line,
-                           CASE WHEN message IS NOT NULL THEN 'failed' WHEN %(added)s THEN 'added' ELSE 'not_added' END
-                               AS status,
+                    SELECT line, CASE WHEN message IS NOT NULL THEN 'failed' ELSE %(status_of_valid)s END AS status,
                            field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id,
                            CASE WHEN message IS NULL THEN warnings ELSE '{}' END AS warnings
                     FROM import_candidates WHERE import_id = %(id)s
                     ORDER BY message IS NULL, line LIMIT %(limit)s
                 ) o
             ),
-            status = CASE WHEN %(added)s THEN 'done' ELSE 'failed' END, message = %(message)s,
-            finished_at = now(), lease_token = NULL, lease_until = NULL
+            status = %(status)s, message = %(message)s, finished_at = now(), lease_token = NULL, lease_until = NULL
         WHERE id = %(id)s
         """,
-        {"id": import_id, "added": added, "message": message, "limit": MAX_OUTCOMES},
+        {
+            "id": import_id,
+            "status": status,
+            "status_of_valid": STATUS_OF_VALID_ROW[status],
+            "added": status == "done",
+            "message": message,
+            "limit": MAX_OUTCOMES,
+        },
     )
     conn.execute("DELETE FROM import_candidates WHERE import_id = %(id)s", {"id": import_id})
     conn.execute("DELETE FROM import_rows WHERE import_id = %(id)s", {"id": import_id})

@@ -11,11 +11,14 @@ from shared.infra.db import Conn, exactly_one
 MEGABYTE = 1_000_000
 
 
-def check_codes(conn: Conn, org_id: UUID, *, added: int, limit: int) -> None:
-    """Raise QuotaExceeded if the organization has more codes than `limit`, with those that this transaction added."""
+def check_codes(conn: Conn, org_id: UUID, *, added: int, limit: int, is_dry_run: bool = False) -> None:
+    """Raise QuotaExceeded if the organization has more codes than `limit`, with those that this transaction added.
+
+    A dry run has not added them.
+    """
     # Adding the codes has locked the row, so no other transaction adds codes before this one ends.
     row = conn.execute("SELECT codes FROM organization_usage WHERE org_id = %(org_id)s", {"org_id": org_id}).fetchone()
-    codes = int(row[0]) if row else 0
+    codes = (int(row[0]) if row else 0) + (added if is_dry_run else 0)
     if added and codes > limit:
         hint = "Delete some first." if added == 1 else f"{added:,} more do not fit. Delete some first."
         raise QuotaExceeded("MAX_CODES_PER_ORGANIZATION", codes - added, limit, "codes of this organization", hint)
@@ -26,7 +29,7 @@ def check_files(conn: Conn, org_id: UUID, *, added_bytes: int, limit_mb: int) ->
 
     With nothing stored, raise it if nothing more fits. The usage stays locked until the transaction ends.
     """
-    _lock(conn, org_id)
+    lock(conn, org_id)
     (used,) = exactly_one(
         conn.execute(
             """
@@ -49,8 +52,8 @@ def check_files(conn: Conn, org_id: UUID, *, added_bytes: int, limit_mb: int) ->
         )
 
 
-def _lock(conn: Conn, org_id: UUID) -> None:
-    """Lock the usage of an organization until the transaction ends."""
+def lock(conn: Conn, org_id: UUID) -> None:
+    """Lock the usage of an organization until the transaction ends. Lock it last, and count afterwards."""
     # A row that does not exist cannot be locked. The read is a statement of its own: it must see what another
     # transaction committed while this one waited.
     conn.execute(

@@ -46,14 +46,16 @@ def _to_render(sheet: dict[str, Any] | None, **columns: Any) -> Render:
 
 
 def check_open(conn: Conn, org_id: UUID) -> None:
-    """Raise TooManyRenders if the organization has MAX_OPEN_RENDERS open renders."""
-    # Without a lock: requests that arrive at once may exceed the limit by a few.
+    """Raise TooManyRenders if the organization has more than MAX_OPEN_RENDERS open renders.
+
+    Exact in a transaction that has added its own render, and then locked the organization's usage.
+    """
     (count,) = exactly_one(
         conn.execute(
             "SELECT count(*) FROM render_jobs WHERE org_id = %(org_id)s AND finished_at IS NULL", {"org_id": org_id}
         )
     )
-    if count >= MAX_OPEN_RENDERS:
+    if count > MAX_OPEN_RENDERS:
         raise TooManyRenders
 
 

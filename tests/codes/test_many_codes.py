@@ -160,7 +160,7 @@ def test_destinations_are_deleted_with_the_codes_that_lead_to_them_only(client: 
     assert delete(client, staff, ids=[str(gate), str(lift)]).json == {"deleted": 2}
 
 
-def test_ten_thousand_codes_are_changed_and_no_more(client: Any, conn: Conn, staff: Staff) -> None:
+def test_up_to_ten_thousand_codes_are_changed(client: Any, conn: Conn, staff: Staff) -> None:
     conn.execute(
         """
         INSERT INTO qr_codes (org_id, code, scan_type)

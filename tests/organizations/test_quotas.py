@@ -16,10 +16,13 @@ from shared.codes.rules import DEFAULT_CODE
 from shared.errors import QuotaExceeded
 from shared.generated_codes import store as generated_codes
 from shared.generated_codes.rules import GenerateRequest
+from shared.imports import store as imports
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys, store, usage
 from shared.organizations.api_keys import NewApiKey
+from shared.renders import store as renders
+from shared.renders.rules import RenderOptions
 from shared.settings import settings
 from tests.images.sample_images import LOGO
 from tests.imports.factories import bulk, many, upload
@@ -259,8 +262,16 @@ RACES: list[tuple[Callable[[Conn, Staff], None], Callable[[Conn], AbstractContex
     (add_key, without_condition(store.lock, LOCK)),  # type: ignore[list-item]
     (add_code, without_counter),
     (add_generated_code, without_condition(generated_codes.check_quota, LOCK)),  # type: ignore[list-item]
-    (add_file, lambda _: patch.object(usage, "_lock")),
+    (add_file, lambda _: patch.object(usage, "lock")),
 ]
+
+
+def is_blocked(conn: Conn) -> bool:
+    return bool(
+        conn.execute(
+            "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        ).rowcount
+    )
 
 
 def race(conn: Conn, add: Callable[[Conn, Staff], None], staff: Staff) -> bool:
@@ -274,18 +285,11 @@ def race(conn: Conn, add: Callable[[Conn, Staff], None], staff: Staff) -> bool:
             return False
         return True
 
-    def is_blocked() -> bool:
-        return bool(
-            conn.execute(
-                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-            ).rowcount
-        )
-
     with ThreadPoolExecutor(1) as pool:
         with db.transaction() as first:
             add(first, staff)
             second = pool.submit(add_second)
-            eventually(lambda: second.done() or is_blocked())
+            eventually(lambda: second.done() or is_blocked(conn))
         return second.result()
 
 
@@ -294,6 +298,44 @@ def test_concurrent_requests_do_not_exceed_a_quota(
     conn: Conn, staff: Staff, add: Callable[[Conn, Staff], None], without_lock: Any
 ) -> None:
     assert not race(conn, add, staff)
+
+
+def upload_file(client: Any, staff: Staff) -> Any:
+    return upload(client, staff, many(1_001))
+
+
+def create_blank_codes(client: Any, staff: Staff) -> Any:
+    return client.post(f"{staff.codes}/blank", json={"count": 1_001}, headers=staff.admin.headers)
+
+
+def create_render(client: Any, staff: Staff) -> Any:
+    return client.post(f"{staff.path}/renders", json={"all": True}, headers=staff.admin.headers)
+
+
+@pytest.mark.parametrize("guarded", [True, False], ids=["guarded", "negative control"])
+@pytest.mark.parametrize("create", [upload_file, create_blank_codes, create_render])
+def test_open_jobs_that_arrive_at_once_do_not_exceed_the_limit(
+    app: Flask,
+    conn: Conn,
+    staff: Staff,
+    monkeypatch: pytest.MonkeyPatch,
+    create: Callable[[Any, Staff], Any],
+    guarded: bool,
+) -> None:
+    monkeypatch.setattr(imports, "MAX_OPEN_IMPORTS", 1)
+    monkeypatch.setattr(renders, "MAX_OPEN_RENDERS", 1)
+    code = make_code(conn, staff.org_id)
+    with ThreadPoolExecutor(1) as pool:
+        with db.transaction() as first:
+            imports.create(first, staff.org_id, partial=False)
+            renders.add(first, staff.org_id, None, RenderOptions(), [code])
+            usage.lock(first, staff.org_id)
+            if not guarded:
+                monkeypatch.setattr(usage, "lock", lambda *_: None)
+            second = pool.submit(create, app.test_client(), staff)
+            eventually(lambda: second.done() or is_blocked(conn))
+            assert second.done() is not guarded
+        assert second.result().status_code == (409 if guarded else 202)
 
 
 @pytest.mark.parametrize(("add", "without_lock"), RACES)

@@ -113,6 +113,11 @@ ATTACKS = [
         replaced(usage, "check_codes", lambda *_, **__: None),
     ),
     Attack(
+        "blank codes without end",
+        endless(lambda scene: f"{codes(scene)}/blank", {"count": 1}, "max_codes_per_organization"),
+        replaced(usage, "check_codes", lambda *_, **__: None),
+    ),
+    Attack(
         "generated codes without end",
         endless(lambda _: "/generate", {"data": "x"}, "max_generated_codes_per_player"),
         replaced(generated_codes, "check_quota", lambda *_, **__: None),
@@ -124,7 +129,7 @@ ATTACKS = [
         replaced(store, "check_quota", lambda *_: None),
     ),
     Attack("open renders without end", open_renders, replaced(renders, "check_open", lambda *_: None)),
-    Attack("staged files without end", staged_files, replaced(imports, "check_open", lambda *_: None)),
+    Attack("staged files without end", staged_files, replaced(imports, "check_open", lambda *_, **__: None)),
     Attack("slugs without end", every_slug, replaced(store, "check_slugs", lambda *_: None)),
     Attack("aliases without end", endless_aliases, replaced(code_store, "check_aliases", lambda *_: None)),
 ]

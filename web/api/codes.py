@@ -96,45 +96,42 @@ class CodeEncounterResponse(ResponseModel):
     max_attempts: int | None
 
 
+CODE_EXAMPLE: dict[str, Any] = {
+    "id": "0197a6b0-0000-7000-8000-000000000002",
+    "code": "spy123",
+    "description": "Behind the statue",
+    "scan_type": "item_drop",
+    "requires_location": True,
+    "latitude": 52.3731,
+    "longitude": 4.8926,
+    "radius_m": 50.0,
+    "reward": {"item": "gem", "quantity": 1},
+    "encounter": None,
+    "destination_code": None,
+    "target_url": None,
+    "active": True,
+    "starts_at": None,
+    "expires_at": "2026-12-31T23:59:59Z",
+    "max_scans": 100,
+    "per_player_limit": 1,
+    "cooldown_seconds": None,
+    "offline_hours": None,
+    "answer_within_hours": 24.0,
+    "rotating": False,
+    "rotation_seconds": 30,
+    "tags": ["east"],
+    "warnings": [],
+    "image_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
+    "/qr-codes/0197a6b0-0000-7000-8000-000000000002/image",
+    "created_at": "2026-02-12T10:00:00Z",
+    "updated_at": "2026-02-12T10:00:00Z",
+}
+
+
 class CodeResponse(ResponseModel):
     """A code as members see it."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0197a6b0-0000-7000-8000-000000000002",
-                    "code": "spy123",
-                    "description": "Behind the statue",
-                    "scan_type": "item_drop",
-                    "requires_location": True,
-                    "latitude": 52.3731,
-                    "longitude": 4.8926,
-                    "radius_m": 50.0,
-                    "reward": {"item": "gem", "quantity": 1},
-                    "encounter": None,
-                    "destination_code": None,
-                    "target_url": None,
-                    "active": True,
-                    "starts_at": None,
-                    "expires_at": "2026-12-31T23:59:59Z",
-                    "max_scans": 100,
-                    "per_player_limit": 1,
-                    "cooldown_seconds": None,
-                    "offline_hours": None,
-                    "answer_within_hours": 24.0,
-                    "rotating": False,
-                    "rotation_seconds": 30,
-                    "tags": ["east"],
-                    "warnings": [],
-                    "image_url": "/api/organizations/0197a6b0-0000-7000-8000-000000000003"
-                    "/qr-codes/0197a6b0-0000-7000-8000-000000000002/image",
-                    "created_at": "2026-02-12T10:00:00Z",
-                    "updated_at": "2026-02-12T10:00:00Z",
-                }
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"examples": [CODE_EXAMPLE]})
 
     id: Id
     code: str

@@ -25,6 +25,7 @@ from shared.infra.ids import LOWEST
 from shared.infra.message_sender import background_sender
 from shared.messages import ImportsPending
 from shared.organizations import store as organizations
+from shared.organizations import usage
 from shared.organizations.rules import includes_role
 from web.http.audit_log import record
 from web.http.auth import current_caller, current_role, requires_role
@@ -53,6 +54,7 @@ class ImportPath(OrganizationPath):
 
 class ImportQuery(Query):
     partial: QueryBool = Field(False, description="Add the valid rows even if others are invalid")
+    dry_run: QueryBool = Field(False, description="Check the rows, and add none")
 
 
 class BulkBody(LargeBody):
@@ -107,6 +109,7 @@ class ImportResponse(ResponseModel):
                     "id": "0197a6b0-0000-7000-8000-000000000005",
                     "status": "done",
                     "partial": False,
+                    "dry_run": False,
                     "total": 1,
                     "done": 1,
                     "failed": 0,
@@ -130,21 +133,22 @@ class ImportResponse(ResponseModel):
         }
     )
 
-    id: Id
-    status: ImportStatus
+    id: Id | None = Field(description="Null: a dry run that was finished at once")
+    status: ImportStatus = Field(description="`checked`: a dry run has ended")
     partial: bool
+    dry_run: bool = Field(description="True: rows are checked, and none is added")
     total: int
     done: int = Field(description="Rows that were added")
     failed: int = Field(description="Invalid rows")
     progress: float = Field(ge=0, le=1)
-    message: str | None = Field(description="Why nothing was added")
+    message: str | None = Field(description="Why nothing was added, or would be")
     rows: list[ImportRowResponse] = Field(
         description="Up to 1,000, failures first. While the import is running, failures only"
     )
-    status_url: str
+    status_url: str | None = Field(description="Path of the import; null: a dry run that was finished at once")
 
 
-@api.post("/qr-codes/bulk", responses={201: ImportResponse, 409: None})
+@api.post("/qr-codes/bulk", responses={200: ImportResponse, 201: ImportResponse, 409: None})
 @requires_role("admin", scope="codes:write")
 @idempotent
 @max_body_bytes(MAX_JSON_BYTES)
@@ -153,14 +157,17 @@ def import_codes_json(path: OrganizationPath, query: ImportQuery, body: BulkBody
 
     Needs the role admin. If a code is invalid, none is created, unless `partial` is true. The body may have up to 10
     MiB. A body with `labels` creates a code for each label that is not blank. A retry with the same `Idempotency-Key`
-    creates nothing. 409 if the codes do not fit the organization's quota.
+    creates nothing. 409 if the codes do not fit the organization's quota. With `dry_run`, the response is 200, and no
+    code is created.
     """
     part, rows = "codes", body.codes
     if rows is None:
         part, rows = "labels", _labeled(path.org_id, body.labels or [])
     lines = enumerate(yielding(rows), 1)
     results = [rules.validate_code(line, code, codes.generate_code_text) for line, code in lines]
-    return _add(path.org_id, results, lambda line: f"body.{part}.{line - 1}", partial=query.partial)
+    if query.dry_run:
+        return _check(path.org_id, results, partial=query.partial)
+    return add_codes(path.org_id, results, lambda line: f"body.{part}.{line - 1}", partial=query.partial)
 
 
 def _labeled(org_id: UUID, labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -174,7 +181,7 @@ def _labeled(org_id: UUID, labels: Sequence[str]) -> list[dict[str, Any]]:
 @api.post(
     "/qr-codes/import",
     request_body={"required": True, "content": CSV},
-    responses={201: ImportResponse, 202: ImportResponse, 409: None, 413: None, 415: None},
+    responses={200: ImportResponse, 201: ImportResponse, 202: ImportResponse, 409: None, 413: None, 415: None},
 )
 @requires_role("admin", scope="codes:write")
 @documents_idempotency_key
@@ -187,19 +194,22 @@ def import_codes_csv(path: OrganizationPath, query: ImportQuery) -> Response:
     Up to 1,000 rows are added at once, with 201. A worker adds larger files: the response is 202, and `status_url` has
     the progress. If a row is invalid, no code is created, unless `partial` is true. A retry with the same
     `Idempotency-Key` creates nothing. 409 if the codes do not fit the organization's quota, or if the organization has
-    30 open imports. A larger file that does not fit the quota fails later.
+    30 open imports. A larger file that does not fit the quota fails later. With `dry_run`, rows are checked against the
+    current codes, and none is added: the response is 200, or 202 for a larger file, whose import ends as `checked`.
     """
     with spooled_body() as file:
         table = open_csv(file)
         rows = list(islice(yielding(table.rows), MAX_SYNCHRONOUS_ROWS + 1))
         if len(rows) > MAX_SYNCHRONOUS_ROWS:
-            response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, partial=query.partial))
+            response = run_once(current_caller().id, lambda: _start_import(path.org_id, file, query))
             background_sender.submit(ImportsPending())
             return response
     results = [rules.validate_row(table.columns, row, codes.generate_code_text) for row in yielding(rows)]
 
     def add() -> Response:
-        return _add(path.org_id, results, lambda line: f"body.lines.{line}", partial=query.partial)
+        if query.dry_run:
+            return _check(path.org_id, results, partial=query.partial)
+        return add_codes(path.org_id, results, lambda line: f"body.lines.{line}", partial=query.partial)
 
     return run_once(current_caller().id, add)
 
@@ -235,13 +245,10 @@ def export_codes_csv(path: OrganizationPath, query: CsvQuery) -> Response:
     return Response(pages, headers=headers, content_type="text/csv; charset=utf-8")
 
 
-def _add(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str], *, partial: bool) -> Response:
+def add_codes(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str], *, partial: bool) -> Response:
     """Add codes while the client waits. Raise InvalidRows if none is added; `loc_of` locates a line in the request."""
     with transaction() as conn:
-        job = store.create(conn, org_id, partial=partial, validated_rows=len(results))
-        staging.copy_candidates(conn, job.id, yielding(results))
-        commit.commit(conn, job, max_codes=current_settings().max_codes_per_organization)
-        response = _to_response(conn, _find(conn, org_id, job.id))
+        response = _import(conn, org_id, results, partial=partial, dry_run=False)
         if response["status"] == "failed":
             errors = [
                 FieldError(".".join(filter(None, (loc_of(row["line"]), row["field"]))), row["message"])
@@ -250,21 +257,46 @@ def _add(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str
             ]
             raise InvalidRows(response["message"], errors, response["rows"])
         new = {"codes": response["done"], "failed": response["failed"]}
-        record(conn, "codes.imported", org_id=org_id, object_id=job.id, new=new)
+        record(conn, "codes.imported", org_id=org_id, object_id=response["id"], new=new)
     return json_response(response, 201, Location=response["status_url"])
 
 
-def _start_import(org_id: UUID, file: BinaryIO, *, partial: bool) -> Response:
+def _check(org_id: UUID, results: Sequence[RowResult], *, partial: bool) -> Response:
+    """Check codes by the same steps, and roll them back."""
+    with transaction() as conn, conn.transaction(force_rollback=True):
+        response = _import(conn, org_id, results, partial=partial, dry_run=True)
+    return json_response(response | {"id": None, "status_url": None}, 200)
+
+
+def _import(conn: Conn, org_id: UUID, results: Sequence[RowResult], *, partial: bool, dry_run: bool) -> dict[str, Any]:
+    job = store.create(conn, org_id, partial=partial, dry_run=dry_run, validated_rows=len(results))
+    staging.copy_candidates(conn, job.id, yielding(results))
+    commit.commit(conn, job, max_codes=current_settings().max_codes_per_organization)
+    return _to_response(conn, _find(conn, org_id, job.id))
+
+
+def _start_import(org_id: UUID, file: BinaryIO, query: ImportQuery) -> Response:
     """Stage the rows of a file for workers."""
     file.seek(0)
     with transaction() as conn:
-        store.check_open(conn, org_id)
+        store.check_open(conn, org_id, more=1)
         table = open_csv(file)
-        job = store.create(conn, org_id, table.columns, partial=partial)
+        job = store.create(conn, org_id, table.columns, partial=query.partial, dry_run=query.dry_run)
         total = staging.copy_rows(conn, job.id, yielding(table.rows))
         store.set_total(conn, job.id, total)
-        record(conn, "import.started", org_id=org_id, object_id=job.id, new={"rows": total, "partial": partial})
-        response = _to_response(conn, _find(conn, org_id, job.id))
+        return started(conn, job, {"rows": total, "partial": query.partial})
+
+
+def started(conn: Conn, job: ImportJob, new: dict[str, Any]) -> Response:
+    """Return the response to a request whose rows are staged. A dry run is no change, and has no audit log entry.
+
+    Raise TooManyImports if other requests have used up the limit meanwhile.
+    """
+    usage.lock(conn, job.org_id)
+    store.check_open(conn, job.org_id)
+    if not job.dry_run:
+        record(conn, "import.started", org_id=job.org_id, object_id=job.id, new=new)
+    response = _to_response(conn, _find(conn, job.org_id, job.id))
     return json_response(response, 202, Location=response["status_url"], Retry_After="1")
 
 

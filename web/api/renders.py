@@ -54,12 +54,13 @@ def create_render(path: OrganizationPath, body: RenderBody) -> Response:
 
     def add() -> Response:
         with transaction() as conn:
-            store.check_open(conn, path.org_id)
             qr_ids = _selected(conn, path.org_id, body)
             options = _to_options(conn, path.org_id, body)
             render_id = store.add(conn, path.org_id, current_caller().player_id, options, qr_ids)
             limit_mb = current_settings().max_files_mb_per_organization
             usage.check_files(conn, path.org_id, added_bytes=0, limit_mb=limit_mb)
+            # Behind the lock of the usage, which check_files takes: requests that arrive at once are counted in turn.
+            store.check_open(conn, path.org_id)
             new = _audit_fields(options) | {"codes": len(qr_ids)}
             record(conn, "render.started", org_id=path.org_id, object_id=render_id, new=new)
             payload = _to_response(find_render(conn, path.org_id, render_id), [])

@@ -58,6 +58,7 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "accounts.refresh": "refresh",
     "accounts.register": "register",
     "accounts.upgrade": "register",
+    "blank_codes.create_blank_codes": "render",
     "codes.delete_many_codes": "render",
     "codes.update_many_codes": "render",
     "compatibility.generate_code": "generate",
