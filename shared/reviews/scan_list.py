@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import product
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -9,19 +10,17 @@ from psycopg.rows import class_row
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST
 from shared.reviews.store import SELECT_REVIEW, Review
-from shared.scans.checks import CHECKS
 from shared.scans.rules import REASONS, Reason, ScanStatus
 
 MAX_CODES_READ_APART = 200
 """Up to this number of codes, the scans of each are read from the index of codes."""
-HELD_REASONS = frozenset(check.reason for check in CHECKS if check.status == "held")
 VERDICTS: tuple[tuple[str, str | None], ...] = (
     ("pending", None),
     ("success", None),
     ("annulled", None),
-    *(("held" if reason in HELD_REASONS else "failure", reason) for reason in REASONS),
+    *product(("failure", "held"), REASONS),
 )
-"""Every status with each of its reasons."""
+"""Every status with each reason that a row can have, also one that was inserted by hand."""
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def correct(conn: Conn, scan_id: UUID, status: str) -> None:
     """Review a settled scan."""
     with conn.transaction():
         was = exactly_one(conn.execute("SELECT status FROM player_scans WHERE id = %s FOR UPDATE", (scan_id,)))[0]
-        conn.execute("UPDATE player_scans SET status = %s WHERE id = %s", (status, scan_id))
+        conn.execute("UPDATE player_scans SET status = %s, reason = NULL WHERE id = %s", (status, scan_id))
         owner = exactly_one(conn.execute("SELECT player_id, org_id FROM player_scans WHERE id = %s", (scan_id,)))
         append_event(
             conn, "scan_result", *owner, scan_id=str(scan_id), qr_code="text", status=status, previous_status=was

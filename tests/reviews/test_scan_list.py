@@ -142,10 +142,13 @@ def rows_read(conn: Conn, org_id: UUID, conditions: ScanFilter) -> int:
     list_scans(Recorder(), org_id, conditions, limit=PAGE)  # type: ignore[arg-type]
     ((statement, params),) = statements
     (plan,) = exactly_one(conn.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement, params))[0]
-    return sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-        for node in nodes(plan["Plan"])
-        if node.get("Relation Name") == "player_scans"
+    # The plan has averages of all loops, to two digits.
+    return round(
+        sum(
+            (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+            for node in nodes(plan["Plan"])
+            if node.get("Relation Name") == "player_scans"
+        )
     )
 
 
