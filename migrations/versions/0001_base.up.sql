@@ -889,8 +889,8 @@ END $$;
 
 -- Release those of these scans, leased by the caller, whose batch has an earlier scan of the same player that another
 -- worker judges or that waits for a retry: they are judged in the order of their own time. They are claimed again after a
--- second, and the attempt does not count. Return their ids. The caller holds the locks of the scans and of their players,
--- so no earlier scan is settled meanwhile.
+-- second or half of their age, so that claiming them never takes all the time of the workers. The attempt does not count.
+-- Return their ids. The caller holds the locks of the scans and of their players, so no earlier scan is settled meanwhile.
 CREATE FUNCTION postpone_scans(scans player_scans[]) RETURNS uuid[] LANGUAGE plpgsql AS $$
 DECLARE
     held uuid[] := ARRAY(SELECT s.id FROM unnest(scans) s);
@@ -904,7 +904,8 @@ DECLARE
 BEGIN
     IF postponed <> '{}' THEN
         UPDATE player_scans s
-            SET lease_token = NULL, lease_until = now() + interval '1 second', attempts = s.attempts - 1
+            SET lease_token = NULL, attempts = s.attempts - 1,
+                lease_until = now() + least(greatest((now() - s.received_at) / 2, interval '1 second'), interval '1 minute')
             WHERE s.id = ANY (postponed);
     END IF;
     RETURN postponed;

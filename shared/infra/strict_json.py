@@ -13,8 +13,13 @@ JsonPath: TypeAlias = "tuple[str | int, JsonPath | None]"
 """The name or index of a member, and the path of its container."""
 
 
-def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: Any) -> Any:
-    """Return the value. Raise Invalid with `loc` or the path in it. `depth` is the depth of the text itself."""
+def loads(
+    source: str | bytes, loc: str = "body", *, depth: int = 0, unchecked: str | None = None, **kwargs: Any
+) -> Any:
+    """Return the value. Raise Invalid with `loc` or the path in it. `depth` is the depth of the text itself.
+
+    `unchecked` names a member whose value the caller passes to `check_values`.
+    """
     try:
         text = source.decode("utf-8") if isinstance(source, bytes) else source
         value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite, **kwargs)
@@ -28,7 +33,10 @@ def loads(source: str | bytes, loc: str = "body", *, depth: int = 0, **kwargs: A
         if isinstance(error, json.JSONDecodeError):
             raise Invalid(FieldError(loc, f"This is not JSON. The error is at character {error.pos}.")) from None
         raise Invalid(FieldError(loc, str(error))) from None
-    check_values(value, loc, depth)
+    checked = value
+    if unchecked is not None and isinstance(value, dict):
+        checked = {name: inner for name, inner in value.items() if name != unchecked}
+    check_values(checked, loc, depth)
     return value
 
 

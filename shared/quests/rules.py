@@ -374,16 +374,26 @@ def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:
     return action.at - min(step.at for step in state.steps) > quest.within
 
 
+def _is_day_counted(state: QuestState, action: QuestAction) -> bool:
+    """True if the last step was on this date, in the zone in which the player is now."""
+    return state.last_step_at is not None and action.day <= state.last_step_at.astimezone(action.zone).date()
+
+
+def _is_too_soon(state: QuestState, action: QuestAction, quest: Quest) -> bool:
+    """True if an action is within the least time between two steps."""
+    if quest.step_interval is None or state.last_step_at is None:
+        return False
+    return action.at - state.last_step_at < quest.step_interval
+
+
 def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest) -> IgnoredReason | None:
     """Return why the action is ignored, or None if it is a step."""
     if state.completions >= quest.duplication:
         return "max_completions_reached"
-    last_step_at, interval = state.last_step_at, quest.step_interval
-    if last_step_at is not None and interval is not None:
-        if quest.daily and action.day <= last_step_at.astimezone(action.zone).date():
-            return "day_already_counted"
-        if action.at - last_step_at < interval:
-            return "too_soon"
+    if quest.daily and _is_day_counted(state, action):
+        return "day_already_counted"
+    if _is_too_soon(state, action, quest):
+        return "too_soon"
     if quest.daily:
         return None
     if quest.in_order:

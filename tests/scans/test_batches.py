@@ -1,5 +1,6 @@
 """Scans made offline: stored once per nonce, each refused alone, judged in the order of their own time."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -93,6 +94,9 @@ def test_a_batch_above_the_limit_is_refused_and_an_empty_one_is_not(send: Send, 
         ({"scanned_at": "yesterday"}, ".scanned_at", "n1"),
         ({"status": "success"}, ".status", "n1"),
         ({"player_id": "00000000-0000-7000-8000-000000000000"}, ".player_id", "n1"),
+        ({"qr_code": "a\x00b"}, ".qr_code", "n1"),
+        ({"nonce": "\ud800"}, ".nonce", None),
+        ({"more": [[0] * 3]}, ".more", "n1"),
         (None, "", None),
     ],
 )
@@ -107,6 +111,19 @@ def test_a_malformed_scan_is_refused_alone(
     assert [error["loc"] for error in refused["errors"]] == ["body.scans.1" + loc]
     assert refused["errors"][0]["message"].endswith(".")
     assert count(conn) == 2
+
+
+def test_a_scan_that_is_nested_too_deeply_is_refused_alone(client: Any, player: Player, conn: Conn) -> None:
+    deep = "[" * 70 + "]" * 70
+    body = f'{{"sent_at": "2026-02-12T10:00:00Z", "scans": [{{"nonce": {deep}}}, {json.dumps(item(player))}]}}'
+    response = client.post("/scans/batch", data=body, content_type="application/json", headers=player.headers)
+    refused, stored = response.json["scans"]
+    assert (refused["nonce"], refused["status"], stored["status"]) == (None, "refused", "pending")
+    assert "nested too deeply" in refused["errors"][0]["message"]
+    # Outside the list, the whole body is refused.
+    odd = client.post("/scans/batch", json={"sent_at": "\x00", "scans": []}, headers=player.headers)
+    assert (odd.status_code, odd.json["errors"][0]["loc"]) == (422, "body.sent_at")
+    assert count(conn) == 1
 
 
 def test_a_missing_nonce_or_time_is_refused(send: Send, player: Player) -> None:

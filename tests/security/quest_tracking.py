@@ -1,5 +1,7 @@
 """Attacks on quests that sign-ins advance: pay them without coming back."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 from uuid import uuid4
@@ -37,6 +39,27 @@ def thrice_at_once(scene: Scene) -> bool:
     return bool(statuses[-1] == "completed")
 
 
+def three_zones_in_a_second(scene: Scene) -> bool:
+    """Three sign-ins complete a quest of three days. Each is on another date of the player's time zone."""
+    player = scene.attacker.owner
+    with db.connection() as conn:
+        definitions.upsert(conn, QuestDefinition(THREE.name, 3, 1, daily=True))
+    for zone in ("Pacific/Honolulu", "UTC", "Pacific/Kiritimati"):
+        scene.ask("PATCH", "/users/me", player, {"timezone": zone})
+        status = track(scene, player).json["status"]
+    return bool(status == "completed")
+
+
+@contextmanager
+def with_recorded_days(_scene: Scene) -> Iterator[None]:
+    """Each change of the zone begins another day."""
+    with (
+        patch.object(rules, "_is_day_counted", lambda state, action: state.last_zone == action.zone.key),
+        patch.object(rules, "_is_too_soon", lambda *_: False),
+    ):
+        yield
+
+
 def by_the_player(scene: Scene) -> bool:
     """A player submits a sign-in that only the log-in service may submit."""
     player: SignedInPlayer = scene.attacker.owner
@@ -63,6 +86,7 @@ def events_filled(scene: Scene) -> bool:
 
 ATTACKS = [
     Attack("three visits in a second", thrice_at_once, replaced(rules, "_is_too_soon", lambda *_: False)),
+    Attack("three days in a second, by the time zone", three_zones_in_a_second, with_recorded_days),
     Attack(
         "a sign-in that only a service may submit",
         by_the_player,

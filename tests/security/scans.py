@@ -11,7 +11,7 @@ from shared.encounters import store as puzzles
 from shared.encounters.rules import OpenedPuzzle
 from shared.infra.db import Conn
 from shared.organizations import closing
-from shared.scans import checks, store
+from shared.scans import batches, checks, store
 from shared.scans.checks import JudgingInput
 from shared.scans.model import Verdict
 from tests.security.attack import Attack, Scene, Without, replaced
@@ -34,6 +34,16 @@ def scanned_before_it_existed(scene: Scene) -> bool:
     player = scene.attacker.member
     code = scene.text_of(scene.their_code(usable_since=datetime.now(UTC)))
     submit(scene, player, player, qr_code=code, scanned_at=(datetime.now(UTC) - timedelta(hours=2)).isoformat())
+    return pays(scene, player)
+
+
+def scanned_before_it_opened(scene: Scene) -> bool:
+    """In a batch, dated after it was sent: a scan of the future."""
+    player, now = scene.attacker.member, datetime.now(UTC)
+    code = scene.text_of(scene.their_code(starts_at=now + timedelta(hours=1)))
+    scanned_at = (now + timedelta(hours=2)).isoformat()
+    scan = {"player_id": str(player.id), "qr_code": code, "nonce": "1", "scanned_at": scanned_at}
+    scene.ask("POST", "/scans/batch", player, {"sent_at": now.isoformat(), "scans": [scan]})
     return pays(scene, player)
 
 
@@ -163,6 +173,11 @@ ATTACKS = [
         "a reward for a time before the code existed",
         scanned_before_it_existed,
         replaced(checks, "_precedes_use", lambda _case: False),
+    ),
+    Attack(
+        "a reward for a time before the code opens, in a batch",
+        scanned_before_it_opened,
+        replaced(batches, "age_of", lambda scanned_at, sent_at: sent_at - scanned_at),
     ),
     Attack(
         "a reward for a time when the organization was closed",

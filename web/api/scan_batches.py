@@ -7,7 +7,8 @@ from flask import Response, g, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, ValidationError
 
-from shared.errors import FieldError, NonceReused, PlayerNotFound
+from shared.errors import FieldError, Invalid, NonceReused, PlayerNotFound
+from shared.infra import strict_json
 from shared.infra.message_sender import background_sender
 from shared.messages import ScansAccepted
 from shared.scans import batches
@@ -19,7 +20,7 @@ from web.http.auth import current_caller, requires_login_or_key
 from web.http.idempotency import connection, documents_idempotency_key, run_once
 from web.http.problems import field_errors_of
 from web.http.responses import json_response
-from web.http.schemas import Body, Id, ResponseModel, Timestamp
+from web.http.schemas import Body, Id, ResponseModel, Timestamp, checks_list
 from web.http.settings import current_settings
 
 api = APIBlueprint("scan_batches", __name__, abp_tags=[Tag(name="Scans")])
@@ -104,6 +105,7 @@ class BatchResponse(ResponseModel):
 
 @api.post("/scans/batch", responses={202: BatchResponse, 403: None, 409: None})
 @documents_idempotency_key
+@checks_list("scans")
 @requires_login_or_key("scan")
 def submit_batch(body: BatchBody) -> Response:
     """Submit scans made offline
@@ -146,7 +148,10 @@ def _accept(body: BatchBody) -> Response:
 def _validate(number: int, item: object) -> NewScan | list[FieldError]:
     """Return the scan of an item, or what is wrong with it."""
     try:
+        strict_json.check_values(item, _loc(number, "body"), depth=2)
         scan = BatchScanBody.model_validate(item)
+    except Invalid as error:
+        return list(error.field_errors)
     except ValidationError as error:
         return [FieldError(_loc(number, each.loc), each.message) for each in field_errors_of(error)]
     if not may_submit_for(current_caller(), scan.player_id):
@@ -175,6 +180,10 @@ def _loc(number: int, loc: str) -> str:
 
 
 def _nonce(item: object) -> str | None:
-    """Return the nonce of an item, which may be malformed."""
+    """Return the nonce of an item, which may be malformed. None if no response can contain it."""
     nonce = item.get("nonce") if isinstance(item, dict) else None
+    try:
+        strict_json.check_values(nonce, "")
+    except Invalid:
+        return None
     return nonce if isinstance(nonce, str) else None

@@ -1,9 +1,11 @@
 """Base models and field types of requests and responses, path models of several slices, and the JSON provider."""
 
+from collections.abc import Callable
 from functools import cache, partial
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from uuid import UUID
 
+from flask import current_app, has_request_context, request
 from flask.json.provider import DefaultJSONProvider
 from pydantic import (
     AfterValidator,
@@ -62,8 +64,11 @@ __all__ = [
     "Timestamp",
     "Username",
     "WholeNumber",
+    "checks_list",
 ]
 
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 MAX_BYTES_ON_LOOP = 64 * 1024
 """A longer JSON text is read and written in a native thread."""
@@ -199,6 +204,18 @@ class StrictJSONProvider(DefaultJSONProvider):
     sort_keys = False
 
     def loads(self, s: str | bytes, **kwargs: Any) -> Any:
+        view = current_app.view_functions.get(request.endpoint or "") if has_request_context() else None
+        unchecked = getattr(view, "list_checked_by_view", None)
         if len(s) <= MAX_BYTES_ON_LOOP:
-            return strict_json.loads(s, **kwargs)
-        return run_in_thread(lambda: strict_json.loads(s, **kwargs))
+            return strict_json.loads(s, unchecked=unchecked, **kwargs)
+        return run_in_thread(lambda: strict_json.loads(s, unchecked=unchecked, **kwargs))
+
+
+def checks_list(name: str) -> Callable[[View], View]:
+    """Let a view check the entries of a list in its body, with `strict_json.check_values`, and refuse each alone."""
+
+    def mark(view: View) -> View:
+        view.list_checked_by_view = name  # type: ignore[attr-defined]
+        return view
+
+    return mark
