@@ -29,6 +29,7 @@ from web.api import (
     many_codes,
     members,
     metrics,
+    organization_logos,
     organizations,
     placements,
     player_names,
@@ -64,7 +65,7 @@ from web.http import (
 )
 from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
-from web.pages import docs, extra_code_paths, visits
+from web.pages import brand_files, docs, extra_code_paths, visits
 from web.pages import organizations as organization_pages
 from web.pages import screens as screen_pages
 from web.realtime import fanout, verdict_waiters, websockets
@@ -119,6 +120,8 @@ def create_app() -> OpenAPI:
         customizations,
         design_previews,
         organization_pages,
+        organization_logos,
+        brand_files,
         renders,
         render_downloads,
         label_templates,

@@ -24,6 +24,6 @@ DROP TABLE
 DROP FUNCTION
     guard_balance, append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug,
     guard_audit_log, waymark_uuid7;
-DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, restart_use,
+DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, count_organization_logo_bytes, restart_use,
     renew_rotation_secret, is_in_box;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

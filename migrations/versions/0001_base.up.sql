@@ -81,13 +81,21 @@ CREATE TABLE organizations (
     -- How long positions of settled scans are stored. Null: for ever.
     position_retention_days  integer DEFAULT 90
                 CONSTRAINT organizations_position_retention CHECK (position_retention_days BETWEEN 1 AND 3650),
+    color       text CHECK (color ~ '^#[0-9A-Fa-f]{6}$'),  -- of its pages
+    color_light text CHECK (color_light ~ '^#[0-9A-F]{6}$'),  -- the same, darkened for light pages
+    color_dark  text CHECK (color_dark ~ '^#[0-9A-F]{6}$'),  -- and lightened for dark pages
+    logo        bytea CONSTRAINT organizations_logo_bounded CHECK (octet_length(logo) <= 8388608),  -- PNG, re-encoded
+    logo_digest text CHECK (logo_digest ~ '^[0-9a-f]{64}$'),  -- SHA-256
     created_at  timestamptz NOT NULL DEFAULT now(),
     updated_at  timestamptz NOT NULL DEFAULT now(),
     closed_at   timestamptz,  -- from then on nothing is paid; in the future while a new owner has yet to accept
     restored_at timestamptz,  -- the last time: no scan from before it can succeed
     erased_at   timestamptz,  -- the row stays as a tombstone: scans, ledgers and code texts refer to it
+    CONSTRAINT organizations_colors CHECK (num_nulls(color, color_light, color_dark) IN (0, 3)),
+    CONSTRAINT organizations_logo_pair CHECK ((logo IS NULL) = (logo_digest IS NULL)),
     CONSTRAINT organizations_erased_closed CHECK (erased_at IS NULL OR closed_at IS NOT NULL)
 );
+ALTER TABLE organizations ALTER COLUMN logo SET STORAGE EXTERNAL;  -- a PNG does not compress again
 CREATE INDEX organizations_closed ON organizations (closed_at) WHERE closed_at IS NOT NULL AND erased_at IS NULL;
 -- Judging reads this index for every batch. Few organizations are in it.
 CREATE INDEX organizations_fair_play ON organizations (id) WHERE fair_play IS NOT NULL;
@@ -467,6 +475,18 @@ BEGIN
 END $$;
 CREATE TRIGGER qr_customizations_count_logo_bytes AFTER INSERT OR UPDATE OF logo OR DELETE ON qr_customizations
     FOR EACH ROW EXECUTE FUNCTION count_logo_bytes();
+
+CREATE FUNCTION count_organization_logo_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    -- Two statements: an insert of a negative number fails before its conflict is found.
+    INSERT INTO organization_usage (org_id) VALUES (NEW.id) ON CONFLICT DO NOTHING;
+    UPDATE organization_usage SET
+        logo_bytes = logo_bytes + coalesce(octet_length(NEW.logo), 0) - coalesce(octet_length(OLD.logo), 0)
+        WHERE org_id = NEW.id;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER organizations_count_logo_bytes AFTER UPDATE OF logo ON organizations
+    FOR EACH ROW EXECUTE FUNCTION count_organization_logo_bytes();
 
 -- Links that show a rotating code on a screen without a login. A revoked link is deleted.
 CREATE TABLE code_screens (

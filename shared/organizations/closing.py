@@ -98,7 +98,8 @@ def erase(conn: Conn, org_id: UUID) -> None:
     conn.execute(
         """
         UPDATE organizations
-        SET name = 'erased', url = NULL, fair_play = NULL, position_retention_days = DEFAULT, erased_at = now()
+        SET name = 'erased', url = NULL, fair_play = NULL, position_retention_days = DEFAULT, color = NULL,
+            color_light = NULL, color_dark = NULL, logo = NULL, logo_digest = NULL, erased_at = now()
         WHERE id = %(id)s
         """,
         {"id": org_id},

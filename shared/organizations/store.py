@@ -29,6 +29,10 @@ class Organization:
     role: Role
     fair_play: dict[str, Any] | None
     position_retention_days: int | None
+    color: str | None
+    color_light: str | None
+    color_dark: str | None
+    logo_digest: str | None
     created_at: datetime
     updated_at: datetime
     closed_at: datetime | None
@@ -102,8 +106,9 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
             """
-            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.created_at,
-                   o.updated_at, o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
+            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
+                   o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
+                   coalesce(o.closed_at <= now(), false) AS is_closed
             FROM memberships m JOIN organizations o ON o.id = m.org_id
             WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s
             """,
@@ -114,8 +119,9 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
 # `ANY` of one player keeps it in the order: sorted by the organization alone, a plan may walk through the members of
 # every organization.
 SELECT_OF_PLAYER = """
-    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.created_at,
-           o.updated_at, o.closed_at, coalesce(o.closed_at <= now(), false) AS is_closed
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
+           o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
+           coalesce(o.closed_at <= now(), false) AS is_closed
     FROM memberships m JOIN organizations o ON o.id = m.org_id
     WHERE m.player_id = ANY (ARRAY[%(player_id)s::uuid]) AND m.org_id < %(before)s
     ORDER BY m.player_id DESC, m.org_id DESC LIMIT %(limit)s
@@ -205,7 +211,8 @@ def save(conn: Conn, organization: Organization) -> None:
         """
         UPDATE organizations
         SET name = %(name)s, slug = %(slug)s, url = %(url)s, fair_play = %(fair_play)s,
-            position_retention_days = %(position_retention_days)s, updated_at = now()
+            position_retention_days = %(position_retention_days)s, color = %(color)s, color_light = %(color_light)s,
+            color_dark = %(color_dark)s, updated_at = now()
         WHERE id = %(id)s
         """,
         {
@@ -215,6 +222,9 @@ def save(conn: Conn, organization: Organization) -> None:
             "url": organization.url,
             "fair_play": fair_play,
             "position_retention_days": organization.position_retention_days,
+            "color": organization.color,
+            "color_light": organization.color_light,
+            "color_dark": organization.color_dark,
         },
     )
 

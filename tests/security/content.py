@@ -27,8 +27,9 @@ from tests.security.attack import (
     taking_any_text,
     without_check,
 )
-from web.api import customizations
+from web.api import customizations, organizations
 from web.api.customizations import CustomizationBody
+from web.api.organizations import OrganizationPatchBody
 from web.pages import organizations as organization_pages
 from web.pages import redirects
 from web.pages import visits as code_pages
@@ -97,6 +98,13 @@ def script_in_a_logo(scene: Scene) -> bool:
     return any(SCRIPT.encode() in b64decode(data) for data in logos_in_it)
 
 
+def rules_in_a_brand_color(scene: Scene) -> bool:
+    """A page of the organization would load an image of another host, and leak its visitors."""
+    rule = "red);} body{background:url(//evil.example)} :root{--x:light-dark(red"
+    scene.ask("PATCH", scene.attacker.path, scene.attacker.owner, {"slug": "museum", "color": rule})
+    return "evil.example" in scene.client.get("/b/museum/brand.css").text
+
+
 def logo_of_another_kind(scene: Scene) -> bool:
     """A decoder of an image format that Waymark does not need adds attack surface."""
     return any(upload(scene, drawn(kind)) for kind in ("BMP", "TIFF", "GIF", "ICO"))
@@ -139,11 +147,18 @@ ANY_URL = all_of(
     without_check("qr_codes", "qr_codes_target_url_check"),
     without_check("organizations", "organizations_url_check"),
 )
+ANY_BRAND_COLOR = all_of(
+    taking_any_text(OrganizationPatchBody, "color"),
+    replaced(organizations, "page_colors", lambda color: (color, color)),
+    without_check("organizations", "organizations_color_check"),
+    without_check("organizations", "organizations_color_light_check"),
+    without_check("organizations", "organizations_color_dark_check"),
+)
 ANY_COLOR = all_of(
     taking_any_text(CustomizationBody, "foreground_color"),
     replaced(customizations, "check_colors", lambda *_: []),
     replaced(customizations, "contrast_ratio", lambda *_: 21.0),
-    replaced(customizations, "_check_readable", lambda *_, **__: None),
+    replaced(customizations, "check_readable", lambda *_, **__: None),
     without_check("qr_customizations", "qr_customizations_foreground"),
 )
 
@@ -162,6 +177,7 @@ ATTACKS = [
     Attack("script in a description", script_in_a_description, unescaped),
     Attack("script in an organization's name", script_in_a_name, unescaped),
     Attack("script in a color", script_in_a_color, ANY_COLOR),
+    Attack("rules of a style sheet in a brand color", rules_in_a_brand_color, ANY_BRAND_COLOR),
     Attack("script in a logo", script_in_a_logo, replaced(logos, "sanitize_logo", lambda data: data)),
     Attack(
         "logo that is neither PNG nor JPEG",

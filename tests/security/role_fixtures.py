@@ -19,6 +19,7 @@ from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
+from shared.organizations import branding
 from shared.organizations.api_keys import SCOPES, Scope
 from shared.renders import label_template_store as label_templates
 from shared.renders.label_templates import TEMPLATES
@@ -168,14 +169,23 @@ def _token(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> objec
     return make_invitation(world.conn, make_org(world.conn), _invited(world, who))
 
 
+def _organization(world: World, rule: str) -> UUID:
+    if rule.endswith("{org_id}/logo"):
+        branding.save_logo(world.conn, world.mine.org_id, logo(), images.logo_digest(logo()))
+    return world.mine.org_id
+
+
 def _slug(world: World) -> str:
+    """The slug of an organization with a color and a logo."""
+    branding.save_logo(world.conn, world.mine.org_id, logo(), images.logo_digest(logo()))
+    world.conn.execute("UPDATE organizations SET color = '#000000', color_light = '#000000', color_dark = '#FFFFFF'")
     row = world.conn.execute("SELECT slug FROM organizations WHERE id = %s", (world.mine.org_id,)).fetchone()
     assert row is not None
     return str(row[0])
 
 
 THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]] = {
-    "org_id": lambda world, *_: world.mine.org_id,
+    "org_id": lambda world, rule, _who: _organization(world, rule),
     "player_id": _player,
     "qr_id": _code,
     "scan_id": _scan,
@@ -289,6 +299,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"POST {CODE}/customization/preview": lambda *_: {"data": {"style": "dots", "logo": (BytesIO(logo()), "logo.png")}},
+    f"PUT {ORG}/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"POST {ORG}/renders": _json(lambda world, _who: {"qr_ids": [str(make_code(world.conn, world.mine.org_id))]}),
     f"POST {ORG}/label-templates": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),
     f"PUT {ORG}/label-templates/{{template}}": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),

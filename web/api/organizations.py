@@ -10,6 +10,8 @@ from pydantic import Field
 from shared.accounts import store as accounts
 from shared.codes.target_urls import TargetUrl
 from shared.errors import FieldError, Forbidden, Invalid, OrganizationClosed
+from shared.images.brand_colors import page_colors
+from shared.images.contrast import COLOR_PATTERN
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.pubsub_messages import publish_access_change
@@ -39,8 +41,7 @@ api = APIBlueprint("organizations", __name__, url_prefix="/api/organizations", a
 Slug = Annotated[
     str, TextFormat(SLUG, "Use 1 to 64 lowercase letters and digits, with single hyphens between.", max_length=64)
 ]
-
-
+Color = Annotated[str, TextFormat(COLOR_PATTERN, "Use a color such as #1A2B3C.")]
 RETENTION = "Days after which latitude, longitude and accuracy of settled scans are cleared; null: never"
 
 
@@ -57,6 +58,7 @@ class OrganizationPatchBody(PatchBody):
     slug: Slug = ""
     url: TargetUrl | None = None
     fair_play: FairPlayBody | None = None
+    color: Color | None = Field(None, description="Brand color of its pages, as #RRGGBB; null: none")
     position_retention_days: Annotated[int, WholeNumber(1, 3_650)] | None = Field(
         90, description=RETENTION, examples=[90]
     )
@@ -77,6 +79,16 @@ class OrganizationResponse(ResponseModel):
     url: str | None
     role: Role = Field(examples=["owner"])
     fair_play: FairPlayResponse | None = Field(description="For admins and owners; null for other roles")
+    color: str | None = Field(description="Brand color of its pages, as given; null: none", examples=["#F2A900"])
+    color_light: str | None = Field(
+        description="The brand color, darkened until it has a contrast of 4.5 with light pages", examples=["#8F6400"]
+    )
+    color_dark: str | None = Field(
+        description="The brand color, lightened until it has a contrast of 4.5 with dark pages", examples=["#F2A900"]
+    )
+    logo_url: str | None = Field(
+        description="Path of the logo, which anyone can get; null: none", examples=["/b/city-museum/logo?v=9f2c41d0"]
+    )
     position_retention_days: int | None = Field(description=RETENTION, examples=[90])
     created_at: Timestamp
     updated_at: Timestamp
@@ -106,7 +118,7 @@ def create_organization(body: OrganizationBody) -> tuple[dict[str, Any], int, di
         org_id = store.add(conn, current_player_id(), body.name, body.slug, body.url)
         organization = _find(conn, org_id)
         record(conn, "organization.created", org_id=org_id, object_id=org_id, new=_audit_fields(organization))
-        return _to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
+        return to_response(organization), 201, {"Location": f"{api.url_prefix}/{org_id}"}
 
 
 @api.get("", responses={200: OrganizationsResponse})
@@ -120,7 +132,7 @@ def list_organizations(query: PageQuery) -> dict[str, Any]:
     with db.connection() as conn:
         organizations = store.list_for_player(conn, current_player_id(), limit=query.limit + 1, before=before)
     page, next_cursor = paginate(organizations, query.limit, lambda organization: (str(organization.id),))
-    return {"items": [_to_response(organization) for organization in page], "next_cursor": next_cursor}
+    return {"items": [to_response(organization) for organization in page], "next_cursor": next_cursor}
 
 
 @api.get("/<org_id>", responses={200: OrganizationResponse})
@@ -131,7 +143,7 @@ def get_organization(path: OrganizationPath) -> dict[str, Any]:
     Needs the role member. Works in a closed organization too.
     """
     with db.connection() as conn:
-        return _to_response(_find(conn, path.org_id))
+        return to_response(_find(conn, path.org_id))
 
 
 @api.patch("/<org_id>", responses={200: OrganizationResponse, 409: None})
@@ -144,6 +156,9 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
     used 20 slugs.
     """
     changes = body.changes()
+    if "color" in changes:
+        light, dark = (None, None) if body.color is None else page_colors(body.color)
+        changes |= {"color_light": light, "color_dark": dark}
     if "fair_play" in changes:
         changes["fair_play"] = active_rules(body.fair_play)
     with db.transaction() as conn:
@@ -155,7 +170,7 @@ def update_organization(path: OrganizationPath, body: OrganizationPatchBody) -> 
         after = _find(conn, path.org_id)
         states = _audit_fields(before), _audit_fields(after)
         record_change(conn, "organization.changed", *states, org_id=path.org_id, object_id=path.org_id)
-        return _to_response(after)
+        return to_response(after)
 
 
 @api.delete("/<org_id>", responses={202: OrganizationResponse})
@@ -173,7 +188,7 @@ def close_organization(path: OrganizationPath, body: ClosingBody) -> tuple[dict[
         if not before.is_closed:
             closing.close(conn, path.org_id)
             record(conn, "organization.closed", org_id=path.org_id, object_id=path.org_id)
-        response = _to_response(_find(conn, path.org_id))
+        response = to_response(_find(conn, path.org_id))
     publish_access_change(path.org_id)
     return response, 202
 
@@ -190,7 +205,7 @@ def restore_organization(path: OrganizationPath) -> dict[str, Any]:
             if not closing.restore(conn, path.org_id):
                 raise OrganizationClosed("This organization was closed more than seven days ago, and is being erased.")
             record(conn, "organization.restored", org_id=path.org_id, object_id=path.org_id)
-        return _to_response(_find(conn, path.org_id))
+        return to_response(_find(conn, path.org_id))
 
 
 def _lock_as_owner(conn: Conn, org_id: UUID) -> Organization:
@@ -226,11 +241,15 @@ def _audit_fields(organization: Organization) -> dict[str, Any]:
         "url": organization.url,
         "fair_play": organization.fair_play,
         "position_retention_days": organization.position_retention_days,
+        "color": organization.color,
     }
 
 
-def _to_response(organization: Organization) -> dict[str, Any]:
+def to_response(organization: Organization) -> dict[str, Any]:
+    """Return the organization as its response."""
     fair_play = (organization.fair_play or {}) if includes_role(organization.role, "admin") else None
     erased_after = organization.closed_at and organization.closed_at + RESTORE_PERIOD
-    extra = {"fair_play": fair_play, "erased_after": erased_after}
+    digest = organization.logo_digest
+    logo_url = None if digest is None else f"/b/{organization.slug}/logo?v={digest[:16]}"
+    extra = {"fair_play": fair_play, "erased_after": erased_after, "logo_url": logo_url}
     return OrganizationResponse.model_validate(vars(organization) | extra).model_dump(mode="json")

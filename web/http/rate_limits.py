@@ -63,6 +63,8 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "codes.update_many_codes": "render",
     "compatibility.generate_code": "generate",
     "compatibility.retrieve_code": "image",
+    "brand_files.get_brand_style_sheet": "page",
+    "brand_files.get_organization_logo": "page",
     "design_previews.render_design_preview": "image",
     "generated_codes.create_generated_code": "generate",
     "generated_codes.get_generated_image": "image",
