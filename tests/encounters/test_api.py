@@ -105,7 +105,7 @@ def test_puzzle_needs_a_successful_scan(app: Flask, client: Any, conn: Conn, ada
     assert conn.execute("SELECT status FROM player_scans WHERE id = %s", (held,)).fetchone() == ("held",)
 
     assert answer(client, grace, puzzle).status_code == 403
-    conn.execute("UPDATE player_scans SET status = 'annulled' WHERE id = %s", (held,))
+    conn.execute("UPDATE player_scans SET status = 'annulled', reason = NULL WHERE id = %s", (held,))
     assert answer(client, grace, puzzle).status_code == 403
     assert answer(client, sign_in(app, conn), puzzle).status_code == 403
     assert answer(client, ada, uuid4()).status_code == 404
