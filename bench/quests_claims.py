@@ -24,7 +24,8 @@ from shared.infra import db
 from shared.infra.db import Conn, exactly_one
 from shared.quests import catalog_client, commands, definitions, quest_pb2, quest_pb2_grpc
 from shared.quests.commands import QuestCommand
-from shared.quests.definitions import QuestDefinition, RewardDefinition
+from shared.quests.definitions import QuestDefinition
+from shared.quests.rewards import RewardDefinition
 from shared.settings import settings
 
 PLAYERS, THREADS, ROUNDS = 1_000, 64, 3
@@ -35,7 +36,7 @@ READY_SECONDS = 30.0
 
 def seed(conn: Conn) -> None:
     """Players who have completed the quest often, and claimed nothing."""
-    definitions.upsert(conn, QUEST)
+    definitions.save(conn, QUEST)
     conn.execute("INSERT INTO players (username) SELECT 'bench' || n FROM generate_series(1, %s) n", (PLAYERS,))
     conn.execute(
         """

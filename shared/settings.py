@@ -177,6 +177,7 @@ class Settings(BaseSettings):
     max_organizations_per_account: int = Field(20, ge=0)
     max_codes_per_organization: int = Field(250_000, ge=0)
     max_api_keys_per_organization: int = Field(100, ge=0)
+    max_quests_per_organization: int = Field(100, ge=0)
     max_files_mb_per_organization: int = Field(10_000, ge=0)
     max_generated_codes_per_player: int = Field(1_000, ge=0)
     max_generated_mb_per_player: int = Field(100, ge=0)

@@ -30,6 +30,7 @@ from web.api import (
     members,
     metrics,
     organization_logos,
+    organization_quests,
     organizations,
     placements,
     player_names,
@@ -144,6 +145,7 @@ def create_app() -> OpenAPI:
         analytics,
         timelines,
         quests,
+        organization_quests,
         websockets,
     )
     for part in (*slices, health, metrics):

@@ -172,7 +172,7 @@ def load_default_quests() -> bool:
         if definitions.is_empty(conn):
             default_quests = yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text())
             for definition in default_quests:
-                definitions.upsert(conn, definition)
+                definitions.save(conn, definition)
             log.info("default_quests_loaded", quests=len(default_quests))
     return True
 

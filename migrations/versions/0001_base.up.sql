@@ -1478,15 +1478,16 @@ CREATE INDEX render_chunks_turns ON render_chunks (org_id, claimed_at);
 -- The catalog: quests and their rewards.
 CREATE TABLE rewards (
     id        integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- int32 in gRPC messages
-    name      text NOT NULL CONSTRAINT rewards_name_key UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
+    -- Quests of the operator can share a reward by its name. Null: the reward of one quest, which has the quest's name.
+    name      text CONSTRAINT rewards_name_key UNIQUE CHECK (length(name) BETWEEN 1 AND 200),
     item      text NOT NULL CHECK (length(item) BETWEEN 1 AND 100),
     quantity  integer NOT NULL CHECK (quantity BETWEEN 1 AND 1000000)
 );
 
 CREATE TABLE quests (
     id              integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    name            text NOT NULL CONSTRAINT quests_name_key UNIQUE
-                    CHECK (name ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(name) <= 100),
+    name            text COLLATE "C" NOT NULL CONSTRAINT quests_name_key UNIQUE
+                    CHECK (name ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(name) <= 100 AND name <> 'new'),
     description     text NOT NULL DEFAULT '' CHECK (length(description) <= 2000),
     streak          integer NOT NULL CHECK (streak BETWEEN 1 AND 10000),
     duplication     integer NOT NULL CHECK (duplication BETWEEN 1 AND 1000000),
@@ -1501,10 +1502,14 @@ CREATE TABLE quests (
     in_order        boolean NOT NULL DEFAULT false,
     within_seconds  integer CHECK (within_seconds >= 1),  -- from the first to the last scan of a completion
     org_id          uuid REFERENCES organizations ON DELETE CASCADE,  -- the owner of the codes
+    managed_by      text NOT NULL DEFAULT 'operator' CHECK (managed_by IN ('operator', 'organization')),
     active          boolean NOT NULL DEFAULT false,  -- whether scans advance it
+    created_at      timestamptz NOT NULL DEFAULT now(),
+    updated_at      timestamptz NOT NULL DEFAULT now(),
     by_scans        boolean GENERATED ALWAYS AS (cardinality(codes) + cardinality(tags) > 0) STORED,
     CONSTRAINT quests_codes_or_tags CHECK (codes = '{}' OR tags = '{}'),
     CONSTRAINT quests_active_needs_organization CHECK (NOT active OR (by_scans AND org_id IS NOT NULL)),
+    CONSTRAINT quests_managed_by_organization CHECK (managed_by = 'operator' OR org_id IS NOT NULL),
     CONSTRAINT quests_scan_options CHECK (by_scans OR (NOT in_order AND within_seconds IS NULL AND org_id IS NULL)),
     CONSTRAINT quests_daily_unordered CHECK (NOT daily OR (NOT in_order AND within_seconds IS NULL)),
     CONSTRAINT quests_grace_days_daily CHECK (daily OR grace_days = 0),
@@ -1512,6 +1517,7 @@ CREATE TABLE quests (
     CONSTRAINT quests_streak_within_codes CHECK (codes = '{}' OR daily OR in_order OR streak <= cardinality(codes))
 );
 CREATE INDEX quests_active ON quests (org_id) WHERE active;
+CREATE INDEX quests_organization ON quests (org_id, name) WHERE org_id IS NOT NULL;
 
 -- Progress. Events are authoritative and never purged; a state is the fold of its events. The player of an event is a
 -- foreign key of the state that is written with it.
@@ -1542,6 +1548,8 @@ CREATE TABLE quest_states (
     last_zone       text,  -- the time zone of the player then, in a daily quest
     CONSTRAINT quest_states_pkey PRIMARY KEY (player_id, quest)
 ) WITH (fillfactor = 85);
+-- For the counts of one quest. It has no column that a step changes, so steps remain heap-only updates.
+CREATE INDEX quest_states_quest ON quest_states (quest);
 
 CREATE TABLE quest_claims (
     id          uuid PRIMARY KEY,  -- the ledger's source_id

@@ -121,7 +121,7 @@ def _decide(
             continue
         change = changes.get(command.key)
         state = change.after if change else player_quest.state
-        quest = command.quest
+        quest = player_quest.own or command.quest
         if player_quest.daily:
             quest = replace(quest, daily=True, grace_days=player_quest.grace_days)
         if player_quest.org_id is not None and quest.reward is not None:

@@ -1,9 +1,11 @@
 """Quests as a player sees them: those that can be advanced now, and those that the player has advanced."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from shared.errors import NotFound
 from shared.infra.db import Conn
 from shared.quests import definitions, store
 from shared.quests.definitions import CatalogQuest
@@ -26,7 +28,20 @@ class QuestView:
 
     quest: Quest
     state: QuestState
-    description: str
+    row: CatalogQuest | None
+    """The quest in PostgreSQL. None: only the catalog has it."""
+
+    @property
+    def description(self) -> str:
+        return self.row.description if self.row else ""
+
+    @property
+    def org_id(self) -> UUID | None:
+        return self.row.org_id if self.row else None
+
+    @property
+    def organization(self) -> str | None:
+        return self.row.organization_name if self.row else None
 
     @property
     def name(self) -> str:
@@ -90,36 +105,46 @@ class QuestView:
         return "claimed" if self.claims and not self.progress else "in_progress"
 
 
-def list_for_player(conn: Conn, player_id: UUID, catalog: Iterable[Quest]) -> list[QuestView]:
-    """Return the quests that sign-ins, sign-ups or scans advance, and those that the player has advanced, by name.
+@dataclass(frozen=True)
+class PlayerQuests:
+    """What PostgreSQL has of the quests that a player can advance or has advanced."""
 
-    `catalog` has the quests of the catalog server. Quests that nothing can advance are left out.
+    states: Mapping[str, QuestState]
+    by_scans: Mapping[str, CatalogQuest]
+    """Quests that scans advance."""
+    options: Mapping[str, CatalogQuest]
+    """Options that the catalog does not publish, of its quests."""
+    names: Sequence[str]
+    """All names, in order. The catalog has the quests that scans do not advance."""
+
+    def views(self, get_quest: Callable[[str], Quest], limit: int) -> list[QuestView]:
+        """Return the first `limit` quests. `get_quest` returns a quest of the catalog, or raises NotFound."""
+        views: list[QuestView] = []
+        for name in self.names:
+            with suppress(NotFound):
+                views.append(self._view(name, get_quest))
+            if len(views) == limit:
+                break
+        return views
+
+    def _view(self, name: str, get_quest: Callable[[str], Quest]) -> QuestView:
+        state, row = self.states.get(name, QuestState()), self.by_scans.get(name)
+        if row is not None:
+            return QuestView(row.quest, state, row)
+        quest, row = get_quest(name), self.options.get(name)
+        if row is not None:
+            quest = replace(quest, daily=row.daily, grace_days=row.grace_days, min_interval=row.quest.min_interval)
+        return QuestView(quest, state, row)
+
+
+def load_for_player(conn: Conn, player_id: UUID, *, after: str, limit: int) -> PlayerQuests:
+    """Return the quests after the name `after` that scans, sign-ins or sign-ups advance, and those with progress.
+
+    It has all names that the first `limit` of them need.
     """
-    local = {quest.name: quest for quest in definitions.list_all(conn)}
     states = store.load_states(conn, player_id)
-    quests = {quest.name: quest for quest in (*(row.quest for row in local.values() if row.by_scans), *catalog)}
-    return list(_views(quests, local, states))
-
-
-def _views(
-    quests: dict[str, Quest], local: dict[str, CatalogQuest], states: dict[str, QuestState]
-) -> Iterator[QuestView]:
-    tracked = {settings().signin_quest, settings().signup_quest}
-    for name, quest in sorted(quests.items()):
-        row, state = local.get(name), states.get(name, QuestState())
-        can_advance = row.active if row is not None and row.by_scans else name in tracked
-        if not (can_advance or state.version):
-            continue
-        if row is None:
-            yield QuestView(quest, state, "")
-        else:
-            reward = quest.reward and replace(quest.reward, org_id=row.org_id)
-            options = replace(
-                quest,
-                daily=row.daily,
-                grace_days=row.grace_days,
-                min_interval=row.quest.min_interval,
-                by_scans=row.by_scans,
-                reward=reward,
-            )
-            yield QuestView(options, state, row.description)
+    by_scans = {quest.name: quest for quest in definitions.list_scan_quests(conn, states, after=after, limit=limit)}
+    others = {settings().signin_quest, settings().signup_quest} | states.keys()
+    local = {quest.name: quest for quest in definitions.list_named(conn, others)}
+    unlisted = {name for name in others if name > after and not (name in local and local[name].by_scans)}
+    return PlayerQuests(states, by_scans, local, sorted(by_scans.keys() | unlisted))

@@ -78,6 +78,8 @@ class MatchedQuest:
         return QuestAction(self.scan_time, zone, self.scan_id, self.code_id, indexes)
 
 
+# KEY SHARE, so that a quest is not deleted while this transaction writes its first progress. Other changes do not
+# conflict with it. A deletion locks one quest and waits for nothing else, so the order of the locks is free.
 SELECT_MATCHES = """
     SELECT s.id AS scan_id, s.player_id, s.scan_time, c.id AS code_id, named.code_texts, c.tags AS code_tags,
            p.timezone, q.name, q.org_id, q.streak, q.duplication, q.auto_claim, r.item, r.quantity, q.daily,
@@ -91,6 +93,7 @@ SELECT_MATCHES = """
     JOIN players p ON p.id = s.player_id
     WHERE NOT EXISTS (SELECT FROM quest_events e WHERE e.scan_id = s.id AND e.quest = q.name)
     ORDER BY scan_order.position, q.name
+    FOR KEY SHARE OF q
 """
 
 

@@ -19,7 +19,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 from shared.quests.days import time_zone_or_utc
 from shared.quests.notifications import live_events
-from shared.quests.rules import QuestEvent, QuestState, state_to_json, steps_from_json
+from shared.quests.rules import Quest, QuestEvent, QuestReward, QuestState, state_to_json, steps_from_json
 
 PlayerQuestKey = tuple[UUID, str]
 """A player's id and the name of a quest."""
@@ -53,6 +53,8 @@ class PlayerQuest:
     min_interval: timedelta | None = None
     is_closed: bool = False
     """True if the organization is closed: then its quest pays nothing."""
+    own: Quest | None = None
+    """The quest in PostgreSQL now, if scans advance it. A catalog may have served an older definition."""
 
 
 @dataclass(frozen=True)
@@ -74,11 +76,13 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
         """
         SELECT p.id, keys.quest, p.timezone, coalesce(q.daily, false), coalesce(q.grace_days, 0),
                coalesce(q.by_scans, false), q.org_id, make_interval(secs => nullif(q.min_interval_seconds, 0)),
-               coalesce(o.closed_at <= now(), false), coalesce(s.version, 0), coalesce(s.progress, 0),
-               coalesce(s.completions, 0), coalesce(s.claims, 0), s.steps, s.last_step_at, s.last_action_at, s.last_zone
+               coalesce(o.closed_at <= now(), false), q.streak, q.duplication, q.auto_claim, r.item, r.quantity,
+               coalesce(s.version, 0), coalesce(s.progress, 0), coalesce(s.completions, 0), coalesce(s.claims, 0),
+               s.steps, s.last_step_at, s.last_action_at, s.last_zone
         FROM unnest(%(player_ids)b::uuid[], %(quests)b::text[]) AS keys (player_id, quest)
         JOIN players p ON p.id = keys.player_id AND p.erased_at IS NULL
         LEFT JOIN quests q ON q.name = keys.quest
+        LEFT JOIN rewards r ON r.id = q.reward_id
         LEFT JOIN organizations o ON o.id = q.org_id
         LEFT JOIN LATERAL (
             SELECT * FROM quest_states s WHERE s.player_id = keys.player_id AND s.quest = keys.quest LIMIT 1
@@ -86,12 +90,37 @@ def load_player_quests(conn: Conn, keys: Iterable[PlayerQuestKey]) -> dict[Playe
         """,
         _key_params(keys),
     ).fetchall()
-    return {
-        (player_id, quest): PlayerQuest(
-            read_row(state), time_zone_or_utc(timezone), daily, grace_days, by_scans, org_id, min_interval, is_closed
-        )
-        for player_id, quest, timezone, daily, grace_days, by_scans, org_id, min_interval, is_closed, *state in rows
-    }
+    return {(player_id, quest): _read_player_quest(quest, *row) for player_id, quest, *row in rows}
+
+
+def _read_player_quest(
+    name: str,
+    timezone: str,
+    daily: bool,
+    grace_days: int,
+    by_scans: bool,
+    org_id: UUID | None,
+    min_interval: timedelta | None,
+    is_closed: bool,
+    streak: int,
+    duplication: int,
+    auto_claim: bool,
+    item: str | None,
+    quantity: int | None,
+    *state: Any,
+) -> PlayerQuest:
+    reward = QuestReward(item, quantity, org_id) if item and quantity else None
+    return PlayerQuest(
+        read_row(state),
+        time_zone_or_utc(timezone),
+        daily,
+        grace_days,
+        by_scans,
+        org_id,
+        min_interval,
+        is_closed,
+        own=Quest(name, streak, duplication, auto_claim, reward, by_scans=True) if by_scans else None,
+    )
 
 
 def load_states(conn: Conn, player_id: UUID) -> dict[str, QuestState]:

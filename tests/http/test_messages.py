@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from script.stack.running_server import CHECKOUT
 from shared.errors import Invalid
 from shared.imports.csv_reader import OTHER_FILES
-from shared.quests import yaml_loader
 from shared.validation_messages import INVALID, MESSAGES, errors_of
 from web.app import create_app
 from web.http.schemas import Body, Query
@@ -57,9 +56,9 @@ def is_sentence(text: str) -> bool:
 
 
 def models() -> Iterator[type[BaseModel]]:
-    """Yield the models of all bodies and queries, and of the entries of a quest file."""
+    """Yield the models of all bodies, which those of a quest file are, and of all queries."""
     create_app()
-    queue: list[type[BaseModel]] = [Body, Query, yaml_loader._Entry]
+    queue: list[type[BaseModel]] = [Body, Query]
     while queue:
         model = queue.pop()
         queue += model.__subclasses__()

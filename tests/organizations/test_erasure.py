@@ -15,7 +15,7 @@ from shared.imports import store as imports
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import store
-from shared.quests.definitions import RewardDefinition
+from shared.quests.rewards import RewardDefinition
 from tests.accounts.personal_data import find_traces
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import roll_up

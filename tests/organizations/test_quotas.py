@@ -1,5 +1,6 @@
 """Quotas: a request above one is 409 with the use, deleting makes room, and concurrent requests do not exceed one."""
 
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -21,6 +22,8 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import api_keys, store, usage
 from shared.organizations.api_keys import NewApiKey
+from shared.quests import organization_quests
+from shared.quests.definitions import QuestDefinition
 from shared.renders import store as renders
 from shared.renders.rules import RenderOptions
 from shared.settings import settings
@@ -51,6 +54,11 @@ def create_code(client: Any, staff: Staff) -> Any:
     return client.post(staff.codes, json=DROP, headers=staff.admin.headers)
 
 
+def create_quest(client: Any, staff: Staff) -> Any:
+    body = {"name": f"walk-{secrets.token_hex(6)}", "streak": 1, "tags": ["landmark"]}
+    return client.post(f"{staff.path}/quests", json=body, headers=staff.admin.headers)
+
+
 def create_codes(client: Any, staff: Staff) -> Any:
     return bulk(client, staff, DROP)
 
@@ -64,6 +72,7 @@ def generate_code(client: Any, staff: Staff) -> Any:
     [
         (create_organization, "max_organizations_per_account", None),
         (create_key, "max_api_keys_per_organization", "{org}/api-keys/{id}"),
+        (create_quest, "max_quests_per_organization", "{org}/quests/{name}"),
         (create_code, "max_codes_per_organization", "{org}/qr-codes/{id}"),
         (create_codes, "max_codes_per_organization", None),
         (generate_code, "max_generated_codes_per_player", "/retrieve/{qr_id}"),
@@ -227,6 +236,12 @@ def add_generated_code(conn: Conn, staff: Staff) -> None:
     generated_codes.add(conn, staff.owner.id, GenerateRequest(data="x"), ttl=None)
 
 
+def add_quest(conn: Conn, staff: Staff) -> None:
+    organization_quests.check_quota(conn, staff.org_id, added=1, limit=1)
+    quest = QuestDefinition(f"walk-{secrets.token_hex(6)}", streak=1, tags=("landmark",))
+    organization_quests.add(conn, staff.org_id, quest, active=False, reserved=())
+
+
 def add_file(conn: Conn, staff: Staff) -> None:
     conn.execute(
         """
@@ -260,6 +275,7 @@ LOCK = "id = %(id)s FOR NO KEY UPDATE"
 RACES: list[tuple[Callable[[Conn, Staff], None], Callable[[Conn], AbstractContextManager[object]]]] = [
     (add_organization, without_condition(store.check_quota, LOCK)),  # type: ignore[list-item]
     (add_key, without_condition(store.lock, LOCK)),  # type: ignore[list-item]
+    (add_quest, without_condition(organization_quests.check_quota, LOCK)),  # type: ignore[list-item]
     (add_code, without_counter),
     (add_generated_code, without_condition(generated_codes.check_quota, LOCK)),  # type: ignore[list-item]
     (add_file, lambda _: patch.object(usage, "lock")),

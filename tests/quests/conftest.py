@@ -46,7 +46,7 @@ def start_over() -> None:
 def shipped(conn: Conn) -> None:
     """The quests that Waymark ships with."""
     for definition in yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text()):
-        definitions.upsert(conn, definition)
+        definitions.save(conn, definition)
 
 
 @pytest.fixture

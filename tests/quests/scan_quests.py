@@ -8,8 +8,9 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.quests import definitions, store
-from shared.quests.definitions import QuestDefinition, RewardDefinition
+from shared.quests.definitions import QuestDefinition
 from shared.quests.recount import actions_of, recount, retracted_scans
+from shared.quests.rewards import RewardDefinition
 from shared.quests.rules import QuestState, fold
 from shared.reviews import store as reviews
 from shared.reviews.store import Review
@@ -23,7 +24,7 @@ def make_quest(conn: Conn, org_id: UUID | None, name: str = "walk", **fields: An
     """A quest of three visits, any codes tagged `landmark`, switched on."""
     usual: dict[str, Any] = {"name": name, "streak": 3, "duplication": 2, "tags": ["landmark"], "reward": GEM}
     definition = QuestDefinition(**usual | fields)
-    definitions.upsert(conn, definition)
+    definitions.save(conn, definition)
     if org_id is not None:
         assert definitions.set_organization(conn, name, org_id)
     return definition

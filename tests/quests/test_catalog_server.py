@@ -274,12 +274,14 @@ GOOD = "{name: good, streak: 1, duplication: 1"
         (f'quests: [{GOOD}, reward: {{name: x, item: "a\\0b", quantity: 1}}}}]', "(good): reward.item: "),
         (f"quests: [{GOOD}, grace_days: 1}}]", "Set daily to true, or remove grace_days."),
         (f"quests: [{GOOD}, min_interval_seconds: -1}}]", "(good): min_interval_seconds: "),
-        (f"quests: [{GOOD}, scans: {{}}}}]", "Give either codes or tags."),
-        (f"quests: [{GOOD}, scans: {{codes: [abc], tags: [x]}}}}]", "Give either codes or tags."),
-        (f"quests: [{GOOD}, daily: true, scans: {{tags: [x], within_hours: 1}}}}]", "A daily quest cannot have"),
-        (f"quests: [{GOOD}, scans: {{tags: [x, y], in_order: true}}}}]", "Set streak to 2"),
-        ("quests: [{name: a, streak: 3, duplication: 1, scans: {codes: [abc, abc]}}]", "Set streak to at most 1"),
-        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): duplicate name"),
+        (f"quests: [{GOOD}, in_order: true}}]", "Give codes or tags, or set in_order to false."),
+        (f"quests: [{GOOD}, within_seconds: 1}}]", "Give codes or tags, or remove within_seconds."),
+        (f"quests: [{GOOD}, codes: [abc], tags: [x]}}]", "Give either codes or tags."),
+        (f"quests: [{GOOD}, daily: true, tags: [x], within_seconds: 1}}]", "A daily quest cannot have"),
+        (f"quests: [{GOOD}, tags: [x, y], in_order: true}}]", "Set streak to 2"),
+        ("quests: [{name: a, streak: 3, codes: [abc, abc]}]", "Set streak to at most 1"),
+        ("quests: [{name: new, streak: 3}]", "quests.0 (new): name: Use another name: new is reserved."),
+        (f"quests: [{GOOD}}}, {GOOD}}}]", "quests.1 (good): name: Give each name once."),
         (
             f"quests: [{GOOD}, {GOLD} 1}}}}, {{name: b, streak: 1, duplication: 1, {GOLD} 2}}}}]",
             "quests.1 (b): reward: good defines another reward with this name",
@@ -312,4 +314,4 @@ def test_an_invalid_file_is_reported_and_not_loaded(
 def test_the_tables_reject_what_the_file_format_rejects(conn: Conn, fields: Any) -> None:
     with pytest.raises(psycopg.errors.CheckViolation):
         make_quest(conn, None, **fields)
-    assert definitions.upsert(conn, QuestDefinition("fine", 1, 1))
+    assert definitions.save(conn, QuestDefinition("fine", 1, 1))

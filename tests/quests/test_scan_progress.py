@@ -10,7 +10,7 @@ import pytest
 from shared.infra.db import Conn
 from shared.quests import commands, definitions, scan_progress, store
 from shared.quests.commands import QuestCommand
-from shared.quests.definitions import RewardDefinition
+from shared.quests.rewards import RewardDefinition
 from shared.scans import batches, settlement
 from shared.scans.store import NewScan, list_inventory
 from tests.quests.scan_quests import (

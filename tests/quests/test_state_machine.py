@@ -16,7 +16,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.infra.timestamps import format_rfc3339
 from shared.quests import catalog_client, commands, store
-from shared.quests.definitions import RewardDefinition
+from shared.quests.rewards import RewardDefinition
 from shared.quests.rules import Quest, QuestReward
 from shared.scans import settlement
 from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, owned, state_of

@@ -8,6 +8,7 @@ from shared.codes import store as code_store
 from shared.generated_codes import store as generated_codes
 from shared.imports import store as imports
 from shared.organizations import api_keys, store, usage
+from shared.quests import organization_quests
 from shared.renders import store as renders
 from tests.imports.factories import many, upload
 from tests.security.attack import Attack, Scene, replaced
@@ -28,6 +29,15 @@ def endless(path: Callable[[Scene], str], body: Any, quota: str) -> Callable[[Sc
             return all(scene.lets("POST", path(scene), scene.attacker.owner, body) for _ in range(LIMIT + 1))
 
     return attempt
+
+
+def endless_quests(scene: Scene) -> bool:
+    """Each takes a name from all other organizations, and every player lists the active ones."""
+    settings = scene.app.extensions[EXTENSION].model_copy(update={"max_quests_per_organization": LIMIT})
+    quests = [{"name": f"zoo-{number}", "streak": 1, "tags": ["zoo"]} for number in range(LIMIT + 1)]
+    path = f"{scene.attacker.path}/quests"
+    with patch.dict(scene.app.extensions, {EXTENSION: settings}):
+        return all(scene.lets("POST", path, scene.attacker.owner, quest) for quest in quests)
 
 
 def a_guest_with_an_organization(scene: Scene) -> bool:
@@ -101,6 +111,11 @@ ATTACKS = [
         "API keys without end",
         endless(lambda scene: f"{scene.attacker.path}/api-keys", KEY, "max_api_keys_per_organization"),
         replaced(api_keys, "check_quota", lambda *_: None),
+    ),
+    Attack(
+        "quests without end",
+        endless_quests,
+        replaced(organization_quests, "check_quota", lambda *_, **__: None),
     ),
     Attack(
         "codes without end",

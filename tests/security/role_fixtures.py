@@ -21,6 +21,8 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.organizations import branding
 from shared.organizations.api_keys import SCOPES, Scope
+from shared.quests import organization_quests as quests
+from shared.quests.definitions import QuestDefinition
 from shared.renders import label_template_store as label_templates
 from shared.renders.label_templates import TEMPLATES
 from shared.scans import store as scans
@@ -184,6 +186,14 @@ def _slug(world: World) -> str:
     return str(row[0])
 
 
+def _quest(world: World) -> str:
+    name = anew()
+    quests.check_quota(world.conn, world.mine.org_id, added=1, limit=1_000)
+    quest = QuestDefinition(name, streak=1, tags=("landmark",))
+    quests.add(world.conn, world.mine.org_id, quest, active=False, reserved=())
+    return name
+
+
 THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]] = {
     "org_id": lambda world, rule, _who: _organization(world, rule),
     "player_id": _player,
@@ -203,7 +213,7 @@ THINGS: dict[str, Callable[[World, str, SignedInPlayer | ApiKeyCaller], object]]
     "code": lambda world, *_: code_text(world.conn, make_code(world.conn, world.mine.org_id)),
     "slug": lambda world, *_: _slug(world),
     "alias": lambda world, rule, _who: _alias(world, rule),
-    "name": lambda *_: "css/swagger-ui.css",
+    "name": lambda world, rule, _who: _quest(world) if "/quests/" in rule else "css/swagger-ui.css",
 }
 
 
@@ -276,6 +286,8 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /api/v1/track/signin": _json(lambda world, who: {"player_id": _scanned(world, who)["player_id"]}),
     "POST /api/v1/track/signup": _json(lambda world, who: {"player_id": _scanned(world, who)["player_id"]}),
     "POST /api/v1/track/claim_reward": _json(lambda *_: {"quest_name": "sign-up"}),
+    f"POST {ORG}/quests": _json(lambda *_: {"name": anew(), "streak": 1, "tags": ["landmark"]}),
+    f"PATCH {ORG}/quests/{{name}}": _json(lambda *_: {"description": anew(), "active": True}),
     "POST /api/organizations": _json(lambda *_: {"name": "Museum"}),
     f"PATCH {ORG}": _json(lambda *_: {"name": anew()}),
     f"DELETE {ORG}": _json(lambda world, who: {"name": _slug(world)}),

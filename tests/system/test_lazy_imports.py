@@ -102,7 +102,7 @@ def start_over() -> None:
 
 def cached_quest(conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Request]]:
     for definition in yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text()):
-        definitions.upsert(conn, definition)
+        definitions.save(conn, definition)
     server, _, port = make_server("127.0.0.1:0")
     server.start()
     with pytest.MonkeyPatch.context() as patch:

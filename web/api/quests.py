@@ -13,7 +13,7 @@ from shared.errors import DomainError, FieldError, Forbidden, Invalid, NotFound,
 from shared.infra import db
 from shared.quests import catalog_client, commands, definitions, store
 from shared.quests.commands import QuestCommand
-from shared.quests.quest_views import list_for_player
+from shared.quests.quest_views import load_for_player
 from shared.quests.rules import Quest, QuestEvent, QuestStatus, status_of
 from web.http.auth import current_caller, current_player_id, requires_login, requires_login_or_key
 from web.http.idempotency import documents_idempotency_key, idempotency_key, run_once, transaction
@@ -76,6 +76,8 @@ class QuestResponse(ResponseModel):
     grace_days: int = Field(description="Days that may be missed between two counted days. One more ends the streak")
     min_interval_seconds: int = Field(description="An action so soon after the last step does not count")
     by_scans: bool = Field(description="True if scans advance it")
+    org_id: Id | None = Field(None, description="The organization whose codes advance it; null: the installation")
+    organization: str | None = Field(None, description="Name of this organization", examples=["City quest"])
     reward: QuestRewardResponse | None
     status: QuestStatus
     progress: int
@@ -171,13 +173,16 @@ def claim_reward(query: ClaimQuery, body: ClaimBody) -> Response:
 def list_quests(query: PageQuery) -> dict[str, Any]:
     """List quests with the caller's progress
 
-    Ordered by name. Any player may call it.
+    Ordered by name: those that sign-ins and sign-ups advance, active ones of organizations, and those that the caller
+    has progress on. Any player may call it.
     """
     after = decode_cursor(query.cursor, 1)[0] if query.cursor else ""
-    known = catalog_client.list_quests()
+    limit = query.limit + 1
     with db.connection() as conn:
-        quests = [quest for quest in list_for_player(conn, current_player_id(), known) if quest.name > after]
-    page, next_cursor = paginate(quests[: query.limit + 1], query.limit, lambda quest: (quest.name,))
+        loaded = load_for_player(conn, current_player_id(), after=after, limit=limit)
+    # Without the connection, which must not wait for a catalog.
+    quests = loaded.views(catalog_client.get_quest, limit)
+    page, next_cursor = paginate(quests, query.limit, lambda quest: (quest.name,))
     items = [QuestResponse.model_validate(quest) for quest in page]
     return QuestsResponse(items=items, next_cursor=next_cursor).model_dump(mode="json")
 

@@ -22,6 +22,8 @@ SERIALIZED_ROUTES = "serialized_routes"
 """Key of the application's extensions: the set of (method, path) pairs that hash a password."""
 QUEUE_FULL = "waymark.password_queue_full"
 """Set in the environment of a request that found no room in the queue of password hashing."""
+YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+"""Media types of YAML: that of RFC 9512, and its older spellings."""
 SECRET_PATHS = re.compile(r"^(/(?:invitations|screen)/)[^/]+")
 """Paths whose second segment is a secret. The access log does not contain it."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -75,6 +77,17 @@ def accepts_form(view: View) -> View:
     """Mark a view without a `body` parameter that takes a JSON object or a form without files, and parses it itself."""
     view.accepts_form = True  # type: ignore[attr-defined]
     return view
+
+
+def accepts_yaml(view: View) -> View:
+    """Mark a view without a `body` parameter that takes a JSON object or YAML in UTF-8, and parses it itself."""
+    view.accepts_yaml = True  # type: ignore[attr-defined]
+    return view
+
+
+def is_yaml() -> bool:
+    """Return whether the body of the request is YAML."""
+    return request.mimetype in YAML_TYPES
 
 
 def serialize_requests(view: View) -> View:
@@ -156,18 +169,26 @@ def check_request_bodies(app: Flask) -> None:
         media_types = getattr(view, "media_types", None)
         if media_types is not None and not (request.mimetype in media_types and _is_utf8()):
             raise UnsupportedMediaType(f"The body must be {media_types[0]}, in UTF-8.")
-        takes_form = getattr(view, "accepts_form", False)
-        if takes_form and request.mimetype == "application/x-www-form-urlencoded":
+        takes_form, takes_yaml = getattr(view, "accepts_form", False), getattr(view, "accepts_yaml", False)
+        if takes_yaml and is_yaml() and _is_utf8():
+            _read_whole_body()
+        elif takes_form and request.mimetype == "application/x-www-form-urlencoded":
             request.form  # noqa: B018 - parsed here once, within the limit of the body
-        elif takes_form or "body" in parameters:
+        elif takes_form or takes_yaml or "body" in parameters:
             if request.mimetype != "application/json":
-                raise UnsupportedMediaType
-            # Without a length, werkzeug truncates a long body at the limit. Reading beyond it raises an error.
-            if request.content_length is None:
-                request.get_data()
-                request.stream.read(1)
+                message = "The body must be application/json, or application/yaml in UTF-8." if takes_yaml else None
+                raise UnsupportedMediaType(message)
+            _read_whole_body()
             if not isinstance(request.get_json(), dict):  # parsed once, and cached for the view
                 raise Invalid(FieldError("body", "Use a JSON object."))
+
+
+def _read_whole_body() -> None:
+    """Read the body. Raise RequestEntityTooLarge if it is longer than the limit."""
+    request.get_data()
+    # Without a length, werkzeug truncates a long body at the limit. Reading beyond it raises an error.
+    if request.content_length is None:
+        request.stream.read(1)
 
 
 def _is_utf8() -> bool:

@@ -8,22 +8,34 @@ python -m workers.cli.quests deactivate QUEST           let no scans advance it
 
 import argparse
 import sys
+from operator import attrgetter
 from pathlib import Path
 
 import psycopg
 import psycopg_pool
 
+from shared.errors import FieldError
 from shared.infra import db
 from shared.infra.logging import configure
-from shared.quests import definitions, yaml_loader
+from shared.quests import definitions, rewards, yaml_loader
 
 
 def load(file: Path) -> str:
     """Store all quests of the file, or none. Return a report."""
     quests = yaml_loader.parse(file.read_text())
+    names = [quest.name for quest in quests]
     with db.transaction() as conn:
-        also = definitions.quests_sharing_rewards(conn, quests)
-        changed = [quest.name for quest in quests if definitions.upsert(conn, quest)]
+        also = rewards.quests_sharing(conn, [quest.reward for quest in quests if quest.reward], but=names)
+        # By name, so that two writers never wait for each other.
+        changed = [quest.name for quest in sorted(quests, key=attrgetter("name")) if definitions.save(conn, quest)]
+        # After the writes: each has waited for an organization that was creating a quest of its name.
+        if taken := definitions.names_of_organizations(conn, names):
+            raise yaml_loader.QuestFileError(
+                *(
+                    FieldError(f"quests.{names.index(name)}.name", f"{name} is a quest of the organization {slug}.")
+                    for name, slug in taken
+                )
+            )
     report = f"Read {len(quests)} quests, added or changed {len(changed)}{': ' if changed else ''}{', '.join(changed)}"
     return f"{report}\nThese quests share a changed reward: {', '.join(also)}" if also else report
 
@@ -51,7 +63,7 @@ def set_organization(name: str, org_slug: str | None) -> str:
                 raise SystemExit(f"No organization with slug {org_slug!r}")
             org_id = row[0]
         if not definitions.set_organization(conn, name, org_id):
-            raise SystemExit(f"No quest {name!r} that scans advance")
+            raise SystemExit(f"No quest {name!r} of the operator that scans advance")
     return f"Deactivated {name}" if org_slug is None else f"Activated {name} for {org_slug}"
 
 
