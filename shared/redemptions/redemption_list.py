@@ -89,22 +89,23 @@ def list_daily(conn: Conn, org_id: UUID, days: Sequence[date], bounds: Sequence[
 
     `bounds` has the start of each day, and the end of the last one. Days without redemptions have no sums.
     """
+    # Each day is one range of the index `redemptions_org`.
     with conn.cursor(row_factory=class_row(DailyRedemptions)) as cursor:
         return cursor.execute(
             """
-            SELECT sums.date, CASE WHEN k.id IS NULL THEN 'member' ELSE 'key' END AS counter_kind, sums.counter_id,
+            SELECT days.date, CASE WHEN k.id IS NULL THEN 'member' ELSE 'key' END AS counter_kind, sums.counter_id,
                    coalesce(p.username, k.name) AS counter_name, sums.item, sums.redemptions, sums.quantity
-            FROM (
-                SELECT days.date, coalesce(r.confirmed_by, r.api_key_id) AS counter_id, r.item,
-                       count(*) AS redemptions, sum(r.quantity) AS quantity
-                FROM unnest(%(dates)s::date[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
-                     AS days (date, starts_at, ends_at)
-                JOIN redemptions r ON r.org_id = %(org_id)s AND r.at >= days.starts_at AND r.at < days.ends_at
-                WHERE r.undone_at IS NULL
-                GROUP BY 1, 2, 3
+            FROM unnest(%(dates)s::date[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+                 AS days (date, starts_at, ends_at)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(r.confirmed_by, r.api_key_id) AS counter_id, r.item, count(*) AS redemptions,
+                       sum(r.quantity) AS quantity
+                FROM redemptions r
+                WHERE r.org_id = %(org_id)s AND r.at >= days.starts_at AND r.at < days.ends_at AND r.undone_at IS NULL
+                GROUP BY 1, 2
             ) sums
             LEFT JOIN players p ON p.id = sums.counter_id LEFT JOIN api_keys k ON k.id = sums.counter_id
-            ORDER BY sums.date DESC, counter_name, sums.counter_id, sums.item
+            ORDER BY days.date DESC, counter_name, sums.counter_id, sums.item
             """,
             {"org_id": org_id, "dates": list(days), "starts": list(bounds[:-1]), "ends": list(bounds[1:])},
         ).fetchall()

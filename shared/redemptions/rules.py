@@ -109,14 +109,12 @@ def choose_issuer(holdings: Sequence[Holding], item: str, quantity: int, org_id:
             raise NotRedeemable(
                 "Items from quests of the installation cannot be redeemed: no organization issued them."
             )
-        raise BalanceTooLow(f"Your balance is too low: you have 0 of {item}, and {quantity:,} are needed.")
+        raise BalanceTooLow(f"Your balance is too low: you have 0 of {item} and requested {quantity:,}.")
     (held,) = issued
     if held.is_closed:
         raise OrganizationClosed("The organization that issued this item is closed.")
     if held.balance < quantity:
-        raise BalanceTooLow(
-            f"Your balance is too low: you have {held.balance:,} of {item}, and {quantity:,} are needed."
-        )
+        raise BalanceTooLow(f"Your balance is too low: you have {held.balance:,} of {item} and requested {quantity:,}.")
     assert held.org_id is not None  # noqa: S101 - for the type checker
     return held.org_id
 
@@ -126,7 +124,7 @@ def check_limits(item: Item, quantity: int, now: datetime) -> None:
     if item.expires_at is not None and item.expires_at <= now:
         raise NotRedeemable(f"{item.item} could be redeemed until {format_rfc3339(item.expires_at)}.")
     if item.left is not None and item.left < quantity:
-        raise NotRedeemable(f"{item.item} is out of stock: {item.left:,} are left, and {quantity:,} are needed.")
+        raise NotRedeemable(f"{item.item} is out of stock: {item.left:,} left, {quantity:,} requested.")
 
 
 def check_undo(redemption: Redemption, caller_id: UUID, now: datetime) -> None:

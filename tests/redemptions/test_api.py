@@ -63,7 +63,7 @@ class TestToken:
 
         assert ask(client, ada, "tea").status_code == 409
         assert ask(client, ada, quantity=2).json["detail"] == (
-            "Your balance is too low: you have 1 of coffee, and 2 are needed."
+            "Your balance is too low: you have 1 of coffee and requested 2."
         )
         assert "no organization issued them" in ask(client, ada, "badge").json["detail"]
         assert ask(client, ada, "map", org_id=str(staff.org_id)).status_code == 409

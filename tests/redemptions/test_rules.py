@@ -69,9 +69,9 @@ def test_an_ambiguous_item_names_the_choices() -> None:
     [
         (Item("coffee"), 1_000_000, None),
         (Item("coffee", stock=5, redeemed=4), 1, None),
-        (Item("coffee", stock=5, redeemed=4), 2, "1 are left"),
-        (Item("coffee", stock=5, redeemed=9), 1, "0 are left"),
-        (Item("coffee", stock=0), 1, "0 are left"),
+        (Item("coffee", stock=5, redeemed=4), 2, "1 left"),
+        (Item("coffee", stock=5, redeemed=9), 1, "0 left"),
+        (Item("coffee", stock=0), 1, "0 left"),
         (Item("coffee", expires_at=NOW + SECOND), 1, None),
         (Item("coffee", expires_at=NOW), 1, "until 2026-02-12T10:00:00Z"),
     ],
