@@ -500,7 +500,8 @@ CREATE TABLE code_screens (
     CONSTRAINT code_screens_qr_code_fkey FOREIGN KEY (qr_code_id, org_id) REFERENCES qr_codes (id, org_id)
         ON DELETE CASCADE
 );
-CREATE INDEX code_screens_qr_code ON code_screens (qr_code_id, id);
+CREATE INDEX code_screens_qr_code ON code_screens (qr_code_id);
+CREATE INDEX code_screens_org ON code_screens (org_id, id);
 
 CREATE TABLE encounters (
     id                uuid PRIMARY KEY DEFAULT waymark_uuid7(),

@@ -11,7 +11,7 @@ from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
-from psycopg.rows import class_row, kwargs_row
+from psycopg.rows import class_row, kwargs_row, scalar_row
 
 from shared.codes.rotation import Rotation
 from shared.errors import Gone, NotFound, TooManyScreens
@@ -28,6 +28,8 @@ class Screen:
 
     id: UUID
     name: str
+    qr_id: UUID
+    code: str
     created_at: datetime
     last_seen_at: datetime | None
 
@@ -65,12 +67,19 @@ SELECT_ROTATING = """
                AS is_over
     FROM qr_codes q JOIN organizations o ON o.id = q.org_id
 """
-# `ANY` of one code keeps it in the order, so that the plan reads the index of its screens.
-SELECT_PAGE = """
-    SELECT id, name, created_at, last_seen_at FROM code_screens
-    WHERE qr_code_id = ANY (ARRAY[%(qr_id)s::uuid]) AND org_id = %(org_id)s AND id < %(before)s
-    ORDER BY qr_code_id DESC, id DESC LIMIT %(limit)s
+SELECT_SCREEN = """
+    SELECT s.id, s.name, s.qr_code_id AS qr_id, q.code, s.created_at, s.last_seen_at
+    FROM code_screens s JOIN qr_codes q ON q.id = s.qr_code_id
 """
+# `ANY` of one organization keeps it in the order, so that the plan reads the index of its screens.
+SELECT_PAGE = (
+    SELECT_SCREEN
+    + """
+    WHERE s.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND s.id < %(before)s AND q.deleted_at IS NULL
+      AND (%(qr_id)s::uuid IS NULL OR s.qr_code_id = %(qr_id)s)
+    ORDER BY s.org_id DESC, s.id DESC LIMIT %(limit)s
+"""
+)
 
 
 def _to_rotating(rotation_seconds: int, rotation_secret: bytes, **columns: Any) -> RotatingCode:
@@ -132,33 +141,35 @@ def add(conn: Conn, org_id: UUID, qr_id: UUID, name: str, token: str) -> Screen:
     )
     if count >= MAX_SCREENS:
         raise TooManyScreens
+    screen_id = uuid7()
+    conn.execute(
+        """
+        INSERT INTO code_screens (id, org_id, qr_code_id, name, token_digest)
+        VALUES (%(id)s, %(org_id)s, %(qr_id)s, %(name)s, %(digest)s)
+        """,
+        {"id": screen_id, "org_id": org_id, "qr_id": qr_id, "name": name, "digest": token_digest(token)},
+    )
     with conn.cursor(row_factory=class_row(Screen)) as cursor:
-        return exactly_one(
-            cursor.execute(
-                """
-                INSERT INTO code_screens (id, org_id, qr_code_id, name, token_digest)
-                VALUES (%(id)s, %(org_id)s, %(qr_id)s, %(name)s, %(digest)s)
-                RETURNING id, name, created_at, last_seen_at
-                """,
-                {"id": uuid7(), "org_id": org_id, "qr_id": qr_id, "name": name, "digest": token_digest(token)},
-            )
-        )
+        return exactly_one(cursor.execute(SELECT_SCREEN + "WHERE s.id = %(id)s", {"id": screen_id}))
 
 
-def list_for_code(conn: Conn, org_id: UUID, qr_id: UUID, *, limit: int, before: UUID | None = None) -> list[Screen]:
-    """Return the screens of a code, newest first, after the screen `before`."""
+def list_page(
+    conn: Conn, org_id: UUID, qr_id: UUID | None = None, *, limit: int, before: UUID | None = None
+) -> list[Screen]:
+    """Return the screens of an organization, or of one of its codes, newest first, after the screen `before`."""
     params = {"org_id": org_id, "qr_id": qr_id, "before": before or HIGHEST, "limit": limit}
     with conn.cursor(row_factory=class_row(Screen)) as cursor:
         return cursor.execute(SELECT_PAGE, params).fetchall()
 
 
-def revoke(conn: Conn, org_id: UUID, qr_id: UUID, screen_id: UUID) -> Screen | None:
-    """Delete a screen of a code, and return it. None if the code has no such screen."""
-    with conn.cursor(row_factory=class_row(Screen)) as cursor:
-        return cursor.execute(
+def revoke(conn: Conn, org_id: UUID, qr_id: UUID, screen_id: UUID) -> str | None:
+    """Delete a screen of a code, and return its name. None if the code has no such screen."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        name: str | None = cursor.execute(
             """
             DELETE FROM code_screens WHERE org_id = %(org_id)s AND qr_code_id = %(qr_id)s AND id = %(id)s
-            RETURNING id, name, created_at, last_seen_at
+            RETURNING name
             """,
             {"org_id": org_id, "qr_id": qr_id, "id": screen_id},
         ).fetchone()
+    return name

@@ -187,7 +187,10 @@ def test_screen_shows_the_code_without_a_login(client: Any, conn: Conn, staff: S
     assert scan(client, staff.member, decode(image.data)[0]) == ("success", None)
     assert client.get(f"{url}/state").json["scans_today"] == 1
     listed = client.get(f"{path}/screens", headers=staff.admin.headers).json
-    assert [(each["id"], each["name"]) for each in listed["items"]] == [(created.json["id"], "Entrance")]
+    assert [(each["id"], each["name"], each["code"]) for each in listed["items"]] == [
+        (created.json["id"], "Entrance", "lobby")
+    ]
+    assert client.get(f"{staff.path}/screens", headers=staff.admin.headers).json == listed
     assert listed["items"][0]["last_seen_at"] is not None
     assert listed["next_cursor"] is None
     assert url.rpartition("/")[2] not in str(conn.execute("SELECT * FROM code_screens").fetchall())
@@ -273,6 +276,7 @@ def test_screens_of_other_organizations_are_404(app: Flask, client: Any, conn: C
         ("DELETE", f"{own}/screens/{screen}"),
     ]
 
+    assert client.get(f"{other.path}/screens", headers=other.owner.headers).json["items"] == []
     for method, url in requests:
         body = {"name": "Mine"} if method == "POST" else None
         assert client.open(url, method=method, json=body, headers=other.owner.headers).status_code == 404

@@ -12,6 +12,7 @@ import shared.organizations.members
 import shared.organizations.store
 import shared.renders.store
 from shared.audit.store import SELECT_ENTRIES
+from shared.codes import screens
 from shared.codes.export import SELECT_MAX_ID, SELECT_RANGE
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, LOWEST
@@ -24,6 +25,15 @@ ROWS = 5_000
 INSERT_CODES = """
     INSERT INTO qr_codes (org_id, code, scan_type)
     SELECT %(org_id)s, substr(md5(%(org_id)s::text || n), 1, 12), 'item_drop' FROM generate_series(1, %(rows)s) n
+"""
+INSERT_SCREENS = """
+    WITH new_codes AS (
+        INSERT INTO qr_codes (org_id, code, scan_type, rotating)
+        SELECT %(org_id)s, substr(md5(%(org_id)s::text || n), 1, 12), 'item_drop', true
+        FROM generate_series(1, %(rows)s) n RETURNING id
+    )
+    INSERT INTO code_screens (org_id, qr_code_id, name, token_digest)
+    SELECT %(org_id)s, id, 'Entrance', sha256(id::text::bytea) FROM new_codes
 """
 INSERT_RENDERS = """
     INSERT INTO render_jobs (org_id, output, format, size, error_correction, total, open_chunks)
@@ -69,6 +79,7 @@ LISTINGS = {
     "codes of a render": Listing("qr_codes", INSERT_CODES, SELECT_CODE_IDS, "qr_codes_org"),
     "export": Listing("qr_codes", INSERT_CODES, SELECT_RANGE, "qr_codes_org"),
     "newest code": Listing("qr_codes", INSERT_CODES, SELECT_MAX_ID, "qr_codes_org", rows=1),
+    "screens": Listing("code_screens", INSERT_SCREENS, screens.SELECT_PAGE, "code_screens_org"),
     "API keys": Listing("api_keys", INSERT_KEYS, api_keys.SELECT_PAGE, "api_keys_org"),
     "members": Listing("memberships", INSERT_MEMBERS, shared.organizations.members.SELECT_MEMBERS, "memberships_pkey"),
     "invitations": Listing(

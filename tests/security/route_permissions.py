@@ -138,6 +138,7 @@ PERMISSIONS: dict[str, Permission] = {
     f"POST {CODE}/screens": Permission("admin"),
     f"GET {CODE}/screens": Permission("admin"),
     f"DELETE {CODE}/screens/{{screen_id}}": Permission("admin"),
+    f"GET {ORG}/screens": Permission("admin"),
     f"GET {ORG}/qr-business/image": Permission("member", "codes:read"),
     f"GET {CODE}/customization": Permission("member", "codes:read"),
     f"PUT {CODE}/customization": Permission("admin", "codes:write"),

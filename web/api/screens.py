@@ -1,6 +1,7 @@
 """Rotating codes over HTTP: the current image for staff, and the screens that show it without a login."""
 
 from typing import Any
+from uuid import UUID
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
@@ -23,9 +24,10 @@ from web.http.audit_log import record
 from web.http.auth import public, requires_role
 from web.http.idempotency import idempotent_secret, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.schemas import Body, CodePath, Id, Name, ResponseModel, Timestamp
+from web.http.schemas import Body, CodePath, Id, Name, OrganizationPath, ResponseModel, Timestamp
 
-CODE = "/api/organizations/<org_id>/qr-codes/<qr_id>"
+ORGANIZATION = "/api/organizations/<org_id>"
+CODE = f"{ORGANIZATION}/qr-codes/<qr_id>"
 CODE_EXAMPLE = "/api/organizations/0197a6b0-0000-7000-8000-000000000003/qr-codes/0197a6b0-0000-7000-8000-000000000002"
 TOKEN_EXAMPLE = "x3h0rUWYqLzXb0tMZ7mJQ3kq1v2c4d5e6f7g8h9i0j1"  # noqa: S105 - an example
 
@@ -66,6 +68,8 @@ class ScreenResponse(ResponseModel):
 
     id: Id = Field(description="Id of the screen")
     name: str = Field(description="Where the screen is", examples=["Entrance"])
+    qr_id: Id = Field(description="Id of the code that it shows")
+    code: str = Field(description="Text of the code that it shows", examples=["spy123"])
     created_at: Timestamp = Field(description="Time of creation")
     last_seen_at: Timestamp | None = Field(description="When it was open last, to the minute; null: never")
 
@@ -149,14 +153,21 @@ def list_screens(path: CodePath, query: PageQuery) -> dict[str, Any]:
 
     Needs the role admin. Newest first, without revoked ones.
     """
-    before = decode_id(query.cursor)
     with db.connection() as conn:
         if codes.find(conn, path.org_id, path.qr_id) is None:
             raise NotFound
-        found = screens.list_for_code(conn, path.org_id, path.qr_id, limit=query.limit + 1, before=before)
-    page, next_cursor = paginate(found, query.limit, lambda screen: (str(screen.id),))
-    items = [ScreenResponse.model_validate(screen).model_dump(mode="json") for screen in page]
-    return {"items": items, "next_cursor": next_cursor}
+        return _list(conn, path.org_id, path.qr_id, query)
+
+
+@api.get(f"{ORGANIZATION}/screens", responses={200: ScreensResponse})
+@requires_role("admin")
+def list_screens_of_organization(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
+    """List the screens of all rotating codes
+
+    Needs the role admin. Newest first, without revoked ones and those of deleted codes.
+    """
+    with db.connection() as conn:
+        return _list(conn, path.org_id, None, query)
 
 
 @api.delete(f"{CODE}/screens/<screen_id>", responses={204: None})
@@ -167,11 +178,11 @@ def revoke_screen(path: ScreenPath) -> tuple[str, int]:
     Needs the role admin. Its link is 404 from then on.
     """
     with db.transaction() as conn:
-        screen = screens.revoke(conn, path.org_id, path.qr_id, path.screen_id)
-        if screen is None:
+        name = screens.revoke(conn, path.org_id, path.qr_id, path.screen_id)
+        if name is None:
             raise NotFound
-        old = {"name": screen.name, "qr_id": str(path.qr_id)}
-        record(conn, "screen.revoked", org_id=path.org_id, object_id=screen.id, old=old)
+        old = {"name": name, "qr_id": str(path.qr_id)}
+        record(conn, "screen.revoked", org_id=path.org_id, object_id=path.screen_id, old=old)
     return "", 204
 
 
@@ -220,6 +231,14 @@ def _find(conn: Conn, path: CodePath) -> RotatingCode:
     if code.is_over:
         raise Gone
     return code
+
+
+def _list(conn: Conn, org_id: UUID, qr_id: UUID | None, query: PageQuery) -> dict[str, Any]:
+    before = decode_id(query.cursor)
+    found = screens.list_page(conn, org_id, qr_id, limit=query.limit + 1, before=before)
+    page, next_cursor = paginate(found, query.limit, lambda screen: (str(screen.id),))
+    items = [ScreenResponse.model_validate(screen).model_dump(mode="json") for screen in page]
+    return {"items": items, "next_cursor": next_cursor}
 
 
 def _image(code: RotatingCode, appearance: CodeAppearance | None, query: ImageQuery) -> Response:
