@@ -95,8 +95,8 @@ def endless_tokens(_scene: Scene) -> bool:
 
 
 def scans_in_batches(scene: Scene) -> bool:
-    """Ten times the scans that the limit allows, ten in a request."""
-    body = {"sent_at": "2026-02-12T10:00:00Z", "scans": [{}] * 10}
+    """Twenty times the scans that the limit allows, a hundred in a request."""
+    body = {"sent_at": "2026-02-12T10:00:00Z", "scans": [{}] * 100}
     with limited(SCAN="10 per minute") as send:
         headers = scene.attacker.member.headers
         return all(send("POST", "/scans/batch", json=body, headers=headers) == 202 for _ in range(10))

@@ -117,7 +117,7 @@ def submit_batch(body: BatchBody) -> Response:
     The time from `scanned_at` to `sent_at` is the age of a scan, so a wrong clock does no harm. Set `sent_at` anew for
     each attempt. A retry changes nothing: each entry names the first scan with its nonce, also if that scan was sent
     live, with or without `scanned_at`. The same nonce with another code or position is refused. Scans of one player are
-    judged in the order of their own time. Each scan of the batch counts for the rate limit of scans.
+    judged in the order of their own time. A batch counts for the rate limit like one request for each five scans.
     """
     response = run_once(current_caller().id, lambda: _accept(body))
     background_sender.submit(ScansAccepted())
