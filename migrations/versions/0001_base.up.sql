@@ -319,6 +319,7 @@ CREATE TABLE code_texts (
     created_at  timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX code_texts_qr_code ON code_texts (qr_code_id) WHERE qr_code_id IS NOT NULL;
+CREATE INDEX code_texts_org ON code_texts (org_id);
 -- A search for a part of a code's text reads the aliases of the organization. There are few.
 CREATE INDEX code_texts_aliases ON code_texts (org_id, code, qr_code_id) WHERE is_alias;
 
@@ -339,6 +340,7 @@ BEGIN
     END IF;
     IF TG_OP = 'UPDATE' THEN
         UPDATE code_texts SET is_alias = true WHERE code = OLD.code AND qr_code_id = NEW.id;
+        UPDATE organization_usage SET texts = texts + 1 WHERE org_id = NEW.org_id;
     END IF;
     RETURN NULL;
 END $$;
@@ -430,14 +432,15 @@ ALTER TABLE qr_customizations ALTER COLUMN logo SET STORAGE EXTERNAL;
 CREATE TABLE organization_usage (
     org_id      uuid PRIMARY KEY REFERENCES organizations ON DELETE CASCADE,
     codes       bigint NOT NULL DEFAULT 0 CHECK (codes >= 0),  -- without deleted ones
+    texts       bigint NOT NULL DEFAULT 0,  -- code texts ever claimed, at most: a text that is used again counts twice
     logo_bytes  bigint NOT NULL DEFAULT 0 CHECK (logo_bytes >= 0)
 ) WITH (fillfactor = 50);  -- changes with every new code: leaves room for HOT updates
 
 CREATE FUNCTION count_added_codes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO organization_usage (org_id, codes)
-        SELECT org_id, count(*) FROM added WHERE deleted_at IS NULL GROUP BY org_id ORDER BY org_id
-        ON CONFLICT (org_id) DO UPDATE SET codes = organization_usage.codes + EXCLUDED.codes;
+    INSERT INTO organization_usage AS u (org_id, codes, texts)
+        SELECT org_id, count(*) FILTER (WHERE deleted_at IS NULL), count(*) FROM added GROUP BY org_id ORDER BY org_id
+        ON CONFLICT (org_id) DO UPDATE SET codes = u.codes + EXCLUDED.codes, texts = u.texts + EXCLUDED.texts;
     RETURN NULL;
 END $$;
 CREATE TRIGGER qr_codes_count_added AFTER INSERT ON qr_codes

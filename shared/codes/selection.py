@@ -15,7 +15,7 @@ from shared.infra.timestamps import format_rfc3339
 MAX_SELECTED = 10_000
 """Codes that one request changes."""
 PAGE_SIZE = 200
-"""Codes that are in memory at once: each may have a puzzle of a mebibyte."""
+"""Codes that are in memory at once, with their puzzles."""
 
 
 def count(conn: Conn, org_id: UUID, conditions: CodeFilter) -> int:

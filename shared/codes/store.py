@@ -120,7 +120,7 @@ def list_for_organization(
 
 
 def list_by_ids(conn: Conn, org_id: UUID, qr_ids: Sequence[UUID]) -> list[StoredCode]:
-    """Return those of these codes that the organization has, in order of id. Each may have a puzzle of a mebibyte."""
+    """Return those of these codes that the organization has, in order of id."""
     with conn.cursor(row_factory=kwargs_row(to_stored_code)) as cursor:
         return cursor.execute(
             SELECT_CODE + "AND q.org_id = %(org_id)s AND q.id = ANY (%(qr_ids)s) ORDER BY q.id",

@@ -27,7 +27,7 @@ DELIMITERS = ",;\t|"
 SEPARATOR = re.compile(r'"?sep=([,;\t|])"?[\r\n]*', re.IGNORECASE)
 """A first line that spreadsheets write and read: the delimiter of the cells."""
 DECIMAL = re.compile(r"\s*-?[0-9]+,[0-9]+\s*")
-DECIMALS = ("latitude", "longitude", "radius_m")
+DECIMALS = ("latitude", "longitude", "radius_m", "offline_hours", "answer_within_hours")
 """Columns of numbers with a fraction."""
 MAX_NAMED = 5
 """Unknown columns that a message lists."""

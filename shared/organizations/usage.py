@@ -9,6 +9,8 @@ from shared.errors import QuotaExceeded
 from shared.infra.db import Conn, exactly_one
 
 MEGABYTE = 1_000_000
+TEXTS_PER_CODE = 10
+"""Code texts that an organization can claim for each code of its quota. It keeps those of deleted codes forever."""
 
 
 def check_codes(conn: Conn, org_id: UUID, *, added: int, limit: int, is_dry_run: bool = False) -> None:
@@ -22,6 +24,22 @@ def check_codes(conn: Conn, org_id: UUID, *, added: int, limit: int, is_dry_run:
     if added and codes > limit:
         hint = "Delete some first." if added == 1 else f"{added:,} more do not fit. Delete some first."
         raise QuotaExceeded("MAX_CODES_PER_ORGANIZATION", codes - added, limit, "codes of this organization", hint)
+    if not is_dry_run:
+        check_texts(conn, org_id, max_codes=limit)
+
+
+def check_texts(conn: Conn, org_id: UUID, *, max_codes: int) -> None:
+    """Raise QuotaExceeded if the organization has claimed too many code texts, with those of this transaction."""
+    # Claiming a text has locked the row. Its count is an upper bound, so the texts are rarely counted one by one.
+    limit, params = TEXTS_PER_CODE * max_codes, {"org_id": org_id}
+    row = conn.execute("SELECT texts FROM organization_usage WHERE org_id = %(org_id)s", params).fetchone()
+    if row is None or row[0] <= limit:
+        return
+    (texts,) = exactly_one(conn.execute("SELECT count(*) FROM code_texts WHERE org_id = %(org_id)s", params))
+    if texts > limit:
+        hint = f"{TEXTS_PER_CODE} are allowed for each code of the quota. Use texts of deleted codes again."
+        raise QuotaExceeded("MAX_CODES_PER_ORGANIZATION", texts - 1, limit, "code texts of this organization", hint)
+    conn.execute("UPDATE organization_usage SET texts = %(texts)s WHERE org_id = %(org_id)s", params | {"texts": texts})
 
 
 def check_files(conn: Conn, org_id: UUID, *, added_bytes: int, limit_mb: int) -> None:

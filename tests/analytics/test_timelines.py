@@ -165,6 +165,7 @@ def test_a_timeline_as_csv_has_one_line_per_day(conn: Conn, ask: Any, code: UUID
         assert header == ["date", "count", "success", "unique_players", "visits"]
         assert len(lines) == 7
         assert lines[-1] == [str(now.date()), "1", "1", "1", "0"]
+    assert ask("/timeline.csv", bom="true").data == b"\xef\xbb\xbf" + ask("/timeline.csv").data
     assert ask("/timeline.csv", tz="Asia/Tokyo").text.splitlines()[1].split(",")[1:] == ["0", "0", "", "0"]
 
 

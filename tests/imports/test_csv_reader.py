@@ -44,6 +44,7 @@ def rejected(data: bytes) -> FieldError:
         (b"scan_type,description,,\nx,a,b,\ny,b,,,\n", [(2, ["x", "a", "b"]), (3, ["y", "b", ""])]),
         (b"\xef\xbb\xbfsep=;\r\nscan_type;description\r\nx;a,b\r\n", [(3, ["x", "a,b"])]),
         (b"SEP=,\nscan_type,description\nx,a;b\n", [(3, ["x", "a;b"])]),
+        (b"scan_type;offline_hours;answer_within_hours\nx;0,5;1,5\n", [(2, ["x", "0.5", "1.5"])]),
         (b"sep=\t\nscan_type\tlatitude\nx\t52,37\n", [(3, ["x", "52.37"])]),
         (b"scan_type\tdescription\nx\ta,b\n", [(2, ["x", "a,b"])]),
         (b"scan_type|tags\nx|a\n", [(2, ["x", "a"])]),

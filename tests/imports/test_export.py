@@ -118,6 +118,21 @@ def test_export_omits_destinations_that_it_does_not_contain(
     assert upload(client, make_staff(app, conn), exported.data).status_code == 201
 
 
+def test_an_export_above_ten_mebibytes_can_be_imported(client: Any, conn: Conn, staff: Staff) -> None:
+    conn.execute(
+        """
+        INSERT INTO qr_codes (org_id, code, scan_type, description)
+        SELECT %s, 'c-' || n, 'item_drop', repeat('äöü', 600) FROM generate_series(1, 3000) n
+        """,
+        (staff.org_id,),
+    )
+    exported = export(client, staff).data
+    assert len(exported) > 10 * 2**20
+
+    response = upload(client, staff, exported.replace(b"c-", b"d-"))
+    assert (response.status_code, response.json["total"]) == (202, 3_000)
+
+
 def test_the_largest_puzzle_survives_a_round_trip(app: Flask, client: Any, conn: Conn, staff: Staff) -> None:
     """The file doubles its quotes."""
     puzzle = PUZZLE | {"data": {"letters": [""] * 4_090}}

@@ -216,6 +216,35 @@ def test_usage_equals_the_rows(conn: Conn, client: Any, staff: Staff) -> None:
     assert {row[1] for row in counted} == {4, 1}
 
 
+def test_code_texts_are_limited_but_can_be_used_again(
+    app: Flask, client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The texts of deleted codes stay with the organization, so that none is created and deleted without end."""
+    change_settings(app, monkeypatch, max_codes_per_organization=2)
+    monkeypatch.setattr(usage, "TEXTS_PER_CODE", 2)
+
+    def create(text: str) -> Any:
+        response = client.post(staff.codes, json=DROP | {"code": text}, headers=staff.admin.headers)
+        if response.status_code == 201:
+            path = f"{staff.codes}/{response.json['id']}"
+            assert client.delete(path, headers=staff.admin.headers).status_code == 204
+        return response
+
+    assert [create(text).status_code for text in ("t-1", "t-2", "t-1", "t-2", "t-1", "t-3")] == [201] * 6
+    kept = client.post(staff.codes, json=DROP | {"code": "t-4"}, headers=staff.admin.headers).json["id"]
+    refused = create("t-5")
+    assert (refused.status_code, refused.json["quota"]["limit"]) == (409, 4)
+    assert refused.json["detail"].startswith("4 of 4 code texts of this organization are in use")
+
+    def rename(text: str) -> int:
+        path = f"{staff.codes}/{kept}"
+        return int(client.patch(path, json={"code": text}, headers=staff.admin.headers).status_code)
+
+    assert (rename("t-5"), bulk(client, staff, DROP).status_code) == (409, 409)
+    assert (rename("t-1"), create("t-2").status_code) == (200, 201)
+    assert conn.execute("SELECT FROM code_texts").rowcount == 4
+
+
 def add_organization(conn: Conn, staff: Staff) -> None:
     store.check_quota(conn, staff.stranger.id, 1)
     store.add(conn, staff.stranger.id, "Zoo", None, None)

@@ -78,6 +78,19 @@ def organizations_of_an_accomplice(scene: Scene) -> bool:
         return scene.lets("POST", f"{url}/accept", scene.attacker.owner)
 
 
+def every_text(scene: Scene) -> bool:
+    """Each code takes its text from all other organizations, forever, also once it is deleted."""
+    settings = scene.app.extensions[EXTENSION].model_copy(update={"max_codes_per_organization": 1})
+    owner = scene.attacker.owner
+    with patch.dict(scene.app.extensions, {EXTENSION: settings}), patch.object(usage, "TEXTS_PER_CODE", LIMIT):
+        for n in range(LIMIT + 1):
+            created = scene.ask("POST", codes(scene), owner, DROP | {"code": f"zoo{n}"})
+            if created.status_code != 201:
+                return False
+            scene.ask("DELETE", f"{codes(scene)}/{created.json['id']}", owner)
+    return True
+
+
 def every_slug(scene: Scene) -> bool:
     """Each change takes a slug from all other organizations, forever."""
     owner = scene.attacker.owner
@@ -145,6 +158,7 @@ ATTACKS = [
     ),
     Attack("open renders without end", open_renders, replaced(renders, "check_open", lambda *_: None)),
     Attack("staged files without end", staged_files, replaced(imports, "check_open", lambda *_, **__: None)),
+    Attack("code texts without end", every_text, replaced(usage, "check_texts", lambda *_, **__: None)),
     Attack("slugs without end", every_slug, replaced(store, "check_slugs", lambda *_: None)),
     Attack("aliases without end", endless_aliases, replaced(code_store, "check_aliases", lambda *_: None)),
 ]

@@ -278,6 +278,7 @@ def change_code(path: CodePath, action: str, change: Callable[[StoredCode], Stor
         store.save(conn, changed)
         if changed.code != before.code:
             store.check_aliases(conn, path.qr_id)
+            usage.check_texts(conn, path.org_id, max_codes=current_settings().max_codes_per_organization)
         record_change(
             conn,
             action,
