@@ -66,7 +66,7 @@ from web.http import (
 )
 from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
-from web.pages import brand_files, docs, extra_code_paths, visits
+from web.pages import brand_files, docs, extra_code_paths, printed_paths, visits
 from web.pages import organizations as organization_pages
 from web.pages import screens as screen_pages
 from web.realtime import fanout, verdict_waiters, websockets
@@ -157,5 +157,6 @@ def create_app() -> OpenAPI:
     metrics.init_app(app)
     docs.init_app(app)
     extra_code_paths.init_app(app, settings.extra_code_paths)
+    printed_paths.init_app(app, settings.extra_code_path_prefixes)
     request_context.register_serialized_routes(app)
     return app

@@ -93,7 +93,12 @@ def _split_code_url(scanned: str, extra_paths: Sequence[str]) -> SplitResult | N
         # For example a broken IPv6 host: an unknown code like any other.
         return None
     parent, _, last = url.path.rstrip("/").rpartition("/")
-    is_code_url = url.scheme in ("http", "https") and url.netloc and parent.endswith((CODE_PATH, *extra_paths)) and last
+    is_code_url = (
+        url.scheme in ("http", "https")
+        and url.netloc
+        and parent.endswith((CODE_PATH, CODE_PATH.upper(), *extra_paths))
+        and last
+    )
     return url if is_code_url else None
 
 

@@ -19,7 +19,7 @@ def init_app(app: Flask, templates: tuple[str, ...]) -> None:
         if _is_used(app, f"{prefix}/{SAMPLE}"):
             raise SettingsError(f"EXTRA_CODE_PATHS must not contain {template}: Waymark itself uses this path")
         view = _open_slug if placeholder == "{slug}" else _open_code
-        app.add_url_rule(f"{prefix}/<text>", f"{EXTRA_PAGES}{prefix}", view)
+        app.add_url_rule(f"{prefix}/<text>", f"{EXTRA_PAGES}{prefix}", view, strict_slashes=False)
 
 
 def _is_used(app: Flask, path: str) -> bool:

@@ -16,9 +16,9 @@ class Redirect(Response):
 
     def __init__(self, url: str) -> None:
         super().__init__(status=302)
-        self.url = url
+        self.target = to_location(url)
 
     def get_wsgi_headers(self, environ: "WSGIEnvironment") -> Headers:
         headers = super().get_wsgi_headers(environ)
-        headers["Location"] = to_location(self.url)
+        headers["Location"] = self.target
         return headers

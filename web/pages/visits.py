@@ -66,11 +66,12 @@ def open_code(path: CodeTextPath) -> Response:
         return render_page("not_started.html", 404)
     if resolution == "out_of_date":
         return render_page("out_of_date.html", 410)
-    if resolution == "gone" or not _count(code):
+    if resolution == "gone":
         return render_page("gone.html", 410)
-    if resolution == "redirect":
-        return Redirect(str(code.target_url))
-    return render_page("code.html", description=code.description)
+    # Made before it is counted: an answer that fails uses no stock.
+    is_page = resolution == "page"
+    answer = render_page("code.html", description=code.description) if is_page else Redirect(str(code.target_url))
+    return answer if _count(code) else render_page("gone.html", 410)
 
 
 def _count(code: LinkTarget) -> bool:
