@@ -26,7 +26,8 @@ from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.message_sender import QUEUED, broker, wakeup_set
 from shared.infra.redis import make_client, require_no_eviction
-from shared.messages import Message, ScansPending
+from shared.infra.storage import marker
+from shared.messages import Message, RendersPending, ScansPending
 from workers.time_limits import time_limits
 
 log = get_logger()
@@ -133,6 +134,10 @@ class WorkerLifecycle(Middleware):
     def before_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
         if worker.consumer_whitelist and ScansPending.queue not in worker.consumer_whitelist:
             configure("bulk")
+
+    def after_worker_boot(self, broker: dramatiq.Broker, worker: Any) -> None:
+        if not worker.consumer_whitelist or RendersPending.queue in worker.consumer_whitelist:
+            marker.check()
 
     def before_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         self.stopping.set()

@@ -18,6 +18,7 @@ from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
 from shared.infra.relay_wakeup import wake_relay
+from shared.infra.storage import marker
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import AssembliesPending, RenderFilesUnneeded, RendersPending
@@ -49,13 +50,17 @@ NO_IMAGES = "No image could be rendered; errors has the reason of each."
 
 @actor_for(RendersPending)
 def render_pending() -> None:
-    """Render all pending chunks."""
+    """Render all pending chunks. Leave them to other workers if web does not read this worker's files."""
+    if not marker.check():
+        return
     chunk_jobs.run_pending()
 
 
 @actor_for(AssembliesPending)
 def assemble_pending() -> None:
-    """Assemble all renders whose chunks are done."""
+    """Assemble all renders whose chunks are done. Leave them to other workers, as `render_pending` does."""
+    if not marker.check():
+        return
     assembly_jobs.run_pending()
 
 

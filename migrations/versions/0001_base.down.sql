@@ -11,7 +11,7 @@ DROP TABLE
     scan_all_time_players, scan_daily_players, scan_rollup_daily_reasons, scan_rollup_daily, scan_rollup_15m,
     visit_purges, visits,
     quest_replay_checkpoints, quest_claims, quest_states, quest_events, quests, rewards,
-    render_chunks, render_jobs, label_templates,
+    render_chunks, render_jobs, label_templates, file_storages,
     import_candidates, import_rows, imports,
     generated_tombstones, generated_images, generated_codes,
     items, redemptions, redemption_tokens, inventory_ledger,

@@ -1372,6 +1372,13 @@ CREATE INDEX import_candidates_errors ON import_candidates (import_id, line) WHE
 
 -- Renders -------------------------------------------------------------------------------------------------------------
 
+-- The marker in the directory for files. A process that does not find it has another directory than the others.
+CREATE TABLE file_storages (
+    only_row     boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    marker       uuid NOT NULL,
+    recorded_at  timestamptz NOT NULL DEFAULT now()
+);
+
 -- Sheets of labels of an organization, in millimeters. A render stores the measures that it was requested with.
 CREATE TABLE label_templates (
     id               uuid PRIMARY KEY DEFAULT waymark_uuid7(),

@@ -14,8 +14,11 @@ import redis
 from shared.infra import db
 from shared.infra.message_sender import broker
 from shared.infra.redis import client
+from shared.infra.storage import marker
 
-DEPENDENCIES = ("postgresql", "migrations", "redis", "broker")
+DEPENDENCIES = ("postgresql", "migrations", "redis", "broker", "files")
+STORES = DEPENDENCIES[:-1]
+"""What every process needs. Only web and bulk use files."""
 RETRY_SECONDS = 1.0
 VERSIONS = Path(__file__).parents[2] / "migrations" / "versions"
 
@@ -50,11 +53,20 @@ def check_redis() -> dict[str, bool]:
     return {"redis": True, "broker": True}
 
 
+def check_files() -> dict[str, bool]:
+    """Return whether this process has the directory for files that the installation uses."""
+    return {"files": marker.check()}
+
+
 Check = Callable[[], dict[str, bool]]
 
 
 def unready_dependencies(
-    only: Collection[str] = DEPENDENCIES, *, database: Check = check_database, redis: Check = check_redis
+    only: Collection[str],
+    *,
+    database: Check = check_database,
+    redis: Check = check_redis,
+    files: Check = check_files,
 ) -> list[str]:
     """Return the names in `only` that are not ready. Contact only the stores that these names need."""
     is_ready: dict[str, bool] = {}
@@ -62,6 +74,8 @@ def unready_dependencies(
         is_ready |= database()
     if not {"redis", "broker"}.isdisjoint(only):
         is_ready |= redis()
+    if "files" in only:
+        is_ready |= files()
     return [name for name in DEPENDENCIES if name in only and not is_ready[name]]
 
 
@@ -76,7 +90,7 @@ def dependency_names(text: str) -> tuple[str, ...]:
 def main(arguments: list[str]) -> str | None:
     """Return None if the dependencies are or become ready, else a message that names the others."""
     parser = argparse.ArgumentParser(prog="python -m shared.infra.health", description="Check the dependencies.")
-    parser.add_argument("--only", type=_names, default=DEPENDENCIES, metavar="NAMES", help="default: all of them")
+    parser.add_argument("--only", type=_names, default=STORES, metavar="NAMES", help="default: all but files")
     parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help="retry for this long; default: 0")
     options = parser.parse_args(arguments)
     logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # one line names what is not ready

@@ -72,4 +72,4 @@ def test_gives_up_after_its_time(conn: Conn, behind: None) -> None:
 def test_unknown_name_is_refused() -> None:
     status, output = run("--only", "mysql")
     assert status == 2
-    assert output.endswith("Use names of postgresql, migrations, redis, broker, separated by commas.\n")
+    assert output.endswith("Use names of postgresql, migrations, redis, broker, files, separated by commas.\n")

@@ -16,6 +16,7 @@ from web.realtime import fanout
 
 CACHE_SECONDS = 1.0
 DATABASE_EXTENSION = "waymark_database_readiness"
+FILES_EXTENSION = "waymark_files_readiness"
 REDIS_EXTENSION = "waymark_redis_readiness"
 
 api = APIBlueprint("health", __name__, abp_tags=[Tag(name="Operations")])
@@ -33,7 +34,7 @@ class HealthQuery(Query):
 class ReadinessQuery(Query):
     only: Annotated[str, AfterValidator(_dependency_names)] | None = Field(
         None,
-        description="The dependencies to check, separated by commas: postgresql, migrations, redis, broker",
+        description="The dependencies to check, separated by commas: postgresql, migrations, redis, broker, files",
         examples=["postgresql,migrations"],
     )
 
@@ -47,6 +48,7 @@ class HealthResponse(ResponseModel):
 def init_app(app: Flask) -> None:
     """Create this process's caches of the state of its stores."""
     app.extensions[DATABASE_EXTENSION] = CachedResult(health.check_database, CACHE_SECONDS)
+    app.extensions[FILES_EXTENSION] = CachedResult(health.check_files, CACHE_SECONDS)
     app.extensions[REDIS_EXTENSION] = CachedResult(health.check_redis, CACHE_SECONDS)
 
 
@@ -67,14 +69,15 @@ def healthz(query: HealthQuery) -> Any:
 def readyz(query: ReadinessQuery) -> Response:
     """Check that this process is ready
 
-    Ready means that PostgreSQL, Redis and the broker respond, and the database schema is current or newer. `only`
-    limits the checks. Without rate limit: each result is cached for a second, so the load on the stores does not depend
-    on the number of requests.
+    Ready means that PostgreSQL, Redis and the broker respond, the database schema is current or newer, and the
+    directory for files is the one that the workers use. `only` limits the checks. Without rate limit: each result is
+    cached for a second, so the load on the stores does not depend on the number of requests.
     """
     missing = health.unready_dependencies(
         health.DEPENDENCIES if query.only is None else health.dependency_names(query.only),
         database=current_app.extensions[DATABASE_EXTENSION].get,
         redis=current_app.extensions[REDIS_EXTENSION].get,
+        files=current_app.extensions[FILES_EXTENSION].get,
     )
     if missing:
         return problems.problem(503, f"Not ready: {', '.join(missing)}.")

@@ -56,6 +56,7 @@ def download_render(path: RenderPath, query: DownloadQuery) -> Response:
     name = render.file_name
     return send_file(
         lambda start, stop: storage().read(name, start, stop),
+        name=name,
         size=render.file_bytes,
         tag=name.rpartition("/")[2].partition(".")[0],
         content_type=CONTENT_TYPES[render.output],

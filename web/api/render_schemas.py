@@ -127,6 +127,7 @@ class RenderResponse(ResponseModel):
                     "status_url": RENDER_PATH_EXAMPLE,
                     "download_url": f"{RENDER_PATH_EXAMPLE}/download?expires=1770894004&signature=9f2c",
                     "bytes": 182044,
+                    "file_name": f"renders/{RENDER_EXAMPLE}/0197a6b0-0000-4000-8000-000000000009.pdf",
                     "expires_at": "2026-02-19T10:00:04Z",
                 }
             ]
@@ -151,6 +152,9 @@ class RenderResponse(ResponseModel):
     status_url: str
     download_url: str | None
     bytes: int | None = Field(description="Size of the file")
+    file_name: str | None = Field(
+        description="Where the file is: its name below FILES_DIR/kept, or in the bucket. Null until it exists"
+    )
     expires_at: Timestamp | None
 
 

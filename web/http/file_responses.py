@@ -122,11 +122,18 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
 
 
 def send_file(
-    read: Callable[[int, int], Iterator[bytes]], *, size: int, tag: str, content_type: str, filename: str
+    read: Callable[[int, int], Iterator[bytes]],
+    *,
+    name: str,
+    size: int,
+    tag: str,
+    content_type: str,
+    filename: str,
 ) -> Response:
     """Return the response to this request for a file: 200, 206, 304 or 416.
 
-    `read(start, stop)` yields the bytes from `start` to before `stop`. `tag` is the ETag without quotes.
+    `read(start, stop)` yields the bytes from `start` to before `stop`. `name` is that in the storage. `tag` is the
+    ETag without quotes.
     """
     response = Response(content_type=content_type)
     response.set_etag(tag)
@@ -153,7 +160,7 @@ def send_file(
             response.response = SlotBoundIterator(lambda: read(*byte_range))
         except FileMissing as error:
             log.exception("file_missing", path=request.path)
-            raise NotFound from error
+            raise NotFound(f"This file is missing. The storage for files should have it as {name}.") from error
         except StorageError as error:
             log.warning("storage_unavailable", error=str(error))
             raise Unavailable from error
