@@ -13,6 +13,10 @@ from web.pages.layout import CONTENT_SECURITY_POLICY, html_response, render_page
 api = APIBlueprint("screen_pages", __name__, url_prefix="/screen", abp_tags=[Tag(name="Pages")])
 
 
+MAX_REFRESH_SECONDS = 30
+"""A screen shows at most this long what was changed or revoked meanwhile."""
+
+
 class ScreenLinkPath(BaseModel):
     """The path of a screen's page."""
 
@@ -33,7 +37,7 @@ class ScreenLinkPath(BaseModel):
 def open_screen(path: ScreenLinkPath) -> Response:
     """Open a screen
 
-    For any client that has the link. The page loads itself again when the step ends.
+    For any client that has the link. The page loads itself again when the step ends, after 30 seconds at most.
     """
     try:
         with db.connection() as conn:
@@ -45,5 +49,5 @@ def open_screen(path: ScreenLinkPath) -> Response:
     image_url = f"/screen/{path.token}/image?format=svg&size=600"
     response = render_page("screen.html", description=code.description, image_url=image_url)
     response.headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; img-src 'self'"
-    response.headers["Refresh"] = str(code.seconds_left)
+    response.headers["Refresh"] = str(min(code.seconds_left, MAX_REFRESH_SECONDS))
     return response
