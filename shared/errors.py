@@ -260,6 +260,10 @@ class NotRedeemable(Conflict):
     """This item cannot be redeemed."""
 
 
+class TooManyItems(Conflict):
+    """This organization limits 1,000 items, the most that it can. Remove the limits of another item first."""
+
+
 class UnknownToken(NotFound):
     """This organization has no such token. Scan it again, or ask the player to create a new one."""
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from shared.infra.db import Conn, exactly_one
 from shared.redemptions.rules import Item, check_limits
@@ -38,8 +38,30 @@ def lock(conn: Conn, org_id: UUID, item: str) -> Item:
         )
 
 
+def count_limited(conn: Conn, org_id: UUID, *, except_for: str) -> int:
+    """Return how many other items of the organization have limits."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        count: int = exactly_one(
+            cursor.execute(
+                """
+                SELECT count(*) FROM items
+                WHERE org_id = %(org_id)s AND item <> %(item)s AND (stock IS NOT NULL OR expires_at IS NOT NULL)
+                """,
+                {"org_id": org_id, "item": except_for},
+            )
+        )
+    return count
+
+
 def set_limits(conn: Conn, org_id: UUID, item: str, stock: int | None, expires_at: datetime | None) -> Item:
-    """Set the limits of an item that is locked. Return the item."""
+    """Set the limits of an item that is locked. Return the item. Its row is deleted if it says nothing."""
+    if stock is None and expires_at is None:
+        deleted = conn.execute(
+            "DELETE FROM items WHERE org_id = %(org_id)s AND item = %(item)s AND redeemed = 0",
+            {"org_id": org_id, "item": item},
+        )
+        if deleted.rowcount:
+            return Item(item)
     with conn.cursor(row_factory=class_row(Item)) as cursor:
         return exactly_one(
             cursor.execute(

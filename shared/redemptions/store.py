@@ -74,6 +74,19 @@ def add_token(conn: Conn, digest: bytes, player_id: UUID, org_id: UUID, item: st
     )
 
 
+def purge_player_tokens(conn: Conn, player_id: UUID) -> None:
+    """Delete the player's tokens that expired more than ten minutes ago, so that no player can fill the table."""
+    # SKIP LOCKED: two requests of the player delete the same rows, in any order.
+    conn.execute(
+        """
+        DELETE FROM redemption_tokens WHERE digest IN (
+            SELECT digest FROM redemption_tokens
+            WHERE player_id = %(player_id)s AND expires_at < now() - interval '10 minutes' FOR UPDATE SKIP LOCKED)
+        """,
+        {"player_id": player_id},
+    )
+
+
 def find_token(conn: Conn, org_id: UUID, digest: bytes) -> Token | None:
     """Return a token for an item of the organization, also an expired one, or None."""
     with conn.cursor(row_factory=class_row(Token)) as cursor:

@@ -15,7 +15,18 @@ from flask import Flask
 from PIL import Image
 
 from shared.infra.db import Conn
-from tests.redemptions.factories import COFFEE, ask, balances, confirm, grant, redeem, redeemed, token_of, undo
+from tests.redemptions.factories import (
+    COFFEE,
+    add_token,
+    ask,
+    balances,
+    confirm,
+    grant,
+    redeem,
+    redeemed,
+    token_of,
+    undo,
+)
 from tests.support.callers import SignedInPlayer, Staff, make_key, make_staff, sign_in
 from tests.support.factories import make_code
 from workers.cleanup import purge_all
@@ -121,8 +132,7 @@ class TestToken:
         old, used = token_of(client, ada), token_of(client, ada)
         assert confirm(client, staff, used).status_code == 201
         conn.execute("UPDATE redemption_tokens SET expires_at = now() - interval '25 hours'")
-        grant(conn, ada.id, staff.org_id)
-        token_of(client, ada)
+        add_token(conn, ada.id, staff.org_id)
 
         assert purge_all().redemption_tokens == 2
 
@@ -291,6 +301,14 @@ class TestItems:
             cursor = page["next_cursor"] and f"&cursor={page['next_cursor']}"
 
         assert pages == [[(COFFEE, None, 1), ("gem", None, 0)], [("tea/green", 7, 0)]]
+
+    def test_an_item_without_limits_and_redemptions_is_not_stored(self, client: Any, conn: Conn, staff: Staff) -> None:
+        path = f"{staff.path}/items/tea"
+        for body in ({"stock": 5}, {}, {"stock": None, "expires_at": None}):
+            assert client.put(path, json=body, headers=staff.admin.headers).status_code == 200
+
+        assert client.get(f"{staff.path}/items", headers=staff.analyst.headers).json["items"] == []
+        assert conn.execute("SELECT count(*) FROM items").fetchone() == (0,)
 
     @pytest.mark.parametrize("body", [{"stock": -1}, {"stock": 1.5}, {"expires_at": "tomorrow"}, {"left": 1}])
     def test_invalid_limits_are_422(self, client: Any, staff: Staff, body: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from flask import Flask
 from psycopg.errors import CheckViolation
 
 from shared.infra.db import Conn, exactly_one
-from shared.quests.definitions import RewardDefinition
+from shared.quests.rewards import RewardDefinition
 from tests.quests.scan_quests import make_landmarks, make_quest
 from tests.redemptions.factories import (
     COFFEE,

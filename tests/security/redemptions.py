@@ -8,7 +8,7 @@ from typing import Any
 from shared.redemptions import rules, store
 from tests.redemptions.factories import add_token, ask, confirm, grant, redeem, token_of, undo
 from tests.security.attack import Attack, Scene, all_of, replaced, without_check, without_condition
-from web.api import redemptions
+from web.api import items, redemptions
 
 
 def one_token_twice(scene: Scene) -> bool:
@@ -83,6 +83,23 @@ def with_items_of_any_issuer(scene: Scene) -> Iterator[None]:
         yield
 
 
+def tokens_without_end(scene: Scene) -> bool:
+    player = scene.attacker.member
+    grant(scene.conn, player.id, scene.victim.org_id)
+    for _ in range(3):
+        scene.conn.execute("UPDATE redemption_tokens SET expires_at = now() - interval '11 minutes'")
+        token_of(scene.client, player)
+    return scene.conn.execute("SELECT FROM redemption_tokens").rowcount == 3
+
+
+def limits_without_end(scene: Scene) -> bool:
+    scene.conn.execute(
+        "INSERT INTO items (org_id, item, stock) SELECT %s, n::text, 1 FROM generate_series(1, 1000) n",
+        (scene.attacker.org_id,),
+    )
+    return scene.lets("PUT", f"{scene.attacker.path}/items/coffee", scene.attacker.admin, {"stock": 1})
+
+
 def another_members_redemption(scene: Scene) -> bool:
     """An admin undoes what another counter has handed out, for a friend who has it already."""
     staff = scene.victim
@@ -112,6 +129,10 @@ ATTACKS = [
         token_at_another_counter,
         without_condition(store.find_token, "org_id = %(org_id)s"),
     ),
+    Attack(
+        "redemption tokens without end", tokens_without_end, replaced(store, "purge_player_tokens", lambda *_: None)
+    ),
+    Attack("limited items without end", limits_without_end, replaced(items, "MAX_LIMITED_ITEMS", 10_000)),
     Attack("an item of the installation, redeemed", item_of_the_installation, with_items_of_any_issuer),
     Attack(
         "another counter's redemption, undone",

@@ -5,8 +5,10 @@ from typing import Annotated, Any
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
+from shared.errors import TooManyItems
 from shared.infra import db
 from shared.infra.schema_types import single_line
+from shared.organizations import store as organizations
 from shared.redemptions import items
 from shared.redemptions.rules import Item
 from web.http.audit_log import record
@@ -17,6 +19,9 @@ from web.http.schemas import Body, OrganizationPath, ResponseModel, Timestamp, W
 api = APIBlueprint(
     "items", __name__, url_prefix="/api/organizations/<org_id>/items", abp_tags=[Tag(name="Redemptions")]
 )
+
+
+MAX_LIMITED_ITEMS = 1_000
 
 
 class ItemPath(OrganizationPath):
@@ -30,6 +35,10 @@ class ItemBody(Body):
         None, description="How many can be redeemed in all, those of the past included", examples=[500]
     )
     expires_at: Timestamp | None = Field(None, description="The item can be redeemed before this time")
+
+    @property
+    def is_limit(self) -> bool:
+        return self.stock is not None or self.expires_at is not None
 
 
 class RedeemableItemResponse(ResponseModel):
@@ -62,15 +71,19 @@ def list_items(path: OrganizationPath, query: PageQuery) -> dict[str, Any]:
     return {"items": [_to_response(item) for item in page], "next_cursor": next_cursor}
 
 
-@api.put("/<path:item>", responses={200: RedeemableItemResponse})
+@api.put("/<path:item>", responses={200: RedeemableItemResponse, 409: None})
 @requires_role("admin")
 def set_item_limits(path: ItemPath, body: ItemBody) -> dict[str, Any]:
     """Set the limits of an item
 
     Needs the role admin. Balances stay: a player who has more than is left cannot redeem it. A stock below the number
-    of redeemed items leaves none.
+    of redeemed items leaves none. 409 if the organization limits 1,000 other items.
     """
     with db.transaction() as conn:
+        # Two items cannot take the last place at once.
+        organizations.lock(conn, path.org_id)
+        if body.is_limit and items.count_limited(conn, path.org_id, except_for=path.item) >= MAX_LIMITED_ITEMS:
+            raise TooManyItems
         old = items.lock(conn, path.org_id, path.item)
         new = items.set_limits(conn, path.org_id, path.item, body.stock, body.expires_at)
         if new != old:

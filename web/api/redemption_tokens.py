@@ -51,6 +51,7 @@ def create_redemption_token(body: TokenRequestBody) -> tuple[dict[str, Any], int
         holdings = store.list_holdings(conn, current_player_id(), body.item)
         org_id = rules.choose_issuer(holdings, body.item, body.quantity, body.org_id)
         rules.check_limits(items.get(conn, org_id, body.item), body.quantity, datetime.now(UTC))
+        store.purge_player_tokens(conn, current_player_id())
         store.add_token(conn, rules.token_digest(token), current_player_id(), org_id, body.item, body.quantity)
     response = TokenResponse(
         token=token, expires_in=int(rules.TOKEN_TTL.total_seconds()), org_id=org_id, qr_svg=_qr_svg(token)
