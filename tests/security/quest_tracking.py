@@ -46,7 +46,7 @@ def three_zones_in_a_second(scene: Scene) -> bool:
     """Three sign-ins complete a quest of three days. Each is on another date of the player's time zone."""
     player = scene.attacker.owner
     with db.connection() as conn:
-        definitions.upsert(conn, QuestDefinition(THREE.name, 3, 1, daily=True))
+        definitions.save(conn, QuestDefinition(THREE.name, 3, 1, daily=True))
     for zone in ("Pacific/Honolulu", "UTC", "Pacific/Kiritimati"):
         scene.ask("PATCH", "/users/me", player, {"timezone": zone})
         status = track(scene, player).json["status"]
