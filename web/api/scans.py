@@ -71,7 +71,9 @@ class ScanBody(Body):
 
     player_id: Id
     qr_code: Annotated[
-        str, StringConstraints(min_length=1, max_length=2048), Field(description="Code text or code URL")
+        str,
+        StringConstraints(min_length=1, max_length=2048),
+        Field(description="Code text or code URL; of a rotating code, the whole URL"),
     ]
     latitude: Latitude | None = None
     longitude: Longitude | None = None
