@@ -35,27 +35,33 @@ class PlayerProgress:
     times: Sequence[datetime]
 
 
+# The limit comes first: of an organization with too many codes, only the limit is read.
 SELECT_CODES = """
-    SELECT q.id AS qr_id, q.code FROM qr_codes q
-    WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
-      AND (%(tag)s::text IS NULL OR q.tags @> ARRAY[%(tag)s::text])
-    ORDER BY q.code LIMIT %(limit)s
+    SELECT qr_id, code FROM (
+        SELECT q.id AS qr_id, q.code FROM qr_codes q
+        WHERE q.org_id = %(org_id)s AND q.deleted_at IS NULL
+          AND (%(tag)s::text IS NULL OR q.tags @> ARRAY[%(tag)s::text])
+        LIMIT %(limit)s
+    ) codes
+    ORDER BY code
 """
 # The codes that advance a quest: in the order of its own list of texts or tags, which is that of its steps, then by
 # text. An alias of a code leads to it, as in judging.
 SELECT_CODES_OF_QUEST = """
-    SELECT c.id AS qr_id, c.code FROM quests q
-    JOIN qr_codes c ON c.org_id = q.org_id AND c.deleted_at IS NULL
-    CROSS JOIN LATERAL (
-        SELECT min(steps.number) AS number FROM (
-            SELECT array_position(q.codes, t.code) AS number FROM code_texts t
-            WHERE t.qr_code_id = c.id AND t.code = ANY (q.codes)
-            UNION ALL
-            SELECT array_position(q.tags, tag) FROM unnest(c.tags) tag WHERE tag = ANY (q.tags)
-        ) steps
-    ) first_step
-    WHERE q.name = %(quest)s AND q.org_id = %(org_id)s AND q.by_scans AND first_step.number IS NOT NULL
-    ORDER BY first_step.number, c.code LIMIT %(limit)s
+    WITH quest AS (
+        SELECT codes, tags FROM quests WHERE name = %(quest)s AND org_id = %(org_id)s AND by_scans
+    ), steps AS (
+        SELECT t.qr_code_id, array_position(quest.codes, t.code) AS number
+        FROM quest JOIN code_texts t ON t.code = ANY (quest.codes)
+        UNION ALL
+        SELECT c.id, array_position(quest.tags, tag)
+        FROM quest JOIN qr_codes c ON c.org_id = %(org_id)s AND c.deleted_at IS NULL AND c.tags && quest.tags
+        CROSS JOIN LATERAL unnest(c.tags) tag WHERE tag = ANY (quest.tags)
+    )
+    SELECT c.id AS qr_id, c.code
+    FROM (SELECT qr_code_id, min(number) AS number FROM steps GROUP BY qr_code_id) first_steps
+    JOIN qr_codes c ON c.id = first_steps.qr_code_id AND c.org_id = %(org_id)s AND c.deleted_at IS NULL
+    ORDER BY first_steps.number, c.code LIMIT %(limit)s
 """
 # Of each code, the first players after the position of the page, each with the time of their first scan: one range of
 # the index `player_scans_counted`. The first players of all codes together are among them.

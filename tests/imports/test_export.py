@@ -49,7 +49,7 @@ def test_export_has_one_row_per_code_oldest_first(
     response = export(client, staff)
 
     assert [row["code"] for row in read(response)] == created
-    assert response.content_type == "text/csv; charset=utf-8"
+    assert response.content_type == "text/csv; charset=utf-8; header=present"
     slug = conn.execute("SELECT slug FROM organizations WHERE id = %s", (staff.org_id,)).fetchone()
     assert slug is not None
     assert response.headers["Content-Disposition"] == f'attachment; filename="qr-codes-{slug[0]}.csv"'

@@ -1,9 +1,7 @@
 """Imports over HTTP: many codes from a list or a CSV file. And their export to CSV."""
 
-import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from io import StringIO
 from itertools import islice
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
@@ -14,6 +12,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from shared.codes import export
 from shared.codes import store as codes
+from shared.codes.store import StoredCode
 from shared.errors import FieldError, InvalidRows, NotFound
 from shared.imports import commit, csv_cells, rules, staging, store
 from shared.imports.csv_reader import open_csv
@@ -29,7 +28,7 @@ from shared.organizations import usage
 from shared.organizations.rules import includes_role
 from web.http.audit_log import record
 from web.http.auth import current_caller, current_role, requires_role
-from web.http.file_responses import SlotBoundIterator, prime
+from web.http.csv_responses import Rows, csv_response
 from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
@@ -240,9 +239,7 @@ def export_codes_csv(path: OrganizationPath, query: CsvQuery) -> Response:
     ]
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    pages = SlotBoundIterator(lambda: prime(_export_pages(path.org_id, columns, query.start)))
-    headers = {"Content-Disposition": f'attachment; filename="qr-codes-{slug}.csv"'}
-    return Response(pages, headers=headers, content_type="text/csv; charset=utf-8")
+    return csv_response(columns, lambda: _export_pages(path.org_id, columns), query, filename=f"qr-codes-{slug}.csv")
 
 
 def add_codes(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str], *, partial: bool) -> Response:
@@ -316,12 +313,8 @@ def _to_response(conn: Conn, job: ImportJob) -> dict[str, Any]:
     return ImportResponse.model_validate(fields).model_dump(mode="json")
 
 
-def _export_pages(org_id: UUID, columns: Sequence[str], start: str) -> Iterator[str]:
-    """Yield `start`, the header, then all codes page by page. Between pages no connection is held."""
-    text = StringIO()
-    text.write(start)
-    writer = csv.DictWriter(text, columns, extrasaction="ignore")
-    writer.writeheader()
+def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[Rows]:
+    """Yield all codes as rows, page by page. Between pages no connection is held."""
     after = LOWEST
     with db.connection() as conn:
         until = export.max_id(conn, org_id) or LOWEST
@@ -330,13 +323,14 @@ def _export_pages(org_id: UUID, columns: Sequence[str], start: str) -> Iterator[
             page = export.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
             destinations = {code.destination_code for code in page if code.destination_code}
             existing = export.find_existing(conn, org_id, destinations, until=until)
-        for code in yielding(page):
-            # An import accepts existing destinations only.
-            destination = code.destination_code if code.destination_code in existing else None
-            writer.writerow(csv_cells.write(replace(code, destination_code=destination)))
-        yield text.getvalue()
+        yield (_to_cells(code, columns, existing) for code in page)
         if len(page) < PAGE_SIZE:
             return
         after = page[-1].id
-        text.seek(0)
-        text.truncate()
+
+
+def _to_cells(code: StoredCode, columns: Sequence[str], existing: Collection[str]) -> list[str]:
+    # An import accepts existing destinations only.
+    destination = code.destination_code if code.destination_code in existing else None
+    cells = csv_cells.write(replace(code, destination_code=destination))
+    return [cells[column] for column in columns]
