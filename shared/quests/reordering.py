@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.quests.recount import actions_of, recount, retracted_scans
+from shared.quests.recount import recount
 from shared.quests.rules import (
     Quest,
     QuestAction,
@@ -15,21 +15,28 @@ from shared.quests.rules import (
     state_to_json,
 )
 
+MAX_EVENTS = 1_000
+"""Deciding as many actions again takes some milliseconds for each late scan, in which its player is locked. A player
+who has more events of a quest gets late scans counted in the order of arrival."""
+
 
 def is_late(state: QuestState, action: QuestAction) -> bool:
-    """True if a newer action, or one of the same time, has been decided already."""
-    return state.last_action_at is not None and action.at <= state.last_action_at
+    """True if a newer action, or one of the same time, has been decided already, and all can be decided again."""
+    if state.last_action_at is None or state.version > MAX_EVENTS:
+        return False
+    return action.at <= state.last_action_at
 
 
-def decide_late(events: Sequence[QuestEvent], action: QuestAction, quest: Quest) -> list[QuestEvent]:
-    """Return the events of an action that arrives late. `events` are all of its player and quest, in order.
+def decide_late(
+    before: QuestState, actions: Sequence[tuple[QuestAction, Quest]], action: QuestAction, quest: Quest
+) -> list[QuestEvent]:
+    """Return the events of an action that arrives late. `actions` are those that have led to the state before it.
 
     All actions are decided again in the order of their own time, so progress and completions become what they would
     have been in this order. A completion that is earned only now is paid if the quest pays automatically. No completion
     is undone: an action that would undo one is ignored forever.
     """
-    before = fold(events)
-    after, automatic = recount([*actions_of(events, retracted_scans(events)), (action, quest)])
+    after, automatic = recount([*actions, (action, quest)])
     data = action.data(quest)
     if after.completions < before.completions:
         return [QuestEvent("action_ignored", action.at, data | {"reason": "undoes_completion"}, action.scan_id)]

@@ -174,9 +174,9 @@ class QuestAction:
         return self.at.astimezone(self.zone).date()
 
     @property
-    def order(self) -> tuple[datetime, tuple[int, ...], str]:
+    def order(self) -> tuple[datetime, tuple[int, ...], int]:
         """Return the place among other actions. Of two codes scanned at one time, the first of the quest is first."""
-        return self.at, self.indexes, str(self.code_id)
+        return self.at, self.indexes, self.code_id.int if self.code_id else 0
 
     def data(self, quest: Quest) -> dict[str, Any]:
         """Return the data of its event: what the decision depends on, ready for JSON."""
@@ -227,19 +227,14 @@ def evolve(state: QuestState, event: QuestEvent) -> QuestState:
     version, data = state.version + 1, event.data
     match event.type:
         case "quest_step":
-            lapsed = "lapsed" in data
-            steps, last_step_at = () if lapsed else state.steps, state.last_step_at
-            if "day" not in data and "code_id" in data:
-                steps = (*steps, Step(UUID(data["code_id"]), _acted_at(event)))
-            if "stepped_at" in data:
-                last_step_at = datetime.fromisoformat(data["stepped_at"])
-            progress = 1 if lapsed else state.progress + 1
-            stepped = replace(state, version=version, progress=progress, steps=steps, last_step_at=last_step_at)
-            return _after_action(stepped, event)
+            has_code = "day" not in data and "code_id" in data
+            step = Step(UUID(data["code_id"]), _acted_at(event)) if has_code else None
+            stepped_at = datetime.fromisoformat(data["stepped_at"]) if "stepped_at" in data else None
+            return _after_event(after_step(state, step, stepped_at, lapsed="lapsed" in data), event)
         case "action_ignored":
-            return _after_action(replace(state, version=version), event)
+            return _after_event(state, event)
         case "quest_completed":
-            return replace(state, version=version, progress=0, completions=state.completions + 1, steps=())
+            return replace(after_completion(state), version=version)
         case "reward_claimed":
             return replace(state, version=version, claims=state.claims + 1)
         case "reward_revoked":
@@ -250,14 +245,30 @@ def evolve(state: QuestState, event: QuestEvent) -> QuestState:
             return replace(state, version=version)
 
 
-def _after_action(state: QuestState, event: QuestEvent) -> QuestState:
-    """Return the state with the time and zone of the action, if it is the newest one."""
-    if not ("scanned_at" in event.data or "time_zone" in event.data):
-        return state
-    at = _acted_at(event)
-    if state.last_action_at is not None and at < state.last_action_at:
-        return state
-    return replace(state, last_action_at=at, last_zone=event.data.get("time_zone"))
+def after_step(state: QuestState, step: Step | None, stepped_at: datetime | None, *, lapsed: bool) -> QuestState:
+    """Return the state with one more step, or with this one only if the steps before it have lapsed."""
+    steps = () if lapsed else state.steps
+    return replace(
+        state,
+        progress=1 if lapsed else state.progress + 1,
+        steps=steps if step is None else (*steps, step),
+        last_step_at=stepped_at or state.last_step_at,
+    )
+
+
+def after_completion(state: QuestState) -> QuestState:
+    """Return the state at the start of the next round."""
+    return replace(state, progress=0, completions=state.completions + 1, steps=())
+
+
+def _after_event(state: QuestState, event: QuestEvent) -> QuestState:
+    """Return the state with the version, and with the time and zone of the action if it is the newest one."""
+    version = state.version + 1
+    if "scanned_at" in event.data or "time_zone" in event.data:
+        at = _acted_at(event)
+        if state.last_action_at is None or at >= state.last_action_at:
+            return replace(state, version=version, last_action_at=at, last_zone=event.data.get("time_zone"))
+    return replace(state, version=version)
 
 
 def _acted_at(event: QuestEvent) -> datetime:
@@ -345,9 +356,7 @@ def claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping
 
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
-    lapsed = _is_lapsed(state, action, quest)
-    current = replace(state, progress=0, steps=()) if lapsed else state
-    reason = _ignored_reason(current, action, quest)
+    reason, lapsed = judge(state, action, quest)
     data = action.data(quest)
     if reason is not None:
         return [QuestEvent("action_ignored", action.at, data | {"reason": reason}, action.scan_id)]
@@ -360,6 +369,12 @@ def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEv
         if quest.auto_claim and quest.reward is not None:
             events.append(claimed(after, action.at, quest.reward, data["terms"]))
     return events
+
+
+def judge(state: QuestState, action: QuestAction, quest: Quest) -> tuple[IgnoredReason | None, bool]:
+    """Return why an action is ignored, or None if it is a step. And whether the steps before it have lapsed."""
+    lapsed = _is_lapsed(state, action, quest)
+    return _ignored_reason(replace(state, progress=0, steps=()) if lapsed else state, action, quest), lapsed
 
 
 def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:
@@ -386,6 +401,13 @@ def _is_too_soon(state: QuestState, action: QuestAction, quest: Quest) -> bool:
     return action.at - state.last_step_at < quest.step_interval
 
 
+def _is_too_old(state: QuestState, action: QuestAction, quest: Quest) -> bool:
+    """True if an action that arrives late is too old to be a step of the current round."""
+    if quest.within is None or not state.steps:
+        return False
+    return max(step.at for step in state.steps) - action.at > quest.within
+
+
 def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest) -> IgnoredReason | None:
     """Return why the action is ignored, or None if it is a step."""
     if state.completions >= quest.duplication:
@@ -396,6 +418,8 @@ def _ignored_reason(state: QuestState, action: QuestAction, quest: Quest) -> Ign
         return "too_soon"
     if quest.daily:
         return None
+    if _is_too_old(state, action, quest):
+        return "too_old"
     if quest.in_order:
         return None if len(state.steps) in action.indexes else "out_of_order"
     if quest.by_scans and action.code_id in {step.code_id for step in state.steps}:

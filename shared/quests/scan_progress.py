@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from shared.infra.db import Conn, exactly_one
 from shared.quests import store
 from shared.quests.days import time_zone_or_utc
+from shared.quests.recount import actions_of, retracted_scans
 from shared.quests.reordering import decide_late, is_late
 from shared.quests.retraction import retract_events
 from shared.quests.rules import Quest, QuestAction, QuestEvent, QuestReward, QuestState, decide, fold, indexes_of
@@ -138,19 +139,20 @@ def _advance(
 ) -> Iterator[tuple[PlayerQuestKey, Sequence[QuestEvent]]]:
     """Yield the events of each scan. A scan sees the effects of those before it."""
     current = dict(states)
-    late = [match for match in matches if match.key in states and is_late(states[match.key], match.action)]
-    histories = store.load_events(conn, {match.key for match in late}) if late else {}
+    late = {match.key for match in matches if match.key in states and is_late(states[match.key], match.action)}
+    stored = store.load_events(conn, late) if late else {}
+    histories = {key: actions_of(events, retracted_scans(events)) for key, events in stored.items()}
     for match in matches:
         if match.key not in states:
             continue
-        history = histories.setdefault(match.key, [])
         if is_late(states[match.key], match.action):
-            decided = decide_late(history, match.action, match.quest)
+            decided = decide_late(current[match.key], histories[match.key], match.action, match.quest)
         else:
             decided = decide(current[match.key], match.action, match.quest)
         events = [replace(event, at=now) for event in decided]
         current[match.key] = fold(events, current[match.key])
-        history += events
+        if match.key in late:
+            histories[match.key] += actions_of(events)
         yield match.key, events
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.quests.recount import actions_of, recount, retracted_scans
-from shared.quests.reordering import decide_late, is_late
+from shared.quests.reordering import MAX_EVENTS, decide_late, is_late
 from shared.quests.retraction import retract_events
 from shared.quests.rules import (
     ClaimReward,
@@ -35,7 +35,8 @@ def arrive(quest: Quest, *commands: QuestAction | ClaimReward) -> list[QuestEven
         state = fold(log)
         try:
             if isinstance(command, QuestAction) and is_late(state, command):
-                log += decide_late(log, command, quest)
+                actions = actions_of(log, retracted_scans(log))
+                log += decide_late(state, actions, command, quest)
             else:
                 log += decide(state, command, quest)
         except (QuestNotCompleted, NoReward, RewardFullyClaimed):
@@ -93,6 +94,16 @@ def test_a_late_scan_never_pays_a_completion_twice() -> None:
     assert (fold(log).completions, fold(log).progress) == (1, 1)
 
 
+def test_a_late_scan_after_a_long_history_is_decided_as_it_arrives() -> None:
+    """Deciding a thousand actions again for each late scan would take a worker's time."""
+    state = replace(fold(arrive(TRAIL, scan(0, 1, 1, (1,)))), version=MAX_EVENTS)
+    assert is_late(state, scan(1, 0, 0, (0,)))
+    assert not is_late(replace(state, version=MAX_EVENTS + 1), scan(1, 0, 0, (0,)))
+    quest = replace(VISITS, streak=3, within=10 * MINUTE)
+    newer = fold(arrive(quest, scan(0, 0, 100)))
+    assert reasons(decide(newer, scan(1, 1, 1), quest)) == ["too_old"]
+
+
 SCANS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 12), st.lists(st.integers(0, 3), max_size=2)), max_size=12)
 
 
@@ -114,7 +125,10 @@ def test_a_state_is_that_of_its_scans_in_their_own_order(
     for annulled in (first, second):
         log += retract_events(log, {scans[n].scan_id for n in annulled if n < len(scans)}, NOON)  # type: ignore[misc]
     state = fold(log)
-    expected = recount(actions_of(log, retracted_scans(log))).state
+    actions = actions_of(log, retracted_scans(log))
+    expected = recount(actions).state
+    in_time = arrive(quest, *(action for action, _ in sorted(actions, key=lambda pair: pair[0].order)))
+    assert replace(fold(in_time), version=0, claims=0) == expected
     assert (state.progress, state.completions, state.steps) == (
         expected.progress,
         expected.completions,
