@@ -129,7 +129,7 @@ def record_progress(conn: Conn, import_id: UUID, *, validated: int, failed: int,
 def finish(conn: Conn, import_id: UUID, status: FinalStatus, message: str | None = None) -> None:
     """End an import: store its counts and the outcome of its first rows, failures first, and delete the staged rows.
 
-    `message` says why no code was added, or would be.
+    `message` says why no code was added, or would be. A generated text is listed only with the code that has it.
     """
     conn.execute(
         """
@@ -142,7 +142,8 @@ def finish(conn: Conn, import_id: UUID, status: FinalStatus, message: str | None
             outcomes = (
                 SELECT coalesce(jsonb_agg(o), '[]') FROM (
                     SELECT line, CASE WHEN message IS NOT NULL THEN 'failed' ELSE %(status_of_valid)s END AS status,
-                           field, message, code, CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id,
+                           field, message, CASE WHEN %(added)s OR NOT is_generated THEN code END AS code,
+                           CASE WHEN message IS NULL AND %(added)s THEN id END AS qr_id,
                            CASE WHEN message IS NULL THEN warnings ELSE '{}' END AS warnings
                     FROM import_candidates WHERE import_id = %(id)s
                     ORDER BY message IS NULL, line LIMIT %(limit)s

@@ -10,6 +10,7 @@ from shared.infra.db import Conn
 from tests.analytics.factories import NOON, correct, roll_up, settle
 from tests.support.callers import SignedInPlayer, Staff, make_key
 from tests.support.factories import make_code, make_org, make_player
+from web.http.pagination import encode_cursor
 
 
 def get(client: Any, staff: Staff, path: str, by: SignedInPlayer | None = None) -> Any:
@@ -33,6 +34,7 @@ def test_tags_are_counted_by_name_page_by_page(client: Any, conn: Conn, staff: S
     assert sorted(listed("")) == [("Landmark", 1), ("east", 3), ("old town", 1)]
     assert listed("&q=LAND") == [("Landmark", 1)]
     assert listed("&q=and") == listed("&q=%25") == []
+    assert get(client, staff, f"/tags?cursor={encode_cursor(chr(0))}").status_code == 422
 
 
 def test_total_counts_what_the_filters_match(client: Any, conn: Conn, staff: Staff) -> None:

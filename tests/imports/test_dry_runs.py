@@ -56,6 +56,12 @@ def test_a_small_dry_run_returns_every_outcome(client: Any, conn: Conn, staff: S
     assert conn.execute("SELECT FROM imports").rowcount == staged_rows(conn) == audit_entries(conn) == 0
 
 
+def test_a_dry_run_lists_no_text_that_it_generated(client: Any, staff: Staff) -> None:
+    rows = bulk(client, staff, DROP, DROP | {"code": "given"}, query="?dry_run=true").json["rows"]
+    assert [row["code"] for row in rows] == [None, "given"]
+    assert bulk(client, staff, DROP).json["rows"][0]["code"] is not None
+
+
 def test_a_large_dry_run_ends_as_checked(client: Any, conn: Conn, staff: Staff) -> None:
     make_code(conn, staff.org_id, code="many-7")
 

@@ -93,7 +93,7 @@ class ImportRowResponse(ResponseModel):
     status: RowStatus
     field: str | None = Field(description="The invalid column; null: the row as a whole")
     message: str | None
-    code: str | None
+    code: str | None = Field(description="Text of the code; null: no code was added, and the row has no text")
     qr_id: Id | None
     warnings: list[str] = Field(description="Why the code gives nothing, in sentences. Empty if it gives something")
 

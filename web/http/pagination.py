@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from shared.errors import FieldError, Invalid
+from shared.infra import strict_json
 from web.http.schemas import Query
 
 Item = TypeVar("Item")
@@ -36,10 +37,14 @@ def encode_cursor(*parts: str) -> str:
 
 
 def decode_cursor(text: str, n: int) -> tuple[str, ...]:
-    """Return the `n` parts of a cursor. The caller validates them. Raise InvalidCursor."""
+    """Return the `n` parts of a cursor, which PostgreSQL can read as text. The caller validates their values.
+
+    Raise InvalidCursor.
+    """
     try:
         parts = json.loads(b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
-    except (ValueError, RecursionError):
+        strict_json.check_values(parts, "query.cursor")
+    except (ValueError, RecursionError, Invalid):
         raise InvalidCursor from None
     if not isinstance(parts, list) or len(parts) != n or not all(isinstance(part, str) for part in parts):
         raise InvalidCursor
