@@ -21,17 +21,14 @@ def get(conn: Conn, org_id: UUID, item: str) -> Item:
 
 def lock(conn: Conn, org_id: UUID, item: str) -> Item:
     """Lock the item until the transaction ends, and return it. Its row is created if it has none."""
-    # Two statements: the second sees the row that another transaction has just created or changed.
-    conn.execute(
-        "INSERT INTO items (org_id, item) VALUES (%(org_id)s, %(item)s) ON CONFLICT DO NOTHING",
-        {"org_id": org_id, "item": item},
-    )
+    # One statement: between two, another transaction could delete the row.
     with conn.cursor(row_factory=class_row(Item)) as cursor:
         return exactly_one(
             cursor.execute(
                 """
-                SELECT item, stock, expires_at, redeemed FROM items
-                WHERE org_id = %(org_id)s AND item = %(item)s FOR NO KEY UPDATE
+                INSERT INTO items (org_id, item) VALUES (%(org_id)s, %(item)s)
+                ON CONFLICT (org_id, item) DO UPDATE SET redeemed = items.redeemed
+                RETURNING item, stock, expires_at, redeemed
                 """,
                 {"org_id": org_id, "item": item},
             )

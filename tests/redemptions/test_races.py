@@ -190,6 +190,24 @@ def test_a_redeemed_quest_reward_is_a_shortfall_after_the_annulment(
     assert entry["shortfall"] == {COFFEE: 1}
 
 
+def test_limits_removed_during_redemptions_fail_none(app: Flask, conn: Conn, staff: Staff) -> None:
+    """A row without limits and redemptions is deleted, while others lock it."""
+    path = f"{staff.path}/items/{COFFEE}"
+    players = [sign_in(app, conn) for _ in range(8)]
+    for player in players:
+        grant(conn, player.id, staff.org_id)
+    tokens = [add_token(conn, player.id, staff.org_id) for player in players]
+    conn.execute("INSERT INTO items (org_id, item, stock) VALUES (%s, %s, 9)", (staff.org_id, COFFEE))
+    calls: list[Callable[[], Any]] = [
+        *(partial(confirm, app.test_client(), staff, token) for token in tokens),
+        *[lambda: app.test_client().put(path, json={}, headers=staff.admin.headers)] * 8,
+    ]
+
+    assert Counter(response.status_code for response in run_concurrently(calls)) == {201: 8, 200: 8}
+
+    assert redeemed(conn, staff.org_id) == 8
+
+
 def test_limits_set_during_redemptions_deadlock_with_none(
     app: Flask, conn: Conn, staff: Staff, ada: SignedInPlayer
 ) -> None:
