@@ -62,6 +62,17 @@ def test_step_is_current_for_one_step_before_and_after(steps_old: int, is_curren
     assert ROTATION.is_current(STEP - steps_old, NOON, NOON) == is_current
 
 
+@given(st.integers(5, 3600), st.integers(0, 8 * 10**9), st.integers(0, 4 * 10**9))
+def test_photograph_works_for_one_step_and_never_for_longer_than_two(seconds: int, taken_us: int, age_us: int) -> None:
+    """With the default of 30 seconds, a photograph fails a minute later."""
+    rotation = Rotation(seconds, b"k" * 32)
+    taken, age = NOON + timedelta(microseconds=taken_us), timedelta(microseconds=age_us)
+    is_current = rotation.is_current(rotation.step_at(taken), taken + age, taken + age)
+
+    assert is_current or age >= timedelta(seconds=seconds)
+    assert not is_current or age < timedelta(seconds=2 * seconds)
+
+
 def test_every_wrong_bit_of_a_mac_is_rejected() -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
     others = {f"{STEP}.{MAC[:i]}{letter}{MAC[i + 1 :]}" for i in range(len(MAC)) for letter in alphabet} - {GENUINE}
