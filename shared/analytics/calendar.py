@@ -17,7 +17,7 @@ DAY = timedelta(days=1)
 
 @cache
 def zone_names() -> frozenset[str]:
-    """Return the names of the IANA time zones of this machine. `localtime` and `Factory` are not time zones."""
+    """Return the names of the IANA time zones. `localtime` and `Factory` are not time zones."""
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 

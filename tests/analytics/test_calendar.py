@@ -36,7 +36,12 @@ def test_a_period_has_its_days_and_ends_today(period: str, tz: str, today: int) 
         ("Asia/Kathmandu", date(2026, 3, 29), "2026-03-28T18:15", 24),
         ("Asia/Kolkata", date(2026, 3, 29), "2026-03-28T18:30", 24),
         ("America/Havana", date(2026, 3, 8), "2026-03-08T05:00", 23),  # midnight is skipped
-        ("America/Havana", date(2026, 11, 1), "2026-11-01T04:00", 25),  # midnight comes twice
+        ("America/Havana", date(2025, 11, 2), "2025-11-02T04:00", 25),  # midnight comes twice
+        # Since version 2026f of the IANA database.
+        ("America/Havana", date(2026, 11, 1), "2026-11-01T04:00", 24),
+        ("Africa/Casablanca", date(2026, 9, 20), "2026-09-19T23:00", 25),
+        ("Africa/Casablanca", date(2026, 12, 1), "2026-12-01T00:00", 24),
+        ("Africa/El_Aaiun", date(2026, 9, 20), "2026-09-19T23:00", 25),
         ("Asia/Beirut", date(2026, 3, 29), "2026-03-28T22:00", 23),
         ("Pacific/Kiritimati", date(2026, 3, 29), "2026-03-28T10:00", 24),
     ],

@@ -8,9 +8,11 @@ from flask import Flask
 
 from shared.imports.rules import MAX_SYNCHRONOUS_ROWS
 from shared.infra.db import Conn
+from shared.settings import settings
 from tests.security.role_fixtures import logo
-from tests.support.callers import Staff, make_key, sign_in
+from tests.support.callers import Staff, make_key, make_staff, sign_in
 from tests.support.factories import make_code, make_held_scan, make_org
+from web.app import create_app
 from workers.imports import run_pending
 
 PUZZLE = {"puzzle_type": "decryption", "difficulty_level": 1, "solution": "open sesame"}
@@ -49,6 +51,50 @@ def test_a_change_is_recorded_with_actor_address_and_values(client: Any, conn: C
         "old": {"description": "Old", "max_scans": None},
         "new": {"description": "New", "max_scans": 5},
     }
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "address"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("198.51.100.1, 192.0.2.7", "192.0.2.7"),
+        ("192.0.2.7:51234", "192.0.2.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("[2001:DB8:0::7]:443", "2001:db8::7"),
+        ("[2001:db8::7]", "2001:db8::7"),
+        ("fe80::7%eth0", "fe80::7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("garbage", None),
+        ("unknown", None),
+        ("_hidden", None),
+        ("192.0.2.700", None),
+        ("[2001:db8::7", "2001:db8::7"),
+        ("192.0.2.7\t<script>", None),
+    ],
+)
+def test_entry_has_an_address_or_null(
+    conn: Conn, clean: None, monkeypatch: pytest.MonkeyPatch, forwarded: str, address: str | None
+) -> None:
+    """A trusted proxy adds what it takes for the address of its client."""
+    app = behind_one_proxy(monkeypatch)
+    staff = make_staff(app, conn)
+    code_id = make_code(conn, staff.org_id)
+    changed = app.test_client().patch(
+        f"{staff.codes}/{code_id}",
+        json={"description": "New"},
+        headers=staff.owner.headers | {"X-Forwarded-For": forwarded},
+    )
+    assert changed.status_code == 200
+    assert conn.execute("SELECT address FROM audit_log WHERE action = 'code.changed'").fetchall() == [(address,)]
+
+
+def behind_one_proxy(monkeypatch: pytest.MonkeyPatch) -> Any:
+    with monkeypatch.context() as changed:
+        changed.setenv("TRUSTED_PROXIES", "1")
+        settings.cache_clear()
+        app = create_app()
+    settings.cache_clear()
+    return app
 
 
 def test_a_request_that_changes_nothing_adds_no_entry(client: Any, conn: Conn, staff: Staff) -> None:

@@ -9,8 +9,8 @@ from unittest.mock import MagicMock, patch
 import structlog
 
 from shared.infra import logging as our_logging
-from tests.security.attack import Attack, Scene
-from web.http import request_context
+from tests.security.attack import Attack, Scene, replaced
+from web.http import proxy_headers, request_context
 
 FORGED = '\r\n{"event": "settled", "status": "success"}\x1b[2J\x1b[31m'
 
@@ -37,6 +37,23 @@ def without_escaping(_scene: Scene) -> Iterator[None]:
         our_logging.configure("web")
 
 
+def false_address(scene: Scene) -> bool:
+    """A proxy passes on the text that its client sent as an address."""
+    path = f"{scene.attacker.codes}/{scene.own_code()}"
+    scene.client.patch(
+        path,
+        json={"active": False},
+        headers=scene.attacker.owner.headers,
+        environ_base={"REMOTE_ADDR": "<script>"},
+    )
+    return scene.conn.execute("SELECT FROM audit_log WHERE address = '<script>'").rowcount == 1
+
+
 ATTACKS = [
+    Attack(
+        "text in place of an address in the audit log",
+        false_address,
+        replaced(proxy_headers, "parse_address", lambda text: text),
+    ),
     Attack("CR LF and ANSI in logs", forged_line, without_escaping),
 ]

@@ -10,7 +10,7 @@ import time
 import unicodedata
 from dataclasses import dataclass
 from hashlib import sha256
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 from math import ceil
 from typing import Literal
 from uuid import UUID
@@ -29,6 +29,7 @@ from web.http.credentials import (
     rate_limit_key_of_credentials,
 )
 from web.http.password_grant import is_form
+from web.http.proxy_headers import parse_address
 from web.http.rate_limit_storage import SCHEME
 from web.http.settings import current_settings
 
@@ -262,20 +263,10 @@ def _attempted_username() -> str | None:
 
 def normalize_address(address: str | None) -> str:
     """Return the key of an address: of IPv6 its /56, of an IPv4-mapped address the IPv4 one. "unknown" if malformed."""
-    text = (address or "").strip()
-    if text.startswith("["):  # with a port, as some proxies send it
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        parsed = ip_address(text.partition("%")[0])
-    except ValueError:
-        return "unknown"
+    parsed = parse_address(address or "")
     if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
         return str(ip_network((parsed, IPV6_PREFIX_LENGTH), strict=False))
-    return str(parsed)
+    return "unknown" if parsed is None else str(parsed)
 
 
 def _message(name: LimitName) -> str:
