@@ -36,6 +36,7 @@ from web.api import (
     player_names,
     profile,
     progress,
+    quest_simulation,
     quests,
     received_invitations,
     redemption_reports,
@@ -146,6 +147,7 @@ def create_app() -> OpenAPI:
         timelines,
         quests,
         organization_quests,
+        quest_simulation,
         websockets,
     )
     for part in (*slices, health, metrics):

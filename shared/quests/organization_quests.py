@@ -3,7 +3,7 @@
 An organization sees its own quests, and those of the operator that are active for it.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -11,12 +11,14 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row, scalar_row
 
-from shared.errors import Conflict, FieldError, QuotaExceeded
+from shared.errors import Conflict, FieldError, Invalid, QuotaExceeded
 from shared.infra.db import Conn, exactly_one
 from shared.quests import definitions
 from shared.quests.definition_rules import find_errors
 from shared.quests.definitions import QuestDefinition
 from shared.quests.rewards import RewardDefinition
+from shared.quests.rules import indexes_of
+from shared.quests.simulation import ChangeEffect
 
 QuestManager = Literal["organization", "operator"]
 
@@ -114,6 +116,39 @@ def lock(conn: Conn, org_id: UUID, name: str) -> OrganizationQuest | None:
     return quest
 
 
+def find_codes(
+    conn: Conn, org_id: UUID, texts: Collection[str], quest: QuestDefinition
+) -> dict[str, tuple[UUID, tuple[int, ...]]]:
+    """Return the codes of the organization that these texts lead to: the id, and the positions in the quest's list."""
+    rows = conn.execute(
+        """
+        SELECT t.code, c.id, ARRAY(SELECT a.code FROM code_texts a WHERE a.qr_code_id = c.id), c.tags
+        FROM code_texts t JOIN qr_codes c ON c.id = t.qr_code_id AND c.deleted_at IS NULL
+        WHERE t.code = ANY (%(texts)s) AND c.org_id = %(org_id)s
+        """,
+        {"texts": list(texts), "org_id": org_id},
+    )
+    return {
+        text: (code_id, indexes_of(code_texts, tags, codes=quest.codes, wanted_tags=quest.tags))
+        for text, code_id, code_texts, tags in rows
+    }
+
+
+def effect_of(conn: Conn, quest: QuestDefinition) -> ChangeEffect:
+    """Return the effect of this definition on players in progress on the quest of its name."""
+    counts = exactly_one(
+        conn.execute(
+            """
+            SELECT count(*) FILTER (WHERE progress > 0),
+                   count(*) FILTER (WHERE progress >= %(streak)s AND completions < %(duplication)s)
+            FROM quest_states WHERE quest = %(name)s
+            """,
+            {"name": quest.name, "streak": quest.streak, "duplication": quest.duplication},
+        )
+    )
+    return ChangeEffect(*counts)
+
+
 def check_quota(conn: Conn, org_id: UUID, *, added: int, limit: int) -> None:
     """Raise QuotaExceeded if `added` quests do not fit. The organization stays locked until the transaction ends."""
     # The count is a statement of its own: it must see the quests that were added while this one waited for the lock.
@@ -128,14 +163,29 @@ def check_quota(conn: Conn, org_id: UUID, *, added: int, limit: int) -> None:
         raise QuotaExceeded("MAX_QUESTS_PER_ORGANIZATION", quests, limit, "quests of this organization", hint)
 
 
-def find_errors_in(quest: QuestDefinition) -> list[FieldError]:
-    """Return how a quest of an organization contradicts itself. The location of an error is the name of a field."""
-    errors = find_errors(quest)
+def check(conn: Conn, org_id: UUID, quests: Mapping[str, QuestDefinition], *, checks_codes: bool = True) -> None:
+    """Raise Invalid if a quest contradicts itself, or names a code that the organization does not have.
+
+    The keys are the locations of the quests in the request.
+    """
+    errors = [
+        FieldError(f"{loc}.{error.loc}", error.message)
+        for loc, quest in quests.items()
+        for error in (
+            *find_errors(quest),
+            *_find_organization_errors(quest),
+            *(find_unknown_codes(conn, org_id, quest.codes) if checks_codes else ()),
+        )
+    ]
+    if errors:
+        raise Invalid(*errors)
+
+
+def _find_organization_errors(quest: QuestDefinition) -> Iterator[FieldError]:
     if not (quest.codes or quest.tags):
-        errors.append(FieldError("codes", "Give codes or tags: scans of them advance the quest."))
+        yield FieldError("codes", "Give codes or tags: scans of them advance the quest.")
     if quest.reward is not None and quest.reward.name is not None:
-        errors.append(FieldError("reward.name", "Remove the name: a reward of an organization has the quest's name."))
-    return errors
+        yield FieldError("reward.name", "Remove the name: a reward of an organization has the quest's name.")
 
 
 def find_unknown_codes(conn: Conn, org_id: UUID, codes: Sequence[str]) -> list[FieldError]:

@@ -41,15 +41,15 @@ def recount(actions: Iterable[tuple[QuestAction, Quest]]) -> Recount:
     # Without events, whose data takes most of the time of `decide` and `evolve`.
     state, automatic = QuestState(), dict[int, dict[str, Any]]()
     for action, quest in sorted(actions, key=lambda pair: pair[0].order):
-        reason, lapsed = judge(state, action, quest)
+        reason, lapsed, completes = judge(state, action, quest)
         if reason is None:
             step = Step(action.code_id, action.at) if action.code_id is not None and not quest.daily else None
             stepped_at = action.at if quest.step_interval is not None else None
             state = after_step(state, step, stepped_at, lapsed=lapsed)
-            if state.progress >= quest.streak:
-                state = after_completion(state)
-                if quest.auto_claim and quest.reward is not None:
-                    automatic[state.completions] = quest.terms()
+        if completes:
+            state = after_completion(state)
+            if quest.auto_claim and quest.reward is not None:
+                automatic[state.completions] = quest.terms()
         if action.code_id is not None or quest.daily:
             state = replace(state, last_action_at=action.at, last_zone=action.zone.key if quest.daily else None)
     return Recount(state, automatic)

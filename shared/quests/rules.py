@@ -7,7 +7,7 @@ inputs of its decision, so a player's state can be computed from their events al
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -356,25 +356,43 @@ def claimed(state: QuestState, at: datetime, reward: QuestReward, terms: Mapping
 
 
 def _track(state: QuestState, action: QuestAction, quest: Quest) -> list[QuestEvent]:
-    reason, lapsed = judge(state, action, quest)
+    reason, lapsed, completes = judge(state, action, quest)
     data = action.data(quest)
     if reason is not None:
-        return [QuestEvent("action_ignored", action.at, data | {"reason": reason}, action.scan_id)]
-    if quest.step_interval is not None:
-        data["stepped_at"] = action.at.isoformat()
-    events = [QuestEvent("quest_step", action.at, data | ({"lapsed": True} if lapsed else {}), action.scan_id)]
-    after = evolve(state, events[0])
-    if after.progress >= quest.streak:
+        events = [QuestEvent("action_ignored", action.at, data | {"reason": reason}, action.scan_id)]
+    else:
+        if quest.step_interval is not None:
+            data["stepped_at"] = action.at.isoformat()
+        events = [QuestEvent("quest_step", action.at, data | ({"lapsed": True} if lapsed else {}), action.scan_id)]
+    if completes:
         events.append(QuestEvent("quest_completed", action.at, {"terms": data["terms"]}))
         if quest.auto_claim and quest.reward is not None:
-            events.append(claimed(after, action.at, quest.reward, data["terms"]))
+            events.append(claimed(state, action.at, quest.reward, data["terms"]))
     return events
 
 
-def judge(state: QuestState, action: QuestAction, quest: Quest) -> tuple[IgnoredReason | None, bool]:
-    """Return why an action is ignored, or None if it is a step. And whether the steps before it have lapsed."""
+class Judgment(NamedTuple):
+    """What an action does to a quest."""
+
+    reason: IgnoredReason | None
+    """Why it is ignored. None: it is a step."""
+    lapsed: bool
+    """Whether the steps before it have expired."""
+    completes: bool
+    """Whether it completes the quest."""
+
+
+def judge(state: QuestState, action: QuestAction, quest: Quest) -> Judgment:
+    """Return what an action does.
+
+    An ignored action completes a quest whose goal is lower than when the steps of the player were made: there may be no
+    code left that could be the next step.
+    """
     lapsed = _is_lapsed(state, action, quest)
-    return _ignored_reason(replace(state, progress=0, steps=()) if lapsed else state, action, quest), lapsed
+    current = replace(state, progress=0, steps=()) if lapsed else state
+    reason = _ignored_reason(current, action, quest)
+    progress = current.progress + (reason is None)
+    return Judgment(reason, lapsed, reason != "max_completions_reached" and progress >= quest.streak)
 
 
 def _is_lapsed(state: QuestState, action: QuestAction, quest: Quest) -> bool:

@@ -13,7 +13,7 @@ from shared.quests import definitions, organization_quests, yaml_loader, yaml_wr
 from shared.quests.definitions import QuestDefinition
 from shared.quests.rewards import RewardDefinition
 from tests.quests.conftest import Settings
-from tests.quests.scan_quests import assert_in_order, make_landmarks, make_quest, read_live_events, visit
+from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, read_live_events, visit
 from tests.support.callers import SignedInPlayer, Staff, make_staff
 from tests.support.factories import list_items, make_code
 from workers.catalog_server import load_default_quests
@@ -119,6 +119,37 @@ def test_changed_quest_keeps_progress_and_pays_its_new_reward_at_once(
     assert conn.execute("SELECT count(*) FROM rewards WHERE name IS NULL").fetchone() == (0,)
 
 
+def test_player_with_more_steps_than_a_lowered_goal_completes_with_the_next_scan(
+    client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
+) -> None:
+    """No code is left that could be the next step."""
+    for text in ("one", "two", "three"):
+        make_code(conn, staff.org_id, code=text, per_player_limit=None)
+    create(client, staff, tags=[], codes=["one", "two", "three"], in_order=True, active=True, auto_claim=True)
+    ids: dict[str, Any] = dict(conn.execute("SELECT code, id FROM qr_codes").fetchall())
+    for text in ("one", "two"):
+        visit(conn, ada.id, ids[text])
+    changed: dict[str, Any] = {"codes": ["one", "two"], "streak": 2}
+    simulated = simulate(client, staff, quest=TRAIL | {"tags": [], "in_order": True} | changed, events=[])
+    assert simulated.json["effect"] == {
+        "players_in_progress": 1,
+        "would_complete": 1,
+        "message": "1 player is in progress. Their progress is kept and counts toward the new goal. "
+        "1 of them would complete the quest with their next scan.",
+    }
+    assert change(client, staff, **changed).status_code == 200
+    assert list_items(conn, ada.id) == [("gem", 2)]
+    last = visit(conn, ada.id, ids["one"])
+    assert ("badge", 2) in list_items(conn, ada.id)
+    annul(last)
+    assert ("badge", 2) not in list_items(conn, ada.id)
+    assert get(client, staff).json["players_in_progress"] == 1
+    visit(conn, ada.id, ids["two"])
+    assert ("badge", 2) in list_items(conn, ada.id)
+    assert get(client, staff).json["players_in_progress"] == 0
+    assert_in_order(conn)
+
+
 @pytest.mark.parametrize(
     ("fields", "loc", "message"),
     [
@@ -127,7 +158,7 @@ def test_changed_quest_keeps_progress_and_pays_its_new_reward_at_once(
         ({"tags": []}, "codes", "Give codes or tags: scans of them advance the quest."),
         ({"codes": ["dam"]}, "tags", "Give either codes or tags."),
         ({"tags": [], "codes": ["dam", "nothing"], "streak": 1}, "codes.1", "This organization has no code nothing."),
-        ({"tags": [], "codes": ["theirs"], "streak": 1}, "codes.0", "This organization has no code theirs."),
+        ({"tags": [], "codes": ["foreign"], "streak": 1}, "codes.0", "This organization has no code foreign."),
         ({"tags": [], "codes": ["dam", "dam"]}, "streak", "Set streak to at most 1, the number of codes."),
         ({"in_order": True}, "streak", "Set streak to 1, the number of entries in order."),
         ({"grace_days": 1}, "grace_days", "Set daily to true, or remove grace_days."),
@@ -150,7 +181,7 @@ def test_contradictions_are_refused_in_sentences(
     client: Any, conn: Conn, app: Flask, staff: Staff, fields: Any, loc: str, message: str
 ) -> None:
     make_code(conn, staff.org_id, code="dam")
-    make_code(conn, make_staff(app, conn).org_id, code="theirs")
+    make_code(conn, make_staff(app, conn).org_id, code="foreign")
     refused = create(client, staff, **fields)
     assert (refused.status_code, refused.json["errors"]) == (422, [{"loc": f"body.{loc}", "message": message}])
 
@@ -266,6 +297,94 @@ def test_list_pages_by_name(client: Any, conn: Conn, staff: Staff) -> None:
         names += [quest["name"] for quest in yaml.safe_load(response.text)["quests"]]
         path = response.headers.get("Link", "").partition("<")[2].partition(">")[0]
     assert names == ["a", "a-b", "ab", "c"]
+
+
+# Simulation ----------------------------------------------------------------------------------------------------------
+
+
+def simulate(client: Any, staff: Staff, **body: Any) -> Any:
+    return client.post(f"{staff.path}/quests/simulate", json=body, headers=staff.admin.headers)
+
+
+def test_simulation_says_what_each_scan_does_and_stores_nothing(client: Any, conn: Conn, staff: Staff) -> None:
+    for text, tag in (("one", "a"), ("two", "b"), ("other", "c")):
+        make_code(conn, staff.org_id, code=text, tags=[tag])
+    quest = TRAIL | {"tags": ["a", "b"], "in_order": True, "streak": 2, "auto_claim": True, "within_seconds": 3_600}
+    events = [
+        {"qr_code": "two", "at": "2026-02-12T10:00:00Z"},
+        {"qr_code": "two", "at": "2026-02-12T12:00:00+01:00"},
+        {"qr_code": "one", "at": "2026-02-12T10:30:00Z"},
+        {"qr_code": "other", "at": "2026-02-12T12:00:00Z"},
+        {"qr_code": "nothing", "at": "2026-02-12T12:00:01Z"},
+        {"action": "signin", "at": "2026-02-12T12:00:02Z"},
+        {"qr_code": "one", "at": "2026-02-12T13:00:00Z"},
+    ]
+    result = simulate(client, staff, quest=quest, events=events)
+    assert result.status_code == 200, result.text
+    outline = [
+        (
+            step["at"][11:16],
+            step["qr_code"],
+            step["counted"],
+            step["ignored_reason"],
+            step["progress"],
+            step["completed"],
+        )
+        for step in result.json["steps"]
+    ]
+    assert outline == [
+        ("10:00", "two", False, "out_of_order", 0, False),
+        ("10:30", "one", True, None, 1, False),
+        ("11:00", "two", True, None, 0, True),
+        ("12:00", "other", False, "not_in_quest", 0, False),
+        ("12:00", "nothing", False, "unknown_code", 0, False),
+        ("12:00", None, False, "advanced_by_scans", 0, False),
+        ("13:00", "one", False, "max_completions_reached", 0, False),
+    ]
+    assert result.json["steps"][2]["reward"] == {"item": "badge", "quantity": 2, "org_id": str(staff.org_id)}
+    assert (result.json["progress"], result.json["completions"]) == (0, 1)
+    assert result.json["effect"]["message"] == "No player is in progress."
+    for table in ("quests", "quest_states", "quest_events", "audit_log"):
+        assert conn.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+def test_simulated_days_are_those_of_the_time_zone(client: Any, conn: Conn, staff: Staff) -> None:
+    make_landmarks(conn, staff.org_id, 1, code="dam")
+    quest = TRAIL | {"daily": True, "streak": 2}
+    events = [{"qr_code": "dam", "at": f"2026-02-12T{hour}:30:00Z"} for hour in ("00", "22")]
+
+    def completions(timezone: str) -> int:
+        return int(simulate(client, staff, quest=quest, events=events, timezone=timezone).json["completions"])
+
+    assert (completions("UTC"), completions("Asia/Tokyo")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({"name": "nothing", "events": []}, 404, None),
+        ({"events": []}, 422, "Give either quest or name."),
+        ({"name": "harbor-trail", "quest": TRAIL, "events": []}, 422, "Give either quest or name."),
+        ({"quest": TRAIL | {"in_order": True}, "events": []}, 422, "Set streak to 1, the number of entries in order."),
+        ({"quest": TRAIL, "events": [{"at": "2026-02-12T10:00:00Z"}]}, 422, "Give either qr_code or action."),
+        ({"quest": TRAIL, "events": [{"qr_code": "a", "at": "now"}]}, 422, "Use an RFC 3339 time"),
+        (
+            {"quest": TRAIL, "events": [{"qr_code": "a", "at": "2026-02-12T10:00:00Z"}] * 1_001},
+            422,
+            "Use at most 1,000",
+        ),
+        ({"quest": TRAIL, "events": [], "timezone": "Mars"}, 422, ""),
+        ({"name": "harbor-trail", "events": []}, 200, None),
+    ],
+)
+def test_malformed_simulation_is_refused(
+    client: Any, conn: Conn, staff: Staff, body: Any, status: int, message: str | None
+) -> None:
+    create(client, staff)
+    result = simulate(client, staff, **body)
+    assert result.status_code == status, result.text
+    if message is not None:
+        assert result.json["errors"][0]["message"].startswith(message)
 
 
 # YAML ----------------------------------------------------------------------------------------------------------------

@@ -152,6 +152,21 @@ def their_code_in_a_quest(scene: Scene) -> bool:
     return scene.lets("POST", f"{scene.attacker.path}/quests", scene.attacker.owner, body)
 
 
+def players_of_their_quest(scene: Scene) -> bool:
+    """Count the players of another organization's quest by a simulation of its name."""
+    name = their_quest(scene)
+    scene.conn.execute(
+        """
+        INSERT INTO quest_states (player_id, quest, version, progress, completions, claims, steps)
+        VALUES (%s, %s, 1, 1, 0, 0, '[]')
+        """,
+        (scene.victim.owner.id, name),
+    )
+    body = {"quest": {"name": name, "streak": 1, "tags": ["zoo"]}, "events": []}
+    response = scene.ask("POST", f"{scene.attacker.path}/quests/simulate", scene.attacker.owner, body)
+    return bool(response.json["effect"]["players_in_progress"])
+
+
 def billion_laughs(scene: Scene) -> bool:
     """A document of a kilobyte that expands to a million entries."""
     lines = ["a0: &a0 [zoo, zoo]", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 5))]
@@ -179,6 +194,11 @@ ATTACKS = [
             without_condition(organization_quests.find, "org_id = %(org_id)s"),
             without_condition(organization_quests.delete, "org_id = %(org_id)s"),
         ),
+    ),
+    Attack(
+        "players of another organization's quest, counted",
+        players_of_their_quest,
+        without_condition(organization_quests.find, "org_id = %(org_id)s"),
     ),
     Attack(
         "another organization's quest, replaced",

@@ -287,6 +287,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /api/v1/track/signup": _json(lambda world, who: {"player_id": _scanned(world, who)["player_id"]}),
     "POST /api/v1/track/claim_reward": _json(lambda *_: {"quest_name": "sign-up"}),
     f"POST {ORG}/quests": _json(lambda *_: {"name": anew(), "streak": 1, "tags": ["landmark"]}),
+    f"POST {ORG}/quests/simulate": _json(lambda world, _who: {"name": _quest(world), "events": []}),
     f"PATCH {ORG}/quests/{{name}}": _json(lambda *_: {"description": anew(), "active": True}),
     "POST /api/organizations": _json(lambda *_: {"name": "Museum"}),
     f"PATCH {ORG}": _json(lambda *_: {"name": anew()}),

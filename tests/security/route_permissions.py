@@ -87,6 +87,7 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /api/v1/quests/events": Permission("player"),
     f"GET {ORG}/quests": Permission("admin"),
     f"POST {ORG}/quests": Permission("admin"),
+    f"POST {ORG}/quests/simulate": Permission("admin", unaudited="it changes nothing"),
     f"GET {ORG}/quests/{{name}}": Permission("admin"),
     f"PATCH {ORG}/quests/{{name}}": Permission("admin"),
     f"DELETE {ORG}/quests/{{name}}": Permission("admin"),

@@ -1,6 +1,6 @@
 """Quests of an organization over HTTP: create, list, change, delete, as JSON or YAML."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Annotated, Any, Literal
 from urllib.parse import urlencode
@@ -181,7 +181,7 @@ def create_organization_quest(path: OrganizationPath) -> Response:
         quests, active = [body.definition()], {body.name: body.active}
     names = [quest.name for quest in quests]
     with transaction() as conn:
-        _check(
+        store.check(
             conn,
             path.org_id,
             {f"body.quests.{index}" if is_yaml() else "body": quest for index, quest in enumerate(quests)},
@@ -243,7 +243,7 @@ def update_organization_quest(path: QuestPath, body: QuestPatchBody) -> dict[str
             raise NotFound
         changed = replace(before, **to_definition_fields(changes))
         # A code that was deleted since does not prevent other changes.
-        _check(conn, path.org_id, {"body": changed}, checks_codes="codes" in changes)
+        store.check(conn, path.org_id, {"body": changed}, checks_codes="codes" in changes)
         store.update(conn, changed)
         old, new = (_audit_fields(quest, active=quest.active) for quest in (before, changed))
         record_change(conn, "quest.changed", old, new, org_id=path.org_id, object_id=path.name)
@@ -303,20 +303,6 @@ def _yaml_response(quests: Sequence[OrganizationQuest], next_cursor: str | None 
         parameters = urlencode(request.args.to_dict() | {"cursor": next_cursor})
         response.headers["Link"] = f'<{request.path}?{parameters}>; rel="next"'
     return response
-
-
-def _check(conn: Conn, org_id: UUID, quests: Mapping[str, QuestDefinition], *, checks_codes: bool = True) -> None:
-    """Raise Invalid if a quest contradicts itself or the organization. The keys are their locations in the body."""
-    errors = [
-        FieldError(f"{loc}.{error.loc}", error.message)
-        for loc, quest in quests.items()
-        for error in (
-            *store.find_errors_in(quest),
-            *(store.find_unknown_codes(conn, org_id, quest.codes) if checks_codes else ()),
-        )
-    ]
-    if errors:
-        raise Invalid(*errors)
 
 
 def _find(conn: Conn, org_id: UUID, name: str) -> OrganizationQuest:
