@@ -23,6 +23,12 @@ MM = 72 / 25.4
 PADDING = 1.0
 """Millimeters between the edge of a label and its content. The quiet zone is part of the content."""
 
+MIN_CAPTION_WIDTH = 12.0
+"""A caption with less room than this, in millimeters, beside the symbol is below it."""
+
+CAPTION_HEIGHT = 6.0
+"""What the symbol leaves for a caption below it, in millimeters: two lines of seven points."""
+
 MIN_MODULE = 0.25
 """Smallest module, in millimeters: three dots of a printer of 300 dots per inch."""
 
@@ -43,12 +49,21 @@ class Label:
     logo: bytes | None
     corner: tuple[float, float]
     side: float
-    caption: FittedText | None
+    caption: "LabelCaption | None"
 
     @property
     def module(self) -> float:
         """The size of a module in millimeters."""
         return self.side / (len(self.dark) + 2 * QUIET_ZONE)
+
+
+@dataclass(frozen=True)
+class LabelCaption:
+    """A caption: its left edge and its vertical middle, in millimeters from the upper left of the page."""
+
+    text: FittedText
+    left: float
+    middle: float
 
 
 def layout_label(
@@ -63,20 +78,30 @@ def layout_label(
         box = logo_box(len(dark), spec.logo_percent)
         dark[box.area] = False
     width, height = template.label
+    text = captions.caption_text(options.caption, code.text, code.description, glyphs())
     side = min(width, height) - 2 * PADDING
+    is_below = bool(text) and width - side - 2.5 * PADDING < MIN_CAPTION_WIDTH
+    if is_below:
+        side = min(side, height - 2.5 * PADDING - CAPTION_HEIGHT)
     if side / (len(dark) + 2 * QUIET_ZONE) < MIN_MODULE:
         raise Invalid(FieldError("symbol", f"Use a template with larger labels. This symbol has {len(dark)} modules."))
-    caption = captions.caption_text(options.caption, code.text, code.description, glyphs())
     left, top = template.corner(index)
-    across = PADDING if caption else (width - side) / 2
-    fitted = fit_caption(caption, template, side) if caption else None
-    return Label(spec, dark, box, logo, (left + across, top + (height - side) / 2), side, fitted)
+    across = PADDING if text and not is_below else (width - side) / 2
+    down = PADDING if is_below else (height - side) / 2
+    caption = None
+    if is_below:
+        room = width - 2 * PADDING, height - side - 2.5 * PADDING
+        middle = top + PADDING + side + PADDING / 2 + room[1] / 2
+        caption = LabelCaption(_fit(text, *room), left + PADDING, middle)
+    elif text:
+        fitted = _fit(text, width - side - 2.5 * PADDING, height - 2 * PADDING)
+        caption = LabelCaption(fitted, left + PADDING + side + PADDING / 2, top + height / 2)
+    return Label(spec, dark, box, logo, (left + across, top + down), side, caption)
 
 
-def fit_caption(caption: str, template: LabelTemplate, side: float) -> FittedText:
-    """Fit the caption into the space to the right of a symbol of this width in millimeters."""
-    width, height = template.label[0] - side - 2.5 * PADDING, template.label[1] - 2 * PADDING
-    return captions.fit(caption, width * MM, height * MM, lambda c: pdfmetrics.stringWidth(c, FONT, 1))
+def _fit(text: str, width: float, height: float) -> FittedText:
+    """Fit the text into a box of this many millimeters."""
+    return captions.fit(text, width * MM, height * MM, lambda c: pdfmetrics.stringWidth(c, FONT, 1))
 
 
 @cache

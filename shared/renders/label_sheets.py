@@ -20,10 +20,9 @@ from shared.images.readback import PDFIUM, decodes_to
 from shared.images.vector import pdf_color, pdf_modules
 from shared.infra.storage.base import Writer
 from shared.renders import captions
-from shared.renders.captions import FittedText
 from shared.renders.chunk_codes import ChunkCode, LogoCache
 from shared.renders.image_timer import ImageTimer
-from shared.renders.label_layout import FONT, MM, PADDING, Label, glyphs, layout_label
+from shared.renders.label_layout import FONT, MM, Label, LabelCaption, glyphs, layout_label
 from shared.renders.label_templates import LabelTemplate
 from shared.renders.rules import Render
 from shared.renders.store import FailedCode
@@ -120,7 +119,7 @@ def render_pages(template: LabelTemplate, count: int, labels: dict[int, Label]) 
         _cut_marks(canvas, template)
         for index in range(first, min(first + template.per_page, count)):
             if index in labels:
-                _render_label(canvas, template, index, labels[index])
+                _render_label(canvas, template, labels[index])
         canvas.showPage()
     canvas.save()
     return output.getvalue()
@@ -160,7 +159,7 @@ def _cut_marks(canvas: Canvas, template: LabelTemplate) -> None:
     canvas.addLiteral("\n".join((*operators, "S Q")))
 
 
-def _render_label(canvas: Canvas, template: LabelTemplate, index: int, label: Label) -> None:
+def _render_label(canvas: Canvas, template: LabelTemplate, label: Label) -> None:
     x, y = label.corner[0] * MM, (template.page[1] - label.corner[1]) * MM
     side, module = label.side * MM, label.module * MM
     canvas.addLiteral(
@@ -175,17 +174,15 @@ def _render_label(canvas: Canvas, template: LabelTemplate, index: int, label: La
         middle = x + side / 2, y - side / 2
         canvas.drawImage(image, middle[0] - width / 2, middle[1] - height / 2, width, height, mask="auto")
     if label.caption is not None:
-        _render_caption(canvas, template, index, label, label.caption)
+        _render_caption(canvas, template, label.caption)
 
 
-def _render_caption(canvas: Canvas, template: LabelTemplate, index: int, label: Label, caption: FittedText) -> None:
-    """Write the caption to the right of the symbol, vertically centered."""
-    left = label.corner[0] + label.side + PADDING / 2
-    leading = caption.size * captions.LEADING
-    middle = (template.page[1] - template.corner(index)[1] - template.label[1] / 2) * MM
-    text = canvas.beginText(left * MM, middle + (len(caption.lines) / 2 - 0.8) * leading)
-    text.setFont(FONT, caption.size, leading)
+def _render_caption(canvas: Canvas, template: LabelTemplate, caption: LabelCaption) -> None:
+    leading = caption.text.size * captions.LEADING
+    middle = (template.page_height_mm - caption.middle) * MM
+    text = canvas.beginText(caption.left * MM, middle + (len(caption.text.lines) / 2 - 0.8) * leading)
+    text.setFont(FONT, caption.text.size, leading)
     text.setFillGray(0)
-    for line in caption.lines:
+    for line in caption.text.lines:
         text.textLine(line)
     canvas.drawText(text)

@@ -38,7 +38,7 @@ def customize(conn: Conn, code: UUID, logo: bytes | None = None, **fields: Any) 
 def add_render(conn: Conn, org_id: UUID, qr_ids: list[UUID], **options: Any) -> UUID:
     """Store a queued render. A label sheet has a built-in template, and starts at its first label."""
     if options.get("output") == "label_sheet":
-        options = {"sheet": TEMPLATES[options["template"]], "start_at": 1} | options
+        options = {"sheet": TEMPLATES.get(options["template"]), "start_at": 1} | options
     with db.transaction() as own:
         return store.add(own, org_id, None, RenderOptions(**options), qr_ids)
 

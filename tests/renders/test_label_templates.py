@@ -20,12 +20,12 @@ from shared.infra.db import Conn
 from shared.renders import label_template_store as store
 from shared.renders.alignment_sheet import render_sheet
 from shared.renders.label_templates import TEMPLATES, LabelTemplate, find_misplaced
-from tests.renders.factories import read_file, work
+from tests.renders.factories import add_render, read_file, work
 from tests.support.callers import Staff, make_key, make_staff
 from tests.support.factories import code_text, make_code
 
 DPI = 600
-PIXELS = DPI / 25.4
+PIXELS, MM = DPI / 25.4, 72 / 25.4
 WINE: dict[str, Any] = {
     "name": "Wine labels",
     "page_width_mm": 210,
@@ -40,8 +40,15 @@ WINE: dict[str, Any] = {
     "row_pitch_mm": 45,
 }
 SHEET = LabelTemplate(**{name: value for name, value in WINE.items() if name != "name"})
-ROLL = {"page_width_mm": 62, "page_height_mm": 29, "left_margin_mm": 0, "top_margin_mm": 0, "columns": 1, "rows": 1}
-ROLL |= {"label_width_mm": 62, "label_height_mm": 29, "column_pitch_mm": 0, "row_pitch_mm": 0}
+ONE_LABEL: dict[str, Any] = {"columns": 1, "rows": 1, "column_pitch_mm": 0, "row_pitch_mm": 0}
+ROLL: dict[str, Any] = ONE_LABEL | {
+    "page_width_mm": 62,
+    "page_height_mm": 29,
+    "left_margin_mm": 0,
+    "top_margin_mm": 0,
+    "label_width_mm": 62,
+    "label_height_mm": 29,
+}
 
 
 @pytest.fixture
@@ -268,6 +275,38 @@ def pages(data: bytes) -> list[NDArray[np.uint8]]:
     with pypdfium2.PdfDocument(data) as document:
         bitmaps = [page.render(scale=DPI / 72, grayscale=True) for page in document]
         return [bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy() for bitmap in bitmaps]
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "is_below"),
+    [(45.7, 45, True), (40, 60, True), (60, 40, False), (62, 29, False), (20, 20, True)],
+)
+@pytest.mark.parametrize("description", ["Bodega", "word " * 300])
+def test_a_caption_stays_on_its_label(
+    conn: Conn, staff: Staff, width: float, height: float, is_below: bool, description: str
+) -> None:
+    """Beside the symbol where there is room, else below it."""
+    page = {"page_width_mm": width + 20, "page_height_mm": height + 20, "left_margin_mm": 10, "top_margin_mm": 10}
+    sheet = LabelTemplate(**ONE_LABEL | page | {"label_width_mm": width, "label_height_mm": height})
+    code = make_code(conn, staff.org_id, description=description)
+    render_id = add_render(
+        conn, staff.org_id, [code], output="label_sheet", template="t", sheet=sheet, caption="description"
+    )
+    work()
+
+    data = read_file(conn, render_id)
+    (bitmap,) = pages(data)
+    outside = bitmap.copy()
+    inner = [slice(round(9.5 * PIXELS), round((10.5 + side) * PIXELS)) for side in (height, width)]
+    outside[inner[0], inner[1]] = 255
+    assert (outside > 128).mean() > 0.9999, "nothing but cut marks is outside of the label"
+    (barcode,) = zxingcpp.read_barcodes(bitmap)
+    with pypdfium2.PdfDocument(data) as document:
+        content = document[0].get_textpage()
+        left, bottom, _, top = content.get_charbox(0)
+    assert (sheet.page_height_mm - top / MM > barcode.position.bottom_left.y / PIXELS) is is_below
+    assert 10 <= left / MM <= 10 + width
+    assert 10 <= bottom / MM <= 10 + height
 
 
 # Test sheets ----------------------------------------------------------------------------------------------------------
