@@ -1,4 +1,4 @@
-"""Judging, a player's history, and two lists of staff, with 10 thousand, one million and 10 million scans.
+"""Judging, a player's history, and views of staff, with 10 thousand, one million and 10 million scans.
 
 Each is its own rival: the same with 10 thousand scans. `python -m bench scale`.
 """
@@ -17,6 +17,7 @@ from script.stack.postgres import DATABASE
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
 from shared.infra.logging import configure
+from shared.reviews import progress
 from shared.reviews.scan_list import ScanFilter, list_scans
 from shared.scans import store
 from shared.scans.rules import Coordinates
@@ -25,7 +26,9 @@ from shared.settings import settings
 
 ROUNDS, CALLS, WARMUP_CALLS = 5, 100, 20
 PAGE = 51
-NAMES = ("one scan judged", "page of a history", "page of all scans", "page of held scans")
+PLAYERS = 50
+"""As many as the smallest database has."""
+NAMES = ("one scan judged", "page of a history", "page of all scans", "page of held scans", "page of progress")
 
 
 def main(scale: float = 1.0) -> list[Table]:
@@ -69,10 +72,12 @@ def measure(url: str) -> dict[str, float]:
     with db.connection() as conn:
         org_id = UUID(str(exactly_one(conn.execute("SELECT id FROM organizations WHERE slug = 'bench'"))[0]))
         players = cycle_players(conn)
+        codes = progress.list_codes(conn, org_id)
         calls: dict[str, Callable[[], object]] = {
             "page of a history": lambda: store.list_history(conn, next(players), limit=PAGE),
             "page of all scans": lambda: list_scans(conn, org_id, ScanFilter(), limit=PAGE),
             "page of held scans": lambda: list_scans(conn, org_id, ScanFilter("held"), limit=PAGE),
+            "page of progress": lambda: progress.list_players(conn, codes, limit=PLAYERS),
         }
         return {"one scan judged": judging_milliseconds(conn, players)} | {
             name: milliseconds(call) for name, call in calls.items()
