@@ -17,6 +17,8 @@ from shared.settings import settings
 
 DRAIN_SECONDS = 3.0
 """How long a stopping process waits for the next request of a connection that the client keeps open."""
+CLOSE_SECONDS = 1.0
+"""How long a WebSocket of a stopping process waits for a client that reads too slowly for the close frame."""
 LINGER_SECONDS = 1.0
 PROBLEM = (
     b'{"type": "about:blank", "title": "Service Unavailable", "status": 503, "code": "draining",'
@@ -131,7 +133,10 @@ class Worker(GeventWorker):  # type: ignore[misc]
         running = getattr(self.app.wsgi(), "extensions", {}).get(fanout.EXTENSION)
         if running is not None:
             running.close()
-        gevent.sleep(DRAIN_SECONDS)
+        gevent.sleep(CLOSE_SECONDS)
+        if running is not None:
+            running.disconnect_all()
+        gevent.sleep(DRAIN_SECONDS - CLOSE_SECONDS)
         loop = gevent.get_hub().loop
         for head in self._heads:
             loop.run_callback(head.expire)

@@ -4,12 +4,21 @@ import http.client
 import json
 import select
 import signal
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from script.stack.ports import LOOPBACK
+from shared.infra.event_log import Event
+from shared.infra.pubsub_messages import EVENTS_CHANNEL, encode
+from shared.infra.redis import client as redis_client
+from shared.infra.redis import key
+from tests.support.callers import SignedInPlayer, sign_in
+from tests.support.polling import eventually
 from tests.system.test_visits import web
 
 pytestmark = pytest.mark.system
@@ -62,3 +71,70 @@ def test_stop_loses_no_request_on_a_reused_connection() -> None:
         status, problem = silent.get()
         assert (status, problem["code"]) == (503, "draining")
         assert process.wait(30) == 0
+
+
+def open_websocket(port: int, player: SignedInPlayer) -> socket.socket:
+    """Open a socket of the player's events, with a small buffer. It then reads nothing."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    sock.settimeout(30)
+    sock.connect((LOOPBACK, port))
+    sock.sendall(
+        f"GET /ws/{player.id} HTTP/1.1\r\nHost: waymark\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        f"Authorization: {player.headers['Authorization']}\r\n\r\n".encode()
+    )
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += sock.recv(1)
+    assert head.startswith(b"HTTP/1.1 101")
+    return sock
+
+
+def test_client_that_keeps_tcp_open_after_the_close_frame_delays_no_stop(app: Any, conn: Any) -> None:
+    """Neither does the client answer the close frame, nor does it close its end."""
+    ada = sign_in(app, conn)
+    with web() as (port, process), open_websocket(port, ada) as silent, open_websocket(port, ada) as other:
+        process.send_signal(signal.SIGTERM)
+
+        for sock in (silent, other):
+            frame = sock.recv(4)
+            assert (frame[:1], frame[2:]) == (b"\x88", (1001).to_bytes(2))
+            # The process ends the connection, and then itself, while the client still holds its end.
+            while sock.recv(1_000):
+                pass
+        assert process.wait(30) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads the queues of Linux")
+def test_client_that_reads_nothing_delays_no_stop(app: Any, conn: Any, tmp_path: Path) -> None:
+    """A process with a send that waits for its client has open requests until the end of its grace period."""
+    ada = sign_in(app, conn)
+    with (
+        (tmp_path / "log").open("w") as log,
+        web(log=log) as (port, process),
+        open_websocket(port, ada) as stuck,
+    ):
+        for number in range(60):
+            event = Event(1_000_000 + number, "test", ada.id, None, {"text": 100_000 * "x"}, datetime.now(UTC))
+            redis_client().publish(key(EVENTS_CHANNEL), encode([event]))
+        queues = [0]
+
+        def is_full() -> bool:
+            queues.append(unread(stuck))
+            return queues[-1] > 0 and len(set(queues[-5:])) == 1
+
+        eventually(is_full)
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(30) == 0
+    assert "Shutting down" in (text := (tmp_path / "log").read_text())
+    assert "graceful timeout" not in text
+
+
+def unread(client: socket.socket) -> int:
+    """Return how many bytes the server has sent that this client has not taken: tx_queue in proc(5)."""
+    port = f":{client.getsockname()[1]:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    (queue,) = [fields[4].partition(":")[0] for fields in lines if fields[2].endswith(port) and fields[3] == "01"]
+    return int(queue, 16)

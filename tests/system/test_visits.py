@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -26,7 +27,9 @@ pytestmark = pytest.mark.system
 
 
 @contextmanager
-def web(config: str = "web/gunicorn_conf.py") -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+def web(
+    config: str = "web/gunicorn_conf.py", log: int | IO[str] = subprocess.DEVNULL
+) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
     """A port, and gunicorn that listens on it."""
     port = free_port()
     argv = (sys.executable, "-m", "gunicorn", "--config", config, "web.app:create_app()")
@@ -35,8 +38,8 @@ def web(config: str = "web/gunicorn_conf.py") -> Iterator[tuple[int, "subprocess
         Command(argv, environment=full, directory=CHECKOUT).leashed(),
         cwd=CHECKOUT,
         env=full,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
     )
     try:
         eventually(lambda: opened(port, "nobody") == 404)

@@ -1,6 +1,7 @@
 """Send the events of a subscription over its WebSocket: missed ones from the event log, then live ones."""
 
 import time
+from functools import partial
 from typing import Protocol
 
 import psycopg
@@ -10,7 +11,7 @@ from simple_websocket import Server
 from shared.infra import db, event_log
 from shared.infra.pubsub_messages import to_json, to_message
 from web.realtime.fanout import RESET, Fanout, Subscription
-from web.realtime.websocket_io import configure, send
+from web.realtime.websocket_io import configure, disconnect, send
 
 PING_SECONDS = 25
 MAX_CLIENT_MESSAGES = 100
@@ -31,7 +32,7 @@ def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fan
     configure(ws)
     if send_reset:
         send(ws, RESET)
-    subscription.attach(ws.event)
+    subscription.attach(ws.event, partial(disconnect, ws))
     received, next_ping = 0, time.monotonic() + PING_SECONDS
     while ws.connected:
         ws.event.wait(max(0.0, next_ping - time.monotonic()))

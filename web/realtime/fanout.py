@@ -6,7 +6,7 @@ what it missed from the event log, and each waiting request reads its scan again
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 from uuid import UUID
@@ -55,6 +55,8 @@ class Subscription:
         self.is_replaying = False
         self.has_overflowed = False
         self.has_events = threading.Event()
+        self.disconnect: Callable[[], None] | None = None
+        """Closes the connection at once, also while a send waits for a client that reads nothing."""
         self._queue: deque[PublishedEvent] = deque()
 
     def push(self, event: PublishedEvent) -> None:
@@ -90,9 +92,9 @@ class Subscription:
         self.position = position
         return True
 
-    def attach(self, event: threading.Event) -> None:
+    def attach(self, event: threading.Event, disconnect: Callable[[], None]) -> None:
         """Signal the socket's own event from now on. One wait then covers new events, client messages and closing."""
-        self.has_events = event
+        self.has_events, self.disconnect = event, disconnect
         event.set()
 
 
@@ -145,6 +147,12 @@ class Fanout:
         self.waiters.close()
         for subscription in self.list_all():
             subscription.has_events.set()
+
+    def disconnect_all(self) -> None:
+        """Close the connections of the sockets that are left. A client that reads nothing takes no close frame."""
+        for subscription in self.list_all():
+            if subscription.disconnect is not None:
+                subscription.disconnect()
 
     def list_all(self) -> list[Subscription]:
         """Return the subscriptions of all sockets."""

@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -49,6 +50,12 @@ def send(ws: Server, text: str) -> None:
     except OSError as error:
         ws.connected = False
         raise ConnectionClosed from error
+
+
+def disconnect(ws: Server) -> None:
+    """Close the connection at once. A send that waits for the client then raises ConnectionClosed."""
+    with suppress(OSError):
+        ws.sock.shutdown(socket.SHUT_RDWR)
 
 
 def configure(ws: Server) -> None:
