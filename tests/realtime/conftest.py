@@ -1,8 +1,10 @@
 """A real server and relay in threads of the test process, and WebSocket clients."""
 
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterator
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import pytest
@@ -56,6 +58,17 @@ class Socket:
         message = json.loads(self.ws.recv())
         assert isinstance(message, dict)
         return message
+
+    def next_frame(self) -> tuple[int, bytes]:
+        """Return opcode and data of the next frame. A ping is not answered."""
+        frame = self.ws.recv_frame()  # type: ignore[no-untyped-call]
+        return frame.opcode, frame.data
+
+    def drop(self) -> None:
+        """Reset the connection, as a phone that loses its network."""
+        assert self.ws.sock is not None
+        self.ws.sock.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        self.ws.sock.close()
 
     def take(self, n: int) -> list[dict[str, Any]]:
         return [self.next() for _ in range(n)]

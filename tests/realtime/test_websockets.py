@@ -114,7 +114,7 @@ def test_resume_replays_missed_events_and_continues_live(
 def test_resume_under_load_has_no_gap_and_no_duplicate(
     connect: Connect, relay: Relay, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reconnecting sockets receive every event of several writers once, in order."""
+    """Sockets without a close frame that reconnect receive every event of several writers once, in order (case W32)."""
     monkeypatch.setattr(event_stream, "REPLAY_PAGE", 7)
     relay()
     total, writers = 300, 3
@@ -131,7 +131,7 @@ def test_resume_under_load_has_no_gap_and_no_duplicate(
         while len(seen) < total:
             socket = connect(player, query=f"?since={seen[-1]['id']}")
             seen += socket.take(min(20, total - len(seen)))
-            socket.ws.close()
+            socket.drop()
         for future in done:
             future.result()
     assert len({message["id"] for message in seen}) == total
@@ -140,7 +140,23 @@ def test_resume_under_load_has_no_gap_and_no_duplicate(
         assert mine == [f"{writer}-{k}" for k in range(total // writers)]
 
 
-@pytest.mark.parametrize("since", ["nonsense", "1-1", "-1", "1", "999999999999", "99999999999999999999", "%00", "٣"])
+def test_position_of_another_player_repeats_no_event(connect: Connect, relay: Relay, register: Any, conn: Conn) -> None:
+    """Positions are those of one log. Only the player's own events after it are sent."""
+    mine, other = register(), register()
+    relay()
+    first, second = connect(mine), connect(other)
+    say(conn, mine, "one")
+    say(conn, other, "another's")
+    say(conn, mine, "two")
+    assert names(first.take(2)) == ["one", "two"]
+    resumed = connect(mine, query=f"?since={second.next()['id']}")
+    say(conn, mine, "three")
+    assert names(resumed.take(2)) == ["two", "three"]
+
+
+@pytest.mark.parametrize(
+    "since", ["", "nonsense", "1-1", "-1", "1", "999999999999", "99999999999999999999", "%00", "٣"]
+)
 def test_unknown_position_is_a_reset(connect: Connect, relay: Relay, player: Player, conn: Conn, since: str) -> None:
     event_log.save_position(conn, RETENTION_HORIZON, 2)
     relay()
@@ -207,6 +223,62 @@ def test_players_receive_their_own_events_only(connect: Connect, relay: Relay, r
     say(conn, other, "other's")
     say(conn, mine, "mine")
     assert socket.next()["name"] == "mine"
+
+
+# Pings (case W31) --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def frequent_pings(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ping twenty times a second."""
+    monkeypatch.setitem(app.config["SOCK_SERVER_OPTIONS"], "ping_interval", 0.05)
+
+
+def test_idle_socket_is_pinged_before_proxies_close_it(app: Flask) -> None:
+    """nginx closes a silent connection after 60 s, the router of Heroku after 55 s."""
+    assert app.config["SOCK_SERVER_OPTIONS"]["ping_interval"] == event_stream.PING_SECONDS < 50
+
+
+def test_socket_that_answers_pings_stays_open(
+    connect: Connect, relay: Relay, player: Player, conn: Conn, frequent_pings: None
+) -> None:
+    relay()
+    socket = connect(player)
+    for _ in range(5):
+        # The client library answers each ping that it reads.
+        opcode, _data = socket.ws.recv_data(control_frame=True)
+        assert opcode == websocket.ABNF.OPCODE_PING
+    say(conn, player, "news")
+    assert socket.next()["name"] == "news"
+
+
+def test_socket_that_answers_no_ping_is_closed_and_frees_its_slot(
+    connect: Connect, app: Flask, player: Player, monkeypatch: pytest.MonkeyPatch, frequent_pings: None
+) -> None:
+    change_settings(app, monkeypatch, max_websockets_per_client=1)
+    monkeypatch.setitem(app.extensions, websockets.SLOTS, WebSocketSlots())
+    silent = connect(player)
+
+    assert silent.next_frame() == (websocket.ABNF.OPCODE_PING, b"")
+    opcode, data = silent.next_frame()
+
+    assert (opcode, data[:2]) == (websocket.ABNF.OPCODE_CLOSE, event_stream.POLICY_VIOLATION.to_bytes(2))
+    eventually(lambda: opens(connect, player))
+
+
+def test_ping_of_the_client_is_answered(connect: Connect, player: Player) -> None:
+    socket = connect(player)
+    socket.ws.ping("still there?")
+    assert socket.next_frame() == (websocket.ABNF.OPCODE_PONG, b"still there?")
+
+
+def opens(connect: Connect, player: Player) -> bool:
+    """Return whether a socket is allowed."""
+    try:
+        connect(player)
+    except websocket.WebSocketBadStatusException:
+        return False
+    return True
 
 
 # Access ------------------------------------------------------------------------------------------------------------
@@ -349,15 +421,7 @@ def test_socket_above_a_limit_is_refused_and_http_still_works(
     assert int(refusal.value.resp_headers["retry-after"]) > 0
     assert client.get("/healthz").status_code == 200
     open_ones[0].ws.close()
-
-    def opens() -> bool:
-        try:
-            connect(player)
-        except websocket.WebSocketBadStatusException:
-            return False
-        return True
-
-    eventually(opens)  # the slot is free once the server has noticed
+    eventually(lambda: opens(connect, player))  # the slot is free once the server has noticed
 
 
 def test_limit_of_one_player_leaves_sockets_to_others(
