@@ -141,6 +141,8 @@ class Settings(BaseSettings):
     refresh_token_days: int = Field(30, ge=1, le=365)
     password_hash_concurrency: int = Field(1, ge=1, le=64)
 
+    pages: bool = True
+    imprint: str = Field("", max_length=10_000)
     request_read_timeout_seconds: float = Field(30, gt=0, le=600)
     request_min_bytes_per_second: int = Field(16_384, ge=1)
     rate_limits_enabled: bool = True
@@ -150,7 +152,7 @@ class Settings(BaseSettings):
     rate_limit_login: RateLimit = "60 per minute"
     rate_limit_login_per_username_and_address: RateLimit = "10 per 5 minutes"
     rate_limit_login_per_username: RateLimit = "1000 per hour"
-    rate_limit_guest: RateLimit = "1000 per hour"
+    rate_limit_guest: RateLimit = "300 per minute"
     rate_limit_page: RateLimit = "3000 per minute"
     rate_limit_register: RateLimit = "60 per minute"
     rate_limit_refresh: RateLimit = "30 per minute"

@@ -198,7 +198,7 @@ def staff(app: Any, conn: Any) -> Any:
     return make_staff(app, conn)
 
 
-MADE_WITH = ("RATE_LIMITS_ENABLED", "TRUSTED_PROXIES", "REDIS_URL")
+MADE_WITH = ("PAGES", "RATE_LIMITS_ENABLED", "TRUSTED_PROXIES", "REDIS_URL")
 """Settings that create_app() applies once. Requests read the others from the application."""
 
 

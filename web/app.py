@@ -12,6 +12,7 @@ from web.api import (
     api_keys,
     audit,
     blank_codes,
+    browser_sessions,
     code_aliases,
     code_maps,
     codes,
@@ -67,7 +68,8 @@ from web.http import (
 )
 from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
-from web.pages import brand_files, docs, extra_code_paths, printed_paths, visits
+from web.pages import blueprint as pages
+from web.pages import brand_files, docs, extra_code_paths, visits
 from web.pages import organizations as organization_pages
 from web.pages import screens as screen_pages
 from web.realtime import fanout, verdict_waiters, websockets
@@ -150,7 +152,7 @@ def create_app() -> OpenAPI:
         quest_simulation,
         websockets,
     )
-    for part in (*slices, health, metrics):
+    for part in (*slices, health, metrics, *([browser_sessions] if settings.pages else [])):
         app.register_api(part.api)
     file_responses.init_app(app, file_responses.MAX_DOWNLOADS)
     fanout.init_app(app, verdict_waiters.MAX_WAITERS)
@@ -158,7 +160,7 @@ def create_app() -> OpenAPI:
     health.init_app(app)
     metrics.init_app(app)
     docs.init_app(app)
+    pages.init_app(app, settings)
     extra_code_paths.init_app(app, settings.extra_code_paths)
-    printed_paths.init_app(app, settings.extra_code_path_prefixes)
     request_context.register_serialized_routes(app)
     return app

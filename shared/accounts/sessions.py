@@ -110,6 +110,26 @@ def record_use(conn: Conn, session_id: UUID) -> None:
     )
 
 
+def get_expiry(conn: Conn, session_id: UUID) -> datetime | None:
+    """Return when the session expires. None if there is no such session."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        expires_at: datetime | None = cursor.execute(
+            "SELECT expires_at FROM sessions WHERE id = %(id)s", {"id": session_id}
+        ).fetchone()
+    return expires_at
+
+
+def extend_session(conn: Conn, session_id: UUID, *, ttl: timedelta) -> None:
+    """Let an active session expire after `ttl` at the earliest."""
+    conn.execute(
+        """
+        UPDATE sessions SET expires_at = greatest(expires_at, now() + %(ttl)s)
+        WHERE id = %(id)s AND revoked_at IS NULL AND expires_at > now()
+        """,
+        {"id": session_id, "ttl": ttl},
+    )
+
+
 def session_owner(conn: Conn, session_id: UUID) -> UUID | None:
     """Return the player of a session, active or not. None if there is no such session."""
     with conn.cursor(row_factory=scalar_row) as cursor:

@@ -7,6 +7,7 @@ from datetime import date, datetime
 from uuid import UUID
 
 import psycopg
+from psycopg.rows import class_row
 
 from shared.codes.rules import CODE_PATTERN
 from shared.errors import CodeDeleted
@@ -49,6 +50,32 @@ def find_target(conn: Conn, code: str) -> LinkTarget | None:
     if row[0] is None:
         raise CodeDeleted
     return LinkTarget(*row)
+
+
+@dataclass(frozen=True)
+class CodePage:
+    """What the page of a code shows besides its description."""
+
+    requires_location: bool
+    organization: str
+    slug: str
+    logo_digest: str | None
+    has_color: bool
+
+
+def get_page(conn: Conn, code_id: UUID) -> CodePage:
+    """Return what the page of a code shows."""
+    with conn.cursor(row_factory=class_row(CodePage)) as cursor:
+        return exactly_one(
+            cursor.execute(
+                """
+                SELECT q.requires_location, o.name AS organization, o.slug, o.logo_digest,
+                       o.color_light IS NOT NULL AS has_color
+                FROM qr_codes q JOIN organizations o ON o.id = q.org_id WHERE q.id = %(id)s
+                """,
+                {"id": code_id},
+            )
+        )
 
 
 def use_stock(conn: Conn, code_id: UUID) -> bool:

@@ -1,5 +1,6 @@
 """Printed addresses as links arrive: with a slash, a query, another letter case, and with errors (case W17)."""
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -70,7 +71,7 @@ def test_browser_gets_a_page_that_no_cache_stores(client: Any, conn: Conn, code:
     response = client.get(path, headers=BROWSER)
     assert (response.status_code, response.content_type) == (status, "text/html; charset=utf-8")
     assert "<h1>" in response.text
-    assert "style-src 'sha256-" in response.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in response.headers["Content-Security-Policy"]
     assert response.headers["Cache-Control"] == "no-store"
 
 
@@ -114,9 +115,15 @@ def test_answer_that_fails_counts_no_visit_and_uses_no_stock(
     assert (stored(conn), taken(conn, code)) == ([], 0)
 
 
-def test_other_paths_are_problems_for_browsers_too(client: Any) -> None:
+def test_routes_of_the_api_are_problems_for_browsers_too(client: Any) -> None:
+    assert client.get("/player/x/history", headers=BROWSER).content_type == "application/problem+json"
+
+
+def test_without_pages_other_paths_are_problems(serve: Callable[..., Any]) -> None:
+    client = serve(PAGES="false")
     for path in ("/player/x/history", "/screens", "/sx"):
         assert client.get(path, headers=BROWSER).content_type == "application/problem+json"
+    assert client.get("/s/nothing", headers=BROWSER).content_type == "text/html; charset=utf-8"
 
 
 @pytest.mark.parametrize(

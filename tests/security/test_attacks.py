@@ -11,6 +11,7 @@ from flask import Flask
 from shared.infra.db import Conn
 from tests.security import (
     address_rotation,
+    browser_sessions,
     content,
     files,
     keys,
@@ -36,6 +37,7 @@ from web.http.credentials import _verified
 
 SUBJECTS = (
     tokens,
+    browser_sessions,
     older_tokens,
     quest_tracking,
     keys,

@@ -27,9 +27,13 @@ ANY_KEY = ApiKey(uuid4(), uuid4(), SCOPES, "wm_000000000000")
 CHANGING = ("POST", "PUT", "PATCH", "DELETE")
 NAMED = r"{\1}"
 PLACE = re.compile(r"<(?:[^:>]+:)?([^>]+)>")
+APP = create_app()
 MAP = {
     f"{method} {PLACE.sub(NAMED, rule.rule)}": rule.endpoint
-    for rule in create_app().url_map.iter_rules()
+    for rule in APP.url_map.iter_rules()
+    if rule.endpoint != "assets.get_asset"
+    and not (needed := requirement_of(APP.view_functions[rule.endpoint])).is_page
+    and not needed.browser_only
     for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
 }
 

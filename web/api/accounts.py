@@ -5,6 +5,7 @@ Access and refresh tokens name their session, a row in PostgreSQL. Revoking the 
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from hashlib import sha256
@@ -96,6 +97,17 @@ class LoginBody(Body):
     password: Annotated[str, StringConstraints(max_length=PASSWORD_CHARACTERS[1])]
 
 
+@dataclass(frozen=True)
+class StartedSession:
+    """A new session, or one whose refresh tokens were replaced."""
+
+    player_id: UUID
+    username: str
+    id: UUID
+    generation: int = 0
+    is_guest: bool = False
+
+
 class SessionResponse(ResponseModel):
     """A session: its player and a pair of tokens. `expires_in` is the lifetime of the access token in seconds."""
 
@@ -118,20 +130,28 @@ def register(body: RegisterBody) -> tuple[dict[str, Any], int]:
     Creates an account and a session. 409 if the username is taken, in any letter case. A retry with the same
     Idempotency-Key logs in to the account that the first request created.
     """
+    return _session_response(start_registered_session(body)), 201
+
+
+def start_registered_session(body: RegisterBody) -> StartedSession:
+    """Create a player and start a session. Raise UsernameTaken.
+
+    A retry with the same Idempotency-Key logs in to the account that the first request created.
+    """
     player_id, session_id = uuid7(), uuid7()
     password_hash = passwords.hash_password(body.password)
 
     def add() -> tuple[dict[str, Any], int]:
         with transaction() as conn:
             store.add_player(conn, player_id, body.username, password_hash, body.email)
-            sessions.create_session(conn, session_id, player_id, ttl=_session_ttl(), device=_device())
+            sessions.create_session(conn, session_id, player_id, ttl=session_ttl(), device=current_device())
             record(conn, "account.created", object_id=player_id, player_id=player_id)
         return {"player_id": str(player_id)}, 201
 
     first_response = run_once(registration_owner(body.username), add)
     if first_response.get_json()["player_id"] != str(player_id):
-        return _log_in(body.username, body.password), 201
-    return _session_response(player_id, body.username, session_id, generation=0), 201
+        return start_password_session(body.username, body.password)
+    return StartedSession(player_id, body.username, session_id)
 
 
 @api.post("/auth/guest", responses={201: SessionResponse, 409: None})
@@ -143,6 +163,14 @@ def create_guest() -> tuple[dict[str, Any], int]:
     Creates a player with a generated username and without a password, and a session. A retry with the same
     Idempotency-Key, which must be a random UUID here, starts another session of the same guest. 409 once the guest
     has an account.
+    """
+    return _session_response(start_guest_session()), 201
+
+
+def start_guest_session() -> StartedSession:
+    """Create a guest, or find the one of the request's Idempotency-Key, and start a session.
+
+    Raise AlreadyRegistered once the guest has an account.
     """
     player_id, session_id = uuid7(), uuid7()
 
@@ -157,8 +185,8 @@ def create_guest() -> tuple[dict[str, Any], int]:
         account = store.lock_account(conn, guest_id)
         if account is None or not account.is_guest:
             raise AlreadyRegistered
-        sessions.create_session(conn, session_id, guest_id, ttl=_session_ttl(), device=_device())
-    return _session_response(guest_id, account.username, session_id, generation=0), 201
+        sessions.create_session(conn, session_id, guest_id, ttl=session_ttl(), device=current_device())
+    return StartedSession(guest_id, account.username, session_id, is_guest=True)
 
 
 @api.post("/auth/upgrade", responses={200: SessionResponse, 403: None, 409: None})
@@ -171,6 +199,11 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
     The player keeps their id, scans, rewards and quests. This session continues with a new pair of tokens. All other
     sessions of the guest are revoked. 409 if the player has an account or the username is taken.
     """
+    return _session_response(upgrade_guest(body))
+
+
+def upgrade_guest(body: RegisterBody) -> StartedSession:
+    """Give the calling guest an account, and revoke their other sessions. Raise AlreadyRegistered or UsernameTaken."""
     player_id, session_id = current_caller().session
     with db.connection() as conn:
         _check_guest(store.get_account(conn, player_id))
@@ -179,12 +212,12 @@ def upgrade(body: RegisterBody) -> dict[str, Any]:
         _check_guest(store.lock_account(conn, player_id))
         store.upgrade(conn, player_id, body.username, password_hash, body.email)
         sessions.revoke_sessions(conn, player_id, "password", but=session_id)
-        generation = sessions.rotate_for_upgrade(conn, session_id, ttl=_session_ttl())
+        generation = sessions.rotate_for_upgrade(conn, session_id, ttl=session_ttl())
         if generation is None:
             raise CredentialsRevoked
         record(conn, "account.upgraded", object_id=player_id)
     publish_access_change(player_id)
-    return _session_response(player_id, body.username, session_id, generation)
+    return StartedSession(player_id, body.username, session_id, generation)
 
 
 @api.post(
@@ -230,13 +263,13 @@ def refresh() -> dict[str, Any]:
     if not isinstance(generation, int):
         raise CredentialsInvalid
     with db.transaction() as conn:
-        rotated = sessions.rotate_refresh_token(conn, session_id, player_id, generation, ttl=_session_ttl())
+        rotated = sessions.rotate_refresh_token(conn, session_id, player_id, generation, ttl=session_ttl())
         if rotated is None and sessions.revoke_session(conn, session_id, "reuse"):
             record(conn, "session.revoked", object_id=session_id, new={"reason": "reuse"})
     if rotated is None:
         publish_access_change(player_id)
         raise CredentialsRevoked("This refresh token was already used, or its session has ended. Log in again.")
-    return _session_response(player_id, rotated.username, session_id, rotated.generation)
+    return _session_response(StartedSession(player_id, rotated.username, session_id, rotated.generation))
 
 
 @api.post("/auth/logout", responses={204: None})
@@ -255,10 +288,10 @@ def log_out() -> tuple[str, int]:
 
 def _log_in_as(credentials: Mapping[str, Any]) -> dict[str, Any]:
     body = LoginBody.model_validate(credentials)
-    return _log_in(body.username, body.password)
+    return _session_response(start_password_session(body.username, body.password))
 
 
-def _log_in(username: str, password: str) -> dict[str, Any]:
+def start_password_session(username: str, password: str) -> StartedSession:
     """Verify the password and start a session. Raise Unauthenticated, and Unavailable if the hash keeps changing."""
     for _ in range(MAX_LOGIN_ATTEMPTS):
         with db.connection() as conn:
@@ -274,13 +307,13 @@ def _log_in(username: str, password: str) -> dict[str, Any]:
                 session_id,
                 credentials.player_id,
                 credentials.password_hash,
-                ttl=_session_ttl(),
-                device=_device(),
+                ttl=session_ttl(),
+                device=current_device(),
             )
         if created:
             if passwords.needs_rehash(credentials.password_hash):
                 _rehash(credentials, password)
-            return _session_response(credentials.player_id, credentials.username, session_id, generation=0)
+            return StartedSession(credentials.player_id, credentials.username, session_id)
         # The hash was changed since it was read. The password is verified against the new one.
     raise Unavailable("The password is being changed. Retry shortly.")
 
@@ -314,23 +347,25 @@ def _hashed_key() -> str | None:
     return sha256(key.lower().encode()).hexdigest()
 
 
-def _session_response(player_id: UUID, username: str, session_id: UUID, generation: int) -> dict[str, Any]:
-    claims = {"family": str(session_id)}
+def _session_response(session: StartedSession) -> dict[str, Any]:
+    player_id, claims = session.player_id, {"family": str(session.id)}
     return SessionResponse(
         player_id=player_id,
-        username=username,
+        username=session.username,
         access_token=create_access_token(str(player_id), additional_claims=claims),
-        refresh_token=create_refresh_token(str(player_id), additional_claims=claims | {"generation": generation}),
+        refresh_token=create_refresh_token(
+            str(player_id), additional_claims=claims | {"generation": session.generation}
+        ),
         token_type="Bearer",  # noqa: S106 - the name of the scheme
         expires_in=current_settings().access_token_minutes * 60,
     ).model_dump(mode="json")
 
 
-def _device() -> str:
+def current_device() -> str:
     """Return the kind of device that starts a session."""
     return device_kind(request.headers.get("User-Agent"))
 
 
-def _session_ttl() -> timedelta:
+def session_ttl() -> timedelta:
     """Return how long a session lasts after its last refresh: as long as its refresh token."""
     return timedelta(days=current_settings().refresh_token_days)

@@ -13,7 +13,16 @@ from flask import Flask, current_app, g, request
 from flask_jwt_extended import JWTManager
 
 from shared.accounts import sessions
-from shared.errors import CredentialsRevoked, Forbidden, NotFound, OrganizationClosed, ScopeMissing
+from shared.accounts.csrf import may_write
+from shared.errors import (
+    CredentialsMissing,
+    CredentialsRevoked,
+    Forbidden,
+    NotFound,
+    OrganizationClosed,
+    ScopeMissing,
+    Unauthenticated,
+)
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.keys import key_for
@@ -23,12 +32,13 @@ from shared.organizations.api_keys import Scope
 from shared.organizations.rules import Role, includes_role
 from shared.settings import Settings
 from web.http import external_auth
-from web.http.credentials import ALGORITHM, Caller, presented_api_key, verified_caller
+from web.http.credentials import ALGORITHM, Caller, presented_api_key, session_cookie, verified_caller
+from web.http.origins import own_origins
 from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-RequirementKind = Literal["public", "player", "refresh", "self", "role", "socket"]
+RequirementKind = Literal["public", "player", "refresh", "self", "role", "socket", "page", "page_login"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,13 @@ class Requirement:
     """True if members of a closed organization can call the view too."""
     allows_signed_link: bool = False
     """True if a signed link replaces credentials. The view verifies the signature."""
+    browser_only: bool = False
+    """True if the view sets or ends the session cookie: no Authorization header, and writes by own pages only."""
+
+    @property
+    def is_page(self) -> bool:
+        """True for an HTML page. Its caller is known by the session cookie only."""
+        return self.kind in ("page", "page_login")
 
 
 def _with_requirement(requirement: Requirement) -> Callable[[View], View]:
@@ -63,6 +80,10 @@ requires_refresh_token = _with_requirement(Requirement("refresh"))
 """A refresh token instead of an access token. The view checks whether it was already used."""
 requires_self = _with_requirement(Requirement("self"))
 """The player whose id is in the path."""
+page_public = _with_requirement(Requirement("page"))
+"""A page for any visitor."""
+page_requires_login = _with_requirement(Requirement("page_login"))
+"""A page for signed-in players. Other visitors are redirected to the sign-in page."""
 requires_websocket_access = _with_requirement(Requirement("socket"))
 """A header or a ticket, checked in `web/realtime/websockets.py` before the upgrade."""
 
@@ -91,6 +112,11 @@ def allow_signed_link(view: View) -> View:
     Applied above the view's requirement for all other requests.
     """
     return _with_requirement(replace(requirement_of(view), allows_signed_link=True))(view)
+
+
+def browser_only(view: View) -> View:
+    """Refuse an `Authorization` header, and writes that another site sends. Applied above the view's requirement."""
+    return _with_requirement(replace(requirement_of(view), browser_only=True))(view)
 
 
 def optional_caller() -> Caller | None:
@@ -131,6 +157,17 @@ def check_access() -> None:
     needed = requirement_of(current_app.view_functions.get(request.endpoint))
     if needed.kind == "socket":
         return
+    if needed.is_page:
+        g.caller = _page_caller()
+        if needed.kind == "page_login" and g.caller is None:
+            raise CredentialsMissing
+        return
+    if needed.browser_only:
+        if "Authorization" in request.headers:
+            raise Forbidden("This route sets the session cookie of a browser. Send no Authorization header.")
+        check_same_site()
+    elif session_cookie() is not None and not _is_open(needed):
+        check_same_site()
     if _is_open(needed):
         path_ids()
         return
@@ -146,11 +183,28 @@ def check_access() -> None:
     path_ids()
 
 
+def _page_caller() -> Caller | None:
+    """Return the player of the session cookie, if the session is active."""
+    if session_cookie() is None:
+        return None
+    try:
+        return authenticate()
+    except Unauthenticated:
+        return None
+
+
+def check_same_site() -> None:
+    """Raise Forbidden for a write with the session cookie that none of Waymark's own pages sent."""
+    headers = request.headers
+    if not may_write(request.method, headers.get("Sec-Fetch-Site"), headers.get("Origin"), own_origins()):
+        raise Forbidden("Another site sent this request with your session. Only Waymark's own pages can do that.")
+
+
 def _is_open(needed: Requirement) -> bool:
     """Return whether this request needs no credentials."""
     if needed.kind == "public" or (needed.allows_signed_link and "signature" in request.args):
         return True
-    if needed.only_if_setting is None or "Authorization" in request.headers:
+    if needed.only_if_setting is None or "Authorization" in request.headers or session_cookie() is not None:
         return False
     return not getattr(current_settings(), needed.only_if_setting)
 

@@ -1,8 +1,8 @@
-"""The credentials of a request: the caller that its bearer token or API key names."""
+"""The credentials of a request: the caller that its bearer token, API key or session cookie names."""
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, Literal
 from uuid import UUID
@@ -27,6 +27,9 @@ from web.http.settings import current_settings
 ALGORITHM = "HS256"
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 """The form of a bearer token (RFC 6750, 2.1)."""
+COOKIE, SECURE_COOKIE = "waymark", "__Host-waymark"
+"""Names of the session cookie. Browsers accept the second only over TLS."""
+TokenKind = Literal["access", "refresh", "session"]
 REQUIRED_CLAIMS = ["exp", "type", "sub", "family"]
 
 
@@ -39,6 +42,8 @@ class Caller:
     generation: int | None = None
     """Generation of the refresh token, if that is what the request carries."""
     key: ApiKey | None = None
+    by_cookie: bool = False
+    """True if the session cookie of a browser was the credential."""
 
     @property
     def id(self) -> UUID:
@@ -56,8 +61,20 @@ class Caller:
         return self.player_id, self.session_id
 
 
+def session_cookie() -> str | None:
+    """Return the session cookie of the request. None without one, and for requests with an Authorization header.
+
+    The cookie with the prefix wins: only this host can set it, over TLS (RFC 6265bis, 4.1.3.2).
+    """
+    if "Authorization" in request.headers or not current_settings().pages:
+        return None
+    return request.cookies.get(SECURE_COOKIE) or request.cookies.get(COOKIE)
+
+
 def presented_api_key() -> str | None:
     """Return the bearer token of the request if it looks like an API key, else None. Raise Unauthenticated."""
+    if session_cookie() is not None:
+        return None
     token = bearer_token()
     return token if token.startswith("wm_") else None
 
@@ -80,6 +97,8 @@ def rate_limit_key_of_credentials(*, refresh: bool = False) -> UUID | None:
     Checks signature and expiry, not revocation, which would need a store.
     """
     try:
+        if not refresh and (cookie := session_cookie()) is not None:
+            return _own_token(cookie, "session").player_id
         token = bearer_token()
         identity = None if refresh else _external_identity(token)
         if identity is not None:
@@ -101,10 +120,12 @@ def player_of_expired_token() -> UUID | None:
 
 
 def verified_caller(kind: Literal["access", "refresh"]) -> Caller:
-    """Return the caller of a bearer token with a valid signature and expiry. Raise Unauthenticated.
+    """Return the caller of a session cookie or a bearer token with a valid signature and expiry. Raise Unauthenticated.
 
     The session may have ended.
     """
+    if kind == "access" and (cookie := session_cookie()) is not None:
+        return replace(_own_token(cookie, "session"), by_cookie=True)
     token = bearer_token()
     if kind == "access" and (identity := _external_identity(token)) is not None:
         return Caller(*external_auth.get_or_create_session(identity))
@@ -117,7 +138,7 @@ def _external_identity(token: str) -> ExternalIdentity | None:
     return issuer.verify(token) if issuer is not None else None
 
 
-def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
+def _own_token(token: str, kind: TokenKind) -> Caller:
     """Return the caller of a token that Waymark issued. Raise Unauthenticated."""
     caller, has_expired = _signed_caller(token, kind)
     if has_expired:
@@ -125,7 +146,7 @@ def _own_token(token: str, kind: Literal["access", "refresh"]) -> Caller:
     return caller
 
 
-def _signed_caller(token: str, kind: Literal["access", "refresh"]) -> tuple[Caller, bool]:
+def _signed_caller(token: str, kind: TokenKind) -> tuple[Caller, bool]:
     """Return the caller of a token that Waymark signed, and whether the token has expired. Raise Unauthenticated."""
     try:
         claims = _verified(token, key_for("session tokens", current_settings()))

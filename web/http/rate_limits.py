@@ -27,6 +27,7 @@ from web.http.credentials import (
     player_of_expired_token,
     presented_api_key,
     rate_limit_key_of_credentials,
+    session_cookie,
 )
 from web.http.password_grant import is_form
 from web.http.proxy_headers import parse_address
@@ -85,21 +86,32 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "screens.get_screen_image": "image",
     "screens.get_screen_state": "page",
     "scans.submit_scan": "scan",
+    "browser_sessions.accept_transfer": "login",
+    "browser_sessions.create_guest": "guest",
+    "browser_sessions.create_transfer": "login",
+    "browser_sessions.preview_transfer": "login",
+    "browser_sessions.register": "register",
+    "browser_sessions.sign_in": "login",
+    "browser_sessions.upgrade": "register",
     "visits.open_code": "page",
 }
 """The limit of these routes. All others have `default`."""
-EXTRA_PAGES = "extra_code_paths:"
-"""The start of the endpoints that `EXTRA_CODE_PATHS` adds: pages of printed codes."""
 BATCH_ENDPOINTS = {"scan_batches.submit_batch": "scans"}
 """Routes that count the entries of a list in their body, by the name of the list."""
 ENTRIES_PER_REQUEST = 5
 """A batch of this many entries counts like one request. It costs less: a retry after a lost response fits the limit."""
-PER_USERNAME_ENDPOINTS = {"accounts.log_in"}
+PER_USERNAME_ENDPOINTS = {"accounts.log_in", "browser_sessions.sign_in"}
 """Routes that also count the `username` in their body: at one address, and at all together."""
 API_KEY_LIMITS = {"default", "scan"}
 """Limits that `api_key` replaces for an API key, because it acts for many players."""
-UNLIMITED_ENDPOINTS = {"compatibility.get_health", "health.healthz", "health.readyz", "metrics.metrics"}
-"""Routes that a platform polls. Their cost does not depend on the number of requests."""
+UNLIMITED_ENDPOINTS = {
+    "assets.get_asset",
+    "compatibility.get_health",
+    "health.healthz",
+    "health.readyz",
+    "metrics.metrics",
+}
+"""Routes that a platform polls, and static files, which are served from memory."""
 MAX_REMEMBERED_KEYS = 4_096
 # Providers assign a household more than one /64 (RFC 6177, 2; RIPE-690, 4.2).
 IPV6_PREFIX_LENGTH = 56
@@ -185,8 +197,11 @@ def _keys() -> RateLimitKeys:
 
 
 def _find_keys(endpoint: str) -> RateLimitKeys:
-    limit = LIMIT_BY_ENDPOINT.get(endpoint, "page" if endpoint.startswith(EXTRA_PAGES) else "default")
     requirement = requirement_of(current_app.view_functions[endpoint])
+    limit = LIMIT_BY_ENDPOINT.get(endpoint, "page" if requirement.is_page else "default")
+    if requirement.is_page:
+        player_id = rate_limit_key_of_credentials() if session_cookie() is not None else None
+        return RateLimitKeys(limit, str(player_id or normalize_address(request.remote_addr)))
     if requirement.kind == "public":
         return RateLimitKeys(
             limit,

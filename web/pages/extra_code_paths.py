@@ -4,8 +4,7 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException, NotFound
 
 from shared.settings import SettingsError
-from web.http.auth import public
-from web.http.rate_limits import EXTRA_PAGES
+from web.http.auth import page_public
 from web.http.request_context import takes_any_query
 from web.pages import organizations, visits
 
@@ -19,7 +18,7 @@ def init_app(app: Flask, templates: tuple[str, ...]) -> None:
         if _is_used(app, f"{prefix}/{SAMPLE}"):
             raise SettingsError(f"EXTRA_CODE_PATHS must not contain {template}: Waymark itself uses this path")
         view = _open_slug if placeholder == "{slug}" else _open_code
-        app.add_url_rule(f"{prefix}/<text>", f"{EXTRA_PAGES}{prefix}", view, strict_slashes=False)
+        app.add_url_rule(f"{prefix}/<text>", f"extra_code_paths:{prefix}", view, strict_slashes=False)
 
 
 def _is_used(app: Flask, path: str) -> bool:
@@ -33,14 +32,14 @@ def _is_used(app: Flask, path: str) -> bool:
     return True
 
 
-@public
+@page_public
 @takes_any_query
 def _open_code(text: str) -> Response:
     response: Response = visits.open_code(visits.CodeTextPath(code=text))
     return response
 
 
-@public
+@page_public
 @takes_any_query
 def _open_slug(text: str) -> Response:
     """Open the organization with this slug, else the code with this text."""

@@ -1,17 +1,63 @@
-"""Render HTML pages: template, style and Content-Security-Policy. A page loads nothing else and runs no script."""
+"""Render HTML pages: templates, their context and headers.
+
+With `PAGES=false` only printed codes and screens have pages: bare ones that load nothing and run no script.
+"""
 
 from base64 import b64encode
+from collections.abc import Sequence
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+from urllib.parse import urlsplit
 
-from flask import Response, make_response, render_template
+from flask import Flask, Response, g, make_response, render_template, request
 
-STYLE = (Path(__file__).parent / "static" / "page.css").read_text()
-CONTENT_SECURITY_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+from shared.accounts import store as accounts
+from shared.accounts.store import Account
+from shared.infra import db
+from web.http.auth import optional_caller
+from web.http.settings import current_settings
+from web.pages import headers, i18n
+from web.pages.assets import load_assets
+from web.pages.headers import PageKind
+
+BARE_STYLE = (Path(__file__).parent / "static" / "page.css").read_text()
+BARE_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{b64encode(sha256(BARE_STYLE.encode()).digest()).decode()}'; "
+    "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+THEMES = ("light", "dark")
+THEME_COOKIE = "waymark_theme"
+NO_STORE = "no-store"
+REVALIDATED = "private, no-cache"
+"""For pages that a service worker keeps: the browser asks again each time."""
+
+
+def init_app(app: Flask) -> None:
+    """Give every template what it needs: languages, paths of static files, the caller."""
+    i18n.init_app(app)
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+
+    @app.context_processor
+    def add_context() -> dict[str, Any]:
+        if not current_settings().pages:
+            return {
+                "layout": "layout/bare.html",
+                "site_layout": "layout/bare.html",
+                "style": BARE_STYLE,
+                "language": i18n.current_language(),
+            }
+        return {
+            "layout": "layout/player.html",
+            "site_layout": "layout/site.html",
+            "static": load_assets().url,
+            "preloads": _preloads,
+            "language": i18n.current_language(),
+            "languages": i18n.NAMES,
+            "theme": current_theme(),
+            "account": current_account,
+        }
 
 
 def html_response(description: str, heading: str) -> dict[str, Any]:
@@ -20,9 +66,64 @@ def html_response(description: str, heading: str) -> dict[str, Any]:
     return {"description": description, "content": {"text/html": {"schema": {"type": "string"}, "example": example}}}
 
 
-def render_page(template: str, status: int = 200, **values: str) -> Response:
-    """Return a page. The style is inline, and the policy allows exactly this style."""
-    response = make_response(render_template(template, style=STYLE, **values), status)
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
-    response.headers["Referrer-Policy"] = "no-referrer"
+def render_page(
+    template: str,
+    status: int = 200,
+    *,
+    kind: PageKind = "page",
+    devices: Literal["none", "location", "all"] = "none",
+    cache_control: str = NO_STORE,
+    modules: Sequence[str] = (),
+    **values: Any,
+) -> Response:
+    """Return a page. `modules` are the scripts that it starts, by path below `static/js`."""
+    response = make_response(render_template(template, modules=modules, **values), status)
+    if not current_settings().pages:
+        response.headers["Content-Security-Policy"] = BARE_POLICY
+        response.headers["Referrer-Policy"] = "no-referrer"
+        return response
+    hosts = (urlsplit(current_settings().public_base_url).netloc, request.host)
+    response.headers["Content-Security-Policy"] = headers.content_security_policy(
+        kind, hosts, is_secure=request.is_secure
+    )
+    response.headers["Permissions-Policy"] = headers.permissions_policy(devices)
+    response.headers["Referrer-Policy"] = "same-origin"
+    response.headers["Cache-Control"] = cache_control
+    if cache_control == REVALIDATED:
+        response.vary.update(("Cookie", "Accept-Language"))
     return response
+
+
+def go_to(path: str) -> Response:
+    """Return a redirect to a page of this site, after which the browser sends GET (RFC 9110, 15.4.4)."""
+    return Response(status=303, headers={"Location": path})
+
+
+def current_theme() -> str | None:
+    """Return the theme of this browser. None: that of its system."""
+    theme = request.cookies.get(THEME_COOKIE)
+    return theme if theme in THEMES else None
+
+
+def current_account() -> Account | None:
+    """Return the account of the signed-in player. None for other visitors."""
+    if "account" not in g:
+        caller = optional_caller()
+        if caller is None or caller.player_id is None:
+            g.account = None
+        else:
+            with db.connection() as conn:
+                g.account = accounts.get_account(conn, caller.player_id)
+    account: Account | None = g.account
+    return account
+
+
+def _preloads(modules: Sequence[str]) -> list[str]:
+    """Return the URLs of the modules and of all that they import: loaded at once instead of one after the other."""
+    return list(dict.fromkeys(url for module in modules for url in _preloads_of(module)))
+
+
+@cache
+def _preloads_of(module: str) -> tuple[str, ...]:
+    assets = load_assets()
+    return tuple(assets.url(path) for path in assets.modules_of(f"js/{module}"))

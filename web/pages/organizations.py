@@ -8,7 +8,7 @@ from shared.codes.target_urls import leads_to_code
 from shared.errors import SlugDeleted
 from shared.infra import db
 from shared.organizations import slugs, store
-from web.http.auth import public
+from web.http.auth import page_public
 from web.http.request_context import takes_any_query
 from web.pages.layout import html_response, render_page
 from web.pages.redirects import Redirect
@@ -32,7 +32,7 @@ class SlugPath(BaseModel):
         410: html_response("A page for a deleted alias, or an organization that was closed", "No longer in use"),
     },
 )
-@public
+@page_public
 @takes_any_query
 def open_organization(path: SlugPath) -> Response:
     """Open an organization's page

@@ -7,8 +7,8 @@ from pydantic import BaseModel, Field
 from shared.codes import screens
 from shared.errors import Gone, NotFound
 from shared.infra import db
-from web.http.auth import public
-from web.pages.layout import CONTENT_SECURITY_POLICY, html_response, render_page
+from web.http.auth import page_public
+from web.pages.layout import html_response, render_page
 
 api = APIBlueprint("screen_pages", __name__, url_prefix="/screen", abp_tags=[Tag(name="Pages")])
 
@@ -33,7 +33,7 @@ class ScreenLinkPath(BaseModel):
         410: html_response("A page for a screen whose code has expired or was deleted", "Expired"),
     },
 )
-@public
+@page_public
 def open_screen(path: ScreenLinkPath) -> Response:
     """Open a screen
 
@@ -48,6 +48,5 @@ def open_screen(path: ScreenLinkPath) -> Response:
         return render_page("gone.html", 410)
     image_url = f"/screen/{path.token}/image?format=svg&size=600"
     response = render_page("screen.html", description=code.description, image_url=image_url)
-    response.headers["Content-Security-Policy"] = f"{CONTENT_SECURITY_POLICY}; img-src 'self'"
     response.headers["Refresh"] = str(min(code.seconds_left, MAX_REFRESH_SECONDS))
     return response

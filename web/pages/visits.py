@@ -12,9 +12,10 @@ from shared.visits import store
 from shared.visits.rules import LinkTarget, is_prefetch, resolve
 from shared.visits.user_agents import is_crawler
 from shared.visits.visit_buffer import RawVisit, visit_buffer
-from web.http.auth import public
+from web.http.auth import page_public
 from web.http.request_context import takes_any_query
-from web.pages.layout import html_response, render_page
+from web.pages.layout import REVALIDATED, html_response, render_page
+from web.pages.play import configuration
 from web.pages.redirects import Redirect
 
 api = APIBlueprint("visits", __name__, url_prefix="/s", abp_tags=[Tag(name="Pages")])
@@ -39,7 +40,7 @@ class CodeTextPath(BaseModel):
         ),
     },
 )
-@public
+@page_public
 @takes_any_query
 def open_code(path: CodeTextPath) -> Response:
     """Open a code
@@ -69,9 +70,25 @@ def open_code(path: CodeTextPath) -> Response:
     if resolution == "gone":
         return render_page("gone.html", 410)
     # Made before it is counted: an answer that fails uses no stock.
-    is_page = resolution == "page"
-    answer = render_page("code.html", description=code.description) if is_page else Redirect(str(code.target_url))
+    answer = _game_page(code) if resolution == "page" else Redirect(str(code.target_url))
     return answer if _count(code) else render_page("gone.html", 410)
+
+
+def _game_page(code: LinkTarget) -> Response:
+    """Return the page of a code that is scanned in the game. Opening it changes nothing."""
+    with db.connection() as conn:
+        page = store.get_page(conn, code.id)
+    return render_page(
+        "code.html",
+        devices="all",
+        cache_control=REVALIDATED,
+        modules=("player/check-in.js",),
+        description=code.description,
+        # As it was opened: a rotating code is proved by the rest of its URL.
+        qr_code=request.url if code.rotation is not None else code.code,
+        page=page,
+        config=configuration(),
+    )
 
 
 def _count(code: LinkTarget) -> bool:

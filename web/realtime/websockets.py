@@ -23,6 +23,7 @@ from werkzeug.routing import BaseConverter
 from shared.accounts import sessions
 from shared.errors import (
     CredentialsInvalid,
+    CredentialsMissing,
     CredentialsRevoked,
     Forbidden,
     NotFound,
@@ -32,7 +33,6 @@ from shared.errors import (
 )
 from shared.infra import db, event_log
 from shared.infra.redis import client, key
-from shared.settings import as_origin
 from web.http.auth import (
     authenticate,
     authorize,
@@ -43,6 +43,7 @@ from web.http.auth import (
     requires_websocket_access,
 )
 from web.http.credentials import Caller
+from web.http.origins import own_origins
 from web.http.rate_limits import normalize_address
 from web.http.request_context import check_query, takes_query
 from web.http.responses import json_response
@@ -214,8 +215,11 @@ class Listener:
 def _authenticate() -> Caller:
     """Return the caller of the Authorization header, or of a ticket, and delete the ticket. Raise Unauthenticated."""
     ticket = request.args.get("ticket")
-    if ticket is None or "Authorization" in request.headers:
+    if "Authorization" in request.headers:
         return authenticate()
+    if ticket is None:
+        # A session cookie opens no socket: other sites can make a browser send it.
+        raise CredentialsMissing
     stored = client().getdel(_ticket_key(ticket))
     if not isinstance(stored, bytes):
         raise CredentialsInvalid("This ticket was used, has expired or is unknown. Create one with POST /ws/ticket.")
@@ -233,9 +237,7 @@ def _check_origin() -> None:
     origin = request.headers.get("Origin")
     if origin is None:
         return
-    settings = current_settings()
-    own_origins = {as_origin(request.host_url), as_origin(settings.public_base_url)}
-    if origin not in own_origins and origin not in settings.allowed_origins:
+    if origin not in own_origins() and origin not in current_settings().allowed_origins:
         raise Forbidden("This origin is not allowed to open sockets.")
 
 

@@ -1,0 +1,94 @@
+"""Every page: who may open it, and where other visitors get to. The role matrix covers the routes of the API."""
+
+import re
+from typing import Any
+
+import pytest
+
+from shared.infra.db import Conn
+from tests.support.factories import code_text, make_code
+from web.app import create_app
+from web.http.auth import requirement_of
+from web.pages.layout import REVALIDATED
+
+BROWSER = {"Accept": "text/html"}
+SAME = {"Sec-Fetch-Site": "same-origin"}
+PAGES: dict[str, str] = {
+    "/": "anyone",
+    "/about": "anyone",
+    "/about/components": "anyone",
+    "/account": "signed in",
+    "/b/{slug}": "anyone",
+    "/continue": "anyone",
+    "/create-account": "anyone",
+    "/play": "anyone",
+    "/play/history": "anyone",
+    "/play/inventory": "anyone",
+    "/play/puzzle/{scan_id}": "anyone",
+    "/play/quests": "anyone",
+    "/play/redeem/{item}": "anyone",
+    "/play/result/{nonce}": "anyone",
+    "/play/scan": "anyone",
+    "/s/{code}": "anyone",
+    "/screen/{token}": "anyone",
+    "/sign-in": "anyone",
+}
+MISSING = {"/b/{slug}", "/s/{code}", "/screen/{token}"}
+"""Pages of things that do not exist here."""
+
+
+def test_every_page_is_listed() -> None:
+    app = create_app()
+    rules = {re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule): rule.endpoint for rule in app.url_map.iter_rules()}
+    pages = {path for path, name in rules.items() if requirement_of(app.view_functions[name]).is_page}
+    assert pages == PAGES.keys()
+
+
+@pytest.fixture
+def signed_in(app: Any, clean: None) -> Any:
+    client = app.test_client()
+    body = {"username": "ada", "password": "correct horse battery"}
+    assert client.post("/session/register", json=body, headers=SAME).status_code == 201
+    return client
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_page_is_for_exactly_these_visitors(client: Any, signed_in: Any, path: str) -> None:
+    opened = re.sub(r"{\w+}", "none", path)
+
+    visitor, player = client.get(opened, headers=BROWSER), signed_in.get(opened, headers=BROWSER)
+    with_header = signed_in.get(opened, headers=BROWSER | {"Authorization": "Bearer x"})
+
+    expected = 404 if path in MISSING else 200
+    if PAGES[path] == "signed in":
+        assert (visitor.status_code, visitor.headers["Location"]) == (303, f"/sign-in?next={opened}")
+        assert with_header.status_code == 303, "pages take the cookie only"
+    else:
+        assert visitor.status_code == expected
+        assert with_header.status_code == expected
+    assert player.status_code in (expected, 303)
+    for response in (visitor, player):
+        if response.status_code != 303:
+            assert response.content_type == "text/html; charset=utf-8"
+            assert "require-trusted-types-for 'script'" in response.headers["Content-Security-Policy"]
+            assert response.headers["Cache-Control"] in ("no-store", REVALIDATED)
+            assert response.headers["Referrer-Policy"] == "same-origin"
+
+
+def test_page_of_a_printed_code_may_ask_for_the_location(client: Any, conn: Conn) -> None:
+    code = code_text(conn, make_code(conn, description="Dam Square"))
+
+    response = client.get(f"/s/{code}", headers=BROWSER)
+
+    assert "geolocation=(self)" in response.headers["Permissions-Policy"]
+    assert "geolocation=()" in client.get("/sign-in", headers=BROWSER).headers["Permissions-Policy"]
+    assert response.headers["Cache-Control"] == "private, no-cache"
+    assert {"Cookie", "Accept-Language"} <= set(response.vary)
+
+
+def test_unknown_path_is_a_page_for_browsers(client: Any) -> None:
+    response = client.get("/nowhere", headers=BROWSER)
+
+    assert (response.status_code, response.content_type) == (404, "text/html; charset=utf-8")
+    assert response.headers["X-Request-ID"] in response.text
+    assert client.get("/nowhere").content_type == "application/problem+json"

@@ -1,0 +1,69 @@
+"""Sign in, create an account, the account itself, and continuing on another device."""
+
+import re
+
+from flask import Flask, Response, request
+
+from web.http.auth import optional_caller, page_public, page_requires_login
+from web.http.request_context import takes_any_query
+from web.pages.layout import current_account, go_to, render_page
+
+OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
+
+
+def init_app(app: Flask) -> None:
+    """Register the pages."""
+    app.add_url_rule("/sign-in", "accounts_pages.open_sign_in", open_sign_in)
+    app.add_url_rule("/create-account", "accounts_pages.open_create_account", open_create_account)
+    app.add_url_rule("/account", "accounts_pages.open_account", open_account)
+    app.add_url_rule("/continue", "accounts_pages.open_continue", open_continue)
+
+
+def next_path(path: str | None) -> str:
+    """Return where to go after signing in: a path of this site, else the front page."""
+    return path if path is not None and OWN_PATH.fullmatch(path) else "/"
+
+
+@page_public
+@takes_any_query
+def open_sign_in() -> Response:
+    """Show the form, or go on if the visitor has an account and is signed in."""
+    following = next_path(request.args.get("next"))
+    account = current_account()
+    if account is not None and not account.is_guest:
+        return go_to(following)
+    return render_page("accounts/sign_in.html", modules=("pages/sign-in.js",), next_path=following)
+
+
+@page_public
+@takes_any_query
+def open_create_account() -> Response:
+    """Show the form. A guest keeps what they collected."""
+    following = next_path(request.args.get("next"))
+    account = current_account()
+    if account is not None and not account.is_guest:
+        return go_to(following)
+    return render_page(
+        "accounts/create_account.html",
+        modules=("pages/create-account.js",),
+        next_path=following,
+        is_guest=account is not None,
+    )
+
+
+@page_requires_login
+def open_account() -> Response:
+    """Show the profile, the devices, and what can be done with the account."""
+    return render_page("accounts/account.html", kind="preview", modules=("pages/account.js",), player_id=_caller_id())
+
+
+@page_public
+@takes_any_query
+def open_continue() -> Response:
+    """Show the page that accepts a session of another device. The secret is in the fragment of its URL."""
+    return render_page("accounts/continue.html", modules=("pages/continue.js",))
+
+
+def _caller_id() -> str:
+    caller = optional_caller()
+    return str(caller.player_id) if caller is not None else ""

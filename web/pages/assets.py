@@ -1,0 +1,133 @@
+"""The static files of the pages: read once, served from memory below a path that names their digest.
+
+The digest covers all files, so a module can import `./api.js` without an import map, and browsers cache every file
+for a year. A new release has another path.
+"""
+
+import gzip
+import json
+import mimetypes
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from hashlib import sha256
+from pathlib import Path
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import NotFound
+
+from web.http.auth import public
+from web.pages import headers, i18n
+
+FOLDER = Path(__file__).parent / "static"
+BUNDLES: Mapping[str, tuple[str, ...]] = {
+    "css/app.css": ("css/tokens.css", "css/base.css", "css/components.css", "css/player.css"),
+}
+"""Files that are served as one: their parts are small, and every page needs them all."""
+CONTENT_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".wasm": "application/wasm",
+    ".woff2": "font/woff2",
+}
+COMPRESSED = {".css", ".js", ".json", ".svg", ".wasm"}
+IMPORT = re.compile(
+    r"""^(?:import|export)\b[^'"]*?\bfrom\s*['"](\.[^'"]+)['"]|^import\s*['"](\.[^'"]+)['"]""", re.MULTILINE
+)
+DIGEST_CHARACTERS = 16
+
+
+@dataclass(frozen=True)
+class Asset:
+    """A static file."""
+
+    body: bytes
+    content_type: str
+    gzipped: bytes | None
+    """None if compression does not make it smaller."""
+
+
+class Assets:
+    """All static files, by path below their directory."""
+
+    def __init__(self, contents: Mapping[str, bytes]) -> None:
+        self.files = {path: _asset(path, body) for path, body in contents.items()}
+        digest = sha256()
+        for path, body in sorted(contents.items()):
+            digest.update(f"{path}\0{len(body)}\0".encode() + body)
+        self.digest = digest.hexdigest()[:DIGEST_CHARACTERS]
+
+    def url(self, path: str) -> str:
+        """Return the URL path of a file. Raise KeyError for one that does not exist."""
+        if path not in self.files:
+            raise KeyError(path)
+        return f"/static/{self.digest}/{path}"
+
+    def modules_of(self, path: str) -> list[str]:
+        """Return a module and all modules that it imports, directly or not: what a page preloads."""
+        found = [path]
+        for module in found:
+            found += [name for name in self.imports.get(module, ()) if name not in found]
+        return found
+
+    @cached_property
+    def imports(self) -> dict[str, list[str]]:
+        """Return the modules that each module imports. Dynamic imports are not among them."""
+        return {
+            path: [
+                posixpath.normpath(posixpath.join(posixpath.dirname(path), one or other))
+                for one, other in IMPORT.findall(asset.body.decode())
+            ]
+            for path, asset in self.files.items()
+            if path.startswith("js/")
+        }
+
+
+@cache
+def load_assets() -> Assets:
+    """Return the static files of this release. Read on the first page, and then kept."""
+    return Assets(dict(_contents()))
+
+
+def _contents() -> Iterator[tuple[str, bytes]]:
+    bundled = {part for parts in BUNDLES.values() for part in parts}
+    for file in sorted(FOLDER.rglob("*")):
+        path = file.relative_to(FOLDER).as_posix()
+        if file.is_file() and path not in bundled:
+            yield path, file.read_bytes()
+    for path, parts in BUNDLES.items():
+        yield path, b"\n".join((FOLDER / part).read_bytes() for part in parts)
+    for language in i18n.LANGUAGES:
+        catalog = json.dumps(i18n.messages(language), ensure_ascii=False, separators=(",", ":"))
+        yield f"i18n/{language}.json", catalog.encode()
+
+
+def _asset(path: str, body: bytes) -> Asset:
+    suffix = Path(path).suffix
+    content_type = CONTENT_TYPES.get(suffix) or mimetypes.guess_type(path)[0] or "application/octet-stream"
+    gzipped = gzip.compress(body, 9, mtime=0) if suffix in COMPRESSED else None
+    return Asset(body, content_type, gzipped if gzipped is not None and len(gzipped) < len(body) else None)
+
+
+def init_app(app: Flask) -> None:
+    """Serve the files. They have no session, no rate limit and no entry in the OpenAPI document."""
+    app.add_url_rule("/static/<digest>/<path:name>", "assets.get_asset", get_asset)
+
+
+@public
+def get_asset(digest: str, name: str) -> Response:
+    """Return a static file of this release. 404 for another digest, so that no cache keeps a wrong file."""
+    assets = load_assets()
+    asset = assets.files.get(name) if digest == assets.digest else None
+    if asset is None:
+        raise NotFound
+    response = Response(asset.body, content_type=asset.content_type)
+    if asset.gzipped is not None:
+        response.vary.add("Accept-Encoding")
+        if request.accept_encodings["gzip"]:
+            response.data = asset.gzipped
+            response.headers["Content-Encoding"] = "gzip"
+    response.headers.update(headers.of_asset(name))
+    return response

@@ -1,0 +1,18 @@
+"""Register all pages. With `PAGES=false` only printed codes and screens have pages, which load nothing."""
+
+from flask import Flask
+
+from shared.settings import Settings
+from web.pages import accounts, assets, errors, home, layout, play, printed_paths
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Register the pages and their static files."""
+    layout.init_app(app)
+    errors.init_app(app, printed_paths.PREFIXES + settings.extra_code_path_prefixes)
+    printed_paths.init_app(app, settings.extra_code_path_prefixes)
+    if not settings.pages:
+        return
+    assets.init_app(app)
+    for pages in (home, accounts, play):
+        pages.init_app(app)

@@ -1,0 +1,47 @@
+"""The player's pages: one shell without personal data, which a service worker keeps. Its data needs a session."""
+
+from typing import Any
+
+from flask import Flask, Response
+
+from web.http.auth import page_public
+from web.http.request_context import takes_any_query
+from web.http.settings import current_settings
+from web.pages.layout import REVALIDATED, render_page
+
+VIEWS = (
+    "/play",
+    "/play/scan",
+    "/play/result/<nonce>",
+    "/play/puzzle/<scan_id>",
+    "/play/inventory",
+    "/play/redeem/<item>",
+    "/play/quests",
+    "/play/history",
+)
+
+
+def init_app(app: Flask) -> None:
+    """Register the pages."""
+    for path in VIEWS:
+        app.add_url_rule(path, f"play.{path}", open_shell)
+
+
+def configuration() -> dict[str, Any]:
+    """Return what the player's scripts need to know about this installation."""
+    settings = current_settings()
+    return {"max_accuracy_m": settings.scan_max_accuracy_m, "max_age_hours": settings.scan_max_age_hours}
+
+
+@page_public
+@takes_any_query
+def open_shell(**_: str) -> Response:
+    """Return the shell. Its script shows the view of the path."""
+    return render_page(
+        "play/shell.html",
+        devices="all",
+        cache_control=REVALIDATED,
+        modules=("player/app.js",),
+        tabs=True,
+        config=configuration(),
+    )

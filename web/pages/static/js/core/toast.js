@@ -1,0 +1,22 @@
+/** Short messages at the bottom of the page, which screen readers speak. */
+import { _ } from './i18n.js';
+
+const SECONDS = 7;
+
+/** @param {string} text */
+export function toast(text) {
+  const element = document.createElement('div');
+  element.className = 'toast';
+  const words = document.createElement('span');
+  words.textContent = text;
+  const close = document.createElement('button');
+  close.className = 'link-button';
+  close.type = 'button';
+  close.textContent = _('Dismiss');
+  close.addEventListener('click', () => element.remove());
+  element.append(words, close);
+  document.getElementById('toasts')?.append(element);
+  let timer = setTimeout(() => element.remove(), SECONDS * 1000);
+  element.addEventListener('pointerenter', () => clearTimeout(timer));
+  element.addEventListener('pointerleave', () => (timer = setTimeout(() => element.remove(), SECONDS * 1000)));
+}
