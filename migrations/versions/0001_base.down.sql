@@ -2,7 +2,7 @@ DROP FUNCTION settle_scans, append_verdict_events, add_uses, is_in_stock, move_p
     grant_rewards;
 DROP FUNCTION lock_and_read_scans, judging_context, judged_activity, judged_fixes, judged_usages, lock_limited_codes,
     lock_fair_play_organizations, postpone_scans, lock_players, lock_leased_scans;
-DROP VIEW judged_codes, location_fixes, event_log_end;
+DROP VIEW code_designs, judged_codes, location_fixes, event_log_end;
 DROP FUNCTION scan_has_personal_data, matching_codes;  -- they depend on tables
 DROP VIEW opened_puzzles;
 DROP TABLE
@@ -18,12 +18,12 @@ DROP TABLE
     log_servers, log_positions, events,
     encounter_attempts, player_scans,
     organization_usage,
-    code_screens, encounters, qr_customizations, code_texts, qr_codes,
+    code_screens, encounters, organization_designs, qr_customizations, code_texts, qr_codes,
     audit_log, api_keys, invitations, memberships, organization_slugs, organizations,
     pending_erasures, external_identities, sessions, credentials, players;
 DROP FUNCTION
     guard_balance, append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug,
     guard_audit_log, waymark_uuid7;
-DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, count_organization_logo_bytes, restart_use,
+DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, count_organization_logo_bytes, count_design_logo_bytes, restart_use,
     renew_rotation_secret, is_in_box;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

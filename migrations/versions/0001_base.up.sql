@@ -427,6 +427,35 @@ CREATE TABLE qr_customizations (
 -- A PNG does not compress again. PostgreSQL 15 has no STORAGE clause in CREATE TABLE.
 ALTER TABLE qr_customizations ALTER COLUMN logo SET STORAGE EXTERNAL;
 
+-- The design of the codes of an organization that have no customization.
+CREATE TABLE organization_designs (
+    org_id             uuid PRIMARY KEY REFERENCES organizations ON DELETE CASCADE,
+    foreground_color   text NOT NULL DEFAULT '#000000'
+                       CONSTRAINT organization_designs_foreground CHECK (foreground_color ~ '^#[0-9A-Fa-f]{6}$'),
+    background_color   text NOT NULL DEFAULT '#FFFFFF'
+                       CONSTRAINT organization_designs_background CHECK (background_color ~ '^#[0-9A-Fa-f]{6}$'),
+    style              text NOT NULL DEFAULT 'squares'
+                       CONSTRAINT organization_designs_style CHECK (style IN ('squares', 'dots', 'rounded')),
+    logo_size_percent  smallint NOT NULL DEFAULT 20  -- of the symbol's width
+                       CONSTRAINT organization_designs_logo_size CHECK (logo_size_percent BETWEEN 10 AND 30),
+    logo               bytea  -- PNG, re-encoded by Waymark
+                       CONSTRAINT organization_designs_logo_bounded CHECK (octet_length(logo) <= 8388608),
+    logo_digest        text CHECK (logo_digest ~ '^[0-9a-f]{64}$'),  -- SHA-256: compares logos without reading them
+    updated_at         timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT organization_designs_logo_pair CHECK ((logo IS NULL) = (logo_digest IS NULL))
+);
+ALTER TABLE organization_designs ALTER COLUMN logo SET STORAGE EXTERNAL;
+
+-- The design of each code: its own, or else that of its organization. Null columns: black squares on white.
+CREATE VIEW code_designs AS
+    SELECT q.id AS qr_code_id, coalesce(c.foreground_color, o.foreground_color) AS foreground_color,
+        coalesce(c.background_color, o.background_color) AS background_color, coalesce(c.style, o.style) AS style,
+        coalesce(c.logo_size_percent, o.logo_size_percent) AS logo_size_percent,
+        coalesce(c.logo_digest, o.logo_digest) AS logo_digest, coalesce(c.logo, o.logo) AS logo,
+        c.qr_code_id IS NOT NULL AS is_own
+    FROM qr_codes q LEFT JOIN qr_customizations c ON c.qr_code_id = q.id
+    LEFT JOIN organization_designs o ON o.org_id = q.org_id AND c.qr_code_id IS NULL;
+
 -- What an organization uses of its quotas. Triggers update the row. A transaction that changes a count locks the row
 -- until it ends, so the count that it then reads is exact. The triggers run after the rows that they count are locked.
 CREATE TABLE organization_usage (
@@ -490,6 +519,20 @@ BEGIN
 END $$;
 CREATE TRIGGER organizations_count_logo_bytes AFTER UPDATE OF logo ON organizations
     FOR EACH ROW EXECUTE FUNCTION count_organization_logo_bytes();
+
+CREATE FUNCTION count_design_logo_bytes() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    added bigint := coalesce(octet_length(NEW.logo), 0) - coalesce(octet_length(OLD.logo), 0);
+BEGIN
+    IF added > 0 THEN
+        INSERT INTO organization_usage (org_id) VALUES (NEW.org_id) ON CONFLICT DO NOTHING;
+    END IF;
+    UPDATE organization_usage SET logo_bytes = logo_bytes + added
+        WHERE org_id = coalesce(NEW.org_id, OLD.org_id) AND added <> 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER organization_designs_count_logo_bytes AFTER INSERT OR UPDATE OF logo OR DELETE ON organization_designs
+    FOR EACH ROW EXECUTE FUNCTION count_design_logo_bytes();
 
 -- Links that show a rotating code on a screen without a login. A revoked link is deleted.
 CREATE TABLE code_screens (

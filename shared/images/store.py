@@ -19,11 +19,12 @@ class CodeAppearance:
     code: str
     customization: Customization
     rotating: bool = False
+    is_own: bool = False  # False: the customization is the design of the organization
 
 
-def _to_appearance(code: str, rotating: bool, style: Any, **columns: Any) -> CodeAppearance:
+def _to_appearance(code: str, rotating: bool, is_own: bool, style: Any, **columns: Any) -> CodeAppearance:
     customization = DEFAULT_CUSTOMIZATION if style is None else Customization(style=style, **columns)
-    return CodeAppearance(code, customization, rotating)
+    return CodeAppearance(code, customization, rotating, is_own)
 
 
 def find_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> CodeAppearance | None:
@@ -31,9 +32,9 @@ def find_appearance(conn: Conn, org_id: UUID, qr_id: UUID) -> CodeAppearance | N
     with conn.cursor(row_factory=kwargs_row(_to_appearance)) as cursor:
         return cursor.execute(
             """
-            SELECT q.code, q.rotating, c.foreground_color, c.background_color, c.style, c.logo_size_percent,
-                   c.logo_digest
-            FROM qr_codes q LEFT JOIN qr_customizations c ON c.qr_code_id = q.id
+            SELECT q.code, q.rotating, d.is_own, d.foreground_color, d.background_color, d.style, d.logo_size_percent,
+                   d.logo_digest
+            FROM qr_codes q JOIN code_designs d ON d.qr_code_id = q.id
             WHERE q.org_id = %(org_id)s AND q.id = %(qr_id)s AND q.deleted_at IS NULL
             """,
             {"org_id": org_id, "qr_id": qr_id},
@@ -44,16 +45,29 @@ def get_logo(conn: Conn, qr_id: UUID, digest: str) -> bytes | None:
     """Return the logo of a code, a PNG. None if the code has another logo by now."""
     with conn.cursor(row_factory=scalar_row) as cursor:
         logo: bytes | None = cursor.execute(
-            "SELECT logo FROM qr_customizations WHERE qr_code_id = %(qr_id)s AND logo_digest = %(digest)s",
+            "SELECT logo FROM code_designs WHERE qr_code_id = %(qr_id)s AND logo_digest = %(digest)s",
             {"qr_id": qr_id, "digest": digest},
         ).fetchone()
     return logo
 
 
 def lock_customization(conn: Conn, qr_id: UUID) -> Customization:
-    """Lock the customization of a code until the transaction ends, and return it. Scans of the code continue."""
+    """Lock the customization of a code until the transaction ends, and return it. Scans of the code continue.
+
+    A code without one gets a copy of the organization's design.
+    """
     # A row that does not exist cannot be locked. The insert is a statement of its own, because the read that follows
     # the lock must see what another transaction committed before.
+    conn.execute(
+        """
+        INSERT INTO qr_customizations
+            (qr_code_id, foreground_color, background_color, style, logo_size_percent, logo, logo_digest)
+        SELECT q.id, d.foreground_color, d.background_color, d.style, d.logo_size_percent, d.logo, d.logo_digest
+        FROM qr_codes q JOIN organization_designs d USING (org_id) WHERE q.id = %(qr_id)s
+        ON CONFLICT DO NOTHING
+        """,
+        {"qr_id": qr_id},
+    )
     conn.execute(
         "INSERT INTO qr_customizations (qr_code_id) VALUES (%(qr_id)s) ON CONFLICT DO NOTHING", {"qr_id": qr_id}
     )
@@ -101,5 +115,5 @@ def logo_digest(sanitized: bytes) -> str:
 
 
 def remove_customization(conn: Conn, *qr_ids: UUID) -> None:
-    """Delete the customizations of codes. Their images have the defaults again."""
+    """Delete the customizations of codes. Their images have the design of the organization again."""
     conn.execute("DELETE FROM qr_customizations WHERE qr_code_id = ANY (%(qr_ids)s)", {"qr_ids": list(qr_ids)})

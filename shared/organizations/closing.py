@@ -80,13 +80,14 @@ def lock_due(conn: Conn, org_id: UUID) -> bool:
 
 
 def erase(conn: Conn, org_id: UUID) -> None:
-    """Delete memberships, invitations and label templates, revoke API keys, and erase the row. The slug stays in use.
+    """Delete memberships, invitations, templates and the design, revoke API keys, erase the row. The slug stays.
 
     The caller holds the lock of `lock_due`.
     """
     conn.execute("DELETE FROM memberships WHERE org_id = %(id)s", {"id": org_id})
     conn.execute("DELETE FROM invitations WHERE org_id = %(id)s", {"id": org_id})
     conn.execute("DELETE FROM label_templates WHERE org_id = %(id)s", {"id": org_id})
+    conn.execute("DELETE FROM organization_designs WHERE org_id = %(id)s", {"id": org_id})
     # Scans and the audit log refer to API keys.
     conn.execute(
         """

@@ -42,12 +42,12 @@ def codes(conn: Conn, render_id: UUID, qr_ids: Sequence[UUID]) -> list[ChunkCode
     with conn.cursor(row_factory=kwargs_row(_code)) as cursor:
         return cursor.execute(
             """
-            SELECT q.id, q.code, q.rotating, q.description, c.foreground_color, c.background_color, c.style,
-                   c.logo_size_percent, c.logo_digest
+            SELECT q.id, q.code, q.rotating, q.description, d.foreground_color, d.background_color, d.style,
+                   d.logo_size_percent, d.logo_digest
             FROM unnest(%(ids)s::uuid[]) WITH ORDINALITY requested (id, index)
             JOIN render_jobs j ON j.id = %(render_id)s
             LEFT JOIN qr_codes q ON q.id = requested.id AND q.org_id = j.org_id AND q.deleted_at IS NULL
-            LEFT JOIN qr_customizations c ON c.qr_code_id = q.id
+            LEFT JOIN code_designs d ON d.qr_code_id = q.id
             ORDER BY index
             """,
             {"ids": list(qr_ids), "render_id": render_id},

@@ -16,7 +16,7 @@ from shared.infra.db import Conn
 from tests.images.designs import CUSTOM, DEFAULTS, logo
 from tests.support.callers import Staff
 from tests.support.concurrency import wait_until_blocked
-from web.api import customizations
+from web.api import design_changes
 
 
 class OpenTransactions:
@@ -129,5 +129,5 @@ class TestConcurrentChanges:
         response = put(**CUSTOM)
 
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
-        assert len(texts) == customizations.MAX_TRIES
+        assert len(texts) == design_changes.MAX_TRIES
         assert customization() == DEFAULTS

@@ -39,7 +39,7 @@ def test_a_new_code_has_the_default_appearance(conn: Conn, org_id: UUID, qr_id: 
 
 def test_find_appearance_returns_the_saved_customization(conn: Conn, org_id: UUID, qr_id: UUID) -> None:
     customize(qr_id, CUSTOM)
-    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", CUSTOM)
+    assert store.find_appearance(conn, org_id, qr_id) == CodeAppearance("spy123", CUSTOM, is_own=True)
 
     customize(qr_id, CUSTOM, LOGO)
     appearance = store.find_appearance(conn, org_id, qr_id)

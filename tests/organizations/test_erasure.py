@@ -182,6 +182,7 @@ AFTER_ERASURE: dict[tuple[str, str], str] = {
     ("invitations", "org_id"): "deleted",
     ("label_templates", "org_id"): "deleted",
     ("memberships", "org_id"): "deleted",
+    ("organization_designs", "org_id"): "deleted",
     ("organization_slugs", "org_id"): "remains: no other organization can use the slug",
     ("organization_usage", "org_id"): "remains: numbers",
     ("player_scans", "org_id"): "remains: what players did",

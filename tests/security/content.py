@@ -27,7 +27,7 @@ from tests.security.attack import (
     taking_any_text,
     without_check,
 )
-from web.api import customizations, organizations
+from web.api import customizations, design_changes, organizations
 from web.api.customizations import CustomizationBody
 from web.api.organizations import OrganizationPatchBody
 from web.pages import organizations as organization_pages
@@ -158,7 +158,7 @@ ANY_COLOR = all_of(
     taking_any_text(CustomizationBody, "foreground_color"),
     replaced(customizations, "check_colors", lambda *_: []),
     replaced(customizations, "contrast_ratio", lambda *_: 21.0),
-    replaced(customizations, "check_readable", lambda *_, **__: None),
+    replaced(design_changes, "check_readable", lambda *_, **__: None),
     without_check("qr_customizations", "qr_customizations_foreground"),
 )
 

@@ -15,6 +15,7 @@ from PIL import Image
 from shared.accounts import sessions
 from shared.codes import screens
 from shared.codes.screens import Screen
+from shared.images import organization_designs
 from shared.images import store as images
 from shared.imports import store as imports
 from shared.infra.db import Conn
@@ -172,6 +173,10 @@ def _token(world: World, rule: str, who: SignedInPlayer | ApiKeyCaller) -> objec
 
 
 def _organization(world: World, rule: str) -> UUID:
+    if rule.partition("{org_id}/")[2].startswith("customization"):
+        organization_designs.remove(world.conn, world.mine.org_id)
+        organization_designs.lock(world.conn, world.mine.org_id)
+        organization_designs.save_logo(world.conn, world.mine.org_id, logo(), images.logo_digest(logo()))
     if rule.endswith("{org_id}/logo"):
         branding.save_logo(world.conn, world.mine.org_id, logo(), images.logo_digest(logo()))
     return world.mine.org_id
@@ -312,6 +317,8 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"POST {CODE}/customization/preview": lambda *_: {"data": {"style": "dots", "logo": (BytesIO(logo()), "logo.png")}},
+    f"PUT {ORG}/customization": _json(lambda *_: {"style": "dots"}),
+    f"PUT {ORG}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"PUT {ORG}/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
     f"POST {ORG}/renders": _json(lambda world, _who: {"qr_ids": [str(make_code(world.conn, world.mine.org_id))]}),
     f"POST {ORG}/label-templates": _json(lambda *_: {"name": anew()} | vars(TEMPLATES["a4-3x8"])),

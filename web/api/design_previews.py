@@ -15,15 +15,10 @@ from shared.images.image_spec import Style
 from shared.images.suggestions import suggest
 from shared.infra import db
 from shared.infra.event_loop import run_in_thread
-from web.api.customizations import (
-    MAX_UPLOAD_BYTES,
-    Color,
-    check_readable,
-    image_text,
-    sanitize,
-    uploaded_logo,
-)
+from web.api.customizations import Color
+from web.api.design_changes import check_readable, image_text
 from web.api.images import CONTENT_SECURITY_POLICY
+from web.api.logo_uploads import MAX_UPLOAD_BYTES, sanitize, uploaded_logo
 from web.http.auth import requires_role
 from web.http.request_context import max_body_bytes
 from web.http.schemas import Body, CodePath, StrictBool, WholeNumber

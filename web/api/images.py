@@ -19,9 +19,8 @@ from shared.errors import (
     TextTooLong,
     UnreadableImage,
 )
-from shared.images import store
+from shared.images import organization_designs, store
 from shared.images.code_url import code_url
-from shared.images.customizations import DEFAULT_CUSTOMIZATION
 from shared.images.image_spec import (
     DEFAULT_DPI,
     MAX_DPI,
@@ -130,15 +129,17 @@ def get_code_image(path: CodePath, query: ImageQuery) -> Response:
 def get_business_image(path: OrganizationPath, query: BusinessImageQuery) -> Response:
     """Get the image of an organization's business code
 
-    Needs the role member. The symbol encodes PUBLIC_URL/b/{slug}, the public page of the organization.
+    Needs the role member. The symbol encodes PUBLIC_URL/b/{slug}, the public page of the organization, and has its
+    design.
     """
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    spec = DEFAULT_CUSTOMIZATION.image_spec(
+        design = organization_designs.find(conn, path.org_id)
+    spec = design.image_spec(
         f"{current_settings().public_base_url}/b/{slug}", query.format, query.size, query.error_correction
     )
     spec = _with_resolution(spec, query.dpi)
-    return _image_response(spec, f"qr-business-{slug}", path.org_id, lambda: None)
+    return _image_response(spec, f"qr-business-{slug}", path.org_id, lambda: _get_design_logo(path.org_id, spec))
 
 
 def current_step_response(
@@ -168,6 +169,16 @@ def _get_logo(qr_id: UUID, spec: ImageSpec) -> bytes | None:
         return None
     with db.connection() as conn:
         logo = store.get_logo(conn, qr_id, spec.logo)
+    if logo is None:
+        raise LogoChanged
+    return logo
+
+
+def _get_design_logo(org_id: UUID, spec: ImageSpec) -> bytes | None:
+    if spec.logo is None:
+        return None
+    with db.connection() as conn:
+        logo = organization_designs.get_logo(conn, org_id, spec.logo)
     if logo is None:
         raise LogoChanged
     return logo

@@ -11,7 +11,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import branding, store, usage
 from shared.organizations.store import Organization
-from web.api.customizations import MAX_UPLOAD_BYTES, LogoForm, sanitize, uploaded_logo
+from web.api.logo_uploads import MAX_UPLOAD_BYTES, LogoForm, sanitize, uploaded_logo
 from web.api.organizations import OrganizationResponse, to_response
 from web.http.audit_log import record
 from web.http.auth import current_player_id, requires_role
