@@ -160,7 +160,10 @@ class SelectionChanged(Conflict):
     """Another number of codes than expected is selected, so nothing was changed."""
 
     def __init__(self, selected: str, expected: int | None) -> None:
-        super().__init__(f"This selects {selected} codes, not {expected or 0:,}. Nothing was changed. List them again.")
+        codes = "code" if selected == "1" else "codes"
+        super().__init__(
+            f"This selects {selected} {codes}, not {expected or 0:,}. Nothing was changed. List them again."
+        )
 
 
 class CodeRotates(Invalid):

@@ -212,7 +212,7 @@ def list_codes(path: OrganizationPath, query: CodesQuery) -> dict[str, Any]:
     """
     before = decode_id(query.cursor)
     conditions = query.to_filter()
-    with_usage, with_total = ("usage" in query.include, "total" in query.include)
+    with_usage, with_total = "usage" in query.include, "total" in query.include
     if with_usage:
         _require_analytics()
     with db.connection() as conn:
