@@ -34,6 +34,10 @@ MARK, MARK_WIDTH = 1.5, 0.1
 PIXELS_PER_MODULE = 4
 """Resolution at which a page is rasterized to be decoded."""
 
+MAX_PAGE_PIXELS = 20_000_000
+"""Limit of a rasterized page: A4 with the smallest modules has 16 million. Without it, a page of half a meter with one
+small label takes a second and 128 MB."""
+
 UNREADABLE = "The label cannot be decoded. Choose a template with larger labels."
 
 # Binary streams are a fifth smaller.
@@ -132,6 +136,7 @@ def find_unreadable(pages: bytes, template: LabelTemplate, labels: dict[int, Lab
         return []
     # Pixels per millimeter.
     scale = PIXELS_PER_MODULE / min(label.module for label in on_page.values())
+    scale = min(scale, (MAX_PAGE_PIXELS / (template.page_width_mm * template.page_height_mm)) ** 0.5)
     with PDFIUM, pypdfium2.PdfDocument(pages) as document:
         bitmap = document[number].render(scale=scale / MM, grayscale=True)
         page = bitmap.to_numpy().reshape(bitmap.height, bitmap.width).copy()

@@ -17,8 +17,9 @@ from shared.accounts import rules as accounts
 from shared.codes.schemas import CodeBody
 from shared.images import logos
 from shared.infra import fair_claims
-from shared.renders import captions, image_timer, zip_part
+from shared.renders import captions, image_timer, label_sheets, zip_part
 from shared.renders.image_timer import ImageTimer
+from shared.renders.label_templates import LabelTemplate
 from tests.images.test_logos import bomb
 from tests.renders import factories
 from tests.security import regexes
@@ -131,6 +132,24 @@ def caption_without_a_space(_scene: Scene) -> bool:
     return False
 
 
+def large_page_with_one_small_label(scene: Scene) -> bool:
+    """Return True if a page is rasterized with more than 40 million pixels, for one label of a hundred thousand."""
+    one = {"left_margin_mm": 0, "top_margin_mm": 0, "columns": 1, "rows": 1, "column_pitch_mm": 0, "row_pitch_mm": 0}
+    sides = {"page_width_mm": 500, "page_height_mm": 500, "label_width_mm": 12, "label_height_mm": 12}
+    sizes: list[int] = []
+
+    def record(_spec: Any, pixels: Any) -> bool:
+        sizes.append(pixels.base.size)
+        return True
+
+    options = {"output": "label_sheet", "template": "t", "caption": "none", "sheet": LabelTemplate(**one | sides)}
+    with patch.object(label_sheets, "decodes_to", record):
+        factories.add_render(scene.conn, scene.attacker.org_id, [scene.own_code()], **options)
+        factories.work()
+    assert sizes
+    return max(sizes) > 40_000_000
+
+
 def wrap_by_trying_each_cut(text: str, ends: Sequence[float], room: float, _: int) -> list[tuple[int, int]]:
     """Wrap as a first draft would: remove letters from the end until the rest fits."""
     lines: list[tuple[int, int]] = []
@@ -164,6 +183,11 @@ ATTACKS = [
         "a caption of 2,000 letters without a space",
         caption_without_a_space,
         replaced(captions, "_wrap", wrap_by_trying_each_cut),
+    ),
+    Attack(
+        "a page of half a meter with one small label",
+        large_page_with_one_small_label,
+        replaced(label_sheets, "MAX_PAGE_PIXELS", 10**12),
     ),
     Attack("an image without an end", image_without_an_end, replaced(ImageTimer, "_count", lambda _: None)),
     Attack("100 kB of regex bait", regexes.bait_taken, replaced(accounts, "EMAIL", r"^([a-z0-9]+\.?)+@example$")),
