@@ -94,6 +94,7 @@ def create_app() -> OpenAPI:
     )
     app.json = StrictJSONProvider(app)
     app.url_map.converters["code_id"] = codes.CodeIdConverter
+    app.url_map.converters["quest_name"] = organization_quests.QuestNameConverter
     app_settings.init_app(app, settings)
     proxy_headers.init_app(app, settings.trusted_proxies)
     problems.init_app(app)

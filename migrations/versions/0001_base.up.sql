@@ -1541,7 +1541,8 @@ CREATE TABLE rewards (
 CREATE TABLE quests (
     id              integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name            text COLLATE "C" NOT NULL CONSTRAINT quests_name_key UNIQUE
-                    CHECK (name ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(name) <= 100 AND name <> 'new'),
+                    CHECK (name ~ '^[a-z0-9](-?[a-z0-9])*$' AND length(name) <= 100
+                           AND name NOT IN ('new', 'simulate')),
     description     text NOT NULL DEFAULT '' CHECK (length(description) <= 2000),
     streak          integer NOT NULL CHECK (streak BETWEEN 1 AND 10000),
     duplication     integer NOT NULL CHECK (duplication BETWEEN 1 AND 1000000),

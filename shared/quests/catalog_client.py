@@ -6,7 +6,6 @@ An invalid response counts as no response: nothing is tracked, claimed or cached
 import json
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -29,10 +28,8 @@ MAX_QUESTS = 10_000
 MAX_QUANTITY = 1_000_000
 NOT_FOUND_TTL_SECONDS = 1.0
 """How long a process remembers that the catalog does not have a quest."""
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """The format of the entries in Redis, a part of their keys. A release with another format reads other keys."""
-ALL = "*"
-"""The name of the cache entry for the list of all quests. No quest has this name."""
 
 
 class QuestNotFound(NotFound):
@@ -49,12 +46,16 @@ class CatalogInvalidResponse(Unavailable):
 
 def get_quest(name: str) -> Quest:
     """Return the quest of this name. Raises QuestNotFound, CatalogUnavailable, CatalogInvalidResponse."""
-    return _cached(name, lambda: [_fetch_quest(name)])[0]
-
-
-def list_quests() -> list[Quest]:
-    """Return all quests, by name. Raises CatalogUnavailable, CatalogInvalidResponse."""
-    return _cached(ALL, _fetch_all)
+    trusted_until, remembered = _memory.get(name, (0.0, None))
+    if remembered is not None and time.monotonic() < trusted_until:
+        return remembered.quest
+    # Stale ones are returned while the catalog is unreachable: from Redis, or from this process without Redis.
+    cached = _read_redis(name) or remembered
+    if cached is not None and cached.is_fresh and cached is not remembered:
+        return _remember(name, cached)
+    if cached is None or not cached.is_usable_stale:
+        return _remember(name, _fetch(name))
+    return _refresh(name, cached)
 
 
 def clear_cache() -> None:
@@ -65,10 +66,10 @@ def clear_cache() -> None:
 
 
 @dataclass(frozen=True)
-class _CachedQuests:
-    """Quests of the catalog, and until when they are fresh."""
+class _CachedQuest:
+    """A quest of the catalog, and until when it is fresh."""
 
-    quests: list[Quest]
+    quest: Quest
     fresh_until: float
 
     @property
@@ -77,7 +78,7 @@ class _CachedQuests:
 
     @property
     def is_usable_stale(self) -> bool:
-        """True if the quests may be served while the catalog is unreachable."""
+        """True if the quest may be served while the catalog is unreachable."""
         return time.time() < self.fresh_until + settings().grpc_cache_stale_hours * 3600
 
 
@@ -88,36 +89,20 @@ class _Pause:
 
 
 _pause = _Pause()
-_memory: dict[str, tuple[float, _CachedQuests]] = {}
+_memory: dict[str, tuple[float, _CachedQuest]] = {}
 _missing: dict[str, float] = {}
 _renewing: set[str] = set()
 _lock = threading.Lock()
 
 
-def _cached(name: str, fetch: Callable[[], list[Quest]]) -> list[Quest]:
-    """Return the quests from this process, else from Redis, else from the catalog.
-
-    If the catalog is unreachable, return stale ones: from Redis, or from this process if Redis is unavailable too.
-    """
-    trusted_until, remembered = _memory.get(name, (0.0, None))
-    if remembered is not None and time.monotonic() < trusted_until:
-        return remembered.quests
-    cached = _read_redis(name) or remembered
-    if cached is not None and cached.is_fresh and cached is not remembered:
-        return _remember(name, cached)
-    if cached is None or not cached.is_usable_stale:
-        return _remember(name, _fetch(name, fetch))
-    return _refresh(name, fetch, cached)
-
-
-def _refresh(name: str, fetch: Callable[[], list[Quest]], old: _CachedQuests) -> list[Quest]:
-    """Fetch again in one thread of this process. The other threads return the old quests without waiting."""
+def _refresh(name: str, old: _CachedQuest) -> Quest:
+    """Fetch again in one thread of this process. The other threads return the old quest without waiting."""
     with _lock:
         if name in _renewing:
-            return old.quests
+            return old.quest
         _renewing.add(name)
     try:
-        return _remember(name, _fetch(name, fetch))
+        return _remember(name, _fetch(name))
     except (CatalogUnavailable, CatalogInvalidResponse) as error:
         log.warning("catalog_served_stale", quest=name, error=type(error).__name__)
         return _remember(name, old)
@@ -125,20 +110,20 @@ def _refresh(name: str, fetch: Callable[[], list[Quest]], old: _CachedQuests) ->
         _renewing.discard(name)
 
 
-def _remember(name: str, cached: _CachedQuests) -> list[Quest]:
+def _remember(name: str, cached: _CachedQuest) -> Quest:
     if len(_memory) >= MAX_QUESTS:
         _memory.clear()
     _memory[name] = time.monotonic() + LOCAL_TTL_SECONDS, cached
-    return cached.quests
+    return cached.quest
 
 
-def _fetch(name: str, fetch: Callable[[], list[Quest]]) -> _CachedQuests:
+def _fetch(name: str) -> _CachedQuest:
     if time.monotonic() < _missing.get(name, 0.0):
         raise QuestNotFound
     if time.monotonic() < _pause.until:
         raise CatalogUnavailable
     try:
-        return _write_redis(name, fetch())
+        return _write_redis(name, _fetch_quest(name))
     except QuestNotFound:
         if len(_missing) >= MAX_QUESTS:
             _missing.clear()
@@ -155,22 +140,6 @@ def _fetch_quest(name: str) -> Quest:
     if response.name != name:
         raise _invalid_response(name, f"returned {response.name!r}")
     return _read(response)
-
-
-def _fetch_all() -> list[Quest]:
-    from shared.quests import quest_pb2  # noqa: PLC0415
-
-    response = _call("GetAllQuests", quest_pb2.QuestListRequest())
-    if len(response.quests) > MAX_QUESTS:
-        raise _invalid_response(ALL, f"returned {len(response.quests)} quests")
-    quests = {}
-    for listed in response.quests:
-        try:
-            quests[listed.name] = _read(listed)
-        except CatalogInvalidResponse:
-            # Logged. The other quests are valid.
-            continue
-    return [quests[name] for name in sorted(quests)]
 
 
 def _call(method: str, request: Any) -> Any:
@@ -219,24 +188,23 @@ def _key(name: str) -> str:
     return key("quest_catalog", CACHE_FORMAT, sha256(f"{settings().grpc_server_url}\n{name}".encode()).hexdigest()[:32])
 
 
-def _read_redis(name: str) -> _CachedQuests | None:
+def _read_redis(name: str) -> _CachedQuest | None:
     """Return the entry in Redis, or None if there is none, it is unreadable, or Redis is unavailable."""
     stored = cache.try_redis(lambda client: client.get(_key(name)))
     if not isinstance(stored, bytes):
         return None
     try:
         entry = json.loads(stored)
-        quests = [Quest.from_terms(terms, quest_name) for quest_name, terms in entry["quests"]]
-        return _CachedQuests(quests, float(entry["fresh_until"]))
+        return _CachedQuest(Quest.from_terms(entry["terms"], name), float(entry["fresh_until"]))
     except (ValueError, TypeError, LookupError) as error:
         log.warning("catalog_cache_unreadable", quest=name, error=repr(error))
         return None
 
 
-def _write_redis(name: str, quests: list[Quest]) -> _CachedQuests:
+def _write_redis(name: str, quest: Quest) -> _CachedQuest:
     fresh = settings().grpc_cache_ttl_seconds
-    cached = _CachedQuests(quests, time.time() + fresh)
-    entry = {"fresh_until": cached.fresh_until, "quests": [(quest.name, quest.terms()) for quest in quests]}
+    cached = _CachedQuest(quest, time.time() + fresh)
+    entry = {"fresh_until": cached.fresh_until, "terms": quest.terms()}
     ttl = int(fresh + settings().grpc_cache_stale_hours * 3600) or 1
     cache.try_redis(lambda client: client.set(_key(name), json.dumps(entry), ex=ttl))
     return cached

@@ -14,9 +14,13 @@ MAX_ENTRIES = 200
 MAX_SECONDS = 366 * 24 * 3600
 
 
+RESERVED_NAMES = ("new", "simulate")
+"""Names of pages and routes."""
+
+
 def _not_reserved(name: str) -> str:
-    if name == "new":
-        raise ValueError("Use another name: new is reserved.")
+    if name in RESERVED_NAMES:
+        raise ValueError(f"Use another name: {name} is reserved.")
     return name
 
 

@@ -155,6 +155,7 @@ def test_player_with_more_steps_than_a_lowered_goal_completes_with_the_next_scan
     [
         ({"name": "Harbor"}, "name", "Use 1 to 100 lowercase letters and digits, with single hyphens between."),
         ({"name": "new"}, "name", "Use another name: new is reserved."),
+        ({"name": "simulate"}, "name", "Use another name: simulate is reserved."),
         ({"tags": []}, "codes", "Give codes or tags: scans of them advance the quest."),
         ({"codes": ["dam"]}, "tags", "Give either codes or tags."),
         ({"tags": [], "codes": ["dam", "nothing"], "streak": 1}, "codes.1", "This organization has no code nothing."),

@@ -9,6 +9,7 @@ from uuid import UUID
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, ConfigDict, Field
+from werkzeug.routing import BaseConverter
 
 from shared.audit.rules import redact
 from shared.errors import FieldError, Invalid, NotFound
@@ -23,7 +24,7 @@ from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_cursor, paginate
-from web.http.request_context import YAML_TYPES, accepts_yaml, is_yaml
+from web.http.request_context import YAML_TYPES, accepts_yaml, is_yaml, returns_yaml
 from web.http.responses import json_response
 from web.http.schemas import Id, OrganizationPath, PatchBody, Query, QueryBool, ResponseModel, StrictBool, Timestamp
 from web.http.settings import current_settings
@@ -36,19 +37,23 @@ api = APIBlueprint(
 )
 
 ACTIVE = Field(False, description="True if scans advance it")
-YAML = YAML_TYPES[0]
-YAML_EXAMPLE = """quests:
-- name: harbor-trail
-  streak: 5
-  description: Visit five landmarks of the harbor.
-  tags:
-  - landmark
-  reward:
-    item: badge
-    quantity: 1
-"""
 SCHEMAS = "#/components/schemas/"
-YAML_CONTENT = {YAML: {"schema": {"type": "string"}, "example": YAML_EXAMPLE}}
+YAML = YAML_TYPES[0]
+DOCUMENT = {
+    "schema": {
+        "type": "object",
+        "properties": {
+            "quests": {
+                "type": "array",
+                "items": {"$ref": f"{SCHEMAS}QuestEntry"},
+                "description": "Quests as in JSON. Fields with their default values can be left out",
+            }
+        },
+        "required": ["quests"],
+    },
+    "example": {"quests": [{"name": "harbor-trail", "streak": 5, "tags": ["landmark"]}]},
+}
+"""The OpenAPI schema of YAML."""
 CREATED = {
     "description": "The quest, or with YAML the list of the created quests",
     "content": {
@@ -59,6 +64,12 @@ CREATED = {
         }
     },
 }
+
+
+class QuestNameConverter(BaseConverter):
+    """A quest's name in a path: any segment except the names of other routes."""
+
+    regex = r"(?!simulate\Z)[^/]+"
 
 
 def _without_nul(name: str) -> str:
@@ -158,7 +169,7 @@ class ManagedQuestsResponse(ResponseModel):
                 "example": QuestBody.model_config["json_schema_extra"]["examples"][0],  # type: ignore[index]
             }
         }
-        | YAML_CONTENT,
+        | {YAML: DOCUMENT},
     },
     responses={201: CREATED, 409: None},
 )
@@ -194,13 +205,15 @@ def create_organization_quest(path: OrganizationPath) -> Response:
             new = _audit_fields(quest, active=is_active)
             record(conn, "quest.created", org_id=path.org_id, object_id=quest.name, new=redact(new))
         created = [_to_response(_find(conn, path.org_id, name)) for name in names]
+    path_of_list = f"/api/organizations/{path.org_id}/quests"
     if is_yaml():
-        return json_response({"items": created, "next_cursor": None}, 201)
-    return json_response(created[0], 201, Location=f"/api/organizations/{path.org_id}/quests/{names[0]}")
+        return json_response({"items": created, "next_cursor": None}, 201, Location=path_of_list)
+    return json_response(created[0], 201, Location=f"{path_of_list}/{names[0]}")
 
 
 @api.get("", responses={200: ManagedQuestsResponse})
 @requires_role("admin")
+@returns_yaml(DOCUMENT)
 def list_organization_quests(path: OrganizationPath, query: QuestsQuery) -> Any:
     """List quests of the organization
 
@@ -216,8 +229,9 @@ def list_organization_quests(path: OrganizationPath, query: QuestsQuery) -> Any:
     return {"items": [_to_response(quest) for quest in page], "next_cursor": next_cursor}
 
 
-@api.get("/<name>", responses={200: ManagedQuestResponse})
+@api.get("/<quest_name:name>", responses={200: ManagedQuestResponse})
 @requires_role("admin")
+@returns_yaml(DOCUMENT)
 def get_organization_quest(path: QuestPath, query: FormatQuery) -> Any:
     """Get a quest of the organization
 
@@ -228,7 +242,7 @@ def get_organization_quest(path: QuestPath, query: FormatQuery) -> Any:
     return _yaml_response([quest]) if _wants_yaml(query) else _to_response(quest)
 
 
-@api.patch("/<name>", responses={200: ManagedQuestResponse, 409: None})
+@api.patch("/<quest_name:name>", responses={200: ManagedQuestResponse, 409: None})
 @requires_role("admin")
 def update_organization_quest(path: QuestPath, body: QuestPatchBody) -> dict[str, Any]:
     """Update a quest of the organization
@@ -250,7 +264,7 @@ def update_organization_quest(path: QuestPath, body: QuestPatchBody) -> dict[str
         return _to_response(_find(conn, path.org_id, path.name))
 
 
-@api.delete("/<name>", responses={204: None, 409: None})
+@api.delete("/<quest_name:name>", responses={204: None, 409: None})
 @requires_role("admin")
 def delete_organization_quest(path: QuestPath) -> tuple[str, int]:
     """Delete a quest of the organization

@@ -58,7 +58,7 @@ def specification(app: OpenAPI) -> dict[str, Any]:
             _add_summary(operation, view)
             operation["operationId"] = OPERATION_IDS.get(rule.endpoint, rule.endpoint.rpartition(".")[2])
             _add_common_responses(rule, operation, view)
-            _add_headers(operation)
+            _add_headers(operation, view)
         for path, (summary, description) in WEBSOCKETS.items():
             spec["paths"][path] = {"get": _socket(path, summary, description + SOCKET_DESCRIPTION)}
         add_descriptions(spec)
@@ -128,11 +128,13 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
         operation["security"].append({})
 
 
-def _add_headers(operation: dict[str, Any]) -> None:
-    """Add the headers of successful responses, and the one with which a client waits for a verdict."""
+def _add_headers(operation: dict[str, Any], view: Any) -> None:
+    """Add YAML and the headers of successful responses, and the header with which a client waits for a verdict."""
     name = operation["operationId"]
     if name in WAITING_OPERATIONS:
         operation.setdefault("parameters", []).append(deepcopy(PREFER))
+    if content := getattr(view, "yaml_content", None):
+        operation["responses"]["200"]["content"]["application/yaml"] = deepcopy(content)
     for status, response in operation["responses"].items():
         response.setdefault("headers", {}).update(deepcopy(RESPONSE_HEADERS.get((name, status), {})))
 

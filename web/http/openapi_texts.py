@@ -180,6 +180,11 @@ VERDICT_HEADERS = {
     "Content-Location": {"description": "Path of the scan", "required": True, "schema": {"type": "string"}},
     "Preference-Applied": {"description": "`wait`, if the request has `Prefer: wait=N`", "schema": {"type": "string"}},
 }
+NEXT_PAGE = {
+    "description": 'With YAML: the path of the next page, with `rel="next"`. Absent at the end',
+    "schema": {"type": "string"},
+    "example": '</api/organizations/0197a6b0-3c1e-7d52-9a4f-2b8c6d1e0f35/quests?cursor=WyJ4Il0>; rel="next"',
+}
 RESPONSE_HEADERS = {
     ("submit_scan", "200"): VERDICT_HEADERS,
     ("get_scan", "200"): VERDICT_HEADERS,
@@ -192,6 +197,8 @@ RESPONSE_HEADERS = {
     ("import_codes_json", "201"): {"Location": LOCATION},
     ("create_code", "201"): {"Location": LOCATION},
     ("create_organization", "201"): {"Location": LOCATION},
+    ("create_organization_quest", "201"): {"Location": LOCATION},
+    ("list_organization_quests", "200"): {"Link": NEXT_PAGE},
     ("create_generated_code", "201"): {"Location": LOCATION},
 }
 """Headers of successful responses, by operation and status."""

@@ -85,6 +85,16 @@ def accepts_yaml(view: View) -> View:
     return view
 
 
+def returns_yaml(content: dict[str, Any]) -> Callable[[View], View]:
+    """Document that a successful response of a view can be YAML, with this schema and example."""
+
+    def decorate(view: View) -> View:
+        view.yaml_content = content  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
 def is_yaml() -> bool:
     """Return whether the body of the request is YAML."""
     return request.mimetype in YAML_TYPES
