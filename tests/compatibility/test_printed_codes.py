@@ -45,6 +45,10 @@ def test_printed_code_opens_like_its_own_path(older: Any, conn: Conn) -> None:
         assert (response.status_code, response.location) == (expected.status_code, expected.location)
         assert response.data == expected.data
         assert response.headers["Content-Security-Policy"] == expected.headers["Content-Security-Policy"]
+    for path in ("/q/Xy_9-redirect/", "/Q/Xy_9-redirect", "/QR/b/Xy_9-redirect/"):
+        assert older.get(path).location == "https://museum.example/"
+    lost = older.get("/q/Xy_9-redirect/more", headers={"Accept": "text/html"})
+    assert (lost.status_code, lost.mimetype) == (404, "text/html")
     assert older.post("/q/Xy_9-aBcD12").status_code == 405
 
 

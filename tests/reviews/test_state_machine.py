@@ -1,7 +1,9 @@
 """Players and staff act in any order, and processes crash: each reward is paid once and redeemed once; annulled scans
 give nothing."""
 
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -35,6 +37,14 @@ from tests.support.factories import AMSTERDAM, LISBON, code_text, list_items, ma
 from workers.scans import judge_pending
 
 
+@dataclass(frozen=True)
+class Terms:
+    """Quantity of the puzzle's reward, and how many wrong answers it accepts."""
+
+    reward: int
+    attempts: int
+
+
 class Game(RuleBasedStateMachine):
     """Two players, an item drop, a puzzle and a transportation. The model knows only the last response."""
 
@@ -58,6 +68,9 @@ class Game(RuleBasedStateMachine):
             self.codes = [drop, puzzle, transportation]
             self.texts = [code_text(conn, code) for code in self.codes]
         self.n = 0
+        self.terms = Terms(reward=5, attempts=2)
+        self.fixed: dict[UUID, Terms] = {}
+        """The terms of the puzzle at the time of each scan."""
         self.owed = [0, 0]
         self.balances = [0, 0]
         self.shortfalls = [0, 0]
@@ -87,7 +100,25 @@ class Game(RuleBasedStateMachine):
         responses = [self.post(self.players[who], "/scan", body, crash) for _ in range(2)]
         assert len({response.json["scan_id"] for response in responses}) == 1
         self.judge(crash=crash)
-        return UUID(responses[0].json["scan_id"])
+        scan_id = UUID(responses[0].json["scan_id"])
+        self.fixed[scan_id] = self.terms
+        return scan_id
+
+    @rule(terms=st.builds(Terms, st.integers(1, 9), st.integers(1, 3)))
+    def change_the_puzzle(self, terms: Terms) -> None:
+        puzzle = {"puzzle_type": "hacking", "difficulty_level": 1, "solution": RIGHT, "max_attempts": terms.attempts}
+        body = {"reward": {"item": "gem", "quantity": terms.reward}, "encounter": puzzle}
+        path = f"{self.staff.codes}/{self.codes[1]}"
+        assert self.app.test_client().patch(path, json=body, headers=self.staff.admin.headers).status_code == 200
+        self.terms = terms
+
+    @rule(who=st.integers(0, 1))
+    def let_the_time_for_answers_pass(self, who: int) -> None:
+        with db.connection() as conn:
+            conn.execute(
+                "UPDATE encounter_attempts SET closes_at = now() WHERE player_id = %s AND closes_at IS NOT NULL",
+                (self.players[who].id,),
+            )
 
     def judge(self, *, crash: bool) -> None:
         if crash:
@@ -126,18 +157,23 @@ class Game(RuleBasedStateMachine):
         with db.connection() as conn:
             puzzles = conn.execute(
                 """
-                SELECT coalesce(a.wrong_answers, 0), a.solved_at IS NOT NULL
+                SELECT s.id, a.wrong_answers, a.solved_at IS NOT NULL, a.closes_at <= now()
                 FROM player_scans s LEFT JOIN encounter_attempts a ON a.scan_id = s.id
-                WHERE s.player_id = %s AND s.status = 'success' AND s.outcome ? 'encounter'
+                WHERE s.player_id = %s AND s.status = 'success' AND s.outcome ? 'encounter' ORDER BY s.id
                 """,
                 (player_id,),
             ).fetchall()
         if not puzzles:
             return 403
-        if any(is_solved for _, is_solved in puzzles):
+        if any(is_solved for _, _, is_solved, _ in puzzles):
             return 200
-        attempts_left = sum(2 - wrong_answers for wrong_answers, _ in puzzles)
-        return 200 if attempts_left >= (1 if right else posts) else 409
+        attempts_left = sum(
+            self.fixed[scan_id].attempts - wrong for scan_id, wrong, _, is_over in puzzles if not is_over
+        )
+        if attempts_left >= (1 if right else posts):
+            return 200
+        *_, (_, _, _, is_last_over) = puzzles
+        return 410 if is_last_over else 409
 
     @rule(target=redemptions_made, who=st.integers(0, 1), quantity=st.integers(1, 5), crash=st.booleans())
     def redeem(self, who: int, quantity: int, crash: bool) -> Any:
@@ -181,7 +217,7 @@ class Game(RuleBasedStateMachine):
             return
         with db.connection() as conn:
             for who, player in enumerate(self.players):
-                self.follow(who, owed_to(conn, player.id))
+                self.follow(who, owed_to(conn, player.id, self.fixed))
                 balance = self.balances[who]
                 assert list_items(conn, player.id) == ([("gem", balance)] if balance else [])
                 assert balances(conn, player.id) == (balance, self.shortfalls[who])
@@ -203,22 +239,21 @@ class Game(RuleBasedStateMachine):
             gifts = "SELECT count(*) FROM inventory_ledger WHERE quantity > 0 AND source <> 'redemption_undo'"
             assert granted == conn.execute(gifts).fetchone()
             assert redeemed(conn, self.staff.org_id) == sum(self.owed) + sum(self.shortfalls) - sum(self.balances)
-            wrong = conn.execute("SELECT FROM encounter_attempts WHERE wrong_answers > 2").rowcount
-            assert not wrong
+            for scan_id, wrong_answers in conn.execute("SELECT scan_id, wrong_answers FROM encounter_attempts"):
+                assert wrong_answers <= self.fixed[scan_id].attempts
 
 
-def owed_to(conn: Conn, player_id: UUID) -> int:
-    """Return the gems that the scans give: three per successful drop, five per solved puzzle."""
-    row = conn.execute(
+def owed_to(conn: Conn, player_id: UUID, fixed: Mapping[UUID, Terms]) -> int:
+    """Return the gems that the scans give: three per successful drop, and the fixed reward of each solved puzzle."""
+    rows = conn.execute(
         """
-        SELECT coalesce(sum(CASE WHEN s.outcome ? 'reward' THEN 3 WHEN a.solved_at IS NOT NULL THEN 5 ELSE 0 END), 0)
+        SELECT s.id, s.outcome ? 'reward'
         FROM player_scans s LEFT JOIN encounter_attempts a ON a.scan_id = s.id
-        WHERE s.player_id = %s AND s.status = 'success'
+        WHERE s.player_id = %s AND s.status = 'success' AND (s.outcome ? 'reward' OR a.solved_at IS NOT NULL)
         """,
         (player_id,),
-    ).fetchone()
-    assert row is not None
-    return int(row[0])
+    )
+    return sum(3 if is_drop else fixed[scan_id].reward for scan_id, is_drop in rows)
 
 
 def run(app: Flask, examples: int, steps: int) -> None:
