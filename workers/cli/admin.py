@@ -76,7 +76,9 @@ def sessions(username: str) -> str:
         (
             (
                 str(session.id),
+                session.device or "unknown device",
                 f"since {format_rfc3339(session.created_at)}",
+                f"used {format_rfc3339(session.last_used_at)}",
                 f"until {format_rfc3339(session.expires_at)}",
             )
             for session in active
