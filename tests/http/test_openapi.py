@@ -88,6 +88,8 @@ def owner(client: Any, player: Player) -> dict[str, str]:
         "generated_id": generated,
         "render_id": str(render),
         "key_id": key.json["id"],
+        # Percent-encoded, an invented name is longer than the schema allows.
+        "item": "coffee",
     }
 
 
