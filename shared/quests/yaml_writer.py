@@ -12,7 +12,7 @@ from shared.quests.definitions import QuestDefinition
 def dump(quests: Iterable[QuestDefinition]) -> str:
     """Return a document with the definitions of these quests. Fields with their default values are left out."""
     document = {"quests": [_entry(quest) for quest in quests]}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+    return yaml.dump(document, Dumper=yaml.CSafeDumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 def _entry(quest: QuestDefinition) -> dict[str, Any]:

@@ -192,12 +192,10 @@ def create_organization_quest(path: OrganizationPath) -> Response:
         quests, active = [body.definition()], {body.name: body.active}
     names = [quest.name for quest in quests]
     with transaction() as conn:
-        store.check(
-            conn,
-            path.org_id,
-            {f"body.quests.{index}" if is_yaml() else "body": quest for index, quest in enumerate(quests)},
-        )
+        # First, because it bounds the number of quests to check.
         store.check_quota(conn, path.org_id, added=len(quests), limit=current_settings().max_quests_per_organization)
+        locations = (f"body.quests.{index}" if is_yaml() else "body" for index in range(len(quests)))
+        store.check(conn, path.org_id, dict(zip(locations, quests, strict=True)))
         # By name, so that two writers never wait for each other.
         for quest in sorted(quests, key=lambda quest: quest.name):
             is_active = active.get(quest.name, False)
@@ -312,7 +310,8 @@ def _wants_yaml(query: FormatQuery) -> bool:
 def _yaml_response(quests: Sequence[OrganizationQuest], next_cursor: str | None = None) -> Response:
     from shared.quests import yaml_writer  # noqa: PLC0415 - when first used
 
-    response = Response(yaml_writer.dump(quests), content_type=f"{YAML}; charset=utf-8")
+    text = run_in_thread(lambda: yaml_writer.dump(quests))
+    response = Response(text, content_type=f"{YAML}; charset=utf-8")
     if next_cursor is not None:
         parameters = urlencode(request.args.to_dict() | {"cursor": next_cursor})
         response.headers["Link"] = f'<{request.path}?{parameters}>; rel="next"'

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from shared.errors import NotFound
 from shared.infra import db
+from shared.infra.event_loop import run_in_thread
 from shared.quests import organization_quests as store
 from shared.quests import simulation
 from shared.quests.days import time_zone_or_utc
@@ -136,7 +137,7 @@ def simulate_quest(path: OrganizationPath, body: SimulateQuestBody) -> dict[str,
         for event in body.events
     ]
     quest = simulation.quest_of(definition, path.org_id)
-    steps = simulation.simulate(quest, actions, time_zone_or_utc(body.timezone))
+    steps = run_in_thread(lambda: simulation.simulate(quest, actions, time_zone_or_utc(body.timezone)))
     last = steps[-1] if steps else None
     response = {
         "steps": steps,
