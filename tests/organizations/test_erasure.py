@@ -48,6 +48,8 @@ def furnish(client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer) -> dict[
     named = {"name": f"The {WORD}", "url": f"https://{WORD}.example", "fair_play": {"burst": None}}
     assert client.patch(staff.path, json=named, headers=owner).status_code == 200
     make_quest(conn, staff.org_id, name=WORD, streak=1, reward=RewardDefinition(WORD, WORD, 1))
+    quest = {"name": "trail", "description": WORD, "streak": 1, "tags": [WORD], "reward": {"item": WORD, "quantity": 1}}
+    assert client.post(f"{staff.path}/quests", json=quest | {"active": True}, headers=owner).status_code == 201
     fields: dict[str, Any] = {
         "description": f"The {WORD}",
         "reward_item": WORD,
