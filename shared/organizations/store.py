@@ -54,6 +54,11 @@ def exists(conn: Conn, org_id: UUID) -> bool:
     return row is not None
 
 
+def exists_any(conn: Conn) -> bool:
+    """Return whether this installation has had an organization."""
+    return conn.execute("SELECT FROM organizations LIMIT 1").fetchone() is not None
+
+
 def is_closed(conn: Conn, org_id: UUID) -> bool:
     """Return whether the organization is closed or erased."""
     row = conn.execute("SELECT FROM organizations WHERE id = %(id)s AND closed_at <= now()", {"id": org_id}).fetchone()

@@ -21,6 +21,7 @@ PAGES: dict[str, str] = {
     "/b/{slug}": "anyone",
     "/continue": "anyone",
     "/create-account": "anyone",
+    "/o": "signed in",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",

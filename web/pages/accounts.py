@@ -4,10 +4,15 @@ import re
 
 from flask import Flask, Response, request
 
-from web.http.auth import optional_caller, page_public, page_requires_login
+from shared.accounts import sessions, store
+from shared.analytics.calendar import zone_names
+from shared.errors import CredentialsRevoked
+from shared.infra import db
+from web.http.auth import current_caller, page_public, page_requires_login
 from web.http.request_context import takes_any_query
 from web.pages.layout import current_account, go_to, render_page
 
+MAX_DEVICES = 200
 OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 
@@ -54,7 +59,21 @@ def open_create_account() -> Response:
 @page_requires_login
 def open_account() -> Response:
     """Show the profile, the devices, and what can be done with the account."""
-    return render_page("accounts/account.html", kind="preview", modules=("pages/account.js",), player_id=_caller_id())
+    player_id, session_id = current_caller().session
+    with db.connection() as conn:
+        profile = store.get_profile(conn, player_id)
+        active = sessions.list_page(conn, player_id, limit=MAX_DEVICES)
+    if profile is None:
+        raise CredentialsRevoked
+    return render_page(
+        "accounts/account.html",
+        kind="preview",
+        modules=("pages/account.js",),
+        profile=profile,
+        sessions=active,
+        current_session=session_id,
+        zones=sorted(zone_names()),
+    )
 
 
 @page_public
@@ -62,8 +81,3 @@ def open_account() -> Response:
 def open_continue() -> Response:
     """Show the page that accepts a session of another device. The secret is in the fragment of its URL."""
     return render_page("accounts/continue.html", modules=("pages/continue.js",))
-
-
-def _caller_id() -> str:
-    caller = optional_caller()
-    return str(caller.player_id) if caller is not None else ""

@@ -26,7 +26,9 @@ def open_home() -> Response:
     """Show what Waymark is. Signed-in players go to their page, staff to their organizations."""
     caller = optional_caller()
     if caller is None or caller.player_id is None:
-        return render_page("home.html")
+        with db.connection() as conn:
+            is_new = not organizations.exists_any(conn)
+        return render_page("home.html", is_new=is_new)
     with db.connection() as conn:
         is_staff = bool(organizations.list_for_player(conn, caller.player_id, limit=1))
     return go_to("/o" if is_staff else "/play")
