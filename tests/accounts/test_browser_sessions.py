@@ -1,6 +1,7 @@
 """Sessions of browsers: a cookie instead of tokens, and no writes from other sites."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -195,6 +196,19 @@ def test_cookie_is_rejected_after_its_session_ended(client: Any, end: str) -> No
             assert copy.get("/users/me", headers=cookie).status_code == 401
     else:
         assert copy.get("/users/me", headers=cookie).status_code == 401
+
+
+def test_page_view_renews_cookie_and_session_once_a_day(client: Any, conn: Conn) -> None:
+    register(client)
+    assert "Set-Cookie" not in client.get("/account").headers
+
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=2)):
+        renewed = client.get("/account")
+        assert renewed.headers["Set-Cookie"].startswith("waymark=")
+        assert "Set-Cookie" not in client.get("/account").headers
+        assert "Set-Cookie" not in client.get("/users/me").headers
+    row = conn.execute("SELECT expires_at > now() + interval '29 days' FROM sessions").fetchone()
+    assert row == (True,)
 
 
 def test_sign_out_clears_the_cookie_also_without_a_session(client: Any) -> None:

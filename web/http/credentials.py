@@ -132,6 +132,11 @@ def verified_caller(kind: Literal["access", "refresh"]) -> Caller:
     return _own_token(token, kind)
 
 
+def token_expiry(token: str) -> int:
+    """Return when a token that Waymark signed expires, in seconds since 1970. Raise PyJWTError for another token."""
+    return int(_verified(token, key_for("session tokens", current_settings()))["exp"])
+
+
 def _external_identity(token: str) -> ExternalIdentity | None:
     """Return the identity of an external issuer's token. None for any other token. Raise Unauthenticated."""
     issuer = external_auth.issuer()

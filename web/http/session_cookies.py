@@ -10,10 +10,22 @@ from uuid import UUID
 import jwt
 from flask import Response, request
 
+from shared.accounts import sessions
 from shared.errors import Unauthenticated
+from shared.infra import db
 from shared.infra.keys import key_for
-from web.http.credentials import ALGORITHM, COOKIE, SECURE_COOKIE, Caller, session_cookie, verified_caller
+from web.http.credentials import (
+    ALGORITHM,
+    COOKIE,
+    SECURE_COOKIE,
+    Caller,
+    session_cookie,
+    token_expiry,
+    verified_caller,
+)
 from web.http.settings import current_settings
+
+RENEW_AFTER = timedelta(days=1)
 
 
 def set_session_cookie(response: Response, player_id: UUID, session_id: UUID) -> int:
@@ -31,6 +43,23 @@ def set_session_cookie(response: Response, player_id: UUID, session_id: UUID) ->
         samesite="Lax",  # some browsers treat a link that the camera opens as coming from another site
     )
     return expires
+
+
+def renew_session_cookie(response: Response, caller: Caller) -> None:
+    """Extend the session and its cookie if a day or more of their lifetime has passed. Called for views of pages.
+
+    So a session ends after REFRESH_TOKEN_DAYS without a visit, and a visit stores nothing on most days.
+    """
+    cookie = session_cookie()
+    if cookie is None:
+        return
+    player_id, session_id = caller.session
+    lifetime = timedelta(days=current_settings().refresh_token_days)
+    if token_expiry(cookie) - time.time() > (lifetime - RENEW_AFTER).total_seconds():
+        return
+    with db.connection() as conn:
+        sessions.extend_session(conn, session_id, ttl=lifetime)
+    set_session_cookie(response, player_id, session_id)
 
 
 def session_caller() -> Caller | None:

@@ -17,6 +17,7 @@ from shared.accounts import store as accounts
 from shared.accounts.store import Account
 from shared.infra import db
 from web.http.auth import optional_caller
+from web.http.session_cookies import renew_session_cookie
 from web.http.settings import current_settings
 from web.pages import headers, i18n
 from web.pages.assets import load_assets
@@ -89,6 +90,9 @@ def render_page(
     response.headers["Permissions-Policy"] = headers.permissions_policy(devices)
     response.headers["Referrer-Policy"] = "same-origin"
     response.headers["Cache-Control"] = cache_control
+    caller = optional_caller()
+    if caller is not None and caller.by_cookie:
+        renew_session_cookie(response, caller)
     if cache_control == REVALIDATED:
         response.vary.update(("Cookie", "Accept-Language"))
     return response

@@ -98,12 +98,12 @@ if (passwordForm) {
 
 byId('sign-out').addEventListener('click', async () => {
   await send('DELETE', '/session').catch(() => {});
-  await forget();
+  await clearCaches();
   location.assign('/');
 });
 
 /** Delete what this browser stored about the player. Scans that wait for a connection stay for their owner. */
-async function forget() {
+async function clearCaches() {
   const names = await globalThis.caches?.keys().catch(() => []) ?? [];
   await Promise.all(names.map((name) => caches.delete(name)));
 }
@@ -159,7 +159,7 @@ deleteForm.addEventListener('submit', async (event) => {
   try {
     await send('DELETE', '/users/me', { body });
     await send('DELETE', '/session').catch(() => {});
-    await forget();
+    await clearCaches();
     location.assign('/');
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
