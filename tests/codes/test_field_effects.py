@@ -62,8 +62,9 @@ class Visitor:
         return response.status_code, response.json.get("solved"), response.json.get("attempts_left")
 
     def open(self) -> tuple[int, str | None, str]:
+        """Return the response to the printed address, without the text of the code."""
         response = self.client.get(f"/s/{self.code['code']}")
-        return response.status_code, response.headers.get("Location"), response.text
+        return response.status_code, response.headers.get("Location"), response.text.replace(self.code["code"], "")
 
     def step_digits(self) -> int:
         """Return the length of the number of the current step."""
