@@ -7,6 +7,11 @@ from psycopg.rows import scalar_row
 from shared.infra.db import Conn
 
 
+def logo_path(slug: str | None, digest: str | None) -> str | None:
+    """Return the path of a logo, which names its digest so that caches store each logo apart. None without a logo."""
+    return None if slug is None or digest is None else f"/b/{slug}/logo?v={digest[:16]}"
+
+
 def save_logo(conn: Conn, org_id: UUID, logo: bytes | None, digest: str | None) -> None:
     """Store the logo of a locked organization, a PNG, and its SHA-256. None removes it."""
     conn.execute(

@@ -76,12 +76,19 @@ class HistoryEntry:
 
 @dataclass(frozen=True)
 class InventoryItem:
-    """A player's balance of one item of one issuer: an organization, or None for quests of the installation."""
+    """A player's balance of one item of one issuer: an organization, or None for quests of the installation.
+
+    The logo of a closed organization is not among its public files, so its digest is None.
+    """
 
     item: str
     quantity: int
     org_id: UUID | None
     organization: str | None
+    slug: str | None
+    logo_digest: str | None
+    color_light: str | None
+    color_dark: str | None
 
 
 SELECT_SCAN = """
@@ -199,7 +206,9 @@ def list_inventory(conn: Conn, player_id: UUID) -> list[InventoryItem]:
     with conn.cursor(row_factory=class_row(InventoryItem)) as cursor:
         return cursor.execute(
             """
-            SELECT balances.item, balances.quantity, balances.org_id, o.name AS organization
+            SELECT balances.item, balances.quantity, balances.org_id, o.name AS organization, o.slug,
+                   CASE WHEN coalesce(o.closed_at > now(), true) THEN o.logo_digest END AS logo_digest,
+                   o.color_light, o.color_dark
             FROM (
                 SELECT org_id, item, sum(quantity) AS quantity FROM inventory_ledger WHERE player_id = %(player_id)s
                 GROUP BY org_id, item HAVING sum(quantity) <> 0

@@ -129,6 +129,14 @@ def test_invalid_page_parameter_returns_422(client: Any, player: Player, query: 
 
 def test_inventory_is_the_sum_of_ledger_entries_per_issuer(client: Any, player: Player, conn: Conn) -> None:
     zoo, museum = make_org(conn, "zoo"), make_org(conn, "museum")
+    conn.execute(
+        """
+        UPDATE organizations SET color = '#000000', color_light = '#000001', color_dark = '#000002', logo = '',
+               logo_digest = %s
+        """,
+        ("ab" * 32,),
+    )
+    conn.execute("UPDATE organizations SET closed_at = now() WHERE id = %s", (zoo,))
     for issuer, item, quantity in [
         *((zoo, "gem", 3), (zoo, "gem", -1), (zoo, "map", 1), (zoo, "lamp", 2), (zoo, "lamp", -2)),
         *((museum, "gem", 5), (None, "gem", 7), (None, "badge", 1)),
@@ -142,11 +150,12 @@ def test_inventory_is_the_sum_of_ledger_entries_per_issuer(client: Any, player: 
         )
     inventory = client.get(f"/player/{player.id}/inventory", headers=player.headers).json["items"]
     assert [tuple(held.values()) for held in inventory] == [
-        ("badge", 1, None, None),
-        ("gem", 7, None, None),
-        ("gem", 5, str(museum), "museum"),
-        ("gem", 2, str(zoo), "zoo"),
-        ("map", 1, str(zoo), "zoo"),
+        ("badge", 1, None, None, None, None, None),
+        ("gem", 7, None, None, None, None, None),
+        ("gem", 5, str(museum), "museum", "/b/museum/logo?v=abababababababab", "#000001", "#000002"),
+        # The public files of a closed organization are not served.
+        ("gem", 2, str(zoo), "zoo", None, "#000001", "#000002"),
+        ("map", 1, str(zoo), "zoo", None, "#000001", "#000002"),
     ]
 
 

@@ -16,6 +16,7 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.pubsub_messages import publish_access_change
 from shared.organizations import closing, store
+from shared.organizations.branding import logo_path
 from shared.organizations.rules import RESTORE_PERIOD, SLUG, Role, includes_role
 from shared.organizations.store import Organization
 from web.api.fair_play import FairPlayBody, FairPlayResponse, active_rules
@@ -249,7 +250,6 @@ def to_response(organization: Organization) -> dict[str, Any]:
     """Return the organization as its response."""
     fair_play = (organization.fair_play or {}) if includes_role(organization.role, "admin") else None
     erased_after = organization.closed_at and organization.closed_at + RESTORE_PERIOD
-    digest = organization.logo_digest
-    logo_url = None if digest is None else f"/b/{organization.slug}/logo?v={digest[:16]}"
+    logo_url = logo_path(organization.slug, organization.logo_digest)
     extra = {"fair_play": fair_play, "erased_after": erased_after, "logo_url": logo_url}
     return OrganizationResponse.model_validate(vars(organization) | extra).model_dump(mode="json")

@@ -18,6 +18,7 @@ from shared.infra.timestamps import format_rfc3339
 from shared.messages import ScansAccepted
 from shared.organizations import members
 from shared.organizations import store as organizations
+from shared.organizations.branding import logo_path
 from shared.organizations.rules import includes_role
 from shared.scans import store
 from shared.scans.rules import MESSAGES, Coordinates, Reason
@@ -180,6 +181,11 @@ class InventoryItemResponse(ResponseModel):
     quantity: int
     org_id: Id | None = Field(description="Issuer of the item; null: quests of the installation")
     organization: str | None = Field(description="Name of the issuer; null: quests of the installation, or erased")
+    logo_url: str | None = Field(
+        description="Logo of the issuer, or null", examples=["/b/city-museum/logo?v=9f86d081884c7d65"]
+    )
+    color_light: str | None = Field(description="Color of the issuer on light pages, or null", examples=["#8F6400"])
+    color_dark: str | None = Field(description="Color of the issuer on dark pages, or null", examples=["#F2A900"])
 
 
 class InventoryResponse(ResponseModel):
@@ -269,9 +275,20 @@ def get_inventory(path: PlayerPath) -> dict[str, Any]:
     """
     with db.connection() as conn:
         items = store.list_inventory(conn, path.player_id)
-    return InventoryResponse(items=[InventoryItemResponse.model_validate(item) for item in items]).model_dump(
-        mode="json"
-    )
+    return {
+        "items": [
+            InventoryItemResponse(
+                item=item.item,
+                quantity=item.quantity,
+                org_id=item.org_id,
+                organization=item.organization,
+                logo_url=logo_path(item.slug, item.logo_digest),
+                color_light=item.color_light,
+                color_dark=item.color_dark,
+            ).model_dump(mode="json")
+            for item in items
+        ]
+    }
 
 
 @api.get("/qr/<code>", responses={200: PublicCodeResponse, 410: None})
