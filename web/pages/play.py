@@ -39,6 +39,8 @@ def open_shell(**_: str) -> Response:
     """Return the shell. Its script shows the view of the path."""
     return render_page(
         "play/shell.html",
+        # Tokens to redeem arrive as an image in the response of the API.
+        kind="preview",
         devices="all",
         cache_control=REVALIDATED,
         modules=("player/app.js",),
