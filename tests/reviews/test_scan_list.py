@@ -143,13 +143,12 @@ def rows_read(conn: Conn, org_id: UUID, conditions: ScanFilter) -> int:
     ((statement, params),) = statements
     (plan,) = exactly_one(conn.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement, params))[0]
     # The plan has averages of all loops, to two digits.
-    return round(
-        sum(
-            (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-            for node in nodes(plan["Plan"])
-            if node.get("Relation Name") == "player_scans"
-        )
+    rows: float = sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes(plan["Plan"])
+        if node.get("Relation Name") == "player_scans"
     )
+    return round(rows)
 
 
 @pytest.mark.parametrize("many", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)])

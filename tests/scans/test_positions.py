@@ -75,7 +75,7 @@ def keep_for(conn: Conn, org_id: UUID, days: int | None, **fair_play: Any) -> No
 def test_positions_are_stored_until_their_retention_ends(
     conn: Conn, days: int | None, window_days: int | None, stored_days: float, cleared_days: float | None
 ) -> None:
-    """Held and pending scans keep theirs. Every other verdict is cleared."""
+    """Held and pending scans have their positions as long as they wait. Every other verdict is cleared."""
     org, player = make_org(conn), make_player(conn)
     window = {"identical_coordinates": {"players": 2, "window_seconds": window_days * 86_400}} if window_days else {}
     keep_for(conn, org, days, **window)
