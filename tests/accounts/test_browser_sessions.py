@@ -66,6 +66,9 @@ def test_sign_in_sets_a_cookie_that_no_script_can_read(client: Any) -> None:
     assert cookie.startswith("waymark=")
     assert {"HttpOnly", "SameSite=Lax", "Path=/", "Max-Age=2592000"} <= set(cookie.split("; "))
     assert "Secure" not in cookie
+    readable = signed_in.headers.getlist("Set-Cookie")[1]
+    assert readable.startswith(f"waymark_player={created.json['player_id']};")
+    assert "HttpOnly" not in readable
     assert client.get("/session").json["player_id"] == created.json["player_id"]
     assert client.get("/users/me").json["username"] == "ada"
 
@@ -219,6 +222,7 @@ def test_sign_out_clears_the_cookie_also_without_a_session(client: Any) -> None:
     assert sorted(cookie.split("=")[0] for cookie in response.headers.getlist("Set-Cookie")) == [
         "__Host-waymark",
         "waymark",
+        "waymark_player",
     ]
     assert client.get("/session").status_code == 401
 

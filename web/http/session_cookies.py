@@ -25,6 +25,7 @@ from web.http.credentials import (
 )
 from web.http.settings import current_settings
 
+PLAYER_COOKIE = "waymark_player"
 RENEW_AFTER = timedelta(days=1)
 
 
@@ -41,6 +42,10 @@ def set_session_cookie(response: Response, player_id: UUID, session_id: UUID) ->
         secure=request.is_secure,
         httponly=True,
         samesite="Lax",  # some browsers treat a link that the camera opens as coming from another site
+    )
+    # Proves nothing. Scripts read it, also offline, to know whose scans they store.
+    response.set_cookie(
+        PLAYER_COOKIE, str(player_id), max_age=lifetime, path="/", secure=request.is_secure, samesite="Lax"
     )
     return expires
 
@@ -71,9 +76,10 @@ def session_caller() -> Caller | None:
 
 
 def clear_session_cookie(response: Response) -> None:
-    """Remove the cookie, under both names."""
+    """Remove the cookie, under both names, and the player's id beside it."""
     for name in (COOKIE, SECURE_COOKIE):
         response.delete_cookie(name, path="/", secure=request.is_secure, httponly=True, samesite="Lax")
+    response.delete_cookie(PLAYER_COOKIE, path="/", secure=request.is_secure, samesite="Lax")
 
 
 def _name() -> str:

@@ -1,6 +1,8 @@
 /** The JSON API with the session cookie. Every failure is a Problem with a sentence that a person can read. */
 import { _ } from './i18n.js';
 
+export { sleep, uuid4 } from './request.js';
+
 export class Problem extends Error {
   /**
    * @param {number} status 0 if there was no response
@@ -54,15 +56,3 @@ export async function send(method, path, { body, headers = {}, signal, timeout =
 export const get = async (path, options = {}) => (await send('GET', path, options)).content;
 /** @param {string} path @param {any} [body] */
 export const post = async (path, body, options = {}) => (await send('POST', path, { ...options, body })).content;
-
-/** Return a random UUID, version 4. `crypto.randomUUID` is missing on plain http. */
-export function uuid4() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, '0')).join('');
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
-}
-
-/** Wait. @param {number} seconds */
-export const sleep = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
