@@ -5,13 +5,14 @@ import { _ } from '../core/i18n.js';
 import { toast } from '../core/toast.js';
 import '../core/passwords.js';
 
+/** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
 const YEAR = 31536000;
 
 bindForm(byId('profile'), {
   path: '/users/me',
   method: 'PATCH',
-  read: (form) => ({
+  read: (/** @type {any} */ form) => ({
     username: form.elements.username.value,
     timezone: form.elements.timezone.value,
     ...(form.elements.email ? { email: form.elements.email.value || null } : {}),
