@@ -12,7 +12,7 @@ from uuid import UUID
 
 from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 from shared.accounts import sessions, store
 from shared.errors import CredentialsRevoked, Gone
@@ -34,6 +34,7 @@ from web.http.settings import current_settings
 api = APIBlueprint("browser_sessions", __name__, url_prefix="/session", abp_tags=[Tag(name="Browser sessions")])
 
 TRANSFER_SECONDS = 120
+EXAMPLE_FRAGMENT = "x3h0rUWYqLzXb0tMZ7mJQ3kq1v2c4d5e6f7g8h9i0j1"
 
 
 class BrowserSessionResponse(ResponseModel):
@@ -41,22 +42,31 @@ class BrowserSessionResponse(ResponseModel):
 
     player_id: Id
     username: str
-    guest: bool
+    guest: bool = Field(description="True for a guest: a player without a username and a password of their own")
     expires_at: Timestamp
 
 
 class TransferResponse(ResponseModel):
     """A link that continues the session on another device, once. The secret is in its fragment."""
 
-    transfer_url: str
-    qr_svg: str
+    transfer_url: str = Field(
+        description="Path of the link, with the secret", examples=[f"/continue#{EXAMPLE_FRAGMENT}"]
+    )
+    qr_svg: str = Field(
+        description="QR code of the link below PUBLIC_URL, as SVG",
+        examples=['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 33 33">…</svg>'],
+    )
     expires_in: int
 
 
 class TransferBody(Body):
     """The secret of a transfer: the fragment of its link."""
 
-    secret: Annotated[str, StringConstraints(min_length=43, max_length=43, pattern="^[A-Za-z0-9_-]+$")]
+    secret: Annotated[
+        str,
+        StringConstraints(min_length=43, max_length=43, pattern="^[A-Za-z0-9_-]+$"),
+        Field(description="What follows the # of the link", examples=[EXAMPLE_FRAGMENT]),
+    ]
 
 
 class TransferPreviewResponse(ResponseModel):
@@ -71,7 +81,7 @@ class TransferPreviewResponse(ResponseModel):
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
 def sign_in(body: LoginBody) -> Response:
-    """Sign in
+    """Start a session of a browser
 
     Starts a session and sets its cookie. 401 if the username or the password is wrong. The response and its time are
     the same for an unknown username.
@@ -86,7 +96,7 @@ def sign_in(body: LoginBody) -> Response:
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
 def register(body: RegisterBody) -> Response:
-    """Create an account
+    """Register a player in a browser
 
     Creates a player and a session, and sets its cookie. 409 if the username is taken. A retry with the same
     Idempotency-Key signs in to the account that the first request created.
@@ -99,7 +109,7 @@ def register(body: RegisterBody) -> Response:
 @public
 @documents_uuid_key
 def create_guest() -> Response:
-    """Become a guest
+    """Create a guest in a browser
 
     Creates a player without a password, starts a session and sets its cookie. A retry with the same Idempotency-Key
     (a random UUID) continues as the same guest. 409 once the guest has an account.
@@ -113,7 +123,7 @@ def create_guest() -> Response:
 @max_body_bytes(MAX_BODY_BYTES)
 @serialize_requests
 def upgrade(body: RegisterBody) -> Response:
-    """Turn a guest into an account
+    """Upgrade a guest in a browser
 
     The scans, rewards and quests of the player remain. All other sessions end. 409 if the username is taken, or the
     player has an account.
@@ -125,7 +135,7 @@ def upgrade(body: RegisterBody) -> Response:
 @browser_only
 @requires_login
 def get_session() -> Response:
-    """Read the session
+    """Get the session of a browser
 
     Returns the player of the session cookie. 401 without an active session.
     """
@@ -142,7 +152,7 @@ def get_session() -> Response:
 @browser_only
 @public
 def sign_out() -> Response:
-    """Sign out
+    """Revoke the session of a browser
 
     Ends the session of the cookie and clears the cookie. 204 also if the session has already ended.
     """
@@ -162,7 +172,7 @@ def sign_out() -> Response:
 @browser_only
 @requires_login
 def create_transfer() -> tuple[dict[str, Any], int]:
-    """Continue on another device
+    """Create a link that continues the session on another device
 
     Returns a link and its QR code. The link starts a session of the same player on another device, once, within two
     minutes, while this session is active.
@@ -182,7 +192,7 @@ def create_transfer() -> tuple[dict[str, Any], int]:
 @browser_only
 @public
 def preview_transfer(body: TransferBody) -> dict[str, Any]:
-    """Show the player of a transfer
+    """Get the player of a transfer
 
     Does not use the transfer. 410 if it was used or has expired.
     """
@@ -193,7 +203,7 @@ def preview_transfer(body: TransferBody) -> dict[str, Any]:
 @browser_only
 @public
 def accept_transfer(body: TransferBody) -> Response:
-    """Continue a session on this device
+    """Start a session by a transfer
 
     Starts a session of the transfer's player and sets its cookie. Each transfer can be used once. 410 if it was used or
     has expired.

@@ -117,7 +117,7 @@ def _add_common_responses(rule: Rule, operation: dict[str, Any], view: Any) -> N
                 {name: {"$ref": f"#/components/headers/{name}"} for name in RATE_LIMIT_HEADERS}
             )
     if requirement.kind != "public":
-        operation["security"] = [{"token": []}]
+        operation["security"] = [{"session": []}] if requirement.browser_only else [{"token": []}]
     if requirement.scope is not None:
         operation["security"].append({"key": [requirement.scope]})
         operation["x-scope"] = requirement.scope

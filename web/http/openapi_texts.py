@@ -14,6 +14,7 @@ INFO = {
 }
 TAGS = {
     "Accounts": "Guests, accounts, log-in, tokens, and the data stored about a player.",
+    "Browser sessions": "Sessions of Waymark's own pages, by a cookie. Other clients use the routes of Accounts.",
     "Organizations": "Organizations, their members, API keys and audit log.",
     "QR codes": "The codes of an organization: create, list, change, import and export.",
     "Images": "Images of codes as PNG, SVG or PDF, and their appearance.",
@@ -36,6 +37,12 @@ SECURITY_SCHEMES: dict[str, SecurityScheme | dict[str, Any]] = {
         "bearerFormat": "JWT",
         "description": "A player's access token, from POST /auth/login",
     },
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": "__Host-waymark",
+        "description": "The session of a browser, from POST /session. Its name is `waymark` without TLS",
+    },
     "key": {
         "type": "http",
         "scheme": "bearer",
@@ -50,6 +57,15 @@ OPERATION_IDS = {
     "analytics.code_stats": "get_code_stats",
     "analytics.organization_stats": "get_organization_stats",
     "audit.list_entries": "list_audit_entries",
+    "browser_sessions.accept_transfer": "start_session_by_transfer",
+    "browser_sessions.create_guest": "create_browser_guest",
+    "browser_sessions.create_transfer": "create_session_transfer",
+    "browser_sessions.get_session": "get_browser_session",
+    "browser_sessions.preview_transfer": "get_session_transfer",
+    "browser_sessions.register": "register_in_browser",
+    "browser_sessions.sign_in": "start_browser_session",
+    "browser_sessions.sign_out": "revoke_browser_session",
+    "browser_sessions.upgrade": "upgrade_browser_guest",
     "compatibility.generate_code": "generate_code_in_older_form",
     "compatibility.get_health": "check_liveness_in_older_form",
     "compatibility.retrieve_code": "retrieve_code_in_older_form",
