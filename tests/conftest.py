@@ -71,12 +71,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Try fewer examples of each property in an ordinary run. With `--long`, try Hypothesis's default of 100."""
-    from hypothesis import settings
+    """Try fewer examples of each property in an ordinary run. With `--long`, try Hypothesis's default of 100.
 
-    settings.register_profile("ordinary", max_examples=30)
-    if not config.getoption("--long"):
-        settings.load_profile("ordinary")
+    No example has a deadline: on a busy machine, any example takes any time.
+    """
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("long", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.register_profile("ordinary", settings.get_profile("long"), max_examples=30)
+    settings.load_profile("long" if config.getoption("--long") else "ordinary")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

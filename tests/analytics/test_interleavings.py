@@ -60,7 +60,7 @@ def sessions() -> Iterator[list[Session]]:
 
 
 @given(st.lists(ACTIONS, min_size=5, max_size=40))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rollups_equal_raw_counts_after_any_interleaving(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
     """Inserts and corrections that commit late, folding once and side by side, rebuilding in between."""
     interleave(conn, actions)
@@ -68,7 +68,7 @@ def test_rollups_equal_raw_counts_after_any_interleaving(conn: Conn, actions: li
 
 @pytest.mark.long
 @given(st.lists(ACTIONS, min_size=5, max_size=80))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_rollups_equal_raw_counts_after_longer_interleavings(conn: Conn, actions: list[tuple[Any, ...]]) -> None:
     interleave(conn, actions)
 

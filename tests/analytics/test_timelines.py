@@ -237,7 +237,7 @@ def test_a_day_without_midnight_or_with_two_counts_its_own_scans(
     st.lists(st.tuples(st.integers(0, 400 * 24 * 60), st.booleans(), st.booleans()), max_size=30),
     st.integers(0, 365),
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_in_any_time_zone_each_scan_counts_on_its_local_day(
     conn: Conn, tz: str, scans: list[tuple[int, bool, bool]], shift: int
 ) -> None:

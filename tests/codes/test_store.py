@@ -97,7 +97,7 @@ def list_texts(conn: Conn, org_id: UUID, **conditions: Any) -> set[str]:
     return {code.code for code in store.list_for_organization(conn, org_id, CodeFilter(**conditions), limit=200)}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(new=DEFINITIONS, changed=DEFINITIONS)
 def test_valid_code_is_stored_and_read_completely(conn: Conn, new: CodeDefinition, changed: CodeDefinition) -> None:
     assert find_errors(new) == find_errors(changed) == ()

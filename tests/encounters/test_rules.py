@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.encounters.rules import (
@@ -75,13 +75,11 @@ kinds = st.sampled_from(["decryption", "pattern", "hacking"])
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=60)
 
 
-@settings(deadline=None)
 @given(kinds, texts)
 def test_solution_solves_every_solvable_puzzle(kind: PuzzleType, text: str) -> None:
     assert solves(kind, text, text) is is_solvable(kind, text)
 
 
-@settings(deadline=None)
 @given(kinds, texts)
 def test_no_answer_solves_a_puzzle_without_a_solution(kind: PuzzleType, text: str) -> None:
     for empty in (None, "", " -, \u200b" if kind == "pattern" else ""):
@@ -89,7 +87,6 @@ def test_no_answer_solves_a_puzzle_without_a_solution(kind: PuzzleType, text: st
     assert not solves("decryption", " \u200b", " ")
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.integers(-999, 999), min_size=1, max_size=10), st.sampled_from([" ", ", ", ";", " / ", "\n", "_", "  "])
 )
@@ -100,7 +97,6 @@ def test_sequence_equals_its_numbers_with_any_separator(numbers: list[int], sepa
     assert normalize("pattern", answer).split() == [str(number) for number in numbers]
 
 
-@settings(deadline=None)
 @given(texts)
 def test_text_equals_itself_in_any_normal_form(text: str) -> None:
     for form in ("NFC", "NFD", "NFKC", "NFKD"):

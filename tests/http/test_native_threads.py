@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from pydantic import field_validator
@@ -149,7 +149,6 @@ def test_files_are_read_in_a_native_thread(on_gevent: None, tmp_path: Path, monk
     assert threading.get_ident() not in threads
 
 
-@settings(deadline=None)
 @given(st.text(st.characters(max_codepoint=126, exclude_characters="\0"), min_size=1), st.sampled_from("LMQH"))
 @example("é", "L")
 @example("日é", "H")

@@ -180,7 +180,7 @@ def test_exported_formulas_are_escaped(client: Any, staff: Staff) -> None:
         assert set(formulas.values()) <= {"-4.5", "-1.0"}
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bodies=st.lists(BODIES, max_size=6, unique_by=lambda body: body["code"]), leads=st.booleans())
 def test_exported_codes_are_imported_unchanged(
     app: Flask, client: Any, conn: Conn, staff: Staff, bodies: list[dict[str, Any]], leads: bool

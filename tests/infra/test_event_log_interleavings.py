@@ -121,9 +121,7 @@ class Log(RuleBasedStateMachine):
 def run(examples: int, steps: int) -> None:
     run_state_machine_as_test(
         Log,
-        settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck)),
     )
 
 

@@ -217,7 +217,5 @@ def game(app: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 def test_the_game(game: None, examples: int) -> None:
     run_state_machine_as_test(
         Game,
-        settings=settings(
-            max_examples=examples, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=examples, stateful_step_count=25, suppress_health_check=list(HealthCheck)),
     )

@@ -86,7 +86,7 @@ STEPS = st.one_of(
 
 
 @pytest.mark.usefixtures("small_chunks")
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEPS, min_size=3, max_size=25), codes=st.integers(1, 13))
 def test_counters_equal_the_sums_over_all_chunks(
     conn: Conn, steps: list[tuple[str, int | set[int] | None]], codes: int

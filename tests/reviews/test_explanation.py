@@ -184,7 +184,7 @@ CASES = st.fixed_dictionaries(
 
 
 @given(CASES)
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 def test_simulation_returns_the_verdict_of_judging(
     conn: Conn, staff: Staff, simulate: Any, case: dict[str, Any]
 ) -> None:

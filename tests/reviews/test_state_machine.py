@@ -260,9 +260,7 @@ def run(app: Flask, examples: int, steps: int) -> None:
     machine = type("GameOfThisRun", (Game,), {"app": app})
     run_state_machine_as_test(
         machine,
-        settings=settings(
-            max_examples=examples, stateful_step_count=steps, deadline=None, suppress_health_check=list(HealthCheck)
-        ),
+        settings=settings(max_examples=examples, stateful_step_count=steps, suppress_health_check=list(HealthCheck)),
     )
 
 

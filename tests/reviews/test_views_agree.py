@@ -60,7 +60,7 @@ def to_time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     generated=st.lists(scans, max_size=12),
     rolled_up=st.integers(0, 12),

@@ -2,7 +2,7 @@
 
 import pytest
 from geographiclib.geodesic import Geodesic
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.scans.geodesic import distance_m
@@ -10,7 +10,6 @@ from shared.scans.geodesic import distance_m
 latitudes, longitudes = st.floats(-90, 90), st.floats(-180, 180)
 
 
-@settings(deadline=None)
 @given(latitudes, longitudes, latitudes, longitudes)
 @example(0, 0, 0.5, 179.7)  # nearly antipodal: Vincenty's method does not converge
 @example(0, 0, 0, 180)
@@ -22,7 +21,6 @@ def test_distance_equals_geographiclib(lat1: float, lon1: float, lat2: float, lo
     assert distance_m(lat1, lon1, lat2, lon2) == pytest.approx(expected, abs=0.001)
 
 
-@settings(deadline=None)
 @given(latitudes, longitudes, st.floats(-0.001, 0.001), st.floats(-0.001, 0.001))
 def test_short_distance_equals_geographiclib(lat: float, lon: float, dlat: float, dlon: float) -> None:
     lat2 = max(-90.0, min(90.0, lat + dlat))

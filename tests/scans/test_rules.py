@@ -6,7 +6,7 @@ from itertools import pairwise
 from uuid import UUID
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.codes.rotation import Rotation
@@ -212,7 +212,6 @@ def test_every_reason_has_a_message() -> None:
 points = st.builds(Coordinates, st.floats(-90, 90), st.floats(-180, 180))
 
 
-@settings(deadline=None)
 @given(points, points)
 def test_distance_is_symmetric_and_bounded(a: Coordinates, b: Coordinates) -> None:
     assert distance_between(a, b) == pytest.approx(distance_between(b, a), abs=1e-6)
@@ -278,7 +277,6 @@ def test_extract_code_of_an_extra_path(scanned: str, code: str | None) -> None:
     assert extract_code(scanned, ("/q", "/qr/b")) == (code or scanned)
 
 
-@settings(deadline=None)
 @given(st.text(max_size=300))
 @example("%00")
 def test_extracted_code_is_part_of_any_scanned_text(text: str) -> None:
@@ -302,7 +300,6 @@ def batch(n: int, *, players: int, step: timedelta) -> list[Scan]:
     ]
 
 
-@settings(deadline=None)
 @given(
     n=st.integers(1, 30),
     players=st.integers(1, 5),

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.infra.db import Conn
@@ -141,7 +141,6 @@ def test_travel_is_measured_from_an_inaccurate_fix(conn: Conn) -> None:
     assert status(conn, last) == ("held", "impossible_travel")
 
 
-@settings(deadline=None)
 @given(st.floats(-90, 90), st.floats(-180, 180), st.floats(-0.02, 0.02), st.floats(-0.02, 0.02))
 @example(90.0, 0.0, -0.0089525, 0.0)  # a degree of latitude is longest at a pole
 @example(0.0, 0.0, 0.0, 0.0089525)  # a degree of longitude is longest at the equator
