@@ -1,16 +1,17 @@
 /**
  * Translations. The catalog of the page's language is loaded once; English needs none.
- * Messages are plain literals inside `_()` and `ngettext()`, so that they can be extracted.
+ * Messages are plain literals inside `_()` and `ngettext()`, so that they can be extracted. A % in them is doubled.
  */
-const language = document.documentElement.lang;
+export const language = document.documentElement.lang;
 const url = new URL(`../../i18n/${language}.json`, import.meta.url);
 /** @type {Record<string, string | string[]>} */
 const catalog = language === 'en' ? {} : await fetch(url).then((response) => response.json()).catch(() => ({}));
 const plural = new Intl.PluralRules(language);
+const numbers = new Intl.NumberFormat(language);
 
 /**
  * @param {string} text
- * @param {Record<string, string | number>} [values]
+ * @param {Record<string, string | number>} [values] numbers are written as the language does
  */
 export function _(text, values = {}) {
   const found = catalog[text];
@@ -29,7 +30,11 @@ export function ngettext(one, many, n, values = {}) {
   return fill(text, { num: n, ...values });
 }
 
-/** Replace `%(name)s` by the value of that name. */
+/** Replace `%(name)s` by the value of that name, and `%%` by one %. */
 function fill(text, values) {
-  return text.replace(/%\((\w+)\)[sd]/g, (all, name) => String(values[name] ?? all));
+  return text.replace(/%%|%\((\w+)\)[sd]/g, (all, name) => {
+    if (all === '%%') return '%';
+    const value = values[name] ?? all;
+    return typeof value === 'number' ? numbers.format(value) : String(value);
+  });
 }

@@ -2,12 +2,15 @@
 import { Problem, get, post, send } from '../core/api.js';
 import { bindForm, clearErrors, showProblem } from '../core/form.js';
 import { _ } from '../core/i18n.js';
+import { showTimes } from '../core/time.js';
 import { toast } from '../core/toast.js';
 import '../core/passwords.js';
 
 /** @param {string} id @returns {any} */
 const byId = (id) => document.getElementById(id);
 const YEAR = 31536000;
+
+showTimes();
 
 bindForm(byId('profile'), {
   path: '/users/me',

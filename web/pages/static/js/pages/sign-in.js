@@ -1,15 +1,10 @@
 /** Sign in. */
 import { bindForm } from '../core/form.js';
 import { _ } from '../core/i18n.js';
+import { duration } from '../core/time.js';
 import '../core/passwords.js';
 
 const form = /** @type {HTMLFormElement} */ (document.getElementById('sign-in'));
-
-/** "4 min 12 s" @param {number} seconds */
-function duration(seconds) {
-  const minutes = Math.floor(seconds / 60);
-  return minutes ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
-}
 
 bindForm(form, {
   path: '/session',
