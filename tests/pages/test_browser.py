@@ -9,18 +9,11 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import numpy as np
 import pytest
-import zxingcpp
 
 from script.stack.ports import LOOPBACK
-from shared.codes import screens
-from shared.infra.db import Conn
-from tests.images.camera_view import open_png
 from tests.support.callers import Staff
-from tests.support.factories import code_text, make_code
 from tests.support.gunicorn_server import serving
-from tests.support.polling import eventually
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -111,27 +104,6 @@ def test_page_of_another_origin_cannot_call_the_api(
     assert page.evaluate(FETCH, [f"{waymark}/users/me", staff.member.access_token]) == "TypeError"
     embedded = "url => fetch(url, {mode: 'no-cors'}).catch(error => error.name)"
     assert page.evaluate(embedded, f"{waymark}/healthz") == "TypeError"
-    page.close()
-
-
-def test_screen_shows_its_next_image_by_itself(stage: tuple[Any, str, str, str], conn: Conn, staff: Staff) -> None:
-    """A camera reads the screen. The page loads nothing but its own image."""
-    browser, waymark, *_ = stage
-    code = make_code(conn, staff.org_id, description="Entrance", rotating=True, rotation_seconds=5)
-    screens.add(conn, staff.org_id, code, "Entrance", "token")
-    page = browser.new_page(viewport={"width": 1920, "height": 1080})
-    page.add_init_script(WATCH)
-    page.goto(f"{waymark}/screen/token")
-
-    def look() -> str:
-        """Return the text of the code on the screen, or an empty text while the page loads."""
-        pixels = np.asarray(open_png(page.screenshot()).convert("L"))
-        return "".join(barcode.text for barcode in zxingcpp.read_barcodes(pixels))
-
-    first = eventually(look)
-    assert page.evaluate("violations") == []
-    assert first.partition("?t=")[0].endswith(f"/s/{code_text(conn, code)}")
-    assert eventually(lambda: look() not in ("", first))
     page.close()
 
 

@@ -1,4 +1,7 @@
-"""The page that shows a rotating code on a screen. It needs no login and no script."""
+"""The page that shows a rotating code on a screen. It needs no login.
+
+Its script asks for the next image. Without scripts, and with `PAGES=false`, the page loads itself again.
+"""
 
 from flask import Response
 from flask_openapi import APIBlueprint, Tag
@@ -37,7 +40,7 @@ class ScreenLinkPath(BaseModel):
 def open_screen(path: ScreenLinkPath) -> Response:
     """Open a screen
 
-    For any client that has the link. The page loads itself again when the step ends, after 30 seconds at most.
+    For any client that has the link. The page shows the next image when the step ends, after 30 seconds at most.
     """
     try:
         with db.connection() as conn:
@@ -46,7 +49,15 @@ def open_screen(path: ScreenLinkPath) -> Response:
         return render_page("not_found.html", 404)
     except Gone:
         return render_page("gone.html", 410)
-    image_url = f"/screen/{path.token}/image?format=svg&size=600"
-    response = render_page("screen.html", description=code.description, image_url=image_url)
-    response.headers["Refresh"] = str(min(code.seconds_left, MAX_REFRESH_SECONDS))
-    return response
+    url = f"/screen/{path.token}"
+    return render_page(
+        "screen.html",
+        kind="preview",
+        modules=("pages/screen.js",),
+        description=code.description,
+        image_url=f"{url}/image?format=svg&size=1000",
+        state_url=f"{url}/state",
+        seconds_left=code.seconds_left,
+        refresh_seconds=min(code.seconds_left, MAX_REFRESH_SECONDS),
+        rotation_seconds=code.rotation.seconds,
+    )
