@@ -4,6 +4,7 @@ import { bindForm, clearErrors, showProblem } from '../core/form.js';
 import { _ } from '../core/i18n.js';
 import { showTimes } from '../core/time.js';
 import { toast } from '../core/toast.js';
+import { deletePersonal } from '../player/personal.js';
 import '../core/passwords.js';
 
 /** @param {string} id @returns {any} */
@@ -110,6 +111,7 @@ byId('sign-out').addEventListener('click', async () => {
 async function clearCaches() {
   const names = await globalThis.caches?.keys().catch(() => []) ?? [];
   await Promise.all(names.map((name) => caches.delete(name)));
+  await deletePersonal();
 }
 
 const dialog = byId('delete-dialog');

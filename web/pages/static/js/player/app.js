@@ -5,6 +5,7 @@
  */
 import { _ } from '../core/i18n.js';
 import { icon } from '../core/icon.js';
+import { keepFlushing } from './outbox.js';
 
 /** @type {[RegExp, string, string, () => Promise<{mount: (element: HTMLElement, params: string[]) => any}>][]} */
 const VIEWS = [
@@ -77,7 +78,7 @@ function markTab(name) {
   }
 }
 
-/** Move the focus to the heading of a new view, so that screen readers announce it. @param {HTMLElement} element */
+/** Move the focus to the heading of a new view, so that screen readers speak it. @param {HTMLElement} element */
 function focusHeading(element) {
   const heading = element.querySelector('h1');
   heading?.setAttribute('tabindex', '-1');
@@ -104,3 +105,4 @@ function problem() {
 });
 
 show(location.pathname, { isFirst: true });
+keepFlushing();

@@ -1,4 +1,4 @@
-/** Stamps: the name of an item makes its mark, without a picture to upload. */
+/** Stamps: the name of an item makes its mark, so no image is uploaded. */
 import { html } from './parts.js';
 import { hash } from './hash.js';
 

@@ -1,0 +1,51 @@
+/** Home: scan, what waits to be sent, the latest result, the quest that is nearest to its goal. */
+import { get } from '../../core/api.js';
+import { _ } from '../../core/i18n.js';
+import { trackDay } from '../days.js';
+import { Contour, Failed, html, Icon, Loading, mounts, Offline } from '../parts.js';
+import { useLoaded } from '../snapshots.js';
+import { OutboxBanner, ScanLine, useOutbox } from './history.js';
+import { isOver, loadQuests, QuestCard } from './quests.js';
+
+/** @param {any} player */
+async function load(player) {
+  await trackDay(player);
+  const [{ scans }, quests] = await Promise.all([get(`/player/${player.player_id}/history?limit=1`), loadQuests()]);
+  return { latest: scans[0], quests: quests.filter((quest) => !isOver(quest)).slice(0, 2) };
+}
+
+const Who = ({ player }) => html`
+  <a class="button button-quiet who" href=${player ? '/account' : '/sign-in?next=/play'}>
+    <${Icon} name="circle-user" /><span>${!player ? _('Sign in') : player.guest ? _('Guest') : player.username}</span>
+  </a>`;
+
+function Home() {
+  const { status, data, player, problem, offlineSince, reload } = useLoaded('home', load);
+  const outbox = useOutbox(reload);
+  return html`
+    <header class="home-header">
+      <h1>${_('Play')}</h1>
+      ${status !== 'loading' && html`<${Who} player=${player} />`}
+    </header>
+    <a class="scan-card" href="/play/scan">
+      <${Contour} id="home" />
+      <${Icon} name="scan-qr-code" /><span>${_('Scan a code')}</span>
+    </a>
+    <${OutboxBanner} outbox=${outbox} />
+    ${offlineSince && html`<${Offline} at=${offlineSince} />`}
+    ${status === 'loading' && html`<${Loading} />`}
+    ${status === 'failed' && html`<${Failed} problem=${problem} onRetry=${reload} />`}
+    ${status === 'signed-out' && html`<p class="lead">${_('Scan your first code to start. No account needed.')}</p>`}
+    ${data?.latest && html`
+      <section class="stack">
+        <h2>${_('Latest result')}</h2>
+        <ul class="list" role="list"><li><${ScanLine} scan=${data.latest} /></li></ul>
+      </section>`}
+    ${data?.quests.length > 0 && html`
+      <section class="stack">
+        <h2>${_('In progress')}</h2>
+        ${data.quests.map((quest) => html`<${QuestCard} key=${quest.name} quest=${quest} onClaimed=${reload} heading="h3" />`)}
+      </section>`}`;
+}
+
+export const mount = mounts(Home);
