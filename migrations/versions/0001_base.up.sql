@@ -923,6 +923,9 @@ CREATE TABLE items (
 -- locks. Each kind of row is locked in the order of ids, so that two workers never wait for each other. NO KEY UPDATE
 -- lets new scans of the same players and codes be inserted.
 --
+-- Codes with a stock are locked first, by id, and then all others, by id. Workers lock the first before they judge, and
+-- the others when they count uses. So every transaction that locks several codes does it in this order.
+--
 -- Plans are generic: for a few scans, planning takes as long as running. They find each row by its index: a plan that was
 -- made while the tables were small would otherwise read whole tables, or the whole backlog of pending scans.
 
@@ -1227,7 +1230,7 @@ CREATE FUNCTION is_in_stock(uses bigint, use_count bigint, max_scans bigint) RET
 $$;
 
 -- Add to the use counts of these codes, or subtract. Call it last before the commit: other transactions wait here for a
--- popular code. Each code is locked in the order of ids, so two workers never wait for each other.
+-- popular code. The locks on codes with a stock come first: `lock_limited_codes` has taken them before.
 CREATE FUNCTION add_uses(code_ids uuid[], added bigint[], beyond_stock boolean DEFAULT false) RETURNS void
     LANGUAGE plpgsql AS $$
 DECLARE
@@ -1235,7 +1238,7 @@ DECLARE
 BEGIN
     WITH locked_codes AS (
         SELECT q.id, u.uses FROM unnest(code_ids, added) u (id, uses) JOIN qr_codes q USING (id)
-        ORDER BY q.id FOR NO KEY UPDATE OF q
+        ORDER BY q.max_scans IS NULL, q.id FOR NO KEY UPDATE OF q
     ), updated_codes AS (
         UPDATE qr_codes q SET use_count = q.use_count + l.uses FROM locked_codes l WHERE q.id = l.id
         RETURNING l.uses, q.use_count, q.max_scans

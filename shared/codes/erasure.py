@@ -12,7 +12,8 @@ def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> 
 
     Deleted codes lose what they define, too. Return the last id, or None after the end.
     """
-    # Each half of the page reads one of two partial indexes. Codes are locked by id, as judging locks them.
+    # Each half of the page reads one of two partial indexes. Codes with a stock are locked first, as workers lock
+    # them.
     with conn.cursor(row_factory=scalar_row) as cursor:
         last: UUID | None = cursor.execute(
             """
@@ -27,7 +28,8 @@ def erase_organization(conn: Conn, org_id: UUID, after: UUID, *, limit: int) -> 
                      ORDER BY org_id, id LIMIT %(limit)s)
                 ) codes ORDER BY id LIMIT %(limit)s
             ), locked_codes AS MATERIALIZED (
-                SELECT q.id FROM qr_codes q JOIN page USING (id) ORDER BY q.id FOR NO KEY UPDATE OF q
+                SELECT q.id FROM qr_codes q JOIN page USING (id)
+                ORDER BY q.max_scans IS NULL, q.id FOR NO KEY UPDATE OF q
             ), deleted_customizations AS (
                 DELETE FROM qr_customizations USING locked_codes l WHERE qr_code_id = l.id
             ), deleted_encounters AS (

@@ -165,11 +165,11 @@ def lock(conn: Conn, org_id: UUID, *qr_ids: UUID) -> None:
 
     Call it before the read: a statement that waits for the lock and reads would see a code as it was before the wait.
     """
-    # By id, as judging locks them.
+    # Codes with a stock first, then by id, as workers lock them.
     conn.execute(
         """
         SELECT FROM qr_codes WHERE org_id = %(org_id)s AND id = ANY (%(qr_ids)s)
-        ORDER BY id FOR NO KEY UPDATE
+        ORDER BY max_scans IS NULL, id FOR NO KEY UPDATE
         """,
         {"org_id": org_id, "qr_ids": list(qr_ids)},
     )
@@ -221,8 +221,9 @@ def delete(conn: Conn, org_id: UUID, *qr_ids: UUID) -> int:
     Raises DestinationInUse if codes that stay lead to one of them.
     """
     params = {"org_id": org_id, "qr_ids": list(qr_ids)}
-    # FOR UPDATE waits for transactions that make one of them the destination of a code: they hold KEY SHARE. The locks
-    # are taken by id, as judging takes them. The read is a statement of its own: it must see what was committed.
+    lock(conn, org_id, *qr_ids)
+    # FOR UPDATE waits for transactions that make one of them the destination of a code, or insert scans: they hold KEY
+    # SHARE. They take it by id. The read is a statement of its own: it must see what was committed.
     conn.execute("SELECT FROM qr_codes WHERE id = ANY (%(qr_ids)s) ORDER BY id FOR UPDATE", params)
     leading = conn.execute(
         """

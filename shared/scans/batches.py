@@ -15,6 +15,36 @@ MAX_SCANS = 100
 MAX_AGE = timedelta(days=365_000)
 """PostgreSQL can subtract it from the current time. All younger scans are already too late."""
 
+# In the order of nonces, so that two batches with the same scans never wait for each other. The inserts lock
+# their codes FOR KEY SHARE. That is done by id before, as a deletion of many codes locks them.
+INSERT_SCANS = """
+    WITH locked_codes AS MATERIALIZED (
+        SELECT t.code, q.id, q.org_id, q.rotating
+        FROM code_texts t JOIN qr_codes q ON q.id = t.qr_code_id
+        WHERE t.code = ANY (%(codes)b) AND q.deleted_at IS NULL
+          AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
+        ORDER BY q.id FOR KEY SHARE OF q
+    )
+    INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
+                              client_time, client_sent_at, nonce, request_digest, request_id, device, api_key_id,
+                              step_mac)
+    SELECT s.id, s.player_id, q.id, q.org_id, s.code, s.latitude, s.longitude, s.accuracy, now() - s.age,
+           s.client_time, %(sent_at)s, s.nonce, s.request_digest, %(request_id)s, %(device)s, %(api_key_id)s,
+           CASE WHEN q.rotating THEN s.step_mac END
+    FROM unnest(%(ids)b::uuid[], %(player_ids)b::uuid[], %(codes)b::text[], %(latitudes)b::float8[],
+                %(longitudes)b::float8[], %(accuracies)b::float8[], %(ages)b::interval[],
+                %(client_times)b::timestamptz[], %(nonces)b::text[], %(request_digests)b::bytea[],
+                %(step_macs)b::text[])
+         WITH ORDINALITY AS s (id, player_id, code, latitude, longitude, accuracy, age, client_time, nonce,
+                               request_digest, step_mac, number)
+    LEFT JOIN locked_codes q ON q.code = s.code
+    WHERE %(api_key_id)s::uuid IS NULL
+       OR EXISTS (SELECT FROM players p WHERE p.id = s.player_id AND p.erased_at IS NULL)
+    ORDER BY s.player_id, s.nonce, s.number
+    ON CONFLICT (player_id, (coalesce(api_key_id, '00000000-0000-0000-0000-000000000000')), nonce)
+        WHERE nonce IS NOT NULL DO NOTHING
+"""
+
 AcceptResult = UUID | PlayerNotFound | NonceReused
 """The id of a scan, or why it is refused."""
 
@@ -48,29 +78,7 @@ def accept_all(
     by_time = sorted(range(len(scans)), key=lambda number: ages[number], reverse=True)
     ids = dict(zip(by_time, sorted(uuid7() for _ in scans), strict=True))
     inserted = conn.execute(
-        # In the order of nonces, so that two batches with the same scans never wait for each other.
-        """
-        INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, client_sent_at, nonce, request_digest, request_id, device, api_key_id,
-                                  step_mac)
-        SELECT s.id, s.player_id, q.id, q.org_id, s.code, s.latitude, s.longitude, s.accuracy, now() - s.age,
-               s.client_time, %(sent_at)s, s.nonce, s.request_digest, %(request_id)s, %(device)s, %(api_key_id)s,
-               CASE WHEN q.rotating THEN s.step_mac END
-        FROM unnest(%(ids)b::uuid[], %(player_ids)b::uuid[], %(codes)b::text[], %(latitudes)b::float8[],
-                    %(longitudes)b::float8[], %(accuracies)b::float8[], %(ages)b::interval[],
-                    %(client_times)b::timestamptz[], %(nonces)b::text[], %(request_digests)b::bytea[],
-                    %(step_macs)b::text[])
-             WITH ORDINALITY AS s (id, player_id, code, latitude, longitude, accuracy, age, client_time, nonce,
-                                   request_digest, step_mac, number)
-        LEFT JOIN code_texts t ON t.code = s.code
-        LEFT JOIN qr_codes q ON q.id = t.qr_code_id AND q.deleted_at IS NULL
-                                AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
-        WHERE %(api_key_id)s::uuid IS NULL
-           OR EXISTS (SELECT FROM players p WHERE p.id = s.player_id AND p.erased_at IS NULL)
-        ORDER BY s.player_id, s.nonce, s.number
-        ON CONFLICT (player_id, (coalesce(api_key_id, '00000000-0000-0000-0000-000000000000')), nonce)
-            WHERE nonce IS NOT NULL DO NOTHING
-        """,
+        INSERT_SCANS,
         {
             "ids": [ids[number] for number in range(len(scans))],
             "player_ids": [scan.player_id for scan in scans],

@@ -95,7 +95,7 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
 
     Return the id of the transaction, for `is_stored`. The caller owns the transaction.
     """
-    # Codes are locked in the order of ids, so two processes that store visits never wait for each other.
+    # Codes with a stock are locked first, then the others, each by id: the order of all that locks several codes.
     with conn.pipeline():
         added = conn.execute(
             """
@@ -117,7 +117,7 @@ def add(conn: Conn, visits: Sequence[Visit]) -> str:
                 SELECT q.id, uses.count
                 FROM (SELECT id, count(*) FROM unnest(%(code_ids)b::uuid[]) used (id) GROUP BY id) uses
                 JOIN qr_codes q USING (id)
-                WHERE q.scan_type IS NULL ORDER BY q.id FOR NO KEY UPDATE OF q
+                WHERE q.scan_type IS NULL ORDER BY q.max_scans IS NULL, q.id FOR NO KEY UPDATE OF q
             )
             UPDATE qr_codes q SET use_count = use_count + l.count FROM locked_codes l WHERE q.id = l.id
             """,

@@ -25,17 +25,17 @@ def run_concurrently(calls: Sequence[Callable[[], T]]) -> list[T]:
         return list(threads.map(run, calls))
 
 
-def wait_until_blocked(conn: Conn) -> None:
-    """Return once some other session waits for a lock of PostgreSQL's."""
+def wait_until_blocked(conn: Conn, sessions: int = 1) -> None:
+    """Return once that many other sessions wait for locks of PostgreSQL's."""
     deadline = time.monotonic() + DEADLINE_SECONDS
     while time.monotonic() < deadline:
-        row = conn.execute(
+        blocked = conn.execute(
             "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        ).fetchone()
-        if row is not None:
+        ).rowcount
+        if blocked >= sessions:
             return
         time.sleep(0.01)
-    raise AssertionError("no connection waits for a lock")
+    raise AssertionError(f"fewer than {sessions} connections wait for a lock")
 
 
 class Rendezvous:
