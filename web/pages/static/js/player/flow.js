@@ -2,9 +2,10 @@
 import { ask, uuid4 } from '../core/request.js';
 import { _ } from '../core/i18n.js';
 import { LocationProblem, locate } from './locate.js';
-import { all, endSession, get, put, remove, signedInPlayer, toBody, update } from './outbox.js';
+import { all, endSession, flush, get, put, remove, signedInPlayer, toBody, update } from './outbox.js';
 import { ensurePlayer, whileBusy } from './session.js';
 
+const OPEN = ['waiting', 'sending', 'sent'];
 const RESUME_WITHIN_MS = 60_000;
 const TIMEOUT_MS = 20_000;
 /** @type {Promise<any> | undefined} */
@@ -24,12 +25,11 @@ export function checkIn(code) {
   return running;
 }
 
-/** Return the scan of this code that a reload interrupted, if there is one. @param {string} qrCode */
+/** Return the scan of this code by this player that a reload interrupted, if there is one. @param {string} qrCode */
 export async function interrupted(qrCode) {
-  const since = Date.now() - RESUME_WITHIN_MS;
-  return (await all()).find(
-    (scan) => scan.qr_code === qrCode && ['waiting', 'sending', 'sent'].includes(scan.state) && Date.parse(scan.scanned_at) > since,
-  );
+  const player = await signedInPlayer();
+  const isOpen = ({ state, scanned_at }) => OPEN.includes(state) && Date.now() - Date.parse(scanned_at) < RESUME_WITHIN_MS;
+  return (await all()).find((scan) => scan.qr_code === qrCode && isOpen(scan) && [null, player].includes(scan.player_id));
 }
 
 /** @param {string} nonce */
@@ -66,7 +66,9 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
   const scan = await get(nonce);
   if (scan?.state === 'waiting') /** @type {any} */ (navigator.storage)?.persist?.();
   // Without a service worker there is no page to go to while there is no connection.
-  if (scan?.state !== 'waiting' || location.pathname.startsWith('/play') || navigator.serviceWorker?.controller) showResult(nonce);
+  const canLeave = location.pathname.startsWith('/play') || navigator.serviceWorker?.controller;
+  if (scan?.state === 'waiting' && !canLeave) flush();
+  else showResult(nonce);
   return scan ?? null;
 }
 

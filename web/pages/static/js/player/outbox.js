@@ -12,7 +12,7 @@ import { ask, sleep, uuid4 } from '../core/request.js';
  * @typedef {{
  *   nonce: string, player_id: string | null, qr_code: string, description?: string, located?: boolean,
  *   latitude: number | null, longitude: number | null, accuracy: number | null, scanned_at: string,
- *   state: State, tries: number, scan_id: string | null, verdict: any, problem?: string | null,
+ *   state: State, tries: number, scan_id: string | null, verdict: any, seen?: boolean, problem?: string | null,
  * }} Scan A scan without a player was made by a guest that does not exist yet. `locating`: its position is missing.
  */
 

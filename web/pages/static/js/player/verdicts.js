@@ -12,13 +12,15 @@ const history = () => ({ label: _('View history'), href: '/play/history' });
 /**
  * Return what to show for a scan of the outbox.
  * @param {import('./outbox.js').Scan} scan
- * @param {{isPatient?: boolean}} [options] `isPatient`: false once the verdict takes longer than a person waits
+ * @param {{isPatient?: boolean, isForeign?: boolean}} [options] `isPatient`: false once the verdict takes longer than a
+ *   person waits; `isForeign`: another player is signed in
  * @returns {Verdict}
  */
-export function verdictOf(scan, { isPatient = true } = {}) {
+export function verdictOf(scan, { isPatient = true, isForeign = false } = {}) {
   const { state, verdict } = scan;
   if (state === 'needs_sign_in') return signInFirst(scan);
   if (state === 'refused') return refused(scan.problem || '');
+  if (isForeign && state === 'waiting') return foreign();
   if (state === 'waiting' || state === 'locating') return queued();
   if (state === 'settled' && verdict.status === 'success') return success(verdict);
   if (state === 'settled' && verdict.status === 'held') return held();
@@ -88,6 +90,14 @@ const annulled = () => ({
   headline: _('Scan reversed'),
   line: _('An organizer reversed this scan and its reward.'),
   actions: [history()],
+});
+
+const foreign = () => ({
+  icon: 'lock',
+  tone: 'held',
+  headline: _('Saved for another player'),
+  line: _('The player who scanned this code has signed out. It will be sent when they sign in again.'),
+  actions: [another()],
 });
 
 const signInFirst = ({ nonce, player_id }) => ({

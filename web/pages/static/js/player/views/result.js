@@ -4,7 +4,7 @@ import { send } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
 import { toast } from '../../core/toast.js';
 import { configuration } from '../flow.js';
-import { all, flush, get, meta, onChange, put, setMeta, settle, update } from '../outbox.js';
+import { all, flush, get, meta, onChange, put, setMeta, settle, signedInPlayer, update } from '../outbox.js';
 import { Contour, Icon, html, mounts, shortTime } from '../parts.js';
 import { currentPlayer } from '../session.js';
 import { verdictOf } from '../verdicts.js';
@@ -12,7 +12,7 @@ import { verdictOf } from '../verdicts.js';
 const ASKED = 3;
 const VIBRATE_MS = 30;
 
-/** @typedef {import('../outbox.js').Scan} Scan */
+/** @typedef {import('../outbox.js').Scan & {isForeign?: boolean}} Scan `isForeign`: another player is signed in. */
 
 export const mount = mounts(Result, ([nonce]) => ({ nonce }));
 
@@ -23,7 +23,7 @@ function Result({ nonce }) {
   const heading = useRef(/** @type {HTMLElement | null} */ (null));
 
   useEffect(() => follow(nonce, setScan, () => setPatient(false)), [nonce]);
-  const verdict = scan && verdictOf(scan, { isPatient });
+  const verdict = scan && verdictOf(scan, { isPatient, isForeign: scan.isForeign });
   // Screen readers speak each new headline.
   useEffect(() => heading.current?.focus({ preventScroll: true }), [verdict?.headline]);
 
@@ -36,7 +36,7 @@ function Result({ nonce }) {
       <div class="verdict-mark"><${Icon} name=${verdict.icon} /></div>
       <h1 tabindex="-1" ref=${heading}>${verdict.headline}</h1>
       <p>${verdict.line}</p>
-      ${scan.state === 'waiting' && html`<p class="verdict-note">${deadline(scan)}</p>`}
+      ${scan.state === 'waiting' && !scan.isForeign && html`<p class="verdict-note">${deadline(scan)}</p>`}
       ${scan.description && html`<p class="verdict-note">${scan.description} · <time datetime=${scan.scanned_at}>${shortTime(scan.scanned_at)}</time></p>`}
     </section>
     <${Offer} scan=${scan} />
@@ -50,7 +50,8 @@ function follow(nonce, show, giveUp) {
   let isOver = false;
   const read = async () => {
     const scan = await find(nonce);
-    if (!isOver) show(scan);
+    const player = await signedInPlayer();
+    if (!isOver) show(scan && { ...scan, isForeign: Boolean(player && scan.player_id && scan.player_id !== player) });
     return scan;
   };
   const stop = onChange(read);
@@ -58,11 +59,11 @@ function follow(nonce, show, giveUp) {
     const scan = await read();
     if (scan?.state === 'waiting' || scan?.state === 'needs_sign_in') flush();
     if (scan?.state === 'sent') await wait(scan, () => isOver);
-    // An organizer may have decided since.
-    if (scan?.verdict?.status === 'held') await settle(scan, 0);
+    // An organizer may have released or reversed it since.
+    if (scan?.state === 'settled' && scan.seen) await settle(scan, 0);
     const now = await read();
     if (scan?.state === 'sent' && now?.state === 'sent') giveUp();
-    if (now?.verdict?.status === 'success' && !isOver) celebrate(nonce);
+    if (now?.state === 'settled' && !now.seen && !isOver) await greet(now);
   };
   const whenVisible = () => document.visibilityState === 'visible' && look();
   document.addEventListener('visibilitychange', whenVisible);
@@ -97,11 +98,10 @@ async function find(id) {
   }
 }
 
-/** A short buzz, once for each success. @param {string} nonce */
-async function celebrate(nonce) {
-  if ((await meta('celebrated')) === nonce) return;
-  await setMeta('celebrated', nonce);
-  navigator.vibrate?.(VIBRATE_MS);
+/** A short buzz for a success, once. @param {Scan} scan */
+async function greet(scan) {
+  await update(scan.nonce, { state: 'settled', seen: true });
+  if (scan.verdict.status === 'success') navigator.vibrate?.(VIBRATE_MS);
 }
 
 /** @param {Scan} scan */
