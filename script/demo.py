@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from script.client import AnswerError, Listener, Player
-from script.demo_codes import print_codes
+from script.demo_codes import brand, print_codes
 from script.stack import running_server
 from script.stack.running_server import ServerFailedError
 
@@ -103,6 +103,21 @@ def codes() -> dict[str, dict[str, Any]]:
     }
 
 
+@dataclass(frozen=True)
+class Played:
+    """What the demo leaves for a browser."""
+
+    run: str
+    right: bool
+    passwords: dict[str, str]
+    """By username: the owner's, and those of the players."""
+
+    @property
+    def owner(self) -> str:
+        """Username of the owner."""
+        return f"owner-{self.run}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="script/demo")
     parser.add_argument(
@@ -115,10 +130,10 @@ def main() -> int:
     print(f"Starting PostgreSQL, Redis and all processes. Their log is {data / 'server.log'}", flush=True)
     try:
         with running_server(data=data, port=int(os.environ.get("PORT") or 8000), env=stores) as server:
-            right = play(server, data)
-            if leaves or not right:
-                return 0 if right else 1
-            print(f"\nServing at {server.base_url} until Ctrl-C. The API is at {server.base_url}/docs", flush=True)
+            played = play(server, data)
+            if leaves or not played.right:
+                return 0 if played.right else 1
+            print(where_to_look(server.base_url, played), flush=True)
             server.process.wait()
     except ServerFailedError as error:
         print(f"The demo cannot start: {error}", file=sys.stderr)
@@ -131,21 +146,32 @@ def main() -> int:
     return 0
 
 
-def play(server: RunningServer, data: Path) -> bool:
-    """Play every scene and print its result. Return whether all results are as expected."""
+def where_to_look(base_url: str, played: Played) -> str:
+    """Return the addresses to open in a browser."""
+    return (
+        f"\nOpen one of these in a browser. They work until Ctrl-C."
+        f"\n  As a player: {base_url}/s/fountain-{played.run}"
+        f"\n  As staff:    {base_url}/sign-in"
+        f"\n               Username {played.owner}, password {played.passwords[played.owner]}"
+        f"\nThe API is at {base_url}/docs"
+    )
+
+
+def play(server: RunningServer, data: Path) -> Played:
+    """Play every scene and print its result."""
     run = secrets.token_hex(3)
-    owner = Player.register(server.base_url, f"owner-{run}", secrets.token_urlsafe(12))
-    players = {
-        name: Player.register(server.base_url, f"{name}-{run}", secrets.token_urlsafe(12))
-        for name in ("ada", "grace", "linus")
-    }
+    names = ("owner", "ada", "grace", "linus")
+    passwords = {f"{name}-{run}": secrets.token_urlsafe(12) for name in names}
+    owner, *others = (Player.register(server.base_url, *account) for account in passwords.items())
+    players = dict(zip(names[1:], others, strict=True))
     org = owner.post("/api/organizations", {"name": f"Amsterdam Quest {run}"})
+    brand(owner, org)
     prints = print_codes(owner, org, codes(), run, data / "demo")
     printed = {name: one.text for name, one in prints.items()}
     print(
         f"Printed {len(printed)} codes to {data / 'demo'}, and decoded each print: see contact-sheet.png\n", flush=True
     )
-
+    owner.post(f"/api/organizations/{org['id']}/quests", quest(run))
     listeners = {name: player.listen() for name, player in players.items()}
     right = True
     print(f"{'player':7} {'code':9} {'where':24} {'verdict':23} {'gives':32} {'ms':>5}")
@@ -162,7 +188,19 @@ def play(server: RunningServer, data: Path) -> bool:
         listeners[name].close()
     right &= resumes(players["ada"], listeners["ada"])
     print("\n\nAll results are as expected." if right else "\n\nSOME RESULTS ARE NOT AS EXPECTED.", flush=True)
-    return right
+    return Played(run, right, passwords)
+
+
+def quest(run: str) -> dict[str, Any]:
+    """Three of the codes, in any order."""
+    return {
+        "name": f"city-walk-{run}",
+        "description": "Find the lion, the station and the fountain",
+        "codes": [f"{name}-{run}" for name in ("dam", "station", "fountain")],
+        "streak": 3,
+        "reward": {"item": "city_badge", "quantity": 1},
+        "active": True,
+    }
 
 
 def act(scene: Scene, scanned: str, player: Player, listener: Listener) -> bool:

@@ -47,6 +47,13 @@ def print_codes(
     return prints
 
 
+def brand(owner: Client, org: dict[str, Any]) -> None:
+    """Give the organization the color and the logo that players see."""
+    path = f"/api/organizations/{org['id']}"
+    owner.call("PATCH", path, {"color": "#B91C1C"})
+    owner.upload(f"{path}/logo", "logo", logo())
+
+
 def business(owner: Client, org: dict[str, Any], path: str) -> Print:
     """The organization's own code, which leads to its page."""
     return _print(owner, "business code", f"The page of {org['slug']}", f"{path}/qr-business/image?size=300")
