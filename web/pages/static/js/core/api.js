@@ -1,5 +1,5 @@
 /** The JSON API with the session cookie. Every failure is a Problem with a sentence that a person can read. */
-import { _ } from './i18n.js';
+import { _, english } from './i18n.js';
 
 export { sleep, uuid4 } from './request.js';
 
@@ -10,13 +10,25 @@ export class Problem extends Error {
    * @param {number} [retryAfter] seconds
    */
   constructor(status, body, retryAfter) {
-    super(body?.detail || _('There is no connection. Try again.'));
+    super(english(body?.detail) || sentence(status));
     this.status = status;
     this.errors = body?.errors || [];
     this.body = body;
     this.requestId = body?.request_id;
     this.retryAfter = retryAfter;
   }
+}
+
+/** What a page shows where it has no text of its own for a problem. @param {number} status */
+function sentence(status) {
+  if (status === 0) return _('There is no connection. Try again.');
+  if (status === 401) return _('You were signed out. Sign in and try again.');
+  if (status === 403 || status === 404) return _('This does not exist, or you may not see or change it.');
+  if (status === 409) return _('This has changed in the meantime. Reload the page.');
+  if (status === 410) return _('This is no longer available.');
+  if (status === 422) return _('Something in this form is not right. Check it and try again.');
+  if (status === 429 || status === 503) return _('Busy right now. Try again in a moment.');
+  return _('Something went wrong. Try again.');
 }
 
 /**
@@ -46,7 +58,7 @@ export async function send(method, path, { body, headers = {}, signal, timeout =
   try {
     content = text ? JSON.parse(text) : null;
   } catch {
-    content = { detail: _('The server sent an unexpected response.') };
+    throw new Problem(response.status, { detail: 'The server sent an unexpected response.' });
   }
   if (!response.ok) throw new Problem(response.status, content, Number(response.headers.get('Retry-After')) || undefined);
   return { content, response };

@@ -4,7 +4,7 @@
  * A form has `data-field` elements with an input and a `.field-error`, and a `.form-error` for everything else.
  */
 import { Problem, send, sleep, uuid4 } from './api.js';
-import { _ } from './i18n.js';
+import { _, english } from './i18n.js';
 
 const BUSY_RETRIES = 3;
 
@@ -96,14 +96,14 @@ export function showProblem(form, problem, message) {
     const input = form.elements.namedItem(loc.replace(/^(body|form|query)\./, ''));
     const error = input instanceof HTMLElement ? input.closest('.field')?.querySelector('.field-error') : null;
     if (!(input instanceof HTMLElement) || !error) {
-      rest.push(text);
+      rest.push(english(text));
       continue;
     }
     input.setAttribute('aria-invalid', 'true');
-    error.textContent = text;
+    error.textContent = english(text) || _('Check this field.');
     first ??= input;
   }
-  if (message || rest.length || !problem.errors.length) showSummary(form, message || rest.join(' ') || problem.message);
+  if (message || rest.length || !problem.errors.length) showSummary(form, message || rest.join(' ').trim() || problem.message);
   if (problem.status === 401 || !first) first = /** @type {HTMLElement | null} */ (form.querySelector('[type=password]')) || first;
   first?.focus();
 }

@@ -30,6 +30,9 @@ export function ngettext(one, many, n, values = {}) {
   return fill(text, { num: n, ...values });
 }
 
+/** Return a sentence of the API, which is English, on an English page only. @param {string | undefined} text */
+export const english = (text) => (language === 'en' && text) || '';
+
 /** Replace `%(name)s` by the value of that name, and `%%` by one %. */
 function fill(text, values) {
   return text.replace(/%%|%\((\w+)\)[sd]/g, (all, name) => {

@@ -1,5 +1,5 @@
 /** The words, the mark and the next step of every verdict. Pure. */
-import { _ } from '../core/i18n.js';
+import { _, english } from '../core/i18n.js';
 
 /**
  * @typedef {{label: string, href: string} | {label: string, kind: 'details' | 'copy' | 'guest'}} Action
@@ -115,7 +115,7 @@ const refused = (problem) => ({
   icon: 'triangle-alert',
   tone: 'off',
   headline: _("We couldn't send this scan"),
-  line: problem || _('Scan the code again.'),
+  line: english(problem) || _('Scan the code again.'),
   actions: [another()],
 });
 
@@ -160,7 +160,7 @@ function failure({ reason, message }, { qr_code }) {
     'triangle-alert',
     'off',
     _("This scan didn't count"),
-    message || _('Ask the organizers.'),
+    english(message) || _('Ask the organizers.'),
     another(),
   ];
   return { icon, tone, headline, line, actions: [action] };
