@@ -22,7 +22,7 @@ ONE_TEXT = re.compile(TEXT)
 TWO_TEXTS = re.compile(rf"{TEXT},\s*{TEXT}")
 ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 PLACEHOLDER = re.compile(r"%\(\w+\)[sd]")
-MARKUP = re.compile(r"[<>&]")
+MARKUP = re.compile(r"[<>]|&\w+;")
 LINE_WIDTH = 120
 HEADER = """\
 msgid ""
@@ -130,7 +130,7 @@ def difference(message: Message, translated: Message) -> str | None:
             return "a % that is not doubled"
         # Templates take messages as HTML, and modules as text.
         if MARKUP.search(text):
-            return "contains <, > or &"
+            return "contains markup"
     return None
 
 

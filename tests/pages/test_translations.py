@@ -1,5 +1,6 @@
 """Languages: every message is translated, templates and modules agree, and no text is left outside of the catalogs."""
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,18 @@ import pytest
 from babel.messages import Catalog
 
 from script import translations
+from tests.pages.browsers import Complaints, watch
+from tests.support.threaded_server import serving
 from web.pages import i18n
+from web.pages.assets import load_assets
+
+MODULE = """async ([module, texts, values, numbers]) => {
+    const {_, ngettext} = await import(module);
+    return texts.flatMap(text => typeof text === 'string'
+        ? [_(text, values)]
+        : numbers.map(num => ngettext(...text, num, values)));
+}"""
+NUMBERS = (0, 1, 2, 5, 21, 999)
 
 
 def test_every_message_is_translated() -> None:
@@ -44,7 +56,9 @@ def test_message_that_is_not_a_literal_is_refused(source: str) -> None:
         ("Hi %(name)s", "Hoi", "other placeholders"),
         (("%(num)s scan", "%(num)s scans"), ("%(num)s scan", "scans"), "other placeholders"),
         ("At 200%%", "Bij 200%", "a % that is not doubled"),
-        ("Terms", "<i>Regels</i>", "contains <, > or &"),
+        ("Terms", "<i>Regels</i>", "contains markup"),
+        ("Terms", "Regels &amp; zo", "contains markup"),
+        ("Terms & more", "Regels & zo", None),
     ],
 )
 def test_wrong_translation_is_a_problem(source: Any, translation: Any, problem: str | None) -> None:
@@ -75,3 +89,38 @@ def write(folder: Path, language: str, messages: str) -> None:
     path.write_text(
         translations.HEADER.format(language=language, plural_forms="nplurals=2; plural=(n != 1);") + messages
     )
+
+
+@pytest.mark.system
+def test_templates_and_modules_write_the_same(app: Any, clean: None, browser: Any, complaints: Complaints) -> None:
+    """In each language, for each message: plural form, placeholders, and values that look like markup or messages."""
+    messages = [message.id for message in translations.extract() if message.id]
+    named = translations.PLACEHOLDER.findall(" ".join(text for id_ in messages for text in translations.texts_of(id_)))
+    values = {name[2:-2]: "<b>50% & %(name)s" for name in named if name[2:-2] != "num"}
+    module = f"/static/{load_assets().digest}/js/core/i18n.js"
+    environment = app.jinja_env
+    one, many = (
+        environment.from_string(f"{{{{ {call} }}}}")
+        for call in ("_(text, **values)", "ngettext(text[0], text[1], num, **values)")
+    )
+    with serving(app) as address:
+        for language in i18n.LANGUAGES:
+            cookie = f"{i18n.COOKIE}={language}"
+            with app.test_request_context(headers={"Cookie": cookie}):
+                written = [
+                    rendered
+                    for text in messages
+                    for rendered in (
+                        [one.render(text=text, values=values)]
+                        if isinstance(text, str)
+                        else [many.render(text=text, num=num, values=values) for num in NUMBERS]
+                    )
+                ]
+            context = browser.new_context(base_url=f"http://{address}", extra_http_headers={"Cookie": cookie})
+            watch(context, complaints)
+            page = context.new_page()
+            page.goto("/about")
+            shown = page.evaluate(MODULE, [module, messages, values, NUMBERS])
+            context.close()
+            assert "<" not in "".join(written)
+            assert [html.unescape(text) for text in written] == shown

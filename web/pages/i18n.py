@@ -25,8 +25,8 @@ def init_app(app: Flask) -> None:
     """Give templates `_()`, `gettext()` and `ngettext()` in the language of the request."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
-        lambda text: _translations(current_language()).gettext(text),
-        lambda one, many, n: _translations(current_language()).ngettext(one, many, n),
+        lambda text: load_translations(current_language()).gettext(text),
+        lambda one, many, n: load_translations(current_language()).ngettext(one, many, n),
         newstyle=True,
     )
 
@@ -54,7 +54,7 @@ def messages(language: str) -> dict[str, Any]:
     if language == SOURCE:
         return {}
     catalog: dict[str, Any] = {}
-    for message in _catalog(language):
+    for message in load_catalog(language):
         if message.id and message.string and not message.fuzzy:
             key = message.id if isinstance(message.id, str) else message.id[0]
             catalog[key] = list(message.string) if isinstance(message.string, tuple) else message.string
@@ -62,16 +62,18 @@ def messages(language: str) -> dict[str, Any]:
 
 
 @cache
-def _translations(language: str) -> NullTranslations:
+def load_translations(language: str) -> NullTranslations:
+    """Return the translations for templates."""
     if language == SOURCE:
         return NullTranslations()
     file = BytesIO()
-    write_mo(file, _catalog(language))
+    write_mo(file, load_catalog(language))
     file.seek(0)
     return Translations(file)
 
 
 @cache
-def _catalog(language: str) -> Any:
+def load_catalog(language: str) -> Any:
+    """Return the catalog of a language other than English."""
     with (FOLDER / language / "LC_MESSAGES" / "pages.po").open("rb") as file:
         return read_po(file, locale=language)

@@ -124,10 +124,11 @@ def current_account() -> Account | None:
 
 def _preloads(modules: Sequence[str]) -> list[str]:
     """Return the URLs of the modules and of all that they import: loaded at once instead of one after the other."""
-    return list(dict.fromkeys(url for module in modules for url in _preloads_of(module)))
+    return list(dict.fromkeys(url for module in modules for url in preloads_of(module)))
 
 
 @cache
-def _preloads_of(module: str) -> tuple[str, ...]:
+def preloads_of(module: str) -> tuple[str, ...]:
+    """Return the URLs of a module and of all modules that it imports."""
     assets = load_assets()
     return tuple(assets.url(path) for path in assets.modules_of(f"js/{module}"))
