@@ -89,6 +89,16 @@ def test_web_killed_between_commit_and_response_is_one_scan(
     assert inventory(game, site, phone.context) == 1
 
 
+def test_saved_scan_is_resent_once_the_server_is_back(phone: Any, game: Game, complaints: Complaints) -> None:
+    """The browser sends no event then: its own network was there all the time."""
+    phone.goto(f"/s/{game.code()['code']}")
+    with no_network(phone, complaints):
+        tap(phone)
+        phone.get_by_text("Saved on this phone").wait_for()
+    shows(phone, "+1 spy gadget")
+    assert [scan["status"] for scan in game.scans()] == ["success"]
+
+
 def test_offline_scans_survive_a_reload_and_are_one_batch_in_order(
     phone: Any, game: Game, complaints: Complaints
 ) -> None:

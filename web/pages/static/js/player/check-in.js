@@ -1,7 +1,7 @@
 /** The page of a printed code: one button. Nothing happens before it is tapped. */
 import { _ } from '../core/i18n.js';
 import { checkIn, interrupted, showResult } from './flow.js';
-import { get, keepFlushing, onChange } from './outbox.js';
+import { flush, get, keepFlushing, onChange } from './outbox.js';
 
 const IN_APP = /FBAN|FBAV|Instagram|Line\/|MicroMessenger|Snapchat|TikTok|musical_ly|Twitter|LinkedInApp/;
 
@@ -46,6 +46,7 @@ function waitForConnection(nonce, tapped) {
   document.getElementById('check-in-saved')?.removeAttribute('hidden');
   show('');
   onChange(async () => ['sent', 'settled', 'refused'].includes((await get(nonce))?.state ?? '') && showResult(nonce));
+  flush();
 }
 
 /** Browsers inside other apps often have neither location nor camera. */
