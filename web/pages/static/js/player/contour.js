@@ -45,6 +45,7 @@ export function contour(id) {
 
 /** Join points by quadratic curves through the middles between them: no corner remains. @param {number[][]} points */
 function closedCurve(points) {
+  /** @param {number[]} one @param {number[]} other */
   const middle = ([a, b], [c, d]) => [(a + c) / 2, (b + d) / 2];
   const write = (point) => point.map((value) => value.toFixed(1)).join(' ');
   const curves = points.map((point, index) => `Q${write(point)} ${write(middle(point, points[(index + 1) % points.length]))}`);

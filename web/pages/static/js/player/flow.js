@@ -35,6 +35,7 @@ export async function interrupted(qrCode) {
 /** @param {string} nonce */
 export const showResult = (nonce) => location.assign(`/play/result/${nonce}`);
 
+/** @type {typeof checkIn} */
 async function run({ qrCode, description = '', located, onStatus = () => {} }) {
   const nonce = uuid4();
   await put({

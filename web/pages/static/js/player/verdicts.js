@@ -6,7 +6,9 @@ import { _, english } from '../core/i18n.js';
  * @typedef {{icon: string, tone: 'ok' | 'bad' | 'held' | 'info' | 'off', headline: string, line: string, actions: Action[]}} Verdict
  */
 
+/** @returns {Action} */
 const another = () => ({ label: _('Scan another'), href: '/play/scan' });
+/** @returns {Action} */
 const history = () => ({ label: _('View history'), href: '/play/history' });
 
 /**
@@ -35,6 +37,7 @@ export function codePath(qrCode) {
   return `/s/${encodeURIComponent(decodeURIComponent(code))}${query}`;
 }
 
+/** @returns {Verdict} */
 function success({ scan_id, reward, quantity, encounter, destination }) {
   if (encounter)
     return {
@@ -63,11 +66,13 @@ function success({ scan_id, reward, quantity, encounter, destination }) {
   return { icon: 'stamp', tone: 'ok', headline: _("You're checked in"), line: _('Your scan was counted.'), actions: [another()] };
 }
 
+/** @returns {Verdict} */
 const pending = (isPatient) =>
   isPatient
     ? { icon: 'ellipsis', tone: 'info', headline: _('Checking your scan…'), line: _('This usually takes a second.'), actions: [] }
     : { icon: 'ellipsis', tone: 'info', headline: _('Still checking'), line: _('The result will appear in your history.'), actions: [history()] };
 
+/** @returns {Verdict} */
 const queued = () => ({
   icon: 'inbox',
   tone: 'info',
@@ -76,6 +81,7 @@ const queued = () => ({
   actions: [another()],
 });
 
+/** @returns {Verdict} */
 const held = () => ({
   icon: 'hourglass',
   tone: 'held',
@@ -84,6 +90,7 @@ const held = () => ({
   actions: [history()],
 });
 
+/** @returns {Verdict} */
 const annulled = () => ({
   icon: 'undo-2',
   tone: 'off',
@@ -92,6 +99,7 @@ const annulled = () => ({
   actions: [history()],
 });
 
+/** @returns {Verdict} */
 const foreign = () => ({
   icon: 'lock',
   tone: 'held',
@@ -100,6 +108,7 @@ const foreign = () => ({
   actions: [another()],
 });
 
+/** @returns {Verdict} */
 const signInFirst = ({ nonce, player_id }) => ({
   icon: 'lock',
   tone: 'held',
@@ -107,10 +116,11 @@ const signInFirst = ({ nonce, player_id }) => ({
   line: _('Your session has ended. The scan is saved on this phone, with the time you scanned it.'),
   actions: [
     { label: _('Sign in'), href: `/sign-in?next=${encodeURIComponent(`/play/result/${nonce}`)}` },
-    ...(player_id ? [{ label: _('Continue as a guest'), kind: 'guest' }] : []),
+    ...(player_id ? [/** @type {Action} */ ({ label: _('Continue as a guest'), kind: 'guest' })] : []),
   ],
 });
 
+/** @returns {Verdict} */
 const refused = (problem) => ({
   icon: 'triangle-alert',
   tone: 'off',

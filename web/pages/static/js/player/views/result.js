@@ -81,6 +81,7 @@ async function wait(scan, isOver) {
 }
 
 /** Return the scan of a nonce, or of a scan_id: the history of another device names scans by that. @param {string} id */
+/** @param {string} id @returns {Promise<import('../outbox.js').Scan | null | undefined>} */
 async function find(id) {
   const found = (await get(id)) ?? (await all()).find(({ scan_id }) => scan_id === id);
   if (found) return found;
