@@ -363,12 +363,13 @@ RETURNS SETOF qr_codes LANGUAGE sql STABLE PARALLEL SAFE AS $$
       AND ($5 IS NULL OR q.active = $5)
 $$;
 
--- The planner inlines it. Across the date line, `west` is greater than `east`.
+-- The planner inlines it. Across the date line, `west` is greater than `east`. Longitudes 180 and -180 are one meridian.
 CREATE FUNCTION is_in_box(latitude double precision, longitude double precision, west double precision,
                           south double precision, east double precision, north double precision)
 RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT $1 BETWEEN $4 AND $6
-       AND CASE WHEN $3 <= $5 THEN $2 BETWEEN $3 AND $5 ELSE $2 >= $3 OR $2 <= $5 END
+       AND CASE WHEN $3 <= $5 THEN $2 BETWEEN $3 AND $5 OR abs($2) = 180 AND ($3 = -180 OR $5 = 180)
+                ELSE $2 >= $3 OR $2 <= $5 END
 $$;
 
 -- With pg_trgm, a search for a part of a code's text or description reads an index. Without it, the search reads the

@@ -99,7 +99,7 @@ def test_places_in_view_are_codes(client: Any, conn: Conn, staff: Staff) -> None
     fiji = place(conn, staff, -16.8, 179.9999, active=False)
     taveuni = place(conn, staff, -16.8, -179.9999)
     pole = place(conn, staff, 90, 0)
-    edge = place(conn, staff, 0, 180)
+    edge, same_edge = place(conn, staff, 0, 180), place(conn, staff, 0, -180)
     make_code(conn, staff.org_id)
     make_code(conn, latitude=52.3731, longitude=4.8926)
 
@@ -108,10 +108,12 @@ def test_places_in_view_are_codes(client: Any, conn: Conn, staff: Staff) -> None
         assert (answer["kind"], answer["columns"][0]) == ("codes", "id")
         return {row[0] for row in answer["rows"]}
 
-    assert found(WORLD) == {dam, fiji, taveuni, pole, edge}
+    assert found(WORLD) == {dam, fiji, taveuni, pole, edge, same_edge}
     assert found("bbox=179,-17,-179,-16&zoom=9") == {fiji, taveuni}
-    assert found("bbox=180,-1,-180,1&zoom=9") == {edge}
-    assert found("bbox=179,-17,180,0&zoom=9") == {fiji, edge}
+    for box in ("180,-1,-180,1", "180,-1,180,1", "-180,-1,-180,1", "-180,-1,-179,1", "10,-1,-10,1"):
+        assert found(f"bbox={box}&zoom=9") == {edge, same_edge}, box
+    assert found("bbox=-179.9,-1,179.9,1&zoom=9") == set()
+    assert found("bbox=179,-17,180,0&zoom=9") == {fiji, edge, same_edge}
     assert found("bbox=-10,89,10,90&zoom=3") == {pole}
     assert found(f"{WORLD}&active=false") == {fiji}
     assert found(f"{WORLD}&tag=city&q=da&scan_type=item_drop") == {dam}
