@@ -7,10 +7,10 @@ keys are refused, so the time to read a document grows with its size only.
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from shared.errors import FieldError
 from shared.infra.schema_types import Body
@@ -38,7 +38,7 @@ class QuestFileError(Exception):
 
 
 class QuestsFile(Body):
-    quests: Annotated[list[QuestEntry], Field(min_length=1)]
+    quests: list[QuestEntry]
 
 
 def parse(text: str) -> list[QuestDefinition]:

@@ -261,7 +261,6 @@ GOOD = "{name: good, streak: 1, duplication: 1"
     ("text", "message"),
     [
         ("", "the file: "),
-        ("quests: []", "quests: Use at least 1 entry."),
         ("quests: {", "Invalid YAML"),
         ("quests: !!python/object/apply:os.system [echo]", "Invalid YAML"),
         (f"quests: [{GOOD}, color: red}}]", "quests.0 (good): color: This field is unknown."),
