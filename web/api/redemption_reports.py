@@ -1,9 +1,7 @@
 """Reports of redemptions over HTTP, for staff: the list as CSV, and sums by day."""
 
-import csv
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from io import StringIO
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +19,7 @@ from shared.redemptions.redemption_list import RedemptionFilter, RedemptionPosit
 from shared.redemptions.rules import Redemption
 from web.api.redemptions import CounterResponse, RedemptionFilterQuery, counter_response
 from web.http.auth import requires_role
-from web.http.file_responses import SlotBoundIterator, prime
+from web.http.csv_responses import Rows, csv_openapi, csv_response
 from web.http.schemas import CsvQuery, OrganizationPath, Query, ResponseModel, TimeZone
 
 api = APIBlueprint(
@@ -33,11 +31,6 @@ CSV_EXAMPLE = (
     "2026-02-12T10:00:00Z,Kiosk,key,coffee,1,0197a6b0-0000-7000-8000-000000000000,"
     "0197a6b0-0000-7000-8000-000000000005,\r\n"
 )
-CSV: dict[str, Any] = {
-    "description": "The redemptions of the list, one per row",
-    "headers": {"Content-Disposition": {"schema": {"type": "string"}}},
-    "content": {"text/csv": {"schema": {"type": "string"}, "example": CSV_EXAMPLE}},
-}
 PAGE_SIZE = 1_000
 
 
@@ -68,7 +61,10 @@ class DailyListResponse(ResponseModel):
     data: list[DailyRedemptionsResponse] = Field(description="One entry per day, service counter and item")
 
 
-@api.get("/redemptions.csv", responses={200: CSV})
+@api.get(
+    "/redemptions.csv",
+    responses=csv_openapi("The redemptions of the list, one per row", CSV_EXAMPLE),
+)
 @requires_role("analyst")
 def download_redemptions(path: OrganizationPath, query: RedemptionsCsvQuery) -> Response:
     """Download redemptions as CSV
@@ -78,9 +74,12 @@ def download_redemptions(path: OrganizationPath, query: RedemptionsCsvQuery) -> 
     """
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    pages = SlotBoundIterator(lambda: prime(_csv_pages(path.org_id, query.conditions(), query.start)))
-    headers = {"Content-Disposition": f'attachment; filename="redemptions-{slug}.csv"'}
-    return Response(pages, headers=headers, content_type="text/csv; charset=utf-8; header=present")
+    conditions = query.conditions()
+
+    def read_pages() -> Iterator[Rows]:
+        return _read_pages(path.org_id, conditions)
+
+    return csv_response(COLUMNS, read_pages, query, filename=f"redemptions-{slug}.csv")
 
 
 @api.get("/redemptions/daily", responses={200: DailyListResponse})
@@ -101,24 +100,16 @@ def list_daily_redemptions(path: OrganizationPath, query: DailyQuery) -> dict[st
     )
 
 
-def _csv_pages(org_id: UUID, conditions: RedemptionFilter, start: str) -> Iterator[str]:
-    """Yield `start`, the header, then the redemptions page by page. Between pages no connection is held."""
-    text = StringIO()
-    text.write(start)
-    writer = csv.writer(text)
-    writer.writerow(COLUMNS)
+def _read_pages(org_id: UUID, conditions: RedemptionFilter) -> Iterator[Rows]:
+    """Yield the rows page by page. Between pages no connection is held."""
     before = None
     while True:
         with db.connection() as conn:
             page = redemption_list.list_redemptions(conn, org_id, conditions, limit=PAGE_SIZE, before=before)
-        for redemption in page:
-            writer.writerow(_csv_row(redemption))
-        yield text.getvalue()
+        yield map(_csv_row, page)
         if len(page) < PAGE_SIZE:
             return
         before = RedemptionPosition(page[-1].at, page[-1].id)
-        text.seek(0)
-        text.truncate()
 
 
 def _csv_row(redemption: Redemption) -> list[str]:
