@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from shared.images.contrast import contrast_ratio
 from web.pages.assets import FOLDER, Assets, load_assets
 
 
@@ -73,3 +74,15 @@ def test_only_the_tokens_contain_colors() -> None:
     for file in (FOLDER / "css").glob("*.css"):
         if file.name != "tokens.css":
             assert re.findall(r"#[0-9a-fA-F]{3,8}\b|\brgba?\(|\bhsla?\(", file.read_text()) == [], file.name
+
+
+def test_hues_of_stamps_are_seen_on_every_background() -> None:
+    """WCAG 2.2, success criterion 1.4.11."""
+    tokens = (FOLDER / "css" / "tokens.css").read_text()
+    colors = dict(re.findall(r"--([\w-]+): light-dark\((#\w{6}, #\w{6})\)", tokens))
+    hues = [colors[f"hue-{number}"] for number in range(12)]
+    for theme in (0, 1):
+        for background in ("paper", "surface", "sunken"):
+            behind = colors[background].split(", ")[theme]
+            assert min(contrast_ratio(hue.split(", ")[theme], behind) for hue in hues) >= 3
+    assert len(set(hues)) == 12

@@ -25,10 +25,10 @@ export const Contour = ({ id }) => html`
     ${contourPaths(id).map((path) => html`<path d=${path} />`)}
   </svg>`;
 
-/** @param {{id: string, title: string, line?: string, children?: any}} properties */
+/** @param {{id?: string, title: string, line?: string, children?: any}} properties An id draws contour lines. */
 export const Empty = ({ id, title, line, children }) => html`
   <div class="empty">
-    <${Contour} id=${id} />
+    ${id && html`<${Contour} id=${id} />`}
     <p class="empty-title">${title}</p>
     ${line && html`<p>${line}</p>`}
     ${children}

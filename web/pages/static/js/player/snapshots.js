@@ -1,5 +1,5 @@
 /**
- * What the server last said about a player, for views that are opened offline. IndexedDB has it, never a cache of
+ * What the server last returned about a player, for views that are opened offline. IndexedDB has it, never a cache of
  * responses, and it belongs to one player: another one does not see it.
  */
 import { useCallback, useEffect, useState } from '../../vendor/hooks.js';

@@ -1,22 +1,40 @@
-/** Home: scan, what waits to be sent, the latest result, the quest that is nearest to its goal. */
+/** Home: scan, what waits to be sent, the latest result, puzzles to solve, quests that are nearest to their goal. */
 import { get } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
 import { trackDay } from '../days.js';
-import { Contour, Failed, html, Icon, Loading, mounts, Offline } from '../parts.js';
+import { Contour, Failed, html, Icon, Loading, mounts, Offline, shortTime } from '../parts.js';
 import { useLoaded } from '../snapshots.js';
 import { OutboxBanner, ScanLine, useOutbox } from './history.js';
 import { isOver, loadQuests, QuestCard } from './quests.js';
 
+const MOST = 3;
+
 /** @param {any} player */
 async function load(player) {
   await trackDay(player);
-  const [{ scans }, quests] = await Promise.all([get(`/player/${player.player_id}/history?limit=1`), loadQuests()]);
-  return { latest: scans[0], quests: quests.filter((quest) => !isOver(quest)).slice(0, 2) };
+  const path = `/player/${player.player_id}`;
+  const [{ scans }, puzzles, quests] = await Promise.all([
+    get(`${path}/history?limit=1`),
+    get(`${path}/puzzles?open=true&limit=${MOST}`),
+    loadQuests(),
+  ]);
+  const isUnderWay = (quest) => quest.claimable || (quest.progress && !isOver(quest));
+  return { latest: scans[0], puzzles: puzzles.items, quests: quests.filter(isUnderWay).slice(0, MOST) };
 }
 
 const Who = ({ player }) => html`
   <a class="button button-quiet who" href=${player ? '/account' : '/sign-in?next=/play'}>
     <${Icon} name="circle-user" /><span>${!player ? _('Sign in') : player.guest ? _('Guest') : player.username}</span>
+  </a>`;
+
+const PuzzleLine = ({ puzzle }) => html`
+  <a class="list-item" href=${`/play/puzzle/${puzzle.scan_id}`}>
+    <span class="list-mark tone-info"><${Icon} name="puzzle" /></span>
+    <span class="list-main">
+      <span class="list-title">${puzzle.description || puzzle.qr_code}</span>
+      <span class="hint">${_('Open until %(time)s', { time: shortTime(puzzle.closes_at) })}</span>
+    </span>
+    <${Icon} name="chevron-right" />
   </a>`;
 
 function Home() {
@@ -40,6 +58,11 @@ function Home() {
       <section class="stack">
         <h2>${_('Latest result')}</h2>
         <ul class="list" role="list"><li><${ScanLine} scan=${data.latest} /></li></ul>
+      </section>`}
+    ${data?.puzzles.length > 0 && html`
+      <section class="stack">
+        <h2>${_('Puzzles to solve')}</h2>
+        <ul class="list" role="list">${data.puzzles.map((puzzle) => html`<li key=${puzzle.scan_id}><${PuzzleLine} puzzle=${puzzle} /></li>`)}</ul>
       </section>`}
     ${data?.quests.length > 0 && html`
       <section class="stack">

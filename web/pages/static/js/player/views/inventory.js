@@ -66,7 +66,7 @@ function Group({ group, fresh }) {
 
 const Nothing = () => html`
   <div class="stamps" aria-hidden="true">${[1, 2, 3].map(() => html`<div class="stamp stamp-empty"></div>`)}</div>
-  <${Empty} id="inventory" title=${_('Nothing here yet.')} line=${_('Find your first code.')}>
+  <${Empty} title=${_('Nothing here yet.')} line=${_('Find your first code.')}>
     <a class="button button-primary" href="/play/scan">${_('Scan a code')}</a>
   </${Empty}>`;
 

@@ -62,10 +62,7 @@ export function QuestCard({ quest, onClaimed, heading = 'h2' }) {
   const done = steps(quest);
   return html`
     <article class="card quest">
-      <${Ring} share=${done / quest.streak}>
-        <span aria-hidden="true">${done}/${quest.streak}</span>
-        <span class="visually-hidden">${_('%(done)s of %(all)s', { done, all: quest.streak })}</span>
-      </${Ring}>
+      <${Ring} share=${done / quest.streak}>${_('%(done)s of %(all)s', { done, all: quest.streak })}</${Ring}>
       <div class="quest-text">
         <${heading}>${title(quest.name)}</${heading}>
         ${quest.organization && html`<p class="hint">${quest.organization}</p>`}
