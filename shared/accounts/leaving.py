@@ -1,7 +1,7 @@
 """A player leaves all organizations, as a part of the erasure. A last owner offers or deletes what they own alone.
 
 A transfer is an offer: no player becomes an owner without accepting. Unless the member accepts within seven days, the
-organization closes. So the erasure depends on no other player (docs/decisions/0043).
+organization closes. So the erasure depends on no other player (docs/decisions/0041).
 """
 
 from collections.abc import Mapping

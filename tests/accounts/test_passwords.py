@@ -132,6 +132,9 @@ def test_only_views_that_hash_are_serialized(app: Flask) -> None:
         ("POST", "/auth/login"),
         ("POST", "/auth/register"),
         ("POST", "/auth/upgrade"),
+        ("POST", "/session"),
+        ("POST", "/session/register"),
+        ("POST", "/session/upgrade"),
         ("POST", "/users/me/password"),
         ("DELETE", "/users/me"),
     }

@@ -12,6 +12,7 @@ from tests.security.test_role_matrix import UPGRADE
 from tests.support.callers import Staff, bearer
 
 PAGES = {"GET /s/{code}", "GET /b/{slug}", "GET /docs", "GET /invitations/{token}"}
+PAGES |= {"GET /b/{slug}/logo", "GET /b/{slug}/brand.css"}
 TRACKED = "utm_source=poster&fbclid=abc"
 
 
@@ -27,7 +28,8 @@ def ask(client: Any, world: World, name: str, query: str) -> Any:
     headers = bearer(owner.refresh_token) if name == "POST /auth/refresh" else owner.headers
     upgrade = UPGRADE if rule.startswith("/ws/") and method == "GET" else {}
     body = BODIES.get(name, NOTHING)(world, owner)
-    return client.open(f"{world.path(rule, owner)}?{query}", method=method, headers=headers | upgrade, **body)
+    queries = "&".join(filter(None, (body.pop("query_string", ""), query)))
+    return client.open(f"{world.path(rule, owner)}?{queries}", method=method, headers=headers | upgrade, **body)
 
 
 @pytest.mark.parametrize("name", sorted(PERMISSIONS.keys() - PAGES))

@@ -124,8 +124,8 @@ def list_inventory_by_name(conn: Conn, player_id: UUID) -> list[scan_store.Inven
     """One balance per name, as if the first organization that gave such an item had issued all of them."""
     rows = conn.execute(
         """
-        SELECT item, sum(quantity), (array_agg(org_id ORDER BY quantity))[1], NULL FROM inventory_ledger
-        WHERE player_id = %s GROUP BY item
+        SELECT item, sum(quantity), (array_agg(org_id ORDER BY quantity))[1], NULL, NULL, NULL, NULL, NULL
+        FROM inventory_ledger WHERE player_id = %s GROUP BY item
         """,
         (player_id,),
     )

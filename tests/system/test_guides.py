@@ -151,3 +151,10 @@ def test_decisions_have_numbers_without_a_gap_and_one_form() -> None:
         assert f"| [{number}]({record.name}) | {title[1]} |" in index
         headings = ["Context", "Decision", "Consequences", "Alternatives considered"]
         assert re.findall(r"^## (.+)$", text, re.MULTILINE) == headings, record.name
+
+
+def test_comments_name_decisions_that_exist() -> None:
+    numbers = {record.name[:4] for record in (CHECKOUT / "docs" / "decisions").glob("0*.md")}
+    for folder in ("shared", "web", "workers"):
+        for module in (CHECKOUT / folder).rglob("*.py"):
+            assert set(re.findall(r"docs/decisions/(\d{4})", module.read_text())) <= numbers, module

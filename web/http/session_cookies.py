@@ -1,6 +1,6 @@
 """The session cookie of a browser: a signed token of the type `session`, bound to a row of the sessions.
 
-One cookie without a refresh token: two tabs that refresh at once would end the session (docs/decisions/0052).
+One cookie without a refresh token: two tabs that refresh at once would end the session (docs/decisions/0049).
 """
 
 import time
