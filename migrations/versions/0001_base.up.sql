@@ -733,7 +733,9 @@ CREATE VIEW opened_puzzles AS
     SELECT a.player_id, a.scan_id, a.encounter_id, s.qr_code, q.description,
            s.outcome #>> '{encounter,puzzle_type}' AS puzzle_type,
            (s.outcome #> '{encounter,difficulty_level}')::integer AS difficulty_level,
-           s.outcome #> '{encounter,data}' AS data, greatest(0, a.max_attempts - a.wrong_answers) AS attempts_left,
+           s.outcome #> '{encounter,data}' AS data,
+           -- greatest() ignores NULL, which is no limit.
+           CASE WHEN a.max_attempts IS NOT NULL THEN greatest(0, a.max_attempts - a.wrong_answers) END AS attempts_left,
            a.solved_at IS NOT NULL AS solved, a.solved_at, a.closes_at,
            CASE WHEN a.solved_at IS NOT NULL THEN a.reward_item END AS reward,
            CASE WHEN a.solved_at IS NOT NULL THEN a.reward_quantity END AS quantity,

@@ -63,6 +63,14 @@ def test_puzzle_has_its_task_and_its_reward_once_solved(client: Any, conn: Conn,
     }
 
 
+def test_puzzle_without_a_limit_has_no_count_of_attempts(client: Any, conn: Conn, ada: SignedInPlayer) -> None:
+    code, puzzle = make_puzzle(conn)
+    open_puzzle(conn, ada, code)
+    answer(client, ada, puzzle, WRONG)
+
+    assert read(client, ada)[0]["attempts_left"] is None
+
+
 def test_list_selects_open_puzzles_and_those_that_are_not(
     client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
 ) -> None:
