@@ -36,12 +36,21 @@ TEXTS = """() => {
 }"""
 OVERFLOW = """() => {
     const width = document.documentElement.clientWidth;
-    if (document.documentElement.scrollWidth <= width) return [];
-    return [...document.querySelectorAll('body *')]
-        .map(element => [element, element.getBoundingClientRect()])
-        .filter(([, box]) => box.width && (box.right > width + 1 || box.left < -1))
-        .map(([element]) => `${element.tagName}.${element.className} ${element.textContent.trim().slice(0, 40)}`);
+    const describe = element => `${element.tagName}.${element.className} ${element.textContent.trim().slice(0, 40)}`;
+    const texts = [...document.querySelectorAll('body *')].filter(element =>
+        !element.closest('.visually-hidden, [hidden], svg, option')
+        && [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim()));
+    const range = document.createRange();
+    const wide = texts.filter(element => {
+        range.selectNodeContents(element);
+        const text = range.getBoundingClientRect();
+        const box = element.closest('.tab, .button, .card, body').getBoundingClientRect();
+        return text.width && (text.right > Math.min(width, box.right) + 1 || text.left < Math.max(0, box.left) - 1);
+    });
+    if (document.documentElement.scrollWidth > width) wide.push(document.documentElement);
+    return wide.map(describe);
 }"""
+"""Texts that leave the window, or the tab, button or card that they are in."""
 
 READY = """() => {
     const view = document.querySelector('#view');
@@ -52,6 +61,28 @@ READY = """() => {
 REGISTER = """body => fetch('/session/register', {
     method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body),
 }).then(response => response.json())"""
+CLUES = {
+    "text": "Dam Square",
+    "cipher": "harbor",
+    "hint": "ada",
+    "sequence": [1, 2, 4],
+    "grid": [[1, 2], [3, 4]],
+}
+QUEST = {
+    "name": "harbor-trail",
+    "description": "Dam Square",
+    "organization": "Harbor Trail",
+    "daily": True,
+    "streak": 5,
+    "progress": 3,
+    "duplication": 2,
+    "completions": 0,
+    "claims": 0,
+    "claimable": 0,
+    "reward": {"item": "spy_gadget", "qty": 2},
+}
+QUESTS = [QUEST, QUEST | {"name": "harbor-2", "claimable": 1}, QUEST | {"name": "harbor-3", "completions": 2}]
+"""In progress, with a reward to claim, and over."""
 WORDS = """async ([js, reasons]) => {
     const {verdictOf} = await import(`${js}/player/verdicts.js`);
     const {textsOf} = await import(`${js}/player/location-help.js`);
@@ -138,13 +169,14 @@ def test_pages_of_a_player_have_no_plain_english_and_fit(
     org_id = make_org(conn, "harbor-2")
     add_member(conn, org_id, player_id, "owner")
     puzzle = make_code(conn, org_id, scan_type="encounter", description="Dam Square", reward_item="spy_gadget")
-    make_encounter(conn, puzzle)
+    make_encounter(conn, puzzle, CLUES)
     drop = make_code(conn, org_id, description="Dam Square", reward_item="spy_gadget", reward_quantity=2)
     scans = [submit_scan(conn, player_id, code) for code in (puzzle, drop, drop)]
     judge_pending()
     submit_scan(conn, player_id, drop)
     make_held_scan(conn, player_id, drop)
     places |= {"scan_id": str(scans[0]), "nonce": str(scans[1])}
+    page.route("**/api/v1/quests?*", lambda route: route.fulfill(json={"items": QUESTS, "next_cursor": None}))
 
     found = [found for path in PAGES for found in look(page, path, places)]
     page.goto("/account")
