@@ -7,6 +7,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -75,10 +76,14 @@ def render_page(
     devices: Literal["none", "location", "all"] = "none",
     cache_control: str = NO_STORE,
     modules: Sequence[str] = (),
+    preloaded: Sequence[str] = (),
     **values: Any,
 ) -> Response:
-    """Return a page. `modules` are the scripts that it starts, by path below `static/js`."""
-    response = make_response(render_template(template, modules=modules, **values), status)
+    """Return a page. `modules` are the scripts that it starts, `preloaded` those that they import when needed.
+
+    Both are paths below `static/js`.
+    """
+    response = make_response(render_template(template, modules=modules, preloaded=preloaded, **values), status)
     if not current_settings().pages:
         response.headers["Content-Security-Policy"] = BARE_POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
@@ -122,13 +127,13 @@ def current_account() -> Account | None:
     return account
 
 
-def _preloads(modules: Sequence[str]) -> list[str]:
+def _preloads(*modules: Sequence[str]) -> list[str]:
     """Return the URLs of the modules and of all that they import: loaded at once instead of one after the other."""
-    return list(dict.fromkeys(url for module in modules for url in preloads_of(module)))
+    return list(dict.fromkeys(url for module in chain(*modules) for url in preloads_of(module)))
 
 
 @cache
 def preloads_of(module: str) -> tuple[str, ...]:
     """Return the URLs of a module and of all modules that it imports."""
     assets = load_assets()
-    return tuple(assets.url(path) for path in assets.modules_of(f"js/{module}"))
+    return tuple(assets.url(path) for path in assets.modules_of(f"js/{module}") if path in assets.files)

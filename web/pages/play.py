@@ -9,22 +9,23 @@ from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
 from web.pages.layout import REVALIDATED, render_page
 
-VIEWS = (
-    "/play",
-    "/play/scan",
-    "/play/result/<nonce>",
-    "/play/puzzle/<scan_id>",
-    "/play/inventory",
-    "/play/redeem/<item>",
-    "/play/quests",
-    "/play/history",
-)
+VIEWS = {
+    "/play": "home",
+    "/play/scan": "scan",
+    "/play/result/<nonce>": "result",
+    "/play/puzzle/<scan_id>": "puzzle",
+    "/play/inventory": "inventory",
+    "/play/redeem/<item>": "redeem",
+    "/play/quests": "quests",
+    "/play/history": "history",
+}
+"""The module of each path."""
 
 
 def init_app(app: Flask) -> None:
     """Register the pages."""
-    for path in VIEWS:
-        app.add_url_rule(path, f"play.{path}", open_shell)
+    for path, view in VIEWS.items():
+        app.add_url_rule(path, f"play.{path}", open_shell, defaults={"view": view})
 
 
 def configuration() -> dict[str, Any]:
@@ -35,8 +36,8 @@ def configuration() -> dict[str, Any]:
 
 @page_public
 @takes_any_query
-def open_shell(**_: str) -> Response:
-    """Return the shell. Its script shows the view of the path."""
+def open_shell(view: str, **_: str) -> Response:
+    """Return the shell. Its script shows the view of the path, whose modules are loaded beside it."""
     return render_page(
         "play/shell.html",
         # Tokens to redeem arrive as an image in the response of the API.
@@ -44,6 +45,7 @@ def open_shell(**_: str) -> Response:
         devices="all",
         cache_control=REVALIDATED,
         modules=("player/app.js",),
+        preloaded=(f"player/views/{view}.js",),
         tabs=True,
         config=configuration(),
     )

@@ -54,6 +54,8 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
     verdict: null,
   });
   const player = ensurePlayer(onStatus);
+  // Loaded while the server decides. The page of the result finds it in the cache.
+  import('./views/result.js').catch(() => {});
   if (located) {
     const position = await findPosition(onStatus);
     if (!position) {
