@@ -50,7 +50,7 @@ def main() -> int:
 def extract() -> Catalog:
     """Return the messages of all templates and modules. Raise ValueError for a call without a plain literal."""
     catalog = Catalog()
-    for file in sorted(PAGES.glob("templates/**/*.html")):
+    for file in sorted(PAGES.glob("templates/**/*.*")):
         for texts in template_messages(file.read_bytes()):
             catalog.add(texts, locations=[(file.relative_to(PAGES).as_posix(), 0)])
     for file in sorted(PAGES.glob("static/js/**/*.js")):

@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     password_hash_concurrency: int = Field(1, ge=1, le=64)
 
     pages: bool = True
+    pwa: bool = True
     imprint: str = Field("", max_length=10_000)
     request_read_timeout_seconds: float = Field(30, gt=0, le=600)
     request_min_bytes_per_second: int = Field(16_384, ge=1)

@@ -105,11 +105,17 @@ class Api:
 
 
 @contextmanager
-def chromium(*more: str) -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """Run a browser."""
     from playwright.sync_api import sync_playwright
 
-    with sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
+    with sync_playwright() as running, launch(running.chromium) as browser:
         yield browser
-        browser.close()
+
+
+@contextmanager
+def launch(browser_type: Any, *more: str) -> Iterator[Any]:
+    """Run a browser with more arguments, beside one that runs already: `launch(browser.browser_type, …)`."""
+    browser = browser_type.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *more])
+    yield browser
+    browser.close()

@@ -75,12 +75,16 @@ def complaints() -> Iterator[Complaints]:
 
 @pytest.fixture
 def open_context(site: RunningServer, browser: Any, complaints: Complaints) -> Iterator[Callable[..., Any]]:
-    """Return a function that opens a browser context on the server: `open_context(phone=True, color_scheme="dark")`."""
+    """Return a function that opens a browser context on the server: `open_context(phone=True, color_scheme="dark")`.
+
+    Service workers are off unless `service_workers="allow"`, so that each test starts with the server's pages.
+    """
     with ExitStack() as exits:
 
         def make(*, phone: bool = False, **options: Any) -> Any:
             shape = {"viewport": PHONE, "is_mobile": True, "has_touch": True} if phone else {"viewport": DESKTOP}
-            context = browser.new_context(base_url=site.base_url, **{**shape, "locale": "en-US", **options})
+            defaults = {**shape, "locale": "en-US", "service_workers": "block"}
+            context = browser.new_context(base_url=site.base_url, **{**defaults, **options})
             exits.callback(context.close)
             watch(context, complaints)
             return context

@@ -32,6 +32,8 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /readyz": Permission("public", passes=(200, 503)),
     "GET /metrics": Permission("public"),
     "GET /openapi.json": Permission("public"),
+    "GET /app.webmanifest": Permission("public"),
+    "GET /sw.js": Permission("public"),
     "GET /docs": Permission("public"),
     "GET /docs/start.js": Permission("public"),
     "GET /docs/{name}": Permission("public"),

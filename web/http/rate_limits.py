@@ -110,6 +110,8 @@ UNLIMITED_ENDPOINTS = {
     "health.healthz",
     "health.readyz",
     "metrics.metrics",
+    "pwa.get_manifest",
+    "pwa.get_worker",
 }
 """Routes that a platform polls, and static files, which are served from memory."""
 MAX_REMEMBERED_KEYS = 4_096

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from hashlib import sha256
 from pathlib import Path
+from typing import Literal
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import NotFound
@@ -89,6 +90,14 @@ class Assets:
 def load_assets() -> Assets:
     """Return the static files of this release. Read on the first page, and then kept."""
     return Assets(dict(_contents()))
+
+
+@cache
+def color(token: str, scheme: Literal["light", "dark"]) -> str:
+    """Return a color of the tokens, for what no style sheet reaches."""
+    tokens = (FOLDER / "css" / "tokens.css").read_text()
+    light, dark = re.findall(rf"--{token}: light-dark\((#\w+), (#\w+)\)", tokens)[0]
+    return str(light if scheme == "light" else dark)
 
 
 def _contents() -> Iterator[tuple[str, bytes]]:

@@ -21,7 +21,7 @@ from web.http.auth import optional_caller
 from web.http.session_cookies import renew_session_cookie
 from web.http.settings import current_settings
 from web.pages import headers, i18n
-from web.pages.assets import load_assets
+from web.pages.assets import color, load_assets
 from web.pages.headers import PageKind
 
 BARE_STYLE = (Path(__file__).parent / "static" / "page.css").read_text()
@@ -54,6 +54,8 @@ def init_app(app: Flask) -> None:
             "layout": "layout/player.html",
             "site_layout": "layout/site.html",
             "static": load_assets().url,
+            "color": color,
+            "pwa": current_settings().pwa,
             "preloads": _preloads,
             "language": i18n.current_language(),
             "languages": i18n.NAMES,

@@ -8,6 +8,7 @@ from web.http.auth import page_public
 from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
 from web.pages.layout import REVALIDATED, render_page
+from web.pages.printed_paths import code_paths
 
 VIEWS = {
     "/play": "home",
@@ -31,7 +32,11 @@ def init_app(app: Flask) -> None:
 def configuration() -> dict[str, Any]:
     """Return what the player's scripts need to know about this installation."""
     settings = current_settings()
-    return {"max_accuracy_m": settings.scan_max_accuracy_m, "max_age_hours": settings.scan_max_age_hours}
+    return {
+        "max_accuracy_m": settings.scan_max_accuracy_m,
+        "max_age_hours": settings.scan_max_age_hours,
+        "code_paths": code_paths(settings),
+    }
 
 
 @page_public

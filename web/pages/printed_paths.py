@@ -5,10 +5,17 @@ from typing import TYPE_CHECKING
 
 from flask import Flask
 
+from shared.settings import Settings
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 PREFIXES = ("/s", "/b")
+
+
+def code_paths(settings: Settings) -> tuple[str, ...]:
+    """Return the paths before the text of a printed code, for the scripts of the pages."""
+    return (PREFIXES[0], *settings.extra_code_path_prefixes)
 
 
 def init_app(app: Flask, extra_prefixes: tuple[str, ...]) -> None:

@@ -6,6 +6,7 @@
 import { _ } from '../core/i18n.js';
 import { icon } from '../core/icon.js';
 import { keepFlushing } from './outbox.js';
+import { keepUpToDate } from './updates.js';
 
 /** @type {[RegExp, string, string, () => Promise<{mount: (element: HTMLElement, params: string[]) => any}>][]} */
 const VIEWS = [
@@ -18,6 +19,8 @@ const VIEWS = [
   [/^\/play\/quests$/, 'quests', _('Quests'), () => import('./views/quests.js')],
   [/^\/play\/history$/, 'history', _('History'), () => import('./views/history.js')],
 ];
+/** What the shell shows at the address of a printed code, which it replaces without a connection. */
+const PRINTED = /** @type {typeof VIEWS[0]} */ ([/$/, 'code', _('Game code'), () => import('./views/code.js')]);
 const TAB_OF = { result: 'scan', puzzle: 'history', redeem: 'inventory' };
 
 const root = /** @type {HTMLElement} */ (document.getElementById('view'));
@@ -34,7 +37,7 @@ const find = (pathname) => VIEWS.find(([pattern]) => pattern.test(pathname));
  * @param {{isFirst?: boolean}} [options]
  */
 async function show(pathname, { isFirst = false } = {}) {
-  const found = find(pathname);
+  const found = find(pathname) ?? (isFirst ? PRINTED : undefined);
   if (!found) return;
   const [pattern, name, title, load] = found;
   const mine = ++shown;
@@ -106,3 +109,4 @@ function problem() {
 
 show(location.pathname, { isFirst: true });
 keepFlushing();
+keepUpToDate();

@@ -2,6 +2,7 @@
 import { _ } from '../core/i18n.js';
 import { checkIn, interrupted, showResult } from './flow.js';
 import { flush, get, keepFlushing, onChange } from './outbox.js';
+import { keepUpToDate } from './updates.js';
 
 const IN_APP = /FBAN|FBAV|Instagram|Line\/|MicroMessenger|Snapchat|TikTok|musical_ly|Twitter|LinkedInApp/;
 
@@ -33,6 +34,7 @@ async function start(qrCode, description, located, tapped) {
   const scan = arrival?.type === 'back_forward' ? null : await interrupted(qrCode);
   if (scan) showResult(scan.nonce);
   else keepFlushing();
+  keepUpToDate();
 }
 
 /** @param {string} text */

@@ -1,6 +1,7 @@
 /** One tap from a code to its verdict: store the scan, have a player, find the position, send it, show the result. */
 import { ask, uuid4 } from '../core/request.js';
 import { _ } from '../core/i18n.js';
+import { codeInUrl } from './code-text.js';
 import { LocationProblem, locate } from './locate.js';
 import { all, endSession, flush, get, put, remove, signedInPlayer, toBody, update } from './outbox.js';
 import { ensurePlayer, whileBusy } from './session.js';
@@ -11,12 +12,13 @@ const TIMEOUT_MS = 20_000;
 /** @type {Promise<any> | undefined} */
 let running;
 
-/** @returns {{max_accuracy_m: number, max_age_hours: number}} */
+/** @returns {{max_accuracy_m: number, max_age_hours: number, code_paths: string[]}} */
 export const configuration = () => JSON.parse(document.getElementById('config')?.textContent || '{}');
 
 /**
  * Check in. A second tap joins the first one.
- * @param {{qrCode: string, description?: string, located: boolean, onStatus?: (text: string) => void}} code
+ * @param {{qrCode: string, description?: string, located: boolean | null, onStatus?: (text: string) => void}} code
+ *   `located`: whether it needs a position, null if that is unknown
  * @returns {Promise<import('./outbox.js').Scan | null>} The scan as it is now. Null: there is no position, which the
  *   page has explained.
  */
@@ -43,12 +45,12 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
     player_id: await signedInPlayer(),
     qr_code: qrCode,
     description,
-    located,
+    located: located ?? true,
     latitude: null,
     longitude: null,
     accuracy: null,
     scanned_at: new Date().toISOString(),
-    state: located ? 'locating' : 'waiting',
+    state: located === false ? 'waiting' : 'locating',
     tries: 0,
     scan_id: null,
     verdict: null,
@@ -56,23 +58,37 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
   const player = ensurePlayer(onStatus);
   // Loaded while the server decides. The page of the result finds it in the cache.
   import('./views/result.js').catch(() => {});
-  if (located) {
+  if (located ?? (await needsPosition(qrCode, await player))) {
     const position = await findPosition(onStatus);
     if (!position) {
       await remove(nonce);
       return null;
     }
     await update(nonce, { ...position, state: 'waiting' });
-  }
+  } else if (located === null) await update(nonce, { located: false, state: 'waiting' });
   onStatus(_('Checking your scan…'));
   await submit(nonce, await player, onStatus);
   const scan = await get(nonce);
-  if (scan?.state === 'waiting') /** @type {any} */ (navigator.storage)?.persist?.();
+  if (scan?.state === 'waiting') keepSafe();
   // Without a service worker there is no page to go to while there is no connection.
   const canLeave = location.pathname.startsWith('/play') || navigator.serviceWorker?.controller;
   if (scan?.state === 'waiting' && !canLeave) flush();
   else showResult(nonce);
   return scan ?? null;
+}
+
+/** Ask the browser to keep what waits, and to send it later even if this page is closed. Firefox may ask the person. */
+function keepSafe() {
+  /** @type {any} */ (navigator.storage)?.persist?.();
+  navigator.serviceWorker?.ready.then((registration) => /** @type {any} */ (registration).sync?.register('outbox')).catch(() => {});
+}
+
+/** Return whether a code needs a position. Only players may ask. Without an answer it may need one. */
+async function needsPosition(qrCode, player) {
+  if (!player) return true;
+  const code = codeInUrl(qrCode, configuration().code_paths) ?? qrCode;
+  const { status, body } = await ask('GET', `/qr/${encodeURIComponent(code)}`);
+  return status === 200 ? body.requires_location : status === 0 || status >= 429;
 }
 
 /** Return the position. Null: there is none, and a dialog explains what to do. Its "Try again" tries again. */

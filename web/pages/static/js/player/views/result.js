@@ -102,7 +102,8 @@ async function find(id) {
 /** A short buzz for a success, once. @param {Scan} scan */
 async function greet(scan) {
   await update(scan.nonce, { state: 'settled', seen: true });
-  if (scan.verdict.status === 'success') navigator.vibrate?.(VIBRATE_MS);
+  // Browsers refuse to vibrate before the first tap, and log it.
+  if (scan.verdict.status === 'success' && navigator.userActivation?.hasBeenActive) navigator.vibrate?.(VIBRATE_MS);
 }
 
 /** @param {Scan} scan */
