@@ -16,7 +16,7 @@ VIEWS = {
     "/play/result/<nonce>": "result",
     "/play/puzzle/<scan_id>": "puzzle",
     "/play/inventory": "inventory",
-    "/play/redeem/<item>": "redeem",
+    "/play/redeem/<path:item>": "redeem",
     "/play/quests": "quests",
     "/play/history": "history",
 }

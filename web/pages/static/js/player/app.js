@@ -15,7 +15,7 @@ const VIEWS = [
   [/^\/play\/result\/([^/]+)$/, 'result', _('Result'), () => import('./views/result.js')],
   [/^\/play\/puzzle\/([^/]+)$/, 'puzzle', _('Puzzle'), () => import('./views/puzzle.js')],
   [/^\/play\/inventory$/, 'inventory', _('Inventory'), () => import('./views/inventory.js')],
-  [/^\/play\/redeem\/([^/]+)$/, 'redeem', _('Redeem'), () => import('./views/redeem.js')],
+  [/^\/play\/redeem\/(.+)$/, 'redeem', _('Redeem'), () => import('./views/redeem.js')],
   [/^\/play\/quests$/, 'quests', _('Quests'), () => import('./views/quests.js')],
   [/^\/play\/history$/, 'history', _('History'), () => import('./views/history.js')],
 ];

@@ -42,7 +42,7 @@ export function useLoaded(name, load) {
         if (isKept) await storePersonal(`snapshot-${name}`, id, { at: Date.now(), data });
         return show({ status: 'ready', data, player });
       } catch (error) {
-        const problem = error instanceof Problem ? error : new Problem(0, null);
+        const problem = error instanceof Problem ? error : new Problem(500, null);
         if (problem.status === 401) return show({ status: 'signed-out' });
         if (snapshot) return show({ status: 'ready', data: snapshot.data, player, offlineSince: snapshot.at });
         return show({ status: 'failed', problem, player });

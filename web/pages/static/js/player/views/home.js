@@ -24,7 +24,7 @@ async function load(player) {
 
 const Who = ({ player }) => html`
   <a class="button button-quiet who" href=${player ? '/account' : '/sign-in?next=/play'}>
-    <${Icon} name="circle-user" /><span>${!player ? _('Sign in') : player.guest ? _('Guest') : player.username}</span>
+    <${Icon} name="circle-user" /><span>${!player ? _('Sign in') : player.guest ? _('Guest') : player.username || _('Account')}</span>
   </a>`;
 
 const PuzzleLine = ({ puzzle }) => html`
