@@ -23,12 +23,18 @@ def is_web_url(text: str) -> bool:
         and re.fullmatch(WEB_URL, text) is not None
         and all(map(_is_visible, text))
         and ada_url.check_url(text)
+        and all(map(_is_decodable, ada_url.URL(text).hostname.split(".")))
     )
 
 
 def _is_visible(character: str) -> bool:
     """False for controls, spaces and format characters. Later versions of Unicode may assign what is unassigned."""
     return character.isprintable() or category(character) == "Cn"
+
+
+def _is_decodable(label: str) -> bool:
+    """False for a label of a host in Punycode that encodes no name. Browsers refuse it (UTS 46, 4), ada does not."""
+    return not label.startswith("xn--") or ada_url.idna_to_unicode(label) != label
 
 
 def to_location(url: str) -> str:

@@ -20,6 +20,8 @@ from shared.infra.urls import is_web_url, leads_below, to_location
         "http://[2001:db8::1]:8000/",
         "https://example.com?next=//evil.com",
         "https://example.com/@user",
+        "https://xn--strae-oqa.example/",
+        "https://WWW.XN--FSQU00A.xn--0zwm56d/",
     ],
 )
 def test_web_urls(text: str) -> None:
@@ -50,6 +52,9 @@ def test_web_urls(text: str) -> None:
         "https://[0]",
         "https://[:::]",
         "https://example.com:99999/",
+        "https://xn--a/",
+        "https://www.xn--99999999.example/",
+        "https://straße.XN--a.example/",
         "https://exa mple.com",
         "https://exa%6dple.com",
         " https://example.com",
