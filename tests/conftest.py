@@ -101,6 +101,14 @@ def cheap_hashes() -> None:
     passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def runs_without_a_limit() -> None:
+    """A worker's run ends when no row is pending, however long it takes."""
+    from workers import jobs
+
+    jobs.MAX_RUN_SECONDS = float("inf")
+
+
 @pytest.fixture(autouse=True)
 def visits_stay_buffered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Store visits only when a test flushes them: the thread would store those of one test during the next."""
