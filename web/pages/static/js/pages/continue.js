@@ -1,15 +1,17 @@
 /** Continue the session of another device, whose secret is in the fragment of the URL. */
-import { post } from '../core/api.js';
+import { Problem, post } from '../core/api.js';
 import { _ } from '../core/i18n.js';
 
 const text = /** @type {HTMLElement} */ (document.getElementById('continue-text'));
 const button = /** @type {HTMLButtonElement} */ (document.getElementById('continue-button'));
 const secret = location.hash.slice(1);
+const SECRET_LENGTH = 43;
 
 // The secret leaves the address bar and the history.
 history.replaceState(null, '', location.pathname);
 
 try {
+  if (secret.length !== SECRET_LENGTH) throw new Problem(410, null);
   const { username } = await post('/session/transfers/preview', { secret });
   text.textContent = _('Continue as %(name)s on this device?', { name: username });
   button.hidden = false;
