@@ -20,6 +20,12 @@ MODULE = """async ([module, texts, values, numbers]) => {
         : numbers.map(num => ngettext(...text, num, values)));
 }"""
 NUMBERS = (0, 1, 2, 5, 21, 999)
+TIMES = """async module => {
+    const {duration, longDay, relativeTime, shortTime, timeOfDay, weekdayTime} = await import(module);
+    const at = new Date('2026-11-28T14:02:00Z');
+    const ago = [0, 59, 300, -7200, 86400, 40 * 86400].map(seconds => relativeTime(+at - seconds * 1000, +at));
+    return [longDay(at), shortTime(at), timeOfDay(at), weekdayTime(at), duration(252), duration(9), ...ago];
+}"""
 
 
 def test_every_message_is_translated() -> None:
@@ -124,3 +130,29 @@ def test_templates_and_modules_write_the_same(app: Any, clean: None, browser: An
             context.close()
             assert "<" not in "".join(written)
             assert [html.unescape(text) for text in written] == shown
+
+
+@pytest.mark.system
+def test_times_follow_the_language_and_the_zone(app: Any, clean: None, browser: Any, complaints: Complaints) -> None:
+    with serving(app) as address:
+        context = browser.new_context(base_url=f"http://{address}", locale="de-AT", timezone_id="Asia/Kathmandu")
+        watch(context, complaints)
+        page = context.new_page()
+        page.goto("/about")
+        shown = page.evaluate(TIMES, f"/static/{load_assets().digest}/js/core/time.js")
+        context.close()
+
+    assert shown == [
+        "Samstag, 28. November",
+        "28.11.2026, 19:47",
+        "19:47",
+        "Samstag, 19:47",
+        "4 min 12 s",
+        "9 s",
+        "jetzt",
+        "jetzt",
+        "vor 5 Minuten",
+        "in 2 Stunden",
+        "gestern",
+        "letzten Monat",
+    ]

@@ -17,6 +17,8 @@ const formatter = (options) => {
 export const shortTime = formatter({ dateStyle: 'medium', timeStyle: 'short' });
 /** 2:02 PM */
 export const timeOfDay = formatter({ timeStyle: 'short' });
+/** 14:02, in every language: on screens that are read from afar */
+export const clockTime = formatter({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
 /** Saturday, November 28 */
 export const longDay = formatter({ weekday: 'long', month: 'long', day: 'numeric' });
 /** Saturday 2:02 PM */

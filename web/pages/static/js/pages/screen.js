@@ -1,6 +1,7 @@
 /** A rotating code on a screen: the current image, what it is for, and an honest word when it is out of date. */
 import { get } from '../core/api.js';
 import { _, ngettext } from '../core/i18n.js';
+import { clockTime } from '../core/time.js';
 
 const POLL_MS = 5000;
 const RETRY_MS = 2000;
@@ -37,9 +38,7 @@ async function update() {
     if (since(shownAt) >= Math.min(lifetime, MAX_IMAGE_MS)) await show(state, started);
     step = state.rotation_seconds * 1000;
     byId('screen-title').textContent = state.description || _('Game code');
-    byId('screen-scans').textContent = ngettext('%(num)s scan today', '%(num)s scans today', state.scans_today, {
-      num: new Intl.NumberFormat(document.documentElement.lang).format(state.scans_today),
-    });
+    byId('screen-scans').textContent = ngettext('%(num)s scan today', '%(num)s scans today', state.scans_today);
     offlineSince = null;
   } catch (error) {
     // The screen was revoked, or its code is over: the page says so.
@@ -80,8 +79,7 @@ function draw() {
   root.classList.toggle('screen-old', isOld);
   byId('screen-offline').hidden = !isOld;
   if (!isOld) return;
-  const time = new Intl.DateTimeFormat(document.documentElement.lang, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
-  byId('screen-offline-text').textContent = _('Offline since %(time)s', { time: time.format(offlineSince || 0) });
+  byId('screen-offline-text').textContent = _('Offline since %(time)s', { time: clockTime(offlineSince || 0) });
 }
 
 /** Keep the screen on. Browsers release the lock while the page is hidden. */

@@ -3,6 +3,7 @@ import htm from '../../vendor/htm.js';
 import { h, render } from '../../vendor/preact.js';
 import { _ } from '../core/i18n.js';
 import { iconPath } from '../core/icon.js';
+import { shortTime } from '../core/time.js';
 import { contourPaths } from './contour.js';
 
 export const html = htm.bind(h);
@@ -74,16 +75,6 @@ export const Ring = ({ share, size, children }) => html`
     <div class="ring-text">${children}</div>
   </div>`;
 
-const language = document.documentElement.lang;
-
-/** @param {number | string} at */
-export const shortTime = (at) =>
-  new Intl.DateTimeFormat(language, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(at));
-/** @param {number | string} at */
-export const timeOfDay = (at) => new Intl.DateTimeFormat(language, { timeStyle: 'short' }).format(new Date(at));
-/** @param {number | string} at */
-export const longDay = (at) =>
-  new Intl.DateTimeFormat(language, { weekday: 'long', month: 'long', day: 'numeric' }).format(new Date(at));
 /** Return the date of a time in the zone of this browser: 2026-11-28. @param {number | string | Date} at */
 export function localDate(at) {
   const time = new Date(at);

@@ -1,10 +1,11 @@
 /** History: queued scans first, then all scans by day. */
 import { get } from '../../core/api.js';
 import { _, ngettext } from '../../core/i18n.js';
+import { longDay, timeOfDay } from '../../core/time.js';
 import { toast } from '../../core/toast.js';
 import { useEffect, useState } from '../../../vendor/hooks.js';
 import { all, flush, onChange } from '../outbox.js';
-import { Empty, Failed, html, Icon, Loading, localDate, longDay, mounts, Offline, SignedOut, timeOfDay } from '../parts.js';
+import { Empty, Failed, html, Icon, Loading, localDate, mounts, Offline, SignedOut } from '../parts.js';
 import { useLoaded } from '../snapshots.js';
 import { codePath, verdictOf } from '../verdicts.js';
 

@@ -1,8 +1,9 @@
 /** Home: scan, what waits to be sent, the latest result, puzzles to solve, quests that are nearest to their goal. */
 import { get } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
+import { shortTime } from '../../core/time.js';
 import { trackDay } from '../days.js';
-import { Contour, Failed, html, Icon, Loading, mounts, Offline, shortTime } from '../parts.js';
+import { Contour, Failed, html, Icon, Loading, mounts, Offline } from '../parts.js';
 import { useLoaded } from '../snapshots.js';
 import { OutboxBanner, ScanLine, useOutbox } from './history.js';
 import { isOver, loadQuests, QuestCard } from './quests.js';

@@ -1,8 +1,9 @@
 /** A puzzle that a scan opened: its clues, an answer, what is left. */
 import { get, post, uuid4 } from '../../core/api.js';
 import { _, ngettext } from '../../core/i18n.js';
+import { shortTime } from '../../core/time.js';
 import { useEffect, useRef, useState } from '../../../vendor/hooks.js';
-import { Contour, Empty, Failed, html, Icon, itemName, Loading, mounts, shortTime, SignedOut } from '../parts.js';
+import { Contour, Empty, Failed, html, Icon, itemName, Loading, mounts, SignedOut } from '../parts.js';
 import { Clues, choicesOf } from '../clues.js';
 import { useLoaded } from '../snapshots.js';
 

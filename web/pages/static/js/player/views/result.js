@@ -2,10 +2,11 @@
 import { useEffect, useRef, useState } from '../../../vendor/hooks.js';
 import { send } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
+import { shortTime, weekdayTime } from '../../core/time.js';
 import { toast } from '../../core/toast.js';
 import { configuration } from '../flow.js';
 import { all, flush, get, meta, onChange, put, setMeta, settle, signedInPlayer, update } from '../outbox.js';
-import { Contour, Icon, html, mounts, shortTime } from '../parts.js';
+import { Contour, Icon, html, mounts } from '../parts.js';
 import { currentPlayer } from '../session.js';
 import { verdictOf } from '../verdicts.js';
 
@@ -109,8 +110,7 @@ async function greet(scan) {
 /** @param {Scan} scan */
 function deadline({ scanned_at }) {
   const end = new Date(Date.parse(scanned_at) + configuration().max_age_hours * 3_600_000);
-  const time = new Intl.DateTimeFormat(document.documentElement.lang, { weekday: 'long', hour: '2-digit', minute: '2-digit' }).format(end);
-  return _('Open Waymark before %(time)s so it counts.', { time });
+  return _('Open Waymark before %(time)s so it counts.', { time: weekdayTime(end) });
 }
 
 function Act({ action, scan, isFirst }) {
