@@ -239,6 +239,65 @@ def test_page_of_a_code_changes_nothing_before_the_tap(phone: Any, game: Game, c
     plain.close()
 
 
+PATHS = """async texts => {
+    const {codePath} = await import(document.body.dataset.static + 'js/player/verdicts.js');
+    return texts.map(codePath);
+}"""
+
+
+def test_path_of_a_code_never_leaves_this_site(phone: Any) -> None:
+    paths = {
+        "spy123": "/s/spy123",
+        " spy123 ": "/s/spy123",
+        "https://harbor.example/s/spy123": "/s/spy123",
+        "https://harbor.example/s/spy123?t=7.abc": "/s/spy123?t=7.abc",
+        "50% off": "/s/50%25%20off",
+        "//evil.example/s/a": "/s/%2F%2Fevil.example%2Fs%2Fa",
+        "https://a.example//evil.example/s/a": "/s/a",
+        "https://a.example/elsewhere": "/play/scan",
+    }
+    phone.goto("/about")
+    assert phone.evaluate(PATHS, list(paths)) == list(paths.values())
+
+
+def test_unusable_storage_is_explained(phone: Any, game: Game) -> None:
+    phone.add_init_script("indexedDB.open = () => { throw new DOMException('refused', 'SecurityError'); };")
+    phone.goto(f"/s/{game.code()['code']}")
+    tap(phone)
+    phone.get_by_text("This browser could not store the scan.").wait_for()
+    assert game.scans() == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_check_in_is_accessible_and_fits_a_small_phone(
+    open_context: Callable[..., Any], game: Game, complaints: Complaints, scheme: str
+) -> None:
+    complaints.expect("404")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    small = {"width": 320, "height": 568}
+    page = open_context(phone=True, viewport=small, color_scheme=scheme).new_page()
+    page.add_init_script(f"if (location.pathname.startsWith('/s/')) {{ {DENIED} }}")
+
+    def check() -> None:
+        found = axe.run(page).response["violations"]
+        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+        assert page.evaluate("document.documentElement.scrollWidth") <= small["width"]
+
+    page.goto(f"/s/{located(game, description='The lighthouse at the end of the northernmost pier')['code']}")
+    check()
+    tap(page)
+    page.get_by_role("dialog").wait_for()
+    check()
+    page.keyboard.press("Escape")
+    page.locator("#check-in-button:not([aria-busy])").wait_for()
+    check_in(page, game.code(), "+1 spy gadget")
+    page.get_by_text("Keep what you collect").wait_for()
+    page.emulate_media(reduced_motion="reduce", color_scheme=scheme)
+    check()
+    page.goto("/s/never-made")
+    check()
+
+
 def test_browser_inside_an_app_offers_the_real_one(open_context: Callable[..., Any], game: Game) -> None:
     page = open_context(phone=True, user_agent=f"{ANDROID} Instagram 300.0").new_page()
     page.goto(f"/s/{game.code()['code']}")

@@ -138,4 +138,4 @@ def _preloads(*modules: Sequence[str]) -> list[str]:
 def preloads_of(module: str) -> tuple[str, ...]:
     """Return the URLs of a module and of all modules that it imports."""
     assets = load_assets()
-    return tuple(assets.url(path) for path in assets.modules_of(f"js/{module}") if path in assets.files)
+    return tuple(assets.url(path) for path in assets.modules_of(f"js/{module}"))

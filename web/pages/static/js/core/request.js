@@ -1,5 +1,6 @@
-/** What pages and the service worker share: requests without translations, and random ids. */
+/** What pages and the service worker share: requests without translations, the signed-in player, random ids. */
 
+export const PLAYER_COOKIE = 'waymark_player';
 const TIMEOUT_MS = 30000;
 
 /**
@@ -25,6 +26,12 @@ export async function ask(method, path, { body, headers = {}, timeout = TIMEOUT_
   } catch {
     return { status: 0, body: null, retryAfter: 0 };
   }
+}
+
+/** Return the id of the signed-in player, read from a cookie: it is known offline too. */
+export async function signedInPlayer() {
+  if (!globalThis.document) return (await /** @type {any} */ (globalThis).cookieStore?.get(PLAYER_COOKIE))?.value || null;
+  return new RegExp(`(?:^|; )${PLAYER_COOKIE}=([\\w-]+)`).exec(document.cookie)?.[1] ?? null;
 }
 
 /** Return a random UUID, version 4. `crypto.randomUUID` is missing on plain http. */

@@ -17,7 +17,7 @@ async function start(qrCode, description, located, tapped) {
   tapped.addEventListener('click', async () => {
     if (tapped.getAttribute('aria-busy') === 'true') return;
     tapped.setAttribute('aria-busy', 'true');
-    const scan = await checkIn({ qrCode, description, located, onStatus: show });
+    const scan = await checkIn({ qrCode, description, located, onStatus: show }).catch(explainFailure);
     if (scan?.state === 'waiting') waitForConnection(scan.nonce, tapped);
     // Otherwise the result is about to replace this page.
     if (!scan) tapped.removeAttribute('aria-busy');
@@ -31,7 +31,7 @@ async function start(qrCode, description, located, tapped) {
   if (IN_APP.test(navigator.userAgent)) offerBrowser();
   else if (located && !isSecureContext) show(_('Location and camera need a secure connection (https).'));
   const [arrival] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
-  const scan = arrival?.type === 'back_forward' ? null : await interrupted(qrCode);
+  const scan = arrival?.type === 'back_forward' ? null : await interrupted(qrCode).catch(() => null);
   if (scan) showResult(scan.nonce);
   else keepFlushing();
   keepUpToDate();
@@ -40,6 +40,13 @@ async function start(qrCode, description, located, tapped) {
 /** @param {string} text */
 function show(text) {
   status.textContent = text;
+}
+
+/** A private window can refuse to store anything. @param {unknown} error */
+function explainFailure(error) {
+  console.warn(error);
+  show(_('This browser could not store the scan. Try again, or open this page in another browser.'));
+  return null;
 }
 
 /** Without a connection and without a service worker, the result appears as soon as the scan has been sent. */
@@ -58,7 +65,8 @@ function offerBrowser() {
   const open = /** @type {HTMLAnchorElement} */ (banner.querySelector('a'));
   banner.hidden = false;
   copy.addEventListener('click', async () => {
-    await navigator.clipboard?.writeText(location.href);
+    if (!navigator.clipboard) return show(location.href);
+    await navigator.clipboard.writeText(location.href);
     copy.textContent = _('Copied');
   });
   if (!/Android/.test(navigator.userAgent) || location.protocol !== 'https:') return;

@@ -3,7 +3,7 @@ import { ask, uuid4 } from '../core/request.js';
 import { _ } from '../core/i18n.js';
 import { codeInUrl } from './code-text.js';
 import { LocationProblem, locate } from './locate.js';
-import { all, endSession, flush, get, put, remove, signedInPlayer, toBody, update } from './outbox.js';
+import { NOWHERE, all, endSession, get, put, remove, signedInPlayer, toBody, update } from './outbox.js';
 import { ensurePlayer, whileBusy } from './session.js';
 
 const OPEN = ['waiting', 'sending', 'sent'];
@@ -46,9 +46,7 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
     qr_code: qrCode,
     description,
     located: located ?? true,
-    latitude: null,
-    longitude: null,
-    accuracy: null,
+    ...NOWHERE,
     scanned_at: new Date().toISOString(),
     state: located === false ? 'waiting' : 'locating',
     tries: 0,
@@ -72,8 +70,7 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
   if (scan?.state === 'waiting') keepSafe();
   // Without a service worker there is no page to go to while there is no connection.
   const canLeave = location.pathname.startsWith('/play') || navigator.serviceWorker?.controller;
-  if (scan?.state === 'waiting' && !canLeave) flush();
-  else showResult(nonce);
+  if (scan?.state !== 'waiting' || canLeave) showResult(nonce);
   return scan ?? null;
 }
 

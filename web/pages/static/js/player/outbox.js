@@ -5,7 +5,9 @@
  * its nonce, so sending one twice does no harm.
  */
 
-import { ask, sleep, uuid4 } from '../core/request.js';
+import { PLAYER_COOKIE, ask, signedInPlayer, sleep, uuid4 } from '../core/request.js';
+
+export { signedInPlayer };
 
 /**
  * @typedef {'locating' | 'waiting' | 'sending' | 'sent' | 'settled' | 'refused' | 'needs_sign_in'} State
@@ -19,8 +21,8 @@ import { ask, sleep, uuid4 } from '../core/request.js';
 const BATCH = 100;
 const LONGEST_PAUSE = 300;
 const LOCK = 'waymark-outbox';
-const PLAYER_COOKIE = 'waymark_player';
 const KEPT_MS = { settled: 30 * 86_400_000, refused: 30 * 86_400_000, locating: 3_600_000 };
+export const NOWHERE = { latitude: null, longitude: null, accuracy: null };
 const UNSENT = ['waiting', 'sending', 'needs_sign_in'];
 const changes = globalThis.BroadcastChannel ? new BroadcastChannel(LOCK) : null;
 /** @type {Promise<IDBDatabase> | undefined} */
@@ -48,7 +50,8 @@ export async function all() {
 }
 
 /**
- * Change a scan in one transaction. A slower request cannot replace a verdict by an earlier state.
+ * Change a scan in one transaction. A slower request cannot replace a verdict by an earlier state. Once there is a
+ * verdict, the position is no longer needed here.
  * @param {string} nonce @param {Partial<Scan>} values
  */
 export const update = (nonce, values) =>
@@ -56,7 +59,9 @@ export const update = (nonce, values) =>
     const found = store.get(nonce);
     found.onsuccess = () => {
       const scan = found.result;
-      if (scan && (scan.state !== 'settled' || values.state === 'settled')) store.put({ ...scan, ...values });
+      const isFinal = values.state === 'settled';
+      if (!scan || (scan.state === 'settled' && !isFinal)) return;
+      store.put({ ...scan, ...values, ...(isFinal ? NOWHERE : {}) });
     };
     return found;
   });
@@ -82,7 +87,10 @@ export function flush({ force = true } = {}) {
 export function keepFlushing() {
   addEventListener('online', () => flush());
   document.addEventListener('visibilitychange', () => document.visibilityState === 'visible' && flush());
-  return purge().then(() => flush({ force: false }));
+  // A private window can refuse to store anything. A check-in says so.
+  return purge()
+    .then(() => flush({ force: false }))
+    .catch((error) => console.warn(error));
 }
 
 /** Remove old verdicts, which the history has too, and scans whose position never came. */
@@ -95,12 +103,6 @@ const purge = () =>
     };
     return found;
   });
-
-/** Return the id of the signed-in player, read from a cookie: it is known offline too. */
-export async function signedInPlayer() {
-  if (!globalThis.document) return (await /** @type {any} */ (globalThis).cookieStore?.get(PLAYER_COOKIE))?.value || null;
-  return new RegExp(`(?:^|; )${PLAYER_COOKIE}=([\\w-]+)`).exec(document.cookie)?.[1] ?? null;
-}
 
 /**
  * Become a guest. Its key is stored first, so that a lost response does not make a second guest.

@@ -31,10 +31,15 @@ export function verdictOf(scan, { isPatient = true, isForeign = false } = {}) {
   return pending(isPatient);
 }
 
-/** The address of the page of a code. A rotating code is part of a URL, whose rest proves it. @param {string} qrCode */
+/**
+ * Return the path of a code's page. A rotating code is a URL, whose query proves it. The camera for other addresses.
+ * @param {string} qrCode
+ */
 export function codePath(qrCode) {
-  const [, code = qrCode, query = ''] = /\/s\/([^/?#]+)\/?(\?[^#]*)?$/.exec(qrCode.trim()) ?? [];
-  return `/s/${encodeURIComponent(decodeURIComponent(code))}${query}`;
+  const text = qrCode.trim();
+  if (!/^https?:/i.test(text)) return `/s/${encodeURIComponent(text)}`;
+  const [path] = /\/s\/[\w-]+(\?[^#]*)?$/.exec(text) ?? ['/play/scan'];
+  return path;
 }
 
 /** @returns {Verdict} */

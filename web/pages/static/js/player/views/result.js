@@ -5,7 +5,7 @@ import { _ } from '../../core/i18n.js';
 import { shortTime, weekdayTime } from '../../core/time.js';
 import { toast } from '../../core/toast.js';
 import { configuration } from '../flow.js';
-import { all, flush, get, meta, onChange, put, setMeta, settle, signedInPlayer, update } from '../outbox.js';
+import { NOWHERE, all, flush, get, meta, onChange, put, setMeta, settle, signedInPlayer, update } from '../outbox.js';
 import { Contour, Icon, html, mounts } from '../parts.js';
 import { currentPlayer } from '../session.js';
 import { verdictOf } from '../verdicts.js';
@@ -90,7 +90,7 @@ async function find(id) {
     const { content: verdict } = await send('GET', `/scan/${encodeURIComponent(id)}`);
     const scan = {
       ...{ nonce: id, player_id: verdict.player_id, qr_code: verdict.qr_code, scanned_at: verdict.scanned_at },
-      ...{ latitude: null, longitude: null, accuracy: null, tries: 0, scan_id: id, verdict },
+      ...{ ...NOWHERE, tries: 0, scan_id: id, verdict },
       state: /** @type {import('../outbox.js').State} */ (verdict.status === 'pending' ? 'sent' : 'settled'),
     };
     await put(scan);
