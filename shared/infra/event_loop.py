@@ -29,12 +29,29 @@ def runs_on_gevent() -> bool:
 
 def run_in_thread(work: Callable[[], T]) -> T:
     """Return the result of the work. The event loop serves other requests meanwhile."""
-    return _foreground().apply(work) if runs_on_gevent() else work()
+    return _run(lambda run: _foreground().apply(run), work) if runs_on_gevent() else work()
 
 
 def run_in_background_thread(work: Callable[[], T]) -> T:
     """Return the result of the work, computed at a low priority on Linux."""
-    return _background().apply(_at_low_priority, (work,)) if runs_on_gevent() else work()
+    return _run(lambda run: _background().apply(_at_low_priority, (run,)), work) if runs_on_gevent() else work()
+
+
+def _run(in_thread: Callable[[Callable[[], None]], Any], work: Callable[[], T]) -> T:
+    results: list[T] = []
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    # gevent prints a traceback for each error that leaves a thread, also for a request that is merely invalid.
+    in_thread(run)
+    if errors:
+        raise errors.pop()
+    return results.pop()
 
 
 def yielding(items: Iterable[T]) -> Iterator[T]:

@@ -170,3 +170,13 @@ def test_check_of_an_ordinary_size_encodes_nothing(monkeypatch: pytest.MonkeyPat
     for request in (small, digits):
         image_rendering.check_fits(request)
     assert encoded == [small.data, digits.data]
+
+
+@pytest.mark.parametrize("run", [event_loop.run_in_thread, event_loop.run_in_background_thread])
+def test_error_in_a_thread_is_raised_and_not_printed(
+    on_gevent: None, capfd: pytest.CaptureFixture[str], run: Callable[[Callable[[], Any]], Any]
+) -> None:
+    with pytest.raises(ValueError, match="malformed"):
+        run(lambda: int("malformed"))
+
+    assert "Traceback" not in capfd.readouterr().err
