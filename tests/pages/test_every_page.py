@@ -1,0 +1,217 @@
+"""What holds for all pages: accessible, nothing inline, within the window and the budget, no text becomes markup."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import PASSWORD
+from tests.pages.conftest import Game
+from tests.pages.html_checks import faults_of, forbidden_in
+from tests.pages.test_access import PAGES, SAME
+from web.pages import layout
+
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
+TEMPLATES = Path(layout.__file__).parent / "templates"
+MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
+"""A text that runs where a page does not escape it."""
+SIZES = ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark"))
+ALL_RULES = {
+    "runOnly": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }
+}
+CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [
+    `scrollWidth is ${document.documentElement.scrollWidth}`,
+    ...[...document.querySelectorAll('body *')].filter(element => element.getBoundingClientRect().right > innerWidth)
+        .map(element => element.outerHTML.slice(0, 120))]"""
+BUDGETS = {
+    "/sign-in": (12, 13, 34, 70, 13),
+    "/s/{code}": (22, 13, 34, 80, 18),
+    "/play/scan": (43, 13, 34, 124, 34),
+}
+"""By page, for a first visit: kB of scripts, styles, fonts and in total, as sent, and the number of requests. Without
+WebAssembly, which is loaded when the camera needs it. Modules are preloaded, so their number costs no round trip."""
+
+
+@dataclass(frozen=True)
+class World:
+    """An organization and a player whose texts are markup, with something on each page."""
+
+    game: Game
+    username: str
+    paths: dict[str, str]
+    """By rule of test_access: a path that exists."""
+
+
+@pytest.fixture
+def world(game: Game) -> World:
+    """Write markup into each text that a page shows."""
+    staff, player = game.owner["access_token"], game.api.register()
+    organization = f"/api/organizations/{game.org_id}"
+    game.api.ask("PATCH", organization, staff, {"name": f"Harbor {MARKUP}", "color": "#B91C1C"})
+    puzzle = {
+        "puzzle_type": "decryption",
+        "difficulty_level": 4,
+        "data": {"text": MARKUP, "hint": MARKUP, "choices": [MARKUP, "b"]},
+        "solution": "b",
+    }
+    item = game.code(description=f"Item {MARKUP}")
+    encounter = game.code(scan_type="encounter", encounter=puzzle, reward=None, description=f"Puzzle {MARKUP}")
+    rotating = game.code(description=f"Screen {MARKUP}", rotating=True)
+    quest = {
+        "name": f"quest-{game.organization['slug']}",
+        "description": f"Quest {MARKUP}",
+        "codes": [item["code"]],
+        "streak": 1,
+        "reward": {"item": "badge", "quantity": 1},
+        "active": True,
+    }
+    game.api.ask("POST", f"{organization}/quests", staff, quest)
+    screens = f"{organization}/qr-codes/{rotating['id']}/screens"
+    scans = [
+        game.api.ask(
+            "POST",
+            "/scan",
+            player["access_token"],
+            {"player_id": player["player_id"], "qr_code": code["code"]},
+            Prefer="wait=10",
+        )
+        for code in (item, encounter)
+    ]
+    assert [scan["status"] for scan in scans] == ["success", "success"]
+    paths = {rule: rule for rule in PAGES if "{" not in rule} | {
+        "/b/{slug}": f"/b/{game.organization['slug']}",
+        "/s/{code}": f"/s/{item['code']}",
+        "/screen/{token}": game.api.ask("POST", screens, staff, {"name": "Entrance"})["url"],
+        "/play/puzzle/{scan_id}": f"/play/puzzle/{scans[1]['scan_id']}",
+        "/play/redeem/{item}": "/play/redeem/spy_gadget",
+        "/play/result/{nonce}": f"/play/result/{scans[0]['scan_id']}",
+    }
+    assert paths.keys() == PAGES.keys()
+    return World(game, player["username"], paths)
+
+
+def sign_in(context: Any, username: str) -> None:
+    body = {"username": username, "password": PASSWORD}
+    assert context.request.post("/session", data=body, headers=SAME).ok
+
+
+def settle(page: Any, path: str) -> None:
+    """Open a page, and wait for its heading and its data."""
+    page.goto(path)
+    page.locator("h1").first.wait_for()
+    page.locator(".loading").wait_for(state="detached")
+
+
+def faults(page: Any, options: dict[str, Any]) -> list[str]:
+    """Return what axe finds, in a line per element."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    # A button that is busy cannot be used, so its text needs no contrast (WCAG 1.4.3).
+    found = axe.run(page, context={"exclude": [["[aria-busy=true]"]]}, options=options).response["violations"]
+    return [f"{fault['id']}: {node['html'][:160]}" for fault in found for node in fault["nodes"]]
+
+
+def overflow(page: Any) -> list[str]:
+    """Return the elements that make the page wider than its window."""
+    return list(page.evaluate(TOO_WIDE))
+
+
+VISITORS = ("/", "/sign-in", "/create-account", "/continue", "/about", "/about/components", "/b/{slug}", "/s/{code}")
+
+
+@pytest.mark.parametrize("signed_in", [False, True], ids=["visitor", "player"])
+def test_every_page_is_accessible_and_fits(open_context: Callable[..., Any], world: World, signed_in: bool) -> None:
+    """Markup in the texts of others is shown as text. A script that ran would also violate the policy."""
+    context = open_context(reduced_motion="reduce")
+    rules: tuple[str, ...] = VISITORS
+    if signed_in:
+        sign_in(context, world.username)
+        rules = tuple(world.paths.keys() - VISITORS)
+    page, wrong, shown = context.new_page(), [], ""
+    for rule in sorted(rules):
+        settle(page, world.paths[rule])
+        for width, scheme in SIZES:
+            page.set_viewport_size({"width": width, "height": 844})
+            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+            page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+            options = ALL_RULES if (width, scheme) == SIZES[0] else CONTRAST
+            wrong += [f"{rule} at {width}, {scheme}: {fault}" for fault in faults(page, options)]
+        page.set_viewport_size({"width": 320, "height": 640})
+        wrong += [f"{rule} is too wide at 320: {element}" for element in overflow(page)]
+        page.set_viewport_size({"width": 640, "height": 800})
+        page.evaluate("document.documentElement.style.fontSize = '200%'")
+        wrong += [f"{rule} is too wide with text of 200 %: {element}" for element in overflow(page)]
+        wrong += [f"{rule}: {fault}" for fault in faults_of(page.context.request.get(world.paths[rule]).text())]
+        assert page.evaluate("typeof hacked") == "undefined", rule
+        shown += page.locator("body").inner_text()
+
+    assert wrong == [], "\n".join(wrong)
+    texts = ("Screen", "Puzzle", "Quest", "Harbor") if signed_in else ("Item", "Harbor")
+    assert [text for text in texts if f"{text} {MARKUP}" not in shown] == []
+
+
+@pytest.mark.parametrize("rule", BUDGETS)
+def test_page_stays_within_its_budget(open_context: Callable[..., Any], world: World, rule: str) -> None:
+    page = open_context(phone=True, service_workers="block").new_page()
+    requests: list[Any] = []
+
+    def add(request: Any) -> None:
+        requests.append(request)
+
+    # Playwright cannot wrap a built-in method.
+    page.on("requestfinished", add)
+    page.goto(world.paths[rule], wait_until="networkidle")
+
+    sizes: dict[str, float] = {}
+    counted = [request for request in requests if not request.url.endswith(".wasm")]
+    for request in counted:
+        kind = {"script": "script", "stylesheet": "style", "font": "font"}.get(request.resource_type, "other")
+        sizes[kind] = sizes.get(kind, 0) + request.sizes()["responseBodySize"] / 1000
+    figures = (*(sizes.get(kind, 0) for kind in ("script", "style", "font")), sum(sizes.values()), len(counted))
+
+    names = ("kB of scripts", "kB of styles", "kB of fonts", "kB", "requests")
+    over = [
+        f"{figure:.1f} {name}, more than {limit}"
+        for name, figure, limit in zip(names, figures, BUDGETS[rule], strict=True)
+        if figure > limit
+    ]
+    assert over == []
+
+
+def test_templates_contain_nothing_that_the_policy_refuses() -> None:
+    # The bare layout has the only style, which its policy names by its hash.
+    wrong = {
+        file.name: found
+        for file in TEMPLATES.rglob("*.html")
+        if file.name != "bare.html" and (found := forbidden_in(file.read_text()))
+    }
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("html", "fault"),
+    [
+        ("<!doctype html><p>a", "<p> is not closed"),
+        ("<!doctype html><p><b>a</p></b>", "</p> closes another element"),
+        ('<!doctype html><p id="a"></p><p id="a"></p>', "the id a occurs twice"),
+        ('<!doctype html><p class="a" class="b"></p>', "<p> has an attribute twice: ['class', 'class']"),
+        ("<p></p>", "there is no doctype"),
+    ],
+)
+def test_faulty_html_is_noticed(html: str, fault: str) -> None:
+    """The negative control of the checks."""
+    assert fault in faults_of(html)
+
+
+@pytest.mark.parametrize(
+    "template",
+    ["<script>a</script>", '<p style="a">', "<style>", '<p onclick="a">', '<a href="javascript:a">', "{{ a | safe }}"],
+)
+def test_forbidden_markup_is_noticed(template: str) -> None:
+    assert forbidden_in(template)
+    assert not forbidden_in('<script type="module" src="a.js"></script><p class="a" data-on="b">c</p>')
