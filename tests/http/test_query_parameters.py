@@ -12,7 +12,7 @@ from tests.security.test_role_matrix import UPGRADE
 from tests.support.callers import Staff, bearer
 
 PAGES = {"GET /s/{code}", "GET /b/{slug}", "GET /docs", "GET /invitations/{token}"}
-PAGES |= {"GET /b/{slug}/logo", "GET /b/{slug}/brand.css"}
+PAGES |= {"GET /b/{slug}/logo", "GET /b/{slug}/brand.css", "GET /sw.js", "GET /app.webmanifest"}
 TRACKED = "utm_source=poster&fbclid=abc"
 
 
