@@ -296,6 +296,26 @@ def test_first_open_of_a_day_is_a_sign_in(player: Player) -> None:
     )
 
 
+def test_home_screen_is_offered_after_the_second_success(player: Player) -> None:
+    code = player.game.code(per_player_limit=2, cooldown_seconds=0)
+    player.page.add_init_script(
+        """addEventListener('load', () => setTimeout(() => dispatchEvent(Object.assign(
+            new Event('beforeinstallprompt', {cancelable: true}), {prompt: () => (globalThis.asked = true)}))))"""
+    )
+    offer = player.page.get_by_role("heading", name="Add Waymark to your home screen")
+    player.scan(code)
+    player.open("/play").get_by_role("heading", name="Latest result").wait_for()
+    assert offer.count() == 0
+    player.scan(code)
+    page = player.open("/play")
+    page.get_by_role("button", name="Add").click()
+    offer.wait_for(state="detached")
+    assert page.evaluate("asked")
+    player.open("/play").get_by_role("button", name="Not now").click()
+    player.open("/play").get_by_role("heading", name="Latest result").wait_for()
+    assert offer.count() == 0
+
+
 def test_puzzle_is_answered_wrong_and_right(player: Player, complaints: Complaints) -> None:
     code = player.game.code(scan_type="encounter", encounter=PUZZLE, description="The warehouse door")
     scan_id = player.scan(code)["scan_id"]

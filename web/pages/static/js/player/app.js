@@ -5,6 +5,7 @@
  */
 import { _ } from '../core/i18n.js';
 import { icon } from '../core/icon.js';
+import './install.js';
 import { keepFlushing } from './outbox.js';
 import { keepUpToDate } from './updates.js';
 

@@ -3,24 +3,27 @@ import { get } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
 import { shortTime } from '../../core/time.js';
 import { trackDay } from '../days.js';
+import { InstallOffer } from '../install.js';
 import { Contour, Failed, html, Icon, Loading, mounts, Offline } from '../parts.js';
 import { useLoaded } from '../snapshots.js';
 import { OutboxBanner, ScanLine, useOutbox } from './history.js';
 import { isOver, loadQuests, QuestCard } from './quests.js';
 
 const MOST = 3;
+const RECENT = 20;
 
 /** @param {any} player */
 async function load(player) {
   await trackDay(player);
   const path = `/player/${player.player_id}`;
   const [{ scans }, puzzles, quests] = await Promise.all([
-    get(`${path}/history?limit=1`),
+    get(`${path}/history?limit=${RECENT}`),
     get(`${path}/puzzles?open=true&limit=${MOST}`),
     loadQuests(),
   ]);
   const isUnderWay = (quest) => quest.claimable || (quest.progress && !isOver(quest));
-  return { latest: scans[0], puzzles: puzzles.items, quests: quests.filter(isUnderWay).slice(0, MOST) };
+  const successes = scans.filter(({ success }) => success).length;
+  return { latest: scans[0], successes, puzzles: puzzles.items, quests: quests.filter(isUnderWay).slice(0, MOST) };
 }
 
 const Who = ({ player }) => html`
@@ -60,6 +63,7 @@ function Home() {
         <h2>${_('Latest result')}</h2>
         <ul class="list" role="list"><li><${ScanLine} scan=${data.latest} /></li></ul>
       </section>`}
+    ${data && html`<${InstallOffer} successes=${data.successes} />`}
     ${data?.puzzles.length > 0 && html`
       <section class="stack">
         <h2>${_('Puzzles to solve')}</h2>
