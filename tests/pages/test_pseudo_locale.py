@@ -86,6 +86,7 @@ QUESTS = [QUEST, QUEST | {"name": "harbor-2", "claimable": 1}, QUEST | {"name": 
 WORDS = """async ([js, reasons]) => {
     const {verdictOf} = await import(`${js}/player/verdicts.js`);
     const {textsOf} = await import(`${js}/player/location-help.js`);
+    const {cameraHelp} = await import(`${js}/player/camera-help.js`);
     const {Problem} = await import(`${js}/core/api.js`);
     const scan = {nonce: '1', player_id: '2', qr_code: '3', scanned_at: '2026-11-28T12:00:00Z', problem: 'English'};
     const gifts = [{reward: '4'}, {encounter: {}}, {destination: {description: '5'}}, {}];
@@ -102,10 +103,13 @@ WORDS = """async ([js, reasons]) => {
     ];
     const kinds = ['insecure', 'denied', 'timeout', 'imprecise', 'approximate'];
     const help = kinds.flatMap(kind => ['ios', 'android', 'other'].map(system => textsOf(kind, system)));
+    const cameras = ['denied', 'insecure', 'missing', 'busy', 'paused', 'unreadable']
+        .flatMap(state => ['iPhone', 'Android', 'X11'].map(agent => cameraHelp(state, agent)));
     const statuses = [0, 400, 401, 403, 404, 409, 410, 413, 422, 429, 500, 503];
     return [
         ...shown.flatMap(({headline, line, actions}) => [headline, line, ...actions.map(({label}) => label)]),
         ...help.flatMap(({title, line, steps}) => [title, line, ...steps]),
+        ...cameras.flatMap(({title, steps}) => [title, ...steps]),
         ...statuses.map(status => new Problem(status, {detail: 'English'}).message),
     ];
 }"""
