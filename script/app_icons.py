@@ -35,7 +35,7 @@ def draw(side: int, share: float) -> Image.Image:
 def main() -> None:
     """Write all icons."""
     for name, (side, share) in ICONS.items():
-        draw(side, share).quantize(64).save(IMAGES / name, optimize=True)
+        draw(side, share).save(IMAGES / name, optimize=True)
 
 
 if __name__ == "__main__":

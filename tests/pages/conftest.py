@@ -84,7 +84,7 @@ def open_context(site: RunningServer, browser: Any, complaints: Complaints) -> I
         def make(*, phone: bool = False, **options: Any) -> Any:
             shape = {"viewport": PHONE, "is_mobile": True, "has_touch": True} if phone else {"viewport": DESKTOP}
             defaults = {**shape, "locale": "en-US", "service_workers": "block"}
-            context = browser.new_context(base_url=site.base_url, **{**defaults, **options})
+            context = browser.new_context(**{"base_url": site.base_url, **defaults, **options})
             exits.callback(context.close)
             watch(context, complaints)
             return context

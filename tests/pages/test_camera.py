@@ -96,7 +96,7 @@ def test_camera_keeps_reading_after_foreign_and_unknown_codes(
     page.get_by_role("button", name="Flashlight", pressed=True).wait_for()
     assert page.evaluate("lights") == [True]
     page.get_by_role("button", name="Switch camera").click()
-    page.wait_for_function("constraints.at(-1).deviceId?.exact === 'second' && tracks.length === 2")
+    page.wait_for_function("() => constraints.at(-1).deviceId?.exact === 'second' && tracks.length === 2")
     page.locator(".camera[data-state=scanning]").wait_for()
 
     # A phone that is locked and unlocked again.
@@ -105,11 +105,11 @@ def test_camera_keeps_reading_after_foreign_and_unknown_codes(
     page.evaluate(see, True)
     assert page.evaluate("tracks.every(track => track.readyState === 'ended')")
     page.evaluate(see, False)
-    page.wait_for_function("tracks.length === 3 && constraints.at(-1).deviceId.ideal === 'second'")
+    page.wait_for_function("() => tracks.length === 3 && constraints.at(-1).deviceId.ideal === 'second'")
 
     page.evaluate("rows => show(rows)", rows(f"{site.base_url}/s/{code['code']}"))
     page.get_by_role("heading", name="Dam Square").wait_for()
-    page.wait_for_function("tracks.every(track => track.readyState === 'ended')")
+    page.wait_for_function("() => tracks.every(track => track.readyState === 'ended')")
     page.get_by_role("button", name="Scan another").click()
     page.locator(".camera[data-state=scanning]").wait_for()
 
@@ -181,12 +181,12 @@ def test_camera_without_frames_restarts_once_and_then_waits_for_a_tap(open_conte
     page.goto("/play/scan")
     page.locator(".camera[data-state=scanning]").wait_for()
     page.clock.run_for(4000)
-    page.wait_for_function("tracks.length === 2")
+    page.wait_for_function("() => tracks.length === 2")
     page.locator(".camera[data-state=scanning]").wait_for()
     page.clock.run_for(4000)
     page.get_by_text("Camera paused. Tap to resume.").wait_for()
     page.get_by_role("button", name="Try again").click()
-    page.wait_for_function("tracks.length === 3")
+    page.wait_for_function("() => tracks.length === 3")
 
 
 def test_text_of_a_code_is_found_as_the_server_finds_it(desktop: Any) -> None:
