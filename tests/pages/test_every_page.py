@@ -1,4 +1,4 @@
-"""What holds for all pages: accessible, nothing inline, within the window and the budget, no text becomes markup."""
+"""What holds for all pages: accessible, nothing inline, as wide as the window, small, and no text becomes markup."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [
     `scrollWidth is ${document.documentElement.scrollWidth}`,
     ...[...document.querySelectorAll('body *')].filter(element => element.getBoundingClientRect().right > innerWidth)
         .map(element => element.outerHTML.slice(0, 120))]"""
-BUDGETS = {
+SIZE_LIMITS = {
     "/sign-in": (12, 13, 34, 70, 13),
     "/s/{code}": (22, 13, 34, 80, 18),
     "/play/scan": (43, 13, 34, 124, 34),
@@ -155,8 +155,8 @@ def test_every_page_is_accessible_and_fits(open_context: Callable[..., Any], wor
     assert [text for text in texts if f"{text} {MARKUP}" not in shown] == []
 
 
-@pytest.mark.parametrize("rule", BUDGETS)
-def test_page_stays_within_its_budget(open_context: Callable[..., Any], world: World, rule: str) -> None:
+@pytest.mark.parametrize("rule", SIZE_LIMITS)
+def test_page_stays_within_its_size(open_context: Callable[..., Any], world: World, rule: str) -> None:
     page = open_context(phone=True, service_workers="block").new_page()
     requests: list[Any] = []
 
@@ -177,7 +177,7 @@ def test_page_stays_within_its_budget(open_context: Callable[..., Any], world: W
     names = ("kB of scripts", "kB of styles", "kB of fonts", "kB", "requests")
     over = [
         f"{figure:.1f} {name}, more than {limit}"
-        for name, figure, limit in zip(names, figures, BUDGETS[rule], strict=True)
+        for name, figure, limit in zip(names, figures, SIZE_LIMITS[rule], strict=True)
         if figure > limit
     ]
     assert over == []
