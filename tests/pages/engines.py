@@ -20,6 +20,7 @@ import urllib3
 from script.stack.files import open_log
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.process import kill_group
+from tests.pages.browsers import DAM_SQUARE
 from tests.support.polling import eventually
 
 FIREFOX, DRIVER, XVFB = (shutil.which(name) for name in ("firefox-esr", "WebKitWebDriver", "Xvfb"))
@@ -52,6 +53,7 @@ class Driver(Protocol):
     def evaluate(self, expression: str) -> Any: ...
     def perform(self, actions: list[dict[str, Any]]) -> None: ...
     def deny_location(self, origin: str, /) -> None: ...
+    def allow_location(self, origin: str, /) -> None: ...
     def close(self) -> None: ...
 
 
@@ -99,7 +101,10 @@ class Tab:
         return found
 
     def _click(self, element: str) -> None:
-        x, y = self.until(f"({CENTER})({element})")
+        x, y = center = self.until(f"({CENTER})({element})")
+        # Until nothing moves: a page may still grow.
+        while (then := self.until(f"({CENTER})({element})")) != center:
+            x, y = center = then
         moves = [
             {"type": "pointerMove", "x": x, "y": y, "duration": 0},
             {"type": "pointerDown", "button": 0},
@@ -138,10 +143,15 @@ class FirefoxTab:
         self._send("input.performActions", context=self._context, actions=actions)
 
     def deny_location(self, origin: str) -> None:
-        descriptor = {"name": "geolocation"}
-        self._send(
-            "permissions.setPermission", descriptor=descriptor, state="denied", origin=origin, userContext=self._user
-        )
+        self._permit(origin, "denied")
+
+    def allow_location(self, origin: str) -> None:
+        self._permit(origin, "granted")
+        self._send("emulation.setGeolocationOverride", coordinates=DAM_SQUARE, userContexts=[self._user])
+
+    def _permit(self, origin: str, state: str) -> None:
+        command = "permissions.setPermission"
+        self._send(command, descriptor={"name": "geolocation"}, state=state, origin=origin, userContext=self._user)
 
     def close(self) -> None:
         self._send("browser.removeUserContext", userContext=self._user)
@@ -172,8 +182,12 @@ class WebKitTab:
         self._send("POST", "/actions", {"actions": actions})
 
     def deny_location(self, _origin: str) -> None:
-        """Refuse as a person would. The driver has no command for it, and nothing answers the question."""
+        """Refuse on this page. The driver has no command for it, and nothing else answers the question."""
         self.evaluate("navigator.geolocation.watchPosition = (found, failed) => (failed({code: 1}), 1)")
+
+    def allow_location(self, _origin: str) -> None:
+        found = json.dumps({"coords": DAM_SQUARE})
+        self.evaluate(f"navigator.geolocation.watchPosition = found => (found({found}), 1)")
 
     def close(self) -> None:
         self._send("DELETE", "")

@@ -43,6 +43,7 @@ export function FoundCode({ found, onAgain }) {
  * Return what players may know of a code, or why it cannot be checked in. Only players may ask, and only online:
  * otherwise nothing is known, and the verdict will say it.
  * @param {string} code
+ * @returns {Promise<{description: string, located: boolean | null} | {message: string, hint: string}>}
  */
 export async function lookUp(code) {
   const unknown = { description: '', located: null };
