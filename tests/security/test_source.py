@@ -161,7 +161,7 @@ def committed() -> Iterator[tuple[str, str]]:
     for name in names:
         try:
             yield name, (CHECKOUT / name).read_text()
-        except (UnicodeDecodeError, FileNotFoundError):
+        except (UnicodeDecodeError, FileNotFoundError, IsADirectoryError):  # also a link to a directory
             continue
 
 
