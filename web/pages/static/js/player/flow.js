@@ -56,9 +56,10 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
   const player = ensurePlayer(onStatus);
   // Loaded while the server decides. The page of the result finds it in the cache.
   import('./views/result.js').catch(() => {});
-  if (located ?? (await needsPosition(qrCode, await player))) {
-    const position = await findPosition(onStatus);
-    if (!position) {
+  const isNeeded = located ?? (await needsPosition(qrCode, await player));
+  if (isNeeded !== false) {
+    const position = await findPosition(onStatus, isNeeded === null);
+    if (!position && isNeeded) {
       await remove(nonce);
       return null;
     }
@@ -80,16 +81,18 @@ function keepSafe() {
   navigator.serviceWorker?.ready.then((registration) => /** @type {any} */ (registration).sync?.register('outbox')).catch(() => {});
 }
 
-/** Return whether a code needs a position. Only players may ask. Without an answer it may need one. */
+/** Return whether a code needs a position. Only players may ask. Null without an answer: it may need one. */
 async function needsPosition(qrCode, player) {
-  if (!player) return true;
+  if (!player) return null;
   const code = codeInUrl(qrCode, configuration().code_paths) ?? qrCode;
   const { status, body } = await ask('GET', `/qr/${encodeURIComponent(code)}`);
-  return status === 200 ? body.requires_location : status === 0 || status >= 429;
+  return status === 200 ? body.requires_location : status === 0 || status >= 429 ? null : false;
 }
 
-/** Return the position. Null: there is none, and a dialog explains what to do. Its "Try again" tries again. */
-async function findPosition(onStatus) {
+/**
+ * Return the position. Null: there is none. Unless it is optional, a dialog explains what to do. Its "Try again" tries again.
+ */
+async function findPosition(onStatus, isOptional) {
   for (;;) {
     onStatus(_('Finding your location…'));
     try {
@@ -100,6 +103,7 @@ async function findPosition(onStatus) {
     } catch (problem) {
       if (!(problem instanceof LocationProblem)) throw problem;
       onStatus('');
+      if (isOptional) return null;
       const { explain } = await import('./location-help.js');
       if (!(await explain(problem.kind))) return null;
     }
