@@ -12,7 +12,8 @@ export function cameraHelp(state, userAgent = navigator.userAgent) {
   if (state === 'missing') return { title: _('This device has no camera that we can use.'), steps: [] };
   if (state === 'busy') return { title: _('The camera is in use.'), steps: [_('Close other apps that use it, then try again.')] };
   if (state === 'paused') return { title: _('Camera paused. Tap to resume.'), steps: [] };
-  if (state === 'unreadable') return { title: _("This browser can't read codes."), steps: [], canTry: false };
+  if (state === 'unreadable')
+    return { title: navigator.onLine ? _("This browser can't read codes.") : _('There is no connection. Try again.'), steps: [] };
   return null;
 }
 

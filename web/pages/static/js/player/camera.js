@@ -71,6 +71,8 @@ export class Camera {
       await this.detector;
     } catch {
       if (run !== this.run) return;
+      // Its files are stored by the first use: without a connection before that, another try may work.
+      this.detector = null;
       this.stop();
       return this.change('unreadable');
     }
