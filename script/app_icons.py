@@ -1,7 +1,7 @@
 """Draw the icons of the installed app from img/mark.svg. Run it after a change of the mark: script/app-icons."""
 
+import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 from PIL import Image, ImageDraw
 
@@ -19,16 +19,17 @@ OVERSAMPLING = 8
 
 def draw(side: int, share: float) -> Image.Image:
     """Return the mark in the middle of a square of paper. The system rounds its corners."""
-    svg = ET.parse(IMAGES / "mark.svg").getroot()  # noqa: S314
-    _, _, width, height = map(float, svg.attrib["viewBox"].split())
+    svg = (IMAGES / "mark.svg").read_text()
+    width, height = map(float, re.findall(r'viewBox="0 0 (\d+) (\d+)"', svg)[0])
     large = side * OVERSAMPLING
     scale = large * share / height
     left, top = (large - width * scale) / 2, (large - height * scale) / 2
     image = Image.new("RGB", (large, large), PAPER)
     canvas = ImageDraw.Draw(image)
-    for shape in svg.iter("{http://www.w3.org/2000/svg}rect"):
-        x, y, w, h, rx = (float(shape.attrib[name]) * scale for name in ("x", "y", "width", "height", "rx"))
-        canvas.rounded_rectangle((left + x, top + y, left + x + w, top + y + h), rx, fill=shape.attrib["fill"])
+    for rectangle in re.findall("<rect ([^>]+)>", svg):
+        shape = dict(re.findall(r'([\w-]+)="([^"]*)"', rectangle))
+        x, y, w, h, rx = (float(shape[name]) * scale for name in ("x", "y", "width", "height", "rx"))
+        canvas.rounded_rectangle((left + x, top + y, left + x + w, top + y + h), rx, fill=shape["fill"])
     return image.resize((side, side), Image.Resampling.LANCZOS)
 
 

@@ -220,7 +220,7 @@ def test_the_creation_of_the_organization_is_the_first_entry(app: Flask, client:
 
     entries = client.get(f"/api/organizations/{org_id}/audit", headers=ada.headers).json["items"]
 
-    created = {"name": "Museum", "slug": "museum", "url": None, "color": None, "fair_play": None}
+    created: dict[str, Any] = {"name": "Museum", "slug": "museum", "url": None, "color": None, "fair_play": None}
     created |= {"position_retention_days": 90}
     assert [(entry["action"], entry["old"], entry["new"]) for entry in entries] == [
         ("organization.changed", {"name": "Museum"}, {"name": "Gallery"}),

@@ -42,7 +42,7 @@ def unsuitable_checks(case: Case[Any]) -> list[Any]:
     Contradictory fields, invented cursors and reused keys are rejected. Of /qr/generate, GET is the code "generate".
     A write to /session* without an origin is 403, whether or not it has credentials.
     """
-    unsuitable = [positive_data_acceptance]
+    unsuitable: list[Any] = [positive_data_acceptance]
     if case.path == "/qr/generate":
         unsuitable.append(allow_header_conformance)
     if case.path.startswith("/session"):

@@ -1,4 +1,5 @@
 /** Create an account, or turn a guest into one. */
+import { send } from '../core/api.js';
 import { bindForm } from '../core/form.js';
 import { _ } from '../core/i18n.js';
 import '../core/passwords.js';
@@ -12,5 +13,9 @@ bindForm(form, {
   onProblem: (problem) => {
     if (problem.status === 409) /** @type {HTMLInputElement} */ (form.elements.namedItem('username')).focus();
   },
-  onSuccess: () => location.assign(form.dataset.next || '/'),
+  onSuccess: async () => {
+    // The sign-up quest counts pages that create accounts, and no registration over the API.
+    await send('POST', '/api/v1/track/signup', { headers: { 'Idempotency-Key': 'sign-up' } }).catch(() => {});
+    location.assign(form.dataset.next || '/');
+  },
 });
