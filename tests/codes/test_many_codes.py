@@ -24,7 +24,9 @@ def delete(client: Any, staff: Staff, **body: Any) -> Any:
 
 
 def entries(conn: Conn, staff: Staff) -> list[tuple[str, Any]]:
-    rows = conn.execute("SELECT action, coalesce(new, old) FROM audit_log WHERE org_id = %s", (staff.org_id,))
+    rows = conn.execute(
+        "SELECT action, coalesce(new, old) FROM audit_log WHERE org_id = %s ORDER BY id", (staff.org_id,)
+    )
     return [(row[0], row[1]) for row in rows]
 
 

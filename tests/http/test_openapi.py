@@ -196,7 +196,7 @@ def test_credentials_of_another_organization_are_rejected(
         assert response.status_code in allowed, f"{whose}: {response.status_code} for {case.method} {case.path}"
 
 
-UNDOCUMENTED = ("accounts_pages.", "assets.", "docs", "home.", "play.", "staff.")
+UNDOCUMENTED = ("accounts_pages.", "assets.", "docs", "home.", "play.", "pwa.", "staff.")
 
 
 def test_every_route_is_in_the_document() -> None:

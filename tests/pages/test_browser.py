@@ -1,6 +1,5 @@
 """A real browser: the documentation works under its policy, and CORS decides which pages can call the API."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -15,12 +14,7 @@ from script.stack.ports import LOOPBACK
 from tests.support.callers import Staff
 from tests.support.gunicorn_server import serving
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="there is no /usr/bin/chromium"),
-]
+pytestmark = pytest.mark.system
 WATCH = "window.violations = []; addEventListener('securitypolicyviolation', e => violations.push(e.violatedDirective))"
 FETCH = """async ([url, token]) => {
     try {
@@ -47,17 +41,14 @@ def site(folder: Path) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, str, str]]:
-    """Return a browser, and three origins: Waymark's, one on the allow-list and another one."""
+def stage(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, str, str, str]]:
+    """Return the browser, and three origins: Waymark's, one on the allow-list and another one."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "index.html").write_text("<!doctype html><title>A page</title>")
     with ExitStack() as exits:
         allowed, other = (exits.enter_context(site(folder)) for _ in range(2))
         log = tmp_path_factory.mktemp("edges") / "web.log"
         port = exits.enter_context(serving(log, ALLOWED_ORIGINS=allowed))
-        running = exits.enter_context(playwright.sync_playwright())
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        exits.callback(browser.close)
         yield browser, f"http://{LOOPBACK}:{port}", allowed, other
 
 

@@ -35,7 +35,14 @@ class OwnProcess:
         self._log = log
         self._command = Command(
             (sys.executable, "-m", *module),
-            environment={**os.environ, **ENVIRONMENT, **server.urls, "PYTHONUNBUFFERED": "1", **env},
+            environment={
+                **os.environ,
+                **ENVIRONMENT,
+                **server.urls,
+                "FILES_DIR": str(server.data / "files"),
+                "PYTHONUNBUFFERED": "1",
+                **env,
+            },
             directory=CHECKOUT,
         )
         self.starts = 0

@@ -37,6 +37,7 @@ COMPRESSED = {".css", ".js", ".json", ".svg", ".wasm"}
 IMPORT = re.compile(
     r"""^(?:import|export)\b[^'"]*?\bfrom\s*['"](\.[^'"]+)['"]|^import\s*['"](\.[^'"]+)['"]""", re.MULTILINE
 )
+COLOR = re.compile(r"^ *--([\w-]+): light-dark\((#\w+), (#\w+)\)", re.MULTILINE)
 DIGEST_CHARACTERS = 16
 
 
@@ -96,7 +97,7 @@ def load_assets() -> Assets:
 def color(token: str, scheme: Literal["light", "dark"]) -> str:
     """Return a color of the tokens, for what no style sheet reaches."""
     tokens = (FOLDER / "css" / "tokens.css").read_text()
-    light, dark = re.findall(rf"--{token}: light-dark\((#\w+), (#\w+)\)", tokens)[0]
+    light, dark = {name: (light, dark) for name, light, dark in COLOR.findall(tokens)}[token]
     return str(light if scheme == "light" else dark)
 
 

@@ -1,5 +1,4 @@
 /** Create an account, or turn a guest into one. */
-import { send } from '../core/api.js';
 import { bindForm } from '../core/form.js';
 import { _ } from '../core/i18n.js';
 import '../core/passwords.js';
@@ -13,9 +12,5 @@ bindForm(form, {
   onProblem: (problem) => {
     if (problem.status === 409) /** @type {HTMLInputElement} */ (form.elements.namedItem('username')).focus();
   },
-  onSuccess: async () => {
-    // The sign-up quest counts pages that create accounts, and no registration over the API.
-    await send('POST', '/api/v1/track/signup', { headers: { 'Idempotency-Key': 'sign-up' } }).catch(() => {});
-    location.assign(form.dataset.next || '/');
-  },
+  onSuccess: () => location.assign(form.dataset.next || '/'),
 });

@@ -78,9 +78,19 @@ export function onChange(callback) {
  * Send what waits: one batch at a time, in one tab at a time.
  * @param {{force?: boolean}} [options] `force`: also during the pause after a failure
  */
-export function flush({ force = true } = {}) {
-  flushing ??= locked(LOCK, { ifAvailable: true }, () => flushAll(force)).finally(() => (flushing = undefined));
-  return flushing;
+export async function flush({ force = true } = {}) {
+  if (!force && (await isPaused())) return;
+  flushing ??= locked(LOCK, { ifAvailable: true }, flushAll).finally(() => (flushing = undefined));
+  await flushing;
+}
+
+/** Return whether a failure was too recent to try again. If it was, try when its pause is over. */
+async function isPaused() {
+  const left = ((await meta('flush_after')) ?? 0) - Date.now();
+  if (left <= 0) return false;
+  clearTimeout(timer);
+  timer = setTimeout(flush, left);
+  return true;
 }
 
 /** Send what waits whenever that may have become possible: now, and as long as this page is open. */
@@ -152,11 +162,10 @@ export function toBody({ player_id, qr_code, latitude, longitude, accuracy, scan
   return { player_id, qr_code, ...position, scanned_at, nonce };
 }
 
-async function flushAll(force) {
+async function flushAll() {
   // A worker without this store does not know whose scans it would send.
   if (!globalThis.document && !globalThis.cookieStore) return;
   clearTimeout(timer);
-  if (!force && Date.now() < ((await meta('flush_after')) ?? 0)) return;
   const asked = new Set();
   while (await sendBatch()) {
     const player = await signedInPlayer();
