@@ -1,6 +1,7 @@
 """Sessions of browsers: a cookie instead of tokens, and no writes from other sites."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -10,11 +11,14 @@ import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.accounts import sessions, store
 from shared.accounts.csrf import may_write
+from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.ids import uuid7
 from shared.infra.redis import client as redis_client
 from tests.conftest import PASSWORD, Player
-from tests.support.concurrency import run_concurrently
+from tests.support.concurrency import run_concurrently, wait_until_blocked
 
 OWN = "http://localhost"
 SAME = {"Sec-Fetch-Site": "same-origin", "Origin": OWN}
@@ -92,7 +96,7 @@ def test_host_prefix_wins_over_the_other_cookie(client: Any) -> None:
     assert client.application.test_client(use_cookies=False).get("/session", headers=both).json["username"] == "ada"
 
 
-@pytest.mark.parametrize("body", [ADA | {"password": "wrong password"}, {"username": "nobody", "password": PASSWORD}])
+@pytest.mark.parametrize("body", [ADA | {"password": "wrong password"}, {"username": "unknown", "password": PASSWORD}])
 def test_wrong_guess_is_401_without_a_cookie(client: Any, body: dict[str, str]) -> None:
     register(client.application.test_client())
 
@@ -286,6 +290,42 @@ class TestTransfer:
         response = client.post("/session/transfers/accept", json={"secret": secret}, headers=SAME)
 
         assert response.status_code == 410
+
+    def test_password_change_revokes_a_session_that_continues_meanwhile(self, client: Any, conn: Conn) -> None:
+        player_id = register(client).json["player_id"]
+        changed = {"current_password": PASSWORD, "new_password": "another good password"}
+        with ThreadPoolExecutor(1) as threads:
+            with db.transaction() as own:
+                store.lock_account(own, player_id)
+                sessions.create_session(own, uuid7(), player_id, ttl=timedelta(days=1))
+                change = threads.submit(
+                    lambda: client.post("/users/me/password", json=changed, headers=SAME).status_code
+                )
+                wait_until_blocked(conn)
+            assert change.result(20) == 204
+        assert conn.execute("SELECT count(*) FROM sessions WHERE revoked_at IS NULL").fetchone() == (1,)
+
+    @pytest.mark.parametrize("locked", [True, False], ids=["with the lock", "negative control"])
+    def test_transfer_finds_the_end_of_its_session(
+        self, client: Any, conn: Conn, secret: str, monkeypatch: pytest.MonkeyPatch, locked: bool
+    ) -> None:
+        player_id = client.get("/session").json["player_id"]
+        device = client.application.test_client()
+        body = {"secret": secret}
+        if not locked:
+            monkeypatch.setattr(store, "lock_account", store.get_account)
+        with ThreadPoolExecutor(1) as threads:
+            with db.transaction() as own:
+                own.execute("SELECT FROM players WHERE id = %s FOR NO KEY UPDATE", (player_id,))
+                sessions.revoke_sessions(own, player_id, "password")
+                accepted = threads.submit(
+                    lambda: device.post("/session/transfers/accept", json=body, headers=SAME).status_code
+                )
+                if locked:
+                    wait_until_blocked(conn)
+                else:
+                    assert accepted.result(20) == 201
+            assert accepted.result(20) == (410 if locked else 201)
 
     def test_secret_is_not_stored(self, secret: str) -> None:
         redis: Any = redis_client()

@@ -67,7 +67,7 @@ def models() -> Iterator[type[BaseModel]]:
 
 
 def messages_in_source() -> Iterator[str]:
-    """Yield the messages about fields that the code states itself. A 1 stands for what it inserts."""
+    """Yield the messages about fields of the source. A 1 replaces each inserted value."""
     for root in ("shared", "web"):
         for path in (CHECKOUT / root).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):

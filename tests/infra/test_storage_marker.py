@@ -26,32 +26,32 @@ from workers import renders as worker
 
 
 @pytest.fixture
-def ours(conn: Conn, tmp_path: Path) -> Storage:
-    return LocalStorage(tmp_path / "ours")
+def recorded(conn: Conn, tmp_path: Path) -> Storage:
+    return LocalStorage(tmp_path / "recorded")
 
 
 @pytest.fixture
-def theirs(tmp_path: Path) -> Storage:
-    return LocalStorage(tmp_path / "theirs")
+def other(tmp_path: Path) -> Storage:
+    return LocalStorage(tmp_path / "other")
 
 
 @pytest.fixture
-def not_shared(theirs: Storage, monkeypatch: pytest.MonkeyPatch, ours: Storage) -> None:
+def not_shared(other: Storage, monkeypatch: pytest.MonkeyPatch, recorded: Storage) -> None:
     """This process has another directory than the first one."""
-    assert marker.is_shared(ours)
-    monkeypatch.setattr(marker, "storage", lambda: theirs)
+    assert marker.is_shared(recorded)
+    monkeypatch.setattr(marker, "storage", lambda: other)
 
 
-def test_the_first_process_writes_the_marker(conn: Conn, ours: Storage, theirs: Storage, tmp_path: Path) -> None:
+def test_the_first_process_writes_the_marker(conn: Conn, recorded: Storage, other: Storage, tmp_path: Path) -> None:
     for _ in range(2):  # a restart
-        assert marker.is_shared(ours)
-    assert marker.is_shared(LocalStorage(tmp_path / "ours"))
-    assert not marker.is_shared(theirs)
+        assert marker.is_shared(recorded)
+    assert marker.is_shared(LocalStorage(tmp_path / "recorded"))
+    assert not marker.is_shared(other)
     assert conn.execute("SELECT FROM file_storages").rowcount == 1
 
 
 def test_a_read_only_mount_is_enough_for_all_but_the_first(
-    conn: Conn, ours: Storage, monkeypatch: pytest.MonkeyPatch
+    conn: Conn, recorded: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(_self: Any, _name: str) -> Any:
         raise StorageError("The storage for files failed: Read-only file system.")
@@ -59,26 +59,26 @@ def test_a_read_only_mount_is_enough_for_all_but_the_first(
     with monkeypatch.context() as patch:
         patch.setattr(LocalStorage, "write", refuse)
         with pytest.raises(StorageError):
-            marker.is_shared(ours)
+            marker.is_shared(recorded)
         assert conn.execute("SELECT FROM file_storages").rowcount == 0
-    assert marker.is_shared(ours)
+    assert marker.is_shared(recorded)
     monkeypatch.setattr(LocalStorage, "write", refuse)
-    assert marker.is_shared(ours)
+    assert marker.is_shared(recorded)
 
 
-def test_two_processes_that_start_at_once_agree(conn: Conn, ours: Storage, theirs: Storage) -> None:
-    for files, shared in (([ours] * 8, 8), ([ours, theirs] * 4, 4)):
+def test_two_processes_that_start_at_once_agree(conn: Conn, recorded: Storage, other: Storage) -> None:
+    for files, shared in (([recorded] * 8, 8), ([recorded, other] * 4, 4)):
         conn.execute("DELETE FROM file_storages")
         with ThreadPoolExecutor(8) as threads:
             assert sum(threads.map(marker.is_shared, files)) == shared
 
 
-def test_a_directory_is_adopted_after_a_restore(conn: Conn, ours: Storage, theirs: Storage) -> None:
-    marker.is_shared(ours)
+def test_a_directory_is_adopted_after_a_restore(conn: Conn, recorded: Storage, other: Storage) -> None:
+    marker.is_shared(recorded)
 
-    marker.adopt(theirs)
+    marker.adopt(other)
 
-    assert (marker.is_shared(ours), marker.is_shared(theirs)) == (False, True)
+    assert (marker.is_shared(recorded), marker.is_shared(other)) == (False, True)
 
 
 def test_a_bucket_needs_no_marker(conn: Conn, not_shared: None, monkeypatch: pytest.MonkeyPatch, app: Flask) -> None:
@@ -88,7 +88,9 @@ def test_a_bucket_needs_no_marker(conn: Conn, not_shared: None, monkeypatch: pyt
     assert marker.check()
 
 
-def test_an_unavailable_database_is_reported_by_its_own_check(ours: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_database_is_reported_by_its_own_check(
+    recorded: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_files: Storage) -> bool:
         raise psycopg.OperationalError
 
@@ -107,7 +109,7 @@ def test_readyz_names_the_files(app: Flask, client: Any, conn: Conn, not_shared:
 
 
 def test_a_worker_with_other_files_leaves_renders_to_the_others(
-    conn: Conn, not_shared: None, monkeypatch: pytest.MonkeyPatch, ours: Storage
+    conn: Conn, not_shared: None, monkeypatch: pytest.MonkeyPatch, recorded: Storage
 ) -> None:
     org_id = make_org(conn)
     render_id = add_render(conn, org_id, make_codes(conn, org_id, 1))
@@ -116,7 +118,7 @@ def test_a_worker_with_other_files_leaves_renders_to_the_others(
     worker.assemble_pending()
     assert find(conn, render_id).status == "queued"
 
-    monkeypatch.setattr(marker, "storage", lambda: ours)
+    monkeypatch.setattr(marker, "storage", lambda: recorded)
     worker.render_pending()
     worker.assemble_pending()
     assert find(conn, render_id).status == "done"
@@ -138,7 +140,7 @@ def test_a_download_without_its_file_names_it(app: Flask, client: Any, conn: Con
 
 
 @pytest.mark.system
-def test_a_second_server_with_its_own_directory_is_found(conn: Conn, ours: Storage, tmp_path: Path) -> None:
+def test_a_second_server_with_its_own_directory_is_found(conn: Conn, recorded: Storage, tmp_path: Path) -> None:
     def run(command: str, folder: str) -> tuple[int, str]:
         done = subprocess.run(
             (sys.executable, "-m", "workers.cli.files", command),
@@ -150,9 +152,9 @@ def test_a_second_server_with_its_own_directory_is_found(conn: Conn, ours: Stora
         )
         return done.returncode, done.stdout + done.stderr
 
-    assert run("check", "ours")[0] == 0
-    status, output = run("check", "theirs")
+    assert run("check", "recorded")[0] == 0
+    status, output = run("check", "other")
     assert status == 1
     assert "FILES_S3_BUCKET" in output
-    assert run("adopt", "theirs")[0] == run("check", "theirs")[0] == 0
-    assert run("check", "ours")[0] == 1
+    assert run("adopt", "other")[0] == run("check", "other")[0] == 0
+    assert run("check", "recorded")[0] == 1

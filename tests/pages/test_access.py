@@ -3,9 +3,12 @@
 import re
 from typing import Any
 
+import psycopg
 import pytest
 
+from shared.accounts import store as accounts
 from shared.infra.db import Conn
+from shared.organizations import store as organizations
 from tests.support.factories import code_text, make_code
 from web.app import create_app
 from web.http.auth import requirement_of
@@ -93,3 +96,17 @@ def test_unknown_path_is_a_page_for_browsers(client: Any) -> None:
     assert (response.status_code, response.content_type) == (404, "text/html; charset=utf-8")
     assert response.headers["X-Request-ID"] in response.text
     assert client.get("/nowhere").content_type == "application/problem+json"
+
+
+def test_page_of_an_unavailable_database_needs_no_database(signed_in: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError("unavailable")
+
+    monkeypatch.setattr(organizations, "list_for_player", fail)
+    monkeypatch.setattr(accounts, "get_account", fail)
+
+    response = signed_in.get("/o", headers=BROWSER)
+
+    assert (response.status_code, response.content_type) == (503, "text/html; charset=utf-8")
+    assert response.headers["Retry-After"]
+    assert "Busy right now" in response.text

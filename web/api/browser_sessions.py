@@ -15,9 +15,11 @@ from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
 
 from shared.accounts import sessions, store
+from shared.accounts.store import Account
 from shared.errors import CredentialsRevoked, Gone
 from shared.images.plain_svg import render_plain_svg
 from shared.infra import db
+from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.infra.pubsub_messages import publish_access_change
 from shared.infra.redis import client, key
@@ -34,6 +36,7 @@ from web.http.settings import current_settings
 api = APIBlueprint("browser_sessions", __name__, url_prefix="/session", abp_tags=[Tag(name="Browser sessions")])
 
 TRANSFER_SECONDS = 120
+EXPIRED = "This link has expired. Create a new one on your other device."
 EXAMPLE_FRAGMENT = "x3h0rUWYqLzXb0tMZ7mJQ3kq1v2c4d5e6f7g8h9i0j1"
 
 
@@ -196,7 +199,9 @@ def preview_transfer(body: TransferBody) -> dict[str, Any]:
 
     Does not use the transfer. 410 if it was used or has expired.
     """
-    return {"username": _transferred(client().get(_key(body.secret)))[1]}
+    player_id, session_id = _transfer(client().get(_key(body.secret)))
+    with db.connection() as conn:
+        return {"username": _active(conn, store.get_account(conn, player_id), session_id, player_id).username}
 
 
 @api.post("/transfers/accept", responses={201: BrowserSessionResponse, 403: None, 410: None})
@@ -209,27 +214,31 @@ def accept_transfer(body: TransferBody) -> Response:
     has expired.
     """
     # GETDEL: of two devices that send the secret at once, one finds it.
-    player_id, username, is_guest = _transferred(client().getdel(_key(body.secret)))
+    player_id, first_session_id = _transfer(client().getdel(_key(body.secret)))
     session_id = uuid7()
-    with db.connection() as conn:
+    with db.transaction() as conn:
+        # A concurrent password change, upgrade or erasure locks the player too. It either revokes the new session, or
+        # has ended the first one before.
+        account = _active(conn, store.lock_account(conn, player_id), first_session_id, player_id)
         sessions.create_session(
             conn, session_id, player_id, ttl=accounts.session_ttl(), device=accounts.current_device()
         )
-    return _started(StartedSession(player_id, username, session_id, is_guest=is_guest), 201)
+    return _started(StartedSession(player_id, account.username, session_id, is_guest=account.is_guest), 201)
 
 
-def _transferred(stored: Any) -> tuple[UUID, str, bool]:
-    """Return the player of a stored transfer, their username, and whether they are a guest. Raise Gone."""
-    expired = Gone("This link has expired. Create a new one on your other device.")
+def _transfer(stored: Any) -> tuple[UUID, UUID]:
+    """Return the ids of the player and the session of a stored transfer. Raise Gone if it is not stored."""
     if stored is None:
-        raise expired
+        raise Gone(EXPIRED)
     ids = json.loads(stored)
-    player_id = UUID(ids["player_id"])
-    with db.connection() as conn:
-        account = store.get_account(conn, player_id)
-        if account is None or not sessions.is_session_active(conn, UUID(ids["session_id"]), player_id):
-            raise expired
-    return player_id, account.username, account.is_guest
+    return UUID(ids["player_id"]), UUID(ids["session_id"])
+
+
+def _active(conn: Conn, account: Account | None, session_id: UUID, player_id: UUID) -> Account:
+    """Return the account. Raise Gone if it was erased, or if the session of the transfer has ended."""
+    if account is None or not sessions.is_session_active(conn, session_id, player_id):
+        raise Gone(EXPIRED)
+    return account
 
 
 def _key(secret: str) -> str:

@@ -150,6 +150,8 @@ def change_password(body: PasswordBody) -> tuple[str, int]:
         raise WrongPassword
     new_hash = passwords.hash_password(body.new_password)
     with db.transaction() as conn:
+        # A session that another device continues is created before this lock, and revoked, or finds this one's end.
+        store.lock_account(conn, player_id)
         if not store.replace_password_hash(conn, player_id, old=current_hash, new=new_hash):
             # A concurrent request has changed the password since it was verified.
             raise WrongPassword

@@ -25,6 +25,9 @@ def init_app(app: Flask, printed_prefixes: tuple[str, ...]) -> None:
         if response.status_code == 401:
             return go_to(f"/sign-in?next={quote(request.full_path.removesuffix('?'), safe='/')}")
         status = 404 if response.status_code == 403 else response.status_code
+        if status >= 500:
+            # The page of an unavailable store must not ask it who the visitor is.
+            g.caller = None
         page = render_page("error.html", status, problem_status=status, request_id=g.request_id)
         response.status_code = status
         response.set_data(page.get_data())
