@@ -387,7 +387,7 @@ def test_history_pages_by_day_and_opens_results(player: Player) -> None:
     assert lines.first.inner_text().split("\n")[:2] == ["Far away", "Location needed"]
     assert lines.nth(1).inner_text().split("\n")[:2] == ["Dam Square", "+1 spy gadget"]
     page.get_by_role("button", name="Load more").click()
-    page.wait_for_function("document.querySelectorAll('.list-item').length === 32")
+    page.wait_for_function("() => document.querySelectorAll('.list-item').length === 32")
     assert page.get_by_role("button", name="Load more").count() == 0
     lines.first.click()
     heading(page).get_by_text("Location needed").wait_for()
