@@ -1,5 +1,7 @@
 """What holds for all pages: accessible, nothing inline, as wide as the window, small, and no text becomes markup."""
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +183,26 @@ def test_page_stays_within_its_size(open_context: Callable[..., Any], world: Wor
         if figure > limit
     ]
     assert over == []
+
+
+@pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("*.py")), ids=lambda file: file.name)
+def test_scripts_that_are_polled_are_functions(file: Path) -> None:
+    """From its second poll on, Playwright evaluates any other text in the page, where the policy refuses it."""
+    source = ast.parse(file.read_text())
+    constants = {
+        target.id: each.value
+        for each in source.body
+        if isinstance(each, ast.Assign)
+        for target in each.targets
+        if isinstance(target, ast.Name)
+    }
+    polled = [
+        constants[call.args[0].id] if isinstance(call.args[0], ast.Name) else call.args[0]
+        for call in ast.walk(source)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "wait_for_function"
+    ]
+    texts = [ast.literal_eval(script) for script in polled]
+    assert [text for text in texts if not re.match(r"(async )?(\w+|\([^)]*\)) =>", text)] == []
 
 
 def test_templates_contain_nothing_that_the_policy_refuses() -> None:

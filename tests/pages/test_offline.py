@@ -116,7 +116,8 @@ def test_pwa_false_removes_the_worker_and_the_manifest(serve: Callable[..., Any]
 
 
 def test_shell_is_stored_with_everything_that_it_imports() -> None:
-    assets, files = load_assets(), pwa.shell_files()
+    assets = load_assets()
+    files = pwa.shell_files(assets)
 
     assert {path for path in assets.files if path.startswith("js/player/")} <= set(files)
     assert {module for file in files for module in assets.modules_of(file)} <= set(files)

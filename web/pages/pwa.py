@@ -13,7 +13,7 @@ from web.http.auth import public
 from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
 from web.pages import i18n, printed_paths
-from web.pages.assets import load_assets
+from web.pages.assets import Assets, load_assets
 from web.pages.headers import WORKERS
 
 WORKER = "/sw.js"
@@ -40,7 +40,7 @@ def init_app(app: Flask) -> None:
 def get_worker() -> Response:
     """Return the service worker. It names the release, so browsers notice a new one."""
     settings = current_settings()
-    script = _start_script(printed_paths.code_paths(settings)) if settings.pwa else UNREGISTER
+    script = _start_script(load_assets(), printed_paths.code_paths(settings)) if settings.pwa else UNREGISTER
     response = Response(script, content_type="text/javascript; charset=utf-8")
     response.headers["Content-Security-Policy"] = WORKERS["sw.js"]
     response.headers["Cache-Control"] = "no-cache"
@@ -61,11 +61,10 @@ def get_manifest() -> Response:
 
 
 @cache
-def _start_script(prefixes: tuple[str, ...]) -> str:
-    assets = load_assets()
+def _start_script(assets: Assets, prefixes: tuple[str, ...]) -> str:
     release = {
         "base": f"/static/{assets.digest}/",
-        "files": [assets.url(path) for path in shell_files()],
+        "files": [assets.url(path) for path in shell_files(assets)],
         "languages": {name: assets.url(f"i18n/{name}.json") for name in i18n.LANGUAGES if name != i18n.SOURCE},
         "code_paths": prefixes,
     }
@@ -73,10 +72,8 @@ def _start_script(prefixes: tuple[str, ...]) -> str:
     return f"import {{ start }} from {json.dumps(module)};\nstart({json.dumps(release)});\n"
 
 
-@cache
-def shell_files() -> list[str]:
+def shell_files(assets: Assets) -> list[str]:
     """Return what the player's pages need without a connection: all their views, but not the decoder of the camera."""
-    assets = load_assets()
     views = [path for path in assets.files if path.startswith(STARTS_A_VIEW)]
     modules = dict.fromkeys(module for view in views for module in assets.modules_of(view))
     return [*modules, *APPEARANCE]
