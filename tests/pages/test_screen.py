@@ -109,7 +109,9 @@ def test_wrong_clock_is_noticed_and_an_ended_screen_says_so(
     path = f"/api/organizations/{game.org_id}/qr-codes/{code['id']}/screens"
     [screen] = game.api.ask("GET", path, game.owner["access_token"])["items"]
     game.api.ask("DELETE", f"{path}/{screen['id']}", game.owner["access_token"])
-    right.get_by_role("heading", name="We don't recognize this code").wait_for()
+    right.get_by_role("heading", name="This screen link was revoked").wait_for()
+    assert right.get_by_text("Ask the organizer for a new one.").is_visible()
+    assert right.get_by_role("link", name="Scan another").count() == 0
 
 
 def test_screen_without_scripts_loads_itself_again(

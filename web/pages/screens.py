@@ -31,7 +31,8 @@ class ScreenLinkPath(BaseModel):
     responses={
         200: html_response("A page with the image of the current step", "Game code"),
         404: html_response(
-            "A page for a screen that is unknown or was revoked, or whose code does not rotate", "Not found"
+            "A page for a screen that is unknown or was revoked, or whose code does not rotate",
+            "This screen link was revoked",
         ),
         410: html_response("A page for a screen whose code has expired or was deleted", "Expired"),
     },
@@ -46,7 +47,7 @@ def open_screen(path: ScreenLinkPath) -> Response:
         with db.connection() as conn:
             code = screens.open_screen(conn, path.token)
     except NotFound:
-        return render_page("not_found.html", 404)
+        return render_page("screen_revoked.html", 404)
     except Gone:
         return render_page("gone.html", 410)
     url = f"/screen/{path.token}"
