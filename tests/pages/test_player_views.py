@@ -142,19 +142,25 @@ def test_new_player_sees_empty_views(player: Player) -> None:
 def test_views_follow_the_path_without_a_load(player: Player) -> None:
     page = player.open("/play")
     page.evaluate("globalThis.kept = true")
-    for name, path in [("Inventory", "/play/inventory"), ("Quests", "/play/quests"), ("History", "/play/history")]:
-        page.get_by_role("link", name=name, exact=True).click()
+    assert page.locator(".tab").all_inner_texts() == ["Home", "Scan", "Inventory", "Quests"]
+    for link, name, path, tab in [
+        ("Inventory", "Inventory", "/play/inventory", "Inventory"),
+        ("Home", "Play", "/play", "Home"),
+        ("View history", "History", "/play/history", "Home"),
+        ("Quests", "Quests", "/play/quests", "Quests"),
+    ]:
+        page.get_by_role("link", name=link, exact=True).click()
         heading(page).get_by_text(name).wait_for()
         assert page.evaluate("location.pathname") == path
         assert page.evaluate("document.activeElement.tagName") == "H1"
         assert page.title() == f"{name} · Waymark"
-        assert page.locator(".tab[aria-current=page]").inner_text() == name
+        assert page.locator(".tab[aria-current=page]").inner_text() == tab
     page.go_back()
-    heading(page).get_by_text("Quests").wait_for()
+    heading(page).get_by_text("History").wait_for()
     assert page.evaluate("kept")
     # A reload is one, so that a new release is loaded.
     page.reload()
-    heading(page).get_by_text("Quests").wait_for()
+    heading(page).get_by_text("History").wait_for()
     assert page.evaluate("globalThis.kept") is None
 
 
@@ -420,12 +426,18 @@ def test_snapshots_are_shown_offline_to_their_player_only(player: Player, compla
     player.scan(player.game.code())
     complaints.expect("net::ERR_INTERNET_DISCONNECTED")
     page = player.open("/play/redeem/spy_gadget")
-    for name, text in [("History", "Dam Square"), ("Quests", "Sign in three times"), ("Inventory", "spy gadget")]:
-        page.get_by_role("link", name=name, exact=True).click()
+    views = [
+        ("Home", "Dam Square"),
+        ("View history", "Dam Square"),
+        ("Quests", "Sign in three times"),
+        ("Inventory", "spy gadget"),
+    ]
+    for link, text in views:
+        page.get_by_role("link", name=link, exact=True).click()
         page.get_by_text(text).first.wait_for()
     page.context.set_offline(True)
-    for name, text in [("History", "Dam Square"), ("Quests", "Sign in three times"), ("Inventory", "spy gadget")]:
-        page.get_by_role("link", name=name, exact=True).click()
+    for link, text in views:
+        page.get_by_role("link", name=link, exact=True).click()
         page.get_by_text(re.compile("^You are offline. This is how it was on")).wait_for()
         page.get_by_text(text).first.wait_for()
     # What needs a connection says so.

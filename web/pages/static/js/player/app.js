@@ -22,7 +22,7 @@ const VIEWS = [
 ];
 /** What the shell shows at the address of a printed code, which it replaces without a connection. */
 const PRINTED = /** @type {typeof VIEWS[0]} */ ([/$/, 'code', _('Game code'), () => import('./views/code.js')]);
-const TAB_OF = { result: 'scan', puzzle: 'history', redeem: 'inventory' };
+const TAB_OF = { result: 'scan', puzzle: 'home', redeem: 'inventory', history: 'home' };
 
 const root = /** @type {HTMLElement} */ (document.getElementById('view'));
 let shown = 0;

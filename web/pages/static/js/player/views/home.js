@@ -63,6 +63,8 @@ function Home() {
         <h2>${_('Latest result')}</h2>
         <ul class="list" role="list"><li><${ScanLine} scan=${data.latest} /></li></ul>
       </section>`}
+    ${(player || outbox.scans.length > 0) && html`
+      <a class="button button-quiet button-large" href="/play/history"><${Icon} name="history" />${_('View history')}</a>`}
     ${data && html`<${InstallOffer} successes=${data.successes} />`}
     ${data?.puzzles.length > 0 && html`
       <section class="stack">
