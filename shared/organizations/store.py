@@ -121,6 +121,21 @@ def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
         ).fetchone()
 
 
+def find_by_slug(conn: Conn, slug: str, player_id: UUID) -> Organization | None:
+    """Return the organization with the player's role. None if the player is not a member."""
+    with conn.cursor(row_factory=class_row(Organization)) as cursor:
+        return cursor.execute(
+            """
+            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
+                   o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
+                   coalesce(o.closed_at <= now(), false) AS is_closed
+            FROM organizations o JOIN memberships m ON m.org_id = o.id
+            WHERE o.slug = %(slug)s AND m.player_id = %(player_id)s
+            """,
+            {"slug": slug, "player_id": player_id},
+        ).fetchone()
+
+
 # `ANY` of one player keeps it in the order: sorted by the organization alone, a plan may walk through the members of
 # every organization.
 SELECT_OF_PLAYER = """

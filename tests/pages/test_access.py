@@ -5,13 +5,17 @@ from typing import Any
 
 import psycopg
 import pytest
+from flask import Response
 
 from shared.accounts import store as accounts
 from shared.infra.db import Conn
 from shared.organizations import store as organizations
+from shared.organizations.rules import ROLES, includes_role
+from tests.support.callers import SignedInPlayer, Staff
 from tests.support.factories import code_text, make_code
 from web.app import create_app
 from web.http.auth import requirement_of
+from web.http.session_cookies import set_session_cookie
 from web.pages.layout import REVALIDATED
 
 BROWSER = {"Accept": "text/html"}
@@ -25,6 +29,7 @@ PAGES: dict[str, str] = {
     "/continue": "anyone",
     "/create-account": "anyone",
     "/o": "signed in",
+    "/o/{slug}": "analyst",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",
@@ -39,6 +44,25 @@ PAGES: dict[str, str] = {
 }
 MISSING = {"/b/{slug}", "/s/{code}", "/screen/{token}"}
 """Pages of things that do not exist here."""
+
+
+def view_of(app: Any, path: str) -> Any:
+    """Return the view of a path such as /o/{slug}."""
+    for rule in app.url_map.iter_rules():
+        if re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) == path:
+            return app.view_functions[rule.endpoint]
+    raise LookupError(path)
+
+
+def browser_of(app: Any, player: SignedInPlayer) -> Any:
+    """Return a client with the session cookie of a player."""
+    with app.test_request_context():
+        response = Response()
+        set_session_cookie(response, player.id, player.session_id)
+    client = app.test_client()
+    for cookie in response.headers.getlist("Set-Cookie"):
+        client.set_cookie(*cookie.split(";")[0].split("=", 1))
+    return client
 
 
 def test_every_page_is_listed() -> None:
@@ -56,7 +80,7 @@ def signed_in(app: Any, clean: None) -> Any:
     return client
 
 
-@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("path", [path for path in PAGES if PAGES[path] not in ROLES])
 def test_page_is_for_exactly_these_visitors(client: Any, signed_in: Any, path: str) -> None:
     opened = re.sub(r"{\w+}", "none", path)
 
@@ -77,6 +101,34 @@ def test_page_is_for_exactly_these_visitors(client: Any, signed_in: Any, path: s
             assert "require-trusted-types-for 'script'" in response.headers["Content-Security-Policy"]
             assert response.headers["Cache-Control"] in ("no-store", REVALIDATED)
             assert response.headers["Referrer-Policy"] == "same-origin"
+
+
+@pytest.mark.parametrize("path", [path for path in PAGES if PAGES[path] in ROLES])
+def test_page_of_an_organization_is_for_its_roles(app: Any, client: Any, conn: Conn, staff: Staff, path: str) -> None:
+    """Below its role, and for strangers, a page answers as one of an organization that does not exist."""
+    slug = organizations.get_slug(conn, staff.org_id)
+    # An id of something that does not exist is a 404 for every role, so the requirement itself is tested.
+    opened = path.replace("{slug}", slug)
+    role = requirement_of(view_of(app, path)).role
+
+    assert role == PAGES[path]
+    if "{" in opened:
+        return
+    statuses = {
+        name: browser_of(app, staff[name]).get(opened, headers=BROWSER).status_code for name in (*ROLES, "stranger")
+    }
+    assert statuses == {name: 200 if name in ROLES and includes_role(name, role) else 404 for name in statuses}
+    visitor = client.get(opened, headers=BROWSER)
+    assert (visitor.status_code, visitor.headers["Location"]) == (303, f"/sign-in?next={opened}")
+    elsewhere = browser_of(app, staff.owner).get(path.replace("{slug}", "no-such-organization"), headers=BROWSER)
+    assert elsewhere.status_code == 404
+
+
+def test_page_of_a_closed_organization_is_gone(app: Any, conn: Conn, staff: Staff) -> None:
+    conn.execute("UPDATE organizations SET closed_at = now() WHERE id = %s", (staff.org_id,))
+    slug = organizations.get_slug(conn, staff.org_id)
+
+    assert browser_of(app, staff.owner).get(f"/o/{slug}", headers=BROWSER).status_code == 410
 
 
 def test_page_of_a_printed_code_may_ask_for_the_location(client: Any, conn: Conn) -> None:

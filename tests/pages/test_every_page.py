@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from shared.organizations.rules import ROLES
 from tests.conftest import PASSWORD
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of, forbidden_in
+from tests.pages.page_checks import faults_of_page
 from tests.pages.test_access import PAGES, SAME
 from web.pages import layout
 
@@ -19,18 +21,6 @@ pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 TEMPLATES = Path(layout.__file__).parent / "templates"
 MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
 """A text that runs where a page does not escape it."""
-SIZES = ((390, "light"), (390, "dark"), (1280, "light"), (1280, "dark"))
-ALL_RULES = {
-    "runOnly": {
-        "type": "tag",
-        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
-    }
-}
-CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
-TOO_WIDE = """() => document.documentElement.scrollWidth <= innerWidth ? [] : [
-    `scrollWidth is ${document.documentElement.scrollWidth}`,
-    ...[...document.querySelectorAll('body *')].filter(element => element.getBoundingClientRect().right > innerWidth)
-        .map(element => element.outerHTML.slice(0, 120))]"""
 SIZE_LIMITS = {
     "/sign-in": (12, 13, 34, 70, 13),
     "/s/{code}": (22, 13, 34, 80, 18),
@@ -94,33 +84,13 @@ def world(game: Game) -> World:
         "/play/redeem/{item}": "/play/redeem/spy_gadget",
         "/play/result/{nonce}": f"/play/result/{scans[0]['scan_id']}",
     }
-    assert paths.keys() == PAGES.keys()
+    assert paths.keys() == {rule for rule in PAGES if PAGES[rule] not in ROLES}
     return World(game, player["username"], paths)
 
 
 def sign_in(context: Any, username: str) -> None:
     body = {"username": username, "password": PASSWORD}
     assert context.request.post("/session", data=body, headers=SAME).ok
-
-
-def settle(page: Any, path: str) -> None:
-    """Open a page, and wait for its heading and its data."""
-    page.goto(path)
-    page.locator("h1").first.wait_for()
-    page.locator(".loading").wait_for(state="detached")
-
-
-def faults(page: Any, options: dict[str, Any]) -> list[str]:
-    """Return what axe finds, in a line per element."""
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    # A button that is busy cannot be used, so its text needs no contrast (WCAG 1.4.3).
-    found = axe.run(page, context={"exclude": [["[aria-busy=true]"]]}, options=options).response["violations"]
-    return [f"{fault['id']}: {node['html'][:160]}" for fault in found for node in fault["nodes"]]
-
-
-def overflow(page: Any) -> list[str]:
-    """Return the elements that make the page wider than its window."""
-    return list(page.evaluate(TOO_WIDE))
 
 
 VISITORS = ("/", "/sign-in", "/create-account", "/continue", "/about", "/about/components", "/b/{slug}", "/s/{code}")
@@ -136,19 +106,7 @@ def test_every_page_is_accessible_and_fits(open_context: Callable[..., Any], wor
         rules = tuple(world.paths.keys() - VISITORS)
     page, wrong, shown = context.new_page(), [], ""
     for rule in sorted(rules):
-        settle(page, world.paths[rule])
-        for width, scheme in SIZES:
-            page.set_viewport_size({"width": width, "height": 844})
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-            options = ALL_RULES if (width, scheme) == SIZES[0] else CONTRAST
-            wrong += [f"{rule} at {width}, {scheme}: {fault}" for fault in faults(page, options)]
-        page.set_viewport_size({"width": 320, "height": 640})
-        wrong += [f"{rule} is too wide at 320: {element}" for element in overflow(page)]
-        page.set_viewport_size({"width": 640, "height": 800})
-        page.evaluate("document.documentElement.style.fontSize = '200%'")
-        wrong += [f"{rule} is too wide with text of 200 %: {element}" for element in overflow(page)]
-        wrong += [f"{rule}: {fault}" for fault in faults_of(page.context.request.get(world.paths[rule]).text())]
+        wrong += [f"{rule} {fault}" for fault in faults_of_page(page, world.paths[rule])]
         assert page.evaluate("typeof hacked") == "undefined", rule
         shown += page.locator("body").inner_text()
 

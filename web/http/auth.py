@@ -30,6 +30,7 @@ from shared.organizations import api_keys, members
 from shared.organizations import store as organizations
 from shared.organizations.api_keys import Scope
 from shared.organizations.rules import Role, includes_role
+from shared.organizations.store import Organization
 from shared.settings import Settings
 from web.http import external_auth
 from web.http.credentials import ALGORITHM, Caller, presented_api_key, session_cookie, verified_caller
@@ -38,7 +39,7 @@ from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-RequirementKind = Literal["public", "player", "refresh", "self", "role", "socket", "page", "page_login"]
+RequirementKind = Literal["public", "player", "refresh", "self", "role", "socket", "page", "page_login", "page_role"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Requirement:
     @property
     def is_page(self) -> bool:
         """True for an HTML page. Its caller is known by the session cookie only."""
-        return self.kind in ("page", "page_login")
+        return self.kind in ("page", "page_login", "page_role")
 
 
 def _with_requirement(requirement: Requirement) -> Callable[[View], View]:
@@ -84,6 +85,16 @@ page_public = _with_requirement(Requirement("page"))
 """A page for any visitor."""
 page_requires_login = _with_requirement(Requirement("page_login"))
 """A page for signed-in players. Other visitors are redirected to the sign-in page."""
+
+
+def page_requires_role(role: Role, *, in_closed: bool = False) -> Callable[[View], View]:
+    """A page for members, with at least this role, of the organization whose slug is in the path.
+
+    For everyone else the organization does not exist. A closed organization is 410, unless `in_closed` is true.
+    """
+    return _with_requirement(Requirement("page_role", role, in_closed=in_closed))
+
+
 requires_websocket_access = _with_requirement(Requirement("socket"))
 """A header or a ticket, checked in `web/realtime/websockets.py` before the upgrade."""
 
@@ -141,6 +152,11 @@ def current_role() -> Role:
     return cast("Role", g.role)
 
 
+def current_organization() -> Organization:
+    """Return the organization of the path, with the caller's role, in a page that requires a role."""
+    return cast("Organization", g.organization)
+
+
 def requirement_of(view: Callable[..., Any] | None) -> Requirement:
     """Return the view's requirement. Raise LookupError if it has none, so a missing decorator opens nothing."""
     requirement = getattr(view, "requirement", None)
@@ -159,8 +175,13 @@ def check_access() -> None:
         return
     if needed.is_page:
         g.caller = _page_caller()
-        if needed.kind == "page_login" and g.caller is None:
+        if needed.kind != "page" and g.caller is None:
             raise CredentialsMissing
+        if needed.role is not None:
+            g.organization = _page_organization(needed.role, in_closed=needed.in_closed)
+            # The view gets its ids as UUIDs, and the organization from `current_organization`.
+            request.view_args = {name: value for name, value in (request.view_args or {}).items() if name != "slug"}
+            request.view_args |= path_ids()
         return
     if needed.browser_only:
         if "Authorization" in request.headers:
@@ -191,6 +212,18 @@ def _page_caller() -> Caller | None:
         return authenticate()
     except Unauthenticated:
         return None
+
+
+def _page_organization(needed: Role, *, in_closed: bool) -> Organization:
+    """Return the organization in the path of a page. Raise NotFound below the role, and OrganizationClosed."""
+    slug = (request.view_args or {})["slug"]
+    with db.connection() as conn:
+        organization = organizations.find_by_slug(conn, slug, current_player_id())
+    if organization is None or not includes_role(organization.role, needed):
+        raise NotFound
+    if organization.is_closed and not in_closed:
+        raise OrganizationClosed
+    return organization
 
 
 def check_same_site() -> None:

@@ -25,6 +25,7 @@ from web.pages import headers, i18n
 FOLDER = Path(__file__).parent / "static"
 BUNDLES: Mapping[str, tuple[str, ...]] = {
     "css/app.css": ("css/tokens.css", "css/base.css", "css/components.css", "css/player.css"),
+    "css/staff.css": tuple(f"css/staff/{file.name}" for file in sorted((FOLDER / "css" / "staff").glob("*.css"))),
 }
 """Files that are served as one: their parts are small, and every page needs them all."""
 CONTENT_TYPES = {

@@ -31,6 +31,14 @@ function sentence(status) {
   return _('Something went wrong. Try again.');
 }
 
+/** @type {() => Promise<boolean>} */
+let signIn = async () => false;
+
+/** Set what to do when the session has ended: return whether it is there again. @param {() => Promise<boolean>} ask */
+export function onSignedOut(ask) {
+  signIn = ask;
+}
+
 /**
  * Send a request. Return the decoded body and the response.
  * @param {string} method
@@ -60,6 +68,7 @@ export async function send(method, path, { body, headers = {}, signal, timeout =
   } catch {
     throw new Problem(response.status, { detail: 'The server sent an unexpected response.' });
   }
+  if (response.status === 401 && path !== '/session' && (await signIn())) return send(method, path, { body, headers, signal, timeout });
   if (!response.ok) throw new Problem(response.status, content, Number(response.headers.get('Retry-After')) || undefined);
   return { content, response };
 }

@@ -38,11 +38,11 @@ export function duration(seconds) {
   return minutes ? _('%(minutes)s min %(seconds)s s', { minutes, seconds: seconds % 60 }) : _('%(seconds)s s', { seconds });
 }
 
-/** Show each `<time>` relative to now, and its date in the tooltip. @param {ParentNode} root */
+/** Show each `<time>` relative to now, and its date in the tooltip; `data-absolute`: the date. @param {ParentNode} root */
 export function showTimes(root = document) {
   for (const element of root.querySelectorAll('time[datetime]')) {
     const at = /** @type {HTMLTimeElement} */ (element).dateTime;
-    element.textContent = relativeTime(at);
+    element.textContent = element.hasAttribute('data-absolute') ? shortTime(at) : relativeTime(at);
     element.setAttribute('title', shortTime(at));
   }
 }
