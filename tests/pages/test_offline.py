@@ -13,6 +13,7 @@ from tests.pages.recording_proxy import recording_proxy
 from tests.support.polling import eventually
 from web.pages import pwa
 from web.pages.assets import FOLDER, load_assets
+from web.pages.module_groups import ADDRESSES
 
 CONTROLLED = "() => navigator.serviceWorker.controller !== null"
 WORKER_POLICY = "default-src 'none'; script-src 'self'; connect-src 'self'"
@@ -119,7 +120,8 @@ def test_shell_is_stored_with_everything_that_it_imports() -> None:
     assets = load_assets()
     files = pwa.shell_files(assets)
 
-    assert {path for path in assets.files if path.startswith("js/player/")} <= set(files)
+    assert {path for path in assets.files if path.startswith("js/player/")} - ADDRESSES <= set(files)
+    assert ADDRESSES.isdisjoint(files)
     assert {module for file in files for module in assets.modules_of(file)} <= set(files)
     size = sum(len(assets.files[file].gzipped or assets.files[file].body) for file in files)
     assert size < 130_000

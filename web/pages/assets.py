@@ -7,7 +7,6 @@ for a year. A new release has another path.
 import gzip
 import json
 import mimetypes
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from werkzeug.exceptions import NotFound
 
 from web.http.auth import public
 from web.pages import headers, i18n
+from web.pages.module_groups import group_modules, static_imports
 
 FOLDER = Path(__file__).parent / "static"
 BUNDLES: Mapping[str, tuple[str, ...]] = {
@@ -35,9 +35,6 @@ CONTENT_TYPES = {
     ".woff2": "font/woff2",
 }
 COMPRESSED = {".css", ".js", ".json", ".svg", ".wasm"}
-IMPORT = re.compile(
-    r"""^(?:import|export)\b[^'"]*?\bfrom\s*['"](\.[^'"]+)['"]|^import\s*['"](\.[^'"]+)['"]""", re.MULTILINE
-)
 COLOR = re.compile(r"^ *--([\w-]+): light-dark\((#\w+), (#\w+)\)", re.MULTILINE)
 DIGEST_CHARACTERS = 16
 
@@ -79,10 +76,7 @@ class Assets:
     def imports(self) -> dict[str, list[str]]:
         """Return the modules that each module imports. Dynamic imports are not among them."""
         return {
-            path: [
-                posixpath.normpath(posixpath.join(posixpath.dirname(path), one or other))
-                for one, other in IMPORT.findall(asset.body.decode())
-            ]
+            path: static_imports(path, asset.body.decode())
             for path, asset in self.files.items()
             if path.startswith("js/")
         }
@@ -90,7 +84,7 @@ class Assets:
 
 @cache
 def load_assets() -> Assets:
-    """Return the static files of this release. Read on the first page, and then kept."""
+    """Return the static files of this release. Read at startup, and then kept."""
     return Assets(dict(_contents()))
 
 
@@ -104,10 +98,15 @@ def color(token: str, scheme: Literal["light", "dark"]) -> str:
 
 def _contents() -> Iterator[tuple[str, bytes]]:
     bundled = {part for parts in BUNDLES.values() for part in parts}
+    modules = {}
     for file in sorted(FOLDER.rglob("*")):
         path = file.relative_to(FOLDER).as_posix()
-        if file.is_file() and path not in bundled:
+        if path.startswith("js/") and file.is_file():
+            modules[path] = file.read_text()
+        elif file.is_file() and path not in bundled:
             yield path, file.read_bytes()
+    for path, text in group_modules(modules).items():
+        yield path, text.encode()
     for path, parts in BUNDLES.items():
         yield path, b"\n".join((FOLDER / part).read_bytes() for part in parts)
     for language in i18n.LANGUAGES:
@@ -123,7 +122,8 @@ def _asset(path: str, body: bytes) -> Asset:
 
 
 def init_app(app: Flask) -> None:
-    """Serve the files. They have no session, no rate limit and no entry in the OpenAPI document."""
+    """Read and serve the files. They have no session, no rate limit and no entry in the OpenAPI document."""
+    load_assets()
     app.add_url_rule("/static/<digest>/<path:name>", "assets.get_asset", get_asset)
 
 

@@ -15,6 +15,7 @@ from web.http.settings import current_settings
 from web.pages import i18n, printed_paths
 from web.pages.assets import Assets, load_assets
 from web.pages.headers import WORKERS
+from web.pages.module_groups import ADDRESSES
 
 WORKER = "/sw.js"
 MANIFEST = "/app.webmanifest"
@@ -74,6 +75,6 @@ def _start_script(assets: Assets, prefixes: tuple[str, ...]) -> str:
 
 def shell_files(assets: Assets) -> list[str]:
     """Return what the player's pages need without a connection: all their views, but not the decoder of the camera."""
-    views = [path for path in assets.files if path.startswith(STARTS_A_VIEW)]
+    views = [path for path in assets.files if path.startswith(STARTS_A_VIEW) and path not in ADDRESSES]
     modules = dict.fromkeys(module for view in views for module in assets.modules_of(view))
     return [*modules, *APPEARANCE]

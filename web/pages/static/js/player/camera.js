@@ -57,7 +57,7 @@ export class Camera {
       return run === this.run && this.change(stateOf(error));
     }
     // Meanwhile it was stopped, or started again.
-    if (run !== this.run) return stop(stream);
+    if (run !== this.run) return stopTracks(stream);
     this.stream = stream;
     const [track] = stream.getVideoTracks();
     remember(track.getSettings().deviceId);
@@ -127,7 +127,7 @@ export class Camera {
   /** End what runs: its loops notice that `run` has changed. */
   release() {
     this.run += 1;
-    if (this.stream) stop(this.stream);
+    if (this.stream) stopTracks(this.stream);
     this.stream = null;
     this.torch = this.hasTorch = false;
     this.video.srcObject = null;
@@ -218,7 +218,7 @@ const nextFrame = (video) =>
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, Math.max(0, ms)));
 
 /** @param {MediaStream} stream */
-const stop = (stream) => stream.getTracks().forEach((track) => track.stop());
+const stopTracks = (stream) => stream.getTracks().forEach((track) => track.stop());
 
 const listCameras = async () =>
   (await navigator.mediaDevices.enumerateDevices().catch(() => [])).filter(({ kind }) => kind === 'videoinput');
