@@ -11,6 +11,7 @@ from typing import Any
 from babel import Locale
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
 from babel.support import NullTranslations, Translations
 from flask import Flask, g, request
 
@@ -22,13 +23,15 @@ COOKIE = "waymark_lang"
 
 
 def init_app(app: Flask) -> None:
-    """Give templates `_()`, `gettext()` and `ngettext()` in the language of the request."""
+    """Give templates `_()`, `gettext()`, `ngettext()` and the filters of numbers in the language of the request."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
         lambda text: load_translations(current_language()).gettext(text),
         lambda one, many, n: load_translations(current_language()).ngettext(one, many, n),
         newstyle=True,
     )
+    app.jinja_env.filters["number"] = lambda value: format_decimal(value, locale=current_language())
+    app.jinja_env.filters["percent"] = lambda share: format_percent(share, locale=current_language())
 
 
 def current_language() -> str:
