@@ -30,6 +30,7 @@ PAGES: dict[str, str] = {
     "/create-account": "anyone",
     "/o": "signed in",
     "/o/{slug}": "analyst",
+    "/o/{slug}/codes": "member",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",

@@ -1,0 +1,99 @@
+/** The list of codes: filters, a row that creates a code, the menu of each code, a selection, and keys. */
+import { Problem, post } from '../core/api.js';
+import { clearErrors, readForm, showProblem } from '../core/form.js';
+import { _ } from '../core/i18n.js';
+import { toast } from '../core/toast.js';
+import { bindCodeMenu } from '../staff/code-menu.js';
+import { bindCodeSelection } from '../staff/code-selection.js';
+import { loadFragment, replaceFragment } from '../staff/fragment.js';
+import { shortcut } from '../staff/keys.js';
+import { bindRows } from '../staff/rows.js';
+import { suggestTags } from '../staff/tags.js';
+
+const base = document.body.dataset.base;
+const api = `/api/organizations/${document.getElementById('codes')?.dataset.orgId}/qr-codes`;
+const list = /** @type {NonNullable<ReturnType<typeof bindCodeSelection>>} */ (bindCodeSelection(api, reload));
+
+bindRows({ onChange: list.refresh });
+bindCodeMenu(api, replaceRow);
+for (const input of document.querySelectorAll('input[list=tags]')) suggestTags(/** @type {HTMLInputElement} */ (input), api);
+bindQuickCreate();
+bindListKeys();
+
+/** Load the rows again, after many of them have changed. */
+async function reload() {
+  await replaceFragment(location.pathname + location.search, 'rows');
+  list.refresh();
+  document.getElementById('rows')?.focus();
+}
+
+/** Load one row again. @param {string} id */
+async function replaceRow(id) {
+  const [row] = await loadFragment(`${base}/codes?row=${id}`, `tr[data-id="${id}"]`);
+  const old = document.querySelector(`tr[data-id="${id}"]`);
+  if (row) old?.replaceWith(row);
+  else old?.remove();
+  list.refresh();
+}
+
+/** Enter creates a code with a generated text, which appears as the first row. */
+function bindQuickCreate() {
+  const form = /** @type {HTMLFormElement | null} */ (document.getElementById('quick-create'));
+  if (!form) return;
+  const description = /** @type {HTMLInputElement} */ (form.elements.namedItem('description'));
+  const button = /** @type {HTMLButtonElement} */ (form.querySelector('[type=submit]'));
+  form.addEventListener('submit', async (event) => {
+    event.preventDefault();
+    if (button.getAttribute('aria-busy') === 'true') return;
+    button.setAttribute('aria-busy', 'true');
+    clearErrors(form);
+    try {
+      const created = await post(api, readForm(form));
+      description.value = '';
+      toast(_('Code %(code)s created', { code: created.code }));
+      await addRow(created.id);
+    } catch (error) {
+      if (!(error instanceof Problem)) throw error;
+      showProblem(form, error);
+    } finally {
+      button.removeAttribute('aria-busy');
+      description.focus();
+    }
+  });
+}
+
+/** Show a new code on top, whatever the filters are. @param {string} id */
+async function addRow(id) {
+  const body = document.querySelector('#rows [data-rows]');
+  if (!body) {
+    location.reload();
+    return;
+  }
+  const [row] = await loadFragment(`${base}/codes?row=${id}`, `tr[data-id="${id}"]`);
+  body.prepend(row);
+  row.classList.add('is-new');
+}
+
+function bindListKeys() {
+  const rows = () => /** @type {HTMLElement[]} */ ([...document.querySelectorAll('#rows tr[data-id]')]);
+  const current = () => /** @type {HTMLElement | null} */ (document.activeElement?.closest('tr[data-id]') ?? null);
+  const move = (/** @type {number} */ step) => {
+    const all = rows();
+    const row = current();
+    const next = row ? all[all.indexOf(row) + step] : all[0];
+    /** @type {HTMLElement | null | undefined} */ (next?.querySelector('.row-link'))?.focus();
+  };
+  shortcut('j', _('Next code'), () => move(1));
+  shortcut('k', _('Previous code'), () => move(-1));
+  const isAdmin = Boolean(document.getElementById('bulk'));
+  if (isAdmin) shortcut('x', _('Select the code'), () => /** @type {HTMLElement | null} */ (current()?.querySelector('[data-select]'))?.click());
+  if (isAdmin) shortcut('e', _('Edit the code'), () => current() && location.assign(`${base}/codes/${current()?.dataset.id}/edit`));
+  shortcut('d', _('Download the code'), () => {
+    const row = current();
+    if (!row || 'rotating' in row.dataset) return;
+    const link = document.createElement('a');
+    link.href = `${api}/${row.dataset.id}/image?format=png&size=1000`;
+    link.download = '';
+    link.click();
+  });
+}
