@@ -49,6 +49,7 @@ def test_a_retry_of_each_post_that_creates_returns_the_same_response(
     assert first.data == retry.data
     assert first.headers.get("Location") == retry.headers.get("Location")
     assert first.content_type == retry.content_type
+    assert [each.headers.get("Idempotent-Replayed") for each in (first, retry)] == [None, "true"]
     assert count(conn, table) == before + 1
 
 

@@ -31,6 +31,8 @@ PAGES: dict[str, str] = {
     "/o": "signed in",
     "/o/{slug}": "analyst",
     "/o/{slug}/codes": "member",
+    "/o/{slug}/codes/import": "admin",
+    "/o/{slug}/codes/imports/{import_id}": "admin",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",

@@ -30,6 +30,8 @@ from web.http.settings import current_settings
 
 View = TypeVar("View", bound=Callable[..., Any])
 HEADER = "Idempotency-Key"
+REPLAYED = "Idempotent-Replayed"
+"""Header of a response that was stored: the request itself changed nothing."""
 STORED_HEADERS = ("Location",)
 KEY_SCHEMA: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"}
 """OpenAPI schema of the header."""
@@ -130,7 +132,7 @@ def run_once(owner: UUID, create: Callable[[], Any], key: str | None = None, *, 
             if not hmac.compare_digest(stored.request_digest, request_digest()):
                 raise IdempotencyKeyReused
             body = _decrypt(stored.response_body, context) if encrypted else stored.response_body
-            headers = {**stored.response_headers, "Content-Type": "application/json"}
+            headers = {**stored.response_headers, "Content-Type": "application/json", REPLAYED: "true"}
             return Response(body, stored.response_status, headers)
         g.conn = conn
         try:

@@ -3,7 +3,19 @@
 from flask import Flask
 
 from shared.settings import Settings
-from web.pages import accounts, assets, codes, errors, home, layout, overview, play, printed_paths, pwa
+from web.pages import (
+    accounts,
+    assets,
+    codes,
+    errors,
+    home,
+    imports,
+    layout,
+    overview,
+    play,
+    printed_paths,
+    pwa,
+)
 
 
 def init_app(app: Flask, settings: Settings) -> None:
@@ -14,5 +26,13 @@ def init_app(app: Flask, settings: Settings) -> None:
     if not settings.pages:
         return
     assets.init_app(app)
-    for pages in (home, accounts, play, pwa, overview, codes):
+    for pages in (
+        home,
+        accounts,
+        play,
+        pwa,
+        overview,
+        codes,
+        imports,
+    ):
         pages.init_app(app)

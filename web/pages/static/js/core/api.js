@@ -39,6 +39,9 @@ export function onSignedOut(ask) {
   signIn = ask;
 }
 
+/** Ask to sign in again, where the session has ended. Return whether it is there again. */
+export const signedInAgain = () => signIn();
+
 /**
  * Send a request. Return the decoded body and the response.
  * @param {string} method
