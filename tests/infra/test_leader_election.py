@@ -5,8 +5,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from urllib.parse import urlsplit
 from zlib import crc32
 
@@ -110,41 +110,56 @@ def test_promise_of_twenty_seconds_holds_with_the_default() -> None:
     assert settings().leader_silence_seconds + retries_and_reconnects <= 20
 
 
-@pytest.mark.parametrize(
-    "state",
-    [
-        "outside a transaction",
-        "in a transaction",
-        "in a pipeline",
-        "after a pipeline",
-        "while it receives a result",
-    ],
-)
-def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+def in_transaction(leader: Conn) -> None:
+    leader.execute("BEGIN")
+
+
+def in_pipeline(leader: Conn) -> None:
+    """As a relay that is suspended before its COMMIT. PostgreSQL has no timeout for this state."""
+    leader.pgconn.enter_pipeline_mode()
+    for command in (b"BEGIN", b"SELECT pg_advisory_xact_lock(1)"):
+        leader.pgconn.send_query_params(command, None)
+    leader.pgconn.flush()
+
+
+def after_pipeline(leader: Conn) -> None:
+    with leader.pipeline(), leader.transaction():
+        leader.execute("SELECT")
+
+
+def receives_result(leader: Conn) -> None:
+    leader.pgconn.send_query(b"SELECT repeat('x', 100000000)")
+    leader.pgconn.flush()
+
+
+STATES: dict[str, Callable[[Conn], object]] = {
+    "outside a transaction": lambda _leader: None,
+    "in a transaction": in_transaction,
+    "in a pipeline": in_pipeline,
+    "after a pipeline": after_pipeline,
+    "while it receives a result": receives_result,
+}
+
+
+def test_silent_session_ends_in_any_state(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The leaders fall silent side by side, because each takes five seconds to end."""
     monkeypatch.setenv("LEADER_SILENCE_SECONDS", SILENCE_SECONDS)
     settings.cache_clear()
+    silent: dict[str, Conn] = {}
     try:
-        with leadership("silent", threading.Event()) as first:
-            assert first is not None
-            if state == "in a transaction":
-                first.conn.execute("BEGIN")
-            elif state == "in a pipeline":
-                # As a relay that is suspended before its COMMIT. PostgreSQL has no timeout for this state.
-                first.conn.pgconn.enter_pipeline_mode()
-                for command in (b"BEGIN", b"SELECT pg_advisory_xact_lock(1)"):
-                    first.conn.pgconn.send_query_params(command, None)
-                first.conn.pgconn.flush()
-                eventually(lambda: not can_lock(conn, 1))
-            elif state == "after a pipeline":
-                with first.conn.pipeline(), first.conn.transaction():
-                    first.conn.execute("SELECT")
-            elif state == "while it receives a result":
-                first.conn.pgconn.send_query(b"SELECT repeat('x', 100000000)")
-                first.conn.pgconn.flush()
-            with leadership("silent", threading.Event()) as second:
-                assert second is not None
-                eventually(lambda: not is_connected(conn, first.conn))
-            first.conn.close()
+        with ExitStack() as leaders:
+            for state, enter in STATES.items():
+                first = leaders.enter_context(leadership(state, threading.Event()))
+                assert first is not None
+                enter(first.conn)
+                leaders.callback(first.conn.close)
+                if enter is in_pipeline:
+                    eventually(lambda: not can_lock(conn, 1))
+                silent[state] = first.conn
+            for state, ended in silent.items():
+                with leadership(state, threading.Event()) as second:
+                    assert second is not None
+                    wait_until_ended(conn, ended)
     finally:
         settings.cache_clear()
 
@@ -161,7 +176,7 @@ def test_relay_leads_while_redis_is_unavailable(conn: Conn, monkeypatch: pytest.
         retries = threading.Thread(target=relay.relay_events, args=(publishing, stopping))
         retries.start()
         try:
-            eventually(lambda: not is_connected(conn, silent))
+            wait_until_ended(conn, silent)
             assert is_connected(conn, publishing)
         finally:
             stopping.set()
@@ -170,3 +185,7 @@ def test_relay_leads_while_redis_is_unavailable(conn: Conn, monkeypatch: pytest.
 
 def is_connected(conn: Conn, other: Conn) -> bool:
     return conn.execute("SELECT FROM pg_stat_activity WHERE pid = %s", (other.info.backend_pid,)).rowcount == 1
+
+
+def wait_until_ended(conn: Conn, other: Conn) -> None:
+    eventually(lambda: not is_connected(conn, other))

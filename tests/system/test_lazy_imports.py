@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
@@ -35,14 +36,16 @@ client = create_app().test_client()
 for method, path, status, options in json.load(sys.stdin):
     response = client.open(path, method=method, **options)
     assert response.status_code == status, (path, response.text)
-print(*sorted({name.partition(".")[0] for name in sys.modules}))
+    print("loaded:", *{name.partition(".")[0] for name in sys.modules})
 """
+
+LOADED = "loaded:"
 
 Request = tuple[str, str, int, dict[str, Any]]
 
 
-def loaded_by(*requests: Request) -> set[str]:
-    """Serve the requests in a new process. Return the top-level modules it has loaded by then."""
+def loaded_after(requests: list[Request]) -> list[set[str]]:
+    """Serve the requests in a new process. Return the top-level modules it has loaded after each."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],
         input=json.dumps(requests),
@@ -53,19 +56,22 @@ def loaded_by(*requests: Request) -> set[str]:
         timeout=60,
     )
     assert done.returncode == 0, done.stderr
-    return set(done.stdout.splitlines()[-1].split())
+    return [set(line.removeprefix(LOADED).split()) for line in done.stdout.splitlines() if line.startswith(LOADED)]
 
 
+@contextmanager
 def unknown_code(_conn: Conn, _staff: Staff, _client: Any) -> Iterator[list[Request]]:
     yield [("GET", "/s/unknown", 404, {})]
 
 
+@contextmanager
 def ready_image(conn: Conn, _staff: Staff, _client: Any) -> Iterator[list[Request]]:
     code_id = ask_for_image(conn)
     generated_codes.render_pending()
     yield [("GET", f"/retrieve/{code_id}", 200, {}), ("GET", f"/retrieve/{code_id}/image", 200, {})]
 
 
+@contextmanager
 def label_sheet(conn: Conn, staff: Staff, client: Any) -> Iterator[list[Request]]:
     render_id = add_render(conn, staff.org_id, make_codes(conn, staff.org_id, 2))
     work()
@@ -79,6 +85,7 @@ def label_sheet(conn: Conn, staff: Staff, client: Any) -> Iterator[list[Request]
     ]
 
 
+@contextmanager
 def csv_files(_conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Request]]:
     headers = staff.admin.headers
 
@@ -100,6 +107,7 @@ def start_over() -> None:
     catalog_client.clear_cache()
 
 
+@contextmanager
 def cached_quest(conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Request]]:
     for definition in yaml_loader.parse(yaml_loader.DEFAULT_QUESTS.read_text()):
         definitions.save(conn, definition)
@@ -119,14 +127,15 @@ def cached_quest(conn: Conn, staff: Staff, _client: Any) -> Iterator[list[Reques
     server.stop(None).wait()
 
 
-@pytest.mark.parametrize("prepare", [unknown_code, ready_image, label_sheet, csv_files, cached_quest])
-def test_web_serves_prepared_work_without_heavy_modules(
-    conn: Conn, staff: Staff, client: Any, prepare: Callable[[Conn, Staff, Any], Iterator[list[Request]]]
-) -> None:
-    prepared = prepare(conn, staff, client)
+def test_web_serves_prepared_work_without_heavy_modules(conn: Conn, staff: Staff, client: Any) -> None:
+    with ExitStack() as prepared:
+        requests = [
+            request
+            for prepare in (unknown_code, ready_image, label_sheet, csv_files, cached_quest)
+            for request in prepared.enter_context(prepare(conn, staff, client))
+        ]
+        loaded = loaded_after(requests)
 
-    loaded = loaded_by(*next(prepared))
-
-    assert "flask" in loaded
-    assert loaded & HEAVY == set()
-    assert next(prepared, None) is None
+    assert all("flask" in modules for modules in loaded)
+    heavy = {f"{method} {path}": modules & HEAVY for (method, path, *_), modules in zip(requests, loaded, strict=True)}
+    assert {request: modules for request, modules in heavy.items() if modules} == {}
