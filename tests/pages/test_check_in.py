@@ -10,6 +10,7 @@ import pytest
 from tests.pages.browsers import DAM_SQUARE, Complaints
 from tests.pages.check_ins import PLACE, check_in, located, outbox, shows, tap
 from tests.pages.conftest import Game
+from tests.pages.page_checks import faults
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 
@@ -273,14 +274,12 @@ def test_check_in_is_accessible_and_fits_a_small_phone(
     open_context: Callable[..., Any], game: Game, complaints: Complaints, scheme: str
 ) -> None:
     complaints.expect("404")
-    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     small = {"width": 320, "height": 568}
     page = open_context(phone=True, viewport=small, color_scheme=scheme).new_page()
     page.add_init_script(f"if (location.pathname.startsWith('/s/')) {{ {DENIED} }}")
 
     def check() -> None:
-        found = axe.run(page).response["violations"]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in found] == []
+        assert faults(page) == []
         assert page.evaluate("document.documentElement.scrollWidth") <= small["width"]
 
     page.goto(f"/s/{located(game, description='The lighthouse at the end of the northernmost pier')['code']}")

@@ -13,7 +13,7 @@ from shared.organizations.rules import ROLES
 from tests.conftest import PASSWORD
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of, forbidden_in
-from tests.pages.page_checks import faults_of_page
+from tests.pages.page_checks import clipped_texts, faults_of_page, keyboard_faults
 from tests.pages.test_access import PAGES, SAME
 from web.pages import layout
 
@@ -106,7 +106,8 @@ def test_every_page_is_accessible_and_fits(open_context: Callable[..., Any], wor
         rules = tuple(world.paths.keys() - VISITORS)
     page, wrong, shown = context.new_page(), [], ""
     for rule in sorted(rules):
-        wrong += [f"{rule} {fault}" for fault in faults_of_page(page, world.paths[rule])]
+        found = [*faults_of_page(page, world.paths[rule]), *clipped_texts(page), *keyboard_faults(page)]
+        wrong += [f"{rule} {fault}" for fault in found]
         assert page.evaluate("typeof hacked") == "undefined", rule
         shown += page.locator("body").inner_text()
 
