@@ -87,11 +87,11 @@ ICONS = re.findall(
     r"\S+",
     "arrow-left arrow-right backpack badge-check building-2 calendar camera chart-column check check-check "
     "chevron-down chevron-right circle-check circle-question-mark circle-user circle-x clock clock-alert copy "
-    "download ellipsis external-link eye eye-off file-text flag flashlight gift history hourglass house inbox info "
-    "key key-round keyboard languages list-checks locate-fixed lock log-out map map-pin map-pin-off menu monitor "
-    "moon package pause pencil play plus printer puzzle qr-code radio refresh-cw route scan-qr-code search send "
-    "settings shield-alert smartphone stamp sun switch-camera tag target ticket trash-2 triangle-alert trophy undo-2 "
-    "upload users wifi-off x",
+    "download ellipsis external-link eye eye-off file-text flag flashlight gift history hourglass house image inbox "
+    "info key key-round keyboard languages link list-checks locate-fixed lock log-out map map-pin map-pin-off "
+    "maximize menu minus monitor moon package palette pause pencil play plus printer puzzle qr-code radio refresh-cw "
+    "route scan-qr-code search send settings shield-alert smartphone stamp sun switch-camera tag target ticket "
+    "trash-2 triangle-alert trophy undo-2 upload users wifi-off x",
 )
 
 

@@ -101,6 +101,14 @@ def _code_path(template: str) -> str:
     return template
 
 
+def _tile_template(template: str) -> str:
+    # Without a placeholder in the host, it is one origin, which the policy of a page can name.
+    is_template = re.fullmatch(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?/([A-Za-z0-9._~%/?&=@+-]|\{[xyz]\})+", template)
+    if template and not (is_template and all(template.count(name) == 1 for name in ("{z}", "{x}", "{y}"))):
+        raise ValueError("Use an https:// URL with {z}, {x} and {y} in its path, and no other placeholder.")
+    return template
+
+
 def _host_and_port(text: str) -> str:
     if not re.fullmatch(r"[^/\s]+:[0-9]{1,5}", text):
         raise ValueError("Use a host and a port, such as 127.0.0.1:50051.")
@@ -144,6 +152,8 @@ class Settings(BaseSettings):
     pages: bool = True
     pwa: bool = True
     imprint: str = Field("", max_length=10_000)
+    map_tiles: Annotated[str, AfterValidator(_tile_template)] = ""
+    map_attribution: str = Field("", max_length=1_000)
     request_read_timeout_seconds: float = Field(30, gt=0, le=600)
     request_min_bytes_per_second: int = Field(16_384, ge=1)
     rate_limits_enabled: bool = True

@@ -32,6 +32,8 @@ def find_conflicts(settings: "Settings") -> Iterator[str]:
         )
     if (settings.grpc_cert_file is None) != (settings.grpc_key_file is None):
         yield "GRPC_CERT_FILE and GRPC_KEY_FILE must be set together"
+    if settings.map_tiles and not settings.map_attribution:
+        yield "MAP_ATTRIBUTION must be set if MAP_TILES is set: tile servers ask for a credit on the map"
     yield from _find_external_auth_conflicts(settings)
 
 

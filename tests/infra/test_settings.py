@@ -66,6 +66,18 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         ({"RATE_LIMIT_SCAN": "often"}, "RATE_LIMIT_SCAN"),
         ({"RATE_LIMIT_SCAN": "0 per minute"}, "RATE_LIMIT_SCAN"),
         ({"RATE_LIMIT_LOGIN_PER_USERNAME": "100 per second"}, "RATE_LIMIT_LOGIN_PER_USERNAME_AND_ADDRESS"),
+        *(
+            ({"MAP_TILES": template, "MAP_ATTRIBUTION": "Tiles by x"}, "MAP_TILES")
+            for template in (
+                "http://tiles.example/{z}/{x}/{y}.png",
+                "https://{s}.tiles.example/{z}/{x}/{y}.png",
+                "https://tiles.example/{z}/{x}.png",
+                "https://tiles.example/{z}/{x}/{y}/{y}.png",
+                "https://tiles.example/{z}/{x}/{y}{r}.png",
+                "https://tiles.example; script-src *;/{z}/{x}/{y}.png",
+            )
+        ),
+        ({"MAP_TILES": "https://tiles.example/{z}/{x}/{y}.png"}, "MAP_ATTRIBUTION"),
         ({"ALLOWED_ORIGINS": "*"}, "ALLOWED_ORIGINS"),
         ({"ALLOWED_ORIGINS": "null"}, "ALLOWED_ORIGINS"),
         ({"TRUSTED_PROXIES": "all"}, "TRUSTED_PROXIES"),

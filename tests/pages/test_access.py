@@ -33,6 +33,7 @@ PAGES: dict[str, str] = {
     "/o/{slug}/codes": "member",
     "/o/{slug}/codes/import": "admin",
     "/o/{slug}/codes/imports/{import_id}": "admin",
+    "/o/{slug}/map": "member",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",

@@ -6,6 +6,7 @@ from shared.settings import Settings
 from web.pages import (
     accounts,
     assets,
+    code_maps,
     codes,
     errors,
     home,
@@ -17,6 +18,17 @@ from web.pages import (
     pwa,
 )
 
+PAGES = (
+    home,
+    accounts,
+    play,
+    pwa,
+    overview,
+    codes,
+    code_maps,
+    imports,
+)
+
 
 def init_app(app: Flask, settings: Settings) -> None:
     """Register the pages and their static files."""
@@ -26,13 +38,5 @@ def init_app(app: Flask, settings: Settings) -> None:
     if not settings.pages:
         return
     assets.init_app(app)
-    for pages in (
-        home,
-        accounts,
-        play,
-        pwa,
-        overview,
-        codes,
-        imports,
-    ):
+    for pages in PAGES:
         pages.init_app(app)

@@ -14,10 +14,11 @@ WORKERS = {
 """A worker follows the policy of its own file, so that no page needs to allow WebAssembly."""
 
 
-def content_security_policy(
-    kind: PageKind, hosts: tuple[str, ...], *, is_secure: bool, tiles: str | None = None
-) -> str:
-    """Return the policy of a page. `hosts` are the names, with port, under which sockets are reached."""
+def content_security_policy(kind: PageKind, hosts: tuple[str, ...], *, is_secure: bool, tiles: str = "") -> str:
+    """Return the policy of a page. `hosts` are the names, with port, under which sockets are reached.
+
+    `tiles` is the origin of the map's tiles, empty without any.
+    """
     images = {"page": "", "preview": " blob:", "map": f" {tiles}" if tiles else ""}[kind]
     sockets = " ".join(f"{'wss' if is_secure else 'ws'}://{host}" for host in dict.fromkeys(hosts))
     policies = "waymark default" if kind == "map" else "waymark"

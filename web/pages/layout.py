@@ -17,6 +17,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 from shared.accounts import store as accounts
 from shared.accounts.store import Account
 from shared.infra import db
+from shared.settings import as_origin
 from web.http.auth import optional_caller
 from web.http.session_cookies import renew_session_cookie
 from web.http.settings import current_settings
@@ -56,6 +57,8 @@ def init_app(app: Flask) -> None:
             "static": load_assets().url,
             "color": color,
             "pwa": current_settings().pwa,
+            "map_tiles": current_settings().map_tiles,
+            "map_attribution": current_settings().map_attribution,
             "preloads": _preloads,
             "language": i18n.current_language(),
             "languages": i18n.NAMES,
@@ -85,14 +88,16 @@ def render_page(
 
     Both are paths below `static/js`.
     """
-    response = make_response(render_template(template, modules=modules, preloaded=preloaded, **values), status)
+    values |= {"modules": modules, "preloaded": preloaded, "kind": kind}
+    response = make_response(render_template(template, **values), status)
     if not current_settings().pages:
         response.headers["Content-Security-Policy"] = BARE_POLICY
         response.headers["Referrer-Policy"] = "no-referrer"
         return response
+    tiles = current_settings().map_tiles
     hosts = (urlsplit(current_settings().public_base_url).netloc, request.host)
     response.headers["Content-Security-Policy"] = headers.content_security_policy(
-        kind, hosts, is_secure=request.is_secure
+        kind, hosts, is_secure=request.is_secure, tiles=tiles and as_origin(tiles)
     )
     response.headers["Permissions-Policy"] = headers.permissions_policy(devices)
     response.headers["Referrer-Policy"] = "same-origin"
