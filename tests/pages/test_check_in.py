@@ -76,6 +76,36 @@ def test_successes_say_what_was_gained_and_what_comes_next(at_dam: Any, game: Ga
     assert harbor["code"] in page.locator("dl").inner_text()
 
 
+def test_result_takes_the_place_of_the_code_until_back(phone: Any, game: Game) -> None:
+    """No page is loaded between the tap and the verdict. The address is the one of the result."""
+    code = game.code(per_player_limit=None)
+    check_in(phone, code, "+1 spy gadget")
+    assert phone.evaluate("performance.getEntriesByType('navigation')[0].name").endswith(f"/s/{code['code']}")
+    assert re.search(r"/play/result/[0-9a-f-]{36}$", phone.url)
+    assert phone.title() == "Result · Waymark"
+    assert phone.get_by_role("link", name="Scan", exact=True).get_attribute("aria-current") == "page"
+
+    phone.go_back()
+    shows(phone, "Dam Square")
+    assert phone.url.endswith(f"/s/{code['code']}")
+    assert phone.title() == "Dam Square · Waymark"
+    assert phone.locator("h1").evaluate("heading => heading === document.activeElement")
+    assert phone.get_by_role("navigation").count() == 0
+    phone.go_forward()
+    shows(phone, "+1 spy gadget")
+    phone.go_back()
+    tap(phone)
+    shows(phone, "+1 spy gadget")
+    assert len(game.scans()) == 2
+    phone.reload()
+    shows(phone, "+1 spy gadget")
+    phone.go_back()
+    phone.get_by_role("button", name="Check in").wait_for()
+    phone.go_forward()
+    shows(phone, "+1 spy gadget")
+    assert len(game.scans()) == 2
+
+
 def test_every_failure_names_its_reason_and_a_next_step(at_dam: Any, game: Game) -> None:  # noqa: PLR0915
     """Each code changes after its page was opened, so that the tap is what is refused."""
     page = at_dam

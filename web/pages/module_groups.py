@@ -1,6 +1,6 @@
 """JavaScript modules that are served as one file: a page then needs fewer requests, and there is still no build step.
 
-A module that no group names is served as it is, so a new module needs no entry here. Add it to a group when the budgets
+A module that no group names is served as it is, so a new module needs no entry here. Add it to a group when the limits
 of `tests/pages/test_every_page.py` ask for it. All modules of a group run together, so group those that the same pages
 need. Modules that a worker imports stay alone: a worker has no document.
 
@@ -25,12 +25,23 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/core/time.js",
         "js/core/toast.js",
     ),
+    "js/staff.js": (
+        "js/staff/dialogs.js",
+        "js/staff/fragment.js",
+        "js/staff/keys.js",
+        "js/staff/rows.js",
+        "js/staff/signed-out.js",
+    ),
     "js/player/sending.js": (
         "js/player/code-text.js",
         "js/player/flow.js",
         "js/player/locate.js",
         "js/player/session.js",
         "js/player/updates.js",
+    ),
+    "js/player/check-in.js": (
+        "js/player/check-in.js",
+        "js/player/result-here.js",
     ),
     "js/player/drawing.js": (
         "js/player/contour.js",

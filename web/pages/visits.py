@@ -83,6 +83,8 @@ def _game_page(code: LinkTarget) -> Response:
         devices="all",
         cache_control=REVALIDATED,
         modules=("player/check-in.js",),
+        # Shown with the result, which takes the place of this page.
+        tabs=False,
         description=code.description,
         # As it was opened: a rotating code is proved by the rest of its URL.
         qr_code=request.url if code.rotation is not None else code.code,

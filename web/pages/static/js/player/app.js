@@ -26,6 +26,7 @@ const TAB_OF = { result: 'scan', puzzle: 'home', redeem: 'inventory', history: '
 
 const root = /** @type {HTMLElement} */ (document.getElementById('view'));
 let shown = 0;
+let shownPath = '';
 /** @type {(() => void) | undefined} */
 let unmount;
 
@@ -42,6 +43,7 @@ async function show(pathname, { isFirst = false } = {}) {
   if (!found) return;
   const [pattern, name, title, load] = found;
   const mine = ++shown;
+  shownPath = pathname;
   markTab(TAB_OF[name] ?? name);
   document.title = `${title} · Waymark`;
   const element = document.createElement('div');
@@ -107,6 +109,9 @@ function problem() {
   if (!isPlain || event.navigationType === 'reload' || url.origin !== location.origin || !find(url.pathname)) return;
   event.intercept({ focusReset: 'manual', handler: () => show(url.pathname) });
 });
+
+// After a reload of a result, Back leads to the page of its code in this document.
+addEventListener('popstate', () => location.pathname !== shownPath && !find(location.pathname) && location.reload());
 
 show(location.pathname, { isFirst: true });
 keepFlushing();

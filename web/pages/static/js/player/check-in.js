@@ -1,14 +1,16 @@
 /** The page of a printed code: one button. Nothing happens before it is tapped. */
 import { _ } from '../core/i18n.js';
-import { checkIn, interrupted, showResult } from './flow.js';
+import { checkIn, interrupted } from './flow.js';
 import { flush, get, keepFlushing, onChange } from './outbox.js';
+import { showResultHere } from './result-here.js';
 import { keepUpToDate } from './updates.js';
 
 const IN_APP = /FBAN|FBAV|Instagram|Line\/|MicroMessenger|Snapchat|TikTok|musical_ly|Twitter|LinkedInApp/;
 
 const root = document.getElementById('check-in');
 const button = /** @type {HTMLButtonElement | null} */ (document.getElementById('check-in-button'));
-const status = /** @type {HTMLElement} */ (document.getElementById('check-in-status'));
+const line = /** @type {HTMLElement} */ (document.getElementById('check-in-status'));
+const saved = /** @type {HTMLElement} */ (document.getElementById('check-in-saved'));
 
 if (root && button) start(root.dataset.code || '', root.querySelector('h1')?.textContent || '', root.dataset.located === 'true', button);
 
@@ -17,29 +19,36 @@ async function start(qrCode, description, located, tapped) {
   tapped.addEventListener('click', async () => {
     if (tapped.getAttribute('aria-busy') === 'true') return;
     tapped.setAttribute('aria-busy', 'true');
-    const scan = await checkIn({ qrCode, description, located, onStatus: show }).catch(explainFailure);
-    if (scan?.state === 'waiting') waitForConnection(scan.nonce, tapped);
-    // Otherwise the result is about to replace this page.
+    let hasResult = false;
+    const onResult = (nonce) => {
+      hasResult = true;
+      showResultHere(nonce);
+    };
+    const scan = await checkIn({ qrCode, description, located, onStatus: show, onResult }).catch(explainFailure);
     if (!scan) tapped.removeAttribute('aria-busy');
+    else if (!hasResult) waitForConnection(scan.nonce, tapped);
   });
-  // Back from the result: the page is as it was left.
-  addEventListener('pageshow', (event) => {
-    if (!event.persisted) return;
+  // Back from the result: the page is as it was opened.
+  const reset = () => {
     tapped.removeAttribute('aria-busy');
+    tapped.hidden = false;
+    saved.hidden = true;
     show('');
-  });
+  };
+  addEventListener('popstate', reset);
+  addEventListener('pageshow', (event) => event.persisted && reset());
   if (IN_APP.test(navigator.userAgent)) offerBrowser();
   else if (located && !isSecureContext) show(_('Location and camera need a secure connection (https).'));
   const [arrival] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType('navigation'));
   const scan = arrival?.type === 'back_forward' ? null : await interrupted(qrCode).catch(() => null);
-  if (scan) showResult(scan.nonce);
-  else keepFlushing();
+  if (scan) await showResultHere(scan.nonce);
+  keepFlushing();
   keepUpToDate();
 }
 
 /** @param {string} text */
 function show(text) {
-  status.textContent = text;
+  line.textContent = text;
 }
 
 /** A private window can refuse to store anything. @param {unknown} error */
@@ -52,9 +61,13 @@ function explainFailure(error) {
 /** Without a connection and without a service worker, the result appears as soon as the scan has been sent. */
 function waitForConnection(nonce, tapped) {
   tapped.hidden = true;
-  document.getElementById('check-in-saved')?.removeAttribute('hidden');
+  saved.hidden = false;
   show('');
-  onChange(async () => ['sent', 'settled', 'refused'].includes((await get(nonce))?.state ?? '') && showResult(nonce));
+  const stop = onChange(async () => {
+    if (!['sent', 'settled', 'refused'].includes((await get(nonce))?.state ?? '')) return;
+    stop();
+    showResultHere(nonce);
+  });
   flush();
 }
 

@@ -17,8 +17,8 @@ export const configuration = () => JSON.parse(document.getElementById('config')?
 
 /**
  * Check in. A second tap joins the first one.
- * @param {{qrCode: string, description?: string, located: boolean | null, onStatus?: (text: string) => void}} code
- *   `located`: whether it needs a position, null if that is unknown
+ * @param {{qrCode: string, description?: string, located: boolean | null, onStatus?: (text: string) => void,
+ *   onResult?: (nonce: string) => void}} code `located`: whether it needs a position, null if that is unknown
  * @returns {Promise<import('./outbox.js').Scan | null>} The scan as it is now. Null: there is no position, which the
  *   page has explained.
  */
@@ -34,11 +34,11 @@ export async function interrupted(qrCode) {
   return (await all()).find((scan) => scan.qr_code === qrCode && isOpen(scan) && [null, player].includes(scan.player_id));
 }
 
-/** @param {string} nonce */
+/** Load the page of a result. @param {string} nonce */
 export const showResult = (nonce) => location.assign(`/play/result/${nonce}`);
 
 /** @type {typeof checkIn} */
-async function run({ qrCode, description = '', located, onStatus = () => {} }) {
+async function run({ qrCode, description = '', located, onStatus = () => {}, onResult = showResult }) {
   const nonce = uuid4();
   await put({
     nonce,
@@ -54,7 +54,7 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
     verdict: null,
   });
   const player = ensurePlayer(onStatus);
-  // Loaded while the server decides. The page of the result finds it in the cache.
+  // Loaded while the server decides.
   import('./views/result.js').catch(() => {});
   const isNeeded = located ?? (await needsPosition(qrCode, await player));
   if (isNeeded !== false) {
@@ -71,7 +71,7 @@ async function run({ qrCode, description = '', located, onStatus = () => {} }) {
   if (scan?.state === 'waiting') keepSafe();
   // Without a service worker there is no page to go to while there is no connection.
   const canLeave = location.pathname.startsWith('/play') || navigator.serviceWorker?.controller;
-  if (scan?.state !== 'waiting' || canLeave) showResult(nonce);
+  if (scan?.state !== 'waiting' || canLeave) onResult(nonce);
   return scan ?? null;
 }
 

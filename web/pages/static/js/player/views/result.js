@@ -1,5 +1,5 @@
 /** The verdict of a scan: also of one that waits for a connection, for its check, or for an organizer. */
-import { useEffect, useRef, useState } from '../../../vendor/hooks.js';
+import { useEffect, useLayoutEffect, useRef, useState } from '../../../vendor/hooks.js';
 import { send } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
 import { shortTime, weekdayTime } from '../../core/time.js';
@@ -23,7 +23,8 @@ function Result({ nonce }) {
   const [isPatient, setPatient] = useState(true);
   const heading = useRef(/** @type {HTMLElement | null} */ (null));
 
-  useEffect(() => follow(nonce, setScan, () => setPatient(false)), [nonce]);
+  // Read the scan at once: other effects wait for the next frame.
+  useLayoutEffect(() => follow(nonce, setScan, () => setPatient(false)), [nonce]);
   const verdict = scan && verdictOf(scan, { isPatient, isForeign: scan.isForeign });
   // Screen readers speak each new headline.
   useEffect(() => heading.current?.focus({ preventScroll: true }), [verdict?.headline]);
