@@ -34,6 +34,7 @@ PAGES: dict[str, str] = {
     "/o/{slug}/codes/import": "admin",
     "/o/{slug}/codes/imports/{import_id}": "admin",
     "/o/{slug}/map": "member",
+    "/o/{slug}/analytics": "analyst",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",

@@ -1,18 +1,12 @@
 """Statistics of a code and of an organization."""
 
-import json
 from typing import Annotated, Any
-from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field
 
-from shared.analytics import cache_versions, statistics
-from shared.analytics.statistics import Statistics
-from shared.analytics.unaggregated import RollupSubject
+from shared.analytics import cached_statistics
 from shared.errors import NotFound
-from shared.infra import cache, db
-from shared.infra.timestamps import format_rfc3339
 from shared.scans.rules import REASONS, Reason
 from web.http.auth import requires_role
 from web.http.schemas import CodePath, OrganizationPath, Query, ResponseModel, Timestamp, TimeZone
@@ -99,85 +93,17 @@ def organization_stats(path: OrganizationPath, query: StatsQuery) -> dict[str, A
 
     Needs the role analyst. Bots are not counted as visitors.
     """
-    with db.connection() as conn:
-        version = cache_versions.cache_version(conn, path.org_id)
-    subject = RollupSubject(path.org_id, path.org_id)
-    entry = cache.statistics.get_or_create(
-        f"{path.org_id}:{version}:{query.tz}", lambda: _count_organization(subject, query.tz), path.org_id
-    )
-    return {**json.loads(entry), "cache": _caches(path.org_id)}
+    return cached_statistics.of_organization(path.org_id, query.tz)
 
 
 @api.get("/qr-codes/<qr_id>/stats", responses={200: CodeStatsResponse})
 @requires_role("analyst", scope="analytics")
-def code_stats(path: CodePath, query: StatsQuery) -> Any:
+def code_stats(path: CodePath, query: StatsQuery) -> dict[str, Any]:
     """Get the statistics of a code
 
     Needs the role analyst. Bots are not counted as visitors.
     """
-    with db.connection() as conn:
-        version = cache_versions.code_cache_version(conn, path.org_id, path.qr_id)
-    if version is None:
-        raise NotFound
-    subject = RollupSubject(path.qr_id, path.org_id)
-    entry = cache.statistics.get_or_create(
-        f"{path.qr_id}:{version}:{query.tz}", lambda: _count_code(subject, query.tz), path.org_id
-    )
-    return json.loads(entry)
-
-
-def _count_organization(subject: RollupSubject, tz: str) -> bytes:
-    with db.connection() as conn:
-        codes = statistics.count_codes(conn, subject.org_id)
-        return _entry(statistics.statistics(conn, subject, tz), tz, codes=codes)
-
-
-def _count_code(subject: RollupSubject, tz: str) -> bytes:
-    with db.connection() as conn:
-        return _entry(statistics.statistics(conn, subject, tz), tz)
-
-
-def _entry(statistics: Statistics, tz: str, **more: int) -> bytes:
-    """Return the cache entry. Statistics that lack unaggregated events expire soon."""
-    entry = json.dumps({**more, **_to_response(statistics, tz)}).encode()
-    return entry if statistics.scans.is_complete else cache.ShortLived(entry)
-
-
-def _to_response(statistics: Statistics, tz: str) -> dict[str, Any]:
-    scans, visits = statistics.scans, statistics.visits
-    return {
-        "scans": {
-            "total": scans.settled + statistics.pending,
-            "success": scans.success,
-            "failure": scans.failure,
-            "pending": statistics.pending,
-            "held": scans.held,
-            "annulled": scans.annulled,
-        },
-        "success_rate": scans.success / scans.settled if scans.settled else None,
-        "reasons": scans.reasons,
-        "unique_players": scans.players,
-        "devices": DevicesResponse.model_validate(scans).model_dump(),
-        "hours": statistics.hours,
-        "visits": {
-            "total": visits.total,
-            "bots": visits.bots,
-            "devices": DevicesResponse.model_validate(visits).model_dump(),
-        },
-        "first_scan_at": scans.first_at and format_rfc3339(scans.first_at),
-        "last_scan_at": scans.last_at and format_rfc3339(scans.last_at),
-        "tz": tz,
-        "as_of": format_rfc3339(scans.as_of),
-    }
-
-
-def _caches(org_id: UUID) -> dict[str, Any] | None:
-    counts = cache.lookup_counts(org_id)
+    counts = cached_statistics.of_code(path.org_id, path.qr_id, query.tz)
     if counts is None:
-        return None
-    return {one.name: _ratio(counts[one.name, "hit"], counts[one.name, "miss"]) for one in cache.CACHES}
-
-
-def _ratio(hits: int, misses: int) -> dict[str, Any]:
-    lookups = hits + misses
-    return {"hits": hits, "misses": misses, "hit_ratio": hits / lookups if lookups else None}
+        raise NotFound
+    return counts

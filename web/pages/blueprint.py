@@ -5,6 +5,7 @@ from flask import Flask
 from shared.settings import Settings
 from web.pages import (
     accounts,
+    analytics,
     assets,
     code_maps,
     codes,
@@ -27,6 +28,7 @@ PAGES = (
     codes,
     code_maps,
     imports,
+    analytics,
 )
 
 

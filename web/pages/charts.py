@@ -21,6 +21,7 @@ class Series:
     """Counts, one for each column. None: not available."""
 
     name: str
+    """A key of `series_names` in `parts/charts.html`, where the words are."""
     values: Sequence[int | None]
     style: Style
 

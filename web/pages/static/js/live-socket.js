@@ -40,7 +40,7 @@ export function keepSocket({ orgId, since, onEvent, onState }) {
     } catch (problem) {
       isConnecting = false;
       if (isClosed) return;
-      // Nobody signed in again: the page asks once more when it is next looked at.
+      // The player did not sign in again. The page asks once more when it is visible the next time.
       if (problem.status === 401) onState('paused');
       else failed(problem.retryAfter);
       return;

@@ -6,7 +6,7 @@
 import { keepSocket } from './live-socket.js';
 
 const HIDDEN_MS = 60000;
-const KEPT_EVENTS = 500;
+const MAX_MISSED = 500;
 
 /** @typedef {import('./live-socket.js').State} State */
 
@@ -60,7 +60,7 @@ export function connectLive({ orgId, since = null, onEvent, onState = () => {} }
     }
     if (start === null) start = event.id;
     else kept.push(event);
-    if (kept.length > KEPT_EVENTS) start = kept.shift().id;
+    if (kept.length > MAX_MISSED) start = kept.shift().id;
   };
 
   const lead = () => {

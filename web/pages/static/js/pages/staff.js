@@ -11,6 +11,8 @@ const base = /** @type {string} */ (document.body.dataset.base);
 const rail = /** @type {HTMLElement} */ (document.querySelector('.rail'));
 const menu = /** @type {HTMLDialogElement} */ (document.getElementById('menu'));
 
+// The server shows days and times of day in the zone of this browser.
+document.cookie = `waymark_tz=${Intl.DateTimeFormat().resolvedOptions().timeZone}; Path=/; Max-Age=31536000; SameSite=Lax`;
 showTimes();
 bindDialogs();
 bindSignedOut();

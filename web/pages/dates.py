@@ -1,0 +1,47 @@
+"""Dates and times in the language and the time zone of a page."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_skeleton
+from flask import request
+
+from shared.accounts import store
+from shared.analytics.calendar import zone_names
+from shared.infra import db
+from web.http.auth import current_player_id
+from web.pages.i18n import current_language
+
+ZONE_COOKIE = "waymark_tz"
+"""Set by the pages: the time zone of the browser."""
+
+
+def viewer_zone() -> str:
+    """Return the time zone of this browser. Before it is known, return that of the signed-in player's account."""
+    zone = request.cookies.get(ZONE_COOKIE, "")
+    if zone in zone_names():
+        return zone
+    with db.connection() as conn:
+        profile = store.get_profile(conn, current_player_id())
+    return profile.timezone if profile is not None and profile.timezone in zone_names() else "UTC"
+
+
+def clock_time(at: datetime, zone: str) -> str:
+    """14:02, in every language."""
+    return at.astimezone(ZoneInfo(zone)).strftime("%H:%M")
+
+
+def long_day(day: date) -> str:
+    """Saturday, November 14."""
+    language = current_language()
+    return f"{format_date(day, 'EEEE', locale=language)}, {format_skeleton('MMMMd', day, locale=language)}"
+
+
+def short_day(day: date) -> str:
+    """Nov 14."""
+    return str(format_skeleton("MMMd", day, locale=current_language()))
+
+
+def weekday(day: date) -> str:
+    """Sat."""
+    return str(format_skeleton("E", day, locale=current_language()))
