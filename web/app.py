@@ -71,6 +71,7 @@ from web.http import settings as app_settings
 from web.http.schemas import StrictJSONProvider
 from web.pages import blueprint as pages
 from web.pages import brand_files, docs, extra_code_paths, visits
+from web.pages import invitations as invitation_pages
 from web.pages import organizations as organization_pages
 from web.pages import screens as screen_pages
 from web.realtime import fanout, verdict_waiters, websockets
@@ -113,6 +114,7 @@ def create_app() -> OpenAPI:
         members,
         invitations,
         received_invitations,
+        invitation_pages,
         api_keys,
         audit,
         many_codes,  # with the routes of codes, because it shares a path with them

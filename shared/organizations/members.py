@@ -114,6 +114,17 @@ def lock_owners(conn: Conn, org_id: UUID) -> set[UUID]:
     return set(owners)
 
 
+def count_owners(conn: Conn, org_id: UUID) -> int:
+    """Return how many owners an organization has."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        owners: int = db.exactly_one(
+            cursor.execute(
+                "SELECT count(*) FROM memberships WHERE org_id = %(org_id)s AND role = 'owner'", {"org_id": org_id}
+            )
+        )
+    return owners
+
+
 def set_role(conn: Conn, org_id: UUID, player_id: UUID, role: Role) -> bool:
     """Change a member's role. Return False if the player is not a member.
 

@@ -40,6 +40,7 @@ def test_a_player_becomes_a_member_when_they_accept(client: Any, conn: Conn, sta
     assert created.json == {
         "id": created.json["id"],
         "url": f"/invitations/{created.json['id']}",
+        "qr_svg": created.json["qr_svg"],
         "role": "analyst",
         "player_id": str(ada.id),
         "username": "ada",

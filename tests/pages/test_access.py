@@ -29,12 +29,17 @@ PAGES: dict[str, str] = {
     "/continue": "anyone",
     "/create-account": "anyone",
     "/o": "signed in",
+    "/invitations/{token}": "anyone",
     "/o/{slug}": "analyst",
     "/o/{slug}/codes": "member",
     "/o/{slug}/codes/import": "admin",
     "/o/{slug}/codes/imports/{import_id}": "admin",
     "/o/{slug}/map": "member",
     "/o/{slug}/analytics": "analyst",
+    "/o/{slug}/api-keys": "admin",
+    "/o/{slug}/audit-log": "admin",
+    "/o/{slug}/members": "member",
+    "/o/{slug}/settings": "owner",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",
@@ -47,7 +52,7 @@ PAGES: dict[str, str] = {
     "/screen/{token}": "anyone",
     "/sign-in": "anyone",
 }
-MISSING = {"/b/{slug}", "/s/{code}", "/screen/{token}"}
+MISSING = {"/b/{slug}", "/invitations/{token}", "/s/{code}", "/screen/{token}"}
 """Pages of things that do not exist here."""
 
 

@@ -111,7 +111,6 @@ PERMISSIONS: dict[str, Permission] = {
     f"POST {ORG}/invitations": Permission("admin"),
     f"DELETE {ORG}/invitations/{{invitation_id}}": Permission("admin"),
     "GET /users/me/invitations": Permission("player"),
-    "GET /invitations/{token}": Permission("public"),
     "POST /invitations/{token}/accept": Permission("player", others=404),
     "POST /invitations/{token}/decline": Permission("player", others=404),
     f"GET {ORG}/api-keys": Permission("admin"),

@@ -4,12 +4,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, Field, model_validator
 
 from shared.accounts import store as accounts
 from shared.errors import FieldError, Forbidden, Invalid, NotFound, TooManyInvitations
+from shared.images.plain_svg import render_plain_svg
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.organizations import invitations, members
@@ -28,6 +29,7 @@ from web.http.auth import current_player_id, requires_role
 from web.http.idempotency import documents_idempotency_key, run_once, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import Body, Id, OrganizationPath, ResponseModel, Timestamp, Username, WholeNumber
+from web.http.settings import current_settings
 
 api = APIBlueprint(
     "invitations", __name__, url_prefix="/api/organizations/<org_id>/invitations", abp_tags=[Tag(name="Organizations")]
@@ -82,6 +84,10 @@ class NewInvitationResponse(InvitationResponse):
     url: str = Field(
         description="Path of the invitation. That of a link contains its secret, and is shown only once.",
         examples=["/invitations/x3h0rUWYqLzXb0tMZ7mJQ3kq1v2c4d5e6f7g8h9i0j1"],
+    )
+    qr_svg: str = Field(
+        description="QR code of the invitation's page below PUBLIC_URL, as SVG",
+        examples=['<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 33 33">…</svg>'],
     )
 
 
@@ -197,7 +203,9 @@ def _lock(conn: Conn, org_id: UUID, role: Role) -> None:
 def _record_created(conn: Conn, invitation: Invitation, reference: str) -> dict[str, Any]:
     fields = audit_fields(invitation)
     record(conn, "invitation.created", org_id=invitation.org_id, object_id=invitation.id, new=fields)
-    return _to_response(invitation) | {"url": f"/invitations/{reference}"}
+    path = f"/invitations/{reference}"
+    base = current_settings().public_url or request.host_url.rstrip("/")
+    return _to_response(invitation) | {"url": path, "qr_svg": render_plain_svg(base + path)}
 
 
 def audit_fields(invitation: Invitation) -> dict[str, Any]:

@@ -1,20 +1,19 @@
-"""Invitations over HTTP, for the players who get them: read, accept, decline."""
+"""Invitations over HTTP, for the players who get them: list, accept, decline."""
 
 from typing import Any
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
-from shared.errors import InvitationEnded, NotFound
+from shared.errors import InvitationEnded
 from shared.infra import db
 from shared.organizations import closing, invitations, members, store
 from shared.organizations.rules import Role
 from web.api.invitations import audit_fields
 from web.http.audit_log import record
-from web.http.auth import current_player_id, public, requires_login
+from web.http.auth import current_player_id, requires_login
 from web.http.idempotency import idempotent, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
-from web.http.request_context import takes_any_query
 from web.http.schemas import Id, ResponseModel, Timestamp
 from web.http.settings import current_settings
 
@@ -75,24 +74,6 @@ def list_received_invitations(query: PageQuery) -> dict[str, Any]:
         ReceivedInvitationResponse.model_validate(vars(each) | {"url": f"/invitations/{each.id}"}) for each in page
     ]
     return {"items": [item.model_dump(mode="json") for item in items], "next_cursor": next_cursor}
-
-
-@api.get("/invitations/<token>", responses={200: OfferResponse, 404: None, 410: None})
-@public
-@takes_any_query
-def get_invitation(path: TokenPath) -> dict[str, Any]:
-    """Get an invitation
-
-    Returns what it offers. `token` is the secret of a link, or the id of an invitation by username. 410 if it was used
-    up, declined or revoked, or has expired.
-    """
-    with db.connection() as conn:
-        invitation = invitations.find(conn, path.token)
-    if invitation is None:
-        raise NotFound
-    if not invitation.is_open:
-        raise InvitationEnded
-    return OfferResponse.model_validate(invitation).model_dump(mode="json")
 
 
 @api.post("/invitations/<token>/accept", responses={200: AcceptedResponse, 404: None, 409: None, 410: None})

@@ -6,13 +6,17 @@ from shared.settings import Settings
 from web.pages import (
     accounts,
     analytics,
+    api_keys,
     assets,
+    audit_log,
     code_maps,
     codes,
     errors,
     home,
     imports,
     layout,
+    members,
+    organization_settings,
     overview,
     play,
     printed_paths,
@@ -29,6 +33,10 @@ PAGES = (
     code_maps,
     imports,
     analytics,
+    members,
+    api_keys,
+    audit_log,
+    organization_settings,
 )
 
 

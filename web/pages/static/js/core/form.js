@@ -93,7 +93,8 @@ export function showProblem(form, problem, message) {
   const rest = [];
   let first = null;
   for (const { loc, message: text } of problem.errors) {
-    const input = form.elements.namedItem(loc.replace(/^(body|form|query)\./, ''));
+    const named = form.elements.namedItem(loc.replace(/^(body|form|query)\./, ''));
+    const input = named instanceof RadioNodeList ? named[0] : named;
     const error = input instanceof HTMLElement ? input.closest('.field')?.querySelector('.field-error') : null;
     if (!(input instanceof HTMLElement) || !error) {
       rest.push(english(text));

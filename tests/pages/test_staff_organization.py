@@ -1,0 +1,252 @@
+"""Members, invitations, API keys, the audit log and settings, as their visitors see and use them."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from flask import Flask
+
+from shared.infra.db import Conn
+from shared.organizations import store
+from tests.conftest import PASSWORD
+from tests.pages.browsers import Complaints
+from tests.pages.conftest import Game
+from tests.pages.page_checks import faults_of_open_page, faults_of_page
+from tests.pages.test_access import BROWSER, SAME, browser_of
+from tests.support.callers import Staff, give_password
+
+MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
+
+
+@pytest.fixture
+def open_page(app: Flask, conn: Conn, staff: Staff) -> Callable[..., str]:
+    """Return a function that opens a page of the organization with a role, and returns its HTML."""
+    base = f"/o/{store.get_slug(conn, staff.org_id)}"
+
+    def open_as(role: str, path: str) -> str:
+        response = browser_of(app, staff[role]).get(base + path, headers=BROWSER)
+        assert response.status_code == 200, response.text
+        return str(response.text)
+
+    return open_as
+
+
+@pytest.mark.parametrize(
+    ("role", "controls"),
+    [
+        ("member", {"data-leave"}),
+        ("analyst", {"data-leave"}),
+        ("admin", {"data-leave", "invite"}),
+        ("owner", {"data-leave", "data-role", "data-remove", "invite"}),
+    ],
+)
+def test_members_see_only_what_they_may_do(open_page: Callable[..., str], role: str, controls: set[str]) -> None:
+    html = open_page(role, "/members")
+
+    shown = {name for name in ("data-leave", "data-role", "data-remove") if f" {name}" in html}
+    assert shown | ({"invite"} if 'id="invite-form"' in html else set()) == controls
+
+
+def test_the_last_owner_cannot_leave_or_change(open_page: Callable[..., str], conn: Conn, staff: Staff) -> None:
+    row = r'data-player="%s".*?</tr>'
+
+    (last,) = re.findall(row % staff.owner.id, open_page("owner", "/members"), re.DOTALL)
+    conn.execute("UPDATE memberships SET role = 'owner' WHERE player_id = %s", (staff.admin.id,))
+    (one_of_two,) = re.findall(row % staff.owner.id, open_page("owner", "/members"), re.DOTALL)
+
+    assert (last.count(" disabled"), one_of_two.count(" disabled")) == (2, 0)
+
+
+def test_admins_offer_only_lower_roles(open_page: Callable[..., str]) -> None:
+    def offered(role: str) -> list[str]:
+        form = open_page(role, "/members").partition('id="invite-form"')[2]
+        return re.findall(r'<option value="(\w+)">', form.partition('name="role"')[2].partition("</select>")[0])
+
+    assert offered("admin") == ["member", "analyst"]
+    assert offered("owner") == ["member", "analyst", "admin", "owner"]
+
+
+def test_audit_log_says_what_changed(client: Any, open_page: Callable[..., str], staff: Staff) -> None:
+    body = {"scan_type": "item_drop", "code": "spy123", "reward": {"item": "coin", "quantity": 1}, "radius_m": 50}
+    code = client.post(staff.codes, json=body, headers=staff.admin.headers).json
+    client.patch(f"{staff.codes}/{code['id']}", json={"radius_m": 80}, headers=staff.admin.headers)
+    client.patch(f"{staff.path}/members/{staff.member.id}", json={"role": "analyst"}, headers=staff.owner.headers)
+    client.post(f"{staff.path}/api-keys", json={"name": MARKUP, "scopes": ["scan"]}, headers=staff.admin.headers)
+
+    html = open_page("admin", "/audit-log")
+    text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+    assert "changed spy123" in text
+    assert "radius m none → to 80" in text
+    assert "changed the role of" in text
+    assert "created the API key &#34;&gt;&lt;script&gt;" in text
+    only_keys = open_page("admin", "/audit-log?action=key.created")
+    assert "created the API key" in only_keys
+    assert "changed spy123" not in only_keys
+    of_admin = open_page("admin", f"/audit-log?actor={staff.owner.id}")
+    assert "changed the role of" in of_admin
+    assert "created the API key" not in of_admin
+
+
+def test_malformed_filter_is_refused(app: Flask, conn: Conn, staff: Staff) -> None:
+    slug = store.get_slug(conn, staff.org_id)
+
+    response = browser_of(app, staff.admin).get(f"/o/{slug}/audit-log?actor=none", headers=BROWSER)
+
+    assert (response.status_code, response.mimetype) == (422, "text/html")
+
+
+def test_closed_organization_offers_only_to_restore_it(open_page: Callable[..., str], conn: Conn, staff: Staff) -> None:
+    conn.execute("UPDATE organizations SET closed_at = now() WHERE id = %s", (staff.org_id,))
+
+    html = open_page("owner", "/settings")
+
+    assert 'id="restore"' in html
+    assert 'id="close"' not in html
+    assert "<form" not in html
+
+
+def test_invitation_is_a_page_for_browsers_and_json_for_clients(client: Any, staff: Staff) -> None:
+    url = client.post(f"{staff.path}/invitations", json={"role": "analyst"}, headers=staff.admin.headers).json["url"]
+
+    page, found = client.get(url, headers=BROWSER), client.get(url)
+    client.delete(f"{staff.path}/invitations/{_only_invitation(client, staff)}", headers=staff.admin.headers)
+    ended = client.get(url, headers=BROWSER)
+
+    assert (page.status_code, page.mimetype) == (200, "text/html")
+    assert "Sign in to accept" in page.text
+    assert found.json["role"] == "analyst"
+    assert (ended.status_code, client.get(url).status_code) == (410, 410)
+    assert "This invitation is no longer valid." in ended.text
+    assert client.get("/invitations/none", headers=BROWSER).status_code == 404
+
+
+def _only_invitation(client: Any, staff: Staff) -> str:
+    (invitation,) = client.get(f"{staff.path}/invitations", headers=staff.admin.headers).json["items"]
+    return str(invitation["id"])
+
+
+def test_invitation_of_a_signed_in_player_offers_to_accept(app: Flask, conn: Conn, staff: Staff, client: Any) -> None:
+    give_password(conn, staff.stranger.id, PASSWORD)
+    url = client.post(f"{staff.path}/invitations", json={"role": "analyst"}, headers=staff.admin.headers).json["url"]
+
+    assert 'id="accept"' in browser_of(app, staff.stranger).get(url, headers=BROWSER).text
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("browser")
+def test_a_link_invites_a_player(open_context: Callable[..., Any], game: Game) -> None:
+    player = game.api.register()
+    page, base, wrong = open_as_owner(open_context, game)
+    page.goto(f"{base}/members")
+    page.keyboard.press("n")
+    page.get_by_label("Role", exact=True).select_option("admin")
+    wrong += faults_of_open_page(page)
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.locator("#invite-form [type=submit]").click()
+    link = page.locator("#link-text")
+    link.get_by_text("/invitations/").wait_for()
+    address = link.inner_text()
+    assert page.locator("#link-image").evaluate("e => e.decode().then(() => e.naturalWidth)") > 0
+    page.get_by_role("button", name="Done").click()
+    page.get_by_text("1 use left").wait_for()
+
+    other = open_context(phone=True)
+    sign_in(other, player["username"])
+    guest = other.new_page()
+    guest.goto(address)
+    wrong += faults_of_open_page(guest)
+    guest.get_by_role("button", name="Accept").click()
+    guest.wait_for_url("**/o")
+
+    wrong += faults_of_page(page, f"{base}/members")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_label(f"Role of {player['username']}").select_option("analyst")
+    page.get_by_text("Saved").wait_for()
+
+    assert wrong == [], "\n".join(wrong)
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("browser")
+def test_keys_rules_and_the_log_of_both(open_context: Callable[..., Any], game: Game, complaints: Complaints) -> None:
+    complaints.expect("422")
+    page, base, wrong = open_as_owner(open_context, game)
+
+    page.goto(f"{base}/api-keys")
+    page.get_by_role("button", name="New key").click()
+    page.get_by_label("Name").fill(MARKUP)
+    page.locator("#create-form [type=submit]").click()
+    page.locator("#create-form [aria-invalid=true]").first.wait_for()
+    page.get_by_label("analytics").check()
+    page.locator("#create-form [type=submit]").click()
+    key = page.locator("#key-text").get_by_text("wm_").inner_text()
+    game.api.ask("GET", f"/api/organizations/{game.org_id}/timeline", key)
+    page.get_by_role("button", name="Done").click()
+    wrong += faults_of_page(page, f"{base}/api-keys")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_role("button", name="Revoke").click()
+    page.get_by_role("dialog").get_by_role("button", name="Revoke").click()
+    page.locator("tr[data-key]").wait_for(state="detached")
+
+    wrong += faults_of_page(page, f"{base}/settings")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_label("Keep positions of scans for days").fill("forever")
+    page.locator("#positions [type=submit]").click()
+    page.locator("#positions [aria-invalid=true]").wait_for()
+    page.get_by_label("Late scans").check()
+    page.get_by_role("button", name="Save rules").click()
+    page.get_by_text("Saved").wait_for()
+    stored = game.api.ask("GET", f"/api/organizations/{game.org_id}", game.owner["access_token"])
+    assert stored["fair_play"]["late"] == {"after_seconds": 86_400}
+
+    wrong += faults_of_page(page, f"{base}/audit-log")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    page.get_by_label("Action").select_option("key.revoked")
+    page.locator("#rows li").filter(has_text="revoked the API key").wait_for()
+    page.locator("#rows li").filter(has_text="changed the settings").wait_for(state="detached")
+    assert "action=key.revoked" in page.url
+
+    assert page.evaluate("typeof hacked") == "undefined"
+    assert wrong == [], "\n".join(wrong)
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("browser")
+def test_ended_session_is_continued_without_losing_the_form(
+    open_context: Callable[..., Any], game: Game, complaints: Complaints
+) -> None:
+    complaints.expect("401")
+    context = open_context()
+    sign_in(context, game.owner["username"])
+    page = context.new_page()
+    page.goto(f"/o/{game.organization['slug']}/settings")
+    page.get_by_label("Website (optional)").fill("https://museum.example")
+    assert context.request.delete("/session", headers=SAME).status == 204
+
+    page.locator("#general [type=submit]").click()
+    page.get_by_text("You've been signed out.").wait_for()
+    page.get_by_label("Username").fill(game.owner["username"])
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/settings")
+
+    page.get_by_text("You've been signed out.").wait_for(state="detached")
+    path = f"/api/organizations/{game.org_id}"
+    page.wait_for_function(
+        "async path => (await (await fetch(path)).json()).url === 'https://museum.example'", arg=path
+    )
+    assert game.api.ask("GET", path, game.owner["access_token"])["url"] == "https://museum.example"
+
+
+def open_as_owner(open_context: Callable[..., Any], game: Game) -> tuple[Any, str, list[str]]:
+    """Return a page of the owner, the path of the organization, and a list for faults."""
+    context = open_context(reduced_motion="reduce")
+    sign_in(context, game.owner["username"])
+    return context.new_page(), f"/o/{game.organization['slug']}", []
+
+
+def sign_in(context: Any, username: str) -> None:
+    body = {"username": username, "password": PASSWORD}
+    assert context.request.post("/session", data=body, headers=SAME).ok

@@ -1,0 +1,4 @@
+/** The audit log: filters in place. */
+import { bindRows } from '../staff/rows.js';
+
+bindRows();
