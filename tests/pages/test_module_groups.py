@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from web.pages.assets import load_assets
+from web.pages.assets import FOLDER, load_assets
 from web.pages.headers import WORKERS
-from web.pages.module_groups import ADDRESSES, GROUPS, CannotGroup, group_modules
+from web.pages.module_groups import ADDRESSES, GROUPS, CannotGroup, group_modules, static_imports
 
 SOURCES = {
     "js/core/a.js": """\
@@ -94,12 +94,16 @@ def test_group_that_would_change_its_meaning_is_refused(changes: dict[str, str],
         grouped(changes)
 
 
-def test_workers_load_no_group() -> None:
+def test_workers_load_only_what_they_import() -> None:
     """A worker has no document, which modules of a group may use at once."""
     assets = load_assets()
     workers = [path.replace("sw.js", "js/offline.js") for path in WORKERS]
+    imported = list(workers)
+    for path in imported:
+        imported += [name for name in static_imports(path, (FOLDER / path).read_text()) if name not in imported]
 
-    assert not {module for worker in workers for module in assets.modules_of(worker)} & (GROUPS.keys() | ADDRESSES)
+    loaded = {file for worker in workers for file in assets.modules_of(worker)}
+    assert {path for file in loaded for path in GROUPS.get(file, (file,))} <= set(imported)
 
 
 def test_addresses_refer_to_files_that_pages_load() -> None:

@@ -2,7 +2,7 @@
 
 A module that no group names is served as it is, so a new module needs no entry here. Add it to a group when the limits
 of `tests/pages/test_every_page.py` ask for it. All modules of a group run together, so group those that the same pages
-need. Modules that a worker imports stay alone: a worker has no document.
+need. Modules that a worker imports are grouped only with each other: a worker has no document.
 
 A grouped module keeps its address, which exports its names from the file of its group. The file contains the modules
 without their comments, in the order of their imports. Their names share one scope, so each may be declared once.
@@ -31,6 +31,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/staff/keys.js",
         "js/staff/rows.js",
         "js/staff/signed-out.js",
+    ),
+    "js/player/outbox.js": (
+        "js/player/database.js",
+        "js/player/outbox.js",
     ),
     "js/player/sending.js": (
         "js/player/code-text.js",

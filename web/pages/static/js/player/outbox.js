@@ -6,6 +6,7 @@
  */
 
 import { PLAYER_COOKIE, ask, signedInPlayer, sleep, uuid4 } from '../core/request.js';
+import { run } from './database.js';
 
 export { signedInPlayer };
 
@@ -25,8 +26,6 @@ const KEPT_MS = { settled: 30 * 86_400_000, refused: 30 * 86_400_000, locating: 
 export const NOWHERE = { latitude: null, longitude: null, accuracy: null };
 const UNSENT = ['waiting', 'sending', 'needs_sign_in'];
 const changes = globalThis.BroadcastChannel ? new BroadcastChannel(LOCK) : null;
-/** @type {Promise<IDBDatabase> | undefined} */
-let opened;
 /** @type {Promise<void> | undefined} */
 let flushing;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
@@ -226,30 +225,6 @@ async function askToSignIn(scans) {
 /** Run in one tab at a time. Plain http has no locks: there the server's idempotency must suffice. */
 const locked = (name, options, work) =>
   navigator.locks ? navigator.locks.request(name, options, (lock) => (lock ? work() : undefined)) : work();
-
-function open() {
-  opened ??= new Promise((resolve, reject) => {
-    const request = indexedDB.open('waymark', 1);
-    request.onupgradeneeded = () => {
-      request.result.createObjectStore('scans', { keyPath: 'nonce' });
-      request.result.createObjectStore('meta', { keyPath: 'name' });
-    };
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-  return opened;
-}
-
-/** Run one request in a transaction of its own, and return its result. */
-async function run(name, mode, use) {
-  const database = await open();
-  return new Promise((resolve, reject) => {
-    const transaction = database.transaction(name, mode);
-    const request = use(transaction.objectStore(name));
-    transaction.oncomplete = () => resolve(request.result);
-    transaction.onabort = () => reject(transaction.error);
-  });
-}
 
 /** Change something, and let every page know. */
 async function change(name, use) {
