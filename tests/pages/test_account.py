@@ -75,11 +75,14 @@ def test_session_continues_on_another_device_once(
 def test_account_is_deleted_with_its_organization(desktop: Any, name: str, complaints: Complaints) -> None:
     sign_in(desktop, name)
     desktop.goto("/o")
+    desktop.get_by_role("button", name="Create organization").click()
     desktop.get_by_label("Name", exact=True).fill("Harbor Trail Ü")
+    desktop.get_by_text("/b/harbor-trail-u").wait_for()
+    desktop.get_by_role("button", name="Change").click()
     assert desktop.get_by_label("Short name in addresses").input_value() == "harbor-trail-u"
     desktop.get_by_label("Short name in addresses").fill(f"h-{name}")
-    desktop.get_by_role("button", name="Create").click()
-    desktop.get_by_text("Owner").wait_for()
+    desktop.get_by_role("button", name="Create", exact=True).click()
+    desktop.wait_for_url(f"**/o/h-{name}")
 
     desktop.goto("/account")
     desktop.locator("#delete-account").click()
