@@ -240,6 +240,27 @@ def test_ended_session_is_continued_without_losing_the_form(
     assert game.api.ask("GET", path, game.owner["access_token"])["url"] == "https://museum.example"
 
 
+@pytest.mark.system
+@pytest.mark.xdist_group("browser")
+def test_shortcuts_open_pages_until_they_are_turned_off(open_context: Callable[..., Any], game: Game) -> None:
+    page, base, _ = open_as_owner(open_context, game)
+    page.goto(f"{base}/members")
+    page.keyboard.press("?")
+    page.get_by_role("heading", name="Keyboard shortcuts").wait_for()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    page.wait_for_url(f"**{base}/codes")
+
+    page.goto("/account")
+    page.get_by_label("Keyboard shortcuts of single letters").uncheck()
+    page.goto(f"{base}/members")
+    page.keyboard.press("n")
+    page.keyboard.press("?")
+
+    assert page.get_by_role("dialog").count() == 0
+
+
 def open_as_owner(open_context: Callable[..., Any], game: Game) -> tuple[Any, str, list[str]]:
     """Return a page of the owner, the path of the organization, and a list for faults."""
     context = open_context(reduced_motion="reduce")

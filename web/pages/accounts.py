@@ -13,6 +13,8 @@ from web.http.request_context import takes_any_query
 from web.pages.layout import current_account, go_to, render_page
 
 MAX_DEVICES = 200
+KEYS_COOKIE = "waymark_keys"
+"""`off` turns shortcuts of single letters off (WCAG 2.2, 2.1.4)."""
 OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x7e]*")
 
 
@@ -73,6 +75,7 @@ def open_account() -> Response:
         sessions=active,
         current_session=session_id,
         zones=sorted(zone_names()),
+        single_keys=request.cookies.get(KEYS_COOKIE) != "off",
     )
 
 

@@ -36,6 +36,8 @@ byId('language').addEventListener('change', (event) => {
   location.reload();
 });
 
+byId('keys').addEventListener('change', (event) => setCookie('waymark_keys', event.target.checked ? '' : 'off'));
+
 /** Remember a preference for a year, or not at all. */
 function setCookie(name, value) {
   document.cookie = `${name}=${value}; Path=/; Max-Age=${value ? YEAR : 0}; SameSite=Lax`;
