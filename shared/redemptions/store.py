@@ -28,6 +28,15 @@ class Token:
     is_expired: bool
 
 
+@dataclass(frozen=True)
+class TokenState:
+    """What became of a token. `balance` is what its player has of the item now."""
+
+    is_redeemed: bool
+    is_expired: bool
+    balance: int
+
+
 SELECT_REDEMPTION = """
     SELECT r.id, r.player_id, r.item, r.quantity, r.at, r.undone_at,
            CASE WHEN r.api_key_id IS NULL THEN 'member' ELSE 'key' END AS counter_kind,
@@ -96,6 +105,21 @@ def find_token(conn: Conn, org_id: UUID, digest: bytes) -> Token | None:
             FROM redemption_tokens WHERE digest = %(digest)s AND org_id = %(org_id)s
             """,
             {"digest": digest, "org_id": org_id},
+        ).fetchone()
+
+
+def find_token_state(conn: Conn, player_id: UUID, digest: bytes) -> TokenState | None:
+    """Return the state of one of the player's tokens. None if the player has no such token."""
+    with conn.cursor(row_factory=class_row(TokenState)) as cursor:
+        return cursor.execute(
+            """
+            SELECT r.id IS NOT NULL AS is_redeemed, t.expires_at <= clock_timestamp() AS is_expired,
+                   (SELECT coalesce(sum(l.quantity), 0)::bigint FROM inventory_ledger l
+                    WHERE l.player_id = t.player_id AND l.org_id = t.org_id AND l.item = t.item) AS balance
+            FROM redemption_tokens t LEFT JOIN redemptions r ON r.token_digest = t.digest
+            WHERE t.digest = %(digest)s AND t.player_id = %(player_id)s
+            """,
+            {"digest": digest, "player_id": player_id},
         ).fetchone()
 
 

@@ -229,7 +229,7 @@ def test_views_that_fail_or_are_empty(phone: Any, complaints: Complaints, check:
 
     views = ("/play", "/play/inventory", "/play/quests", "/play/history", "/play/redeem/coffee", "/play/puzzle/1")
     problem = {"title": "Internal Server Error", "status": 500, "request_id": "01a22274-0f9e-7a62-8909-83bc68420472"}
-    empty = {"items": [], "scans": [], "next_cursor": None}
+    empty: dict[str, Any] = {"items": [], "scans": [], "next_cursor": None}
     for state, opened, how in (
         ("failed", views, answering(status=500, json=problem)),
         ("without a connection", views[-2:], lambda route: route.abort()),

@@ -114,6 +114,26 @@ class TestToken:
         assert confirm(client, staff, token, key).status_code == 401
         assert balances(conn, ada.id) == (1, 0)
 
+    def test_its_player_learns_what_became_of_it(
+        self, client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
+    ) -> None:
+        grant(conn, ada.id, staff.org_id, 2)
+        used, other = token_of(client, ada), token_of(client, ada)
+
+        def status(token: str, by: SignedInPlayer = ada) -> Any:
+            return client.post("/redemptions/token/status", json={"token": token}, headers=by.headers)
+
+        assert status(used).json == {"status": "valid", "balance": 2}
+        redemption = confirm(client, staff, used).json
+        assert status(used).json == {"status": "redeemed", "balance": 1}
+        assert status(other.lower()).json == {"status": "valid", "balance": 1}
+        undo(client, staff, redemption["id"])
+        conn.execute("UPDATE redemption_tokens SET expires_at = now()")
+        assert status(used).json == {"status": "redeemed", "balance": 2}
+        assert status(other).json == {"status": "expired", "balance": 2}
+        assert status("7Z3K9QF2M8XW4CVB").status_code == 404
+        assert status(other, staff.member).status_code == 404
+
     def test_a_retry_with_its_key_returns_the_same_token(
         self, client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
     ) -> None:

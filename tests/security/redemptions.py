@@ -61,6 +61,15 @@ def token_at_another_counter(scene: Scene) -> bool:
     return bool(confirm(scene.client, scene.attacker, token).status_code == 201)
 
 
+def state_of_another_players_token(scene: Scene) -> bool:
+    """A token was photographed: whose it is and what they have left is for its player only."""
+    player = scene.victim.member
+    grant(scene.conn, player.id, scene.victim.org_id)
+    return scene.lets(
+        "POST", "/redemptions/token/status", scene.attacker.member, {"token": token_of(scene.client, player)}
+    )
+
+
 def item_of_the_installation(scene: Scene) -> bool:
     """The player has the coffee of a quest of the installation, and names an organization that gave none."""
     player = scene.attacker.member
@@ -128,6 +137,11 @@ ATTACKS = [
         "another organization's redemption token",
         token_at_another_counter,
         without_condition(store.find_token, "org_id = %(org_id)s"),
+    ),
+    Attack(
+        "the state of another player's token",
+        state_of_another_players_token,
+        without_condition(store.find_token_state, "t.player_id = %(player_id)s"),
     ),
     Attack(
         "redemption tokens without end", tokens_without_end, replaced(store, "purge_player_tokens", lambda *_: None)

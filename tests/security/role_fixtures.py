@@ -256,6 +256,11 @@ def _redeemable(world: World, who: SignedInPlayer | ApiKeyCaller) -> Body:
     return {"item": COFFEE}
 
 
+def _shown(world: World, who: SignedInPlayer | ApiKeyCaller) -> Body:
+    player_id = _granted(world, who if isinstance(who, SignedInPlayer) else world.person())
+    return {"token": add_token(world.conn, player_id, world.mine.org_id)}
+
+
 PASSWORD = "correct horse"
 NOTHING: Callable[[World, SignedInPlayer | ApiKeyCaller], Body] = lambda *_: {}  # noqa: E731 - one of many
 
@@ -280,6 +285,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     "POST /scans/batch": _json(lambda *_: {"sent_at": "2026-02-12T10:00:00Z", "scans": []}),
     "POST /encounters/{encounter_id}/solve": _json(lambda *_: {"answer": RIGHT}),
     "POST /redemptions/token": _json(_redeemable),
+    "POST /redemptions/token/status": _json(_shown),
     f"PUT {ORG}/items/{{item}}": _json(lambda *_: {"stock": 5}),
     f"POST {ORG}/redemptions": _json(
         lambda world, _who: {"token": add_token(world.conn, _granted(world, world.person()), world.mine.org_id)}

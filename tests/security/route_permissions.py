@@ -66,6 +66,7 @@ PERMISSIONS: dict[str, Permission] = {
     "GET /player/{player_id}/inventory": Permission("self"),
     "POST /encounters/{encounter_id}/solve": Permission("player", others=403),
     "POST /redemptions/token": Permission("player"),
+    "POST /redemptions/token/status": Permission("player"),
     f"GET {ORG}/items": Permission("analyst"),
     f"PUT {ORG}/items/{{item}}": Permission("admin"),
     f"POST {ORG}/redemptions": Permission("admin", "redeem"),

@@ -1,12 +1,14 @@
-"""Redemption tokens over HTTP: a player requests one, and shows it at a service counter."""
+"""Redemption tokens over HTTP: a player requests one, shows it at a service counter, and asks what became of it."""
 
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from flask_openapi import APIBlueprint, Tag
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
+from shared.errors import NotFound
 from shared.images.image_spec import ImageSpec
+from shared.infra import db
 from shared.infra.event_loop import run_in_thread
 from shared.infra.schema_types import single_line
 from shared.redemptions import items, rules, store
@@ -36,6 +38,21 @@ class TokenResponse(ResponseModel):
     qr_svg: str = Field(description="The QR code as an SVG image", examples=["<svg xmlns=…>…</svg>"])
 
 
+class TokenStatusBody(Body):
+    """A token of the caller. It is in the body, because logs contain paths."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"token": "7Z3K9QF2M8XW4CVB"}]})
+
+    token: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class TokenStatusResponse(ResponseModel):
+    """What became of a token."""
+
+    status: Literal["valid", "redeemed", "expired"] = Field(description="Redeemed also if that was undone since")
+    balance: int = Field(description="What the player has of the item now", examples=[2])
+
+
 @api.post("/token", responses={201: TokenResponse, 409: None, 410: None})
 @requires_login
 @idempotent_secret
@@ -57,6 +74,24 @@ def create_redemption_token(body: TokenRequestBody) -> tuple[dict[str, Any], int
         token=token, expires_in=int(rules.TOKEN_TTL.total_seconds()), org_id=org_id, qr_svg=_qr_svg(token)
     )
     return response.model_dump(mode="json"), 201
+
+
+@api.post("/token/status", responses={200: TokenStatusResponse, 404: None})
+@requires_login
+def get_token_status(body: TokenStatusBody) -> dict[str, Any]:
+    """Get the status of a redemption token
+
+    For the player who requested it, until ten minutes after it expired. Changes nothing. 404 for a token of another
+    player.
+    """
+    with db.connection() as conn:
+        state = store.find_token_state(conn, current_player_id(), rules.token_digest(body.token))
+    if state is None:
+        raise NotFound
+    status: Literal["valid", "redeemed", "expired"] = (
+        "redeemed" if state.is_redeemed else "expired" if state.is_expired else "valid"
+    )
+    return TokenStatusResponse(status=status, balance=state.balance).model_dump(mode="json")
 
 
 def _qr_svg(token: str) -> str:

@@ -12,31 +12,18 @@ const find = (items, { item, org }) => items.find((each) => each.item === item &
 const loadItems = async ({ player_id }) => (await get(`/player/${player_id}/inventory`)).items;
 
 /**
- * Call `onRedeemed` with the balance that is left, once the item was redeemed. Resolve as soon as nothing is missed.
- * @param {any} player @param {any} held @param {number} quantity
- * @param {AbortSignal} signal @param {(balance: number) => void} onRedeemed
+ * Ask what became of the tokens that were shown, until one of them was redeemed. An older one can be used until it expires.
+ * @param {Set<string>} tokens @param {AbortSignal} signal @param {(balance: number) => void} onRedeemed
  */
-async function watch(player, held, quantity, signal, onRedeemed) {
-  // Without a socket, which a proxy may refuse, the balance falls by what the token is for.
-  const poll = async () => {
-    while (!signal.aborted) {
-      await sleep(POLL_SECONDS);
-      const items = await loadItems(player).catch(() => null);
-      const left = items && (find(items, { item: held.item, org: held.org_id })?.quantity ?? 0);
-      if (left === held.quantity - quantity && !signal.aborted) onRedeemed(left);
+async function watch(tokens, signal, onRedeemed) {
+  while (!signal.aborted) {
+    await sleep(POLL_SECONDS);
+    for (const token of document.visibilityState === 'visible' ? [...tokens] : []) {
+      const state = await post('/redemptions/token/status', { token }).catch(() => null);
+      if (state?.status === 'expired') tokens.delete(token);
+      if (state?.status === 'redeemed' && !signal.aborted) return onRedeemed(state.balance);
     }
-  };
-  const { ticket } = await post('/ws/ticket').catch(() => ({ ticket: null }));
-  if (!ticket) return void poll();
-  const origin = location.origin.replace(/^http/, 'ws');
-  const socket = new WebSocket(`${origin}/ws/${player.player_id}?ticket=${encodeURIComponent(ticket)}`);
-  signal.addEventListener('abort', () => socket.close());
-  socket.addEventListener('message', ({ data }) => {
-    const { event, reward, org_id, quantity: taken, balance } = JSON.parse(data);
-    if (event === 'reward_redeemed' && reward === held.item && org_id === held.org_id && taken === quantity) onRedeemed(balance);
-  });
-  socket.addEventListener('close', () => signal.aborted || poll());
-  await new Promise((resolve) => ['open', 'close'].forEach((name) => socket.addEventListener(name, resolve)));
+  }
 }
 
 function Quantity({ value, most, onChange }) {
@@ -75,28 +62,27 @@ function Token({ token, onExpired }) {
     </div>`;
 }
 
-function Counter({ player, held }) {
+function Counter({ held }) {
   const [quantity, setQuantity] = useState(1);
   const [token, setToken] = useState(/** @type {any} */ (null));
   const [isExpired, setExpired] = useState(false);
   const [isBusy, setBusy] = useState(false);
   const [problem, setProblem] = useState(/** @type {any} */ (null));
   const [left, setLeft] = useState(/** @type {number | null} */ (null));
-  const watching = useRef(/** @type {AbortController | null} */ (null));
-  useEffect(() => () => watching.current?.abort(), []);
+  const shown = useRef(/** @type {Set<string>} */ (new Set()));
+  useEffect(() => {
+    const ending = new AbortController();
+    watch(shown.current, ending.signal, setLeft);
+    return () => ending.abort();
+  }, []);
   const show = async () => {
     if (isBusy) return;
     setBusy(true);
     setProblem(null);
-    if (!watching.current) {
-      watching.current = new AbortController();
-      await watch(player, held, quantity, watching.current.signal, (balance) => {
-        watching.current?.abort();
-        setLeft(balance);
-      });
-    }
     try {
-      setToken(await post('/redemptions/token', { item: held.item, quantity, org_id: held.org_id }));
+      const made = await post('/redemptions/token', { item: held.item, quantity, org_id: held.org_id });
+      shown.current.add(made.token);
+      setToken(made);
       setExpired(false);
     } catch (error) {
       setProblem(error);
@@ -128,7 +114,7 @@ function Counter({ player, held }) {
 /** @param {{item: string}} properties */
 function Redeem({ item }) {
   const org = new URLSearchParams(location.search).get('org');
-  const { status, data, player, problem, reload } = useLoaded('redeem', loadItems);
+  const { status, data, problem, reload } = useLoaded('redeem', loadItems);
   const held = data && find(data, { item, org });
   return html`
     <h1>${_('Redeem %(item)s', { item: itemName(item) })}</h1>
@@ -138,7 +124,7 @@ function Redeem({ item }) {
     ${status === 'signed-out' && html`<${SignedOut} line=${_('What you collect can be redeemed here.')} />`}
     ${status === 'ready' && !held && html`
       <${Empty} id=${item} title=${_('You have none of these.')}><a class="button" href="/play/inventory">${_('View inventory')}</a></${Empty}>`}
-    ${status === 'ready' && held && html`<${Counter} player=${player} held=${held} />`}`;
+    ${status === 'ready' && held && html`<${Counter} held=${held} />`}`;
 }
 
 export const mount = mounts(Redeem, ([item]) => ({ item }));
