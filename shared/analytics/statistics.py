@@ -138,7 +138,7 @@ def statistics(conn: Conn, subject: RollupSubject, tz: str) -> Statistics:
     """Return the statistics of a subject, in one snapshot. `tz` is the name of an existing time zone."""
     with conn.transaction():
         conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        scans = _scans(conn, subject)
+        scans = scan_statistics(conn, subject)
         return Statistics(scans, _visits(conn, subject), _pending(conn, subject), _hours(conn, subject, tz))
 
 
@@ -152,7 +152,8 @@ def count_codes(conn: Conn, org_id: UUID) -> int:
     return int(row[0])
 
 
-def _scans(conn: Conn, subject: RollupSubject) -> ScanStatistics:
+def scan_statistics(conn: Conn, subject: RollupSubject) -> ScanStatistics:
+    """Return the settled scans of a subject by verdict."""
     with conn.cursor(row_factory=class_row(ScanStatistics)) as cursor:
         return exactly_one(cursor.execute(SELECT_SCANS, subject.parameters()))
 

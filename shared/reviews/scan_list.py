@@ -1,11 +1,13 @@
 """The scans of an organization's codes, newest first, for staff. Every page reads a bounded part of an index."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
+from typing import Any, Literal
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST
@@ -97,20 +99,51 @@ BY_PLAYER = """
         ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
     )
 """
+Access = Literal["by_verdict", "by_code", "by_player"]
 PAGE = SELECT_REVIEW + "JOIN page ON page.id = s.id ORDER BY s.scan_time DESC, s.id DESC"
-PAGE_BY_VERDICT, PAGE_BY_CODE, PAGE_BY_PLAYER = BY_VERDICT + PAGE, BY_CODE + PAGE, BY_PLAYER + PAGE
+PAGES: Mapping[Access, str] = {
+    "by_verdict": BY_VERDICT + PAGE,
+    "by_code": BY_CODE + PAGE,
+    "by_player": BY_PLAYER + PAGE,
+}
+COUNT = "SELECT count(*) FROM page"
+COUNTS: Mapping[Access, str] = {
+    "by_verdict": BY_VERDICT + COUNT,
+    "by_code": BY_CODE + COUNT,
+    "by_player": BY_PLAYER + COUNT,
+}
 
 
 def list_scans(
     conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int, before: ScanPosition | None = None
 ) -> list[Review]:
     """Return scans of the organization's codes, newest first, after the scan `before`."""
+    params = _parameters(conn, org_id, conditions, limit, before)
+    if params is None:
+        return []
+    with conn.cursor(row_factory=class_row(Review)) as cursor:
+        return cursor.execute(PAGES[_access(conditions, params)], params, prepare=False).fetchall()
+
+
+def count_scans(conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int) -> int:
+    """Return how many scans the list has. It counts up to `limit`."""
+    params = _parameters(conn, org_id, conditions, limit, None)
+    if params is None:
+        return 0
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        count: int = exactly_one(cursor.execute(COUNTS[_access(conditions, params)], params, prepare=False))
+    return count
+
+
+def _parameters(
+    conn: Conn, org_id: UUID, conditions: ScanFilter, limit: int, before: ScanPosition | None
+) -> dict[str, Any] | None:
+    """Return the parameters of a page. None if no scan can satisfy the conditions."""
     verdicts = conditions.verdicts()
     code_ids = _find_code_ids(conn, org_id, conditions)
     if not verdicts or code_ids == []:
-        return []
-    has_verdict = conditions.status is not None or conditions.reason is not None
-    params = {
+        return None
+    return {
         "org_id": org_id,
         "statuses": [status for status, _ in verdicts],
         "reasons": [reason or "" for _, reason in verdicts],
@@ -120,12 +153,16 @@ def list_scans(
         "limit": limit,
         **_bound(conditions.until, before),
     }
-    with conn.cursor(row_factory=class_row(Review)) as cursor:
-        if conditions.player_id is not None:
-            return cursor.execute(PAGE_BY_PLAYER, params, prepare=False).fetchall()
-        if code_ids is None or has_verdict or len(code_ids) > MAX_CODES_READ_APART:
-            return cursor.execute(PAGE_BY_VERDICT, params, prepare=False).fetchall()
-        return cursor.execute(PAGE_BY_CODE, params, prepare=False).fetchall()
+
+
+def _access(conditions: ScanFilter, params: Mapping[str, Any]) -> Access:
+    """Return by which index a page is read."""
+    has_verdict = conditions.status is not None or conditions.reason is not None
+    if conditions.player_id is not None:
+        return "by_player"
+    if params["code_ids"] is None or has_verdict or len(params["code_ids"]) > MAX_CODES_READ_APART:
+        return "by_verdict"
+    return "by_code"
 
 
 def count_held(conn: Conn, org_id: UUID) -> int:
@@ -136,6 +173,44 @@ def count_held(conn: Conn, org_id: UUID) -> int:
         )
     )
     return int(held)
+
+
+@dataclass(frozen=True)
+class HeldNeighbors:
+    """The held scans right after and right before a scan, by their time. None if there is none."""
+
+    newer: UUID | None
+    older: UUID | None
+
+
+def find_held_neighbors(conn: Conn, org_id: UUID, scan: ScanPosition) -> HeldNeighbors:
+    """Return the held scans of the organization's codes next to a scan, which may have any status."""
+    # Each reason is one range of the index `player_scans_verdicts`.
+    with conn.cursor(row_factory=class_row(HeldNeighbors)) as cursor:
+        return exactly_one(
+            cursor.execute(
+                """
+                SELECT (
+                    SELECT s.id FROM unnest(%(reasons)s::text[]) AS reasons (reason)
+                    CROSS JOIN LATERAL (
+                        SELECT s.id, s.scan_time FROM player_scans s
+                        WHERE s.org_id = %(org_id)s AND s.status = 'held' AND coalesce(s.reason, '') = reasons.reason
+                          AND (s.scan_time, s.id) > (%(scan_time)s, %(id)s)
+                        ORDER BY s.scan_time, s.id LIMIT 1
+                    ) s ORDER BY s.scan_time, s.id LIMIT 1
+                ) AS newer, (
+                    SELECT s.id FROM unnest(%(reasons)s::text[]) AS reasons (reason)
+                    CROSS JOIN LATERAL (
+                        SELECT s.id, s.scan_time FROM player_scans s
+                        WHERE s.org_id = %(org_id)s AND s.status = 'held' AND coalesce(s.reason, '') = reasons.reason
+                          AND (s.scan_time, s.id) < (%(scan_time)s, %(id)s)
+                        ORDER BY s.scan_time DESC, s.id DESC LIMIT 1
+                    ) s ORDER BY s.scan_time DESC, s.id DESC LIMIT 1
+                ) AS older
+                """,
+                {"org_id": org_id, "reasons": list(REASONS), "scan_time": scan.scan_time, "id": scan.id},
+            )
+        )
 
 
 def _bound(until: datetime | None, before: ScanPosition | None) -> dict[str, object]:

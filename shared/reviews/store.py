@@ -11,8 +11,9 @@ from shared.analytics import cache_versions
 from shared.errors import OutOfStock
 from shared.infra.db import Conn
 from shared.quests.scan_progress import advance, retract
-from shared.reviews.rules import RESULTING_STATUS, DecisionInputs, ReviewAction
+from shared.reviews.rules import RESULTING_STATUS, DecisionInputs, ReviewAction, deciding_rule
 from shared.scans import settlement
+from shared.scans.model import ONLINE_DELAY
 from shared.scans.rules import ScanStatus
 
 
@@ -26,6 +27,7 @@ class Review:
     qr_id: UUID
     qr_code: str
     description: str
+    device: str | None
     encounter_type: str | None
     status: ScanStatus
     reason: str | None
@@ -43,9 +45,21 @@ class Review:
     reviewed_at: datetime | None
     step_mac: str | None
 
+    @property
+    def held_for(self) -> str | None:
+        """Return why the scan was held, also after a review. None if it was not."""
+        if self.reviewed_at is not None and self.decision_inputs:
+            return deciding_rule(self.decision_inputs)
+        return self.reason if self.status == "held" else None
+
+    @property
+    def is_late(self) -> bool:
+        """True if it arrived more than a minute after its own time, as scans made offline do."""
+        return self.received_at - self.scanned_at > ONLINE_DELAY
+
 
 SELECT_REVIEW = """
-    SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.description,
+    SELECT s.id AS scan_id, s.player_id, p.username, q.id AS qr_id, s.qr_code, q.description, s.device,
            q.scan_type AS encounter_type, s.status, s.reason, s.outcome, s.decision_inputs, s.latitude, s.longitude,
            s.accuracy, s.distance_m, s.scan_time AS scanned_at, s.received_at, s.settled_at,
            s.position_cleared_at, s.reviewed_by, s.reviewed_at, s.step_mac

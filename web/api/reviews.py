@@ -7,13 +7,12 @@ from typing import Any, Literal
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field
 
-from shared.errors import NotFound, NotReviewable, NoVerdictYet, PlayerNotFound
+from shared.errors import NotFound, NotReviewable, NoVerdictYet
 from shared.infra import db
-from shared.infra.ids import uuid7
 from shared.reviews import explanation, rules, simulation, store
 from shared.reviews.rules import DecisionInputs, ReviewAction
 from shared.scans.judging_limits import from_settings
-from shared.scans.rules import MESSAGES, Reason, Scan, ScanStatus, extract_step_mac
+from shared.scans.rules import MESSAGES, Reason, ScanStatus
 from web.api.scan_list import ReviewResponse, to_response
 from web.api.scans import DestinationResponse, EncounterResponse, ScanBody, to_new_scan
 from web.http.audit_log import record
@@ -161,23 +160,16 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
     nothing and uses no nonce. Of the player's locations, it considers only scans of this organization's codes that the
     player submitted.
     """
-    new_scan, now = to_new_scan(body), datetime.now(UTC)
-    extra_paths = current_settings().extra_code_path_prefixes
+    new_scan, limits = to_new_scan(body), from_settings(current_settings())
     with simulation.read_only_snapshot() as conn:
-        if not simulation.is_player(conn, new_scan.player_id):
-            raise PlayerNotFound
-        scan = Scan(
-            id=uuid7(),
-            player_id=new_scan.player_id,
-            qr_code=new_scan.qr_code,
-            qr_code_id=simulation.find_code_id(conn, path.org_id, new_scan.qr_code, extra_paths),
-            scan_time=min(new_scan.scanned_at or now, now),
-            received_at=now,
-            coordinates=new_scan.coordinates,
-            accuracy_m=new_scan.accuracy_m,
-            step_mac=extract_step_mac(new_scan.qr_code, extra_paths),
+        verdict, scan_type = simulation.simulate(
+            conn,
+            path.org_id,
+            new_scan,
+            datetime.now(UTC),
+            limits,
+            extra_paths=current_settings().extra_code_path_prefixes,
         )
-        verdict, scan_type = simulation.simulate(conn, scan, path.org_id, from_settings(current_settings()))
     response = SimulationResponse.model_validate(
         {
             "status": verdict.status,

@@ -12,10 +12,9 @@ from pydantic import ConfigDict, Field, StringConstraints
 from shared.imports.csv_cells import format_cell
 from shared.infra import db
 from shared.organizations.rules import includes_role
-from shared.reviews import rules, scan_list
+from shared.reviews import scan_list
 from shared.reviews.scan_list import ScanFilter, ScanPosition
 from shared.reviews.store import Review
-from shared.scans.model import ONLINE_DELAY
 from shared.scans.rules import Reason, ScanStatus
 from web.http.auth import current_role, requires_role
 from web.http.csv_responses import Rows, csv_openapi, csv_response
@@ -86,6 +85,7 @@ class ReviewResponse(ResponseModel):
                     "scanned_at": "2026-02-12T10:00:00Z",
                     "received_at": "2026-02-12T10:00:01Z",
                     "late": False,
+                    "device": "phone",
                     "settled_at": "2026-02-12T10:00:01.050000Z",
                     "reviewed_by": None,
                     "reviewed_at": None,
@@ -113,6 +113,9 @@ class ReviewResponse(ResponseModel):
     scanned_at: Timestamp
     received_at: Timestamp
     late: bool = Field(description="It arrived more than a minute after its own time, as scans made offline do")
+    device: Literal["phone", "tablet", "desktop", "other"] | None = Field(
+        description="Kind of device that submitted it; null: unknown"
+    )
     settled_at: Timestamp | None
     reviewed_by: Id | None = Field(description="The player who released or annulled it")
     reviewed_at: Timestamp | None
@@ -132,7 +135,7 @@ CSV = csv_openapi(
     f"The scans of the list as rows of {', '.join(COLUMNS)}. A field is empty where JSON has null",
     f"{','.join(COLUMNS)}\r\n0197a6b0-0000-7000-8000-000000000001,0197a6b0-0000-7000-8000-000000000000,ada,"
     "0197a6b0-0000-7000-8000-000000000002,spy123,Poster at the harbor,item_drop,success,,,gem,1,52.3731,4.8926,12.5,"
-    "4.2,2026-02-12T10:00:00Z,2026-02-12T10:00:01Z,false,2026-02-12T10:00:01.050000Z,,\r\n",
+    "4.2,2026-02-12T10:00:00Z,2026-02-12T10:00:01Z,false,phone,2026-02-12T10:00:01.050000Z,,\r\n",
 )
 
 
@@ -181,14 +184,11 @@ def get_held_count(path: OrganizationPath) -> dict[str, Any]:
 
 def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:
     """Return the scan for staff."""
-    held_for = review.reason if review.status == "held" else None
-    if review.reviewed_at is not None and review.decision_inputs:
-        held_for = rules.deciding_rule(review.decision_inputs)
     fields = vars(review) | {
-        "held_for": held_for,
+        "held_for": review.held_for,
         "reward": review.outcome.get("reward"),
         "quantity": review.outcome.get("quantity"),
-        "late": review.received_at - review.scanned_at > ONLINE_DELAY,
+        "late": review.is_late,
     }
     hidden = {} if is_admin else dict.fromkeys(HIDDEN_FROM_ANALYSTS)
     return ReviewResponse.model_validate(fields | hidden).model_dump(mode="json")
