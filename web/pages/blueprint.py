@@ -22,6 +22,9 @@ from web.pages import (
     play,
     printed_paths,
     pwa,
+    quantities,
+    reviews,
+    scans,
 )
 
 PAGES = (
@@ -39,6 +42,8 @@ PAGES = (
     api_keys,
     audit_log,
     organization_settings,
+    scans,
+    reviews,
 )
 
 
@@ -50,5 +55,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     if not settings.pages:
         return
     assets.init_app(app)
+    quantities.init_app(app)
     for pages in PAGES:
         pages.init_app(app)

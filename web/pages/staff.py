@@ -61,6 +61,11 @@ NAVIGATION: tuple[tuple[Entry, ...], ...] = (
 """Groups of entries, in the order in which they are shown."""
 
 
+def sees(role: Role) -> bool:
+    """Return whether the caller has at least this role in the organization of the path."""
+    return includes_role(current_organization().role, role)
+
+
 def render_staff_page(template: str, *, active: str, **values: Any) -> Response:
     """Return a page of the organization in the path. `active` is the name of its entry in the navigation.
 
@@ -68,7 +73,7 @@ def render_staff_page(template: str, *, active: str, **values: Any) -> Response:
     """
     organization = current_organization()
     role = organization.role
-    values |= {"organization": organization, "active": active, "can": lambda needed: includes_role(role, needed)}
+    values |= {"organization": organization, "active": active, "can": sees}
     values["base"] = f"/o/{organization.slug}"
     values["modules"] = ("pages/staff.js", *values.get("modules", ()))
     if "fragment" in request.args:
