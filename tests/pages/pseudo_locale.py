@@ -29,7 +29,7 @@ def accented(text: str) -> str:
 
 
 @contextmanager
-def pseudo_locale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def pseudo_locale(folder: Path) -> Iterator[None]:
     """Serve all pages in the pseudo-locale."""
     catalog = Catalog()
     for message in translations.extract():
@@ -44,12 +44,14 @@ def pseudo_locale(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     for language in i18n.LANGUAGES:
         if language != i18n.SOURCE:
             (folder / language).symlink_to(i18n.FOLDER / language)
-    monkeypatch.setattr(i18n, "FOLDER", folder)
-    monkeypatch.setattr(i18n, "LANGUAGES", (*i18n.LANGUAGES, PSEUDO))
-    monkeypatch.setattr(i18n, "current_language", lambda: PSEUDO)
     caches = (i18n.load_catalog, i18n.load_translations, assets.load_assets, layout.preloads_of)
-    for cache in caches:
-        cache.cache_clear()
-    yield
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(i18n, "FOLDER", folder)
+        changed.setattr(i18n, "LANGUAGES", (*i18n.LANGUAGES, PSEUDO))
+        changed.setattr(i18n, "current_language", lambda: PSEUDO)
+        for cache in caches:
+            cache.cache_clear()
+        yield
+    # Only now, so that no request fills them with the pseudo-locale again.
     for cache in caches:
         cache.cache_clear()

@@ -117,11 +117,9 @@ WORDS = """async ([js, reasons]) => {
 
 
 @pytest.fixture
-def page(
-    app: Any, conn: Conn, browser: Any, complaints: Complaints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Any]:
+def page(app: Any, conn: Conn, browser: Any, complaints: Complaints, tmp_path: Path) -> Iterator[Any]:
     """Return a page of a small phone in the pseudo-locale. Dates and numbers are in another script than English."""
-    with pseudo_locale(tmp_path, monkeypatch), serving(app) as address:
+    with pseudo_locale(tmp_path), serving(app) as address:
         context = browser.new_context(base_url=f"http://{address}", viewport=SMALL, locale="ja-JP")
         watch(context, complaints)
         yield context.new_page()

@@ -117,10 +117,13 @@ def restarted(server: RunningServer, name: str, than: Iterable[int]) -> list[int
 
 
 def log_lines(server: RunningServer) -> list[dict[str, Any]]:
-    """Return every JSON log line of the server's processes. `process` names the process."""
+    """Return every JSON log line of the server's processes. `process` names the process.
+
+    A line that is being written is not among them.
+    """
     found = []
-    for line in server.output().splitlines():
+    for line in server.output().splitlines(keepends=True):
         _, _, text = line.partition(" | ")
-        if text.startswith("{"):
+        if text.startswith("{") and text.endswith("\n"):
             found.append(json.loads(text))
     return found
