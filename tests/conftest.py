@@ -57,6 +57,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         create_empty_database(conn)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Start one worker more than there are cores: many tests wait for a process or a timeout."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_sessionfinish() -> None:
     from shared.infra import db
 
