@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from script.stack import RunningServer
-from tests.pages.browsers import Complaints
+from tests.pages.browsers import DAM_SQUARE, Complaints
 from tests.pages.check_ins import check_in, outbox, shows, sign_in, tap
 from tests.pages.conftest import Game
 from tests.support.polling import eventually
@@ -25,6 +25,10 @@ SCAN = """async codes => {
 SETTLED_OR_RETRIED = """async () => {
     const outbox = await import(document.body.dataset.static + 'js/player/outbox.js');
     return (await outbox.all()).every(scan => scan.state !== 'sending' || scan.tries > 0);
+}"""
+MADE = """async () => {
+    const outbox = await import(document.body.dataset.static + 'js/player/outbox.js');
+    return (await outbox.all()).map(scan => scan.scanned_at);
 }"""
 FLUSH = "async () => (await import(document.body.dataset.static + 'js/player/outbox.js')).flush()"
 
@@ -125,6 +129,51 @@ def test_offline_scans_survive_a_reload_and_are_one_batch_in_order(
     assert len({scan["player_id"] for scan in scans}) == 1
     times = [scan["scanned_at"] for scan in batch.post_data_json["scans"]]
     assert times == sorted(times)
+
+
+def test_scans_of_the_service_worker_pages_wait_for_their_player(
+    open_context: Callable[..., Any], game: Game, site: RunningServer, complaints: Complaints
+) -> None:
+    """Three scans without a network and a reload between them. Another player signs in before the network returns."""
+    ada, eve = game.api.register(), game.api.register()
+    codes = [game.code(description=name)["code"] for name in ("First", "Second", "Third")]
+    context = open_context(phone=True, service_workers="allow", geolocation=DAM_SQUARE, permissions=["geolocation"])
+    # The browser could send them from the service worker, whose requests are not seen here.
+    context.add_init_script("delete globalThis.ServiceWorkerRegistration?.prototype.sync")
+    sign_in(context, site, ada["username"])
+    page, batches = context.new_page(), []
+    page.on("request", lambda request: batches.append(request) if request.url.endswith("/scans/batch") else None)
+    page.goto("/play")
+    page.wait_for_function("() => navigator.serviceWorker.controller !== null")
+
+    complaints.expect("net::ERR_")
+    context.set_offline(True)
+    for code in codes:
+        page.goto(f"/s/{code}")
+        page.locator("code", has_text=code).wait_for()
+        tap(page)
+        shows(page, "Saved on this phone")
+        page.reload()
+        shows(page, "Saved on this phone")
+    made = page.evaluate(MADE)
+    batches.clear()
+    sign_in(context, site, eve["username"])
+    context.set_offline(False)
+    check_in(page, game.code(description="Fourth"), "+1 spy gadget")
+    assert [state for state, *_ in outbox(page)] == ["waiting"] * 3 + ["settled"]
+    assert [scan["player_id"] for scan in game.scans()] == [eve["player_id"]]
+    assert batches == []
+
+    sign_in(context, site, ada["username"])
+    page.goto("/play")
+    eventually(lambda: [state for state, *_ in outbox(page)] == ["settled"] * 4)
+    (batch,) = batches
+    sent = [(scan["qr_code"].rsplit("/", 1)[-1], scan["scanned_at"]) for scan in batch.post_data_json["scans"]]
+    assert sent == list(zip(codes, made, strict=True))
+    assert made == sorted(set(made))
+    stored = sorted(game.scans(), key=lambda scan: str(scan["scanned_at"]))
+    owners = [(scan["player_id"], scan["status"]) for scan in stored]
+    assert owners == [(ada["player_id"], "success")] * 3 + [(eve["player_id"], "success")]
 
 
 def test_guest_that_started_offline_gets_the_scan_once_online(phone: Any, game: Game, complaints: Complaints) -> None:

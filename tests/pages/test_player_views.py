@@ -46,6 +46,11 @@ SMALL_TARGETS = """[...document.querySelectorAll('a, button, input, [tabindex="0
     .map(target => [target.outerHTML.slice(0, 80), target.getBoundingClientRect().height])
     .filter(([, height]) => height > 0 && height < 48)"""
 """Targets that a thumb can miss. Links in a sentence are an exception of WCAG 2.2, success criterion 2.5.8."""
+PUT_SENT = """async player => {
+    const {put} = await import(document.body.dataset.static + 'js/player/outbox.js');
+    await put({nonce: 'sent', player_id: player, qr_code: 'spy123', latitude: null, longitude: null, accuracy: null,
+               scanned_at: new Date().toISOString(), state: 'sent', tries: 0, scan_id: 'sent', verdict: null});
+}"""
 SAME = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -242,6 +247,47 @@ def test_only_the_server_says_that_a_token_was_redeemed(player: Player) -> None:
     game.api.ask("POST", counter, game.owner["access_token"], {"token": token})
     page.get_by_role("heading", name="Redeemed").wait_for()
     page.get_by_text("0 left").wait_for()
+
+
+def test_pages_that_wait_for_a_person_hold_no_connection(player: Player) -> None:
+    """No WebSocket, and no request now or within a minute. The control: a pending result has a request open."""
+    game, page = player.game, player.page
+    code = game.code()
+    puzzle = player.scan(game.code(scan_type="encounter", encounter=PUZZLE))
+    player.scan(code)
+    quest_of(game, code, game.code())
+    sockets: list[Any] = []
+    sent: list[str] = []
+    is_open: set[Any] = set()
+
+    def start(request: Any) -> None:
+        sent.append(request.url)
+        is_open.add(request)
+
+    def end(request: Any) -> None:
+        is_open.discard(request)
+
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    page.on("request", start)
+    page.on("requestfinished", end)
+    page.on("requestfailed", end)
+    page.clock.install()
+    puzzle_path = f"/play/puzzle/{puzzle['scan_id']}"
+    for path in (f"/s/{code['code']}", "/play/inventory", "/play/quests", "/play/history", "/play", puzzle_path):
+        page.goto(path)
+        page.locator("h1").wait_for()
+        page.locator(".loading").wait_for(state="detached")
+        page.wait_for_load_state("networkidle")
+        sent.clear()
+        page.clock.run_for(60_000)
+        assert (sent, is_open, sockets) == ([], set(), []), path
+
+    page.route("**/scan/*", lambda route: None)
+    page.evaluate(PUT_SENT, player.id)
+    with page.expect_request("**/scan/*"):
+        page.goto("/play/result/sent")
+    assert [request.url for request in is_open if "/static/" not in request.url] == [f"{game.api.base_url}/scan/sent"]
+    assert sockets == []
 
 
 def test_completed_quest_is_claimed_once(player: Player, complaints: Complaints) -> None:

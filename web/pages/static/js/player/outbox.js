@@ -78,7 +78,8 @@ export function onChange(callback) {
  * @param {{force?: boolean}} [options] `force`: also during the pause after a failure
  */
 export async function flush({ force = true } = {}) {
-  if (!force && (await isPaused())) return;
+  if (force) await setMeta('flush_after', 0);
+  else if (await isPaused()) return;
   flushing ??= locked(LOCK, { ifAvailable: true }, flushAll).finally(() => (flushing = undefined));
   await flushing;
 }
