@@ -74,7 +74,7 @@ def faults_of_page(page: Any, path: str) -> list[str]:
     """Open a page. Return what is wrong with it in every size and scheme, and with its HTML."""
     settle(page, path)
     wrong = faults_of_open_page(page)
-    return wrong + faults_of(page.context.request.get(path).text())
+    return wrong + faults_of(page.context.request.get(path, headers={"Accept": "text/html"}).text())
 
 
 def settle(page: Any, path: str) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -25,6 +26,7 @@ SIZE_LIMITS = {
     "/sign-in": (12, 13, 34, 70, 10),
     "/s/{code}": (22, 13, 34, 80, 14),
     "/play/scan": (30, 13, 34, 90, 16),
+    "/o/{slug}/map": (75, 18, 34, 150, 22),
 }
 """By page, for a first visit: kB of scripts, styles, fonts and in total, as sent, and the number of requests. Without
 the decoder and its WebAssembly, which are loaded when the camera needs them."""
@@ -76,8 +78,10 @@ def world(game: Game) -> World:
         for code in (item, encounter)
     ]
     assert [scan["status"] for scan in scans] == ["success", "success"]
+    invitation = game.api.ask("POST", f"{organization}/invitations", staff, {"role": "analyst"})
     paths = {rule: rule for rule in PAGES if "{" not in rule} | {
         "/b/{slug}": f"/b/{game.organization['slug']}",
+        "/invitations/{token}": urlsplit(invitation["url"]).path,
         "/s/{code}": f"/s/{item['code']}",
         "/screen/{token}": game.api.ask("POST", screens, staff, {"name": "Entrance"})["url"],
         "/play/puzzle/{scan_id}": f"/play/puzzle/{scans[1]['scan_id']}",
@@ -118,7 +122,10 @@ def test_every_page_is_accessible_and_fits(open_context: Callable[..., Any], wor
 
 @pytest.mark.parametrize("rule", SIZE_LIMITS)
 def test_page_stays_within_its_size(open_context: Callable[..., Any], world: World, rule: str) -> None:
-    page = open_context(phone=True, service_workers="block").new_page()
+    context = open_context(phone=True, service_workers="block")
+    if rule.startswith("/o/"):
+        sign_in(context, world.game.owner["username"])
+    page, path = context.new_page(), rule.replace("{slug}", world.game.organization["slug"])
     requests: list[Any] = []
 
     def add(request: Any) -> None:
@@ -126,7 +133,7 @@ def test_page_stays_within_its_size(open_context: Callable[..., Any], world: Wor
 
     # Playwright cannot wrap a built-in method.
     page.on("requestfinished", add)
-    page.goto(world.paths[rule], wait_until="networkidle")
+    page.goto(world.paths.get(rule, path), wait_until="networkidle")
 
     sizes: dict[str, float] = {}
     counted = [request for request in requests if not request.url.endswith(".wasm")]

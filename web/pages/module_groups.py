@@ -55,7 +55,6 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "js/player/loading.js": (
         "js/player/days.js",
-        "js/player/personal.js",
         "js/player/snapshots.js",
         "js/player/stamp.js",
     ),
