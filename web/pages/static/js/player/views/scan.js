@@ -1,12 +1,11 @@
 /** Scan a code with the camera, or type it. What was read is shown first; checking in takes a tap. */
 import { useEffect, useRef, useState } from '../../../vendor/hooks.js';
 import { _ } from '../../core/i18n.js';
-import { Camera } from '../camera.js';
-import { cameraHelp } from '../camera-help.js';
 import { codeInInput, codeInUrl, scannedText } from '../code-text.js';
 import { configuration } from '../flow.js';
 import { FoundCode, lookUp } from '../found-code.js';
 import { Icon, html, mounts } from '../parts.js';
+import { Viewfinder } from '../viewfinder.js';
 
 export const mount = mounts(Scan);
 
@@ -44,56 +43,6 @@ function Scan() {
           <${Icon} name="keyboard" />${_('Type the code')}</button>`}`;
 }
 
-/** The image of the camera, its tools, and what to do if there is none. */
-function Viewfinder({ onText }) {
-  const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
-  const camera = useRef(/** @type {Camera | null} */ (null));
-  const latest = useRef(onText);
-  latest.current = onText;
-  const [, redraw] = useState(0);
-  useEffect(() => {
-    const made = new Camera(/** @type {HTMLVideoElement} */ (video.current), {
-      onText: oncePerText((text) => latest.current(text)),
-      onChange: () => redraw((count) => count + 1),
-    });
-    camera.current = made;
-    redraw((count) => count + 1);
-    mayStart().then((isAllowed) => isAllowed && camera.current === made && made.start());
-    return () => {
-      camera.current = null;
-      made.close();
-    };
-  }, []);
-  const used = camera.current;
-  const state = used?.state ?? 'stopped';
-  const isOn = state === 'scanning' || state === 'starting';
-  const help = cameraHelp(state);
-  return html`
-    <div class="camera" data-state=${state}>
-      <video ref=${video} playsinline muted autoplay aria-label=${_('Image of the camera')}></video>
-      ${isOn && html`<div class="camera-frame"></div>`}
-      ${!isOn && html`
-        <div class="camera-off">
-          <${Icon} name="camera" />
-          ${help && html`<p><strong>${help.title}</strong></p>`}
-          ${help?.steps.map((step) => html`<p>${step}</p>`)}
-          ${help?.canTry !== false && html`
-            <button class="button button-primary" type="button" onClick=${() => used?.start()}>
-              ${state === 'stopped' ? _('Start camera') : _('Try again')}</button>`}
-        </div>`}
-      ${isOn && html`
-        <div class="camera-tools">
-          ${used?.hasTorch && html`
-            <button class="button" type="button" aria-pressed=${String(used.torch)} onClick=${() => used.toggleTorch()}>
-              <${Icon} name="flashlight" />${_('Flashlight')}</button>`}
-          ${(used?.cameras ?? 0) > 1 && html`
-            <button class="button" type="button" onClick=${() => used?.switchCamera()}>
-              <${Icon} name="switch-camera" />${_('Switch camera')}</button>`}
-        </div>`}
-    </div>
-    <p class="hint">${isOn ? _('Hold the code inside the frame.') : _("Or use your phone's camera app.")}</p>`;
-}
-
 /** @param {{onCode: (text: string, code: string | null) => Promise<boolean>, onCamera: () => void}} properties */
 function TypeCode({ onCode, onCamera }) {
   const input = useRef(/** @type {HTMLInputElement | null} */ (null));
@@ -119,22 +68,4 @@ function TypeCode({ onCode, onCamera }) {
       <button class="button button-primary button-large" type="submit" aria-busy=${String(isBusy)}><span>${_('Find code')}</span></button>
       <button class="button button-quiet button-large" type="button" onClick=${onCamera}><${Icon} name="camera" />${_('Use the camera')}</button>
     </form>`;
-}
-
-/** A code in front of the camera is read again and again: handle it once, until another one is read. */
-function oncePerText(handle) {
-  let [last, isBusy] = ['', false];
-  return async (text) => {
-    if (isBusy || text === last) return;
-    [last, isBusy] = [text, true];
-    await handle(text);
-    isBusy = false;
-  };
-}
-
-/** Whether the camera may start by itself: after a tap, or where it is allowed already. */
-async function mayStart() {
-  if (/** @type {any} */ (navigator).userActivation?.isActive) return true;
-  const status = await navigator.permissions?.query(/** @type {any} */ ({ name: 'camera' })).catch(() => null);
-  return status?.state === 'granted' || !navigator.mediaDevices;
 }
