@@ -34,6 +34,18 @@ def get_role(conn: Conn, org_id: UUID, player_id: UUID) -> Role | None:
     return role
 
 
+def find_slug_and_role(conn: Conn, qr_id: UUID, player_id: UUID) -> tuple[str, Role] | None:
+    """Return the slug of a code's organization and the player's role there. None if the player is not a member."""
+    return conn.execute(
+        """
+        SELECT o.slug, m.role FROM qr_codes q JOIN organizations o ON o.id = q.org_id
+        JOIN memberships m ON m.org_id = q.org_id AND m.player_id = %(player_id)s
+        WHERE q.id = %(qr_id)s
+        """,
+        {"qr_id": qr_id, "player_id": player_id},
+    ).fetchone()
+
+
 def get_session_and_role(
     conn: Conn, org_id: UUID | None, player_id: UUID, session_id: UUID
 ) -> tuple[bool, bool, Role | None, bool]:

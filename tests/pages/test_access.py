@@ -44,6 +44,7 @@ PAGES: dict[str, str] = {
     "/o/{slug}/reviews/{scan_id}": "admin",
     "/o/{slug}/scans": "analyst",
     "/o/{slug}/scans/{scan_id}": "analyst",
+    "/o/{slug}/place": "admin",
     "/play": "anyone",
     "/play/history": "anyone",
     "/play/inventory": "anyone",

@@ -58,10 +58,13 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/player/snapshots.js",
         "js/player/stamp.js",
     ),
-    "js/player/views/scan.js": (
+    "js/player/viewfinder.js": (
         "js/player/camera-help.js",
         "js/player/camera.js",
         "js/player/detector.js",
+        "js/player/viewfinder.js",
+    ),
+    "js/player/views/scan.js": (
         "js/player/found-code.js",
         "js/player/views/scan.js",
     ),

@@ -8,13 +8,15 @@ from shared.codes.rotation import find_step_mac
 from shared.codes.target_urls import leads_to_code
 from shared.errors import CodeDeleted
 from shared.infra import db
+from shared.organizations import members
+from shared.organizations.rules import includes_role
 from shared.visits import store
 from shared.visits.rules import LinkTarget, is_prefetch, resolve
 from shared.visits.user_agents import is_crawler
 from shared.visits.visit_buffer import RawVisit, visit_buffer
-from web.http.auth import page_public
+from web.http.auth import optional_caller, page_public
 from web.http.request_context import takes_any_query
-from web.pages.layout import REVALIDATED, html_response, render_page
+from web.pages.layout import REVALIDATED, current_account, html_response, render_page
 from web.pages.play import configuration
 from web.pages.redirects import Redirect
 
@@ -64,11 +66,11 @@ def open_code(path: CodeTextPath) -> Response:
         # Stored before PUBLIC_URL changed, or with another name of this host.
         return render_page("not_found.html", 404)
     if resolution == "not_started":
-        return render_page("not_started.html", 404)
+        return render_page("not_started.html", 404, place_path=_place_path(code))
     if resolution == "out_of_date":
         return render_page("out_of_date.html", 410)
     if resolution == "gone":
-        return render_page("gone.html", 410)
+        return render_page("gone.html", 410, place_path=_place_path(code))
     # Made before it is counted: an answer that fails uses no stock.
     answer = _game_page(code) if resolution == "page" else Redirect(str(code.target_url))
     return answer if _count(code) else render_page("gone.html", 410)
@@ -89,8 +91,22 @@ def _game_page(code: LinkTarget) -> Response:
         # As it was opened: a rotating code is proved by the rest of its URL.
         qr_code=request.url if code.rotation is not None else code.code,
         page=page,
+        place_path=_place_path(code),
         config=configuration(),
     )
+
+
+def _place_path(code: LinkTarget) -> str | None:
+    """Return the path on which a signed-in admin of the code's organization places it. None for other visitors."""
+    account, caller = current_account(), optional_caller()
+    # Guests are no members, and most players are guests.
+    if account is None or account.is_guest or caller is None or caller.player_id is None:
+        return None
+    with db.connection() as conn:
+        membership = members.find_slug_and_role(conn, code.id, caller.player_id)
+    if membership is None or not includes_role(membership[1], "admin"):
+        return None
+    return f"/o/{membership[0]}/place?code={code.code}"
 
 
 def _count(code: LinkTarget) -> bool:
