@@ -18,6 +18,7 @@ from web.pages import (
     members,
     organization_list,
     organization_settings,
+    live,
     overview,
     placement,
     play,
@@ -46,6 +47,7 @@ PAGES = (
     organization_settings,
     scans,
     reviews,
+    live,
 )
 
 

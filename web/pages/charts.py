@@ -50,7 +50,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Column:
-    """A place on the horizontal axis: its range in percent, and what is said of it."""
+    """A place on the horizontal axis: its range in percent, its label and its counts."""
 
     x: float
     width: float

@@ -19,6 +19,8 @@ export const shortTime = formatter({ dateStyle: 'medium', timeStyle: 'short' });
 export const timeOfDay = formatter({ timeStyle: 'short' });
 /** 14:02, in every language: on screens that are read from afar */
 export const clockTime = formatter({ hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+/** 14:02:31 */
+export const secondTime = formatter({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 /** Saturday, November 28 */
 export const longDay = formatter({ weekday: 'long', month: 'long', day: 'numeric' });
 /** Saturday 2:02 PM */
@@ -38,11 +40,12 @@ export function duration(seconds) {
   return minutes ? _('%(minutes)s min %(seconds)s s', { minutes, seconds: seconds % 60 }) : _('%(seconds)s s', { seconds });
 }
 
-/** Show each `<time>` relative to now, and its date in the tooltip; `data-absolute`: the date. @param {ParentNode} root */
+/** Show each `<time>` relative to now, and its date in the tooltip; `data-absolute`: the date, `data-clock`: the time of day. @param {ParentNode} root */
 export function showTimes(root = document) {
   for (const element of root.querySelectorAll('time[datetime]')) {
     const at = /** @type {HTMLTimeElement} */ (element).dateTime;
-    element.textContent = element.hasAttribute('data-absolute') ? shortTime(at) : relativeTime(at);
+    const show = element.hasAttribute('data-clock') ? secondTime : element.hasAttribute('data-absolute') ? shortTime : relativeTime;
+    element.textContent = show(at);
     element.setAttribute('title', shortTime(at));
   }
 }

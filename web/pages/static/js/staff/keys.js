@@ -4,12 +4,13 @@ import { _ } from '../core/i18n.js';
 /** @typedef {{keys: string, words: string, run: () => void, single?: boolean}} Shortcut */
 
 const SEQUENCE_MS = 1000;
+const SPACE = 'Space';
 /** @type {Shortcut[]} */
 const shortcuts = [];
 let before = '';
 let timer = 0;
 
-/** @param {string} keys one key, or two after each other: "g c" @param {string} words @param {() => void} run */
+/** @param {string} keys one key, two after each other as in "g c", or "Space" @param {string} words @param {() => void} run */
 export function shortcut(keys, words, run) {
   shortcuts.push({ keys, words, run });
 }
@@ -20,15 +21,17 @@ export function bindKeys() {
   document.addEventListener('keydown', (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || areKeysOff() || isTyping(event.target)) return;
     if (document.querySelector('dialog[open]')) return;
-    const keys = before ? `${before} ${event.key}` : event.key;
-    const found = shortcuts.find((one) => one.keys === keys) ?? shortcuts.find((one) => one.keys === event.key);
+    const key = event.key === ' ' ? SPACE : event.key;
+    if (key === SPACE && isPressable(event.target)) return;
+    const keys = before ? `${before} ${key}` : key;
+    const found = shortcuts.find((one) => one.keys === keys) ?? shortcuts.find((one) => one.keys === key);
     clearTimeout(timer);
     before = '';
     if (found) {
       event.preventDefault();
       found.run();
-    } else if (shortcuts.some((one) => one.keys.startsWith(`${event.key} `))) {
-      before = event.key;
+    } else if (shortcuts.some((one) => one.keys.startsWith(`${key} `))) {
+      before = key;
       timer = setTimeout(() => (before = ''), SEQUENCE_MS);
     }
   });
@@ -36,6 +39,9 @@ export function bindKeys() {
 
 /** @param {EventTarget | null} target */
 const isTyping = (target) => target instanceof HTMLElement && target.matches('input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], [role=listbox] *');
+
+/** Does the space bar press this already? @param {EventTarget | null} target */
+const isPressable = (target) => target instanceof Element && target.closest('button, summary, input, [role=application]') !== null;
 
 /** Show all shortcuts of the page. */
 export function showShortcuts() {
