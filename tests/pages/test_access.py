@@ -37,7 +37,6 @@ PAGES: dict[str, str] = {
     "/o/{slug}/codes/imports/{import_id}": "admin",
     "/o/{slug}/live": "analyst",
     "/o/{slug}/map": "member",
-    "/o/{slug}/analytics": "analyst",
     "/o/{slug}/api-keys": "admin",
     "/o/{slug}/audit-log": "admin",
     "/o/{slug}/members": "member",
