@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conftest import PASSWORD
 from tests.pages.browsers import Complaints
 from tests.pages.conftest import Game
 from tests.pages.page_checks import faults_of_open_page
@@ -340,16 +341,21 @@ def test_claim_repeats_its_key_after_a_lost_response(player: Player, complaints:
     assert player.held("badge") == [2]
 
 
-def test_first_open_of_a_day_is_a_sign_in(player: Player) -> None:
-    sent = []
-    player.page.on("request", lambda request: sent.append(request) if "/track/signin" in request.url else None)
+def test_first_open_of_a_day_is_a_sign_in_and_of_an_account_a_sign_up(player: Player) -> None:
+    sent: list[Any] = []
+    player.page.on("request", lambda request: sent.append(request) if "/track/" in request.url else None)
     player.open("/play")
     player.open("/play/quests").locator(".quest", has_text="Sign in three times").get_by_text("1 of 3").wait_for()
     player.open("/play")
-    (request,) = sent
-    assert request.headers["idempotency-key"] == player.page.evaluate(
+    today = player.page.evaluate(
         "new Intl.DateTimeFormat('en-CA', {year: 'numeric', month: '2-digit', day: '2-digit'}).format()"
     )
+    player.ask("POST", "/session/upgrade", {"username": f"p{uuid4().hex[:12]}", "password": PASSWORD})
+    page = player.open("/play/quests")
+    page.locator(".quest", has_text="Sign up").get_by_role("button", name="Claim").wait_for()
+    player.open("/play")
+    tracked = [(request.url.rsplit("/", 1)[1], request.headers["idempotency-key"]) for request in sent]
+    assert tracked == [("signin", today), ("signup", "sign-up")]
 
 
 def test_home_screen_is_offered_after_the_second_success(player: Player) -> None:

@@ -1,22 +1,28 @@
-/** The first open of a day counts as a sign-in, once. */
+/** What opening the pages counts: a sign-in on each day, and the sign-up of an account. */
 import { post } from '../core/api.js';
 import { localDate } from './parts.js';
 import { readPersonal, storePersonal } from './personal.js';
 
 /**
- * Track today's sign-in of this player, unless it was tracked. Return whether it was now.
- * The date is the key of the request, so that two tabs count once. Nothing is shown if it fails: tomorrow is a day too.
- * @param {{player_id: string}} player
+ * Track today's sign-in of this player and the sign-up of their account, unless they were tracked.
+ * @param {{player_id: string, guest: boolean}} player
  */
 export async function trackDay(player) {
-  const today = localDate(new Date());
-  if ((await readPersonal('signin', player.player_id))?.date === today) return false;
+  await track(player, 'signin', localDate(new Date()));
+  if (!player.guest) await track(player, 'signup', 'sign-up');
+}
+
+/**
+ * The date is the key of the request, so that two tabs count once. Nothing is shown if it fails: the next visit tries again.
+ * @param {{player_id: string}} player @param {'signin' | 'signup'} action @param {string} key
+ */
+async function track({ player_id: id }, action, key) {
+  if ((await readPersonal(action, id))?.key === key) return;
   try {
-    await post('/api/v1/track/signin', undefined, { headers: { 'Idempotency-Key': today } });
+    await post(`/api/v1/track/${action}`, undefined, { headers: { 'Idempotency-Key': key } });
   } catch (error) {
-    // Refused for good, such as with TRACK_REQUIRES_KEY: ask again tomorrow.
-    if (error.status !== 403 && error.status !== 404) return false;
+    // Refused, such as with TRACK_REQUIRES_KEY: do not ask again for this key.
+    if (error.status !== 403 && error.status !== 404) return;
   }
-  await storePersonal('signin', player.player_id, { date: today });
-  return true;
+  await storePersonal(action, id, { key });
 }

@@ -3,7 +3,7 @@ import { meta, setMeta } from './outbox.js';
 
 /** Views that show their last state while offline. */
 export const SNAPSHOTS = ['home', 'inventory', 'quests', 'history'];
-const NAMES = [...SNAPSHOTS.map((name) => `snapshot-${name}`), 'seen-items', 'signin', 'player', 'owner'];
+const NAMES = [...SNAPSHOTS.map((name) => `snapshot-${name}`), 'seen-items', 'signin', 'signup', 'player', 'owner'];
 
 /** Delete all of it: when the player signs out, and when another player signs in. */
 export const deletePersonal = () => Promise.all(NAMES.map((name) => setMeta(name, null))).catch(() => null);
