@@ -37,6 +37,22 @@ def data() -> Iterator[Path]:
         yield directory
 
 
+@pytest.fixture(scope="module")
+def template() -> Iterator[Path]:
+    """A cluster that no server has run on. Tests copy it, because initdb takes about a second."""
+    with temporary_directory("waymark-test-") as directory:
+        EmbeddedPostgres(directory, durable=False).prepare()
+        (directory / "port").unlink()
+        yield directory
+
+
+@pytest.fixture
+def initialized(template: Path, data: Path) -> Path:
+    # As root, the cluster belongs to another user, which only `cp` preserves.
+    subprocess.run(["/bin/cp", "-a", f"{template}/.", data], check=True)
+    return data
+
+
 def test_answers_on_loopback_with_utf8_and_room_for_two_hundred(data: Path) -> None:
     with EmbeddedPostgres(data, durable=False) as postgres, psycopg.connect(postgres.url) as connection:
         settings = {
@@ -52,8 +68,8 @@ def test_answers_on_loopback_with_utf8_and_room_for_two_hundred(data: Path) -> N
     }
 
 
-def test_is_durable_by_default(data: Path) -> None:
-    with EmbeddedPostgres(data) as postgres, psycopg.connect(postgres.url) as connection:
+def test_is_durable_by_default(initialized: Path) -> None:
+    with EmbeddedPostgres(initialized) as postgres, psycopg.connect(postgres.url) as connection:
         for name in ("fsync", "synchronous_commit", "full_page_writes"):
             assert connection.execute("SELECT current_setting(%s)", [name]).fetchone() == ("on",)
 
@@ -68,46 +84,46 @@ def test_refuses_connections_without_the_password(data: Path) -> None:
         assert not os.path.lexists(data / "initial-password")
 
 
-def test_data_and_address_survive_a_restart(data: Path) -> None:
-    with EmbeddedPostgres(data) as postgres, psycopg.connect(postgres.url) as connection:
+def test_data_and_address_survive_a_restart(initialized: Path) -> None:
+    with EmbeddedPostgres(initialized) as postgres, psycopg.connect(postgres.url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         first_url = postgres.url
-    with EmbeddedPostgres(data) as postgres, psycopg.connect(postgres.url) as connection:
+    with EmbeddedPostgres(initialized) as postgres, psycopg.connect(postgres.url) as connection:
         assert postgres.url == first_url
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_starts_after_a_crash(data: Path) -> None:
-    with EmbeddedPostgres(data) as postgres:
+def test_starts_after_a_crash(initialized: Path) -> None:
+    with EmbeddedPostgres(initialized) as postgres:
         assert postgres.pid
         with psycopg.connect(postgres.url) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
         os.kill(postgres.pid, signal.SIGKILL)
-    assert postmaster_pid(data) is not None
-    with EmbeddedPostgres(data) as postgres, psycopg.connect(postgres.url) as connection:
+    assert postmaster_pid(initialized) is not None
+    with EmbeddedPostgres(initialized) as postgres, psycopg.connect(postgres.url) as connection:
         assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
 
 
-def test_starts_although_its_old_pid_now_belongs_to_another_process(data: Path) -> None:
-    with EmbeddedPostgres(data) as postgres:
+def test_starts_although_its_old_pid_now_belongs_to_another_process(initialized: Path) -> None:
+    with EmbeddedPostgres(initialized) as postgres:
         assert postgres.pid
         os.kill(postgres.pid, signal.SIGKILL)
     # PostgreSQL only minds a process of its own user, so that is what the pid has to belong to.
-    user = (data / "cluster").stat().st_uid
+    user = (initialized / "cluster").stat().st_uid
     with subprocess.Popen(["/bin/sleep", "600"], user=user if os.geteuid() == 0 else None, cwd="/") as bystander:
-        rewrite_postmaster_pid(data, bystander.pid)
-        with EmbeddedPostgres(data) as postgres:
+        rewrite_postmaster_pid(initialized, bystander.pid)
+        with EmbeddedPostgres(initialized) as postgres:
             assert postgres.problem() is None
         assert bystander.poll() is None
         bystander.kill()
 
 
-def test_stops_the_server_of_a_killed_run(data: Path) -> None:
-    running = EmbeddedPostgres(data)
+def test_stops_the_server_of_a_killed_run(initialized: Path) -> None:
+    running = EmbeddedPostgres(initialized)
     running.start()
     try:
         assert running.pid
-        with EmbeddedPostgres(data) as postgres:
+        with EmbeddedPostgres(initialized) as postgres:
             assert postgres.pid != running.pid
             assert postgres.problem() is None
             assert eventually(lambda: running.pid and have_exited([running.pid]))
@@ -116,8 +132,8 @@ def test_stops_the_server_of_a_killed_run(data: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals a child when its parent dies")
-def test_does_not_outlive_the_process_that_started_it(data: Path) -> None:
-    argv = [sys.executable, "-c", OWNER, str(data)]
+def test_does_not_outlive_the_process_that_started_it(initialized: Path) -> None:
+    argv = [sys.executable, "-c", OWNER, str(initialized)]
     with subprocess.Popen(argv, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as owner:
         assert owner.stdout
         pid = int(owner.stdout.readline())
@@ -134,12 +150,10 @@ def test_an_interrupted_initialisation_is_done_again(data: Path) -> None:
     assert not abandoned.exists()
 
 
-def test_a_failed_start_reports_the_end_of_the_log(data: Path) -> None:
-    with EmbeddedPostgres(data, durable=False):
-        pass
-    (data / "cluster" / "postgresql.conf").write_text("no_such_setting = 1\n")
+def test_a_failed_start_reports_the_end_of_the_log(initialized: Path) -> None:
+    (initialized / "cluster" / "postgresql.conf").write_text("no_such_setting = 1\n")
     with pytest.raises(StoreError, match=r"(?s)ended with status 1.*no_such_setting"):
-        EmbeddedPostgres(data, durable=False).start()
+        EmbeddedPostgres(initialized, durable=False).start()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs, and can make, another place for the cluster")
