@@ -62,7 +62,7 @@ def open_analytics() -> Response:
         scans=timeline_chart(days, before, weekly=weekly),
         before=sums_of(before) if before is not None else None,
         counts=counts,
-        **_all_time(counts),
+        **all_time(counts),
     )
 
 
@@ -71,7 +71,8 @@ def last_day_before(days: Timeline, zone: str) -> datetime:
     return datetime.combine(days.days[0] - timedelta(days=1), time(12), time_zone(zone))
 
 
-def _all_time(counts: dict[str, Any]) -> dict[str, Any]:
+def all_time(counts: dict[str, Any]) -> dict[str, Any]:
+    """Return the charts of statistics, and the times of their first and last scan."""
     reasons = sorted(counts["reasons"].items(), key=lambda one: (-one[1], one[0]))
     scan_devices, visit_devices = counts["devices"], counts["visits"]["devices"]
     return {

@@ -32,6 +32,23 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/staff/rows.js",
         "js/staff/signed-out.js",
     ),
+    "js/map.js": (
+        "js/land.js",
+        "js/map-ground.js",
+        "js/map-paint.js",
+        "js/map.js",
+    ),
+    "js/staff/code-words.js": (
+        "js/staff/editor/durations.js",
+        "js/staff/editor/sentence.js",
+    ),
+    "js/pages/code-editor.js": (
+        "js/pages/code-editor.js",
+        "js/staff/editor/fields.js",
+        "js/staff/editor/location.js",
+        "js/staff/editor/puzzle.js",
+        "js/staff/editor/tag-field.js",
+    ),
     "js/player/outbox.js": (
         "js/player/database.js",
         "js/player/outbox.js",

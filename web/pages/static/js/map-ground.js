@@ -1,4 +1,6 @@
 /** The ground of a map: tiles if the operator named a server, else coarse land and a grid in meters. */
+// Before Leaflet, also where both are in the file of a group.
+import './map-policy.js';
 import { L } from '../vendor/leaflet/leaflet.js';
 import { _ } from './core/i18n.js';
 import { land } from './land.js';

@@ -3,8 +3,8 @@ import { _ } from './i18n.js';
 
 const SECONDS = 7;
 
-/** @param {string} text */
-export function toast(text) {
+/** @param {string} text @param {[string, string][]} [links] words and paths */
+export function toast(text, links = []) {
   const element = document.createElement('div');
   element.className = 'toast';
   const words = document.createElement('span');
@@ -14,7 +14,7 @@ export function toast(text) {
   close.type = 'button';
   close.textContent = _('Dismiss');
   close.addEventListener('click', () => element.remove());
-  element.append(words, close);
+  element.append(words, ...links.map(([name, href]) => Object.assign(document.createElement('a'), { textContent: name, href })), close);
   document.getElementById('toasts')?.append(element);
   let timer = setTimeout(() => element.remove(), SECONDS * 1000);
   element.addEventListener('pointerenter', () => clearTimeout(timer));
