@@ -86,3 +86,15 @@ def test_hues_of_stamps_are_seen_on_every_background() -> None:
             behind = colors[background].split(", ")[theme]
             assert min(contrast_ratio(hue.split(", ")[theme], behind) for hue in hues) >= 3
     assert len(set(hues)) == 12
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/nowhere"])
+def test_pages_are_compressed_for_browsers_that_take_it(client: Any, path: str) -> None:
+    plain = client.get(path, headers={"Accept": "text/html"})
+    packed = client.get(path, headers={"Accept": "text/html", "Accept-Encoding": "gzip"})
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.vary
+    assert b"<h1>" in gzip.decompress(packed.data)
+    assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data) / 2
