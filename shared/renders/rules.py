@@ -19,6 +19,8 @@ MAX_OPEN_RENDERS = 100
 MAX_CODES = 100_000
 CHUNK_SIZE = 250
 """For images of a few hundred pixels: a tenth of a second of work, after which another render gets its turn."""
+MIN_CHUNK_SIZE, CHUNKS_OF_SMALL_RENDER = 50, 10
+"""A ZIP of a few hundred codes has several chunks too, so that its progress moves."""
 SLOW_CHUNK_SIZE = 60
 """For slower images: large ones, and vector formats, which are rasterized to be verified."""
 SLOW_SIZE = 600
@@ -95,6 +97,8 @@ def chunk_size(options: RenderOptions) -> int:
 def split_into_chunks(qr_ids: Sequence[UUID], options: RenderOptions) -> list[tuple[int, Sequence[UUID]]]:
     """Return the codes in chunks, in their order, each with the index of its first code."""
     size = chunk_size(options)
+    if options.sheet is None:
+        size = min(size, max(MIN_CHUNK_SIZE, -(-len(qr_ids) // CHUNKS_OF_SMALL_RENDER)))
     # The labels that the first chunk skips take the place of codes, so that every chunk begins a page.
     ends = range(size - skipped_labels(options, 0), len(qr_ids) + size, size)
     return [(first, qr_ids[first:end]) for first, end in zip((0, *ends), ends, strict=False) if first < len(qr_ids)]

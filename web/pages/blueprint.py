@@ -52,6 +52,7 @@ PAGES = (
     scans,
     reviews,
     live,
+    renders,
 )
 
 
@@ -65,4 +66,14 @@ def init_app(app: Flask, settings: Settings) -> None:
     assets.init_app(app)
     quantities.init_app(app)
     for pages in PAGES:
+    for pages in (
+        home,
+        accounts,
+        play,
+        pwa,
+        overview,
+        codes,
+        imports,
+        renders,
+    ):
         pages.init_app(app)
