@@ -27,6 +27,8 @@ from web.pages import (
     printed_paths,
     pwa,
     quantities,
+    quests,
+    renders,
     reviews,
     scans,
 )
@@ -53,6 +55,7 @@ PAGES = (
     reviews,
     live,
     renders,
+    quests,
 )
 
 
@@ -66,14 +69,4 @@ def init_app(app: Flask, settings: Settings) -> None:
     assets.init_app(app)
     quantities.init_app(app)
     for pages in PAGES:
-    for pages in (
-        home,
-        accounts,
-        play,
-        pwa,
-        overview,
-        codes,
-        imports,
-        renders,
-    ):
         pages.init_app(app)
