@@ -98,3 +98,13 @@ def test_pages_are_compressed_for_browsers_that_take_it(client: Any, path: str) 
     assert "Accept-Encoding" in packed.vary
     assert b"<h1>" in gzip.decompress(packed.data)
     assert int(packed.headers["Content-Length"]) == len(packed.data) < len(plain.data) / 2
+
+
+def test_each_class_of_staff_pages_has_its_rules_in_one_file() -> None:
+    """All of these files are one style sheet, so a second file would change the look of other pages."""
+    files: dict[str, set[str]] = {}
+    for file in sorted((FOLDER / "css").rglob("*.css")):
+        for name in re.findall(r"^ {2}\.([\w-]+)(?:,| \{)$", file.read_text(), re.MULTILINE):
+            files.setdefault(name, set()).add(file.name)
+
+    assert {name: found for name, found in files.items() if len(found) > 1} == {}
