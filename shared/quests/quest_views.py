@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import date
 from uuid import UUID
 
 from shared.errors import NotFound
 from shared.infra.db import Conn
 from shared.quests import definitions, store
+from shared.quests.counted_days import list_counted_days
 from shared.quests.definitions import CatalogQuest
 from shared.quests.rules import Quest, QuestState, QuestStatus
 from shared.settings import settings
@@ -30,6 +32,8 @@ class QuestView:
     state: QuestState
     row: CatalogQuest | None
     """The quest in PostgreSQL. None: only the catalog has it."""
+    days: Sequence[date] = ()
+    """The days of the current round of a daily quest, or of the completed one until the next begins."""
 
     @property
     def description(self) -> str:
@@ -114,6 +118,8 @@ class PlayerQuests:
     """Quests that scans advance."""
     options: Mapping[str, CatalogQuest]
     """Options that the catalog does not publish, of its quests."""
+    days: Mapping[str, Sequence[date]]
+    """The days that count toward daily quests, by name."""
     names: Sequence[str]
     """All names, in order. The catalog has the quests that scans do not advance."""
 
@@ -129,12 +135,13 @@ class PlayerQuests:
 
     def _view(self, name: str, get_quest: Callable[[str], Quest]) -> QuestView:
         state, row = self.states.get(name, QuestState()), self.by_scans.get(name)
+        days = self.days.get(name, ())
         if row is not None:
-            return QuestView(row.quest, state, row)
+            return QuestView(row.quest, state, row, days)
         quest, row = get_quest(name), self.options.get(name)
         if row is not None:
             quest = replace(quest, daily=row.daily, grace_days=row.grace_days, min_interval=row.quest.min_interval)
-        return QuestView(quest, state, row)
+        return QuestView(quest, state, row, days)
 
 
 def load_for_player(conn: Conn, player_id: UUID, *, after: str, limit: int) -> PlayerQuests:
@@ -147,4 +154,10 @@ def load_for_player(conn: Conn, player_id: UUID, *, after: str, limit: int) -> P
     others = {settings().signin_quest, settings().signup_quest} | states.keys()
     local = {quest.name: quest for quest in definitions.list_named(conn, others)}
     unlisted = {name for name in others if name > after and not (name in local and local[name].by_scans)}
-    return PlayerQuests(states, by_scans, local, sorted(by_scans.keys() | unlisted))
+    steps = {
+        name: states[name].progress or row.streak
+        for name, row in (local | by_scans).items()
+        if row.daily and name in states and (states[name].progress or states[name].completions)
+    }
+    days = list_counted_days(conn, player_id, steps) if steps else {}
+    return PlayerQuests(states, by_scans, local, days, sorted(by_scans.keys() | unlisted))

@@ -302,7 +302,11 @@ def test_completed_quest_is_claimed_once(player: Player, complaints: Complaints)
     assert card.get_by_text("2 of 3").count() == 1
     assert card.get_by_role("button").count() == 0
     days = page.locator(".quest", has_text=daily.capitalize().replace("-", " ")).get_by_role("img")
-    assert days.get_attribute("aria-label") == "1 of 5 days"
+    today = page.evaluate(
+        "new Intl.DateTimeFormat('en-US', {month: 'short', day: 'numeric', timeZone: 'UTC'}).format()"
+    )
+    assert days.get_attribute("aria-label") == f"1 of 5 days, {today}"
+    assert days.locator(".day").all_inner_texts() == [today.split()[1], "", "", "", ""]
     player.scan(codes[2])
     # The reward waits on the home page too.
     player.open("/play").get_by_role("button", name="Claim").wait_for()

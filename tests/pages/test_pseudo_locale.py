@@ -75,6 +75,7 @@ QUEST = {
     "daily": True,
     "streak": 5,
     "progress": 3,
+    "days": ["2026-11-24", "2026-11-25", "2026-11-27"],
     "duplication": 2,
     "completions": 0,
     "claims": 0,

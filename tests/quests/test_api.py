@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -218,6 +219,8 @@ def test_three_time_zones_in_a_minute_make_one_daily_step(
         assert client.post(SIGNIN, headers=ada.headers).json["status"] == "in_progress"
     days, _ = client.get("/api/v1/quests", headers=ada.headers).json["items"]
     assert (days["name"], days["progress"]) == ("seven-days-in-a-row", 1)
+    # In the zone of the first sign-in, which counted.
+    assert days["days"] == [datetime.now(ZoneInfo("Pacific/Honolulu")).date().isoformat()]
 
 
 def test_progress_and_events_are_the_players_own(client: Any, our_catalog: str, app: Any, conn: Conn) -> None:

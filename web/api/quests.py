@@ -1,7 +1,7 @@
 """Quests: track sign-ins and sign-ups, claim rewards, list the caller's progress."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -81,6 +81,11 @@ class QuestResponse(ResponseModel):
     reward: QuestRewardResponse | None
     status: QuestStatus
     progress: int
+    days: list[date] = Field(
+        description="The days of a daily quest that count toward `progress`, or toward the last completion if it is 0."
+        " Empty if late or annulled scans have changed them",
+        examples=[["2026-11-24", "2026-11-25"]],
+    )
     completions: int
     claims: int
     claimable: int

@@ -23,6 +23,8 @@ export const clockTime = formatter({ hour: '2-digit', minute: '2-digit', hourCyc
 export const secondTime = formatter({ hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' });
 /** Saturday, November 28 */
 export const longDay = formatter({ weekday: 'long', month: 'long', day: 'numeric' });
+/** Nov 28, of a date such as 2026-11-28 */
+export const shortDate = formatter({ month: 'short', day: 'numeric', timeZone: 'UTC' });
 /** Saturday 2:02 PM */
 export const weekdayTime = formatter({ weekday: 'long', hour: 'numeric', minute: '2-digit' });
 

@@ -1,6 +1,7 @@
 /** Quests: progress as a ring, days as dots, rewards to claim. */
 import { get, post, uuid4 } from '../../core/api.js';
 import { _, ngettext } from '../../core/i18n.js';
+import { shortDate } from '../../core/time.js';
 import { toast } from '../../core/toast.js';
 import { useRef, useState } from '../../../vendor/hooks.js';
 import { trackDay } from '../days.js';
@@ -29,13 +30,15 @@ const title = (name) => name.charAt(0).toUpperCase() + name.slice(1).replaceAll(
 /** Return the finished steps: all of them once the quest is over or its reward waits. */
 const steps = (quest) => (isOver(quest) || (quest.claimable && !quest.progress) ? quest.streak : quest.progress);
 
-/** The dots of a quest that counts days. */
+/** The dots of a quest that counts days, each with its date. The server knows the dates, in the player's zone. */
 function Days({ quest, done }) {
   if (!quest.daily || quest.streak > MOST_DOTS) return null;
+  const dates = quest.days ?? [];
   const label = ngettext('%(done)s of %(num)s day', '%(done)s of %(num)s days', quest.streak, { done });
   return html`
-    <div class="days" role="img" aria-label=${label}>
-      ${Array.from({ length: quest.streak }, (_day, day) => html`<span class=${day < done ? 'day day-done' : 'day'}></span>`)}
+    <div class="days" role="img" aria-label=${[label, ...dates.map(shortDate)].join(', ')}>
+      ${Array.from({ length: quest.streak }, (_day, index) => html`
+        <span class=${index < done ? 'day day-done' : 'day'}>${index < done && dates[index]?.slice(-2).replace(/^0/, '')}</span>`)}
     </div>`;
 }
 
