@@ -26,6 +26,8 @@ SIZE_LIMITS = {
     "/sign-in": (12, 13, 34, 70, 10),
     "/s/{code}": (22, 13, 34, 80, 14),
     "/play/scan": (30, 13, 34, 90, 16),
+    "/o/{slug}/analytics": (14, 14, 34, 75, 12),
+    "/o/{slug}/live": (75, 18, 34, 150, 22),
     "/o/{slug}/map": (75, 18, 34, 150, 22),
 }
 """By page, for a first visit: kB of scripts, styles, fonts and in total, as sent, and the number of requests. Without

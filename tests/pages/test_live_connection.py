@@ -28,6 +28,8 @@ CONNECT = """async ([orgId, since]) => {
 WITHOUT_LOCKS = "() => Object.defineProperty(navigator, 'locks', {value: undefined})"
 VERDICTS = "received.filter(event => event.event === 'scan_result').map(event => event.scan_id)"
 """Ids of the scans of the received verdicts, in order."""
+HAS_VERDICT = "id => received.some(event => event.event === 'scan_result' && event.scan_id === id)"
+IS_RESET = "() => received.some(event => event.event === 'reset')"
 RESETS = "received.filter(event => event.event === 'reset').length"
 
 
@@ -66,7 +68,7 @@ def scan(game: Game) -> Callable[[int], list[str]]:
 
 def hears(page: Any, scans: list[str]) -> bool:
     """Return whether a tab received exactly these verdicts, in their order. Wait for the last one."""
-    page.wait_for_function(f"() => {VERDICTS}.includes('{scans[-1]}')")
+    page.wait_for_function(HAS_VERDICT, arg=scans[-1])
     return bool(page.evaluate(VERDICTS) == scans)
 
 
@@ -108,7 +110,7 @@ def test_later_tab_receives_what_the_first_one_kept(
     third = open_tab(since="0")
 
     assert hears(second, scans[1:])
-    third.wait_for_function(f"() => {RESETS} === 1")
+    third.wait_for_function(IS_RESET)
     assert third.evaluate(VERDICTS) == [], "the tab loads its data again"
     scans += scan(1)
     assert hears(third, scans[-1:])

@@ -1,6 +1,7 @@
 """Dates and times in the language and the time zone of a page."""
 
 from datetime import date, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_skeleton
@@ -33,15 +34,24 @@ def clock_time(at: datetime, zone: str) -> str:
 
 def long_day(day: date) -> str:
     """Saturday, November 14."""
-    language = current_language()
-    return f"{format_date(day, 'EEEE', locale=language)}, {format_skeleton('MMMMd', day, locale=language)}"
+    return _long_day(day, current_language())
 
 
 def short_day(day: date) -> str:
     """Nov 14."""
-    return str(format_skeleton("MMMd", day, locale=current_language()))
+    return _format(day, "MMMd", current_language())
 
 
 def weekday(day: date) -> str:
     """Sat."""
-    return str(format_skeleton("E", day, locale=current_language()))
+    return _format(day, "E", current_language())
+
+
+@lru_cache(maxsize=2_000)
+def _long_day(day: date, language: str) -> str:
+    return f"{format_date(day, 'EEEE', locale=language)}, {_format(day, 'MMMMd', language)}"
+
+
+@lru_cache(maxsize=2_000)
+def _format(day: date, skeleton: str, language: str) -> str:
+    return str(format_skeleton(skeleton, day, locale=language))

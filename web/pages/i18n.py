@@ -3,7 +3,7 @@
 English is the source. Templates and modules share one catalog per language.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,14 @@ def init_app(app: Flask) -> None:
         lambda one, many, n: load_translations(current_language()).ngettext(one, many, n),
         newstyle=True,
     )
-    app.jinja_env.filters["number"] = lambda value: format_decimal(value, locale=current_language())
+    app.jinja_env.filters["number"] = lambda value: format_number(value, current_language())
     app.jinja_env.filters["percent"] = lambda share: format_percent(share, locale=current_language())
+
+
+@lru_cache(maxsize=10_000)
+def format_number(value: float, language: str) -> str:
+    """Return a number as the language writes it. A chart of a year has thousands, and few different ones."""
+    return format_decimal(value, locale=language)
 
 
 def current_language() -> str:

@@ -49,6 +49,18 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/staff/editor/puzzle.js",
         "js/staff/editor/tag-field.js",
     ),
+    "js/live.js": (
+        "js/live-socket.js",
+        "js/live.js",
+    ),
+    "js/feed.js": (
+        "js/feed/counts.js",
+        "js/feed/list.js",
+        "js/feed/lookups.js",
+        "js/feed/map.js",
+        "js/feed/rows.js",
+        "js/feed/wall.js",
+    ),
     "js/player/outbox.js": (
         "js/player/database.js",
         "js/player/outbox.js",

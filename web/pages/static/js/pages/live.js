@@ -164,6 +164,7 @@ async function reload({ isFresh = false } = {}) {
     const isGap = !found.some(({ id }) => list.get(id)) && !list.isHeld();
     if (isFresh || isGap) list.replace(found);
     else found.reverse().forEach(merge);
+    showCounts();
     root.querySelector('.load-failure')?.remove();
   } catch (error) {
     if (error instanceof Problem) showFailure(byId('feed').parentElement, error, () => reload({ isFresh }));
