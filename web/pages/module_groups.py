@@ -49,6 +49,10 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/staff/editor/puzzle.js",
         "js/staff/editor/tag-field.js",
     ),
+    "js/staff/listing.js": (
+        "js/staff/reasons.js",
+        "js/staff/tags.js",
+    ),
     "js/live.js": (
         "js/live-socket.js",
         "js/live.js",
