@@ -214,7 +214,7 @@ def test_scan_becomes_a_row_and_a_pulse(live: Callable[..., Any], game: Game) ->
     first.get_by_text(f"Square {MARKUP}").wait_for()
     first.get_by_text(game.owner["username"]).wait_for()
     assert page.locator("#map .map-pulse").count() >= 1
-    assert page.locator("#last-minute").inner_text() == "1"
+    page.locator("#last-minute").get_by_text("1", exact=True).wait_for()
     second = page.locator(f"[data-scan='{scan(game, code, 'failure')}'][data-status=failure]")
     second.get_by_text("Limit per player reached").wait_for()
     page.wait_for_function("() => document.getElementById('success-rate').textContent === '50%'")
@@ -266,7 +266,7 @@ def test_rows_wait_while_the_page_is_scrolled_and_only_the_newest_stay(live: Cal
     page.get_by_role("button", name="612 new").click()
     has_rows(page, 500)
     assert page.evaluate("scrollY") == 0
-    assert page.locator("#last-minute").inner_text() == "672"
+    page.locator("#last-minute").get_by_text("672", exact=True).wait_for()
     assert page.locator("#feed > li").first.get_by_text("Dam Square").count() == 1
     page.locator("h1").click()
     page.keyboard.press("f")

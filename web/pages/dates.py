@@ -11,7 +11,7 @@ from shared.accounts import store
 from shared.analytics.calendar import zone_names
 from shared.infra import db
 from web.http.auth import current_player_id
-from web.pages.i18n import current_language
+from web.pages.i18n import current_language, locale_of
 
 ZONE_COOKIE = "waymark_tz"
 """Set by the pages: the time zone of the browser."""
@@ -49,9 +49,9 @@ def weekday(day: date) -> str:
 
 @lru_cache(maxsize=2_000)
 def _long_day(day: date, language: str) -> str:
-    return f"{format_date(day, 'EEEE', locale=language)}, {_format(day, 'MMMMd', language)}"
+    return f"{format_date(day, 'EEEE', locale=locale_of(language))}, {_format(day, 'MMMMd', language)}"
 
 
 @lru_cache(maxsize=2_000)
 def _format(day: date, skeleton: str, language: str) -> str:
-    return str(format_skeleton(skeleton, day, locale=language))
+    return str(format_skeleton(skeleton, day, locale=locale_of(language)))

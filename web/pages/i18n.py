@@ -3,15 +3,15 @@
 English is the source. Templates and modules share one catalog per language.
 """
 
-from functools import cache, lru_cache
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from babel import Locale
+from babel.core import UnknownLocaleError
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal, format_percent
 from babel.support import NullTranslations, Translations
 from flask import Flask, g, request
 
@@ -23,21 +23,13 @@ COOKIE = "waymark_lang"
 
 
 def init_app(app: Flask) -> None:
-    """Give templates `_()`, `gettext()`, `ngettext()` and the filters of numbers in the language of the request."""
+    """Give templates `_()`, `gettext()` and `ngettext()` in the language of the request."""
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(  # type: ignore[attr-defined]
         lambda text: load_translations(current_language()).gettext(text),
         lambda one, many, n: load_translations(current_language()).ngettext(one, many, n),
         newstyle=True,
     )
-    app.jinja_env.filters["number"] = lambda value: format_number(value, current_language())
-    app.jinja_env.filters["percent"] = lambda share: format_percent(share, locale=current_language())
-
-
-@lru_cache(maxsize=10_000)
-def format_number(value: float, language: str) -> str:
-    """Return a number as the language writes it. A chart of a year has thousands, and few different ones."""
-    return format_decimal(value, locale=language)
 
 
 def current_language() -> str:
@@ -46,6 +38,15 @@ def current_language() -> str:
         g.language = negotiate(request.cookies.get(COOKIE), list(request.accept_languages.values()))
     language: str = g.language
     return language
+
+
+@cache
+def locale_of(language: str) -> Locale:
+    """Return how numbers and dates are written in a language of the pages. Unknown ones are written as in English."""
+    try:
+        return Locale.parse(language)
+    except UnknownLocaleError:
+        return Locale.parse(SOURCE)
 
 
 def negotiate(chosen: str | None, accepted: list[str]) -> str:

@@ -1,24 +1,36 @@
 """Numbers, distances, durations and speeds in the language of the page, as filters of templates."""
 
+from functools import lru_cache
+
 from babel import Locale
-from babel.core import UnknownLocaleError
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from babel.units import format_unit
 from flask import Flask
 
-from web.pages.i18n import SOURCE, current_language
+from web.pages.i18n import current_language, locale_of
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 
 
 def init_app(app: Flask) -> None:
     """Add the filters."""
-    app.jinja_env.filters |= {"number": number, "distance": distance, "duration": duration, "speed": speed}
+    app.jinja_env.filters |= {
+        "number": number,
+        "percent": percent,
+        "distance": distance,
+        "duration": duration,
+        "speed": speed,
+    }
 
 
 def number(value: float) -> str:
     """12,408"""
-    return format_decimal(value, locale=_locale())
+    return _number(value, current_language())
+
+
+def percent(share: float) -> str:
+    """88%"""
+    return format_percent(share, locale=_locale())
 
 
 def distance(meters: float) -> str:
@@ -47,7 +59,10 @@ def _rounded(value: float) -> float:
 
 
 def _locale() -> Locale:
-    try:
-        return Locale.parse(current_language())
-    except UnknownLocaleError:
-        return Locale.parse(SOURCE)
+    return locale_of(current_language())
+
+
+@lru_cache(maxsize=10_000)
+def _number(value: float, language: str) -> str:
+    # The chart of a year has thousands of numbers, few of which differ.
+    return format_decimal(value, locale=locale_of(language))
