@@ -71,7 +71,7 @@ def test_static_files_take_little_memory() -> None:
 
 
 def test_only_the_tokens_contain_colors() -> None:
-    for file in (FOLDER / "css").glob("*.css"):
+    for file in (FOLDER / "css").rglob("*.css"):
         if file.name != "tokens.css":
             assert re.findall(r"#[0-9a-fA-F]{3,8}\b|\brgba?\(|\bhsla?\(", file.read_text()) == [], file.name
 
