@@ -14,7 +14,7 @@ from shared.reviews.recent_days import RecentDays
 from tests.pages.html_checks import faults_of
 from tests.pages.test_access import BROWSER, browser_of
 from tests.reviews.test_scan_list import insert
-from tests.support.callers import Staff, make_staff
+from tests.support.callers import Staff, give_password, make_staff
 from tests.support.factories import code_text, make_code, make_held_scan, make_player
 from tests.support.query_counts import collected_queries
 from web.pages.overview import Figure, figures_of
@@ -134,12 +134,28 @@ def test_cards_show_what_the_role_may_see(conn: Conn, staff: Staff, open_page: O
     assert [role for role, html in shown.items() if "<script>alert" in html or faults_of(html)] == []
 
 
-def test_guest_is_asked_for_an_account(conn: Conn, open_page: Open) -> None:
-    """Players of these tests have no password, as guests."""
-    html = open_page("stranger", "/o")
-
-    assert "Organizations need an account." in html
-    assert "create-organization" not in html
+@pytest.mark.parametrize(
+    ("setting", "guest", "account"),
+    [
+        ("accounts", "Organizations need an account.", "Create your first organization"),
+        ("everyone", "Create your first organization", "Create your first organization"),
+        (
+            "operators",
+            "The operator of this server creates organizations.",
+            "The operator of this server creates organ",
+        ),
+    ],
+)
+def test_form_is_for_those_who_may_create_an_organization(
+    serve: Callable[..., Any], conn: Conn, staff: Staff, setting: str, guest: str, account: str
+) -> None:
+    app = serve(ORGANIZATION_CREATION=setting).application
+    for words, has_password in ((guest, False), (account, True)):
+        if has_password:
+            give_password(conn, staff.stranger.id, "correct horse")
+        html = browser_of(app, staff.stranger).get("/o", headers=BROWSER).text
+        assert words in html
+        assert ('id="create-organization"' in html) == (words.startswith("Create"))
 
 
 def test_list_of_organizations_is_read_at_once(app: Any, conn: Conn, staff: Staff, open_page: Open) -> None:

@@ -26,6 +26,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/core/toast.js",
     ),
     "js/staff.js": (
+        "js/staff/copy.js",
         "js/staff/dialogs.js",
         "js/staff/fragment.js",
         "js/staff/keys.js",

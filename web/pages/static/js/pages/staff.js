@@ -2,7 +2,7 @@
 import { send } from '../core/api.js';
 import { _ } from '../core/i18n.js';
 import { showTimes } from '../core/time.js';
-import { toast } from '../core/toast.js';
+import { copyText } from '../staff/copy.js';
 import { bindDialogs } from '../staff/dialogs.js';
 import { bindKeys, shortcut, showShortcuts } from '../staff/keys.js';
 import { bindSignedOut } from '../staff/signed-out.js';
@@ -39,10 +39,7 @@ document.addEventListener('click', async (event) => {
   if (target.closest('[data-open-menu]')) menu.showModal();
   if (target.closest('[data-show-keys]')) showShortcuts();
   const copy = /** @type {HTMLElement | null} */ (target.closest('[data-copy]'));
-  if (copy) {
-    await navigator.clipboard?.writeText(copy.dataset.copy ?? '');
-    toast(_('Copied'));
-  }
+  if (copy) await copyText(copy.dataset.copy ?? '');
   if (target.closest('[data-end-session]')) {
     await send('DELETE', '/session');
     location.assign('/sign-in');

@@ -2,6 +2,7 @@
 import { Problem, send } from '../core/api.js';
 import { _ } from '../core/i18n.js';
 import { toast } from '../core/toast.js';
+import { copyText } from './copy.js';
 import { confirmed } from './dialogs.js';
 
 /**
@@ -72,8 +73,7 @@ export function bindCodeMenu(api, onChange) {
     const id = String(row.dataset.id);
     const code = String(row.dataset.code);
     if (action === 'copy') {
-      await navigator.clipboard?.writeText(String(row.dataset.url));
-      toast(_('Copied'));
+      await copyText(String(row.dataset.url));
     } else if (action === 'turn-off' || action === 'turn-on') {
       await send('PATCH', `${api}/${id}`, { body: { active: action === 'turn-on' } });
       toast(action === 'turn-on' ? _('%(code)s is on', { code }) : _('%(code)s is off', { code }));
