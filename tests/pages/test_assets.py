@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared.images.contrast import contrast_ratio
-from web.pages.assets import FOLDER, Assets, load_assets
+from web.pages.assets import FOLDER, Assets, load_assets, shrink_css
 
 
 def test_file_of_this_release_is_cached_for_a_year(client: Any) -> None:
@@ -108,3 +108,22 @@ def test_each_class_of_staff_pages_has_its_rules_in_one_file() -> None:
             files.setdefault(name, set()).add(file.name)
 
     assert {name: found for name, found in files.items() if len(found) > 1} == {}
+
+
+def test_style_sheets_lose_only_comments_and_spaces() -> None:
+    css = """
+    /* A comment, with "quotes" */
+    .a > .b:not(.c, .d)::before {
+      content: "a ;  /* b */ , c";
+      inline-size: calc(100% - 32px); /* another */
+    }
+
+    @media (min-width: 760px) {
+      a:hover { color: red }
+    }
+    """
+
+    assert shrink_css(css).strip() == (
+        '.a > .b:not(.c,.d)::before{content: "a ;  /* b */ , c";inline-size: calc(100% - 32px);}'
+        "@media (min-width: 760px){a:hover{color: red}}"
+    )

@@ -25,6 +25,7 @@ MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
 SIZE_LIMITS = {
     "/sign-in": (12, 13, 34, 70, 10),
     "/s/{code}": (22, 13, 34, 80, 14),
+    "/o/{slug}/codes": (24, 14, 34, 90, 18),
     "/play/scan": (30, 13, 34, 90, 16),
     "/o/{slug}/analytics": (14, 14, 34, 75, 12),
     "/o/{slug}/live": (75, 18, 34, 150, 22),

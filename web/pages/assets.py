@@ -36,6 +36,9 @@ CONTENT_TYPES = {
 }
 COMPRESSED = {".css", ".js", ".json", ".svg", ".wasm"}
 COLOR = re.compile(r"^ *--([\w-]+): light-dark\((#\w+), (#\w+)\)", re.MULTILINE)
+CSS_SPACE = re.compile(
+    r"""(?P<string>"[^"]*"|'[^']*')|/\*.*?\*/|\s*(?P<mark>[{};,])(?:\s|/\*.*?\*/)*|(?P<space>\s)\s*""", re.DOTALL
+)
 DIGEST_CHARACTERS = 16
 
 
@@ -96,6 +99,11 @@ def color(token: str, scheme: Literal["light", "dark"]) -> str:
     return str(light if scheme == "light" else dark)
 
 
+def shrink_css(text: str) -> str:
+    """Return a style sheet without comments and without spaces that separate nothing. Strings stay as they are."""
+    return CSS_SPACE.sub(lambda found: found["string"] or found["mark"] or (" " if found["space"] else ""), text)
+
+
 def _contents() -> Iterator[tuple[str, bytes]]:
     bundled = {part for parts in BUNDLES.values() for part in parts}
     modules = {}
@@ -108,7 +116,7 @@ def _contents() -> Iterator[tuple[str, bytes]]:
     for path, text in group_modules(modules).items():
         yield path, text.encode()
     for path, parts in BUNDLES.items():
-        yield path, b"\n".join((FOLDER / part).read_bytes() for part in parts)
+        yield path, shrink_css("\n".join((FOLDER / part).read_text() for part in parts)).encode()
     for language in i18n.LANGUAGES:
         catalog = json.dumps(i18n.messages(language), ensure_ascii=False, separators=(",", ":"))
         yield f"i18n/{language}.json", catalog.encode()
