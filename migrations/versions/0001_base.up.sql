@@ -281,6 +281,7 @@ CREATE TABLE qr_codes (
 CREATE UNIQUE INDEX qr_codes_code_key ON qr_codes (code) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_org ON qr_codes (org_id, id) WHERE deleted_at IS NULL;
 CREATE INDEX qr_codes_tombstones ON qr_codes (org_id, id) WHERE deleted_at IS NOT NULL;
+CREATE INDEX qr_codes_rotating ON qr_codes (org_id, code) WHERE rotating AND deleted_at IS NULL;
 CREATE INDEX qr_codes_destination ON qr_codes (destination_id) WHERE destination_id IS NOT NULL;
 CREATE INDEX qr_codes_tags ON qr_codes USING gin (tags) WHERE deleted_at IS NULL;
 -- A map reads the codes in its view.

@@ -35,6 +35,15 @@ class Screen:
 
 
 @dataclass(frozen=True)
+class NamedCode:
+    """A rotating code, as a screen is created for it."""
+
+    id: UUID
+    code: str
+    description: str
+
+
+@dataclass(frozen=True)
 class RotatingCode:
     """A rotating code with what a screen shows, at the time `now` of PostgreSQL. No clock of a web server counts.
 
@@ -94,6 +103,19 @@ def find(conn: Conn, org_id: UUID, qr_id: UUID) -> RotatingCode | None:
             + "WHERE q.rotating AND q.org_id = %(org_id)s AND q.id = %(qr_id)s AND q.deleted_at IS NULL",
             {"org_id": org_id, "qr_id": qr_id},
         ).fetchone()
+
+
+def list_codes(conn: Conn, org_id: UUID, *, limit: int) -> list[NamedCode]:
+    """Return the organization's rotating codes that have not expired, in the order of their texts."""
+    with conn.cursor(row_factory=class_row(NamedCode)) as cursor:
+        return cursor.execute(
+            """
+            SELECT id, code, description FROM qr_codes
+            WHERE org_id = %(org_id)s AND rotating AND deleted_at IS NULL AND (expires_at > now()) IS NOT FALSE
+            ORDER BY code LIMIT %(limit)s
+            """,
+            {"org_id": org_id, "limit": limit},
+        ).fetchall()
 
 
 def open_screen(conn: Conn, token: str) -> RotatingCode:

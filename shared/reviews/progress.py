@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from psycopg.rows import class_row
+from psycopg.rows import class_row, scalar_row
 
 from shared.infra.db import Conn
 from shared.infra.ids import LOWEST
@@ -92,6 +92,15 @@ def has_quest(conn: Conn, org_id: UUID, quest: str) -> bool:
         {"quest": quest, "org_id": org_id},
     ).fetchone()
     return row is not None
+
+
+def list_quests(conn: Conn, org_id: UUID, *, limit: int) -> list[str]:
+    """Return the names of the quests that scans of the organization's codes advance, in order."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        return cursor.execute(
+            "SELECT name FROM quests WHERE org_id = %(org_id)s AND by_scans ORDER BY name LIMIT %(limit)s",
+            {"org_id": org_id, "limit": limit},
+        ).fetchall()
 
 
 def list_codes(conn: Conn, org_id: UUID, *, tag: str | None = None, quest: str | None = None) -> list[CodeColumn]:

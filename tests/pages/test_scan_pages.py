@@ -1,7 +1,6 @@
 """Pages about scans, as the server renders them: filters, totals, roles, organizations, number of queries."""
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
@@ -11,10 +10,9 @@ import pytest
 from flask import Flask
 
 from shared.infra.db import Conn
-from shared.organizations import store as organizations
 from shared.scans.rules import REASONS
 from tests.analytics.factories import roll_up
-from tests.pages.test_access import BROWSER, browser_of
+from tests.pages.rendered_pages import EVIL, Open, announced, page_opener, rows_of
 from tests.reviews.factories import hold
 from tests.reviews.test_scan_list import insert
 from tests.support.callers import Staff, make_staff
@@ -22,39 +20,12 @@ from tests.support.factories import make_code, make_player
 from tests.support.query_counts import collected_queries
 from web.pages import scans as scan_pages
 
-EVIL = """<script>alert(1)</script>"'&"""
 NOW = datetime.now(UTC)
-Open = Callable[..., str]
 
 
 @pytest.fixture
-def base(conn: Conn, staff: Staff) -> str:
-    return f"/o/{organizations.get_slug(conn, staff.org_id)}"
-
-
-@pytest.fixture
-def open_page(app: Flask, staff: Staff, base: str) -> Open:
-    """Return a function that opens a page below the organization's, and returns its text."""
-
-    def get(path: str, role: str = "admin", status: int = 200) -> str:
-        response = browser_of(app, staff[role]).get(base + path, headers=BROWSER)
-        assert response.status_code == status, response.text
-        return str(response.text)
-
-    return get
-
-
-def rows_of(text: str) -> list[str]:
-    """Return the text of each row of the list."""
-    body = re.search(r"<tbody[^>]*>(.*?)</tbody>", text, re.DOTALL)
-    found = re.findall(r"<tr.*?</tr>", body.group(1), re.DOTALL) if body else []
-    return [" ".join(unescape(re.sub(r"<[^>]*>", " ", row)).split()) for row in found]
-
-
-def announced(text: str) -> str:
-    found = re.search(r'data-announce="([^"]*)"', text)
-    assert found
-    return unescape(found.group(1))
+def open_page(app: Flask, conn: Conn, staff: Staff) -> Open:
+    return page_opener(app, conn, staff)
 
 
 # The list --------------------------------------------------------------------------------------------

@@ -401,3 +401,48 @@ class TestLists:
         response = client.get(f"{staff.path}/redemptions?{query}", headers=staff.analyst.headers)
         assert response.status_code == 422
         assert re.match(r"query\.", response.json["errors"][0]["loc"])
+
+
+class TestPreview:
+    def test_it_names_player_and_balance_and_redeems_nothing(
+        self, client: Any, conn: Conn, staff: Staff, ada: SignedInPlayer
+    ) -> None:
+        grant(conn, ada.id, staff.org_id, 3)
+        token = token_of(client, ada, quantity=2)
+
+        previews = [preview(client, staff, token) for _ in range(2)]
+
+        expected = {"player_id": str(ada.id), "username": "ada", "item": COFFEE, "quantity": 2, "balance": 3}
+        assert [(response.status_code, response.json) for response in previews] == [(200, expected)] * 2
+        assert confirm(client, staff, token).status_code == 201
+
+    @pytest.mark.parametrize("problem", ["used", "expired", "unknown", "other organization", "balance", "stock"])
+    def test_it_refuses_what_the_redemption_would_refuse(
+        self, client: Any, app: Flask, conn: Conn, staff: Staff, ada: SignedInPlayer, problem: str
+    ) -> None:
+        issuer = make_staff(app, conn) if problem == "other organization" else staff
+        grant(conn, ada.id, issuer.org_id)
+        token = token_of(client, ada)
+        match problem:
+            case "used":
+                confirm(client, staff, token)
+            case "expired":
+                conn.execute("UPDATE redemption_tokens SET expires_at = now()")
+            case "unknown":
+                token = "0" * 16
+            case "balance":
+                redeem(conn, ada.id, staff.org_id, staff.admin)
+                conn.execute("UPDATE redemption_tokens SET quantity = 2")
+            case "stock":
+                path = f"{staff.path}/items/{COFFEE}"
+                assert client.put(path, json={"stock": 0}, headers=staff.admin.headers).status_code == 200
+
+        previewed, confirmed = preview(client, staff, token), confirm(client, staff, token)
+
+        assert previewed.status_code == confirmed.status_code >= 400
+        assert previewed.json["detail"] == confirmed.json["detail"]
+        assert previewed.json.get("redemption") == confirmed.json.get("redemption")
+
+
+def preview(client: Any, staff: Staff, token: str) -> Any:
+    return client.post(f"{staff.path}/redemptions/preview", json={"token": token}, headers=staff.admin.headers)

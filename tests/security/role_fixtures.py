@@ -290,6 +290,9 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"POST {ORG}/redemptions": _json(
         lambda world, _who: {"token": add_token(world.conn, _granted(world, world.person()), world.mine.org_id)}
     ),
+    f"POST {ORG}/redemptions/preview": _json(
+        lambda world, _who: {"token": add_token(world.conn, _granted(world, world.person()), world.mine.org_id)}
+    ),
     f"POST {ORG}/redemptions/{{redemption_id}}/undo": NOTHING,
     "POST /ws/ticket": NOTHING,
     "POST /qr/generate": _json(lambda *_: {"data": "https://example.com"}),

@@ -7,7 +7,8 @@ from uuid import UUID
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, StringConstraints
 
-from shared.errors import AlreadyRedeemed, AlreadyUndone, NotFound, TokenExpired, UnknownToken
+from shared.accounts import store as accounts
+from shared.errors import AlreadyRedeemed, AlreadyUndone, BalanceTooLow, NotFound, TokenExpired, UnknownToken
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.timestamps import format_rfc3339
@@ -94,6 +95,16 @@ class ConfirmedResponse(ResponseModel):
     counter: CounterResponse
 
 
+class PreviewResponse(ResponseModel):
+    """What a token is for, before it is redeemed."""
+
+    player_id: Id
+    username: str = Field(examples=["ada"])
+    item: str = Field(examples=["coffee"])
+    quantity: int = Field(examples=[1])
+    balance: int = Field(description="What the player has of the item now", examples=[3])
+
+
 class UndoneResponse(RedemptionResponse):
     """A redemption that was undone, and the balance that the player has again."""
 
@@ -129,6 +140,42 @@ def create_redemption(path: OrganizationPath, body: RedemptionBody) -> tuple[dic
         redemption = _find(conn, path.org_id, redemption_id)
     wake_relay_after_request()
     return ConfirmedResponse.model_validate(to_response(redemption) | {"balance": balance}).model_dump(mode="json"), 201
+
+
+@api.post("/preview", responses={200: PreviewResponse, 409: None, 410: None})
+@requires_role("admin")
+def preview_redemption(path: OrganizationPath, body: RedemptionBody) -> dict[str, Any]:
+    """Preview a redemption
+
+    Needs the role admin. Returns what a token is for, and the player's balance. Nothing is redeemed, and the token
+    stays valid until it expires. 404, 409 and 410 as for the redemption.
+    """
+    digest = rules.token_digest(body.token)
+    with db.connection() as conn:
+        token = store.find_token(conn, path.org_id, digest)
+        _raise_if_redeemed(conn, path.org_id, digest)
+        if token is None:
+            raise UnknownToken
+        if token.is_expired:
+            raise TokenExpired
+        rules.check_limits(items.get(conn, path.org_id, token.item), token.quantity, datetime.now(UTC))
+        holdings = store.list_holdings(conn, token.player_id, token.item)
+        player = accounts.get_account(conn, token.player_id)
+    balance = next((held.balance for held in holdings if held.org_id == path.org_id), 0)
+    if balance < token.quantity:
+        raise BalanceTooLow
+    # Erased meanwhile.
+    if player is None:
+        raise UnknownToken
+    return PreviewResponse.model_validate(
+        {
+            "player_id": token.player_id,
+            "username": player.username,
+            "item": token.item,
+            "quantity": token.quantity,
+            "balance": balance,
+        }
+    ).model_dump(mode="json")
 
 
 @api.get("", responses={200: RedemptionsResponse})

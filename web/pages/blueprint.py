@@ -25,12 +25,16 @@ from web.pages import (
     placement,
     play,
     printed_paths,
+    progress,
     pwa,
     quantities,
     quests,
+    redemptions,
     renders,
     reviews,
     scans,
+    screen_list,
+    simulator,
 )
 
 PAGES = (
@@ -56,6 +60,10 @@ PAGES = (
     live,
     renders,
     quests,
+    simulator,
+    progress,
+    redemptions,
+    screen_list,
 )
 
 

@@ -11,7 +11,7 @@ const BUSY_RETRIES = 3;
 /**
  * @param {HTMLFormElement} form
  * @param {{
- *   path: string,
+ *   path: string | (() => string),
  *   method?: string,
  *   idempotent?: boolean,
  *   read?: (form: HTMLFormElement) => any,
@@ -31,7 +31,7 @@ export function bindForm(form, { path, method = 'POST', idempotent = false, read
     button.setAttribute('aria-busy', 'true');
     try {
       const headers = idempotent ? { 'Idempotency-Key': key } : {};
-      const { content } = await sendWhileBusy(form, () => send(method, path, { body: read(form), headers }));
+      const { content } = await sendWhileBusy(form, () => send(method, typeof path === 'function' ? path() : path, { body: read(form), headers }));
       key = uuid4();
       onSuccess(content);
     } catch (error) {

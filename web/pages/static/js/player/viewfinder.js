@@ -7,9 +7,10 @@ import { Icon, html } from './parts.js';
 
 /**
  * The image of the camera, its tools, and what to do if there is none.
- * @param {{onText: (text: string) => unknown}} properties `onText` is called once per text, until another one is read
+ * @param {{onText: (text: string) => unknown, hint?: string}} properties `onText` is called once per text, until another one is read;
+ *   `hint` is what to do without a camera
  */
-export function Viewfinder({ onText }) {
+export function Viewfinder({ onText, hint }) {
   const video = useRef(/** @type {HTMLVideoElement | null} */ (null));
   const camera = useRef(/** @type {Camera | null} */ (null));
   const latest = useRef(onText);
@@ -55,7 +56,7 @@ export function Viewfinder({ onText }) {
               <${Icon} name="switch-camera" />${_('Switch camera')}</button>`}
         </div>`}
     </div>
-    <p class="hint">${isOn ? _('Hold the code inside the frame.') : _("Or use your phone's camera app.")}</p>`;
+    <p class="hint">${isOn ? _('Hold the code inside the frame.') : hint ?? _("Or use your phone's camera app.")}</p>`;
 }
 
 /** A code in front of the camera is read again and again: handle it once, until another one is read. */
