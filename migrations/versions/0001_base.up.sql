@@ -1595,6 +1595,7 @@ CREATE TABLE quest_events (
     CONSTRAINT quest_events_pkey PRIMARY KEY (player_id, quest, version)
 );
 CREATE INDEX quest_events_player ON quest_events (player_id, id);
+CREATE INDEX quest_events_completed ON quest_events (quest, at) WHERE type = 'quest_completed';
 CREATE UNIQUE INDEX quest_events_scan_key ON quest_events (scan_id, quest) WHERE scan_id IS NOT NULL;
 
 CREATE TABLE quest_states (
@@ -1627,6 +1628,7 @@ CREATE TABLE quest_claims (
 -- A completion is claimed once. It can be claimed again only if an annulled scan revoked the claim.
 CREATE UNIQUE INDEX quest_claims_completion_key ON quest_claims (player_id, quest, completion)
     WHERE revoked_at IS NULL;
+CREATE INDEX quest_claims_quest ON quest_claims (quest, at) WHERE revoked_at IS NULL;
 
 -- How far a replay has come: it continues here after an interruption.
 CREATE TABLE quest_replay_checkpoints (

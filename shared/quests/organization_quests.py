@@ -6,7 +6,7 @@ An organization sees its own quests, and those of the operator that are active f
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import kwargs_row, scalar_row
@@ -54,6 +54,13 @@ class OrganizationQuest(QuestDefinition):
     updated_at: datetime
 
 
+class RecentCounts(NamedTuple):
+    """How often players completed a quest, and claimed its reward."""
+
+    completions: int = 0
+    claims: int = 0
+
+
 def _read(*, reward_name: str | None, item: str | None, quantity: int | None, **fields: Any) -> OrganizationQuest:
     reward = RewardDefinition(reward_name, item, quantity) if item is not None and quantity is not None else None
     return OrganizationQuest(reward=reward, **fields)
@@ -86,6 +93,28 @@ def list_for_organization(
             """,
             {"org_id": org_id, "active": active, "after": after, "limit": limit},
         ).fetchall()
+
+
+def count_recent(conn: Conn, names: Collection[str], since: datetime) -> dict[str, RecentCounts]:
+    """Return the completions and claims of each of these quests since a time. A quest without any has no entry.
+
+    A completion that an annulled scan undid still counts, and a revoked claim does not.
+    """
+    rows = conn.execute(
+        """
+        SELECT quest, sum(completions)::bigint, sum(claims)::bigint
+        FROM (
+            SELECT quest, count(*) AS completions, 0 AS claims FROM quest_events
+            WHERE quest = ANY (%(names)s) AND type = 'quest_completed' AND at >= %(since)s GROUP BY quest
+            UNION ALL
+            SELECT quest, 0, count(*) FROM quest_claims
+            WHERE quest = ANY (%(names)s) AND revoked_at IS NULL AND at >= %(since)s GROUP BY quest
+        ) counts
+        GROUP BY quest
+        """,
+        {"names": list(names), "since": since},
+    )
+    return {quest: RecentCounts(completions, claims) for quest, completions, claims in rows}
 
 
 def find(conn: Conn, org_id: UUID, name: str) -> OrganizationQuest | None:

@@ -89,6 +89,17 @@ def test_bar_moves_while_a_worker_and_the_relay_are_killed(
     page.wait_for_function("() => document.title.startsWith('SVG images')")
 
 
+def test_bar_moves_without_a_socket(game: Game, page: Any, base: str, complaints: Complaints) -> None:
+    make_many(game, 300)
+    complaints.expect("ERR_FAILED")
+    page.route("**/ws/ticket", lambda route: route.abort())
+    render = start(game, all=True, format="svg", size=1_000)
+    page.goto(f"{base}/renders")
+    row = page.locator(f"[data-render='{render['render_id']}']")
+    row.get_by_text("%").wait_for()
+    row.get_by_role("link", name="Download").wait_for(timeout=60_000)
+
+
 def test_selected_codes_become_labels_from_the_first_free_one(game: Game, page: Any, base: str) -> None:
     ids = make_many(game, 3)
     game.code(rotating=True, tags=["mixed"])
@@ -97,7 +108,7 @@ def test_selected_codes_become_labels_from_the_first_free_one(game: Game, page: 
     assert faults_of_page(page, f"{base}/renders") == []
     page.set_viewport_size({"width": 1280, "height": 900})
     page.evaluate("ids => sessionStorage.setItem('waymark-selection', JSON.stringify({ids}))", ids)
-    page.get_by_role("main").get_by_role("link", name="New render").first.click()
+    page.goto(f"{base}/renders/new?type=labels")
     page.get_by_role("radio", name="Selected codes").is_checked()
     page.get_by_text("3 codes on 1 sheet, about 1 s").wait_for()
     page.get_by_label("Start at label").fill("23")

@@ -1,5 +1,6 @@
 """Quests of an organization over HTTP: create, change, activate, complete, claim and delete, as JSON and YAML."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -94,6 +95,9 @@ def test_quest_is_created_activated_completed_and_claimed(
     ]
     quest = get(client, staff).json
     assert (quest["players_in_progress"], quest["completions"], quest["claims"]) == (0, 1, 1)
+    now, names = datetime.now(UTC), ["harbor-trail", "another"]
+    recent = [organization_quests.count_recent(conn, names, now + timedelta(days=days)) for days in (-30, 1)]
+    assert recent == [{"harbor-trail": (1, 1)}, {}]
     assert_in_order(conn)
     entries = client.get(f"{staff.path}/audit?object_id=harbor-trail", headers=staff.admin.headers).json["items"]
     assert [entry["action"] for entry in entries] == ["quest.changed", "quest.created"]

@@ -1,17 +1,21 @@
 """The quests of an organization: the list, and the editor of one. Quests of the operator are shown, not changed."""
 
+from datetime import UTC, datetime, timedelta
+
 from flask import Flask, Response, request
 
 from shared.codes import tags
 from shared.errors import NotFound
 from shared.infra import db
 from shared.quests import organization_quests as store
+from shared.quests.organization_quests import RecentCounts
 from web.http.auth import current_organization, page_requires_role
 from web.http.pagination import decode_cursor, paginate
 from web.http.request_context import takes_any_query
 from web.pages.staff import render_staff_page
 
 PAGE_SIZE = 50
+RECENT = timedelta(days=30)
 MAX_TAGS = 100
 """Tags that the editor offers. Others can be typed."""
 
@@ -31,12 +35,13 @@ def open_quests() -> Response:
     after = decode_cursor(cursor, 1)[0] if cursor else ""
     with db.connection() as conn:
         found = store.list_for_organization(conn, current_organization().id, after=after, limit=PAGE_SIZE + 1)
-    page, next_cursor = paginate(found, PAGE_SIZE, lambda quest: (quest.name,))
+        page, next_cursor = paginate(found, PAGE_SIZE, lambda quest: (quest.name,))
+        recent = store.count_recent(conn, [quest.name for quest in page], datetime.now(UTC) - RECENT)
     return render_staff_page(
         "quests/list.html",
         active="quests",
         modules=("pages/quests.js",),
-        quests=page,
+        quests=[(quest, recent.get(quest.name, RecentCounts())) for quest in page],
         more=next_cursor and f"?cursor={next_cursor}",
     )
 

@@ -74,7 +74,8 @@ function bindRender(form) {
   /** Take over the codes that were selected in the list. */
   const carryOver = async () => {
     const selection = readSelection();
-    if (!selection) return;
+    // A filter without conditions means all codes, which the form has anyway.
+    if (!selection || (selection.filter && !Object.keys(selection.filter).length)) return;
     byId('selected-codes').hidden = false;
     field('which').value = 'selection';
     const tell = (number) => {
@@ -85,6 +86,8 @@ function bindRender(form) {
       const button = /** @type {Element} */ (form.querySelector('[type=submit]'));
       button.setAttribute('aria-busy', 'true');
       ids = await resolveFilter(String(orgId), selection.filter, maxCodes, tell).finally(() => button.removeAttribute('aria-busy'));
+      // In the order in which they were made, as all codes are.
+      ids.reverse();
     }
     tell(ids.length);
     show();
@@ -113,6 +116,7 @@ function bindRender(form) {
     show();
   });
   bindTemplates();
+  if (readSelection() && new URLSearchParams(location.search).get('type') !== 'labels') field('output').value = 'zip';
   show();
   carryOver().catch((error) => {
     if (!(error instanceof Problem)) throw error;

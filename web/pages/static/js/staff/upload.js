@@ -22,6 +22,7 @@ export async function upload(path, file, options = {}) {
   return { content, isReplay };
 }
 
+/** @param {string} path @param {Blob} file @param {{headers?: Record<string, string>, onProgress?: (share: number) => void}} options @returns {Promise<any>} */
 function sendFile(path, file, { headers = {}, onProgress }) {
   const request = new XMLHttpRequest();
   request.open('POST', path);

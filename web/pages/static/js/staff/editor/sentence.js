@@ -30,7 +30,7 @@ function conditions(code, now) {
   const found = [];
   if (code.scan_type) {
     if (code.per_player_limit === null) found.push(_('as often as they like'));
-    else found.push(Number(code.per_player_limit) === 1 ? _('once') : ngettext('once', 'up to %(num)s times', Number(code.per_player_limit)));
+    else found.push(Number(code.per_player_limit) === 1 ? _('once') : ngettext('up to %(num)s time', 'up to %(num)s times', Number(code.per_player_limit)));
     if (code.cooldown_seconds && code.per_player_limit !== 1) found.push(_('%(duration)s apart', { duration: formatDuration(code.cooldown_seconds) }));
     if (code.requires_location) found.push(where(code));
   }
