@@ -21,6 +21,7 @@ from tests.pages.page_checks import faults_of_open_page, faults_of_page
 from tests.pages.test_access import BROWSER, browser_of
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_player
+from tests.support.query_counts import collected_queries
 from web.pages.analytics import last_day_before
 from web.pages.timeline_charts import timeline_chart
 
@@ -203,6 +204,21 @@ def test_statistics_are_those_of_the_organization_only(
     assert figures(page)["Scans"] == "1"
     assert re.search(r'href="/o/[\w-]+/scans\?status=failure&reason=not_present">Too far from the code</a>', page)
     assert "Success rate" in page.split("All time")[1]
+
+
+def test_cached_page_needs_the_same_number_of_queries_for_any_period(
+    conn: Conn, code: UUID, opened: Callable[..., str]
+) -> None:
+    for days in range(20):
+        settle(conn, make_player(conn), code, at=datetime.now(UTC) - timedelta(days=days))
+    counts = []
+    for period in ("7d", "1y"):
+        opened(period=period, tz="UTC")
+        with collected_queries() as queries:
+            opened(period=period, tz="UTC")
+        counts.append(len(queries))
+
+    assert counts[0] == counts[1] <= 12, counts
 
 
 @pytest.mark.system

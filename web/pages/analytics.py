@@ -80,9 +80,13 @@ def all_time(counts: dict[str, Any]) -> dict[str, Any]:
         "hours": charts.hours(counts["hours"], "scans"),
         "scan_devices": list(zip(scan_devices, charts.stacked(list(scan_devices.values())), strict=True)),
         "visit_devices": list(zip(visit_devices, charts.stacked(list(visit_devices.values())), strict=True)),
-        "first_scan_at": counts["first_scan_at"] and datetime.fromisoformat(counts["first_scan_at"]),
-        "last_scan_at": counts["last_scan_at"] and datetime.fromisoformat(counts["last_scan_at"]),
+        "first_scan_at": _in_zone(counts["first_scan_at"], counts["tz"]),
+        "last_scan_at": _in_zone(counts["last_scan_at"], counts["tz"]),
     }
+
+
+def _in_zone(at: str | None, zone: str) -> str:
+    return dates.zone_time(datetime.fromisoformat(at), zone) if at else "-"
 
 
 def _link(query: dict[str, str | None]) -> str:

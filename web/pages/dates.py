@@ -4,7 +4,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_skeleton
+from babel.dates import format_date, format_datetime, format_skeleton
 from flask import request
 
 from shared.accounts import store
@@ -30,6 +30,11 @@ def viewer_zone() -> str:
 def clock_time(at: datetime, zone: str) -> str:
     """14:02, in every language."""
     return at.astimezone(ZoneInfo(zone)).strftime("%H:%M")
+
+
+def zone_time(at: datetime, zone: str) -> str:
+    """Nov 28, 2026, 2:02:31 PM in a zone that the page names."""
+    return str(format_datetime(at, tzinfo=ZoneInfo(zone), locale=locale_of(current_language())))
 
 
 def long_day(day: date) -> str:

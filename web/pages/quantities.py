@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from babel import Locale
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_compact_decimal, format_decimal, format_percent
 from babel.units import format_unit
 from flask import Flask
 
@@ -17,6 +17,7 @@ def init_app(app: Flask) -> None:
     app.jinja_env.filters |= {
         "number": number,
         "percent": percent,
+        "compact": compact,
         "distance": distance,
         "duration": duration,
         "speed": speed,
@@ -29,8 +30,13 @@ def number(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    """88%"""
-    return format_percent(share, locale=_locale())
+    """88%, 0.2%"""
+    return format_percent(share, "0.#%" if 0 < share < 0.01 else None, _locale())
+
+
+def compact(value: float) -> str:
+    """9,500 or 12K: a number beside which there is little room."""
+    return number(value) if value < 10_000 else format_compact_decimal(value, locale=_locale(), fraction_digits=1)
 
 
 def distance(meters: float) -> str:

@@ -60,9 +60,9 @@ export function createList({ list, button, empty }) {
   };
 
   button.addEventListener('click', () => {
-    scrollTo({ top: 0 });
     flush();
-    list.querySelector('a')?.focus({ preventScroll: true });
+    if (list.getBoundingClientRect().top < 0) list.scrollIntoView();
+    list.focus({ preventScroll: true });
   });
 
   return {
