@@ -14,7 +14,7 @@ from psycopg.rows import class_row
 from shared.infra.db import Conn, exactly_one
 from shared.reviews.scan_list import VERDICTS
 
-MAX_READ = 20_000
+MAX_READ = 10_000
 """Scans of each verdict that are read, newest first. More make the counts lower bounds."""
 MAX_FAILURES = 5
 SETTLED = [(status, reason or "") for status, reason in VERDICTS if status != "pending"]

@@ -53,7 +53,7 @@ def open_renders() -> Response:
 @page_requires_role("admin")
 @takes_any_query
 def open_new_render() -> Response:
-    """Show the form that starts a render."""
+    """Show the form that starts a render: of label sheets, or with `output=zip` in the query, of images."""
     org_id = current_organization().id
     with db.connection() as conn:
         custom = label_template_store.list_for_organization(conn, org_id)
@@ -66,6 +66,7 @@ def open_new_render() -> Response:
         templates=[*label_template_store.BUILT_IN.values(), *custom],
         tags=found_tags,
         total=total,
+        makes_images=request.args.get("output") == "zip",
         max_codes=MAX_CODES,
         sizes=(MIN_SIZE, MAX_SIZE),
         limits={"page": (MIN_PAGE, MAX_PAGE), "label": (MIN_LABEL, MAX_PAGE), "labels": MAX_LABELS},

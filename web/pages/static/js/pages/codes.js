@@ -81,7 +81,7 @@ function bindListKeys() {
     const all = rows();
     const row = current();
     const next = row ? all[all.indexOf(row) + step] : all[0];
-    /** @type {HTMLElement | null | undefined} */ (next?.querySelector('.row-link'))?.focus();
+    /** @type {HTMLElement | null | undefined} */ (next?.querySelector('.list-code'))?.focus();
   };
   shortcut('j', _('Next code'), () => move(1));
   shortcut('k', _('Previous code'), () => move(-1));

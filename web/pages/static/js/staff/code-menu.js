@@ -20,12 +20,15 @@ export function bindCodeMenu(api, onChange) {
   document.addEventListener('click', (event) => {
     const button = /** @type {HTMLElement | null} */ (/** @type {Element} */ (event.target).closest('[popovertarget="code-menu"]'));
     if (!button) return;
+    // Opened here and not by the browser, which would move the focus later than a quick key.
+    event.preventDefault();
+    const isOpen = menu.matches(':popover-open');
+    menu.hidePopover();
+    if (isOpen && opener === button) return;
     opener = button;
     row = /** @type {HTMLElement} */ (button.closest('tr'));
     fill();
-  }, true);
-  menu.addEventListener('toggle', (event) => {
-    if (/** @type {ToggleEvent} */ (event).newState !== 'open') return;
+    menu.showPopover();
     place(menu, opener);
     items()[0]?.focus();
   });

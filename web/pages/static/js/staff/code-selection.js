@@ -125,7 +125,7 @@ export function bindCodeSelection(api, onChange) {
     const body = { ...selected(), ...(all ? { expected: number } : {}) };
     if (action === 'render' || action === 'labels') {
       sessionStorage.setItem(STORAGE_KEY, JSON.stringify(selected()));
-      location.assign(`${document.body.dataset.base}/renders/new${action === 'labels' ? '?type=labels' : ''}`);
+      location.assign(`${document.body.dataset.base}/renders/new?output=${action === 'labels' ? 'label_sheet' : 'zip'}`);
       return;
     }
     if (action === 'delete') {
