@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,11 @@ def choose(page: Any, name: str, content: bytes) -> None:
 def check(page: Any, name: str, content: bytes) -> None:
     choose(page, name, content)
     page.get_by_role("button", name="Check file").click()
+
+
+def refuse(status: int, route: Any) -> None:
+    """Answer a request as a proxy does."""
+    route.fulfill(status=status, body="no JSON")
 
 
 def codes(game: Game) -> dict[str, Any]:
@@ -235,6 +241,16 @@ def test_page_says_why_a_file_cannot_be_imported(page: Any, game: Game, complain
     complaints.expect("422")
     check(page, "open.csv", b'code,scan_type\n"abc,item_drop\n')
     page.get_by_text("Line 2: This row has a quote that is never closed.").wait_for()
+    for status, words in ((413, "The limit is 64 MB."), (415, "That isn't a CSV file."), (503, "Busy right now.")):
+        complaints.expect(str(status))
+        page.route("**/import?*", partial(refuse, status))
+        check(page, f"{status}.csv", b"code,scan_type\nabc,item_drop\n")
+        page.get_by_text(words).wait_for()
+    full = {"status": "checked", "total": 1, "failed": 0, "rows": [], "message": f"No room. {MARKUP}"}
+    page.route("**/import?*", lambda route: route.fulfill(json=full))
+    check(page, "full.csv", b"code,scan_type\nabc,item_drop\n")
+    page.get_by_text(full["message"]).wait_for()
+    assert page.get_by_role("button", name="Import 1 valid row").count() == 0
     with page.expect_download() as downloading:
         page.get_by_role("button", name="Download template").click()
     assert Path(downloading.value.path()).read_text("utf-8-sig").strip() == ",".join(COLUMNS)

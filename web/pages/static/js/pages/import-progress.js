@@ -5,6 +5,8 @@ import { replaceFragment, showFailure } from '../staff/fragment.js';
 import { poll } from '../staff/upload.js';
 
 const root = /** @type {HTMLElement} */ (document.getElementById('import'));
+/** Then all rows are checked. The codes are added at once. */
+const CHECKED = 50;
 const isDone = ({ status }) => ['done', 'checked', 'failed'].includes(status);
 
 async function follow() {
@@ -14,6 +16,7 @@ async function follow() {
       const percent = Math.floor(100 * progress);
       bar.value = percent;
       /** @type {HTMLElement} */ (document.getElementById('percent')).textContent = _('%(percent)s%%', { percent });
+      /** @type {HTMLElement} */ (document.getElementById('phase')).textContent = percent < CHECKED ? _('Checking the rows') : _('Adding the codes');
       document.title = document.title.replace(/^(\d+% · )?/, `${percent}% · `);
     });
   } catch (error) {

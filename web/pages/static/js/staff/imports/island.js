@@ -10,6 +10,8 @@ import { FailedRows, download, withCells } from './failed-rows.js';
 import { ENCODINGS, ERROR_COLUMN, isKnown, openFile, readTable, rowsInWords, sizeOf } from './file.js';
 
 const DELIMITER_NAMES = { ',': _('Comma'), ';': _('Semicolon'), '\t': _('Tab'), '|': _('Bar') };
+/** The progress of an import at which all rows are checked. */
+const CHECKING_SHARE = 0.5;
 const isDone = (job) => ['done', 'checked', 'failed'].includes(job.status);
 /** Ids are UUIDs of version 7, which begin with the time in milliseconds. */
 const madeAt = (id) => Number.parseInt(id.replaceAll('-', '').slice(0, 12), 16);
@@ -63,7 +65,7 @@ function Import({ file, path, base, known }) {
         location.assign(`${base}/codes/imports/${job.id}`);
         return null;
       }
-      return await poll(job.status_url, isDone, ({ progress, total }) => setWork({ share: progress, total }));
+      return await poll(job.status_url, isDone, ({ progress }) => setWork({ share: Math.min(1, progress / CHECKING_SHARE) }));
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
       setProblem(sentenceOf(error, file));
@@ -151,7 +153,7 @@ function Checked({ job, table, isBusy, onImport, name }) {
       ${job.failed > job.rows.length && html`<p class="hint">${_('The first %(num)s of them are listed.', { num: job.rows.length })}</p>`}
       ${job.message && html`<${Banner} tone="bad" icon="circle-x">${job.message}</${Banner}>`}
       <div class="row">
-        ${valid > 0 && html`<button type="button" class="button button-primary" aria-busy=${isBusy ? 'true' : null} onClick=${onImport}><span>${ngettext('Import %(num)s valid row', 'Import %(num)s valid rows', valid)}</span></button>`}
+        ${valid > 0 && !job.message && html`<button type="button" class="button button-primary" aria-busy=${isBusy ? 'true' : null} onClick=${onImport}><span>${ngettext('Import %(num)s valid row', 'Import %(num)s valid rows', valid)}</span></button>`}
         ${job.rows.length > 0 && html`<button type="button" class="button" onClick=${() => download(table, job.rows, name.replace(/(\.\w+)?$/, '-failed.csv'))}><${Icon} name="download" /><span>${_('Download failed rows')}</span></button>`}
       </div>
       ${job.failed > 0 && html`<p class="hint">${_('Correct the failed rows in your file, or in the download, and choose it again.')}</p>`}
