@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from shared.images import verification
+from shared.images import render, verification
 from shared.infra.db import Conn
 from shared.organizations import usage
 from tests.images.camera_view import decode
@@ -147,3 +147,31 @@ def test_another_organization_keeps_its_design(app: Flask, client: Any, conn: Co
     assert client.get(path, headers=other.member.headers).json == DEFAULTS
     denied = client.put(f"{other.path}/customization", json=CUSTOM, headers=staff.owner.headers)
     assert denied.status_code == 403
+
+
+def test_preview_reads_a_short_and_a_long_code_and_stores_nothing(
+    client: Any, staff: Staff, design: Any, brand: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    design(**CUSTOM)
+    brand()
+    stored = client.get(f"{staff.path}/customization", headers=staff.admin.headers).json
+    verified: list[str] = []
+
+    def record(spec: Any, logo: bytes | None = None) -> bytes:
+        verified.append(spec.text)
+        return render.render(spec, logo)
+
+    monkeypatch.setattr(verification, "render", record)
+
+    def preview(**form: Any) -> Any:
+        path = f"{staff.path}/customization/preview"
+        return client.post(path, data=form, content_type="multipart/form-data", headers=staff.admin.headers)
+
+    shown, refused = preview(foreground_color="#14532D", remove_logo="true"), preview(foreground_color="#FFD700")
+
+    assert (shown.status_code, shown.content_type, shown.headers["X-Error-Correction"]) == (200, "image/svg+xml", "M")
+    assert b"#14532d" in shown.data.lower()
+    assert [len(text.rpartition("/")[2]) > 64 for text in verified[:2]] == [False, True]
+    assert (refused.status_code, list(refused.json["suggestion"])) == (422, ["foreground_color"])
+    assert preview().headers["X-Error-Correction"] == "H"
+    assert client.get(f"{staff.path}/customization", headers=staff.admin.headers).json == stored

@@ -325,6 +325,7 @@ BODIES: dict[str, Callable[[World, SignedInPlayer | ApiKeyCaller], Body]] = {
     f"POST {CODE}/place": _json(lambda *_: {"fixes": [{"latitude": 1, "longitude": 2, "accuracy": 3}]}),
     f"PUT {CODE}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {CODE}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},
+    f"POST {ORG}/customization/preview": lambda *_: {"data": {"style": "dots", "logo": (BytesIO(logo()), "logo.png")}},
     f"POST {CODE}/customization/preview": lambda *_: {"data": {"style": "dots", "logo": (BytesIO(logo()), "logo.png")}},
     f"PUT {ORG}/customization": _json(lambda *_: {"style": "dots"}),
     f"PUT {ORG}/customization/logo": lambda *_: {"data": {"logo": (BytesIO(logo()), "logo.png")}},

@@ -101,6 +101,7 @@ PERMISSIONS: dict[str, Permission] = {
     f"GET {ORG}/customization": Permission("member", "codes:read"),
     f"PUT {ORG}/customization": Permission("admin", "codes:write"),
     f"DELETE {ORG}/customization": Permission("admin", "codes:write"),
+    f"POST {ORG}/customization/preview": Permission("admin", "codes:write", unaudited="it stores nothing"),
     f"PUT {ORG}/customization/logo": Permission("admin", "codes:write"),
     f"DELETE {ORG}/customization/logo": Permission("admin", "codes:write"),
     f"DELETE {ORG}/logo": Permission("owner"),

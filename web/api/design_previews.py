@@ -1,5 +1,6 @@
 """Previews of a code's design over HTTP. Nothing is stored."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -75,6 +76,14 @@ def render_design_preview(path: CodePath, form: DesignForm) -> Response:
     if stored.logo_digest is not None and logo is None:
         # Replaced or removed between the two reads.
         raise LogoChanged
+    return preview_response(stored, logo, form, (image_text(appearance),))
+
+
+def preview_response(stored: Customization, logo: bytes | None, form: DesignForm, texts: Sequence[str]) -> Response:
+    """Return the image of the first text in the design of the form. `stored` and `logo` are its defaults.
+
+    Raise DesignRejected if the image of one of the texts cannot be decoded.
+    """
     design = _design(form, stored)
     if "logo" in request.files or "logo" in request.form:
         if form.remove_logo:
@@ -83,18 +92,18 @@ def render_design_preview(path: CodePath, form: DesignForm) -> Response:
         design = replace(design, logo_digest=store.logo_digest(logo))
     elif form.remove_logo:
         logo, design = None, replace(design, logo_digest=None)
-    text = image_text(appearance)
 
     def is_readable(trial: Customization) -> bool:
         try:
-            check_readable(trial.image_spec(text), logo)
+            for text in texts:
+                check_readable(trial.image_spec(text), logo)
         except UnreadableImage:
             return False
         return True
 
     if errors := _find_errors(design) or ([] if is_readable(design) else [_unreadable(design)]):
         raise DesignRejected(*errors, suggestion=suggest(design, is_readable))
-    spec = design.image_spec(text, "svg")
+    spec = design.image_spec(texts[0], "svg")
 
     def render() -> bytes:
         from shared.images.render import render  # noqa: PLC0415 - loads the renderer on first use

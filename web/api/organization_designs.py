@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 
 from shared.codes.rotation import SAMPLE_STEP_MAC
-from shared.errors import Invalid
+from shared.errors import Invalid, LogoChanged
 from shared.images import organization_designs as store
 from shared.images.code_url import code_url, rotating_code_url
 from shared.images.contrast import check_colors
@@ -18,6 +19,7 @@ from shared.infra.db import Conn
 from shared.organizations import usage
 from web.api.customizations import CustomizationBody, CustomizationResponse, to_response
 from web.api.design_changes import change_verified
+from web.api.design_previews import PREVIEW, DesignForm, preview_response
 from web.api.logo_uploads import MAX_UPLOAD_BYTES, LogoForm, logo_audit_fields, sanitize, uploaded_logo
 from web.http.audit_log import record, record_change
 from web.http.auth import requires_role
@@ -120,6 +122,29 @@ def remove_organization_design_logo(path: OrganizationPath) -> tuple[str, int]:
     return "", 204
 
 
+@api.post("/preview", responses={200: PREVIEW})
+@requires_role("admin", scope="codes:write")
+@max_body_bytes(MAX_UPLOAD_BYTES)
+def render_organization_design_preview(path: OrganizationPath, form: DesignForm) -> Response:
+    """Render a design of an organization without storing it
+
+    Needs the role admin. As the preview of a code's design: the image is that of a short code, and the images of a
+    short and of a long code are decoded first.
+    """
+    with db.connection() as conn:
+        stored = store.find(conn, path.org_id)
+        logo = None if stored.logo_digest is None else store.get_logo(conn, path.org_id, stored.logo_digest)
+    if stored.logo_digest is not None and logo is None:
+        # Replaced or removed between the two reads.
+        raise LogoChanged
+    return preview_response(stored, logo, form, _texts())
+
+
+def _texts() -> tuple[str, str]:
+    """Return what the images to verify encode. The first has the fewest modules, the last the most."""
+    return code_url(SHORTEST), rotating_code_url(LONGEST, SAMPLE_STEP_MAC)
+
+
 def _change(
     path: OrganizationPath,
     change: Callable[[Customization], Customization],
@@ -128,7 +153,7 @@ def _change(
     new_logo: bytes | None = None,
     loc: str,
 ) -> Customization:
-    texts = code_url(SHORTEST), rotating_code_url(LONGEST, SAMPLE_STEP_MAC)
+    texts = _texts()
     return change_verified(
         lambda conn: (texts, store.find(conn, path.org_id)),
         lambda conn: (texts, store.lock(conn, path.org_id)),

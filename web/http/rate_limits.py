@@ -68,6 +68,7 @@ LIMIT_BY_ENDPOINT: dict[str, LimitName] = {
     "brand_files.get_brand_style_sheet": "page",
     "brand_files.get_organization_logo": "page",
     "design_previews.render_design_preview": "image",
+    "organization_designs.render_organization_design_preview": "image",
     "generated_codes.create_generated_code": "generate",
     "generated_codes.get_generated_image": "image",
     "images.get_business_image": "image",

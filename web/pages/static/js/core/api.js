@@ -46,9 +46,9 @@ export const signedInAgain = () => signIn();
  * Send a request. Return the decoded body and the response.
  * @param {string} method
  * @param {string} path
- * @param {{body?: any, headers?: Record<string, string>, signal?: AbortSignal, timeout?: number}} [options]
+ * @param {{body?: any, headers?: Record<string, string>, signal?: AbortSignal, timeout?: number, raw?: boolean}} [options] `raw`: leave the body of a success to the caller
  */
-export async function send(method, path, { body, headers = {}, signal, timeout = 30000 } = {}) {
+export async function send(method, path, { body, headers = {}, signal, timeout = 30000, raw = false } = {}) {
   const json = body !== undefined && !(body instanceof FormData);
   let response;
   try {
@@ -64,6 +64,7 @@ export async function send(method, path, { body, headers = {}, signal, timeout =
     if (signal?.aborted) throw error;
     throw new Problem(0, null);
   }
+  if (raw && response.ok) return { content: null, response };
   const text = response.status === 204 ? '' : await response.text().catch(() => '');
   let content = null;
   try {
@@ -71,7 +72,7 @@ export async function send(method, path, { body, headers = {}, signal, timeout =
   } catch {
     throw new Problem(response.status, { detail: 'The server sent an unexpected response.' });
   }
-  if (response.status === 401 && path !== '/session' && (await signIn())) return send(method, path, { body, headers, signal, timeout });
+  if (response.status === 401 && path !== '/session' && (await signIn())) return send(method, path, { body, headers, signal, timeout, raw });
   if (!response.ok) throw new Problem(response.status, content, Number(response.headers.get('Retry-After')) || undefined);
   return { content, response };
 }
