@@ -13,6 +13,8 @@ import { problemLine } from './redemption-words.js';
 /** @typedef {{tone: 'ok' | 'bad' | 'off', icon: string, title: string, line?: string, undo?: Redeemed}} Result */
 
 const FITS_A_TOKEN = /^[0-9A-Za-z\]-]$/;
+/** Where a focus opens no keyboard on the screen. */
+const hasKeyboard = matchMedia('(pointer: fine)').matches;
 
 /** @param {HTMLElement} element @param {Redeemed[]} recent */
 export function mountCounter(element, recent) {
@@ -29,7 +31,7 @@ function Counter({ path, undoMs, earlier }) {
   const [, redraw] = useState(0);
 
   useEffect(() => {
-    input.current?.focus();
+    if (hasKeyboard) input.current?.focus();
     // What can no longer be undone leaves the list.
     const timer = setInterval(() => redraw((count) => count + 1), 5000);
     window.addEventListener('keydown', catchScanner, true);
@@ -61,7 +63,7 @@ function Counter({ path, undoMs, earlier }) {
     }
     busy.current = false;
     redraw((count) => count + 1);
-    input.current?.focus();
+    if (hasKeyboard) input.current?.focus();
   };
 
   /** @param {string} token */
