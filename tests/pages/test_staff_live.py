@@ -120,7 +120,8 @@ def test_code_filter_takes_a_code_text(conn: Conn, staff: Staff, opened: Callabl
 def test_page_without_scans_says_that_it_waits(opened: Callable[..., str]) -> None:
     page = opened()
 
-    assert "Waiting for the first scan." in page
+    assert "Waiting for scans." in page
+    assert 'tabindex="-1"></ol>' in page
     assert state(page)["counts"] == []
 
 
@@ -354,3 +355,22 @@ def busy_seconds(session: Any) -> float:
 def heap(session: Any) -> float:
     session.send("HeapProfiler.collectGarbage")
     return float(session.send("Runtime.getHeapUsage")["usedSize"])
+
+
+LAND = """async outline => {
+    const {land} = await import(document.body.dataset.static + 'js/land.js');
+    const objects = {land: {geometries: [{arcs: [[[0]]]}]}};
+    return land({arcs: [outline], transform: {scale: [1, 1], translate: [0, 0]}, objects}).coordinates[0][0];
+}"""
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("browser")
+def test_land_continues_beyond_the_date_line(live: Callable[..., Any]) -> None:
+    page = live()
+
+    across = page.evaluate(LAND, [[170, 60], [10, 0], [-359, 5], [0, -10], [359, 0], [-10, 5]])
+    around = page.evaluate(LAND, [[-180, -80], [180, 5], [180, -5], [0, -10], [-360, 0]])
+
+    assert [longitude for longitude, _ in across] == [170, 180, 181, 181, 180, 170]
+    assert [longitude for longitude, _ in around] == [-180, 0, 180, 180, -180]
