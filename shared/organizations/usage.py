@@ -13,14 +13,19 @@ TEXTS_PER_CODE = 10
 """Code texts that an organization can claim for each code of its quota. It keeps those of deleted codes forever."""
 
 
+def count_codes(conn: Conn, org_id: UUID) -> int:
+    """Return how many codes the organization has, without deleted ones."""
+    row = conn.execute("SELECT codes FROM organization_usage WHERE org_id = %(org_id)s", {"org_id": org_id}).fetchone()
+    return int(row[0]) if row else 0
+
+
 def check_codes(conn: Conn, org_id: UUID, *, added: int, limit: int, is_dry_run: bool = False) -> None:
     """Raise QuotaExceeded if the organization has more codes than `limit`, with those that this transaction added.
 
     A dry run has not added them.
     """
     # Adding the codes has locked the row, so no other transaction adds codes before this one ends.
-    row = conn.execute("SELECT codes FROM organization_usage WHERE org_id = %(org_id)s", {"org_id": org_id}).fetchone()
-    codes = (int(row[0]) if row else 0) + (added if is_dry_run else 0)
+    codes = count_codes(conn, org_id) + (added if is_dry_run else 0)
     if added and codes > limit:
         hint = "Delete some first." if added == 1 else f"{added:,} more do not fit. Delete some first."
         raise QuotaExceeded("MAX_CODES_PER_ORGANIZATION", codes - added, limit, "codes of this organization", hint)

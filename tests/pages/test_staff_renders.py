@@ -138,6 +138,7 @@ def test_selected_codes_become_labels_from_the_first_free_one(game: Game, page: 
 def test_sheet_is_made_changed_and_deleted(game: Game, page: Any, base: str, complaints: Complaints) -> None:
     game.code()
     assert faults_of_page(page, f"{base}/renders/new") == []
+    assert page.get_by_role("radio", name="All codes 1 code").is_checked()
     page.set_viewport_size({"width": 1280, "height": 900})
     page.get_by_role("button", name="Custom sheet").press("Enter")
     page.keyboard.type(MARKUP)

@@ -16,7 +16,7 @@ from web.pages.staff import render_staff_page
 
 PAGE_SIZE = 50
 RECENT = timedelta(days=30)
-MAX_TAGS = 100
+MAX_TAGS = 50
 """Tags that the editor offers. Others can be typed."""
 
 

@@ -4,11 +4,11 @@ from uuid import UUID
 
 from flask import Flask, Response, request
 
-from shared.codes import selection, store, tags
-from shared.codes.filters import CodeFilter
+from shared.codes import store, tags
 from shared.errors import NotFound
 from shared.images.image_spec import MAX_SIZE, MIN_SIZE
 from shared.infra import db
+from shared.organizations import usage
 from shared.renders import label_template_store
 from shared.renders import store as renders
 from shared.renders.label_templates import MAX_LABELS, MAX_PAGE, MIN_LABEL, MIN_PAGE, TEMPLATES
@@ -58,7 +58,7 @@ def open_new_render() -> Response:
     with db.connection() as conn:
         custom = label_template_store.list_for_organization(conn, org_id)
         found_tags = tags.list_for_organization(conn, org_id, "", limit=MAX_TAGS)
-        total = selection.count(conn, org_id, CodeFilter())
+        total = usage.count_codes(conn, org_id)
     return render_staff_page(
         "renders/new.html",
         active="renders",

@@ -11,7 +11,6 @@ import { bindTemplates } from '../staff/renders/templates.js';
 const RATES = { label_sheet: 300, png: 500, svg: 150, pdf: 400 };
 const MM_PER_INCH = 25.4;
 const DPI = 300;
-const COUNTED = 10_000;
 const form = /** @type {HTMLFormElement | null} */ (document.getElementById('render'));
 
 if (form) bindRender(form);
@@ -55,7 +54,6 @@ function bindRender(form) {
   const estimate = (codes) => {
     const rate = RATES[isSheet() ? 'label_sheet' : field('format').value];
     const time = duration(Math.max(1, Math.round(codes / rate)));
-    if (codes > COUNTED && field('which').value === 'all') return _('More than 10,000 codes');
     const codesInWords = ngettext('%(num)s code', '%(num)s codes', codes);
     if (!isSheet()) return _('%(codes)s, about %(time)s', { codes: codesInWords, time });
     const sheets = Math.ceil((codes + startAt() - 1) / Number(card().dataset.labels));
