@@ -108,7 +108,7 @@ def test_selected_codes_become_labels_from_the_first_free_one(game: Game, page: 
     assert faults_of_page(page, f"{base}/renders") == []
     page.set_viewport_size({"width": 1280, "height": 900})
     page.evaluate("ids => sessionStorage.setItem('waymark-selection', JSON.stringify({ids}))", ids)
-    page.goto(f"{base}/renders/new?type=labels")
+    page.goto(f"{base}/renders/new?output=label_sheet")
     page.get_by_role("radio", name="Selected codes").is_checked()
     page.get_by_text("3 codes on 1 sheet, about 1 s").wait_for()
     page.get_by_label("Start at label").fill("23")

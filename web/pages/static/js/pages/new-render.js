@@ -114,7 +114,6 @@ function bindRender(form) {
     show();
   });
   bindTemplates();
-  if (readSelection() && new URLSearchParams(location.search).get('type') !== 'labels') field('output').value = 'zip';
   show();
   carryOver().catch((error) => {
     if (!(error instanceof Problem)) throw error;

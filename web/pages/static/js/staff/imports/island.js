@@ -176,7 +176,7 @@ function Imported({ job, base, addAgain }) {
         ${!isReplay && job.failed > 0 && html`<p>${ngettext('%(num)s row failed.', '%(num)s rows failed.', job.failed)}</p>`}
         <div class="row">
           <a class="button button-primary" href=${`${base}/codes`}>${_('View codes')}</a>
-          ${!isReplay && ids.length > 0 && ids.length === job.done && html`<a class="button" href=${`${base}/renders/new?type=labels`} onClick=${carry}><${Icon} name="printer" /><span>${_('Print these codes')}</span></a>`}
+          ${!isReplay && ids.length > 0 && ids.length === job.done && html`<a class="button" href=${`${base}/renders/new?output=label_sheet`} onClick=${carry}><${Icon} name="printer" /><span>${_('Print these codes')}</span></a>`}
           ${isReplay && html`<button type="button" class="button" onClick=${addAgain}>${_('Import it again')}</button>`}
         </div>
       </section>
