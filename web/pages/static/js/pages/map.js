@@ -63,6 +63,7 @@ async function mount(root) {
     if (selected && !rows.some((row) => row[0] === selected)) choose(null);
     else mark();
   };
+  /** @param {any[]} row */
   const option = ([id, code, , , , type, active]) => {
     const item = document.createElement('li');
     Object.assign(item, { id: `place-${id}`, className: 'list-item', role: 'option' });
@@ -134,5 +135,8 @@ async function mount(root) {
 }
 
 /** @param {HTMLFormElement} form */
-const values = (form) => Object.fromEntries([...new FormData(form)].filter(([, value]) => value !== ''));
+const values = (form) => {
+  const filled = [...new FormData(form)].filter(([, value]) => value !== '');
+  return /** @type {Record<string, string>} */ (Object.fromEntries(filled));
+};
 const query = (form) => String(new URLSearchParams(values(form)));

@@ -54,7 +54,7 @@ export function bindPuzzle(form, data) {
   };
   const show = () => {
     for (const key of [...TEXTS, ...LISTS]) {
-      input(key).closest('.field').hidden = !SHOWN[type.value].includes(key) && !input(key).value;
+      /** @type {HTMLElement} */ (input(key).closest('.field')).hidden = !SHOWN[type.value].includes(key) && !input(key).value;
     }
     document.getElementById('solution-rule').textContent = hints[type.value];
   };
