@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any, Literal
 from uuid import UUID
 
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row
 
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST
@@ -99,19 +99,10 @@ BY_PLAYER = """
         ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
     )
 """
-Access = Literal["by_verdict", "by_code", "by_player"]
 PAGE = SELECT_REVIEW + "JOIN page ON page.id = s.id ORDER BY s.scan_time DESC, s.id DESC"
-PAGES: Mapping[Access, str] = {
-    "by_verdict": BY_VERDICT + PAGE,
-    "by_code": BY_CODE + PAGE,
-    "by_player": BY_PLAYER + PAGE,
-}
+PAGE_BY_VERDICT, PAGE_BY_CODE, PAGE_BY_PLAYER = BY_VERDICT + PAGE, BY_CODE + PAGE, BY_PLAYER + PAGE
 COUNT = "SELECT count(*) FROM page"
-COUNTS: Mapping[Access, str] = {
-    "by_verdict": BY_VERDICT + COUNT,
-    "by_code": BY_CODE + COUNT,
-    "by_player": BY_PLAYER + COUNT,
-}
+COUNT_BY_VERDICT, COUNT_BY_CODE, COUNT_BY_PLAYER = BY_VERDICT + COUNT, BY_CODE + COUNT, BY_PLAYER + COUNT
 
 
 def list_scans(
@@ -122,7 +113,13 @@ def list_scans(
     if params is None:
         return []
     with conn.cursor(row_factory=class_row(Review)) as cursor:
-        return cursor.execute(PAGES[_access(conditions, params)], params, prepare=False).fetchall()
+        match _access(conditions, params):
+            case "by_player":
+                return cursor.execute(PAGE_BY_PLAYER, params, prepare=False).fetchall()
+            case "by_verdict":
+                return cursor.execute(PAGE_BY_VERDICT, params, prepare=False).fetchall()
+            case "by_code":
+                return cursor.execute(PAGE_BY_CODE, params, prepare=False).fetchall()
 
 
 def count_scans(conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int) -> int:
@@ -130,9 +127,14 @@ def count_scans(conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int)
     params = _parameters(conn, org_id, conditions, limit, None)
     if params is None:
         return 0
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        count: int = exactly_one(cursor.execute(COUNTS[_access(conditions, params)], params, prepare=False))
-    return count
+    match _access(conditions, params):
+        case "by_player":
+            (count,) = exactly_one(conn.execute(COUNT_BY_PLAYER, params, prepare=False))
+        case "by_verdict":
+            (count,) = exactly_one(conn.execute(COUNT_BY_VERDICT, params, prepare=False))
+        case "by_code":
+            (count,) = exactly_one(conn.execute(COUNT_BY_CODE, params, prepare=False))
+    return int(count)
 
 
 def _parameters(
@@ -155,7 +157,7 @@ def _parameters(
     }
 
 
-def _access(conditions: ScanFilter, params: Mapping[str, Any]) -> Access:
+def _access(conditions: ScanFilter, params: Mapping[str, Any]) -> Literal["by_player", "by_verdict", "by_code"]:
     """Return by which index a page is read."""
     has_verdict = conditions.status is not None or conditions.reason is not None
     if conditions.player_id is not None:

@@ -70,7 +70,7 @@ PERMISSIONS: dict[str, Permission] = {
     f"GET {ORG}/items": Permission("analyst"),
     f"PUT {ORG}/items/{{item}}": Permission("admin"),
     f"POST {ORG}/redemptions": Permission("admin", "redeem"),
-    f"POST {ORG}/redemptions/preview": Permission("admin"),
+    f"POST {ORG}/redemptions/preview": Permission("admin", unaudited="it redeems nothing"),
     f"GET {ORG}/redemptions": Permission("analyst"),
     f"GET {ORG}/redemptions.csv": Permission("analyst"),
     f"GET {ORG}/redemptions/daily": Permission("analyst"),

@@ -144,8 +144,8 @@ def create_redemption(path: OrganizationPath, body: RedemptionBody) -> tuple[dic
 
 @api.post("/preview", responses={200: PreviewResponse, 409: None, 410: None})
 @requires_role("admin")
-def preview_redemption(path: OrganizationPath, body: RedemptionBody) -> dict[str, Any]:
-    """Preview a redemption
+def check_redemption_token(path: OrganizationPath, body: RedemptionBody) -> dict[str, Any]:
+    """Check a redemption token
 
     Needs the role admin. Returns what a token is for, and the player's balance. Nothing is redeemed, and the token
     stays valid until it expires. 404, 409 and 410 as for the redemption.
