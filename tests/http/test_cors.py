@@ -94,7 +94,7 @@ def test_error_responses_have_cors_headers(client: Any, monkeypatch: pytest.Monk
     assert [response.status_code for response in asked] == [401, 404, 415, 500]
     for response in asked:
         assert response.headers["Access-Control-Allow-Origin"] == GAME
-        assert {"Retry-After", "RateLimit-Remaining", "ETag", "X-Request-ID"} <= set(
+        assert {"Retry-After", "RateLimit-Remaining", "ETag", "Idempotent-Replayed", "X-Request-ID"} <= set(
             response.headers["Access-Control-Expose-Headers"].split(", ")
         )
 

@@ -28,6 +28,7 @@ EXPOSED_HEADERS = (
     "Content-Location",
     "Content-Range",
     "ETag",
+    "Idempotent-Replayed",
     "Location",
     "Preference-Applied",
     "WWW-Authenticate",

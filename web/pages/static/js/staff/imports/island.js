@@ -22,12 +22,13 @@ export function mount(element) {
   let number = 0;
   return (file) => {
     number += 1;
-    render(html`<${Import} key=${number} file=${file} path=${`/api/organizations/${orgId}/qr-codes/import`} base=${base} known=${columns.split(' ')} />`, element);
+    render(html`<${Import} key=${number} file=${file} orgId=${orgId} base=${base} known=${columns.split(' ')} />`, element);
   };
 }
 
-/** @param {{file: File, path: string, base: string, known: string[]}} properties */
-function Import({ file, path, base, known }) {
+/** @param {{file: File, orgId: string, base: string, known: string[]}} properties */
+function Import({ file, orgId, base, known }) {
+  const path = `/api/organizations/${orgId}/qr-codes/import`;
   const [head, setHead] = useState(/** @type {any} */ (null));
   const [table, setTable] = useState(/** @type {any} */ (null));
   const [isConverted, setConverted] = useState(false);
@@ -60,7 +61,7 @@ function Import({ file, path, base, known }) {
         headers: { 'Content-Type': 'text/csv', ...headers },
         onProgress: (share) => setWork({ share, isUpload: share < 1 }),
       });
-      if (isDone(job)) return { ...job, isReplay };
+      if (isDone(job) || isReplay) return { ...job, isReplay };
       if (!query) {
         location.assign(`${base}/codes/imports/${job.id}`);
         return null;
@@ -79,8 +80,9 @@ function Import({ file, path, base, known }) {
     if (job) setChecked({ ...job, rows: withCells(table, job.rows.filter(({ status }) => status === 'failed')) });
   };
   const add = async () => {
-    // The digest names the content, so a repeated click adds nothing. After a replay it needs another name.
-    const job = await send('', { 'Idempotency-Key': `import-${table.digest}${again.current}` });
+    // The digest names the content, so a repeated click adds nothing. Another organization, or a wanted repetition, needs
+    // another key.
+    const job = await send('', { 'Idempotency-Key': `import-${orgId}-${table.digest}${again.current}` });
     if (job) setImported(job);
   };
   const addAgain = () => {
@@ -177,6 +179,7 @@ function Imported({ job, base, addAgain }) {
         <div class="row">
           <a class="button button-primary" href=${`${base}/codes`}>${_('View codes')}</a>
           ${!isReplay && ids.length > 0 && ids.length === job.done && html`<a class="button" href=${`${base}/renders/new?output=label_sheet`} onClick=${carry}><${Icon} name="printer" /><span>${_('Print these codes')}</span></a>`}
+          ${isReplay && html`<a class="button" href=${`${base}/codes/imports/${job.id}`}>${_('Show that import')}</a>`}
           ${isReplay && html`<button type="button" class="button" onClick=${addAgain}>${_('Import it again')}</button>`}
         </div>
       </section>
