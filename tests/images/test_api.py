@@ -1,5 +1,6 @@
 """Images over HTTP."""
 
+import gzip
 from collections.abc import Callable
 from typing import Any
 
@@ -210,6 +211,18 @@ def test_an_etag_is_strong_and_depends_on_every_option(get: Any, path: str, busi
     assert len(set(tags)) == len(tags)
     assert all(tag.startswith('"') and len(tag) == 66 for tag in tags)
     assert get(path, headers={"If-None-Match": tags[1]}).status_code == 200
+
+
+def test_svg_is_compressed_for_clients_that_take_that(get: Any, path: str) -> None:
+    """Under another ETag, because a strong one names the bytes."""
+    plain, packed = (get(path, format="svg", headers={"Accept-Encoding": name}) for name in ("identity", "gzip"))
+    again = get(path, format="svg", headers={"Accept-Encoding": "gzip", "If-None-Match": packed.headers["ETag"]})
+
+    assert gzip.decompress(packed.data) == plain.data
+    assert len(packed.data) < len(plain.data)
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    assert (again.status_code, again.headers["ETag"]) == (304, packed.headers["ETag"])
+    assert {"Accept-Encoding" in each.vary for each in (plain, packed, again)} == {True}
 
 
 def test_head_has_the_headers_of_get(client: Any, staff: Staff, get: Any, path: str, business: str) -> None:

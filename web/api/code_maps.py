@@ -3,6 +3,7 @@
 import re
 from typing import Annotated, Any, Literal
 
+from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -11,6 +12,8 @@ from shared.codes.places import MapView
 from shared.infra import db
 from web.api.codes import CodeFilterQuery
 from web.http.auth import requires_role
+from web.http.compression import compress
+from web.http.responses import json_response
 from web.http.schemas import OrganizationPath, ResponseModel
 
 api = APIBlueprint(
@@ -61,7 +64,7 @@ class PlacesResponse(ResponseModel):
 
 @api.get("/places", responses={200: PlacesResponse})
 @requires_role("member", scope="codes:read")
-def list_places(path: OrganizationPath, query: PlacesQuery) -> dict[str, Any]:
+def list_places(path: OrganizationPath, query: PlacesQuery) -> Response:
     """List the places of codes for a map
 
     Needs the role member. The codes in the view that match the filters of the list. If there are more than 2,000, the
@@ -71,6 +74,9 @@ def list_places(path: OrganizationPath, query: PlacesQuery) -> dict[str, Any]:
     with db.connection() as conn:
         codes = places.list_places(conn, path.org_id, conditions, view)
         if codes is not None:
-            return {"kind": "codes", "columns": places.PLACE_COLUMNS, "rows": codes}
-        cells = places.list_cells(conn, path.org_id, conditions, view)
-    return {"kind": "cells", "columns": places.CELL_COLUMNS, "rows": cells}
+            response = json_response({"kind": "codes", "columns": places.PLACE_COLUMNS, "rows": codes})
+        else:
+            cells = places.list_cells(conn, path.org_id, conditions, view)
+            response = json_response({"kind": "cells", "columns": places.CELL_COLUMNS, "rows": cells})
+    compress(response)
+    return response

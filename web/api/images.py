@@ -37,6 +37,7 @@ from shared.infra.cache import ShortLived, images
 from shared.infra.event_loop import run_in_thread
 from shared.organizations import store as organizations
 from web.http.auth import requires_role
+from web.http.compression import compress
 from web.http.schemas import CodePath, OrganizationPath, Query
 from web.http.settings import current_settings
 
@@ -190,17 +191,24 @@ def _image_response(spec: ImageSpec, name: str, org_id: UUID, get_logo: Callable
     `name` is the suggested file name, without extension.
     """
     digest = spec.digest()
+    # An SVG is compressed for clients that take that, and other bytes need another tag (RFC 9110, 8.8.3.3).
+    is_compressed = spec.format == "svg" and bool(request.accept_encodings["gzip"])
+    tag = f"{digest}-gzip" if is_compressed else digest
     headers = {
-        "ETag": f'"{digest}"',
+        "ETag": f'"{tag}"',
         "Cache-Control": CACHE_CONTROL,
         "Content-Disposition": f'inline; filename="{name}.{spec.format}"',
     }
-    if request.if_none_match.contains_weak(digest):
-        return Response(status=304, headers=headers)
     if spec.format == "svg":
-        headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        headers["Vary"] = "Accept-Encoding"
+    if request.if_none_match.contains_weak(tag):
+        return Response(status=304, headers=headers)
     data = images.get_or_create(digest, lambda: _render(spec, get_logo()), org_id)
-    return Response(data, headers=headers, content_type=spec.content_type)
+    response = Response(data, headers=headers, content_type=spec.content_type)
+    if spec.format == "svg":
+        response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+        compress(response)
+    return response
 
 
 def _render(spec: ImageSpec, logo: bytes | None) -> bytes:

@@ -3,7 +3,6 @@
 With `PAGES=false` only printed codes and screens have pages: bare ones that load nothing and run no script.
 """
 
-import gzip
 from base64 import b64encode
 from collections.abc import Sequence
 from functools import cache
@@ -20,6 +19,7 @@ from shared.accounts.store import Account
 from shared.infra import db
 from shared.settings import as_origin
 from web.http.auth import optional_caller
+from web.http.compression import compress
 from web.http.session_cookies import renew_session_cookie
 from web.http.settings import current_settings
 from web.pages import headers, i18n
@@ -33,8 +33,6 @@ BARE_POLICY = (
 )
 THEMES = ("light", "dark")
 THEME_COOKIE = "waymark_theme"
-GZIP_LEVEL = 5
-"""A page of 50 kB takes about a millisecond."""
 NO_STORE = "no-store"
 REVALIDATED = "private, no-cache"
 """For pages that a service worker keeps: the browser asks again each time."""
@@ -112,18 +110,6 @@ def render_page(
         response.vary.update(("Cookie", "Accept-Language"))
     compress(response)
     return response
-
-
-def compress(response: Response) -> None:
-    """Compress a page, if its browser takes that.
-
-    The length of a compressed page can tell a secret in it to whoever chooses a text beside it (BREACH). Pages contain
-    no secret of the session: its cookie is HttpOnly, and writes need no token of the page.
-    """
-    response.vary.add("Accept-Encoding")
-    if request.accept_encodings["gzip"]:
-        response.set_data(gzip.compress(response.get_data(), GZIP_LEVEL, mtime=0))
-        response.headers["Content-Encoding"] = "gzip"
 
 
 def go_to(path: str) -> Response:
