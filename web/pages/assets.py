@@ -23,11 +23,13 @@ from web.pages import headers, i18n
 from web.pages.module_groups import group_modules, static_imports
 
 FOLDER = Path(__file__).parent / "static"
+STYLES = ("css/tokens.css", "css/base.css", "css/components.css", "css/parts.css")
+STAFF_STYLES = tuple(f"css/staff/{file.name}" for file in sorted((FOLDER / "css" / "staff").glob("*.css")))
 BUNDLES: Mapping[str, tuple[str, ...]] = {
-    "css/app.css": ("css/tokens.css", "css/base.css", "css/components.css", "css/player.css"),
-    "css/staff.css": tuple(f"css/staff/{file.name}" for file in sorted((FOLDER / "css" / "staff").glob("*.css"))),
+    "css/app.css": (*STYLES, "css/player.css"),
+    "css/staff.css": (*STYLES, *STAFF_STYLES),
 }
-"""Files that are served as one: their parts are small, and every page needs them all."""
+"""Style sheets that are served as one, so a page needs one of them."""
 CONTENT_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -111,6 +113,8 @@ def _contents() -> Iterator[tuple[str, bytes]]:
         path = file.relative_to(FOLDER).as_posix()
         if path.startswith("js/") and file.is_file():
             modules[path] = file.read_text()
+        elif file.suffix == ".css" and path not in bundled:
+            yield path, shrink_css(file.read_text()).encode()
         elif file.is_file() and path not in bundled:
             yield path, file.read_bytes()
     for path, text in group_modules(modules).items():

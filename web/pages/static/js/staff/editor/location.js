@@ -136,9 +136,11 @@ export async function bindLocation(form, { api, codeId, onChange }) {
   };
 
   let timer = 0;
+  let hasAll = false;
   map.onView(({ bbox, zoom }) => {
     clearTimeout(timer);
     timer = setTimeout(async () => {
+      if (hasAll) return;
       const places = await get(`${api}/places?${new URLSearchParams({ bbox, zoom: String(zoom) })}`).catch(() => null);
       if (!places) return;
       const rows = places.kind === 'codes' ? places.rows.filter(([id]) => id !== codeId) : places.rows;
@@ -149,6 +151,7 @@ export async function bindLocation(form, { api, codeId, onChange }) {
     // Where the other codes are.
     const world = await get(`${api}/places?bbox=-180,-90,180,90&zoom=2`).catch(() => null);
     if (world?.rows.length) {
+      hasAll = world.kind === 'codes';
       map.setCodes(world, { tone: 'off' });
       map.fit();
     }
