@@ -83,7 +83,12 @@ async function remove() {
 }
 
 async function turnOff() {
-  await send('PATCH', path, { body: { active: false } });
+  try {
+    await send('PATCH', path, { body: { active: false } });
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    return toast(error.message);
+  }
   fieldOf(form, 'active').checked = false;
   stored = { ...stored, active: false };
   toast(_('Turned off. Progress of players is kept.'));
