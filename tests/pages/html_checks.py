@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
 FORBIDDEN = {
     "an inline script": re.compile(r"<script(?![^>]*\bsrc=)(?![^>]*type=\"application/json\")", re.IGNORECASE),
-    "an inline style": re.compile(r"<style\b|\sstyle\s*=", re.IGNORECASE),
-    "an event handler": re.compile(r"<[^>]*\son[a-z]+\s*=", re.IGNORECASE),
+    "an inline style": re.compile(r"<style\b|\sstyle\s*=(?!=)", re.IGNORECASE),
+    "an event handler": re.compile(r"<[^>]*\son[a-z]+\s*=(?!=)", re.IGNORECASE),
     "a javascript: address": re.compile(r"javascript:", re.IGNORECASE),
     "an import map": re.compile(r"importmap", re.IGNORECASE),
     "unescaped text": re.compile(r"\|\s*safe\b|autoescape false"),

@@ -3,6 +3,7 @@
 Each function returns a line per fault. axe is put into a page once and returns faults only, so it takes 50 ms a look.
 """
 
+import re
 from typing import Any
 
 import pytest
@@ -130,3 +131,36 @@ def show(page: Any, width: int, height: int, **media: str) -> None:
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(reduced_motion="reduce", **media)
     page.evaluate(SETTLED)
+
+
+def sizes_of(page: Any, path: str, *, apart: str = r"\.wasm$") -> tuple[float, float, float, float, int]:
+    """Open a page. Return the kB of scripts, styles, fonts and in total, as sent, and the number of requests.
+
+    Requests whose address contains the pattern `apart` do not count.
+    """
+    requests: list[Any] = []
+
+    def add(request: Any) -> None:
+        requests.append(request)
+
+    # Playwright cannot wrap a built-in method.
+    page.on("requestfinished", add)
+    page.goto(path, wait_until="networkidle")
+    page.remove_listener("requestfinished", add)
+
+    sizes = dict.fromkeys(("script", "stylesheet", "font", "other"), 0.0)
+    counted = [request for request in requests if not re.search(apart, request.url)]
+    for request in counted:
+        kind = request.resource_type if request.resource_type in sizes else "other"
+        sizes[kind] += request.sizes()["responseBodySize"] / 1000
+    return (sizes["script"], sizes["stylesheet"], sizes["font"], sum(sizes.values()), len(counted))
+
+
+def over_limits(figures: tuple[float, ...], limits: tuple[float, ...]) -> list[str]:
+    """Return which figures of `sizes_of` are over their limits."""
+    names = ("kB of scripts", "kB of styles", "kB of fonts", "kB", "requests")
+    return [
+        f"{figure:.1f} {name}, more than {limit}"
+        for name, figure, limit in zip(names, figures, limits, strict=True)
+        if figure > limit
+    ]

@@ -14,7 +14,7 @@ from shared.organizations.rules import ROLES
 from tests.conftest import PASSWORD
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of, forbidden_in
-from tests.pages.page_checks import clipped_texts, faults_of_page, keyboard_faults
+from tests.pages.page_checks import clipped_texts, faults_of_page, keyboard_faults, over_limits, sizes_of
 from tests.pages.test_access import PAGES, SAME
 from web.pages import layout
 
@@ -25,11 +25,7 @@ MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
 SIZE_LIMITS = {
     "/sign-in": (12, 13, 34, 70, 10),
     "/s/{code}": (22, 13, 34, 80, 14),
-    "/o/{slug}/codes": (24, 14, 34, 90, 18),
     "/play/scan": (30, 13, 34, 90, 16),
-    "/o/{slug}/analytics": (14, 14, 34, 75, 12),
-    "/o/{slug}/live": (75, 18, 34, 150, 22),
-    "/o/{slug}/map": (75, 18, 34, 150, 22),
 }
 """By page, for a first visit: kB of scripts, styles, fonts and in total, as sent, and the number of requests. Without
 the decoder and its WebAssembly, which are loaded when the camera needs them."""
@@ -126,32 +122,8 @@ def test_every_page_is_accessible_and_fits(open_context: Callable[..., Any], wor
 @pytest.mark.parametrize("rule", SIZE_LIMITS)
 def test_page_stays_within_its_size(open_context: Callable[..., Any], world: World, rule: str) -> None:
     context = open_context(phone=True, service_workers="block")
-    if rule.startswith("/o/"):
-        sign_in(context, world.game.owner["username"])
-    page, path = context.new_page(), rule.replace("{slug}", world.game.organization["slug"])
-    requests: list[Any] = []
-
-    def add(request: Any) -> None:
-        requests.append(request)
-
-    # Playwright cannot wrap a built-in method.
-    page.on("requestfinished", add)
-    page.goto(world.paths.get(rule, path), wait_until="networkidle")
-
-    sizes: dict[str, float] = {}
-    counted = [request for request in requests if not request.url.endswith(".wasm")]
-    for request in counted:
-        kind = {"script": "script", "stylesheet": "style", "font": "font"}.get(request.resource_type, "other")
-        sizes[kind] = sizes.get(kind, 0) + request.sizes()["responseBodySize"] / 1000
-    figures = (*(sizes.get(kind, 0) for kind in ("script", "style", "font")), sum(sizes.values()), len(counted))
-
-    names = ("kB of scripts", "kB of styles", "kB of fonts", "kB", "requests")
-    over = [
-        f"{figure:.1f} {name}, more than {limit}"
-        for name, figure, limit in zip(names, figures, SIZE_LIMITS[rule], strict=True)
-        if figure > limit
-    ]
-    assert over == []
+    figures = sizes_of(context.new_page(), world.paths[rule])
+    assert over_limits(figures, SIZE_LIMITS[rule]) == []
 
 
 @pytest.mark.parametrize("file", sorted(Path(__file__).parent.glob("*.py")), ids=lambda file: file.name)
