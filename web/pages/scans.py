@@ -10,7 +10,6 @@ from flask import Flask, Response, request
 from shared.analytics import statistics
 from shared.analytics.timelines import timeline
 from shared.analytics.unaggregated import RollupSubject
-from shared.codes import tags
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.reviews import scan_list
@@ -26,7 +25,6 @@ from web.pages.staff import render_staff_page, sees
 ROWS = 50
 MAX_COUNTED = 10_000
 """More scans are counted by the rollups, where these can filter."""
-MAX_TAGS = 200
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,6 @@ def open_scans() -> Response:
         if filters.conditions is not None:
             found = scan_list.list_scans(conn, org_id, filters.conditions, limit=ROWS + 1, before=before)
             total = _total(conn, org_id, filters, found)
-        known_tags = tags.list_for_organization(conn, org_id, "", limit=MAX_TAGS)
     page, cursor = paginate(found, ROWS, lambda scan: (scan.scanned_at.isoformat(), str(scan.scan_id)))
     return render_staff_page(
         "scans/list.html",
@@ -65,7 +62,6 @@ def open_scans() -> Response:
         filters=filters,
         scans=page,
         total=total,
-        tags=known_tags,
         next_page=cursor and f"?{filters.query(cursor=cursor)}",
     )
 

@@ -39,13 +39,16 @@ async function review(action) {
   isBusy = true;
   document.querySelectorAll('[data-review]').forEach((button) => button.setAttribute('aria-busy', 'true'));
   let [count, problem] = [0, ''];
-  for (const { dataset } of chosen) {
-    problem = await decide(action, dataset);
-    if (problem) break;
-    count += 1;
+  try {
+    for (const { dataset } of chosen) {
+      problem = await decide(action, dataset);
+      if (problem) break;
+      count += 1;
+    }
+  } finally {
+    isBusy = false;
   }
   if (count) toast(done(action, count));
-  isBusy = false;
   await refresh();
   if (problem) showProblem(problem, chosen.length - count);
 }

@@ -31,7 +31,7 @@ function Counter({ path, undoMs, earlier }) {
   const [, redraw] = useState(0);
 
   useEffect(() => {
-    if (hasKeyboard) input.current?.focus();
+    if (hasKeyboard) input.current?.focus({ preventScroll: true });
     // What can no longer be undone leaves the list.
     const timer = setInterval(() => redraw((count) => count + 1), 5000);
     window.addEventListener('keydown', catchScanner, true);
@@ -46,7 +46,7 @@ function Counter({ path, undoMs, earlier }) {
     const isElsewhere = !(event.target instanceof HTMLInputElement) && !document.querySelector('dialog[open]');
     if (!isElsewhere || event.ctrlKey || event.metaKey || event.altKey || !FITS_A_TOKEN.test(event.key)) return;
     event.stopPropagation();
-    input.current?.focus();
+    input.current?.focus({ preventScroll: true });
   };
 
   /** Do one thing at a time, and show what it came to. @param {() => Promise<void>} task */
@@ -63,7 +63,7 @@ function Counter({ path, undoMs, earlier }) {
     }
     busy.current = false;
     redraw((count) => count + 1);
-    if (hasKeyboard) input.current?.focus();
+    if (hasKeyboard) input.current?.focus({ preventScroll: true });
   };
 
   /** @param {string} token */
