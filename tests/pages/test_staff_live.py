@@ -305,6 +305,22 @@ def test_reset_loads_the_scans_that_were_missed(live: Callable[..., Any], game: 
 
     assert page.evaluate("[...document.querySelectorAll('#feed > li')].map(row => row.dataset.scan)") == missed[::-1]
     page.locator("#last-hour").get_by_text("2", exact=True).wait_for()
+    assert_land_continues_beyond_the_date_line(page)
+
+
+LAND = """async outline => {
+    const {land} = await import(document.body.dataset.static + 'js/land.js');
+    const objects = {land: {geometries: [{arcs: [[[0]]]}]}};
+    return land({arcs: [outline], transform: {scale: [1, 1], translate: [0, 0]}, objects}).coordinates[0][0];
+}"""
+
+
+def assert_land_continues_beyond_the_date_line(page: Any) -> None:
+    across = page.evaluate(LAND, [[170, 60], [10, 0], [-359, 5], [0, -10], [359, 0], [-10, 5]])
+    around = page.evaluate(LAND, [[-180, -80], [180, 5], [180, -5], [0, -10], [-360, 0]])
+
+    assert [longitude for longitude, _ in across] == [170, 180, 181, 181, 180, 170]
+    assert [longitude for longitude, _ in around] == [-180, 0, 180, 180, -180]
 
 
 FRAMES = """async ([code, seconds, rate]) => {
@@ -355,22 +371,3 @@ def busy_seconds(session: Any) -> float:
 def heap(session: Any) -> float:
     session.send("HeapProfiler.collectGarbage")
     return float(session.send("Runtime.getHeapUsage")["usedSize"])
-
-
-LAND = """async outline => {
-    const {land} = await import(document.body.dataset.static + 'js/land.js');
-    const objects = {land: {geometries: [{arcs: [[[0]]]}]}};
-    return land({arcs: [outline], transform: {scale: [1, 1], translate: [0, 0]}, objects}).coordinates[0][0];
-}"""
-
-
-@pytest.mark.system
-@pytest.mark.xdist_group("browser")
-def test_land_continues_beyond_the_date_line(live: Callable[..., Any]) -> None:
-    page = live()
-
-    across = page.evaluate(LAND, [[170, 60], [10, 0], [-359, 5], [0, -10], [359, 0], [-10, 5]])
-    around = page.evaluate(LAND, [[-180, -80], [180, 5], [180, -5], [0, -10], [-360, 0]])
-
-    assert [longitude for longitude, _ in across] == [170, 180, 181, 181, 180, 170]
-    assert [longitude for longitude, _ in around] == [-180, 0, 180, 180, -180]
