@@ -61,6 +61,15 @@ def token_at_another_counter(scene: Scene) -> bool:
     return bool(confirm(scene.client, scene.attacker, token).status_code == 201)
 
 
+def preview_of_another_counters_token(scene: Scene) -> bool:
+    """A counter checks a token for another organization's coffee, to learn who the player is."""
+    player = scene.victim.stranger
+    for staff in (scene.victim, scene.attacker):
+        grant(scene.conn, player.id, staff.org_id)
+    token = add_token(scene.conn, player.id, scene.victim.org_id)
+    return scene.lets("POST", f"{scene.attacker.path}/redemptions/preview", scene.attacker.owner, {"token": token})
+
+
 def state_of_another_players_token(scene: Scene) -> bool:
     """A token was photographed: whose it is and what they have left is for its player only."""
     player = scene.victim.member
@@ -136,6 +145,11 @@ ATTACKS = [
     Attack(
         "another organization's redemption token",
         token_at_another_counter,
+        without_condition(store.find_token, "org_id = %(org_id)s"),
+    ),
+    Attack(
+        "the player of another organization's redemption token",
+        preview_of_another_counters_token,
         without_condition(store.find_token, "org_id = %(org_id)s"),
     ),
     Attack(
