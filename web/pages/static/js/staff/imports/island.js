@@ -152,7 +152,7 @@ function Checked({ job, table, isBusy, onImport, name }) {
   return html`
     <div class="stack">
       <h3 tabindex="-1" ref=${heading}>${job.failed ? failed : ngettext('%(num)s row is valid.', 'All %(num)s rows are valid.', job.total)}</h3>
-      ${job.failed > job.rows.length && html`<p class="hint">${_('The first %(num)s of them are listed.', { num: job.rows.length })}</p>`}
+      ${job.failed > job.rows.length && html`<p class="hint">${_('The first %(listed)s of them are listed.', { listed: job.rows.length })}</p>`}
       ${job.message && html`<${Banner} tone="bad" icon="circle-x">${job.message}</${Banner}>`}
       <div class="row">
         ${valid > 0 && !job.message && html`<button type="button" class="button button-primary" aria-busy=${isBusy ? 'true' : null} onClick=${onImport}><span>${ngettext('Import %(num)s valid row', 'Import %(num)s valid rows', valid)}</span></button>`}
