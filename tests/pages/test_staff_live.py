@@ -227,6 +227,9 @@ def test_scan_becomes_a_row_and_a_pulse(live: Callable[..., Any], game: Game) ->
     first.get_by_text("1 spy gadget").wait_for()
     first.get_by_text(f"Square {MARKUP}").wait_for()
     first.get_by_text(game.owner["username"]).wait_for()
+    scan_link, code_link = [link.get_attribute("href") for link in first.get_by_role("link").all()]
+    assert scan_link.endswith(f"/scans/{first.get_attribute('data-scan')}")
+    assert code_link.endswith(f"/codes/{code['id']}")
     assert page.locator("#map .map-pulse").count() >= 1
     page.locator("#last-minute").get_by_text("1", exact=True).wait_for()
     second = page.locator(f"[data-scan='{scan(game, code, 'failure')}'][data-status=failure]")

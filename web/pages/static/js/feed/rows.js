@@ -22,6 +22,7 @@ export function createRows(root, { base, withNames }) {
       const element = /** @type {HTMLElement} */ (template.content.firstElementChild.cloneNode(true));
       element.dataset.scan = entry.id;
       element.dataset.code = entry.text;
+      /** @type {HTMLAnchorElement} */ (part(element, 'scan')).href = `${base}/scans/${entry.id}`;
       const time = /** @type {HTMLTimeElement} */ (part(element, 'time'));
       time.dateTime = entry.at;
       time.textContent = secondTime(entry.at);
