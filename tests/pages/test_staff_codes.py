@@ -45,6 +45,7 @@ def test_code_is_created_by_its_description_alone(owner: Any, game: Game, path: 
 
     assert [code["description"] for code in codes_of(game)] == ["Fish market", "Old harbor crane"]
     assert owner.locator("tr[data-id]").first.inner_text().count("Fish market") == 1
+    owner.locator(".list-count", has_text="2 codes").wait_for()
 
 
 def test_typing_filters_the_rows_and_the_address(owner: Any, game: Game, path: str) -> None:
@@ -154,6 +155,7 @@ def test_one_code_is_changed_by_keyboard_alone(owner: Any, game: Game, path: str
     dialog = owner.get_by_role("dialog", name=f"Delete {first['code']}?")
     dialog.get_by_role("button", name="Delete").press("Enter")
     owner.locator("tr", has_text="First").wait_for(state="detached")
+    owner.locator(".list-count", has_text="1 code").wait_for()
     assert [code["id"] for code in codes_of(game)] == [second["id"]]
 
 

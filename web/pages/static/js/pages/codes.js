@@ -1,6 +1,5 @@
 /** The list of codes: filters, a row that creates a code, the menu of each code, a selection, and keys. */
-import { Problem, post } from '../core/api.js';
-import { clearErrors, readForm, showProblem } from '../core/form.js';
+import { bindForm } from '../core/form.js';
 import { _ } from '../core/i18n.js';
 import { toast } from '../core/toast.js';
 import { bindCodeMenu } from '../staff/code-menu.js';
@@ -33,6 +32,19 @@ async function replaceRow(id) {
   const old = document.querySelector(`tr[data-id="${id}"]`);
   if (row) old?.replaceWith(row);
   else old?.remove();
+  await updateTotal();
+}
+
+/** Show how many codes match now. The rows stay, also those that were loaded later. */
+async function updateTotal() {
+  const [loaded] = /** @type {HTMLElement[]} */ (await loadFragment(location.pathname + location.search, '#rows'));
+  const open = /** @type {HTMLElement} */ (document.getElementById('rows'));
+  if (!open.querySelector('tr[data-id]') || !loaded.querySelector('.list-count')) {
+    open.replaceWith(loaded);
+  } else {
+    Object.assign(open.dataset, loaded.dataset);
+    open.querySelector('.list-count span')?.replaceWith(/** @type {Element} */ (loaded.querySelector('.list-count span')));
+  }
   list.refresh();
 }
 
@@ -41,37 +53,24 @@ function bindQuickCreate() {
   const form = /** @type {HTMLFormElement | null} */ (document.getElementById('quick-create'));
   if (!form) return;
   const description = /** @type {HTMLInputElement} */ (form.elements.namedItem('description'));
-  const button = /** @type {HTMLButtonElement} */ (form.querySelector('[type=submit]'));
-  form.addEventListener('submit', async (event) => {
-    event.preventDefault();
-    if (button.getAttribute('aria-busy') === 'true') return;
-    button.setAttribute('aria-busy', 'true');
-    clearErrors(form);
-    try {
-      const created = await post(api, readForm(form));
+  bindForm(form, {
+    path: api,
+    idempotent: true,
+    onSuccess: async (created) => {
       description.value = '';
+      description.focus();
       toast(_('Code %(code)s created', { code: created.code }));
       await addRow(created.id);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      showProblem(form, error);
-    } finally {
-      button.removeAttribute('aria-busy');
-      description.focus();
-    }
+    },
   });
 }
 
 /** Show a new code on top, whatever the filters are. @param {string} id */
 async function addRow(id) {
-  const body = document.querySelector('#rows [data-rows]');
-  if (!body) {
-    location.reload();
-    return;
-  }
   const [row] = await loadFragment(`${base}/codes?row=${id}`, `tr[data-id="${id}"]`);
-  body.prepend(row);
+  document.querySelector('#rows [data-rows]')?.prepend(row);
   row.classList.add('is-new');
+  await updateTotal();
 }
 
 function bindListKeys() {

@@ -4,8 +4,11 @@ import { toast } from '../core/toast.js';
 
 /** Copy a text and say so. @param {string} text */
 export async function copyText(text) {
-  if (navigator.clipboard) await navigator.clipboard.writeText(text);
-  else copySelected(text);
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    copySelected(text);
+  }
   toast(_('Copied'));
 }
 
