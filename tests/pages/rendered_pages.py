@@ -35,6 +35,6 @@ def rows_of(text: str) -> list[str]:
 
 def announced(text: str) -> str:
     """Return what a screen reader says after the list has changed."""
-    found = re.search(r'data-announce="([^"]*)"', text)
+    found = re.search(r'data-spoken="([^"]*)"', text)
     assert found
     return unescape(found.group(1))

@@ -156,7 +156,7 @@ def test_page_of_an_organization_is_for_its_roles(app: Any, client: Any, conn: C
     assert elsewhere.status_code == 404
 
 
-def test_page_of_a_closed_organization_is_gone(app: Any, conn: Conn, staff: Staff) -> None:
+def test_page_of_a_closed_organization_is_410(app: Any, conn: Conn, staff: Staff) -> None:
     conn.execute("UPDATE organizations SET closed_at = now() WHERE id = %s", (staff.org_id,))
     slug = organizations.get_slug(conn, staff.org_id)
 

@@ -74,7 +74,7 @@ def test_filters_of_the_query_apply(conn: Conn, staff: Staff, open_codes: Open) 
     }
     assert "No codes match these filters." in open_codes("?q=nowhere")
     assert 'value="dam sq"' in open_codes("?q=dam+sq")
-    assert 'data-announce="2 codes"' in open_codes("?tag=east")
+    assert 'data-spoken="2 codes"' in open_codes("?tag=east")
 
 
 def test_pages_are_complete_and_keep_their_filters(conn: Conn, staff: Staff, open_codes: Open) -> None:

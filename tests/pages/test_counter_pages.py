@@ -13,6 +13,7 @@ from flask import Flask
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.redemptions import items
+from shared.reviews import progress
 from tests.pages.rendered_pages import EVIL, Open, page_opener, rows_of
 from tests.redemptions.factories import redeem, undo
 from tests.reviews.test_scan_list import insert
@@ -61,7 +62,7 @@ def test_progress_of_too_many_codes_asks_for_a_tag(
     monkeypatch.setattr(progress_pages, "MAX_COLUMNS", 2)
     assert "Showing 2 of 3 codes." in open_page("/progress")
     assert "3 of 3" in open_page("/progress")
-    monkeypatch.setattr(progress_pages.progress, "MAX_CODES", 2)
+    monkeypatch.setattr(progress, "MAX_CODES", 2)
     assert "Choose a tag or a quest." in open_page("/progress")
 
 

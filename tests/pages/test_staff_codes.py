@@ -57,7 +57,7 @@ def test_typing_filters_the_rows_and_the_address(owner: Any, game: Game, path: s
     owner.locator("tr", has_text="Fish market").wait_for(state="detached")
 
     assert owner.url.endswith("/codes?q=crane")
-    assert owner.locator("#announcer").inner_text() == "1 code"
+    assert owner.locator("#speaker").inner_text() == "1 code"
     owner.reload()
     assert owner.get_by_role("searchbox").input_value() == "crane"
     assert owner.locator("tr[data-id]").count() == 1

@@ -1,4 +1,4 @@
-"""A code is placed with a phone that stands in front of it."""
+"""An admin places a code with a phone in front of it."""
 
 from collections.abc import Callable
 from typing import Any

@@ -46,7 +46,7 @@ def hold(game: Game, number: int) -> list[tuple[Any, Any]]:
         game.code(description=MARKUP, requires_location=True, radius_m=50, **at_code(place))
         for place in (AMSTERDAM, LISBON)
     ]
-    held = []
+    held: list[Any] = []
     for _ in range(number):
         player = game.api.register()
         scan(game, player, codes[0], **at(AMSTERDAM))
@@ -142,7 +142,7 @@ def test_list_is_filtered_in_place(owner: Any, game: Game, path: str) -> None:
     owner.locator("tr", has_text="Success").wait_for(state="detached")
 
     assert owner.url.endswith("/scans?status=failure")
-    assert owner.locator("#announcer").inner_text() == "1 scan"
+    assert owner.locator("#speaker").inner_text() == "1 scan"
     owner.locator("tbody tr").click()
     owner.get_by_role("heading", name="Code is turned off").wait_for()
     owner.go_back()

@@ -11,8 +11,8 @@ LEVEL = 5
 def compress(response: Response) -> None:
     """Compress a response, if its client takes that.
 
-    The length of a compressed page can tell a secret in it to whoever chooses a text beside it (BREACH). Pages and
-    images contain no secret of the session: its cookie is HttpOnly, and writes need no token of the page.
+    The length of a compressed page can reveal a secret in it to a client that chooses a text beside it (BREACH). Pages
+    and images contain no secret of the session: its cookie is HttpOnly, and writes need no token of the page.
     """
     response.vary.add("Accept-Encoding")
     if request.accept_encodings["gzip"]:

@@ -76,18 +76,18 @@ function bindRender(form) {
     if (!selection || (selection.filter && !Object.keys(selection.filter).length)) return;
     byId('selected-codes').hidden = false;
     field('which').value = 'selection';
-    const tell = (number) => {
+    const showCount = (number) => {
       byId('selected-count').textContent = ngettext('%(num)s code', '%(num)s codes', number);
     };
     ids = selection.ids ?? [];
     if (selection.filter) {
       const button = /** @type {Element} */ (form.querySelector('[type=submit]'));
       button.setAttribute('aria-busy', 'true');
-      ids = await resolveFilter(String(orgId), selection.filter, maxCodes, tell).finally(() => button.removeAttribute('aria-busy'));
+      ids = await resolveFilter(String(orgId), selection.filter, maxCodes, showCount).finally(() => button.removeAttribute('aria-busy'));
       // In the order in which they were made, as all codes are.
       ids.reverse();
     }
-    tell(ids.length);
+    showCount(ids.length);
     show();
   };
 

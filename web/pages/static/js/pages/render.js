@@ -21,7 +21,7 @@ async function show(render) {
     document.title = `${name} · Waymark`;
     await replaceFragment(location.pathname, 'render');
     const heading = byId('render').querySelector('h2');
-    announce(heading?.textContent.trim() ?? '');
+    speak(heading?.textContent.trim() ?? '');
     return;
   }
   const bar = byId('bar');
@@ -36,7 +36,7 @@ async function show(render) {
   document.title = `${percent}% · Waymark`;
   if (Math.floor(percent / QUARTER) > quarter) {
     quarter = Math.floor(percent / QUARTER);
-    announce(_('%(percent)s%% of the codes are rendered.', { percent: quarter * QUARTER }));
+    speak(_('%(percent)s%% of the codes are rendered.', { percent: quarter * QUARTER }));
   }
 }
 
@@ -52,8 +52,8 @@ function pace(count, total) {
   return _('%(rate)s codes a second, about %(time)s left', { rate: rate < 10 ? Math.round(rate * 10) / 10 : Math.round(rate), time: duration(left) });
 }
 
-function announce(text) {
-  byId('announcer').textContent = text;
+function speak(text) {
+  byId('speaker').textContent = text;
 }
 
 /** Send DELETE, then show the page as it is now. */

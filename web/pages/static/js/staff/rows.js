@@ -1,6 +1,6 @@
 /**
  * Lists with filters in the URL. `#filters` is a form (GET), `#rows` the part that it changes, which contains the
- * link `[data-load-more]` if there are more rows, and states their number in `data-announce`.
+ * link `[data-load-more]` if there are more rows, and states their number in `data-spoken`.
  */
 import { Problem } from '../core/api.js';
 import { loadFragment, replaceFragment, showFailure } from './fragment.js';
@@ -29,7 +29,7 @@ export function bindRows({ onChange = () => {} } = {}) {
       if (/** @type {Error} */ (error).name === 'AbortError') return;
       throw error;
     }
-    announce();
+    speak();
     onChange();
   };
   form?.addEventListener('input', (event) => {
@@ -71,8 +71,8 @@ async function append(link) {
 }
 
 /** Let a screen reader say how many rows there are. */
-function announce() {
-  const text = /** @type {HTMLElement | null} */ (document.querySelector('#rows'))?.dataset.announce;
-  const status = document.getElementById('announcer');
+function speak() {
+  const text = /** @type {HTMLElement | null} */ (document.querySelector('#rows'))?.dataset.spoken;
+  const status = document.getElementById('speaker');
   if (status && text) status.textContent = text;
 }
