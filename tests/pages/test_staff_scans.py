@@ -168,6 +168,7 @@ def test_simulator_follows_the_pin(owner: Any, game: Game, path: str) -> None:
     owner.get_by_text("Location needed").wait_for()
     owner.get_by_label("Player", exact=True).fill("nobody-here")
     owner.get_by_role("alert").get_by_text("No member and no player").wait_for()
+    owner.locator("#player[aria-invalid=true]").wait_for()
     assert faults_of_open_page(owner) == []
 
 

@@ -21,9 +21,19 @@ function showPin() {
   map.setPin(isPosition ? { latitude, longitude, radius_m: number('accuracy') || 0 } : null);
 }
 
+/** Mark the fields that a problem is about. @param {string | undefined} problem */
+function markFields(problem) {
+  for (const name of ['player', 'latitude', 'longitude', 'accuracy', 'at']) {
+    const isWrong = name === problem || (problem === 'position' && name.endsWith('tude'));
+    if (isWrong) fields[name].setAttribute('aria-invalid', 'true');
+    else fields[name].removeAttribute('aria-invalid');
+  }
+}
+
 /** Draw the verdict as on a phone, and the place of the code. */
 function show() {
-  const { latitude, longitude, radius, code = '' } = /** @type {HTMLElement} */ (document.getElementById('rows')).dataset;
+  const { latitude, longitude, radius, code = '', problem } = /** @type {HTMLElement} */ (document.getElementById('rows')).dataset;
+  markFields(problem);
   if (code !== shownCode) {
     place?.remove();
     place = null;
