@@ -28,6 +28,7 @@ STAFF_STYLES = tuple(f"css/staff/{file.name}" for file in sorted((FOLDER / "css"
 BUNDLES: Mapping[str, tuple[str, ...]] = {
     "css/app.css": (*STYLES, "css/player.css"),
     "css/staff.css": (*STYLES, *STAFF_STYLES),
+    "vendor/leaflet/leaflet.css": ("vendor/leaflet/leaflet.css",),
 }
 """Style sheets that are served as one, so a page needs one of them."""
 CONTENT_TYPES = {

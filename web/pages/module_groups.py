@@ -37,6 +37,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "js/land.js",
         "js/map-ground.js",
         "js/map-paint.js",
+        "js/map-parts.js",
         "js/map.js",
     ),
     "js/staff/code-words.js": (

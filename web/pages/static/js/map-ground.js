@@ -43,17 +43,22 @@ export function addGround(map, box, paint) {
   map.whenReady(draw);
 }
 
-async function addLand(map, renderer, paint) {
+function addLand(map, renderer, paint) {
   const shown = L.layerGroup();
-  const toggle = () => (map.getZoom() <= LAND_MAX_ZOOM ? shown.addTo(map) : shown.remove());
-  try {
-    const topology = await fetch(outlines).then((response) => response.json());
-    L.geoJSON(land(topology), { interactive: false, pane: 'ground', renderer, style: paint({ stroke: 'control', fill: 'line' }, { weight: 1, fillOpacity: 1 }) }).addTo(shown);
-    map.on('zoomend', toggle);
-    map.whenReady(toggle);
-  } catch {
+  let isLoaded = false;
+  const load = async () => {
+    isLoaded = true;
     // Without the outlines, the map is still right: codes, radii and the grid.
-  }
+    const topology = await fetch(outlines).then((response) => response.json()).catch(() => null);
+    if (topology) L.geoJSON(land(topology), { interactive: false, pane: 'ground', renderer, style: paint({ stroke: 'control', fill: 'line' }, { weight: 1, fillOpacity: 1 }) }).addTo(shown);
+  };
+  const toggle = () => {
+    if (map.getZoom() > LAND_MAX_ZOOM) shown.remove();
+    else shown.addTo(map);
+    if (map.getZoom() <= LAND_MAX_ZOOM && !isLoaded) load();
+  };
+  map.on('zoomend', toggle);
+  map.whenReady(toggle);
 }
 
 /** Return the side of a square of the grid: 1, 2 or 5 times a power of ten, and wide enough to see. */

@@ -7,10 +7,10 @@
 import './map-policy.js';
 import { L } from '../vendor/leaflet/leaflet.js';
 import { _, ngettext } from './core/i18n.js';
-import { icon } from './core/icon.js';
 import { normalized, offset } from './geo.js';
 import { addGround } from './map-ground.js';
 import { makePaint } from './map-paint.js';
+import { Cell, pinIcon, toneIcon, tools, words } from './map-parts.js';
 
 /** @typedef {import('./geo.js').Position} Position */
 /** @typedef {{kind: 'codes' | 'cells', columns: string[], rows: any[][]}} Places as the API returns them */
@@ -21,17 +21,6 @@ const MAX_PULSES = 40;
 const STEP_M = 1;
 const LARGE_STEP_M = 10;
 const ARROWS = { ArrowUp: [0, 1], ArrowDown: [0, -1], ArrowLeft: [-1, 0], ArrowRight: [1, 0] };
-const TONE_ICONS = { ok: 'check', bad: 'x', held: 'hourglass', info: 'ellipsis', off: 'undo-2' };
-
-/** A circle with a number in it. */
-const Cell = L.CircleMarker.extend({
-  _updatePath() {
-    this._renderer._updateCircle(this);
-    const context = this._renderer._ctx;
-    Object.assign(context, { globalAlpha: 1, fillStyle: this.options.color, font: this.options.font, textAlign: 'center', textBaseline: 'middle' });
-    context.fillText(this.options.text, this._point.x, this._point.y);
-  },
-});
 
 /**
  * @param {HTMLElement} box an element of class `map`, as `map_box` of `parts/map.html` makes it
@@ -201,6 +190,14 @@ export async function createMap(box, { center, zoom, label = box.dataset.label }
   };
 }
 
+/** Return the position of one of the places: where a map of them starts, so that it loads no more than it shows. @param {Places | null} places @returns {Position | undefined} */
+export function centerOf(places) {
+  const row = places?.rows[0];
+  if (!row) return undefined;
+  const at = places.columns.indexOf('latitude');
+  return { latitude: row[at], longitude: row[at + 1] };
+}
+
 const worldZoom = (view) => Math.max(1, Math.ceil(Math.log2(Math.max(view.clientWidth, 256) / 256) - 0.3));
 const compact = (count) => new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 }).format(count).toLowerCase();
 
@@ -210,33 +207,4 @@ function box_(bounds) {
   const sides = east - west >= 360 ? [-180, 180] : [normalized(0, west).longitude, normalized(0, east).longitude];
   const [south, north] = [Math.max(-90, bounds.getSouth()), Math.min(90, bounds.getNorth())];
   return [sides[0], south, sides[1], north].map((degrees) => degrees.toFixed(6)).join(',');
-}
-
-/** @param {string} text */
-function words(text) {
-  const node = document.createElement('span');
-  node.textContent = text;
-  return node;
-}
-
-function pinIcon() {
-  return L.divIcon({ className: 'map-pin', html: icon('map-pin'), iconSize: [40, 40], iconAnchor: [20, 37] });
-}
-
-function toneIcon(tone, className) {
-  return L.divIcon({ className: `${className} tone-${tone}`, html: icon(TONE_ICONS[tone] ?? 'info'), iconSize: [24, 24], iconAnchor: [12, 12] });
-}
-
-function tools(buttons) {
-  const bar = document.createElement('div');
-  bar.className = 'map-tools';
-  for (const [name, label, run] of buttons) {
-    const button = document.createElement('button');
-    Object.assign(button, { type: 'button', title: label });
-    button.setAttribute('aria-label', label);
-    button.append(icon(name));
-    button.addEventListener('click', run);
-    bar.append(button);
-  }
-  return bar;
 }

@@ -2,14 +2,14 @@
 import { Problem, get } from '../core/api.js';
 import { _, ngettext } from '../core/i18n.js';
 import { icon } from '../core/icon.js';
-import { createMap } from '../map.js';
+import { centerOf, createMap } from '../map.js';
+import { findExtent } from '../staff/extent.js';
 import { showFailure, showProgress } from '../staff/fragment.js';
 import { suggestTags } from '../staff/tags.js';
 
 const TYPING_MS = 250;
 const MOVING_MS = 150;
 const LISTED = 200;
-const WORLD = { bbox: '-180,-90,180,90', zoom: 2 };
 const TYPES = { item_drop: 'gift', encounter: 'puzzle', transportation: 'route' };
 
 const root = document.getElementById('code-map');
@@ -24,8 +24,12 @@ async function mount(root) {
   const base = document.body.dataset.base;
   const api = `/api/organizations/${root.dataset.orgId}/qr-codes`;
   suggestTags(/** @type {HTMLInputElement} */ (document.getElementById('tag')), api);
-  const map = await createMap(/** @type {HTMLElement} */ (document.getElementById('map')));
-  let view = WORLD;
+  /** @param {import('../staff/extent.js').View} wanted @param {AbortSignal} [signal] */
+  const fetchPlaces = (wanted, signal) => get(`${api}/places?${new URLSearchParams({ bbox: wanted.bbox, zoom: String(wanted.zoom), ...values(filters) })}`, { signal });
+  const first = await findExtent(fetchPlaces).catch(() => null);
+  const map = await createMap(/** @type {HTMLElement} */ (document.getElementById('map')), { center: centerOf(first) });
+  /** @type {import('../staff/extent.js').View} */
+  let view;
   let loading = new AbortController();
   let timer = 0;
   /** @type {any[][]} */
@@ -36,22 +40,21 @@ async function mount(root) {
     clearTimeout(timer);
     loading.abort();
     loading = new AbortController();
-    const query = new URLSearchParams({ bbox: wanted.bbox, zoom: String(wanted.zoom), ...values(filters) });
+    history.replaceState(null, '', query(filters) ? `?${query(filters)}` : location.pathname);
     const done = showProgress();
     try {
-      const places = await get(`${api}/places?${query}`, { signal: loading.signal });
-      map.setCodes(places);
-      show(places);
-      return true;
+      const places = await fetchPlaces(wanted, loading.signal);
+      // Null if the request was given up while its response arrived.
+      if (places) show(places);
     } catch (error) {
       if (error instanceof Problem) showFailure(root, error, () => load(view));
       else if (error.name !== 'AbortError') throw error;
-      return false;
     } finally {
       done();
     }
   };
   const show = (places) => {
+    map.setCodes(places);
     rows = places.kind === 'codes' ? places.rows.toSorted((a, b) => a[1].localeCompare(b[1])) : [];
     const total = places.kind === 'codes' ? rows.length : places.rows.reduce((sum, row) => sum + row[2], 0);
     count.textContent = ngettext('%(num)s code', '%(num)s codes', total);
@@ -63,8 +66,7 @@ async function mount(root) {
     if (selected && !rows.some((row) => row[0] === selected)) choose(null);
     else mark();
   };
-  /** @param {any[]} row */
-  const option = ([id, code, , , , type, active]) => {
+  const option = (/** @type {any[]} */ [id, code, , , , type, active]) => {
     const item = document.createElement('li');
     Object.assign(item, { id: `place-${id}`, className: 'list-item', role: 'option' });
     item.dataset.id = id;
@@ -119,14 +121,12 @@ async function mount(root) {
   map.onSelect(choose);
   filters.addEventListener('input', () => {
     clearTimeout(timer);
-    timer = setTimeout(() => {
-      history.replaceState(null, '', query(filters) ? `?${query(filters)}` : location.pathname);
-      load(view);
-    }, TYPING_MS);
+    timer = setTimeout(() => load(view), TYPING_MS);
   });
   filters.addEventListener('submit', (event) => event.preventDefault());
 
-  if (await load(WORLD)) map.fit();
+  if (first) show(first);
+  map.fit();
   map.onView((moved) => {
     view = moved;
     clearTimeout(timer);
@@ -135,8 +135,11 @@ async function mount(root) {
 }
 
 /** @param {HTMLFormElement} form */
-const values = (form) => {
-  const filled = [...new FormData(form)].filter(([, value]) => value !== '');
-  return /** @type {Record<string, string>} */ (Object.fromEntries(filled));
-};
-const query = (form) => String(new URLSearchParams(values(form)));
+function values(form) {
+  return Object.fromEntries(/** @type {[string, string][]} */ ([...new FormData(form)]).filter(([, value]) => value !== ''));
+}
+
+/** @param {HTMLFormElement} form */
+function query(form) {
+  return String(new URLSearchParams(values(form)));
+}

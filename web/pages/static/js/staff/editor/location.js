@@ -5,7 +5,8 @@
 import { get } from '../../core/api.js';
 import { _ } from '../../core/i18n.js';
 import { normalized, parsePosition } from '../../geo.js';
-import { createMap } from '../../map.js';
+import { centerOf, createMap } from '../../map.js';
+import { findExtent } from '../extent.js';
 import { field } from './fields.js';
 
 /** @typedef {import('../../geo.js').Position} Position */
@@ -43,7 +44,10 @@ export async function bindLocation(form, { api, codeId, onChange }) {
   };
   const meters = () => Math.min(MAX_M, Math.max(MIN_M, Number(radius.value) || 50));
   let shown = current();
-  const map = await createMap(document.getElementById('place-map'), shown ? { center: shown, zoom: 17 } : {});
+  // A code without a place is shown where the others are.
+  const fetchPlaces = (view) => get(`${api}/places?${new URLSearchParams({ bbox: view.bbox, zoom: String(view.zoom) })}`);
+  const others = shown ? null : await findExtent(fetchPlaces).catch(() => null);
+  const map = await createMap(document.getElementById('place-map'), { center: shown ?? centerOf(others) });
 
   const draw = () => {
     const position = current();
@@ -135,27 +139,22 @@ export async function bindLocation(form, { api, codeId, onChange }) {
     status.append(' ', widen);
   };
 
+  if (others?.rows.length) {
+    map.setCodes(others, { tone: 'off' });
+    map.fit();
+  }
+  const hasAll = others?.kind === 'codes';
   let timer = 0;
-  let hasAll = false;
-  map.onView(({ bbox, zoom }) => {
+  map.onView((view) => {
     clearTimeout(timer);
     timer = setTimeout(async () => {
       if (hasAll) return;
-      const places = await get(`${api}/places?${new URLSearchParams({ bbox, zoom: String(zoom) })}`).catch(() => null);
+      const places = await fetchPlaces(view).catch(() => null);
       if (!places) return;
       const rows = places.kind === 'codes' ? places.rows.filter(([id]) => id !== codeId) : places.rows;
       map.setCodes({ ...places, rows }, { tone: 'off' });
     }, MOVING_MS);
   });
-  if (!shown) {
-    // Where the other codes are.
-    const world = await get(`${api}/places?bbox=-180,-90,180,90&zoom=2`).catch(() => null);
-    if (world?.rows.length) {
-      hasAll = world.kind === 'codes';
-      map.setCodes(world, { tone: 'off' });
-      map.fit();
-    }
-  }
   draw();
 }
 
