@@ -108,6 +108,8 @@ class Played:
     """What the demo leaves for a browser."""
 
     run: str
+    slug: str
+    """Of the organization."""
     right: bool
     passwords: dict[str, str]
     """By username: the owner's, and those of the players."""
@@ -151,7 +153,7 @@ def where_to_look(base_url: str, played: Played) -> str:
     return (
         f"\nOpen one of these in a browser. They work until Ctrl-C."
         f"\n  As a player: {base_url}/s/fountain-{played.run}"
-        f"\n  As staff:    {base_url}/sign-in"
+        f"\n  As staff:    {base_url}/sign-in?next=/o/{played.slug}"
         f"\n               Username {played.owner}, password {played.passwords[played.owner]}"
         f"\nThe API is at {base_url}/docs"
     )
@@ -188,7 +190,7 @@ def play(server: RunningServer, data: Path) -> Played:
         listeners[name].close()
     right &= resumes(players["ada"], listeners["ada"])
     print("\n\nAll results are as expected." if right else "\n\nSOME RESULTS ARE NOT AS EXPECTED.", flush=True)
-    return Played(run, right, passwords)
+    return Played(run, org["slug"], right, passwords)
 
 
 def quest(run: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from PIL import Image
 from playwright.sync_api import sync_playwright
@@ -30,6 +31,8 @@ PHONE: dict[str, Any] = {
     "has_touch": True,
 }
 DESKTOP: dict[str, Any] = {"viewport": {"width": 1200, "height": 750}}
+ADDRESS = "http://192.168.1.20:8000"
+"""What printed codes open. Pages warn of an address that phones cannot reach."""
 SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
@@ -53,8 +56,8 @@ def check_in(page: Any) -> None:
     page.get_by_role("heading", name="+5 gem").wait_for()
 
 
-def shots(screen: str) -> tuple[Shot, ...]:
-    """Return all images to take. `screen` is the path of a screen; `{run}` in a path is replaced."""
+def shots(screen: str, code: str) -> tuple[Shot, ...]:
+    """Return all images to take. `screen` is the path of a screen, `code` that of a code; `{run}` is replaced."""
     return (
         Shot("check-in", "/s/dam-{run}", None, PHONE),
         Shot("verdict", "/s/fountain-{run}", None, PHONE, act=check_in),
@@ -62,6 +65,14 @@ def shots(screen: str) -> tuple[Shot, ...]:
         Shot("quests", "/play/quests", "ada", PHONE),
         Shot("home", "/", None, DESKTOP, "dark"),
         Shot("screen", screen, None, DESKTOP),
+        Shot("staff-overview", "/o/{slug}", "owner", DESKTOP),
+        Shot("staff-live", "/o/{slug}/live", "owner", DESKTOP, "dark"),
+        Shot("staff-design", f"{code}/design", "owner", DESKTOP),
+        Shot("staff-analytics", "/o/{slug}/analytics", "owner", DESKTOP, "dark"),
+        Shot("staff-codes", "/o/{slug}/codes", "owner", PHONE),
+        Shot("staff-editor", f"{code}/edit", "owner", PHONE, "dark"),
+        Shot("staff-map", "/o/{slug}/map", "owner", PHONE),
+        Shot("staff-review", "/o/{slug}/reviews", "owner", PHONE, "dark"),
     )
 
 
@@ -72,12 +83,16 @@ def main() -> int:
         print("script/screenshots needs chromium. Install it with the package manager of the system.", file=sys.stderr)
         return 1
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as data, running_server(env={"PUBLIC_URL": ""}) as server:
+    with TemporaryDirectory() as data, running_server(env={"PUBLIC_URL": ADDRESS}) as server:
         played = play(server, Path(data))
-        screen = make_screen(server.base_url, played)
+        owner = sign_in(server.base_url, played)
+        [organization] = owner.get("/api/organizations")["items"]
+        codes = f"/api/organizations/{organization['id']}/qr-codes"
+        screen = make_screen(owner, codes)
+        [dam] = owner.get(f"{codes}?q=dam-{played.run}")["items"]
         with sync_playwright() as running:
             browser = running.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-            for shot in shots(screen):
+            for shot in shots(screen, f"/o/{played.slug}/codes/{dam['id']}"):
                 file = folder / f"{shot.name}.png"
                 file.write_bytes(take(browser, server.base_url, shot, played))
                 print(f"{file}: {file.stat().st_size // 1000} kB", flush=True)
@@ -85,15 +100,18 @@ def main() -> int:
     return 0
 
 
-def make_screen(base_url: str, played: Played) -> str:
-    """Create a rotating code. Return the path of a screen that shows it."""
+def sign_in(base_url: str, played: Played) -> Client:
+    """Return a client of the owner."""
     credentials = {"username": played.owner, "password": played.passwords[played.owner]}
-    owner = Client(base_url, Client(base_url).post("/auth/login", credentials)["access_token"])
-    [organization] = owner.get("/api/organizations")["items"]
-    codes = f"/api/organizations/{organization['id']}/qr-codes"
+    return Client(base_url, Client(base_url).post("/auth/login", credentials)["access_token"])
+
+
+def make_screen(owner: Client, codes: str) -> str:
+    """Create a rotating code. Return the path of a screen that shows it."""
     fields = {"scan_type": "item_drop", "description": "Entrance of the museum", "rotating": True}
     code = owner.post(codes, {**fields, "reward": {"item": "gem", "quantity": 1}})
-    return str(owner.post(f"{codes}/{code['id']}/screens", {"name": "Entrance"})["url"])
+    url: str = owner.post(f"{codes}/{code['id']}/screens", {"name": "Entrance"})["url"]
+    return urlsplit(url).path
 
 
 def take(browser: Any, base_url: str, shot: Shot, played: Played) -> bytes:
@@ -104,7 +122,7 @@ def take(browser: Any, base_url: str, shot: Shot, played: Played) -> bytes:
         credentials = {"username": username, "password": played.passwords[username]}
         context.request.post("/session", data=credentials, headers=SAME_ORIGIN)
     page = context.new_page()
-    page.goto(shot.path.format(run=played.run), wait_until="networkidle")
+    page.goto(shot.path.format(run=played.run, slug=played.slug), wait_until="networkidle")
     if shot.act is not None:
         shot.act(page)
     # Animations end before the image is taken.
