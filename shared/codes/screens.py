@@ -80,15 +80,16 @@ SELECT_SCREEN = """
     SELECT s.id, s.name, s.qr_code_id AS qr_id, q.code, s.created_at, s.last_seen_at
     FROM code_screens s JOIN qr_codes q ON q.id = s.qr_code_id
 """
-# `ANY` of one organization keeps it in the order, so that the plan reads the index of its screens.
-SELECT_PAGE = (
-    SELECT_SCREEN
-    + """
-    WHERE s.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND s.id < %(before)s AND q.deleted_at IS NULL
+# `ANY` of one organization keeps it in the order, so that the plan reads the index of its screens. The code of a screen
+# is a LATERAL of at most one row: no plan starts from the organization's codes, whatever their statistics are.
+SELECT_PAGE = """
+    SELECT s.id, s.name, s.qr_code_id AS qr_id, q.code, s.created_at, s.last_seen_at
+    FROM code_screens s
+    CROSS JOIN LATERAL (SELECT c.code FROM qr_codes c WHERE c.id = s.qr_code_id AND c.deleted_at IS NULL LIMIT 1) q
+    WHERE s.org_id = ANY (ARRAY[%(org_id)s::uuid]) AND s.id < %(before)s
       AND (%(qr_id)s::uuid IS NULL OR s.qr_code_id = %(qr_id)s)
     ORDER BY s.org_id DESC, s.id DESC LIMIT %(limit)s
 """
-)
 
 
 def _to_rotating(rotation_seconds: int, rotation_secret: bytes, **columns: Any) -> RotatingCode:

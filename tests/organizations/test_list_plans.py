@@ -97,6 +97,8 @@ def test_a_page_reads_no_row_of_another_organization(conn: Conn, listing: Listin
     older, org_id, newer = (make_org(conn) for _ in range(3))
     for owner in (older, org_id, newer):
         conn.execute(listing.insert, {"org_id": owner, "rows": ROWS})
+    # Without statistics of codes, plans expect few of them, and start there if a statement allows it.
+    conn.execute("DELETE FROM pg_statistic WHERE starelid = 'qr_codes'::regclass")
     conn.execute(f"VACUUM ANALYZE {listing.table}")
 
     for mode in listing.modes:
