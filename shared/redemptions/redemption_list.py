@@ -84,8 +84,16 @@ def list_redemptions(
         ).fetchall()
 
 
-def list_daily(conn: Conn, org_id: UUID, days: Sequence[date], bounds: Sequence[datetime]) -> list[DailyRedemptions]:
-    """Return the sums of these successive days by service counter and item, the last day first.
+def list_daily(
+    conn: Conn,
+    org_id: UUID,
+    days: Sequence[date],
+    bounds: Sequence[datetime],
+    *,
+    item: str | None = None,
+    limit: int | None = None,
+) -> list[DailyRedemptions]:
+    """Return the sums of these successive days by service counter and item, the last day first: up to `limit`.
 
     `bounds` has the start of each day, and the end of the last one. Days without redemptions have no sums.
     """
@@ -102,10 +110,18 @@ def list_daily(conn: Conn, org_id: UUID, days: Sequence[date], bounds: Sequence[
                        sum(r.quantity) AS quantity
                 FROM redemptions r
                 WHERE r.org_id = %(org_id)s AND r.at >= days.starts_at AND r.at < days.ends_at AND r.undone_at IS NULL
+                  AND (%(item)s::text IS NULL OR r.item = %(item)s)
                 GROUP BY 1, 2
             ) sums
             LEFT JOIN players p ON p.id = sums.counter_id LEFT JOIN api_keys k ON k.id = sums.counter_id
-            ORDER BY days.date DESC, counter_name, sums.counter_id, sums.item
+            ORDER BY days.date DESC, counter_name, sums.counter_id, sums.item LIMIT %(limit)s
             """,
-            {"org_id": org_id, "dates": list(days), "starts": list(bounds[:-1]), "ends": list(bounds[1:])},
+            {
+                "org_id": org_id,
+                "dates": list(days),
+                "starts": list(bounds[:-1]),
+                "ends": list(bounds[1:]),
+                "item": item,
+                "limit": limit,
+            },
         ).fetchall()

@@ -21,6 +21,7 @@ from tests.support.callers import Staff, make_staff
 from tests.support.factories import AMSTERDAM, SIX_KILOMETERS_OFF, code_text, make_code, make_player
 from tests.support.query_counts import collected_queries
 from web.pages import progress as progress_pages
+from web.pages import redemptions as redemption_pages
 
 NOW = datetime.now(UTC)
 
@@ -110,6 +111,27 @@ def test_redemptions_by_day_and_item(open_page: Open, client: Any, conn: Conn, s
     assert "Days in Asia/Tokyo" in of_item
     assert "item=coffee" in of_item
     assert "ada" not in open_page("/redemptions?item=nothing&cursor=x&period=x").split("<tbody data-rows>")[0]
+
+
+def test_sums_by_day_are_bounded_and_on_the_first_page_only(
+    open_page: Open, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = make_player(conn, "ada")
+    for item in ("coffee", "spy_gadget"):
+        make_code(conn, staff.org_id, reward_item=item)
+        redeem(conn, ada, staff.org_id, staff.admin, item=item)
+    assert "the newest" not in open_page("/redemptions")
+    monkeypatch.setattr(redemption_pages, "MAX_SUMS", 1)
+    monkeypatch.setattr(redemption_pages, "ROWS", 1)
+
+    text = open_page("/redemptions")
+
+    assert "These are the newest 1 sums." in text
+    sums, redemptions = text.split("Each redemption")
+    assert sums.count('data-label="Day"') == 1
+    assert "the newest" not in open_page("/redemptions?item=coffee")
+    (further,) = re.findall(r'href="[^"?]*\?([^"]*cursor=[^"]*)"', redemptions)
+    assert 'data-label="Day"' not in open_page("/redemptions?" + further.replace("&amp;", "&"))
 
 
 def test_counter_offers_to_undo_what_the_caller_redeemed(

@@ -25,6 +25,8 @@ from web.pages.staff import render_staff_page
 ROWS = 50
 MAX_ITEMS = 200
 MAX_RECENT = 20
+MAX_SUMS = 100
+"""Sums by day, item and counter that the page shows. A year with many items has far more."""
 DEFAULT_PERIOD: Period = "30d"
 
 
@@ -77,8 +79,13 @@ def open_redemptions() -> Response:
         known = items.list_items(conn, org_id, limit=MAX_ITEMS)
         item = item if item in {each.item for each in known} else ""
         conditions = RedemptionFilter(item=item or None, since=since)
-        found = redemption_list.list_redemptions(conn, org_id, conditions, limit=ROWS + 1, before=_position())
-        daily = redemption_list.list_daily(conn, org_id, days, day_bounds(days, zone))
+        position = _position()
+        found = redemption_list.list_redemptions(conn, org_id, conditions, limit=ROWS + 1, before=position)
+        daily = []
+        # Further pages add rows to the list only.
+        if position is None:
+            bounds = day_bounds(days, zone)
+            daily = redemption_list.list_daily(conn, org_id, days, bounds, item=item or None, limit=MAX_SUMS + 1)
         names = _names(conn, org_id, found)
     page, cursor = paginate(found, ROWS, lambda each: (each.at.isoformat(), str(each.id)))
     query = {"period": period, "tz": tz} | ({"item": item} if item else {})
@@ -88,7 +95,8 @@ def open_redemptions() -> Response:
         active="redemptions",
         modules=("pages/redemptions.js",),
         items=known,
-        daily=[day for day in daily if item in ("", day.item)],
+        daily=daily[:MAX_SUMS],
+        max_sums=MAX_SUMS if len(daily) > MAX_SUMS else None,
         redemptions=page,
         names=names,
         item=item,
