@@ -235,7 +235,8 @@ def webkit() -> Iterator[Callable[[], Driver]]:
         display = Path(folder, "display")
         screen = ["-displayfd", "1", "-screen", "0", "1280x1024x24", "-nolisten", "tcp"]
         exits.enter_context(_running([str(XVFB), *screen], display))
-        number = eventually(lambda: re.match(r"(\d+)\n", display.read_text()))
+        # Where another display runs, complaints about its number come first.
+        number = eventually(lambda: re.search(r"^(\d+)\n", display.read_text(), re.MULTILINE))
         assert number is not None
         port = free_port()
         environment = {"DISPLAY": f":{number[1]}", "WEBKIT_DISABLE_COMPOSITING_MODE": "1"}

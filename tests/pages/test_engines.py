@@ -109,6 +109,23 @@ def test_pages_of_visitors_and_accounts_work(tab: Tab, game: Game) -> None:
     assert tab.evaluate("document.querySelector('[name=username]').value") == game.owner["username"]
 
 
+def test_staff_sign_in_create_a_code_and_filter_the_list(tab: Tab, game: Game) -> None:
+    game.code(description="Fish market")
+    path = f"/o/{game.organization['slug']}/codes"
+    tab.open(f"/sign-in?next={path}")
+    tab.fill("[name=username]", game.owner["username"])
+    tab.fill("[name=password]", PASSWORD)
+    tab.click("Sign in")
+    tab.sees("Fish market")
+    tab.fill("#quick-description", "Old harbor crane")
+    tab.click("Create")
+    tab.sees("Old harbor crane")
+    tab.fill("[type=search]", "crane")
+    tab.until("!document.querySelector('#rows').innerText.includes('Fish market')")
+    tab.sees("Old harbor crane")
+    assert tab.evaluate("location.pathname + location.search") == f"{path}?q=crane"
+
+
 def test_watch_reports_a_violation_and_an_error(tab: Tab) -> None:
     """Without this, the other tests could find nothing because they look at nothing."""
     tab.open("/about")

@@ -29,6 +29,8 @@ def create_app() -> Flask:
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         if environ["PATH_INFO"] != PATH:
+            # A compressed page has no text to put the script into.
+            environ.pop("HTTP_ACCEPT_ENCODING", None)
             return wrapped(environ, start_response)
         start_response("200 OK", [("Content-Type", "text/javascript"), ("Cache-Control", "max-age=600")])
         return [SCRIPT]
