@@ -37,6 +37,27 @@ SPACED = """() => {
     document.adoptedStyleSheets = [];
     return clipped;
 }"""
+FORCED = """() => {
+    const find = selector => [...document.querySelectorAll(selector)].filter(element => element.checkVisibility());
+    const hasBorder = element => {
+        const {borderTopStyle, borderTopWidth} = getComputedStyle(element);
+        return borderTopStyle !== 'none' && parseFloat(borderTopWidth) >= 1;
+    };
+    const isMarked = element => getComputedStyle(element).textDecorationLine === 'underline';
+    const hasWords = element => element.closest('li, tr, p, dl, div, button, a')?.textContent.trim();
+    const isNamed = element => element.querySelector('svg') && element.textContent.trim();
+    const wrong = [
+        ...find('.button, .badge, .banner, .card').filter(element => !hasBorder(element)),
+        ...find('[aria-current]').filter(element => !isMarked(element)),
+        ...find('[class*=tone-]').filter(element => !hasWords(element)),
+        ...find('.banner:not(.form-error), .verdict').filter(element => !isNamed(element)),
+    ];
+    return wrong.map(element => element.outerHTML.slice(0, 120));
+}"""
+"""What loses its shape or its meaning in a scheme that replaces all colors (1.4.1)."""
+HELPLESS = """() => document.querySelector('.screen-page, footer a:first-child[href="/about#help"]') ? [] : [
+    'Help is not the first link of the footer']"""
+"""Help is in the same place on each page (3.2.6). A screen has no visitors who could follow a link."""
 WATCH = """() => {
     const name = element => element.outerHTML.slice(0, 100);
     const isSeen = ({outlineStyle, outlineWidth}) => outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2;
@@ -101,7 +122,10 @@ def faults_of_open_page(page: Any) -> list[str]:
     for width, scheme in SHAPES:
         show(page, width, HEIGHT, color_scheme=scheme)
         found += [f"at {width}, {scheme}: {fault}" for fault in faults(page)]
-    show(page, 320, 640)
+    show(page, 390, HEIGHT, forced_colors="active")
+    found += [f"in forced colors: {element}" for element in page.evaluate(FORCED)]
+    show(page, 320, 640, forced_colors="none")
+    found += page.evaluate(HELPLESS)
     found += [f"too wide at 320: {element}" for element in page.evaluate(TOO_WIDE)]
     show(page, 568, 320)
     found += [f"too wide on its side: {element}" for element in page.evaluate(TOO_WIDE)]
