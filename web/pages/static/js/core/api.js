@@ -65,7 +65,7 @@ export async function send(method, path, { body, headers = {}, signal, timeout =
     throw new Problem(0, null);
   }
   if (raw && response.ok) return { content: null, response };
-  const text = response.status === 204 ? '' : await response.text().catch(() => '');
+  const text = response.status === 204 ? '' : await response.text().catch(() => Promise.reject(new Problem(0, null)));
   let content = null;
   try {
     content = text ? JSON.parse(text) : null;

@@ -1,6 +1,7 @@
 /** The selected codes of the list, and the bar that changes all of them at once. */
 import { Problem, send } from '../core/api.js';
 import { _, ngettext } from '../core/i18n.js';
+import { icon } from '../core/icon.js';
 import { toast } from '../core/toast.js';
 import { confirmed } from './dialogs.js';
 
@@ -59,7 +60,7 @@ export function bindCodeSelection(api, onChange) {
       await run(String(button.dataset.bulk));
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      problem.textContent = error.errors[0]?.message || error.message;
+      problem.replaceChildren(icon('triangle-alert'), error.errors[0]?.message || error.message);
       problem.hidden = false;
     } finally {
       button.removeAttribute('aria-busy');
