@@ -21,6 +21,7 @@ from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
 from web.pages import charts, dates
+from web.pages.layout import go_to
 from web.pages.staff import printed_address_problem, render_staff_page
 
 LATEST_SCANS = 10
@@ -42,11 +43,16 @@ def init_app(app: Flask) -> None:
     app.add_url_rule("/o/<slug>", "staff.open_overview", open_overview)
 
 
-@page_requires_role("analyst")
+@page_requires_role("member")
 @takes_any_query
 def open_overview() -> Response:
-    """Show the figures of today, the latest scans and, until the first scan, how to get there."""
+    """Show the figures of today, the latest scans and, until the first scan, how to get there.
+
+    Members, who see no scans, get to the codes.
+    """
     organization = current_organization()
+    if not includes_role(organization.role, "analyst"):
+        return go_to(f"/o/{organization.slug}/codes")
     zone, now = dates.viewer_zone(), datetime.now(UTC)
     with db.connection() as conn:
         position = event_log.last_position(conn)
