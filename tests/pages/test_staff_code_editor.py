@@ -235,11 +235,11 @@ def test_refused_fields_are_named_with_a_way_out(
 @pytest.mark.system
 @pytest.mark.xdist_group("browser")
 def test_changes_are_saved_alone_and_guarded(open_context: Callable[..., Any], game: Game) -> None:
-    """Only what changed is sent, so a change by another admin meanwhile stays. Markup in texts is text."""
+    """Only what changed is sent, so a change by another admin stays. Texts hold markup, and the code is long."""
     puzzle = {"puzzle_type": "pattern", "difficulty_level": 4, "data": PUZZLE | {"text": MARKUP}, "solution": "3 1 4"}
-    code = game.code(
-        scan_type="encounter", encounter=puzzle, description=MARKUP, tags=[MARKUP[:30]], latitude=1, longitude=2
-    )
+    long = f"{game.org_id[-12:]:W<64}"
+    look = {"code": long, "description": MARKUP, "tags": [MARKUP[:30]]}
+    code = game.code(scan_type="encounter", encounter=puzzle, latitude=1, longitude=2, **look)
     context = open_context(timezone_id="Europe/Amsterdam")
     sign_in(context, game.owner["username"])
     page = context.new_page()
