@@ -27,12 +27,11 @@ from shared.reviews import scan_list
 from shared.reviews.scan_list import ScanFilter
 from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
 from web.pages import dates
 from web.pages.analytics import PERIODS, all_time
 from web.pages.audit_log import describe
 from web.pages.code_editor import fields_of
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 from web.pages.timeline_charts import timeline_chart
 
 LISTED = 50
@@ -87,8 +86,6 @@ def open_code(code_id: UUID) -> Response:
         sizes=(MIN_SIZE, MAX_SIZE, DEFAULT_DPI),
         tabs=tabs,
         tab=chosen,
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
         **_content(chosen, code),
     )
 

@@ -16,7 +16,7 @@ from shared.infra.timestamps import format_rfc3339
 from web.http.auth import current_organization, page_requires_role, parse_id
 from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 NEW_CODE = replace(DEFAULT_CODE, scan_type="item_drop")
 
@@ -76,6 +76,4 @@ def _render(code: CodeDefinition, code_id: UUID | None) -> Response:
         warnings=find_warnings(code) if code_id else (),
         config={"api": f"/api/organizations/{org_id}/qr-codes", "id": code_id, "code": fields_of(code)},
         scan_max_age_hours=current_settings().scan_max_age_hours,
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
     )

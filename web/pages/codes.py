@@ -22,8 +22,7 @@ from shared.organizations.rules import includes_role
 from web.http.auth import current_organization, page_requires_role, parse_id
 from web.http.pagination import decode_id, paginate
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 PAGE_SIZE = 50
 MAX_TEXT = 200
@@ -73,8 +72,6 @@ def open_codes() -> Response:
         max_selected=MAX_SELECTED,
         filters=filters,
         more=next_cursor and "?" + urlencode(filters | {"cursor": next_cursor}),
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
     )
 
 

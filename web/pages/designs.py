@@ -12,8 +12,7 @@ from shared.images.customizations import Customization
 from shared.infra import db
 from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 
 def init_app(app: Flask) -> None:
@@ -67,7 +66,5 @@ def _render(design: Customization, api: str, **values: Any) -> Response:
         design=design,
         brand_color=organization.color_light,
         config={"api": api, "stored": stored, "minContrast": MIN_CONTRAST, "code": values["code"]},
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
         **values,
     )

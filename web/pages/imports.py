@@ -10,8 +10,7 @@ from shared.imports.csv_cells import COLUMNS
 from shared.infra import db
 from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 
 def init_app(app: Flask) -> None:
@@ -29,8 +28,6 @@ def open_import() -> Response:
         active="codes",
         modules=("pages/import.js",),
         columns=COLUMNS,
-        address_problem=printed_address_problem(),
-        address=current_settings().public_base_url,
     )
 
 

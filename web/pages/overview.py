@@ -19,10 +19,9 @@ from shared.reviews.recent_days import RecentDays, recent_days
 from shared.reviews.scan_list import ScanFilter
 from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
 from web.pages import charts, dates
 from web.pages.layout import go_to
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 LATEST_SCANS = 10
 
@@ -77,8 +76,6 @@ def open_overview() -> Response:
         code=code,
         code_url=code and code_url(code.code),
         is_new=not scans and includes_role(organization.role, "admin"),
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
     )
 
 

@@ -12,7 +12,7 @@ from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
 from web.pages.printed_paths import code_paths
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 
 def init_app(app: Flask) -> None:
@@ -33,8 +33,6 @@ def open_placement() -> Response:
         text=text,
         code=find_code(current_organization().id, text) if text else None,
         code_paths=code_paths(current_settings()),
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
     )
 
 

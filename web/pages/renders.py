@@ -16,8 +16,7 @@ from shared.renders.rules import MAX_CODES, OPEN_STATUSES
 from web.http.auth import current_organization, page_requires_role
 from web.http.pagination import decode_id, paginate
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 PAGE_SIZE = 50
 MAX_TAGS = 500
@@ -70,8 +69,6 @@ def open_new_render() -> Response:
         max_codes=MAX_CODES,
         sizes=(MIN_SIZE, MAX_SIZE),
         limits={"page": (MIN_PAGE, MAX_PAGE), "label": (MIN_LABEL, MAX_PAGE), "labels": MAX_LABELS},
-        address_problem=printed_address_problem(),
-        address=current_settings().public_base_url,
     )
 
 

@@ -7,8 +7,7 @@ from shared.infra import db
 from web.http.auth import current_organization, page_requires_role
 from web.http.pagination import InvalidCursor, decode_id, paginate
 from web.http.request_context import takes_any_query
-from web.http.settings import current_settings
-from web.pages.staff import printed_address_problem, render_staff_page
+from web.pages.staff import render_staff_page
 
 ROWS = 50
 MAX_CODES = 500
@@ -39,7 +38,5 @@ def open_screens() -> Response:
         screens=page,
         codes=codes,
         chosen=request.args.get("qr_id"),
-        problem=printed_address_problem(),
-        address=current_settings().public_base_url,
         next_page=cursor and f"?cursor={cursor}",
     )

@@ -75,6 +75,7 @@ def render_staff_page(template: str, *, active: str, **values: Any) -> Response:
     role = organization.role
     values |= {"organization": organization, "active": active, "can": sees}
     values["base"] = f"/o/{organization.slug}"
+    values |= {"address_problem": printed_address_problem(), "address": current_settings().public_base_url}
     values["modules"] = ("pages/staff.js", *values.get("modules", ()))
     if "fragment" in request.args:
         return render_page(template, staff_layout="layout/fragment.html", **values)
