@@ -109,11 +109,13 @@ def release_registration(conn: Conn, username: str) -> None:
 
 def purge(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` responses older than 24 hours, and return how many. Locked rows are skipped."""
+    # Materialized, the limit is applied once: a plan may run a subquery again for each row.
     return conn.execute(
         """
-        DELETE FROM idempotency_keys WHERE (caller_id, key) IN (
+        WITH old AS MATERIALIZED (
             SELECT caller_id, key FROM idempotency_keys WHERE created_at < now() - %(retention)s
             LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        DELETE FROM idempotency_keys k USING old WHERE k.caller_id = old.caller_id AND k.key = old.key
         """,
         {"retention": RETENTION, "limit": limit},
     ).rowcount

@@ -49,7 +49,7 @@ FORCED = """() => {
     const wrong = [
         ...find('.button, .badge, .banner, .card').filter(element => !hasBorder(element)),
         ...find('[aria-current]').filter(element => !isMarked(element)),
-        ...find('[class*=tone-]:not(.map-point)').filter(element => !hasWords(element)),
+        ...find('[class*=tone-]:not(.map-point, .map-pulse)').filter(element => !hasWords(element)),
         ...find('.banner:not(.form-error), .verdict').filter(element => !isNamed(element)),
     ];
     return wrong.map(element => element.outerHTML.slice(0, 120));

@@ -72,7 +72,7 @@ def test_many_codes_are_tagged_turned_off_and_deleted(owner: Any, game: Game, pa
     kept = game.code(description="Kept")
     owner.goto(f"{path}/codes?q=b0")
     owner.get_by_label("Select all codes on this page").check()
-    assert owner.get_by_text("50 codes selected").is_visible()
+    owner.get_by_text("50 codes selected").wait_for()
     owner.get_by_role("button", name="Select all 60 matching codes").click()
     bar = owner.get_by_role("toolbar", name="Selected codes")
     bar.get_by_role("button", name="Tag").click()
@@ -80,18 +80,20 @@ def test_many_codes_are_tagged_turned_off_and_deleted(owner: Any, game: Game, pa
     owner.get_by_role("button", name="Add tag").click()
     owner.get_by_text("60 codes changed").wait_for()
     assert len(codes_of(game, "tag=summer&limit=200")) == 60
+    owner.locator("#rows").get_by_text("summer").first.wait_for()
 
     owner.locator("[data-select]").nth(0).check()
     owner.locator("[data-select]").nth(2).click(modifiers=["Shift"])
-    assert owner.get_by_text("3 codes selected").is_visible()
+    owner.get_by_text("3 codes selected").wait_for()
     bar.get_by_role("button", name="Turn off").click()
     owner.get_by_text("3 codes changed").wait_for()
     assert len(codes_of(game, "active=false")) == 3
+    owner.locator("#rows td").get_by_text("Off").nth(2).wait_for()
 
     owner.get_by_role("link", name="Load more").click()
     owner.locator("[data-select]").nth(59).wait_for()
     owner.get_by_label("Select all codes on this page").check()
-    assert owner.get_by_text("60 codes selected").is_visible()
+    owner.get_by_text("60 codes selected").wait_for()
     assert owner.get_by_role("button", name="matching codes").is_hidden(), "these are all that match"
     bar.get_by_role("button", name="Delete").click()
     dialog = owner.get_by_role("dialog", name="Delete 60 codes?")

@@ -48,7 +48,7 @@ ATTACKS = [
     Attack(
         "the name of a player whom an organization does not know",
         naming_a_stranger,
-        without_condition(known_players.list_names, "m.org_id = %(org_id)s"),
+        replaced(known_players, "SELECT_BY_IDS", known_players.SELECT_BY_IDS.replace("m.org_id = %(org_id)s", "true")),
     ),
     Attack(
         "names and positions of players, as an analyst",
