@@ -184,6 +184,7 @@ def test_keys_rules_and_the_log_of_both(open_context: Callable[..., Any], game: 
     key = page.locator("#key-text").get_by_text("wm_").inner_text()
     game.api.ask("GET", f"/api/organizations/{game.org_id}/timeline", key)
     page.get_by_role("button", name="Done").click()
+    page.locator("tr[data-key]").wait_for()
     wrong += faults_of_page(page, f"{base}/api-keys")
     page.set_viewport_size({"width": 1280, "height": 800})
     page.get_by_role("button", name="Revoke").click()
@@ -234,9 +235,7 @@ def test_ended_session_is_continued_without_losing_the_form(
 
     page.get_by_text("You've been signed out.").wait_for(state="detached")
     path = f"/api/organizations/{game.org_id}"
-    page.wait_for_function(
-        "async path => (await (await fetch(path)).json()).url === 'https://museum.example'", arg=path
-    )
+    page.locator("#url[value='https://museum.example']").wait_for()
     assert game.api.ask("GET", path, game.owner["access_token"])["url"] == "https://museum.example"
 
 

@@ -66,7 +66,7 @@ def test_first_scan_ends_the_checklist_by_itself(open_context: Callable[..., Any
 
     owner.get_by_text("Your scan arrived. That was all.").wait_for()
     owner.locator("#overview li", has_text=code["code"]).get_by_text("Success").wait_for()
-    assert owner.locator(".figure", has_text="Scans today").locator("strong").inner_text() == "1"
+    owner.locator(".figure", has_text="Scans today").locator("strong").get_by_text("1", exact=True).wait_for()
     settle(owner, path)
     assert owner.locator("#checklist").count() == 0
     wrong += faults_of_open_page(owner) + faults_of(owner.context.request.get(path).text())
