@@ -238,8 +238,8 @@ def purge_sessions(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` expired sessions, revoked or not, and return how many. Their tokens have expired too."""
     return conn.execute(
         """
-        DELETE FROM sessions WHERE id IN (
-            SELECT id FROM sessions WHERE expires_at < now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+        DELETE FROM sessions WHERE id = ANY (ARRAY (
+            SELECT id FROM sessions WHERE expires_at < now() LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
         """,
         {"limit": limit},
     ).rowcount

@@ -213,9 +213,9 @@ def purge_tombstones(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` tombstones whose retention has ended. Return how many."""
     return conn.execute(
         """
-        DELETE FROM generated_tombstones WHERE id IN (
+        DELETE FROM generated_tombstones WHERE id = ANY (ARRAY (
             SELECT id FROM generated_tombstones WHERE expires_at < now() - %(retention)s
-            LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
         """,
         {"retention": TOMBSTONE_RETENTION, "limit": limit},
     ).rowcount

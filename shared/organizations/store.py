@@ -106,17 +106,19 @@ def get_public(conn: Conn, slug: str) -> PublicOrganization | None:
         ).fetchone()
 
 
+SELECT_ORGANIZATION = """
+    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
+           o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
+           coalesce(o.closed_at <= now(), false) AS is_closed
+    FROM memberships m JOIN organizations o ON o.id = m.org_id
+"""
+
+
 def find(conn: Conn, org_id: UUID, player_id: UUID) -> Organization | None:
     """Return the organization with the player's role. None if the player is not a member."""
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
-            """
-            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
-                   o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
-                   coalesce(o.closed_at <= now(), false) AS is_closed
-            FROM memberships m JOIN organizations o ON o.id = m.org_id
-            WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s
-            """,
+            SELECT_ORGANIZATION + "WHERE m.org_id = %(org_id)s AND m.player_id = %(player_id)s",
             {"org_id": org_id, "player_id": player_id},
         ).fetchone()
 
@@ -125,27 +127,20 @@ def find_by_slug(conn: Conn, slug: str, player_id: UUID) -> Organization | None:
     """Return the organization with the player's role. None if the player is not a member."""
     with conn.cursor(row_factory=class_row(Organization)) as cursor:
         return cursor.execute(
-            """
-            SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
-                   o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
-                   coalesce(o.closed_at <= now(), false) AS is_closed
-            FROM organizations o JOIN memberships m ON m.org_id = o.id
-            WHERE o.slug = %(slug)s AND m.player_id = %(player_id)s
-            """,
+            SELECT_ORGANIZATION + "WHERE o.slug = %(slug)s AND m.player_id = %(player_id)s",
             {"slug": slug, "player_id": player_id},
         ).fetchone()
 
 
 # `ANY` of one player keeps it in the order: sorted by the organization alone, a plan may walk through the members of
 # every organization.
-SELECT_OF_PLAYER = """
-    SELECT o.id, o.name, o.slug, o.url, m.role, o.fair_play, o.position_retention_days, o.color,
-           o.color_light, o.color_dark, o.logo_digest, o.created_at, o.updated_at, o.closed_at,
-           coalesce(o.closed_at <= now(), false) AS is_closed
-    FROM memberships m JOIN organizations o ON o.id = m.org_id
+SELECT_OF_PLAYER = (
+    SELECT_ORGANIZATION
+    + """
     WHERE m.player_id = ANY (ARRAY[%(player_id)s::uuid]) AND m.org_id < %(before)s
     ORDER BY m.player_id DESC, m.org_id DESC LIMIT %(limit)s
 """
+)
 
 
 def list_for_player(conn: Conn, player_id: UUID, *, limit: int, before: UUID | None = None) -> list[Organization]:

@@ -250,9 +250,9 @@ def purge_tokens(conn: Conn, *, limit: int) -> int:
     """Delete up to `limit` tokens that expired more than a day ago. Return how many."""
     return conn.execute(
         """
-        DELETE FROM redemption_tokens WHERE digest IN (
+        DELETE FROM redemption_tokens WHERE digest = ANY (ARRAY (
             SELECT digest FROM redemption_tokens WHERE expires_at < now() - interval '1 day'
-            ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
         """,
         {"limit": limit},
     ).rowcount

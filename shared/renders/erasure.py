@@ -13,10 +13,10 @@ def purge(conn: Conn, *, limit: int) -> int:
     # SKIP LOCKED lets several cleanups run side by side. No other lock is taken, so the order does not matter.
     return conn.execute(
         """
-        DELETE FROM render_jobs WHERE id IN (
+        DELETE FROM render_jobs WHERE id = ANY (ARRAY (
             SELECT id FROM render_jobs
             WHERE finished_at < now() - %(retention)s AND coalesce(expires_at, finished_at) < now() - %(retention)s
-            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+            ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
         )
         """,
         {"retention": ROW_RETENTION, "limit": limit},

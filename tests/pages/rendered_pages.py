@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.infra.db import Conn
 from shared.organizations import store as organizations
-from tests.pages.test_access import BROWSER, browser_of
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff
 
 EVIL = """<script>alert(1)</script>"'&"""

@@ -5,21 +5,18 @@ from typing import Any
 
 import psycopg
 import pytest
-from flask import Response
 
 from shared.accounts import store as accounts
 from shared.infra.db import Conn
 from shared.organizations import store as organizations
 from shared.organizations.rules import ROLES, includes_role
-from tests.support.callers import SignedInPlayer, Staff
+from tests.support.browser_sessions import BROWSER, SAME, browser_of
+from tests.support.callers import Staff
 from tests.support.factories import code_text, make_code
 from web.app import create_app
 from web.http.auth import requirement_of
-from web.http.session_cookies import set_session_cookie
 from web.pages.layout import REVALIDATED
 
-BROWSER = {"Accept": "text/html"}
-SAME = {"Sec-Fetch-Site": "same-origin"}
 PAGES: dict[str, str] = {
     "/": "anyone",
     "/about": "anyone",
@@ -84,17 +81,6 @@ def view_of(app: Any, path: str) -> Any:
         if re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule) == path:
             return app.view_functions[rule.endpoint]
     raise LookupError(path)
-
-
-def browser_of(app: Any, player: SignedInPlayer) -> Any:
-    """Return a client with the session cookie of a player."""
-    with app.test_request_context():
-        response = Response()
-        set_session_cookie(response, player.id, player.session_id)
-    client = app.test_client()
-    for cookie in response.headers.getlist("Set-Cookie"):
-        client.set_cookie(*cookie.split(";")[0].split("=", 1))
-    return client
 
 
 def test_every_page_is_listed() -> None:

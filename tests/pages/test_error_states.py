@@ -12,7 +12,7 @@ from tests.pages.browsers import Complaints
 from tests.pages.check_ins import sign_in, tap
 from tests.pages.conftest import Game
 from tests.pages.page_checks import clipped_texts, faults, faults_of_open_page, keyboard_faults
-from tests.pages.test_access import BROWSER
+from tests.support.browser_sessions import BROWSER
 from web.pages.layout import render_page
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]

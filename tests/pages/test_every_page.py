@@ -15,7 +15,8 @@ from tests.conftest import PASSWORD
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of, forbidden_in
 from tests.pages.page_checks import clipped_texts, faults_of_page, keyboard_faults, over_limits, sizes_of
-from tests.pages.test_access import PAGES, SAME
+from tests.pages.test_access import PAGES
+from tests.support.browser_sessions import SAME
 from web.pages import layout
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]

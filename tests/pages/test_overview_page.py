@@ -12,8 +12,8 @@ from shared.infra.db import Conn
 from shared.organizations import store as organizations
 from shared.reviews.recent_days import RecentDays
 from tests.pages.html_checks import faults_of
-from tests.pages.test_access import BROWSER, browser_of
 from tests.reviews.test_scan_list import insert
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, give_password, make_staff
 from tests.support.factories import code_text, make_code, make_held_scan, make_player
 from tests.support.query_counts import collected_queries

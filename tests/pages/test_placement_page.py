@@ -9,7 +9,7 @@ from shared.codes import store
 from shared.infra.db import Conn
 from shared.organizations import store as organizations
 from tests.pages.html_checks import faults_of
-from tests.pages.test_access import BROWSER, browser_of
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, give_password, make_staff
 from tests.support.factories import AMSTERDAM, code_text, make_code
 

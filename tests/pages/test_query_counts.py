@@ -6,7 +6,8 @@ from typing import Any
 from shared.infra.db import Conn, exactly_one
 from shared.organizations import store as organizations
 from shared.organizations.rules import ROLES
-from tests.pages.test_access import BROWSER, PAGES, browser_of
+from tests.pages.test_access import PAGES
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff
 from tests.support.query_counts import collected_queries
 

@@ -18,7 +18,7 @@ from tests.analytics.factories import roll_up, settle, visit
 from tests.pages.check_ins import sign_in
 from tests.pages.conftest import Game
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
-from tests.pages.test_access import BROWSER, browser_of
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_player
 from tests.support.query_counts import collected_queries

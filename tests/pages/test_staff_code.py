@@ -11,8 +11,8 @@ from shared.organizations import store as organizations
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of
 from tests.pages.page_checks import faults_of_page, settle
-from tests.pages.test_access import BROWSER, browser_of
 from tests.pages.test_every_page import MARKUP, sign_in
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_encounter
 from tests.support.query_counts import collected_queries

@@ -10,7 +10,7 @@ from tests.pages.browsers import Complaints
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of
 from tests.pages.page_checks import faults_of_open_page, faults_of_page, settle
-from tests.pages.test_access import SAME
+from tests.support.browser_sessions import SAME
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
@@ -57,7 +57,7 @@ def test_typing_filters_the_rows_and_the_address(owner: Any, game: Game, path: s
     owner.locator("tr", has_text="Fish market").wait_for(state="detached")
 
     assert owner.url.endswith("/codes?q=crane")
-    assert owner.locator("#speaker").inner_text() == "1 code"
+    assert owner.locator("#live-region").inner_text() == "1 code"
     owner.reload()
     assert owner.get_by_role("searchbox").input_value() == "crane"
     assert owner.locator("tr[data-id]").count() == 1

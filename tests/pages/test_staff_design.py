@@ -15,8 +15,8 @@ from tests.pages.browsers import Complaints
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
-from tests.pages.test_access import BROWSER, browser_of
 from tests.pages.test_every_page import sign_in
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code
 

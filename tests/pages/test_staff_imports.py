@@ -25,7 +25,7 @@ from tests.pages.check_ins import sign_in
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
-from tests.pages.test_access import BROWSER, browser_of
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, make_staff
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]

@@ -10,8 +10,8 @@ from shared.infra.db import Conn
 from shared.organizations import store as organizations
 from tests.pages.conftest import Game
 from tests.pages.page_checks import faults_of_page
-from tests.pages.test_access import BROWSER, browser_of
 from tests.pages.test_every_page import MARKUP, sign_in
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff
 from tests.support.factories import make_code
 

@@ -7,29 +7,25 @@ from typing import Any
 import pytest
 from flask import Flask
 
+from shared.audit import store as audit
 from shared.infra.db import Conn
 from shared.organizations import store
 from tests.conftest import PASSWORD
 from tests.pages.browsers import Complaints
 from tests.pages.conftest import Game
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
-from tests.pages.test_access import BROWSER, SAME, browser_of
+from tests.pages.rendered_pages import Open, page_opener
+from tests.security.source import CHECKOUT
+from tests.support.browser_sessions import BROWSER, SAME, browser_of
 from tests.support.callers import Staff, give_password
+from web.pages.audit_log import ACTIONS
 
 MARKUP = '"><script>hacked = 1</script><img src=x onerror="hacked = 2">\''
 
 
 @pytest.fixture
-def open_page(app: Flask, conn: Conn, staff: Staff) -> Callable[..., str]:
-    """Return a function that opens a page of the organization with a role, and returns its HTML."""
-    base = f"/o/{store.get_slug(conn, staff.org_id)}"
-
-    def open_as(role: str, path: str) -> str:
-        response = browser_of(app, staff[role]).get(base + path, headers=BROWSER)
-        assert response.status_code == 200, response.text
-        return str(response.text)
-
-    return open_as
+def open_page(app: Flask, conn: Conn, staff: Staff) -> Open:
+    return page_opener(app, conn, staff)
 
 
 @pytest.mark.parametrize(
@@ -41,52 +37,70 @@ def open_page(app: Flask, conn: Conn, staff: Staff) -> Callable[..., str]:
         ("owner", {"data-leave", "data-role", "data-remove", "invite"}),
     ],
 )
-def test_members_see_only_what_they_may_do(open_page: Callable[..., str], role: str, controls: set[str]) -> None:
-    html = open_page(role, "/members")
+def test_members_see_only_what_they_may_do(open_page: Open, role: str, controls: set[str]) -> None:
+    html = open_page("/members", role)
 
     shown = {name for name in ("data-leave", "data-role", "data-remove") if f" {name}" in html}
     assert shown | ({"invite"} if 'id="invite-form"' in html else set()) == controls
 
 
-def test_the_last_owner_cannot_leave_or_change(open_page: Callable[..., str], conn: Conn, staff: Staff) -> None:
+def test_the_last_owner_cannot_leave_or_change(open_page: Open, conn: Conn, staff: Staff) -> None:
     row = r'data-player="%s".*?</tr>'
 
-    (last,) = re.findall(row % staff.owner.id, open_page("owner", "/members"), re.DOTALL)
+    (last,) = re.findall(row % staff.owner.id, open_page("/members", "owner"), re.DOTALL)
     conn.execute("UPDATE memberships SET role = 'owner' WHERE player_id = %s", (staff.admin.id,))
-    (one_of_two,) = re.findall(row % staff.owner.id, open_page("owner", "/members"), re.DOTALL)
+    (one_of_two,) = re.findall(row % staff.owner.id, open_page("/members", "owner"), re.DOTALL)
 
     assert (last.count(" disabled"), one_of_two.count(" disabled")) == (2, 0)
 
 
-def test_admins_offer_only_lower_roles(open_page: Callable[..., str]) -> None:
+def test_admins_offer_only_lower_roles(open_page: Open) -> None:
     def offered(role: str) -> list[str]:
-        form = open_page(role, "/members").partition('id="invite-form"')[2]
+        form = open_page("/members", role).partition('id="invite-form"')[2]
         return re.findall(r'<option value="(\w+)">', form.partition('name="role"')[2].partition("</select>")[0])
 
     assert offered("admin") == ["member", "analyst"]
     assert offered("owner") == ["member", "analyst", "admin", "owner"]
 
 
-def test_audit_log_says_what_changed(client: Any, open_page: Callable[..., str], staff: Staff) -> None:
+def test_audit_log_says_what_changed(client: Any, open_page: Open, staff: Staff) -> None:
     body = {"scan_type": "item_drop", "code": "spy123", "reward": {"item": "coin", "quantity": 1}, "radius_m": 50}
     code = client.post(staff.codes, json=body, headers=staff.admin.headers).json
     client.patch(f"{staff.codes}/{code['id']}", json={"radius_m": 80}, headers=staff.admin.headers)
     client.patch(f"{staff.path}/members/{staff.member.id}", json={"role": "analyst"}, headers=staff.owner.headers)
     client.post(f"{staff.path}/api-keys", json={"name": MARKUP, "scopes": ["scan"]}, headers=staff.admin.headers)
 
-    html = open_page("admin", "/audit-log")
+    html = open_page("/audit-log", "admin")
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
     assert "changed spy123" in text
     assert "radius m none → to 80" in text
     assert "changed the role of" in text
     assert "created the API key &#34;&gt;&lt;script&gt;" in text
-    only_keys = open_page("admin", "/audit-log?action=key.created")
+    only_keys = open_page("/audit-log?action=key.created", "admin")
     assert "created the API key" in only_keys
     assert "changed spy123" not in only_keys
-    of_admin = open_page("admin", f"/audit-log?actor={staff.owner.id}")
+    of_admin = open_page(f"/audit-log?actor={staff.owner.id}", "admin")
     assert "changed the role of" in of_admin
     assert "created the API key" not in of_admin
+
+
+def test_each_action_of_the_source_is_a_sentence(app: Flask, conn: Conn, staff: Staff, open_page: Open) -> None:
+    """Actions on accounts and sessions are in no organization's log, and an erased organization has no page."""
+    source = "".join(
+        file.read_text() for part in ("web", "shared", "workers") for file in (CHECKOUT / part).rglob("*.py")
+    )
+    recorded = set(re.findall(r'record(?:_change|_outcome)?\(\s*conn,\s*(?:\w+,\s*)?"(\w+\.\w+)"', source))
+    elsewhere = {action for action in recorded if action.startswith(("account.", "password.", "session."))}
+    assert len(recorded) > 30
+    assert recorded - elsewhere - {"organization.erased"} <= set(ACTIONS)
+
+    for action in ACTIONS:
+        audit.record(conn, audit.Actor("operator"), action, org_id=staff.org_id, object_id=staff.member.id)
+    html = open_page("/audit-log")
+
+    assert " · An operator" not in html, "an action has no sentence"
+    assert all(re.search(f'<option value="{action}">[A-Z]', html) for action in ACTIONS)
 
 
 def test_malformed_filter_is_refused(app: Flask, conn: Conn, staff: Staff) -> None:
@@ -97,10 +111,10 @@ def test_malformed_filter_is_refused(app: Flask, conn: Conn, staff: Staff) -> No
     assert (response.status_code, response.mimetype) == (422, "text/html")
 
 
-def test_closed_organization_offers_only_to_restore_it(open_page: Callable[..., str], conn: Conn, staff: Staff) -> None:
+def test_closed_organization_offers_only_to_restore_it(open_page: Open, conn: Conn, staff: Staff) -> None:
     conn.execute("UPDATE organizations SET closed_at = now() WHERE id = %s", (staff.org_id,))
 
-    html = open_page("owner", "/settings")
+    html = open_page("/settings", "owner")
 
     assert 'id="restore"' in html
     assert 'id="close"' not in html

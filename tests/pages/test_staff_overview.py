@@ -10,8 +10,8 @@ from tests.pages.browsers import Api, Complaints
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of
 from tests.pages.page_checks import faults_of_open_page, faults_of_page, settle
-from tests.pages.test_access import SAME
 from tests.pages.test_staff_codes import MARKUP
+from tests.support.browser_sessions import SAME
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 

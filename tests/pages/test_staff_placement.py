@@ -11,7 +11,7 @@ from tests.pages.browsers import DAM_SQUARE
 from tests.pages.conftest import Game
 from tests.pages.fake_cameras import CANVAS, rows
 from tests.pages.page_checks import faults_of_open_page
-from tests.pages.test_access import SAME
+from tests.support.browser_sessions import SAME
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
 OFFICE = {"latitude": 52.40, "longitude": 4.95, "accuracy": 40}

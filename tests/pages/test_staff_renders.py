@@ -18,8 +18,8 @@ from tests.pages.check_ins import sign_in
 from tests.pages.conftest import Game
 from tests.pages.html_checks import faults_of
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
-from tests.pages.test_access import BROWSER, browser_of
 from tests.renders.factories import add_render, make_codes
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import Staff, make_staff
 from tests.support.query_counts import collected_queries
 from tests.system.processes import restarted

@@ -9,7 +9,7 @@ from tests.conftest import PASSWORD
 from tests.pages.browsers import Complaints
 from tests.pages.conftest import Game
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
-from tests.pages.test_access import SAME
+from tests.support.browser_sessions import SAME
 from tests.support.factories import AMSTERDAM, LISBON
 
 pytestmark = [pytest.mark.system, pytest.mark.xdist_group("browser")]
@@ -142,7 +142,7 @@ def test_list_is_filtered_in_place(owner: Any, game: Game, path: str) -> None:
     owner.locator("tr", has_text="Success").wait_for(state="detached")
 
     assert owner.url.endswith("/scans?status=failure")
-    assert owner.locator("#speaker").inner_text() == "1 scan"
+    assert owner.locator("#live-region").inner_text() == "1 scan"
     owner.locator("tbody tr").click()
     owner.get_by_role("heading", name="Code is turned off").wait_for()
     owner.go_back()

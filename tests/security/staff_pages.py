@@ -5,8 +5,8 @@ from shared.codes.store import StoredCode
 from shared.infra import db
 from shared.organizations import store
 from shared.reviews import store as reviews
-from tests.pages.test_access import BROWSER, browser_of
 from tests.security.attack import Attack, Scene, replaced, without_condition
+from tests.support.browser_sessions import BROWSER, browser_of
 from tests.support.callers import SignedInPlayer
 from tests.support.factories import make_held_scan, make_player
 from web.http import auth

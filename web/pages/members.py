@@ -8,7 +8,7 @@ from shared.organizations.rules import MAX_OPEN_INVITATIONS, ROLES, can_invite
 from web.http.auth import current_organization, current_player_id, page_requires_role
 from web.http.pagination import decode_id, paginate
 from web.http.request_context import takes_any_query
-from web.pages.staff import render_staff_page
+from web.pages.staff import render_staff_page, sees
 
 PAGE = 100
 
@@ -27,9 +27,10 @@ def open_members() -> Response:
     with db.connection() as conn:
         found = members.list_members(conn, organization.id, limit=PAGE + 1, after=after)
         owners = members.count_owners(conn, organization.id)
-        is_admin = organization.role in ("admin", "owner")
         pending = (
-            invitations.list_for_organization(conn, organization.id, limit=MAX_OPEN_INVITATIONS) if is_admin else []
+            invitations.list_for_organization(conn, organization.id, limit=MAX_OPEN_INVITATIONS)
+            if sees("admin")
+            else []
         )
     page, cursor = paginate(found, PAGE, lambda member: (str(member.player_id),))
     return render_staff_page(

@@ -132,6 +132,6 @@ function list(placed, code) {
   item.append(main, place);
   section.querySelector('.list')?.prepend(item);
   section.hidden = false;
-  const status = document.getElementById('speaker');
+  const status = document.getElementById('live-region');
   if (status) status.textContent = _('%(code)s is placed', { code });
 }

@@ -53,7 +53,7 @@ function pace(count, total) {
 }
 
 function speak(text) {
-  byId('speaker').textContent = text;
+  byId('live-region').textContent = text;
 }
 
 /** Send DELETE, then show the page as it is now. */

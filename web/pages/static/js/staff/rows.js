@@ -73,6 +73,6 @@ async function append(link) {
 /** Let a screen reader say how many rows there are. */
 function speak() {
   const text = /** @type {HTMLElement | null} */ (document.querySelector('#rows'))?.dataset.spoken;
-  const status = document.getElementById('speaker');
+  const status = document.getElementById('live-region');
   if (status && text) status.textContent = text;
 }
