@@ -130,6 +130,9 @@ def test_invitation_is_a_page_for_browsers_and_json_for_clients(client: Any, sta
 
     assert (page.status_code, page.mimetype) == (200, "text/html")
     assert "Sign in to accept" in page.text
+    # What the role includes, and nothing above it.
+    assert page.text.index("Sees the codes and the map.") < page.text.index("Also sees scans")
+    assert "Also creates" not in page.text
     assert found.json["role"] == "analyst"
     assert (ended.status_code, client.get(url).status_code) == (410, 410)
     assert "This invitation is no longer valid." in ended.text

@@ -34,7 +34,9 @@ def clock_time(at: datetime, zone: str) -> str:
 
 def zone_time(at: datetime, zone: str) -> str:
     """Nov 28, 2026, 2:02:31 PM in a zone that the page names."""
-    return str(format_datetime(at, tzinfo=ZoneInfo(zone), locale=locale_of(current_language())))
+    text = str(format_datetime(at, tzinfo=ZoneInfo(zone), locale=locale_of(current_language())))
+    # The typeface has no narrow no-break space, which Babel puts before AM and PM.
+    return text.replace("\u202f", "\u00a0")
 
 
 def long_day(day: date) -> str:

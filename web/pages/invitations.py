@@ -8,6 +8,7 @@ from flask_openapi import APIBlueprint, Tag
 from shared.errors import InvitationEnded, NotFound
 from shared.infra import db
 from shared.organizations import invitations
+from shared.organizations.rules import ROLES, includes_role
 from web.api.received_invitations import OfferResponse, TokenPath
 from web.http.auth import page_public
 from web.http.request_context import takes_any_query
@@ -38,6 +39,7 @@ def get_invitation(path: TokenPath) -> dict[str, Any] | Response:
             200 if is_open else 404 if invitation is None else 410,
             modules=("pages/invitation.js",) if is_open else (),
             invitation=invitation if is_open else None,
+            included=[role for role in ROLES if invitation is not None and includes_role(invitation.role, role)],
             token=path.token,
             visitor=current_account(),
         )
