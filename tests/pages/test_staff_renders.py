@@ -69,7 +69,8 @@ def test_bar_moves_while_a_worker_and_the_relay_are_killed(
     game: Game, page: Any, base: str, site: RunningServer, complaints: Complaints
 ) -> None:
     make_many(game, 500)
-    render = start(game, all=True, format="svg", size=1_000)
+    # Slow enough not to end before the second process is killed. The test cancels it.
+    render = start(game, all=True, format="png", size=2_000)
     page.goto(f"{base}/renders/{render['render_id']}")
     page.evaluate(WATCH_BAR)
     moved = moves_after(page, 1)
@@ -86,7 +87,7 @@ def test_bar_moves_while_a_worker_and_the_relay_are_killed(
     page.get_by_text("Cancel this render? You'll have to start over.").is_visible()
     page.get_by_role("dialog").get_by_role("button", name="Cancel render").click()
     page.locator("#render").get_by_text("Canceled").wait_for()
-    page.wait_for_function("() => document.title.startsWith('SVG images')")
+    page.wait_for_function("() => document.title.startsWith('PNG images')")
 
 
 def test_bar_moves_without_a_socket(game: Game, page: Any, base: str, complaints: Complaints) -> None:
