@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from shared.renders import zip_part
+from shared.renders import pipeline, zip_part
 from workers import renders
 from workers.main import broker
 
@@ -25,3 +25,6 @@ def render_or_hang(options: Any, code: Any, logos: Any) -> bytes:
 
 pytest.MonkeyPatch().setattr(zip_part, "render_verified", render_or_hang)
 renders.chunk_jobs.time_limit = timedelta(seconds=2)
+
+# The time limit is for the image that hangs, not for loading the renderer, which takes longer on a busy machine.
+pipeline.warm_up()
