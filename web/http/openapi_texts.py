@@ -5,9 +5,11 @@ from typing import Any
 
 from flask_openapi.models import SecurityScheme
 
+from shared.version import __version__
+
 INFO = {
     "title": "Waymark",
-    "version": "0.1.0",
+    "version": __version__,
     "summary": "A self-hosted platform for QR codes: create and print them, verify scans, and follow them live.",
     "description": (Path(__file__).parent / "openapi_introduction.md").read_text(),
     "license": {"name": "MIT", "identifier": "MIT"},

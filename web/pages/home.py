@@ -6,8 +6,8 @@ from flask import Flask, Response
 
 from shared.infra import db
 from shared.organizations import store as organizations
+from shared.version import __version__
 from web.http.auth import optional_caller, page_public
-from web.http.openapi_texts import INFO
 from web.http.request_context import takes_any_query
 from web.http.settings import current_settings
 from web.pages.assets import load_assets
@@ -39,7 +39,7 @@ def open_home() -> Response:
 @takes_any_query
 def open_about() -> Response:
     """Show version, imprint, licenses and accessibility statement."""
-    return render_page("about.html", imprint=current_settings().imprint, version=INFO["version"])
+    return render_page("about.html", imprint=current_settings().imprint, version=__version__)
 
 
 @page_public
