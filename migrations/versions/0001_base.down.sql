@@ -2,11 +2,11 @@ DROP FUNCTION settle_scans, append_verdict_events, add_uses, is_in_stock, move_p
     grant_rewards;
 DROP FUNCTION lock_and_read_scans, judging_context, judged_activity, judged_fixes, judged_usages, lock_limited_codes,
     lock_fair_play_organizations, postpone_scans, lock_players, lock_leased_scans;
-DROP VIEW code_designs, judged_codes, location_fixes, event_log_end;
+DROP VIEW backlog, code_designs, judged_codes, location_fixes, event_log_end;
 DROP FUNCTION scan_has_personal_data, matching_codes;  -- they depend on tables
 DROP VIEW opened_puzzles;
 DROP TABLE
-    idempotency_keys,
+    schema_floor, idempotency_keys,
     statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,
     scan_all_time_players, scan_daily_players, scan_rollup_daily_reasons, scan_rollup_daily, scan_rollup_15m,
     visit_purges, visits,

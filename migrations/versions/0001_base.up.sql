@@ -1,6 +1,6 @@
 -- Contents: ids; people; organizations, keys, audit; codes, customizations, encounters; scans; event log; ledger;
--- redemptions; judging; settling; generated codes; imports; renders; quests; visits; rollups; idempotency. A function is defined above
--- its trigger.
+-- redemptions; judging; settling; generated codes; imports; renders; quests; visits; rollups; idempotency; operations. A function is
+-- defined above its trigger.
 
 -- Ids -----------------------------------------------------------------------------------------------------------------
 
@@ -1753,3 +1753,41 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_age ON idempotency_keys (created_at);
 -- An erasure finds the responses with a player's data, also those to requests of other callers.
 CREATE INDEX idempotency_keys_player ON idempotency_keys (player_id) WHERE player_id IS NOT NULL;
+
+-- Operations ----------------------------------------------------------------------------------------------------------
+
+-- The oldest revision whose code can use this schema. A migration that removes what older code needs raises it. Older
+-- processes are then not ready.
+CREATE TABLE schema_floor (
+    only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    code      integer NOT NULL
+);
+INSERT INTO schema_floor (code) VALUES (1);
+
+-- The open work of each queue, and the age of its oldest row. Autoscalers, metrics and the command line read it. Each
+-- count is one range of a partial index, and counts up to its limit. A render counts once for each pending chunk, and
+-- once more for the file that is assembled from them.
+CREATE VIEW backlog AS
+    SELECT 'scans' AS queue, count(*) AS waiting,
+           coalesce(extract(epoch FROM now() - min(received_at)), 0)::double precision AS oldest_seconds
+    FROM (SELECT received_at FROM player_scans WHERE status = 'pending' ORDER BY id LIMIT 100000) scans
+    UNION ALL
+    SELECT 'images', count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision
+    FROM (SELECT created_at FROM generated_codes WHERE status = 'pending' ORDER BY id LIMIT 10000) images
+    UNION ALL
+    SELECT 'renders', (SELECT count(*) FROM (SELECT FROM render_chunks WHERE status = 'pending' LIMIT 10000) chunks)
+           + count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision
+    FROM render_jobs WHERE finished_at IS NULL
+    UNION ALL
+    SELECT 'imports', count(*), coalesce(extract(epoch FROM now() - min(created_at)), 0)::double precision
+    FROM imports WHERE finished_at IS NULL
+    UNION ALL
+    SELECT 'erasures', count(*), coalesce(extract(epoch FROM now() - min(started_at)), 0)::double precision
+    FROM pending_erasures;
+
+-- An autoscaler has a role of its own, which reads nothing else. The operator creates it.
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'waymark_scaler') THEN
+        GRANT SELECT ON backlog TO waymark_scaler;
+    END IF;
+END $$;

@@ -29,18 +29,24 @@ def required_migration() -> str:
 
 
 def check_database() -> dict[str, bool]:
-    """Return whether PostgreSQL answers, and whether its schema is at the required migration or ahead of it.
+    """Return whether PostgreSQL answers, and whether this code can use its schema.
 
-    A rolling deployment migrates before it replaces the processes, so their schema is ahead until then.
+    A rolling deployment migrates before it replaces the processes, so their schema is ahead until then. A migration
+    that removes what older code needs raises the floor above that code.
     """
     try:
         with db.connection() as conn:
-            row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+            # The highest of several floors counts. Without a row, there is none.
+            row = conn.execute(
+                """
+                SELECT version_num::integer, (SELECT coalesce(max(code), 0) FROM schema_floor) FROM alembic_version
+                """
+            ).fetchone()
     except psycopg.errors.UndefinedTable:
         return {"postgresql": True, "migrations": False}
     except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
         return {"postgresql": False, "migrations": False}
-    return {"postgresql": True, "migrations": row is not None and int(row[0]) >= int(required_migration())}
+    return {"postgresql": True, "migrations": row is not None and row[0] >= int(required_migration()) >= row[1]}
 
 
 def check_redis() -> dict[str, bool]:

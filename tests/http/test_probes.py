@@ -144,19 +144,38 @@ def test_only_refuses_unknown_names(app: Flask, clean: None, query: str) -> None
     assert [error["loc"] for error in response.get_json()["errors"]] == ["query.only"]
 
 
-@pytest.mark.parametrize(("distance", "status"), [(0, 200), (1, 200), (30, 200), (-1, 503)])
-def test_schema_may_be_ahead_but_not_behind(
-    app: Flask, conn: Conn, uncached: Callable[[], None], distance: int, status: int
+@pytest.fixture
+def schema(conn: Conn) -> Iterator[Callable[[str, int], None]]:
+    """Yield a function that sets the revision and the floor of the schema."""
+
+    def set_to(revision: str, floor: int) -> None:
+        conn.execute("UPDATE alembic_version SET version_num = %s", (revision,))
+        conn.execute("UPDATE schema_floor SET code = %s", (floor,))
+
+    yield set_to
+    set_to(health.required_migration(), 1)
+
+
+@pytest.mark.parametrize(
+    ("revision", "floor", "status"),
+    [(0, 0, 200), (1, 0, 200), (30, 0, 200), (-1, -1, 503), (1, -1, 200), (1, 1, 503), (30, 30, 503)],
+)
+def test_code_is_ready_between_the_floor_and_the_revision_of_the_schema(
+    app: Flask,
+    schema: Callable[[str, int], None],
+    uncached: Callable[[], None],
+    revision: int,
+    floor: int,
+    status: int,
 ) -> None:
-    current = health.required_migration()
-    conn.execute("UPDATE alembic_version SET version_num = %s", (f"{int(current) + distance:04}",))
-    try:
-        response = app.test_client().get("/readyz?only=migrations")
-        assert response.status_code == status
-        if status == 503:
-            assert response.get_json()["detail"] == "Not ready: migrations."
-    finally:
-        conn.execute("UPDATE alembic_version SET version_num = %s", (current,))
+    current = int(health.required_migration())
+    schema(f"{current + revision:04}", current + floor)
+
+    response = app.test_client().get("/readyz?only=migrations")
+
+    assert response.status_code == status
+    if status == 503:
+        assert response.get_json()["detail"] == "Not ready: migrations."
 
 
 def test_draining_process_accepts_nothing_but_is_alive(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:

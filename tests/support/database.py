@@ -4,11 +4,11 @@ from shared.infra.db import Conn
 
 
 def table_names(conn: Conn) -> list[str]:
-    """Every table of the schema but Alembic's, in alphabetical order."""
+    """Every table with data, in alphabetical order. Migrations alone write the others."""
     rows = conn.execute(
         """
         SELECT tablename FROM pg_tables
-        WHERE schemaname = 'public' AND tablename NOT IN ('alembic_version', 'spatial_ref_sys')
+        WHERE schemaname = 'public' AND tablename NOT IN ('alembic_version', 'schema_floor', 'spatial_ref_sys')
         ORDER BY tablename
         """
     )

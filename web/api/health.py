@@ -69,9 +69,10 @@ def healthz(query: HealthQuery) -> Any:
 def readyz(query: ReadinessQuery) -> Response:
     """Check that this process is ready
 
-    Ready means that PostgreSQL, Redis and the broker respond, the database schema is current or newer, and the
-    directory for files is the one that the workers use. `only` limits the checks. Without rate limit: each result is
-    cached for a second, so the load on the stores does not depend on the number of requests.
+    Ready means that PostgreSQL, Redis and the broker respond, the database schema is current or newer and still
+    supports this version, and the directory for files is the one that the workers use. `only` limits the checks.
+    Without rate limit: each result is cached for a second, so the load on the stores does not depend on the number of
+    requests.
     """
     missing = health.unready_dependencies(
         health.DEPENDENCIES if query.only is None else health.dependency_names(query.only),
