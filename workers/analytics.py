@@ -1,6 +1,6 @@
 """Rollups: add new verdicts and visits to the counts, one batch at a time.
 
-The scheduler sends a message every few seconds. `workers.cli.rebuild_rollups` rebuilds them by hand.
+The scheduler sends a message every few seconds. `waymark analytics rebuild` rebuilds them by hand.
 """
 
 from datetime import date, timedelta

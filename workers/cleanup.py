@@ -1,6 +1,6 @@
 """Purge rows and files whose retention has ended, in batches that hold no lock for long.
 
-The scheduler sends the message hourly. `python -m workers.cli.cleanup` does the same and prints the report.
+The scheduler sends the message hourly. `waymark cleanup` does the same and prints the report.
 """
 
 from collections.abc import Callable

@@ -92,6 +92,17 @@ def configure(process: str) -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+def configure_command() -> None:
+    """Send warnings to stderr in readable lines: the stdout of a command is its output. Reads no settings."""
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, _one_line, structlog.dev.ConsoleRenderer(colors=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+    )
+    # One sentence of the command says that a store is unavailable.
+    logging.getLogger("psycopg.pool").setLevel(logging.ERROR)
+
+
 def log_many(event: str, lines: Iterable[dict[str, Any]]) -> None:
     """Log an event once per line of values. With JSON logs, common fields are computed once and written together."""
     log = get_logger()

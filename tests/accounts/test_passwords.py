@@ -3,7 +3,6 @@
 import subprocess
 import sys
 from collections.abc import Callable
-from io import StringIO
 from typing import Any
 
 import pytest
@@ -17,8 +16,8 @@ from shared.infra import db, event_loop
 from shared.infra.db import Conn
 from tests.conftest import PASSWORD, Player
 from tests.support.callers import bearer
+from tests.support.command_line import error_of
 from web.http.request_context import QUEUE_FULL, SERIALIZED_ROUTES
-from workers.cli import admin
 
 
 def test_a_hash_is_argon2id_and_matches_its_password_only() -> None:
@@ -56,9 +55,7 @@ def test_a_common_password_is_refused_everywhere(
     registered = client.post("/auth/register", json=body)
     upgraded = client.post("/auth/upgrade", json=body, headers=bearer(guest["access_token"]))
     changed = client.post("/users/me/password", json=change, headers=ada.headers)
-    monkeypatch.setattr(sys, "stdin", StringIO(f"{password}\n"))
-    with pytest.raises(admin.CommandError, match="too common"):
-        admin.run(admin.parse(["reset-password", "lovelace", "--password-stdin"]))
+    assert "too common" in error_of("users", "reset-password", "lovelace", "--password-stdin", stdin=password)
 
     for response, field in ((registered, "password"), (upgraded, "password"), (changed, "new_password")):
         assert response.status_code == 422

@@ -9,17 +9,11 @@ from shared.analytics import rebuild
 from shared.infra.db import Conn
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import NOON, correct, rebuild_all, roll_up, settle, visit
+from tests.support.command_line import error_of, waymark
 from tests.support.factories import make_code, make_org, make_player, number_events
 from workers import analytics
-from workers.cli import rebuild_rollups
 
 STATUSES = ("success", "failure", "held", "annulled")
-
-
-@pytest.fixture(autouse=True)
-def _logs_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command would bind the loggers to this test's stdout, which pytest closes."""
-    monkeypatch.setattr(rebuild_rollups, "configure", lambda _process: None)
 
 
 def spoil(conn: Conn) -> None:
@@ -63,11 +57,11 @@ def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
     before = rolled_up(conn)
     conn.execute("UPDATE scan_rollup_daily SET count = 100")
 
-    rebuild_rollups.main(["--code", str(codes[0])])
+    waymark("analytics", "rebuild", "--code", codes[0])
 
     after = rolled_up(conn)
     assert {key[0] for key, row in after["scan_rollup_daily"].items() if row[0] == 100} == {codes[1], org}
-    rebuild_rollups.main(["--all"])
+    waymark("analytics", "rebuild", "--all")
     assert rolled_up(conn) == before
 
 
@@ -123,9 +117,6 @@ def test_purged_visits_stay_in_the_rollups(conn: Conn) -> None:
     assert rolled_up(conn) == before
 
 
-def test_an_unknown_id_is_reported(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="No code"):
-        rebuild_rollups.main(["--code", str(UUID(int=0))])
-    with pytest.raises(SystemExit):
-        rebuild_rollups.main([])
-    assert "--all" in capsys.readouterr().err
+def test_an_unknown_id_is_reported(conn: Conn) -> None:
+    assert error_of("analytics", "rebuild", "--code", UUID(int=0)).startswith("No code")
+    assert "--all" in error_of("analytics", "rebuild", status=2)

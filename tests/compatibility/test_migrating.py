@@ -25,6 +25,7 @@ from tests.compatibility import older_schemas
 from tests.compatibility.test_quest_tokens import SETTINGS, token
 from tests.conftest import PASSWORD
 from tests.support.callers import bearer
+from tests.support.command_line import waymark
 from tests.support.factories import number_events
 from web.app import create_app
 from workers import analytics
@@ -175,12 +176,10 @@ def test_quest_players_keep_tokens_progress_and_rewards(
 
 
 def test_operator_gives_a_migrated_account_a_password(migrate: Migrate, client: Any, conn: Conn) -> None:
-    from workers.cli import admin
-
     conn.execute("INSERT INTO organizations (name, slug) VALUES ('Scan game', 'scan-game')")
     migrate(older_schemas.SCAN_GAME, "Scan game")
 
-    admin.reset_password("explorer_1x", PASSWORD)
+    waymark("users", "reset-password", "explorer_1x", "--password-stdin", stdin=PASSWORD)
 
     response = client.post("/auth/login", data={"username": "explorer_1x", "password": PASSWORD})
     assert response.json["player_id"] == "00000000-0000-4000-8000-000000000001"

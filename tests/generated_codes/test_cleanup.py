@@ -1,6 +1,7 @@
 """Cleanup deletes expired codes and their images, in batches, and nothing else."""
 
 import os
+import re
 import subprocess
 import sys
 from typing import Any
@@ -167,9 +168,9 @@ def test_cleanup_command_prints_its_report(conn: Conn) -> None:
     process = run_command()
 
     assert process.returncode == 0, process.stderr
-    report = {line[:24].strip(): line[24:].strip() for line in process.stdout.splitlines()}
-    assert report["generated codes"] == "3"
-    assert report["idempotency keys"] == "0"
+    report = dict(re.split("  +", line.strip()) for line in process.stdout.splitlines())
+    assert report["Generated codes"] == "3"
+    assert report["Idempotency keys"] == "0"
     assert count(conn) == 0
 
 
@@ -184,7 +185,7 @@ def test_cleanup_command_needs_no_redis(conn: Conn) -> None:
 
 def run_command(**environment: Any) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "workers.cli.cleanup"],
+        [sys.executable, "-m", "workers.cli", "cleanup"],
         cwd=CHECKOUT,
         env={**os.environ, **environment},
         capture_output=True,

@@ -143,7 +143,7 @@ def test_a_download_without_its_file_names_it(app: Flask, client: Any, conn: Con
 def test_a_second_server_with_its_own_directory_is_found(conn: Conn, recorded: Storage, tmp_path: Path) -> None:
     def run(command: str, folder: str) -> tuple[int, str]:
         done = subprocess.run(
-            (sys.executable, "-m", "workers.cli.files", command),
+            (sys.executable, "-m", "workers.cli", "files", command),
             cwd=CHECKOUT,
             env=os.environ | {"FILES_DIR": str(tmp_path / folder)},
             capture_output=True,

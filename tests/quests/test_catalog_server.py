@@ -16,9 +16,9 @@ from shared.infra.db import Conn
 from shared.quests import definitions, yaml_loader
 from shared.quests.definitions import QuestDefinition
 from tests.quests.scan_quests import make_quest
+from tests.support.command_line import error_of, waymark, waymark_json
 from tests.support.factories import make_org
 from workers import catalog_server as server
-from workers.cli import quests as cli
 
 # The contract, word for word.
 CONTRACT = """
@@ -205,34 +205,27 @@ def test_default_quests_are_loaded_into_an_empty_catalog_only(conn: Conn) -> Non
 
 
 def test_loading_twice_changes_nothing(conn: Conn) -> None:
-    assert cli.load(yaml_loader.DEFAULT_QUESTS).startswith("Read 6 quests, added or changed 6: ")
+    assert waymark(*LOAD).startswith("Read 6 quests, added or changed 6: ")
     before = conn.execute("SELECT * FROM quests ORDER BY id").fetchall()
-    assert cli.load(yaml_loader.DEFAULT_QUESTS) == "Read 6 quests, added or changed 0"
+    assert waymark(*LOAD) == "Read 6 quests, added or changed 0\n"
     assert conn.execute("SELECT * FROM quests ORDER BY id").fetchall() == before
 
 
 def test_loading_keeps_a_quest_active(conn: Conn, tmp_path: Path) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
-    assert cli.set_organization("three-landmarks", "dam") == "Activated three-landmarks for dam"
-    cli.load(yaml_loader.DEFAULT_QUESTS)
+    assert waymark("quests", "activate", "three-landmarks", "dam") == "Activated three-landmarks for dam\n"
+    waymark(*LOAD)
     found = definitions.find(conn, "three-landmarks")
     assert found is not None
     assert found.active
-    cli.set_organization("three-landmarks", None)
-    assert "scans, inactive, dam" in cli.list_quests()
-
-
-def test_an_unreachable_database_is_reported_in_one_line(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away() -> str:
-        raise psycopg.OperationalError("connection failed:\nis it running?")
-
-    monkeypatch.setattr(cli, "configure", lambda _process: None)
-    monkeypatch.setattr(cli, "list_quests", away)
-    with pytest.raises(
-        SystemExit, match=r"^The database is unavailable or refused the change: connection failed: is it running\?$"
-    ):
-        cli.main(["list"])
+    assert waymark("quests", "deactivate", "three-landmarks") == "Deactivated three-landmarks\n"
+    (quest,) = (quest for quest in waymark_json("quests", "list") if quest["name"] == "three-landmarks")
+    assert (quest["by_scans"], quest["active"], quest["organization"]) == (True, False, "dam")
+    entries = conn.execute("SELECT action, object_id FROM audit_log WHERE actor_kind = 'operator' ORDER BY id")
+    assert entries.fetchall() == [
+        (f"quest.{word}", "three-landmarks") for word in ("activated", "deactivated")
+    ]  # nothing changed when the file was loaded
 
 
 def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: Path) -> None:
@@ -240,7 +233,7 @@ def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: P
     messages = []
     for name, quantity in (("a", 1), ("b", 1), ("c", 2), ("c", 2)):
         file.write_text(f"quests: [{{name: {name}, streak: 1, duplication: 1, {GOLD} {quantity}}}}}]")
-        messages.append(cli.load(file).splitlines()[1:])
+        messages.append(waymark("quests", "load", file).splitlines()[1:])
     assert messages == [[], [], ["These quests share a changed reward: a, b"], []]
     assert {(each.name, each.quantity) for each in definitions.list_all(conn)} == {("a", 2), ("b", 2), ("c", 2)}
 
@@ -249,10 +242,10 @@ def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: P
 def test_activating_an_unsuitable_quest_fails(conn: Conn, name: str, slug: str) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
-    with pytest.raises(SystemExit, match=r"^No (organization|quest) "):
-        cli.set_organization(name, slug)
+    assert error_of("quests", "activate", name, slug).startswith(("No organization ", "No quest "))
 
 
+LOAD = ("quests", "load", yaml_loader.DEFAULT_QUESTS)
 GOLD = "reward: {name: Gold, item: gold, quantity:"
 GOOD = "{name: good, streak: 1, duplication: 1"
 
@@ -286,14 +279,10 @@ GOOD = "{name: good, streak: 1, duplication: 1"
         ),
     ],
 )
-def test_an_invalid_file_is_reported_and_not_loaded(
-    conn: Conn, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
-) -> None:
+def test_an_invalid_file_is_reported_and_not_loaded(conn: Conn, tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "quests.yaml"
     file.write_text(text)
-    with pytest.raises(yaml_loader.QuestFileError) as refused:
-        cli.load(file)
-    assert message in str(refused.value)
+    assert message in error_of("quests", "load", file)
     assert definitions.list_all(conn) == []
 
 

@@ -16,9 +16,9 @@ from shared.quests.rewards import RewardDefinition
 from tests.quests.conftest import Settings
 from tests.quests.scan_quests import annul, assert_in_order, make_landmarks, make_quest, read_live_events, visit
 from tests.support.callers import SignedInPlayer, Staff, make_staff
+from tests.support.command_line import error_of, waymark
 from tests.support.factories import list_items, make_code
 from workers.catalog_server import load_default_quests
-from workers.cli import quests as cli
 
 TRAIL = {
     "name": "harbor-trail",
@@ -264,7 +264,7 @@ def test_quest_of_the_operator_can_be_read_only(client: Any, conn: Conn, staff: 
         refused = client.open(path, method=method, json={"active": False}, headers=staff.admin.headers)
         assert refused.status_code == 409
         assert refused.json["detail"] == "This quest is managed by the operator of the installation."
-    cli.set_organization("walk", None)
+    waymark("quests", "deactivate", "walk")
     assert get(client, staff, "/walk").status_code == 404
 
 
@@ -403,7 +403,7 @@ def test_yaml_that_is_read_is_accepted_by_post_and_by_the_operators_command(
     file.write_text(empty)
     created = client.post(f"{staff.path}/quests", data=empty, headers=staff.admin.headers | YAML)
     assert (empty, created.status_code, created.json["items"]) == ("quests: []\n", 201, [])
-    assert cli.load(file) == "Read 0 quests, added or changed 0"
+    assert waymark("quests", "load", file) == "Read 0 quests, added or changed 0\n"
 
     create(client, staff, active=True)
     create(client, staff, name="daily-coffee", daily=True, grace_days=2, tags=["no", "1"], reward=None)
@@ -422,8 +422,9 @@ def test_yaml_that_is_read_is_accepted_by_post_and_by_the_operators_command(
 
     conn.execute("DELETE FROM quests")
     file.write_text(document.text)
-    assert cli.load(file) == "Read 2 quests, added or changed 2: daily-coffee, harbor-trail"
-    assert cli.load(file) == "Read 2 quests, added or changed 0"
+    changed = "Read 2 quests, added or changed 2: daily-coffee, harbor-trail\n"
+    assert waymark("quests", "load", file) == changed
+    assert waymark("quests", "load", file) == "Read 2 quests, added or changed 0\n"
 
 
 def test_yaml_creates_all_quests_or_none(client: Any, conn: Conn, staff: Staff) -> None:
@@ -526,12 +527,11 @@ def test_file_with_the_name_of_an_organizations_quest_is_not_loaded(
     file = tmp_path / "quests.yaml"
     reward = "reward: {item: gold, quantity: 9}"
     file.write_text(f"quests: [{{name: a, streak: 1}}, {{name: harbor-trail, streak: 1, {reward}}}]")
-    with pytest.raises(yaml_loader.QuestFileError) as refused:
-        cli.load(file)
-    assert str(refused.value) == f"quests.1: name: harbor-trail is a quest of the organization {slug[0]}."
+    message = f"quests.1: name: harbor-trail is a quest of the organization {slug[0]}."
+    assert error_of("quests", "load", file) == f"{file} was not loaded.\n{message}"
     assert [(quest.name, quest.item) for quest in definitions.list_all(conn)] == [("harbor-trail", "badge")]
-    with pytest.raises(SystemExit, match="No quest 'harbor-trail' of the operator that scans advance"):
-        cli.set_organization("harbor-trail", None)
+    refused = "No quest harbor-trail of the operator that scans advance"
+    assert error_of("quests", "deactivate", "harbor-trail") == refused
 
 
 def test_default_quests_are_loaded_beside_quests_of_organizations(client: Any, conn: Conn, staff: Staff) -> None:

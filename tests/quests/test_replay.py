@@ -1,9 +1,12 @@
 """Replays compare states computed from events with stored states, in batches of any size."""
 
+import json
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from uuid import UUID
 
 import psutil
@@ -16,8 +19,10 @@ from shared.infra.db import Conn
 from shared.quests import replay
 from shared.quests.replay import ReplayCheckpoint
 from tests.quests.scan_quests import annul, make_landmarks, make_quest, visit
+from tests.support.command_line import error_of, run, waymark, waymark_json
 from tests.support.factories import make_org, make_player
-from workers.cli import replay_quests as worker
+from workers.cli import quests
+from workers.cli.quest_replay import LOCK
 
 
 def replayed(
@@ -79,20 +84,27 @@ def test_a_replay_of_one_player_reads_only_their_events(conn: Conn) -> None:
     assert replayed(3, player_id=rows[2][0])[1] == []
 
 
-def test_an_interrupted_replay_continues(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+@contextmanager
+def stopped() -> Iterator[None]:
+    """Every replay gets SIGTERM when it starts."""
+    with pytest.MonkeyPatch.context() as patches:
+        event = threading.Event()
+        event.set()
+        patches.setattr(quests, "stopping_on_signals", lambda: nullcontext(event))
+        yield
+
+
+def test_an_interrupted_replay_continues(conn: Conn) -> None:
     events = fill(conn, players=5, each=16)
-    stopping = threading.Event()
-    stopping.set()
-    runs = 0
-    while worker.replay(None, restart=False, batch=40, stopping=stopping) == 130:
-        runs += 1
-        assert runs < 100
-        if runs == 3:
-            stopping.clear()
-    output = capsys.readouterr().out
-    assert runs == 3
-    assert output.count("Stopped after") == 3
-    assert output.count("Continuing after") == 3
+    with stopped():
+        for k in range(3):
+            result = run("quests", "replay", "--batch", 40)
+            assert result.exit_code == 130
+            assert "Stopped after" in result.stdout
+            assert ("Continuing after" in result.stderr) is bool(k)
+    result = run("quests", "replay")
+    output = result.stdout
+    assert "Continuing after" in result.stderr
     assert f"{events:,} events folded into 10 states" in output
     assert "No difference" in output
     whole, _ = replayed()
@@ -100,22 +112,21 @@ def test_an_interrupted_replay_continues(conn: Conn, capsys: pytest.CaptureFixtu
     assert conn.execute("SELECT count(*) FROM quest_replay_checkpoints").fetchone() == (0,)
 
 
-def test_a_second_replay_of_all_players_exits(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_second_replay_of_all_players_exits(conn: Conn) -> None:
     fill(conn, players=1, each=8)
     with db.dedicated_connection() as other:
-        other.execute("SELECT pg_advisory_lock(%s)", (worker.LOCK,))
-        assert worker.replay(None, restart=True, batch=3, stopping=threading.Event()) == 1
-    assert capsys.readouterr().out == "Another replay of all players is running\n"
-    assert worker.replay(None, restart=False, batch=3, stopping=threading.Event()) == 0
+        other.execute("SELECT pg_advisory_lock(%s)", (LOCK,))
+        assert error_of("quests", "replay", "--restart") == "Another replay of all players is running"
+    assert waymark_json("quests", "replay")["is_complete"]
 
 
-def test_the_exit_status_reports_differences(conn: Conn, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_exit_status_reports_differences(conn: Conn) -> None:
     fill(conn, players=1, each=8)
-    going_on = threading.Event()
-    assert worker.replay(None, restart=False, batch=3, stopping=going_on) == 0
+    assert "No difference" in waymark("quests", "replay", "--batch", 3)
     conn.execute("UPDATE quest_states SET completions = 100")
-    assert worker.replay(None, restart=True, batch=3, stopping=going_on) == 1
-    assert "2 differences" in capsys.readouterr().out
+    result = run("quests", "replay", "--restart", "--batch", 3, "--json")
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert len(json.loads(result.stdout)["differences"]) == 2
 
 
 def test_the_command_replays_all_players(conn: Conn) -> None:
@@ -123,7 +134,7 @@ def test_the_command_replays_all_players(conn: Conn) -> None:
     fill(conn, players=1, each=8)
     player = conn.execute("SELECT player_id FROM quest_states LIMIT 1").fetchone()
     assert player is not None
-    command = [sys.executable, "-m", "workers.cli.replay_quests", "--player", str(player[0])]
+    command = [sys.executable, "-m", "workers.cli", "quests", "replay", "--player", str(player[0])]
     done = subprocess.run(command, cwd=CHECKOUT, env=os.environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "No difference"

@@ -17,12 +17,9 @@ ATTEMPTS = 4
 COMMANDS = [
     ("migrations",),
     ("shared.infra.health",),
-    ("workers.cli.admin", "keys", "park"),
-    ("workers.cli.cleanup",),
-    ("workers.cli.quests", "list"),
-    ("workers.cli.rebuild_rollups", "--all"),
-    ("workers.cli.replay_quests",),
-    ("workers.cli.replay_quests", "--player", "0197a6b0-0000-7000-8000-000000000000"),
+    ("workers.cli", "keys", "list", "park"),
+    ("workers.cli", "cleanup"),
+    ("workers.cli", "quests", "list", "--json"),
 ]
 
 

@@ -1,1 +1,1 @@
-"""Commands for operators, one module each."""
+"""The command line of operators: `waymark`, one module per group of commands."""

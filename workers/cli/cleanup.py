@@ -1,21 +1,19 @@
-"""Delete everything whose retention is over, now, and print what was deleted.
+"""`waymark cleanup`: purge everything whose retention has ended, now."""
 
-python -m workers.cli.cleanup
-"""
+from dataclasses import asdict
 
-from shared.infra import db
-from shared.infra.logging import configure
-from workers.cleanup import purge_all
+import click
 
-
-def main() -> None:
-    configure("cleanup")
-    db.require_database()
-    try:
-        print(purge_all())
-    finally:
-        db.close_pool()
+from workers.cli.commands import Command
+from workers.cli.output import show_record
 
 
-if __name__ == "__main__":
-    main()
+@click.command(cls=Command)
+def cleanup() -> None:
+    """Purge everything whose retention has ended, and print the numbers.
+
+    The scheduler does this every hour.
+    """
+    from workers.cleanup import purge_all  # noqa: PLC0415 - the import makes a broker
+
+    show_record(asdict(purge_all()))

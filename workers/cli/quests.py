@@ -1,33 +1,56 @@
-"""Manage the quests of the installation.
+"""`waymark quests`: the quests of the installation, and the replay of their events."""
 
-python -m workers.cli.quests load FILE                  add quests from a YAML file, or change those with the same name
-python -m workers.cli.quests list                       list all quests
-python -m workers.cli.quests activate QUEST ORG_SLUG    let scans of an organization's codes advance a quest
-python -m workers.cli.quests deactivate QUEST           let no scans advance it
-"""
-
-import argparse
-import sys
 from operator import attrgetter
 from pathlib import Path
+from uuid import UUID
 
-import psycopg
-import psycopg_pool
+import click
 
+from shared.audit import store as audit
+from shared.audit.store import OPERATOR
 from shared.errors import FieldError
 from shared.infra import db
-from shared.infra.logging import configure
+from shared.infra.signals import stopping_on_signals
 from shared.quests import definitions, rewards, yaml_loader
+from shared.quests.replay import BATCH
+from workers.cli.commands import ID, INTERRUPTED, CommandError, Group
+from workers.cli.lookups import find_organization
+from workers.cli.output import report, show_rows
+from workers.cli.quest_replay import replay as replay_events
 
 
-def load(file: Path) -> str:
-    """Store all quests of the file, or none. Return a report."""
-    quests = yaml_loader.parse(file.read_text())
-    names = [quest.name for quest in quests]
+@click.group(cls=Group)
+def quests() -> None:
+    """Load, list and activate quests, and verify the states of players."""
+
+
+@quests.command("load")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def load_file(file: Path) -> None:
+    """Add the quests of a YAML file, or change those with the same name. All of them, or none."""
+    try:
+        read, changed, sharing = load(file.read_text())
+    except (yaml_loader.QuestFileError, UnicodeDecodeError) as error:
+        raise CommandError(f"{file} was not loaded.\n{error}") from error
+    sentence = f"Read {read} quests, added or changed {len(changed)}{': ' if changed else ''}{', '.join(changed)}"
+    if sharing:
+        sentence += f"\nThese quests share a changed reward: {', '.join(sharing)}"
+    report(sentence, read=read, changed=changed, sharing_a_changed_reward=sharing)
+
+
+def load(text: str) -> tuple[int, list[str], list[str]]:
+    """Store all quests of the text, or none.
+
+    Return how many it has, the names of those that changed, and the names of other quests that share a changed reward.
+    """
+    parsed = yaml_loader.parse(text)
+    names = [quest.name for quest in parsed]
     with db.transaction() as conn:
-        also = rewards.quests_sharing(conn, [quest.reward for quest in quests if quest.reward], but=names)
+        sharing = rewards.quests_sharing(conn, [quest.reward for quest in parsed if quest.reward], but=names)
         # By name, so that two writers never wait for each other.
-        changed = [quest.name for quest in sorted(quests, key=attrgetter("name")) if definitions.save(conn, quest)]
+        changed = [quest.name for quest in sorted(parsed, key=attrgetter("name")) if definitions.save(conn, quest)]
+        for name in changed:
+            audit.record(conn, OPERATOR, "quest.changed", org_id=None, object_id=name)
         # After the writes: each has waited for an organization that was creating a quest of its name.
         if taken := definitions.names_of_organizations(conn, names):
             raise yaml_loader.QuestFileError(
@@ -36,68 +59,92 @@ def load(file: Path) -> str:
                     for name, slug in taken
                 )
             )
-    report = f"Read {len(quests)} quests, added or changed {len(changed)}{': ' if changed else ''}{', '.join(changed)}"
-    return f"{report}\nThese quests share a changed reward: {', '.join(also)}" if also else report
+    return len(parsed), changed, sharing
 
 
-def list_quests() -> str:
-    """Return one line per quest: name, streak and duplication, reward, whether scans advance it, its issuer."""
+@quests.command("list")
+def list_quests() -> None:
+    """List all quests: how many steps complete them, their reward, and whether scans advance them."""
     with db.connection() as conn:
-        quests = definitions.list_all(conn)
-    return "\n".join(
-        f"{quest.name:32}{quest.streak:>6} x {quest.duplication:<8}"
-        f"{f'{quest.quantity} {quest.item}' if quest.item else '-':24}"
-        f"{('scans, active' if quest.active else 'scans, inactive') if quest.by_scans else ''}"
-        f"{f', {quest.organization}' if quest.organization else ''}".rstrip()
-        for quest in quests
+        listed = definitions.list_all(conn)
+    show_rows(
+        (
+            {
+                "name": quest.name,
+                "streak": quest.streak,
+                "duplication": quest.duplication,
+                "item": quest.item,
+                "quantity": quest.quantity,
+                "by_scans": quest.by_scans,
+                "active": quest.active,
+                "organization": quest.organization,
+            }
+            for quest in listed
+        ),
+        empty="No quests",
     )
 
 
-def set_organization(name: str, org_slug: str | None) -> str:
-    """Let scans of this organization's codes advance the quest; None: no scans. Exit if either does not exist."""
+@quests.command()
+@click.argument("quest")
+@click.argument("slug")
+def activate(quest: str, slug: str) -> None:
+    """Let scans of an organization's codes advance a quest."""
+    set_organization(quest, slug)
+    report(f"Activated {quest} for {slug}", quest=quest, organization=slug)
+
+
+@quests.command()
+@click.argument("quest")
+def deactivate(quest: str) -> None:
+    """Let no scans advance a quest."""
+    set_organization(quest, None)
+    report(f"Deactivated {quest}", quest=quest, organization=None)
+
+
+def set_organization(name: str, slug: str | None) -> None:
+    """Let scans of this organization's codes advance the quest; None: no scans."""
     with db.transaction() as conn:
-        org_id = None
-        if org_slug is not None:
-            row = conn.execute("SELECT id FROM organizations WHERE slug = %(slug)s", {"slug": org_slug}).fetchone()
-            if row is None:
-                raise SystemExit(f"No organization with slug {org_slug!r}")
-            org_id = row[0]
+        org_id = None if slug is None else find_organization(conn, slug)
         if not definitions.set_organization(conn, name, org_id):
-            raise SystemExit(f"No quest {name!r} of the operator that scans advance")
-    return f"Deactivated {name}" if org_slug is None else f"Activated {name} for {org_slug}"
+            raise CommandError(f"No quest {name} of the operator that scans advance")
+        action = "quest.deactivated" if org_id is None else "quest.activated"
+        audit.record(conn, OPERATOR, action, org_id=org_id, object_id=name)
 
 
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="python -m workers.cli.quests", description="Manage quests")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("load", help="add quests, or change those with the same name").add_argument("file", type=Path)
-    commands.add_parser("list", help="list all quests")
-    activate = commands.add_parser("activate", help="let scans of an organization's codes advance a quest")
-    activate.add_argument("quest")
-    activate.add_argument("organization", metavar="ORG_SLUG")
-    commands.add_parser("deactivate", help="let no scans advance a quest").add_argument("quest")
-    options = parser.parse_args(arguments)
-    configure("quests")
-    db.require_database()
-    try:
-        match options.command:
-            case "load":
-                print(load(options.file))
-            case "list":
-                print(list_quests())
-            case "activate":
-                print(set_organization(options.quest, options.organization))
-            case "deactivate":
-                print(set_organization(options.quest, None))
-    except yaml_loader.QuestFileError as error:
-        raise SystemExit(f"{options.file} was not loaded.\n{error}") from None
-    except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
-        raise SystemExit(f"The database is unavailable or refused the change: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise SystemExit(str(error)) from None
-    finally:
-        db.close_pool()
+@quests.command()
+@click.option("--player", "player_id", type=ID, help="Replay one player only.")
+@click.option("--restart", is_flag=True, help="Ignore the checkpoint of an interrupted replay.")
+@click.option("--batch", type=click.IntRange(1), default=BATCH, metavar="EVENTS", help="Events per read.")
+def replay(player_id: UUID | None, restart: bool, batch: int) -> None:
+    """Compute each state from its events, and compare it with the stored one.
 
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    An interrupted replay of all players continues where it stopped. Exits with 1 if a state differs.
+    """
+    with stopping_on_signals() as stopping:
+        result = replay_events(player_id, restart=restart, batch=batch, stopping=stopping)
+    done = result.checkpoint
+    if not result.is_complete:
+        sentence = f"Stopped after {done.events:,} events. The next replay continues here"
+    else:
+        sentence = (
+            f"{done.events:,} events folded into {done.states:,} states, "
+            f"{result.events_read / result.seconds:,.0f} events/s\n"
+            f"folded    {done.folded_digest.hex() or '-'}\n"
+            f"stored    {done.stored_digest.hex() or '-'}\n"
+            f"{f'{done.differences:,} differences' if done.differences else 'No difference'}"
+        )
+    report(
+        sentence,
+        events=done.events,
+        states=done.states,
+        difference_count=done.differences,
+        differences=result.differences,
+        folded_digest=done.folded_digest.hex(),
+        stored_digest=done.stored_digest.hex(),
+        is_complete=result.is_complete,
+    )
+    if not result.is_complete:
+        click.get_current_context().exit(INTERRUPTED)
+    if done.differences:
+        click.get_current_context().exit(1)

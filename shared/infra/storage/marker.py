@@ -21,7 +21,7 @@ log = get_logger()
 
 NOT_SHARED = (
     "FILES_DIR of this process is not the directory that the installation uses. Mount the shared directory, or set "
-    "FILES_S3_BUCKET. After a move or a restore without files, run `python -m workers.cli.files adopt`."
+    "FILES_S3_BUCKET. After a move or a restore without files, run `waymark files adopt`."
 )
 
 

@@ -1,0 +1,35 @@
+"""Run commands of `waymark` in the test's process."""
+
+import json
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from workers.cli.main import waymark as command
+
+
+def run(*arguments: object, stdin: str | None = None) -> Result:
+    """Run a command. The result has its exit code, stdout and stderr."""
+    result = CliRunner().invoke(command, list(map(str, arguments)), input=stdin, prog_name="waymark")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def waymark(*arguments: object, stdin: str | None = None) -> str:
+    """Run a command that succeeds, and return its output."""
+    result = run(*arguments, stdin=stdin)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def waymark_json(*arguments: object, stdin: str | None = None) -> Any:
+    """Run a command that succeeds with `--json`, and return the document."""
+    return json.loads(waymark(*arguments, "--json", stdin=stdin))
+
+
+def error_of(*arguments: object, stdin: str | None = None, status: int = 1) -> str:
+    """Run a command that fails with this exit status and prints nothing else. Return the error."""
+    result = run(*arguments, stdin=stdin)
+    assert (result.exit_code, result.stdout) == (status, ""), result.output
+    return result.stderr.rpartition("Error: ")[2].strip()

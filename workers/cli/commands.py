@@ -1,0 +1,115 @@
+"""Commands and groups of `waymark`. Every command has `--json`, and reports an error as one sentence on stderr."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import click
+import psycopg
+import psycopg_pool
+import redis
+
+from shared.errors import DomainError, Invalid
+from shared.infra import db
+from shared.infra.storage.base import StorageError
+from workers.cli.output import JSON, printable
+
+INTERRUPTED = 130
+"""The exit status after Ctrl-C, as of a shell."""
+
+
+class CommandError(click.ClickException):
+    """The command failed. The process prints the message and ends with status 1."""
+
+    def format_message(self) -> str:
+        return "\n".join(map(printable, self.message.splitlines()))
+
+
+class Command(click.Command):
+    """A command with `--json`. It connects to PostgreSQL first, unless it is made with `database=False`."""
+
+    def __init__(self, *arguments: Any, database: bool = True, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.needs_database = database
+        self.params.append(
+            click.Option(
+                ["--json"], is_flag=True, expose_value=False, callback=_choose_json, help="Print JSON instead of text."
+            )
+        )
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with errors_as_sentences():
+            if self.needs_database:
+                db.require_database()
+            return super().invoke(ctx)
+
+
+class Group(click.Group):
+    """A group of commands of this module's classes."""
+
+    command_class = Command
+    group_class = type
+
+
+def _choose_json(ctx: click.Context, _option: click.Parameter, chosen: bool) -> None:
+    ctx.meta[JSON] = chosen
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Raise CommandError in place of each error that an operator can correct or wait for."""
+    try:
+        yield
+    except Invalid as error:
+        fields = "\n".join(f"{field.loc.removeprefix('body.')}: {field.message}" for field in error.field_errors)
+        raise CommandError(fields or str(error)) from error
+    except DomainError as error:
+        raise CommandError(str(error)) from error
+    except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
+        raise CommandError(f"PostgreSQL is unavailable: {db.describe(error)}") from error
+    except psycopg.Error as error:
+        raise CommandError(f"PostgreSQL refused the statement: {db.describe(error)}") from error
+    except redis.RedisError as error:
+        raise CommandError(f"Redis is unavailable: {db.describe(error)}") from error
+    except StorageError as error:
+        raise CommandError(str(error)) from error
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise CommandError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+    except SystemExit as error:
+        # Wrong settings and an unavailable PostgreSQL end other processes this way.
+        if isinstance(error.code, str):
+            raise CommandError(error.code) from error
+        raise
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+"""Adds `--yes` to a command that asks for a confirmation."""
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask for a confirmation, unless `--yes` was given. Raise CommandError if the answer is not yes."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{question} Confirm with --yes.")
+    if not click.confirm(printable(question), err=True):
+        raise CommandError("Nothing was changed.")
+
+
+class UuidType(click.ParamType[UUID]):
+    """An id."""
+
+    name = "id"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
+        try:
+            return value if isinstance(value, UUID) else UUID(value)
+        except ValueError:
+            self.fail(f"{value} is not an id. Ids look like 0197a6b0-0000-7000-8000-000000000000.", param, ctx)
+
+
+ID = UuidType()

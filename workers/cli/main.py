@@ -1,0 +1,102 @@
+"""The root of the command line. A module is loaded when one of its commands is needed."""
+
+import errno
+import os
+import sys
+import traceback
+from importlib import import_module
+from typing import cast
+
+import click
+
+from shared.infra import db
+from shared.infra.logging import configure_command
+from workers.cli.commands import INTERRUPTED, CommandError, Group
+from workers.cli.output import printable
+
+SECTIONS = {
+    "Accounts and organizations": {
+        "users": "workers.cli.users:users",
+        "sessions": "workers.cli.sessions:sessions",
+        "organizations": "workers.cli.organizations:organizations",
+        "keys": "workers.cli.keys:keys",
+    },
+    "Codes and scans": {
+        "quests": "workers.cli.quests:quests",
+    },
+    "Maintenance": {
+        "analytics": "workers.cli.analytics:analytics",
+        "cleanup": "workers.cli.cleanup:cleanup",
+        "files": "workers.cli.files:files",
+    },
+}
+"""The commands by section of the help: each name with its module and variable."""
+COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}
+
+
+class RootGroup(Group):
+    """The group of all commands."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, variable = COMMANDS[cmd_name].partition(":")
+        return cast("click.Command", getattr(import_module(module), variable))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, names in SECTIONS.items():
+            with formatter.section(section):
+                formatter.write_dl(
+                    [
+                        (name, command.get_short_help_str(90))
+                        for name in names
+                        if (command := self.get_command(ctx, name))
+                    ]
+                )
+
+
+@click.group(cls=RootGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option("--traceback", is_flag=True, help="Print the traceback of an unexpected error.")
+def waymark(traceback: bool) -> None:
+    """Administer a Waymark installation.
+
+    Commands need the settings of the service. They exit with 0, with 1 after an error, with 2 after wrong arguments,
+    and with 130 after Ctrl-C.
+    """
+
+
+def main() -> None:
+    """Run the command of `sys.argv` and exit."""
+    configure_command()
+    try:
+        # The result is the status that a command chose.
+        status = waymark.main(prog_name="waymark", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except click.Abort:
+        status = INTERRUPTED
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            raise
+        # The reader of the output has ended, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    except Exception as error:  # noqa: BLE001 - an operator reads a sentence, and asks for the traceback
+        status = _report_bug(error)
+    finally:
+        db.close_pool()
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _report_bug(error: Exception) -> int:
+    if "--traceback" in sys.argv:
+        traceback.print_exception(error)
+    CommandError(
+        f"Unexpected error: {type(error).__name__}: {printable(str(error))}. Repeat it with `waymark --traceback …`."
+    ).show()
+    return 1
