@@ -6,7 +6,7 @@ DROP VIEW backlog, code_designs, judged_codes, location_fixes, event_log_end;
 DROP FUNCTION scan_has_personal_data, matching_codes;  -- they depend on tables
 DROP VIEW opened_puzzles;
 DROP TABLE
-    schema_floor, idempotency_keys,
+    schema_floor, operations_log, idempotency_keys,
     statistics_cache_versions, visit_rollup_daily, visit_rollup_15m,
     scan_all_time_players, scan_daily_players, scan_rollup_daily_reasons, scan_rollup_daily, scan_rollup_15m,
     visit_purges, visits,
@@ -25,5 +25,5 @@ DROP FUNCTION
     guard_balance, append_scan_events, notify_scan, guard_verdict, set_success, fill_qr_code, claim_code_text, claim_slug,
     guard_audit_log, waymark_uuid7;
 DROP FUNCTION count_added_codes, count_removed_codes, count_deleted_code, count_logo_bytes, count_organization_logo_bytes, count_design_logo_bytes, restart_use,
-    renew_rotation_secret, is_in_box;
+    renew_rotation_secret, is_in_box, count_rows;
 -- PostGIS and pg_trgm stay: they can be older than this schema, and other schemas can use them.

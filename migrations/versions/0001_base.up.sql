@@ -1791,3 +1791,30 @@ DO $$ BEGIN
         GRANT SELECT ON backlog TO waymark_scaler;
     END IF;
 END $$;
+
+-- Backups, and drills that restored one. Monitoring reads the time of the newest backup that passed a drill.
+CREATE TABLE operations_log (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at         timestamptz NOT NULL DEFAULT now(),
+    operation  text NOT NULL CHECK (operation IN ('backup', 'drill')),
+    backup     text NOT NULL,  -- its name
+    backup_at  timestamptz NOT NULL,  -- the time of its snapshot
+    passed     boolean NOT NULL,
+    detail     text NOT NULL DEFAULT ''
+);
+CREATE INDEX operations_log_backups ON operations_log (operation, backup_at);
+
+-- The number of rows of each table of this schema, for the manifest of a backup.
+CREATE FUNCTION count_rows() RETURNS TABLE (table_name text, row_count bigint) LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    FOR table_name IN
+        SELECT c.relname FROM pg_class c
+        WHERE c.relkind = 'r' AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'events'::regclass)
+          AND NOT EXISTS (SELECT FROM pg_depend d
+                          WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+        ORDER BY 1
+    LOOP
+        EXECUTE format('SELECT count(*) FROM %I', table_name) INTO row_count;
+        RETURN NEXT;
+    END LOOP;
+END $$;

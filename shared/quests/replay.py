@@ -4,7 +4,8 @@ It reads in batches, so its memory does not grow with the number of events.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from itertools import groupby
@@ -66,7 +67,13 @@ class ReplayBatch:
     differences: Sequence[Difference]
 
 
-def replay(checkpoint: ReplayCheckpoint, *, player_id: UUID | None = None, batch: int = BATCH) -> Iterator[ReplayBatch]:
+def replay(
+    checkpoint: ReplayCheckpoint,
+    *,
+    player_id: UUID | None = None,
+    batch: int = BATCH,
+    transaction: Callable[[], AbstractContextManager[Conn]] = db.transaction,
+) -> Iterator[ReplayBatch]:
     """Fold all events after a checkpoint, of one player or of all, and compare. Yield each batch.
 
     A player's quest is compared in one snapshot of the database, so the service may run meanwhile. A quest with more
@@ -75,7 +82,7 @@ def replay(checkpoint: ReplayCheckpoint, *, player_id: UUID | None = None, batch
     open_key, open_state, version, waiting = BEFORE_FIRST, QuestState(), 0, 0
     while True:
         start = (*open_key, version) if open_key > checkpoint.after else (*checkpoint.after, 2**31 - 1)
-        with db.transaction() as conn:
+        with transaction() as conn:
             conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             rows = _events(conn, start, player_id, batch)
             is_last = len(rows) < batch

@@ -1,4 +1,4 @@
-"""A leased table for tests of leases and of the job loop."""
+"""A leased table for tests of leases and of the job loop, and a bucket."""
 
 from collections.abc import Iterator
 from uuid import UUID
@@ -6,6 +6,9 @@ from uuid import UUID
 import pytest
 
 from shared.infra.db import Conn
+from tests.support.buckets import bucket
+
+__all__ = ["bucket"]
 
 
 @pytest.fixture

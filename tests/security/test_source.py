@@ -30,6 +30,7 @@ DANGERS_EXPLAINED: dict[tuple[str, str], str] = {
 
 SQL_EXPLAINED: dict[tuple[str, str], str] = {
     ("shared/accounts/export.py", "section.page"): "of a Section, all of which are constants of the module",
+    ("shared/backup/invariants.py", "query"): "a value of BROKEN_BY, a constant of the module",
     **{
         ("shared/infra/leases.py", f"statement({name}, table)"): "composed from the constants of a LeasedTable"
         for name in (

