@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -14,8 +14,10 @@ from shared.infra.ids import HIGHEST
 from shared.reviews.store import SELECT_REVIEW, Review
 from shared.scans.rules import REASONS, Reason, ScanStatus
 
-MAX_CODES_READ_APART = 200
-"""Up to this number of codes, the scans of each are read from the index of codes."""
+MAX_CODES_READ = 5_000
+"""Up to this number of codes, the newest scans of each are read, unless a verdict is wanted."""
+MAX_SCANS_READ = 10_000
+"""Up to this number of scans of the codes, all of them are read."""
 VERDICTS: tuple[tuple[str, str | None], ...] = (
     ("pending", None),
     ("success", None),
@@ -56,8 +58,7 @@ class ScanPosition:
 
 
 # Each statement finds the ids of a page first, so that a plan cannot start from the codes or the players. They are
-# executed without being prepared: each is planned for its own conditions.
-#
+# executed without being prepared: each is planned for its own conditions, and those that are null are left out.
 # Every verdict is one range of the index `player_scans_verdicts`, in the order of the list: a rare status costs no more
 # than a frequent one.
 BY_VERDICT = """
@@ -74,14 +75,27 @@ BY_VERDICT = """
         ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
     )
 """
+# A page has scans of those codes only whose own newest scan is among the newest. Of any other code, one scan is read.
 BY_CODE = """
-    WITH page AS MATERIALIZED (
-        SELECT s.id
+    WITH newest_codes AS MATERIALIZED (
+        SELECT codes.id
         FROM unnest(%(code_ids)s::uuid[]) AS codes (id)
         CROSS JOIN LATERAL (
             SELECT s.id, s.scan_time FROM player_scans s
             WHERE s.qr_code_id = codes.id AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
-              AND s.scan_time >= %(since)s
+              AND s.scan_time >= %(since)s AND (%(status)s::text IS NULL OR s.status = %(status)s)
+              AND (%(reason)s::text IS NULL OR s.reason = %(reason)s)
+            ORDER BY s.scan_time DESC, s.id DESC LIMIT 1
+        ) s
+        ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
+    ), page AS MATERIALIZED (
+        SELECT s.id
+        FROM newest_codes
+        CROSS JOIN LATERAL (
+            SELECT s.id, s.scan_time FROM player_scans s
+            WHERE s.qr_code_id = newest_codes.id AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
+              AND s.scan_time >= %(since)s AND (%(status)s::text IS NULL OR s.status = %(status)s)
+              AND (%(reason)s::text IS NULL OR s.reason = %(reason)s)
             ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
         ) s
         ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
@@ -93,52 +107,32 @@ BY_PLAYER = """
         WHERE s.player_id = %(player_id)s AND NOT s.outside_history AND s.org_id = %(org_id)s
           AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s) AND s.scan_time >= %(since)s
           AND (%(code_ids)s::uuid[] IS NULL OR s.qr_code_id = ANY (%(code_ids)s))
-          AND (s.status, coalesce(s.reason, '')) IN (
-              SELECT status, reason FROM unnest(%(statuses)s::text[], %(reasons)s::text[]) AS verdicts (status, reason)
-          )
+          AND (%(status)s::text IS NULL OR s.status = %(status)s)
+          AND (%(reason)s::text IS NULL OR s.reason = %(reason)s)
         ORDER BY s.scan_time DESC, s.id DESC LIMIT %(limit)s
     )
 """
 PAGE = SELECT_REVIEW + "JOIN page ON page.id = s.id ORDER BY s.scan_time DESC, s.id DESC"
 PAGE_BY_VERDICT, PAGE_BY_CODE, PAGE_BY_PLAYER = BY_VERDICT + PAGE, BY_CODE + PAGE, BY_PLAYER + PAGE
-COUNT = "SELECT count(*) FROM page"
-COUNT_BY_VERDICT, COUNT_BY_CODE, COUNT_BY_PLAYER = BY_VERDICT + COUNT, BY_CODE + COUNT, BY_PLAYER + COUNT
 
 
 def list_scans(
     conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int, before: ScanPosition | None = None
 ) -> list[Review]:
     """Return scans of the organization's codes, newest first, after the scan `before`."""
-    params = _parameters(conn, org_id, conditions, limit, before)
+    params = to_parameters(conn, org_id, conditions, limit, before)
     if params is None:
         return []
     with conn.cursor(row_factory=class_row(Review)) as cursor:
-        match _access(conditions, params):
-            case "by_player":
-                return cursor.execute(PAGE_BY_PLAYER, params, prepare=False).fetchall()
-            case "by_verdict":
-                return cursor.execute(PAGE_BY_VERDICT, params, prepare=False).fetchall()
-            case "by_code":
-                return cursor.execute(PAGE_BY_CODE, params, prepare=False).fetchall()
+        if conditions.player_id is not None:
+            return cursor.execute(PAGE_BY_PLAYER, params, prepare=False).fetchall()
+        if params["code_ids"] is not None and _reads_codes(conn, conditions, params):
+            return cursor.execute(PAGE_BY_CODE, params, prepare=False).fetchall()
+        return cursor.execute(PAGE_BY_VERDICT, params, prepare=False).fetchall()
 
 
-def count_scans(conn: Conn, org_id: UUID, conditions: ScanFilter, *, limit: int) -> int:
-    """Return how many scans the list has. It counts up to `limit`."""
-    params = _parameters(conn, org_id, conditions, limit, None)
-    if params is None:
-        return 0
-    match _access(conditions, params):
-        case "by_player":
-            (count,) = exactly_one(conn.execute(COUNT_BY_PLAYER, params, prepare=False))
-        case "by_verdict":
-            (count,) = exactly_one(conn.execute(COUNT_BY_VERDICT, params, prepare=False))
-        case "by_code":
-            (count,) = exactly_one(conn.execute(COUNT_BY_CODE, params, prepare=False))
-    return int(count)
-
-
-def _parameters(
-    conn: Conn, org_id: UUID, conditions: ScanFilter, limit: int, before: ScanPosition | None
+def to_parameters(
+    conn: Conn, org_id: UUID, conditions: ScanFilter, limit: int, before: ScanPosition | None = None
 ) -> dict[str, Any] | None:
     """Return the parameters of a page. None if no scan can satisfy the conditions."""
     verdicts = conditions.verdicts()
@@ -149,6 +143,8 @@ def _parameters(
         "org_id": org_id,
         "statuses": [status for status, _ in verdicts],
         "reasons": [reason or "" for _, reason in verdicts],
+        "status": conditions.status,
+        "reason": conditions.reason,
         "code_ids": code_ids,
         "player_id": conditions.player_id,
         "since": conditions.since or "-infinity",
@@ -157,24 +153,31 @@ def _parameters(
     }
 
 
-def _access(conditions: ScanFilter, params: Mapping[str, Any]) -> Literal["by_player", "by_verdict", "by_code"]:
-    """Return by which index a page is read."""
+def _reads_codes(conn: Conn, conditions: ScanFilter, params: Mapping[str, Any]) -> bool:
+    """Return whether the scans of the codes are read, each code's by itself, instead of those of each verdict."""
     has_verdict = conditions.status is not None or conditions.reason is not None
-    if conditions.player_id is not None:
-        return "by_player"
-    if params["code_ids"] is None or has_verdict or len(params["code_ids"]) > MAX_CODES_READ_APART:
-        return "by_verdict"
-    return "by_code"
-
-
-def count_held(conn: Conn, org_id: UUID) -> int:
-    """Return how many scans of the organization's codes are held."""
-    (held,) = exactly_one(
+    if not has_verdict and len(params["code_ids"]) <= MAX_CODES_READ:
+        return True
+    # Codes with more scans than that have a large part of all scans: a page is full before many others are read.
+    (has_few,) = exactly_one(
         conn.execute(
-            "SELECT count(*) FROM player_scans WHERE org_id = %(org_id)s AND status = 'held'", {"org_id": org_id}
+            """
+            SELECT count(*) <= %(most)s FROM (
+                SELECT FROM unnest(%(code_ids)s::uuid[]) AS codes (id)
+                CROSS JOIN LATERAL (
+                    SELECT FROM player_scans s
+                    WHERE s.qr_code_id = codes.id AND (s.scan_time, s.id) < (%(before_time)s, %(before_id)s)
+                      AND s.scan_time >= %(since)s
+                    ORDER BY s.scan_time DESC, s.id DESC LIMIT %(most)s + 1
+                ) s
+                LIMIT %(most)s + 1
+            ) scans
+            """,
+            {**params, "most": MAX_SCANS_READ},
+            prepare=False,
         )
     )
-    return int(held)
+    return bool(has_few)
 
 
 @dataclass(frozen=True)
@@ -229,10 +232,15 @@ def _find_code_ids(conn: Conn, org_id: UUID, conditions: ScanFilter) -> list[UUI
     """Return the ids of the codes that satisfy the conditions on codes, deleted ones too. None without conditions."""
     if conditions.code is None and conditions.tag is None:
         return None
+    # Live codes have indexes of texts and of tags, deleted ones only that of their organization.
     rows = conn.execute(
         """
         SELECT id FROM qr_codes
-        WHERE org_id = %(org_id)s AND (%(code)s::text IS NULL OR code = %(code)s)
+        WHERE org_id = %(org_id)s AND deleted_at IS NULL AND (%(code)s::text IS NULL OR code = %(code)s)
+          AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
+        UNION ALL
+        SELECT id FROM qr_codes
+        WHERE org_id = %(org_id)s AND deleted_at IS NOT NULL AND (%(code)s::text IS NULL OR code = %(code)s)
           AND (%(tag)s::text IS NULL OR tags @> ARRAY[%(tag)s::text])
         """,
         {"org_id": org_id, "code": conditions.code, "tag": conditions.tag},

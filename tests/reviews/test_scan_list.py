@@ -1,7 +1,10 @@
 """The list of an organization's scans: its filters, its order, what each role sees, and how much a page reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import product
 from random import Random
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 
 from shared.infra.db import Conn, exactly_one
 from shared.reviews import scan_list
+from shared.reviews.scan_counts import ScanCount, count_scans
 from shared.reviews.scan_list import VERDICTS, ScanFilter, ScanPosition, list_scans
 from shared.reviews.store import Review
 from tests.support.callers import Staff
@@ -100,11 +104,15 @@ def test_every_combination_of_filters_lists_the_matching_scans_once(
             (None, NOON - timedelta(minutes=2)),
         )
     ]
-    for apart in (200, 0):
-        monkeypatch.setattr(scan_list, "MAX_CODES_READ_APART", apart)
+    for most in (5_000, 0):
+        monkeypatch.setattr(scan_list, "MAX_CODES_READ", most)
+        monkeypatch.setattr(scan_list, "MAX_SCANS_READ", most)
         for wanted in random.sample(filters, 150):
             expected = [scan.scan_id for scan in scans if matches(scan, wanted)]
             assert [scan.scan_id for scan in all_pages(conn, org, wanted, 4)] == expected, wanted
+            assert count_scans(conn, org, wanted, max_read=60) == ScanCount(len(expected), is_exact=True), wanted
+            some = count_scans(conn, org, wanted, max_read=3)
+            assert some.count == len(expected) if some.is_exact else some.count <= len(expected), wanted
     ordered = sorted(scans, key=lambda scan: (scan.scanned_at, scan.scan_id), reverse=True)
     assert scans == ordered
 
@@ -118,45 +126,59 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(child)
 
 
-def rows_read(conn: Conn, org_id: UUID, conditions: ScanFilter) -> int:
-    """Return how many rows of scans a page reads, filtered ones included."""
-    statements: list[tuple[str, dict[str, Any]]] = []
+class Explainer:
+    """A connection that explains what it executes. `rows` are those of scans that were read, filtered ones included."""
 
-    class Recorder:
-        def cursor(self, **_: Any) -> Any:
-            return self
+    def __init__(self, conn: Conn) -> None:
+        self.conn = conn
+        self.rows = 0
 
-        __enter__ = cursor
+    @contextmanager
+    def cursor(self, **options: Any) -> Iterator[Any]:
+        with self.conn.cursor(**options) as cursor:
+            yield Explainer.Cursor(self, cursor)
 
-        def __exit__(self, *_: object) -> None: ...
+    def execute(self, statement: str, params: dict[str, Any], **options: Any) -> Any:
+        explained = self.conn.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement, params)
+        (plan,) = exactly_one(explained)[0]
+        # The plan has averages of all loops, to two digits.
+        rows: float = sum(
+            (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+            for node in nodes(plan["Plan"])
+            if node.get("Relation Name") == "player_scans"
+        )
+        self.rows += round(rows)
+        return self.conn.execute(statement, params, **options)
 
-        def execute(self, statement: str, params: dict[str, Any], **_: Any) -> Any:
-            if "player_scans" not in statement:
-                return conn.execute(statement, params)
-            statements.append((statement, params))
-            return self
+    @dataclass
+    class Cursor:
+        explainer: "Explainer"
+        cursor: Any
 
-        def fetchall(self) -> list[Any]:
-            return []
+        def execute(self, statement: str, params: dict[str, Any], **options: Any) -> Any:
+            self.explainer.execute(statement, params)
+            return self.cursor.execute(statement, params, **options)
 
-    list_scans(Recorder(), org_id, conditions, limit=PAGE)  # type: ignore[arg-type]
-    ((statement, params),) = statements
-    (plan,) = exactly_one(conn.execute("EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) " + statement, params))[0]
-    # The plan has averages of all loops, to two digits.
-    rows: float = sum(
-        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
-        for node in nodes(plan["Plan"])
-        if node.get("Relation Name") == "player_scans"
-    )
-    return round(rows)
+
+def rows_read(conn: Conn, read: Callable[[Any], object]) -> int:
+    """Return how many rows of scans are read."""
+    explainer = Explainer(conn)
+    read(explainer)
+    return explainer.rows
 
 
 @pytest.mark.parametrize("many", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)])
-def test_a_page_reads_as_few_rows_in_a_large_table(conn: Conn, many: int) -> None:
-    """A few held scans lie behind many newer successes of their code, and behind held scans of another organization."""
+def test_a_page_reads_as_few_rows_in_a_large_table(conn: Conn, many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few held scans lie behind many newer successes of their code, and behind held scans of another organization.
+
+    So do the successes of a few of the codes that have a tag.
+    """
     org, other = make_org(conn), make_org(conn)
     code, player = make_code(conn, org), make_player(conn)
+    codes = [make_code(conn, org, tags=["rare"]) for _ in range(20)]
+    monkeypatch.setattr(scan_list, "MAX_SCANS_READ", PAGE - 1)
     held = {insert(conn, player, code, NOON, "held", "burst") for _ in range(3)}
+    rare = {insert(conn, make_player(conn), codes[n % 3], NOON) for n in range(9)}
     conn.execute("ALTER TABLE player_scans DISABLE TRIGGER player_scans_append_events")
     for code_id, status, reason in ((code, "success", None), (make_code(conn, other), "held", "burst")):
         conn.execute(
@@ -175,11 +197,15 @@ def test_a_page_reads_as_few_rows_in_a_large_table(conn: Conn, many: int) -> Non
         (ScanFilter("held"), 2 * len(held)),
         (ScanFilter("failure"), 0),
         (ScanFilter(reason="burst"), 2 * len(held)),
-        (ScanFilter("held", code=text), 2 * len(held)),
-        (ScanFilter(code=text), 2 * PAGE),
+        (ScanFilter("held", code=text), PAGE + 2 * len(held)),
+        (ScanFilter(code=text), 2 * PAGE + 1),
+        (ScanFilter(tag="rare"), 2 * len(rare) + len(codes)),
+        (ScanFilter("success", tag="rare"), 4 * len(rare)),
         (ScanFilter(player_id=player), 2 * len(held)),
     ):
-        assert rows_read(conn, org, conditions) <= most, conditions
+        assert rows_read(conn, partial(list_scans, org_id=org, conditions=conditions, limit=PAGE)) <= most, conditions
+        counted = rows_read(conn, partial(count_scans, org_id=org, conditions=conditions, max_read=PAGE))
+        assert counted <= PAGE + 1, conditions
     assert {scan.scan_id for scan in list_scans(conn, org, ScanFilter("held"), limit=PAGE)} == held
 
 

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from shared.imports.csv_cells import format_cell
 from shared.infra import db
 from shared.organizations.rules import includes_role
-from shared.reviews import scan_list
+from shared.reviews import scan_counts, scan_list
 from shared.reviews.scan_list import ScanFilter, ScanPosition
 from shared.reviews.store import Review
 from shared.scans.rules import Reason, ScanStatus
@@ -179,7 +179,7 @@ def get_held_count(path: OrganizationPath) -> dict[str, Any]:
     Needs the role admin.
     """
     with db.connection() as conn:
-        return {"held": scan_list.count_held(conn, path.org_id)}
+        return {"held": scan_counts.count_held(conn, path.org_id)}
 
 
 def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:

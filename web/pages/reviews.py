@@ -9,7 +9,7 @@ from flask import Flask, Response
 from shared.errors import NotFound
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.reviews import explanation, known_players, rules, scan_list, store
+from shared.reviews import explanation, known_players, rules, scan_counts, scan_list, store
 from shared.reviews.rules import RuleStep
 from shared.reviews.scan_list import ScanFilter, ScanPosition
 from shared.reviews.store import Review
@@ -60,7 +60,7 @@ def open_reviews() -> Response:
     org_id = current_organization().id
     with db.connection() as conn:
         found = scan_list.list_scans(conn, org_id, ScanFilter("held"), limit=ROWS + 1, before=read_position())
-        held = scan_list.count_held(conn, org_id)
+        held = scan_counts.count_held(conn, org_id)
     page, cursor = paginate(found, ROWS, lambda scan: (scan.scanned_at.isoformat(), str(scan.scan_id)))
     return render_staff_page(
         "reviews/list.html",

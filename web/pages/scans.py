@@ -12,7 +12,7 @@ from shared.analytics.timelines import timeline
 from shared.analytics.unaggregated import RollupSubject
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.reviews import scan_list
+from shared.reviews import scan_counts, scan_list
 from shared.reviews.scan_list import ScanPosition
 from shared.reviews.store import Review
 from web.http.auth import current_organization, page_requires_role
@@ -23,8 +23,8 @@ from web.pages.scan_filters import ScanFilters, read_filters
 from web.pages.staff import render_staff_page, sees
 
 ROWS = 50
-MAX_COUNTED = 10_000
-"""More scans are counted by the rollups, where these can filter."""
+MAX_COUNTED = 5_000
+"""Scans that are read to count them. More are counted by the rollups, where these can filter."""
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,23 @@ def read_position() -> ScanPosition | None:
 def _total(conn: Conn, org_id: UUID, filters: ScanFilters, found: Sequence[Review]) -> Total:
     conditions = filters.conditions
     assert conditions is not None  # noqa: S101 - for the type checker
-    count = scan_list.count_scans(conn, org_id, conditions, limit=MAX_COUNTED + 1)
-    pending = count
-    if filters.status != "pending":
+    listed = scan_counts.count_scans(conn, org_id, conditions, max_read=MAX_COUNTED)
+    # If there are more, one of those that are known is not counted: the page says "more than".
+    count = listed.count if listed.is_exact else max(listed.count, len(found)) - 1
+    if filters.status == "pending":
+        return Total(0, count, listed.is_exact)
+    pending = 0
+    if filters.status is None:
         no_verdict = replace(conditions, status="pending")
-        pending = 0 if filters.status else scan_list.count_scans(conn, org_id, no_verdict, limit=MAX_COUNTED + 1)
-    if count <= MAX_COUNTED:
-        return Total(count - pending, pending)
-    counted = _count_by_rollups(conn, org_id, filters, found)
-    return Total(MAX_COUNTED, pending, is_exact=False) if counted is None else Total(counted, pending)
+        pending = scan_counts.count_scans(conn, org_id, no_verdict, max_read=MAX_COUNTED).count
+    if not listed.is_exact and (counted := _count_by_rollups(conn, org_id, filters, found)) is not None:
+        return Total(counted, pending)
+    return Total(max(count - pending, 0), pending, listed.is_exact)
 
 
 def _count_by_rollups(conn: Conn, org_id: UUID, filters: ScanFilters, found: Sequence[Review]) -> int | None:
     """Return the number of settled scans that Analytics shows. None for filters that it does not have."""
-    if filters.tag or filters.player or filters.status == "pending" or not found:
+    if filters.tag or filters.player or not found:
         return None
     subject = RollupSubject(found[0].qr_id if filters.code else org_id, org_id)
     if filters.period is None:

@@ -10,7 +10,7 @@ from flask import Response, request
 from shared.infra import db
 from shared.organizations import store
 from shared.organizations.rules import Role, includes_role
-from shared.reviews import scan_list
+from shared.reviews import scan_counts
 from web.http.auth import current_organization, current_player_id
 from web.http.settings import current_settings
 from web.pages.layout import render_page
@@ -81,7 +81,7 @@ def render_staff_page(template: str, *, active: str, **values: Any) -> Response:
         return render_page(template, staff_layout="layout/fragment.html", **values)
     with db.connection() as conn:
         others = store.list_for_player(conn, current_player_id(), limit=MAX_SWITCHER)
-        held = scan_list.count_held(conn, organization.id) if includes_role(role, "admin") else 0
+        held = scan_counts.count_held(conn, organization.id) if includes_role(role, "admin") else 0
     navigation = [[entry for entry in group if includes_role(role, entry.role)] for group in NAVIGATION]
     return render_page(
         template,
