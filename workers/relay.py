@@ -44,7 +44,8 @@ def main() -> None:
             with leadership("relay", stopping) as lead:
                 if lead is None:
                     return
-                relay_events(lead.conn, stopping)
+                with db.closed_if_read_only(lead.conn):
+                    relay_events(lead.conn, stopping)
         except psycopg.OperationalError as error:
             log.warning("database_unavailable", error=str(error))
             stopping.wait(1.0)

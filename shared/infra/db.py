@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from psycopg import Connection, Cursor, OperationalError
+from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import ConnectionPool
 
 from shared.infra.per_process import per_process
@@ -73,12 +74,26 @@ def describe(error: Exception) -> str:
 
 
 @contextmanager
+def closed_if_read_only(conn: Conn) -> Iterator[None]:
+    """Close the connection and raise OperationalError if its server refuses to write, as after a failover.
+
+    Another connection may reach the server that took over.
+    """
+    try:
+        yield
+    except ReadOnlySqlTransaction as error:
+        conn.close()
+        raise OperationalError("the server is read-only") from error
+
+
+@contextmanager
 def connection() -> Iterator[Conn]:
     """Yield a pooled connection in autocommit. The pool's own context would add a commit."""
     own = pool()
     conn = own.getconn()
     try:
-        yield conn
+        with closed_if_read_only(conn):
+            yield conn
     finally:
         own.putconn(conn)
 
@@ -86,7 +101,7 @@ def connection() -> Iterator[Conn]:
 @contextmanager
 def transaction() -> Iterator[Conn]:
     """Yield a pooled connection in a transaction. It commits at the end, and rolls back on any exception."""
-    with pool().connection() as conn, conn.transaction():
+    with pool().connection() as conn, closed_if_read_only(conn), conn.transaction():
         yield conn
 
 

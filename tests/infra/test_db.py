@@ -1,7 +1,12 @@
-"""Transactions whose process fell silent."""
+"""Transactions whose process fell silent, and servers that became read-only."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
 
 import psycopg
 import pytest
+from flask.testing import FlaskClient
 
 from shared.infra import db
 from shared.infra.db import Conn
@@ -29,3 +34,38 @@ def test_connections_outside_a_transaction_may_be_silent(conn: Conn) -> None:
         idle.execute("SELECT")
         assert db.terminate_stalled_transactions(conn, 0) == 0
         assert idle.execute("SELECT").rowcount == 1
+
+
+@pytest.mark.parametrize("connect", [db.connection, db.transaction, db.pipelined_transaction])
+def test_connection_to_a_read_only_server_is_closed(
+    conn: Conn, connect: Callable[[], AbstractContextManager[Conn]]
+) -> None:
+    used: list[Conn] = []
+
+    def write(setting: str) -> None:
+        with connect() as own:
+            used.append(own)
+            own.execute(setting)
+            own.execute("INSERT INTO organizations (name, slug) VALUES ('a', 'a')")
+
+    with pytest.raises(psycopg.OperationalError, match="read-only"):
+        write(f"SET {'default_' if connect is db.connection else ''}transaction_read_only = on")
+    assert used[0].closed
+    write("SELECT")
+    assert conn.execute("SELECT slug FROM organizations").fetchall() == [("a",)]
+
+
+def test_request_that_writes_to_a_read_only_server_gets_503(client: FlaskClient, conn: Conn) -> None:
+    def register(username: str) -> Any:
+        return client.post("/auth/register", json={"username": username, "password": "correct horse battery"})
+
+    conn.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    try:
+        conn.execute("SELECT pg_reload_conf()")
+        eventually(lambda: register("ada").status_code == 503)
+        assert register("ada").headers["Retry-After"] == "2"
+        assert client.get("/readyz?only=postgresql").status_code == 200
+    finally:
+        conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        conn.execute("SELECT pg_reload_conf()")
+    eventually(lambda: register("grace").status_code == 201)

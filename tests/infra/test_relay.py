@@ -215,3 +215,36 @@ def test_unavailable_redis_fails_the_wait_but_not_the_wakeup(monkeypatch: pytest
     wake_relay()
     with pytest.raises(redis.RedisError):
         wait_for_wakeup(0.1)
+
+
+def test_relay_reconnects_while_its_server_is_read_only(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leader() -> tuple[int, ...] | None:
+        return conn.execute("SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted").fetchone()
+
+    def set_read_only(value: str) -> None:
+        conn.execute(f"ALTER SYSTEM SET default_transaction_read_only = {value}")
+        conn.execute("SELECT pg_reload_conf()")
+
+    def has_another_leader() -> bool:
+        # More events, because the first ones may be numbered before the setting reaches the session of the relay.
+        append_event(conn, "scan_result")
+        return leader() not in (None, first)
+
+    conn.execute("SET default_transaction_read_only = off")
+    stopping = threading.Event()
+    monkeypatch.setattr(relay, "stop_event", lambda: stopping)
+    running = threading.Thread(target=relay.main)
+    running.start()
+    try:
+        first = eventually(leader)
+        set_read_only("on")
+        eventually(has_another_leader)
+        set_read_only("off")
+        eventually(lambda: event_log.read(conn, 0, limit=1))
+    finally:
+        conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        conn.execute("SELECT pg_reload_conf()")
+        conn.execute("RESET default_transaction_read_only")
+        stopping.set()
+        running.join(60)
+    assert not running.is_alive()
