@@ -10,6 +10,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
+from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
     allow_header_conformance,
@@ -33,7 +34,11 @@ from web.http.openapi import specification
 from workers.catalog_server import make_server
 
 service = create_app()
-schema = schemathesis.openapi.from_wsgi("/openapi.json", service).exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
+runs_long = settings().max_examples >= settings.get_profile("long").max_examples
+# The coverage phase tries every limit of every property, which tests/http/test_malformed_requests.py does as well.
+config = SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": runs_long}}})
+schema = schemathesis.openapi.from_wsgi("/openapi.json", service, config=config)
+schema = schema.exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
 
 
 def unsuitable_checks(case: Case[Any]) -> list[Any]:
