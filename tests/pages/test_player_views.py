@@ -287,7 +287,7 @@ def test_pages_that_wait_for_a_person_hold_no_connection(player: Player) -> None
     page.evaluate(PUT_SENT, player.id)
     with page.expect_request("**/scan/*"):
         page.goto("/play/result/sent")
-    assert [request.url for request in is_open if "/static/" not in request.url] == [f"{game.api.base_url}/scan/sent"]
+    assert {request.url for request in is_open if "/static/" not in request.url} == {f"{game.api.base_url}/scan/sent"}
     assert sockets == []
 
 
