@@ -112,20 +112,22 @@ SELECT_VISITS = (
     ) counted
     """
 )
-COUNTED = (
+# Scans with a later time were inserted by hand. They get the offset of tomorrow.
+SELECT_SPAN = (
+    UNAGGREGATED
+    + """
+    SELECT least((SELECT min(at) FROM scan_rollup_15m WHERE subject_id = %(subject)s), min(scan_time)),
+           least(greatest((SELECT max(at) FROM scan_rollup_15m WHERE subject_id = %(subject)s), max(scan_time)), now())
+    FROM deltas WHERE count > 0
+    """
+)
+SELECT_HOURS = (
     UNAGGREGATED
     + """, counted AS (
         SELECT at, count FROM scan_rollup_15m WHERE subject_id = %(subject)s
         UNION ALL
         SELECT scan_time, count FROM deltas WHERE count > 0
     )
-    """
-)
-# Scans with a later time were inserted by hand. They get the offset of tomorrow.
-SELECT_SPAN = COUNTED + "SELECT min(at), least(max(at), now()) FROM counted"
-SELECT_HOURS = (
-    COUNTED
-    + """
     SELECT extract(hour FROM (at + o.shift) AT TIME ZONE 'UTC')::integer, sum(count)
     FROM unnest(%(since)s::timestamptz[], %(until)s::timestamptz[], %(shift)s::interval[]) o (since, until, shift)
     JOIN counted ON at >= o.since AND (at < o.until OR o.until IS NULL)

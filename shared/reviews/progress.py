@@ -110,7 +110,9 @@ def list_codes(conn: Conn, org_id: UUID, *, tag: str | None = None, quest: str |
     """
     params = {"org_id": org_id, "tag": tag, "quest": quest, "limit": MAX_CODES + 1}
     with conn.cursor(row_factory=class_row(CodeColumn)) as cursor:
-        return cursor.execute(SELECT_CODES if quest is None else SELECT_CODES_OF_QUEST, params).fetchall()
+        # A plan for any tag would read all codes.
+        statement = SELECT_CODES if quest is None else SELECT_CODES_OF_QUEST
+        return cursor.execute(statement, params, prepare=False).fetchall()
 
 
 def list_players(

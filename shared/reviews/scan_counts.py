@@ -1,4 +1,4 @@
-"""How many scans of an organization's codes there are. No count reads more than a bounded number of rows."""
+"""How many scans of an organization's codes there are."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -82,11 +82,16 @@ def count_scans(conn: Conn, org_id: UUID, conditions: ScanFilter, *, max_read: i
         return exactly_one(cursor.execute(BY_VERDICT, params, prepare=False))
 
 
-def count_held(conn: Conn, org_id: UUID) -> int:
-    """Return how many scans of the organization's codes are held."""
+def count_held(conn: Conn, org_id: UUID, *, limit: int | None = None) -> int:
+    """Return how many scans of the organization's codes are held. It counts up to `limit`."""
     (held,) = exactly_one(
         conn.execute(
-            "SELECT count(*) FROM player_scans WHERE org_id = %(org_id)s AND status = 'held'", {"org_id": org_id}
+            """
+            SELECT count(*) FROM (
+                SELECT FROM player_scans WHERE org_id = %(org_id)s AND status = 'held' LIMIT %(limit)s
+            ) held
+            """,
+            {"org_id": org_id, "limit": limit},
         )
     )
     return int(held)

@@ -19,6 +19,7 @@ from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_player
 from tests.support.query_counts import collected_queries
 from web.pages import scans as scan_pages
+from web.pages import staff as staff_pages
 
 NOW = datetime.now(UTC)
 
@@ -119,6 +120,19 @@ def test_total_equals_analytics(
     assert announced(open_page("/scans?tag=red&status=failure")) == ("1 scan" if most else "More than 0 scans")
     pending = announced(open_page("/scans?status=pending"))
     assert pending == ("1 scan" if most else "More than 0 scans")
+
+
+@pytest.mark.parametrize(("most", "badge"), [(2, "2"), (1, "1+")])
+def test_navigation_counts_held_scans_up_to_a_limit(
+    open_page: Open, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch, most: int, badge: str
+) -> None:
+    monkeypatch.setattr(staff_pages, "MAX_HELD", most)
+    player, code = make_player(conn), make_code(conn, staff.org_id)
+    for _ in range(2):
+        insert(conn, player, code, NOW, "held", "burst")
+
+    assert set(re.findall(r"Held scans: </span>([^<]*)<", open_page("/codes"))) == {badge}
+    assert "2 held scans" in open_page("/reviews")
 
 
 def test_next_page_has_the_next_scans(

@@ -30,6 +30,27 @@ def columns(response: Any) -> list[str]:
     return [column["code"] for column in response.json["columns"]]
 
 
+def test_columns_of_a_tag_read_no_other_code(conn: Conn) -> None:
+    """A statement that is executed often gets a plan for any parameters, unless it is not prepared."""
+    org = make_org(conn)
+    conn.execute(
+        """
+        INSERT INTO qr_codes (org_id, code, scan_type, tags)
+        SELECT %s, 'code' || n, 'item_drop', ARRAY['zone' || n %% 500] FROM generate_series(1, 5000) n
+        """,
+        (org,),
+    )
+    conn.execute("VACUUM ANALYZE qr_codes")
+    rows_read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'qr_codes'"
+
+    with conn.transaction():
+        (before,) = exactly_one(conn.execute(rows_read))
+        for _ in range(20):
+            assert len(progress.list_codes(conn, org, tag="zone7")) == 10
+        (after,) = exactly_one(conn.execute(rows_read))
+    assert after - before == 20 * 10
+
+
 def test_table_has_the_first_success_of_each_player(
     client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from web.http.auth import current_organization, current_player_id
 from web.http.settings import current_settings
 from web.pages.layout import render_page
 
+MAX_HELD = 999
+"""Held scans that the navigation counts, as does `pages/reviews.js`."""
 MAX_SWITCHER = 50
 """Organizations in the switcher. More are on the page of all organizations."""
 
@@ -81,14 +83,16 @@ def render_staff_page(template: str, *, active: str, **values: Any) -> Response:
         return render_page(template, staff_layout="layout/fragment.html", **values)
     with db.connection() as conn:
         others = store.list_for_player(conn, current_player_id(), limit=MAX_SWITCHER)
-        held = scan_counts.count_held(conn, organization.id) if includes_role(role, "admin") else 0
+        held = 0
+        if includes_role(role, "admin"):
+            held = scan_counts.count_held(conn, organization.id, limit=MAX_HELD + 1)
     navigation = [[entry for entry in group if includes_role(role, entry.role)] for group in NAVIGATION]
     return render_page(
         template,
         staff_layout="layout/staff.html",
         navigation=[group for group in navigation if group],
         organizations=others,
-        held=held,
+        held=f"{MAX_HELD}+" if held > MAX_HELD else held,
         **values,
     )
 

@@ -14,6 +14,8 @@ import { bindRows } from '../staff/rows.js';
 const { base } = document.body.dataset;
 const { org } = /** @type {HTMLElement} */ (document.querySelector('[data-org]')).dataset;
 const scans = `/api/organizations/${org}/scans`;
+/** Held scans that the navigation counts. */
+const MAX_HELD = 999;
 let isBusy = false;
 
 /** The page of a scan. Null in the queue. */
@@ -87,7 +89,7 @@ async function refresh() {
   const { held } = await get(`${scans}/held/count`);
   for (const badge of document.querySelectorAll(`a[href="${base}/reviews"] .badge`)) {
     const count = /** @type {ChildNode} */ (badge.lastChild);
-    if (held) count.textContent = held;
+    if (held) count.textContent = held > MAX_HELD ? `${MAX_HELD}+` : held;
     else badge.remove();
   }
 }
