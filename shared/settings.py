@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from shared import store_urls
 from shared.settings_checks import find_conflicts, find_production_errors
 from shared.validation_messages import errors_of
 
@@ -30,25 +31,6 @@ SigningAlgorithm = Literal[
 
 class SettingsError(SystemExit):
     """The settings are invalid. The message names each variable and the values that it accepts."""
-
-
-def _postgres_url(url: SecretStr) -> SecretStr:
-    raw = url.get_secret_value()
-    if raw.startswith("postgres://"):  # as on Heroku
-        raw = raw.replace("postgres://", "postgresql://", 1)
-    if not raw.startswith("postgresql://"):
-        raise ValueError("Use a postgresql:// URL.")
-    # Otherwise libpq takes part of a password for a host or a port, and its error messages name it.
-    userinfo, _, hosts = re.split("[/?#]", raw.removeprefix("postgresql://"), maxsplit=1)[0].rpartition("@")
-    if "@" in userinfo or not all(re.fullmatch(r"(\[[^][]*]|[^][:]*)(:[0-9]*)?", host) for host in hosts.split(",")):
-        raise ValueError("Use a postgresql:// URL with a percent-encoded password.")
-    return SecretStr(raw)
-
-
-def _redis_url(url: SecretStr) -> SecretStr:
-    if not url.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("Use a redis://, rediss:// or unix:// URL.")
-    return url
 
 
 def _redis_prefix(text: str) -> str:
@@ -125,13 +107,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
     waymark_env: Literal["development", "production"] = "development"
-    database_url: Annotated[SecretStr, AfterValidator(_postgres_url)]
+    database_url: Annotated[SecretStr, AfterValidator(store_urls.postgres_url)]
     database_direct_url: Annotated[
-        Annotated[SecretStr, AfterValidator(_postgres_url)] | None, BeforeValidator(_none_if_empty)
+        Annotated[SecretStr, AfterValidator(store_urls.postgres_url)] | None, BeforeValidator(_none_if_empty)
     ] = None
     database_prepared: bool = True
-    redis_url: Annotated[SecretStr, AfterValidator(_redis_url)]
+    redis_url: Annotated[SecretStr, AfterValidator(store_urls.redis_url)]
     redis_tls_verify: bool = True
+    redis_connections: int = Field(100, ge=2, le=10_000)
+    broker_url: Annotated[
+        Annotated[SecretStr, AfterValidator(store_urls.broker_url)] | None, BeforeValidator(_none_if_empty)
+    ] = None
     redis_prefix: Annotated[str, AfterValidator(_redis_prefix)] = "waymark"
     jwt_secret: SecretStr
     host: str = "0.0.0.0"  # noqa: S104 - behind a platform's router; script/server sets 127.0.0.1
@@ -263,6 +249,16 @@ class Settings(BaseSettings):
     def direct_database_url(self) -> SecretStr:
         """Return the URL of PostgreSQL without a pooler between: DATABASE_DIRECT_URL, else DATABASE_URL."""
         return self.database_direct_url or self.database_url
+
+    @property
+    def uses_rabbitmq(self) -> bool:
+        """Return whether messages are sent through RabbitMQ, and not through Redis."""
+        return self.broker_url is not None and store_urls.is_amqp_url(self.broker_url.get_secret_value())
+
+    @property
+    def broker_is_redis_url(self) -> bool:
+        """Return whether messages are sent through the Redis of REDIS_URL."""
+        return self.broker_url in (None, self.redis_url)
 
     @property
     def is_production(self) -> bool:

@@ -72,13 +72,14 @@ def find_production_errors(settings: "Settings") -> Iterator[str]:
             yield f"{name} is easy to guess. Use a random value, for example from `openssl rand -hex 32`"
     if settings.grpc_token and _is_weak(settings.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
         yield f"GRPC_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters, and not be from an example"
-    for name, url in (
+    for name, urls in (
         ("DATABASE_URL", settings.database_url),
         ("DATABASE_DIRECT_URL", settings.direct_database_url),
         ("REDIS_URL", settings.redis_url),
+        ("BROKER_URL", settings.broker_url or settings.redis_url),
     ):
-        password = _password(url.get_secret_value())
-        if password is not None and _is_weak(password, MIN_PASSWORD_CHARACTERS):
+        passwords = (password for url in urls.get_secret_value().split(";") for password in _passwords(url))
+        if any(_is_weak(password, MIN_PASSWORD_CHARACTERS) for password in passwords):
             yield f"{name}: the password needs at least {MIN_PASSWORD_CHARACTERS} characters, none from an example"
     if settings.public_url is None:
         yield "PUBLIC_URL must be set in production: printed codes contain it"
@@ -125,8 +126,9 @@ def _is_weak(secret: str, least: int) -> bool:
     return len(secret) < least or is_repeated or plain in DEFAULT_PASSWORDS or bool(WELL_KNOWN.search(plain))
 
 
-def _password(url: str) -> str | None:
-    """Return the password in a URL of PostgreSQL or Redis. None if it has none, as with certificates."""
+def _passwords(url: str) -> list[str]:
+    """Return the passwords in the URL of a store, also that of sentinels. None if it has none, as with certificates."""
     parts = urlsplit(url)
-    password = parse_qs(parts.query).get("password", [None])[-1]
-    return password if parts.password is None else unquote(parts.password)
+    query = parse_qs(parts.query)
+    of_server = query.get("password", []) if parts.password is None else [unquote(parts.password)]
+    return of_server + query.get("sentinel_password", [])

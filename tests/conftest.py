@@ -20,6 +20,7 @@ os.environ["RATE_LIMITS_ENABLED"] = "false"  # tests of limits make applications
 os.environ["ORGANIZATION_CREATION"] = "everyone"  # the players of most tests are guests
 os.environ["GRPC_SERVER_URL"] = "127.0.0.1:9"  # no server listens there: a test that needs a catalog starts one
 for name in (
+    "BROKER_URL",
     "DATABASE_DIRECT_URL",
     "DATABASE_PREPARED",
     "PUBLIC_URL",

@@ -66,13 +66,16 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
 
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
-    """Send queued messages, store buffered visits and cache lookups, and close the PostgreSQL pool."""
+    """Store buffered visits and cache lookups, send queued messages, and close the PostgreSQL pool.
+
+    Messages are last: the scheduler sends lost ones again, and an unavailable broker takes seconds.
+    """
     from shared.infra import cache, db
     from shared.infra.message_sender import background_sender
     from shared.visits.visit_buffer import visit_buffer
 
-    background_sender.flush()
+    visit_buffer.close()
     for entries in cache.CACHES:
         entries.report_hits()
-    visit_buffer.close()
+    background_sender.flush()
     db.close_pool()

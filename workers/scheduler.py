@@ -2,15 +2,14 @@
 
 from datetime import UTC, datetime
 
-import redis
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.leader_election import Leadership, leadership
-from shared.infra.logging import configure, get_logger
-from shared.infra.message_sender import send
+from shared.infra.logging import configure
+from shared.infra.message_sender import background_sender
 from shared.infra.redis import require_no_eviction
 from shared.infra.signals import stop_event
 from shared.messages import (
@@ -25,8 +24,6 @@ from shared.messages import (
     ScansPending,
 )
 from shared.settings import settings
-
-log = get_logger()
 
 ERASURES_SECONDS = 60.0
 
@@ -76,12 +73,8 @@ def build_scheduler(lead: Leadership) -> BackgroundScheduler:
 
 def send_if_leader(lead: Leadership, message: Message) -> None:
     """Send the message if this process still leads, so that two schedulers fire a job once."""
-    if not lead.is_held():
-        return
-    try:
-        send(message)
-    except redis.RedisError as error:
-        log.warning("scheduled_message_failed", message=type(message).__name__, error=str(error))
+    if lead.is_held():
+        background_sender.submit(message)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import psycopg_pool
 import redis
 
 from shared.infra import db
-from shared.infra.message_sender import broker
+from shared.infra.broker import broker_answers
 from shared.infra.redis import client
 from shared.infra.storage import marker
 
@@ -50,13 +50,17 @@ def check_database() -> dict[str, bool]:
 
 
 def check_redis() -> dict[str, bool]:
-    """Return whether Redis and the broker answer."""
+    """Return whether Redis answers."""
     try:
         client().ping()
-        broker().client.ping()
     except redis.RedisError:
-        return {"redis": False, "broker": False}
-    return {"redis": True, "broker": True}
+        return {"redis": False}
+    return {"redis": True}
+
+
+def check_broker() -> dict[str, bool]:
+    """Return whether the broker of messages answers: the same Redis, unless BROKER_URL names another server."""
+    return {"broker": broker_answers()}
 
 
 def check_files() -> dict[str, bool]:
@@ -72,14 +76,17 @@ def unready_dependencies(
     *,
     database: Check = check_database,
     redis: Check = check_redis,
+    broker: Check = check_broker,
     files: Check = check_files,
 ) -> list[str]:
     """Return the names in `only` that are not ready. Contact only the stores that these names need."""
     is_ready: dict[str, bool] = {}
     if not {"postgresql", "migrations"}.isdisjoint(only):
         is_ready |= database()
-    if not {"redis", "broker"}.isdisjoint(only):
+    if "redis" in only:
         is_ready |= redis()
+    if "broker" in only:
+        is_ready |= broker()
     if "files" in only:
         is_ready |= files()
     return [name for name in DEPENDENCIES if name in only and not is_ready[name]]

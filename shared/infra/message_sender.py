@@ -1,35 +1,25 @@
-"""Send messages to workers through Redis: at once, or from a background thread that never delays a request."""
+"""Send messages to workers through the broker: at once, or from a background thread that never delays a request."""
 
 import threading
 import time
 from dataclasses import asdict
+from typing import Any
 
 import dramatiq
-from dramatiq.brokers.redis import RedisBroker
 
+from shared.infra.broker import ERRORS, BrokerUnavailable, broker, broker_client, keep_broker_alive
+from shared.infra.cache import try_redis
 from shared.infra.logging import bound_request_id, current_request_id, get_logger
-from shared.infra.per_process import per_process
-from shared.infra.redis import client, key, make_client
+from shared.infra.redis import key
 from shared.infra.relay_wakeup import add_wakeup
 from shared.messages import Message
+from shared.settings import settings
 
 log = get_logger()
 
 QUEUED = ""
 """The wakeup that makes a consumer fetch from its queue."""
-
-
-@per_process
-def broker() -> RedisBroker:
-    """Return this process's broker. Web only sends with it; `workers/broker.py` has the broker that also consumes."""
-    return RedisBroker(
-        client=make_client(),
-        namespace=key("dramatiq"),
-        middleware=[],
-        # Out of a million commands. The messages of a killed worker return within seconds instead of minutes.
-        maintenance_chance=20_000,
-        heartbeat_timeout=15_000,
-    )
+KEEP_ALIVE_SECONDS = 5.0
 
 
 def wakeup_set(queue: str) -> str:
@@ -40,32 +30,52 @@ def wakeup_set(queue: str) -> str:
 def send(message: Message) -> None:
     """Send the message to an idle worker. Wake the relay too: the commit before often has events.
 
-    A message with fields is put on its queue, and wakes its consumers. Raise redis.RedisError if Redis is unavailable.
+    Raise BrokerUnavailable if that failed.
     """
-    fields = asdict(message)  # type: ignore[call-overload]
-    with client().pipeline(transaction=False) as commands:
-        if fields:
-            broker().enqueue(
-                dramatiq.Message(
-                    queue_name=message.queue,
-                    actor_name=type(message).__name__,
-                    args=(),
-                    kwargs=fields,
-                    options={"request_id": current_request_id()},
-                )
-            )
+    try:
+        if settings().uses_rabbitmq:
+            broker().enqueue(_queued(message))
+        else:
+            _send_through_redis(message)
+    except ERRORS as error:
+        raise BrokerUnavailable(str(error) or type(error).__name__) from error
+    if not settings().broker_is_redis_url:
+        # While Redis is unavailable, this returns soon: it must not delay the messages of RabbitMQ.
+        try_redis(add_wakeup)
+
+
+def _send_through_redis(message: Message) -> None:
+    """Add a wakeup, which is the message if it has no fields. A message with fields is on its queue before."""
+    has_fields = bool(_fields(message))
+    with broker_client().pipeline(transaction=False) as commands:
+        if has_fields:
+            broker().enqueue(_queued(message))
         # Of equal wakeups, the first keeps its place.
-        commands.zadd(wakeup_set(message.queue), {QUEUED if fields else type(message).__name__: time.time()}, nx=True)
-        add_wakeup(commands)
+        wakeup = QUEUED if has_fields else type(message).__name__
+        commands.zadd(wakeup_set(message.queue), {wakeup: time.time()}, nx=True)
+        if settings().broker_is_redis_url:
+            add_wakeup(commands)
         commands.execute()
+
+
+def _queued(message: Message) -> dramatiq.Message[None]:
+    options = {"request_id": current_request_id()}
+    return dramatiq.Message(message.queue, type(message).__name__, (), _fields(message), options)
+
+
+def _fields(message: Message) -> dict[str, Any]:
+    return asdict(message)  # type: ignore[call-overload, no-any-return]
 
 
 class BackgroundSender:
     """Sends messages from its own thread. Those that are submitted while it sends wait for the next round, in which
     equal ones are sent once.
 
-    The request that committed a row never waits for Redis and never fails with it. A message that cannot be sent is
-    logged and dropped. The scheduler's poll replaces it.
+    The request that committed a row never waits for the broker and never fails with it. A message that cannot be sent
+    is logged and dropped. The scheduler's poll replaces it.
+
+    Every process sends its messages from this thread. RabbitMQ expects heartbeats on each connection, and this is the
+    only one that a process opens to send.
     """
 
     def __init__(self) -> None:
@@ -85,21 +95,30 @@ class BackgroundSender:
         self._has_messages.set()
 
     def flush(self) -> None:
-        """Send the waiting messages now, from this thread."""
+        """Send the waiting messages now, from this thread. Drop all of them once the broker is unavailable."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
+        unavailable: BrokerUnavailable | None = None
         for message, request_id in waiting.items():
             with bound_request_id(request_id):
-                try:
-                    send(message)
-                except Exception as error:  # noqa: BLE001 - no error may end the thread: later messages are tried again
+                error: Exception | None = unavailable
+                if error is None:
+                    try:
+                        send(message)
+                    except BrokerUnavailable as raised:
+                        error = unavailable = raised
+                    except Exception as raised:  # noqa: BLE001 - no error may end the thread: later messages are sent
+                        error = raised
+                if error is not None:
                     log.warning("message_dropped", message=type(message).__name__, error=repr(error))
 
     def _run(self) -> None:
         while True:
-            self._has_messages.wait()
-            self._has_messages.clear()
-            self.flush()
+            if self._has_messages.wait(KEEP_ALIVE_SECONDS):
+                self._has_messages.clear()
+                self.flush()
+            else:
+                keep_broker_alive()
 
 
 background_sender = BackgroundSender()

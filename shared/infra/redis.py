@@ -8,19 +8,26 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis
+from pydantic import SecretStr
 
 from shared.infra.per_process import per_process
+from shared.infra.redis_sentinel import sentinel_pool
 from shared.settings import SettingsError, settings
+from shared.store_urls import is_sentinel_url, parse_sentinel_url
 
 SOCKET_TIMEOUT_SECONDS = 2.0
-MAX_CONNECTIONS, POOL_TIMEOUT_SECONDS = 50, 2.0
+POOL_TIMEOUT_SECONDS = 2.0
 PING_SECONDS = 5.0
 
 
-def make_client(**options: Any) -> "redis.Redis":
-    """Return a client with timeouts of two seconds. Beyond 50 connections, callers wait up to two seconds for one."""
-    url = settings().redis_url.get_secret_value()
-    if url.startswith("rediss://") and not settings().redis_tls_verify:
+def make_client(url: SecretStr | None = None, **options: Any) -> "redis.Redis":
+    """Return a client of REDIS_URL, or of another URL, with timeouts of two seconds.
+
+    Beyond REDIS_CONNECTIONS, callers wait up to two seconds for a connection. With sentinels, a new connection is one
+    to the master that they name then.
+    """
+    address = (url or settings().redis_url).get_secret_value()
+    if address.startswith("rediss") and not settings().redis_tls_verify:
         options |= {"ssl_cert_reqs": None, "ssl_check_hostname": False}
     options = {
         "socket_timeout": SOCKET_TIMEOUT_SECONDS,
@@ -30,11 +37,10 @@ def make_client(**options: Any) -> "redis.Redis":
         "client_name": "waymark",
     } | options
     # redis-py's own pool raises an error instead, so a burst of requests would look like an unavailable Redis.
-    return redis.Redis.from_pool(
-        redis.BlockingConnectionPool.from_url(
-            url, max_connections=MAX_CONNECTIONS, timeout=POOL_TIMEOUT_SECONDS, **options
-        )
-    )
+    limits = {"max_connections": settings().redis_connections, "timeout": POOL_TIMEOUT_SECONDS}
+    if is_sentinel_url(address):
+        return redis.Redis.from_pool(sentinel_pool(parse_sentinel_url(address), **limits, **options))
+    return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(address, **limits, **options))
 
 
 @per_process

@@ -7,8 +7,9 @@ import pytest
 from shared.infra.message_sender import send, wakeup_set
 from shared.infra.redis import client
 from shared.messages import Message, RenderFilesUnneeded, ScansAccepted, ScansPending
-from workers.broker import LIMITS, WakeupConsumer
 from workers.main import broker
+from workers.prefetch import LIMITS
+from workers.wakeup_consumer import WakeupConsumer
 
 
 @pytest.fixture

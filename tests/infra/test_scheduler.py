@@ -1,13 +1,12 @@
 """One scheduler leads and sends; the others wait."""
 
 import threading
-from typing import Any
 
 import pytest
-import redis
 
 from shared.infra.db import Conn
 from shared.infra.leader_election import leadership
+from shared.infra.message_sender import background_sender
 from shared.messages import CleanUp, Message, ScansPending
 from workers import scheduler
 
@@ -15,7 +14,7 @@ from workers import scheduler
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[Message]:
     result: list[Message] = []
-    monkeypatch.setattr(scheduler, "send", result.append)
+    monkeypatch.setattr(background_sender, "submit", result.append)
     return result
 
 
@@ -55,16 +54,6 @@ def test_a_leader_that_lost_its_lock_sends_nothing(sent: list[Message], conn: Co
         conn.execute("SELECT pg_terminate_backend(%s)", (lead.conn.info.backend_pid,))
         scheduler.send_if_leader(lead, CleanUp())
     assert sent == []
-
-
-def test_scheduler_survives_an_unavailable_redis(monkeypatch: pytest.MonkeyPatch, conn: Conn) -> None:
-    def away(_message: Any) -> None:
-        raise redis.ConnectionError("connection refused")
-
-    monkeypatch.setattr(scheduler, "send", away)
-    with leadership("test", threading.Event()) as lead:
-        assert lead is not None
-        scheduler.send_if_leader(lead, ScansPending())
 
 
 def test_every_job_runs_at_once_and_again(conn: Conn) -> None:

@@ -15,6 +15,7 @@ from web.http.schemas import Query, ResponseModel
 from web.realtime import fanout
 
 CACHE_SECONDS = 1.0
+BROKER_EXTENSION = "waymark_broker_readiness"
 DATABASE_EXTENSION = "waymark_database_readiness"
 FILES_EXTENSION = "waymark_files_readiness"
 REDIS_EXTENSION = "waymark_redis_readiness"
@@ -47,6 +48,7 @@ class HealthResponse(ResponseModel):
 
 def init_app(app: Flask) -> None:
     """Create this process's caches of the state of its stores."""
+    app.extensions[BROKER_EXTENSION] = CachedResult(health.check_broker, CACHE_SECONDS)
     app.extensions[DATABASE_EXTENSION] = CachedResult(health.check_database, CACHE_SECONDS)
     app.extensions[FILES_EXTENSION] = CachedResult(health.check_files, CACHE_SECONDS)
     app.extensions[REDIS_EXTENSION] = CachedResult(health.check_redis, CACHE_SECONDS)
@@ -78,6 +80,7 @@ def readyz(query: ReadinessQuery) -> Response:
         health.DEPENDENCIES if query.only is None else health.dependency_names(query.only),
         database=current_app.extensions[DATABASE_EXTENSION].get,
         redis=current_app.extensions[REDIS_EXTENSION].get,
+        broker=current_app.extensions[BROKER_EXTENSION].get,
         files=current_app.extensions[FILES_EXTENSION].get,
     )
     if missing:

@@ -1,0 +1,112 @@
+"""Dramatiq's broker for RabbitMQ, with bounded waits, bounded queues and no queues of delayed messages."""
+
+import logging
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import dramatiq
+import pika
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.errors import ConnectionClosed
+from dramatiq.middleware import Middleware
+from pika.exceptions import AMQPError, UnroutableError
+
+from shared.settings import settings
+
+CONNECTION = {
+    "heartbeat": "30",
+    # pika's defaults wait without limit while a memory or disk alarm blocks publishers.
+    "blocked_connection_timeout": "2",
+    "socket_timeout": "2",
+    "stack_timeout": "3",
+    "connection_attempts": "1",
+}
+"""Parameters of each connection. A parameter in the query of BROKER_URL replaces the one here."""
+
+QUEUE = {"x-max-length": 1_000, "x-overflow": "drop-head", "x-message-ttl": 300_000}
+"""Arguments of each queue. Without workers, the scheduler would leave 100,000 messages a day, and a new message makes
+all earlier ones unnecessary. RabbitMQ refuses other arguments for a queue that exists, so these never change."""
+
+# pika logs each lost connection in ten lines with tracebacks. The callers log it in one.
+logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
+class AmqpBroker(RabbitmqBroker):
+    """A broker that publishes with confirmation. Each thread that publishes has a connection.
+
+    Queues are durable, and of the type that is the default of the virtual host.
+    """
+
+    def __init__(self, *, middleware: list[Middleware]) -> None:
+        url = settings().broker_url
+        nodes = url.get_secret_value().split(";") if url is not None else []
+        super().__init__(url=[_with_defaults(node) for node in nodes], confirm_delivery=True, middleware=middleware)
+
+    def declare_queue(self, queue_name: str, *, ensure: bool = False) -> None:
+        """Declare a queue. Waymark delays no message, so it has no delay queue, which costs a worker a connection."""
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues.add(queue_name)
+            self.queues_pending.add(queue_name)
+            self.emit_after("declare_queue", queue_name)
+        if ensure:
+            self._ensure_queue(queue_name)
+
+    def _build_queue_arguments(self, _queue_name: str) -> dict[str, Any]:
+        return QUEUE
+
+    def _declare_dq_queue(self, _queue_name: str) -> None:
+        """Declare no queue of delayed messages."""
+
+    def _declare_xq_queue(self, _queue_name: str) -> None:
+        """Declare no queue of rejected messages: attempts are counted in PostgreSQL, and staff see dead letters."""
+
+    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
+        """Publish the message, on a new connection if the thread's own was lost. Raise ConnectionClosed.
+
+        The base class tries six times, each of which takes seconds if the server does not answer.
+        """
+        self.declare_queue(message.queue_name)
+        self.emit_before("enqueue", message, delay)
+        for attempt in ("first", "last"):
+            try:
+                if message.queue_name in self.queues_pending:
+                    self._declare_queue(message.queue_name)
+                    self.queues_pending.discard(message.queue_name)
+                self.channel.basic_publish(
+                    exchange="",
+                    routing_key=message.queue_name,
+                    body=message.encode(),
+                    properties=pika.BasicProperties(delivery_mode=2),
+                    mandatory=True,
+                )
+                break
+            except AMQPError as error:
+                if isinstance(error, UnroutableError):
+                    self.queues_pending.add(message.queue_name)
+                del self.connection
+                if attempt == "last":
+                    raise ConnectionClosed(error) from None
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def keep_alive(self) -> None:
+        """Answer the heartbeats of this thread's connection, or close it if it was lost."""
+        if getattr(self.state, "connection", None) is None:
+            return
+        try:
+            self.connection.process_data_events()
+        except AMQPError:
+            del self.connection
+
+    def check(self) -> None:
+        """Open and close a connection. Raise ConnectionClosed if that fails."""
+        try:
+            pika.BlockingConnection(self.parameters).close()
+        except AMQPError as error:
+            raise ConnectionClosed(error) from None
+
+
+def _with_defaults(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(query=urlencode(CONNECTION | dict(parse_qsl(parts.query)))).geturl()

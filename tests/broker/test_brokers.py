@@ -1,0 +1,147 @@
+"""What every broker of messages promises: delivery at least once, bounded waits, and one error."""
+
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from script.stack.ports import LOOPBACK, free_port
+from shared.infra import health
+from shared.infra.broker import BrokerUnavailable
+from shared.infra.logging import bound_request_id
+from shared.infra.message_sender import BackgroundSender, send
+from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPending
+from tests.broker.conftest import RABBITMQ, SMOKE, broker_at
+from tests.support.polling import eventually
+from workers.prefetch import LIMITS
+
+Brokers = Callable[[], Any]
+Consumer = Any
+
+
+def consumer_of(worker: Any, queue: str) -> Consumer:
+    return worker.consume(queue, prefetch=8, timeout=100)
+
+
+def take(consumer: Consumer) -> Any:
+    return eventually(lambda: next(consumer))
+
+
+def finish(consumer: Consumer, message: Any) -> None:
+    """Acknowledge the message as a worker thread does: RabbitMQ learns of it when the consumer continues."""
+    consumer.ack(message)
+    next(consumer)
+
+
+@pytest.mark.parametrize("kind", ["redis", SMOKE], indirect=True)
+def test_message_arrives_with_its_fields(consuming: Brokers) -> None:
+    consumer = consumer_of(consuming(), "maintenance")
+    with bound_request_id("r1"):
+        send(RenderFilesUnneeded("a"))
+    message = take(consumer)
+    assert (message.actor_name, message.kwargs) == ("RenderFilesUnneeded", {"render_id": "a"})
+    assert message.options["request_id"] == "r1"
+
+
+def test_acknowledged_message_does_not_return(consuming: Brokers) -> None:
+    consumer = consumer_of(consuming(), "maintenance")
+    send(CleanUp())
+    finish(consumer, take(consumer))
+    consumer.close()
+    other = consumer_of(consuming(), "maintenance")
+    assert [next(other), next(other)] == [None, None]
+
+
+def test_message_of_a_process_that_stops_is_taken_by_another(consuming: Brokers) -> None:
+    consumer = consumer_of(consuming(), "scans")
+    send(ScansPending())
+    message = take(consumer)
+    consumer.requeue([message])
+    consumer.close()
+    assert take(consumer_of(consuming(), "scans")).actor_name == "ScansPending"
+
+
+def test_process_takes_up_to_two_messages_of_scans(consuming: Brokers) -> None:
+    consumer = consumer_of(consuming(), "scans")
+    taken = []
+    for _ in range(LIMITS["scans"]):
+        send(ScansAccepted())
+        taken.append(take(consumer))
+    send(ScansAccepted())
+    assert next(consumer) is None
+    consumer.ack(taken[0])
+    assert take(consumer).actor_name == "ScansAccepted"
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_unavailable_broker_raises_one_error_and_is_not_ready(scheme: str, clean: None) -> None:
+    with broker_at(f"{scheme}://{LOOPBACK}:{free_port()}/0"):
+        with pytest.raises(BrokerUnavailable):
+            send(ScansAccepted())
+        assert health.unready_dependencies(("redis", "broker")) == ["broker"]
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_sender_drops_what_an_unavailable_broker_refuses(
+    scheme: str, clean: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sender = BackgroundSender()
+    sender._thread = object()  # type: ignore[assignment]  # no thread: messages wait for the flush
+    for message in (ScansAccepted(), CleanUp()):
+        sender.submit(message)
+    with broker_at(f"{scheme}://{LOOPBACK}:{free_port()}/0"):
+        sender.flush()
+        sender.flush()
+    assert capsys.readouterr().out.count("message_dropped") == 2
+
+
+def test_broker_that_answers_is_ready(kind: str) -> None:
+    assert health.unready_dependencies(("redis", "broker")) == []
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_message_wakes_the_relay(kind: str) -> None:
+    from shared.infra.redis import client, key
+    from shared.infra.relay_wakeup import WAKEUP_SET
+
+    send(ScansAccepted())
+    assert client().zcard(key(WAKEUP_SET)) == 1
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_deleted_queue_is_declared_again(kind: str, consuming: Brokers, rabbitmq: Any) -> None:
+    """By the sender, whose message is not lost, and by the consumer."""
+    send(ScansPending())
+    rabbitmq.purge()
+    send(ScansPending())
+    assert take(consumer_of(consuming(), "scans")).actor_name == "ScansPending"
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_lost_connection_is_replaced(kind: str, consuming: Brokers, rabbitmq: Any) -> None:
+    send(ScansPending())
+    cut_connections(rabbitmq.port)
+    send(CleanUp())
+    assert take(consumer_of(consuming(), "maintenance")).actor_name == "CleanUp"
+
+
+def cut_connections(port: int) -> None:
+    """End all connections of this process to a port, as a network that fails."""
+    for each in psutil.Process().net_connections("tcp"):
+        if each.raddr[1:] == (port,):
+            with socket.socket(fileno=os.dup(each.fd)) as connection:
+                connection.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_full_queue_drops_its_oldest_message(kind: str, monkeypatch: pytest.MonkeyPatch, consuming: Brokers) -> None:
+    from shared.infra import rabbitmq as module
+
+    monkeypatch.setitem(module.QUEUE, "x-max-length", 2)
+    for render_id in ("a", "b", "c"):
+        send(RenderFilesUnneeded(render_id))
+    consumer = consumer_of(consuming(), "maintenance")
+    assert [take(consumer).kwargs["render_id"], take(consumer).kwargs["render_id"]] == ["b", "c"]
