@@ -60,6 +60,13 @@ def dedicated_connection() -> Conn:
     return Connection.connect(settings().direct_database_url.get_secret_value(), **OPTIONS)
 
 
+def is_pooled(conn: Conn) -> bool:
+    """Return whether a second client gets the session of this idle one, as from a pooler in transaction mode."""
+    session = exactly_one(conn.execute("SELECT pg_backend_pid()"))
+    with dedicated_connection() as other:
+        return exactly_one(other.execute("SELECT pg_backend_pid()")) == session
+
+
 def require_database() -> None:
     """Exit with one line if PostgreSQL is unavailable. Commands call this first."""
     try:

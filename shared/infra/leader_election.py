@@ -61,7 +61,7 @@ class Leadership:
 @contextmanager
 def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | None]:
     """Wait until this process is the leader called `name`. Yield None if `stopping` is set first."""
-    number = crc32(f"waymark:{name}".encode())
+    number = _lock_number(name)
     waiting = unavailable = False
     heartbeat = Heartbeat(name)
     while not stopping.is_set():
@@ -130,7 +130,23 @@ def _end_silent_leader(conn: db.Conn, number: int) -> None:
 
 def _refuse_pooler(conn: db.Conn) -> None:
     """Exit if a second client gets the same session, as from a pooler in transaction mode."""
-    session = exactly_one(conn.execute("SELECT pg_backend_pid()"))
-    with db.dedicated_connection() as other:
-        if exactly_one(other.execute("SELECT pg_backend_pid()")) == session:
-            raise SettingsError(POOLER)
+    if db.is_pooled(conn):
+        raise SettingsError(POOLER)
+
+
+def find_leader_silence(conn: db.Conn, name: str) -> float | None:
+    """Return how many seconds ago the leader called `name` sent its last statement. None if no process leads."""
+    row = conn.execute(
+        """
+        SELECT coalesce(extract(epoch FROM clock_timestamp() - a.state_change), 0)::double precision
+        FROM pg_stat_activity a JOIN pg_locks l ON l.pid = a.pid AND l.database = a.datid
+        WHERE a.datname = current_database() AND l.locktype = 'advisory' AND l.granted AND l.classid = 0
+          AND l.objid = %(number)s::bigint::oid
+        """,
+        {"number": _lock_number(name)},
+    ).fetchone()
+    return None if row is None else float(row[0])
+
+
+def _lock_number(name: str) -> int:
+    return crc32(f"waymark:{name}".encode())

@@ -25,6 +25,7 @@ SECTIONS = {
         "quests": "workers.cli.quests:quests",
     },
     "Maintenance": {
+        "doctor": "workers.cli.doctor:doctor",
         "analytics": "workers.cli.analytics:analytics",
         "cleanup": "workers.cli.cleanup:cleanup",
         "files": "workers.cli.files:files",

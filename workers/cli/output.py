@@ -45,7 +45,7 @@ def show_rows(rows: Iterable[Row], *, empty: str) -> None:
     """Print a table with a column for each key, or the sentence `empty`. As JSON: a list of objects."""
     listed = list(rows)
     if is_json():
-        _print_json(listed)
+        print_json(listed)
     elif not listed:
         console().print(printable(empty))
     else:
@@ -55,7 +55,7 @@ def show_rows(rows: Iterable[Row], *, empty: str) -> None:
 def show_record(record: Row) -> None:
     """Print one line for each value. As JSON: an object."""
     if is_json():
-        _print_json(record)
+        print_json(record)
         return
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
@@ -68,7 +68,7 @@ def show_record(record: Row) -> None:
 def report(sentence: str, **values: object) -> None:
     """Print what the command did. As JSON: an object with the sentence as `message`, and the values."""
     if is_json():
-        _print_json({"message": sentence, **values})
+        print_json({"message": sentence, **values})
     else:
         console().print("\n".join(map(printable, sentence.splitlines())), soft_wrap=True)
 
@@ -126,8 +126,8 @@ def _table(rows: Sequence[Row]) -> Table:
     return table
 
 
-def _print_json(value: object) -> None:
-    # Other characters than ASCII are escaped: control characters of names reach no terminal.
+def print_json(value: object) -> None:
+    """Print a document. Other characters than ASCII are escaped: control characters of names reach no terminal."""
     click.echo(json.dumps(value, default=_plain, indent=2))
 
 

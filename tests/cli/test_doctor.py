@@ -1,0 +1,257 @@
+"""`waymark doctor`: each fault is made for real, and is named with its remedy."""
+
+import json
+import os
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import time_machine
+from psycopg.conninfo import make_conninfo
+
+from shared.infra import db, health
+from shared.infra import redis as redis_clients
+from shared.infra.db import Conn
+from shared.infra.leader_election import leadership
+from shared.infra.redis import client as redis_client
+from shared.settings import settings
+from tests.support.command_line import run
+from tests.support.pgbouncer import needs_pgbouncer, pooler
+from workers.cli.diagnosis import machine, postgresql, processes
+
+pytestmark = pytest.mark.usefixtures("fast")
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker takes messages in these tests."""
+    monkeypatch.setattr(processes, "TAKEN_WITHIN_SECONDS", 0.0)
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Other settings, and stores at other addresses."""
+
+    def reset() -> None:
+        settings.cache_clear()
+        db.close_pool()
+        redis_clients.client.reset()
+
+    with pytest.MonkeyPatch.context() as patches:
+        for name, value in variables.items():
+            patches.setenv(name, value)
+        reset()
+        try:
+            yield
+        finally:
+            patches.undo()
+            reset()
+
+
+def diagnose(**variables: str) -> dict[str, Any]:
+    """Return the findings by component."""
+    with environment(**variables):
+        result = run("doctor", "--json")
+    findings = json.loads(result.stdout)
+    for finding in findings:
+        assert (finding["remedy"] is None) is (finding["state"] == "ok"), finding
+    assert result.exit_code == int(any(finding["state"] == "fault" for finding in findings))
+    return {finding["component"]: finding for finding in findings}
+
+
+def assert_fault(finding: dict[str, Any], message: str, remedy: str) -> None:
+    assert finding["state"] == "fault", finding
+    assert message in finding["message"]
+    assert remedy in finding["remedy"]
+
+
+def test_faults_of_an_installation_without_processes(conn: Conn) -> None:
+    found = diagnose(PUBLIC_URL="https://codes.example")
+    assert_fault(found["scheduler"], "No scheduler runs", "Start the process scheduler")
+    assert_fault(found["relay"], "No relay runs", "Start the process relay")
+    assert_fault(found["worker"], "No process takes messages of scans, images", "Start the process worker")
+    assert_fault(found["bulk"], "No process takes messages of renders, analytics, maint", "Start the process bulk")
+    assert (found["web"]["state"], found["catalog"]["state"]) == ("warning", "warning")
+    healthy = {"PostgreSQL", "PUBLIC_URL", "connections", "direct URL", "clock", "schema", "Redis", "files", "scans"}
+    assert {name for name in healthy if found[name]["state"] != "ok"} == set()
+
+    text = run("doctor")
+    assert text.exit_code == 1
+    assert "Remedy: Start the process relay" in text.stdout
+    assert text.stdout.splitlines()[-1].endswith("warnings")
+
+
+@pytest.mark.parametrize("url", ["http://localhost:8000", "http://127.0.0.1", "http://[::1]:80", "http://0.0.0.0"])
+def test_public_url_on_loopback(conn: Conn, url: str) -> None:
+    with environment(PUBLIC_URL=url):
+        (finding, *_) = machine.check_settings()
+    assert (finding.state, finding.component) == ("fault", "PUBLIC_URL")
+    assert finding.remedy is not None
+    assert "Set PUBLIC_URL" in finding.remedy
+
+
+def test_wrong_settings_are_one_fault(conn: Conn) -> None:
+    found = diagnose(WORKER_THREADS="none")
+    assert list(found) == ["settings"]
+    assert_fault(found["settings"], "WORKER_THREADS", "Correct")
+
+
+def test_unavailable_stores_are_named_and_the_rest_is_checked() -> None:
+    found = diagnose(
+        DATABASE_URL="postgresql://waymark:secret-of-db@127.0.0.1:9/waymark", REDIS_URL="redis://127.0.0.1:9"
+    )
+    assert_fault(found["PostgreSQL"], "PostgreSQL is unavailable", "Start PostgreSQL")
+    assert "secret-of-db" not in str(found)
+    assert_fault(found["Redis"], "Redis is unavailable", "Start Redis")
+    assert "disk of files" in found
+    assert "worker" not in found
+
+
+def test_redis_that_evicts(conn: Conn) -> None:
+    redis_client().config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        (finding,) = processes.check_redis()
+    finally:
+        redis_client().config_set("maxmemory-policy", "noeviction")
+    assert finding.state == "fault"
+    assert "allkeys-lru" in finding.message
+    assert finding.remedy is not None
+    assert "noeviction" in finding.remedy
+
+
+def test_schema_behind_missing_and_too_new(conn: Conn) -> None:
+    required = health.required_migration()
+
+    def check() -> tuple[str, str]:
+        (finding,) = postgresql.check_schema(conn)
+        return finding.state, finding.remedy or ""
+
+    with conn.transaction(force_rollback=True):
+        conn.execute("UPDATE alembic_version SET version_num = '0000'")
+        assert check() == ("fault", "Run `python -m migrations`, the release process.")
+        conn.execute("UPDATE alembic_version SET version_num = '9999'")
+        assert check() == ("ok", "")
+        conn.execute("DELETE FROM schema_floor")
+        conn.execute("INSERT INTO schema_floor (code) VALUES (9999)")
+        assert check() == ("fault", "Install the newer release.")
+    with conn.transaction(force_rollback=True):
+        conn.execute("UPDATE alembic_version SET version_num = %s", (required,))
+        assert check() == ("ok", "")
+    empty = make_conninfo(os.environ["DATABASE_URL"], dbname="template1")
+    with psycopg.connect(empty, autocommit=True) as other:
+        (finding,) = postgresql.check_schema(other)
+    assert finding.message == "The database has no schema"
+
+
+def test_pool_larger_than_the_server_allows(conn: Conn) -> None:
+    with environment(DATABASE_POOL_SIZE="200"):
+        (finding,) = postgresql.check_connections(conn)
+        assert finding.state == "fault"
+        assert finding.remedy is not None
+        assert "Set DATABASE_POOL_SIZE to at most 4" in finding.remedy
+    with environment(DATABASE_POOL_SIZE="100"):
+        (finding,) = postgresql.check_connections(conn)
+        assert finding.state == "warning"
+    assert [finding.state for finding in postgresql.check_connections(conn)] == ["ok"]
+
+
+@needs_pgbouncer
+def test_pooler_on_the_direct_url(conn: Conn) -> None:
+    with pooler(os.environ["DATABASE_URL"]) as url:
+        with environment(DATABASE_URL=url), db.dedicated_connection() as direct:
+            (finding,) = postgresql.check_direct_url(direct)
+            assert finding.state == "fault"
+            assert finding.remedy is not None
+            assert "Set DATABASE_DIRECT_URL" in finding.remedy
+        direct_url = os.environ["DATABASE_URL"]
+        with environment(DATABASE_URL=url, DATABASE_DIRECT_URL=direct_url), db.dedicated_connection() as direct:
+            assert [finding.state for finding in postgresql.check_direct_url(direct)] == ["ok"]
+
+
+@pytest.mark.parametrize(("seconds", "state"), [(61, "fault"), (-61, "fault"), (5, "warning"), (0, "ok")])
+def test_clock_that_is_wrong(conn: Conn, seconds: int, state: str) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(seconds=seconds)):
+        (finding,) = postgresql.check_clock(conn)
+    assert finding.state == state
+    if state == "fault":
+        assert f"{abs(seconds)} s {'ahead of' if seconds > 0 else 'behind'} PostgreSQL's" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("printed", "state"),
+    [("pg_dump (PostgreSQL) 14.9", "fault"), ("pg_dump (PostgreSQL) 99.1", "ok"), (None, "warning")],
+)
+def test_pg_dump_older_than_the_server(
+    conn: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str | None, state: str
+) -> None:
+    if printed is not None:
+        (tmp_path / "pg_dump").write_text(f"#!/bin/sh\necho '{printed}'\n")
+        (tmp_path / "pg_dump").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=None)
+    (finding,) = postgresql.check_pg_dump(conn)
+    assert finding.state == state
+
+
+def test_full_disk(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small disk")
+    mount = subprocess.run(
+        ("/bin/mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(tmp_path)), capture_output=True
+    )
+    if mount.returncode != 0:
+        pytest.skip("this machine allows no mount")
+    try:
+        finding = machine.check_disk("files", tmp_path / "files", probe=True)
+    finally:
+        subprocess.run(("/bin/umount", str(tmp_path)), check=True)
+    assert finding.state == "fault"
+    assert "Free space on the disk of" in (finding.remedy or "")
+    assert machine.check_disk("files", tmp_path / "files", probe=True).state != "fault"
+
+
+def test_files_that_are_not_shared(conn: Conn, tmp_path: Path) -> None:
+    assert [finding.state for finding in machine.check_files()] == ["ok"]
+    from shared.infra.storage.factory import storage
+
+    with environment(FILES_DIR=str(tmp_path)):
+        storage.reset()
+        (finding,) = machine.check_files()
+    storage.reset()
+    assert finding.state == "fault"
+    assert "waymark files adopt" in (finding.remedy or "")
+
+
+def test_leader_that_is_halted(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping = threading.Event()
+    with leadership("relay", stopping) as lead:
+        assert lead is not None
+        assert [finding.state for finding in processes.check_leader(conn, "relay")] == ["ok"]
+        monkeypatch.setattr(processes, "find_leader_silence", lambda *_: 16.0)
+        (finding,) = processes.check_leader(conn, "relay")
+        assert (finding.state, finding.remedy) == ("fault", "Restart the process relay.")
+
+
+def test_scans_and_events_that_wait(conn: Conn) -> None:
+    from tests.support.factories import make_code, make_player, submit_scan
+
+    submit_scan(conn, make_player(conn), make_code(conn))
+    conn.execute("UPDATE player_scans SET received_at = now() - interval '2 minutes'")
+    conn.execute("UPDATE events SET at = now() - interval '2 minutes'")
+    (scans,) = processes.check_scans(conn)
+    (events,) = processes.check_relay_lag(conn)
+    assert (scans.state, events.state) == ("fault", "fault")
+    assert scans.message == "1 scans wait for a verdict, the oldest for 120 s"
+
+
+def test_web_and_catalog_that_answer(conn: Conn) -> None:
+    with ExitStack() as stack:
+        catalog = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        with environment(GRPC_SERVER_URL=f"127.0.0.1:{catalog.getsockname()[1]}"):
+            assert [finding.state for finding in processes.check_catalog()] == ["ok"]

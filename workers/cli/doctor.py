@@ -1,0 +1,129 @@
+"""`waymark doctor`: check every component, and name each fault with its remedy."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import psycopg
+import redis
+from rich.table import Table
+from rich.text import Text
+
+from shared.infra import db
+from shared.infra.db import Conn, exactly_one
+from shared.infra.redis import client
+from shared.settings import SettingsError, settings
+from workers.cli import output
+from workers.cli.commands import Command
+from workers.cli.diagnosis import machine, postgresql, processes
+from workers.cli.diagnosis.findings import Finding, fault, warning
+
+STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
+
+
+@click.command(cls=Command, database=False)
+def doctor() -> None:
+    """Check every component. Name each fault and its remedy.
+
+    Sends a message to each queue, and writes and deletes a file of 1 MiB. Exits with 1 if there is a fault.
+    """
+    findings = list(diagnose())
+    if output.is_json():
+        output.print_json([asdict(finding) for finding in findings])
+    else:
+        _print(findings)
+    if any(finding.state == "fault" for finding in findings):
+        click.get_current_context().exit(1)
+
+
+def diagnose() -> Iterator[Finding]:
+    """Yield the findings of all checks. Those that need an unavailable store are left out."""
+    try:
+        settings()
+    except SettingsError as error:
+        yield fault("settings", str(error.code), "Correct these environment variables.")
+        return
+    yield from machine.check_settings()
+    data_directory = None
+    try:
+        conn = db.dedicated_connection()
+    except psycopg.OperationalError as error:
+        yield fault(
+            "PostgreSQL",
+            f"PostgreSQL is unavailable: {db.describe(error)}",
+            "Start PostgreSQL, or correct DATABASE_URL and DATABASE_DIRECT_URL.",
+        )
+    else:
+        with conn:
+            yield from _check_database(conn)
+            data_directory = _find_data_directory(conn)
+    yield from machine.check_disks(data_directory)
+    yield from processes.check_redis()
+    with suppress(redis.RedisError):
+        client().ping()
+        yield from processes.check_workers()
+    yield from processes.check_web()
+    yield from processes.check_catalog()
+
+
+def _check_database(conn: Conn) -> Iterator[Finding]:
+    yield from _check_pool_url()
+    yield from postgresql.check_version(conn)
+    yield from postgresql.check_direct_url(conn)
+    yield from postgresql.check_connections(conn)
+    yield from postgresql.check_clock(conn)
+    yield from postgresql.check_pg_dump(conn)
+    yield from postgresql.check_schema(conn)
+    try:
+        for name in ("scheduler", "relay"):
+            yield from processes.check_leader(conn, name)
+        yield from processes.check_relay_lag(conn)
+        yield from processes.check_scans(conn)
+        yield from machine.check_files()
+    except psycopg.errors.UndefinedTable:
+        yield warning("processes", "The schema lacks tables, so processes were not checked", "Migrate, and try again.")
+
+
+def _check_pool_url() -> Iterator[Finding]:
+    """Check DATABASE_URL, where it is not the URL of the other checks."""
+    if settings().direct_database_url == settings().database_url:
+        return
+    try:
+        psycopg.connect(settings().database_url.get_secret_value(), **db.OPTIONS).close()
+    except psycopg.OperationalError as error:
+        yield fault(
+            "pooler",
+            f"DATABASE_URL does not answer: {db.describe(error)}",
+            "Start the pooler, or correct DATABASE_URL.",
+        )
+
+
+def _find_data_directory(conn: Conn) -> Path | None:
+    """Return PostgreSQL's directory, which is on this machine if it exists here. None if the role may not read it."""
+    try:
+        return Path(str(exactly_one(conn.execute("SHOW data_directory"))[0]))
+    except psycopg.Error:
+        return None
+
+
+def _print(findings: list[Finding]) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for finding in findings:
+        text = Text(output.as_text(finding.message))
+        if finding.remedy is not None:
+            text.append(f"\nRemedy: {output.as_text(finding.remedy)}", style="italic")
+        table.add_row(Text(finding.state, style=STYLES[finding.state]), finding.component, text)
+    console = output.console()
+    console.print(table)
+    states = Counter(finding.state for finding in findings)
+    console.print(f"\n{_count(states['fault'], 'fault')}, {_count(states['warning'], 'warning')}", style="bold")
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number or 'no'} {word}{'' if number == 1 else 's'}"
