@@ -24,20 +24,29 @@ def head() -> str:
 
 
 def run_sql(name: str) -> None:
-    """Run a file of `versions/` unchanged, through the driver, which replaces no placeholders."""
-    driver: Any = op.get_bind().connection.driver_connection
-    driver.execute((HERE / "versions" / name).read_text())
+    """Run a file of `versions/` unchanged."""
+    _execute((HERE / "versions" / name).read_text())
 
 
 def create_index(name: str, statement: str) -> None:
-    """Run CREATE INDEX CONCURRENTLY, outside a transaction, so that writes continue meanwhile.
+    """Run CREATE INDEX CONCURRENTLY IF NOT EXISTS, outside a transaction, so that writes continue meanwhile.
 
-    A failed build leaves an invalid index, so an index of this name is dropped first.
+    A failed build leaves an invalid index, so an index of this name is dropped first. What the revision did before is
+    committed, and is not undone if the build fails: give an index a revision of its own.
     """
-    driver: Any = op.get_bind().connection.driver_connection
     with op.get_context().autocommit_block():
         # The build waits for older transactions, and nothing waits behind it.
-        driver.execute("SET lock_timeout = 0")
-        driver.execute(SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(Identifier(name)))
-        driver.execute(statement)
-        driver.execute("SET lock_timeout = '3s'")
+        _execute("SET lock_timeout = 0;")
+        _execute(SQL("DROP INDEX CONCURRENTLY IF EXISTS {};").format(Identifier(name)).as_string(None))
+        _execute(f"{statement};")
+        _execute("SET lock_timeout = '3s';")
+
+
+def _execute(text: str) -> None:
+    """Run SQL through the driver, which replaces no placeholders, or print it if there is no connection."""
+    context = op.get_context()
+    if context.as_sql:
+        context.impl.static_output(text)
+    else:
+        driver: Any = op.get_bind().connection.driver_connection
+        driver.execute(text)

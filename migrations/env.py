@@ -1,4 +1,7 @@
-"""Alembic's connection. It holds an advisory lock, so two migrations of one database never overlap."""
+"""Alembic's connection. It holds an advisory lock, so two migrations of one database never overlap.
+
+Without a connection (`--sql`), Alembic prints the statements of the migrations instead.
+"""
 
 import time
 
@@ -51,9 +54,23 @@ def migrate(connection: sqlalchemy.Connection) -> None:
             return
 
 
-url = settings().direct_database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
-engine = create_engine(url, poolclass=pool.NullPool)
+def print_sql() -> None:
+    """Print the statements of each migration, in a transaction."""
+    context.configure(dialect_name="postgresql", transaction_per_migration=True)
+    context.get_context().impl.static_output("SET lock_timeout = '3s';")
+    with context.begin_transaction():
+        context.run_migrations()
 
-with engine.connect() as opened:
-    wait_for_lock(opened)
-    migrate(opened)
+
+def main() -> None:
+    """Migrate the database."""
+    url = settings().direct_database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
+    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+        wait_for_lock(connection)
+        migrate(connection)
+
+
+if context.is_offline_mode():
+    print_sql()
+else:
+    main()

@@ -1,13 +1,13 @@
 """${message}."""
 
-# A release first migrates, and then replaces the processes one by one. So the code of the last release runs on this
-# schema, too (docs/upgrading.md):
+# A release migrates first, and then replaces the processes one by one. So the code of the last release must run on this
+# schema, too (docs/upgrading.md). `.ci/migrations` checks the statements.
 #
-# - Add, and remove in the next release. Then raise the floor, so that older processes are no longer ready:
-#   op.execute("UPDATE schema_floor SET code = <revision of the last release that adds>")
-# - Index a table that exists with `migrations.create_index`, in a revision of its own, so that writes continue.
-# - Add a constraint NOT VALID, and VALIDATE it in a second revision.
-# - Change rows in batches, by a worker: a long transaction delays the event log.
+# - Add. Remove in the next release, and raise the floor, so that older processes are no longer ready:
+#   op.execute("UPDATE schema_floor SET code = <the first revision whose code does not need it>")
+# - Index a table that exists with `migrations.create_index`, in a revision of its own.
+# - Add a constraint NOT VALID, and VALIDATE it in another revision.
+# - Change many rows in batches, by a worker: a long transaction delays its events.
 from alembic import op
 
 revision = ${repr(up_revision)}

@@ -21,7 +21,7 @@ from tests.support.polling import eventually
 pytestmark = pytest.mark.system
 
 LOCK = 5_217_230_001
-INDEX = """create_index("late_index", "CREATE INDEX CONCURRENTLY late_index ON organizations (name)")"""
+INDEX = """create_index("late_index", "CREATE INDEX CONCURRENTLY IF NOT EXISTS late_index ON organizations (name)")"""
 COLUMN = """op.execute("ALTER TABLE organizations ADD COLUMN late text")"""
 REVISION = """
 from alembic import op

@@ -46,12 +46,7 @@ SQL_EXPLAINED: dict[tuple[str, str], str] = {
     },
     ("shared/infra/fair_claims.py", "statement(CLAIM_NEXT, table)"): "composed from the constants of a LeasedTable",
     ("web/api/quests.py", "conn"): "runs a quest command, not a statement",
-    ("migrations/__init__.py", "(HERE / 'versions' / name).read_text()"): "a file of `versions/`",
-    ("migrations/__init__.py", "statement"): "a constant of a revision",
-    (
-        "migrations/__init__.py",
-        "SQL('DROP INDEX CONCURRENTLY IF EXISTS {}').format(Identifier(name))",
-    ): "a quoted identifier, a constant of a revision",
+    ("migrations/__init__.py", "text"): "a file of `versions/`, or a statement of a revision with a quoted identifier",
 }
 """By file and by the expression in the statement. A long expression is identified by its start."""
 LONG = 100
