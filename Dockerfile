@@ -15,7 +15,7 @@ FROM python:3.12-slim
 
 RUN groupadd --system --gid 10001 waymark \
     && useradd --system --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin waymark \
-    && install --directory --owner 10001 --group 10001 /var/lib/waymark /run/waymark
+    && install --directory --owner 10001 --group 10001 /var/lib/waymark /run/waymark /run/metrics
 COPY --from=build /opt/waymark /opt/waymark
 WORKDIR /srv/waymark
 COPY . .
@@ -27,6 +27,9 @@ ENV PATH=/opt/waymark/bin:$PATH \
     WAYMARK_ENV=production \
     WAYMARK_DATA=/var/lib/waymark \
     HEARTBEAT_DIR=/run/waymark \
+    METRICS_HOST=0.0.0.0 \
+    METRICS_PORT=9100 \
+    METRICS_DIR=/run/metrics \
     PORT=8000
 
 # A number, so that Kubernetes can check `runAsNonRoot`.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fcntl
+import json
 import os
 import signal
 import sys
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parents[1]
 WEB_READY_WITHIN = 120.0
 CATALOG_PORT = 50051
+METRICS_TARGETS = "metrics-targets.json"
 
 
 class CannotStartError(Exception):
@@ -122,6 +124,7 @@ async def serve(options: Options, console: Console) -> None:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
         (options.data / "urls.env").unlink(missing_ok=True)
+        (options.data / METRICS_TARGETS).unlink(missing_ok=True)
         names = {store.name for store in stores.values()}
         await supervisor.stop(supervisor.running - names)
         await supervisor.stop(names)
@@ -154,11 +157,12 @@ async def start(options: Options, console: Console, supervisor: Supervisor, stor
     await asyncio.gather(*(ready(store.name, store.problem, READY_WITHIN) for store in stores.values()))
 
     variables = environment(options, stores)
+    metrics_ports = {name: free_port() for name in processes if name not in ("release", "web")}
     commands = {
         name: Command(
             ("/bin/sh", "-c", f"exec {line}"),
             stop_within=options.grace,
-            environment=variables,
+            environment=variables | metrics_environment(options.data, metrics_ports.get(name)),
             directory=CHECKOUT,
         )
         for name, line in processes.items()
@@ -172,6 +176,8 @@ async def start(options: Options, console: Console, supervisor: Supervisor, stor
         del commands["catalog"]
     for name, command in commands.items():
         supervisor.keep(name, command)
+    ports = {name: port for name, port in {"web": options.port, **metrics_ports}.items() if name in commands}
+    write_metrics_targets(options.data, ports)
     if "web" in commands:
         await ready("web", lambda: web_problem(options.port), WEB_READY_WITHIN)
     if "catalog" in commands:
@@ -200,6 +206,19 @@ def environment(options: Options, stores: dict[str, EmbeddedStore]) -> dict[str,
         MARK: str(options.data),
     }
     return {**defaults, **chosen, **ours, **{variable: store.url for variable, store in stores.items()}}
+
+
+def metrics_environment(data: Path, port: int | None) -> dict[str, str]:
+    """Return the directory for metrics, and the port on which a process other than web serves them."""
+    directory = data / "metrics"
+    directory.mkdir(exist_ok=True)
+    return {"METRICS_DIR": str(directory)} | ({} if port is None else {"METRICS_PORT": str(port)})
+
+
+def write_metrics_targets(data: Path, ports: dict[str, int]) -> None:
+    """Write the port of each process in the format of Prometheus's `file_sd_configs`."""
+    targets = [{"targets": [f"{LOOPBACK}:{port}"], "labels": {"process": name}} for name, port in ports.items()]
+    write_private(data / METRICS_TARGETS, json.dumps(targets, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -130,6 +130,11 @@ class Settings(BaseSettings):
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     heartbeat_dir: Annotated[DirectoryPath | None, BeforeValidator(_none_if_empty)] = None
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Annotated[Annotated[int, Field(ge=1, le=65535)] | None, BeforeValidator(_none_if_empty)] = None
+    metrics_dir: Annotated[DirectoryPath | None, BeforeValidator(_none_if_empty)] = None
+    metrics_token: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
+    waymark_revision: str = Field("", max_length=100)
 
     access_token_minutes: int = Field(15, ge=1, le=24 * 60)
     refresh_token_days: int = Field(30, ge=1, le=365)

@@ -72,6 +72,8 @@ def find_production_errors(settings: "Settings") -> Iterator[str]:
             yield f"{name} is easy to guess. Use a random value, for example from `openssl rand -hex 32`"
     if settings.grpc_token and _is_weak(settings.grpc_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
         yield f"GRPC_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters, and not be from an example"
+    if settings.metrics_token and _is_weak(settings.metrics_token.get_secret_value(), MIN_TOKEN_CHARACTERS):
+        yield f"METRICS_TOKEN must have at least {MIN_TOKEN_CHARACTERS} characters, and not be from an example"
     for name, urls in (
         ("DATABASE_URL", settings.database_url),
         ("DATABASE_DIRECT_URL", settings.direct_database_url),
@@ -97,6 +99,8 @@ def find_production_warnings(settings: "Settings") -> Iterator[str]:
         yield "PUBLIC_URL is not https: browsers block camera and geolocation, and tokens travel in clear text"
     elif settings.public_url is not None and not settings.trusted_proxies:
         yield "TRUSTED_PROXIES is 0, and PUBLIC_URL is https: if a proxy ends TLS, all clients share its rate limits"
+    if settings.public_url is not None and settings.public_url.startswith("https:") and not settings.metrics_token:
+        yield "METRICS_TOKEN is empty: /metrics is public unless the proxy blocks it"
     for origin in settings.allowed_origins:
         if not origin.startswith("https:"):
             yield f"ALLOWED_ORIGINS has {origin} without TLS: an attacker on the path can call the API as its users"

@@ -2,7 +2,7 @@
 
 from flask_openapi import OpenAPI
 
-from shared.infra import logging
+from shared.infra import build_info, logging
 from shared.infra.redis import require_no_eviction
 from shared.settings import settings as read_settings
 from shared.settings_checks import find_production_warnings
@@ -65,6 +65,7 @@ from web.http import (
     proxy_headers,
     rate_limits,
     request_context,
+    request_metrics,
     security_headers,
 )
 from web.http import settings as app_settings
@@ -81,6 +82,7 @@ def create_app() -> OpenAPI:
     """Return the WSGI application of this process. It reads the settings, and opens no connection."""
     settings = read_settings()
     logging.configure("web")
+    build_info.record()
     require_no_eviction()
     for warning in find_production_warnings(settings) if settings.is_production else ():
         logging.get_logger().warning("suspicious_setting", warning=warning)
@@ -99,6 +101,7 @@ def create_app() -> OpenAPI:
     app_settings.init_app(app, settings)
     proxy_headers.init_app(app, settings.trusted_proxies)
     problems.init_app(app)
+    request_metrics.init_app(app)
     request_context.assign_request_ids(app)
     security_headers.init_app(app)
     cors.init_app(app)

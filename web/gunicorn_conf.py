@@ -5,9 +5,11 @@ file imports nothing that must be patched.
 """
 
 import gc
+import os
 import resource
 import socket
 
+from shared.infra import metrics_files
 from shared.settings import settings as read_settings
 
 _settings = read_settings()
@@ -33,6 +35,19 @@ forwarded_allow_ips = ""  # TRUSTED_PROXIES decides, in one place
 accesslog = None  # the application writes its own access log
 
 
+def on_starting(server) -> None:  # type: ignore[no-untyped-def]
+    """Create the directory in which the workers store their metrics. They inherit its path."""
+    metrics_files.create("web", os.getpid(), is_shared=True)
+
+
+def on_exit(server) -> None:  # type: ignore[no-untyped-def]
+    metrics_files.remove()
+
+
+def child_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
+    metrics_files.remove_live_gauges(worker.pid)
+
+
 def when_ready(server) -> None:  # type: ignore[no-untyped-def]
     """Disconnect clients that read nothing, and allow a file descriptor for each connection.
 
@@ -49,11 +64,12 @@ def when_ready(server) -> None:  # type: ignore[no-untyped-def]
 
 
 def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
-    """Wrap the application in deadlines and the queue of password hashing, and limit the wait for open requests.
+    """Wrap the application in deadlines and the queue of password hashing, limit the wait, and measure the process.
 
     Imported modules are frozen: garbage collection would take a tenth of a second to scan them each time.
     """
-    from web.middleware import PasswordQueue, RequestDeadline
+    from shared.infra import saturation
+    from web.middleware import TIMER_DELAY, PasswordQueue, RequestDeadline
 
     worker.wsgi = RequestDeadline(
         PasswordQueue(worker.wsgi, _settings.password_hash_concurrency),
@@ -61,6 +77,7 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
         _settings.request_min_bytes_per_second,
     )
     worker.cfg.set("graceful_timeout", WORKER_GRACE_SECONDS)
+    saturation.start(TIMER_DELAY)
     gc.collect()
     gc.freeze()
 

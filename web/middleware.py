@@ -17,6 +17,7 @@ import gevent
 from gevent.lock import BoundedSemaphore
 from gunicorn.http.errors import ParseException
 
+from shared.infra.metrics import Gauge, Histogram
 from web.http.request_context import MAX_BODY_BYTES, QUEUE_FULL, SERIALIZED_ROUTES
 
 Environ = dict[str, Any]
@@ -24,6 +25,22 @@ Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
 PIECE_BYTES = 8_192
 MAX_WAITING = 400
 """Log-ins that wait in one process, for about a minute."""
+
+TIMER_DELAY = Histogram(
+    "waymark_event_loop_delay_seconds",
+    "How late the event loop runs a timer, twice a second. More than a few milliseconds is an overloaded process.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+PASSWORD_WAIT = Histogram(
+    "waymark_password_queue_wait_seconds",
+    "Time that a request waited until its password was hashed.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+PASSWORD_QUEUED = Gauge(
+    "waymark_password_requests_queued",
+    "Requests that wait until their password is hashed.",
+    multiprocess_mode="livesum",
+)
 
 
 class TimedBody(RawIOBase):
@@ -102,7 +119,8 @@ class PasswordQueue:
             return self._app(environ, start_response)
         self._waiting += 1
         try:
-            self._slots.acquire()
+            with PASSWORD_QUEUED.track_inprogress(), PASSWORD_WAIT.time():
+                self._slots.acquire()
         finally:
             self._waiting -= 1
         try:

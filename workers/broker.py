@@ -12,13 +12,14 @@ import dramatiq
 from dramatiq.broker import MessageProxy
 from dramatiq.middleware import Middleware
 
-from shared.infra import db
+from shared.infra import build_info, db, saturation
 from shared.infra.broker import make_broker
 from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.redis import require_no_eviction
 from shared.infra.storage import marker
 from shared.messages import Message, RendersPending, ScansPending
 from shared.settings import settings
+from workers.message_metrics import MessageMetrics
 from workers.time_limits import time_limits
 
 log = get_logger()
@@ -35,6 +36,9 @@ class WorkerLifecycle(Middleware):
         configure("worker")
         require_no_eviction()
         time_limits.enable()
+        if settings().metrics_port is not None:
+            build_info.record()
+            saturation.start()
         gc.collect()
         # Imported objects are never freed. Scanning them in each collection took a sixth of the time of judging.
         gc.freeze()
@@ -93,7 +97,7 @@ def _consuming_broker() -> Callable[..., dramatiq.Broker]:
 
 
 worker_lifecycle = WorkerLifecycle()
-worker_broker = make_broker([worker_lifecycle, RequestIdMiddleware()], _consuming_broker())
+worker_broker = make_broker([worker_lifecycle, RequestIdMiddleware(), MessageMetrics()], _consuming_broker())
 dramatiq.set_broker(worker_broker)
 
 

@@ -25,6 +25,7 @@ from shared.infra.signals import stop_event
 from shared.quests import definitions, quest_pb2, quest_pb2_grpc, yaml_loader
 from shared.quests.definitions import CatalogQuest
 from shared.settings import settings
+from workers import metrics_server
 
 log = get_logger()
 
@@ -126,6 +127,7 @@ def serve() -> None:
     except RuntimeError as error:
         raise SystemExit(f"The catalog cannot listen on {settings().catalog_listen_address}: {error}") from None
     server.start()
+    metrics_server.start("catalog")
     log.info("catalog_ready", address=settings().catalog_listen_address, port=port)
     loaded = False
     heartbeat = Heartbeat("catalog")

@@ -1,5 +1,6 @@
-"""The module that `dramatiq workers.main` loads: the broker first, then every actor."""
+"""The module that `dramatiq workers.main` loads: the directory of metrics, then the broker, then every actor."""
 
+from workers import metrics_directory  # isort: skip  # noqa: F401 - before any metric is created
 from workers.broker import worker_broker as broker
 
 from workers import analytics, cleanup, erasure, generated_codes, imports, renders, scans  # isort: skip

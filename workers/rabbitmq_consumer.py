@@ -7,6 +7,7 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.rabbitmq import AmqpBroker
+from workers.consumer_heartbeat import ConsumerHeartbeat
 from workers.prefetch import prefetch_limit
 
 IDLE_MILLISECONDS = 1_000
@@ -16,7 +17,7 @@ class HeartbeatConsumer(_RabbitmqConsumer):
     """Dramatiq's consumer, which records that it runs."""
 
     def __init__(self, broker: AmqpBroker, queue_name: str, prefetch: int, timeout: int) -> None:
-        self.heartbeat = Heartbeat(f"worker-{queue_name}")
+        self.heartbeat = ConsumerHeartbeat(queue_name)
         super().__init__(broker, queue_name, prefetch_limit(queue_name, prefetch), min(timeout, IDLE_MILLISECONDS))
 
     def __next__(self) -> MessageProxy | None:

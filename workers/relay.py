@@ -22,6 +22,7 @@ from shared.infra.redis import client, key, require_no_eviction
 from shared.infra.relay_wakeup import wait_for_wakeup
 from shared.infra.signals import stop_event
 from shared.settings import settings
+from workers import metrics_server
 
 log = get_logger()
 
@@ -38,6 +39,7 @@ RETRY_SECONDS = 0.5
 def main() -> None:
     configure("relay")
     require_no_eviction()
+    metrics_server.start("relay")
     stopping = stop_event()
     while not stopping.is_set():
         try:

@@ -24,6 +24,7 @@ from shared.messages import (
     ScansPending,
 )
 from shared.settings import settings
+from workers import metrics_server
 
 ERASURES_SECONDS = 60.0
 
@@ -32,6 +33,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT: wait for leadership, then send messages while it lasts."""
     configure("scheduler")
     require_no_eviction()
+    metrics_server.start("scheduler")
     stopping = stop_event()
     heartbeat = Heartbeat("scheduler")
     while not stopping.is_set():

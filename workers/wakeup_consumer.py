@@ -18,8 +18,8 @@ from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
 from dramatiq.errors import ConnectionClosed
 
-from shared.infra.heartbeats import Heartbeat
 from shared.infra.message_sender import QUEUED, wakeup_set
+from workers.consumer_heartbeat import ConsumerHeartbeat
 from workers.prefetch import prefetch_limit
 
 
@@ -34,7 +34,7 @@ class WakeupConsumer(_RedisConsumer):
         # Without a timeout, the base class does not sleep.
         super().__init__(broker, queue_name, prefetch_limit(queue_name, prefetch), timeout=0)
         self.idle_seconds = min(timeout / 1000, 1.0)
-        self.heartbeat = Heartbeat(f"worker-{queue_name}")
+        self.heartbeat = ConsumerHeartbeat(queue_name)
         self.has_room = threading.Event()
 
     @cached_property

@@ -134,6 +134,12 @@ def close_pool() -> None:
         opened.close()
 
 
+def pop_pool_statistics() -> dict[str, int]:
+    """Return the statistics of this process's pool since the last call. Empty if it opened none."""
+    opened = pool.peek()
+    return {} if opened is None else opened.pop_stats()
+
+
 def terminate_stalled_transactions(conn: Conn, seconds: float) -> int:
     """Terminate Waymark's transactions whose process has sent nothing for `seconds`. Return their number.
 

@@ -26,6 +26,10 @@ class per_process(Generic[T]):  # noqa: N801 - a decorator
                     self._made.append(self._make())
         return self._made[0]
 
+    def peek(self) -> T | None:
+        """Return the value, or None if it was not created yet."""
+        return next(iter(self._made), None)
+
     def reset(self) -> T | None:
         """Remove the value, and return it if there was one."""
         with self._lock:

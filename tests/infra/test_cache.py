@@ -268,31 +268,26 @@ class TestMetrics:
     def uncached(self, app: Any) -> None:
         app.extensions[metrics.EXTENSION].clear()
 
-    def test_have_the_format_of_prometheus(self, client: Any) -> None:
+    def test_report_the_lookups_of_all_processes(self, client: Any) -> None:
         for _ in range(4):
             IMAGES.get_or_create("a", Maker().make, OWNER)
 
-        response = client.get("/metrics")
-
-        assert response.status_code == 200
-        assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
-        help_line, type_line, *samples = response.text.splitlines()
-        assert help_line.startswith("# HELP qr_cache_requests_total ")
-        assert type_line == "# TYPE qr_cache_requests_total counter"
-        assert samples == [
+        assert samples(client) == [
             'qr_cache_requests_total{cache="images",result="hit"} 3.0',
             'qr_cache_requests_total{cache="images",result="miss"} 1.0',
             'qr_cache_requests_total{cache="statistics",result="hit"} 0.0',
             'qr_cache_requests_total{cache="statistics",result="miss"} 0.0',
         ]
-        assert response.text.endswith("\n")
 
     @pytest.mark.usefixtures("without_redis")
-    def test_are_empty_without_redis(self, client: Any) -> None:
-        response = client.get("/metrics")
+    def test_have_no_lookups_without_redis(self, client: Any) -> None:
+        assert samples(client) == []
 
-        assert response.status_code == 200
-        assert [line.split()[1] for line in response.text.splitlines()] == ["HELP", "TYPE"]
+
+def samples(client: Any) -> list[str]:
+    response = client.get("/metrics")
+    assert response.status_code == 200
+    return [line for line in response.text.splitlines() if line.startswith("qr_cache_requests_total")]
 
 
 def test_local_hits_need_no_redis_and_are_reported_later(clean: None, monkeypatch: pytest.MonkeyPatch) -> None:

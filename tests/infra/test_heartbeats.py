@@ -2,19 +2,19 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from shared.infra import heartbeats
+from shared.infra import heartbeats, metrics_files
 from shared.infra.heartbeats import Heartbeat, stale_heartbeats
 from shared.settings import settings
 
 
 @pytest.fixture(autouse=True)
-def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(heartbeats, "_own_directory", [])
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.delenv(metrics_files.DIRECTORY_VARIABLE, raising=False)
     yield
     monkeypatch.undo()
     settings.cache_clear()
@@ -22,28 +22,35 @@ def own(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("HEARTBEAT_DIR", str(tmp_path))
+    """HEARTBEAT_DIR."""
+    path = tmp_path / "setting"
+    path.mkdir()
+    monkeypatch.setenv("HEARTBEAT_DIR", str(path))
     settings.cache_clear()
-    return tmp_path
+    return path
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of a process that serves METRICS_PORT."""
+    path = tmp_path / "own"
+    (path / metrics_files.HEARTBEATS).mkdir(parents=True)
+    monkeypatch.setenv(metrics_files.DIRECTORY_VARIABLE, str(path))
+    return path / metrics_files.HEARTBEATS
 
 
 def age(path: Path, seconds: float) -> None:
     os.utime(path, (time.time() - seconds,) * 2)
 
 
-def use_setting() -> None:
-    """Write the heartbeats to HEARTBEAT_DIR itself."""
-
-
-@pytest.mark.parametrize("prepare", [use_setting, heartbeats.use_own_directory])
-def test_loop_that_stopped_is_stale(directory: Path, prepare: Callable[[], None]) -> None:
-    prepare()
+@pytest.mark.parametrize("used", ["directory", "own"])
+def test_loop_that_stopped_is_stale(used: str, request: pytest.FixtureRequest) -> None:
+    directory: Path = request.getfixturevalue(used)
     for name in ("relay", "scheduler"):
         Heartbeat(name).beat()
     assert stale_heartbeats() == []
 
-    (stopped,) = directory.rglob(f"relay-{os.getpid()}")
-    age(stopped, heartbeats.LIMIT_SECONDS + 1)
+    age(directory / f"relay-{os.getpid()}", heartbeats.LIMIT_SECONDS + 1)
 
     assert stale_heartbeats() == [f"relay-{os.getpid()}"]
     assert stale_heartbeats(limit_seconds=1_000) == []
@@ -57,31 +64,16 @@ def test_process_that_starts_no_loop_is_stale_after_the_limit(directory: Path) -
     assert stale_heartbeats() == [directory.name]
 
 
-def test_files_of_an_earlier_process_do_not_count(directory: Path) -> None:
+def test_other_processes_with_the_setting_do_not_count(directory: Path, own: Path) -> None:
     left = directory / "relay-1"
     left.touch()
     age(left, 1_000)
-    assert stale_heartbeats() == ["relay-1"]
 
-    heartbeats.use_own_directory()
     Heartbeat("relay").beat()
 
     assert stale_heartbeats() == []
-
-
-def test_forks_share_the_directory_of_their_parent() -> None:
-    heartbeats.use_own_directory()
-    directory = heartbeats._directory()
-    assert directory is not None
-    if (pid := os.fork()) == 0:
-        Heartbeat("worker").beat()
-        heartbeats._remove(directory, pid=0)
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert [path.name for path in directory.iterdir()] == [f"worker-{pid}"]
-    assert stale_heartbeats() == []
-    heartbeats._remove(directory, os.getpid())
-    assert not directory.exists()
+    assert {path.name for path in directory.iterdir()} == {"relay-1", f"relay-{os.getpid()}"}
+    assert [path.name for path in own.iterdir()] == [f"relay-{os.getpid()}"]
 
 
 def test_heartbeats_without_a_directory_are_not_written() -> None:

@@ -110,6 +110,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Any:
         (PRODUCTION | {"REDIS_URL": "redis+sentinel://:tK3nZ81vqQe@a/m/0?sentinel_password=secret"}, "REDIS_URL"),
         (PRODUCTION | {"BROKER_URL": "amqp://u:tK3nZ81vqQe@a/v;amqp://guest:guest@b/v"}, "BROKER_URL"),
         (PRODUCTION | {"GRPC_TOKEN": "short", "GRPC_TLS": "true"}, "GRPC_TOKEN"),
+        (PRODUCTION | {"METRICS_TOKEN": "metrics"}, "METRICS_TOKEN"),
         (PRODUCTION | {"FLASK_DEBUG": "1"}, "FLASK_DEBUG"),
     ],
 )
@@ -153,9 +154,11 @@ def test_random_secret_is_not_taken_for_an_example(raw: bytes) -> None:
 def test_production_warnings_name_the_setting(load: Any) -> None:
     odd = {"PUBLIC_URL": "http://w.example", "ALLOWED_ORIGINS": "http://g.example", "RATE_LIMITS_ENABLED": "false"}
 
-    assert not list(find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="1")))
-    (values,) = find_production_warnings(load(**PRODUCTION, RATE_LIMITS_ENABLED="true", TRUSTED_PROXIES="0"))
-    assert values.startswith("TRUSTED_PROXIES ")
+    usual = PRODUCTION | {"RATE_LIMITS_ENABLED": "true", "TRUSTED_PROXIES": "1", "METRICS_TOKEN": TOKEN}
+    assert not list(find_production_warnings(load(**usual)))
+    for name, value in (("TRUSTED_PROXIES", "0"), ("METRICS_TOKEN", "")):
+        (warning,) = find_production_warnings(load(**usual | {name: value}))
+        assert warning.startswith(f"{name} ")
     assert [
         each.partition(" ")[0] for each in find_production_warnings(load(**PRODUCTION | odd, LOG_LEVEL="DEBUG"))
     ] == [

@@ -18,6 +18,7 @@ from tests.security import (
     logs,
     mass_assignment,
     membership,
+    metrics,
     older_tokens,
     production,
     quest_tracking,
@@ -56,6 +57,7 @@ SUBJECTS = (
     files,
     address_rotation,
     logs,
+    metrics,
     production,
 )
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]

@@ -20,7 +20,17 @@ SECRETS = {"POSTGRES_PASSWORD": "from-the-test", "JWT_SECRET": "also-from-the-te
 NAMED_SETTINGS = {name.upper() for name in Settings.model_fields}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
 """Read by boto3 from the environment."""
-SET_BY_COMPOSE = {"DATABASE_URL", "HEARTBEAT_DIR", "HOST", "PORT", "REDIS_URL", "WAYMARK_DATA"}
+SET_BY_COMPOSE = {
+    "METRICS_DIR",
+    "METRICS_HOST",
+    "METRICS_PORT",
+    "DATABASE_URL",
+    "HEARTBEAT_DIR",
+    "HOST",
+    "PORT",
+    "REDIS_URL",
+    "WAYMARK_DATA",
+}
 """Addresses and paths inside a container, whatever they are outside."""
 WITH_ANOTHER_DEFAULT = {"GRPC_LISTEN", "GRPC_SERVER_URL", "LOG_FORMAT", "PUBLIC_URL", "WAYMARK_ENV"}
 

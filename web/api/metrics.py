@@ -1,22 +1,22 @@
-"""Metrics for Prometheus (text exposition format 0.0.4). Redis counts them, so every web process returns the same."""
+"""Metrics for Prometheus (text exposition format 0.0.4): those of all processes of this web server."""
 
 from collections.abc import Iterator
+from hmac import compare_digest
 from typing import Any
 
-from flask import Flask, Response, current_app
+from flask import Flask, Response, current_app, request
 from flask_openapi import APIBlueprint, Tag
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
 
+from shared.errors import CredentialsInvalid, CredentialsMissing
 from shared.infra import cache
 from shared.infra.local_cache import CachedResult
+from shared.infra.metrics import CONTENT_TYPE, Collector, CounterMetricFamily, render
 from web.http.auth import public
+from web.http.settings import current_settings
 
 CACHE_SECONDS = 1.0
 EXTENSION = "waymark_metrics"
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-EXAMPLE = 'qr_cache_requests_total{cache="images",result="hit"} 3.0'
+EXAMPLE = 'waymark_http_requests_total{method="POST",route="/scan",status="202"} 1024.0'
 TEXT: dict[str, Any] = {
     "description": "Metrics",
     "content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}},
@@ -40,19 +40,25 @@ class CacheLookups(Collector):
 
 
 def init_app(app: Flask) -> None:
-    """Create this process's registry of metrics, and the cache of its output."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(CacheLookups())
-    app.extensions[EXTENSION] = CachedResult(lambda: generate_latest(registry), CACHE_SECONDS)
+    """Create the cache of this process's output."""
+    app.extensions[EXTENSION] = CachedResult(lambda: render([CacheLookups()]), CACHE_SECONDS)
 
 
-@api.get("/metrics", responses={200: TEXT})
+@api.get("/metrics", responses={200: TEXT, 401: None})
 @public
 def metrics() -> Response:
     """Get metrics for Prometheus
 
-    Counters of the whole installation. No samples while Redis is unavailable. Without rate limit: the result is cached
-    for a second. Block this route at the proxy if its numbers are not public.
+    Metrics of all processes of this web server, and `qr_cache_requests_total` of the whole installation. If
+    METRICS_TOKEN is set, send it as `Authorization: Bearer`. Otherwise block this route at the proxy if its numbers are
+    not public. Without rate limit: the result is cached for a second.
     """
+    token = current_settings().metrics_token
+    if token is not None:
+        header = request.headers.get("Authorization")
+        if header is None:
+            raise CredentialsMissing("Send METRICS_TOKEN as Authorization: Bearer.")
+        if not compare_digest(header.encode(), f"Bearer {token.get_secret_value()}".encode()):
+            raise CredentialsInvalid("The token is not METRICS_TOKEN.")
     text: CachedResult[bytes] = current_app.extensions[EXTENSION]
     return Response(text.get(), content_type=CONTENT_TYPE)
