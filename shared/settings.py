@@ -91,6 +91,12 @@ def _tile_template(template: str) -> str:
     return template
 
 
+def _backup_target(place: str) -> str:
+    if "://" in place and not place.startswith("s3://"):
+        raise ValueError("Use a directory, or s3://bucket/prefix.")
+    return place
+
+
 def _host_and_port(text: str) -> str:
     if not re.fullmatch(r"[^/\s]+:[0-9]{1,5}", text):
         raise ValueError("Use a host and a port, such as 127.0.0.1:50051.")
@@ -99,6 +105,7 @@ def _host_and_port(text: str) -> str:
 
 RateLimit = Annotated[str, AfterValidator(_limit)]
 HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
+BackupTarget = Annotated[str, AfterValidator(_backup_target)]
 
 
 class Settings(BaseSettings):
@@ -217,6 +224,13 @@ class Settings(BaseSettings):
     render_retention_days: int = Field(7, ge=1, le=365)
     render_lease_seconds: float = Field(30, ge=1, le=600)
 
+    backup_target: Annotated[BackupTarget | None, BeforeValidator(_none_if_empty)] = None
+    backup_hour: int = Field(3, ge=0, le=23)
+    backup_keep: int = Field(7, ge=1, le=10_000)
+    backup_drill_url: Annotated[
+        Annotated[SecretStr, AfterValidator(store_urls.postgres_url)] | None, BeforeValidator(_none_if_empty)
+    ] = None
+
     grpc_server_url: HostAndPort = "127.0.0.1:50051"
     grpc_listen: HostAndPort | None = None
     grpc_deadline_seconds: float = Field(1, gt=0, le=30)
@@ -264,6 +278,11 @@ class Settings(BaseSettings):
     def broker_is_redis_url(self) -> bool:
         """Return whether messages are sent through the Redis of REDIS_URL."""
         return self.broker_url in (None, self.redis_url)
+
+    @property
+    def drill_server_url(self) -> SecretStr:
+        """Return the URL of the server on which drills restore: BACKUP_DRILL_URL, else the installation's own."""
+        return self.backup_drill_url or self.direct_database_url
 
     @property
     def is_production(self) -> bool:

@@ -14,6 +14,7 @@ from shared.infra.redis import require_no_eviction
 from shared.infra.signals import stop_event
 from shared.messages import (
     AssembliesPending,
+    BackUp,
     CleanUp,
     ErasuresPending,
     GeneratedCodesPending,
@@ -70,6 +71,9 @@ def build_scheduler(lead: Leadership) -> BackgroundScheduler:
             next_run_time=now,
         )
     scheduler.add_job(send_if_leader, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)
+    if settings().backup_target is not None:
+        # Hourly, because a backup that failed is repeated until it succeeds.
+        scheduler.add_job(send_if_leader, CronTrigger(minute=2), (lead, BackUp()), id="backup", next_run_time=now)
     return scheduler
 
 

@@ -169,14 +169,15 @@ def rotate_refresh_token(
     Return None if the token was already used or the session has ended. The first of concurrent requests gets the row's
     lock; the others wait, and find the token used.
     """
+    # A token of a later generation was issued before the database was restored from a backup.
     with conn.cursor(row_factory=class_row(RotatedSession)) as cursor:
         return cursor.execute(
             """
             UPDATE sessions s
-            SET generation = s.generation + 1, expires_at = greatest(s.expires_at, now() + %(ttl)s),
+            SET generation = %(generation)s + 1, expires_at = greatest(s.expires_at, now() + %(ttl)s),
                 last_used_at = date_trunc('hour', now(), 'UTC')
             FROM players p
-            WHERE s.id = %(id)s AND s.player_id = %(player_id)s AND s.generation = %(generation)s
+            WHERE s.id = %(id)s AND s.player_id = %(player_id)s AND s.generation <= %(generation)s
               AND s.revoked_at IS NULL AND s.expires_at > now() AND p.id = s.player_id
             RETURNING s.generation, p.username
             """,

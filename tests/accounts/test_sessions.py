@@ -54,6 +54,17 @@ def test_each_generation_is_used_once(conn: Conn) -> None:
     assert second.generation == 2
 
 
+def test_tokens_issued_before_a_restore_are_accepted_once(conn: Conn) -> None:
+    """The restored row has an earlier generation. A token that is copied before the restore still ends the session."""
+    session_id, player_id = make_session(conn)
+
+    rotated = sessions.rotate_refresh_token(conn, session_id, player_id, 4, ttl=DAY)
+
+    assert rotated is not None
+    assert rotated.generation == 5
+    assert sessions.rotate_refresh_token(conn, session_id, player_id, 4, ttl=DAY) is None
+
+
 def test_expired_revoked_and_foreign_sessions_are_not_rotated(conn: Conn) -> None:
     expired, player_of_expired = make_session(conn, -DAY)
     revoked, player_of_revoked = make_session(conn)

@@ -2,6 +2,7 @@
 
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -180,6 +181,18 @@ def test_targets_list_complete_backups(kind: str, created: Path, tmp_path: Path,
         pass
     target.discard(target.draft())
     assert target.names() == published[1:]
+
+
+def test_names_in_a_bucket_lead_nowhere_else(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    name = "waymark-20260101t000000z-0bad"
+    key = f"attack/{name}/../../stolen"
+    bucket._client.put_object(Bucket="waymark-tests", Key=key, Body=b"attack")
+
+    with pytest.raises(BackupDamaged, match="stolen"), BucketTarget(bucket, "attack/").open(name):
+        pass
+
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_failed_backup_leaves_nothing(conn: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import psycopg
 import psycopg_pool
 import redis
 
+from shared.backup.errors import BackupError
 from shared.errors import DomainError, Invalid
 from shared.infra import db
 from shared.infra.storage.base import StorageError
@@ -73,7 +74,7 @@ def errors_as_sentences() -> Iterator[None]:
         raise CommandError(f"PostgreSQL refused the statement: {db.describe(error)}") from error
     except redis.RedisError as error:
         raise CommandError(f"Redis is unavailable: {db.describe(error)}") from error
-    except StorageError as error:
+    except (BackupError, StorageError) as error:
         raise CommandError(str(error)) from error
     except BrokenPipeError:
         raise

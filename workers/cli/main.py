@@ -29,6 +29,10 @@ SECTIONS = {
         "analytics": "workers.cli.analytics:analytics",
         "cleanup": "workers.cli.cleanup:cleanup",
         "files": "workers.cli.files:files",
+        "backup": "workers.cli.backup:backup",
+        "backups": "workers.cli.backup:backups",
+        "restore": "workers.cli.backup:restore",
+        "drill": "workers.cli.backup:drill",
     },
 }
 """The commands by section of the help: each name with its module and variable."""

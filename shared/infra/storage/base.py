@@ -84,7 +84,12 @@ class Storage(Protocol):
         """Delete unfinished files that were started before then. Return their number."""
 
 
+def is_name(name: str) -> bool:
+    """Return whether this is a name, which cannot lead out of the storage."""
+    return NAME_PATTERN.fullmatch(name) is not None
+
+
 def check_name(name: str) -> None:
     """Raise ValueError for a name that could lead out of the storage."""
-    if not NAME_PATTERN.fullmatch(name):
+    if not is_name(name):
         raise ValueError(f"not a file name: {name!r}")
