@@ -69,58 +69,73 @@ class CodeDefinition:
     tags: tuple[str, ...] = ()
 
 
+CodeWarning = Literal["no_reward", "no_puzzle", "no_solution", "no_puzzle_reward", "no_destination", "photographs"]
+
+WARNINGS: dict[CodeWarning, str] = {
+    "no_reward": "Scans of this item_drop give nothing. Set a reward.",
+    "no_puzzle": "Scans of this encounter give no puzzle. Set an encounter.",
+    "no_solution": "Players cannot solve this puzzle. Set a solution.",
+    "no_puzzle_reward": "The right answer to this puzzle gives nothing. Set a reward.",
+    "no_destination": "Scans of this transportation lead nowhere. Set a destination_code.",
+    "photographs": (
+        "A photograph of this rotating code works as long as scans may arrive late. Set offline_hours, 0 for none."
+    ),
+}
+"""In the words of the API. Pages have their own."""
+
 DEFAULT_CODE = CodeDefinition(code="", scan_type=None)
 """A code with the default of each field."""
 
 
-def non_default_fields(code: CodeDefinition) -> dict[str, Any]:
-    """Return the fields that differ from the defaults, with the solution of the puzzle as a field of its own."""
+def field_values(code: CodeDefinition) -> dict[str, Any]:
+    """Return all fields as JSON values, with the solution of the puzzle as a field of its own."""
     puzzle = code.encounter
-    changed: dict[str, Any] = {
-        field.name: getattr(code, field.name)
-        for field in fields(CodeDefinition)
-        if getattr(code, field.name) != getattr(DEFAULT_CODE, field.name)
-    }
+    values: dict[str, Any] = {field.name: getattr(code, field.name) for field in fields(CodeDefinition)}
     if code.reward is not None:
-        changed["reward"] = {"item": code.reward.item, "quantity": code.reward.quantity}
+        values["reward"] = {"item": code.reward.item, "quantity": code.reward.quantity}
     if puzzle is not None:
-        changed["encounter"] = {
+        values["encounter"] = {
             "puzzle_type": puzzle.puzzle_type,
             "difficulty_level": puzzle.difficulty_level,
             "data": puzzle.data,
             "max_attempts": puzzle.max_attempts,
         }
-        if puzzle.solution is not None:
-            changed["solution"] = puzzle.solution
-    return changed
+    return values | {"solution": puzzle and puzzle.solution}
 
 
-def find_warnings(code: CodeDefinition) -> tuple[str, ...]:
-    """Return why a success of this code gives nothing, and why photographs of it work, in sentences; empty if neither.
+def non_default_fields(code: CodeDefinition) -> dict[str, Any]:
+    """Return the fields that differ from the defaults, as `field_values` has them."""
+    defaults = field_values(DEFAULT_CODE)
+    return {name: value for name, value in field_values(code).items() if value != defaults[name]}
+
+
+def find_warnings(code: CodeDefinition) -> tuple[CodeWarning, ...]:
+    """Return why a success of this code gives nothing, and whether photographs of it work; empty if neither.
 
     Such a code is valid: its reward may follow later.
     """
-    photographs: tuple[str, ...] = ()
-    if code.rotating and code.offline_hours is None:
-        photographs = (
-            "A photograph of this rotating code works as long as scans may arrive late. Set offline_hours, 0 for none.",
-        )
+    photographs: tuple[CodeWarning, ...] = ("photographs",) if code.rotating and code.offline_hours is None else ()
     return (*_reward_warnings(code), *photographs)
 
 
-def _reward_warnings(code: CodeDefinition) -> tuple[str, ...]:
+def _reward_warnings(code: CodeDefinition) -> tuple[CodeWarning, ...]:
     match code:
         case CodeDefinition(scan_type="item_drop", reward=None):
-            return ("Scans of this item_drop give nothing. Set a reward.",)
+            return ("no_reward",)
         case CodeDefinition(scan_type="encounter", encounter=None):
-            return ("Scans of this encounter give no puzzle. Set an encounter.",)
+            return ("no_puzzle",)
         case CodeDefinition(scan_type="encounter", encounter=EncounterDefinition(solution=None)):
-            return ("Players cannot solve this puzzle. Set a solution.",)
+            return ("no_solution",)
         case CodeDefinition(scan_type="encounter", reward=None):
-            return ("The right answer to this puzzle gives nothing. Set a reward.",)
+            return ("no_puzzle_reward",)
         case CodeDefinition(scan_type="transportation", destination_code=None):
-            return ("Scans of this transportation lead nowhere. Set a destination_code.",)
+            return ("no_destination",)
     return ()
+
+
+def warning_sentences(code: CodeDefinition) -> list[str]:
+    """Return the warnings of a code as clients of the API read them."""
+    return [WARNINGS[warning] for warning in find_warnings(code)]
 
 
 def change_tags(tags: Sequence[str], added: Sequence[str], removed: Collection[str]) -> tuple[str, ...]:

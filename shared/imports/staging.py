@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 
 from shared.codes import store as codes
-from shared.codes.rules import CodeDefinition, find_warnings
+from shared.codes.rules import CodeDefinition, warning_sentences
 from shared.imports.csv_reader import CsvRow
 from shared.imports.rules import RowResult
 from shared.infra.db import Conn
@@ -61,7 +61,7 @@ def copy_candidates(conn: Conn, import_id: UUID, results: Iterable[RowResult]) -
     with conn.cursor() as cursor, cursor.copy(statement) as copy:
         for result in results:
             columns = _candidate_columns(result.definition)
-            warnings = list(find_warnings(result.definition)) if result.definition else []
+            warnings = warning_sentences(result.definition) if result.definition else []
             error = (result.field, result.message)
             copy.write_row((import_id, result.line, result.id, *columns, *error, warnings, result.is_generated))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from shared.codes.rules import CodeDefinition, CodeReward, EncounterDefinition, find_errors, find_warnings
+from shared.codes.rules import CodeDefinition, CodeReward, EncounterDefinition, find_errors, warning_sentences
 
 NOON = datetime(2026, 2, 12, 12, tzinfo=UTC)
 
@@ -61,6 +61,6 @@ PUZZLE = EncounterDefinition("pattern", 1, solution="12")
     ],
 )
 def test_code_that_gives_nothing_has_a_warning(code: CodeDefinition, words: str | None) -> None:
-    warnings = find_warnings(code)
+    warnings = warning_sentences(code)
 
     assert [warning.endswith(words or "") for warning in warnings] == [True] * (words is not None)

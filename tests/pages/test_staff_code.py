@@ -41,6 +41,7 @@ def test_role_sees_only_what_it_may_use(app: Any, conn: Conn, staff: Staff, slug
         assert faults_of(html) == [], role
         assert "open sesame" not in html, "the solution is for the editor"
         assert "<script>hacked" not in html
+        assert ("leaflet.css" in html) == (role != "member"), "members see no map"
         controls = ("/edit", "/design", "data-delete", "copy_of=")
         assert [control in html for control in controls] == [role == "admin"] * len(controls), role
     asked = [browser_of(app, staff.member).get(f"{path}?tab={tab}").text for tab in ("scans", "history", "x")]
@@ -85,11 +86,17 @@ def test_part_costs_the_same_number_of_queries_for_many_rows(
 
 def test_rotating_code_has_no_image_to_download(app: Any, conn: Conn, staff: Staff, slug: str) -> None:
     code_id = make_code(conn, staff.org_id, rotating=True, rotation_seconds=45)
+    path = f"/o/{slug}/codes/{code_id}"
 
-    html = browser_of(app, staff.admin).get(f"/o/{slug}/codes/{code_id}").text
+    html, as_member = (browser_of(app, person).get(path).text for person in (staff.admin, staff.member))
 
-    assert "This code changes every 45 seconds." in html
-    assert "/image" not in html
+    for page in (html, as_member):
+        assert "This code changes every 45 seconds." in page
+        assert "/image" not in page
+    assert "A photo of this code works" in html
+    assert "data-rotating" in html
+    assert "data-rotating" not in as_member, "the current image is for admins"
+    assert f"screens?qr_id={code_id}" in html
 
 
 @pytest.mark.system

@@ -61,10 +61,10 @@ def test_policy_of_a_map_names_the_tile_server(
     opened = browser_of(tiles.application, staff.member)
     with_tiles, account = (opened.get(each, headers=BROWSER) for each in (path, "/account"))
 
-    assert "img-src 'self';" in own.headers["Content-Security-Policy"]
+    assert "img-src 'self' blob:;" in own.headers["Content-Security-Policy"]
     assert "data-tiles" not in own.text
     policy = with_tiles.headers["Content-Security-Policy"]
-    assert "img-src 'self' https://tiles.example:8443;" in policy
+    assert "img-src 'self' blob: https://tiles.example:8443;" in policy
     assert "trusted-types waymark default" in policy
     assert 'data-attribution="By &lt;b&gt;x&lt;/b&gt;"' in with_tiles.text
     assert "tiles.example" not in account.headers["Content-Security-Policy"]

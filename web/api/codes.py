@@ -282,8 +282,8 @@ def change_code(path: CodePath, action: str, change: Callable[[StoredCode], Stor
         record_change(
             conn,
             action,
-            rules.non_default_fields(before),
-            rules.non_default_fields(changed),
+            rules.field_values(before),
+            rules.field_values(changed),
             org_id=path.org_id,
             object_id=path.qr_id,
             secret=SECRET_FIELDS,
@@ -338,7 +338,7 @@ def _path(org_id: UUID, qr_id: UUID) -> str:
 def _to_response(code: StoredCode) -> dict[str, Any]:
     hidden = None if includes_role(current_role(), "admin") else {"encounter": {"solution"}}
     fields = vars(code) | {
-        "warnings": rules.find_warnings(code),
+        "warnings": rules.warning_sentences(code),
         "image_url": f"{_path(code.org_id, code.id)}/{'rotating/image' if code.rotating else 'image'}",
     }
     return CodeResponse.model_validate(fields).model_dump(mode="json", exclude=hidden)

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from flask import Response
+from flask import Response, request
 from flask_openapi import APIBlueprint, Tag
 from pydantic import BaseModel, Field
 
@@ -15,6 +15,7 @@ from shared.codes.screens import RotatingCode
 from shared.errors import CodeDoesNotRotate, Gone, NotFound
 from shared.images import store as images
 from shared.images.code_url import rotating_code_url
+from shared.images.plain_svg import render_plain_svg
 from shared.images.store import CodeAppearance
 from shared.infra import db
 from shared.infra.db import Conn
@@ -25,6 +26,7 @@ from web.http.auth import public, requires_role
 from web.http.idempotency import idempotent_secret, transaction
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import Body, CodePath, Id, Name, OrganizationPath, ResponseModel, Timestamp
+from web.http.settings import current_settings
 
 ORGANIZATION = "/api/organizations/<org_id>"
 CODE = f"{ORGANIZATION}/qr-codes/<qr_id>"
@@ -78,6 +80,10 @@ class NewScreenResponse(ScreenResponse):
     url: str = Field(
         description="Path of the screen. It contains the secret, and is shown only once",
         examples=[f"/screen/{TOKEN_EXAMPLE}"],
+    )
+    qr_svg: str = Field(
+        description="A QR code of the address, for the camera of the device that shows the code, as an SVG image",
+        examples=["<svg xmlns=…>…</svg>"],
     )
 
 
@@ -143,7 +149,10 @@ def create_screen(path: CodePath, body: ScreenBody) -> tuple[dict[str, Any], int
         screen = screens.add(conn, path.org_id, path.qr_id, body.name, token)
         new = {"name": screen.name, "qr_id": str(path.qr_id)}
         record(conn, "screen.created", org_id=path.org_id, object_id=screen.id, new=new)
-    return {**ScreenResponse.model_validate(screen).model_dump(mode="json"), "url": f"/screen/{token}"}, 201
+    url = f"/screen/{token}"
+    base = current_settings().public_url or request.host_url.rstrip("/")
+    secret = {"url": url, "qr_svg": render_plain_svg(base + url)}
+    return ScreenResponse.model_validate(screen).model_dump(mode="json") | secret, 201
 
 
 @api.get(f"{CODE}/screens", responses={200: ScreensResponse})

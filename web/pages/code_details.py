@@ -72,7 +72,7 @@ def open_code(code_id: UUID) -> Response:
     return render_staff_page(
         "codes/code.html",
         active="codes",
-        kind="map",
+        kind="map" if tabs else "page",
         modules=("pages/code.js",),
         code=code,
         state=state_of(code, datetime.now(UTC), use_count=usage.use_count if usage else 0),

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Flask, Response, request
 
 from shared.codes import store
-from shared.codes.rules import DEFAULT_CODE, CodeDefinition, find_warnings
+from shared.codes.rules import DEFAULT_CODE, CodeDefinition
 from shared.codes.store import StoredCode
 from shared.errors import NotFound
 from shared.infra import db
@@ -73,7 +73,6 @@ def _render(code: CodeDefinition, code_id: UUID | None) -> Response:
         modules=("pages/code-editor.js",),
         code=code,
         code_id=code_id,
-        warnings=find_warnings(code) if code_id else (),
         config={"api": f"/api/organizations/{org_id}/qr-codes", "id": code_id, "code": fields_of(code)},
         scan_max_age_hours=current_settings().scan_max_age_hours,
     )

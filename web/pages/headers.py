@@ -3,7 +3,7 @@
 from typing import Literal
 
 PageKind = Literal["page", "preview", "map"]
-"""`preview` also shows images that scripts made, `map` also tiles of another server."""
+"""`preview` also shows images that scripts made, `map` these and tiles of another server."""
 NO_DEVICES = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 CAMERA_AND_LOCATION = "camera=(self), display-capture=(), geolocation=(self), microphone=(), payment=(), usb=()"
 LOCATION = "camera=(), display-capture=(), geolocation=(self), microphone=(), payment=(), usb=()"
@@ -19,7 +19,7 @@ def content_security_policy(kind: PageKind, hosts: tuple[str, ...], *, is_secure
 
     `tiles` is the origin of the map's tiles, empty without any.
     """
-    images = {"page": "", "preview": " blob:", "map": f" {tiles}" if tiles else ""}[kind]
+    images = {"page": "", "preview": " blob:", "map": f" blob: {tiles}".rstrip()}[kind]
     sockets = " ".join(f"{'wss' if is_secure else 'ws'}://{host}" for host in dict.fromkeys(hosts))
     policies = "waymark default" if kind == "map" else "waymark"
     return (

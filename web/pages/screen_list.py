@@ -34,6 +34,7 @@ def open_screens() -> Response:
     return render_staff_page(
         "screens/list.html",
         active="screens",
+        kind="preview",
         modules=("pages/screens.js",),
         screens=page,
         codes=codes,

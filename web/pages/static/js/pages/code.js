@@ -6,6 +6,7 @@ import { toast } from '../core/toast.js';
 import { confirmed } from '../staff/dialogs.js';
 import { describe } from '../staff/editor/sentence.js';
 import { replaceFragment } from '../staff/fragment.js';
+import { followRotatingCode } from '../staff/rotating-image.js';
 
 /** Units per inch: pixels at the resolution of a PNG, CSS pixels, points. */
 const UNITS = { png: 300, svg: 96, pdf: 72 };
@@ -18,6 +19,8 @@ document.getElementById('sentence').textContent = describe(code);
 bindDownload(/** @type {HTMLFormElement | null} */ (document.getElementById('download')));
 bindTabs();
 mountPanel();
+const rotating = /** @type {HTMLElement | null} */ (root.querySelector('[data-rotating]'));
+if (rotating) followRotatingCode(rotating, api);
 
 root.addEventListener('click', async (event) => {
   const target = /** @type {Element} */ (event.target);

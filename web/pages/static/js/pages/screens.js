@@ -18,16 +18,17 @@ bindForm(form, {
   idempotent: true,
   read: () => ({ name: /** @type {HTMLInputElement} */ (form.elements.namedItem('name')).value }),
   messages: { 409: (problem) => problem.message },
-  onSuccess: ({ url }) => {
+  onSuccess: ({ url, qr_svg: svg }) => {
     dialogOf('new-screen').close();
     form.reset();
-    show(location.origin + url);
+    show(location.origin + url, svg);
   },
 });
 
-/** @param {string} address */
-function show(address) {
+/** @param {string} address @param {string} svg its QR code */
+function show(address, svg) {
   /** @type {HTMLElement} */ (document.getElementById('screen-address')).textContent = address;
+  /** @type {HTMLImageElement} */ (document.getElementById('screen-image')).src = URL.createObjectURL(new Blob([svg], { type: 'image/svg+xml' }));
   /** @type {HTMLAnchorElement} */ (document.getElementById('open-screen')).href = address;
   /** @type {HTMLElement} */ (document.getElementById('copy-address')).onclick = async () => {
     await navigator.clipboard?.writeText(address);
