@@ -66,7 +66,8 @@ def test_admins_offer_only_lower_roles(open_page: Open) -> None:
 def test_audit_log_says_what_changed(client: Any, open_page: Open, staff: Staff) -> None:
     body = {"scan_type": "item_drop", "code": "spy123", "reward": {"item": "coin", "quantity": 1}, "radius_m": 50}
     code = client.post(staff.codes, json=body, headers=staff.admin.headers).json
-    client.patch(f"{staff.codes}/{code['id']}", json={"radius_m": 80}, headers=staff.admin.headers)
+    changes = {"radius_m": 80, "tags": ["east", "quay"], "reward": {"item": "spy_gadget", "quantity": 2}}
+    client.patch(f"{staff.codes}/{code['id']}", json=changes, headers=staff.admin.headers)
     client.patch(f"{staff.path}/members/{staff.member.id}", json={"role": "analyst"}, headers=staff.owner.headers)
     client.post(f"{staff.path}/api-keys", json={"name": MARKUP, "scopes": ["scan"]}, headers=staff.admin.headers)
 
@@ -74,7 +75,9 @@ def test_audit_log_says_what_changed(client: Any, open_page: Open, staff: Staff)
     text = " ".join(re.sub(r"<[^>]+>", " ", html).split())
 
     assert "changed spy123" in text
-    assert "radius m none → to 80" in text
+    assert "Radius in meters 50 → to 80" in text
+    assert "Tags none → to east, quay" in text
+    assert "Reward 1 coin → to 2 spy gadget" in text
     assert "changed the role of" in text
     assert "created the API key &#34;&gt;&lt;script&gt;" in text
     only_keys = open_page("/audit-log?action=key.created", "admin")
