@@ -35,7 +35,7 @@ the images of codes."""
 IMAGE = r"/image\?"
 MAX_IMAGE_BYTES = 2000
 CLICK_ALL = """async () => {
-    const CONTROLS = 'button, summary, thead input[type=checkbox]';
+    const CONTROLS = 'button, summary, .list-count input';
     const clicked = new Set();
     const isNext = element => !clicked.has(element) && !element.disabled && element.checkVisibility()
         && !element.matches('[data-end-session]');

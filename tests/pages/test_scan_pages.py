@@ -187,11 +187,14 @@ def test_page_of_a_scan_explains_it_check_by_check(open_page: Open, conn: Conn, 
     assert "weren't recorded" not in text
     assert "Annul Release" in text
 
+    client.post(f"{staff.path}/scans/{held}/release", headers=staff.admin.headers)
+    page = open_page(f"/scans/{held}")
+    assert re.findall(r'data-review="(\w+)"', page) == ["annul"], "a success can be annulled"
     client.post(f"{staff.path}/scans/{held}/annul", headers=staff.admin.headers)
     conn.execute("UPDATE players SET username = 'boss' WHERE id = %s", (staff.admin.id,))
     page = open_page(f"/reviews/{held}")
     assert "by boss" in page
-    assert "data-review=" not in page, "a scan that is not held has no actions"
+    assert "data-review=" not in page, "an annulled scan has no actions"
 
 
 def test_every_verdict_has_a_page(open_page: Open, conn: Conn, staff: Staff) -> None:

@@ -9,6 +9,7 @@ from tests.conftest import PASSWORD
 from tests.pages.browsers import Complaints
 from tests.pages.conftest import Game
 from tests.pages.page_checks import faults_of_open_page, faults_of_page
+from tests.pages.test_screen import look
 from tests.support.browser_sessions import SAME
 from tests.support.factories import AMSTERDAM, LISBON
 
@@ -75,11 +76,13 @@ def test_several_reviews_stop_at_the_first_problem(owner: Any, game: Game, path:
     owner.goto(f"{path}/reviews")
     # Another member annuls the second one while the page is open.
     review(game, held[1][1]["scan_id"], "annul")
+    release = owner.locator("#rows").get_by_role("button", name="Release")
+    assert release.is_disabled(), "nothing is selected"
     owner.get_by_label("Select all").check()
     assert owner.get_by_text("3 selected").is_visible()
     complaints.expect("409")
 
-    owner.locator("#rows").get_by_role("button", name="Release").click()
+    release.click()
     assert owner.get_by_text("Their players receive the rewards.").is_visible()
     owner.get_by_role("dialog").get_by_role("button", name="Release").click()
 
@@ -120,7 +123,9 @@ def test_queue_is_reviewed_by_keyboard_alone(owner: Any, game: Game, path: str) 
     assert sorted(statuses(game, held)) == ["annulled", "held", "success"]
 
 
-def test_release_beyond_the_stock_asks_again(owner: Any, game: Game, path: str, complaints: Complaints) -> None:
+def test_release_beyond_the_stock_asks_again_and_is_undone(
+    owner: Any, game: Game, path: str, complaints: Complaints
+) -> None:
     ((_, verdict),) = hold(game, 1)
     listed = next(scan for scan in game.scans() if scan["scan_id"] == verdict["scan_id"])
     scan(game, game.api.register(), {"code": listed["qr_code"]}, **at(LISBON))
@@ -131,6 +136,10 @@ def test_release_beyond_the_stock_asks_again(owner: Any, game: Game, path: str, 
     owner.keyboard.press("Enter")
     owner.get_by_role("button", name="Release anyway").click()
     owner.locator("#scan[data-status=success]").wait_for()
+    owner.keyboard.press("a")
+    owner.get_by_role("dialog").get_by_text("loses 1 spy gadget.").wait_for()
+    owner.keyboard.press("Enter")
+    owner.locator("#scan[data-status=annulled]").wait_for()
 
 
 def test_list_is_filtered_in_place(owner: Any, game: Game, path: str) -> None:
@@ -224,13 +233,20 @@ def test_counter_redeems_and_undoes(owner: Any, game: Game, path: str, complaint
 
 
 def test_screen_is_created_opened_and_revoked(owner: Any, game: Game, path: str) -> None:
-    game.code(code=f"lobby-{game.org_id[-6:]}", rotating=True, description=MARKUP)
-    owner.goto(f"{path}/screens")
-    owner.keyboard.press("n")
+    code = game.code(code=f"lobby-{game.org_id[-6:]}", rotating=True, description=MARKUP)
+    game.code(rotating=True)
+    owner.goto(f"{path}/codes/{code['id']}")
+    image = owner.locator("[data-rotating] img")
+    image.wait_for()
+    owner.wait_for_function("element => element.naturalWidth", arg=image.element_handle())
+    owner.get_by_role("main").get_by_role("link", name="Screens").click()
+    assert owner.get_by_role("dialog").get_by_label("Code").input_value() == code["id"]
     owner.get_by_label("Name").fill(MARKUP[:40])
     owner.keyboard.press("Enter")
     address = owner.locator("#screen-address")
     address.wait_for()
+    owner.locator("#screen-image:not([src=''])").wait_for()
+    assert look(owner) == address.inner_text(), "the camera of the screen's device reads it"
     shown = owner.context.request.get(address.inner_text())
     assert shown.status == 200
     secret = address.inner_text()

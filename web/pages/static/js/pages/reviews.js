@@ -1,4 +1,4 @@
-/** Release and annul held scans: in the queue, one or several after each other, and on the page of a scan. */
+/** Release and annul scans: in the queue, one or several after each other, and on the page of a scan. */
 import { Problem, get, post } from '../core/api.js';
 import { _, ngettext } from '../core/i18n.js';
 import { icon } from '../core/icon.js';
@@ -25,17 +25,17 @@ const box = (row) => /** @type {HTMLInputElement} */ (row.querySelector('[data-c
 const selected = () => rows().filter((row) => box(row).checked);
 const focused = () => /** @type {HTMLElement | null} */ (document.activeElement?.closest('tr[data-scan]') ?? null);
 
-/** Return the scans to review: the selected ones, else the one with the focus, else that of the page. */
-function targets() {
+/** Return the scans to review: that of the page, else the selected ones, else the one with the focus. @param {Action} action */
+function targets(action) {
   const open = page();
-  if (open) return open.dataset.status === 'held' ? [open] : [];
+  if (open) return open.querySelector(`[data-review=${action}]`) ? [open] : [];
   const row = focused();
   return selected().length || !row ? selected() : [row];
 }
 
 /** Review the chosen scans one after the other, up to the first one that fails. @param {Action} action */
 async function review(action) {
-  const chosen = targets();
+  const chosen = targets(action);
   if (!chosen.length && !page()) toast(_('Select a scan first.'));
   if (isBusy || !chosen.length || !(await ask(action, chosen.map(({ dataset }) => dataset)))) return;
   isBusy = true;
@@ -128,10 +128,12 @@ function showSelected() {
   all.checked = length === rows().length;
   all.indeterminate = length > 0 && !all.checked;
   words.hidden = !length;
+  document.querySelectorAll('button[data-review]').forEach((button) => button.toggleAttribute('disabled', !length));
   words.textContent = ngettext('%(num)s selected', '%(num)s selected', length);
 }
 
 bindRows({ onChange: showSelected });
+showSelected();
 document.addEventListener('click', ({ target }) => {
   const button = /** @type {HTMLElement | null} */ (/** @type {Element} */ (target).closest('[data-review]'));
   if (button) review(/** @type {Action} */ (button.dataset.review));
@@ -145,7 +147,5 @@ if (document.querySelector('[data-review], [data-older], [data-newer]')) {
   shortcut('j', _('Next scan'), () => move(1));
   shortcut('k', _('Previous scan'), () => move(-1));
 }
-if (document.querySelector('[data-review]')) {
-  shortcut('r', _('Release'), () => review('release'));
-  shortcut('a', _('Annul'), () => review('annul'));
-}
+if (document.querySelector('[data-review=release]')) shortcut('r', _('Release'), () => review('release'));
+if (document.querySelector('[data-review=annul]')) shortcut('a', _('Annul'), () => review('annul'));
