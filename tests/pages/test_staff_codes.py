@@ -43,9 +43,17 @@ def test_code_is_created_by_its_description_alone(owner: Any, game: Game, path: 
         owner.keyboard.press("Enter")
         owner.locator("tr", has_text=description).wait_for()
 
-    assert [code["description"] for code in codes_of(game)] == ["Fish market", "Old harbor crane"]
-    assert owner.locator("tr[data-id]").first.inner_text().count("Fish market") == 1
-    owner.locator(".list-count", has_text="2 codes").wait_for()
+    owner.get_by_label("Description of a new code").fill("Opening hours")
+    owner.locator("#quick-type").select_option(label="Link only")
+    owner.get_by_label("Address").fill("https://museum.example/hours")
+    owner.keyboard.press("Enter")
+    owner.locator("tr", has_text="Opening hours").get_by_text("Link only").wait_for()
+
+    created = codes_of(game)
+    assert [code["description"] for code in created] == ["Opening hours", "Fish market", "Old harbor crane"]
+    assert (created[0]["scan_type"], created[0]["target_url"]) == (None, "https://museum.example/hours")
+    assert owner.locator("tr[data-id]").first.inner_text().count("Opening hours") == 1
+    owner.locator(".list-count", has_text="3 codes").wait_for()
 
 
 def test_typing_filters_the_rows_and_the_address(owner: Any, game: Game, path: str) -> None:

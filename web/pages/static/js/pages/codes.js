@@ -52,12 +52,17 @@ async function updateTotal() {
 function bindQuickCreate() {
   const form = /** @type {HTMLFormElement | null} */ (document.getElementById('quick-create'));
   if (!form) return;
-  const description = /** @type {HTMLInputElement} */ (form.elements.namedItem('description'));
+  const [description, type, link] = ['description', 'scan_type', 'target_url'].map((name) => /** @type {HTMLInputElement} */ (form.elements.namedItem(name)));
+  const linkField = /** @type {HTMLElement} */ (link.closest('.field'));
+  const showLink = () => (linkField.hidden = type.value !== '');
+  type.addEventListener('change', showLink);
+  showLink();
   bindForm(form, {
     path: api,
     idempotent: true,
+    read: () => ({ description: description.value, scan_type: type.value || null, ...(type.value ? {} : { target_url: link.value }) }),
     onSuccess: async (created) => {
-      description.value = '';
+      description.value = link.value = '';
       description.focus();
       toast(_('Code %(code)s created', { code: created.code }));
       await addRow(created.id);
