@@ -143,6 +143,19 @@ def test_page_of_an_organization_is_for_its_roles(app: Any, client: Any, conn: C
     assert elsewhere.status_code == 404
 
 
+def test_missing_page_knows_who_is_signed_in(app: Any, client: Any, conn: Conn, staff: Staff) -> None:
+    """The path of a page needs a session, so its 404 page has one. A path without a route asks for none."""
+    name = accounts.get_account(conn, staff.stranger.id).username
+    paths = (f"/o/{organizations.get_slug(conn, staff.org_id)}", "/o/no-such-organization", "/no-such-path")
+    shown = [browser_of(app, staff.stranger).get(path, headers=BROWSER) for path in paths]
+
+    assert [page.status_code for page in shown] == [404] * 3
+    assert [name in page.text for page in shown] == [True, True, False]
+    assert ["your account has no access" in page.text for page in shown] == [True, True, False]
+    assert all("/sign-in" not in page.text for page in shown)
+    assert "you need to sign in" in client.get("/no-such-path", headers=BROWSER).text
+
+
 def test_page_of_a_closed_organization_is_410(app: Any, conn: Conn, staff: Staff) -> None:
     conn.execute("UPDATE organizations SET closed_at = now() WHERE id = %s", (staff.org_id,))
     slug = organizations.get_slug(conn, staff.org_id)

@@ -1,6 +1,7 @@
 """Sign in, create an account, the account itself, and continuing on another device."""
 
 import re
+from datetime import UTC, datetime
 
 from flask import Flask, Response, request
 
@@ -74,6 +75,7 @@ def open_account() -> Response:
         profile=profile,
         sessions=active,
         current_session=session_id,
+        this_hour=datetime.now(UTC).replace(minute=0, second=0, microsecond=0),
         zones=sorted(zone_names()),
         single_keys=request.cookies.get(KEYS_COOKIE) != "off",
     )

@@ -28,7 +28,9 @@ def init_app(app: Flask, printed_prefixes: tuple[str, ...]) -> None:
         if status >= 500:
             # The page of an unavailable store must not ask it who the visitor is.
             g.caller = None
-        page = render_page("error.html", status, problem_status=status, request_id=g.request_id)
+        # No session was looked up for a path without a route.
+        is_known = "caller" in g and status < 500
+        page = render_page("error.html", status, problem_status=status, request_id=g.request_id, is_known=is_known)
         response.status_code = status
         response.set_data(page.get_data())
         response.headers.update(page.headers)

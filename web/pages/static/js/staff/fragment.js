@@ -1,6 +1,7 @@
 /** Parts of pages, loaded in place: the server renders the page again, and a part of it replaces the open one. */
 import { Problem } from '../core/api.js';
 import { _ } from '../core/i18n.js';
+import { icon } from '../core/icon.js';
 import { showTimes } from '../core/time.js';
 
 const SHOW_BAR_MS = 150;
@@ -65,7 +66,7 @@ export function showFailure(region, problem, tryAgain) {
     box.remove();
     tryAgain();
   });
-  box.append(text, button);
+  box.append(icon('triangle-alert'), text, button);
   if (problem.requestId) {
     const id = document.createElement('small');
     id.textContent = problem.requestId;
