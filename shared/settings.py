@@ -251,10 +251,9 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        for message in find_conflicts(self):
-            raise ValueError(f"{message}.")
-        for message in find_production_errors(self) if self.is_production else ():
-            raise ValueError(f"{message}.")
+        messages = [*find_conflicts(self), *(find_production_errors(self) if self.is_production else ())]
+        if messages:
+            raise ValueError("\n".join(f"{message}." for message in messages))
         return self
 
     @property
@@ -319,13 +318,22 @@ class Settings(BaseSettings):
         return self.log_format == "json" or (self.log_format is None and self.is_production)
 
 
+def find_errors() -> list[str]:
+    """Return a line for each missing, wrong or conflicting variable of the environment."""
+    try:
+        Settings()
+    except ValidationError as error:
+        return [
+            f"{'.'.join(map(str, loc)).upper() or 'environment'}: {line}"
+            for loc, message in errors_of(error)
+            for line in message.splitlines()
+        ]
+    return []
+
+
 @cache
 def settings() -> Settings:
     """Return the settings of this process. Raises SettingsError, which exits, for a missing or wrong variable."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        lines = [
-            f"  {'.'.join(map(str, loc)).upper() or 'environment'}: {message}" for loc, message in errors_of(error)
-        ]
-        raise SettingsError("Waymark cannot start with these settings:\n" + "\n".join(lines)) from None
+    if errors := find_errors():
+        raise SettingsError("\n  ".join(["Waymark cannot start with these settings:", *errors]))
+    return Settings()

@@ -29,15 +29,16 @@ MAX_REQUEST_AGE = timedelta(minutes=10)
 """Any request that began before an erasure has ended after this time."""
 
 
-def erase(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choice]) -> None:
-    """Erase a player. The caller holds the lock of `lock_account`, and commits.
+def erase(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choice], *, actor: Actor | None = None) -> None:
+    """Erase a player. The caller holds the lock of `lock_account`, and commits. Without an actor, it is the player.
 
     `choices` says what becomes of the organizations of which the player is the last owner. Raise LastOwner without one,
     and Invalid for a wrong one.
     """
     # Locks the player, then organizations by id, then scans, skipping locked ones: settling locks scans before the
     # player, so waiting for a scan here would be a deadlock.
-    leave_organizations(conn, player_id, choices)
+    actor = actor or Actor("player", player_id)
+    leave_organizations(conn, player_id, choices, actor)
     account = store.get_account(conn, player_id)
     if account is not None:
         idempotency.release_registration(conn, account.username)
@@ -46,7 +47,7 @@ def erase(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choice]) -> None:
     erase_traces(conn, player_id)
     scans.erase_player(conn, player_id, None, limit=SCANS_PER_REQUEST)
     conn.execute("INSERT INTO pending_erasures (player_id) VALUES (%(player_id)s)", {"player_id": player_id})
-    audit.record(conn, Actor("player", player_id), "account.erased", org_id=None, object_id=player_id)
+    audit.record(conn, actor, "account.erased", org_id=None, object_id=player_id)
 
 
 def erase_traces(conn: Conn, player_id: UUID) -> None:

@@ -22,18 +22,13 @@ Choice = UUID | Literal["delete"]
 """What a last owner does with an organization: offer it to this member, or delete it."""
 
 
-def leave_organizations(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choice]) -> None:
+def leave_organizations(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choice], actor: Actor) -> None:
     """Remove the player from all organizations, and apply the choices to those of which they are the last owner.
 
     Raise LastOwner if a choice is missing, and Invalid for a choice about another organization or of a player who is
     not a member. The caller holds the lock of the player.
     """
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        org_ids: list[UUID] = cursor.execute(
-            "SELECT org_id FROM memberships WHERE player_id = %(player_id)s ORDER BY org_id", {"player_id": player_id}
-        ).fetchall()
-    # One organization after the other, by id: two erasures cannot wait for each other.
-    last_owner_of = {org_id for org_id in org_ids if _is_last_owner(conn, org_id, player_id)}
+    org_ids, last_owner_of = lock_organizations(conn, player_id)
     if undecided := sorted(last_owner_of - choices.keys()):
         names = ", ".join(f"{store.get_name(conn, org_id)} ({org_id})" for org_id in undecided)
         raise LastOwner(
@@ -44,9 +39,19 @@ def leave_organizations(conn: Conn, player_id: UUID, choices: Mapping[UUID, Choi
         raise Invalid(FieldError(f"body.organizations.{foreign[0]}", "You are not its last owner. Omit it."))
     for org_id in org_ids:
         if org_id in last_owner_of:
-            _settle(conn, org_id, player_id, choices[org_id])
+            _settle(conn, org_id, player_id, choices[org_id], actor)
         members.remove_member(conn, org_id, player_id)
-        audit.record(conn, Actor("player", player_id), "member.removed", org_id=org_id, object_id=player_id)
+        audit.record(conn, actor, "member.removed", org_id=org_id, object_id=player_id)
+
+
+def lock_organizations(conn: Conn, player_id: UUID) -> tuple[list[UUID], set[UUID]]:
+    """Lock the player's organizations. Return them by id, and those of which the player is the last owner."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        org_ids: list[UUID] = cursor.execute(
+            "SELECT org_id FROM memberships WHERE player_id = %(player_id)s ORDER BY org_id", {"player_id": player_id}
+        ).fetchall()
+    # One organization after the other, by id: two erasures cannot wait for each other.
+    return org_ids, {org_id for org_id in org_ids if _is_last_owner(conn, org_id, player_id)}
 
 
 def _is_last_owner(conn: Conn, org_id: UUID, player_id: UUID) -> bool:
@@ -55,8 +60,7 @@ def _is_last_owner(conn: Conn, org_id: UUID, player_id: UUID) -> bool:
     return player_id in owners and not has_owner_after(owners, player_id, None) and not store.is_closed(conn, org_id)
 
 
-def _settle(conn: Conn, org_id: UUID, player_id: UUID, choice: Choice) -> None:
-    actor = Actor("player", player_id)
+def _settle(conn: Conn, org_id: UUID, player_id: UUID, choice: Choice, actor: Actor) -> None:
     if choice == "delete":
         closing.close(conn, org_id)
         audit.record(conn, actor, "organization.closed", org_id=org_id, object_id=org_id)

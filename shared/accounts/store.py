@@ -132,6 +132,20 @@ def get_profile(conn: Conn, player_id: UUID) -> Profile | None:
         ).fetchone()
 
 
+def list_players(conn: Conn, prefix: str, *, limit: int) -> list[Profile]:
+    """Return players whose username begins with `prefix`, in any letter case, newest first. Reads the whole table."""
+    with conn.cursor(row_factory=class_row(Profile)) as cursor:
+        return cursor.execute(
+            """
+            SELECT p.id, p.username, c.email, p.timezone, c.player_id IS NULL AS guest, p.created_at
+            FROM players p LEFT JOIN credentials c ON c.player_id = p.id
+            WHERE p.erased_at IS NULL AND starts_with(lower(p.username), lower(%(prefix)s))
+            ORDER BY p.id DESC LIMIT %(limit)s
+            """,
+            {"prefix": prefix, "limit": limit},
+        ).fetchall()
+
+
 def has_account(conn: Conn, player_id: UUID) -> bool:
     """Return whether the player signs in with a password or an external identity. Guests do not."""
     row = conn.execute(

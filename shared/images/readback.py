@@ -80,3 +80,39 @@ def _rasterize_pdf(data: bytes, across: int) -> GrayImage:
         page = document[0]
         bitmap = page.render(scale=across / page.get_width(), grayscale=True)
         return np.array(bitmap.to_numpy()).reshape(bitmap.height, bitmap.width)
+
+
+class UnknownImage(ValueError):
+    """Use a PNG, JPEG, WebP, SVG or PDF file."""
+
+
+MAX_PHOTO_PIXELS = 100_000_000
+PAGE_PIXELS = 2_000
+"""Width at which the SVG or the first page of the PDF is rasterized."""
+
+
+def read_texts(data: bytes) -> list[str]:
+    """Return the texts of all QR codes in an image of any origin, such as a photo. Raise UnknownImage.
+
+    The codes may be rotated, inverted and of any size.
+    """
+    try:
+        if data.startswith(b"%PDF-"):
+            pixels = _rasterize_pdf(data, PAGE_PIXELS)
+        elif data.lstrip().startswith((b"<svg", b"<?xml")):
+            pixels = _rasterize_svg(data, PAGE_PIXELS)
+        else:
+            pixels = _decode_photo(data)
+    except UnknownImage:
+        raise
+    except Exception as error:
+        # Decoders of three libraries raise errors of their own for damaged files.
+        raise UnknownImage(UnknownImage.__doc__) from error
+    return [barcode.text for barcode in zxingcpp.read_barcodes(pixels, formats=QR, text_mode=zxingcpp.TextMode.Plain)]
+
+
+def _decode_photo(data: bytes) -> GrayImage:
+    with Image.open(BytesIO(data), formats=["PNG", "JPEG", "WEBP"]) as image:
+        if image.width * image.height > MAX_PHOTO_PIXELS:
+            raise UnknownImage(f"Use an image of at most {MAX_PHOTO_PIXELS:,} pixels.")
+        return np.asarray(image.convert("L"))

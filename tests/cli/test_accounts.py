@@ -1,7 +1,9 @@
 """`waymark users`, `sessions` and `keys`."""
 
 import getpass
+import json
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -182,3 +184,45 @@ def test_control_characters_of_names_do_not_reach_the_terminal(conn: Conn, staff
         output = run("keys", "list", store.get_slug(conn, staff.org_id), *option).stdout
         assert output.replace("\n", "").isprintable()
         assert "[2J[red]" in output
+
+
+def test_users_are_listed_newest_first(client: Any, conn: Conn, register: Any, app: Flask) -> None:
+    ada, bob = register("ada"), register("Bob_1")
+    guest = sign_in(app, conn, "bobby")
+    assert [user["id"] for user in waymark_json("users", "list")] == [str(each.id) for each in (guest, bob, ada)]
+    found = waymark_json("users", "list", "--search", "BOB_")
+    assert [(user["username"], user["guest"]) for user in found] == [("Bob_1", False)]
+    assert len(waymark_json("users", "list", "--limit", 1)) == 1
+    assert waymark("users", "list", "--search", "x") == "No accounts\n"
+
+
+def test_erase_asks_and_leaves_no_organization_without_an_owner(
+    client: Any, conn: Conn, player: Player, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slug = waymark_json("organizations", "create", "City quest", "--owner", player.username)["slug"]
+    assert "Confirm with --yes" in error_of("users", "erase", player.username)
+    erase = ("users", "erase", player.username, "--yes")
+    assert f"last owner of {slug}" in error_of(*erase)
+    assert client.get("/users/me", headers=player.headers).status_code == 200
+
+    waymark(*erase, "--delete-organizations")
+    assert client.get("/users/me", headers=player.headers).status_code == 401
+    assert waymark_json("organizations", "list", "--closed")[0]["slug"] == slug
+    assert error_of(*erase) == f"No player {player.username}"
+    assert [action for action, _ in operator_entries(conn)] == [
+        "organization.created",
+        "organization.closed",
+        "member.removed",
+        "account.erased",
+    ]
+
+
+def test_export_is_a_private_file(client: Any, conn: Conn, player: Player, tmp_path: Path) -> None:
+    file = tmp_path / "ada.json"
+    file.write_text("readable by all")
+    assert waymark("users", "export", player.username, "-o", file) == f"Wrote {file}\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+    exported = json.loads(file.read_text())
+    assert exported["account"]["id"] == str(player.id)
+    assert json.loads(waymark("users", "export", player.username))["account"] == exported["account"]
+    assert operator_entries(conn) == 2 * [("account.exported", str(player.id))]

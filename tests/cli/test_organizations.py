@@ -30,6 +30,15 @@ def test_operators_delete_and_restore(client: Any, conn: Conn, staff: Staff) -> 
     assert [action for action, _ in operator_entries(conn)] == ["organization.closed", "organization.restored"]
 
 
+def test_created_organization_lists_its_owner(app: Flask, conn: Conn) -> None:
+    ada = sign_in(app, conn, "ada")
+    created = waymark_json("organizations", "create", "City quest", "--owner", "ADA")
+    (member,) = waymark_json("organizations", "members", created["slug"])
+    assert (member["player_id"], member["username"], member["role"]) == (str(ada.id), "ada", "owner")
+    assert operator_entries(conn) == [("organization.created", created["id"])]
+    assert error_of("organizations", "create", "X", "--owner", "unknown") == "No player unknown"
+
+
 def test_operators_invite_an_owner_of_an_organization_without_one(
     app: Flask, client: Any, conn: Conn, staff: Staff
 ) -> None:
@@ -39,12 +48,12 @@ def test_operators_invite_an_owner_of_an_organization_without_one(
     assert client.delete(f"{staff.path}/members/{staff.owner.id}", headers=staff.owner.headers).status_code == 204
 
     for _ in range(2):  # the second invitation replaces the first
-        assert "Invited ADA" in waymark("organizations", "invite-owner", slug, "ADA")
+        assert "Invited ADA" in waymark("organizations", "transfer", slug, "ADA")
     waymark("organizations", "restore", slug)
     assert members.get_role(conn, staff.org_id, ada.id) is None
     (offer,) = client.get("/users/me/invitations", headers=ada.headers).json["items"]
     assert client.post(f"{offer['url']}/accept", headers=ada.headers).status_code == 200
 
     assert members.get_role(conn, staff.org_id, ada.id) == "owner"
-    assert "already a member" in error_of("organizations", "invite-owner", slug, "ada")
-    assert error_of("organizations", "invite-owner", slug, "unknown") == "No player unknown"
+    assert "already a member" in error_of("organizations", "transfer", slug, "ada")
+    assert error_of("organizations", "transfer", slug, "unknown") == "No player unknown"

@@ -8,9 +8,9 @@ from click.testing import CliRunner, Result
 from workers.cli.main import waymark as command
 
 
-def run(*arguments: object, stdin: str | None = None) -> Result:
+def run(*arguments: object, stdin: str | None = None, color: bool = False) -> Result:
     """Run a command. The result has its exit code, stdout and stderr."""
-    result = CliRunner().invoke(command, list(map(str, arguments)), input=stdin, prog_name="waymark")
+    result = CliRunner().invoke(command, list(map(str, arguments)), input=stdin, color=color, prog_name="waymark")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

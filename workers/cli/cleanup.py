@@ -14,6 +14,6 @@ def cleanup() -> None:
 
     The scheduler does this every hour.
     """
-    from workers.cleanup import purge_all  # noqa: PLC0415 - the import makes a broker
+    from workers.cleanup import purge_all  # makes a broker
 
     show_record(asdict(purge_all()))

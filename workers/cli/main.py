@@ -22,11 +22,14 @@ SECTIONS = {
         "keys": "workers.cli.keys:keys",
     },
     "Codes and scans": {
+        "qr": "workers.cli.qr:qr",
         "quests": "workers.cli.quests:quests",
     },
     "Maintenance": {
         "doctor": "workers.cli.doctor:doctor",
         "analytics": "workers.cli.analytics:analytics",
+        "backlog": "workers.cli.backlog:backlog",
+        "settings": "workers.cli.settings:settings",
         "cleanup": "workers.cli.cleanup:cleanup",
         "files": "workers.cli.files:files",
         "backup": "workers.cli.backup:backup",

@@ -1,22 +1,25 @@
-"""`waymark organizations`: list, delete and restore organizations, and invite owners.
+"""`waymark organizations`: list, create, transfer, delete and restore organizations.
 
 Each change is recorded in the audit log. A deleted organization is closed at once, and erased after seven days. Until
-then it can be restored. Invite an owner first if it has none.
+then it can be restored. Transfer it first if it has no owner.
 """
 
+from dataclasses import asdict
 from datetime import UTC, datetime
+from uuid import UUID
 
 import click
 
 from shared.audit import store as audit
 from shared.audit.store import OPERATOR
 from shared.infra import db
+from shared.infra.db import Conn
 from shared.infra.pubsub_messages import publish_access_change
 from shared.infra.timestamps import format_rfc3339
 from shared.organizations import closing, invitations, members, store
 from shared.organizations.rules import INVITATION_LIFETIME, RESTORE_PERIOD
 from workers.cli.commands import CommandError, Group, confirm, yes_option
-from workers.cli.lookups import find_player, lock_organization
+from workers.cli.lookups import find_organization, find_player, lock_organization
 from workers.cli.output import report, show_rows
 
 
@@ -32,11 +35,12 @@ class OrganizationNameType(click.ParamType[str]):
 
 
 ORGANIZATION_NAME = OrganizationNameType()
+MAX_MEMBERS_LISTED = 10_000
 
 
 @click.group(cls=Group)
 def organizations() -> None:
-    """List, delete and restore organizations, and invite owners."""
+    """List, create, transfer, delete and restore organizations."""
 
 
 @organizations.command("list")
@@ -86,11 +90,44 @@ def restore(slug: str) -> None:
     report(f"Restored {slug} ({org_id})", slug=slug, id=org_id)
 
 
-@organizations.command("invite-owner")
+@organizations.command()
+@click.argument("name", type=ORGANIZATION_NAME)
+@click.option("--owner", required=True, metavar="USERNAME", help="The player who owns it.")
+def create(name: str, owner: str) -> None:
+    """Create an organization that an existing player owns."""
+    with db.transaction() as conn:
+        player_id = find_player(conn, owner)
+        if not invitations.lock_player(conn, player_id):
+            raise CommandError(f"No player {owner}")
+        org_id = add_organization(conn, player_id, name)
+        slug = store.get_slug(conn, org_id)
+    report(f"Created {name}: {slug} ({org_id}), owned by {owner}", id=org_id, slug=slug, name=name, owner_id=player_id)
+
+
+def add_organization(conn: Conn, owner_id: UUID, name: str) -> UUID:
+    """Store an organization with its owner and the entry of the audit log. Return its id."""
+    org_id = store.add(conn, owner_id, name, None, None)
+    audit.record(conn, OPERATOR, "organization.created", org_id=org_id, object_id=org_id, new={"name": name})
+    return org_id
+
+
+@organizations.command("members")
+@click.argument("slug")
+def list_members(slug: str) -> None:
+    """List the members of an organization and their roles."""
+    with db.connection() as conn:
+        listed = members.list_members(conn, find_organization(conn, slug), limit=MAX_MEMBERS_LISTED)
+    show_rows(map(asdict, listed), empty=f"No members of {slug}")
+
+
+@organizations.command()
 @click.argument("slug")
 @click.argument("username")
-def invite_owner(slug: str, username: str) -> None:
-    """Invite a player to own an organization. The invitation replaces an earlier one of the player."""
+def transfer(slug: str, username: str) -> None:
+    """Offer an organization to a player, who owns it after accepting the invitation.
+
+    The invitation replaces an earlier one of the player. Present owners remain.
+    """
     with db.transaction() as conn:
         player_id = find_player(conn, username)
         if not invitations.lock_player(conn, player_id):

@@ -49,7 +49,7 @@ def show_rows(rows: Iterable[Row], *, empty: str) -> None:
     elif not listed:
         console().print(printable(empty))
     else:
-        console().print(_table(listed))
+        console().print(table(listed))
 
 
 def show_record(record: Row) -> None:
@@ -112,18 +112,19 @@ def as_text(value: object) -> str:
             return printable(str(value))
 
 
-def _table(rows: Sequence[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+def table(rows: Sequence[Row]) -> Table:
+    """Return a table with a column for each key of the first row."""
+    columns = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for name, value in rows[0].items():
         is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
         # An id that is broken over two lines cannot be copied.
         is_id = name == "id" or name.endswith("_id") or isinstance(value, datetime)
-        table.add_column(
+        columns.add_column(
             heading(name), justify="right" if is_number else "left", no_wrap=is_id or is_number, overflow="fold"
         )
     for row in rows:
-        table.add_row(*(Text(as_text(value)) for value in row.values()))
-    return table
+        columns.add_row(*(Text(as_text(value)) for value in row.values()))
+    return columns
 
 
 def print_json(value: object) -> None:
