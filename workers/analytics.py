@@ -3,6 +3,7 @@
 The scheduler sends a message every few seconds. `waymark analytics rebuild` rebuilds them by hand.
 """
 
+import time
 from datetime import date, timedelta
 
 from shared.analytics import cache_versions, rollup
@@ -12,8 +13,10 @@ from shared.analytics.rollup_queries import END_DAY, FIRST_DAY
 from shared.infra import db, event_log
 from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
+from shared.infra.metrics import Counter, Histogram
 from shared.messages import RollUp
 from workers.broker import actor_for, worker_lifecycle
+from workers.job_metrics import LAST_SUCCESS
 from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
@@ -25,6 +28,13 @@ ROUNDS = 100
 MIN_SLICE_SCANS, MAX_SLICE_SCANS = 2_000, 10_000
 """Scans in a slice of a rebuild. The next slice has more days after fewer scans, and fewer days after more."""
 MAX_DAYS = 64
+
+ROLLUP_ROWS = Counter("waymark_rollup_rows_total", "Rows added to the rollups, by log: events or visits.", ("log",))
+ROLLUP_SECONDS = Histogram(
+    "waymark_rollup_seconds",
+    "Time to add a batch to the rollups.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
 
 
 @actor_for(RollUp)
@@ -40,6 +50,7 @@ def roll_up() -> None:
 def roll_up_batch() -> bool:
     """Add a batch of events and a batch of visits to the rollups. Return whether there may be more."""
     time_limits.extend()
+    started = time.perf_counter()
     with db.transaction() as conn:
         # A batch that a crash of PostgreSQL loses is added again, because its position is lost with it.
         conn.execute("SELECT set_config('synchronous_commit', 'off', true)")
@@ -47,6 +58,10 @@ def roll_up_batch() -> bool:
             return False
         scans = rollup.roll_up_scans(conn, limit=BATCH)
         visits = rollup.roll_up_visits(conn, limit=BATCH)
+    ROLLUP_SECONDS.observe(time.perf_counter() - started)
+    ROLLUP_ROWS.labels("events").inc(scans)
+    ROLLUP_ROWS.labels("visits").inc(visits)
+    LAST_SUCCESS.labels("rollup").set_to_current_time()
     if scans or visits:
         log.info("rollups_updated", events=scans, visits=visits)
     return BATCH in (scans, visits)

@@ -26,6 +26,7 @@ from shared.quests import definitions, quest_pb2, quest_pb2_grpc, yaml_loader
 from shared.quests.definitions import CatalogQuest
 from shared.settings import settings
 from workers import metrics_server
+from workers.catalog_metrics import MetricsInterceptor
 
 log = get_logger()
 
@@ -105,7 +106,7 @@ def make_server(address: str) -> tuple[grpc.Server, health.HealthServicer, int]:
     token = settings().grpc_token
     server = grpc.server(
         futures.ThreadPoolExecutor(THREADS, thread_name_prefix="catalog"),
-        interceptors=[TokenInterceptor(token.get_secret_value())] if token else [],
+        interceptors=[MetricsInterceptor(), *([TokenInterceptor(token.get_secret_value())] if token else [])],
         options=(("grpc.max_receive_message_length", MAX_REQUEST_BYTES), ("grpc.so_reuseport", 0)),
     )
     quest_pb2_grpc.add_QuestServiceServicer_to_server(QuestCatalogService(), server)  # type: ignore[no-untyped-call]

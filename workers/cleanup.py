@@ -14,6 +14,7 @@ from shared.imports import store as imports
 from shared.infra import db, event_log, idempotency
 from shared.infra.db import Conn
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Counter
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
@@ -28,6 +29,7 @@ from shared.scans.travel import position_lifetime
 from shared.settings import settings
 from shared.visits import store as visits
 from workers.broker import actor_for, worker_lifecycle
+from workers.job_metrics import LAST_SUCCESS
 from workers.organizations import erase_closed
 from workers.time_limits import ACTOR_SECONDS, time_limits
 
@@ -43,6 +45,11 @@ IMPORTS_BATCH_SIZE = 500
 POSITIONS_BATCH_SIZE = 1_000
 """Each cleared position rewrites a scan and its index entries: about 2 MB of WAL, so that replicas keep up."""
 DRAFT_RETENTION = timedelta(days=1)
+REMOVED = Counter(
+    "waymark_cleanup_removed_total",
+    "Rows and files, by kind, whose retention has ended.",
+    ("kind",),
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,11 @@ class CleanupReport:
 @time_limits.limit(ACTOR_SECONDS)
 def clean_up() -> None:
     """Purge everything whose retention has ended. Safe to run twice and side by side."""
-    log.info("cleanup_finished", **asdict(purge_all()))
+    removed = asdict(purge_all())
+    for kind, count in removed.items():
+        REMOVED.labels(kind).inc(count)
+    LAST_SUCCESS.labels("cleanup").set_to_current_time()
+    log.info("cleanup_finished", **removed)
 
 
 def purge_all() -> CleanupReport:

@@ -6,7 +6,7 @@ Relay, scheduler and catalog serve it from a thread. `metrics_exporter` serves i
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 from shared.infra import build_info, health, heartbeats, metrics, metrics_files, saturation
 from shared.infra.local_cache import CachedResult
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Collector
 from shared.settings import settings
 
 log = get_logger()
@@ -30,9 +31,16 @@ class MetricsServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, host: str, port: int, *, check_database: health.Check = health.check_database) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        check_database: health.Check = health.check_database,
+        collectors: Iterable[Collector] = (),
+    ) -> None:
         super().__init__((host, port), _Handler)
-        self._metrics = CachedResult(metrics.render, CACHE_SECONDS)
+        self._metrics = CachedResult(lambda: metrics.render(collectors), CACHE_SECONDS)
         self._database = CachedResult(check_database, CACHE_SECONDS)
         self._redis = CachedResult(health.check_redis, CACHE_SECONDS)
         self._broker = CachedResult(health.check_broker, CACHE_SECONDS)
@@ -95,24 +103,29 @@ def _problem(status: int, detail: str) -> Answer:
     return status, {"type": "about:blank", "status": status, "detail": detail}
 
 
-def bind(check_database: health.Check = health.check_database) -> MetricsServer | None:
+def bind(
+    check_database: health.Check = health.check_database, collectors: Iterable[Collector] = ()
+) -> MetricsServer | None:
     """Listen on METRICS_PORT. If the port is in use, log a warning and return None: the process works without it."""
     host, port = settings().metrics_host, settings().metrics_port
     if port is None:
         return None
     try:
-        return MetricsServer(host, port, check_database=check_database)
+        return MetricsServer(host, port, check_database=check_database, collectors=collectors)
     except OSError as error:
         log.warning("metrics_port_unavailable", host=host, port=port, error=str(error))
         return None
 
 
-def start(process: str) -> None:
-    """Serve METRICS_PORT from a thread, if it is set. Call this before the first heartbeat of the process."""
+def start(process: str, collectors: Iterable[Collector] = ()) -> None:
+    """Serve METRICS_PORT from a thread, if it is set. Call this before the first heartbeat of the process.
+
+    `collectors` are further metrics, which are computed when they are read.
+    """
     if settings().metrics_port is None:
         return
     metrics_files.create(process, os.getpid(), is_shared=False)
     build_info.record()
     saturation.start()
-    if (server := bind()) is not None:
+    if (server := bind(collectors=collectors)) is not None:
         threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()

@@ -6,6 +6,7 @@ one stopped. It may publish some events again, which WebSockets skip.
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import psycopg
 import redis
@@ -17,6 +18,7 @@ from shared.infra.event_sequencer import Sequencer
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.leader_election import leadership
 from shared.infra.logging import configure, get_logger
+from shared.infra.metrics import Counter, Gauge
 from shared.infra.pubsub_messages import EVENTS_CHANNEL, encode
 from shared.infra.redis import client, key, require_no_eviction
 from shared.infra.relay_wakeup import wait_for_wakeup
@@ -35,6 +37,14 @@ CHECK_SECONDS = 1.0
 """A relay that is killed publishes the events of this time again."""
 RETRY_SECONDS = 0.5
 
+PUBLISHED = Counter("waymark_relay_published_events_total", "Events that this relay published.")
+FAILURES = Counter("waymark_relay_failures_total", "Batches of events that could not be published.")
+LAG = Gauge(
+    "waymark_relay_lag_seconds",
+    "Age of the events that this relay publishes next. 0 if it has published all of them.",
+    multiprocess_mode="livemax",
+)
+
 
 def main() -> None:
     configure("relay")
@@ -46,6 +56,7 @@ def main() -> None:
             with leadership("relay", stopping) as lead:
                 if lead is None:
                     return
+                LAG.set(0)
                 with db.closed_if_read_only(lead.conn):
                     relay_events(lead.conn, stopping)
         except psycopg.OperationalError as error:
@@ -73,6 +84,7 @@ def relay_events(conn: Conn, stopping: threading.Event) -> None:
             # Events that no relay has published come first: an earlier relay ended, or Redis was unavailable.
             batch = event_log.read(conn, published, limit=BATCH)
         if batch and not publish(batch):
+            LAG.set(age(batch[0]))
             # Events are numbered meanwhile, for the other consumers. An attempt can take seconds, in which many come.
             retry_at = time.monotonic() + RETRY_SECONDS
             while sequencer.has_more and time.monotonic() < retry_at:
@@ -82,7 +94,10 @@ def relay_events(conn: Conn, stopping: threading.Event) -> None:
         if batch:
             published = batch[-1].position
         if len(batch) < BATCH and not sequencer.has_more:
+            LAG.set(0)
             wait(stopping, after_batch=bool(batch))
+        else:
+            LAG.set(age(batch[-1]) if batch else 0)
     event_log.save_position(conn, RELAY, published)
 
 
@@ -101,9 +116,16 @@ def publish(batch: list[Event]) -> bool:
     try:
         client().publish(key(EVENTS_CHANNEL), encode(batch))
     except redis.RedisError as error:
+        FAILURES.inc()
         log.warning("redis_unavailable", events=len(batch), error=str(error))
         return False
+    PUBLISHED.inc(len(batch))
     return True
+
+
+def age(event: Event) -> float:
+    """Return the seconds since the event, by this machine's clock."""
+    return max(0.0, (datetime.now(UTC) - event.at).total_seconds())
 
 
 if __name__ == "__main__":

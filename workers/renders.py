@@ -17,6 +17,7 @@ from shared.infra import db
 from shared.infra.leases import LeaseLost
 from shared.infra.logging import get_logger
 from shared.infra.message_sender import background_sender
+from shared.infra.metrics import Counter, Histogram
 from shared.infra.relay_wakeup import wake_relay
 from shared.infra.storage import marker
 from shared.infra.storage.base import StorageError
@@ -45,6 +46,12 @@ RETRY_PAUSE = timedelta(seconds=5)
 INTERNAL_ERROR = "A part of it could not be made."
 ASSEMBLY_CRASHED = "Workers crashed while they assembled the file."
 PARTS_LOST = "The storage repeatedly lost parts of it."
+RENDER_IMAGES = Counter("waymark_render_images_total", "Images of renders, by outcome: done or failed.", ("outcome",))
+RENDER_SECONDS = Histogram(
+    "waymark_render_chunk_seconds",
+    "Time to render a chunk of images.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300),
+)
 NO_IMAGES = "No image could be rendered; errors has the reason of each."
 
 
@@ -74,6 +81,7 @@ def delete_render_files(render_id: str) -> None:
 def render_chunk(token: UUID, claimed: list[Chunk]) -> None:
     """Render a chunk into a part. A chunk without attempts left gets a part without images."""
     (chunk,) = claimed
+    started = time.perf_counter()
     with db.connection() as conn:
         chunk = chunks.start(conn, token, chunk)
         render = store.get_many(conn, [chunk.job_id])[chunk.job_id]
@@ -102,6 +110,9 @@ def render_chunk(token: UUID, claimed: list[Chunk]) -> None:
         with db.transaction() as conn:
             chunks.retry_later(conn, token, chunk, RETRY_PAUSE, reason)
         return
+    RENDER_SECONDS.observe(time.perf_counter() - started)
+    RENDER_IMAGES.labels("failed").inc(len(failed))
+    RENDER_IMAGES.labels("done").inc(len(chunk.qr_ids) - len(failed))
     wake_relay()
     log.info("chunk_rendered", render_id=str(render.id), chunk=chunk.number, failed=len(failed))
     if is_last:

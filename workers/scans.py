@@ -18,6 +18,7 @@ from shared.scans import judging_queries, rules, settlement, verdict_messages
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import Scan, Verdict
 from shared.settings import settings
+from workers import scan_metrics
 from workers.broker import actor_for
 from workers.jobs import JobRunner
 
@@ -56,7 +57,9 @@ def judge(token: UUID, claimed: list[Scan]) -> None:
     if not held:
         # After the commit, which postpones scans.
         raise leases.LeaseLost
-    publish_verdicts(verdict_messages.encode(held, verdicts, context.codes, exactly_one(settled)[0]))
+    settled_at = exactly_one(settled)[0]
+    publish_verdicts(verdict_messages.encode(held, verdicts, context.codes, settled_at))
+    scan_metrics.record(held, verdicts, settled_at)
     log_verdicts(held, verdicts)
 
 
@@ -69,8 +72,10 @@ def dead_letter(token: UUID, claimed: list[Scan]) -> None:
         held = [scan for scan in claimed if scan.id in ids]
         if not held:
             raise leases.LeaseLost
-        settlement.settle(conn, held, verdicts, has_quests=False)
+        settled_at = exactly_one(settlement.settle(conn, held, verdicts, has_quests=False))[0]
     publish_verdicts(verdict_messages.encode_ids(held))
+    scan_metrics.record(held, verdicts, settled_at)
+    scan_metrics.DEAD_LETTERED.inc(len(held))
     log_verdicts(held, verdicts)
 
 

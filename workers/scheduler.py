@@ -26,6 +26,7 @@ from shared.messages import (
 )
 from shared.settings import settings
 from workers import metrics_server
+from workers.installation_metrics import INTERVAL_SECONDS, installation
 
 ERASURES_SECONDS = 60.0
 
@@ -34,7 +35,7 @@ def main() -> None:
     """Run until SIGTERM or SIGINT: wait for leadership, then send messages while it lasts."""
     configure("scheduler")
     require_no_eviction()
-    metrics_server.start("scheduler")
+    metrics_server.start("scheduler", [installation])
     stopping = stop_event()
     heartbeat = Heartbeat("scheduler")
     while not stopping.is_set():
@@ -46,6 +47,7 @@ def main() -> None:
             while not stopping.wait(1.0) and lead.is_held():
                 heartbeat.beat()
             scheduler.shutdown(wait=True)
+            installation.clear()
 
 
 def build_scheduler(lead: Leadership) -> BackgroundScheduler:
@@ -70,6 +72,9 @@ def build_scheduler(lead: Leadership) -> BackgroundScheduler:
             id=f"poll-{name}",
             next_run_time=now,
         )
+    if settings().metrics_port is not None:
+        every = IntervalTrigger(seconds=INTERVAL_SECONDS)
+        scheduler.add_job(installation.measure, every, id="metrics", next_run_time=now)
     scheduler.add_job(send_if_leader, CronTrigger(minute=7), (lead, CleanUp()), id="cleanup", next_run_time=now)
     if settings().backup_target is not None:
         # Hourly, because a backup that failed is repeated until it succeeds.

@@ -22,6 +22,7 @@ from redis.retry import Retry
 
 from shared.infra.local_cache import LocalCache
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Counter
 from shared.infra.redis import key, make_client
 from shared.settings import settings
 
@@ -47,6 +48,12 @@ REPORT_HITS_SECONDS = 1.0
 PROCESS = uuid4().hex
 _sequence = itertools.count()
 
+REQUESTS = Counter(
+    "waymark_cache_requests_total",
+    "Cache lookups of this process, by result: local (in its memory), hit, miss, or unavailable.",
+    ("cache", "result"),
+)
+
 LookupCount = tuple[str, Result]
 """The name of a cache, and the result of a lookup."""
 
@@ -71,6 +78,7 @@ class Cache:
         """
         local = self.local.get(name, owner)
         if local is not None:
+            REQUESTS.labels(self.name, "local").inc()
             self.report_hits(REPORT_HITS_SECONDS)
             return local
         entry = self._get_or_create(name, make, owner)
@@ -103,7 +111,9 @@ class Cache:
         entry = _Entry(self, name)
         result = entry.get_or_lock(owner)
         if isinstance(result, bytes):
+            REQUESTS.labels(self.name, "hit").inc()
             return result
+        REQUESTS.labels(self.name, "unavailable" if result == "unavailable" else "miss").inc()
         if result == "busy":
             awaited = entry.wait()
             return make() if awaited is None else awaited

@@ -17,10 +17,18 @@ from shared.infra import db
 from shared.infra.db import exactly_one
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Counter, Gauge
 from shared.settings import SettingsError, settings
 
 log = get_logger()
 
+LEADER = Gauge(
+    "waymark_leader",
+    "1 if this process leads, else 0. Exactly one process of each role should lead.",
+    ("role",),
+    multiprocess_mode="livemax",
+)
+LEADER_CHANGES = Counter("waymark_leader_changes_total", "How often this process became the leader.", ("role",))
 RETRY_SECONDS = 1.0
 POOLER = "DATABASE_DIRECT_URL must be the URL of PostgreSQL, not of a pooler in transaction mode"
 
@@ -63,7 +71,8 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
     """Wait until this process is the leader called `name`. Yield None if `stopping` is set first."""
     number = _lock_number(name)
     waiting = unavailable = False
-    heartbeat = Heartbeat(name)
+    heartbeat, leads_gauge = Heartbeat(name), LEADER.labels(name)
+    leads_gauge.set(0)
     while not stopping.is_set():
         heartbeat.beat()
         try:
@@ -88,7 +97,12 @@ def leadership(name: str, stopping: threading.Event) -> Iterator[Leadership | No
                     break  # open another connection
                 if leads:
                     log.info("leader_elected", name=name)
-                    yield Leadership(conn, number)
+                    LEADER_CHANGES.labels(name).inc()
+                    leads_gauge.set(1)
+                    try:
+                        yield Leadership(conn, number)
+                    finally:
+                        leads_gauge.set(0)
                     return
                 if not waiting:
                     log.info("leader_standby", name=name)

@@ -10,6 +10,7 @@ import dramatiq
 from shared.infra.broker import ERRORS, BrokerUnavailable, broker, broker_client, keep_broker_alive
 from shared.infra.cache import try_redis
 from shared.infra.logging import bound_request_id, current_request_id, get_logger
+from shared.infra.metrics import Counter
 from shared.infra.redis import key
 from shared.infra.relay_wakeup import add_wakeup
 from shared.messages import Message
@@ -20,6 +21,12 @@ log = get_logger()
 QUEUED = ""
 """The wakeup that makes a consumer fetch from its queue."""
 KEEP_ALIVE_SECONDS = 5.0
+
+SENDS = Counter(
+    "waymark_message_sends_total",
+    "Messages sent to workers, by outcome: sent or dropped. A poll finds the work of a dropped one.",
+    ("message", "outcome"),
+)
 
 
 def wakeup_set(queue: str) -> str:
@@ -109,6 +116,7 @@ class BackgroundSender:
                         error = unavailable = raised
                     except Exception as raised:  # noqa: BLE001 - no error may end the thread: later messages are sent
                         error = raised
+                SENDS.labels(type(message).__name__, "sent" if error is None else "dropped").inc()
                 if error is not None:
                     log.warning("message_dropped", message=type(message).__name__, error=repr(error))
 

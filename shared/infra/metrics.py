@@ -7,7 +7,15 @@ share a directory (see `metrics_files`) store values in files: a gauge there nee
 import os
 from collections.abc import Iterable
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
@@ -15,6 +23,9 @@ from prometheus_client.registry import Collector
 from shared.infra.metrics_files import MULTIPROCESS_VARIABLE
 
 __all__ = ["Collector", "Counter", "CounterMetricFamily", "Gauge", "GaugeMetricFamily", "Histogram", "render"]
+
+# One more series for each counter, which Prometheus 2 does not use.
+disable_created_metrics()
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

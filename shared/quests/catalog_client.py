@@ -6,6 +6,8 @@ An invalid response counts as no response: nothing is tracked, claimed or cached
 import json
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 from shared.errors import NotFound, Unavailable
 from shared.infra import cache
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Counter
 from shared.infra.redis import key
 from shared.quests import grpc_channel
 from shared.quests.rules import Quest, QuestReward
@@ -28,6 +31,11 @@ MAX_QUESTS = 10_000
 MAX_QUANTITY = 1_000_000
 NOT_FOUND_TTL_SECONDS = 1.0
 """How long a process remembers that the catalog does not have a quest."""
+LOOKUPS = Counter(
+    "waymark_catalog_lookups_total",
+    "Lookups of quests, by source: cache, called, stale (the catalog was unavailable), or failed.",
+    ("source",),
+)
 CACHE_FORMAT = 2
 """The format of the entries in Redis, a part of their keys. A release with another format reads other keys."""
 
@@ -48,13 +56,16 @@ def get_quest(name: str) -> Quest:
     """Return the quest of this name. Raises QuestNotFound, CatalogUnavailable, CatalogInvalidResponse."""
     trusted_until, remembered = _memory.get(name, (0.0, None))
     if remembered is not None and time.monotonic() < trusted_until:
+        LOOKUPS.labels("cache").inc()
         return remembered.quest
     # Stale ones are returned while the catalog is unreachable: from Redis, or from this process without Redis.
     cached = _read_redis(name) or remembered
     if cached is not None and cached.is_fresh and cached is not remembered:
+        LOOKUPS.labels("cache").inc()
         return _remember(name, cached)
     if cached is None or not cached.is_usable_stale:
-        return _remember(name, _fetch(name))
+        with _counted("failed"):
+            return _remember(name, _fetch(name))
     return _refresh(name, cached)
 
 
@@ -99,15 +110,30 @@ def _refresh(name: str, old: _CachedQuest) -> Quest:
     """Fetch again in one thread of this process. The other threads return the old quest without waiting."""
     with _lock:
         if name in _renewing:
+            LOOKUPS.labels("stale").inc()
             return old.quest
         _renewing.add(name)
     try:
-        return _remember(name, _fetch(name))
+        with _counted("stale"):
+            return _remember(name, _fetch(name))
     except (CatalogUnavailable, CatalogInvalidResponse) as error:
         log.warning("catalog_served_stale", quest=name, error=type(error).__name__)
         return _remember(name, old)
     finally:
         _renewing.discard(name)
+
+
+@contextmanager
+def _counted(source_of_failure: str) -> Iterator[None]:
+    """Count a lookup that calls the catalog, or that it did not answer."""
+    source = "called"
+    try:
+        yield
+    except (CatalogUnavailable, CatalogInvalidResponse):
+        source = source_of_failure
+        raise
+    finally:
+        LOOKUPS.labels(source).inc()
 
 
 def _remember(name: str, cached: _CachedQuest) -> Quest:

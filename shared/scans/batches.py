@@ -8,6 +8,7 @@ from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.organizations.api_keys import ApiKey
+from shared.scans import accept_metrics
 from shared.scans.rules import extract_code, extract_step_mac
 from shared.scans.store import NewScan
 
@@ -99,9 +100,13 @@ def accept_all(
         },
     )
     if inserted.rowcount == len(scans):
-        return [ids[number] for number in range(len(scans))]
-    stored = _find_by_nonce(conn, scans, key)
-    return [_result(scan, stored) for scan in scans]
+        results: list[AcceptResult] = [ids[number] for number in range(len(scans))]
+    else:
+        stored = _find_by_nonce(conn, scans, key)
+        results = [_result(scan, stored) for scan in scans]
+    ids_returned = sum(isinstance(result, UUID) for result in results)
+    accept_metrics.record(inserted.rowcount, ids_returned - inserted.rowcount, by_key=key is not None)
+    return results
 
 
 def _find_by_nonce(

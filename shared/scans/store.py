@@ -13,6 +13,7 @@ from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, LOWEST, uuid7
 from shared.organizations.api_keys import ApiKey
+from shared.scans import accept_metrics
 from shared.scans.rules import Coordinates, extract_code, extract_step_mac
 
 
@@ -177,6 +178,9 @@ def accept(
             raise PlayerNotFound
         if row[1] != scan.digest():
             raise NonceReused
+        accept_metrics.record(0, 1, by_key=key is not None)
+    else:
+        accept_metrics.record(1, 0, by_key=key is not None)
     return UUID(str(row[0]))
 
 

@@ -16,6 +16,7 @@ import psycopg_pool
 from shared.infra import db
 from shared.infra.event_loop import yielding
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Counter, Gauge
 from shared.visits import store
 from shared.visits.store import Visit
 from shared.visits.user_agents import device_kind, is_crawler
@@ -29,6 +30,9 @@ MAX_BUFFERED = 50_000
 # Less than the grace period of a process that stops.
 CLOSE_TIMEOUT_SECONDS = 5.0
 RETRY_SECONDS = 0.2
+
+BUFFERED = Gauge("waymark_visits_buffered", "Visits that are not stored yet.", multiprocess_mode="livesum")
+DROPPED = Counter("waymark_visits_dropped_total", "Visits that were lost, because PostgreSQL was unavailable too long.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,13 @@ class VisitBuffer:
             has_room = len(self._waiting) < MAX_BUFFERED
             if has_room:
                 self._waiting.append(visit)
+                BUFFERED.inc()
             # Started at the first visit, after the fork.
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="visits", daemon=True)
                 self._thread.start()
         if not has_room:
+            DROPPED.inc()
             log.error("visit_dropped", qr_id=str(visit.qr_code_id), waiting=MAX_BUFFERED)
         self._more_work.set()
 
@@ -92,6 +98,7 @@ class VisitBuffer:
         deadline = time.monotonic() + CLOSE_TIMEOUT_SECONDS
         while not self.flush():
             if time.monotonic() > deadline:
+                DROPPED.inc(len(self._waiting))
                 log.error("visits_lost", count=len(self._waiting))
                 return
             time.sleep(RETRY_SECONDS)
@@ -112,6 +119,7 @@ class VisitBuffer:
             return False
         with self._lock:
             del self._waiting[: sent.count]
+            BUFFERED.dec(sent.count)
         self._uncertain = None
         return True
 

@@ -11,11 +11,17 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Gauge
 from shared.infra.redis import key as prefixed
 from shared.infra.redis import make_client
 
 log = get_logger()
 
+LOCAL = Gauge(
+    "waymark_rate_limits_local",
+    "1 while a process counts requests in its own memory, because Redis is unavailable. Limits are then higher.",
+    multiprocess_mode="livemax",
+)
 SCHEME = "waymark"
 # A slower Redis counts as unavailable: Flask-Limiter then counts in the memory of this process, and checks for Redis
 # after 1, 2, 4 … 32 seconds.
@@ -43,7 +49,11 @@ class RedisRateLimitStorage(Storage):
         return redis.RedisError
 
     def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        count, milliseconds = self._increment([prefixed("rate_limits", key)], [amount, expiry * 1000])
+        try:
+            count, milliseconds = self._increment([prefixed("rate_limits", key)], [amount, expiry * 1000])
+        except redis.RedisError:
+            LOCAL.set(1)
+            raise
         _counts()[key] = int(count), time.time() + int(milliseconds) / 1000
         return int(count)
 
@@ -59,6 +69,7 @@ class RedisRateLimitStorage(Storage):
             self._client.ping()
         except redis.RedisError:
             return False
+        LOCAL.set(0)
         log.info("rate_limit_storage_recovered")
         return True
 

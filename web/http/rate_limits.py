@@ -16,11 +16,12 @@ from typing import Literal
 from uuid import UUID
 
 from flask import Flask, Response, current_app, g, request
-from flask_limiter import ApplicationLimit, Limiter
+from flask_limiter import ApplicationLimit, Limiter, RequestLimit
 from limits import parse
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from shared.errors import Invalid, Unauthenticated
+from shared.infra.metrics import Counter
 from web.http.auth import optional_caller, requirement_of
 from web.http.credentials import (
     bearer_token,
@@ -121,6 +122,8 @@ IPV6_PREFIX_LENGTH = 56
 HEADERS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After")
 KNOWN_API_KEYS = "waymark_known_api_keys"
 
+LIMITED = Counter("waymark_rate_limited_total", "Requests above a rate limit, by the name of the limit.", ("limit",))
+
 
 @dataclass(frozen=True)
 class RateLimitKeys:
@@ -168,6 +171,7 @@ def init_app(app: Flask, *, is_enabled: bool) -> None:
         ],
         storage_uri=f"{SCHEME}://",
         in_memory_fallback_enabled=True,
+        on_breach=_count_breach,
     )
     limiter.request_filter(lambda: request.method == "OPTIONS" or request.endpoint in UNLIMITED_ENDPOINTS)
     # The access log already has an entry for a rejected request.
@@ -192,6 +196,11 @@ def init_app(app: Flask, *, is_enabled: bool) -> None:
             for name, value in zip(HEADERS[: 4 if tightest.breached else 3], values, strict=False):
                 response.headers[name] = str(value)
         return response
+
+
+def _count_breach(breached: RequestLimit) -> None:
+    _, name = breached.request_args
+    LIMITED.labels(name).inc()
 
 
 def _keys() -> RateLimitKeys:

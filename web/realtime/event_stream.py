@@ -9,6 +9,7 @@ import psycopg_pool
 from simple_websocket import Server
 
 from shared.infra import db, event_log
+from shared.infra.metrics import Counter
 from shared.infra.pubsub_messages import to_json, to_message
 from web.realtime.fanout import RESET, Fanout, Subscription
 from web.realtime.websocket_io import configure, disconnect, send
@@ -17,6 +18,18 @@ PING_SECONDS = 25
 MAX_CLIENT_MESSAGES = 100
 """Messages of a client between two pings. None is expected, and a socket that exceeds the limit is closed."""
 REPLAY_PAGE = 500
+
+SENT = Counter(
+    "waymark_websocket_messages_sent_total", "Live events sent over WebSockets, by stream: player or org.", ("stream",)
+)
+REPLAYED = Counter(
+    "waymark_websocket_replayed_events_total", "Events read from the log for WebSockets that missed them.", ("stream",)
+)
+CLOSED = Counter(
+    "waymark_websockets_closed_total",
+    "Closed WebSockets, by reason: going_away, policy, slow, or client.",
+    ("reason",),
+)
 
 GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER = 1001, 1008, 1013
 
@@ -29,7 +42,17 @@ class Access(Protocol):
 
 def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fanout, *, send_reset: bool) -> None:
     """Send events until the client or the process closes the socket, access is revoked, or the queue overflows."""
+    reason = "client"
+    try:
+        reason = _stream(ws, subscription, listener, fanout, send_reset=send_reset)
+    finally:
+        CLOSED.labels(reason).inc()
+
+
+def _stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fanout, *, send_reset: bool) -> str:
+    """Do the same, and return the reason for which the socket was closed."""
     configure(ws)
+    sent = SENT.labels(subscription.stream)
     if send_reset:
         send(ws, RESET)
     subscription.attach(ws.event, partial(disconnect, ws))
@@ -45,15 +68,15 @@ def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fan
             received += 1
         if fanout.is_closing:
             ws.close(GOING_AWAY, "This process is stopping. Reconnect with since.")
-            return
+            return "going_away"
         if received > MAX_CLIENT_MESSAGES:
             ws.close(POLICY_VIOLATION, "Too many messages from the client.")
-            return
+            return "policy"
         try:
             needs_recheck, subscription.needs_recheck = subscription.needs_recheck, False
             if not listener.may_listen(needs_recheck=needs_recheck):
                 ws.close(POLICY_VIOLATION, "Access was revoked.")
-                return
+                return "policy"
             if subscription.must_replay:
                 replay(ws, subscription, fanout)
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
@@ -67,9 +90,11 @@ def stream(ws: Server, subscription: Subscription, listener: Access, fanout: Fan
             continue
         while not _is_interrupted(subscription, fanout) and (text := subscription.pop()) is not None:
             send(ws, text)
+            sent.inc()
             if subscription.has_overflowed:
                 ws.close(TRY_AGAIN_LATER, "The client reads too slowly. Reconnect with since.")
-                return
+                return "slow"
+    return "client"
 
 
 def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
@@ -96,6 +121,7 @@ def replay(ws: Server, subscription: Subscription, fanout: Fanout) -> None:
                 return
             if subscription.accepts(event.position):
                 send(ws, to_json(to_message(event)))
+                REPLAYED.labels(subscription.stream).inc()
         if len(page) < REPLAY_PAGE:
             subscription.position = max(subscription.position, end)
         else:

@@ -16,6 +16,7 @@ from flask import Flask, current_app
 
 from shared.infra.event_log import SKIPPED_POSITIONS
 from shared.infra.logging import get_logger
+from shared.infra.metrics import Gauge
 from shared.infra.pubsub_messages import (
     ACCESS_CHANGES_CHANNEL,
     EVENTS_CHANNEL,
@@ -34,6 +35,9 @@ EXTENSION = "waymark_fanout"
 RESET = to_json({"event": "reset"})
 QUEUE_LENGTH = 1_000
 RECONNECT_SECONDS = 0.5
+OPEN = Gauge(
+    "waymark_websockets_open", "Open WebSockets, by stream: player or org.", ("stream",), multiprocess_mode="livesum"
+)
 CHANNELS = (EVENTS_CHANNEL, VERDICTS_CHANNEL, ACCESS_CHANGES_CHANNEL)
 
 
@@ -131,10 +135,12 @@ class Fanout:
 
     def add(self, subscription: Subscription) -> None:
         self.start()
+        OPEN.labels(subscription.stream).inc()
         with self._lock:
             self._subscriptions[subscription.stream, str(subscription.owner)].append(subscription)
 
     def remove(self, subscription: Subscription) -> None:
+        OPEN.labels(subscription.stream).dec()
         with self._lock:
             name = (subscription.stream, str(subscription.owner))
             self._subscriptions[name].remove(subscription)

@@ -6,11 +6,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
+from shared.infra.metrics import Counter, Gauge
 from shared.scans.store import StoredScan
 
 MAX_WAIT_SECONDS = 10.0
 MAX_WAITERS = 2_000
 """Waiting requests of one process."""
+
+IN_PROGRESS = Gauge(
+    "waymark_verdict_waits_in_progress", "Requests that wait for a verdict now.", multiprocess_mode="livesum"
+)
+REFUSED = Counter(
+    "waymark_verdict_waits_refused_total", "Requests that got 202 at once, because too many waited for a verdict."
+)
 
 
 class Waiter:
@@ -49,14 +57,19 @@ class VerdictWaiters:
 
         Yield None if the request does not wait: `seconds` is 0, or no slot is free, or the process is stopping.
         """
-        if seconds <= 0 or self._is_closed or not self._slots.acquire(blocking=False):
+        if seconds <= 0 or self._is_closed:
+            yield None
+            return
+        if not self._slots.acquire(blocking=False):
+            REFUSED.inc()
             yield None
             return
         waiter = Waiter(seconds)
         with self._lock:
             self._waiters.setdefault(scan_id, []).append(waiter)
         try:
-            yield waiter
+            with IN_PROGRESS.track_inprogress():
+                yield waiter
         finally:
             with self._lock:
                 self._waiters[scan_id].remove(waiter)

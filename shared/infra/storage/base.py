@@ -8,9 +8,17 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
+
+from shared.infra.metrics import Counter
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*)*(\.[a-z0-9]+)*")
+ERRORS = Counter(
+    "waymark_storage_errors_total",
+    "Failed operations of the storage for files, by operation. A missing file is not a failure.",
+    ("operation",),
+)
+Operation = Literal["write", "read", "size", "delete", "list", "purge"]
 BLOCK_SIZE = 256 * 1024
 """Bytes per read and write, so that memory use is constant."""
 

@@ -14,7 +14,17 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from shared.infra.event_loop import run_in_thread
-from shared.infra.storage.base import BLOCK_SIZE, Blocks, FileMissing, StorageError, StorageFull, StoredFile, check_name
+from shared.infra.storage.base import (
+    BLOCK_SIZE,
+    ERRORS,
+    Blocks,
+    FileMissing,
+    Operation,
+    StorageError,
+    StorageFull,
+    StoredFile,
+    check_name,
+)
 
 DRAFTS = "drafts"
 DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -31,15 +41,15 @@ class LocalStorage:
     def write(self, name: str) -> Iterator[BinaryIO]:
         path = self._path(name)
         draft = self._drafts / uuid4().hex
-        with _translate_errors():
+        with _translate_errors("write"):
             self._drafts.mkdir(parents=True, exist_ok=True)
             path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with _translate_errors(), draft.open("xb", buffering=BLOCK_SIZE) as file:
+            with _translate_errors("write"), draft.open("xb", buffering=BLOCK_SIZE) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            with _translate_errors():
+            with _translate_errors("write"):
                 self._rename(draft, path)
         except BaseException:
             with suppress(OSError):
@@ -60,18 +70,18 @@ class LocalStorage:
             os.close(directory)
 
     def read(self, name: str, start: int = 0, stop: int | None = None) -> Blocks:
-        with _translate_errors():
+        with _translate_errors("read"):
             path = self._path(name)
             file = run_in_thread(lambda: path.open("rb", buffering=0))
         return Blocks(_blocks(file, start, stop), file)
 
     def size(self, name: str) -> int:
-        with _translate_errors():
+        with _translate_errors("size"):
             return run_in_thread(self._path(name).stat).st_size
 
     def delete(self, name: str) -> None:
         path = self._path(name)
-        with _translate_errors():
+        with _translate_errors("delete"):
             path.unlink(missing_ok=True)
         with suppress(OSError):
             # Fails if the directory is not empty.
@@ -88,7 +98,7 @@ class LocalStorage:
 
     def purge_drafts(self, before: datetime) -> int:
         deleted = 0
-        with _translate_errors():
+        with _translate_errors("purge"):
             for path in self._drafts.iterdir() if self._drafts.exists() else ():
                 with suppress(FileNotFoundError):
                     if path.stat().st_mtime < before.timestamp():
@@ -102,13 +112,14 @@ class LocalStorage:
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _translate_errors(operation: Operation) -> Iterator[None]:
     """Raise errors of the disk as StorageError, without paths of the server."""
     try:
         yield
     except FileNotFoundError as error:
         raise FileMissing("The file does not exist.") from error
     except OSError as error:
+        ERRORS.labels(operation).inc()
         if error.errno in DISK_FULL_ERRNOS:
             raise StorageFull from error
         raise StorageError(f"The storage for files failed: {error.strerror}.") from error
@@ -119,7 +130,7 @@ def _blocks(file: BinaryIO, start: int, stop: int | None) -> Iterator[bytes]:
         file.seek(start)
         left = None if stop is None else stop - start
         while left is None or left > 0:
-            with _translate_errors():
+            with _translate_errors("read"):
                 block = run_in_thread(partial(file.read, BLOCK_SIZE if left is None else min(BLOCK_SIZE, left)))
             if not block:
                 return

@@ -14,7 +14,16 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from shared.infra.storage.base import BLOCK_SIZE, Blocks, FileMissing, StorageError, StoredFile, check_name
+from shared.infra.storage.base import (
+    BLOCK_SIZE,
+    ERRORS,
+    Blocks,
+    FileMissing,
+    Operation,
+    StorageError,
+    StoredFile,
+    check_name,
+)
 from shared.settings import Settings
 
 PART_BYTES = 8 * 2**20
@@ -52,7 +61,7 @@ class S3Storage:
         upload = _Upload(self._client, self._at(name))
         try:
             yield upload
-            with _translate_errors():
+            with _translate_errors("write"):
                 upload.finish()
         except BaseException:
             upload.abort()
@@ -65,21 +74,21 @@ class S3Storage:
             return Blocks(iter(()), BytesIO())
         if start or stop is not None:
             where["Range"] = f"bytes={start}-" if stop is None else f"bytes={start}-{stop - 1}"
-        with _translate_errors():
+        with _translate_errors("read"):
             body = self._client.get_object(**where)["Body"]
         return Blocks(_blocks(body), body)
 
     def size(self, name: str) -> int:
-        with _translate_errors():
+        with _translate_errors("size"):
             return int(self._client.head_object(**self._at(name))["ContentLength"])
 
     def delete(self, name: str) -> None:
-        with _translate_errors():
+        with _translate_errors("delete"):
             self._client.delete_object(**self._at(name))
 
     def list_files(self, prefix: str) -> Iterator[StoredFile]:
         check_name(prefix + "x")
-        with _translate_errors():
+        with _translate_errors("list"):
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
             for page in pages:
                 for item in page.get("Contents", ()):
@@ -87,7 +96,7 @@ class S3Storage:
 
     def purge_drafts(self, before: datetime) -> int:
         aborted = 0
-        with _translate_errors():
+        with _translate_errors("purge"):
             uploads = self._client.get_paginator("list_multipart_uploads")
             for page in uploads.paginate(Bucket=self._bucket, Prefix=KEY_PREFIX):
                 for draft in page.get("Uploads", ()):
@@ -115,7 +124,7 @@ class _Upload:
     def write(self, data: bytes) -> None:
         self._buffer += data
         while len(self._buffer) >= PART_BYTES:
-            with _translate_errors():
+            with _translate_errors("write"):
                 self._send(bytes(self._buffer[:PART_BYTES]))
             del self._buffer[:PART_BYTES]
 
@@ -143,7 +152,7 @@ class _Upload:
 
 
 @contextmanager
-def _translate_errors() -> Iterator[None]:
+def _translate_errors(operation: Operation) -> Iterator[None]:
     """Raise errors of the bucket as StorageError, without its name and address."""
     try:
         yield
@@ -151,14 +160,16 @@ def _translate_errors() -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in NOT_FOUND_CODES:
             raise FileMissing("The file does not exist.") from error
+        ERRORS.labels(operation).inc()
         raise StorageError(f"The storage for files reported an error: {code or 'unknown'}.") from error
     except BotoCoreError as error:
+        ERRORS.labels(operation).inc()
         raise StorageError(f"The storage for files is unavailable: {type(error).__name__}.") from error
 
 
 def _blocks(body: Any) -> Iterator[bytes]:
     try:
-        with _translate_errors():
+        with _translate_errors("read"):
             yield from body.iter_chunks(BLOCK_SIZE)
     finally:
         body.close()
