@@ -59,7 +59,9 @@ class Follower:
 
     def _run(self) -> None:
         while not self._ending.is_set():
-            since = f"?since={self.received[-1]['id']}" if self.received else ""
+            # A reset has no id: the client loads the current state, and follows from there.
+            last = self.received[-1].get("id") if self.received else None
+            since = f"?since={last}" if last else ""
             try:
                 self._ws = websocket.create_connection(self._url + since, header=self._person.headers, timeout=PATIENCE)
             except websocket.WebSocketBadStatusException as refusal:
