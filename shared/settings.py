@@ -118,6 +118,9 @@ class Settings(BaseSettings):
     database_direct_url: Annotated[
         Annotated[SecretStr, AfterValidator(store_urls.postgres_url)] | None, BeforeValidator(_none_if_empty)
     ] = None
+    database_read_url: Annotated[
+        Annotated[SecretStr, AfterValidator(store_urls.postgres_url)] | None, BeforeValidator(_none_if_empty)
+    ] = None
     database_prepared: bool = True
     redis_url: Annotated[SecretStr, AfterValidator(store_urls.redis_url)]
     redis_tls_verify: bool = True

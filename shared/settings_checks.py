@@ -77,6 +77,7 @@ def find_production_errors(settings: "Settings") -> Iterator[str]:
     for name, urls in (
         ("DATABASE_URL", settings.database_url),
         ("DATABASE_DIRECT_URL", settings.direct_database_url),
+        ("DATABASE_READ_URL", settings.database_read_url or settings.database_url),
         ("REDIS_URL", settings.redis_url),
         ("BROKER_URL", settings.broker_url or settings.redis_url),
     ):

@@ -83,11 +83,11 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
 
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
-    """Store buffered visits and cache lookups, send queued messages, and close the PostgreSQL pool.
+    """Store buffered visits and cache lookups, send queued messages, and close the PostgreSQL pools.
 
     Messages are last: the scheduler sends lost ones again, and an unavailable broker takes seconds.
     """
-    from shared.infra import cache, db
+    from shared.infra import cache, db, read_replica
     from shared.infra.message_sender import background_sender
     from shared.visits.visit_buffer import visit_buffer
 
@@ -95,4 +95,5 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     for entries in cache.CACHES:
         entries.report_hits()
     background_sender.flush()
+    read_replica.close()
     db.close_pool()

@@ -6,6 +6,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
+from shared.infra import read_replica
 from shared.infra.heartbeats import Heartbeat
 from shared.infra.leader_election import Leadership, leadership
 from shared.infra.logging import configure
@@ -29,6 +30,7 @@ from workers import metrics_server
 from workers.installation_metrics import INTERVAL_SECONDS, installation
 
 ERASURES_SECONDS = 60.0
+RECORD_TIME_SECONDS = 5.0
 
 
 def main() -> None:
@@ -79,6 +81,10 @@ def build_scheduler(lead: Leadership) -> BackgroundScheduler:
     if settings().backup_target is not None:
         # Hourly, because a backup that failed is repeated until it succeeds.
         scheduler.add_job(send_if_leader, CronTrigger(minute=2), (lead, BackUp()), id="backup", next_run_time=now)
+    if settings().database_read_url is not None:
+        scheduler.add_job(
+            read_replica.record_time, IntervalTrigger(seconds=RECORD_TIME_SECONDS), id="record-time", next_run_time=now
+        )
     return scheduler
 
 

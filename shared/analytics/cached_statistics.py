@@ -1,6 +1,7 @@
 """The statistics of a code or an organization as JSON, cached in Redis until their counts change."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +9,8 @@ from shared.analytics import cache_versions, statistics
 from shared.analytics.statistics import ScanStatistics, Statistics, VisitStatistics
 from shared.analytics.unaggregated import RollupSubject
 from shared.infra import cache, db
+from shared.infra.db import Conn
+from shared.infra.read_replica import reading
 from shared.infra.timestamps import format_rfc3339
 
 
@@ -15,7 +18,9 @@ def of_organization(org_id: UUID, tz: str) -> dict[str, Any]:
     """Return the statistics of an organization. They are at most one hour old, `cache` has current values."""
     with db.connection() as conn:
         version = cache_versions.cache_version(conn, org_id)
-    entry = cache.statistics.get_or_create(f"{org_id}:{version}:{tz}", lambda: _count_organization(org_id, tz), org_id)
+    entry = cache.statistics.get_or_create(
+        f"{org_id}:{version}:{tz}", lambda: _count_organization(org_id, version, tz), org_id
+    )
     return {**json.loads(entry), "cache": _caches(org_id)}
 
 
@@ -26,20 +31,36 @@ def of_code(org_id: UUID, qr_id: UUID, tz: str) -> dict[str, Any] | None:
     if version is None:
         return None
     subject = RollupSubject(qr_id, org_id)
-    entry = cache.statistics.get_or_create(f"{qr_id}:{version}:{tz}", lambda: _count_code(subject, tz), org_id)
+    entry = cache.statistics.get_or_create(f"{qr_id}:{version}:{tz}", lambda: _count_code(subject, version, tz), org_id)
     counts: dict[str, Any] = json.loads(entry)
     return counts
 
 
-def _count_organization(org_id: UUID, tz: str) -> bytes:
-    with db.connection() as conn:
+def _count_organization(org_id: UUID, version: str, tz: str) -> bytes:
+    def count(conn: Conn) -> bytes:
         codes = statistics.count_codes(conn, org_id)
         return _entry(statistics.statistics(conn, RollupSubject(org_id, org_id), tz), tz, codes=codes)
 
+    return _count_at(version, lambda conn: cache_versions.cache_version(conn, org_id), count)
 
-def _count_code(subject: RollupSubject, tz: str) -> bytes:
-    with db.connection() as conn:
+
+def _count_code(subject: RollupSubject, version: str, tz: str) -> bytes:
+    def count(conn: Conn) -> bytes:
         return _entry(statistics.statistics(conn, subject, tz), tz)
+
+    return _count_at(version, lambda conn: cache_versions.code_cache_version(conn, subject.org_id, subject.id), count)
+
+
+def _count_at(version: str, version_of: Callable[[Conn], str | None], count: Callable[[Conn], bytes]) -> bytes:
+    """Count on the replica if it has reached this version, else on the primary.
+
+    Counts of a replica that is behind must not get the name of a later version: they would be served for an hour.
+    """
+    entry = reading(lambda conn: count(conn) if version_of(conn) == version else None)
+    if entry is not None:
+        return entry
+    with db.connection() as conn:
+        return count(conn)
 
 
 def _entry(counts: Statistics, tz: str, **more: int) -> bytes:

@@ -59,7 +59,8 @@ UNAGGREGATED = (
 
 AS_OF = """
     least(CASE WHEN (SELECT events FROM complete) THEN now() ELSE (SELECT min(at) FROM events_read) END,
-          CASE WHEN (SELECT visits FROM complete) THEN now() ELSE (SELECT min(at) FROM visits_read) END)
+          CASE WHEN (SELECT visits FROM complete) THEN now() ELSE (SELECT min(at) FROM visits_read) END,
+          CASE WHEN pg_is_in_recovery() THEN pg_last_xact_replay_timestamp() END)
 """
-"""The time up to which everything is counted."""
+"""The time up to which everything is counted. A replica has what was committed until the last replayed commit."""
 IS_COMPLETE = "(SELECT events AND visits FROM complete)"

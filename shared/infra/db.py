@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from psycopg import Connection, Cursor, OperationalError
 from psycopg.errors import ReadOnlySqlTransaction
 from psycopg_pool import ConnectionPool
+from pydantic import SecretStr
 
 from shared.infra.per_process import per_process
 from shared.settings import settings
@@ -39,15 +40,20 @@ def _check(conn: Conn) -> None:
 @per_process
 def pool() -> ConnectionPool[Conn]:
     """Return this process's pool. Do not call it before a fork: processes must not share sockets."""
+    # Open at the start, so that a burst does not wait for the first connections.
+    return open_pool(settings().database_url, min_size=min(4, settings().database_pool_size))
+
+
+def open_pool(url: SecretStr, *, min_size: int, timeout: float = POOL_TIMEOUT_SECONDS) -> ConnectionPool[Conn]:
+    """Open a pool of up to DATABASE_POOL_SIZE connections, for which callers wait up to `timeout` seconds."""
     return ConnectionPool(
-        settings().database_url.get_secret_value(),
-        # Open at the start, so that a burst does not wait for the first connections.
-        min_size=min(4, settings().database_pool_size),
+        url.get_secret_value(),
+        min_size=min_size,
         max_size=settings().database_pool_size,
-        timeout=POOL_TIMEOUT_SECONDS,
+        timeout=timeout,
         max_idle=300,
         # After that, the next caller reconnects: no backoff outlasts an outage.
-        reconnect_timeout=POOL_TIMEOUT_SECONDS,
+        reconnect_timeout=timeout,
         check=_check,
         open=True,
         # Without prepared statements, which a pooler in transaction mode may send to another connection.

@@ -34,6 +34,8 @@ unix_socket_dir =
 auth_type = any
 pool_mode = transaction
 default_pool_size = {pool_size}
+admin_users = waymark
+query_wait_timeout = 5
 max_client_conn = 500
 ignore_startup_parameters = extra_float_digits,options
 logfile = {folder}/log
@@ -74,6 +76,13 @@ def pooler(database_url: str, *, pool_size: int = 8) -> Iterator[str]:
         process.kill()
         process.wait()
         shutil.rmtree(folder)
+
+
+def console(url: str, command: str) -> None:
+    """Run a command of the pooler's admin console: PAUSE, RESUME, RECONNECT or KILL, of the database `waymark`."""
+    # The console knows no transactions and no parameters.
+    with psycopg.connect(url, dbname="pgbouncer", autocommit=True, cursor_factory=psycopg.ClientCursor) as conn:
+        conn.execute(f"{command} waymark")
 
 
 def accepts(url: str) -> bool:

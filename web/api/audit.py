@@ -7,7 +7,7 @@ from pydantic import Field, StringConstraints
 
 from shared.audit import store
 from shared.audit.store import AuditEntry
-from shared.infra import db
+from shared.infra.read_replica import reading
 from web.http.auth import requires_role
 from web.http.pagination import PageQuery, decode_id, paginate
 from web.http.schemas import Id, OrganizationPath, ResponseModel, Timestamp
@@ -60,16 +60,15 @@ def list_entries(path: OrganizationPath, query: AuditQuery) -> dict[str, Any]:
     Needs the role admin. Newest first. Filters combine: an entry must match all of them.
     """
     before = decode_id(query.cursor)
-    with db.connection() as conn:
-        entries = store.list_for_organization(
-            conn,
-            path.org_id,
-            action=query.action,
-            actor=query.actor,
-            object_id=query.object_id,
-            limit=query.limit + 1,
-            before=before,
-        )
+    entries = reading(
+        store.list_for_organization,
+        path.org_id,
+        action=query.action,
+        actor=query.actor,
+        object_id=query.object_id,
+        limit=query.limit + 1,
+        before=before,
+    )
     page, next_cursor = paginate(entries, query.limit, lambda entry: (str(entry.id),))
     return {"items": [_to_response(entry) for entry in page], "next_cursor": next_cursor}
 

@@ -22,6 +22,7 @@ from shared.infra.db import Conn
 from shared.infra.event_loop import yielding
 from shared.infra.ids import LOWEST
 from shared.infra.message_sender import background_sender
+from shared.infra.read_replica import reading
 from shared.messages import ImportsPending
 from shared.organizations import store as organizations
 from shared.organizations import usage
@@ -316,13 +317,11 @@ def _to_response(conn: Conn, job: ImportJob) -> dict[str, Any]:
 def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[Rows]:
     """Yield all codes as rows, page by page. Between pages no connection is held."""
     after = LOWEST
-    with db.connection() as conn:
-        until = export.max_id(conn, org_id) or LOWEST
+    until = reading(export.max_id, org_id) or LOWEST
     while True:
-        with db.connection() as conn:
-            page = export.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
-            destinations = {code.destination_code for code in page if code.destination_code}
-            existing = export.find_existing(conn, org_id, destinations, until=until)
+        page = reading(export.list_range, org_id, after=after, until=until, limit=PAGE_SIZE)
+        destinations = {code.destination_code for code in page if code.destination_code}
+        existing = reading(export.find_existing, org_id, destinations, until=until)
         yield (_to_cells(code, columns, existing) for code in page)
         if len(page) < PAGE_SIZE:
             return

@@ -13,6 +13,7 @@ from shared.imports.csv_cells import format_cell
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.event_loop import yielding
+from shared.infra.read_replica import reading
 from shared.infra.timestamps import format_rfc3339
 from shared.organizations.rules import includes_role
 from shared.reviews import progress
@@ -157,8 +158,7 @@ def _columns(conn: Conn, org_id: UUID, query: ColumnsQuery) -> list[CodeColumn]:
 def _read_pages(columns: Sequence[CodeColumn], *, is_admin: bool) -> Iterator[Rows]:
     after = None
     while True:
-        with db.connection() as conn:
-            page = progress.list_players(conn, columns, limit=CSV_PAGE_SIZE, after=after)
+        page = reading(progress.list_players, columns, limit=CSV_PAGE_SIZE, after=after)
         rows = (_to_row(player, len(columns), is_admin=is_admin) for player in page)
         yield ([format_cell(cell) for cell in _cells(row)] for row in rows)
         if len(page) < CSV_PAGE_SIZE:

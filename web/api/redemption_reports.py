@@ -12,6 +12,7 @@ from pydantic import Field
 from shared.analytics.calendar import Period, day_bounds, period_days, time_zone
 from shared.imports.csv_cells import escape_formula
 from shared.infra import db
+from shared.infra.read_replica import reading
 from shared.infra.timestamps import format_rfc3339
 from shared.organizations import store as organizations
 from shared.redemptions import redemption_list
@@ -92,8 +93,7 @@ def list_daily_redemptions(path: OrganizationPath, query: DailyQuery) -> dict[st
     """
     zone = time_zone(query.tz)
     days = period_days(query.period, zone, datetime.now(UTC))
-    with db.connection() as conn:
-        sums = redemption_list.list_daily(conn, path.org_id, days, day_bounds(days, zone))
+    sums = reading(redemption_list.list_daily, path.org_id, days, day_bounds(days, zone))
     data = [vars(day) | {"date": day.date.isoformat(), "counter": counter_response(day)} for day in sums]
     return DailyListResponse.model_validate({"period": query.period, "tz": query.tz, "data": data}).model_dump(
         mode="json"
@@ -104,8 +104,7 @@ def _read_pages(org_id: UUID, conditions: RedemptionFilter) -> Iterator[Rows]:
     """Yield the rows page by page. Between pages no connection is held."""
     before = None
     while True:
-        with db.connection() as conn:
-            page = redemption_list.list_redemptions(conn, org_id, conditions, limit=PAGE_SIZE, before=before)
+        page = reading(redemption_list.list_redemptions, org_id, conditions, limit=PAGE_SIZE, before=before)
         yield map(_csv_row, page)
         if len(page) < PAGE_SIZE:
             return

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from shared.imports.csv_cells import format_cell
 from shared.infra import db
+from shared.infra.read_replica import reading
 from shared.organizations.rules import includes_role
 from shared.reviews import scan_counts, scan_list
 from shared.reviews.scan_list import ScanFilter, ScanPosition
@@ -197,8 +198,7 @@ def to_response(review: Review, *, is_admin: bool = True) -> dict[str, Any]:
 def _read_pages(org_id: UUID, conditions: ScanFilter, *, is_admin: bool) -> Iterator[Rows]:
     before = None
     while True:
-        with db.connection() as conn:
-            page = scan_list.list_scans(conn, org_id, conditions, limit=PAGE_SIZE, before=before)
+        page = reading(scan_list.list_scans, org_id, conditions, limit=PAGE_SIZE, before=before)
         yield ([format_cell(value) for value in to_response(scan, is_admin=is_admin).values()] for scan in page)
         if len(page) < PAGE_SIZE:
             return

@@ -14,6 +14,7 @@ from shared.analytics.timelines import Timeline, timeline
 from shared.analytics.unaggregated import RollupSubject
 from shared.errors import NotFound
 from shared.infra import db
+from shared.infra.read_replica import reading
 from shared.infra.timestamps import format_rfc3339
 from web.api.analytics import StatsQuery
 from web.http.auth import requires_role
@@ -102,15 +103,15 @@ def organization_timeline_csv(path: OrganizationPath, query: TimelineCsvQuery) -
 
 
 def _of_code(path: CodePath, query: TimelineQuery) -> Timeline:
+    # The primary knows a code from the moment of its creation.
     with db.connection() as conn:
         if cache_versions.code_cache_version(conn, path.org_id, path.qr_id) is None:
             raise NotFound
-        return timeline(conn, RollupSubject(path.qr_id, path.org_id), query.period, query.tz, datetime.now(UTC))
+    return reading(timeline, RollupSubject(path.qr_id, path.org_id), query.period, query.tz, datetime.now(UTC))
 
 
 def _of_organization(org_id: UUID, query: TimelineQuery) -> Timeline:
-    with db.connection() as conn:
-        return timeline(conn, RollupSubject(org_id, org_id), query.period, query.tz, datetime.now(UTC))
+    return reading(timeline, RollupSubject(org_id, org_id), query.period, query.tz, datetime.now(UTC))
 
 
 def _to_response(days: Timeline, query: TimelineQuery) -> dict[str, Any]:

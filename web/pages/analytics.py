@@ -10,7 +10,7 @@ from shared.analytics import cached_statistics
 from shared.analytics.calendar import Period, is_utc, time_zone, zone_names
 from shared.analytics.timelines import Timeline, timeline
 from shared.analytics.unaggregated import RollupSubject
-from shared.infra import db
+from shared.infra.read_replica import reading
 from web.http.auth import current_organization, page_requires_role
 from web.http.request_context import takes_any_query
 from web.pages import charts, dates
@@ -39,9 +39,8 @@ def open_analytics() -> Response:
     compare = request.args.get("compare") == "1"
 
     subject = RollupSubject(organization.id, organization.id)
-    with db.connection() as conn:
-        days = timeline(conn, subject, period, zone, datetime.now(UTC))
-        before = timeline(conn, subject, period, zone, last_day_before(days, zone)) if compare else None
+    days = reading(timeline, subject, period, zone, datetime.now(UTC))
+    before = reading(timeline, subject, period, zone, last_day_before(days, zone)) if compare else None
     counts = cached_statistics.of_organization(organization.id, zone)
 
     chosen = {"period": period, "tz": zone, "by": "week" if weekly else None, "compare": "1" if compare else None}

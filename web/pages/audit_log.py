@@ -13,6 +13,7 @@ from shared.audit.store import AuditEntry
 from shared.codes import store as codes
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.read_replica import reading
 from shared.organizations import api_keys, members
 from shared.reviews import known_players
 from web.api.audit import AuditQuery
@@ -59,17 +60,17 @@ def open_audit_log() -> Response:
     chosen = {name: value for name in FILTERS if (value := request.args.get(name))}
     query = AuditQuery.model_validate(chosen)
     before = decode_id(request.args.get("cursor"))
+    found = reading(
+        store.list_for_organization,
+        organization.id,
+        action=query.action,
+        actor=query.actor,
+        object_id=query.object_id,
+        limit=PAGE + 1,
+        before=before,
+    )
+    entries, cursor = paginate(found, PAGE, lambda entry: (str(entry.id),))
     with db.connection() as conn:
-        found = store.list_for_organization(
-            conn,
-            organization.id,
-            action=query.action,
-            actor=query.actor,
-            object_id=query.object_id,
-            limit=PAGE + 1,
-            before=before,
-        )
-        entries, cursor = paginate(found, PAGE, lambda entry: (str(entry.id),))
         lines = describe(conn, organization.id, entries)
         people = members.list_members(conn, organization.id, limit=MAX_ACTORS)
         keys = api_keys.list_for_organization(conn, organization.id, limit=MAX_ACTORS)

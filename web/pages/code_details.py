@@ -22,6 +22,7 @@ from shared.images import store as images
 from shared.images.code_url import code_url
 from shared.images.image_spec import DEFAULT_DPI, MAX_SIZE, MIN_SIZE
 from shared.infra import db
+from shared.infra.read_replica import reading
 from shared.organizations.rules import Role, includes_role
 from shared.reviews import scan_list
 from shared.reviews.scan_list import ScanFilter
@@ -115,8 +116,7 @@ def _analytics(code: StoredCode) -> dict[str, Any]:
     counts = cached_statistics.of_code(code.org_id, code.id, zone)
     if counts is None:
         raise NotFound
-    with db.connection() as conn:
-        days = timeline(conn, RollupSubject(code.id, code.org_id), period, zone, datetime.now(UTC))
+    days = reading(timeline, RollupSubject(code.id, code.org_id), period, zone, datetime.now(UTC))
     return {
         "period": period,
         "periods": PERIODS,
