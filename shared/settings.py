@@ -132,6 +132,7 @@ class Settings(BaseSettings):
     jwt_secret: SecretStr
     host: str = "0.0.0.0"  # noqa: S104 - behind a platform's router; script/server sets 127.0.0.1
     port: int = Field(8000, ge=1, le=65535)
+    shutdown_notice_seconds: int = Field(2, ge=0, le=60)
     public_url: Annotated[str, AfterValidator(_public_url)] | None = None
     allowed_origins: Annotated[
         tuple[Annotated[str, AfterValidator(as_origin)], ...], NoDecode, BeforeValidator(_split_commas)

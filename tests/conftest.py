@@ -18,6 +18,7 @@ os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
 os.environ["WAYMARK_ENV"] = "development"
 os.environ["RATE_LIMITS_ENABLED"] = "false"  # tests of limits make applications of their own
 os.environ["ORGANIZATION_CREATION"] = "everyone"  # the players of most tests are guests
+os.environ["SHUTDOWN_NOTICE_SECONDS"] = "0"  # no proxy is in front of most tests
 os.environ["GRPC_SERVER_URL"] = "127.0.0.1:9"  # no server listens there: a test that needs a catalog starts one
 for name in (
     "BROKER_URL",

@@ -23,7 +23,7 @@ worker_class = "web.gunicorn_worker.Worker"
 worker_connections = _settings.max_websockets + 2_000
 timeout = 30
 # After this time the master kills its workers. They must have stored buffered visits before.
-graceful_timeout = 9
+graceful_timeout = 9 + _settings.shutdown_notice_seconds
 # Load balancers close idle connections after 60 to 90 seconds, and must do so first: otherwise they send a request on a
 # connection that is just being closed.
 keepalive = 95

@@ -119,18 +119,22 @@ class Worker(GeventWorker):  # type: ignore[misc]
             raise StopIteration  # gunicorn then closes the connection
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
         # The event loop may run this handler, and the loop itself cannot wait for a lock.
-        gevent.spawn(self._drain)
+        gevent.spawn(self._drain, sig, frame)
 
-    def _drain(self) -> None:
-        """Close WebSockets and answer waiting requests now, and close idle connections later.
+    def _drain(self, sig: int, frame: FrameType | None) -> None:
+        """Report that the process stops, and serve everything until proxies have noticed. Then accept no connection.
 
-        Until then, the next request of each connection is served, and its response closes the connection.
+        Close WebSockets and answer waiting requests at that time, and close idle connections later. Until then, the
+        next request of each connection is served, and its response closes the connection.
         """
         from web.realtime import fanout  # noqa: PLC0415 - after the fork
 
         running = getattr(self.app.wsgi(), "extensions", {}).get(fanout.EXTENSION)
+        if running is not None:
+            running.is_accepting = False
+        gevent.sleep(settings().shutdown_notice_seconds)
+        super().handle_exit(sig, frame)
         if running is not None:
             running.close()
         gevent.sleep(CLOSE_SECONDS)

@@ -61,7 +61,7 @@ def healthz(query: HealthQuery) -> Any:
 
     With `?accepting`, the response is 503 once the process is shutting down. Contacts no store. Without rate limit.
     """
-    if query.accepting is not None and current_app.extensions[fanout.EXTENSION].is_closing:
+    if query.accepting is not None and not current_app.extensions[fanout.EXTENSION].is_accepting:
         return problems.problem(503, "This process is shutting down. Retry shortly.", code="draining")
     return {"status": "ok"}
 

@@ -107,6 +107,8 @@ class Fanout:
 
     def __init__(self, waiters: VerdictWaiters) -> None:
         self.waiters = waiters
+        self.is_accepting = True
+        """False once the process is about to stop, while it still serves every request."""
         self._closing = threading.Event()
         self._subscriptions: dict[tuple[str, str], list[Subscription]] = defaultdict(list)
         self._lock = threading.Lock()
@@ -149,6 +151,7 @@ class Fanout:
 
     def close(self) -> None:
         """Make every socket and every waiting request finish, because the process is stopping."""
+        self.is_accepting = False
         self._closing.set()
         self.waiters.close()
         for subscription in self.list_all():
