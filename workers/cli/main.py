@@ -36,6 +36,7 @@ SECTIONS = {
         "backups": "workers.cli.backup:backups",
         "restore": "workers.cli.backup:restore",
         "drill": "workers.cli.backup:drill",
+        "smoke": "workers.cli.smoke:smoke",
     },
 }
 """The commands by section of the help: each name with its module and variable."""
