@@ -20,6 +20,15 @@ def serving(
     log: Path, *, config: str = "web/gunicorn_conf.py", application: str = "web.app:create_app()", **environment: str
 ) -> Iterator[int]:
     """Its port, once it answers; what it prints goes to the log."""
+    with serving_process(log, config=config, application=application, **environment) as (port, _):
+        yield port
+
+
+@contextmanager
+def serving_process(
+    log: Path, *, config: str = "web/gunicorn_conf.py", application: str = "web.app:create_app()", **environment: str
+) -> Iterator[tuple[int, "subprocess.Popen[bytes]"]]:
+    """The same with the process."""
     port = free_port()
     argv = (sys.executable, "-m", "gunicorn", "--config", config, application)
     full = os.environ | {"PORT": str(port), "HOST": LOOPBACK, "PYTHONPATH": str(CHECKOUT)} | environment
@@ -33,7 +42,7 @@ def serving(
         )
     try:
         eventually(lambda: is_alive(port))
-        yield port
+        yield port, process
     finally:
         process.terminate()
         process.wait(30)
