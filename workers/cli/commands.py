@@ -17,6 +17,8 @@ from shared.infra import db
 from shared.infra.storage.base import StorageError
 from workers.cli.output import JSON, printable
 
+REPL = "waymark.repl"
+"""The key in the context's `meta` that says whether commands are read at a prompt."""
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as of a shell."""
 

@@ -5,13 +5,13 @@ import os
 import sys
 import traceback
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 import click
 
 from shared.infra import db
 from shared.infra.logging import configure_command
-from workers.cli.commands import INTERRUPTED, CommandError, Group
+from workers.cli.commands import INTERRUPTED, REPL, CommandError, Group
 from workers.cli.output import printable
 
 SECTIONS = {
@@ -38,8 +38,13 @@ SECTIONS = {
         "drill": "workers.cli.backup:drill",
         "smoke": "workers.cli.smoke:smoke",
     },
+    "Shell": {
+        "repl": "workers.cli.repl:repl",
+        "completion": "workers.cli.completion:completion",
+    },
 }
 """The commands by section of the help: each name with its module and variable."""
+AT_THE_PROMPT = {"help": "workers.cli.repl:show_help", "exit": "workers.cli.repl:leave"}
 COMMANDS = {name: place for section in SECTIONS.values() for name, place in section.items()}
 
 
@@ -47,13 +52,30 @@ class RootGroup(Group):
     """The group of all commands."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return list(_places(ctx))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        place = _places(ctx).get(cmd_name)
+        if place is None:
             return None
-        module, _, variable = COMMANDS[cmd_name].partition(":")
+        module, _, variable = place.partition(":")
         return cast("click.Command", getattr(import_module(module), variable))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if not ctx.meta.get(REPL):
+            return super().invoke(ctx)
+        # Only the prompt needs this library.
+        from click_repl import ExitReplException
+
+        # The prompt survives every error but the end of the process.
+        try:
+            return super().invoke(ctx)
+        except (KeyboardInterrupt, click.Abort):
+            raise CommandError("Interrupted") from None
+        except (click.ClickException, click.exceptions.Exit, ExitReplException):
+            raise
+        except Exception as error:
+            raise _unexpected(error) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for section, names in SECTIONS.items():
@@ -62,6 +84,7 @@ class RootGroup(Group):
                     [
                         (name, command.get_short_help_str(90))
                         for name in names
+                        if name in _places(ctx)
                         if (command := self.get_command(ctx, name))
                     ]
                 )
@@ -75,6 +98,13 @@ def waymark(traceback: bool) -> None:
     Commands need the settings of the service. They exit with 0, with 1 after an error, with 2 after wrong arguments,
     and with 130 after Ctrl-C.
     """
+
+
+def _places(ctx: click.Context) -> dict[str, str]:
+    """Return the modules and variables of the commands, by name. The prompt has two more, and not itself."""
+    if not ctx.meta.get(REPL):
+        return COMMANDS
+    return {name: place for name, place in COMMANDS.items() if name != "repl"} | AT_THE_PROMPT
 
 
 def main() -> None:
@@ -105,7 +135,10 @@ def main() -> None:
 def _report_bug(error: Exception) -> int:
     if "--traceback" in sys.argv:
         traceback.print_exception(error)
-    CommandError(
-        f"Unexpected error: {type(error).__name__}: {printable(str(error))}. Repeat it with `waymark --traceback …`."
-    ).show()
+    _unexpected(error).show()
     return 1
+
+
+def _unexpected(error: Exception) -> CommandError:
+    name = type(error).__name__
+    return CommandError(f"Unexpected error: {name}: {printable(str(error))}. Repeat it with `waymark --traceback …`.")
