@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
+from uuid import UUID
 
 import psycopg
 from flask import Flask, Response
@@ -18,6 +19,7 @@ from flask.testing import FlaskClient
 from bench.stack import scaled, stack
 from bench.staff_data import seed
 from bench.table import Figure, Table, percentile, print_table
+from shared.analytics.cache_versions import bump_version
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
 from shared.infra.logging import configure
@@ -34,11 +36,15 @@ SCANS_BEFORE = 5_000
 
 @dataclass(frozen=True)
 class Subject:
-    """A staff page and the JSON route of the same content: paths below the organization."""
+    """A staff page and the JSON route of the same content: paths below the organization.
+
+    `is_counted`: no statistics are cached, as after each scan.
+    """
 
     name: str
     page: str
     route: str
+    is_counted: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,17 +74,17 @@ def main(scale: float = 1.0) -> list[Table]:
             seed(conn, codes=codes, scans=scans)
         print(f"{codes:,} codes and {scans:,} scans inserted in {time.perf_counter() - began:.0f} s")
         with db.connection() as conn:
-            base, subjects = describe(conn)
+            (org_id,) = exactly_one(conn.execute("SELECT id FROM organizations"))
+            subjects = describe(conn)
             player, session = exactly_one(conn.execute("SELECT player_id, id FROM sessions"))
         client = signed_in(player, session)
-        costs = {subject.name: cost(client, subject.page) for subject in subjects}
-        times = measure(client, base, subjects)
+        costs = {subject.name: cost(client, org_id, subject) for subject in subjects}
+        times = measure(client, org_id, subjects)
     return [report(subjects, costs, times)]
 
 
-def describe(conn: Conn) -> tuple[str, list[Subject]]:
-    """Return the path of the organization's API, and the pages."""
-    (org_id,) = exactly_one(conn.execute("SELECT id FROM organizations"))
+def describe(conn: Conn) -> list[Subject]:
+    """Return the pages."""
     (deep,) = exactly_one(conn.execute("SELECT percentile_disc(0.1) WITHIN GROUP (ORDER BY id) FROM qr_codes"))
     at, scan = exactly_one(
         conn.execute("SELECT scan_time, id FROM player_scans ORDER BY id OFFSET %s LIMIT 1", (SCANS_BEFORE,))
@@ -86,7 +92,7 @@ def describe(conn: Conn) -> tuple[str, list[Subject]]:
     code_cursor, scan_cursor = encode_cursor(str(deep)), encode_cursor(at.isoformat(), str(scan))
     codes, scans = "qr-codes?include=usage,total&limit=50", "scans?status=any&limit=50"
     world = "qr-codes/places?bbox=-180,-90,180,90&zoom=2"
-    subjects = [
+    return [
         Subject("overview", "", "timeline?period=30d"),
         Subject("codes", "/codes", codes),
         *(
@@ -100,6 +106,7 @@ def describe(conn: Conn) -> tuple[str, list[Subject]]:
         Subject("analytics, 30d", "/analytics?period=30d&tz=UTC", "timeline?period=30d"),
         Subject("analytics, 1y", "/analytics?period=1y&tz=Europe/Amsterdam", "timeline?period=1y&tz=Europe/Amsterdam"),
         Subject("analytics, 1y, compared", "/analytics?period=1y&compare=1", "timeline?period=1y"),
+        Subject("analytics, 1y, counted", "/analytics?period=1y&tz=Europe/Amsterdam", "stats", is_counted=True),
         Subject("live", "/live", scans),
         Subject("live, tag=zone7", "/live?tag=zone7", f"{scans}&tag=zone7"),
         Subject("live, scan_type=encounter", "/live?scan_type=encounter", scans),
@@ -109,6 +116,9 @@ def describe(conn: Conn) -> tuple[str, list[Subject]]:
         Subject("scans, reason", "/scans?reason=not_present", f"{scans}&reason=not_present"),
         Subject("scans, code=bench0", "/scans?code=bench0", f"{scans}&code=bench0"),
         Subject("scans, tag=zone7", "/scans?tag=zone7", f"{scans}&tag=zone7"),
+        Subject("scans, tag=rare", "/scans?tag=rare", f"{scans}&tag=rare"),
+        Subject("scans, tag and status", "/scans?tag=zone7&status=success", "scans?status=success&tag=zone7&limit=50"),
+        Subject("scans, code and status", "/scans?code=bench0&status=held", "scans?status=held&code=bench0&limit=50"),
         Subject("scans, player=bench7", "/scans?player=bench7", scans),
         Subject("scans, period=30d", "/scans?period=30d", scans),
         Subject("reviews", "/reviews", "scans?limit=50"),
@@ -124,7 +134,6 @@ def describe(conn: Conn) -> tuple[str, list[Subject]]:
         Subject("redemptions", "/redemptions", "redemptions"),
         Subject("map, then a city", "/map?fragment", "qr-codes/places?bbox=4.7,52.2,5.1,52.5&zoom=11"),
     ]
-    return f"/api/organizations/{org_id}", subjects
 
 
 def signed_in(player_id: Any, session_id: Any) -> FlaskClient:
@@ -148,11 +157,14 @@ def get(client: FlaskClient, path: str) -> Any:
     return response
 
 
-def cost(client: FlaskClient, path: str) -> Cost:
-    """Return what the page costs when its caches are filled."""
-    get(client, f"/o/bench{path}")
+def cost(client: FlaskClient, org_id: UUID, subject: Subject) -> Cost:
+    """Return what the page costs when its other caches are filled."""
+    path = f"/o/bench{subject.page}"
+    get(client, path)
+    if subject.is_counted:
+        drop_statistics(org_id)
     with counted_queries() as queries:
-        response = get(client, f"/o/bench{path}")
+        response = get(client, path)
     return Cost(len(queries), len(response.data) / 1_000)
 
 
@@ -170,17 +182,28 @@ def counted_queries() -> Iterator[list[Any]]:
         yield queries
 
 
-def measure(client: FlaskClient, base: str, subjects: list[Subject]) -> dict[str, Times]:
+def measure(client: FlaskClient, org_id: UUID, subjects: list[Subject]) -> dict[str, Times]:
     """Return the times of each page, by its name."""
     times = {subject.name: Times() for subject in subjects}
     for _ in range(ROUNDS):
         for subject in subjects:
-            paths = (f"/o/bench{subject.page}", f"{base}/{subject.route}")
-            both = [[seconds(client, path) for path in paths] for _ in range(WARMUP_CALLS + CALLS)]
-            page, route = zip(*both[WARMUP_CALLS:], strict=True)
-            times[subject.name].pages.append(list(page))
-            times[subject.name].routes.append(list(route))
+            paths = (f"/o/bench{subject.page}", f"/api/organizations/{org_id}/{subject.route}")
+            pages: list[float] = []
+            routes: list[float] = []
+            for _ in range(WARMUP_CALLS + CALLS):
+                for path, durations in zip(paths, (pages, routes), strict=True):
+                    if subject.is_counted:
+                        drop_statistics(org_id)
+                    durations.append(seconds(client, path))
+            times[subject.name].pages.append(pages[WARMUP_CALLS:])
+            times[subject.name].routes.append(routes[WARMUP_CALLS:])
     return times
+
+
+def drop_statistics(org_id: UUID) -> None:
+    """Make the cached statistics of the organization unreachable."""
+    with db.connection() as conn:
+        bump_version(conn, org_id)
 
 
 def seconds(client: FlaskClient, path: str) -> float:

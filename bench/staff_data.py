@@ -9,7 +9,9 @@ from shared.infra.db import Conn
 
 SCANS_PER_PLAYER = 200
 GAME = 300
-"""Codes of the tag `game`, whose progress is shown."""
+"""Codes of the tag `game`, whose progress is shown. As many have the tag `rare`: those with the fewest scans."""
+NEW_EVENTS = 1_000
+"""Verdicts that each count adds to the rollups, as those of the last seconds."""
 
 
 def seed(conn: Conn, *, codes: int, scans: int) -> None:
@@ -18,7 +20,8 @@ def seed(conn: Conn, *, codes: int, scans: int) -> None:
     conn.execute("SET synchronous_commit = off")
     conn.execute("SET work_mem = '256MB'")
     conn.execute("SET maintenance_work_mem = '256MB'")
-    sizes = {"codes": codes, "scans": scans, "players": max(60, scans // SCANS_PER_PLAYER), "game": GAME}
+    players = max(60, scans // SCANS_PER_PLAYER)
+    sizes = {"codes": codes, "scans": scans, "players": players, "game": GAME, "new_events": NEW_EVENTS}
     for statements in (PEOPLE, CODES, SCANS, ROLLUPS, OTHERS):
         cursor.execute(statements, sizes)
     conn.execute("VACUUM ANALYZE")
@@ -39,7 +42,9 @@ CODES = """
         SELECT o.id, 'bench' || n, 'Lamp post ' || n || ' on street ' || n %% 997,
                CASE WHEN n %% 5 = 0 THEN 'transportation' ELSE 'item_drop' END, true,
                50.8 + (n * 37 %% 2700) / 1000.0, 3.4 + (n * 101 %% 3700) / 1000.0, 'gem', 1, n %% 10 <> 9,
-               n %% 1000 = 1, ARRAY['zone' || n %% 50] || CASE WHEN n < %(game)s THEN '{game}' ELSE '{}'::text[] END
+               n %% 1000 = 1,
+               ARRAY['zone' || n %% 50] || CASE WHEN n < %(game)s THEN '{game}'
+                                                WHEN n >= %(codes)s - %(game)s THEN '{rare}' ELSE '{}'::text[] END
         FROM organizations o, generate_series(0, %(codes)s - 1) n;
     INSERT INTO code_screens (org_id, qr_code_id, name, token_digest)
         SELECT org_id, id, 'Entrance', sha256(id::text::bytea) FROM qr_codes WHERE rotating;
@@ -92,6 +97,9 @@ ROLLUPS = """
     DROP TABLE counted;
 """
 OTHERS = """
+    INSERT INTO events (type, org_id, data)
+        SELECT 'scan_result', org_id, jsonb_build_object('scan_id', id, 'status', status)
+        FROM (SELECT id, org_id, status FROM player_scans ORDER BY id DESC LIMIT %(new_events)s) scans;
     INSERT INTO api_keys (org_id, name, prefix, digest, scopes)
         SELECT o.id, 'Kiosk ' || n, 'wm_' || substr(md5(n::text), 1, 12), sha256(n::text::bytea), '{scan}'
         FROM organizations o, generate_series(1, 200) n;
