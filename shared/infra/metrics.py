@@ -25,7 +25,7 @@ from shared.infra.metrics_files import MULTIPROCESS_VARIABLE
 __all__ = ["Collector", "Counter", "CounterMetricFamily", "Gauge", "GaugeMetricFamily", "Histogram", "render"]
 
 # One more series for each counter, which Prometheus 2 does not use.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 

@@ -1,0 +1,1 @@
+"""The dashboards of Grafana, written in Python."""
