@@ -19,7 +19,7 @@ SHOWN_ERROR_LINES = 5
 
 def find(program: str, version: int) -> Path:
     """Return a program of this major version of PostgreSQL or a newer one. Raise BackupError if there is none."""
-    found = {path: _major_version(path) for path in _candidates(program)}
+    found = {path: _major_version(path) for path in candidates(program)}
     for path, major in found.items():
         if major >= version:
             return path
@@ -49,7 +49,8 @@ def run(path: Path, url: str, arguments: Sequence[str]) -> None:
         raise BackupError(f"{path.name} failed with status {finished.returncode}: {' '.join(lines)}")
 
 
-def _candidates(program: str) -> Iterator[Path]:
+def candidates(program: str) -> Iterator[Path]:
+    """Yield the places of a program. The ones that an operator chose come first."""
     if in_path := shutil.which(program):
         yield Path(in_path)
     for pattern in PACKAGES:

@@ -96,15 +96,21 @@ def write(directory: Path, manifest: Manifest) -> None:
 def read(directory: Path) -> Manifest:
     """Return the manifest of a backup. Raise BackupDamaged if it is not as it was written."""
     try:
-        document = json.loads((directory / MANIFEST).read_text())
-        text = document["manifest"]
-        if hashlib.sha256(text.encode()).hexdigest() != document["sha256"]:
-            raise BackupDamaged(f"{MANIFEST} of {directory.name} was changed after it was written.")
-        return Manifest.model_validate_json(text)
+        return parse((directory / MANIFEST).read_bytes(), directory.name)
     except FileNotFoundError:
         raise BackupDamaged(f"{directory} has no {MANIFEST}, so it is not a complete backup.") from None
+
+
+def parse(content: bytes, name: str) -> Manifest:
+    """Return the manifest of the backup of this name. Raise BackupDamaged if it is not as it was written."""
+    try:
+        document = json.loads(content)
+        text = document["manifest"]
+        if hashlib.sha256(text.encode()).hexdigest() != document["sha256"]:
+            raise BackupDamaged(f"{MANIFEST} of {name} was changed after it was written.")
+        return Manifest.model_validate_json(text)
     except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
-        raise BackupDamaged(f"{MANIFEST} of {directory.name} is damaged.") from error
+        raise BackupDamaged(f"{MANIFEST} of {name} is damaged.") from error
 
 
 def verify(directory: Path) -> Manifest:

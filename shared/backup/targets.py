@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from shared.backup.errors import BackupDamaged, BackupError
-from shared.backup.manifest import MANIFEST
+from shared.backup.manifest import MANIFEST, Manifest, parse, read
 from shared.infra.storage.base import BLOCK_SIZE, Storage, is_name
 from shared.settings import settings
 
@@ -30,6 +30,9 @@ class Target(Protocol):
 
     def names(self) -> list[str]:
         """Return the names of the complete backups, oldest first."""
+
+    def manifest(self, name: str) -> Manifest:
+        """Return the manifest of a complete backup."""
 
     def draft(self) -> Path:
         """Create a private directory for a new backup."""
@@ -61,6 +64,9 @@ class DirectoryTarget:
                 for path in (self._root.iterdir() if self._root.exists() else ())
                 if NAME_PATTERN.fullmatch(path.name) and (path / MANIFEST).exists()
             )
+
+    def manifest(self, name: str) -> Manifest:
+        return read(self._root / name)
 
     def draft(self) -> Path:
         with _translate_errors():
@@ -106,6 +112,9 @@ class BucketTarget:
             for path in found
             if path.endswith(f"/{MANIFEST}") and NAME_PATTERN.fullmatch(name := path.removesuffix(f"/{MANIFEST}"))
         )
+
+    def manifest(self, name: str) -> Manifest:
+        return parse(b"".join(self._storage.read(f"{self._prefix}{name}/{MANIFEST}")), name)
 
     def draft(self) -> Path:
         return Path(tempfile.mkdtemp(prefix="waymark-backup-"))

@@ -175,6 +175,7 @@ def test_targets_list_complete_backups(kind: str, created: Path, tmp_path: Path,
 
     assert dump.prune(target, keep=2) == published[:1]
     assert target.names() == published[1:]
+    assert target.manifest(published[2]) == backup
     with target.open(published[2]) as directory:
         assert manifest.verify(directory) == backup
     with pytest.raises(BackupError, match="no backup"), target.open(published[0]):

@@ -86,7 +86,7 @@ def test_recovery_returns_to_a_time(place: Path) -> None:
 
 
 def number_one(conn: Conn) -> tuple[object, int]:
-    """Make a player and an event of theirs, as far as clients hear of it. Return its position."""
+    """Make a player, and number an event as the relay does. Return both the player and the position."""
     player_id = make_player(conn)
     conn.execute("INSERT INTO events (type, player_id) VALUES ('test', %s)", (player_id,))
     with psycopg.connect(conn.info.dsn, password=conn.info.password, autocommit=True) as relay:

@@ -23,7 +23,8 @@ def test_backups_are_created_listed_and_proven(conn: Conn, tmp_path: Path) -> No
     make_player(conn)
     first = waymark_json("backup", tmp_path)["backup"]
     assert "Created waymark-" in waymark("backup", tmp_path)
-    assert waymark_json("backups", tmp_path)[0] == {"name": first}
+    listed = waymark_json("backups", tmp_path)
+    assert [len(listed), listed[0]["name"], listed[0]["rows"] > 0] == [2, first, True]
 
     proven = waymark_json("drill", tmp_path, "--keep", 1)
 

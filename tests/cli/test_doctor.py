@@ -16,6 +16,7 @@ import pytest
 import time_machine
 from psycopg.conninfo import make_conninfo
 
+from shared.backup import clients
 from shared.infra import db, health
 from shared.infra import redis as redis_clients
 from shared.infra.db import Conn
@@ -185,16 +186,22 @@ def test_clock_that_is_wrong(conn: Conn, seconds: int, state: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "state"),
-    [("pg_dump (PostgreSQL) 14.9", "fault"), ("pg_dump (PostgreSQL) 99.1", "ok"), (None, "warning")],
+    ("printed", "target", "state"),
+    [
+        ("pg_dump (PostgreSQL) 14.9", None, "warning"),
+        ("pg_dump (PostgreSQL) 14.9", "/backups", "fault"),
+        ("pg_dump (PostgreSQL) 99.1", "/backups", "ok"),
+    ],
 )
 def test_pg_dump_older_than_the_server(
-    conn: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str | None, state: str
+    conn: Conn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str, target: str | None, state: str
 ) -> None:
-    if printed is not None:
-        (tmp_path / "pg_dump").write_text(f"#!/bin/sh\necho '{printed}'\n")
-        (tmp_path / "pg_dump").chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=None)
+    program = tmp_path / "pg_dump"
+    program.write_text(f"#!/bin/sh\necho '{printed}'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(clients, "candidates", lambda _program: [program])
+    changed = settings().model_copy(update={"backup_target": target})
+    monkeypatch.setattr(postgresql, "settings", lambda: changed)
     (finding,) = postgresql.check_pg_dump(conn)
     assert finding.state == state
 

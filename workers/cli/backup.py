@@ -52,7 +52,7 @@ def backup(target: str | None, keep: int | None) -> None:
 def backups(target: str | None) -> None:
     """List the complete backups in a target, oldest first."""
     place = target_of(_place(target))
-    show_rows(({"name": name} for name in place.names()), empty="No backups")
+    show_rows((_describe(place.manifest(name)) for name in place.names()), empty="No backups")
 
 
 @click.command(cls=Command)
@@ -102,6 +102,16 @@ def drill(backup: str | None, keep: int | None) -> None:
         created_at=passed.backup.created_at,
         deleted=pruned,
     )
+
+
+def _describe(backup: Manifest) -> dict[str, object]:
+    return {
+        "name": backup.name,
+        "created_at": backup.created_at,
+        "rows": sum(backup.rows.values()),
+        "bytes": backup.bytes,
+        "postgresql": backup.server_version // 10_000,
+    }
 
 
 def _place(given: str | None) -> str:

@@ -1,13 +1,12 @@
 """Checks of PostgreSQL: its version and schema, connections, clock, and the tools for backups."""
 
-import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import psycopg
 
+from shared.backup import clients
+from shared.backup.errors import BackupError
 from shared.infra import db, health
 from shared.infra.db import Conn, exactly_one
 from shared.settings import settings
@@ -133,17 +132,15 @@ def check_clock(conn: Conn) -> Iterator[Finding]:
 
 
 def check_pg_dump(conn: Conn) -> Iterator[Finding]:
-    """Check that backups are possible: pg_dump is installed, and not older than the server."""
-    (server,) = exactly_one(conn.execute("SELECT current_setting('server_version_num')::integer / 10000"))
-    install = f"Install the client tools of PostgreSQL {server}, as in Debian's package postgresql-client-{server}."
-    program = shutil.which("pg_dump")
-    if program is None:
-        yield warning("pg_dump", "pg_dump is not installed here, so this machine cannot back up", install)
-        return
-    printed = subprocess.run((program, "--version"), capture_output=True, text=True, timeout=10).stdout
-    found = re.search(r"(\d+)[.\d]*", printed)
-    version = int(found[1]) if found else 0
-    if version < server:
-        yield fault("pg_dump", f"pg_dump {version} cannot back up PostgreSQL {server}", install)
+    """Check that backups are possible: a pg_dump is installed that is not older than the server."""
+    version = conn.info.server_version // 10_000
+    try:
+        program = clients.find("pg_dump", version)
+    except BackupError as error:
+        found = warning if settings().backup_target is None else fault
+        install = (
+            f"Install the client tools of PostgreSQL {version}, as in Debian's package postgresql-client-{version}."
+        )
+        yield found("pg_dump", f"This machine cannot back up PostgreSQL {version}: {error}", install)
     else:
-        yield ok("pg_dump", f"pg_dump {version} can back up PostgreSQL {server}")
+        yield ok("pg_dump", f"{program} can back up PostgreSQL {version}")
