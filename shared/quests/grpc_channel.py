@@ -15,6 +15,8 @@ from shared.settings import settings
 log = get_logger()
 
 SERVICE_CONFIG = {
+    # A name with several addresses, such as a headless Service of Kubernetes, is several catalogs: calls take turns.
+    "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
         {
             "name": [{"service": "quest.QuestService"}],
@@ -26,7 +28,7 @@ SERVICE_CONFIG = {
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
         }
-    ]
+    ],
 }
 MAX_RESPONSE_BYTES = 4 * 1024 * 1024
 OPTIONS = (

@@ -37,8 +37,8 @@ service = create_app()
 runs_long = settings().max_examples >= settings.get_profile("long").max_examples
 # The coverage phase tries every limit of every property, which tests/http/test_malformed_requests.py does as well.
 config = SchemathesisConfig.from_dict({"phases": {"coverage": {"enabled": runs_long}}})
-schema = schemathesis.openapi.from_wsgi("/openapi.json", service, config=config)
-schema = schema.exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
+document = schemathesis.openapi.from_wsgi("/openapi.json", service, config=config)
+schema = document.exclude(path_regex="^/ws/.*id}$")  # no plain HTTP
 
 
 def unsuitable_checks(case: Case[Any]) -> list[Any]:
