@@ -258,6 +258,35 @@ def test_ended_session_is_continued_without_losing_the_form(
     page.locator("#url[value='https://museum.example']").wait_for()
     assert game.api.ask("GET", path, game.owner["access_token"])["url"] == "https://museum.example"
 
+    page.goto(f"/o/{game.organization['slug']}/audit-log")
+    assert context.request.delete("/session", headers=SAME).status == 204
+    page.get_by_label("Action").select_option("organization.changed")
+    page.get_by_label("Username").fill(game.owner["username"])
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.locator(".entry", has_text="changed the settings").wait_for()
+    page.locator(".entry", has_text="created the organization").wait_for(state="detached")
+
+
+@pytest.mark.system
+@pytest.mark.xdist_group("browser")
+def test_list_of_a_busy_server_is_loaded_again_by_itself(
+    open_context: Callable[..., Any], game: Game, complaints: Complaints
+) -> None:
+    complaints.expect("503")
+    context = open_context()
+    sign_in(context, game.owner["username"])
+    page = context.new_page()
+    page.goto(f"/o/{game.organization['slug']}/audit-log")
+    busy = {"status": 503, "headers": {"Retry-After": "1"}, "body": ""}
+    page.route("**/audit-log?action=*", lambda route: route.fulfill(**busy), times=1)
+
+    page.get_by_label("Action").select_option("code.created")
+    page.get_by_role("alert").get_by_text("Busy right now. Trying again in 1 s.").first.wait_for()
+    page.get_by_text("No entries match these filters.").wait_for()
+
+    assert page.locator(".load-failure").count() == 0
+
 
 @pytest.mark.system
 @pytest.mark.xdist_group("browser")

@@ -51,8 +51,8 @@ async function review(action) {
     isBusy = false;
   }
   if (count) toast(done(action, count));
-  await refresh();
   if (problem) showProblem(problem, chosen.length - count);
+  await refresh();
 }
 
 /** Return why a scan was not reviewed, in a sentence. Empty if it was. @param {Action} action @param {DOMStringMap} scan */
@@ -70,10 +70,10 @@ async function decide(action, { scan, player = '' }, force = false) {
   }
 }
 
-/** Return the state of a scan, from its page. */
+/** Return the state of a scan, from its page. Empty if it cannot be opened now. @returns {Promise<DOMStringMap>} */
 async function stateOf(scan) {
-  const [element] = await loadFragment(`${base}/reviews/${scan}`, '#scan');
-  return /** @type {HTMLElement} */ (element).dataset;
+  const [element] = await loadFragment(`${base}/reviews/${scan}`, '#scan').catch(() => []);
+  return /** @type {HTMLElement | undefined} */ (element)?.dataset ?? {};
 }
 
 /** Show how it is now: the page or the queue, and the number of held scans in the navigation. */
@@ -86,7 +86,8 @@ async function refresh() {
     if (!next.matches('a')) next.tabIndex = -1;
     next.focus();
   }
-  const { held } = await get(`${scans}/held/count`);
+  const { held } = await get(`${scans}/held/count`).catch(() => ({}));
+  if (held === undefined) return;
   for (const badge of document.querySelectorAll(`a[href="${base}/reviews"] .badge`)) {
     const count = /** @type {ChildNode} */ (badge.lastChild);
     if (held) count.textContent = held > MAX_HELD ? `${MAX_HELD}+` : held;
