@@ -620,7 +620,7 @@ CREATE TABLE player_scans (
     CONSTRAINT player_scans_one_verdict CHECK ((status = 'pending') = (settled_at IS NULL)),
     CONSTRAINT player_scans_reason_required CHECK (status NOT IN ('failure', 'held') OR reason IS NOT NULL),
     CONSTRAINT player_scans_reason_of_status CHECK (status IN ('failure', 'held') OR reason IS NULL),
-    CONSTRAINT player_scans_review_pair CHECK ((reviewed_by IS NULL) = (reviewed_at IS NULL)),
+    CONSTRAINT player_scans_review_pair CHECK (reviewed_by IS NULL OR reviewed_at IS NOT NULL),
     CONSTRAINT player_scans_success_of_status CHECK (success IS NOT DISTINCT FROM CASE status
         WHEN 'success' THEN true WHEN 'failure' THEN false WHEN 'annulled' THEN false
     END)

@@ -92,8 +92,10 @@ def lock(conn: Conn, org_id: UUID, scan_id: UUID) -> Review | None:
     return review
 
 
-def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID, *, beyond_stock: bool = False) -> None:
+def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID | None, *, beyond_stock: bool = False) -> None:
     """Make a held scan a success, with all effects of a success. The caller holds the locks of `lock`.
+
+    The reviewer is None if an operator releases it.
 
     Raise OutOfStock if the code has no uses left, unless `beyond_stock`. The transaction is then aborted.
     """
@@ -111,7 +113,7 @@ def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID, *, beyond
     cache_versions.bump_version(conn, org_id)
 
 
-def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> dict[str, int]:
+def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID | None) -> dict[str, int]:
     """Reverse all effects of a scan, the reward of its puzzle included. The caller holds the locks of `lock`.
 
     Return the shortfall: what could not be reversed because it was redeemed, by item. The scan no longer counts against
@@ -129,7 +131,7 @@ def annul(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> dict[str
     return _shortfall(conn, scan.player_id)
 
 
-def _save_review(conn: Conn, scan: Review, action: ReviewAction, reviewer_id: UUID) -> None:
+def _save_review(conn: Conn, scan: Review, action: ReviewAction, reviewer_id: UUID | None) -> None:
     # Only failed and held scans have a reason. The decision inputs still name why the scan was held.
     conn.execute(
         """
@@ -185,7 +187,7 @@ def _restore_location(conn: Conn, scan: Review) -> None:
     )
 
 
-def _append_events(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID) -> None:
+def _append_events(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID | None) -> None:
     """Append the new verdict for player and staff, and the reviewer for staff only."""
     conn.execute(
         """

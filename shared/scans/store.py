@@ -286,3 +286,29 @@ def has_personal_data(conn: Conn, player_id: UUID) -> bool:
             )
         )
     return exists
+
+
+def find_organization_id(conn: Conn, scan_id: UUID) -> UUID | None:
+    """Return the organization of a scan's code. None if there is no such scan, code or organization."""
+    row = conn.execute(
+        "SELECT q.org_id FROM player_scans s JOIN qr_codes q ON q.id = s.qr_code_id WHERE s.id = %(id)s",
+        {"id": scan_id},
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def reset_attempts(conn: Conn, scan_id: UUID) -> bool:
+    """Make a pending scan as new: without attempts, and without the lease of a worker, which then writes nothing.
+
+    Return False if it has a verdict, or does not exist.
+    """
+    return (
+        conn.execute(
+            """
+            UPDATE player_scans SET attempts = 0, lease_token = NULL, lease_until = NULL, last_error = NULL
+            WHERE id = %(id)s AND status = 'pending'
+            """,
+            {"id": scan_id},
+        ).rowcount
+        == 1
+    )

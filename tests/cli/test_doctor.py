@@ -27,6 +27,7 @@ from tests.support.command_line import run
 from tests.support.pgbouncer import needs_pgbouncer, pooler
 from workers.cli.diagnosis import machine, postgresql, processes
 
+PASSWORD = "vR8qLz2M5xTe"
 pytestmark = pytest.mark.usefixtures("fast")
 
 
@@ -106,10 +107,10 @@ def test_wrong_settings_are_one_fault(conn: Conn) -> None:
 
 def test_unavailable_stores_are_named_and_the_rest_is_checked() -> None:
     found = diagnose(
-        DATABASE_URL="postgresql://waymark:secret-of-db@127.0.0.1:9/waymark", REDIS_URL="redis://127.0.0.1:9"
+        DATABASE_URL=f"postgresql://waymark:{PASSWORD}@127.0.0.1:9/waymark", REDIS_URL="redis://127.0.0.1:9"
     )
     assert_fault(found["PostgreSQL"], "PostgreSQL is unavailable", "Start PostgreSQL")
-    assert "secret-of-db" not in str(found)
+    assert PASSWORD not in str(found)
     assert_fault(found["Redis"], "Redis is unavailable", "Start Redis")
     assert "disk of files" in found
     assert "worker" not in found

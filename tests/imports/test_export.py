@@ -11,14 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shared.codes import export as code_export
-from shared.imports import csv_cells
+from shared.imports import csv_cells, export_rows
 from shared.infra.db import Conn
 from tests.codes.factories import PUZZLE, create, update
 from tests.imports.factories import bulk, erase_codes, export, staged_rows, stored, upload
 from tests.imports.sample_codes import BODIES
 from tests.support.callers import Staff, make_staff
 from tests.support.factories import make_code, make_org
-from web.api import imports
 from web.http import file_responses
 
 
@@ -42,7 +41,7 @@ def codes(client: Any, staff: Staff) -> dict[str, Any]:
 def test_export_has_one_row_per_code_oldest_first(
     client: Any, conn: Conn, staff: Staff, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "PAGE_SIZE", 3)
+    monkeypatch.setattr(export_rows, "PAGE_SIZE", 3)
     created = [create(client, staff).json["code"] for _ in range(7)]
     make_code(conn, make_org(conn))
 
@@ -60,7 +59,7 @@ def test_export_without_codes_is_a_header(client: Any, staff: Staff) -> None:
 
 
 def test_export_is_streamed_without_a_connection(client: Any, staff: Staff, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imports, "PAGE_SIZE", 2)
+    monkeypatch.setattr(export_rows, "PAGE_SIZE", 2)
     for _ in range(5):
         create(client, staff)
     queried = []

@@ -1,7 +1,6 @@
 """Imports over HTTP: many codes from a list or a CSV file. And their export to CSV."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Annotated, Any, BinaryIO, Self
 from uuid import UUID
@@ -10,17 +9,15 @@ from flask import Response
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field, model_validator
 
-from shared.codes import export
 from shared.codes import store as codes
-from shared.codes.store import StoredCode
 from shared.errors import FieldError, InvalidRows, NotFound
 from shared.imports import commit, csv_cells, rules, staging, store
 from shared.imports.csv_reader import open_csv
+from shared.imports.export_rows import export_pages
 from shared.imports.rules import MAX_SYNCHRONOUS_ROWS, ImportJob, ImportStatus, RowResult, RowStatus
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.event_loop import yielding
-from shared.infra.ids import LOWEST
 from shared.infra.message_sender import background_sender
 from shared.infra.read_replica import reading
 from shared.messages import ImportsPending
@@ -29,7 +26,7 @@ from shared.organizations import usage
 from shared.organizations.rules import includes_role
 from web.http.audit_log import record
 from web.http.auth import current_caller, current_role, requires_role
-from web.http.csv_responses import Rows, csv_response
+from web.http.csv_responses import csv_response
 from web.http.idempotency import documents_idempotency_key, idempotent, run_once, transaction
 from web.http.request_context import accepts_file, max_body_bytes
 from web.http.responses import json_response
@@ -42,8 +39,6 @@ api = APIBlueprint("imports", __name__, url_prefix="/api/organizations/<org_id>"
 MAX_JSON_BYTES, MAX_CSV_BYTES = 10 * 2**20, 64 * 2**20
 CSV_TYPES = ("text/csv", "application/csv", "text/tab-separated-values", "application/vnd.ms-excel")
 """Media types that browsers and systems give to a CSV file; Windows takes the last one from its registry."""
-PAGE_SIZE = 200
-"""Codes of an export that are in memory at once: each may have a puzzle of a mebibyte."""
 CSV_EXAMPLE = "code,scan_type,reward_item,reward_quantity,tags\r\nspy123,item_drop,spy_gadget,1,city-walk|old-town\r\n"
 CSV = {"text/csv": {"schema": {"type": "string"}, "example": CSV_EXAMPLE}}
 
@@ -240,7 +235,7 @@ def export_codes_csv(path: OrganizationPath, query: CsvQuery) -> Response:
     ]
     with db.connection() as conn:
         slug = organizations.get_slug(conn, path.org_id)
-    return csv_response(columns, lambda: _export_pages(path.org_id, columns), query, filename=f"qr-codes-{slug}.csv")
+    return csv_response(columns, lambda: export_pages(path.org_id, columns), query, filename=f"qr-codes-{slug}.csv")
 
 
 def add_codes(org_id: UUID, results: Sequence[RowResult], loc_of: Callable[[int], str], *, partial: bool) -> Response:
@@ -312,24 +307,3 @@ def _to_response(conn: Conn, job: ImportJob) -> dict[str, Any]:
         "status_url": f"/api/organizations/{job.org_id}/imports/{job.id}",
     }
     return ImportResponse.model_validate(fields).model_dump(mode="json")
-
-
-def _export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[Rows]:
-    """Yield all codes as rows, page by page. Between pages no connection is held."""
-    after = LOWEST
-    until = reading(export.max_id, org_id) or LOWEST
-    while True:
-        page = reading(export.list_range, org_id, after=after, until=until, limit=PAGE_SIZE)
-        destinations = {code.destination_code for code in page if code.destination_code}
-        existing = reading(export.find_existing, org_id, destinations, until=until)
-        yield (_to_cells(code, columns, existing) for code in page)
-        if len(page) < PAGE_SIZE:
-            return
-        after = page[-1].id
-
-
-def _to_cells(code: StoredCode, columns: Sequence[str], existing: Collection[str]) -> list[str]:
-    # An import accepts existing destinations only.
-    destination = code.destination_code if code.destination_code in existing else None
-    cells = csv_cells.write(replace(code, destination_code=destination))
-    return [cells[column] for column in columns]

@@ -118,7 +118,9 @@ class ReviewResponse(ResponseModel):
         description="Kind of device that submitted it; null: unknown"
     )
     settled_at: Timestamp | None
-    reviewed_by: Id | None = Field(description="The player who released or annulled it")
+    reviewed_by: Id | None = Field(
+        description="The player who released or annulled it; null: an operator, or no review"
+    )
     reviewed_at: Timestamp | None
 
 

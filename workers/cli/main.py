@@ -23,6 +23,9 @@ SECTIONS = {
     },
     "Codes and scans": {
         "qr": "workers.cli.qr:qr",
+        "codes": "workers.cli.codes:codes",
+        "imports": "workers.cli.csv_imports:imports",
+        "scans": "workers.cli.scans:scans",
         "quests": "workers.cli.quests:quests",
     },
     "Maintenance": {

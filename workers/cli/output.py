@@ -2,14 +2,15 @@
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 from rich.table import Table
 from rich.text import Text
 
@@ -82,6 +83,15 @@ def say(sentence: str) -> None:
 def progress(items: Sequence[T], description: str) -> Iterator[T]:
     """Yield the items. On a terminal, show a progress bar on stderr."""
     yield from track(items, description, console=console(stderr=True), disable=is_json() or not sys.stderr.isatty())
+
+
+@contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[float], None]]:
+    """Yield a function that shows a progress from 0.0 to 1.0, on a terminal only."""
+    hidden = is_json() or not sys.stderr.isatty()
+    with Progress(console=console(stderr=True), disable=hidden) as bar:
+        task = bar.add_task(description, total=1.0)
+        yield lambda done: bar.update(task, completed=done)
 
 
 def heading(name: str) -> str:
