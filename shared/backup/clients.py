@@ -31,11 +31,14 @@ def find(program: str, version: int) -> Path:
     )
 
 
-def run(path: Path, url: str, arguments: Sequence[str]) -> None:
-    """Run a program with a database. Raise BackupError with the end of its messages if it fails."""
+def run(path: Path, url: str, arguments: Sequence[str], *, tolerated: str | None = None) -> None:
+    """Run a program with a database. Raise BackupError with the end of its messages if it fails.
+
+    pg_restore has not failed if it went on to the end, and every error names what is tolerated.
+    """
     parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     # Every user of the machine can read the arguments of a process, but not its environment.
-    environment = os.environ | {"PGPASSWORD": parameters.pop("password", "")}
+    environment = os.environ | {"PGPASSWORD": parameters.pop("password", ""), "LC_ALL": "C"}
     finished = subprocess.run(
         [str(path), *arguments, f"--dbname={make_conninfo(**parameters)}"],
         env=environment,
@@ -45,8 +48,12 @@ def run(path: Path, url: str, arguments: Sequence[str]) -> None:
         umask=0o077,
     )
     if finished.returncode != 0:
-        lines = finished.stderr.decode(errors="replace").splitlines()[-SHOWN_ERROR_LINES:]
-        raise BackupError(f"{path.name} failed with status {finished.returncode}: {' '.join(lines)}")
+        lines = finished.stderr.decode(errors="replace").splitlines()
+        errors = [line for line in lines if ": error: " in line]
+        is_complete = bool(lines) and lines[-1].endswith(f"errors ignored on restore: {len(errors)}")
+        if tolerated is None or not is_complete or not all(tolerated in line for line in errors):
+            shown = " ".join(lines[-SHOWN_ERROR_LINES:])
+            raise BackupError(f"{path.name} failed with status {finished.returncode}: {shown}")
 
 
 def candidates(program: str) -> Iterator[Path]:

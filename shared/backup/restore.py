@@ -24,8 +24,12 @@ def restore(directory: Path, url: str, *, jobs: int = JOBS) -> Manifest:
         server_version = max(conn.info.server_version, restored.server_version) // 10_000
         program = clients.find("pg_restore", server_version)
         # Roles of the other server may not exist here. A comment on an extension needs its owner.
-        arguments = ["--no-owner", "--no-acl", "--no-comments", "--exit-on-error", f"--jobs={jobs}"]
-        clients.run(program, url, [*arguments, str(directory / DATA)])
+        arguments = ["--no-owner", "--no-acl", "--no-comments", f"--jobs={jobs}", str(directory / DATA)]
+        if conn.info.server_version >= 170_000:
+            clients.run(program, url, ["--exit-on-error", *arguments])
+        else:
+            # Newer programs set a parameter that older servers do not have.
+            clients.run(program, url, arguments, tolerated="transaction_timeout")
         conn.execute("ANALYZE")
         measured = manifest.measure(conn)
     if measured != restored.contents:

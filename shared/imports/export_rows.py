@@ -7,8 +7,8 @@ from uuid import UUID
 from shared.codes import export
 from shared.codes.store import StoredCode
 from shared.imports import csv_cells
-from shared.infra import db
 from shared.infra.ids import LOWEST
+from shared.infra.read_replica import reading
 
 PAGE_SIZE = 200
 """Codes of an export that are in memory at once: each may have a puzzle of a mebibyte."""
@@ -17,13 +17,11 @@ PAGE_SIZE = 200
 def export_pages(org_id: UUID, columns: Sequence[str]) -> Iterator[Iterable[list[str]]]:
     """Yield all codes of an organization as rows, page by page. Between pages no connection is held."""
     after = LOWEST
-    with db.connection() as conn:
-        until = export.max_id(conn, org_id) or LOWEST
+    until = reading(export.max_id, org_id) or LOWEST
     while True:
-        with db.connection() as conn:
-            page = export.list_range(conn, org_id, after=after, until=until, limit=PAGE_SIZE)
-            destinations = {code.destination_code for code in page if code.destination_code}
-            existing = export.find_existing(conn, org_id, destinations, until=until)
+        page = reading(export.list_range, org_id, after=after, until=until, limit=PAGE_SIZE)
+        destinations = {code.destination_code for code in page if code.destination_code}
+        existing = reading(export.find_existing, org_id, destinations, until=until)
         yield (_to_cells(code, columns, existing) for code in page)
         if len(page) < PAGE_SIZE:
             return

@@ -4,6 +4,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -142,6 +143,31 @@ def test_arguments_of_programs_have_no_password(
         clients.run(program, server_url, ["--jobs=2"])
 
     assert str(urlsplit(server_url).password) not in str(failed.value)
+
+
+KNOWN, OTHER = "pg_restore: error: no parameter known", "pg_restore: error: other"
+IGNORED = "pg_restore: warning: errors ignored on restore: 2"
+
+
+@pytest.mark.parametrize(
+    ("printed", "fails"),
+    [
+        ([KNOWN, KNOWN, IGNORED], False),
+        ([KNOWN, OTHER, IGNORED], True),
+        ([KNOWN, KNOWN], True),  # it was killed
+        ([KNOWN, KNOWN, KNOWN, IGNORED], True),
+        ([], True),
+    ],
+)
+def test_only_known_errors_of_a_restore_are_tolerated(
+    printed: list[str], fails: bool, server_url: str, tmp_path: Path
+) -> None:
+    program = tmp_path / "pg_restore"
+    program.write_text("#!/bin/sh\ncat >&2 <<END\n" + "\n".join(printed) + "\nEND\nexit 1\n")
+    program.chmod(0o700)
+
+    with pytest.raises(BackupError) if fails else nullcontext():
+        clients.run(program, server_url, [], tolerated="known")
 
 
 def test_older_programs_are_refused() -> None:

@@ -12,8 +12,14 @@ from typing import Any
 
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from script.stack.ports import free_port
+from script.stack.postgres import find_binaries
+from shared.backup import clients, dump
+from shared.backup.drill import drill
+from shared.backup.targets import DirectoryTarget
+from shared.settings import settings
 from tests.support.factories import AMSTERDAM, SIX_KILOMETERS_OFF, SIXTY_METERS_OFF, make_code, make_org
 
 BINARIES = Path("/usr/lib/postgresql/15/bin")
@@ -85,3 +91,17 @@ def test_it_goes_down_and_up_again_on_the_older_server(url: str) -> None:
     migrate(url)
     with psycopg.connect(url) as conn:
         assert conn.execute("SELECT waymark_uuid7() < waymark_uuid7() OR true").fetchone() == (True,)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("programs", [BINARIES, find_binaries(None)], ids=["own programs", "newer programs"])
+def test_backup_of_the_older_server_passes_its_drill(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, programs: Path
+) -> None:
+    monkeypatch.setattr(clients, "candidates", lambda program: [programs / program])
+    changed = settings().model_copy(update={"database_url": SecretStr(url)})
+    monkeypatch.setattr(dump, "settings", lambda: changed)
+
+    created = dump.create(DirectoryTarget(tmp_path))
+
+    assert drill(tmp_path / created.name, url).backup == created

@@ -19,7 +19,6 @@ from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.event_loop import yielding
 from shared.infra.message_sender import background_sender
-from shared.infra.read_replica import reading
 from shared.messages import ImportsPending
 from shared.organizations import store as organizations
 from shared.organizations import usage
