@@ -11,6 +11,7 @@ from flask import Flask
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from shared.infra import broker as infra_broker
 from shared.infra import health
 from shared.infra import redis as redises
 from shared.infra.db import Conn
@@ -76,7 +77,7 @@ def uncached(app: Flask, clean: None) -> Iterator[Callable[[], None]]:
     """Yield a function that clears the cached readiness, as when its second is over."""
 
     def clear() -> None:
-        for name in (health_api.DATABASE_EXTENSION, health_api.REDIS_EXTENSION):
+        for name in (health_api.BROKER_EXTENSION, health_api.DATABASE_EXTENSION, health_api.REDIS_EXTENSION):
             app.extensions[name].clear()
 
     clear()
@@ -86,7 +87,9 @@ def uncached(app: Flask, clean: None) -> Iterator[Callable[[], None]]:
 
 @pytest.fixture
 def no_redis(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "client", lambda: redis.Redis(port=9, retry=Retry(NoBackoff(), 0)))
+    unreachable = redis.Redis(port=9, retry=Retry(NoBackoff(), 0))
+    monkeypatch.setattr(health, "client", lambda: unreachable)
+    monkeypatch.setattr(infra_broker, "broker_client", lambda: unreachable)
 
 
 def test_readiness_is_checked_again_after_its_time(
