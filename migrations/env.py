@@ -19,6 +19,7 @@ log = get_logger()
 LOCK = 5_217_230_001
 POLL_SECONDS = 1.0
 ATTEMPTS = 20
+RETRIED = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 MAX_PAUSE_SECONDS = 10.0
 
 
@@ -35,7 +36,10 @@ def wait_for_lock(connection: sqlalchemy.Connection) -> None:
 
 
 def migrate(connection: sqlalchemy.Connection) -> None:
-    """Run the migrations. Retry one that waits for a lock for too long, because other statements wait behind it."""
+    """Run the migrations. Retry one that waits for a lock for too long, because other statements wait behind it.
+
+    Retry one that was in a deadlock with a request as well.
+    """
     connection.execute(text("SET lock_timeout = '3s'"))
     connection.commit()
     for attempt in range(1, ATTEMPTS + 1):
@@ -43,9 +47,9 @@ def migrate(connection: sqlalchemy.Connection) -> None:
         try:
             with context.begin_transaction():
                 context.run_migrations()
-        except (psycopg.errors.LockNotAvailable, sqlalchemy.exc.OperationalError) as error:
+        except (*RETRIED, sqlalchemy.exc.OperationalError) as error:
             cause = getattr(error, "orig", error)
-            if attempt == ATTEMPTS or not isinstance(cause, psycopg.errors.LockNotAvailable):
+            if attempt == ATTEMPTS or not isinstance(cause, RETRIED):
                 raise
             connection.rollback()
             log.warning("migration_retried", attempt=attempt, error=str(cause).splitlines()[0])

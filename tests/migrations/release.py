@@ -10,5 +10,5 @@ from shared.infra.logging import configure
 configure("release")
 configuration = config()
 configuration.set_main_option("version_locations", f"{HERE / 'versions'}:{sys.argv[1]}")
-configuration.set_main_option("version_path_separator", ":")
+configuration.set_main_option("path_separator", "os")
 command.upgrade(configuration, "head")

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.system
 LOCK = 5_217_230_001
 INDEX = """create_index("late_index", "CREATE INDEX CONCURRENTLY IF NOT EXISTS late_index ON organizations (name)")"""
 COLUMN = """op.execute("ALTER TABLE organizations ADD COLUMN late text")"""
+COLUMNS = """op.execute("ALTER TABLE organizations ADD COLUMN late text")
+    op.execute("ALTER TABLE players ADD COLUMN late text")"""
 REVISION = """
 from alembic import op
 from migrations import create_index
@@ -186,3 +188,16 @@ def test_migration_releases_its_place_in_the_queue_of_a_lock(
         assert altering.process.poll() is None
     altering.wait()
     assert other.execute("SELECT late FROM organizations").rowcount == 0
+
+
+def test_migration_in_a_deadlock_is_retried(database: str, other: Conn, release: Callable[[str], Release]) -> None:
+    with psycopg.connect(database) as request:
+        # The migration finds the deadlock, not the request.
+        request.execute("SET LOCAL deadlock_timeout = '1min'")
+        request.execute("LOCK TABLE players IN ROW EXCLUSIVE MODE")
+        altering = release(COLUMNS)
+        eventually(lambda: other.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount)
+        assert request.execute("SELECT FROM organizations").rowcount == 0
+    altering.wait()
+    assert "migration_retried" in altering.output()
+    assert other.execute("SELECT o.late, p.late FROM organizations o, players p").rowcount == 0
