@@ -16,6 +16,7 @@ from shared.infra.message_sender import BackgroundSender, send
 from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPending
 from tests.broker.conftest import RABBITMQ, SMOKE, broker_at
 from tests.support.polling import eventually
+from workers.cli.diagnosis.processes import is_waiting
 from workers.prefetch import LIMITS
 
 Brokers = Callable[[], Any]
@@ -145,3 +146,10 @@ def test_full_queue_drops_its_oldest_message(kind: str, monkeypatch: pytest.Monk
         send(RenderFilesUnneeded(render_id))
     consumer = consumer_of(consuming(), "maintenance")
     assert [take(consumer).kwargs["render_id"], take(consumer).kwargs["render_id"]] == ["b", "c"]
+
+
+def test_waymark_doctor_finds_a_queue_that_no_worker_reads(consuming: Brokers) -> None:
+    send(ScansPending())
+    assert is_waiting(ScansPending())
+    take(consumer_of(consuming(), "scans"))
+    assert not is_waiting(ScansPending())

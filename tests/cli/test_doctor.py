@@ -17,6 +17,7 @@ import time_machine
 from psycopg.conninfo import make_conninfo
 
 from shared.backup import clients
+from shared.infra import broker as brokers
 from shared.infra import db, health
 from shared.infra import redis as redis_clients
 from shared.infra.db import Conn
@@ -45,6 +46,7 @@ def environment(**variables: str) -> Iterator[None]:
         settings.cache_clear()
         db.close_pool()
         redis_clients.client.reset()
+        brokers.broker.reset()
 
     with pytest.MonkeyPatch.context() as patches:
         for name, value in variables.items():
@@ -114,6 +116,14 @@ def test_unavailable_stores_are_named_and_the_rest_is_checked() -> None:
     assert_fault(found["Redis"], "Redis is unavailable", "Start Redis")
     assert "disk of files" in found
     assert "worker" not in found
+
+
+@pytest.mark.parametrize("url", ["amqp://127.0.0.1:9", "redis://127.0.0.1:9"])
+def test_unavailable_broker(conn: Conn, url: str) -> None:
+    with environment(BROKER_URL=url):
+        (finding,) = processes.check_broker()
+    assert (finding.component, finding.state) == ("broker", "fault")
+    assert list(processes.check_broker()) == []  # it is the Redis of REDIS_URL
 
 
 def test_redis_that_evicts(conn: Conn) -> None:

@@ -14,6 +14,7 @@ import redis
 from shared.backup.errors import BackupError
 from shared.errors import DomainError, Invalid
 from shared.infra import db
+from shared.infra.broker import BrokerUnavailable
 from shared.infra.storage.base import StorageError
 from workers.cli.output import JSON, printable
 
@@ -74,6 +75,8 @@ def errors_as_sentences() -> Iterator[None]:
         raise CommandError(f"PostgreSQL is unavailable: {db.describe(error)}") from error
     except psycopg.Error as error:
         raise CommandError(f"PostgreSQL refused the statement: {db.describe(error)}") from error
+    except BrokerUnavailable as error:
+        raise CommandError(f"The broker of messages is unavailable: {db.describe(error)}") from error
     except redis.RedisError as error:
         raise CommandError(f"Redis is unavailable: {db.describe(error)}") from error
     except (BackupError, StorageError) as error:

@@ -2,19 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 import psycopg
-import redis
 from rich.table import Table
 from rich.text import Text
 
 from shared.infra import db
+from shared.infra.broker import broker_answers
 from shared.infra.db import Conn, exactly_one
-from shared.infra.redis import client
 from shared.settings import SettingsError, settings
 from workers.cli import output
 from workers.cli.commands import Command
@@ -62,8 +60,8 @@ def diagnose() -> Iterator[Finding]:
             data_directory = _find_data_directory(conn)
     yield from machine.check_disks(data_directory)
     yield from processes.check_redis()
-    with suppress(redis.RedisError):
-        client().ping()
+    yield from processes.check_broker()
+    if broker_answers():
         yield from processes.check_workers()
     yield from processes.check_web()
     yield from processes.check_catalog()

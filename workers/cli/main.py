@@ -25,6 +25,7 @@ SECTIONS = {
         "qr": "workers.cli.qr:qr",
         "codes": "workers.cli.codes:codes",
         "imports": "workers.cli.csv_imports:imports",
+        "renders": "workers.cli.renders:renders",
         "scans": "workers.cli.scans:scans",
         "quests": "workers.cli.quests:quests",
     },

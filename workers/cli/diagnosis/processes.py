@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import redis
 
+from shared.infra.broker import broker, broker_answers, broker_client
 from shared.infra.db import Conn, exactly_one
 from shared.infra.leader_election import find_leader_silence
 from shared.infra.message_sender import send, wakeup_set
@@ -99,8 +100,11 @@ def check_workers() -> Iterator[Finding]:
 
 
 def is_waiting(message: Message) -> bool:
-    """Return whether no worker has taken this message, which has no fields."""
-    return client().zscore(wakeup_set(message.queue), type(message).__name__) is not None
+    """Return whether no worker has taken this message, which has no fields. RabbitMQ: whether its queue is unused."""
+    if settings().uses_rabbitmq:
+        queue = broker().channel.queue_declare(queue=message.queue, passive=True)
+        return not queue.method.consumer_count
+    return broker_client().zscore(wakeup_set(message.queue), type(message).__name__) is not None
 
 
 def check_redis() -> Iterator[Finding]:
@@ -126,6 +130,20 @@ def check_redis() -> Iterator[Finding]:
         yield warning("Redis", f"Redis uses {memory / limit:.0%} of its memory", "Raise maxmemory, or its machine's.")
     else:
         yield ok("Redis", f"Redis {info.get('redis_version')} answers, and never evicts messages ({policy})")
+
+
+def check_broker() -> Iterator[Finding]:
+    """Check the broker of messages, if it is not the Redis of REDIS_URL."""
+    if settings().broker_is_redis_url:
+        return
+    if broker_answers():
+        yield ok("broker", "The broker of BROKER_URL answers")
+    else:
+        yield fault(
+            "broker",
+            "The broker of BROKER_URL is unavailable",
+            "Start it, or correct BROKER_URL. Scans are accepted meanwhile, and judged more slowly.",
+        )
 
 
 def check_web() -> Iterator[Finding]:
