@@ -10,6 +10,7 @@ import pytest
 from script.stack.running_server import CHECKOUT
 from shared.infra import db
 from shared.infra.db import Conn
+from tests.cli.reference import PAGE, leaves, reference
 from tests.conftest import PASSWORD
 from tests.support.command_line import waymark
 from workers.cli import main
@@ -68,28 +69,15 @@ def test_interrupted_command_exits_with_130(monkeypatch: pytest.MonkeyPatch, rai
     assert exit_.value.code == 130
 
 
-def leaves(command: click.Command, *names: str) -> list[tuple[str, ...]]:
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        return [
-            leaf
-            for name in command.list_commands(context)
-            if (sub := command.get_command(context, name))
-            for leaf in leaves(sub, *names, name)
-        ]
-    return [names]
-
-
 def test_every_command_has_help_and_json() -> None:
     """The first line of each help is a sentence."""
-    for names in leaves(root):
-        command: click.Command = root
-        for name in names:
-            assert isinstance(command, click.Group)
-            found = command.get_command(click.Context(command), name)
-            assert found is not None
-            command = found
-        assert isinstance(command, Command)
+    for context in leaves(click.Context(root, info_name="waymark")):
+        command, names = context.command, context.command_path.split()[1:]
+        assert isinstance(command, Command), names
         assert "--json" in waymark(*names, "--help")
         assert command.get_short_help_str(200).endswith("."), names
         assert all(parameter.help for parameter in command.params if isinstance(parameter, click.Option)), names
+
+
+def test_every_command_and_option_is_in_the_reference() -> None:
+    assert PAGE.read_text().endswith(reference()), "run python -m tests.cli.reference"
