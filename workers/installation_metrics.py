@@ -12,7 +12,7 @@ import psycopg_pool
 from psycopg.rows import scalar_row
 
 from shared.backup.operations_log import last_proven_backup
-from shared.infra import db
+from shared.infra import backlog, db
 from shared.infra.db import Conn, exactly_one
 from shared.infra.event_log import ROLLUPS
 from shared.infra.logging import get_logger
@@ -70,10 +70,10 @@ installation = InstallationMetrics()
 
 def query(conn: Conn) -> Values:
     """Return the measurements. Each reads one range of an index, or a view of statistics."""
-    backlog = conn.execute("SELECT queue, waiting, oldest_seconds FROM backlog").fetchall()
+    queues = backlog.load(conn)
     values: Values = {
-        "waymark_backlog": {(queue,): float(waiting) for queue, waiting, _ in backlog},
-        "waymark_backlog_oldest_seconds": {(queue,): float(seconds) for queue, _, seconds in backlog},
+        "waymark_backlog": {(each.queue,): float(each.waiting) for each in queues},
+        "waymark_backlog_oldest_seconds": {(each.queue,): each.oldest_seconds for each in queues},
         "waymark_scans_held": {(): _held_scans(conn)},
         "waymark_events_unaggregated": {(): _unaggregated_events(conn)},
         "waymark_database_oldest_transaction_seconds": {(): _oldest_transaction(conn)},

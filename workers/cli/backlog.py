@@ -2,25 +2,16 @@
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 
 import click
-from psycopg.rows import class_row
 from rich.live import Live
 
 from shared.infra import db
+from shared.infra.backlog import QueueBacklog, load
 from workers.cli.commands import Command
 from workers.cli.output import console, is_json, show_rows, table
-
-
-@dataclass(frozen=True)
-class QueueBacklog:
-    """The open work of a queue, and the age of its oldest row."""
-
-    queue: str
-    waiting: int
-    oldest_seconds: float
 
 
 @click.command(cls=Command)
@@ -46,8 +37,8 @@ def backlog(watch: bool, interval: float) -> None:
 
 def read_backlog() -> list[QueueBacklog]:
     """Return the backlog of every queue."""
-    with db.connection() as conn, conn.cursor(row_factory=class_row(QueueBacklog)) as cursor:
-        return cursor.execute("SELECT queue, waiting, oldest_seconds FROM backlog").fetchall()
+    with db.connection() as conn:
+        return load(conn)
 
 
 def _for_people(row: QueueBacklog) -> dict[str, object]:
