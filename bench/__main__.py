@@ -11,7 +11,19 @@ from bench.own_process import exit_on_sigterm, run_in_own_process
 from bench.results import Baseline, Run, UnreadableResults
 from bench.table import HEADINGS, Table, print_table
 
-BENCHES = ("scans", "scale", "images", "renders", "timeline", "quests", "logins", "sockets", "pages", "staff")
+BENCHES = (
+    "scans",
+    "scale",
+    "images",
+    "renders",
+    "timeline",
+    "quests",
+    "logins",
+    "sockets",
+    "pages",
+    "staff",
+    "metrics",
+)
 """Each is a module of this package. Its `main(scale)` returns its tables."""
 
 

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 
 import psycopg
-import psycopg_pool
 from psycopg.rows import scalar_row
 
 from shared.backup.operations_log import last_proven_backup
@@ -46,9 +45,10 @@ class InstallationMetrics(Collector):
     def measure(self) -> None:
         """Query PostgreSQL. Keep the earlier values if it is unavailable."""
         try:
-            with db.connection() as conn:
+            # Not from the pool, which the scheduler does not need otherwise.
+            with db.dedicated_connection() as conn:
                 self._values, self._measured_at = query(conn), time.monotonic()
-        except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
+        except psycopg.Error as error:
             log.warning("installation_not_measured", error=db.describe(error))
 
     def clear(self) -> None:

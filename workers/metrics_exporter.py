@@ -15,10 +15,7 @@ PARENT_CHECK_SECONDS = 1.0
 def serve() -> None:
     """Serve until the parent process ends."""
     configure("worker")
-    server = metrics_server.bind(check_database)
-    if server is None:
-        return
-    threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    threading.Thread(target=metrics_server.serve, args=(check_database,), name="metrics", daemon=True).start()
     parent = os.getppid()
     # Dramatiq ends this process, but not if Dramatiq itself is killed. The port would stay in use.
     while os.getppid() == parent:

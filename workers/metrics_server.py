@@ -6,6 +6,7 @@ Relay, scheduler and catalog serve it from a thread. `metrics_exporter` serves i
 import json
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -21,6 +22,7 @@ log = get_logger()
 
 CACHE_SECONDS = 1.0
 CLIENT_TIMEOUT_SECONDS = 5.0
+RETRY_SECONDS = 5.0
 
 Answer = tuple[int, dict[str, Any] | bytes]
 View = Callable[[dict[str, str]], Answer]
@@ -103,18 +105,22 @@ def _problem(status: int, detail: str) -> Answer:
     return status, {"type": "about:blank", "status": status, "detail": detail}
 
 
-def bind(
-    check_database: health.Check = health.check_database, collectors: Iterable[Collector] = ()
-) -> MetricsServer | None:
-    """Listen on METRICS_PORT. If the port is in use, log a warning and return None: the process works without it."""
+def serve(check_database: health.Check = health.check_database, collectors: Iterable[Collector] = ()) -> None:
+    """Serve METRICS_PORT until the process ends. While the port is in use, log a warning once, and try again."""
     host, port = settings().metrics_host, settings().metrics_port
     if port is None:
-        return None
-    try:
-        return MetricsServer(host, port, check_database=check_database, collectors=collectors)
-    except OSError as error:
-        log.warning("metrics_port_unavailable", host=host, port=port, error=str(error))
-        return None
+        return
+    is_reported = False
+    while True:
+        try:
+            server = MetricsServer(host, port, check_database=check_database, collectors=collectors)
+        except OSError as error:
+            if not is_reported:
+                log.warning("metrics_port_unavailable", host=host, port=port, error=str(error))
+            is_reported = True
+            time.sleep(RETRY_SECONDS)
+            continue
+        server.serve_forever()
 
 
 def start(process: str, collectors: Iterable[Collector] = ()) -> None:
@@ -127,5 +133,4 @@ def start(process: str, collectors: Iterable[Collector] = ()) -> None:
     metrics_files.create(process, os.getpid(), is_shared=False)
     build_info.record()
     saturation.start()
-    if (server := bind(collectors=collectors)) is not None:
-        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+    threading.Thread(target=serve, kwargs={"collectors": collectors}, name="metrics", daemon=True).start()

@@ -16,6 +16,7 @@ from script.stack.ports import LOOPBACK, free_port
 from shared.infra import health, metrics_files
 from shared.infra.heartbeats import Heartbeat
 from shared.settings import settings
+from tests.support.polling import eventually
 from workers import metrics_server
 from workers.metrics_server import MetricsServer
 
@@ -64,22 +65,31 @@ def test_readiness_names_what_is_missing(monkeypatch: pytest.MonkeyPatch, clean:
     assert (status, json.loads(text)["detail"]) == (503, "Not ready: redis.")
 
 
-def test_process_works_without_its_port(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two workers on one host can have the same METRICS_PORT: the second works, but is not scraped."""
-    with MetricsServer(LOOPBACK, free_port()) as first:
-        monkeypatch.setattr(
-            metrics_server,
-            "settings",
-            lambda: settings().model_copy(update={"metrics_port": first.server_port, "metrics_host": LOOPBACK}),
-        )
-        with capture_logs() as lines:
-            assert metrics_server.bind() is None
-    assert [(line["event"], line["port"]) for line in lines] == [("metrics_port_unavailable", first.server_port)]
+def test_process_works_without_its_port_and_gets_it_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two workers on one host can have the same METRICS_PORT: the second is scraped once the first has ended."""
+    monkeypatch.setattr(metrics_server, "RETRY_SECONDS", 0.01)
+    with MetricsServer(LOOPBACK, free_port()) as first, capture_logs() as lines:
+        port = first.server_port
+        changed = settings().model_copy(update={"metrics_port": port, "metrics_host": LOOPBACK})
+        monkeypatch.setattr(metrics_server, "settings", lambda: changed)
+        thread = threading.Thread(target=metrics_server.serve, daemon=True)
+        thread.start()
+        eventually(lambda: lines)
+        assert thread.is_alive()
+    assert [(line["event"], line["port"]) for line in lines] == [("metrics_port_unavailable", port)]
+    eventually(lambda: is_served(port))
+
+
+def is_served(port: int) -> bool:
+    try:
+        return get(f"http://{LOOPBACK}:{port}/metrics")[0] == 200
+    except urllib3.exceptions.HTTPError:
+        return False
 
 
 def test_no_port_is_opened_unless_it_is_set() -> None:
     before = threading.active_count()
     assert settings().metrics_port is None
-    assert metrics_server.bind() is None
+    metrics_server.serve()
     metrics_server.start("relay")
     assert threading.active_count() == before

@@ -4,6 +4,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from shared.quests.catalog_client import CatalogInvalidResponse, CatalogUnavaila
 from shared.quests.rules import Quest, QuestReward
 from tests.quests.conftest import Settings, Stand, start_over
 from tests.support.callers import SignedInPlayer
+from tests.support.metrics import grows_by
 from workers.catalog_server import check, make_server
 
 SERVING = HealthCheckResponse.SERVING
@@ -25,12 +27,22 @@ THREE: dict[str, Any] = {"name": "three", "streak": 3, "duplication": 10}
 COINS = {"reward_item": "coin", "reward_qty": 10}
 
 
+@contextmanager
+def lookups(**expected: int) -> Iterator[None]:
+    """Assert how many lookups of each source are counted meanwhile: none of those that are not named."""
+    with ExitStack() as stack:
+        for source in ("cache", "called", "stale", "failed"):
+            stack.enter_context(grows_by(expected.get(source, 0), "waymark_catalog_lookups_total", source=source))
+        yield
+
+
 def test_a_response_is_fetched_once_and_shared_by_processes(stand: Stand) -> None:
     stand.say(**THREE, auto_claim=True, rewards=COINS)
     expected = Quest("three", 3, 10, auto_claim=True, reward=QuestReward("coin", 10))
-    assert [catalog_client.get_quest("three") for _ in range(5)] == [expected] * 5
-    catalog_client.clear_cache()  # as another process would
-    assert catalog_client.get_quest("three") == expected
+    with lookups(called=1, cache=5):
+        assert [catalog_client.get_quest("three") for _ in range(5)] == [expected] * 5
+        catalog_client.clear_cache()  # as another process would
+        assert catalog_client.get_quest("three") == expected
     assert stand.asked == 1
 
 
@@ -111,7 +123,7 @@ def test_an_unreachable_catalog_is_not_called_for_a_moment(
         catalog_client.get_quest("three")
     asked = stand.asked
     for _ in range(5):
-        with pytest.raises(CatalogUnavailable):
+        with lookups(failed=1), pytest.raises(CatalogUnavailable):
             catalog_client.get_quest("another")
     assert stand.asked == asked
 
@@ -203,7 +215,8 @@ def test_stale_quests_are_served_without_the_catalog(stand: Stand, set_settings:
     for answer in (abort(grpc.StatusCode.UNKNOWN), lambda _context: quest_pb2.QuestResponse(name="three", streak=-1)):
         stand.answer = answer
         catalog_client.clear_cache()
-        assert catalog_client.get_quest("three").streak == 3
+        with lookups(stale=1):
+            assert catalog_client.get_quest("three").streak == 3
 
 
 @pytest.mark.parametrize(

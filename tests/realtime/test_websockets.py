@@ -25,6 +25,7 @@ from tests.realtime.conftest import Connect, Relay, names, refused, say
 from tests.support.app_settings import change_settings
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_org, number_events, submit_scan
+from tests.support.metrics import value_of
 from tests.support.polling import eventually
 from web.http.auth import authenticate
 from web.realtime import event_stream, websocket_io, websockets
@@ -38,7 +39,10 @@ def test_scan_and_verdict_are_delivered(connect: Connect, relay: Relay, player: 
     code = make_code(conn, org, code="spy123", reward_item="spy_gadget")
     conn.execute("INSERT INTO memberships VALUES (%s, %s, 'analyst')", (org, player.id))
     relay()
+    opened = value_of("waymark_websockets_open", stream="org")
+    sent = value_of("waymark_websocket_messages_sent_total", stream="org")
     sockets = connect(player), connect(player, f"/ws/organizations/{org}")
+    assert value_of("waymark_websockets_open", stream="org") == opened + 1
     scan_id = str(submit_scan(conn, player.id, code))
     judge_pending()
     for socket in sockets:
@@ -53,6 +57,9 @@ def test_scan_and_verdict_are_delivered(connect: Connect, relay: Relay, player: 
         assert (settled["event"], settled["status"], settled["reward"]) == ("scan_result", "success", "spy_gadget")
         assert (granted["event"], granted["reward"], granted["quantity"]) == ("reward_granted", "spy_gadget", 1)
         assert len({scanned["id"], settled["id"], granted["id"]}) == 3
+    eventually(lambda: value_of("waymark_websocket_messages_sent_total", stream="org") == sent + 3)
+    sockets[1].drop()
+    eventually(lambda: value_of("waymark_websockets_open", stream="org") == opened)
 
 
 def test_inserted_row_is_delivered(connect: Connect, relay: Relay, player: Player, conn: Conn) -> None:
@@ -212,8 +219,10 @@ def test_subscription_replays_events_lost_by_redis(connect: Connect, player: Pla
     say(conn, player, "missed")
     number_events()
     assert socket.hears_nothing()
+    replayed = value_of("waymark_websocket_replayed_events_total", stream="player")
     redis_client().execute_command("CLIENT", "KILL", "TYPE", "pubsub")
     assert socket.next()["name"] == "missed"
+    eventually(lambda: value_of("waymark_websocket_replayed_events_total", stream="player") == replayed + 1)
 
 
 def test_players_receive_their_own_events_only(connect: Connect, relay: Relay, register: Any, conn: Conn) -> None:
@@ -442,16 +451,19 @@ def test_message_over_the_limit_closes_the_socket(connect: Connect, player: Play
 
 
 def test_too_many_client_messages_close_the_socket(connect: Connect, player: Player) -> None:
+    closed = value_of("waymark_websockets_closed_total", reason="policy")
     socket = connect(player)
     for _ in range(event_stream.MAX_CLIENT_MESSAGES + 1):
         socket.ws.send("hello")
     assert socket.closed_with() == event_stream.POLICY_VIOLATION
+    eventually(lambda: value_of("waymark_websockets_closed_total", reason="policy") == closed + 1)
 
 
 def test_slow_client_is_closed_and_can_resume(
     connect: Connect, relay: Relay, app: Flask, player: Player, conn: Conn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A send blocks while the queue overflows, as with a client that does not read."""
+    slow = value_of("waymark_websockets_closed_total", reason="slow")
     monkeypatch.setattr(fanouts, "QUEUE_LENGTH", 3)
     held, free = threading.Event(), threading.Event()
     send = websocket_io.send
@@ -476,6 +488,7 @@ def test_slow_client_is_closed_and_can_resume(
     free.set()
     first = socket.next()
     assert socket.closed_with() == event_stream.TRY_AGAIN_LATER
+    eventually(lambda: value_of("waymark_websockets_closed_total", reason="slow") == slow + 1)
 
     resumed = connect(player, query=f"?since={first['id']}")
     assert names(resumed.take(5)) == ["1", "2", "3", "4", "5"]

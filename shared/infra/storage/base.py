@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, get_args
 
 from shared.infra.metrics import Counter
 
@@ -19,6 +19,8 @@ ERRORS = Counter(
     ("operation",),
 )
 Operation = Literal["write", "read", "size", "delete", "list", "purge"]
+for operation in get_args(Operation):
+    ERRORS.labels(operation)  # so that each exists before its first error, which `increase` would not see otherwise
 BLOCK_SIZE = 256 * 1024
 """Bytes per read and write, so that memory use is constant."""
 
