@@ -3,7 +3,6 @@
 # own. The link `current` names the release of the next process that starts.
 
 web=${WAYMARK_PORTS:-8001 8002}
-root=${WAYMARK_ROOT:-/srv/waymark}
 
 fetch() {
     [ "$checkout" = "$root/repository" ] || {

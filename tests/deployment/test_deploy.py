@@ -52,7 +52,6 @@ class Machine:
             env={
                 "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
                 "WAYMARK_DEPLOY_WITH": self.kind,
-                "WAYMARK_STATE": str(self.home / "state"),
                 "WAYMARK_ROOT": str(self.home / "root"),
                 "WAYMARK_VERSION": "",
                 "DEPLOY_TEST": str(self.home),
@@ -78,13 +77,13 @@ class Machine:
 
     @property
     def history(self) -> list[str]:
-        return [line.split()[1] for line in (self.home / "state/deployed").read_text().splitlines()]
+        return [line.split()[1] for line in (self.home / "root/deployed").read_text().splitlines()]
 
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Callable[[str], Machine]:
     def make(kind: str) -> Machine:
-        for name in ("bin", "files/script", "running", "state", "root/repository/script", "root/releases/v1.0.0"):
+        for name in ("bin", "files/script", "running", "root/repository/script", "root/releases/v1.0.0"):
             (tmp_path / name).mkdir(parents=True)
         for tool in TOOLS:
             (tmp_path / "bin" / tool).write_text(FAKE)
@@ -97,7 +96,7 @@ def machine(tmp_path: Path) -> Callable[[str], Machine]:
         (repository / "deploy").symlink_to(CHECKOUT / "deploy")
         (repository / ".env").write_text("JWT_SECRET=a b\nWAYMARK_VERSION=1.0.0\n")
         (tmp_path / "root/current").symlink_to("releases/v1.0.0")
-        (tmp_path / "state/deployed").write_text("2026-01-01T00:00:00Z v1.0.0\n")
+        (tmp_path / "root/deployed").write_text("2026-01-01T00:00:00Z v1.0.0\n")
         for process in PROCESSES[kind]:
             (tmp_path / "running" / process).write_text(OLD)
         return Machine(tmp_path, kind)
@@ -231,7 +230,7 @@ def test_refuses_other_arguments(machine: Make, arguments: tuple[str, ...], mess
 
 def test_first_deployment_has_no_release_to_return_to(machine: Make) -> None:
     host = machine("compose")
-    (host.home / "state/deployed").unlink()
+    (host.home / "root/deployed").unlink()
 
     done = host.deploy(NEW, failure="--wait-timeout 180 worker")
 
@@ -242,10 +241,10 @@ def test_first_deployment_has_no_release_to_return_to(machine: Make) -> None:
 def test_two_deployments_do_not_overlap(machine: Make) -> None:
     host = machine("compose")
     with subprocess.Popen(
-        ["flock", str(host.home / "state/deploy.lock"), "cat"],  # noqa: S607
+        ["flock", str(host.home / "root/deploy.lock"), "cat"],  # noqa: S607
         stdin=subprocess.PIPE,
     ) as holder:
-        while subprocess.run(["flock", "-n", str(host.home / "state/deploy.lock"), "true"]).returncode == 0:  # noqa: S607
+        while subprocess.run(["flock", "-n", str(host.home / "root/deploy.lock"), "true"]).returncode == 0:  # noqa: S607
             pass
         done = host.deploy(NEW)
         assert holder.stdin is not None

@@ -65,7 +65,6 @@ class Site:
                 "WAYMARK_PORTS": " ".join(map(str, self.ports)),
                 "WAYMARK_ROOT": str(self.root),
                 "WAYMARK_RUN": str(self.root / "run"),
-                "WAYMARK_STATE": str(self.root / "state"),
             },
             capture_output=True,
             text=True,
