@@ -9,7 +9,8 @@ import pika
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
-from pika.exceptions import AMQPError, UnroutableError
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError
 
 from shared.settings import settings
 
@@ -20,8 +21,13 @@ CONNECTION = {
     "socket_timeout": "2",
     "stack_timeout": "3",
     "connection_attempts": "1",
+    # A host that is lost acknowledges nothing. Linux then closes the connection.
+    "tcp_options": "{'TCP_USER_TIMEOUT': 15000}",
 }
 """Parameters of each connection. A parameter in the query of BROKER_URL replaces the one here."""
+
+# A server that does not answer is not an AMQPError. pika asserts what a connection that was cut does not fulfill.
+ERRORS = (AMQPError, AMQPConnectorException, AssertionError, OSError)
 
 QUEUE = {"x-max-length": 1_000, "x-overflow": "drop-head", "x-message-ttl": 300_000}
 """Arguments of each queue. Without workers, the scheduler would leave 100,000 messages a day, and a new message makes
@@ -81,7 +87,7 @@ class AmqpBroker(RabbitmqBroker):
                     mandatory=True,
                 )
                 break
-            except AMQPError as error:
+            except ERRORS as error:
                 if isinstance(error, UnroutableError):
                     self.queues_pending.add(message.queue_name)
                 del self.connection
@@ -96,14 +102,25 @@ class AmqpBroker(RabbitmqBroker):
             return
         try:
             self.connection.process_data_events()
-        except AMQPError:
+        except ERRORS:
             del self.connection
+
+    def count_consumers(self, queue_name: str) -> int:
+        """Return the number of consumers of a queue, 0 if there is no such queue. Raise ConnectionClosed."""
+        try:
+            return int(self.channel.queue_declare(queue_name, passive=True).method.consumer_count)
+        except ChannelClosedByBroker:
+            del self.connection
+            return 0
+        except ERRORS as error:
+            del self.connection
+            raise ConnectionClosed(error) from None
 
     def check(self) -> None:
         """Open and close a connection. Raise ConnectionClosed if that fails."""
         try:
             pika.BlockingConnection(self.parameters).close()
-        except AMQPError as error:
+        except ERRORS as error:
             raise ConnectionClosed(error) from None
 
 

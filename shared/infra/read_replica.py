@@ -38,7 +38,15 @@ LAG = """
 if nothing else does: see `record_time`. 0 for a server that was promoted."""
 
 
-def _lag(conn: Conn) -> float:
+def measure_lag() -> float:
+    """Return how many seconds the replica is behind, on a connection of its own. Raise OperationalError."""
+    url = settings().database_read_url or settings().database_url
+    with psycopg.connect(url.get_secret_value(), **db.OPTIONS) as conn:
+        return lag_of(conn)
+
+
+def lag_of(conn: Conn) -> float:
+    """Return how many seconds the server of this connection is behind. 0 for a primary."""
     return float(exactly_one(conn.execute(LAG))[0])
 
 
@@ -70,7 +78,7 @@ class ReadReplica:
 
     def _check(self) -> bool:
         try:
-            lag = self.read(_lag)
+            lag = self.read(lag_of)
         except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
             self.pause(error)
             return False

@@ -10,6 +10,8 @@ import pytest
 
 from script.stack.ports import LOOPBACK, free_port
 from shared.infra import health
+from shared.infra import rabbitmq as rabbitmq_broker
+from shared.infra import redis as redises
 from shared.infra.broker import BrokerUnavailable
 from shared.infra.logging import bound_request_id
 from shared.infra.message_sender import BackgroundSender, send
@@ -77,12 +79,21 @@ def test_process_takes_up_to_two_messages_of_scans(consuming: Brokers) -> None:
     assert take(consumer).actor_name == "ScansAccepted"
 
 
+@pytest.mark.parametrize("is_silent", [False, True], ids=["refused", "silent"])
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
-def test_unavailable_broker_raises_one_error_and_is_not_ready(scheme: str, clean: None) -> None:
-    with broker_at(f"{scheme}://{LOOPBACK}:{free_port()}/0"):
-        with pytest.raises(BrokerUnavailable):
-            send(ScansAccepted())
-        assert health.unready_dependencies(("redis", "broker")) == ["broker"]
+def test_unavailable_broker_raises_one_error_and_is_not_ready(
+    scheme: str, is_silent: bool, clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A silent one accepts connections and never answers."""
+    for timeout in ("socket_timeout", "stack_timeout"):
+        monkeypatch.setitem(rabbitmq_broker.CONNECTION, timeout, "0.2")
+    monkeypatch.setattr(redises, "SOCKET_TIMEOUT_SECONDS", 0.2)
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        port = silent.getsockname()[1] if is_silent else free_port()
+        with broker_at(f"{scheme}://{LOOPBACK}:{port}/0"):
+            with pytest.raises(BrokerUnavailable):
+                send(ScansAccepted())
+            assert health.unready_dependencies(("redis", "broker")) == ["broker"]
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
@@ -139,9 +150,7 @@ def cut_connections(port: int) -> None:
 
 @pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
 def test_full_queue_drops_its_oldest_message(kind: str, monkeypatch: pytest.MonkeyPatch, consuming: Brokers) -> None:
-    from shared.infra import rabbitmq as module
-
-    monkeypatch.setitem(module.QUEUE, "x-max-length", 2)
+    monkeypatch.setitem(rabbitmq_broker.QUEUE, "x-max-length", 2)
     for render_id in ("a", "b", "c"):
         send(RenderFilesUnneeded(render_id))
     consumer = consumer_of(consuming(), "maintenance")

@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from script.stack import RunningServer, running_server
 from tests.support.rabbitmq import RabbitServer, needs_rabbitmq
 from tests.system.conftest import SERVER_ENVIRONMENT, Stage, assert_tells_none_of, secrets_of, set_up
-from tests.system.processes import ENVIRONMENT
+from tests.system.processes import ENVIRONMENT, halted
 
 pytestmark = [pytest.mark.system, pytest.mark.long, needs_rabbitmq]
 
@@ -37,6 +38,18 @@ def test_killed_broker_loses_no_scan(stage: Stage, rabbitmq: RabbitServer) -> No
         assert set(stage.load.answers) == {202}
         stage.assert_settled_once()
         stage.assert_heard_all(player, organization)
+
+
+def test_halted_broker_loses_no_scan(stage: Stage, rabbitmq: RabbitServer) -> None:
+    """It accepts connections and never answers, which is worse than a refused connection."""
+    assert rabbitmq.pid is not None
+    server = psutil.Process(rabbitmq.pid)
+    with halted([server.pid, *(child.pid for child in server.children(recursive=True))]):
+        stage.load.hand_in_all(stage.game.scans(150))
+        ready = stage.load.ask("GET", "/readyz")
+        assert (ready.status, ready.json()["detail"]) == (503, "Not ready: broker.")
+    assert set(stage.load.answers) == {202}
+    stage.assert_settled_once()
 
 
 def test_memory_alarm_delays_no_request_and_loses_no_scan(stage: Stage, rabbitmq: RabbitServer) -> None:

@@ -126,6 +126,14 @@ def test_unavailable_broker(conn: Conn, url: str) -> None:
     assert list(processes.check_broker()) == []  # it is the Redis of REDIS_URL
 
 
+def test_read_replica(conn: Conn) -> None:
+    found = diagnose(DATABASE_READ_URL="postgresql://waymark:secret-of-db@127.0.0.1:9/waymark")
+    assert found["read replica"]["state"] == "warning"
+    assert "secret-of-db" not in str(found)
+    found = diagnose(DATABASE_READ_URL=os.environ["DATABASE_URL"])
+    assert found["read replica"]["message"] == "The replica is 0.0 s behind"
+
+
 def test_redis_that_evicts(conn: Conn) -> None:
     redis_client().config_set("maxmemory-policy", "allkeys-lru")
     try:

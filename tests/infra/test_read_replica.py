@@ -200,7 +200,7 @@ def test_reports_are_read_from_the_replica(
     read = ReadReplica.read
 
     def count(own: ReadReplica, query: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        used.append(query is not read_replica._lag)
+        used.append(query is not read_replica.lag_of)
         return read(own, query, *args, **options)
 
     monkeypatch.setattr(ReadReplica, "read", count)

@@ -10,14 +10,14 @@ import psycopg
 from rich.table import Table
 from rich.text import Text
 
-from shared.infra import db
+from shared.infra import db, read_replica
 from shared.infra.broker import broker_answers
 from shared.infra.db import Conn, exactly_one
 from shared.settings import SettingsError, settings
 from workers.cli import output
 from workers.cli.commands import Command
 from workers.cli.diagnosis import machine, postgresql, processes
-from workers.cli.diagnosis.findings import Finding, fault, warning
+from workers.cli.diagnosis.findings import Finding, fault, ok, warning
 
 STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
 
@@ -69,6 +69,7 @@ def diagnose() -> Iterator[Finding]:
 
 def _check_database(conn: Conn) -> Iterator[Finding]:
     yield from _check_pool_url()
+    yield from _check_read_url()
     yield from postgresql.check_version(conn)
     yield from postgresql.check_direct_url(conn)
     yield from postgresql.check_connections(conn)
@@ -97,6 +98,29 @@ def _check_pool_url() -> Iterator[Finding]:
             f"DATABASE_URL does not answer: {db.describe(error)}",
             "Start the pooler, or correct DATABASE_URL.",
         )
+
+
+def _check_read_url() -> Iterator[Finding]:
+    """Check the read replica, if there is one."""
+    if settings().database_read_url is None:
+        return
+    try:
+        lag = read_replica.measure_lag()
+    except psycopg.OperationalError as error:
+        yield warning(
+            "read replica",
+            f"DATABASE_READ_URL does not answer: {db.describe(error)}",
+            "Start the replica, or correct DATABASE_READ_URL. Reports are read from the primary meanwhile.",
+        )
+        return
+    if lag > read_replica.MAX_LAG_SECONDS:
+        yield warning(
+            "read replica",
+            f"The replica is {lag:,.0f} s behind",
+            "Check that it receives changes, and that a scheduler leads. Reports are read from the primary meanwhile.",
+        )
+    else:
+        yield ok("read replica", f"The replica is {lag:,.1f} s behind")
 
 
 def _find_data_directory(conn: Conn) -> Path | None:

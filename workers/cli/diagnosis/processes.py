@@ -102,8 +102,7 @@ def check_workers() -> Iterator[Finding]:
 def is_waiting(message: Message) -> bool:
     """Return whether no worker has taken this message, which has no fields. RabbitMQ: whether its queue is unused."""
     if settings().uses_rabbitmq:
-        queue = broker().channel.queue_declare(queue=message.queue, passive=True)
-        return not queue.method.consumer_count
+        return not broker().count_consumers(message.queue)
     return broker_client().zscore(wakeup_set(message.queue), type(message).__name__) is not None
 
 
