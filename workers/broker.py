@@ -88,9 +88,9 @@ class RequestIdMiddleware(Middleware):
 
 def _consuming_broker() -> Callable[..., dramatiq.Broker]:
     if settings().uses_rabbitmq:
-        from workers.rabbitmq_consumer import HeartbeatBroker  # noqa: PLC0415 - the library is loaded only if it is used
+        from workers.rabbitmq_consumer import EarlyAckBroker  # noqa: PLC0415 - the library is loaded only if it is used
 
-        return HeartbeatBroker
+        return EarlyAckBroker
     from workers.wakeup_consumer import WakeupBroker  # noqa: PLC0415
 
     return WakeupBroker

@@ -1,36 +1,89 @@
 """Consumers of RabbitMQ. The server pushes messages to them, so they need no wakeups."""
 
+import threading
+from collections.abc import Iterable
 from typing import cast
 
 from dramatiq.broker import Consumer, MessageProxy
 from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
+from dramatiq.errors import ConnectionClosed
 
 from shared.infra.heartbeats import Heartbeat
-from shared.infra.rabbitmq import AmqpBroker
+from shared.infra.rabbitmq import ERRORS, AmqpBroker
 from workers.consumer_heartbeat import ConsumerHeartbeat
 from workers.prefetch import prefetch_limit
 
-IDLE_MILLISECONDS = 1_000
+IDLE_SECONDS = 1.0
 
 
-class HeartbeatConsumer(_RabbitmqConsumer):
-    """Dramatiq's consumer, which records that it runs."""
+class EarlyAckConsumer(_RabbitmqConsumer):
+    """Dramatiq's consumer, which acknowledges a message when it takes it, and takes up to a limit at a time.
+
+    RabbitMQ closes the channel of a consumer that acknowledges a message too late, by default after 30 minutes. It then
+    delivers the message again, and a backup takes longer. The messages that a killed process had taken are lost, as
+    with wakeups. The scheduler sends them again.
+    """
 
     def __init__(self, broker: AmqpBroker, queue_name: str, prefetch: int, timeout: int) -> None:
         self.heartbeat = ConsumerHeartbeat(queue_name)
-        super().__init__(broker, queue_name, prefetch_limit(queue_name, prefetch), min(timeout, IDLE_MILLISECONDS))
+        self.limit = prefetch_limit(queue_name, prefetch)
+        self._taken = 0
+        self._lock = threading.Lock()
+        self._has_room = threading.Event()
+        self._is_paused = False
+        self.idle_seconds = min(timeout / 1000, IDLE_SECONDS)
+        # One message is on its way to this process while it has room.
+        super().__init__(broker, queue_name, 1, round(self.idle_seconds * 1000))
 
     def __next__(self) -> MessageProxy | None:
         self.heartbeat.beat()
-        return cast("MessageProxy | None", super().__next__())
+        self._has_room.clear()
+        if self._taken >= self.limit and not self._has_room.wait(self.idle_seconds):
+            self._pause()
+            return None
+        self._resume()
+        message = cast("MessageProxy | None", super().__next__())
+        if message is not None:
+            with self._lock:
+                self._taken += 1
+            self.channel.basic_ack(message._tag)
+        return message
+
+    def ack(self, _message: MessageProxy) -> None:
+        """Make room for another message. Any thread may call this."""
+        with self._lock:
+            self._taken -= 1
+        self._has_room.set()
+
+    nack = ack
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        """Send messages again that this process has taken and not handled."""
+        for message in messages:
+            self.broker.enqueue(message)
+
+    def _pause(self) -> None:
+        """Let other processes take the messages of the queue, and answer heartbeats."""
+        try:
+            if not self._is_paused:
+                self.channel.cancel()
+                self._is_paused = True
+            self.connection.process_data_events()
+        except ERRORS as error:
+            raise ConnectionClosed(error) from None
+
+    def _resume(self) -> None:
+        if self._is_paused:
+            self.iterator = self.channel.consume(self.queue_name, inactivity_timeout=self.idle_seconds)
+            self._is_paused = False
 
 
-class HeartbeatBroker(AmqpBroker):
+class EarlyAckBroker(AmqpBroker):
     """The broker with these consumers."""
 
     @property
     def consumer_class(self) -> type[Consumer]:
-        return HeartbeatConsumer
+        return EarlyAckConsumer
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5_000) -> Consumer:
         """Create a consumer. The queue has a heartbeat also while RabbitMQ is unavailable, which raises an error."""

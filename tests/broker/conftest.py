@@ -12,13 +12,13 @@ from shared.infra.broker import make_broker
 from shared.messages import Message
 from shared.settings import settings
 from tests.support.rabbitmq import RabbitServer, needs_rabbitmq, rabbit_server
-from workers.rabbitmq_consumer import HeartbeatBroker
+from workers.rabbitmq_consumer import EarlyAckBroker
 from workers.wakeup_consumer import WakeupBroker
 
 RABBITMQ = pytest.param("rabbitmq", marks=[needs_rabbitmq, pytest.mark.long])
 SMOKE = pytest.param("rabbitmq", marks=needs_rabbitmq)
 """For the one test that also an ordinary run makes: RabbitMQ takes seconds to start."""
-CLASSES: dict[str, type[dramatiq.Broker]] = {"rabbitmq": HeartbeatBroker, "redis": WakeupBroker}
+CLASSES: dict[str, type[dramatiq.Broker]] = {"rabbitmq": EarlyAckBroker, "redis": WakeupBroker}
 
 
 @pytest.fixture(scope="session")

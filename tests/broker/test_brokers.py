@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import psutil
@@ -18,6 +19,7 @@ from shared.infra.message_sender import BackgroundSender, send
 from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPending
 from tests.broker.conftest import RABBITMQ, SMOKE, broker_at
 from tests.support.polling import eventually
+from tests.support.rabbitmq import RabbitServer
 from workers.cli.diagnosis.processes import is_waiting
 from workers.prefetch import LIMITS
 
@@ -114,6 +116,30 @@ def test_broker_that_answers_is_ready(kind: str) -> None:
     assert health.unready_dependencies(("redis", "broker")) == []
 
 
+def test_busy_process_leaves_messages_to_others(consuming: Brokers) -> None:
+    busy = consumer_of(consuming(), "scans")
+    for _ in range(LIMITS["scans"]):
+        send(ScansPending())
+        take(busy)
+    assert next(busy) is None
+    send(ScansPending())
+    assert [next(busy), next(busy)] == [None, None]
+    assert take(consumer_of(consuming(), "scans")).actor_name == "ScansPending"
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_message_that_is_handled_for_long_is_not_delivered_again(
+    kind: str, consuming: Brokers, rabbitmq: RabbitServer
+) -> None:
+    """RabbitMQ redelivers what is not acknowledged after 30 minutes. A backup takes longer."""
+    consumer = consumer_of(consuming(), "maintenance")
+    send(CleanUp())
+    take(consumer)
+    next(consumer)
+    counts = rabbitmq.control("list_queues", "name", "messages_unacknowledged").splitlines()
+    assert "maintenance\t0" in counts
+
+
 @pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
 def test_message_wakes_the_relay(kind: str) -> None:
     from shared.infra.redis import client, key
@@ -143,9 +169,11 @@ def test_lost_connection_is_replaced(kind: str, consuming: Brokers, rabbitmq: An
 def cut_connections(port: int) -> None:
     """End all connections of this process to a port, as a network that fails."""
     for each in psutil.Process().net_connections("tcp"):
-        if each.raddr[1:] == (port,):
-            with socket.socket(fileno=os.dup(each.fd)) as connection:
-                connection.shutdown(socket.SHUT_RDWR)
+        if each.raddr[1:] != (port,):
+            continue
+        # A consumer of an earlier test may have closed its connection meanwhile.
+        with suppress(OSError), socket.socket(fileno=os.dup(each.fd)) as connection:
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
@@ -160,5 +188,6 @@ def test_full_queue_drops_its_oldest_message(kind: str, monkeypatch: pytest.Monk
 def test_waymark_doctor_finds_a_queue_that_no_worker_reads(consuming: Brokers) -> None:
     send(ScansPending())
     assert is_waiting(ScansPending())
-    take(consumer_of(consuming(), "scans"))
+    consumer = consumer_of(consuming(), "scans")
+    take(consumer)
     assert not is_waiting(ScansPending())

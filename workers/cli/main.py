@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 
-from shared.infra import db
+from shared.infra import db, read_replica
 from shared.infra.logging import configure_command
 from workers.cli.commands import INTERRUPTED, REPL, CommandError, Group
 from workers.cli.output import printable
@@ -132,6 +132,7 @@ def main() -> None:
     except Exception as error:  # noqa: BLE001 - an operator reads a sentence, and asks for the traceback
         status = _report_bug(error)
     finally:
+        read_replica.close()
         db.close_pool()
     sys.exit(status if isinstance(status, int) else 0)
 
