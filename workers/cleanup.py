@@ -18,7 +18,7 @@ from shared.infra.metrics import Counter
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
 from shared.messages import CleanUp
-from shared.organizations import invitations
+from shared.organizations import closing, invitations
 from shared.redemptions import store as redemptions
 from shared.renders import erasure as render_erasure
 from shared.renders import store as renders
@@ -45,6 +45,10 @@ IMPORTS_BATCH_SIZE = 500
 POSITIONS_BATCH_SIZE = 1_000
 """Each cleared position rewrites a scan and its index entries: about 2 MB of WAL, so that replicas keep up."""
 DRAFT_RETENTION = timedelta(days=1)
+MAX_COUNTED = 100_000
+"""A dry run counts no further, because it writes what it rolls back."""
+Batches = Callable[[Callable[[Conn, int], int], int], int]
+"""Runs a delete or an update with a batch size, and returns how many rows it changed or would change."""
 REMOVED = Counter(
     "waymark_cleanup_removed_total",
     "Rows and files, by kind, whose retention has ended.",
@@ -86,43 +90,52 @@ def clean_up() -> None:
     log.info("cleanup_finished", **removed)
 
 
-def purge_all() -> CleanupReport:
-    """Delete expired generated codes, and every other row and file whose retention has ended."""
+def purge_all(*, dry_run: bool = False) -> CleanupReport:
+    """Delete expired generated codes, and every other row and file whose retention has ended.
+
+    A dry run counts them, up to MAX_COUNTED of each kind. It leaves out abandoned uploads.
+    """
+    in_batches = _count if dry_run else _delete
     now = datetime.now(UTC)
     first_event = now - timedelta(days=settings().event_retention_days)
     first_visit_day = (now - timedelta(days=settings().visit_retention_days)).date()
     # Before the files: those of erased renders are then deleted.
-    organizations = erase_closed()
-    codes, image_bytes = _purge_generated_codes()
+    organizations = _count_due_organizations() if dry_run else erase_closed()
+    codes, image_bytes = _purge_generated_codes(in_batches)
     return CleanupReport(
         organizations=organizations,
-        positions=_clear_positions(),
+        positions=_clear_positions(in_batches),
         generated_codes=codes,
         generated_image_bytes=image_bytes,
-        generated_tombstones=_in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH_SIZE),
-        imports=_in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH_SIZE),
-        events=_in_batches(lambda conn, limit: event_log.purge(conn, before=first_event, limit=limit), BATCH_SIZE),
-        render_files=_delete_unneeded_files(),
-        renders=_in_batches(lambda conn, limit: render_erasure.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
-        visits=_in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
-        sessions=_in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
-        invitations=_in_batches(lambda conn, limit: invitations.purge(conn, limit=limit), BATCH_SIZE),
-        redemption_tokens=_in_batches(lambda conn, limit: redemptions.purge_tokens(conn, limit=limit), BATCH_SIZE),
-        idempotency_keys=_in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH_SIZE),
+        generated_tombstones=in_batches(lambda conn, limit: generated.purge_tombstones(conn, limit=limit), BATCH_SIZE),
+        imports=in_batches(lambda conn, limit: imports.purge(conn, limit=limit), IMPORTS_BATCH_SIZE),
+        events=in_batches(lambda conn, limit: event_log.purge(conn, before=first_event, limit=limit), BATCH_SIZE),
+        render_files=_delete_unneeded_files(dry_run=dry_run),
+        renders=in_batches(lambda conn, limit: render_erasure.purge(conn, limit=limit), RENDERS_BATCH_SIZE),
+        visits=in_batches(lambda conn, limit: visits.purge(conn, before=first_visit_day, limit=limit), BATCH_SIZE),
+        sessions=in_batches(lambda conn, limit: sessions.purge_sessions(conn, limit=limit), BATCH_SIZE),
+        invitations=in_batches(lambda conn, limit: invitations.purge(conn, limit=limit), BATCH_SIZE),
+        redemption_tokens=in_batches(lambda conn, limit: redemptions.purge_tokens(conn, limit=limit), BATCH_SIZE),
+        idempotency_keys=in_batches(lambda conn, limit: idempotency.purge(conn, limit=limit), BATCH_SIZE),
     )
 
 
-def _clear_positions() -> int:
+def _count_due_organizations() -> int:
+    with db.connection() as conn:
+        return len(closing.list_due(conn))
+
+
+def _clear_positions(in_batches: Batches) -> int:
     """Clear positions of scans whose retention has ended. Return how many."""
     limits = from_settings(settings())
     needed = position_lifetime(limits)
-    return _in_batches(
+    return in_batches(
         lambda conn, limit: positions.clear(conn, needed=needed, max_age=limits.max_age, limit=limit),
         POSITIONS_BATCH_SIZE,
     )
 
 
-def _purge_generated_codes() -> tuple[int, int]:
+def _purge_generated_codes(in_batches: Batches) -> tuple[int, int]:
     """Delete expired generated codes. Return how many, and how many bytes their images had."""
     image_bytes = 0
 
@@ -132,11 +145,11 @@ def _purge_generated_codes() -> tuple[int, int]:
         image_bytes += result.image_bytes
         return result.codes
 
-    return _in_batches(purge, CODES_BATCH_SIZE), image_bytes
+    return in_batches(purge, CODES_BATCH_SIZE), image_bytes
 
 
-def _delete_unneeded_files() -> int:
-    """Delete the files that no render needs, and abandoned uploads. Return how many."""
+def _delete_unneeded_files(*, dry_run: bool) -> int:
+    """Delete the files that no render needs, and abandoned uploads. Return how many. A dry run counts the files."""
     deleted = 0
     try:
         # Files are listed before their renders are read: a file that is written meanwhile is not deleted.
@@ -148,10 +161,13 @@ def _delete_unneeded_files() -> int:
                 known = renders.get_many(conn, set(render_ids.values()))
             for name, render_id in render_ids.items():
                 if not is_file_needed(name, known.get(render_id)):
-                    storage().delete(name)
+                    if not dry_run:
+                        storage().delete(name)
                     deleted += 1
     except StorageError as error:
         log.warning("file_cleanup_failed", error=str(error))
+    if dry_run:
+        return deleted
     # Separate: credentials that may delete files may not be allowed to list uploads.
     try:
         deleted += storage().purge_drafts(datetime.now(UTC) - DRAFT_RETENTION)
@@ -160,7 +176,7 @@ def _delete_unneeded_files() -> int:
     return deleted
 
 
-def _in_batches(delete: Callable[[Conn, int], int], batch_size: int) -> int:
+def _delete(delete: Callable[[Conn, int], int], batch_size: int) -> int:
     """Run a delete or an update, each time in its own transaction, until a batch is not full. Return the sum."""
     total = 0
     while not worker_lifecycle.stopping.is_set():
@@ -170,4 +186,16 @@ def _in_batches(delete: Callable[[Conn, int], int], batch_size: int) -> int:
         total += deleted
         if deleted < batch_size:
             break
+    return total
+
+
+def _count(delete: Callable[[Conn, int], int], batch_size: int) -> int:
+    """Return how many rows a delete or an update would change. It runs in a transaction that is rolled back."""
+    total = 0
+    with db.transaction() as conn, conn.transaction(force_rollback=True):
+        while total < MAX_COUNTED:
+            changed = delete(conn, batch_size)
+            total += changed
+            if changed < batch_size:
+                break
     return total

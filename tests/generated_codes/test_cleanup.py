@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,6 +15,7 @@ from shared.generated_codes import store
 from shared.infra import db
 from shared.infra.db import Conn
 from tests.generated_codes.factories import ask, count, expire
+from tests.support.command_line import waymark_json
 from tests.support.concurrency import run_concurrently
 from tests.support.factories import make_code, make_player, submit_scan
 from workers import cleanup
@@ -40,6 +42,20 @@ def test_expired_codes_and_images_are_deleted_and_reported(conn: Conn) -> None:
     assert (report.generated_codes, report.generated_image_bytes) == (3, row[0])
     assert [code_id for (code_id,) in conn.execute("SELECT id FROM generated_codes")] == [active]
     assert [code_id for (code_id,) in conn.execute("SELECT code_id FROM generated_images")] == [active]
+
+
+def test_dry_run_counts_and_deletes_nothing(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cleanup, "CODES_BATCH_SIZE", 2)
+    cleanup.purge_all()  # other tests leave files of renders
+    make_expired_codes(conn, 5)
+    conn.execute("UPDATE events SET at = now() - interval '1 year'")
+
+    counted = waymark_json("cleanup", "--dry-run")
+
+    assert (counted["generated_codes"], count(conn)) == (5, 5)
+    assert counted["generated_image_bytes"] > 0
+    assert asdict(cleanup.purge_all()) == counted
+    assert count(conn) == 0
 
 
 def test_active_codes_are_not_deleted(conn: Conn) -> None:

@@ -12,6 +12,7 @@ from shared.infra.db import Conn
 from tests.security import (
     address_rotation,
     browser_sessions,
+    command_line,
     content,
     files,
     keys,
@@ -59,6 +60,7 @@ SUBJECTS = (
     logs,
     metrics,
     production,
+    command_line,
 )
 ATTACKS: list[Attack] = [attack for subject in SUBJECTS for attack in subject.ATTACKS]
 every_attack = pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)

@@ -9,11 +9,12 @@ from workers.cli.output import show_record
 
 
 @click.command(cls=Command)
-def cleanup() -> None:
+@click.option("--dry-run", is_flag=True, help="Count what would be purged, up to 100,000 of each kind.")
+def cleanup(dry_run: bool) -> None:
     """Purge everything whose retention has ended, and print the numbers.
 
     The scheduler does this every hour.
     """
     from workers.cleanup import purge_all  # makes a broker
 
-    show_record(asdict(purge_all()))
+    show_record(asdict(purge_all(dry_run=dry_run)))
