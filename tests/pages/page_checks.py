@@ -129,6 +129,8 @@ def faults_of_open_page(page: Any) -> list[str]:
     found += [f"too wide at 320: {element}" for element in page.evaluate(TOO_WIDE)]
     show(page, 568, 320)
     found += [f"too wide on its side: {element}" for element in page.evaluate(TOO_WIDE)]
+    show(page, 900, 700)
+    found += [f"too wide beside the rail: {element}" for element in page.evaluate(TOO_WIDE)]
     show(page, 640, 800)
     page.evaluate("() => { document.documentElement.style.fontSize = '200%'; }")
     found += [f"too wide with text of 200 %: {element}" for element in page.evaluate(TOO_WIDE)]
