@@ -11,7 +11,7 @@ compose() {
 fetch() {
     git -C "$checkout" fetch --quiet --tags origin || return 1
     use "$1" || return 1
-    compose pull --quiet release || return 1
+    compose pull --quiet --policy missing release || return 1
     [ -n "${WAYMARK_REPOSITORY-}" ] && command -v gh >/dev/null || return 0
     image=$(compose config --images release | head -n 1) || return 1
     digest=$(docker image inspect --format '{{index .RepoDigests 0}}' "$image") || return 1

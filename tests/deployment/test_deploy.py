@@ -118,7 +118,7 @@ def test_compose_replaces_one_container_after_the_other(machine: Make) -> None:
     assert host.calls == [
         f"git {repository} fetch --quiet --tags origin",
         f"git {repository} checkout --quiet --detach v1.1.0",
-        "1.1.0 docker compose pull --quiet release",
+        "1.1.0 docker compose pull --quiet --policy missing release",
         f"1.1.0 {run} release",
         f"git {repository} checkout --quiet --detach v1.1.0",
         *(f"1.1.0 {up} {name}" for name in PROCESSES["compose"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -34,17 +35,20 @@ SET_BY_COMPOSE = {
 """Addresses and paths inside a container, whatever they are outside."""
 WITH_ANOTHER_DEFAULT = {"GRPC_LISTEN", "GRPC_SERVER_URL", "LOG_FORMAT", "PUBLIC_URL", "WAYMARK_ENV"}
 
+OF_PROFILES = ("proxy", "prometheus", "grafana", "rabbitmq", "pgbouncer")
+
 needs_compose = pytest.mark.skipif(
     shutil.which("docker-compose") is None, reason="docker-compose is not installed (apt-get install docker-compose)"
 )
 
 
-def config(tmp_path: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def config(tmp_path: Path, variables: dict[str, str], *overrides: str) -> subprocess.CompletedProcess[str]:
     """Resolve and validate the file with these variables in .env. Needs no engine."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     env_file = tmp_path / "env"
     env_file.write_text("".join(f"{name}={value}\n" for name, value in variables.items()))
-    argv = ["docker-compose", "--env-file", str(env_file), "-f", str(CHECKOUT / "docker-compose.yml"), "config"]
+    files = [part for name in ("docker-compose.yml", *overrides) for part in ("-f", str(CHECKOUT / name))]
+    argv = ["docker-compose", "--env-file", str(env_file), *files, "config"]
     return subprocess.run(argv, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=120)
 
 
@@ -58,16 +62,38 @@ def services(tmp_path: Path) -> dict[str, Any]:
 
 @needs_compose
 def test_every_process_waits_for_the_release_and_is_watched(services: dict[str, Any]) -> None:
-    processes = read_procfile(CHECKOUT / "Procfile").keys()
-    assert services.keys() == {*processes, "postgres", "redis"}
+    processes = read_procfile(CHECKOUT / "Procfile").keys() - {"web"} | {"web-a", "web-b"}
+    assert services.keys() == {*processes, "postgres", "redis", *OF_PROFILES}
     for name in processes - {"release"}:
         assert services[name]["depends_on"]["release"] == {"condition": "service_completed_successfully"}
-    # The image checks web.
-    assert {name for name, service in services.items() if "healthcheck" not in service} == {"web"}
+    # The image checks web. script/deploy waits for it.
+    unchecked = {name for name, service in services.items() if "healthcheck" not in service}
+    assert unchecked == {"web-a", "web-b", "prometheus", "grafana", "pgbouncer"}
 
 
 def waymark_services(services: dict[str, Any]) -> dict[str, Any]:
-    return {name: service for name, service in services.items() if name not in ("postgres", "redis")}
+    return {name: service for name, service in services.items() if name not in ("postgres", "redis", *OF_PROFILES)}
+
+
+@needs_compose
+def test_script_deploy_replaces_every_process(services: dict[str, Any]) -> None:
+    listed = re.findall(r'^web="(.*)"$', (CHECKOUT / "deploy/compose.sh").read_text(), re.MULTILINE)
+    listed += re.findall(r"for each in \$web (.*); do", (CHECKOUT / "script/deploy").read_text())
+    assert set(" ".join(listed).split()) == waymark_services(services).keys() - {"release"}
+    # Each replaced container has the version, and nothing that two containers cannot share.
+    for service in waymark_services(services).values():
+        assert service["image"] == "waymark:latest"
+        assert not {"ports", "container_name", "build"} & service.keys()
+
+
+@needs_compose
+def test_trial_builds_the_image_and_publishes_one_web_process(tmp_path: Path) -> None:
+    outcome = config(tmp_path, {**SECRETS, "PORT": "8123"}, "docker-compose.trial.yml")
+    assert outcome.returncode == 0, outcome.stderr
+    services = waymark_services(yaml.safe_load(outcome.stdout)["services"])
+    assert all("build" in service for service in services.values())
+    assert [name for name, service in services.items() if "ports" in service] == ["web-a"]
+    assert "8123" in str(services["web-a"]["ports"])
 
 
 def test_every_container_gets_every_setting() -> None:
@@ -83,7 +109,7 @@ def test_every_container_gets_every_setting() -> None:
 @needs_compose
 def test_every_container_has_the_values_of_the_env_file(tmp_path: Path) -> None:
     values = {name: f"value-of-{name}" for name in NAMED_SETTINGS | CREDENTIALS | {"WEB_CONCURRENCY", *SECRETS}}
-    outcome = config(tmp_path, {**values, "PORT": "8123"})
+    outcome = config(tmp_path, values)
     assert outcome.returncode == 0, outcome.stderr
     services = yaml.safe_load(outcome.stdout)["services"]
     for name, service in waymark_services(services).items():
@@ -91,12 +117,11 @@ def test_every_container_has_the_values_of_the_env_file(tmp_path: Path) -> None:
         wrong = {each for each, value in values.items() if each in NAMED_SETTINGS and variables.get(each) != value}
         assert wrong == SET_BY_COMPOSE, name
         assert "value-of-POSTGRES_PASSWORD@postgres:5432" in variables["DATABASE_URL"]
-    assert any("8123" in str(port) for port in services["web"]["ports"])
 
 
 @needs_compose
 def test_a_setting_without_a_value_keeps_its_default(services: dict[str, Any]) -> None:
-    passed = {name: value for name, value in services["web"]["environment"].items() if value is not None}
+    passed = {name: value for name, value in services["web-a"]["environment"].items() if value is not None}
     assert passed.keys() & NAMED_SETTINGS == SET_BY_COMPOSE - {"HOST"} | WITH_ANOTHER_DEFAULT | {"JWT_SECRET"}
 
 
@@ -108,8 +133,20 @@ def test_redis_holds_a_queue(services: dict[str, Any]) -> None:
 
 
 @needs_compose
-def test_only_web_is_published(services: dict[str, Any]) -> None:
-    assert [name for name, service in services.items() if "ports" in service] == ["web"]
+def test_only_the_proxy_is_published(services: dict[str, Any]) -> None:
+    assert {name for name, service in services.items() if "ports" in service} == {"proxy", "grafana"}
+    assert services["grafana"]["ports"] == ["127.0.0.1:3000:3000/tcp"]
+
+
+@pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed (apt-get install caddy)")
+def test_caddy_accepts_the_configuration_of_the_proxy(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PUBLIC_URL": "https://quest.example.org"}
+    argv = ["caddy", "adapt", "--config", str(CHECKOUT / "deploy/Caddyfile"), "--validate"]
+    outcome = subprocess.run(
+        argv, env={**environment, "WAYMARK_WEB": "web-a:8000 web-b:8000"}, capture_output=True, text=True, timeout=60
+    )
+    assert outcome.returncode == 0, outcome.stderr
+    assert all(upstream in outcome.stdout for upstream in ('"web-a:8000"', '"web-b:8000"'))
 
 
 @needs_compose
@@ -126,6 +163,9 @@ def test_the_image_runs_what_the_procfile_says_without_privileges() -> None:
     assert yaml.safe_load(dockerfile.rpartition("CMD ")[2]) == web.split()
     # With a name, Kubernetes refuses to start a container that has `runAsNonRoot: true`.
     assert "\nUSER 10001:10001\n" in dockerfile
+    assert "\nSTOPSIGNAL SIGTERM\n" in dockerfile
+    assert re.search(r"^ARG PYTHON=python:3\.12-slim@sha256:[0-9a-f]{64}$", dockerfile, re.MULTILINE)
+    assert re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE) == ["${PYTHON}", "${PYTHON}"]
     assert "groupadd --system --gid 10001 " in dockerfile
     assert "useradd --system --uid 10001 --gid 10001 " in dockerfile
     assert "pip install --no-deps --require-hashes --requirement requirements.txt" in dockerfile
