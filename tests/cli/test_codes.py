@@ -57,6 +57,7 @@ def test_exported_codes_are_imported_again(conn: Conn, staff: Staff, slug: str, 
     make_code(conn, staff.org_id, reward_quantity=3)
     file = tmp_path / "codes.csv"
     assert waymark("codes", "export", slug, "-o", file) == f"Wrote 1 codes to {file}\n"
+    assert file.stat().st_mode & 0o777 == 0o600  # it has the solutions of puzzles
     assert waymark("codes", "export", slug).splitlines() == file.read_text().splitlines()
     result = run("codes", "import", slug, file)  # the text is taken
     assert result.exit_code == 1

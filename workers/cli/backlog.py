@@ -23,7 +23,7 @@ def backlog(watch: bool, interval: float) -> None:
     With --watch --json, each line is one document.
     """
     if not watch:
-        show_rows(list(map(asdict, read_backlog())), empty="No queues")
+        show_rows(map(asdict if is_json() else _for_people, read_backlog()), empty="No queues")
     elif is_json():
         while True:
             click.echo(json.dumps(list(map(asdict, read_backlog()))))

@@ -22,7 +22,7 @@ from shared.infra.db import Conn
 from workers.cli.commands import CommandError, Group
 from workers.cli.csv_imports import import_file
 from workers.cli.lookups import find_organization
-from workers.cli.output import is_json, print_json, report, show_record, show_rows
+from workers.cli.output import is_json, open_private, print_json, report, show_record, show_rows
 
 
 @click.group(cls=Group)
@@ -66,7 +66,7 @@ def show(code: str) -> None:
     if is_json():
         print_json(asdict(found) | fields)
     else:
-        show_record(fields | {name: value for name, value in vars(found).items() if value not in (None, ())})
+        show_record({name: value for name, value in vars(found).items() if value not in (None, ())} | fields)
 
 
 @codes.command()
@@ -101,13 +101,16 @@ def import_codes(slug: str, file: Path, partial: bool, dry_run: bool, no_wait: b
 @click.argument("slug")
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file instead of stdout.")
 def export(slug: str, output: Path | None) -> None:
-    """Export all codes as CSV, in the columns of an import. The solutions of puzzles are included."""
+    """Export all codes as CSV, in the columns of an import. The solutions of puzzles are included.
+
+    Only the user who runs the command can read the file.
+    """
     from shared.imports.csv_cells import COLUMNS
 
     with db.connection() as conn:
         org_id = find_organization(conn, slug)
     count = 0
-    with nullcontext(sys.stdout) if output is None else output.open("w", newline="") as file:
+    with nullcontext(sys.stdout) if output is None else open_private(output) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for page in export_pages(org_id, list(COLUMNS)):

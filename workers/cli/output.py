@@ -1,12 +1,16 @@
 """Output of commands: tables and sentences for people, or one JSON document with `--json`."""
 
 import json
+import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TextIO, TypeVar
 
 import click
 from rich.console import Console
@@ -22,6 +26,7 @@ WIDTH_OF_FILES = 10_000
 """Columns of output that is no terminal. No line of a table is broken there."""
 Row = Mapping[str, object]
 T = TypeVar("T")
+UNITS = {"m": "m", "seconds": "s", "hours": "h"}
 ABBREVIATIONS = {"id": "ID", "url": "URL", "api": "API", "org": "Organization"}
 
 
@@ -95,7 +100,13 @@ def progress_bar(description: str) -> Iterator[Callable[[float], None]]:
 
 
 def heading(name: str) -> str:
-    """Return the heading of a column: `last_used_at` is "Last used", `org_id` is "Organization ID"."""
+    """Return the heading of a column: `last_used_at` is "Last used", `org_id` is "Organization ID".
+
+    A unit at the end is in parentheses: `radius_m` is "Radius (m)".
+    """
+    unit = name.rpartition("_")[2]
+    if unit in UNITS:
+        return f"{heading(name.removesuffix(f'_{unit}'))} ({UNITS[unit]})"
     words = name.removesuffix("_at").split("_")
     title = " ".join(ABBREVIATIONS.get(word, word) for word in words)
     return title[0].upper() + title[1:]
@@ -104,20 +115,22 @@ def heading(name: str) -> str:
 def as_text(value: object) -> str:
     """Return a value for people: times in UTC to the second, numbers with thousands separators."""
     match value:
-        case None | () | [] | {}:
+        case None:
             return "-"
         case bool():
             return "yes" if value else "no"
         case int():
             return f"{value:,}"
         case float() | Decimal():
-            return f"{value:,.1f}"
+            return f"{value:,.6f}".rstrip("0").rstrip(".")
         case datetime():
             return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
         case list() | tuple() | set() | frozenset():
-            return ", ".join(map(as_text, value))
+            return ", ".join(map(as_text, value)) or "-"
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return as_text(vars(value))
         case Mapping():
-            return ", ".join(f"{name} {as_text(each)}" for name, each in value.items())
+            return ", ".join(f"{name} {as_text(each)}" for name, each in value.items()) or "-"
         case _:
             return printable(str(value))
 
@@ -140,6 +153,14 @@ def table(rows: Sequence[Row]) -> Table:
 def print_json(value: object) -> None:
     """Print a document. Other characters than ASCII are escaped: control characters of names reach no terminal."""
     click.echo(json.dumps(value, default=_plain, indent=2))
+
+
+def open_private(path: Path) -> TextIO:
+    """Create or replace a text file that only its owner can read. Line ends are written as they are."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "w", newline="")
 
 
 def _plain(value: object) -> Any:

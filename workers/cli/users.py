@@ -1,12 +1,10 @@
 """`waymark users`: accounts of players. Each change is recorded in the audit log."""
 
-import os
 import sys
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
 
 import click
 
@@ -25,7 +23,7 @@ from shared.organizations import store as organizations
 from workers.cli.commands import CommandError, Group, confirm, yes_option
 from workers.cli.lookups import find_player
 from workers.cli.organizations import ORGANIZATION_NAME, add_organization
-from workers.cli.output import report, show_rows
+from workers.cli.output import open_private, report, show_rows
 from workers.cli.passwords import password_option, read_password
 from workers.cli.sessions import count_sessions
 
@@ -120,6 +118,7 @@ def erase(username: str, delete_organizations: bool, yes: bool) -> None:
             )
         erasure.erase(conn, player_id, dict.fromkeys(owned_alone, "delete"), actor=OPERATOR)
     background_sender.submit(ErasuresPending())
+    background_sender.flush()
     publish_access_change(player_id, *owned_alone)
     report(
         f"Erased {username} ({player_id}). Workers erase what is left within minutes",
@@ -139,13 +138,7 @@ def export(username: str, output: Path | None) -> None:
     with db.transaction() as conn:
         player_id = find_player(conn, username)
         audit.record(conn, OPERATOR, "account.exported", org_id=None, object_id=player_id)
-    with nullcontext(sys.stdout) if output is None else _private_file(output) as file:
+    with nullcontext(sys.stdout) if output is None else open_private(output) as file:
         file.writelines(document(player_id, datetime.now(UTC)))
     if output is not None:
         report(f"Wrote {output}", player_id=player_id, file=output)
-
-
-def _private_file(path: Path) -> TextIO:
-    """Create or replace a file that only its owner can read."""
-    path.unlink(missing_ok=True)
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w")
