@@ -33,5 +33,7 @@ def record(scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], settled_at: 
         SETTLED.labels(*labels).inc(count)
     for scan in scans:
         VERDICT_SECONDS.observe((settled_at - scan.received_at).total_seconds())
-    if rewards := sum("reward" in verdicts[scan.id].outcome for scan in scans):
+    # The reward of a held scan is granted when staff release it.
+    granted = [verdict for verdict in (verdicts[scan.id] for scan in scans) if verdict.status == "success"]
+    if rewards := sum("reward" in verdict.outcome for verdict in granted):
         REWARDS.labels("scan").inc(rewards)
