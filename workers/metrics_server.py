@@ -42,7 +42,7 @@ class MetricsServer(ThreadingHTTPServer):
         collectors: Iterable[Collector] = (),
     ) -> None:
         super().__init__((host, port), _Handler)
-        self._metrics = CachedResult(lambda: metrics.render(collectors), CACHE_SECONDS)
+        self._metrics = CachedResult(lambda: metrics.render() + metrics.render_collectors(collectors), CACHE_SECONDS)
         self._database = CachedResult(check_database, CACHE_SECONDS)
         self._redis = CachedResult(health.check_redis, CACHE_SECONDS)
         self._broker = CachedResult(health.check_broker, CACHE_SECONDS)

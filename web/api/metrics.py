@@ -9,8 +9,9 @@ from flask_openapi import APIBlueprint, Tag
 
 from shared.errors import CredentialsInvalid, CredentialsMissing
 from shared.infra import cache
+from shared.infra.event_loop import run_in_thread
 from shared.infra.local_cache import CachedResult
-from shared.infra.metrics import CONTENT_TYPE, Collector, CounterMetricFamily, render
+from shared.infra.metrics import CONTENT_TYPE, Collector, CounterMetricFamily, render, render_collectors
 from web.http.auth import public
 from web.http.settings import current_settings
 
@@ -41,7 +42,11 @@ class CacheLookups(Collector):
 
 def init_app(app: Flask) -> None:
     """Create the cache of this process's output."""
-    app.extensions[EXTENSION] = CachedResult(lambda: render([CacheLookups()]), CACHE_SECONDS)
+    app.extensions[EXTENSION] = CachedResult(_render, CACHE_SECONDS)
+
+
+def _render() -> bytes:
+    return run_in_thread(render) + render_collectors([CacheLookups()])
 
 
 @api.get("/metrics", responses={200: TEXT, 401: None})
