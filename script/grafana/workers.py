@@ -74,7 +74,7 @@ WORKERS = Row(
         ),
         Panel(
             "Memory of relay, scheduler and catalog",
-            {"{{process}} {{instance}}": 'process_resident_memory_bytes{$F,process=~"relay|scheduler|catalog"}'},
+            {"{{instance}}": "process_resident_memory_bytes{$F} and on (instance) waymark_build_info{$F}"},
             "Web and worker processes share their metrics, and cannot report their memory.",
             "bytes",
         ),

@@ -21,6 +21,7 @@ from tests.support.polling import eventually
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
+PROMTOOL = shutil.which("promtool") or ""
 PROMETHEUS = shutil.which("prometheus") or ""
 needs_prometheus = pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed (apt-get install prometheus)")
 
@@ -43,6 +44,15 @@ def scrape(address: str) -> Samples:
         for family in text_string_to_metric_families(response.data.decode())
         for sample in family.samples
     }
+
+
+def lint(address: str) -> str:
+    """Return what promtool finds wrong with the metrics of a port. Empty without promtool."""
+    if not PROMTOOL:
+        return ""
+    text = urllib3.request("GET", f"http://{address}/metrics", retries=False, timeout=10).data
+    checked = subprocess.run([PROMTOOL, "check", "metrics"], input=text, capture_output=True, timeout=60)
+    return (checked.stdout + checked.stderr).decode()
 
 
 def total(samples: Samples, metric: str, **labels: str) -> float:

@@ -18,7 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from script.stack import RunningServer, running_server
 from tests.monitoring.expressions import as_prometheus_runs_it, dashboard_expressions
 from tests.support.polling import eventually
-from tests.support.prometheus import Samples, needs_prometheus, scrape, scraping, targets, total
+from tests.support.prometheus import Samples, lint, needs_prometheus, scrape, scraping, targets, total
 from tests.system.conftest import SERVER_ENVIRONMENT, Stage, set_up
 from tests.system.load import Scan
 from tests.system.processes import ENVIRONMENT
@@ -80,6 +80,7 @@ def test_counters_equal_what_happened(stage: Stage) -> None:
     assert_soon_equal(lambda: difference(counted(stage.server)[0], before), lambda: happened(stage))
 
     samples = {name: scrape(address) for name, address in targets(stage.server).items()}
+    assert [found for address in targets(stage.server).values() if (found := lint(address))] == []
     assert samples.keys() == {"web", "worker", "bulk", "scheduler", "relay", "catalog"}
     assert all(total(each, "waymark_build_info") == 1 for each in samples.values())
     assert total(samples["scheduler"], "waymark_leader", role="scheduler") == 1
