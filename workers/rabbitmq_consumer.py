@@ -81,11 +81,17 @@ class EarlyAckConsumer(_RabbitmqConsumer):
 class EarlyAckBroker(AmqpBroker):
     """The broker with these consumers."""
 
-    @property
-    def consumer_class(self) -> type[Consumer]:
-        return EarlyAckConsumer
-
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 5_000) -> Consumer:
-        """Create a consumer. The queue has a heartbeat also while RabbitMQ is unavailable, which raises an error."""
+        """Declare the queue and create a consumer with a connection of its own. Raise ConnectionClosed.
+
+        The queue has a heartbeat also while RabbitMQ is unavailable.
+        """
         Heartbeat(f"worker-{queue_name}").beat()
-        return super().consume(queue_name, prefetch, timeout)
+        try:
+            self.declare_queue(queue_name, ensure=True)
+            return EarlyAckConsumer(self, queue_name, prefetch, timeout)
+        except ERRORS as error:
+            raise ConnectionClosed(error) from None
+        finally:
+            # This thread sends nothing, so it would answer no heartbeat of the connection that declared the queue.
+            del self.connection

@@ -1,5 +1,6 @@
 """What every broker of messages promises: delivery at least once, bounded waits, and one error."""
 
+import gc
 import os
 import socket
 from collections.abc import Callable
@@ -138,6 +139,22 @@ def test_message_that_is_handled_for_long_is_not_delivered_again(
     next(consumer)
     counts = rabbitmq.control("list_queues", "name", "messages_unacknowledged").splitlines()
     assert "maintenance\t0" in counts
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_consumer_has_one_connection(kind: str, consuming: Brokers, rabbitmq: RabbitServer) -> None:
+    """A second one would be idle: RabbitMQ closes connections that answer no heartbeat, and logs each."""
+    before = number_of_connections(rabbitmq.port)
+    consumers = [consumer_of(consuming(), queue) for queue in ("scans", "images")]
+    assert [next(consumer) for consumer in consumers] == [None, None]
+    assert number_of_connections(rabbitmq.port) == before + len(consumers)
+
+
+def number_of_connections(port: int) -> int:
+    """Return how many connections this process has to a port, after those of earlier tests are closed."""
+    gc.collect()
+    connections = psutil.Process().net_connections("tcp")
+    return len([each for each in connections if each.raddr[1:] == (port,) and each.status == psutil.CONN_ESTABLISHED])
 
 
 @pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
