@@ -108,5 +108,5 @@ def python(code: Path, *module: str, environment: Mapping[str, str]) -> "subproc
         env={**environment, "PYTHONPATH": str(code)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
