@@ -13,7 +13,7 @@ from shared.organizations.rules import ROLES, Role, includes_role
 from tests.pages.browsers import Api, Complaints
 from tests.pages.check_ins import sign_in
 from tests.pages.html_checks import faults_of
-from tests.pages.page_checks import over_limits, sizes_of
+from tests.pages.page_checks import clipped_texts, keyboard_faults, over_limits, settle, sizes_of
 from tests.pages.staff_world import CODES, StaffWorld, make_staff_world
 from web.app import create_app
 from web.http.auth import requirement_of
@@ -32,6 +32,18 @@ SIZE_LIMITS = {
 }
 """By page, for a first visit: kB of scripts, styles, fonts and in total, as sent, and the number of requests. Without
 the images of codes."""
+WALKED = (
+    "/o/{slug}/codes/{code_id}",
+    "/o/{slug}/codes/{code_id}/edit",
+    "/o/{slug}/codes/{code_id}/design",
+    "/o/{slug}/map",
+    "/o/{slug}/renders/new",
+    "/o/{slug}/analytics",
+    "/o/{slug}/progress",
+    "/o/{slug}/reviews",
+    "/o/{slug}/simulator",
+    "/o/{slug}/quests/{name}",
+)
 IMAGE = r"/image\?"
 MAX_IMAGE_BYTES = 2000
 CLICK_ALL = """async () => {
@@ -146,6 +158,19 @@ def test_role_is_offered_only_what_it_may_do(offered: Any, routes: Any, role: Ro
         if not may_send(routes, role, method, path)
     }
     assert refused == set()
+
+
+@pytest.mark.parametrize("rule", WALKED)
+def test_page_is_walked_by_tab(
+    open_context: Callable[..., Any], site: RunningServer, world: StaffWorld, rule: str
+) -> None:
+    """On a phone, where cards replace tables, and bars cover the edges."""
+    context = open_context()
+    sign_in(context, site, world.players["owner"]["username"])
+    page = context.new_page()
+    settle(page, world.paths[rule])
+
+    assert clipped_texts(page) + keyboard_faults(page) == []
 
 
 def test_refused_write_is_noticed(routes: Any, world: StaffWorld) -> None:

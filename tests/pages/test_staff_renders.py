@@ -198,6 +198,17 @@ def test_state_of_a_render_is_for_its_organization(app: Flask, conn: Conn, staff
     assert browser.get(f"{base}/renders/none", headers=BROWSER).status_code == 404
 
 
+def test_form_needs_codes_to_render(app: Flask, conn: Conn, staff: Staff) -> None:
+    path, browser = f"/o/{organizations.get_slug(conn, staff.org_id)}/renders/new", browser_of(app, staff.admin)
+
+    before = browser.get(path, headers=BROWSER).text
+    make_codes(conn, staff.org_id, 1)
+    after = browser.get(path, headers=BROWSER).text
+
+    assert "No codes yet" in before
+    assert [("new-render.js" in page, 'id="render"' in page) for page in (before, after)] == [(False,) * 2, (True,) * 2]
+
+
 def test_list_of_renders_costs_the_same_queries_for_one_and_for_fifty(app: Flask, conn: Conn, staff: Staff) -> None:
     codes = make_codes(conn, staff.org_id, 1)
     path, browser = f"/o/{organizations.get_slug(conn, staff.org_id)}/renders", browser_of(app, staff.admin)

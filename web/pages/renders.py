@@ -61,7 +61,7 @@ def open_new_render() -> Response:
     return render_staff_page(
         "renders/new.html",
         active="renders",
-        modules=("pages/new-render.js",),
+        modules=("pages/new-render.js",) if total else (),
         templates=[*label_template_store.BUILT_IN.values(), *custom],
         tags=found_tags,
         total=total,
