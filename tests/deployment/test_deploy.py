@@ -228,6 +228,28 @@ def test_refuses_other_arguments(machine: Make, arguments: tuple[str, ...], mess
     assert not (host.home / "calls").exists()
 
 
+def test_forced_command_of_ssh_runs_nothing_else(machine: Make) -> None:
+    """A key whose command is `script/deploy $SSH_ORIGINAL_COMMAND` deploys releases and does nothing else."""
+    host = machine("compose")
+    script = host.home / "root/repository/script/deploy"
+    for command in (
+        f"v1.1.0; touch {host.home}/pwned",
+        f"$(touch {host.home}/pwned)",
+        f"`touch {host.home}/pwned`",
+        "-c id",
+    ):
+        done = subprocess.run(
+            ["sh", "-c", f"sh {script} $SSH_ORIGINAL_COMMAND"],  # noqa: S607
+            env={"PATH": os.environ["PATH"], "SSH_ORIGINAL_COMMAND": command, "WAYMARK_ROOT": str(host.home / "root")},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 1
+        assert "is not a version" in done.stderr
+    assert not (host.home / "pwned").exists()
+
+
 def test_first_deployment_has_no_release_to_return_to(machine: Make) -> None:
     host = machine("compose")
     (host.home / "root/deployed").unlink()

@@ -127,7 +127,18 @@ def test_settings_in_the_pages_exist() -> None:
     example = (CHECKOUT / ".env.example").read_text()
     in_example = re.findall(r"^#?([A-Z_0-9]+)=", example, re.MULTILINE)
     settings = {name.upper() for name in Settings.model_fields} | set(in_example)
-    others = {"WAYMARK_VENV", "PR_SET_PDEATHSIG", "SCHED_IDLE", "SO_SNDTIMEO", "TCP_USER_TIMEOUT"}
+    others = {
+        "WAYMARK_VENV",
+        "WAYMARK_REPOSITORY",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "PR_SET_PDEATHSIG",
+        "SCHED_IDLE",
+        "SO_SNDTIMEO",
+        "TCP_USER_TIMEOUT",
+    }
+    # Secrets and variables of workflows.
+    others |= {"SSH_ORIGINAL_COMMAND", "DEPLOY_ADDRESS", "DEPLOY_KNOWN_HOSTS", "DEPLOY_SSH_KEY"}
     named = {
         name
         for page in PAGES
