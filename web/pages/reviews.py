@@ -123,8 +123,8 @@ def _explain(conn: Conn, scan: Review) -> Explanation | None:
 
 
 def _decision(conn: Conn, org_id: UUID, scan: Review) -> Decision | None:
-    """Return the review of a scan. None if it had none."""
-    if scan.reviewed_by is None or scan.reviewed_at is None:
+    """Return the review of a scan. None if it had none. An operator's has no reviewer."""
+    if scan.reviewed_at is None:
         return None
-    (reviewer,) = known_players.list_names(conn, org_id, [scan.reviewed_by]) or (None,)
-    return Decision(reviewer.username if reviewer else None, scan.reviewed_at)
+    reviewers = [] if scan.reviewed_by is None else known_players.list_names(conn, org_id, [scan.reviewed_by])
+    return Decision(reviewers[0].username if reviewers else None, scan.reviewed_at)
