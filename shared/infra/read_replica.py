@@ -4,6 +4,7 @@ A reading sees no write of the last seconds, so it is for lists and counts that 
 write, and what a client reads back after its own write use the primary.
 """
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, TypeVar
@@ -14,7 +15,6 @@ from pydantic import SecretStr
 
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
-from shared.infra.local_cache import CachedResult
 from shared.infra.logging import get_logger
 from shared.infra.per_process import per_process
 from shared.settings import settings
@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 MAX_LAG_SECONDS = 30.0
 CHECK_SECONDS = 1.0
+ANSWER_SECONDS = 3.0
+"""An answer counts for this time. A replica that hangs is not used afterwards."""
 PAUSE_SECONDS = 5.0
 """After a failure, the replica is not tried for this time, so that few requests wait for it."""
 POOL_TIMEOUT_SECONDS = 1.0
@@ -38,29 +40,33 @@ LAG = """
 if nothing else does: see `record_time`. 0 for a server that was promoted."""
 
 
-def measure_lag() -> float:
-    """Return how many seconds the replica is behind, on a connection of its own. Raise OperationalError."""
+def connect() -> Conn:
+    """Open a connection to DATABASE_READ_URL, outside the pool. Raise OperationalError."""
     url = settings().database_read_url or settings().database_url
-    with psycopg.connect(url.get_secret_value(), **db.OPTIONS) as conn:
-        return lag_of(conn)
+    return psycopg.connect(url.get_secret_value(), **db.OPTIONS)
 
 
 def lag_of(conn: Conn) -> float:
     """Return how many seconds the server of this connection is behind. 0 for a primary."""
-    return float(exactly_one(conn.execute(LAG))[0])
+    # A prepared statement may not exist on the next connection of a pooler.
+    return float(exactly_one(conn.execute(LAG, prepare=False))[0])
 
 
 class ReadReplica:
-    """The pool of connections to a replica, and whether it is used now."""
+    """The pool of connections to a replica, and whether it is used now.
+
+    A thread asks the replica once a second. So no request waits for one that does not answer.
+    """
 
     def __init__(self, url: SecretStr) -> None:
         self.pool = db.open_pool(url, min_size=0, timeout=POOL_TIMEOUT_SECONDS)
-        self._is_current = CachedResult(self._check, CHECK_SECONDS)
-        self._paused_until = 0.0
+        self._usable_until = self._paused_until = 0.0
+        self._closing = threading.Event()
+        threading.Thread(target=self._watch, name="read-replica", daemon=True).start()
 
     def is_usable(self) -> bool:
-        """Return whether the replica answers, and is at most MAX_LAG_SECONDS behind. Asks it once a second."""
-        return time.monotonic() >= self._paused_until and self._is_current.get()
+        """Return whether the replica has answered lately, and was at most MAX_LAG_SECONDS behind."""
+        return self._paused_until <= time.monotonic() < self._usable_until
 
     def read(self, query: Callable[Concatenate[Conn, P], T], *args: P.args, **options: P.kwargs) -> T:
         """Return the result of the query on the replica. Raise psycopg.Error or PoolTimeout."""
@@ -73,18 +79,30 @@ class ReadReplica:
     def pause(self, error: Exception) -> None:
         """Read from the primary for a while."""
         self._paused_until = time.monotonic() + PAUSE_SECONDS
-        self._is_current.clear()
         log.warning("read_replica_unavailable", error=db.describe(error))
 
-    def _check(self) -> bool:
-        try:
-            lag = self.read(lag_of)
-        except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
-            self.pause(error)
-            return False
-        if lag > MAX_LAG_SECONDS:
+    def close(self) -> None:
+        self._closing.set()
+        self.pool.close()
+
+    def _watch(self) -> None:
+        while not self._closing.is_set():
+            try:
+                with connect() as conn:
+                    while not self._closing.wait(CHECK_SECONDS):
+                        self._record(lag_of(conn))
+            except psycopg.Error as error:
+                self._usable_until = 0.0
+                if not self._closing.is_set():
+                    self.pause(error)
+                self._closing.wait(PAUSE_SECONDS)
+
+    def _record(self, lag: float) -> None:
+        was_usable = self.is_usable()
+        is_current = lag <= MAX_LAG_SECONDS
+        self._usable_until = time.monotonic() + ANSWER_SECONDS if is_current else 0.0
+        if was_usable and not is_current:
             log.warning("read_replica_behind", seconds=lag)
-        return lag <= MAX_LAG_SECONDS
 
 
 @per_process
@@ -122,6 +140,6 @@ def record_time() -> None:
 
 
 def close() -> None:
-    """Close this process's pool of the replica, if it opened one."""
+    """Close this process's connections to the replica, if it opened any."""
     if (opened := replica.reset()) is not None:
-        opened.pool.close()
+        opened.close()

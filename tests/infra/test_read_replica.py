@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 from psycopg.errors import UndefinedTable
@@ -21,6 +22,7 @@ from shared.settings import settings
 from tests.support.callers import Staff
 from tests.support.polling import eventually
 from tests.support.replica import Replica, streaming_replica
+from tests.system.processes import halted
 
 
 @pytest.fixture(scope="module")
@@ -31,14 +33,15 @@ def server() -> Iterator[Replica]:
 
 @pytest.fixture
 def replica(server: Replica, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> Iterator[Replica]:
-    """The replica of this process, which has all that the primary has, and is asked for its lag each time."""
+    """The replica of this process, which has all that the primary has, and is asked for its lag all the time."""
     monkeypatch.setenv("DATABASE_READ_URL", server.url)
-    monkeypatch.setattr(read_replica, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(read_replica, "CHECK_SECONDS", 0.02)
     monkeypatch.setattr(read_replica, "PAUSE_SECONDS", 0.0)
     settings.cache_clear()
     read_replica.close()
     read_replica.record_time()
     server.until_replayed()
+    eventually(lambda: reading(is_replica))
     yield server
     read_replica.close()
     monkeypatch.undo()
@@ -90,13 +93,25 @@ def test_replica_that_is_not_tried_after_a_failure(replica: Replica, monkeypatch
     assert not reading(is_replica)
 
 
+def test_replica_that_hangs_is_not_used(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It accepts connections and never answers."""
+    monkeypatch.setattr(read_replica, "ANSWER_SECONDS", 0.2)
+    own = read_replica.replica()
+    assert own is not None
+    server = psutil.Process(replica.pid)
+    with halted([server.pid, *(child.pid for child in server.children(recursive=True))]):
+        eventually(lambda: not own.is_usable())
+        assert not reading(is_replica)
+    assert eventually(lambda: reading(is_replica))
+
+
 def test_replica_that_is_far_behind_is_not_used(replica: Replica, monkeypatch: pytest.MonkeyPatch) -> None:
     read_replica.record_time()
     replica.until_replayed()
     with halted_replay(replica):
         assert reading(is_replica)
         monkeypatch.setattr(read_replica, "MAX_LAG_SECONDS", 0.0)
-        assert not reading(is_replica)
+        eventually(lambda: not reading(is_replica))
 
 
 def test_recorded_time_ends_the_lag_of_a_quiet_installation(replica: Replica, conn: Conn) -> None:
@@ -200,7 +215,7 @@ def test_reports_are_read_from_the_replica(
     read = ReadReplica.read
 
     def count(own: ReadReplica, query: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        used.append(query is not read_replica.lag_of)
+        used.append(True)
         return read(own, query, *args, **options)
 
     monkeypatch.setattr(ReadReplica, "read", count)

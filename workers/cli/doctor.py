@@ -105,7 +105,8 @@ def _check_read_url() -> Iterator[Finding]:
     if settings().database_read_url is None:
         return
     try:
-        lag = read_replica.measure_lag()
+        with read_replica.connect() as conn:
+            lag = read_replica.lag_of(conn)
     except psycopg.OperationalError as error:
         yield warning(
             "read replica",
