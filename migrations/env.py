@@ -40,9 +40,10 @@ def migrate(connection: sqlalchemy.Connection) -> None:
 
     Retry one that was in a deadlock with a request as well.
     """
-    connection.execute(text("SET lock_timeout = '3s'"))
-    connection.commit()
     for attempt in range(1, ATTEMPTS + 1):
+        # Each time: the build of an index that failed has left no limit.
+        connection.execute(text("SET lock_timeout = '3s'"))
+        connection.commit()
         context.configure(connection=connection, transaction_per_migration=True)
         try:
             with context.begin_transaction():
@@ -68,8 +69,10 @@ def print_sql() -> None:
 
 def main() -> None:
     """Migrate the database."""
-    url = settings().direct_database_url.get_secret_value().replace("postgresql://", "postgresql+psycopg://", 1)
-    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+    url = settings().direct_database_url.get_secret_value()
+    # SQLAlchemy cannot read a URL with several hosts. psycopg can, as everywhere else.
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=pool.NullPool)
+    with engine.connect() as connection:
         wait_for_lock(connection)
         migrate(connection)
 

@@ -64,8 +64,12 @@ def database(conn: Conn) -> Iterator[str]:
     """The URL of another database, at the current revision."""
     conn.execute("DROP DATABASE IF EXISTS releases WITH (FORCE)")
     conn.execute("CREATE DATABASE releases")
-    url = urlunsplit(urlsplit(os.environ["DATABASE_URL"])._replace(path="/releases"))
-    environment = os.environ | {"DATABASE_URL": url}
+    parts = urlsplit(os.environ["DATABASE_URL"])
+    url = urlunsplit(parts._replace(path="/releases"))
+    # The first of these hosts is not there.
+    userinfo, _, host = parts.netloc.rpartition("@")
+    several = urlunsplit(parts._replace(netloc=f"{userinfo}@127.0.0.1:9,{host}", path="/releases"))
+    environment = os.environ | {"DATABASE_URL": f"{several}?target_session_attrs=read-write"}
     subprocess.run((sys.executable, "-m", "migrations"), cwd=CHECKOUT, env=environment, check=True, timeout=120)
     yield url
     conn.execute("DROP DATABASE releases WITH (FORCE)")
