@@ -9,13 +9,13 @@ message sleeps for up to a second.
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 import psutil
 
+from bench.cpu_time import cpu_seconds
 from bench.scans_accept import OUR_WEB, RIVAL_WEB
 from bench.scans_data import Player, clear, scan_requests
 from bench.scans_load import Connection, Requests, ask, pace
@@ -125,23 +125,13 @@ def _loaded(
     for _ in range(ROUNDS):
         spent = []
         for side, rounds in zip(sides, latencies, strict=True):
-            start = _cpu_seconds([*stores, *side.processes])
+            start = cpu_seconds([*stores, *side.processes])
             rounds.append(pace(side.port, side.requests, rate=rate, seconds=SECONDS * scale))
             drained()
-            spent.append(1_000 * (_cpu_seconds([*stores, *side.processes]) - start) / len(rounds[-1]))
+            spent.append(1_000 * (cpu_seconds([*stores, *side.processes]) - start) / len(rounds[-1]))
         waymark, rival = spent
         cpu.append((waymark, rival))
     return latencies, cpu
-
-
-def _cpu_seconds(processes: Sequence[psutil.Process]) -> float:
-    """Return the CPU time of these processes and of their children, also of those that have ended."""
-    total = 0.0
-    for process in [*chain.from_iterable(process.children(recursive=True) for process in processes), *processes]:
-        # A child that has ended counts in its parent, which is read after it.
-        with suppress(psutil.NoSuchProcess):
-            total += sum(process.cpu_times()[:4])
-    return total
 
 
 def _wait_until_settled(where: Stack) -> None:
