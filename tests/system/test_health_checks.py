@@ -6,6 +6,8 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -129,3 +131,26 @@ def healthy(directories: dict[str, Path]) -> set[str]:
         for name, directory in directories.items()
         if is_healthy(check_of_service(name, seconds=3), HEARTBEAT_DIR=str(directory))
     }
+
+
+@pytest.mark.long
+def test_worker_with_a_halted_process_fails_its_liveness_probe(tmp_path: Path, conn: psycopg.Connection) -> None:
+    directory, port = tmp_path / "worker", free_port()
+    directory.mkdir()
+
+    def probe() -> int:
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/healthz", timeout=30) as response:
+                return int(response.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+        except OSError:
+            return 0
+
+    with running("worker", directory, METRICS_PORT=str(port), METRICS_HOST=LOOPBACK, METRICS_DIR=str(tmp_path)):
+        eventually(lambda: list(directory.glob("worker-scans-*")))
+        pids = {int(file.name.rpartition("-")[2]) for file in directory.glob("worker-scans-*")}
+        eventually(lambda: probe() == 200)
+        with halted([min(pids)]):
+            eventually(lambda: probe() == 503, within=120)
+        eventually(lambda: probe() == 200)
