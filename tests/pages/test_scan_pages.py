@@ -16,6 +16,7 @@ from tests.pages.rendered_pages import EVIL, Open, announced, page_opener, rows_
 from tests.reviews.factories import hold
 from tests.reviews.test_scan_list import insert
 from tests.support.callers import Staff, make_staff
+from tests.support.command_line import waymark
 from tests.support.factories import make_code, make_player
 from tests.support.query_counts import collected_queries
 from web.pages import scans as scan_pages
@@ -195,6 +196,14 @@ def test_page_of_a_scan_explains_it_check_by_check(open_page: Open, conn: Conn, 
     page = open_page(f"/reviews/{held}")
     assert "by boss" in page
     assert "data-review=" not in page, "an annulled scan has no actions"
+
+
+def test_review_by_an_operator_has_a_time_and_no_reviewer(open_page: Open, conn: Conn, staff: Staff) -> None:
+    held = hold(conn, make_player(conn), make_code(conn, staff.org_id), staff.org_id)
+    waymark("scans", "annul", held, "--yes")
+    page = open_page(f"/reviews/{held}")
+    assert 'data-reviewer="" data-reviewed-at="2' in page
+    assert re.search(r"<p>Annulled, ", page)
 
 
 def test_every_verdict_has_a_page(open_page: Open, conn: Conn, staff: Staff) -> None:
