@@ -43,6 +43,8 @@ def test_scan_and_verdict_are_delivered(connect: Connect, relay: Relay, player: 
     sent = value_of("waymark_websocket_messages_sent_total", stream="org")
     sockets = connect(player), connect(player, f"/ws/organizations/{org}")
     assert value_of("waymark_websockets_open", stream="org") == opened + 1
+    # A socket is open for hours, and counts as no request in progress.
+    assert value_of("waymark_http_requests_in_progress") == 0
     scan_id = str(submit_scan(conn, player.id, code))
     judge_pending()
     for socket in sockets:

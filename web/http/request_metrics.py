@@ -1,16 +1,18 @@
 """Metrics of requests: how many, how long, and how many at once."""
 
 import time
+from functools import cache
 
-from flask import Flask, Response, current_app, g, request
+from flask import Flask, Request, Response, request
 
 from shared.infra.metrics import Counter, Gauge, Histogram
-from web.http.auth import requirement_of
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 NO_ROUTE = "none"
 OTHER_METHOD = "other"
+STARTED = "waymark.started"
+"""In the environment of a request: when it started."""
 
 REQUESTS = Counter(
     "waymark_http_requests_total", "Responses, by route, method and status.", ("route", "method", "status")
@@ -30,27 +32,34 @@ IN_PROGRESS = Gauge(
 
 def init_app(app: Flask) -> None:
     """Measure each request. Call this first, so that the time of all other hooks is included."""
+    # Each access through Flask's proxies costs as much as a metric, so these hooks use few of them.
 
     @app.before_request
     def start_measurement() -> None:
-        g.measured_since = time.perf_counter()
-        # A WebSocket is open for hours. It has metrics of its own.
-        view = current_app.view_functions.get(request.endpoint or "")
-        g.is_socket = view is not None and requirement_of(view).kind == "socket"
-        if not g.is_socket:
-            IN_PROGRESS.inc()
+        request.environ[STARTED] = time.perf_counter()
+        IN_PROGRESS.inc()
 
     @app.after_request
     def measure(response: Response) -> Response:
+        handled: Request = request._get_current_object()  # type: ignore[attr-defined]
         # Labels that a client could choose freely would fill the memory of each process, and of Prometheus.
-        route = request.url_rule.rule if request.url_rule is not None else NO_ROUTE
-        method = request.method if request.method in METHODS else OTHER_METHOD
-        REQUESTS.labels(route, method, response.status_code).inc()
-        if "measured_since" in g and not g.is_socket:
-            DURATION.labels(route, method).observe(time.perf_counter() - g.measured_since)
+        method = handled.method if handled.method in METHODS else OTHER_METHOD
+        route = handled.url_rule.rule if handled.url_rule is not None else NO_ROUTE
+        requests, duration = _series(route, method, response.status_code)
+        requests.inc()
+        if (started := handled.environ.get(STARTED)) is not None:
+            duration.observe(time.perf_counter() - started)
         return response
 
-    @app.teardown_request
-    def end_measurement(_error: BaseException | None) -> None:
-        if g.pop("measured_since", None) is not None and not g.is_socket:
-            IN_PROGRESS.dec()
+    app.teardown_request(lambda _error: end_measurement())
+
+
+def end_measurement() -> None:
+    """Stop measuring the current request. A WebSocket does so when it opens, because it stays open for hours."""
+    if request.environ.pop(STARTED, None) is not None:
+        IN_PROGRESS.dec()
+
+
+@cache
+def _series(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(route, method, status), DURATION.labels(route, method)

@@ -46,6 +46,7 @@ from web.http.credentials import Caller
 from web.http.origins import own_origins
 from web.http.rate_limits import normalize_address
 from web.http.request_context import check_query, takes_query
+from web.http.request_metrics import end_measurement
 from web.http.responses import json_response
 from web.http.schemas import ResponseModel
 from web.http.settings import current_settings
@@ -149,6 +150,7 @@ def open_subscription() -> None:
         "org" if "org_id" in ids else "player", ids.get("org_id") or caller.session[0], caller.session[0]
     )
     fanout.add(g.subscription)
+    end_measurement()
     # The library would accept compression, which takes 300 KB of memory per socket.
     request.environ.pop("HTTP_SEC_WEBSOCKET_EXTENSIONS", None)
     _start(g.subscription)
