@@ -256,6 +256,7 @@ def test_ended_session_is_continued_without_losing_the_form(
     page.get_by_text("You've been signed out.").wait_for(state="detached")
     path = f"/api/organizations/{game.org_id}"
     page.locator("#url[value='https://museum.example']").wait_for()
+    page.locator(".toast", has_text="Saved").wait_for()
     assert game.api.ask("GET", path, game.owner["access_token"])["url"] == "https://museum.example"
 
     page.goto(f"/o/{game.organization['slug']}/audit-log")

@@ -40,6 +40,7 @@ def create_codes(page: Any, base: str) -> dict[str, dict[str, str]]:
     for description, place in STOPS.items():
         page.goto(f"{base}/codes")
         page.keyboard.press("n")
+        page.wait_for_url("**/codes/new")
         page.get_by_label("Description").fill(description)
         page.get_by_label("Item", exact=True).last.fill("gold coin")
         page.locator("#paste").fill(place)

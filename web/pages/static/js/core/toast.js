@@ -2,6 +2,17 @@
 import { _ } from './i18n.js';
 
 const SECONDS = 7;
+const NEXT = 'waymark-toast';
+
+/** Show a text on the page of staff that loads next in this tab. @param {string} text */
+export const toastNext = (text) => sessionStorage.setItem(NEXT, text);
+
+/** Show what the page before has left. */
+export function showNextToast() {
+  const text = sessionStorage.getItem(NEXT);
+  sessionStorage.removeItem(NEXT);
+  if (text) toast(text);
+}
 
 /** @param {string} text @param {[string, string][]} [links] words and paths */
 export function toast(text, links = []) {

@@ -3,7 +3,7 @@ import { Problem, get } from '../core/api.js';
 import { bindForm } from '../core/form.js';
 import { _, ngettext } from '../core/i18n.js';
 import '../core/passwords.js';
-import { toast } from '../core/toast.js';
+import { toast, toastNext } from '../core/toast.js';
 import { changes, field, fillFields, readCode } from '../staff/editor/fields.js';
 import { bindLocation } from '../staff/editor/location.js';
 import { bindPuzzle } from '../staff/editor/puzzle.js';
@@ -32,8 +32,9 @@ bindDestination();
 refresh();
 bindLocation(form, { api, codeId: id, onChange: refresh });
 
-const created = ({ id: made }) => {
+const created = ({ id: made, code: text }) => {
   isLeaving = true;
+  toastNext(_('Code %(code)s created', { code: text }));
   location.assign(`${base}/codes/${made}`);
 };
 const updated = (stored) => {

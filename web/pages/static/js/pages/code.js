@@ -1,8 +1,8 @@
 /** The page of a code: its sentence, downloads in millimeters, and parts that load when they are opened. */
 import { bindCharts } from '../chart.js';
 import { Problem, send } from '../core/api.js';
-import { _ } from '../core/i18n.js';
-import { toast } from '../core/toast.js';
+import { _, ngettext } from '../core/i18n.js';
+import { toast, toastNext } from '../core/toast.js';
 import { confirmed } from '../staff/dialogs.js';
 import { describe } from '../staff/editor/sentence.js';
 import { replaceFragment } from '../staff/fragment.js';
@@ -28,12 +28,14 @@ root.addEventListener('click', async (event) => {
   try {
     if (toggle) {
       await send('PATCH', api, { body: { active: toggle.dataset.setActive === 'true' } });
+      toastNext(_('Saved'));
       location.reload();
     } else if (target.closest('[data-delete]')) {
       const heading = _('Delete %(code)s?', { code: name });
       const text = _('Its scans are kept. Prints of it stop working.');
       if (!(await confirmed({ heading, text, action: _('Delete'), danger: true }))) return;
       await send('DELETE', api);
+      toastNext(ngettext('%(count)s code deleted', '%(count)s codes deleted', 1, { count: 1 }));
       location.assign(`${document.body.dataset.base}/codes`);
     }
   } catch (error) {

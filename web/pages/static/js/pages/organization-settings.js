@@ -2,7 +2,7 @@
 import { Problem, send } from '../core/api.js';
 import { bindForm, showProblem, clearErrors } from '../core/form.js';
 import { _ } from '../core/i18n.js';
-import { toast } from '../core/toast.js';
+import { toast, toastNext } from '../core/toast.js';
 import { confirmed } from '../staff/dialogs.js';
 
 /** @param {string} id @returns {any} */
@@ -19,15 +19,21 @@ function bindCard(id, read, onSuccess = () => toast(_('Saved')), taken = '') {
   if (form) bindForm(form, { path, method: 'PATCH', read: () => read(form.elements), onSuccess, messages: taken ? { 409: taken } : {} });
 }
 
+/** Say that something was saved, on the page as it is now. */
+function saved(address = location.pathname) {
+  toastNext(_('Saved'));
+  location.assign(address);
+}
+
 bindCard(
   'general',
   ({ name, slug, url }) => ({ name: name.value, slug: slug.value, url: url.value || null }),
   // The address of this page contains the slug.
-  (organization) => location.assign(`/o/${organization.slug}/settings`),
+  (organization) => saved(`/o/${organization.slug}/settings`),
   _('That short name is taken. Choose another one.'),
 );
 
-bindCard('branding', ({ color }) => ({ color: color.value || null }), () => location.reload());
+bindCard('branding', ({ color }) => ({ color: color.value || null }), () => saved());
 byId('picker')?.addEventListener('input', (event) => {
   byId('color').value = event.target.value.toUpperCase();
   showColor(event.target.value);
@@ -63,10 +69,10 @@ byId('no-logo')?.addEventListener('click', async () => {
 const change = (body) => attempt(() => send('PATCH', path, { body }));
 
 /** Do something, and show the page as it is then. */
-async function attempt(action) {
+async function attempt(action, done = () => saved()) {
   try {
     await action();
-    location.reload();
+    done();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     toast(error.message);
@@ -81,7 +87,7 @@ byId('logo-form')?.addEventListener('submit', async (event) => {
   button.setAttribute('aria-busy', 'true');
   try {
     await send('PUT', `${path}/logo`, { body: new FormData(form) });
-    location.reload();
+    saved();
   } catch (error) {
     if (!(error instanceof Problem)) throw error;
     showProblem(form, error, error.status === 413 ? _('PNG or JPEG, up to 1 MiB') : undefined);
@@ -120,7 +126,7 @@ byId('close')?.addEventListener('click', async () => {
     danger: true,
     typed: name,
   });
-  if (answer) await attempt(() => send('DELETE', path, { body: { name } }));
+  if (answer) await attempt(() => send('DELETE', path, { body: { name } }), () => location.reload());
 });
 
-byId('restore')?.addEventListener('click', () => attempt(() => send('POST', `${path}/restore`)));
+byId('restore')?.addEventListener('click', () => attempt(() => send('POST', `${path}/restore`), () => location.reload()));

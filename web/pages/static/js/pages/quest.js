@@ -2,7 +2,7 @@
 import { Problem, post, send } from '../core/api.js';
 import { bindForm, clearErrors, showProblem } from '../core/form.js';
 import { _, ngettext } from '../core/i18n.js';
-import { toast } from '../core/toast.js';
+import { toast, toastNext } from '../core/toast.js';
 import { QuestCard } from '../player/views/quests.js';
 import { confirmed } from '../staff/dialogs.js';
 import { html } from '../staff/html.js';
@@ -104,8 +104,9 @@ if (fieldOf(form, 'active')) {
     onProblem: showErrors,
     onSuccess(quest) {
       stored = readQuest(form);
-      if (!name) location.assign(`${base}/quests/${quest.name}`);
-      else toast(_('Saved'));
+      if (name) return toast(_('Saved'));
+      toastNext(_('Saved'));
+      location.assign(`${base}/quests/${quest.name}`);
     },
   });
   addEventListener('beforeunload', (event) => Object.keys(changesOf(readQuest(form))).length && event.preventDefault());

@@ -54,6 +54,7 @@ document.addEventListener('click', async ({ target }) => {
     if (problem.status !== 404) return toast(problem.message);
   }
   await replaceFragment(location.pathname, 'rows');
+  /** @type {HTMLElement | null} */ (document.querySelector('[data-new]'))?.focus();
 });
 
 if (code.dataset.preset) dialogOf('new-screen').showModal();

@@ -2,6 +2,7 @@
 import { send } from '../core/api.js';
 import { _ } from '../core/i18n.js';
 import { showTimes } from '../core/time.js';
+import { showNextToast } from '../core/toast.js';
 import { copyText } from '../staff/copy.js';
 import { bindDialogs } from '../staff/dialogs.js';
 import { bindKeys, shortcut, showShortcuts } from '../staff/keys.js';
@@ -17,6 +18,7 @@ showTimes();
 bindDialogs();
 bindSignedOut();
 bindKeys();
+showNextToast();
 
 shortcut('?', _('Keyboard shortcuts'), showShortcuts);
 const targets = /** @type {[string, string, string][]} */ ([
