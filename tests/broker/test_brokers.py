@@ -14,15 +14,16 @@ from script.stack.ports import LOOPBACK, free_port
 from shared.infra import health
 from shared.infra import rabbitmq as rabbitmq_broker
 from shared.infra import redis as redises
-from shared.infra.broker import BrokerUnavailable
+from shared.infra.broker import BrokerUnavailable, make_broker
 from shared.infra.logging import bound_request_id
 from shared.infra.message_sender import BackgroundSender, send
 from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPending
 from tests.broker.conftest import RABBITMQ, SMOKE, broker_at
 from tests.support.polling import eventually
-from tests.support.rabbitmq import RabbitServer
+from tests.support.rabbitmq import RabbitServer, needs_rabbitmq
 from workers.cli.diagnosis.processes import is_waiting
 from workers.prefetch import LIMITS
+from workers.rabbitmq_consumer import EarlyAckBroker
 
 Brokers = Callable[[], Any]
 Consumer = Any
@@ -208,3 +209,22 @@ def test_waymark_doctor_finds_a_queue_that_no_worker_reads(consuming: Brokers) -
     consumer = consumer_of(consuming(), "scans")
     take(consumer)
     assert not is_waiting(ScansPending())
+
+
+@needs_rabbitmq
+@pytest.mark.long
+def test_quorum_queues_of_a_virtual_host_carry_messages(rabbitmq: RabbitServer, clean: None) -> None:
+    """As on a cluster, where the virtual host says that its queues are replicated."""
+    rabbitmq.control("add_vhost", "waymark", "--default-queue-type", "quorum")
+    rabbitmq.control("set_permissions", "--vhost", "waymark", "waymark", ".*", ".*", ".*")
+    with broker_at(rabbitmq.url.replace("%2F", "waymark")):
+        send(RenderFilesUnneeded("a"))
+        worker = make_broker([], EarlyAckBroker)
+        consumer = consumer_of(worker, "maintenance")
+        message = take(consumer)
+        assert message.kwargs == {"render_id": "a"}
+        finish(consumer, message)
+        consumer.close()
+    assert "maintenance\tquorum\t0" in rabbitmq.control(
+        "list_queues", "--vhost", "waymark", "name", "type", "messages_unacknowledged"
+    )
