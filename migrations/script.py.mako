@@ -3,7 +3,7 @@
 # A release migrates first, and then replaces the processes one by one. So the code of the last release must run on this
 # schema, too (docs/upgrading.md). `.ci/migrations` checks the statements.
 #
-# - Add. Remove in the next release, and raise the floor, so that older processes are no longer ready:
+# - Add. Remove only what the last release does not use, and raise the floor, so that older processes are not ready:
 #   op.execute("UPDATE schema_floor SET code = <the first revision whose code does not need it>")
 # - Index a table that exists with `migrations.create_index`, in a revision of its own.
 # - Add a constraint NOT VALID, and VALIDATE it in another revision.
