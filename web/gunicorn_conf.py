@@ -69,6 +69,7 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
     Imported modules are frozen: garbage collection would take a tenth of a second to scan them each time.
     """
     from shared.infra import saturation
+    from shared.infra.tracing import tracing
     from web.middleware import TIMER_DELAY, PasswordQueue, RequestDeadline
 
     worker.wsgi = RequestDeadline(
@@ -78,6 +79,7 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
     )
     worker.cfg.set("graceful_timeout", WORKER_GRACE_SECONDS)
     saturation.start(TIMER_DELAY)
+    tracing.start("web")
     gc.collect()
     gc.freeze()
 
@@ -89,6 +91,7 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     """
     from shared.infra import cache, db, read_replica
     from shared.infra.message_sender import background_sender
+    from shared.infra.tracing import tracing
     from shared.visits.visit_buffer import visit_buffer
 
     visit_buffer.close()
@@ -97,3 +100,4 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     background_sender.flush()
     read_replica.close()
     db.close_pool()
+    tracing.stop()

@@ -17,6 +17,7 @@ from shared.infra.broker import make_broker
 from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.redis import require_no_eviction
 from shared.infra.storage import marker
+from shared.infra.tracing import tracing
 from shared.messages import Message, RendersPending, ScansPending
 from shared.settings import settings
 from workers.message_metrics import MessageMetrics
@@ -39,6 +40,7 @@ class WorkerLifecycle(Middleware):
         if settings().metrics_port is not None:
             build_info.record()
             saturation.start()
+        tracing.start("worker")
         gc.collect()
         # Imported objects are never freed. Scanning them in each collection took a sixth of the time of judging.
         gc.freeze()
@@ -56,6 +58,7 @@ class WorkerLifecycle(Middleware):
 
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         db.close_pool()
+        tracing.stop()
 
 
 class RequestIdMiddleware(Middleware):

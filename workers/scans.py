@@ -1,6 +1,7 @@
 """Judge pending scans: decide by the rules, and settle each scan once."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import timedelta
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from shared.infra.message_sender import background_sender
 from shared.infra.pubsub_messages import VERDICTS_CHANNEL
 from shared.infra.redis import client, key
 from shared.infra.relay_wakeup import add_wakeup
+from shared.infra.tracing import tracing
 from shared.messages import ScansAccepted, ScansPending
 from shared.scans import judging_queries, rules, settlement, verdict_messages
 from shared.scans.judging_limits import from_settings
@@ -40,7 +42,13 @@ def judge_pending() -> None:
 
 
 def judge(token: UUID, claimed: list[Scan]) -> None:
-    """Judge scans in the order of their scan times, and settle them."""
+    """Judge scans in the order of their scan times, and settle them. The span is linked to their requests."""
+    links = {scan.traceparent for scan in claimed if scan.traceparent}
+    with tracing.span("judge", links=links, attributes={"scans": len(claimed)}) if links else nullcontext():
+        _judge(token, claimed)
+
+
+def _judge(token: UUID, claimed: list[Scan]) -> None:
     limits = from_settings(settings())
     ordered = sorted(claimed, key=lambda scan: (scan.scan_time, scan.received_at, scan.id))
     try:

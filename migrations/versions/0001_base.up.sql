@@ -580,6 +580,7 @@ CREATE TABLE player_scans (
     nonce                text CHECK (length(nonce) BETWEEN 1 AND 64),
     request_digest       bytea,  -- distinguishes a retry from another scan with the same nonce
     request_id           text,
+    traceparent          text CHECK (length(traceparent) = 55),  -- of the request, if its trace is sampled
     step_mac             text CHECK (length(step_mac) <= 40),  -- of a rotating code: step and MAC, from the scanned URL
     -- The submitter; null: the player. Not a foreign key: each scan would lock the row of its key, and API keys are
     -- never deleted.
@@ -702,7 +703,8 @@ CREATE TRIGGER player_scans_guard_verdict BEFORE UPDATE OF status ON player_scan
 CREATE FUNCTION scan_has_personal_data(scan player_scans) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT scan.latitude IS NOT NULL OR scan.accuracy IS NOT NULL OR scan.distance_m IS NOT NULL
         OR scan.client_time IS NOT NULL OR scan.client_sent_at IS NOT NULL OR scan.nonce IS NOT NULL
-        OR scan.request_digest IS NOT NULL OR scan.request_id IS NOT NULL OR scan.compare_coordinates IS NOT NULL
+        OR scan.request_digest IS NOT NULL OR scan.request_id IS NOT NULL OR scan.traceparent IS NOT NULL
+        OR scan.compare_coordinates IS NOT NULL
         OR scan.last_error IS NOT NULL
         OR coalesce(jsonb_path_exists(scan.decision_inputs, '$.*.*'), false)
         OR (scan.qr_code_id IS NULL AND scan.status <> 'pending' AND scan.qr_code <> 'erased')

@@ -90,7 +90,7 @@ SECTIONS = (
         """
         SELECT s.id AS scan_id, s.qr_code, s.qr_code_id AS qr_id, s.scan_time, s.client_time, s.client_sent_at,
                s.received_at, s.latitude, s.longitude, s.accuracy, s.position_cleared_at, s.device, s.nonce,
-               s.request_id, s.status, s.reason,
+               s.request_id, s.traceparent, s.status, s.reason,
                CASE WHEN s.status = 'success' THEN s.outcome ELSE '{}' END AS outcome, s.settled_at, s.reviewed_at,
                a.wrong_answers AS puzzle_wrong_answers, a.closes_at AS puzzle_closes_at, a.solved_at AS puzzle_solved_at
         FROM player_scans s LEFT JOIN encounter_attempts a ON a.scan_id = s.id

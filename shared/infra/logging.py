@@ -9,6 +9,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from shared.infra.tracing import tracing
 from shared.settings import settings
 
 MAX_VALUE = 2_048
@@ -56,6 +57,7 @@ def configure(process: str) -> None:
     stamps: list[structlog.typing.Processor] = [
         name_process,
         structlog.contextvars.merge_contextvars,
+        _add_trace_ids if settings().otel_exporter_otlp_endpoint else _keep,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info if settings().json_logs else _keep,
@@ -118,6 +120,11 @@ def log_many(event: str, lines: Iterable[dict[str, Any]]) -> None:
     text = [ENCODE(_one_line(log, "info", common | line)) for line in lines]
     if text:
         structlog.get_config()["logger_factory"]().info("\n".join(text))
+
+
+def _add_trace_ids(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    event.update(tracing.current_ids())
+    return event
 
 
 def _keep(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -7,6 +7,7 @@ from uuid import UUID
 from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn
 from shared.infra.ids import uuid7
+from shared.infra.tracing import tracing
 from shared.organizations.api_keys import ApiKey
 from shared.scans import accept_metrics
 from shared.scans.rules import extract_code, extract_step_mac
@@ -28,10 +29,10 @@ INSERT_SCANS = """
     )
     INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
                               client_time, client_sent_at, nonce, request_digest, request_id, device, api_key_id,
-                              step_mac)
+                              step_mac, traceparent)
     SELECT s.id, s.player_id, q.id, q.org_id, s.code, s.latitude, s.longitude, s.accuracy, now() - s.age,
            s.client_time, %(sent_at)s, s.nonce, s.request_digest, %(request_id)s, %(device)s, %(api_key_id)s,
-           CASE WHEN q.rotating THEN s.step_mac END
+           CASE WHEN q.rotating THEN s.step_mac END, %(traceparent)s
     FROM unnest(%(ids)b::uuid[], %(player_ids)b::uuid[], %(codes)b::text[], %(latitudes)b::float8[],
                 %(longitudes)b::float8[], %(accuracies)b::float8[], %(ages)b::interval[],
                 %(client_times)b::timestamptz[], %(nonces)b::text[], %(request_digests)b::bytea[],
@@ -94,6 +95,7 @@ def accept_all(
             "step_macs": [extract_step_mac(scan.qr_code, extra_paths) for scan in scans],
             "sent_at": sent_at,
             "request_id": request_id,
+            "traceparent": tracing.current_traceparent(),
             "device": device,
             "api_key_id": key and key.id,
             "org_id": key and key.org_id,

@@ -119,7 +119,7 @@ UNKNOWN_CODE = CodeRules(UUID(int=0), "", UUID(int=0), deleted=True)
 class Scan:
     """A pending scan as it was accepted. `api_key_id` is its submitter, or None if the player submitted it.
 
-    `step_mac` is the `{step}.{mac}` of a rotating code.
+    `step_mac` is the `{step}.{mac}` of a rotating code. `traceparent` is the trace of its request, if that is sampled.
     """
 
     id: UUID
@@ -133,6 +133,7 @@ class Scan:
     request_id: str | None = None
     api_key_id: UUID | None = None
     step_mac: str | None = None
+    traceparent: str | None = None
 
     @property
     def delay(self) -> timedelta:

@@ -42,7 +42,7 @@ PENDING_SCANS = LeasedTable(
     name="player_scans",
     columns="""
         id, player_id, qr_code, qr_code_id, scan_time, received_at, latitude, longitude, accuracy, request_id,
-        api_key_id, step_mac
+        api_key_id, step_mac, traceparent
     """,
     row=args_row(_to_scan),
 )

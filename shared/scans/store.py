@@ -12,6 +12,7 @@ from psycopg.rows import class_row, scalar_row
 from shared.errors import NonceReused, PlayerNotFound
 from shared.infra.db import Conn, exactly_one
 from shared.infra.ids import HIGHEST, LOWEST, uuid7
+from shared.infra.tracing import tracing
 from shared.organizations.api_keys import ApiKey
 from shared.scans import accept_metrics
 from shared.scans.rules import Coordinates, extract_code, extract_step_mac
@@ -133,10 +134,12 @@ def accept(
     row = conn.execute(
         """
         INSERT INTO player_scans (id, player_id, qr_code_id, org_id, qr_code, latitude, longitude, accuracy, scan_time,
-                                  client_time, nonce, request_digest, request_id, device, api_key_id, step_mac)
+                                  client_time, nonce, request_digest, request_id, device, api_key_id, step_mac,
+                                  traceparent)
         SELECT %(id)s, %(player_id)s, q.id, q.org_id, %(code)s, %(latitude)s, %(longitude)s, %(accuracy)s,
                least(coalesce(%(scanned_at)s, now()), now()), %(scanned_at)s, %(nonce)s, %(request_digest)s,
-               %(request_id)s, %(device)s, %(api_key_id)s, CASE WHEN q.rotating THEN %(step_mac)s END
+               %(request_id)s, %(device)s, %(api_key_id)s, CASE WHEN q.rotating THEN %(step_mac)s END,
+               %(traceparent)s
         FROM (SELECT) request
         LEFT JOIN qr_codes q ON q.id = (SELECT qr_code_id FROM code_texts WHERE code = %(code)s)
                                 AND q.deleted_at IS NULL AND (%(org_id)s::uuid IS NULL OR q.org_id = %(org_id)s)
@@ -159,6 +162,7 @@ def accept(
             "request_id": request_id,
             "device": device,
             "step_mac": extract_step_mac(scan.qr_code, extra_paths),
+            "traceparent": tracing.current_traceparent(),
             "api_key_id": key and key.id,
             "org_id": key and key.org_id,
         },
@@ -252,7 +256,7 @@ def erase_player(conn: Conn, player_id: UUID, after: HistoryPosition | None, *, 
             UPDATE player_scans s
             SET latitude = NULL, longitude = NULL, accuracy = NULL, distance_m = NULL, client_time = NULL,
                 client_sent_at = NULL, nonce = NULL, request_digest = NULL, request_id = NULL,
-                compare_coordinates = NULL, last_error = NULL,
+                traceparent = NULL, compare_coordinates = NULL, last_error = NULL,
                 decision_inputs = (SELECT jsonb_object_agg(rule, '{}'::jsonb)
                                    FROM jsonb_object_keys(s.decision_inputs) AS rule),
                 qr_code = CASE WHEN qr_code_id IS NULL AND status <> 'pending' THEN 'erased' ELSE qr_code END

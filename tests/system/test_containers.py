@@ -20,6 +20,9 @@ SECRETS = {"POSTGRES_PASSWORD": "from-the-test", "JWT_SECRET": "also-from-the-te
 
 NAMED_SETTINGS = {name.upper() for name in Settings.model_fields}
 CREDENTIALS = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+OPENTELEMETRY = {
+    f"OTEL_{name}" for name in ("EXPORTER_OTLP_HEADERS", "SERVICE_NAME", "TRACES_SAMPLER", "TRACES_SAMPLER_ARG")
+}
 """Read by boto3 from the environment."""
 SET_BY_COMPOSE = {
     "METRICS_DIR",
@@ -103,7 +106,7 @@ def test_every_container_gets_every_setting() -> None:
         # A variable without a value here has the value of .env or of the shell.
         passed = {name for name, value in variables.items() if value is None or f"${{{name}:" in str(value)}
         assert (NAMED_SETTINGS | CREDENTIALS) - passed == SET_BY_COMPOSE
-        assert passed <= NAMED_SETTINGS | CREDENTIALS | {"WEB_CONCURRENCY"}
+        assert passed <= NAMED_SETTINGS | CREDENTIALS | OPENTELEMETRY | {"WEB_CONCURRENCY"}
 
 
 @needs_compose

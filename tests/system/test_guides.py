@@ -130,6 +130,7 @@ def test_settings_in_the_pages_exist() -> None:
     others = {
         "WAYMARK_VENV",
         "WAYMARK_REPOSITORY",
+        "EXTRA_REQUIREMENTS",
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
         "PR_SET_PDEATHSIG",

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).parents[2]
 LOCK_FILES = {
     "requirements.txt": ["requirements.in"],
-    "requirements-dev.txt": ["requirements.in", "requirements-dev.in"],
+    "requirements-dev.txt": ["requirements.in", "requirements-tracing.in", "requirements-dev.in"],
+    "requirements-tracing.txt": ["requirements-tracing.in"],
 }
 PYTHONS = ["3.11.0", "3.12.0", "3.13.0"]
 PIN = re.compile(r"^([A-Za-z0-9][^\\\n]*)((?:\\\n +--hash=sha256:[0-9a-f]{64} ?)*)$", re.MULTILINE)

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field, SkipValidation, StringConstraints, Valid
 from shared.errors import FieldError, Invalid, NonceReused, PlayerNotFound
 from shared.infra import strict_json
 from shared.infra.message_sender import background_sender
+from shared.infra.tracing import tracing
 from shared.messages import ScansAccepted
 from shared.scans import batches
 from shared.scans.batches import MAX_SCANS, AcceptResult
@@ -127,7 +128,7 @@ def submit_batch(body: BatchBody) -> Response:
 def _accept(body: BatchBody) -> Response:
     items = [_validate(number, item) for number, item in enumerate(body.scans)]
     scans = {number: item for number, item in enumerate(items) if isinstance(item, NewScan)}
-    with connection() as conn:
+    with connection() as conn, tracing.span("insert scans", attributes={"scans": len(scans)}):
         results = batches.accept_all(
             conn,
             list(scans.values()),

@@ -15,6 +15,7 @@ from shared.infra.db import Conn
 from shared.infra.ids import uuid7
 from shared.infra.message_sender import background_sender
 from shared.infra.timestamps import format_rfc3339
+from shared.infra.tracing import tracing
 from shared.messages import ScansAccepted
 from shared.organizations import members
 from shared.organizations import store as organizations
@@ -218,7 +219,7 @@ def submit_scan(body: ScanBody) -> Response:
     scan = to_new_scan(body)
     scan_id = uuid7()
     with current_fanout().wait_for_verdict(scan_id, wait_seconds) as waiter:
-        with db.connection() as conn:
+        with db.connection() as conn, tracing.span("insert scan"):
             device = device_kind(request.headers.get("User-Agent"))
             accepted_id = store.accept(
                 conn,
