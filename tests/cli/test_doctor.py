@@ -16,6 +16,7 @@ import pytest
 import time_machine
 from psycopg.conninfo import make_conninfo
 
+from script.stack.ports import free_port
 from shared.backup import clients
 from shared.infra import broker as brokers
 from shared.infra import db, health
@@ -77,7 +78,8 @@ def assert_fault(finding: dict[str, Any], message: str, remedy: str) -> None:
 
 
 def test_faults_of_an_installation_without_processes(conn: Conn) -> None:
-    found = diagnose(PUBLIC_URL="https://codes.example")
+    closed = f"127.0.0.1:{free_port()}"
+    found = diagnose(PUBLIC_URL="https://codes.example", GRPC_SERVER_URL=closed)
     assert_fault(found["scheduler"], "No scheduler runs", "Start the process scheduler")
     assert_fault(found["relay"], "No relay runs", "Start the process relay")
     assert_fault(found["worker"], "No process takes messages of scans, images", "Start the process worker")
@@ -127,9 +129,9 @@ def test_unavailable_broker(conn: Conn, url: str) -> None:
 
 
 def test_read_replica(conn: Conn) -> None:
-    found = diagnose(DATABASE_READ_URL="postgresql://waymark:secret-of-db@127.0.0.1:9/waymark")
+    found = diagnose(DATABASE_READ_URL=f"postgresql://waymark:{PASSWORD}@127.0.0.1:9/waymark")
     assert found["read replica"]["state"] == "warning"
-    assert "secret-of-db" not in str(found)
+    assert PASSWORD not in str(found)
     found = diagnose(DATABASE_READ_URL=os.environ["DATABASE_URL"])
     assert found["read replica"]["message"] == "The replica is 0.0 s behind"
 
