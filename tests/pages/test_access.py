@@ -145,7 +145,9 @@ def test_page_of_an_organization_is_for_its_roles(app: Any, client: Any, conn: C
 
 def test_missing_page_knows_who_is_signed_in(app: Any, client: Any, conn: Conn, staff: Staff) -> None:
     """The path of a page needs a session, so its 404 page has one. A path without a route asks for none."""
-    name = accounts.get_account(conn, staff.stranger.id).username
+    stranger = accounts.get_account(conn, staff.stranger.id)
+    assert stranger is not None
+    name = stranger.username
     paths = (f"/o/{organizations.get_slug(conn, staff.org_id)}", "/o/no-such-organization", "/no-such-path")
     shown = [browser_of(app, staff.stranger).get(path, headers=BROWSER) for path in paths]
 
