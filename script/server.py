@@ -193,6 +193,7 @@ def environment(options: Options, stores: dict[str, EmbeddedStore]) -> dict[str,
     defaults = {
         "GRPC_SERVER_URL": f"{LOOPBACK}:{catalog_port}",
         "HOST": LOOPBACK,
+        "SHUTDOWN_NOTICE_SECONDS": "0",  # no proxy asks this server
         "PUBLIC_URL": options.url,
         "JWT_SECRET": "" if "JWT_SECRET" in chosen else kept_secret(options.data / "jwt_secret"),
     }

@@ -136,13 +136,19 @@ def site() -> Iterator[Site]:
 
 
 def submit_while(deploying: threading.Event, load: Load, players: list[SignedInPlayer], code: str, rate: int) -> int:
-    """Submit scans at this rate until the event is set, each once. Return their number."""
+    """Submit scans until the event is set, each once. Return their number.
+
+    The rate is lower on a machine that cannot serve it: requests that wait for a thread are limited.
+    """
+    places = threading.Semaphore(4 * load.threads)
 
     def submit(scan: Scan) -> None:
-        response = load.ask("POST", "/scan", scan.player, scan.body())
-        load.answers[response.status] += 1
-        if response.status == 202:
-            load.accepted[scan.player.id, scan.nonce] = UUID(response.json()["scan_id"])
+        with ExitStack() as stack:
+            stack.callback(places.release)
+            response = load.ask("POST", "/scan", scan.player, scan.body())
+            load.answers[response.status] += 1
+            if response.status == 202:
+                load.accepted[scan.player.id, scan.nonce] = UUID(response.json()["scan_id"])
 
     begun = time.monotonic()
     with ThreadPoolExecutor(load.threads) as pool:
@@ -150,6 +156,7 @@ def submit_while(deploying: threading.Event, load: Load, players: list[SignedInP
         for number in itertools.count():
             if deploying.wait(max(0.0, begun + number / rate - time.monotonic())):
                 break
+            places.acquire()
             requests.append(pool.submit(submit, Scan(players[number % len(players)], code)))
         for request in requests:
             request.result(60)

