@@ -229,6 +229,7 @@ class Settings(BaseSettings):
     render_lease_seconds: float = Field(30, ge=1, le=600)
 
     otel_exporter_otlp_endpoint: Annotated[str | None, BeforeValidator(_none_if_empty)] = None
+    sentry_dsn: Annotated[SecretStr | None, BeforeValidator(_none_if_empty)] = None
 
     backup_target: Annotated[BackupTarget | None, BeforeValidator(_none_if_empty)] = None
     backup_hour: int = Field(3, ge=0, le=23)

@@ -89,7 +89,7 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
 
     Messages are last: the scheduler sends lost ones again, and an unavailable broker takes seconds.
     """
-    from shared.infra import cache, db, read_replica
+    from shared.infra import cache, db, error_reporting, read_replica
     from shared.infra.message_sender import background_sender
     from shared.infra.tracing import tracing
     from shared.visits.visit_buffer import visit_buffer
@@ -101,3 +101,4 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     read_replica.close()
     db.close_pool()
     tracing.stop()
+    error_reporting.flush()

@@ -12,7 +12,7 @@ import dramatiq
 from dramatiq.broker import MessageProxy
 from dramatiq.middleware import Middleware
 
-from shared.infra import build_info, db, saturation
+from shared.infra import build_info, db, error_reporting, saturation
 from shared.infra.broker import make_broker
 from shared.infra.logging import bound_request_id, configure, get_logger
 from shared.infra.redis import require_no_eviction
@@ -59,6 +59,7 @@ class WorkerLifecycle(Middleware):
     def after_worker_shutdown(self, broker: dramatiq.Broker, worker: Any) -> None:
         db.close_pool()
         tracing.stop()
+        error_reporting.flush()
 
 
 class RequestIdMiddleware(Middleware):

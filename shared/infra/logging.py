@@ -9,6 +9,7 @@ from typing import Any, TextIO, cast
 
 import structlog
 
+from shared.infra import error_reporting
 from shared.infra.tracing import tracing
 from shared.settings import settings
 
@@ -54,9 +55,11 @@ def configure(process: str) -> None:
         event["process"] = process
         return event
 
+    error_reporting.check_packages()
     stamps: list[structlog.typing.Processor] = [
         name_process,
         structlog.contextvars.merge_contextvars,
+        error_reporting.report if settings().sentry_dsn else _keep,
         _add_trace_ids if settings().otel_exporter_otlp_endpoint else _keep,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
