@@ -41,7 +41,7 @@ def parse_sentinel_url(url: str) -> SentinelUrl:
         or "@" in userinfo
         or not query.keys() <= {"sentinel_username", "sentinel_password"}
     ):
-        raise ValueError(f"Not the URL of a master: {parts.scheme}")
+        raise ValueError("Use redis+sentinel://host:26379/master/0.")
     sentinels = []
     for address in addresses:
         if address is None:

@@ -28,12 +28,12 @@ FILTERS = ("action", "actor", "object_id")
 ACTIONS = (
     "code.created", "code.changed", "code.placed", "code.deleted", "codes.imported", "codes.changed", "codes.deleted",
     "customization.changed", "customization.removed", "import.started", "render.started", "render.canceled",
-    "screen.created", "screen.revoked", "scan.released", "scan.annulled", "redemption.created", "redemption.undone",
-    "item.changed", "quest.created", "quest.changed", "quest.deleted", "label_template.created",
+    "screen.created", "screen.revoked", "scan.released", "scan.annulled", "scan.resettled", "redemption.created",
+    "redemption.undone",    "item.changed", "quest.created", "quest.changed", "quest.deleted", "label_template.created",
     "label_template.changed", "label_template.deleted", "member.added", "member.changed", "member.removed",
     "invitation.created", "invitation.revoked", "invitation.declined", "key.created", "key.revoked",
     "organization.created", "organization.changed", "organization.closed", "organization.restored", "logo.set",
-    "logo.removed", "alias.deleted",
+    "logo.removed", "alias.deleted", "analytics.rebuilt",
 )  # fmt: skip
 """The actions that an organization's log contains, in the order of the filter."""
 
