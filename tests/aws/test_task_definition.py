@@ -34,7 +34,7 @@ def test_ecs_takes_the_definition(definition: dict[str, Any]) -> None:
             taskDefinition="web",
             desiredCount=2,
             launchType="FARGATE",
-            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnets[0]["SubnetId"]]}},
+            networkConfiguration={"awsvpcConfiguration": {"subnets": [subnets[0]["SubnetId"]], "securityGroups": []}},
             deploymentConfiguration={
                 "deploymentCircuitBreaker": {"enable": True, "rollback": True},
                 "minimumHealthyPercent": 100,

@@ -132,11 +132,11 @@ def test_responses_match_the_document(case: Case[Any], owner: dict[str, str], pl
     try:
         case.call_and_validate(headers=player.headers, excluded_checks=unsuitable)
     except FailureGroup as found:
-        if not all(map(is_harmless, found.exceptions)):
+        if not all(is_harmless(failure) or has_blanks_around_number(case, failure) for failure in found.exceptions):
             raise
 
 
-BROKEN_RULE = re.compile(r"^(?: +- |Invalid component: in )(.+)$", re.MULTILINE)
+BROKEN_RULE = re.compile(r"^(?: +- |Invalid component: in (?!body$))(.+)$", re.MULTILINE)
 HARMLESS = re.compile(
     r"query: violates `additionalProperties`|header: violates .*Authorization"
     r"|(?:body\W+)?violates .* at /properties/scans/items"
@@ -151,6 +151,12 @@ def is_harmless(failure: Exception) -> bool:
     """
     broken = BROKEN_RULE.findall(getattr(failure, "message", ""))
     return bool(broken) and all(map(HARMLESS.match, broken))
+
+
+def has_blanks_around_number(case: Case[Any], failure: Exception) -> bool:
+    """Return whether a number in the query string has white space around it, which the service leaves out."""
+    names = re.findall(r"parameter `(\w+)` in query - violates `type`", getattr(failure, "message", ""))
+    return bool(names) and all(str((case.query or {}).get(name)).strip().isdecimal() for name in names)
 
 
 OUTSIDERS = ("the owner of another organization", "an API key of another organization")

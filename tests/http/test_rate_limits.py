@@ -19,7 +19,7 @@ from script.stack.ports import LOOPBACK
 from shared.accounts import passwords
 from shared.infra import redis as redises
 from shared.infra.ids import uuid7
-from shared.settings import Settings
+from shared.settings import Settings, settings
 from tests.support.callers import bearer, make_key, make_staff, sign_in
 from tests.support.factories import code_text, make_code
 from web.app import create_app
@@ -342,10 +342,11 @@ def test_redis_counts_again_once_it_is_available(limited: Limited, conn: Any, mo
 
 def test_burst_waits_for_connections_to_redis(monkeypatch: pytest.MonkeyPatch, serve: Callable[..., Any]) -> None:
     """Otherwise a burst would look like an unavailable Redis, and be counted in memory."""
-    monkeypatch.setattr(redises, "MAX_CONNECTIONS", 1)
+    few = settings().model_copy(update={"redis_connections": 2})
+    monkeypatch.setattr(redises, "settings", lambda: few)
     (limiter,) = serve(RATE_LIMITS_ENABLED="true").application.extensions["limiter"]
     pool = limiter.storage._client.connection_pool
-    taken = pool.get_connection()
+    taken, _other = pool.get_connection(), pool.get_connection()
     with ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(limiter.storage._client.ping)
         assert not waiting.done()

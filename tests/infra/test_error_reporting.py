@@ -20,7 +20,9 @@ from tests.support.callers import sign_in
 from tests.support.error_sink import ErrorSink, error_sink
 from tests.support.factories import code_text, make_code, make_player, submit_scan
 from web.app import create_app
+from web.http import problems
 from web.realtime import fanout
+from workers import jobs
 from workers import scans as worker
 
 
@@ -33,6 +35,9 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[ErrorSink]:
         settings.cache_clear()
         structlog.contextvars.clear_contextvars()
         configure("test")
+        # A logger stays as it was at its first line, which may be of an earlier test.
+        for module in (problems, jobs):
+            monkeypatch.setattr(module, "log", get_logger())
         yield sink
         error_reporting.flush()
         error_reporting.sentry.reset()
@@ -117,6 +122,7 @@ import sys
 import workers.main
 from shared.infra.logging import configure, get_logger
 from web.app import create_app
+from web.http import problems
 
 create_app()
 get_logger().error("failed", exc_info=RuntimeError("a bug"))

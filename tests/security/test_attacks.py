@@ -83,8 +83,12 @@ def test_the_attack_succeeds_where_its_guard_is_taken_out(scene: Scene, attack: 
         assert attack.attempt(scene)
 
 
-ELSEWHERE = {"idle sockets beyond the limit", "400 incomplete request heads"}
-"""Shown by real processes, in test_idle_sockets.py and tests/system/test_slow_clients.py."""
+ELSEWHERE = {
+    "idle sockets beyond the limit",
+    "400 incomplete request heads",
+    "a deployment key that sends another command, or an option, in place of a version",
+}
+"""Shown by real processes: test_idle_sockets.py, and test_slow_clients.py and test_deploy.py elsewhere."""
 
 
 def test_documented_attacks_equal_tested_attacks() -> None:

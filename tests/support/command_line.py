@@ -2,15 +2,19 @@
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 from click.testing import CliRunner, Result
 
+from shared.infra.logging import CurrentStdout
 from workers.cli.main import waymark as command
 
 
 def run(*arguments: object, stdin: str | None = None, color: bool = False) -> Result:
     """Run a command. The result has its exit code, stdout and stderr."""
-    result = CliRunner().invoke(command, list(map(str, arguments)), input=stdin, color=color, prog_name="waymark")
+    # Loggers that an application of an earlier test has configured stay so: their lines are no output of the command.
+    with patch.object(CurrentStdout, "write", lambda _stdout, text: len(text)):
+        result = CliRunner().invoke(command, list(map(str, arguments)), input=stdin, color=color, prog_name="waymark")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
