@@ -7,6 +7,7 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from cloudcoil.models.keda import v1alpha1 as keda
 
 from script.stack.procfile import read_procfile
@@ -17,7 +18,7 @@ from workers.metrics_server import MetricsServer
 
 VERSIONS = (pytest.param("1.30", marks=pytest.mark.long), pytest.param("1.34", marks=pytest.mark.long), "1.37")
 """From the oldest with `preStop.sleep` by default to a recent one."""
-NOT_KUBERNETES = {"ScaledObject", "TriggerAuthentication", "PodMonitor"}
+NOT_KUBERNETES = {"ScaledObject", "TriggerAuthentication", "PodMonitor", "PrometheusRule"}
 SECRETS = {"DATABASE_URL", "REDIS_URL", "JWT_SECRET"}
 """Settings without a default, which docs/kubernetes.md stores in the Secret."""
 PROCFILE = read_procfile(CHECKOUT / "Procfile")
@@ -57,6 +58,11 @@ def test_scalers_satisfy_the_schemas_of_keda(rendered: dict[str, list[Manifest]]
         # The models are those of KEDA 2.16. `fallback.behavior` came with 2.17.
         assert unknown_fields(manifest, known) <= {"behavior"}
     assert unknown_fields({"a": [{"b": 1, "c": 2}]}, {"a": [{"b": 1}]}) == {"c"}
+
+
+def test_alerts_are_those_of_prometheus(rendered: dict[str, list[Manifest]]) -> None:
+    (rules,) = [each["spec"] for each in rendered["production"] if each["kind"] == "PrometheusRule"]
+    assert rules == yaml.safe_load((CHECKOUT / "monitoring" / "rules" / "waymark.yml").read_text())
 
 
 def test_every_pod_is_unprivileged_and_read_only(overlay: list[Manifest]) -> None:
