@@ -37,11 +37,14 @@ def _as_json(event: structlog.typing.EventDict, **_options: Any) -> str:
 class CurrentStdout:
     """Write to the current `sys.stdout`, which can be replaced or closed after a logger was created."""
 
+    def stream(self) -> TextIO:
+        return sys.stdout
+
     def write(self, text: str) -> int:
-        return sys.stdout.write(text)
+        return self.stream().write(text)
 
     def flush(self) -> None:
-        sys.stdout.flush()
+        self.stream().flush()
 
 
 STDOUT = cast("TextIO", CurrentStdout())

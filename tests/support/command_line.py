@@ -1,5 +1,6 @@
 """Run commands of `waymark` in the test's process."""
 
+import io
 import json
 from typing import Any
 from unittest.mock import patch
@@ -13,7 +14,7 @@ from workers.cli.main import waymark as command
 def run(*arguments: object, stdin: str | None = None, color: bool = False) -> Result:
     """Run a command. The result has its exit code, stdout and stderr."""
     # Loggers that an application of an earlier test has configured stay so: their lines are no output of the command.
-    with patch.object(CurrentStdout, "write", lambda _stdout, text: len(text)):
+    with patch.object(CurrentStdout, "stream", lambda _stdout: io.StringIO()):
         result = CliRunner().invoke(command, list(map(str, arguments)), input=stdin, color=color, prog_name="waymark")
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
