@@ -1,7 +1,9 @@
-"""Decision inputs of a verdict that was stored without them."""
+"""The explanation of a verdict: its checks with their inputs, as they were recorded or as they are reconstructed."""
+
+from dataclasses import dataclass
 
 from shared.infra.db import Conn
-from shared.reviews.rules import DecisionInputs
+from shared.reviews.rules import DecisionInputs, RuleStep, deciding_rule, rule_steps
 from shared.reviews.store import Review
 from shared.scans import judging_queries
 from shared.scans.checks import CHECKS, JudgingInput
@@ -10,6 +12,32 @@ from shared.scans.rules import JudgingLimits, Scan, Usage
 
 UNKNOWN_INPUTS = ("used", "use_count", "seconds")
 """How often, and when, the code had been used by then."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The checks of a settled scan, and the reason of the one that decided. None if all passed.
+
+    `recorded` is false if their inputs are from the code as it is now.
+    """
+
+    reason: str | None
+    steps: list[RuleStep]
+    recorded: bool
+
+    @property
+    def decision(self) -> RuleStep | None:
+        """The check that decided. None if all passed."""
+        return next((step for step in self.steps if step.outcome in ("failed", "held")), None)
+
+
+def explain(conn: Conn, scan: Review, limits: JudgingLimits) -> Explanation | None:
+    """Return the explanation of a verdict. None while the scan is pending."""
+    if scan.status == "pending":
+        return None
+    inputs = scan.decision_inputs or reconstruct_inputs(conn, scan, limits)
+    reason = deciding_rule(scan.decision_inputs) if scan.decision_inputs else scan.reason
+    return Explanation(reason, rule_steps(reason, inputs), bool(scan.decision_inputs))
 
 
 def reconstruct_inputs(conn: Conn, review: Review, limits: JudgingLimits) -> DecisionInputs:

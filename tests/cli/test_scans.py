@@ -34,7 +34,7 @@ def test_held_scan_is_released_and_annulled_once(conn: Conn, staff: Staff) -> No
     assert "Confirm with --yes" in error_of("scans", "annul", held)
     assert waymark("scans", "annul", held, "--yes") == f"Scan {held} is annulled\n"
     assert (status(conn, held), list_items(conn, player)) == (("annulled", None), [])
-    assert "is annulled, and cannot be released" in error_of("scans", "release", held)
+    assert "only held scans can be released" in error_of("scans", "release", held)
     assert operator_entries(conn) == [("scan.released", str(held)), ("scan.annulled", str(held))]
     reviewed = conn.execute("SELECT reviewed_by, reviewed_at IS NULL FROM player_scans WHERE id = %s", (held,))
     assert reviewed.fetchone() == (None, False)

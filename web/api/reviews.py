@@ -1,16 +1,16 @@
 """Reviews over HTTP: release, annul, explain and simulate scans."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import ConfigDict, Field
 
-from shared.errors import NotFound, NotReviewable, NoVerdictYet
+from shared.errors import NotFound, NoVerdictYet
 from shared.infra import db
-from shared.reviews import explanation, rules, simulation, store
-from shared.reviews.rules import DecisionInputs, ReviewAction
+from shared.reviews import actions, explanation, rules, simulation, store
+from shared.reviews.rules import ReviewAction, RuleStep
 from shared.scans.judging_limits import from_settings
 from shared.scans.rules import MESSAGES, Reason, ScanStatus
 from web.api.scan_list import ReviewResponse, to_response
@@ -24,7 +24,6 @@ from web.http.settings import current_settings
 api = APIBlueprint(
     "reviews", __name__, url_prefix="/api/organizations/<org_id>/scans", abp_tags=[Tag(name="Reviews of scans")]
 )
-PARTICIPLES: Mapping[ReviewAction, str] = {"release": "released", "annul": "annulled"}
 
 
 class ReviewPath(OrganizationPath):
@@ -135,18 +134,17 @@ def explain_scan(path: ReviewPath) -> dict[str, Any]:
         scan = store.find(conn, path.org_id, path.scan_id)
         if scan is None:
             raise NotFound
-        if scan.status == "pending":
-            raise NoVerdictYet
-        inputs = scan.decision_inputs or explanation.reconstruct_inputs(conn, scan, from_settings(current_settings()))
-    reason = rules.deciding_rule(scan.decision_inputs) if scan.decision_inputs else scan.reason
+        explained = explanation.explain(conn, scan, from_settings(current_settings()))
+    if explained is None:
+        raise NoVerdictYet
     return ExplanationResponse.model_validate(
         {
             "scan_id": scan.scan_id,
             "status": scan.status,
-            "reason": reason,
-            "recorded": bool(scan.decision_inputs),
+            "reason": explained.reason,
+            "recorded": explained.recorded,
             "position_cleared_at": scan.position_cleared_at,
-            "rules": _steps(reason, inputs),
+            "rules": _steps(explained.steps),
         }
     ).model_dump(mode="json")
 
@@ -177,7 +175,7 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
             "message": MESSAGES.get(verdict.reason or ""),
             "encounter_type": scan_type,
             "distance_m": verdict.distance_m,
-            "rules": _steps(verdict.reason, verdict.decision_inputs or {}),
+            "rules": _steps(rules.rule_steps(verdict.reason, verdict.decision_inputs or {})),
             **verdict.outcome,
         }
     )
@@ -186,35 +184,17 @@ def simulate_scan(path: OrganizationPath, body: ScanBody) -> dict[str, Any]:
 
 def _review(path: ReviewPath, action: ReviewAction, *, beyond_stock: bool = False) -> dict[str, Any]:
     with db.transaction() as conn:
-        scan = store.lock(conn, path.org_id, path.scan_id)
-        if scan is None:
-            raise NotFound
-        match rules.review_effect(action, scan.status, is_reviewed=scan.reviewed_at is not None):
-            case "conflict":
-                raise NotReviewable
-            case "change":
-                new: dict[str, Any] = {"status": rules.RESULTING_STATUS[action]}
-                if action == "release":
-                    store.release(conn, scan, path.org_id, current_player_id(), beyond_stock=beyond_stock)
-                elif shortfall := store.annul(conn, scan, path.org_id, current_player_id()):
-                    new["shortfall"] = shortfall
-                wake_relay_after_request()
-                record(
-                    conn,
-                    f"scan.{PARTICIPLES[action]}",
-                    org_id=path.org_id,
-                    object_id=path.scan_id,
-                    old={"status": scan.status},
-                    new=new,
-                )
+        change = actions.review(conn, path.org_id, path.scan_id, action, current_player_id(), beyond_stock=beyond_stock)
+        if change is not None:
+            wake_relay_after_request()
+            record(
+                conn, change.audit_action, org_id=path.org_id, object_id=path.scan_id, old=change.old, new=change.new
+            )
         reviewed = store.find(conn, path.org_id, path.scan_id)
     if reviewed is None:
         raise NotFound
     return to_response(reviewed)
 
 
-def _steps(reason: str | None, inputs: DecisionInputs) -> list[dict[str, Any]]:
-    return [
-        {"rule": step.rule, "outcome": step.outcome, "inputs": dict(step.inputs)}
-        for step in rules.rule_steps(reason, inputs)
-    ]
+def _steps(steps: Sequence[RuleStep]) -> list[dict[str, Any]]:
+    return [{"rule": step.rule, "outcome": step.outcome, "inputs": dict(step.inputs)} for step in steps]

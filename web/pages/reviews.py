@@ -9,8 +9,7 @@ from flask import Flask, Response
 from shared.errors import NotFound
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.reviews import explanation, known_players, rules, scan_counts, scan_list, store
-from shared.reviews.rules import RuleStep
+from shared.reviews import explanation, known_players, scan_counts, scan_list, store
 from shared.reviews.scan_list import ScanFilter, ScanPosition
 from shared.reviews.store import Review
 from shared.scans.judging_limits import from_settings
@@ -23,19 +22,6 @@ from web.pages.staff import render_staff_page, sees
 
 RECENT = 10
 """Earlier scans of the player, on the page of a scan."""
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """The checks of a settled scan. `recorded` is false if their inputs are from the code as it is now."""
-
-    steps: list[RuleStep]
-    recorded: bool
-
-    @property
-    def decision(self) -> RuleStep | None:
-        """The check that decided. None if all passed."""
-        return next((step for step in self.steps if step.outcome in ("failed", "held")), None)
 
 
 @dataclass(frozen=True)
@@ -95,7 +81,7 @@ def _render_scan(scan_id: UUID, *, active: str) -> Response:
         position = ScanPosition(scan.scanned_at, scan.scan_id)
         by_player = ScanFilter(player_id=scan.player_id)
         earlier = scan_list.list_scans(conn, org_id, by_player, limit=RECENT, before=position)
-        explained = _explain(conn, scan) if sees("admin") else None
+        explained = explanation.explain(conn, scan, from_settings(current_settings())) if sees("admin") else None
         decision = _decision(conn, org_id, scan) if sees("admin") else None
         neighbors = scan_list.find_held_neighbors(conn, org_id, position) if active == "reviews" else None
     has_map = sees("admin") and scan.latitude is not None
@@ -111,15 +97,6 @@ def _render_scan(scan_id: UUID, *, active: str) -> Response:
         decision=decision,
         neighbors=neighbors,
     )
-
-
-def _explain(conn: Conn, scan: Review) -> Explanation | None:
-    """Return the checks. None while the scan is pending."""
-    if scan.status == "pending":
-        return None
-    inputs = scan.decision_inputs or explanation.reconstruct_inputs(conn, scan, from_settings(current_settings()))
-    reason = rules.deciding_rule(scan.decision_inputs) if scan.decision_inputs else scan.reason
-    return Explanation(rules.rule_steps(reason, inputs), bool(scan.decision_inputs))
 
 
 def _decision(conn: Conn, org_id: UUID, scan: Review) -> Decision | None:

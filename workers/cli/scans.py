@@ -12,8 +12,8 @@ from shared.infra.db import Conn
 from shared.infra.message_sender import background_sender
 from shared.infra.relay_wakeup import wake_relay
 from shared.messages import ScansPending
-from shared.reviews import explanation, rules, store
-from shared.reviews.rules import ReviewAction
+from shared.reviews import actions, explanation, store
+from shared.reviews.rules import RESULTING_STATUS, ReviewAction
 from shared.reviews.store import Review
 from shared.scans import store as scan_store
 from shared.scans.judging_limits import from_settings
@@ -38,25 +38,21 @@ def explain(scan_id: UUID) -> None:
     """
     with db.connection() as conn:
         scan = _found(store.find(conn, find_organization_of(conn, scan_id), scan_id), scan_id)
-        recorded = bool(scan.decision_inputs)
-        inputs = scan.decision_inputs or {}
-        if not recorded and scan.status != "pending":
-            inputs = explanation.reconstruct_inputs(conn, scan, from_settings(settings()))
-    reason = rules.deciding_rule(scan.decision_inputs) if scan.decision_inputs else scan.reason
+        explained = explanation.explain(conn, scan, from_settings(settings()))
     verdict: dict[str, Any] = {
         "scan_id": scan.scan_id,
         "player": scan.username,
         "code": scan.qr_code,
         "status": scan.status,
-        "reason": reason,
+        "reason": explained and explained.reason,
         "distance_m": scan.distance_m,
         "scanned_at": scan.scanned_at,
         "received_at": scan.received_at,
         "settled_at": scan.settled_at,
         "reviewed_at": scan.reviewed_at,
-        "recorded": recorded,
+        "recorded": explained and explained.recorded,
     }
-    steps = [] if scan.status == "pending" else rules.rule_steps(reason, inputs)
+    steps = explained.steps if explained else []
     listed = [{"rule": step.rule, "outcome": step.outcome, "inputs": dict(step.inputs)} for step in steps]
     if is_json():
         print_json(verdict | {"rules": listed})
@@ -110,23 +106,15 @@ def find_organization_of(conn: Conn, scan_id: UUID) -> UUID:
 def _review(scan_id: UUID, action: ReviewAction, *, beyond_stock: bool = False) -> None:
     with db.transaction() as conn:
         org_id = find_organization_of(conn, scan_id)
-        scan = _found(store.lock(conn, org_id, scan_id), scan_id)
-        effect = rules.review_effect(action, scan.status, is_reviewed=scan.reviewed_at is not None)
-        if effect == "conflict":
-            raise CommandError(f"Scan {scan_id} is {scan.status}, and cannot be {PARTICIPLES[action]}")
-        new: dict[str, Any] = {"status": rules.RESULTING_STATUS[action]}
-        if effect == "change":
-            if action == "release":
-                store.release(conn, scan, org_id, None, beyond_stock=beyond_stock)
-            elif shortfall := store.annul(conn, scan, org_id, None):
-                new["shortfall"] = shortfall
-            old = {"status": scan.status}
+        change = actions.review(conn, org_id, scan_id, action, None, beyond_stock=beyond_stock)
+        if change is not None:
             audit.record(
-                conn, OPERATOR, f"scan.{PARTICIPLES[action]}", org_id=org_id, object_id=scan_id, old=old, new=new
+                conn, OPERATOR, change.audit_action, org_id=org_id, object_id=scan_id, old=change.old, new=change.new
             )
     wake_relay()
-    already = "" if effect == "change" else " already"
-    report(f"Scan {scan_id} is {PARTICIPLES[action]}{already}", scan_id=scan_id, changed=effect == "change", **new)
+    already = " already" if change is None else ""
+    values = {"status": RESULTING_STATUS[action], **({} if change is None else change.new)}
+    report(f"Scan {scan_id} is {PARTICIPLES[action]}{already}", scan_id=scan_id, changed=change is not None, **values)
 
 
 def _found(scan: Review | None, scan_id: UUID) -> Review:
