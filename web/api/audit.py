@@ -1,6 +1,8 @@
 """The audit log of an organization over HTTP."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from flask_openapi import APIBlueprint, Tag
 from pydantic import Field, StringConstraints
@@ -59,18 +61,23 @@ def list_entries(path: OrganizationPath, query: AuditQuery) -> dict[str, Any]:
 
     Needs the role admin. Newest first. Filters combine: an entry must match all of them.
     """
+    page, next_cursor = list_page(path.org_id, query)
+    return {"items": [_to_response(entry) for entry in page], "next_cursor": next_cursor}
+
+
+def list_page(org_id: UUID, query: AuditQuery) -> tuple[Sequence[AuditEntry], str | None]:
+    """Return a page of an organization's log, and the cursor of the next one."""
     before = decode_id(query.cursor)
     entries = reading(
         store.list_for_organization,
-        path.org_id,
+        org_id,
         action=query.action,
         actor=query.actor,
         object_id=query.object_id,
         limit=query.limit + 1,
         before=before,
     )
-    page, next_cursor = paginate(entries, query.limit, lambda entry: (str(entry.id),))
-    return {"items": [_to_response(entry) for entry in page], "next_cursor": next_cursor}
+    return paginate(entries, query.limit, lambda entry: (str(entry.id),))
 
 
 def _to_response(entry: AuditEntry) -> dict[str, Any]:

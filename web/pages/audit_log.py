@@ -8,17 +8,14 @@ from uuid import UUID
 
 from flask import Flask, Response, request
 
-from shared.audit import store
 from shared.audit.store import AuditEntry
 from shared.codes import store as codes
 from shared.infra import db
 from shared.infra.db import Conn
-from shared.infra.read_replica import reading
 from shared.organizations import api_keys, members
 from shared.reviews import known_players
-from web.api.audit import AuditQuery
+from web.api.audit import AuditQuery, list_page
 from web.http.auth import current_organization, page_requires_role
-from web.http.pagination import decode_id, paginate
 from web.http.request_context import takes_any_query
 from web.pages.staff import render_staff_page
 
@@ -58,18 +55,8 @@ def open_audit_log() -> Response:
     """Show the log, newest first, with filters in the URL."""
     organization = current_organization()
     chosen = {name: value for name in FILTERS if (value := request.args.get(name))}
-    query = AuditQuery.model_validate(chosen)
-    before = decode_id(request.args.get("cursor"))
-    found = reading(
-        store.list_for_organization,
-        organization.id,
-        action=query.action,
-        actor=query.actor,
-        object_id=query.object_id,
-        limit=PAGE + 1,
-        before=before,
-    )
-    entries, cursor = paginate(found, PAGE, lambda entry: (str(entry.id),))
+    query = AuditQuery.model_validate({**chosen, "limit": PAGE, "cursor": request.args.get("cursor")})
+    entries, cursor = list_page(organization.id, query)
     with db.connection() as conn:
         lines = describe(conn, organization.id, entries)
         people = members.list_members(conn, organization.id, limit=MAX_ACTORS)
