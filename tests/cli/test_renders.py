@@ -8,17 +8,11 @@ import pytest
 
 from shared.infra.db import Conn
 from shared.infra.logging import configure_command
-from shared.organizations import store as organizations
 from tests.cli.conftest import operator_entries
 from tests.renders.factories import make_codes, work
 from tests.support.callers import Staff
 from tests.support.command_line import error_of, run, waymark, waymark_json
 from tests.support.factories import code_text, make_code
-
-
-@pytest.fixture
-def slug(conn: Conn, staff: Staff) -> str:
-    return organizations.get_slug(conn, staff.org_id)
 
 
 @pytest.fixture

@@ -31,6 +31,17 @@ def other_database() -> Iterator[str]:
             conn.execute(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(NAME)))
 
 
+@contextmanager
+def scaler_database(conn: Conn) -> Iterator[str]:
+    """As `other_database`, migrated after an operator created the role of the autoscaler."""
+    conn.execute("CREATE ROLE waymark_scaler")
+    try:
+        with other_database() as url:
+            yield url
+    finally:
+        conn.execute("DROP ROLE waymark_scaler")
+
+
 def restore_log(conn: Conn, restored: Conn) -> None:
     """Copy the event log to the other database, as a dump and a restore do."""
     for table in RESTORED:

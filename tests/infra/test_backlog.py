@@ -12,7 +12,7 @@ from shared.generated_codes.rules import GenerateRequest
 from shared.imports import store as imports
 from shared.infra import backlog
 from shared.infra.db import Conn
-from tests.infra.other_database import other_database
+from tests.infra.other_database import scaler_database
 from tests.renders.factories import add_render, work
 from tests.support.factories import make_code, make_held_scan, make_org, make_player, submit_scan
 
@@ -73,13 +73,8 @@ def test_each_count_reads_an_index_of_open_rows(conn: Conn) -> None:
 
 @pytest.fixture
 def scaler(conn: Conn) -> Iterator[str]:
-    """The URL of a database that was migrated after an operator created the role of the autoscaler."""
-    conn.execute("CREATE ROLE waymark_scaler")
-    try:
-        with other_database() as url:
-            yield url
-    finally:
-        conn.execute("DROP ROLE waymark_scaler")
+    with scaler_database(conn) as url:
+        yield url
 
 
 def test_autoscaler_reads_nothing_but_the_backlog(scaler: str) -> None:

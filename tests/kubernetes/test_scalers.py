@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from shared.infra.db import Conn
-from tests.infra.other_database import other_database
+from tests.infra.other_database import scaler_database
 from tests.kubernetes.conftest import Manifest
 from tests.support.factories import make_player
 
@@ -15,13 +15,8 @@ WAITING = 5_000
 
 @pytest.fixture
 def scaler(conn: Conn) -> Iterator[str]:
-    """The URL of a database that was migrated after an operator created the role."""
-    conn.execute("CREATE ROLE waymark_scaler")
-    try:
-        with other_database() as url:
-            yield url
-    finally:
-        conn.execute("DROP ROLE waymark_scaler")
+    with scaler_database(conn) as url:
+        yield url
 
 
 def test_every_trigger_returns_one_number(rendered: dict[str, list[Manifest]], scaler: str) -> None:

@@ -1,16 +1,13 @@
 """A collector of OpenTelemetry traces: it receives OTLP over HTTP, and stores the spans."""
 
-import gzip
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from script.stack.ports import LOOPBACK
+from tests.support.http_sink import http_sink
 
 
 @dataclass(frozen=True)
@@ -47,23 +44,9 @@ class Collector:
 def trace_collector() -> Iterator[Collector]:
     """Run a collector until the context ends."""
     collector = Collector()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            collector.receive(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
-            self.send_response(200)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_: Any) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer((LOOPBACK, 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        collector.url = f"http://{LOOPBACK}:{server.server_port}"
+    with http_sink(collector.receive) as address:
+        collector.url = f"http://{address}"
         yield collector
-        server.shutdown()
 
 
 def _values(attributes: Any) -> dict[str, str | int]:
