@@ -9,18 +9,33 @@ compose() {
 }
 
 fetch() {
-    git -C "$checkout" fetch --quiet --tags origin || return 1
-    use "$1" || return 1
+    [ -z "${WAYMARK_REPOSITORY-}" ] || command -v gh >/dev/null || {
+        echo "deploy: WAYMARK_REPOSITORY is set, and gh is not installed" >&2
+        return 1
+    }
+    # Git may continue in the background, where it must not hold the lock.
+    git -C "$checkout" fetch --quiet --tags origin 9>&- || return 1
+    check_out "$1" || return 1
     compose pull --quiet --policy missing release || return 1
-    [ -n "${WAYMARK_REPOSITORY-}" ] && command -v gh >/dev/null || return 0
+    [ -n "${WAYMARK_REPOSITORY-}" ] || return 0
     image=$(compose config --images release | head -n 1) || return 1
     digest=$(docker image inspect --format '{{index .RepoDigests 0}}' "$image") || return 1
     gh attestation verify "oci://$digest" --repo "$WAYMARK_REPOSITORY"
 }
 
-use() {
+check_out() {
     version=$1
-    git -C "$checkout" checkout --quiet --detach "$1"
+    git -C "$checkout" checkout --quiet --detach "refs/tags/$1"
+}
+
+# `docker compose up` without script/deploy then uses the same version.
+use() {
+    check_out "$1" || return 1
+    touch "$checkout/.env" || return 1
+    ! grep -qx "WAYMARK_VERSION=${1#v}" "$checkout/.env" || return 0
+    settings=$(sed '/^WAYMARK_VERSION=/d' "$checkout/.env") || return 1
+    (umask 077 && printf '%s\nWAYMARK_VERSION=%s\n' "$settings" "${1#v}" >"$checkout/.env.new") || return 1
+    mv "$checkout/.env.new" "$checkout/.env"
 }
 
 migrate() {
@@ -39,11 +54,7 @@ url() {
     echo "http://$1:8000"
 }
 
-# `docker compose up` without script/deploy then uses the same version. The proxy is started if it does not run.
+# Start what does not run: the proxy, or a service that is new in this release.
 finish() {
-    touch "$checkout/.env" || return 1
-    settings=$(grep -v '^WAYMARK_VERSION=' "$checkout/.env" || true)
-    (umask 077 && printf '%s\nWAYMARK_VERSION=%s\n' "$settings" "${version#v}" >"$checkout/.env.new") || return 1
-    mv "$checkout/.env.new" "$checkout/.env" || return 1
     compose up --detach --no-recreate --no-build
 }

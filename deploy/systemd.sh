@@ -9,7 +9,8 @@ fetch() {
         echo "deploy: run $root/repository/script/deploy" >&2
         return 1
     }
-    git -C "$checkout" fetch --quiet --tags origin || return 1
+    # Git may continue in the background, where it must not hold the lock.
+    git -C "$checkout" fetch --quiet --tags origin 9>&- || return 1
     release=$root/releases/$1
     if [ ! -e "$release/.complete" ]; then
         rm -rf "$release" && mkdir -p "$release" || return 1
@@ -39,7 +40,7 @@ replace() {
     case $1 in
     [0-9]*)
         systemctl restart "waymark-web@$1.service" || return 1
-        wait_for curl --silent --fail --output /dev/null "$(url "$1")/readyz?only=postgresql,migrations"
+        wait_for curl --silent --fail --max-time 10 --output /dev/null "$(url "$1")/readyz?only=postgresql,migrations"
         ;;
     *)
         systemctl restart "waymark@$1.service" || return 1
@@ -67,7 +68,8 @@ url() {
 
 # This release and the one before remain, for a rollback.
 finish() {
+    before=$(release_before "$version")
     for each in "$root"/releases/*; do
-        case ${each##*/} in "$version" | "$previous") ;; *) rm -rf "$each" || return 1 ;; esac
+        case ${each##*/} in "$version" | "$before") ;; *) rm -rf "$each" || return 1 ;; esac
     done
 }

@@ -45,6 +45,7 @@ def test_missing_backups_are_named(conn: Conn, tmp_path: Path) -> None:
     assert error_of("drill", tmp_path) == f"{tmp_path} has no complete backup."
     assert "has no backup" in error_of("restore", tmp_path / "waymark-20260101t000000z-0000")
     assert "BACKUP_TARGET" in error_of("backup")
+    assert waymark("backup", "--if-configured") == "No backup, because BACKUP_TARGET is not set.\n"
 
 
 def test_terminated_backup_leaves_no_draft(conn: Conn, tmp_path: Path) -> None:

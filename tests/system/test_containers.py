@@ -81,7 +81,7 @@ def waymark_services(services: dict[str, Any]) -> dict[str, Any]:
 @needs_compose
 def test_script_deploy_replaces_every_process(services: dict[str, Any]) -> None:
     listed = re.findall(r'^web="(.*)"$', (CHECKOUT / "deploy/compose.sh").read_text(), re.MULTILINE)
-    listed += re.findall(r"for each in \$web (.*); do", (CHECKOUT / "script/deploy").read_text())
+    listed += re.findall(r'processes="\$web (.*)"', (CHECKOUT / "script/deploy").read_text())
     assert set(" ".join(listed).split()) == waymark_services(services).keys() - {"release"}
     # Each replaced container has the version, and nothing that two containers cannot share.
     for service in waymark_services(services).values():

@@ -28,11 +28,15 @@ keep_option = click.option("--keep", type=click.IntRange(min=1), help="Then dele
 @click.command(cls=Command)
 @click.argument("target", required=False)
 @keep_option
-def backup(target: str | None, keep: int | None) -> None:
+@click.option("--if-configured", is_flag=True, help="Do nothing without a TARGET and without BACKUP_TARGET.")
+def backup(target: str | None, keep: int | None, if_configured: bool) -> None:
     """Create a backup of the database.
 
     TARGET is a directory or s3://bucket/prefix, by default BACKUP_TARGET. The service can run meanwhile.
     """
+    if if_configured and not (target or settings().backup_target):
+        report("No backup, because BACKUP_TARGET is not set.", backup=None)
+        return
     place = target_of(_place(target))
     with _ending_in_order():
         created = dump.create(place)
