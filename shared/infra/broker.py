@@ -58,13 +58,21 @@ def broker_client() -> "redis.Redis":
 def broker_answers() -> bool:
     """Return whether the broker accepts connections."""
     try:
+        check_broker()
+    except BrokerUnavailable:
+        return False
+    return True
+
+
+def check_broker() -> None:
+    """Raise BrokerUnavailable if the broker accepts no connection."""
+    try:
         if settings().uses_rabbitmq:
             broker().check()
         else:
             broker_client().ping()
-    except ERRORS:
-        return False
-    return True
+    except ERRORS as error:
+        raise BrokerUnavailable(str(error) or type(error).__name__) from error
 
 
 def keep_broker_alive() -> None:

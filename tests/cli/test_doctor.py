@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 import time_machine
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from script.stack.ports import free_port
 from shared.backup import clients
@@ -27,7 +28,10 @@ from shared.infra.redis import client as redis_client
 from shared.settings import settings
 from tests.support.command_line import run
 from tests.support.pgbouncer import needs_pgbouncer, pooler
-from workers.cli.diagnosis import machine, postgresql, processes
+from workers.cli.diagnosis import backups, machine, postgresql, processes
+from workers.cli.diagnosis.checks import CONSEQUENCES, Check, without_consequences
+from workers.cli.diagnosis.checks import run as run_checks
+from workers.cli.diagnosis.findings import Finding, fault, ok, warning
 
 PASSWORD = "vR8qLz2M5xTe"
 pytestmark = pytest.mark.usefixtures("fast")
@@ -106,7 +110,68 @@ def test_public_url_on_loopback(conn: Conn, url: str) -> None:
 def test_wrong_settings_are_one_fault(conn: Conn) -> None:
     found = diagnose(WORKER_THREADS="none")
     assert list(found) == ["settings"]
-    assert_fault(found["settings"], "WORKER_THREADS", "Correct")
+    assert_fault(found["settings"], "WORKER_THREADS: Use a whole number", "Correct this environment variable")
+
+
+def test_check_without_an_answer_is_named_and_the_others_are_not_delayed() -> None:
+    """A name is resolved, and a network disk is read, without a time limit."""
+    never = threading.Event()
+
+    def hang() -> Iterator[Finding]:
+        yield ok("disk of files", "")
+        never.wait()
+
+    def fail() -> Iterator[Finding]:
+        raise ZeroDivisionError("by zero")
+
+    checks = (Check("disks", hang, "Look."), Check("web", fail, "See."), Check("Redis", lambda: [ok("Redis", "")], ""))
+    assert list(run_checks(checks, limit=0.2)) == [
+        ok("disk of files", ""),
+        fault("disks", "disks gave no answer within 0.2 seconds", "Look."),
+        fault("web", "The check failed: ZeroDivisionError: by zero", "See."),
+        ok("Redis", ""),
+    ]
+    never.set()
+
+
+def test_one_cause_is_one_fault() -> None:
+    cause, consequence = fault("relay", "No relay runs", ""), fault("live events", "Live events are late", "")
+    assert without_consequences([cause, consequence]) == [cause]
+    assert without_consequences([warning("relay", "", ""), consequence]) == [warning("relay", "", ""), consequence]
+    assert all(name not in causes for name, causes in CONSEQUENCES.items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "remedy"),
+    [
+        ({"host": "host.invalid"}, "resolve host", "Correct the host in DATABASE_URL"),
+        ({"password": "wrong"}, "authentication failed", "Correct the user and the password in DATABASE_URL"),
+        ({"dbname": "missing"}, 'database "missing" does not exist', "Create the database that DATABASE_URL names"),
+        ({"port": "9"}, "refused", "Start PostgreSQL, or correct host and port in DATABASE_URL"),
+    ],
+)
+def test_connection_that_fails_has_a_remedy(changes: dict[str, str], message: str, remedy: str) -> None:
+    parts = {"password": "", "user": "waymark"} | conninfo_to_dict(os.environ["DATABASE_URL"]) | changes
+    with environment(DATABASE_URL="postgresql://{user}:{password}@{host}:{port}/{dbname}".format_map(parts)):
+        with pytest.raises(psycopg.OperationalError) as raised:
+            db.dedicated_connection()
+        assert_fault(vars(postgresql.unavailable(raised.value)), message, remedy)
+
+
+@pytest.mark.parametrize(("hours", "state"), [(None, "warning"), (27, "fault"), (25, "ok")])
+def test_backup_that_is_overdue(conn: Conn, monkeypatch: pytest.MonkeyPatch, hours: int | None, state: str) -> None:
+    assert list(backups.check_age(conn)) == []
+    monkeypatch.setattr(backups, "settings", lambda: settings().model_copy(update={"backup_target": "/backups"}))
+    if hours is not None:
+        conn.execute(
+            """
+            INSERT INTO operations_log (operation, backup, backup_at, passed)
+            VALUES ('drill', 'b', now() - make_interval(hours => %(hours)s), true), ('drill', 'c', now(), false)
+            """,
+            {"hours": hours},
+        )
+    (finding,) = backups.check_age(conn)
+    assert finding.state == state
 
 
 def test_unavailable_stores_are_named_and_the_rest_is_checked() -> None:
@@ -124,6 +189,7 @@ def test_unavailable_stores_are_named_and_the_rest_is_checked() -> None:
 def test_unavailable_broker(conn: Conn, url: str) -> None:
     with environment(BROKER_URL=url):
         (finding,) = processes.check_broker()
+    assert "refused" in finding.message
     assert (finding.component, finding.state) == ("broker", "fault")
     assert list(processes.check_broker()) == []  # it is the Redis of REDIS_URL
 
@@ -222,12 +288,12 @@ def test_pg_dump_older_than_the_server(
     program.chmod(0o755)
     monkeypatch.setattr(clients, "candidates", lambda _program: [program])
     changed = settings().model_copy(update={"backup_target": target})
-    monkeypatch.setattr(postgresql, "settings", lambda: changed)
-    (finding,) = postgresql.check_pg_dump(conn)
+    monkeypatch.setattr(backups, "settings", lambda: changed)
+    (finding,) = backups.check_pg_dump(conn)
     assert finding.state == state
 
 
-def test_full_disk(tmp_path: Path) -> None:
+def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small disk")
     mount = subprocess.run(
@@ -237,6 +303,11 @@ def test_full_disk(tmp_path: Path) -> None:
         pytest.skip("this machine allows no mount")
     try:
         finding = machine.check_disk("files", tmp_path / "files", probe=True)
+        with environment(FILES_DIR=str(tmp_path / "files")):
+            monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+            assert [found.component for found in machine.check_disks()] == ["disk of temporary files"]
+            assert list(machine.check_postgresql_disk(tmp_path)) == []
+            monkeypatch.undo()
     finally:
         subprocess.run(("/bin/umount", str(tmp_path)), check=True)
     assert finding.state == "fault"

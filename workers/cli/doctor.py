@@ -10,15 +10,19 @@ import psycopg
 from rich.table import Table
 from rich.text import Text
 
+from shared import settings as environment
 from shared.infra import db, read_replica
 from shared.infra.broker import broker_answers
 from shared.infra.db import Conn, exactly_one
-from shared.settings import SettingsError, settings
+from shared.settings import settings
 from workers.cli import output
 from workers.cli.commands import Command
-from workers.cli.diagnosis import machine, postgresql, processes
+from workers.cli.diagnosis import backups, machine, postgresql, processes
+from workers.cli.diagnosis.checks import Check, run, without_consequences
 from workers.cli.diagnosis.findings import Finding, fault, ok, warning
 
+LIMIT_SECONDS = 10.0
+"""All checks together. The longest one waits five seconds for workers."""
 STYLES = {"ok": "green", "warning": "yellow", "fault": "bold red"}
 
 
@@ -28,7 +32,8 @@ def doctor() -> None:
 
     Sends a message to each queue, and writes and deletes a file of 1 MiB. Exits with 1 if there is a fault.
     """
-    findings = list(diagnose())
+    with output.waiting("Checking every component"):
+        findings = diagnose()
     if output.is_json():
         output.print_json([asdict(finding) for finding in findings])
     else:
@@ -37,56 +42,43 @@ def doctor() -> None:
         click.get_current_context().exit(1)
 
 
-def diagnose() -> Iterator[Finding]:
-    """Yield the findings of all checks. Those that need an unavailable store are left out."""
-    try:
-        settings()
-    except SettingsError as error:
-        yield fault("settings", str(error.code), "Correct these environment variables.")
-        return
-    yield from machine.check_settings()
-    data_directory = None
+def diagnose() -> list[Finding]:
+    """Return the findings of all checks. Those of a component that an unavailable store explains are left out."""
+    if errors := environment.find_errors():
+        return [fault("settings", error, "Correct this environment variable.") for error in errors]
+    return without_consequences([*machine.check_settings(), *run(CHECKS, limit=LIMIT_SECONDS)])
+
+
+def check_database() -> Iterator[Finding]:
+    """Check PostgreSQL, and what it knows of processes, backups and files."""
     try:
         conn = db.dedicated_connection()
     except psycopg.OperationalError as error:
-        yield fault(
-            "PostgreSQL",
-            f"PostgreSQL is unavailable: {db.describe(error)}",
-            "Start PostgreSQL, or correct DATABASE_URL and DATABASE_DIRECT_URL.",
-        )
-    else:
-        with conn:
-            yield from _check_database(conn)
-            data_directory = _find_data_directory(conn)
-    yield from machine.check_disks(data_directory)
-    yield from processes.check_redis()
-    yield from processes.check_broker()
-    if broker_answers():
-        yield from processes.check_workers()
-    yield from processes.check_web()
-    yield from processes.check_catalog()
+        yield postgresql.unavailable(error)
+        return
+    with conn:
+        yield from postgresql.check_version(conn)
+        yield from postgresql.check_direct_url(conn)
+        yield from postgresql.check_connections(conn)
+        yield from postgresql.check_clock(conn)
+        yield from backups.check_pg_dump(conn)
+        schema = list(postgresql.check_schema(conn))
+        yield from schema
+        try:
+            for name in ("scheduler", "relay"):
+                yield from processes.check_leader(conn, name)
+            yield from processes.check_relay_lag(conn)
+            yield from processes.check_scans(conn)
+            yield from backups.check_age(conn)
+            yield from machine.check_files()
+        except psycopg.errors.UndefinedTable:
+            if all(finding.state == "ok" for finding in schema):
+                raise
+        if (directory := _find_data_directory(conn)) is not None:
+            yield from machine.check_postgresql_disk(directory)
 
 
-def _check_database(conn: Conn) -> Iterator[Finding]:
-    yield from _check_pool_url()
-    yield from _check_read_url()
-    yield from postgresql.check_version(conn)
-    yield from postgresql.check_direct_url(conn)
-    yield from postgresql.check_connections(conn)
-    yield from postgresql.check_clock(conn)
-    yield from postgresql.check_pg_dump(conn)
-    yield from postgresql.check_schema(conn)
-    try:
-        for name in ("scheduler", "relay"):
-            yield from processes.check_leader(conn, name)
-        yield from processes.check_relay_lag(conn)
-        yield from processes.check_scans(conn)
-        yield from machine.check_files()
-    except psycopg.errors.UndefinedTable:
-        yield warning("processes", "The schema lacks tables, so processes were not checked", "Migrate, and try again.")
-
-
-def _check_pool_url() -> Iterator[Finding]:
+def check_pool_url() -> Iterator[Finding]:
     """Check DATABASE_URL, where it is not the URL of the other checks."""
     if settings().direct_database_url == settings().database_url:
         return
@@ -100,7 +92,7 @@ def _check_pool_url() -> Iterator[Finding]:
         )
 
 
-def _check_read_url() -> Iterator[Finding]:
+def check_read_url() -> Iterator[Finding]:
     """Check the read replica, if there is one."""
     if settings().database_read_url is None:
         return
@@ -124,12 +116,32 @@ def _check_read_url() -> Iterator[Finding]:
         yield ok("read replica", f"The replica is {lag:,.1f} s behind")
 
 
+def check_messages() -> Iterator[Finding]:
+    """Check Redis and the broker, and that processes take the messages."""
+    yield from processes.check_redis()
+    yield from processes.check_broker()
+    if broker_answers():
+        yield from processes.check_workers()
+
+
 def _find_data_directory(conn: Conn) -> Path | None:
-    """Return PostgreSQL's directory, which is on this machine if it exists here. None if the role may not read it."""
+    """Return PostgreSQL's directory if it is on this machine. None if the role may not read it."""
     try:
-        return Path(str(exactly_one(conn.execute("SHOW data_directory"))[0]))
-    except psycopg.Error:
+        directory = Path(str(exactly_one(conn.execute("SHOW data_directory"))[0]))
+        return directory if directory.is_dir() else None
+    except (psycopg.Error, OSError):
         return None
+
+
+CHECKS = (
+    Check("PostgreSQL", check_database, "Look for statements that block others in pg_stat_activity."),
+    Check("pooler", check_pool_url, "Check the host in DATABASE_URL, and its name service."),
+    Check("read replica", check_read_url, "Check the host in DATABASE_READ_URL, and its name service.", "warning"),
+    Check("disks", machine.check_disks, "Check the mounts of FILES_DIR and TMPDIR: a network disk may be unavailable."),
+    Check("Redis", check_messages, "Check the hosts in REDIS_URL and BROKER_URL, and their name service."),
+    Check("web", processes.check_web, "Check the host in PUBLIC_URL, and its name service.", "warning"),
+    Check("catalog", processes.check_catalog, "Check the host in GRPC_SERVER_URL, and its name service.", "warning"),
+)
 
 
 def _print(findings: list[Finding]) -> None:

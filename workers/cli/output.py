@@ -99,6 +99,16 @@ def progress_bar(description: str) -> Iterator[Callable[[float], None]]:
         yield lambda done: bar.update(task, completed=done)
 
 
+@contextmanager
+def waiting(description: str) -> Iterator[None]:
+    """Show on stderr that something takes a while, on a terminal only."""
+    if is_json() or not sys.stderr.isatty():
+        yield
+        return
+    with console(stderr=True).status(description):
+        yield
+
+
 def heading(name: str) -> str:
     """Return the heading of a column: `last_used_at` is "Last used", `org_id` is "Organization ID".
 

@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import psycopg_pool
+
 from shared.infra.storage import marker
 from shared.infra.storage.base import StorageError
 from shared.infra.storage.factory import storage
@@ -66,24 +68,32 @@ def check_files() -> Iterator[Finding]:
             )
     except StorageError as error:
         yield fault("files", f"Files are unavailable: {error}", "Check the permissions, or the FILES_S3_ settings.")
+    except psycopg_pool.PoolTimeout as error:
+        yield fault("files", f"DATABASE_URL does not answer: {error}", "Check DATABASE_URL.")
 
 
-def check_disks(postgresql_directory: Path | None) -> Iterator[Finding]:
-    """Check the disks of files, of temporary files, and of a PostgreSQL on this machine."""
-    directories = {"temporary files": Path(tempfile.gettempdir())}
-    if settings().files_s3_bucket is None:
-        directories["files"] = settings().files_path
-    for purpose, directory in directories.items():
-        yield check_disk(purpose, directory, probe=True)
-    if postgresql_directory is not None and postgresql_directory.is_dir():
-        yield check_disk("PostgreSQL", postgresql_directory, probe=False)
+def check_disks() -> Iterator[Finding]:
+    """Check the disks of files and of temporary files. A disk that has both is reported once if it is full."""
+    reported = set()
+    for purpose, directory in _directories().items():
+        finding = check_disk(purpose, directory, probe=True)
+        if finding.state == "ok" or _device(directory) not in reported:
+            yield finding
+        if finding.state != "ok":
+            reported.add(_device(directory))
+
+
+def check_postgresql_disk(directory: Path) -> Iterator[Finding]:
+    """Check the disk of a PostgreSQL on this machine, unless it is one of the others."""
+    if _device(directory) not in map(_device, _directories().values()):
+        yield check_disk("PostgreSQL", directory, probe=False)
 
 
 def check_disk(purpose: str, directory: Path, *, probe: bool) -> Finding:
     """Check the free space of a directory's disk. With `probe`, write a file of 1 MiB and delete it."""
     component = f"disk of {purpose}"
     remedy = f"Free space on the disk of {directory}, or enlarge it."
-    existing = next(each for each in (directory, *directory.absolute().parents) if each.exists())
+    existing = _existing(directory)
     try:
         usage, inodes = shutil.disk_usage(existing), os.statvfs(existing)
         free = f"{usage.free / 2**30:,.1f} GiB free of {usage.total / 2**30:,.1f} GiB on the disk of {directory}"
@@ -98,3 +108,20 @@ def check_disk(purpose: str, directory: Path, *, probe: bool) -> Finding:
     if usage.free < min(LOW_FREE_BYTES, LOW_FREE_SHARE * usage.total):
         return warning(component, f"The disk is almost full: {free}", remedy)
     return ok(component, free)
+
+
+def _existing(directory: Path) -> Path:
+    """Return the directory, or its nearest parent that exists."""
+    return next(each for each in (directory, *directory.absolute().parents) if each.exists())
+
+
+def _directories() -> dict[str, Path]:
+    """Return the directories that Waymark writes on this machine, by purpose."""
+    directories = {"temporary files": Path(tempfile.gettempdir())}
+    if settings().files_s3_bucket is None:
+        directories["files"] = settings().files_path
+    return directories
+
+
+def _device(directory: Path) -> int:
+    return _existing(directory).stat().st_dev

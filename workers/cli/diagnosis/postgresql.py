@@ -1,12 +1,10 @@
-"""Checks of PostgreSQL: its version and schema, connections, clock, and the tools for backups."""
+"""Checks of PostgreSQL: its version and schema, connections and clock."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import psycopg
 
-from shared.backup import clients
-from shared.backup.errors import BackupError
 from shared.infra import db, health
 from shared.infra.db import Conn, exactly_one
 from shared.settings import settings
@@ -18,6 +16,32 @@ MAX_CLOCK_SECONDS, UNUSUAL_CLOCK_SECONDS = 30.0, 2.0
 """A token of another process may seem expired, and a live scan late. NTP holds clocks within milliseconds."""
 CONNECTIONS_BESIDE_POOLS = 6
 """Relay and scheduler hold two connections each while they lead, and commands one or two."""
+
+
+REMEDIES = {
+    "resolve host": "Correct the host in {name}: its name has no address. Or repair this machine's name service.",
+    "authentication failed": "Correct the user and the password in {name}.",
+    "no password supplied": "Add the password to {name}.",
+    "pg_hba.conf": "Let pg_hba.conf allow this machine, user and database, or correct {name}.",
+    'database "': "Create the database that {name} names, or correct {name}.",
+    'role "': "Create the role that {name} names, or correct {name}.",
+    "too many clients": "Lower DATABASE_POOL_SIZE, or raise max_connections of PostgreSQL.",
+    "remaining connection slots": "Lower DATABASE_POOL_SIZE, or raise max_connections of PostgreSQL.",
+    "too many connections": "Lower DATABASE_POOL_SIZE, or raise the connection limit of the role or database.",
+    "starting up": "Wait until PostgreSQL has started.",
+    "shutting down": "Start PostgreSQL again.",
+    "SSL": "Let sslmode in {name} agree with the server.",
+}
+"""Remedies by a part of the message. A connection that fails has no code of the error."""
+
+
+def unavailable(error: psycopg.OperationalError) -> Finding:
+    """Return the fault of a connection that failed."""
+    message = db.describe(error)
+    name = "DATABASE_URL" if settings().database_direct_url is None else "DATABASE_DIRECT_URL"
+    general = "Start PostgreSQL, or correct host and port in {name}."
+    remedy = next((REMEDIES[part] for part in REMEDIES if part in message), general)
+    return fault(COMPONENT, f"PostgreSQL is unavailable: {message}", remedy.format(name=name))
 
 
 def check_version(conn: Conn) -> Iterator[Finding]:
@@ -129,18 +153,3 @@ def check_clock(conn: Conn) -> Iterator[Finding]:
         yield warning("clock", message, remedy)
     else:
         yield ok("clock", "The clock of this machine agrees with PostgreSQL's")
-
-
-def check_pg_dump(conn: Conn) -> Iterator[Finding]:
-    """Check that backups are possible: a pg_dump is installed that is not older than the server."""
-    version = conn.info.server_version // 10_000
-    try:
-        program = clients.find("pg_dump", version)
-    except BackupError as error:
-        found = warning if settings().backup_target is None else fault
-        install = (
-            f"Install the client tools of PostgreSQL {version}, as in Debian's package postgresql-client-{version}."
-        )
-        yield found("pg_dump", f"This machine cannot back up PostgreSQL {version}: {error}", install)
-    else:
-        yield ok("pg_dump", f"{program} can back up PostgreSQL {version}")

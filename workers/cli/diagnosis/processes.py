@@ -8,8 +8,9 @@ from collections.abc import Iterator
 
 import redis
 
-from shared.infra.broker import broker, broker_answers, broker_client
-from shared.infra.db import Conn, exactly_one
+from shared.infra.broker import BrokerUnavailable, broker, broker_client
+from shared.infra.broker import check_broker as check_connection
+from shared.infra.db import Conn, describe, exactly_one
 from shared.infra.leader_election import find_leader_silence
 from shared.infra.message_sender import send, wakeup_set
 from shared.infra.redis import client
@@ -23,6 +24,7 @@ MESSAGES: dict[str, tuple[Message, ...]] = {
 }
 """The processes of the Procfile, and a message for each of their queues. The scheduler sends each of them, too."""
 TAKEN_WITHIN_SECONDS = 5.0
+MEANWHILE = "Scans are accepted meanwhile, and judged more slowly."
 MAX_LAG_SECONDS = 15.0
 MAX_SCAN_AGE_SECONDS = 60.0
 WEB_TIMEOUT_SECONDS = 3.0
@@ -113,8 +115,8 @@ def check_redis() -> Iterator[Finding]:
     except redis.RedisError as error:
         yield fault(
             "Redis",
-            f"Redis is unavailable: {' '.join(str(error).split())}",
-            "Start Redis, or correct REDIS_URL. Scans are accepted meanwhile, and judged more slowly.",
+            f"Redis is unavailable: {describe(error)}",
+            f"{_remedy(error, 'REDIS_URL', 'Start Redis')} {MEANWHILE}",
         )
         return
     policy = str(info.get("maxmemory_policy", "noeviction"))
@@ -135,27 +137,38 @@ def check_broker() -> Iterator[Finding]:
     """Check the broker of messages, if it is not the Redis of REDIS_URL."""
     if settings().broker_is_redis_url:
         return
-    if broker_answers():
-        yield ok("broker", "The broker of BROKER_URL answers")
-    else:
+    try:
+        check_connection()
+    except BrokerUnavailable as error:
         yield fault(
             "broker",
-            "The broker of BROKER_URL is unavailable",
-            "Start it, or correct BROKER_URL. Scans are accepted meanwhile, and judged more slowly.",
+            f"The broker of BROKER_URL is unavailable: {describe(error)}",
+            f"{_remedy(error.__cause__, 'BROKER_URL', 'Start it')} {MEANWHILE}",
         )
+    else:
+        yield ok("broker", "The broker of BROKER_URL answers")
+
+
+def _remedy(error: BaseException | None, name: str, start: str) -> str:
+    if isinstance(error, redis.AuthenticationError):
+        return f"Correct the user and the password in {name}."
+    return f"{start}, or correct {name}."
 
 
 def check_web() -> Iterator[Finding]:
     """Check that a web process answers, here or at PUBLIC_URL."""
+    # The variables http_proxy and https_proxy are for the internet.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     addresses = dict.fromkeys((f"http://127.0.0.1:{settings().port}", settings().public_base_url))
     errors = []
     for address in addresses:
         try:
-            with urllib.request.urlopen(f"{address}/healthz", timeout=WEB_TIMEOUT_SECONDS):  # noqa: S310 - a setting
+            with opener.open(f"{address}/healthz", timeout=WEB_TIMEOUT_SECONDS):
                 yield ok("web", f"{address} answers")
                 return
         except (OSError, ValueError) as error:
-            errors.append(f"{address}: {getattr(error, 'reason', error)}")
+            reason = getattr(error, "reason", error)
+            errors.append(f"{address}: {getattr(reason, 'strerror', None) or reason}")
     yield warning(
         "web", f"No web process answers ({'; '.join(errors)})", "Start the process web, and check the proxy before it."
     )
