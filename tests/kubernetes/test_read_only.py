@@ -17,8 +17,8 @@ import pytest
 from script.stack import temporary_postgres, temporary_redis
 from script.stack.files import temporary_directory
 from script.stack.ports import free_port
-from script.stack.procfile import read_procfile
-from tests.kubernetes.conftest import CHECKOUT
+from script.stack.running_server import CHECKOUT
+from tests.kubernetes.conftest import PROCFILE
 from tests.support.polling import eventually
 
 pytestmark = [
@@ -27,7 +27,6 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount"),
     pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("setpriv")), reason="util-linux is not installed"),
 ]
-PROCFILE = read_procfile(CHECKOUT / "Procfile")
 IN_POD = """
 set -eu
 mount --make-rprivate /

@@ -18,7 +18,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from script import dashboards
 from script.stack.running_server import CHECKOUT
 from tests.monitoring.expressions import as_prometheus_runs_it, dashboard_expressions
-from tests.support.prometheus import PROMTOOL
+from tests.support.prometheus import PROMTOOL, needs_promtool
 from workers import installation_metrics
 
 MONITORING = CHECKOUT / "monitoring"
@@ -29,8 +29,6 @@ PROCESSES = (
 )
 SUFFIX = re.compile(r"_(bucket|count|sum)$")
 NAME = re.compile(r"\bwaymark_[a-z_]+")
-
-needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed (apt-get install prometheus)")
 
 
 @cache

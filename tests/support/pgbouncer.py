@@ -45,7 +45,6 @@ logfile = {folder}/log
 @contextmanager
 def pooler(database_url: str, *, pool_size: int = 8) -> Iterator[str]:
     """Run PgBouncer. Yield the URL of the database through it."""
-    assert PROGRAM is not None
     folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
     parts = urlsplit(database_url)
     (folder / "pgbouncer.ini").write_text(
@@ -61,21 +60,31 @@ def pooler(database_url: str, *, pool_size: int = 8) -> Iterator[str]:
             folder=folder,
         )
     )
+    url = f"postgresql://waymark@{LOOPBACK}:{port}/waymark"
+    try:
+        with running(folder, url):
+            yield url
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def running(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run PgBouncer with the files of a folder until the context ends. The folder becomes the process's."""
+    assert PROGRAM is not None
     become: dict[str, Any] = {}
     if os.geteuid() == 0:  # PgBouncer does not run as root
         nobody = pwd.getpwnam("nobody")
         become = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        for each in (folder, folder / "pgbouncer.ini"):
+        for each in (folder, *folder.iterdir()):
             os.chown(each, nobody.pw_uid, nobody.pw_gid)
     process = subprocess.Popen((PROGRAM, str(folder / "pgbouncer.ini")), stderr=subprocess.DEVNULL, **become)
-    url = f"postgresql://waymark@{LOOPBACK}:{port}/waymark"
     try:
         eventually(lambda: accepts(url))
-        yield url
+        yield process
     finally:
         process.kill()
         process.wait()
-        shutil.rmtree(folder)
 
 
 def console(url: str, command: str) -> None:

@@ -23,6 +23,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 PROMTOOL = shutil.which("promtool") or ""
 PROMETHEUS = shutil.which("prometheus") or ""
+needs_promtool = pytest.mark.skipif(not PROMTOOL, reason="promtool is not installed (apt-get install prometheus)")
 needs_prometheus = pytest.mark.skipif(not PROMETHEUS, reason="prometheus is not installed (apt-get install prometheus)")
 
 
