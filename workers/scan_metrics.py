@@ -22,7 +22,6 @@ VERDICT_SECONDS = Histogram(
 BATCH_SCANS = Histogram(
     "waymark_scan_batch_scans", "Scans that were judged together.", buckets=(1, 2, 5, 10, 25, 50, 100, 200, 400)
 )
-REWARDS = Counter("waymark_rewards_granted_total", "Rewards that verdicts granted, by source.", ("source",))
 
 
 def record(scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], settled_at: datetime) -> None:
@@ -33,7 +32,3 @@ def record(scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], settled_at: 
         SETTLED.labels(*labels).inc(count)
     for scan in scans:
         VERDICT_SECONDS.observe((settled_at - scan.received_at).total_seconds())
-    # The reward of a held scan is granted when staff release it.
-    granted = [verdict for verdict in (verdicts[scan.id] for scan in scans) if verdict.status == "success"]
-    if rewards := sum("reward" in verdict.outcome for verdict in granted):
-        REWARDS.labels("scan").inc(rewards)

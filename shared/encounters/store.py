@@ -9,6 +9,7 @@ from uuid import UUID
 
 from psycopg.rows import kwargs_row, scalar_row
 
+from shared import reward_metrics
 from shared.encounters.rules import OpenedPuzzle, PuzzleType, Solution, to_solution
 from shared.infra.db import Conn, exactly_one
 
@@ -123,6 +124,7 @@ def record_solution(conn: Conn, encounter_id: UUID, puzzle: OpenedPuzzle) -> Non
             """,
             params,
         )
+    reward_metrics.record(conn, "encounter", puzzle.reward is not None)
 
 
 def get_paid_reward(conn: Conn, scan_id: UUID) -> PaidReward:

@@ -3,12 +3,14 @@
 Connections are in autocommit: a single statement is one round trip; `transaction()` says where more belong together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from psycopg import Connection, Cursor, OperationalError
 from psycopg.errors import ReadOnlySqlTransaction
+from psycopg.pq import PipelineStatus, TransactionStatus
 from psycopg_pool import ConnectionPool
 from pydantic import SecretStr
 
@@ -28,6 +30,7 @@ OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
 }
+_calls_after_commit: WeakKeyDictionary[Conn, list[Callable[[], None]]] = WeakKeyDictionary()
 
 
 def _check(conn: Conn) -> None:
@@ -107,14 +110,17 @@ def connection() -> Iterator[Conn]:
     try:
         with closed_if_read_only(conn):
             yield conn
+        for call in _calls_after_commit.pop(conn, ()):
+            call()
     finally:
+        _calls_after_commit.pop(conn, None)
         own.putconn(conn)
 
 
 @contextmanager
 def transaction() -> Iterator[Conn]:
     """Yield a pooled connection in a transaction. It commits at the end, and rolls back on any exception."""
-    with pool().connection() as conn, closed_if_read_only(conn), conn.transaction():
+    with connection() as conn, conn.transaction():
         yield conn
 
 
@@ -124,6 +130,18 @@ def pipelined_transaction() -> Iterator[Conn]:
     statement, COMMIT with the last ones. Their errors are raised at the end."""
     with connection() as conn, conn.pipeline(), conn.transaction():
         yield conn
+
+
+def after_commit(conn: Conn, call: Callable[[], None]) -> None:
+    """Call `call` once the transaction of this module that has the connection is committed, never if it is rolled back.
+
+    In autocommit, call it now: the last statement was committed.
+    """
+    is_pipelined = conn.pgconn.pipeline_status != PipelineStatus.OFF
+    if is_pipelined or conn.info.transaction_status != TransactionStatus.IDLE:
+        _calls_after_commit.setdefault(conn, []).append(call)
+    else:
+        call()
 
 
 def exactly_one(cursor: Cursor[Row]) -> Row:

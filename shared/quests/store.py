@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 from psycopg.rows import class_row
 
+from shared import reward_metrics
 from shared.infra.db import Conn
 from shared.infra.ids import HIGHEST, uuid7
 from shared.quests.days import time_zone_or_utc
@@ -222,8 +223,10 @@ def append_events(conn: Conn, changes: Sequence[Change]) -> set[PlayerQuestKey]:
         "events": json.dumps([row for change in changes for row in _event_rows(change)]),
         "live_events": json.dumps([row for change in changes for row in _live_event_rows(change)]),
     }
-    cursor = conn.execute(APPEND, documents)
-    return {(player_id, quest) for player_id, quest in cursor.fetchall()}
+    written = {(player_id, quest) for player_id, quest in conn.execute(APPEND, documents)}
+    events = (event for change in changes if change.key in written for event in change.events)
+    reward_metrics.record(conn, "quest", sum(event.type == "reward_claimed" for event in events))
+    return written
 
 
 def revoke_rewards(conn: Conn, changes: Iterable[Change]) -> None:

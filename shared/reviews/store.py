@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg.rows import class_row
 
+from shared import reward_metrics
 from shared.analytics import cache_versions
 from shared.errors import OutOfStock
 from shared.infra.db import Conn
@@ -101,6 +102,7 @@ def release(conn: Conn, scan: Review, org_id: UUID, reviewer_id: UUID | None, *,
     """
     _save_review(conn, scan, "release", reviewer_id)
     settlement.grant_rewards(conn, [scan.scan_id])
+    reward_metrics.record(conn, "scan", "reward" in scan.outcome)
     settlement.move_players(conn, [scan.scan_id])
     settlement.open_puzzles(conn, [scan.scan_id])
     _append_events(conn, scan, org_id, reviewer_id)

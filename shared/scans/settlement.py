@@ -16,6 +16,7 @@ from psycopg.errors import CheckViolation
 from psycopg.rows import args_row
 from psycopg.types.json import Jsonb
 
+from shared import reward_metrics
 from shared.infra.db import Conn
 from shared.infra.leases import LeasedTable
 from shared.quests.scan_progress import advance
@@ -76,8 +77,10 @@ def settle(conn: Conn, scans: Sequence[Scan], verdicts: Mapping[UUID, Verdict], 
     """
     uses = Counter(scan.qr_code_id for scan in scans if scan.qr_code_id and verdicts[scan.id].uses_stock)
     settled = _settle_scans(conn, [(scan.id, verdicts[scan.id]) for scan in scans], {} if has_quests else uses)
+    successes = [scan.id for scan in scans if verdicts[scan.id].status == "success"]
+    reward_metrics.record(conn, "scan", sum("reward" in verdicts[id_].outcome for id_ in successes))
     if has_quests:
-        advance(conn, [scan.id for scan in scans if verdicts[scan.id].status == "success"])
+        advance(conn, successes)
         # Last, because other transactions wait here for a popular code.
         add_uses(conn, uses)
     return settled

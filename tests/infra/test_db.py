@@ -1,7 +1,7 @@
-"""Transactions whose process fell silent, and servers that became read-only."""
+"""Transactions whose process fell silent, servers that became read-only, and calls after a commit."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import Any
 
 import psycopg
@@ -69,3 +69,26 @@ def test_request_that_writes_to_a_read_only_server_gets_503(client: FlaskClient,
         conn.execute("ALTER SYSTEM RESET default_transaction_read_only")
         conn.execute("SELECT pg_reload_conf()")
     eventually(lambda: register("grace").status_code == 201)
+
+
+@pytest.mark.parametrize("connect", [db.transaction, db.pipelined_transaction])
+def test_call_follows_the_commit(clean: None, connect: Callable[[], AbstractContextManager[Conn]]) -> None:
+    calls: list[int] = []
+    with connect() as own:
+        db.after_commit(own, lambda: calls.append(1))
+        assert calls == []
+    assert calls == [1]
+    with suppress(LookupError), connect() as own:
+        db.after_commit(own, lambda: calls.append(2))
+        raise LookupError
+    with ExitStack() as all_connections:
+        while own is not all_connections.enter_context(db.transaction()):
+            pass
+    assert calls == [1]
+
+
+def test_call_in_autocommit_is_made_at_once(conn: Conn) -> None:
+    calls: list[int] = []
+    conn.execute("SELECT")
+    db.after_commit(conn, lambda: calls.append(1))
+    assert calls == [1]

@@ -14,7 +14,7 @@ import pytest
 import redis
 from dramatiq.broker import MessageProxy
 
-from shared.infra import cache, leases, message_sender
+from shared.infra import cache, message_sender
 from shared.infra.broker import BrokerUnavailable
 from shared.infra.cache import Cache
 from shared.infra.db import Conn
@@ -24,8 +24,6 @@ from shared.infra.message_sender import BackgroundSender
 from shared.infra.storage.base import FileMissing, StorageError
 from shared.infra.storage.local import LocalStorage
 from shared.messages import ScansAccepted
-from shared.scans import settlement
-from shared.scans.rules import ScanStatus, Verdict
 from shared.visits import visit_buffer
 from shared.visits.visit_buffer import RawVisit, VisitBuffer
 from tests.support.factories import (
@@ -41,7 +39,7 @@ from tests.support.metrics import grows_by, value_of
 from tests.support.polling import eventually
 from web.http import rate_limit_storage
 from web.realtime.verdict_waiters import VerdictWaiters
-from workers import installation_metrics, relay, scan_metrics
+from workers import installation_metrics, relay
 from workers.catalog_metrics import MetricsInterceptor
 from workers.installation_metrics import InstallationMetrics
 from workers.message_metrics import MessageMetrics
@@ -200,15 +198,6 @@ def test_verdicts_are_counted_once_they_are_settled(conn: Conn) -> None:
     ):
         judge_pending()
         judge_pending()
-
-
-@pytest.mark.parametrize(("status", "rewards"), [("success", 1), ("held", 0)])
-def test_reward_of_a_held_scan_is_not_granted(conn: Conn, status: ScanStatus, rewards: int) -> None:
-    submit_scan(conn, make_player(conn), make_code(conn, reward_item="gem"))
-    (scan,) = leases.claim_new(conn, settlement.PENDING_SCANS, uuid4(), timedelta(minutes=1), limit=1)
-    verdict = Verdict(status, outcome={"reward": "gem", "quantity": 1})
-    with grows_by(rewards, "waymark_rewards_granted_total", source="scan"):
-        scan_metrics.record([scan], {scan.id: verdict}, scan.received_at)
 
 
 def test_installation_is_measured_while_this_process_leads(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
