@@ -39,7 +39,7 @@ def run(path: Path, url: str, arguments: Sequence[str], *, tolerated: str | None
     parameters = {name: str(value) for name, value in conninfo_to_dict(url).items()}
     # Every user of the machine can read the arguments of a process, but not its environment.
     environment = os.environ | {"PGPASSWORD": parameters.pop("password", ""), "LC_ALL": "C"}
-    finished = subprocess.run(
+    process = subprocess.Popen(
         [str(path), *arguments, f"--dbname={make_conninfo(**parameters)}"],
         env=environment,
         stdin=subprocess.DEVNULL,
@@ -47,14 +47,31 @@ def run(path: Path, url: str, arguments: Sequence[str], *, tolerated: str | None
         stderr=subprocess.PIPE,
         umask=0o077,
     )
-    if finished.returncode != 0:
-        lines = finished.stderr.decode(errors="replace").splitlines()
+    try:
+        printed = process.communicate()[1]
+    except BaseException:
+        # Not a kill: the program then ends its own processes and their statements, which would run on for hours.
+        process.terminate()
+        process.communicate()
+        raise
+    if process.returncode != 0:
+        lines = printed.decode(errors="replace").splitlines()
         errors = [line for line in lines if ": error: " in line]
         # The last line of pg_restore, unless it was killed. It counts the errors of one job only.
         is_complete = bool(errors) and "errors ignored on restore: " in lines[-1]
+        if process.returncode < 0:
+            raise BackupError(f"{path.name} was ended by signal {-process.returncode}. Is the memory full?")
         if tolerated is None or not is_complete or not all(tolerated in line for line in errors):
             shown = " ".join(lines[-SHOWN_ERROR_LINES:])
-            raise BackupError(f"{path.name} failed with status {finished.returncode}: {shown}")
+            raise BackupError(f"{path.name} failed with status {process.returncode}: {shown}")
+
+
+def list_contents(path: Path, dump: Path) -> list[str]:
+    """Return the lines of pg_restore's list of a dump. Raise BackupError if it cannot be read."""
+    listed = subprocess.run([str(path), "--list", str(dump)], stdin=subprocess.DEVNULL, capture_output=True)
+    if listed.returncode != 0:
+        raise BackupError(f"{path.name} cannot read the dump: {' '.join(listed.stderr.decode().split())}")
+    return listed.stdout.decode().splitlines()
 
 
 def candidates(program: str) -> Iterator[Path]:

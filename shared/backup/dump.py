@@ -1,6 +1,7 @@
 """Dump the database of the installation. The manifest describes exactly the snapshot that pg_dump reads."""
 
 import secrets
+from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,13 +43,9 @@ def create(target: Target) -> Manifest:
         if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}))[0]:
             raise BackupError("Another backup of this database is being created.")
         program = clients.find("pg_dump", conn.info.server_version // 10_000)
-        draft = target.draft()
-        try:
+        with target.draft() as draft:
             created = _dump(conn, program, url, draft)
             target.publish(draft, created.name)
-        except BaseException:
-            target.discard(draft)
-            raise
         operations_log.record(conn, "backup", created)
     return created
 
@@ -84,9 +81,10 @@ def _name(at: datetime) -> str:
     return f"waymark-{at:%Y%m%dt%H%M%Sz}-{secrets.token_hex(2)}"
 
 
-def prune(target: Target, keep: int) -> list[str]:
-    """Delete all backups but the newest ones. Return the names of those that were deleted."""
-    unneeded = target.names()[:-keep]
+def prune(target: Target, keep: int, spared: Collection[str] = ()) -> list[str]:
+    """Delete all backups but the newest ones and the spared ones. Return the names of those that were deleted."""
+    unneeded = [name for name in target.names()[:-keep] if name not in spared]
     for name in unneeded:
         target.delete(name)
+    target.delete_incomplete()
     return unneeded

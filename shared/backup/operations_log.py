@@ -1,5 +1,6 @@
 """The log of backups and drills. Operators and monitoring learn from it whether the newest backup can be restored."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Literal
 
@@ -47,6 +48,19 @@ def has_drill(conn: Conn, backup: str) -> bool:
         "SELECT FROM operations_log WHERE operation = 'drill' AND backup = %(backup)s LIMIT 1", {"backup": backup}
     )
     return found.rowcount == 1
+
+
+def newest_proven(conn: Conn, names: Collection[str]) -> str | None:
+    """Return the newest of these backups that passed a drill, or None."""
+    with conn.cursor(row_factory=scalar_row) as cursor:
+        name: str | None = cursor.execute(
+            """
+            SELECT backup FROM operations_log WHERE operation = 'drill' AND passed AND backup = ANY(%(names)s)
+            ORDER BY backup_at DESC LIMIT 1
+            """,
+            {"names": list(names)},
+        ).fetchone()
+    return name
 
 
 def last_proven_backup(conn: Conn) -> datetime | None:

@@ -10,19 +10,19 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import MANIFEST, Manifest, parse, read
-from shared.infra.storage.base import BLOCK_SIZE, Storage, is_name
+from shared.backup.private_directories import ABANDONED_SECONDS, private_directory
+from shared.infra.storage.base import BLOCK_SIZE, Storage, StorageError, is_name
 from shared.settings import settings
 
 NAME_PATTERN = re.compile(r"waymark-[0-9]{8}t[0-9]{6}z-[0-9a-f]{4}")
 DRAFT_PREFIX = ".draft-"
-DRAFT_SECONDS = 86_400
-"""The drafts of crashed processes are older."""
+COPY_PREFIX = "waymark-backup-"
 
 
 class Target(Protocol):
@@ -34,14 +34,12 @@ class Target(Protocol):
     def manifest(self, name: str) -> Manifest:
         """Return the manifest of a complete backup."""
 
-    def draft(self) -> Path:
-        """Create a private directory for a new backup."""
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """Yield a private directory for a new backup. Remove what is left of it afterwards."""
 
     def publish(self, draft: Path, name: str) -> None:
         """Make the draft a complete backup."""
-
-    def discard(self, draft: Path) -> None:
-        """Remove what is left of a draft."""
 
     @contextmanager
     def open(self, name: str) -> Iterator[Path]:
@@ -49,6 +47,9 @@ class Target(Protocol):
 
     def delete(self, name: str) -> None:
         """Delete a backup."""
+
+    def delete_incomplete(self) -> None:
+        """Delete the rest of backups whose process crashed while it published or deleted them."""
 
 
 class DirectoryTarget:
@@ -68,23 +69,18 @@ class DirectoryTarget:
     def manifest(self, name: str) -> Manifest:
         return read(self._root / name)
 
-    def draft(self) -> Path:
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
         with _translate_errors():
             self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for path in self._root.glob(f"{DRAFT_PREFIX}*"):
-                newest = max((file.stat().st_mtime for file in [path, *path.rglob("*")]), default=0)
-                if newest < time.time() - DRAFT_SECONDS:
-                    shutil.rmtree(path, ignore_errors=True)
-            return Path(tempfile.mkdtemp(prefix=DRAFT_PREFIX, dir=self._root))
+        with private_directory(self._root, DRAFT_PREFIX) as draft:
+            yield draft
 
     def publish(self, draft: Path, name: str) -> None:
         with _translate_errors():
             _sync(draft)
             draft.rename(self._root / name)
             _sync(self._root)
-
-    def discard(self, draft: Path) -> None:
-        shutil.rmtree(draft, ignore_errors=True)
 
     @contextmanager
     def open(self, name: str) -> Iterator[Path]:
@@ -96,6 +92,13 @@ class DirectoryTarget:
         with _translate_errors():
             (self._root / name / MANIFEST).unlink(missing_ok=True)
             shutil.rmtree(self._root / name)
+
+    def delete_incomplete(self) -> None:
+        with _translate_errors():
+            for path in self._root.iterdir():
+                is_incomplete = NAME_PATTERN.fullmatch(path.name) and not (path / MANIFEST).exists()
+                if is_incomplete and path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                    shutil.rmtree(path)
 
 
 class BucketTarget:
@@ -116,25 +119,28 @@ class BucketTarget:
     def manifest(self, name: str) -> Manifest:
         return parse(b"".join(self._storage.read(f"{self._prefix}{name}/{MANIFEST}")), name)
 
-    def draft(self) -> Path:
-        return Path(tempfile.mkdtemp(prefix="waymark-backup-"))
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        with private_directory(Path(tempfile.gettempdir()), COPY_PREFIX) as draft:
+            yield draft
 
     def publish(self, draft: Path, name: str) -> None:
         paths = [path for path in sorted(draft.rglob("*")) if path.is_file() and path.name != MANIFEST]
-        for path in (*paths, draft / MANIFEST):
-            at = f"{self._prefix}{name}/{path.relative_to(draft).as_posix()}"
-            with path.open("rb") as file, self._storage.write(at) as writer:
-                while block := file.read(BLOCK_SIZE):
-                    writer.write(block)
-        self.discard(draft)
-
-    def discard(self, draft: Path) -> None:
-        shutil.rmtree(draft, ignore_errors=True)
+        try:
+            for path in (*paths, draft / MANIFEST):
+                at = f"{self._prefix}{name}/{path.relative_to(draft).as_posix()}"
+                with path.open("rb") as file, self._storage.write(at) as writer:
+                    while block := file.read(BLOCK_SIZE):
+                        writer.write(block)
+        except BaseException:
+            with suppress(StorageError):
+                self.delete(name)
+            raise
 
     @contextmanager
     def open(self, name: str) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="waymark-backup-") as directory:
-            copy = Path(directory, name)
+        with private_directory(Path(tempfile.gettempdir()), COPY_PREFIX) as directory:
+            copy = directory / name
             root = f"{self._prefix}{name}/"
             for stored, _ in self._storage.list_files(root):
                 # Other users of the bucket choose names, too: none may lead out of the directory.
@@ -154,6 +160,15 @@ class BucketTarget:
         self._storage.delete(f"{root}{MANIFEST}")
         for stored, _ in list(self._storage.list_files(root)):
             self._storage.delete(stored)
+
+    def delete_incomplete(self) -> None:
+        newest: dict[str, float] = {}
+        for stored, at in self._storage.list_files(self._prefix):
+            name = stored.removeprefix(self._prefix).partition("/")[0]
+            newest[name] = max(newest.get(name, 0), at.timestamp())
+        for name in newest.keys() - set(self.names()):
+            if NAME_PATTERN.fullmatch(name) and newest[name] < time.time() - ABANDONED_SECONDS:
+                self.delete(name)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """A backup restores to equal data; damage, another database and broken promises are found."""
 
+import os
 import shutil
 import stat
 import tempfile
@@ -10,14 +11,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from shared.backup import clients, dump, invariants, manifest, operations_log
-from shared.backup.drill import drill
+from shared.backup import clients, dump, invariants, manifest, operations_log, targets
+from shared.backup.drill import drill, scratch_database
 from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import MANIFEST
+from shared.backup.private_directories import private_directory
 from shared.backup.restore import restore
 from shared.backup.targets import BucketTarget, DirectoryTarget, Target, target_of
 from shared.infra import db
 from shared.infra.db import Conn
+from shared.infra.storage.base import StorageError
 from shared.settings import settings
 from tests.quests.scan_quests import annul, make_landmarks, make_quest, visit
 from tests.support.database import empty_database
@@ -124,6 +127,22 @@ def test_restore_refuses_a_database_with_tables(created: Path, server_url: str, 
     assert conn.execute("SELECT id FROM players").fetchall() == [(player_id,)]
 
 
+def test_interrupted_restore_is_not_ready_and_is_named(
+    created: Path, server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with scratch_database(server_url) as url, monkeypatch.context() as patch:
+        patch.setattr(manifest, "measure", lambda _conn: manifest.Contents({}, ""))
+        with pytest.raises(BackupDamaged, match="differs"):
+            restore(created, url)
+
+        patch.undo()
+        with dump.connect(url) as conn:
+            assert conn.execute("SELECT FROM player_scans").rowcount == 4
+            assert conn.execute("SELECT FROM alembic_version").rowcount == 0, "processes are ready on this database"
+        with pytest.raises(BackupError, match="did not finish"):
+            restore(created, url)
+
+
 def test_only_the_owner_reads_a_backup(created: Path) -> None:
     paths = [created.parent, created, *created.rglob("*")]
 
@@ -188,13 +207,13 @@ def test_targets_list_complete_backups(kind: str, created: Path, tmp_path: Path,
     published: list[str] = []
     for number in range(3):
         name = f"waymark-2026010{number}t000000z-00ff"
-        draft = target.draft()
-        (draft / dump.DATA).mkdir()
-        (draft / dump.DATA / "1.dat.gz").write_bytes(b"rows")
-        backup = manifest.read(created).model_copy(update={"files": manifest.describe_files(draft)})
-        manifest.write(draft, backup)
-        assert target.names() == published
-        target.publish(draft, name)
+        with target.draft() as draft:
+            (draft / dump.DATA).mkdir()
+            (draft / dump.DATA / "1.dat.gz").write_bytes(b"rows")
+            backup = manifest.read(created).model_copy(update={"files": manifest.describe_files(draft)})
+            manifest.write(draft, backup)
+            assert target.names() == published
+            target.publish(draft, name)
         published.append(name)
         assert target.names() == published
 
@@ -205,8 +224,66 @@ def test_targets_list_complete_backups(kind: str, created: Path, tmp_path: Path,
         assert manifest.verify(directory) == backup
     with pytest.raises(BackupError, match="no backup"), target.open(published[0]):
         pass
-    target.discard(target.draft())
+    with target.draft():
+        pass
     assert target.names() == published[1:]
+    assert dump.prune(target, keep=1, spared=published[1:2]) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "bucket"])
+def test_rest_of_a_deleted_backup_is_deleted(
+    kind: str, tmp_path: Path, request: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process crashed after it deleted the manifest, or before it wrote it to a bucket."""
+    rest = "waymark-20260101t000000z-0e57/data/1.dat.gz"
+    target: Target = DirectoryTarget(tmp_path)
+    if kind == "bucket":
+        storage = request.getfixturevalue("bucket")
+        target = BucketTarget(storage, "rest/")
+        with storage.write(f"rest/{rest}") as file:
+            file.write(b"rows")
+    else:
+        (tmp_path / rest).parent.mkdir(parents=True)
+        (tmp_path / rest).write_bytes(b"rows")
+
+    def exists() -> bool:
+        return bool(list(storage.list_files("rest/"))) if kind == "bucket" else bool(list(tmp_path.iterdir()))
+
+    target.delete_incomplete()
+    assert exists(), "it may be in progress"
+    monkeypatch.setattr(targets, "ABANDONED_SECONDS", 0)
+    target.delete_incomplete()
+    assert not exists()
+
+
+def test_failed_upload_leaves_nothing(bucket: Any, created: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = bucket.write
+
+    def fail_at_manifest(name: str) -> Any:
+        if name.endswith(MANIFEST):
+            raise StorageError("The storage for files is unavailable.")
+        return write(name)
+
+    monkeypatch.setattr(bucket, "write", fail_at_manifest)
+    with pytest.raises(StorageError):
+        BucketTarget(bucket, "failed/").publish(created, created.name)
+
+    assert list(bucket.list_files("failed/")) == []
+
+
+def test_only_drafts_of_crashed_processes_are_removed(tmp_path: Path) -> None:
+    with private_directory(tmp_path, "draft-") as in_use:
+        crashed, starting = tmp_path / "draft-crashed", tmp_path / "draft-starting"
+        for path in (crashed, starting):
+            path.mkdir()
+        for path in (in_use, crashed):
+            os.utime(path, (0, 0))
+
+        with private_directory(tmp_path, "draft-") as draft:
+            assert set(tmp_path.iterdir()) == {in_use, starting, draft}
+            assert stat.S_IMODE(draft.stat().st_mode) == 0o700
+
+    assert list(tmp_path.iterdir()) == [starting]
 
 
 def test_names_in_a_bucket_lead_nowhere_else(bucket: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

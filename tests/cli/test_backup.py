@@ -1,6 +1,7 @@
 """Backups, restores and drills from the command line."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,10 @@ def test_backups_are_created_listed_and_proven(conn: Conn, tmp_path: Path) -> No
     assert [row["name"] for row in waymark_json("backups", tmp_path)] == [proven["backup"]]
     assert recorded(conn) == [("backup", True), ("backup", True), ("drill", True)]
     assert "not empty" in error_of("restore", tmp_path / proven["backup"])
+    # The newest backup is not proven yet, so the proven one stays.
+    unproven = waymark_json("backup", tmp_path, "--keep", 1)
+    assert unproven["deleted"] == []
+    shutil.rmtree(tmp_path / unproven["backup"])
     # A changed file is found, and the failure is recorded.
     file = max((tmp_path / proven["backup"] / dump.DATA).iterdir())
     file.write_bytes(b"changed")
@@ -55,8 +60,10 @@ def test_terminated_backup_leaves_no_draft(conn: Conn, tmp_path: Path) -> None:
     program.write_text(
         f"""#!/bin/sh
         [ "$1" = --version ] && echo "pg_dump (PostgreSQL) 99.0" && exit
+        trap 'kill $!; touch {programs}/ended; exit 1' TERM
+        sleep 600 &
         touch {programs}/started
-        exec sleep 600
+        wait
         """
     )
     program.chmod(0o700)
@@ -74,3 +81,4 @@ def test_terminated_backup_leaves_no_draft(conn: Conn, tmp_path: Path) -> None:
         process.kill()
         process.communicate()
     assert list(target.iterdir()) == []
+    assert (programs / "ended").exists(), "killed: its parallel processes would run on"

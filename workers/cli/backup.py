@@ -22,7 +22,11 @@ from workers.cli.output import report, say, show_rows
 
 TERMINATED = 143
 """The exit status after SIGTERM, as of a shell."""
-keep_option = click.option("--keep", type=click.IntRange(min=1), help="Then delete all backups but the newest ones.")
+keep_option = click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    help="Then delete all backups but the newest ones, and the newest one that passed a drill.",
+)
 
 
 @click.command(cls=Command)
@@ -40,7 +44,7 @@ def backup(target: str | None, keep: int | None, if_configured: bool) -> None:
     place = target_of(_place(target))
     with _ending_in_order():
         created = dump.create(place)
-        pruned = dump.prune(place, keep) if keep else []
+        pruned = _prune(place, keep, created.name)
     report(
         f"Created {created.name}: {sum(created.rows.values()):,} rows, {created.bytes:,} bytes.{_deleted(pruned)}",
         backup=created.name,
@@ -98,7 +102,7 @@ def drill(backup: str | None, keep: int | None) -> None:
                 _record(read(directory), passed=False, detail=str(damage))
                 raise
         _record(passed.backup, passed=True)
-        pruned = dump.prune(place, keep) if keep else []
+        pruned = _prune(place, keep, name)
     report(
         f"{name} passed: {sum(passed.backup.rows.values()):,} rows, {passed.quest_states:,} quest states, rollups of "
         f"{passed.rollup_day or 'no day'}.{_deleted(pruned)}",
@@ -145,8 +149,17 @@ def _record(backup: Manifest, *, passed: bool, detail: str = "") -> None:
         say(f"The result was not recorded: {db.describe(error)}")
 
 
+def _prune(place: Target, keep: int | None, current: str) -> list[str]:
+    """Delete old backups. Spare the one of this command, and the newest one of which a drill proved that it is good."""
+    if keep is None:
+        return []
+    with db.connection() as conn:
+        proven = operations_log.newest_proven(conn, place.names())
+    return dump.prune(place, keep, spared=[current, proven or current])
+
+
 def _deleted(names: list[str]) -> str:
-    return f" Deleted {len(names)} older backups." if names else ""
+    return f" Deleted {len(names)} older {'backup' if len(names) == 1 else 'backups'}." if names else ""
 
 
 @contextmanager
