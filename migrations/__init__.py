@@ -11,6 +11,15 @@ from psycopg.sql import SQL, Identifier
 HERE = Path(__file__).parent
 
 
+class NewerSchema(Exception):
+    """The schema is newer than this code, as after a rollback. `is_supported` is whether this code can run on it."""
+
+    def __init__(self, revision: str, *, is_supported: bool) -> None:
+        super().__init__(revision)
+        self.revision = revision
+        self.is_supported = is_supported
+
+
 def config() -> Config:
     """Return Alembic's configuration. `env.py` connects to DATABASE_URL."""
     configuration = Config()

@@ -10,6 +10,7 @@ import sqlalchemy
 from alembic import context
 from sqlalchemy import create_engine, pool, text
 
+from migrations import NewerSchema
 from shared.infra.logging import get_logger
 from shared.settings import settings
 
@@ -59,6 +60,18 @@ def migrate(connection: sqlalchemy.Connection) -> None:
             return
 
 
+def refuse_newer_schema(connection: sqlalchemy.Connection) -> None:
+    """Raise NewerSchema if another release migrated further than the revisions of this code."""
+    # Both tables exist since the base.
+    if connection.execute(text("SELECT to_regclass('schema_floor')")).scalar_one() is not None:
+        revision = connection.execute(text("SELECT max(version_num) FROM alembic_version")).scalar_one()
+        floor = connection.execute(text("SELECT coalesce(max(code), 0) FROM schema_floor")).scalar_one()
+        head = int(context.script.get_current_head() or 0)
+        if revision is not None and int(revision) > head:
+            raise NewerSchema(revision, is_supported=head >= floor)
+    connection.commit()
+
+
 def print_sql() -> None:
     """Print the statements of each migration, in a transaction."""
     context.configure(dialect_name="postgresql", transaction_per_migration=True)
@@ -74,6 +87,7 @@ def main() -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=pool.NullPool)
     with engine.connect() as connection:
         wait_for_lock(connection)
+        refuse_newer_schema(connection)
         migrate(connection)
 
 

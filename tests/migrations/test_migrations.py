@@ -1,5 +1,7 @@
 """The schema goes up and comes down again, and holds what the rules promise."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ from alembic import command
 from alembic.script import ScriptDirectory
 
 from migrations import config
+from script.stack.running_server import CHECKOUT
 from shared.infra import health
 from shared.infra.db import Conn
 
@@ -48,6 +51,33 @@ def test_down_leaves_nothing_and_up_again_makes_the_same(schema: Any) -> None:
 
 def test_the_head_that_processes_wait_for_is_alembics() -> None:
     assert health.required_migration() == ScriptDirectory.from_config(config()).get_current_head()
+
+
+@pytest.mark.parametrize(
+    ("floor", "direction", "status", "printed"),
+    [
+        (1, "upgrade", 0, "schema_is_newer"),
+        (9999, "upgrade", 1, "has revision 9998"),
+        (1, "downgrade", 1, "has revision 9998"),
+    ],
+)
+def test_release_before_the_schema_migrates_nothing(
+    floor: int, direction: str, status: int, printed: str, conn: Conn
+) -> None:
+    """As after a rollback, whose release process runs before the others."""
+    current = health.required_migration()
+    conn.execute("UPDATE alembic_version SET version_num = '9998'")
+    try:
+        conn.execute("UPDATE schema_floor SET code = %s", (floor,))
+        released = subprocess.run(
+            (sys.executable, "-m", "migrations", direction), cwd=CHECKOUT, capture_output=True, text=True, timeout=120
+        )
+    finally:
+        conn.execute("UPDATE alembic_version SET version_num = %s", (current,))
+        conn.execute("UPDATE schema_floor SET code = 1")
+    assert released.returncode == status
+    assert printed in released.stdout + released.stderr
+    assert "Traceback" not in released.stderr
 
 
 @pytest.fixture
