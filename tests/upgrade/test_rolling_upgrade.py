@@ -2,11 +2,8 @@
 
 import os
 import shutil
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import psycopg
@@ -20,6 +17,7 @@ from tests.system.load import Load, make_game, register
 from tests.upgrade import releases
 from tests.upgrade.balancer import Balancer, balancing
 from tests.upgrade.installation import Installation, ReleaseProcess, installation
+from tests.upgrade.scanning import scanning
 
 pytestmark = [
     pytest.mark.system,
@@ -40,26 +38,6 @@ def directory() -> Iterator[Path]:
     # The path of a Unix socket is limited to 107 bytes.
     with temporary_directory("waymark-upgrade-") as made:
         yield made
-
-
-@contextmanager
-def scanning(stage: Stage) -> Iterator[None]:
-    """Submit scans from several threads until the context ends."""
-    stopping, seeds = threading.Event(), count(1)
-
-    def scan_on() -> None:
-        while not stopping.is_set():
-            for scan in stage.game.scans(10, next(seeds)):
-                stage.load.hand_in(scan)
-
-    with ThreadPoolExecutor(stage.load.threads) as pool:
-        threads = [pool.submit(scan_on) for _ in range(stage.load.threads)]
-        try:
-            yield
-        finally:
-            stopping.set()
-            for thread in threads:
-                thread.result(90)
 
 
 @contextmanager
@@ -106,7 +84,7 @@ def test_upgrade_under_load_fails_no_request(directory: Path) -> None:
                 old[name].until_it_says("leader_elected")
             stage = make_stage(balancer, postgres.url)
             with stage.followed() as (player, organization):
-                with scanning(stage):
+                with scanning(stage.load, stage.game):
                     stage.load.until_accepted(50)
                     migrate_behind_a_lock(stage, running, expanded)
                     assert readiness(last, running) == readiness(expanded, running) == 0
