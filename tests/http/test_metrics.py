@@ -9,6 +9,8 @@ from flask import Flask
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
+from shared.infra.health import required_migration
+from shared.version import __version__
 from web.api import metrics as metrics_api
 
 TOKEN = "6f1ad0c94b7e52d8"
@@ -65,7 +67,11 @@ def test_metrics_have_the_format_of_prometheus(app: Flask, client: Any) -> None:
     assert response.status_code == 200
     assert response.content_type == "text/plain; version=0.0.4; charset=utf-8"
     families = {family.name: family for family in text_string_to_metric_families(response.text)}
-    assert families["waymark_build_info"].samples[0].labels == {"revision": "", "schema": "0001", "version": "0.1.0"}
+    assert families["waymark_build_info"].samples[0].labels == {
+        "revision": "",
+        "schema": required_migration(),
+        "version": __version__,
+    }
     assert {"qr_cache_requests", "waymark_http_requests", "waymark_http_request_duration_seconds"} <= families.keys()
     assert all(family.documentation for family in families.values())
 

@@ -53,8 +53,8 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+def check(*arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"} | variables
     return subprocess.run(
         (sys.executable, CHECKOUT / ".ci/migrations", *arguments),
         cwd=CHECKOUT,
@@ -72,4 +72,23 @@ def test_dangerous_statements_are_found(directory: Path) -> None:
     for name, rule in re.findall(r"(\d{4}_late)(?:\.sql:\S+ warning: |.*does not raise )([\w-]+)", result.stdout):
         found[name].add(rule)
     assert list(found.values()) == list(EXPECTED.values()), result.stdout + result.stderr
+    assert result.returncode == 1
+
+
+def test_migration_that_was_released_cannot_change(tmp_path: Path) -> None:
+    """The repository of the test has a release whose base differs from this one, in one of its two files."""
+    repository = {"GIT_DIR": str(tmp_path / "git"), "GIT_WORK_TREE": str(CHECKOUT)}
+    base = "migrations/versions/0001_base"
+    released = {f"{base}.down.sql": "-- other\n", f"{base}.py": (CHECKOUT / f"{base}.py").read_text()}
+    for name, text in released.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    author = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    for command in (("init", "-q"), ("add", "migrations"), (*author, "commit", "-qm", "a"), ("tag", "v1.0.0")):
+        environment = os.environ | repository | {"GIT_WORK_TREE": str(tmp_path)}
+        subprocess.run(("git", *command), cwd=tmp_path, env=environment, check=True)  # noqa: S607
+
+    result = check(**repository)
+
+    assert re.findall(r"^(\S+): this migration was released", result.stdout, re.MULTILINE) == [f"{base}.down.sql"]
     assert result.returncode == 1

@@ -1,6 +1,7 @@
 """The code of three releases in a row: the last one, this checkout with an expand, and one with the contract after it.
 
-The last release is the newest tag `v*`. While there is none, it is this checkout without the expand.
+The last release is the nearest tag such as `v1.2.3` before this code. While there is none, it is this checkout without
+the expand.
 """
 
 import shutil
@@ -51,10 +52,10 @@ def contract(floor: int) -> tuple[tuple[str, str], ...]:
 
 
 def last_tag() -> str | None:
-    """Return the newest tag of a release. None if there is none here, as in a shallow clone."""
-    listing = ("git", "tag", "--list", "v*", "--sort=-version:refname")
-    tags = subprocess.run(listing, cwd=CHECKOUT, capture_output=True, text=True)
-    return tags.stdout.split()[0] if tags.stdout.split() else None
+    """Return the tag of the last release before this code. None if there is none here, as in a shallow clone."""
+    description = ("git", "describe", "--tags", "--abbrev=0", "--match", "v[0-9]*", "--exclude", "*-*")
+    tag = subprocess.run(description, cwd=CHECKOUT, capture_output=True, text=True)
+    return tag.stdout.strip() or None
 
 
 def copy_last_release(directory: Path) -> Path:
