@@ -17,6 +17,7 @@ from shared.backup import invariants
 from shared.backup.dump import connect
 from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import Manifest
+from shared.backup.progress import Report, ignore
 from shared.backup.restore import restore
 from shared.infra import event_log
 from shared.infra.db import Conn
@@ -38,14 +39,16 @@ class DrillReport:
     rollup_day: date | None
 
 
-def drill(directory: Path, server_url: str) -> DrillReport:
+def drill(directory: Path, server_url: str, report: Report = ignore) -> DrillReport:
     """Prove that the backup in a directory can be restored, on the server of a URL. Raise BackupError if it cannot.
 
     Raise BackupDamaged if the backup is not as it was written, or its data breaks a promise.
     """
     with scratch_database(server_url) as url:
-        backup = restore(directory, url)
+        backup = restore(directory, url, report=report)
+        report("Migrating.")
         _migrate(url)
+        report("Checking what must hold.")
         with connect(url) as conn:
             broken = invariants.violations(conn)
             states, differences = _replay(conn)

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
@@ -12,6 +13,7 @@ import psycopg
 from shared.backup import clients, manifest, operations_log
 from shared.backup.errors import BackupError
 from shared.backup.manifest import Contents, Manifest
+from shared.backup.progress import Report, ignore
 from shared.backup.targets import Target
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
@@ -36,15 +38,20 @@ def connect(url: str) -> Conn:
     return conn
 
 
-def create(target: Target) -> Manifest:
+def create(target: Target, report: Report = ignore) -> Manifest:
     """Create a backup of the installation's database, and record it. Raise BackupError or StorageError."""
     url = settings().direct_database_url.get_secret_value()
     with connect(url) as conn:
         if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}))[0]:
             raise BackupError("Another backup of this database is being created.")
         program = clients.find("pg_dump", conn.info.server_version // 10_000)
+        # Missing rights to a bucket are found before a dump of hours, not after it.
+        target.names()
         with target.draft() as draft:
+            size = exactly_one(conn.execute("SELECT pg_size_pretty(pg_database_size(current_database()))"))[0]
+            report(f"Dumping a database of {size}.")
             created = _dump(conn, program, url, draft)
+            report(f"Publishing {created.bytes:,} bytes.")
             target.publish(draft, created.name)
         operations_log.record(conn, "backup", created)
     return created
@@ -61,7 +68,9 @@ def _dump(conn: Conn, program: Path, url: str, draft: Path) -> Manifest:
         try:
             clients.run(program, url, [*arguments, f"--snapshot={snapshot}"])
         except BaseException:
-            conn.cancel_safe()
+            # The cause is the first error, also if the server is unavailable.
+            with suppress(psycopg.OperationalError):
+                conn.cancel_safe()
             raise
         contents = measured.result()
     created = Manifest(

@@ -8,13 +8,14 @@ from shared.backup import clients, manifest
 from shared.backup.dump import DATA, LOCK, connect
 from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import Manifest
+from shared.backup.progress import Report, ignore
 from shared.infra.db import Conn, exactly_one
 
 JOBS = 2
 VERSION_ROW = re.compile(r" TABLE DATA \S+ alembic_version ")
 
 
-def restore(directory: Path, url: str, *, jobs: int = JOBS) -> Manifest:
+def restore(directory: Path, url: str, *, jobs: int = JOBS, report: Report = ignore) -> Manifest:
     """Restore the backup in a directory into the database at a URL, and compare the result with the manifest.
 
     The schema's version is written last, so no process is ready on a database whose restore has not finished.
@@ -22,6 +23,7 @@ def restore(directory: Path, url: str, *, jobs: int = JOBS) -> Manifest:
     Raise BackupDamaged before the first change if a file is not as it was written. Raise BackupError if the database
     has tables, or if the restore fails; the database is then incomplete.
     """
+    report("Checking the files.")
     restored = manifest.verify(directory)
     with connect(url) as conn, tempfile.TemporaryDirectory() as temporary:
         if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}))[0]:
@@ -40,11 +42,13 @@ def restore(directory: Path, url: str, *, jobs: int = JOBS) -> Manifest:
         lines = clients.list_contents(program, directory / DATA)
         contents.write_text("\n".join(line for line in lines if not VERSION_ROW.search(line)))
         arguments.append(f"--use-list={contents}")
+        report(f"Restoring {sum(restored.rows.values()):,} rows.")
         if conn.info.server_version >= 170_000:
             clients.run(program, url, ["--exit-on-error", *arguments])
         else:
             # Newer programs set a parameter that older servers do not have.
             clients.run(program, url, arguments, tolerated="transaction_timeout")
+        report("Comparing the rows with the manifest.")
         conn.execute("ANALYZE")
         with conn.transaction():
             conn.execute(

@@ -75,8 +75,16 @@ def server_url() -> str:
 
 
 def test_drill_proves_a_backup(created: Path, server_url: str, conn: Conn) -> None:
-    report = drill(created, server_url)
+    steps: list[str] = []
+    report = drill(created, server_url, steps.append)
 
+    assert [step.partition(" ")[0] for step in steps] == [
+        "Checking",
+        "Restoring",
+        "Comparing",
+        "Migrating.",
+        "Checking",
+    ]
     assert report.backup.rows["players"] == 1
     assert report.backup.rows["player_scans"] == 4
     assert report.quest_states == 1
@@ -308,6 +316,14 @@ def test_failed_backup_leaves_nothing(conn: Conn, tmp_path: Path, monkeypatch: p
 
     assert list(tmp_path.iterdir()) == []
     assert conn.execute("SELECT FROM operations_log").rowcount == 0
+
+
+def test_missing_bucket_is_found_before_the_dump(bucket: Any, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clients, "run", lambda *_arguments: pytest.fail("dumped"))
+    missing = type(bucket).from_settings(settings(), "missing-bucket")
+    missing._client = bucket._client
+    with pytest.raises(StorageError):
+        dump.create(BucketTarget(missing, ""))
 
 
 def test_one_backup_runs_at_a_time(conn: Conn, tmp_path: Path) -> None:

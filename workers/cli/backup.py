@@ -43,7 +43,7 @@ def backup(target: str | None, keep: int | None, if_configured: bool) -> None:
         return
     place = target_of(_place(target))
     with _ending_in_order():
-        created = dump.create(place)
+        created = dump.create(place, _show_step)
         pruned = _prune(place, keep, created.name)
     report(
         f"Created {created.name}: {sum(created.rows.values()):,} rows, {created.bytes:,} bytes.{_deleted(pruned)}",
@@ -74,7 +74,8 @@ def restore(backup: str, jobs: int) -> None:
     """
     place, name = _find(backup)
     with _ending_in_order(), place.open(name) as directory:
-        restored = restores.restore(directory, settings().direct_database_url.get_secret_value(), jobs=jobs)
+        url = settings().direct_database_url.get_secret_value()
+        restored = restores.restore(directory, url, jobs=jobs, report=_show_step)
     report(
         f"Restored {name} of {restored.created_at:%Y-%m-%d %H:%M:%SZ}: {sum(restored.rows.values()):,} rows. "
         "Next: python -m migrations.",
@@ -97,7 +98,7 @@ def drill(backup: str | None, keep: int | None) -> None:
     with _ending_in_order():
         with place.open(name) as directory:
             try:
-                passed = drills.drill(directory, settings().drill_server_url.get_secret_value())
+                passed = drills.drill(directory, settings().drill_server_url.get_secret_value(), _show_step)
             except BackupDamaged as damage:
                 _record(read(directory), passed=False, detail=str(damage))
                 raise
@@ -147,6 +148,12 @@ def _record(backup: Manifest, *, passed: bool, detail: str = "") -> None:
             operations_log.record(conn, "drill", backup, passed=passed, detail=detail)
     except psycopg.Error as error:
         say(f"The result was not recorded: {db.describe(error)}")
+
+
+def _show_step(sentence: str) -> None:
+    """Show what the command does now, on a terminal only: it may take hours."""
+    if sys.stderr.isatty():
+        say(sentence)
 
 
 def _prune(place: Target, keep: int | None, current: str) -> list[str]:
