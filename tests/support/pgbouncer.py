@@ -1,7 +1,8 @@
-"""Debian's PgBouncer in transaction mode, in front of a PostgreSQL."""
+"""PgBouncer in transaction mode, in front of a PostgreSQL."""
 
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -23,6 +24,17 @@ needs_pgbouncer = pytest.mark.skipif(
     PROGRAM is None, reason="pgbouncer is not installed here (apt-get install pgbouncer)"
 )
 
+
+def tracks_statements() -> bool:
+    """Return whether prepared statements work through it, as from version 1.21."""
+    if PROGRAM is None:
+        return False
+    version = re.search(r"(\d+)\.(\d+)", subprocess.run((PROGRAM, "--version"), capture_output=True, text=True).stdout)
+    return version is not None and tuple(map(int, version.groups())) >= (1, 21)
+
+
+needs_tracked_statements = pytest.mark.skipif(not tracks_statements(), reason="no pgbouncer 1.21 or later here")
+
 CONFIG = """
 [databases]
 waymark = host={host} port={server_port} dbname={dbname} user={user} password={password}
@@ -43,10 +55,12 @@ logfile = {folder}/log
 
 
 @contextmanager
-def pooler(database_url: str, *, pool_size: int = 8) -> Iterator[str]:
+def pooler(database_url: str, *, pool_size: int = 8, max_prepared_statements: int = 0) -> Iterator[str]:
     """Run PgBouncer. Yield the URL of the database through it."""
     folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
     parts = urlsplit(database_url)
+    # Older versions refuse the parameter.
+    more = f"max_prepared_statements = {max_prepared_statements}\n" if tracks_statements() else ""
     (folder / "pgbouncer.ini").write_text(
         CONFIG.format(
             host=parts.hostname,
@@ -59,6 +73,7 @@ def pooler(database_url: str, *, pool_size: int = 8) -> Iterator[str]:
             pool_size=pool_size,
             folder=folder,
         )
+        + more
     )
     url = f"postgresql://waymark@{LOOPBACK}:{port}/waymark"
     try:
