@@ -37,6 +37,12 @@ class EarlyAckConsumer(_RabbitmqConsumer):
 
     def __next__(self) -> MessageProxy | None:
         self.heartbeat.beat()
+        try:
+            return self._take()
+        except ERRORS as error:
+            raise ConnectionClosed(error) from None
+
+    def _take(self) -> MessageProxy | None:
         self._has_room.clear()
         if self._taken >= self.limit and not self._has_room.wait(self.idle_seconds):
             self._pause()
@@ -64,13 +70,10 @@ class EarlyAckConsumer(_RabbitmqConsumer):
 
     def _pause(self) -> None:
         """Let other processes take the messages of the queue, and answer heartbeats."""
-        try:
-            if not self._is_paused:
-                self.channel.cancel()
-                self._is_paused = True
-            self.connection.process_data_events()
-        except ERRORS as error:
-            raise ConnectionClosed(error) from None
+        if not self._is_paused:
+            self.channel.cancel()
+            self._is_paused = True
+        self.connection.process_data_events()
 
     def _resume(self) -> None:
         if self._is_paused:

@@ -15,7 +15,8 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError
 from shared.settings import settings
 
 CONNECTION = {
-    "heartbeat": "30",
+    # A node that hangs is replaced after 15 to 30 seconds.
+    "heartbeat": "10",
     # pika's defaults wait without limit while a memory or disk alarm blocks publishers.
     "blocked_connection_timeout": "2",
     "socket_timeout": "2",

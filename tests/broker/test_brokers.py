@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 import pytest
+from dramatiq.errors import ConnectionClosed
 
 from script.stack.ports import LOOPBACK, free_port
 from shared.infra import health
@@ -184,6 +185,19 @@ def test_lost_connection_is_replaced(kind: str, consuming: Brokers, rabbitmq: An
     assert take(consumer_of(consuming(), "maintenance")).actor_name == "CleanUp"
 
 
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_connection_lost_before_the_acknowledgement_raises_one_error(
+    kind: str, consuming: Brokers, rabbitmq: RabbitServer
+) -> None:
+    consumer = consumer_of(consuming(), "scans")
+    assert next(consumer) is None
+    send(ScansPending())
+    consumer.connection.process_data_events(time_limit=5)
+    cut_connections(rabbitmq.port)
+    with pytest.raises(ConnectionClosed):
+        next(consumer)
+
+
 def cut_connections(port: int) -> None:
     """End all connections of this process to a port, as a network that fails."""
     for each in psutil.Process().net_connections("tcp"):
@@ -217,7 +231,7 @@ def test_quorum_queues_of_a_virtual_host_carry_messages(rabbitmq: RabbitServer, 
     """As on a cluster, where the virtual host says that its queues are replicated."""
     rabbitmq.control("add_vhost", "waymark", "--default-queue-type", "quorum")
     rabbitmq.control("set_permissions", "--vhost", "waymark", "waymark", ".*", ".*", ".*")
-    with broker_at(rabbitmq.url.replace("%2F", "waymark")):
+    with broker_at(rabbitmq.url_of("waymark")):
         send(RenderFilesUnneeded("a"))
         worker = make_broker([], EarlyAckBroker)
         consumer = consumer_of(worker, "maintenance")

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any
 
-import psutil
 import pytest
 
 from script.stack import RunningServer, running_server
@@ -19,7 +18,7 @@ def server(rabbitmq: RabbitServer) -> Iterator[RunningServer]:
     rabbitmq.purge()
     with running_server(env={**ENVIRONMENT, **SERVER_ENVIRONMENT, "BROKER_URL": rabbitmq.url}) as running:
         yield running
-        assert_tells_none_of(secrets_of(running) | {"RabbitMQ": rabbitmq.password}, running.output())
+        assert_tells_none_of(secrets_of(running) | {"RabbitMQ": rabbitmq.host.password}, running.output())
 
 
 @pytest.fixture
@@ -42,9 +41,7 @@ def test_killed_broker_loses_no_scan(stage: Stage, rabbitmq: RabbitServer) -> No
 
 def test_halted_broker_loses_no_scan(stage: Stage, rabbitmq: RabbitServer) -> None:
     """It accepts connections and never answers, which is worse than a refused connection."""
-    assert rabbitmq.pid is not None
-    server = psutil.Process(rabbitmq.pid)
-    with halted([server.pid, *(child.pid for child in server.children(recursive=True))]):
+    with halted(rabbitmq.pids):
         stage.load.hand_in_all(stage.game.scans(150))
         ready = stage.load.ask("GET", "/readyz")
         assert (ready.status, ready.json()["detail"]) == (503, "Not ready: broker.")

@@ -4,15 +4,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import pika
+import psutil
 import pytest
 from pika.exceptions import AMQPError
 
 from script.stack.embedded_store import EmbeddedStore
-from script.stack.files import kept_secret, temporary_directory
+from script.stack.files import kept_secret, private_directory, temporary_directory
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.process import Account, Command, kill_group
 from shared.messages import Message
@@ -33,45 +34,73 @@ loopback_users = none
 disk_free_limit.absolute = 1MB
 log.file = false
 log.console = true
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {first}
+net_ticktime = 10
 """
 
 
+class ErlangHost:
+    """What the nodes of a cluster on this host share: a port mapper, the home of Erlang's cookie, and a password."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self.mapper_port = home, free_port()
+        self.account = Account.nobody() if os.geteuid() == 0 else None
+        self.password = kept_secret(home / "password")
+        if self.account:
+            os.chown(home, self.account.uid, self.account.gid)
+        mapper = Command(
+            (shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.mapper_port)),
+            account=self.account,
+            environment=self.environment,
+        )
+        self._mapper = subprocess.Popen(mapper.leashed(), cwd="/", start_new_session=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(self.home),
+            "ERL_EPMD_ADDRESS": LOOPBACK,
+            "ERL_EPMD_PORT": str(self.mapper_port),
+        }
+
+    def close(self) -> None:
+        kill_group(self._mapper.pid)
+        self._mapper.wait()
+
+
 class RabbitServer(EmbeddedStore):
-    """A node with its own port mapper, which ends with it."""
+    """A node. Its first start joins the cluster of the node `first`, which is its own name in a new cluster."""
 
     name = "rabbitmq"
 
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.port, self._mapper_port, self._distribution_port = free_port(), free_port(), free_port()
-        self._account = Account.nobody() if os.geteuid() == 0 else None
-        self.password = ""
-        self._mapper: subprocess.Popen[bytes] | None = None
+    def __init__(self, host: ErlangHost, node: str, first: str) -> None:
+        self.host, self.node, self._first = host, f"{node}@localhost", f"{first}@localhost"
+        self.data = host.home / node
+        self.port, self._distribution_port = free_port(), free_port()
 
     @property
     def url(self) -> str:
-        return f"amqp://waymark:{self.password}@{LOOPBACK}:{self.port}/%2F"
+        return self.url_of("%2F")
+
+    def url_of(self, virtual_host: str) -> str:
+        return f"amqp://waymark:{self.host.password}@{LOOPBACK}:{self.port}/{virtual_host}"
 
     def prepare(self) -> None:
-        self.password = kept_secret(self.data / "password")
+        private_directory(self.data)
         (self.data / "plugins").write_text("[].")
         (self.data / "rabbitmq.conf").write_text(
-            CONFIG.format(address=LOOPBACK, port=self.port, password=self.password)
+            CONFIG.format(address=LOOPBACK, port=self.port, password=self.host.password, first=self._first)
         )
-        if self._account:
-            os.chown(self.data, self._account.uid, self._account.gid)
-        if self._mapper is None:
-            mapper = Command(
-                (shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self._mapper_port)),
-                account=self._account,
-                environment=self._environment,
-            )
-            self._mapper = subprocess.Popen(mapper.leashed(), cwd="/", start_new_session=True)
+        if self.host.account:
+            os.chown(self.data, self.host.account.uid, self.host.account.gid)
 
     def command(self) -> Command:
         return Command(
             (str(PROGRAMS / "rabbitmq-server"),),
-            account=self._account,
+            account=self.host.account,
             environment=self._environment,
             directory=self.data,
         )
@@ -93,10 +122,12 @@ class RabbitServer(EmbeddedStore):
     def stop(self) -> None:
         if self._process is not None:
             self.kill()
-        if self._mapper is not None:
-            kill_group(self._mapper.pid)
-            self._mapper.wait()
-            self._mapper = None
+
+    @property
+    def pids(self) -> list[int]:
+        assert self.pid is not None
+        leader = psutil.Process(self.pid)
+        return [leader.pid, *(child.pid for child in leader.children(recursive=True))]
 
     def purge(self) -> None:
         """Delete all queues."""
@@ -106,7 +137,7 @@ class RabbitServer(EmbeddedStore):
 
     def control(self, *arguments: str) -> str:
         """Run rabbitmqctl. Return what it printed."""
-        command = Command((str(PROGRAMS / "rabbitmqctl"), "--quiet", *arguments), account=self._account)
+        command = Command((str(PROGRAMS / "rabbitmqctl"), "--quiet", *arguments), account=self.host.account)
         outcome = subprocess.run(
             command.leashed(), cwd="/", env=self._environment, capture_output=True, text=True, timeout=60
         )
@@ -115,14 +146,9 @@ class RabbitServer(EmbeddedStore):
 
     @property
     def _environment(self) -> dict[str, str]:
-        return {
-            "PATH": os.environ["PATH"],
-            "LANG": "C.UTF-8",
-            "HOME": str(self.data),
-            "ERL_EPMD_ADDRESS": LOOPBACK,
-            "ERL_EPMD_PORT": str(self._mapper_port),
+        return self.host.environment | {
             "RABBITMQ_CONF_ENV_FILE": "/dev/null",
-            "RABBITMQ_NODENAME": "waymark@localhost",
+            "RABBITMQ_NODENAME": self.node,
             "RABBITMQ_DIST_PORT": str(self._distribution_port),
             "RABBITMQ_MNESIA_BASE": str(self.data / "mnesia"),
             "RABBITMQ_LOG_BASE": str(self.data),
@@ -134,6 +160,13 @@ class RabbitServer(EmbeddedStore):
 
 
 @contextmanager
+def rabbit_cluster(*names: str) -> Iterator[list[RabbitServer]]:
+    """Run a cluster of nodes with these names. The second and later ones join the first."""
+    with temporary_directory("waymark-rabbitmq-") as home, closing(ErlangHost(home)) as host, ExitStack() as stack:
+        yield [stack.enter_context(RabbitServer(host, name, names[0])) for name in names]
+
+
+@contextmanager
 def rabbit_server() -> Iterator[RabbitServer]:
-    with temporary_directory("waymark-rabbitmq-") as data, RabbitServer(data) as server:
+    with rabbit_cluster("waymark") as (server,):
         yield server
