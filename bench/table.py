@@ -37,6 +37,15 @@ class Figure:
         return cls(name, unit, waymark, rival, bound, goal, rounds)
 
     @classmethod
+    def of_pairs(
+        cls, name: str, unit: str, rounds: Iterable[Round], bound: Literal["≥", "≤"], goal: float | None
+    ) -> Self:
+        """Return the figure whose ratio is the median of the rounds' ratios. Slow rounds of both sides do not count."""
+        rounds = tuple(rounds)
+        rival = median(other for _, other in rounds)
+        return cls(name, unit, rival * median(one / other for one, other in rounds), rival, bound, goal, rounds)
+
+    @classmethod
     def of_latencies(
         cls,
         name: str,

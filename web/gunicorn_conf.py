@@ -85,11 +85,11 @@ def post_worker_init(worker) -> None:  # type: ignore[no-untyped-def]
 
 
 def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
-    """Store buffered visits and cache lookups, send queued messages, and close the PostgreSQL pools.
+    """Store buffered visits, cache lookups and metrics, send queued messages, and close the PostgreSQL pools.
 
     Messages are last: the scheduler sends lost ones again, and an unavailable broker takes seconds.
     """
-    from shared.infra import cache, db, error_reporting, read_replica
+    from shared.infra import cache, db, error_reporting, metrics, read_replica
     from shared.infra.message_sender import background_sender
     from shared.infra.tracing import tracing
     from shared.visits.visit_buffer import visit_buffer
@@ -98,6 +98,7 @@ def worker_exit(server, worker) -> None:  # type: ignore[no-untyped-def]
     for entries in cache.CACHES:
         entries.report_hits()
     background_sender.flush()
+    metrics.flush()
     read_replica.close()
     db.close_pool()
     tracing.stop()

@@ -1,10 +1,13 @@
-"""How busy a process is: its connections to PostgreSQL, and how late its timers fire. A thread measures it."""
+"""How busy a process is: its connections to PostgreSQL, and how late its timers fire.
+
+A thread measures it, and flushes deferred metrics.
+"""
 
 import threading
 import time
 
 from shared.infra import db
-from shared.infra.metrics import Counter, Gauge, Histogram
+from shared.infra.metrics import Counter, Gauge, Histogram, flush
 
 INTERVAL_SECONDS = 0.5
 
@@ -31,6 +34,7 @@ def _measure(timer_delay: Histogram | None) -> None:
         if timer_delay is not None:
             timer_delay.observe(max(0.0, time.monotonic() - due))
         record_pool()
+        flush()
 
 
 def record_pool() -> None:

@@ -1,6 +1,6 @@
 """Metrics of submitted scans."""
 
-from shared.infra.metrics import Counter
+from shared.infra.metrics import Counter, defer
 
 ACCEPTED = Counter(
     "waymark_scans_accepted_total",
@@ -14,4 +14,4 @@ def record(accepted: int, repeated: int, *, by_key: bool) -> None:
     by = "key" if by_key else "player"
     for answer, count in (("accepted", accepted), ("repeated", repeated)):
         if count:
-            ACCEPTED.labels(by, answer).inc(count)
+            defer(ACCEPTED, (by, answer), count)

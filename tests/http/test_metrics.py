@@ -6,18 +6,14 @@ from uuid import UUID
 
 import pytest
 from flask import Flask
-from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from shared.infra.health import required_migration
 from shared.version import __version__
+from tests.support.metrics import grows_by, value_of
 from web.api import metrics as metrics_api
 
 TOKEN = "6f1ad0c94b7e52d8"
-
-
-def requests_of(**labels: str) -> float:
-    return REGISTRY.get_sample_value("waymark_http_requests_total", labels) or 0.0
 
 
 @pytest.mark.parametrize(
@@ -36,19 +32,18 @@ def requests_of(**labels: str) -> float:
     ],
 )
 def test_request_is_counted_by_route(client: Any, method: str, path: str, labels: dict[str, str]) -> None:
-    before = requests_of(**labels)
-    assert client.open(path, method=method).status_code == int(labels["status"])
-    assert requests_of(**labels) == before + 1
+    with grows_by(1, "waymark_http_requests_total", **labels):
+        assert client.open(path, method=method).status_code == int(labels["status"])
     seconds = {name: value for name, value in labels.items() if name != "status"}
-    assert REGISTRY.get_sample_value("waymark_http_request_duration_seconds_count", seconds)
-    assert REGISTRY.get_sample_value("waymark_http_requests_in_progress") == 0
+    assert value_of("waymark_http_request_duration_seconds_count", **seconds) > 0
+    assert value_of("waymark_http_requests_in_progress") == 0
 
 
 def test_request_is_in_progress_until_its_end(app: Flask, clean: None, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
 
     def healthz(**_: Any) -> Any:
-        seen.append(REGISTRY.get_sample_value("waymark_http_requests_in_progress"))
+        seen.append(value_of("waymark_http_requests_in_progress"))
         raise ZeroDivisionError
 
     vars(healthz).update(vars(app.view_functions["health.healthz"]))
@@ -56,7 +51,7 @@ def test_request_is_in_progress_until_its_end(app: Flask, clean: None, monkeypat
 
     assert app.test_client().get("/healthz").status_code == 500
     assert seen == [1.0]
-    assert REGISTRY.get_sample_value("waymark_http_requests_in_progress") == 0
+    assert value_of("waymark_http_requests_in_progress") == 0
 
 
 def test_metrics_have_the_format_of_prometheus(app: Flask, client: Any) -> None:

@@ -13,8 +13,9 @@ import dramatiq
 import pytest
 import redis
 from dramatiq.broker import MessageProxy
+from prometheus_client import REGISTRY
 
-from shared.infra import cache, message_sender
+from shared.infra import cache, message_sender, metrics
 from shared.infra.broker import BrokerUnavailable
 from shared.infra.cache import Cache
 from shared.infra.db import Conn
@@ -44,6 +45,22 @@ from workers.catalog_metrics import MetricsInterceptor
 from workers.installation_metrics import InstallationMetrics
 from workers.message_metrics import MessageMetrics
 from workers.scans import judge_pending
+
+
+def test_deferred_values_are_recorded_by_a_flush_or_after_many() -> None:
+    labels = {"message": "Deferred", "outcome": "sent"}
+
+    def recorded() -> float | None:
+        return REGISTRY.get_sample_value("waymark_message_sends_total", labels)
+
+    metrics.flush()
+    metrics.defer(message_sender.SENDS, tuple(labels.values()), 2)
+    assert recorded() is None
+    metrics.flush()
+    assert recorded() == 2
+    for _ in range(metrics.MAX_DEFERRED):
+        metrics.defer(message_sender.SENDS, tuple(labels.values()), 1)
+    assert recorded() == 2 + metrics.MAX_DEFERRED
 
 
 def test_leader_is_one_while_it_leads(clean: None) -> None:

@@ -5,8 +5,11 @@ from contextlib import contextmanager
 
 from prometheus_client import REGISTRY
 
+from shared.infra import metrics
+
 
 def value_of(metric: str, **labels: str) -> float:
+    metrics.flush()
     return REGISTRY.get_sample_value(metric, labels) or 0.0
 
 

@@ -1,11 +1,10 @@
 """Metrics of requests: how many, how long, and how many at once."""
 
 import time
-from functools import cache
 
 from flask import Flask, Request, Response, request
 
-from shared.infra.metrics import Counter, Gauge, Histogram
+from shared.infra.metrics import Counter, Gauge, Histogram, defer
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
@@ -37,7 +36,7 @@ def init_app(app: Flask) -> None:
     @app.before_request
     def start_measurement() -> None:
         request.environ[STARTED] = time.perf_counter()
-        IN_PROGRESS.inc()
+        defer(IN_PROGRESS, (), 1)
 
     @app.after_request
     def measure(response: Response) -> Response:
@@ -45,10 +44,9 @@ def init_app(app: Flask) -> None:
         # Labels that a client could choose freely would fill the memory of each process, and of Prometheus.
         method = handled.method if handled.method in METHODS else OTHER_METHOD
         route = handled.url_rule.rule if handled.url_rule is not None else NO_ROUTE
-        requests, duration = _series(route, method, response.status_code)
-        requests.inc()
+        defer(REQUESTS, (route, method, str(response.status_code)), 1)
         if (started := handled.environ.get(STARTED)) is not None:
-            duration.observe(time.perf_counter() - started)
+            defer(DURATION, (route, method), time.perf_counter() - started)
         return response
 
     app.teardown_request(lambda _error: end_measurement())
@@ -57,9 +55,4 @@ def init_app(app: Flask) -> None:
 def end_measurement() -> None:
     """Stop measuring the current request. A WebSocket does so when it opens, because it stays open for hours."""
     if request.environ.pop(STARTED, None) is not None:
-        IN_PROGRESS.dec()
-
-
-@cache
-def _series(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
-    return REQUESTS.labels(route, method, status), DURATION.labels(route, method)
+        defer(IN_PROGRESS, (), -1)
