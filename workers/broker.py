@@ -21,6 +21,7 @@ from shared.infra.tracing import tracing
 from shared.messages import Message, RendersPending, ScansPending
 from shared.settings import settings
 from workers.message_metrics import MessageMetrics
+from workers.message_tracing import MessageTracing
 from workers.time_limits import time_limits
 
 log = get_logger()
@@ -101,7 +102,9 @@ def _consuming_broker() -> Callable[..., dramatiq.Broker]:
 
 
 worker_lifecycle = WorkerLifecycle()
-worker_broker = make_broker([worker_lifecycle, RequestIdMiddleware(), MessageMetrics()], _consuming_broker())
+message_tracing = [MessageTracing()] if settings().otel_exporter_otlp_endpoint is not None else []
+middleware = [worker_lifecycle, *message_tracing, RequestIdMiddleware(), MessageMetrics()]
+worker_broker = make_broker(middleware, _consuming_broker())
 dramatiq.set_broker(worker_broker)
 
 

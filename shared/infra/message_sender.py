@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextvars import Context, copy_context
 from dataclasses import asdict
 from typing import Any
 
@@ -9,10 +10,11 @@ import dramatiq
 
 from shared.infra.broker import ERRORS, BrokerUnavailable, broker, broker_client, keep_broker_alive
 from shared.infra.cache import try_redis
-from shared.infra.logging import bound_request_id, current_request_id, get_logger
-from shared.infra.metrics import Counter
+from shared.infra.logging import current_request_id, get_logger
+from shared.infra.metrics import Counter, defer
 from shared.infra.redis import key
 from shared.infra.relay_wakeup import add_wakeup
+from shared.infra.tracing import tracing
 from shared.messages import Message
 from shared.settings import settings
 
@@ -67,6 +69,8 @@ def _send_through_redis(message: Message) -> None:
 
 def _queued(message: Message) -> dramatiq.Message[None]:
     options = {"request_id": current_request_id()}
+    if (traceparent := tracing.current_traceparent()) is not None:
+        options["traceparent"] = traceparent
     return dramatiq.Message(message.queue, type(message).__name__, (), _fields(message), options)
 
 
@@ -86,7 +90,7 @@ class BackgroundSender:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[Message, str | None] = {}
+        self._waiting: dict[Message, Context] = {}
         self._lock = threading.Lock()
         self._has_messages = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,7 +98,8 @@ class BackgroundSender:
     def submit(self, message: Message) -> None:
         """Queue the message for the next round and return at once."""
         with self._lock:
-            self._waiting.setdefault(message, current_request_id())
+            # The request's id and trace are in its context.
+            self._waiting.setdefault(message, copy_context())
             # The thread starts on first use, which is after the fork.
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="background-sender", daemon=True)
@@ -105,20 +110,9 @@ class BackgroundSender:
         """Send the waiting messages now, from this thread. Drop all of them once the broker is unavailable."""
         with self._lock:
             waiting, self._waiting = self._waiting, {}
-        unavailable: BrokerUnavailable | None = None
-        for message, request_id in waiting.items():
-            with bound_request_id(request_id):
-                error: Exception | None = unavailable
-                if error is None:
-                    try:
-                        send(message)
-                    except BrokerUnavailable as raised:
-                        error = unavailable = raised
-                    except Exception as raised:  # noqa: BLE001 - no error may end the thread: later messages are sent
-                        error = raised
-                SENDS.labels(type(message).__name__, "sent" if error is None else "dropped").inc()
-                if error is not None:
-                    log.warning("message_dropped", message=type(message).__name__, error=repr(error))
+        error: Exception | None = None
+        for message, context in waiting.items():
+            error = context.run(_send_or_drop, message, error if isinstance(error, BrokerUnavailable) else None)
 
     def _run(self) -> None:
         while True:
@@ -127,6 +121,20 @@ class BackgroundSender:
                 self.flush()
             else:
                 keep_broker_alive()
+
+
+def _send_or_drop(message: Message, unavailable: BrokerUnavailable | None) -> Exception | None:
+    """Send the message, unless the broker is unavailable. Return the error for which it was dropped."""
+    error: Exception | None = unavailable
+    if error is None:
+        try:
+            send(message)
+        except Exception as raised:  # noqa: BLE001 - no error may end the thread: later messages are sent
+            error = raised
+    defer(SENDS, (type(message).__name__, "sent" if error is None else "dropped"), 1)
+    if error is not None:
+        log.warning("message_dropped", message=type(message).__name__, error=repr(error))
+    return error
 
 
 background_sender = BackgroundSender()

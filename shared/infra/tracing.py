@@ -31,6 +31,8 @@ class Tracing:
             from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
             from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
             from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+
+            from shared.infra.linked_sampler import LinkedSampler  # noqa: PLC0415
         except ImportError:
             raise SettingsError("OTEL_EXPORTER_OTLP_ENDPOINT needs the packages of requirements-tracing.txt") from None
         names = {} if "OTEL_SERVICE_NAME" in os.environ else {"service.name": f"waymark-{process}"}
@@ -38,6 +40,7 @@ class Tracing:
         self._provider = TracerProvider(
             resource=Resource.create({"service.version": __version__, **names}), shutdown_on_exit=False
         )
+        self._provider.sampler = LinkedSampler(self._provider.sampler)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("waymark")
 
@@ -52,7 +55,7 @@ class Tracing:
         self,
         name: str,
         *,
-        kind: Literal["internal", "server"] = "internal",
+        kind: Literal["internal", "server", "consumer"] = "internal",
         traceparent: str | None = None,
         links: Iterable[str] = (),
         attributes: Attributes | None = None,
@@ -60,20 +63,28 @@ class Tracing:
         """Record a span while the block runs, and yield it; None if tracing is off.
 
         Its parent is the context of `traceparent`, else the current span. `links` are contexts of other traces.
+        Of an error that the block raises, only the type is recorded.
         """
         if self._tracer is None:
             yield None
             return
-        from opentelemetry.trace import Link, SpanKind  # noqa: PLC0415
+        from opentelemetry.trace import Link, SpanKind, StatusCode  # noqa: PLC0415
 
         with self._tracer.start_as_current_span(
             name,
             context=_context(traceparent) if traceparent else None,
-            kind=SpanKind.SERVER if kind == "server" else SpanKind.INTERNAL,
+            kind=SpanKind[kind.upper()],
             links=[Link(_span_context(link)) for link in links],
             attributes=attributes,
+            # The message of an error may name a player or a position.
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
-            yield span
+            try:
+                yield span
+            except Exception as error:
+                span.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
 
     def current_traceparent(self) -> str | None:
         """Return the context of the current span in the format of W3C Trace Context. None unless it is sampled."""

@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 
 from script.stack.running_server import CHECKOUT
+from shared.infra.broker import make_broker
 from shared.infra.db import Conn
+from shared.infra.message_sender import background_sender
 from shared.infra.tracing import tracing
+from shared.messages import RenderFilesUnneeded
 from shared.settings import settings
 from tests.support.callers import sign_in
 from tests.support.factories import code_text, make_code
+from tests.support.polling import eventually
 from tests.support.trace_collector import Collector, trace_collector
 from web.app import create_app
 from web.realtime import fanout
 from workers import scans as worker
+from workers.message_tracing import MessageTracing
+from workers.wakeup_consumer import WakeupBroker
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+MESSAGE = "message RenderFilesUnneeded"
 SAMPLED, UNSAMPLED = f"00-{TRACE}-{PARENT}-01", f"00-{TRACE}-{PARENT}-00"
 
 
@@ -65,6 +72,39 @@ def test_trace_leads_from_the_request_to_its_judgement(traced: Callable[..., Any
     assert judged.links == (TRACE,)
     assert judged.trace_id != TRACE
     assert judged.attributes == {"scans": 1}
+
+
+def test_judgement_of_a_sampled_scan_is_sampled(
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    """Although the sampler would take no other trace."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0")
+    collector: Collector = request.getfixturevalue("collector")
+    request.getfixturevalue("traced")(SAMPLED)
+
+    assert {span.name for span in collector.spans} == {"POST /scan", "insert scan", "judge"}
+
+
+def test_message_continues_the_trace_of_its_sender(collector: Collector, clean: None) -> None:
+    broker = make_broker([], WakeupBroker)
+    with tracing.span("request", traceparent=SAMPLED):
+        background_sender.submit(RenderFilesUnneeded("a"))
+    consumer, middleware = broker.consume("maintenance", timeout=100), MessageTracing()
+    message = eventually(lambda: next(consumer))
+    middleware.before_process_message(broker, message)
+    with tracing.span("work"):
+        pass
+    middleware.after_process_message(broker, message, exception=ValueError("ada is at 52.37, 4.89"))
+    consumer.close()
+    tracing.stop()
+
+    (sent,), (handled,), (work,) = (collector.named(name) for name in ("request", MESSAGE, "work"))
+    assert (handled.trace_id, handled.parent_id) == (TRACE, sent.span_id)
+    assert work.parent_id == handled.span_id
+    assert handled.attributes == {"messaging.destination.name": "maintenance"}
+    assert handled.status == "ValueError"
+    assert not [body for body in collector.bodies if b"52.37" in body]
 
 
 @pytest.mark.parametrize("traceparent", [UNSAMPLED])

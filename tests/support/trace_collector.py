@@ -21,23 +21,28 @@ class Span:
     parent_id: str
     links: tuple[str, ...]
     attributes: dict[str, str | int]
+    status: str
 
 
 @dataclass
 class Collector:
     url: str = ""
     spans: list[Span] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
 
     def named(self, name: str) -> list[Span]:
         return [span for span in self.spans if span.name == name]
 
     def receive(self, body: bytes) -> None:
+        self.bodies.append(body)
         for resource_spans in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _values(resource_spans.resource.attributes)["service.name"]
             for span in (span for scope in resource_spans.scope_spans for span in scope.spans):
                 links = tuple(link.trace_id.hex() for link in span.links)
                 ids = (span.trace_id.hex(), span.span_id.hex(), span.parent_span_id.hex())
-                self.spans.append(Span(str(service), span.name, *ids, links, _values(span.attributes)))
+                self.spans.append(
+                    Span(str(service), span.name, *ids, links, _values(span.attributes), span.status.message)
+                )
 
 
 @contextmanager

@@ -6,12 +6,17 @@ import pytest
 
 from script.stack.running_server import running_server
 from tests.support.polling import eventually
-from tests.support.trace_collector import trace_collector
+from tests.support.trace_collector import Collector, trace_collector
 from tests.system.conftest import SERVER_ENVIRONMENT, set_up
 from tests.system.load import Scan
 from tests.system.processes import ENVIRONMENT, log_lines
 
 pytestmark = [pytest.mark.system, pytest.mark.long]
+
+
+def messages_of(collector: Collector) -> set[str]:
+    """Return the ids of the spans of messages that make workers judge."""
+    return {span.span_id for span in collector.spans if span.name in ("message ScansAccepted", "message ScansPending")}
 
 
 def test_scans_are_traced_through_all_processes(app: Any) -> None:
@@ -34,6 +39,7 @@ def test_scans_are_traced_through_all_processes(app: Any) -> None:
             eventually(lambda: traces <= {span.trace_id for span in collector.named("POST /scan")})
             eventually(lambda: traces <= {span.trace_id for span in collector.named("insert scan")})
             eventually(lambda: traces <= {link for span in collector.named("judge") for link in span.links})
+            eventually(lambda: {span.parent_id for span in collector.named("judge")} <= messages_of(collector))
             judged = [link for span in collector.named("judge") for link in span.links]
             assert len(judged) == len(set(judged)), "a scan was judged twice"
             assert {span.service for span in collector.spans} == {"waymark-web", "waymark-worker"}
