@@ -113,6 +113,16 @@ def test_stores_of_the_trial_are_unprivileged(rendered: dict[str, list[Manifest]
         assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
 
 
+def test_trial_fits_on_a_laptop(rendered: dict[str, list[Manifest]]) -> None:
+    """The pods reserve less than a node of two processors has beside the pods of the cluster."""
+    sets = [each["spec"] for each in rendered["trial"] if each["kind"] in ("Deployment", "StatefulSet")]
+    assert [each for each in rendered["trial"] if each["kind"] == "HorizontalPodAutoscaler"] == []
+    assert all(each.get("replicas", 1) == 1 for each in sets)
+    requests = [each["template"]["spec"]["containers"][0]["resources"]["requests"] for each in sets]
+    assert sum(int(each["cpu"].removesuffix("m")) for each in requests) <= 1_000
+    assert sum(int(each["memory"].removesuffix("Mi")) for each in requests) <= 2_000
+
+
 @pytest.mark.parametrize("name", PROCFILE)
 def test_pods_run_the_commands_of_the_procfile(overlay: list[Manifest], name: str) -> None:
     """The settings in a command have their defaults. Workers also get the time to finish that the pod has."""

@@ -27,6 +27,11 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount"),
     pytest.mark.skipif(not (shutil.which("unshare") and shutil.which("setpriv")), reason="util-linux is not installed"),
 ]
+IN_PODS = (
+    "python -m shared.infra.health --only postgresql,migrations --wait 300",
+    "python -m workers.cli users list",
+)
+"""What an init container and `kubectl exec` run."""
 IN_POD = """
 set -eu
 mount --make-rprivate /
@@ -106,5 +111,7 @@ def test_every_process_runs_on_a_read_only_file_system() -> None:
             process = stack.enter_context(in_pod(command, directory, settings | at))
             if name == "release":
                 assert process.wait(120) == 0
+                for other in IN_PODS:
+                    assert stack.enter_context(in_pod(other, directory, settings)).wait(120) == 0
             else:
                 eventually(lambda port=ports[name]: is_healthy(port))  # type: ignore[misc]
