@@ -10,7 +10,7 @@ from shared.analytics.statistics import ScanStatistics, Statistics, VisitStatist
 from shared.analytics.unaggregated import RollupSubject
 from shared.infra import cache, db
 from shared.infra.db import Conn
-from shared.infra.read_replica import reading
+from shared.infra.read_replica import reading, replica
 from shared.infra.timestamps import format_rfc3339
 
 
@@ -55,10 +55,12 @@ def _count_at(version: str, version_of: Callable[[Conn], str | None], count: Cal
     """Count on the replica if it has reached this version, else on the primary.
 
     Counts of a replica that is behind must not get the name of a later version: they would be served for an hour.
+    Without a replica, the version was read from this server before, so counts are at least as new.
     """
-    entry = reading(lambda conn: count(conn) if version_of(conn) == version else None)
-    if entry is not None:
-        return entry
+    if replica() is not None:
+        entry = reading(lambda conn: count(conn) if version_of(conn) == version else None)
+        if entry is not None:
+            return entry
     with db.connection() as conn:
         return count(conn)
 
