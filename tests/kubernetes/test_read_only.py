@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import shlex
 import shutil
 import signal
@@ -18,7 +19,7 @@ from script.stack import temporary_postgres, temporary_redis
 from script.stack.files import temporary_directory
 from script.stack.ports import free_port
 from script.stack.running_server import CHECKOUT
-from tests.kubernetes.conftest import PROCFILE
+from tests.kubernetes.conftest import PROCFILE, Manifest, only
 from tests.support.polling import eventually
 
 pytestmark = [
@@ -79,9 +80,9 @@ def in_pod(command: str, directory: Path, environment: dict[str, str]) -> Iterat
         assert process.wait(60) == 0
 
 
-def is_healthy(port: int) -> bool:
+def is_healthy(port: int, path: str = "/healthz") -> bool:
     try:
-        with urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as response:
+        with urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as response:
             return bool(response.status == 200)
     except OSError:
         return False
@@ -91,15 +92,20 @@ def is_open_to_all(path: Path) -> bool:
     return all(each.stat().st_mode & 0o001 for each in (path, *path.parents))
 
 
-def test_every_process_runs_on_a_read_only_file_system() -> None:
+def test_every_process_runs_on_a_read_only_file_system(rendered: dict[str, list[Manifest]]) -> None:
+    """With the ConfigMap of the trial, and the Secret of its documentation."""
     if not all(map(is_open_to_all, (Path(sys.prefix), CHECKOUT))):
         pytest.skip("other users may not read the checkout or its environment")
     with ExitStack() as stack:
+        catalog = f"127.0.0.1:{free_port()}"
         settings = {
+            **only(rendered["trial"], "ConfigMap", "waymark")["data"],
+            "WAYMARK_ENV": "production",
             "DATABASE_URL": stack.enter_context(temporary_postgres()).url,
             "REDIS_URL": stack.enter_context(temporary_redis()).url,
-            "JWT_SECRET": "0123456789abcdef" * 4,
-            "GRPC_LISTEN": f"127.0.0.1:{free_port()}",
+            "JWT_SECRET": secrets.token_hex(32),
+            "GRPC_LISTEN": catalog,
+            "GRPC_SERVER_URL": catalog,
         }
         pods = stack.enter_context(temporary_directory("waymark-pods-"))
         pods.chmod(0o755)
@@ -115,3 +121,4 @@ def test_every_process_runs_on_a_read_only_file_system() -> None:
                     assert stack.enter_context(in_pod(other, directory, settings)).wait(120) == 0
             else:
                 eventually(lambda port=ports[name]: is_healthy(port))  # type: ignore[misc]
+        assert is_healthy(ports["web"], "/readyz?only=postgresql,migrations,redis,broker")
