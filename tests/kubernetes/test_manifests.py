@@ -152,6 +152,7 @@ def test_probes_name_ports_and_paths_that_exist(overlay: list[Manifest]) -> None
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if "grpc" in (check := container.get(probe, {})):
                 assert check["grpc"]["port"] == ports["grpc"]
+                assert probe == "readinessProbe", "pods would restart while PostgreSQL is unavailable"
             elif "httpGet" in check:
                 path = check["httpGet"]["path"].partition("?")[0]
                 assert check["httpGet"]["port"] in ports
