@@ -10,8 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from shared.backup import operations_log
+from shared.backup.errors import BackupError
+from shared.backup.targets import name_prefix, target_of
 from shared.infra import db
 from shared.infra.logging import get_logger
+from shared.infra.storage.base import StorageError
 from shared.messages import BackUp
 from shared.settings import settings
 from workers.broker import actor_for, worker_lifecycle
@@ -33,17 +36,28 @@ def back_up() -> None:
     if target is None:
         return
     due = last_due(datetime.now(UTC), settings().backup_hour)
-    with db.connection() as conn:
-        name = operations_log.last_backup(conn, due)
+    try:
+        name = find_since(target, due)
+        if name is None and run_command("backup", target):
+            name = find_since(target, due)
+    except (BackupError, StorageError) as error:
+        log.warning("backup_target_failed", error=str(error))
+        return
     if name is None:
-        if not run_command("backup", target):
-            return
-        with db.connection() as conn:
-            name = operations_log.last_backup(conn, due)
+        return
     with db.connection() as conn:
-        is_drilled = name is None or operations_log.has_drill(conn, name)
+        is_drilled = operations_log.has_drill(conn, name)
     if not is_drilled:
         run_command("drill", f"{target.rstrip('/')}/{name}", "--keep", str(settings().backup_keep))
+
+
+def find_since(target: str, due: datetime) -> str | None:
+    """Return the newest backup in the target that was made at this time or later, or None.
+
+    The log of operations does not know the target: an operator may have made a backup elsewhere since then.
+    """
+    names = [name for name in target_of(target).names() if name >= name_prefix(due)]
+    return names[-1] if names else None
 
 
 def last_due(now: datetime, hour: int) -> datetime:

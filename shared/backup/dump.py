@@ -4,7 +4,6 @@ import secrets
 from collections.abc import Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from zlib import crc32
 
@@ -14,7 +13,7 @@ from shared.backup import clients, manifest, operations_log
 from shared.backup.errors import BackupError
 from shared.backup.manifest import Contents, Manifest
 from shared.backup.progress import Report, ignore
-from shared.backup.targets import Target
+from shared.backup.targets import Target, name_prefix
 from shared.infra import db
 from shared.infra.db import Conn, exactly_one
 from shared.settings import settings
@@ -74,7 +73,7 @@ def _dump(conn: Conn, program: Path, url: str, draft: Path) -> Manifest:
             raise
         contents = measured.result()
     created = Manifest(
-        name=_name(at.astimezone(UTC)),
+        name=f"{name_prefix(at)}-{secrets.token_hex(2)}",
         created_at=at,
         migration=migration,
         server_version=conn.info.server_version,
@@ -84,10 +83,6 @@ def _dump(conn: Conn, program: Path, url: str, draft: Path) -> Manifest:
     )
     manifest.write(draft, created)
     return created
-
-
-def _name(at: datetime) -> str:
-    return f"waymark-{at:%Y%m%dt%H%M%Sz}-{secrets.token_hex(2)}"
 
 
 def prune(target: Target, keep: int, spared: Collection[str] = ()) -> list[str]:

@@ -29,19 +29,6 @@ def record(conn: Conn, operation: Operation, backup: Manifest, *, passed: bool =
     )
 
 
-def last_backup(conn: Conn, since: datetime) -> str | None:
-    """Return the name of the newest backup whose snapshot is from `since` or later, or None."""
-    with conn.cursor(row_factory=scalar_row) as cursor:
-        name: str | None = cursor.execute(
-            """
-            SELECT backup FROM operations_log WHERE operation = 'backup' AND backup_at >= %(since)s
-            ORDER BY backup_at DESC LIMIT 1
-            """,
-            {"since": since},
-        ).fetchone()
-    return name
-
-
 def has_drill(conn: Conn, backup: str) -> bool:
     """Return whether a drill of this backup is recorded, passed or not."""
     found = conn.execute(

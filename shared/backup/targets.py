@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -21,8 +22,14 @@ from shared.infra.storage.base import BLOCK_SIZE, Storage, StorageError, is_name
 from shared.settings import settings
 
 NAME_PATTERN = re.compile(r"waymark-[0-9]{8}t[0-9]{6}z-[0-9a-f]{4}")
+"""Names in the order of the alphabet are in the order of time."""
 DRAFT_PREFIX = ".draft-"
 COPY_PREFIX = "waymark-backup-"
+
+
+def name_prefix(at: datetime) -> str:
+    """Return how the names of backups of this second begin."""
+    return f"waymark-{at.astimezone(UTC):%Y%m%dt%H%M%Sz}"
 
 
 class Target(Protocol):

@@ -388,4 +388,5 @@ def test_newest_proven_backup_is_recorded(created: Path, conn: Conn) -> None:
     operations_log.record(conn, "drill", backup)
 
     assert operations_log.last_proven_backup(conn) == backup.created_at
-    assert operations_log.last_backup(conn, backup.created_at) == backup.name
+    assert operations_log.newest_proven(conn, ["waymark-20260101t000000z-00ff", backup.name]) == backup.name
+    assert operations_log.newest_proven(conn, []) is None

@@ -2,18 +2,18 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
-from shared.backup import operations_log
+from shared.backup import manifest, operations_log
 from shared.backup.manifest import Manifest
+from shared.backup.targets import name_prefix
 from shared.infra.db import Conn
 from shared.settings import settings
 from workers import backup
 from workers.broker import worker_lifecycle
-
-NAME = "waymark-20260328t030000z-00ff"
 
 
 @pytest.mark.parametrize(
@@ -33,46 +33,65 @@ def at(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
-def manifest_of(created_at: datetime, name: str = NAME) -> Manifest:
-    return Manifest(
+def make_backup(target: Path, created_at: datetime) -> Manifest:
+    """Put an empty backup of this time into a directory."""
+    name = f"{name_prefix(created_at)}-00ff"
+    made = Manifest(
         name=name, created_at=created_at, migration="0001", server_version=180_000, rows={}, ledger_digest="0", files={}
     )
+    (target / name).mkdir(parents=True)
+    manifest.write(target / name, made)
+    return made
 
 
 @pytest.fixture
-def commands(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "target"
+
+
+@pytest.fixture
+def commands(target: Path, conn: Conn, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The commands that were run. They succeed, and are recorded."""
-    found: list[tuple[str, ...]] = []
+    found: list[str] = []
 
     def run(*arguments: str) -> bool:
-        found.append(arguments)
-        operation: operations_log.Operation = "backup" if arguments[0] == "backup" else "drill"
-        operations_log.record(conn, operation, manifest_of(datetime.now(UTC)))
+        found.append(arguments[0])
+        if arguments[0] == "backup":
+            assert arguments[1:] == (f"{target}/",)
+            operations_log.record(conn, "backup", make_backup(target, datetime.now(UTC)))
+        else:
+            assert arguments[2:] == ("--keep", "2")
+            operations_log.record(conn, "drill", manifest.read(Path(arguments[1])))
         return True
 
     monkeypatch.setattr(backup, "run_command", run)
-    changed = settings().model_copy(update={"backup_target": "/backups/", "backup_keep": 2})
+    changed = settings().model_copy(update={"backup_target": f"{target}/", "backup_keep": 2})
     monkeypatch.setattr(backup, "settings", lambda: changed)
     return found
 
 
-CREATE, DRILL = ("backup", "/backups/"), ("drill", f"/backups/{NAME}", "--keep", "2")
+NOW, YESTERDAY = timedelta(0), timedelta(hours=25)
 
 
 @pytest.mark.parametrize(
-    ("recorded", "expected"),
+    ("age", "drilled", "expected"),
     [
-        ([], [CREATE, DRILL]),
-        ([("backup", timedelta(hours=25), True)], [CREATE, DRILL]),
-        ([("backup", timedelta(0), True)], [DRILL]),
-        ([("backup", timedelta(0), True), ("drill", timedelta(0), True)], []),
-        ([("backup", timedelta(0), True), ("drill", timedelta(0), False)], []),
+        (None, None, ["backup", "drill"]),
+        (YESTERDAY, True, ["backup", "drill"]),
+        (NOW, None, ["drill"]),
+        (NOW, True, []),
+        (NOW, False, []),
     ],
     ids=["first", "of the day before", "not drilled", "proven", "damaged"],
 )
-def test_due_steps_run(recorded: list[Any], expected: list[Any], commands: list[Any], conn: Conn) -> None:
-    for operation, age, passed in recorded:
-        operations_log.record(conn, operation, manifest_of(datetime.now(UTC) - age), passed=passed)
+def test_due_steps_run(
+    age: timedelta | None, drilled: bool | None, expected: list[str], commands: list[str], target: Path, conn: Conn
+) -> None:
+    if age is not None:
+        made = make_backup(target, datetime.now(UTC) - age)
+        operations_log.record(conn, "backup", made)
+        if drilled is not None:
+            operations_log.record(conn, "drill", made, passed=drilled)
 
     backup.back_up()
     backup.back_up()
@@ -80,9 +99,18 @@ def test_due_steps_run(recorded: list[Any], expected: list[Any], commands: list[
     assert commands == expected
 
 
-def test_failed_backup_is_repeated_and_not_drilled(commands: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backup_elsewhere_replaces_no_nightly_one(commands: list[str], tmp_path: Path, conn: Conn) -> None:
+    """As the one before an upgrade."""
+    operations_log.record(conn, "backup", make_backup(tmp_path / "elsewhere", datetime.now(UTC)))
+
+    backup.back_up()
+
+    assert commands == ["backup", "drill"]
+
+
+def test_failed_backup_is_repeated_and_not_drilled(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*arguments: str) -> bool:
-        commands.append(arguments)
+        commands.append(arguments[0])
         return False
 
     monkeypatch.setattr(backup, "run_command", fail)
@@ -90,10 +118,21 @@ def test_failed_backup_is_repeated_and_not_drilled(commands: list[Any], monkeypa
     backup.back_up()
     backup.back_up()
 
-    assert commands == [CREATE, CREATE]
+    assert commands == ["backup", "backup"]
 
 
-def test_no_target_means_no_backup(commands: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_target_is_logged(commands: list[str], target: Path) -> None:
+    target.write_text("not a directory")
+
+    with capture_logs() as logs:
+        backup.back_up()
+
+    assert commands == []
+    assert logs[0]["event"] == "backup_target_failed"
+    assert str(target) in logs[0]["error"]
+
+
+def test_no_target_means_no_backup(commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backup, "settings", settings)
 
     backup.back_up()
