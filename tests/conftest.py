@@ -101,12 +101,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def cheap_hashes() -> None:
-    """Passwords are hashed for real, with parameters that take no time."""
-    from argon2 import PasswordHasher
+    from tests.support.cheap_hashes import make_hashes_cheap
 
-    from shared.accounts import passwords
-
-    passwords.HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    make_hashes_cheap()
 
 
 @pytest.fixture(scope="session", autouse=True)

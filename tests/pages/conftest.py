@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from script.stack import RunningServer, running_server
+from script.stack.running_server import CHECKOUT
 from tests.pages.browsers import DESKTOP, HAS_CHROMIUM, PHONE, Api, Complaints, chromium, watch
 from tests.system.processes import ENVIRONMENT
+
+CONFIGURATION = "web/gunicorn_conf.py"
 
 
 @dataclass(frozen=True)
@@ -37,11 +40,16 @@ class Game:
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[RunningServer]:
-    """All of Waymark, with real processes. The tests share it, and each makes its own organization."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
+    """All of Waymark, with real processes and cheap hashes. The tests share it; each makes its own organization."""
     if not HAS_CHROMIUM:
         pytest.skip("there is no /usr/bin/chromium")
-    with running_server(env={**ENVIRONMENT, "RATE_LIMITS_ENABLED": "false", "PUBLIC_URL": ""}) as running:
+    procfile = tmp_path_factory.mktemp("site") / "Procfile"
+    lines = (CHECKOUT / "Procfile").read_text()
+    assert CONFIGURATION in lines
+    procfile.write_text(lines.replace(CONFIGURATION, "tests/pages/gunicorn_with_cheap_hashes.py"))
+    environment = {**ENVIRONMENT, "RATE_LIMITS_ENABLED": "false", "PUBLIC_URL": ""}
+    with running_server(env=environment, arguments=("--procfile", str(procfile))) as running:
         yield running
 
 
