@@ -137,7 +137,12 @@ STORES = Row(
             "Per second.",
             "ops",
         ),
-        Panel("Replication lag", {"{{instance}}": "pg_replication_lag_seconds"}, "Of each replica.", "s"),
+        Panel(
+            "Replication lag",
+            {"{{instance}}": "max by (instance) (pg_replication_lag_seconds or pg_replication_lag)"},
+            "Of each replica.",
+            "s",
+        ),
         Panel(
             "Dead rows of player_scans",
             {"dead": 'pg_stat_user_tables_n_dead_tup{relname="player_scans"}'},

@@ -77,8 +77,13 @@ def test_scalers_satisfy_the_schemas_of_keda(production: list[Manifest]) -> None
 
 
 def test_alerts_are_those_of_prometheus(rendered: dict[str, list[Manifest]]) -> None:
-    (rules,) = [each["spec"] for each in rendered["production"] if each["kind"] == "PrometheusRule"]
-    assert rules == yaml.safe_load((CHECKOUT / "monitoring" / "rules" / "waymark.yml").read_text())
+    rules = {
+        each["metadata"]["name"]: each["spec"] for each in rendered["production"] if each["kind"] == "PrometheusRule"
+    }
+    assert rules == {
+        name: yaml.safe_load((CHECKOUT / "monitoring" / "rules" / f"{file}.yml").read_text())
+        for name, file in (("waymark", "waymark"), ("waymark-stores", "stores"))
+    }
 
 
 def test_every_pod_is_unprivileged_and_read_only(overlay: list[Manifest]) -> None:

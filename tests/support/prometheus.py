@@ -85,10 +85,17 @@ class Prometheus:
 def scraping(server: RunningServer, directory: Path) -> Iterator[Prometheus]:
     """Run a Prometheus that scrapes all processes of a server every second, with Waymark's rules."""
     config = yaml.safe_load((CHECKOUT / "monitoring" / "prometheus.yml").read_text())
-    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-    config["rule_files"] = [str(CHECKOUT / "monitoring" / "rules" / "waymark.yml")]
     (job,) = config["scrape_configs"]
     job["file_sd_configs"] = [{"files": [str(server.data / "metrics-targets.json")]}]
+    with running_prometheus(config, [CHECKOUT / "monitoring" / "rules" / "waymark.yml"], directory) as running:
+        yield running
+
+
+@contextmanager
+def running_prometheus(config: dict[str, Any], rules: list[Path], directory: Path) -> Iterator[Prometheus]:
+    """Run a Prometheus with this configuration, that scrapes every second, and with these rules."""
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["rule_files"] = [str(rule) for rule in rules]
     (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
     address = f"{LOOPBACK}:{free_port()}"
     argv = [

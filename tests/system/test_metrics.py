@@ -1,4 +1,7 @@
-"""Metrics of real processes equal what happened, and a real Prometheus finds data for every panel and rule."""
+"""Metrics of real processes equal what happened, and a real Prometheus finds data for every panel and rule.
+
+tests/monitoring/test_exporters.py has those of the stores.
+"""
 
 import os
 import re
@@ -16,7 +19,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from script.stack import RunningServer, running_server
-from tests.monitoring.expressions import as_prometheus_runs_it, dashboard_expressions
+from tests.monitoring.expressions import dashboard_expressions, without_data
 from tests.support.polling import eventually
 from tests.support.prometheus import Samples, lint, needs_prometheus, scrape, scraping, targets, total
 from tests.system.conftest import SERVER_ENVIRONMENT, Stage, set_up
@@ -170,7 +173,7 @@ def test_prometheus_finds_data_for_every_panel_and_rule(several: Stage, tmp_path
         eventually(lambda: len(prometheus.query('up{job="waymark"} == 1')) == len(targets(server)))
         expressions = [each for each in dashboard_expressions() if not OF_OTHER_EXPORTERS.search(each)]
         assert len(expressions) > 40
-        eventually(lambda: without_data(prometheus, expressions) == [])
+        assert without_data(prometheus, expressions) == []
 
         rules = [rule for group in prometheus.get("rules")["groups"] for rule in group["rules"]]
         assert [(rule["name"], rule.get("lastError")) for rule in rules if rule["health"] != "ok"] == []
@@ -178,10 +181,6 @@ def test_prometheus_finds_data_for_every_panel_and_rule(several: Stage, tmp_path
         named = {name for rule in rules for name in re.findall(r"waymark_[a-z_]+", rule["query"])}
         assert len(named) > 15
         assert without_data(prometheus, sorted(named)) == []
-
-
-def without_data(prometheus: Any, expressions: list[str]) -> list[str]:
-    return [each for each in expressions if not prometheus.query(as_prometheus_runs_it(each))]
 
 
 def use_everything(stage: Stage, seed: int) -> None:
