@@ -31,6 +31,7 @@ def connect(url: str) -> Conn:
     conn.execute(
         """
         SELECT set_config('idle_in_transaction_session_timeout', '0', false),
+               set_config('idle_session_timeout', '0', false),
                set_config('statement_timeout', '0', false)
         """
     )
@@ -43,6 +44,8 @@ def create(target: Target, report: Report = ignore) -> Manifest:
     with connect(url) as conn:
         if not exactly_one(conn.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}))[0]:
             raise BackupError("Another backup of this database is being created.")
+        if exactly_one(conn.execute("SELECT to_regclass('alembic_version')"))[0] is None:
+            raise BackupError("This database has no tables of Waymark. Is DATABASE_URL right?")
         program = clients.find("pg_dump", conn.info.server_version // 10_000)
         # Missing rights to a bucket are found before a dump of hours, not after it.
         target.names()
@@ -62,6 +65,8 @@ def _dump(conn: Conn, program: Path, url: str, draft: Path) -> Manifest:
         snapshot, at, migration = exactly_one(
             conn.execute("SELECT pg_export_snapshot(), now(), (SELECT version_num FROM alembic_version)")
         )
+        if migration is None:
+            raise BackupError("A restore into this database did not finish, or its schema was removed.")
         measured: Future[Contents] = thread.submit(manifest.measure, conn)
         arguments = ["--format=directory", f"--jobs={JOBS}", "--no-owner", f"--file={draft / DATA}"]
         try:

@@ -108,9 +108,14 @@ def parse(content: bytes, name: str) -> Manifest:
         text = document["manifest"]
         if hashlib.sha256(text.encode()).hexdigest() != document["sha256"]:
             raise BackupDamaged(f"{MANIFEST} of {name} was changed after it was written.")
-        return Manifest.model_validate_json(text)
-    except (ValueError, TypeError, KeyError, AttributeError, ValidationError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BackupDamaged(f"{MANIFEST} of {name} is damaged.") from error
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        raise BackupDamaged(
+            f"{name} was made by another version of Waymark. Use that version to restore it."
+        ) from error
 
 
 def verify(directory: Path) -> Manifest:

@@ -1,5 +1,7 @@
 """A backup restores to equal data; damage, another database and broken promises are found."""
 
+import hashlib
+import json
 import os
 import shutil
 import stat
@@ -10,6 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from psycopg.conninfo import make_conninfo
+from pydantic import SecretStr
 
 from shared.backup import clients, dump, invariants, manifest, operations_log, targets
 from shared.backup.drill import drill, scratch_database
@@ -124,6 +128,21 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
+
+
+def test_backup_of_another_version_is_named() -> None:
+    text = '{"name": "waymark-20260101t000000z-00ff", "added": 1}'
+    document = {"sha256": hashlib.sha256(text.encode()).hexdigest(), "manifest": text}
+    with pytest.raises(BackupDamaged, match="another version of Waymark"):
+        manifest.parse(json.dumps(document).encode(), "waymark-20260101t000000z-00ff")
+
+
+def test_idle_connection_survives_a_backup_of_hours(server_url: str) -> None:
+    limits = "idle_session_timeout", "idle_in_transaction_session_timeout", "statement_timeout"
+    options = " ".join(f"-c {limit}=1s" for limit in limits)
+    with dump.connect(make_conninfo(server_url, options=options)) as conn:
+        shown = conn.execute("SELECT setting FROM pg_settings WHERE name = ANY(%s)", (list(limits),)).fetchall()
+    assert shown == [("0",)] * 3
 
 
 def test_restore_refuses_a_database_with_tables(created: Path, server_url: str, conn: Conn) -> None:
@@ -324,6 +343,19 @@ def test_missing_bucket_is_found_before_the_dump(bucket: Any, conn: Conn, monkey
     missing._client = bucket._client
     with pytest.raises(StorageError):
         dump.create(BucketTarget(missing, ""))
+
+
+def test_database_without_a_schema_is_named(server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with scratch_database(server_url) as url:
+        changed = settings().model_copy(update={"database_direct_url": SecretStr(url)})
+        monkeypatch.setattr(dump, "settings", lambda: changed)
+        with pytest.raises(BackupError, match="no tables of Waymark"):
+            dump.create(DirectoryTarget(tmp_path))
+        with dump.connect(url) as conn:
+            conn.execute("CREATE TABLE alembic_version (version_num text)")
+        with pytest.raises(BackupError, match="did not finish"):
+            dump.create(DirectoryTarget(tmp_path))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_one_backup_runs_at_a_time(conn: Conn, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from script.stack.running_server import CHECKOUT
 from shared.backup import dump
+from shared.backup.manifest import MANIFEST
 from shared.infra.db import Conn
 from tests.support.command_line import error_of, waymark, waymark_json
 from tests.support.factories import make_player
@@ -43,6 +44,12 @@ def test_backups_are_created_listed_and_proven(conn: Conn, tmp_path: Path) -> No
     file.write_bytes(b"changed")
     assert "is not the file that was written" in error_of("drill", tmp_path)
     assert recorded(conn)[-1] == ("drill", False)
+    (tmp_path / "waymark-20260101t000000z-00ff").mkdir()
+    (tmp_path / "waymark-20260101t000000z-00ff" / MANIFEST).write_text("{}")
+    damaged, good = waymark_json("backups", tmp_path)
+    assert [damaged["fault"], damaged["rows"]] == [f"{MANIFEST} of waymark-20260101t000000z-00ff is damaged.", None]
+    assert [good["name"], good["fault"]] == [proven["backup"], None]
+    assert "is damaged" in waymark("backups", tmp_path)
 
 
 def test_missing_backups_are_named(conn: Conn, tmp_path: Path) -> None:

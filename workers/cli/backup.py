@@ -22,6 +22,7 @@ from workers.cli.output import report, say, show_rows
 
 TERMINATED = 143
 """The exit status after SIGTERM, as of a shell."""
+COLUMNS = "name", "created_at", "rows", "bytes", "postgresql", "fault"
 keep_option = click.option(
     "--keep",
     type=click.IntRange(min=1),
@@ -60,7 +61,7 @@ def backup(target: str | None, keep: int | None, if_configured: bool) -> None:
 def backups(target: str | None) -> None:
     """List the complete backups in a target, oldest first."""
     place = target_of(_place(target))
-    show_rows((_describe(place.manifest(name)) for name in place.names()), empty="No backups")
+    show_rows((_describe(place, name) for name in place.names()), empty="No backups")
 
 
 @click.command(cls=Command)
@@ -113,14 +114,14 @@ def drill(backup: str | None, keep: int | None) -> None:
     )
 
 
-def _describe(backup: Manifest) -> dict[str, object]:
-    return {
-        "name": backup.name,
-        "created_at": backup.created_at,
-        "rows": sum(backup.rows.values()),
-        "bytes": backup.bytes,
-        "postgresql": backup.server_version // 10_000,
-    }
+def _describe(place: Target, name: str) -> dict[str, object]:
+    """Describe a backup by its manifest. One that cannot be read does not hide the others."""
+    try:
+        backup = place.manifest(name)
+    except BackupDamaged as damage:
+        return dict.fromkeys(COLUMNS) | {"name": name, "fault": str(damage)}
+    values = (name, backup.created_at, sum(backup.rows.values()), backup.bytes, backup.server_version // 10_000, None)
+    return dict(zip(COLUMNS, values, strict=True))
 
 
 def _place(given: str | None) -> str:
