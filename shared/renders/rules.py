@@ -81,6 +81,10 @@ class Render(RenderOptions):
     is_expired: bool
 
     @property
+    def is_finished(self) -> bool:
+        return self.finished_at is not None
+
+    @property
     def progress(self) -> float:
         """The share of codes that are done or failed, 0.0 to 1.0."""
         return (self.done + self.failed) / self.total

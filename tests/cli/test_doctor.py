@@ -7,7 +7,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from script.stack.ports import free_port
 from shared.backup import clients
-from shared.infra import broker as brokers
 from shared.infra import db, health
-from shared.infra import redis as redis_clients
 from shared.infra.db import Conn
 from shared.infra.leader_election import leadership
 from shared.infra.redis import client as redis_client
 from shared.settings import settings
-from tests.support.command_line import run
+from tests.support.command_line import environment, run
 from tests.support.pgbouncer import needs_pgbouncer, pooler
 from workers.cli.diagnosis import backups, machine, postgresql, processes
 from workers.cli.diagnosis.checks import CONSEQUENCES, Check, without_consequences
@@ -41,27 +39,6 @@ pytestmark = pytest.mark.usefixtures("fast")
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker takes messages in these tests."""
     monkeypatch.setattr(processes, "TAKEN_WITHIN_SECONDS", 0.0)
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Other settings, and stores at other addresses."""
-
-    def reset() -> None:
-        settings.cache_clear()
-        db.close_pool()
-        redis_clients.client.reset()
-        brokers.broker.reset()
-
-    with pytest.MonkeyPatch.context() as patches:
-        for name, value in variables.items():
-            patches.setenv(name, value)
-        reset()
-        try:
-            yield
-        finally:
-            patches.undo()
-            reset()
 
 
 def diagnose(**variables: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.codes.rules import CodeReward
-from workers.cli.output import as_text, heading
+from workers.cli.tables import as_text, heading
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from workers.cli.output import as_text, heading
         (("walk", "old"), "walk, old"),
         ({"distance_m": 60.1, "inside": False}, "distance_m 60.1, inside no"),
         (CodeReward("gem", 3), "item gem, quantity 3"),
-        ("caf\u00e9 \x1b[2J", "caf\\xe9 \\x1b[2J"),
+        ("caf\u00e9 \x1b[2J", "caf\u00e9 \\x1b[2J"),
         ("caf\u00e9", "caf\u00e9"),
     ],
     ids=str,

@@ -1,18 +1,23 @@
 """`waymark renders`."""
 
+import json
 import time
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from shared.infra import redis
 from shared.infra.db import Conn
 from shared.infra.logging import configure_command
+from shared.infra.message_sender import wakeup_set
+from shared.messages import RendersPending
 from tests.cli.conftest import operator_entries
 from tests.renders.factories import make_codes, work
 from tests.support.callers import Staff
-from tests.support.command_line import error_of, run, waymark, waymark_json
+from tests.support.command_line import environment, error_of, run, waymark, waymark_json
 from tests.support.factories import code_text, make_code
+from workers.cli import watching
 
 
 @pytest.fixture
@@ -65,3 +70,24 @@ def test_wrong_selections_are_named(conn: Conn, staff: Staff, slug: str) -> None
     waymark("renders", "cancel", started, "--yes")
     assert f"Render {started} is canceled" in error_of("renders", "watch", started)
     assert run("renders", "list", slug).exit_code == 0
+
+
+def test_watch_explains_why_a_render_makes_no_progress(
+    conn: Conn, staff: Staff, slug: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_codes(conn, staff.org_id, 1)
+    monkeypatch.setattr(watching, "HINT_SECONDS", 0.0)
+    polls = iter(range(3))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: work() if next(polls) == 2 else None)
+    result = run("renders", "start", slug, "--all", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["done"]) == (0, 1)
+    assert result.stderr.count("No progress: no process takes messages of the queue renders. Start the process") == 1
+
+    redis.client().delete(wakeup_set(RendersPending.queue))
+    assert watching.explain_untaken(RendersPending()) is None
+    assert "works on other jobs" in watching.explain_stuck(RendersPending())
+
+
+def test_watch_names_an_unavailable_broker() -> None:
+    with environment(REDIS_URL="redis://127.0.0.1:9"):
+        assert "the broker of messages is unavailable" in watching.explain_stuck(RendersPending())

@@ -78,6 +78,10 @@ def test_prompt_runs_commands_and_survives_errors(prompt: Terminal, player: Play
         ("repl", "No such command 'repl'"),
         ("users create --password-stdin", "Missing argument"),
         ("help", "Maintenance:"),
+        ("help sessions revoke", "Revoke one session"),
+        ("help sessions unknown", "No command unknown"),
+        ("waymark sessions list unknown", "No player unknown"),
+        ("waymark", "Maintenance:"),
     ):
         prompt.type(f"{line}\r")
         prompt.expect(re.escape(answer))

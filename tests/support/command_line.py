@@ -2,12 +2,19 @@
 
 import io
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from click.testing import CliRunner, Result
 
+from shared.infra import broker as brokers
+from shared.infra import db
+from shared.infra import redis as redis_clients
 from shared.infra.logging import CurrentStdout
+from shared.settings import settings
 from workers.cli.main import waymark as command
 
 
@@ -38,3 +45,24 @@ def error_of(*arguments: object, stdin: str | None = None, status: int = 1) -> s
     result = run(*arguments, stdin=stdin)
     assert (result.exit_code, result.stdout) == (status, ""), result.output
     return result.stderr.rpartition("Error: ")[2].strip()
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Other settings, and stores at other addresses."""
+
+    def reset() -> None:
+        settings.cache_clear()
+        db.close_pool()
+        redis_clients.client.reset()
+        brokers.broker.reset()
+
+    with pytest.MonkeyPatch.context() as patches:
+        for name, value in variables.items():
+            patches.setenv(name, value)
+        reset()
+        try:
+            yield
+        finally:
+            patches.undo()
+            reset()

@@ -9,6 +9,7 @@ from shared.analytics.rebuild import RebuildTarget
 from shared.audit import store as audit
 from shared.audit.store import OPERATOR
 from shared.infra import db
+from shared.organizations import store as organizations
 from workers.cli.commands import ID, CommandError, Group
 from workers.cli.output import progress, report
 
@@ -40,6 +41,8 @@ def find_targets(org_id: UUID | None, code_id: UUID | None) -> list[RebuildTarge
     """Return the code, else the organization, else every organization."""
     with db.connection() as conn:
         if code_id is None:
+            if org_id is not None and not organizations.exists(conn, org_id):
+                raise CommandError(f"No organization {org_id}")
             org_ids = rebuilding.organizations(conn) if org_id is None else [org_id]
             return [rebuilding.of_organization(conn, found) for found in org_ids]
         target = rebuilding.for_code(conn, code_id)

@@ -11,7 +11,8 @@ from rich.live import Live
 from shared.infra import db
 from shared.infra.backlog import QueueBacklog, load
 from workers.cli.commands import Command
-from workers.cli.output import console, is_json, show_rows, table
+from workers.cli.output import console, is_json, show_rows
+from workers.cli.tables import table
 
 
 @click.command(cls=Command)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from workers.cli.commands import Command
-from workers.cli.output import show_record
+from workers.cli.output import say, show_record
 
 
 @click.command(cls=Command)
@@ -17,4 +17,6 @@ def cleanup(dry_run: bool) -> None:
     """
     from workers.cleanup import purge_all  # makes a broker
 
+    if dry_run:
+        say("Dry run: these numbers would be purged, and nothing was.")
     show_record(asdict(purge_all(dry_run=dry_run)))

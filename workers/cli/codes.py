@@ -20,6 +20,7 @@ from shared.imports.export_rows import export_pages
 from shared.infra import db
 from shared.infra.db import Conn
 from workers.cli.commands import CommandError, Group
+from workers.cli.completions import complete_code, complete_organization
 from workers.cli.csv_imports import import_file
 from workers.cli.lookups import find_organization
 from workers.cli.output import is_json, open_private, print_json, report, show_record, show_rows
@@ -31,7 +32,7 @@ def codes() -> None:
 
 
 @codes.command("list")
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 @click.option("--search", metavar="TEXT", help="Only codes with this in their text, an alias or the description.")
 @click.option("--tag", help="Only codes with this tag.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=50, help="At most this many codes.")
@@ -57,7 +58,7 @@ def list_codes(slug: str, search: str | None, tag: str | None, limit: int) -> No
 
 
 @codes.command()
-@click.argument("code")
+@click.argument("code", shell_complete=complete_code)
 def show(code: str) -> None:
     """Show all fields of a code, and the address that its symbol encodes. CODE is its text, or an alias."""
     with db.connection() as conn:
@@ -70,21 +71,21 @@ def show(code: str) -> None:
 
 
 @codes.command()
-@click.argument("code")
+@click.argument("code", shell_complete=complete_code)
 def activate(code: str) -> None:
     """Let a code accept scans again."""
     _set_active(code, active=True)
 
 
 @codes.command()
-@click.argument("code")
+@click.argument("code", shell_complete=complete_code)
 def deactivate(code: str) -> None:
     """Let a code accept no scans."""
     _set_active(code, active=False)
 
 
 @codes.command("import")
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--partial", is_flag=True, help="Add the valid rows even if others are invalid.")
 @click.option("--dry-run", is_flag=True, help="Check the rows, and add none.")
@@ -98,7 +99,7 @@ def import_codes(slug: str, file: Path, partial: bool, dry_run: bool, no_wait: b
 
 
 @codes.command()
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file instead of stdout.")
 def export(slug: str, output: Path | None) -> None:
     """Export all codes as CSV, in the columns of an import. The solutions of puzzles are included.

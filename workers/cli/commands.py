@@ -16,10 +16,13 @@ from shared.errors import DomainError, Invalid
 from shared.infra import db
 from shared.infra.broker import BrokerUnavailable
 from shared.infra.storage.base import StorageError
-from workers.cli.output import JSON, printable
+from workers.cli.output import JSON
+from workers.cli.tables import printable
 
 REPL = "waymark.repl"
 """The key in the context's `meta` that says whether commands are read at a prompt."""
+SHORT_HELP = 120
+"""Characters of the first sentence of a help text that lists of commands show."""
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as of a shell."""
 
@@ -56,6 +59,17 @@ class Group(click.Group):
     command_class = Command
     group_class = type
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, each with its first sentence. click cuts it at the width of the terminal."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [
+                    (name, command.get_short_help_str(SHORT_HELP))
+                    for name in self.list_commands(ctx)
+                    if (command := self.get_command(ctx, name))
+                ]
+            )
+
 
 def _choose_json(ctx: click.Context, _option: click.Parameter, chosen: bool) -> None:
     ctx.meta[JSON] = chosen
@@ -67,7 +81,7 @@ def errors_as_sentences() -> Iterator[None]:
     try:
         yield
     except Invalid as error:
-        fields = "\n".join(f"{field.loc.removeprefix('body.')}: {field.message}" for field in error.field_errors)
+        fields = "\n".join(f"{_name(field.loc)}{field.message}" for field in error.field_errors)
         raise CommandError(fields or str(error)) from error
     except DomainError as error:
         raise CommandError(str(error)) from error
@@ -90,6 +104,11 @@ def errors_as_sentences() -> Iterator[None]:
         if isinstance(error.code, str):
             raise CommandError(error.code) from error
         raise
+
+
+def _name(loc: str) -> str:
+    """Return the name of a field before its message. An error of the whole document or file has none."""
+    return "" if loc == "body" else f"{loc.removeprefix('body.')}: "
 
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")

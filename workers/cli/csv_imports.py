@@ -1,6 +1,5 @@
 """Imports of CSV files: staged here, added by the process bulk, and watched until their end."""
 
-import time
 from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import UUID
@@ -17,11 +16,13 @@ from shared.infra.message_sender import background_sender
 from shared.messages import ImportsPending
 from shared.organizations import usage
 from workers.cli.commands import ID, CommandError, Group
+from workers.cli.completions import complete_import, complete_organization
 from workers.cli.lookups import find_organization
-from workers.cli.output import is_json, print_json, progress_bar, report, show_rows
+from workers.cli.output import is_json, print_json, report, say, show_rows
+from workers.cli.watching import watch as watch_job
 
-POLL_SECONDS = 0.3
 MAX_BYTES = 64 * 2**20
+MAX_ROWS_SHOWN = 20
 
 
 @click.group(cls=Group)
@@ -30,8 +31,8 @@ def imports() -> None:
 
 
 @imports.command()
-@click.argument("slug")
-@click.argument("import_id", metavar="ID", type=ID)
+@click.argument("slug", shell_complete=complete_organization)
+@click.argument("import_id", metavar="ID", type=ID, shell_complete=complete_import)
 def watch(slug: str, import_id: UUID) -> None:
     """Show the progress of an import until it ends, and list its invalid rows. Ctrl-C does not stop the import."""
     with db.connection() as conn:
@@ -71,11 +72,7 @@ def _stage(slug: str, file: BinaryIO, *, partial: bool, dry_run: bool) -> tuple[
 
 
 def _watch(org_id: UUID, import_id: UUID) -> None:
-    with progress_bar("Importing") as show:
-        while not (job := _read(org_id, import_id)).is_finished:
-            show(job.progress)
-            time.sleep(POLL_SECONDS)
-        show(1.0)
+    job = watch_job("Importing", ImportsPending(), lambda: _read(org_id, import_id))
     failed = [dict(row) for row in job.outcomes if row["status"] == "failed"]
     values: dict[str, Any] = {
         "import_id": job.id,
@@ -89,7 +86,9 @@ def _watch(org_id: UUID, import_id: UUID) -> None:
     else:
         if failed:
             names = ("line", "field", "code", "message")
-            show_rows([{name: row[name] for name in names} for row in failed], empty="")
+            show_rows([{name: row[name] for name in names} for row in failed[:MAX_ROWS_SHOWN]], empty="")
+            if len(failed) > MAX_ROWS_SHOWN:
+                say(f"These are the first {MAX_ROWS_SHOWN} of {job.failed:,} invalid rows. --json lists up to 1,000.")
         checked = "Checked" if job.dry_run else "Imported"
         report(job.message or f"{checked} {job.total:,} rows: {job.done:,} codes added, {job.failed:,} rows invalid")
     if job.status == "failed" or job.failed:

@@ -20,6 +20,7 @@ from workers.cli.commands import Command
 from workers.cli.diagnosis import backups, machine, postgresql, processes
 from workers.cli.diagnosis.checks import Check, run, without_consequences
 from workers.cli.diagnosis.findings import Finding, fault, ok, warning
+from workers.cli.tables import as_text
 
 LIMIT_SECONDS = 10.0
 """All checks together. The longest one waits five seconds for workers."""
@@ -150,9 +151,9 @@ def _print(findings: list[Finding]) -> None:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for finding in findings:
-        text = Text(output.as_text(finding.message))
+        text = Text(as_text(finding.message))
         if finding.remedy is not None:
-            text.append(f"\nRemedy: {output.as_text(finding.remedy)}", style="italic")
+            text.append(f"\nRemedy: {as_text(finding.remedy)}", style="italic")
         table.add_row(Text(finding.state, style=STYLES[finding.state]), finding.component, text)
     console = output.console()
     console.print(table)

@@ -10,6 +10,7 @@ from shared.infra import db
 from shared.infra.pubsub_messages import publish_access_change
 from shared.organizations import api_keys
 from workers.cli.commands import ID, CommandError, Group
+from workers.cli.completions import complete_organization
 from workers.cli.lookups import find_organization
 from workers.cli.output import report, show_rows
 
@@ -22,7 +23,7 @@ def keys() -> None:
 
 
 @keys.command("list")
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 def list_keys(slug: str) -> None:
     """List the API keys of an organization, newest first."""
     with db.connection() as conn:

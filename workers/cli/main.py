@@ -11,8 +11,8 @@ import click
 
 from shared.infra import db, read_replica
 from shared.infra.logging import configure_command
-from workers.cli.commands import INTERRUPTED, REPL, CommandError, Group
-from workers.cli.output import printable
+from workers.cli.commands import INTERRUPTED, REPL, SHORT_HELP, CommandError, Group
+from workers.cli.tables import printable
 
 SECTIONS = {
     "Accounts and organizations": {
@@ -65,6 +65,14 @@ class RootGroup(Group):
         module, _, variable = place.partition(":")
         return cast("click.Command", getattr(import_module(module), variable))
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        # At the prompt, a line may be one of a shell, as in the documentation.
+        if ctx.meta.get(REPL) and args[0] == "waymark":
+            args = args[1:] or ["help"]
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         if not ctx.meta.get(REPL):
             return super().invoke(ctx)
@@ -86,7 +94,7 @@ class RootGroup(Group):
             with formatter.section(section):
                 formatter.write_dl(
                     [
-                        (name, command.get_short_help_str(90))
+                        (name, command.get_short_help_str(SHORT_HELP))
                         for name in names
                         if name in _places(ctx)
                         if (command := self.get_command(ctx, name))

@@ -15,12 +15,13 @@ from shared.audit.store import OPERATOR
 from shared.infra import db
 from shared.infra.db import Conn
 from shared.infra.pubsub_messages import publish_access_change
-from shared.infra.timestamps import format_rfc3339
 from shared.organizations import closing, invitations, members, store
 from shared.organizations.rules import INVITATION_LIFETIME, RESTORE_PERIOD
 from workers.cli.commands import CommandError, Group, confirm, yes_option
+from workers.cli.completions import complete_organization, complete_username
 from workers.cli.lookups import find_organization, find_player, lock_organization
 from workers.cli.output import report, show_rows
+from workers.cli.tables import as_text
 
 
 class OrganizationNameType(click.ParamType[str]):
@@ -59,7 +60,7 @@ def list_organizations(closed: bool) -> None:
 
 
 @organizations.command()
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 @yes_option
 def delete(slug: str, yes: bool) -> None:
     """Close an organization, and erase it after seven days."""
@@ -79,7 +80,7 @@ def delete(slug: str, yes: bool) -> None:
 
 
 @organizations.command()
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 def restore(slug: str) -> None:
     """Open a closed organization again, or cancel a closing that is still ahead."""
     with db.transaction() as conn:
@@ -92,7 +93,9 @@ def restore(slug: str) -> None:
 
 @organizations.command()
 @click.argument("name", type=ORGANIZATION_NAME)
-@click.option("--owner", required=True, metavar="USERNAME", help="The player who owns it.")
+@click.option(
+    "--owner", required=True, metavar="USERNAME", shell_complete=complete_username, help="The player who owns it."
+)
 def create(name: str, owner: str) -> None:
     """Create an organization that an existing player owns."""
     with db.transaction() as conn:
@@ -112,7 +115,7 @@ def add_organization(conn: Conn, owner_id: UUID, name: str) -> UUID:
 
 
 @organizations.command("members")
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 def list_members(slug: str) -> None:
     """List the members of an organization and their roles."""
     with db.connection() as conn:
@@ -121,8 +124,8 @@ def list_members(slug: str) -> None:
 
 
 @organizations.command()
-@click.argument("slug")
-@click.argument("username")
+@click.argument("slug", shell_complete=complete_organization)
+@click.argument("username", shell_complete=complete_username)
 def transfer(slug: str, username: str) -> None:
     """Offer an organization to a player, who owns it after accepting the invitation.
 
@@ -140,7 +143,7 @@ def transfer(slug: str, username: str) -> None:
         new = {"role": offer.role, "player_id": offer.player_id, "uses": offer.uses}
         audit.record(conn, OPERATOR, "invitation.created", org_id=org_id, object_id=offer.id, new=new)
     report(
-        f"Invited {username} to own {slug}, until {format_rfc3339(offer.expires_at)}",
+        f"Invited {username} to own {slug}, until {as_text(offer.expires_at)}. It is in their account",
         id=offer.id,
         org_id=org_id,
         player_id=player_id,

@@ -5,6 +5,7 @@ They are never arguments, because every user of the machine can read the argumen
 
 import getpass
 import sys
+import warnings
 
 import click
 
@@ -22,8 +23,11 @@ def read_password(username: str, *, from_stdin: bool) -> str:
         password = sys.stdin.readline().rstrip("\r\n")
     else:
         try:
-            password, repeated = getpass.getpass("Password: "), getpass.getpass("Repeat password: ")
-        except EOFError:
+            with warnings.catch_warnings():
+                # Without a terminal, getpass would read the password from standard input, and show it.
+                warnings.simplefilter("error", getpass.GetPassWarning)
+                password, repeated = getpass.getpass("Password: "), getpass.getpass("Repeat password: ")
+        except (EOFError, getpass.GetPassWarning):
             raise CommandError("No terminal to read the password from: use --password-stdin") from None
         if password != repeated:
             raise CommandError("The passwords differ")

@@ -12,7 +12,8 @@ import click
 from shared.errors import Invalid
 from shared.images.image_spec import DEFAULT_DPI, MAX_DPI, MIN_DPI, ErrorCorrection, Format, ImageSpec, Style
 from workers.cli.commands import Command, CommandError
-from workers.cli.output import is_json, print_json, printable, report
+from workers.cli.output import is_json, print_json, report
+from workers.cli.tables import printable
 
 FORMATS: dict[str, Format] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 """The formats by the ending of a file's name."""

@@ -14,6 +14,7 @@ from shared.infra.signals import stopping_on_signals
 from shared.quests import definitions, rewards, yaml_loader
 from shared.quests.replay import BATCH
 from workers.cli.commands import ID, INTERRUPTED, CommandError, Group
+from workers.cli.completions import complete_organization
 from workers.cli.lookups import find_organization
 from workers.cli.output import report, show_rows
 from workers.cli.quest_replay import replay as replay_events
@@ -87,7 +88,7 @@ def list_quests() -> None:
 
 @quests.command()
 @click.argument("quest")
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 def activate(quest: str, slug: str) -> None:
     """Let scans of an organization's codes advance a quest."""
     set_organization(quest, slug)
@@ -107,7 +108,7 @@ def set_organization(name: str, slug: str | None) -> None:
     with db.transaction() as conn:
         org_id = None if slug is None else find_organization(conn, slug)
         if not definitions.set_organization(conn, name, org_id):
-            raise CommandError(f"No quest {name} of the operator that scans advance")
+            raise CommandError(f"No quest {name} that scans advance: see `waymark quests list`")
         action = "quest.deactivated" if org_id is None else "quest.activated"
         audit.record(conn, OPERATOR, action, org_id=org_id, object_id=name)
 

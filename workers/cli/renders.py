@@ -1,6 +1,5 @@
 """`waymark renders`: render the images of many codes into one file. Each change is recorded in the audit log."""
 
-import time
 from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
@@ -24,10 +23,11 @@ from shared.renders.rules import MAX_CODES, Output, Render, RenderOptions
 from shared.settings import settings
 from workers.cli.codes import code_ids
 from workers.cli.commands import ID, CommandError, Group, confirm, yes_option
+from workers.cli.completions import complete_code, complete_organization, complete_render
 from workers.cli.lookups import find_organization
-from workers.cli.output import progress_bar, report, show_rows
+from workers.cli.output import report, show_rows
+from workers.cli.watching import watch as watch_job
 
-POLL_SECONDS = 0.3
 NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -37,7 +37,7 @@ def renders() -> None:
 
 
 @renders.command("list")
-@click.argument("slug")
+@click.argument("slug", shell_complete=complete_organization)
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, help="At most this many renders.")
 def list_renders(slug: str, limit: int) -> None:
     """List the renders of an organization, newest first."""
@@ -47,8 +47,8 @@ def list_renders(slug: str, limit: int) -> None:
 
 
 @renders.command()
-@click.argument("slug")
-@click.argument("codes", nargs=-1, metavar="[CODE]...")
+@click.argument("slug", shell_complete=complete_organization)
+@click.argument("codes", nargs=-1, metavar="[CODE]...", shell_complete=complete_code)
 @click.option("--tag", help="Render the codes with this tag.")
 @click.option("--all", "everything", is_flag=True, help="Render all codes of the organization.")
 @click.option(
@@ -105,7 +105,7 @@ def start(
 
 
 @renders.command()
-@click.argument("render_id", metavar="ID", type=ID)
+@click.argument("render_id", metavar="ID", type=ID, shell_complete=complete_render)
 @click.option("-o", "--file", type=NEW_FILE, help="Write the file of the render.")
 def watch(render_id: UUID, file: Path | None) -> None:
     """Show the progress of a render until it ends. Ctrl-C does not stop the render."""
@@ -113,7 +113,7 @@ def watch(render_id: UUID, file: Path | None) -> None:
 
 
 @renders.command()
-@click.argument("render_id", metavar="ID", type=ID)
+@click.argument("render_id", metavar="ID", type=ID, shell_complete=complete_render)
 @click.option("-o", "--file", type=NEW_FILE, required=True, help="The file to write.")
 def fetch(render_id: UUID, file: Path) -> None:
     """Write the file of a finished render."""
@@ -122,7 +122,7 @@ def fetch(render_id: UUID, file: Path) -> None:
 
 
 @renders.command()
-@click.argument("render_id", metavar="ID", type=ID)
+@click.argument("render_id", metavar="ID", type=ID, shell_complete=complete_render)
 @yes_option
 def cancel(render_id: UUID, yes: bool) -> None:
     """Cancel an open render, or delete the file of a finished one."""
@@ -156,11 +156,7 @@ def _label_options(
 
 
 def _watch(render_id: UUID, file: Path | None) -> None:
-    with progress_bar("Rendering") as show:
-        while (render := _find(render_id)).finished_at is None:
-            show(render.progress)
-            time.sleep(POLL_SECONDS)
-        show(1.0)
+    render = watch_job("Rendering", RendersPending(), lambda: _find(render_id))
     with db.connection() as conn:
         errors = store.list_errors(conn, render_id) if render.failed else []
     if render.status != "done":

@@ -1,12 +1,17 @@
 """`waymark repl`: the commands at a prompt, with history and completion."""
 
 import os
+import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem, ShellComplete, split_arg_string
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion, PathCompleter
+from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 
-from workers.cli.commands import REPL, Command
+from workers.cli.commands import REPL, Command, CommandError
 
 
 class PrivateHistory(FileHistory):
@@ -37,7 +42,12 @@ def repl(ctx: click.Context) -> None:
     # No line runs a command of the system's shell.
     read_commands(
         ctx,
-        prompt_kwargs={"message": "waymark> ", "history": make_history()},
+        prompt_kwargs={
+            "message": "waymark> ",
+            "history": make_history(),
+            "completer": CommandCompleter(ctx.find_root()),
+            "complete_in_thread": True,
+        },
         allow_system_commands=False,
         allow_internal_commands=False,
     )
@@ -52,11 +62,47 @@ def make_history() -> History:
         return InMemoryHistory()
 
 
+class CommandCompleter(Completer):
+    """Complete a line as a shell does: commands, options, files, and values."""
+
+    def __init__(self, root: click.Context) -> None:
+        self._shell = ShellComplete(root.command, {"parent": root}, "waymark", "")
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        line = document.text_before_cursor
+        words = split_arg_string(line)
+        word = words.pop() if words and not line[-1].isspace() else ""
+        for item in self._shell.get_completions(words, word):
+            if item.type == "plain":
+                yield Completion(shlex.quote(item.value), -len(word), display_meta=item.help or "")
+            else:
+                yield from PathCompleter(expanduser=True).get_completions(Document(word), complete_event)
+
+
+def complete_command(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Complete the name of a command after `help`."""
+    try:
+        found = _find(ctx.find_root(), ctx.params.get("names") or ())
+    except CommandError:
+        return []
+    return found.command.shell_complete(found, incomplete) if isinstance(found.command, click.Group) else []
+
+
 @click.command("help", cls=Command, database=False)
+@click.argument("names", nargs=-1, metavar="[COMMAND]...", shell_complete=complete_command)
 @click.pass_context
-def show_help(ctx: click.Context) -> None:
-    """List the commands."""
-    click.echo(ctx.find_root().get_help())
+def show_help(ctx: click.Context, names: tuple[str, ...]) -> None:
+    """List the commands, or show the help of one."""
+    click.echo(_find(ctx.find_root(), names).get_help())
+
+
+def _find(ctx: click.Context, names: Iterable[str]) -> click.Context:
+    for name in names:
+        command = ctx.command.get_command(ctx, name) if isinstance(ctx.command, click.Group) else None
+        if command is None:
+            raise CommandError(f"No command {name}")
+        ctx = click.Context(command, info_name=name, parent=ctx)
+    return ctx
 
 
 @click.command("exit", cls=Command, database=False)

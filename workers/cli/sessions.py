@@ -10,6 +10,7 @@ from shared.audit.store import OPERATOR
 from shared.infra import db
 from shared.infra.pubsub_messages import publish_access_change
 from workers.cli.commands import ID, CommandError, Group
+from workers.cli.completions import complete_username
 from workers.cli.lookups import find_player
 from workers.cli.output import report, show_rows
 
@@ -20,7 +21,7 @@ def sessions() -> None:
 
 
 @sessions.command("list")
-@click.argument("username")
+@click.argument("username", shell_complete=complete_username)
 def list_sessions(username: str) -> None:
     """List the active sessions of a player, oldest first."""
     with db.connection() as conn:
@@ -42,7 +43,13 @@ def list_sessions(username: str) -> None:
 
 @sessions.command()
 @click.argument("session_id", metavar="[ID]", type=ID, required=False)
-@click.option("--user", "username", metavar="USERNAME", help="Revoke all sessions of this player.")
+@click.option(
+    "--user",
+    "username",
+    metavar="USERNAME",
+    shell_complete=complete_username,
+    help="Revoke all sessions of this player.",
+)
 def revoke(session_id: UUID | None, username: str | None) -> None:
     """Revoke one session, or all sessions of a player."""
     if (session_id is None) == (username is None):

@@ -36,7 +36,9 @@ class Service:
             response = connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
-            raise CommandError(f"{self._url}{path} does not respond: {error}") from error
+            raise CommandError(
+                f"{self._url}{path} does not respond: {getattr(error, 'strerror', None) or error}"
+            ) from error
         finally:
             connection.close()
         if not 200 <= response.status < 300:

@@ -21,6 +21,7 @@ from shared.infra.pubsub_messages import publish_access_change
 from shared.messages import ErasuresPending
 from shared.organizations import store as organizations
 from workers.cli.commands import CommandError, Group, confirm, yes_option
+from workers.cli.completions import complete_username
 from workers.cli.lookups import find_player
 from workers.cli.organizations import ORGANIZATION_NAME, add_organization
 from workers.cli.output import open_private, report, show_rows
@@ -77,10 +78,12 @@ def create(username: str, organization: str | None, password_stdin: bool) -> Non
 
 
 @users.command("reset-password")
-@click.argument("username")
+@click.argument("username", shell_complete=complete_username)
 @password_option
 def reset_password(username: str, password_stdin: bool) -> None:
     """Set a new password, and revoke all sessions of the account."""
+    with db.connection() as conn:
+        find_player(conn, username)
     password_hash = password_hashes.hash_password(read_password(username, from_stdin=password_stdin))
     with db.transaction() as conn:
         player_id = find_player(conn, username)
@@ -95,7 +98,7 @@ def reset_password(username: str, password_stdin: bool) -> None:
 
 
 @users.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_username)
 @click.option(
     "--delete-organizations", is_flag=True, help="Delete organizations of which the player is the last owner."
 )
@@ -105,6 +108,8 @@ def erase(username: str, delete_organizations: bool, yes: bool) -> None:
 
     Counts and ledgers remain under a generated name. It cannot be undone.
     """
+    with db.connection() as conn:
+        find_player(conn, username)
     confirm(f"Erase the account of {username}? This cannot be undone.", yes=yes)
     with db.transaction() as conn:
         player_id = find_player(conn, username)
@@ -128,7 +133,7 @@ def erase(username: str, delete_organizations: bool, yes: bool) -> None:
 
 
 @users.command()
-@click.argument("username")
+@click.argument("username", shell_complete=complete_username)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a file instead of stdout.")
 def export(username: str, output: Path | None) -> None:
     """Export everything that Waymark stores about a player, as one JSON document.
