@@ -3,6 +3,8 @@
 from typing import Any
 
 from redis import BlockingConnectionPool
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from shared.store_urls import SentinelUrl
@@ -27,6 +29,8 @@ def sentinel_pool(url: SentinelUrl, **options: Any) -> BlockingSentinelPool:
             "password": url.sentinel_password,
             "socket_timeout": SENTINEL_TIMEOUT_SECONDS,
             "socket_connect_timeout": SENTINEL_TIMEOUT_SECONDS,
+            # The next sentinel is asked instead. redis-py's default asks this one again, for up to 15 seconds.
+            "retry": Retry(NoBackoff(), 0),
             **tls,
         },
     )

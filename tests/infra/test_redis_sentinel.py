@@ -1,11 +1,14 @@
 """Clients of Redis follow a failover that sentinels decide."""
 
+import select
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import redis
 
+from script.stack.ports import LOOPBACK
 from script.stack.redis import find_binary
 from shared.infra.redis import listen, make_client
 from shared.settings import settings
@@ -51,6 +54,27 @@ def test_clients_follow_a_failover(cluster: SentinelCluster) -> None:
     # As a consumer of a worker, which opens its own connection again.
     own.close()
     assert client.client().set("own", "1")
+
+
+def test_sentinel_that_hangs_is_asked_once(cluster: SentinelCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((LOOPBACK, 0)) as silent:
+        monkeypatch.setenv("REDIS_URL", cluster.url.replace("@", f"@{LOOPBACK}:{silent.getsockname()[1]},"))
+        settings.cache_clear()
+        client = make_client()
+        assert client.set("one", "1")
+        # Sentinels that answer are asked first from now on.
+        client.connection_pool.disconnect()
+        assert client.set("two", "2")
+        assert accepted(silent) == 1
+
+
+def accepted(server: socket.socket) -> int:
+    """Return how many connections wait at a server."""
+    number = 0
+    while select.select([server], [], [], 0)[0]:
+        server.accept()[0].close()
+        number += 1
+    return number
 
 
 def writes(client: "redis.Redis") -> bool:
