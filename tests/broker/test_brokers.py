@@ -12,10 +12,10 @@ import pytest
 from dramatiq.errors import ConnectionClosed
 
 from script.stack.ports import LOOPBACK, free_port
-from shared.infra import health
+from shared.infra import health, message_sender
 from shared.infra import rabbitmq as rabbitmq_broker
 from shared.infra import redis as redises
-from shared.infra.broker import BrokerUnavailable, make_broker
+from shared.infra.broker import BrokerUnavailable, broker, make_broker
 from shared.infra.logging import bound_request_id
 from shared.infra.message_sender import BackgroundSender, send
 from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPending
@@ -196,6 +196,18 @@ def test_connection_lost_before_the_acknowledgement_raises_one_error(
     cut_connections(rabbitmq.port)
     with pytest.raises(ConnectionClosed):
         next(consumer)
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_idle_sender_attends_to_its_connection(
+    kind: str, rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would answer no heartbeat, and RabbitMQ would close the connection."""
+    monkeypatch.setattr(message_sender, "KEEP_ALIVE_SECONDS", 0.02)
+    BackgroundSender().submit(ScansPending())
+    assert eventually(lambda: broker().connections)
+    cut_connections(rabbitmq.port)
+    assert eventually(lambda: not broker().connections)
 
 
 def cut_connections(port: int) -> None:

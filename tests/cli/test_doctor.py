@@ -229,14 +229,14 @@ def test_pool_larger_than_the_server_allows(conn: Conn) -> None:
 
 @needs_pgbouncer
 def test_pooler_on_the_direct_url(conn: Conn) -> None:
-    with pooler(os.environ["DATABASE_URL"]) as url:
-        with environment(DATABASE_URL=url), db.dedicated_connection() as direct:
+    with pooler(os.environ["DATABASE_URL"]) as own:
+        with environment(DATABASE_URL=own.url), db.dedicated_connection() as direct:
             (finding,) = postgresql.check_direct_url(direct)
             assert finding.state == "fault"
             assert finding.remedy is not None
             assert "Set DATABASE_DIRECT_URL" in finding.remedy
         direct_url = os.environ["DATABASE_URL"]
-        with environment(DATABASE_URL=url, DATABASE_DIRECT_URL=direct_url), db.dedicated_connection() as direct:
+        with environment(DATABASE_URL=own.url, DATABASE_DIRECT_URL=direct_url), db.dedicated_connection() as direct:
             assert [finding.state for finding in postgresql.check_direct_url(direct)] == ["ok"]
 
 

@@ -25,8 +25,8 @@ REPEATS = 12
 
 @pytest.fixture(scope="module")
 def pooled_url() -> Iterator[str]:
-    with pooler(os.environ["DATABASE_URL"], pool_size=2) as url:
-        yield url
+    with pooler(os.environ["DATABASE_URL"], pool_size=2) as own:
+        yield own.url
 
 
 @pytest.fixture

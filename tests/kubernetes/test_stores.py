@@ -41,8 +41,8 @@ def pooled(production: list[Manifest]) -> Iterator[tuple[str, "subprocess.Popen[
         (folder / "databases.ini").write_text(f"[databases]\n{address}")
         (folder / "userlist.txt").write_text('"waymark" "{password}"'.format(**server))
         url = f"postgresql://waymark:{server['password']}@{LOOPBACK}:{port}/waymark"
-        with running(folder, url) as process:
-            yield url, process
+        with running(folder, url) as own:
+            yield url, own.process
 
 
 @needs_pgbouncer

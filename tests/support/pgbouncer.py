@@ -5,7 +5,6 @@ import pwd
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
+from script.stack.files import temporary_directory
 from script.stack.ports import LOOPBACK, free_port
 from tests.support.polling import eventually
 
@@ -54,52 +54,64 @@ logfile = {folder}/log
 """
 
 
+class Pooler:
+    """PgBouncer with the files of a folder, which becomes its own. `url` is a database through it."""
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self._config, self.url = folder / "pgbouncer.ini", url
+        self._become: dict[str, Any] = {}
+        if os.geteuid() == 0:  # PgBouncer does not run as root
+            nobody = pwd.getpwnam("nobody")
+            self._become = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+            for each in (folder, *folder.iterdir()):
+                os.chown(each, nobody.pw_uid, nobody.pw_gid)
+
+    def start(self) -> None:
+        """Start it, and wait until it accepts connections."""
+        command = (str(PROGRAM), str(self._config))
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL, **self._become)
+        eventually(lambda: accepts(self.url))
+
+    def kill(self) -> None:
+        """SIGKILL it. `start` starts it again."""
+        self.process.kill()
+        self.process.wait()
+
+
 @contextmanager
-def pooler(database_url: str, *, pool_size: int = 8, max_prepared_statements: int = 0) -> Iterator[str]:
-    """Run PgBouncer. Yield the URL of the database through it."""
-    folder, port = Path(tempfile.mkdtemp(prefix="pgbouncer-")), free_port()
-    parts = urlsplit(database_url)
+def running(folder: Path, url: str) -> Iterator[Pooler]:
+    """Run PgBouncer with the files of a folder until the context ends."""
+    own = Pooler(folder, url)
+    try:
+        own.start()
+        yield own
+    finally:
+        own.kill()
+
+
+@contextmanager
+def pooler(database_url: str, *, pool_size: int = 8, max_prepared_statements: int = 0) -> Iterator[Pooler]:
+    """Run PgBouncer with the database `waymark`, which is the one of the URL."""
+    port, parts = free_port(), urlsplit(database_url)
     # Older versions refuse the parameter.
     more = f"max_prepared_statements = {max_prepared_statements}\n" if tracks_statements() else ""
-    (folder / "pgbouncer.ini").write_text(
-        CONFIG.format(
-            host=parts.hostname,
-            server_port=parts.port,
-            dbname=parts.path.strip("/"),
-            user=parts.username,
-            password=parts.password,
-            address=LOOPBACK,
-            port=port,
-            pool_size=pool_size,
-            folder=folder,
+    with temporary_directory("waymark-pgbouncer-") as folder:
+        (folder / "pgbouncer.ini").write_text(
+            CONFIG.format(
+                host=parts.hostname,
+                server_port=parts.port,
+                dbname=parts.path.strip("/"),
+                user=parts.username,
+                password=parts.password,
+                address=LOOPBACK,
+                port=port,
+                pool_size=pool_size,
+                folder=folder,
+            )
+            + more
         )
-        + more
-    )
-    url = f"postgresql://waymark@{LOOPBACK}:{port}/waymark"
-    try:
-        with running(folder, url):
-            yield url
-    finally:
-        shutil.rmtree(folder)
-
-
-@contextmanager
-def running(folder: Path, url: str) -> Iterator[subprocess.Popen[bytes]]:
-    """Run PgBouncer with the files of a folder until the context ends. The folder becomes the process's."""
-    assert PROGRAM is not None
-    become: dict[str, Any] = {}
-    if os.geteuid() == 0:  # PgBouncer does not run as root
-        nobody = pwd.getpwnam("nobody")
-        become = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        for each in (folder, *folder.iterdir()):
-            os.chown(each, nobody.pw_uid, nobody.pw_gid)
-    process = subprocess.Popen((PROGRAM, str(folder / "pgbouncer.ini")), stderr=subprocess.DEVNULL, **become)
-    try:
-        eventually(lambda: accepts(url))
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+        with running(folder, f"postgresql://waymark@{LOOPBACK}:{port}/waymark") as own:
+            yield own
 
 
 def console(url: str, command: str) -> None:

@@ -47,6 +47,21 @@ def test_postgres_killed_under_load_loses_nothing_that_was_acknowledged(stage: S
         stage.assert_heard_all(player, organization)
 
 
+@pytest.mark.long
+def test_halted_postgres_loses_nothing(stage: Stage) -> None:
+    """It accepts connections and never answers. Liveness does not depend on it, so no process is restarted."""
+    with stage.followed() as (player, organization):
+        with stage.load.under_way(stage.game.scans(300)):
+            stage.load.until_accepted(100)
+            with halted(stage.server.pids("postgres")):
+                assert eventually(lambda: status(stage, "/healthz") == 200)
+                with pytest.raises(HTTPError):
+                    stage.load.http.request("GET", "/readyz", timeout=2)
+            stage.load.until_accepted(100)
+        stage.assert_settled_once()
+        stage.assert_heard_all(player, organization)
+
+
 def status(stage: Stage, path: str) -> int:
     try:
         return stage.load.ask("GET", path).status
