@@ -135,6 +135,7 @@ def test_settings_in_the_pages_exist() -> None:
         "AWS_SECRET_ACCESS_KEY",
         "PR_SET_PDEATHSIG",
         "SCHED_IDLE",
+        "ALLOW_CONNECTIONS",
         "SO_SNDTIMEO",
         "TCP_USER_TIMEOUT",
     }
