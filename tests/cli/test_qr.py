@@ -1,5 +1,6 @@
 """`waymark qr`: codes that are drawn are read."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,10 @@ def test_code_in_the_terminal_is_read(tmp_path: Path) -> None:
         (("x", "-o", "/nonexistent/a.png"), 1, "/nonexistent/a.png"),
         (("x" * 3000, "-o", "a.png"), 1, "holds 2,331 bytes"),
         (("x", "--foreground", "#FFFFFF", "-o", "a.png"), 1, ""),
+        (("x", "-o", "-"), 2, "Give --format png, svg or pdf"),
+        (("x", "-o", "-", "--format", "png", "--json"), 2, "both write to stdout"),
+        (("x", "-o", "a.png", "--format", "svg"), 2, "The name of a file ends in its format"),
+        (("", "-o", "a.png"), 1, "Use at least one character"),
     ],
 )
 def test_wrong_arguments_are_named(
@@ -68,6 +73,29 @@ def test_wrong_arguments_are_named(
     monkeypatch.chdir(tmp_path)
     assert message in error_of("qr", *arguments, status=status)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_code_is_written_to_a_pipe(tmp_path: Path) -> None:
+    done = run("qr", TEXT, "-o", "-", "--format", "png")
+    assert (done.exit_code, done.stderr) == (0, "")
+    (tmp_path / "piped.png").write_bytes(done.stdout_bytes)
+    assert waymark("qr", "--read", tmp_path / "piped.png") == f"{TEXT}\n"
+
+
+@pytest.mark.parametrize(
+    ("colors", "warning"),
+    [
+        (("--foreground", "#DDDDDD"), "contrast of at least 3.0 with --background. This color has 1.35"),
+        (("--foreground", "#888888"), None),
+    ],
+)
+def test_colors_that_cameras_may_not_read_are_a_warning(
+    tmp_path: Path, colors: tuple[str, ...], warning: str | None
+) -> None:
+    done = run("qr", TEXT, "-o", tmp_path / "a.png", *colors, "--json")
+    assert done.exit_code == 0
+    assert (warning or "") in done.stderr
+    assert len(json.loads(done.stdout)["warnings"]) == int(warning is not None)
 
 
 def test_file_without_a_code_is_an_error(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ def test_wrong_selections_are_named(conn: Conn, staff: Staff, slug: str) -> None
     assert "Select 1 to 100,000 codes" in error_of("renders", "start", slug, "--tag", "unused")
     assert "--all" in error_of("renders", "start", slug, status=2)
     make_code(conn, staff.org_id)
+    assert "can be written" in error_of("renders", "start", slug, "--all", "-o", "/nonexistent/a.zip")
     sheet = ("renders", "start", slug, "--all", "--output", "label_sheet")
     assert "No label template x" in error_of(*sheet, "--template", "x")
     assert "24 labels" in error_of(*sheet, "--start-at", 25)

@@ -1,5 +1,6 @@
 """Commands and groups of `waymark`. Every command has `--json`, and reports an error as one sentence on stderr."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from shared.errors import DomainError, Invalid
 from shared.infra import db
 from shared.infra.broker import BrokerUnavailable
 from shared.infra.storage.base import StorageError
+from shared.settings import SettingsError
 from workers.cli.output import JSON
 from workers.cli.tables import printable
 
@@ -23,6 +25,7 @@ REPL = "waymark.repl"
 """The key in the context's `meta` that says whether commands are read at a prompt."""
 SHORT_HELP = 120
 """Characters of the first sentence of a help text that lists of commands show."""
+NO_SERVER = "\nSet them. Or start script/server: its stores are used. WAYMARK_DATA names its data (.waymark)."
 INTERRUPTED = 130
 """The exit status after Ctrl-C, as of a shell."""
 
@@ -99,8 +102,11 @@ def errors_as_sentences() -> Iterator[None]:
         raise
     except OSError as error:
         raise CommandError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+    except SettingsError as error:
+        hint = "" if os.environ.get("DATABASE_URL") else NO_SERVER
+        raise CommandError(f"{error.code}{hint}") from error
     except SystemExit as error:
-        # Wrong settings and an unavailable PostgreSQL end other processes this way.
+        # An unavailable PostgreSQL ends other processes this way.
         if isinstance(error.code, str):
             raise CommandError(error.code) from error
         raise

@@ -155,10 +155,11 @@ def _print(findings: list[Finding]) -> None:
         if finding.remedy is not None:
             text.append(f"\nRemedy: {as_text(finding.remedy)}", style="italic")
         table.add_row(Text(finding.state, style=STYLES[finding.state]), finding.component, text)
-    console = output.console()
-    console.print(table)
+    output.print_table(table)
     states = Counter(finding.state for finding in findings)
-    console.print(f"\n{_count(states['fault'], 'fault')}, {_count(states['warning'], 'warning')}", style="bold")
+    output.console().print(
+        f"\n{_count(states['fault'], 'fault')}, {_count(states['warning'], 'warning')}", style="bold"
+    )
 
 
 def _count(number: int, word: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any, TextIO, TypeVar
 import click
 from rich.console import Console
 from rich.progress import Progress, track
+from rich.table import Table
 
 from shared.infra.timestamps import format_rfc3339
 from workers.cli.tables import Row, as_text, heading, printable, record, write
@@ -53,7 +54,18 @@ def show_record(values: Row) -> None:
     if is_json():
         print_json(values)
         return
-    console().print(record({heading(name): as_text(value) for name, value in values.items()}))
+    print_table(record({heading(name): as_text(value) for name, value in values.items()}))
+
+
+def print_table(table: Table) -> None:
+    """Print a table. In a file, its lines end without spaces."""
+    out = console()
+    if out.is_terminal:
+        out.print(table)
+        return
+    with out.capture() as captured:
+        out.print(table)
+    click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def report(sentence: str, **values: object) -> None:

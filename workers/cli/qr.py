@@ -1,6 +1,7 @@
 """`waymark qr`: draw and read QR codes. Needs no store and no settings."""
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 import click
 
 from shared.errors import Invalid
+from shared.images.contrast import check_colors
 from shared.images.image_spec import DEFAULT_DPI, MAX_DPI, MIN_DPI, ErrorCorrection, Format, ImageSpec, Style
 from workers.cli.commands import Command, CommandError
 from workers.cli.output import is_json, print_json, report
@@ -18,7 +20,7 @@ from workers.cli.tables import printable
 FORMATS: dict[str, Format] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 """The formats by the ending of a file's name."""
 MIN_SIZE, MAX_SIZE = 21, 20_000
-NEW_FILE = click.Path(dir_okay=False, path_type=Path)
+STDOUT = Path("-")
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -31,8 +33,12 @@ def _color(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 @click.command(cls=Command, database=False)
 @click.argument("text", required=False)
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write a .png, .svg or .pdf file."
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="Write a .png, .svg or .pdf file. With -, write to stdout.",
 )
+@click.option("--format", "stdout_format", type=click.Choice(["png", "svg", "pdf"]), help="Format of `-o -`.")
 @click.option(
     "--read", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Read the codes in an image."
 )
@@ -48,6 +54,7 @@ def _color(_ctx: click.Context, _option: click.Parameter, value: str) -> str:
 def qr(
     text: str | None,
     output: Path | None,
+    stdout_format: Format | None,
     read: Path | None,
     size: int,
     error_correction: ErrorCorrection,
@@ -60,7 +67,7 @@ def qr(
     """Draw a QR code of a text, or read the codes in an image.
 
     Without --output, the code appears in the terminal. A code with colors, a style or a logo is decoded before it is
-    written.
+    written. An existing file is replaced.
     """
     if (text is None) == (read is None):
         raise click.UsageError("Give a TEXT to draw, or --read FILE.")
@@ -71,11 +78,9 @@ def qr(
     if output is None:
         _draw_in_terminal(text, error_correction)
         return
-    if output.suffix.lower() not in FORMATS:
-        raise click.BadParameter("Use a name that ends in .png, .svg or .pdf.", param_hint="--output")
     spec = ImageSpec(
         text=text,
-        format=FORMATS[output.suffix.lower()],
+        format=_format(output, stdout_format),
         size=size,
         level="H" if logo else error_correction,
         foreground=foreground,
@@ -85,8 +90,39 @@ def qr(
     )
     with _errors_without_fields():
         data = _draw(spec, None if logo is None else logo.read_bytes())
-    output.write_bytes(data)
-    report(f"Wrote {output} ({len(data):,} bytes)", file=output, bytes=len(data), text=text)
+    # Before the file: a reader of a pipe may end as soon as it has the image.
+    warnings = _color_warnings(foreground, background)
+    for warning in warnings:
+        click.echo(f"Warning: {warning}", err=True)
+    if output == STDOUT:
+        sys.stdout.buffer.write(data)
+    else:
+        output.write_bytes(data)
+        report(f"Wrote {output} ({len(data):,} bytes)", file=output, bytes=len(data), text=text, warnings=warnings)
+
+
+def _format(output: Path, stdout_format: Format | None) -> Format:
+    if output == STDOUT:
+        if stdout_format is None:
+            raise click.UsageError("Give --format png, svg or pdf with `-o -`.")
+        if is_json():
+            raise click.UsageError("Give either --json or `-o -`: both write to stdout.")
+        if sys.stdout.isatty() and stdout_format != "svg":
+            raise click.UsageError("A terminal shows no image. Redirect stdout, or name a file.")
+        return stdout_format
+    if stdout_format is not None:
+        raise click.UsageError("Give --format only with `-o -`. The name of a file ends in its format.")
+    if output.suffix.lower() not in FORMATS:
+        raise click.BadParameter("Use a name that ends in .png, .svg or .pdf.", param_hint="--output")
+    return FORMATS[output.suffix.lower()]
+
+
+def _color_warnings(foreground: str, background: str) -> list[str]:
+    """Return a sentence for each reason why cameras may not read these colors."""
+    return [
+        f"--foreground: {error.message.replace('background_color', '--background')} Phones may not read this code."
+        for error in check_colors(foreground, background)
+    ]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`waymark renders`: render the images of many codes into one file. Each change is recorded in the audit log."""
 
+import os
 from pathlib import Path
 from typing import Any, get_args
 from uuid import UUID
@@ -80,6 +81,8 @@ def start(
     """Start a render of these codes, of a tag, or of all codes, and show its progress."""
     if [bool(codes), tag is not None, everything].count(True) != 1:
         raise click.UsageError("Give CODEs, --tag or --all.")
+    if file is not None and not os.access(file.absolute().parent, os.W_OK):
+        raise CommandError(f"{file.absolute().parent} is not a directory that can be written")
     options = RenderOptions(output=output, format=image_format, size=size, error_correction=error_correction)
     with db.transaction() as conn:
         org_id = find_organization(conn, slug)
