@@ -1,10 +1,10 @@
-"""One suite for both brokers: the Redis of the tests, and a RabbitMQ where it is installed."""
+"""One suite for all brokers: the Redis of the tests, another one, and a RabbitMQ where it is installed."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import dramatiq
 import pytest
 
 from shared.infra import broker as brokers
@@ -18,7 +18,8 @@ from workers.wakeup_consumer import WakeupBroker
 RABBITMQ = pytest.param("rabbitmq", marks=[needs_rabbitmq, pytest.mark.long])
 SMOKE = pytest.param("rabbitmq", marks=needs_rabbitmq)
 """For the one test that also an ordinary run makes: RabbitMQ takes seconds to start."""
-CLASSES: dict[str, type[dramatiq.Broker]] = {"rabbitmq": EarlyAckBroker, "redis": WakeupBroker}
+OTHER_REDIS = "other redis"
+"""A Redis for messages alone: another database of the same server."""
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +45,7 @@ def broker_at(url: str | None) -> Iterator[None]:
     settings.cache_clear()
 
 
-@pytest.fixture(params=["redis", RABBITMQ])
+@pytest.fixture(params=["redis", OTHER_REDIS, RABBITMQ])
 def kind(request: pytest.FixtureRequest, clean: None) -> Iterator[str]:
     """Empty queues of one kind of broker."""
     url = None
@@ -52,6 +53,8 @@ def kind(request: pytest.FixtureRequest, clean: None) -> Iterator[str]:
         server: RabbitServer = request.getfixturevalue("rabbitmq")
         server.purge()
         url = server.url
+    elif request.param == OTHER_REDIS:
+        url = f"{os.environ['REDIS_URL'].removesuffix('/0')}/1"
     with broker_at(url):
         yield str(request.param)
 
@@ -62,7 +65,7 @@ def consuming(kind: str) -> Iterator[Callable[[], Any]]:
     made = []
 
     def make() -> Any:
-        worker = make_broker([], CLASSES[kind])
+        worker = make_broker([], EarlyAckBroker if kind == "rabbitmq" else WakeupBroker)
         for message in Message.__subclasses__():
             worker.declare_queue(message.queue)
         made.append(worker)

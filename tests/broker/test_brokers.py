@@ -19,7 +19,7 @@ from shared.infra.broker import BrokerUnavailable, broker, make_broker
 from shared.infra.logging import bound_request_id
 from shared.infra.message_sender import BackgroundSender, send
 from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPending
-from tests.broker.conftest import RABBITMQ, SMOKE, broker_at
+from tests.broker.conftest import OTHER_REDIS, RABBITMQ, SMOKE, broker_at
 from tests.support.polling import eventually
 from tests.support.rabbitmq import RabbitServer, needs_rabbitmq
 from workers.cli.diagnosis.processes import is_waiting
@@ -44,7 +44,7 @@ def finish(consumer: Consumer, message: Any) -> None:
     next(consumer)
 
 
-@pytest.mark.parametrize("kind", ["redis", SMOKE], indirect=True)
+@pytest.mark.parametrize("kind", ["redis", OTHER_REDIS, SMOKE], indirect=True)
 def test_message_arrives_with_its_fields(consuming: Brokers) -> None:
     consumer = consumer_of(consuming(), "maintenance")
     with bound_request_id("r1"):
@@ -159,7 +159,7 @@ def number_of_connections(port: int) -> int:
     return len([each for each in connections if each.raddr[1:] == (port,) and each.status == psutil.CONN_ESTABLISHED])
 
 
-@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+@pytest.mark.parametrize("kind", ["redis", OTHER_REDIS, RABBITMQ], indirect=True)
 def test_message_wakes_the_relay(kind: str) -> None:
     from shared.infra.redis import client, key
     from shared.infra.relay_wakeup import WAKEUP_SET
